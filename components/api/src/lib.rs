@@ -1,0 +1,1 @@
+//! The kind registry: schemas, defaults, validation, strategies, table columns.

@@ -1,0 +1,1 @@
+//! Pure Kubernetes machinery: metadata, quantities, selectors, patches, server-side apply, Status.

@@ -1,0 +1,1 @@
+//! What all client daemons share: kubeconfig, informers, work queue, leader election, events.

@@ -1,0 +1,1 @@
+//! Everything that touches Linux, behind traits with recording fakes.

@@ -1,0 +1,1 @@
+//! Revisioned storage: etcd backend, watch cache, encryption at rest.

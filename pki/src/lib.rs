@@ -1,0 +1,1 @@
+//! Certificate authorities, leaf profiles and expiry of a hardway cluster.

@@ -1,0 +1,1 @@
+//! The hardway command: inventory, facts, plan, phases over SSH.

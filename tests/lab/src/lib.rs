@@ -1,0 +1,1 @@
+//! Hosts on one Linux machine: debootstrap, systemd-nspawn, network namespaces.
