@@ -1,1 +1,19 @@
-//! What all client daemons share: kubeconfig, informers, work queue, leader election, events.
+//! What all client daemons share.
+//!
+//! - [`connection`]: a [`kube::Client`] whose certificates, CA bundle and token follow their files
+//! - [`informer`]: a watched, indexed copy of one resource
+//! - [`workqueue`]: keys that are deduplicated, never worked on twice at once, and retried with back-off
+//! - [`leader`]: leader election by Lease
+//! - [`events`]: recording events without flooding the API server
+
+pub mod connection;
+pub mod credentials;
+pub mod events;
+pub mod informer;
+pub mod leader;
+pub mod workqueue;
+
+pub use connection::{Connection, connect};
+pub use credentials::{Credentials, CredentialsError};
+pub use informer::{Change, Informer};
+pub use workqueue::Queue;

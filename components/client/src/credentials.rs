@@ -1,0 +1,270 @@
+//! Where the API server is and how to prove who we are: a kubeconfig, or a pod's service account.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use kube::config::{Kubeconfig, NamedAuthInfo};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// A PEM document or a token, either given inline or re-read from its file.
+#[derive(Clone, Debug)]
+pub enum Source {
+    File(PathBuf),
+    Inline(Vec<u8>),
+}
+
+impl Source {
+    fn read(&self) -> Result<Vec<u8>, CredentialsError> {
+        match self {
+            Source::Inline(bytes) => Ok(bytes.clone()),
+            Source::File(path) => std::fs::read(path).map_err(|source| CredentialsError::Read {
+                path: path.clone(),
+                source,
+            }),
+        }
+    }
+
+    fn modified(&self) -> Option<SystemTime> {
+        match self {
+            Source::Inline(_) => None,
+            Source::File(path) => std::fs::metadata(path).and_then(|meta| meta.modified()).ok(),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    #[error("cannot read {}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("kubeconfig {}: {reason}", path.display())]
+    Kubeconfig { path: PathBuf, reason: String },
+    #[error("{what} is not valid: {reason}")]
+    Invalid { what: &'static str, reason: String },
+    #[error("not running in a pod: {0} is not set")]
+    NotInCluster(&'static str),
+}
+
+/// Everything that is needed to open an authenticated connection.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// `https://host:port`
+    pub server: http::Uri,
+    pub certificate_authority: Option<Source>,
+    pub client_certificate: Option<Source>,
+    pub client_key: Option<Source>,
+    pub token: Option<Source>,
+    pub default_namespace: String,
+}
+
+impl Credentials {
+    /// Reads the current context of a kubeconfig. Relative file names are relative to the kubeconfig.
+    pub fn from_kubeconfig(path: &Path) -> Result<Self, CredentialsError> {
+        let invalid = |reason: String| CredentialsError::Kubeconfig {
+            path: path.to_owned(),
+            reason,
+        };
+        let config = Kubeconfig::read_from(path).map_err(|error| invalid(error.to_string()))?;
+        let current = config.current_context.as_deref().filter(|name| !name.is_empty());
+        let context = match current {
+            Some(name) => config.contexts.iter().find(|context| context.name == name),
+            None => config.contexts.first(),
+        }
+        .and_then(|named| named.context.as_ref())
+        .ok_or_else(|| {
+            invalid(format!(
+                "context {:?} is not defined",
+                current.unwrap_or_default()
+            ))
+        })?;
+        let cluster = config
+            .clusters
+            .iter()
+            .find(|cluster| cluster.name == context.cluster)
+            .and_then(|named| named.cluster.as_ref())
+            .ok_or_else(|| invalid(format!("cluster {:?} is not defined", context.cluster)))?;
+        if cluster.insecure_skip_tls_verify == Some(true) {
+            return Err(invalid(
+                "insecure-skip-tls-verify is refused; set certificate-authority instead".to_owned(),
+            ));
+        }
+        let server = cluster
+            .server
+            .as_deref()
+            .ok_or_else(|| invalid(format!("cluster {:?} has no server", context.cluster)))?;
+        let user = context.user.as_deref().unwrap_or_default();
+        let auth = config
+            .auth_infos
+            .iter()
+            .find(|named| named.name == user)
+            .and_then(|NamedAuthInfo { auth_info, .. }| auth_info.clone())
+            .unwrap_or_default();
+        if auth.exec.is_some() || auth.auth_provider.is_some() {
+            return Err(invalid(format!(
+                "user {user:?}: exec and auth-provider plugins are not supported"
+            )));
+        }
+        use secrecy::ExposeSecret as _;
+        let decode = |what: &str, data: &str| {
+            base64::engine::general_purpose::STANDARD
+                .decode(data)
+                .map(Source::Inline)
+                .map_err(|error| invalid(format!("{what}: {error}")))
+        };
+        let file = |name: &String| Source::File(PathBuf::from(name));
+        let certificate_authority = match (
+            &cluster.certificate_authority,
+            &cluster.certificate_authority_data,
+        ) {
+            (_, Some(data)) => Some(decode("certificate-authority-data", data)?),
+            (Some(name), None) => Some(file(name)),
+            (None, None) => None,
+        };
+        let client_certificate = match (&auth.client_certificate, &auth.client_certificate_data) {
+            (_, Some(data)) => Some(decode("client-certificate-data", data)?),
+            (Some(name), None) => Some(file(name)),
+            (None, None) => None,
+        };
+        let client_key = match (&auth.client_key, &auth.client_key_data) {
+            (_, Some(data)) => Some(decode("client-key-data", data.expose_secret())?),
+            (Some(name), None) => Some(file(name)),
+            (None, None) => None,
+        };
+        let token = match (&auth.token_file, &auth.token) {
+            (Some(name), _) => Some(file(name)),
+            (None, Some(token)) => Some(Source::Inline(token.expose_secret().as_bytes().to_vec())),
+            (None, None) => None,
+        };
+        Ok(Self {
+            server: parse_server(server).map_err(invalid)?,
+            certificate_authority,
+            client_certificate,
+            client_key,
+            token,
+            default_namespace: context.namespace.clone().unwrap_or_else(|| "default".to_owned()),
+        })
+    }
+
+    /// What a pod is given: the service account's token and CA, and the API's address in the environment.
+    pub fn in_cluster() -> Result<Self, CredentialsError> {
+        let variable =
+            |name: &'static str| std::env::var(name).map_err(|_| CredentialsError::NotInCluster(name));
+        let host = variable("KUBERNETES_SERVICE_HOST")?;
+        let port = variable("KUBERNETES_SERVICE_PORT")?;
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host
+        };
+        let directory = Path::new(SERVICE_ACCOUNT);
+        let namespace = std::fs::read_to_string(directory.join("namespace")).unwrap_or_default();
+        Ok(Self {
+            server: parse_server(&format!("https://{host}:{port}")).map_err(|reason| {
+                CredentialsError::Invalid {
+                    what: "KUBERNETES_SERVICE_HOST",
+                    reason,
+                }
+            })?,
+            certificate_authority: Some(Source::File(directory.join("ca.crt"))),
+            client_certificate: None,
+            client_key: None,
+            token: Some(Source::File(directory.join("token"))),
+            default_namespace: if namespace.is_empty() {
+                "default".to_owned()
+            } else {
+                namespace
+            },
+        })
+    }
+
+    /// A kubeconfig when one is named, else the pod's service account.
+    pub fn from_flag(kubeconfig: Option<&Path>) -> Result<Self, CredentialsError> {
+        kubeconfig.map_or_else(Self::in_cluster, Self::from_kubeconfig)
+    }
+
+    /// The same place with a bearer token instead of a certificate.
+    pub fn with_token(&self, token: Vec<u8>) -> Self {
+        Self {
+            client_certificate: None,
+            client_key: None,
+            token: Some(Source::Inline(token)),
+            ..self.clone()
+        }
+    }
+
+    /// Changes whenever a file behind the credentials does.
+    pub(crate) fn fingerprint(&self) -> Vec<Option<SystemTime>> {
+        [
+            &self.certificate_authority,
+            &self.client_certificate,
+            &self.client_key,
+            &self.token,
+        ]
+        .into_iter()
+        .flatten()
+        .map(Source::modified)
+        .collect()
+    }
+
+    /// The bearer token, if there is one.
+    pub(crate) fn read_token(&self) -> Result<Option<String>, CredentialsError> {
+        let Some(source) = &self.token else {
+            return Ok(None);
+        };
+        let token = String::from_utf8(source.read()?).map_err(|error| CredentialsError::Invalid {
+            what: "token",
+            reason: error.to_string(),
+        })?;
+        Ok(Some(token.trim().to_owned()))
+    }
+
+    /// TLS settings with the CA and the client certificate as they are now. ALPN is left to the caller.
+    pub fn tls(&self) -> Result<rustls::ClientConfig, CredentialsError> {
+        let invalid = |what| move |error: String| CredentialsError::Invalid { what, reason: error };
+        let mut roots = rustls::RootCertStore::empty();
+        if let Some(source) = &self.certificate_authority {
+            for certificate in CertificateDer::pem_slice_iter(&source.read()?) {
+                let certificate = certificate.map_err(|e| invalid("certificate authority")(e.to_string()))?;
+                roots
+                    .add(certificate)
+                    .map_err(|e| invalid("certificate authority")(e.to_string()))?;
+            }
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|e| invalid("TLS versions")(e.to_string()))?
+            .with_root_certificates(roots);
+        match (&self.client_certificate, &self.client_key) {
+            (Some(certificate), Some(key)) => {
+                let chain = CertificateDer::pem_slice_iter(&certificate.read()?)
+                    .collect::<Result<Vec<_>, _>>()
+                    .map_err(|e| invalid("client certificate")(e.to_string()))?;
+                let key = PrivateKeyDer::from_pem_slice(&key.read()?)
+                    .map_err(|e| invalid("client key")(e.to_string()))?;
+                builder
+                    .with_client_auth_cert(chain, key)
+                    .map_err(|e| invalid("client certificate")(e.to_string()))
+            }
+            (None, None) => Ok(builder.with_no_client_auth()),
+            _ => Err(CredentialsError::Invalid {
+                what: "client certificate",
+                reason: "client-certificate and client-key must be given together".to_owned(),
+            }),
+        }
+    }
+}
+
+fn parse_server(server: &str) -> Result<http::Uri, String> {
+    let uri: http::Uri = server
+        .parse()
+        .map_err(|error| format!("server {server:?}: {error}"))?;
+    if uri.scheme_str() != Some("https") {
+        return Err(format!("server {server:?} must begin with https://"));
+    }
+    Ok(uri)
+}
