@@ -1,1 +1,15 @@
-//! api-balancer
+//! Node-local TCP pass-through balancer for the Kubernetes API.
+//!
+//! Every node-local client connects to one loopback address; the balancer passes the bytes on to a healthy
+//! API server and never looks into TLS. What is healthy is found out by probes of `/readyz` and by failed
+//! connects. Connections to a backend that fell out are reset, so that clients reconnect at once.
+
+pub mod backend;
+pub mod configuration;
+pub mod health;
+pub mod probe;
+pub mod prober;
+pub mod proxy;
+pub mod run;
+pub mod selection;
+pub mod status;

@@ -1,1 +1,14 @@
-fn main() {}
+use clap::Parser;
+use component_config::api_balancer::Flags;
+
+fn main() -> anyhow::Result<()> {
+    let flags = Flags::parse();
+    let level = match flags.verbosity {
+        0..=3 => tracing::Level::INFO,
+        4..=5 => tracing::Level::DEBUG,
+        _ => tracing::Level::TRACE,
+    };
+    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_ansi(false).init();
+    // One thread is enough to move bytes for one host, and keeps the memory small.
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(api_balancer::run::run(flags))
+}
