@@ -1,1 +1,21 @@
 //! Certificate authorities, leaf profiles and expiry of a hardway cluster.
+//!
+//! Pure: nothing here reads a clock, a file or the network. The provisioner decides where the keys live.
+
+mod authority;
+mod error;
+mod inspect;
+mod keys;
+mod leaf;
+mod profile;
+mod renewal;
+mod request;
+
+pub use authority::{AUTHORITY_LIFETIME, Authority, CertificateAuthority};
+pub use error::PkiError;
+pub use inspect::{Inspected, inspect};
+pub use keys::{KeyMaterial, ServiceAccountKeys};
+pub use leaf::{Issued, LeafRequest, Usage};
+pub use profile::{ApiNames, HostNames, LEAF_LIFETIME, Names, PROFILES, Profile, Scope, profile};
+pub use renewal::{Renewal, renewal};
+pub use request::RequestTerms;

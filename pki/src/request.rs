@@ -1,0 +1,56 @@
+use std::time::{Duration, SystemTime};
+
+use rcgen::{CertificateSigningRequestParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose};
+
+use crate::{CertificateAuthority, PkiError, leaf};
+
+/// What the signer grants to a certificate signing request, whatever the request itself asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestTerms {
+    pub client: bool,
+    pub server: bool,
+    pub digital_signature: bool,
+    pub key_encipherment: bool,
+    pub lifetime: Duration,
+}
+
+impl CertificateAuthority {
+    /// Signs a PEM PKCS #10 request: subject, names and key are the request's, all else is `terms`.
+    /// The lifetime never exceeds the authority's own. Returns the PEM certificate.
+    pub fn sign_request(
+        &self,
+        request: &str,
+        terms: &RequestTerms,
+        now: SystemTime,
+    ) -> Result<String, PkiError> {
+        let mut request = CertificateSigningRequestParams::from_pem(request)
+            .map_err(PkiError::during("read a certificate signing request"))?;
+        let params = &mut request.params;
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages.clear();
+        if terms.digital_signature {
+            params.key_usages.push(KeyUsagePurpose::DigitalSignature);
+        }
+        if terms.key_encipherment {
+            params.key_usages.push(KeyUsagePurpose::KeyEncipherment);
+        }
+        params.extended_key_usages.clear();
+        if terms.server {
+            params
+                .extended_key_usages
+                .push(ExtendedKeyUsagePurpose::ServerAuth);
+        }
+        if terms.client {
+            params
+                .extended_key_usages
+                .push(ExtendedKeyUsagePurpose::ClientAuth);
+        }
+        params.use_authority_key_identifier_extension = true;
+        let remaining = crate::inspect(self.certificate())?.remaining(now);
+        leaf::set_validity(params, now, terms.lifetime.min(remaining));
+        let certificate = request
+            .signed_by(self.issuer())
+            .map_err(PkiError::during("sign a certificate signing request"))?;
+        Ok(certificate.pem())
+    }
+}
