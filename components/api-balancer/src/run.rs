@@ -1,5 +1,6 @@
 //! Puts the parts together and reads the configuration again when it changes.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -9,48 +10,80 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::backend::Backends;
-use crate::configuration::{POLL_INTERVAL, fingerprint, load};
+use crate::configuration::{Fingerprint, POLL_INTERVAL, fingerprint, load};
 use crate::{prober, proxy, status};
 
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(flags: Flags) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        flags.health_listen.ip().is_loopback(),
-        "--health-listen={} is not a loopback address; it speaks plain HTTP",
-        flags.health_listen
-    );
-    let seen = fingerprint(&flags);
-    let loaded = load(&flags)?;
-    let backends = Arc::new(Backends::from_configuration(&loaded.configuration, &Backends::default()));
-    let (backends_sender, backends) = watch::channel(backends);
-    let (tls_sender, tls) = watch::channel(loaded.tls);
-
-    let listener = TcpListener::bind(flags.listen).await.with_context(|| format!("listen on {}", flags.listen))?;
-    let health = TcpListener::bind(flags.health_listen)
-        .await
-        .with_context(|| format!("listen on {}", flags.health_listen))?;
-    tracing::info!(listen = %flags.listen, backends = ?loaded.configuration.backends, "serving");
-
-    let settings = prober::Settings {
-        path: flags.probe_path.clone(),
-        interval: flags.probe_interval,
-        timeout: flags.probe_timeout,
-    };
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM handler")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT handler")?;
+    let running = Running::start(flags).await?;
     tokio::select! {
-        probed = prober::run(settings, backends.clone(), tls) => probed,
-        () = proxy::serve(listener, backends.clone(), flags.connect_timeout) => Ok(()),
-        () = status::serve(health, backends) => Ok(()),
-        reloaded = reload(&flags, seen, backends_sender, tls_sender) => reloaded,
+        ended = running.run() => ended,
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
     }
 }
 
+/// A balancer that has read its configuration and bound its ports.
+pub struct Running {
+    /// Where clients connect.
+    pub address: SocketAddr,
+    /// The present backends.
+    pub backends: watch::Receiver<Arc<Backends>>,
+    flags: Flags,
+    seen: Fingerprint,
+    listener: TcpListener,
+    health: TcpListener,
+    backends_sender: watch::Sender<Arc<Backends>>,
+    tls: watch::Receiver<Arc<rustls::ClientConfig>>,
+    tls_sender: watch::Sender<Arc<rustls::ClientConfig>>,
+}
+
+impl Running {
+    /// Reads the configuration, then binds the ports.
+    pub async fn start(flags: Flags) -> anyhow::Result<Running> {
+        anyhow::ensure!(
+            flags.health_listen.ip().is_loopback(),
+            "--health-listen={} is not a loopback address; it speaks plain HTTP",
+            flags.health_listen
+        );
+        let seen = fingerprint(&flags);
+        let loaded = load(&flags)?;
+        let initial = Backends::from_configuration(&loaded.configuration, &Backends::default());
+        let (backends_sender, backends) = watch::channel(Arc::new(initial));
+        let (tls_sender, tls) = watch::channel(loaded.tls);
+        let listener = bind(flags.listen).await?;
+        let health = bind(flags.health_listen).await?;
+        let address = listener.local_addr().context("local address")?;
+        tracing::info!(listen = %address, backends = ?loaded.configuration.backends, "serving");
+        Ok(Running { address, backends, flags, seen, listener, health, backends_sender, tls, tls_sender })
+    }
+
+    /// Runs until the future is dropped; ends by itself only with an error.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let settings = prober::Settings {
+            path: self.flags.probe_path.clone(),
+            interval: self.flags.probe_interval,
+            timeout: self.flags.probe_timeout,
+        };
+        let connect_timeout = self.flags.connect_timeout;
+        tokio::select! {
+            probed = prober::run(settings, self.backends.clone(), self.tls) => probed,
+            () = proxy::serve(self.listener, self.backends.clone(), connect_timeout) => Ok(()),
+            () = status::serve(self.health, self.backends) => Ok(()),
+            reloaded = reload(&self.flags, self.seen, self.backends_sender, self.tls_sender) => reloaded,
+        }
+    }
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))
+}
+
 async fn reload(
     flags: &Flags,
-    mut seen: crate::configuration::Fingerprint,
+    mut seen: Fingerprint,
     backends: watch::Sender<Arc<Backends>>,
     tls: watch::Sender<Arc<rustls::ClientConfig>>,
 ) -> anyhow::Result<()> {

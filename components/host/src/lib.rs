@@ -1,1 +1,3 @@
 //! Everything that touches Linux, behind traits with recording fakes.
+
+pub mod network_namespace;
