@@ -1,0 +1,130 @@
+//! Who a client certificate says the peer is, and whether a CA vouches for it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, UnixTime};
+use x509_parser::prelude::FromDer as _;
+
+/// An authenticated user.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct User {
+    pub name: String,
+    pub uid: String,
+    pub groups: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    #[error("cannot read {}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{}: {reason}", path.display())]
+    Authority { path: PathBuf, reason: String },
+    #[error("client certificate: {0}")]
+    Certificate(String),
+}
+
+/// A CA bundle that follows its file.
+pub struct ClientAuthority {
+    path: PathBuf,
+    current: Mutex<(Arc<dyn ClientCertVerifier>, Option<SystemTime>, Instant)>,
+}
+
+const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
+
+impl ClientAuthority {
+    pub fn load(path: &Path) -> Result<Self, IdentityError> {
+        let modified = modified(path);
+        Ok(Self {
+            path: path.to_owned(),
+            current: Mutex::new((verifier(path)?, modified, Instant::now())),
+        })
+    }
+
+    fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
+        let mut current = self.current.lock();
+        if current.2.elapsed() >= RELOAD_INTERVAL {
+            current.2 = Instant::now();
+            let modified = modified(&self.path);
+            if modified != current.1 {
+                match verifier(&self.path) {
+                    Ok(fresh) => *current = (fresh, modified, Instant::now()),
+                    Err(error) => {
+                        tracing::warn!(%error, "the changed client CA cannot be used, keeping the old one")
+                    }
+                }
+            }
+        }
+        current.0.clone()
+    }
+
+    /// Checks the chain, the dates and the client usage now; the user is the subject's CN and O.
+    pub fn verify(&self, chain: &[CertificateDer<'static>]) -> Result<User, IdentityError> {
+        let Some((leaf, intermediates)) = chain.split_first() else {
+            return Err(IdentityError::Certificate("none was sent".to_owned()));
+        };
+        self.verifier()
+            .verify_client_cert(leaf, intermediates, UnixTime::now())
+            .map_err(|error| IdentityError::Certificate(error.to_string()))?;
+        subject(leaf)
+    }
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|meta| meta.modified()).ok()
+}
+
+fn verifier(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, IdentityError> {
+    let bytes = std::fs::read(path).map_err(|source| IdentityError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let bad = |reason: String| IdentityError::Authority {
+        path: path.to_owned(),
+        reason,
+    };
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&bytes) {
+        let certificate = certificate.map_err(|error| bad(error.to_string()))?;
+        roots.add(certificate).map_err(|error| bad(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(bad("holds no certificate".to_owned()));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|error| bad(error.to_string()))
+}
+
+/// The user that a certificate names: CN is the name, each O a group. Not verified here.
+pub fn subject(certificate: &CertificateDer<'_>) -> Result<User, IdentityError> {
+    let bad = |reason: String| IdentityError::Certificate(reason);
+    let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(certificate)
+        .map_err(|error| bad(error.to_string()))?;
+    let text = |attribute: &x509_parser::x509::AttributeTypeAndValue<'_>| {
+        attribute
+            .as_str()
+            .map(str::to_owned)
+            .map_err(|error| bad(error.to_string()))
+    };
+    let name = parsed.subject().iter_common_name().next().map(text).transpose()?;
+    let Some(name) = name.filter(|name| !name.is_empty()) else {
+        return Err(bad("the subject has no common name".to_owned()));
+    };
+    let groups = parsed
+        .subject()
+        .iter_organization()
+        .map(text)
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(User {
+        name,
+        uid: String::new(),
+        groups,
+    })
+}
