@@ -1,1 +1,2 @@
 //! Developer tasks: generated data, architecture rules.
+pub mod generate;

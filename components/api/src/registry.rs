@@ -1,0 +1,93 @@
+//! One row per kind: names, scope, verbs, subresources, schema, where it is stored.
+mod resource;
+mod storage;
+
+pub use resource::{Column, Resource, Subresource};
+
+use apimachinery::{GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// All kinds that are served. Cheap to clone and to extend: a changed registry replaces the old one whole.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    /// In discovery's order.
+    rows: Vec<Arc<Resource>>,
+    by_resource: HashMap<GroupVersionResource, Arc<Resource>>,
+    by_kind: HashMap<GroupVersionKind, Arc<Resource>>,
+}
+
+impl Registry {
+    /// A registry of the built-in kinds.
+    pub fn built_in() -> Self {
+        let mut registry = Self::default();
+        for row in resource::built_in() {
+            registry.insert(row);
+        }
+        registry
+    }
+
+    /// Adds a kind, or replaces the one of the same group, version and resource.
+    pub fn insert(&mut self, row: Resource) {
+        let row = Arc::new(row);
+        let gvr = row.gvr();
+        if self.by_resource.contains_key(&gvr) {
+            self.rows.retain(|other| other.gvr() != gvr);
+        }
+        self.by_kind.insert(row.gvk.clone(), Arc::clone(&row));
+        self.by_resource.insert(gvr, Arc::clone(&row));
+        self.rows.push(row);
+    }
+
+    /// Removes a kind.
+    pub fn remove(&mut self, gvr: &GroupVersionResource) {
+        if let Some(row) = self.by_resource.remove(gvr) {
+            self.by_kind.remove(&row.gvk);
+            self.rows.retain(|other| other.gvr() != *gvr);
+        }
+    }
+
+    /// The row of a resource.
+    pub fn get(&self, gvr: &GroupVersionResource) -> Option<&Arc<Resource>> {
+        self.by_resource.get(gvr)
+    }
+
+    /// The row of a resource by its three names.
+    pub fn resource(&self, group: &str, version: &str, resource: &str) -> Option<&Arc<Resource>> {
+        self.get(&GroupVersionResource::new(group, version, resource))
+    }
+
+    /// The row of a kind.
+    pub fn kind(&self, gvk: &GroupVersionKind) -> Option<&Arc<Resource>> {
+        self.by_kind.get(gvk)
+    }
+
+    /// All rows, in discovery's order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.rows.iter()
+    }
+
+    /// All versions of a resource, the preferred one first.
+    pub fn versions(&self, resource: &GroupResource) -> impl Iterator<Item = &Arc<Resource>> {
+        self.rows.iter().filter(|row| row.gvk.group == resource.group && row.plural == resource.resource)
+    }
+
+    /// Groups in discovery's order, each with its versions, the preferred one first.
+    pub fn groups(&self) -> Vec<(String, Vec<GroupVersion>)> {
+        let mut groups: Vec<(String, Vec<GroupVersion>)> = Vec::new();
+        for row in &self.rows {
+            let version = row.gvk.group_version();
+            match groups.iter_mut().find(|(group, _)| *group == row.gvk.group) {
+                Some((_, versions)) if !versions.contains(&version) => versions.push(version),
+                Some(_) => {}
+                None => groups.push((row.gvk.group.clone(), vec![version])),
+            }
+        }
+        groups
+    }
+
+    /// Rows that own storage: one per stored resource, in its storage version.
+    pub fn stored(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.rows.iter().filter(|row| row.is_stored() && row.storage_version == row.gvk.group_version())
+    }
+}
