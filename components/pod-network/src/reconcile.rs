@@ -18,6 +18,15 @@ pub struct Report {
     pub changes: usize,
 }
 
+/// How much of the host is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checks {
+    /// Routes and files.
+    Routes,
+    /// Also whether the rules are still as they were left, which takes a program to run.
+    Everything,
+}
+
 /// Applies plans and remembers what it has applied.
 pub struct Reconciler {
     flags: Flags,
@@ -37,7 +46,7 @@ impl Reconciler {
     }
 
     /// One pass. What fails is reported and doesn't keep the rest from being done.
-    pub async fn reconcile(&mut self, nodes: &[NodeNetwork]) -> Report {
+    pub async fn reconcile(&mut self, nodes: &[NodeNetwork], checks: Checks) -> Report {
         let mut report = Report::default();
         let own = self.flags.node_name.as_deref().and_then(|name| nodes.iter().find(|node| node.name == name));
         if let Err(error) = self.routes(nodes, &mut report).await {
@@ -49,7 +58,7 @@ impl Reconciler {
             report.errors.push(format!("{error:#}"));
         }
         let pod_cidrs = own.map(|own| own.pod_cidrs.as_slice()).unwrap_or_default();
-        if let Err(error) = self.masquerade(pod_cidrs).await {
+        if let Err(error) = self.masquerade(pod_cidrs, checks).await {
             report.errors.push(describe(&error));
         }
         report
@@ -112,11 +121,11 @@ impl Reconciler {
         }
     }
 
-    async fn masquerade(&mut self, pod_cidrs: &[IpNet]) -> Result<(), host::command::CommandError> {
+    async fn masquerade(&mut self, pod_cidrs: &[IpNet], checks: Checks) -> Result<(), host::command::CommandError> {
         let script = masquerade::script(pod_cidrs, &self.flags.cluster_cidr);
         if let Some((applied, shown)) = &self.masquerade
             && *applied == script
-            && *shown == masquerade::present().await?
+            && (checks == Checks::Routes || *shown == masquerade::present().await?)
         {
             return Ok(());
         }
