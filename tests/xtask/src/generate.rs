@@ -1,7 +1,7 @@
 //! Data of the `api` crate, made from recordings of the reference.
 mod descriptions;
-mod prost;
 mod presence;
+mod prost;
 mod registry;
 mod schemas;
 

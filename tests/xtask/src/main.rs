@@ -30,6 +30,11 @@ enum Task {
 
 fn main() -> Result<()> {
     match Arguments::parse().task {
-        Task::ApiData { reference, protobuf, answers, out } => xtask::generate::api_data(&reference, &protobuf, &answers, &out),
+        Task::ApiData {
+            reference,
+            protobuf,
+            answers,
+            out,
+        } => xtask::generate::api_data(&reference, &protobuf, &answers, &out),
     }
 }

@@ -17,11 +17,22 @@ pub type Presence = BTreeMap<String, Seen>;
 
 /// Learns presence from pairs of JSON and protobuf.
 pub fn learn(raw: &Value, messages: &Messages, pairs: &Value) -> Presence {
-    let mut learner = Learner { raw, messages, presence: Presence::new(), kinds: kinds(raw) };
+    let mut learner = Learner {
+        raw,
+        messages,
+        presence: Presence::new(),
+        kinds: kinds(raw),
+    };
     for pair in pairs.as_array().into_iter().flatten() {
         let text = |key: &str| pair["json"][key].as_str().unwrap_or("").to_owned();
-        let Some(schema) = learner.kinds.get(&(text("apiVersion"), text("kind"))).cloned() else { continue };
-        let Ok(bytes) = base64::engine::general_purpose::STANDARD.decode(pair["protobuf"].as_str().unwrap_or("")) else { continue };
+        let Some(schema) = learner.kinds.get(&(text("apiVersion"), text("kind"))).cloned() else {
+            continue;
+        };
+        let Ok(bytes) =
+            base64::engine::general_purpose::STANDARD.decode(pair["protobuf"].as_str().unwrap_or(""))
+        else {
+            continue;
+        };
         // "k8s\0" and then runtime.Unknown, whose field 2 is the object.
         for (tag, payload) in fields(bytes.get(4..).unwrap_or(&[])) {
             if let (2, Some(object)) = (tag, payload) {
@@ -41,11 +52,15 @@ struct Learner<'a> {
 
 impl Learner<'_> {
     fn message(&mut self, schema: &str, message: &str, bytes: &[u8], count: bool) {
-        let Some(shape) = self.messages.get(message) else { return };
+        let Some(shape) = self.messages.get(message) else {
+            return;
+        };
         let properties = &self.raw[schema]["properties"];
         let mut there = BTreeSet::new();
         for (tag, payload) in fields(bytes) {
-            let Some(field) = shape.fields.iter().find(|field| field.tag == tag) else { continue };
+            let Some(field) = shape.fields.iter().find(|field| field.tag == tag) else {
+                continue;
+            };
             match property(properties, &field.name) {
                 Some((name, property)) => {
                     there.insert(name.to_owned());
@@ -55,7 +70,11 @@ impl Learner<'_> {
                 }
                 // An embedded struct: nested in protobuf, flat in JSON.
                 None => {
-                    let inner = format!("{}.{}", message.rsplit_once('.').map_or("", |(module, _)| module), field.ty);
+                    let inner = format!(
+                        "{}.{}",
+                        message.rsplit_once('.').map_or("", |(module, _)| module),
+                        field.ty
+                    );
                     if let Some(payload) = payload {
                         self.message(schema, &inner, payload, false);
                     }
@@ -83,19 +102,30 @@ impl Learner<'_> {
 
 /// `io.k8s.api.core.v1.Pod` is `api.core.v1.Pod` in the crate.
 pub fn message_name(schema: &str) -> String {
-    schema.replace("io.k8s.", "").replace("kube-aggregator", "kube_aggregator").replace("apiextensions-apiserver", "apiextensions_apiserver")
+    schema
+        .replace("io.k8s.", "")
+        .replace("kube-aggregator", "kube_aggregator")
+        .replace("apiextensions-apiserver", "apiextensions_apiserver")
 }
 
 /// The property whose name is the field's but for case and underscores.
 pub fn property<'a>(properties: &'a Value, field: &str) -> Option<(&'a str, &'a Value)> {
     let plain = |name: &str| name.replace(['_', '$'], "").to_lowercase();
     let wanted = plain(field);
-    properties.as_object()?.iter().find(|(name, _)| plain(name) == wanted).map(|(name, property)| (name.as_str(), property))
+    properties
+        .as_object()?
+        .iter()
+        .find(|(name, _)| plain(name) == wanted)
+        .map(|(name, property)| (name.as_str(), property))
 }
 
 /// The schema that a property, its items or its values refer to.
 pub fn reference(property: &Value) -> Option<String> {
-    let target = |value: &Value| value["$ref"].as_str().map(|text| text.trim_start_matches("#/components/schemas/").to_owned());
+    let target = |value: &Value| {
+        value["$ref"]
+            .as_str()
+            .map(|text| text.trim_start_matches("#/components/schemas/").to_owned())
+    };
     target(property)
         .or_else(|| property["allOf"].get(0).and_then(target))
         .or_else(|| property.get("items").and_then(reference))
@@ -105,9 +135,17 @@ pub fn reference(property: &Value) -> Option<String> {
 fn kinds(raw: &Value) -> BTreeMap<(String, String), String> {
     let mut kinds = BTreeMap::new();
     for (name, schema) in raw.as_object().into_iter().flatten() {
-        for gvk in schema["x-kubernetes-group-version-kind"].as_array().into_iter().flatten() {
+        for gvk in schema["x-kubernetes-group-version-kind"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
             let text = |key: &str| gvk[key].as_str().unwrap_or("");
-            let version = if text("group").is_empty() { text("version").to_owned() } else { format!("{}/{}", text("group"), text("version")) };
+            let version = if text("group").is_empty() {
+                text("version").to_owned()
+            } else {
+                format!("{}/{}", text("group"), text("version"))
+            };
             kinds.insert((version, text("kind").to_owned()), name.clone());
         }
     }
@@ -127,7 +165,9 @@ fn fields(mut bytes: &[u8]) -> Vec<(u32, Option<&[u8]>)> {
             1 if rest.len() >= 8 => (None, &rest[8..]),
             5 if rest.len() >= 4 => (None, &rest[4..]),
             2 => match varint(rest) {
-                Some((length, rest)) if rest.len() >= length as usize => (Some(&rest[..length as usize]), &rest[length as usize..]),
+                Some((length, rest)) if rest.len() >= length as usize => {
+                    (Some(&rest[..length as usize]), &rest[length as usize..])
+                }
                 _ => break,
             },
             _ => break,

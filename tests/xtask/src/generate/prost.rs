@@ -37,7 +37,11 @@ fn walk(directory: &Path, module: &str, messages: &mut Messages) -> Result<()> {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if entry.file_type()?.is_dir() {
-            let below = if module.is_empty() { name } else { format!("{module}.{name}") };
+            let below = if module.is_empty() {
+                name
+            } else {
+                format!("{module}.{name}")
+            };
             walk(&entry.path(), &below, messages)?;
         } else if name == "mod.rs" {
             parse(&std::fs::read_to_string(entry.path())?, module, messages);
@@ -56,7 +60,13 @@ fn parse(source: &str, module: &str, messages: &mut Messages) {
             text.push(comment.strip_prefix(' ').unwrap_or(comment));
         } else if let Some(rest) = line.strip_prefix("pub struct ") {
             let name = format!("{module}.{}", rest.trim_end_matches([' ', '{', '}']).trim());
-            messages.insert(name.clone(), Message { text: tidy(&text), fields: Vec::new() });
+            messages.insert(
+                name.clone(),
+                Message {
+                    text: tidy(&text),
+                    fields: Vec::new(),
+                },
+            );
             current = (!rest.ends_with("{}")).then_some(name);
             text.clear();
         } else if line.starts_with("#[prost(") {
@@ -64,15 +74,31 @@ fn parse(source: &str, module: &str, messages: &mut Messages) {
         } else if line == "}" {
             current = None;
             text.clear();
-        } else if let (Some(message), Some(rest)) = (current.as_ref().and_then(|name| messages.get_mut(name)), line.strip_prefix("pub ")) {
-            let Some((name, ty)) = rest.split_once(':') else { continue };
-            let tag = attribute.split("tag = \"").nth(1).and_then(|rest| rest.split('"').next()).and_then(|tag| tag.parse().ok()).unwrap_or(0);
+        } else if let (Some(message), Some(rest)) = (
+            current.as_ref().and_then(|name| messages.get_mut(name)),
+            line.strip_prefix("pub "),
+        ) {
+            let Some((name, ty)) = rest.split_once(':') else {
+                continue;
+            };
+            let tag = attribute
+                .split("tag = \"")
+                .nth(1)
+                .and_then(|rest| rest.split('"').next())
+                .and_then(|tag| tag.parse().ok())
+                .unwrap_or(0);
             message.fields.push(Field {
                 name: name.trim_start_matches("r#").to_owned(),
                 tag,
                 message: attribute.contains("(message"),
                 map: attribute.contains("map = ") || attribute.contains("map("),
-                ty: ty.trim().trim_end_matches([',', '>']).rsplit([':', '<', ' ']).next().unwrap_or("").to_owned(),
+                ty: ty
+                    .trim()
+                    .trim_end_matches([',', '>'])
+                    .rsplit([':', '<', ' '])
+                    .next()
+                    .unwrap_or("")
+                    .to_owned(),
                 text: tidy(&text),
             });
             text.clear();
@@ -98,9 +124,20 @@ fn tidy(lines: &[&str]) -> String {
             continue;
         }
         if !out.is_empty() && !out.ends_with('\n') {
-            out.push(if line.starts_with([' ', '-', '*']) { '\n' } else { ' ' });
+            out.push(if line.starts_with([' ', '-', '*']) {
+                '\n'
+            } else {
+                ' '
+            });
         }
-        out.push_str(&line.replace("\\[", "[").replace("\\]", "]").replace("\\<", "<").replace("\\>", ">").replace("\\_", "_"));
+        out.push_str(
+            &line
+                .replace("\\[", "[")
+                .replace("\\]", "]")
+                .replace("\\<", "<")
+                .replace("\\>", ">")
+                .replace("\\_", "_"),
+        );
     }
     out.trim_end().to_owned()
 }

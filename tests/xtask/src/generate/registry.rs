@@ -21,9 +21,19 @@ pub fn build(discovery: &Value, columns: &Value, answers: &str) -> Result<Value>
     Ok(Value::Array(rows))
 }
 
-fn row(group: &str, version: &str, resource: &Value, columns: &Value, texts: &BTreeMap<String, String>) -> Value {
+fn row(
+    group: &str,
+    version: &str,
+    resource: &Value,
+    columns: &Value,
+    texts: &BTreeMap<String, String>,
+) -> Value {
     let plural = resource["resource"].as_str().unwrap_or("");
-    let base = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+    let base = if group.is_empty() {
+        format!("/api/{version}")
+    } else {
+        format!("/apis/{group}/{version}")
+    };
     let path = format!("{base}/{plural}");
     let columns: Vec<Value> = columns[&path]
         .as_array()
@@ -31,7 +41,10 @@ fn row(group: &str, version: &str, resource: &Value, columns: &Value, texts: &BT
         .flatten()
         .map(|column| {
             let mut column = column.clone();
-            let text = texts.get(&format!("{path}#{}", column["name"].as_str().unwrap_or(""))).cloned().unwrap_or_default();
+            let text = texts
+                .get(&format!("{path}#{}", column["name"].as_str().unwrap_or("")))
+                .cloned()
+                .unwrap_or_default();
             column["description"] = Value::from(text);
             column
         })
@@ -70,7 +83,13 @@ fn column_texts(answers: &str) -> Result<BTreeMap<String, String>> {
     let mut texts = BTreeMap::new();
     for line in answers.lines().filter(|line| line.contains("columnDefinitions")) {
         let case: Value = serde_json::from_str(line)?;
-        let path = case["url"].as_str().unwrap_or("").split('?').next().unwrap_or("").to_owned();
+        let path = case["url"]
+            .as_str()
+            .unwrap_or("")
+            .split('?')
+            .next()
+            .unwrap_or("")
+            .to_owned();
         let parts: Vec<&str> = path.split('/').collect();
         let base = if path.starts_with("/api/") { 3 } else { 4 };
         let resource = match parts.get(base) {
@@ -79,7 +98,11 @@ fn column_texts(answers: &str) -> Result<BTreeMap<String, String>> {
             None => continue,
         };
         let list = format!("{}/{resource}", parts[..base].join("/"));
-        for column in case["want"]["body"]["columnDefinitions"].as_array().into_iter().flatten() {
+        for column in case["want"]["body"]["columnDefinitions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
             let key = format!("{list}#{}", column["name"].as_str().unwrap_or(""));
             texts.insert(key, column["description"].as_str().unwrap_or("").to_owned());
         }

@@ -12,10 +12,21 @@ const OPTIONALS: &str = include_str!("optionals.txt");
 pub fn model(raw: &Value, presence: &Presence) -> Result<Vec<Schema>> {
     let all = raw.as_object().context("schemas are no object")?;
     let ids: HashMap<&str, u32> = all.keys().map(String::as_str).zip(0..).collect();
-    let types: BTreeMap<&str, &str> = TYPE_NAMES.lines().filter_map(|line| line.split_once(' ')).collect();
+    let types: BTreeMap<&str, &str> = TYPE_NAMES
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .collect();
     let optionals: Vec<&str> = OPTIONALS.lines().collect();
-    let builder = Builder { all, ids, types, optionals, presence };
-    all.iter().map(|(name, definition)| builder.schema(name, definition)).collect()
+    let builder = Builder {
+        all,
+        ids,
+        types,
+        optionals,
+        presence,
+    };
+    all.iter()
+        .map(|(name, definition)| builder.schema(name, definition))
+        .collect()
 }
 
 struct Builder<'a> {
@@ -29,12 +40,31 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn schema(&self, name: &str, definition: &Value) -> Result<Schema> {
         let parts: Vec<_> = name.rsplit('.').collect();
-        let required: Vec<&str> = definition["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let required: Vec<&str> = definition["required"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         let mut fields = Vec::new();
         for (field, property) in definition["properties"].as_object().into_iter().flatten() {
-            fields.push(self.field(name, parts[0], field, property, required.contains(&field.as_str())).with_context(|| format!("{name}.{field}"))?);
+            fields.push(
+                self.field(
+                    name,
+                    parts[0],
+                    field,
+                    property,
+                    required.contains(&field.as_str()),
+                )
+                .with_context(|| format!("{name}.{field}"))?,
+            );
         }
-        let unions = definition["x-kubernetes-unions"].as_array().into_iter().flatten().map(union).collect();
+        let unions = definition["x-kubernetes-unions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(union)
+            .collect();
         Ok(Schema {
             name: name.to_owned(),
             short: parts[0].to_owned(),
@@ -46,12 +76,27 @@ impl Builder<'_> {
         })
     }
 
-    fn field(&self, schema: &str, short: &str, name: &str, property: &Value, required: bool) -> Result<Field> {
+    fn field(
+        &self,
+        schema: &str,
+        short: &str,
+        name: &str,
+        property: &Value,
+        required: bool,
+    ) -> Result<Field> {
         let ty = self.ty(property)?;
         let default = property.get("default").cloned();
-        let zero = default.as_ref().is_some_and(|value| matches!(value, Value::Bool(false)) || value == "" || value == 0 || value.as_object().is_some_and(serde_json::Map::is_empty));
+        let zero = default.as_ref().is_some_and(|value| {
+            matches!(value, Value::Bool(false))
+                || value == ""
+                || value == 0
+                || value.as_object().is_some_and(serde_json::Map::is_empty)
+        });
         let key = format!("{short}.{name}");
-        let scalar = matches!(ty, Type::String | Type::Bool | Type::Int32 | Type::Int64 | Type::Double);
+        let scalar = matches!(
+            ty,
+            Type::String | Type::Bool | Type::Int32 | Type::Int64 | Type::Double
+        );
         let by_value = zero && !matches!(ty, Type::List(..) | Type::Map(..));
         let pointer = match &ty {
             Type::Struct(_) => !zero,
@@ -65,12 +110,18 @@ impl Builder<'_> {
             },
             _ => !zero,
         };
-        let patch = property.get("x-kubernetes-patch-strategy").and_then(Value::as_str).map(|strategy| PatchRule {
-            merge: strategy.split(',').any(|part| part == "merge"),
-            replace: strategy.split(',').any(|part| part == "replace"),
-            retain_keys: strategy.split(',').any(|part| part == "retainKeys"),
-            merge_key: property.get("x-kubernetes-patch-merge-key").and_then(Value::as_str).map(str::to_owned),
-        });
+        let patch = property
+            .get("x-kubernetes-patch-strategy")
+            .and_then(Value::as_str)
+            .map(|strategy| PatchRule {
+                merge: strategy.split(',').any(|part| part == "merge"),
+                replace: strategy.split(',').any(|part| part == "replace"),
+                retain_keys: strategy.split(',').any(|part| part == "retainKeys"),
+                merge_key: property
+                    .get("x-kubernetes-patch-merge-key")
+                    .and_then(Value::as_str)
+                    .map(str::to_owned),
+            });
         Ok(Field {
             name: name.to_owned(),
             always: by_value || required,
@@ -90,27 +141,38 @@ impl Builder<'_> {
     /// Known optional fields that the recordings can't tell, as `Pod.spec` or `core.v1.Pod.spec`.
     fn listed_optional(&self, schema: &str, name: &str) -> bool {
         let full = format!("{schema}.{name}");
-        self.optionals.iter().any(|line| full.strip_suffix(line).is_some_and(|rest| rest.ends_with('.')))
+        self.optionals
+            .iter()
+            .any(|line| full.strip_suffix(line).is_some_and(|rest| rest.ends_with('.')))
     }
 
     fn ty(&self, property: &Value) -> Result<Type> {
-        if let Some(target) = property["$ref"].as_str().or_else(|| property["allOf"].get(0).and_then(|first| first["$ref"].as_str())) {
+        if let Some(target) = property["$ref"]
+            .as_str()
+            .or_else(|| property["allOf"].get(0).and_then(|first| first["$ref"].as_str()))
+        {
             return self.reference(target.trim_start_matches("#/components/schemas/"));
         }
-        Ok(match (property["type"].as_str().unwrap_or(""), property["format"].as_str().unwrap_or("")) {
-            ("string", "byte") => Type::Bytes,
-            ("string", "date-time") => Type::Time,
-            ("string", _) => Type::String,
-            ("boolean", _) => Type::Bool,
-            ("integer", "int64") => Type::Int64,
-            ("integer", _) => Type::Int32,
-            ("number", _) => Type::Double,
-            ("array", _) => Type::List(Box::new(self.ty(&property["items"])?), list_kind(property)),
-            ("object", _) if property.get("additionalProperties").is_some() => {
-                Type::Map(Box::new(self.ty(&property["additionalProperties"])?), property["x-kubernetes-map-type"] == "atomic")
-            }
-            _ => Type::Any,
-        })
+        Ok(
+            match (
+                property["type"].as_str().unwrap_or(""),
+                property["format"].as_str().unwrap_or(""),
+            ) {
+                ("string", "byte") => Type::Bytes,
+                ("string", "date-time") => Type::Time,
+                ("string", _) => Type::String,
+                ("boolean", _) => Type::Bool,
+                ("integer", "int64") => Type::Int64,
+                ("integer", _) => Type::Int32,
+                ("number", _) => Type::Double,
+                ("array", _) => Type::List(Box::new(self.ty(&property["items"])?), list_kind(property)),
+                ("object", _) if property.get("additionalProperties").is_some() => Type::Map(
+                    Box::new(self.ty(&property["additionalProperties"])?),
+                    property["x-kubernetes-map-type"] == "atomic",
+                ),
+                _ => Type::Any,
+            },
+        )
     }
 
     fn reference(&self, name: &str) -> Result<Type> {
@@ -122,20 +184,36 @@ impl Builder<'_> {
             "Duration" if name.contains("meta.v1") => Type::Duration,
             _ => {
                 let definition = self.all.get(name).with_context(|| format!("no schema {name}"))?;
-                let structure = definition.get("properties").is_some() || name.ends_with("CustomResourceSubresourceStatus");
-                if structure { Type::Struct(*self.ids.get(name).context("no number")?) } else { Type::Any }
+                let structure = definition.get("properties").is_some()
+                    || name.ends_with("CustomResourceSubresourceStatus");
+                if structure {
+                    Type::Struct(*self.ids.get(name).context("no number")?)
+                } else {
+                    Type::Any
+                }
             }
         })
     }
 }
 
 fn list_kind(property: &Value) -> ListKind {
-    let keys = || property["x-kubernetes-list-map-keys"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    let keys = || {
+        property["x-kubernetes-list-map-keys"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect()
+    };
     match property["x-kubernetes-list-type"].as_str() {
         Some("map") => ListKind::Map(keys()),
         Some("set") => ListKind::Set,
         Some(_) => ListKind::Atomic,
-        None if property["x-kubernetes-patch-strategy"].as_str().is_some_and(|strategy| strategy.contains("merge")) => {
+        None if property["x-kubernetes-patch-strategy"]
+            .as_str()
+            .is_some_and(|strategy| strategy.contains("merge")) =>
+        {
             match property["x-kubernetes-patch-merge-key"].as_str() {
                 Some(key) => ListKind::Map(vec![key.to_owned()]),
                 None => ListKind::Set,
@@ -148,6 +226,11 @@ fn list_kind(property: &Value) -> ListKind {
 fn union(raw: &Value) -> Union {
     Union {
         discriminator: raw["discriminator"].as_str().map(str::to_owned),
-        members: raw["fields-to-discriminateBy"].as_object().into_iter().flatten().map(|(field, value)| (field.clone(), value.as_str().unwrap_or("").to_owned())).collect(),
+        members: raw["fields-to-discriminateBy"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(field, value)| (field.clone(), value.as_str().unwrap_or("").to_owned()))
+            .collect(),
     }
 }

@@ -1,0 +1,46 @@
+# hardway: everything a person needs is `make demo` and `make test`.
+
+CACHE ?= $(HOME)/.cache/hardway
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+HOST_TRIPLE := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+TOOLS := $(CACHE)/tools
+BINARIES := $(CARGO_TARGET_DIR)/$(HOST_TRIPLE)/release
+DAEMONS := kube-apiserver kube-scheduler kube-controller-manager kubelet kube-proxy \
+	cluster-dns pod-network api-balancer pause
+LAB ?= demo
+export PATH := $(TOOLS)/bin:$(PATH)
+export HARDWAY_BINARIES ?= $(BINARIES)
+
+.PHONY: demo demo-down test build deps lint unit e2e clean help
+
+help:
+	@echo 'make demo       build, make five hosts, bootstrap, show a workload'
+	@echo 'make demo-down  remove the hosts of the demo'
+	@echo 'make test       everything: unit, integration, end-to-end in a lab'
+	@echo 'make build      static release binaries into $(BINARIES)'
+
+# Static binaries run on any distribution. --target keeps the flag away from build scripts and macros.
+build: deps
+	RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --release --target $(HOST_TRIPLE) \
+		$(addprefix -p ,$(DAEMONS)) -p provisioner -p lab
+
+deps:
+	tests/tools/install.sh '$(TOOLS)'
+
+demo: build
+	tests/demo/run.sh '$(LAB)' '$(BINARIES)'
+
+demo-down:
+	'$(BINARIES)/hardway-lab' --name '$(LAB)' down
+
+lint: deps
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+unit: deps
+	cargo nextest run --locked --workspace --exclude e2e
+
+e2e: build
+	cargo nextest run --locked -p e2e --no-fail-fast
+
+test: unit e2e
