@@ -1,1 +1,28 @@
-//! Revisioned storage: etcd backend, watch cache, encryption at rest.
+//! Revisioned storage: backends, encryption at rest, the watch cache, and one store per resource.
+
+mod backend;
+mod cache;
+mod encryption;
+mod error;
+mod object;
+mod raw;
+mod resource;
+mod revision;
+mod storage;
+mod store;
+
+pub use backend::{
+    Backend, BackendError, BackendWatch, KeyValue, MemoryBackend, ProgressRequester, RangeRequest, RangeResult,
+    RawEvent, TxnOutcome, WatchMessage,
+};
+pub use cache::{EventKind, WatchEvent, WatchItem, Watcher, bookmark_frame};
+pub use encryption::Transformers;
+pub use error::StorageError;
+pub use object::{EncodingId, ObjectRef, OwnerUid, StoredObject};
+pub use raw::RawStore;
+pub use resource::{FieldSpec, ForeignDecoder, ResourceSpec};
+pub use revision::{RequestedRevision, Revision};
+pub use storage::{Storage, StorageOptions};
+pub use store::{
+    Change, Filter, ListPage, ListRequest, Preconditions, RevisionMatch, Store, Updated, WatchRequest,
+};

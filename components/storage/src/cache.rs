@@ -1,0 +1,18 @@
+//! The watch cache: a snapshot and the recent events of each resource, fed by one watch.
+
+mod consistent;
+mod event;
+mod hub;
+mod load;
+mod resource;
+mod ring;
+mod view;
+mod watcher;
+
+pub use event::{EventKind, WatchEvent, bookmark_frame};
+pub(crate) use load::fetch;
+pub(crate) use hub::{CacheOptions, Hub};
+pub(crate) use resource::ResourceCache;
+pub(crate) use view::{Scope, View};
+pub(crate) use watcher::{Begin, WatcherParts};
+pub use watcher::{WatchItem, Watcher};

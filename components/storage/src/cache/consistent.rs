@@ -1,0 +1,61 @@
+//! One question for the newest revision at a time, shared by all who ask meanwhile.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::backend::{Backend, BackendError};
+use crate::revision::Revision;
+
+type Answer = Result<Revision, BackendError>;
+
+#[derive(Default)]
+struct State {
+    running: bool,
+    waiting: Vec<oneshot::Sender<Answer>>,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct RevisionProbe {
+    state: Arc<Mutex<State>>,
+}
+
+impl RevisionProbe {
+    /// The newest revision by a question that was sent after this call.
+    pub(super) async fn newest(&self, backend: &Arc<dyn Backend>) -> Answer {
+        let (sender, receiver) = oneshot::channel();
+        let start = {
+            let mut state = self.state.lock();
+            state.waiting.push(sender);
+            !std::mem::replace(&mut state.running, true)
+        };
+        if start {
+            // A task of its own, so that an asker that goes away doesn't take the answer from the others. It ends
+            // when nobody waits.
+            tokio::spawn(self.clone().answer(backend.clone()));
+        }
+        match receiver.await {
+            Ok(answer) => answer,
+            Err(_) => Err(BackendError::Unavailable { message: "the store is shutting down".to_owned() }),
+        }
+    }
+
+    async fn answer(self, backend: Arc<dyn Backend>) {
+        loop {
+            let waiting = {
+                let mut state = self.state.lock();
+                if state.waiting.is_empty() {
+                    state.running = false;
+                    return;
+                }
+                std::mem::take(&mut state.waiting)
+            };
+            let answer = backend.current_revision().await;
+            for asker in waiting {
+                // The asker may have gone.
+                let _ = asker.send(answer.clone());
+            }
+        }
+    }
+}

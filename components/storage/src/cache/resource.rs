@@ -1,0 +1,365 @@
+//! The cache of one resource: how changes become events and a new snapshot.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+
+use super::event::{CacheEvent, EventKind};
+use super::ring::Ring;
+use super::view::{Scope, View};
+use crate::backend::{KeyValue, RawEvent};
+use crate::encryption::ResourceTransformer;
+use crate::error::StorageError;
+use crate::object::{ObjectRef, StoredObject};
+use crate::resource::{FieldSpec, ResourceSpec};
+use crate::revision::Revision;
+
+/// How long a snapshot behind a continue token is kept for the next page.
+const PINNED_FOR: Duration = Duration::from_secs(60);
+const MOST_PINNED: usize = 64;
+
+/// Where changes from the watch go.
+enum Intake {
+    /// Nobody has asked for this resource yet.
+    Idle,
+    /// The first list is under way; changes wait for it.
+    Loading(Vec<RawEvent>),
+    /// Changes after this revision are applied as they come.
+    Ready(Revision),
+}
+
+pub(crate) struct ResourceCache {
+    spec: Arc<ResourceSpec>,
+    fields: Arc<[FieldSpec]>,
+    prefix: String,
+    transformer: Arc<ResourceTransformer>,
+    view: ArcSwap<View>,
+    ring: RwLock<Ring>,
+    /// Sequence number of the next event; closed state is `u64::MAX`.
+    changes: watch::Sender<u64>,
+    intake: Mutex<Intake>,
+    ready: AtomicBool,
+    pub(super) load_lock: tokio::sync::Mutex<()>,
+    pinned: Mutex<VecDeque<(Instant, Revision, Arc<View>)>>,
+    /// Keys whose newest value can't be read.
+    unreadable: Mutex<BTreeSet<String>>,
+}
+
+/// Value of `changes` when the resource is gone.
+pub(crate) const CLOSED: u64 = u64::MAX;
+
+impl ResourceCache {
+    pub(crate) fn new(spec: Arc<ResourceSpec>, prefix: String, transformer: Arc<ResourceTransformer>) -> Self {
+        ResourceCache {
+            fields: spec.fields.clone().into(),
+            spec,
+            prefix,
+            transformer,
+            view: ArcSwap::from_pointee(View::new(Revision::ZERO)),
+            ring: RwLock::new(Ring::new(Revision::ZERO)),
+            changes: watch::Sender::new(0),
+            intake: Mutex::new(Intake::Idle),
+            ready: AtomicBool::new(false),
+            load_lock: tokio::sync::Mutex::new(()),
+            pinned: Mutex::default(),
+            unreadable: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn spec(&self) -> &ResourceSpec {
+        &self.spec
+    }
+
+    pub(crate) fn fields(&self) -> &Arc<[FieldSpec]> {
+        &self.fields
+    }
+
+    /// Ends in a slash.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    pub(crate) fn transformer(&self) -> &ResourceTransformer {
+        &self.transformer
+    }
+
+    /// Whether the value under this key was left out of the snapshot because it can't be read.
+    pub(crate) fn is_unreadable(&self, key: &str) -> bool {
+        self.unreadable.lock().contains(key)
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// Keys of a namespace, or of all.
+    pub(crate) fn scope(&self, namespace: Option<&str>) -> Scope {
+        match namespace {
+            Some(namespace) if self.spec.namespaced && !namespace.is_empty() => {
+                Scope::prefix(&format!("{}{namespace}/", self.prefix))
+            }
+            _ => Scope::prefix(&self.prefix),
+        }
+    }
+
+    /// The newest snapshot.
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// A snapshot together with the sequence number of the first event after it.
+    pub(crate) fn view_and_cursor(&self) -> (Arc<View>, u64) {
+        let ring = self.ring.read();
+        (self.view.load_full(), ring.next_sequence())
+    }
+
+    /// Where a watch after `revision` begins in the ring; Err is the oldest revision it may begin at.
+    pub(crate) fn cursor_after(&self, revision: Revision) -> Result<u64, Revision> {
+        let ring = self.ring.read();
+        ring.after(revision).ok_or(ring.floor())
+    }
+
+    pub(crate) fn read_ring(&self, cursor: u64, limit: usize, into: &mut Vec<Arc<CacheEvent>>) -> Option<()> {
+        self.ring.read().read(cursor, limit, into)
+    }
+
+    /// The snapshot at exactly `revision`, if it can be had without the backend. The caller makes sure that the
+    /// cache has seen `revision`.
+    pub(crate) fn view_at(&self, revision: Revision) -> Option<Arc<View>> {
+        let view = self.view();
+        if view.revision <= revision {
+            return Some(view);
+        }
+        if let Some((_, _, view)) = self.pinned.lock().iter().find(|(_, pinned, _)| *pinned == revision) {
+            return Some(view.clone());
+        }
+        let ring = self.ring.read();
+        if revision < ring.floor() {
+            return None;
+        }
+        let mut view = View::clone(&self.view.load());
+        for event in ring.backwards().take_while(|event| event.revision > revision) {
+            match &event.previous {
+                Some(previous) => view.insert(previous.clone()),
+                None => view.remove(event.object.key()),
+            };
+        }
+        view.revision = revision;
+        drop(ring);
+        let view = Arc::new(view);
+        self.pin(revision, view.clone());
+        Some(view)
+    }
+
+    /// Keeps a snapshot for the following pages of a list.
+    pub(crate) fn pin(&self, revision: Revision, view: Arc<View>) {
+        let now = Instant::now();
+        let mut pinned = self.pinned.lock();
+        while pinned.front().is_some_and(|(since, _, _)| now.duration_since(*since) > PINNED_FOR)
+            || pinned.len() >= MOST_PINNED
+        {
+            pinned.pop_front();
+        }
+        if !pinned.iter().any(|(_, other, _)| *other == revision) {
+            pinned.push_back((now, revision, view));
+        }
+    }
+
+    /// Drops snapshots that no page has asked for in time.
+    pub(super) fn drop_old_pins(&self) {
+        let now = Instant::now();
+        self.pinned.lock().retain(|(since, _, _)| now.duration_since(*since) <= PINNED_FOR);
+    }
+
+    /// Decrypts and indexes a stored value.
+    pub(crate) fn decode(
+        &self,
+        key: &str,
+        value: Vec<u8>,
+        revision: Revision,
+        kind: EventKind,
+    ) -> Result<ObjectRef, StorageError> {
+        let (mut plain, mut stale) =
+            self.transformer.decode(key, value).map_err(|message| StorageError::corrupt(key, message))?;
+        if plain.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+            let Some(decoder) = &self.spec.decoder else {
+                return Err(StorageError::corrupt(key, "the stored value is not JSON"));
+            };
+            plain = decoder.to_json(&plain).map_err(|message| StorageError::corrupt(key, message))?;
+            stale = true;
+        }
+        StoredObject::parse(key, revision, &plain, self.fields.clone(), kind, stale).map(Arc::new)
+    }
+
+    /// Decodes what a range returned; objects that can't be read are logged and left out.
+    pub(crate) fn decode_all(&self, kvs: Vec<KeyValue>, into: &mut View) {
+        for kv in kvs {
+            match self.decode(&kv.key, kv.value, kv.mod_revision, EventKind::Added) {
+                Ok(object) => {
+                    into.insert(object);
+                }
+                Err(error) => {
+                    tracing::error!(key = kv.key, %error, "skipping an unreadable object");
+                    self.unreadable.lock().insert(kv.key);
+                }
+            }
+        }
+    }
+
+    pub(super) fn begin_loading(&self) {
+        *self.intake.lock() = Intake::Loading(Vec::new());
+    }
+
+    pub(super) fn abandon_loading(&self) {
+        let mut intake = self.intake.lock();
+        if matches!(*intake, Intake::Loading(_)) {
+            *intake = Intake::Idle;
+        }
+    }
+
+    /// Installs the first list and the changes that came in meanwhile.
+    pub(super) fn finish_loading(&self, view: View) {
+        let mut intake = self.intake.lock();
+        let revision = view.revision;
+        let waiting = match std::mem::replace(&mut *intake, Intake::Ready(revision)) {
+            Intake::Loading(waiting) => waiting,
+            Intake::Idle | Intake::Ready(_) => Vec::new(),
+        };
+        {
+            let mut ring = self.ring.write();
+            ring.raise_floor(revision);
+            self.view.store(Arc::new(view));
+        }
+        self.apply(revision, waiting);
+        self.ready.store(true, Ordering::Release);
+    }
+
+    /// Takes changes from the watch, in order.
+    pub(super) fn take_in(&self, events: Vec<RawEvent>) {
+        let mut intake = self.intake.lock();
+        match &mut *intake {
+            Intake::Idle => {}
+            Intake::Loading(waiting) => waiting.extend(events),
+            Intake::Ready(from) => self.apply(*from, events),
+        }
+    }
+
+    /// Only called with the intake locked.
+    fn apply(&self, from: Revision, events: Vec<RawEvent>) {
+        let mut view = View::clone(&self.view.load());
+        let mut changes = Vec::with_capacity(events.len());
+        for event in events.into_iter().filter(|event| event.revision > from) {
+            match self.change(&mut view, event) {
+                Ok(Some(change)) => changes.push(Arc::new(change)),
+                Ok(None) => {}
+                Err(error) => tracing::error!(resource = self.spec.name, %error, "skipping an unreadable change"),
+            }
+        }
+        self.publish(view, changes);
+    }
+
+    fn change(&self, view: &mut View, event: RawEvent) -> Result<Option<CacheEvent>, StorageError> {
+        let revision = event.revision;
+        let unreadable = self.unreadable.lock().remove(&event.key);
+        Ok(match event.value {
+            Some(value) => {
+                let kind = match view.get(&event.key) {
+                    Some(_) => EventKind::Modified,
+                    None => EventKind::Added,
+                };
+                let object = match self.decode(&event.key, value, revision, kind) {
+                    Ok(object) => object,
+                    Err(error) => {
+                        tracing::error!(%error, again = unreadable, "an object is unreadable");
+                        // To watchers it is gone: its old state would be a lie.
+                        let gone = self.change(view, RawEvent { key: event.key.clone(), value: None, revision });
+                        self.unreadable.lock().insert(event.key);
+                        return gone;
+                    }
+                };
+                let previous = view.insert(object.clone());
+                view.revision = revision;
+                Some(CacheEvent::new(revision, object, previous, false))
+            }
+            None => match view.remove(&event.key) {
+                Some(previous) => {
+                    view.revision = revision;
+                    let object = Arc::new(previous.at_revision(revision, EventKind::Deleted)?);
+                    Some(CacheEvent::new(revision, object, Some(previous), true))
+                }
+                None => None,
+            },
+        })
+    }
+
+    /// Makes a new snapshot and its events visible together.
+    fn publish(&self, view: View, changes: Vec<Arc<CacheEvent>>) {
+        if changes.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let next = {
+            let mut ring = self.ring.write();
+            for change in changes {
+                ring.push(change, now);
+            }
+            self.view.store(Arc::new(view));
+            ring.next_sequence()
+        };
+        self.changes.send_if_modified(|value| *value != CLOSED && std::mem::replace(value, next) != next);
+    }
+
+    /// After lost history: events that lead from the old snapshot to `newer`, for the watchers that run. Watches
+    /// can no longer begin before it.
+    pub(super) fn replace(&self, newer: View) {
+        let mut intake = self.intake.lock();
+        let revision = newer.revision;
+        let older = self.view();
+        let everything = self.scope(None);
+        let mut changes = Vec::new();
+        for object in older.iter(&everything) {
+            let gone = newer.get(object.key()).is_none_or(|now| now.uid() != object.uid());
+            if gone {
+                // The revision of the deletion is unknown; for a key made anew it lies before the creation.
+                let at = match newer.get(object.key()) {
+                    Some(now) => Revision::new(now.revision().value() - 1),
+                    None => revision,
+                };
+                match object.at_revision(at, EventKind::Deleted) {
+                    Ok(last) => changes.push(CacheEvent::new(at, Arc::new(last), Some(object.clone()), true)),
+                    Err(error) => tracing::error!(key = object.key(), %error, "skipping a deletion"),
+                }
+            }
+        }
+        for object in newer.iter(&everything) {
+            match older.get(object.key()) {
+                Some(before) if before.revision() == object.revision() => {}
+                before => {
+                    let previous = before.filter(|before| before.uid() == object.uid()).cloned();
+                    changes.push(CacheEvent::new(object.revision(), object.clone(), previous, false));
+                }
+            }
+        }
+        changes.sort_by_key(|change| (change.revision, !change.deleted));
+        *intake = Intake::Ready(revision);
+        self.publish(newer, changes.into_iter().map(Arc::new).collect());
+        self.ring.write().raise_floor(revision);
+        self.pinned.lock().clear();
+    }
+
+    /// Ends all watchers; the resource is gone.
+    pub(super) fn close(&self) {
+        *self.intake.lock() = Intake::Idle;
+        self.ready.store(false, Ordering::Release);
+        self.changes.send_replace(CLOSED);
+    }
+}

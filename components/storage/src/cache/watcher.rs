@@ -1,0 +1,177 @@
+//! A watcher: a position in the ring of its resource.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::event::{CacheEvent, WatchEvent};
+use super::hub::Hub;
+use super::resource::{CLOSED, ResourceCache};
+use super::view::Scope;
+use crate::object::{ObjectRef, StoredObject};
+use crate::revision::Revision;
+use crate::store::Filter;
+
+/// Events taken from the ring at once.
+const BATCH: usize = 64;
+/// Time between bookmarks, give or take a fifth so that watchers don't all wake at once.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+
+/// What a watch brings.
+#[derive(Clone, Debug)]
+pub enum WatchItem {
+    Event(WatchEvent),
+    /// Everything up to `revision` has been delivered.
+    Bookmark { revision: Revision, initial_events_end: bool },
+    /// The watcher fell behind the events that are kept: 410. Nothing follows.
+    Expired { oldest: Revision },
+    /// The resource is gone. Nothing follows.
+    Closed,
+}
+
+/// Where a watcher begins.
+pub(crate) struct Begin {
+    pub cursor: u64,
+    /// Objects to send as ADDED first.
+    pub initial: Vec<ObjectRef>,
+    /// Everything up to here is known to the client or among `initial`.
+    pub revision: Revision,
+    /// End the initial objects with a marked bookmark.
+    pub mark_end: bool,
+}
+
+pub(crate) struct WatcherParts {
+    pub scope: Option<Scope>,
+    pub filter: Option<Filter>,
+    pub bookmarks: bool,
+}
+
+/// One watch. Holds no events beyond the few it is about to deliver; when it isn't polled it costs nobody anything.
+pub struct Watcher {
+    hub: Arc<Hub>,
+    cache: Arc<ResourceCache>,
+    changes: watch::Receiver<u64>,
+    parts: WatcherParts,
+    cursor: u64,
+    initial: std::vec::IntoIter<ObjectRef>,
+    mark_end: bool,
+    /// Events up to here are not sent; for watches that begin in the future.
+    after: Revision,
+    revision: Revision,
+    pending: VecDeque<Arc<CacheEvent>>,
+    next_bookmark: Instant,
+    ended: bool,
+}
+
+impl Watcher {
+    pub(crate) fn new(hub: Arc<Hub>, cache: Arc<ResourceCache>, parts: WatcherParts, begin: Begin) -> Self {
+        Watcher {
+            changes: cache.changes(),
+            hub,
+            cache,
+            parts,
+            cursor: begin.cursor,
+            initial: begin.initial.into_iter(),
+            mark_end: begin.mark_end,
+            after: begin.revision,
+            revision: begin.revision,
+            pending: VecDeque::new(),
+            next_bookmark: Instant::now() + BOOKMARK_EVERY.mul_f64(rand::random_range(0.8..1.2)),
+            ended: false,
+        }
+    }
+
+    /// Everything up to this revision has been delivered.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The next item; waits for it. After `Expired` or `Closed` it repeats `Closed`. Cancel safe.
+    pub async fn next(&mut self) -> WatchItem {
+        loop {
+            if let Some(item) = self.try_next() {
+                return item;
+            }
+            let wake = tokio::select! {
+                // The sender lives in the cache that this watcher holds.
+                changed = self.changes.changed() => changed.is_ok(),
+                () = tokio::time::sleep_until(self.next_bookmark), if self.parts.bookmarks => true,
+            };
+            if !wake {
+                self.ended = true;
+            }
+        }
+    }
+
+    /// The next item if there is one now.
+    pub fn try_next(&mut self) -> Option<WatchItem> {
+        if self.ended {
+            return Some(WatchItem::Closed);
+        }
+        if let Some(object) = self.next_initial() {
+            return Some(WatchItem::Event(WatchEvent::initial(object)));
+        }
+        if std::mem::take(&mut self.mark_end) {
+            return Some(WatchItem::Bookmark { revision: self.revision, initial_events_end: true });
+        }
+        loop {
+            while let Some(event) = self.pending.pop_front() {
+                if let Some(item) = self.seen(&event) {
+                    return Some(WatchItem::Event(item));
+                }
+            }
+            // Before the ring: everything up to here is in the ring then.
+            let position = self.hub.position();
+            if *self.changes.borrow_and_update() == CLOSED {
+                self.ended = true;
+                return Some(WatchItem::Closed);
+            }
+            let mut batch = Vec::new();
+            if self.cache.read_ring(self.cursor, BATCH, &mut batch).is_none() {
+                self.ended = true;
+                return Some(WatchItem::Expired { oldest: self.cache.cursor_after(Revision::ZERO).err().unwrap_or(position) });
+            }
+            self.cursor += batch.len() as u64;
+            self.pending = batch.into();
+            if self.pending.is_empty() {
+                self.revision = self.revision.max(position);
+                return self.bookmark();
+            }
+        }
+    }
+
+    fn next_initial(&mut self) -> Option<ObjectRef> {
+        let filter = self.parts.filter.clone();
+        let found = self.initial.find(|object| filter.as_ref().is_none_or(|filter| filter(object)));
+        if found.is_none() && self.initial.as_slice().is_empty() {
+            // Frees the list.
+            self.initial = Vec::new().into_iter();
+        }
+        found
+    }
+
+    fn seen(&mut self, event: &Arc<CacheEvent>) -> Option<WatchEvent> {
+        if event.revision <= self.after {
+            return None;
+        }
+        self.revision = self.revision.max(event.revision);
+        if !self.parts.scope.as_ref().is_none_or(|scope| scope.contains(event.object.key())) {
+            return None;
+        }
+        match &self.parts.filter {
+            Some(filter) => event.seen_by(&|object: &StoredObject| filter(object)),
+            None => event.seen_by(&|_| true),
+        }
+    }
+
+    fn bookmark(&mut self) -> Option<WatchItem> {
+        if !self.parts.bookmarks || Instant::now() < self.next_bookmark {
+            return None;
+        }
+        self.next_bookmark = Instant::now() + BOOKMARK_EVERY.mul_f64(rand::random_range(0.8..1.2));
+        Some(WatchItem::Bookmark { revision: self.revision, initial_events_end: false })
+    }
+}

@@ -1,0 +1,65 @@
+//! What a caller of a store may branch on.
+
+use crate::backend::BackendError;
+use crate::revision::Revision;
+
+/// Failure of a storage operation; the API server maps each variant to one Status.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StorageError {
+    /// No object under this key.
+    #[error("key {key} not found")]
+    NotFound { key: String },
+    /// Create found an object under this key.
+    #[error("key {key} already exists")]
+    AlreadyExists { key: String },
+    /// A precondition (uid or resourceVersion) doesn't hold; `message` says which.
+    #[error("{message}")]
+    PreconditionFailed { key: String, message: String },
+    /// The object kept changing under a write without preconditions.
+    #[error("the object under {key} kept changing while it was written")]
+    Contended { key: String },
+    /// The requested revision is no longer in the history: 410 Expired.
+    #[error("too old resource version: {requested} ({oldest})")]
+    Expired { requested: Revision, oldest: Revision },
+    /// A continue token whose revision is gone. `restart` continues at the same key with the newest state.
+    #[error("the provided continue parameter is too old to display a consistent list result")]
+    ExpiredContinue { restart: Option<String> },
+    /// The store hasn't reached the requested revision: 504 with cause ResourceVersionTooLarge.
+    #[error("Too large resource version: {requested}, current: {current}")]
+    TooLargeResourceVersion { requested: Revision, current: Revision },
+    /// `resourceVersion` is not a number.
+    #[error("invalid resource version {value:?}")]
+    InvalidResourceVersion { value: String },
+    /// The continue token wasn't made by an API server.
+    #[error("continue key is not valid: {message}")]
+    InvalidContinue { message: String },
+    /// A name or namespace that can't be part of a key.
+    #[error("invalid key: {message}")]
+    InvalidKey { message: String },
+    /// What is stored under the key can't be decrypted or decoded, or what should be stored is no object.
+    #[error("object under {key} is unreadable: {message}")]
+    Corrupt { key: String, message: String },
+    /// The value is larger than the backend accepts.
+    #[error("the object under {key} is too large for the store")]
+    TooLarge { key: String },
+    /// The backend can't be reached or has no quorum; a write may or may not have been applied.
+    #[error("storage is unavailable: {message}")]
+    Unavailable { message: String },
+}
+
+impl StorageError {
+    pub(crate) fn from_backend(key: &str, error: BackendError) -> Self {
+        match error {
+            BackendError::Compacted { requested, oldest } => StorageError::Expired { requested, oldest },
+            BackendError::FutureRevision { requested, current } => {
+                StorageError::TooLargeResourceVersion { requested, current }
+            }
+            BackendError::TooLarge => StorageError::TooLarge { key: key.to_owned() },
+            BackendError::Unavailable { message } => StorageError::Unavailable { message },
+        }
+    }
+
+    pub(crate) fn corrupt(key: &str, message: impl ToString) -> Self {
+        StorageError::Corrupt { key: key.to_owned(), message: message.to_string() }
+    }
+}

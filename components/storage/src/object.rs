@@ -1,0 +1,198 @@
+//! Stored objects: the bytes that will be sent, and a small index.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::error::StorageError;
+use crate::resource::FieldSpec;
+use crate::revision::Revision;
+
+mod scan;
+mod shape;
+#[cfg(test)]
+mod tests;
+
+pub use shape::OwnerUid;
+pub(crate) use shape::Shape;
+
+use crate::cache::EventKind;
+
+/// How callers hold an object.
+pub type ObjectRef = Arc<StoredObject>;
+
+/// Names a cached encoding other than JSON; the caller that makes encodings numbers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EncodingId(pub u16);
+
+/// An object at one revision.
+pub struct StoredObject {
+    key: Box<str>,
+    revision: Revision,
+    /// A watch frame of `frame_kind`; the object's JSON is a slice of it, so a frame costs no second copy.
+    frame: Bytes,
+    frame_kind: EventKind,
+    name: Box<str>,
+    namespace: Box<str>,
+    uid: Box<str>,
+    owners: Box<[OwnerUid]>,
+    labels: Box<[(Box<str>, Box<str>)]>,
+    fields: Box<[Box<str>]>,
+    field_specs: Arc<[FieldSpec]>,
+    /// Written by a provider or in a form that should no longer be used.
+    stale: bool,
+    encodings: Mutex<Vec<(EncodingId, Bytes)>>,
+}
+
+impl StoredObject {
+    /// Builds the object from its bytes (with or without resourceVersion) and the result of their scan.
+    pub(crate) fn from_shape(
+        key: &str,
+        revision: Revision,
+        bytes: &[u8],
+        shape: Shape,
+        field_specs: Arc<[FieldSpec]>,
+        frame_kind: EventKind,
+        stale: bool,
+    ) -> Self {
+        let frame = shape.with_version(bytes, revision.value(), frame_kind.frame_start(), EventKind::FRAME_END);
+        StoredObject {
+            key: key.into(),
+            revision,
+            frame: frame.into(),
+            frame_kind,
+            name: shape.name,
+            namespace: shape.namespace,
+            uid: shape.uid,
+            owners: shape.owners,
+            labels: shape.labels,
+            fields: shape.fields,
+            field_specs,
+            stale,
+            encodings: Mutex::new(Vec::new()),
+        }
+    }
+
+    pub(crate) fn parse(
+        key: &str,
+        revision: Revision,
+        bytes: &[u8],
+        field_specs: Arc<[FieldSpec]>,
+        frame_kind: EventKind,
+        stale: bool,
+    ) -> Result<Self, StorageError> {
+        let shape = Shape::scan(bytes, &field_specs).map_err(|error| StorageError::corrupt(key, error))?;
+        Ok(StoredObject::from_shape(key, revision, bytes, shape, field_specs, frame_kind, stale))
+    }
+
+    /// The same object under another revision, as DELETED events carry it.
+    pub(crate) fn at_revision(&self, revision: Revision, frame_kind: EventKind) -> Result<Self, StorageError> {
+        let json = self.json();
+        StoredObject::parse(&self.key, revision, &json, self.field_specs.clone(), frame_kind, self.stale)
+    }
+
+    /// The key in etcd.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The revision of the last change, which is the object's resourceVersion.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The object as JSON, resourceVersion in place; shares memory.
+    pub fn json(&self) -> Bytes {
+        let start = self.frame_kind.frame_start().len();
+        self.frame.slice(start..self.frame.len() - EventKind::FRAME_END.len())
+    }
+
+    /// Its JSON as a slice.
+    pub fn json_bytes(&self) -> &[u8] {
+        let start = self.frame_kind.frame_start().len();
+        &self.frame[start..self.frame.len() - EventKind::FRAME_END.len()]
+    }
+
+    /// `{"type":…,"object":…}` and a line end. Free for the kind the object arrived as, a copy for others.
+    pub fn frame(&self, kind: EventKind) -> Bytes {
+        if kind == self.frame_kind {
+            return self.frame.clone();
+        }
+        [kind.frame_start(), self.json_bytes(), EventKind::FRAME_END].concat().into()
+    }
+
+    /// metadata.name
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// metadata.namespace; empty for cluster-scoped objects.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// metadata.uid
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// The uids of metadata.ownerReferences, in order.
+    pub fn owner_uids(&self) -> impl Iterator<Item = &str> {
+        self.owners.iter().map(|owner| &*owner.0)
+    }
+
+    /// All labels, in the order of the object.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.labels.iter().map(|(key, value)| (&**key, &**value))
+    }
+
+    /// The value of one label.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.labels.iter().find(|(candidate, _)| &**candidate == key).map(|(_, value)| &**value)
+    }
+
+    /// The value of a selectable field; None when the resource doesn't have this field.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        match name {
+            "metadata.name" => Some(&self.name),
+            "metadata.namespace" => Some(&self.namespace),
+            name => {
+                let position = self.field_specs.iter().position(|field| field.name == name)?;
+                self.fields.get(position).map(|value| &**value)
+            }
+        }
+    }
+
+    /// Whether it should be rewritten: another encryption key or encoding is in use now.
+    pub fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    /// Another encoding of the object, made once and kept beside it.
+    pub fn encoding<E>(&self, id: EncodingId, make: impl FnOnce(&Self) -> Result<Bytes, E>) -> Result<Bytes, E> {
+        let find = |made: &[(EncodingId, Bytes)]| made.iter().find(|(other, _)| *other == id).map(|(_, b)| b.clone());
+        if let Some(bytes) = find(&self.encodings.lock()) {
+            return Ok(bytes);
+        }
+        // Not under the lock: two callers may both make it, the first one kept wins.
+        let bytes = make(self)?;
+        let mut encodings = self.encodings.lock();
+        if let Some(bytes) = find(&encodings) {
+            return Ok(bytes);
+        }
+        encodings.push((id, bytes.clone()));
+        Ok(bytes)
+    }
+
+    /// Rough bytes held, for bounding caches.
+    pub(crate) fn weight(&self) -> usize {
+        self.frame.len() + self.key.len() + 256
+    }
+}
+
+impl std::fmt::Debug for StoredObject {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("StoredObject").field("key", &self.key).field("revision", &self.revision).finish()
+    }
+}

@@ -1,0 +1,177 @@
+//! One pass over the bytes of a stored object: finds what is indexed without building a document.
+
+use std::borrow::Cow;
+
+/// Why bytes are not an object that can be stored.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{what} at byte {at}")]
+pub(crate) struct ScanError {
+    pub what: &'static str,
+    pub at: usize,
+}
+
+/// Cursor over JSON text. Structure is checked as far as it is walked; it never panics on any input.
+pub(crate) struct Scanner<'a> {
+    bytes: &'a [u8],
+    pos: usize,
+}
+
+impl<'a> Scanner<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Scanner { bytes, pos: 0 }
+    }
+
+    pub(crate) fn position(&self) -> usize {
+        self.pos
+    }
+
+    fn error<T>(&self, what: &'static str) -> Result<T, ScanError> {
+        Err(ScanError { what, at: self.pos })
+    }
+
+    fn skip_space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.bytes.get(self.pos) {
+            self.pos += 1;
+        }
+    }
+
+    pub(crate) fn peek(&mut self) -> Option<u8> {
+        self.skip_space();
+        self.bytes.get(self.pos).copied()
+    }
+
+    pub(crate) fn eat(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        if found {
+            self.pos += 1;
+        }
+        found
+    }
+
+    /// Consumes `{`; false when the value is something else.
+    pub(crate) fn enter_object(&mut self) -> bool {
+        self.eat(b'{')
+    }
+
+    /// Consumes `[`; false when the value is something else.
+    pub(crate) fn enter_array(&mut self) -> bool {
+        self.eat(b'[')
+    }
+
+    /// The next key of the object entered, up to and including its colon; None consumes the closing brace.
+    pub(crate) fn next_key(&mut self, first: &mut bool) -> Result<Option<Cow<'a, str>>, ScanError> {
+        if self.eat(b'}') {
+            return Ok(None);
+        }
+        if !std::mem::take(first) && !self.eat(b',') {
+            return self.error("expected a comma or the end of an object");
+        }
+        let key = self.string()?;
+        if !self.eat(b':') {
+            return self.error("expected a colon");
+        }
+        self.skip_space();
+        Ok(Some(key))
+    }
+
+    /// Whether the array entered has another element; false consumes the closing bracket.
+    pub(crate) fn next_element(&mut self, first: &mut bool) -> Result<bool, ScanError> {
+        if self.eat(b']') {
+            return Ok(false);
+        }
+        if !std::mem::take(first) && !self.eat(b',') {
+            return self.error("expected a comma or the end of an array");
+        }
+        self.skip_space();
+        Ok(true)
+    }
+
+    fn skip_string(&mut self) -> Result<(usize, usize, bool), ScanError> {
+        if !self.eat(b'"') {
+            return self.error("expected a string");
+        }
+        let start = self.pos;
+        let mut escaped = false;
+        loop {
+            let Some(found) = memchr::memchr2(b'"', b'\\', &self.bytes[self.pos.min(self.bytes.len())..]) else {
+                return self.error("string without end");
+            };
+            self.pos += found;
+            if self.bytes[self.pos] == b'"' {
+                let end = self.pos;
+                self.pos += 1;
+                return Ok((start, end, escaped));
+            }
+            escaped = true;
+            self.pos += 2;
+        }
+    }
+
+    /// The string at the cursor, unescaped.
+    pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, ScanError> {
+        let (start, end, escaped) = self.skip_string()?;
+        if escaped {
+            match serde_json::from_slice::<String>(&self.bytes[start - 1..end + 1]) {
+                Ok(text) => Ok(Cow::Owned(text)),
+                Err(_) => Err(ScanError { what: "bad escape in a string", at: start }),
+            }
+        } else {
+            match std::str::from_utf8(&self.bytes[start..end]) {
+                Ok(text) => Ok(Cow::Borrowed(text)),
+                Err(_) => Err(ScanError { what: "string is not UTF-8", at: start }),
+            }
+        }
+    }
+
+    /// The scalar at the cursor as selectors compare it; null, objects and arrays are empty.
+    pub(crate) fn scalar(&mut self) -> Result<Cow<'a, str>, ScanError> {
+        match self.peek() {
+            Some(b'"') => self.string(),
+            Some(b'{' | b'[') => {
+                self.skip_value()?;
+                Ok(Cow::Borrowed(""))
+            }
+            _ => {
+                let start = self.pos;
+                self.skip_value()?;
+                let text = std::str::from_utf8(&self.bytes[start..self.pos]).unwrap_or_default();
+                Ok(Cow::Borrowed(if text == "null" { "" } else { text }))
+            }
+        }
+    }
+
+    /// Moves past the value at the cursor, however deep, without recursion.
+    pub(crate) fn skip_value(&mut self) -> Result<(), ScanError> {
+        let mut depth = 0usize;
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    self.skip_string()?;
+                }
+                Some(b'{' | b'[') => {
+                    depth += 1;
+                    self.pos += 1;
+                    continue;
+                }
+                Some(b'}' | b']') if depth > 0 => {
+                    depth -= 1;
+                    self.pos += 1;
+                }
+                Some(b',' | b':') if depth > 0 => {
+                    self.pos += 1;
+                    continue;
+                }
+                Some(b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
+                    while let Some(b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'E') = self.bytes.get(self.pos)
+                    {
+                        self.pos += 1;
+                    }
+                }
+                _ => return self.error("expected a value"),
+            }
+            if depth == 0 {
+                return Ok(());
+            }
+        }
+    }
+}

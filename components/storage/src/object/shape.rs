@@ -1,0 +1,234 @@
+//! Where the metadata of an object sits in its bytes, and what of it is indexed.
+
+use std::ops::Range;
+
+use super::scan::{ScanError, Scanner};
+use crate::resource::FieldSpec;
+
+/// An owner reference, as the garbage collector and selectors of owners need it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnerUid(pub Box<str>);
+
+/// Result of the one pass over an object's bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Shape {
+    pub name: Box<str>,
+    pub namespace: Box<str>,
+    pub uid: Box<str>,
+    pub owners: Box<[OwnerUid]>,
+    pub labels: Box<[(Box<str>, Box<str>)]>,
+    pub fields: Box<[Box<str>]>,
+    /// The object without surrounding space.
+    pub whole: Range<usize>,
+    /// `"resourceVersion": "…"` without commas.
+    version_member: Option<Range<usize>>,
+    /// What to remove so that the member is gone and the commas are right.
+    version_cut: Option<Range<usize>>,
+    /// Where the member is put when there is none, and whether a comma precedes or follows it.
+    insert_at: usize,
+    insert_comma: Comma,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Comma {
+    #[default]
+    None,
+    Before,
+    After,
+}
+
+impl Shape {
+    /// Walks the object once. Fails when it isn't an object with metadata.
+    pub(crate) fn scan(bytes: &[u8], fields: &[FieldSpec]) -> Result<Shape, ScanError> {
+        let mut scanner = Scanner::new(bytes);
+        let mut shape = Shape::default();
+        let mut values: Vec<Vec<Option<Box<str>>>> = fields.iter().map(|field| vec![None; field.paths.len()]).collect();
+        scanner.peek();
+        let start = scanner.position();
+        if !scanner.enter_object() {
+            return Err(ScanError { what: "not a JSON object", at: start });
+        }
+        let mut metadata_seen = false;
+        let mut first = true;
+        while let Some(key) = scanner.next_key(&mut first)? {
+            if key == "metadata" && scanner.peek() == Some(b'{') && !metadata_seen {
+                metadata_seen = true;
+                shape.metadata(&mut scanner)?;
+            } else {
+                let wanted = wanted_below(fields, &[], &key);
+                walk_fields(&mut scanner, fields, &mut values, vec![key.into_owned()], wanted)?;
+            }
+        }
+        shape.whole = start..scanner.position();
+        if scanner.peek().is_some() {
+            return Err(ScanError { what: "text after the object", at: scanner.position() });
+        }
+        if !metadata_seen {
+            return Err(ScanError { what: "object without metadata", at: start });
+        }
+        shape.fields = fields
+            .iter()
+            .zip(values)
+            .map(|(field, found)| {
+                found
+                    .into_iter()
+                    .flatten()
+                    .find(|value| !value.is_empty())
+                    .unwrap_or_else(|| field.default.as_str().into())
+            })
+            .collect();
+        Ok(shape)
+    }
+
+    fn metadata(&mut self, scanner: &mut Scanner<'_>) -> Result<(), ScanError> {
+        scanner.enter_object();
+        self.insert_at = scanner.position();
+        self.insert_comma = if scanner.peek() == Some(b'}') { Comma::None } else { Comma::After };
+        let mut first = true;
+        let mut member_before = false;
+        let mut previous_end = scanner.position();
+        loop {
+            let is_first = first;
+            let Some(key) = scanner.next_key(&mut first)? else { return Ok(()) };
+            let value_start = scanner.position();
+            match key.as_ref() {
+                "name" => self.name = scanner.scalar()?.into(),
+                "namespace" => self.namespace = scanner.scalar()?.into(),
+                "uid" => {
+                    self.uid = scanner.scalar()?.into();
+                    self.insert_at = scanner.position();
+                    self.insert_comma = Comma::Before;
+                }
+                "resourceVersion" => {
+                    scanner.skip_value()?;
+                    let end = scanner.position();
+                    self.version_member = Some(value_start..end);
+                    // With a member before it the cut takes the comma before, else the one after.
+                    let mut cut = previous_end..end;
+                    if !member_before && scanner.peek() == Some(b',') {
+                        cut.end = scanner.position() + 1;
+                    }
+                    self.version_cut = Some(cut);
+                    if is_first {
+                        previous_end = scanner.position();
+                        continue;
+                    }
+                }
+                "labels" if scanner.peek() == Some(b'{') => self.labels = string_map(scanner)?,
+                "ownerReferences" if scanner.peek() == Some(b'[') => self.owners = owner_uids(scanner)?,
+                _ => scanner.skip_value()?,
+            }
+            member_before = true;
+            previous_end = scanner.position();
+        }
+    }
+
+    /// The object with this resourceVersion, between `before` and `after`.
+    pub(crate) fn with_version(&self, bytes: &[u8], version: i64, before: &[u8], after: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.whole.len() + before.len() + after.len() + 44);
+        out.extend_from_slice(before);
+        match &self.version_member {
+            Some(value) => {
+                out.extend_from_slice(&bytes[self.whole.start..value.start]);
+                out.extend_from_slice(format!("\"{version}\"").as_bytes());
+                out.extend_from_slice(&bytes[value.end..self.whole.end]);
+            }
+            None => {
+                out.extend_from_slice(&bytes[self.whole.start..self.insert_at]);
+                let member = match self.insert_comma {
+                    Comma::None => format!("\"resourceVersion\":\"{version}\""),
+                    Comma::Before => format!(",\"resourceVersion\":\"{version}\""),
+                    Comma::After => format!("\"resourceVersion\":\"{version}\","),
+                };
+                out.extend_from_slice(member.as_bytes());
+                out.extend_from_slice(&bytes[self.insert_at..self.whole.end]);
+            }
+        }
+        out.extend_from_slice(after);
+        out
+    }
+
+    /// The object as it is stored: without resourceVersion.
+    pub(crate) fn without_version(&self, bytes: &[u8]) -> Vec<u8> {
+        match &self.version_cut {
+            Some(cut) => [&bytes[self.whole.start..cut.start], &bytes[cut.end..self.whole.end]].concat(),
+            None => bytes[self.whole.clone()].to_vec(),
+        }
+    }
+}
+
+fn string_map(scanner: &mut Scanner<'_>) -> Result<Box<[(Box<str>, Box<str>)]>, ScanError> {
+    let mut found = Vec::new();
+    scanner.enter_object();
+    let mut first = true;
+    while let Some(key) = scanner.next_key(&mut first)? {
+        let value = scanner.scalar()?;
+        found.push((key.into(), value.into()));
+    }
+    Ok(found.into_boxed_slice())
+}
+
+fn owner_uids(scanner: &mut Scanner<'_>) -> Result<Box<[OwnerUid]>, ScanError> {
+    let mut found = Vec::new();
+    scanner.enter_array();
+    let mut first = true;
+    while scanner.next_element(&mut first)? {
+        if !scanner.enter_object() {
+            scanner.skip_value()?;
+            continue;
+        }
+        let mut first = true;
+        while let Some(key) = scanner.next_key(&mut first)? {
+            if key == "uid" {
+                found.push(OwnerUid(scanner.scalar()?.into()));
+            } else {
+                scanner.skip_value()?;
+            }
+        }
+    }
+    Ok(found.into_boxed_slice())
+}
+
+/// Whether any field lies at or below `parent.key`.
+fn wanted_below(fields: &[FieldSpec], parent: &[String], key: &str) -> bool {
+    fields.iter().flat_map(|field| &field.paths).any(|path| {
+        path.len() > parent.len() && path[..parent.len()] == *parent && path[parent.len()] == key
+    })
+}
+
+/// Collects field values under `path`; the depth is bounded by the longest field path.
+fn walk_fields(
+    scanner: &mut Scanner<'_>,
+    fields: &[FieldSpec],
+    values: &mut [Vec<Option<Box<str>>>],
+    path: Vec<String>,
+    wanted: bool,
+) -> Result<(), ScanError> {
+    if !wanted {
+        return scanner.skip_value();
+    }
+    if scanner.peek() == Some(b'{') {
+        scanner.enter_object();
+        let mut first = true;
+        while let Some(key) = scanner.next_key(&mut first)? {
+            let wanted = wanted_below(fields, &path, &key);
+            if wanted {
+                let mut below = path.clone();
+                below.push(key.into_owned());
+                walk_fields(scanner, fields, values, below, true)?;
+            } else {
+                scanner.skip_value()?;
+            }
+        }
+        return Ok(());
+    }
+    let value: Box<str> = scanner.scalar()?.into();
+    for (field, found) in fields.iter().zip(values) {
+        for (candidate, slot) in field.paths.iter().zip(found) {
+            if *candidate == path {
+                *slot = Some(value.clone());
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+use std::sync::Arc;
+
+use super::*;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn parse(text: &str, fields: &[FieldSpec]) -> Result<StoredObject, StorageError> {
+    StoredObject::parse("/k", Revision::new(7), text.as_bytes(), fields.to_vec().into(), EventKind::Added, false)
+}
+
+#[test]
+fn resource_version_is_put_in_place_and_taken_out() {
+    for (stored, sent) in [
+        (r#"{"metadata":{}}"#, r#"{"metadata":{"resourceVersion":"7"}}"#),
+        (r#"{"metadata":{"name":"a"}}"#, r#"{"metadata":{"resourceVersion":"7","name":"a"}}"#),
+        (
+            r#"{"metadata":{"uid":"u","generation":1},"spec":1}"#,
+            r#"{"metadata":{"uid":"u","resourceVersion":"7","generation":1},"spec":1}"#,
+        ),
+        (r#" {"metadata": {"uid":"u" } } "#, r#"{"metadata": {"uid":"u","resourceVersion":"7" } }"#),
+        (r#"{"metadata":{"resourceVersion":null}}"#, r#"{"metadata":{"resourceVersion":"7"}}"#),
+    ] {
+        let object = parse(stored, &[]).unwrap();
+        assert_eq!(std::str::from_utf8(object.json_bytes()).unwrap(), sent);
+        assert_eq!(&object.frame(EventKind::Added)[..], format!("{{\"type\":\"ADDED\",\"object\":{sent}}}\n").as_bytes());
+        assert_eq!(
+            &object.frame(EventKind::Deleted)[..],
+            format!("{{\"type\":\"DELETED\",\"object\":{sent}}}\n").as_bytes()
+        );
+    }
+    for (sent, stored) in [
+        (r#"{"metadata":{"resourceVersion":"7"}}"#, r#"{"metadata":{}}"#),
+        (r#"{"metadata":{"resourceVersion":"7","name":"a"}}"#, r#"{"metadata":{"name":"a"}}"#),
+        (r#"{"metadata":{"resourceVersion" : "7" , "name":"a"}}"#, r#"{"metadata":{ "name":"a"}}"#),
+        (r#"{"metadata":{"name":"a","resourceVersion":"7"}}"#, r#"{"metadata":{"name":"a"}}"#),
+        (r#"{"metadata":{"name":"a" , "resourceVersion":"","x":1}}"#, r#"{"metadata":{"name":"a","x":1}}"#),
+    ] {
+        let shape = Shape::scan(sent.as_bytes(), &[]).unwrap();
+        assert_eq!(String::from_utf8(shape.without_version(sent.as_bytes())).unwrap(), stored);
+    }
+}
+
+#[test]
+fn index_of_an_object() {
+    let text = json!({
+        "metadata": {
+            "name": "p\u{00e9}\"1", "namespace": "ns", "uid": "u1", "labels": {"a": "b", "c": "d\\e"},
+            "ownerReferences": [{"kind": "X", "uid": "o1"}, {"uid": "o2", "more": [[{}]]}],
+        },
+        "spec": {"nodeName": "n1", "hostNetwork": true, "deep": {"list": [1, {"x": "y"}]}},
+        "reportingComponent": "r",
+    })
+    .to_string();
+    let fields = [
+        FieldSpec::path("spec.nodeName"),
+        FieldSpec::with_default("spec.hostNetwork", "false"),
+        FieldSpec::with_default("spec.absent", "none"),
+        FieldSpec::path("spec.deep"),
+        FieldSpec {
+            name: "source".into(),
+            paths: vec![vec!["source".into(), "component".into()], vec!["reportingComponent".into()]],
+            default: String::new(),
+        },
+    ];
+    let object = parse(&text, &fields).unwrap();
+    assert_eq!((object.name(), object.namespace(), object.uid()), ("p\u{00e9}\"1", "ns", "u1"));
+    assert_eq!(object.label("c"), Some("d\\e"));
+    assert_eq!(object.owner_uids().collect::<Vec<_>>(), ["o1", "o2"]);
+    for (name, want) in [
+        ("spec.nodeName", Some("n1")),
+        ("spec.hostNetwork", Some("true")),
+        ("spec.absent", Some("none")),
+        ("spec.deep", Some("")),
+        ("source", Some("r")),
+        ("metadata.name", Some("p\u{00e9}\"1")),
+        ("unknown", None),
+    ] {
+        assert_eq!(object.field(name), want, "{name}");
+    }
+}
+
+#[test]
+fn bad_objects_are_refused() {
+    for text in [
+        "", "[]", "1", "{", r#"{"metadata"#, r#"{"metadata":"#, r#"{"metadata":{"a":"\"#, r#"{"a":1}"#, r#"{"metadata":1}"#,
+        r#"{"metadata":{}} x"#, r#"{"metadata":{"name":"\x"}}"#, r#"{"metadata":{} "a":1}"#, r#"{"metadata":{"labels":{"a" 1}}}"#,
+    ] {
+        assert!(parse(text, &[]).is_err(), "{text:?}");
+    }
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        any::<i64>().prop_map(Value::from),
+        ".{0,8}".prop_map(Value::String),
+    ];
+    leaf.prop_recursive(4, 32, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::btree_map("[a-z\"\\\\]{0,4}", inner, 0..5)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn splicing_agrees_with_a_parser(metadata in prop::collection::btree_map("name|uid|resourceVersion|labels|[a-z]{1,3}", value(), 0..6), spec in value(), pretty in any::<bool>()) {
+        let mut object = json!({"metadata": metadata, "spec": spec});
+        let text = if pretty { serde_json::to_string_pretty(&object) } else { serde_json::to_string(&object) }.unwrap();
+        let shape = Shape::scan(text.as_bytes(), &[]).unwrap();
+        let sent: Value = serde_json::from_slice(&shape.with_version(text.as_bytes(), 9, b"", b"")).unwrap();
+        let stored: Value = serde_json::from_slice(&shape.without_version(text.as_bytes())).unwrap();
+        object["metadata"]["resourceVersion"] = json!("9");
+        prop_assert_eq!(&sent, &object);
+        object["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+        prop_assert_eq!(&stored, &object);
+    }
+
+    #[test]
+    fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..64), text in "[{}\\[\\]\":,\\\\a1 metad]{0,40}") {
+        let _ = Shape::scan(&bytes, &[]);
+        let _ = Shape::scan(text.as_bytes(), &[FieldSpec::path("a.m")]);
+        let _ = Shape::scan(format!("{{\"metadata\":{text}").as_bytes(), &[FieldSpec::path("a.m")]);
+    }
+}

@@ -1,0 +1,58 @@
+//! What storage has to know of a resource.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A field that field selectors of a resource may name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldSpec {
+    /// As selectors spell it, such as `spec.nodeName`.
+    pub name: String,
+    /// Where the value is; the first path with a non-empty value counts.
+    pub paths: Vec<Vec<String>>,
+    /// The value when no path has one, such as `false` for `spec.hostNetwork`.
+    pub default: String,
+}
+
+impl FieldSpec {
+    /// A field whose selector name is its path.
+    pub fn path(name: &str) -> Self {
+        FieldSpec {
+            name: name.to_owned(),
+            paths: vec![name.split('.').map(str::to_owned).collect()],
+            default: String::new(),
+        }
+    }
+
+    /// The same with a value for absent fields.
+    pub fn with_default(name: &str, default: &str) -> Self {
+        FieldSpec { default: default.to_owned(), ..FieldSpec::path(name) }
+    }
+}
+
+/// Turns a stored value that is not JSON (protobuf written by upstream) into JSON.
+pub trait ForeignDecoder: Send + Sync + 'static {
+    /// JSON of the object, in the version this server stores.
+    fn to_json(&self, stored: &[u8]) -> Result<Vec<u8>, String>;
+}
+
+/// One resource as storage sees it.
+#[derive(Clone)]
+pub struct ResourceSpec {
+    /// Group resource as EncryptionConfiguration names it: `secrets`, `deployments.apps`, `widgets.example.com`.
+    pub name: String,
+    /// Path below the etcd prefix: `pods`, `services/specs`, `example.com/widgets`.
+    pub path: String,
+    /// Whether keys carry a namespace.
+    pub namespaced: bool,
+    /// Fields that selectors use besides metadata.name and metadata.namespace.
+    pub fields: Vec<FieldSpec>,
+    /// Reads values that are not JSON.
+    pub decoder: Option<Arc<dyn ForeignDecoder>>,
+}
+
+impl fmt::Debug for ResourceSpec {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ResourceSpec").field("name", &self.name).field("path", &self.path).finish()
+    }
+}

@@ -1,0 +1,115 @@
+//! All stores of an API server over one backend and one watch.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+
+use crate::backend::Backend;
+use crate::cache::{CacheOptions, Hub, ResourceCache};
+use crate::error::StorageError;
+use crate::resource::ResourceSpec;
+use crate::store::Store;
+use crate::encryption::Transformers;
+
+/// How the store behaves.
+#[derive(Clone)]
+pub struct StorageOptions {
+    /// `--etcd-prefix`
+    pub prefix: String,
+    /// Encryption at rest by resource.
+    pub transformers: Transformers,
+    /// Longest wait of a consistent read for the cache before it reads from the backend.
+    pub consistent_read_timeout: Duration,
+}
+
+impl Default for StorageOptions {
+    fn default() -> Self {
+        StorageOptions {
+            prefix: "/registry".to_owned(),
+            transformers: Transformers::default(),
+            consistent_read_timeout: Duration::from_secs(3),
+        }
+    }
+}
+
+/// The stores of all resources. Dropping the last handle ends its tasks.
+#[derive(Clone)]
+pub struct Storage {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    hub: Arc<Hub>,
+    options: StorageOptions,
+    stores: RwLock<BTreeMap<String, Store>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Storage {
+    /// Starts the watch that feeds every cache. Needs a tokio runtime; doesn't wait for the backend.
+    pub fn open(backend: Arc<dyn Backend>, mut options: StorageOptions) -> Self {
+        options.prefix = format!("/{}", options.prefix.trim_matches('/'));
+        let hub = Hub::new(
+            backend,
+            format!("{}/", options.prefix),
+            CacheOptions { consistent_read_timeout: options.consistent_read_timeout },
+        );
+        let task = tokio::spawn(hub.clone().run());
+        Storage { inner: Arc::new(Inner { hub, options, stores: RwLock::default(), task }) }
+    }
+
+    /// The store of a resource; made when first asked for. Its cache loads when first read.
+    pub fn store(&self, spec: ResourceSpec) -> Store {
+        if let Some(store) = self.inner.stores.read().get(&spec.name) {
+            return store.clone();
+        }
+        let mut stores = self.inner.stores.write();
+        if let Some(store) = stores.get(&spec.name) {
+            return store.clone();
+        }
+        let name = spec.name.clone();
+        let codec = self.inner.options.transformers.for_resource(&name);
+        let prefix = format!("{}/{}/", self.inner.options.prefix, spec.path.trim_matches('/'));
+        let cache = Arc::new(ResourceCache::new(Arc::new(spec), prefix, codec));
+        self.inner.hub.register(cache.clone());
+        let store = Store::new(self.inner.hub.clone(), cache);
+        stores.insert(name, store.clone());
+        store
+    }
+
+    /// Forgets the store of a resource (a custom resource definition is gone or changed); its watchers end.
+    pub fn remove(&self, name: &str) {
+        if let Some(store) = self.inner.stores.write().remove(name) {
+            self.inner.hub.unregister(store.cache());
+        }
+    }
+
+    /// Loads the caches of all resources registered so far.
+    pub async fn warm_up(&self) -> Result<(), StorageError> {
+        let stores: Vec<Store> = self.inner.stores.read().values().cloned().collect();
+        futures::future::try_join_all(stores.iter().map(Store::warm_up)).await?;
+        Ok(())
+    }
+
+    /// Whether the backend answers: a linearizable read within `timeout`.
+    pub async fn check(&self, timeout: Duration) -> Result<(), StorageError> {
+        match tokio::time::timeout(timeout, self.inner.hub.backend().current_revision()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(StorageError::from_backend("", error)),
+            Err(_) => Err(StorageError::Unavailable { message: "no answer from the backend".to_owned() }),
+        }
+    }
+
+    /// The backend itself with the prefix, for keys that are no objects of a resource.
+    pub fn raw(&self) -> crate::raw::RawStore {
+        crate::raw::RawStore::new(self.inner.hub.backend().clone(), self.inner.options.prefix.clone())
+    }
+}

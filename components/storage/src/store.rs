@@ -1,0 +1,210 @@
+//! The store of one resource.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cache::{Hub, ResourceCache, Watcher};
+use crate::error::StorageError;
+use crate::object::{ObjectRef, StoredObject};
+use crate::resource::ResourceSpec;
+use crate::revision::{RequestedRevision, Revision};
+
+mod continue_token;
+mod key;
+mod list;
+mod watch;
+mod write;
+
+/// Selects objects by label and field; made from parsed selectors by the caller.
+pub type Filter = Arc<dyn Fn(&StoredObject) -> bool + Send + Sync>;
+
+/// What must hold for a write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preconditions {
+    pub uid: Option<String>,
+    /// As the client wrote it; compared as text.
+    pub resource_version: Option<String>,
+}
+
+/// What an update function decides.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Write this JSON object (its resourceVersion is ignored). A time to live replaces the key's old one.
+    Write { json: Vec<u8>, ttl: Option<Duration> },
+    /// Delete the object.
+    Delete,
+    /// Leave everything as it is.
+    Nothing,
+}
+
+/// What an update came to.
+#[derive(Clone, Debug)]
+pub enum Updated {
+    Created(ObjectRef),
+    Written(ObjectRef),
+    /// The object as it last was, under the revision of its deletion.
+    Deleted(ObjectRef),
+    Unchanged(Option<ObjectRef>),
+}
+
+/// `resourceVersionMatch`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RevisionMatch {
+    Exact,
+    NotOlderThan,
+}
+
+/// A list call.
+#[derive(Clone, Default)]
+pub struct ListRequest {
+    /// None or empty lists all namespaces.
+    pub namespace: Option<String>,
+    pub revision: RequestedRevision,
+    pub revision_match: Option<RevisionMatch>,
+    /// 0 is no limit.
+    pub limit: usize,
+    /// `continue` as the client sent it.
+    pub continue_token: Option<String>,
+    pub filter: Option<Filter>,
+}
+
+/// One page of a list.
+#[derive(Debug)]
+pub struct ListPage {
+    /// resourceVersion of the list.
+    pub revision: Revision,
+    pub items: Vec<ObjectRef>,
+    /// `metadata.continue`
+    pub continue_token: Option<String>,
+    /// `metadata.remainingItemCount`; only known without a filter.
+    pub remaining: Option<u64>,
+}
+
+/// A watch call.
+#[derive(Clone, Default)]
+pub struct WatchRequest {
+    /// None or empty watches all namespaces.
+    pub namespace: Option<String>,
+    pub revision: RequestedRevision,
+    /// `sendInitialEvents`; None is the behaviour of old clients.
+    pub send_initial_events: Option<bool>,
+    /// `allowWatchBookmarks`
+    pub bookmarks: bool,
+    pub filter: Option<Filter>,
+}
+
+/// Store of one resource; cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    hub: Arc<Hub>,
+    cache: Arc<ResourceCache>,
+}
+
+impl Store {
+    pub(crate) fn new(hub: Arc<Hub>, cache: Arc<ResourceCache>) -> Self {
+        Store { hub, cache }
+    }
+
+    pub(crate) fn cache(&self) -> &Arc<ResourceCache> {
+        &self.cache
+    }
+
+    /// The resource this is the store of.
+    pub fn resource(&self) -> &ResourceSpec {
+        self.cache.spec()
+    }
+
+    /// Loads the cache if that hasn't happened yet.
+    pub async fn warm_up(&self) -> Result<(), StorageError> {
+        self.hub.ready(&self.cache).await
+    }
+
+    /// Creates an object from its JSON; a resourceVersion in it is ignored.
+    pub async fn create(
+        &self,
+        namespace: &str,
+        name: &str,
+        json: &[u8],
+        ttl: Option<Duration>,
+    ) -> Result<ObjectRef, StorageError> {
+        write::create(self, namespace, name, json, ttl).await
+    }
+
+    /// Reads, asks `decide` what to do, and does it in one transaction on the revision that was read; begins again
+    /// when the object has changed meanwhile. The first try works on the cached object; when `decide` fails on
+    /// an outdated one it is asked again with the newest. `decide` gets None when the object doesn't exist,
+    /// where `Change::Write` creates it.
+    pub async fn update<F, Fut, E>(
+        &self,
+        namespace: &str,
+        name: &str,
+        preconditions: &Preconditions,
+        decide: F,
+    ) -> Result<Updated, E>
+    where
+        F: FnMut(Option<ObjectRef>) -> Fut + Send,
+        Fut: Future<Output = Result<Change, E>> + Send,
+        E: From<StorageError> + Send,
+    {
+        write::update(self, namespace, name, preconditions, decide).await
+    }
+
+    /// Deletes an object that `check` agrees to; returns it as it last was, under the revision of the deletion.
+    pub async fn delete<F, Fut, E>(
+        &self,
+        namespace: &str,
+        name: &str,
+        preconditions: &Preconditions,
+        mut check: F,
+    ) -> Result<ObjectRef, E>
+    where
+        F: FnMut(ObjectRef) -> Fut + Send,
+        Fut: Future<Output = Result<(), E>> + Send,
+        E: From<StorageError> + Send,
+    {
+        write::delete(self, namespace, name, preconditions, &mut check).await
+    }
+
+    /// Reads one object. Unset is the newest state, Any and At (not older than) may come from the cache as it is.
+    pub async fn get(
+        &self,
+        namespace: &str,
+        name: &str,
+        revision: RequestedRevision,
+    ) -> Result<ObjectRef, StorageError> {
+        list::get(self, namespace, name, revision).await
+    }
+
+    /// Lists objects in the order of their keys.
+    pub async fn list(&self, request: ListRequest) -> Result<ListPage, StorageError> {
+        list::list(self, request).await
+    }
+
+    /// Watches for changes.
+    pub async fn watch(&self, request: WatchRequest) -> Result<Watcher, StorageError> {
+        watch::watch(self, request).await
+    }
+
+    /// The cached state as it is, without waiting (quotas, allocators, admission). Empty before `warm_up`.
+    pub fn cached(&self, namespace: Option<&str>) -> Vec<ObjectRef> {
+        let view = self.cache.view();
+        view.iter(&self.cache.scope(namespace)).cloned().collect()
+    }
+
+    /// One cached object as it is, without waiting. None before `warm_up`.
+    pub fn cached_object(&self, namespace: &str, name: &str) -> Option<ObjectRef> {
+        let key = key::object_key(self, namespace, name).ok()?;
+        self.cache.view().get(&key).cloned()
+    }
+
+    /// Changes with every change of the resource; for indexes built over `cached`.
+    pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.cache.changes()
+    }
+
+    /// Number of cached objects.
+    pub fn cached_len(&self) -> usize {
+        self.cache.view().len()
+    }
+}

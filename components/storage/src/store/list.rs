@@ -1,0 +1,181 @@
+//! Get and list: which state a request reads, and pages of it.
+
+use std::sync::Arc;
+
+use super::continue_token::{self, Position};
+use super::key::object_key;
+use super::{ListPage, ListRequest, RevisionMatch, Store};
+use crate::backend::{BackendError, RangeRequest};
+use crate::cache::{EventKind, Scope, View, fetch};
+use crate::error::StorageError;
+use crate::object::ObjectRef;
+use crate::revision::{RequestedRevision, Revision};
+
+/// A snapshot and the revision it stands for.
+type State = (Arc<View>, Revision);
+
+pub(super) async fn get(
+    store: &Store,
+    namespace: &str,
+    name: &str,
+    revision: RequestedRevision,
+) -> Result<ObjectRef, StorageError> {
+    let key = object_key(store, namespace, name)?;
+    match revision {
+        RequestedRevision::Any => store.warm_up().await?,
+        RequestedRevision::At(revision) => {
+            store.warm_up().await?;
+            not_older_than(store, revision).await?;
+        }
+        RequestedRevision::Unset => {
+            let loaded = store.warm_up().await;
+            let seen = match loaded {
+                Ok(()) => store.hub.consistent().await.map_err(|error| StorageError::from_backend(&key, error))?.1,
+                Err(_) => false,
+            };
+            if !seen {
+                return read(store, &key).await?.ok_or(StorageError::NotFound { key });
+            }
+        }
+    }
+    let found = store.cache.view().get(&key).cloned();
+    match found {
+        Some(object) => Ok(object),
+        // An unreadable object isn't in the cache; the backend tells it from a missing one.
+        None if store.cache.is_unreadable(&key) => {
+            read(store, &key).await?.ok_or(StorageError::NotFound { key })
+        }
+        None => Err(StorageError::NotFound { key }),
+    }
+}
+
+/// Reads one object from the backend.
+pub(super) async fn read(store: &Store, key: &str) -> Result<Option<ObjectRef>, StorageError> {
+    let request = RangeRequest { start: key.to_owned(), end: format!("{key}\0"), ..RangeRequest::default() };
+    let mut found =
+        store.hub.backend().range(request).await.map_err(|error| StorageError::from_backend(key, error))?;
+    match found.kvs.pop() {
+        Some(kv) => store.cache.decode(key, kv.value, kv.mod_revision, EventKind::Added).map(Some),
+        None => Ok(None),
+    }
+}
+
+pub(super) async fn list(store: &Store, request: ListRequest) -> Result<ListPage, StorageError> {
+    let scope = store.cache.scope(request.namespace.as_deref());
+    if let Some(token) = request.continue_token.as_deref().filter(|token| !token.is_empty()) {
+        let position = continue_token::decode(&scope.start, token)?;
+        let state = match position.revision {
+            None => newest(store).await?,
+            Some(revision) => match exact(store, revision).await {
+                Err(StorageError::Expired { .. }) => {
+                    let restart = Position { revision: None, start_key: position.start_key };
+                    return Err(StorageError::ExpiredContinue {
+                        restart: Some(continue_token::encode(&scope.start, &restart)),
+                    });
+                }
+                state => state?,
+            },
+        };
+        return Ok(page(store, &request, state, &scope, position.start_key, request.limit));
+    }
+    let mut limit = request.limit;
+    let state = match (request.revision, request.revision_match) {
+        (RequestedRevision::Unset, _) => newest(store).await?,
+        (RequestedRevision::Any, _) => {
+            // Any state is served whole, as clients that list at "0" expect.
+            limit = 0;
+            store.warm_up().await?;
+            at_hand(store)
+        }
+        (RequestedRevision::At(revision), Some(RevisionMatch::Exact)) => exact(store, revision).await?,
+        // Clients from before resourceVersionMatch: with a limit the revision was exact.
+        (RequestedRevision::At(revision), None) if limit > 0 => exact(store, revision).await?,
+        (RequestedRevision::At(revision), _) => {
+            store.warm_up().await?;
+            not_older_than(store, revision).await?;
+            at_hand(store)
+        }
+    };
+    let start = scope.start.clone();
+    Ok(page(store, &request, state, &scope, start, limit))
+}
+
+/// The cached state. The position is read first: what it covers is in the snapshot read after it.
+pub(super) fn at_hand(store: &Store) -> State {
+    let position = store.hub.position();
+    let view = store.cache.view();
+    let revision = position.max(view.revision);
+    (view, revision)
+}
+
+/// The newest state, from the cache if it keeps up.
+pub(super) async fn newest(store: &Store) -> Result<State, StorageError> {
+    let prefix = store.cache.prefix();
+    if store.warm_up().await.is_ok() {
+        let (_, seen) = store.hub.consistent().await.map_err(|error| StorageError::from_backend(prefix, error))?;
+        if seen {
+            return Ok(at_hand(store));
+        }
+        tracing::warn!(resource = store.resource().name, "the cache is behind, listing from the backend");
+    }
+    let view = fetch(store.hub.backend(), &store.cache, None)
+        .await
+        .map_err(|error| StorageError::from_backend(prefix, error))?;
+    let revision = view.revision;
+    Ok((Arc::new(view), revision))
+}
+
+pub(super) async fn not_older_than(store: &Store, revision: Revision) -> Result<(), StorageError> {
+    if store.hub.position() >= revision || store.cache.view().revision >= revision {
+        return Ok(());
+    }
+    if store.hub.wait_for(revision, store.hub.consistent_read_timeout()).await {
+        return Ok(());
+    }
+    Err(StorageError::TooLargeResourceVersion { requested: revision, current: store.hub.position() })
+}
+
+async fn exact(store: &Store, revision: Revision) -> Result<State, StorageError> {
+    store.warm_up().await?;
+    not_older_than(store, revision).await?;
+    if let Some(view) = store.cache.view_at(revision) {
+        return Ok((view, revision));
+    }
+    match fetch(store.hub.backend(), &store.cache, Some(revision)).await {
+        Ok(view) => {
+            let view = Arc::new(view);
+            store.cache.pin(revision, view.clone());
+            Ok((view, revision))
+        }
+        Err(BackendError::Compacted { requested, oldest }) => Err(StorageError::Expired { requested, oldest }),
+        Err(error) => Err(StorageError::from_backend(store.cache.prefix(), error)),
+    }
+}
+
+fn page(
+    store: &Store,
+    request: &ListRequest,
+    (view, revision): State,
+    scope: &Scope,
+    start: String,
+    limit: usize,
+) -> ListPage {
+    let rest = Scope { start, end: scope.end.clone() };
+    let filter = request.filter.as_ref();
+    let mut matching = view.iter(&rest).filter(|object| filter.is_none_or(|filter| filter(object)));
+    if limit == 0 {
+        let items = matching.cloned().collect();
+        return ListPage { revision, items, continue_token: None, remaining: None };
+    }
+    let items: Vec<ObjectRef> = matching.by_ref().take(limit).cloned().collect();
+    let more = matching.next().is_some();
+    let last = match items.last() {
+        Some(last) if more => last,
+        _ => return ListPage { revision, items, continue_token: None, remaining: None },
+    };
+    let remaining = filter.is_none().then(|| matching.count() as u64 + 1);
+    let position = Position { revision: Some(revision), start_key: format!("{}\0", last.key()) };
+    let continue_token = Some(continue_token::encode(&scope.start, &position));
+    store.cache.pin(revision, view);
+    ListPage { revision, items, continue_token, remaining }
+}

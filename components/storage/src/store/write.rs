@@ -1,0 +1,263 @@
+//! Conditional writes.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::key::object_key;
+use super::list::read;
+use super::{Change, Preconditions, Store, Updated};
+use crate::backend::{KeyValue, TxnOutcome};
+use crate::cache::EventKind;
+use crate::error::StorageError;
+use crate::object::{ObjectRef, Shape, StoredObject};
+use crate::revision::Revision;
+
+/// Rounds of a write before it is given up; each lost to another writer.
+const MOST_ROUNDS: usize = 256;
+
+/// JSON that has been checked and can be stored.
+struct Candidate<'a> {
+    json: &'a [u8],
+    shape: Shape,
+}
+
+impl<'a> Candidate<'a> {
+    fn new(store: &Store, key: &str, json: &'a [u8]) -> Result<Self, StorageError> {
+        let shape = Shape::scan(json, store.cache.fields()).map_err(|error| StorageError::corrupt(key, error))?;
+        Ok(Candidate { json, shape })
+    }
+
+    fn stored(&self, store: &Store, key: &str) -> Result<Vec<u8>, StorageError> {
+        store
+            .cache
+            .transformer()
+            .encode(key, self.shape.without_version(self.json))
+            .map_err(|message| StorageError::corrupt(key, message))
+    }
+
+    fn is_same_as(&self, object: &StoredObject) -> bool {
+        self.shape.with_version(self.json, object.revision().value(), b"", b"") == object.json_bytes()
+    }
+
+    fn at(self, store: &Store, key: &str, revision: Revision, kind: EventKind) -> ObjectRef {
+        let fields = store.cache.fields().clone();
+        Arc::new(StoredObject::from_shape(key, revision, self.json, self.shape, fields, kind, false))
+    }
+}
+
+pub(super) async fn create(
+    store: &Store,
+    namespace: &str,
+    name: &str,
+    json: &[u8],
+    ttl: Option<Duration>,
+) -> Result<ObjectRef, StorageError> {
+    let key = object_key(store, namespace, name)?;
+    let candidate = Candidate::new(store, &key, json)?;
+    let stored = candidate.stored(store, &key)?;
+    match store.hub.backend().create(&key, stored, ttl).await {
+        Ok(TxnOutcome::Done(revision)) => Ok(candidate.at(store, &key, revision, EventKind::Added)),
+        Ok(TxnOutcome::Conflict(_)) => Err(StorageError::AlreadyExists { key }),
+        Err(error) => Err(StorageError::from_backend(&key, error)),
+    }
+}
+
+/// What a round of a write is based on.
+struct Base {
+    object: Option<ObjectRef>,
+    /// Read from the backend for this call, so that a refusal based on it is final.
+    fresh: bool,
+}
+
+impl Base {
+    async fn cached(store: &Store, key: &str) -> Result<Self, StorageError> {
+        match store.cache.view().get(key).filter(|_| store.cache.is_ready()) {
+            Some(object) => Ok(Base { object: Some(object.clone()), fresh: false }),
+            None => Base::newest(store, key).await,
+        }
+    }
+
+    async fn newest(store: &Store, key: &str) -> Result<Self, StorageError> {
+        Ok(Base { object: read(store, key).await?, fresh: true })
+    }
+
+    fn after_conflict(store: &Store, key: &str, current: Option<KeyValue>) -> Result<Self, StorageError> {
+        let object = match current {
+            Some(kv) => Some(store.cache.decode(key, kv.value, kv.mod_revision, EventKind::Modified)?),
+            None => None,
+        };
+        Ok(Base { object, fresh: true })
+    }
+
+    /// Reads again unless this is fresh; true when the object is another than before.
+    async fn refresh(&mut self, store: &Store, key: &str) -> Result<bool, StorageError> {
+        if self.fresh {
+            return Ok(false);
+        }
+        let before = self.object.as_ref().map(|object| object.revision());
+        *self = Base::newest(store, key).await?;
+        Ok(before != self.object.as_ref().map(|object| object.revision()))
+    }
+}
+
+fn check(preconditions: &Preconditions, key: &str, object: &StoredObject) -> Result<(), StorageError> {
+    let version = object.revision().to_string();
+    let fails = |what: &str, wanted: &str, found: &str| {
+        Err(StorageError::PreconditionFailed {
+            key: key.to_owned(),
+            message: format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"),
+        })
+    };
+    match (&preconditions.uid, &preconditions.resource_version) {
+        (Some(uid), _) if uid != object.uid() => fails("UID", uid, object.uid()),
+        (_, Some(wanted)) if *wanted != version => fails("ResourceVersion", wanted, &version),
+        _ => Ok(()),
+    }
+}
+
+pub(super) async fn update<F, Fut, E>(
+    store: &Store,
+    namespace: &str,
+    name: &str,
+    preconditions: &Preconditions,
+    mut decide: F,
+) -> Result<Updated, E>
+where
+    F: FnMut(Option<ObjectRef>) -> Fut + Send,
+    Fut: Future<Output = Result<Change, E>> + Send,
+    E: From<StorageError> + Send,
+{
+    let key = object_key(store, namespace, name)?;
+    let mut base = Base::cached(store, &key).await?;
+    for _ in 0..MOST_ROUNDS {
+        let checked = match &base.object {
+            Some(object) => check(preconditions, &key, object),
+            None => Ok(()),
+        };
+        if let Err(error) = checked {
+            if base.refresh(store, &key).await? {
+                continue;
+            }
+            return Err(error.into());
+        }
+        let change = match decide(base.object.clone()).await {
+            Ok(change) => change,
+            Err(error) => {
+                if base.refresh(store, &key).await? {
+                    continue;
+                }
+                return Err(error);
+            }
+        };
+        let outcome = match change {
+            Change::Nothing => None,
+            Change::Write { json, ttl } => write(store, &key, &base, &json, ttl).await?,
+            Change::Delete => match &base.object {
+                Some(object) => Some(remove(store, &key, object).await?),
+                None => None,
+            },
+        };
+        match outcome {
+            Some(Round::Done(updated)) => return Ok(updated),
+            Some(Round::Lost(current)) => base = Base::after_conflict(store, &key, current)?,
+            None => {
+                if !base.refresh(store, &key).await? {
+                    return Ok(Updated::Unchanged(base.object));
+                }
+            }
+        }
+    }
+    Err(StorageError::Contended { key }.into())
+}
+
+enum Round {
+    Done(Updated),
+    Lost(Option<KeyValue>),
+}
+
+/// None when there is nothing to write.
+async fn write(
+    store: &Store,
+    key: &str,
+    base: &Base,
+    json: &[u8],
+    ttl: Option<Duration>,
+) -> Result<Option<Round>, StorageError> {
+    let candidate = Candidate::new(store, key, json)?;
+    let backend = store.hub.backend();
+    let failed = |error| StorageError::from_backend(key, error);
+    let Some(object) = &base.object else {
+        let outcome = backend.create(key, candidate.stored(store, key)?, ttl).await.map_err(failed)?;
+        return Ok(Some(match outcome {
+            TxnOutcome::Done(revision) => {
+                Round::Done(Updated::Created(candidate.at(store, key, revision, EventKind::Added)))
+            }
+            TxnOutcome::Conflict(current) => Round::Lost(current),
+        }));
+    };
+    if ttl.is_none() && !object.is_stale() && candidate.is_same_as(object) {
+        return Ok(None);
+    }
+    let stored = candidate.stored(store, key)?;
+    Ok(Some(match backend.update(key, stored, object.revision(), ttl).await.map_err(failed)? {
+        TxnOutcome::Done(revision) => {
+            Round::Done(Updated::Written(candidate.at(store, key, revision, EventKind::Modified)))
+        }
+        TxnOutcome::Conflict(current) => Round::Lost(current),
+    }))
+}
+
+async fn remove(store: &Store, key: &str, object: &ObjectRef) -> Result<Round, StorageError> {
+    let outcome = store
+        .hub
+        .backend()
+        .delete(key, object.revision())
+        .await
+        .map_err(|error| StorageError::from_backend(key, error))?;
+    Ok(match outcome {
+        TxnOutcome::Done(revision) => {
+            Round::Done(Updated::Deleted(Arc::new(object.at_revision(revision, EventKind::Deleted)?)))
+        }
+        TxnOutcome::Conflict(current) => Round::Lost(current),
+    })
+}
+
+pub(super) async fn delete<F, Fut, E>(
+    store: &Store,
+    namespace: &str,
+    name: &str,
+    preconditions: &Preconditions,
+    agree: &mut F,
+) -> Result<ObjectRef, E>
+where
+    F: FnMut(ObjectRef) -> Fut + Send,
+    Fut: Future<Output = Result<(), E>> + Send,
+    E: From<StorageError> + Send,
+{
+    let key = object_key(store, namespace, name)?;
+    let mut base = Base::cached(store, &key).await?;
+    for _ in 0..MOST_ROUNDS {
+        let Some(object) = base.object.clone() else {
+            return Err(StorageError::NotFound { key }.into());
+        };
+        if let Err(error) = check(preconditions, &key, &object) {
+            if base.refresh(store, &key).await? {
+                continue;
+            }
+            return Err(error.into());
+        }
+        if let Err(error) = agree(object.clone()).await {
+            if base.refresh(store, &key).await? {
+                continue;
+            }
+            return Err(error);
+        }
+        match remove(store, &key, &object).await? {
+            Round::Done(Updated::Deleted(object)) => return Ok(object),
+            Round::Done(_) => {}
+            Round::Lost(current) => base = Base::after_conflict(store, &key, current)?,
+        }
+    }
+    Err(StorageError::Contended { key }.into())
+}
