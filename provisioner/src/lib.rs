@@ -1,1 +1,2 @@
 //! The hardway command: inventory, facts, plan, phases over SSH.
+pub mod image;

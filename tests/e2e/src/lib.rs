@@ -1,1 +1,18 @@
-//! End-to-end scenarios in the lab.
+//! What the end-to-end tests share: a lab that goes away with its owner, commands, waiting.
+//!
+//! The binaries come from `HARDWAY_BINARIES` (static release builds, see the Makefile), kubectl from `PATH`.
+
+pub mod command;
+pub mod lab;
+pub mod wait;
+
+pub use command::{Finished, run};
+pub use lab::TestLab;
+pub use wait::until;
+
+/// The folder with the built binaries.
+pub fn binaries() -> std::path::PathBuf {
+    std::env::var_os("HARDWAY_BINARIES")
+        .map(Into::into)
+        .expect("HARDWAY_BINARIES names the built binaries; use make e2e")
+}

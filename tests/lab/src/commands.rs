@@ -74,6 +74,19 @@ enum What {
     Heal,
     /// Print the inventory's path.
     Inventory,
+    /// Put a static program as a container image onto hosts that run containerd.
+    LoadImage {
+        /// Full name with a tag, for example hardway.local/busybox:sample.
+        #[arg(long)]
+        image: String,
+        /// The program; it becomes the image's only file, at --path, and its entry point.
+        #[arg(long)]
+        program: PathBuf,
+        #[arg(long, default_value = "/bin/busybox")]
+        path: String,
+        /// The hosts; all when none is named.
+        hosts: Vec<String>,
+    },
     #[command(name = "internal-launch", hide = true)]
     Launch { host: String },
 }
@@ -170,6 +183,22 @@ impl Arguments {
             }
             What::Heal => network::heal(&Lab::open(&directory, &name)?)?,
             What::Inventory => println!("{}", Lab::open(&directory, &name)?.inventory().display()),
+            What::LoadImage {
+                image,
+                program,
+                path,
+                hosts,
+            } => {
+                let lab = Lab::open(&directory, &name)?;
+                let content =
+                    std::fs::read(&program).with_context(|| format!("cannot read {}", program.display()))?;
+                let archive = provisioner::image::Image::of_binary(&image, &path, content, "").archive()?;
+                for spec in &lab.hosts {
+                    if hosts.is_empty() || hosts.contains(&spec.name) {
+                        host::load_image(&lab, spec, &archive)?;
+                    }
+                }
+            }
             What::Launch { host } => {
                 let lab = Lab::open(&directory, &name)?;
                 launch::run(&lab, lab.host(&host)?)?;

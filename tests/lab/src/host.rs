@@ -1,6 +1,6 @@
 //! A host's life: created, started, cut from power, asked things.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt as _;
@@ -174,13 +174,48 @@ fn banner(lab: &Lab, host: &HostSpec) -> anyhow::Result<String> {
 
 /// Runs a command inside the host, with this process's standard streams.
 pub fn exec(lab: &Lab, host: &HostSpec, command: &[String]) -> anyhow::Result<ExitCode> {
+    let status = inside(lab, host)?
+        .args(command)
+        .status()
+        .context("cannot run nsenter")?;
+    Ok(crate::commands::exit_code(status))
+}
+
+/// Puts an image archive into the host's containerd.
+pub fn load_image(lab: &Lab, host: &HostSpec, archive: &[u8]) -> anyhow::Result<()> {
+    let mut child = inside(lab, host)?
+        .args(["ctr", "-n", "k8s.io", "images", "import", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot run nsenter")?;
+    let written = child
+        .stdin
+        .take()
+        .context("no standard input")?
+        .write_all(archive);
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        anyhow::bail!(
+            "ctr on {} failed: {}",
+            host.name,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    written.with_context(|| format!("cannot send the image to {}", host.name))
+}
+
+/// A command that runs inside the host; its program and arguments are still to be added.
+fn inside(lab: &Lab, host: &HostSpec) -> anyhow::Result<Command> {
     let leader = leader(lab, host).with_context(|| {
         format!(
             "host {} is off; hardway-lab --name {} start {}",
             host.name, lab.name, host.name
         )
     })?;
-    let status = Command::new("nsenter")
+    let mut command = Command::new("nsenter");
+    command
         .args([
             "--target",
             &leader.to_string(),
@@ -199,9 +234,6 @@ pub fn exec(lab: &Lab, host: &HostSpec, command: &[String]) -> anyhow::Result<Ex
             "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME=/root",
             "TERM=dumb",
-        ])
-        .args(command)
-        .status()
-        .context("cannot run nsenter")?;
-    Ok(crate::commands::exit_code(status))
+        ]);
+    Ok(command)
 }

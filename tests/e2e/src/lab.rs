@@ -1,0 +1,150 @@
+//! A lab of real hosts that is removed when the test ends, however it ends.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::command::{Finished, run};
+
+pub const SAMPLE_IMAGE: &str = "hardway.local/busybox:sample";
+
+/// A running lab and a folder for what the test writes.
+pub struct TestLab {
+    name: String,
+    state: PathBuf,
+    pub scratch: tempfile::TempDir,
+}
+
+impl TestLab {
+    /// Makes hosts. `name` must differ between tests that run at once.
+    pub fn up(name: &str, arguments: &[&str]) -> Self {
+        let name = format!("{name}-{}", std::process::id());
+        let state = PathBuf::from("/var/lib/hardway-lab").join(&name);
+        let lab = Self {
+            name,
+            state,
+            scratch: tempfile::tempdir().expect("temporary folder"),
+        };
+        let binaries = crate::binaries();
+        lab.tool()
+            .arg("up")
+            .arg("--binaries")
+            .arg(&binaries)
+            .args(arguments)
+            .finish()
+            .ok();
+        lab
+    }
+
+    fn tool(&self) -> Command {
+        let mut command = Command::new(crate::binaries().join("hardway-lab"));
+        command.args(["--name", &self.name]);
+        command
+    }
+
+    pub fn inventory(&self) -> PathBuf {
+        self.state.join("hosts.toml")
+    }
+
+    /// Where `hardway` keeps the cluster's keys and journal for this lab's inventory.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.scratch.path().join("kubeconfig")
+    }
+
+    /// A command on this machine inside the lab's network.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", &format!("hwlab-{}", self.name)])
+            .arg(program);
+        command
+    }
+
+    pub fn hardway(&self, arguments: &[&str]) -> Finished {
+        let mut command = self.command(crate::binaries().join("hardway"));
+        let (verb, rest) = arguments.split_first().expect("a subcommand");
+        command
+            .arg(verb)
+            .arg("--inventory")
+            .arg(self.inventory())
+            .args(rest);
+        run(&mut command, None)
+    }
+
+    /// Writes the administrator's kubeconfig for [`TestLab::kubectl`].
+    pub fn fetch_kubeconfig(&self) {
+        let text = self.hardway(&["kubeconfig"]).ok();
+        std::fs::write(self.kubeconfig(), text).expect("written");
+    }
+
+    pub fn kubectl_command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command("kubectl");
+        command
+            .env("KUBECONFIG", self.kubeconfig())
+            .env("HOME", self.scratch.path())
+            .args(arguments);
+        command
+    }
+
+    pub fn kubectl(&self, arguments: &[&str]) -> Finished {
+        run(&mut self.kubectl_command(arguments), None)
+    }
+
+    pub fn kubectl_with_input(&self, arguments: &[&str], input: &str) -> Finished {
+        run(&mut self.kubectl_command(arguments), Some(input.as_bytes()))
+    }
+
+    pub fn get(&self, arguments: &[&str]) -> Value {
+        let mut all = vec!["get", "-o", "json"];
+        all.extend(arguments);
+        serde_json::from_str(&self.kubectl(&all).ok()).expect("kubectl prints JSON")
+    }
+
+    pub fn exec(&self, host: &str, command: &[&str]) -> Finished {
+        run(self.tool().args(["exec", host]).args(command), None)
+    }
+
+    pub fn kill(&self, host: &str) {
+        self.tool().args(["kill", host]).finish().ok();
+    }
+
+    pub fn start(&self, host: &str) {
+        self.tool().args(["start", host]).finish().ok();
+    }
+
+    /// Puts the sample image onto the hosts; all of them when none is named.
+    pub fn load_sample_image(&self, hosts: &[&str]) {
+        self.tool()
+            .args(["load-image", "--image", SAMPLE_IMAGE, "--program", "/bin/busybox"])
+            .args(hosts)
+            .finish()
+            .ok();
+    }
+}
+
+trait Finish {
+    fn finish(&mut self) -> Finished;
+}
+
+impl Finish for Command {
+    fn finish(&mut self) -> Finished {
+        run(self, None)
+    }
+}
+
+impl Drop for TestLab {
+    fn drop(&mut self) {
+        if std::env::var_os("HARDWAY_KEEP_LAB").is_some() {
+            eprintln!(
+                "kept the lab {}; remove it with: hardway-lab --name {} down",
+                self.name, self.name
+            );
+            return;
+        }
+        let finished = run(self.tool().arg("down"), None);
+        if finished.code != 0 {
+            eprintln!("the lab {} is still there: {}", self.name, finished.stderr);
+        }
+    }
+}
