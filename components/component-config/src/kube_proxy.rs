@@ -1,1 +1,10 @@
-//! Flags and configuration of kube-proxy.
+//! Flags and configuration of kube-proxy: KubeProxyConfiguration of kubeproxy.config.k8s.io/v1alpha1.
+
+mod configuration;
+mod flags;
+
+pub use configuration::*;
+pub use flags::*;
+
+#[cfg(test)]
+mod tests;
