@@ -61,6 +61,15 @@ impl TestLab {
         command
     }
 
+    /// A command on this machine inside one host's network.
+    pub fn command_on(&self, host: &str, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", &format!("hwlab-{}-{host}", self.name)])
+            .arg(program);
+        command
+    }
+
     pub fn hardway(&self, arguments: &[&str]) -> Finished {
         let mut command = self.command(crate::binaries().join("hardway"));
         let (verb, rest) = arguments.split_first().expect("a subcommand");
