@@ -1,0 +1,91 @@
+//! The typed operations under server-side apply: comparing, merging, collecting fields, removing fields.
+mod compare;
+mod items;
+mod merge;
+mod remove;
+mod validate;
+
+pub use compare::{Comparison, compare};
+pub use merge::merge;
+pub use remove::remove;
+pub use validate::validate;
+
+use crate::fieldset::FieldSet;
+use crate::schema::{Field, ListKind, SchemaSet, Type};
+use serde_json::Value;
+
+/// How a value is looked into.
+pub(crate) enum Shape<'a> {
+    /// Taken as a whole.
+    Leaf,
+    Struct(&'a crate::schema::Schema),
+    Map(Option<&'a Type>),
+    List(Option<&'a Type>, &'a ListKind),
+}
+
+const ATOMIC: ListKind = ListKind::Atomic;
+
+/// The shape of a value of this type; `field` may say that a struct is atomic there.
+pub(crate) fn shape<'a>(set: &'a SchemaSet, ty: Option<&'a Type>, field: Option<&Field>, value: Option<&Value>) -> Shape<'a> {
+    match ty {
+        Some(Type::Struct(id)) => {
+            let schema = set.get(*id);
+            if field.and_then(|field| field.atomic).unwrap_or(schema.atomic) { Shape::Leaf } else { Shape::Struct(schema) }
+        }
+        Some(Type::Map(_, true) | Type::List(_, ListKind::Atomic)) => Shape::Leaf,
+        Some(Type::Map(inner, false)) => Shape::Map(Some(inner)),
+        Some(Type::List(inner, kind)) => Shape::List(Some(inner), kind),
+        // What has no type is deduced from the value: maps are looked into, lists are not.
+        Some(Type::Any) | None => match value {
+            Some(Value::Object(_)) => Shape::Map(None),
+            Some(Value::Array(_)) => Shape::List(None, &ATOMIC),
+            _ => Shape::Leaf,
+        },
+        Some(_) => Shape::Leaf,
+    }
+}
+
+/// All fields of an object, as an applier owns them.
+pub fn field_set(set: &SchemaSet, ty: &Type, value: &Value) -> FieldSet {
+    let mut out = FieldSet::default();
+    collect(set, Some(ty), None, value, &mut Vec::new(), &mut out);
+    out
+}
+
+fn collect(set: &SchemaSet, ty: Option<&Type>, field: Option<&Field>, value: &Value, path: &mut Vec<String>, out: &mut FieldSet) {
+    match (shape(set, ty, field, Some(value)), value) {
+        (Shape::Struct(schema), Value::Object(map)) => {
+            for (key, value) in map {
+                path.push(format!("f:{key}"));
+                let field = schema.field(key);
+                collect(set, field.map(|field| &field.ty), field, value, path, out);
+                if field.is_none() || value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty) {
+                    out.insert(path);
+                }
+                path.pop();
+            }
+        }
+        (Shape::Map(inner), Value::Object(map)) => {
+            for (key, value) in map {
+                path.push(format!("f:{key}"));
+                collect(set, inner, None, value, path, out);
+                out.insert(path);
+                path.pop();
+            }
+        }
+        (Shape::List(_, ListKind::Atomic), _) => out.insert(path),
+        (Shape::List(inner, kind), Value::Array(list)) => {
+            for (position, item) in list.iter().enumerate() {
+                path.push(items::element(set, inner, kind, position, item));
+                collect(set, inner, None, item, path, out);
+                out.insert(path);
+                path.pop();
+            }
+        }
+        (Shape::Struct(_) | Shape::Map(_) | Shape::List(..), _) => {}
+        (Shape::Leaf, _) => out.insert(path),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+use super::{Shape, items, shape};
+use crate::fieldset::FieldSet;
+use crate::schema::{Field, SchemaSet, Type};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// How two versions of an object differ.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    pub added: FieldSet,
+    pub modified: FieldSet,
+    pub removed: FieldSet,
+}
+
+impl Comparison {
+    /// The comparison without what is at or below these fields.
+    pub fn without(&self, ignored: &FieldSet) -> Self {
+        Self {
+            added: self.added.recursive_difference(ignored),
+            modified: self.modified.recursive_difference(ignored),
+            removed: self.removed.recursive_difference(ignored),
+        }
+    }
+}
+
+/// Compares two versions of an object.
+pub fn compare(set: &SchemaSet, ty: &Type, before: &Value, after: &Value) -> Comparison {
+    let mut comparer = Comparer { set, path: Vec::new(), out: Comparison::default() };
+    comparer.value(Some(ty), None, Some(before), Some(after));
+    comparer.out
+}
+
+struct Comparer<'a> {
+    set: &'a SchemaSet,
+    path: Vec<String>,
+    out: Comparison,
+}
+
+fn length(value: Option<&Value>) -> usize {
+    match value {
+        Some(Value::Object(map)) => map.len(),
+        Some(Value::Array(list)) => list.len(),
+        _ => 0,
+    }
+}
+
+impl<'a> Comparer<'a> {
+    fn leaf(&mut self, before: Option<&Value>, after: Option<&Value>) {
+        match (before, after) {
+            (None, Some(_)) => self.out.added.insert(&self.path),
+            (Some(_), None) => self.out.removed.insert(&self.path),
+            (before, after) if before != after => self.out.modified.insert(&self.path),
+            _ => {}
+        }
+    }
+
+    fn value(&mut self, ty: Option<&'a Type>, field: Option<&Field>, before: Option<&Value>, after: Option<&Value>) {
+        let shape = shape(self.set, ty, field, after.or(before));
+        if matches!(shape, Shape::Leaf | Shape::List(_, crate::schema::ListKind::Atomic)) || (length(before) == 0 && length(after) == 0) {
+            return self.leaf(before, after);
+        }
+        match (before, after) {
+            (None, _) => self.out.added.insert(&self.path),
+            (_, None) => self.out.removed.insert(&self.path),
+            _ => {}
+        }
+        match shape {
+            Shape::Struct(schema) => self.map(before, after, |key| schema.field(key).map(|field| (&field.ty, Some(field)))),
+            Shape::Map(inner) => self.map(before, after, |_| inner.map(|ty| (ty, None))),
+            Shape::List(inner, kind) => self.list(inner, kind, before, after),
+            Shape::Leaf => {}
+        }
+    }
+
+    fn map<'f>(&mut self, before: Option<&Value>, after: Option<&Value>, below: impl Fn(&str) -> Option<(&'a Type, Option<&'f Field>)>) {
+        let (before, after) = (before.and_then(Value::as_object), after.and_then(Value::as_object));
+        let new = after.into_iter().flatten().filter(|(key, _)| !before.is_some_and(|before| before.contains_key(*key)));
+        for (key, _) in before.into_iter().flatten().chain(new) {
+            let (ty, field) = below(key).unzip();
+            self.path.push(format!("f:{key}"));
+            self.value(ty, field.flatten(), before.and_then(|map| map.get(key)), after.and_then(|map| map.get(key)));
+            self.path.pop();
+        }
+    }
+
+    fn list(&mut self, inner: Option<&'a Type>, kind: &crate::schema::ListKind, before: Option<&Value>, after: Option<&Value>) {
+        let mut paired: BTreeMap<String, (Vec<&Value>, Vec<&Value>)> = BTreeMap::new();
+        let list = |value: Option<&'_ Value>| -> Vec<Value> { value.and_then(Value::as_array).cloned().unwrap_or_default() };
+        let (before, after) = (list(before), list(after));
+        for (element, item) in items::elements(self.set, inner, kind, &before).into_iter().zip(&before) {
+            paired.entry(element).or_default().0.push(item);
+        }
+        for (element, item) in items::elements(self.set, inner, kind, &after).into_iter().zip(&after) {
+            paired.entry(element).or_default().1.push(item);
+        }
+        for (element, (before, after)) in paired {
+            self.path.push(element);
+            if before.len() <= 1 && after.len() <= 1 {
+                self.value(inner, None, before.first().copied(), after.first().copied());
+            } else if before.is_empty() {
+                self.out.added.insert(&self.path);
+            } else if after.is_empty() {
+                self.out.removed.insert(&self.path);
+            } else if before != after {
+                // Repeated items can't be told apart: they are one leaf.
+                self.out.modified.insert(&self.path);
+            }
+            self.path.pop();
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What an applied configuration must satisfy before it can be merged.
+use super::items;
+use crate::schema::{ListKind, SchemaSet, Type};
+use serde_json::Value;
+use std::collections::HashSet;
+
+/// Fields that aren't declared, wrong types, list items without keys or repeated; worded as upstream words them.
+pub fn validate(set: &SchemaSet, ty: &Type, value: &Value) -> Vec<String> {
+    let mut errors = Vec::new();
+    walk(set, Some(ty), value, "", &mut errors);
+    errors
+}
+
+fn walk(set: &SchemaSet, ty: Option<&Type>, value: &Value, path: &str, errors: &mut Vec<String>) {
+    if value.is_null() {
+        return;
+    }
+    let mut fail = |message: String| errors.push(if path.is_empty() { message } else { format!("{path}: {message}") });
+    let shown = || crate::go::print(value);
+    match ty {
+        Some(Type::Struct(id)) => {
+            let Value::Object(map) = value else { return fail(format!("expected map, got &{{{}}}", shown())) };
+            let schema = set.get(*id);
+            for (key, value) in map {
+                let below = format!("{path}.{key}");
+                match schema.field(key) {
+                    Some(field) => walk(set, Some(&field.ty), value, &below, errors),
+                    None if schema.preserve_unknown => {}
+                    None => errors.push(format!("{below}: field not declared in schema")),
+                }
+            }
+        }
+        Some(Type::Map(inner, _)) => {
+            let Value::Object(map) = value else { return fail(format!("expected map, got &{{{}}}", shown())) };
+            for (key, value) in map {
+                walk(set, Some(inner), value, &format!("{path}.{key}"), errors);
+            }
+        }
+        Some(Type::List(inner, kind)) => {
+            let Value::Array(list) = value else { return fail(format!("expected list, got &{{{}}}", shown())) };
+            let mut seen = HashSet::new();
+            for (position, item) in list.iter().enumerate() {
+                if let ListKind::Map(keys) = kind {
+                    if !item.is_object() {
+                        errors.push(format!("{path}: element {position}: associative list with keys may not have non-map elements"));
+                        continue;
+                    }
+                    let element = items::element(set, Some(inner), kind, position, item);
+                    if element == "k:{}" {
+                        errors.push(format!("{path}: element {position}: associative list with keys has an element that omits all key fields [{}]", keys.iter().map(|key| format!("{key:?}")).collect::<Vec<_>>().join(" ")));
+                        continue;
+                    }
+                }
+                let element = items::element(set, Some(inner), kind, position, item);
+                let readable = crate::fieldset::Element::parse(&element).map_or_else(|| element.clone(), |parsed| parsed.to_string());
+                if *kind != ListKind::Atomic && !seen.insert(element) {
+                    errors.push(format!("{path}: duplicate entries for key {readable}"));
+                }
+                walk(set, Some(inner), item, &format!("{path}{readable}"), errors);
+            }
+        }
+        Some(Type::String | Type::Bytes | Type::Time | Type::MicroTime | Type::Duration) if !value.is_string() => fail(format!("expected string, got &{{{}}}", shown())),
+        Some(Type::Bool) if !value.is_boolean() => fail(format!("expected boolean, got &{{{}}}", shown())),
+        Some(Type::Int32 | Type::Int64 | Type::Double) if !value.is_number() => fail(format!("expected numeric (int or float), got {}", shown())),
+        Some(Type::Quantity | Type::IntOrString) if !value.is_string() && !value.is_number() => fail(format!("expected string, got &{{{}}}", shown())),
+        _ => {}
+    }
+}

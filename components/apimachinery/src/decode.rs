@@ -1,0 +1,242 @@
+//! Fits a JSON value to a schema the way upstream's typed decoding does: wrong types are errors worded as Go's,
+//! unknown fields are dropped and named, texts such as quantities become canonical, and what is zero is left out
+//! or written as the type's definition says.
+mod scalar;
+
+use crate::schema::{Field, Schema, SchemaId, SchemaSet, Type};
+use serde_json::{Map, Value};
+
+/// The value doesn't fit the schema.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct DecodeError(pub String);
+
+/// Fits `value` to the struct `id`. Returns the paths of unknown fields, which are dropped.
+pub fn fit(set: &SchemaSet, id: SchemaId, value: &mut Value) -> Result<Vec<String>, DecodeError> {
+    let mut decoder = Decoder { set, fields: Vec::new(), path: String::new(), owner: "", unknown: Vec::new(), first: None };
+    if !value.is_object() {
+        return Err(DecodeError(format!("json: cannot unmarshal {} into Go value of type {}", scalar::noun(value), short_type(set, &Type::Struct(id)))));
+    }
+    if let Value::Object(map) = value {
+        decoder.structure(set.get(id), map)?;
+    }
+    match decoder.first {
+        Some(error) => Err(error),
+        None => Ok(decoder.unknown),
+    }
+}
+
+/// The zero value that a missing field of this type is written as.
+pub fn zero(set: &SchemaSet, field: &Field) -> Value {
+    match &field.ty {
+        _ if field.pointer && !matches!(field.ty, Type::Quantity | Type::IntOrString) => Value::Null,
+        Type::String => Value::from(""),
+        Type::Bool => Value::from(false),
+        Type::Int32 | Type::Int64 | Type::Double | Type::IntOrString => Value::from(0),
+        Type::Quantity => Value::from("0"),
+        Type::Duration => Value::from("0s"),
+        Type::Struct(id) => {
+            let mut map = Map::new();
+            fill(set, set.get(*id), &mut map);
+            Value::Object(map)
+        }
+        _ => Value::Null,
+    }
+}
+
+/// Adds the fields that are written even when they are zero.
+fn fill(set: &SchemaSet, schema: &Schema, map: &mut Map<String, Value>) {
+    for field in &schema.fields {
+        if field.always && !map.contains_key(&field.name) {
+            map.insert(field.name.clone(), zero(set, field));
+        }
+    }
+}
+
+/// Upstream's name of a type, as its errors print it.
+pub fn short_type(set: &SchemaSet, ty: &Type) -> String {
+    match ty {
+        Type::String => "string".into(),
+        Type::Bool => "bool".into(),
+        Type::Int32 => "int32".into(),
+        Type::Int64 => "int64".into(),
+        Type::Double => "float64".into(),
+        Type::Bytes => "[]uint8".into(),
+        Type::Time => "v1.Time".into(),
+        Type::MicroTime => "v1.MicroTime".into(),
+        Type::Duration => "v1.Duration".into(),
+        Type::Quantity => "resource.Quantity".into(),
+        Type::IntOrString => "intstr.IntOrString".into(),
+        Type::Any => "runtime.RawExtension".into(),
+        Type::Struct(id) => {
+            let schema = set.get(*id);
+            format!("{}.{}", schema.package, schema.short)
+        }
+        Type::List(inner, _) => format!("[]{}", short_type(set, inner)),
+        Type::Map(inner, _) => format!("map[string]{}", short_type(set, inner)),
+    }
+}
+
+struct Decoder<'a> {
+    set: &'a SchemaSet,
+    /// Names of the fields around, without indices and map keys, as Go's errors have them.
+    fields: Vec<&'a str>,
+    /// The same with indices and map keys, as strict decoding has them.
+    path: String,
+    /// Name of the innermost struct.
+    owner: &'a str,
+    unknown: Vec<String>,
+    /// Go goes on after a wrong type and reports the first at the end.
+    first: Option<DecodeError>,
+}
+
+impl<'a> Decoder<'a> {
+    fn mismatch(&mut self, what: &str, ty: &str) {
+        if self.first.is_none() {
+            self.first = Some(self.mismatched(what, ty));
+        }
+    }
+
+    fn mismatched(&self, what: &str, ty: &str) -> DecodeError {
+        DecodeError(format!("json: cannot unmarshal {what} into Go struct field {}.{} of type {ty}", self.owner, self.fields.join(".")))
+    }
+
+    /// `declared` is the field that the value or its element belongs to.
+    fn value(&mut self, ty: &'a Type, declared: Option<&'a Field>, value: &mut Value) -> Result<(), DecodeError> {
+        match ty {
+            Type::Struct(id) => match value {
+                Value::Object(map) => self.structure(self.set.get(*id), map),
+                Value::Null => Ok(()),
+                _ => {
+                    self.mismatch(scalar::noun(value), &short_type(self.set, ty));
+                    Ok(())
+                }
+            },
+            Type::List(inner, _) => self.list(ty, inner, declared, value),
+            Type::Map(inner, _) => self.map(ty, inner, declared, value),
+            Type::Any => Ok(()),
+            _ => self.scalar(ty, declared, value),
+        }
+    }
+
+    fn list(&mut self, ty: &'a Type, inner: &'a Type, declared: Option<&'a Field>, value: &mut Value) -> Result<(), DecodeError> {
+        let items = match value {
+            Value::Array(items) => items,
+            Value::Null => return Ok(()),
+            other => {
+                let name = named(declared).map_or_else(|| short_type(self.set, ty), |name| if matches!(inner, Type::List(..)) { name.to_owned() } else { format!("[]{name}") });
+                self.mismatch(scalar::noun(other), &name);
+                return Ok(());
+            }
+        };
+        let length = self.path.len();
+        for (index, item) in items.iter_mut().enumerate() {
+            self.path.push_str(&format!("[{index}]"));
+            self.value(inner, declared, item)?;
+            if item.is_null() {
+                *item = self.zero_element(inner);
+            }
+            self.path.truncate(length);
+        }
+        Ok(())
+    }
+
+    fn map(&mut self, ty: &'a Type, inner: &'a Type, declared: Option<&'a Field>, value: &mut Value) -> Result<(), DecodeError> {
+        let map = match value {
+            Value::Object(map) => map,
+            Value::Null => return Ok(()),
+            other => {
+                let name = match named(declared) {
+                    Some(name) if matches!(inner, Type::Quantity) || name.starts_with("map[") => name.to_owned(),
+                    Some(name) => format!("map[string]{name}"),
+                    None => short_type(self.set, ty),
+                };
+                self.mismatch(scalar::noun(other), &name);
+                return Ok(());
+            }
+        };
+        let length = self.path.len();
+        for (key, item) in map.iter_mut() {
+            if length > 0 {
+                self.path.push('.');
+            }
+            self.path.push_str(key);
+            self.value(inner, declared, item)?;
+            if item.is_null() {
+                *item = self.zero_element(inner);
+            }
+            self.path.truncate(length);
+        }
+        Ok(())
+    }
+
+    fn zero_element(&self, ty: &Type) -> Value {
+        let field = Field { name: String::new(), ty: ty.clone(), pointer: false, always: true, required: true, default: None, atomic: None, type_name: None, patch: None };
+        zero(self.set, &field)
+    }
+
+    fn structure(&mut self, schema: &'a Schema, map: &mut Map<String, Value>) -> Result<(), DecodeError> {
+        let owner = std::mem::replace(&mut self.owner, &schema.short);
+        let length = self.path.len();
+        let mut drop = Vec::new();
+        for (key, value) in map.iter_mut() {
+            let Some(field) = schema.field(key) else {
+                if !schema.preserve_unknown {
+                    self.unknown.push(if length > 0 { format!("{}.{key}", self.path) } else { key.clone() });
+                    drop.push(key.clone());
+                }
+                continue;
+            };
+            if length > 0 {
+                self.path.push('.');
+            }
+            self.path.push_str(key);
+            self.fields.push(&field.name);
+            self.owner = &schema.short;
+            let fitted = self.value(&field.ty, Some(field), value);
+            self.fields.pop();
+            self.path.truncate(length);
+            fitted?;
+            if value.is_null() || (!field.pointer && !field.always && is_zero(value, &field.ty)) {
+                drop.push(key.clone());
+            }
+        }
+        self.owner = owner;
+        for key in drop {
+            map.remove(&key);
+        }
+        fill(self.set, schema, map);
+        Ok(())
+    }
+
+    fn scalar(&mut self, ty: &Type, declared: Option<&Field>, value: &mut Value) -> Result<(), DecodeError> {
+        match scalar::fit(ty, value) {
+            Ok(()) => Ok(()),
+            Err(scalar::Wrong::Type(what, name)) => {
+                let name = named(declared).filter(|_| matches!(ty, Type::String)).unwrap_or(name);
+                self.mismatch(&what, name);
+                Ok(())
+            }
+            Err(scalar::Wrong::Inner(what, name)) => Err(self.mismatched(&what, name)),
+            Err(scalar::Wrong::Text(message)) => Err(DecodeError(message)),
+        }
+    }
+}
+
+fn named(field: Option<&Field>) -> Option<&str> {
+    field.and_then(|field| field.type_name.as_deref())
+}
+
+fn is_zero(value: &Value, ty: &Type) -> bool {
+    match value {
+        Value::String(text) => text.is_empty(),
+        Value::Bool(set) => !set,
+        Value::Number(number) => number.as_f64() == Some(0.0) && !matches!(ty, Type::IntOrString),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty() && matches!(ty, Type::Map(..)),
+        Value::Null => true,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+use crate::quantity::Quantity;
+use crate::schema::Type;
+use crate::time;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+/// Why a scalar doesn't fit.
+pub(super) enum Wrong {
+    /// What was found and the type that was wanted; decoding goes on.
+    Type(String, &'static str),
+    /// The same from a type's own decoder; decoding stops.
+    Inner(String, &'static str),
+    /// A text that a type's own decoder refuses; decoding stops.
+    Text(String),
+}
+
+/// Go's noun for a kind of JSON value.
+pub(super) fn noun(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+fn wrong(value: &Value, name: &'static str) -> Wrong {
+    Wrong::Type(noun(value).to_owned(), name)
+}
+
+/// Fits one value that is neither struct, list nor map.
+pub(super) fn fit(ty: &Type, value: &mut Value) -> Result<(), Wrong> {
+    if value.is_null() {
+        return Ok(());
+    }
+    match ty {
+        Type::String => if value.is_string() { Ok(()) } else { Err(wrong(value, "string")) },
+        Type::Bool => if value.is_boolean() { Ok(()) } else { Err(wrong(value, "bool")) },
+        Type::Int32 => integer(value, i64::from(i32::MIN)..=i64::from(i32::MAX), "int32"),
+        Type::Int64 => integer(value, i64::MIN..=i64::MAX, "int64"),
+        Type::Double => if value.is_number() { Ok(()) } else { Err(wrong(value, "float64")) },
+        Type::Bytes => bytes(value),
+        Type::Time => timestamp(value, |text| time::parse_time(text).map(time::format_time)),
+        Type::MicroTime => timestamp(value, |text| time::parse_micro_time(text).map(time::format_micro_time)),
+        Type::Duration => text(value).and_then(|text| time::parse_duration(text).map(|_| ()).map_err(Wrong::Text)),
+        Type::Quantity => quantity(value),
+        Type::IntOrString if value.is_string() => Ok(()),
+        Type::IntOrString => match integer(value, i64::from(i32::MIN)..=i64::from(i32::MAX), "int32") {
+            Err(Wrong::Type(what, name)) => Err(Wrong::Inner(what, name)),
+            other => other,
+        },
+        Type::Any | Type::Struct(_) | Type::List(..) | Type::Map(..) => Ok(()),
+    }
+}
+
+fn integer(value: &mut Value, range: std::ops::RangeInclusive<i64>, name: &'static str) -> Result<(), Wrong> {
+    let Value::Number(number) = &*value else { return Err(wrong(value, name)) };
+    match number.as_i64() {
+        Some(whole) if range.contains(&whole) => Ok(()),
+        _ => Err(Wrong::Type(format!("number {}", go_number(number)), name)),
+    }
+}
+
+fn go_number(number: &serde_json::Number) -> String {
+    number.to_string()
+}
+
+fn text(value: &Value) -> Result<&str, Wrong> {
+    value.as_str().ok_or_else(|| Wrong::Text(format!("json: cannot unmarshal {} into Go value of type string", noun(value))))
+}
+
+fn timestamp(value: &mut Value, canonical: impl Fn(&str) -> Result<String, String>) -> Result<(), Wrong> {
+    let Some(given) = value.as_str() else { return Err(Wrong::Inner(noun(value).to_owned(), "string")) };
+    *value = Value::from(canonical(given).map_err(Wrong::Text)?);
+    Ok(())
+}
+
+fn quantity(value: &mut Value) -> Result<(), Wrong> {
+    let parsed = match &*value {
+        Value::String(text) if text.is_empty() => Ok(Quantity::default()),
+        value => Quantity::from_json(value),
+    };
+    *value = Value::from(parsed.map_err(|error| Wrong::Text(error.to_string()))?.to_string());
+    Ok(())
+}
+
+fn bytes(value: &mut Value) -> Result<(), Wrong> {
+    let Some(given) = value.as_str() else { return Err(wrong(value, "[]uint8")) };
+    let plain: String = given.chars().filter(|c| !matches!(c, '\n' | '\r')).collect();
+    match STANDARD.decode(&plain) {
+        Ok(decoded) => {
+            *value = Value::from(STANDARD.encode(decoded));
+            Ok(())
+        }
+        Err(_) => Err(Wrong::Text(format!("illegal base64 data at input byte {}", corrupt_at(given)))),
+    }
+}
+
+/// The byte at which Go's base64 decoder gives up.
+fn corrupt_at(text: &str) -> usize {
+    let symbol = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
+    let bytes: Vec<(usize, u8)> = text.bytes().enumerate().filter(|(_, byte)| !matches!(byte, b'\n' | b'\r')).collect();
+    for quantum in bytes.chunks(4) {
+        for (place, (at, byte)) in quantum.iter().enumerate() {
+            if symbol(*byte) {
+                continue;
+            }
+            if *byte == b'=' && place >= 2 {
+                match quantum.get(place + 1) {
+                    None if place == 3 => {
+                        let after = bytes.iter().find(|(index, _)| index > at);
+                        return after.map_or(text.len(), |(index, _)| *index);
+                    }
+                    None => return text.len(),
+                    Some((_, b'=')) if place == 2 => {
+                        let after = bytes.iter().find(|(index, _)| *index > at + 1);
+                        return after.map_or(text.len(), |(index, _)| *index);
+                    }
+                    Some((next, _)) => return *next,
+                }
+            }
+            return *at;
+        }
+        if quantum.len() < 4 {
+            return quantum[0].0;
+        }
+    }
+    text.len()
+}

@@ -1,0 +1,304 @@
+//! JSON text to value: duplicate keys are reported, depth is bounded, errors read as Go's.
+use serde_json::{Map, Number, Value};
+
+/// Deeper nesting than this is refused; no kind comes near it.
+const MAX_DEPTH: usize = 256;
+
+/// A parsed document.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    pub value: Value,
+    /// Paths of keys that were given more than once; the last value counts.
+    pub duplicates: Vec<String>,
+}
+
+/// The text is not JSON.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SyntaxError(pub String);
+
+/// Parses one JSON value that fills the whole text.
+pub fn parse(text: &[u8]) -> Result<Document, SyntaxError> {
+    let mut parser = Parser { text, at: 0, path: String::new(), duplicates: Vec::new() };
+    let value = parser.value(0)?;
+    parser.space();
+    if parser.at < text.len() {
+        return Err(parser.unexpected("after top-level value"));
+    }
+    Ok(Document { value, duplicates: parser.duplicates })
+}
+
+struct Parser<'a> {
+    text: &'a [u8],
+    at: usize,
+    path: String,
+    duplicates: Vec<String>,
+}
+
+impl Parser<'_> {
+    fn space(&mut self) {
+        while matches!(self.text.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn unexpected(&self, context: &str) -> SyntaxError {
+        let Some(byte) = self.text.get(self.at) else { return SyntaxError("unexpected end of JSON input".into()) };
+        let shown = match byte {
+            b'\'' => "'\\''".to_owned(),
+            b'"' => "'\"'".to_owned(),
+            b'\n' => "'\\n'".to_owned(),
+            b'\t' => "'\\t'".to_owned(),
+            b'\r' => "'\\r'".to_owned(),
+            0x20..0x7f => format!("'{}'", char::from(*byte)),
+            _ => format!("'\\x{byte:02x}'"),
+        };
+        SyntaxError(format!("invalid character {shown} {context}"))
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Value, SyntaxError> {
+        if depth > MAX_DEPTH {
+            return Err(SyntaxError("exceeded max depth".into()));
+        }
+        self.space();
+        match self.text.get(self.at) {
+            Some(b'{') => self.object(depth),
+            Some(b'[') => self.array(depth),
+            Some(b'"') => self.string().map(Value::String),
+            Some(b't') => self.word("true", Value::Bool(true)),
+            Some(b'f') => self.word("false", Value::Bool(false)),
+            Some(b'n') => self.word("null", Value::Null),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            _ => Err(self.unexpected("looking for beginning of value")),
+        }
+    }
+
+    fn word(&mut self, word: &str, value: Value) -> Result<Value, SyntaxError> {
+        for (index, wanted) in word.bytes().enumerate() {
+            if self.text.get(self.at) != Some(&wanted) {
+                return Err(self.unexpected(&format!("in literal {word} (expecting '{}')", &word[index..=index])));
+            }
+            self.at += 1;
+        }
+        Ok(value)
+    }
+
+    fn number(&mut self) -> Result<Value, SyntaxError> {
+        let start = self.at;
+        self.at += usize::from(self.text[self.at] == b'-');
+        match self.text.get(self.at) {
+            Some(b'0') => self.at += 1,
+            Some(b'1'..=b'9') => self.digits(),
+            _ => return Err(self.unexpected("in numeric literal")),
+        }
+        let mut whole = true;
+        if self.text.get(self.at) == Some(&b'.') {
+            whole = false;
+            self.at += 1;
+            if !self.text.get(self.at).is_some_and(u8::is_ascii_digit) {
+                return Err(self.unexpected("after decimal point in numeric literal"));
+            }
+            self.digits();
+        }
+        if matches!(self.text.get(self.at), Some(b'e' | b'E')) {
+            whole = false;
+            self.at += 1;
+            self.at += usize::from(matches!(self.text.get(self.at), Some(b'+' | b'-')));
+            if !self.text.get(self.at).is_some_and(u8::is_ascii_digit) {
+                return Err(self.unexpected("in exponent of numeric literal"));
+            }
+            self.digits();
+        }
+        let text = std::str::from_utf8(&self.text[start..self.at]).unwrap_or("0");
+        if whole {
+            if let Ok(number) = text.parse::<i64>() {
+                return Ok(Value::from(number));
+            }
+            if let Ok(number) = text.parse::<u64>() {
+                return Ok(Value::from(number));
+            }
+        }
+        let number = text.parse::<f64>().ok().and_then(Number::from_f64);
+        number.map(Value::Number).ok_or_else(|| SyntaxError(format!("cannot unmarshal number {text} into Go value of type float64")))
+    }
+
+    fn digits(&mut self) {
+        while self.text.get(self.at).is_some_and(u8::is_ascii_digit) {
+            self.at += 1;
+        }
+    }
+
+    fn string(&mut self) -> Result<String, SyntaxError> {
+        self.at += 1;
+        let mut out = Vec::new();
+        loop {
+            match self.text.get(self.at) {
+                None => return Err(self.unexpected("")),
+                Some(b'"') => {
+                    self.at += 1;
+                    // Go replaces what isn't UTF-8 as well.
+                    return Ok(String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()));
+                }
+                Some(0..0x20) => return Err(self.unexpected("in string literal")),
+                Some(b'\\') => {
+                    self.at += 1;
+                    self.escape(&mut out)?;
+                }
+                Some(byte) => {
+                    out.push(*byte);
+                    self.at += 1;
+                }
+            }
+        }
+    }
+
+    fn escape(&mut self, out: &mut Vec<u8>) -> Result<(), SyntaxError> {
+        let plain = match self.text.get(self.at) {
+            Some(byte @ (b'"' | b'\\' | b'/')) => *byte,
+            Some(b'b') => 8,
+            Some(b'f') => 12,
+            Some(b'n') => b'\n',
+            Some(b'r') => b'\r',
+            Some(b't') => b'\t',
+            Some(b'u') => {
+                self.at += 1;
+                let character = self.unicode()?;
+                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                return Ok(());
+            }
+            _ => return Err(self.unexpected("in string escape code")),
+        };
+        out.push(plain);
+        self.at += 1;
+        Ok(())
+    }
+
+    fn unicode(&mut self) -> Result<char, SyntaxError> {
+        let first = self.hex()?;
+        if (0xd800..0xdc00).contains(&first) && self.text[self.at..].starts_with(b"\\u") {
+            let before = self.at;
+            self.at += 2;
+            let second = self.hex()?;
+            if (0xdc00..0xe000).contains(&second) {
+                return Ok(char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)).unwrap_or('\u{fffd}'));
+            }
+            self.at = before;
+        }
+        Ok(char::from_u32(first).unwrap_or('\u{fffd}'))
+    }
+
+    fn hex(&mut self) -> Result<u32, SyntaxError> {
+        let mut code = 0;
+        for _ in 0..4 {
+            let digit = self.text.get(self.at).and_then(|byte| char::from(*byte).to_digit(16));
+            code = code * 16 + digit.ok_or_else(|| self.unexpected("in \\u hexadecimal character escape"))?;
+            self.at += 1;
+        }
+        Ok(code)
+    }
+
+    fn array(&mut self, depth: usize) -> Result<Value, SyntaxError> {
+        self.at += 1;
+        let mut items = Vec::new();
+        self.space();
+        if self.text.get(self.at) == Some(&b']') {
+            self.at += 1;
+            return Ok(Value::Array(items));
+        }
+        loop {
+            let length = self.path.len();
+            self.path.push_str(&format!("[{}]", items.len()));
+            items.push(self.value(depth + 1)?);
+            self.path.truncate(length);
+            self.space();
+            match self.text.get(self.at) {
+                Some(b',') => self.at += 1,
+                Some(b']') => {
+                    self.at += 1;
+                    return Ok(Value::Array(items));
+                }
+                _ => return Err(self.unexpected("after array element")),
+            }
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Result<Value, SyntaxError> {
+        self.at += 1;
+        let mut map = Map::new();
+        self.space();
+        if self.text.get(self.at) == Some(&b'}') {
+            self.at += 1;
+            return Ok(Value::Object(map));
+        }
+        loop {
+            self.space();
+            if self.text.get(self.at) != Some(&b'"') {
+                return Err(self.unexpected("looking for beginning of object key string"));
+            }
+            let key = self.string()?;
+            self.space();
+            if self.text.get(self.at) != Some(&b':') {
+                return Err(self.unexpected("after object key"));
+            }
+            self.at += 1;
+            let length = self.path.len();
+            if length > 0 {
+                self.path.push('.');
+            }
+            self.path.push_str(&key);
+            let value = self.value(depth + 1)?;
+            if map.insert(key, value).is_some() {
+                self.duplicates.push(self.path.clone());
+            }
+            self.path.truncate(length);
+            self.space();
+            match self.text.get(self.at) {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.at += 1;
+                    return Ok(Value::Object(map));
+                }
+                _ => return Err(self.unexpected("after object key:value pair")),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn documents_parse() {
+        let document = parse(br#" {"a":[1,-2.5,"x\n\u00e9\ud83d\ude00",{"b":1,"b":null}],"c":true} "#).unwrap();
+        assert_eq!(document.value, json!({"a": [1, -2.5, "x\né😀", {"b": null}], "c": true}));
+        assert_eq!(document.duplicates, ["a[3].b"]);
+    }
+
+    #[test]
+    fn errors_read_as_gos() {
+        for (text, message) in [
+            ("", "unexpected end of JSON input"),
+            ("{", "unexpected end of JSON input"),
+            ("<a/>", "invalid character '<' looking for beginning of value"),
+            ("{} x", "invalid character 'x' after top-level value"),
+            ("{a}", "invalid character 'a' looking for beginning of object key string"),
+            ("[1 2]", "invalid character '2' after array element"),
+            ("nulx", "invalid character 'x' in literal null (expecting 'l')"),
+        ] {
+            assert_eq!(parse(text.as_bytes()).unwrap_err().to_string(), message, "{text}");
+        }
+        assert_eq!(parse(&[b'['; 100_000]).unwrap_err().to_string(), "exceeded max depth");
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_serde(text in r#"[\[\]{}",:0-9a-z.eE+\\ -]{0,40}"#) {
+            if let Ok(value) = serde_json::from_str::<Value>(&text) {
+                prop_assert_eq!(parse(text.as_bytes()).map(|document| document.value), Ok(value));
+            }
+        }
+    }
+}

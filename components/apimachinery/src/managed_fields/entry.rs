@@ -1,0 +1,98 @@
+use crate::fieldset::FieldSet;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// How a manager wrote its fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operation {
+    Apply,
+    Update,
+}
+
+/// What tells managers apart. Appliers keep their identity over versions.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Entry {
+    pub operation: Operation,
+    pub manager: String,
+    pub api_version: String,
+    pub subresource: String,
+}
+
+/// What a manager owns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Owned {
+    pub fields: FieldSet,
+    /// The version that the fields are of.
+    pub api_version: String,
+    pub time: String,
+}
+
+/// All managers of an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Managers(pub(super) BTreeMap<Entry, Owned>);
+
+impl Entry {
+    pub(super) fn new(operation: Operation, manager: &str, api_version: &str, subresource: &str) -> Self {
+        let api_version = if operation == Operation::Apply { String::new() } else { api_version.to_owned() };
+        Self { operation, manager: manager.to_owned(), api_version, subresource: subresource.to_owned() }
+    }
+
+    /// The manager as conflicts name it.
+    pub(super) fn describe(&self) -> String {
+        let mut text = crate::field::quote(&self.manager);
+        if !self.subresource.is_empty() {
+            text.push_str(&format!(" with subresource {}", crate::field::quote(&self.subresource)));
+        }
+        if self.operation == Operation::Update {
+            text.push_str(&format!(" using {}", self.api_version));
+        }
+        text
+    }
+}
+
+impl Managers {
+    /// Reads `metadata.managedFields`; an entry that can't be read makes the whole list unreadable.
+    pub fn decode(list: &[Value]) -> Option<Self> {
+        let mut managers = BTreeMap::new();
+        for item in list {
+            let text = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or("");
+            let operation = match text("operation") {
+                "Apply" => Operation::Apply,
+                "Update" => Operation::Update,
+                _ => return None,
+            };
+            if text("fieldsType") != "FieldsV1" || text("apiVersion").is_empty() {
+                return None;
+            }
+            let fields = match item.get("fieldsV1") {
+                Some(fields) => FieldSet::from_fields_v1(fields)?,
+                None => FieldSet::default(),
+            };
+            let entry = Entry::new(operation, text("manager"), text("apiVersion"), text("subresource"));
+            managers.insert(entry, Owned { fields, api_version: text("apiVersion").to_owned(), time: text("time").to_owned() });
+        }
+        Some(Self(managers))
+    }
+
+    /// Writes `metadata.managedFields`: appliers first, then by time and name.
+    pub fn encode(&self) -> Vec<Value> {
+        let mut entries: Vec<_> = self.0.iter().collect();
+        entries.sort_by(|(a, x), (b, y)| {
+            (a.operation, &x.time, &a.manager, &x.api_version, &a.subresource).cmp(&(b.operation, &y.time, &b.manager, &y.api_version, &b.subresource))
+        });
+        let entry = |(entry, owned): (&Entry, &Owned)| {
+            let mut value = json!({
+                "manager": entry.manager, "operation": format!("{:?}", entry.operation), "apiVersion": owned.api_version,
+                "fieldsType": "FieldsV1", "fieldsV1": owned.fields.to_fields_v1(),
+            });
+            if !owned.time.is_empty() {
+                value["time"] = Value::from(owned.time.clone());
+            }
+            if !entry.subresource.is_empty() {
+                value["subresource"] = Value::from(entry.subresource.clone());
+            }
+            value
+        };
+        entries.into_iter().map(entry).collect()
+    }
+}
