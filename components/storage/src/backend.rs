@@ -7,8 +7,10 @@ use tokio::sync::mpsc;
 
 use crate::revision::Revision;
 
+mod etcd;
 mod memory;
 
+pub use etcd::{EtcdBackend, EtcdOptions, EtcdTls};
 pub use memory::MemoryBackend;
 
 /// A key with its value.

@@ -2,6 +2,7 @@
 
 mod backend;
 mod cache;
+pub mod compaction;
 mod encryption;
 mod error;
 mod object;
@@ -12,7 +13,7 @@ mod storage;
 mod store;
 
 pub use backend::{
-    Backend, BackendError, BackendWatch, KeyValue, MemoryBackend, ProgressRequester, RangeRequest, RangeResult,
+    Backend, BackendError, BackendWatch, EtcdBackend, EtcdOptions, EtcdTls, KeyValue, MemoryBackend, ProgressRequester, RangeRequest, RangeResult,
     RawEvent, TxnOutcome, WatchMessage,
 };
 pub use cache::{EventKind, WatchEvent, WatchItem, Watcher, bookmark_frame};

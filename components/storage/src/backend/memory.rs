@@ -183,7 +183,7 @@ impl Backend for MemoryBackend {
         let (sender, messages) = mpsc::channel(WATCH_BUFFER);
         let (progress, progress_requests) = mpsc::channel(1);
         let compacted = self.inner.state.lock().compacted;
-        if from <= compacted {
+        if from < compacted {
             return Err(BackendError::Compacted { requested: from, oldest: compacted });
         }
         let revision = self.inner.revision.subscribe();
@@ -202,7 +202,7 @@ impl Backend for MemoryBackend {
             return Err(BackendError::Compacted { requested: revision, oldest: state.compacted });
         }
         state.compacted = revision;
-        state.log.retain(|event| event.revision > revision);
+        state.log.retain(|event| event.revision >= revision);
         for versions in state.keys.values_mut() {
             let keep = versions.iter().rposition(|version| version.at <= revision).unwrap_or(0);
             versions.drain(..keep);
@@ -255,7 +255,7 @@ impl Feed {
     fn take(&mut self) -> Option<Result<WatchMessage, BackendError>> {
         let inner = self.inner.upgrade()?;
         let state = inner.state.lock();
-        if self.next <= state.compacted && self.next <= state.revision {
+        if self.next < state.compacted {
             return Some(Err(BackendError::Compacted { requested: self.next, oldest: state.compacted }));
         }
         let begin = state.log.partition_point(|event| event.revision < self.next);

@@ -1,0 +1,158 @@
+//! A watch: one stream on the member in use; it ends when that is given up, and is resumed by its reader.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use etcd_client::{EventType, WatchOptions, WatchRequestSender, WatchResponse, WatchResponseStream};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout};
+
+use super::endpoints::Endpoints;
+use super::failure::{self, Failure};
+use super::{MOST_BYTES, READ_PATIENCE, text};
+use crate::backend::{BackendError, BackendWatch, ProgressRequester, RawEvent, WatchMessage};
+use crate::revision::Revision;
+
+/// Messages the reader may be behind; then the stream is no longer read and etcd holds them.
+const BUFFER: usize = 16;
+/// A stream that doesn't report its progress for this long after it was asked is dead.
+const SILENCE: Duration = Duration::from_secs(4);
+
+pub(super) async fn start(
+    endpoints: Arc<Endpoints>,
+    prefix: &str,
+    from: Revision,
+) -> Result<BackendWatch, BackendError> {
+    let (index, client, changes) = endpoints.current();
+    let options =
+        WatchOptions::new().with_prefix().with_progress_notify().with_start_revision(from.value());
+    let mut watcher = client.watch_client().max_decoding_message_size(MOST_BYTES);
+    let stream = match timeout(READ_PATIENCE, watcher.watch(prefix, Some(options))).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            let error = as_backend_error(failure::classify(error));
+            endpoints.give_up(index, &error.to_string());
+            return Err(error);
+        }
+        Err(_) => {
+            endpoints.give_up(index, "no answer to a watch");
+            return Err(as_backend_error(Failure::Silent));
+        }
+    };
+    let (requests, responses) = stream.split();
+    let (sender, messages) = mpsc::channel(BUFFER);
+    let (progress, progress_requests) = mpsc::channel(1);
+    let pump = Pump { endpoints: endpoints.clone(), index, from, requests, responses, changes };
+    // Ends when the reader drops the receiver.
+    tokio::spawn(pump.run(progress_requests, sender));
+    Ok(BackendWatch { messages, progress: ProgressRequester(progress) })
+}
+
+fn as_backend_error(failure: Failure) -> BackendError {
+    match failure {
+        Failure::Final(error) => error,
+        Failure::Member { message, .. } => BackendError::Unavailable { message },
+        Failure::Silent => BackendError::Unavailable { message: "etcd doesn't answer".to_owned() },
+    }
+}
+
+struct Pump {
+    endpoints: Arc<Endpoints>,
+    index: usize,
+    from: Revision,
+    requests: WatchRequestSender,
+    responses: WatchResponseStream,
+    changes: watch::Receiver<usize>,
+}
+
+impl Pump {
+    async fn run(
+        mut self,
+        mut progress: mpsc::Receiver<()>,
+        sender: mpsc::Sender<Result<WatchMessage, BackendError>>,
+    ) {
+        let unavailable = |message: &str| BackendError::Unavailable { message: message.to_owned() };
+        let mut answer_by: Option<Instant> = None;
+        let end = loop {
+            let silent = async {
+                match answer_by {
+                    Some(deadline) => tokio::time::sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let response = tokio::select! {
+                biased;
+                () = sender.closed() => return,
+                _ = self.changes.changed() => break unavailable("switched the etcd member"),
+                response = self.responses.message() => response,
+                request = progress.recv() => {
+                    if request.is_none() {
+                        return;
+                    }
+                    if self.requests.request_progress().await.is_err() {
+                        break unavailable("the watch stream is closed");
+                    }
+                    answer_by.get_or_insert(Instant::now() + SILENCE);
+                    continue;
+                }
+                () = silent => {
+                    self.endpoints.give_up(self.index, "a watch is silent");
+                    break unavailable("the watch is silent");
+                }
+            };
+            answer_by = None;
+            match response {
+                Ok(Some(response)) => match self.message(&response) {
+                    Ok(Some(message)) => {
+                        if sender.send(Ok(message)).await.is_err() {
+                            return;
+                        }
+                    }
+                    Ok(None) => {}
+                    Err(error) => break error,
+                },
+                Ok(None) => break unavailable("the watch stream ended"),
+                Err(error) => {
+                    let error = as_backend_error(failure::classify(error));
+                    self.endpoints.give_up(self.index, &error.to_string());
+                    break error;
+                }
+            }
+        };
+        // The reader may have gone.
+        let _ = sender.send(Err(end)).await;
+    }
+
+    fn message(&self, response: &WatchResponse) -> Result<Option<WatchMessage>, BackendError> {
+        if response.compact_revision() > 0 {
+            let oldest = Revision::new(response.compact_revision());
+            return Err(BackendError::Compacted { requested: self.from, oldest });
+        }
+        if response.canceled() {
+            let reason = response.cancel_reason().to_owned();
+            return Err(BackendError::Unavailable { message: format!("etcd cancelled the watch: {reason}") });
+        }
+        if response.created() {
+            return Ok(None);
+        }
+        let events: Vec<RawEvent> = response
+            .events()
+            .iter()
+            .filter_map(|event| {
+                let kv = event.kv()?;
+                Some(RawEvent {
+                    key: text(kv.key().to_vec()),
+                    value: (event.event_type() == EventType::Put).then(|| kv.value().to_vec()),
+                    revision: Revision::new(kv.mod_revision()),
+                })
+            })
+            .collect();
+        // With events only what they cover is certain; a message without events is a report of progress.
+        let revision = match (events.last(), response.header()) {
+            (Some(last), _) => last.revision,
+            (None, Some(header)) => Revision::new(header.revision()),
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(WatchMessage { events, revision }))
+    }
+}

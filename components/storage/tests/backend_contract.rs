@@ -1,0 +1,180 @@
+//! One contract for every backend.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use storage::{
+    Backend, BackendError, BackendWatch, EtcdBackend, EtcdOptions, EtcdTls, MemoryBackend, RangeRequest, RawEvent,
+    Revision, TxnOutcome,
+};
+use testkit::etcd::{Etcd, EtcdSpec};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn on_memory<F: Future<Output = ()>>(contract: impl FnOnce(Arc<dyn Backend>) -> F) {
+    contract(Arc::new(MemoryBackend::default())).await;
+}
+
+async fn on_etcd<F: Future<Output = ()>>(contract: impl FnOnce(Arc<dyn Backend>) -> F) {
+    let etcd = Etcd::start_with(EtcdSpec { members: 1, tls: true }).await.unwrap();
+    let pki = etcd.pki().unwrap();
+    let options = EtcdOptions {
+        endpoints: etcd.endpoints(),
+        tls: Some(EtcdTls {
+            ca: pki.ca.clone().into(),
+            certificate: pki.client_certificate.clone().into(),
+            key: pki.client_key.clone().into(),
+        }),
+    };
+    contract(Arc::new(EtcdBackend::connect(options).await.unwrap())).await;
+}
+
+macro_rules! contract {
+    ($($name:ident),*) => {
+        mod memory {
+            $(#[tokio::test] async fn $name() { super::on_memory(super::$name).await })*
+        }
+        mod etcd {
+            $(#[tokio::test] async fn $name() { super::on_etcd(super::$name).await })*
+        }
+    };
+}
+
+contract!(conditional_writes, ranges, history, watches, compaction, time_to_live);
+
+fn done(outcome: Result<TxnOutcome, BackendError>) -> Revision {
+    match outcome.unwrap() {
+        TxnOutcome::Done(revision) => revision,
+        TxnOutcome::Conflict(current) => panic!("conflict with {current:?}"),
+    }
+}
+
+fn conflict(outcome: Result<TxnOutcome, BackendError>) -> Option<String> {
+    match outcome.unwrap() {
+        TxnOutcome::Done(revision) => panic!("done at {revision}"),
+        TxnOutcome::Conflict(current) => current.map(|kv| String::from_utf8(kv.value).unwrap()),
+    }
+}
+
+async fn conditional_writes(backend: Arc<dyn Backend>) {
+    let a1 = done(backend.create("/r/a", b"1".to_vec(), None).await);
+    assert_eq!(backend.current_revision().await.unwrap(), a1);
+    assert_eq!(conflict(backend.create("/r/a", b"2".to_vec(), None).await), Some("1".into()));
+    let a2 = done(backend.update("/r/a", b"2".to_vec(), a1, None).await);
+    assert!(a2 > a1);
+    assert_eq!(conflict(backend.update("/r/a", b"3".to_vec(), a1, None).await), Some("2".into()));
+    assert_eq!(conflict(backend.delete("/r/a", a1).await), Some("2".into()));
+    let gone = done(backend.delete("/r/a", a2).await);
+    assert!(gone > a2);
+    assert_eq!(conflict(backend.delete("/r/a", a2).await), None);
+    assert_eq!(conflict(backend.update("/r/a", b"3".to_vec(), a2, None).await), None);
+    assert!(done(backend.create("/r/a", b"4".to_vec(), None).await) > gone);
+}
+
+async fn ranges(backend: Arc<dyn Backend>) {
+    for key in ["/r/b", "/r/a", "/s/a", "/r/c", "/r0"] {
+        done(backend.create(key, key.into(), None).await);
+    }
+    let all = backend.range(RangeRequest::prefix("/r/")).await.unwrap();
+    let keys: Vec<_> = all.kvs.iter().map(|kv| kv.key.as_str()).collect();
+    assert_eq!((keys, all.more, all.count), (vec!["/r/a", "/r/b", "/r/c"], false, 3));
+    assert_eq!(all.revision, backend.current_revision().await.unwrap());
+    let page = backend.range(RangeRequest { limit: 2, ..RangeRequest::prefix("/r/") }).await.unwrap();
+    assert_eq!((page.kvs.len(), page.more, page.count), (2, true, 3));
+    let none = backend.range(RangeRequest::prefix("/x/")).await.unwrap();
+    assert_eq!((none.kvs.len(), none.more, none.count), (0, false, 0));
+}
+
+async fn history(backend: Arc<dyn Backend>) {
+    let first = done(backend.create("/r/a", b"1".to_vec(), None).await);
+    let second = done(backend.update("/r/a", b"2".to_vec(), first, None).await);
+    let third = done(backend.delete("/r/a", second).await);
+    for (at, want) in [(first, Some("1")), (second, Some("2")), (third, None)] {
+        let found = backend.range(RangeRequest { revision: Some(at), ..RangeRequest::prefix("/r/") }).await.unwrap();
+        let value = found.kvs.first().map(|kv| std::str::from_utf8(&kv.value).unwrap());
+        assert_eq!(value, want, "at {at}");
+        assert_eq!(found.revision, third);
+    }
+    let future = Revision::parse(&(third.value() + 100).to_string()).unwrap();
+    let error = backend.range(RangeRequest { revision: Some(future), ..RangeRequest::prefix("/r/") }).await.unwrap_err();
+    assert!(matches!(error, BackendError::FutureRevision { .. }), "{error:?}");
+}
+
+/// Reads until `count` events have come.
+async fn events(watch: &mut BackendWatch, count: usize) -> Vec<RawEvent> {
+    let mut found = Vec::new();
+    while found.len() < count {
+        let message = tokio::time::timeout(PATIENCE, watch.messages.recv()).await;
+        let message = message.unwrap_or_else(|_| panic!("only {found:?}")).unwrap().unwrap();
+        if let Some(last) = message.events.last() {
+            assert!(message.revision >= last.revision);
+        }
+        found.extend(message.events);
+    }
+    found
+}
+
+async fn watches(backend: Arc<dyn Backend>) {
+    let first = done(backend.create("/r/a", b"1".to_vec(), None).await);
+    let second = done(backend.update("/r/a", b"2".to_vec(), first, None).await);
+    done(backend.create("/s/a", b"elsewhere".to_vec(), None).await);
+    let mut watch = backend.watch("/r/", second).await.unwrap();
+    let third = done(backend.delete("/r/a", second).await);
+    let fourth = done(backend.create("/r/b", b"3".to_vec(), None).await);
+    let want = |key: &str, value: Option<&str>, revision| RawEvent {
+        key: key.into(),
+        value: value.map(|value| value.as_bytes().to_vec()),
+        revision,
+    };
+    assert_eq!(
+        events(&mut watch, 3).await,
+        [want("/r/a", Some("2"), second), want("/r/a", None, third), want("/r/b", Some("3"), fourth)]
+    );
+    // Progress covers writes that the watch doesn't see.
+    let elsewhere = done(backend.create("/s/b", b"elsewhere".to_vec(), None).await);
+    let seen = async {
+        loop {
+            watch.progress.request();
+            let message = watch.messages.recv().await.unwrap().unwrap();
+            assert_eq!(message.events, []);
+            if message.revision >= elsewhere {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, seen).await.expect("progress");
+}
+
+async fn compaction(backend: Arc<dyn Backend>) {
+    let first = done(backend.create("/r/a", b"1".to_vec(), None).await);
+    let second = done(backend.update("/r/a", b"2".to_vec(), first, None).await);
+    let third = done(backend.create("/r/b", b"3".to_vec(), None).await);
+    backend.compact(third).await.unwrap();
+    let error = backend.compact(second).await.unwrap_err();
+    assert!(matches!(error, BackendError::Compacted { .. }), "{error:?}");
+    let old = RangeRequest { revision: Some(second), ..RangeRequest::prefix("/r/") };
+    let error = backend.range(old).await.unwrap_err();
+    assert!(matches!(error, BackendError::Compacted { requested, .. } if requested == second), "{error:?}");
+    let kept = RangeRequest { revision: Some(third), ..RangeRequest::prefix("/r/") };
+    assert_eq!(backend.range(kept).await.unwrap().kvs.len(), 2);
+    let error = match backend.watch("/r/", first).await {
+        Err(error) => error,
+        Ok(mut watch) => {
+            tokio::time::timeout(PATIENCE, watch.messages.recv()).await.unwrap().unwrap().unwrap_err()
+        }
+    };
+    assert!(matches!(error, BackendError::Compacted { .. }), "{error:?}");
+}
+
+async fn time_to_live(backend: Arc<dyn Backend>) {
+    let ttl = Some(Duration::from_secs(1));
+    let kept = done(backend.create("/r/kept", b"1".to_vec(), ttl).await);
+    done(backend.update("/r/kept", b"2".to_vec(), kept, None).await);
+    let short = done(backend.create("/r/short", b"1".to_vec(), ttl).await);
+    let mut watch = backend.watch("/r/", Revision::parse(&(short.value() + 1).to_string()).unwrap()).await.unwrap();
+    let gone = events(&mut watch, 1).await;
+    assert_eq!((gone[0].key.as_str(), &gone[0].value), ("/r/short", &None));
+    let left = backend.range(RangeRequest::prefix("/r/")).await.unwrap();
+    assert_eq!(left.kvs.iter().map(|kv| kv.key.as_str()).collect::<Vec<_>>(), ["/r/kept"]);
+}
