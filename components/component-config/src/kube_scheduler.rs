@@ -8,8 +8,9 @@ mod load;
 
 pub use arguments::{
     DefaultPreemptionArgs, InterPodAffinityArgs, NodeAffinityArgs, NodeResourcesBalancedAllocationArgs,
-    NodeResourcesFitArgs, PluginArguments, PodTopologySpreadArgs, RequestedToCapacityRatioParam, ResourceSpec,
-    ScoringStrategy, ScoringStrategyType, SpreadDefaulting, UtilizationShapePoint, VolumeBindingArgs,
+    NodeResourcesFitArgs, PluginArguments, PodTopologySpreadArgs, RequestedToCapacityRatioParam,
+    ResourceSpec, ScoringStrategy, ScoringStrategyType, SpreadDefaulting, UtilizationShapePoint,
+    VolumeBindingArgs,
 };
 pub use configuration::{
     ClientConnection, Extender, KubeSchedulerConfiguration, LeaderElection, Plugin, PluginConfig, PluginSet,

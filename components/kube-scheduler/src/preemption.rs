@@ -25,7 +25,12 @@ pub enum Preemption {
 }
 
 /// Decides for a pod that no node can take. Changes nothing.
-pub fn preempt(cluster: &Cluster, profile: &Profile, diagnosis: &Diagnosis, random: &mut impl Rng) -> Preemption {
+pub fn preempt(
+    cluster: &Cluster,
+    profile: &Profile,
+    diagnosis: &Diagnosis,
+    random: &mut impl Rng,
+) -> Preemption {
     let Some(cycle) = &diagnosis.cycle else {
         return useless(diagnosis.total_nodes, &[], None);
     };
@@ -43,8 +48,9 @@ pub fn preempt(cluster: &Cluster, profile: &Profile, diagnosis: &Diagnosis, rand
     }
     let arguments = &profile.arguments.default_preemption;
     let share = potential.len() * arguments.min_candidate_nodes_percentage.max(0) as usize / 100;
-    let wanted =
-        share.max(arguments.min_candidate_nodes_absolute.max(0) as usize).clamp(1, potential.len());
+    let wanted = share
+        .max(arguments.min_candidate_nodes_absolute.max(0) as usize)
+        .clamp(1, potential.len());
     let budgets: Vec<&DisruptionBudget> = cluster.disruption_budgets.values().collect();
     let start = random.random_range(0..potential.len());
     let (mut harmless, mut violating, mut failed) = (Vec::new(), Vec::new(), Vec::new());
@@ -61,7 +67,10 @@ pub fn preempt(cluster: &Cluster, profile: &Profile, diagnosis: &Diagnosis, rand
     }
     harmless.append(&mut violating);
     match candidates::best(cluster, harmless) {
-        Some(candidate) => Preemption::Victims { node: candidate.node, victims: candidate.victims },
+        Some(candidate) => Preemption::Victims {
+            node: candidate.node,
+            victims: candidate.victims,
+        },
         None => useless(diagnosis.total_nodes, &failed, Some(cycle)),
     }
 }
@@ -70,10 +79,16 @@ fn ineligible(cluster: &Cluster, cycle: &Cycle, diagnosis: &Diagnosis) -> Option
     if cycle.pod.never_preempts {
         return Some("not eligible due to preemptionPolicy=Never.");
     }
-    let nominated = cycle.pod.nominated_node.as_deref().or(cluster.nominated.node_of(&cycle.pod.uid))?;
+    let nominated = cycle
+        .pod
+        .nominated_node
+        .as_deref()
+        .or(cluster.nominated.node_of(&cycle.pod.uid))?;
     let node = cluster.nodes.slot(nominated)?;
-    let hopeless =
-        diagnosis.failures.iter().any(|(failed, failure)| *failed == node && !failure.resolvable);
+    let hopeless = diagnosis
+        .failures
+        .iter()
+        .any(|(failed, failure)| *failed == node && !failure.resolvable);
     let leaving = cluster.pods_on(node).any(|placed| {
         placed.pod.deleting && placed.pod.priority < cycle.pod.priority && placed.pod.preempted_by_scheduler
     });
@@ -83,7 +98,10 @@ fn ineligible(cluster: &Cluster, cycle: &Cycle, diagnosis: &Diagnosis) -> Option
 fn useless(total_nodes: usize, failed: &[Reasons], cycle: Option<&Cycle>) -> Preemption {
     let others = total_nodes.saturating_sub(failed.len());
     let reasons = failed.iter().copied();
-    let all = reasons.chain(std::iter::repeat_n(Reasons::from(Reason::PreemptionUseless), others));
+    let all = reasons.chain(std::iter::repeat_n(
+        Reasons::from(Reason::PreemptionUseless),
+        others,
+    ));
     let nobody = Default::default();
     let message = histogram(total_nodes, all, cycle.map_or(&nobody, |cycle| &cycle.pod));
     Preemption::Useless { message }

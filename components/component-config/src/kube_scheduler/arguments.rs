@@ -26,7 +26,10 @@ pub struct DefaultPreemptionArgs {
 
 impl Default for DefaultPreemptionArgs {
     fn default() -> Self {
-        Self { min_candidate_nodes_percentage: 10, min_candidate_nodes_absolute: 100 }
+        Self {
+            min_candidate_nodes_percentage: 10,
+            min_candidate_nodes_absolute: 100,
+        }
     }
 }
 
@@ -39,7 +42,10 @@ pub struct InterPodAffinityArgs {
 
 impl Default for InterPodAffinityArgs {
     fn default() -> Self {
-        Self { hard_pod_affinity_weight: 1, ignore_preferred_terms_of_existing_pods: false }
+        Self {
+            hard_pod_affinity_weight: 1,
+            ignore_preferred_terms_of_existing_pods: false,
+        }
     }
 }
 
@@ -116,7 +122,9 @@ pub struct NodeResourcesBalancedAllocationArgs {
 
 impl Default for NodeResourcesBalancedAllocationArgs {
     fn default() -> Self {
-        Self { resources: default_resources() }
+        Self {
+            resources: default_resources(),
+        }
     }
 }
 
@@ -144,12 +152,20 @@ pub struct VolumeBindingArgs {
 
 impl Default for VolumeBindingArgs {
     fn default() -> Self {
-        Self { bind_timeout_seconds: 600, shape: Vec::new() }
+        Self {
+            bind_timeout_seconds: 600,
+            shape: Vec::new(),
+        }
     }
 }
 
 fn default_resources() -> Vec<ResourceSpec> {
-    ["cpu", "memory"].map(|name| ResourceSpec { name: name.to_owned(), weight: 1 }).into()
+    ["cpu", "memory"]
+        .map(|name| ResourceSpec {
+            name: name.to_owned(),
+            weight: 1,
+        })
+        .into()
 }
 
 impl PluginArguments {
@@ -160,7 +176,10 @@ impl PluginArguments {
         for (index, plugin) in configured.iter().enumerate() {
             let path = format!("{path}.pluginConfig[{index}]");
             if seen.contains(&plugin.name.as_str()) {
-                return Err(InvalidConfiguration::at(&path, format!("repeated config for plugin {}", plugin.name)));
+                return Err(InvalidConfiguration::at(
+                    &path,
+                    format!("repeated config for plugin {}", plugin.name),
+                ));
             }
             seen.push(&plugin.name);
             let args = &plugin.args;
@@ -198,7 +217,10 @@ impl PluginArguments {
 
     fn check(&self, path: &str) -> Result<(), InvalidConfiguration> {
         let fail = |field: &str, message: String| {
-            Err(InvalidConfiguration::at(&format!("{path}.pluginConfig.{field}"), message))
+            Err(InvalidConfiguration::at(
+                &format!("{path}.pluginConfig.{field}"),
+                message,
+            ))
         };
         let preemption = &self.default_preemption;
         if !(0..=100).contains(&preemption.min_candidate_nodes_percentage) {
@@ -217,18 +239,31 @@ impl PluginArguments {
             return fail("hardPodAffinityWeight", "must be from 0 to 100".to_owned());
         }
         let strategy = &self.node_resources_fit.scoring_strategy;
-        for resource in strategy.resources.iter().chain(&self.node_resources_balanced_allocation.resources) {
+        for resource in strategy
+            .resources
+            .iter()
+            .chain(&self.node_resources_balanced_allocation.resources)
+        {
             if !(0..=100).contains(&resource.weight) {
-                return fail("resources", format!("weight of {} must be from 1 to 100", resource.name));
+                return fail(
+                    "resources",
+                    format!("weight of {} must be from 1 to 100", resource.name),
+                );
             }
         }
         if strategy.kind == ScoringStrategyType::RequestedToCapacityRatio {
-            let shape = strategy.requested_to_capacity_ratio.as_ref().map_or(&[][..], |ratio| &ratio.shape);
+            let shape = strategy
+                .requested_to_capacity_ratio
+                .as_ref()
+                .map_or(&[][..], |ratio| &ratio.shape);
             check_shape(shape).or_else(|message| fail("requestedToCapacityRatio.shape", message))?;
         }
         let spread = &self.pod_topology_spread;
         if spread.defaulting_type == SpreadDefaulting::System && !spread.default_constraints.is_empty() {
-            return fail("defaultConstraints", "must be empty when defaultingType is System".to_owned());
+            return fail(
+                "defaultConstraints",
+                "must be empty when defaultingType is System".to_owned(),
+            );
         }
         Ok(())
     }
@@ -246,7 +281,9 @@ fn check_shape(shape: &[UtilizationShapePoint]) -> Result<(), String> {
             return Err(format!("point {index}: score must be from 0 to 10"));
         }
         if index > 0 && point.utilization <= shape[index - 1].utilization {
-            return Err(format!("point {index}: utilization values must be strictly increasing"));
+            return Err(format!(
+                "point {index}: utilization values must be strictly increasing"
+            ));
         }
     }
     Ok(())

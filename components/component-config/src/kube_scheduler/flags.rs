@@ -10,7 +10,11 @@ use crate::flags::Unused::{self, Harmless, Refused};
 
 /// Flags of kube-scheduler; names and defaults are upstream's.
 #[derive(Clone, Debug, clap::Parser)]
-#[command(name = "kube-scheduler", about = "Assigns pods to nodes.", disable_version_flag = true)]
+#[command(
+    name = "kube-scheduler",
+    about = "Assigns pods to nodes.",
+    disable_version_flag = true
+)]
 pub struct Flags {
     /// Path of a KubeSchedulerConfiguration file.
     #[arg(long)]
@@ -101,7 +105,10 @@ impl Flags {
         set(&mut election.retry_period, &self.leader_elect_retry_period);
         set(&mut election.resource_lock, &self.leader_elect_resource_lock);
         set(&mut election.resource_name, &self.leader_elect_resource_name);
-        set(&mut election.resource_namespace, &self.leader_elect_resource_namespace);
+        set(
+            &mut election.resource_namespace,
+            &self.leader_elect_resource_namespace,
+        );
         super::load::check(&configuration)?;
         Ok(configuration)
     }
@@ -174,7 +181,10 @@ mod tests {
         let configuration = flags.configuration().expect("valid");
         assert_eq!(configuration.client_connection.kubeconfig, "/etc/k");
         assert!(!configuration.leader_election.leader_elect);
-        assert_eq!(configuration.leader_election.lease_duration, GoDuration::from_secs(20));
+        assert_eq!(
+            configuration.leader_election.lease_duration,
+            GoDuration::from_secs(20)
+        );
     }
 
     #[test]

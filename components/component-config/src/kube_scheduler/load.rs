@@ -15,7 +15,10 @@ pub struct InvalidConfiguration {
 
 impl InvalidConfiguration {
     pub fn at(field: &str, message: impl Into<String>) -> Self {
-        Self { field: field.to_owned(), message: message.into() }
+        Self {
+            field: field.to_owned(),
+            message: message.into(),
+        }
     }
 }
 
@@ -55,25 +58,43 @@ pub(super) fn check(configuration: &KubeSchedulerConfiguration) -> Result<(), In
             return fail("leaderElection.resourceLock", "must be leases");
         }
         if election.lease_duration <= election.renew_deadline {
-            return fail("leaderElection.leaseDuration", "must be greater than renewDeadline");
+            return fail(
+                "leaderElection.leaseDuration",
+                "must be greater than renewDeadline",
+            );
         }
         if election.renew_deadline <= election.retry_period || election.retry_period.0.is_zero() {
-            return fail("leaderElection.renewDeadline", "must be greater than retryPeriod, which must not be 0");
+            return fail(
+                "leaderElection.renewDeadline",
+                "must be greater than retryPeriod, which must not be 0",
+            );
         }
         if election.resource_name.is_empty() || election.resource_namespace.is_empty() {
-            return fail("leaderElection", "resourceName and resourceNamespace are required");
+            return fail(
+                "leaderElection",
+                "resourceName and resourceNamespace are required",
+            );
         }
     }
     if configuration.pod_initial_backoff_seconds <= 0 {
         return fail("podInitialBackoffSeconds", "must be greater than 0");
     }
     if configuration.pod_max_backoff_seconds < configuration.pod_initial_backoff_seconds {
-        return fail("podMaxBackoffSeconds", "must not be less than podInitialBackoffSeconds");
+        return fail(
+            "podMaxBackoffSeconds",
+            "must not be less than podInitialBackoffSeconds",
+        );
     }
     if !configuration.extenders.is_empty() {
-        return fail("extenders", "HTTP extenders are not supported; remove them or use plugins");
+        return fail(
+            "extenders",
+            "HTTP extenders are not supported; remove them or use plugins",
+        );
     }
-    check_percentage("percentageOfNodesToScore", configuration.percentage_of_nodes_to_score)?;
+    check_percentage(
+        "percentageOfNodesToScore",
+        configuration.percentage_of_nodes_to_score,
+    )?;
     let mut names = Vec::new();
     for (index, profile) in configuration.profiles.iter().enumerate() {
         let path = format!("profiles[{index}]");
@@ -81,10 +102,16 @@ pub(super) fn check(configuration: &KubeSchedulerConfiguration) -> Result<(), In
             return fail(&format!("{path}.schedulerName"), "is required");
         }
         if names.contains(&&profile.scheduler_name) {
-            return fail(&format!("{path}.schedulerName"), "is used by another profile already");
+            return fail(
+                &format!("{path}.schedulerName"),
+                "is used by another profile already",
+            );
         }
         names.push(&profile.scheduler_name);
-        check_percentage(&format!("{path}.percentageOfNodesToScore"), profile.percentage_of_nodes_to_score)?;
+        check_percentage(
+            &format!("{path}.percentageOfNodesToScore"),
+            profile.percentage_of_nodes_to_score,
+        )?;
         PluginArguments::of(&profile.plugin_config, &path)?;
     }
     Ok(())
@@ -92,9 +119,10 @@ pub(super) fn check(configuration: &KubeSchedulerConfiguration) -> Result<(), In
 
 fn check_percentage(field: &str, percentage: Option<i32>) -> Result<(), InvalidConfiguration> {
     match percentage {
-        Some(value) if !(0..=100).contains(&value) => {
-            Err(InvalidConfiguration::at(field, format!("is {value}; must be from 0 to 100")))
-        }
+        Some(value) if !(0..=100).contains(&value) => Err(InvalidConfiguration::at(
+            field,
+            format!("is {value}; must be from 0 to 100"),
+        )),
         _ => Ok(()),
     }
 }
@@ -122,10 +150,19 @@ mod tests {
             ("parallelism: 0", "parallelism"),
             ("extenders: [{urlPrefix: 'http://x'}]", "extenders"),
             ("percentageOfNodesToScore: 101", "percentageOfNodesToScore"),
-            ("profiles: [{schedulerName: a}, {schedulerName: a}]", "profiles[1].schedulerName"),
-            ("leaderElection: {leaseDuration: 5s}", "leaderElection.leaseDuration"),
+            (
+                "profiles: [{schedulerName: a}, {schedulerName: a}]",
+                "profiles[1].schedulerName",
+            ),
+            (
+                "leaderElection: {leaseDuration: 5s}",
+                "leaderElection.leaseDuration",
+            ),
             ("podInitialBackoffSeconds: 20", "podMaxBackoffSeconds"),
-            ("profiles: [{pluginConfig: [{name: NodePorts, args: {}}]}]", "profiles[0].pluginConfig[0]"),
+            (
+                "profiles: [{pluginConfig: [{name: NodePorts, args: {}}]}]",
+                "profiles[0].pluginConfig[0]",
+            ),
             (
                 "profiles: [{pluginConfig: [{name: InterPodAffinity, args: {hardPodAffinityWeight: 101}}]}]",
                 "profiles[0].pluginConfig.hardPodAffinityWeight",

@@ -68,11 +68,10 @@ impl Classes {
     }
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (ClassId, &mut Class)> {
-        self.slots.iter_mut().enumerate().filter_map(|(id, class)| Some((id as ClassId, class.as_mut()?)))
-    }
-
-    pub fn len(&self) -> usize {
-        self.ids.len()
+        self.slots
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(id, class)| Some((id as ClassId, class.as_mut()?)))
     }
 
     /// Drops classes without placed pods once they are many; `placed` is the number of placed pods.

@@ -53,7 +53,12 @@ pub struct Matcher {
 
 impl Matcher {
     pub fn new(spec: Arc<[PodMatcher]>) -> Self {
-        Self { spec, used: 0, per_node: Vec::new(), tables: Vec::new() }
+        Self {
+            spec,
+            used: 0,
+            per_node: Vec::new(),
+            tables: Vec::new(),
+        }
     }
 
     pub fn on_node(&self, node: NodeSlot) -> Count {
@@ -62,7 +67,10 @@ impl Matcher {
 
     /// The counts by domain of the key. Empty until [`Matcher::tabulate`] was called.
     pub fn table(&self, key: KeyId) -> &[Count] {
-        self.tables.iter().find(|(one, _)| *one == key).map_or(&[], |(_, table)| table)
+        self.tables
+            .iter()
+            .find(|(one, _)| *one == key)
+            .map_or(&[], |(_, table)| table)
     }
 
     /// Starts to keep the counts by domain of the key.
@@ -82,7 +90,10 @@ impl Matcher {
     }
 
     pub fn change(&mut self, node: NodeSlot, leaving: bool, add: bool, topology: &Topology) {
-        let by = Count { all: 1, leaving: u32::from(leaving) };
+        let by = Count {
+            all: 1,
+            leaving: u32::from(leaving),
+        };
         if self.per_node.len() <= node as usize {
             self.per_node.resize(node as usize + 1, Count::default());
         }
@@ -148,7 +159,10 @@ impl Matchers {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (MatcherId, &Matcher)> {
-        self.slots.iter().enumerate().filter_map(|(id, one)| Some((id as MatcherId, one.as_ref()?)))
+        self.slots
+            .iter()
+            .enumerate()
+            .filter_map(|(id, one)| Some((id as MatcherId, one.as_ref()?)))
     }
 
     pub fn move_node(&mut self, node: NodeSlot, key: KeyId, from: Domain, to: Domain) {

@@ -53,6 +53,7 @@ impl Images {
                 image.nodes.insert(at, node);
             }
         }
-        self.of_node.insert(node, images.iter().map(|(name, _)| name.clone()).collect());
+        self.of_node
+            .insert(node, images.iter().map(|(name, _)| name.clone()).collect());
     }
 }

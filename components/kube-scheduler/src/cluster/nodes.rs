@@ -2,9 +2,9 @@
 
 use ahash::AHashMap;
 
+use crate::model::ports::HostPort;
 use crate::model::requests::PodRequests;
 use crate::model::taints::Taint;
-use crate::model::ports::HostPort;
 use crate::model::{Node, Pod, Requests};
 
 use super::pods::Uid;
@@ -118,7 +118,10 @@ impl Nodes {
     }
 
     pub fn known(&self) -> impl Iterator<Item = (NodeSlot, &Node)> {
-        self.infos.iter().enumerate().filter_map(|(slot, node)| Some((slot as NodeSlot, node.as_ref()?)))
+        self.infos
+            .iter()
+            .enumerate()
+            .filter_map(|(slot, node)| Some((slot as NodeSlot, node.as_ref()?)))
     }
 
     pub fn taints(&self, set: TaintSet) -> &[Taint] {
@@ -244,13 +247,18 @@ impl Nodes {
         let mut index: AHashMap<(String, String), usize> = AHashMap::new();
         for (slot, node) in self.known() {
             let (region, zone) = node.zone();
-            let at = *index.entry((region.to_owned(), zone.to_owned())).or_insert_with(|| {
-                zones.push(Vec::new());
-                zones.len() - 1
-            });
+            let at = *index
+                .entry((region.to_owned(), zone.to_owned()))
+                .or_insert_with(|| {
+                    zones.push(Vec::new());
+                    zones.len() - 1
+                });
             zones[at].push(slot);
         }
         let longest = zones.iter().map(Vec::len).max().unwrap_or(0);
-        self.order = (0..longest).flat_map(|turn| zones.iter().filter_map(move |zone| zone.get(turn))).copied().collect();
+        self.order = (0..longest)
+            .flat_map(|turn| zones.iter().filter_map(move |zone| zone.get(turn)))
+            .copied()
+            .collect();
     }
 }

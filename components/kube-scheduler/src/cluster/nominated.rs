@@ -24,7 +24,9 @@ impl Nominated {
     }
 
     pub fn remove(&mut self, uid: &str) {
-        let Some(node) = self.node_of.remove(uid) else { return };
+        let Some(node) = self.node_of.remove(uid) else {
+            return;
+        };
         if let Some(pods) = self.by_node.get_mut(&node) {
             pods.retain(|pod| &*pod.uid != uid);
             if pods.is_empty() {

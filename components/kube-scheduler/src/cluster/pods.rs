@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use super::Cluster;
 use super::classes::{Class, ClassId, ClassKey, MatcherId, TermId, insert_sorted, remove_sorted};
 use super::counts::Matcher;
 use super::nodes::NodeSlot;
 use super::terms::{TermKind, TermRow};
 use super::topology::KeyId;
-use super::Cluster;
 use crate::model::selector::Labels;
 use crate::model::{Node, Pod, PodMatcher};
 
@@ -28,7 +28,9 @@ impl Cluster {
     }
 
     pub fn pods_on(&self, node: NodeSlot) -> impl Iterator<Item = &PlacedPod> {
-        self.nodes.pods[node as usize].iter().filter_map(|uid| self.pods.get(uid))
+        self.nodes.pods[node as usize]
+            .iter()
+            .filter_map(|uid| self.pods.get(uid))
     }
 
     pub fn placed_pods(&self) -> usize {
@@ -67,14 +69,26 @@ impl Cluster {
         if let Some(class) = self.classes.get_mut(class) {
             class.pods += 1;
         }
-        self.pods.insert(pod.uid.clone(), PlacedPod { pod, node, class, assumed, terms });
+        self.pods.insert(
+            pod.uid.clone(),
+            PlacedPod {
+                pod,
+                node,
+                class,
+                assumed,
+                terms,
+            },
+        );
     }
 
     /// Takes the pod off its node. None when it was on none.
     pub fn remove(&mut self, uid: &str) -> Option<PlacedPod> {
         let placed = self.pods.remove(uid)?;
         for (term, weight) in &placed.terms {
-            if self.terms.change(*term, placed.node, *weight, false, &self.topology) {
+            if self
+                .terms
+                .change(*term, placed.node, *weight, false, &self.topology)
+            {
                 for (_, class) in self.classes.iter_mut() {
                     remove_sorted(&mut class.terms, *term);
                 }
@@ -90,7 +104,9 @@ impl Cluster {
     }
 
     fn count_pod(&mut self, class: ClassId, node: NodeSlot, leaving: bool, add: bool) {
-        let Some(class) = self.classes.get(class) else { return };
+        let Some(class) = self.classes.get(class) else {
+            return;
+        };
         for matcher in &class.matchers {
             if let Some(matcher) = self.matchers.get_mut(*matcher) {
                 matcher.change(node, leaving, add, &self.topology);
@@ -129,18 +145,27 @@ impl Cluster {
 
     /// The topology key's number.
     pub fn key(&mut self, key: &str) -> KeyId {
-        self.topology.key(key, self.nodes.known().map(|(slot, node)| (slot, &node.labels)))
+        self.topology
+            .key(key, self.nodes.known().map(|(slot, node)| (slot, &node.labels)))
     }
 
     /// The class of the pod, matched against everything that counts pods.
     pub fn class_of(&mut self, pod: &Pod) -> ClassId {
-        let key = ClassKey { namespace: pod.namespace.clone(), labels: pod.labels.clone() };
+        let key = ClassKey {
+            namespace: pod.namespace.clone(),
+            labels: pod.labels.clone(),
+        };
         if let Some(id) = self.classes.find(&key) {
             return id;
         }
         self.classes.sweep(self.pods.len());
         let (matchers, terms) = self.match_class(&key);
-        self.classes.insert(Class { key: Arc::new(key), pods: 0, matchers, terms })
+        self.classes.insert(Class {
+            key: Arc::new(key),
+            pods: 0,
+            matchers,
+            terms,
+        })
     }
 
     fn match_class(&self, key: &ClassKey) -> (Vec<MatcherId>, Vec<TermId>) {
@@ -148,8 +173,16 @@ impl Cluster {
         let namespace = self.namespaces.get(&key.namespace).unwrap_or(&none);
         let about = |pods: &PodMatcher| pods.matches(&key.namespace, namespace, &key.labels);
         (
-            self.matchers.iter().filter(|(_, one)| one.spec.iter().all(about)).map(|(id, _)| id).collect(),
-            self.terms.iter().filter(|(_, row)| about(&row.pods)).map(|(id, _)| id).collect(),
+            self.matchers
+                .iter()
+                .filter(|(_, one)| one.spec.iter().all(about))
+                .map(|(id, _)| id)
+                .collect(),
+            self.terms
+                .iter()
+                .filter(|(_, row)| about(&row.pods))
+                .map(|(id, _)| id)
+                .collect(),
         )
     }
 
@@ -163,13 +196,20 @@ impl Cluster {
         let none = Labels::new();
         for (_, class) in self.classes.iter_mut() {
             let namespace = self.namespaces.get(&class.key.namespace).unwrap_or(&none);
-            if spec.iter().all(|one| one.matches(&class.key.namespace, namespace, &class.key.labels)) {
+            if spec
+                .iter()
+                .all(|one| one.matches(&class.key.namespace, namespace, &class.key.labels))
+            {
                 insert_sorted(&mut class.matchers, id);
             }
         }
         if let Some(matcher) = self.matchers.get_mut(id) {
             for placed in self.pods.values() {
-                if self.classes.get(placed.class).is_some_and(|class| class.matchers.binary_search(&id).is_ok()) {
+                if self
+                    .classes
+                    .get(placed.class)
+                    .is_some_and(|class| class.matchers.binary_search(&id).is_ok())
+                {
                     matcher.change(placed.node, placed.pod.deleting, true, &self.topology);
                 }
             }
@@ -190,7 +230,9 @@ impl Cluster {
 
     /// Whether the matcher counts pods of the class.
     pub fn counts_class(&self, matcher: MatcherId, class: ClassId) -> bool {
-        self.classes.get(class).is_some_and(|class| class.matchers.binary_search(&matcher).is_ok())
+        self.classes
+            .get(class)
+            .is_some_and(|class| class.matchers.binary_search(&matcher).is_ok())
     }
 
     /// The terms of placed pods that are about pods of the class.

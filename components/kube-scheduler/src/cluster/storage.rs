@@ -6,10 +6,10 @@ use ahash::{AHashMap, AHashSet};
 
 use super::nodes::NodeSlot;
 use super::pods::Uid;
+use crate::model::Pod;
 use crate::model::node_affinity::NodeTerm;
 use crate::model::selector::{Labels, Selector};
 use crate::model::volumes::VolumeUse;
-use crate::model::Pod;
 
 /// Namespace and name of a claim.
 pub type ClaimKey = (String, String);
@@ -100,7 +100,10 @@ impl Storage {
         if pod.volumes.is_empty() {
             return;
         }
-        self.users.entry(node).or_default().insert(pod.uid.clone(), pod.volumes.clone());
+        self.users
+            .entry(node)
+            .or_default()
+            .insert(pod.uid.clone(), pod.volumes.clone());
         for key in claim_keys(pod) {
             self.claim_users.entry(key).or_default().insert(pod.uid.clone());
         }
@@ -151,7 +154,9 @@ impl Storage {
 
     /// The CSI volume that a pod's use comes down to, as driver and a name that is unique for the driver.
     pub fn attached(&self, namespace: &str, volume: &VolumeUse) -> Option<(String, String)> {
-        let VolumeUse::Claim { name, .. } = volume else { return None };
+        let VolumeUse::Claim { name, .. } = volume else {
+            return None;
+        };
         let claim = self.claim(namespace, name)?;
         match &claim.volume {
             Some(volume) => self.volumes.get(volume)?.csi.clone(),

@@ -48,7 +48,11 @@ pub struct Terms {
 impl Terms {
     /// The number of the term, and whether it is new.
     pub fn intern(&mut self, pods: &PodMatcher, key: KeyId, kind: TermKind) -> (TermId, bool) {
-        let term = TermKey { pods: Arc::new(pods.clone()), key, kind };
+        let term = TermKey {
+            pods: Arc::new(pods.clone()),
+            key,
+            kind,
+        };
         if let Some(id) = self.ids.get(&term) {
             return (*id, false);
         }
@@ -79,13 +83,25 @@ impl Terms {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (TermId, &TermRow)> {
-        self.slots.iter().enumerate().filter_map(|(id, row)| Some((id as TermId, row.as_ref()?)))
+        self.slots
+            .iter()
+            .enumerate()
+            .filter_map(|(id, row)| Some((id as TermId, row.as_ref()?)))
     }
 
     /// A pod on the node that has the term came, or went when `add` is false. Returns true when nobody has
     /// the term any more; it is gone then.
-    pub fn change(&mut self, id: TermId, node: NodeSlot, weight: i64, add: bool, topology: &Topology) -> bool {
-        let Some(Some(row)) = self.slots.get_mut(id as usize) else { return false };
+    pub fn change(
+        &mut self,
+        id: TermId,
+        node: NodeSlot,
+        weight: i64,
+        add: bool,
+        topology: &Topology,
+    ) -> bool {
+        let Some(Some(row)) = self.slots.get_mut(id as usize) else {
+            return false;
+        };
         let by = if add { weight } else { -weight };
         let on_node = row.per_node.entry(node).or_default();
         *on_node += by;
@@ -101,7 +117,11 @@ impl Terms {
         if row.holders > 0 {
             return false;
         }
-        let term = TermKey { pods: row.pods.clone(), key: row.key, kind: row.kind };
+        let term = TermKey {
+            pods: row.pods.clone(),
+            key: row.key,
+            kind: row.kind,
+        };
         self.ids.remove(&term);
         self.slots[id as usize] = None;
         self.free.push(id);

@@ -78,15 +78,14 @@ impl Row {
 
 impl Topology {
     /// The number of the key, numbering the nodes' values when it is new.
-    pub fn key<'n>(
-        &mut self,
-        key: &str,
-        nodes: impl Iterator<Item = (NodeSlot, &'n Labels)>,
-    ) -> KeyId {
+    pub fn key<'n>(&mut self, key: &str, nodes: impl Iterator<Item = (NodeSlot, &'n Labels)>) -> KeyId {
         if let Some(id) = self.ids.get(key) {
             return *id;
         }
-        let mut row = Row { key: key.to_owned(), ..Row::default() };
+        let mut row = Row {
+            key: key.to_owned(),
+            ..Row::default()
+        };
         for (node, labels) in nodes {
             row.put(node, labels.get(key));
         }

@@ -17,7 +17,10 @@ impl Workloads {
     pub fn set_service(&mut self, namespace: &str, name: &str, selector: Option<Labels>) {
         match selector.filter(|selector| !selector.is_empty()) {
             Some(selector) => {
-                self.services.entry(namespace.to_owned()).or_default().insert(name.to_owned(), selector);
+                self.services
+                    .entry(namespace.to_owned())
+                    .or_default()
+                    .insert(name.to_owned(), selector);
             }
             None => {
                 if let Some(services) = self.services.get_mut(namespace) {
@@ -30,7 +33,13 @@ impl Workloads {
         }
     }
 
-    pub fn set_controller(&mut self, kind: &'static str, namespace: &str, name: &str, selector: Option<Selector>) {
+    pub fn set_controller(
+        &mut self,
+        kind: &'static str,
+        namespace: &str,
+        name: &str,
+        selector: Option<Selector>,
+    ) {
         let key = (kind, namespace.to_owned(), name.to_owned());
         match selector {
             Some(selector) => self.controllers.insert(key, selector),
@@ -41,8 +50,16 @@ impl Workloads {
     /// What the Services that select the pod and its controller select together. None when there are none.
     pub fn selector_of(&self, pod: &Pod) -> Option<Selector> {
         let mut equal = Labels::new();
-        for selector in self.services.get(&pod.namespace).into_iter().flat_map(AHashMap::values) {
-            if selector.iter().all(|(key, value)| pod.labels.get(key) == Some(value)) {
+        for selector in self
+            .services
+            .get(&pod.namespace)
+            .into_iter()
+            .flat_map(|services| services.values())
+        {
+            if selector
+                .iter()
+                .all(|(key, value)| pod.labels.get(key) == Some(value))
+            {
                 equal.extend(selector.iter().map(|(key, value)| (key.clone(), value.clone())));
             }
         }
@@ -52,7 +69,8 @@ impl Workloads {
                 .into_iter()
                 .find(|kind| *kind == owner.kind);
             let owned = kind.and_then(|kind| {
-                self.controllers.get(&(kind, pod.namespace.clone(), owner.name.clone()))
+                self.controllers
+                    .get(&(kind, pod.namespace.clone(), owner.name.clone()))
             });
             if let Some(owned) = owned {
                 selector = selector.and(owned.clone());

@@ -77,7 +77,10 @@ impl Cycle {
         {
             if names.is_empty() {
                 let message = "pod affinity terms conflict".to_owned();
-                return Err(Rejection { plugin: Plugin::NodeAffinity, message });
+                return Err(Rejection {
+                    plugin: Plugin::NodeAffinity,
+                    message,
+                });
             }
             let slots = names.into_iter().filter_map(|name| cluster.nodes.slot(name));
             cycle.pinned = Some(slots.filter(|slot| cluster.nodes.get(*slot).is_some()).collect());
@@ -96,8 +99,12 @@ impl Cycle {
         if enabled(Plugin::PodTopologySpread) {
             pod_topology_spread::prepare(cluster, &mut cycle, profile);
         }
-        cycle.filters =
-            profile.filters.iter().copied().filter(|plugin| cycle.has_something_to_check(*plugin)).collect();
+        cycle.filters = profile
+            .filters
+            .iter()
+            .copied()
+            .filter(|plugin| cycle.has_something_to_check(*plugin))
+            .collect();
         Ok(cycle)
     }
 
@@ -141,7 +148,9 @@ impl Cycle {
                 Plugin::NodeAffinity => self.check_node_affinity(cluster, node)?,
                 Plugin::NodePorts => self.check_ports(cluster, node, what_if)?,
                 Plugin::NodeResourcesFit => node_resources_fit::check(self, cluster, node, what_if)?,
-                Plugin::VolumeRestrictions => self.volumes.check_restrictions(self, cluster, node, what_if)?,
+                Plugin::VolumeRestrictions => {
+                    self.volumes.check_restrictions(self, cluster, node, what_if)?
+                }
                 Plugin::NodeVolumeLimits => self.volumes.check_limits(self, cluster, node, what_if)?,
                 Plugin::VolumeBinding => self.volumes.check_binding(cluster, node)?,
                 Plugin::VolumeZone => self.volumes.check_zone(cluster, node)?,
@@ -156,7 +165,10 @@ impl Cycle {
     /// Whether the node is among those that the pod's selector and affinity admit.
     pub fn selects(&self, cluster: &Cluster, node: NodeSlot) -> bool {
         self.pod.nodes.is_unrestricted()
-            || self.pod.nodes.admits(cluster.nodes.name(node), |key| cluster.nodes.label(node, key))
+            || self
+                .pod
+                .nodes
+                .admits(cluster.nodes.name(node), |key| cluster.nodes.label(node, key))
     }
 
     fn check_node_affinity(&self, cluster: &Cluster, node: NodeSlot) -> Result<(), Failure> {
@@ -165,7 +177,10 @@ impl Cycle {
             added.admits(cluster.nodes.name(node), label)
         };
         if !self.added_affinity.as_ref().is_none_or(admits) {
-            return Err(Failure::unresolvable(Plugin::NodeAffinity, Reason::AddedNodeAffinity));
+            return Err(Failure::unresolvable(
+                Plugin::NodeAffinity,
+                Reason::AddedNodeAffinity,
+            ));
         }
         if !self.selects(cluster, node) {
             return Err(Failure::unresolvable(Plugin::NodeAffinity, Reason::NodeAffinity));
@@ -173,7 +188,12 @@ impl Cycle {
         Ok(())
     }
 
-    fn check_ports(&self, cluster: &Cluster, node: NodeSlot, what_if: Option<&WhatIf>) -> Result<(), Failure> {
+    fn check_ports(
+        &self,
+        cluster: &Cluster,
+        node: NodeSlot,
+        what_if: Option<&WhatIf>,
+    ) -> Result<(), Failure> {
         let claimed = cluster.nodes.ports.get(&node).into_iter().flatten();
         let taken = claimed
             .filter(|(uid, _)| what_if.is_none_or(|what_if| !what_if.is_removed(uid)))

@@ -149,11 +149,19 @@ pub struct Failure {
 
 impl Failure {
     pub fn resolvable(plugin: Plugin, reason: Reason) -> Self {
-        Self { plugin, resolvable: true, reasons: reason.into() }
+        Self {
+            plugin,
+            resolvable: true,
+            reasons: reason.into(),
+        }
     }
 
     pub fn unresolvable(plugin: Plugin, reason: Reason) -> Self {
-        Self { plugin, resolvable: false, reasons: reason.into() }
+        Self {
+            plugin,
+            resolvable: false,
+            reasons: reason.into(),
+        }
     }
 }
 
@@ -179,7 +187,12 @@ pub fn histogram(total_nodes: usize, failures: impl IntoIterator<Item = Reasons>
         .map(|(bit, count)| match bit.checked_sub(FIRST_SCALAR as usize) {
             None => format!("{count} {}", ALL.get(bit).map_or("", |reason| reason.text())),
             Some(index) => {
-                let name = pod.requests.actual.scalars.get(index).map_or("", |(name, _)| name.as_str());
+                let name = pod
+                    .requests
+                    .actual
+                    .scalars
+                    .get(index)
+                    .map_or("", |(name, _)| name.as_str());
                 format!("{count} Insufficient {name}")
             }
         })

@@ -91,7 +91,10 @@ impl Plugin {
     }
 
     pub fn by_name(name: &str) -> Option<Self> {
-        Self::DEFAULTS.iter().map(|(plugin, _)| *plugin).find(|plugin| plugin.name() == name)
+        Self::DEFAULTS
+            .iter()
+            .map(|(plugin, _)| *plugin)
+            .find(|plugin| plugin.name() == name)
     }
 
     /// Whether it takes part at the extension point.
@@ -151,7 +154,10 @@ impl PluginMask {
     }
 
     pub fn iter(self) -> impl Iterator<Item = Plugin> {
-        Plugin::DEFAULTS.into_iter().map(|(plugin, _)| plugin).filter(move |plugin| self.contains(*plugin))
+        Plugin::DEFAULTS
+            .into_iter()
+            .map(|(plugin, _)| plugin)
+            .filter(move |plugin| self.contains(*plugin))
     }
 }
 

@@ -37,7 +37,7 @@ impl Profile {
                 let path = format!("profiles[{index}]");
                 let arguments = PluginArguments::of(&profile.plugin_config, &path)?;
                 let plugins = profile.plugins.clone().unwrap_or_default();
-                let points = Points::of(&plugins, &path)?;
+                let points = Points::read(&plugins, &path)?;
                 let invalid = |field: &str, error: serde_json::Error| {
                     InvalidConfiguration::at(&format!("{path}.pluginConfig.{field}"), error.to_string())
                 };
@@ -84,7 +84,7 @@ struct Points<'a> {
 }
 
 impl<'a> Points<'a> {
-    fn of(plugins: &'a Plugins, path: &str) -> Result<Self, InvalidConfiguration> {
+    fn read(plugins: &'a Plugins, path: &str) -> Result<Self, InvalidConfiguration> {
         let sets = [
             ("multiPoint", &plugins.multi_point, None),
             ("preEnqueue", &plugins.pre_enqueue, Some(Point::PreEnqueue)),
@@ -102,7 +102,10 @@ impl<'a> Points<'a> {
             for (index, plugin) in set.enabled.iter().enumerate() {
                 let field = format!("{path}.plugins.{name}.enabled[{index}]");
                 let Some(known) = Plugin::by_name(&plugin.name) else {
-                    return Err(InvalidConfiguration::at(&field, format!("plugin {} is unknown", plugin.name)));
+                    return Err(InvalidConfiguration::at(
+                        &field,
+                        format!("plugin {} is unknown", plugin.name),
+                    ));
                 };
                 if point.is_some_and(|point| !known.extends(point)) {
                     let message = format!("plugin {} does not extend {name}", plugin.name);
@@ -116,14 +119,23 @@ impl<'a> Points<'a> {
                 }
             }
         }
-        let points = Self { plugins, multi_point: merge(&Plugin::DEFAULTS, &plugins.multi_point) };
+        let points = Self {
+            plugins,
+            multi_point: merge(&Plugin::DEFAULTS, &plugins.multi_point),
+        };
         if points.of(Point::QueueSort).is_empty() {
             let field = format!("{path}.plugins.queueSort");
-            return Err(InvalidConfiguration::at(&field, "one queue sort plugin is needed: PrioritySort"));
+            return Err(InvalidConfiguration::at(
+                &field,
+                "one queue sort plugin is needed: PrioritySort",
+            ));
         }
         if points.of(Point::Bind).is_empty() {
             let field = format!("{path}.plugins.bind");
-            return Err(InvalidConfiguration::at(&field, "at least one bind plugin is needed: DefaultBinder"));
+            return Err(InvalidConfiguration::at(
+                &field,
+                "at least one bind plugin is needed: DefaultBinder",
+            ));
         }
         Ok(points)
     }
@@ -153,11 +165,16 @@ impl<'a> Points<'a> {
             .filter_map(|one| Some((Plugin::by_name(&one.name)?, weight(one.weight))))
             .collect();
         let disabled = |plugin: Plugin| {
-            set.disabled.iter().any(|one| one.name == "*" || one.name == plugin.name())
+            set.disabled
+                .iter()
+                .any(|one| one.name == "*" || one.name == plugin.name())
         };
         let shared = |plugin: Plugin| self.multi_point.iter().any(|(one, _)| *one == plugin);
-        let mut plugins: Vec<(Plugin, i64)> =
-            own.iter().copied().filter(|(plugin, _)| shared(*plugin)).collect();
+        let mut plugins: Vec<(Plugin, i64)> = own
+            .iter()
+            .copied()
+            .filter(|(plugin, _)| shared(*plugin))
+            .collect();
         let named = |plugin: Plugin| own.iter().any(|(one, _)| *one == plugin);
         plugins.extend(
             self.multi_point
@@ -180,12 +197,20 @@ fn weight(configured: Option<i32>) -> i64 {
 
 /// The defaults without what the set disables, with the weights that it gives, and what it adds.
 fn merge(defaults: &[(Plugin, i64)], set: &PluginSet) -> Vec<(Plugin, i64)> {
-    let disabled =
-        |plugin: Plugin| set.disabled.iter().any(|one| one.name == "*" || one.name == plugin.name());
-    let mut merged: Vec<(Plugin, i64)> =
-        defaults.iter().copied().filter(|(plugin, _)| !disabled(*plugin)).collect();
+    let disabled = |plugin: Plugin| {
+        set.disabled
+            .iter()
+            .any(|one| one.name == "*" || one.name == plugin.name())
+    };
+    let mut merged: Vec<(Plugin, i64)> = defaults
+        .iter()
+        .copied()
+        .filter(|(plugin, _)| !disabled(*plugin))
+        .collect();
     for configured in &set.enabled {
-        let Some(plugin) = Plugin::by_name(&configured.name) else { continue };
+        let Some(plugin) = Plugin::by_name(&configured.name) else {
+            continue;
+        };
         match merged.iter_mut().find(|(one, _)| *one == plugin) {
             Some(entry) => entry.1 = weight(configured.weight),
             None => merged.push((plugin, weight(configured.weight))),
@@ -231,10 +256,17 @@ mod tests {
     #[test]
     fn plugins_are_disabled_and_weighted_by_point_or_by_multi_point() {
         for (plugins, scores) in [
-            ("{score: {disabled: [{name: '*'}], enabled: [{name: ImageLocality, weight: 5}]}}", vec![(ImageLocality, 5)]),
+            (
+                "{score: {disabled: [{name: '*'}], enabled: [{name: ImageLocality, weight: 5}]}}",
+                vec![(ImageLocality, 5)],
+            ),
             (
                 "{multiPoint: {disabled: [{name: InterPodAffinity}, {name: PodTopologySpread}, {name: NodeAffinity}, {name: ImageLocality}]}}",
-                vec![(TaintToleration, 3), (NodeResourcesFit, 1), (NodeResourcesBalancedAllocation, 1)],
+                vec![
+                    (TaintToleration, 3),
+                    (NodeResourcesFit, 1),
+                    (NodeResourcesBalancedAllocation, 1),
+                ],
             ),
             (
                 "{multiPoint: {disabled: [{name: '*'}], enabled: [{name: PrioritySort}, {name: DefaultBinder}, {name: NodeResourcesFit, weight: 4}]}}",
@@ -248,10 +280,22 @@ mod tests {
     #[test]
     fn unknown_and_misplaced_plugins_are_refused() {
         for (plugins, field) in [
-            ("{score: {enabled: [{name: Nonsense}]}}", "profiles[0].plugins.score.enabled[0]"),
-            ("{score: {enabled: [{name: NodePorts}]}}", "profiles[0].plugins.score.enabled[0]"),
-            ("{queueSort: {disabled: [{name: '*'}]}}", "profiles[0].plugins.queueSort"),
-            ("{multiPoint: {disabled: [{name: DefaultBinder}]}}", "profiles[0].plugins.bind"),
+            (
+                "{score: {enabled: [{name: Nonsense}]}}",
+                "profiles[0].plugins.score.enabled[0]",
+            ),
+            (
+                "{score: {enabled: [{name: NodePorts}]}}",
+                "profiles[0].plugins.score.enabled[0]",
+            ),
+            (
+                "{queueSort: {disabled: [{name: '*'}]}}",
+                "profiles[0].plugins.queueSort",
+            ),
+            (
+                "{multiPoint: {disabled: [{name: DefaultBinder}]}}",
+                "profiles[0].plugins.bind",
+            ),
         ] {
             assert_eq!(profile(plugins).expect_err(plugins).field, field, "{plugins}");
         }

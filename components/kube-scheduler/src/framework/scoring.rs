@@ -70,11 +70,15 @@ fn taint_toleration(cycle: &Cycle, cluster: &Cluster, nodes: &[NodeSlot]) -> Vec
     let by_set: Vec<i64> = (0..cluster.nodes.taint_set_count() as u32)
         .map(|set| {
             let taints = cluster.nodes.taints(set).iter();
-            taints.filter(|taint| !taint.effect.repels() && !tolerated(taint, &tolerations)).count() as i64
+            taints
+                .filter(|taint| !taint.effect.repels() && !tolerated(taint, &tolerations))
+                .count() as i64
         })
         .collect();
-    let mut scores: Vec<i64> =
-        nodes.iter().map(|node| by_set[cluster.nodes.taint_set[*node as usize] as usize]).collect();
+    let mut scores: Vec<i64> = nodes
+        .iter()
+        .map(|node| by_set[cluster.nodes.taint_set[*node as usize] as usize])
+        .collect();
     normalize(&mut scores, true);
     scores
 }
@@ -88,7 +92,9 @@ fn node_affinity(cycle: &Cycle, cluster: &Cluster, nodes: &[NodeSlot]) -> Option
     }
     let score = |node: &NodeSlot| {
         let label = |key: &str| cluster.nodes.label(*node, key);
-        let admitting = preferred.iter().filter(|(_, term)| term.admits(cluster.nodes.name(*node), label));
+        let admitting = preferred
+            .iter()
+            .filter(|(_, term)| term.admits(cluster.nodes.name(*node), label));
         admitting.map(|(weight, _)| weight).sum::<i64>()
     };
     let mut scores: Vec<i64> = nodes.iter().map(score).collect();

@@ -25,7 +25,12 @@ pub struct Search {
 
 /// What became of one attempt.
 pub enum Decision {
-    Node { node: NodeSlot, feasible: usize, evaluated: usize, volumes: VolumePlan },
+    Node {
+        node: NodeSlot,
+        feasible: usize,
+        evaluated: usize,
+        volumes: VolumePlan,
+    },
     None(Box<Diagnosis>),
 }
 
@@ -91,7 +96,12 @@ impl Search {
         match best {
             Some(node) => {
                 let volumes = cycle.volumes.plan(cluster, node).unwrap_or_default();
-                Decision::Node { node, feasible: feasible.len(), evaluated, volumes }
+                Decision::Node {
+                    node,
+                    feasible: feasible.len(),
+                    evaluated,
+                    volumes,
+                }
             }
             None => Decision::None(Box::new(diagnose(total_nodes, cycle, failures))),
         }
@@ -106,7 +116,11 @@ impl Search {
     ) -> (Vec<NodeSlot>, Vec<(NodeSlot, Failure)>) {
         let mut failures = Vec::new();
         // The node that was made free for the pod is taken whatever else would be better.
-        let nominated = cycle.pod.nominated_node.as_deref().or(cluster.nominated.node_of(&cycle.pod.uid));
+        let nominated = cycle
+            .pod
+            .nominated_node
+            .as_deref()
+            .or(cluster.nominated.node_of(&cycle.pod.uid));
         if let Some(node) = nominated.and_then(|name| cluster.nodes.slot(name))
             && cluster.nodes.get(node).is_some()
             && cycle.pinned.as_ref().is_none_or(|pinned| pinned.contains(&node))
@@ -203,7 +217,13 @@ fn diagnose(total_nodes: usize, cycle: Cycle, failures: Vec<(NodeSlot, Failure)>
     if unvisited > 0 {
         plugins.insert(Plugin::NodeAffinity);
     }
-    Diagnosis { total_nodes, cycle: Some(cycle), failures, message, plugins }
+    Diagnosis {
+        total_nodes,
+        cycle: Some(cycle),
+        failures,
+        message,
+        plugins,
+    }
 }
 
 #[cfg(test)]

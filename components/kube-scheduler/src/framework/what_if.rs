@@ -69,7 +69,11 @@ impl WhatIf {
                 *delta += counted(constraint.matcher);
             }
         }
-        for (delta, (term, _)) in self.existing_anti_affinity.iter_mut().zip(&cycle.existing_anti_affinity) {
+        for (delta, (term, _)) in self
+            .existing_anti_affinity
+            .iter_mut()
+            .zip(&cycle.existing_anti_affinity)
+        {
             *delta += i64::from(Cluster::has_term(placed, *term)) * sign;
         }
     }
@@ -81,23 +85,35 @@ impl WhatIf {
         let none = Default::default();
         let labels = cluster.namespace_labels(&pod.namespace).unwrap_or(&none);
         let counted = |spec: &[crate::model::PodMatcher]| {
-            i64::from(spec.iter().all(|one| one.matches(&pod.namespace, labels, &pod.labels)))
+            i64::from(
+                spec.iter()
+                    .all(|one| one.matches(&pod.namespace, labels, &pod.labels)),
+            )
         };
         let required = &cycle.pod.affinity.required;
         if !required.is_empty() {
-            let all = required.iter().all(|term| term.pods.matches(&pod.namespace, labels, &pod.labels));
+            let all = required
+                .iter()
+                .all(|term| term.pods.matches(&pod.namespace, labels, &pod.labels));
             self.affinity += i64::from(all);
         }
-        for (delta, term) in self.anti_affinity.iter_mut().zip(&cycle.pod.anti_affinity.required) {
+        for (delta, term) in self
+            .anti_affinity
+            .iter_mut()
+            .zip(&cycle.pod.anti_affinity.required)
+        {
             *delta += counted(std::slice::from_ref(&term.pods));
         }
         for (delta, constraint) in self.spread.iter_mut().zip(&cycle.spread) {
-            let spec = cluster.counts(constraint.matcher).map(|matcher| matcher.spec.clone());
+            let spec = cluster
+                .counts(constraint.matcher)
+                .map(|matcher| matcher.spec.clone());
             *delta += spec.map_or(0, |spec| counted(&spec));
         }
         let about_us = cluster.namespace_labels(&cycle.pod.namespace).unwrap_or(&none);
         self.added_anti_affinity |= pod.anti_affinity.required.iter().any(|term| {
-            term.pods.matches(&cycle.pod.namespace, about_us, &cycle.pod.labels)
+            term.pods
+                .matches(&cycle.pod.namespace, about_us, &cycle.pod.labels)
                 && cluster.nodes.label(node, &term.topology_key).is_some()
         });
     }

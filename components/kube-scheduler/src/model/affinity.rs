@@ -19,7 +19,10 @@ impl PodMatcher {
     /// `namespace_labels` are the labels of `namespace`.
     pub fn matches(&self, namespace: &str, namespace_labels: &Labels, labels: &Labels) -> bool {
         (self.namespaces.contains(namespace)
-            || self.namespace_selector.as_ref().is_some_and(|selector| selector.matches(namespace_labels)))
+            || self
+                .namespace_selector
+                .as_ref()
+                .is_some_and(|selector| selector.matches(namespace_labels)))
             && self.labels.matches(labels)
     }
 }
@@ -46,7 +49,10 @@ impl AffinityTerm {
         Self {
             pods: PodMatcher {
                 namespaces,
-                namespace_selector: term.namespace_selector.as_ref().map(|one| Selector::of(Some(one))),
+                namespace_selector: term
+                    .namespace_selector
+                    .as_ref()
+                    .map(|one| Selector::of(Some(one))),
                 labels: selector,
             },
             topology_key: term.topology_key.clone(),

@@ -23,9 +23,11 @@ impl Node {
     pub fn of(node: &v1::Node) -> Self {
         let spec = node.spec.as_ref();
         let status = node.status.as_ref();
-        let allocatable =
-            status.and_then(|status| status.allocatable.as_ref().or(status.capacity.as_ref()));
-        let images = status.and_then(|status| status.images.as_ref()).into_iter().flatten();
+        let allocatable = status.and_then(|status| status.allocatable.as_ref().or(status.capacity.as_ref()));
+        let images = status
+            .and_then(|status| status.images.as_ref())
+            .into_iter()
+            .flatten();
         Self {
             name: node.metadata.name.clone().unwrap_or_default(),
             labels: node.metadata.labels.clone().unwrap_or_default(),
@@ -50,11 +52,20 @@ impl Node {
     /// Region and zone; nodes without either share one.
     pub fn zone(&self) -> (&str, &str) {
         let label = |key: &str, beta: &str| {
-            self.labels.get(key).or_else(|| self.labels.get(beta)).map_or("", String::as_str)
+            self.labels
+                .get(key)
+                .or_else(|| self.labels.get(beta))
+                .map_or("", String::as_str)
         };
         (
-            label("topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region"),
-            label("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"),
+            label(
+                "topology.kubernetes.io/region",
+                "failure-domain.beta.kubernetes.io/region",
+            ),
+            label(
+                "topology.kubernetes.io/zone",
+                "failure-domain.beta.kubernetes.io/zone",
+            ),
         )
     }
 }

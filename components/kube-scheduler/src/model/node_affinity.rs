@@ -43,8 +43,12 @@ impl NodeRequirement {
     pub fn admits(&self, value: Option<&str>) -> bool {
         let listed = || value.is_some_and(|value| self.values.iter().any(|one| one == value));
         let compare = |larger: bool| {
-            let (Some(value), [bound]) = (value, &self.values[..]) else { return false };
-            let (Ok(value), Ok(bound)) = (value.parse::<i64>(), bound.parse::<i64>()) else { return false };
+            let (Some(value), [bound]) = (value, &self.values[..]) else {
+                return false;
+            };
+            let (Ok(value), Ok(bound)) = (value.parse::<i64>(), bound.parse::<i64>()) else {
+                return false;
+            };
             if larger { value > bound } else { value < bound }
         };
         match self.operator {
@@ -75,9 +79,16 @@ impl NodeTerm {
         match (all(&term.match_expressions), all(&term.match_fields)) {
             (Some(labels), Some(fields)) => {
                 let invalid = fields.iter().any(|field| field.key != "metadata.name");
-                Self { labels, fields, invalid }
+                Self {
+                    labels,
+                    fields,
+                    invalid,
+                }
             }
-            _ => Self { invalid: true, ..Self::default() },
+            _ => Self {
+                invalid: true,
+                ..Self::default()
+            },
         }
     }
 
@@ -89,13 +100,20 @@ impl NodeTerm {
     pub fn admits<'n>(&self, name: &str, label: impl Fn(&str) -> Option<&'n str>) -> bool {
         !self.is_empty()
             && self.fields.iter().all(|field| field.admits(Some(name)))
-            && self.labels.iter().all(|requirement| requirement.admits(label(&requirement.key)))
+            && self
+                .labels
+                .iter()
+                .all(|requirement| requirement.admits(label(&requirement.key)))
     }
 
     /// The names it pins the node to, when it names any.
     fn pinned_names(&self) -> Option<Vec<&str>> {
         let mut pinned: Option<Vec<&str>> = None;
-        for field in self.fields.iter().filter(|field| field.operator == NodeOperator::In) {
+        for field in self
+            .fields
+            .iter()
+            .filter(|field| field.operator == NodeOperator::In)
+        {
             let names = field.values.iter().map(String::as_str);
             pinned = Some(match pinned {
                 None => names.collect(),
@@ -117,14 +135,19 @@ pub struct NodeSelection {
 
 impl NodeSelection {
     pub fn of(spec: &v1::PodSpec) -> Self {
-        let affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
+        let affinity = spec
+            .affinity
+            .as_ref()
+            .and_then(|affinity| affinity.node_affinity.as_ref());
         let mut selection = Self::of_affinity(affinity);
         selection.selector = spec.node_selector.clone().unwrap_or_default();
         selection
     }
 
     pub fn of_affinity(affinity: Option<&v1::NodeAffinity>) -> Self {
-        let Some(affinity) = affinity else { return Self::default() };
+        let Some(affinity) = affinity else {
+            return Self::default();
+        };
         Self {
             selector: BTreeMap::new(),
             required: affinity
@@ -146,7 +169,10 @@ impl NodeSelection {
 
     pub fn admits<'n>(&self, name: &str, label: impl Fn(&str) -> Option<&'n str>) -> bool {
         self.selector.iter().all(|(key, value)| label(key) == Some(value))
-            && self.required.as_ref().is_none_or(|terms| terms.iter().any(|term| term.admits(name, &label)))
+            && self
+                .required
+                .as_ref()
+                .is_none_or(|terms| terms.iter().any(|term| term.admits(name, &label)))
     }
 
     /// The only nodes that can be admitted, when every required term names nodes (as DaemonSets do).
@@ -171,7 +197,9 @@ mod tests {
     }
 
     fn required(terms: serde_json::Value) -> NodeSelection {
-        selection(serde_json::json!({"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}))
+        selection(
+            serde_json::json!({"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}),
+        )
     }
 
     #[test]
@@ -184,12 +212,30 @@ mod tests {
         for (terms, admitted) in [
             (serde_json::json!([]), false),
             (serde_json::json!([{}]), false),
-            (serde_json::json!([{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]), true),
-            (serde_json::json!([{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["b"]}]}, {"matchExpressions": [{"key": "cores", "operator": "Gt", "values": ["4"]}]}]), true),
-            (serde_json::json!([{"matchExpressions": [{"key": "zone", "operator": "Exists"}, {"key": "cores", "operator": "Lt", "values": ["8"]}]}]), false),
-            (serde_json::json!([{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}]}]), true),
-            (serde_json::json!([{"matchFields": [{"key": "metadata.uid", "operator": "In", "values": ["n1"]}]}]), false),
-            (serde_json::json!([{"matchExpressions": [{"key": "zone", "operator": "Near"}]}]), false),
+            (
+                serde_json::json!([{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]),
+                true,
+            ),
+            (
+                serde_json::json!([{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["b"]}]}, {"matchExpressions": [{"key": "cores", "operator": "Gt", "values": ["4"]}]}]),
+                true,
+            ),
+            (
+                serde_json::json!([{"matchExpressions": [{"key": "zone", "operator": "Exists"}, {"key": "cores", "operator": "Lt", "values": ["8"]}]}]),
+                false,
+            ),
+            (
+                serde_json::json!([{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}]}]),
+                true,
+            ),
+            (
+                serde_json::json!([{"matchFields": [{"key": "metadata.uid", "operator": "In", "values": ["n1"]}]}]),
+                false,
+            ),
+            (
+                serde_json::json!([{"matchExpressions": [{"key": "zone", "operator": "Near"}]}]),
+                false,
+            ),
         ] {
             assert_eq!(required(terms.clone()).admits("n1", label), admitted, "{terms}");
         }
@@ -199,8 +245,14 @@ mod tests {
     fn nodes_are_pinned_only_when_every_term_names_some() {
         let by_name = serde_json::json!({"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["b", "a"]}]});
         let by_label = serde_json::json!({"matchExpressions": [{"key": "zone", "operator": "Exists"}]});
-        assert_eq!(required(serde_json::json!([by_name])).pinned_names(), Some(vec!["a", "b"]));
-        assert_eq!(required(serde_json::json!([by_name, by_label])).pinned_names(), None);
+        assert_eq!(
+            required(serde_json::json!([by_name])).pinned_names(),
+            Some(vec!["a", "b"])
+        );
+        assert_eq!(
+            required(serde_json::json!([by_name, by_label])).pinned_names(),
+            None
+        );
         assert_eq!(NodeSelection::default().pinned_names(), None);
     }
 }

@@ -75,9 +75,15 @@ impl Pod {
             generation: meta.generation,
             created: meta.creation_timestamp.as_ref().map(|time| time.0),
             deleting: meta.deletion_timestamp.is_some(),
-            controller: meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true)).map(
-                |owner| Controller { kind: owner.kind.clone(), name: owner.name.clone() },
-            ),
+            controller: meta
+                .owner_references
+                .iter()
+                .flatten()
+                .find(|owner| owner.controller == Some(true))
+                .map(|owner| Controller {
+                    kind: owner.kind.clone(),
+                    name: owner.name.clone(),
+                }),
             ..Self::default()
         };
         if let Some(status) = status {
@@ -119,18 +125,35 @@ impl Pod {
         name: &str,
         labels: &Labels,
     ) {
-        self.scheduler_name = spec.scheduler_name.clone().unwrap_or_else(|| "default-scheduler".to_owned());
+        self.scheduler_name = spec
+            .scheduler_name
+            .clone()
+            .unwrap_or_else(|| "default-scheduler".to_owned());
         self.priority = spec.priority.unwrap_or(0);
         self.never_preempts = spec.preemption_policy.as_deref() == Some("Never");
         self.node_name = spec.node_name.clone().filter(|name| !name.is_empty());
-        self.gated = spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty());
-        self.has_resource_claims = spec.resource_claims.as_ref().is_some_and(|claims| !claims.is_empty());
+        self.gated = spec
+            .scheduling_gates
+            .as_ref()
+            .is_some_and(|gates| !gates.is_empty());
+        self.has_resource_claims = spec
+            .resource_claims
+            .as_ref()
+            .is_some_and(|claims| !claims.is_empty());
         self.requests = pod_requests(spec, status);
         self.nodes = NodeSelection::of(spec);
-        self.tolerations = spec.tolerations.iter().flatten().filter_map(Toleration::of).collect();
+        self.tolerations = spec
+            .tolerations
+            .iter()
+            .flatten()
+            .filter_map(Toleration::of)
+            .collect();
         self.host_ports = host_ports(spec);
         let containers = spec.init_containers.iter().flatten().chain(&spec.containers);
-        self.images = containers.filter_map(|one| one.image.as_deref()).map(normalized_image).collect();
+        self.images = containers
+            .filter_map(|one| one.image.as_deref())
+            .map(normalized_image)
+            .collect();
         self.container_count = spec.containers.len() + spec.init_containers.as_ref().map_or(0, Vec::len);
         self.volumes = volumes(spec, name);
         self.spread = spec
@@ -196,7 +219,11 @@ impl Pod {
 /// An image name with its tag: `latest` when it has neither tag nor digest.
 pub fn normalized_image(image: &str) -> String {
     let after_host = image.rfind('/').map_or(0, |slash| slash + 1);
-    if image[after_host..].contains([':', '@']) { image.to_owned() } else { format!("{image}:latest") }
+    if image[after_host..].contains([':', '@']) {
+        image.to_owned()
+    } else {
+        format!("{image}:latest")
+    }
 }
 
 #[cfg(test)]

@@ -33,7 +33,11 @@ pub fn host_ports(spec: &PodSpec) -> Vec<HostPort> {
         .flat_map(|container| container.ports.iter().flatten())
         .filter_map(|port| {
             Some(HostPort {
-                ip: port.host_ip.clone().filter(|ip| !ip.is_empty()).unwrap_or_else(|| ANY.to_owned()),
+                ip: port
+                    .host_ip
+                    .clone()
+                    .filter(|ip| !ip.is_empty())
+                    .unwrap_or_else(|| ANY.to_owned()),
                 protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
                 port: port.host_port.filter(|port| *port > 0)?,
             })

@@ -19,7 +19,9 @@ fn scaled(text: &str, scale: i32) -> Option<i64> {
         b'+' => (false, &text[1..]),
         _ => (false, text),
     };
-    let end = body.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(body.len());
+    let end = body
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(body.len());
     let (number, suffix) = body.split_at(end);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
@@ -49,8 +51,12 @@ fn scaled(text: &str, scale: i32) -> Option<i64> {
     for digit in whole.bytes().chain(fraction.bytes()) {
         digits = digits.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
     }
-    let mut ten = exponent.checked_add(scale)?.checked_sub(i32::try_from(fraction.len()).ok()?)?;
-    digits = digits.checked_mul(1i128.checked_shl(binary)?).unwrap_or(i128::MAX);
+    let mut ten = exponent
+        .checked_add(scale)?
+        .checked_sub(i32::try_from(fraction.len()).ok()?)?;
+    digits = digits
+        .checked_mul(1i128.checked_shl(binary)?)
+        .unwrap_or(i128::MAX);
     while ten > 0 {
         digits = digits.saturating_mul(10);
         ten -= 1;
@@ -93,7 +99,11 @@ mod tests {
             ("1.2.3", 0, 0),
         ] {
             let quantity = Quantity(text.to_owned());
-            assert_eq!((value(&quantity), milli_value(&quantity)), (units, thousandths), "{text}");
+            assert_eq!(
+                (value(&quantity), milli_value(&quantity)),
+                (units, thousandths),
+                "{text}"
+            );
         }
     }
 

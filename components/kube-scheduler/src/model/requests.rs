@@ -37,7 +37,9 @@ impl Requests {
     }
 
     pub fn scalar(&self, name: &str) -> i64 {
-        self.scalars.binary_search_by(|(one, _)| one.as_str().cmp(name)).map_or(0, |at| self.scalars[at].1)
+        self.scalars
+            .binary_search_by(|(one, _)| one.as_str().cmp(name))
+            .map_or(0, |at| self.scalars[at].1)
     }
 
     /// The amount of a resource by its Kubernetes name; cpu in thousandths.
@@ -102,14 +104,21 @@ pub fn pod_requests(spec: &PodSpec, status: Option<&PodStatus>) -> PodRequests {
         }
         requests
     });
-    PodRequests { actual, nonzero_milli_cpu: nonzero.milli_cpu, nonzero_memory: nonzero.memory }
+    PodRequests {
+        actual,
+        nonzero_milli_cpu: nonzero.milli_cpu,
+        nonzero_memory: nonzero.memory,
+    }
 }
 
 fn total(spec: &PodSpec, status: Option<&PodStatus>, adjust: impl Fn(Requests) -> Requests) -> Requests {
     let infeasible = status.is_some_and(resize_is_infeasible);
-    let statuses = status.and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
-    let init_statuses =
-        status.and_then(|status| status.init_container_statuses.as_deref()).unwrap_or_default();
+    let statuses = status
+        .and_then(|status| status.container_statuses.as_deref())
+        .unwrap_or_default();
+    let init_statuses = status
+        .and_then(|status| status.init_container_statuses.as_deref())
+        .unwrap_or_default();
     let of = |container: &Container, statuses: &[ContainerStatus]| {
         let status = statuses.iter().find(|status| status.name == container.name);
         adjust(container_requests(container, status, infeasible))
@@ -132,7 +141,11 @@ fn total(spec: &PodSpec, status: Option<&PodStatus>, adjust: impl Fn(Requests) -
         peak.raise_to(&needed);
     }
     sum.raise_to(&peak);
-    if let Some(requests) = spec.resources.as_ref().and_then(|resources| resources.requests.as_ref()) {
+    if let Some(requests) = spec
+        .resources
+        .as_ref()
+        .and_then(|resources| resources.requests.as_ref())
+    {
         let whole = Requests::of(Some(requests));
         for name in requests.keys() {
             match name.as_str() {
@@ -189,12 +202,30 @@ mod tests {
         let container = |name: &str, cpu: &str| serde_json::json!({"name": name, "resources": {"requests": {"cpu": cpu}}});
         let sidecar = serde_json::json!({"name": "s", "restartPolicy": "Always", "resources": {"requests": {"cpu": "300m"}}});
         for (spec, milli_cpu) in [
-            (serde_json::json!({"containers": [container("a", "1"), container("b", "500m")]}), 1500),
-            (serde_json::json!({"containers": [container("a", "1")], "initContainers": [container("i", "2")]}), 2000),
-            (serde_json::json!({"containers": [container("a", "1")], "initContainers": [sidecar, container("i", "2")]}), 2300),
-            (serde_json::json!({"containers": [container("a", "1")], "initContainers": [container("i", "1200m"), sidecar]}), 1300),
-            (serde_json::json!({"containers": [container("a", "1")], "overhead": {"cpu": "50m"}}), 1050),
-            (serde_json::json!({"containers": [container("a", "1")], "resources": {"requests": {"cpu": "3"}}}), 3000),
+            (
+                serde_json::json!({"containers": [container("a", "1"), container("b", "500m")]}),
+                1500,
+            ),
+            (
+                serde_json::json!({"containers": [container("a", "1")], "initContainers": [container("i", "2")]}),
+                2000,
+            ),
+            (
+                serde_json::json!({"containers": [container("a", "1")], "initContainers": [sidecar, container("i", "2")]}),
+                2300,
+            ),
+            (
+                serde_json::json!({"containers": [container("a", "1")], "initContainers": [container("i", "1200m"), sidecar]}),
+                1300,
+            ),
+            (
+                serde_json::json!({"containers": [container("a", "1")], "overhead": {"cpu": "50m"}}),
+                1050,
+            ),
+            (
+                serde_json::json!({"containers": [container("a", "1")], "resources": {"requests": {"cpu": "3"}}}),
+                3000,
+            ),
         ] {
             assert_eq!(requests(spec.clone()).actual.milli_cpu, milli_cpu, "{spec}");
         }
@@ -202,14 +233,20 @@ mod tests {
 
     #[test]
     fn containers_without_requests_count_at_a_default_for_scores_only() {
-        let got = requests(serde_json::json!({"containers": [{"name": "a"}, {"name": "b", "resources": {"requests": {"cpu": "1"}}}]}));
+        let got = requests(
+            serde_json::json!({"containers": [{"name": "a"}, {"name": "b", "resources": {"requests": {"cpu": "1"}}}]}),
+        );
         assert_eq!(got.actual.milli_cpu, 1000);
-        assert_eq!((got.nonzero_milli_cpu, got.nonzero_memory), (1100, 2 * DEFAULT_MEMORY));
+        assert_eq!(
+            (got.nonzero_milli_cpu, got.nonzero_memory),
+            (1100, 2 * DEFAULT_MEMORY)
+        );
     }
 
     #[test]
     fn a_resize_counts_the_larger_amount_until_it_is_done() {
-        let spec = serde_json::json!({"containers": [{"name": "a", "resources": {"requests": {"cpu": "1"}}}]});
+        let spec =
+            serde_json::json!({"containers": [{"name": "a", "resources": {"requests": {"cpu": "1"}}}]});
         let status = serde_json::json!({"containerStatuses": [{"name": "a", "image": "", "imageID": "", "ready": true, "restartCount": 0,
             "resources": {"requests": {"cpu": "2"}}, "allocatedResources": {"cpu": "1"}}]});
         let spec: PodSpec = serde_json::from_value(spec).expect("a pod spec");

@@ -46,7 +46,9 @@ impl Selector {
     /// An absent selector matches nothing, an empty one everything. An operator that does not exist makes
     /// it match nothing, as upstream does with what it cannot parse.
     pub fn of(selector: Option<&LabelSelector>) -> Self {
-        let Some(selector) = selector else { return Self::Nothing };
+        let Some(selector) = selector else {
+            return Self::Nothing;
+        };
         let mut requirements = equalities(selector.match_labels.iter().flatten());
         for expression in selector.match_expressions.iter().flatten() {
             let operator = match expression.operator.as_str() {
@@ -58,7 +60,11 @@ impl Selector {
             };
             let mut values = expression.values.clone().unwrap_or_default();
             values.sort();
-            requirements.push(Requirement { key: expression.key.clone(), operator, values });
+            requirements.push(Requirement {
+                key: expression.key.clone(),
+                operator,
+                values,
+            });
         }
         Self::from_requirements(requirements)
     }
@@ -102,7 +108,11 @@ impl Selector {
             .into_iter()
             .flatten()
             .filter_map(|key| labels.get(key).map(|value| (key, value)))
-            .map(|(key, value)| Requirement { key: key.clone(), operator, values: vec![value.clone()] })
+            .map(|(key, value)| Requirement {
+                key: key.clone(),
+                operator,
+                values: vec![value.clone()],
+            })
             .collect();
         self.and(Self::from_requirements(more))
     }
@@ -124,7 +134,10 @@ mod tests {
     use super::*;
 
     fn labels(pairs: &[(&str, &str)]) -> Labels {
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     fn selector(json: serde_json::Value) -> Selector {
@@ -138,12 +151,30 @@ mod tests {
             (serde_json::json!({}), true),
             (serde_json::json!({"matchLabels": {"app": "web"}}), true),
             (serde_json::json!({"matchLabels": {"app": "db"}}), false),
-            (serde_json::json!({"matchExpressions": [{"key": "app", "operator": "In", "values": ["db", "web"]}]}), true),
-            (serde_json::json!({"matchExpressions": [{"key": "zone", "operator": "NotIn", "values": ["a"]}]}), true),
-            (serde_json::json!({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["web"]}]}), false),
-            (serde_json::json!({"matchExpressions": [{"key": "tier", "operator": "Exists"}]}), true),
-            (serde_json::json!({"matchExpressions": [{"key": "tier", "operator": "DoesNotExist"}]}), false),
-            (serde_json::json!({"matchExpressions": [{"key": "tier", "operator": "Near"}]}), false),
+            (
+                serde_json::json!({"matchExpressions": [{"key": "app", "operator": "In", "values": ["db", "web"]}]}),
+                true,
+            ),
+            (
+                serde_json::json!({"matchExpressions": [{"key": "zone", "operator": "NotIn", "values": ["a"]}]}),
+                true,
+            ),
+            (
+                serde_json::json!({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["web"]}]}),
+                false,
+            ),
+            (
+                serde_json::json!({"matchExpressions": [{"key": "tier", "operator": "Exists"}]}),
+                true,
+            ),
+            (
+                serde_json::json!({"matchExpressions": [{"key": "tier", "operator": "DoesNotExist"}]}),
+                false,
+            ),
+            (
+                serde_json::json!({"matchExpressions": [{"key": "tier", "operator": "Near"}]}),
+                false,
+            ),
         ] {
             assert_eq!(selector(json.clone()).matches(&pod), matches, "{json}");
         }

@@ -95,7 +95,11 @@ impl Toleration {
                 let (Ok(ours), Ok(theirs)) = (self.value.parse::<i64>(), taint.value.parse::<i64>()) else {
                     return false;
                 };
-                if self.operator == TolerationOperator::Lt { theirs < ours } else { theirs > ours }
+                if self.operator == TolerationOperator::Lt {
+                    theirs < ours
+                } else {
+                    theirs > ours
+                }
             }
         }
     }
@@ -111,7 +115,11 @@ mod tests {
     use super::*;
 
     fn taint(key: &str, value: &str, effect: Effect) -> Taint {
-        Taint { key: key.to_owned(), value: value.to_owned(), effect }
+        Taint {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            effect,
+        }
     }
 
     #[test]
@@ -121,15 +129,34 @@ mod tests {
             (serde_json::json!({"key": "a", "operator": "Exists"}), true),
             (serde_json::json!({"key": "b", "operator": "Exists"}), false),
             (serde_json::json!({"key": "a", "value": "1"}), true),
-            (serde_json::json!({"key": "a", "operator": "Equal", "value": "2"}), false),
-            (serde_json::json!({"key": "a", "value": "1", "effect": "NoExecute"}), false),
-            (serde_json::json!({"key": "a", "value": "1", "effect": "NoSchedule"}), true),
-            (serde_json::json!({"key": "a", "operator": "Lt", "value": "5"}), true),
-            (serde_json::json!({"key": "a", "operator": "Gt", "value": "5"}), false),
+            (
+                serde_json::json!({"key": "a", "operator": "Equal", "value": "2"}),
+                false,
+            ),
+            (
+                serde_json::json!({"key": "a", "value": "1", "effect": "NoExecute"}),
+                false,
+            ),
+            (
+                serde_json::json!({"key": "a", "value": "1", "effect": "NoSchedule"}),
+                true,
+            ),
+            (
+                serde_json::json!({"key": "a", "operator": "Lt", "value": "5"}),
+                true,
+            ),
+            (
+                serde_json::json!({"key": "a", "operator": "Gt", "value": "5"}),
+                false,
+            ),
         ] {
             let toleration: v1::Toleration = serde_json::from_value(json.clone()).expect("a toleration");
             let toleration = Toleration::of(&toleration).expect("known operator");
-            assert_eq!(toleration.tolerates(&taint("a", "1", Effect::NoSchedule)), covered, "{json}");
+            assert_eq!(
+                toleration.tolerates(&taint("a", "1", Effect::NoSchedule)),
+                covered,
+                "{json}"
+            );
         }
     }
 }

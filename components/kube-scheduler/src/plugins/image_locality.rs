@@ -12,7 +12,11 @@ const MOST_PER_CONTAINER: i64 = 1000 * MEBIBYTE;
 /// Scores in 0..=100; None when no node has any of the images.
 pub fn scores(pod: &Pod, cluster: &Cluster, nodes: &[NodeSlot]) -> Option<Vec<i64>> {
     let total = cluster.nodes.order().len();
-    let images: Vec<_> = pod.images.iter().filter_map(|name| cluster.images.get(name)).collect();
+    let images: Vec<_> = pod
+        .images
+        .iter()
+        .filter_map(|name| cluster.images.get(name))
+        .collect();
     if images.is_empty() || total == 0 {
         return None;
     }

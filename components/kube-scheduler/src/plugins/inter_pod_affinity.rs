@@ -17,24 +17,36 @@ pub fn prepare(cluster: &mut Cluster, cycle: &mut Cycle) {
     let pod = cycle.pod.clone();
     if !pod.affinity.required.is_empty() {
         // A pod counts for affinity when it matches all terms, whatever their keys.
-        let all: Vec<PodMatcher> = pod.affinity.required.iter().map(|term| term.pods.clone()).collect();
+        let all: Vec<PodMatcher> = pod
+            .affinity
+            .required
+            .iter()
+            .map(|term| term.pods.clone())
+            .collect();
         let matcher = cluster.matcher(&all);
         cycle.affinity_matcher = Some(matcher);
         cycle.affinity = pod
             .affinity
             .required
             .iter()
-            .map(|term| CheckedTerm { matcher, key: cluster.key(&term.topology_key) })
+            .map(|term| CheckedTerm {
+                matcher,
+                key: cluster.key(&term.topology_key),
+            })
             .collect();
         for term in &cycle.affinity {
             cluster.tabulate(matcher, term.key);
         }
         let none = Labels::new();
         let labels = cluster.namespace_labels(&pod.namespace).unwrap_or(&none);
-        cycle.matches_own_affinity =
-            all.iter().all(|one| one.matches(&pod.namespace, labels, &pod.labels));
+        cycle.matches_own_affinity = all
+            .iter()
+            .all(|one| one.matches(&pod.namespace, labels, &pod.labels));
         cycle.affinity_unmatched = cluster.counts(matcher).is_none_or(|counts| {
-            cycle.affinity.iter().all(|term| counts.table(term.key).iter().all(|count| count.all == 0))
+            cycle
+                .affinity
+                .iter()
+                .all(|term| counts.table(term.key).iter().all(|count| count.all == 0))
         });
     }
     cycle.anti_affinity = pod
@@ -55,14 +67,25 @@ pub fn prepare(cluster: &mut Cluster, cycle: &mut Cycle) {
         .collect();
 }
 
-pub fn check(cycle: &Cycle, cluster: &Cluster, node: NodeSlot, what_if: Option<&WhatIf>) -> Result<(), Failure> {
+pub fn check(
+    cycle: &Cycle,
+    cluster: &Cluster,
+    node: NodeSlot,
+    what_if: Option<&WhatIf>,
+) -> Result<(), Failure> {
     if !cycle.affinity.is_empty() && !affinity_holds(cycle, cluster, node, what_if) {
-        return Err(Failure::unresolvable(Plugin::InterPodAffinity, Reason::PodAffinity));
+        return Err(Failure::unresolvable(
+            Plugin::InterPodAffinity,
+            Reason::PodAffinity,
+        ));
     }
     for (index, term) in cycle.anti_affinity.iter().enumerate() {
         let delta = what_if.map_or(0, |what_if| what_if.anti_affinity[index]);
         if in_domain(cluster, term, node).is_some_and(|count| count + delta > 0) {
-            return Err(Failure::resolvable(Plugin::InterPodAffinity, Reason::PodAntiAffinity));
+            return Err(Failure::resolvable(
+                Plugin::InterPodAffinity,
+                Reason::PodAntiAffinity,
+            ));
         }
     }
     let existing = Failure::resolvable(Plugin::InterPodAffinity, Reason::ExistingAntiAffinity);
@@ -71,7 +94,11 @@ pub fn check(cycle: &Cycle, cluster: &Cluster, node: NodeSlot, what_if: Option<&
         if domain == NO_DOMAIN {
             continue;
         }
-        let holders = cluster.term(*term).and_then(|row| row.sums.get(domain as usize)).copied().unwrap_or(0);
+        let holders = cluster
+            .term(*term)
+            .and_then(|row| row.sums.get(domain as usize))
+            .copied()
+            .unwrap_or(0);
         if holders + what_if.map_or(0, |what_if| what_if.existing_anti_affinity[index]) > 0 {
             return Err(existing);
         }
@@ -99,11 +126,20 @@ fn nobody_matches(cycle: &Cycle, cluster: &Cluster, delta: i64) -> bool {
     if delta == 0 {
         return cycle.affinity_unmatched;
     }
-    cycle.affinity_matcher.and_then(|matcher| cluster.counts(matcher)).is_none_or(|counts| {
-        cycle.affinity.iter().all(|term| {
-            counts.table(term.key).iter().map(|count| i64::from(count.all)).sum::<i64>() + delta <= 0
+    cycle
+        .affinity_matcher
+        .and_then(|matcher| cluster.counts(matcher))
+        .is_none_or(|counts| {
+            cycle.affinity.iter().all(|term| {
+                counts
+                    .table(term.key)
+                    .iter()
+                    .map(|count| i64::from(count.all))
+                    .sum::<i64>()
+                    + delta
+                    <= 0
+            })
         })
-    })
 }
 
 /// Pods that the term counts in the node's domain; None when the node lacks the key.
@@ -112,7 +148,9 @@ fn in_domain(cluster: &Cluster, term: &CheckedTerm, node: NodeSlot) -> Option<i6
     if domain == NO_DOMAIN {
         return None;
     }
-    let table = cluster.counts(term.matcher).map_or(&[][..], |counts| counts.table(term.key));
+    let table = cluster
+        .counts(term.matcher)
+        .map_or(&[][..], |counts| counts.table(term.key));
     Some(table.get(domain as usize).map_or(0, |count| i64::from(count.all)))
 }
 
@@ -126,8 +164,16 @@ pub fn scores(
 ) -> Option<Vec<i64>> {
     let pod = cycle.pod.clone();
     let mut own: Vec<(CheckedTerm, i64)> = Vec::new();
-    let preferred = pod.affinity.preferred.iter().map(|(weight, term)| (*weight, term));
-    let avoided = pod.anti_affinity.preferred.iter().map(|(weight, term)| (-*weight, term));
+    let preferred = pod
+        .affinity
+        .preferred
+        .iter()
+        .map(|(weight, term)| (*weight, term));
+    let avoided = pod
+        .anti_affinity
+        .preferred
+        .iter()
+        .map(|(weight, term)| (-*weight, term));
     for (weight, term) in preferred.chain(avoided) {
         let matcher = cluster.matcher(std::slice::from_ref(&term.pods));
         let key = cluster.key(&term.topology_key);
@@ -152,8 +198,10 @@ pub fn scores(
         return None;
     }
     let score = |node: NodeSlot| {
-        let ours: i64 =
-            own.iter().map(|(term, weight)| weight * in_domain(cluster, term, node).unwrap_or(0)).sum();
+        let ours: i64 = own
+            .iter()
+            .map(|(term, weight)| weight * in_domain(cluster, term, node).unwrap_or(0))
+            .sum();
         let from_them: i64 = theirs
             .iter()
             .map(|(sums, key, weight)| {
@@ -168,9 +216,15 @@ pub fn scores(
 
 /// Brings the sums to 0..=100, the smallest to 0 and the largest to 100; all alike is 0.
 pub fn normalize(scores: &mut [i64]) {
-    let (Some(least), Some(most)) = (scores.iter().min().copied(), scores.iter().max().copied()) else { return };
+    let (Some(least), Some(most)) = (scores.iter().min().copied(), scores.iter().max().copied()) else {
+        return;
+    };
     let range = most - least;
     for score in scores {
-        *score = if range > 0 { (100.0 * ((*score - least) as f64 / range as f64)) as i64 } else { 0 };
+        *score = if range > 0 {
+            (100.0 * ((*score - least) as f64 / range as f64)) as i64
+        } else {
+            0
+        };
     }
 }

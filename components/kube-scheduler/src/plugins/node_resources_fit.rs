@@ -22,7 +22,12 @@ pub fn ignored(arguments: &NodeResourcesFitArgs, pod: &Pod) -> Vec<bool> {
         .collect()
 }
 
-pub fn check(cycle: &Cycle, cluster: &Cluster, node: NodeSlot, what_if: Option<&WhatIf>) -> Result<(), Failure> {
+pub fn check(
+    cycle: &Cycle,
+    cluster: &Cluster,
+    node: NodeSlot,
+    what_if: Option<&WhatIf>,
+) -> Result<(), Failure> {
     let slot = node as usize;
     let nodes = &cluster.nodes;
     let wanted = &cycle.pod.requests.actual;
@@ -73,5 +78,9 @@ pub fn check(cycle: &Cycle, cluster: &Cluster, node: NodeSlot, what_if: Option<&
     if reasons.is_empty() {
         return Ok(());
     }
-    Err(Failure { plugin: Plugin::NodeResourcesFit, resolvable: !hopeless, reasons })
+    Err(Failure {
+        plugin: Plugin::NodeResourcesFit,
+        resolvable: !hopeless,
+        reasons,
+    })
 }

@@ -32,7 +32,9 @@ fn constraints(cluster: &Cluster, cycle: &Cycle, profile: &Profile) -> (Vec<Spre
     if !pod.spread.is_empty() {
         return (pod.spread.clone(), false);
     }
-    let Some(selector) = cluster.workloads.selector_of(pod) else { return (Vec::new(), false) };
+    let Some(selector) = cluster.workloads.selector_of(pod) else {
+        return (Vec::new(), false);
+    };
     let made = |mut constraint: SpreadConstraint, selector: &Selector| {
         constraint.pods.labels = selector.clone();
         constraint
@@ -67,39 +69,56 @@ pub fn prepare(cluster: &mut Cluster, cycle: &mut Cycle, profile: &Profile) {
         // The system's default constraints are preferences.
         return;
     }
-    let required: Vec<SpreadConstraint> =
-        constraints(cluster, cycle, profile).0.into_iter().filter(|one| one.required).collect();
+    let required: Vec<SpreadConstraint> = constraints(cluster, cycle, profile)
+        .0
+        .into_iter()
+        .filter(|one| one.required)
+        .collect();
     if required.is_empty() {
         return;
     }
     let registered: Vec<(MatcherId, KeyId)> = required.iter().map(|one| register(cluster, one)).collect();
     let everywhere = registered.iter().all(|(_, key)| {
         let row = cluster.topology.row(*key);
-        required.len() == 1 || cluster.nodes.order().iter().all(|node| row.domain(*node) != NO_DOMAIN)
+        required.len() == 1
+            || cluster
+                .nodes
+                .order()
+                .iter()
+                .all(|node| row.domain(*node) != NO_DOMAIN)
     });
     let cluster = &*cluster;
-    let checked = required.iter().zip(registered.iter().copied()).map(|(constraint, (matcher, key))| {
-        let eligible = |node: NodeSlot| {
-            registered.iter().all(|(_, key)| cluster.topology.row(*key).domain(node) != NO_DOMAIN)
-                && is_eligible(constraint, cluster, cycle, node)
-        };
-        let plain = everywhere
-            && (!constraint.honor_affinity || cycle.pod.nodes.is_unrestricted())
-            && (!constraint.honor_taints || cycle.tolerated.iter().all(|tolerated| *tolerated));
-        let counts = if plain { Counts::Kept } else { Counts::Summed(sum(cluster, matcher, key, eligible)) };
-        let mut checked = CheckedConstraint {
-            matcher,
-            key,
-            max_skew: constraint.max_skew,
-            min_domains: constraint.min_domains,
-            own: i64::from(matches_itself(constraint, cycle)),
-            counts,
-            least: 0,
-            domains: 0,
-        };
-        (checked.least, checked.domains) = checked.least_and_domains(cluster, None);
-        checked
-    });
+    let checked = required
+        .iter()
+        .zip(registered.iter().copied())
+        .map(|(constraint, (matcher, key))| {
+            let eligible = |node: NodeSlot| {
+                registered
+                    .iter()
+                    .all(|(_, key)| cluster.topology.row(*key).domain(node) != NO_DOMAIN)
+                    && is_eligible(constraint, cluster, cycle, node)
+            };
+            let plain = everywhere
+                && (!constraint.honor_affinity || cycle.pod.nodes.is_unrestricted())
+                && (!constraint.honor_taints || cycle.tolerated.iter().all(|tolerated| *tolerated));
+            let counts = if plain {
+                Counts::Kept
+            } else {
+                Counts::Summed(sum(cluster, matcher, key, eligible))
+            };
+            let mut checked = CheckedConstraint {
+                matcher,
+                key,
+                max_skew: constraint.max_skew,
+                min_domains: constraint.min_domains,
+                own: i64::from(matches_itself(constraint, cycle)),
+                counts,
+                least: 0,
+                domains: 0,
+            };
+            (checked.least, checked.domains) = checked.least_and_domains(cluster, None);
+            checked
+        });
     cycle.spread = checked.collect();
 }
 
@@ -111,7 +130,9 @@ fn register(cluster: &mut Cluster, constraint: &SpreadConstraint) -> (MatcherId,
 }
 
 fn matches_itself(constraint: &SpreadConstraint, cycle: &Cycle) -> bool {
-    constraint.pods.matches(&cycle.pod.namespace, &Labels::new(), &cycle.pod.labels)
+    constraint
+        .pods
+        .matches(&cycle.pod.namespace, &Labels::new(), &cycle.pod.labels)
 }
 
 fn is_eligible(constraint: &SpreadConstraint, cluster: &Cluster, cycle: &Cycle, node: NodeSlot) -> bool {
@@ -119,10 +140,17 @@ fn is_eligible(constraint: &SpreadConstraint, cluster: &Cluster, cycle: &Cycle, 
         && (!constraint.honor_taints || cycle.tolerated[cluster.nodes.taint_set[node as usize] as usize])
 }
 
-fn sum(cluster: &Cluster, matcher: MatcherId, key: KeyId, eligible: impl Fn(NodeSlot) -> bool) -> Vec<Option<i64>> {
+fn sum(
+    cluster: &Cluster,
+    matcher: MatcherId,
+    key: KeyId,
+    eligible: impl Fn(NodeSlot) -> bool,
+) -> Vec<Option<i64>> {
     let row = cluster.topology.row(key);
     let mut sums = vec![None; row.domain_limit()];
-    let Some(counts) = cluster.counts(matcher) else { return sums };
+    let Some(counts) = cluster.counts(matcher) else {
+        return sums;
+    };
     for node in cluster.nodes.order() {
         let domain = row.domain(*node);
         if domain != NO_DOMAIN && eligible(*node) {
@@ -139,11 +167,23 @@ impl CheckedConstraint {
         match &self.counts {
             Counts::Summed(sums) => sums.get(domain as usize).copied().flatten(),
             Counts::Kept => {
-                if cluster.topology.row(self.key).nodes_in.get(domain as usize).is_none_or(|nodes| *nodes == 0) {
+                if cluster
+                    .topology
+                    .row(self.key)
+                    .nodes_in
+                    .get(domain as usize)
+                    .is_none_or(|nodes| *nodes == 0)
+                {
                     return None;
                 }
-                let table = cluster.counts(self.matcher).map_or(&[][..], |counts| counts.table(self.key));
-                Some(table.get(domain as usize).map_or(0, |count| i64::from(count.staying())))
+                let table = cluster
+                    .counts(self.matcher)
+                    .map_or(&[][..], |counts| counts.table(self.key));
+                Some(
+                    table
+                        .get(domain as usize)
+                        .map_or(0, |count| i64::from(count.staying())),
+                )
             }
         }
     }
@@ -166,11 +206,19 @@ impl CheckedConstraint {
     }
 }
 
-pub fn check(cycle: &Cycle, cluster: &Cluster, node: NodeSlot, what_if: Option<&WhatIf>) -> Result<(), Failure> {
+pub fn check(
+    cycle: &Cycle,
+    cluster: &Cluster,
+    node: NodeSlot,
+    what_if: Option<&WhatIf>,
+) -> Result<(), Failure> {
     for (index, constraint) in cycle.spread.iter().enumerate() {
         let domain = cluster.topology.row(constraint.key).domain(node);
         if domain == NO_DOMAIN {
-            return Err(Failure::unresolvable(Plugin::PodTopologySpread, Reason::SpreadLabelMissing));
+            return Err(Failure::unresolvable(
+                Plugin::PodTopologySpread,
+                Reason::SpreadLabelMissing,
+            ));
         }
         let delta = what_if.map_or(0, |what_if| what_if.spread[index]);
         let least = match (delta, constraint.domains < constraint.min_domains) {
@@ -202,15 +250,28 @@ pub fn scores(
     let registered: Vec<(MatcherId, KeyId)> = preferred.iter().map(|one| register(cluster, one)).collect();
     let cluster = &*cluster;
     let has_all_keys = |node: NodeSlot| {
-        registered.iter().all(|(_, key)| cluster.topology.row(*key).domain(node) != NO_DOMAIN)
+        registered
+            .iter()
+            .all(|(_, key)| cluster.topology.row(*key).domain(node) != NO_DOMAIN)
     };
-    let ignored: Vec<bool> = nodes.iter().map(|node| !system_default && !has_all_keys(*node)).collect();
-    let scored = || nodes.iter().zip(&ignored).filter(|(_, ignored)| !**ignored).map(|(node, _)| *node);
+    let ignored: Vec<bool> = nodes
+        .iter()
+        .map(|node| !system_default && !has_all_keys(*node))
+        .collect();
+    let scored = || {
+        nodes
+            .iter()
+            .zip(&ignored)
+            .filter(|(_, ignored)| !**ignored)
+            .map(|(node, _)| *node)
+    };
     let mut sums = vec![0f64; nodes.len()];
     for (constraint, (matcher, key)) in preferred.iter().zip(&registered) {
         let row = cluster.topology.row(*key);
         let is_hostname = row.key == "kubernetes.io/hostname";
-        let Some(counts) = cluster.counts(*matcher) else { continue };
+        let Some(counts) = cluster.counts(*matcher) else {
+            continue;
+        };
         let plain = (system_default || cluster.nodes.order().iter().all(|node| has_all_keys(*node)))
             && (!constraint.honor_affinity || cycle.pod.nodes.is_unrestricted())
             && !constraint.honor_taints;
@@ -241,7 +302,10 @@ pub fn scores(
             } else if let Some(summed) = &summed {
                 summed[domain as usize].unwrap_or(0)
             } else {
-                counts.table(*key).get(domain as usize).map_or(0, |count| i64::from(count.staying()))
+                counts
+                    .table(*key)
+                    .get(domain as usize)
+                    .map_or(0, |count| i64::from(count.staying()))
             };
             sums[at] += count as f64 * weight + (constraint.max_skew - 1) as f64;
         }
@@ -252,7 +316,12 @@ pub fn scores(
 
 /// The fewest pods become 100, the most the least; ignored nodes get 0.
 fn normalize(sums: &[i64], ignored: &[bool]) -> Vec<i64> {
-    let scored = || sums.iter().zip(ignored).filter(|(_, ignored)| !**ignored).map(|(sum, _)| *sum);
+    let scored = || {
+        sums.iter()
+            .zip(ignored)
+            .filter(|(_, ignored)| !**ignored)
+            .map(|(sum, _)| *sum)
+    };
     let (least, most) = (scored().min().unwrap_or(0), scored().max().unwrap_or(0));
     sums.iter()
         .zip(ignored)

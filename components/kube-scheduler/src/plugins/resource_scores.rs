@@ -1,6 +1,8 @@
 //! Scores by how full a node would be: NodeResourcesFit and NodeResourcesBalancedAllocation.
 
-use component_config::kube_scheduler::{ResourceSpec, ScoringStrategy, ScoringStrategyType, UtilizationShapePoint};
+use component_config::kube_scheduler::{
+    ResourceSpec, ScoringStrategy, ScoringStrategyType, UtilizationShapePoint,
+};
 
 use crate::cluster::{Cluster, NodeSlot};
 use crate::model::Pod;
@@ -17,7 +19,10 @@ impl Column<'_> {
     fn of(&self, node: NodeSlot) -> (i64, i64) {
         let node = node as usize;
         let requested = self.requested.get(node).copied().unwrap_or(0);
-        (requested + self.added, self.allocatable.get(node).copied().unwrap_or(0))
+        (
+            requested + self.added,
+            self.allocatable.get(node).copied().unwrap_or(0),
+        )
     }
 }
 
@@ -32,11 +37,19 @@ fn columns<'a>(cluster: &'a Cluster, pod: &Pod, resources: &[ResourceSpec], actu
             let (requested, added) = match name {
                 "cpu" if !actual => (&nodes.nonzero_milli_cpu[..], pod.requests.nonzero_milli_cpu),
                 "memory" if !actual => (&nodes.nonzero_memory[..], pod.requests.nonzero_memory),
-                _ => (nodes.requested.column(name).unwrap_or(&[]), pod.requests.actual.amount(name)),
+                _ => (
+                    nodes.requested.column(name).unwrap_or(&[]),
+                    pod.requests.actual.amount(name),
+                ),
             };
             // Nodes with a scalar resource are not told apart for pods that do not ask for it.
             let scalar = !matches!(name, "cpu" | "memory" | "ephemeral-storage");
-            (!scalar || added > 0).then_some(Column { allocatable, requested, added, weight: resource.weight })
+            (!scalar || added > 0).then_some(Column {
+                allocatable,
+                requested,
+                added,
+                weight: resource.weight,
+            })
         })
         .collect()
 }
@@ -44,11 +57,22 @@ fn columns<'a>(cluster: &'a Cluster, pod: &Pod, resources: &[ResourceSpec], actu
 /// NodeResourcesFit's scores, 0..=100.
 pub fn fit(cluster: &Cluster, pod: &Pod, strategy: &ScoringStrategy, nodes: &[NodeSlot]) -> Vec<i64> {
     let columns = columns(cluster, pod, &strategy.resources, false);
-    let shape = strategy.requested_to_capacity_ratio.as_ref().map_or(&[][..], |ratio| &ratio.shape);
-    nodes.iter().map(|node| fit_one(&columns, strategy.kind, shape, *node)).collect()
+    let shape = strategy
+        .requested_to_capacity_ratio
+        .as_ref()
+        .map_or(&[][..], |ratio| &ratio.shape);
+    nodes
+        .iter()
+        .map(|node| fit_one(&columns, strategy.kind, shape, *node))
+        .collect()
 }
 
-fn fit_one(columns: &[Column], kind: ScoringStrategyType, shape: &[UtilizationShapePoint], node: NodeSlot) -> i64 {
+fn fit_one(
+    columns: &[Column],
+    kind: ScoringStrategyType,
+    shape: &[UtilizationShapePoint],
+    node: NodeSlot,
+) -> i64 {
     let (mut sum, mut weights) = (0i64, 0i64);
     for column in columns {
         let (requested, allocatable) = column.of(node);
@@ -77,7 +101,11 @@ fn fit_one(columns: &[Column], kind: ScoringStrategyType, shape: &[UtilizationSh
 }
 
 fn least_allocated(requested: i64, allocatable: i64) -> i64 {
-    if requested > allocatable { 0 } else { percent(allocatable - requested, allocatable) }
+    if requested > allocatable {
+        0
+    } else {
+        percent(allocatable - requested, allocatable)
+    }
 }
 
 fn most_allocated(requested: i64, allocatable: i64) -> i64 {
@@ -85,7 +113,11 @@ fn most_allocated(requested: i64, allocatable: i64) -> i64 {
 }
 
 fn utilization(requested: i64, allocatable: i64) -> i64 {
-    if requested > allocatable { 100 } else { percent(requested, allocatable) }
+    if requested > allocatable {
+        100
+    } else {
+        percent(requested, allocatable)
+    }
 }
 
 fn percent(part: i64, whole: i64) -> i64 {
@@ -105,13 +137,25 @@ fn on_shape(shape: &[UtilizationShapePoint], utilization: i64) -> i64 {
             return before_y + (y - before_y) * (utilization - before_x) / (x - before_x);
         }
     }
-    if shape.is_empty() { 0 } else { point(shape.len() - 1).1 }
+    if shape.is_empty() {
+        0
+    } else {
+        point(shape.len() - 1).1
+    }
 }
 
 /// NodeResourcesBalancedAllocation's scores, 0..=100. None for a pod that asks for none of the resources.
-pub fn balanced(cluster: &Cluster, pod: &Pod, resources: &[ResourceSpec], nodes: &[NodeSlot]) -> Option<Vec<i64>> {
+pub fn balanced(
+    cluster: &Cluster,
+    pod: &Pod,
+    resources: &[ResourceSpec],
+    nodes: &[NodeSlot],
+) -> Option<Vec<i64>> {
     let columns = columns(cluster, pod, resources, true);
-    if resources.iter().all(|resource| pod.requests.actual.amount(&resource.name) == 0) {
+    if resources
+        .iter()
+        .all(|resource| pod.requests.actual.amount(&resource.name) == 0)
+    {
         return None;
     }
     Some(nodes.iter().map(|node| balanced_one(&columns, *node)).collect())
@@ -131,8 +175,11 @@ fn balanced_one(columns: &[Column], node: NodeSlot) -> i64 {
         return 100;
     }
     let mean = sum / count as f64;
-    let squares: f64 =
-        columns.iter().filter_map(fraction).map(|fraction| (fraction - mean) * (fraction - mean)).sum();
+    let squares: f64 = columns
+        .iter()
+        .filter_map(fraction)
+        .map(|fraction| (fraction - mean) * (fraction - mean))
+        .sum();
     let deviation = if count == 2 {
         // The same as the root of the mean square, without its rounding.
         let mut fractions = columns.iter().filter_map(fraction);
@@ -152,9 +199,13 @@ mod tests {
 
     #[test]
     fn strategies() {
-        for (requested, allocatable, least, most) in
-            [(0, 100, 100, 0), (25, 100, 75, 25), (100, 100, 0, 100), (150, 100, 0, 100), (1, 3, 66, 33)]
-        {
+        for (requested, allocatable, least, most) in [
+            (0, 100, 100, 0),
+            (25, 100, 75, 25),
+            (100, 100, 0, 100),
+            (150, 100, 0, 100),
+            (1, 3, 66, 33),
+        ] {
             assert_eq!(least_allocated(requested, allocatable), least);
             assert_eq!(most_allocated(requested, allocatable), most);
         }

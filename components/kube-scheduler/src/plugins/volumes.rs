@@ -58,15 +58,22 @@ pub fn prepare(
         {
             checked.attached.entry(driver).or_default().insert(id);
         }
-        let VolumeUse::Claim { name, ephemeral, .. } = volume else { continue };
+        let VolumeUse::Claim { name, ephemeral, .. } = volume else {
+            continue;
+        };
         if !enabled(Plugin::VolumeBinding) {
             continue;
         }
-        let rejected = |message: String| Rejection { plugin: Plugin::VolumeBinding, message };
+        let rejected = |message: String| Rejection {
+            plugin: Plugin::VolumeBinding,
+            message,
+        };
         let key = (pod.namespace.clone(), name.clone());
         let Some(claim) = cluster.storage.claims.get(&key) else {
             return Err(rejected(if *ephemeral {
-                format!("waiting for ephemeral volume controller to create the persistentvolumeclaim {name:?}")
+                format!(
+                    "waiting for ephemeral volume controller to create the persistentvolumeclaim {name:?}"
+                )
             } else {
                 format!("persistentvolumeclaim {name:?} not found")
             }));
@@ -78,7 +85,9 @@ pub fn prepare(
             )));
         }
         if claim.deleting {
-            return Err(rejected(format!("persistentvolumeclaim {name:?} is being deleted")));
+            return Err(rejected(format!(
+                "persistentvolumeclaim {name:?} is being deleted"
+            )));
         }
         if *ephemeral && claim.owner_pod.as_deref() != Some(&pod.uid) {
             let (namespace, pod) = (&pod.namespace, &pod.name);
@@ -92,7 +101,11 @@ pub fn prepare(
         match &claim.volume {
             Some(volume) if claim.is_bound() => checked.bound.push(volume.clone()),
             None if cluster.storage.waits_for_consumer(claim) => checked.to_bind.push(key),
-            _ => return Err(rejected("pod has unbound immediate PersistentVolumeClaims".to_owned())),
+            _ => {
+                return Err(rejected(
+                    "pod has unbound immediate PersistentVolumeClaims".to_owned(),
+                ));
+            }
         }
     }
     Ok(checked)
@@ -136,7 +149,12 @@ impl CheckedVolumes {
                 }
             }
         }
-        let taken = |key: &ClaimKey| cluster.storage.users_of(key).any(|uid| here(uid) && *uid != cycle.pod.uid);
+        let taken = |key: &ClaimKey| {
+            cluster
+                .storage
+                .users_of(key)
+                .any(|uid| here(uid) && *uid != cycle.pod.uid)
+        };
         if self.exclusive.iter().any(taken) {
             return Err(Failure::resolvable(plugin, Reason::ReadWriteOncePod));
         }
@@ -150,7 +168,9 @@ impl CheckedVolumes {
         node: NodeSlot,
         what_if: Option<&WhatIf>,
     ) -> Result<(), Failure> {
-        let Some(limits) = cluster.storage.attach_limits.get(cluster.nodes.name(node)) else { return Ok(()) };
+        let Some(limits) = cluster.storage.attach_limits.get(cluster.nodes.name(node)) else {
+            return Ok(());
+        };
         for (driver, ours) in &self.attached {
             let Some(limit) = limits.get(driver) else { continue };
             let mut all = ours.clone();
@@ -160,8 +180,11 @@ impl CheckedVolumes {
                 {
                     continue;
                 }
-                let attachments =
-                    placed.pod.volumes.iter().filter_map(|volume| attachment(cluster, &placed.pod, volume));
+                let attachments = placed
+                    .pod
+                    .volumes
+                    .iter()
+                    .filter_map(|volume| attachment(cluster, &placed.pod, volume));
                 all.extend(attachments.filter(|(one, _)| one == driver).map(|(_, id)| id));
             }
             if all.len() as i64 > *limit {
@@ -218,11 +241,20 @@ impl CheckedVolumes {
     }
 
     pub fn check_zone(&self, cluster: &Cluster, node: NodeSlot) -> Result<(), Failure> {
-        for volume in self.bound.iter().filter_map(|name| cluster.storage.volumes.get(name)) {
+        for volume in self
+            .bound
+            .iter()
+            .filter_map(|name| cluster.storage.volumes.get(name))
+        {
             for key in ZONE_KEYS {
-                let Some(zones) = volume.labels.get(key) else { continue };
+                let Some(zones) = volume.labels.get(key) else {
+                    continue;
+                };
                 let stable = key.replace("failure-domain.beta", "topology");
-                let here = cluster.nodes.label(node, key).or_else(|| cluster.nodes.label(node, &stable));
+                let here = cluster
+                    .nodes
+                    .label(node, key)
+                    .or_else(|| cluster.nodes.label(node, &stable));
                 // A volume in several zones lists them with two underscores in between.
                 if !here.is_some_and(|here| zones.split("__").any(|zone| zone == here)) {
                     return Err(Failure::unresolvable(Plugin::VolumeZone, Reason::VolumeZone));
@@ -235,8 +267,12 @@ impl CheckedVolumes {
 
 /// Whether pods on the node can use the volume.
 fn reaches(volume: &Volume, cluster: &Cluster, node: NodeSlot) -> bool {
-    let admits = |term: &NodeTerm| term.admits(cluster.nodes.name(node), |key| cluster.nodes.label(node, key));
-    volume.node_affinity.as_ref().is_none_or(|terms| terms.iter().any(admits))
+    let admits =
+        |term: &NodeTerm| term.admits(cluster.nodes.name(node), |key| cluster.nodes.label(node, key));
+    volume
+        .node_affinity
+        .as_ref()
+        .is_none_or(|terms| terms.iter().any(admits))
 }
 
 /// The smallest volume that meets the claim on the node; one that was reserved for the claim goes first.
@@ -249,7 +285,10 @@ fn find_volume<'c>(
 ) -> Option<&'c Volume> {
     let storage = &cluster.storage;
     let meets = |volume: &&Volume| {
-        let modes = claim.access_modes.iter().all(|mode| volume.access_modes.contains(mode));
+        let modes = claim
+            .access_modes
+            .iter()
+            .all(|mode| volume.access_modes.contains(mode));
         modes
             && volume.block == claim.block
             && volume.capacity >= claim.size
@@ -268,7 +307,12 @@ fn find_volume<'c>(
         candidates()
             .filter(|volume| volume.claim.is_none() && volume.available)
             .filter(|volume| volume.class == claim.class.as_deref().unwrap_or_default())
-            .filter(|volume| claim.selector.as_ref().is_none_or(|selector| selector.matches(&volume.labels)))
+            .filter(|volume| {
+                claim
+                    .selector
+                    .as_ref()
+                    .is_none_or(|selector| selector.matches(&volume.labels))
+            })
             .min_by(|one, other| (one.capacity, &one.name).cmp(&(other.capacity, &other.name)))
     })
 }

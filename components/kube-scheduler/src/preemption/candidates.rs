@@ -28,8 +28,10 @@ pub fn on_node(
     node: NodeSlot,
     budgets: &[&DisruptionBudget],
 ) -> Result<Candidate, Reasons> {
-    let mut lower: Vec<&PlacedPod> =
-        cluster.pods_on(node).filter(|placed| placed.pod.priority < cycle.pod.priority).collect();
+    let mut lower: Vec<&PlacedPod> = cluster
+        .pods_on(node)
+        .filter(|placed| placed.pod.priority < cycle.pod.priority)
+        .collect();
     if lower.is_empty() {
         return Err(Reason::NoVictims.into());
     }
@@ -54,26 +56,48 @@ pub fn on_node(
     }
     victims.sort_by_key(|placed| importance(placed));
     let victims = victims.into_iter().map(|placed| placed.pod.uid.clone()).collect();
-    Ok(Candidate { node, victims, violations: broken })
+    Ok(Candidate {
+        node,
+        victims,
+        violations: broken,
+    })
 }
 
 /// Sorts the most important pod first: higher priority, then longer running.
 fn importance(placed: &PlacedPod) -> (Reverse<i32>, Timestamp) {
-    (Reverse(placed.pod.priority), placed.pod.started.unwrap_or(Timestamp::MAX))
+    (
+        Reverse(placed.pod.priority),
+        placed.pod.started.unwrap_or(Timestamp::MAX),
+    )
 }
 
 /// The candidate with the fewest violated budgets, then the lowest highest priority, then the lowest sum of
 /// priorities, then the fewest victims, then whose most important victims started last.
 pub fn best(cluster: &Cluster, candidates: Vec<Candidate>) -> Option<Candidate> {
     candidates.into_iter().min_by_key(|candidate| {
-        let victims: Vec<&PlacedPod> =
-            candidate.victims.iter().filter_map(|uid| cluster.pod(uid)).collect();
-        let highest = victims.iter().map(|placed| placed.pod.priority).max().unwrap_or(i32::MIN);
+        let victims: Vec<&PlacedPod> = candidate
+            .victims
+            .iter()
+            .filter_map(|uid| cluster.pod(uid))
+            .collect();
+        let highest = victims
+            .iter()
+            .map(|placed| placed.pod.priority)
+            .max()
+            .unwrap_or(i32::MIN);
         // Shifted so that pods of negative priority do not make more victims look cheaper.
-        let sum: i128 =
-            victims.iter().map(|placed| i128::from(placed.pod.priority) + i128::from(i32::MAX) + 1).sum();
+        let sum: i128 = victims
+            .iter()
+            .map(|placed| i128::from(placed.pod.priority) + i128::from(i32::MAX) + 1)
+            .sum();
         let most_important = victims.iter().filter(|placed| placed.pod.priority == highest);
         let earliest = most_important.filter_map(|placed| placed.pod.started).min();
-        (candidate.violations, highest, sum, victims.len(), Reverse(earliest.unwrap_or(Timestamp::MAX)))
+        (
+            candidate.violations,
+            highest,
+            sum,
+            victims.len(),
+            Reverse(earliest.unwrap_or(Timestamp::MAX)),
+        )
     })
 }
