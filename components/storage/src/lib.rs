@@ -17,7 +17,7 @@ pub use backend::{
     RawEvent, TxnOutcome, WatchMessage,
 };
 pub use cache::{EventKind, WatchEvent, WatchItem, Watcher, bookmark_frame};
-pub use encryption::Transformers;
+pub use encryption::{EncryptionConfigError, Transformers};
 pub use error::StorageError;
 pub use object::{EncodingId, ObjectRef, OwnerUid, StoredObject};
 pub use raw::RawStore;

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use super::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -1,0 +1,217 @@
+//! EncryptionConfiguration: read strictly, checked before anything starts.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+
+use super::provider::{Cipher, NamedKey, Provider};
+
+/// What is wrong with the configuration; never contains a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("EncryptionConfiguration: {field}: {message}")]
+pub struct EncryptionConfigError {
+    pub field: String,
+    pub message: String,
+}
+
+fn wrong<T>(field: impl Into<String>, message: impl Into<String>) -> Result<T, EncryptionConfigError> {
+    Err(EncryptionConfigError { field: field.into(), message: message.into() })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Configuration {
+    api_version: String,
+    kind: String,
+    #[serde(default)]
+    resources: Vec<Resources>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Resources {
+    #[serde(default)]
+    resources: Vec<String>,
+    #[serde(default)]
+    providers: Vec<ProviderConfig>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProviderConfig {
+    aesgcm: Option<Keys>,
+    aescbc: Option<Keys>,
+    secretbox: Option<Keys>,
+    identity: Option<Identity>,
+    kms: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    #[serde(default)]
+    keys: Vec<Key>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Key {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    secret: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Identity {}
+
+/// A resource by name, all of a group, or all.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Selector {
+    resource: String,
+    group: String,
+}
+
+impl Selector {
+    fn parse(text: &str) -> Self {
+        let (resource, group) = text.split_once('.').unwrap_or((text, ""));
+        Selector { resource: resource.to_owned(), group: group.to_owned() }
+    }
+
+    pub(super) fn matches(&self, name: &str) -> bool {
+        let (resource, group) = name.split_once('.').unwrap_or((name, ""));
+        (self.resource == "*" || self.resource == resource)
+            && (self.group == group || (self.group == "*" && self.resource == "*"))
+    }
+
+    fn is_everything(&self) -> bool {
+        self.resource == "*" && self.group == "*"
+    }
+
+    fn overlaps(&self, other: &Selector) -> bool {
+        self.is_everything()
+            || other.is_everything()
+            || (self.group == other.group && (self.resource == "*" || other.resource == "*"))
+    }
+}
+
+pub(super) fn parse(text: &str) -> Result<Vec<(Vec<Selector>, Vec<Provider>)>, EncryptionConfigError> {
+    // Errors of the parser quote what they found, which may be a secret; the place is enough.
+    let config: Configuration = serde_yaml_ng::from_str(text).or_else(|error| {
+        let place = match error.location() {
+            Some(at) => format!("line {}, column {}", at.line(), at.column()),
+            None => "the file".to_owned(),
+        };
+        let text = error.to_string();
+        let message = match text.contains("unknown field") || text.contains("missing field") {
+            true => text,
+            false => "not of the expected form".to_owned(),
+        };
+        wrong(place, message)
+    })?;
+    if (config.api_version.as_str(), config.kind.as_str()) != ("apiserver.config.k8s.io/v1", "EncryptionConfiguration") {
+        return wrong("apiVersion", "expected apiserver.config.k8s.io/v1, kind EncryptionConfiguration");
+    }
+    if config.resources.is_empty() {
+        return wrong("resources", "at least one entry is required");
+    }
+    config
+        .resources
+        .into_iter()
+        .enumerate()
+        .map(|(index, entry)| {
+            let field = format!("resources[{index}]");
+            let selectors = selectors(&format!("{field}.resources"), &entry.resources)?;
+            if entry.providers.is_empty() {
+                return wrong(format!("{field}.providers"), "at least one provider is required");
+            }
+            let providers = entry
+                .providers
+                .into_iter()
+                .enumerate()
+                .map(|(index, provider)| provider_of(format!("{field}.providers[{index}]"), provider))
+                .collect::<Result<_, _>>()?;
+            Ok((selectors, providers))
+        })
+        .collect()
+}
+
+fn selectors(field: &str, resources: &[String]) -> Result<Vec<Selector>, EncryptionConfigError> {
+    if resources.is_empty() {
+        return wrong(field, "at least one resource is required");
+    }
+    let mut selectors: Vec<Selector> = Vec::new();
+    for (index, resource) in resources.iter().enumerate() {
+        let field = format!("{field}[{index}]");
+        let selector = Selector::parse(resource);
+        let message = if resource.to_lowercase() != *resource {
+            "resource name should not contain capital letters"
+        } else if resource == "*" {
+            "use '*.' to encrypt all the resources from core API group or *.* to encrypt all resources"
+        } else if ["apiserveripinfo", "serviceipallocations", "servicenodeportallocations"].contains(&resource.as_str()) {
+            "resources which do not have REST API/s cannot be encrypted"
+        } else if selector.group == "events.k8s.io" {
+            "'*.events.k8s.io' objects are stored using the 'events' API group in etcd. Use 'events' instead"
+        } else if selector.group == "extensions" {
+            "'extensions' group has been removed and cannot be used for encryption"
+        } else if selector.group == "*" && selector.resource != "*" {
+            "encrypting the same resource across groups is not supported"
+        } else if selectors.contains(&selector) {
+            "the same resource cannot be specified multiple times"
+        } else if selectors.iter().any(|other| other.overlaps(&selector)) {
+            "using overlapping resources such as 'secrets' and '*.' in the same resource list is not allowed"
+        } else {
+            selectors.push(selector);
+            continue;
+        };
+        return wrong(field, format!("{resource:?}: {message}"));
+    }
+    Ok(selectors)
+}
+
+fn provider_of(field: String, config: ProviderConfig) -> Result<Provider, EncryptionConfigError> {
+    let mut found = Vec::new();
+    if config.kms.is_some() {
+        return wrong(format!("{field}.kms"), "KMS providers are not supported; use aesgcm, aescbc or secretbox");
+    }
+    for (name, cipher, keys) in [
+        ("aesgcm", Cipher::AesGcm, config.aesgcm),
+        ("aescbc", Cipher::AesCbc, config.aescbc),
+        ("secretbox", Cipher::Secretbox, config.secretbox),
+    ] {
+        if let Some(keys) = keys {
+            found.push(Provider::Cipher(cipher, named_keys(&format!("{field}.{name}.keys"), cipher, keys.keys)?));
+        }
+    }
+    if config.identity.is_some() {
+        found.push(Provider::Identity);
+    }
+    match (found.pop(), found.is_empty()) {
+        (Some(provider), true) => Ok(provider),
+        (Some(_), false) => wrong(field, "more than one provider in one element, split it into several"),
+        (None, _) => wrong(field, "expected one of aesgcm, aescbc, secretbox, identity"),
+    }
+}
+
+fn named_keys(field: &str, cipher: Cipher, keys: Vec<Key>) -> Result<Vec<NamedKey>, EncryptionConfigError> {
+    if keys.is_empty() {
+        return wrong(field, "at least one key is required");
+    }
+    keys.into_iter()
+        .enumerate()
+        .map(|(index, key)| {
+            let field = format!("{field}[{index}]");
+            if key.name.is_empty() {
+                return wrong(format!("{field}.name"), "name is a mandatory field for a key");
+            }
+            if key.secret.is_empty() {
+                return wrong(format!("{field}.secret"), "secret is a mandatory field for a key");
+            }
+            let Ok(secret) = STANDARD.decode(&key.secret) else {
+                return wrong(format!("{field}.secret"), "secrets must be base64 encoded");
+            };
+            NamedKey::new(cipher, &key.name, &secret).or_else(|message| wrong(format!("{field}.secret"), message))
+        })
+        .collect()
+}
