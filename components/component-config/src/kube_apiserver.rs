@@ -1,1 +1,272 @@
 //! Flags and configuration of kube-apiserver.
+
+mod unused;
+
+use clap::Parser;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::flags::parse_duration;
+pub use unused::UNUSED_FLAGS;
+
+/// The command line of kube-apiserver; names and defaults are upstream's.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "kube-apiserver", about = "Serves the Kubernetes API", version)]
+pub struct ApiServerFlags {
+    // serving
+    /// Address on which to listen.
+    #[arg(long, default_value = "0.0.0.0")]
+    pub bind_address: IpAddr,
+    /// Port of the HTTPS listener; 0 takes a free one.
+    #[arg(long, default_value_t = 6443)]
+    pub secure_port: u16,
+    /// Address under which other members of the cluster reach this server.
+    #[arg(long)]
+    pub advertise_address: Option<IpAddr>,
+    #[arg(long)]
+    pub tls_cert_file: Option<PathBuf>,
+    #[arg(long)]
+    pub tls_private_key_file: Option<PathBuf>,
+    /// Lowest TLS version served.
+    #[arg(long, default_value = "")]
+    pub tls_min_version: String,
+    #[arg(long, value_delimiter = ',')]
+    pub tls_cipher_suites: Vec<String>,
+    /// Streams that one HTTP/2 connection may have; 0 is the default of 250.
+    #[arg(long, default_value_t = 0)]
+    pub http2_max_streams_per_connection: u32,
+    #[arg(long, default_value_t = 0.0)]
+    pub goaway_chance: f64,
+    #[arg(long, value_parser = parse_duration, default_value = "1m")]
+    pub request_timeout: Duration,
+    /// Least seconds that a watch is kept open.
+    #[arg(long, default_value_t = 1800)]
+    pub min_request_timeout: u64,
+    #[arg(long, default_value_t = 400)]
+    pub max_requests_inflight: usize,
+    #[arg(long, default_value_t = 200)]
+    pub max_mutating_requests_inflight: usize,
+    #[arg(long, value_parser = parse_duration, default_value = "0s")]
+    pub shutdown_delay_duration: Duration,
+    #[arg(long, value_parser = parse_duration, default_value = "0s")]
+    pub shutdown_watch_termination_grace_period: Duration,
+    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", require_equals = true)]
+    pub shutdown_send_retry_after: bool,
+    #[arg(long, value_parser = parse_duration, default_value = "0s")]
+    pub livez_grace_period: Duration,
+
+    // etcd
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub etcd_servers: Vec<String>,
+    #[arg(long, default_value = "/registry")]
+    pub etcd_prefix: String,
+    #[arg(long)]
+    pub etcd_cafile: Option<PathBuf>,
+    #[arg(long)]
+    pub etcd_certfile: Option<PathBuf>,
+    #[arg(long)]
+    pub etcd_keyfile: Option<PathBuf>,
+    #[arg(long, value_parser = parse_duration, default_value = "5m")]
+    pub etcd_compaction_interval: Duration,
+    #[arg(long, value_parser = parse_duration, default_value = "2s")]
+    pub etcd_healthcheck_timeout: Duration,
+    #[arg(long, value_parser = parse_duration, default_value = "2s")]
+    pub etcd_readycheck_timeout: Duration,
+    #[arg(long)]
+    pub encryption_provider_config: Option<PathBuf>,
+    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", require_equals = true)]
+    pub encryption_provider_config_automatic_reload: bool,
+    #[arg(long, value_parser = parse_duration, default_value = "1h")]
+    pub event_ttl: Duration,
+
+    // authentication
+    #[arg(long, num_args = 0..=1, default_value_t = true, default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set)]
+    pub anonymous_auth: bool,
+    #[arg(long)]
+    pub client_ca_file: Option<PathBuf>,
+    #[arg(long)]
+    pub requestheader_client_ca_file: Option<PathBuf>,
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_allowed_names: Vec<String>,
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_username_headers: Vec<String>,
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_uid_headers: Vec<String>,
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_group_headers: Vec<String>,
+    #[arg(long, value_delimiter = ',')]
+    pub requestheader_extra_headers_prefix: Vec<String>,
+    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", require_equals = true)]
+    pub enable_bootstrap_token_auth: bool,
+    /// Files with public or private keys that verify service-account tokens; may be repeated.
+    #[arg(long, value_delimiter = ',')]
+    pub service_account_key_file: Vec<PathBuf>,
+    #[arg(long)]
+    pub service_account_signing_key_file: Option<PathBuf>,
+    /// Issuers of service-account tokens; the first one signs, all are accepted.
+    #[arg(long, required = true)]
+    pub service_account_issuer: Vec<String>,
+    #[arg(long)]
+    pub service_account_jwks_uri: Option<String>,
+    #[arg(long, num_args = 0..=1, default_value_t = true, default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set)]
+    pub service_account_lookup: bool,
+    #[arg(long, num_args = 0..=1, default_value_t = true, default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set)]
+    pub service_account_extend_token_expiration: bool,
+    #[arg(long, value_parser = parse_duration, default_value = "0s")]
+    pub service_account_max_token_expiration: Duration,
+    #[arg(long, value_delimiter = ',')]
+    pub api_audiences: Vec<String>,
+
+    // authorization
+    #[arg(long, value_delimiter = ',')]
+    pub authorization_mode: Vec<String>,
+
+    // admission
+    #[arg(long, value_delimiter = ',')]
+    pub enable_admission_plugins: Vec<String>,
+    #[arg(long, value_delimiter = ',')]
+    pub disable_admission_plugins: Vec<String>,
+    #[arg(long, default_value_t = 300)]
+    pub default_not_ready_toleration_seconds: i64,
+    #[arg(long, default_value_t = 300)]
+    pub default_unreachable_toleration_seconds: i64,
+    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", require_equals = true)]
+    pub allow_privileged: bool,
+
+    // services
+    #[arg(long, value_delimiter = ',', default_value = "10.0.0.0/24")]
+    pub service_cluster_ip_range: Vec<ipnet::IpNet>,
+    /// Ports given to services of type NodePort, `first-last` or `first+count`.
+    #[arg(long, default_value = "30000-32767", value_parser = parse_port_range)]
+    pub service_node_port_range: PortRange,
+    #[arg(long, default_value_t = 0)]
+    pub kubernetes_service_node_port: u16,
+    /// `lease` or `none`.
+    #[arg(long, default_value = "lease")]
+    pub endpoint_reconciler_type: String,
+
+    // kubelets and aggregated servers
+    #[arg(long)]
+    pub kubelet_certificate_authority: Option<PathBuf>,
+    #[arg(long)]
+    pub kubelet_client_certificate: Option<PathBuf>,
+    #[arg(long)]
+    pub kubelet_client_key: Option<PathBuf>,
+    #[arg(long, value_delimiter = ',', default_value = "Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP")]
+    pub kubelet_preferred_address_types: Vec<String>,
+    #[arg(long, value_parser = parse_duration, default_value = "5s")]
+    pub kubelet_timeout: Duration,
+    #[arg(long)]
+    pub proxy_client_cert_file: Option<PathBuf>,
+    #[arg(long)]
+    pub proxy_client_key_file: Option<PathBuf>,
+
+    // audit
+    #[arg(long)]
+    pub audit_policy_file: Option<PathBuf>,
+    /// File that audit events are written to; `-` is standard output.
+    #[arg(long)]
+    pub audit_log_path: Option<String>,
+    /// Days that rotated audit logs are kept; 0 is for ever.
+    #[arg(long, default_value_t = 0)]
+    pub audit_log_maxage: u64,
+    #[arg(long, default_value_t = 0)]
+    pub audit_log_maxbackup: usize,
+    /// Megabytes at which the audit log is rotated; 0 is never.
+    #[arg(long, default_value_t = 0)]
+    pub audit_log_maxsize: u64,
+
+    /// Verbosity of the log.
+    #[arg(short = 'v', long = "v", default_value_t = 0)]
+    pub v: u32,
+}
+
+/// An inclusive range of ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    pub first: u16,
+    pub last: u16,
+}
+
+/// Parses upstream's port range: `first-last`, `first+count` or one port.
+pub fn parse_port_range(text: &str) -> Result<PortRange, String> {
+    let port = |part: &str| part.trim().parse::<u16>().map_err(|_| format!("invalid port range {text:?}; write for example 30000-32767"));
+    let range = if let Some((first, last)) = text.split_once('-') {
+        PortRange { first: port(first)?, last: port(last)? }
+    } else if let Some((first, count)) = text.split_once('+') {
+        let first = port(first)?;
+        PortRange { first, last: first.checked_add(port(count)?).ok_or_else(|| format!("port range {text:?} exceeds 65535"))? }
+    } else {
+        let only = port(text)?;
+        PortRange { first: only, last: only }
+    };
+    if range.first == 0 || range.last < range.first {
+        return Err(format!("invalid port range {text:?}; the first port must be at least 1 and not above the last"));
+    }
+    Ok(range)
+}
+
+/// Parses a command line after removing the upstream flags that this server has no use for.
+pub fn parse(args: impl IntoIterator<Item = String>) -> Result<ApiServerFlags, ParseError> {
+    let words = crate::flags::normalize(args, UNUSED_FLAGS)?;
+    Ok(ApiServerFlags::try_parse_from(words)?)
+}
+
+/// Why a command line was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ParseError {
+    #[error(transparent)]
+    Refused(#[from] crate::flags::RefusedFlag),
+    #[error(transparent)]
+    Clap(#[from] clap::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_line(line: &str) -> Result<ApiServerFlags, ParseError> {
+        parse(std::iter::once("kube-apiserver".to_owned()).chain(line.split_whitespace().map(str::to_owned)))
+    }
+
+    const LEAST: &str = "--etcd-servers=http://127.0.0.1:2379 --service-account-issuer=https://x";
+
+    #[test]
+    fn definition_is_consistent_and_disjoint_from_the_unused_table() {
+        use clap::CommandFactory;
+        let command = ApiServerFlags::command();
+        command.clone().debug_assert();
+        for argument in command.get_arguments() {
+            let Some(name) = argument.get_long() else { continue };
+            assert!(!UNUSED_FLAGS.iter().any(|(unused, _)| *unused == name), "--{name} is both implemented and unused");
+        }
+    }
+
+    #[test]
+    fn booleans_are_pflag_booleans() {
+        for (line, expected) in [("", true), ("--anonymous-auth=false", false), ("--anonymous-auth", true), ("--anonymous-auth=true", true)] {
+            assert_eq!(parse_line(&format!("{LEAST} {line}")).unwrap().anonymous_auth, expected, "{line}");
+        }
+        for (line, expected) in [("", false), ("--allow-privileged=false", false), ("--allow-privileged", true), ("--allow-privileged=true", true)] {
+            assert_eq!(parse_line(&format!("{LEAST} {line}")).unwrap().allow_privileged, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn harmless_flags_are_taken_and_refused_ones_named() {
+        assert!(parse_line(&format!("{LEAST} --profiling=false --watch-cache=true")).is_ok());
+        let error = parse_line(&format!("{LEAST} --token-auth-file=/x")).unwrap_err().to_string();
+        assert!(error.contains("--token-auth-file"), "{error}");
+    }
+
+    #[test]
+    fn port_ranges() {
+        for (text, first, last) in [("30000-32767", 30000, 32767), ("80+5", 80, 85), ("443", 443, 443)] {
+            assert_eq!(parse_port_range(text), Ok(PortRange { first, last }), "{text}");
+        }
+        for text in ["", "0", "5-4", "x-9", "65535+1", "70000"] {
+            assert!(parse_port_range(text).is_err(), "{text}");
+        }
+    }
+}
