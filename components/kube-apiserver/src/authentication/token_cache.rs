@@ -1,0 +1,52 @@
+//! Outcomes of token checks, kept for a few seconds.
+
+use super::Authenticated;
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+use std::time::{Duration, Instant};
+
+/// As upstream: a deleted pod's token stops working after this long at the latest.
+const GOOD_FOR: Duration = Duration::from_secs(10);
+/// Bounds memory against floods of made-up tokens.
+const CAPACITY: usize = 4096;
+
+type Outcome = Result<Option<Authenticated>, String>;
+
+/// Keyed by hash, so that tokens themselves aren't kept in memory.
+#[derive(Default)]
+pub struct TokenCache {
+    entries: Mutex<ahash::AHashMap<[u8; 32], (Instant, Outcome)>>,
+}
+
+fn key(token: &str, audiences: &[String]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(token);
+    for audience in audiences {
+        hash.update([0]);
+        hash.update(audience);
+    }
+    hash.finalize().into()
+}
+
+impl TokenCache {
+    pub fn get(&self, token: &str, audiences: &[String]) -> Option<Outcome> {
+        let entries = self.entries.lock();
+        let (made, outcome) = entries.get(&key(token, audiences))?;
+        (made.elapsed() < GOOD_FOR).then(|| outcome.clone())
+    }
+
+    /// Keeps successes only: a failure may be cured by the object that the token is bound to arriving.
+    pub fn put(&self, token: &str, audiences: &[String], outcome: Outcome) {
+        if !matches!(outcome, Ok(Some(_))) {
+            return;
+        }
+        let mut entries = self.entries.lock();
+        if entries.len() >= CAPACITY {
+            entries.retain(|_, (made, _)| made.elapsed() < GOOD_FOR);
+            if entries.len() >= CAPACITY {
+                entries.clear();
+            }
+        }
+        entries.insert(key(token, audiences), (Instant::now(), outcome));
+    }
+}

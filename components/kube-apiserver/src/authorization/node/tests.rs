@@ -1,0 +1,71 @@
+use super::*;
+use crate::identity::User;
+use serde_json::json;
+
+fn node_user(name: &str) -> User {
+    User { name: format!("system:node:{name}"), groups: vec!["system:nodes".into()], ..User::default() }
+}
+
+fn authorizer() -> NodeAuthorizer {
+    let authorizer = NodeAuthorizer::default();
+    let pod = json!({
+        "metadata": {"name": "p", "namespace": "a"},
+        "spec": {"nodeName": "n1", "serviceAccountName": "sa", "volumes": [
+            {"name": "s", "secret": {"secretName": "mounted"}},
+            {"name": "c", "persistentVolumeClaim": {"claimName": "claim"}}]}
+    });
+    let volume = json!({"metadata": {"name": "pv"}, "spec": {"claimRef": {"namespace": "a", "name": "claim"},
+        "csi": {"nodePublishSecretRef": {"name": "storage", "namespace": "x"}}}});
+    authorizer.graph.write().set_pod(&pod);
+    authorizer.graph.write().set_volume(&volume);
+    authorizer
+}
+
+#[test]
+fn a_node_reads_what_its_pods_need_and_no_more() {
+    let authorizer = authorizer();
+    let table = [
+        ("n1", "get", "", "secrets", "", "a", "mounted", true),
+        ("n2", "get", "", "secrets", "", "a", "mounted", false),
+        ("n1", "get", "", "secrets", "", "b", "mounted", false),
+        ("n1", "update", "", "secrets", "", "a", "mounted", false),
+        ("n1", "list", "", "secrets", "", "a", "", false),
+        ("n1", "get", "", "secrets", "", "x", "storage", true),
+        ("n2", "get", "", "secrets", "", "x", "storage", false),
+        ("n1", "get", "", "persistentvolumes", "", "", "pv", true),
+        ("n1", "create", "", "serviceaccounts", "token", "a", "sa", true),
+        ("n1", "create", "", "serviceaccounts", "token", "a", "other", false),
+        ("n1", "get", "", "pods", "", "a", "p", true),
+        ("n2", "get", "", "pods", "", "a", "p", false),
+        ("n1", "list", "", "pods", "", "", "", false),
+        ("n1", "get", "", "nodes", "", "", "n2", false),
+        ("n1", "update", "coordination.k8s.io", "leases", "", "kube-node-lease", "n1", true),
+        ("n1", "update", "coordination.k8s.io", "leases", "", "kube-node-lease", "n2", false),
+        ("n1", "update", "coordination.k8s.io", "leases", "", "default", "n1", false),
+    ];
+    for (node, verb, group, resource, sub, namespace, name, expected) in table {
+        let user = node_user(node);
+        let question = Attributes::resource(&user, verb, group, resource).sub(sub).in_namespace(namespace).named(name);
+        assert_eq!(authorizer.authorize(&question).allowed(), expected, "{question:?}");
+    }
+}
+
+#[test]
+fn a_deleted_pod_takes_its_rights_with_it() {
+    let authorizer = authorizer();
+    authorizer.graph.write().remove(Kind::Pod, "a", "p");
+    let user = node_user("n1");
+    let question = Attributes::resource(&user, "get", "", "secrets").in_namespace("a").named("mounted");
+    assert!(!authorizer.authorize(&question).allowed());
+}
+
+#[test]
+fn pods_may_be_listed_by_own_node_name() {
+    let authorizer = authorizer();
+    let user = node_user("n1");
+    let mut question = Attributes::resource(&user, "list", "", "pods");
+    question.selected_fields = vec![("spec.nodeName".into(), "n1".into())];
+    assert!(authorizer.authorize(&question).allowed());
+    question.selected_fields = vec![("spec.nodeName".into(), "n2".into())];
+    assert!(!authorizer.authorize(&question).allowed());
+}

@@ -1,0 +1,7 @@
+//! The HTTP frame: TLS listener, connections, bodies.
+
+pub mod accept;
+pub mod body;
+pub mod certificates;
+pub mod peer;
+pub mod verifier;

@@ -1,0 +1,164 @@
+//! The serving certificate and trusted authorities, re-read when their files change.
+
+use anyhow::{Context, bail};
+use arc_swap::ArcSwap;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::verifier::AnyOwnedCertificate;
+
+/// How often the files are looked at.
+pub const RELOAD_PERIOD: Duration = Duration::from_secs(20);
+
+/// The one crypto provider of this process.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// A certificate and key from files.
+#[derive(Debug)]
+pub struct ServingCertificate {
+    certificate: PathBuf,
+    key: PathBuf,
+    current: ArcSwap<CertifiedKey>,
+}
+
+impl ServingCertificate {
+    pub fn load(certificate: &Path, key: &Path) -> anyhow::Result<Self> {
+        let current = ArcSwap::from_pointee(certified_key(certificate, key)?);
+        Ok(Self { certificate: certificate.to_owned(), key: key.to_owned(), current })
+    }
+
+    /// Re-reads the files; a pair that doesn't fit is reported and the old one kept.
+    pub fn reload(&self) -> anyhow::Result<()> {
+        let fresh = certified_key(&self.certificate, &self.key)?;
+        if fresh.cert != self.current.load().cert {
+            self.current.store(Arc::new(fresh));
+            tracing::info!(file = %self.certificate.display(), "serving certificate reloaded");
+        }
+        Ok(())
+    }
+}
+
+impl ResolvesServerCert for ServingCertificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current.load_full())
+    }
+}
+
+/// Reads a certificate chain and its key.
+pub fn certified_key(certificate: &Path, key: &Path) -> anyhow::Result<CertifiedKey> {
+    let chain = read_certificates(certificate)?;
+    let private = PrivateKeyDer::from_pem_file(key).with_context(|| format!("reading private key {}", key.display()))?;
+    let signing = provider().key_provider.load_private_key(private).with_context(|| format!("using private key {}", key.display()))?;
+    let certified = CertifiedKey::new(chain, signing);
+    match certified.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(certified),
+        Err(_) => bail!("private key {} does not belong to certificate {}", key.display(), certificate.display()),
+    }
+}
+
+/// All certificates of a PEM file; an error if there are none.
+pub fn read_certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let chain: Vec<_> = CertificateDer::pem_file_iter(file)
+        .with_context(|| format!("reading certificates {}", file.display()))?
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("reading certificates {}", file.display()))?;
+    if chain.is_empty() {
+        bail!("no certificate in {}", file.display());
+    }
+    Ok(chain)
+}
+
+/// Authorities from a file, and a verifier of client certificates that they signed.
+#[derive(Debug)]
+pub struct ClientAuthority {
+    file: PathBuf,
+    current: ArcSwap<Loaded>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    pem: String,
+    verifier: Arc<dyn rustls::server::danger::ClientCertVerifier>,
+}
+
+impl ClientAuthority {
+    pub fn load(file: &Path) -> anyhow::Result<Self> {
+        Ok(Self { file: file.to_owned(), current: ArcSwap::from_pointee(load_authority(file)?) })
+    }
+
+    pub fn reload(&self) -> anyhow::Result<()> {
+        let fresh = load_authority(&self.file)?;
+        if fresh.pem != self.current.load().pem {
+            self.current.store(Arc::new(fresh));
+            tracing::info!(file = %self.file.display(), "client authorities reloaded");
+        }
+        Ok(())
+    }
+
+    /// The file's text, for the cluster's authentication configuration.
+    pub fn pem(&self) -> String {
+        self.current.load().pem.clone()
+    }
+
+    /// Checks a chain, leaf first, for use as a client certificate now.
+    pub fn verify(&self, chain: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
+        let Some((leaf, intermediates)) = chain.split_first() else { return Err(rustls::Error::NoCertificatesPresented) };
+        let now = rustls::pki_types::UnixTime::now();
+        self.current.load().verifier.verify_client_cert(leaf, intermediates, now).map(|_| ())
+    }
+}
+
+fn load_authority(file: &Path) -> anyhow::Result<Loaded> {
+    let pem = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in read_certificates(file)? {
+        roots.add(certificate).with_context(|| format!("using authority in {}", file.display()))?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+        .build()
+        .with_context(|| format!("using authorities in {}", file.display()))?;
+    Ok(Loaded { pem, verifier })
+}
+
+/// The configuration of the listener.
+pub fn server_config(certificate: Arc<ServingCertificate>, min_version: &str, cipher_suites: &[String]) -> anyhow::Result<ServerConfig> {
+    let mut provider = rustls::crypto::ring::default_provider();
+    if !cipher_suites.is_empty() {
+        let wanted = |suite: &rustls::SupportedCipherSuite| {
+            // TLS 1.3 suites can't be chosen, as with upstream.
+            suite.tls13().is_some() || cipher_suites.iter().any(|name| suite_name(suite) == name.replace("_SHA256_SHA256", "_SHA256"))
+        };
+        provider.cipher_suites.retain(wanted);
+        for name in cipher_suites {
+            let known = rustls::crypto::ring::ALL_CIPHER_SUITES.iter().any(|suite| suite_name(suite) == *name);
+            if !known {
+                bail!("--tls-cipher-suites: {name:?} is not supported; supported are the AEAD suites with ECDHE");
+            }
+        }
+    }
+    let provider = Arc::new(provider);
+    let versions: &[&SupportedProtocolVersion] = match min_version {
+        "" | "VersionTLS12" => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        "VersionTLS13" => &[&rustls::version::TLS13],
+        other => bail!("--tls-min-version: {other:?} is not supported; use VersionTLS12 or VersionTLS13"),
+    };
+    let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions)?
+        .with_client_cert_verifier(Arc::new(AnyOwnedCertificate::new(provider)))
+        .with_cert_resolver(certificate);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn suite_name(suite: &rustls::SupportedCipherSuite) -> String {
+    format!("{:?}", suite.suite())
+}

@@ -1,0 +1,6 @@
+//! Service-account tokens: keys, signing, verification, published key set.
+
+pub mod claims;
+pub mod issue;
+pub mod jwt;
+pub mod keys;
