@@ -1,8 +1,34 @@
-//! kube-apiserver
+//! kube-apiserver: the Kubernetes API over etcd.
+//!
+//! A request goes through [`pipeline`] to [`handlers`] and, for resources, to one of [`verbs`].
 
+pub mod admission;
+pub mod answer;
+pub mod audit;
 pub mod authentication;
 pub mod authorization;
+pub mod bootstrap;
+pub mod compress;
+pub mod configuration;
+pub mod etcd;
+pub mod handlers;
 pub mod identity;
+pub mod inflight;
+pub mod kinds;
+pub mod lifecycle;
+pub mod media;
+pub mod metadata;
+pub mod metrics;
+pub mod pipeline;
+pub mod present;
+pub mod request;
 pub mod request_info;
+pub mod run;
+pub mod selectors;
+pub mod server;
+pub mod services;
 pub mod serving;
+pub mod stores;
+pub mod sync;
 pub mod tokens;
+pub mod verbs;

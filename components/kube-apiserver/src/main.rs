@@ -1,1 +1,37 @@
-fn main() {}
+use clap::error::ErrorKind;
+use component_config::kube_apiserver::{ParseError, parse};
+use kube_apiserver::{configuration::Configuration, run};
+use std::process::ExitCode;
+
+/// Exit code for a bad command line or configuration.
+const BAD_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let flags = match parse(std::env::args()) {
+        Ok(flags) => flags,
+        Err(ParseError::Clap(error)) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            print!("{error}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprintln!("kube-apiserver: {error}");
+            return ExitCode::from(BAD_USAGE);
+        }
+    };
+    daemon::logging::init(&daemon::logging::LoggingFlags { verbosity: u8::try_from(flags.v).unwrap_or(u8::MAX) });
+    let configuration = match Configuration::load(flags) {
+        Ok(configuration) => configuration,
+        Err(error) => {
+            eprintln!("kube-apiserver: {error:#}");
+            return ExitCode::from(BAD_USAGE);
+        }
+    };
+    let served = daemon::runtime().and_then(|runtime| runtime.block_on(run::run(configuration)));
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kube-apiserver: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -25,7 +25,7 @@ pub fn requested(headers: &HeaderMap) -> Result<Option<User>, ApiError> {
     if user.groups.is_empty() && user.extra.is_empty() && user.uid.is_empty() {
         return Ok(None);
     }
-    Err(ApiError::internal("requested [{UID  \"\" } ] without impersonating a user".replace("{UID  \"\" } ", "")))
+    Err(ApiError::internal("requested groups, uid or extra data without impersonating a user"))
 }
 
 /// Checks that `by` may act as `target`, and gives the user to go on with.

@@ -53,21 +53,30 @@ impl NodeAuthorizer {
 
     fn read_by_name(&self, node: &str, kind: Kind, attributes: &Attributes<'_>) -> Decision {
         if !attributes.is_read_only() {
-            return no(node, "can only read resources of this type");
+            return plain("can only read resources of this type");
+        }
+        if !attributes.subresource.is_empty() {
+            return plain("cannot read subresource");
+        }
+        if attributes.namespace.is_empty() {
+            return plain("can only read namespaced object of this type");
         }
         self.related(node, kind, attributes)
     }
 
     fn get_by_name(&self, node: &str, kind: Kind, attributes: &Attributes<'_>) -> Decision {
-        if attributes.verb != "get" || !attributes.subresource.is_empty() {
-            return no(node, "can only get individual resources of this type");
+        if attributes.verb != "get" {
+            return plain("can only get individual resources of this type");
+        }
+        if !attributes.subresource.is_empty() {
+            return plain("cannot get subresource");
         }
         self.related(node, kind, attributes)
     }
 
     fn claim_status(&self, node: &str, attributes: &Attributes<'_>) -> Decision {
         if !matches!(&*attributes.verb, "get" | "update" | "patch") {
-            return no(node, "can only get/update/patch this type");
+            return plain("can only get/update/patch this type");
         }
         self.related(node, Kind::Claim, attributes)
     }
@@ -77,7 +86,7 @@ impl NodeAuthorizer {
             return self.related(node, Kind::ServiceAccount, attributes);
         }
         if attributes.verb != "create" || attributes.subresource != "token" {
-            return no(node, "can only create tokens for individual service accounts");
+            return plain("can only create tokens for individual service accounts");
         }
         self.related(node, Kind::ServiceAccount, attributes)
     }
@@ -103,7 +112,7 @@ impl NodeAuthorizer {
                     return Some(Decision::Allow(String::new()));
                 }
                 if attributes.name.is_empty() {
-                    return Some(no(node, "can only list/watch pods with spec.nodeName field selector"));
+                    return Some(plain("can only list/watch pods with spec.nodeName field selector"));
                 }
                 Some(self.related(node, Kind::Pod, attributes))
             }
@@ -116,29 +125,33 @@ fn no(node: &str, reason: &str) -> Decision {
     Decision::NoOpinion(format!("node '{node}' {reason}"))
 }
 
+fn plain(reason: &str) -> Decision {
+    Decision::NoOpinion(reason.to_owned())
+}
+
 fn own_lease(node: &str, attributes: &Attributes<'_>) -> Decision {
     if !matches!(&*attributes.verb, "get" | "create" | "update" | "patch" | "delete") {
-        return no(node, "can only get, create, update, patch, or delete a node lease");
+        return plain("can only get, create, update, patch, or delete a node lease");
     }
     if attributes.namespace != "kube-node-lease" {
-        return no(node, "can only access leases in the \"kube-node-lease\" system namespace");
+        return plain("can only access leases in the \"kube-node-lease\" system namespace");
     }
     // On creation the name is in the body; NodeRestriction looks at it there.
     if attributes.verb != "create" && attributes.name != node {
-        return no(node, "can only access node lease with the same name as the requesting node");
+        return plain("can only access node lease with the same name as the requesting node");
     }
     Decision::Allow(String::new())
 }
 
 fn own_csi_node(node: &str, attributes: &Attributes<'_>) -> Decision {
     if !matches!(&*attributes.verb, "get" | "create" | "update" | "patch" | "delete") {
-        return no(node, "can only get, create, update, patch, or delete a CSINode");
+        return plain("can only get, create, update, patch, or delete a CSINode");
     }
     if !attributes.subresource.is_empty() {
         return Decision::NoOpinion("cannot authorize CSINode subresources".to_owned());
     }
     if attributes.verb != "create" && attributes.name != node {
-        return no(node, "can only access CSINode with the same name as the requesting node");
+        return plain("can only access CSINode with the same name as the requesting node");
     }
     Decision::Allow(String::new())
 }
@@ -155,9 +168,9 @@ fn own_slices(node: &str, attributes: &Attributes<'_>) -> Decision {
             if own {
                 return Decision::Allow(String::new());
             }
-            no(node, "can only list/watch/deletecollection resourceslices with spec.nodeName field selector")
+            plain("can only list/watch/deletecollection resourceslices with spec.nodeName field selector")
         }
-        _ => no(node, "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection"),
+        _ => plain("only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection"),
     }
 }
 
@@ -169,9 +182,7 @@ fn other_node(node: &str, attributes: &Attributes<'_>) -> Option<Decision> {
             if attributes.name.is_empty() {
                 return Some(no(node, &format!("cannot {} all nodes, only its own Node object", attributes.verb)));
             }
-            (attributes.name != node).then(|| no(node, "cannot read nodes, only its own Node object")).map(|_| {
-                no(node, &format!("cannot read '{}', only its own Node object", attributes.name))
-            })
+            (attributes.name != node).then(|| no(node, &format!("cannot read '{}', only its own Node object", attributes.name)))
         }
         _ => (!attributes.name.is_empty() && attributes.name != node && attributes.is_read_only())
             .then(|| no(node, &format!("cannot read '{}', only its own Node object", attributes.name))),

@@ -1,0 +1,77 @@
+//! Built-in admission: what may change or refuse a write after it was authorized.
+
+use crate::identity::User;
+use crate::request::ApiRequest;
+use crate::server::Server;
+use crate::verbs::target::Target;
+use api::Resource;
+use apimachinery::{ApiError, GroupResource};
+use serde_json::Value;
+use std::sync::Arc;
+
+pub mod namespace_lifecycle;
+pub mod plugins;
+
+/// What is being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Create,
+    Update,
+    Delete,
+    Connect,
+}
+
+/// What plugins know of a request.
+pub struct Attributes<'a> {
+    pub request: &'a ApiRequest,
+    pub user: Arc<User>,
+    pub row: Arc<Resource>,
+    pub operation: Operation,
+    pub namespace: String,
+    pub name: String,
+    pub subresource: String,
+    pub dry_run: bool,
+}
+
+impl<'a> Attributes<'a> {
+    pub fn of(request: &'a ApiRequest, target: &Target, operation: Operation, dry_run: bool) -> Self {
+        Self {
+            request,
+            user: Arc::clone(&request.user),
+            row: Arc::clone(&target.row),
+            operation,
+            namespace: target.namespace.clone(),
+            name: target.name.clone(),
+            subresource: target.subresource.clone(),
+            dry_run,
+        }
+    }
+
+    /// `group/plural`, for matching.
+    pub fn is(&self, group: &str, plural: &str) -> bool {
+        self.row.gvk.group == group && self.row.plural == plural
+    }
+
+    pub fn forbidden(&self, why: &str) -> ApiError {
+        ApiError::forbidden(&self.resource(), &self.name, why)
+    }
+
+    pub fn resource(&self) -> GroupResource {
+        self.row.group_resource()
+    }
+}
+
+/// Runs the plugins that may change the object.
+pub async fn mutate(server: &Server, attributes: &Attributes<'_>, object: &mut Value, old: Option<&Value>) -> Result<(), ApiError> {
+    let _ = old;
+    namespace_lifecycle::admit(server, attributes, Some(object)).await
+}
+
+/// Runs the plugins that only look.
+pub async fn validate(server: &Server, attributes: &Attributes<'_>, object: Option<&Value>, old: Option<&Value>) -> Result<(), ApiError> {
+    let _ = old;
+    if attributes.operation == Operation::Delete {
+        namespace_lifecycle::admit(server, attributes, object).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! Turning values, stored objects and failures into responses.
+
+use crate::media::{Accepted, Encoding};
+use crate::serving::body::{Body, Response};
+use apimachinery::ApiError;
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use serde_json::Value;
+
+/// A value in the negotiated form.
+pub fn value(code: StatusCode, value: &Value, accepted: &Accepted) -> Response {
+    match encode(value, accepted) {
+        Ok(bytes) => bytes_of(code, accepted.encoding.content_type(), bytes),
+        Err(error) => failure(&ApiError::internal(error)),
+    }
+}
+
+/// Serializes a value in the negotiated encoding.
+pub fn encode(value: &Value, accepted: &Accepted) -> Result<Bytes, String> {
+    let text = match accepted.encoding {
+        Encoding::Yaml => serde_yaml_ng::to_string(value).map_err(|error| error.to_string())?.into_bytes(),
+        Encoding::Json if accepted.pretty => {
+            let mut text = serde_json::to_vec_pretty(value).map_err(|error| error.to_string())?;
+            text.push(b'\n');
+            text
+        }
+        Encoding::Json => {
+            let mut text = serde_json::to_vec(value).map_err(|error| error.to_string())?;
+            text.push(b'\n');
+            text
+        }
+    };
+    Ok(text.into())
+}
+
+/// Bytes that are ready.
+pub fn bytes_of(code: StatusCode, content_type: &'static str, bytes: impl Into<Bytes>) -> Response {
+    with_body(code, content_type, Body::bytes(bytes))
+}
+
+pub fn with_body(code: StatusCode, content_type: &'static str, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    response
+}
+
+/// Plain text, as health checks and unknown paths answer.
+pub fn text(code: StatusCode, text: impl Into<String>) -> Response {
+    let mut response = with_body(code, "text/plain; charset=utf-8", Body::bytes(text.into()));
+    response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// A compact JSON document.
+pub fn json(code: StatusCode, document: &Value) -> Response {
+    value(code, document, &Accepted::default())
+}
+
+/// A failure as a Status object: the one place where errors become answers.
+pub fn failure(error: &ApiError) -> Response {
+    let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = json(code, &error.to_status());
+    if let Some(seconds) = error.retry_after_seconds() {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if code == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"kubernetes-master\""));
+    }
+    response
+}
+
+/// Adds Warning headers in the form of RFC 7234.
+pub fn add_warnings(response: &mut Response, warnings: &[String]) {
+    for warning in warnings {
+        let mut quoted = String::with_capacity(warning.len());
+        for c in warning.chars().filter(|c| !c.is_control()) {
+            if matches!(c, '"' | '\\') {
+                quoted.push('\\');
+            }
+            quoted.push(c);
+        }
+        if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{quoted}\"").as_bytes()) {
+            response.headers_mut().append("warning", value);
+        }
+    }
+}

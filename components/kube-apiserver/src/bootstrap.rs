@@ -1,0 +1,33 @@
+//! What a cluster needs before anybody can use it, made and kept right at start.
+
+pub mod objects;
+
+use crate::server::Server;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Steps of the start, as health checks name them.
+pub const STEPS: [&str; 4] = [
+    "poststarthook/rbac/bootstrap-roles",
+    "poststarthook/scheduling/bootstrap-system-priority-classes",
+    "poststarthook/priority-and-fairness-config-producer",
+    "poststarthook/start-system-namespaces-controller",
+];
+
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Makes everything, trying until it is there.
+pub async fn run(server: Arc<Server>) {
+    loop {
+        match objects::reconcile(&server).await {
+            Ok(()) => break,
+            Err(error) => {
+                tracing::warn!(%error, "bootstrap objects are not complete yet");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+    for step in STEPS {
+        server.lifecycle.finished(step);
+    }
+}

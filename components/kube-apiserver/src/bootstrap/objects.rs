@@ -1,0 +1,141 @@
+//! The objects of every cluster: embedded, created when missing, completed when somebody took something away.
+
+use crate::server::Server;
+use crate::stores;
+use apimachinery::{GroupVersion, meta, time};
+use flate2::read::GzDecoder;
+use serde_json::{Value, json};
+use storage::{Change, ObjectRef, Preconditions, StorageError};
+use std::io::Read;
+
+/// Recorded from a new cluster of the reference; `xtask` of this file: see gen/README.md.
+const EMBEDDED: &[u8] = include_bytes!("../gen/bootstrap-objects.json.gz");
+const AUTO_UPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
+
+/// All embedded objects, in the order in which they are made.
+pub fn embedded() -> std::io::Result<Vec<Value>> {
+    let mut text = String::new();
+    GzDecoder::new(EMBEDDED).read_to_string(&mut text)?;
+    serde_json::from_str(&text).map_err(std::io::Error::other)
+}
+
+/// The rules of the role `system:node`, which the Node authorizer grants to every node.
+pub fn node_rules() -> std::io::Result<Vec<crate::authorization::rbac::rules::PolicyRule>> {
+    let role = embedded()?.into_iter().find(|object| object["kind"] == "ClusterRole" && object["metadata"]["name"] == "system:node");
+    let rules = role.map(|role| role["rules"].clone()).unwrap_or_default();
+    serde_json::from_value(rules).map_err(std::io::Error::other)
+}
+
+/// Makes what is missing and completes what is there; the first failure ends the round.
+pub async fn reconcile(server: &Server) -> anyhow::Result<()> {
+    let mut objects = embedded()?;
+    objects.push(service_cidr(server));
+    for object in objects {
+        reconcile_one(server, object).await?;
+    }
+    Ok(())
+}
+
+fn service_cidr(server: &Server) -> Value {
+    let cidrs: Vec<String> = server.flags.service_cluster_ip_range.iter().map(|range| range.trunc().to_string()).collect();
+    json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "ServiceCIDR",
+        "metadata": { "name": "kubernetes", "finalizers": ["networking.k8s.io/service-cidr-finalizer"] },
+        "spec": { "cidrs": cidrs },
+        "status": { "conditions": [{
+            "type": "Ready", "status": "True", "reason": "", "message": "Kubernetes Service CIDR is ready",
+        }]},
+    })
+}
+
+async fn reconcile_one(server: &Server, wanted: Value) -> Result<(), StorageError> {
+    let version = GroupVersion::parse(meta::api_version(&wanted)).unwrap_or_default();
+    let registry = server.registry.load_full();
+    let kind = version.kind(meta::kind(&wanted));
+    let Some(row) = registry.kind(&kind) else { return Ok(()) };
+    let store = server.stores.of(row);
+    let (namespace, name) = (meta::namespace(&wanted).to_owned(), meta::name(&wanted).to_owned());
+    let wanted = &wanted;
+    let decide = |current: Option<ObjectRef>| async move {
+        let merged = match current {
+            None => Some(fresh(wanted)),
+            Some(current) => completed(&stores::parse(&current)?, wanted),
+        };
+        match merged {
+            None => Ok::<Change, StorageError>(Change::Nothing),
+            Some(mut object) => {
+                meta::remove(&mut object, "resourceVersion");
+                Ok(Change::Write { json: object.to_string().into_bytes(), ttl: None })
+            }
+        }
+    };
+    store.update::<_, _, StorageError>(&namespace, &name, &Preconditions::default(), decide).await?;
+    Ok(())
+}
+
+fn fresh(wanted: &Value) -> Value {
+    let mut object = wanted.clone();
+    let now = time::format_time(jiff::Timestamp::now());
+    meta::set(&mut object, "uid", uuid::Uuid::new_v4().to_string());
+    meta::set(&mut object, "creationTimestamp", now.as_str());
+    if let Some(entries) = object["metadata"].get_mut("managedFields").and_then(Value::as_array_mut) {
+        entries.iter_mut().for_each(|entry| entry["time"] = json!(now));
+    }
+    if let Some(conditions) = object.get_mut("status").and_then(|status| status.get_mut("conditions")).and_then(Value::as_array_mut) {
+        conditions.iter_mut().for_each(|condition| condition["lastTransitionTime"] = json!(now));
+    }
+    object
+}
+
+/// The existing object with rules, subjects and labels that it lacks; `None` if it lacks nothing.
+fn completed(existing: &Value, wanted: &Value) -> Option<Value> {
+    let list = match meta::kind(wanted) {
+        "ClusterRole" | "Role" => "rules",
+        "ClusterRoleBinding" | "RoleBinding" => "subjects",
+        _ => return None,
+    };
+    if meta::annotation(existing, AUTO_UPDATE) == Some("false") {
+        return None;
+    }
+    let mut object = existing.clone();
+    if let Some(missing) = wanted[list].as_array() {
+        let mut items = existing[list].as_array().cloned().unwrap_or_default();
+        let absent: Vec<Value> = missing.iter().filter(|item| !items.contains(item)).cloned().collect();
+        // A role that is aggregated gets its rules from elsewhere.
+        if !absent.is_empty() && existing.get("aggregationRule").is_none() {
+            items.extend(absent);
+            object[list] = Value::Array(items);
+        }
+    }
+    for (key, value) in meta::labels(wanted).into_iter().flatten() {
+        if let Some(value) = value.as_str().filter(|value| meta::label(existing, key) != Some(*value)) {
+            meta::set_label(&mut object, key, value);
+        }
+    }
+    (object != *existing).then_some(object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn embedded_objects_are_readable_and_named() {
+        let objects = embedded().unwrap();
+        assert!(objects.len() > 150);
+        assert!(objects.iter().all(|object| !meta::name(object).is_empty() && !meta::kind(object).is_empty()));
+        assert!(node_rules().unwrap().len() > 10);
+    }
+
+    #[test]
+    fn what_was_taken_away_comes_back_unless_told_not_to() {
+        let wanted = json!({"kind": "ClusterRole", "metadata": {"name": "r", "labels": {"a": "b"}}, "rules": [{"verbs": ["get"]}, {"verbs": ["list"]}]});
+        let mut existing = json!({"kind": "ClusterRole", "metadata": {"name": "r"}, "rules": [{"verbs": ["get"]}, {"verbs": ["own"]}]});
+        let completed_role = completed(&existing, &wanted).unwrap();
+        assert_eq!(completed_role["rules"].as_array().unwrap().len(), 3);
+        assert_eq!(completed(&completed_role, &wanted), None);
+        meta::set_annotation(&mut existing, AUTO_UPDATE, "false");
+        assert_eq!(completed(&existing, &wanted), None);
+    }
+}

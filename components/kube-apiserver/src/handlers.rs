@@ -1,0 +1,29 @@
+//! Where requests go once they are allowed.
+
+pub mod discovery;
+pub mod health;
+pub mod openid;
+pub mod paths;
+pub mod resource;
+
+use crate::request::ApiRequest;
+use crate::request_info::RequestInfo;
+use crate::server::Server;
+use crate::serving::body::Response;
+use apimachinery::ApiError;
+use hyper::upgrade::OnUpgrade;
+use std::sync::Arc;
+
+/// Whether the request's connection is handed on to a kubelet, pod or service.
+pub fn connects(info: &RequestInfo) -> bool {
+    info.is_resource && matches!(info.subresource.as_str(), "exec" | "attach" | "portforward")
+}
+
+/// Answers an authorized request.
+pub async fn dispatch(server: &Arc<Server>, request: &Arc<ApiRequest>, upgrade: Option<OnUpgrade>) -> Result<Response, ApiError> {
+    if request.info.is_resource {
+        resource::handle(server, request, upgrade).await
+    } else {
+        paths::handle(server, request).await
+    }
+}

@@ -1,0 +1,79 @@
+//! /healthz, /livez and /readyz, with their individual checks.
+
+use super::paths::not_found;
+use crate::answer;
+use crate::request::ApiRequest;
+use crate::server::Server;
+use crate::serving::body::Response;
+use http::StatusCode;
+
+const ENDPOINTS: [&str; 3] = ["healthz", "livez", "readyz"];
+
+/// The checks of an endpoint, in the order in which they are reported.
+fn checks(endpoint: &str) -> Vec<&'static str> {
+    let mut all = vec!["ping", "log", "etcd"];
+    if endpoint == "readyz" {
+        all.push("etcd-readiness");
+        all.push("informer-sync");
+    }
+    all.extend(crate::bootstrap::STEPS);
+    if endpoint == "readyz" {
+        all.push("shutdown");
+    }
+    all
+}
+
+/// Paths of all individual checks.
+pub fn check_paths() -> Vec<String> {
+    let of = |endpoint: &'static str| checks(endpoint).into_iter().map(move |check| format!("/{endpoint}/{check}"));
+    ENDPOINTS.into_iter().flat_map(of).collect()
+}
+
+async fn passes(server: &Server, check: &str) -> Result<(), String> {
+    match check {
+        "ping" | "log" => Ok(()),
+        "etcd" => server.stores.storage.check(server.flags.etcd_healthcheck_timeout).await.map_err(|error| error.to_string()),
+        "etcd-readiness" => server.stores.storage.check(server.flags.etcd_readycheck_timeout).await.map_err(|error| error.to_string()),
+        "shutdown" if server.lifecycle.is_stopping() => Err("process is shutting down".to_owned()),
+        "shutdown" => Ok(()),
+        step if server.lifecycle.is_pending(step) => Err("not finished".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+pub async fn handle(server: &Server, request: &ApiRequest, parts: &[&str]) -> Response {
+    let Some((endpoint, rest)) = parts.split_first() else { return not_found() };
+    let known = checks(endpoint);
+    if !rest.is_empty() {
+        let name = rest.join("/");
+        let Some(check) = known.iter().find(|check| **check == name) else { return not_found() };
+        return match passes(server, check).await {
+            Ok(()) => answer::text(StatusCode::OK, "ok"),
+            Err(reason) => answer::text(StatusCode::INTERNAL_SERVER_ERROR, format!("internal server error: {reason}\n")),
+        };
+    }
+    let excluded: Vec<&str> = request.query.all("exclude").collect();
+    let (mut lines, mut failed) = (String::new(), Vec::new());
+    for check in &known {
+        if excluded.contains(check) {
+            lines.push_str(&format!("[+]{check} excluded: ok\n"));
+            continue;
+        }
+        match passes(server, check).await {
+            Ok(()) => lines.push_str(&format!("[+]{check} ok\n")),
+            Err(reason) => {
+                tracing::debug!(check, reason, "health check failed");
+                lines.push_str(&format!("[-]{check} failed: reason withheld\n"));
+                failed.push(*check);
+            }
+        }
+    }
+    if !failed.is_empty() {
+        tracing::info!(endpoint, failed = failed.join(","), "health check failed");
+        return answer::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{lines}{endpoint} check failed\n"));
+    }
+    if request.query.get("verbose").is_some() {
+        return answer::text(StatusCode::OK, format!("{lines}{endpoint} check passed\n"));
+    }
+    answer::text(StatusCode::OK, "ok")
+}

@@ -1,0 +1,99 @@
+//! Everything that isn't a resource: a table of paths.
+
+use super::{discovery, health, openid};
+use crate::answer;
+use crate::request::ApiRequest;
+use crate::server::Server;
+use crate::serving::body::Response;
+use apimachinery::ApiError;
+use http::{Method, StatusCode};
+use serde_json::json;
+use std::sync::Arc;
+
+/// The version that clients see.
+pub const GIT_VERSION: &str = "v1.36.2";
+
+/// Paths listed at `/`, besides those of discovery.
+const PATHS: &[&str] = &[
+    "/.well-known/openid-configuration",
+    "/healthz",
+    "/livez",
+    "/metrics",
+    "/openapi/v2",
+    "/openapi/v3",
+    "/openid/v1/jwks",
+    "/readyz",
+    "/version",
+];
+
+pub async fn handle(server: &Arc<Server>, request: &ApiRequest) -> Result<Response, ApiError> {
+    if !matches!(request.method, Method::GET | Method::HEAD) {
+        return Err(ApiError::method_not_allowed());
+    }
+    let path = request.info.path.as_str();
+    let trimmed = path.trim_end_matches('/');
+    let parts: Vec<&str> = trimmed.trim_start_matches('/').split('/').collect();
+    match parts.as_slice() {
+        [""] => Ok(answer::json(StatusCode::OK, &json!({ "paths": all_paths(server) }))),
+        ["api" | "apis", ..] => discovery::handle(server, request, &parts),
+        ["openapi", rest @ ..] => discovery::openapi(server, request, rest),
+        ["version"] => Ok(answer::value(StatusCode::OK, &version(), &crate::media::Accepted { pretty: true, ..Default::default() })),
+        ["healthz" | "livez" | "readyz", ..] => Ok(health::handle(server, request, &parts).await),
+        ["metrics"] => {
+            let text = server.metrics.encode(server.inflight.taken()).map_err(ApiError::internal)?;
+            Ok(answer::bytes_of(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
+        }
+        [".well-known", "openid-configuration"] => openid::configuration(server, request),
+        ["openid", "v1", "jwks"] => openid::keys(server, request),
+        _ => Ok(not_found()),
+    }
+}
+
+/// What upstream's multiplexer answers for paths that nobody serves.
+pub fn not_found() -> Response {
+    answer::text(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+fn all_paths(server: &Server) -> Vec<String> {
+    let registry = server.registry.load();
+    let mut paths: Vec<String> = PATHS.iter().map(|path| (*path).to_owned()).collect();
+    paths.extend(["/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned(), "/apis/".to_owned()]);
+    for (group, versions) in registry.groups() {
+        if group.is_empty() {
+            continue;
+        }
+        paths.push(format!("/apis/{group}"));
+        paths.extend(versions.iter().map(|version| format!("/apis/{version}")));
+    }
+    paths.extend(health::check_paths());
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+fn version() -> serde_json::Value {
+    json!({
+        "major": "1",
+        "minor": "36",
+        "emulationMajor": "1",
+        "emulationMinor": "36",
+        "minCompatibilityMajor": "1",
+        "minCompatibilityMinor": "35",
+        "gitVersion": GIT_VERSION,
+        "gitCommit": "hardway",
+        "gitTreeState": "clean",
+        "buildDate": "2026-01-01T00:00:00Z",
+        "goVersion": "none",
+        "compiler": "rustc",
+        "platform": format!("{}/{}", std::env::consts::OS, architecture()),
+    })
+}
+
+/// Go's name of the architecture.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}

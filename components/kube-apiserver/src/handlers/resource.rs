@@ -1,0 +1,54 @@
+//! Requests for resources: kind, verb and subresource lead to a handler.
+
+use super::paths::not_found;
+use crate::request::ApiRequest;
+use crate::server::Server;
+use crate::serving::body::Response;
+use crate::verbs::target::Target;
+use crate::verbs::{create, delete, get, list, patch, update, watch};
+use api::Resource;
+use apimachinery::ApiError;
+use hyper::upgrade::OnUpgrade;
+use std::sync::Arc;
+
+pub async fn handle(server: &Arc<Server>, request: &Arc<ApiRequest>, upgrade: Option<OnUpgrade>) -> Result<Response, ApiError> {
+    let info = &request.info;
+    let registry = server.registry.load_full();
+    let Some(row) = registry.resource(&info.group, &info.version, &info.resource) else { return Ok(not_found()) };
+    if !addressable(row, request) {
+        return Ok(not_found());
+    }
+    if info.subresource.is_empty() {
+        if !row.has_verb(&info.verb) {
+            return Err(ApiError::method_not_allowed());
+        }
+    } else {
+        let Some(subresource) = row.subresource(&info.subresource) else { return Ok(not_found()) };
+        if !subresource.verbs.iter().any(|verb| *verb == info.verb) {
+            return Err(ApiError::method_not_allowed());
+        }
+    }
+    let target = Target::of(server, Arc::clone(row), info);
+    let _ = upgrade;
+    match (info.verb.as_str(), info.subresource.as_str()) {
+        ("get", "" | "status") => get::get(server, request, &target).await,
+        ("list", "") => list::list(server, request, &target).await,
+        ("watch", "") => watch::watch(server, request, &target).await,
+        ("create", "") => create::create(server, request, &target).await,
+        ("update", "" | "status" | "finalize" | "approval") => update::update(server, request, &target).await,
+        ("patch", "" | "status" | "approval" | "ephemeralcontainers" | "resize") => patch::patch(server, request, &target).await,
+        ("delete", "") => delete::delete(server, request, &target).await,
+        ("deletecollection", "") => delete::delete_collection(server, request, &target).await,
+        _ => Err(ApiError::method_not_allowed()),
+    }
+}
+
+/// Whether the URL's form fits the kind: namespaced objects are named within a namespace only, others never.
+fn addressable(row: &Resource, request: &ApiRequest) -> bool {
+    let info = &request.info;
+    if row.namespaced {
+        let across = matches!(info.verb.as_str(), "list" | "watch");
+        return !info.namespace.is_empty() || across || (info.name.is_empty() && info.verb == "create");
+    }
+    info.namespace.is_empty() || row.plural == "namespaces"
+}

@@ -1,0 +1,131 @@
+//! What is particular to a kind, in the words of the handlers: versions, decoding, tables.
+
+use crate::media;
+use crate::verbs::options::FieldValidation;
+use api::{Registry, Resource};
+use apimachinery::{ApiError, GroupVersionKind, meta};
+use serde_json::{Value, json};
+
+/// Whether stored objects have to be turned into this row's version.
+pub fn needs_conversion(row: &Resource) -> bool {
+    row.storage_version != row.gvk.group_version()
+}
+
+/// A stored object in the row's version.
+pub fn to_version(row: &Resource, mut value: Value) -> Result<Value, ApiError> {
+    if needs_conversion(row) {
+        value["apiVersion"] = json!(row.gvk.api_version());
+    }
+    Ok(value)
+}
+
+/// An object in the version in which it is stored.
+pub fn to_storage(row: &Resource, mut value: Value) -> Result<Value, ApiError> {
+    value["apiVersion"] = json!(row.storage_version.to_string());
+    value["kind"] = json!(row.gvk.kind);
+    Ok(value)
+}
+
+/// A body as a value, and the warnings about it.
+#[derive(Debug)]
+pub struct Decoded {
+    pub value: Value,
+    pub warnings: Vec<String>,
+}
+
+/// Parses JSON or YAML; duplicate keys are given with their paths.
+pub fn parse_body(bytes: &[u8], media_type: &str) -> Result<(Value, Vec<String>), String> {
+    match media_type {
+        media::YAML => {
+            let value: Value = serde_yaml_ng::from_slice(bytes).map_err(|error| format!("yaml: {error}"))?;
+            Ok((value, Vec::new()))
+        }
+        _ => {
+            let document = apimachinery::json::parse(bytes).map_err(|error| error.to_string())?;
+            Ok((document.value, document.duplicates))
+        }
+    }
+}
+
+/// Decodes an object of a kind from a request body.
+pub fn decode(row: &Resource, kind: &GroupVersionKind, bytes: &[u8], media_type: &str, mode: FieldValidation) -> Result<Decoded, ApiError> {
+    if !matches!(media_type, media::JSON | media::YAML) {
+        return Err(ApiError::unsupported_media_type(&[media::JSON, media::YAML, media::PROTOBUF]));
+    }
+    let cannot = |why: String| ApiError::bad_request(format!("{} in version {:?} cannot be handled as a {}: {why}", kind.kind, kind.version, kind.kind));
+    let unrecognized = |why: String| ApiError::bad_request(format!("the object provided is unrecognized (must be of type {}): couldn't get version/kind; {why}", kind.kind));
+    let (mut value, duplicates) = parse_body(bytes, media_type).map_err(|error| unrecognized(format!("json parse error: {error}")))?;
+    if !value.is_object() {
+        return Err(unrecognized("json parse error: the body is not an object".to_owned()));
+    }
+    check_kind(&mut value, kind)?;
+    let unknown = fit(row, kind, &mut value).map_err(cannot)?;
+    let mut problems: Vec<String> = duplicates.iter().map(|path| format!("duplicate field {path:?}")).collect();
+    problems.extend(unknown.iter().map(|path| format!("unknown field {path:?}")));
+    let warnings = match mode {
+        FieldValidation::Ignore => Vec::new(),
+        FieldValidation::Warn => problems,
+        FieldValidation::Strict if problems.is_empty() => Vec::new(),
+        FieldValidation::Strict => {
+            let joined = problems.join(", ");
+            return Err(ApiError::bad_request(format!("{} in version {:?} cannot be handled as a {}: strict decoding error: {joined}", kind.kind, kind.version, kind.kind)));
+        }
+    };
+    Ok(Decoded { value, warnings })
+}
+
+/// Fits a value to the kind's schema; gives unknown fields, which are dropped.
+pub fn fit(row: &Resource, kind: &GroupVersionKind, value: &mut Value) -> Result<Vec<String>, String> {
+    let schema = if *kind == row.gvk { Some(row.schema_id) } else { row.schemas.id(&api::schema_name(kind)) };
+    match schema {
+        Some(id) => apimachinery::decode::fit(&row.schemas, id, value).map_err(|error| error.to_string()),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn check_kind(value: &mut Value, kind: &GroupVersionKind) -> Result<(), ApiError> {
+    let given_kind = meta::kind(value).to_owned();
+    let given_version = meta::api_version(value).to_owned();
+    if given_kind.is_empty() {
+        value["kind"] = json!(kind.kind);
+    }
+    if given_version.is_empty() {
+        value["apiVersion"] = json!(kind.api_version());
+    }
+    if !given_kind.is_empty() && given_kind != kind.kind {
+        return Err(ApiError::bad_request(format!(
+            "{given_kind} in version {:?} cannot be handled as a {}: converting ({}) to ({}): unknown conversion",
+            given_version.rsplit('/').next().unwrap_or(""),
+            kind.kind,
+            given_kind,
+            kind.kind
+        )));
+    }
+    if !given_version.is_empty() && given_version != kind.api_version() {
+        return Err(ApiError::bad_request(format!(
+            "the API version in the data ({given_version}) does not match the expected API version ({})",
+            kind.api_version()
+        )));
+    }
+    Ok(())
+}
+
+/// Fills in what the client left out.
+pub fn default(_row: &Resource, _value: &mut Value) {}
+
+/// Cells of objects, without what every Table has.
+pub fn table(_registry: &Registry, row: &Resource, objects: &[Value]) -> Value {
+    let columns: Vec<Value> = row
+        .columns
+        .iter()
+        .map(|column| json!({"name": column.name, "type": column.ty, "format": column.format, "description": column.description, "priority": column.priority}))
+        .collect();
+    let rows: Vec<Value> = objects
+        .iter()
+        .map(|object| {
+            let cells: Vec<Value> = row.columns.iter().map(|column| if column.name == "Name" { json!(meta::name(object)) } else { Value::Null }).collect();
+            json!({ "cells": cells })
+        })
+        .collect();
+    json!({ "columnDefinitions": columns, "rows": rows })
+}

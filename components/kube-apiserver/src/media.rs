@@ -1,0 +1,205 @@
+//! Media types of requests and answers.
+
+use apimachinery::ApiError;
+use http::HeaderMap;
+use http::header::{ACCEPT, CONTENT_TYPE};
+
+pub const JSON: &str = "application/json";
+pub const YAML: &str = "application/yaml";
+pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
+/// How objects are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    #[default]
+    Json,
+    Yaml,
+}
+
+impl Encoding {
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => JSON,
+            Self::Yaml => YAML,
+        }
+    }
+}
+
+/// What objects are turned into before they are written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Shape {
+    #[default]
+    Object,
+    /// Of meta.k8s.io, with its version.
+    Table(String),
+    PartialObject(String),
+    PartialList(String),
+}
+
+/// The answer's form.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accepted {
+    pub encoding: Encoding,
+    pub shape: Shape,
+    pub pretty: bool,
+}
+
+/// One range of an Accept header.
+#[derive(Debug)]
+struct Range {
+    media_type: String,
+    parameters: Vec<(String, String)>,
+    quality: f32,
+}
+
+impl Range {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(';').map(str::trim);
+        let media_type = parts.next().filter(|part| !part.is_empty())?.to_ascii_lowercase();
+        let mut range = Self { media_type, parameters: Vec::new(), quality: 1.0 };
+        for part in parts {
+            if let Some((key, value)) = part.split_once('=') {
+                let (key, value) = (key.trim().to_ascii_lowercase(), value.trim().trim_matches('"').to_owned());
+                if key == "q" {
+                    range.quality = value.parse().unwrap_or(0.0);
+                } else {
+                    range.parameters.push((key, value));
+                }
+            }
+        }
+        Some(range)
+    }
+
+    fn parameter(&self, name: &str) -> &str {
+        self.parameters.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+
+    fn encoding(&self) -> Option<Encoding> {
+        match self.media_type.as_str() {
+            "*/*" | "application/*" | JSON => Some(Encoding::Json),
+            YAML => Some(Encoding::Yaml),
+            _ => None,
+        }
+    }
+
+    /// `None` if what it asks to be converted to isn't something objects can be.
+    fn shape(&self) -> Option<Shape> {
+        let version = self.parameter("v");
+        let meta = self.parameter("g") == "meta.k8s.io" && matches!(version, "v1" | "v1beta1");
+        match self.parameter("as") {
+            "" => Some(Shape::Object),
+            "Table" if meta => Some(Shape::Table(version.to_owned())),
+            "PartialObjectMetadata" if meta => Some(Shape::PartialObject(version.to_owned())),
+            "PartialObjectMetadataList" if meta => Some(Shape::PartialList(version.to_owned())),
+            _ => None,
+        }
+    }
+}
+
+fn ranges(headers: &HeaderMap) -> Vec<Range> {
+    let mut ranges: Vec<Range> = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|part| Range::parse(part.trim()))
+        .filter(|range| range.quality > 0.0)
+        .collect();
+    ranges.sort_by(|a, b| b.quality.total_cmp(&a.quality));
+    ranges
+}
+
+/// Chooses the answer's form. `allowed` says which shapes the request can be answered in.
+pub fn negotiate(headers: &HeaderMap, pretty: Option<&str>, allowed: impl Fn(&Shape) -> bool) -> Result<Accepted, ApiError> {
+    let pretty = match pretty {
+        Some(value) => !matches!(value, "0" | "false"),
+        None => prefers_pretty(headers),
+    };
+    let ranges = ranges(headers);
+    if ranges.is_empty() {
+        return Ok(Accepted { pretty, ..Accepted::default() });
+    }
+    for range in &ranges {
+        let Some(encoding) = range.encoding() else { continue };
+        if let Some(shape) = range.shape().filter(|shape| allowed(shape)) {
+            return Ok(Accepted { encoding, shape, pretty });
+        }
+    }
+    Err(ApiError::not_acceptable(&[JSON, YAML]))
+}
+
+/// The best of some plain media types, for documents; the first is the default.
+pub fn choose<'a>(headers: &HeaderMap, offered: &[&'a str]) -> Option<&'a str> {
+    let ranges = ranges(headers);
+    if ranges.is_empty() {
+        return offered.first().copied();
+    }
+    ranges.iter().find_map(|range| {
+        offered.iter().copied().find(|offer| {
+            let (main, _) = offer.split_once('/').unwrap_or((offer, ""));
+            range.media_type == "*/*" || range.media_type == *offer || range.media_type.strip_suffix("/*") == Some(main)
+        })
+    })
+}
+
+/// Whether a client asks for aggregated discovery, and in which version.
+pub fn aggregated_discovery(headers: &HeaderMap) -> Option<&'static str> {
+    let wanted = ranges(headers).into_iter().find(|range| range.encoding().is_some())?;
+    if wanted.parameter("as") != "APIGroupDiscoveryList" || wanted.parameter("g") != "apidiscovery.k8s.io" {
+        return None;
+    }
+    match wanted.parameter("v") {
+        "v2" => Some("v2"),
+        "v2beta1" => Some("v2beta1"),
+        _ => None,
+    }
+}
+
+fn prefers_pretty(headers: &HeaderMap) -> bool {
+    let agent = headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    ["curl", "Wget", "Mozilla/5.0"].iter().any(|prefix| agent.starts_with(prefix))
+}
+
+/// The media type of a request body, without parameters; JSON when none is given.
+pub fn content_type(headers: &HeaderMap) -> String {
+    let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let media_type = text.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    if media_type.is_empty() { JSON.to_owned() } else { media_type }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accept(text: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, text.parse().unwrap());
+        headers
+    }
+
+    #[test]
+    fn forms() {
+        let table = Shape::Table("v1".into());
+        for (text, expected) in [
+            ("application/json", Some((Encoding::Json, Shape::Object))),
+            ("*/*", Some((Encoding::Json, Shape::Object))),
+            ("application/yaml", Some((Encoding::Yaml, Shape::Object))),
+            ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", Some((Encoding::Json, table.clone()))),
+            ("application/json;as=Nope;v=v1;g=meta.k8s.io,application/json", Some((Encoding::Json, Shape::Object))),
+            ("application/vnd.kubernetes.protobuf, application/json", Some((Encoding::Json, Shape::Object))),
+            ("application/vnd.kubernetes.protobuf", None),
+            ("application/json;q=0.5,application/yaml", Some((Encoding::Yaml, Shape::Object))),
+            ("text/html", None),
+        ] {
+            let found = negotiate(&accept(text), None, |_| true).ok().map(|accepted| (accepted.encoding, accepted.shape));
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn discovery_forms() {
+        let text = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+        assert_eq!(aggregated_discovery(&accept(text)), Some("v2"));
+        assert_eq!(aggregated_discovery(&accept("application/json")), None);
+    }
+}

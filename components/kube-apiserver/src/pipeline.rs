@@ -1,0 +1,180 @@
+//! The way of every request: read, authenticate, limit, authorize, handle, record.
+
+use crate::answer;
+use crate::audit;
+use crate::authentication::impersonation;
+use crate::authorization::attributes::Attributes;
+use crate::compress;
+use crate::handlers;
+use crate::identity::User;
+use crate::request::ApiRequest;
+use crate::request_info::{Query, RequestInfo};
+use crate::server::Server;
+use crate::serving::body::{self, ReadError, Response};
+use crate::serving::peer::Peer;
+use apimachinery::{ApiError, GroupResource};
+use bytes::Bytes;
+use futures::FutureExt;
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Answers one request; never panics and never fails.
+pub async fn handle(server: Arc<Server>, request: http::Request<Incoming>, peer: Arc<Peer>) -> Response {
+    let started = Instant::now();
+    let audit_id = audit::id_of(request.headers());
+    let (mut parts, incoming) = request.into_parts();
+    let upgrade = parts.extensions.remove::<OnUpgrade>();
+    let mut record = audit::Record::new(&parts, &peer, audit_id.clone());
+    let answered = AssertUnwindSafe(answer_of(Arc::clone(&server), parts, incoming, upgrade, peer, &mut record)).catch_unwind().await;
+    let mut response = answered.unwrap_or_else(|_| {
+        tracing::error!(audit_id, "a handler panicked");
+        answer::failure(&ApiError::internal("the handler of this request failed unexpectedly"))
+    });
+    if let Ok(value) = HeaderValue::from_str(&audit_id) {
+        response.headers_mut().insert("audit-id", value);
+    }
+    if server.lifecycle.is_stopping() && record.protocol == http::Version::HTTP_11 {
+        response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    server.metrics.observe(&record, response.status(), started.elapsed());
+    server.audit.write(&record, &response, started);
+    response
+}
+
+async fn answer_of(
+    server: Arc<Server>,
+    parts: Parts,
+    incoming: Incoming,
+    upgrade: Option<OnUpgrade>,
+    peer: Arc<Peer>,
+    record: &mut audit::Record,
+) -> Response {
+    let query = Query::parse(parts.uri.query());
+    let info = match RequestInfo::parse(&parts.method, parts.uri.path(), &query) {
+        Ok(info) => info,
+        Err(error) => return answer::failure(&ApiError::internal(error)),
+    };
+    record.info = info.clone();
+    let outcome = guarded(&server, parts, query, info, incoming, upgrade, peer, record).await;
+    outcome.unwrap_or_else(|error| answer::failure(&error))
+}
+
+async fn guarded(
+    server: &Arc<Server>,
+    parts: Parts,
+    query: Query,
+    info: RequestInfo,
+    incoming: Incoming,
+    upgrade: Option<OnUpgrade>,
+    peer: Arc<Peer>,
+    record: &mut audit::Record,
+) -> Result<Response, ApiError> {
+    let user = match server.authenticator.authenticate(&parts.headers, &peer).await {
+        Ok(user) => user,
+        Err(refusal) => {
+            tracing::warn!(path = info.path, refusal = refusal.0, "authentication failed");
+            return Err(ApiError::unauthorized("Unauthorized"));
+        }
+    };
+    record.user = Some(Arc::clone(&user));
+    let user = acting_user(server, &parts, user, record)?;
+    let seat = if exempt(&info, &user) { None } else { Some(server.inflight.enter(info.is_mutating()).await?) };
+    authorize(server, &user, &info, &query)?;
+    check_encoding(&parts)?;
+    let long_running = info.is_long_running();
+    let mutating = info.is_mutating() || parts.method == Method::POST;
+    let connect = handlers::connects(&info);
+    let body = if connect { Bytes::new() } else { read_body(&parts.method, incoming, server.flags.request_timeout).await? };
+    let timeout = request_timeout(server, &query)?;
+    let compressible = compress::wanted(&parts.headers, &info);
+    let request = Arc::new(ApiRequest::new(parts.method, info, query, parts.headers, user, body));
+    let handling = {
+        let (server, request) = (Arc::clone(server), Arc::clone(&request));
+        async move { handlers::dispatch(&server, &request, upgrade).await }
+    };
+    let outcome = if long_running {
+        // A watch keeps no seat: its number isn't bounded by in-flight limits but by connections.
+        drop(seat);
+        handling.await
+    } else if mutating {
+        // Detached: the client hanging up must not cut a write in half.
+        let task = server.tracker.spawn(async move {
+            let outcome = handling.await;
+            drop(seat);
+            outcome
+        });
+        match tokio::time::timeout(timeout, task).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(ApiError::internal("the handler of this request failed unexpectedly")),
+            Err(_) => Err(timed_out()),
+        }
+    } else {
+        tokio::time::timeout(timeout, handling).await.unwrap_or_else(|_| Err(timed_out()))
+    };
+    let mut response = outcome.unwrap_or_else(|error| answer::failure(&error));
+    answer::add_warnings(&mut response, &request.take_warnings());
+    Ok(if compressible { compress::apply(response) } else { response })
+}
+
+fn timed_out() -> ApiError {
+    ApiError::timeout("request did not complete within the allotted timeout", 0)
+}
+
+fn exempt(info: &RequestInfo, user: &User) -> bool {
+    info.is_long_running() || !info.is_resource || user.in_group(crate::identity::MASTERS)
+}
+
+fn acting_user(server: &Server, parts: &Parts, user: Arc<User>, record: &mut audit::Record) -> Result<Arc<User>, ApiError> {
+    let Some(target) = impersonation::requested(&parts.headers)? else { return Ok(user) };
+    let target = Arc::new(impersonation::impersonate(&server.authorizer, &user, target)?);
+    record.impersonated = Some(Arc::clone(&target));
+    Ok(target)
+}
+
+fn authorize(server: &Server, user: &User, info: &RequestInfo, query: &Query) -> Result<(), ApiError> {
+    let question = Attributes::of_request(user, info, query.get("fieldSelector"));
+    let decision = server.authorizer.authorize(&question);
+    if decision.allowed() {
+        return Ok(());
+    }
+    let resource = GroupResource::new(&*info.group, &*info.resource);
+    Err(ApiError::forbidden(&resource, &info.name, &question.forbidden_message(decision.reason())))
+}
+
+/// Compressed request bodies are not taken: they would make the body limit meaningless.
+fn check_encoding(parts: &Parts) -> Result<(), ApiError> {
+    match parts.headers.get(http::header::CONTENT_ENCODING).and_then(|value| value.to_str().ok()) {
+        None | Some("" | "identity") => Ok(()),
+        Some(_) => Err(ApiError::unsupported_media_type(&[crate::media::JSON, crate::media::YAML])),
+    }
+}
+
+async fn read_body(method: &Method, incoming: Incoming, limit: Duration) -> Result<Bytes, ApiError> {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return Ok(Bytes::new());
+    }
+    match tokio::time::timeout(limit, body::read(incoming)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error @ ReadError::TooLarge)) => Err(ApiError::request_entity_too_large(&error.to_string())),
+        Ok(Err(error @ ReadError::Broken)) => Err(ApiError::bad_request(error.to_string())),
+        Err(_) => Err(ApiError::new(StatusCode::REQUEST_TIMEOUT.as_u16(), apimachinery::Reason::Timeout, "the request body was not sent in time", None)),
+    }
+}
+
+/// `?timeout=` shortens the server's own limit.
+fn request_timeout(server: &Server, query: &Query) -> Result<Duration, ApiError> {
+    let own = server.flags.request_timeout;
+    match query.get("timeout").filter(|text| !text.is_empty()) {
+        None => Ok(own),
+        Some(text) => match component_config::flags::parse_duration(text) {
+            Ok(Duration::ZERO) => Ok(own),
+            Ok(wanted) => Ok(wanted.min(own)),
+            Err(_) => Err(ApiError::bad_request(format!("invalid timeout specified in the request URL - invalid duration {text:?}"))),
+        },
+    }
+}

@@ -1,0 +1,111 @@
+//! Stored objects as they are shown: in the requested version and shape.
+
+use crate::kinds;
+use crate::media::Shape;
+use crate::request::ApiRequest;
+use api::{Registry, Resource};
+use apimachinery::{ApiError, meta};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use storage::ObjectRef;
+
+/// The object's JSON in the row's version; the stored bytes when that is the stored version.
+pub fn json_bytes(row: &Resource, object: &ObjectRef) -> Result<Bytes, ApiError> {
+    if !kinds::needs_conversion(row) {
+        return Ok(object.json());
+    }
+    let value = value_of(row, object)?;
+    serde_json::to_vec(&value).map(Bytes::from).map_err(ApiError::internal)
+}
+
+/// The object as a value in the row's version.
+pub fn value_of(row: &Resource, object: &ObjectRef) -> Result<Value, ApiError> {
+    let value = crate::stores::parse(object).map_err(ApiError::internal)?;
+    kinds::to_version(row, value)
+}
+
+/// One object in a shape.
+pub fn shape_one(registry: &Registry, row: &Resource, value: Value, shape: &Shape, request: &ApiRequest) -> Result<Value, ApiError> {
+    match shape {
+        Shape::Object => Ok(value),
+        Shape::PartialObject(version) | Shape::PartialList(version) => Ok(partial(&value, version)),
+        Shape::Table(version) => {
+            let metadata = json!({ "resourceVersion": meta::resource_version(&value) });
+            table(registry, row, &[value], metadata, version, request)
+        }
+    }
+}
+
+/// Metadata only.
+pub fn partial(value: &Value, version: &str) -> Value {
+    json!({
+        "kind": "PartialObjectMetadata",
+        "apiVersion": format!("meta.k8s.io/{version}"),
+        "metadata": value.get("metadata").cloned().unwrap_or_else(|| json!({})),
+    })
+}
+
+/// What each row of a Table carries besides its cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Include {
+    None,
+    Metadata,
+    Object,
+}
+
+/// Objects as a Table.
+pub fn table(registry: &Registry, row: &Resource, objects: &[Value], metadata: Value, version: &str, request: &ApiRequest) -> Result<Value, ApiError> {
+    let include = match request.query.get("includeObject").unwrap_or("") {
+        "" | "Metadata" => Include::Metadata,
+        "None" => Include::None,
+        "Object" => Include::Object,
+        other => return Err(ApiError::bad_request(format!("unrecognized includeObject value: {other:?}"))),
+    };
+    let mut table = kinds::table(registry, row, objects);
+    table["kind"] = json!("Table");
+    table["apiVersion"] = json!(format!("meta.k8s.io/{version}"));
+    table["metadata"] = metadata;
+    if let Some(rows) = table["rows"].as_array_mut() {
+        for (row, object) in rows.iter_mut().zip(objects) {
+            match include {
+                Include::None => {}
+                Include::Metadata => row["object"] = partial(object, version),
+                Include::Object => row["object"] = object.clone(),
+            }
+        }
+    }
+    Ok(table)
+}
+
+/// An object as an item of a typed list, where upstream leaves kind and apiVersion out.
+pub fn without_type(mut value: Value) -> Value {
+    if let Some(map) = value.as_object_mut() {
+        map.remove("kind");
+        map.remove("apiVersion");
+    }
+    value
+}
+
+const LIST_ITEM: storage::EncodingId = storage::EncodingId(1);
+
+/// The bytes of an object as an item of a typed list.
+pub fn list_item(row: &Resource, object: &ObjectRef) -> Result<Bytes, ApiError> {
+    if row.custom {
+        return json_bytes(row, object);
+    }
+    if kinds::needs_conversion(row) {
+        return serde_json::to_vec(&without_type(value_of(row, object)?)).map(Bytes::from).map_err(ApiError::internal);
+    }
+    // Leading "apiVersion" and "kind", as objects are written by us, are cut off without a copy.
+    if let Some(rest) = untyped_slice(&object.json()) {
+        return Ok(rest);
+    }
+    object.encoding(LIST_ITEM, |object| {
+        let value: Value = serde_json::from_slice(object.json_bytes()).map_err(ApiError::internal)?;
+        serde_json::to_vec(&without_type(value)).map(Bytes::from).map_err(ApiError::internal)
+    })
+}
+
+fn untyped_slice(_json: &Bytes) -> Option<Bytes> {
+    None
+}

@@ -1,0 +1,50 @@
+//! One request, read and authenticated, as the handlers see it.
+
+use crate::identity::User;
+use crate::request_info::{Query, RequestInfo};
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Everything a handler needs to know.
+#[derive(Debug)]
+pub struct ApiRequest {
+    pub method: Method,
+    pub info: RequestInfo,
+    pub query: Query,
+    pub headers: HeaderMap,
+    pub user: Arc<User>,
+    pub body: Bytes,
+    pub received: Instant,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl ApiRequest {
+    pub fn new(method: Method, info: RequestInfo, query: Query, headers: HeaderMap, user: Arc<User>, body: Bytes) -> Self {
+        Self { method, info, query, headers, user, body, received: Instant::now(), warnings: Mutex::default() }
+    }
+
+    /// Adds a Warning header to the answer.
+    pub fn warn(&self, text: impl Into<String>) {
+        let text = text.into();
+        let mut warnings = self.warnings.lock();
+        if !warnings.contains(&text) {
+            warnings.push(text);
+        }
+    }
+
+    pub fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.warnings.lock())
+    }
+
+    /// `?dryRun=All`
+    pub fn is_dry_run(&self) -> bool {
+        self.query.all("dryRun").any(|value| value == "All")
+    }
+
+    pub fn user_agent(&self) -> &str {
+        self.headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("")
+    }
+}

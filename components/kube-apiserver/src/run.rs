@@ -1,0 +1,173 @@
+//! The process: build the server, start its tasks, serve, stop.
+
+use crate::authentication::token_cache::TokenCache;
+use crate::authentication::{Authenticator, TokenAuthenticator, service_account::ServiceAccountTokens};
+use crate::authorization::{Authorizer, node::NodeAuthorizer, rbac::Rbac};
+use crate::bootstrap;
+use crate::configuration::Configuration;
+use crate::inflight::InFlight;
+use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
+use crate::pipeline;
+use crate::server::Server;
+use crate::serving::accept::{self, Limits};
+use crate::serving::certificates::{ClientAuthority, RELOAD_PERIOD, ServingCertificate};
+use crate::stores::Stores;
+use crate::sync;
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use storage::{Backend, Storage, StorageOptions};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Longest wait for requests to finish once no new ones are taken.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Serves until a signal.
+pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
+    let Configuration { flags, advertise, certificate, tls, client_authority, front_proxy, issuer, modes, audit } = configuration;
+    let backend = connect(&flags).await?;
+    let options = StorageOptions { prefix: flags.etcd_prefix.clone(), ..StorageOptions::default() };
+    let storage = Storage::open(backend, options);
+    let registry = Arc::new(ArcSwap::from_pointee(api::Registry::built_in()));
+    let stores = Stores::new(storage, Arc::clone(&registry));
+    for row in registry.load().stored() {
+        stores.of(row);
+    }
+    let listener = TcpListener::bind(SocketAddr::new(flags.bind_address, flags.secure_port))
+        .await
+        .with_context(|| format!("listening on {}:{}", flags.bind_address, flags.secure_port))?;
+    let port = listener.local_addr()?.port();
+    tracing::info!(port, "listening");
+
+    let authorities: Vec<Arc<ClientAuthority>> = client_authority.iter().chain(front_proxy.as_ref().map(|proxy| &proxy.authority)).cloned().collect();
+    let authenticator = Authenticator {
+        front_proxy,
+        client_authority,
+        tokens: TokenAuthenticator {
+            service_accounts: ServiceAccountTokens { issuer: Arc::clone(&issuer), check_objects: flags.service_account_lookup },
+            bootstrap: flags.enable_bootstrap_token_auth,
+            lookup: Arc::new(stores.clone()),
+            cache: TokenCache::default(),
+        },
+        anonymous: flags.anonymous_auth,
+    };
+    let node = NodeAuthorizer { rules: bootstrap::objects::node_rules()?, ..NodeAuthorizer::default() };
+    let authorizer = Arc::new(Authorizer::new(modes, Rbac::default(), node));
+    let server = Arc::new(Server {
+        advertised: SocketAddr::new(advertise, port).to_string(),
+        advertise,
+        port,
+        registry,
+        stores: stores.clone(),
+        authenticator,
+        authorizer: Arc::clone(&authorizer),
+        issuer,
+        inflight: InFlight::new(flags.max_requests_inflight, flags.max_mutating_requests_inflight),
+        lifecycle: Lifecycle::with_pending(&[&bootstrap::STEPS[..], &["informer-sync"]].concat()),
+        metrics: Metrics::default(),
+        audit,
+        tracker: TaskTracker::new(),
+        flags,
+    });
+
+    let mut tasks: JoinSet<(&'static str, anyhow::Result<()>)> = JoinSet::new();
+    let connections = TaskTracker::new();
+    let stop_accepting = CancellationToken::new();
+    let limits = Limits { max_streams: server.flags.http2_max_streams_per_connection };
+    let handler = {
+        let server = Arc::clone(&server);
+        move |request, peer| pipeline::handle(Arc::clone(&server), request, peer)
+    };
+    let accepting = accept::serve(listener, Arc::new(tls), limits, handler, stop_accepting.clone(), connections.clone());
+    tasks.spawn(async move {
+        accepting.await;
+        ("listener", Ok(()))
+    });
+    tasks.spawn(start_up(Arc::clone(&server)));
+    tasks.spawn(named("rbac", sync::rbac(stores.clone(), Arc::clone(&authorizer))));
+    tasks.spawn(named("node-graph", sync::node_graph(stores, authorizer)));
+    tasks.spawn(named("reload", reload(certificate, authorities)));
+
+    let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
+    let ended = loop {
+        tokio::select! {
+            _ = terminate.recv() => break None,
+            _ = interrupt.recv() => break None,
+            Some(ended) = tasks.join_next() => match ended {
+                Ok(("start-up", Ok(()))) => daemon::notify::ready(),
+                Ok((name, outcome)) => break Some(outcome.and_then(|()| Err(anyhow::anyhow!("task ended"))).with_context(|| format!("task {name}"))),
+                Err(error) => break Some(Err(error.into())),
+            },
+        }
+    };
+    if let Some(Err(error)) = ended {
+        return Err(error);
+    }
+    stop(&server, &stop_accepting, &connections).await;
+    Ok(())
+}
+
+async fn named(name: &'static str, task: impl Future<Output = anyhow::Result<()>>) -> (&'static str, anyhow::Result<()>) {
+    (name, task.await)
+}
+
+/// Loads the caches, then makes what every cluster needs.
+async fn start_up(server: Arc<Server>) -> (&'static str, anyhow::Result<()>) {
+    loop {
+        match server.stores.storage.warm_up().await {
+            Ok(()) => break,
+            Err(error) => {
+                tracing::warn!(%error, "the caches can't be loaded yet");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+    server.lifecycle.finished("informer-sync");
+    bootstrap::run(server).await;
+    ("start-up", Ok(()))
+}
+
+/// Readiness goes off first, then load balancers get time to notice, then connections are drained.
+async fn stop(server: &Server, stop_accepting: &CancellationToken, connections: &TaskTracker) {
+    tracing::info!("stopping");
+    daemon::notify::stopping();
+    server.lifecycle.begin_stopping();
+    tokio::time::sleep(server.flags.shutdown_delay_duration).await;
+    stop_accepting.cancel();
+    server.lifecycle.drain.cancel();
+    connections.close();
+    server.tracker.close();
+    let drained = async {
+        connections.wait().await;
+        server.tracker.wait().await;
+    };
+    if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
+        tracing::warn!(connections = connections.len(), "not all connections ended in time");
+    }
+}
+
+async fn reload(certificate: Arc<ServingCertificate>, authorities: Vec<Arc<ClientAuthority>>) -> anyhow::Result<()> {
+    loop {
+        tokio::time::sleep(RELOAD_PERIOD).await;
+        if let Err(error) = certificate.reload() {
+            tracing::error!(error = format!("{error:#}"), "the serving certificate can't be reloaded; the old one stays");
+        }
+        for authority in &authorities {
+            if let Err(error) = authority.reload() {
+                tracing::error!(error = format!("{error:#}"), "client authorities can't be reloaded; the old ones stay");
+            }
+        }
+    }
+}
+
+async fn connect(flags: &component_config::kube_apiserver::ApiServerFlags) -> anyhow::Result<Arc<dyn Backend>> {
+    crate::etcd::connect(flags).await
+}

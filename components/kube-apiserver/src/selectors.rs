@@ -1,0 +1,95 @@
+//! Field selectors: which fields a kind has, and filters made of both kinds of selectors.
+
+use api::Resource;
+use apimachinery::ApiError;
+use std::sync::Arc;
+use storage::{Filter, StoredObject};
+
+/// A field that selectors may name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelectableField {
+    pub name: String,
+    pub default: String,
+}
+
+/// Fields besides metadata.name and metadata.namespace, with the value of an absent one.
+const FIELDS: &[(&str, &str, &[(&str, &str)])] = &[
+    (
+        "",
+        "pods",
+        &[
+            ("spec.nodeName", ""),
+            ("spec.restartPolicy", ""),
+            ("spec.schedulerName", ""),
+            ("spec.serviceAccountName", ""),
+            ("spec.hostNetwork", "false"),
+            ("status.phase", ""),
+            ("status.podIP", ""),
+            ("status.nominatedNodeName", ""),
+        ],
+    ),
+    ("", "events", EVENT_FIELDS),
+    ("events.k8s.io", "events", EVENT_FIELDS),
+    ("", "nodes", &[("spec.unschedulable", "false")]),
+    ("", "namespaces", &[("status.phase", "")]),
+    ("", "secrets", &[("type", "")]),
+    ("", "services", &[("spec.clusterIP", ""), ("spec.type", "")]),
+    ("", "replicationcontrollers", &[("status.replicas", "0")]),
+    ("apps", "replicasets", &[("status.replicas", "0")]),
+    ("batch", "jobs", &[("status.successful", "0")]),
+    ("certificates.k8s.io", "certificatesigningrequests", &[("spec.signerName", "")]),
+    ("resource.k8s.io", "resourceslices", &[("spec.nodeName", ""), ("spec.driver", "")]),
+];
+
+const EVENT_FIELDS: &[(&str, &str)] = &[
+    ("involvedObject.kind", ""),
+    ("involvedObject.namespace", ""),
+    ("involvedObject.name", ""),
+    ("involvedObject.uid", ""),
+    ("involvedObject.apiVersion", ""),
+    ("involvedObject.resourceVersion", ""),
+    ("involvedObject.fieldPath", ""),
+    ("reason", ""),
+    ("reportingComponent", ""),
+    ("source", ""),
+    ("type", ""),
+];
+
+/// The selectable fields of a kind.
+pub fn selectable_fields(row: &Resource) -> Vec<SelectableField> {
+    FIELDS
+        .iter()
+        .filter(|(group, plural, _)| *group == row.gvk.group && *plural == row.plural)
+        .flat_map(|(_, _, fields)| fields.iter())
+        .map(|(name, default)| SelectableField { name: (*name).to_owned(), default: (*default).to_owned() })
+        .collect()
+}
+
+use apimachinery::selector::{FieldSelector, LabelSelector};
+
+/// A filter made of both selectors of a request; `None` selects everything.
+pub fn filter(row: &Resource, labels: &str, fields: &str) -> Result<Option<Filter>, ApiError> {
+    let label_selector = LabelSelector::parse(labels).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let field_selector = FieldSelector::parse(fields).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let known = selectable_fields(row);
+    for requirement in &field_selector.requirements {
+        let name = requirement.field.as_str();
+        let general = name == "metadata.name" || (name == "metadata.namespace" && row.namespaced);
+        if !general && !known.iter().any(|field| field.name == name) {
+            return Err(ApiError::bad_request(unsupported_field(row, name)));
+        }
+    }
+    if label_selector.is_everything() && field_selector.is_everything() {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(move |object: &StoredObject| {
+        label_selector.matches_with(|key| object.label(key)) && field_selector.matches(|name| object.field(name))
+    })))
+}
+
+fn unsupported_field(row: &Resource, name: &str) -> String {
+    if !FIELDS.iter().any(|(group, plural, _)| *group == row.gvk.group && *plural == row.plural) {
+        return format!("{name:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"");
+    }
+    format!("field label not supported: {name}")
+}

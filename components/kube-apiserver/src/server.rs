@@ -1,0 +1,34 @@
+//! The server's parts, put together.
+
+use crate::audit::Audit;
+use crate::authentication::Authenticator;
+use crate::authorization::Authorizer;
+use crate::inflight::InFlight;
+use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
+use crate::stores::Stores;
+use crate::tokens::issue::TokenIssuer;
+use arc_swap::ArcSwap;
+use component_config::kube_apiserver::ApiServerFlags;
+use std::sync::Arc;
+use tokio_util::task::TaskTracker;
+
+/// Everything that request handlers use.
+pub struct Server {
+    pub flags: ApiServerFlags,
+    /// `address:port` under which clients outside this host reach the server.
+    pub advertised: String,
+    pub advertise: std::net::IpAddr,
+    pub port: u16,
+    pub registry: Arc<ArcSwap<api::Registry>>,
+    pub stores: Stores,
+    pub authenticator: Authenticator,
+    pub authorizer: Arc<Authorizer>,
+    pub issuer: Arc<TokenIssuer>,
+    pub inflight: InFlight,
+    pub lifecycle: Lifecycle,
+    pub metrics: Metrics,
+    pub audit: Audit,
+    /// Detached handlers; the process waits for them when it stops.
+    pub tracker: TaskTracker,
+}

@@ -1,0 +1,126 @@
+//! The store of each kind.
+
+use crate::authentication::lookup::{Lookup, LookupError};
+use api::Resource;
+use apimachinery::{ApiError, GroupResource};
+use async_trait::async_trait;
+use serde_json::Value;
+use std::sync::Arc;
+use storage::{FieldSpec, ObjectRef, RequestedRevision, ResourceSpec, Storage, StorageError, Store};
+
+/// All stores, over one watch of etcd.
+#[derive(Clone)]
+pub struct Stores {
+    pub storage: Storage,
+    registry: Arc<arc_swap::ArcSwap<api::Registry>>,
+}
+
+impl Stores {
+    pub fn new(storage: Storage, registry: Arc<arc_swap::ArcSwap<api::Registry>>) -> Self {
+        Self { storage, registry }
+    }
+
+    /// The store of a row's objects.
+    pub fn of(&self, row: &Resource) -> Store {
+        let fields = crate::selectors::selectable_fields(row);
+        self.storage.store(ResourceSpec {
+            name: storage_name(row),
+            path: row.storage_prefix.clone(),
+            namespaced: row.namespaced,
+            fields: fields.iter().map(|field| FieldSpec::with_default(&field.name, &field.default)).collect(),
+            decoder: None,
+        })
+    }
+
+    /// The store of a built-in resource of the core or another group, by names.
+    pub fn named(&self, group: &str, resource: &str) -> Option<Store> {
+        let registry = self.registry.load();
+        let row = registry.versions(&GroupResource::new(group, resource)).next()?;
+        Some(self.of(row))
+    }
+
+    /// A cached object as a value; the newest state is read when the cache doesn't have it.
+    pub async fn read(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Result<Option<Value>, StorageError> {
+        let Some(store) = self.named(group, resource) else { return Ok(None) };
+        if let Some(object) = store.cached_object(namespace, name) {
+            return parse(&object).map(Some);
+        }
+        match store.get(namespace, name, RequestedRevision::Unset).await {
+            Ok(object) => parse(&object).map(Some),
+            Err(StorageError::NotFound { .. } | StorageError::InvalidKey { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A cached object as it is, without waiting.
+    pub fn cached(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Value> {
+        let object = self.named(group, resource)?.cached_object(namespace, name)?;
+        parse(&object).ok()
+    }
+
+    /// All cached objects of a namespace, or of all.
+    pub fn cached_list(&self, group: &str, resource: &str, namespace: Option<&str>) -> Vec<Value> {
+        let Some(store) = self.named(group, resource) else { return Vec::new() };
+        store.cached(namespace).iter().filter_map(|object| parse(object).ok()).collect()
+    }
+}
+
+/// The name that EncryptionConfiguration uses; all versions of a resource share one store.
+fn storage_name(row: &Resource) -> String {
+    GroupResource::new(&*row.storage_version.group, &*row.plural).to_string()
+}
+
+/// A stored object as a value.
+pub fn parse(object: &ObjectRef) -> Result<Value, StorageError> {
+    serde_json::from_slice(object.json_bytes())
+        .map_err(|error| StorageError::Corrupt { key: object.key().to_owned(), message: error.to_string() })
+}
+
+#[async_trait]
+impl Lookup for Stores {
+    async fn get(&self, resource: &str, namespace: &str, name: &str) -> Result<Option<Value>, LookupError> {
+        self.read("", resource, namespace, name)
+            .await
+            .map_err(|error| LookupError { resource: resource.to_owned(), message: error.to_string() })
+    }
+}
+
+/// The one place where storage failures become API errors.
+pub fn to_api_error(error: StorageError, resource: &GroupResource, name: &str) -> ApiError {
+    match error {
+        StorageError::NotFound { .. } => ApiError::not_found(resource, name),
+        StorageError::AlreadyExists { .. } => ApiError::already_exists(resource, name),
+        StorageError::PreconditionFailed { message, .. } => ApiError::conflict(resource, name, &message),
+        StorageError::Contended { .. } => ApiError::modified(resource, name),
+        StorageError::Expired { .. } => ApiError::expired(error.to_string()),
+        StorageError::ExpiredContinue { restart } => expired_continue(restart),
+        StorageError::TooLargeResourceVersion { .. } => {
+            let text = error.to_string();
+            let details = apimachinery::status::Details {
+                retry_after_seconds: 1,
+                causes: vec![apimachinery::status::Cause {
+                    reason: "ResourceVersionTooLarge".to_owned(),
+                    message: "Too large resource version".to_owned(),
+                    field: String::new(),
+                }],
+                ..Default::default()
+            };
+            ApiError::new(504, apimachinery::Reason::Timeout, format!("Timeout: {text}"), Some(details))
+        }
+        StorageError::InvalidResourceVersion { value } => ApiError::bad_request(format!(
+            "invalid resource version: resourceVersion: Invalid value: {value:?}: strconv.ParseUint: parsing {value:?}: invalid syntax"
+        )),
+        StorageError::InvalidContinue { message } => ApiError::bad_request(format!("continue key is not valid: {message}")),
+        StorageError::InvalidKey { .. } => ApiError::not_found(resource, name),
+        StorageError::TooLarge { .. } => ApiError::request_entity_too_large("the object is too large for the store"),
+        StorageError::Corrupt { .. } => ApiError::internal(error),
+        StorageError::Unavailable { message } => {
+            tracing::warn!(message, "storage is unavailable");
+            ApiError::new(500, apimachinery::Reason::Unknown, format!("etcdserver: {message}"), None)
+        }
+    }
+}
+
+fn expired_continue(_restart: Option<String>) -> ApiError {
+    ApiError::expired("The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.")
+}

@@ -1,0 +1,57 @@
+//! create: a new object.
+
+use super::options::{self, WriteOptions};
+use super::target::Target;
+use super::write;
+use crate::admission::{self, Operation};
+use crate::answer;
+use crate::kinds;
+use crate::media::{self, Shape};
+use crate::metadata;
+use crate::present;
+use crate::request::ApiRequest;
+use crate::server::Server;
+use crate::serving::body::Response;
+use apimachinery::{ApiError, meta};
+use http::StatusCode;
+use serde_json::Value;
+
+pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
+    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| !matches!(shape, Shape::PartialList(_)))?;
+    let options = options::write(request, "CreateOptions", false)?;
+    let decoded = kinds::decode(&target.row, &target.row.gvk, &request.body, &media::content_type(&request.headers), options.field_validation)?;
+    decoded.warnings.iter().for_each(|warning| request.warn(warning.as_str()));
+    let created = create_object(server, request, target, decoded.value, &options).await?;
+    let shaped = present::shape_one(&server.registry.load(), &target.row, created, &accepted.shape, request)?;
+    Ok(answer::value(StatusCode::CREATED, &shaped, &accepted))
+}
+
+/// Creates an object that is decoded already; gives it as stored, in the row's version.
+pub async fn create_object(server: &Server, request: &ApiRequest, target: &Target, mut object: Value, options: &WriteOptions) -> Result<Value, ApiError> {
+    let row = &target.row;
+    metadata::ensure_namespace(row, &target.namespace, &mut object)?;
+    kinds::default(row, &mut object);
+    let name = meta::name(&object).to_owned();
+    write::track(row, None, &mut object, request, options, "")?;
+    let mut attributes = admission::Attributes::of(request, target, Operation::Create, options.dry_run);
+    attributes.name = name;
+    admission::mutate(server, &attributes, &mut object, None).await?;
+    metadata::prepare_create(row, &mut object)?;
+    write::prepare_create(row, &mut object);
+    write::check_create(row, &object)?;
+    attributes.name = meta::name(&object).to_owned();
+    admission::validate(server, &attributes, Some(&object), None).await?;
+    let reserved = write::reserve(server, row, None, &mut object, options.dry_run).await?;
+    let name = meta::name(&object).to_owned();
+    let outcome = write::store_new(server, target, &name, object, options.dry_run).await;
+    match outcome {
+        Ok(stored) => {
+            reserved.keep();
+            Ok(stored)
+        }
+        Err(error) => {
+            reserved.give_back(server).await;
+            Err(error)
+        }
+    }
+}

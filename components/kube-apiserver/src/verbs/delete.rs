@@ -1,0 +1,264 @@
+//! delete and deletecollection: finalizers, grace periods, propagation.
+
+use super::options::DeleteOptions;
+use super::target::Target;
+use crate::admission::{self, Operation};
+use crate::answer;
+use crate::media::{self, Shape};
+use crate::metadata;
+use crate::present;
+use crate::request::ApiRequest;
+use crate::server::Server;
+use crate::serving::body::Response;
+use api::Resource;
+use apimachinery::status::{self, Details};
+use apimachinery::{ApiError, GroupResource, meta};
+use http::StatusCode;
+use serde_json::{Value, json};
+use std::sync::Mutex;
+use storage::{Change, ObjectRef, Preconditions, StorageError, Updated};
+
+const FOREGROUND: &str = "foregroundDeletion";
+const ORPHAN: &str = "orphan";
+
+pub async fn delete(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
+    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| !matches!(shape, Shape::PartialList(_)))?;
+    let options = read_options(request)?;
+    let attributes = admission::Attributes::of(request, target, Operation::Delete, options.dry_run);
+    admission::validate(server, &attributes, None, None).await?;
+    let (object, gone) = delete_one(target, &options).await?;
+    if gone {
+        crate::services::release(server, &target.row, &object, options.dry_run).await;
+    }
+    if gone && !returns_object(&target.row) {
+        let details = Details {
+            name: meta::name(&object).to_owned(),
+            group: target.row.gvk.group.clone(),
+            kind: target.row.plural.clone(),
+            uid: meta::uid(&object).to_owned(),
+            ..Details::default()
+        };
+        return Ok(answer::value(StatusCode::OK, &status::success(Some(details)), &accepted));
+    }
+    let code = if !gone && options.orphan_dependents == Some(false) { StatusCode::ACCEPTED } else { StatusCode::OK };
+    let shaped = present::shape_one(&server.registry.load(), &target.row, object, &accepted.shape, request)?;
+    Ok(answer::value(code, &shaped, &accepted))
+}
+
+fn read_options(request: &ApiRequest) -> Result<DeleteOptions, ApiError> {
+    if request.body.is_empty() {
+        return DeleteOptions::read(request, None);
+    }
+    let media_type = media::content_type(&request.headers);
+    if !matches!(media_type.as_str(), media::JSON | media::YAML) {
+        return Err(ApiError::unsupported_media_type(&[media::JSON, media::YAML, media::PROTOBUF]));
+    }
+    let (body, _) = crate::kinds::parse_body(&request.body, &media_type).map_err(ApiError::bad_request)?;
+    if !matches!(meta::kind(&body), "" | "DeleteOptions") {
+        return Err(ApiError::bad_request(format!("decoded object cannot be converted to DeleteOptions: it is a {}", meta::kind(&body))));
+    }
+    DeleteOptions::read(request, Some(&body))
+}
+
+/// Kinds whose deletion answers with the object that was deleted.
+fn returns_object(row: &Resource) -> bool {
+    row.gvk.group.is_empty()
+        && matches!(row.plural.as_str(), "pods" | "services" | "persistentvolumes" | "persistentvolumeclaims" | "podtemplates" | "resourcequotas" | "serviceaccounts")
+}
+
+enum Failure {
+    Storage(StorageError),
+    Api(ApiError),
+}
+
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
+/// Deletes or marks one object; gives it as it is then, and whether it is gone.
+pub async fn delete_one(target: &Target, options: &DeleteOptions) -> Result<(Value, bool), ApiError> {
+    let last: Mutex<Option<(Value, bool)>> = Mutex::new(None);
+    let decide = |current: Option<ObjectRef>| {
+        let last = &last;
+        async move {
+            let Some(current) = current else { return Err(Failure::Api(super::write::missing(target))) };
+            let old = present::value_of(&target.row, &current)?;
+            check(target, options, &old)?;
+            let (object, gone) = plan(&target.row, options, &old);
+            let change = match (gone, object == old) {
+                _ if options.dry_run => Change::Nothing,
+                (true, _) => Change::Delete,
+                (false, true) => Change::Nothing,
+                (false, false) => {
+                    let mut stored = crate::kinds::to_storage(&target.row, object.clone())?;
+                    meta::remove(&mut stored, "resourceVersion");
+                    Change::Write { json: serde_json::to_vec(&stored).map_err(|error| Failure::Api(ApiError::internal(error)))?, ttl: None }
+                }
+            };
+            *last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((object, gone));
+            Ok::<Change, Failure>(change)
+        }
+    };
+    let updated = target.store.update::<_, _, Failure>(&target.namespace, &target.name, &Preconditions::default(), decide).await;
+    let last = last.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    match updated {
+        Ok(Updated::Deleted(object)) => Ok((present::value_of(&target.row, &object)?, true)),
+        Ok(Updated::Written(object) | Updated::Created(object)) => Ok((present::value_of(&target.row, &object)?, false)),
+        Ok(Updated::Unchanged(_)) => last.ok_or_else(|| ApiError::internal("the deletion had no outcome")),
+        Err(Failure::Api(error)) => Err(error),
+        Err(Failure::Storage(error)) => Err(target.error(error)),
+    }
+}
+
+fn check(target: &Target, options: &DeleteOptions, old: &Value) -> Result<(), ApiError> {
+    // Upstream's texts name the kind here, except for namespaces, which have a path of their own.
+    let namespace = target.row.gvk.kind == "Namespace";
+    let named = GroupResource::new(&*target.row.gvk.group, if namespace { &*target.row.plural } else { &*target.row.gvk.kind });
+    if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != meta::uid(old)) {
+        let why = if namespace {
+            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", meta::uid(old))
+        } else {
+            format!("the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted and then recreated", meta::uid(old))
+        };
+        return Err(ApiError::conflict(&named, &target.name, &why));
+    }
+    if let Some(version) = options.resource_version.as_deref().filter(|version| *version != meta::resource_version(old)) {
+        let why = format!(
+            "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({}). The object might have been modified",
+            meta::resource_version(old)
+        );
+        return Err(ApiError::conflict(&named, &target.name, &why));
+    }
+    Ok(())
+}
+
+/// What deleting does to the object: the object afterwards, and whether it is gone.
+fn plan(row: &Resource, options: &DeleteOptions, old: &Value) -> (Value, bool) {
+    let mut object = old.clone();
+    if row.gvk.kind == "Namespace" {
+        return plan_namespace(options, object);
+    }
+    let finalizers = finalizers_after(options, old);
+    let deleting = meta::deletion_timestamp(old).is_some();
+    set_finalizers(&mut object, &finalizers);
+    let grace = grace_period(row, options, old);
+    if grace > 0 {
+        let shorter = meta::deletion_grace_period_seconds(old).is_none_or(|left| grace < left);
+        if !deleting || shorter {
+            metadata::mark_deleted(&mut object, grace);
+            if !deleting {
+                bump(&mut object);
+            }
+        }
+        return (object, false);
+    }
+    if finalizers.is_empty() {
+        return (object, true);
+    }
+    if !deleting {
+        metadata::mark_deleted(&mut object, 0);
+        bump(&mut object);
+    } else if meta::deletion_grace_period_seconds(old).is_some_and(|left| left > 0) {
+        metadata::mark_deleted(&mut object, 0);
+    }
+    (object, false)
+}
+
+/// Only kinds that count generations have one to add to.
+fn bump(object: &mut Value) {
+    if meta::generation(object) > 0 {
+        metadata::bump_generation(object);
+    }
+}
+
+fn plan_namespace(options: &DeleteOptions, mut object: Value) -> (Value, bool) {
+    let finalizers = finalizers_after(options, &object);
+    set_finalizers(&mut object, &finalizers);
+    let spec_finalizers = object["spec"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
+    if meta::deletion_timestamp(&object).is_none() {
+        meta::set(&mut object, "deletionTimestamp", apimachinery::time::format_time(jiff::Timestamp::now()));
+        object["status"]["phase"] = json!("Terminating");
+        return (object, false);
+    }
+    let gone = !spec_finalizers && finalizers.is_empty();
+    (object, gone)
+}
+
+fn finalizers_after(options: &DeleteOptions, old: &Value) -> Vec<String> {
+    let mut finalizers: Vec<String> = meta::finalizers(old).map(str::to_owned).collect();
+    let (orphan, foreground) = match (options.propagation_policy.as_deref(), options.orphan_dependents) {
+        (Some("Orphan"), _) | (None, Some(true)) => (Some(true), Some(false)),
+        (Some("Foreground"), _) => (Some(false), Some(true)),
+        (Some(_), _) | (None, Some(false)) => (Some(false), Some(false)),
+        (None, None) => (None, None),
+    };
+    for (wanted, name) in [(orphan, ORPHAN), (foreground, FOREGROUND)] {
+        let present = finalizers.iter().any(|finalizer| finalizer == name);
+        match wanted {
+            Some(true) if !present => finalizers.push(name.to_owned()),
+            Some(false) => finalizers.retain(|finalizer| finalizer != name),
+            _ => {}
+        }
+    }
+    finalizers
+}
+
+fn set_finalizers(object: &mut Value, finalizers: &[String]) {
+    if finalizers.is_empty() {
+        meta::remove(object, "finalizers");
+    } else {
+        meta::set(object, "finalizers", json!(finalizers));
+    }
+}
+
+/// Seconds that the object still has; only pods that run somewhere get any.
+fn grace_period(row: &Resource, options: &DeleteOptions, old: &Value) -> i64 {
+    if row.gvk.kind != "Pod" || !row.gvk.group.is_empty() {
+        return 0;
+    }
+    let unscheduled = old["spec"]["nodeName"].as_str().unwrap_or("").is_empty();
+    let finished = matches!(old["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+    if unscheduled || finished {
+        return 0;
+    }
+    let wanted = options.grace_period_seconds.or_else(|| old["spec"]["terminationGracePeriodSeconds"].as_i64()).unwrap_or(30);
+    // A negative period means as little as there is.
+    if wanted < 0 { 1 } else { wanted }
+}
+
+pub async fn delete_collection(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
+    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| !matches!(shape, Shape::PartialObject(_)))?;
+    let options = read_options(request)?;
+    let page = target.store.list(super::list::parameters(request, target)?).await.map_err(|error| target.error(error))?;
+    let mut items = Vec::with_capacity(page.items.len());
+    for object in &page.items {
+        let one = Target { namespace: object.namespace().to_owned(), name: object.name().to_owned(), ..target.clone() };
+        let attributes = admission::Attributes::of(request, &one, Operation::Delete, options.dry_run);
+        admission::validate(server, &attributes, None, None).await?;
+        match delete_one(&one, &options).await {
+            Ok((object, gone)) => {
+                if gone {
+                    crate::services::release(server, &target.row, &object, options.dry_run).await;
+                }
+                items.push(present::without_type(object));
+            }
+            Err(error) if error.code() == 404 => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let list = json!({
+        "kind": target.row.list_kind,
+        "apiVersion": target.row.gvk.api_version(),
+        "metadata": { "resourceVersion": page.revision.to_string() },
+        "items": items,
+    });
+    Ok(answer::value(StatusCode::OK, &list, &accepted))
+}

@@ -1,0 +1,129 @@
+//! list: a header, stored objects, and commas.
+
+use super::options::refuse;
+use super::target::Target;
+use crate::answer;
+use crate::media::{self, Accepted, Encoding, Shape};
+use crate::present;
+use crate::request::ApiRequest;
+use crate::selectors;
+use crate::server::Server;
+use crate::serving::body::{Body, Response};
+use apimachinery::ApiError;
+use apimachinery::field::{Error, Path};
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::{Value, json};
+use storage::{ListPage, ListRequest, RequestedRevision, RevisionMatch};
+
+/// Reads the parameters that list and deletecollection share.
+pub fn parameters(request: &ApiRequest, target: &Target) -> Result<ListRequest, ApiError> {
+    let query = &request.query;
+    let limit: i64 = match query.get("limit").filter(|text| !text.is_empty()) {
+        None => 0,
+        Some(text) => text.parse().map_err(|_| ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))?,
+    };
+    check_timeout(request)?;
+    let revision_text = query.get("resourceVersion").unwrap_or("");
+    let match_text = query.get("resourceVersionMatch").unwrap_or("");
+    let continue_token = query.get("continue").filter(|text| !text.is_empty()).map(str::to_owned);
+    let mut errors = Vec::new();
+    let path = Path::new("resourceVersionMatch");
+    if !match_text.is_empty() {
+        if revision_text.is_empty() {
+            errors.push(Error::forbidden(&path, "resourceVersionMatch is forbidden unless resourceVersion is provided"));
+        }
+        if continue_token.is_some() {
+            errors.push(Error::forbidden(&path, "resourceVersionMatch is forbidden when continue is provided"));
+        }
+        if !matches!(match_text, "Exact" | "NotOlderThan") {
+            errors.push(Error::not_supported(&path, match_text, &["Exact", "NotOlderThan", ""]));
+        }
+        if match_text == "Exact" && revision_text == "0" {
+            errors.push(Error::forbidden(&path, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
+        }
+    }
+    if query.get("sendInitialEvents").is_some_and(|text| !text.is_empty()) {
+        errors.push(Error::forbidden(&Path::new("sendInitialEvents"), "sendInitialEvents is forbidden for list"));
+    }
+    refuse("ListOptions", &errors)?;
+    if continue_token.is_some() && !matches!(revision_text, "" | "0") {
+        return Err(ApiError::bad_request("specifying resource version is not allowed when using continue"));
+    }
+    Ok(ListRequest {
+        namespace: (!target.namespace.is_empty()).then(|| target.namespace.clone()),
+        revision: RequestedRevision::parse(revision_text).map_err(|error| target.error(error))?,
+        revision_match: match match_text {
+            "Exact" => Some(RevisionMatch::Exact),
+            "NotOlderThan" => Some(RevisionMatch::NotOlderThan),
+            _ => None,
+        },
+        limit: usize::try_from(limit).unwrap_or(0),
+        continue_token,
+        filter: selectors::filter(&target.row, query.get("labelSelector").unwrap_or(""), query.get("fieldSelector").unwrap_or(""))?,
+    })
+}
+
+/// Checks `timeoutSeconds`, which lists take and ignore.
+pub fn check_timeout(request: &ApiRequest) -> Result<Option<u64>, ApiError> {
+    match request.query.get("timeoutSeconds").filter(|text| !text.is_empty()) {
+        None => Ok(None),
+        Some(text) => match text.parse::<i64>() {
+            Ok(seconds) => Ok(u64::try_from(seconds).ok()),
+            Err(_) => Err(ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))),
+        },
+    }
+}
+
+pub async fn list(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
+    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| !matches!(shape, Shape::PartialObject(_)))?;
+    let page = target.store.list(parameters(request, target)?).await.map_err(|error| target.error(error))?;
+    let mut metadata = json!({ "resourceVersion": page.revision.to_string() });
+    if let Some(token) = &page.continue_token {
+        metadata["continue"] = json!(token);
+    }
+    if let Some(remaining) = page.remaining.filter(|remaining| *remaining > 0) {
+        metadata["remainingItemCount"] = json!(remaining);
+    }
+    if accepted.shape == Shape::Object && accepted.encoding == Encoding::Json && !accepted.pretty {
+        return Ok(answer::with_body(StatusCode::OK, media::JSON, spliced(target, &page, &metadata)?));
+    }
+    shaped(server, request, target, &page, metadata, &accepted)
+}
+
+/// The list as slices of stored objects.
+fn spliced(target: &Target, page: &ListPage, metadata: &Value) -> Result<Body, ApiError> {
+    let row = &target.row;
+    let header = format!(r#"{{"kind":"{}","apiVersion":"{}","metadata":{metadata},"items":["#, row.list_kind, row.gvk.api_version());
+    let mut slices = Vec::with_capacity(page.items.len() * 2 + 2);
+    slices.push(Bytes::from(header));
+    for (position, object) in page.items.iter().enumerate() {
+        if position > 0 {
+            slices.push(Bytes::from_static(b","));
+        }
+        slices.push(present::list_item(row, object)?);
+    }
+    slices.push(Bytes::from_static(b"]}\n"));
+    Ok(Body::slices(slices))
+}
+
+fn shaped(server: &Server, request: &ApiRequest, target: &Target, page: &ListPage, metadata: Value, accepted: &Accepted) -> Result<Response, ApiError> {
+    let row = &target.row;
+    let objects: Vec<Value> = page.items.iter().map(|object| present::value_of(row, object)).collect::<Result<_, _>>()?;
+    let value = match &accepted.shape {
+        Shape::Table(version) => present::table(&server.registry.load(), row, &objects, metadata, version, request)?,
+        Shape::PartialList(version) | Shape::PartialObject(version) => json!({
+            "kind": "PartialObjectMetadataList",
+            "apiVersion": format!("meta.k8s.io/{version}"),
+            "metadata": metadata,
+            "items": objects.iter().map(|object| present::partial(object, version)).collect::<Vec<_>>(),
+        }),
+        Shape::Object => json!({
+            "kind": row.list_kind,
+            "apiVersion": row.gvk.api_version(),
+            "metadata": metadata,
+            "items": objects.into_iter().map(present::without_type).collect::<Vec<_>>(),
+        }),
+    };
+    Ok(answer::value(StatusCode::OK, &value, accepted))
+}

@@ -1,0 +1,40 @@
+//! update: an object replaced by another.
+
+use super::options;
+use super::target::Target;
+use super::write::{self, Existing, Write};
+use crate::answer;
+use crate::kinds;
+use crate::media::{self, Shape};
+use crate::metadata;
+use crate::present;
+use crate::request::ApiRequest;
+use crate::server::Server;
+use crate::serving::body::Response;
+use apimachinery::{ApiError, meta};
+use http::StatusCode;
+
+pub async fn update(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
+    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| !matches!(shape, Shape::PartialList(_)))?;
+    let options = options::write(request, "UpdateOptions", false)?;
+    let decoded = kinds::decode(&target.row, &target.row.gvk, &request.body, &media::content_type(&request.headers), options.field_validation)?;
+    decoded.warnings.iter().for_each(|warning| request.warn(warning.as_str()));
+    let mut object = decoded.value;
+    metadata::ensure_namespace(&target.row, &target.namespace, &mut object)?;
+    write::check_name(target, &mut object)?;
+    kinds::default(&target.row, &mut object);
+    let wanted = Write { resource_version: some(meta::resource_version(&object)), uid: some(meta::uid(&object)), apply: false };
+    let outcome = write::change(server, request, target, &options, wanted, |existing: &Existing| {
+        let object = object.clone();
+        let missing = existing.old.is_none();
+        if missing { Err(write::missing(target)) } else { Ok(object) }
+    })
+    .await?;
+    let shaped = present::shape_one(&server.registry.load(), &target.row, outcome.object, &accepted.shape, request)?;
+    let code = if outcome.created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(answer::value(code, &shaped, &accepted))
+}
+
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}

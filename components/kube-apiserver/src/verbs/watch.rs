@@ -1,0 +1,192 @@
+//! watch: a stream of frames.
+
+use super::list::check_timeout;
+use super::options::refuse;
+use super::target::Target;
+use crate::answer;
+use crate::kinds;
+use crate::media::{self, Encoding, Shape};
+use crate::present;
+use crate::request::ApiRequest;
+use crate::selectors;
+use crate::server::Server;
+use crate::serving::body::{Body, Response};
+use apimachinery::ApiError;
+use apimachinery::field::{Error, Path};
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use storage::{RequestedRevision, WatchItem, WatchRequest, Watcher, bookmark_frame};
+use tokio::time::Instant;
+
+pub async fn watch(server: &Arc<Server>, request: &Arc<ApiRequest>, target: &Target) -> Result<Response, ApiError> {
+    let accepted = media::negotiate(&request.headers, Some("false"), |_| true)?;
+    if accepted.encoding != Encoding::Json {
+        return Err(ApiError::not_acceptable(&["application/json", "application/json;stream=watch"]));
+    }
+    let query = &request.query;
+    let bookmarks = query.is_true("allowWatchBookmarks");
+    let send_initial_events = query.get("sendInitialEvents").filter(|text| !text.is_empty()).map(|text| !matches!(text, "0" | "false"));
+    check_options(request, send_initial_events)?;
+    let mut fields = query.get("fieldSelector").unwrap_or("").to_owned();
+    if !target.name.is_empty() && !fields.contains("metadata.name") {
+        let separator = if fields.is_empty() { "" } else { "," };
+        fields.push_str(&format!("{separator}metadata.name={}", target.name));
+    }
+    let watcher = target
+        .store
+        .watch(WatchRequest {
+            namespace: (!target.namespace.is_empty()).then(|| target.namespace.clone()),
+            revision: RequestedRevision::parse(query.get("resourceVersion").unwrap_or("")).map_err(|error| target.error(error))?,
+            send_initial_events,
+            bookmarks,
+            filter: selectors::filter(&target.row, query.get("labelSelector").unwrap_or(""), &fields)?,
+        })
+        .await;
+    let watcher = match watcher {
+        Ok(watcher) => Some(watcher),
+        // A revision that is gone is reported inside the stream, where reflectors look for it.
+        Err(error @ storage::StorageError::Expired { .. }) => {
+            let frame = error_frame(&target.error(error));
+            return Ok(answer::with_body(StatusCode::OK, media::JSON, Body::bytes(frame)));
+        }
+        Err(error) => return Err(target.error(error)),
+    };
+    let Some(watcher) = watcher else { return Err(ApiError::internal("the watch could not be started")) };
+    let seconds = match check_timeout(request)? {
+        Some(seconds) if seconds > 0 => seconds as f64,
+        // Spread over twice the least time, so that watches don't all end and come back together.
+        _ => server.flags.min_request_timeout as f64 * (1.0 + rand::random::<f64>()),
+    };
+    let stream = Frames {
+        watcher,
+        server: Arc::clone(server),
+        request: Arc::clone(request),
+        target: target.clone(),
+        shape: accepted.shape,
+        until: Instant::now() + Duration::from_secs_f64(seconds),
+        columns_sent: false,
+    };
+    let stream = futures::stream::unfold(Some(stream), |state| async move {
+        let mut frames = state?;
+        let (frame, more) = frames.next().await?;
+        Some((Ok(frame), more.then_some(frames)))
+    });
+    Ok(answer::with_body(StatusCode::OK, media::JSON, Body::stream(stream)))
+}
+
+fn check_options(request: &ApiRequest, send_initial_events: Option<bool>) -> Result<(), ApiError> {
+    let version_match = request.query.get("resourceVersionMatch").unwrap_or("");
+    let mut errors = Vec::new();
+    let path = Path::new("resourceVersionMatch");
+    if send_initial_events.is_some() {
+        if version_match.is_empty() {
+            errors.push(Error::forbidden(&path, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+        } else if version_match != "NotOlderThan" {
+            errors.push(Error::not_supported(&path, version_match, &["NotOlderThan"]));
+        }
+    } else if !version_match.is_empty() {
+        errors.push(Error::forbidden(&path, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
+    }
+    refuse("ListOptions", &errors)
+}
+
+/// An ERROR event.
+fn error_frame(error: &ApiError) -> Bytes {
+    format!("{}\n", json!({ "type": "ERROR", "object": error.to_status() })).into()
+}
+
+struct Frames {
+    watcher: Watcher,
+    server: Arc<Server>,
+    request: Arc<ApiRequest>,
+    target: Target,
+    shape: Shape,
+    until: Instant,
+    columns_sent: bool,
+}
+
+/// Frames sent in one write at most.
+const BATCH_BYTES: usize = 64 * 1024;
+
+impl Frames {
+    /// The next bytes, and whether more may follow. `None` at the end.
+    async fn next(&mut self) -> Option<(Bytes, bool)> {
+        let item = tokio::select! {
+            item = self.watcher.next() => item,
+            () = tokio::time::sleep_until(self.until) => return None,
+            () = self.server.lifecycle.drain.cancelled() => return None,
+        };
+        let (first, more) = self.frame(item)?;
+        if !more {
+            return Some((first, false));
+        }
+        // What is there already goes out in the same write.
+        let mut batch: Option<Vec<u8>> = None;
+        loop {
+            let length = batch.as_ref().map_or(first.len(), Vec::len);
+            if length >= BATCH_BYTES {
+                break;
+            }
+            let Some(item) = self.watcher.try_next() else { break };
+            let buffer = batch.get_or_insert_with(|| first.to_vec());
+            match self.frame(item) {
+                Some((frame, more)) => {
+                    buffer.extend_from_slice(&frame);
+                    if !more {
+                        return Some((Bytes::from(batch.unwrap_or_default()), false));
+                    }
+                }
+                None => return Some((Bytes::from(batch.unwrap_or_default()), false)),
+            }
+        }
+        Some((batch.map_or(first, Bytes::from), true))
+    }
+
+    fn frame(&mut self, item: WatchItem) -> Option<(Bytes, bool)> {
+        match item {
+            WatchItem::Event(event) => {
+                if self.shape == Shape::Object && !kinds::needs_conversion(&self.target.row) {
+                    return Some((event.frame(), true));
+                }
+                let object = present::value_of(&self.target.row, event.object()).and_then(|value| self.shaped(value));
+                Some(match object {
+                    Ok(object) => (frame(event.kind.as_str(), &object), true),
+                    Err(error) => (error_frame(&error), true),
+                })
+            }
+            WatchItem::Bookmark { revision, initial_events_end } => {
+                let row = &self.target.row;
+                let plain = bookmark_frame(&row.gvk.api_version(), &row.gvk.kind, revision, initial_events_end);
+                if self.shape == Shape::Object {
+                    return Some((plain, true));
+                }
+                let parsed: Value = serde_json::from_slice(&plain).unwrap_or_default();
+                let object = self.shaped(parsed["object"].clone()).unwrap_or_default();
+                Some((frame("BOOKMARK", &object), true))
+            }
+            WatchItem::Expired { oldest } => {
+                let message = format!("too old resource version: {} ({oldest})", self.watcher.revision());
+                Some((error_frame(&ApiError::expired(message)), false))
+            }
+            WatchItem::Closed => None,
+        }
+    }
+
+    fn shaped(&mut self, value: Value) -> Result<Value, ApiError> {
+        let mut shaped = present::shape_one(&self.server.registry.load(), &self.target.row, value, &self.shape, &self.request)?;
+        if matches!(self.shape, Shape::Table(_)) {
+            // Column definitions come with the first event only.
+            if std::mem::replace(&mut self.columns_sent, true) {
+                shaped["columnDefinitions"] = Value::Null;
+            }
+        }
+        Ok(shaped)
+    }
+}
+
+fn frame(kind: &str, object: &Value) -> Bytes {
+    format!("{}\n", json!({ "type": kind, "object": object })).into()
+}

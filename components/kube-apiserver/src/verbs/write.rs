@@ -1,0 +1,311 @@
+//! What all writes share: tracking of field owners, preparation, checks, the transaction.
+
+use super::options::WriteOptions;
+use super::target::Target;
+use crate::admission::{self, Operation};
+use crate::kinds;
+use crate::metadata;
+use crate::present;
+use crate::request::ApiRequest;
+use crate::server::Server;
+use api::Resource;
+use apimachinery::field::{Error, Path};
+use apimachinery::{ApiError, meta};
+use serde_json::Value;
+use storage::{Change, ObjectRef, Preconditions, StorageError, Updated};
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// The object before the change, in the row's version.
+#[derive(Debug)]
+pub struct Existing {
+    pub old: Option<Value>,
+}
+
+/// What the client requires of the object that it changes.
+#[derive(Clone, Debug, Default)]
+pub struct Write {
+    pub resource_version: Option<String>,
+    pub uid: Option<String>,
+    /// Server-side apply: creates the object if it isn't there.
+    pub apply: bool,
+}
+
+/// What came of a change.
+#[derive(Debug)]
+pub struct Outcome {
+    pub object: Value,
+    pub created: bool,
+}
+
+/// The object isn't there.
+pub fn missing(target: &Target) -> ApiError {
+    ApiError::not_found(&target.resource(), &target.name)
+}
+
+/// The name in the body must be that of the URL.
+pub fn check_name(target: &Target, object: &mut Value) -> Result<(), ApiError> {
+    let given = meta::name(object);
+    if given.is_empty() {
+        if target.name.is_empty() {
+            return Ok(());
+        }
+        meta::set(object, "name", target.name.as_str());
+        return Ok(());
+    }
+    if given != target.name {
+        return Err(ApiError::bad_request(format!("the name of the object ({given}) does not match the name on the URL ({})", target.name)));
+    }
+    Ok(())
+}
+
+/// Records which manager owns which fields.
+pub fn track(row: &Resource, old: Option<&Value>, object: &mut Value, request: &ApiRequest, options: &WriteOptions, subresource: &str) -> Result<(), ApiError> {
+    let _ = (row, old, object, manager(request, options), subresource);
+    Ok(())
+}
+
+/// The field manager: as given, or the first word of the user agent.
+pub fn manager(request: &ApiRequest, options: &WriteOptions) -> String {
+    if !options.field_manager.is_empty() {
+        return options.field_manager.clone();
+    }
+    let agent = request.user_agent();
+    let first = agent.split('/').next().unwrap_or("");
+    first.chars().filter(|c| !c.is_control()).take(128).collect()
+}
+
+/// Server-side apply on an object, or on none.
+pub fn apply(row: &Resource, old: Option<&Value>, wanted: Value, options: &WriteOptions, subresource: &str) -> Result<Value, ApiError> {
+    let _ = (options, subresource);
+    let mut new = old.cloned().unwrap_or_else(|| Value::Object(Default::default()));
+    apimachinery::patch::strategic::apply(&row.schemas, row.schema_id, &mut new, &wanted).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    kinds::fit(row, &row.gvk, &mut new).map_err(ApiError::bad_request)?;
+    kinds::default(row, &mut new);
+    Ok(new)
+}
+
+/// The strategy's part of a creation.
+pub fn prepare_create(_row: &Resource, _object: &mut Value) {}
+
+/// Validation of a new object.
+pub fn check_create(_row: &Resource, _object: &Value) -> Result<(), ApiError> {
+    Ok(())
+}
+
+/// The strategy's part of an update.
+pub fn prepare_update(row: &Resource, subresource: &str, old: &Value, new: &mut Value) {
+    if subresource == "status" {
+        let status = new.get("status").cloned();
+        let metadata = new.get("metadata").cloned();
+        *new = old.clone();
+        if let (Some(status), Some(map)) = (status, new.as_object_mut()) {
+            map.insert("status".to_owned(), status);
+        }
+        if let (Some(metadata), Some(map)) = (metadata, new.as_object_mut()) {
+            map.insert("metadata".to_owned(), metadata);
+        }
+    } else if row.subresource("status").is_some() {
+        match (old.get("status").cloned(), new.as_object_mut()) {
+            (Some(status), Some(map)) => {
+                map.insert("status".to_owned(), status);
+            }
+            (None, Some(map)) => {
+                map.remove("status");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Validation of a changed object.
+pub fn check_update(_row: &Resource, _subresource: &str, _old: &Value, _new: &Value) -> Result<(), ApiError> {
+    Ok(())
+}
+
+/// Addresses and ports taken for a service, to be given back if the write fails.
+#[derive(Debug, Default)]
+pub struct Reserved {}
+
+impl Reserved {
+    pub fn keep(self) {}
+
+    pub async fn give_back(self, _server: &Server) {}
+}
+
+/// Takes what the object needs of shared ranges.
+pub async fn reserve(_server: &Server, _row: &Resource, _old: Option<&Value>, _object: &mut Value, _dry_run: bool) -> Result<Reserved, ApiError> {
+    Ok(Reserved::default())
+}
+
+/// How long objects of this kind live by themselves.
+fn time_to_live(server: &Server, row: &Resource) -> Option<Duration> {
+    (row.gvk.kind == "Event").then_some(server.flags.event_ttl)
+}
+
+fn bytes_of(row: &Resource, object: &Value) -> Result<Vec<u8>, ApiError> {
+    let mut stored = kinds::to_storage(row, object.clone())?;
+    meta::remove(&mut stored, "resourceVersion");
+    serde_json::to_vec(&stored).map_err(ApiError::internal)
+}
+
+/// Stores a new object; dry runs only look whether the name is free.
+pub async fn store_new(server: &Server, target: &Target, name: &str, object: Value, dry_run: bool) -> Result<Value, ApiError> {
+    let row = &target.row;
+    let error = |error: StorageError| crate::stores::to_api_error(error, &target.resource(), name);
+    if dry_run {
+        return match target.store.get(&target.namespace, name, storage::RequestedRevision::Unset).await {
+            Ok(_) => Err(ApiError::already_exists(&target.resource(), name)),
+            Err(StorageError::NotFound { .. }) => Ok(object),
+            Err(other) => Err(error(other)),
+        };
+    }
+    let stored = target.store.create(&target.namespace, name, &bytes_of(row, &object)?, time_to_live(server, row)).await.map_err(error)?;
+    present::value_of(row, &stored)
+}
+
+/// An error on its way through the transaction.
+enum Failure {
+    Storage(StorageError),
+    Api(ApiError),
+}
+
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
+/// Changes an object in a transaction. `make` gives the wanted object from the existing one, and is asked again
+/// when the object has changed meanwhile.
+pub async fn change(
+    server: &Server,
+    request: &ApiRequest,
+    target: &Target,
+    options: &WriteOptions,
+    wanted: Write,
+    make: impl Fn(&Existing) -> Result<Value, ApiError> + Send + Sync,
+) -> Result<Outcome, ApiError> {
+    // What the last try came to; a dry run and an unchanged object have nothing else to show.
+    let last: Mutex<Option<Outcome>> = Mutex::new(None);
+    let preconditions = Preconditions::default();
+    let decide = |current: Option<ObjectRef>| {
+        let (last, wanted, make) = (&last, &wanted, &make);
+        async move {
+            let old = current.as_ref().map(|object| present::value_of(&target.row, object)).transpose()?;
+            let attempt = attempt(server, request, target, options, wanted, old, make).await?;
+            *last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Outcome { object: attempt.object, created: attempt.created });
+            Ok::<Change, Failure>(if options.dry_run { Change::Nothing } else { attempt.change })
+        }
+    };
+    let updated = target.store.update::<_, _, Failure>(&target.namespace, &target.name, &preconditions, decide).await;
+    let last = last.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    match updated {
+        Ok(Updated::Created(object)) => Ok(Outcome { object: present::value_of(&target.row, &object)?, created: true }),
+        Ok(Updated::Written(object) | Updated::Deleted(object)) => Ok(Outcome { object: present::value_of(&target.row, &object)?, created: false }),
+        Ok(Updated::Unchanged(_)) => last.ok_or_else(|| ApiError::internal("the update had no outcome")),
+        Err(Failure::Api(error)) => Err(error),
+        Err(Failure::Storage(error)) => Err(target.error(error)),
+    }
+}
+
+struct Attempt {
+    object: Value,
+    change: Change,
+    created: bool,
+}
+
+async fn attempt(
+    server: &Server,
+    request: &ApiRequest,
+    target: &Target,
+    options: &WriteOptions,
+    wanted: &Write,
+    old: Option<Value>,
+    make: &(impl Fn(&Existing) -> Result<Value, ApiError> + Send + Sync),
+) -> Result<Attempt, ApiError> {
+    let row = &target.row;
+    let existing = Existing { old };
+    let Some(old) = &existing.old else {
+        let object = make(&existing)?;
+        return create_by_apply(server, request, target, options, object).await;
+    };
+    check_preconditions(target, wanted, old)?;
+    let mut new = make(&existing)?;
+    if !wanted.apply {
+        let version = meta::resource_version(&new).to_owned();
+        if !version.is_empty() && version != meta::resource_version(old) {
+            return Err(ApiError::modified(&target.resource(), &target.name));
+        }
+        track(row, Some(old), &mut new, request, options, &target.subresource)?;
+    }
+    let attributes = admission::Attributes::of(request, target, Operation::Update, options.dry_run);
+    admission::mutate(server, &attributes, &mut new, Some(old)).await?;
+    metadata::prepare_update(old, &mut new);
+    prepare_update(row, &target.subresource, old, &mut new);
+    check_update(row, &target.subresource, old, &new)?;
+    admission::validate(server, &attributes, Some(&new), Some(old)).await?;
+    let reserved = reserve(server, row, Some(old), &mut new, options.dry_run).await?;
+    reserved.keep();
+    let gone = meta::deletion_timestamp(&new).is_some() && meta::finalizers(&new).next().is_none() && !holds_on(row, &new);
+    let change = if gone {
+        Change::Delete
+    } else if new == *old {
+        Change::Nothing
+    } else {
+        Change::Write { json: bytes_of(row, &new)?, ttl: time_to_live(server, row) }
+    };
+    Ok(Attempt { object: new, change, created: false })
+}
+
+/// An object that is being deleted but isn't to go yet, although it has no finalizers.
+fn holds_on(row: &Resource, object: &Value) -> bool {
+    let spec_finalizers = row.gvk.kind == "Namespace" && object["spec"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
+    spec_finalizers || meta::deletion_grace_period_seconds(object).is_some_and(|seconds| seconds > 0)
+}
+
+fn check_preconditions(target: &Target, wanted: &Write, old: &Value) -> Result<(), ApiError> {
+    if let Some(uid) = wanted.uid.as_deref().filter(|uid| *uid != meta::uid(old)) {
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            target.display_key(),
+            meta::uid(old)
+        );
+        return Err(ApiError::conflict(&target.resource(), &target.name, &why));
+    }
+    if wanted.resource_version.as_deref().is_some_and(|version| version != meta::resource_version(old)) {
+        return Err(ApiError::modified(&target.resource(), &target.name));
+    }
+    Ok(())
+}
+
+async fn create_by_apply(server: &Server, request: &ApiRequest, target: &Target, options: &WriteOptions, mut object: Value) -> Result<Attempt, ApiError> {
+    let row = &target.row;
+    if !target.subresource.is_empty() {
+        return Err(missing(target));
+    }
+    if !meta::uid(&object).is_empty() {
+        let why = format!("uid mismatch: the provided object specified uid {}, and no existing object was found", meta::uid(&object));
+        return Err(ApiError::conflict(&target.resource(), &target.name, &why));
+    }
+    let attributes = admission::Attributes::of(request, target, Operation::Create, options.dry_run);
+    admission::mutate(server, &attributes, &mut object, None).await?;
+    metadata::prepare_create(row, &mut object)?;
+    prepare_create(row, &mut object);
+    check_create(row, &object)?;
+    admission::validate(server, &attributes, Some(&object), None).await?;
+    let reserved = reserve(server, row, None, &mut object, options.dry_run).await?;
+    reserved.keep();
+    Ok(Attempt { change: Change::Write { json: bytes_of(row, &object)?, ttl: time_to_live(server, row) }, object, created: true })
+}
+
+/// An Invalid answer about one field of an object.
+pub fn invalid_field(row: &Resource, name: &str, path: &str, detail: &str) -> ApiError {
+    ApiError::invalid(&row.gvk, name, &[Error::invalid(&Path::new(path), Value::Null, detail)])
+}
