@@ -5,5 +5,5 @@ use std::sync::Arc;
 use storage::{Backend, MemoryBackend};
 
 pub async fn connect(_flags: &ApiServerFlags) -> anyhow::Result<Arc<dyn Backend>> {
-    Ok(Arc::new(MemoryBackend::new()))
+    Ok(Arc::new(MemoryBackend::default()))
 }

@@ -68,12 +68,10 @@ impl Metrics {
     pub fn observe(&self, record: &Record, code: StatusCode, elapsed: Duration) {
         let info = &record.info;
         let verb = match info.verb.as_str() {
-            "create" => "POST",
-            "update" => "PUT",
-            "deletecollection" => "DELETECOLLECTION",
-            other => &other.to_ascii_uppercase(),
-        }
-        .to_owned();
+            "create" => "POST".to_owned(),
+            "update" => "PUT".to_owned(),
+            other => other.to_ascii_uppercase(),
+        };
         let scope = match (info.is_resource, info.name.is_empty(), info.namespace.is_empty()) {
             (false, ..) => "",
             (true, false, _) => "resource",

@@ -97,13 +97,14 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
 
     let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
-    let ended = loop {
+    let ended: Option<anyhow::Result<()>> = loop {
         tokio::select! {
             _ = terminate.recv() => break None,
             _ = interrupt.recv() => break None,
             Some(ended) = tasks.join_next() => match ended {
                 Ok(("start-up", Ok(()))) => daemon::notify::ready(),
-                Ok((name, outcome)) => break Some(outcome.and_then(|()| Err(anyhow::anyhow!("task ended"))).with_context(|| format!("task {name}"))),
+                Ok((name, Ok(()))) => break Some(Err(anyhow::anyhow!("task {name} ended unexpectedly"))),
+                Ok((name, Err(error))) => break Some(Err(error.context(format!("task {name}")))),
                 Err(error) => break Some(Err(error.into())),
             },
         }
