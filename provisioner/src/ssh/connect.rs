@@ -1,0 +1,158 @@
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use ssh2::{MethodType, Session};
+
+use super::bastion;
+use super::{HostKey, SshError, Trust};
+use crate::inventory::SshSettings;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// No answer for this long means that the host is gone: remote scripts print something at least this often.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Whom to connect to and how.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub host: String,
+    pub settings: SshSettings,
+    pub trust: Trust,
+}
+
+/// A logged-in session with one host.
+pub struct Connection {
+    pub(super) session: Session,
+    pub(super) sudo: bool,
+    // The bastion's session ends with this one.
+    _bastion: Option<bastion::Relay>,
+}
+
+impl Connection {
+    pub fn open(target: &Target) -> Result<Connection, SshError> {
+        let port = target.settings.port;
+        let address = format!("{}:{port}", target.host);
+        let (mut session, relay) = transport(target)?;
+        let preferred = target.trust.preferred(&target.host, port);
+        handshake(&mut session, &address, &preferred)?;
+        let key = shown_key(&session, &address)?;
+        target.trust.check(&target.host, port, &key)?;
+        login(&session, &target.settings, &target.settings.user, &address)?;
+        session.set_keepalive(true, 10);
+        Ok(Connection { session, sudo: target.settings.sudo, _bastion: relay })
+    }
+
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // The other side sees a proper end; if it is gone already nothing is lost.
+        self.session.set_timeout(1_000);
+        let _ = self.session.disconnect(None, "done", None);
+    }
+}
+
+/// The key that a host shows, unchecked: for `hardway trust`.
+pub fn fetch_host_key(target: &Target) -> Result<HostKey, SshError> {
+    let address = format!("{}:{}", target.host, target.settings.port);
+    let (mut session, _relay) = transport(target)?;
+    handshake(&mut session, &address, &["ssh-ed25519".to_owned()])?;
+    shown_key(&session, &address)
+}
+
+fn transport(target: &Target) -> Result<(Session, Option<bastion::Relay>), SshError> {
+    match &target.settings.bastion {
+        None => Ok((session_over(dial(&target.host, target.settings.port)?)?, None)),
+        Some(bastion) => {
+            let (stream, relay) = bastion::open(bastion, target)?;
+            Ok((session_over(stream)?, Some(relay)))
+        }
+    }
+}
+
+pub(super) fn session_over<S: AsRawFd + 'static>(stream: S) -> Result<Session, SshError> {
+    let mut session = Session::new()
+        .map_err(|error| SshError::Local { what: "libssh2".to_owned(), reason: error.to_string() })?;
+    session.set_timeout(SILENCE_TIMEOUT.as_millis() as u32);
+    session.set_tcp_stream(stream);
+    Ok(session)
+}
+
+pub(super) fn dial(host: &str, port: u16) -> Result<TcpStream, SshError> {
+    let unreachable =
+        |reason: String| SshError::Unreachable { address: format!("{host}:{port}"), reason };
+    let mut last = "the name has no address".to_owned();
+    let addresses = (host, port).to_socket_addrs().map_err(|error| unreachable(error.to_string()))?;
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+            Ok(stream) => {
+                // Small requests and answers alternate.
+                stream.set_nodelay(true).map_err(|error| unreachable(error.to_string()))?;
+                return Ok(stream);
+            }
+            Err(error) => last = error.to_string(),
+        }
+    }
+    Err(unreachable(last))
+}
+
+pub(super) fn handshake(session: &mut Session, address: &str, preferred: &[String]) -> Result<(), SshError> {
+    if !preferred.is_empty() {
+        // The known types first, the others behind them: a host that lost the known type is then reported
+        // as changed, not as "unable to exchange encryption keys".
+        let mut types: Vec<String> = preferred.iter().flat_map(|algorithm| signatures(algorithm)).collect();
+        for algorithm in session.supported_algs(MethodType::HostKey).unwrap_or_default() {
+            if !types.iter().any(|known| known == algorithm) {
+                types.push(algorithm.to_owned());
+            }
+        }
+        session
+            .method_pref(MethodType::HostKey, &types.join(","))
+            .map_err(|error| SshError::Unreachable { address: address.to_owned(), reason: error.to_string() })?;
+    }
+    session.handshake().map_err(|error| SshError::Unreachable {
+        address: address.to_owned(),
+        reason: format!("SSH handshake: {error}"),
+    })
+}
+
+/// An RSA key is offered under the names of its signature algorithms.
+fn signatures(algorithm: &str) -> Vec<String> {
+    match algorithm {
+        "ssh-rsa" => vec!["rsa-sha2-512".to_owned(), "rsa-sha2-256".to_owned(), "ssh-rsa".to_owned()],
+        other => vec![other.to_owned()],
+    }
+}
+
+pub(super) fn shown_key(session: &Session, address: &str) -> Result<HostKey, SshError> {
+    session.host_key().and_then(|(blob, _)| HostKey::from_blob(blob)).ok_or_else(|| SshError::Unreachable {
+        address: address.to_owned(),
+        reason: "the host showed no key".to_owned(),
+    })
+}
+
+pub(super) fn login(
+    session: &Session,
+    settings: &SshSettings,
+    user: &str,
+    address: &str,
+) -> Result<(), SshError> {
+    let result = match &settings.key {
+        Some(key) => session.userauth_pubkey_file(user, None, key, None),
+        None => session.userauth_agent(user),
+    };
+    result.map_err(|error| {
+        let remedy = match &settings.key {
+            Some(key) => {
+                format!("add the public key of {} to the user's authorized_keys on the host", key.display())
+            }
+            None => "set ssh.key in the inventory, or load a key into the SSH agent".to_owned(),
+        };
+        SshError::Login {
+            user: user.to_owned(),
+            address: address.to_owned(),
+            reason: error.message().to_owned(),
+            remedy,
+        }
+    })
+}

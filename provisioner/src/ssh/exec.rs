@@ -1,0 +1,88 @@
+use std::io::{Read, Write};
+
+use super::{Connection, SshError};
+
+/// Called with the number of bytes that were just sent.
+pub type Progress<'p> = &'p dyn Fn(u64);
+
+/// What a command printed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Connection {
+    /// Runs a shell script and returns what it printed; any exit status.
+    /// The script stands in the command, so it must hold no secret; secrets go into `input`.
+    pub fn run(&self, doing: &str, script: &str, input: &mut dyn Read, sent: Progress<'_>) -> Result<Output, SshError> {
+        let lost =
+            |error: &dyn std::fmt::Display| SshError::Lost { doing: doing.to_owned(), reason: error.to_string() };
+        let mut channel = self.session.channel_session().map_err(|error| lost(&error))?;
+        channel.exec(&self.command(script)).map_err(|error| lost(&error))?;
+        let mut buffer = vec![0u8; 128 * 1024];
+        let mut broken = None;
+        loop {
+            let count = input.read(&mut buffer).map_err(|error| SshError::Local {
+                what: format!("the data for {doing}"),
+                reason: error.to_string(),
+            })?;
+            if count == 0 {
+                break;
+            }
+            if let Err(error) = channel.write_all(&buffer[..count]) {
+                // A script that fails stops reading; what it printed says more than the broken pipe.
+                broken = Some(error);
+                break;
+            }
+            sent(count as u64);
+        }
+        if broken.is_none() {
+            channel.send_eof().map_err(|error| lost(&error))?;
+        }
+        let mut output = Output::default();
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        channel.read_to_end(&mut stdout).map_err(|error| lost(&error))?;
+        channel.stderr().read_to_end(&mut stderr).map_err(|error| lost(&error))?;
+        channel.close().map_err(|error| lost(&error))?;
+        channel.wait_close().map_err(|error| lost(&error))?;
+        output.stdout = String::from_utf8_lossy(&stdout).into_owned();
+        output.stderr = String::from_utf8_lossy(&stderr).into_owned();
+        output.status = channel.exit_status().map_err(|error| lost(&error))?;
+        match broken {
+            Some(error) if output.status == 0 => Err(lost(&error)),
+            _ => Ok(output),
+        }
+    }
+
+    /// Like [`Connection::run`]; an exit status other than zero is an error.
+    pub fn check(&self, doing: &str, script: &str, input: &mut dyn Read, sent: Progress<'_>) -> Result<String, SshError> {
+        let output = self.run(doing, script, input, sent)?;
+        if output.status == 0 {
+            return Ok(output.stdout);
+        }
+        let stderr = last_lines(&output.stderr, 6);
+        Err(SshError::Command { doing: doing.to_owned(), status: output.status, stderr })
+    }
+
+    /// A script without input.
+    pub fn script(&self, doing: &str, script: &str) -> Result<String, SshError> {
+        self.check(doing, script, &mut std::io::empty(), &|_| {})
+    }
+
+    fn command(&self, script: &str) -> String {
+        let shell = if self.sudo { "sudo -n sh -c" } else { "sh -c" };
+        format!("{shell} {}", quote(script))
+    }
+}
+
+/// Quotes a text for a POSIX shell.
+pub fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(count)..].join(" | ")
+}
