@@ -1,0 +1,149 @@
+//! What one host should hold: files of its generation, units, programs, images. Data only.
+
+use sha2::{Digest, Sha256};
+
+/// One file of a generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Relative to the generation, for example `pki/etcd-peer.key`.
+    pub path: String,
+    pub mode: u32,
+    pub owner: &'static str,
+    pub content: Vec<u8>,
+    /// Never shown in a plan.
+    pub secret: bool,
+}
+
+impl File {
+    pub fn public(path: impl Into<String>, content: impl Into<Vec<u8>>) -> File {
+        File { path: path.into(), mode: 0o644, owner: "root", content: content.into(), secret: false }
+    }
+
+    pub fn secret(path: impl Into<String>, owner: &'static str, content: impl Into<Vec<u8>>) -> File {
+        File { path: path.into(), mode: 0o600, owner, content: content.into(), secret: true }
+    }
+
+    pub fn sha256(&self) -> String {
+        sha256(&self.content)
+    }
+}
+
+/// When a unit is started, and what waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Nothing of the cluster is needed.
+    Host,
+    Etcd,
+    ApiServer,
+    /// Clients of the API.
+    Clients,
+}
+
+/// One systemd unit, or a drop-in for a unit that a package brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// For example `etcd.service`.
+    pub name: &'static str,
+    /// Where systemd looks for it; a link into the current generation.
+    pub link: String,
+    /// The file in the generation.
+    pub file: String,
+    pub stage: Stage,
+    /// Hash over the unit, the files it reads only at its start, and its program. The unit carries it in its
+    /// environment, so a running process tells what it was started with.
+    pub content: String,
+}
+
+/// A local file that a host needs, known by its hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Artifact {
+    /// Name in the release's `bin/` or `images/`.
+    pub name: String,
+    pub sha256: String,
+    pub size: u64,
+    pub source: std::path::PathBuf,
+    /// The reference under which containerd knows it, when it is an image.
+    pub image: Option<String>,
+}
+
+/// Everything one host should hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Desired {
+    pub files: Vec<File>,
+    pub units: Vec<Unit>,
+    pub artifacts: Vec<Artifact>,
+    /// System users that own keys or run daemons.
+    pub users: Vec<&'static str>,
+    /// Links outside /etc/hardway that are not units: (link, target).
+    pub links: Vec<(String, String)>,
+}
+
+/// Where the current generation and release are found on a host.
+pub const GENERATION: &str = "/etc/hardway/current";
+pub const RELEASE: &str = "/opt/hardway/current";
+
+impl Desired {
+    /// `sha256  path` for every file, as sha256sum checks it.
+    pub fn manifest(&self) -> String {
+        let mut lines: Vec<String> =
+            self.files.iter().map(|file| format!("{}  {}\n", file.sha256(), file.path)).collect();
+        lines.sort_by(|a, b| a[66..].cmp(&b[66..]));
+        lines.concat()
+    }
+
+    /// `mode owner path` for every file.
+    pub fn modes(&self) -> String {
+        let mut lines: Vec<String> =
+            self.files.iter().map(|file| format!("{:o} {} {}\n", file.mode, file.owner, file.path)).collect();
+        lines.sort();
+        lines.concat()
+    }
+
+    /// Tells two generations apart.
+    pub fn generation_hash(&self) -> String {
+        sha256(format!("{}{}", self.manifest(), self.modes()).as_bytes())
+    }
+
+    /// `sha256 name` for every artifact.
+    pub fn release_manifest(&self) -> String {
+        let mut lines: Vec<String> = self
+            .artifacts
+            .iter()
+            .map(|artifact| format!("{} {}/{}\n", artifact.sha256, artifact.folder(), artifact.name))
+            .collect();
+        lines.sort();
+        lines.concat()
+    }
+
+    pub fn release_hash(&self) -> String {
+        sha256(self.release_manifest().as_bytes())
+    }
+
+    /// Every link outside /etc/hardway: (link, target).
+    pub fn all_links(&self) -> Vec<(String, String)> {
+        let mut links = self.links.clone();
+        for unit in &self.units {
+            links.push((unit.link.clone(), format!("{GENERATION}/{}", unit.file)));
+            let enabled = format!("/etc/systemd/system/multi-user.target.wants/{}", unit.name);
+            // A package's own unit is enabled by its package or by us; the target is the unit itself then.
+            let target = if unit.link.ends_with(".conf") {
+                format!("/lib/systemd/system/{}", unit.name)
+            } else {
+                unit.link.clone()
+            };
+            links.push((enabled, target));
+        }
+        links.retain(|(link, _)| !link.ends_with("wants/containerd.service"));
+        links
+    }
+}
+
+impl Artifact {
+    pub fn folder(&self) -> &'static str {
+        if self.image.is_some() { "images" } else { "bin" }
+    }
+}
+
+pub fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}

@@ -1,0 +1,137 @@
+//! From inventory, facts and secrets to what each host should hold. No I/O.
+
+mod configs;
+mod keys;
+mod units;
+
+use serde_json::{Value, json};
+
+use crate::artifacts::Release;
+use crate::desired::{Desired, File, GENERATION, RELEASE, sha256};
+use crate::facts::Facts;
+use crate::identities::Secrets;
+use crate::inventory::{Host, Inventory, NetworkMode, ProxyMode, Role, host_port};
+use crate::templates::{TemplateError, Templates};
+
+/// What rendering needs to know beside the host itself.
+pub struct Cluster<'a> {
+    pub inventory: &'a Inventory,
+    pub secrets: &'a Secrets,
+    pub release: &'a Release,
+    pub templates: &'a Templates,
+}
+
+/// Everything `host` should hold.
+pub fn desired(cluster: &Cluster<'_>, host: &Host, facts: &Facts) -> Result<Desired, TemplateError> {
+    let values = values(cluster, host, facts);
+    let mut desired = Desired::default();
+    keys::add(cluster, host, &mut desired);
+    configs::add(cluster, host, facts, &values, &mut desired)?;
+    let uses_binaries = units::add(cluster, host, &values, &mut desired)?;
+    for artifact in &cluster.release.artifacts {
+        let wanted = match &artifact.image {
+            Some(_) => host.is_node(),
+            None => uses_binaries.contains(&artifact.name.as_str()),
+        };
+        if wanted {
+            desired.artifacts.push(artifact.clone());
+        }
+    }
+    desired.files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(desired)
+}
+
+/// The values that templates may name.
+fn values(cluster: &Cluster<'_>, host: &Host, facts: &Facts) -> Value {
+    let inventory = cluster.inventory;
+    let members = inventory.etcd_members();
+    let initial_cluster: Vec<String> = members
+        .iter()
+        .map(|member| format!("{}=https://{}", member.name, host_port(member.address, 2380)))
+        .collect();
+    let etcd_servers: Vec<String> =
+        members.iter().map(|member| format!("https://{}", host_port(member.address, 2379))).collect();
+    let servers: Vec<Value> = inventory
+        .control_planes()
+        .map(|server| json!({ "name": server.name, "address": host_port(server.address, 6443) }))
+        .collect();
+    json!({
+        "host": host.name,
+        "address": host.address,
+        "cluster": inventory.cluster.name,
+        "cluster_domain": inventory.cluster.cluster_domain,
+        "pod_cidr": inventory.cluster.pod_cidr,
+        "service_cidr": inventory.cluster.service_cidr,
+        "dns_ip": inventory.cluster.dns_ip,
+        "network": match inventory.cluster.network {
+            NetworkMode::Auto => "auto",
+            NetworkMode::Routes => "routes",
+            NetworkMode::Vxlan => "vxlan",
+        },
+        "proxy_mode": match inventory.cluster.proxy_mode {
+            ProxyMode::Iptables => "iptables",
+            ProxyMode::Nftables => "nftables",
+        },
+        "generation": GENERATION,
+        "pki": format!("{GENERATION}/pki"),
+        "config": format!("{GENERATION}/config"),
+        "kubeconfig": format!("{GENERATION}/kubeconfig"),
+        "bin": format!("{RELEASE}/bin"),
+        "content": CONTENT,
+        "capabilities": "",
+        "netlink": false,
+        "initial_cluster": initial_cluster.join(","),
+        "etcd_servers": etcd_servers.join(","),
+        "etcd_here": inventory.runs_etcd(host),
+        "etcd_binary": cluster.release.path_of("etcd").unwrap_or_else(|| "/usr/bin/etcd".to_owned()),
+        "containerd_binary": facts.tool("containerd").unwrap_or("/usr/bin/containerd"),
+        "haproxy_binary": facts.tool("haproxy").unwrap_or("/usr/sbin/haproxy"),
+        "servers": servers,
+        "server": node_endpoint(inventory),
+        "balancer": inventory.balances_locally(),
+        "pause_image": cluster.release.pause_image(),
+        "restrict_oom_score_adj": !facts.may_lower_oom_scores,
+        "systemd_cgroup": facts.systemd_cgroup(),
+        "container": facts.container,
+        "cni_bin": facts.cni_bin.as_deref().unwrap_or("/opt/cni/bin"),
+        "key_name": cluster.secrets.encryption.name,
+        "key": cluster.secrets.encryption.key,
+    })
+}
+
+/// Where clients on the hosts find the API.
+pub fn node_endpoint(inventory: &Inventory) -> String {
+    if inventory.balances_locally() {
+        return "https://127.0.0.1:7443".to_owned();
+    }
+    format!("https://{}", inventory.public_endpoint())
+}
+
+const CONTENT: &str = "@CONTENT@";
+
+/// Hash over what a unit is started with.
+fn content_hash(unit: &str, files: &[&File], binaries: &[&str]) -> String {
+    let mut text = unit.to_owned();
+    for file in files {
+        text.push_str(&file.sha256());
+    }
+    for binary in binaries {
+        text.push_str(binary);
+    }
+    sha256(text.as_bytes())[..16].to_owned()
+}
+
+/// System users of the daemons on a host.
+fn users(inventory: &Inventory, host: &Host) -> Vec<&'static str> {
+    let mut users = Vec::new();
+    if inventory.runs_etcd(host) {
+        users.push("etcd");
+    }
+    if host.has(Role::ControlPlane) {
+        users.extend(["kube-apiserver", "kube-controller-manager", "kube-scheduler"]);
+    }
+    if host.is_node() && inventory.balances_locally() {
+        users.push("api-balancer");
+    }
+    users
+}

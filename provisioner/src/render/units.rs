@@ -1,0 +1,144 @@
+use serde_json::{Value, json};
+
+use super::{CONTENT, Cluster, content_hash};
+use crate::desired::{Desired, File, Stage, Unit};
+use crate::inventory::{Host, Role};
+use crate::templates::TemplateError;
+
+/// One row for each unit that hardway manages.
+struct Row {
+    name: &'static str,
+    stage: Stage,
+    /// Programs of the release that it starts.
+    binaries: &'static [&'static str],
+    /// Files that it reads at its start only; leaf certificates and kubeconfigs are followed while it runs.
+    files: &'static [&'static str],
+}
+
+const ROWS: &[Row] = &[
+    Row { name: "containerd.service", stage: Stage::Host, binaries: &[], files: &["containerd/config.toml"] },
+    Row {
+        name: "api-balancer.service",
+        stage: Stage::Host,
+        binaries: &["api-balancer"],
+        files: &["pki/kubernetes-ca.crt"],
+    },
+    Row {
+        name: "hardway-haproxy.service",
+        stage: Stage::Host,
+        binaries: &[],
+        files: &["pki/kubernetes-ca.crt", "config/haproxy.cfg"],
+    },
+    Row { name: "etcd.service", stage: Stage::Etcd, binaries: &["etcd"], files: &["pki/etcd-ca.crt"] },
+    Row {
+        name: "kube-apiserver.service",
+        stage: Stage::ApiServer,
+        binaries: &["kube-apiserver"],
+        files: &[
+            "pki/kubernetes-ca.crt",
+            "pki/etcd-ca.crt",
+            "pki/front-proxy-ca.crt",
+            "pki/service-account.pub",
+            "pki/service-account.key",
+            "config/encryption.yaml",
+        ],
+    },
+    Row {
+        name: "kube-controller-manager.service",
+        stage: Stage::Clients,
+        binaries: &["kube-controller-manager"],
+        files: &[
+            "pki/kubernetes-ca.crt",
+            "pki/kubernetes-ca.key",
+            "pki/controller-manager-service-account.key",
+            "kubeconfig/controller-manager.yaml",
+        ],
+    },
+    Row {
+        name: "kube-scheduler.service",
+        stage: Stage::Clients,
+        binaries: &["kube-scheduler"],
+        files: &["pki/kubernetes-ca.crt", "config/kube-scheduler.yaml", "kubeconfig/scheduler.yaml"],
+    },
+    Row {
+        name: "pod-network.service",
+        stage: Stage::Clients,
+        binaries: &["pod-network"],
+        files: &["pki/kubernetes-ca.crt", "kubeconfig/pod-network.yaml"],
+    },
+    Row {
+        name: "kube-proxy.service",
+        stage: Stage::Clients,
+        binaries: &["kube-proxy"],
+        files: &["pki/kubernetes-ca.crt", "config/kube-proxy.yaml", "kubeconfig/kube-proxy.yaml"],
+    },
+    Row {
+        name: "kubelet.service",
+        stage: Stage::Clients,
+        binaries: &["kubelet"],
+        files: &["pki/kubernetes-ca.crt", "config/kubelet.yaml", "kubeconfig/kubelet.yaml"],
+    },
+];
+
+/// Every unit that hardway may have put on a host.
+pub fn all_names() -> impl Iterator<Item = &'static str> {
+    ROWS.iter().map(|row| row.name)
+}
+
+/// Adds the host's units; returns the names of the programs that they start.
+pub fn add(
+    cluster: &Cluster<'_>,
+    host: &Host,
+    values: &Value,
+    desired: &mut Desired,
+) -> Result<Vec<&'static str>, TemplateError> {
+    let mut values = values.clone();
+    values["node_labels"] = json!(own_labels(host));
+    let mut programs = Vec::new();
+    for row in ROWS.iter().filter(|row| runs(cluster, host, row.name)) {
+        let text = cluster.templates.render(row.name, &values)?;
+        let files: Vec<&File> =
+            desired.files.iter().filter(|file| row.files.contains(&file.path.as_str())).collect();
+        let hashes: Vec<&str> =
+            row.binaries.iter().filter_map(|name| cluster.release.sha256_of(name)).collect();
+        let content = content_hash(&text, &files, &hashes);
+        let (file, link) = place(row.name);
+        desired.files.push(File::public(file.as_str(), text.replace(CONTENT, &content)));
+        desired.units.push(Unit { name: row.name, link, file, stage: row.stage, content });
+        programs.extend(row.binaries);
+    }
+    Ok(programs)
+}
+
+/// The unit's file in the generation and the link that systemd follows to it.
+fn place(name: &str) -> (String, String) {
+    match name {
+        // The package's unit stays; only what it runs is ours.
+        "containerd.service" => (
+            "units/containerd.conf".to_owned(),
+            "/etc/systemd/system/containerd.service.d/hardway.conf".to_owned(),
+        ),
+        name => (format!("units/{name}"), format!("/etc/systemd/system/{name}")),
+    }
+}
+
+fn runs(cluster: &Cluster<'_>, host: &Host, unit: &str) -> bool {
+    match unit {
+        "etcd.service" => cluster.inventory.runs_etcd(host),
+        "hardway-haproxy.service" => host.has(Role::LoadBalancer),
+        "api-balancer.service" => host.is_node() && cluster.inventory.balances_locally(),
+        "kube-apiserver.service" | "kube-controller-manager.service" | "kube-scheduler.service" => {
+            host.has(Role::ControlPlane)
+        }
+        _ => host.is_node(),
+    }
+}
+
+/// Labels that a kubelet may give itself; the rest is set through the API by the administrator.
+fn own_labels(host: &Host) -> String {
+    let own = host.labels.iter().filter(|(key, _)| {
+        let domain = key.split_once('/').map_or("", |(domain, _)| domain);
+        !domain.ends_with("kubernetes.io") && !domain.ends_with("k8s.io")
+    });
+    own.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+}
