@@ -33,17 +33,7 @@ pub struct Cluster {
     pub dns_ip: Ipv4Addr,
     /// host:port of an external load balancer.
     pub api_endpoint: Option<String>,
-    pub network: NetworkMode,
     pub proxy_mode: ProxyMode,
-}
-
-/// How packets travel between the pods of two hosts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NetworkMode {
-    /// Host routes between hosts that share a segment, VXLAN otherwise.
-    Auto,
-    Routes,
-    Vxlan,
 }
 
 /// Backend of kube-proxy.

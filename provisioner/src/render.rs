@@ -2,6 +2,8 @@
 
 mod configs;
 mod keys;
+pub use keys::holds;
+pub use units::all_names;
 mod units;
 
 use serde_json::{Value, json};
@@ -10,7 +12,7 @@ use crate::artifacts::Release;
 use crate::desired::{Desired, File, GENERATION, RELEASE, sha256};
 use crate::facts::Facts;
 use crate::identities::Secrets;
-use crate::inventory::{Host, Inventory, NetworkMode, ProxyMode, Role, host_port};
+use crate::inventory::{Host, Inventory, ProxyMode, Role, host_port};
 use crate::templates::{TemplateError, Templates};
 
 /// What rendering needs to know beside the host itself.
@@ -63,11 +65,6 @@ fn values(cluster: &Cluster<'_>, host: &Host, facts: &Facts) -> Value {
         "pod_cidr": inventory.cluster.pod_cidr,
         "service_cidr": inventory.cluster.service_cidr,
         "dns_ip": inventory.cluster.dns_ip,
-        "network": match inventory.cluster.network {
-            NetworkMode::Auto => "auto",
-            NetworkMode::Routes => "routes",
-            NetworkMode::Vxlan => "vxlan",
-        },
         "proxy_mode": match inventory.cluster.proxy_mode {
             ProxyMode::Iptables => "iptables",
             ProxyMode::Nftables => "nftables",

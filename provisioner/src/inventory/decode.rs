@@ -7,7 +7,7 @@ use toml::de::DeTable;
 
 use super::problem::{Lines, Problem};
 use super::reader::{Document, Table, nearest};
-use super::{Bastion, Cluster, Host, Inventory, NetworkMode, ProxyMode, Release, Role, SshSettings, Taint};
+use super::{Bastion, Cluster, Host, Inventory, ProxyMode, Release, Role, SshSettings, Taint};
 
 type Decoded = (Option<Inventory>, Lines, Vec<Problem>);
 
@@ -93,15 +93,7 @@ fn cluster(document: &mut Document<'_>, mut table: Table<'_, '_>) -> Option<Clus
     let domain = table.string(document, "cluster_domain").unwrap_or_else(|| "cluster.local".to_owned());
     let dns_ip = table.string(document, "dns_ip");
     let api_endpoint = table.string(document, "api_endpoint");
-    let network = table.string(document, "network");
     let proxy_mode = table.string(document, "proxy_mode");
-    let network = chosen(
-        document,
-        "cluster.network",
-        network,
-        &[(NetworkMode::Auto, "auto"), (NetworkMode::Routes, "routes"), (NetworkMode::Vxlan, "vxlan")],
-        NetworkMode::Auto,
-    );
     let proxy_mode = chosen(
         document,
         "cluster.proxy_mode",
@@ -143,7 +135,6 @@ fn cluster(document: &mut Document<'_>, mut table: Table<'_, '_>) -> Option<Clus
         cluster_domain: domain,
         dns_ip: dns_ip?,
         api_endpoint,
-        network: network?,
         proxy_mode: proxy_mode?,
     })
 }

@@ -1,0 +1,236 @@
+//! The programs and images of a release, found on the operator's machine and hashed once.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::desired::{Artifact, RELEASE, sha256};
+use crate::image::Image;
+use crate::state::State;
+
+/// Must be in the folder: upstream's names.
+const REQUIRED: &[&str] = &["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"];
+/// Ours in any release; taken from beside this program when the folder holds upstream's daemons only.
+const OURS: &[&str] = &["api-balancer", "pod-network"];
+/// Taken when the folder has it, else the host's package is used.
+const OPTIONAL: &[&str] = &["etcd"];
+/// Programs that run from an image of their own: (program, user).
+const IMAGES: &[(&str, &str)] = &[("pause", "65535:65535"), ("cluster-dns", "65534:65534")];
+
+/// What a bootstrap can put on hosts.
+#[derive(Clone, Debug, Default)]
+pub struct Release {
+    pub artifacts: Vec<Artifact>,
+}
+
+impl Release {
+    fn program(&self, name: &str) -> Option<&Artifact> {
+        self.artifacts.iter().find(|artifact| artifact.name == name && artifact.image.is_none())
+    }
+
+    pub fn sha256_of(&self, name: &str) -> Option<&str> {
+        self.program(name).map(|artifact| artifact.sha256.as_str())
+    }
+
+    /// Where a program of the release is on a host.
+    pub fn path_of(&self, name: &str) -> Option<String> {
+        self.program(name).map(|artifact| format!("{RELEASE}/bin/{}", artifact.name))
+    }
+
+    fn image(&self, program: &str) -> String {
+        let found = self.artifacts.iter().find(|artifact| artifact.name == format!("{program}.tar"));
+        found.and_then(|artifact| artifact.image.clone()).unwrap_or_default()
+    }
+
+    pub fn pause_image(&self) -> String {
+        self.image("pause")
+    }
+
+    pub fn dns_image(&self) -> String {
+        self.image("cluster-dns")
+    }
+}
+
+/// Collects the release from `binaries`, or from beside this program.
+pub fn collect(binaries: Option<&Path>, state: &State) -> anyhow::Result<Release> {
+    let beside = beside_this_program()?;
+    let folder = binaries.unwrap_or(&beside);
+    let mut hashes = Hashes::load(state);
+    let mut release = Release::default();
+    for name in REQUIRED {
+        let path = folder.join(name);
+        anyhow::ensure!(
+            path.is_file(),
+            "release: {} is missing; build it with make build, or set release.binaries to the folder that holds it",
+            path.display()
+        );
+        release.artifacts.push(hashes.artifact(name, &path)?);
+    }
+    for name in OURS {
+        release.artifacts.push(hashes.artifact(name, &own(folder, &beside, name)?)?);
+    }
+    for name in OPTIONAL {
+        let path = folder.join(name);
+        if path.is_file() {
+            release.artifacts.push(hashes.artifact(name, &path)?);
+        }
+    }
+    for (program, user) in IMAGES {
+        let path = own(folder, &beside, program)?;
+        release.artifacts.push(image(&mut hashes, state, program, user, &path)?);
+    }
+    hashes.save(state)?;
+    Ok(release)
+}
+
+fn beside_this_program() -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe().context("cannot find this program's own path")?;
+    Ok(program.parent().unwrap_or(Path::new("/")).to_owned())
+}
+
+fn own(folder: &Path, beside: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let found = [folder, beside].map(|folder| folder.join(name)).into_iter().find(|path| path.is_file());
+    found.with_context(|| {
+        format!("release: {name} is neither in {} nor beside hardway; build it with make build", folder.display())
+    })
+}
+
+fn image(
+    hashes: &mut Hashes,
+    state: &State,
+    program: &str,
+    user: &str,
+    path: &Path,
+) -> anyhow::Result<Artifact> {
+    let binary = hashes.artifact(program, path)?;
+    let reference = format!("hardway.local/{program}:{}", &binary.sha256[..12]);
+    let archive = state.cache().join(format!("{program}-{}.tar", &binary.sha256[..12]));
+    if !archive.is_file() {
+        let content = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let image = Image { reference: &reference, program, content: &content, user };
+        let bytes = image.archive().with_context(|| format!("cannot build the image of {program}"))?;
+        crate::state::write_file(&archive, &bytes, 0o644)?;
+    }
+    let mut artifact = hashes.artifact(&format!("{program}.tar"), &archive)?;
+    artifact.image = Some(reference);
+    Ok(artifact)
+}
+
+/// Hashes of files by path, size and time of change, so that an unchanged release is not read again.
+#[derive(Default, Serialize, Deserialize)]
+struct Hashes {
+    files: BTreeMap<PathBuf, Known>,
+    #[serde(skip)]
+    changed: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    size: u64,
+    modified_nanos: u128,
+    sha256: String,
+}
+
+impl Hashes {
+    fn load(state: &State) -> Hashes {
+        // A cache: unreadable is empty.
+        std::fs::read(state.cache().join("hashes.json"))
+            .ok()
+            .and_then(|text| serde_json::from_slice(&text).ok())
+            .unwrap_or_default()
+    }
+
+    fn save(&self, state: &State) -> anyhow::Result<()> {
+        if !self.changed {
+            return Ok(());
+        }
+        crate::state::write_file(&state.cache().join("hashes.json"), &serde_json::to_vec(self)?, 0o644)
+    }
+
+    fn artifact(&mut self, name: &str, path: &Path) -> anyhow::Result<Artifact> {
+        let context = || format!("cannot read {}", path.display());
+        let path = path.canonicalize().with_context(context)?;
+        let metadata = path.metadata().with_context(context)?;
+        let modified = metadata.modified().with_context(context)?;
+        let modified_nanos = modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let size = metadata.len();
+        let known = self.files.get(&path).filter(|known| known.size == size && known.modified_nanos == modified_nanos);
+        let sha256 = match known {
+            Some(known) => known.sha256.clone(),
+            None => {
+                let sha256 = hash_file(&path).with_context(context)?;
+                self.files.insert(path.clone(), Known { size, modified_nanos, sha256: sha256.clone() });
+                self.changed = true;
+                sha256
+            }
+        };
+        Ok(Artifact { name: name.to_owned(), sha256, size, source: path, image: None })
+    }
+}
+
+fn hash_file(path: &Path) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0u8; 1 << 20];
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(hex::encode(hasher.finalize()));
+        }
+        hasher.update(&buffer[..count]);
+    }
+}
+
+/// The compressed form of an artifact, made once and kept.
+pub fn compressed(state: &State, artifact: &Artifact, codec: Codec) -> anyhow::Result<PathBuf> {
+    let path = state.cache().join(format!("{}.{}", artifact.sha256, codec.extension()));
+    if path.is_file() {
+        return Ok(path);
+    }
+    let context = || format!("cannot compress {}", artifact.source.display());
+    let content = std::fs::read(&artifact.source).with_context(context)?;
+    anyhow::ensure!(
+        sha256(&content) == artifact.sha256,
+        "{} changed while it was being read; run the command again when the build is done",
+        artifact.source.display()
+    );
+    let bytes = match codec {
+        Codec::Zstd => zstd::encode_all(content.as_slice(), 3).with_context(context)?,
+        Codec::Gzip => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut encoder, &content).with_context(context)?;
+            encoder.finish().with_context(context)?
+        }
+    };
+    crate::state::write_file(&path, &bytes, 0o644)?;
+    Ok(path)
+}
+
+/// How files travel; minimal hosts have gzip only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Codec {
+    Zstd,
+    Gzip,
+}
+
+impl Codec {
+    pub fn extension(self) -> &'static str {
+        match self {
+            Codec::Zstd => "zst",
+            Codec::Gzip => "gz",
+        }
+    }
+
+    /// The command that unpacks from standard input to standard output.
+    pub fn unpack(self) -> &'static str {
+        match self {
+            Codec::Zstd => "zstd -dcq",
+            Codec::Gzip => "gzip -dc",
+        }
+    }
+}

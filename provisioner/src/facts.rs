@@ -1,0 +1,234 @@
+//! What a host is and what is on it, gathered by one script in one round trip.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::render::all_names;
+use crate::ssh::{Connection, SshError};
+
+/// A snapshot of one host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    pub time: f64,
+    pub uid: u32,
+    pub os: String,
+    pub kernel: String,
+    pub architecture: String,
+    pub init: String,
+    /// True inside a container such as systemd-nspawn: the kernel belongs to another machine.
+    pub container: bool,
+    pub cpus: u32,
+    pub memory_kb: u64,
+    pub machine_id: String,
+    pub cgroup_v2: bool,
+    pub swap: bool,
+    pub may_lower_oom_scores: bool,
+    pub disk_opt_kb: u64,
+    pub disk_var_kb: u64,
+    pub tools: BTreeMap<String, String>,
+    pub containerd_version: String,
+    pub etcd_version: String,
+    pub cni_bin: Option<String>,
+    pub resolv_conf: Option<String>,
+    pub ip_forward: bool,
+    pub overlay: bool,
+    /// Addresses with prefix, for example `10.77.0.11/24`.
+    pub addresses: Vec<String>,
+    pub routes: Vec<String>,
+    /// (local address:port, process).
+    pub listening: Vec<(String, String)>,
+    pub etcd_data: bool,
+    /// Targets of the two `current` links.
+    pub release: String,
+    pub generation: String,
+    pub kept_generations: Vec<u64>,
+    pub blobs: BTreeSet<String>,
+    /// Path in the current generation -> sha256.
+    pub manifest: BTreeMap<String, String>,
+    /// Lines `mode owner path` of the current generation.
+    pub modes: BTreeSet<String>,
+    /// Files of the current generation that are not as they were written.
+    pub damaged: BTreeSet<String>,
+    pub links: BTreeMap<String, String>,
+    pub users: BTreeSet<String>,
+    pub units: BTreeMap<String, UnitFacts>,
+    pub images: BTreeSet<String>,
+}
+
+/// A unit as systemd sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnitFacts {
+    /// `active`, `inactive`, `failed`, `activating`.
+    pub state: String,
+    pub pid: u32,
+    /// What its running process was started with.
+    pub content: String,
+}
+
+const SCRIPT: &str = include_str!("../../templates/scripts/facts.sh");
+const CAP_SYS_RESOURCE: u64 = 1 << 24;
+
+/// Asks one host.
+pub fn gather(connection: &Connection) -> Result<Facts, SshError> {
+    let units: Vec<&str> = all_names().collect();
+    let doing = "reading facts";
+    let text = connection.script(doing, &SCRIPT.replace("@UNITS@", &units.join(" ")))?;
+    parse(&text).ok_or_else(|| SshError::Lost {
+        doing: doing.to_owned(),
+        reason: "the host's answer is incomplete; is it a Linux host with systemd and coreutils?".to_owned(),
+    })
+}
+
+/// Reads the script's answer; None when its last line is missing.
+pub fn parse(text: &str) -> Option<Facts> {
+    let mut facts = Facts::default();
+    let mut complete = false;
+    for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
+        let owned = || value.to_owned();
+        match key {
+            "time" => facts.time = value.parse().unwrap_or_default(),
+            "uid" => facts.uid = value.parse().unwrap_or(u32::MAX),
+            "os" => facts.os = owned(),
+            "kernel" => facts.kernel = owned(),
+            "architecture" => facts.architecture = owned(),
+            "init" => facts.init = owned(),
+            "container" => facts.container = !value.is_empty() && value != "none",
+            "cpus" => facts.cpus = value.parse().unwrap_or_default(),
+            "memory_kb" => facts.memory_kb = value.parse().unwrap_or_default(),
+            "machine_id" => facts.machine_id = owned(),
+            "cgroup" => facts.cgroup_v2 = value == "cgroup2fs",
+            "swap" => facts.swap = value.trim() != "0",
+            "capabilities" => {
+                let held = u64::from_str_radix(value, 16).unwrap_or_default();
+                facts.may_lower_oom_scores = held & CAP_SYS_RESOURCE != 0;
+            }
+            "disk_opt_kb" => facts.disk_opt_kb = value.parse().unwrap_or_default(),
+            "disk_var_kb" => facts.disk_var_kb = value.parse().unwrap_or_default(),
+            "containerd_version" => facts.containerd_version = owned(),
+            "etcd_version" => facts.etcd_version = owned(),
+            "cni_bin" => facts.cni_bin = Some(owned()),
+            "resolv_conf" => facts.resolv_conf = Some(owned()),
+            "ip_forward" => facts.ip_forward = value == "1",
+            "kernel.overlay" => facts.overlay = true,
+            "address" => facts.addresses.push(owned()),
+            "route" => facts.routes.push(owned()),
+            "listen" => {
+                let (local, process) = value.split_once(' ').unwrap_or((value, ""));
+                facts.listening.push((local.to_owned(), process_name(process)));
+            }
+            "etcd_data" => facts.etcd_data = true,
+            "release" => facts.release = owned(),
+            "generation" => facts.generation = owned(),
+            "kept" => facts.kept_generations.extend(value.parse::<u64>()),
+            "blob" => {
+                facts.blobs.insert(owned());
+            }
+            "manifest" => {
+                if let Some((hash, path)) = value.split_once("  ") {
+                    facts.manifest.insert(path.to_owned(), hash.to_owned());
+                }
+            }
+            "mode" => {
+                facts.modes.insert(owned());
+            }
+            "damaged" => {
+                facts.damaged.insert(owned());
+            }
+            "link" => {
+                if let Some((link, target)) = value.split_once(' ') {
+                    facts.links.insert(link.to_owned(), target.to_owned());
+                }
+            }
+            "user" => {
+                facts.users.insert(owned());
+            }
+            "unit" => unit(&mut facts, value),
+            "image" => {
+                facts.images.insert(owned());
+            }
+            "complete" => complete = true,
+            _ => {
+                if let Some(tool) = key.strip_prefix("tool.") {
+                    facts.tools.insert(tool.to_owned(), owned());
+                }
+            }
+        }
+    }
+    complete.then_some(facts)
+}
+
+fn unit(facts: &mut Facts, value: &str) {
+    let words: Vec<&str> = value.split(' ').collect();
+    if let [name, state, pid, content] = words.as_slice() {
+        let unit = UnitFacts {
+            state: (*state).to_owned(),
+            pid: pid.parse().unwrap_or_default(),
+            content: content.trim_start_matches('-').to_owned(),
+        };
+        facts.units.insert((*name).to_owned(), unit);
+    }
+}
+
+/// `users:(("sshd",pid=1,fd=3))` -> `sshd`.
+fn process_name(text: &str) -> String {
+    text.split('"').nth(1).unwrap_or_default().to_owned()
+}
+
+impl Facts {
+    pub fn tool(&self, name: &str) -> Option<&str> {
+        self.tools.get(name).map(String::as_str)
+    }
+
+    pub fn containerd_major(&self) -> u32 {
+        let version = self.containerd_version.trim_start_matches('v');
+        version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(1)
+    }
+
+    /// systemd hands out cgroups on v2; with v1 controllers runc writes them itself.
+    pub fn systemd_cgroup(&self) -> bool {
+        self.cgroup_v2
+    }
+
+    /// Number of the current generation; 0 when there is none.
+    pub fn generation_number(&self) -> u64 {
+        self.generation.rsplit('/').next().and_then(|number| number.parse().ok()).unwrap_or_default()
+    }
+
+    pub fn unit(&self, name: &str) -> UnitFacts {
+        self.units.get(name).cloned().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_read() {
+        let text = "time=1800000000.5\nuid=0\nos=debian 13\ncontainer=systemd-nspawn\ncgroup=tmpfs\nswap=0\n\
+                    capabilities=000001fffeffffff\ntool.gzip=/usr/bin/gzip\ncontainerd_version=v2.1.0\n\
+                    listen=0.0.0.0:22 users:((\"sshd\",pid=1,fd=3))\ngeneration=generations/7\n\
+                    manifest=abc  pki/a.crt\nlink=/etc/a /etc/b\nunit=etcd.service active 12 beef\n\
+                    unit=kubelet.service inactive 0 -\nnonsense\ncomplete=yes\n";
+        let facts = parse(text).unwrap();
+        assert!(facts.container && !facts.cgroup_v2 && !facts.swap && !facts.may_lower_oom_scores);
+        assert_eq!(facts.containerd_major(), 2);
+        assert_eq!(facts.listening, [("0.0.0.0:22".to_owned(), "sshd".to_owned())]);
+        assert_eq!(facts.generation_number(), 7);
+        assert_eq!(facts.manifest["pki/a.crt"], "abc");
+        assert_eq!(facts.unit("etcd.service").content, "beef");
+        assert_eq!(facts.unit("kubelet.service").content, "");
+        assert_eq!(facts.unit("other.service"), UnitFacts::default());
+    }
+
+    #[test]
+    fn a_cut_answer_is_no_answer() {
+        assert_eq!(parse("uid=0\nos=debian 13\n"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_answer_makes_it_panic(text in "(?s).{0,300}") {
+            let _ = parse(&text);
+        }
+    }
+}

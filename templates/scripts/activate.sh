@@ -1,0 +1,77 @@
+# Brings a host onto a release and a generation. Standard input: a tar archive of the generation, when one is due.
+# Everything is built beside its place and switched by rename, so that a cut at any point leaves the old or the new.
+set -eu
+export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+umask 077
+release=@RELEASE@
+generation=@GENERATION@
+mkdir -p /etc/hardway/generations /opt/hardway/releases /opt/hardway/blobs /var/lib/hardway /etc/cni/net.d
+chmod 755 /etc/hardway /etc/hardway/generations /opt/hardway /opt/hardway/releases /opt/hardway/blobs /etc/cni /etc/cni/net.d
+for user in @USERS@; do
+    id -u "$user" >/dev/null 2>&1 || useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$user"
+done
+if [ -n "$release" ]; then
+    new=/opt/hardway/releases/.new.$release
+    rm -rf "$new"
+    mkdir -p "$new/bin" "$new/images"
+    while read -r hash path; do
+        [ -n "$hash" ] || continue
+        ln "/opt/hardway/blobs/$hash" "$new/$path"
+    done <<'MANIFEST'
+@RELEASE_MANIFEST@
+MANIFEST
+    chmod 755 "$new" "$new/bin" "$new/images"
+    [ -d "/opt/hardway/releases/$release" ] || mv "$new" "/opt/hardway/releases/$release"
+    rm -rf "$new"
+    ln -sfn "releases/$release" /opt/hardway/.current
+    mv -T /opt/hardway/.current /opt/hardway/current
+fi
+if [ -n "$generation" ]; then
+    cd /etc/hardway/generations
+    rm -rf .new.*
+    mkdir ".new.$generation"
+    tar -xf - -C ".new.$generation"
+    cd ".new.$generation"
+    sha256sum -c --quiet MANIFEST >&2
+    find . -type d -exec chmod 755 {} +
+    chmod 644 MANIFEST MODES
+    while read -r mode owner path; do
+        chown "$owner:" "$path"
+        chmod "$mode" "$path"
+    done <MODES
+    cd ..
+    sync -f . 2>/dev/null || sync
+    rm -rf "$generation"
+    mv -T ".new.$generation" "$generation"
+    ln -sfn "generations/$generation" ../.current
+    mv -T ../.current ../current
+    # The two newest stay: this one and the one to roll back to.
+    ls -1 | grep -E '^[0-9]+$' | sort -n | head -n -2 | while read -r old; do rm -rf "$old"; done
+fi
+for unit in @STOP@; do systemctl disable --now "$unit" >/dev/null 2>&1 || true; done
+for link in @STALE@; do rm -f "$link"; done
+while read -r link target; do
+    [ -n "$link" ] || continue
+    mkdir -p "$(dirname "$link")"
+    # The package's file stays beside ours, for `hardway reset`.
+    if [ -e "$link" ] && [ ! -L "$link" ]; then mv "$link" "$link.before-hardway"; fi
+    ln -sfn "$target" "$link.hardway-new"
+    mv -T "$link.hardway-new" "$link"
+done <<'LINKS'
+@LINKS@
+LINKS
+chmod 755 /etc/systemd/system/*.d 2>/dev/null || true
+if [ -n "@KERNEL@" ]; then
+    while read -r module; do modprobe "$module" 2>/dev/null || true; done </etc/modules-load.d/hardway.conf
+    sysctl -q -p /etc/sysctl.d/90-hardway.conf >&2 || [ -n "@CONTAINER@" ]
+fi
+if [ -n "@SWAP@" ]; then
+    swapoff -a
+    sed -i.before-hardway '/^[^#].*[[:space:]]swap[[:space:]]/s/^/# hardway: /' /etc/fstab
+fi
+systemctl daemon-reload
+# Blobs that no kept release names.
+find /opt/hardway/releases -mindepth 1 -maxdepth 1 -type d -printf '%T@ %f\n' | sort -rn | tail -n +3 | while read -r _ old; do
+    [ "releases/$old" = "$(readlink /opt/hardway/current)" ] || rm -rf "/opt/hardway/releases/$old"
+done
+find /opt/hardway/blobs -type f -links 1 -mmin +60 -delete
