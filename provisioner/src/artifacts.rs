@@ -112,7 +112,7 @@ fn image(
     let archive = state.cache().join(format!("{program}-{}.tar", &binary.sha256[..12]));
     if !archive.is_file() {
         let content = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let image = Image { reference: &reference, program, content: &content, user };
+        let image = Image::of_binary(&reference, &format!("/{program}"), content, user);
         let bytes = image.archive().with_context(|| format!("cannot build the image of {program}"))?;
         crate::state::write_file(&archive, &bytes, 0o644)?;
     }

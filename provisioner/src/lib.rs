@@ -1,5 +1,26 @@
 //! The hardway command: inventory, facts, plan, phases over SSH.
+//!
+//! Pure: [`inventory`], [`render`], [`plan`], [`preflight`], [`etcd`]. Acting: [`ssh`], [`apply`], [`api`].
 
+pub mod api;
+pub mod apply;
+pub mod artifacts;
+pub mod bootstrap;
+pub mod cli;
+pub mod commands;
+pub mod desired;
+pub mod etcd;
+pub mod facts;
+pub mod fleet;
+pub mod identities;
 pub mod image;
 pub mod inventory;
+pub mod kubeconfig;
+pub mod plan;
+pub mod preflight;
+pub mod render;
 pub mod ssh;
+pub mod state;
+pub mod survey;
+pub mod templates;
+pub mod ui;

@@ -9,7 +9,7 @@ mod host_key;
 mod known_hosts;
 
 pub use connect::{Connection, Target, fetch_host_key};
-pub use exec::{Output, Progress};
+pub use exec::{Output, Progress, quote};
 pub use host_key::{HostKey, Trust, UntrustedKey};
 pub use known_hosts::{KnownHosts, Lookup};
 

@@ -1,0 +1,281 @@
+//! The administrator's side of the Kubernetes API: readiness, objects, nodes.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use base64::Engine;
+use http::{Method, Request, StatusCode};
+use pki::{Authority, Issued};
+use serde_json::{Value, json};
+
+use crate::identities::Secrets;
+use crate::inventory::host_port;
+
+/// One API server, reached with the break-glass certificate: RBAC may not be there yet.
+pub struct Api {
+    runtime: tokio::runtime::Runtime,
+    client: kube::Client,
+    pub endpoint: String,
+}
+
+/// An answer other than success.
+#[derive(Debug, thiserror::Error)]
+#[error("{method} {path} was answered with {status}: {message}")]
+pub struct Refused {
+    method: Method,
+    path: String,
+    pub status: StatusCode,
+    message: String,
+}
+
+impl Api {
+    pub fn connect(address: IpAddr, port: u16, secrets: &Secrets, identity: &Issued) -> anyhow::Result<Api> {
+        let endpoint = host_port(address, port);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let authority = secrets.authority(Authority::Kubernetes).certificate();
+        let authority = der(authority).context("the authority's certificate cannot be read")?;
+        let base64 = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+        let uri = format!("https://{endpoint}").parse().context("the API server's address is not a URL")?;
+        let mut config = kube::Config::new(uri);
+        config.root_cert = Some(vec![authority]);
+        config.connect_timeout = Some(Duration::from_secs(3));
+        config.read_timeout = Some(Duration::from_secs(30));
+        config.auth_info.client_certificate_data = Some(base64(&identity.certificate));
+        config.auth_info.client_key_data = Some(base64(identity.key.pem()).into());
+        let client = {
+            let _entered = runtime.enter();
+            kube::Client::try_from(config).context("cannot set up the API client")?
+        };
+        Ok(Api { runtime, client, endpoint })
+    }
+
+    fn send(&self, method: Method, path: &str, content_type: &str, body: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+        let request = Request::builder()
+            .method(method.clone())
+            .uri(path)
+            .header("content-type", content_type)
+            .header("accept", "application/json")
+            .body(kube::client::Body::from(body))
+            .context("cannot build the request")?;
+        self.runtime.block_on(async {
+            let exchange = async {
+                let response = self
+                    .client
+                    .send(request)
+                    .await
+                    .with_context(|| format!("{method} https://{}{path} failed", self.endpoint))?;
+                let status = response.status();
+                let body = response
+                    .into_body()
+                    .collect_bytes()
+                    .await
+                    .with_context(|| format!("{method} https://{}{path} broke off", self.endpoint))?
+                    .to_vec();
+                if status.is_success() {
+                    return Ok(body);
+                }
+                let message = serde_json::from_slice::<Value>(&body)
+                    .ok()
+                    .and_then(|status| status["message"].as_str().map(str::to_owned))
+                    .unwrap_or_else(|| String::from_utf8_lossy(&body).chars().take(300).collect());
+                Err(Refused { method: method.clone(), path: path.to_owned(), status, message }.into())
+            };
+            tokio::time::timeout(Duration::from_secs(30), exchange)
+                .await
+                .unwrap_or_else(|_| Err(anyhow::anyhow!("{method} https://{}{path} took too long", self.endpoint)))
+        })
+    }
+
+    pub fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let body = self.send(Method::GET, path, "application/json", Vec::new())?;
+        serde_json::from_slice(&body).with_context(|| format!("GET {path} was not answered with JSON"))
+    }
+
+    /// Waits until the server calls itself ready.
+    pub fn wait_ready(&self, deadline: Instant) -> anyhow::Result<()> {
+        self.wait("the API server is ready", deadline, || {
+            self.send(Method::GET, "/readyz", "application/json", Vec::new()).map(|_| Some(()))
+        })
+    }
+
+    /// Asks until there is an answer; the last error is told when the deadline passes.
+    pub fn wait<T>(
+        &self,
+        what: &str,
+        deadline: Instant,
+        mut ask: impl FnMut() -> anyhow::Result<Option<T>>,
+    ) -> anyhow::Result<T> {
+        loop {
+            let last = match ask() {
+                Ok(Some(value)) => return Ok(value),
+                Ok(None) => None,
+                Err(error) => Some(error),
+            };
+            if Instant::now() >= deadline {
+                let error = last.unwrap_or_else(|| anyhow::anyhow!("not so far"));
+                return Err(error.context(format!("waiting until {what} took too long")));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Creates an object, or corrects the fields of it that differ. Returns what was done.
+    pub fn apply(&self, object: &Value) -> anyhow::Result<Applied> {
+        let (collection, name) = path_of(object)?;
+        let path = format!("{collection}/{name}");
+        let live = match self.get(&path) {
+            Ok(live) => live,
+            Err(error) if is_status(&error, StatusCode::NOT_FOUND) => {
+                let body = serde_json::to_vec(object)?;
+                match self.send(Method::POST, &collection, "application/json", body) {
+                    Ok(_) => return Ok(Applied::Created),
+                    // Somebody was faster; compare with theirs.
+                    Err(error) if is_status(&error, StatusCode::CONFLICT) => self.get(&path)?,
+                    Err(error) => return Err(error),
+                }
+            }
+            Err(error) => return Err(error),
+        };
+        if contains(&live, object) {
+            return Ok(Applied::Unchanged);
+        }
+        let patch = serde_json::to_vec(object)?;
+        self.send(Method::PATCH, &path, "application/merge-patch+json", patch)?;
+        Ok(Applied::Changed)
+    }
+
+    pub fn patch(&self, path: &str, patch: &Value) -> anyhow::Result<()> {
+        self.send(Method::PATCH, path, "application/merge-patch+json", serde_json::to_vec(patch)?)?;
+        Ok(())
+    }
+
+    pub fn nodes(&self) -> anyhow::Result<Vec<Value>> {
+        let list = self.get("/api/v1/nodes")?;
+        Ok(list["items"].as_array().cloned().unwrap_or_default())
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    Created,
+    Changed,
+    Unchanged,
+}
+
+pub fn is_status(error: &anyhow::Error, status: StatusCode) -> bool {
+    error.downcast_ref::<Refused>().is_some_and(|refused| refused.status == status)
+}
+
+/// True when a node's kubelet reports Ready.
+pub fn is_ready(node: &Value) -> bool {
+    let conditions = node["status"]["conditions"].as_array();
+    conditions.is_some_and(|conditions| {
+        conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+    })
+}
+
+/// The documents of a YAML stream.
+pub fn documents(text: &str) -> anyhow::Result<Vec<Value>> {
+    use serde::Deserialize;
+    serde_yaml_ng::Deserializer::from_str(text)
+        .map(|document| Value::deserialize(document).context("an add-on's manifest is not YAML"))
+        .collect()
+}
+
+/// Collection path and name of the kinds that add-ons are made of.
+fn path_of(object: &Value) -> anyhow::Result<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
+    let resource = match kind.as_str() {
+        "ServiceAccount" => "serviceaccounts",
+        "Service" => "services",
+        "ConfigMap" => "configmaps",
+        "Deployment" => "deployments",
+        "ClusterRole" => "clusterroles",
+        "ClusterRoleBinding" => "clusterrolebindings",
+        other => anyhow::bail!("an add-on holds a {other:?}, which hardway does not apply"),
+    };
+    let prefix = if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") };
+    let namespace = text(&object["metadata"]["namespace"]);
+    let collection = match namespace.is_empty() {
+        true => format!("{prefix}/{resource}"),
+        false => format!("{prefix}/namespaces/{namespace}/{resource}"),
+    };
+    Ok((collection, text(&object["metadata"]["name"])))
+}
+
+/// True when every field of `wanted` is in `live`; defaults that the server added do not count.
+fn contains(live: &Value, wanted: &Value) -> bool {
+    match (live, wanted) {
+        (Value::Object(live), Value::Object(wanted)) => wanted.iter().all(|(name, value)| {
+            // Empty values are dropped by the server.
+            let empty = match value {
+                Value::Null => true,
+                Value::String(text) => text.is_empty(),
+                Value::Array(items) => items.is_empty(),
+                Value::Object(fields) => fields.is_empty(),
+                _ => false,
+            };
+            live.get(name).map_or(empty, |live| contains(live, value))
+        }),
+        (Value::Array(live), Value::Array(wanted)) => {
+            live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| contains(live, wanted))
+        }
+        (live, wanted) => live == wanted,
+    }
+}
+
+fn der(pem: &str) -> Option<Vec<u8>> {
+    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    base64::engine::general_purpose::STANDARD.decode(body).ok()
+}
+
+/// The merge patch that brings a node's labels to what the inventory says; None when they are.
+pub fn label_patch(node: &Value, wanted: &[(String, String)]) -> Option<Value> {
+    let mut labels = serde_json::Map::new();
+    for (key, value) in wanted {
+        if node["metadata"]["labels"][key] != json!(value) {
+            labels.insert(key.clone(), json!(value));
+        }
+    }
+    (!labels.is_empty()).then(|| json!({ "metadata": { "labels": labels } }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_fields_that_were_asked_for_are_compared() {
+        let live = json!({ "a": 1, "b": { "c": [ { "d": 1, "added": true } ] }, "default": "x" });
+        for (wanted, expected) in [
+            (json!({ "a": 1 }), true),
+            (json!({ "a": 2 }), false),
+            (json!({ "b": { "c": [ { "d": 1 } ] } }), true),
+            (json!({ "b": { "c": [ { "d": 1 }, { "d": 2 } ] } }), false),
+            (json!({ "gone": "" }), true),
+            (json!({ "gone": "y" }), false),
+        ] {
+            assert_eq!(contains(&live, &wanted), expected, "{wanted}");
+        }
+    }
+
+    #[test]
+    fn paths_are_the_apis() {
+        let object = json!({ "apiVersion": "apps/v1", "kind": "Deployment",
+                             "metadata": { "name": "d", "namespace": "n" } });
+        let (collection, name) = path_of(&object).unwrap();
+        assert_eq!((collection.as_str(), name.as_str()), ("/apis/apps/v1/namespaces/n/deployments", "d"));
+        assert!(path_of(&json!({ "kind": "Other" })).is_err());
+    }
+
+    #[test]
+    fn labels_are_patched_only_where_they_differ() {
+        let node = json!({ "metadata": { "labels": { "a": "1" } } });
+        let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
+        assert_eq!(label_patch(&node, &[pair("a", "1")]), None);
+        let patch = label_patch(&node, &[pair("a", "1"), pair("b/c", "")]).unwrap();
+        assert_eq!(patch, json!({ "metadata": { "labels": { "b/c": "" } } }));
+    }
+}

@@ -1,0 +1,150 @@
+//! The thin layer that acts on one host: push, activate, start. Every step may be cut at any point and repeated.
+
+use std::io::{Cursor, Read};
+
+use anyhow::Context as _;
+
+use crate::artifacts::{Codec, compressed};
+use crate::desired::{Artifact, Desired, Stage};
+use crate::facts::Facts;
+use crate::plan::{Action, HostPlan};
+use crate::ssh::{Connection, quote};
+use crate::state::State;
+use crate::ui::Ui;
+
+const ACTIVATE: &str = include_str!("../../templates/scripts/activate.sh");
+
+/// Sends the programs and images that the host lacks.
+pub fn push(
+    connection: &Connection,
+    state: &State,
+    ui: &Ui,
+    desired: &Desired,
+    plan: &HostPlan,
+    facts: &Facts,
+) -> anyhow::Result<()> {
+    if plan.pushes.is_empty() {
+        return Ok(());
+    }
+    let codec = codec(facts);
+    let missing: Vec<&Artifact> = desired
+        .artifacts
+        .iter()
+        .filter(|artifact| plan.pushes.iter().any(|push| push.sha256 == artifact.sha256))
+        .collect();
+    let mut files = Vec::new();
+    for artifact in missing {
+        let path = compressed(state, artifact, codec)?;
+        let size = path.metadata().with_context(|| format!("cannot read {}", path.display()))?.len();
+        files.push((artifact, path, size));
+    }
+    ui.transfer(&plan.host, files.iter().map(|(_, _, size)| size).sum());
+    for (artifact, path, _) in &files {
+        let mut file =
+            std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let script = push_script(&artifact.sha256, codec);
+        connection.check(&format!("pushing {}", artifact.name), &script, &mut file, &|bytes| {
+            ui.sent(&plan.host, bytes);
+        })?;
+    }
+    Ok(())
+}
+
+/// How files travel to a host.
+pub fn codec(facts: &Facts) -> Codec {
+    if facts.tool("zstd").is_some() { Codec::Zstd } else { Codec::Gzip }
+}
+
+/// Unpacks beside the place, compares the hash, renames. A cut leaves a hidden file that the next push removes.
+fn push_script(sha256: &str, codec: Codec) -> String {
+    format!(
+        "set -eu; umask 022; cd /; mkdir -p /opt/hardway/blobs; new=/opt/hardway/blobs/.{sha256}; \
+         trap 'rm -f \"$new\"' EXIT; {} >\"$new\"; echo '{sha256}  '\"$new\" | sha256sum -c --quiet - >&2; \
+         chmod 755 \"$new\"; mv \"$new\" /opt/hardway/blobs/{sha256}",
+        codec.unpack()
+    )
+}
+
+/// Switches the host to its release and generation and makes its users, links and kernel settings.
+pub fn activate(connection: &Connection, desired: &Desired, plan: &HostPlan, facts: &Facts) -> anyhow::Result<()> {
+    if !plan.activates() {
+        return Ok(());
+    }
+    let stops: Vec<String> = plan
+        .units
+        .iter()
+        .filter(|unit| unit.action == Action::Stop)
+        .map(|unit| quote(&unit.name))
+        .collect();
+    let links: String = plan.links.iter().map(|(link, target)| format!("{link} {target}\n")).collect();
+    let script = ACTIVATE
+        .replace("@RELEASE@", plan.release.as_deref().unwrap_or_default())
+        .replace("@RELEASE_MANIFEST@", &desired.release_manifest())
+        .replace("@GENERATION@", &plan.generation.map(|number| number.to_string()).unwrap_or_default())
+        .replace("@USERS@", &plan.users.join(" "))
+        .replace("@STOP@", &stops.join(" "))
+        .replace("@STALE@", &plan.stale_links.join(" "))
+        .replace("@LINKS@", &links)
+        .replace("@KERNEL@", if plan.kernel_settings { "yes" } else { "" })
+        .replace("@CONTAINER@", if facts.container { "yes" } else { "" })
+        .replace("@SWAP@", if plan.swap_off { "yes" } else { "" });
+    let archive = match plan.generation {
+        Some(_) => archive(desired)?,
+        None => Vec::new(),
+    };
+    let mut input: Box<dyn Read> = Box::new(Cursor::new(archive));
+    connection.check("activating the generation", &script, &mut input, &|_| {})?;
+    Ok(())
+}
+
+/// A generation as a tar archive, with its manifest.
+fn archive(desired: &Desired) -> anyhow::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut add = |path: &str, content: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        // Owners and modes are set from MODES before the switch; until then only root reads.
+        header.set_mode(0o600);
+        header.set_mtime(0);
+        header.set_uid(0);
+        header.set_gid(0);
+        archive.append_data(&mut header, path, content)
+    };
+    for file in &desired.files {
+        add(&file.path, &file.content).with_context(|| format!("cannot pack {}", file.path))?;
+    }
+    add("MANIFEST", desired.manifest().as_bytes()).context("cannot pack MANIFEST")?;
+    add("MODES", desired.modes().as_bytes()).context("cannot pack MODES")?;
+    archive.into_inner().context("cannot pack the generation")
+}
+
+/// Starts or restarts the units of one stage and waits until systemd calls them started.
+pub fn start(connection: &Connection, plan: &HostPlan, stage: Stage) -> anyhow::Result<()> {
+    let changes = plan.starts(stage);
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = changes.iter().map(|unit| unit.name.as_str()).collect();
+    let list = names.join(" ");
+    // A unit that failed often is not held back by its start limit. On failure the journal says why.
+    let script = format!(
+        "systemctl reset-failed {list} >/dev/null 2>&1; systemctl restart {list} && exit 0; \
+         for unit in {list}; do systemctl is-active --quiet \"$unit\" || \
+         journalctl -u \"$unit\" -n 8 --no-pager -o cat >&2; done; exit 1"
+    );
+    connection.script(&format!("starting {}", names.join(", ")), &script)?;
+    Ok(())
+}
+
+/// Imports the images that containerd lacks, once it runs.
+pub fn import_images(connection: &Connection, desired: &Desired, plan: &HostPlan) -> anyhow::Result<()> {
+    for artifact in &desired.artifacts {
+        let Some(image) = &artifact.image else { continue };
+        if !plan.images.contains(image) {
+            continue;
+        }
+        let script = format!("ctr -n k8s.io images import /opt/hardway/blobs/{} >&2", artifact.sha256);
+        connection.script(&format!("importing {image}"), &script)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! Rules that keep etcd's members: formed once, never formed again over lost data. No I/O.
+
+use std::collections::BTreeMap;
+
+use crate::facts::Facts;
+use crate::inventory::Inventory;
+use crate::preflight::Finding;
+use crate::state::Record;
+
+/// What would damage a cluster that has been formed.
+pub fn check(inventory: &Inventory, record: &Record, facts: &BTreeMap<String, Facts>) -> Vec<Finding> {
+    let members: Vec<String> = inventory.etcd_members().iter().map(|host| host.name.clone()).collect();
+    let mut findings = Vec::new();
+    let mut report = |host: &str, text: String| findings.push(Finding { host: host.to_owned(), text });
+    if !record.etcd_members.is_empty() {
+        for joined in members.iter().filter(|name| !record.etcd_members.contains(name)) {
+            report(
+                joined,
+                format!(
+                    "is a new etcd member, but etcd was formed with {}; changing members is not supported yet: keep the \
+                     members as they were",
+                    record.etcd_members.join(", ")
+                ),
+            );
+        }
+        for left in record.etcd_members.iter().filter(|name| !members.contains(name)) {
+            report(left, "is an etcd member and would lose its role; keep it in the inventory as it was".to_owned());
+        }
+    }
+    for name in &record.etcd_started {
+        if facts.get(name).is_some_and(|facts| !facts.etcd_data) && members.contains(name) {
+            report(
+                name,
+                "was an etcd member and has lost /var/lib/etcd; starting it empty could lose committed data: restore the \
+                 directory, or remove and add the member with etcdctl member"
+                    .to_owned(),
+            );
+        }
+    }
+    // Data that nobody recorded belongs to another cluster, or the operator's directory was lost.
+    if record.etcd_members.is_empty() {
+        for name in members.iter().filter(|name| facts.get(*name).is_some_and(|facts| facts.etcd_data)) {
+            report(
+                name,
+                "has etcd data that this cluster's directory does not know of; restore the directory beside the \
+                 inventory, or remove /var/lib/etcd if the data is not needed"
+                    .to_owned(),
+            );
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn inventory(count: usize) -> Inventory {
+        let mut text = "[cluster]\nname = \"lab\"\n".to_owned();
+        for number in 1..=count {
+            text.push_str(&format!(
+                "[[hosts]]\nname = \"cp-{number}\"\naddress = \"10.77.0.{number}\"\nroles = [\"control-plane\"]\n"
+            ));
+        }
+        Inventory::parse(Path::new("lab.toml"), &text).unwrap()
+    }
+
+    fn record(members: &[&str], started: &[&str]) -> Record {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Record { etcd_members: owned(members), etcd_started: owned(started), ..Record::default() }
+    }
+
+    fn facts(with_data: &[&str], without: &[&str]) -> BTreeMap<String, Facts> {
+        let fact = |etcd_data| Facts { etcd_data, ..Facts::default() };
+        let with = with_data.iter().map(|name| ((*name).to_owned(), fact(true)));
+        with.chain(without.iter().map(|name| ((*name).to_owned(), fact(false)))).collect()
+    }
+
+    #[test]
+    fn members_are_kept() {
+        let all = ["cp-1", "cp-2", "cp-3"];
+        let table: &[(usize, Record, BTreeMap<String, Facts>, &[&str])] = &[
+            // First run; interrupted while forming; formed.
+            (3, record(&[], &[]), facts(&[], &all), &[]),
+            (3, record(&all, &["cp-1"]), facts(&["cp-1", "cp-2"], &["cp-3"]), &[]),
+            (3, record(&all, &all), facts(&all, &[]), &[]),
+            // Lost data, a member more, a member less, data from elsewhere.
+            (3, record(&all, &all), facts(&["cp-1", "cp-2"], &["cp-3"]), &["cp-3"]),
+            (3, record(&["cp-1"], &["cp-1"]), facts(&["cp-1"], &["cp-2", "cp-3"]), &["cp-2", "cp-3"]),
+            (1, record(&all, &all), facts(&["cp-1"], &[]), &["cp-2", "cp-3"]),
+            (1, record(&[], &[]), facts(&["cp-1"], &[]), &["cp-1"]),
+        ];
+        for (count, record, facts, expected) in table {
+            let found = check(&inventory(*count), record, facts);
+            let hosts: Vec<&str> = found.iter().map(|finding| finding.host.as_str()).collect();
+            assert_eq!(&hosts, expected, "{found:?}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! All hosts of an inventory, connected, worked on at once.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::Context as _;
+
+use crate::inventory::{Host, Inventory};
+use crate::ssh::{Connection, KnownHosts, SshError, Target, Trust};
+use crate::state::State;
+use crate::ui::Ui;
+
+/// Hosts that are worked on at the same time.
+pub const CONCURRENCY: usize = 32;
+
+/// What went wrong on one host.
+#[derive(Debug)]
+pub struct Failure {
+    pub host: String,
+    pub phase: String,
+    pub reason: String,
+}
+
+/// One or more hosts failed; each has been reported.
+#[derive(Debug, thiserror::Error)]
+#[error("{} failed in phase {phase}: {}", hosts(failures), advice(failures))]
+pub struct Failed {
+    pub phase: String,
+    pub failures: Vec<Failure>,
+}
+
+fn hosts(failures: &[Failure]) -> String {
+    failures.iter().map(|failure| failure.host.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn advice(failures: &[Failure]) -> String {
+    let reasons: Vec<String> =
+        failures.iter().map(|failure| format!("{}: {}", failure.host, failure.reason)).collect();
+    format!("{}. The other hosts are as they were; correct this and run the command again", reasons.join("; "))
+}
+
+/// Sessions by host name.
+pub struct Fleet<'a> {
+    pub inventory: &'a Inventory,
+    pub ui: &'a Ui,
+    sessions: BTreeMap<String, Mutex<Connection>>,
+    concurrency: usize,
+}
+
+/// What the operator knows about host keys.
+pub fn trust(inventory: &Inventory, state: &State, host: &Host) -> anyhow::Result<Trust> {
+    let mut known = KnownHosts::default();
+    let mut files = vec![state.known_hosts()];
+    match &inventory.ssh.known_hosts {
+        Some(file) => files.push(file.clone()),
+        None => {
+            if let Some(home) = std::env::var_os("HOME") {
+                files.push(std::path::PathBuf::from(home).join(".ssh/known_hosts"));
+            }
+            files.push("/etc/ssh/ssh_known_hosts".into());
+        }
+    }
+    for file in files {
+        known.add_file(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    }
+    Ok(Trust { pinned: host.host_key.clone(), known })
+}
+
+pub fn target(inventory: &Inventory, state: &State, host: &Host) -> anyhow::Result<Target> {
+    Ok(Target {
+        host: host.address.to_string(),
+        settings: host.ssh.clone(),
+        trust: trust(inventory, state, host)?,
+    })
+}
+
+impl<'a> Fleet<'a> {
+    /// Connects to every host at once.
+    pub fn connect(inventory: &'a Inventory, state: &State, ui: &'a Ui) -> anyhow::Result<Fleet<'a>> {
+        let hosts: Vec<&Host> = inventory.hosts.iter().collect();
+        let targets = hosts
+            .iter()
+            .map(|host| Ok((host.name.clone(), target(inventory, state, host)?)))
+            .collect::<anyhow::Result<BTreeMap<_, _>>>()?;
+        let opened = parallel(&hosts, CONCURRENCY, |host| Connection::open(&targets[&host.name]).map_err(reason));
+        let sessions = gathered(ui, "connect", opened)?;
+        Ok(Fleet {
+            inventory,
+            ui,
+            sessions: sessions.into_iter().map(|(name, session)| (name, Mutex::new(session))).collect(),
+            concurrency: CONCURRENCY,
+        })
+    }
+
+    /// Connects to the hosts that answer; the others are listed with the reason.
+    pub fn connect_reachable(
+        inventory: &'a Inventory,
+        state: &State,
+        ui: &'a Ui,
+    ) -> anyhow::Result<(Fleet<'a>, Vec<Failure>)> {
+        let hosts: Vec<&Host> = inventory.hosts.iter().collect();
+        let targets = hosts
+            .iter()
+            .map(|host| Ok((host.name.clone(), target(inventory, state, host)?)))
+            .collect::<anyhow::Result<BTreeMap<_, _>>>()?;
+        let mut sessions = BTreeMap::new();
+        let mut failures = Vec::new();
+        for (name, result) in
+            parallel(&hosts, CONCURRENCY, |host| Connection::open(&targets[&host.name]).map_err(reason))
+        {
+            match result {
+                Ok(session) => drop(sessions.insert(name, Mutex::new(session))),
+                Err(reason) => failures.push(Failure { host: name, phase: "connect".to_owned(), reason }),
+            }
+        }
+        Ok((Fleet { inventory, ui, sessions, concurrency: CONCURRENCY }, failures))
+    }
+
+    pub fn is_connected(&self, host: &Host) -> bool {
+        self.sessions.contains_key(&host.name)
+    }
+
+    /// Runs `work` for the chosen hosts at once and waits for all; every failure is reported.
+    pub fn each<T: Send>(
+        &self,
+        phase: &str,
+        chosen: impl Fn(&Host) -> bool,
+        work: impl Fn(&Host, &Connection) -> anyhow::Result<T> + Sync,
+    ) -> Result<BTreeMap<String, T>, Failed> {
+        self.run(phase, self.concurrency, chosen, work)
+    }
+
+    /// Like [`Fleet::each`], one host after the other; stops at the first that fails.
+    pub fn one_by_one<T: Send>(
+        &self,
+        phase: &str,
+        chosen: impl Fn(&Host) -> bool,
+        work: impl Fn(&Host, &Connection) -> anyhow::Result<T> + Sync,
+    ) -> Result<BTreeMap<String, T>, Failed> {
+        let mut done = BTreeMap::new();
+        for host in self.inventory.hosts.iter().filter(|host| chosen(host)) {
+            done.extend(self.run(phase, 1, |other| other.name == host.name, &work)?);
+        }
+        Ok(done)
+    }
+
+    fn run<T: Send>(
+        &self,
+        phase: &str,
+        concurrency: usize,
+        chosen: impl Fn(&Host) -> bool,
+        work: impl Fn(&Host, &Connection) -> anyhow::Result<T> + Sync,
+    ) -> Result<BTreeMap<String, T>, Failed> {
+        let hosts: Vec<&Host> =
+            self.inventory.hosts.iter().filter(|host| self.is_connected(host) && chosen(host)).collect();
+        let results = parallel(&hosts, concurrency, |host| {
+            let session = &self.sessions[&host.name];
+            let session = session.lock().map_err(|_| "a thread for this host panicked".to_owned())?;
+            work(host, &session).map_err(|error| format!("{error:#}"))
+        });
+        gathered(self.ui, phase, results)
+    }
+}
+
+fn reason(error: SshError) -> String {
+    error.to_string()
+}
+
+fn gathered<T>(
+    ui: &Ui,
+    phase: &str,
+    results: Vec<(String, Result<T, String>)>,
+) -> Result<BTreeMap<String, T>, Failed> {
+    let mut done = BTreeMap::new();
+    let mut failures = Vec::new();
+    for (host, result) in results {
+        match result {
+            Ok(value) => drop(done.insert(host, value)),
+            Err(reason) => {
+                ui.error(Some(&host), phase, &reason);
+                failures.push(Failure { host, phase: phase.to_owned(), reason });
+            }
+        }
+    }
+    if failures.is_empty() { Ok(done) } else { Err(Failed { phase: phase.to_owned(), failures }) }
+}
+
+/// Calls `work` for every host on at most `limit` threads.
+fn parallel<T: Send>(
+    hosts: &[&Host],
+    limit: usize,
+    work: impl Fn(&Host) -> Result<T, String> + Sync,
+) -> Vec<(String, Result<T, String>)> {
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::with_capacity(hosts.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..limit.min(hosts.len()) {
+            scope.spawn(|| {
+                while let Some(host) = hosts.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let result = work(host);
+                    if let Ok(mut results) = results.lock() {
+                        results.push((host.name.clone(), result));
+                    }
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().unwrap_or_default();
+    results.sort_by(|a, b| a.0.cmp(&b.0));
+    results
+}
