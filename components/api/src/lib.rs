@@ -1,5 +1,10 @@
 //! The kind registry: schemas, defaults, validation, strategies, table columns.
+pub mod defaults;
+pub mod managed;
 pub mod registry;
 pub mod schema;
+pub mod strategy;
+pub mod validate;
+mod value;
 
-pub use registry::{Registry, Resource, Subresource};
+pub use registry::{Registry, Resource, Subresource, schema_name};

@@ -3,6 +3,7 @@ mod resource;
 mod storage;
 
 pub use resource::{Column, Resource, Subresource};
+pub use storage::schema_name;
 
 use apimachinery::{GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource};
 use std::collections::HashMap;

@@ -24,7 +24,7 @@ pub(super) fn version(gvk: &GroupVersionKind) -> GroupVersion {
 }
 
 /// Full name of a kind's schema.
-pub(crate) fn schema_name(gvk: &GroupVersionKind) -> String {
+pub fn schema_name(gvk: &GroupVersionKind) -> String {
     match gvk.group.as_str() {
         "apiextensions.k8s.io" => format!("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.{}.{}", gvk.version, gvk.kind),
         "apiregistration.k8s.io" => format!("io.k8s.kube-aggregator.pkg.apis.apiregistration.{}.{}", gvk.version, gvk.kind),

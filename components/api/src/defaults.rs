@@ -1,0 +1,59 @@
+//! What a client left out: defaults of the schemas, and upstream's defaulting functions.
+mod admission;
+mod apps;
+mod autoscaling;
+mod batch;
+mod core;
+mod others;
+mod pod;
+mod volumes;
+
+use crate::Resource;
+use crate::value::{Object, is_zero};
+use apimachinery::{SchemaSet, Type};
+use serde_json::Value;
+
+/// Fills in what the client left out of an object that fits the schema.
+pub fn apply(resource: &Resource, value: &mut Value) {
+    from_schema(&resource.schemas, &resource.ty(), value);
+    let Some(object) = value.as_object_mut() else { return };
+    match (resource.gvk.group.as_str(), resource.gvk.kind.as_str()) {
+        ("", kind) => core::apply(kind, object),
+        ("apps", kind) => apps::apply(kind, object),
+        ("batch", kind) => batch::apply(kind, object),
+        ("autoscaling", "HorizontalPodAutoscaler") => autoscaling::apply(&resource.gvk.version, object),
+        ("admissionregistration.k8s.io", kind) => admission::apply(kind, object),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => others::custom_resource_definition(object),
+        (_, kind) => others::apply(kind, object),
+    }
+    // Structs that the functions above made get what is always written.
+    let _ = apimachinery::decode::fit(&resource.schemas, resource.schema_id, value);
+}
+
+/// Sets the defaults that the schema itself declares.
+fn from_schema(set: &SchemaSet, ty: &Type, value: &mut Value) {
+    match (ty, value) {
+        (Type::Struct(id), Value::Object(map)) => {
+            for field in &set.get(*id).fields {
+                if let Some(default) = field.default.as_ref().filter(|_| is_zero(map.get(&field.name))) {
+                    map.insert(field.name.clone(), default.clone());
+                }
+                if let Some(value) = map.get_mut(&field.name) {
+                    from_schema(set, &field.ty, value);
+                }
+            }
+        }
+        (Type::List(inner, _), Value::Array(items)) => items.iter_mut().for_each(|item| from_schema(set, inner, item)),
+        (Type::Map(inner, _), Value::Object(map)) => map.values_mut().for_each(|item| from_schema(set, inner, item)),
+        _ => {}
+    }
+}
+
+/// Copies the labels of the pod template to an object that has none.
+fn labels_from_template(object: &mut Object) {
+    let labels = object.get("spec").map(|spec| crate::value::at(spec, &["template", "metadata", "labels"]).clone()).unwrap_or_default();
+    let metadata = crate::value::make(object, "metadata");
+    if is_zero(metadata.get("labels")) && !is_zero(Some(&labels)) {
+        metadata.insert("labels".into(), labels);
+    }
+}

@@ -1,0 +1,66 @@
+use super::{core, pod};
+use crate::value::{Object, absent, is_zero, items_mut, make, zero};
+use serde_json::json;
+
+/// Defaults of the apps group.
+pub(super) fn apply(kind: &str, object: &mut Object) {
+    if !matches!(kind, "Deployment" | "ReplicaSet" | "DaemonSet" | "StatefulSet") {
+        return;
+    }
+    let spec = make(object, "spec");
+    pod::template(spec);
+    match kind {
+        "Deployment" => deployment(spec),
+        "ReplicaSet" => absent(spec, "replicas", 1),
+        "DaemonSet" => daemon_set(spec),
+        _ => stateful_set(spec),
+    }
+}
+
+fn deployment(spec: &mut Object) {
+    absent(spec, "replicas", 1);
+    let strategy = make(spec, "strategy");
+    zero(strategy, "type", "RollingUpdate");
+    if strategy["type"] == "RollingUpdate" {
+        let rolling = make(strategy, "rollingUpdate");
+        absent(rolling, "maxUnavailable", "25%");
+        absent(rolling, "maxSurge", "25%");
+    }
+    absent(spec, "revisionHistoryLimit", 10);
+    absent(spec, "progressDeadlineSeconds", 600);
+}
+
+fn daemon_set(spec: &mut Object) {
+    let strategy = make(spec, "updateStrategy");
+    zero(strategy, "type", "RollingUpdate");
+    if strategy["type"] == "RollingUpdate" {
+        let rolling = make(strategy, "rollingUpdate");
+        absent(rolling, "maxUnavailable", 1);
+        absent(rolling, "maxSurge", 0);
+    }
+    absent(spec, "revisionHistoryLimit", 10);
+}
+
+fn stateful_set(spec: &mut Object) {
+    zero(spec, "podManagementPolicy", "OrderedReady");
+    let strategy = make(spec, "updateStrategy");
+    if is_zero(strategy.get("type")) {
+        strategy.insert("type".into(), json!("RollingUpdate"));
+        if is_zero(strategy.get("rollingUpdate")) {
+            strategy.insert("rollingUpdate".into(), json!({"partition": 0}));
+        }
+    }
+    if strategy["type"] == "RollingUpdate" && strategy.get("rollingUpdate").is_some() {
+        absent(make(strategy, "rollingUpdate"), "partition", 0);
+    }
+    let retention = make(spec, "persistentVolumeClaimRetentionPolicy");
+    zero(retention, "whenDeleted", "Retain");
+    zero(retention, "whenScaled", "Retain");
+    absent(spec, "replicas", 1);
+    absent(spec, "revisionHistoryLimit", 10);
+    for claim in items_mut(spec, "volumeClaimTemplates") {
+        zero(claim, "apiVersion", "v1");
+        zero(claim, "kind", "PersistentVolumeClaim");
+        core::persistent_volume_claim(claim);
+    }
+}

@@ -1,0 +1,116 @@
+use crate::value::{Object, absent, is_zero, items_mut, make, map_mut, zero};
+use serde_json::{Value, json};
+
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+/// Defaults of kinds of the smaller groups.
+pub(super) fn apply(kind: &str, object: &mut Object) {
+    match kind {
+        "RoleBinding" | "ClusterRoleBinding" => {
+            zero(make(object, "roleRef"), "apiGroup", RBAC);
+            for subject in items_mut(object, "subjects") {
+                if matches!(subject.get("kind").and_then(Value::as_str), Some("User" | "Group")) {
+                    zero(subject, "apiGroup", RBAC);
+                }
+            }
+        }
+        "NetworkPolicy" => network_policy(make(object, "spec")),
+        "IngressClass" => {
+            if let Some(parameters) = map_mut(make(object, "spec"), "parameters") {
+                absent(parameters, "scope", "Cluster");
+            }
+        }
+        "EndpointSlice" => {
+            for port in items_mut(object, "ports") {
+                absent(port, "name", "");
+                absent(port, "protocol", "TCP");
+            }
+        }
+        "PriorityClass" => absent(object, "preemptionPolicy", "PreemptLowerPriority"),
+        "StorageClass" => {
+            absent(object, "reclaimPolicy", "Delete");
+            absent(object, "volumeBindingMode", "Immediate");
+        }
+        "CSIDriver" => {
+            let spec = make(object, "spec");
+            absent(spec, "attachRequired", true);
+            absent(spec, "podInfoOnMount", false);
+            absent(spec, "storageCapacity", false);
+            absent(spec, "fsGroupPolicy", "ReadWriteOnceWithFSType");
+            zero(spec, "volumeLifecycleModes", json!(["Persistent"]));
+            absent(spec, "requiresRepublish", false);
+            absent(spec, "seLinuxMount", false);
+        }
+        "APIService" => {
+            if let Some(service) = map_mut(make(object, "spec"), "service") {
+                absent(service, "port", 443);
+            }
+        }
+        "FlowSchema" => zero(make(object, "spec"), "matchingPrecedence", 1000),
+        "PriorityLevelConfiguration" => priority_level(make(object, "spec")),
+        "ResourceClaim" => devices(make(object, "spec")),
+        "ResourceClaimTemplate" => devices(make(make(object, "spec"), "spec")),
+        _ => {}
+    }
+}
+
+fn network_policy(spec: &mut Object) {
+    for direction in ["ingress", "egress"] {
+        for rule in items_mut(spec, direction) {
+            items_mut(rule, "ports").for_each(|port| absent(port, "protocol", "TCP"));
+        }
+    }
+    if is_zero(spec.get("policyTypes")) {
+        let types = if is_zero(spec.get("egress")) { json!(["Ingress"]) } else { json!(["Ingress", "Egress"]) };
+        spec.insert("policyTypes".into(), types);
+    }
+}
+
+fn priority_level(spec: &mut Object) {
+    if let Some(limited) = map_mut(spec, "limited") {
+        absent(limited, "nominalConcurrencyShares", 30);
+        absent(limited, "lendablePercent", 0);
+        if let Some(queuing) = map_mut(limited, "limitResponse").and_then(|response| map_mut(response, "queuing")) {
+            zero(queuing, "queues", 64);
+            zero(queuing, "handSize", 8);
+            zero(queuing, "queueLengthLimit", 50);
+        }
+    }
+    if let Some(exempt) = map_mut(spec, "exempt") {
+        absent(exempt, "nominalConcurrencyShares", 0);
+        absent(exempt, "lendablePercent", 0);
+    }
+}
+
+fn devices(spec: &mut Object) {
+    let request = |request: &mut Object| {
+        zero(request, "allocationMode", "ExactCount");
+        if request["allocationMode"] == "ExactCount" {
+            zero(request, "count", 1);
+        }
+        items_mut(request, "tolerations").for_each(|toleration| zero(toleration, "operator", "Equal"));
+    };
+    let Some(devices) = map_mut(spec, "devices") else { return };
+    for wanted in items_mut(devices, "requests") {
+        if let Some(exactly) = map_mut(wanted, "exactly") {
+            request(exactly);
+        }
+        items_mut(wanted, "firstAvailable").for_each(request);
+    }
+}
+
+/// Defaults of a CustomResourceDefinition.
+pub(super) fn custom_resource_definition(object: &mut Object) {
+    let spec = make(object, "spec");
+    absent(spec, "conversion", json!({"strategy": "None"}));
+    if let Some(service) = map_mut(spec, "conversion").and_then(|conversion| map_mut(conversion, "webhook")).and_then(|webhook| map_mut(webhook, "clientConfig")).and_then(|client| map_mut(client, "service")) {
+        absent(service, "port", 443);
+    }
+    if let Some(names) = map_mut(spec, "names") {
+        let kind = names.get("kind").and_then(Value::as_str).unwrap_or("").to_owned();
+        if !kind.is_empty() {
+            zero(names, "singular", kind.to_lowercase());
+            zero(names, "listKind", format!("{kind}List"));
+        }
+    }
+}

@@ -1,0 +1,109 @@
+use super::rules;
+use crate::Resource;
+use crate::value::{Object, absent, at, is_zero, list, make, zero};
+use apimachinery::{Quantity, meta};
+use serde_json::{Value, json};
+
+/// Changes a new object before it is checked: drops what a client can't set, sets what the server sets.
+/// `metadata.uid` must be set already.
+pub fn prepare_create(resource: &Resource, value: &mut Value) {
+    let rules = rules(resource);
+    let uid = meta::uid(value).to_owned();
+    let name = meta::name(value).to_owned();
+    if rules.generation.is_empty() {
+        meta::remove(value, "generation");
+    } else {
+        meta::set(value, "generation", 1);
+    }
+    let Some(object) = value.as_object_mut() else { return };
+    if rules.status && !rules.status_on_create {
+        object.remove("status");
+    }
+    match resource.gvk.kind.as_str() {
+        "Pod" => pod(object),
+        "Namespace" => {
+            object.insert("status".into(), json!({"phase": "Active"}));
+            let spec = make(object, "spec");
+            let finalizers = spec.entry("finalizers").or_insert_with(|| json!([]));
+            if let Some(finalizers) = finalizers.as_array_mut().filter(|list| !list.contains(&json!("kubernetes"))) {
+                finalizers.push(json!("kubernetes"));
+            }
+        }
+        "PersistentVolume" => {
+            let now = meta_time(object);
+            object.insert("status".into(), json!({"phase": "Pending", "lastPhaseTransitionTime": now}));
+        }
+        "PersistentVolumeClaim" => {
+            object.insert("status".into(), json!({"phase": "Pending"}));
+        }
+        "Job" => job(object, &name, &uid),
+        "CustomResourceDefinition" => {
+            let stored: Vec<Value> = list(&Value::Object(object.clone()), &["spec", "versions"]).iter().filter(|version| version["storage"] == true).map(|version| version["name"].clone()).collect();
+            object.insert("status".into(), json!({"storedVersions": stored}));
+        }
+        "CertificateSigningRequest" => {
+            make(object, "status");
+        }
+        _ => {}
+    }
+    // What is always written comes back where the status was dropped.
+    let _ = apimachinery::decode::fit(&resource.schemas, resource.schema_id, value);
+}
+
+fn meta_time(object: &Object) -> Value {
+    object.get("metadata").and_then(|metadata| metadata.get("creationTimestamp")).cloned().unwrap_or_default()
+}
+
+fn pod(object: &mut Object) {
+    let class = qos_class(object.get("spec").unwrap_or(&Value::Null));
+    let mut status = json!({"phase": "Pending", "qosClass": class});
+    let gated = object.get("spec").is_some_and(|spec| !list(spec, &["schedulingGates"]).is_empty());
+    if gated {
+        status["conditions"] = json!([{
+            "type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "lastTransitionTime": meta_time(object),
+            "message": "Scheduling is blocked due to non-empty scheduling gates"
+        }]);
+    }
+    object.insert("status".into(), status);
+}
+
+/// Guaranteed when every container limits cpu and memory to what it requests, best effort when none asks for any.
+pub fn qos_class(spec: &Value) -> &'static str {
+    let amount = |value: &Value| Quantity::from_json(value).ok().filter(|amount| !amount.is_zero());
+    let mut any = false;
+    let mut guaranteed = true;
+    let mut containers: Vec<&Value> = list(spec, &["containers"]).iter().chain(list(spec, &["initContainers"])).collect();
+    let whole = !is_zero(Some(at(spec, &["resources", "requests"]))) || !is_zero(Some(at(spec, &["resources", "limits"])));
+    if whole {
+        containers = vec![spec];
+    }
+    for container in containers {
+        for name in ["cpu", "memory"] {
+            let request = amount(at(container, &["resources", "requests", name]));
+            let limit = amount(at(container, &["resources", "limits", name]));
+            any |= request.is_some() || limit.is_some();
+            guaranteed &= limit.is_some() && (request.is_none() || request == limit);
+        }
+    }
+    match (any, guaranteed) {
+        (false, _) => "BestEffort",
+        (true, true) => "Guaranteed",
+        (true, false) => "Burstable",
+    }
+}
+
+/// A job selects its pods by its own uid, unless it was told to select by hand.
+fn job(object: &mut Object, name: &str, uid: &str) {
+    let spec = make(object, "spec");
+    if spec.get("manualSelector") == Some(&Value::Bool(true)) {
+        return;
+    }
+    let labels = make(make(make(spec, "template"), "metadata"), "labels");
+    for (key, value) in [("controller-uid", uid), ("job-name", name), ("batch.kubernetes.io/controller-uid", uid), ("batch.kubernetes.io/job-name", name)] {
+        if !labels.contains_key(key) || key.ends_with("uid") {
+            labels.insert(key.into(), Value::from(value));
+        }
+    }
+    absent(spec, "selector", json!({}));
+    zero(make(make(spec, "selector"), "matchLabels"), "batch.kubernetes.io/controller-uid", uid);
+}

@@ -1,0 +1,53 @@
+use crate::Resource;
+
+/// What is particular to writes of a kind, as data.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// `metadata.generation` starts at 1 and counts changes of these parts.
+    pub generation: &'static [&'static str],
+    /// The main endpoint leaves `status` alone.
+    pub status: bool,
+    /// A new object keeps the `status` that the client sent.
+    pub status_on_create: bool,
+    /// Fields that the status endpoint leaves alone.
+    pub status_keeps: &'static [&'static str],
+    /// PUT to a name that isn't there creates the object.
+    pub create_on_update: bool,
+    /// PUT and PATCH may come without a resource version.
+    pub unconditional_update: bool,
+}
+
+const SPEC: &[&str] = &["spec"];
+
+/// The rules of a kind.
+pub fn rules(resource: &Resource) -> Rules {
+    let has_status = resource.subresource("status").is_some();
+    let plain = Rules { generation: &[], status: has_status, status_on_create: false, status_keeps: SPEC, create_on_update: false, unconditional_update: true };
+    if resource.custom {
+        return Rules { generation: SPEC, status_keeps: &["spec", "metadata"], unconditional_update: false, ..plain };
+    }
+    match resource.gvk.kind.as_str() {
+        "Pod" => Rules { generation: SPEC, status_keeps: &["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"], ..plain },
+        "Deployment" => Rules { generation: SPEC, status_keeps: &["spec", "metadata.labels"], ..plain },
+        "Job" | "CronJob" | "ReplicaSet" | "DaemonSet" | "StatefulSet" | "ReplicationController" | "Ingress" | "NetworkPolicy" | "PodDisruptionBudget" => Rules { generation: SPEC, ..plain },
+        "IngressClass" | "PersistentVolumeClaimTemplate" => Rules { generation: SPEC, ..plain },
+        "FlowSchema" | "PriorityLevelConfiguration" => Rules { generation: SPEC, status_keeps: &["spec", "metadata"], unconditional_update: false, ..plain },
+        "ValidatingAdmissionPolicy" | "ValidatingAdmissionPolicyBinding" | "MutatingAdmissionPolicy" | "MutatingAdmissionPolicyBinding" => {
+            Rules { generation: SPEC, status_keeps: &["spec", "metadata"], unconditional_update: false, ..plain }
+        }
+        "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration" => Rules { generation: &["webhooks"], unconditional_update: false, ..plain },
+        "CustomResourceDefinition" => Rules { generation: SPEC, status_keeps: &["spec", "metadata"], unconditional_update: false, ..plain },
+        "APIService" => Rules { status_keeps: &["spec", "metadata"], unconditional_update: false, ..plain },
+        "CSIDriver" => Rules { generation: SPEC, unconditional_update: false, ..plain },
+        "EndpointSlice" => Rules { generation: &["addressType", "endpoints", "ports"], ..plain },
+        "PriorityClass" => Rules { generation: &["value"], ..plain },
+        "DeviceClass" | "ResourceSlice" => Rules { generation: SPEC, ..plain },
+        "ResourceClaim" => Rules { status_keeps: &["spec", "metadata"], ..plain },
+        "Node" => Rules { status_on_create: true, ..plain },
+        "Lease" | "IPAddress" | "CSINode" | "CSIStorageCapacity" | "RuntimeClass" => Rules { create_on_update: resource.gvk.kind == "Lease", unconditional_update: resource.gvk.kind == "IPAddress", ..plain },
+        "VolumeAttachment" => Rules { status_keeps: &["spec", "metadata"], unconditional_update: false, ..plain },
+        "LimitRange" | "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding" => Rules { create_on_update: true, ..plain },
+        "Event" => Rules { create_on_update: true, ..plain },
+        _ => plain,
+    }
+}

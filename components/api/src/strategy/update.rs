@@ -1,0 +1,129 @@
+use super::rules;
+use crate::Resource;
+use crate::value::{at, is_zero, make};
+use apimachinery::meta;
+use serde_json::{Value, json};
+
+/// Changes the wanted object before it is checked: an endpoint changes only its own part of an object.
+pub fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: &mut Value) {
+    let rules = rules(resource);
+    let keep = |new: &mut Value, path: &[&str]| put(new, path, at(old, path).clone());
+    match subresource {
+        "" => {
+            if rules.status {
+                keep(new, &["status"]);
+            }
+        }
+        "status" => {
+            for path in rules.status_keeps {
+                let parts: Vec<&str> = path.split('.').collect();
+                if *path == "metadata" {
+                    keep_metadata(old, new);
+                } else {
+                    keep(new, &parts);
+                }
+            }
+            // Whatever else is at the top belongs to the main endpoint.
+            let others: Vec<String> = new.as_object().into_iter().flatten().map(|(key, _)| key.clone()).filter(|key| !matches!(key.as_str(), "apiVersion" | "kind" | "metadata" | "spec" | "status")).collect();
+            for key in others {
+                keep(new, &[&key]);
+            }
+        }
+        "approval" => {
+            let conditions = at(new, &["status", "conditions"]).clone();
+            keep(new, &["spec"]);
+            keep(new, &["status"]);
+            put(new, &["status", "conditions"], conditions);
+        }
+        "finalize" => {
+            let finalizers = at(new, &["spec", "finalizers"]).clone();
+            keep(new, &["status"]);
+            keep(new, &["spec"]);
+            put(new, &["spec", "finalizers"], finalizers);
+        }
+        "ephemeralcontainers" => {
+            let containers = at(new, &["spec", "ephemeralContainers"]).clone();
+            keep(new, &["spec"]);
+            keep(new, &["status"]);
+            put(new, &["spec", "ephemeralContainers"], containers);
+        }
+        _ => keep(new, &["status"]),
+    }
+    if let ("Service", "") = (resource.gvk.kind.as_str(), subresource) {
+        service(old, new);
+    }
+    if resource.gvk.kind == "Secret" && is_zero(new.get("type")) {
+        put(new, &["type"], old.get("type").cloned().unwrap_or_default());
+    }
+    if resource.gvk.kind == "Namespace" && subresource.is_empty() {
+        keep(new, &["spec", "finalizers"]);
+    }
+    let _ = apimachinery::decode::fit(&resource.schemas, resource.schema_id, new);
+    generation(rules.generation, subresource, old, new);
+}
+
+/// Sets or, with null, removes what is at a path.
+fn put(value: &mut Value, path: &[&str], wanted: Value) {
+    let Some((last, parents)) = path.split_last() else { return };
+    let Some(mut map) = value.as_object_mut() else { return };
+    for parent in parents {
+        map = make(map, parent);
+    }
+    if wanted.is_null() {
+        map.remove(*last);
+    } else {
+        map.insert((*last).to_owned(), wanted);
+    }
+}
+
+fn keep_metadata(old: &Value, new: &mut Value) {
+    let managed = meta::get(new, "managedFields").cloned();
+    put(new, &["metadata"], at(old, &["metadata"]).clone());
+    put(new, &["metadata", "managedFields"], managed.unwrap_or_default());
+}
+
+/// The generation counts changes of what is wanted, and the start of a deletion.
+fn generation(parts: &[&str], subresource: &str, old: &Value, new: &mut Value) {
+    let before = meta::generation(old);
+    let changed = subresource != "status" && parts.iter().any(|part| old.get(part) != new.get(part));
+    let generation = before + i64::from(changed);
+    if generation == 0 {
+        meta::remove(new, "generation");
+    } else {
+        meta::set(new, "generation", json!(generation));
+    }
+}
+
+/// Addresses that were given out stay with the service unless the client names others.
+fn service(old: &Value, new: &mut Value) {
+    let kind = at(new, &["spec", "type"]).as_str().unwrap_or("").to_owned();
+    if kind == "ExternalName" || at(old, &["spec", "type"]) == "ExternalName" {
+        return;
+    }
+    for field in ["clusterIP", "clusterIPs"] {
+        if is_zero(Some(at(new, &["spec", field]))) && at(old, &["spec", "clusterIP"]) != "None" {
+            put(new, &["spec", field], at(old, &["spec", field]).clone());
+        }
+    }
+    for field in ["ipFamilies", "ipFamilyPolicy"] {
+        if is_zero(Some(at(new, &["spec", field]))) {
+            put(new, &["spec", field], at(old, &["spec", field]).clone());
+        }
+    }
+    let node_ports = |kind: &str| matches!(kind, "NodePort" | "LoadBalancer");
+    if node_ports(&kind) && node_ports(at(old, &["spec", "type"]).as_str().unwrap_or("")) {
+        let old_ports = at(old, &["spec", "ports"]).clone();
+        if let Some(ports) = new.pointer_mut("/spec/ports").and_then(Value::as_array_mut) {
+            for port in ports.iter_mut().filter(|port| is_zero(port.get("nodePort"))) {
+                let same = |other: &&Value| other["port"] == port["port"] && other["protocol"] == port["protocol"];
+                if let Some(found) = old_ports.as_array().and_then(|ports| ports.iter().find(same)) {
+                    let node_port = found.get("nodePort").cloned().unwrap_or_default();
+                    put(port, &["nodePort"], node_port);
+                }
+            }
+        }
+        if is_zero(Some(at(new, &["spec", "healthCheckNodePort"]))) && at(new, &["spec", "externalTrafficPolicy"]) == "Local" {
+            put(new, &["spec", "healthCheckNodePort"], at(old, &["spec", "healthCheckNodePort"]).clone());
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Short ways to look into JSON values.
+use serde_json::{Map, Value};
+
+/// An object's map.
+pub(crate) type Object = Map<String, Value>;
+
+static NULL: Value = Value::Null;
+
+/// The value at a path of names, `null` if it isn't there.
+pub(crate) fn at<'a>(value: &'a Value, path: &[&str]) -> &'a Value {
+    path.iter().try_fold(value, |value, name| value.get(name)).unwrap_or(&NULL)
+}
+
+/// The text at a path, empty if it isn't there.
+pub(crate) fn text<'a>(value: &'a Value, path: &[&str]) -> &'a str {
+    at(value, path).as_str().unwrap_or("")
+}
+
+/// The number at a path.
+pub(crate) fn int(value: &Value, path: &[&str]) -> Option<i64> {
+    at(value, path).as_i64()
+}
+
+/// The list at a path, empty if it isn't there.
+pub(crate) fn list<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
+    at(value, path).as_array().map_or(&[], Vec::as_slice)
+}
+
+/// The map at a path.
+pub(crate) fn object<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Object> {
+    at(value, path).as_object()
+}
+
+/// Whether the flag at a path is set.
+pub(crate) fn flag(value: &Value, path: &[&str]) -> bool {
+    at(value, path).as_bool().unwrap_or(false)
+}
+
+/// The map under `key`, if there is one.
+pub(crate) fn map_mut<'a>(map: &'a mut Object, key: &str) -> Option<&'a mut Object> {
+    map.get_mut(key)?.as_object_mut()
+}
+
+/// The map under `key`, made if it is missing.
+pub(crate) fn make<'a>(map: &'a mut Object, key: &str) -> &'a mut Object {
+    let entry = map.entry(key).or_insert_with(|| Value::Object(Object::new()));
+    if !entry.is_object() {
+        *entry = Value::Object(Object::new());
+    }
+    entry.as_object_mut().expect("it was just made a map")
+}
+
+/// The maps in the list under `key`.
+pub(crate) fn items_mut<'a>(map: &'a mut Object, key: &str) -> impl Iterator<Item = &'a mut Object> {
+    map.get_mut(key).and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut)
+}
+
+/// Whether a plain field is at its zero value.
+pub(crate) fn is_zero(value: Option<&Value>) -> bool {
+    match value {
+        None | Some(Value::Null) => true,
+        Some(Value::String(text)) => text.is_empty(),
+        Some(Value::Number(number)) => number.as_f64() == Some(0.0),
+        Some(Value::Bool(set)) => !set,
+        Some(Value::Array(items)) => items.is_empty(),
+        Some(Value::Object(map)) => map.is_empty(),
+    }
+}
+
+/// Sets an optional field that is absent.
+pub(crate) fn absent(map: &mut Object, key: &str, value: impl Into<Value>) {
+    if map.get(key).is_none_or(Value::is_null) {
+        map.insert(key.to_owned(), value.into());
+    }
+}
+
+/// Sets a plain field that is at its zero value.
+pub(crate) fn zero(map: &mut Object, key: &str, value: impl Into<Value>) {
+    if is_zero(map.get(key)) {
+        map.insert(key.to_owned(), value.into());
+    }
+}
