@@ -45,3 +45,6 @@ pub struct Cluster {
     terms: terms::Terms,
     pods: AHashMap<Uid, PlacedPod>,
 }
+
+#[cfg(test)]
+mod tests;

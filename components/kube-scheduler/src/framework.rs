@@ -14,3 +14,6 @@ pub use plugin::{Plugin, PluginMask};
 pub use profile::Profile;
 pub use search::{Decision, Search};
 pub use what_if::WhatIf;
+
+#[cfg(test)]
+mod tests;
