@@ -11,7 +11,7 @@ mod watcher;
 
 pub use event::{EventKind, WatchEvent, bookmark_frame};
 pub(crate) use load::fetch;
-pub(crate) use hub::{CacheOptions, Hub};
+pub(crate) use hub::{CacheOptions, Hub, RunningHub};
 pub(crate) use resource::ResourceCache;
 pub(crate) use view::{Scope, View};
 pub(crate) use watcher::{Begin, WatcherParts};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 use crate::backend::Backend;
-use crate::cache::{CacheOptions, Hub, ResourceCache};
+use crate::cache::{CacheOptions, Hub, ResourceCache, RunningHub};
 use crate::error::StorageError;
 use crate::resource::ResourceSpec;
 use crate::store::Store;
@@ -22,6 +22,8 @@ pub struct StorageOptions {
     pub transformers: Transformers,
     /// Longest wait of a consistent read for the cache before it reads from the backend.
     pub consistent_read_timeout: Duration,
+    /// Time between bookmarks of a watch, give or take a fifth so that watchers don't all wake at once.
+    pub bookmark_every: Duration,
 }
 
 impl Default for StorageOptions {
@@ -30,27 +32,21 @@ impl Default for StorageOptions {
             prefix: "/registry".to_owned(),
             transformers: Transformers::default(),
             consistent_read_timeout: Duration::from_secs(3),
+            bookmark_every: Duration::from_secs(60),
         }
     }
 }
 
-/// The stores of all resources. Dropping the last handle ends its tasks.
+/// The stores of all resources. The watch ends with the last handle of this or of a store.
 #[derive(Clone)]
 pub struct Storage {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    hub: Arc<Hub>,
+    hub: Arc<RunningHub>,
     options: StorageOptions,
     stores: RwLock<BTreeMap<String, Store>>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 impl Storage {
@@ -60,10 +56,13 @@ impl Storage {
         let hub = Hub::new(
             backend,
             format!("{}/", options.prefix),
-            CacheOptions { consistent_read_timeout: options.consistent_read_timeout },
+            CacheOptions {
+                consistent_read_timeout: options.consistent_read_timeout,
+                bookmark_every: options.bookmark_every,
+            },
         );
-        let task = tokio::spawn(hub.clone().run());
-        Storage { inner: Arc::new(Inner { hub, options, stores: RwLock::default(), task }) }
+        let hub = Arc::new(RunningHub::start(hub));
+        Storage { inner: Arc::new(Inner { hub, options, stores: RwLock::default() }) }
     }
 
     /// The store of a resource; made when first asked for. Its cache loads when first read.

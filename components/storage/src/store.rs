@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache::{Hub, ResourceCache, Watcher};
+use crate::cache::{ResourceCache, RunningHub, Watcher};
 use crate::error::StorageError;
 use crate::object::{ObjectRef, StoredObject};
 use crate::resource::ResourceSpec;
@@ -97,12 +97,12 @@ pub struct WatchRequest {
 /// Store of one resource; cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    hub: Arc<Hub>,
+    hub: Arc<RunningHub>,
     cache: Arc<ResourceCache>,
 }
 
 impl Store {
-    pub(crate) fn new(hub: Arc<Hub>, cache: Arc<ResourceCache>) -> Self {
+    pub(crate) fn new(hub: Arc<RunningHub>, cache: Arc<ResourceCache>) -> Self {
         Store { hub, cache }
     }
 

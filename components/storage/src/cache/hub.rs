@@ -26,6 +26,7 @@ const LAST_RETRY: Duration = Duration::from_secs(2);
 
 pub(crate) struct CacheOptions {
     pub consistent_read_timeout: Duration,
+    pub bookmark_every: Duration,
 }
 
 pub(crate) struct Hub {
@@ -38,6 +39,32 @@ pub(crate) struct Hub {
     progress: Mutex<Option<ProgressRequester>>,
     probe: RevisionProbe,
     last_failure: Mutex<Option<BackendError>>,
+}
+
+/// A hub with its task, which ends with the last handle.
+pub(crate) struct RunningHub {
+    hub: Arc<Hub>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl RunningHub {
+    pub(crate) fn start(hub: Arc<Hub>) -> Self {
+        RunningHub { task: tokio::spawn(hub.clone().run()), hub }
+    }
+}
+
+impl std::ops::Deref for RunningHub {
+    type Target = Hub;
+
+    fn deref(&self) -> &Hub {
+        &self.hub
+    }
+}
+
+impl Drop for RunningHub {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl Hub {
@@ -60,6 +87,11 @@ impl Hub {
 
     pub(crate) fn consistent_read_timeout(&self) -> Duration {
         self.options.consistent_read_timeout
+    }
+
+    /// When the next bookmark of a watcher is due.
+    pub(super) fn next_bookmark(&self) -> Instant {
+        Instant::now() + self.options.bookmark_every.mul_f64(rand::random_range(0.8..1.2))
     }
 
     pub(crate) fn register(&self, cache: Arc<ResourceCache>) {

@@ -9,11 +9,11 @@ use crate::revision::Revision;
 
 /// Events younger than this are kept, for clients that come back to where they were.
 const FRESH: Duration = Duration::from_secs(75);
-/// Kept whatever their age.
+/// Kept whatever their age, as far as the bytes allow.
 const LEAST: usize = 100;
 /// Dropped above this whatever their age.
 const MOST: usize = 100_000;
-/// Bytes of objects held above which even fresh events are dropped.
+/// Bytes of objects held above which even fresh events are dropped; an object counts before and after a change.
 const MOST_BYTES: usize = 64 << 20;
 
 pub(crate) struct Ring {
@@ -47,10 +47,10 @@ impl Ring {
     pub(crate) fn push(&mut self, event: Arc<CacheEvent>, now: Instant) {
         self.bytes += event.weight();
         self.events.push_back((now, event));
-        while self.events.len() > LEAST {
+        while self.events.len() > 1 {
             let Some((arrived, oldest)) = self.events.front() else { break };
-            let fresh = now.duration_since(*arrived) < FRESH;
-            if fresh && self.events.len() <= MOST && self.bytes <= MOST_BYTES {
+            let wanted = self.events.len() <= LEAST || now.duration_since(*arrived) < FRESH;
+            if wanted && self.events.len() <= MOST && self.bytes <= MOST_BYTES {
                 break;
             }
             self.bytes -= oldest.weight();

@@ -2,13 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::event::{CacheEvent, WatchEvent};
-use super::hub::Hub;
+use super::hub::RunningHub;
 use super::resource::{CLOSED, ResourceCache};
 use super::view::Scope;
 use crate::object::{ObjectRef, StoredObject};
@@ -17,8 +16,6 @@ use crate::store::Filter;
 
 /// Events taken from the ring at once.
 const BATCH: usize = 64;
-/// Time between bookmarks, give or take a fifth so that watchers don't all wake at once.
-const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 
 /// What a watch brings.
 #[derive(Clone, Debug)]
@@ -51,7 +48,7 @@ pub(crate) struct WatcherParts {
 
 /// One watch. Holds no events beyond the few it is about to deliver; when it isn't polled it costs nobody anything.
 pub struct Watcher {
-    hub: Arc<Hub>,
+    hub: Arc<RunningHub>,
     cache: Arc<ResourceCache>,
     changes: watch::Receiver<u64>,
     parts: WatcherParts,
@@ -67,9 +64,10 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    pub(crate) fn new(hub: Arc<Hub>, cache: Arc<ResourceCache>, parts: WatcherParts, begin: Begin) -> Self {
+    pub(crate) fn new(hub: Arc<RunningHub>, cache: Arc<ResourceCache>, parts: WatcherParts, begin: Begin) -> Self {
         Watcher {
             changes: cache.changes(),
+            next_bookmark: hub.next_bookmark(),
             hub,
             cache,
             parts,
@@ -79,7 +77,6 @@ impl Watcher {
             after: begin.revision,
             revision: begin.revision,
             pending: VecDeque::new(),
-            next_bookmark: Instant::now() + BOOKMARK_EVERY.mul_f64(rand::random_range(0.8..1.2)),
             ended: false,
         }
     }
@@ -171,7 +168,7 @@ impl Watcher {
         if !self.parts.bookmarks || Instant::now() < self.next_bookmark {
             return None;
         }
-        self.next_bookmark = Instant::now() + BOOKMARK_EVERY.mul_f64(rand::random_range(0.8..1.2));
+        self.next_bookmark = self.hub.next_bookmark();
         Some(WatchItem::Bookmark { revision: self.revision, initial_events_end: false })
     }
 }
