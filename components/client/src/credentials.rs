@@ -186,6 +186,12 @@ impl Credentials {
         kubeconfig.map_or_else(Self::in_cluster, Self::from_kubeconfig)
     }
 
+    /// The CA bundle by which the server is checked, as PEM.
+    pub fn authority_pem(&self) -> Option<String> {
+        let bytes = self.certificate_authority.as_ref()?.read().ok()?;
+        String::from_utf8(bytes).ok()
+    }
+
     /// The same place with a bearer token instead of a certificate.
     pub fn with_token(&self, token: Vec<u8>) -> Self {
         Self {

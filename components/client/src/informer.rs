@@ -210,6 +210,11 @@ where
         state.indexes.push(index);
     }
 
+    /// Whether an index of that name is kept already, for those who share an informer.
+    pub fn has_index(&self, name: &str) -> bool {
+        self.state.read().indexes.iter().any(|index| index.name == name)
+    }
+
     /// The objects that `value` leads to in the index `name`; none when there is no such index.
     pub fn by_index(&self, name: &str, value: &str) -> Vec<Arc<K>> {
         let state = self.state.read();

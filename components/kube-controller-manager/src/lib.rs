@@ -1,1 +1,24 @@
-//! kube-controller-manager
+//! The controllers of a cluster.
+//!
+//! - [`run`]: start-up, serving, leader election; [`registry`]: the list of controllers
+//! - [`runtime`]: what every controller gets: clients, shared informers, a queue
+//! - [`workload`]: what the controllers that make pods share
+//! - one module per controller: `plan` decides purely, `reconcile` acts
+
+pub mod deployment;
+pub mod discovery;
+pub mod endpointslice;
+pub mod error;
+pub mod garbage_collector;
+pub mod hash;
+pub mod namespace;
+pub mod owner;
+pub mod registry;
+pub mod replicaset;
+pub mod root_ca;
+pub mod run;
+pub mod runtime;
+pub mod selector;
+pub mod serviceaccount;
+pub mod services;
+pub mod workload;

@@ -1,0 +1,131 @@
+//! The controllers by name, and which of them run.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tokio::task::JoinSet;
+
+use crate::runtime::Context;
+
+type Start = fn(Arc<Context>) -> BoxFuture<'static, ()>;
+
+/// One controller: upstream's name, its older short name, and how it starts.
+pub struct Controller {
+    pub name: &'static str,
+    pub alias: &'static str,
+    /// Runs under `*`.
+    pub by_default: bool,
+    start: Start,
+}
+
+const fn on(name: &'static str, alias: &'static str, start: Start) -> Controller {
+    Controller {
+        name,
+        alias,
+        by_default: true,
+        start,
+    }
+}
+
+/// Names of upstream controllers that have no work in this implementation; listing them is not an error.
+const WITHOUT_WORK: &[&str] = &[
+    "device-taint-eviction-controller",
+    "ephemeral-volume-controller",
+    "kube-apiserver-serving-clustertrustbundle-publisher-controller",
+    "legacy-serviceaccount-token-cleaner-controller",
+    "node-route-controller",
+    "persistentvolume-attach-detach-controller",
+    "persistentvolume-expander-controller",
+    "resourceclaim-controller",
+    "selinux-warning-controller",
+    "service-cidr-controller",
+    "service-lb-controller",
+    "serviceaccount-token-controller",
+    "storage-version-migrator-controller",
+    "storageversion-garbage-collector-controller",
+    "taint-eviction-controller",
+    "validatingadmissionpolicy-status-controller",
+    "volumeattributesclass-protection-controller",
+    "cloud-node-lifecycle-controller",
+    "podcertificaterequest-cleaner-controller",
+    "nodecidrset",
+];
+
+pub const CONTROLLERS: &[Controller] = &[
+    on("deployment-controller", "deployment", crate::deployment::start),
+    on("replicaset-controller", "replicaset", crate::replicaset::start),
+    on("replicationcontroller-controller", "replicationcontroller", crate::replicaset::start_replication),
+    on("endpointslice-controller", "endpointslice", crate::endpointslice::start),
+    on("namespace-controller", "namespace", crate::namespace::start),
+    on("garbage-collector-controller", "garbagecollector", crate::garbage_collector::start),
+    on("serviceaccount-controller", "serviceaccount", crate::serviceaccount::start),
+    on("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", crate::root_ca::start),
+];
+
+/// Reads `--controllers`. An unknown name is an error that says which names there are.
+pub fn chosen(flags: &[String]) -> anyhow::Result<Vec<&'static Controller>> {
+    for word in flags {
+        let name = word.trim_start_matches('-');
+        let known = name == "*"
+            || WITHOUT_WORK.contains(&name)
+            || CONTROLLERS.iter().any(|controller| controller.name == name || controller.alias == name);
+        if !known {
+            let names: Vec<_> = CONTROLLERS.iter().map(|controller| controller.name).collect();
+            anyhow::bail!("--controllers: {name:?} is not a controller; there are *, {}", names.join(", "));
+        }
+    }
+    let star = flags.iter().any(|word| word == "*");
+    let named = |prefix: &str, controller: &Controller| {
+        flags
+            .iter()
+            .filter_map(|word| word.strip_prefix(prefix))
+            .any(|name| name == controller.name || name == controller.alias)
+    };
+    Ok(CONTROLLERS
+        .iter()
+        .filter(|controller| {
+            !named("-", controller) && (named("", controller) || (star && controller.by_default))
+        })
+        .collect())
+}
+
+/// Starts the controllers and runs until the context ends, or one of them does.
+pub async fn run(context: Arc<Context>, chosen: Vec<&'static Controller>) {
+    let mut running = JoinSet::new();
+    for controller in chosen {
+        tracing::info!(controller = controller.name, "starting");
+        // Made here and not in the task: shared informers get their indexes before anybody waits for them.
+        let task = (controller.start)(context.clone());
+        running.spawn(async move {
+            task.await;
+            controller.name
+        });
+    }
+    while let Some(ended) = running.join_next().await {
+        match ended {
+            Ok(name) if !context.shutdown.is_cancelled() => tracing::info!(controller = name, "has nothing to do"),
+            Ok(_) => {}
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => {}
+        }
+    }
+    context.shutdown.cancelled().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(flags: &[&str]) -> Vec<&'static str> {
+        let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        chosen(&flags).unwrap().iter().map(|controller| controller.name).collect()
+    }
+
+    #[test]
+    fn controllers_are_chosen_by_name_and_alias() {
+        assert_eq!(names(&["deployment", "replicaset-controller"]), ["deployment-controller", "replicaset-controller"]);
+        assert!(!names(&["*", "-deployment"]).contains(&"deployment-controller"));
+        assert!(names(&["*"]).contains(&"deployment-controller"));
+        assert!(chosen(&["no-such".to_owned()]).is_err());
+    }
+}

@@ -1,0 +1,47 @@
+//! The index by controller over pods and over sets.
+
+use std::sync::Arc;
+
+use client::Informer;
+use kube::Resource;
+use serde::de::DeserializeOwned;
+
+use crate::owner::controller_of;
+use crate::runtime::Context;
+
+const NAME: &str = "controller-uid";
+
+/// The shared informer of a kind, indexed by the uid of each object's controller.
+pub fn by_controller<K>(context: &Context) -> Informer<K>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+{
+    let informer = context.informer::<K>();
+    if !informer.has_index(NAME) {
+        informer.add_index(NAME, |object: &K| vec![value(object)]);
+    }
+    informer
+}
+
+fn value<K: Resource>(object: &K) -> String {
+    match controller_of(object.meta()) {
+        Some(reference) => reference.uid.clone(),
+        None => format!("none/{}", object.meta().namespace.as_deref().unwrap_or_default()),
+    }
+}
+
+/// The objects that `uid` controls.
+pub fn controlled<K>(informer: &Informer<K>, uid: &str) -> Vec<Arc<K>>
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+{
+    informer.by_index(NAME, uid)
+}
+
+/// The objects of a namespace that nothing controls.
+pub fn orphans<K>(informer: &Informer<K>, namespace: &str) -> Vec<Arc<K>>
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+{
+    informer.by_index(NAME, &format!("none/{namespace}"))
+}
