@@ -1,8 +1,8 @@
 //! The nftables mode.
 //!
-//! One shared map leads from (address, protocol, port, index) to endpoints, and one small chain per number of
-//! endpoints picks the index. So a changed Service is a few map elements, however many Services there are;
-//! only session affinity and source ranges need chains of their own.
+//! One chain per number of endpoints picks an index at random, and one map per index leads from (address,
+//! protocol, port) to the endpoint; all Services share them. So a changed Service is a few map elements,
+//! however many Services there are; only session affinity and source ranges need chains of their own.
 
 pub mod base;
 pub mod chains;

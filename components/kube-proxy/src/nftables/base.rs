@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::model::Family;
 use crate::nftables::TABLE;
-use crate::nftables::chains::{family, not_from_local_pods};
+use crate::nftables::chains::{address_type, family, not_from_local_pods};
 use crate::options::{NodePortAddresses, Options};
 
 /// Name of the set of addresses that receive node ports.
@@ -14,10 +14,7 @@ pub const NODE_PORT_IPS: &str = "nodeport-ips";
 /// upstream's proxy stays. It and what is appended to it are one transaction.
 pub fn script(options: &Options) -> String {
     let ip = family(options);
-    let address_type = match options.family {
-        Family::V4 => "ipv4_addr",
-        Family::V6 => "ipv6_addr",
-    };
+    let address_type = address_type(options);
     let mut text = String::new();
     let mut line = |line: std::fmt::Arguments<'_>| {
         // Writing to a String cannot fail.
@@ -30,12 +27,9 @@ pub fn script(options: &Options) -> String {
 
     let verdict_by_address = format!("type {address_type} . inet_proto . inet_service : verdict");
     let verdict_by_port = "type inet_proto . inet_service : verdict".to_owned();
-    let index = "numgen random mod 2";
     let maps = [
         ("service-ips", verdict_by_address.clone()),
         ("service-nodeports", verdict_by_port.clone()),
-        ("endpoints", format!("typeof {ip} daddr . meta l4proto . th dport . {index} : {ip} daddr . th dport")),
-        ("nodeport-endpoints", format!("typeof meta l4proto . th dport . {index} : {ip} daddr . th dport")),
         ("no-endpoint-services", verdict_by_address.clone()),
         ("no-endpoint-nodeports", verdict_by_port),
         ("firewall-ips", verdict_by_address),

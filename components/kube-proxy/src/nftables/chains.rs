@@ -1,21 +1,14 @@
 //! Chains that are shared by all Services with the same numbers of endpoints.
 
-use crate::nftables::element::Place;
+use crate::model::Family;
+use crate::nftables::element::{By, Slot};
 use crate::options::{LocalTraffic, Options};
-
-/// Index of the first endpoint under policy Local in the shared maps; those under policy Cluster start at 0.
-pub const LOCAL_OFFSET: usize = 1 << 16;
-
-/// What a packet is matched with to find its endpoints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum By {
-    Address,
-    NodePort,
-}
 
 /// A shared chain; the numbers are how many endpoints there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Chain {
+    /// The endpoint with an index.
+    Endpoint(Slot),
     /// Any of the endpoints.
     Cluster(By, usize),
     /// Any of the endpoints on this node.
@@ -29,11 +22,9 @@ pub enum Chain {
 impl Chain {
     /// Its name.
     pub fn name(self) -> String {
-        let by = |by| match by {
-            By::Address => "",
-            By::NodePort => "nodeport-",
-        };
+        let by = |by| Slot::prefix(by, false);
         match self {
+            Chain::Endpoint(slot) => slot.chain_name(),
             Chain::Cluster(from, count) => format!("{}cluster-{count}", by(from)),
             Chain::Local(from, count) => format!("{}local-{count}", by(from)),
             Chain::External(from, count) => format!("{}external-{count}", by(from)),
@@ -44,17 +35,31 @@ impl Chain {
     /// Chains that its rules lead to, which must exist before.
     pub fn needs(self) -> Vec<Chain> {
         match self {
-            Chain::Cluster(..) | Chain::Local(..) => Vec::new(),
+            Chain::Endpoint(_) => Vec::new(),
+            Chain::Cluster(by, count) => slots(by, false, count).map(Chain::Endpoint).collect(),
+            Chain::Local(by, count) => slots(by, true, count).map(Chain::Endpoint).collect(),
             Chain::External(by, count) => vec![Chain::Cluster(by, count)],
             Chain::ExternalLocal(by, count, local) => vec![Chain::Cluster(by, count), Chain::Local(by, local)],
         }
     }
 
+    /// The map that has to be made with it, and its definition.
+    pub fn map(self, options: &Options) -> Option<(String, String)> {
+        let Chain::Endpoint(slot) = self else { return None };
+        let address = address_type(options);
+        let key = match slot.by {
+            By::Address => format!("{address} . inet_proto . inet_service"),
+            By::NodePort => "inet_proto . inet_service".to_owned(),
+        };
+        Some((slot.map_name(), format!("type {key} : {address} . inet_service")))
+    }
+
     /// Its rules.
     pub fn rules(self, options: &Options) -> Vec<String> {
         match self {
-            Chain::Cluster(by, count) => vec![spread(options, by, count, 0)],
-            Chain::Local(by, count) => vec![spread(options, by, count, LOCAL_OFFSET)],
+            Chain::Endpoint(slot) => vec![to_endpoint(options, slot)],
+            Chain::Cluster(by, count) => vec![spread(by, false, count)],
+            Chain::Local(by, count) => vec![spread(by, true, count)],
             Chain::External(by, count) => {
                 vec!["jump mark-for-masquerade".to_owned(), format!("goto {}", Chain::Cluster(by, count).name())]
             }
@@ -77,28 +82,44 @@ pub fn external_local(options: &Options, cluster: &str, local: &str) -> Vec<Stri
     rules
 }
 
-fn spread(options: &Options, by: By, count: usize, offset: usize) -> String {
-    // The only chain of count 0 is that of policy Local on a node without endpoints.
-    if count == 0 {
-        return "drop".to_owned();
-    }
+fn slots(by: By, local: bool, count: usize) -> impl Iterator<Item = Slot> {
+    (0..count).map(move |index| Slot { by, local, index })
+}
+
+fn to_endpoint(options: &Options, slot: Slot) -> String {
     let ip = family(options);
-    let (at, place) = match by {
-        By::Address => (format!("{ip} daddr . "), Place::Endpoints),
-        By::NodePort => (String::new(), Place::NodePortEndpoints),
+    let at = match slot.by {
+        By::Address => format!("{ip} daddr . "),
+        By::NodePort => String::new(),
     };
-    let offset = if offset == 0 { String::new() } else { format!(" offset {offset}") };
-    format!(
-        "meta l4proto {{ tcp, udp, sctp }} dnat {ip} to {at}meta l4proto . th dport . numgen random mod {count}{offset} map @{}",
-        place.name()
-    )
+    let map = slot.map_name();
+    format!("meta l4proto {{ tcp, udp, sctp }} dnat {ip} to {at}meta l4proto . th dport map @{map}")
+}
+
+fn spread(by: By, local: bool, count: usize) -> String {
+    let verdicts: Vec<String> =
+        slots(by, local, count).map(|slot| format!("{} : goto {}", slot.index, slot.chain_name())).collect();
+    match count {
+        // Only under policy Local, on a node without endpoints.
+        0 => "drop".to_owned(),
+        1 => format!("goto {}", Slot { by, local, index: 0 }.chain_name()),
+        _ => format!("numgen random mod {count} vmap {{ {} }}", verdicts.join(", ")),
+    }
+}
+
+/// The type of an address.
+pub fn address_type(options: &Options) -> &'static str {
+    match options.family {
+        Family::V4 => "ipv4_addr",
+        Family::V6 => "ipv6_addr",
+    }
 }
 
 /// `ip` or `ip6`.
 pub fn family(options: &Options) -> &'static str {
     match options.family {
-        crate::model::Family::V4 => "ip",
-        crate::model::Family::V6 => "ip6",
+        Family::V4 => "ip",
+        Family::V6 => "ip6",
     }
 }
 

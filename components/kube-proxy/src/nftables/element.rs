@@ -1,8 +1,48 @@
 //! Elements of the shared maps and sets.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::model::Protocol;
+
+/// What a packet is matched with to find its endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum By {
+    /// address . protocol . port
+    Address,
+    /// protocol . port
+    NodePort,
+}
+
+/// The endpoint with one index. Each has a map, because nft cannot read back a map whose key has the index in
+/// it (it takes the expression's type from the wrong rule when rules are added later).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot {
+    pub by: By,
+    /// Among the endpoints under policy Local.
+    pub local: bool,
+    pub index: usize,
+}
+
+impl Slot {
+    /// What names of maps and chains begin with.
+    pub fn prefix(by: By, local: bool) -> &'static str {
+        match (by, local) {
+            (By::Address, false) => "",
+            (By::Address, true) => "local-",
+            (By::NodePort, false) => "nodeport-",
+            (By::NodePort, true) => "nodeport-local-",
+        }
+    }
+
+    pub fn map_name(self) -> String {
+        format!("{}endpoints-{}", Slot::prefix(self.by, self.local), self.index)
+    }
+
+    pub fn chain_name(self) -> String {
+        format!("{}endpoint-{}", Slot::prefix(self.by, self.local), self.index)
+    }
+}
 
 /// A shared map or set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,10 +51,8 @@ pub enum Place {
     ServiceIps,
     /// protocol . port -> verdict
     ServiceNodePorts,
-    /// address . protocol . port . index -> endpoint
-    Endpoints,
-    /// protocol . port . index -> endpoint
-    NodePortEndpoints,
+    /// One endpoint of every Service that has so many: address . protocol . port -> endpoint
+    Endpoints(Slot),
     /// address . protocol . port -> verdict
     NoEndpointServices,
     /// protocol . port -> verdict
@@ -28,32 +66,19 @@ pub enum Place {
 }
 
 impl Place {
-    /// All of them.
-    pub const ALL: [Place; 9] = [
-        Place::ServiceIps,
-        Place::ServiceNodePorts,
-        Place::Endpoints,
-        Place::NodePortEndpoints,
-        Place::NoEndpointServices,
-        Place::NoEndpointNodePorts,
-        Place::FirewallIps,
-        Place::ClusterIps,
-        Place::Hairpin,
-    ];
-
     /// Its name in the table.
-    pub fn name(self) -> &'static str {
-        match self {
+    pub fn name(self) -> Cow<'static, str> {
+        let name = match self {
+            Place::Endpoints(slot) => return slot.map_name().into(),
             Place::ServiceIps => "service-ips",
             Place::ServiceNodePorts => "service-nodeports",
-            Place::Endpoints => "endpoints",
-            Place::NodePortEndpoints => "nodeport-endpoints",
             Place::NoEndpointServices => "no-endpoint-services",
             Place::NoEndpointNodePorts => "no-endpoint-nodeports",
             Place::FirewallIps => "firewall-ips",
             Place::ClusterIps => "cluster-ips",
             Place::Hairpin => "hairpin",
-        }
+        };
+        name.into()
     }
 }
 
@@ -86,8 +111,8 @@ impl Element {
         Element::new(place, format!("{} . {port}", protocol.as_str()), Some(verdict.to_owned()))
     }
 
-    /// One endpoint in the shared map; `at` is what stands before the index.
-    pub fn endpoint(place: Place, at: &str, index: usize, endpoint: &SocketAddr) -> Element {
-        Element::new(place, format!("{at} . {index}"), Some(format!("{} . {}", endpoint.ip(), endpoint.port())))
+    /// One endpoint; `at` is what a packet is matched with.
+    pub fn endpoint(slot: Slot, at: &str, endpoint: &SocketAddr) -> Element {
+        Element::new(Place::Endpoints(slot), at.to_owned(), Some(format!("{} . {}", endpoint.ip(), endpoint.port())))
     }
 }

@@ -172,7 +172,11 @@ impl Ruleset {
     }
 
     fn declare_shared(&self, chain: Chain, script: &mut Script) {
-        let at = format!("{} {TABLE} {}", family(&self.options), chain.name());
+        let table = format!("{} {TABLE}", family(&self.options));
+        if let Some((name, definition)) = chain.map(&self.options) {
+            let _ = writeln!(script.declarations, "add map {table} {name} {{ {definition} ; }}");
+        }
+        let at = format!("{table} {}", chain.name());
         let _ = writeln!(script.declarations, "add chain {at}");
         for rule in chain.rules(&self.options) {
             let _ = writeln!(script.rules, "add rule {at} {rule}");

@@ -7,8 +7,8 @@ use base64::Engine;
 use sha2::{Digest, Sha256};
 
 use crate::model::Frontend;
-use crate::nftables::chains::{By, Chain, LOCAL_OFFSET, external_local, family};
-use crate::nftables::element::{Element, Place};
+use crate::nftables::chains::{Chain, external_local, family};
+use crate::nftables::element::{By, Element, Place, Slot};
 use crate::options::Options;
 
 /// Elements in shared maps, and what the Service has for itself.
@@ -88,22 +88,24 @@ fn plain(frontend: &Frontend, rules: &mut ServiceRules) {
         lead(Element::at_node_port(Place::ServiceNodePorts, protocol, port, &goto(chain)), chain);
     }
 
-    let mut endpoints = |place: Place, at: &str, cluster: bool, local: bool| {
-        let cluster = frontend.endpoints.iter().enumerate().filter(|_| cluster);
-        rules.elements.extend(cluster.map(|(index, endpoint)| Element::endpoint(place, at, index, endpoint)));
-        let local = frontend.local_endpoints.iter().enumerate().filter(|_| local);
-        rules
-            .elements
-            .extend(local.map(|(index, endpoint)| Element::endpoint(place, at, LOCAL_OFFSET + index, endpoint)));
+    let mut endpoints = |by: By, at: &str, cluster: bool, local: bool| {
+        for (wanted, local, endpoints) in
+            [(cluster, false, &frontend.endpoints), (local, true, &frontend.local_endpoints)]
+        {
+            let numbered = endpoints.iter().enumerate().filter(|_| wanted);
+            rules.elements.extend(
+                numbered.map(|(index, endpoint)| Element::endpoint(Slot { by, local, index }, at, endpoint)),
+            );
+        }
     };
     let name = protocol.as_str();
     let internal_local = frontend.internal_local;
-    endpoints(Place::Endpoints, &format!("{cluster_ip} . {name} . {port}"), !internal_local, internal_local);
+    endpoints(By::Address, &format!("{cluster_ip} . {name} . {port}"), !internal_local, internal_local);
     for address in frontend.external_addresses() {
-        endpoints(Place::Endpoints, &format!("{address} . {name} . {port}"), true, frontend.external_local);
+        endpoints(By::Address, &format!("{address} . {name} . {port}"), true, frontend.external_local);
     }
     if let Some(port) = frontend.node_port {
-        endpoints(Place::NodePortEndpoints, &format!("{name} . {port}"), true, frontend.external_local);
+        endpoints(By::NodePort, &format!("{name} . {port}"), true, frontend.external_local);
     }
 }
 
