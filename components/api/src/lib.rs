@@ -4,7 +4,9 @@ pub mod managed;
 pub mod registry;
 pub mod schema;
 pub mod strategy;
+pub mod table;
 pub mod validate;
 mod value;
+pub mod warnings;
 
 pub use registry::{Registry, Resource, Subresource, schema_name};

@@ -13,7 +13,17 @@ pub struct DecodeError(pub String);
 
 /// Fits `value` to the struct `id`. Returns the paths of unknown fields, which are dropped.
 pub fn fit(set: &SchemaSet, id: SchemaId, value: &mut Value) -> Result<Vec<String>, DecodeError> {
-    let mut decoder = Decoder { set, fields: Vec::new(), path: String::new(), owner: "", unknown: Vec::new(), first: None };
+    fit_as(set, id, value, false)
+}
+
+/// The same for a value that was already decoded without types, as strategic merge patches are; errors are
+/// worded as upstream's converter words them.
+pub fn fit_unstructured(set: &SchemaSet, id: SchemaId, value: &mut Value) -> Result<Vec<String>, DecodeError> {
+    fit_as(set, id, value, true)
+}
+
+fn fit_as(set: &SchemaSet, id: SchemaId, value: &mut Value, unstructured: bool) -> Result<Vec<String>, DecodeError> {
+    let mut decoder = Decoder { set, fields: Vec::new(), path: String::new(), owner: "", unknown: Vec::new(), first: None, unstructured };
     if !value.is_object() {
         return Err(DecodeError(format!("json: cannot unmarshal {} into Go value of type {}", scalar::noun(value), short_type(set, &Type::Struct(id)))));
     }
@@ -88,6 +98,7 @@ struct Decoder<'a> {
     unknown: Vec<String>,
     /// Go goes on after a wrong type and reports the first at the end.
     first: Option<DecodeError>,
+    unstructured: bool,
 }
 
 impl<'a> Decoder<'a> {
@@ -95,6 +106,15 @@ impl<'a> Decoder<'a> {
         if self.first.is_none() {
             self.first = Some(self.mismatched(what, ty));
         }
+    }
+
+    /// Notes that a struct, list or map was expected.
+    fn misshapen(&mut self, noun: &str, value: &Value, ty: &str) -> Result<(), DecodeError> {
+        if self.unstructured {
+            return Err(DecodeError(format!("cannot restore {noun} {}", scalar::go_kind(value))));
+        }
+        self.mismatch(scalar::noun(value), ty);
+        Ok(())
     }
 
     fn mismatched(&self, what: &str, ty: &str) -> DecodeError {
@@ -107,10 +127,7 @@ impl<'a> Decoder<'a> {
             Type::Struct(id) => match value {
                 Value::Object(map) => self.structure(self.set.get(*id), map),
                 Value::Null => Ok(()),
-                _ => {
-                    self.mismatch(scalar::noun(value), &short_type(self.set, ty));
-                    Ok(())
-                }
+                _ => self.misshapen("struct from:", value, &short_type(self.set, ty)),
             },
             Type::List(inner, _) => self.list(ty, inner, declared, value),
             Type::Map(inner, _) => self.map(ty, inner, declared, value),
@@ -125,8 +142,7 @@ impl<'a> Decoder<'a> {
             Value::Null => return Ok(()),
             other => {
                 let name = named(declared).map_or_else(|| short_type(self.set, ty), |name| if matches!(inner, Type::List(..)) { name.to_owned() } else { format!("[]{name}") });
-                self.mismatch(scalar::noun(other), &name);
-                return Ok(());
+                return self.misshapen("slice from", other, &name);
             }
         };
         let length = self.path.len();
@@ -151,8 +167,7 @@ impl<'a> Decoder<'a> {
                     Some(name) => format!("map[string]{name}"),
                     None => short_type(self.set, ty),
                 };
-                self.mismatch(scalar::noun(other), &name);
-                return Ok(());
+                return self.misshapen("map from", other, &name);
             }
         };
         let length = self.path.len();
@@ -211,6 +226,10 @@ impl<'a> Decoder<'a> {
 
     fn scalar(&mut self, ty: &Type, declared: Option<&Field>, value: &mut Value) -> Result<(), DecodeError> {
         match scalar::fit(ty, value) {
+            Err(_) if self.unstructured && matches!(ty, Type::String | Type::Bool | Type::Int32 | Type::Int64 | Type::Double | Type::Bytes) => {
+                let name = named(declared).filter(|_| matches!(ty, Type::String)).map_or_else(|| short_type(self.set, ty), str::to_owned);
+                Err(DecodeError(scalar::conversion_error(ty, &name, value)))
+            }
             Ok(()) => Ok(()),
             Err(scalar::Wrong::Type(what, name)) => {
                 let name = named(declared).filter(|_| matches!(ty, Type::String)).unwrap_or(name);

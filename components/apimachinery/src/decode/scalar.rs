@@ -130,3 +130,30 @@ fn corrupt_at(text: &str) -> usize {
     }
     text.len()
 }
+
+/// Go's name for the type of a value that was decoded without types.
+pub(super) fn go_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "invalid",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "slice",
+        Value::Object(_) => "map",
+    }
+}
+
+/// Why an untyped value can't become a scalar of this type.
+pub(super) fn conversion_error(ty: &Type, name: &str, value: &Value) -> String {
+    match (ty, value) {
+        (Type::Bytes, Value::String(text)) => format!("illegal base64 data at input byte {}", corrupt_at(text)),
+        (Type::Bytes, _) => format!("cannot restore slice from {}", go_kind(value)),
+        (Type::String, Value::Number(_)) | (Type::Int32 | Type::Int64, Value::Number(_)) => format!("cannot convert {} to {name}", go_kind(value)),
+        (Type::String, _) => "unrecognized type: string".into(),
+        (Type::Bool, _) => "unrecognized type: bool".into(),
+        (Type::Int32, _) => "unrecognized type: int32".into(),
+        (Type::Int64, _) => "unrecognized type: int64".into(),
+        _ => "unrecognized type: float64".into(),
+    }
+}

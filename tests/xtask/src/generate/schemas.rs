@@ -108,6 +108,7 @@ impl Builder<'_> {
                 Some(seen) => seen.fields.get(name).copied().unwrap_or(0) < seen.instances,
                 None => false,
             },
+            Type::List(..) | Type::Map(..) | Type::Bytes => false,
             _ => !zero,
         };
         let patch = property

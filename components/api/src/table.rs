@@ -1,0 +1,52 @@
+//! Tables: what `kubectl get` shows of each kind.
+mod autoscaling;
+mod core;
+mod network;
+mod others;
+mod pod;
+mod words;
+mod workloads;
+
+use crate::Resource;
+use apimachinery::meta;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+/// `columnDefinitions` and `rows` of these objects; rows hold `cells` and, for finished pods, `conditions`.
+pub fn render(resource: &Resource, objects: &[Value], now: Timestamp) -> Value {
+    let rows: Vec<Value> = objects.iter().map(|object| row(resource, object, now)).collect();
+    json!({"columnDefinitions": columns(resource), "rows": rows})
+}
+
+/// The column definitions of a kind.
+pub fn columns(resource: &Resource) -> Vec<Value> {
+    let column = |column: &crate::registry::Column| {
+        json!({"name": column.name, "type": column.ty, "format": column.format, "description": column.description, "priority": column.priority})
+    };
+    resource.columns.iter().map(column).collect()
+}
+
+/// One row: its cells in the order of the columns.
+pub fn row(resource: &Resource, object: &Value, now: Timestamp) -> Value {
+    let mut row = json!({"cells": cells(resource, object, now)});
+    if resource.gvk.kind == "Pod" {
+        if let Some(conditions) = pod::conditions(object) {
+            row["conditions"] = conditions;
+        }
+    }
+    row
+}
+
+/// Cells of an object in the order of the kind's columns.
+pub fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<Value> {
+    let kind = (resource.gvk.group.as_str(), resource.gvk.kind.as_str());
+    let found = core::cells(kind, object, now)
+        .or_else(|| workloads::cells(kind, object, now))
+        .or_else(|| network::cells(kind, object, now))
+        .or_else(|| autoscaling::cells(&resource.gvk, object, now))
+        .or_else(|| others::cells(kind, object, now));
+    found.unwrap_or_else(|| vec![json!(meta::name(object)), json!(meta::creation_timestamp(object))])
+}
+
+#[cfg(test)]
+mod tests;
