@@ -6,9 +6,13 @@ mod hub;
 mod load;
 mod resource;
 mod ring;
+#[cfg(test)]
+mod tests;
 mod view;
 mod watcher;
 
+#[cfg(test)]
+pub(crate) use event::CacheEvent;
 pub use event::{EventKind, WatchEvent, bookmark_frame};
 pub(crate) use load::fetch;
 pub(crate) use hub::{CacheOptions, Hub, RunningHub};

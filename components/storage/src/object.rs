@@ -33,6 +33,8 @@ pub struct StoredObject {
     /// A watch frame of `frame_kind`; the object's JSON is a slice of it, so a frame costs no second copy.
     frame: Bytes,
     frame_kind: EventKind,
+    /// Bytes of the JSON before its first member besides kind and apiVersion.
+    untyped_start: u32,
     name: Box<str>,
     namespace: Box<str>,
     uid: Box<str>,
@@ -56,12 +58,14 @@ impl StoredObject {
         frame_kind: EventKind,
         stale: bool,
     ) -> Self {
-        let frame = shape.with_version(bytes, revision.value(), frame_kind.frame_start(), EventKind::FRAME_END);
+        let (frame, untyped_start) =
+            shape.with_version(bytes, revision.value(), frame_kind.frame_start(), EventKind::FRAME_END);
         StoredObject {
             key: key.into(),
             revision,
             frame: frame.into(),
             frame_kind,
+            untyped_start: u32::try_from(untyped_start).unwrap_or(u32::MAX),
             name: shape.name,
             namespace: shape.namespace,
             uid: shape.uid,
@@ -112,6 +116,12 @@ impl StoredObject {
     pub fn json_bytes(&self) -> &[u8] {
         let start = self.frame_kind.frame_start().len();
         &self.frame[start..self.frame.len() - EventKind::FRAME_END.len()]
+    }
+
+    /// What follows kind and apiVersion in its JSON: with `{` in front it is the item of a typed list. Shares memory.
+    pub fn untyped_json(&self) -> Bytes {
+        let json = self.json();
+        json.slice((self.untyped_start as usize).min(json.len())..)
     }
 
     /// `{"type":…,"object":…}` and a line end. Free for the kind the object arrived as, a copy for others.

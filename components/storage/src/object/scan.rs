@@ -74,6 +74,17 @@ impl<'a> Scanner<'a> {
         Ok(Some(key))
     }
 
+    /// Where the next key of the object entered begins.
+    pub(crate) fn member_start(&mut self, first: bool) -> usize {
+        if !first && self.peek() == Some(b',') {
+            let mut ahead = Scanner { bytes: self.bytes, pos: self.pos + 1 };
+            ahead.skip_space();
+            return ahead.pos;
+        }
+        self.skip_space();
+        self.pos
+    }
+
     /// Whether the array entered has another element; false consumes the closing bracket.
     pub(crate) fn next_element(&mut self, first: &mut bool) -> Result<bool, ScanError> {
         if self.eat(b']') {

@@ -18,10 +18,13 @@ pub(crate) struct Shape {
     pub owners: Box<[OwnerUid]>,
     pub labels: Box<[(Box<str>, Box<str>)]>,
     pub fields: Box<[Box<str>]>,
-    /// The object without surrounding space.
-    pub whole: Range<usize>,
-    /// `"resourceVersion": "…"` without commas.
-    version_member: Option<Range<usize>>,
+    /// The members `"kind": …` and `"apiVersion": …`, which are written first.
+    kind: Option<Range<usize>>,
+    api_version: Option<Range<usize>>,
+    /// Runs of the other members, each with the commas inside of it.
+    runs: Vec<Range<usize>>,
+    /// The value of metadata.resourceVersion.
+    version_value: Option<Range<usize>>,
     /// What to remove so that the member is gone and the commas are right.
     version_cut: Option<Range<usize>>,
     /// Where the member is put when there is none, and whether a comma precedes or follows it.
@@ -50,7 +53,21 @@ impl Shape {
         }
         let mut metadata_seen = false;
         let mut first = true;
-        while let Some(key) = scanner.next_key(&mut first)? {
+        let mut run: Option<Range<usize>> = None;
+        loop {
+            let member_start = scanner.member_start(first);
+            let Some(key) = scanner.next_key(&mut first)? else { break };
+            let type_member = match key.as_ref() {
+                "kind" => Some(&mut shape.kind),
+                "apiVersion" => Some(&mut shape.api_version),
+                _ => None,
+            };
+            if let Some(member) = type_member {
+                scanner.skip_value()?;
+                *member = Some(member_start..scanner.position());
+                shape.runs.extend(run.take());
+                continue;
+            }
             if key == "metadata" && scanner.peek() == Some(b'{') && !metadata_seen {
                 metadata_seen = true;
                 shape.metadata(&mut scanner)?;
@@ -58,8 +75,9 @@ impl Shape {
                 let wanted = wanted_below(fields, &[], &key);
                 walk_fields(&mut scanner, fields, &mut values, vec![key.into_owned()], wanted)?;
             }
+            run.get_or_insert(member_start..member_start).end = scanner.position();
         }
-        shape.whole = start..scanner.position();
+        shape.runs.extend(run);
         if scanner.peek().is_some() {
             return Err(ScanError { what: "text after the object", at: scanner.position() });
         }
@@ -102,7 +120,7 @@ impl Shape {
                 "resourceVersion" => {
                     scanner.skip_value()?;
                     let end = scanner.position();
-                    self.version_member = Some(value_start..end);
+                    self.version_value = Some(value_start..end);
                     // With a member before it the cut takes the comma before, else the one after.
                     let mut cut = previous_end..end;
                     if !member_before && scanner.peek() == Some(b',') {
@@ -123,37 +141,54 @@ impl Shape {
         }
     }
 
-    /// The object with this resourceVersion, between `before` and `after`.
-    pub(crate) fn with_version(&self, bytes: &[u8], version: i64, before: &[u8], after: &[u8]) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.whole.len() + before.len() + after.len() + 44);
+    /// The object with this resourceVersion, between `before` and `after`, kind and apiVersion in front. The
+    /// number tells how many bytes of the object come before its first other member.
+    pub(crate) fn with_version(&self, bytes: &[u8], version: i64, before: &[u8], after: &[u8]) -> (Vec<u8>, usize) {
+        let member = match self.insert_comma {
+            _ if self.version_value.is_some() => format!("\"{version}\""),
+            Comma::None => format!("\"resourceVersion\":\"{version}\""),
+            Comma::Before => format!(",\"resourceVersion\":\"{version}\""),
+            Comma::After => format!("\"resourceVersion\":\"{version}\","),
+        };
+        let replaced = self.version_value.clone().unwrap_or(self.insert_at..self.insert_at);
+        let mut out = Vec::with_capacity(bytes.len() + before.len() + after.len() + member.len());
         out.extend_from_slice(before);
-        match &self.version_member {
-            Some(value) => {
-                out.extend_from_slice(&bytes[self.whole.start..value.start]);
-                out.extend_from_slice(format!("\"{version}\"").as_bytes());
-                out.extend_from_slice(&bytes[value.end..self.whole.end]);
-            }
-            None => {
-                out.extend_from_slice(&bytes[self.whole.start..self.insert_at]);
-                let member = match self.insert_comma {
-                    Comma::None => format!("\"resourceVersion\":\"{version}\""),
-                    Comma::Before => format!(",\"resourceVersion\":\"{version}\""),
-                    Comma::After => format!("\"resourceVersion\":\"{version}\","),
-                };
-                out.extend_from_slice(member.as_bytes());
-                out.extend_from_slice(&bytes[self.insert_at..self.whole.end]);
-            }
-        }
+        let untyped = self.render(bytes, &replaced, member.as_bytes(), &mut out);
         out.extend_from_slice(after);
+        (out, untyped)
+    }
+
+    /// The object as it is stored: without resourceVersion, kind and apiVersion in front.
+    pub(crate) fn without_version(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(bytes.len());
+        self.render(bytes, &self.version_cut.clone().unwrap_or(0..0), b"", &mut out);
         out
     }
 
-    /// The object as it is stored: without resourceVersion.
-    pub(crate) fn without_version(&self, bytes: &[u8]) -> Vec<u8> {
-        match &self.version_cut {
-            Some(cut) => [&bytes[self.whole.start..cut.start], &bytes[cut.end..self.whole.end]].concat(),
-            None => bytes[self.whole.clone()].to_vec(),
+    /// Writes the object with the bytes of `replaced` exchanged.
+    fn render(&self, bytes: &[u8], replaced: &Range<usize>, by: &[u8], out: &mut Vec<u8>) -> usize {
+        let start = out.len();
+        out.push(b'{');
+        for member in [&self.kind, &self.api_version].into_iter().flatten() {
+            out.extend_from_slice(&bytes[member.clone()]);
+            out.push(b',');
         }
+        let untyped = out.len() - start;
+        for (position, run) in self.runs.iter().enumerate() {
+            if position > 0 {
+                out.push(b',');
+            }
+            // At the end of a run there is no metadata to put it in.
+            if (run.start..run.end).contains(&replaced.start) {
+                out.extend_from_slice(&bytes[run.start..replaced.start]);
+                out.extend_from_slice(by);
+                out.extend_from_slice(&bytes[replaced.end..run.end]);
+            } else {
+                out.extend_from_slice(&bytes[run.clone()]);
+            }
+        }
+        out.push(b'}');
+        untyped
     }
 }
 

@@ -15,11 +15,23 @@ fn resource_version_is_put_in_place_and_taken_out() {
             r#"{"metadata":{"uid":"u","generation":1},"spec":1}"#,
             r#"{"metadata":{"uid":"u","resourceVersion":"7","generation":1},"spec":1}"#,
         ),
-        (r#" {"metadata": {"uid":"u" } } "#, r#"{"metadata": {"uid":"u","resourceVersion":"7" } }"#),
+        (r#" {"metadata": {"uid":"u" } } "#, r#"{"metadata": {"uid":"u","resourceVersion":"7" }}"#),
+        (
+            r#"{"apiVersion":"v1","data":{"a":"b"}, "kind":"X","metadata":{}, "z":1}"#,
+            r#"{"kind":"X","apiVersion":"v1","data":{"a":"b"},"metadata":{"resourceVersion":"7"}, "z":1}"#,
+        ),
+        (
+            r#"{"metadata":{},"kind":"X","apiVersion":"v1"}"#,
+            r#"{"kind":"X","apiVersion":"v1","metadata":{"resourceVersion":"7"}}"#,
+        ),
         (r#"{"metadata":{"resourceVersion":null}}"#, r#"{"metadata":{"resourceVersion":"7"}}"#),
     ] {
         let object = parse(stored, &[]).unwrap();
         assert_eq!(std::str::from_utf8(object.json_bytes()).unwrap(), sent);
+        let mut untyped: Value = serde_json::from_str(sent).unwrap();
+        untyped.as_object_mut().unwrap().retain(|key, _| key != "kind" && key != "apiVersion");
+        let item = [b"{", &object.untyped_json()[..]].concat();
+        assert_eq!(serde_json::from_slice::<Value>(&item).unwrap(), untyped);
         assert_eq!(&object.frame(EventKind::Added)[..], format!("{{\"type\":\"ADDED\",\"object\":{sent}}}\n").as_bytes());
         assert_eq!(
             &object.frame(EventKind::Deleted)[..],
@@ -105,11 +117,14 @@ fn value() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn splicing_agrees_with_a_parser(metadata in prop::collection::btree_map("name|uid|resourceVersion|labels|[a-z]{1,3}", value(), 0..6), spec in value(), pretty in any::<bool>()) {
+    fn splicing_agrees_with_a_parser(metadata in prop::collection::btree_map("name|uid|resourceVersion|labels|[a-z]{1,3}", value(), 0..6), spec in value(), extra in prop::collection::btree_map("kind|apiVersion|a|l|z", value(), 0..5), pretty in any::<bool>()) {
         let mut object = json!({"metadata": metadata, "spec": spec});
+        for (key, value) in extra {
+            object[key] = value;
+        }
         let text = if pretty { serde_json::to_string_pretty(&object) } else { serde_json::to_string(&object) }.unwrap();
         let shape = Shape::scan(text.as_bytes(), &[]).unwrap();
-        let sent: Value = serde_json::from_slice(&shape.with_version(text.as_bytes(), 9, b"", b"")).unwrap();
+        let sent: Value = serde_json::from_slice(&shape.with_version(text.as_bytes(), 9, b"", b"").0).unwrap();
         let stored: Value = serde_json::from_slice(&shape.without_version(text.as_bytes())).unwrap();
         object["metadata"]["resourceVersion"] = json!("9");
         prop_assert_eq!(&sent, &object);

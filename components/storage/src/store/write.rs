@@ -37,7 +37,7 @@ impl<'a> Candidate<'a> {
     }
 
     fn is_same_as(&self, object: &StoredObject) -> bool {
-        self.shape.with_version(self.json, object.revision().value(), b"", b"") == object.json_bytes()
+        self.shape.with_version(self.json, object.revision().value(), b"", b"").0 == object.json_bytes()
     }
 
     fn at(self, store: &Store, key: &str, revision: Revision, kind: EventKind) -> ObjectRef {
