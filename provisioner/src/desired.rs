@@ -125,15 +125,12 @@ impl Desired {
         for unit in &self.units {
             links.push((unit.link.clone(), format!("{GENERATION}/{}", unit.file)));
             let enabled = format!("/etc/systemd/system/multi-user.target.wants/{}", unit.name);
-            // A package's own unit is enabled by its package or by us; the target is the unit itself then.
-            let target = if unit.link.ends_with(".conf") {
-                format!("/lib/systemd/system/{}", unit.name)
-            } else {
-                unit.link.clone()
-            };
+            // Of a package's unit only the drop-in is ours.
+            let packaged = unit.link.ends_with(".conf");
+            let target =
+                if packaged { format!("/usr/lib/systemd/system/{}", unit.name) } else { unit.link.clone() };
             links.push((enabled, target));
         }
-        links.retain(|(link, _)| !link.ends_with("wants/containerd.service"));
         links
     }
 }

@@ -41,6 +41,17 @@ impl Secrets {
         &self.authorities[&authority]
     }
 
+    /// Every certificate: (host, name, PEM). Authorities belong to the operator.
+    pub fn certificates(&self) -> Vec<(&str, &str, &str)> {
+        let authorities =
+            self.authorities.iter().map(|(which, authority)| (OPERATOR, which.name(), authority.certificate()));
+        let leaves = self
+            .leaves
+            .iter()
+            .map(|((host, profile), leaf)| (host.as_str(), *profile, leaf.certificate.as_str()));
+        authorities.chain(leaves).collect()
+    }
+
     pub fn leaf(&self, host: &str, profile: &'static str) -> Option<&Issued> {
         self.leaves.get(&(host.to_owned(), profile))
     }

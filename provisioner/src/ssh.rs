@@ -11,7 +11,7 @@ mod known_hosts;
 pub use connect::{Connection, Target, fetch_host_key};
 pub use exec::{Output, Progress, quote};
 pub use host_key::{HostKey, Trust, UntrustedKey};
-pub use known_hosts::{KnownHosts, Lookup};
+pub use known_hosts::{KnownHosts, Lookup, entry_name};
 
 /// What can go wrong between the operator's machine and a host.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,73 @@
+use std::io::{BufRead, IsTerminal, Write};
+
+use anyhow::Context as _;
+
+use crate::fleet::{Failed, Fleet};
 use crate::inventory::Inventory;
+use crate::render::all_names;
 use crate::state::State;
 use crate::ui::Ui;
 
-pub fn run(_inventory: &Inventory, _state: &State, _ui: &Ui, _yes: bool) -> anyhow::Result<()> {
-    anyhow::bail!("not written yet")
+const SCRIPT: &str = include_str!("../../../templates/scripts/reset.sh");
+/// pod-network marks its routes with this number.
+const ROUTE_PROTOCOL: u8 = 143;
+
+/// Removes from every host what bootstrap put there. Asks first unless `yes`.
+pub fn run(inventory: &Inventory, state: &State, ui: &Ui, yes: bool) -> anyhow::Result<()> {
+    if !yes {
+        confirm(inventory)?;
+    }
+    ui.phase(state, "connect");
+    let (fleet, unreachable) = Fleet::connect_reachable(inventory, state, ui)?;
+    for failure in &unreachable {
+        ui.error(Some(&failure.host), "connect", &failure.reason);
+    }
+    ui.phase(state, "reset");
+    let units: Vec<&str> = all_names().collect();
+    let script =
+        SCRIPT.replace("@UNITS@", &units.join(" ")).replace("@ROUTE_PROTOCOL@", &ROUTE_PROTOCOL.to_string());
+    fleet.each("reset", |_| true, |host, connection| {
+        ui.host(&host.name, "reset");
+        connection.script("removing the cluster", &script)?;
+        Ok(())
+    })?;
+    if !unreachable.is_empty() {
+        return Err(Failed { phase: "connect".to_owned(), failures: unreachable }.into());
+    }
+    // The keys of a cluster that is gone must open nothing in the next one.
+    for name in ["pki", "secrets"] {
+        remove(&state.folder().join(name), true)?;
+    }
+    for name in ["state.json", "journal.jsonl"] {
+        remove(&state.folder().join(name), false)?;
+    }
+    ui.summary("the hosts are as they were");
+    Ok(())
+}
+
+fn confirm(inventory: &Inventory) -> anyhow::Result<()> {
+    let names: Vec<&str> = inventory.hosts.iter().map(|host| host.name.as_str()).collect();
+    let cluster = &inventory.cluster.name;
+    anyhow::ensure!(
+        std::io::stdin().is_terminal(),
+        "reset removes the cluster {cluster} with its data from {}; without a terminal to ask on, confirm it with --yes",
+        names.join(", ")
+    );
+    eprintln!("This removes the cluster {cluster} and all its data from {}.", names.join(", "));
+    eprint!("Type the cluster's name to go on: ");
+    std::io::stderr().flush().context("cannot ask")?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+    anyhow::ensure!(answer.trim() == cluster, "not confirmed; nothing was changed");
+    Ok(())
+}
+
+fn remove(path: &std::path::Path, folder: bool) -> anyhow::Result<()> {
+    let result = if folder { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    match result {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }

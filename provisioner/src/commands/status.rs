@@ -1,8 +1,185 @@
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use crate::api::{self, Api};
+use crate::bootstrap;
+use crate::fleet::Fleet;
 use crate::inventory::Inventory;
 use crate::state::State;
+use crate::survey::{Survey, survey};
 use crate::ui::Ui;
 
-/// True when something differs from what it should be.
-pub fn run(_inventory: &Inventory, _state: &State, _ui: &Ui, _json: bool) -> anyhow::Result<bool> {
-    anyhow::bail!("not written yet")
+/// A certificate with less than this left is a finding.
+const EXPIRY_WARNING: Duration = Duration::from_secs(30 * 86_400);
+
+/// Shows the cluster's state; true when something differs from what it should be.
+pub fn run(inventory: &Inventory, state: &State, ui: &Ui, json: bool) -> anyhow::Result<bool> {
+    let (fleet, unreachable) = Fleet::connect_reachable(inventory, state, ui)?;
+    let survey = survey(&fleet, inventory, state, true)?;
+    let mut findings: Vec<String> =
+        unreachable.iter().map(|failure| format!("{}: unreachable: {}", failure.host, failure.reason)).collect();
+    let api = reachable_api(inventory, &survey);
+    let nodes = match &api {
+        Ok(api) => api.nodes().unwrap_or_else(|error| {
+            findings.push(format!("nodes cannot be listed: {error:#}"));
+            Vec::new()
+        }),
+        Err(error) => {
+            findings.push(format!("no API server answers: {error:#}"));
+            Vec::new()
+        }
+    };
+    let mut hosts = Vec::new();
+    for host in &inventory.hosts {
+        if survey.facts.contains_key(&host.name) {
+            hosts.push(host_status(inventory, &survey, &host.name, &nodes, &mut findings));
+        }
+    }
+    let etcd = etcd_health(inventory, &survey, &mut findings);
+    let certificates = certificates(&survey, &mut findings)?;
+    if json {
+        let report = json!({ "hosts": hosts, "etcd": etcd, "certificates": certificates, "findings": findings });
+        println!("{report}");
+    } else {
+        print(&hosts, &etcd, &certificates, &findings);
+    }
+    Ok(!findings.is_empty())
+}
+
+fn reachable_api(inventory: &Inventory, survey: &Survey) -> anyhow::Result<Api> {
+    let mut last = anyhow::anyhow!("the inventory has no control plane");
+    for host in inventory.control_planes() {
+        match bootstrap::connect(host, survey).and_then(|api| api.get("/version").map(|_| api)) {
+            Ok(api) => return Ok(api),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn host_status(
+    inventory: &Inventory,
+    survey: &Survey,
+    name: &str,
+    nodes: &[Value],
+    findings: &mut Vec<String>,
+) -> Value {
+    let (facts, desired, plan) = (&survey.facts[name], &survey.desired[name], &survey.plans[name]);
+    let mut units = BTreeMap::new();
+    for unit in &desired.units {
+        let found = facts.unit(unit.name);
+        if found.state != "active" {
+            findings.push(format!("{name}: {} is {}", unit.name, found.state));
+        }
+        units.insert(unit.name, found.state);
+    }
+    for file in &plan.files {
+        findings.push(format!("{name}: {} differs ({:?})", file.path, file.change).to_lowercase());
+    }
+    for unit in plan.units.iter().filter(|unit| unit.action == crate::plan::Action::Restart) {
+        findings.push(format!("{name}: {} runs with what is no longer current", unit.name));
+    }
+    if plan.files.is_empty() && !plan.is_empty() && plan.units.is_empty() {
+        findings.push(format!("{name}: bootstrap would change links, users, programs or kernel settings"));
+    }
+    let node = nodes.iter().find(|node| node["metadata"]["name"] == name);
+    let ready = node.is_some_and(api::is_ready);
+    let is_node = inventory.hosts.iter().any(|host| host.name == name && host.is_node());
+    if is_node && !ready && !nodes.is_empty() {
+        findings.push(format!("{name}: the node is {}", if node.is_some() { "not ready" } else { "missing" }));
+    }
+    json!({
+        "name": name,
+        "os": facts.os,
+        "kernel": facts.kernel,
+        "containerd": facts.containerd_version,
+        "kubelet": node.map(|node| node["status"]["nodeInfo"]["kubeletVersion"].clone()),
+        "generation": facts.generation_number(),
+        "units": units,
+        "ready": is_node.then_some(ready),
+    })
+}
+
+fn etcd_health(inventory: &Inventory, survey: &Survey, findings: &mut Vec<String>) -> Vec<Value> {
+    let mut members = Vec::new();
+    for host in inventory.etcd_members() {
+        let health = survey
+            .secrets
+            .leaf(&host.name, "etcd-health")
+            .ok_or_else(|| anyhow::anyhow!("there is no etcd-health certificate"))
+            .and_then(|identity| {
+                let authority = survey.secrets.authority(pki::Authority::Etcd).certificate();
+                Api::connect_with(host.address, 2379, authority, identity)
+            })
+            .and_then(|etcd| etcd.get("/health"));
+        let healthy = matches!(&health, Ok(answer) if answer["health"] == "true");
+        if !healthy {
+            let reason = match &health {
+                Ok(answer) => answer.to_string(),
+                Err(error) => format!("{error:#}"),
+            };
+            findings.push(format!("{}: etcd is not healthy: {reason}", host.name));
+        }
+        members.push(json!({ "name": host.name, "healthy": healthy }));
+    }
+    members
+}
+
+fn certificates(survey: &Survey, findings: &mut Vec<String>) -> anyhow::Result<Vec<Value>> {
+    let now = SystemTime::now();
+    let mut rows = Vec::new();
+    for (host, name, certificate) in survey.secrets.certificates() {
+        let found = pki::inspect(certificate)?;
+        let remaining = found.remaining(now);
+        let days = remaining.as_secs() / 86_400;
+        if remaining < EXPIRY_WARNING {
+            findings.push(format!("{host}: certificate {name} expires in {days} days; run hardway bootstrap"));
+        }
+        rows.push(json!({ "host": host, "name": name, "days": days }));
+    }
+    Ok(rows)
+}
+
+fn print(hosts: &[Value], etcd: &[Value], certificates: &[Value], findings: &[String]) {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    for host in hosts {
+        let ready = match host["ready"].as_bool() {
+            Some(true) => "Ready",
+            Some(false) => "NotReady",
+            None => "-",
+        };
+        println!(
+            "{:<16} {:<9} generation {:<4} {:<12} containerd {:<12} kubelet {}",
+            text(&host["name"]),
+            ready,
+            host["generation"],
+            text(&host["os"]),
+            text(&host["containerd"]),
+            text(&host["kubelet"]),
+        );
+        for (unit, state) in host["units"].as_object().into_iter().flatten() {
+            println!("  {unit:<32} {}", text(state));
+        }
+    }
+    for member in etcd {
+        let health = if member["healthy"] == true { "healthy" } else { "NOT HEALTHY" };
+        println!("etcd {:<16} {health}", text(&member["name"]));
+    }
+    if let Some(first) = certificates.iter().min_by_key(|row| row["days"].as_u64()) {
+        println!(
+            "{} certificates; the first to expire is {} of {}, in {} days",
+            certificates.len(),
+            text(&first["name"]),
+            text(&first["host"]),
+            first["days"]
+        );
+    }
+    for finding in findings {
+        println!("differs: {finding}");
+    }
+    if findings.is_empty() {
+        println!("all is as it should be");
+    }
 }

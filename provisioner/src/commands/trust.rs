@@ -1,6 +1,67 @@
-use crate::inventory::Inventory;
+use std::fs::OpenOptions;
+use std::io::{BufRead, IsTerminal, Write};
+
+use anyhow::Context as _;
+
+use crate::fleet;
+use crate::inventory::{Host, Inventory};
+use crate::ssh::{HostKey, UntrustedKey, entry_name, fetch_host_key};
 use crate::state::State;
 
-pub fn run(_inventory: &Inventory, _state: &State, _yes: bool) -> anyhow::Result<()> {
-    anyhow::bail!("not written yet")
+/// Records the keys of hosts that are not known yet. A key that changed is refused, never replaced.
+pub fn run(inventory: &Inventory, state: &State, yes: bool) -> anyhow::Result<()> {
+    let mut unknown: Vec<(&Host, HostKey)> = Vec::new();
+    let mut problems = Vec::new();
+    for host in &inventory.hosts {
+        let target = fleet::target(inventory, state, host)?;
+        let key = match fetch_host_key(&target) {
+            Ok(key) => key,
+            Err(error) => {
+                problems.push(format!("{}: {error}", host.name));
+                continue;
+            }
+        };
+        match target.trust.check(&target.host, target.settings.port, &key) {
+            Ok(()) => println!("{:<16} {} {} known", host.name, key.algorithm, key.fingerprint()),
+            Err(UntrustedKey::Unknown { .. }) => {
+                println!("{:<16} {} {} new", host.name, key.algorithm, key.fingerprint());
+                unknown.push((host, key));
+            }
+            Err(error) => problems.push(format!("{}: {error}", host.name)),
+        }
+    }
+    if !unknown.is_empty() && (yes || confirm()?) {
+        record(state, &unknown)?;
+    }
+    anyhow::ensure!(problems.is_empty(), "{}", problems.join("\n"));
+    Ok(())
+}
+
+fn confirm() -> anyhow::Result<bool> {
+    anyhow::ensure!(
+        std::io::stdin().is_terminal(),
+        "compare the new fingerprints with the hosts' own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then \
+         confirm with --yes"
+    );
+    eprint!("Compare the new fingerprints with the hosts' own. Record them? [y/N] ");
+    std::io::stderr().flush().context("cannot ask")?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+    Ok(answer.trim().eq_ignore_ascii_case("y"))
+}
+
+fn record(state: &State, keys: &[(&Host, HostKey)]) -> anyhow::Result<()> {
+    let path = state.known_hosts();
+    let mut lines = String::new();
+    for (host, key) in keys {
+        lines.push_str(&format!("{} {}\n", entry_name(&host.address.to_string(), host.ssh.port), key.line()));
+    }
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .and_then(|mut file| file.write_all(lines.as_bytes()))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    println!("{} keys recorded in {}", keys.len(), path.display());
+    Ok(())
 }
