@@ -93,14 +93,11 @@ fn each_mistake_is_located_and_named() {
         );
         assert_eq!(refused.code, 2, "{to}: {refused:?}");
         let said = refused.stderr;
-        let place = format!(
-            "{index}.toml:{}",
-            if *line == 0 {
-                String::new()
-            } else {
-                line.to_string()
-            }
-        );
+        let place = if *line == 0 {
+            format!("{index}.toml: ")
+        } else {
+            format!("{index}.toml: line {line}: ")
+        };
         assert!(said.contains(&place), "{to}: no {place:?} in\n{said}");
         for word in *words {
             assert!(said.contains(word), "{to}: no {word:?} in\n{said}");
