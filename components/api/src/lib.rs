@@ -1,6 +1,8 @@
 //! The kind registry: schemas, defaults, validation, strategies, table columns.
 pub mod defaults;
+pub mod discovery;
 pub mod managed;
+pub mod openapi;
 pub mod registry;
 pub mod schema;
 pub mod strategy;

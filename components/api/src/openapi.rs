@@ -1,0 +1,84 @@
+//! OpenAPI documents from the schemas, the registry and the texts. They are made when asked for and not kept
+//! here: the texts are large, and clients ask rarely.
+mod operations;
+mod schemas;
+mod version2;
+
+pub use version2::document as v2_document;
+
+use crate::{Registry, Resource};
+use apimachinery::GroupVersion;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The version that documents carry.
+const API_VERSION: &str = "1.36";
+
+/// Names of the version 3 documents (`api/v1`, `apis/apps/v1`), in order.
+pub fn v3_names(registry: &Registry) -> Vec<String> {
+    let mut names: Vec<String> = registry.groups().into_iter().flat_map(|(_, versions)| versions).map(|version| name(&version)).collect();
+    names.sort();
+    names
+}
+
+fn name(version: &GroupVersion) -> String {
+    if version.group.is_empty() { format!("api/{version}") } else { format!("apis/{version}") }
+}
+
+/// The version 3 document of that name; `None` if there is no such group and version.
+pub fn v3_document(registry: &Registry, wanted: &str) -> Option<Value> {
+    let rows: Vec<&Arc<Resource>> = registry.iter().filter(|row| name(&row.gvk.group_version()) == wanted).collect();
+    if rows.is_empty() {
+        return None;
+    }
+    let mut paths: BTreeMap<String, Value> = BTreeMap::new();
+    for row in &rows {
+        operations::paths(row, &format!("/{wanted}"), &mut paths);
+    }
+    let paths = Value::Object(paths.into_iter().collect::<Map<_, _>>());
+    let mut components = schemas::reachable(&paths, &rows);
+    schemas::describe(&mut components);
+    Some(json!({
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes", "version": API_VERSION},
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"BearerToken": {"type": "apiKey", "description": "Bearer Token authentication", "name": "authorization", "in": "header"}},
+        },
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_are_closed() {
+        let registry = Registry::built_in();
+        let names = v3_names(&registry);
+        assert!(names.contains(&"api/v1".to_owned()) && names.contains(&"apis/apps/v1".to_owned()));
+        for name in names {
+            let document = v3_document(&registry, &name).unwrap();
+            let text = document.to_string();
+            for part in text.split("\"#/components/schemas/").skip(1) {
+                let target = part.split('"').next().unwrap();
+                assert!(document["components"]["schemas"].get(target).is_some(), "{name}: {target}");
+            }
+        }
+        assert_eq!(v3_document(&registry, "apis/none/v1"), None);
+    }
+
+    #[test]
+    fn operations_tell_their_kind() {
+        let document = v3_document(&Registry::built_in(), "apis/apps/v1").unwrap();
+        let patch = &document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
+        assert_eq!(patch["x-kubernetes-group-version-kind"], json!({"group": "apps", "version": "v1", "kind": "Deployment"}));
+        assert!(patch["parameters"].as_array().unwrap().iter().any(|parameter| parameter["name"] == "fieldValidation"));
+        let spec = &document["components"]["schemas"]["io.k8s.api.apps.v1.DeploymentSpec"];
+        assert!(spec["properties"]["replicas"]["description"].as_str().unwrap().contains("desired pods"));
+        let v2 = v2_document(&Registry::built_in());
+        assert!(v2["definitions"]["io.k8s.api.core.v1.Pod"]["properties"]["spec"]["$ref"] == "#/definitions/io.k8s.api.core.v1.PodSpec");
+    }
+}
