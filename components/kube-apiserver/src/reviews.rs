@@ -1,0 +1,63 @@
+//! Kinds that are questions: asked with create, answered at once, never stored.
+
+pub mod access;
+pub mod rules;
+pub mod token;
+
+use crate::answer;
+use crate::kinds;
+use crate::media::{self, Shape};
+use crate::request::ApiRequest;
+use crate::server::Server;
+use crate::serving::body::Response;
+use crate::verbs::options;
+use crate::verbs::target::Target;
+use apimachinery::field::{Error, Path};
+use apimachinery::{ApiError, meta};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+/// Answers a review.
+pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
+    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| *shape == Shape::Object)?;
+    let options = options::write(request, "CreateOptions", false)?;
+    let decoded = kinds::decode(&target.row, &target.row.gvk, &request.body, &media::content_type(&request.headers), options.field_validation)?;
+    decoded.warnings.iter().for_each(|warning| request.warn(warning.as_str()));
+    let mut review = decoded.value;
+    crate::metadata::ensure_namespace(&target.row, &target.namespace, &mut review)?;
+    check_metadata(target, &review)?;
+    let status = match target.row.gvk.kind.as_str() {
+        "SelfSubjectReview" => token::who_am_i(request),
+        "TokenReview" => token::review(server, &target.row, &review).await?,
+        "SubjectAccessReview" | "LocalSubjectAccessReview" => access::subject(server, target, &review)?,
+        "SelfSubjectAccessReview" => access::own(server, target, request, &review)?,
+        "SelfSubjectRulesReview" => rules::own(server, target, request, &review)?,
+        _ => return Err(ApiError::method_not_allowed()),
+    };
+    review["status"] = status;
+    if target.row.gvk.kind == "SelfSubjectReview" {
+        meta::set(&mut review, "creationTimestamp", apimachinery::time::format_time(jiff::Timestamp::now()));
+    }
+    Ok(answer::value(StatusCode::CREATED, &review, &accepted))
+}
+
+/// Reviews carry no metadata of their own.
+fn check_metadata(target: &Target, review: &Value) -> Result<(), ApiError> {
+    if target.row.gvk.group != "authorization.k8s.io" || target.row.gvk.kind == "SelfSubjectRulesReview" {
+        return Ok(());
+    }
+    let mut bare = review.get("metadata").cloned().unwrap_or_else(|| json!({}));
+    if let Some(map) = bare.as_object_mut() {
+        map.remove("managedFields");
+        if target.row.gvk.kind == "LocalSubjectAccessReview" {
+            map.remove("namespace");
+        }
+        map.retain(|_, value| !value.is_null());
+    }
+    if bare.as_object().is_none_or(serde_json::Map::is_empty) {
+        return Ok(());
+    }
+    let detail = if target.row.gvk.kind == "LocalSubjectAccessReview" { "must be empty except for namespace" } else { "must be empty" };
+    let errors = [Error::invalid(&Path::new("metadata"), bare, detail)];
+    Err(ApiError::invalid(&target.row.gvk, meta::name(review), &errors))
+}

@@ -1,0 +1,50 @@
+//! SelfSubjectRulesReview: everything that one may do in a namespace.
+
+use crate::request::ApiRequest;
+use crate::server::Server;
+use crate::verbs::target::Target;
+use crate::authorization::Mode;
+use apimachinery::field::{Error, Path};
+use apimachinery::{ApiError, meta};
+use serde_json::{Value, json};
+
+pub fn own(server: &Server, target: &Target, request: &ApiRequest, review: &Value) -> Result<Value, ApiError> {
+    let namespace = review["spec"]["namespace"].as_str().unwrap_or("");
+    if namespace.is_empty() {
+        let errors = [Error::required(&Path::new("spec").child("namespace"), "")];
+        let _ = (target, meta::name(review));
+        return Err(ApiError::bad_request(format!("no namespace on request: {}", errors[0].detail)));
+    }
+    let mut resources = Vec::new();
+    let mut paths = Vec::new();
+    if request.user.in_group(crate::identity::MASTERS) {
+        resources.push(json!({ "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"] }));
+        paths.push(json!({ "verbs": ["*"], "nonResourceURLs": ["*"] }));
+    }
+    let mut incomplete = Vec::new();
+    for mode in &server.authorizer.modes {
+        match mode {
+            Mode::Node => incomplete.push("node authorizer does not support user rule resolution"),
+            Mode::Rbac => {
+                for rule in server.authorizer.rbac.current().rules_of(&request.user, namespace) {
+                    if !rule.resources.is_empty() {
+                        let mut value = json!({ "verbs": rule.verbs, "apiGroups": rule.api_groups, "resources": rule.resources });
+                        if !rule.resource_names.is_empty() {
+                            value["resourceNames"] = json!(rule.resource_names);
+                        }
+                        resources.push(value);
+                    }
+                    if !rule.non_resource_urls.is_empty() {
+                        paths.push(json!({ "verbs": rule.verbs, "nonResourceURLs": rule.non_resource_urls }));
+                    }
+                }
+            }
+            Mode::AlwaysAllow | Mode::AlwaysDeny => {}
+        }
+    }
+    let mut status = json!({ "resourceRules": resources, "nonResourceRules": paths, "incomplete": !incomplete.is_empty() });
+    if !incomplete.is_empty() {
+        status["evaluationError"] = json!(incomplete.join(", "));
+    }
+    Ok(status)
+}

@@ -1,0 +1,51 @@
+//! TokenReview and SelfSubjectReview.
+
+use crate::identity::User;
+use crate::request::ApiRequest;
+use crate::server::Server;
+use api::Resource;
+use apimachinery::field::{Error, Path};
+use apimachinery::ApiError;
+use serde_json::{Value, json};
+
+/// The user as reviews show it.
+pub fn user_info(user: &User) -> Value {
+    let mut info = json!({ "username": user.name });
+    if !user.uid.is_empty() {
+        info["uid"] = json!(user.uid);
+    }
+    if !user.groups.is_empty() {
+        info["groups"] = json!(user.groups);
+    }
+    if !user.extra.is_empty() {
+        info["extra"] = json!(user.extra);
+    }
+    info
+}
+
+pub fn who_am_i(request: &ApiRequest) -> Value {
+    json!({ "userInfo": user_info(&request.user) })
+}
+
+/// Says whose token it is, if anybody's.
+pub async fn review(server: &Server, row: &Resource, review: &Value) -> Result<Value, ApiError> {
+    let token = review["spec"]["token"].as_str().unwrap_or("");
+    if token.is_empty() {
+        let errors = [Error::required(&Path::new("spec").child("token"), "")];
+        let _ = row;
+        return Err(ApiError::bad_request(format!("token is required for TokenReview in authentication: {}", errors[0])));
+    }
+    let audiences: Vec<String> = review["spec"]["audiences"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    Ok(match server.authenticator.tokens.authenticate(token, &audiences).await {
+        Ok(Some(found)) => {
+            let mut status = json!({ "authenticated": true, "user": user_info(&found.user) });
+            let good_for = if found.audiences.is_empty() { &audiences } else { &found.audiences };
+            if !good_for.is_empty() {
+                status["audiences"] = json!(good_for);
+            }
+            status
+        }
+        Ok(None) => json!({ "user": {} }),
+        Err(refusal) => json!({ "user": {}, "error": refusal.0 }),
+    })
+}
