@@ -9,8 +9,13 @@ use apimachinery::{ApiError, GroupResource};
 use serde_json::Value;
 use std::sync::Arc;
 
+pub mod certificates;
 pub mod namespace_lifecycle;
+pub mod node_restriction;
 pub mod plugins;
+pub mod pod_defaults;
+pub mod rbac;
+pub mod service_account;
 
 /// What is being done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,17 +66,43 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// Runs the plugins that may change the object.
+/// Runs the plugins that may change the object, in upstream's order.
 pub async fn mutate(server: &Server, attributes: &Attributes<'_>, object: &mut Value, old: Option<&Value>) -> Result<(), ApiError> {
-    let _ = old;
-    namespace_lifecycle::admit(server, attributes, Some(object)).await
+    let on = |name: &str| plugins::enabled(name, &server.flags.enable_admission_plugins, &server.flags.disable_admission_plugins);
+    if on("NamespaceLifecycle") {
+        namespace_lifecycle::admit(server, attributes, Some(object)).await?;
+    }
+    if on("ServiceAccount") {
+        service_account::mutate(server, attributes, object).await?;
+    }
+    node_restriction::admit(server, attributes, Some(object), old).await?;
+    if on("TaintNodesByCondition") {
+        pod_defaults::new_node(attributes, object);
+    }
+    if on("Priority") {
+        pod_defaults::priority(server, attributes, object)?;
+    }
+    if on("DefaultTolerationSeconds") {
+        pod_defaults::tolerations(server, attributes, object);
+    }
+    if on("DefaultStorageClass") || on("DefaultIngressClass") {
+        pod_defaults::default_class(server, attributes, object);
+    }
+    if on("StorageObjectInUseProtection") {
+        pod_defaults::storage_protection(attributes, object);
+    }
+    if on("RuntimeClass") {
+        pod_defaults::runtime_class(server, attributes, object)?;
+    }
+    Ok(())
 }
 
 /// Runs the plugins that only look.
 pub async fn validate(server: &Server, attributes: &Attributes<'_>, object: Option<&Value>, old: Option<&Value>) -> Result<(), ApiError> {
-    let _ = old;
     if attributes.operation == Operation::Delete {
         namespace_lifecycle::admit(server, attributes, object).await?;
+        node_restriction::admit(server, attributes, object, old).await?;
     }
-    Ok(())
+    rbac::admit(server, attributes, object, old).await?;
+    certificates::admit(server, attributes, object, old)
 }

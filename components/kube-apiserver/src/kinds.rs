@@ -76,7 +76,7 @@ pub fn decode(row: &Resource, kind: &GroupVersionKind, bytes: &[u8], media_type:
 
 /// Fits a value to the kind's schema; gives unknown fields, which are dropped.
 pub fn fit(row: &Resource, kind: &GroupVersionKind, value: &mut Value) -> Result<Vec<String>, String> {
-    let schema = if *kind == row.gvk { Some(row.schema_id) } else { row.schemas.id(&schema_name(kind)) };
+    let schema = if *kind == row.gvk { Some(row.schema_id) } else { row.schemas.id(&api::schema_name(kind)) };
     match schema {
         Some(id) => apimachinery::decode::fit(&row.schemas, id, value).map_err(|error| error.to_string()),
         None => Ok(Vec::new()),
@@ -111,7 +111,9 @@ fn check_kind(value: &mut Value, kind: &GroupVersionKind) -> Result<(), ApiError
 }
 
 /// Fills in what the client left out.
-pub fn default(_row: &Resource, _value: &mut Value) {}
+pub fn default(row: &Resource, value: &mut Value) {
+    api::defaults::apply(row, value);
+}
 
 /// Cells of objects, without what every Table has.
 pub fn table(_registry: &Registry, row: &Resource, objects: &[Value]) -> Value {
@@ -128,13 +130,4 @@ pub fn table(_registry: &Registry, row: &Resource, objects: &[Value]) -> Value {
         })
         .collect();
     json!({ "columnDefinitions": columns, "rows": rows })
-}
-
-/// Full name of the schema of a kind that only subresources use.
-fn schema_name(kind: &GroupVersionKind) -> String {
-    let package = match kind.group.split('.').next() {
-        Some("") | None => "core",
-        Some(first) => first,
-    };
-    format!("io.k8s.api.{package}.{}.{}", kind.version, kind.kind)
 }

@@ -2,8 +2,10 @@
 
 use super::paths::not_found;
 use crate::request::ApiRequest;
+use crate::reviews;
 use crate::server::Server;
 use crate::serving::body::Response;
+use crate::subresources::{binding, component_status, eviction, scale, token};
 use crate::verbs::target::Target;
 use crate::verbs::{create, delete, get, list, patch, update, watch};
 use api::Resource;
@@ -30,12 +32,25 @@ pub async fn handle(server: &Arc<Server>, request: &Arc<ApiRequest>, upgrade: Op
     }
     let target = Target::of(server, Arc::clone(row), info);
     let _ = upgrade;
+    if !row.is_stored() {
+        return match (row.gvk.group.as_str(), row.plural.as_str()) {
+            ("", "bindings") => binding::bind(server, request, &target).await,
+            ("authentication.k8s.io" | "authorization.k8s.io", _) => reviews::handle(server, request, &target).await,
+            _ => component_status::handle(server, request, &target).await,
+        };
+    }
     match (info.verb.as_str(), info.subresource.as_str()) {
+        ("get", "scale") => scale::get(request, &target).await,
+        ("update" | "patch", "scale") => scale::change(server, request, &target).await,
+        ("create", "binding") => binding::bind(server, request, &target).await,
+        ("create", "eviction") => eviction::evict(server, request, &target).await,
+        ("create", "token") => token::create(server, request, &target).await,
+        ("get", "ephemeralcontainers" | "resize" | "approval") => get::get(server, request, &target).await,
         ("get", "" | "status") => get::get(server, request, &target).await,
         ("list", "") => list::list(server, request, &target).await,
         ("watch", "") => watch::watch(server, request, &target).await,
         ("create", "") => create::create(server, request, &target).await,
-        ("update", "" | "status" | "finalize" | "approval") => update::update(server, request, &target).await,
+        ("update", "" | "status" | "finalize" | "approval" | "ephemeralcontainers" | "resize") => update::update(server, request, &target).await,
         ("patch", "" | "status" | "approval" | "ephemeralcontainers" | "resize") => patch::patch(server, request, &target).await,
         ("delete", "") => delete::delete(server, request, &target).await,
         ("deletecollection", "") => delete::delete_collection(server, request, &target).await,

@@ -12,6 +12,7 @@ use crate::present;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
+use api::strategy;
 use apimachinery::{ApiError, meta};
 use http::StatusCode;
 use serde_json::Value;
@@ -37,8 +38,8 @@ pub async fn create_object(server: &Server, request: &ApiRequest, target: &Targe
     attributes.name = name;
     admission::mutate(server, &attributes, &mut object, None).await?;
     metadata::prepare_create(row, &mut object)?;
-    write::prepare_create(row, &mut object);
-    write::check_create(row, &object)?;
+    strategy::prepare_create(row, &mut object);
+    api::validate::create(row, &object)?;
     attributes.name = meta::name(&object).to_owned();
     admission::validate(server, &attributes, Some(&object), None).await?;
     let reserved = write::reserve(server, row, None, &mut object, options.dry_run).await?;

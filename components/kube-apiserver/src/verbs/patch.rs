@@ -117,5 +117,5 @@ fn apply(target: &Target, existing: &Existing, body: &Value, options: &options::
     if row.namespaced {
         meta::set(&mut wanted, "namespace", target.namespace.as_str());
     }
-    write::apply(row, existing.old.as_ref(), wanted, options, &target.subresource)
+    write::apply(row, existing.old.as_ref(), &wanted, options, &target.subresource)
 }

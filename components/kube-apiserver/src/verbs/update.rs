@@ -23,11 +23,10 @@ pub async fn update(server: &Server, request: &ApiRequest, target: &Target) -> R
     metadata::ensure_namespace(&target.row, &target.namespace, &mut object)?;
     write::check_name(target, &mut object)?;
     kinds::default(&target.row, &mut object);
-    let wanted = Write { resource_version: some(meta::resource_version(&object)), uid: some(meta::uid(&object)), apply: false };
+    let wanted = Write { resource_version: some(meta::resource_version(&object)), uid: some(meta::uid(&object)), apply: false, replaces: true };
     let outcome = write::change(server, request, target, &options, wanted, |existing: &Existing| {
-        let object = object.clone();
-        let missing = existing.old.is_none();
-        if missing { Err(write::missing(target)) } else { Ok(object) }
+        let creatable = target.subresource.is_empty() && api::strategy::rules(&target.row).create_on_update;
+        if existing.old.is_none() && !creatable { Err(write::missing(target)) } else { Ok(object.clone()) }
     })
     .await?;
     let shaped = present::shape_one(&server.registry.load(), &target.row, outcome.object, &accepted.shape, request)?;

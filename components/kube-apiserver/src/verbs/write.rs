@@ -8,7 +8,8 @@ use crate::metadata;
 use crate::present;
 use crate::request::ApiRequest;
 use crate::server::Server;
-use api::Resource;
+use api::{Resource, strategy};
+use apimachinery::managed_fields::Writer;
 use apimachinery::field::{Error, Path};
 use apimachinery::{ApiError, meta};
 use serde_json::Value;
@@ -29,6 +30,8 @@ pub struct Write {
     pub uid: Option<String>,
     /// Server-side apply: creates the object if it isn't there.
     pub apply: bool,
+    /// PUT: the whole object is replaced.
+    pub replaces: bool,
 }
 
 /// What came of a change.
@@ -61,8 +64,13 @@ pub fn check_name(target: &Target, object: &mut Value) -> Result<(), ApiError> {
 
 /// Records which manager owns which fields.
 pub fn track(row: &Resource, old: Option<&Value>, object: &mut Value, request: &ApiRequest, options: &WriteOptions, subresource: &str) -> Result<(), ApiError> {
-    let _ = (row, old, object, manager(request, options), subresource);
+    let name = manager(request, options);
+    api::managed::track(row, old, object, Writer { manager: &name, subresource, now: &now() });
     Ok(())
+}
+
+fn now() -> String {
+    apimachinery::time::format_time(jiff::Timestamp::now())
 }
 
 /// The field manager: as given, or the first word of the user agent.
@@ -76,51 +84,9 @@ pub fn manager(request: &ApiRequest, options: &WriteOptions) -> String {
 }
 
 /// Server-side apply on an object, or on none.
-pub fn apply(row: &Resource, old: Option<&Value>, wanted: Value, options: &WriteOptions, subresource: &str) -> Result<Value, ApiError> {
-    let _ = (options, subresource);
-    let mut new = old.cloned().unwrap_or_else(|| Value::Object(Default::default()));
-    apimachinery::patch::strategic::apply(&row.schemas, row.schema_id, &mut new, &wanted).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    kinds::fit(row, &row.gvk, &mut new).map_err(ApiError::bad_request)?;
-    kinds::default(row, &mut new);
-    Ok(new)
-}
-
-/// The strategy's part of a creation.
-pub fn prepare_create(_row: &Resource, _object: &mut Value) {}
-
-/// Validation of a new object.
-pub fn check_create(_row: &Resource, _object: &Value) -> Result<(), ApiError> {
-    Ok(())
-}
-
-/// The strategy's part of an update.
-pub fn prepare_update(row: &Resource, subresource: &str, old: &Value, new: &mut Value) {
-    if subresource == "status" {
-        let status = new.get("status").cloned();
-        let metadata = new.get("metadata").cloned();
-        *new = old.clone();
-        if let (Some(status), Some(map)) = (status, new.as_object_mut()) {
-            map.insert("status".to_owned(), status);
-        }
-        if let (Some(metadata), Some(map)) = (metadata, new.as_object_mut()) {
-            map.insert("metadata".to_owned(), metadata);
-        }
-    } else if row.subresource("status").is_some() {
-        match (old.get("status").cloned(), new.as_object_mut()) {
-            (Some(status), Some(map)) => {
-                map.insert("status".to_owned(), status);
-            }
-            (None, Some(map)) => {
-                map.remove("status");
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Validation of a changed object.
-pub fn check_update(_row: &Resource, _subresource: &str, _old: &Value, _new: &Value) -> Result<(), ApiError> {
-    Ok(())
+pub fn apply(row: &Resource, old: Option<&Value>, wanted: &Value, options: &WriteOptions, subresource: &str) -> Result<Value, ApiError> {
+    let writer = Writer { manager: &options.field_manager, subresource, now: &now() };
+    api::managed::apply(row, old, wanted, writer, options.force == Some(true))
 }
 
 /// Addresses and ports taken for a service, to be given back if the write fails.
@@ -234,7 +200,7 @@ async fn attempt(
     let existing = Existing { old };
     let Some(old) = &existing.old else {
         let object = make(&existing)?;
-        return create_by_apply(server, request, target, options, object).await;
+        return create_missing(server, request, target, options, wanted, object).await;
     };
     check_preconditions(target, wanted, old)?;
     let mut new = make(&existing)?;
@@ -248,8 +214,9 @@ async fn attempt(
     let attributes = admission::Attributes::of(request, target, Operation::Update, options.dry_run);
     admission::mutate(server, &attributes, &mut new, Some(old)).await?;
     metadata::prepare_update(old, &mut new);
-    prepare_update(row, &target.subresource, old, &mut new);
-    check_update(row, &target.subresource, old, &new)?;
+    strategy::prepare_update(row, &target.subresource, old, &mut new);
+    require_version(target, wanted, &new)?;
+    api::validate::update(row, &target.subresource, old, &new)?;
     admission::validate(server, &attributes, Some(&new), Some(old)).await?;
     let reserved = reserve(server, row, Some(old), &mut new, options.dry_run).await?;
     reserved.keep();
@@ -285,7 +252,7 @@ fn check_preconditions(target: &Target, wanted: &Write, old: &Value) -> Result<(
     Ok(())
 }
 
-async fn create_by_apply(server: &Server, request: &ApiRequest, target: &Target, options: &WriteOptions, mut object: Value) -> Result<Attempt, ApiError> {
+async fn create_missing(server: &Server, request: &ApiRequest, target: &Target, options: &WriteOptions, wanted: &Write, mut object: Value) -> Result<Attempt, ApiError> {
     let row = &target.row;
     if !target.subresource.is_empty() {
         return Err(missing(target));
@@ -294,15 +261,28 @@ async fn create_by_apply(server: &Server, request: &ApiRequest, target: &Target,
         let why = format!("uid mismatch: the provided object specified uid {}, and no existing object was found", meta::uid(&object));
         return Err(ApiError::conflict(&target.resource(), &target.name, &why));
     }
+    if wanted.replaces {
+        track(row, None, &mut object, request, options, "")?;
+    }
     let attributes = admission::Attributes::of(request, target, Operation::Create, options.dry_run);
     admission::mutate(server, &attributes, &mut object, None).await?;
     metadata::prepare_create(row, &mut object)?;
-    prepare_create(row, &mut object);
-    check_create(row, &object)?;
+    strategy::prepare_create(row, &mut object);
+    api::validate::create(row, &object)?;
     admission::validate(server, &attributes, Some(&object), None).await?;
     let reserved = reserve(server, row, None, &mut object, options.dry_run).await?;
     reserved.keep();
     Ok(Attempt { change: Change::Write { json: bytes_of(row, &object)?, ttl: time_to_live(server, row) }, object, created: true })
+}
+
+/// Some kinds are only replaced by those who know what they replace.
+fn require_version(target: &Target, wanted: &Write, new: &Value) -> Result<(), ApiError> {
+    if wanted.replaces && wanted.resource_version.is_none() && !strategy::rules(&target.row).unconditional_update {
+        let path = Path::new("metadata").child("resourceVersion");
+        let errors = [Error::invalid(&path, apimachinery::field::BadValue::Raw("0x0".to_owned()), "must be specified for an update")];
+        return Err(ApiError::invalid(&target.row.gvk, meta::name(new), &errors));
+    }
+    Ok(())
 }
 
 /// An Invalid answer about one field of an object.

@@ -1,0 +1,281 @@
+//! NodeRestriction: a kubelet writes only its own node, its own pods and what belongs to them.
+
+use super::{Attributes, Operation};
+use crate::identity::User;
+use crate::server::Server;
+use crate::tokens::claims::KubernetesClaims;
+use crate::verbs::target::Target;
+use apimachinery::{ApiError, meta};
+use serde_json::Value;
+
+const NAME: &str = "NodeRestriction";
+/// Labels that kubelets may set in the reserved name spaces.
+const KUBELET_LABELS: &[&str] = &[
+    "kubernetes.io/hostname",
+    "kubernetes.io/instance-type",
+    "kubernetes.io/os",
+    "kubernetes.io/arch",
+    "beta.kubernetes.io/instance-type",
+    "beta.kubernetes.io/os",
+    "beta.kubernetes.io/arch",
+    "failure-domain.beta.kubernetes.io/zone",
+    "failure-domain.beta.kubernetes.io/region",
+    "failure-domain.kubernetes.io/zone",
+    "failure-domain.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+    "topology.kubernetes.io/region",
+    "node.kubernetes.io/instance-type",
+];
+const KUBELET_LABEL_DOMAINS: &[&str] = &["kubelet.kubernetes.io", "node.kubernetes.io"];
+
+fn enabled(server: &Server) -> bool {
+    super::plugins::enabled(NAME, &server.flags.enable_admission_plugins, &server.flags.disable_admission_plugins)
+}
+
+/// A token may be requested only for a pod of the node.
+pub fn token_request(server: &Server, user: &User, target: &Target, asked: &Value, bound: &KubernetesClaims) -> Result<(), ApiError> {
+    if !enabled(server) || !user.in_group(crate::identity::NODES_GROUP) {
+        return Ok(());
+    }
+    let refuse = |why: &str| ApiError::forbidden(&target.resource(), &target.name, why);
+    let Some(node) = user.node_name() else { return Ok(()) };
+    let reference = &asked["spec"]["boundObjectRef"];
+    if reference.is_null() || reference["kind"] != "Pod" {
+        return Err(refuse("node requested token not bound to a pod"));
+    }
+    if reference["uid"].as_str().unwrap_or("").is_empty() {
+        return Err(refuse("node requested token with a pod binding without a uid"));
+    }
+    if bound.node.as_ref().is_none_or(|bound| bound.name != node) {
+        return Err(refuse("node requested token bound to a pod scheduled on a different node"));
+    }
+    Ok(())
+}
+
+/// Checks a write by a kubelet.
+pub async fn admit(server: &Server, attributes: &Attributes<'_>, object: Option<&Value>, old: Option<&Value>) -> Result<(), ApiError> {
+    if !enabled(server) || !attributes.user.in_group(crate::identity::NODES_GROUP) {
+        return Ok(());
+    }
+    let Some(node) = attributes.user.node_name() else {
+        return Err(attributes.forbidden(&format!("could not determine node from user {:?}", attributes.user.name)));
+    };
+    let key = (attributes.row.gvk.group.as_str(), attributes.row.plural.as_str(), attributes.subresource.as_str());
+    match key {
+        ("", "pods", "") => pod(server, node, attributes, object).await,
+        ("", "pods", "status") => pod_status(node, attributes, object, old),
+        ("", "pods", "eviction") => pod_eviction(server, node, attributes).await,
+        ("", "pods", other) => Err(attributes.forbidden(&format!("unexpected pod subresource {other:?}, only 'status' and 'eviction' are allowed"))),
+        ("", "nodes", _) => own_node(node, attributes, object, old),
+        ("", "persistentvolumeclaims", "") => Err(attributes.forbidden("may only update PVC status")),
+        ("coordination.k8s.io", "leases", _) => lease(node, attributes, object),
+        ("storage.k8s.io", "csinodes", _) => same_name(node, attributes, object, "csinode"),
+        ("resource.k8s.io", "resourceslices", _) => slice(node, attributes, object, old),
+        ("certificates.k8s.io", "certificatesigningrequests", "") if attributes.operation == Operation::Create => signing_request(node, attributes, object),
+        _ => Ok(()),
+    }
+}
+
+async fn pod(server: &Server, node: &str, attributes: &Attributes<'_>, object: Option<&Value>) -> Result<(), ApiError> {
+    match (attributes.operation, object) {
+        (Operation::Create, Some(pod)) => mirror_pod(server, node, attributes, pod).await,
+        (Operation::Delete, _) => {
+            let existing = server.stores.read("", "pods", &attributes.namespace, &attributes.name).await.map_err(ApiError::internal)?;
+            match existing {
+                Some(pod) if pod["spec"]["nodeName"].as_str() != Some(node) => {
+                    Err(attributes.forbidden(&format!("node {node:?} can only delete pods with spec.nodeName set to itself")))
+                }
+                _ => Ok(()),
+            }
+        }
+        _ => Err(attributes.forbidden(&format!("unexpected operation {:?}", attributes.operation))),
+    }
+}
+
+async fn mirror_pod(server: &Server, node: &str, attributes: &Attributes<'_>, pod: &Value) -> Result<(), ApiError> {
+    let refuse = |why: String| Err(attributes.forbidden(&why));
+    if meta::annotation(pod, "kubernetes.io/config.mirror").is_none() {
+        return refuse(format!("pod does not have \"kubernetes.io/config.mirror\" annotation, node {node:?} can only create mirror pods"));
+    }
+    if pod["spec"]["nodeName"].as_str() != Some(node) {
+        return refuse(format!("node {node:?} can only create pods with spec.nodeName set to itself"));
+    }
+    match meta::owner_references(pod) {
+        [] => return refuse(format!("node {node:?} can only create pods with an owner reference set to itself")),
+        [owner] => {
+            if owner["apiVersion"] != "v1" || owner["kind"] != "Node" || owner["name"] != node {
+                return refuse(format!("node {node:?} can only create pods with an owner reference set to itself"));
+            }
+            if owner["controller"] != true {
+                return refuse(format!("node {node:?} can only create pods with a controller owner reference set to itself"));
+            }
+            if owner["blockOwnerDeletion"] == true {
+                return refuse(format!("node {node:?} must not set blockOwnerDeletion on an owner reference"));
+            }
+            let stored = server.stores.read("", "nodes", "", node).await.map_err(ApiError::internal)?;
+            let uid = stored.as_ref().map(meta::uid).unwrap_or("");
+            if owner["uid"].as_str() != Some(uid) {
+                return refuse(format!("node {node} UID mismatch: expected {} got {uid}", owner["uid"].as_str().unwrap_or("")));
+            }
+        }
+        _ => return refuse(format!("node {node:?} can only create pods with a single owner reference set to itself")),
+    }
+    if !pod["spec"]["serviceAccountName"].as_str().unwrap_or("").is_empty() {
+        return refuse(format!("node {node:?} can not create pods that reference a service account"));
+    }
+    if references_objects(pod) {
+        return refuse(format!("node {node:?} can not create pods that reference secrets, configmaps, persistentvolumeclaims or resourceclaims"));
+    }
+    Ok(())
+}
+
+fn references_objects(pod: &Value) -> bool {
+    let items = |value: &Value, field: &str| value[field].as_array().cloned().unwrap_or_default();
+    let from_container = ["initContainers", "containers", "ephemeralContainers"].iter().flat_map(|list| items(&pod["spec"], list)).any(|container| {
+        items(&container, "envFrom").iter().any(|from| from.get("secretRef").is_some() || from.get("configMapRef").is_some())
+            || items(&container, "env").iter().any(|variable| {
+                variable["valueFrom"].get("secretKeyRef").is_some() || variable["valueFrom"].get("configMapKeyRef").is_some()
+            })
+    });
+    let from_volume = items(&pod["spec"], "volumes").iter().any(|volume| {
+        ["secret", "configMap", "persistentVolumeClaim", "ephemeral"].iter().any(|kind| volume.get(kind).is_some())
+            || items(&volume["projected"], "sources").iter().any(|source| {
+                ["secret", "configMap", "serviceAccountToken"].iter().any(|kind| source.get(kind).is_some())
+            })
+    });
+    from_container || from_volume || !items(&pod["spec"], "imagePullSecrets").is_empty() || !items(&pod["spec"], "resourceClaims").is_empty()
+}
+
+fn pod_status(node: &str, attributes: &Attributes<'_>, object: Option<&Value>, old: Option<&Value>) -> Result<(), ApiError> {
+    let Some(old) = old else { return Ok(()) };
+    if old["spec"]["nodeName"].as_str() != Some(node) {
+        return Err(attributes.forbidden(&format!("node {node:?} can only update pod status for pods with spec.nodeName set to itself")));
+    }
+    let labels = |pod: &Value| meta::labels(pod).cloned().unwrap_or_default();
+    if object.is_some_and(|new| labels(new) != labels(old)) {
+        return Err(attributes.forbidden(&format!("node {node:?} cannot update labels through pod status")));
+    }
+    Ok(())
+}
+
+async fn pod_eviction(server: &Server, node: &str, attributes: &Attributes<'_>) -> Result<(), ApiError> {
+    let pod = server.stores.read("", "pods", &attributes.namespace, &attributes.name).await.map_err(ApiError::internal)?;
+    if pod.is_some_and(|pod| pod["spec"]["nodeName"].as_str() != Some(node)) {
+        return Err(attributes.forbidden(&format!("node {node:?} can only evict pods with spec.nodeName set to itself")));
+    }
+    Ok(())
+}
+
+fn own_node(node: &str, attributes: &Attributes<'_>, object: Option<&Value>, old: Option<&Value>) -> Result<(), ApiError> {
+    let name = object.map(meta::name).filter(|name| !name.is_empty()).unwrap_or(&attributes.name);
+    let refuse = |why: String| Err(attributes.forbidden(&why));
+    if let (Operation::Create, Some(object)) = (attributes.operation, object) {
+        if !object["spec"]["configSource"].is_null() {
+            return refuse(format!("node {node:?} is not allowed to create pods with a non-nil configSource"));
+        }
+        let forbidden = reserved_labels(object, None);
+        if !forbidden.is_empty() {
+            return refuse(format!("node {node:?} is not allowed to set the following labels: {}", forbidden.join(", ")));
+        }
+    }
+    if name != node {
+        return refuse(format!("node {node:?} is not allowed to modify node {name:?}"));
+    }
+    if let (Operation::Update, Some(new), Some(old)) = (attributes.operation, object, old) {
+        let taints = |object: &Value| object["spec"]["taints"].as_array().cloned().unwrap_or_default();
+        if taints(new) != taints(old) {
+            return refuse(format!("node {node:?} is not allowed to modify taints"));
+        }
+        if new["spec"].get("configSource") != old["spec"].get("configSource") {
+            return refuse(format!("node {node:?} is not allowed to update configSource to a new non-nil configSource"));
+        }
+        if meta::owner_references(new) != meta::owner_references(old) {
+            return refuse(format!("node {node:?} is not allowed to modify ownerReferences"));
+        }
+        let forbidden = reserved_labels(new, Some(old));
+        if !forbidden.is_empty() {
+            return refuse(format!("is not allowed to modify labels: {}", forbidden.join(", ")));
+        }
+    }
+    Ok(())
+}
+
+/// Labels in Kubernetes' own name spaces that a kubelet may not set or change.
+fn reserved_labels(new: &Value, old: Option<&Value>) -> Vec<String> {
+    let empty = serde_json::Map::new();
+    let before = old.and_then(meta::labels).unwrap_or(&empty);
+    let after = meta::labels(new).unwrap_or(&empty);
+    let mut keys: Vec<&String> = before.keys().chain(after.keys()).filter(|key| before.get(*key) != after.get(*key)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys.into_iter().filter(|key| is_reserved(key)).cloned().collect()
+}
+
+fn is_reserved(key: &str) -> bool {
+    let domain = key.split_once('/').map_or("", |(domain, _)| domain);
+    let within = |parent: &str| domain == parent || domain.ends_with(&format!(".{parent}"));
+    if within("node-restriction.kubernetes.io") {
+        return true;
+    }
+    (within("kubernetes.io") || within("k8s.io")) && !KUBELET_LABELS.contains(&key) && !KUBELET_LABEL_DOMAINS.iter().any(|parent| within(parent))
+}
+
+fn lease(node: &str, attributes: &Attributes<'_>, object: Option<&Value>) -> Result<(), ApiError> {
+    if attributes.namespace != "kube-node-lease" {
+        return Err(attributes.forbidden("can only access leases in the \"kube-node-lease\" system namespace"));
+    }
+    same_name(node, attributes, object, "node lease")
+}
+
+fn same_name(node: &str, attributes: &Attributes<'_>, object: Option<&Value>, what: &str) -> Result<(), ApiError> {
+    let name = if attributes.operation == Operation::Create { object.map(meta::name).unwrap_or("") } else { &attributes.name };
+    if name != node {
+        return Err(attributes.forbidden(&format!("can only access {what} with the same name as the requesting node")));
+    }
+    Ok(())
+}
+
+fn slice(node: &str, attributes: &Attributes<'_>, object: Option<&Value>, old: Option<&Value>) -> Result<(), ApiError> {
+    let named = |slice: Option<&Value>| slice.and_then(|slice| slice["spec"]["nodeName"].as_str()).unwrap_or("").to_owned();
+    match attributes.operation {
+        Operation::Create if named(object) != node => Err(attributes.forbidden("can only create ResourceSlice with the same NodeName as the requesting node")),
+        Operation::Update if named(old) != node => Err(attributes.forbidden("can only update ResourceSlice with the same NodeName as the requesting node")),
+        _ => Ok(()),
+    }
+}
+
+fn signing_request(node: &str, attributes: &Attributes<'_>, object: Option<&Value>) -> Result<(), ApiError> {
+    let Some(object) = object else { return Ok(()) };
+    let signer = object["spec"]["signerName"].as_str().unwrap_or("");
+    if !matches!(signer, "kubernetes.io/kubelet-serving" | "kubernetes.io/kube-apiserver-client-kubelet") {
+        return Ok(());
+    }
+    let subject = super::certificates::requested_common_name(object);
+    let wanted = format!("{}{node}", crate::identity::NODE_PREFIX);
+    if subject.as_deref() != Some(wanted.as_str()) {
+        let why = format!("can only create a node CSR with CN={wanted}");
+        return Err(attributes.forbidden(&why));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserved_label_keys() {
+        for (key, expected) in [
+            ("app", false),
+            ("kubernetes.io/hostname", false),
+            ("node.kubernetes.io/anything", false),
+            ("kubelet.kubernetes.io/x", false),
+            ("node-restriction.kubernetes.io/x", true),
+            ("node-role.kubernetes.io/control-plane", true),
+            ("kubernetes.io/x", true),
+            ("example.com/x", false),
+        ] {
+            assert_eq!(is_reserved(key), expected, "{key}");
+        }
+    }
+}
