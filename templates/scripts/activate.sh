@@ -30,7 +30,7 @@ if [ -n "$generation" ]; then
     cd /etc/hardway/generations
     rm -rf .new.*
     mkdir ".new.$generation"
-    tar -xf - -C ".new.$generation"
+    tar -xmf - -C ".new.$generation"
     cd ".new.$generation"
     sha256sum -c --quiet MANIFEST >&2
     find . -type d -exec chmod 755 {} +

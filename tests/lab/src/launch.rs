@@ -40,6 +40,8 @@ pub fn run(lab: &Lab, spec: &HostSpec) -> anyhow::Result<()> {
     )
     .with_context(|| format!("cannot mount the root of {}", spec.name))?;
     let mut nspawn = Command::new("systemd-nspawn");
+    // A host may set what belongs to its own network namespace, such as net.ipv4.ip_forward.
+    nspawn.env("SYSTEMD_NSPAWN_API_VFS_WRITABLE", "network");
     nspawn
         .args([
             "--quiet",
