@@ -65,7 +65,7 @@ impl Ui {
         if let Err(error) = state.journal(&json!({ "event": "phase", "phase": name, "time": now() })) {
             self.note(&format!("{error:#}"));
         }
-        self.emit(&json!({ "event": "phase", "phase": name, "time": now() }), Some(format!("-- {name}")));
+        self.emit(&json!({ "event": "phase", "phase": name, "time": now() }), Some(format!("{:7.2} s  {name}", self.started.elapsed().as_secs_f64())));
     }
 
     fn end_phase(&self) {

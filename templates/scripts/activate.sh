@@ -3,6 +3,9 @@
 set -eu
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 umask 077
+# A run that was cut off may still be at work here.
+exec 9>/run/hardway.lock
+command -v flock >/dev/null && flock -w 60 9
 release=@RELEASE@
 generation=@GENERATION@
 mkdir -p /etc/hardway/generations /opt/hardway/releases /opt/hardway/blobs /var/lib/hardway /etc/cni/net.d

@@ -9,8 +9,9 @@ use super::{HostKey, SshError, Trust};
 use crate::inventory::SshSettings;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// No answer for this long means that the host is gone: remote scripts print something at least this often.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
+/// No answer for this long means that the host is gone; a unit may take up to 120 s to start.
+/// (libssh2's keep-alive is not used: it cuts every wait at its interval.)
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(130);
 
 /// Whom to connect to and how.
 #[derive(Clone, Debug)]
@@ -38,10 +39,8 @@ impl Connection {
         let key = shown_key(&session, &address)?;
         target.trust.check(&target.host, port, &key)?;
         login(&session, &target.settings, &target.settings.user, &address)?;
-        session.set_keepalive(true, 10);
         Ok(Connection { session, sudo: target.settings.sudo, _bastion: relay })
     }
-
 }
 
 impl Drop for Connection {
