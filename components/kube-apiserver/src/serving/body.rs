@@ -51,15 +51,38 @@ impl Body {
     }
 }
 
+/// Slices are copied together up to this size: a frame costs more than the copy, and the encryption copies anyway.
+const CHUNK: usize = 64 * 1024;
+
+/// The next slice, or several small ones as one.
+fn next_chunk(slices: &mut VecDeque<Bytes>) -> Option<Bytes> {
+    let first = slices.pop_front()?;
+    let mut length = first.len();
+    let joined = slices.iter().take_while(|slice| {
+        length += slice.len();
+        length <= CHUNK
+    });
+    let count = joined.count();
+    if count == 0 {
+        return Some(first);
+    }
+    let mut chunk = Vec::with_capacity(first.len() + slices.iter().take(count).map(Bytes::len).sum::<usize>());
+    chunk.extend_from_slice(&first);
+    for slice in slices.drain(..count) {
+        chunk.extend_from_slice(&slice);
+    }
+    Some(chunk.into())
+}
+
 impl HttpBody for Body {
     type Data = Bytes;
     type Error = std::io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match &mut *self {
-            Self::Slices { slices, left } => Poll::Ready(slices.pop_front().map(|slice| {
-                *left -= slice.len() as u64;
-                Ok(Frame::data(slice))
+            Self::Slices { slices, left } => Poll::Ready(next_chunk(slices).map(|chunk| {
+                *left -= chunk.len() as u64;
+                Ok(Frame::data(chunk))
             })),
             Self::Stream(stream) => stream.as_mut().poll_next(context).map(|item| item.map(|item| item.map(Frame::data))),
         }
@@ -102,4 +125,26 @@ where
 pub fn infallible(stream: impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static) -> Body {
     use futures::StreamExt;
     Body::stream(stream.map(|item| item.map_err(|never| match never {})))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_slices_travel_together() {
+        for (sizes, want) in [
+            (vec![], vec![]),
+            (vec![10], vec![10]),
+            (vec![10, 1, 20], vec![31]),
+            (vec![CHUNK - 1, 1, 1, CHUNK, 2, CHUNK * 3, 1], vec![CHUNK, 1, CHUNK, 2, CHUNK * 3, 1]),
+        ] {
+            let mut slices: VecDeque<Bytes> = sizes.iter().map(|size| Bytes::from(vec![b'x'; *size])).collect();
+            let mut found = Vec::new();
+            while let Some(chunk) = next_chunk(&mut slices) {
+                found.push(chunk.len());
+            }
+            assert_eq!(found, want, "{sizes:?}");
+        }
+    }
 }
