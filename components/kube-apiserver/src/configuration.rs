@@ -25,6 +25,7 @@ pub struct Configuration {
     pub issuer: Arc<TokenIssuer>,
     pub modes: Vec<Mode>,
     pub audit: Audit,
+    pub transformers: storage::Transformers,
 }
 
 impl Configuration {
@@ -41,7 +42,8 @@ impl Configuration {
         let modes = modes(&flags)?;
         let audit = audit(&flags)?;
         let advertise = advertise_address(&flags)?;
-        Ok(Self { flags, advertise, certificate, tls, client_authority, front_proxy, issuer, modes, audit })
+        let transformers = crate::etcd::transformers(&flags)?;
+        Ok(Self { flags, advertise, certificate, tls, client_authority, front_proxy, issuer, modes, audit, transformers })
     }
 }
 

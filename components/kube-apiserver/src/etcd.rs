@@ -2,9 +2,13 @@
 
 use anyhow::{Context, bail};
 use component_config::kube_apiserver::ApiServerFlags;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use storage::{Backend, EtcdBackend, EtcdOptions, EtcdTls};
+use std::time::Duration;
+use storage::{Backend, EtcdBackend, EtcdOptions, EtcdTls, Transformers};
+
+/// How often the encryption configuration is looked at for changes.
+const RELOAD_PERIOD: Duration = Duration::from_secs(10);
 
 /// Connects as the flags say; https needs an authority and a client certificate.
 pub async fn connect(flags: &ApiServerFlags) -> anyhow::Result<Arc<dyn Backend>> {
@@ -21,4 +25,34 @@ pub async fn connect(flags: &ApiServerFlags) -> anyhow::Result<Arc<dyn Backend>>
 
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(file).with_context(|| format!("reading {}", file.display()))
+}
+
+/// The encryption at rest that the flags name; none stores plain text.
+pub fn transformers(flags: &ApiServerFlags) -> anyhow::Result<Transformers> {
+    let Some(file) = &flags.encryption_provider_config else { return Ok(Transformers::default()) };
+    let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    Transformers::from_config(&text).with_context(|| format!("--encryption-provider-config={}", file.display()))
+}
+
+/// Takes up changes of the encryption configuration; ends only with the process.
+pub async fn reload_transformers(transformers: Transformers, file: PathBuf) -> anyhow::Result<()> {
+    let mut seen = tokio::fs::read_to_string(&file).await.unwrap_or_default();
+    loop {
+        tokio::time::sleep(RELOAD_PERIOD).await;
+        let text = match tokio::fs::read_to_string(&file).await {
+            Ok(text) => text,
+            Err(error) => {
+                tracing::error!(%error, file = %file.display(), "the encryption configuration can't be read, keeping the old one");
+                continue;
+            }
+        };
+        if text == seen {
+            continue;
+        }
+        match transformers.reload(&text) {
+            Ok(()) => tracing::info!(file = %file.display(), "reloaded the encryption configuration"),
+            Err(error) => tracing::error!(%error, "the new encryption configuration is refused, keeping the old one"),
+        }
+        seen = text;
+    }
 }

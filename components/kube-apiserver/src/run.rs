@@ -31,10 +31,11 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Serves until a signal.
 pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
-    let Configuration { flags, advertise, certificate, tls, client_authority, front_proxy, issuer, modes, audit } = configuration;
+    let Configuration { flags, advertise, certificate, tls, client_authority, front_proxy, issuer, modes, audit, transformers } = configuration;
     let backend = connect(&flags).await?;
-    let options = StorageOptions { prefix: flags.etcd_prefix.clone(), ..StorageOptions::default() };
-    let storage = Storage::open(backend, options);
+    let options =
+        StorageOptions { prefix: flags.etcd_prefix.clone(), transformers: transformers.clone(), ..StorageOptions::default() };
+    let storage = Storage::open(Arc::clone(&backend), options);
     let registry = Arc::new(ArcSwap::from_pointee(api::Registry::built_in()));
     let stores = Stores::new(storage, Arc::clone(&registry));
     for row in registry.load().stored() {
@@ -94,6 +95,16 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
     tasks.spawn(named("rbac", sync::rbac(stores.clone(), Arc::clone(&authorizer))));
     tasks.spawn(named("node-graph", sync::node_graph(stores, authorizer)));
     tasks.spawn(named("reload", reload(certificate, authorities)));
+    let interval = server.flags.etcd_compaction_interval;
+    if !interval.is_zero() {
+        tasks.spawn(named("compaction", async move {
+            storage::compaction::run(backend, interval).await;
+            Ok(())
+        }));
+    }
+    if let (Some(file), true) = (&server.flags.encryption_provider_config, server.flags.encryption_provider_config_automatic_reload) {
+        tasks.spawn(named("encryption", crate::etcd::reload_transformers(transformers, file.clone())));
+    }
 
     let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;

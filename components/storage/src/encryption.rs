@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 mod config;
 mod provider;
 #[cfg(test)]
@@ -14,57 +16,92 @@ use provider::Provider;
 /// How encrypted values begin, whatever the provider.
 const ENCRYPTED: &[u8] = b"k8s:enc:";
 
-/// Providers of every resource. The default stores plain text and refuses to read encrypted values.
-#[derive(Clone, Default)]
+/// Providers of every resource. The default stores plain text and refuses to read encrypted values. Copies share
+/// what [`Transformers::reload`] changes.
+#[derive(Clone)]
 pub struct Transformers {
-    rules: Arc<Vec<Rule>>,
+    current: Arc<ArcSwap<Rules>>,
 }
 
-struct Rule {
-    resources: Vec<Selector>,
-    transformer: Arc<ResourceTransformer>,
+/// One configuration.
+struct Rules {
+    /// Goes up with each configuration, so that objects read under another one are known.
+    generation: u32,
+    rules: Vec<(Vec<Selector>, Providers)>,
+    otherwise: Providers,
+}
+
+impl Rules {
+    fn new(generation: u32, rules: Vec<(Vec<Selector>, Vec<Provider>)>) -> Self {
+        let rules = rules.into_iter().map(|(selectors, providers)| (selectors, Providers(providers))).collect();
+        Rules { generation, rules, otherwise: Providers(vec![Provider::Identity]) }
+    }
+
+    /// The first entry that names the resource counts, exactly or by wildcard.
+    fn of(&self, name: &str) -> &Providers {
+        let found = self.rules.iter().find(|(selectors, _)| selectors.iter().any(|selector| selector.matches(name)));
+        found.map_or(&self.otherwise, |(_, providers)| providers)
+    }
+}
+
+impl Default for Transformers {
+    fn default() -> Self {
+        Transformers { current: Arc::new(ArcSwap::from_pointee(Rules::new(0, Vec::new()))) }
+    }
 }
 
 impl Transformers {
     /// Reads an EncryptionConfiguration (apiserver.config.k8s.io/v1) in YAML or JSON.
     pub fn from_config(text: &str) -> Result<Self, EncryptionConfigError> {
-        let rules = config::parse(text)?
-            .into_iter()
-            .map(|(resources, providers)| Rule {
-                resources,
-                transformer: Arc::new(ResourceTransformer { providers }),
-            })
-            .collect();
-        Ok(Transformers { rules: Arc::new(rules) })
+        let rules = Rules::new(0, config::parse(text)?);
+        Ok(Transformers { current: Arc::new(ArcSwap::from_pointee(rules)) })
     }
 
-    /// What values of one resource go through; the first entry that names it counts, exactly or by wildcard.
-    /// `name` as in [`crate::ResourceSpec::name`].
+    /// Uses another configuration from now on; a bad one changes nothing.
+    pub fn reload(&self, text: &str) -> Result<(), EncryptionConfigError> {
+        let rules = config::parse(text)?;
+        let generation = self.current.load().generation + 1;
+        self.current.store(Arc::new(Rules::new(generation, rules)));
+        Ok(())
+    }
+
+    /// What values of one resource go through; `name` as in [`crate::ResourceSpec::name`].
     pub(crate) fn for_resource(&self, name: &str) -> Arc<ResourceTransformer> {
-        self.rules
-            .iter()
-            .find(|rule| rule.resources.iter().any(|selector| selector.matches(name)))
-            .map(|rule| rule.transformer.clone())
-            .unwrap_or_default()
+        Arc::new(ResourceTransformer { name: name.to_owned(), transformers: self.clone() })
     }
 }
 
-/// Providers of one resource: the first writes, all read.
+/// What the values of one resource go through.
+#[derive(Default)]
 pub(crate) struct ResourceTransformer {
-    providers: Vec<Provider>,
-}
-
-impl Default for ResourceTransformer {
-    fn default() -> Self {
-        ResourceTransformer { providers: vec![Provider::Identity] }
-    }
+    name: String,
+    transformers: Transformers,
 }
 
 impl ResourceTransformer {
     /// Plain text, and whether it should be rewritten because another provider or key comes first now.
     pub(crate) fn decode(&self, key: &str, stored: Vec<u8>) -> Result<(Vec<u8>, bool), String> {
+        self.transformers.current.load().of(&self.name).decode(key, stored)
+    }
+
+    /// What to store.
+    pub(crate) fn encode(&self, key: &str, plain: Vec<u8>) -> Result<Vec<u8>, String> {
+        self.transformers.current.load().of(&self.name).encode(key, plain)
+    }
+
+    /// Number of the configuration in use.
+    pub(crate) fn generation(&self) -> u32 {
+        self.transformers.current.load().generation
+    }
+}
+
+/// Providers of one resource: the first writes, all read.
+struct Providers(Vec<Provider>);
+
+impl Providers {
+    fn decode(&self, key: &str, stored: Vec<u8>) -> Result<(Vec<u8>, bool), String> {
         let mut failures = Vec::new();
-        for (position, provider) in self.providers.iter().enumerate() {
+        for (position, provider) in self.0.iter().enumerate() {
             if let Provider::Identity = provider {
                 if !stored.starts_with(ENCRYPTED) {
                     return Ok((stored, position != 0));
@@ -85,9 +122,8 @@ impl ResourceTransformer {
         }
     }
 
-    /// What to store.
-    pub(crate) fn encode(&self, key: &str, plain: Vec<u8>) -> Result<Vec<u8>, String> {
-        match self.providers.first() {
+    fn encode(&self, key: &str, plain: Vec<u8>) -> Result<Vec<u8>, String> {
+        match self.0.first() {
             None | Some(Provider::Identity) => Ok(plain),
             Some(provider) => provider.encrypt(key, &plain),
         }

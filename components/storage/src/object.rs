@@ -26,6 +26,13 @@ pub type ObjectRef = Arc<StoredObject>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EncodingId(pub u16);
 
+/// How an object was found in the store.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Found {
+    pub stale: bool,
+    pub generation: u32,
+}
+
 /// An object at one revision.
 pub struct StoredObject {
     key: Box<str>,
@@ -44,6 +51,8 @@ pub struct StoredObject {
     field_specs: Arc<[FieldSpec]>,
     /// Written by a provider or in a form that should no longer be used.
     stale: bool,
+    /// The encryption configuration under which it was read or written.
+    generation: u32,
     encodings: Mutex<Vec<(EncodingId, Bytes)>>,
 }
 
@@ -56,7 +65,7 @@ impl StoredObject {
         shape: Shape,
         field_specs: Arc<[FieldSpec]>,
         frame_kind: EventKind,
-        stale: bool,
+        found: Found,
     ) -> Self {
         let (frame, untyped_start) =
             shape.with_version(bytes, revision.value(), frame_kind.frame_start(), EventKind::FRAME_END);
@@ -73,7 +82,8 @@ impl StoredObject {
             labels: shape.labels,
             fields: shape.fields,
             field_specs,
-            stale,
+            stale: found.stale,
+            generation: found.generation,
             encodings: Mutex::new(Vec::new()),
         }
     }
@@ -84,16 +94,20 @@ impl StoredObject {
         bytes: &[u8],
         field_specs: Arc<[FieldSpec]>,
         frame_kind: EventKind,
-        stale: bool,
+        found: Found,
     ) -> Result<Self, StorageError> {
         let shape = Shape::scan(bytes, &field_specs).map_err(|error| StorageError::corrupt(key, error))?;
-        Ok(StoredObject::from_shape(key, revision, bytes, shape, field_specs, frame_kind, stale))
+        Ok(StoredObject::from_shape(key, revision, bytes, shape, field_specs, frame_kind, found))
     }
 
     /// The same object under another revision, as DELETED events carry it.
     pub(crate) fn at_revision(&self, revision: Revision, frame_kind: EventKind) -> Result<Self, StorageError> {
         let json = self.json();
-        StoredObject::parse(&self.key, revision, &json, self.field_specs.clone(), frame_kind, self.stale)
+        StoredObject::parse(&self.key, revision, &json, self.field_specs.clone(), frame_kind, self.found())
+    }
+
+    pub(crate) fn found(&self) -> Found {
+        Found { stale: self.stale, generation: self.generation }
     }
 
     /// The key in etcd.

@@ -15,7 +15,7 @@ use super::view::{Scope, View};
 use crate::backend::{KeyValue, RawEvent};
 use crate::encryption::ResourceTransformer;
 use crate::error::StorageError;
-use crate::object::{ObjectRef, StoredObject};
+use crate::object::{Found, ObjectRef, StoredObject};
 use crate::resource::{FieldSpec, ResourceSpec};
 use crate::revision::Revision;
 
@@ -188,6 +188,8 @@ impl ResourceCache {
         revision: Revision,
         kind: EventKind,
     ) -> Result<ObjectRef, StorageError> {
+        // Before decoding: a configuration that changes meanwhile makes the object look older, never newer.
+        let generation = self.transformer.generation();
         let (mut plain, mut stale) =
             self.transformer.decode(key, value).map_err(|message| StorageError::corrupt(key, message))?;
         if plain.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
@@ -197,7 +199,8 @@ impl ResourceCache {
             plain = decoder.to_json(&plain).map_err(|message| StorageError::corrupt(key, message))?;
             stale = true;
         }
-        StoredObject::parse(key, revision, &plain, self.fields.clone(), kind, stale).map(Arc::new)
+        let found = Found { stale, generation };
+        StoredObject::parse(key, revision, &plain, self.fields.clone(), kind, found).map(Arc::new)
     }
 
     /// Decodes what a range returned; objects that can't be read are logged and left out.

@@ -167,3 +167,16 @@ proptest! {
         let _ = transformer.decode(KEY, bytes);
     }
 }
+
+#[test]
+fn reload_keeps_what_works() {
+    let transformers = Transformers::from_config(&config("secrets", &cipher("aescbc", &[("old", secret(1, 32))]))).unwrap();
+    let resource = transformers.for_resource("secrets");
+    let written = resource.encode(KEY, b"{}".to_vec()).unwrap();
+    assert!(transformers.reload("nonsense").is_err());
+    assert_eq!((resource.decode(KEY, written.clone()).unwrap().1, resource.generation()), (false, 0));
+    let both = cipher("aescbc", &[("new", secret(2, 32)), ("old", secret(1, 32))]);
+    transformers.reload(&config("secrets", &both)).unwrap();
+    assert_eq!((resource.decode(KEY, written).unwrap().1, resource.generation()), (true, 1));
+    assert!(resource.encode(KEY, b"{}".to_vec()).unwrap().starts_with(b"k8s:enc:aescbc:v1:new:"));
+}

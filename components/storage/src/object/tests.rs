@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn parse(text: &str, fields: &[FieldSpec]) -> Result<StoredObject, StorageError> {
-    StoredObject::parse("/k", Revision::new(7), text.as_bytes(), fields.to_vec().into(), EventKind::Added, false)
+    StoredObject::parse("/k", Revision::new(7), text.as_bytes(), fields.to_vec().into(), EventKind::Added, Found::default())
 }
 
 #[test]

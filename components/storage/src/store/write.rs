@@ -10,7 +10,7 @@ use super::{Change, Preconditions, Store, Updated};
 use crate::backend::{KeyValue, TxnOutcome};
 use crate::cache::EventKind;
 use crate::error::StorageError;
-use crate::object::{ObjectRef, Shape, StoredObject};
+use crate::object::{Found, ObjectRef, Shape, StoredObject};
 use crate::revision::Revision;
 
 /// Rounds of a write before it is given up; each lost to another writer.
@@ -20,12 +20,14 @@ const MOST_ROUNDS: usize = 256;
 struct Candidate<'a> {
     json: &'a [u8],
     shape: Shape,
+    /// The encryption configuration that it is written under.
+    generation: u32,
 }
 
 impl<'a> Candidate<'a> {
     fn new(store: &Store, key: &str, json: &'a [u8]) -> Result<Self, StorageError> {
         let shape = Shape::scan(json, store.cache.fields()).map_err(|error| StorageError::corrupt(key, error))?;
-        Ok(Candidate { json, shape })
+        Ok(Candidate { json, shape, generation: store.cache.transformer().generation() })
     }
 
     fn stored(&self, store: &Store, key: &str) -> Result<Vec<u8>, StorageError> {
@@ -42,7 +44,8 @@ impl<'a> Candidate<'a> {
 
     fn at(self, store: &Store, key: &str, revision: Revision, kind: EventKind) -> ObjectRef {
         let fields = store.cache.fields().clone();
-        Arc::new(StoredObject::from_shape(key, revision, self.json, self.shape, fields, kind, false))
+        let found = Found { stale: false, generation: self.generation };
+        Arc::new(StoredObject::from_shape(key, revision, self.json, self.shape, fields, kind, found))
     }
 }
 
@@ -196,7 +199,9 @@ async fn write(
             TxnOutcome::Conflict(current) => Round::Lost(current),
         }));
     };
-    if ttl.is_none() && !object.is_stale() && candidate.is_same_as(object) {
+    let found = object.found();
+    let current = !found.stale && found.generation == candidate.generation;
+    if ttl.is_none() && current && candidate.is_same_as(object) {
         return Ok(None);
     }
     let stored = candidate.stored(store, key)?;
