@@ -77,10 +77,10 @@ fn resources(host: &Host, facts: &Facts, plan: Option<&HostPlan>, report: &mut d
     let pushed = plan.map_or(0, |plan| plan.pushes.iter().map(|push| push.size).sum::<u64>()) / 1024;
     let wanted = pushed * 2 + 50_000;
     if pushed > 0 && facts.disk_opt_kb < wanted {
-        report(format!("has {} MB free for /opt, needs {}", facts.disk_opt_kb / 1024, wanted / 1024));
+        report(format!("has {} MB of disk free for /opt/hardway, the push needs {}; make room", facts.disk_opt_kb / 1024, wanted / 1024));
     }
     if facts.generation.is_empty() && facts.disk_var_kb < DISK_KB {
-        report(format!("has {} MB free for /var/lib, needs {}", facts.disk_var_kb / 1024, DISK_KB / 1024));
+        report(format!("has {} MB of disk free for /var/lib, needs {}; make room", facts.disk_var_kb / 1024, DISK_KB / 1024));
     }
 }
 

@@ -15,7 +15,8 @@ p machine_id "$(cat /etc/machine-id 2>/dev/null)"
 p cgroup "$(stat -fc %T /sys/fs/cgroup)"
 p swap "$(tail -n +2 /proc/swaps | wc -l)"
 p capabilities "$(sed -n 's/^CapBnd:[[:space:]]*//p' /proc/1/status)"
-p disk_opt_kb "$(df -Pk /opt | awk 'NR==2 {print $4}')"
+opt=/opt; [ -d /opt/hardway ] && opt=/opt/hardway
+p disk_opt_kb "$(df -Pk "$opt" | awk 'NR==2 {print $4}')"
 p disk_var_kb "$(df -Pk /var/lib | awk 'NR==2 {print $4}')"
 for tool in tar gzip zstd sha256sum ip ss nft iptables conntrack mount containerd ctr runc etcd haproxy useradd sysctl modprobe systemctl; do
     path=$(command -v "$tool") && p "tool.$tool" "$path"

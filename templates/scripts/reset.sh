@@ -32,7 +32,7 @@ for unit in $units; do
     [ -L "/etc/systemd/system/$unit" ] && rm -f "/etc/systemd/system/$unit"
     [ -e "/etc/systemd/system/$unit.before-hardway" ] && mv "/etc/systemd/system/$unit.before-hardway" "/etc/systemd/system/$unit"
 done
-rm -f /etc/systemd/system/containerd.service.d/hardway.conf
+rm -f /etc/systemd/system/containerd.service.d/hardway.conf /run/hardway.lock
 rmdir /etc/systemd/system/containerd.service.d 2>/dev/null
 rm -f /etc/sysctl.d/90-hardway.conf /etc/modules-load.d/hardway.conf /etc/cni/net.d/10-hardway.conflist
 if [ -e /etc/fstab.before-hardway ]; then sed -i 's/^# hardway: //' /etc/fstab; rm -f /etc/fstab.before-hardway; swapon -a; fi

@@ -57,7 +57,7 @@ fn each_unfit_host_is_named_with_a_remedy() {
         (|facts, _| facts.init = "init".to_owned(), "b: process 1 is \"init\""),
         (|facts, _| facts.architecture = "mips".to_owned(), "b: has architecture mips"),
         (|facts, _| facts.memory_kb = 100_000, "b: has 97 MB of memory, needs 683"),
-        (|facts, _| facts.disk_var_kb = 10, "b: has 0 MB free for /var/lib"),
+        (|facts, _| facts.disk_var_kb = 10, "b: has 0 MB of disk free for /var/lib"),
         (|facts, _| drop(facts.tools.remove("runc")), "b: lacks runc (package runc); install them"),
         (|facts, _| facts.cni_bin = None, "b: lacks the CNI plugins"),
         (|facts, _| facts.containerd_version = "1.6.20".to_owned(), "b: has containerd 1.6.20; 1.7 or newer"),

@@ -22,7 +22,6 @@ impl Connection {
         let mut channel = self.session.channel_session().map_err(|error| lost(&error))?;
         channel.exec(&self.command(script)).map_err(|error| lost(&error))?;
         let mut buffer = vec![0u8; 128 * 1024];
-        let mut broken = None;
         loop {
             let count = input.read(&mut buffer).map_err(|error| SshError::Local {
                 what: format!("the data for {doing}"),
@@ -31,16 +30,10 @@ impl Connection {
             if count == 0 {
                 break;
             }
-            if let Err(error) = channel.write_all(&buffer[..count]) {
-                // A script that fails stops reading; what it printed says more than the broken pipe.
-                broken = Some(error);
-                break;
-            }
+            channel.write_all(&buffer[..count]).map_err(|error| lost(&error))?;
             sent(count as u64);
         }
-        if broken.is_none() {
-            channel.send_eof().map_err(|error| lost(&error))?;
-        }
+        channel.send_eof().map_err(|error| lost(&error))?;
         let mut output = Output::default();
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         channel.read_to_end(&mut stdout).map_err(|error| lost(&error))?;
@@ -50,10 +43,7 @@ impl Connection {
         output.stdout = String::from_utf8_lossy(&stdout).into_owned();
         output.stderr = String::from_utf8_lossy(&stderr).into_owned();
         output.status = channel.exit_status().map_err(|error| lost(&error))?;
-        match broken {
-            Some(error) if output.status == 0 => Err(lost(&error)),
-            _ => Ok(output),
-        }
+        Ok(output)
     }
 
     /// Like [`Connection::run`]; an exit status other than zero is an error.
@@ -73,7 +63,9 @@ impl Connection {
 
     fn command(&self, script: &str) -> String {
         let shell = if self.sudo { "sudo -n sh -c" } else { "sh -c" };
-        format!("{shell} {}", quote(script))
+        // libssh2 does not notice that a command stopped reading and would wait for room in the channel, so what
+        // a failed script leaves of its input is read to the end.
+        format!("{shell} {}", quote(&format!("(\n{script}\n)\nstatus=$?\ncat >/dev/null\nexit $status")))
     }
 }
 
