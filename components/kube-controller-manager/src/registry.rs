@@ -43,7 +43,6 @@ const WITHOUT_WORK: &[&str] = &[
     "serviceaccount-token-controller",
     "storage-version-migrator-controller",
     "storageversion-garbage-collector-controller",
-    "taint-eviction-controller",
     "validatingadmissionpolicy-status-controller",
     "volumeattributesclass-protection-controller",
     "cloud-node-lifecycle-controller",
@@ -58,6 +57,9 @@ pub const CONTROLLERS: &[Controller] = &[
     on("endpointslice-controller", "endpointslice", crate::endpointslice::start),
     on("namespace-controller", "namespace", crate::namespace::start),
     on("garbage-collector-controller", "garbagecollector", crate::garbage_collector::start),
+    on("node-lifecycle-controller", "nodelifecycle", crate::node_lifecycle::start),
+    on("taint-eviction-controller", "taint-eviction", crate::taint_eviction::start),
+    on("pod-garbage-collector-controller", "podgc", crate::pod_gc::start),
     on("serviceaccount-controller", "serviceaccount", crate::serviceaccount::start),
     on("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", crate::root_ca::start),
 ];

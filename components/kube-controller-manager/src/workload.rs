@@ -1,6 +1,7 @@
 //! What the controllers that make pods have in common.
 
 pub mod claim;
+pub mod disruption;
 pub mod expectations;
 pub mod index;
 pub mod pod_control;

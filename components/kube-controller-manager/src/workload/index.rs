@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use client::Informer;
+use k8s_openapi::api::core::v1::Pod;
 use kube::Resource;
 use serde::de::DeserializeOwned;
 
 use crate::owner::controller_of;
+use super::pods;
 use crate::runtime::Context;
 
 const NAME: &str = "controller-uid";
@@ -44,4 +46,19 @@ where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
     informer.by_index(NAME, &format!("none/{namespace}"))
+}
+
+const NODE: &str = "node";
+
+/// The shared informer of pods, indexed by the node they are bound to.
+pub fn pods_by_node(context: &Context) -> Informer<Pod> {
+    let informer = context.informer::<Pod>();
+    if !informer.has_index(NODE) {
+        informer.add_index(NODE, |pod: &Pod| pods::node_name(pod).map(str::to_owned).into_iter().collect());
+    }
+    informer
+}
+
+pub fn pods_of_node(informer: &Informer<Pod>, node: &str) -> Vec<Arc<Pod>> {
+    informer.by_index(NODE, node)
 }
