@@ -5,6 +5,8 @@
 //! - [`workload`]: what the controllers that make pods share
 //! - one module per controller: `plan` decides purely, `reconcile` acts
 
+pub mod certificates;
+pub mod clusterrole_aggregation;
 pub mod deployment;
 pub mod discovery;
 pub mod endpointslice;
@@ -12,6 +14,7 @@ pub mod error;
 pub mod garbage_collector;
 pub mod hash;
 pub mod namespace;
+pub mod node_ipam;
 pub mod node_lifecycle;
 pub mod nodes;
 pub mod owner;
@@ -25,4 +28,5 @@ pub mod selector;
 pub mod serviceaccount;
 pub mod services;
 pub mod taint_eviction;
+pub mod ttl;
 pub mod workload;

@@ -60,6 +60,12 @@ pub const CONTROLLERS: &[Controller] = &[
     on("node-lifecycle-controller", "nodelifecycle", crate::node_lifecycle::start),
     on("taint-eviction-controller", "taint-eviction", crate::taint_eviction::start),
     on("pod-garbage-collector-controller", "podgc", crate::pod_gc::start),
+    on("node-ipam-controller", "nodeipam", crate::node_ipam::start),
+    on("certificatesigningrequest-signing-controller", "csrsigning", crate::certificates::start_signing),
+    on("certificatesigningrequest-approving-controller", "csrapproving", crate::certificates::start_approving),
+    on("certificatesigningrequest-cleaner-controller", "csrcleaner", crate::certificates::start_cleaning),
+    on("clusterrole-aggregation-controller", "clusterrole-aggregation", crate::clusterrole_aggregation::start),
+    on("ttl-controller", "ttl", crate::ttl::start),
     on("serviceaccount-controller", "serviceaccount", crate::serviceaccount::start),
     on("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", crate::root_ca::start),
 ];
