@@ -9,6 +9,7 @@ pub mod certificates;
 pub mod clusterrole_aggregation;
 pub mod deployment;
 pub mod discovery;
+pub mod endpoints;
 pub mod endpointslice;
 pub mod error;
 pub mod garbage_collector;

@@ -55,6 +55,7 @@ pub const CONTROLLERS: &[Controller] = &[
     on("replicaset-controller", "replicaset", crate::replicaset::start),
     on("replicationcontroller-controller", "replicationcontroller", crate::replicaset::start_replication),
     on("endpointslice-controller", "endpointslice", crate::endpointslice::start),
+    on("endpoints-controller", "endpoint", crate::endpoints::start),
     on("namespace-controller", "namespace", crate::namespace::start),
     on("garbage-collector-controller", "garbagecollector", crate::garbage_collector::start),
     on("node-lifecycle-controller", "nodelifecycle", crate::node_lifecycle::start),

@@ -12,7 +12,16 @@ use crate::workload::pods;
 #[derive(Default)]
 struct Seen {
     service: Option<Timestamp>,
-    pods: AHashMap<String, Timestamp>,
+    pods: AHashMap<String, State>,
+}
+
+/// Times are in seconds, and a pod may be made and become ready within one: what else has changed counts too.
+#[derive(Clone, PartialEq, Eq)]
+struct State {
+    at: Timestamp,
+    ready: bool,
+    terminating: bool,
+    address: Option<String>,
 }
 
 /// Remembers per service what has been answered already.
@@ -31,11 +40,17 @@ impl Triggers {
         let mut consider = |time: Timestamp| oldest = Some(oldest.map_or(time, |oldest| oldest.min(time)));
         let mut current = AHashMap::new();
         for pod in behind {
-            let Some(time) = changed_at(pod) else { continue };
-            if known && seen.pods.get(pod.name()).is_none_or(|before| time > *before) {
-                consider(time);
+            let Some(at) = changed_at(pod) else { continue };
+            let state = State {
+                at,
+                ready: pods::is_ready(pod),
+                terminating: pod.is_deleting(),
+                address: pod.status.as_ref().and_then(|status| status.pod_ip.clone()),
+            };
+            if known && seen.pods.get(pod.name()).is_none_or(|before| *before != state) {
+                consider(at);
             }
-            current.insert(pod.name().to_owned(), time);
+            current.insert(pod.name().to_owned(), state);
         }
         // A service that is seen for the first time may be as old as the cluster: only its own making counts.
         let created = service.metadata.creation_timestamp.as_ref().map(|time| time.0);

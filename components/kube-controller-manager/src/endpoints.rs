@@ -1,0 +1,6 @@
+//! Endpoints objects of services with a selector, for those who do not read slices yet.
+
+pub mod plan;
+mod reconcile;
+
+pub use reconcile::start;
