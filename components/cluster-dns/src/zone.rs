@@ -70,7 +70,7 @@ impl Zone {
     /// The record that comes with every negative answer.
     pub fn soa(&self) -> Record {
         let below = |label: &str| name_of([label].into_iter(), &self.origin).unwrap_or_else(|| self.origin.clone());
-        let soa = SOA::new(below("ns.dns".split('.').next().unwrap_or("ns")), below("hostmaster"), 1, 7200, 1800, 86400, self.ttl);
+        let soa = SOA::new(below("ns"), below("hostmaster"), 1, 7200, 1800, 86400, self.ttl);
         Record::from_rdata(self.origin.clone(), self.ttl, RData::SOA(soa))
     }
 

@@ -19,7 +19,7 @@ use kube::runtime::watcher;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::configuration::Settings;
+use crate::configuration::{NodePortSetting, Settings};
 use crate::conntrack;
 use crate::health_check::HealthChecks;
 use crate::metrics::ProxyMetrics;
@@ -49,7 +49,7 @@ pub async fn run(flags: Flags) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
     conntrack::apply_limits("/proc/sys".as_ref(), &conntrack::limits(&settings.conntrack, cores));
     if let Err(error) = std::fs::write("/proc/self/oom_score_adj", settings.oom_score_adj.to_string()) {
-        tracing::warn!(%error, value = settings.oom_score_adj, "OOM score not set");
+        tracing::info!(%error, value = settings.oom_score_adj, "OOM score not set");
     }
 
     let credentials = Credentials::from_flag(settings.kubeconfig.as_deref())?;
@@ -223,7 +223,10 @@ impl SyncLoop {
         let (keys, node_changed) = self.pending.take();
         let node = self.sources.nodes.get("", &self.settings.node_name).map(|node| this_node(&node)).unwrap_or_default();
         let node = ThisNode { name: self.settings.node_name.clone(), ..node };
-        let addresses = host_addresses().await;
+        let addresses = match self.settings.node_ports {
+            NodePortSetting::Within(_) => host_addresses().await,
+            NodePortSetting::All | NodePortSetting::Primary => Vec::new(),
+        };
         let families = if proxiers.is_empty() { families() } else { proxiers.iter().map(|p| p.options().family).collect() };
         let mut everything = node_changed || proxiers.is_empty();
         for (index, family) in families.into_iter().enumerate() {

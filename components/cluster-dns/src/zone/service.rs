@@ -42,7 +42,7 @@ impl Query<'_> {
                 let mut endpoints: Vec<IpAddr> = ready(&slices).map(|ready| ready.address).collect();
                 endpoints.sort();
                 endpoints.dedup();
-                // Without any the name does not exist, so that clients don't take it for an IPv6-only one.
+                // As the specification has it.
                 if endpoints.is_empty() {
                     return Answer::NoName;
                 }
