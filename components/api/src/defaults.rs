@@ -1,6 +1,6 @@
 //! What a client left out: defaults of the schemas, and upstream's defaulting functions.
 mod admission;
-mod apps;
+pub(crate) mod apps;
 mod autoscaling;
 mod batch;
 mod core;
@@ -50,7 +50,7 @@ fn from_schema(set: &SchemaSet, ty: &Type, value: &mut Value) {
 }
 
 /// Copies the labels of the pod template to an object that has none.
-fn labels_from_template(object: &mut Object) {
+pub(crate) fn labels_from_template(object: &mut Object) {
     let labels = object.get("spec").map(|spec| crate::value::at(spec, &["template", "metadata", "labels"]).clone()).unwrap_or_default();
     let metadata = crate::value::make(object, "metadata");
     if is_zero(metadata.get("labels")) && !is_zero(Some(&labels)) {

@@ -1,24 +1,58 @@
 //! Validation of new and changed objects, with upstream's paths, types and messages.
+mod core;
 mod metadata;
+mod others;
+mod pod;
+mod rbac;
+mod shared;
+mod storage;
+mod workloads;
 
-use crate::Resource;
-use apimachinery::field::ErrorList;
+pub use metadata::field_manager;
+
+use crate::{Resource, strategy};
+use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::{ApiError, meta};
 use serde_json::Value;
 
 /// Checks a new object.
 pub fn create(resource: &Resource, object: &Value) -> Result<(), ApiError> {
     let mut errors = metadata::create(resource, object);
-    errors.extend(ErrorList::new());
+    errors.extend(kind(resource, None, object));
     answer(resource, object, errors)
 }
 
 /// Checks a changed object.
 pub fn update(resource: &Resource, subresource: &str, old: &Value, new: &Value) -> Result<(), ApiError> {
     let mut errors = metadata::update(resource, old, new);
-    let _ = subresource;
-    errors.extend(ErrorList::new());
+    if meta::resource_version(new).is_empty() && !strategy::rules(resource).unconditional_update {
+        errors.push(Error::invalid(&Path::new("metadata.resourceVersion"), 0, "must be specified for an update"));
+    }
+    // A status is written by controllers; its endpoint can't change what is checked below.
+    if !matches!(subresource, "status" | "resize" | "ephemeralcontainers" | "finalize") {
+        errors.extend(kind(resource, Some(old), new));
+    }
     answer(resource, new, errors)
+}
+
+fn kind(resource: &Resource, old: Option<&Value>, new: &Value) -> ErrorList {
+    let (group, name) = (resource.gvk.group.as_str(), resource.gvk.kind.as_str());
+    let found = match group {
+        "" if name == "Pod" => Some(whole_pod(old, new)),
+        "" => core::check(name, old, new).or_else(|| storage::check(name, old, new)).or_else(|| workloads::check(name, old, new)).or_else(|| others::check(name, old, new)),
+        "apps" => workloads::check(name, old, new),
+        "rbac.authorization.k8s.io" => rbac::check(name, old, new),
+        "storage.k8s.io" => storage::check(name, old, new),
+        "coordination.k8s.io" | "discovery.k8s.io" | "scheduling.k8s.io" | "certificates.k8s.io" | "events.k8s.io" => others::check(name, old, new),
+        _ => None,
+    };
+    found.unwrap_or_default()
+}
+
+fn whole_pod(old: Option<&Value>, new: &Value) -> ErrorList {
+    let mut errors = pod::create(new);
+    errors.extend(old.into_iter().flat_map(|old| pod::update(old, new)));
+    errors
 }
 
 fn answer(resource: &Resource, object: &Value, errors: ErrorList) -> Result<(), ApiError> {

@@ -36,7 +36,7 @@ pub(crate) fn shape<'a>(set: &'a SchemaSet, ty: Option<&'a Type>, field: Option<
         Some(Type::Map(inner, false)) => Shape::Map(Some(inner)),
         Some(Type::List(inner, kind)) => Shape::List(Some(inner), kind),
         // What has no type is deduced from the value: maps are looked into, lists are not.
-        Some(Type::Any) | None => match value {
+        None => match value {
             Some(Value::Object(_)) => Shape::Map(None),
             Some(Value::Array(_)) => Shape::List(None, &ATOMIC),
             _ => Shape::Leaf,

@@ -212,6 +212,10 @@ impl<'a> Decoder<'a> {
             self.fields.pop();
             self.path.truncate(length);
             fitted?;
+            if field.always && !field.pointer && matches!(field.ty, Type::List(..)) && is_zero(value, &field.ty) {
+                *value = Value::Null;
+                continue;
+            }
             if value.is_null() || (!field.pointer && !field.always && is_zero(value, &field.ty)) {
                 drop.push(key.clone());
             }

@@ -2,6 +2,9 @@ use super::{core, pod};
 use crate::value::{Object, absent, is_zero, items_mut, make, zero};
 use serde_json::json;
 
+/// Counts changes of a DaemonSet's template.
+pub(crate) const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
 /// Defaults of the apps group.
 pub(super) fn apply(kind: &str, object: &mut Object) {
     if !matches!(kind, "Deployment" | "ReplicaSet" | "DaemonSet" | "StatefulSet") {
@@ -12,7 +15,10 @@ pub(super) fn apply(kind: &str, object: &mut Object) {
     match kind {
         "Deployment" => deployment(spec),
         "ReplicaSet" => absent(spec, "replicas", 1),
-        "DaemonSet" => daemon_set(spec),
+        "DaemonSet" => {
+            daemon_set(spec);
+            absent(make(make(object, "metadata"), "annotations"), TEMPLATE_GENERATION, "0");
+        }
         _ => stateful_set(spec),
     }
 }

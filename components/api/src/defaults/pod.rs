@@ -7,8 +7,15 @@ pub(super) fn pod(object: &mut Object) {
     let spec = make(object, "spec");
     template_spec(spec);
     absent(spec, "enableServiceLinks", true);
+    let host_network = spec.get("hostNetwork") == Some(&Value::Bool(true));
     for kind in ["containers", "initContainers"] {
-        items_mut(spec, kind).for_each(requests_from_limits);
+        for container in items_mut(spec, kind) {
+            requests_from_limits(container);
+            for port in items_mut(container, "ports").filter(|_| host_network) {
+                let own = port.get("containerPort").cloned().unwrap_or_default();
+                zero(port, "hostPort", own);
+            }
+        }
     }
     if let Some(resources) = map_mut(spec, "resources") {
         requests_from(resources);
@@ -52,17 +59,8 @@ pub(super) fn template_spec(spec: &mut Object) {
     if let Some(name) = spec.get("serviceAccountName").filter(|name| !is_zero(Some(name))).cloned() {
         spec.insert("serviceAccount".into(), name);
     }
-    let host_network = spec.get("hostNetwork") == Some(&Value::Bool(true));
     for kind in ["initContainers", "containers", "ephemeralContainers"] {
-        for item in items_mut(spec, kind) {
-            container(item);
-            if host_network && kind != "ephemeralContainers" {
-                for port in items_mut(item, "ports") {
-                    let own = port.get("containerPort").cloned().unwrap_or_default();
-                    zero(port, "hostPort", own);
-                }
-            }
-        }
+        items_mut(spec, kind).for_each(container);
     }
     items_mut(spec, "volumes").for_each(volumes::volume);
 }
@@ -111,7 +109,7 @@ fn handler(handler: &mut Object) {
 
 /// Images without tag or with the tag `latest` are pulled always.
 pub(super) fn pull_policy(image: &str) -> &'static str {
-    if image.is_empty() || image.contains('@') {
+    if image.contains('@') || !is_reference(image) {
         return "IfNotPresent";
     }
     let last = image.rsplit('/').next().unwrap_or(image);
@@ -121,13 +119,31 @@ pub(super) fn pull_policy(image: &str) -> &'static str {
     }
 }
 
+/// Whether the text can be the name of an image: an optional registry, lower-case path parts, an optional tag.
+fn is_reference(image: &str) -> bool {
+    let (name, tag) = match image.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+        _ => (image, None),
+    };
+    let tag_fits = tag.is_none_or(|tag| (1..=128).contains(&tag.len()) && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')) && !tag.starts_with(['.', '-']));
+    let parts: Vec<&str> = name.split('/').collect();
+    let has_registry = parts.len() > 1 && (parts[0].contains(['.', ':']) || parts[0] == "localhost");
+    let lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let part_fits = |part: &&str| {
+        let bytes = part.as_bytes();
+        let ends = bytes.first().is_some_and(|byte| lower(*byte)) && bytes.last().is_some_and(|byte| lower(*byte));
+        ends && bytes.iter().all(|byte| lower(*byte) || matches!(byte, b'.' | b'_' | b'-')) && !part.contains("..") && !part.contains("___")
+    };
+    tag_fits && name.len() <= 255 && parts[usize::from(has_registry)..].iter().all(part_fits)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn pull_policies() {
-        for (image, policy) in [("nginx", "Always"), ("nginx:latest", "Always"), ("nginx:1", "IfNotPresent"), ("host:5000/nginx", "Always"), ("nginx@sha256:0", "IfNotPresent")] {
+        for (image, policy) in [("nginx", "Always"), ("nginx:latest", "Always"), ("nginx:1", "IfNotPresent"), ("host:5000/nginx", "Always"), ("nginx@sha256:0", "IfNotPresent"), ("Bad_Value!", "IfNotPresent"), ("", "IfNotPresent")] {
             assert_eq!(pull_policy(image), policy, "{image}");
         }
     }

@@ -10,7 +10,7 @@ pub fn prepare_create(resource: &Resource, value: &mut Value) {
     let rules = rules(resource);
     let uid = meta::uid(value).to_owned();
     let name = meta::name(value).to_owned();
-    if rules.generation.is_empty() {
+    if rules.generation.is_empty() || rules.generation_from_zero {
         meta::remove(value, "generation");
     } else {
         meta::set(value, "generation", 1);
@@ -36,7 +36,13 @@ pub fn prepare_create(resource: &Resource, value: &mut Value) {
         "PersistentVolumeClaim" => {
             object.insert("status".into(), json!({"phase": "Pending"}));
         }
-        "Job" => job(object, &name, &uid),
+        "Job" => {
+            job(object, &name, &uid);
+            crate::defaults::labels_from_template(object);
+        }
+        "DaemonSet" => {
+            make(make(object, "metadata"), "annotations").insert(crate::defaults::apps::TEMPLATE_GENERATION.into(), json!("1"));
+        }
         "CustomResourceDefinition" => {
             let stored: Vec<Value> = list(&Value::Object(object.clone()), &["spec", "versions"]).iter().filter(|version| version["storage"] == true).map(|version| version["name"].clone()).collect();
             object.insert("status".into(), json!({"storedVersions": stored}));

@@ -5,6 +5,8 @@ use crate::Resource;
 pub struct Rules {
     /// `metadata.generation` starts at 1 and counts changes of these parts.
     pub generation: &'static [&'static str],
+    /// A new object has no generation; the first change makes it 1.
+    pub generation_from_zero: bool,
     /// The main endpoint leaves `status` alone.
     pub status: bool,
     /// A new object keeps the `status` that the client sent.
@@ -22,7 +24,7 @@ const SPEC: &[&str] = &["spec"];
 /// The rules of a kind.
 pub fn rules(resource: &Resource) -> Rules {
     let has_status = resource.subresource("status").is_some();
-    let plain = Rules { generation: &[], status: has_status, status_on_create: false, status_keeps: SPEC, create_on_update: false, unconditional_update: true };
+    let plain = Rules { generation: &[], generation_from_zero: false, status: has_status, status_on_create: false, status_keeps: SPEC, create_on_update: false, unconditional_update: true };
     if resource.custom {
         return Rules { generation: SPEC, status_keeps: &["spec", "metadata"], unconditional_update: false, ..plain };
     }
@@ -38,7 +40,8 @@ pub fn rules(resource: &Resource) -> Rules {
         "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration" => Rules { generation: &["webhooks"], unconditional_update: false, ..plain },
         "CustomResourceDefinition" => Rules { generation: SPEC, status_keeps: &["spec", "metadata"], unconditional_update: false, ..plain },
         "APIService" => Rules { status_keeps: &["spec", "metadata"], unconditional_update: false, ..plain },
-        "CSIDriver" => Rules { generation: SPEC, unconditional_update: false, ..plain },
+        "CSIDriver" => Rules { generation: SPEC, generation_from_zero: true, unconditional_update: false, ..plain },
+        "PodTemplate" => Rules { generation: &["template"], ..plain },
         "EndpointSlice" => Rules { generation: &["addressType", "endpoints", "ports"], ..plain },
         "PriorityClass" => Rules { generation: &["value"], ..plain },
         "DeviceClass" | "ResourceSlice" => Rules { generation: SPEC, ..plain },

@@ -1,5 +1,6 @@
 use super::rules;
 use crate::Resource;
+use crate::defaults::apps::TEMPLATE_GENERATION;
 use crate::value::{at, is_zero, make};
 use apimachinery::meta;
 use serde_json::{Value, json};
@@ -52,6 +53,11 @@ pub fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: 
     if let ("Service", "") = (resource.gvk.kind.as_str(), subresource) {
         service(old, new);
     }
+    if resource.gvk.kind == "DaemonSet" {
+        let before: i64 = meta::annotation(old, TEMPLATE_GENERATION).and_then(|text| text.parse().ok()).unwrap_or(0);
+        let changed = subresource.is_empty() && at(old, &["spec", "template"]) != at(new, &["spec", "template"]);
+        meta::set_annotation(new, TEMPLATE_GENERATION, &(before + i64::from(changed)).to_string());
+    }
     if resource.gvk.kind == "Secret" && is_zero(new.get("type")) {
         put(new, &["type"], old.get("type").cloned().unwrap_or_default());
     }
@@ -85,7 +91,8 @@ fn keep_metadata(old: &Value, new: &mut Value) {
 /// The generation counts changes of what is wanted, and the start of a deletion.
 fn generation(parts: &[&str], subresource: &str, old: &Value, new: &mut Value) {
     let before = meta::generation(old);
-    let changed = subresource != "status" && parts.iter().any(|part| old.get(part) != new.get(part));
+    let labels = parts.contains(&"endpoints") && at(old, &["metadata", "labels"]) != at(new, &["metadata", "labels"]);
+    let changed = subresource != "status" && (labels || parts.iter().any(|part| old.get(part) != new.get(part)));
     let generation = before + i64::from(changed);
     if generation == 0 {
         meta::remove(new, "generation");

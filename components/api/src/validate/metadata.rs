@@ -13,7 +13,7 @@ const MAX_ANNOTATIONS: usize = 256 * 1024;
 fn name_errors(resource: &Resource, name: &str) -> Vec<String> {
     match resource.gvk.kind.as_str() {
         "Namespace" => names::dns1123_label(name),
-        "Service" => names::dns1035_label(name),
+        "Service" => names::dns1123_label(name),
         "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding" => names::path_segment_name(name),
         "APIService" | "IPAddress" => Vec::new(),
         "CertificateSigningRequest" => Vec::new(),

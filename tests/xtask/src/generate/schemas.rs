@@ -7,6 +7,21 @@ use std::collections::{BTreeMap, HashMap};
 
 const TYPE_NAMES: &str = include_str!("type_names.txt");
 const OPTIONALS: &str = include_str!("optionals.txt");
+/// Timestamps and amounts that upstream holds by value: written as null or zero when unset.
+const BY_VALUE: &[&str] = &[
+    "core.v1.Event.eventTime", "core.v1.Event.firstTimestamp", "core.v1.Event.lastTimestamp", "events.v1.Event.eventTime", "events.v1.Event.deprecatedFirstTimestamp",
+    "events.v1.Event.deprecatedLastTimestamp", "EventSeries.lastObservedTime", "PodCondition.lastProbeTime", "PodCondition.lastTransitionTime", "NodeCondition.lastHeartbeatTime",
+    "NodeCondition.lastTransitionTime", "DeploymentCondition.lastUpdateTime", "DeploymentCondition.lastTransitionTime", "ReplicaSetCondition.lastTransitionTime",
+    "StatefulSetCondition.lastTransitionTime", "DaemonSetCondition.lastTransitionTime", "ReplicationControllerCondition.lastTransitionTime", "JobCondition.lastProbeTime",
+    "JobCondition.lastTransitionTime", "PersistentVolumeClaimCondition.lastProbeTime", "PersistentVolumeClaimCondition.lastTransitionTime", "NamespaceCondition.lastTransitionTime",
+    "ContainerStateRunning.startedAt", "ContainerStateTerminated.startedAt", "ContainerStateTerminated.finishedAt", "CertificateSigningRequestCondition.lastUpdateTime",
+    "CertificateSigningRequestCondition.lastTransitionTime", "HorizontalPodAutoscalerCondition.lastTransitionTime", "APIServiceCondition.lastTransitionTime",
+    "CustomResourceDefinitionCondition.lastTransitionTime", "FlowSchemaCondition.lastTransitionTime", "PriorityLevelConfigurationCondition.lastTransitionTime", "VolumeError.time",
+    "ResourceFieldSelector.divisor", "v2.HorizontalPodAutoscalerStatus.currentMetrics", "CustomResourceDefinitionStatus.conditions", "TypedLocalObjectReference.apiGroup",
+    "core.v1.TypedObjectReference.apiGroup", "rbac.v1.ClusterRole.rules", "rbac.v1.Role.rules", "EndpointSlice.endpoints", "EndpointSlice.ports", "DeviceClaim.requests",
+];
+/// Fields whose zero default is declared, although upstream leaves the zero out.
+const LEFT_OUT: &[&str] = &["ReplicationControllerSpec.minReadySeconds"];
 
 /// All schemas; structs refer to each other by position.
 pub fn model(raw: &Value, presence: &Presence) -> Result<Vec<Schema>> {
@@ -86,6 +101,7 @@ impl Builder<'_> {
     ) -> Result<Field> {
         let ty = self.ty(property)?;
         let default = property.get("default").cloned();
+        let by_value_listed = listed(BY_VALUE, schema, name);
         let zero = default.as_ref().is_some_and(|value| {
             matches!(value, Value::Bool(false))
                 || value == ""
@@ -125,8 +141,8 @@ impl Builder<'_> {
             });
         Ok(Field {
             name: name.to_owned(),
-            always: by_value || required,
-            pointer,
+            always: (by_value && !listed(LEFT_OUT, schema, name)) || required || by_value_listed,
+            pointer: pointer && !(by_value_listed && ty == Type::Quantity),
             required,
             default: default.filter(|_| !zero),
             atomic: match property.get("x-kubernetes-map-type").and_then(Value::as_str) {
@@ -195,6 +211,12 @@ impl Builder<'_> {
             }
         })
     }
+}
+
+/// Whether the field is listed by the end of its full name.
+fn listed(lines: &[&str], schema: &str, name: &str) -> bool {
+    let full = format!("{schema}.{name}");
+    lines.iter().any(|line| full.strip_suffix(line).is_some_and(|rest| rest.ends_with('.')))
 }
 
 fn list_kind(property: &Value) -> ListKind {

@@ -1,0 +1,265 @@
+//! Validation of the core group's kinds that aren't pods or storage.
+mod service;
+
+pub(super) use service::non_special_ip;
+
+use super::shared::{self, amount, one_of, texts};
+use crate::value::{at, is_zero, list, text};
+use apimachinery::field::{Error, ErrorList, Path};
+use apimachinery::{meta, names};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+/// ConfigMaps and Secrets may hold this many bytes.
+const MAX_DATA: usize = 1024 * 1024;
+
+/// Core kinds, new or changed; `None` for other kinds.
+pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<ErrorList> {
+    Some(match kind {
+        "ConfigMap" => config_map(old, new),
+        "Secret" => secret(old, new),
+        "Service" => service::check(old, new),
+        "Namespace" => namespace(new),
+        "Node" => node(old, new),
+        "Endpoints" => endpoints(new),
+        "PodTemplate" => super::pod::template(at(new, &["template"]), &Path::new("template")),
+        "LimitRange" => limit_range(new),
+        "ResourceQuota" => quota(old, new),
+        "ServiceAccount" => ErrorList::new(),
+        _ => return None,
+    })
+}
+
+fn config_map(old: Option<&Value>, new: &Value) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let mut total = 0;
+    for (field, other) in [("data", "binaryData"), ("binaryData", "data")] {
+        for (key, value) in at(new, &[field]).as_object().into_iter().flatten() {
+            let path = Path::new(field).key(key);
+            errors.extend(texts(&path, key, names::config_map_key(key)));
+            if field == "data" && at(new, &[other]).get(key).is_some() {
+                errors.push(Error::invalid(&path, key.as_str(), "duplicate of key present in binaryData"));
+            }
+            total += if field == "data" { value.as_str().map_or(0, str::len) } else { decoded(value).len() };
+        }
+    }
+    if total > MAX_DATA {
+        errors.push(Error::too_long(&Path::new("[]"), MAX_DATA));
+    }
+    errors.extend(unchanged_if_immutable(old, new, &["data", "binaryData"]));
+    errors
+}
+
+fn decoded(value: &Value) -> Vec<u8> {
+    STANDARD.decode(value.as_str().unwrap_or("")).unwrap_or_default()
+}
+
+/// An object that was made immutable stays as it is.
+fn unchanged_if_immutable(old: Option<&Value>, new: &Value, fields: &[&str]) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let Some(old) = old.filter(|old| at(old, &["immutable"]) == &Value::Bool(true)) else { return errors };
+    if at(new, &["immutable"]) != &Value::Bool(true) {
+        errors.push(Error::forbidden(&Path::new("immutable"), "field is immutable when `immutable` is set"));
+    }
+    for field in fields {
+        if at(old, &[field]) != at(new, &[field]) {
+            errors.push(Error::forbidden(&Path::new(field), "field is immutable when `immutable` is set"));
+        }
+    }
+    errors
+}
+
+fn secret(old: Option<&Value>, new: &Value) -> ErrorList {
+    let mut errors: ErrorList = old.and_then(|old| shared::immutable(&Path::new("type"), at(old, &["type"]), at(new, &["type"]))).into_iter().collect();
+    errors.extend(unchanged_if_immutable(old, new, &["data"]));
+    let path = Path::new("data");
+    let data = at(new, &["data"]);
+    let mut total = 0;
+    for (key, value) in data.as_object().into_iter().flatten() {
+        errors.extend(texts(&path.key(key), key, names::config_map_key(key)));
+        total += decoded(value).len();
+    }
+    if total > MAX_DATA {
+        errors.push(Error::too_long(&path, MAX_DATA));
+    }
+    let needs = |errors: &mut ErrorList, key: &str| {
+        if data.get(key).is_none() {
+            errors.push(Error::required(&path.key(key), ""));
+        }
+    };
+    match text(new, &["type"]) {
+        "kubernetes.io/service-account-token" => {
+            if meta::annotation(new, "kubernetes.io/service-account.name").unwrap_or("").is_empty() {
+                errors.push(Error::required(&Path::new("metadata.annotations").key("kubernetes.io/service-account.name"), ""));
+            }
+        }
+        "kubernetes.io/dockercfg" => json_data(data, ".dockercfg", &path, &mut errors),
+        "kubernetes.io/dockerconfigjson" => json_data(data, ".dockerconfigjson", &path, &mut errors),
+        "kubernetes.io/basic-auth" => {
+            if data.get("username").is_none() && data.get("password").is_none() {
+                needs(&mut errors, "username");
+                needs(&mut errors, "password");
+            }
+        }
+        "kubernetes.io/ssh-auth" if is_zero(data.get("ssh-privatekey")) => errors.push(Error::required(&path.key("ssh-privatekey"), "")),
+        "kubernetes.io/tls" => {
+            needs(&mut errors, "tls.crt");
+            needs(&mut errors, "tls.key");
+        }
+        _ => {}
+    }
+    errors
+}
+
+fn json_data(data: &Value, key: &str, path: &Path, errors: &mut ErrorList) {
+    match data.get(key) {
+        None => errors.push(Error::required(&path.key(key), "")),
+        Some(value) => {
+            if let Err(error) = apimachinery::json::parse(&decoded(value)) {
+                errors.push(Error::invalid(&path.key(key), "<secret contents redacted>", error.to_string()));
+            }
+        }
+    }
+}
+
+fn namespace(new: &Value) -> ErrorList {
+    let path = Path::new("spec.finalizers");
+    let check = |(index, finalizer): (usize, &Value)| texts(&path.index(index), finalizer.as_str().unwrap_or(""), names::qualified_name(finalizer.as_str().unwrap_or("")));
+    list(new, &["spec", "finalizers"]).iter().enumerate().flat_map(check).collect()
+}
+
+fn node(old: Option<&Value>, new: &Value) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let path = Path::new("metadata.taints");
+    let mut seen = std::collections::HashSet::new();
+    for (index, taint) in list(new, &["spec", "taints"]).iter().enumerate() {
+        let path = path.index(index);
+        let (key, value) = (text(taint, &["key"]), text(taint, &["value"]));
+        errors.extend(texts(&path.child("key"), key, names::qualified_name(key)));
+        if let Some(message) = names::label_value(value).first() {
+            errors.push(Error::invalid(&path.child("value"), value, message.as_str()));
+        }
+        match text(taint, &["effect"]) {
+            "" => errors.push(Error::required(&path.child("effect"), "")),
+            _ => errors.extend(one_of(&path.child("effect"), at(taint, &["effect"]), &["NoSchedule", "PreferNoSchedule", "NoExecute"])),
+        }
+        if !seen.insert((key, text(taint, &["effect"]))) {
+            errors.push(Error::duplicate(&path, taint));
+        }
+    }
+    let spec = Path::new("spec");
+    for (index, cidr) in list(new, &["spec", "podCIDRs"]).iter().filter_map(Value::as_str).enumerate() {
+        errors.extend(shared::cidr(&spec.child("podCIDRs").index(index), cidr));
+    }
+    for field in ["capacity", "allocatable"] {
+        for (name, quantity) in at(new, &["status", field]).as_object().into_iter().flatten() {
+            errors.extend(shared::resource_name(&Path::new("status").child(field).key(name), name));
+            errors.extend(amount(&Path::new("status").child(field).key(name), quantity));
+        }
+    }
+    if let Some(old) = old {
+        let (before, after) = (at(old, &["spec", "podCIDRs"]), at(new, &["spec", "podCIDRs"]));
+        if !is_zero(Some(before)) && before != after {
+            errors.push(Error::forbidden(&spec.child("podCIDRs"), "node updates may not change podCIDR except from \"\" to valid"));
+        }
+        let (before, after) = (text(old, &["spec", "providerID"]), text(new, &["spec", "providerID"]));
+        if !before.is_empty() && before != after {
+            errors.push(Error::forbidden(&spec.child("providerID"), "node updates may not change providerID except from \"\" to valid"));
+        }
+    }
+    errors
+}
+
+fn endpoints(new: &Value) -> ErrorList {
+    let mut errors = ErrorList::new();
+    for (index, subset) in list(new, &["subsets"]).iter().enumerate() {
+        let path = Path::new("subsets").index(index);
+        if list(subset, &["addresses"]).is_empty() && list(subset, &["notReadyAddresses"]).is_empty() {
+            errors.push(Error::required(&path, "must specify `addresses` or `notReadyAddresses`"));
+        }
+        for field in ["addresses", "notReadyAddresses"] {
+            for (index, address) in list(subset, &[field]).iter().enumerate() {
+                errors.extend(address_of(address, &path.child(field).index(index)));
+            }
+        }
+        let several = list(subset, &["ports"]).len() > 1;
+        for (index, port) in list(subset, &["ports"]).iter().enumerate() {
+            let path = path.child("ports").index(index);
+            let name = text(port, &["name"]);
+            if several && name.is_empty() {
+                errors.push(Error::required(&path.child("name"), ""));
+            } else if !name.is_empty() {
+                errors.extend(texts(&path.child("name"), name, names::dns1123_label(name)));
+            }
+            errors.extend(shared::port(&path.child("port"), at(port, &["port"])));
+            errors.extend(one_of(&path.child("protocol"), at(port, &["protocol"]), &["SCTP", "TCP", "UDP"]));
+            if let Some(protocol) = at(port, &["appProtocol"]).as_str() {
+                errors.extend(texts(&path.child("appProtocol"), protocol, names::qualified_name(protocol)));
+            }
+        }
+    }
+    errors
+}
+
+fn address_of(address: &Value, path: &Path) -> ErrorList {
+    let ip = text(address, &["ip"]);
+    let mut errors: ErrorList = shared::ip(&path.child("ip"), ip).into_iter().collect();
+    let host = text(address, &["hostname"]);
+    if !host.is_empty() {
+        errors.extend(texts(&path.child("hostname"), host, names::dns1123_label(host)));
+    }
+    if let Some(node) = at(address, &["nodeName"]).as_str() {
+        errors.extend(texts(&path.child("nodeName"), node, names::dns1123_subdomain(node)));
+    }
+    errors.extend(service::non_special_ip(ip, &path.child("ip")));
+    errors
+}
+
+fn limit_range(new: &Value) -> ErrorList {
+    let mut errors = ErrorList::new();
+    for (index, limit) in list(new, &["spec", "limits"]).iter().enumerate() {
+        let path = Path::new("spec.limits").index(index);
+        let kind = text(limit, &["type"]);
+        errors.extend(texts(&path.child("type"), kind, names::qualified_name(kind)));
+        if errors.is_empty() && !kind.contains('/') && !matches!(kind, "Pod" | "Container" | "PersistentVolumeClaim") {
+            errors.push(Error::invalid(&path.child("type"), kind, "must be a standard limit type or fully qualified"));
+        }
+        for field in ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] {
+            for (name, quantity) in at(limit, &[field]).as_object().into_iter().flatten() {
+                errors.extend(shared::resource_name(&path.child(field).key(name), name));
+                errors.extend(amount(&path.child(field).key(name), quantity));
+            }
+        }
+    }
+    errors
+}
+
+fn quota(old: Option<&Value>, new: &Value) -> ErrorList {
+    let mut errors = ErrorList::new();
+    for (name, quantity) in at(new, &["spec", "hard"]).as_object().into_iter().flatten() {
+        let path = Path::new("spec.hard").key(name);
+        errors.extend(shared::resource_name(&path, name));
+        errors.extend(amount(&path, quantity));
+    }
+    for expression in list(new, &["spec", "scopeSelector", "matchExpressions"]) {
+        let path = Path::new("spec.scopeSelector.matchExpressions");
+        let scope = text(expression, &["scopeName"]);
+        if !matches!(scope, "Terminating" | "NotTerminating" | "BestEffort" | "NotBestEffort" | "PriorityClass" | "CrossNamespacePodAffinity" | "VolumeAttributesClass") {
+            errors.push(Error::invalid(&path.child("scopeName"), scope, "unsupported scope"));
+        }
+        let values = list(expression, &["values"]);
+        match text(expression, &["operator"]) {
+            "In" | "NotIn" if values.is_empty() => errors.push(Error::required(&path.child("values"), "must be at least one scope value when `operator` is 'In' or 'NotIn' for scope selector")),
+            "Exists" | "DoesNotExist" if !values.is_empty() => errors.push(Error::invalid(&path.child("values"), Value::from(values), "must be no value when `operator` is 'Exists' or 'DoesNotExist' for scope selector")),
+            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+            other => errors.push(Error::invalid(&path.child("operator"), other, "not a valid selector operator")),
+        }
+    }
+    if let Some(old) = old {
+        if at(old, &["spec", "scopes"]) != at(new, &["spec", "scopes"]) {
+            errors.push(Error::invalid(&Path::new("spec.scopes"), at(new, &["spec", "scopes"]), "field is immutable"));
+        }
+    }
+    errors
+}

@@ -1,0 +1,186 @@
+use crate::validate::shared::{self, immutable, maybe_one_of, one_of, port_or_name, texts};
+use crate::value::{at, is_zero, list, text};
+use apimachinery::field::{Error, ErrorList, Path};
+use apimachinery::names;
+use serde_json::Value;
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+const TYPES: &[&str] = &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
+
+pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
+    let path = Path::new("spec");
+    let spec = at(new, &["spec"]);
+    let kind = text(spec, &["type"]);
+    let mut errors = ErrorList::new();
+    let ports = list(spec, &["ports"]);
+    if ports.is_empty() && text(spec, &["clusterIP"]) != "None" && kind != "ExternalName" {
+        errors.push(Error::required(&path.child("ports"), ""));
+    }
+    match kind {
+        "LoadBalancer" => {
+            if text(spec, &["clusterIP"]) == "None" {
+                errors.push(Error::invalid(&path.child("clusterIPs").index(0), "None", "may not be set to 'None' for LoadBalancer services"));
+            }
+        }
+        "NodePort" if text(spec, &["clusterIP"]) == "None" => errors.push(Error::invalid(&path.child("clusterIPs").index(0), "None", "may not be set to 'None' for NodePort services")),
+        "ExternalName" => {
+            let name = text(spec, &["externalName"]).trim_end_matches('.');
+            if name.is_empty() {
+                errors.push(Error::required(&path.child("externalName"), ""));
+            } else {
+                errors.extend(texts(&path.child("externalName"), name, names::dns1123_subdomain(name)));
+            }
+            if !is_zero(Some(at(spec, &["clusterIP"]))) {
+                errors.push(Error::forbidden(&path.child("clusterIPs"), "may not be set for ExternalName services"));
+            }
+        }
+        _ => {}
+    }
+    let mut seen = HashSet::new();
+    for (index, item) in ports.iter().enumerate() {
+        errors.extend(port(item, ports.len() > 1, &mut seen, &path.child("ports").index(index)));
+    }
+    errors.extend(crate::validate::metadata::labels(at(spec, &["selector"]), &path.child("selector")));
+    if text(spec, &["sessionAffinity"]).is_empty() {
+        errors.push(Error::required(&path.child("sessionAffinity"), ""));
+    } else {
+        errors.extend(one_of(&path.child("sessionAffinity"), at(spec, &["sessionAffinity"]), &["ClientIP", "None"]));
+    }
+    if text(spec, &["sessionAffinity"]) == "ClientIP" {
+        if let Some(seconds) = at(spec, &["sessionAffinityConfig", "clientIP", "timeoutSeconds"]).as_i64().filter(|seconds| *seconds <= 0 || *seconds > 86400) {
+            errors.push(Error::invalid(&path.child("sessionAffinityConfig.clientIP.timeoutSeconds"), seconds, "must be greater than 0 and less than 86400"));
+        }
+    }
+    for (index, ip) in list(spec, &["externalIPs"]).iter().filter_map(Value::as_str).enumerate() {
+        let path = path.child("externalIPs").index(index);
+        errors.extend(shared::ip(&path, ip));
+        errors.extend(non_special_ip(ip, &path));
+    }
+    if kind.is_empty() {
+        errors.push(Error::required(&path.child("type"), ""));
+    } else {
+        errors.extend(one_of(&path.child("type"), at(spec, &["type"]), TYPES));
+    }
+    errors.extend(conflicts(ports, kind, &path.child("ports")));
+    for (index, range) in list(spec, &["loadBalancerSourceRanges"]).iter().filter_map(Value::as_str).enumerate() {
+        errors.extend(shared::cidr(&path.child("LoadBalancerSourceRanges").index(index), range.trim()));
+    }
+    if !list(spec, &["loadBalancerSourceRanges"]).is_empty() && kind != "LoadBalancer" {
+        errors.push(Error::forbidden(&path.child("LoadBalancerSourceRanges"), "may only be used when `type` is 'LoadBalancer'"));
+    }
+    errors.extend(traffic(spec, kind, &path));
+    if let Some(old) = old {
+        let class = |object: &Value| text(object, &["spec", "type"]).to_owned();
+        if class(old) == "LoadBalancer" && class(new) == "LoadBalancer" {
+            errors.extend(immutable(&path.child("loadBalancerClass"), at(old, &["spec", "loadBalancerClass"]), at(spec, &["loadBalancerClass"])));
+        }
+        let (before, after) = (text(old, &["spec", "clusterIP"]), text(spec, &["clusterIP"]));
+        if class(old) != "ExternalName" && kind != "ExternalName" && !before.is_empty() && before != after {
+            let detail = if after.is_empty() { "primary clusterIP can not be unset" } else { "may not change once set" };
+            errors.push(Error::invalid(&path.child("clusterIPs").index(0), after, detail));
+        }
+    }
+    errors
+}
+
+fn port<'a>(port: &'a Value, named: bool, seen: &mut HashSet<&'a str>, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let name = text(port, &["name"]);
+    if name.is_empty() {
+        if named {
+            errors.push(Error::required(&path.child("name"), ""));
+        }
+    } else {
+        errors.extend(texts(&path.child("name"), name, names::dns1123_label(name)));
+        if !seen.insert(name) {
+            errors.push(Error::duplicate(&path.child("name"), name));
+        }
+    }
+    errors.extend(shared::port(&path.child("port"), at(port, &["port"])));
+    if text(port, &["protocol"]).is_empty() {
+        errors.push(Error::required(&path.child("protocol"), ""));
+    } else {
+        errors.extend(one_of(&path.child("protocol"), at(port, &["protocol"]), &["SCTP", "TCP", "UDP"]));
+    }
+    errors.extend(port_or_name(&path.child("targetPort"), at(port, &["targetPort"])));
+    if let Some(protocol) = at(port, &["appProtocol"]).as_str() {
+        errors.extend(texts(&path.child("appProtocol"), protocol, names::qualified_name(protocol)));
+    }
+    errors
+}
+
+fn conflicts(ports: &[Value], kind: &str, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if kind == "ClusterIP" {
+        for (index, port) in ports.iter().enumerate() {
+            if at(port, &["nodePort"]).as_i64().unwrap_or(0) != 0 {
+                errors.push(Error::forbidden(&path.index(index).child("nodePort"), "may not be used when `type` is 'ClusterIP'"));
+            }
+        }
+    }
+    let mut seen = HashSet::new();
+    let mut nodes = HashSet::new();
+    for (index, port) in ports.iter().enumerate() {
+        let (number, protocol) = (at(port, &["port"]).as_i64().unwrap_or(0), text(port, &["protocol"]));
+        let node = at(port, &["nodePort"]).as_i64().unwrap_or(0);
+        if node != 0 && !nodes.insert((node, protocol)) {
+            errors.push(Error::duplicate(&path.index(index).child("nodePort"), node));
+        }
+        if !seen.insert((number, protocol)) {
+            errors.push(Error::duplicate(&path.index(index), serde_json::json!({"protocol": protocol, "port": number})));
+        }
+    }
+    errors
+}
+
+fn traffic(spec: &Value, kind: &str, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let external = at(spec, &["externalTrafficPolicy"]);
+    let outside = matches!(kind, "NodePort" | "LoadBalancer") || (kind == "ClusterIP" && !list(spec, &["externalIPs"]).is_empty());
+    if outside {
+        errors.extend(one_of(&path.child("externalTrafficPolicy"), external, &["Cluster", "Local"]));
+    } else if !is_zero(Some(external)) {
+        errors.push(Error::invalid(&path.child("externalTrafficPolicy"), external, "may only be set for externally-accessible services"));
+    }
+    errors.extend(maybe_one_of(&path.child("internalTrafficPolicy"), at(spec, &["internalTrafficPolicy"]), &["Cluster", "Local"]));
+    errors.extend(maybe_one_of(&path.child("ipFamilyPolicy"), at(spec, &["ipFamilyPolicy"]), &["SingleStack", "PreferDualStack", "RequireDualStack"]));
+    let class = at(spec, &["loadBalancerClass"]);
+    if let Some(class) = class.as_str() {
+        if kind == "LoadBalancer" {
+            errors.extend(texts(&path.child("loadBalancerClass"), class, names::qualified_name(class)));
+        } else {
+            errors.push(Error::forbidden(&path.child("loadBalancerClass"), "may only be used when `type` is 'LoadBalancer'"));
+        }
+    }
+    if kind != "LoadBalancer" && !at(spec, &["allocateLoadBalancerNodePorts"]).is_null() {
+        errors.push(Error::forbidden(&path.child("allocateLoadBalancerNodePorts"), "may only be used when `type` is 'LoadBalancer'"));
+    }
+    if let Some(distribution) = at(spec, &["trafficDistribution"]).as_str() {
+        errors.extend(one_of(&path.child("trafficDistribution"), &Value::from(distribution), &["PreferClose", "PreferSameNode", "PreferSameZone"]));
+    }
+    errors
+}
+
+/// Addresses that traffic can't be sent to.
+pub(in crate::validate) fn non_special_ip(text: &str, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let Ok(ip) = text.parse::<IpAddr>() else {
+        return vec![Error::invalid(path, text, "must be a valid IP address")];
+    };
+    let (link_local, link_local_multicast) = match ip {
+        IpAddr::V4(ip) => (ip.is_link_local(), ip.octets()[..3] == [224, 0, 0]),
+        IpAddr::V6(ip) => (ip.segments()[0] & 0xffc0 == 0xfe80, ip.segments()[0] == 0xff02),
+    };
+    for (special, message) in [
+        (ip.is_unspecified(), format!("may not be unspecified ({ip})")),
+        (ip.is_loopback(), "may not be in the loopback range (127.0.0.0/8, ::1/128)".to_owned()),
+        (link_local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)".to_owned()),
+        (link_local_multicast, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)".to_owned()),
+    ] {
+        if special {
+            errors.push(Error::invalid(path, text, message));
+        }
+    }
+    errors
+}

@@ -1,0 +1,84 @@
+use crate::validate::shared::{label_selector, texts};
+use crate::value::{at, list, text};
+use apimachinery::field::{Error, ErrorList, Path};
+use apimachinery::names;
+use serde_json::Value;
+
+const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
+
+pub(super) fn affinity(affinity: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let node = at(affinity, &["nodeAffinity"]);
+    let node_path = path.child("nodeAffinity");
+    if at(node, &[REQUIRED]).is_object() {
+        errors.extend(node_selector(at(node, &[REQUIRED]), &node_path.child(REQUIRED)));
+    }
+    for (index, term) in list(node, &[PREFERRED]).iter().enumerate() {
+        let path = node_path.child(PREFERRED).index(index);
+        errors.extend(weight(term, &path));
+        errors.extend(term_of(at(term, &["preference"]), &path.child("preference")));
+    }
+    for kind in ["podAffinity", "podAntiAffinity"] {
+        let path = path.child(kind);
+        for (index, term) in list(affinity, &[kind, REQUIRED]).iter().enumerate() {
+            errors.extend(pod_term(term, &path.child(REQUIRED).index(index)));
+        }
+        for (index, weighted) in list(affinity, &[kind, PREFERRED]).iter().enumerate() {
+            let path = path.child(PREFERRED).index(index);
+            errors.extend(weight(weighted, &path));
+            errors.extend(pod_term(at(weighted, &["podAffinityTerm"]), &path.child("podAffinityTerm")));
+        }
+    }
+    errors
+}
+
+fn weight(term: &Value, path: &Path) -> Option<Error> {
+    let weight = at(term, &["weight"]).as_i64().unwrap_or(0);
+    (!(1..=100).contains(&weight)).then(|| Error::invalid(&path.child("weight"), weight, "must be in the range 1-100"))
+}
+
+/// A NodeSelector: at least one term.
+pub(in crate::validate) fn node_selector(selector: &Value, path: &Path) -> ErrorList {
+    let terms = list(selector, &["nodeSelectorTerms"]);
+    let path = path.child("nodeSelectorTerms");
+    if terms.is_empty() {
+        return vec![Error::required(&path, "must have at least one node selector term")];
+    }
+    terms.iter().enumerate().flat_map(|(index, term)| term_of(term, &path.index(index))).collect()
+}
+
+fn term_of(term: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    for (index, requirement) in list(term, &["matchExpressions"]).iter().enumerate() {
+        let path = path.child("matchExpressions").index(index);
+        let values = list(requirement, &["values"]);
+        match text(requirement, &["operator"]) {
+            "In" | "NotIn" if values.is_empty() => errors.push(Error::required(&path.child("values"), "must be specified when `operator` is 'In' or 'NotIn'")),
+            "Exists" | "DoesNotExist" if !values.is_empty() => errors.push(Error::forbidden(&path.child("values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")),
+            "Gt" | "Lt" if values.len() != 1 => errors.push(Error::required(&path.child("values"), "must be specified single value when `operator` is 'Lt' or 'Gt'")),
+            "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
+            other => errors.push(Error::invalid(&path.child("operator"), other, "not a valid selector operator")),
+        }
+        let key = text(requirement, &["key"]);
+        errors.extend(texts(&path.child("key"), key, names::qualified_name(key)));
+        for (index, value) in values.iter().filter_map(Value::as_str).enumerate() {
+            errors.extend(texts(&path.child("values").index(index), value, names::label_value(value)));
+        }
+    }
+    errors
+}
+
+fn pod_term(term: &Value, path: &Path) -> ErrorList {
+    let mut errors = label_selector(&path.child("labelSelector"), at(term, &["labelSelector"]));
+    errors.extend(label_selector(&path.child("namespaceSelector"), at(term, &["namespaceSelector"])));
+    for namespace in list(term, &["namespaces"]).iter().filter_map(Value::as_str) {
+        errors.extend(texts(&path.child("namespace"), namespace, names::dns1123_label(namespace)));
+    }
+    let key = text(term, &["topologyKey"]);
+    if key.is_empty() {
+        errors.push(Error::required(&path.child("topologyKey"), "can not be empty"));
+    }
+    errors.extend(texts(&path.child("topologyKey"), key, names::qualified_name(key)));
+    errors
+}

@@ -1,0 +1,84 @@
+use crate::validate::shared::{self, non_negative, one_of, port_or_name};
+use crate::value::{at, list, text};
+use apimachinery::field::{Error, ErrorList, Path};
+use serde_json::Value;
+
+pub(super) fn lifecycle(container: &Value, grace: Option<i64>, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    for hook in ["postStart", "preStop"] {
+        let value = at(container, &["lifecycle", hook]);
+        if value.is_object() {
+            errors.extend(handler(value, grace, &path.child(hook)));
+        }
+    }
+    errors
+}
+
+/// One action: a command, a request, a connection, a sleep.
+fn handler(handler: &Value, grace: Option<i64>, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let mut count = 0;
+    for kind in ["exec", "httpGet", "tcpSocket", "grpc", "sleep"] {
+        let action = at(handler, &[kind]);
+        if !action.is_object() {
+            continue;
+        }
+        count += 1;
+        let path = path.child(kind);
+        if count > 1 {
+            errors.push(Error::forbidden(&path, "may not specify more than 1 handler type"));
+            continue;
+        }
+        match kind {
+            "exec" if list(action, &["command"]).is_empty() => errors.push(Error::required(&path.child("command"), "")),
+            "httpGet" => {
+                if text(action, &["path"]).is_empty() {
+                    errors.push(Error::required(&path.child("path"), ""));
+                }
+                errors.extend(port_or_name(&path.child("port"), at(action, &["port"])));
+                errors.extend(one_of(&path.child("scheme"), at(action, &["scheme"]), &["HTTP", "HTTPS"]));
+            }
+            "tcpSocket" => errors.extend(port_or_name(&path.child("port"), at(action, &["port"]))),
+            "grpc" => errors.extend(shared::port(&path.child("port"), at(action, &["port"]))),
+            "sleep" => {
+                let seconds = at(action, &["seconds"]).as_i64().unwrap_or(0);
+                let most = grace.unwrap_or(30);
+                if seconds < 0 || seconds > most {
+                    errors.push(Error::invalid(&path, seconds, format!("must be non-negative and less than terminationGracePeriodSeconds ({most})")));
+                }
+            }
+            _ => {}
+        }
+    }
+    if count == 0 {
+        errors.push(Error::required(path, "must specify a handler type"));
+    }
+    errors
+}
+
+pub(super) fn probes(container: &Value, grace: Option<i64>, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        let probe = at(container, &[name]);
+        if !probe.is_object() {
+            continue;
+        }
+        let path = path.child(name);
+        errors.extend(handler(probe, grace, &path));
+        for field in ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"] {
+            errors.extend(non_negative(&path.child(field), at(probe, &[field])));
+        }
+        if let Some(seconds) = at(probe, &["terminationGracePeriodSeconds"]).as_i64() {
+            if name == "readinessProbe" {
+                errors.push(Error::invalid(&path.child("terminationGracePeriodSeconds"), seconds, "must not be set for readinessProbes"));
+            } else if seconds <= 0 {
+                errors.push(Error::invalid(&path.child("terminationGracePeriodSeconds"), seconds, "must be greater than 0"));
+            }
+        }
+        let threshold = at(probe, &["successThreshold"]).as_i64().unwrap_or(1);
+        if name != "readinessProbe" && threshold != 1 {
+            errors.push(Error::invalid(&path.child("successThreshold"), threshold, "must be 1"));
+        }
+    }
+    errors
+}
