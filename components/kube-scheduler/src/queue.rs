@@ -10,7 +10,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ahash::AHashMap;
+use ahash::{AHashMap, AHashSet};
 
 use crate::cluster::Uid;
 use crate::framework::{Plugin, PluginMask};
@@ -85,6 +85,8 @@ type BackoffItem = Reverse<(Instant, u64, Uid)>;
 pub struct Queue {
     timing: Timing,
     entries: AHashMap<Uid, Entry>,
+    /// The entries in [`Place::Unschedulable`], so that a change does not look at all.
+    unschedulable: AHashSet<Uid>,
     active: BinaryHeap<ActiveItem>,
     backoff: BinaryHeap<BackoffItem>,
     tickets: u64,
@@ -95,6 +97,7 @@ impl Queue {
         Self {
             timing,
             entries: AHashMap::new(),
+            unschedulable: AHashSet::new(),
             active: BinaryHeap::new(),
             backoff: BinaryHeap::new(),
             tickets: 0,
@@ -147,7 +150,10 @@ impl Queue {
         entry.pod = pod;
         match entry.place {
             Place::Gated if !gated => self.activate(&uid, now),
-            Place::Active | Place::Backoff | Place::Unschedulable if gated => entry.place = Place::Gated,
+            Place::Active | Place::Backoff | Place::Unschedulable if gated => {
+                entry.place = Place::Gated;
+                self.unschedulable.remove(&uid);
+            }
             Place::Unschedulable if changed => self.retry(&uid, now),
             // Its priority may have changed, by which the heap is sorted.
             Place::Active if changed => self.activate(&uid, now),
@@ -157,6 +163,7 @@ impl Queue {
 
     pub fn remove(&mut self, uid: &str) {
         self.entries.remove(uid);
+        self.unschedulable.remove(uid);
     }
 
     fn activate(&mut self, uid: &Uid, now: Instant) {
@@ -165,6 +172,7 @@ impl Queue {
             return;
         };
         (entry.place, entry.ticket) = (Place::Active, self.tickets);
+        self.unschedulable.remove(uid);
         let since = if entry.attempts == 0 {
             entry.first_seen
         } else {
@@ -199,6 +207,7 @@ impl Queue {
         self.tickets += 1;
         if let Some(entry) = self.entries.get_mut(uid) {
             (entry.place, entry.ticket) = (Place::Backoff, self.tickets);
+            self.unschedulable.remove(uid);
         }
         self.backoff.push(Reverse((until, self.tickets, uid.clone())));
     }
@@ -261,6 +270,7 @@ impl Queue {
         if let Some(entry) = self.entries.get_mut(uid) {
             (entry.plugins, entry.failed, entry.since) = (plugins, false, now);
             entry.place = Place::Unschedulable;
+            self.unschedulable.insert(entry.pod.uid.clone());
         }
     }
 
@@ -286,14 +296,13 @@ impl Queue {
 
     /// Something has changed: `helps` says for a waiting pod whether it concerns one of the plugins.
     pub fn changed(&mut self, now: Instant, helps: impl Fn(&Pod, Plugin) -> bool) {
-        let woken: Vec<Uid> = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.place == Place::Unschedulable)
-            .filter(|(_, entry)| {
-                entry.plugins.is_empty() || entry.plugins.iter().any(|plugin| helps(&entry.pod, plugin))
-            })
-            .map(|(uid, _)| uid.clone())
+        let concerned = |entry: &Entry| {
+            entry.plugins.is_empty() || entry.plugins.iter().any(|plugin| helps(&entry.pod, plugin))
+        };
+        let waiting = self.unschedulable.iter();
+        let woken: Vec<Uid> = waiting
+            .filter(|uid| self.entries.get(*uid).is_some_and(concerned))
+            .cloned()
             .collect();
         for uid in woken {
             self.retry(&uid, now);
@@ -303,12 +312,12 @@ impl Queue {
     /// Tries pods again that have been unschedulable for too long.
     pub fn flush(&mut self, now: Instant) {
         let patience = self.timing.max_unschedulable;
-        let overdue: Vec<Uid> = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.place == Place::Unschedulable && entry.since + patience <= now)
-            .map(|(uid, _)| uid.clone())
-            .collect();
+        let late = |uid: &&Uid| {
+            self.entries
+                .get(*uid)
+                .is_some_and(|entry| entry.since + patience <= now)
+        };
+        let overdue: Vec<Uid> = self.unschedulable.iter().filter(late).cloned().collect();
         for uid in overdue {
             self.retry(&uid, now);
         }

@@ -6,6 +6,7 @@ pub mod core;
 pub mod effects;
 pub mod inputs;
 pub mod status;
+pub mod watched;
 
 pub use actor::Scheduler;
 pub use core::{Bind, Core, Nomination, Reject, Step};

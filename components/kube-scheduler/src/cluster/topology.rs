@@ -24,6 +24,8 @@ pub struct Row {
     pub key: String,
     pub of_node: Vec<Domain>,
     pub nodes_in: Vec<u32>,
+    /// Nodes that have the key.
+    pub nodes_with_key: usize,
     values: AHashMap<String, Domain>,
     names: Vec<String>,
     free: Vec<Domain>,
@@ -47,6 +49,7 @@ impl Row {
         let old = std::mem::replace(&mut self.of_node[node], NO_DOMAIN);
         if old != NO_DOMAIN {
             self.nodes_in[old as usize] -= 1;
+            self.nodes_with_key -= 1;
             if self.nodes_in[old as usize] == 0 {
                 self.values.remove(&self.names[old as usize]);
                 self.free.push(old);
@@ -72,6 +75,7 @@ impl Row {
             }
         };
         self.nodes_in[domain as usize] += 1;
+        self.nodes_with_key += 1;
         self.of_node[node] = domain;
     }
 }

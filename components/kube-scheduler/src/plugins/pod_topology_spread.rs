@@ -78,15 +78,7 @@ pub fn prepare(cluster: &mut Cluster, cycle: &mut Cycle, profile: &Profile) {
         return;
     }
     let registered: Vec<(MatcherId, KeyId)> = required.iter().map(|one| register(cluster, one)).collect();
-    let everywhere = registered.iter().all(|(_, key)| {
-        let row = cluster.topology.row(*key);
-        required.len() == 1
-            || cluster
-                .nodes
-                .order()
-                .iter()
-                .all(|node| row.domain(*node) != NO_DOMAIN)
-    });
+    let everywhere = required.len() == 1 || registered.iter().all(|(_, key)| all_nodes_have(cluster, *key));
     let cluster = &*cluster;
     let checked = required
         .iter()
@@ -127,6 +119,10 @@ fn register(cluster: &mut Cluster, constraint: &SpreadConstraint) -> (MatcherId,
     let key = cluster.key(&constraint.topology_key);
     cluster.tabulate(matcher, key);
     (matcher, key)
+}
+
+fn all_nodes_have(cluster: &Cluster, key: KeyId) -> bool {
+    cluster.topology.row(key).nodes_with_key == cluster.nodes.order().len()
 }
 
 fn matches_itself(constraint: &SpreadConstraint, cycle: &Cycle) -> bool {
@@ -190,6 +186,9 @@ impl CheckedConstraint {
 
     /// The smallest count, with one domain's count changed, and the number of domains.
     fn least_and_domains(&self, cluster: &Cluster, change: Option<(u32, i64)>) -> (i64, i64) {
+        if let (Counts::Kept, None) = (&self.counts, change) {
+            return self.least_of_kept(cluster);
+        }
         let (mut least, mut domains) = (i64::MAX, 0);
         for domain in 0..cluster.topology.row(self.key).domain_limit() as u32 {
             if let Some(mut count) = self.count(cluster, domain) {
@@ -203,6 +202,22 @@ impl CheckedConstraint {
             }
         }
         (if domains == 0 { 0 } else { least }, domains)
+    }
+}
+
+impl CheckedConstraint {
+    /// As [`Self::least_and_domains`] for counts that are kept: two arrays side by side.
+    fn least_of_kept(&self, cluster: &Cluster) -> (i64, i64) {
+        let nodes_in = &cluster.topology.row(self.key).nodes_in;
+        let table = cluster.counts(self.matcher).map_or(&[][..], |counts| counts.table(self.key));
+        let (mut least, mut domains) = (u32::MAX, 0);
+        for (domain, nodes) in nodes_in.iter().enumerate() {
+            if *nodes > 0 {
+                least = least.min(table.get(domain).map_or(0, |count| count.staying()));
+                domains += 1;
+            }
+        }
+        (if domains == 0 { 0 } else { i64::from(least) }, domains)
     }
 }
 
@@ -272,7 +287,7 @@ pub fn scores(
         let Some(counts) = cluster.counts(*matcher) else {
             continue;
         };
-        let plain = (system_default || cluster.nodes.order().iter().all(|node| has_all_keys(*node)))
+        let plain = (system_default || registered.iter().all(|(_, key)| all_nodes_have(cluster, *key)))
             && (!constraint.honor_affinity || cycle.pod.nodes.is_unrestricted())
             && !constraint.honor_taints;
         let mut seen = vec![false; row.domain_limit()];

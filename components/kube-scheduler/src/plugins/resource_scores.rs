@@ -121,7 +121,10 @@ fn utilization(requested: i64, allocatable: i64) -> i64 {
 }
 
 fn percent(part: i64, whole: i64) -> i64 {
-    (i128::from(part) * 100 / i128::from(whole)) as i64
+    match part.checked_mul(100) {
+        Some(hundredfold) => hundredfold / whole,
+        None => (i128::from(part) * 100 / i128::from(whole)) as i64,
+    }
 }
 
 /// The score on a broken line through the shape's points, whose scores go to 10.

@@ -78,9 +78,9 @@ impl Scheduler {
         let now = Instant::now();
         let core = &mut self.core;
         match input {
-            Input::Pod(pod) => core.set_pod(*pod, now),
+            Input::Pod(pod) => core.set_pod(pod, now),
             Input::PodGone(uid) => core.remove_pod(&uid, now),
-            Input::Node(node) => core.set_node(*node, now),
+            Input::Node(node) => core.set_node((*node).clone(), now),
             Input::NodeGone(name) => core.remove_node(&name, now),
             Input::Namespace(name, labels) => core.set_namespace(&name, labels, now),
             Input::Service((namespace, name), selector) => {

@@ -78,11 +78,11 @@ impl Core {
     }
 
     /// Takes in a pod as it is now.
-    pub fn set_pod(&mut self, pod: Pod, now: Instant) {
+    pub fn set_pod(&mut self, pod: impl Into<Arc<Pod>>, now: Instant) {
+        let pod = pod.into();
         if pod.ended {
             return self.remove_pod(&pod.uid, now);
         }
-        let pod = Arc::new(pod);
         match &pod.node_name {
             Some(node) => self.set_placed(&pod, &node.clone(), now),
             None => self.set_waiting(pod, now),

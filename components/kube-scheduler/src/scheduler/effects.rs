@@ -36,8 +36,7 @@ impl Effects {
     pub fn new(client: Client, watches: Arc<Watches>, profiles: &[Profile], host: &str) -> Self {
         let profiles = profiles.iter().map(|profile| {
             let name = &profile.scheduler_name;
-            let instance = format!("{name}-{host}");
-            let recorder = Recorder::start(client.clone(), name, &instance, EventApi::EventsV1);
+            let recorder = Recorder::start(client.clone(), name, host, EventApi::EventsV1);
             let seconds = profile.arguments.volume_binding.bind_timeout_seconds.max(0) as u64;
             (
                 name.clone(),

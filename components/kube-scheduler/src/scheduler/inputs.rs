@@ -1,5 +1,7 @@
 //! Watches of everything that decisions depend on, reduced to what they look at.
 
+use std::sync::Arc;
+
 use ahash::AHashMap;
 use client::informer::all_synced;
 use client::{Change, Informer};
@@ -13,6 +15,7 @@ use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
+use super::watched::Watched;
 use crate::cluster::{Claim, ClaimKey, StorageClass, Volume};
 use crate::model::selector::{Labels, Selector};
 use crate::model::{Node, Pod};
@@ -20,9 +23,9 @@ use crate::preemption::DisruptionBudget;
 
 /// Something that happened: in the cluster, or to what the scheduler itself has begun.
 pub enum Input {
-    Pod(Box<Pod>),
+    Pod(Arc<Pod>),
     PodGone(String),
-    Node(Box<Node>),
+    Node(Arc<Node>),
     NodeGone(String),
     Namespace(String, Option<Labels>),
     Service(ClaimKey, Option<Labels>),
@@ -59,20 +62,23 @@ pub fn start(client: &Client, sender: &UnboundedSender<Input>, shutdown: &Cancel
     }
     Watches {
         pods: watch!(
-            core_v1::Pod,
+            Watched<Pod>,
             live(),
-            trim_pod,
-            |change: &Change<core_v1::Pod>| match &change.new {
-                Some(pod) => Input::Pod(Box::new(Pod::of(pod))),
+            |_| {},
+            |change: &Change<Watched<Pod>>| match &change.new {
+                Some(pod) => Input::Pod(pod.reduced.clone()),
                 None => Input::PodGone(change.object().uid().unwrap_or_default()),
             }
         ),
-        nodes: watch!(core_v1::Node, all(), trim_node, |change: &Change<
-            core_v1::Node,
-        >| match &change.new {
-            Some(node) => Input::Node(Box::new(Node::of(node))),
-            None => Input::NodeGone(change.object().name_any()),
-        }),
+        nodes: watch!(
+            Watched<Node>,
+            all(),
+            |_| {},
+            |change: &Change<Watched<Node>>| match &change.new {
+                Some(node) => Input::Node(node.reduced.clone()),
+                None => Input::NodeGone(change.object().name_any()),
+            }
+        ),
         namespaces: watch!(
             core_v1::Namespace,
             all(),
@@ -198,8 +204,8 @@ pub fn start(client: &Client, sender: &UnboundedSender<Input>, shutdown: &Cancel
 
 /// The watches; dropping them does not end them, the token does.
 pub struct Watches {
-    pub pods: Informer<core_v1::Pod>,
-    nodes: Informer<core_v1::Node>,
+    pods: Informer<Watched<Pod>>,
+    nodes: Informer<Watched<Node>>,
     namespaces: Informer<core_v1::Namespace>,
     services: Informer<core_v1::Service>,
     replica_sets: Informer<ReplicaSet>,
@@ -230,73 +236,6 @@ impl Watches {
             self.csi_nodes.synced().boxed(),
         ])
         .await
-    }
-}
-
-/// Drops what no plugin reads: most of a pod.
-fn trim_pod(pod: &mut core_v1::Pod) {
-    pod.annotations_mut().clear();
-    let Some(spec) = &mut pod.spec else { return };
-    for container in spec
-        .containers
-        .iter_mut()
-        .chain(spec.init_containers.iter_mut().flatten())
-    {
-        *container = core_v1::Container {
-            name: std::mem::take(&mut container.name),
-            image: container.image.take(),
-            ports: container.ports.take(),
-            resources: container.resources.take(),
-            restart_policy: container.restart_policy.take(),
-            ..Default::default()
-        };
-    }
-    spec.ephemeral_containers = None;
-    spec.security_context = None;
-    if let Some(volumes) = &mut spec.volumes {
-        volumes.retain(|volume| {
-            volume.config_map.is_none()
-                && volume.secret.is_none()
-                && volume.projected.is_none()
-                && volume.empty_dir.is_none()
-                && volume.downward_api.is_none()
-                && volume.host_path.is_none()
-        });
-    }
-    let Some(status) = &mut pod.status else { return };
-    for container in status
-        .container_statuses
-        .iter_mut()
-        .chain(&mut status.init_container_statuses)
-        .flatten()
-    {
-        *container = core_v1::ContainerStatus {
-            name: std::mem::take(&mut container.name),
-            resources: container.resources.take(),
-            allocated_resources: container.allocated_resources.take(),
-            ..Default::default()
-        };
-    }
-    if let Some(conditions) = &mut status.conditions {
-        conditions.retain(|one| {
-            matches!(
-                one.type_.as_str(),
-                "PodScheduled" | "DisruptionTarget" | "PodResizePending"
-            )
-        });
-    }
-    (
-        status.pod_ips,
-        status.host_ips,
-        status.ephemeral_container_statuses,
-    ) = (None, None, None);
-}
-
-fn trim_node(node: &mut core_v1::Node) {
-    node.annotations_mut().clear();
-    if let Some(status) = &mut node.status {
-        (status.conditions, status.node_info, status.addresses) = (None, None, None);
-        (status.volumes_attached, status.volumes_in_use) = (None, None);
     }
 }
 
