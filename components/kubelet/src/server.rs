@@ -1,0 +1,3 @@
+//! The kubelet's server.
+
+pub mod logs;
