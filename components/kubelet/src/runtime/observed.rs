@@ -171,7 +171,8 @@ impl Runtime {
         let (sandboxes, containers) = tokio::try_join!(self.list_sandboxes(Some(pod_uid)), self.list_containers(Some(pod_uid)))?;
         let known_containers: HashMap<&str, &ObservedContainer> =
             known.containers.iter().map(|container| (container.id.as_str(), container)).collect();
-        let containers = containers.into_iter().map(|listed| async {
+        let known_containers = &known_containers;
+        let containers = containers.into_iter().map(|listed| async move {
             if let Some(container) = known_containers.get(listed.id.as_str()) {
                 if container.state == RunState::Exited || (container.state == RunState::Running && run_state(listed.state) == RunState::Running) {
                     return Ok(Some((*container).clone()));
@@ -183,7 +184,7 @@ impl Runtime {
                 Err(error) => Err(error),
             }
         });
-        let sandboxes = sandboxes.into_iter().map(|listed| async {
+        let sandboxes = sandboxes.into_iter().map(|listed| async move {
             let ready = listed.state == cri::PodSandboxState::SandboxReady as i32;
             let known = known.sandboxes.iter().find(|sandbox| sandbox.id == listed.id && !sandbox.ips.is_empty());
             let mut sandbox = ObservedSandbox {

@@ -77,8 +77,8 @@ impl Tokens {
         let account = pod.view().service_account_name.as_deref().filter(|name| !name.is_empty()).unwrap_or("default");
         let client = self.client.clone().ok_or("there is no API server to request a token from")?;
         let request = TokenRequest {
-            spec: TokenRequestSpec {
-                audiences: if audience.is_empty() { Vec::new() } else { vec![audience] },
+            spec: Some(TokenRequestSpec {
+                audiences: Some(if audience.is_empty() { Vec::new() } else { vec![audience] }),
                 expiration_seconds: Some(lifetime),
                 bound_object_ref: Some(BoundObjectReference {
                     api_version: Some("v1".to_owned()),
@@ -86,18 +86,20 @@ impl Tokens {
                     name: Some(pod.name().to_owned()),
                     uid: Some(pod.uid().to_owned()),
                 }),
-            },
+            }),
             ..TokenRequest::default()
         };
         let api: Api<ServiceAccount> = Api::namespaced(client, pod.namespace());
-        let body = serde_json::to_vec(&request).map_err(|error| error.to_string())?;
         let answer: TokenRequest = api
-            .create_subresource("token", account, &PostParams::default(), body)
+            .create_subresource("token", account, &PostParams::default(), &request)
             .await
             .map_err(|error| format!("failed to fetch token: {error}"))?;
         let status = answer.status.ok_or("the API server answered a token request without a token")?;
-        let lifetime = answer.spec.expiration_seconds.unwrap_or(lifetime);
-        Ok(Kept { token: status.token, expires: status.expiration_timestamp.0, lifetime })
+        let lifetime = answer.spec.and_then(|spec| spec.expiration_seconds).unwrap_or(lifetime);
+        match (status.token, status.expiration_timestamp) {
+            (Some(token), Some(expires)) => Ok(Kept { token, expires: expires.0, lifetime }),
+            _ => Err("the API server answered a token request without a token".to_owned()),
+        }
     }
 
     /// Forgets the tokens of a pod.
