@@ -9,6 +9,10 @@ use client::events::{EventApi, Recorder};
 use client::{Connection, Credentials, Informer};
 use component_config::kubelet::{KubeletConfiguration, KubeletFlags, parse_labels};
 use daemon::Tasks;
+use daemon::delegation::Delegation;
+use daemon::identity::ClientAuthority;
+use daemon::metrics::Metrics;
+use daemon::tls::ServingCertificate;
 use host::cgroups::{Cgroups, Version};
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use kube::Api;
@@ -17,7 +21,8 @@ use tokio::sync::mpsc;
 
 use crate::admission::NodeFacts;
 use crate::context::Context;
-use crate::images::Images;
+use crate::housekeeping::LogRotation;
+use crate::images::{Images, Thresholds};
 use crate::manager::{Manager, Pokes};
 use crate::node::{MachineFacts, NodeReporter, Reservations, RuntimeHealth, addresses_of_host, allocatable, renew_lease};
 use crate::objects::ObjectCache;
@@ -28,6 +33,7 @@ use crate::pod::sandbox_config::NodeSettings;
 use crate::pod_cgroups::PodCgroups;
 use crate::probes::Probes;
 use crate::runtime::{Runtime, follow_events};
+use crate::server::{ServerState, router};
 use crate::sources::{follow_api, follow_files, keep_mirrors};
 use crate::status_writer::StatusWriter;
 use crate::volumes::{Tokens, Volumes};
@@ -234,8 +240,64 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
         let _open = changes;
         manager.run(receiver, stop).await
     });
+    if configuration.enable_server {
+        let delegation = match &api {
+            Some(api) => Some(Arc::new(delegation(api.clone(), &configuration)?)),
+            None => None,
+        };
+        let state = ServerState { context: context.clone(), table: pokes.table(), metrics: Metrics::new(), delegation, node_name: node_name.clone() };
+        let certificate = serving_certificate(&flags, &configuration, &node_name, &addresses)?;
+        let mut tls = daemon::tls::server_config(certificate)?;
+        // Upgrades, which most requests here are, exist in HTTP/1.1 only.
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let address = std::net::SocketAddr::new(configuration.address.parse().context("address")?, u16::try_from(configuration.port)?);
+        let listener = tokio::net::TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+        tasks.spawn("server", daemon::tls::serve(listener, tls, router(state), shutdown.clone()));
+    }
+    if configuration.healthz_port != 0 {
+        let ip = configuration.healthz_bind_address.parse().context("healthzBindAddress")?;
+        let address = std::net::SocketAddr::new(ip, u16::try_from(configuration.healthz_port)?);
+        let health = daemon::health::Health::new();
+        tasks.spawn("health", daemon::health::serve_plain(address, health.router(), shutdown.clone()));
+    }
+    let thresholds = Thresholds {
+        high: configuration.image_gc_high_threshold_percent,
+        low: configuration.image_gc_low_threshold_percent,
+        minimum_age: configuration.image_minimum_gc_age.0,
+    };
+    let keeper = crate::housekeeping::keep_house(context.clone(), pokes.table(), thresholds, log_rotation(&configuration)?, shutdown.clone());
+    tasks.spawn("housekeeping", async move {
+        keeper.await;
+        Ok(())
+    });
     daemon::notify::ready();
     tasks.run().await
+}
+
+fn delegation(api: kube::Client, configuration: &KubeletConfiguration) -> anyhow::Result<Delegation> {
+    let file = &configuration.authentication.x509.client_ca_file;
+    let authority = if file.is_empty() { None } else { Some(ClientAuthority::load(Path::new(file))?) };
+    Ok(Delegation::new(api, authority))
+}
+
+fn serving_certificate(
+    flags: &KubeletFlags,
+    configuration: &KubeletConfiguration,
+    node_name: &str,
+    addresses: &[std::net::IpAddr],
+) -> anyhow::Result<ServingCertificate> {
+    if !configuration.tls_cert_file.is_empty() {
+        return ServingCertificate::from_files(Path::new(&configuration.tls_cert_file), Path::new(&configuration.tls_private_key_file));
+    }
+    tracing::warn!(cert_dir = %flags.cert_dir.display(), "no serving certificate is configured, using a self-signed one");
+    let names = std::iter::once(node_name.to_owned()).chain(addresses.iter().map(ToString::to_string)).collect();
+    ServingCertificate::self_signed(names)
+}
+
+fn log_rotation(configuration: &KubeletConfiguration) -> anyhow::Result<LogRotation> {
+    let text = &configuration.container_log_max_size;
+    let max_size = crate::pod::resources::parse(text).with_context(|| format!("containerLogMaxSize: {text:?} is not a quantity"))?;
+    Ok(LogRotation { max_size: max_size as u64, max_files: usize::try_from(configuration.container_log_max_files).unwrap_or(5).max(2) })
 }
 
 fn host_name() -> anyhow::Result<String> {

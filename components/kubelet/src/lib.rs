@@ -7,12 +7,14 @@
 //! - [`sources`]: where pods come from; [`objects`]: config maps and secrets that they use
 //! - [`volumes`], [`images`], [`probes`], [`handlers`], [`pod_cgroups`]: what workers use
 //! - [`status_writer`]: pod statuses to the API server; [`node`]: the Node object and its lease
+//! - [`housekeeping`]: logs, records and images that are not needed any more
 //! - [`server`]: logs, exec, attach, port-forward, metrics
 
 pub mod admission;
 pub mod app;
 pub mod context;
 pub mod handlers;
+pub mod housekeeping;
 pub mod images;
 pub mod manager;
 pub mod node;

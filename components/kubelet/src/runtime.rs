@@ -15,6 +15,7 @@ use tonic::transport::{Channel, Endpoint, Uri};
 
 pub use events::follow_events;
 pub use labels::{ContainerRecord, annotation, label};
+pub(crate) use observed::run_state;
 pub use observed::{Observed, ObservedContainer, ObservedSandbox, RunState};
 
 /// Large enough for the list of all containers of a full node.

@@ -84,7 +84,7 @@ fn time(nanoseconds: i64) -> Option<Timestamp> {
     if nanoseconds <= 0 { None } else { Timestamp::from_nanosecond(i128::from(nanoseconds)).ok() }
 }
 
-fn run_state(state: i32) -> RunState {
+pub(crate) fn run_state(state: i32) -> RunState {
     match cri::ContainerState::try_from(state) {
         Ok(cri::ContainerState::ContainerCreated) => RunState::Created,
         Ok(cri::ContainerState::ContainerRunning) => RunState::Running,

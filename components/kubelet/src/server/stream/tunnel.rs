@@ -1,0 +1,65 @@
+//! Port-forward over WebSocket (`SPDY/3.1+portforward.k8s.io`): the messages carry the bytes of a SPDY
+//! connection, which the runtime understands.
+
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{FromRequest, Request};
+use axum::response::{IntoResponse, Response};
+use futures::{SinkExt as _, StreamExt as _};
+use http::StatusCode;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::upstream;
+use crate::server::refuse;
+
+const PROTOCOL: &str = "SPDY/3.1+portforward.k8s.io";
+const SPDY_PROTOCOL: &str = "portforward.k8s.io";
+const BLOCK: usize = 32 << 10;
+
+pub(super) async fn serve(url: &str, request: Request) -> Response {
+    let upgrade = match WebSocketUpgrade::from_request(request, &()).await {
+        Ok(upgrade) => upgrade.protocols([PROTOCOL]),
+        Err(rejection) => return rejection.into_response(),
+    };
+    let runtime = match upstream::connect(url, SPDY_PROTOCOL).await {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, error),
+    };
+    upgrade.on_upgrade(move |socket| async move {
+        if let Err(error) = carry(socket, runtime).await {
+            tracing::debug!(%error, "port-forward ended");
+        }
+    })
+}
+
+async fn carry(socket: WebSocket, runtime: impl AsyncRead + AsyncWrite + Unpin) -> anyhow::Result<()> {
+    let (mut reader, mut writer) = tokio::io::split(runtime);
+    let (mut to_client, mut from_client) = socket.split();
+    let outputs = async {
+        let mut block = vec![0; BLOCK];
+        loop {
+            match reader.read(&mut block).await? {
+                0 => break,
+                length => to_client.send(Message::Binary(block[..length].to_vec().into())).await?,
+            }
+        }
+        to_client.send(Message::Close(None)).await?;
+        anyhow::Ok(())
+    };
+    let inputs = async {
+        while let Some(message) = from_client.next().await {
+            match message? {
+                Message::Binary(bytes) => {
+                    writer.write_all(&bytes).await?;
+                    writer.flush().await?;
+                }
+                Message::Close(_) => break,
+                _ => {}
+            }
+        }
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        result = outputs => result,
+        result = inputs => result,
+    }
+}
