@@ -1,6 +1,7 @@
 //! What is particular to a kind, in the words of the handlers: versions, decoding, tables.
 
 use crate::media;
+use crate::protobuf;
 use crate::verbs::options::FieldValidation;
 use api::{Registry, Resource};
 use apimachinery::{ApiError, GroupVersionKind, meta};
@@ -49,6 +50,9 @@ pub fn parse_body(bytes: &[u8], media_type: &str) -> Result<(Value, Vec<String>)
 
 /// Decodes an object of a kind from a request body.
 pub fn decode(row: &Resource, kind: &GroupVersionKind, bytes: &[u8], media_type: &str, mode: FieldValidation) -> Result<Decoded, ApiError> {
+    if media_type == media::PROTOBUF {
+        return decode_protobuf(row, kind, bytes);
+    }
     if !matches!(media_type, media::JSON | media::YAML) {
         return Err(ApiError::unsupported_media_type(&[media::JSON, media::YAML, media::PROTOBUF]));
     }
@@ -72,6 +76,18 @@ pub fn decode(row: &Resource, kind: &GroupVersionKind, bytes: &[u8], media_type:
         }
     };
     Ok(Decoded { value, warnings })
+}
+
+fn decode_protobuf(row: &Resource, kind: &GroupVersionKind, bytes: &[u8]) -> Result<Decoded, ApiError> {
+    let refuse = |why: String| ApiError::bad_request(format!("{} in version {:?} cannot be handled as a {}: {why}", kind.kind, kind.version, kind.kind));
+    let envelope = protobuf::open(bytes).map_err(|error| ApiError::bad_request(format!("the object provided is unrecognized (must be of type {}): {error}", kind.kind)))?;
+    let mut typed = json!({ "kind": envelope.kind, "apiVersion": envelope.api_version });
+    check_kind(&mut typed, kind)?;
+    let mut value = protobuf::decode(&row.schemas, &api::schema_name(kind), envelope.raw).map_err(|error| refuse(error.to_string()))?;
+    value["kind"] = json!(kind.kind);
+    value["apiVersion"] = json!(kind.api_version());
+    fit(row, kind, &mut value).map_err(refuse)?;
+    Ok(Decoded { value, warnings: Vec::new() })
 }
 
 /// Fits a value to the kind's schema; gives unknown fields, which are dropped.
@@ -117,17 +133,5 @@ pub fn default(row: &Resource, value: &mut Value) {
 
 /// Cells of objects, without what every Table has.
 pub fn table(_registry: &Registry, row: &Resource, objects: &[Value]) -> Value {
-    let columns: Vec<Value> = row
-        .columns
-        .iter()
-        .map(|column| json!({"name": column.name, "type": column.ty, "format": column.format, "description": column.description, "priority": column.priority}))
-        .collect();
-    let rows: Vec<Value> = objects
-        .iter()
-        .map(|object| {
-            let cells: Vec<Value> = row.columns.iter().map(|column| if column.name == "Name" { json!(meta::name(object)) } else { Value::Null }).collect();
-            json!({ "cells": cells })
-        })
-        .collect();
-    json!({ "columnDefinitions": columns, "rows": rows })
+    api::table::render(row, objects, jiff::Timestamp::now())
 }

@@ -21,6 +21,7 @@ pub mod metadata;
 pub mod metrics;
 pub mod pipeline;
 pub mod present;
+pub mod protobuf;
 pub mod request;
 pub mod request_info;
 pub mod reviews;

@@ -86,26 +86,15 @@ pub fn without_type(mut value: Value) -> Value {
     value
 }
 
-const LIST_ITEM: storage::EncodingId = storage::EncodingId(1);
-
-/// The bytes of an object as an item of a typed list.
+/// The bytes of an object as an item of a list, after its opening brace.
 pub fn list_item(row: &Resource, object: &ObjectRef) -> Result<Bytes, ApiError> {
     if row.custom {
-        return json_bytes(row, object);
+        return Ok(json_bytes(row, object)?.slice(1..));
     }
     if kinds::needs_conversion(row) {
-        return serde_json::to_vec(&without_type(value_of(row, object)?)).map(Bytes::from).map_err(ApiError::internal);
+        let bytes = serde_json::to_vec(&without_type(value_of(row, object)?)).map(Bytes::from).map_err(ApiError::internal)?;
+        return Ok(bytes.slice(1..));
     }
-    // Leading "apiVersion" and "kind", as objects are written by us, are cut off without a copy.
-    if let Some(rest) = untyped_slice(&object.json()) {
-        return Ok(rest);
-    }
-    object.encoding(LIST_ITEM, |object| {
-        let value: Value = serde_json::from_slice(object.json_bytes()).map_err(ApiError::internal)?;
-        serde_json::to_vec(&without_type(value)).map(Bytes::from).map_err(ApiError::internal)
-    })
-}
-
-fn untyped_slice(_json: &Bytes) -> Option<Bytes> {
-    None
+    // An opening brace, then the stored bytes after kind and apiVersion, without a copy.
+    Ok(object.untyped_json())
 }

@@ -1,8 +1,26 @@
 //! Addresses and node ports of services.
 
+pub mod addresses;
+pub mod families;
+pub mod node_ports;
+pub mod repair;
+pub mod reserve;
+
 use crate::server::Server;
 use api::Resource;
 use serde_json::Value;
 
+pub use reserve::{Reserved, reserve};
+
 /// Gives back what a deleted service had.
-pub async fn release(_server: &Server, _row: &Resource, _object: &Value, _dry_run: bool) {}
+pub async fn release(server: &Server, row: &Resource, object: &Value, dry_run: bool) {
+    if dry_run || !is_service(row) {
+        return;
+    }
+    let held = Reserved::of_service(object);
+    held.give_back(server).await;
+}
+
+fn is_service(row: &Resource) -> bool {
+    row.gvk.kind == "Service" && row.gvk.group.is_empty()
+}

@@ -11,6 +11,7 @@ use crate::metadata;
 use crate::present;
 use crate::request::ApiRequest;
 use crate::server::Server;
+use crate::services;
 use crate::serving::body::Response;
 use api::strategy;
 use apimachinery::{ApiError, meta};
@@ -40,14 +41,15 @@ pub async fn create_object(server: &Server, request: &ApiRequest, target: &Targe
     metadata::prepare_create(row, &mut object)?;
     strategy::prepare_create(row, &mut object);
     api::validate::create(row, &object)?;
+    api::warnings::create(row, &object).into_iter().for_each(|warning| request.warn(warning));
     attributes.name = meta::name(&object).to_owned();
     admission::validate(server, &attributes, Some(&object), None).await?;
-    let reserved = write::reserve(server, row, None, &mut object, options.dry_run).await?;
+    let reserved = services::reserve(server, row, None, &mut object, options.dry_run).await?;
     let name = meta::name(&object).to_owned();
     let outcome = write::store_new(server, target, &name, object, options.dry_run).await;
     match outcome {
         Ok(stored) => {
-            reserved.keep();
+            reserved.keep(server).await;
             Ok(stored)
         }
         Err(error) => {

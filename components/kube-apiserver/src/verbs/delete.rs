@@ -15,7 +15,7 @@ use apimachinery::status::{self, Details};
 use apimachinery::{ApiError, GroupResource, meta};
 use http::StatusCode;
 use serde_json::{Value, json};
-use std::sync::Mutex;
+use parking_lot::Mutex;
 use storage::{Change, ObjectRef, Preconditions, StorageError, Updated};
 
 const FOREGROUND: &str = "foregroundDeletion";
@@ -50,6 +50,12 @@ fn read_options(request: &ApiRequest) -> Result<DeleteOptions, ApiError> {
         return DeleteOptions::read(request, None);
     }
     let media_type = media::content_type(&request.headers);
+    if media_type == media::PROTOBUF {
+        let envelope = crate::protobuf::open(&request.body).map_err(|error| ApiError::bad_request(error.to_string()))?;
+        let schemas = api::schema::built_in();
+        let body = crate::protobuf::decode(&schemas, "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", envelope.raw).map_err(|error| ApiError::bad_request(error.to_string()))?;
+        return DeleteOptions::read(request, Some(&body));
+    }
     if !matches!(media_type.as_str(), media::JSON | media::YAML) {
         return Err(ApiError::unsupported_media_type(&[media::JSON, media::YAML, media::PROTOBUF]));
     }
@@ -103,12 +109,12 @@ pub async fn delete_one(target: &Target, options: &DeleteOptions) -> Result<(Val
                     Change::Write { json: serde_json::to_vec(&stored).map_err(|error| Failure::Api(ApiError::internal(error)))?, ttl: None }
                 }
             };
-            *last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((object, gone));
+            *last.lock() = Some((object, gone));
             Ok::<Change, Failure>(change)
         }
     };
     let updated = target.store.update::<_, _, Failure>(&target.namespace, &target.name, &Preconditions::default(), decide).await;
-    let last = last.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let last = last.into_inner();
     match updated {
         Ok(Updated::Deleted(object)) => Ok((present::value_of(&target.row, &object)?, true)),
         Ok(Updated::Written(object) | Updated::Created(object)) => Ok((present::value_of(&target.row, &object)?, false)),

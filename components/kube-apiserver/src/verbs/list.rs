@@ -98,9 +98,7 @@ fn spliced(target: &Target, page: &ListPage, metadata: &Value) -> Result<Body, A
     let mut slices = Vec::with_capacity(page.items.len() * 2 + 2);
     slices.push(Bytes::from(header));
     for (position, object) in page.items.iter().enumerate() {
-        if position > 0 {
-            slices.push(Bytes::from_static(b","));
-        }
+        slices.push(Bytes::from_static(if position > 0 { b",{" } else { b"{" }));
         slices.push(present::list_item(row, object)?);
     }
     slices.push(Bytes::from_static(b"]}\n"));

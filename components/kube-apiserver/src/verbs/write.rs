@@ -9,12 +9,13 @@ use crate::present;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use api::{Resource, strategy};
+use crate::services::{Reserved, reserve};
 use apimachinery::managed_fields::Writer;
 use apimachinery::field::{Error, Path};
 use apimachinery::{ApiError, meta};
 use serde_json::Value;
 use storage::{Change, ObjectRef, Preconditions, StorageError, Updated};
-use std::sync::Mutex;
+use parking_lot::Mutex;
 use std::time::Duration;
 
 /// The object before the change, in the row's version.
@@ -89,21 +90,6 @@ pub fn apply(row: &Resource, old: Option<&Value>, wanted: &Value, options: &Writ
     api::managed::apply(row, old, wanted, writer, options.force == Some(true))
 }
 
-/// Addresses and ports taken for a service, to be given back if the write fails.
-#[derive(Debug, Default)]
-pub struct Reserved {}
-
-impl Reserved {
-    pub fn keep(self) {}
-
-    pub async fn give_back(self, _server: &Server) {}
-}
-
-/// Takes what the object needs of shared ranges.
-pub async fn reserve(_server: &Server, _row: &Resource, _old: Option<&Value>, _object: &mut Value, _dry_run: bool) -> Result<Reserved, ApiError> {
-    Ok(Reserved::default())
-}
-
 /// How long objects of this kind live by themselves.
 fn time_to_live(server: &Server, row: &Resource) -> Option<Duration> {
     (row.gvk.kind == "Event").then_some(server.flags.event_ttl)
@@ -160,18 +146,22 @@ pub async fn change(
 ) -> Result<Outcome, ApiError> {
     // What the last try came to; a dry run and an unchanged object have nothing else to show.
     let last: Mutex<Option<Outcome>> = Mutex::new(None);
+    // Taken by tries that were not stored in the end.
+    let reserved: Mutex<Vec<Reserved>> = Mutex::default();
     let preconditions = Preconditions::default();
     let decide = |current: Option<ObjectRef>| {
-        let (last, wanted, make) = (&last, &wanted, &make);
+        let (last, reserved, wanted, make) = (&last, &reserved, &wanted, &make);
         async move {
             let old = current.as_ref().map(|object| present::value_of(&target.row, object)).transpose()?;
             let attempt = attempt(server, request, target, options, wanted, old, make).await?;
-            *last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Outcome { object: attempt.object, created: attempt.created });
+            reserved.lock().push(attempt.reserved);
+            *last.lock() = Some(Outcome { object: attempt.object, created: attempt.created });
             Ok::<Change, Failure>(if options.dry_run { Change::Nothing } else { attempt.change })
         }
     };
     let updated = target.store.update::<_, _, Failure>(&target.namespace, &target.name, &preconditions, decide).await;
-    let last = last.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let last = last.into_inner();
+    settle(server, reserved.into_inner(), updated.is_ok()).await;
     match updated {
         Ok(Updated::Created(object)) => Ok(Outcome { object: present::value_of(&target.row, &object)?, created: true }),
         Ok(Updated::Written(object) | Updated::Deleted(object)) => Ok(Outcome { object: present::value_of(&target.row, &object)?, created: false }),
@@ -181,7 +171,18 @@ pub async fn change(
     }
 }
 
+/// The last try's reservations stand if the write does; those of the others are given back.
+async fn settle(server: &Server, mut reserved: Vec<Reserved>, stored: bool) {
+    if stored && let Some(last) = reserved.pop() {
+        last.keep(server).await;
+    }
+    for other in reserved {
+        other.give_back(server).await;
+    }
+}
+
 struct Attempt {
+    reserved: Reserved,
     object: Value,
     change: Change,
     created: bool,
@@ -217,9 +218,9 @@ async fn attempt(
     strategy::prepare_update(row, &target.subresource, old, &mut new);
     require_version(target, wanted, &new)?;
     api::validate::update(row, &target.subresource, old, &new)?;
+    api::warnings::update(row, old, &new).into_iter().for_each(|warning| request.warn(warning));
     admission::validate(server, &attributes, Some(&new), Some(old)).await?;
-    let reserved = reserve(server, row, Some(old), &mut new, options.dry_run).await?;
-    reserved.keep();
+    let reserved = if target.subresource.is_empty() { reserve(server, row, Some(old), &mut new, options.dry_run).await? } else { Reserved::default() };
     let gone = meta::deletion_timestamp(&new).is_some() && meta::finalizers(&new).next().is_none() && !holds_on(row, &new);
     let change = if gone {
         Change::Delete
@@ -228,7 +229,7 @@ async fn attempt(
     } else {
         Change::Write { json: bytes_of(row, &new)?, ttl: time_to_live(server, row) }
     };
-    Ok(Attempt { object: new, change, created: false })
+    Ok(Attempt { reserved, object: new, change, created: false })
 }
 
 /// An object that is being deleted but isn't to go yet, although it has no finalizers.
@@ -269,10 +270,10 @@ async fn create_missing(server: &Server, request: &ApiRequest, target: &Target, 
     metadata::prepare_create(row, &mut object)?;
     strategy::prepare_create(row, &mut object);
     api::validate::create(row, &object)?;
+    api::warnings::create(row, &object).into_iter().for_each(|warning| request.warn(warning));
     admission::validate(server, &attributes, Some(&object), None).await?;
     let reserved = reserve(server, row, None, &mut object, options.dry_run).await?;
-    reserved.keep();
-    Ok(Attempt { change: Change::Write { json: bytes_of(row, &object)?, ttl: time_to_live(server, row) }, object, created: true })
+    Ok(Attempt { reserved, change: Change::Write { json: bytes_of(row, &object)?, ttl: time_to_live(server, row) }, object, created: true })
 }
 
 /// Some kinds are only replaced by those who know what they replace.

@@ -1,0 +1,173 @@
+//! Cluster addresses: each one in use is an IPAddress object, so creating it is taking it.
+
+use crate::server::Server;
+use apimachinery::time;
+use ipnet::IpNet;
+use rand::Rng;
+use serde_json::{Value, json};
+use std::net::IpAddr;
+use storage::{Preconditions, RequestedRevision, StorageError, Store};
+
+const MANAGED_BY: &str = "ipaddress.kubernetes.io/managed-by";
+pub const ALLOCATOR: &str = "ipallocator.k8s.io";
+const FAMILY: &str = "ipaddress.kubernetes.io/ip-family";
+/// Random tries before the range is searched from its beginning.
+const RANDOM_TRIES: usize = 16;
+/// Addresses searched one by one at most; beyond it the range counts as full.
+const SEARCH_LIMIT: u128 = 65_536;
+
+/// Why an address was not given.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    #[error("provided IP is already allocated")]
+    Taken,
+    #[error("the provided IP ({address}) is not in the valid range. The range of valid IPs is {range}")]
+    OutOfRange { address: IpAddr, range: IpNet },
+    #[error("range is full")]
+    Full,
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error("kind IPAddress is not registered")]
+    NoStore,
+}
+
+/// The service that takes an address.
+#[derive(Clone, Debug)]
+pub struct Owner<'a> {
+    pub namespace: &'a str,
+    pub name: &'a str,
+}
+
+fn store(server: &Server) -> Result<Store, AddressError> {
+    server.stores.named("networking.k8s.io", "ipaddresses").ok_or(AddressError::NoStore)
+}
+
+fn object(address: IpAddr, owner: &Owner<'_>) -> Value {
+    let mut object = json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "IPAddress",
+        "metadata": {
+            "name": address.to_string(),
+            "uid": uuid::Uuid::new_v4().to_string(),
+            "creationTimestamp": time::format_time(jiff::Timestamp::now()),
+            "labels": { FAMILY: if address.is_ipv4() { "IPv4" } else { "IPv6" }, MANAGED_BY: ALLOCATOR },
+        },
+        "spec": { "parentRef": { "group": "", "resource": "services", "namespace": owner.namespace, "name": owner.name } },
+    });
+    if let Some(spec) = object["spec"]["parentRef"].as_object_mut() {
+        spec.retain(|key, value| key != "group" || value != "");
+    }
+    object
+}
+
+/// First and last address that services may have.
+fn bounds(range: &IpNet) -> (u128, u128) {
+    let number = |address: IpAddr| match address {
+        IpAddr::V4(address) => u128::from(u32::from(address)),
+        IpAddr::V6(address) => u128::from(address),
+    };
+    let first = number(range.network());
+    let last = number(range.broadcast());
+    match range {
+        // The network and broadcast addresses are nobody's.
+        IpNet::V4(_) if last - first >= 2 => (first + 1, last - 1),
+        IpNet::V6(_) if last > first => (first + 1, last),
+        _ => (first, last),
+    }
+}
+
+fn address(range: &IpNet, number: u128) -> IpAddr {
+    match range {
+        IpNet::V4(_) => IpAddr::V4((number as u32).into()),
+        IpNet::V6(_) => IpAddr::V6(number.into()),
+    }
+}
+
+/// Addresses at the beginning that are left to those who ask for a certain one.
+fn reserved_for_static(size: u128) -> u128 {
+    if size < 16 { 0 } else { (size / 16).clamp(16, 256).min(size / 2) }
+}
+
+/// The first address of a range, which is the `kubernetes` service's.
+pub fn first(range: &IpNet) -> IpAddr {
+    address(range, bounds(range).0)
+}
+
+/// Takes a certain address.
+pub async fn take(server: &Server, range: &IpNet, wanted: IpAddr, owner: &Owner<'_>, dry_run: bool) -> Result<(), AddressError> {
+    if !range.contains(&wanted) {
+        return Err(AddressError::OutOfRange { address: wanted, range: *range });
+    }
+    let store = store(server)?;
+    let name = wanted.to_string();
+    if dry_run {
+        return match store.get("", &name, RequestedRevision::Unset).await {
+            Ok(_) => Err(AddressError::Taken),
+            Err(StorageError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+    }
+    match store.create("", &name, object(wanted, owner).to_string().as_bytes(), None).await {
+        Ok(_) => Ok(()),
+        Err(StorageError::AlreadyExists { .. }) => Err(AddressError::Taken),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Takes any free address.
+pub async fn take_any(server: &Server, range: &IpNet, owner: &Owner<'_>, dry_run: bool) -> Result<IpAddr, AddressError> {
+    let (first, last) = bounds(range);
+    let size = last - first + 1;
+    let low = first + reserved_for_static(size);
+    for _ in 0..RANDOM_TRIES {
+        let candidate = address(range, rand::rng().random_range(low..=last));
+        match take(server, range, candidate, owner, dry_run).await {
+            Ok(()) => return Ok(candidate),
+            Err(AddressError::Taken) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let store = store(server)?;
+    // The lower part comes last, so that it stays free for as long as possible.
+    let order = (low..=last).chain(first..low).take(usize::try_from(SEARCH_LIMIT.min(size)).unwrap_or(usize::MAX));
+    for number in order {
+        let candidate = address(range, number);
+        if store.cached_object("", &candidate.to_string()).is_some() {
+            continue;
+        }
+        match take(server, range, candidate, owner, dry_run).await {
+            Ok(()) => return Ok(candidate),
+            Err(AddressError::Taken) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(AddressError::Full)
+}
+
+/// Gives an address back; one that isn't there is fine.
+pub async fn give_back(server: &Server, address: &str) {
+    let Ok(store) = store(server) else { return };
+    let outcome = store.delete::<_, _, StorageError>("", address, &Preconditions::default(), |_| async { Ok(()) }).await;
+    match outcome {
+        Ok(_) | Err(StorageError::NotFound { .. } | StorageError::InvalidKey { .. }) => {}
+        // The repair loop will find it.
+        Err(error) => tracing::warn!(address, %error, "an address could not be given back"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_of_ranges_are_not_given() {
+        for (range, low, high) in [("10.32.0.0/24", "10.32.0.1", "10.32.0.254"), ("10.0.0.0/30", "10.0.0.1", "10.0.0.2"), ("fd00::/120", "fd00::1", "fd00::ff")] {
+            let range: IpNet = range.parse().unwrap();
+            let (first_number, last_number) = bounds(&range);
+            assert_eq!(first(&range).to_string(), low);
+            assert_eq!(address(&range, first_number).to_string(), low);
+            assert_eq!(address(&range, last_number).to_string(), high);
+        }
+        assert_eq!((reserved_for_static(14), reserved_for_static(254), reserved_for_static(65534)), (0, 16, 256));
+    }
+}

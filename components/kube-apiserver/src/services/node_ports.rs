@@ -1,0 +1,176 @@
+//! Node ports: a bitmap in one key, shared by all API servers.
+
+use crate::server::Server;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use component_config::kube_apiserver::PortRange;
+use rand::Rng;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use storage::{RawStore, Revision, StorageError, TxnOutcome};
+
+const KEY: &str = "ranges/servicenodeports";
+const RETRIES: usize = 64;
+
+/// Why a port was not given.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError {
+    #[error("provided port is already allocated")]
+    Taken,
+    #[error("provided port is not in the valid range. The range of valid ports is {}-{}", .0.first, .0.last)]
+    OutOfRange(PortRange),
+    #[error("range is full")]
+    Full,
+    #[error("the port allocation kept changing")]
+    Contended,
+    #[error("the port allocation can't be read: {0}")]
+    Unreadable(String),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Ports in use, out of a range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ports {
+    pub range: PortRange,
+    pub used: BTreeSet<u16>,
+}
+
+impl Ports {
+    /// Reads upstream's RangeAllocation: the bitmap is one big-endian number whose bit 0 is the first port.
+    fn decode(value: &[u8], range: PortRange) -> Result<Self, PortError> {
+        let unreadable = |why: &str| PortError::Unreadable(why.to_owned());
+        let object: Value = match value.strip_prefix(b"k8s\0") {
+            Some(_) => crate::protobuf::decode_range_allocation(value).ok_or_else(|| unreadable("malformed protobuf"))?,
+            None => serde_json::from_slice(value).map_err(|error| unreadable(&error.to_string()))?,
+        };
+        let bytes = STANDARD.decode(object["data"].as_str().unwrap_or("")).map_err(|_| unreadable("malformed base64"))?;
+        let mut used = BTreeSet::new();
+        for (position, byte) in bytes.iter().rev().enumerate() {
+            for bit in (0..8).filter(|bit| byte & (1 << bit) != 0) {
+                let offset = u16::try_from(position * 8 + bit).map_err(|_| unreadable("bitmap too long"))?;
+                if let Some(port) = range.first.checked_add(offset).filter(|port| *port <= range.last) {
+                    used.insert(port);
+                }
+            }
+        }
+        Ok(Self { range, used })
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let highest = self.used.last().map_or(0, |port| usize::from(port - self.range.first) / 8 + 1);
+        let mut bytes = vec![0u8; highest];
+        for port in &self.used {
+            let offset = usize::from(port - self.range.first);
+            bytes[highest - 1 - offset / 8] |= 1 << (offset % 8);
+        }
+        let range = format!("{}-{}", self.range.first, self.range.last);
+        json!({ "kind": "RangeAllocation", "apiVersion": "v1", "metadata": {}, "range": range, "data": STANDARD.encode(bytes) })
+            .to_string()
+            .into_bytes()
+    }
+
+    fn contains(&self, port: u16) -> bool {
+        (self.range.first..=self.range.last).contains(&port)
+    }
+
+    fn free(&self) -> Option<u16> {
+        let mut random = rand::rng();
+        for _ in 0..32 {
+            let port = random.random_range(self.range.first..=self.range.last);
+            if !self.used.contains(&port) {
+                return Some(port);
+            }
+        }
+        (self.range.first..=self.range.last).find(|port| !self.used.contains(port))
+    }
+}
+
+async fn load(raw: &RawStore, range: PortRange) -> Result<(Ports, Option<Revision>), PortError> {
+    match raw.get(KEY).await? {
+        Some(stored) => Ok((Ports::decode(&stored.value, range)?, Some(stored.mod_revision))),
+        None => Ok((Ports { range, used: BTreeSet::new() }, None)),
+    }
+}
+
+/// Changes the set in a transaction; `change` is asked again when somebody else was faster.
+pub async fn change<T>(server: &Server, dry_run: bool, mut change: impl FnMut(&mut Ports) -> Result<T, PortError>) -> Result<T, PortError> {
+    let raw = server.stores.storage.raw();
+    for _ in 0..RETRIES {
+        let (mut ports, revision) = load(&raw, server.flags.service_node_port_range).await?;
+        let before = ports.clone();
+        let outcome = change(&mut ports)?;
+        if dry_run || (ports == before && revision.is_some()) {
+            return Ok(outcome);
+        }
+        if let TxnOutcome::Done(_) = raw.put(KEY, ports.encode(), revision, None).await? {
+            return Ok(outcome);
+        }
+    }
+    Err(PortError::Contended)
+}
+
+/// Takes a certain port.
+pub async fn take(server: &Server, port: u16, dry_run: bool) -> Result<(), PortError> {
+    change(server, dry_run, |ports| {
+        if !ports.contains(port) {
+            return Err(PortError::OutOfRange(ports.range));
+        }
+        if ports.used.insert(port) { Ok(()) } else { Err(PortError::Taken) }
+    })
+    .await
+}
+
+/// Takes any free port.
+pub async fn take_any(server: &Server, dry_run: bool) -> Result<u16, PortError> {
+    change(server, dry_run, |ports| {
+        let port = ports.free().ok_or(PortError::Full)?;
+        ports.used.insert(port);
+        Ok(port)
+    })
+    .await
+}
+
+/// Gives ports back.
+pub async fn give_back(server: &Server, given: &[u16]) {
+    if given.is_empty() {
+        return;
+    }
+    let outcome = change(server, false, |ports| {
+        given.iter().for_each(|port| {
+            ports.used.remove(port);
+        });
+        Ok(())
+    })
+    .await;
+    if let Err(error) = outcome {
+        // The repair loop will find them.
+        tracing::warn!(?given, %error, "node ports could not be given back");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RANGE: PortRange = PortRange { first: 30000, last: 32767 };
+
+    #[test]
+    fn the_bitmap_is_upstreams() {
+        let recorded = br#"{"kind":"RangeAllocation","apiVersion":"v1","metadata":{},"range":"30000-32767","data":"CAAAAAAAAAAAAAAAAAAAAA=="}"#;
+        let ports = Ports::decode(recorded, RANGE).unwrap();
+        assert_eq!(ports.used, BTreeSet::from([30123]));
+        assert_eq!(Ports::decode(&ports.encode(), RANGE).unwrap(), ports);
+    }
+
+    #[test]
+    fn a_full_range_has_nothing_free() {
+        let range = PortRange { first: 1, last: 3 };
+        let mut ports = Ports { range, used: BTreeSet::new() };
+        for _ in 0..3 {
+            let port = ports.free().unwrap();
+            assert!(ports.used.insert(port));
+        }
+        assert_eq!(ports.free(), None);
+    }
+}
