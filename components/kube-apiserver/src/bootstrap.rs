@@ -1,5 +1,6 @@
 //! What a cluster needs before anybody can use it, made and kept right at start.
 
+pub mod kubernetes_service;
 pub mod objects;
 
 use crate::server::Server;
@@ -19,7 +20,11 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Makes everything, trying until it is there.
 pub async fn run(server: Arc<Server>) {
     loop {
-        match objects::reconcile(&server).await {
+        let made = async {
+            objects::reconcile(&server).await?;
+            kubernetes_service::reconcile(&server).await
+        };
+        match made.await {
             Ok(()) => break,
             Err(error) => {
                 tracing::warn!(%error, "bootstrap objects are not complete yet");

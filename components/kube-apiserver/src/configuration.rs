@@ -5,6 +5,7 @@ use crate::audit::policy::Policy;
 use crate::audit::sink::{Rotation, Sink};
 use crate::authentication::front_proxy::FrontProxy;
 use crate::authorization::Mode;
+use crate::connect::backend::Backends;
 use crate::serving::certificates::{ClientAuthority, ServingCertificate};
 use crate::tokens::issue::TokenIssuer;
 use crate::tokens::keys::{SigningKey, VerifyingKey, verifying_keys};
@@ -26,6 +27,7 @@ pub struct Configuration {
     pub modes: Vec<Mode>,
     pub audit: Audit,
     pub transformers: storage::Transformers,
+    pub backends: Backends,
 }
 
 impl Configuration {
@@ -43,7 +45,8 @@ impl Configuration {
         let audit = audit(&flags)?;
         let advertise = advertise_address(&flags)?;
         let transformers = crate::etcd::transformers(&flags)?;
-        Ok(Self { flags, advertise, certificate, tls, client_authority, front_proxy, issuer, modes, audit, transformers })
+        let backends = Backends::load(&flags)?;
+        Ok(Self { flags, advertise, certificate, tls, client_authority, front_proxy, issuer, modes, audit, transformers, backends })
     }
 }
 

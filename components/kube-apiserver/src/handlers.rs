@@ -2,6 +2,7 @@
 
 pub mod discovery;
 pub mod health;
+pub mod openapi;
 pub mod openid;
 pub mod paths;
 pub mod resource;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 
 /// Whether the request's connection is handed on to a kubelet, pod or service.
 pub fn connects(info: &RequestInfo) -> bool {
-    info.is_resource && matches!(info.subresource.as_str(), "exec" | "attach" | "portforward")
+    info.is_resource && info.resource == "pods" && matches!(info.subresource.as_str(), "exec" | "attach" | "portforward")
 }
 
 /// Answers an authorized request.

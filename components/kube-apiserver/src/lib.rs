@@ -10,6 +10,7 @@ pub mod authorization;
 pub mod bootstrap;
 pub mod compress;
 pub mod configuration;
+pub mod connect;
 pub mod etcd;
 pub mod handlers;
 pub mod identity;

@@ -31,7 +31,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Serves until a signal.
 pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
-    let Configuration { flags, advertise, certificate, tls, client_authority, front_proxy, issuer, modes, audit, transformers } = configuration;
+    let Configuration { flags, advertise, certificate, tls, client_authority, front_proxy, issuer, modes, audit, transformers, backends } = configuration;
     let backend = connect(&flags).await?;
     let options =
         StorageOptions { prefix: flags.etcd_prefix.clone(), transformers: transformers.clone(), ..StorageOptions::default() };
@@ -74,6 +74,8 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         lifecycle: Lifecycle::with_pending(&[&bootstrap::STEPS[..], &["informer-sync"]].concat()),
         metrics: Metrics::default(),
         audit,
+        backends,
+        openapi: Default::default(),
         tracker: TaskTracker::new(),
         flags,
     });
@@ -94,6 +96,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
     tasks.spawn(start_up(Arc::clone(&server)));
     tasks.spawn(named("rbac", sync::rbac(stores.clone(), Arc::clone(&authorizer))));
     tasks.spawn(named("node-graph", sync::node_graph(stores, authorizer)));
+    tasks.spawn(upkeep(Arc::clone(&server)));
     tasks.spawn(named("reload", reload(certificate, authorities)));
     let interval = server.flags.etcd_compaction_interval;
     if !interval.is_zero() {
@@ -114,6 +117,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
             _ = interrupt.recv() => break None,
             Some(ended) = tasks.join_next() => match ended {
                 Ok(("start-up", Ok(()))) => daemon::notify::ready(),
+                Ok(("upkeep", Ok(()))) => {}
                 Ok((name, Ok(()))) => break Some(Err(anyhow::anyhow!("task {name} ended unexpectedly"))),
                 Ok((name, Err(error))) => break Some(Err(error.context(format!("task {name}")))),
                 Err(error) => break Some(Err(error.into())),
@@ -147,11 +151,21 @@ async fn start_up(server: Arc<Server>) -> (&'static str, anyhow::Result<()>) {
     ("start-up", Ok(()))
 }
 
+/// What is repeated for as long as the server runs.
+async fn upkeep(server: Arc<Server>) -> (&'static str, anyhow::Result<()>) {
+    while server.lifecycle.is_pending("informer-sync") || server.lifecycle.is_pending(bootstrap::STEPS[0]) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    tokio::join!(bootstrap::kubernetes_service::run(Arc::clone(&server)), crate::services::repair::run(server));
+    ("upkeep", Ok(()))
+}
+
 /// Readiness goes off first, then load balancers get time to notice, then connections are drained.
 async fn stop(server: &Server, stop_accepting: &CancellationToken, connections: &TaskTracker) {
     tracing::info!("stopping");
     daemon::notify::stopping();
     server.lifecycle.begin_stopping();
+    bootstrap::kubernetes_service::leave(server).await;
     tokio::time::sleep(server.flags.shutdown_delay_duration).await;
     stop_accepting.cancel();
     server.lifecycle.drain.cancel();

@@ -3,6 +3,7 @@
 use crate::audit::Audit;
 use crate::authentication::Authenticator;
 use crate::authorization::Authorizer;
+use crate::connect::backend::Backends;
 use crate::inflight::InFlight;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -29,6 +30,8 @@ pub struct Server {
     pub lifecycle: Lifecycle,
     pub metrics: Metrics,
     pub audit: Audit,
+    pub backends: Backends,
+    pub openapi: crate::handlers::openapi::Hashes,
     /// Detached handlers; the process waits for them when it stops.
     pub tracker: TaskTracker,
 }

@@ -9,7 +9,7 @@ use crate::serving::body::{Body, Response};
 use apimachinery::{ApiError, GroupVersion};
 use http::header::{ETAG, HeaderValue, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 const AGGREGATED_V2: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -54,9 +54,4 @@ pub fn tagged(headers: &HeaderMap, content_type: &'static str, bytes: Vec<u8>) -
         response.headers_mut().insert(ETAG, value);
     }
     response
-}
-
-pub fn openapi(_server: &Server, _request: &ApiRequest, _parts: &[&str]) -> Result<Response, ApiError> {
-    let _: Option<Value> = None;
-    Ok(not_found())
 }

@@ -1,6 +1,6 @@
 //! Everything that isn't a resource: a table of paths.
 
-use super::{discovery, health, openid};
+use super::{discovery, health, openapi, openid};
 use crate::answer;
 use crate::request::ApiRequest;
 use crate::server::Server;
@@ -36,7 +36,7 @@ pub async fn handle(server: &Arc<Server>, request: &ApiRequest) -> Result<Respon
     match parts.as_slice() {
         [""] => Ok(answer::json(StatusCode::OK, &json!({ "paths": all_paths(server) }))),
         ["api" | "apis", ..] => discovery::handle(server, request, &parts),
-        ["openapi", rest @ ..] => discovery::openapi(server, request, rest),
+        ["openapi", rest @ ..] => openapi::handle(server, request, rest).await,
         ["version"] => Ok(answer::value(StatusCode::OK, &version(), &crate::media::Accepted { pretty: true, ..Default::default() })),
         ["healthz" | "livez" | "readyz", ..] => Ok(health::handle(server, request, &parts).await),
         ["metrics"] => {

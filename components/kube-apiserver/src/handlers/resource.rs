@@ -1,6 +1,7 @@
 //! Requests for resources: kind, verb and subresource lead to a handler.
 
 use super::paths::not_found;
+use crate::connect;
 use crate::request::ApiRequest;
 use crate::reviews;
 use crate::server::Server;
@@ -31,7 +32,9 @@ pub async fn handle(server: &Arc<Server>, request: &Arc<ApiRequest>, upgrade: Op
         }
     }
     let target = Target::of(server, Arc::clone(row), info);
-    let _ = upgrade;
+    if matches!((row.gvk.group.as_str(), info.subresource.as_str()), ("", "log" | "exec" | "attach" | "portforward" | "proxy")) {
+        return connect::handle(server, request, &target, upgrade).await;
+    }
     if !row.is_stored() {
         return match (row.gvk.group.as_str(), row.plural.as_str()) {
             ("", "bindings") => binding::bind(server, request, &target).await,

@@ -4,7 +4,6 @@ use proptest::prelude::*;
 
 const PAIRS: &[u8] = include_bytes!("../../tests/data/protobuf-pairs.json.gz");
 
-/// Fields whose numbers the table doesn't have, all new in v1.36.
 fn pairs() -> Vec<Value> {
     serde_json::from_reader(GzDecoder::new(PAIRS)).unwrap()
 }
@@ -20,6 +19,10 @@ fn recorded_objects_decode_to_their_json() {
         let kind = version.kind(envelope.kind.as_str());
         let Some(row) = registry.kind(&kind) else { continue };
         let fit = |mut value: Value| {
+            // Defaulting puts the type on claim templates; the message doesn't carry it.
+            for template in value["spec"]["volumeClaimTemplates"].as_array_mut().into_iter().flatten() {
+                template.as_object_mut().unwrap().retain(|key, _| key != "kind" && key != "apiVersion");
+            }
             value["kind"] = json!(kind.kind);
             value["apiVersion"] = json!(kind.api_version());
             apimachinery::decode::fit(&row.schemas, row.schema_id, &mut value).unwrap();

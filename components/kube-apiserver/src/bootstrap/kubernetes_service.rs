@@ -1,0 +1,227 @@
+//! The `kubernetes` service and its endpoints: all API servers that are alive.
+
+use crate::server::Server;
+use crate::services::addresses;
+use crate::stores;
+use apimachinery::{meta, time};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use storage::{Change, ObjectRef, Preconditions, Store, StorageError, TxnOutcome};
+
+const NAMESPACE: &str = "default";
+const NAME: &str = "kubernetes";
+/// A server that has not renewed its lease for this long is taken out.
+const LEASE: Duration = Duration::from_secs(15);
+const PERIOD: Duration = Duration::from_secs(10);
+const SLICE_LABEL: &str = "kubernetes.io/service-name";
+
+/// Keeps everything right until the server drains, then takes itself out.
+pub async fn run(server: Arc<Server>) {
+    loop {
+        if let Err(error) = reconcile(&server).await {
+            tracing::warn!(%error, "the kubernetes service could not be reconciled");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PERIOD) => {}
+            () = server.lifecycle.drain.cancelled() => return,
+        }
+    }
+}
+
+/// One round; also used at start, where its success means that the service is there.
+pub async fn reconcile(server: &Server) -> anyhow::Result<()> {
+    service(server).await?;
+    if server.flags.endpoint_reconciler_type == "none" {
+        return Ok(());
+    }
+    renew(server).await?;
+    let alive = alive(server).await?;
+    endpoints(server, &alive).await?;
+    slice(server, &alive).await?;
+    Ok(())
+}
+
+/// Removes this server from the endpoints, so that nobody is sent to it while it goes.
+pub async fn leave(server: &Server) {
+    if server.flags.endpoint_reconciler_type == "none" {
+        return;
+    }
+    let outcome: anyhow::Result<()> = async {
+        let raw = server.stores.storage.raw();
+        let key = lease_key(server);
+        if let Some(stored) = raw.get(&key).await? {
+            raw.delete(&key, stored.mod_revision).await?;
+        }
+        let alive = alive(server).await?;
+        endpoints(server, &alive).await?;
+        slice(server, &alive).await?;
+        Ok(())
+    }
+    .await;
+    if let Err(error) = outcome {
+        tracing::warn!(%error, "leaving the kubernetes endpoints failed; the lease will run out");
+    }
+}
+
+fn store(server: &Server, group: &str, plural: &str) -> anyhow::Result<Store> {
+    server.stores.named(group, plural).ok_or_else(|| anyhow::anyhow!("{plural} is not registered"))
+}
+
+fn lease_key(server: &Server) -> String {
+    format!("masterleases/{}", server.advertise)
+}
+
+async fn renew(server: &Server) -> anyhow::Result<()> {
+    let raw = server.stores.storage.raw();
+    let key = lease_key(server);
+    for _ in 0..5 {
+        let stored = raw.get(&key).await?;
+        let generation = stored.as_ref().and_then(|stored| serde_json::from_slice::<Value>(&stored.value).ok()).map_or(0, |value| meta::generation(&value));
+        let value = json!({
+            "kind": "Endpoints",
+            "apiVersion": "v1",
+            "metadata": { "generation": generation + 1 },
+            "subsets": [{ "addresses": [{ "ip": server.advertise.to_string() }] }],
+        });
+        let expected = stored.map(|stored| stored.mod_revision);
+        if let TxnOutcome::Done(_) = raw.put(&key, value.to_string().into_bytes(), expected, Some(LEASE)).await? {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("the lease of {} is being written by somebody else", server.advertise)
+}
+
+async fn alive(server: &Server) -> anyhow::Result<BTreeSet<IpAddr>> {
+    let leases = server.stores.storage.raw().list("masterleases/").await?;
+    Ok(leases.iter().filter_map(|lease| lease.key.rsplit('/').next()?.parse().ok()).collect())
+}
+
+/// Changes one object, or makes it.
+async fn keep(store: Store, name: &str, want: impl Fn(Option<&Value>) -> Option<Value> + Send + Sync) -> Result<(), StorageError> {
+    let want = &want;
+    let decide = |current: Option<ObjectRef>| async move {
+        let existing = current.as_ref().map(stores::parse).transpose()?;
+        match want(existing.as_ref()) {
+            Some(mut object) if existing.as_ref() != Some(&object) => {
+                meta::remove(&mut object, "resourceVersion");
+                Ok::<Change, StorageError>(Change::Write { json: object.to_string().into_bytes(), ttl: None })
+            }
+            _ => Ok(Change::Nothing),
+        }
+    };
+    store.update::<_, _, StorageError>(NAMESPACE, name, &Preconditions::default(), decide).await?;
+    Ok(())
+}
+
+fn fresh(api_version: &str, kind: &str, labels: Value) -> Value {
+    json!({
+        "kind": kind,
+        "apiVersion": api_version,
+        "metadata": {
+            "name": NAME,
+            "namespace": NAMESPACE,
+            "uid": uuid::Uuid::new_v4().to_string(),
+            "creationTimestamp": time::format_time(jiff::Timestamp::now()),
+            "labels": labels,
+        },
+    })
+}
+
+async fn service(server: &Server) -> anyhow::Result<()> {
+    let Some(range) = server.flags.service_cluster_ip_range.first() else { return Ok(()) };
+    let address = addresses::first(range);
+    let owner = addresses::Owner { namespace: NAMESPACE, name: NAME };
+    match addresses::take(server, range, address, &owner, false).await {
+        Ok(()) | Err(addresses::AddressError::Taken) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let node_port = server.flags.kubernetes_service_node_port;
+    let mut port = json!({ "name": "https", "protocol": "TCP", "port": 443, "targetPort": server.port });
+    if node_port > 0 {
+        port["nodePort"] = json!(node_port);
+    }
+    let spec = json!({
+        "ports": [port],
+        "clusterIP": address.to_string(),
+        "clusterIPs": [address.to_string()],
+        "type": if node_port > 0 { "NodePort" } else { "ClusterIP" },
+        "sessionAffinity": "None",
+        "ipFamilies": [if address.is_ipv4() { "IPv4" } else { "IPv6" }],
+        "ipFamilyPolicy": "SingleStack",
+        "internalTrafficPolicy": "Cluster",
+    });
+    keep(store(server, "", "services")?, NAME, |existing| match existing {
+        Some(_) => None,
+        None => {
+            let mut object = fresh("v1", "Service", json!({ "component": "apiserver", "provider": "kubernetes" }));
+            object["spec"] = spec.clone();
+            object["status"] = json!({ "loadBalancer": {} });
+            track(server, "services", object)
+        }
+    })
+    .await?;
+    Ok(())
+}
+
+/// Notes the API server as the manager of what it wrote.
+fn track(server: &Server, plural: &str, mut object: Value) -> Option<Value> {
+    if let Some(row) = server.registry.load().resource("", "v1", plural) {
+        let now = time::format_time(jiff::Timestamp::now());
+        let writer = apimachinery::managed_fields::Writer { manager: "kube-apiserver", subresource: "", now: &now };
+        api::managed::track(row, None, &mut object, writer);
+    }
+    Some(object)
+}
+
+async fn endpoints(server: &Server, alive: &BTreeSet<IpAddr>) -> anyhow::Result<()> {
+    let subsets = if alive.is_empty() {
+        Value::Null
+    } else {
+        let addresses: Vec<Value> = alive.iter().map(|address| json!({ "ip": address.to_string() })).collect();
+        json!([{ "addresses": addresses, "ports": [{ "name": "https", "port": server.port, "protocol": "TCP" }] }])
+    };
+    keep(store(server, "", "endpoints")?, NAME, |existing| {
+        let mut object = match existing {
+            Some(existing) => existing.clone(),
+            None => track(server, "endpoints", fresh("v1", "Endpoints", json!({ "endpointslice.kubernetes.io/skip-mirror": "true" })))?,
+        };
+        meta::set_label(&mut object, "endpointslice.kubernetes.io/skip-mirror", "true");
+        match (&subsets, object.as_object_mut()) {
+            (Value::Null, Some(map)) => {
+                map.remove("subsets");
+            }
+            _ => object["subsets"] = subsets.clone(),
+        }
+        Some(object)
+    })
+    .await?;
+    Ok(())
+}
+
+async fn slice(server: &Server, alive: &BTreeSet<IpAddr>) -> anyhow::Result<()> {
+    let endpoints: Vec<Value> = alive.iter().map(|address| json!({ "addresses": [address.to_string()], "conditions": { "ready": true } })).collect();
+    let family = if server.advertise.is_ipv4() { "IPv4" } else { "IPv6" };
+    keep(store(server, "discovery.k8s.io", "endpointslices")?, NAME, |existing| {
+        let mut object = match existing {
+            Some(existing) => existing.clone(),
+            None => {
+                let mut object = fresh("discovery.k8s.io/v1", "EndpointSlice", json!({ SLICE_LABEL: NAME }));
+                meta::set(&mut object, "generation", json!(1));
+                object
+            }
+        };
+        let changed = object["endpoints"] != json!(endpoints);
+        object["addressType"] = json!(family);
+        object["endpoints"] = json!(endpoints);
+        object["ports"] = json!([{ "name": "https", "port": server.port, "protocol": "TCP" }]);
+        if existing.is_some() && changed {
+            crate::metadata::bump_generation(&mut object);
+        }
+        Some(object)
+    })
+    .await?;
+    Ok(())
+}

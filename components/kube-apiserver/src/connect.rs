@@ -1,0 +1,25 @@
+//! Connections through the API server: to kubelets for logs, exec, attach and port-forward; to nodes, pods and
+//! services by proxy.
+
+pub mod backend;
+pub mod container;
+pub mod destination;
+pub mod proxy;
+pub mod relay;
+
+use crate::request::ApiRequest;
+use crate::server::Server;
+use crate::serving::body::Response;
+use crate::verbs::target::Target;
+use apimachinery::ApiError;
+use hyper::upgrade::OnUpgrade;
+
+/// Answers a connect request.
+pub async fn handle(server: &Server, request: &ApiRequest, target: &Target, upgrade: Option<OnUpgrade>) -> Result<Response, ApiError> {
+    match target.subresource.as_str() {
+        "log" => container::log(server, request, target).await,
+        "exec" | "attach" => container::stream(server, request, target, upgrade).await,
+        "portforward" => container::port_forward(server, request, target, upgrade).await,
+        _ => proxy::handle(server, request, target, upgrade).await,
+    }
+}

@@ -1,0 +1,78 @@
+//! How the API server reaches kubelets: its client certificate, and whom it believes.
+
+use anyhow::Context;
+use component_config::kube_apiserver::ApiServerFlags;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::serving::certificates::{provider, read_certificates};
+
+/// TLS settings of outgoing connections.
+#[derive(Clone, Debug)]
+pub struct Backends {
+    /// With the kubelet client certificate.
+    pub kubelet: Arc<ClientConfig>,
+    /// Without any identity, for pods and services behind `https:`, which nobody has vouched for.
+    pub anonymous: Arc<ClientConfig>,
+}
+
+impl Backends {
+    pub fn load(flags: &ApiServerFlags) -> anyhow::Result<Self> {
+        let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+        let builder = match &flags.kubelet_certificate_authority {
+            Some(file) => builder.with_root_certificates(roots(file).context("--kubelet-certificate-authority")?),
+            // Without an authority upstream does not verify either; the flag is how to ask for it.
+            None => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(provider()))),
+        };
+        let mut kubelet = match (&flags.kubelet_client_certificate, &flags.kubelet_client_key) {
+            (Some(certificate), Some(key)) => {
+                let private = PrivateKeyDer::from_pem_file(key).with_context(|| format!("--kubelet-client-key {}", key.display()))?;
+                builder.with_client_auth_cert(read_certificates(certificate).context("--kubelet-client-certificate")?, private)?
+            }
+            _ => builder.with_no_client_auth(),
+        };
+        kubelet.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let mut anonymous = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyServer(provider())))
+            .with_no_client_auth();
+        anonymous.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { kubelet: Arc::new(kubelet), anonymous: Arc::new(anonymous) })
+    }
+}
+
+fn roots(file: &Path) -> anyhow::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in read_certificates(file)? {
+        roots.add(certificate)?;
+    }
+    Ok(roots)
+}
+
+/// Takes any server that owns its certificate's key.
+#[derive(Debug)]
+struct AnyServer(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyServer {
+    fn verify_server_cert(&self, _: &CertificateDer<'_>, _: &[CertificateDer<'_>], _: &ServerName<'_>, _: &[u8], _: UnixTime) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(&self, message: &[u8], certificate: &CertificateDer<'_>, signature: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(&self, message: &[u8], certificate: &CertificateDer<'_>, signature: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,155 @@
+//! Sending a request on and bringing its answer back, including connections that change protocol.
+
+use super::destination::Destination;
+use crate::serving::body::{Body, Response};
+use apimachinery::ApiError;
+use bytes::Bytes;
+use futures::TryStreamExt;
+use http::header::{CONNECTION, HOST, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http_body_util::{BodyStream, Full};
+use hyper::client::conn::http1;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Headers that are about one connection only, or that are the caller's secret.
+const NOT_FORWARDED: [&str; 12] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "host",
+    "authorization",
+    "content-length",
+    "accept-encoding",
+];
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// What is sent on.
+#[derive(Debug)]
+pub struct Outgoing {
+    pub method: Method,
+    /// Path and query.
+    pub uri: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+async fn dial(destination: &Destination) -> Result<Box<dyn Stream>, ApiError> {
+    let unreachable = |error: String| ApiError::new(502, apimachinery::Reason::Unknown, format!("error dialing backend: {error}"), None);
+    let connect = TcpStream::connect((destination.host.as_str(), destination.port));
+    let tcp = match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
+        Ok(Ok(tcp)) => tcp,
+        Ok(Err(error)) => return Err(unreachable(format!("dial tcp {}: {error}", destination.authority()))),
+        Err(_) => return Err(unreachable(format!("dial tcp {}: i/o timeout", destination.authority()))),
+    };
+    tcp.set_nodelay(true).map_err(|error| unreachable(error.to_string()))?;
+    let Some(tls) = &destination.tls else { return Ok(Box::new(tcp)) };
+    let name = ServerName::try_from(destination.host.clone()).map_err(|error| unreachable(error.to_string()))?;
+    let handshake = TlsConnector::from(std::sync::Arc::clone(tls)).connect(name, tcp);
+    match tokio::time::timeout(CONNECT_TIMEOUT, handshake).await {
+        Ok(Ok(stream)) => Ok(Box::new(stream)),
+        Ok(Err(error)) => Err(unreachable(error.to_string())),
+        Err(_) => Err(unreachable("TLS handshake timeout".to_owned())),
+    }
+}
+
+/// Headers fit for the next hop.
+fn forwarded(headers: &HeaderMap, upgrading: bool) -> HeaderMap {
+    let mut out = HeaderMap::new();
+    for (name, value) in headers {
+        let own = NOT_FORWARDED.contains(&name.as_str()) || name.as_str().starts_with("impersonate-") || name.as_str().starts_with("x-remote-");
+        if !own {
+            out.append(name.clone(), value.clone());
+        }
+    }
+    if upgrading {
+        out.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        if let Some(protocol) = headers.get(UPGRADE) {
+            out.insert(UPGRADE, protocol.clone());
+        }
+    }
+    out
+}
+
+/// Whether a request wants its connection to change protocol.
+pub fn is_upgrade(headers: &HeaderMap) -> bool {
+    let connection = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    headers.contains_key(UPGRADE) && connection.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
+}
+
+/// Sends the request and gives the answer; after a 101 both connections are joined.
+pub async fn send(destination: &Destination, outgoing: Outgoing, upgrade: Option<OnUpgrade>) -> Result<Response, ApiError> {
+    let upgrading = upgrade.is_some() && is_upgrade(&outgoing.headers);
+    let stream = dial(destination).await?;
+    let failed = |error: hyper::Error| ApiError::new(502, apimachinery::Reason::Unknown, format!("error sending request to backend: {error}"), None);
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    // Owned by the connection itself: it ends when the answer has been read, or the joined streams have.
+    tokio::spawn(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%error, "a backend connection ended");
+        }
+    });
+    let mut request = http::Request::new(Full::new(outgoing.body));
+    *request.method_mut() = outgoing.method;
+    *request.uri_mut() = outgoing.uri.parse().map_err(|_| ApiError::bad_request("the path can't be sent on"))?;
+    *request.headers_mut() = forwarded(&outgoing.headers, upgrading);
+    if let Ok(host) = HeaderValue::from_str(&destination.authority()) {
+        request.headers_mut().insert(HOST, host);
+    }
+    let mut answer = sender.send_request(request).await.map_err(failed)?;
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS
+        && let Some(client) = upgrade
+    {
+        let backend = hyper::upgrade::on(&mut answer);
+        tokio::spawn(join(client, backend));
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        *response.headers_mut() = answer.headers().clone();
+        return Ok(response);
+    }
+    let (parts, body) = answer.into_parts();
+    let stream = BodyStream::new(body).map_err(std::io::Error::other).try_filter_map(|frame| async move { Ok(frame.into_data().ok()) });
+    // The sender is kept for as long as the body is read.
+    let stream = stream.inspect_ok(move |_| {
+        let _ = &sender;
+    });
+    let mut response = Response::new(Body::stream(stream));
+    *response.status_mut() = parts.status;
+    for (name, value) in &parts.headers {
+        if !hop_by_hop(name) {
+            response.headers_mut().append(name.clone(), value.clone());
+        }
+    }
+    Ok(response)
+}
+
+fn hop_by_hop(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "connection" | "keep-alive" | "transfer-encoding" | "upgrade" | "te" | "trailer")
+}
+
+async fn join(client: OnUpgrade, backend: OnUpgrade) {
+    let (client, backend) = match tokio::try_join!(client, backend) {
+        Ok(both) => both,
+        Err(error) => {
+            tracing::debug!(%error, "a connection could not change protocol");
+            return;
+        }
+    };
+    let (mut client, mut backend) = (TokioIo::new(client), TokioIo::new(backend));
+    if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut backend).await {
+        tracing::debug!(%error, "joined connections ended");
+    }
+}
