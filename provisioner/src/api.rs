@@ -31,16 +31,30 @@ pub struct Refused {
 
 impl Api {
     pub fn connect(address: IpAddr, port: u16, secrets: &Secrets, identity: &Issued) -> anyhow::Result<Api> {
-        Api::connect_with(address, port, secrets.authority(Authority::Kubernetes).certificate(), identity)
+        Api::connect_with(
+            address,
+            port,
+            secrets.authority(Authority::Kubernetes).certificate(),
+            identity,
+        )
     }
 
     /// Any HTTPS server whose certificate `authority` (PEM) has signed.
-    pub fn connect_with(address: IpAddr, port: u16, authority: &str, identity: &Issued) -> anyhow::Result<Api> {
+    pub fn connect_with(
+        address: IpAddr,
+        port: u16,
+        authority: &str,
+        identity: &Issued,
+    ) -> anyhow::Result<Api> {
         let endpoint = host_port(address, port);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let authority = der(authority).context("the authority's certificate cannot be read")?;
         let base64 = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
-        let uri = format!("https://{endpoint}").parse().context("the API server's address is not a URL")?;
+        let uri = format!("https://{endpoint}")
+            .parse()
+            .context("the API server's address is not a URL")?;
         let mut config = kube::Config::new(uri);
         config.root_cert = Some(vec![authority]);
         config.connect_timeout = Some(Duration::from_secs(3));
@@ -51,7 +65,11 @@ impl Api {
             let _entered = runtime.enter();
             kube::Client::try_from(config).context("cannot set up the API client")?
         };
-        Ok(Api { runtime, client, endpoint })
+        Ok(Api {
+            runtime,
+            client,
+            endpoint,
+        })
     }
 
     fn send(&self, method: Method, path: &str, content_type: &str, body: Vec<u8>) -> anyhow::Result<Vec<u8>> {
@@ -83,11 +101,22 @@ impl Api {
                     .ok()
                     .and_then(|status| status["message"].as_str().map(str::to_owned))
                     .unwrap_or_else(|| String::from_utf8_lossy(&body).chars().take(300).collect());
-                Err(Refused { method: method.clone(), path: path.to_owned(), status, message }.into())
+                Err(Refused {
+                    method: method.clone(),
+                    path: path.to_owned(),
+                    status,
+                    message,
+                }
+                .into())
             };
             tokio::time::timeout(Duration::from_secs(30), exchange)
                 .await
-                .unwrap_or_else(|_| Err(anyhow::anyhow!("{method} https://{}{path} took too long", self.endpoint)))
+                .unwrap_or_else(|_| {
+                    Err(anyhow::anyhow!(
+                        "{method} https://{}{path} took too long",
+                        self.endpoint
+                    ))
+                })
         })
     }
 
@@ -99,7 +128,8 @@ impl Api {
     /// Waits until the server calls itself ready.
     pub fn wait_ready(&self, deadline: Instant) -> anyhow::Result<()> {
         self.wait("the API server is ready", deadline, || {
-            self.send(Method::GET, "/readyz", "application/json", Vec::new()).map(|_| Some(()))
+            self.send(Method::GET, "/readyz", "application/json", Vec::new())
+                .map(|_| Some(()))
         })
     }
 
@@ -150,7 +180,12 @@ impl Api {
     }
 
     pub fn patch(&self, path: &str, patch: &Value) -> anyhow::Result<()> {
-        self.send(Method::PATCH, path, "application/merge-patch+json", serde_json::to_vec(patch)?)?;
+        self.send(
+            Method::PATCH,
+            path,
+            "application/merge-patch+json",
+            serde_json::to_vec(patch)?,
+        )?;
         Ok(())
     }
 
@@ -168,14 +203,18 @@ pub enum Applied {
 }
 
 pub fn is_status(error: &anyhow::Error, status: StatusCode) -> bool {
-    error.downcast_ref::<Refused>().is_some_and(|refused| refused.status == status)
+    error
+        .downcast_ref::<Refused>()
+        .is_some_and(|refused| refused.status == status)
 }
 
 /// True when a node's kubelet reports Ready.
 pub fn is_ready(node: &Value) -> bool {
     let conditions = node["status"]["conditions"].as_array();
     conditions.is_some_and(|conditions| {
-        conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+        conditions
+            .iter()
+            .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
     })
 }
 
@@ -200,7 +239,11 @@ fn path_of(object: &Value) -> anyhow::Result<(String, String)> {
         "ClusterRoleBinding" => "clusterrolebindings",
         other => anyhow::bail!("an add-on holds a {other:?}, which hardway does not apply"),
     };
-    let prefix = if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") };
+    let prefix = if version.contains('/') {
+        format!("/apis/{version}")
+    } else {
+        format!("/api/{version}")
+    };
     let namespace = text(&object["metadata"]["namespace"]);
     let collection = match namespace.is_empty() {
         true => format!("{prefix}/{resource}"),
@@ -224,7 +267,11 @@ fn contains(live: &Value, wanted: &Value) -> bool {
             live.get(name).map_or(empty, |live| contains(live, value))
         }),
         (Value::Array(live), Value::Array(wanted)) => {
-            live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| contains(live, wanted))
+            live.len() == wanted.len()
+                && live
+                    .iter()
+                    .zip(wanted)
+                    .all(|(live, wanted)| contains(live, wanted))
         }
         (live, wanted) => live == wanted,
     }
@@ -270,7 +317,10 @@ mod tests {
         let object = json!({ "apiVersion": "apps/v1", "kind": "Deployment",
                              "metadata": { "name": "d", "namespace": "n" } });
         let (collection, name) = path_of(&object).unwrap();
-        assert_eq!((collection.as_str(), name.as_str()), ("/apis/apps/v1/namespaces/n/deployments", "d"));
+        assert_eq!(
+            (collection.as_str(), name.as_str()),
+            ("/apis/apps/v1/namespaces/n/deployments", "d")
+        );
         assert!(path_of(&json!({ "kind": "Other" })).is_err());
     }
 

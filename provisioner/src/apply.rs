@@ -35,7 +35,10 @@ pub fn push(
     let mut files = Vec::new();
     for artifact in missing {
         let path = compressed(state, artifact, codec)?;
-        let size = path.metadata().with_context(|| format!("cannot read {}", path.display()))?.len();
+        let size = path
+            .metadata()
+            .with_context(|| format!("cannot read {}", path.display()))?
+            .len();
         files.push((artifact, path, size));
     }
     ui.transfer(&plan.host, files.iter().map(|(_, _, size)| size).sum());
@@ -43,16 +46,25 @@ pub fn push(
         let mut file =
             std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
         let script = push_script(&artifact.sha256, codec);
-        connection.check(&format!("pushing {}", artifact.name), &script, &mut file, &|bytes| {
-            ui.sent(&plan.host, bytes);
-        })?;
+        connection.check(
+            &format!("pushing {}", artifact.name),
+            &script,
+            &mut file,
+            &|bytes| {
+                ui.sent(&plan.host, bytes);
+            },
+        )?;
     }
     Ok(())
 }
 
 /// How files travel to a host.
 pub fn codec(facts: &Facts) -> Codec {
-    if facts.tool("zstd").is_some() { Codec::Zstd } else { Codec::Gzip }
+    if facts.tool("zstd").is_some() {
+        Codec::Zstd
+    } else {
+        Codec::Gzip
+    }
 }
 
 /// Unpacks beside the place, compares the hash, renames. A cut leaves a hidden file that the next push removes.
@@ -66,7 +78,12 @@ fn push_script(sha256: &str, codec: Codec) -> String {
 }
 
 /// Switches the host to its release and generation and makes its users, links and kernel settings.
-pub fn activate(connection: &Connection, desired: &Desired, plan: &HostPlan, facts: &Facts) -> anyhow::Result<()> {
+pub fn activate(
+    connection: &Connection,
+    desired: &Desired,
+    plan: &HostPlan,
+    facts: &Facts,
+) -> anyhow::Result<()> {
     if !plan.activates() {
         return Ok(());
     }
@@ -76,11 +93,21 @@ pub fn activate(connection: &Connection, desired: &Desired, plan: &HostPlan, fac
         .filter(|unit| unit.action == Action::Stop)
         .map(|unit| quote(&unit.name))
         .collect();
-    let links: String = plan.links.iter().map(|(link, target)| format!("{link} {target}\n")).collect();
+    let links: String = plan
+        .links
+        .iter()
+        .map(|(link, target)| format!("{link} {target}\n"))
+        .collect();
     let script = ACTIVATE
         .replace("@RELEASE@", plan.release.as_deref().unwrap_or_default())
         .replace("@RELEASE_MANIFEST@", &desired.release_manifest())
-        .replace("@GENERATION@", &plan.generation.map(|number| number.to_string()).unwrap_or_default())
+        .replace(
+            "@GENERATION@",
+            &plan
+                .generation
+                .map(|number| number.to_string())
+                .unwrap_or_default(),
+        )
         .replace("@USERS@", &plan.users.join(" "))
         .replace("@STOP@", &stops.join(" "))
         .replace("@STALE@", &plan.stale_links.join(" "))
@@ -143,7 +170,10 @@ pub fn import_images(connection: &Connection, desired: &Desired, plan: &HostPlan
         if !plan.images.contains(image) {
             continue;
         }
-        let script = format!("ctr -n k8s.io images import /opt/hardway/blobs/{} >&2", artifact.sha256);
+        let script = format!(
+            "ctr -n k8s.io images import /opt/hardway/blobs/{} >&2",
+            artifact.sha256
+        );
         connection.script(&format!("importing {image}"), &script)?;
     }
     Ok(())

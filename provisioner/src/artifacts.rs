@@ -14,7 +14,13 @@ use crate::image::Image;
 use crate::state::State;
 
 /// Must be in the folder: upstream's names.
-const REQUIRED: &[&str] = &["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"];
+const REQUIRED: &[&str] = &[
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+];
 /// Ours in any release; taken from beside this program when the folder holds upstream's daemons only.
 const OURS: &[&str] = &["api-balancer", "pod-network"];
 /// Taken when the folder has it, else the host's package is used.
@@ -30,7 +36,9 @@ pub struct Release {
 
 impl Release {
     fn program(&self, name: &str) -> Option<&Artifact> {
-        self.artifacts.iter().find(|artifact| artifact.name == name && artifact.image.is_none())
+        self.artifacts
+            .iter()
+            .find(|artifact| artifact.name == name && artifact.image.is_none())
     }
 
     pub fn sha256_of(&self, name: &str) -> Option<&str> {
@@ -39,12 +47,18 @@ impl Release {
 
     /// Where a program of the release is on a host.
     pub fn path_of(&self, name: &str) -> Option<String> {
-        self.program(name).map(|artifact| format!("{RELEASE}/bin/{}", artifact.name))
+        self.program(name)
+            .map(|artifact| format!("{RELEASE}/bin/{}", artifact.name))
     }
 
     fn image(&self, program: &str) -> String {
-        let found = self.artifacts.iter().find(|artifact| artifact.name == format!("{program}.tar"));
-        found.and_then(|artifact| artifact.image.clone()).unwrap_or_default()
+        let found = self
+            .artifacts
+            .iter()
+            .find(|artifact| artifact.name == format!("{program}.tar"));
+        found
+            .and_then(|artifact| artifact.image.clone())
+            .unwrap_or_default()
     }
 
     pub fn pause_image(&self) -> String {
@@ -72,7 +86,9 @@ pub fn collect(binaries: Option<&Path>, state: &State) -> anyhow::Result<Release
         release.artifacts.push(hashes.artifact(name, &path)?);
     }
     for name in OURS {
-        release.artifacts.push(hashes.artifact(name, &own(folder, &beside, name)?)?);
+        release
+            .artifacts
+            .push(hashes.artifact(name, &own(folder, &beside, name)?)?);
     }
     for name in OPTIONAL {
         let path = folder.join(name);
@@ -82,7 +98,9 @@ pub fn collect(binaries: Option<&Path>, state: &State) -> anyhow::Result<Release
     }
     for (program, user) in IMAGES {
         let path = own(folder, &beside, program)?;
-        release.artifacts.push(image(&mut hashes, state, program, user, &path)?);
+        release
+            .artifacts
+            .push(image(&mut hashes, state, program, user, &path)?);
     }
     hashes.save(state)?;
     Ok(release)
@@ -94,9 +112,15 @@ fn beside_this_program() -> anyhow::Result<PathBuf> {
 }
 
 fn own(folder: &Path, beside: &Path, name: &str) -> anyhow::Result<PathBuf> {
-    let found = [folder, beside].map(|folder| folder.join(name)).into_iter().find(|path| path.is_file());
+    let found = [folder, beside]
+        .map(|folder| folder.join(name))
+        .into_iter()
+        .find(|path| path.is_file());
     found.with_context(|| {
-        format!("release: {name} is neither in {} nor beside hardway; build it with make build", folder.display())
+        format!(
+            "release: {name} is neither in {} nor beside hardway; build it with make build",
+            folder.display()
+        )
     })
 }
 
@@ -109,11 +133,15 @@ fn image(
 ) -> anyhow::Result<Artifact> {
     let binary = hashes.artifact(program, path)?;
     let reference = format!("hardway.local/{program}:{}", &binary.sha256[..12]);
-    let archive = state.cache().join(format!("{program}-{}.tar", &binary.sha256[..12]));
+    let archive = state
+        .cache()
+        .join(format!("{program}-{}.tar", &binary.sha256[..12]));
     if !archive.is_file() {
         let content = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let image = Image::of_binary(&reference, &format!("/{program}"), content, user);
-        let bytes = image.archive().with_context(|| format!("cannot build the image of {program}"))?;
+        let bytes = image
+            .archive()
+            .with_context(|| format!("cannot build the image of {program}"))?;
         crate::state::write_file(&archive, &bytes, 0o644)?;
     }
     let mut artifact = hashes.artifact(&format!("{program}.tar"), &archive)?;
@@ -149,7 +177,11 @@ impl Hashes {
         if !self.changed {
             return Ok(());
         }
-        crate::state::write_file(&state.cache().join("hashes.json"), &serde_json::to_vec(self)?, 0o644)
+        crate::state::write_file(
+            &state.cache().join("hashes.json"),
+            &serde_json::to_vec(self)?,
+            0o644,
+        )
     }
 
     fn artifact(&mut self, name: &str, path: &Path) -> anyhow::Result<Artifact> {
@@ -159,17 +191,33 @@ impl Hashes {
         let modified = metadata.modified().with_context(context)?;
         let modified_nanos = modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let size = metadata.len();
-        let known = self.files.get(&path).filter(|known| known.size == size && known.modified_nanos == modified_nanos);
+        let known = self
+            .files
+            .get(&path)
+            .filter(|known| known.size == size && known.modified_nanos == modified_nanos);
         let sha256 = match known {
             Some(known) => known.sha256.clone(),
             None => {
                 let sha256 = hash_file(&path).with_context(context)?;
-                self.files.insert(path.clone(), Known { size, modified_nanos, sha256: sha256.clone() });
+                self.files.insert(
+                    path.clone(),
+                    Known {
+                        size,
+                        modified_nanos,
+                        sha256: sha256.clone(),
+                    },
+                );
                 self.changed = true;
                 sha256
             }
         };
-        Ok(Artifact { name: name.to_owned(), sha256, size, source: path, image: None })
+        Ok(Artifact {
+            name: name.to_owned(),
+            sha256,
+            size,
+            source: path,
+            image: None,
+        })
     }
 }
 
@@ -188,7 +236,9 @@ fn hash_file(path: &Path) -> std::io::Result<String> {
 
 /// The compressed form of an artifact, made once and kept.
 pub fn compressed(state: &State, artifact: &Artifact, codec: Codec) -> anyhow::Result<PathBuf> {
-    let path = state.cache().join(format!("{}.{}", artifact.sha256, codec.extension()));
+    let path = state
+        .cache()
+        .join(format!("{}.{}", artifact.sha256, codec.extension()));
     if path.is_file() {
         return Ok(path);
     }

@@ -23,14 +23,21 @@ const NODES_DEADLINE: Duration = Duration::from_secs(120);
 /// Brings all hosts to what the inventory says. Safe to repeat after any interruption.
 pub fn run(inventory: &Inventory, state: &State, ui: &Ui) -> anyhow::Result<()> {
     if let Some(phase) = state.interrupted() {
-        ui.note(&format!("the last run stopped in phase {phase:?}; going on from what the hosts hold"));
+        ui.note(&format!(
+            "the last run stopped in phase {phase:?}; going on from what the hosts hold"
+        ));
     }
     ui.phase(state, "connect");
     let fleet = Fleet::connect(inventory, state, ui)?;
     ui.phase(state, "facts and plan");
     let mut survey = survey(&fleet, inventory, state, false)?;
     preflight(inventory, &survey, ui)?;
-    let run = Run { fleet: &fleet, inventory, state, ui };
+    let run = Run {
+        fleet: &fleet,
+        inventory,
+        state,
+        ui,
+    };
     let mut changes = survey.plans.values().filter(|plan| !plan.is_empty()).count();
     if changes > 0 {
         ui.phase(state, "push");
@@ -44,7 +51,11 @@ pub fn run(inventory: &Inventory, state: &State, ui: &Ui) -> anyhow::Result<()> 
     let api = run.api_servers(&survey)?;
     let objects = addons::access(&survey)?;
     changes += addons::apply(&api, &objects, ui)?;
-    if survey.plans.values().any(|plan| !plan.starts(Stage::Clients).is_empty()) {
+    if survey
+        .plans
+        .values()
+        .any(|plan| !plan.starts(Stage::Clients).is_empty())
+    {
         ui.phase(state, "clients of the API");
         run.clients(&survey)?;
     }
@@ -56,7 +67,11 @@ pub fn run(inventory: &Inventory, state: &State, ui: &Ui) -> anyhow::Result<()> 
     ui.phase(state, "verify");
     addons::verify(&api, inventory)?;
     state.journal(&serde_json::json!({ "event": "done" }))?;
-    ui.summary(if changes == 0 { "nothing to change" } else { "the cluster is up" });
+    ui.summary(if changes == 0 {
+        "nothing to change"
+    } else {
+        "the cluster is up"
+    });
     Ok(())
 }
 
@@ -85,10 +100,21 @@ impl Run<'_> {
     /// Nothing is switched on any host before every host has what it needs.
     fn push(&self, survey: &Survey) -> anyhow::Result<()> {
         self.compress(survey)?;
-        self.fleet.each("push", |_| true, |host, connection| {
-            let name = &host.name;
-            apply::push(connection, self.state, self.ui, &survey.desired[name], &survey.plans[name], &survey.facts[name])
-        })?;
+        self.fleet.each(
+            "push",
+            |_| true,
+            |host, connection| {
+                let name = &host.name;
+                apply::push(
+                    connection,
+                    self.state,
+                    self.ui,
+                    &survey.desired[name],
+                    &survey.plans[name],
+                    &survey.facts[name],
+                )
+            },
+        )?;
         Ok(())
     }
 
@@ -111,7 +137,9 @@ impl Run<'_> {
                 })
                 .collect();
             for thread in threads {
-                thread.join().map_err(|_| anyhow::anyhow!("a compression thread panicked"))??;
+                thread
+                    .join()
+                    .map_err(|_| anyhow::anyhow!("a compression thread panicked"))??;
             }
             Ok(())
         })
@@ -126,22 +154,30 @@ impl Run<'_> {
         }
         self.state.save(&survey.record)?;
         let survey = &*survey;
-        self.fleet.each("hosts", |_| true, |host, connection| {
-            let (desired, plan) = (&survey.desired[&host.name], &survey.plans[&host.name]);
-            if plan.is_empty() {
-                return Ok(());
-            }
-            self.ui.host(&host.name, "activate");
-            apply::activate(connection, desired, plan, &survey.facts[&host.name])?;
-            apply::start(connection, plan, Stage::Host)?;
-            apply::import_images(connection, desired, plan)
-        })?;
+        self.fleet.each(
+            "hosts",
+            |_| true,
+            |host, connection| {
+                let (desired, plan) = (&survey.desired[&host.name], &survey.plans[&host.name]);
+                if plan.is_empty() {
+                    return Ok(());
+                }
+                self.ui.host(&host.name, "activate");
+                apply::activate(connection, desired, plan, &survey.facts[&host.name])?;
+                apply::start(connection, plan, Stage::Host)?;
+                apply::import_images(connection, desired, plan)
+            },
+        )?;
         Ok(())
     }
 
     fn etcd(&self, survey: &mut Survey) -> anyhow::Result<()> {
-        let members: Vec<String> =
-            self.inventory.etcd_members().iter().map(|host| host.name.clone()).collect();
+        let members: Vec<String> = self
+            .inventory
+            .etcd_members()
+            .iter()
+            .map(|host| host.name.clone())
+            .collect();
         if survey.record.etcd_members.is_empty() {
             survey.record.etcd_members = members.clone();
             self.state.save(&survey.record)?;
@@ -163,7 +199,10 @@ impl Run<'_> {
         ready: &(dyn Fn(&Host, &Survey) -> anyhow::Result<()> + Sync),
     ) -> anyhow::Result<()> {
         let acts = |host: &Host, action: Action| {
-            survey.plans[&host.name].starts(stage).iter().any(|unit| unit.action == action)
+            survey.plans[&host.name]
+                .starts(stage)
+                .iter()
+                .any(|unit| unit.action == action)
         };
         let work = |host: &Host, connection: &crate::ssh::Connection| {
             let plan: &HostPlan = &survey.plans[&host.name];
@@ -178,25 +217,32 @@ impl Run<'_> {
     }
 
     fn api_servers(&self, survey: &Survey) -> anyhow::Result<Api> {
-        let ready = |host: &Host, survey: &Survey| {
-            connect(host, survey)?.wait_ready(Instant::now() + API_DEADLINE)
-        };
+        let ready =
+            |host: &Host, survey: &Survey| connect(host, survey)?.wait_ready(Instant::now() + API_DEADLINE);
         self.staged(survey, "control plane", Stage::ApiServer, &ready)?;
-        let host = self.inventory.control_planes().next().context("the inventory has no control plane")?;
+        let host = self
+            .inventory
+            .control_planes()
+            .next()
+            .context("the inventory has no control plane")?;
         let api = connect(host, survey)?;
         api.wait_ready(Instant::now() + API_DEADLINE)?;
         Ok(api)
     }
 
     fn clients(&self, survey: &Survey) -> anyhow::Result<()> {
-        self.fleet.each("clients of the API", |_| true, |host, connection| {
-            let plan = &survey.plans[&host.name];
-            if plan.starts(Stage::Clients).is_empty() {
-                return Ok(());
-            }
-            self.ui.host(&host.name, "start");
-            apply::start(connection, plan, Stage::Clients)
-        })?;
+        self.fleet.each(
+            "clients of the API",
+            |_| true,
+            |host, connection| {
+                let plan = &survey.plans[&host.name];
+                if plan.starts(Stage::Clients).is_empty() {
+                    return Ok(());
+                }
+                self.ui.host(&host.name, "start");
+                apply::start(connection, plan, Stage::Clients)
+            },
+        )?;
         Ok(())
     }
 
@@ -210,19 +256,27 @@ impl Run<'_> {
             let waiting: Vec<&str> = wanted
                 .iter()
                 .filter(|host| {
-                    !nodes.iter().any(|node| node["metadata"]["name"] == host.name && api::is_ready(node))
+                    !nodes
+                        .iter()
+                        .any(|node| node["metadata"]["name"] == host.name && api::is_ready(node))
                 })
                 .map(|host| host.name.as_str())
                 .collect();
             missing = waiting.join(", ");
-            if waiting.is_empty() { Ok(Some(nodes)) } else { Ok(None) }
+            if waiting.is_empty() {
+                Ok(Some(nodes))
+            } else {
+                Ok(None)
+            }
         });
         let nodes = nodes.with_context(|| {
             format!("not ready: {missing}. On the host, journalctl -u kubelet -u containerd -u pod-network says why")
         })?;
         let mut changed = 0;
         for host in wanted {
-            let Some(node) = nodes.iter().find(|node| node["metadata"]["name"] == host.name) else { continue };
+            let Some(node) = nodes.iter().find(|node| node["metadata"]["name"] == host.name) else {
+                continue;
+            };
             if let Some(patch) = api::label_patch(node, &labels(host)) {
                 api.patch(&format!("/api/v1/nodes/{}", host.name), &patch)?;
                 changed += 1;
@@ -234,13 +288,19 @@ impl Run<'_> {
 
 /// An API server on a host, with the break-glass identity: RBAC may not be there yet.
 pub fn connect(host: &Host, survey: &Survey) -> anyhow::Result<Api> {
-    let identity = survey.secrets.leaf(OPERATOR, "break-glass").context("there is no break-glass certificate")?;
+    let identity = survey
+        .secrets
+        .leaf(OPERATOR, "break-glass")
+        .context("there is no break-glass certificate")?;
     Api::connect(host.address, 6443, &survey.secrets, identity)
 }
 
 fn labels(host: &Host) -> Vec<(String, String)> {
-    let mut labels: Vec<(String, String)> =
-        host.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    let mut labels: Vec<(String, String)> = host
+        .labels
+        .iter()
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
     if host.has(Role::ControlPlane) {
         labels.push(("node-role.kubernetes.io/control-plane".to_owned(), String::new()));
     }

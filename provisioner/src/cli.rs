@@ -75,7 +75,8 @@ pub fn main() -> ExitCode {
 
 fn report(arguments: &Arguments, error: &anyhow::Error) {
     if arguments.json {
-        println!("{}", serde_json::json!({ "event": "failed", "text": format!("{error:#}") }));
+        let event = serde_json::json!({ "event": "failed", "text": format!("{error:#}") });
+        Ui::new(Format::Json).print(&format!("{event}\n"));
     } else {
         eprintln!("error: {error:#}");
     }
@@ -83,14 +84,23 @@ fn report(arguments: &Arguments, error: &anyhow::Error) {
 
 fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let inventory = Inventory::load(&arguments.inventory)?;
-    let ui = Ui::new(if arguments.json { Format::Json } else { Format::Human });
+    let ui = Ui::new(if arguments.json {
+        Format::Json
+    } else {
+        Format::Human
+    });
     match &arguments.command {
         Command::Bootstrap => {
             let state = State::open(&arguments.inventory)?;
             end_on_interrupt()?;
             bootstrap::run(&inventory, &state, &ui)?;
         }
-        Command::Plan => commands::plan::run(&inventory, &State::open(&arguments.inventory)?, &ui, arguments.json)?,
+        Command::Plan => commands::plan::run(
+            &inventory,
+            &State::open(&arguments.inventory)?,
+            &ui,
+            arguments.json,
+        )?,
         Command::Kubeconfig { output, break_glass } => {
             let state = State::peek(&arguments.inventory);
             anyhow::ensure!(
@@ -102,7 +112,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             let text = kubeconfig::render(&inventory, &secrets, *break_glass)?;
             match output {
                 Some(path) => crate::state::write_file(path, text.as_bytes(), 0o600)?,
-                None => print!("{text}"),
+                None => ui.print(&text),
             }
         }
         Command::Status => {
@@ -117,7 +127,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Trust { yes } => {
             let state = State::open(&arguments.inventory)?;
-            commands::trust::run(&inventory, &state, *yes)?;
+            commands::trust::run(&inventory, &state, &ui, *yes)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -125,7 +135,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 /// Ctrl-C ends the program at once: every step on a host is whole or repeatable, and the journal says where it was.
 fn end_on_interrupt() -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     std::thread::Builder::new()
         .name("interrupt".to_owned())
         .spawn(move || {

@@ -16,11 +16,23 @@ pub struct File {
 
 impl File {
     pub fn public(path: impl Into<String>, content: impl Into<Vec<u8>>) -> File {
-        File { path: path.into(), mode: 0o644, owner: "root", content: content.into(), secret: false }
+        File {
+            path: path.into(),
+            mode: 0o644,
+            owner: "root",
+            content: content.into(),
+            secret: false,
+        }
     }
 
     pub fn secret(path: impl Into<String>, owner: &'static str, content: impl Into<Vec<u8>>) -> File {
-        File { path: path.into(), mode: 0o600, owner, content: content.into(), secret: true }
+        File {
+            path: path.into(),
+            mode: 0o600,
+            owner,
+            content: content.into(),
+            secret: true,
+        }
     }
 
     pub fn sha256(&self) -> String {
@@ -85,16 +97,22 @@ pub const RELEASE: &str = "/opt/hardway/current";
 impl Desired {
     /// `sha256  path` for every file, as sha256sum checks it.
     pub fn manifest(&self) -> String {
-        let mut lines: Vec<String> =
-            self.files.iter().map(|file| format!("{}  {}\n", file.sha256(), file.path)).collect();
+        let mut lines: Vec<String> = self
+            .files
+            .iter()
+            .map(|file| format!("{}  {}\n", file.sha256(), file.path))
+            .collect();
         lines.sort_by(|a, b| a[66..].cmp(&b[66..]));
         lines.concat()
     }
 
     /// `mode owner path` for every file.
     pub fn modes(&self) -> String {
-        let mut lines: Vec<String> =
-            self.files.iter().map(|file| format!("{:o} {} {}\n", file.mode, file.owner, file.path)).collect();
+        let mut lines: Vec<String> = self
+            .files
+            .iter()
+            .map(|file| format!("{:o} {} {}\n", file.mode, file.owner, file.path))
+            .collect();
         lines.sort();
         lines.concat()
     }
@@ -127,8 +145,11 @@ impl Desired {
             let enabled = format!("/etc/systemd/system/multi-user.target.wants/{}", unit.name);
             // Of a package's unit only the drop-in is ours.
             let packaged = unit.link.ends_with(".conf");
-            let target =
-                if packaged { format!("/usr/lib/systemd/system/{}", unit.name) } else { unit.link.clone() };
+            let target = if packaged {
+                format!("/usr/lib/systemd/system/{}", unit.name)
+            } else {
+                unit.link.clone()
+            };
             links.push((enabled, target));
         }
         links

@@ -9,9 +9,18 @@ use crate::state::Record;
 
 /// What would damage a cluster that has been formed.
 pub fn check(inventory: &Inventory, record: &Record, facts: &BTreeMap<String, Facts>) -> Vec<Finding> {
-    let members: Vec<String> = inventory.etcd_members().iter().map(|host| host.name.clone()).collect();
+    let members: Vec<String> = inventory
+        .etcd_members()
+        .iter()
+        .map(|host| host.name.clone())
+        .collect();
     let mut findings = Vec::new();
-    let mut report = |host: &str, text: String| findings.push(Finding { host: host.to_owned(), text });
+    let mut report = |host: &str, text: String| {
+        findings.push(Finding {
+            host: host.to_owned(),
+            text,
+        })
+    };
     if !record.etcd_members.is_empty() {
         for joined in members.iter().filter(|name| !record.etcd_members.contains(name)) {
             report(
@@ -24,7 +33,10 @@ pub fn check(inventory: &Inventory, record: &Record, facts: &BTreeMap<String, Fa
             );
         }
         for left in record.etcd_members.iter().filter(|name| !members.contains(name)) {
-            report(left, "is an etcd member and would lose its role; keep it in the inventory as it was".to_owned());
+            report(
+                left,
+                "is an etcd member and would lose its role; keep it in the inventory as it was".to_owned(),
+            );
         }
     }
     for name in &record.etcd_started {
@@ -39,7 +51,10 @@ pub fn check(inventory: &Inventory, record: &Record, facts: &BTreeMap<String, Fa
     }
     // Data that nobody recorded belongs to another cluster, or the operator's directory was lost.
     if record.etcd_members.is_empty() {
-        for name in members.iter().filter(|name| facts.get(*name).is_some_and(|facts| facts.etcd_data)) {
+        for name in members
+            .iter()
+            .filter(|name| facts.get(*name).is_some_and(|facts| facts.etcd_data))
+        {
             report(
                 name,
                 "has etcd data that this cluster's directory does not know of; restore the directory beside the \
@@ -68,13 +83,21 @@ mod tests {
 
     fn record(members: &[&str], started: &[&str]) -> Record {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Record { etcd_members: owned(members), etcd_started: owned(started), ..Record::default() }
+        Record {
+            etcd_members: owned(members),
+            etcd_started: owned(started),
+            ..Record::default()
+        }
     }
 
     fn facts(with_data: &[&str], without: &[&str]) -> BTreeMap<String, Facts> {
-        let fact = |etcd_data| Facts { etcd_data, ..Facts::default() };
+        let fact = |etcd_data| Facts {
+            etcd_data,
+            ..Facts::default()
+        };
         let with = with_data.iter().map(|name| ((*name).to_owned(), fact(true)));
-        with.chain(without.iter().map(|name| ((*name).to_owned(), fact(false)))).collect()
+        with.chain(without.iter().map(|name| ((*name).to_owned(), fact(false))))
+            .collect()
     }
 
     #[test]
@@ -83,11 +106,26 @@ mod tests {
         let table: &[(usize, Record, BTreeMap<String, Facts>, &[&str])] = &[
             // First run; interrupted while forming; formed.
             (3, record(&[], &[]), facts(&[], &all), &[]),
-            (3, record(&all, &["cp-1"]), facts(&["cp-1", "cp-2"], &["cp-3"]), &[]),
+            (
+                3,
+                record(&all, &["cp-1"]),
+                facts(&["cp-1", "cp-2"], &["cp-3"]),
+                &[],
+            ),
             (3, record(&all, &all), facts(&all, &[]), &[]),
             // Lost data, a member more, a member less, data from elsewhere.
-            (3, record(&all, &all), facts(&["cp-1", "cp-2"], &["cp-3"]), &["cp-3"]),
-            (3, record(&["cp-1"], &["cp-1"]), facts(&["cp-1"], &["cp-2", "cp-3"]), &["cp-2", "cp-3"]),
+            (
+                3,
+                record(&all, &all),
+                facts(&["cp-1", "cp-2"], &["cp-3"]),
+                &["cp-3"],
+            ),
+            (
+                3,
+                record(&["cp-1"], &["cp-1"]),
+                facts(&["cp-1"], &["cp-2", "cp-3"]),
+                &["cp-2", "cp-3"],
+            ),
             (1, record(&all, &all), facts(&["cp-1"], &[]), &["cp-2", "cp-3"]),
             (1, record(&[], &[]), facts(&["cp-1"], &[]), &["cp-1"]),
         ];

@@ -180,7 +180,11 @@ impl Facts {
 
     pub fn containerd_major(&self) -> u32 {
         let version = self.containerd_version.trim_start_matches('v');
-        version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(1)
+        version
+            .split('.')
+            .next()
+            .and_then(|major| major.parse().ok())
+            .unwrap_or(1)
     }
 
     /// systemd hands out cgroups on v2; with v1 controllers runc writes them itself.
@@ -190,7 +194,11 @@ impl Facts {
 
     /// Number of the current generation; 0 when there is none.
     pub fn generation_number(&self) -> u64 {
-        self.generation.rsplit('/').next().and_then(|number| number.parse().ok()).unwrap_or_default()
+        self.generation
+            .rsplit('/')
+            .next()
+            .and_then(|number| number.parse().ok())
+            .unwrap_or_default()
     }
 
     pub fn unit(&self, name: &str) -> UnitFacts {

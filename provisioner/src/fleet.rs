@@ -31,13 +31,22 @@ pub struct Failed {
 }
 
 fn hosts(failures: &[Failure]) -> String {
-    failures.iter().map(|failure| failure.host.as_str()).collect::<Vec<_>>().join(", ")
+    failures
+        .iter()
+        .map(|failure| failure.host.as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn advice(failures: &[Failure]) -> String {
-    let reasons: Vec<String> =
-        failures.iter().map(|failure| format!("{}: {}", failure.host, failure.reason)).collect();
-    format!("{}. The other hosts are as they were; correct this and run the command again", reasons.join("; "))
+    let reasons: Vec<String> = failures
+        .iter()
+        .map(|failure| format!("{}: {}", failure.host, failure.reason))
+        .collect();
+    format!(
+        "{}. The other hosts are as they were; correct this and run the command again",
+        reasons.join("; ")
+    )
 }
 
 /// Sessions by host name.
@@ -62,9 +71,14 @@ pub fn trust(inventory: &Inventory, state: &State, host: &Host) -> anyhow::Resul
         }
     }
     for file in files {
-        known.add_file(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        known
+            .add_file(&file)
+            .with_context(|| format!("cannot read {}", file.display()))?;
     }
-    Ok(Trust { pinned: host.host_key.clone(), known })
+    Ok(Trust {
+        pinned: host.host_key.clone(),
+        known,
+    })
 }
 
 pub fn target(inventory: &Inventory, state: &State, host: &Host) -> anyhow::Result<Target> {
@@ -83,12 +97,17 @@ impl<'a> Fleet<'a> {
             .iter()
             .map(|host| Ok((host.name.clone(), target(inventory, state, host)?)))
             .collect::<anyhow::Result<BTreeMap<_, _>>>()?;
-        let opened = parallel(&hosts, CONCURRENCY, |host| Connection::open(&targets[&host.name]).map_err(reason));
+        let opened = parallel(&hosts, CONCURRENCY, |host| {
+            Connection::open(&targets[&host.name]).map_err(reason)
+        });
         let sessions = gathered(ui, "connect", opened)?;
         Ok(Fleet {
             inventory,
             ui,
-            sessions: sessions.into_iter().map(|(name, session)| (name, Mutex::new(session))).collect(),
+            sessions: sessions
+                .into_iter()
+                .map(|(name, session)| (name, Mutex::new(session)))
+                .collect(),
             concurrency: CONCURRENCY,
         })
     }
@@ -106,15 +125,27 @@ impl<'a> Fleet<'a> {
             .collect::<anyhow::Result<BTreeMap<_, _>>>()?;
         let mut sessions = BTreeMap::new();
         let mut failures = Vec::new();
-        for (name, result) in
-            parallel(&hosts, CONCURRENCY, |host| Connection::open(&targets[&host.name]).map_err(reason))
-        {
+        for (name, result) in parallel(&hosts, CONCURRENCY, |host| {
+            Connection::open(&targets[&host.name]).map_err(reason)
+        }) {
             match result {
                 Ok(session) => drop(sessions.insert(name, Mutex::new(session))),
-                Err(reason) => failures.push(Failure { host: name, phase: "connect".to_owned(), reason }),
+                Err(reason) => failures.push(Failure {
+                    host: name,
+                    phase: "connect".to_owned(),
+                    reason,
+                }),
             }
         }
-        Ok((Fleet { inventory, ui, sessions, concurrency: CONCURRENCY }, failures))
+        Ok((
+            Fleet {
+                inventory,
+                ui,
+                sessions,
+                concurrency: CONCURRENCY,
+            },
+            failures,
+        ))
     }
 
     pub fn is_connected(&self, host: &Host) -> bool {
@@ -152,11 +183,17 @@ impl<'a> Fleet<'a> {
         chosen: impl Fn(&Host) -> bool,
         work: impl Fn(&Host, &Connection) -> anyhow::Result<T> + Sync,
     ) -> Result<BTreeMap<String, T>, Failed> {
-        let hosts: Vec<&Host> =
-            self.inventory.hosts.iter().filter(|host| self.is_connected(host) && chosen(host)).collect();
+        let hosts: Vec<&Host> = self
+            .inventory
+            .hosts
+            .iter()
+            .filter(|host| self.is_connected(host) && chosen(host))
+            .collect();
         let results = parallel(&hosts, concurrency, |host| {
             let session = &self.sessions[&host.name];
-            let session = session.lock().map_err(|_| "a thread for this host panicked".to_owned())?;
+            let session = session
+                .lock()
+                .map_err(|_| "a thread for this host panicked".to_owned())?;
             work(host, &session).map_err(|error| format!("{error:#}"))
         });
         gathered(self.ui, phase, results)
@@ -179,11 +216,22 @@ fn gathered<T>(
             Ok(value) => drop(done.insert(host, value)),
             Err(reason) => {
                 ui.error(Some(&host), phase, &reason);
-                failures.push(Failure { host, phase: phase.to_owned(), reason });
+                failures.push(Failure {
+                    host,
+                    phase: phase.to_owned(),
+                    reason,
+                });
             }
         }
     }
-    if failures.is_empty() { Ok(done) } else { Err(Failed { phase: phase.to_owned(), failures }) }
+    if failures.is_empty() {
+        Ok(done)
+    } else {
+        Err(Failed {
+            phase: phase.to_owned(),
+            failures,
+        })
+    }
 }
 
 /// Calls `work` for every host on at most `limit` threads.

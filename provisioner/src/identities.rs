@@ -43,8 +43,10 @@ impl Secrets {
 
     /// Every certificate: (host, name, PEM). Authorities belong to the operator.
     pub fn certificates(&self) -> Vec<(&str, &str, &str)> {
-        let authorities =
-            self.authorities.iter().map(|(which, authority)| (OPERATOR, which.name(), authority.certificate()));
+        let authorities = self
+            .authorities
+            .iter()
+            .map(|(which, authority)| (OPERATOR, which.name(), authority.certificate()));
         let leaves = self
             .leaves
             .iter()
@@ -75,11 +77,21 @@ pub fn prepare(inventory: &Inventory, state: &State, now: SystemTime, dry: bool)
     let api = api_names(inventory);
     for profile in PROFILES {
         let operator = profile.scope == Scope::Operator;
-        let hosts = inventory.hosts.iter().filter(|host| holds(inventory, host, profile.scope));
-        let mut subjects: Vec<HostNames> =
-            hosts.map(|host| HostNames { name: host.name.clone(), addresses: vec![host.address] }).collect();
+        let hosts = inventory
+            .hosts
+            .iter()
+            .filter(|host| holds(inventory, host, profile.scope));
+        let mut subjects: Vec<HostNames> = hosts
+            .map(|host| HostNames {
+                name: host.name.clone(),
+                addresses: vec![host.address],
+            })
+            .collect();
         if operator {
-            subjects.push(HostNames { name: OPERATOR.to_owned(), addresses: Vec::new() });
+            subjects.push(HostNames {
+                name: OPERATOR.to_owned(),
+                addresses: Vec::new(),
+            });
         }
         for subject in subjects {
             leaf(&mut secrets, &folder, profile, &subject, &api, now, dry)?;
@@ -97,8 +109,10 @@ fn authority(
 ) -> anyhow::Result<CertificateAuthority> {
     let (certificate, key) = paths(folder, authority.name());
     match (read(&certificate)?, read(&key)?) {
-        (Some(certificate), Some(key)) => CertificateAuthority::load(&certificate, KeyMaterial::from_pem(key))
-            .with_context(|| format!("{} cannot be used", folder.join(authority.name()).display())),
+        (Some(certificate), Some(key)) => {
+            CertificateAuthority::load(&certificate, KeyMaterial::from_pem(key))
+                .with_context(|| format!("{} cannot be used", folder.join(authority.name()).display()))
+        }
         // The key is written first, so a certificate without one was damaged by hand.
         (Some(_), None) => anyhow::bail!(
             "{} is missing but its certificate exists; restore it from a backup: a new authority would lock out every \
@@ -143,7 +157,10 @@ fn encryption(folder: &Path, dry: bool) -> anyhow::Result<EncryptionKey> {
             key
         }
     };
-    Ok(EncryptionKey { name: "key1".to_owned(), key })
+    Ok(EncryptionKey {
+        name: "key1".to_owned(),
+        key,
+    })
 }
 
 fn leaf(
@@ -159,7 +176,10 @@ fn leaf(
     let request = profile.request(subject, api);
     let authority = &secrets.authorities[&profile.authority];
     let held = match (read(&certificate)?, read(&key)?) {
-        (Some(certificate), Some(key)) => Some(Issued { certificate, key: KeyMaterial::from_pem(key) }),
+        (Some(certificate), Some(key)) => Some(Issued {
+            certificate,
+            key: KeyMaterial::from_pem(key),
+        }),
         _ => None,
     };
     let reason = match &held {
@@ -181,7 +201,9 @@ fn leaf(
             issued
         }
     };
-    secrets.leaves.insert((subject.name.clone(), profile.name), issued);
+    secrets
+        .leaves
+        .insert((subject.name.clone(), profile.name), issued);
     Ok(())
 }
 
@@ -196,7 +218,9 @@ fn api_names(inventory: &Inventory) -> ApiNames {
         }
     }
     if let Some(endpoint) = &inventory.cluster.api_endpoint {
-        let host = endpoint.rsplit_once(':').map_or(endpoint.as_str(), |(host, _)| host);
+        let host = endpoint
+            .rsplit_once(':')
+            .map_or(endpoint.as_str(), |(host, _)| host);
         match host.parse() {
             Ok(address) => addresses.push(address),
             Err(_) => dns_names.push(host.to_owned()),
@@ -211,7 +235,10 @@ fn api_names(inventory: &Inventory) -> ApiNames {
 }
 
 fn paths(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
-    (folder.join(format!("{name}.crt")), folder.join(format!("{name}.key")))
+    (
+        folder.join(format!("{name}.crt")),
+        folder.join(format!("{name}.key")),
+    )
 }
 
 fn read(path: &Path) -> anyhow::Result<Option<String>> {

@@ -88,7 +88,10 @@ impl Role {
     ];
 
     pub fn name(self) -> &'static str {
-        Role::ALL.iter().find(|(role, _)| *role == self).map_or("", |(_, name)| name)
+        Role::ALL
+            .iter()
+            .find(|(role, _)| *role == self)
+            .map_or("", |(_, name)| name)
     }
 }
 
@@ -144,7 +147,10 @@ impl Inventory {
 
     /// Checks a text; relative paths in it start at the folder of `path`.
     pub fn parse(path: &Path, text: &str) -> Result<Inventory, InvalidInventory> {
-        let fail = |problems| InvalidInventory { path: path.to_owned(), problems };
+        let fail = |problems| InvalidInventory {
+            path: path.to_owned(),
+            problems,
+        };
         let (inventory, lines, mut problems) = decode::decode(path, text).map_err(fail)?;
         if let Some(inventory) = &inventory {
             problems.extend(check::check(inventory, &lines));
@@ -171,7 +177,11 @@ impl Inventory {
     /// Hosts with the etcd role, or the control planes when no host has it.
     pub fn etcd_members(&self) -> Vec<&Host> {
         let apart: Vec<&Host> = self.with_role(Role::Etcd).collect();
-        if apart.is_empty() { self.control_planes().collect() } else { apart }
+        if apart.is_empty() {
+            self.control_planes().collect()
+        } else {
+            apart
+        }
     }
 
     pub fn runs_etcd(&self, host: &Host) -> bool {
@@ -185,7 +195,11 @@ impl Inventory {
 
     /// First address of the service range: the `kubernetes` Service.
     pub fn kubernetes_service(&self) -> Ipv4Addr {
-        self.cluster.service_cidr.hosts().next().unwrap_or(self.cluster.service_cidr.network())
+        self.cluster
+            .service_cidr
+            .hosts()
+            .next()
+            .unwrap_or(self.cluster.service_cidr.network())
     }
 
     /// host:port where clients outside the hosts find the API.
@@ -193,7 +207,10 @@ impl Inventory {
         if let Some(endpoint) = &self.cluster.api_endpoint {
             return endpoint.clone();
         }
-        let host = self.with_role(Role::LoadBalancer).next().or_else(|| self.control_planes().next());
+        let host = self
+            .with_role(Role::LoadBalancer)
+            .next()
+            .or_else(|| self.control_planes().next());
         host.map(|host| host_port(host.address, 6443)).unwrap_or_default()
     }
 

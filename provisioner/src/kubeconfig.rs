@@ -11,7 +11,9 @@ use crate::inventory::Inventory;
 /// A kubeconfig with embedded credentials: the administrator's, or the break-glass one.
 pub fn render(inventory: &Inventory, secrets: &Secrets, break_glass: bool) -> anyhow::Result<String> {
     let profile = if break_glass { "break-glass" } else { "admin" };
-    let identity = secrets.leaf(OPERATOR, profile).context("the certificate has not been issued")?;
+    let identity = secrets
+        .leaf(OPERATOR, profile)
+        .context("the certificate has not been issued")?;
     let base64 = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
     let cluster = &inventory.cluster.name;
     let context = format!("{profile}@{cluster}");

@@ -82,7 +82,11 @@ pub enum EtcdEffect {
 
 impl HostPlan {
     pub fn is_empty(&self) -> bool {
-        *self == HostPlan { host: self.host.clone(), ..HostPlan::default() }
+        *self
+            == HostPlan {
+                host: self.host.clone(),
+                ..HostPlan::default()
+            }
     }
 
     /// True when the generation, its links or the host's settings change.
@@ -99,13 +103,19 @@ impl HostPlan {
 
     /// Units to start or restart in one stage.
     pub fn starts(&self, stage: Stage) -> Vec<&UnitChange> {
-        self.units.iter().filter(|unit| unit.stage == Some(stage) && unit.action != Action::Stop).collect()
+        self.units
+            .iter()
+            .filter(|unit| unit.stage == Some(stage) && unit.action != Action::Stop)
+            .collect()
     }
 }
 
 /// Compares a host with what it should be.
 pub fn plan(host: &str, desired: &Desired, facts: &Facts, recorded_generation: u64) -> HostPlan {
-    let mut plan = HostPlan { host: host.to_owned(), ..HostPlan::default() };
+    let mut plan = HostPlan {
+        host: host.to_owned(),
+        ..HostPlan::default()
+    };
     for artifact in &desired.artifacts {
         if !facts.blobs.contains(&artifact.sha256) {
             plan.pushes.push(push(artifact));
@@ -129,16 +139,35 @@ pub fn plan(host: &str, desired: &Desired, facts: &Facts, recorded_generation: u
     let dangling = |link: &String| {
         let target = &facts.links[link];
         let ours = target.starts_with(GENERATION)
-            || facts.links.get(target).is_some_and(|target| target.starts_with(GENERATION));
+            || facts
+                .links
+                .get(target)
+                .is_some_and(|target| target.starts_with(GENERATION));
         ours && !wanted_links.iter().any(|(wanted, _)| wanted == link)
     };
-    plan.stale_links = facts.links.keys().filter(|link| dangling(link)).cloned().collect();
-    plan.users =
-        desired.users.iter().filter(|user| !facts.users.contains(**user)).map(|user| (*user).to_owned()).collect();
+    plan.stale_links = facts
+        .links
+        .keys()
+        .filter(|link| dangling(link))
+        .cloned()
+        .collect();
+    plan.users = desired
+        .users
+        .iter()
+        .filter(|user| !facts.users.contains(**user))
+        .map(|user| (*user).to_owned())
+        .collect();
     let kernel_files = ["config/sysctl.conf", "config/modules.conf"];
-    let has_kernel_settings = desired.files.iter().any(|file| kernel_files.contains(&file.path.as_str()));
+    let has_kernel_settings = desired
+        .files
+        .iter()
+        .any(|file| kernel_files.contains(&file.path.as_str()));
     plan.kernel_settings = has_kernel_settings
-        && (!facts.ip_forward || plan.files.iter().any(|file| kernel_files.contains(&file.path.as_str())));
+        && (!facts.ip_forward
+            || plan
+                .files
+                .iter()
+                .any(|file| kernel_files.contains(&file.path.as_str())));
     plan.swap_off = has_kernel_settings && facts.swap && !facts.container;
     plan.units = units(desired, facts, &plan.stale_links);
     plan.images = desired
@@ -147,14 +176,26 @@ pub fn plan(host: &str, desired: &Desired, facts: &Facts, recorded_generation: u
         .filter_map(|artifact| artifact.image.clone())
         .filter(|image| !facts.images.contains(image))
         .collect();
-    if plan.units.iter().any(|unit| unit.name == "etcd.service" && unit.action != Action::Stop) {
-        plan.etcd = if facts.etcd_data { EtcdEffect::Restart } else { EtcdEffect::Form };
+    if plan
+        .units
+        .iter()
+        .any(|unit| unit.name == "etcd.service" && unit.action != Action::Stop)
+    {
+        plan.etcd = if facts.etcd_data {
+            EtcdEffect::Restart
+        } else {
+            EtcdEffect::Form
+        };
     }
     plan
 }
 
 fn push(artifact: &Artifact) -> Push {
-    Push { name: artifact.name.clone(), sha256: artifact.sha256.clone(), size: artifact.size }
+    Push {
+        name: artifact.name.clone(),
+        sha256: artifact.sha256.clone(),
+        size: artifact.size,
+    }
 }
 
 fn files(desired: &Desired, facts: &Facts) -> Vec<FileChange> {
@@ -167,24 +208,39 @@ fn files(desired: &Desired, facts: &Facts) -> Vec<FileChange> {
             Some(_) if facts.damaged.contains(&file.path) => Change::Repair,
             Some(_) => continue,
         };
-        changes.push(FileChange { path: file.path.clone(), change, secret: file.secret });
+        changes.push(FileChange {
+            path: file.path.clone(),
+            change,
+            secret: file.secret,
+        });
     }
     for path in facts.manifest.keys() {
         if !desired.files.iter().any(|file| file.path == *path) {
-            changes.push(FileChange { path: path.clone(), change: Change::Remove, secret: path.ends_with(".key") });
+            changes.push(FileChange {
+                path: path.clone(),
+                change: Change::Remove,
+                secret: path.ends_with(".key"),
+            });
         }
     }
     changes
 }
 
 fn units(desired: &Desired, facts: &Facts, stale_links: &[String]) -> Vec<UnitChange> {
-    let mut changes: Vec<UnitChange> =
-        desired.units.iter().filter_map(|unit| unit_change(unit, facts)).collect();
+    let mut changes: Vec<UnitChange> = desired
+        .units
+        .iter()
+        .filter_map(|unit| unit_change(unit, facts))
+        .collect();
     for link in stale_links {
         let name = link.rsplit('/').next().unwrap_or_default();
         let known = changes.iter().any(|unit| unit.name == name);
         if !link.contains(".wants/") && name.ends_with(".service") && !known {
-            changes.push(UnitChange { name: name.to_owned(), action: Action::Stop, stage: None });
+            changes.push(UnitChange {
+                name: name.to_owned(),
+                action: Action::Stop,
+                stage: None,
+            });
         }
     }
     changes
@@ -198,5 +254,9 @@ fn unit_change(unit: &Unit, facts: &Facts) -> Option<UnitChange> {
         true if found.content == unit.content => return None,
         true => Action::Restart,
     };
-    Some(UnitChange { name: unit.name.to_owned(), action, stage: Some(unit.stage) })
+    Some(UnitChange {
+        name: unit.name.to_owned(),
+        action,
+        stage: Some(unit.stage),
+    })
 }

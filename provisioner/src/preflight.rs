@@ -32,8 +32,15 @@ pub fn check(
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     for host in &inventory.hosts {
-        let Some(found) = facts.get(&host.name) else { continue };
-        let mut report = |text: String| findings.push(Finding { host: host.name.clone(), text });
+        let Some(found) = facts.get(&host.name) else {
+            continue;
+        };
+        let mut report = |text: String| {
+            findings.push(Finding {
+                host: host.name.clone(),
+                text,
+            })
+        };
         access(host, found, &mut report);
         resources(host, found, plans.get(&host.name), &mut report);
         tools(inventory, host, found, &mut report);
@@ -46,11 +53,21 @@ pub fn check(
 
 fn access(host: &Host, facts: &Facts, report: &mut dyn FnMut(String)) {
     if facts.uid != 0 {
-        let remedy = if host.ssh.sudo { "allow it with NOPASSWD in sudoers" } else { "set ssh.sudo = true" };
-        report(format!("commands run as uid {}, not as root; {remedy}", facts.uid));
+        let remedy = if host.ssh.sudo {
+            "allow it with NOPASSWD in sudoers"
+        } else {
+            "set ssh.sudo = true"
+        };
+        report(format!(
+            "commands run as uid {}, not as root; {remedy}",
+            facts.uid
+        ));
     }
     if facts.init != "systemd" {
-        report(format!("process 1 is {:?}; a host with systemd is needed", facts.init));
+        report(format!(
+            "process 1 is {:?}; a host with systemd is needed",
+            facts.init
+        ));
     }
     let family = facts.os.split(' ').next().unwrap_or_default();
     if family.is_empty() {
@@ -69,18 +86,34 @@ fn resources(host: &Host, facts: &Facts, plan: Option<&HostPlan>, report: &mut d
     if facts.cpus == 0 {
         report("has no CPU that can be counted".to_owned());
     }
-    let wanted = if host.has(Role::ControlPlane) { CONTROL_PLANE_MEMORY_KB } else { NODE_MEMORY_KB };
+    let wanted = if host.has(Role::ControlPlane) {
+        CONTROL_PLANE_MEMORY_KB
+    } else {
+        NODE_MEMORY_KB
+    };
     if host.is_node() && facts.memory_kb < wanted {
-        report(format!("has {} MB of memory, needs {}", facts.memory_kb / 1024, wanted / 1024));
+        report(format!(
+            "has {} MB of memory, needs {}",
+            facts.memory_kb / 1024,
+            wanted / 1024
+        ));
     }
     // Every file is written once beside its place, and the old release stays.
     let pushed = plan.map_or(0, |plan| plan.pushes.iter().map(|push| push.size).sum::<u64>()) / 1024;
     let wanted = pushed * 2 + 50_000;
     if pushed > 0 && facts.disk_opt_kb < wanted {
-        report(format!("has {} MB of disk free for /opt/hardway, the push needs {}; make room", facts.disk_opt_kb / 1024, wanted / 1024));
+        report(format!(
+            "has {} MB of disk free for /opt/hardway, the push needs {}; make room",
+            facts.disk_opt_kb / 1024,
+            wanted / 1024
+        ));
     }
     if facts.generation.is_empty() && facts.disk_var_kb < DISK_KB {
-        report(format!("has {} MB of disk free for /var/lib, needs {}; make room", facts.disk_var_kb / 1024, DISK_KB / 1024));
+        report(format!(
+            "has {} MB of disk free for /var/lib, needs {}; make room",
+            facts.disk_var_kb / 1024,
+            DISK_KB / 1024
+        ));
     }
 }
 
@@ -132,7 +165,10 @@ fn tools(inventory: &Inventory, host: &Host, facts: &Facts, report: &mut dyn FnM
         );
     }
     if facts.tool("containerd").is_some() && !supported_containerd(&facts.containerd_version) {
-        report(format!("has containerd {}; 1.7 or newer is needed", facts.containerd_version));
+        report(format!(
+            "has containerd {}; 1.7 or newer is needed",
+            facts.containerd_version
+        ));
     }
     if !facts.overlay {
         report("has a kernel without overlayfs; load the module overlay".to_owned());
@@ -141,7 +177,12 @@ fn tools(inventory: &Inventory, host: &Host, facts: &Facts, report: &mut dyn FnM
 
 fn supported_containerd(version: &str) -> bool {
     let mut parts = version.trim_start_matches('v').split(['.', '-', '~', '+']);
-    let mut number = || parts.next().and_then(|part| part.parse::<u32>().ok()).unwrap_or_default();
+    let mut number = || {
+        parts
+            .next()
+            .and_then(|part| part.parse::<u32>().ok())
+            .unwrap_or_default()
+    };
     (number(), number()) >= (1, 7)
 }
 
@@ -162,7 +203,12 @@ fn ports(inventory: &Inventory, host: &Host, facts: &Facts, report: &mut dyn FnM
         wanted.push((6443, "haproxy"));
     }
     if host.is_node() {
-        wanted.extend([(10250, "kubelet"), (10248, "kubelet"), (10256, "kube-proxy"), (10249, "kube-proxy")]);
+        wanted.extend([
+            (10250, "kubelet"),
+            (10248, "kubelet"),
+            (10256, "kube-proxy"),
+            (10249, "kube-proxy"),
+        ]);
         wanted.push((10247, "pod-network"));
         if inventory.balances_locally() {
             wanted.extend([(7443, "api-balancer"), (7444, "api-balancer")]);
@@ -170,36 +216,50 @@ fn ports(inventory: &Inventory, host: &Host, facts: &Facts, report: &mut dyn FnM
     }
     for (port, owner) in wanted {
         let holder = facts.listening.iter().find(|(local, _)| {
-            local.rsplit_once(':').is_some_and(|(_, number)| number.parse() == Ok(port))
+            local
+                .rsplit_once(':')
+                .is_some_and(|(_, number)| number.parse() == Ok(port))
         });
         // The kernel keeps 15 bytes of a process name, and threads may have named themselves.
         if let Some((_, process)) = holder
             && !process.is_empty()
             && !owner.starts_with(process.as_str())
         {
-            report(format!("port {port} is taken by {process}; {owner} needs it: stop that service"));
+            report(format!(
+                "port {port} is taken by {process}; {owner} needs it: stop that service"
+            ));
         }
     }
 }
 
 fn network(inventory: &Inventory, host: &Host, facts: &Facts, report: &mut dyn FnMut(String)) {
     let address = host.address.to_string();
-    if !facts.addresses.iter().any(|found| found.split('/').next() == Some(address.as_str())) {
+    if !facts
+        .addresses
+        .iter()
+        .any(|found| found.split('/').next() == Some(address.as_str()))
+    {
         report(format!(
             "has no interface with {address}, only {}; use the address that the host itself has",
             facts.addresses.join(", ")
         ));
     }
     let installed = !facts.generation.is_empty();
-    for (name, range) in
-        [("pod_cidr", inventory.cluster.pod_cidr), ("service_cidr", inventory.cluster.service_cidr)]
-    {
+    for (name, range) in [
+        ("pod_cidr", inventory.cluster.pod_cidr),
+        ("service_cidr", inventory.cluster.service_cidr),
+    ] {
         for found in &facts.addresses {
-            let Ok(net) = found.parse::<Ipv4Net>() else { continue };
+            let Ok(net) = found.parse::<Ipv4Net>() else {
+                continue;
+            };
             // Once bootstrapped, the bridge of the pods lies inside pod_cidr as it should.
             let overlaps = range.contains(&net.addr()) || net.trunc().contains(&range.network());
             if overlaps && !installed && net.prefix_len() > 0 {
-                report(format!("its network {} overlaps with {name} {range}; choose another range", net.trunc()));
+                report(format!(
+                    "its network {} overlaps with {name} {range}; choose another range",
+                    net.trunc()
+                ));
             }
         }
     }
@@ -213,7 +273,9 @@ fn between_hosts(
 ) {
     let mut machine_ids: BTreeMap<&str, &str> = BTreeMap::new();
     for host in &inventory.hosts {
-        let Some(found) = facts.get(&host.name) else { continue };
+        let Some(found) = facts.get(&host.name) else {
+            continue;
+        };
         if found.machine_id.is_empty() {
             continue;
         }
@@ -234,7 +296,11 @@ fn between_hosts(
     {
         findings.push(Finding {
             host: fast.0.to_owned(),
-            text: format!("its clock is {:.0} s ahead of {}; set up NTP on both", fast.1 - slow.1, slow.0),
+            text: format!(
+                "its clock is {:.0} s ahead of {}; set up NTP on both",
+                fast.1 - slow.1,
+                slow.0
+            ),
         });
     }
 }

@@ -51,8 +51,10 @@ fn values(cluster: &Cluster<'_>, host: &Host, facts: &Facts) -> Value {
         .iter()
         .map(|member| format!("{}=https://{}", member.name, host_port(member.address, 2380)))
         .collect();
-    let etcd_servers: Vec<String> =
-        members.iter().map(|member| format!("https://{}", host_port(member.address, 2379))).collect();
+    let etcd_servers: Vec<String> = members
+        .iter()
+        .map(|member| format!("https://{}", host_port(member.address, 2379)))
+        .collect();
     let servers: Vec<Value> = inventory
         .control_planes()
         .map(|server| json!({ "name": server.name, "address": host_port(server.address, 6443) }))

@@ -16,16 +16,27 @@ pub use known_hosts::{KnownHosts, Lookup, entry_name};
 /// What can go wrong between the operator's machine and a host.
 #[derive(Debug, thiserror::Error)]
 pub enum SshError {
-    #[error("cannot reach {address}: {reason}; check that the host is up and that port and firewall are right")]
+    #[error(
+        "cannot reach {address}: {reason}; check that the host is up and that port and firewall are right"
+    )]
     Unreachable { address: String, reason: String },
     #[error(transparent)]
     HostKey(#[from] UntrustedKey),
     #[error("{user}@{address} refused the login: {reason}; {remedy}")]
-    Login { user: String, address: String, reason: String, remedy: String },
+    Login {
+        user: String,
+        address: String,
+        reason: String,
+        remedy: String,
+    },
     #[error("lost the connection while {doing}: {reason}")]
     Lost { doing: String, reason: String },
     #[error("{doing} failed with exit status {status}: {stderr}")]
-    Command { doing: String, status: i32, stderr: String },
+    Command {
+        doing: String,
+        status: i32,
+        stderr: String,
+    },
     #[error("cannot read {what}: {reason}")]
     Local { what: String, reason: String },
 }

@@ -48,12 +48,18 @@ impl State {
                 .with_context(|| format!("cannot create {}", folder.display()))?;
         }
         let lock = lock(&folder)?;
-        Ok(State { folder, _lock: Some(lock) })
+        Ok(State {
+            folder,
+            _lock: Some(lock),
+        })
     }
 
     /// Opens it to read only, without the lock.
     pub fn peek(inventory: &Path) -> State {
-        State { folder: Self::folder_of(inventory), _lock: None }
+        State {
+            folder: Self::folder_of(inventory),
+            _lock: None,
+        }
     }
 
     pub fn folder(&self) -> &Path {
@@ -79,7 +85,11 @@ impl State {
     }
 
     pub fn save(&self, record: &Record) -> anyhow::Result<()> {
-        write_file(&self.folder.join("state.json"), &serde_json::to_vec_pretty(record)?, 0o600)
+        write_file(
+            &self.folder.join("state.json"),
+            &serde_json::to_vec_pretty(record)?,
+            0o600,
+        )
     }
 
     /// Appends one line to the journal.
@@ -91,7 +101,8 @@ impl State {
             .mode(0o600)
             .open(&path)
             .with_context(|| format!("cannot open {}", path.display()))?;
-        file.write_all(format!("{entry}\n").as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+        file.write_all(format!("{entry}\n").as_bytes())
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// The phase in which the last run stopped, when it did not finish.
@@ -129,7 +140,9 @@ fn lock(folder: &Path) -> anyhow::Result<Flock<File>> {
             let mut owner = String::new();
             // Only for the message.
             let _ = file.read_to_string(&mut owner);
-            anyhow::bail!("another hardway works on this cluster ({owner}); wait until it has ended, or end it")
+            anyhow::bail!(
+                "another hardway works on this cluster ({owner}); wait until it has ended, or end it"
+            )
         }
     }
 }
@@ -138,14 +151,22 @@ fn lock(folder: &Path) -> anyhow::Result<Flock<File>> {
 pub fn write_file(path: &Path, content: &[u8], mode: u32) -> anyhow::Result<()> {
     let context = || format!("cannot write {}", path.display());
     if let Some(folder) = path.parent() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(context)?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .with_context(context)?;
     }
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let temporary = path.with_file_name(name);
     let write = || -> std::io::Result<()> {
-        let mut file =
-            OpenOptions::new().create(true).truncate(true).write(true).mode(mode).open(&temporary)?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(mode)
+            .open(&temporary)?;
         file.write_all(content)?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)

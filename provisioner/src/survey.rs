@@ -31,19 +31,35 @@ pub struct Survey {
 
 /// Facts of all connected hosts, with each clock's distance from this machine's in seconds.
 pub fn ask(fleet: &Fleet<'_>) -> anyhow::Result<(BTreeMap<String, Facts>, BTreeMap<String, f64>)> {
-    let answers = fleet.each("facts", |_| true, |_, connection| {
-        let before = seconds_now();
-        let facts = facts::gather(connection)?;
-        // The clock is the first thing the script reads.
-        let skew = facts.time - before;
-        Ok((facts, skew))
-    })?;
-    let skew = answers.iter().map(|(host, (_, skew))| (host.clone(), *skew)).collect();
-    Ok((answers.into_iter().map(|(host, (facts, _))| (host, facts)).collect(), skew))
+    let answers = fleet.each(
+        "facts",
+        |_| true,
+        |_, connection| {
+            let before = seconds_now();
+            let facts = facts::gather(connection)?;
+            // The clock is the first thing the script reads.
+            let skew = facts.time - before;
+            Ok((facts, skew))
+        },
+    )?;
+    let skew = answers
+        .iter()
+        .map(|(host, (_, skew))| (host.clone(), *skew))
+        .collect();
+    Ok((
+        answers
+            .into_iter()
+            .map(|(host, (facts, _))| (host, facts))
+            .collect(),
+        skew,
+    ))
 }
 
 fn seconds_now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
 }
 
 /// Compares all hosts with what they should be. With `dry`, no key is written.
@@ -53,17 +69,34 @@ pub fn survey(fleet: &Fleet<'_>, inventory: &Inventory, state: &State, dry: bool
     let secrets = identities::prepare(inventory, state, SystemTime::now(), dry)?;
     let templates = Templates::load()?;
     let record = state.record()?;
-    let cluster = Cluster { inventory, secrets: &secrets, release: &release, templates: &templates };
+    let cluster = Cluster {
+        inventory,
+        secrets: &secrets,
+        release: &release,
+        templates: &templates,
+    };
     let mut desired = BTreeMap::new();
     let mut plans = BTreeMap::new();
     for host in &inventory.hosts {
-        let Some(found) = facts.get(&host.name) else { continue };
-        let wanted = render::desired(&cluster, host, found).with_context(|| format!("rendering {}", host.name))?;
+        let Some(found) = facts.get(&host.name) else {
+            continue;
+        };
+        let wanted =
+            render::desired(&cluster, host, found).with_context(|| format!("rendering {}", host.name))?;
         let recorded = record.generations.get(&host.name).copied().unwrap_or_default();
         plans.insert(host.name.clone(), plan(&host.name, &wanted, found, recorded));
         desired.insert(host.name.clone(), wanted);
     }
-    Ok(Survey { facts, skew, release, secrets, templates, desired, plans, record })
+    Ok(Survey {
+        facts,
+        skew,
+        release,
+        secrets,
+        templates,
+        desired,
+        plans,
+        record,
+    })
 }
 
 impl Survey {

@@ -49,12 +49,18 @@ impl Templates {
         let mut tera = Tera::default();
         tera.autoescape_on(Vec::new());
         tera.add_raw_templates(TEMPLATES.to_vec())
-            .map_err(|source| TemplateError { name: "(all)".to_owned(), source })?;
+            .map_err(|source| TemplateError {
+                name: "(all)".to_owned(),
+                source,
+            })?;
         Ok(Templates(tera))
     }
 
     pub fn render(&self, name: &str, values: &serde_json::Value) -> Result<String, TemplateError> {
-        let fail = |source| TemplateError { name: name.to_owned(), source };
+        let fail = |source| TemplateError {
+            name: name.to_owned(),
+            source,
+        };
         let context = Context::from_value(values.clone()).map_err(fail)?;
         self.0.render(name, &context).map_err(fail)
     }

@@ -65,7 +65,10 @@ impl Ui {
         if let Err(error) = state.journal(&json!({ "event": "phase", "phase": name, "time": now() })) {
             self.note(&format!("{error:#}"));
         }
-        self.emit(&json!({ "event": "phase", "phase": name, "time": now() }), Some(format!("{:7.2} s  {name}", self.started.elapsed().as_secs_f64())));
+        self.emit(
+            &json!({ "event": "phase", "phase": name, "time": now() }),
+            Some(format!("{:7.2} s  {name}", self.started.elapsed().as_secs_f64())),
+        );
     }
 
     fn end_phase(&self) {
@@ -95,7 +98,10 @@ impl Ui {
             bar.reset_eta();
             bar.set_message("push");
         }
-        self.emit(&json!({ "event": "transfer", "host": host, "bytes": total }), None);
+        self.emit(
+            &json!({ "event": "transfer", "host": host, "bytes": total }),
+            None,
+        );
     }
 
     pub fn sent(&self, host: &str, bytes: u64) {
@@ -115,8 +121,17 @@ impl Ui {
         Some(bar.clone())
     }
 
+    /// The answer that the operator asked for, on standard output.
+    pub fn print(&self, text: &str) {
+        // A reader that has gone away (`| head`) has seen enough.
+        let _ = std::io::stdout().write_all(text.as_bytes());
+    }
+
     pub fn note(&self, text: &str) {
-        self.emit(&json!({ "event": "note", "text": text }), Some(format!("   {text}")));
+        self.emit(
+            &json!({ "event": "note", "text": text }),
+            Some(format!("   {text}")),
+        );
     }
 
     pub fn error(&self, host: Option<&str>, phase: &str, text: &str) {
@@ -135,10 +150,16 @@ impl Ui {
                 bar.finish_and_clear();
             }
         }
-        let phases = self.phases.lock().map(|phases| phases.clone()).unwrap_or_default();
+        let phases = self
+            .phases
+            .lock()
+            .map(|phases| phases.clone())
+            .unwrap_or_default();
         let total = self.started.elapsed();
-        let seconds: Vec<Value> =
-            phases.iter().map(|(name, time)| json!({ "phase": name, "seconds": time.as_secs_f64() })).collect();
+        let seconds: Vec<Value> = phases
+            .iter()
+            .map(|(name, time)| json!({ "phase": name, "seconds": time.as_secs_f64() }))
+            .collect();
         let mut text = format!("{title}\n");
         for (name, time) in &phases {
             text.push_str(&format!("{:8.2} s  {name}\n", time.as_secs_f64()));
@@ -156,7 +177,8 @@ fn now() -> String {
 }
 
 fn spinner() -> ProgressStyle {
-    ProgressStyle::with_template("{prefix:>16} {spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner())
+    ProgressStyle::with_template("{prefix:>16} {spinner} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
 fn transfer() -> ProgressStyle {

@@ -33,7 +33,9 @@ pub fn apply(api: &Api, objects: &[Value], ui: &Ui) -> anyhow::Result<usize> {
         if done != Applied::Unchanged {
             changed += 1;
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
-            ui.note(&format!("{} {name}: {done:?}", object["kind"].as_str().unwrap_or_default()).to_lowercase());
+            ui.note(
+                &format!("{} {name}: {done:?}", object["kind"].as_str().unwrap_or_default()).to_lowercase(),
+            );
         }
     }
     Ok(changed)
@@ -44,7 +46,8 @@ pub fn verify(api: &Api, _inventory: &Inventory) -> anyhow::Result<()> {
     api.wait("cluster DNS is ready", Instant::now() + DEADLINE, || {
         let deployment = api.get("/apis/apps/v1/namespaces/kube-system/deployments/cluster-dns")?;
         let count = |field: &str| deployment["status"][field].as_i64().unwrap_or_default();
-        let current = count("observedGeneration") >= deployment["metadata"]["generation"].as_i64().unwrap_or(1);
+        let current =
+            count("observedGeneration") >= deployment["metadata"]["generation"].as_i64().unwrap_or(1);
         let wanted = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
         Ok((current && count("readyReplicas") >= wanted).then_some(()))
     })

@@ -18,7 +18,12 @@ pub fn run(inventory: &Inventory, state: &State, ui: &Ui, json: bool) -> anyhow:
     let survey = survey(&fleet, inventory, state, true)?;
     let old = fleet.each(
         "reading changed files",
-        |host| survey.plans[&host.name].files.iter().any(|file| shows(file.change, file.secret)),
+        |host| {
+            survey.plans[&host.name]
+                .files
+                .iter()
+                .any(|file| shows(file.change, file.secret))
+        },
         |host, connection| read_old(connection, &survey.plans[&host.name]),
     )?;
     let empty = BTreeMap::new();
@@ -31,21 +36,31 @@ pub fn run(inventory: &Inventory, state: &State, ui: &Ui, json: bool) -> anyhow:
             reports.push(serde_json::json!({ "plan": plan, "diffs": diffs }));
         } else {
             let members = inventory.etcd_members().len();
-            print!("{}", host_text(plan, &survey.facts[&plan.host].generation, &diffs, members));
+            ui.print(&host_text(
+                plan,
+                &survey.facts[&plan.host].generation,
+                &diffs,
+                members,
+            ));
         }
     }
     let findings = survey.preflight(inventory);
     if json {
-        let problems: Vec<_> =
-            findings.iter().map(|finding| serde_json::json!({ "host": finding.host, "text": finding.text })).collect();
-        println!("{}", serde_json::json!({ "hosts": reports, "problems": problems }));
+        let problems: Vec<_> = findings
+            .iter()
+            .map(|finding| serde_json::json!({ "host": finding.host, "text": finding.text }))
+            .collect();
+        ui.print(&format!(
+            "{}\n",
+            serde_json::json!({ "hosts": reports, "problems": problems })
+        ));
         return Ok(());
     }
     if nothing {
-        println!("nothing to change");
+        ui.print("nothing to change\n");
     }
     for finding in &findings {
-        println!("preflight: {}: {}", finding.host, finding.text);
+        ui.print(&format!("preflight: {}: {}\n", finding.host, finding.text));
     }
     Ok(())
 }
@@ -75,8 +90,12 @@ fn read_old(connection: &Connection, plan: &HostPlan) -> anyhow::Result<BTreeMap
 fn split(mut text: &str) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     while let Some((head, rest)) = text.split_once('\n') {
-        let Some((length, path)) = head.trim_start().split_once(' ') else { break };
-        let Some(content) = length.parse().ok().and_then(|length: usize| rest.get(..length)) else { break };
+        let Some((length, path)) = head.trim_start().split_once(' ') else {
+            break;
+        };
+        let Some(content) = length.parse().ok().and_then(|length: usize| rest.get(..length)) else {
+            break;
+        };
         files.insert(path.to_owned(), content.to_owned());
         text = &rest[content.len()..];
     }
@@ -92,8 +111,14 @@ fn diffs(survey: &Survey, plan: &HostPlan, old: &BTreeMap<String, String>) -> Ve
         }
         let Some(old) = old.get(&file.path) else { continue };
         let new = desired.files.iter().find(|wanted| wanted.path == file.path);
-        let new = new.map(|file| String::from_utf8_lossy(&file.content).into_owned()).unwrap_or_default();
-        diffs.push(FileDiff { path: file.path.clone(), old: old.clone(), new });
+        let new = new
+            .map(|file| String::from_utf8_lossy(&file.content).into_owned())
+            .unwrap_or_default();
+        diffs.push(FileDiff {
+            path: file.path.clone(),
+            old: old.clone(),
+            new,
+        });
     }
     diffs
 }

@@ -24,15 +24,24 @@ pub fn run(inventory: &Inventory, state: &State, ui: &Ui, yes: bool) -> anyhow::
     }
     ui.phase(state, "reset");
     let units: Vec<&str> = all_names().collect();
-    let script =
-        SCRIPT.replace("@UNITS@", &units.join(" ")).replace("@ROUTE_PROTOCOL@", &ROUTE_PROTOCOL.to_string());
-    fleet.each("reset", |_| true, |host, connection| {
-        ui.host(&host.name, "reset");
-        connection.script("removing the cluster", &script)?;
-        Ok(())
-    })?;
+    let script = SCRIPT
+        .replace("@UNITS@", &units.join(" "))
+        .replace("@ROUTE_PROTOCOL@", &ROUTE_PROTOCOL.to_string());
+    fleet.each(
+        "reset",
+        |_| true,
+        |host, connection| {
+            ui.host(&host.name, "reset");
+            connection.script("removing the cluster", &script)?;
+            Ok(())
+        },
+    )?;
     if !unreachable.is_empty() {
-        return Err(Failed { phase: "connect".to_owned(), failures: unreachable }.into());
+        return Err(Failed {
+            phase: "connect".to_owned(),
+            failures: unreachable,
+        }
+        .into());
     }
     // The keys of a cluster that is gone must open nothing in the next one.
     for name in ["pki", "secrets"] {
@@ -53,17 +62,27 @@ fn confirm(inventory: &Inventory) -> anyhow::Result<()> {
         "reset removes the cluster {cluster} with its data from {}; without a terminal to ask on, confirm it with --yes",
         names.join(", ")
     );
-    eprintln!("This removes the cluster {cluster} and all its data from {}.", names.join(", "));
+    eprintln!(
+        "This removes the cluster {cluster} and all its data from {}.",
+        names.join(", ")
+    );
     eprint!("Type the cluster's name to go on: ");
     std::io::stderr().flush().context("cannot ask")?;
     let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .context("cannot read the answer")?;
     anyhow::ensure!(answer.trim() == cluster, "not confirmed; nothing was changed");
     Ok(())
 }
 
 fn remove(path: &std::path::Path, folder: bool) -> anyhow::Result<()> {
-    let result = if folder { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    let result = if folder {
+        std::fs::remove_dir_all(path)
+    } else {
+        std::fs::remove_file(path)
+    };
     match result {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove {}", path.display()))

@@ -18,8 +18,10 @@ const EXPIRY_WARNING: Duration = Duration::from_secs(30 * 86_400);
 pub fn run(inventory: &Inventory, state: &State, ui: &Ui, json: bool) -> anyhow::Result<bool> {
     let (fleet, unreachable) = Fleet::connect_reachable(inventory, state, ui)?;
     let survey = survey(&fleet, inventory, state, true)?;
-    let mut findings: Vec<String> =
-        unreachable.iter().map(|failure| format!("{}: unreachable: {}", failure.host, failure.reason)).collect();
+    let mut findings: Vec<String> = unreachable
+        .iter()
+        .map(|failure| format!("{}: unreachable: {}", failure.host, failure.reason))
+        .collect();
     let api = reachable_api(inventory, &survey);
     let nodes = match &api {
         Ok(api) => api.nodes().unwrap_or_else(|error| {
@@ -40,10 +42,11 @@ pub fn run(inventory: &Inventory, state: &State, ui: &Ui, json: bool) -> anyhow:
     let etcd = etcd_health(inventory, &survey, &mut findings);
     let certificates = certificates(&survey, &mut findings)?;
     if json {
-        let report = json!({ "hosts": hosts, "etcd": etcd, "certificates": certificates, "findings": findings });
-        println!("{report}");
+        let report =
+            json!({ "hosts": hosts, "etcd": etcd, "certificates": certificates, "findings": findings });
+        ui.print(&format!("{report}\n"));
     } else {
-        print(&hosts, &etcd, &certificates, &findings);
+        ui.print(&text(&hosts, &etcd, &certificates, &findings));
     }
     Ok(!findings.is_empty())
 }
@@ -78,17 +81,32 @@ fn host_status(
     for file in &plan.files {
         findings.push(format!("{name}: {} differs ({:?})", file.path, file.change).to_lowercase());
     }
-    for unit in plan.units.iter().filter(|unit| unit.action == crate::plan::Action::Restart) {
-        findings.push(format!("{name}: {} runs with what is no longer current", unit.name));
+    for unit in plan
+        .units
+        .iter()
+        .filter(|unit| unit.action == crate::plan::Action::Restart)
+    {
+        findings.push(format!(
+            "{name}: {} runs with what is no longer current",
+            unit.name
+        ));
     }
     if plan.files.is_empty() && !plan.is_empty() && plan.units.is_empty() {
-        findings.push(format!("{name}: bootstrap would change links, users, programs or kernel settings"));
+        findings.push(format!(
+            "{name}: bootstrap would change links, users, programs or kernel settings"
+        ));
     }
     let node = nodes.iter().find(|node| node["metadata"]["name"] == name);
     let ready = node.is_some_and(api::is_ready);
-    let is_node = inventory.hosts.iter().any(|host| host.name == name && host.is_node());
+    let is_node = inventory
+        .hosts
+        .iter()
+        .any(|host| host.name == name && host.is_node());
     if is_node && !ready && !nodes.is_empty() {
-        findings.push(format!("{name}: the node is {}", if node.is_some() { "not ready" } else { "missing" }));
+        findings.push(format!(
+            "{name}: the node is {}",
+            if node.is_some() { "not ready" } else { "missing" }
+        ));
     }
     json!({
         "name": name,
@@ -135,22 +153,25 @@ fn certificates(survey: &Survey, findings: &mut Vec<String>) -> anyhow::Result<V
         let remaining = found.remaining(now);
         let days = remaining.as_secs() / 86_400;
         if remaining < EXPIRY_WARNING {
-            findings.push(format!("{host}: certificate {name} expires in {days} days; run hardway bootstrap"));
+            findings.push(format!(
+                "{host}: certificate {name} expires in {days} days; run hardway bootstrap"
+            ));
         }
         rows.push(json!({ "host": host, "name": name, "days": days }));
     }
     Ok(rows)
 }
 
-fn print(hosts: &[Value], etcd: &[Value], certificates: &[Value], findings: &[String]) {
+fn text(hosts: &[Value], etcd: &[Value], certificates: &[Value], findings: &[String]) -> String {
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let mut lines: Vec<String> = Vec::new();
     for host in hosts {
         let ready = match host["ready"].as_bool() {
             Some(true) => "Ready",
             Some(false) => "NotReady",
             None => "-",
         };
-        println!(
+        lines.push(format!(
             "{:<16} {:<9} generation {:<4} {:<12} containerd {:<12} kubelet {}",
             text(&host["name"]),
             ready,
@@ -158,28 +179,33 @@ fn print(hosts: &[Value], etcd: &[Value], certificates: &[Value], findings: &[St
             text(&host["os"]),
             text(&host["containerd"]),
             text(&host["kubelet"]),
-        );
+        ));
         for (unit, state) in host["units"].as_object().into_iter().flatten() {
-            println!("  {unit:<32} {}", text(state));
+            lines.push(format!("  {unit:<32} {}", text(state)));
         }
     }
     for member in etcd {
-        let health = if member["healthy"] == true { "healthy" } else { "NOT HEALTHY" };
-        println!("etcd {:<16} {health}", text(&member["name"]));
+        let health = if member["healthy"] == true {
+            "healthy"
+        } else {
+            "NOT HEALTHY"
+        };
+        lines.push(format!("etcd {:<16} {health}", text(&member["name"])));
     }
     if let Some(first) = certificates.iter().min_by_key(|row| row["days"].as_u64()) {
-        println!(
+        lines.push(format!(
             "{} certificates; the first to expire is {} of {}, in {} days",
             certificates.len(),
             text(&first["name"]),
             text(&first["host"]),
             first["days"]
-        );
+        ));
     }
     for finding in findings {
-        println!("differs: {finding}");
+        lines.push(format!("differs: {finding}"));
     }
     if findings.is_empty() {
-        println!("all is as it should be");
+        lines.push(format!("all is as it should be"));
     }
+    lines.join("\n") + "\n"
 }

@@ -7,9 +7,10 @@ use crate::fleet;
 use crate::inventory::{Host, Inventory};
 use crate::ssh::{HostKey, UntrustedKey, entry_name, fetch_host_key};
 use crate::state::State;
+use crate::ui::Ui;
 
 /// Records the keys of hosts that are not known yet. A key that changed is refused, never replaced.
-pub fn run(inventory: &Inventory, state: &State, yes: bool) -> anyhow::Result<()> {
+pub fn run(inventory: &Inventory, state: &State, ui: &Ui, yes: bool) -> anyhow::Result<()> {
     let mut unknown: Vec<(&Host, HostKey)> = Vec::new();
     let mut problems = Vec::new();
     for host in &inventory.hosts {
@@ -22,9 +23,9 @@ pub fn run(inventory: &Inventory, state: &State, yes: bool) -> anyhow::Result<()
             }
         };
         match target.trust.check(&target.host, target.settings.port, &key) {
-            Ok(()) => println!("{:<16} {} {} known", host.name, key.algorithm, key.fingerprint()),
+            Ok(()) => ui.print(&line(host, &key, "known")),
             Err(UntrustedKey::Unknown { .. }) => {
-                println!("{:<16} {} {} new", host.name, key.algorithm, key.fingerprint());
+                ui.print(&line(host, &key, "new"));
                 unknown.push((host, key));
             }
             Err(error) => problems.push(format!("{}: {error}", host.name)),
@@ -32,9 +33,23 @@ pub fn run(inventory: &Inventory, state: &State, yes: bool) -> anyhow::Result<()
     }
     if !unknown.is_empty() && (yes || confirm()?) {
         record(state, &unknown)?;
+        ui.print(&format!(
+            "{} keys recorded in {}\n",
+            unknown.len(),
+            state.known_hosts().display()
+        ));
     }
     anyhow::ensure!(problems.is_empty(), "{}", problems.join("\n"));
     Ok(())
+}
+
+fn line(host: &Host, key: &HostKey, what: &str) -> String {
+    format!(
+        "{:<16} {} {} {what}\n",
+        host.name,
+        key.algorithm,
+        key.fingerprint()
+    )
 }
 
 fn confirm() -> anyhow::Result<bool> {
@@ -46,7 +61,10 @@ fn confirm() -> anyhow::Result<bool> {
     eprint!("Compare the new fingerprints with the hosts' own. Record them? [y/N] ");
     std::io::stderr().flush().context("cannot ask")?;
     let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .context("cannot read the answer")?;
     Ok(answer.trim().eq_ignore_ascii_case("y"))
 }
 
@@ -54,14 +72,16 @@ fn record(state: &State, keys: &[(&Host, HostKey)]) -> anyhow::Result<()> {
     let path = state.known_hosts();
     let mut lines = String::new();
     for (host, key) in keys {
-        lines.push_str(&format!("{} {}\n", entry_name(&host.address.to_string(), host.ssh.port), key.line()));
+        lines.push_str(&format!(
+            "{} {}\n",
+            entry_name(&host.address.to_string(), host.ssh.port),
+            key.line()
+        ));
     }
     OpenOptions::new()
         .create(true)
         .append(true)
         .open(&path)
         .and_then(|mut file| file.write_all(lines.as_bytes()))
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    println!("{} keys recorded in {}", keys.len(), path.display());
-    Ok(())
+        .with_context(|| format!("cannot write {}", path.display()))
 }

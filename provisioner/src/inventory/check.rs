@@ -6,7 +6,10 @@ use super::{Inventory, Role};
 
 /// What only shows when fields are compared with each other.
 pub fn check(inventory: &Inventory, lines: &Lines) -> Vec<Problem> {
-    let mut found = Found { lines, problems: Vec::new() };
+    let mut found = Found {
+        lines,
+        problems: Vec::new(),
+    };
     names_and_addresses(inventory, &mut found);
     ranges(inventory, &mut found);
     roles(inventory, &mut found);
@@ -20,7 +23,13 @@ struct Found<'l> {
 }
 
 impl Found<'_> {
-    fn add(&mut self, field: &str, value: impl ToString, message: impl Into<String>, remedy: impl Into<String>) {
+    fn add(
+        &mut self,
+        field: &str,
+        value: impl ToString,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
         self.problems.push(Problem {
             line: self.lines.of(field),
             field: field.to_owned(),
@@ -61,7 +70,12 @@ fn names_and_addresses(inventory: &Inventory, found: &mut Found<'_>) {
         }
         if let Some(first) = names.insert(host.name.clone(), index) {
             let line = found.lines.of(&format!("hosts[{first}].name"));
-            found.add(&field, &host.name, format!("duplicate name, first on line {line}"), "give each host its own");
+            found.add(
+                &field,
+                &host.name,
+                format!("duplicate name, first on line {line}"),
+                "give each host its own",
+            );
         }
         let field = format!("hosts[{index}].address");
         if let Some(first) = addresses.insert(host.address, index) {
@@ -74,7 +88,12 @@ fn names_and_addresses(inventory: &Inventory, found: &mut Found<'_>) {
             );
         }
         if let IpAddr::V6(_) = host.address {
-            found.add(&field, host.address, "IPv6 is not supported yet", "use the host's IPv4 address");
+            found.add(
+                &field,
+                host.address,
+                "IPv6 is not supported yet",
+                "use the host's IPv4 address",
+            );
         }
     }
 }
@@ -109,7 +128,10 @@ fn ranges(inventory: &Inventory, found: &mut Found<'_>) {
             "cluster.dns_ip",
             cluster.dns_ip,
             format!("is not inside service_cidr {services}"),
-            format!("use for example {}", services.hosts().nth(9).unwrap_or(services.network())),
+            format!(
+                "use for example {}",
+                services.hosts().nth(9).unwrap_or(services.network())
+            ),
         );
     } else if cluster.dns_ip == inventory.kubernetes_service()
         || cluster.dns_ip == services.network()
@@ -119,11 +141,18 @@ fn ranges(inventory: &Inventory, found: &mut Found<'_>) {
             "cluster.dns_ip",
             cluster.dns_ip,
             "is taken: the first address is the kubernetes Service's",
-            format!("use for example {}", services.hosts().nth(9).unwrap_or(services.network())),
+            format!(
+                "use for example {}",
+                services.hosts().nth(9).unwrap_or(services.network())
+            ),
         );
     }
     let nodes = inventory.nodes().count();
-    let room = if pods.prefix_len() > 24 { 0 } else { 1usize << (24 - pods.prefix_len()) };
+    let room = if pods.prefix_len() > 24 {
+        0
+    } else {
+        1usize << (24 - pods.prefix_len())
+    };
     if room < nodes {
         found.add(
             "cluster.pod_cidr",
@@ -133,7 +162,9 @@ fn ranges(inventory: &Inventory, found: &mut Found<'_>) {
         );
     }
     for (index, host) in inventory.hosts.iter().enumerate() {
-        let IpAddr::V4(address) = host.address else { continue };
+        let IpAddr::V4(address) = host.address else {
+            continue;
+        };
         for (name, range) in [("pod_cidr", pods), ("service_cidr", services)] {
             if range.contains(&address) {
                 found.add(
@@ -149,26 +180,52 @@ fn ranges(inventory: &Inventory, found: &mut Found<'_>) {
 
 fn roles(inventory: &Inventory, found: &mut Found<'_>) {
     if inventory.hosts.is_empty() {
-        found.add("hosts", "", "there are no hosts", "add one [[hosts]] table for each host");
+        found.add(
+            "hosts",
+            "",
+            "there are no hosts",
+            "add one [[hosts]] table for each host",
+        );
         return;
     }
     if inventory.control_planes().next().is_none() {
-        found.add("hosts", "", "no host has the role control-plane", "give it to one or three hosts");
+        found.add(
+            "hosts",
+            "",
+            "no host has the role control-plane",
+            "give it to one or three hosts",
+        );
         return;
     }
     let members = inventory.etcd_members();
     if members.len() % 2 == 0 {
-        let role = if inventory.with_role(Role::Etcd).next().is_some() { "etcd" } else { "control-plane" };
-        let last = inventory.hosts.iter().rposition(|host| inventory.runs_etcd(host)).unwrap_or_default();
+        let role = if inventory.with_role(Role::Etcd).next().is_some() {
+            "etcd"
+        } else {
+            "control-plane"
+        };
+        let last = inventory
+            .hosts
+            .iter()
+            .rposition(|host| inventory.runs_etcd(host))
+            .unwrap_or_default();
         found.add(
             &format!("hosts[{last}].roles"),
             role,
-            format!("{} etcd members: an even number survives no more failures than one less", members.len()),
+            format!(
+                "{} etcd members: an even number survives no more failures than one less",
+                members.len()
+            ),
             "use 1, 3, 5 or 7; with the role etcd the members can be other hosts than the control planes",
         );
     }
     if members.len() > 7 {
-        found.add("hosts", members.len(), "too many etcd members", "use 1, 3, 5 or 7");
+        found.add(
+            "hosts",
+            members.len(),
+            "too many etcd members",
+            "use 1, 3, 5 or 7",
+        );
     }
     let balancers = inventory.with_role(Role::LoadBalancer).count();
     if balancers > 1 && inventory.cluster.api_endpoint.is_none() {
@@ -192,12 +249,20 @@ fn roles(inventory: &Inventory, found: &mut Found<'_>) {
 }
 
 fn endpoint(inventory: &Inventory, found: &mut Found<'_>) {
-    let Some(endpoint) = &inventory.cluster.api_endpoint else { return };
+    let Some(endpoint) = &inventory.cluster.api_endpoint else {
+        return;
+    };
     let valid = endpoint.rsplit_once(':').is_some_and(|(host, port)| {
-        (is_dns_name(host) || host.parse::<IpAddr>().is_ok()) && port.parse::<u16>().is_ok_and(|port| port > 0)
+        (is_dns_name(host) || host.parse::<IpAddr>().is_ok())
+            && port.parse::<u16>().is_ok_and(|port| port > 0)
     });
     if !valid {
-        found.add("cluster.api_endpoint", endpoint, "is not host:port", "write for example api.example.test:6443");
+        found.add(
+            "cluster.api_endpoint",
+            endpoint,
+            "is not host:port",
+            "write for example api.example.test:6443",
+        );
     }
 }
 

@@ -29,7 +29,13 @@ pub fn decode(path: &Path, text: &str) -> Result<Decoded, Vec<Problem>> {
     let cluster = match root.table(document, "cluster") {
         Some(table) => cluster(document, table),
         None => {
-            document.report(1, "cluster", "", "is missing", "add a [cluster] table with a name");
+            document.report(
+                1,
+                "cluster",
+                "",
+                "is missing",
+                "add a [cluster] table with a name",
+            );
             None
         }
     };
@@ -37,16 +43,30 @@ pub fn decode(path: &Path, text: &str) -> Result<Decoded, Vec<Problem>> {
         Some(table) => ssh(document, table, folder, &default_ssh()),
         None => default_ssh(),
     };
-    let release = root.table(document, "release").map(|table| release(document, table, folder)).unwrap_or_default();
+    let release = root
+        .table(document, "release")
+        .map(|table| release(document, table, folder))
+        .unwrap_or_default();
     let tables = root.tables(document, "hosts");
     let count = tables.len();
-    let hosts: Vec<Host> = tables.into_iter().filter_map(|table| host(document, table, folder, &ssh)).collect();
+    let hosts: Vec<Host> = tables
+        .into_iter()
+        .filter_map(|table| host(document, table, folder, &ssh))
+        .collect();
     root.finish(document);
     let complete = hosts.len() == count;
-    let inventory = cluster
-        .filter(|_| complete)
-        .map(|cluster| Inventory { path: path.to_owned(), cluster, ssh, release, hosts });
-    Ok((inventory, std::mem::take(&mut document.lines), std::mem::take(&mut document.problems)))
+    let inventory = cluster.filter(|_| complete).map(|cluster| Inventory {
+        path: path.to_owned(),
+        cluster,
+        ssh,
+        release,
+        hosts,
+    });
+    Ok((
+        inventory,
+        std::mem::take(&mut document.lines),
+        std::mem::take(&mut document.problems),
+    ))
 }
 
 fn parsed<T: FromStr>(
@@ -81,16 +101,28 @@ fn chosen<T: Copy>(
     }
     let names: Vec<&str> = choices.iter().map(|(_, name)| *name).collect();
     let line = document.lines.of(field);
-    document.report(line, field, &text, "is not known", &format!("use one of {}", names.join(", ")));
+    document.report(
+        line,
+        field,
+        &text,
+        "is not known",
+        &format!("use one of {}", names.join(", ")),
+    );
     None
 }
 
 fn cluster(document: &mut Document<'_>, mut table: Table<'_, '_>) -> Option<Cluster> {
     const CIDR: &str = "write an IPv4 range, for example 10.200.0.0/16";
-    let name = table.required(document, "name", "give the cluster a name, for example name = \"lab\"");
+    let name = table.required(
+        document,
+        "name",
+        "give the cluster a name, for example name = \"lab\"",
+    );
     let pod_cidr = table.string(document, "pod_cidr");
     let service_cidr = table.string(document, "service_cidr");
-    let domain = table.string(document, "cluster_domain").unwrap_or_else(|| "cluster.local".to_owned());
+    let domain = table
+        .string(document, "cluster_domain")
+        .unwrap_or_else(|| "cluster.local".to_owned());
     let dns_ip = table.string(document, "dns_ip");
     let api_endpoint = table.string(document, "api_endpoint");
     let proxy_mode = table.string(document, "proxy_mode");
@@ -98,7 +130,10 @@ fn cluster(document: &mut Document<'_>, mut table: Table<'_, '_>) -> Option<Clus
         document,
         "cluster.proxy_mode",
         proxy_mode,
-        &[(ProxyMode::Iptables, "iptables"), (ProxyMode::Nftables, "nftables")],
+        &[
+            (ProxyMode::Iptables, "iptables"),
+            (ProxyMode::Nftables, "nftables"),
+        ],
         ProxyMode::Nftables,
     );
     table.finish(document);
@@ -140,10 +175,22 @@ fn cluster(document: &mut Document<'_>, mut table: Table<'_, '_>) -> Option<Clus
 }
 
 fn default_ssh() -> SshSettings {
-    SshSettings { user: "root".to_owned(), port: 22, key: None, bastion: None, sudo: false, known_hosts: None }
+    SshSettings {
+        user: "root".to_owned(),
+        port: 22,
+        key: None,
+        bastion: None,
+        sudo: false,
+        known_hosts: None,
+    }
 }
 
-fn ssh(document: &mut Document<'_>, mut table: Table<'_, '_>, folder: &Path, over: &SshSettings) -> SshSettings {
+fn ssh(
+    document: &mut Document<'_>,
+    mut table: Table<'_, '_>,
+    folder: &Path,
+    over: &SshSettings,
+) -> SshSettings {
     let mut settings = over.clone();
     if let Some(user) = table.string(document, "user") {
         settings.user = user;
@@ -156,7 +203,10 @@ fn ssh(document: &mut Document<'_>, mut table: Table<'_, '_>, folder: &Path, ove
         let path = resolve(folder, &key);
         if !path.is_file() {
             let line = document.lines.of(&key_field);
-            let remedy = format!("create it with ssh-keygen -t ed25519 -f {}, or correct the path", path.display());
+            let remedy = format!(
+                "create it with ssh-keygen -t ed25519 -f {}, or correct the path",
+                path.display()
+            );
             document.report(line, &key_field, &key, "no such key file", &remedy);
         }
         settings.key = Some(path);
@@ -166,7 +216,13 @@ fn ssh(document: &mut Document<'_>, mut table: Table<'_, '_>, folder: &Path, ove
         settings.bastion = bastion(&text);
         if settings.bastion.is_none() {
             let line = document.lines.of(&bastion_field);
-            document.report(line, &bastion_field, &text, "is not a bastion", "write [user@]host[:port]");
+            document.report(
+                line,
+                &bastion_field,
+                &text,
+                "is not a bastion",
+                "write [user@]host[:port]",
+            );
         }
     }
     if let Some(sudo) = table.boolean(document, "sudo") {
@@ -189,7 +245,11 @@ fn bastion(text: &str) -> Option<Bastion> {
         None => (rest, 22),
     };
     let named = !host.is_empty() && user.as_deref() != Some("") && port > 0;
-    named.then(|| Bastion { user, host: host.to_owned(), port })
+    named.then(|| Bastion {
+        user,
+        host: host.to_owned(),
+        port,
+    })
 }
 
 fn release(document: &mut Document<'_>, mut table: Table<'_, '_>, folder: &Path) -> Release {
@@ -197,7 +257,8 @@ fn release(document: &mut Document<'_>, mut table: Table<'_, '_>, folder: &Path)
         let path = resolve(folder, &text);
         if !path.is_dir() {
             let line = document.lines.of("release.binaries");
-            let remedy = "build them with make build, or name the folder that holds kube-apiserver, kubelet, …";
+            let remedy =
+                "build them with make build, or name the folder that holds kube-apiserver, kubelet, …";
             document.report(line, "release.binaries", &text, "no such folder", remedy);
         }
         path
@@ -206,10 +267,23 @@ fn release(document: &mut Document<'_>, mut table: Table<'_, '_>, folder: &Path)
     Release { binaries }
 }
 
-fn host(document: &mut Document<'_>, mut table: Table<'_, '_>, folder: &Path, over: &SshSettings) -> Option<Host> {
-    let name = table.required(document, "name", "add name = \"…\": the node's name in the cluster");
+fn host(
+    document: &mut Document<'_>,
+    mut table: Table<'_, '_>,
+    folder: &Path,
+    over: &SshSettings,
+) -> Option<Host> {
+    let name = table.required(
+        document,
+        "name",
+        "add name = \"…\": the node's name in the cluster",
+    );
     let address_field = table.field("address");
-    let address = table.required(document, "address", "add address = \"…\": the IP address of the host");
+    let address = table.required(
+        document,
+        "address",
+        "add address = \"…\": the IP address of the host",
+    );
     let roles_field = table.field("roles");
     let roles = table.strings(document, "roles").unwrap_or_default();
     let labels = table.map(document, "labels").unwrap_or_default();
@@ -245,7 +319,15 @@ fn host(document: &mut Document<'_>, mut table: Table<'_, '_>, folder: &Path, ov
             taint
         })
         .collect();
-    Some(Host { name: name?, address: address?, roles: roles?, labels, taints, host_key, ssh })
+    Some(Host {
+        name: name?,
+        address: address?,
+        roles: roles?,
+        labels,
+        taints,
+        host_key,
+        ssh,
+    })
 }
 
 fn roles(document: &mut Document<'_>, field: &str, names: &[String]) -> Option<Vec<Role>> {
@@ -266,7 +348,13 @@ fn roles(document: &mut Document<'_>, field: &str, names: &[String]) -> Option<V
     }
     if names.is_empty() {
         let line = document.lines.of(field);
-        document.report(line, field, "", "a host needs a role", &format!("use one of {}", known.join(", ")));
+        document.report(
+            line,
+            field,
+            "",
+            "a host needs a role",
+            &format!("use one of {}", known.join(", ")),
+        );
     }
     (roles.len() == names.len() && !roles.is_empty()).then_some(roles)
 }

@@ -16,12 +16,20 @@ pub struct Document<'t> {
 
 impl<'t> Document<'t> {
     pub fn new(text: &'t str) -> Self {
-        Self { text, problems: Vec::new(), lines: Lines::default() }
+        Self {
+            text,
+            problems: Vec::new(),
+            lines: Lines::default(),
+        }
     }
 
     pub fn line(&self, offset: usize) -> usize {
         let end = offset.min(self.text.len());
-        self.text.as_bytes()[..end].iter().filter(|byte| **byte == b'\n').count() + 1
+        self.text.as_bytes()[..end]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count()
+            + 1
     }
 
     pub fn report(&mut self, line: usize, field: &str, value: &str, message: &str, remedy: &str) {
@@ -44,11 +52,19 @@ pub struct Table<'d, 't> {
 
 impl<'d, 't> Table<'d, 't> {
     pub fn new(path: &str, entries: &'d DeTable<'t>) -> Self {
-        Self { path: path.to_owned(), entries, known: Vec::new() }
+        Self {
+            path: path.to_owned(),
+            entries,
+            known: Vec::new(),
+        }
     }
 
     pub fn field(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+        if self.path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.path)
+        }
     }
 
     fn take(&mut self, document: &mut Document<'_>, name: &'static str) -> Option<&'d Spanned<DeValue<'t>>> {
@@ -64,7 +80,12 @@ impl<'d, 't> Table<'d, 't> {
         as_string(document, &self.field(name), value)
     }
 
-    pub fn required(&mut self, document: &mut Document<'_>, name: &'static str, remedy: &str) -> Option<String> {
+    pub fn required(
+        &mut self,
+        document: &mut Document<'_>,
+        name: &'static str,
+        remedy: &str,
+    ) -> Option<String> {
         if !self.entries.iter().any(|(key, _)| key.get_ref() == name) {
             self.known.push(name);
             let field = self.field(name);
@@ -87,7 +108,12 @@ impl<'d, 't> Table<'d, 't> {
     pub fn port(&mut self, document: &mut Document<'_>, name: &'static str) -> Option<u16> {
         let value = self.take(document, name)?;
         let Some(integer) = value.get_ref().as_integer() else {
-            wrong_type(document, &self.field(name), value, "write a port number from 1 to 65535");
+            wrong_type(
+                document,
+                &self.field(name),
+                value,
+                "write a port number from 1 to 65535",
+            );
             return None;
         };
         match u16::from_str_radix(integer.as_str(), integer.radix()) {
@@ -95,7 +121,13 @@ impl<'d, 't> Table<'d, 't> {
             _ => {
                 let line = document.line(value.span().start);
                 let field = self.field(name);
-                document.report(line, &field, integer.as_str(), "is not a port", "write a number from 1 to 65535");
+                document.report(
+                    line,
+                    &field,
+                    integer.as_str(),
+                    "is not a port",
+                    "write a number from 1 to 65535",
+                );
                 None
             }
         }
@@ -105,7 +137,12 @@ impl<'d, 't> Table<'d, 't> {
         let value = self.take(document, name)?;
         let field = self.field(name);
         let Some(array) = value.get_ref().as_array() else {
-            wrong_type(document, &field, value, "write a list of strings, for example [\"worker\"]");
+            wrong_type(
+                document,
+                &field,
+                value,
+                "write a list of strings, for example [\"worker\"]",
+            );
             return None;
         };
         let mut strings = Vec::new();
@@ -118,11 +155,20 @@ impl<'d, 't> Table<'d, 't> {
         Some(strings)
     }
 
-    pub fn map(&mut self, document: &mut Document<'_>, name: &'static str) -> Option<BTreeMap<String, String>> {
+    pub fn map(
+        &mut self,
+        document: &mut Document<'_>,
+        name: &'static str,
+    ) -> Option<BTreeMap<String, String>> {
         let value = self.take(document, name)?;
         let field = self.field(name);
         let Some(table) = value.get_ref().as_table() else {
-            wrong_type(document, &field, value, "write a table of strings, for example { zone = \"a\" }");
+            wrong_type(
+                document,
+                &field,
+                value,
+                "write a table of strings, for example { zone = \"a\" }",
+            );
             return None;
         };
         let mut map = BTreeMap::new();
@@ -141,17 +187,29 @@ impl<'d, 't> Table<'d, 't> {
         let value = self.take(document, name)?;
         let field = self.field(name);
         let Some(table) = value.get_ref().as_table() else {
-            wrong_type(document, &field, value, &format!("write it as a table: [{field}]"));
+            wrong_type(
+                document,
+                &field,
+                value,
+                &format!("write it as a table: [{field}]"),
+            );
             return None;
         };
         Some(Table::new(&field, table))
     }
 
     pub fn tables(&mut self, document: &mut Document<'_>, name: &'static str) -> Vec<Table<'d, 't>> {
-        let Some(value) = self.take(document, name) else { return Vec::new() };
+        let Some(value) = self.take(document, name) else {
+            return Vec::new();
+        };
         let field = self.field(name);
         let Some(array) = value.get_ref().as_array() else {
-            wrong_type(document, &field, value, &format!("write one [[{field}]] table for each"));
+            wrong_type(
+                document,
+                &field,
+                value,
+                &format!("write one [[{field}]] table for each"),
+            );
             return Vec::new();
         };
         let mut tables = Vec::new();
@@ -194,7 +252,14 @@ fn as_string(document: &mut Document<'_>, field: &str, value: &Spanned<DeValue<'
 
 fn wrong_type(document: &mut Document<'_>, field: &str, value: &Spanned<DeValue<'_>>, remedy: &str) {
     let line = document.line(value.span().start);
-    let text = document.text.get(value.span()).unwrap_or_default().lines().next().unwrap_or_default().to_owned();
+    let text = document
+        .text
+        .get(value.span())
+        .unwrap_or_default()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned();
     let message = format!("has the wrong type ({})", value.get_ref().type_str());
     document.report(line, field, &text, &message, remedy);
 }
@@ -213,7 +278,9 @@ fn edits(a: &str, b: &str) -> usize {
         row[0] = i + 1;
         for (j, to) in b.iter().enumerate() {
             let above = row[j + 1];
-            row[j + 1] = (diagonal + usize::from(from != *to)).min(above + 1).min(row[j] + 1);
+            row[j + 1] = (diagonal + usize::from(from != *to))
+                .min(above + 1)
+                .min(row[j] + 1);
             diagonal = above;
         }
     }

@@ -38,7 +38,10 @@ fn a_good_inventory_is_read_whole() {
     assert_eq!(inventory.kubernetes_service().to_string(), "10.32.0.1");
     assert_eq!(inventory.public_endpoint(), "10.77.0.11:6443");
     let worker = &inventory.hosts[1];
-    assert_eq!((worker.ssh.user.as_str(), worker.ssh.port, worker.ssh.sudo), ("admin", 2222, true));
+    assert_eq!(
+        (worker.ssh.user.as_str(), worker.ssh.port, worker.ssh.sudo),
+        ("admin", 2222, true)
+    );
     assert_eq!(worker.labels["zone"], "a");
     assert_eq!(worker.taints[0].effect, "NoSchedule");
     assert_eq!(inventory.etcd_members().len(), 1);
@@ -150,9 +153,16 @@ fn each_mistake_is_named_with_line_field_value_and_remedy() {
 
 #[test]
 fn all_mistakes_are_reported_together() {
-    let text = GOOD.replace("w-1", "W_1").replace("10.32.0.10", "10.99.0.10").replace("[ssh]\nuser", "[ssh]\nuesr");
+    let text = GOOD
+        .replace("w-1", "W_1")
+        .replace("10.32.0.10", "10.99.0.10")
+        .replace("[ssh]\nuser", "[ssh]\nuesr");
     let error = parse(&text).expect_err("three mistakes");
-    let fields: Vec<&str> = error.problems.iter().map(|problem| problem.field.as_str()).collect();
+    let fields: Vec<&str> = error
+        .problems
+        .iter()
+        .map(|problem| problem.field.as_str())
+        .collect();
     assert_eq!(fields, ["cluster.dns_ip", "ssh.uesr", "hosts[1].name"]);
 }
 

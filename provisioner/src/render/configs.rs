@@ -20,13 +20,26 @@ pub fn add(
     desired.users = super::users(cluster.inventory, host);
     if host.has(Role::ControlPlane) {
         let encryption = render("encryption.yaml")?;
-        desired.files.push(File::secret("config/encryption.yaml", "kube-apiserver", encryption));
-        desired.files.push(File::public("config/kube-scheduler.yaml", render("kube-scheduler.yaml")?));
+        desired.files.push(File::secret(
+            "config/encryption.yaml",
+            "kube-apiserver",
+            encryption,
+        ));
+        desired.files.push(File::public(
+            "config/kube-scheduler.yaml",
+            render("kube-scheduler.yaml")?,
+        ));
         for (name, user, certificate) in [
-            ("controller-manager", "system:kube-controller-manager", "controller-manager"),
+            (
+                "controller-manager",
+                "system:kube-controller-manager",
+                "controller-manager",
+            ),
             ("scheduler", "system:kube-scheduler", "scheduler"),
         ] {
-            desired.files.push(kubeconfig(cluster, values, name, user, certificate)?);
+            desired
+                .files
+                .push(kubeconfig(cluster, values, name, user, certificate)?);
         }
     }
     if host.is_node() {
@@ -36,24 +49,45 @@ pub fn add(
             ("kube-proxy", "system:kube-proxy", "kube-proxy"),
             ("pod-network", "hardway:pod-network", "pod-network"),
         ] {
-            desired.files.push(kubeconfig(cluster, values, name, user, certificate)?);
+            desired
+                .files
+                .push(kubeconfig(cluster, values, name, user, certificate)?);
         }
-        desired.files.push(File::public("config/kubelet.yaml", kubelet(cluster, host, facts)));
-        desired.files.push(File::public("config/kube-proxy.yaml", render("kube-proxy.yaml")?));
-        let containerd = if facts.containerd_major() >= 2 { "containerd-v3.toml" } else { "containerd-v2.toml" };
-        desired.files.push(File::public("containerd/config.toml", render(containerd)?));
-        for (name, link) in
-            [("sysctl.conf", "/etc/sysctl.d/90-hardway.conf"), ("modules.conf", "/etc/modules-load.d/hardway.conf")]
-        {
-            desired.files.push(File::public(format!("config/{name}"), render(name)?));
-            desired.links.push((link.to_owned(), format!("{GENERATION}/config/{name}")));
+        desired
+            .files
+            .push(File::public("config/kubelet.yaml", kubelet(cluster, host, facts)));
+        desired
+            .files
+            .push(File::public("config/kube-proxy.yaml", render("kube-proxy.yaml")?));
+        let containerd = if facts.containerd_major() >= 2 {
+            "containerd-v3.toml"
+        } else {
+            "containerd-v2.toml"
+        };
+        desired
+            .files
+            .push(File::public("containerd/config.toml", render(containerd)?));
+        for (name, link) in [
+            ("sysctl.conf", "/etc/sysctl.d/90-hardway.conf"),
+            ("modules.conf", "/etc/modules-load.d/hardway.conf"),
+        ] {
+            desired
+                .files
+                .push(File::public(format!("config/{name}"), render(name)?));
+            desired
+                .links
+                .push((link.to_owned(), format!("{GENERATION}/config/{name}")));
         }
         if cluster.inventory.balances_locally() {
-            desired.files.push(File::public("config/api-balancer.yaml", balancer(host, values)));
+            desired
+                .files
+                .push(File::public("config/api-balancer.yaml", balancer(host, values)));
         }
     }
     if host.has(Role::LoadBalancer) {
-        desired.files.push(File::public("config/haproxy.cfg", render("haproxy.cfg")?));
+        desired
+            .files
+            .push(File::public("config/haproxy.cfg", render("haproxy.cfg")?));
     }
     Ok(())
 }
@@ -94,7 +128,12 @@ fn kubelet(cluster: &Cluster<'_>, host: &Host, facts: &Facts) -> String {
     configuration.tls_private_key_file = format!("{GENERATION}/pki/kubelet-server.key");
     configuration.cluster_domain = inventory.cluster.cluster_domain.clone();
     configuration.cluster_dns = vec![inventory.cluster.dns_ip.to_string()];
-    configuration.cgroup_driver = if facts.systemd_cgroup() { "systemd" } else { "cgroupfs" }.to_owned();
+    configuration.cgroup_driver = if facts.systemd_cgroup() {
+        "systemd"
+    } else {
+        "cgroupfs"
+    }
+    .to_owned();
     configuration.container_runtime_endpoint = "unix:///run/containerd/containerd.sock".to_owned();
     configuration.fail_cgroup_v1 = facts.cgroup_v2;
     // Inside a container the swap that shows belongs to the machine.
@@ -107,10 +146,16 @@ fn kubelet(cluster: &Cluster<'_>, host: &Host, facts: &Facts) -> String {
         configuration.resolv_conf = Some(resolv_conf.clone());
     }
     if inventory.is_dedicated(host) {
-        configuration.register_with_taints.push(taint("node-role.kubernetes.io/control-plane", "", "NoSchedule"));
+        configuration.register_with_taints.push(taint(
+            "node-role.kubernetes.io/control-plane",
+            "",
+            "NoSchedule",
+        ));
     }
     for own in &host.taints {
-        configuration.register_with_taints.push(taint(&own.key, &own.value, &own.effect));
+        configuration
+            .register_with_taints
+            .push(taint(&own.key, &own.value, &own.effect));
     }
     let wanted = json!(configuration);
     let defaults = json!(KubeletConfiguration::default());
@@ -126,7 +171,11 @@ fn kubelet(cluster: &Cluster<'_>, host: &Host, facts: &Facts) -> String {
 }
 
 fn taint(key: &str, value: &str, effect: &str) -> Taint {
-    Taint { key: key.to_owned(), value: value.to_owned(), effect: effect.to_owned() }
+    Taint {
+        key: key.to_owned(),
+        value: value.to_owned(),
+        effect: effect.to_owned(),
+    }
 }
 
 /// The fields of `wanted` that differ from `defaults`.

@@ -20,25 +20,49 @@ pub fn add(cluster: &Cluster<'_>, host: &Host, desired: &mut Desired) {
     }
     for authority in authorities {
         let path = format!("pki/{}.crt", authority.name());
-        desired.files.push(File::public(path, cluster.secrets.authority(authority).certificate()));
+        desired.files.push(File::public(
+            path,
+            cluster.secrets.authority(authority).certificate(),
+        ));
     }
-    for profile in PROFILES.iter().filter(|profile| holds(cluster.inventory, host, profile.scope)) {
-        let Some(leaf) = cluster.secrets.leaf(&host.name, profile.name) else { continue };
+    for profile in PROFILES
+        .iter()
+        .filter(|profile| holds(cluster.inventory, host, profile.scope))
+    {
+        let Some(leaf) = cluster.secrets.leaf(&host.name, profile.name) else {
+            continue;
+        };
         let owner = owner(profile.name);
-        desired.files.push(File::public(format!("pki/{}.crt", profile.name), leaf.certificate.as_str()));
-        desired.files.push(File::secret(format!("pki/{}.key", profile.name), owner, leaf.key.pem()));
+        desired.files.push(File::public(
+            format!("pki/{}.crt", profile.name),
+            leaf.certificate.as_str(),
+        ));
+        desired.files.push(File::secret(
+            format!("pki/{}.key", profile.name),
+            owner,
+            leaf.key.pem(),
+        ));
     }
     if control_plane {
         let keys = &cluster.secrets.service_account;
-        desired.files.push(File::public("pki/service-account.pub", keys.public.as_str()));
-        for (name, owner) in
-            [("service-account", "kube-apiserver"), ("controller-manager-service-account", "kube-controller-manager")]
-        {
-            desired.files.push(File::secret(format!("pki/{name}.key"), owner, keys.private.pem()));
+        desired
+            .files
+            .push(File::public("pki/service-account.pub", keys.public.as_str()));
+        for (name, owner) in [
+            ("service-account", "kube-apiserver"),
+            ("controller-manager-service-account", "kube-controller-manager"),
+        ] {
+            desired
+                .files
+                .push(File::secret(format!("pki/{name}.key"), owner, keys.private.pem()));
         }
         // The controller manager signs certificate requests.
         let key = cluster.secrets.authority(Authority::Kubernetes).key();
-        desired.files.push(File::secret("pki/kubernetes-ca.key", "kube-controller-manager", key.pem()));
+        desired.files.push(File::secret(
+            "pki/kubernetes-ca.key",
+            "kube-controller-manager",
+            key.pem(),
+        ));
     }
 }
 
@@ -55,7 +79,9 @@ pub fn holds(inventory: &Inventory, host: &Host, scope: Scope) -> bool {
 fn owner(profile: &str) -> &'static str {
     match profile {
         "etcd-server" | "etcd-peer" | "etcd-health" => "etcd",
-        "apiserver" | "apiserver-etcd-client" | "apiserver-kubelet-client" | "front-proxy-client" => "kube-apiserver",
+        "apiserver" | "apiserver-etcd-client" | "apiserver-kubelet-client" | "front-proxy-client" => {
+            "kube-apiserver"
+        }
         "controller-manager" | "controller-manager-server" => "kube-controller-manager",
         "scheduler" | "scheduler-server" => "kube-scheduler",
         _ => "root",

@@ -16,7 +16,12 @@ struct Row {
 }
 
 const ROWS: &[Row] = &[
-    Row { name: "containerd.service", stage: Stage::Host, binaries: &[], files: &["containerd/config.toml"] },
+    Row {
+        name: "containerd.service",
+        stage: Stage::Host,
+        binaries: &[],
+        files: &["containerd/config.toml"],
+    },
     Row {
         name: "api-balancer.service",
         stage: Stage::Host,
@@ -29,7 +34,12 @@ const ROWS: &[Row] = &[
         binaries: &[],
         files: &["pki/kubernetes-ca.crt", "config/haproxy.cfg"],
     },
-    Row { name: "etcd.service", stage: Stage::Etcd, binaries: &["etcd"], files: &["pki/etcd-ca.crt"] },
+    Row {
+        name: "etcd.service",
+        stage: Stage::Etcd,
+        binaries: &["etcd"],
+        files: &["pki/etcd-ca.crt"],
+    },
     Row {
         name: "kube-apiserver.service",
         stage: Stage::ApiServer,
@@ -58,7 +68,11 @@ const ROWS: &[Row] = &[
         name: "kube-scheduler.service",
         stage: Stage::Clients,
         binaries: &["kube-scheduler"],
-        files: &["pki/kubernetes-ca.crt", "config/kube-scheduler.yaml", "kubeconfig/scheduler.yaml"],
+        files: &[
+            "pki/kubernetes-ca.crt",
+            "config/kube-scheduler.yaml",
+            "kubeconfig/scheduler.yaml",
+        ],
     },
     Row {
         name: "pod-network.service",
@@ -70,13 +84,21 @@ const ROWS: &[Row] = &[
         name: "kube-proxy.service",
         stage: Stage::Clients,
         binaries: &["kube-proxy"],
-        files: &["pki/kubernetes-ca.crt", "config/kube-proxy.yaml", "kubeconfig/kube-proxy.yaml"],
+        files: &[
+            "pki/kubernetes-ca.crt",
+            "config/kube-proxy.yaml",
+            "kubeconfig/kube-proxy.yaml",
+        ],
     },
     Row {
         name: "kubelet.service",
         stage: Stage::Clients,
         binaries: &["kubelet"],
-        files: &["pki/kubernetes-ca.crt", "config/kubelet.yaml", "kubeconfig/kubelet.yaml"],
+        files: &[
+            "pki/kubernetes-ca.crt",
+            "config/kubelet.yaml",
+            "kubeconfig/kubelet.yaml",
+        ],
     },
 ];
 
@@ -97,14 +119,28 @@ pub fn add(
     let mut programs = Vec::new();
     for row in ROWS.iter().filter(|row| runs(cluster, host, row.name)) {
         let text = cluster.templates.render(row.name, &values)?;
-        let files: Vec<&File> =
-            desired.files.iter().filter(|file| row.files.contains(&file.path.as_str())).collect();
-        let hashes: Vec<&str> =
-            row.binaries.iter().filter_map(|name| cluster.release.sha256_of(name)).collect();
+        let files: Vec<&File> = desired
+            .files
+            .iter()
+            .filter(|file| row.files.contains(&file.path.as_str()))
+            .collect();
+        let hashes: Vec<&str> = row
+            .binaries
+            .iter()
+            .filter_map(|name| cluster.release.sha256_of(name))
+            .collect();
         let content = content_hash(&text, &files, &hashes);
         let (file, link) = place(row.name);
-        desired.files.push(File::public(file.as_str(), text.replace(CONTENT, &content)));
-        desired.units.push(Unit { name: row.name, link, file, stage: row.stage, content });
+        desired
+            .files
+            .push(File::public(file.as_str(), text.replace(CONTENT, &content)));
+        desired.units.push(Unit {
+            name: row.name,
+            link,
+            file,
+            stage: row.stage,
+            content,
+        });
         programs.extend(row.binaries);
     }
     Ok(programs)
@@ -140,5 +176,7 @@ fn own_labels(host: &Host) -> String {
         let domain = key.split_once('/').map_or("", |(domain, _)| domain);
         !domain.ends_with("kubernetes.io") && !domain.ends_with("k8s.io")
     });
-    own.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+    own.map(|(key, value)| format!("{key}={value}"))
+        .collect::<Vec<_>>()
+        .join(",")
 }

@@ -35,25 +35,41 @@ pub(super) fn open(bastion: &Bastion, target: &Target) -> Result<(UnixStream, Re
     let wake = stream.try_clone().map_err(|error| local(&error))?;
     let mut session = session_over(stream)?;
     // A pin belongs to the host behind, so the bastion's own key has to be in known_hosts.
-    let trust = Trust { pinned: None, known: target.trust.known.clone() };
-    handshake(&mut session, &address, &trust.preferred(&bastion.host, bastion.port))?;
+    let trust = Trust {
+        pinned: None,
+        known: target.trust.known.clone(),
+    };
+    handshake(
+        &mut session,
+        &address,
+        &trust.preferred(&bastion.host, bastion.port),
+    )?;
     trust.check(&bastion.host, bastion.port, &shown_key(&session, &address)?)?;
     let user = bastion.user.as_deref().unwrap_or(&target.settings.user);
     login(&session, &target.settings, user, &address)?;
-    let channel = session.channel_direct_tcpip(&target.host, target.settings.port, None).map_err(|error| {
-        SshError::Unreachable {
+    let channel = session
+        .channel_direct_tcpip(&target.host, target.settings.port, None)
+        .map_err(|error| SshError::Unreachable {
             address: format!("{}:{} through {address}", target.host, target.settings.port),
             reason: format!("{error} (the bastion's sshd must have AllowTcpForwarding)"),
-        }
-    })?;
+        })?;
     let (near, far) = UnixStream::pair().map_err(|error| local(&error))?;
     let ours = near.try_clone().map_err(|error| local(&error))?;
     let thread = std::thread::spawn(move || copy(&session, channel, far, &wake));
-    Ok((near, Relay { ours, thread: Some(thread) }))
+    Ok((
+        near,
+        Relay {
+            ours,
+            thread: Some(thread),
+        },
+    ))
 }
 
 fn local(error: &std::io::Error) -> SshError {
-    SshError::Local { what: "a local socket".to_owned(), reason: error.to_string() }
+    SshError::Local {
+        what: "a local socket".to_owned(),
+        reason: error.to_string(),
+    }
 }
 
 fn copy(session: &Session, mut channel: Channel, mut far: UnixStream, wire: &(impl AsFd + AsRawFd)) {
@@ -83,7 +99,10 @@ fn copy(session: &Session, mut channel: Channel, mut far: UnixStream, wire: &(im
         if !up.is_empty() {
             wanted |= PollFlags::POLLOUT;
         }
-        let mut fds = [PollFd::new(wire.as_fd(), wanted), PollFd::new(far.as_fd(), PollFlags::POLLIN)];
+        let mut fds = [
+            PollFd::new(wire.as_fd(), wanted),
+            PollFd::new(far.as_fd(), PollFlags::POLLIN),
+        ];
         // libssh2 may hold decrypted bytes that poll cannot see.
         if poll(&mut fds, PollTimeout::from(100u8)).is_err_and(|error| error != nix::errno::Errno::EINTR) {
             return;

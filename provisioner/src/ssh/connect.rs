@@ -39,7 +39,11 @@ impl Connection {
         let key = shown_key(&session, &address)?;
         target.trust.check(&target.host, port, &key)?;
         login(&session, &target.settings, &target.settings.user, &address)?;
-        Ok(Connection { session, sudo: target.settings.sudo, _bastion: relay })
+        Ok(Connection {
+            session,
+            sudo: target.settings.sudo,
+            _bastion: relay,
+        })
     }
 }
 
@@ -70,23 +74,31 @@ fn transport(target: &Target) -> Result<(Session, Option<bastion::Relay>), SshEr
 }
 
 pub(super) fn session_over<S: AsRawFd + 'static>(stream: S) -> Result<Session, SshError> {
-    let mut session = Session::new()
-        .map_err(|error| SshError::Local { what: "libssh2".to_owned(), reason: error.to_string() })?;
+    let mut session = Session::new().map_err(|error| SshError::Local {
+        what: "libssh2".to_owned(),
+        reason: error.to_string(),
+    })?;
     session.set_timeout(SILENCE_TIMEOUT.as_millis() as u32);
     session.set_tcp_stream(stream);
     Ok(session)
 }
 
 pub(super) fn dial(host: &str, port: u16) -> Result<TcpStream, SshError> {
-    let unreachable =
-        |reason: String| SshError::Unreachable { address: format!("{host}:{port}"), reason };
+    let unreachable = |reason: String| SshError::Unreachable {
+        address: format!("{host}:{port}"),
+        reason,
+    };
     let mut last = "the name has no address".to_owned();
-    let addresses = (host, port).to_socket_addrs().map_err(|error| unreachable(error.to_string()))?;
+    let addresses = (host, port)
+        .to_socket_addrs()
+        .map_err(|error| unreachable(error.to_string()))?;
     for address in addresses {
         match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
             Ok(stream) => {
                 // Small requests and answers alternate.
-                stream.set_nodelay(true).map_err(|error| unreachable(error.to_string()))?;
+                stream
+                    .set_nodelay(true)
+                    .map_err(|error| unreachable(error.to_string()))?;
                 return Ok(stream);
             }
             Err(error) => last = error.to_string(),
@@ -99,7 +111,10 @@ pub(super) fn handshake(session: &mut Session, address: &str, preferred: &[Strin
     if !preferred.is_empty() {
         // The known types first, the others behind them: a host that lost the known type is then reported
         // as changed, not as "unable to exchange encryption keys".
-        let mut types: Vec<String> = preferred.iter().flat_map(|algorithm| signatures(algorithm)).collect();
+        let mut types: Vec<String> = preferred
+            .iter()
+            .flat_map(|algorithm| signatures(algorithm))
+            .collect();
         for algorithm in session.supported_algs(MethodType::HostKey).unwrap_or_default() {
             if !types.iter().any(|known| known == algorithm) {
                 types.push(algorithm.to_owned());
@@ -107,7 +122,10 @@ pub(super) fn handshake(session: &mut Session, address: &str, preferred: &[Strin
         }
         session
             .method_pref(MethodType::HostKey, &types.join(","))
-            .map_err(|error| SshError::Unreachable { address: address.to_owned(), reason: error.to_string() })?;
+            .map_err(|error| SshError::Unreachable {
+                address: address.to_owned(),
+                reason: error.to_string(),
+            })?;
     }
     session.handshake().map_err(|error| SshError::Unreachable {
         address: address.to_owned(),
@@ -118,16 +136,23 @@ pub(super) fn handshake(session: &mut Session, address: &str, preferred: &[Strin
 /// An RSA key is offered under the names of its signature algorithms.
 fn signatures(algorithm: &str) -> Vec<String> {
     match algorithm {
-        "ssh-rsa" => vec!["rsa-sha2-512".to_owned(), "rsa-sha2-256".to_owned(), "ssh-rsa".to_owned()],
+        "ssh-rsa" => vec![
+            "rsa-sha2-512".to_owned(),
+            "rsa-sha2-256".to_owned(),
+            "ssh-rsa".to_owned(),
+        ],
         other => vec![other.to_owned()],
     }
 }
 
 pub(super) fn shown_key(session: &Session, address: &str) -> Result<HostKey, SshError> {
-    session.host_key().and_then(|(blob, _)| HostKey::from_blob(blob)).ok_or_else(|| SshError::Unreachable {
-        address: address.to_owned(),
-        reason: "the host showed no key".to_owned(),
-    })
+    session
+        .host_key()
+        .and_then(|(blob, _)| HostKey::from_blob(blob))
+        .ok_or_else(|| SshError::Unreachable {
+            address: address.to_owned(),
+            reason: "the host showed no key".to_owned(),
+        })
 }
 
 pub(super) fn login(
@@ -143,7 +168,10 @@ pub(super) fn login(
     result.map_err(|error| {
         let remedy = match &settings.key {
             Some(key) => {
-                format!("add the public key of {} to the user's authorized_keys on the host", key.display())
+                format!(
+                    "add the public key of {} to the user's authorized_keys on the host",
+                    key.display()
+                )
             }
             None => "set ssh.key in the inventory, or load a key into the SSH agent".to_owned(),
         };

@@ -16,11 +16,21 @@ pub struct Output {
 impl Connection {
     /// Runs a shell script and returns what it printed; any exit status.
     /// The script stands in the command, so it must hold no secret; secrets go into `input`.
-    pub fn run(&self, doing: &str, script: &str, input: &mut dyn Read, sent: Progress<'_>) -> Result<Output, SshError> {
-        let lost =
-            |error: &dyn std::fmt::Display| SshError::Lost { doing: doing.to_owned(), reason: error.to_string() };
+    pub fn run(
+        &self,
+        doing: &str,
+        script: &str,
+        input: &mut dyn Read,
+        sent: Progress<'_>,
+    ) -> Result<Output, SshError> {
+        let lost = |error: &dyn std::fmt::Display| SshError::Lost {
+            doing: doing.to_owned(),
+            reason: error.to_string(),
+        };
         let mut channel = self.session.channel_session().map_err(|error| lost(&error))?;
-        channel.exec(&self.command(script)).map_err(|error| lost(&error))?;
+        channel
+            .exec(&self.command(script))
+            .map_err(|error| lost(&error))?;
         let mut buffer = vec![0u8; 128 * 1024];
         loop {
             let count = input.read(&mut buffer).map_err(|error| SshError::Local {
@@ -30,14 +40,19 @@ impl Connection {
             if count == 0 {
                 break;
             }
-            channel.write_all(&buffer[..count]).map_err(|error| lost(&error))?;
+            channel
+                .write_all(&buffer[..count])
+                .map_err(|error| lost(&error))?;
             sent(count as u64);
         }
         channel.send_eof().map_err(|error| lost(&error))?;
         let mut output = Output::default();
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         channel.read_to_end(&mut stdout).map_err(|error| lost(&error))?;
-        channel.stderr().read_to_end(&mut stderr).map_err(|error| lost(&error))?;
+        channel
+            .stderr()
+            .read_to_end(&mut stderr)
+            .map_err(|error| lost(&error))?;
         channel.close().map_err(|error| lost(&error))?;
         channel.wait_close().map_err(|error| lost(&error))?;
         output.stdout = String::from_utf8_lossy(&stdout).into_owned();
@@ -47,13 +62,23 @@ impl Connection {
     }
 
     /// Like [`Connection::run`]; an exit status other than zero is an error.
-    pub fn check(&self, doing: &str, script: &str, input: &mut dyn Read, sent: Progress<'_>) -> Result<String, SshError> {
+    pub fn check(
+        &self,
+        doing: &str,
+        script: &str,
+        input: &mut dyn Read,
+        sent: Progress<'_>,
+    ) -> Result<String, SshError> {
         let output = self.run(doing, script, input, sent)?;
         if output.status == 0 {
             return Ok(output.stdout);
         }
         let stderr = last_lines(&output.stderr, 6);
-        Err(SshError::Command { doing: doing.to_owned(), status: output.status, stderr })
+        Err(SshError::Command {
+            doing: doing.to_owned(),
+            status: output.status,
+            stderr,
+        })
     }
 
     /// A script without input.
@@ -65,7 +90,12 @@ impl Connection {
         let shell = if self.sudo { "sudo -n sh -c" } else { "sh -c" };
         // libssh2 does not notice that a command stopped reading and would wait for room in the channel, so what
         // a failed script leaves of its input is read to the end.
-        format!("{shell} {}", quote(&format!("(\n{script}\n)\nstatus=$?\ncat >/dev/null\nexit $status")))
+        format!(
+            "{shell} {}",
+            quote(&format!(
+                "(\n{script}\n)\nstatus=$?\ncat >/dev/null\nexit $status"
+            ))
+        )
     }
 }
 

@@ -17,7 +17,10 @@ impl HostKey {
     pub fn from_blob(blob: &[u8]) -> Option<HostKey> {
         let length = u32::from_be_bytes(blob.get(..4)?.try_into().ok()?) as usize;
         let algorithm = std::str::from_utf8(blob.get(4..4 + length)?).ok()?;
-        Some(HostKey { algorithm: algorithm.to_owned(), blob: blob.to_vec() })
+        Some(HostKey {
+            algorithm: algorithm.to_owned(),
+            blob: blob.to_vec(),
+        })
     }
 
     /// Reads `ssh-ed25519 AAAA… [comment]`.
@@ -54,12 +57,24 @@ pub enum UntrustedKey {
         "HOST KEY CHANGED: {host} shows {found} but {source_of} says {expected}. Somebody may be listening, or \
          the host was installed anew. If you are sure: {remedy}"
     )]
-    Changed { host: String, found: String, expected: String, source_of: String, remedy: String },
+    Changed {
+        host: String,
+        found: String,
+        expected: String,
+        source_of: String,
+        remedy: String,
+    },
     #[error("the key {found} of {host} is not known. Compare it with the host's, then run: hardway trust")]
     Unknown { host: String, found: String },
     #[error("the key {found} of {host} is marked @revoked in {source_of}; do not connect to this host")]
-    Revoked { host: String, found: String, source_of: String },
-    #[error("host_key {pinned:?} of {host} is neither `ssh-ed25519 AAAA…` nor `SHA256:…`; correct the inventory")]
+    Revoked {
+        host: String,
+        found: String,
+        source_of: String,
+    },
+    #[error(
+        "host_key {pinned:?} of {host} is neither `ssh-ed25519 AAAA…` nor `SHA256:…`; correct the inventory"
+    )]
     BadPin { host: String, pinned: String },
 }
 
@@ -78,13 +93,22 @@ impl Trust {
         let fingerprint = found.fingerprint();
         let revoked = self.known.revoked(host, port, found);
         if let Some(source_of) = revoked {
-            return Err(UntrustedKey::Revoked { host: host.to_owned(), found: fingerprint, source_of });
+            return Err(UntrustedKey::Revoked {
+                host: host.to_owned(),
+                found: fingerprint,
+                source_of,
+            });
         }
         if let Some(pinned) = &self.pinned {
             let expected = match HostKey::parse(pinned) {
                 Some(key) => key.fingerprint(),
                 None if pinned.starts_with("SHA256:") => pinned.trim_end_matches('=').to_owned(),
-                None => return Err(UntrustedKey::BadPin { host: host.to_owned(), pinned: pinned.clone() }),
+                None => {
+                    return Err(UntrustedKey::BadPin {
+                        host: host.to_owned(),
+                        pinned: pinned.clone(),
+                    });
+                }
             };
             if expected == fingerprint {
                 return Ok(());
@@ -99,7 +123,10 @@ impl Trust {
         }
         match self.known.lookup(host, port, found) {
             Lookup::Match => Ok(()),
-            Lookup::Unknown => Err(UntrustedKey::Unknown { host: host.to_owned(), found: fingerprint }),
+            Lookup::Unknown => Err(UntrustedKey::Unknown {
+                host: host.to_owned(),
+                found: fingerprint,
+            }),
             Lookup::Mismatch { expected, source_of } => Err(UntrustedKey::Changed {
                 host: host.to_owned(),
                 found: fingerprint,

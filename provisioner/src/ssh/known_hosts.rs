@@ -53,7 +53,9 @@ impl KnownHosts {
             if line.is_empty() || line.starts_with('#') || marker == "cert-authority" {
                 continue;
             }
-            let Some((names, key)) = rest.trim().split_once(char::is_whitespace) else { continue };
+            let Some((names, key)) = rest.trim().split_once(char::is_whitespace) else {
+                continue;
+            };
             let Some(key) = HostKey::parse(key) else { continue };
             self.entries.push(Entry {
                 names: names.to_owned(),
@@ -66,7 +68,9 @@ impl KnownHosts {
     }
 
     fn of<'a>(&'a self, host: &'a str, port: u16) -> impl Iterator<Item = &'a Entry> {
-        self.entries.iter().filter(move |entry| matches(&entry.names, host, port))
+        self.entries
+            .iter()
+            .filter(move |entry| matches(&entry.names, host, port))
     }
 
     /// Key types known for a host, without repeats.
@@ -82,7 +86,9 @@ impl KnownHosts {
 
     /// The file and line that revoke a key.
     pub fn revoked(&self, host: &str, port: u16, key: &HostKey) -> Option<String> {
-        self.of(host, port).find(|entry| entry.revoked && entry.key == *key).map(Entry::place)
+        self.of(host, port)
+            .find(|entry| entry.revoked && entry.key == *key)
+            .map(Entry::place)
     }
 
     pub fn lookup(&self, host: &str, port: u16, key: &HostKey) -> Lookup {
@@ -97,7 +103,10 @@ impl KnownHosts {
             }
         }
         match other {
-            Some(entry) => Lookup::Mismatch { expected: entry.key.fingerprint(), source_of: entry.place() },
+            Some(entry) => Lookup::Mismatch {
+                expected: entry.key.fingerprint(),
+                source_of: entry.place(),
+            },
             None => Lookup::Unknown,
         }
     }
@@ -111,7 +120,11 @@ impl Entry {
 
 /// The name under which a host stands in a file.
 pub fn entry_name(host: &str, port: u16) -> String {
-    if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") }
+    if port == 22 {
+        host.to_owned()
+    } else {
+        format!("[{host}]:{port}")
+    }
 }
 
 fn matches(names: &str, host: &str, port: u16) -> bool {
@@ -131,8 +144,12 @@ fn matches(names: &str, host: &str, port: u16) -> bool {
 }
 
 fn hashed_matches(hashed: &str, name: &str) -> bool {
-    let Some((salt, hash)) = hashed.split_once('|') else { return false };
-    let (Ok(salt), Ok(hash)) = (STANDARD.decode(salt), STANDARD.decode(hash)) else { return false };
+    let Some((salt, hash)) = hashed.split_once('|') else {
+        return false;
+    };
+    let (Ok(salt), Ok(hash)) = (STANDARD.decode(salt), STANDARD.decode(hash)) else {
+        return false;
+    };
     // OpenSSH's format; hides names, proves nothing.
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &salt);
     hmac::verify(&key, name.as_bytes(), &hash).is_ok()
@@ -186,7 +203,10 @@ mod tests {
     #[test]
     fn names_match_as_in_openssh() {
         let salt = b"01234567890123456789";
-        let hash = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, salt), b"[10.0.0.1]:2222");
+        let hash = hmac::sign(
+            &hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, salt),
+            b"[10.0.0.1]:2222",
+        );
         let hashed = format!("|1|{}|{}", STANDARD.encode(salt), STANDARD.encode(hash));
         let table = [
             ("10.0.0.1", "10.0.0.1", 22, true),
@@ -211,19 +231,36 @@ mod tests {
         assert_eq!(known.lookup("10.0.0.2", 22, &key(1)), Lookup::Unknown);
         let trust = Trust { pinned: None, known };
         let error = trust.check("10.0.0.1", 22, &key(2)).unwrap_err().to_string();
-        for part in [&key(1).fingerprint(), &key(2).fingerprint(), "known_hosts:2", "hardway trust"] {
+        for part in [
+            &key(1).fingerprint(),
+            &key(2).fingerprint(),
+            "known_hosts:2",
+            "hardway trust",
+        ] {
             assert!(error.contains(part), "{error}");
         }
-        assert!(matches!(trust.check("10.0.0.9", 22, &key(2)), Err(UntrustedKey::Unknown { .. })));
+        assert!(matches!(
+            trust.check("10.0.0.9", 22, &key(2)),
+            Err(UntrustedKey::Unknown { .. })
+        ));
     }
 
     #[test]
     fn pins_come_before_files() {
         let known = known(&format!("10.0.0.1 {}\n", key(1).line()));
-        let pinned = |pin: String| Trust { pinned: Some(pin), known: known.clone() };
+        let pinned = |pin: String| Trust {
+            pinned: Some(pin),
+            known: known.clone(),
+        };
         assert_eq!(pinned(key(2).line()).check("10.0.0.1", 22, &key(2)), Ok(()));
-        assert_eq!(pinned(key(2).fingerprint()).check("10.0.0.1", 22, &key(2)), Ok(()));
-        let error = pinned(key(2).line()).check("10.0.0.1", 22, &key(1)).unwrap_err().to_string();
+        assert_eq!(
+            pinned(key(2).fingerprint()).check("10.0.0.1", 22, &key(2)),
+            Ok(())
+        );
+        let error = pinned(key(2).line())
+            .check("10.0.0.1", 22, &key(1))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("host_key in the inventory"), "{error}");
         assert!(matches!(
             pinned("nonsense".to_owned()).check("10.0.0.1", 22, &key(1)),
@@ -234,7 +271,13 @@ mod tests {
     #[test]
     fn revoked_keys_are_refused_whatever_else_is_known() {
         let known = known(&format!("10.0.0.1 {0}\n@revoked * {0}\n", key(1).line()));
-        let trust = Trust { pinned: Some(key(1).line()), known };
-        assert!(matches!(trust.check("10.0.0.1", 22, &key(1)), Err(UntrustedKey::Revoked { .. })));
+        let trust = Trust {
+            pinned: Some(key(1).line()),
+            known,
+        };
+        assert!(matches!(
+            trust.check("10.0.0.1", 22, &key(1)),
+            Err(UntrustedKey::Revoked { .. })
+        ));
     }
 }

@@ -33,13 +33,23 @@ fn write(
 ) -> std::fmt::Result {
     writeln!(text, "{}", plan.host)?;
     for push in &plan.pushes {
-        writeln!(text, "  push      {} ({:.1} MB, {})", push.name, push.size as f64 / 1e6, &push.sha256[..12])?;
+        writeln!(
+            text,
+            "  push      {} ({:.1} MB, {})",
+            push.name,
+            push.size as f64 / 1e6,
+            &push.sha256[..12]
+        )?;
     }
     if let Some(release) = &plan.release {
         writeln!(text, "  release   {}", &release[..12])?;
     }
     if let Some(number) = plan.generation {
-        let from = generation.rsplit('/').next().filter(|from| !from.is_empty()).unwrap_or("none");
+        let from = generation
+            .rsplit('/')
+            .next()
+            .filter(|from| !from.is_empty())
+            .unwrap_or("none");
         writeln!(text, "  generation {from} -> {number}")?;
     }
     for file in &plan.files {
@@ -56,7 +66,10 @@ fn write(
         };
         writeln!(text, "  {sign} {}{note}", file.path)?;
         if let Some(diff) = diffs.iter().find(|diff| diff.path == file.path) {
-            let lines = TextDiff::from_lines(&diff.old, &diff.new).unified_diff().context_radius(1).to_string();
+            let lines = TextDiff::from_lines(&diff.old, &diff.new)
+                .unified_diff()
+                .context_radius(1)
+                .to_string();
             for line in lines.lines() {
                 writeln!(text, "      {line}")?;
             }
@@ -81,15 +94,27 @@ fn write(
         writeln!(text, "  image     {image}")?;
     }
     for unit in &plan.units {
-        writeln!(text, "  {:<9} {}", format!("{:?}", unit.action).to_lowercase(), unit.name)?;
+        writeln!(
+            text,
+            "  {:<9} {}",
+            format!("{:?}", unit.action).to_lowercase(),
+            unit.name
+        )?;
     }
     match plan.etcd {
         EtcdEffect::None => Ok(()),
         EtcdEffect::Form => writeln!(text, "  etcd      takes part in forming the cluster"),
         EtcdEffect::Restart => {
             let quorum = etcd_members / 2 + 1;
-            let effect = if etcd_members > quorum { "quorum is kept" } else { "QUORUM IS LOST while it restarts" };
-            writeln!(text, "  etcd      one of {etcd_members} members restarts, {quorum} are needed: {effect}")
+            let effect = if etcd_members > quorum {
+                "quorum is kept"
+            } else {
+                "QUORUM IS LOST while it restarts"
+            };
+            writeln!(
+                text,
+                "  etcd      one of {etcd_members} members restarts, {quorum} are needed: {effect}"
+            )
         }
     }
 }
