@@ -14,7 +14,7 @@ use apimachinery::fieldset::FieldSet;
 pub fn reset_fields(resource: &Resource, subresource: &str) -> FieldSet {
     let rules = rules(resource);
     match subresource {
-        "" if rules.status => FieldSet::of_names(&["status"]),
+        "" if rules.status => FieldSet::of_names(&["status"]).union(&FieldSet::of_names(rules.main_keeps)),
         "status" => FieldSet::of_names(rules.status_keeps),
         _ => FieldSet::default(),
     }

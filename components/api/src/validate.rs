@@ -1,10 +1,16 @@
 //! Validation of new and changed objects, with upstream's paths, types and messages.
+mod admission;
+mod autoscaling;
+mod batch;
 mod core;
+mod flow_control;
 mod metadata;
+mod networking;
 mod others;
 mod pod;
 mod rbac;
 mod shared;
+mod small;
 mod storage;
 mod workloads;
 
@@ -40,9 +46,15 @@ fn kind(resource: &Resource, old: Option<&Value>, new: &Value) -> ErrorList {
     let found = match group {
         "" if name == "Pod" => Some(whole_pod(old, new)),
         "" => core::check(name, old, new).or_else(|| storage::check(name, old, new)).or_else(|| workloads::check(name, old, new)).or_else(|| others::check(name, old, new)),
-        "apps" => workloads::check(name, old, new),
+        "apps" => workloads::check(name, old, new).or_else(|| small::check(name, old, new)),
+        "batch" => batch::check(name, old, new),
+        "autoscaling" if name == "HorizontalPodAutoscaler" => Some(autoscaling::check(new)),
+        "networking.k8s.io" | "policy" => networking::check(name, old, new),
+        "admissionregistration.k8s.io" => admission::check(name, new),
+        "flowcontrol.apiserver.k8s.io" => flow_control::check(name, new),
+        "node.k8s.io" | "apiregistration.k8s.io" => small::check(name, old, new),
         "rbac.authorization.k8s.io" => rbac::check(name, old, new),
-        "storage.k8s.io" => storage::check(name, old, new),
+        "storage.k8s.io" => storage::check(name, old, new).or_else(|| small::check(name, old, new)),
         "coordination.k8s.io" | "discovery.k8s.io" | "scheduling.k8s.io" | "certificates.k8s.io" | "events.k8s.io" => others::check(name, old, new),
         _ => None,
     };

@@ -92,6 +92,18 @@ fn namespace(object: &mut Object) {
 }
 
 fn node(object: &mut Object) {
+    // The old single range is the first of the list.
+    let spec = make(object, "spec");
+    if let Some(first) = spec.get("podCIDR").filter(|cidr| !is_zero(Some(cidr))).cloned() {
+        let list = spec.entry("podCIDRs").or_insert_with(|| json!([]));
+        match list.as_array_mut() {
+            Some(list) if list.is_empty() => list.push(first),
+            Some(list) => list[0] = first,
+            None => {}
+        }
+    } else if let Some(first) = spec.get("podCIDRs").and_then(|list| list.get(0)).cloned() {
+        spec.insert("podCIDR".into(), first);
+    }
     if let Some(status) = map_mut(object, "status") {
         if let Some(capacity) = status.get("capacity").filter(|capacity| !is_zero(Some(capacity))).cloned() {
             absent(status, "allocatable", capacity);

@@ -9,6 +9,8 @@ pub struct Rules {
     pub generation_from_zero: bool,
     /// The main endpoint leaves `status` alone.
     pub status: bool,
+    /// Fields that the main endpoint leaves alone in an update, besides `status`.
+    pub main_keeps: &'static [&'static str],
     /// A new object keeps the `status` that the client sent.
     pub status_on_create: bool,
     /// Fields that the status endpoint leaves alone.
@@ -24,7 +26,7 @@ const SPEC: &[&str] = &["spec"];
 /// The rules of a kind.
 pub fn rules(resource: &Resource) -> Rules {
     let has_status = resource.subresource("status").is_some();
-    let plain = Rules { generation: &[], generation_from_zero: false, status: has_status, status_on_create: false, status_keeps: SPEC, create_on_update: false, unconditional_update: true };
+    let plain = Rules { generation: &[], generation_from_zero: false, status: has_status, main_keeps: &[], status_on_create: false, status_keeps: SPEC, create_on_update: false, unconditional_update: true };
     if resource.custom {
         return Rules { generation: SPEC, status_keeps: &["spec", "metadata"], unconditional_update: false, ..plain };
     }
@@ -46,6 +48,7 @@ pub fn rules(resource: &Resource) -> Rules {
         "PriorityClass" => Rules { generation: &["value"], ..plain },
         "DeviceClass" | "ResourceSlice" => Rules { generation: SPEC, ..plain },
         "ResourceClaim" => Rules { status_keeps: &["spec", "metadata"], ..plain },
+        "CertificateSigningRequest" => Rules { main_keeps: SPEC, ..plain },
         "Node" => Rules { status_on_create: true, ..plain },
         "Lease" | "IPAddress" | "CSINode" | "CSIStorageCapacity" | "RuntimeClass" => Rules { create_on_update: resource.gvk.kind == "Lease", unconditional_update: resource.gvk.kind == "IPAddress", ..plain },
         "VolumeAttachment" => Rules { status_keeps: &["spec", "metadata"], unconditional_update: false, ..plain },

@@ -14,6 +14,7 @@ pub fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: 
             if rules.status {
                 keep(new, &["status"]);
             }
+            rules.main_keeps.iter().for_each(|field| keep(new, &[field]));
         }
         "status" => {
             for path in rules.status_keeps {

@@ -212,6 +212,9 @@ fn address_of(address: &Value, path: &Path) -> ErrorList {
     if let Some(node) = at(address, &["nodeName"]).as_str() {
         errors.extend(texts(&path.child("nodeName"), node, names::dns1123_subdomain(node)));
     }
+    if !errors.is_empty() && ip.parse::<std::net::IpAddr>().is_err() {
+        errors.push(Error::invalid(&path.child("ip"), ip, "must be a valid IP address"));
+    }
     errors.extend(service::non_special_ip(ip, &path.child("ip")));
     errors
 }

@@ -16,7 +16,7 @@ fn name_errors(resource: &Resource, name: &str) -> Vec<String> {
         "Service" => names::dns1123_label(name),
         "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding" => names::path_segment_name(name),
         "APIService" | "IPAddress" => Vec::new(),
-        "CertificateSigningRequest" => Vec::new(),
+        "CertificateSigningRequest" | "Event" => Vec::new(),
         _ => names::dns1123_subdomain(name),
     }
 }

@@ -111,9 +111,6 @@ fn slice_ports(slice: &Value) -> ErrorList {
         } else {
             errors.extend(one_of(&path.child("protocol"), at(port, &["protocol"]), &["SCTP", "TCP", "UDP"]));
         }
-        if !at(port, &["port"]).is_null() {
-            errors.extend(shared::port(&path.child("port"), at(port, &["port"])));
-        }
         if let Some(protocol) = at(port, &["appProtocol"]).as_str() {
             errors.extend(texts(&path.child("appProtocol"), protocol, names::qualified_name(protocol)));
         }
@@ -228,12 +225,13 @@ fn signer_name(name: &str, path: &Path) -> ErrorList {
 fn event(new: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     let regarding = if at(new, &["involvedObject"]).is_object() { "involvedObject" } else { "regarding" };
+    let legacy = regarding == "involvedObject";
     let namespace = text(new, &[regarding, "namespace"]);
     let own = meta::namespace(new);
     let involved = Path::new("involvedObject").child("namespace");
-    if !namespace.is_empty() && namespace != own {
+    if legacy && !namespace.is_empty() && namespace != own {
         errors.push(Error::invalid(&involved, namespace, "does not match event.namespace"));
-    } else if namespace.is_empty() && !matches!(own, "default" | "kube-system") {
+    } else if legacy && namespace.is_empty() && !matches!(own, "default" | "kube-system") {
         errors.push(Error::invalid(&involved, namespace, "does not match event.namespace"));
     }
     if text(new, &["eventTime"]).is_empty() {

@@ -50,8 +50,9 @@ fn selector(spec: &Value, path: &Path, noun: &str) -> ErrorList {
     let mut errors = label_selector(&path.child("selector"), selector);
     if is_zero(Some(at(selector, &["matchLabels"]))) && is_zero(Some(at(selector, &["matchExpressions"]))) {
         errors.push(Error::invalid(&path.child("selector"), selector, format!("empty selector is invalid for {noun}")));
-    } else if !errors.is_empty() && noun != "statefulset" && noun != "daemonset" {
-        errors.push(Error::invalid(&path.child("selector"), selector, "invalid label selector"));
+    } else if !errors.is_empty() && noun != "daemonset" {
+        let detail = if noun == "statefulset" { "" } else { "invalid label selector" };
+        errors.push(Error::invalid(&path.child("selector"), selector, detail));
     }
     errors
 }
@@ -241,7 +242,7 @@ fn stateful_set(spec: &Value, path: &Path) -> ErrorList {
 /// The claims are volumes of the pods, by their names.
 fn template_with_claims(spec: &Value, path: &Path) -> ErrorList {
     let mut spec = spec.clone();
-    let claims: Vec<Value> = list(&spec, &["volumeClaimTemplates"]).iter().map(|claim| json!({"name": text(claim, &["metadata", "name"]), "emptyDir": {}})).collect();
+    let claims: Vec<Value> = list(&spec, &["volumeClaimTemplates"]).iter().map(|claim| json!({"name": text(claim, &["metadata", "name"]), "persistentVolumeClaim": {"claimName": text(claim, &["metadata", "name"])}})).collect();
     if let Some(pod) = spec.pointer_mut("/template/spec").and_then(Value::as_object_mut) {
         if let Some(volumes) = pod.entry("volumes").or_insert_with(|| json!([])).as_array_mut() {
             volumes.retain(|volume| !claims.iter().any(|claim| claim["name"] == volume["name"]));

@@ -79,10 +79,7 @@ fn timestamp(value: &mut Value, canonical: impl Fn(&str) -> Result<String, Strin
 }
 
 fn quantity(value: &mut Value) -> Result<(), Wrong> {
-    let parsed = match &*value {
-        Value::String(text) if text.is_empty() => Ok(Quantity::default()),
-        value => Quantity::from_json(value),
-    };
+    let parsed = Quantity::from_json(value);
     *value = Value::from(parsed.map_err(|error| Wrong::Text(error.to_string()))?.to_string());
     Ok(())
 }

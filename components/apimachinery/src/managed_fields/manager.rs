@@ -123,14 +123,15 @@ impl FieldManager<'_> {
         let former = managers.0.get(&entry).cloned();
         let owned = field_set(self.schemas, &self.ty(), applied).recursive_difference(self.reset).difference(&UNOWNED);
         let mut merged = merge(self.schemas, &self.ty(), &before, applied);
-        managers.0.insert(entry.clone(), Owned { fields: owned.clone(), api_version: self.api_version.to_owned(), time: former.as_ref().map(|former| former.time.clone()).unwrap_or_default() });
+        managers.0.insert(entry.clone(), Owned { fields: owned, api_version: self.api_version.to_owned(), time: former.as_ref().map(|former| former.time.clone()).unwrap_or_default() });
         if let Some(former) = &former {
             self.prune(&mut merged, &former.fields, &managers);
         }
         let forced = force || self.forced_by_last_applied(live, writer);
         self.settle(&before, &merged, &mut managers, &entry, forced)?;
-        let changed = merged != before || former.as_ref().map(|former| &former.fields) != Some(&owned);
-        if let Some(owned) = managers.0.get_mut(&entry).filter(|owned| changed || owned.time.is_empty()) {
+        // A configuration that changes nothing leaves the time alone, even when it is a manager's first.
+        let changed = merged != before;
+        if let Some(owned) = managers.0.get_mut(&entry).filter(|_| changed) {
             owned.time = writer.now.to_owned();
         }
         tidy(&mut managers);

@@ -166,7 +166,7 @@ fn traffic(spec: &Value, kind: &str, path: &Path) -> ErrorList {
 pub(in crate::validate) fn non_special_ip(text: &str, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let Ok(ip) = text.parse::<IpAddr>() else {
-        return vec![Error::invalid(path, text, "must be a valid IP address")];
+        return errors;
     };
     let (link_local, link_local_multicast) = match ip {
         IpAddr::V4(ip) => (ip.is_link_local(), ip.octets()[..3] == [224, 0, 0]),

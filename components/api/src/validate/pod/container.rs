@@ -226,8 +226,11 @@ fn environment_from(container: &Value, path: &Path) -> ErrorList {
         }
         let kinds: Vec<&str> = ["configMapRef", "secretRef"].into_iter().filter(|kind| at(source, &[kind]).is_object()).collect();
         for kind in &kinds {
-            if text(source, &[kind, "name"]).is_empty() {
+            let name = text(source, &[kind, "name"]);
+            if name.is_empty() {
                 errors.push(Error::required(&path.child(kind).child("name"), ""));
+            } else {
+                errors.extend(texts(&path.child(kind).child("name"), name, names::dns1123_subdomain(name)));
             }
         }
         match kinds.len() {

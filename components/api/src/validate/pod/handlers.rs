@@ -36,6 +36,13 @@ fn handler(handler: &Value, grace: Option<i64>, path: &Path) -> ErrorList {
                     errors.push(Error::required(&path.child("path"), ""));
                 }
                 errors.extend(port_or_name(&path.child("port"), at(action, &["port"])));
+                for header in list(action, &["httpHeaders"]) {
+                    let name = text(header, &["name"]);
+                    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+                        let message = apimachinery::names::regex_message("a valid HTTP header must consist of alphanumeric characters or '-'", "[-A-Za-z0-9]+", &["X-Header-Name"]);
+                        errors.push(Error::invalid(&path.child("httpHeaders"), name, message));
+                    }
+                }
                 errors.extend(one_of(&path.child("scheme"), at(action, &["scheme"]), &["HTTP", "HTTPS"]));
             }
             "tcpSocket" => errors.extend(port_or_name(&path.child("port"), at(action, &["port"]))),
