@@ -5,8 +5,10 @@
 //! - [`workload`]: what the controllers that make pods share
 //! - one module per controller: `plan` decides purely, `reconcile` acts
 
+pub mod affinity;
 pub mod certificates;
 pub mod clusterrole_aggregation;
+pub mod daemonset;
 pub mod deployment;
 pub mod discovery;
 pub mod endpoints;
@@ -28,6 +30,7 @@ pub mod runtime;
 pub mod selector;
 pub mod serviceaccount;
 pub mod services;
+pub mod statefulset;
 pub mod taint_eviction;
 pub mod ttl;
 pub mod workload;

@@ -54,6 +54,8 @@ pub const CONTROLLERS: &[Controller] = &[
     on("deployment-controller", "deployment", crate::deployment::start),
     on("replicaset-controller", "replicaset", crate::replicaset::start),
     on("replicationcontroller-controller", "replicationcontroller", crate::replicaset::start_replication),
+    on("daemonset-controller", "daemonset", crate::daemonset::start),
+    on("statefulset-controller", "statefulset", crate::statefulset::start),
     on("endpointslice-controller", "endpointslice", crate::endpointslice::start),
     on("endpoints-controller", "endpoint", crate::endpoints::start),
     on("namespace-controller", "namespace", crate::namespace::start),

@@ -3,6 +3,7 @@
 pub mod claim;
 pub mod disruption;
 pub mod expectations;
+pub mod history;
 pub mod index;
 pub mod pod_control;
 pub mod pods;

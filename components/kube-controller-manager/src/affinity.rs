@@ -1,0 +1,49 @@
+//! Node selectors: which nodes a pod may run on.
+
+use k8s_openapi::api::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, PodSpec};
+
+use crate::owner::Meta as _;
+
+/// Whether the pod's node selector and required node affinity allow the node.
+pub fn allows(spec: &PodSpec, node: &Node) -> bool {
+    let label = |key: &str| node.label(key).map(str::to_owned);
+    let selected = spec.node_selector.iter().flatten().all(|(key, value)| label(key).as_ref() == Some(value));
+    let required = spec
+        .affinity
+        .as_ref()
+        .and_then(|affinity| affinity.node_affinity.as_ref())
+        .and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref());
+    selected && required.is_none_or(|required| required.node_selector_terms.iter().any(|term| term_matches(term, node)))
+}
+
+/// A term without any requirement matches nothing.
+fn term_matches(term: &NodeSelectorTerm, node: &Node) -> bool {
+    let expressions = term.match_expressions.as_deref().unwrap_or_default();
+    let fields = term.match_fields.as_deref().unwrap_or_default();
+    if expressions.is_empty() && fields.is_empty() {
+        return false;
+    }
+    expressions.iter().all(|requirement| matches(requirement, node.label(&requirement.key)))
+        && fields
+            .iter()
+            .all(|requirement| requirement.key == "metadata.name" && matches(requirement, Some(node.name())))
+}
+
+fn matches(requirement: &NodeSelectorRequirement, value: Option<&str>) -> bool {
+    let values = requirement.values.as_deref().unwrap_or_default();
+    let listed = value.is_some_and(|value| values.iter().any(|other| other == value));
+    let compare = |holds: fn(i64, i64) -> bool| {
+        let number = value.and_then(|value| value.parse().ok());
+        let bound = values.first().and_then(|bound| bound.parse().ok());
+        matches!((number, bound), (Some(number), Some(bound)) if holds(number, bound))
+    };
+    match requirement.operator.as_str() {
+        "In" => listed,
+        "NotIn" => !listed,
+        "Exists" => value.is_some(),
+        "DoesNotExist" => value.is_none(),
+        "Gt" => compare(|number, bound| number > bound),
+        "Lt" => compare(|number, bound| number < bound),
+        _ => false,
+    }
+}

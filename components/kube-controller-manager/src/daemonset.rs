@@ -1,0 +1,9 @@
+//! DaemonSets: one pod on every node that fits.
+
+pub mod plan;
+mod reconcile;
+pub mod template;
+#[cfg(test)]
+mod tests;
+
+pub use reconcile::start;

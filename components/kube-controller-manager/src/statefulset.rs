@@ -1,0 +1,9 @@
+//! StatefulSets: pods with names and volumes of their own, in order.
+
+pub mod plan;
+pub mod pod;
+mod reconcile;
+#[cfg(test)]
+mod tests;
+
+pub use reconcile::start;
