@@ -69,6 +69,8 @@ pub const CONTROLLERS: &[Controller] = &[
     on("certificatesigningrequest-cleaner-controller", "csrcleaner", crate::certificates::start_cleaning),
     on("clusterrole-aggregation-controller", "clusterrole-aggregation", crate::clusterrole_aggregation::start),
     on("ttl-controller", "ttl", crate::ttl::start),
+    on("resourcequota-controller", "resourcequota", crate::resource_quota::start),
+    on("disruption-controller", "disruption", crate::disruption::start),
     on("serviceaccount-controller", "serviceaccount", crate::serviceaccount::start),
     on("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", crate::root_ca::start),
 ];

@@ -48,7 +48,7 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         revisions: by_controller(&context),
         control: PodControl {
             client: context.client(ACCOUNT),
-            recorder: context.recorder("daemonset-controller"),
+            recorder: context.recorder_as(ACCOUNT, "daemonset-controller"),
         },
         expectations: Expectations::default(),
         queue: Queue::new(),

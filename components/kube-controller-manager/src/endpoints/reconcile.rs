@@ -13,7 +13,7 @@ use kube::api::{DeleteParams, ObjectMeta, PostParams};
 use kube::{Api, Client};
 
 use super::plan::subsets;
-use crate::error::{Error, Result, ignore_not_found, is_namespace_terminating};
+use crate::error::{Error, Result, ignore_not_found, is_already_exists, is_conflict, is_namespace_terminating};
 use crate::owner::Meta as _;
 use crate::runtime::{Context, work};
 use crate::selector::{Labels, Selector};
@@ -129,6 +129,11 @@ impl Controller {
         match outcome {
             Ok(_) => Ok(Requeue::No),
             Err(error) if is_namespace_terminating(&error) => Ok(Requeue::No),
+            // Our copy was old; the next try has the new one.
+            Err(error) if is_conflict(&error) || is_already_exists(&error) => {
+                self.triggers.forget(key);
+                Err(error.into())
+            }
             Err(error) => {
                 self.triggers.forget(key);
                 let error = Error::from(error);

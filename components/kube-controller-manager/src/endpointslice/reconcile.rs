@@ -157,6 +157,10 @@ impl Controller {
         if let Err(error) = &outcome {
             // Answered too late now, but answered: the next try gives the time again.
             self.triggers.forget(key);
+            // A conflict only means that our copy was old.
+            if error.api_status().is_some_and(|status| status.reason == "Conflict") {
+                return outcome.map(|()| Requeue::No);
+            }
             self.recorder.event(
                 reference(service.as_ref()),
                 Type::Warning,

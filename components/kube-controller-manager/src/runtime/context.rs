@@ -42,9 +42,14 @@ impl Context {
         self.accounts.client(account)
     }
 
-    /// Records events as `account`.
+    /// Records events as `account`, which is also the name in them.
     pub fn recorder(&self, account: &'static str) -> Recorder {
-        Recorder::start(self.client(account), account, "", EventApi::Core)
+        self.recorder_as(account, account)
+    }
+
+    /// Records events as `account` under the name `component`.
+    pub fn recorder_as(&self, account: &'static str, component: &str) -> Recorder {
+        Recorder::start(self.client(account), component, "", EventApi::Core)
     }
 
     /// The shared copy of all objects of a kind.

@@ -40,7 +40,7 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
     let controller = Arc::new(Controller {
         nodes: context.informer(),
         pods: pods_by_node(&context),
-        recorder: Recorder::start(client.clone(), "taint-eviction-controller", "", client::events::EventApi::Core),
+        recorder: context.recorder_as(ACCOUNT, "taint-eviction-controller"),
         client,
         since: Mutex::default(),
     });

@@ -1,0 +1,173 @@
+//! Counts one namespace's objects and writes what its quota says is used.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::informer::{Change, Key, key_of};
+use client::workqueue::Requeue;
+use client::{Informer, Queue};
+use futures::future::{BoxFuture, FutureExt as _};
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, ResourceQuota, ResourceQuotaStatus, Service};
+use kube::api::{DynamicObject, ListParams, PostParams};
+use kube::{Api, Client, Resource};
+use parking_lot::RwLock;
+
+use super::pods::{self, Usage};
+use super::usage;
+use crate::discovery::{Discovery, discover};
+use crate::error::{Result, is_not_found};
+use crate::owner::Meta as _;
+use crate::runtime::{Context, every, work};
+use crate::workload::pods::is_terminal;
+
+const ACCOUNT: &str = "resourcequota-controller";
+const REDISCOVER: Duration = Duration::from_secs(30);
+
+struct Controller {
+    quotas: Informer<ResourceQuota>,
+    pods: Informer<Pod>,
+    services: Informer<Service>,
+    claims: Informer<PersistentVolumeClaim>,
+    client: Client,
+    discovery: RwLock<Discovery>,
+    period: Duration,
+    queue: Queue<Key>,
+}
+
+pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
+    let controller = Arc::new(Controller {
+        quotas: context.informer(),
+        pods: context.informer(),
+        services: context.informer(),
+        claims: context.informer(),
+        client: context.client(ACCOUNT),
+        discovery: RwLock::default(),
+        period: context.flags.resource_quota_sync_period,
+        queue: Queue::new(),
+    });
+    let others = (context.informer::<ConfigMap>(), context.informer::<Deployment>(), context.informer::<ReplicaSet>());
+    async move {
+        if !crate::synced!(controller.quotas, controller.pods, controller.services, controller.claims) {
+            return;
+        }
+        controller.rediscover().await;
+        let queue = controller.queue.clone();
+        controller.quotas.on_change(move |change: &Change<ResourceQuota>| {
+            // Our own writes, and admission's, change the status only.
+            let hard = |quota: &Option<Arc<ResourceQuota>>| quota.as_ref().map(|quota| quota.spec.clone());
+            if hard(&change.old) != hard(&change.new) {
+                queue.add(key_of(change.object().as_ref()));
+            }
+        });
+        let this = controller.clone();
+        controller.pods.on_change(move |change: &Change<Pod>| {
+            let uses = |pod: &Option<Arc<Pod>>| pod.as_ref().is_some_and(|pod| !is_terminal(pod));
+            if uses(&change.old) && !uses(&change.new) {
+                this.freed(change.object().namespace());
+            }
+        });
+        let this = controller.clone();
+        controller.services.on_change(move |change: &Change<Service>| {
+            let kind = |service: &Option<Arc<Service>>| service.as_ref().and_then(|service| service.spec.as_ref()?.type_.clone());
+            if change.old.is_some() && kind(&change.old) != kind(&change.new) {
+                this.freed(change.object().namespace());
+            }
+        });
+        controller.frees(&controller.claims);
+        controller.frees(&others.0);
+        controller.frees(&others.1);
+        controller.frees(&others.2);
+        let rediscovering = every(&context, REDISCOVER, || controller.rediscover());
+        let (queue, workers) = (controller.queue.clone(), context.flags.concurrent_resource_quota_syncs);
+        let working = work("resource-quota", &context, queue, workers, controller.clone(), |controller, key| async move {
+            controller.reconcile(&key).await
+        });
+        futures::join!(rediscovering, working);
+    }
+    .boxed()
+}
+
+impl Controller {
+    /// Admission only ever adds; what objects give back is counted here.
+    fn freed(&self, namespace: &str) {
+        self.quotas.list_namespace(namespace).iter().for_each(|quota| self.queue.add(key_of(quota.as_ref())));
+    }
+
+    fn frees<K>(self: &Arc<Self>, informer: &Informer<K>)
+    where
+        K: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+    {
+        let this = self.clone();
+        informer.on_change(move |change: &Change<K>| {
+            if change.new.is_none() {
+                this.freed(change.object().namespace());
+            }
+        });
+    }
+
+    async fn rediscover(&self) {
+        match discover(&self.client).await {
+            Ok(found) => *self.discovery.write() = found,
+            Err(error) => tracing::warn!(%error, "cannot discover resources"),
+        }
+    }
+
+    async fn reconcile(&self, key: &Key) -> Result<Requeue> {
+        let Some(quota) = self.quotas.get(&key.0, &key.1) else {
+            return Ok(Requeue::No);
+        };
+        let spec = quota.spec.clone().unwrap_or_default();
+        let hard = spec.hard.clone().unwrap_or_default();
+        let mut total = Usage::new();
+        let pods = self.pods.list_namespace(&key.0);
+        let counted = pods.iter().filter(|pod| pods::is_counted(&spec, pod));
+        total.extend(usage::sum(counted.map(|pod| pods::usage(pod))));
+        total.extend(usage::sum(self.services.list_namespace(&key.0).iter().map(|service| usage::service(service))));
+        total.extend(usage::sum(self.claims.list_namespace(&key.0).iter().map(|claim| usage::claim(claim))));
+        for name in hard.keys() {
+            if let Some((group, plural)) = usage::counted(name).filter(|(_, plural)| plural != "pods")
+                && let Some(count) = self.count(&key.0, &group, &plural).await?
+            {
+                total.insert(name.clone(), count.to_string().parse().unwrap_or_default());
+            }
+        }
+        let status = ResourceQuotaStatus {
+            used: Some(usage::used(&hard, &total)),
+            hard: Some(hard),
+        };
+        if !is_same(quota.status.as_ref(), &status) {
+            let mut updated = quota.as_ref().clone();
+            updated.status = Some(status);
+            let api: Api<ResourceQuota> = Api::namespaced(self.client.clone(), &key.0);
+            match api.replace_status(&key.1, &PostParams::default(), &updated).await {
+                Err(error) if !is_not_found(&error) => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(Requeue::After(self.period))
+    }
+
+    /// How many objects of a resource the namespace has; none for a resource that does not exist.
+    async fn count(&self, namespace: &str, group: &str, plural: &str) -> Result<Option<usize>> {
+        let found = {
+            let discovery = self.discovery.read();
+            let same = |found: &&crate::discovery::Discovered| found.resource.group == group && found.resource.plural == plural;
+            discovery.resources.iter().find(same).filter(|found| found.namespaced && found.can("list")).map(|found| found.resource.clone())
+        };
+        let Some(resource) = found else { return Ok(None) };
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
+        Ok(Some(api.list_metadata(&ListParams::default()).await?.items.len()))
+    }
+}
+
+/// Quantities are compared as numbers, since there are several ways to write one.
+fn is_same(old: Option<&ResourceQuotaStatus>, new: &ResourceQuotaStatus) -> bool {
+    type List = BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>;
+    let numbers = |list: &Option<List>| -> Usage {
+        let entries = list.iter().flatten();
+        entries.map(|(name, text)| (name.clone(), text.0.parse().unwrap_or_default())).collect()
+    };
+    old.is_some_and(|old| numbers(&old.hard) == numbers(&new.hard) && numbers(&old.used) == numbers(&new.used))
+}
