@@ -17,6 +17,7 @@ pub mod endpointslice;
 pub mod error;
 pub mod garbage_collector;
 pub mod hash;
+pub mod job;
 pub mod namespace;
 pub mod node_ipam;
 pub mod node_lifecycle;

@@ -56,6 +56,7 @@ pub const CONTROLLERS: &[Controller] = &[
     on("replicationcontroller-controller", "replicationcontroller", crate::replicaset::start_replication),
     on("daemonset-controller", "daemonset", crate::daemonset::start),
     on("statefulset-controller", "statefulset", crate::statefulset::start),
+    on("job-controller", "job", crate::job::start),
     on("endpointslice-controller", "endpointslice", crate::endpointslice::start),
     on("endpoints-controller", "endpoint", crate::endpoints::start),
     on("namespace-controller", "namespace", crate::namespace::start),
