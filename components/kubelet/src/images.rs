@@ -49,6 +49,7 @@ pub struct Images {
 }
 
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
+const NOTICE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 fn found(image: cri::Image) -> Found {
@@ -90,7 +91,7 @@ impl Images {
         let policy = policy(container, &reference);
         match (policy, present) {
             (Policy::IfNotPresent | Policy::Never, Some(present)) => {
-                context.event(pod, who, Type::Normal, "Pulled", format!("Container image \"{image}\" already present on machine"));
+                context.event(pod, who, Type::Normal, "Pulled", format!("Container image \"{image}\" already present on machine and can be accessed by the pod"));
                 Ok(found(present))
             }
             (Policy::Never, None) => {
@@ -154,9 +155,9 @@ impl Images {
                 let message = format!("failed to pull image \"{image}\": {text}");
                 context.event(pod, who, Type::Warning, "Failed", format!("Failed to pull image \"{image}\": {text}"));
                 let failed = Timestamp::now();
-                let mut back_off = self.back_off.lock();
-                back_off.next(&key, failed, failed);
-                let retry_at = back_off.waits_until(&key, failed, failed).map(|(until, _)| until);
+                self.back_off.lock().next(&key, failed, failed);
+                // Soon, to find that it has to wait: that is when ErrImagePull becomes ImagePullBackOff.
+                let retry_at = failed.checked_add(NOTICE).ok();
                 self.last_error.lock().insert(key, format!("{}\n{message}", failed.as_millisecond()));
                 Err(ImageError { reason: "ErrImagePull", message, retry_at })
             }

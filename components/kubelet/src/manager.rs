@@ -15,6 +15,7 @@ use crate::admission::{NodeFacts, admit};
 use crate::context::Shared;
 use crate::objects::referenced;
 use crate::pod::members::PodView;
+use crate::pod::status::is_owned;
 use crate::runtime::{ContainerRecord, label};
 use crate::sources::{Change, is_static};
 use crate::volumes::clean_orphans;
@@ -165,9 +166,16 @@ impl Manager {
         }
         let known = self.pokes.table.contains(&uid);
         if let Some(worker) = self.workers.get(&uid) {
-            self.pokes.table.pods.write().insert(uid, pod.clone());
-            worker.refresh.store(true, Ordering::Release);
-            worker.input.send_modify(|input| input.pod = pod);
+            let old = self.pokes.table.pods.write().insert(uid, pod.clone());
+            let shown = |pod: &Pod| (pod.metadata.labels.clone(), pod.metadata.annotations.clone());
+            if old.as_deref().map(shown) != Some(shown(&pod)) {
+                worker.refresh.store(true, Ordering::Release);
+            }
+            worker.input.send_if_modified(|input| {
+                let matters = differs(&input.pod, &pod);
+                input.pod = pod;
+                matters
+            });
             return;
         }
         let started = pod.status.as_ref().is_some_and(|status| status.start_time.is_some());
@@ -253,6 +261,21 @@ impl Manager {
             tracing::warn!(uid, %error, "files of an orphaned pod stay");
         }
     }
+}
+
+/// Whether a new version of a pod is more than an echo of the status that was written.
+fn differs(old: &Pod, new: &Pod) -> bool {
+    let others = |pod: &Pod| {
+        let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        conditions.filter(|condition| !is_owned(&condition.type_)).cloned().collect::<Vec<_>>()
+    };
+    old.spec != new.spec
+        || old.metadata.labels != new.metadata.labels
+        || old.metadata.annotations != new.metadata.annotations
+        || old.metadata.deletion_timestamp != new.metadata.deletion_timestamp
+        || old.metadata.deletion_grace_period_seconds != new.metadata.deletion_grace_period_seconds
+        || old.metadata.generation != new.metadata.generation
+        || others(old) != others(new)
 }
 
 /// Enough of a pod to end it.

@@ -205,6 +205,9 @@ impl Worker {
         if let Some(at) = self.prepare_volumes(pod, now) {
             wake_by(at);
         }
+        if let (Some(seconds), Some(start)) = (pod.view().active_deadline_seconds, &self.status.start_time) {
+            wake_by(start.0.saturating_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(now));
+        }
         if let Some(attempt) = plan.create_sandbox {
             match self.sandbox_retry.filter(|at| *at > now) {
                 Some(at) => wake_by(at),

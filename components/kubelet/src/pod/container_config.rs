@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use k8s_cri::v1 as cri;
 use k8s_openapi::api::core::v1::{Container, Pod};
-use sha2::{Digest, Sha256};
 
 use super::expansion::expand;
 use super::members::{PodView, Role};
@@ -30,14 +29,15 @@ pub struct Prepared<'a> {
     pub target_id: Option<String>,
 }
 
-/// Identifies the parts of a container's spec whose change makes a new container.
+/// Identifies the parts of a container's spec whose change makes a new container. Computed exactly as upstream
+/// does (FNV-1a over Go's dump of the JSON's bytes), so that neither kubelet restarts what the other started.
 pub fn container_hash(container: &Container) -> String {
-    let mut hash = Sha256::new();
-    hash.update(container.name.as_bytes());
-    hash.update([0]);
-    hash.update(container.image.as_deref().unwrap_or_default().as_bytes());
-    let digest = hash.finalize();
-    hex::encode(&digest[..4])
+    let image = serde_json::Value::from(container.image.clone().unwrap_or_default());
+    let json = format!("{{\"image\":{image},\"name\":{}}}", serde_json::Value::from(container.name.clone()));
+    let bytes: Vec<String> = json.bytes().map(|byte| byte.to_string()).collect();
+    let dump = format!("([]uint8)[{}]", bytes.join(" "));
+    let hash = dump.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    format!("{hash:x}")
 }
 
 /// The log file of an attempt, below the pod's log directory.
@@ -121,4 +121,15 @@ fn annotations(pod: &Pod, container: &Container, attempt: u32) -> HashMap<String
 /// Where a container may leave a message about its end.
 pub fn termination_message_path(container: &Container) -> &str {
     container.termination_message_path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/dev/termination-log")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_upstreams() {
+        let container = Container { name: "test_container".to_owned(), image: Some("foo/image:v1".to_owned()), ..Container::default() };
+        assert_eq!(container_hash(&container), "8e45cbd0");
+    }
 }

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::Worker;
 use crate::pod::members::{PodView, Role, init_role, should_restart};
-use crate::pod::status::{StatusInput, pod_status, rejected_status};
+use crate::pod::status::{StatusInput, is_owned, pod_status, rejected_status};
 use crate::runtime::RunState;
 
 impl Worker {
@@ -99,8 +99,4 @@ impl Worker {
             }
         }
     }
-}
-
-fn is_owned(kind: &str) -> bool {
-    ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"].contains(&kind)
 }

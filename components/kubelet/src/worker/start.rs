@@ -125,11 +125,11 @@ impl Starting {
         let id = context.runtime.create_container(&self.sandbox.id, config, sandbox_config).await.map_err(|error| {
             failed(StartError { reason: "CreateContainerError", message: error.message, made: false, retry_at: None })
         })?;
-        context.event(pod, who, Type::Normal, "Created", format!("Created container: {}", container.name));
+        context.event(pod, who, Type::Normal, "Created", "Container created");
         context.runtime.start_container(&id).await.map_err(|error| {
             failed(StartError { reason: "RunContainerError", message: error.message, made: true, retry_at: None })
         })?;
-        context.event(pod, who, Type::Normal, "Started", format!("Started container {}", container.name));
+        context.event(pod, who, Type::Normal, "Started", "Container started");
         self.link_legacy_log(&container, &id);
         self.post_start(role, &container, &id).await
     }

@@ -9,6 +9,11 @@ use crate::pod::phase::Phase;
 
 const OWNED: [&str; 5] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
 
+/// Whether the kubelet decides a condition.
+pub fn is_owned(kind: &str) -> bool {
+    OWNED.contains(&kind)
+}
+
 struct Verdict {
     status: bool,
     reason: Option<String>,
@@ -55,7 +60,7 @@ pub(super) fn conditions(input: &StatusInput<'_>, status: &PodStatus, phase: Pha
             }
         })
         .collect();
-    conditions.extend(previous.iter().filter(|condition| !OWNED.contains(&condition.type_.as_str())).cloned());
+    conditions.extend(previous.iter().filter(|condition| !is_owned(&condition.type_)).cloned());
     conditions
 }
 
