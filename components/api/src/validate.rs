@@ -36,6 +36,10 @@ pub fn update(resource: &Resource, subresource: &str, old: &Value, new: &Value) 
     }
     // A status is written by controllers; its endpoint can't change what is checked below.
     if !matches!(subresource, "status" | "resize" | "ephemeralcontainers" | "finalize") {
+        // Upstream checks these once as a new object and once as a change, and its causes repeat accordingly.
+        if matches!(resource.gvk.kind.as_str(), "Job" | "PersistentVolume") {
+            errors.extend(kind(resource, None, new));
+        }
         errors.extend(kind(resource, Some(old), new));
     }
     answer(resource, new, errors)

@@ -109,7 +109,7 @@ fn service(old: &Value, new: &mut Value) {
         return;
     }
     for field in ["clusterIP", "clusterIPs"] {
-        if is_zero(Some(at(new, &["spec", field]))) && at(old, &["spec", "clusterIP"]) != "None" {
+        if is_zero(Some(at(new, &["spec", field]))) {
             put(new, &["spec", field], at(old, &["spec", field]).clone());
         }
     }

@@ -28,7 +28,11 @@ fn webhooks(mutating: bool, new: &Value) -> ErrorList {
         let versions = list(hook, &["admissionReviewVersions"]);
         if versions.is_empty() {
             errors.push(Error::required(&path.child("admissionReviewVersions"), "must specify one of v1, v1beta1"));
-        } else if !versions.iter().any(|version| version == "v1" || version == "v1beta1") {
+        }
+        for (index, version) in versions.iter().filter_map(Value::as_str).enumerate() {
+            errors.extend(texts(&path.child("admissionReviewVersions").index(index), version, names::dns1035_label(version)));
+        }
+        if !versions.is_empty() && !versions.iter().any(|version| version == "v1" || version == "v1beta1") {
             errors.push(Error::invalid(&path.child("admissionReviewVersions"), Value::from(versions), "must include at least one of v1, v1beta1"));
         }
         let name = text(hook, &["name"]);
@@ -75,11 +79,14 @@ fn client(client: &Value, path: &Path) -> ErrorList {
     }
     if service.is_object() {
         let path = path.child("service");
-        if text(service, &["name"]).is_empty() {
-            errors.push(Error::required(&path.child("name"), "service name is required"));
+        // Upstream names the same field for either.
+        for field in ["name", "namespace"] {
+            if text(service, &[field]).is_empty() {
+                errors.push(Error::required(&path.child("name"), ""));
+            }
         }
-        if text(service, &["namespace"]).is_empty() {
-            errors.push(Error::required(&path.child("namespace"), "service namespace is required"));
+        if let Some(place) = at(service, &["path"]).as_str().filter(|place| !place.starts_with('/')) {
+            errors.push(Error::invalid(&path.child("path"), place, "must start with a '/'"));
         }
         let port = int(service, &["port"]).unwrap_or(443);
         if !(1..=65535).contains(&port) {

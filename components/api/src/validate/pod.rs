@@ -10,7 +10,7 @@ mod volumes;
 pub(super) use affinity::node_selector;
 pub(super) use container::resources;
 pub(super) use scheduling::tolerations;
-pub(super) use update::update;
+pub(super) use update::{difference, update};
 
 use super::metadata;
 use super::shared::{self, maybe_one_of, one_of, texts};

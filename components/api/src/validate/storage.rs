@@ -86,7 +86,8 @@ fn claim_change(old: &Value, new: &Value) -> Option<Error> {
         spec.as_object().into_iter().flatten().filter(|(key, _)| !matches!(key.as_str(), "resources" | "volumeAttributesClassName")).map(|(key, value)| (key.clone(), value.clone())).collect()
     };
     let changed = fixed(old) != fixed(new) || at(old, &["resources"]) != at(new, &["resources"]);
-    changed.then(|| Error::forbidden(&Path::new("spec"), "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"))
+    const WHY: &str = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+    changed.then(|| Error::forbidden(&Path::new("spec"), format!("{WHY}\n{}", super::pod::difference(new, old))))
 }
 
 fn volume(old: Option<&Value>, new: &Value) -> ErrorList {
@@ -103,7 +104,8 @@ fn volume(old: Option<&Value>, new: &Value) -> ErrorList {
     let capacity = at(spec, &["capacity"]);
     if is_zero(Some(capacity)) {
         errors.push(Error::required(&path.child("capacity"), ""));
-    } else if capacity.get("storage").is_none() || capacity.as_object().is_some_and(|map| map.len() > 1) {
+    }
+    if capacity.get("storage").is_none() || capacity.as_object().is_some_and(|map| map.len() > 1) {
         errors.push(Error::not_supported(&path.child("capacity"), capacity, &["storage"]));
     }
     for (name, quantity) in capacity.as_object().into_iter().flatten() {

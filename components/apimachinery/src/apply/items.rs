@@ -11,7 +11,11 @@ pub(super) fn element(set: &SchemaSet, item_type: Option<&Type>, kind: &ListKind
             let mut key = Map::new();
             for name in keys {
                 let default = || match item_type {
-                    Some(Type::Struct(id)) => set.get(*id).field(name).and_then(|field| field.default.clone()),
+                    // A key that is always written counts with its zero value.
+                    Some(Type::Struct(id)) => set.get(*id).field(name).and_then(|field| {
+                        let zero = || (field.always && !field.pointer).then(|| crate::decode::zero(set, field));
+                        field.default.clone().or_else(zero)
+                    }),
                     _ => None,
                 };
                 if let Some(value) = item.get(name).filter(|value| !value.is_null()).cloned().or_else(default) {

@@ -162,7 +162,7 @@ impl Merger<'_> {
         }
         if let Some(order) = order {
             lists::order(&mut items, &before, order, rule.merge_key.as_deref())?;
-        } else if rule.merge_key.is_some() {
+        } else {
             lists::order_by(&mut items, &before, patch, rule.merge_key.as_deref());
         }
         Ok(items)

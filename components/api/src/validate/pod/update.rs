@@ -68,9 +68,24 @@ pub(in crate::validate) fn update(old: &Value, new: &Value) -> ErrorList {
         }
     }
     if munged != *old {
-        errors.push(Error::forbidden(&path, ALLOWED));
+        errors.push(Error::forbidden(&path, format!("{ALLOWED}\n{}", difference(&munged, old))));
     }
     errors
+}
+
+/// The fields that differ, old and new, one below the other.
+pub(in crate::validate) fn difference(new: &Value, old: &Value) -> String {
+    let (Some(after), Some(before)) = (new.as_object(), old.as_object()) else { return format!("  - {old}\n  + {new}\n") };
+    let mut lines = String::new();
+    let fields: std::collections::BTreeSet<&String> = after.keys().chain(before.keys()).collect();
+    for field in fields.into_iter().filter(|field| after.get(*field) != before.get(*field)) {
+        for (sign, side) in [('-', before), ('+', after)] {
+            if let Some(value) = side.get(field) {
+                lines.push_str(&format!("  {sign} {field}: {value}\n"));
+            }
+        }
+    }
+    lines
 }
 
 fn same_toleration(old: &Value, new: &Value) -> bool {

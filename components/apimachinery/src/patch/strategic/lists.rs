@@ -26,10 +26,10 @@ pub(super) fn order_by(items: &mut Vec<Value>, before: &[Value], order: &[Value]
     named.sort_by_key(|item| rank(order, item));
     let (mut named, mut server) = (named.into_iter().peekable(), server.into_iter().peekable());
     while let (Some(left), Some(right)) = (named.peek(), server.peek()) {
-        // A server-only item goes first unless it is known to have stood after this named one.
+        // A server-only item goes first when it stood before this named one.
         let right_first = match (rank(before, left), rank(before, right)) {
             (Some(left), Some(right)) => right < left,
-            _ => true,
+            _ => false,
         };
         items.extend(if right_first { server.next() } else { named.next() });
     }

@@ -22,13 +22,13 @@ fn directives() {
     let base = json!({"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "2"}], "finalizers": ["x", "y"], "args": ["1", "2"], "labels": {"k": "v", "l": "w"}});
     for (patch, path, result) in [
         (json!({"containers": [{"name": "b", "image": "3"}]}), "/containers", json!([{"name": "a", "image": "1"}, {"name": "b", "image": "3"}])),
-        (json!({"containers": [{"name": "c", "image": null}]}), "/containers/2", json!({"name": "c"})),
+        (json!({"containers": [{"name": "c", "image": null}]}), "/containers/0", json!({"name": "c"})),
         (json!({"containers": [{"name": "a", "$patch": "delete"}]}), "/containers", json!([{"name": "b", "image": "2"}])),
         (json!({"containers": [{"$patch": "replace"}, {"name": "z"}]}), "/containers", json!([{"name": "z"}])),
         (json!({"$setElementOrder/containers": [{"name": "b"}, {"name": "a"}]}), "/containers/0/name", json!("b")),
         (json!({"$deleteFromPrimitiveList/finalizers": ["x"]}), "/finalizers", json!(["y"])),
-        (json!({"finalizers": ["z"]}), "/finalizers", json!(["x", "y", "z"])),
-        (json!({"$setElementOrder/finalizers": ["z", "y"], "finalizers": ["z"]}), "/finalizers/0", json!("x")),
+        (json!({"finalizers": ["z"]}), "/finalizers", json!(["z", "x", "y"])),
+        (json!({"$setElementOrder/finalizers": ["z", "y"], "finalizers": ["z"]}), "/finalizers", json!(["z", "x", "y"])),
         (json!({"args": ["3"]}), "/args", json!(["3"])),
         (json!({"labels": {"k": null}}), "/labels", json!({"l": "w"})),
         (json!({"labels": {"$patch": "replace", "n": "o"}}), "/labels", json!({"n": "o"})),
