@@ -143,9 +143,6 @@ pub fn bookmark_frame(api_version: &str, kind: &str, revision: Revision, initial
     if initial_events_end {
         metadata["annotations"] = serde_json::json!({ "k8s.io/initial-events-end": "true" });
     }
-    let frame = serde_json::json!({
-        "type": "BOOKMARK",
-        "object": { "kind": kind, "apiVersion": api_version, "metadata": metadata },
-    });
-    format!("{frame}\n").into()
+    let object = serde_json::json!({ "kind": kind, "apiVersion": api_version, "metadata": metadata });
+    format!("{{\"type\":\"BOOKMARK\",\"object\":{object}}}\n").into()
 }
