@@ -1,22 +1,25 @@
 //! The administrator's side of the Kubernetes API: readiness, objects, nodes.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use base64::Engine;
 use http::{Method, Request, StatusCode};
-use pki::{Authority, Issued};
+use pki::Issued;
 use serde_json::{Value, json};
 
-use crate::identities::Secrets;
-use crate::inventory::host_port;
+use crate::ssh::{Forward, Target};
+
+/// A server that is up accepts at once; one that is out of reach is reached through SSH.
+const DIRECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One API server, reached with the break-glass certificate: RBAC may not be there yet.
 pub struct Api {
     runtime: tokio::runtime::Runtime,
     client: kube::Client,
     pub endpoint: String,
+    _forward: Option<Forward>,
 }
 
 /// An answer other than success.
@@ -30,23 +33,33 @@ pub struct Refused {
 }
 
 impl Api {
-    pub fn connect(address: IpAddr, port: u16, secrets: &Secrets, identity: &Issued) -> anyhow::Result<Api> {
-        Api::connect_with(
-            address,
-            port,
-            secrets.authority(Authority::Kubernetes).certificate(),
-            identity,
-        )
+    /// The API server on a host, directly or, where that is not possible, through SSH.
+    pub fn connect(target: &Target, port: u16, authority: &str, identity: &Issued) -> anyhow::Result<Api> {
+        let direct = target
+            .host
+            .parse::<IpAddr>()
+            .ok()
+            .map(|address| SocketAddr::new(address, port));
+        let reachable = direct.filter(|address| {
+            target.settings.bastion.is_none() && TcpStream::connect_timeout(address, DIRECT_TIMEOUT).is_ok()
+        });
+        match reachable {
+            Some(address) => Api::at(address, authority, identity, None),
+            None => {
+                let forward = Forward::open(target.clone(), port)?;
+                Api::at(forward.address, authority, identity, Some(forward))
+            }
+        }
     }
 
     /// Any HTTPS server whose certificate `authority` (PEM) has signed.
-    pub fn connect_with(
-        address: IpAddr,
-        port: u16,
+    fn at(
+        address: SocketAddr,
         authority: &str,
         identity: &Issued,
+        forward: Option<Forward>,
     ) -> anyhow::Result<Api> {
-        let endpoint = host_port(address, port);
+        let endpoint = address.to_string();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -69,6 +82,7 @@ impl Api {
             runtime,
             client,
             endpoint,
+            _forward: forward,
         })
     }
 

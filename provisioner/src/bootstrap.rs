@@ -217,15 +217,16 @@ impl Run<'_> {
     }
 
     fn api_servers(&self, survey: &Survey) -> anyhow::Result<Api> {
-        let ready =
-            |host: &Host, survey: &Survey| connect(host, survey)?.wait_ready(Instant::now() + API_DEADLINE);
+        let ready = |host: &Host, survey: &Survey| {
+            connect(self.fleet, host, survey)?.wait_ready(Instant::now() + API_DEADLINE)
+        };
         self.staged(survey, "control plane", Stage::ApiServer, &ready)?;
         let host = self
             .inventory
             .control_planes()
             .next()
             .context("the inventory has no control plane")?;
-        let api = connect(host, survey)?;
+        let api = connect(self.fleet, host, survey)?;
         api.wait_ready(Instant::now() + API_DEADLINE)?;
         Ok(api)
     }
@@ -287,12 +288,13 @@ impl Run<'_> {
 }
 
 /// An API server on a host, with the break-glass identity: RBAC may not be there yet.
-pub fn connect(host: &Host, survey: &Survey) -> anyhow::Result<Api> {
+pub fn connect(fleet: &Fleet<'_>, host: &Host, survey: &Survey) -> anyhow::Result<Api> {
     let identity = survey
         .secrets
         .leaf(OPERATOR, "break-glass")
         .context("there is no break-glass certificate")?;
-    Api::connect(host.address, 6443, &survey.secrets, identity)
+    let authority = survey.secrets.authority(pki::Authority::Kubernetes).certificate();
+    Api::connect(fleet.target(host)?, 6443, authority, identity)
 }
 
 fn labels(host: &Host) -> Vec<(String, String)> {

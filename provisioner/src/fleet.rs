@@ -53,6 +53,7 @@ fn advice(failures: &[Failure]) -> String {
 pub struct Fleet<'a> {
     pub inventory: &'a Inventory,
     pub ui: &'a Ui,
+    targets: BTreeMap<String, Target>,
     sessions: BTreeMap<String, Mutex<Connection>>,
     concurrency: usize,
 }
@@ -104,6 +105,7 @@ impl<'a> Fleet<'a> {
         Ok(Fleet {
             inventory,
             ui,
+            targets,
             sessions: sessions
                 .into_iter()
                 .map(|(name, session)| (name, Mutex::new(session)))
@@ -139,6 +141,7 @@ impl<'a> Fleet<'a> {
         }
         Ok((
             Fleet {
+                targets,
                 inventory,
                 ui,
                 sessions,
@@ -146,6 +149,13 @@ impl<'a> Fleet<'a> {
             },
             failures,
         ))
+    }
+
+    /// How a host is reached.
+    pub fn target(&self, host: &Host) -> anyhow::Result<&Target> {
+        self.targets
+            .get(&host.name)
+            .with_context(|| format!("{} is not in the inventory", host.name))
     }
 
     pub fn is_connected(&self, host: &Host) -> bool {

@@ -190,7 +190,7 @@ fn supported_containerd(version: &str) -> bool {
 fn ports(inventory: &Inventory, host: &Host, facts: &Facts, report: &mut dyn FnMut(String)) {
     let mut wanted: Vec<(u16, &str)> = Vec::new();
     if inventory.runs_etcd(host) {
-        wanted.extend([(2379, "etcd"), (2380, "etcd"), (2381, "etcd")]);
+        wanted.extend([(2379, "etcd"), (2380, "etcd")]);
     }
     if host.has(Role::ControlPlane) {
         wanted.extend([

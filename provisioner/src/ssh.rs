@@ -5,11 +5,13 @@
 mod bastion;
 mod connect;
 mod exec;
+mod forward;
 mod host_key;
 mod known_hosts;
 
 pub use connect::{Connection, Target, fetch_host_key};
 pub use exec::{Output, Progress, quote};
+pub use forward::Forward;
 pub use host_key::{HostKey, Trust, UntrustedKey};
 pub use known_hosts::{KnownHosts, Lookup, entry_name};
 

@@ -268,3 +268,31 @@ fn an_unreachable_host_is_named() {
         "{error}"
     );
 }
+
+#[test]
+fn a_port_of_the_host_is_reached_through_ssh() {
+    let server = Server::start();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let echo = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut reader = stream.try_clone().unwrap();
+        std::io::copy(&mut reader, &mut stream).unwrap();
+    });
+    let forward =
+        provisioner::ssh::Forward::open(server.target(Some(server.host_key().line())), port).unwrap();
+    let mut client = TcpStream::connect(forward.address).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let sent: Vec<u8> = (0..200_000u32).map(|number| number as u8).collect();
+    let writer = {
+        let (mut client, sent) = (client.try_clone().unwrap(), sent.clone());
+        std::thread::spawn(move || std::io::Write::write_all(&mut client, &sent).unwrap())
+    };
+    let mut received = vec![0u8; sent.len()];
+    std::io::Read::read_exact(&mut client, &mut received).unwrap();
+    assert_eq!(received, sent);
+    writer.join().unwrap();
+    drop(client);
+    drop(forward);
+    echo.join().unwrap();
+}

@@ -22,7 +22,7 @@ pub fn run(inventory: &Inventory, state: &State, ui: &Ui, json: bool) -> anyhow:
         .iter()
         .map(|failure| format!("{}: unreachable: {}", failure.host, failure.reason))
         .collect();
-    let api = reachable_api(inventory, &survey);
+    let api = reachable_api(&fleet, inventory, &survey);
     let nodes = match &api {
         Ok(api) => api.nodes().unwrap_or_else(|error| {
             findings.push(format!("nodes cannot be listed: {error:#}"));
@@ -39,7 +39,7 @@ pub fn run(inventory: &Inventory, state: &State, ui: &Ui, json: bool) -> anyhow:
             hosts.push(host_status(inventory, &survey, &host.name, &nodes, &mut findings));
         }
     }
-    let etcd = etcd_health(inventory, &survey, &mut findings);
+    let etcd = etcd_health(&fleet, inventory, &survey, &mut findings);
     let certificates = certificates(&survey, &mut findings)?;
     if json {
         let report =
@@ -51,10 +51,10 @@ pub fn run(inventory: &Inventory, state: &State, ui: &Ui, json: bool) -> anyhow:
     Ok(!findings.is_empty())
 }
 
-fn reachable_api(inventory: &Inventory, survey: &Survey) -> anyhow::Result<Api> {
+fn reachable_api(fleet: &Fleet<'_>, inventory: &Inventory, survey: &Survey) -> anyhow::Result<Api> {
     let mut last = anyhow::anyhow!("the inventory has no control plane");
     for host in inventory.control_planes() {
-        match bootstrap::connect(host, survey).and_then(|api| api.get("/version").map(|_| api)) {
+        match bootstrap::connect(fleet, host, survey).and_then(|api| api.get("/version").map(|_| api)) {
             Ok(api) => return Ok(api),
             Err(error) => last = error,
         }
@@ -120,7 +120,12 @@ fn host_status(
     })
 }
 
-fn etcd_health(inventory: &Inventory, survey: &Survey, findings: &mut Vec<String>) -> Vec<Value> {
+fn etcd_health(
+    fleet: &Fleet<'_>,
+    inventory: &Inventory,
+    survey: &Survey,
+    findings: &mut Vec<String>,
+) -> Vec<Value> {
     let mut members = Vec::new();
     for host in inventory.etcd_members() {
         let health = survey
@@ -129,7 +134,7 @@ fn etcd_health(inventory: &Inventory, survey: &Survey, findings: &mut Vec<String
             .ok_or_else(|| anyhow::anyhow!("there is no etcd-health certificate"))
             .and_then(|identity| {
                 let authority = survey.secrets.authority(pki::Authority::Etcd).certificate();
-                Api::connect_with(host.address, 2379, authority, identity)
+                Api::connect(fleet.target(host)?, 2379, authority, identity)
             })
             .and_then(|etcd| etcd.get("/health"));
         let healthy = matches!(&health, Ok(answer) if answer["health"] == "true");

@@ -2,7 +2,7 @@
 //! bastion's channel and one end of a socket pair.
 
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::thread::JoinHandle;
 
@@ -55,6 +55,7 @@ pub(super) fn open(bastion: &Bastion, target: &Target) -> Result<(UnixStream, Re
         })?;
     let (near, far) = UnixStream::pair().map_err(|error| local(&error))?;
     let ours = near.try_clone().map_err(|error| local(&error))?;
+    far.set_nonblocking(true).map_err(|error| local(&error))?;
     let thread = std::thread::spawn(move || copy(&session, channel, far, &wake));
     Ok((
         near,
@@ -65,18 +66,21 @@ pub(super) fn open(bastion: &Bastion, target: &Target) -> Result<(UnixStream, Re
     ))
 }
 
-fn local(error: &std::io::Error) -> SshError {
+pub(super) fn local(error: &std::io::Error) -> SshError {
     SshError::Local {
         what: "a local socket".to_owned(),
         reason: error.to_string(),
     }
 }
 
-fn copy(session: &Session, mut channel: Channel, mut far: UnixStream, wire: &(impl AsFd + AsRawFd)) {
+/// Copies both ways until either side ends. `far` must not block; `wire` is what the session runs over.
+pub(super) fn copy(
+    session: &Session,
+    mut channel: Channel,
+    mut far: impl Read + Write + AsFd,
+    wire: &impl AsFd,
+) {
     session.set_blocking(false);
-    if far.set_nonblocking(true).is_err() {
-        return;
-    }
     let mut up = Buffer::default();
     let mut down = Buffer::default();
     loop {

@@ -1,5 +1,5 @@
 use std::net::{TcpStream, ToSocketAddrs};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use ssh2::{MethodType, Session};
@@ -25,6 +25,8 @@ pub struct Target {
 pub struct Connection {
     pub(super) session: Session,
     pub(super) sudo: bool,
+    /// The socket below the session, to wait on.
+    pub(super) wire: OwnedFd,
     // The bastion's session ends with this one.
     _bastion: Option<bastion::Relay>,
 }
@@ -33,13 +35,14 @@ impl Connection {
     pub fn open(target: &Target) -> Result<Connection, SshError> {
         let port = target.settings.port;
         let address = format!("{}:{port}", target.host);
-        let (mut session, relay) = transport(target)?;
+        let (mut session, wire, relay) = transport(target)?;
         let preferred = target.trust.preferred(&target.host, port);
         handshake(&mut session, &address, &preferred)?;
         let key = shown_key(&session, &address)?;
         target.trust.check(&target.host, port, &key)?;
         login(&session, &target.settings, &target.settings.user, &address)?;
         Ok(Connection {
+            wire,
             session,
             sudo: target.settings.sudo,
             _bastion: relay,
@@ -58,17 +61,30 @@ impl Drop for Connection {
 /// The key that a host shows, unchecked: for `hardway trust`.
 pub fn fetch_host_key(target: &Target) -> Result<HostKey, SshError> {
     let address = format!("{}:{}", target.host, target.settings.port);
-    let (mut session, _relay) = transport(target)?;
+    let (mut session, _wire, _relay) = transport(target)?;
     handshake(&mut session, &address, &["ssh-ed25519".to_owned()])?;
     shown_key(&session, &address)
 }
 
-fn transport(target: &Target) -> Result<(Session, Option<bastion::Relay>), SshError> {
+type Transport = (Session, OwnedFd, Option<bastion::Relay>);
+
+fn transport(target: &Target) -> Result<Transport, SshError> {
+    let wire = |stream: &dyn AsFd| {
+        stream
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(|error| bastion::local(&error))
+    };
     match &target.settings.bastion {
-        None => Ok((session_over(dial(&target.host, target.settings.port)?)?, None)),
+        None => {
+            let stream = dial(&target.host, target.settings.port)?;
+            let wire = wire(&stream)?;
+            Ok((session_over(stream)?, wire, None))
+        }
         Some(bastion) => {
             let (stream, relay) = bastion::open(bastion, target)?;
-            Ok((session_over(stream)?, Some(relay)))
+            let wire = wire(&stream)?;
+            Ok((session_over(stream)?, wire, Some(relay)))
         }
     }
 }
