@@ -5,7 +5,7 @@ pub(super) use service::non_special_ip;
 
 use super::shared::{self, amount, one_of, texts};
 use crate::value::{at, is_zero, list, text};
-use apimachinery::field::{Error, ErrorList, Path};
+use apimachinery::field::{BadValue, Error, ErrorList, Path};
 use apimachinery::{meta, names};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -145,12 +145,24 @@ fn node(old: Option<&Value>, new: &Value) -> ErrorList {
             _ => errors.extend(one_of(&path.child("effect"), at(taint, &["effect"]), &["NoSchedule", "PreferNoSchedule", "NoExecute"])),
         }
         if !seen.insert((key, text(taint, &["effect"]))) {
-            errors.push(Error::duplicate(&path, taint));
+            let shown = |field: &str| serde_json::json!(text(taint, &[field]));
+            let added = at(taint, &["timeAdded"]);
+            let shown = format!("{{\"Key\":{},\"Value\":{},\"Effect\":{},\"TimeAdded\":{added}}}", shown("key"), shown("value"), shown("effect"));
+            errors.push(Error { detail: "taints must be unique by key and effect pair".into(), ..Error::duplicate(&path, BadValue::Raw(shown)) });
         }
+    }
+    if old.is_some() {
+        // Upstream checks taints twice in an update, and its causes repeat accordingly.
+        errors.extend(errors.clone());
     }
     let spec = Path::new("spec");
     for (index, cidr) in list(new, &["spec", "podCIDRs"]).iter().filter_map(Value::as_str).enumerate() {
         errors.extend(shared::cidr(&spec.child("podCIDRs").index(index), cidr));
+    }
+    let ranges = list(new, &["spec", "podCIDRs"]);
+    let v6 = |range: &Value| range.as_str().is_some_and(|range| range.contains(':'));
+    if ranges.len() > 2 || (ranges.len() == 2 && v6(&ranges[0]) == v6(&ranges[1])) {
+        errors.push(Error::invalid(&spec.child("podCIDRs"), Value::from(ranges), "may specify no more than one CIDR for each IP family"));
     }
     for field in ["capacity", "allocatable"] {
         for (name, quantity) in at(new, &["status", field]).as_object().into_iter().flatten() {

@@ -60,7 +60,11 @@ fn endpoint_slice(old: Option<&Value>, new: &Value) -> ErrorList {
         }
         for (index, zone) in list(endpoint, &["hints", "forZones"]).iter().enumerate() {
             let name = text(zone, &["name"]);
-            errors.extend(texts(&path.child("hints.forZones").index(index).child("name"), name, names::label_value(name)));
+            let path = path.child("hints.forZones").index(index).child("name");
+            if list(endpoint, &["hints", "forZones"])[..index].iter().any(|other| text(other, &["name"]) == name) {
+                errors.push(Error::duplicate(&path, name));
+            }
+            errors.extend(texts(&path, name, names::label_value(name)));
         }
         for (key, value) in at(endpoint, &["deprecatedTopology"]).as_object().into_iter().flatten() {
             errors.extend(texts(&path.child("deprecatedTopology").key(key), value.as_str().unwrap_or(""), names::label_value(value.as_str().unwrap_or(""))));

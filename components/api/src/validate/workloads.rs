@@ -145,10 +145,10 @@ fn replication_controller(spec: &Value, path: &Path) -> ErrorList {
 }
 
 fn daemon_set(spec: &Value, path: &Path) -> ErrorList {
-    let mut errors: ErrorList = if at(spec, &["selector"]).is_object() { label_selector(&path.child("selector"), at(spec, &["selector"])) } else { vec![Error::required(&path.child("selector"), "")] };
+    let mut errors = label_selector(&path.child("selector"), at(spec, &["selector"]));
     let wanted = LabelSelector::from_object(Some(at(spec, &["selector"])).filter(|selector| selector.is_object())).unwrap_or_default();
     let labels = at(spec, &["template", "metadata", "labels"]);
-    if errors.iter().all(|error| error.kind == apimachinery::field::ErrorKind::Required) && !wanted.is_everything() && !wanted.matches(labels.as_object()) {
+    if errors.is_empty() && !wanted.is_everything() && !wanted.matches(labels.as_object()) {
         errors.push(Error::invalid(&path.child("template.metadata.labels"), labels, "`selector` does not match template `labels`"));
     }
     if at(spec, &["selector"]).is_object() && wanted.is_everything() {

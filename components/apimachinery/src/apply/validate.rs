@@ -59,10 +59,10 @@ fn walk(set: &SchemaSet, ty: Option<&Type>, value: &Value, path: &str, errors: &
                 walk(set, Some(inner), item, &format!("{path}{readable}"), errors);
             }
         }
-        Some(Type::String | Type::Bytes | Type::Time | Type::MicroTime | Type::Duration) if !value.is_string() => fail(format!("expected string, got &{{{}}}", shown())),
+        Some(Type::String | Type::Bytes | Type::Duration) if !value.is_string() => fail(format!("expected string, got &{{{}}}", shown())),
         Some(Type::Bool) if !value.is_boolean() => fail(format!("expected boolean, got &{{{}}}", shown())),
         Some(Type::Int32 | Type::Int64 | Type::Double) if !value.is_number() => fail(format!("expected numeric (int or float), got {}", shown())),
-        Some(Type::Quantity | Type::IntOrString) if !value.is_string() && !value.is_number() => fail(format!("expected string, got &{{{}}}", shown())),
+        Some(Type::Quantity | Type::IntOrString | Type::Time | Type::MicroTime) if !value.is_string() && !value.is_number() => fail(format!("expected string, got &{{{}}}", shown())),
         _ => {}
     }
 }

@@ -138,8 +138,12 @@ impl Merger<'_> {
         };
         let directive = |value: &Value| value.get(DIRECTIVE).and_then(Value::as_str).map(str::to_owned);
         let replacing = patch.iter().any(|value| directive(value).as_deref() == Some("replace"));
-        if !rule.merge || replacing {
-            let kept = patch.iter().filter(|value| !(replacing && directive(value).as_deref() == Some("replace") && value.as_object().is_some_and(|map| map.len() == 1)));
+        if !rule.merge {
+            // A list that isn't merged is taken as it is, directives and all.
+            return Ok(patch.to_vec());
+        }
+        if replacing {
+            let kept = patch.iter().filter(|value| !(directive(value).as_deref() == Some("replace") && value.as_object().is_some_and(|map| map.len() == 1)));
             return kept.map(|value| self.plain(value, item)).collect();
         }
         let before = current.clone();
