@@ -21,6 +21,9 @@ pub fn prepare_create(resource: &Resource, value: &mut Value) {
     }
     match resource.gvk.kind.as_str() {
         "Pod" => pod(object),
+        "LimitRange" if name.is_empty() => {
+            make(object, "metadata").insert("name".into(), Value::from(uid));
+        }
         "Namespace" => {
             object.insert("status".into(), json!({"phase": "Active"}));
             let spec = make(object, "spec");

@@ -79,13 +79,13 @@ fn client(client: &Value, path: &Path) -> ErrorList {
     }
     if service.is_object() {
         let path = path.child("service");
-        // Upstream names the same field for either.
-        for field in ["name", "namespace"] {
+        // Upstream names the one where it misses the other.
+        for (field, named) in [("namespace", "name"), ("name", "namespace")] {
             if text(service, &[field]).is_empty() {
-                errors.push(Error::required(&path.child("name"), ""));
+                errors.push(Error::required(&path.child(named), ""));
             }
         }
-        if let Some(place) = at(service, &["path"]).as_str().filter(|place| !place.starts_with('/')) {
+        if let Some(place) = at(service, &["path"]).as_str().filter(|place| !place.is_empty() && !place.starts_with('/')) {
             errors.push(Error::invalid(&path.child("path"), place, "must start with a '/'"));
         }
         let port = int(service, &["port"]).unwrap_or(443);

@@ -71,7 +71,11 @@ fn metric(metric: &Value, path: &Path) -> ErrorList {
         "Pods" => "pods",
         "Object" => "object",
         "External" => "external",
-        _ => return errors,
+        _ => {
+            // Upstream says it again where it looks for the source.
+            errors.extend(one_of(&path.child("type"), at(metric, &["type"]), SOURCES));
+            return errors;
+        }
     };
     let source = at(metric, &[field]);
     let path = path.child(field);

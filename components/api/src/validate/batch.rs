@@ -38,7 +38,7 @@ fn job(spec: &Value, path: &Path, in_template: bool) -> ErrorList {
         errors.push(Error::required(&path.child("completions"), "when completion mode is Indexed"));
     }
     let per_index = int(spec, &["backoffLimitPerIndex"]);
-    if per_index.is_some() && !indexed {
+    if per_index.is_some() && matches!(mode.as_str(), None | Some("NonIndexed")) {
         errors.push(Error::invalid(&path.child("backoffLimitPerIndex"), per_index.unwrap_or(0), "requires indexed completion mode"));
     }
     if let Some(failed) = int(spec, &["maxFailedIndexes"]) {

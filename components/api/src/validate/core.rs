@@ -236,6 +236,9 @@ fn limit_range(new: &Value) -> ErrorList {
     for (index, limit) in list(new, &["spec", "limits"]).iter().enumerate() {
         let path = Path::new("spec.limits").index(index);
         let kind = text(limit, &["type"]);
+        if list(new, &["spec", "limits"])[..index].iter().any(|other| text(other, &["type"]) == kind) {
+            errors.push(Error::duplicate(&path.child("type"), kind));
+        }
         errors.extend(texts(&path.child("type"), kind, names::qualified_name(kind)));
         if errors.is_empty() && !kind.contains('/') && !matches!(kind, "Pod" | "Container" | "PersistentVolumeClaim") {
             errors.push(Error::invalid(&path.child("type"), kind, "must be a standard limit type or fully qualified"));
@@ -254,7 +257,13 @@ fn quota(old: Option<&Value>, new: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     for (name, quantity) in at(new, &["spec", "hard"]).as_object().into_iter().flatten() {
         let path = Path::new("spec.hard").key(name);
-        errors.extend(shared::resource_name(&path, name));
+        let found = shared::resource_name(&path, name);
+        if !found.is_empty() && !name.contains('/') {
+            errors.extend(found);
+            errors.push(Error::invalid(&path, name.as_str(), "must be a standard resource for quota"));
+        } else {
+            errors.extend(found);
+        }
         errors.extend(amount(&path, quantity));
     }
     for expression in list(new, &["spec", "scopeSelector", "matchExpressions"]) {

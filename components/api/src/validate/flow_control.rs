@@ -86,6 +86,9 @@ fn rule(rule: &Value, path: &Path) -> ErrorList {
         if namespaces.is_empty() && at(rule, &["clusterScope"]) != &Value::Bool(true) {
             errors.push(Error::required(&path.child("namespaces"), "resource rules that are not cluster scoped must supply at least one namespace"));
         }
+        if namespaces.len() > 1 && namespaces.iter().any(|namespace| namespace == "*") {
+            errors.push(Error::invalid(&path.child("namespaces"), Value::from(namespaces), "if '*' is present, must not specify other namespaces"));
+        }
         for (index, namespace) in namespaces.iter().filter_map(Value::as_str).enumerate().filter(|(_, namespace)| *namespace != "*") {
             for message in names::dns1123_label(namespace) {
                 errors.push(Error::invalid(&path.child("namespaces").index(index), namespace, format!("each member of this list must be '*' or a DNS-1123 label; {message}")));

@@ -165,7 +165,7 @@ fn http_path(item: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let value = text(item, &["path"]);
     match at(item, &["pathType"]).as_str() {
-        None => errors.push(Error::required(&path.child("pathType"), "pathType must be specified")),
+        None => return vec![Error::required(&path.child("pathType"), "pathType must be specified")],
         Some("Exact" | "Prefix") => {
             if !value.starts_with('/') {
                 errors.push(Error::invalid(&path.child("path"), value, "must be an absolute path"));

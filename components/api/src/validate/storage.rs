@@ -20,11 +20,23 @@ pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<Erro
         "CSIDriver" => csi_driver(old, new),
         "VolumeAttachment" => {
             let mut errors = ErrorList::new();
-            for field in ["attacher", "nodeName"] {
-                if text(new, &["spec", field]).is_empty() {
-                    errors.push(Error::required(&Path::new("spec").child(field), ""));
-                }
+            let path = Path::new("spec");
+            let attacher = text(new, &["spec", "attacher"]);
+            if attacher.is_empty() {
+                errors.push(Error::required(&path.child("attacher"), ""));
             }
+            if attacher.len() > 63 {
+                errors.push(Error::too_long(&path.child("attacher"), 63));
+            }
+            if !attacher.is_empty() {
+                errors.extend(texts(&path.child("attacher"), attacher, names::dns1123_subdomain(&attacher.to_lowercase())));
+            }
+            let source = at(new, &["spec", "source"]);
+            if at(source, &["inlineVolumeSpec"]).is_null() == is_zero(Some(at(source, &["persistentVolumeName"]))) && at(source, &["inlineVolumeSpec"]).is_null() {
+                errors.push(Error::required(&path.child("source"), "must specify exactly one of inlineVolumeSpec and persistentVolumeName"));
+            }
+            let node = text(new, &["spec", "nodeName"]);
+            errors.extend(texts(&path.child("nodeName"), node, names::dns1123_subdomain(node)));
             errors
         }
         "VolumeAttributesClass" => {
@@ -146,6 +158,7 @@ fn storage_class(old: Option<&Value>, new: &Value) -> ErrorList {
     }
     errors.extend(maybe_one_of(&Path::new("reclaimPolicy"), at(new, &["reclaimPolicy"]), &["Delete", "Retain"]));
     errors.extend(maybe_one_of(&Path::new("volumeBindingMode"), at(new, &["volumeBindingMode"]), &["Immediate", "WaitForFirstConsumer"]));
+    errors.extend(topologies(list(new, &["allowedTopologies"])));
     if let Some(old) = old {
         if text(old, &["provisioner"]) != provisioner {
             errors.push(Error::forbidden(&Path::new("provisioner"), "updates to provisioner are forbidden."));
@@ -157,13 +170,51 @@ fn storage_class(old: Option<&Value>, new: &Value) -> ErrorList {
     errors
 }
 
+fn topologies(terms: &[Value]) -> ErrorList {
+    let mut errors = ErrorList::new();
+    for (index, term) in terms.iter().enumerate() {
+        let path = Path::new("allowedTopologies").index(index).child("matchLabelExpressions");
+        let expressions = list(term, &["matchLabelExpressions"]);
+        let mut seen = std::collections::HashSet::new();
+        for (index, expression) in expressions.iter().enumerate() {
+            let path = path.index(index);
+            let (key, values) = (text(expression, &["key"]), list(expression, &["values"]));
+            if values.is_empty() {
+                errors.push(Error::required(&path.child("values"), ""));
+            }
+            for (index, value) in values.iter().enumerate().filter(|(index, value)| values[..*index].contains(value)) {
+                errors.push(Error::duplicate(&path.child("values").index(index), value));
+            }
+            errors.extend(texts(&path.child("key"), key, names::qualified_name(key)));
+            if !seen.insert(key) {
+                errors.push(Error::duplicate(&path.child("key"), key));
+            }
+        }
+        // A term without expressions counts as a repeat, as upstream compares it with what it has not read yet.
+        if terms[..index].contains(term) || expressions.is_empty() {
+            errors.push(Error::duplicate(&path, ""));
+        }
+    }
+    errors
+}
+
 fn csi_driver(old: Option<&Value>, new: &Value) -> ErrorList {
     let path = Path::new("spec");
     let mut errors: ErrorList = maybe_one_of(&path.child("fsGroupPolicy"), at(new, &["spec", "fsGroupPolicy"]), &["File", "None", "ReadWriteOnceWithFSType"]).into_iter().collect();
     errors.extend(list(new, &["spec", "volumeLifecycleModes"]).iter().filter_map(|mode| one_of(&path.child("volumeLifecycleModes"), mode, &["Persistent", "Ephemeral"])));
+    let requests = list(new, &["spec", "tokenRequests"]);
+    for (index, request) in requests.iter().enumerate() {
+        let path = path.child("tokenRequests").index(index);
+        if requests[..index].iter().any(|other| text(other, &["audience"]) == text(request, &["audience"])) {
+            errors.push(Error::duplicate(&path.child("audience"), text(request, &["audience"])));
+        }
+        if let Some(seconds) = at(request, &["expirationSeconds"]).as_i64().filter(|seconds| *seconds < 600) {
+            errors.push(Error::invalid(&path.child("expirationSeconds"), seconds, "may not specify a duration less than 10 minutes"));
+        }
+    }
     if let Some(old) = old {
-        for field in ["attachRequired", "volumeLifecycleModes"] {
-            errors.extend(immutable(&path.child(field), at(old, &["spec", field]), at(new, &["spec", field])));
+        for (field, shown) in [("attachRequired", "attachedRequired"), ("volumeLifecycleModes", "volumeLifecycleModes")] {
+            errors.extend(immutable(&path.child(shown), at(old, &["spec", field]), at(new, &["spec", field])));
         }
     }
     errors
