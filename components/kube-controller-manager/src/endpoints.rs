@@ -3,4 +3,4 @@
 pub mod plan;
 mod reconcile;
 
-pub use reconcile::start;
+pub use reconcile::{MANAGED_BY, MANAGER, start};

@@ -7,4 +7,4 @@ mod reconcile;
 mod tests;
 pub mod written;
 
-pub use reconcile::start;
+pub use reconcile::{MANAGED_BY, SERVICE_NAME, start};

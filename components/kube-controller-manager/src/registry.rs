@@ -72,6 +72,10 @@ pub const CONTROLLERS: &[Controller] = &[
     on("ttl-controller", "ttl", crate::ttl::start),
     on("resourcequota-controller", "resourcequota", crate::resource_quota::start),
     on("disruption-controller", "disruption", crate::disruption::start),
+    on("endpointslice-mirroring-controller", "endpointslicemirroring", crate::endpointslice_mirroring::start),
+    on("persistentvolume-binder-controller", "persistentvolume-binder", crate::volume::start_binder),
+    on("persistentvolumeclaim-protection-controller", "pvc-protection", crate::volume::start_claim_protection),
+    on("persistentvolume-protection-controller", "pv-protection", crate::volume::start_volume_protection),
     on("serviceaccount-controller", "serviceaccount", crate::serviceaccount::start),
     on("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", crate::root_ca::start),
 ];

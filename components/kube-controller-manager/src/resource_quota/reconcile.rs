@@ -24,6 +24,7 @@ use crate::workload::pods::is_terminal;
 
 const ACCOUNT: &str = "resourcequota-controller";
 const REDISCOVER: Duration = Duration::from_secs(30);
+const SETTLE: Duration = Duration::from_secs(1);
 
 struct Controller {
     quotas: Informer<ResourceQuota>,
@@ -64,15 +65,15 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         let this = controller.clone();
         controller.pods.on_change(move |change: &Change<Pod>| {
             let uses = |pod: &Option<Arc<Pod>>| pod.as_ref().is_some_and(|pod| !is_terminal(pod));
-            if uses(&change.old) && !uses(&change.new) {
-                this.freed(change.object().namespace());
+            if uses(&change.old) != uses(&change.new) {
+                this.recount(change.object().namespace(), !uses(&change.new));
             }
         });
         let this = controller.clone();
         controller.services.on_change(move |change: &Change<Service>| {
             let kind = |service: &Option<Arc<Service>>| service.as_ref().and_then(|service| service.spec.as_ref()?.type_.clone());
-            if change.old.is_some() && kind(&change.old) != kind(&change.new) {
-                this.freed(change.object().namespace());
+            if change.old.is_none() || kind(&change.old) != kind(&change.new) {
+                this.recount(change.object().namespace(), change.old.is_some());
             }
         });
         controller.frees(&controller.claims);
@@ -90,9 +91,12 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
 }
 
 impl Controller {
-    /// Admission only ever adds; what objects give back is counted here.
-    fn freed(&self, namespace: &str) {
-        self.quotas.list_namespace(namespace).iter().for_each(|quota| self.queue.add(key_of(quota.as_ref())));
+    /// What objects give back is counted at once. What they take is usually written by admission already,
+    /// so that is looked at a little later, in one go.
+    fn recount(&self, namespace: &str, freed: bool) {
+        let delay = if freed { Duration::ZERO } else { SETTLE };
+        let quotas = self.quotas.list_namespace(namespace);
+        quotas.iter().for_each(|quota| self.queue.add_after(key_of(quota.as_ref()), delay));
     }
 
     fn frees<K>(self: &Arc<Self>, informer: &Informer<K>)
@@ -101,8 +105,8 @@ impl Controller {
     {
         let this = self.clone();
         informer.on_change(move |change: &Change<K>| {
-            if change.new.is_none() {
-                this.freed(change.object().namespace());
+            if change.old.is_none() || change.new.is_none() {
+                this.recount(change.object().namespace(), change.new.is_none());
             }
         });
     }

@@ -1,0 +1,9 @@
+//! Persistent volumes: binding claims to volumes, and keeping what is in use.
+
+pub mod bind;
+mod binder;
+mod claims;
+mod protection;
+
+pub use binder::start as start_binder;
+pub use protection::{start_claims as start_claim_protection, start_volumes as start_volume_protection};
