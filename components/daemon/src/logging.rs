@@ -21,7 +21,7 @@ pub fn init(flags: &LoggingFlags) {
     };
     // Libraries log each connection at info.
     let default =
-        format!("{ours},hyper=warn,h2=warn,rustls=warn,tower=warn,kube_client=warn,kube_runtime=warn,tonic=warn,hyper_util=warn");
+        format!("{ours},hickory_server=warn,hyper=warn,h2=warn,rustls=warn,tower=warn,kube_client=warn,kube_runtime=warn,tonic=warn,hyper_util=warn");
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let layer = tracing_subscriber::fmt()
         .with_env_filter(filter)

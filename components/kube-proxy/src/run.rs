@@ -112,18 +112,22 @@ impl Sources {
     pub fn pending(&self, metrics: &ProxyMetrics, state: &Arc<SyncState>) -> Pending {
         let pending = Pending::default();
         self.slices.add_index(SERVICE_OF_SLICE, |slice| service_of(slice).map(|key| index_value(&key)).into_iter().collect());
+        let queued = metrics.last_queued.clone();
         let (queue, count, seen) = (pending.clone(), metrics.service_changes.clone(), state.clone());
         self.services.on_change(move |change| {
             count.inc();
             queue.add(client::informer::key_of(&**change.object()));
+            queued.set(unix_seconds());
             seen.queued();
         });
+        let queued = metrics.last_queued.clone();
         let (queue, count, seen) = (pending.clone(), metrics.endpoint_changes.clone(), state.clone());
         self.slices.on_change(move |change| {
             count.inc();
             for slice in change.old.iter().chain(&change.new) {
                 service_of(slice).into_iter().for_each(|key| queue.add(key));
             }
+            queued.set(unix_seconds());
             seen.queued();
         });
         let queue = pending.clone();
@@ -272,8 +276,7 @@ impl SyncLoop {
         self.metrics.sync_duration.observe(took.as_secs_f64());
         let kind = if full { &self.metrics.full_sync_duration } else { &self.metrics.partial_sync_duration };
         kind.observe(took.as_secs_f64());
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        self.metrics.last_sync.set(i64::try_from(now).unwrap_or(i64::MAX));
+        self.metrics.last_sync.set(unix_seconds());
         self.state.synced();
         if full {
             tracing::info!(services = self.sources.services.len(), took = ?took, "all rules made");
@@ -282,6 +285,11 @@ impl SyncLoop {
         }
         true
     }
+}
+
+fn unix_seconds() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn families() -> Vec<Family> {
