@@ -9,6 +9,23 @@ use crate::pod::members::PodView;
 use crate::pod::phase::Phase;
 use crate::pod::resources::pod_requests;
 
+/// Kernel settings that pods may change without being allowed to by the node's owner: they are part of a
+/// pod's own namespaces and cannot harm the node.
+const SAFE_SYSCTLS: [&str; 12] = [
+    "kernel.shm_rmid_forced",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ping_group_range",
+    "net.ipv4.tcp_fin_timeout",
+    "net.ipv4.tcp_keepalive_intvl",
+    "net.ipv4.tcp_keepalive_probes",
+    "net.ipv4.tcp_keepalive_time",
+    "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_syncookies",
+    "net.ipv4.tcp_wmem",
+];
+
 /// What the node has to give.
 #[derive(Clone, Debug, Default)]
 pub struct NodeFacts {
@@ -16,10 +33,38 @@ pub struct NodeFacts {
     pub milli_cpu: i64,
     pub memory: i64,
     pub pods: i64,
+    /// Names, or prefixes that end in `*`, of further kernel settings that pods may change.
+    pub allowed_sysctls: Vec<String>,
+}
+
+/// What this kubelet must not run at all, because running it in another way would be unsafe or wrong.
+fn refused_by_nature(pod: &Pod, node: &NodeFacts) -> Option<(String, String)> {
+    let refuse = |reason: &str, message: String| Some((reason.to_owned(), format!("Pod was rejected: {message}")));
+    let spec = pod.view();
+    if spec.os.as_ref().is_some_and(|os| os.name != "linux") {
+        return refuse("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS".to_owned());
+    }
+    if spec.host_users == Some(false) {
+        return refuse("UserNamespaceNotSupported", "hostUsers: false is not supported on this node".to_owned());
+    }
+    for sysctl in spec.security_context.iter().flat_map(|context| context.sysctls.iter().flatten()) {
+        let name = sysctl.name.replace('/', ".");
+        let allowed = node.allowed_sysctls.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix),
+            None => name == *pattern,
+        });
+        if !allowed && !SAFE_SYSCTLS.contains(&name.as_str()) {
+            return refuse("SysctlForbidden", format!("forbidden sysctl: {name:?} not allowlisted"));
+        }
+    }
+    None
 }
 
 /// A reason and message when the pod has to be refused.
 pub fn admit(pod: &Pod, others: &[Arc<Pod>], node: &NodeFacts) -> Option<(String, String)> {
+    if let Some(refusal) = refused_by_nature(pod, node) {
+        return Some(refusal);
+    }
     // Static pods were put here by the node's owner.
     if crate::sources::is_static(pod) {
         return None;
@@ -72,7 +117,7 @@ mod tests {
 
     #[test]
     fn pods_that_do_not_fit_are_refused_by_name() {
-        let node = NodeFacts { labels: Some([("a".to_owned(), "b".to_owned())].into()), milli_cpu: 1000, memory: 1 << 30, pods: 2 };
+        let node = NodeFacts { labels: Some([("a".to_owned(), "b".to_owned())].into()), milli_cpu: 1000, memory: 1 << 30, pods: 2, allowed_sysctls: Vec::new() };
         let others = [Arc::new(pod("1", "600m", json!({})))];
         let reason = |pod: &Pod, others: &[Arc<Pod>]| admit(pod, others, &node).map(|(reason, _)| reason);
         assert_eq!(reason(&pod("2", "400m", json!({"a": "b"})), &others), None);
@@ -80,5 +125,22 @@ mod tests {
         assert_eq!(reason(&pod("2", "1m", json!({"a": "c"})), &others).as_deref(), Some("NodeAffinity"));
         let two = [others[0].clone(), Arc::new(pod("3", "1m", json!({})))];
         assert_eq!(reason(&pod("2", "1m", json!({})), &two).as_deref(), Some("OutOfpods"));
+    }
+
+    #[test]
+    fn what_would_be_unsafe_is_refused() {
+        let node = NodeFacts { milli_cpu: 1000, memory: 1, pods: 1, allowed_sysctls: vec!["kernel.msg*".to_owned()], ..NodeFacts::default() };
+        for (spec, want) in [
+            (json!({"securityContext": {"sysctls": [{"name": "net/ipv4/tcp_rmem", "value": "1"}]}}), None),
+            (json!({"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}}), None),
+            (json!({"securityContext": {"sysctls": [{"name": "kernel.sem", "value": "1"}]}}), Some("SysctlForbidden")),
+            (json!({"hostUsers": false}), Some("UserNamespaceNotSupported")),
+            (json!({"os": {"name": "windows"}}), Some("PodOSNotSupported")),
+        ] {
+            let mut spec = spec.clone();
+            spec["containers"] = json!([]);
+            let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p", "uid": "u"}, "spec": spec})).unwrap();
+            assert_eq!(admit(&pod, &[], &node).map(|(reason, _)| reason).as_deref(), want, "{spec}");
+        }
     }
 }

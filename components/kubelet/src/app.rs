@@ -49,6 +49,14 @@ pub fn configuration(flags: &KubeletFlags) -> anyhow::Result<KubeletConfiguratio
     };
     flags.apply_to(&mut configuration)?;
     configuration.check()?;
+    if let (Some(bootstrap), Some(kubeconfig)) = (&flags.bootstrap_kubeconfig, &flags.kubeconfig) {
+        anyhow::ensure!(
+            kubeconfig.exists(),
+            "{} does not exist, and requesting a certificate with --bootstrap-kubeconfig={} is not supported yet",
+            kubeconfig.display(),
+            bootstrap.display()
+        );
+    }
     parse_labels(&flags.node_labels)?;
     Ok(configuration)
 }
@@ -60,6 +68,9 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
     let cgroups = Cgroups::open(Path::new("/sys/fs/cgroup"));
     if cgroups.version() == Version::V1 && configuration.fail_cgroup_v1 {
         anyhow::bail!("kubelet is configured to not run on a host using cgroup v1; set failCgroupV1: false to run on it all the same");
+    }
+    if configuration.fail_swap_on && swap_is_on() {
+        anyhow::bail!("running with swap on is not supported; switch it off, or set failSwapOn: false");
     }
     std::fs::create_dir_all(&flags.root_dir).with_context(|| format!("cannot make {}", flags.root_dir.display()))?;
 
@@ -100,7 +111,14 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
     });
     let settings = node_settings(&flags, &configuration, &node_name, driver, facts.memory);
     let pod_cgroups = PodCgroups::new(cgroups, driver, &configuration.cgroup_root, settings.cpu, configuration.pod_pids_limit);
-    pod_cgroups.create_classes().context("cannot make the cgroups of the pods")?;
+    // What pods may use together is what is not reserved for others.
+    let reserved = |name: &str| [&reservations.system, &reservations.kube].iter().filter_map(|map| map.get(name)).filter_map(|text| crate::pod::resources::parse(text)).sum::<f64>();
+    let all_pods = host::cgroups::Limits {
+        cpu_shares: Some(crate::pod::resources::shares((facts.cpus as i64 * 1000).saturating_sub((reserved("cpu") * 1000.0) as i64))),
+        memory: configuration.enforce_node_allocatable.iter().any(|what| what == "pods").then(|| facts.memory.saturating_sub(reserved("memory") as i64)),
+        ..Default::default()
+    };
+    pod_cgroups.create_classes(all_pods).context("cannot make the cgroups of the pods")?;
     let status = StatusWriter::new(api.clone());
     let parallel = match (configuration.serialize_image_pulls, configuration.max_parallel_image_pulls) {
         (true, None | Some(1)) => 1,
@@ -227,6 +245,7 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
         milli_cpu: allocatable.get("cpu").map_or(0, milli),
         memory: allocatable.get("memory").map_or(0, bytes),
         pods: allocatable.get("pods").map_or(0, bytes),
+        allowed_sysctls: configuration.allowed_unsafe_sysctls.clone(),
     };
     let name = node_name.clone();
     let facts_of_node = Arc::new(move || {
@@ -272,6 +291,11 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
     });
     daemon::notify::ready();
     tasks.run().await
+}
+
+/// /proc/swaps has one line for each area below its head.
+fn swap_is_on() -> bool {
+    std::fs::read_to_string("/proc/swaps").is_ok_and(|table| table.lines().filter(|line| !line.trim().is_empty()).count() > 1)
 }
 
 fn delegation(api: kube::Client, configuration: &KubeletConfiguration) -> anyhow::Result<Delegation> {

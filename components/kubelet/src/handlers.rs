@@ -133,7 +133,10 @@ impl Target<'_> {
         };
         match tokio::net::TcpStream::connect(&address).await {
             Ok(_) => Outcome::Success(String::new()),
-            Err(error) => Outcome::Failure(format!("dial tcp {address}: {error}")),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                Outcome::Failure(format!("dial tcp {address}: connect: connection refused"))
+            }
+            Err(error) => Outcome::Failure(format!("dial tcp {address}: connect: {error}")),
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use client::Informer;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use parking_lot::Mutex;
@@ -44,6 +45,8 @@ pub struct ObjectCache {
 pub enum ObjectError {
     #[error("failed to sync {kind} cache: timed out waiting for the condition")]
     Timeout { kind: &'static str },
+    #[error("{kind} \"{name}\" cannot be read: {reason}")]
+    Read { kind: &'static str, name: String, reason: String },
     #[error("{kind} \"{name}\": there is no API server to read it from")]
     Standalone { kind: &'static str, name: String },
 }
@@ -60,6 +63,15 @@ impl ObjectCache {
 
     pub async fn secret(&self, namespace: &str, name: &str) -> Result<Option<Arc<Secret>>, ObjectError> {
         self.get("secret", &self.secrets, namespace, name).await
+    }
+
+    /// The runtime's name for what a RuntimeClass stands for.
+    pub async fn runtime_handler(&self, class: &str) -> Result<String, ObjectError> {
+        let kind = "runtimeclass";
+        let failed = |reason: String| ObjectError::Read { kind, name: class.to_owned(), reason };
+        let client = self.client.clone().ok_or_else(|| ObjectError::Standalone { kind, name: class.to_owned() })?;
+        let found = Api::<RuntimeClass>::all(client).get(class).await.map_err(|error| failed(error.to_string()))?;
+        Ok(found.handler)
     }
 
     async fn get<K>(

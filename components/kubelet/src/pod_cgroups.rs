@@ -34,14 +34,15 @@ impl PodCgroups {
         &self.cgroups
     }
 
-    /// Makes the groups of the classes.
-    pub fn create_classes(&self) -> std::io::Result<()> {
+    /// Makes the groups of the classes; `all` limits what all pods use together.
+    pub fn create_classes(&self, all: Limits) -> std::io::Result<()> {
         for qos in [Qos::Guaranteed, Qos::Burstable, Qos::BestEffort] {
             if self.driver == CgroupDriver::Cgroupfs {
                 self.cgroups.create(&class_cgroup(self.driver, &self.root, qos))?;
             }
         }
         if self.driver == CgroupDriver::Cgroupfs {
+            self.cgroups.limit(&class_cgroup(self.driver, &self.root, Qos::Guaranteed), all)?;
             let limits = Limits { cpu_shares: Some(2), ..Limits::default() };
             self.cgroups.limit(&class_cgroup(self.driver, &self.root, Qos::BestEffort), limits)?;
         }

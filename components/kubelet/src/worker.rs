@@ -245,6 +245,11 @@ impl Worker {
             return None;
         }
         let refresh = self.refresh.swap(false, std::sync::atomic::Ordering::AcqRel);
+        if refresh {
+            // What was missing may be there now.
+            let reasons = &self.reasons;
+            self.retry_at.retain(|name, _| reasons.get(name).is_none_or(|(reason, _)| reason != "CreateContainerConfigError"));
+        }
         let renew = self.volumes.as_ref().and_then(|volumes| volumes.renew_at);
         let due = self.volumes.is_none() || refresh || renew.is_some_and(|at| at <= now);
         if !due {

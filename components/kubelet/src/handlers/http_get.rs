@@ -85,7 +85,7 @@ pub(super) async fn get(url: &str, headers: &[HTTPHeader]) -> Outcome {
         };
         let answer = match client.request(request).await {
             Ok(answer) => answer,
-            Err(error) => return Outcome::Failure(format!("Get \"{uri}\": {}", cause(&error))),
+            Err(error) => return Outcome::Failure(format!("Get \"{uri}\": {}", cause(&error, &uri))),
         };
         let status = answer.status();
         if status.is_redirection() {
@@ -132,10 +132,16 @@ fn request(uri: &Uri, headers: &[HTTPHeader]) -> Result<Request<Empty<bytes::Byt
     Ok(request)
 }
 
-fn cause(error: &dyn std::error::Error) -> String {
+/// The innermost cause, connection errors in the words that people know from upstream.
+fn cause(error: &(dyn std::error::Error + 'static), uri: &Uri) -> String {
     let mut last = error;
     while let Some(source) = last.source() {
         last = source;
     }
-    last.to_string()
+    let address = uri.authority().map_or("", |authority| authority.as_str());
+    match last.downcast_ref::<std::io::Error>() {
+        Some(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => format!("dial tcp {address}: connect: connection refused"),
+        Some(error) => format!("dial tcp {address}: {error}"),
+        None => last.to_string(),
+    }
 }

@@ -196,7 +196,10 @@ fn write_files(directory: &Path, files: &Payload, in_memory: bool, group: Option
     }
     let finish = |fresh: &Path| group.map_or(Ok(()), |group| ownership::set_group(fresh, group, false));
     atomic_writer::write(directory, files, finish).map_err(io)?;
-    Ok(())
+    match group {
+        Some(group) => ownership::set_group_of_root(directory, group).map_err(io),
+        None => Ok(()),
+    }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {

@@ -31,6 +31,15 @@ pub(super) fn set_group(root: &Path, group: u32, writable: bool) -> io::Result<(
     Ok(())
 }
 
+/// The same for the root of a volume alone, whose content was given to the group when it was written.
+pub(super) fn set_group_of_root(root: &Path, group: u32) -> io::Result<()> {
+    let metadata = std::fs::metadata(root)?;
+    if metadata.gid() != group {
+        lchown(root, None, Some(group))?;
+    }
+    std::fs::set_permissions(root, PermissionsExt::from_mode(metadata.mode() & 0o7777 | SET_GID | 0o550))
+}
+
 /// Whether the root of a volume already has what `set_group` would give it.
 pub(super) fn has_group(root: &Path, group: u32) -> io::Result<bool> {
     let metadata = std::fs::metadata(root)?;

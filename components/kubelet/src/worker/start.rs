@@ -63,7 +63,13 @@ pub(super) async fn create_sandbox(context: &Shared, pod: &Arc<Pod>, attempt: u3
     context.cgroups.create(pod).map_err(internal)?;
     let config = sandbox_config(pod, attempt, &context.settings);
     std::fs::create_dir_all(&config.log_directory).map_err(internal)?;
-    let handler = pod.view().runtime_class_name.clone().unwrap_or_default();
+    let handler = match pod.view().runtime_class_name.as_deref().filter(|class| !class.is_empty()) {
+        Some(class) => {
+            let failed = |error: crate::objects::ObjectError| RuntimeError { code: tonic::Code::FailedPrecondition, message: error.to_string() };
+            context.volumes.objects.runtime_handler(class).await.map_err(failed)?
+        }
+        None => String::new(),
+    };
     context.runtime.run_sandbox(config, &handler).await?;
     // Under systemd the pod's slice exists only now.
     context.cgroups.limit(pod).map_err(internal)?;

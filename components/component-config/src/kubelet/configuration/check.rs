@@ -52,6 +52,18 @@ impl KubeletConfiguration {
         if self.server_tls_bootstrap {
             return refuse("serverTLSBootstrap", true, "serving certificates are not requested; set tlsCertFile and tlsPrivateKeyFile");
         }
+        if self.rotate_certificates {
+            return refuse("rotateCertificates", true, "client certificates are renewed by whoever deploys this node; set it to false");
+        }
+        if !self.shutdown_grace_period.0.is_zero() {
+            return refuse("shutdownGracePeriod", "set", "graceful node shutdown is not supported; drain the node instead");
+        }
+        if self.protect_kernel_defaults {
+            return refuse("protectKernelDefaults", true, "kernel settings are not checked; set it to false");
+        }
+        if let Some(other) = self.enforce_node_allocatable.iter().find(|what| !["pods", "none"].contains(&what.as_str())) {
+            return refuse("enforceNodeAllocatable", other, "only pods is supported");
+        }
         if self.enable_system_log_query {
             return refuse("enableSystemLogQuery", true, "the log query is not supported; set it to false");
         }
