@@ -66,7 +66,10 @@ impl Backend {
     /// Counts a connection for as long as the guard lives.
     pub fn open(self: &Arc<Backend>) -> Connection {
         self.active.fetch_add(1, Ordering::Relaxed);
-        Connection { backend: self.clone(), cuts: self.cuts.subscribe() }
+        Connection {
+            backend: self.clone(),
+            cuts: self.cuts.subscribe(),
+        }
     }
 }
 
@@ -108,11 +111,18 @@ impl Backends {
             .backends
             .iter()
             .filter_map(|address| {
-                let known = before.list.iter().find(|backend| backend.address == *address).cloned();
+                let known = before
+                    .list
+                    .iter()
+                    .find(|backend| backend.address == *address)
+                    .cloned();
                 known.or_else(|| Backend::new(address).map(Arc::new))
             })
             .collect();
-        Backends { list, prefer: configuration.prefer.clone() }
+        Backends {
+            list,
+            prefer: configuration.prefer.clone(),
+        }
     }
 
     /// All backends in the order in which a new connection tries them.
@@ -126,10 +136,15 @@ impl Backends {
                 active: backend.active(),
             })
             .collect();
-        order(&candidates, random).into_iter().map(|index| self.list[index].clone()).collect()
+        order(&candidates, random)
+            .into_iter()
+            .map(|index| self.list[index].clone())
+            .collect()
     }
 
     pub fn any_healthy(&self) -> bool {
-        self.list.iter().any(|backend| backend.health().status == Status::Healthy)
+        self.list
+            .iter()
+            .any(|backend| backend.health().status == Status::Healthy)
     }
 }

@@ -29,7 +29,9 @@ pub fn fingerprint(flags: &Flags) -> Fingerprint {
     Fingerprint(
         files
             .map(|path| {
-                let seen = std::fs::metadata(path).ok().and_then(|meta| Some((meta.modified().ok()?, meta.len())));
+                let seen = std::fs::metadata(path)
+                    .ok()
+                    .and_then(|meta| Some((meta.modified().ok()?, meta.len())));
                 (path.clone(), seen)
             })
             .collect(),
@@ -43,7 +45,10 @@ pub fn load(flags: &Flags) -> anyhow::Result<Loaded> {
             let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
             serde_yaml_ng::from_str(&text).with_context(|| format!("parse {}", path.display()))?
         }
-        None => Configuration { backends: flags.backends.clone(), prefer: None },
+        None => Configuration {
+            backends: flags.backends.clone(),
+            prefer: None,
+        },
     };
     if flags.prefer.is_some() {
         configuration.prefer = flags.prefer.clone();
@@ -52,7 +57,10 @@ pub fn load(flags: &Flags) -> anyhow::Result<Loaded> {
         Some(path) => format!("configuration {}", path.display()),
         None => "flags --backends and --prefer".to_owned(),
     })?;
-    Ok(Loaded { configuration, tls: Arc::new(tls(&flags.ca)?) })
+    Ok(Loaded {
+        configuration,
+        tls: Arc::new(tls(&flags.ca)?),
+    })
 }
 
 fn tls(ca: &Path) -> anyhow::Result<rustls::ClientConfig> {
@@ -61,7 +69,9 @@ fn tls(ca: &Path) -> anyhow::Result<rustls::ClientConfig> {
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .with_context(|| format!("read certificate authority {}", ca.display()))?;
     for certificate in certificates {
-        roots.add(certificate).with_context(|| format!("certificate authority {}", ca.display()))?;
+        roots
+            .add(certificate)
+            .with_context(|| format!("certificate authority {}", ca.display()))?;
     }
     anyhow::ensure!(!roots.is_empty(), "no certificate in {}", ca.display());
     let provider = Arc::new(rustls::crypto::ring::default_provider());

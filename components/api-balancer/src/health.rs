@@ -49,7 +49,10 @@ impl Health {
     /// Takes in the outcome of one probe.
     pub fn step(&mut self, outcome: Outcome) -> Connections {
         if outcome == Outcome::Ready {
-            *self = Health { status: Status::Healthy, failures: 0 };
+            *self = Health {
+                status: Status::Healthy,
+                failures: 0,
+            };
             return Connections::Keep;
         }
         self.failures = self.failures.saturating_add(1);
@@ -86,7 +89,11 @@ mod tests {
         ];
         for (outcomes, status, connections) in table {
             let mut health = Health::default();
-            let last = outcomes.iter().map(|outcome| health.step(*outcome)).last().unwrap_or(Keep);
+            let last = outcomes
+                .iter()
+                .map(|outcome| health.step(*outcome))
+                .last()
+                .unwrap_or(Keep);
             assert_eq!((health.status, last), (*status, *connections), "{outcomes:?}");
         }
     }

@@ -53,11 +53,19 @@ pub struct Probe {
 
 impl Probe {
     pub fn new(path: String, timeout: Duration) -> Probe {
-        Probe { path, timeout, kept: None }
+        Probe {
+            path,
+            timeout,
+            kept: None,
+        }
     }
 
     /// Asks the backend whether it is ready. `tls` is passed each time because the authority can be renewed.
-    pub async fn run(&mut self, backend: &Backend, tls: &Arc<rustls::ClientConfig>) -> Result<(), ProbeError> {
+    pub async fn run(
+        &mut self,
+        backend: &Backend,
+        tls: &Arc<rustls::ClientConfig>,
+    ) -> Result<(), ProbeError> {
         let deadline = Instant::now() + self.timeout;
         if let Some(stream) = self.kept.take() {
             match self.exchange(stream, backend, deadline).await {
@@ -72,7 +80,8 @@ impl Probe {
             Err(_) => return Err(ProbeError::ConnectTimeout),
         };
         tcp.set_nodelay(true).map_err(ProbeError::Exchange)?;
-        let name = ServerName::try_from(backend.host.clone()).map_err(|_| ProbeError::Name(backend.host.clone()))?;
+        let name =
+            ServerName::try_from(backend.host.clone()).map_err(|_| ProbeError::Name(backend.host.clone()))?;
         let handshake = TlsConnector::from(tls.clone()).connect(name, tcp);
         let stream = match timeout_at(deadline, handshake).await {
             Ok(done) => done.map_err(ProbeError::Exchange)?,
@@ -92,7 +101,10 @@ impl Probe {
         backend: &Backend,
         deadline: Instant,
     ) -> Result<(), ProbeError> {
-        let request = format!("GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: api-balancer\r\n\r\n", self.path, backend.address);
+        let request = format!(
+            "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: api-balancer\r\n\r\n",
+            self.path, backend.address
+        );
         let answer = async {
             stream.write_all(request.as_bytes()).await?;
             stream.flush().await?;
@@ -105,7 +117,11 @@ impl Probe {
         if whole {
             self.kept = Some(stream);
         }
-        if status == 200 { Ok(()) } else { Err(ProbeError::Status(status)) }
+        if status == 200 {
+            Ok(())
+        } else {
+            Err(ProbeError::Status(status))
+        }
     }
 }
 
@@ -130,21 +146,28 @@ enum Parsed {
     Partial,
     Invalid,
     /// The head is there, and the body too if its length was given.
-    Whole { status: u16, reusable: bool },
+    Whole {
+        status: u16,
+        reusable: bool,
+    },
 }
 
 fn parse(bytes: &[u8]) -> Parsed {
     let Some(head_length) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
         return Parsed::Partial;
     };
-    let Ok(head) = std::str::from_utf8(&bytes[..head_length]) else { return Parsed::Invalid };
+    let Ok(head) = std::str::from_utf8(&bytes[..head_length]) else {
+        return Parsed::Invalid;
+    };
     let mut lines = head.split("\r\n");
     let status = lines
         .next()
         .and_then(|line| line.strip_prefix("HTTP/1."))
         .and_then(|line| line.split(' ').nth(1))
         .and_then(|code| code.parse().ok());
-    let Some(status) = status else { return Parsed::Invalid };
+    let Some(status) = status else {
+        return Parsed::Invalid;
+    };
     let mut body_length = None;
     let mut close = false;
     for (name, value) in lines.filter_map(|line| line.split_once(':')) {
@@ -157,9 +180,15 @@ fn parse(bytes: &[u8]) -> Parsed {
     let received = bytes.len() - head_length - 4;
     match body_length {
         // Without a length the end isn't looked for: the status is all that matters.
-        None => Parsed::Whole { status, reusable: false },
+        None => Parsed::Whole {
+            status,
+            reusable: false,
+        },
         Some(length) if received < length => Parsed::Partial,
-        Some(length) => Parsed::Whole { status, reusable: !close && received == length },
+        Some(length) => Parsed::Whole {
+            status,
+            reusable: !close && received == length,
+        },
     }
 }
 
@@ -172,14 +201,26 @@ mod tests {
         let table: &[(&str, Parsed)] = &[
             ("HTTP/1.1 200 OK\r\nContent-Len", Parsed::Partial),
             ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no", Parsed::Partial),
-            ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", Parsed::Whole { status: 200, reusable: true }),
+            (
+                "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+                Parsed::Whole {
+                    status: 200,
+                    reusable: true,
+                },
+            ),
             (
                 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
-                Parsed::Whole { status: 200, reusable: false },
+                Parsed::Whole {
+                    status: 200,
+                    reusable: false,
+                },
             ),
             (
                 "HTTP/1.1 500 Internal Server Error\r\nTransfer-Encoding: chunked\r\n\r\n",
-                Parsed::Whole { status: 500, reusable: false },
+                Parsed::Whole {
+                    status: 500,
+                    reusable: false,
+                },
             ),
             ("SSH-2.0-x\r\n\r\n", Parsed::Invalid),
             ("HTTP/1.1 abc\r\n\r\n", Parsed::Invalid),

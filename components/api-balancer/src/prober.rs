@@ -81,7 +81,11 @@ async fn probe_loop(
             }
         };
         take_in(&backend, &backends, outcome);
-        let wait = if backend.health().failures == 1 { RETRY_INTERVAL } else { settings.interval };
+        let wait = if backend.health().failures == 1 {
+            RETRY_INTERVAL
+        } else {
+            settings.interval
+        };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             // Connects fail in herds; one probe answers for all of them.

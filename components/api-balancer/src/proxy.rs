@@ -15,7 +15,11 @@ use crate::backend::{Backends, Connection};
 const USER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Accepts clients until the future is dropped.
-pub async fn serve(listener: TcpListener, backends: watch::Receiver<Arc<Backends>>, connect_timeout: Duration) {
+pub async fn serve(
+    listener: TcpListener,
+    backends: watch::Receiver<Arc<Backends>>,
+    connect_timeout: Duration,
+) {
     let random = RandomState::new();
     let mut count = 0u64;
     loop {
@@ -83,11 +87,20 @@ async fn connection(
 }
 
 /// Connects to the first backend that accepts. No byte has been read from the client so far, so none is lost.
-async fn connect(backends: &Backends, seed: u64, connect_timeout: Duration) -> Option<(TcpStream, Connection)> {
+async fn connect(
+    backends: &Backends,
+    seed: u64,
+    connect_timeout: Duration,
+) -> Option<(TcpStream, Connection)> {
     for backend in backends.in_order(seed) {
         // Counted and subscribed before the connect, so that no cut is missed.
         let open = backend.open();
-        match timeout(connect_timeout, TcpStream::connect((backend.host.as_str(), backend.port))).await {
+        match timeout(
+            connect_timeout,
+            TcpStream::connect((backend.host.as_str(), backend.port)),
+        )
+        .await
+        {
             Ok(Ok(stream)) => {
                 watch_peer(&stream);
                 return Some((stream, open));
@@ -103,9 +116,13 @@ async fn connect(backends: &Backends, seed: u64, connect_timeout: Duration) -> O
 
 fn watch_peer(stream: &TcpStream) {
     let socket = SockRef::from(stream);
-    let keepalive =
-        TcpKeepalive::new().with_time(Duration::from_secs(10)).with_interval(Duration::from_secs(2)).with_retries(3);
-    let set = socket.set_tcp_user_timeout(Some(USER_TIMEOUT)).and_then(|()| socket.set_tcp_keepalive(&keepalive));
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(10))
+        .with_interval(Duration::from_secs(2))
+        .with_retries(3);
+    let set = socket
+        .set_tcp_user_timeout(Some(USER_TIMEOUT))
+        .and_then(|()| socket.set_tcp_keepalive(&keepalive));
     if let Err(error) = set {
         tracing::debug!(%error, "cannot set TCP timeouts");
     }

@@ -57,7 +57,17 @@ impl Running {
         let health = bind(flags.health_listen).await?;
         let address = listener.local_addr().context("local address")?;
         tracing::info!(listen = %address, backends = ?loaded.configuration.backends, "serving");
-        Ok(Running { address, backends, flags, seen, listener, health, backends_sender, tls, tls_sender })
+        Ok(Running {
+            address,
+            backends,
+            flags,
+            seen,
+            listener,
+            health,
+            backends_sender,
+            tls,
+            tls_sender,
+        })
     }
 
     /// Runs until the future is dropped; ends by itself only with an error.
@@ -78,7 +88,9 @@ impl Running {
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("listen on {address}"))
 }
 
 async fn reload(
@@ -106,7 +118,10 @@ async fn reload(
                 backends.send_replace(Arc::new(next));
             }
             // A half-written file must not take the node off the API; the next change is tried again.
-            Err(error) => tracing::error!(error = format!("{error:#}"), "new configuration refused, the old one stays"),
+            Err(error) => tracing::error!(
+                error = format!("{error:#}"),
+                "new configuration refused, the old one stays"
+            ),
         }
     }
 }

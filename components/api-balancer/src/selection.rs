@@ -34,18 +34,36 @@ mod tests {
     use Status::*;
 
     fn candidates(rows: &[(Status, bool, usize)]) -> Vec<Candidate> {
-        rows.iter().map(|&(status, preferred, active)| Candidate { status, preferred, active }).collect()
+        rows.iter()
+            .map(|&(status, preferred, active)| Candidate {
+                status,
+                preferred,
+                active,
+            })
+            .collect()
     }
 
     #[test]
     fn best_comes_first() {
         let table: &[(&[(Status, bool, usize)], u64, &[usize])] = &[
             (&[], 7, &[]),
-            (&[(Healthy, false, 3), (Healthy, false, 1), (Healthy, false, 2)], 0, &[1, 2, 0]),
+            (
+                &[(Healthy, false, 3), (Healthy, false, 1), (Healthy, false, 2)],
+                0,
+                &[1, 2, 0],
+            ),
             (&[(Healthy, false, 0), (Healthy, true, 9)], 0, &[1, 0]),
             (&[(Healthy, false, 0), (Unhealthy, true, 0)], 1, &[0, 1]),
-            (&[(Unhealthy, false, 0), (Unknown, false, 5), (Healthy, false, 9)], 0, &[2, 1, 0]),
-            (&[(Healthy, false, 0), (Healthy, false, 0), (Healthy, false, 0)], 2, &[2, 0, 1]),
+            (
+                &[(Unhealthy, false, 0), (Unknown, false, 5), (Healthy, false, 9)],
+                0,
+                &[2, 1, 0],
+            ),
+            (
+                &[(Healthy, false, 0), (Healthy, false, 0), (Healthy, false, 0)],
+                2,
+                &[2, 0, 1],
+            ),
             (&[(Unhealthy, false, 0), (Unhealthy, false, 0)], 3, &[1, 0]),
         ];
         for (rows, random, expected) in table {

@@ -58,7 +58,10 @@ pub fn respond(path: &str, backends: &Backends) -> (&'static str, String) {
     match path {
         "/healthz" | "/livez" => ("200 OK", "ok".to_owned()),
         "/readyz" if backends.any_healthy() => ("200 OK", "ok".to_owned()),
-        "/readyz" => ("503 Service Unavailable", format!("no healthy backend\n{}", table(backends))),
+        "/readyz" => (
+            "503 Service Unavailable",
+            format!("no healthy backend\n{}", table(backends)),
+        ),
         "/status" => ("200 OK", table(backends)),
         "/metrics" => ("200 OK", metrics(backends)),
         _ => ("404 Not Found", "not found".to_owned()),
@@ -85,12 +88,20 @@ fn metrics(backends: &Backends) -> String {
     let mut text = String::from("# TYPE api_balancer_backend_healthy gauge\n");
     for backend in &backends.list {
         let healthy = u8::from(backend.health().status == Status::Healthy);
-        let _ = writeln!(text, "api_balancer_backend_healthy{{backend=\"{}\"}} {healthy}", backend.address);
+        let _ = writeln!(
+            text,
+            "api_balancer_backend_healthy{{backend=\"{}\"}} {healthy}",
+            backend.address
+        );
     }
     text.push_str("# TYPE api_balancer_backend_connections gauge\n");
     for backend in &backends.list {
         let active = backend.active();
-        let _ = writeln!(text, "api_balancer_backend_connections{{backend=\"{}\"}} {active}", backend.address);
+        let _ = writeln!(
+            text,
+            "api_balancer_backend_connections{{backend=\"{}\"}} {active}",
+            backend.address
+        );
     }
     text
 }

@@ -62,7 +62,9 @@ pub struct Cache {
 impl Cache {
     pub fn get(&self, name: &LowerName, record_type: RecordType, now: Instant) -> Option<Forwarded> {
         let entries = self.entries.lock();
-        let entry = entries.get(&(name.clone(), record_type)).filter(|entry| entry.until > now)?;
+        let entry = entries
+            .get(&(name.clone(), record_type))
+            .filter(|entry| entry.until > now)?;
         let age = now.saturating_duration_since(entry.since).as_secs();
         Some(entry.forwarded.aged(u32::try_from(age).unwrap_or(u32::MAX)))
     }
@@ -81,7 +83,14 @@ impl Cache {
             let victim = entries.keys().next().cloned();
             victim.and_then(|key| entries.remove(&key));
         }
-        entries.insert((name, record_type), Entry { forwarded: forwarded.clone(), since: now, until: now + lifetime });
+        entries.insert(
+            (name, record_type),
+            Entry {
+                forwarded: forwarded.clone(),
+                since: now,
+                until: now + lifetime,
+            },
+        );
     }
 }
 
@@ -96,15 +105,31 @@ mod tests {
     fn answers_age_and_end() {
         let name = Name::from_ascii("a.example.").unwrap();
         let record = Record::from_rdata(name.clone(), 20, RData::A(A("192.0.2.1".parse().unwrap())));
-        let forwarded = Forwarded { code: ResponseCode::NoError, answers: vec![record], authorities: vec![] };
+        let forwarded = Forwarded {
+            code: ResponseCode::NoError,
+            answers: vec![record],
+            authorities: vec![],
+        };
         let (cache, now, key) = (Cache::default(), Instant::now(), LowerName::new(&name));
         cache.put(key.clone(), RecordType::A, &forwarded, now);
-        let later = cache.get(&key, RecordType::A, now + Duration::from_secs(5)).unwrap();
+        let later = cache
+            .get(&key, RecordType::A, now + Duration::from_secs(5))
+            .unwrap();
         assert_eq!(later.answers[0].ttl, 15);
         assert_eq!(cache.get(&key, RecordType::AAAA, now), None);
-        assert_eq!(cache.get(&key, RecordType::A, now + Duration::from_secs(20)), None);
-        let failed = Forwarded { code: ResponseCode::ServFail, ..forwarded };
+        assert_eq!(
+            cache.get(&key, RecordType::A, now + Duration::from_secs(20)),
+            None
+        );
+        let failed = Forwarded {
+            code: ResponseCode::ServFail,
+            ..forwarded
+        };
         cache.put(key.clone(), RecordType::AAAA, &failed, now);
-        assert_eq!(cache.get(&key, RecordType::AAAA, now), None, "failures are not kept");
+        assert_eq!(
+            cache.get(&key, RecordType::AAAA, now),
+            None,
+            "failures are not kept"
+        );
     }
 }

@@ -41,15 +41,29 @@ pub fn dashed(address: &IpAddr) -> String {
 }
 
 impl Catalog {
-    pub fn new(services: Informer<Service>, slices: Informer<EndpointSlice>, namespaces: Informer<Namespace>) -> Catalog {
-        services.add_index(BY_ADDRESS, |service| cluster_ips(service).map(|address| address.to_string()).collect());
+    pub fn new(
+        services: Informer<Service>,
+        slices: Informer<EndpointSlice>,
+        namespaces: Informer<Namespace>,
+    ) -> Catalog {
+        services.add_index(BY_ADDRESS, |service| {
+            cluster_ips(service).map(|address| address.to_string()).collect()
+        });
         slices.add_index(BY_SERVICE, |slice| service_of(slice).into_iter().collect());
         slices.add_index(BY_ADDRESS, |slice| {
             // Only hostnames have reverse names; the other addresses would be most of the memory.
-            let named = slice.endpoints.iter().flatten().filter(|endpoint| endpoint.hostname.is_some());
+            let named = slice
+                .endpoints
+                .iter()
+                .flatten()
+                .filter(|endpoint| endpoint.hostname.is_some());
             named.flat_map(|endpoint| endpoint.addresses.clone()).collect()
         });
-        Catalog { services, slices, namespaces }
+        Catalog {
+            services,
+            slices,
+            namespaces,
+        }
     }
 
     pub fn is_synced(&self) -> bool {
@@ -65,7 +79,8 @@ impl Catalog {
     }
 
     pub fn slices(&self, namespace: &str, service: &str) -> Vec<Arc<EndpointSlice>> {
-        self.slices.by_index(BY_SERVICE, &format!("{namespace}/{service}"))
+        self.slices
+            .by_index(BY_SERVICE, &format!("{namespace}/{service}"))
     }
 
     pub fn services_at(&self, address: &IpAddr) -> Vec<Arc<Service>> {
@@ -80,9 +95,17 @@ impl Catalog {
 /// The cluster IPs of a Service; none if it is headless.
 pub fn cluster_ips(service: &Service) -> impl Iterator<Item = IpAddr> {
     let spec = service.spec.as_ref();
-    let listed = spec.and_then(|spec| spec.cluster_ips.as_ref()).filter(|listed| !listed.is_empty());
-    let single = spec.and_then(|spec| spec.cluster_ip.as_ref()).filter(|_| listed.is_none());
-    listed.into_iter().flatten().chain(single).filter_map(|address| address.parse().ok())
+    let listed = spec
+        .and_then(|spec| spec.cluster_ips.as_ref())
+        .filter(|listed| !listed.is_empty());
+    let single = spec
+        .and_then(|spec| spec.cluster_ip.as_ref())
+        .filter(|_| listed.is_none());
+    listed
+        .into_iter()
+        .flatten()
+        .chain(single)
+        .filter_map(|address| address.parse().ok())
 }
 
 /// The addresses of slices that take traffic.
@@ -90,17 +113,35 @@ pub fn ready(slices: &[Arc<EndpointSlice>]) -> impl Iterator<Item = Ready<'_>> {
     slices.iter().flat_map(|slice| {
         let endpoints = slice.endpoints.iter().flatten();
         let ready = endpoints.filter(|endpoint| {
-            endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true)
+            endpoint
+                .conditions
+                .as_ref()
+                .and_then(|conditions| conditions.ready)
+                .unwrap_or(true)
         });
         ready.flat_map(move |endpoint| {
-            let addresses = endpoint.addresses.iter().filter_map(|address| address.parse().ok());
-            addresses.map(move |address| Ready { slice, endpoint, address })
+            let addresses = endpoint
+                .addresses
+                .iter()
+                .filter_map(|address| address.parse().ok());
+            addresses.map(move |address| Ready {
+                slice,
+                endpoint,
+                address,
+            })
         })
     })
 }
 
 /// `namespace/name` of the Service that a slice belongs to.
 pub fn service_of(slice: &EndpointSlice) -> Option<String> {
-    let name = slice.metadata.labels.as_ref()?.get("kubernetes.io/service-name")?;
-    Some(format!("{}/{name}", slice.metadata.namespace.as_deref().unwrap_or_default()))
+    let name = slice
+        .metadata
+        .labels
+        .as_ref()?
+        .get("kubernetes.io/service-name")?;
+    Some(format!(
+        "{}/{name}",
+        slice.metadata.namespace.as_deref().unwrap_or_default()
+    ))
 }

@@ -39,7 +39,10 @@ pub struct Forwarder {
 
 impl Forwarder {
     pub fn new(upstreams: Vec<SocketAddr>) -> Forwarder {
-        Forwarder { upstreams, cache: Cache::default() }
+        Forwarder {
+            upstreams,
+            cache: Cache::default(),
+        }
     }
 
     /// Asks one resolver after the other.
@@ -83,21 +86,32 @@ async fn ask(upstream: SocketAddr, name: &Name, record_type: RecordType) -> Resu
     message.set_edns(edns);
     let request = message.to_vec().map_err(ForwardError::Malformed)?;
 
-    let answer = timeout(TIMEOUT, over_udp(upstream, &request, &message)).await.map_err(|_| ForwardError::Timeout)??;
+    let answer = timeout(TIMEOUT, over_udp(upstream, &request, &message))
+        .await
+        .map_err(|_| ForwardError::Timeout)??;
     let answer = match answer.metadata.truncation {
-        true => timeout(TIMEOUT, over_tcp(upstream, &request)).await.map_err(|_| ForwardError::Timeout)??,
+        true => timeout(TIMEOUT, over_tcp(upstream, &request))
+            .await
+            .map_err(|_| ForwardError::Timeout)??,
         false => answer,
     };
     if !matches(&answer, &message) {
         return Err(ForwardError::Talk(std::io::ErrorKind::InvalidData.into()));
     }
-    Ok(Forwarded { code: answer.metadata.response_code, answers: answer.answers, authorities: answer.authorities })
+    Ok(Forwarded {
+        code: answer.metadata.response_code,
+        answers: answer.answers,
+        authorities: answer.authorities,
+    })
 }
 
 fn matches(answer: &Message, question: &Message) -> bool {
     answer.metadata.id == question.metadata.id
         && answer.metadata.message_type == MessageType::Response
-        && answer.queries.iter().all(|query| question.queries.contains(query))
+        && answer
+            .queries
+            .iter()
+            .all(|query| question.queries.contains(query))
 }
 
 async fn over_udp(upstream: SocketAddr, request: &[u8], question: &Message) -> Result<Message, ForwardError> {
@@ -122,8 +136,11 @@ async fn over_udp(upstream: SocketAddr, request: &[u8], question: &Message) -> R
 
 async fn over_tcp(upstream: SocketAddr, request: &[u8]) -> Result<Message, ForwardError> {
     let mut stream = TcpStream::connect(upstream).await?;
-    let length = u16::try_from(request.len()).map_err(|_| std::io::Error::from(std::io::ErrorKind::InvalidInput))?;
-    stream.write_all(&[&length.to_be_bytes(), request].concat()).await?;
+    let length =
+        u16::try_from(request.len()).map_err(|_| std::io::Error::from(std::io::ErrorKind::InvalidInput))?;
+    stream
+        .write_all(&[&length.to_be_bytes(), request].concat())
+        .await?;
     let length = stream.read_u16().await?;
     let mut buffer = vec![0; usize::from(length)];
     stream.read_exact(&mut buffer).await?;

@@ -34,7 +34,10 @@ struct Response {
 
 impl Response {
     fn error(code: ResponseCode) -> Response {
-        Response { code, ..Response::default() }
+        Response {
+            code,
+            ..Response::default()
+        }
     }
 }
 
@@ -71,7 +74,9 @@ impl Handler {
                 Answer::Alias(target) => {
                     response.authoritative = true;
                     let alias = RData::CNAME(CNAME(target.clone()));
-                    response.answers.push(Record::from_rdata(name, self.zone.ttl, alias));
+                    response
+                        .answers
+                        .push(Record::from_rdata(name, self.zone.ttl, alias));
                     if record_type == RecordType::CNAME {
                         return response;
                     }
@@ -112,7 +117,11 @@ impl Handler {
 
 #[async_trait::async_trait]
 impl RequestHandler for Handler {
-    async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, mut to: R) -> ResponseInfo {
+    async fn handle_request<R: ResponseHandler, T: Time>(
+        &self,
+        request: &Request,
+        mut to: R,
+    ) -> ResponseInfo {
         let response = self.respond(request).await;
         let mut metadata = Metadata::response_from_request(&request.metadata);
         metadata.response_code = response.code;
@@ -128,13 +137,21 @@ impl RequestHandler for Handler {
             builder.edns(edns);
         }
         let none: &[Record] = &[];
-        let message =
-            builder.build(metadata, &response.answers, &response.authorities, none, &response.additional);
+        let message = builder.build(
+            metadata,
+            &response.answers,
+            &response.authorities,
+            none,
+            &response.additional,
+        );
         match to.send_response(message).await {
             Ok(info) => info,
             Err(error) => {
                 tracing::debug!(client = %request.src(), %error, "response not sent");
-                ResponseInfo::from(Header { metadata, counts: HeaderCounts::default() })
+                ResponseInfo::from(Header {
+                    metadata,
+                    counts: HeaderCounts::default(),
+                })
             }
         }
     }

@@ -40,11 +40,18 @@ pub async fn run(flags: Flags) -> anyhow::Result<()> {
     let shutdown = tasks.shutdown();
     let catalog = watch(&connection.client, &shutdown);
     tracing::info!(domain = flags.cluster_domain, ?upstreams, "answering");
-    let handler = Handler { zone, catalog: catalog.clone(), forwarder: Forwarder::new(upstreams) };
+    let handler = Handler {
+        zone,
+        catalog: catalog.clone(),
+        forwarder: Forwarder::new(upstreams),
+    };
 
     let address = SocketAddr::new(flags.listen, flags.port);
     let (udp, tcp) = bind(address).await?;
-    tasks.spawn("health", serve_plain(flags.health_listen, health(catalog), shutdown.clone()));
+    tasks.spawn(
+        "health",
+        serve_plain(flags.health_listen, health(catalog), shutdown.clone()),
+    );
     tasks.spawn("dns", serve(handler, udp, tcp, shutdown));
     daemon::notify::ready();
     tasks.run().await
@@ -52,9 +59,13 @@ pub async fn run(flags: Flags) -> anyhow::Result<()> {
 
 /// Binds UDP and TCP; with port 0 both get the same.
 pub async fn bind(address: SocketAddr) -> anyhow::Result<(UdpSocket, TcpListener)> {
-    let tcp = TcpListener::bind(address).await.with_context(|| format!("listen on TCP {address}"))?;
+    let tcp = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("listen on TCP {address}"))?;
     let address = tcp.local_addr().context("local address")?;
-    let udp = UdpSocket::bind(address).await.with_context(|| format!("listen on UDP {address}"))?;
+    let udp = UdpSocket::bind(address)
+        .await
+        .with_context(|| format!("listen on UDP {address}"))?;
     Ok((udp, tcp))
 }
 
@@ -77,7 +88,8 @@ pub async fn serve(
 fn resolvers(flags: &Flags) -> anyhow::Result<Vec<SocketAddr>> {
     if !flags.upstream.is_empty() {
         let parse = |text: &String| {
-            upstreams::parse(text).with_context(|| format!("--upstream={text:?} is not an address; write IP or IP:port"))
+            upstreams::parse(text)
+                .with_context(|| format!("--upstream={text:?} is not an address; write IP or IP:port"))
         };
         return flags.upstream.iter().map(parse).collect();
     }
@@ -90,30 +102,44 @@ fn resolvers(flags: &Flags) -> anyhow::Result<Vec<SocketAddr>> {
 
 fn watch(client: &kube::Client, shutdown: &CancellationToken) -> Catalog {
     let everything = watcher::Config::default;
-    let services = Informer::start_with(Api::all(client.clone()), everything(), shutdown.clone(), |service: &mut Service| {
-        service.metadata.annotations = None;
-        service.metadata.labels = None;
-        service.metadata.owner_references = None;
-        service.status = None;
-    });
-    let slices = Informer::start_with(Api::all(client.clone()), everything(), shutdown.clone(), |slice: &mut EndpointSlice| {
-        slice.metadata.annotations = None;
-        slice.metadata.owner_references = None;
-        for endpoint in slice.endpoints.iter_mut().flatten() {
-            endpoint.target_ref = None;
-            endpoint.node_name = None;
-            endpoint.zone = None;
-            endpoint.hints = None;
-            endpoint.deprecated_topology = None;
-        }
-    });
-    let namespaces =
-        Informer::start_with(Api::all(client.clone()), everything(), shutdown.clone(), |namespace: &mut Namespace| {
+    let services = Informer::start_with(
+        Api::all(client.clone()),
+        everything(),
+        shutdown.clone(),
+        |service: &mut Service| {
+            service.metadata.annotations = None;
+            service.metadata.labels = None;
+            service.metadata.owner_references = None;
+            service.status = None;
+        },
+    );
+    let slices = Informer::start_with(
+        Api::all(client.clone()),
+        everything(),
+        shutdown.clone(),
+        |slice: &mut EndpointSlice| {
+            slice.metadata.annotations = None;
+            slice.metadata.owner_references = None;
+            for endpoint in slice.endpoints.iter_mut().flatten() {
+                endpoint.target_ref = None;
+                endpoint.node_name = None;
+                endpoint.zone = None;
+                endpoint.hints = None;
+                endpoint.deprecated_topology = None;
+            }
+        },
+    );
+    let namespaces = Informer::start_with(
+        Api::all(client.clone()),
+        everything(),
+        shutdown.clone(),
+        |namespace: &mut Namespace| {
             namespace.metadata.annotations = None;
             namespace.metadata.labels = None;
             namespace.spec = None;
             namespace.status = None;
-        });
+        },
+    );
     Catalog::new(services, slices, namespaces)
 }
 
@@ -126,8 +152,15 @@ fn health(catalog: Catalog) -> axum::Router {
     });
     // The names that other cluster DNS servers have.
     let ready = move || {
-        let status = if catalog.is_synced() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let status = if catalog.is_synced() {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
         std::future::ready(status)
     };
-    health.router().route("/ready", get(ready)).route("/health", get(|| std::future::ready("OK")))
+    health
+        .router()
+        .route("/ready", get(ready))
+        .route("/health", get(|| std::future::ready("OK")))
 }

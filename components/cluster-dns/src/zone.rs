@@ -42,7 +42,11 @@ pub enum Answer {
 impl Zone {
     /// None if the domain is not a valid name.
     pub fn new(domain: &str, ttl: u32, reverse: Vec<IpNet>) -> Option<Zone> {
-        let labels: Vec<String> = domain.split('.').filter(|part| !part.is_empty()).map(str::to_ascii_lowercase).collect();
+        let labels: Vec<String> = domain
+            .split('.')
+            .filter(|part| !part.is_empty())
+            .map(str::to_ascii_lowercase)
+            .collect();
         let origin = name_of(labels.iter().map(String::as_str), &Name::root())?;
         (!labels.is_empty()).then_some(Zone { origin, ttl, reverse })
     }
@@ -69,7 +73,8 @@ impl Zone {
 
     /// The record that comes with every negative answer.
     pub fn soa(&self) -> Record {
-        let below = |label: &str| name_of([label].into_iter(), &self.origin).unwrap_or_else(|| self.origin.clone());
+        let below =
+            |label: &str| name_of([label].into_iter(), &self.origin).unwrap_or_else(|| self.origin.clone());
         let soa = SOA::new(below("ns"), below("hostmaster"), 1, 7200, 1800, 86400, self.ttl);
         Record::from_rdata(self.origin.clone(), self.ttl, RData::SOA(soa))
     }
@@ -78,7 +83,12 @@ impl Zone {
         Record::from_rdata(name.clone(), self.ttl, data)
     }
 
-    fn addresses(&self, name: &Name, addresses: impl Iterator<Item = IpAddr>, record_type: RecordType) -> Vec<Record> {
+    fn addresses(
+        &self,
+        name: &Name,
+        addresses: impl Iterator<Item = IpAddr>,
+        record_type: RecordType,
+    ) -> Vec<Record> {
         let mut records: Vec<Record> = addresses
             .filter_map(|address| match (address, record_type) {
                 (IpAddr::V4(address), RecordType::A) => Some(RData::A(A(address))),
@@ -91,13 +101,20 @@ impl Zone {
         records
     }
 
-    fn forward_name(&self, catalog: &Catalog, name: &Name, labels: &[String], record_type: RecordType) -> Answer {
+    fn forward_name(
+        &self,
+        catalog: &Catalog,
+        name: &Name,
+        labels: &[String],
+        record_type: RecordType,
+    ) -> Answer {
         let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
         match labels.as_slice() {
             [] => match record_type {
                 RecordType::SOA => Answer::Records(vec![self.soa()], vec![]),
                 RecordType::NS => {
-                    let server = name_of(["ns"].into_iter(), &self.origin).unwrap_or_else(|| self.origin.clone());
+                    let server =
+                        name_of(["ns"].into_iter(), &self.origin).unwrap_or_else(|| self.origin.clone());
                     Answer::Records(vec![self.record(name, RData::NS(NS(server)))], vec![])
                 }
                 _ => Answer::NoData,
@@ -113,7 +130,14 @@ impl Zone {
             [namespace, "svc" | "pod"] => exists(catalog.has_namespace(namespace)),
             [address, namespace, "pod"] => self.pod(catalog, name, address, namespace, record_type),
             [rest @ .., service, namespace, "svc"] => {
-                let query = service::Query { zone: self, catalog, name, namespace, service, record_type };
+                let query = service::Query {
+                    zone: self,
+                    catalog,
+                    name,
+                    namespace,
+                    service,
+                    record_type,
+                };
                 query.answer(rest)
             }
             _ => Answer::NoName,
@@ -122,9 +146,24 @@ impl Zone {
 
     /// Any address in an existing namespace, without a look at the pods: as clusters are commonly set up, and
     /// watching all pods would cost more than all else.
-    fn pod(&self, catalog: &Catalog, name: &Name, label: &str, namespace: &str, record_type: RecordType) -> Answer {
-        let v4 = label.replace('-', ".").parse::<std::net::Ipv4Addr>().map(IpAddr::V4);
-        let v6 = || label.replace('-', ":").parse::<std::net::Ipv6Addr>().map(IpAddr::V6);
+    fn pod(
+        &self,
+        catalog: &Catalog,
+        name: &Name,
+        label: &str,
+        namespace: &str,
+        record_type: RecordType,
+    ) -> Answer {
+        let v4 = label
+            .replace('-', ".")
+            .parse::<std::net::Ipv4Addr>()
+            .map(IpAddr::V4);
+        let v6 = || {
+            label
+                .replace('-', ":")
+                .parse::<std::net::Ipv6Addr>()
+                .map(IpAddr::V6)
+        };
         match v4.or_else(|_| v6()) {
             Ok(address) if dashed(&address) == label && catalog.has_namespace(namespace) => {
                 records_or_no_data(self.addresses(name, std::iter::once(address), record_type))
@@ -133,19 +172,35 @@ impl Zone {
         }
     }
 
-    fn reverse_name(&self, catalog: &Catalog, name: &Name, address: IpAddr, record_type: RecordType) -> Answer {
+    fn reverse_name(
+        &self,
+        catalog: &Catalog,
+        name: &Name,
+        address: IpAddr,
+        record_type: RecordType,
+    ) -> Answer {
         let mut targets = Vec::new();
         for service in catalog.services_at(&address) {
-            let (namespace, service) = (service.metadata.namespace.as_deref(), service.metadata.name.as_deref());
+            let (namespace, service) = (
+                service.metadata.namespace.as_deref(),
+                service.metadata.name.as_deref(),
+            );
             targets.extend(self.service_name(namespace.unwrap_or_default(), service.unwrap_or_default()));
         }
         if targets.is_empty() {
             let slices = catalog.slices_with(&address);
-            for ready in ready(&slices).filter(|ready| ready.address == address && ready.endpoint.hostname.is_some()) {
+            for ready in
+                ready(&slices).filter(|ready| ready.address == address && ready.endpoint.hostname.is_some())
+            {
                 let owner = service_of(ready.slice);
-                let Some((namespace, service)) = owner.as_deref().and_then(|owner| owner.split_once('/')) else { continue };
+                let Some((namespace, service)) = owner.as_deref().and_then(|owner| owner.split_once('/'))
+                else {
+                    continue;
+                };
                 let service = self.service_name(namespace, service);
-                targets.extend(service.and_then(|service| name_of([ready.label().as_str()].into_iter(), &service)));
+                targets.extend(
+                    service.and_then(|service| name_of([ready.label().as_str()].into_iter(), &service)),
+                );
             }
         }
         if targets.is_empty() {
@@ -157,7 +212,13 @@ impl Zone {
         if record_type != RecordType::PTR {
             return Answer::NoData;
         }
-        Answer::Records(targets.into_iter().map(|target| self.record(name, RData::PTR(PTR(target)))).collect(), vec![])
+        Answer::Records(
+            targets
+                .into_iter()
+                .map(|target| self.record(name, RData::PTR(PTR(target))))
+                .collect(),
+            vec![],
+        )
     }
 
     /// `service.namespace.svc` and the domain.
@@ -171,7 +232,11 @@ fn exists(exists: bool) -> Answer {
 }
 
 fn records_or_no_data(records: Vec<Record>) -> Answer {
-    if records.is_empty() { Answer::NoData } else { Answer::Records(records, vec![]) }
+    if records.is_empty() {
+        Answer::NoData
+    } else {
+        Answer::Records(records, vec![])
+    }
 }
 
 /// Labels below a name; None if it gets too long.

@@ -28,20 +28,40 @@ fn object<T: serde::de::DeserializeOwned>(value: Value) -> T {
 
 /// A catalog with one service, one alias and a headless service of 100 endpoints.
 fn catalog() -> Catalog {
-    let service = |name: &str, spec: Value| object(json!({ "metadata": { "namespace": "ns", "name": name }, "spec": spec }));
+    let service = |name: &str, spec: Value| {
+        object(json!({ "metadata": { "namespace": "ns", "name": name }, "spec": spec }))
+    };
     let services: Vec<Service> = vec![
-        service("web", json!({ "clusterIP": "10.96.0.1", "ports": [{ "name": "http", "port": 80 }] })),
-        service("many", json!({ "clusterIP": "None", "ports": [{ "name": "http", "port": 80 }] })),
-        service("out", json!({ "type": "ExternalName", "externalName": "www.example" })),
-        service("loop", json!({ "type": "ExternalName", "externalName": "loop.ns.svc.cluster.local" })),
+        service(
+            "web",
+            json!({ "clusterIP": "10.96.0.1", "ports": [{ "name": "http", "port": 80 }] }),
+        ),
+        service(
+            "many",
+            json!({ "clusterIP": "None", "ports": [{ "name": "http", "port": 80 }] }),
+        ),
+        service(
+            "out",
+            json!({ "type": "ExternalName", "externalName": "www.example" }),
+        ),
+        service(
+            "loop",
+            json!({ "type": "ExternalName", "externalName": "loop.ns.svc.cluster.local" }),
+        ),
     ];
-    let endpoints: Vec<Value> = (0..100).map(|index| json!({ "addresses": [format!("10.244.0.{index}")] })).collect();
+    let endpoints: Vec<Value> = (0..100)
+        .map(|index| json!({ "addresses": [format!("10.244.0.{index}")] }))
+        .collect();
     let slice: EndpointSlice = object(json!({
         "metadata": { "namespace": "ns", "name": "many-1", "labels": { "kubernetes.io/service-name": "many" } },
         "addressType": "IPv4", "endpoints": endpoints, "ports": [{ "name": "http", "port": 80 }],
     }));
     let namespace: Namespace = object(json!({ "metadata": { "name": "ns" } }));
-    Catalog::new(Informer::fixed(services), Informer::fixed([slice]), Informer::fixed([namespace]))
+    Catalog::new(
+        Informer::fixed(services),
+        Informer::fixed([slice]),
+        Informer::fixed([namespace]),
+    )
 }
 
 /// A resolver that knows www.example and big.example, and counts what it is asked.
@@ -128,7 +148,10 @@ async fn ask_raw(server: SocketAddr, message: Vec<u8>) -> Vec<u8> {
     socket.connect(server).await.unwrap();
     socket.send(&message).await.unwrap();
     let mut buffer = vec![0; 65536];
-    let length = tokio::time::timeout(TIMEOUT, socket.recv(&mut buffer)).await.expect("an answer").unwrap();
+    let length = tokio::time::timeout(TIMEOUT, socket.recv(&mut buffer))
+        .await
+        .expect("an answer")
+        .unwrap();
     buffer.truncate(length);
     buffer
 }
@@ -150,17 +173,32 @@ async fn names_of_the_cluster_are_answered_with_authority() {
     let server = start(vec![]).await;
     let answer = ask(server, question("Web.ns.svc.cluster.local.", RecordType::A)).await;
     assert_eq!(answer.metadata.response_code, ResponseCode::NoError);
-    assert!(answer.metadata.authoritative && answer.metadata.recursion_available && answer.metadata.recursion_desired);
+    assert!(
+        answer.metadata.authoritative
+            && answer.metadata.recursion_available
+            && answer.metadata.recursion_desired
+    );
     assert_eq!(answer.answers[0].data.to_string(), "10.96.0.1");
-    assert_eq!(answer.queries[0].name().to_ascii(), "Web.ns.svc.cluster.local.", "in the case of the question");
+    assert_eq!(
+        answer.queries[0].name().to_ascii(),
+        "Web.ns.svc.cluster.local.",
+        "in the case of the question"
+    );
 
     let answer = ask(server, question("none.ns.svc.cluster.local.", RecordType::A)).await;
     assert_eq!(answer.metadata.response_code, ResponseCode::NXDomain);
     assert_eq!(answer.authorities[0].record_type(), RecordType::SOA);
     let answer = ask(server, question("web.ns.svc.cluster.local.", RecordType::AAAA)).await;
-    assert_eq!((answer.metadata.response_code, answer.answers.len()), (ResponseCode::NoError, 0));
+    assert_eq!(
+        (answer.metadata.response_code, answer.answers.len()),
+        (ResponseCode::NoError, 0)
+    );
     assert_eq!(answer.authorities[0].record_type(), RecordType::SOA);
-    let answer = ask(server, question("_http._tcp.web.ns.svc.cluster.local.", RecordType::SRV)).await;
+    let answer = ask(
+        server,
+        question("_http._tcp.web.ns.svc.cluster.local.", RecordType::SRV),
+    )
+    .await;
     assert_eq!((answer.answers.len(), answer.additionals.len()), (1, 1));
 }
 
@@ -169,7 +207,11 @@ async fn long_answers_are_cut_over_udp_and_whole_over_tcp() {
     let server = start(vec![]).await;
     let name = "many.ns.svc.cluster.local.";
     let answer = ask(server, question(name, RecordType::A)).await;
-    assert!(answer.metadata.truncation && answer.answers.len() < 40, "{}", answer.answers.len());
+    assert!(
+        answer.metadata.truncation && answer.answers.len() < 40,
+        "{}",
+        answer.answers.len()
+    );
     let mut with_edns = question(name, RecordType::A);
     let mut edns = Edns::new();
     edns.set_max_payload(4096);
@@ -197,7 +239,11 @@ async fn the_rest_is_forwarded_and_kept() {
     let answer = ask(server, question("none.test.", RecordType::A)).await;
     assert_eq!(answer.metadata.response_code, ResponseCode::NXDomain);
     let answer = ask(server, question("out.ns.svc.cluster.local.", RecordType::A)).await;
-    let texts: Vec<String> = answer.answers.iter().map(|record| record.data.to_string()).collect();
+    let texts: Vec<String> = answer
+        .answers
+        .iter()
+        .map(|record| record.data.to_string())
+        .collect();
     assert_eq!(texts, ["www.example.", "192.0.2.1"]);
     let answer = ask(server, question("loop.ns.svc.cluster.local.", RecordType::A)).await;
     assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
@@ -220,10 +266,22 @@ async fn odd_requests_are_refused_and_the_server_lives() {
     let server = start(vec![]).await;
     let mut chaos = question("version.bind.", RecordType::TXT);
     chaos.queries[0].set_query_class(DNSClass::CH);
-    assert_eq!(ask(server, chaos).await.metadata.response_code, ResponseCode::Refused);
-    assert_eq!(ask(server, question("cluster.local.", RecordType::AXFR)).await.metadata.response_code, ResponseCode::Refused);
+    assert_eq!(
+        ask(server, chaos).await.metadata.response_code,
+        ResponseCode::Refused
+    );
+    assert_eq!(
+        ask(server, question("cluster.local.", RecordType::AXFR))
+            .await
+            .metadata
+            .response_code,
+        ResponseCode::Refused
+    );
     let update = Message::new(4711, MessageType::Query, OpCode::Update);
-    assert_eq!(ask(server, update).await.metadata.response_code, ResponseCode::NotImp);
+    assert_eq!(
+        ask(server, update).await.metadata.response_code,
+        ResponseCode::NotImp
+    );
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     for garbage in [&b""[..], b"x", &[0xff; 600]] {
         socket.send_to(garbage, server).unwrap();

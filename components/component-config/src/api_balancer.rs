@@ -135,9 +135,18 @@ mod tests {
         let table = [
             ("backends: [a:1, b:1]\nprefer: b:1", Ok(())),
             ("backends: []", Err(InvalidConfiguration::NoBackends)),
-            ("backends: [a]", Err(InvalidConfiguration::NotHostPort("a".to_owned()))),
-            ("backends: [a:1, a:1]", Err(InvalidConfiguration::Duplicate("a:1".to_owned()))),
-            ("backends: [a:1]\nprefer: c:1", Err(InvalidConfiguration::UnknownPreferred("c:1".to_owned()))),
+            (
+                "backends: [a]",
+                Err(InvalidConfiguration::NotHostPort("a".to_owned())),
+            ),
+            (
+                "backends: [a:1, a:1]",
+                Err(InvalidConfiguration::Duplicate("a:1".to_owned())),
+            ),
+            (
+                "backends: [a:1]\nprefer: c:1",
+                Err(InvalidConfiguration::UnknownPreferred("c:1".to_owned())),
+            ),
         ];
         for (text, expected) in table {
             assert_eq!(parse(text).expect("parses").validate(), expected, "{text}");

@@ -20,13 +20,20 @@ pub enum CommandError {
         source: std::io::Error,
     },
     #[error("{program} failed ({status}): {stderr}")]
-    Failed { program: String, status: std::process::ExitStatus, stderr: String },
+    Failed {
+        program: String,
+        status: std::process::ExitStatus,
+        stderr: String,
+    },
 }
 
 /// Runs a program to its end, with `input` on its standard input; returns its standard output.
 /// The program is killed when the future is dropped.
 pub async fn run(program: &str, arguments: &[&str], input: Vec<u8>) -> Result<Vec<u8>, CommandError> {
-    let talk = |source| CommandError::Talk { program: program.to_owned(), source };
+    let talk = |source| CommandError::Talk {
+        program: program.to_owned(),
+        source,
+    };
     let mut child = tokio::process::Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -34,7 +41,10 @@ pub async fn run(program: &str, arguments: &[&str], input: Vec<u8>) -> Result<Ve
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|source| CommandError::Start { program: program.to_owned(), source })?;
+        .map_err(|source| CommandError::Start {
+            program: program.to_owned(),
+            source,
+        })?;
     let stdin = child.stdin.take();
     // Written while the output is read: a program may answer before it has read all.
     let write = async {
@@ -53,7 +63,11 @@ pub async fn run(program: &str, arguments: &[&str], input: Vec<u8>) -> Result<Ve
         let stderr = String::from_utf8_lossy(&output.stderr);
         // A bulk load can repeat thousands of lines.
         let stderr = stderr.trim().chars().take(2000).collect();
-        return Err(CommandError::Failed { program: program.to_owned(), status: output.status, stderr });
+        return Err(CommandError::Failed {
+            program: program.to_owned(),
+            status: output.status,
+            stderr,
+        });
     }
     written.map_err(talk)?;
     Ok(output.stdout)

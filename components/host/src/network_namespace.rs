@@ -20,13 +20,17 @@ impl NetworkNamespace {
             unshare(CloneFlags::CLONE_NEWNET)?;
             File::open("/proc/thread-self/ns/net")
         });
-        let file = made.join().map_err(|_| io::Error::other("the thread that makes a network namespace panicked"))??;
+        let file = made
+            .join()
+            .map_err(|_| io::Error::other("the thread that makes a network namespace panicked"))??;
         Ok(NetworkNamespace { file })
     }
 
     /// Opens an existing one, such as `/proc/PID/ns/net` or `/run/netns/NAME`.
     pub fn open(path: &Path) -> io::Result<NetworkNamespace> {
-        Ok(NetworkNamespace { file: File::open(path)? })
+        Ok(NetworkNamespace {
+            file: File::open(path)?,
+        })
     }
 
     /// A path that other processes, `ip link set DEV netns PATH` for one, can open while this value lives.
@@ -54,9 +58,11 @@ impl NetworkNamespace {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<std::thread::JoinHandle<io::Result<T>>> {
         let file = self.file.try_clone()?;
-        std::thread::Builder::new().name("netns".to_owned()).spawn(move || {
-            setns(&file, CloneFlags::CLONE_NEWNET)?;
-            Ok(work())
-        })
+        std::thread::Builder::new()
+            .name("netns".to_owned())
+            .spawn(move || {
+                setns(&file, CloneFlags::CLONE_NEWNET)?;
+                Ok(work())
+            })
     }
 }

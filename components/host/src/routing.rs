@@ -85,7 +85,11 @@ impl Routing {
                 }
             }
         };
-        Ok(Routing { handle, changes, tasks: [tokio::spawn(connection), tokio::spawn(notes)] })
+        Ok(Routing {
+            handle,
+            changes,
+            tasks: [tokio::spawn(connection), tokio::spawn(notes)],
+        })
     }
 
     /// Waits for a change of links, addresses or routes; false when the connection has ended.
@@ -106,11 +110,14 @@ impl Routing {
                     _ => None,
                 })
             };
-            let network = of(true).or_else(|| of(false)).and_then(|address| {
-                IpNet::new(address, message.header.prefix_len).ok()
-            });
+            let network = of(true)
+                .or_else(|| of(false))
+                .and_then(|address| IpNet::new(address, message.header.prefix_len).ok());
             if let Some(network) = network {
-                found.push(LocalAddress { network, interface: message.header.index });
+                found.push(LocalAddress {
+                    network,
+                    interface: message.header.index,
+                });
             }
         }
         Ok(found)
@@ -146,7 +153,13 @@ impl Routing {
 
     /// Adds a route, or exchanges the one to the same destination.
     pub async fn replace(&self, route: &Route, protocol: u8) -> Result<(), RoutingError> {
-        let sent = self.handle.route().add(message(route, protocol)).replace().execute().await;
+        let sent = self
+            .handle
+            .route()
+            .add(message(route, protocol))
+            .replace()
+            .execute()
+            .await;
         sent.map_err(|source| RoutingError::Request {
             operation: format!("route {} via {}", route.destination, route.gateway),
             source,
@@ -157,14 +170,23 @@ impl Routing {
     pub async fn remove(&self, route: &KnownRoute) -> Result<(), RoutingError> {
         let mut message = RouteMessage::default();
         header(&mut message.header, route.destination, route.protocol);
-        message.attributes.push(RouteAttribute::Destination(route_address(route.destination.network())));
-        message.attributes.extend(route.gateway.map(|gateway| RouteAttribute::Gateway(route_address(gateway))));
-        message.attributes.extend(route.interface.map(RouteAttribute::Oif));
+        message.attributes.push(RouteAttribute::Destination(route_address(
+            route.destination.network(),
+        )));
+        message.attributes.extend(
+            route
+                .gateway
+                .map(|gateway| RouteAttribute::Gateway(route_address(gateway))),
+        );
+        message
+            .attributes
+            .extend(route.interface.map(RouteAttribute::Oif));
         match self.handle.route().del(message).execute().await {
             Err(rtnetlink::Error::NetlinkError(error)) if error.raw_code() == -libc::ESRCH => Ok(()),
-            Err(source) => {
-                Err(RoutingError::Request { operation: format!("remove route {}", route.destination), source })
-            }
+            Err(source) => Err(RoutingError::Request {
+                operation: format!("remove route {}", route.destination),
+                source,
+            }),
             Ok(()) => Ok(()),
         }
     }
@@ -229,5 +251,10 @@ fn known_route(message: &RouteMessage) -> Option<KnownRoute> {
         }
     }
     let destination = IpNet::new(destination, message.header.destination_prefix_length).ok()?;
-    Some(KnownRoute { destination, gateway, interface, protocol: message.header.protocol.into() })
+    Some(KnownRoute {
+        destination,
+        gateway,
+        interface,
+        protocol: message.header.protocol.into(),
+    })
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use component_config::flags::parse_duration;
-use component_config::kube_proxy::{Conntrack, DetectLocalMode, InvalidConfiguration, KubeProxyConfiguration, ProxyMode};
+use component_config::kube_proxy::{
+    Conntrack, DetectLocalMode, InvalidConfiguration, KubeProxyConfiguration, ProxyMode,
+};
 use ipnet::IpNet;
 
 use crate::model::{Family, ThisNode};
@@ -40,24 +42,45 @@ pub struct Settings {
 }
 
 fn invalid(field: &'static str, value: &str, reason: impl ToString) -> InvalidConfiguration {
-    InvalidConfiguration::Field { field, value: value.to_owned(), reason: reason.to_string() }
+    InvalidConfiguration::Field {
+        field,
+        value: value.to_owned(),
+        reason: reason.to_string(),
+    }
 }
 
 impl Settings {
     /// Checks every field that is used. `host_name` is this machine's.
-    pub fn new(configuration: &KubeProxyConfiguration, host_name: &str) -> Result<Settings, InvalidConfiguration> {
+    pub fn new(
+        configuration: &KubeProxyConfiguration,
+        host_name: &str,
+    ) -> Result<Settings, InvalidConfiguration> {
         let (masquerade_bit, masquerade_all, sync_period, min_sync_period) = match configuration.mode {
             ProxyMode::Iptables => {
                 let of = &configuration.iptables;
-                (of.masquerade_bit, of.masquerade_all, &of.sync_period, &of.min_sync_period)
+                (
+                    of.masquerade_bit,
+                    of.masquerade_all,
+                    &of.sync_period,
+                    &of.min_sync_period,
+                )
             }
             ProxyMode::Nftables => {
                 let of = &configuration.nftables;
-                (of.masquerade_bit, of.masquerade_all, &of.sync_period, &of.min_sync_period)
+                (
+                    of.masquerade_bit,
+                    of.masquerade_all,
+                    &of.sync_period,
+                    &of.min_sync_period,
+                )
             }
         };
         if masquerade_bit > 31 {
-            return Err(invalid("masqueradeBit", &masquerade_bit.to_string(), "must be within 0 and 31"));
+            return Err(invalid(
+                "masqueradeBit",
+                &masquerade_bit.to_string(),
+                "must be within 0 and 31",
+            ));
         }
         if configuration.iptables.localhost_node_ports == Some(true) {
             return Err(invalid(
@@ -68,7 +91,13 @@ impl Settings {
         }
         let networks = |field: &'static str, text: &str| -> Result<Vec<IpNet>, InvalidConfiguration> {
             let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-            parts.map(|part| part.parse::<IpNet>().map(|net| net.trunc()).map_err(|e| invalid(field, part, e))).collect()
+            parts
+                .map(|part| {
+                    part.parse::<IpNet>()
+                        .map(|net| net.trunc())
+                        .map_err(|e| invalid(field, part, e))
+                })
+                .collect()
         };
         let period = |field: &'static str, text: &str, default: u64| match text {
             // A file from kubeadm has zeros, which mean the defaults.
@@ -84,8 +113,10 @@ impl Settings {
             DetectLocalMode::BridgeInterface => &configuration.detect_local.bridge_interface,
             _ => &configuration.detect_local.interface_name_prefix,
         };
-        let by_interface =
-            matches!(configuration.detect_local_mode, DetectLocalMode::BridgeInterface | DetectLocalMode::InterfaceNamePrefix);
+        let by_interface = matches!(
+            configuration.detect_local_mode,
+            DetectLocalMode::BridgeInterface | DetectLocalMode::InterfaceNamePrefix
+        );
         let valid = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if by_interface && (interface.is_empty() || interface.len() > 15 || !interface.chars().all(valid)) {
             return Err(invalid("detectLocal", interface, "not the name of an interface"));
@@ -112,7 +143,11 @@ impl Settings {
     /// What the rules of one family depend on.
     pub fn options(&self, node: &ThisNode, host_addresses: &[IpAddr], family: Family) -> Options {
         let of_family = |networks: &[IpNet]| {
-            networks.iter().filter(|network| Family::of_network(network) == family).copied().collect::<Vec<_>>()
+            networks
+                .iter()
+                .filter(|network| Family::of_network(network) == family)
+                .copied()
+                .collect::<Vec<_>>()
         };
         let local_traffic = match self.detect {
             DetectLocalMode::ClusterCIDR => match of_family(&self.cluster_cidrs) {
@@ -143,7 +178,9 @@ impl Settings {
                 let networks = of_family(networks);
                 match networks.iter().any(|network| network.prefix_len() == 0) {
                     true => NodePortAddresses::All,
-                    false => only(host_addresses, &|address| networks.iter().any(|net| net.contains(address))),
+                    false => only(host_addresses, &|address| {
+                        networks.iter().any(|net| net.contains(address))
+                    }),
                 }
             }
         };
@@ -166,7 +203,10 @@ fn node_ports(configuration: &KubeProxyConfiguration) -> Result<NodePortSetting,
         ([one], _) if one == "primary" => Ok(NodePortSetting::Primary),
         (many, _) => {
             let parse = |text: &String| text.parse::<IpNet>().map_err(|error| invalid(FIELD, text, error));
-            many.iter().map(parse).collect::<Result<_, _>>().map(NodePortSetting::Within)
+            many.iter()
+                .map(parse)
+                .collect::<Result<_, _>>()
+                .map(NodePortSetting::Within)
         }
     }
 }
@@ -198,7 +238,10 @@ mod tests {
             ("iptables: {syncPeriod: 5}", "syncPeriod"),
             ("nodePortAddresses: [10.0.0.1]", "nodePortAddresses"),
             ("healthzBindAddress: localhost", "healthzBindAddress"),
-            ("{mode: nftables, detectLocalMode: BridgeInterface}", "detectLocal"),
+            (
+                "{mode: nftables, detectLocalMode: BridgeInterface}",
+                "detectLocal",
+            ),
             ("iptables: {localhostNodePorts: true}", "localhostNodePorts"),
         ] {
             let error = settings(yaml).expect_err(yaml);
@@ -215,8 +258,14 @@ mod tests {
             ..ThisNode::default()
         };
         let options = settings.options(&node, &[], Family::V6);
-        assert_eq!(options.local_traffic, LocalTraffic::From(vec!["fd01::/48".parse().unwrap()]));
-        assert_eq!(options.node_port_addresses, NodePortAddresses::Only(vec!["fd00::1".parse().unwrap()]));
+        assert_eq!(
+            options.local_traffic,
+            LocalTraffic::From(vec!["fd01::/48".parse().unwrap()])
+        );
+        assert_eq!(
+            options.node_port_addresses,
+            NodePortAddresses::Only(vec!["fd00::1".parse().unwrap()])
+        );
         assert_eq!(options.masquerade_mark, 0x4000);
     }
 }

@@ -30,16 +30,27 @@ pub struct Stale {
 /// The UDP ports of a Service.
 pub fn udp_ports(frontends: &[Frontend]) -> Vec<UdpPort> {
     let mut ports = Vec::new();
-    for frontend in frontends.iter().filter(|frontend| frontend.protocol == Protocol::Udp) {
-        let endpoints: BTreeSet<SocketAddr> =
-            frontend.endpoints.iter().chain(&frontend.local_endpoints).copied().collect();
+    for frontend in frontends
+        .iter()
+        .filter(|frontend| frontend.protocol == Protocol::Udp)
+    {
+        let endpoints: BTreeSet<SocketAddr> = frontend
+            .endpoints
+            .iter()
+            .chain(&frontend.local_endpoints)
+            .copied()
+            .collect();
         let addresses = std::iter::once(frontend.cluster_ip).chain(frontend.external_addresses());
         ports.extend(addresses.map(|address| UdpPort {
             address: Some(address),
             port: frontend.port,
             endpoints: endpoints.clone(),
         }));
-        ports.extend(frontend.node_port.map(|port| UdpPort { address: None, port, endpoints }));
+        ports.extend(frontend.node_port.map(|port| UdpPort {
+            address: None,
+            port,
+            endpoints,
+        }));
     }
     ports
 }
@@ -49,17 +60,30 @@ pub fn udp_ports(frontends: &[Frontend]) -> Vec<UdpPort> {
 pub fn stale(before: &[UdpPort], after: &[UdpPort]) -> Vec<Stale> {
     let mut found = Vec::new();
     for old in before {
-        let new = after.iter().find(|new| new.address == old.address && new.port == old.port);
-        let gone = old.endpoints.iter().filter(|endpoint| new.is_none_or(|new| !new.endpoints.contains(endpoint)));
+        let new = after
+            .iter()
+            .find(|new| new.address == old.address && new.port == old.port);
+        let gone = old
+            .endpoints
+            .iter()
+            .filter(|endpoint| new.is_none_or(|new| !new.endpoints.contains(endpoint)));
         let gone: BTreeSet<IpAddr> = gone.map(SocketAddr::ip).collect();
-        found.extend(
-            gone.into_iter().map(|endpoint| Stale { address: old.address, port: old.port, endpoint: Some(endpoint) }),
-        );
+        found.extend(gone.into_iter().map(|endpoint| Stale {
+            address: old.address,
+            port: old.port,
+            endpoint: Some(endpoint),
+        }));
     }
     for new in after.iter().filter(|new| !new.endpoints.is_empty()) {
-        let old = before.iter().find(|old| old.address == new.address && old.port == new.port);
+        let old = before
+            .iter()
+            .find(|old| old.address == new.address && old.port == new.port);
         if old.is_some_and(|old| old.endpoints.is_empty()) {
-            found.push(Stale { address: new.address, port: new.port, endpoint: None });
+            found.push(Stale {
+                address: new.address,
+                port: new.port,
+                endpoint: None,
+            });
         }
     }
     found
@@ -97,13 +121,29 @@ pub fn limits(conntrack: &Conntrack, cores: u32) -> Vec<(&'static str, u64)> {
         limits.push(("net/netfilter/nf_conntrack_max", u64::from(max)));
     }
     for (name, text) in [
-        ("net/netfilter/nf_conntrack_tcp_timeout_established", &conntrack.tcp_established_timeout),
-        ("net/netfilter/nf_conntrack_tcp_timeout_close_wait", &conntrack.tcp_close_wait_timeout),
+        (
+            "net/netfilter/nf_conntrack_tcp_timeout_established",
+            &conntrack.tcp_established_timeout,
+        ),
+        (
+            "net/netfilter/nf_conntrack_tcp_timeout_close_wait",
+            &conntrack.tcp_close_wait_timeout,
+        ),
         ("net/netfilter/nf_conntrack_udp_timeout", &conntrack.udp_timeout),
-        ("net/netfilter/nf_conntrack_udp_timeout_stream", &conntrack.udp_stream_timeout),
+        (
+            "net/netfilter/nf_conntrack_udp_timeout_stream",
+            &conntrack.udp_stream_timeout,
+        ),
     ] {
-        let parsed = text.as_deref().and_then(|text| component_config::flags::parse_duration(text).ok());
-        limits.extend(parsed.map(|duration| duration.as_secs()).filter(|seconds| *seconds > 0).map(|seconds| (name, seconds)));
+        let parsed = text
+            .as_deref()
+            .and_then(|text| component_config::flags::parse_duration(text).ok());
+        limits.extend(
+            parsed
+                .map(|duration| duration.as_secs())
+                .filter(|seconds| *seconds > 0)
+                .map(|seconds| (name, seconds)),
+        );
     }
     limits
 }
@@ -112,7 +152,9 @@ pub fn limits(conntrack: &Conntrack, cores: u32) -> Vec<(&'static str, u64)> {
 pub fn apply_limits(root: &Path, limits: &[(&'static str, u64)]) {
     for (name, value) in limits {
         let path = root.join(name);
-        let present = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<u64>().ok());
+        let present = std::fs::read_to_string(&path)
+            .ok()
+            .and_then(|text| text.trim().parse::<u64>().ok());
         let enough = match present {
             Some(present) if name.ends_with("_max") => present >= *value,
             Some(present) => present == *value,
@@ -124,7 +166,9 @@ pub fn apply_limits(root: &Path, limits: &[(&'static str, u64)]) {
         match std::fs::write(&path, value.to_string()) {
             Ok(()) => tracing::info!(setting = name, value, "kernel setting changed"),
             // Read-only in a container: services work with the present one.
-            Err(error) => tracing::warn!(setting = name, value, ?present, %error, "kernel setting not changed"),
+            Err(error) => {
+                tracing::warn!(setting = name, value, ?present, %error, "kernel setting not changed")
+            }
         }
     }
 }
@@ -137,19 +181,31 @@ mod tests {
         vec![UdpPort {
             address: Some("10.96.0.10".parse().unwrap()),
             port: 53,
-            endpoints: endpoints.iter().map(|endpoint| endpoint.parse().unwrap()).collect(),
+            endpoints: endpoints
+                .iter()
+                .map(|endpoint| endpoint.parse().unwrap())
+                .collect(),
         }]
     }
 
     #[test]
     fn flows_to_gone_endpoints_and_into_nothing_are_stale() {
         let stale_endpoints = |before: &[UdpPort], after: &[UdpPort]| {
-            stale(before, after).into_iter().map(|stale| stale.endpoint.map(|ip| ip.to_string())).collect::<Vec<_>>()
+            stale(before, after)
+                .into_iter()
+                .map(|stale| stale.endpoint.map(|ip| ip.to_string()))
+                .collect::<Vec<_>>()
         };
         let one = Some("10.1.0.1".to_owned());
         assert_eq!(stale_endpoints(&[], &port(&["10.1.0.1:53"])), []);
-        assert_eq!(stale_endpoints(&port(&["10.1.0.1:53"]), &port(&["10.1.0.1:53", "10.1.0.2:53"])), []);
-        assert_eq!(stale_endpoints(&port(&["10.1.0.1:53", "10.1.0.2:53"]), &port(&["10.1.0.2:53"])), [one.clone()]);
+        assert_eq!(
+            stale_endpoints(&port(&["10.1.0.1:53"]), &port(&["10.1.0.1:53", "10.1.0.2:53"])),
+            []
+        );
+        assert_eq!(
+            stale_endpoints(&port(&["10.1.0.1:53", "10.1.0.2:53"]), &port(&["10.1.0.2:53"])),
+            [one.clone()]
+        );
         assert_eq!(stale_endpoints(&port(&["10.1.0.1:53"]), &[]), [one]);
         assert_eq!(stale_endpoints(&port(&[]), &port(&["10.1.0.1:53"])), [None]);
     }

@@ -53,18 +53,32 @@ impl HealthChecks {
         let stopped = stop.clone().cancelled_owned();
         // Ends with its guard; a failure to accept is retried inside.
         tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
+            if let Err(error) = axum::serve(listener, router)
+                .with_graceful_shutdown(stopped)
+                .await
+            {
                 tracing::error!(port, %error, "health check server ended");
             }
         });
-        self.open.insert(service.clone(), Open { port, endpoints: count, _stop: stop.drop_guard() });
+        self.open.insert(
+            service.clone(),
+            Open {
+                port,
+                endpoints: count,
+                _stop: stop.drop_guard(),
+            },
+        );
     }
 }
 
 fn router(service: ServiceKey, endpoints: Arc<AtomicUsize>) -> Router {
     let answer = move || {
         let count = endpoints.load(Ordering::Relaxed);
-        let status = if count > 0 { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let status = if count > 0 {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
         let body = json!({
             "service": { "namespace": service.0, "name": service.1 },
             "localEndpoints": count,

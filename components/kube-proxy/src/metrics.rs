@@ -35,15 +35,47 @@ impl ProxyMetrics {
         let all = created.clone();
         metrics.register(|registry| {
             let rules = |name: &str| format!("kubeproxy_sync_proxy_rules_{name}");
-            registry.register(rules("duration_seconds"), "Time to bring the rules up to date", all.sync_duration);
-            registry.register(rules("full_duration_seconds"), "Time to make all rules anew", all.full_sync_duration);
-            registry.register(rules("partial_duration_seconds"), "Time to change some rules", all.partial_sync_duration);
-            registry.register(rules("last_timestamp_seconds"), "Time of the last success", all.last_sync);
-            registry.register(rules("last_queued_timestamp_seconds"), "Time of the last change", all.last_queued);
+            registry.register(
+                rules("duration_seconds"),
+                "Time to bring the rules up to date",
+                all.sync_duration,
+            );
+            registry.register(
+                rules("full_duration_seconds"),
+                "Time to make all rules anew",
+                all.full_sync_duration,
+            );
+            registry.register(
+                rules("partial_duration_seconds"),
+                "Time to change some rules",
+                all.partial_sync_duration,
+            );
+            registry.register(
+                rules("last_timestamp_seconds"),
+                "Time of the last success",
+                all.last_sync,
+            );
+            registry.register(
+                rules("last_queued_timestamp_seconds"),
+                "Time of the last change",
+                all.last_queued,
+            );
             registry.register(rules("failures"), "Attempts that failed", all.failures);
-            registry.register(rules("service_changes"), "Changes of Services", all.service_changes);
-            registry.register(rules("endpoint_changes"), "Changes of EndpointSlices", all.endpoint_changes);
-            registry.register(rules("service_changes_pending"), "Services that wait", all.changes_pending);
+            registry.register(
+                rules("service_changes"),
+                "Changes of Services",
+                all.service_changes,
+            );
+            registry.register(
+                rules("endpoint_changes"),
+                "Changes of EndpointSlices",
+                all.endpoint_changes,
+            );
+            registry.register(
+                rules("service_changes_pending"),
+                "Services that wait",
+                all.changes_pending,
+            );
         });
         created
     }

@@ -112,16 +112,30 @@ pub fn frontends(
     family: Family,
     node: &ThisNode,
 ) -> Vec<Frontend> {
-    let Some(spec) = service.spec.as_ref().filter(|spec| is_proxied(spec)) else { return Vec::new() };
+    let Some(spec) = service.spec.as_ref().filter(|spec| is_proxied(spec)) else {
+        return Vec::new();
+    };
     let namespace = service.metadata.namespace.as_deref().unwrap_or_default();
     let service_name = service.metadata.name.as_deref().unwrap_or_default();
-    let Some(cluster_ip) = cluster_ip(spec, family) else { return Vec::new() };
-    let malformed = |field: &str, value: &str| {
-        tracing::warn!(namespace, name = service_name, field, value, "malformed field of a service ignored");
+    let Some(cluster_ip) = cluster_ip(spec, family) else {
+        return Vec::new();
     };
-    let external_ips =
-        addresses(spec.external_ips.iter().flatten().map(String::as_str), family, |value| malformed("externalIPs", value));
-    let load_balancer_ips = load_balancer_ips(service, family, |value| malformed("status.loadBalancer", value));
+    let malformed = |field: &str, value: &str| {
+        tracing::warn!(
+            namespace,
+            name = service_name,
+            field,
+            value,
+            "malformed field of a service ignored"
+        );
+    };
+    let external_ips = addresses(
+        spec.external_ips.iter().flatten().map(String::as_str),
+        family,
+        |value| malformed("externalIPs", value),
+    );
+    let load_balancer_ips =
+        load_balancer_ips(service, family, |value| malformed("status.loadBalancer", value));
     let source_ranges: Vec<IpNet> = spec
         .load_balancer_source_ranges
         .iter()
@@ -136,15 +150,22 @@ pub fn frontends(
         .filter(|range| Family::of_network(range) == family)
         .collect();
     let affinity = (spec.session_affinity.as_deref() == Some("ClientIP")).then(|| {
-        let config = spec.session_affinity_config.as_ref().and_then(|config| config.client_ip.as_ref());
-        config.and_then(|config| config.timeout_seconds).and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or(10800)
+        let config = spec
+            .session_affinity_config
+            .as_ref()
+            .and_then(|config| config.client_ip.as_ref());
+        config
+            .and_then(|config| config.timeout_seconds)
+            .and_then(|seconds| u32::try_from(seconds).ok())
+            .unwrap_or(10800)
     });
 
     let mut found = Vec::new();
     for port in spec.ports.iter().flatten() {
-        let (Some(protocol), Ok(number)) =
-            (Protocol::parse(port.protocol.as_deref()), u16::try_from(port.port))
-        else {
+        let (Some(protocol), Ok(number)) = (
+            Protocol::parse(port.protocol.as_deref()),
+            u16::try_from(port.port),
+        ) else {
             malformed("ports", &format!("{:?} {}", port.protocol, port.port));
             continue;
         };
@@ -159,7 +180,10 @@ pub fn frontends(
             external_ips: external_ips.clone(),
             load_balancer_ips: load_balancer_ips.clone(),
             source_ranges: source_ranges.clone(),
-            node_port: port.node_port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0),
+            node_port: port
+                .node_port
+                .and_then(|port| u16::try_from(port).ok())
+                .filter(|port| *port != 0),
             affinity,
             internal_local: spec.internal_traffic_policy.as_deref() == Some("Local"),
             external_local: spec.external_traffic_policy.as_deref() == Some("Local"),
@@ -173,12 +197,17 @@ pub fn frontends(
 
 fn is_proxied(spec: &ServiceSpec) -> bool {
     spec.type_.as_deref() != Some("ExternalName")
-        && spec.cluster_ip.as_deref().is_some_and(|address| !address.is_empty() && address != "None")
+        && spec
+            .cluster_ip
+            .as_deref()
+            .is_some_and(|address| !address.is_empty() && address != "None")
 }
 
 fn cluster_ip(spec: &ServiceSpec, family: Family) -> Option<IpAddr> {
     let listed = spec.cluster_ips.iter().flatten();
-    let mut all = listed.chain(spec.cluster_ip.iter()).filter_map(|address| address.parse().ok());
+    let mut all = listed
+        .chain(spec.cluster_ip.iter())
+        .filter_map(|address| address.parse().ok());
     all.find(|address| Family::of(address) == family)
 }
 
@@ -202,8 +231,16 @@ fn load_balancer_ips(service: &Service, family: Family, malformed: impl Fn(&str)
     if service.spec.as_ref().and_then(|spec| spec.type_.as_deref()) != Some("LoadBalancer") {
         return Vec::new();
     }
-    let ingress = service.status.iter().flat_map(|status| &status.load_balancer).flat_map(|lb| lb.ingress.iter().flatten());
+    let ingress = service
+        .status
+        .iter()
+        .flat_map(|status| &status.load_balancer)
+        .flat_map(|lb| lb.ingress.iter().flatten());
     // With mode Proxy the load balancer wants to see the traffic, so it isn't cut short here.
     let virtual_ips = ingress.filter(|ingress| ingress.ip_mode.as_deref() != Some("Proxy"));
-    addresses(virtual_ips.filter_map(|ingress| ingress.ip.as_deref()), family, malformed)
+    addresses(
+        virtual_ips.filter_map(|ingress| ingress.ip.as_deref()),
+        family,
+        malformed,
+    )
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use client::informer::{Informer, Key as ServiceKey};
 use client::Credentials;
+use client::informer::{Informer, Key as ServiceKey};
 use component_config::kube_proxy::{Flags, ProxyMode};
 use daemon::Tasks;
 use daemon::health::serve_plain;
@@ -47,7 +47,10 @@ pub async fn run(flags: Flags) -> anyhow::Result<()> {
     let host_name = std::fs::read_to_string("/proc/sys/kernel/hostname").context("host name")?;
     let settings = Settings::new(&configuration, &host_name)?;
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
-    conntrack::apply_limits("/proc/sys".as_ref(), &conntrack::limits(&settings.conntrack, cores));
+    conntrack::apply_limits(
+        "/proc/sys".as_ref(),
+        &conntrack::limits(&settings.conntrack, cores),
+    );
     if let Err(error) = std::fs::write("/proc/self/oom_score_adj", settings.oom_score_adj.to_string()) {
         tracing::info!(%error, value = settings.oom_score_adj, "OOM score not set");
     }
@@ -66,11 +69,25 @@ pub async fn run(flags: Flags) -> anyhow::Result<()> {
         ProxyMode::Iptables => "iptables",
         ProxyMode::Nftables => "nftables",
     };
-    let metrics_router =
-        metrics.router().route("/proxyMode", axum::routing::get(move || std::future::ready(mode)));
-    tasks.spawn("health", serve_plain(settings.healthz, state::router(state.clone()), shutdown.clone()));
-    tasks.spawn("metrics", serve_plain(settings.metrics, metrics_router, shutdown.clone()));
-    let sync = SyncLoop { settings, sources, pending, state, metrics: proxy_metrics, health_checks: HealthChecks::default() };
+    let metrics_router = metrics
+        .router()
+        .route("/proxyMode", axum::routing::get(move || std::future::ready(mode)));
+    tasks.spawn(
+        "health",
+        serve_plain(settings.healthz, state::router(state.clone()), shutdown.clone()),
+    );
+    tasks.spawn(
+        "metrics",
+        serve_plain(settings.metrics, metrics_router, shutdown.clone()),
+    );
+    let sync = SyncLoop {
+        settings,
+        sources,
+        pending,
+        state,
+        metrics: proxy_metrics,
+        health_checks: HealthChecks::default(),
+    };
     tasks.spawn("sync", sync.run(shutdown));
     daemon::notify::ready();
     tasks.run().await
@@ -86,12 +103,17 @@ pub struct Sources {
 impl Sources {
     fn start(client: &kube::Client, node_name: &str, shutdown: CancellationToken) -> Sources {
         let selected = || watcher::Config::default().labels(SELECTOR);
-        let services = Informer::start_with(Api::all(client.clone()), selected(), shutdown.clone(), |service: &mut Service| {
-            service.metadata.annotations = None;
-            if let Some(status) = &mut service.status {
-                status.conditions = None;
-            }
-        });
+        let services = Informer::start_with(
+            Api::all(client.clone()),
+            selected(),
+            shutdown.clone(),
+            |service: &mut Service| {
+                service.metadata.annotations = None;
+                if let Some(status) = &mut service.status {
+                    status.conditions = None;
+                }
+            },
+        );
         let slices = Informer::start_with(Api::all(client.clone()), selected(), shutdown.clone(), trim_slice);
         let own = watcher::Config::default().fields(&format!("metadata.name={node_name}"));
         let nodes = Informer::start_with(Api::all(client.clone()), own, shutdown, |node: &mut Node| {
@@ -101,7 +123,11 @@ impl Sources {
                 status.conditions = None;
             }
         });
-        Sources { services, slices, nodes }
+        Sources {
+            services,
+            slices,
+            nodes,
+        }
     }
 
     async fn synced(&self) -> bool {
@@ -111,7 +137,12 @@ impl Sources {
     /// Collects the keys of changed Services from now on.
     pub fn pending(&self, metrics: &ProxyMetrics, state: &Arc<SyncState>) -> Pending {
         let pending = Pending::default();
-        self.slices.add_index(SERVICE_OF_SLICE, |slice| service_of(slice).map(|key| index_value(&key)).into_iter().collect());
+        self.slices.add_index(SERVICE_OF_SLICE, |slice| {
+            service_of(slice)
+                .map(|key| index_value(&key))
+                .into_iter()
+                .collect()
+        });
         let queued = metrics.last_queued.clone();
         let (queue, count, seen) = (pending.clone(), metrics.service_changes.clone(), state.clone());
         self.services.on_change(move |change| {
@@ -154,7 +185,11 @@ fn index_value(key: &ServiceKey) -> String {
 }
 
 fn service_of(slice: &EndpointSlice) -> Option<ServiceKey> {
-    let name = slice.metadata.labels.as_ref()?.get("kubernetes.io/service-name")?;
+    let name = slice
+        .metadata
+        .labels
+        .as_ref()?
+        .get("kubernetes.io/service-name")?;
     Some((slice.metadata.namespace.clone().unwrap_or_default(), name.clone()))
 }
 
@@ -201,12 +236,18 @@ impl SyncLoop {
             }
             let took = start.elapsed();
             // A burst of changes is taken at once; the dearer a sync, the more it waits for.
-            let rest = (took * 5).max(Duration::from_millis(20)).min(self.settings.min_sync_period);
+            let rest = (took * 5)
+                .max(Duration::from_millis(20))
+                .min(self.settings.min_sync_period);
             tokio::select! {
                 () = tokio::time::sleep(rest) => {}
                 () = shutdown.cancelled() => return Ok(()),
             }
-            let again = if synced { self.settings.sync_period } else { RETRY_INTERVAL };
+            let again = if synced {
+                self.settings.sync_period
+            } else {
+                RETRY_INTERVAL
+            };
             tokio::select! {
                 () = self.pending.changed() => {}
                 () = tokio::time::sleep(again) => {
@@ -225,13 +266,25 @@ impl SyncLoop {
     async fn sync(&mut self, proxiers: &mut Vec<Proxier>) -> bool {
         let start = Instant::now();
         let (keys, node_changed) = self.pending.take();
-        let node = self.sources.nodes.get("", &self.settings.node_name).map(|node| this_node(&node)).unwrap_or_default();
-        let node = ThisNode { name: self.settings.node_name.clone(), ..node };
+        let node = self
+            .sources
+            .nodes
+            .get("", &self.settings.node_name)
+            .map(|node| this_node(&node))
+            .unwrap_or_default();
+        let node = ThisNode {
+            name: self.settings.node_name.clone(),
+            ..node
+        };
         let addresses = match self.settings.node_ports {
             NodePortSetting::Within(_) => host_addresses().await,
             NodePortSetting::All | NodePortSetting::Primary => Vec::new(),
         };
-        let families = if proxiers.is_empty() { families() } else { proxiers.iter().map(|p| p.options().family).collect() };
+        let families = if proxiers.is_empty() {
+            families()
+        } else {
+            proxiers.iter().map(|p| p.options().family).collect()
+        };
         let mut everything = node_changed || proxiers.is_empty();
         for (index, family) in families.into_iter().enumerate() {
             let options = self.settings.options(&node, &addresses, family);
@@ -261,7 +314,10 @@ impl SyncLoop {
         }
         for (key, found) in &changes {
             let wanted = found.as_ref().and_then(|(service, slices)| {
-                let port = service.spec.as_ref().and_then(|spec| spec.health_check_node_port)?;
+                let port = service
+                    .spec
+                    .as_ref()
+                    .and_then(|spec| spec.health_check_node_port)?;
                 let port = u16::try_from(port).ok().filter(|port| *port != 0)?;
                 Some((port, local_endpoint_count(slices, &node)))
             });
@@ -274,7 +330,11 @@ impl SyncLoop {
             return false;
         }
         self.metrics.sync_duration.observe(took.as_secs_f64());
-        let kind = if full { &self.metrics.full_sync_duration } else { &self.metrics.partial_sync_duration };
+        let kind = if full {
+            &self.metrics.full_sync_duration
+        } else {
+            &self.metrics.partial_sync_duration
+        };
         kind.observe(took.as_secs_f64());
         self.metrics.last_sync.set(unix_seconds());
         self.state.synced();

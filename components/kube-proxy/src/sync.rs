@@ -40,7 +40,11 @@ impl Proxier {
             ProxyMode::Nftables => Backend::Nftables(nftables::Ruleset::new(options)),
             ProxyMode::Iptables => Backend::Iptables(iptables::Ruleset::new(options)),
         };
-        Proxier { backend, udp: AHashMap::new(), needs_full: true }
+        Proxier {
+            backend,
+            udp: AHashMap::new(),
+            needs_full: true,
+        }
     }
 
     pub fn options(&self) -> &Options {
@@ -110,7 +114,12 @@ impl Proxier {
         let result = match &self.backend {
             Backend::Nftables(rules) => {
                 let family = nftables::chains::family(rules.options());
-                run("nft", &["list", "chain", family, nftables::TABLE, "mark-for-masquerade"], Vec::new()).await
+                run(
+                    "nft",
+                    &["list", "chain", family, nftables::TABLE, "mark-for-masquerade"],
+                    Vec::new(),
+                )
+                .await
             }
             Backend::Iptables(rules) => {
                 let program = program(rules.options().family);
@@ -155,7 +164,9 @@ fn program(family: Family) -> &'static str {
 
 async fn restore(family: Family, input: String) -> Result<(), CommandError> {
     let program = format!("{}-restore", program(family));
-    run(&program, &["-w", "5", "--noflush"], input.into_bytes()).await.map(drop)
+    run(&program, &["-w", "5", "--noflush"], input.into_bytes())
+        .await
+        .map(drop)
 }
 
 /// The chains that are in the kernel.
@@ -165,7 +176,9 @@ async fn present_chains(family: Family) -> Result<Vec<(Table, String)>, CommandE
     for table in [Table::Filter, Table::Nat] {
         let listed = run(&save, &["-t", table.name()], Vec::new()).await?;
         let listed = String::from_utf8_lossy(&listed);
-        let names = listed.lines().filter_map(|line| line.strip_prefix(':')?.split(' ').next());
+        let names = listed
+            .lines()
+            .filter_map(|line| line.strip_prefix(':')?.split(' ').next());
         chains.extend(names.map(|name| (table, name.to_owned())));
     }
     Ok(chains)
@@ -173,7 +186,9 @@ async fn present_chains(family: Family) -> Result<Vec<(Table, String)>, CommandE
 
 async fn ensure_jumps(family: Family) -> Result<(), CommandError> {
     for jump in JUMPS {
-        let words = |verb: &'static str| [&["-w", "5", "-t", jump.table.name(), verb, jump.chain], jump.rule].concat();
+        let words = |verb: &'static str| {
+            [&["-w", "5", "-t", jump.table.name(), verb, jump.chain], jump.rule].concat()
+        };
         if run(program(family), &words("-C"), Vec::new()).await.is_err() {
             run(program(family), &words("-I"), Vec::new()).await?;
         }
@@ -184,9 +199,9 @@ async fn ensure_jumps(family: Family) -> Result<(), CommandError> {
 /// Removes what the given mode leaves in the kernel, for both families.
 pub async fn cleanup(mode: ProxyMode) -> Result<(), CommandError> {
     match mode {
-        ProxyMode::Nftables => {
-            run("nft", &["-f", "-"], nftables::base::cleanup_script().into_bytes()).await.map(drop)
-        }
+        ProxyMode::Nftables => run("nft", &["-f", "-"], nftables::base::cleanup_script().into_bytes())
+            .await
+            .map(drop),
         ProxyMode::Iptables => {
             for family in [Family::V4, Family::V6] {
                 cleanup_iptables(family).await?;
@@ -202,7 +217,9 @@ async fn cleanup_iptables(family: Family) -> Result<(), CommandError> {
     let ours: Vec<&(Table, String)> = chains
         .iter()
         .filter(|(_, name)| {
-            name.starts_with("KUBE-") && !name.starts_with("KUBE-FIREWALL") && !name.starts_with("KUBE-KUBELET-CANARY")
+            name.starts_with("KUBE-")
+                && !name.starts_with("KUBE-FIREWALL")
+                && !name.starts_with("KUBE-KUBELET-CANARY")
         })
         .collect();
     if ours.is_empty() {
@@ -215,7 +232,11 @@ async fn cleanup_iptables(family: Family) -> Result<(), CommandError> {
     }
     let mut input = String::new();
     for table in [Table::Filter, Table::Nat] {
-        let of_table = || ours.iter().filter(move |(of, _)| *of == table).map(|(_, name)| name);
+        let of_table = || {
+            ours.iter()
+                .filter(move |(of, _)| *of == table)
+                .map(|(_, name)| name)
+        };
         let declared: String = of_table().map(|name| format!(":{name} - [0:0]\n")).collect();
         let removed: String = of_table().map(|name| format!("-X {name}\n")).collect();
         input.push_str(&format!("*{}\n{declared}{removed}COMMIT\n", table.name()));

@@ -17,7 +17,11 @@ pub struct CniConfiguration<'a> {
 /// The conflist. Masquerading is not left to the plugins: theirs also covers traffic to other nodes' pods.
 /// The loopback device is set up by the container runtime itself.
 pub fn render(configuration: &CniConfiguration<'_>) -> String {
-    let ranges: Vec<Value> = configuration.pod_cidrs.iter().map(|range| json!([{ "subnet": range }])).collect();
+    let ranges: Vec<Value> = configuration
+        .pod_cidrs
+        .iter()
+        .map(|range| json!([{ "subnet": range }]))
+        .collect();
     let routes: Vec<Value> = configuration
         .pod_cidrs
         .iter()
@@ -78,13 +82,26 @@ mod tests {
 
     #[test]
     fn both_families_get_a_range_and_a_default_route() {
-        let pod_cidrs = ["10.244.3.0/24".parse().unwrap(), "fd01:0:0:3::/64".parse().unwrap()];
-        let text = render(&CniConfiguration { pod_cidrs: &pod_cidrs, bridge: "cni0", mtu: Some(1400) });
+        let pod_cidrs = [
+            "10.244.3.0/24".parse().unwrap(),
+            "fd01:0:0:3::/64".parse().unwrap(),
+        ];
+        let text = render(&CniConfiguration {
+            pod_cidrs: &pod_cidrs,
+            bridge: "cni0",
+            mtu: Some(1400),
+        });
         let value: Value = serde_json::from_str(&text).unwrap();
         let bridge = &value["plugins"][0];
         assert_eq!(bridge["mtu"], 1400);
-        assert_eq!(bridge["ipam"]["ranges"], json!([[{"subnet": "10.244.3.0/24"}], [{"subnet": "fd01:0:0:3::/64"}]]));
-        assert_eq!(bridge["ipam"]["routes"], json!([{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]));
+        assert_eq!(
+            bridge["ipam"]["ranges"],
+            json!([[{"subnet": "10.244.3.0/24"}], [{"subnet": "fd01:0:0:3::/64"}]])
+        );
+        assert_eq!(
+            bridge["ipam"]["routes"],
+            json!([{"dst": "0.0.0.0/0"}, {"dst": "::/0"}])
+        );
         assert_eq!(value["plugins"][1]["type"], "portmap");
     }
 

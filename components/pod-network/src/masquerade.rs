@@ -14,7 +14,11 @@ pub fn script(pod_cidrs: &[IpNet], cluster_cidrs: &[IpNet]) -> String {
         let of_family = |range: &&IpNet| matches!(range, IpNet::V4(_)) == (family == "ip");
         // Deleting needs it to exist. All of it is one transaction, so there is no gap.
         let _ = writeln!(text, "add table {family} {TABLE}\ndelete table {family} {TABLE}");
-        let inside = cluster_cidrs.iter().filter(of_family).map(ToString::to_string).collect::<Vec<_>>();
+        let inside = cluster_cidrs
+            .iter()
+            .filter(of_family)
+            .map(ToString::to_string)
+            .collect::<Vec<_>>();
         let pods = pod_cidrs.iter().filter(of_family).collect::<Vec<_>>();
         if pods.is_empty() {
             continue;
@@ -51,7 +55,9 @@ pub async fn present() -> Result<String, CommandError> {
 
 /// Applies a script.
 pub async fn apply(script: &str) -> Result<(), CommandError> {
-    run("nft", &["-f", "-"], script.as_bytes().to_vec()).await.map(drop)
+    run("nft", &["-f", "-"], script.as_bytes().to_vec())
+        .await
+        .map(drop)
 }
 
 #[cfg(test)]
@@ -60,7 +66,10 @@ mod tests {
 
     #[test]
     fn only_what_leaves_the_cluster_is_masqueraded() {
-        let text = script(&["10.244.1.0/24".parse().unwrap()], &["10.244.0.0/16".parse().unwrap()]);
+        let text = script(
+            &["10.244.1.0/24".parse().unwrap()],
+            &["10.244.0.0/16".parse().unwrap()],
+        );
         assert!(text.contains(
             "ip saddr 10.244.1.0/24 ip daddr != { 10.244.0.0/16, 224.0.0.0/4 } masquerade fully-random"
         ));

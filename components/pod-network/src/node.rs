@@ -20,7 +20,11 @@ impl NodeNetwork {
     pub fn from_node(node: &Node) -> Option<NodeNetwork> {
         let name = node.metadata.name.clone()?;
         let spec = node.spec.as_ref();
-        let mut ranges: Vec<&String> = spec.and_then(|spec| spec.pod_cidrs.as_ref()).into_iter().flatten().collect();
+        let mut ranges: Vec<&String> = spec
+            .and_then(|spec| spec.pod_cidrs.as_ref())
+            .into_iter()
+            .flatten()
+            .collect();
         if ranges.is_empty() {
             ranges.extend(spec.and_then(|spec| spec.pod_cidr.as_ref()));
         }
@@ -47,6 +51,10 @@ impl NodeNetwork {
                 }
             })
             .collect();
-        Some(NodeNetwork { name, pod_cidrs, addresses })
+        Some(NodeNetwork {
+            name,
+            pod_cidrs,
+            addresses,
+        })
     }
 }

@@ -36,14 +36,23 @@ pub enum Problem {
     #[error("node {node}: pod range {range} is not within the cluster's pod ranges")]
     OutsideCluster { node: String, range: IpNet },
     #[error("node {node}: pod range {range} overlaps {other_range} of node {other}")]
-    Overlap { node: String, range: IpNet, other: String, other_range: IpNet },
+    Overlap {
+        node: String,
+        range: IpNet,
+        other: String,
+        other_range: IpNet,
+    },
     #[error("node {node} has no InternalIP of the address family of its pod range {range}")]
     NoAddress { node: String, range: IpNet },
     #[error(
         "node {node}: its address {address} is not on a network that this host is directly connected to, so packets to \
          {range} cannot be routed to it; put all hosts on one segment"
     )]
-    NotConnected { node: String, address: IpAddr, range: IpNet },
+    NotConnected {
+        node: String,
+        address: IpAddr,
+        range: IpNet,
+    },
     #[error("node {node}: there is another route to {range} which pod-network did not make; remove it")]
     ForeignRoute { node: String, range: IpNet },
 }
@@ -58,7 +67,9 @@ pub fn plan(snapshot: Snapshot<'_>) -> Plan {
     nodes.sort_by_key(|node| (!is_own(node, &snapshot), &node.name));
     for node in nodes {
         for range in &node.pod_cidrs {
-            let other = taken.iter().find(|(other, _)| other.contains(range) || range.contains(other));
+            let other = taken
+                .iter()
+                .find(|(other, _)| other.contains(range) || range.contains(other));
             if let Some((other_range, other)) = other {
                 plan.problems.push(Problem::Overlap {
                     node: node.name.clone(),
@@ -68,8 +79,15 @@ pub fn plan(snapshot: Snapshot<'_>) -> Plan {
                 });
                 continue;
             }
-            if !snapshot.cluster_cidrs.iter().any(|cluster| cluster.contains(range)) {
-                plan.problems.push(Problem::OutsideCluster { node: node.name.clone(), range: *range });
+            if !snapshot
+                .cluster_cidrs
+                .iter()
+                .any(|cluster| cluster.contains(range))
+            {
+                plan.problems.push(Problem::OutsideCluster {
+                    node: node.name.clone(),
+                    range: *range,
+                });
                 continue;
             }
             taken.push((*range, &node.name));
@@ -86,7 +104,12 @@ pub fn plan(snapshot: Snapshot<'_>) -> Plan {
             }
         }
     }
-    let ours = || snapshot.routes.iter().filter(|route| route.protocol == ROUTE_PROTOCOL);
+    let ours = || {
+        snapshot
+            .routes
+            .iter()
+            .filter(|route| route.protocol == ROUTE_PROTOCOL)
+    };
     plan.remove = ours()
         .filter(|route| match wanted.get(&route.destination) {
             None => true,
@@ -117,7 +140,12 @@ pub fn plan(snapshot: Snapshot<'_>) -> Plan {
 
 fn is_own(node: &NodeNetwork, snapshot: &Snapshot<'_>) -> bool {
     snapshot.own_name == Some(node.name.as_str())
-        || node.addresses.iter().any(|address| snapshot.addresses.iter().any(|own| own.network.addr() == *address))
+        || node.addresses.iter().any(|address| {
+            snapshot
+                .addresses
+                .iter()
+                .any(|own| own.network.addr() == *address)
+        })
 }
 
 /// None when an equal route of somebody else is there already.
@@ -125,7 +153,10 @@ fn route_to(node: &NodeNetwork, range: IpNet, snapshot: &Snapshot<'_>) -> Result
     let same_family = |address: &&IpAddr| address.is_ipv4() == matches!(range, IpNet::V4(_));
     let mut candidates = node.addresses.iter().filter(same_family).peekable();
     let Some(first) = candidates.peek().map(|address| **address) else {
-        return Err(Problem::NoAddress { node: node.name.clone(), range });
+        return Err(Problem::NoAddress {
+            node: node.name.clone(),
+            range,
+        });
     };
     let connected = candidates.find_map(|address| {
         let local = snapshot
@@ -133,17 +164,30 @@ fn route_to(node: &NodeNetwork, range: IpNet, snapshot: &Snapshot<'_>) -> Result
             .iter()
             .filter(|local| local.network.contains(address) && !local.network.addr().is_loopback())
             .max_by_key(|local| local.network.prefix_len())?;
-        Some(Route { destination: range, gateway: *address, interface: local.interface })
+        Some(Route {
+            destination: range,
+            gateway: *address,
+            interface: local.interface,
+        })
     });
     let Some(route) = connected else {
-        return Err(Problem::NotConnected { node: node.name.clone(), address: first, range });
+        return Err(Problem::NotConnected {
+            node: node.name.clone(),
+            address: first,
+            range,
+        });
     };
-    let foreign =
-        snapshot.routes.iter().find(|known| known.destination == range && known.protocol != ROUTE_PROTOCOL);
+    let foreign = snapshot
+        .routes
+        .iter()
+        .find(|known| known.destination == range && known.protocol != ROUTE_PROTOCOL);
     match foreign {
         None => Ok(Some(route)),
         Some(known) if known.gateway == Some(route.gateway) => Ok(None),
-        Some(_) => Err(Problem::ForeignRoute { node: node.name.clone(), range }),
+        Some(_) => Err(Problem::ForeignRoute {
+            node: node.name.clone(),
+            range,
+        }),
     }
 }
 

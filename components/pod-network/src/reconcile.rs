@@ -37,7 +37,11 @@ pub struct Reconciler {
 
 impl Reconciler {
     pub fn new(flags: Flags, routing: Routing) -> Reconciler {
-        Reconciler { flags, routing, masquerade: None }
+        Reconciler {
+            flags,
+            routing,
+            masquerade: None,
+        }
     }
 
     /// Waits until the kernel reports a change.
@@ -48,7 +52,11 @@ impl Reconciler {
     /// One pass. What fails is reported and doesn't keep the rest from being done.
     pub async fn reconcile(&mut self, nodes: &[NodeNetwork], checks: Checks) -> Report {
         let mut report = Report::default();
-        let own = self.flags.node_name.as_deref().and_then(|name| nodes.iter().find(|node| node.name == name));
+        let own = self
+            .flags
+            .node_name
+            .as_deref()
+            .and_then(|name| nodes.iter().find(|node| node.name == name));
         if let Err(error) = self.routes(nodes, &mut report).await {
             report.errors.push(describe(&error));
         }
@@ -64,10 +72,18 @@ impl Reconciler {
         report
     }
 
-    async fn routes(&self, nodes: &[NodeNetwork], report: &mut Report) -> Result<(), host::routing::RoutingError> {
+    async fn routes(
+        &self,
+        nodes: &[NodeNetwork],
+        report: &mut Report,
+    ) -> Result<(), host::routing::RoutingError> {
         let addresses = self.routing.addresses().await?;
         let routes = self.routing.routes().await?;
-        let Plan { replace, remove, problems } = plan(Snapshot {
+        let Plan {
+            replace,
+            remove,
+            problems,
+        } = plan(Snapshot {
             nodes,
             own_name: self.flags.node_name.as_deref(),
             cluster_cidrs: &self.flags.cluster_cidr,
@@ -101,8 +117,11 @@ impl Reconciler {
             0 => self.uplink_mtu(own).await?,
             mtu => Some(mtu),
         };
-        let content =
-            cni::render(&CniConfiguration { pod_cidrs: &own.pod_cidrs, bridge: &self.flags.bridge, mtu });
+        let content = cni::render(&CniConfiguration {
+            pod_cidrs: &own.pod_cidrs,
+            bridge: &self.flags.bridge,
+            mtu,
+        });
         let path = self.flags.cni_conf_dir.join(&self.flags.cni_conf_name);
         let written = cni::write_if_changed(&path, &content)
             .map_err(|error| anyhow::anyhow!("write {}: {error}", path.display()))?;
@@ -114,14 +133,20 @@ impl Reconciler {
 
     async fn uplink_mtu(&self, own: &NodeNetwork) -> Result<Option<u32>, host::routing::RoutingError> {
         let addresses = self.routing.addresses().await?;
-        let uplink = addresses.iter().find(|local| own.addresses.contains(&local.network.addr()));
+        let uplink = addresses
+            .iter()
+            .find(|local| own.addresses.contains(&local.network.addr()));
         match uplink {
             Some(uplink) => self.routing.mtu(uplink.interface).await,
             None => Ok(None),
         }
     }
 
-    async fn masquerade(&mut self, pod_cidrs: &[IpNet], checks: Checks) -> Result<(), host::command::CommandError> {
+    async fn masquerade(
+        &mut self,
+        pod_cidrs: &[IpNet],
+        checks: Checks,
+    ) -> Result<(), host::command::CommandError> {
         let script = masquerade::script(pod_cidrs, &self.flags.cluster_cidr);
         if let Some((applied, shown)) = &self.masquerade
             && *applied == script

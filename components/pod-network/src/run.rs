@@ -43,7 +43,10 @@ pub async fn run(flags: Flags) -> anyhow::Result<()> {
 
     let mut tasks = Tasks::new();
     let shutdown = tasks.shutdown();
-    tasks.spawn("reconcile", reconcile_loop(reconciler, nodes, report_sender, shutdown.clone()));
+    tasks.spawn(
+        "reconcile",
+        reconcile_loop(reconciler, nodes, report_sender, shutdown.clone()),
+    );
     tasks.spawn("health", {
         let health = health(report);
         serve_plain(flags.healthz_bind_address, health.router(), shutdown.clone())
@@ -74,7 +77,10 @@ async fn watch_nodes(
     let informer = Informer::start_with(api, watcher::Config::default(), shutdown.clone(), |node| {
         // All but the addresses: a node's images alone are many kilobytes.
         if let Some(status) = &mut node.status {
-            *status = k8s_openapi::api::core::v1::NodeStatus { addresses: status.addresses.take(), ..Default::default() };
+            *status = k8s_openapi::api::core::v1::NodeStatus {
+                addresses: status.addresses.take(),
+                ..Default::default()
+            };
         }
         node.metadata.annotations = None;
         node.metadata.labels = None;
@@ -93,8 +99,11 @@ async fn watch_nodes(
         () = shutdown.cancelled() => return Ok(()),
     }
     loop {
-        let mut list: Vec<NodeNetwork> =
-            informer.list().iter().filter_map(|node| NodeNetwork::from_node(node)).collect();
+        let mut list: Vec<NodeNetwork> = informer
+            .list()
+            .iter()
+            .filter_map(|node| NodeNetwork::from_node(node))
+            .collect();
         list.sort();
         // Routes matter more than the copy on disk; the next change writes it again.
         if let Err(error) = state::save(&flags.state_file, &list) {
@@ -129,7 +138,11 @@ pub async fn reconcile_loop(
                 tracing::error!(error, "not reconciled");
             }
         }
-        let wait = if report.errors.is_empty() { RECHECK_INTERVAL } else { RETRY_INTERVAL };
+        let wait = if report.errors.is_empty() {
+            RECHECK_INTERVAL
+        } else {
+            RETRY_INTERVAL
+        };
         checks = tokio::select! {
             changed = nodes.changed() => {
                 if changed.is_err() {

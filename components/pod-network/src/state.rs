@@ -23,13 +23,21 @@ pub fn load(path: &Path) -> anyhow::Result<Vec<NodeNetwork>> {
         Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
     };
     let state: State = serde_json::from_str(&text).with_context(|| format!("parse {}", path.display()))?;
-    anyhow::ensure!(state.version == 1, "{}: version {} is not known", path.display(), state.version);
+    anyhow::ensure!(
+        state.version == 1,
+        "{}: version {} is not known",
+        path.display(),
+        state.version
+    );
     Ok(state.nodes)
 }
 
 /// Keeps the nodes for the next start.
 pub fn save(path: &Path, nodes: &[NodeNetwork]) -> anyhow::Result<()> {
-    let text = serde_json::to_string_pretty(&State { version: 1, nodes: nodes.to_vec() })?;
+    let text = serde_json::to_string_pretty(&State {
+        version: 1,
+        nodes: nodes.to_vec(),
+    })?;
     write_if_changed(path, &text).with_context(|| format!("write {}", path.display()))?;
     Ok(())
 }

@@ -20,7 +20,10 @@ pub fn problems(root: &Path) -> Vec<String> {
             let key = name.replace('/', ".");
             match std::fs::read_to_string(root.join(name)) {
                 Ok(value) if value.trim() == *needed => None,
-                Ok(value) => Some(format!("{key} is {}, must be {needed}: {consequence}", value.trim())),
+                Ok(value) => Some(format!(
+                    "{key} is {}, must be {needed}: {consequence}",
+                    value.trim()
+                )),
                 Err(error) => Some(format!("{key} cannot be read ({error}): {consequence}")),
             }
         })

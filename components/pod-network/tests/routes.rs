@@ -21,8 +21,15 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 fn sh(namespace: &NetworkNamespace, line: &str) -> String {
     let owned = line.to_owned();
-    let output = namespace.run(move || Command::new("sh").args(["-ec", &owned]).output()).unwrap().unwrap();
-    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = namespace
+        .run(move || Command::new("sh").args(["-ec", &owned]).output())
+        .unwrap()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{line}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -65,7 +72,10 @@ fn lab(count: u8) -> Lab {
             host
         })
         .collect();
-    Lab { _segment: segment, hosts }
+    Lab {
+        _segment: segment,
+        hosts,
+    }
 }
 
 fn nodes(count: u8) -> Vec<NodeNetwork> {
@@ -89,7 +99,10 @@ fn flags(name: &str, directory: &Path) -> Flags {
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 fn reconcile(namespace: &NetworkNamespace, flags: &Flags, nodes: &[NodeNetwork]) -> Report {
@@ -134,15 +147,39 @@ fn pods_of_different_hosts_reach_each_other_and_leave_under_their_nodes_address(
     let directory = tempfile::tempdir().unwrap();
     // The third host is no node: the world outside.
     for (index, host) in lab.hosts[..2].iter().enumerate() {
-        let report = reconcile(host, &flags(&format!("h{}", index + 1), directory.path()), &nodes(2));
-        assert_eq!(report, Report { errors: vec![], changes: 1 });
+        let report = reconcile(
+            host,
+            &flags(&format!("h{}", index + 1), directory.path()),
+            &nodes(2),
+        );
+        assert_eq!(
+            report,
+            Report {
+                errors: vec![],
+                changes: 1
+            }
+        );
     }
-    let [first, second, outside] = &lab.hosts[..] else { panic!("three hosts") };
-    assert_eq!(seen_source(second, "10.244.2.2", first, "10.244.1.2").to_string(), "10.244.1.2");
-    assert_eq!(seen_source(first, "10.244.1.2", second, "10.244.2.2").to_string(), "10.244.2.2");
-    assert_eq!(seen_source(outside, "10.9.0.3", first, "10.244.1.2").to_string(), "10.9.0.1");
+    let [first, second, outside] = &lab.hosts[..] else {
+        panic!("three hosts")
+    };
+    assert_eq!(
+        seen_source(second, "10.244.2.2", first, "10.244.1.2").to_string(),
+        "10.244.1.2"
+    );
+    assert_eq!(
+        seen_source(first, "10.244.1.2", second, "10.244.2.2").to_string(),
+        "10.244.2.2"
+    );
+    assert_eq!(
+        seen_source(outside, "10.9.0.3", first, "10.244.1.2").to_string(),
+        "10.9.0.1"
+    );
     let conflist = std::fs::read_to_string(directory.path().join("10-hardway.conflist")).unwrap();
-    assert!(conflist.contains("\"mtu\": 1450") && conflist.contains("10.244.2.0/24"), "{conflist}");
+    assert!(
+        conflist.contains("\"mtu\": 1450") && conflist.contains("10.244.2.0/24"),
+        "{conflist}"
+    );
 
     // Again: nothing to do.
     let report = reconcile(first, &flags("h1", directory.path()), &nodes(2));
@@ -161,7 +198,10 @@ fn only_own_routes_are_removed() {
     assert_eq!(reconcile(&lab.hosts[0], &flags, &nodes(3)).changes, 2);
     assert_eq!(reconcile(&lab.hosts[0], &flags, &nodes(1)).changes, 2);
     let routes = sh(&lab.hosts[0], "ip route");
-    assert!(routes.contains("10.99.0.0/24") && !routes.contains("10.244.2.0"), "{routes}");
+    assert!(
+        routes.contains("10.99.0.0/24") && !routes.contains("10.244.2.0"),
+        "{routes}"
+    );
 
     let mut far = nodes(2);
     far[1].addresses = vec!["172.16.0.1".parse().unwrap()];
@@ -196,7 +236,10 @@ fn what_others_destroy_is_made_again() {
             if routes.contains(what) == expected {
                 return start.elapsed();
             }
-            assert!(start.elapsed() < DEADLINE, "{what} should be there: {expected}; routes:\n{routes}");
+            assert!(
+                start.elapsed() < DEADLINE,
+                "{what} should be there: {expected}; routes:\n{routes}"
+            );
             std::thread::yield_now();
         }
     };

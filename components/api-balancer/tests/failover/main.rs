@@ -19,13 +19,21 @@ async fn connections_of_a_dead_backend_end_and_new_ones_go_elsewhere() {
     balancer.wait_until_healthy(2).await;
 
     let mut client = Client::connect(&authority, balancer.address).await.unwrap();
-    assert_eq!(client.ask("/whoami").await.unwrap(), "first", "the preferred backend is used");
+    assert_eq!(
+        client.ask("/whoami").await.unwrap(),
+        "first",
+        "the preferred backend is used"
+    );
     let start = Instant::now();
     first.kill();
     assert!(client.ask("/whoami").await.is_err());
     let mut client = Client::connect(&authority, balancer.address).await.unwrap();
     assert_eq!(client.ask("/whoami").await.unwrap(), "second");
-    assert!(start.elapsed() < Duration::from_secs(1), "took {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(1),
+        "took {:?}",
+        start.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -40,11 +48,18 @@ async fn a_backend_that_is_not_ready_keeps_its_connections_and_gets_no_new_ones(
 
     first.set_ready(false);
     balancer.wait_until_healthy(1).await;
-    assert_eq!(old.ask("/whoami").await.unwrap(), "first", "its own shutdown is not disturbed");
+    assert_eq!(
+        old.ask("/whoami").await.unwrap(),
+        "first",
+        "its own shutdown is not disturbed"
+    );
     let mut new = Client::connect(&authority, balancer.address).await.unwrap();
     assert_eq!(new.ask("/whoami").await.unwrap(), "second");
     // Not for ever: a server that cannot reach etcd would hold its clients.
-    eventually("the old connection is moved", async || old.ask("/whoami").await.is_err()).await;
+    eventually("the old connection is moved", async || {
+        old.ask("/whoami").await.is_err()
+    })
+    .await;
 
     first.set_ready(true);
     balancer.wait_until_healthy(2).await;
@@ -57,9 +72,17 @@ async fn a_backend_with_a_foreign_certificate_is_not_chosen() {
     let authority = TestAuthority::new();
     let stranger = ApiServer::start(&TestAuthority::new(), "stranger", LOOPBACK.parse().unwrap()).await;
     let known = ApiServer::start(&authority, "known", LOOPBACK.parse().unwrap()).await;
-    let balancer = Balancer::start(&authority, &[stranger.address, known.address], Some(stranger.address)).await;
+    let balancer = Balancer::start(
+        &authority,
+        &[stranger.address, known.address],
+        Some(stranger.address),
+    )
+    .await;
     balancer.wait_until_healthy(1).await;
-    eventually("the stranger is out", async || balancer.statuses().contains("Unhealthy")).await;
+    eventually("the stranger is out", async || {
+        balancer.statuses().contains("Unhealthy")
+    })
+    .await;
     let mut client = Client::connect(&authority, balancer.address).await.unwrap();
     assert_eq!(client.ask("/whoami").await.unwrap(), "known");
 }
@@ -73,7 +96,10 @@ async fn after_all_were_down_the_first_to_return_is_used() {
     first.kill();
     second.kill();
     let balancer = Balancer::start(&authority, &[first_address, second_address], None).await;
-    eventually("both are out", async || balancer.statuses().matches("Unhealthy").count() == 2).await;
+    eventually("both are out", async || {
+        balancer.statuses().matches("Unhealthy").count() == 2
+    })
+    .await;
     assert!(Client::connect(&authority, balancer.address).await.is_err());
 
     // Before any probe has seen it: unhealthy backends are tried as well.
@@ -98,7 +124,10 @@ async fn backends_are_exchanged_while_it_runs() {
         client.ask("/whoami").await.is_ok_and(|name| name == "second")
     })
     .await;
-    eventually("the old connection is reset", async || client.ask("/whoami").await.is_err()).await;
+    eventually("the old connection is reset", async || {
+        client.ask("/whoami").await.is_err()
+    })
+    .await;
 }
 
 /// A host without power answers nothing: no RST, no FIN.
@@ -131,7 +160,10 @@ fn power_loss_is_noticed_within_three_seconds() {
         // An idle one is reset.
         client.ended().await;
         let old_connection = start.elapsed();
-        let _ = writeln!(std::io::stderr(), "new connection after {new_connection:?}, reset after {old_connection:?}");
+        let _ = writeln!(
+            std::io::stderr(),
+            "new connection after {new_connection:?}, reset after {old_connection:?}"
+        );
         assert!(new_connection < Duration::from_millis(1000), "{new_connection:?}");
         assert!(old_connection < Duration::from_secs(3), "{old_connection:?}");
 
@@ -139,6 +171,10 @@ fn power_loss_is_noticed_within_three_seconds() {
         balancer.wait_until_healthy(2).await;
         let mut back = Client::connect(&authority, balancer.address).await.unwrap();
         assert_eq!(back.ask("/whoami").await.unwrap(), "first");
-        assert_eq!(new.ask("/whoami").await.unwrap(), "second", "the others are not disturbed");
+        assert_eq!(
+            new.ask("/whoami").await.unwrap(),
+            "second",
+            "the others are not disturbed"
+        );
     });
 }

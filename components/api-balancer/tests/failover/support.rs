@@ -46,8 +46,10 @@ impl TestAuthority {
         let issuer = rcgen::Issuer::new(parameters, key);
         let names = ["127.0.0.1", "10.9.0.1", "10.9.0.2"].map(str::to_owned);
         let leaf_key = rcgen::KeyPair::generate().unwrap();
-        let leaf =
-            rcgen::CertificateParams::new(names).unwrap().signed_by(&leaf_key, &issuer).unwrap();
+        let leaf = rcgen::CertificateParams::new(names)
+            .unwrap()
+            .signed_by(&leaf_key, &issuer)
+            .unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let server = rustls::ServerConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
@@ -65,7 +67,11 @@ impl TestAuthority {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        TestAuthority { pem: certificate.pem(), server: Arc::new(server), client: Arc::new(client) }
+        TestAuthority {
+            pem: certificate.pem(),
+            server: Arc::new(server),
+            client: Arc::new(client),
+        }
     }
 }
 
@@ -108,7 +114,9 @@ impl Drop for ApiServer {
 }
 
 async fn answer(acceptor: TlsAcceptor, stream: TcpStream, name: &'static str, ready: Arc<AtomicBool>) {
-    let Ok(mut stream) = acceptor.accept(stream).await else { return };
+    let Ok(mut stream) = acceptor.accept(stream).await else {
+        return;
+    };
     let mut request = Vec::new();
     while let Ok(1..) = stream.read_buf(&mut request).await {
         if !request.ends_with(b"\r\n\r\n") {
@@ -121,7 +129,10 @@ async fn answer(acceptor: TlsAcceptor, stream: TcpStream, name: &'static str, re
             (true, true) => ("200 OK", "ok"),
             (false, _) => ("200 OK", name),
         };
-        let text = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let text = format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
         if stream.write_all(text.as_bytes()).await.is_err() {
             return;
         }
@@ -138,12 +149,19 @@ pub struct Balancer {
 }
 
 impl Balancer {
-    pub async fn start(authority: &TestAuthority, backends: &[SocketAddr], prefer: Option<SocketAddr>) -> Balancer {
+    pub async fn start(
+        authority: &TestAuthority,
+        backends: &[SocketAddr],
+        prefer: Option<SocketAddr>,
+    ) -> Balancer {
         let directory = tempfile::tempdir().unwrap();
         let configuration = directory.path().join("balancer.yaml");
         let ca = directory.path().join("ca.crt");
         std::fs::write(&ca, &authority.pem).unwrap();
-        let mut text = format!("backends: {:?}\n", backends.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let mut text = format!(
+            "backends: {:?}\n",
+            backends.iter().map(ToString::to_string).collect::<Vec<_>>()
+        );
         if let Some(prefer) = prefer {
             text.push_str(&format!("prefer: \"{prefer}\"\n"));
         }
@@ -158,7 +176,13 @@ impl Balancer {
         let running = Running::start(flags).await.unwrap();
         let (address, backends) = (running.address, running.backends.clone());
         let task = tokio::spawn(running.run());
-        Balancer { address, backends, task, configuration, _directory: directory }
+        Balancer {
+            address,
+            backends,
+            task,
+            configuration,
+            _directory: directory,
+        }
     }
 
     pub fn statuses(&self) -> String {
@@ -166,7 +190,10 @@ impl Balancer {
     }
 
     pub async fn wait_until_healthy(&self, count: usize) {
-        eventually("backends are healthy", async || self.statuses().matches(" Healthy ").count() == count).await;
+        eventually("backends are healthy", async || {
+            self.statuses().matches(" Healthy ").count() == count
+        })
+        .await;
     }
 
     /// Replaces the configuration file as the provisioner does.
@@ -192,20 +219,26 @@ impl Client {
     pub async fn connect(authority: &TestAuthority, address: SocketAddr) -> std::io::Result<Client> {
         let stream = TcpStream::connect(address).await?;
         let name = ServerName::try_from("127.0.0.1").unwrap();
-        let stream = TlsConnector::from(authority.client.clone()).connect(name, stream).await?;
+        let stream = TlsConnector::from(authority.client.clone())
+            .connect(name, stream)
+            .await?;
         Ok(Client { stream })
     }
 
     /// Body of the answer.
     pub async fn ask(&mut self, path: &str) -> std::io::Result<String> {
-        self.stream.write_all(format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()).await?;
+        self.stream
+            .write_all(format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes())
+            .await?;
         let mut answer = Vec::new();
         loop {
             if self.stream.read_buf(&mut answer).await? == 0 {
                 return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
             let text = String::from_utf8_lossy(&answer);
-            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            let Some((head, body)) = text.split_once("\r\n\r\n") else {
+                continue;
+            };
             let length: usize = head.rsplit(": ").next().unwrap().parse().unwrap();
             if body.len() == length {
                 return Ok(body.to_owned());

@@ -7,18 +7,31 @@ use serde_json::{Value, json};
 use super::*;
 
 fn objects<T: serde::de::DeserializeOwned>(values: &[Value]) -> Vec<T> {
-    values.iter().map(|value| serde_json::from_value(value.clone()).unwrap()).collect()
+    values
+        .iter()
+        .map(|value| serde_json::from_value(value.clone()).unwrap())
+        .collect()
 }
 
 fn catalog() -> Catalog {
-    let service = |name: &str, spec: Value| json!({ "metadata": { "namespace": "ns", "name": name }, "spec": spec });
+    let service =
+        |name: &str, spec: Value| json!({ "metadata": { "namespace": "ns", "name": name }, "spec": spec });
     let services: Vec<Service> = objects(&[
-        service("web", json!({ "clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1", "fd00::1"], "ports": [
+        service(
+            "web",
+            json!({ "clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1", "fd00::1"], "ports": [
             { "name": "http", "port": 80 }, { "name": "dns", "port": 53, "protocol": "UDP" },
-        ] })),
-        service("db", json!({ "clusterIP": "None", "clusterIPs": ["None"], "ports": [{ "name": "sql", "port": 5432 }] })),
+        ] }),
+        ),
+        service(
+            "db",
+            json!({ "clusterIP": "None", "clusterIPs": ["None"], "ports": [{ "name": "sql", "port": 5432 }] }),
+        ),
         service("empty", json!({ "clusterIP": "None", "ports": [] })),
-        service("out", json!({ "type": "ExternalName", "externalName": "www.example.com" })),
+        service(
+            "out",
+            json!({ "type": "ExternalName", "externalName": "www.example.com" }),
+        ),
     ]);
     let slices: Vec<EndpointSlice> = objects(&[json!({
         "metadata": { "namespace": "ns", "name": "db-1", "labels": { "kubernetes.io/service-name": "db" } },
@@ -30,7 +43,11 @@ fn catalog() -> Catalog {
         ],
     })]);
     let namespaces: Vec<Namespace> = objects(&[json!({ "metadata": { "name": "ns" } })]);
-    Catalog::new(Informer::fixed(services), Informer::fixed(slices), Informer::fixed(namespaces))
+    Catalog::new(
+        Informer::fixed(services),
+        Informer::fixed(slices),
+        Informer::fixed(namespaces),
+    )
 }
 
 fn zone() -> Zone {
@@ -41,8 +58,18 @@ fn ask(name: &str, record_type: RecordType) -> String {
     let name = Name::from_ascii(name).unwrap();
     match zone().answer(&catalog(), &name, record_type) {
         Answer::Records(answers, additional) => {
-            let texts = |records: &[Record]| records.iter().map(|r| r.data.to_string()).collect::<Vec<_>>().join(", ");
-            assert!(answers.iter().all(|record| record.name == name && record.ttl == 5));
+            let texts = |records: &[Record]| {
+                records
+                    .iter()
+                    .map(|r| r.data.to_string())
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            };
+            assert!(
+                answers
+                    .iter()
+                    .all(|record| record.name == name && record.ttl == 5)
+            );
             match additional.is_empty() {
                 true => texts(&answers),
                 false => format!("{} + {}", texts(&answers), texts(&additional)),
@@ -72,8 +99,16 @@ fn names_mean_what_the_specification_says() {
         ("web.ns.svc.cluster.local.", MX, "no data"),
         ("web.other.svc.cluster.local.", A, "no name"),
         ("x.web.ns.svc.cluster.local.", A, "no name"),
-        ("_http._tcp.web.ns.svc.cluster.local.", SRV, "0 100 80 web.ns.svc.cluster.local. + 10.96.0.1, fd00::1"),
-        ("_dns._udp.web.ns.svc.cluster.local.", SRV, "0 100 53 web.ns.svc.cluster.local. + 10.96.0.1, fd00::1"),
+        (
+            "_http._tcp.web.ns.svc.cluster.local.",
+            SRV,
+            "0 100 80 web.ns.svc.cluster.local. + 10.96.0.1, fd00::1",
+        ),
+        (
+            "_dns._udp.web.ns.svc.cluster.local.",
+            SRV,
+            "0 100 53 web.ns.svc.cluster.local. + 10.96.0.1, fd00::1",
+        ),
         ("_http._udp.web.ns.svc.cluster.local.", SRV, "no name"),
         ("_http._tcp.web.ns.svc.cluster.local.", A, "no data"),
         ("_tcp.web.ns.svc.cluster.local.", SRV, "no data"),
@@ -102,7 +137,11 @@ fn names_mean_what_the_specification_says() {
         ("2.0.96.10.in-addr.arpa.", PTR, "no name"),
         ("5.0.244.10.in-addr.arpa.", PTR, "db-0.db.ns.svc.cluster.local."),
         ("6.1.244.10.in-addr.arpa.", PTR, "elsewhere"),
-        ("1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa.", PTR, "web.ns.svc.cluster.local."),
+        (
+            "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa.",
+            PTR,
+            "web.ns.svc.cluster.local.",
+        ),
         ("96.10.in-addr.arpa.", PTR, "elsewhere"),
         ("www.example.com.", A, "elsewhere"),
         ("xcluster.local.", A, "elsewhere"),

@@ -40,7 +40,10 @@ pub enum DetectLocalMode {
 pub struct KubeProxyConfiguration {
     pub api_version: String,
     pub kind: String,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "null_is_default")]
+    #[serde(
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "null_is_default"
+    )]
     pub feature_gates: BTreeMap<String, bool>,
     pub client_connection: ClientConnection,
     #[serde(skip_serializing_if = "serde_json::Value::is_null")]
@@ -199,7 +202,9 @@ impl Default for Conntrack {
     }
 }
 
-fn null_is_default<'de, T: Default + Deserialize<'de>, D: serde::Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+fn null_is_default<'de, T: Default + Deserialize<'de>, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(from)?.unwrap_or_default())
 }
 

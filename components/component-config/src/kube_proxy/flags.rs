@@ -106,9 +106,17 @@ pub enum InvalidConfiguration {
         source: serde_yaml_ng::Error,
     },
     #[error("{path}: apiVersion {api_version:?}, kind {kind:?}; expected {API_VERSION}, {KIND}")]
-    OtherKind { path: PathBuf, api_version: String, kind: String },
+    OtherKind {
+        path: PathBuf,
+        api_version: String,
+        kind: String,
+    },
     #[error("{field}: {value:?} is not valid: {reason}")]
-    Field { field: &'static str, value: String, reason: String },
+    Field {
+        field: &'static str,
+        value: String,
+        reason: String,
+    },
 }
 
 impl Flags {
@@ -116,10 +124,15 @@ impl Flags {
     pub fn configuration(&self) -> Result<KubeProxyConfiguration, InvalidConfiguration> {
         let mut configuration = match &self.config {
             Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|source| InvalidConfiguration::Read { path: path.clone(), source })?;
-                let configuration: KubeProxyConfiguration = serde_yaml_ng::from_str(&text)
-                    .map_err(|source| InvalidConfiguration::Parse { path: path.clone(), source })?;
+                let text = std::fs::read_to_string(path).map_err(|source| InvalidConfiguration::Read {
+                    path: path.clone(),
+                    source,
+                })?;
+                let configuration: KubeProxyConfiguration =
+                    serde_yaml_ng::from_str(&text).map_err(|source| InvalidConfiguration::Parse {
+                        path: path.clone(),
+                        source,
+                    })?;
                 if configuration.api_version != API_VERSION || configuration.kind != KIND {
                     return Err(InvalidConfiguration::OtherKind {
                         path: path.clone(),
@@ -153,14 +166,19 @@ impl Flags {
         set(&mut to.cluster_cidr, &self.cluster_cidr);
         set(&mut to.detect_local_mode, &self.detect_local_mode);
         set(&mut to.detect_local.bridge_interface, &self.pod_bridge_interface);
-        set(&mut to.detect_local.interface_name_prefix, &self.pod_interface_name_prefix);
+        set(
+            &mut to.detect_local.interface_name_prefix,
+            &self.pod_interface_name_prefix,
+        );
         set(&mut to.iptables.masquerade_all, &self.masquerade_all);
         set(&mut to.nftables.masquerade_all, &self.masquerade_all);
         set(&mut to.iptables.masquerade_bit, &self.iptables_masquerade_bit);
         set(&mut to.iptables.sync_period, &self.iptables_sync_period);
         set(&mut to.iptables.min_sync_period, &self.iptables_min_sync_period);
         to.node_port_addresses.clone_from(&self.nodeport_addresses);
-        to.iptables.localhost_node_ports = self.iptables_localhost_nodeports.or(to.iptables.localhost_node_ports);
+        to.iptables.localhost_node_ports = self
+            .iptables_localhost_nodeports
+            .or(to.iptables.localhost_node_ports);
         to.conntrack.max_per_core = self.conntrack_max_per_core.or(to.conntrack.max_per_core);
         to.conntrack.min = self.conntrack_min.or(to.conntrack.min);
         to.oom_score_adj = self.oom_score_adj.or(to.oom_score_adj);

@@ -67,14 +67,25 @@ winkernel:
 
 #[test]
 fn what_is_rendered_is_read_back() {
-    let configuration = KubeProxyConfiguration { cluster_cidr: "10.0.0.0/8".to_owned(), ..Default::default() };
+    let configuration = KubeProxyConfiguration {
+        cluster_cidr: "10.0.0.0/8".to_owned(),
+        ..Default::default()
+    };
     let text = serde_yaml_ng::to_string(&configuration).unwrap();
-    assert_eq!(serde_yaml_ng::from_str::<KubeProxyConfiguration>(&text).unwrap(), configuration);
+    assert_eq!(
+        serde_yaml_ng::from_str::<KubeProxyConfiguration>(&text).unwrap(),
+        configuration
+    );
 }
 
 #[test]
 fn flags_without_a_file_make_a_configuration() {
-    let flags = Flags::parse_from(["kube-proxy", "--proxy-mode=nftables", "--masquerade-all", "--hostname-override=n1"]);
+    let flags = Flags::parse_from([
+        "kube-proxy",
+        "--proxy-mode=nftables",
+        "--masquerade-all",
+        "--hostname-override=n1",
+    ]);
     let configuration = flags.configuration().unwrap();
     assert_eq!(configuration.mode, ProxyMode::Nftables);
     assert!(configuration.nftables.masquerade_all);

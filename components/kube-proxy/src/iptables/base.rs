@@ -74,10 +74,13 @@ pub fn node_port_tail(options: &Options) -> Vec<String> {
                 crate::model::Family::V4 => "! -d 127.0.0.0/8",
                 crate::model::Family::V6 => "! -d ::1/128",
             };
-            vec![format!("{comment} {not_loopback} -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS")]
+            vec![format!(
+                "{comment} {not_loopback} -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS"
+            )]
         }
-        NodePortAddresses::Only(addresses) => {
-            addresses.iter().map(|address| format!("{comment} -d {address} -j KUBE-NODEPORTS")).collect()
-        }
+        NodePortAddresses::Only(addresses) => addresses
+            .iter()
+            .map(|address| format!("{comment} -d {address} -j KUBE-NODEPORTS"))
+            .collect(),
     }
 }

@@ -24,12 +24,17 @@ pub fn service_chain(prefix: &str, name: &str, protocol: Protocol) -> String {
 
 /// Chain of an endpoint of a Service's port.
 pub fn endpoint_chain(name: &str, protocol: Protocol, endpoint: &SocketAddr) -> String {
-    format!("{ENDPOINT}{}", hash(&format!("{name}{}{endpoint}", protocol.as_str())))
+    format!(
+        "{ENDPOINT}{}",
+        hash(&format!("{name}{}{endpoint}", protocol.as_str()))
+    )
 }
 
 /// Whether a chain belongs to one Service.
 pub fn is_service_chain(chain: &str) -> bool {
-    [SERVICE, SERVICE_LOCAL, EXTERNAL, FIREWALL, ENDPOINT].iter().any(|prefix| chain.starts_with(prefix))
+    [SERVICE, SERVICE_LOCAL, EXTERNAL, FIREWALL, ENDPOINT]
+        .iter()
+        .any(|prefix| chain.starts_with(prefix))
 }
 
 /// The first 16 letters of the base32 form (RFC 4648) of the text's SHA-256.
@@ -59,8 +64,17 @@ mod tests {
     #[test]
     fn names_are_upstreams() {
         // Well known from every cluster with these services.
-        assert_eq!(service_chain(SERVICE, "default/kubernetes:https", Protocol::Tcp), "KUBE-SVC-NPX46M4PTMTKRN6Y");
-        assert_eq!(service_chain(SERVICE, "kube-system/kube-dns:dns", Protocol::Udp), "KUBE-SVC-TCOU7JCQXEZGVUNU");
-        assert_eq!(service_chain(SERVICE, "kube-system/kube-dns:dns-tcp", Protocol::Tcp), "KUBE-SVC-ERIFXISQEP7F7OF4");
+        assert_eq!(
+            service_chain(SERVICE, "default/kubernetes:https", Protocol::Tcp),
+            "KUBE-SVC-NPX46M4PTMTKRN6Y"
+        );
+        assert_eq!(
+            service_chain(SERVICE, "kube-system/kube-dns:dns", Protocol::Udp),
+            "KUBE-SVC-TCOU7JCQXEZGVUNU"
+        );
+        assert_eq!(
+            service_chain(SERVICE, "kube-system/kube-dns:dns-tcp", Protocol::Tcp),
+            "KUBE-SVC-ERIFXISQEP7F7OF4"
+        );
     }
 }

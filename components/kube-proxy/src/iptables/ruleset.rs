@@ -26,7 +26,12 @@ pub struct Ruleset {
 
 impl Ruleset {
     pub fn new(options: Options) -> Ruleset {
-        Ruleset { options, services: BTreeMap::new(), loaded: AHashMap::new(), hasher: RandomState::new() }
+        Ruleset {
+            options,
+            services: BTreeMap::new(),
+            loaded: AHashMap::new(),
+            hasher: RandomState::new(),
+        }
     }
 
     pub fn options(&self) -> &Options {
@@ -35,7 +40,10 @@ impl Ruleset {
 
     /// Takes in changed Services (None: gone) and returns the input for iptables-restore; empty if nothing is
     /// to be done.
-    pub fn update(&mut self, changes: impl IntoIterator<Item = (ServiceKey, Option<ServiceRules>)>) -> String {
+    pub fn update(
+        &mut self,
+        changes: impl IntoIterator<Item = (ServiceKey, Option<ServiceRules>)>,
+    ) -> String {
         let mut own: AHashSet<String> = AHashSet::new();
         let mut shared_changed = false;
         for (key, rules) in changes {
@@ -67,17 +75,27 @@ impl Ruleset {
     pub fn full(&mut self, present: impl IntoIterator<Item = ChainKey>) -> String {
         self.loaded.clear();
         let mut wanted: BTreeMap<ChainKey, Option<Vec<String>>> = BTreeMap::new();
-        wanted.extend(present.into_iter().filter(|(_, name)| is_service_chain(name)).map(|key| {
-            // Known to be there, so that its removal is written.
-            self.loaded.insert(key.clone(), 0);
-            (key, None)
-        }));
+        wanted.extend(
+            present
+                .into_iter()
+                .filter(|(_, name)| is_service_chain(name))
+                .map(|key| {
+                    // Known to be there, so that its removal is written.
+                    self.loaded.insert(key.clone(), 0);
+                    (key, None)
+                }),
+        );
         for (table, name, lines) in base::chains(&self.options) {
             wanted.insert((table, name.to_owned()), Some(lines));
         }
         wanted.extend(self.shared_chains().map(|(key, lines)| (key, Some(lines))));
         for rules in self.services.values() {
-            wanted.extend(rules.chains.iter().map(|(name, lines)| ((Table::Nat, name.clone()), Some(lines.clone()))));
+            wanted.extend(
+                rules
+                    .chains
+                    .iter()
+                    .map(|(name, lines)| ((Table::Nat, name.clone()), Some(lines.clone()))),
+            );
         }
         self.write(wanted)
     }

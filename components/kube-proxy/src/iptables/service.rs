@@ -53,7 +53,12 @@ pub fn rules(frontends: &[Frontend], options: &Options) -> ServiceRules {
         if frontend.endpoints.is_empty() {
             no_endpoints(frontend, options, &mut rules);
         } else {
-            Port { frontend, options, rules: &mut rules }.write();
+            Port {
+                frontend,
+                options,
+                rules: &mut rules,
+            }
+            .write();
         }
     }
     rules
@@ -61,13 +66,20 @@ pub fn rules(frontends: &[Frontend], options: &Options) -> ServiceRules {
 
 fn comment(text: &str) -> String {
     // Quoted as iptables-save does it; names of the API hold no quotes.
-    if text.contains(' ') { format!("-m comment --comment \"{text}\"") } else { format!("-m comment --comment {text}") }
+    if text.contains(' ') {
+        format!("-m comment --comment \"{text}\"")
+    } else {
+        format!("-m comment --comment {text}")
+    }
 }
 
 fn destination(frontend: &Frontend, address: IpAddr) -> String {
     let protocol = frontend.protocol.as_str();
     let host = if address.is_ipv4() { 32 } else { 128 };
-    format!("-m {protocol} -p {protocol} -d {address}/{host} --dport {}", frontend.port)
+    format!(
+        "-m {protocol} -p {protocol} -d {address}/{host} --dport {}",
+        frontend.port
+    )
 }
 
 fn reject(options: &Options) -> &'static str {
@@ -85,7 +97,8 @@ fn no_endpoints(frontend: &Frontend, options: &Options, rules: &mut ServiceRules
 
 /// Rules of the filter table for what the nat table leaves alone; `{}` in the template is the match.
 fn filter(frontend: &Frontend, internal: bool, external: bool, template: &str, rules: &mut ServiceRules) {
-    let mut add = |shared, matching: String| rules.shared.push((shared, template.replacen("{}", &matching, 1)));
+    let mut add =
+        |shared, matching: String| rules.shared.push((shared, template.replacen("{}", &matching, 1)));
     if internal {
         add(Shared::FilterServices, destination(frontend, frontend.cluster_ip));
     }
@@ -126,24 +139,46 @@ impl Port<'_> {
         }
         if no_local {
             // Dropped, not refused: the client may try again while the endpoints move.
-            let template = format!("{} {{}} -j DROP", comment(&format!("{name} has no local endpoints")));
-            filter(frontend, frontend.internal_local, frontend.external_local, &template, self.rules);
+            let template = format!(
+                "{} {{}} -j DROP",
+                comment(&format!("{name} has no local endpoints"))
+            );
+            filter(
+                frontend,
+                frontend.internal_local,
+                frontend.external_local,
+                &template,
+                self.rules,
+            );
         }
         let internal = if frontend.internal_local { &local } else { &cluster };
 
         if !(frontend.internal_local && no_local) {
             let matching = destination(frontend, frontend.cluster_ip);
-            self.share(Shared::NatServices, "cluster IP", &matching, &format!("-j {internal}"));
+            self.share(
+                Shared::NatServices,
+                "cluster IP",
+                &matching,
+                &format!("-j {internal}"),
+            );
             self.masquerade_from_outside(internal, &matching);
         }
         for address in &frontend.external_ips {
             let matching = destination(frontend, *address);
-            self.share(Shared::NatServices, "external IP", &matching, &format!("-j {external}"));
+            self.share(
+                Shared::NatServices,
+                "external IP",
+                &matching,
+                &format!("-j {external}"),
+            );
         }
         self.load_balancer(&external);
         if let Some(port) = frontend.node_port {
             let protocol = protocol.as_str();
-            let line = format!("{} -m {protocol} -p {protocol} --dport {port} -j {external}", comment(name));
+            let line = format!(
+                "{} -m {protocol} -p {protocol} --dport {port} -j {external}",
+                comment(name)
+            );
             self.rules.shared.push((Shared::NatNodePorts, line));
         }
         if has_external {
@@ -154,7 +189,9 @@ impl Port<'_> {
 
     fn share(&mut self, shared: Shared, what: &str, matching: &str, target: &str) {
         let comment = comment(&format!("{} {what}", self.frontend.name));
-        self.rules.shared.push((shared, format!("{comment} {matching} {target}")));
+        self.rules
+            .shared
+            .push((shared, format!("{comment} {matching} {target}")));
     }
 
     /// A rule at the head of the chain that cluster IPs lead to.
@@ -186,7 +223,12 @@ impl Port<'_> {
         let target = if restricted { &firewall } else { external };
         for address in &frontend.load_balancer_ips {
             let matching = destination(frontend, *address);
-            self.share(Shared::NatServices, "loadbalancer IP", &matching, &format!("-j {target}"));
+            self.share(
+                Shared::NatServices,
+                "loadbalancer IP",
+                &matching,
+                &format!("-j {target}"),
+            );
             if restricted {
                 let what = format!("traffic not accepted by {firewall}");
                 self.share(Shared::FilterFirewall, &what, &matching, "-j DROP");
@@ -194,7 +236,10 @@ impl Port<'_> {
         }
         if restricted {
             let comment = comment(&format!("{} loadbalancer IP", frontend.name));
-            let allowed = frontend.source_ranges.iter().map(|range| format!("{comment} -s {range} -j {external}"));
+            let allowed = frontend
+                .source_ranges
+                .iter()
+                .map(|range| format!("{comment} -s {range} -j {external}"));
             let lines = allowed.collect();
             self.rules.chains.insert(firewall, lines);
         }
@@ -217,8 +262,12 @@ impl Port<'_> {
             let comment = comment(&format!("pod traffic for {name} external destinations"));
             lines.push(format!("{comment} {from_pods} -j {cluster}"));
         }
-        let masquerade = comment(&format!("masquerade LOCAL traffic for {name} external destinations"));
-        lines.push(format!("{masquerade} -m addrtype --src-type LOCAL -j KUBE-MARK-MASQ"));
+        let masquerade = comment(&format!(
+            "masquerade LOCAL traffic for {name} external destinations"
+        ));
+        lines.push(format!(
+            "{masquerade} -m addrtype --src-type LOCAL -j KUBE-MARK-MASQ"
+        ));
         let route = comment(&format!("route LOCAL traffic for {name} external destinations"));
         lines.push(format!("{route} -m addrtype --src-type LOCAL -j {cluster}"));
         if !self.frontend.local_endpoints.is_empty() {
@@ -231,12 +280,16 @@ impl Port<'_> {
     fn choices(&mut self, chain: &str, endpoints: &[SocketAddr], arrow: &str) {
         let frontend = self.frontend;
         let mut lines = Vec::new();
-        let ends: Vec<String> =
-            endpoints.iter().map(|endpoint| endpoint_chain(&frontend.name, frontend.protocol, endpoint)).collect();
+        let ends: Vec<String> = endpoints
+            .iter()
+            .map(|endpoint| endpoint_chain(&frontend.name, frontend.protocol, endpoint))
+            .collect();
         if let Some(seconds) = frontend.affinity {
             for (endpoint, end) in endpoints.iter().zip(&ends) {
                 let comment = comment(&format!("{arrow} {endpoint}"));
-                lines.push(format!("{comment} -m recent --name {end} --rcheck --seconds {seconds} --reap -j {end}"));
+                lines.push(format!(
+                    "{comment} -m recent --name {end} --rcheck --seconds {seconds} --reap -j {end}"
+                ));
             }
         }
         for (index, (endpoint, end)) in endpoints.iter().zip(&ends).enumerate() {
@@ -245,7 +298,10 @@ impl Port<'_> {
             let chance = match left {
                 1 => String::new(),
                 // Of those left; the last gets the rest.
-                _ => format!(" -m statistic --mode random --probability {:0.10}", 1.0 / left as f64),
+                _ => format!(
+                    " -m statistic --mode random --probability {:0.10}",
+                    1.0 / left as f64
+                ),
             };
             lines.push(format!("{comment}{chance} -j {end}"));
         }

@@ -29,8 +29,12 @@ impl<'a> Candidate<'a> {
     fn new(endpoint: &'a Endpoint, node: &ThisNode) -> Candidate<'a> {
         let conditions = endpoint.conditions.as_ref();
         let ready = conditions.and_then(|conditions| conditions.ready).unwrap_or(true);
-        let serving = conditions.and_then(|conditions| conditions.serving).unwrap_or(ready);
-        let terminating = conditions.and_then(|conditions| conditions.terminating).unwrap_or(false);
+        let serving = conditions
+            .and_then(|conditions| conditions.serving)
+            .unwrap_or(ready);
+        let terminating = conditions
+            .and_then(|conditions| conditions.terminating)
+            .unwrap_or(false);
         Candidate {
             endpoint,
             ready,
@@ -55,10 +59,16 @@ pub fn choose(
     // The same endpoint may be in two slices while it moves; a ready one wins.
     let mut all: BTreeMap<SocketAddr, Candidate<'_>> = BTreeMap::new();
     for slice in slices.iter().filter(|slice| is_of_family(slice, family)) {
-        let Some(port) = port_number(slice, port_name, protocol) else { continue };
+        let Some(port) = port_number(slice, port_name, protocol) else {
+            continue;
+        };
         for endpoint in slice.endpoints.iter().flatten() {
             // More than one address per endpoint has no meaning; the first counts.
-            let Some(address) = endpoint.addresses.first().and_then(|address| address.parse::<IpAddr>().ok()) else {
+            let Some(address) = endpoint
+                .addresses
+                .first()
+                .and_then(|address| address.parse::<IpAddr>().ok())
+            else {
                 continue;
             };
             if Family::of(&address) != family {
@@ -72,22 +82,33 @@ pub fn choose(
         }
     }
     let addresses = |filter: &dyn Fn(&Candidate<'_>) -> bool| -> Vec<SocketAddr> {
-        all.iter().filter(|(_, candidate)| filter(candidate)).map(|(address, _)| *address).collect()
+        all.iter()
+            .filter(|(_, candidate)| filter(candidate))
+            .map(|(address, _)| *address)
+            .collect()
     };
     let or_else = |first: Vec<SocketAddr>, second: &dyn Fn(&Candidate<'_>) -> bool| {
-        if first.is_empty() { addresses(second) } else { first }
+        if first.is_empty() {
+            addresses(second)
+        } else {
+            first
+        }
     };
     let near = topology(all.values(), node);
-    let mut on_this_node: Vec<IpAddr> =
-        addresses(&|candidate| candidate.local && candidate.usable()).iter().map(SocketAddr::ip).collect();
+    let mut on_this_node: Vec<IpAddr> = addresses(&|candidate| candidate.local && candidate.usable())
+        .iter()
+        .map(SocketAddr::ip)
+        .collect();
     on_this_node.dedup();
     Chosen {
-        cluster: or_else(addresses(&|candidate| candidate.ready && near.allows(candidate)), &|candidate| {
-            candidate.last_resort
-        }),
-        local: or_else(addresses(&|candidate| candidate.local && candidate.ready), &|candidate| {
-            candidate.local && candidate.last_resort
-        }),
+        cluster: or_else(
+            addresses(&|candidate| candidate.ready && near.allows(candidate)),
+            &|candidate| candidate.last_resort,
+        ),
+        local: or_else(
+            addresses(&|candidate| candidate.local && candidate.ready),
+            &|candidate| candidate.local && candidate.last_resort,
+        ),
         on_this_node,
     }
 }
@@ -109,14 +130,21 @@ pub fn local_endpoint_count(slices: &[Arc<EndpointSlice>], node: &ThisNode) -> u
 }
 
 fn is_of_family(slice: &EndpointSlice, family: Family) -> bool {
-    matches!((slice.address_type.as_str(), family), ("IPv4", Family::V4) | ("IPv6", Family::V6))
+    matches!(
+        (slice.address_type.as_str(), family),
+        ("IPv4", Family::V4) | ("IPv6", Family::V6)
+    )
 }
 
 fn port_number(slice: &EndpointSlice, name: &str, protocol: Protocol) -> Option<u16> {
     let matching = slice.ports.iter().flatten().find(|port| {
-        port.name.as_deref().unwrap_or_default() == name && Protocol::parse(port.protocol.as_deref()) == Some(protocol)
+        port.name.as_deref().unwrap_or_default() == name
+            && Protocol::parse(port.protocol.as_deref()) == Some(protocol)
     });
-    matching.and_then(|port| port.port).and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0)
+    matching
+        .and_then(|port| port.port)
+        .and_then(|port| u16::try_from(port).ok())
+        .filter(|port| *port != 0)
 }
 
 enum Topology<'a> {
@@ -136,18 +164,29 @@ impl Topology<'_> {
 }
 
 fn hinted_nodes<'a>(candidate: &Candidate<'a>) -> impl Iterator<Item = &'a str> {
-    let hints = candidate.endpoint.hints.iter().flat_map(|hints| hints.for_nodes.iter().flatten());
+    let hints = candidate
+        .endpoint
+        .hints
+        .iter()
+        .flat_map(|hints| hints.for_nodes.iter().flatten());
     hints.map(|hint| hint.name.as_str())
 }
 
 fn hinted_zones<'a>(candidate: &Candidate<'a>) -> impl Iterator<Item = &'a str> {
-    let hints = candidate.endpoint.hints.iter().flat_map(|hints| hints.for_zones.iter().flatten());
+    let hints = candidate
+        .endpoint
+        .hints
+        .iter()
+        .flat_map(|hints| hints.for_zones.iter().flatten());
     hints.map(|hint| hint.name.as_str())
 }
 
 /// Hints count only when every ready endpoint has one and at least one leads here: anything else means that
 /// they are out of date, and traffic must not be lost over them.
-fn topology<'n>(candidates: std::collections::btree_map::Values<'_, SocketAddr, Candidate<'_>>, node: &'n ThisNode) -> Topology<'n> {
+fn topology<'n>(
+    candidates: std::collections::btree_map::Values<'_, SocketAddr, Candidate<'_>>,
+    node: &'n ThisNode,
+) -> Topology<'n> {
     let ready: Vec<_> = candidates.filter(|candidate| candidate.ready).collect();
     let all_and_here = |has_hint: &dyn Fn(&Candidate<'_>) -> bool, topology: &Topology<'_>| {
         !ready.is_empty()

@@ -17,7 +17,11 @@ fn slice(endpoints: Value) -> Arc<EndpointSlice> {
 }
 
 fn node() -> ThisNode {
-    ThisNode { name: "n1".to_owned(), zone: Some("z1".to_owned()), ..ThisNode::default() }
+    ThisNode {
+        name: "n1".to_owned(),
+        zone: Some("z1".to_owned()),
+        ..ThisNode::default()
+    }
 }
 
 fn one(spec: Value, endpoints: Value) -> Frontend {
@@ -36,9 +40,7 @@ fn texts(addresses: &[SocketAddr]) -> Vec<String> {
 
 #[test]
 fn endpoints_are_chosen_by_condition() {
-    let address = |last: u8, conditions: Value, node: &str| {
-        json!({ "addresses": [format!("10.1.0.{last}")], "conditions": conditions, "nodeName": node })
-    };
+    let address = |last: u8, conditions: Value, node: &str| json!({ "addresses": [format!("10.1.0.{last}")], "conditions": conditions, "nodeName": node });
     let ready = json!({ "ready": true });
     let not_ready = json!({ "ready": false, "serving": false, "terminating": false });
     let leaving = json!({ "ready": false, "serving": true, "terminating": true });
@@ -46,10 +48,19 @@ fn endpoints_are_chosen_by_condition() {
     type Row<'a> = (&'a str, Value, &'a [&'a str], &'a [&'a str]);
     let table: &[Row<'_>] = &[
         ("none", json!([]), &[], &[]),
-        ("no conditions means ready", json!([address(1, json!({}), "n1")]), &["10.1.0.1:8080"], &["10.1.0.1:8080"]),
+        (
+            "no conditions means ready",
+            json!([address(1, json!({}), "n1")]),
+            &["10.1.0.1:8080"],
+            &["10.1.0.1:8080"],
+        ),
         (
             "ready ones only",
-            json!([address(1, ready.clone(), "n2"), address(2, not_ready, "n1"), address(3, leaving.clone(), "n2")]),
+            json!([
+                address(1, ready.clone(), "n2"),
+                address(2, not_ready, "n1"),
+                address(3, leaving.clone(), "n2")
+            ]),
             &["10.1.0.1:8080"],
             &[],
         ),
@@ -85,16 +96,44 @@ fn hints_count_only_when_they_are_complete() {
     type Row<'a> = (&'a str, Value, &'a [&'a str]);
     let both: &[&str] = &["10.1.0.1:8080", "10.1.0.2:8080"];
     let table: &[Row<'_>] = &[
-        ("zone", json!([address(1, Some("z1"), None), address(2, Some("z2"), None)]), &["10.1.0.1:8080"]),
-        ("one has no hint", json!([address(1, Some("z1"), None), address(2, None, None)]), both),
-        ("none is for here", json!([address(1, Some("z2"), None), address(2, Some("z3"), None)]), both),
-        ("node", json!([address(1, Some("z1"), Some("n2")), address(2, Some("z1"), Some("n1"))]), &["10.1.0.2:8080"]),
-        ("node elsewhere, zone here", json!([address(1, Some("z1"), Some("n2")), address(2, Some("z2"), Some("n3"))]), &[
-            "10.1.0.1:8080",
-        ]),
+        (
+            "zone",
+            json!([address(1, Some("z1"), None), address(2, Some("z2"), None)]),
+            &["10.1.0.1:8080"],
+        ),
+        (
+            "one has no hint",
+            json!([address(1, Some("z1"), None), address(2, None, None)]),
+            both,
+        ),
+        (
+            "none is for here",
+            json!([address(1, Some("z2"), None), address(2, Some("z3"), None)]),
+            both,
+        ),
+        (
+            "node",
+            json!([
+                address(1, Some("z1"), Some("n2")),
+                address(2, Some("z1"), Some("n1"))
+            ]),
+            &["10.1.0.2:8080"],
+        ),
+        (
+            "node elsewhere, zone here",
+            json!([
+                address(1, Some("z1"), Some("n2")),
+                address(2, Some("z2"), Some("n3"))
+            ]),
+            &["10.1.0.1:8080"],
+        ),
     ];
     for (name, endpoints, expected) in table {
-        assert_eq!(texts(&one(spec(), endpoints.clone()).endpoints), *expected, "{name}");
+        assert_eq!(
+            texts(&one(spec(), endpoints.clone()).endpoints),
+            *expected,
+            "{name}"
+        );
     }
 }
 
@@ -108,7 +147,11 @@ fn what_is_not_proxied_has_no_frontends() {
         json!({ "clusterIP": "nonsense", "ports": [{ "port": 80 }] }),
         json!({ "clusterIP": "10.0.0.1", "ports": [{ "port": 80000 }] }),
     ] {
-        assert_eq!(frontends(&service(changed.clone()), &[], Family::V4, &node()), [], "{changed}");
+        assert_eq!(
+            frontends(&service(changed.clone()), &[], Family::V4, &node()),
+            [],
+            "{changed}"
+        );
     }
 }
 
@@ -129,9 +172,15 @@ fn everything_a_service_says_is_taken() {
     let found = frontends(&object, &[], Family::V4, &node());
     assert_eq!(found[0].name, "ns/web:http");
     assert_eq!(found[0].external_ips, ["192.0.2.1".parse::<IpAddr>().unwrap()]);
-    assert_eq!(found[0].load_balancer_ips, ["198.51.100.1".parse::<IpAddr>().unwrap()]);
+    assert_eq!(
+        found[0].load_balancer_ips,
+        ["198.51.100.1".parse::<IpAddr>().unwrap()]
+    );
     assert_eq!(found[0].source_ranges, ["10.0.0.0/8".parse::<IpNet>().unwrap()]);
-    assert_eq!((found[0].node_port, found[0].affinity), (Some(30080), Some(10800)));
+    assert_eq!(
+        (found[0].node_port, found[0].affinity),
+        (Some(30080), Some(10800))
+    );
     assert!(found[0].external_local && found[0].internal_local);
     assert_eq!((found[1].protocol, found[1].node_port), (Protocol::Udp, None));
 }

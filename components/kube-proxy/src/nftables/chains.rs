@@ -39,7 +39,9 @@ impl Chain {
             Chain::Cluster(by, count) => slots(by, false, count).map(Chain::Endpoint).collect(),
             Chain::Local(by, count) => slots(by, true, count).map(Chain::Endpoint).collect(),
             Chain::External(by, count) => vec![Chain::Cluster(by, count)],
-            Chain::ExternalLocal(by, count, local) => vec![Chain::Cluster(by, count), Chain::Local(by, local)],
+            Chain::ExternalLocal(by, count, local) => {
+                vec![Chain::Cluster(by, count), Chain::Local(by, local)]
+            }
         }
     }
 
@@ -61,11 +63,16 @@ impl Chain {
             Chain::Cluster(by, count) => vec![spread(by, false, count)],
             Chain::Local(by, count) => vec![spread(by, true, count)],
             Chain::External(by, count) => {
-                vec!["jump mark-for-masquerade".to_owned(), format!("goto {}", Chain::Cluster(by, count).name())]
+                vec![
+                    "jump mark-for-masquerade".to_owned(),
+                    format!("goto {}", Chain::Cluster(by, count).name()),
+                ]
             }
-            Chain::ExternalLocal(by, count, local) => {
-                external_local(options, &Chain::Cluster(by, count).name(), &Chain::Local(by, local).name())
-            }
+            Chain::ExternalLocal(by, count, local) => external_local(
+                options,
+                &Chain::Cluster(by, count).name(),
+                &Chain::Local(by, local).name(),
+            ),
         }
     }
 }
@@ -97,8 +104,9 @@ fn to_endpoint(options: &Options, slot: Slot) -> String {
 }
 
 fn spread(by: By, local: bool, count: usize) -> String {
-    let verdicts: Vec<String> =
-        slots(by, local, count).map(|slot| format!("{} : goto {}", slot.index, slot.chain_name())).collect();
+    let verdicts: Vec<String> = slots(by, local, count)
+        .map(|slot| format!("{} : goto {}", slot.index, slot.chain_name()))
+        .collect();
     match count {
         // Only under policy Local, on a node without endpoints.
         0 => "drop".to_owned(),
@@ -139,7 +147,11 @@ fn local_match(options: &Options, operator: &str) -> Option<String> {
         LocalTraffic::From(networks) if networks.is_empty() => None,
         LocalTraffic::From(networks) => {
             let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
-            Some(format!("{} saddr {operator}{{ {} }}", family(options), networks.join(", ")))
+            Some(format!(
+                "{} saddr {operator}{{ {} }}",
+                family(options),
+                networks.join(", ")
+            ))
         }
         LocalTraffic::Interface(name) => Some(format!("iifname {operator}\"{name}\"")),
         LocalTraffic::InterfacePrefix(prefix) => Some(format!("iifname {operator}\"{prefix}*\"")),

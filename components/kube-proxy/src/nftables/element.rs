@@ -98,21 +98,45 @@ pub struct Element {
 
 impl Element {
     pub fn new(place: Place, key: String, value: Option<String>) -> Element {
-        Element { key: Key { place, text: key.into() }, value: value.map(Into::into) }
+        Element {
+            key: Key {
+                place,
+                text: key.into(),
+            },
+            value: value.map(Into::into),
+        }
     }
 
     /// address . protocol . port -> verdict
-    pub fn at_address(place: Place, address: IpAddr, protocol: Protocol, port: u16, verdict: &str) -> Element {
-        Element::new(place, format!("{address} . {} . {port}", protocol.as_str()), Some(verdict.to_owned()))
+    pub fn at_address(
+        place: Place,
+        address: IpAddr,
+        protocol: Protocol,
+        port: u16,
+        verdict: &str,
+    ) -> Element {
+        Element::new(
+            place,
+            format!("{address} . {} . {port}", protocol.as_str()),
+            Some(verdict.to_owned()),
+        )
     }
 
     /// protocol . port -> verdict
     pub fn at_node_port(place: Place, protocol: Protocol, port: u16, verdict: &str) -> Element {
-        Element::new(place, format!("{} . {port}", protocol.as_str()), Some(verdict.to_owned()))
+        Element::new(
+            place,
+            format!("{} . {port}", protocol.as_str()),
+            Some(verdict.to_owned()),
+        )
     }
 
     /// One endpoint; `at` is what a packet is matched with.
     pub fn endpoint(slot: Slot, at: &str, endpoint: &SocketAddr) -> Element {
-        Element::new(Place::Endpoints(slot), at.to_owned(), Some(format!("{} . {}", endpoint.ip(), endpoint.port())))
+        Element::new(
+            Place::Endpoints(slot),
+            at.to_owned(),
+            Some(format!("{} . {}", endpoint.ip(), endpoint.port())),
+        )
     }
 }

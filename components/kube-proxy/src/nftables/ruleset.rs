@@ -41,7 +41,12 @@ struct Changes {
 
 impl Ruleset {
     pub fn new(options: Options) -> Ruleset {
-        Ruleset { options, services: AHashMap::new(), claims: AHashMap::new(), shared: BTreeSet::new() }
+        Ruleset {
+            options,
+            services: AHashMap::new(),
+            claims: AHashMap::new(),
+            shared: BTreeSet::new(),
+        }
     }
 
     pub fn options(&self) -> &Options {
@@ -59,14 +64,22 @@ impl Ruleset {
         }
         for (key, claimants) in &self.claims {
             if let Some(element) = self.effective(key, claimants) {
-                script.elements.add.entry(key.place).or_default().push(element_text(element));
+                script
+                    .elements
+                    .add
+                    .entry(key.place)
+                    .or_default()
+                    .push(element_text(element));
             }
         }
         format!("{}{}", base::script(&self.options), self.text(script))
     }
 
     /// Takes in changed Services (None: gone) and returns the script for them; empty if nothing is to be done.
-    pub fn update(&mut self, changes: impl IntoIterator<Item = (ServiceKey, Option<ServiceRules>)>) -> String {
+    pub fn update(
+        &mut self,
+        changes: impl IntoIterator<Item = (ServiceKey, Option<ServiceRules>)>,
+    ) -> String {
         let mut script = Script::default();
         // Effective values from before, for every element that is touched.
         let mut touched: AHashMap<Key, Option<Element>> = AHashMap::new();
@@ -85,7 +98,11 @@ impl Ruleset {
                     // The old rules are out of the table already.
                     let before = self.claims.get(&element.key).and_then(|claimants| {
                         let first = claimants.first()?;
-                        if *first == key { find(&old, &element.key) } else { self.lookup(first, &element.key) }
+                        if *first == key {
+                            find(&old, &element.key)
+                        } else {
+                            self.lookup(first, &element.key)
+                        }
                     });
                     touched.insert(element.key.clone(), before.cloned());
                 }
@@ -99,26 +116,52 @@ impl Ruleset {
                 }
             }
             for element in &new.elements {
-                self.claims.entry(element.key.clone()).or_default().insert(key.clone());
+                self.claims
+                    .entry(element.key.clone())
+                    .or_default()
+                    .insert(key.clone());
             }
             for chain in new.shared.clone() {
                 self.share(chain, &mut script);
             }
             self.declare_own(&new, Some(&old), &mut script);
-            removed_chains.extend(old.chains.keys().filter(|name| !new.chains.contains_key(*name)).cloned());
-            removed_sets.extend(old.sets.keys().filter(|name| !new.sets.contains_key(*name)).cloned());
+            removed_chains.extend(
+                old.chains
+                    .keys()
+                    .filter(|name| !new.chains.contains_key(*name))
+                    .cloned(),
+            );
+            removed_sets.extend(
+                old.sets
+                    .keys()
+                    .filter(|name| !new.sets.contains_key(*name))
+                    .cloned(),
+            );
             self.put(key, new);
         }
         for (key, before) in touched {
-            let after = self.claims.get(&key).and_then(|claimants| self.effective(&key, claimants));
+            let after = self
+                .claims
+                .get(&key)
+                .and_then(|claimants| self.effective(&key, claimants));
             if before.as_ref() == after {
                 continue;
             }
             if before.is_some() {
-                script.elements.delete.entry(key.place).or_default().push(key.text.to_string());
+                script
+                    .elements
+                    .delete
+                    .entry(key.place)
+                    .or_default()
+                    .push(key.text.to_string());
             }
             if let Some(element) = after {
-                script.elements.add.entry(key.place).or_default().push(element_text(element));
+                script
+                    .elements
+                    .add
+                    .entry(key.place)
+                    .or_default()
+                    .push(element_text(element));
             }
         }
         let at = format!("{} {TABLE}", family(&self.options));
@@ -214,7 +257,12 @@ impl Ruleset {
             for (place, elements) in changes {
                 // Lines of bounded length keep nft's parser and memory in bounds.
                 for some in elements.chunks(1000) {
-                    let _ = writeln!(text, "{verb} element {at} {} {{ {} }}", place.name(), some.join(", "));
+                    let _ = writeln!(
+                        text,
+                        "{verb} element {at} {} {{ {} }}",
+                        place.name(),
+                        some.join(", ")
+                    );
                 }
             }
         }
@@ -225,7 +273,11 @@ impl Ruleset {
 }
 
 fn find<'a>(rules: &'a ServiceRules, key: &Key) -> Option<&'a Element> {
-    rules.elements.binary_search_by(|element| element.key.cmp(key)).ok().map(|index| &rules.elements[index])
+    rules
+        .elements
+        .binary_search_by(|element| element.key.cmp(key))
+        .ok()
+        .map(|index| &rules.elements[index])
 }
 
 fn element_text(element: &Element) -> String {

@@ -27,9 +27,17 @@ pub struct ServiceRules {
 pub fn rules(frontends: &[Frontend], options: &Options) -> ServiceRules {
     let mut rules = ServiceRules::default();
     for frontend in frontends {
-        rules.elements.push(Element::new(Place::ClusterIps, frontend.cluster_ip.to_string(), None));
+        rules.elements.push(Element::new(
+            Place::ClusterIps,
+            frontend.cluster_ip.to_string(),
+            None,
+        ));
         for address in &frontend.on_this_node {
-            rules.elements.push(Element::new(Place::Hairpin, format!("{address} . {address}"), None));
+            rules.elements.push(Element::new(
+                Place::Hairpin,
+                format!("{address} . {address}"),
+                None,
+            ));
         }
         if frontend.endpoints.is_empty() {
             no_endpoints(frontend, &mut rules);
@@ -49,11 +57,15 @@ pub fn rules(frontends: &[Frontend], options: &Options) -> ServiceRules {
 fn no_endpoints(frontend: &Frontend, rules: &mut ServiceRules) {
     let (protocol, port) = (frontend.protocol, frontend.port);
     let addresses = std::iter::once(frontend.cluster_ip).chain(frontend.external_addresses());
-    rules.elements.extend(
-        addresses.map(|address| {
-            Element::at_address(Place::NoEndpointServices, address, protocol, port, "goto reject-chain")
-        }),
-    );
+    rules.elements.extend(addresses.map(|address| {
+        Element::at_address(
+            Place::NoEndpointServices,
+            address,
+            protocol,
+            port,
+            "goto reject-chain",
+        )
+    }));
     rules.elements.extend(
         frontend.node_port.map(|port| {
             Element::at_node_port(Place::NoEndpointNodePorts, protocol, port, "goto reject-chain")
@@ -78,20 +90,30 @@ fn plain(frontend: &Frontend, rules: &mut ServiceRules) {
     };
     let goto = |chain: Chain| format!("goto {}", chain.name());
     let cluster_ip = frontend.cluster_ip;
-    lead(Element::at_address(Place::ServiceIps, cluster_ip, protocol, port, &goto(internal)), internal);
+    lead(
+        Element::at_address(Place::ServiceIps, cluster_ip, protocol, port, &goto(internal)),
+        internal,
+    );
     for address in frontend.external_addresses() {
         let chain = external(By::Address);
-        lead(Element::at_address(Place::ServiceIps, address, protocol, port, &goto(chain)), chain);
+        lead(
+            Element::at_address(Place::ServiceIps, address, protocol, port, &goto(chain)),
+            chain,
+        );
     }
     if let Some(port) = frontend.node_port {
         let chain = external(By::NodePort);
-        lead(Element::at_node_port(Place::ServiceNodePorts, protocol, port, &goto(chain)), chain);
+        lead(
+            Element::at_node_port(Place::ServiceNodePorts, protocol, port, &goto(chain)),
+            chain,
+        );
     }
 
     let mut endpoints = |by: By, at: &str, cluster: bool, local: bool| {
-        for (wanted, local, endpoints) in
-            [(cluster, false, &frontend.endpoints), (local, true, &frontend.local_endpoints)]
-        {
+        for (wanted, local, endpoints) in [
+            (cluster, false, &frontend.endpoints),
+            (local, true, &frontend.local_endpoints),
+        ] {
             let numbered = endpoints.iter().enumerate().filter(|_| wanted);
             rules.elements.extend(
                 numbered.map(|(index, endpoint)| Element::endpoint(Slot { by, local, index }, at, endpoint)),
@@ -100,12 +122,27 @@ fn plain(frontend: &Frontend, rules: &mut ServiceRules) {
     };
     let name = protocol.as_str();
     let internal_local = frontend.internal_local;
-    endpoints(By::Address, &format!("{cluster_ip} . {name} . {port}"), !internal_local, internal_local);
+    endpoints(
+        By::Address,
+        &format!("{cluster_ip} . {name} . {port}"),
+        !internal_local,
+        internal_local,
+    );
     for address in frontend.external_addresses() {
-        endpoints(By::Address, &format!("{address} . {name} . {port}"), true, frontend.external_local);
+        endpoints(
+            By::Address,
+            &format!("{address} . {name} . {port}"),
+            true,
+            frontend.external_local,
+        );
     }
     if let Some(port) = frontend.node_port {
-        endpoints(By::NodePort, &format!("{name} . {port}"), true, frontend.external_local);
+        endpoints(
+            By::NodePort,
+            &format!("{name} . {port}"),
+            true,
+            frontend.external_local,
+        );
     }
 }
 
@@ -116,28 +153,45 @@ fn with_affinity(frontend: &Frontend, seconds: u32, options: &Options, rules: &m
     let endpoint_id = |endpoint: &SocketAddr| hash(&format!("{}{endpoint}", frontend.name));
     // A set cannot change its timeout, so the name tells it.
     let affinity_set = |endpoint: &str| format!("affinity-{id}-{endpoint}-{seconds}");
-    let mut all: Vec<&SocketAddr> = frontend.endpoints.iter().chain(&frontend.local_endpoints).collect();
+    let mut all: Vec<&SocketAddr> = frontend
+        .endpoints
+        .iter()
+        .chain(&frontend.local_endpoints)
+        .collect();
     all.sort();
     all.dedup();
     for endpoint in all {
         let set = affinity_set(&endpoint_id(endpoint));
-        let address_type = if endpoint.is_ipv4() { "ipv4_addr" } else { "ipv6_addr" };
+        let address_type = if endpoint.is_ipv4() {
+            "ipv4_addr"
+        } else {
+            "ipv6_addr"
+        };
         let target = match endpoint {
             SocketAddr::V4(endpoint) => endpoint.to_string(),
             SocketAddr::V6(endpoint) => endpoint.to_string(),
         };
-        rules.chains.insert(format!("endpoint-{id}-{}", endpoint_id(endpoint)), vec![
-            format!("update @{set} {{ {ip} saddr }}"),
-            format!("meta l4proto {} dnat to {target}", frontend.protocol.as_str()),
-        ]);
-        rules.sets.insert(set, format!("type {address_type} ; flags dynamic,timeout ; timeout {seconds}s"));
+        rules.chains.insert(
+            format!("endpoint-{id}-{}", endpoint_id(endpoint)),
+            vec![
+                format!("update @{set} {{ {ip} saddr }}"),
+                format!("meta l4proto {} dnat to {target}", frontend.protocol.as_str()),
+            ],
+        );
+        rules.sets.insert(
+            set,
+            format!("type {address_type} ; flags dynamic,timeout ; timeout {seconds}s"),
+        );
     }
     let mut choose = |chain: String, endpoints: &[SocketAddr]| {
         let mut lines: Vec<String> = endpoints
             .iter()
             .map(|endpoint| {
                 let endpoint = endpoint_id(endpoint);
-                format!("{ip} saddr @{} goto endpoint-{id}-{endpoint}", affinity_set(&endpoint))
+                format!(
+                    "{ip} saddr @{} goto endpoint-{id}-{endpoint}",
+                    affinity_set(&endpoint)
+                )
             })
             .collect();
         let choices: Vec<String> = endpoints
@@ -147,7 +201,11 @@ fn with_affinity(frontend: &Frontend, seconds: u32, options: &Options, rules: &m
             .collect();
         lines.push(match choices.is_empty() {
             true => "drop".to_owned(),
-            false => format!("numgen random mod {} vmap {{ {} }}", endpoints.len(), choices.join(", ")),
+            false => format!(
+                "numgen random mod {} vmap {{ {} }}",
+                endpoints.len(),
+                choices.join(", ")
+            ),
         });
         rules.chains.insert(chain.clone(), lines);
         chain
@@ -155,7 +213,11 @@ fn with_affinity(frontend: &Frontend, seconds: u32, options: &Options, rules: &m
     let cluster = choose(format!("service-{id}"), &frontend.endpoints);
     let local = (frontend.internal_local || frontend.external_local)
         .then(|| choose(format!("service-local-{id}"), &frontend.local_endpoints));
-    let internal = if frontend.internal_local { local.as_ref().unwrap_or(&cluster) } else { &cluster };
+    let internal = if frontend.internal_local {
+        local.as_ref().unwrap_or(&cluster)
+    } else {
+        &cluster
+    };
     let (protocol, port) = (frontend.protocol, frontend.port);
     rules.elements.push(Element::at_address(
         Place::ServiceIps,
@@ -180,7 +242,9 @@ fn with_affinity(frontend: &Frontend, seconds: u32, options: &Options, rules: &m
             .map(|address| Element::at_address(Place::ServiceIps, address, protocol, port, &verdict)),
     );
     rules.elements.extend(
-        frontend.node_port.map(|port| Element::at_node_port(Place::ServiceNodePorts, protocol, port, &verdict)),
+        frontend
+            .node_port
+            .map(|port| Element::at_node_port(Place::ServiceNodePorts, protocol, port, &verdict)),
     );
 }
 
@@ -189,20 +253,29 @@ fn firewall(frontend: &Frontend, options: &Options, rules: &mut ServiceRules) {
         return;
     }
     let chain = format!("firewall-{}", identity(frontend));
-    let ranges: Vec<String> =
-        ipnet::IpNet::aggregate(&frontend.source_ranges).iter().map(ToString::to_string).collect();
+    let ranges: Vec<String> = ipnet::IpNet::aggregate(&frontend.source_ranges)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    rules.chains.insert(
+        chain.clone(),
+        vec![format!(
+            "{} saddr != {{ {} }} drop",
+            family(options),
+            ranges.join(", ")
+        )],
+    );
     rules
-        .chains
-        .insert(chain.clone(), vec![format!("{} saddr != {{ {} }} drop", family(options), ranges.join(", "))]);
-    rules.elements.extend(frontend.load_balancer_ips.iter().map(|address| {
-        Element::at_address(
-            Place::FirewallIps,
-            *address,
-            frontend.protocol,
-            frontend.port,
-            &format!("goto {chain}"),
-        )
-    }));
+        .elements
+        .extend(frontend.load_balancer_ips.iter().map(|address| {
+            Element::at_address(
+                Place::FirewallIps,
+                *address,
+                frontend.protocol,
+                frontend.port,
+                &format!("goto {chain}"),
+            )
+        }));
 }
 
 /// A short name for a Service's port that is valid in a chain's name.

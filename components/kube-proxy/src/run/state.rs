@@ -77,7 +77,13 @@ struct Times {
 
 impl SyncState {
     pub fn new(sync_period: Duration) -> SyncState {
-        SyncState { inner: Mutex::new(Times { synced: None, queued: None }), patience: sync_period * 2 }
+        SyncState {
+            inner: Mutex::new(Times {
+                synced: None,
+                queued: None,
+            }),
+            patience: sync_period * 2,
+        }
     }
 
     pub fn queued(&self) {
@@ -85,14 +91,26 @@ impl SyncState {
     }
 
     pub fn synced(&self) {
-        *self.inner.lock() = Times { synced: Some((Instant::now(), SystemTime::now())), queued: None };
+        *self.inner.lock() = Times {
+            synced: Some((Instant::now(), SystemTime::now())),
+            queued: None,
+        };
     }
 
     fn answer(&self) -> (StatusCode, Json<serde_json::Value>) {
         let times = self.inner.lock();
-        let late = times.queued.is_some_and(|queued| queued.elapsed() > self.patience);
-        let status = if times.synced.is_some() && !late { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let late = times
+            .queued
+            .is_some_and(|queued| queued.elapsed() > self.patience);
+        let status = if times.synced.is_some() && !late {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        let seconds = |time: SystemTime| {
+            time.duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs())
+        };
         let body = json!({
             "lastUpdated": times.synced.map(|(_, time)| seconds(time)),
             "currentTime": seconds(SystemTime::now()),
@@ -105,17 +123,24 @@ impl SyncState {
 /// `/healthz` and `/livez`.
 pub fn router(state: Arc<SyncState>) -> Router {
     let answer = move || std::future::ready(state.answer());
-    Router::new().route("/healthz", get(answer.clone())).route("/livez", get(answer))
+    Router::new()
+        .route("/healthz", get(answer.clone()))
+        .route("/livez", get(answer))
 }
 
 /// What matters of the Node.
 pub fn this_node(node: &Node) -> ThisNode {
     let spec = node.spec.as_ref();
-    let addresses = node.status.iter().flat_map(|status| status.addresses.iter().flatten());
+    let addresses = node
+        .status
+        .iter()
+        .flat_map(|status| status.addresses.iter().flatten());
     let labels = node.metadata.labels.as_ref();
     ThisNode {
         name: node.metadata.name.clone().unwrap_or_default(),
-        zone: labels.and_then(|labels| labels.get("topology.kubernetes.io/zone")).cloned(),
+        zone: labels
+            .and_then(|labels| labels.get("topology.kubernetes.io/zone"))
+            .cloned(),
         addresses: addresses
             .filter(|address| address.type_ == "InternalIP")
             .filter_map(|address| address.address.parse().ok())

@@ -27,8 +27,15 @@ pub struct Lab {
 
 pub fn sh(namespace: &NetworkNamespace, line: &str) -> String {
     let owned = line.to_owned();
-    let output = namespace.run(move || Command::new("sh").args(["-ec", &owned]).output()).unwrap().unwrap();
-    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = namespace
+        .run(move || Command::new("sh").args(["-ec", &owned]).output())
+        .unwrap()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{line}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -43,7 +50,10 @@ pub fn options() -> Options {
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 impl Lab {
@@ -91,7 +101,12 @@ impl Lab {
             })
             .collect();
         let proxier = Arc::new(Mutex::new(Proxier::new(mode, options())));
-        let lab = Lab { node, outside, pods, proxier };
+        let lab = Lab {
+            node,
+            outside,
+            pods,
+            proxier,
+        };
         lab.apply(vec![]);
         Some(lab)
     }
@@ -99,10 +114,15 @@ impl Lab {
     /// Applies services; endpoints are pod numbers.
     pub fn apply(&self, changes: Vec<ChangedService>) {
         let proxier = self.proxier.clone();
-        let node = ThisNode { name: "n1".to_owned(), ..ThisNode::default() };
+        let node = ThisNode {
+            name: "n1".to_owned(),
+            ..ThisNode::default()
+        };
         let applied = self.node.run(move || {
             let mut proxier = proxier.lock().unwrap();
-            runtime().block_on(proxier.apply(&changes, &node)).map_err(|error| error.to_string())
+            runtime()
+                .block_on(proxier.apply(&changes, &node))
+                .map_err(|error| error.to_string())
         });
         applied.unwrap().unwrap();
     }
@@ -113,11 +133,17 @@ impl Lab {
 
     pub fn is_intact(&self) -> bool {
         let proxier = self.proxier.clone();
-        self.node.run(move || runtime().block_on(proxier.lock().unwrap().is_intact())).unwrap()
+        self.node
+            .run(move || runtime().block_on(proxier.lock().unwrap().is_intact()))
+            .unwrap()
     }
 
     pub fn cleanup(&self, mode: ProxyMode) {
-        let cleaned = self.node.run(move || runtime().block_on(cleanup(mode)).map_err(|error| error.to_string()));
+        let cleaned = self.node.run(move || {
+            runtime()
+                .block_on(cleanup(mode))
+                .map_err(|error| error.to_string())
+        });
         cleaned.unwrap().unwrap();
     }
 }
@@ -148,7 +174,10 @@ pub fn service(name: &str, spec: Value, pods: &[u8], protocol: &str) -> ChangedS
     });
     let service: Service = serde_json::from_value(object).unwrap();
     let slice: EndpointSlice = serde_json::from_value(slice).unwrap();
-    (("ns".to_owned(), name.to_owned()), Some((Arc::new(service), vec![Arc::new(slice)])))
+    (
+        ("ns".to_owned(), name.to_owned()),
+        Some((Arc::new(service), vec![Arc::new(slice)])),
+    )
 }
 
 /// The same service, gone.
@@ -158,7 +187,12 @@ pub fn gone(name: &str) -> ChangedService {
 
 /// Servers that say who they are and whom they see, until the process ends.
 fn serve(pod: &NetworkNamespace, name: String) {
-    let sockets = pod.run(|| (TcpListener::bind(("0.0.0.0", POD_PORT)).unwrap(), UdpSocket::bind(("0.0.0.0", POD_PORT)).unwrap()));
+    let sockets = pod.run(|| {
+        (
+            TcpListener::bind(("0.0.0.0", POD_PORT)).unwrap(),
+            UdpSocket::bind(("0.0.0.0", POD_PORT)).unwrap(),
+        )
+    });
     let (tcp, udp) = sockets.unwrap();
     let tcp_name = name.clone();
     std::thread::spawn(move || {

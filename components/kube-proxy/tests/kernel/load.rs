@@ -11,7 +11,12 @@ fn load(mode: ProxyMode, count: u32) {
     let Some(lab) = Lab::new(mode) else { return };
     let one = |index: u32, pods: &[u8]| {
         let address = format!("10.96.{}.{}", index / 250 + 1, index % 250 + 1);
-        service(&format!("web-{index}"), json!({ "clusterIP": address }), pods, "TCP")
+        service(
+            &format!("web-{index}"),
+            json!({ "clusterIP": address }),
+            pods,
+            "TCP",
+        )
     };
     let all: Vec<_> = (0..count).map(|index| one(index, &[1, 2])).collect();
     lab.distrust();
@@ -25,7 +30,9 @@ fn load(mode: ProxyMode, count: u32) {
     lab.apply(vec![one(count + 1, &[1, 2])]);
     let added = start.elapsed();
     assert_eq!(super::ask(&lab.node, "10.96.1.8:80").unwrap().0, "pod1");
-    eprintln!("{mode:?}, {count} services: all {full:?}, one change of endpoints {endpoints:?}, one more service {added:?}");
+    eprintln!(
+        "{mode:?}, {count} services: all {full:?}, one change of endpoints {endpoints:?}, one more service {added:?}"
+    );
 }
 
 #[test]

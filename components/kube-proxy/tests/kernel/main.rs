@@ -45,20 +45,47 @@ fn connections_spread_and_follow_the_endpoints(mode: ProxyMode) {
     let web = |pods: &[u8]| service("web", json!({ "clusterIP": "10.96.0.1" }), pods, "TCP");
     lab.apply(vec![web(&[1, 2])]);
     let spread = count(&lab, "10.96.0.1:80");
-    assert!(spread.len() == 2 && spread.values().all(|count| *count >= 6), "{spread:?}");
+    assert!(
+        spread.len() == 2 && spread.values().all(|count| *count >= 6),
+        "{spread:?}"
+    );
     // A pod's address arrives, except when it meets itself.
     let (name, source) = ask(&lab.pods[0], "10.96.0.1:80").unwrap();
-    assert_eq!(source.to_string(), if name == "pod1" { "10.244.1.1" } else { "10.244.1.11" });
+    assert_eq!(
+        source.to_string(),
+        if name == "pod1" {
+            "10.244.1.1"
+        } else {
+            "10.244.1.11"
+        }
+    );
 
     lab.apply(vec![web(&[2])]);
-    assert_eq!(count(&lab, "10.96.0.1:80").into_keys().collect::<Vec<_>>(), ["pod2"]);
+    assert_eq!(
+        count(&lab, "10.96.0.1:80").into_keys().collect::<Vec<_>>(),
+        ["pod2"]
+    );
     lab.distrust();
     lab.apply(vec![]);
-    assert_eq!(count(&lab, "10.96.0.1:80").into_keys().collect::<Vec<_>>(), ["pod2"], "after all was made anew");
+    assert_eq!(
+        count(&lab, "10.96.0.1:80").into_keys().collect::<Vec<_>>(),
+        ["pod2"],
+        "after all was made anew"
+    );
 
     // Others are not disturbed by a change, and a second service on the same address takes over when the first goes.
-    lab.apply(vec![service("other", json!({ "clusterIP": "10.96.0.2", "externalIPs": ["10.96.0.3"] }), &[1], "TCP")]);
-    lab.apply(vec![service("zweb", json!({ "clusterIP": "10.96.0.4", "externalIPs": ["10.96.0.3"] }), &[2], "TCP")]);
+    lab.apply(vec![service(
+        "other",
+        json!({ "clusterIP": "10.96.0.2", "externalIPs": ["10.96.0.3"] }),
+        &[1],
+        "TCP",
+    )]);
+    lab.apply(vec![service(
+        "zweb",
+        json!({ "clusterIP": "10.96.0.4", "externalIPs": ["10.96.0.3"] }),
+        &[2],
+        "TCP",
+    )]);
     assert_eq!(ask(&lab.node, "10.96.0.2:80").unwrap().0, "pod1");
     assert_eq!(ask(&lab.outside, "10.96.0.3:80").unwrap().0, "pod1");
     lab.apply(vec![gone("other")]);
@@ -70,11 +97,19 @@ fn connections_spread_and_follow_the_endpoints(mode: ProxyMode) {
 
 fn a_pod_reaches_itself(mode: ProxyMode) {
     let Some(lab) = Lab::new(mode) else { return };
-    lab.apply(vec![service("web", json!({ "clusterIP": "10.96.0.1" }), &[1], "TCP")]);
+    lab.apply(vec![service(
+        "web",
+        json!({ "clusterIP": "10.96.0.1" }),
+        &[1],
+        "TCP",
+    )]);
     assert_eq!(ask(&lab.pods[0], "10.96.0.1:80").unwrap().0, "pod1");
     let (name, source) = ask(&lab.pods[1], "10.96.0.1:80").unwrap();
     // br_netfilter is not loaded for the bridge here, so the answer would bypass the node if not for its route.
-    assert_eq!((name.as_str(), source.to_string().as_str()), ("pod1", "10.244.1.12"));
+    assert_eq!(
+        (name.as_str(), source.to_string().as_str()),
+        ("pod1", "10.244.1.12")
+    );
 }
 
 fn node_ports_and_external_addresses(mode: ProxyMode) {
@@ -107,17 +142,38 @@ fn policy_local_keeps_the_source(mode: ProxyMode) {
     lab.apply(vec![web(&[2])]);
     let error = ask(&lab.outside, "10.9.0.1:30080").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut, "dropped, not refused");
-    assert_eq!(ask(&lab.node, "10.9.0.1:30080").unwrap().0, "pod2", "the node itself may use any endpoint");
-    assert_eq!(ask(&lab.pods[0], "10.9.0.1:30080").unwrap().0, "pod2", "and so may its pods");
+    assert_eq!(
+        ask(&lab.node, "10.9.0.1:30080").unwrap().0,
+        "pod2",
+        "the node itself may use any endpoint"
+    );
+    assert_eq!(
+        ask(&lab.pods[0], "10.9.0.1:30080").unwrap().0,
+        "pod2",
+        "and so may its pods"
+    );
 }
 
 fn internal_policy_local(mode: ProxyMode) {
     let Some(lab) = Lab::new(mode) else { return };
-    let web = |pods: &[u8]| service("web", json!({ "clusterIP": "10.96.0.1", "internalTrafficPolicy": "Local" }), pods, "TCP");
+    let web = |pods: &[u8]| {
+        service(
+            "web",
+            json!({ "clusterIP": "10.96.0.1", "internalTrafficPolicy": "Local" }),
+            pods,
+            "TCP",
+        )
+    };
     lab.apply(vec![web(&[1, 2])]);
-    assert_eq!(count(&lab, "10.96.0.1:80").into_keys().collect::<Vec<_>>(), ["pod1"]);
+    assert_eq!(
+        count(&lab, "10.96.0.1:80").into_keys().collect::<Vec<_>>(),
+        ["pod1"]
+    );
     lab.apply(vec![web(&[2])]);
-    assert_eq!(ask(&lab.node, "10.96.0.1:80").unwrap_err().kind(), ErrorKind::TimedOut);
+    assert_eq!(
+        ask(&lab.node, "10.96.0.1:80").unwrap_err().kind(),
+        ErrorKind::TimedOut
+    );
 }
 
 fn without_endpoints_it_is_refused(mode: ProxyMode) {
@@ -131,7 +187,11 @@ fn without_endpoints_it_is_refused(mode: ProxyMode) {
         (&lab.outside, "192.0.2.1:80"),
     ] {
         let start = Instant::now();
-        assert_eq!(ask(from, target).unwrap_err().kind(), ErrorKind::ConnectionRefused, "{target}");
+        assert_eq!(
+            ask(from, target).unwrap_err().kind(),
+            ErrorKind::ConnectionRefused,
+            "{target}"
+        );
         assert!(start.elapsed() < Duration::from_millis(500));
     }
     lab.apply(vec![service("web", spec(), &[1], "TCP")]);
@@ -153,14 +213,24 @@ fn clients_stay_with_session_affinity(mode: ProxyMode) {
     }
     let other = if first == "pod1" { 2 } else { 1 };
     lab.apply(vec![web(&[other])]);
-    assert_eq!(ask(&lab.outside, "10.9.0.1:30080").unwrap().0, format!("pod{other}"));
+    assert_eq!(
+        ask(&lab.outside, "10.9.0.1:30080").unwrap().0,
+        format!("pod{other}")
+    );
     lab.apply(vec![gone("web")]);
     assert!(ask(&lab.outside, "10.9.0.1:30080").is_err());
 }
 
 fn udp_flows_follow_the_endpoints(mode: ProxyMode) {
     let Some(lab) = Lab::new(mode) else { return };
-    let dns = |pods: &[u8]| service("dns", json!({ "clusterIP": "10.96.0.10", "nodePort": 30053 }), pods, "UDP");
+    let dns = |pods: &[u8]| {
+        service(
+            "dns",
+            json!({ "clusterIP": "10.96.0.10", "nodePort": 30053 }),
+            pods,
+            "UDP",
+        )
+    };
     lab.apply(vec![dns(&[])]);
     let inside = udp_client(&lab.pods[0]);
     let outside = udp_client(&lab.outside);
@@ -185,8 +255,15 @@ fn source_ranges_are_kept(mode: ProxyMode) {
     lab.apply(vec![web(&["10.9.0.0/24"])]);
     assert_eq!(ask(&lab.outside, "198.51.100.1:80").unwrap().0, "pod1");
     lab.apply(vec![web(&["10.8.0.0/16", "10.9.1.0/24"])]);
-    assert_eq!(ask(&lab.outside, "198.51.100.1:80").unwrap_err().kind(), ErrorKind::TimedOut);
-    assert_eq!(ask(&lab.node, "10.96.0.1:80").unwrap().0, "pod1", "the cluster IP is not concerned");
+    assert_eq!(
+        ask(&lab.outside, "198.51.100.1:80").unwrap_err().kind(),
+        ErrorKind::TimedOut
+    );
+    assert_eq!(
+        ask(&lab.node, "10.96.0.1:80").unwrap().0,
+        "pod1",
+        "the cluster IP is not concerned"
+    );
 }
 
 fn everything_goes_with_a_cleanup(mode: ProxyMode) {

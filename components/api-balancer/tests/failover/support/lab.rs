@@ -22,14 +22,24 @@ pub struct Faults {
 
 fn run(namespace: &NetworkNamespace, line: &str) {
     let owned = line.to_owned();
-    let output = namespace.run(move || Command::new("sh").args(["-ec", &owned]).output()).unwrap().unwrap();
-    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = namespace
+        .run(move || Command::new("sh").args(["-ec", &owned]).output())
+        .unwrap()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{line}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 impl Lab {
     pub fn new(addresses: &[&str]) -> Lab {
         let node = NetworkNamespace::create().unwrap();
-        run(&node, "ip link set lo up; ip link add br0 type bridge; ip addr add 10.9.0.254/24 dev br0; ip link set br0 up");
+        run(
+            &node,
+            "ip link set lo up; ip link add br0 type bridge; ip addr add 10.9.0.254/24 dev br0; ip link set br0 up",
+        );
         let hosts: Vec<_> = addresses
             .iter()
             .enumerate()
@@ -47,7 +57,10 @@ impl Lab {
                 host
             })
             .collect();
-        Lab { node, hosts: Arc::new(hosts) }
+        Lab {
+            node,
+            hosts: Arc::new(hosts),
+        }
     }
 
     /// Serves on a host until the process ends.
@@ -71,7 +84,9 @@ impl Lab {
 
     /// Runs the future on a thread inside the node's namespace.
     pub fn on_node<F: Future<Output = ()>>(&self, work: impl FnOnce(Faults) -> F + Send + 'static) {
-        let faults = Faults { hosts: self.hosts.clone() };
+        let faults = Faults {
+            hosts: self.hosts.clone(),
+        };
         self.node.run(move || runtime().block_on(work(faults))).unwrap();
     }
 }
@@ -90,5 +105,8 @@ impl Faults {
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
 }
