@@ -35,7 +35,7 @@ fn from_schema(set: &SchemaSet, ty: &Type, value: &mut Value) {
     match (ty, value) {
         (Type::Struct(id), Value::Object(map)) => {
             for field in &set.get(*id).fields {
-                if let Some(default) = field.default.as_ref().filter(|_| is_zero(map.get(&field.name))) {
+                if let Some(default) = field.default.as_ref().filter(|_| if field.pointer { map.get(&field.name).is_none_or(Value::is_null) } else { is_zero(map.get(&field.name)) }) {
                     map.insert(field.name.clone(), default.clone());
                 }
                 if let Some(value) = map.get_mut(&field.name) {

@@ -72,5 +72,10 @@ fn whole_pod(old: Option<&Value>, new: &Value) -> ErrorList {
 }
 
 fn answer(resource: &Resource, object: &Value, errors: ErrorList) -> Result<(), ApiError> {
-    if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid(&resource.gvk, meta::name(object), &errors)) }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    // Kinds that two groups share are checked as the group that stores them.
+    let kind = resource.storage_version.kind(&*resource.gvk.kind);
+    Err(ApiError::invalid(&kind, meta::name(object), &errors))
 }

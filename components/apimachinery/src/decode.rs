@@ -186,7 +186,7 @@ impl<'a> Decoder<'a> {
     }
 
     fn zero_element(&self, ty: &Type) -> Value {
-        let field = Field { name: String::new(), ty: ty.clone(), pointer: false, always: true, required: true, default: None, atomic: None, type_name: None, patch: None };
+        let field = Field { name: String::new(), ty: ty.clone(), pointer: false, always: true, required: true, default: None, atomic: None, type_name: None, patch: None, embedded: None };
         zero(self.set, &field)
     }
 
@@ -206,10 +206,12 @@ impl<'a> Decoder<'a> {
                 self.path.push('.');
             }
             self.path.push_str(key);
+            let depth = self.fields.len();
+            self.fields.extend(field.embedded.as_deref());
             self.fields.push(&field.name);
             self.owner = &schema.short;
             let fitted = self.value(&field.ty, Some(field), value);
-            self.fields.pop();
+            self.fields.truncate(depth);
             self.path.truncate(length);
             fitted?;
             if field.always && !field.pointer && matches!(field.ty, Type::List(..)) && is_zero(value, &field.ty) {

@@ -76,6 +76,9 @@ pub struct Field {
     pub type_name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patch: Option<PatchRule>,
+    /// Upstream's struct that the field is embedded from, which its errors name: `VolumeSource`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedded: Option<String>,
 }
 
 /// A discriminated union of fields, which server-side apply keeps consistent.

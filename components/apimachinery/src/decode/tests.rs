@@ -3,7 +3,7 @@ use crate::schema::ListKind;
 use serde_json::json;
 
 fn field(name: &str, ty: Type) -> Field {
-    Field { name: name.into(), ty, pointer: false, always: false, required: false, default: None, atomic: None, type_name: None, patch: None }
+    Field { name: name.into(), ty, pointer: false, always: false, required: false, default: None, atomic: None, type_name: None, patch: None, embedded: None }
 }
 
 fn set() -> SchemaSet {

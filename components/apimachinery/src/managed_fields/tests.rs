@@ -4,7 +4,7 @@ use crate::schema::{Field, ListKind, Schema, SchemaSet, Type};
 use serde_json::{Value, json};
 
 fn set() -> SchemaSet {
-    let plain = |name: &str, ty: Type| Field { name: name.into(), ty, pointer: false, always: false, required: false, default: None, atomic: None, type_name: None, patch: None };
+    let plain = |name: &str, ty: Type| Field { name: name.into(), ty, pointer: false, always: false, required: false, default: None, atomic: None, type_name: None, patch: None, embedded: None };
     let meta = Schema { name: "Meta".into(), fields: vec![plain("labels", Type::Map(Box::new(Type::String), false)), plain("name", Type::String)], ..Schema::default() };
     let item = Schema { name: "Item".into(), fields: vec![plain("image", Type::String), plain("name", Type::String)], ..Schema::default() };
     let spec = Schema { name: "Spec".into(), fields: vec![plain("items", Type::List(Box::new(Type::Struct(1)), ListKind::Map(vec!["name".into()]))), plain("replicas", Type::Int32)], ..Schema::default() };

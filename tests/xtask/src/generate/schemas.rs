@@ -20,6 +20,35 @@ const BY_VALUE: &[&str] = &[
     "ResourceFieldSelector.divisor", "v2.HorizontalPodAutoscalerStatus.currentMetrics", "CustomResourceDefinitionStatus.conditions", "TypedLocalObjectReference.apiGroup",
     "core.v1.TypedObjectReference.apiGroup", "rbac.v1.ClusterRole.rules", "rbac.v1.Role.rules", "EndpointSlice.endpoints", "EndpointSlice.ports", "DeviceClaim.requests",
 ];
+/// Structs that upstream embeds in others, and the fields that are the outer struct's own.
+const EMBEDDED: &[(&str, &str, &[&str])] = &[
+    ("Volume", "VolumeSource", &["name"]),
+    ("PersistentVolumeSpec", "PersistentVolumeSource", &["accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity", "persistentVolumeReclaimPolicy", "storageClassName", "volumeAttributesClassName", "volumeMode"]),
+    ("EphemeralContainer", "EphemeralContainerCommon", &["targetContainerName"]),
+    ("Probe", "ProbeHandler", &["failureThreshold", "initialDelaySeconds", "periodSeconds", "successThreshold", "terminationGracePeriodSeconds", "timeoutSeconds"]),
+    ("IngressRule", "IngressRuleValue", &["host"]),
+    ("RuleWithOperations", "Rule", &["operations"]),
+    ("SecretKeySelector", "LocalObjectReference", &["key", "optional"]),
+    ("ConfigMapKeySelector", "LocalObjectReference", &["key", "optional"]),
+    ("SecretEnvSource", "LocalObjectReference", &["optional"]),
+    ("ConfigMapEnvSource", "LocalObjectReference", &["optional"]),
+    ("SecretProjection", "LocalObjectReference", &["items", "optional"]),
+    ("ConfigMapProjection", "LocalObjectReference", &["items", "optional"]),
+    ("ConfigMapVolumeSource", "LocalObjectReference", &["defaultMode", "items", "optional"]),
+];
+
+/// The embedded struct that a field belongs to.
+fn embedded(short: &str, name: &str) -> Option<String> {
+    if short == "NamedRuleWithOperations" {
+        return match name {
+            "resourceNames" => None,
+            "operations" => Some("RuleWithOperations".into()),
+            _ => Some("RuleWithOperations.Rule".into()),
+        };
+    }
+    EMBEDDED.iter().find(|(outer, _, own)| *outer == short && !own.contains(&name)).map(|(_, inner, _)| (*inner).to_owned())
+}
+
 /// Fields whose zero default is declared, although upstream leaves the zero out.
 const LEFT_OUT: &[&str] = &["ReplicationControllerSpec.minReadySeconds"];
 
@@ -151,6 +180,7 @@ impl Builder<'_> {
             },
             type_name: self.types.get(key.as_str()).map(|name| (*name).to_owned()),
             patch,
+            embedded: embedded(short, name),
             ty,
         })
     }

@@ -3,7 +3,7 @@ use crate::schema::{ListKind, Schema};
 use serde_json::json;
 
 fn set() -> SchemaSet {
-    let plain = |name: &str, ty: Type| Field { name: name.into(), ty, pointer: false, always: false, required: false, default: None, atomic: None, type_name: None, patch: None };
+    let plain = |name: &str, ty: Type| Field { name: name.into(), ty, pointer: false, always: false, required: false, default: None, atomic: None, type_name: None, patch: None, embedded: None };
     let list = |name: &str, item: Type, key: Option<&str>| Field {
         patch: Some(PatchRule { merge: true, merge_key: key.map(str::to_owned), ..PatchRule::default() }),
         ..plain(name, Type::List(Box::new(item), ListKind::Atomic))
