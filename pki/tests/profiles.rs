@@ -1,5 +1,7 @@
 //! Every row of the profile table is issued and read back.
 
+#![allow(clippy::unwrap_used)]
+
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 

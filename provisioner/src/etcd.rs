@@ -103,7 +103,8 @@ mod tests {
     #[test]
     fn members_are_kept() {
         let all = ["cp-1", "cp-2", "cp-3"];
-        let table: &[(usize, Record, BTreeMap<String, Facts>, &[&str])] = &[
+        type Case = (usize, Record, BTreeMap<String, Facts>, &'static [&'static str]);
+        let table: &[Case] = &[
             // First run; interrupted while forming; formed.
             (3, record(&[], &[]), facts(&[], &all), &[]),
             (

@@ -1,6 +1,8 @@
 //! What hosts get, for the example inventory of three control planes and two workers: golden files, and rules
 //! that hold for every file. `UPDATE_GOLDEN=1` writes the golden files anew.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;

@@ -1,5 +1,7 @@
 //! The SSH transport against a real sshd on loopback.
 
+#![allow(clippy::unwrap_used)]
+
 use std::io::Cursor;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

@@ -210,7 +210,7 @@ fn text(hosts: &[Value], etcd: &[Value], certificates: &[Value], findings: &[Str
         lines.push(format!("differs: {finding}"));
     }
     if findings.is_empty() {
-        lines.push(format!("all is as it should be"));
+        lines.push("all is as it should be".to_owned());
     }
     lines.join("\n") + "\n"
 }

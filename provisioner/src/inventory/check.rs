@@ -87,7 +87,7 @@ fn names_and_addresses(inventory: &Inventory, found: &mut Found<'_>) {
                 "give each host its own",
             );
         }
-        if let IpAddr::V6(_) = host.address {
+        if host.address.is_ipv6() {
             found.add(
                 &field,
                 host.address,
@@ -198,7 +198,7 @@ fn roles(inventory: &Inventory, found: &mut Found<'_>) {
         return;
     }
     let members = inventory.etcd_members();
-    if members.len() % 2 == 0 {
+    if members.len().is_multiple_of(2) {
         let role = if inventory.with_role(Role::Etcd).next().is_some() {
             "etcd"
         } else {
