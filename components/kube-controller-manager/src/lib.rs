@@ -8,6 +8,7 @@
 pub mod affinity;
 pub mod certificates;
 pub mod clusterrole_aggregation;
+pub mod cronjob;
 pub mod daemonset;
 pub mod deployment;
 pub mod discovery;
@@ -37,5 +38,6 @@ pub mod services;
 pub mod statefulset;
 pub mod taint_eviction;
 pub mod ttl;
+pub mod ttl_after_finished;
 pub mod volume;
 pub mod workload;

@@ -57,6 +57,8 @@ pub const CONTROLLERS: &[Controller] = &[
     on("daemonset-controller", "daemonset", crate::daemonset::start),
     on("statefulset-controller", "statefulset", crate::statefulset::start),
     on("job-controller", "job", crate::job::start),
+    on("cronjob-controller", "cronjob", crate::cronjob::start),
+    on("ttl-after-finished-controller", "ttl-after-finished", crate::ttl_after_finished::start),
     on("endpointslice-controller", "endpointslice", crate::endpointslice::start),
     on("endpoints-controller", "endpoint", crate::endpoints::start),
     on("namespace-controller", "namespace", crate::namespace::start),
