@@ -71,20 +71,33 @@ impl PodCgroups {
         self.cgroups.limit(&self.path(pod), limits)
     }
 
-    /// Removes the pod's group. What still runs in it is killed: its containers were stopped before.
+    /// Removes the pod's group, in whichever class it is: of an orphan only the UID is known. What still runs
+    /// in it is killed: its containers were stopped before.
     pub async fn remove(&self, pod: &Pod) -> std::io::Result<()> {
-        let path = self.path(pod);
-        if self.driver == CgroupDriver::Systemd {
+        for qos in [Qos::Guaranteed, Qos::Burstable, Qos::BestEffort] {
+            let path = pod_cgroup(self.driver, &self.root, qos, pod.uid());
             if self.cgroups.exists(&path) {
-                let slice = runtime_parent(self.driver, &path);
-                // The slice may have gone with its last scope.
-                let _ = tokio::process::Command::new("systemctl").args(["stop", "--no-block", &slice]).output().await?;
+                self.remove_path(&path).await?;
             }
-            return Ok(());
         }
-        for process in self.cgroups.processes(&path) {
+        Ok(())
+    }
+
+    async fn remove_path(&self, path: &str) -> std::io::Result<()> {
+        if self.driver == CgroupDriver::Systemd {
+            let slice = runtime_parent(self.driver, path);
+            let stopped = tokio::process::Command::new("systemctl").args(["stop", &slice]).output().await?;
+            if !stopped.status.success() {
+                // The slice may have gone with its last scope.
+                tracing::debug!(slice, error = %String::from_utf8_lossy(&stopped.stderr), "slice not stopped");
+            }
+            // In hierarchies of version 1 that systemd does not manage, runc has made the group and it stays.
+            return self.cgroups.remove(path);
+        }
+        for process in self.cgroups.processes(path) {
+            // It may have ended by itself meanwhile.
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(process), nix::sys::signal::Signal::SIGKILL);
         }
-        self.cgroups.remove(&path)
+        self.cgroups.remove(path)
     }
 }
