@@ -1,5 +1,7 @@
 //! What is particular to a kind, in the words of the handlers: versions, decoding, tables.
 
+mod events;
+
 use crate::media;
 use crate::protobuf;
 use crate::verbs::options::FieldValidation;
@@ -16,6 +18,9 @@ pub fn needs_conversion(row: &Resource) -> bool {
 pub fn to_version(row: &Resource, mut value: Value) -> Result<Value, ApiError> {
     if needs_conversion(row) {
         value["apiVersion"] = json!(row.gvk.api_version());
+        if is_renamed_event(row) {
+            events::from_core(&mut value);
+        }
     }
     Ok(value)
 }
@@ -24,7 +29,14 @@ pub fn to_version(row: &Resource, mut value: Value) -> Result<Value, ApiError> {
 pub fn to_storage(row: &Resource, mut value: Value) -> Result<Value, ApiError> {
     value["apiVersion"] = json!(row.storage_version.to_string());
     value["kind"] = json!(row.gvk.kind);
+    if is_renamed_event(row) {
+        events::to_core(&mut value);
+    }
     Ok(value)
+}
+
+fn is_renamed_event(row: &Resource) -> bool {
+    row.gvk.group == "events.k8s.io" && row.gvk.kind == "Event"
 }
 
 /// A body as a value, and the warnings about it.

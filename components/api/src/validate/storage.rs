@@ -94,6 +94,12 @@ pub(super) fn claim_spec(spec: &Value, path: &Path) -> ErrorList {
 }
 
 fn claim_change(old: &Value, new: &Value) -> Option<Error> {
+    // Binding: the volume's name may be set once.
+    let mut bound = old.clone();
+    if text(old, &["volumeName"]).is_empty() && let Some(name) = new.get("volumeName") {
+        bound["volumeName"] = name.clone();
+    }
+    let old = &bound;
     let fixed = |spec: &Value| -> Vec<(String, Value)> {
         spec.as_object().into_iter().flatten().filter(|(key, _)| !matches!(key.as_str(), "resources" | "volumeAttributesClassName")).map(|(key, value)| (key.clone(), value.clone())).collect()
     };
