@@ -10,10 +10,12 @@ use serde_json::Value;
 use std::sync::Arc;
 
 pub mod certificates;
+pub mod limit_ranger;
 pub mod namespace_lifecycle;
 pub mod node_restriction;
 pub mod plugins;
 pub mod pod_defaults;
+pub mod pod_security;
 pub mod rbac;
 pub mod service_account;
 
@@ -72,6 +74,9 @@ pub async fn mutate(server: &Server, attributes: &Attributes<'_>, object: &mut V
     if on("NamespaceLifecycle") {
         namespace_lifecycle::admit(server, attributes, Some(object)).await?;
     }
+    if on("LimitRanger") {
+        limit_ranger::mutate(server, attributes, object);
+    }
     if on("ServiceAccount") {
         service_account::mutate(server, attributes, object).await?;
     }
@@ -103,6 +108,13 @@ pub async fn validate(server: &Server, attributes: &Attributes<'_>, object: Opti
         namespace_lifecycle::admit(server, attributes, object).await?;
         node_restriction::admit(server, attributes, object, old).await?;
     }
+    let on = |name: &str| plugins::enabled(name, &server.flags.enable_admission_plugins, &server.flags.disable_admission_plugins);
     rbac::admit(server, attributes, object, old).await?;
+    if on("LimitRanger") {
+        limit_ranger::validate(server, attributes, object)?;
+    }
+    if on("PodSecurity") {
+        pod_security::admit(server, attributes, object).await?;
+    }
     certificates::admit(server, attributes, object, old)
 }

@@ -111,6 +111,10 @@ pub fn fit(row: &Resource, kind: &GroupVersionKind, value: &mut Value) -> Result
     }
 }
 
+fn version_of(api_version: &str) -> &str {
+    api_version.rsplit('/').next().unwrap_or("")
+}
+
 fn check_kind(value: &mut Value, kind: &GroupVersionKind) -> Result<(), ApiError> {
     let given_kind = meta::kind(value).to_owned();
     let given_version = meta::api_version(value).to_owned();
@@ -122,10 +126,11 @@ fn check_kind(value: &mut Value, kind: &GroupVersionKind) -> Result<(), ApiError
     }
     if !given_kind.is_empty() && given_kind != kind.kind {
         return Err(ApiError::bad_request(format!(
-            "{given_kind} in version {:?} cannot be handled as a {}: converting ({}) to ({}): unknown conversion",
-            given_version.rsplit('/').next().unwrap_or(""),
+            "{given_kind} in version {:?} cannot be handled as a {}: converting ({}.{given_kind}) to ({}.{}): unknown conversion",
+            version_of(&given_version),
             kind.kind,
-            given_kind,
+            version_of(&given_version),
+            kind.group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core"),
             kind.kind
         )));
     }

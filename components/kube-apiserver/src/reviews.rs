@@ -13,7 +13,7 @@ use crate::serving::body::Response;
 use crate::verbs::options;
 use crate::verbs::target::Target;
 use apimachinery::field::{Error, Path};
-use apimachinery::{ApiError, meta};
+use apimachinery::{ApiError, GroupVersionKind, meta};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -26,12 +26,15 @@ pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> R
     let mut review = decoded.value;
     crate::metadata::ensure_namespace(&target.row, &target.namespace, &mut review)?;
     check_metadata(target, &review)?;
+    if target.row.gvk.kind != "SelfSubjectReview" {
+        crate::verbs::write::track(&target.row, None, &mut review, request, &options, "")?;
+    }
     let status = match target.row.gvk.kind.as_str() {
         "SelfSubjectReview" => token::who_am_i(request),
-        "TokenReview" => token::review(server, &target.row, &review).await?,
+        "TokenReview" => token::review(server, &review).await?,
         "SubjectAccessReview" | "LocalSubjectAccessReview" => access::subject(server, target, &review)?,
-        "SelfSubjectAccessReview" => access::own(server, target, request, &review)?,
-        "SelfSubjectRulesReview" => rules::own(server, target, request, &review)?,
+        "SelfSubjectAccessReview" => access::own(server, request, &review)?,
+        "SelfSubjectRulesReview" => rules::own(server, request, &review)?,
         _ => return Err(ApiError::method_not_allowed()),
     };
     review["status"] = status;
@@ -59,5 +62,5 @@ fn check_metadata(target: &Target, review: &Value) -> Result<(), ApiError> {
     }
     let detail = if target.row.gvk.kind == "LocalSubjectAccessReview" { "must be empty except for namespace" } else { "must be empty" };
     let errors = [Error::invalid(&Path::new("metadata"), bare, detail)];
-    Err(ApiError::invalid(&target.row.gvk, meta::name(review), &errors))
+    Err(ApiError::invalid(&GroupVersionKind::new("authorization.k8s.io", "v1", ""), "", &errors))
 }

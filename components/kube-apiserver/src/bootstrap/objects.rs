@@ -2,6 +2,8 @@
 
 use crate::server::Server;
 use crate::stores;
+use api::Resource;
+use apimachinery::managed_fields::Writer;
 use apimachinery::{GroupVersion, meta, time};
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
@@ -56,10 +58,10 @@ async fn reconcile_one(server: &Server, wanted: Value) -> Result<(), StorageErro
     let Some(row) = registry.kind(&kind) else { return Ok(()) };
     let store = server.stores.of(row);
     let (namespace, name) = (meta::namespace(&wanted).to_owned(), meta::name(&wanted).to_owned());
-    let wanted = &wanted;
+    let (wanted, row_ref) = (&wanted, &**row);
     let decide = |current: Option<ObjectRef>| async move {
         let merged = match current {
-            None => Some(fresh(wanted)),
+            None => Some(fresh(row_ref, wanted)),
             Some(current) => completed(&stores::parse(&current)?, wanted),
         };
         match merged {
@@ -74,14 +76,13 @@ async fn reconcile_one(server: &Server, wanted: Value) -> Result<(), StorageErro
     Ok(())
 }
 
-fn fresh(wanted: &Value) -> Value {
+fn fresh(row: &Resource, wanted: &Value) -> Value {
     let mut object = wanted.clone();
     let now = time::format_time(jiff::Timestamp::now());
     meta::set(&mut object, "uid", uuid::Uuid::new_v4().to_string());
     meta::set(&mut object, "creationTimestamp", now.as_str());
-    if let Some(entries) = object["metadata"].get_mut("managedFields").and_then(Value::as_array_mut) {
-        entries.iter_mut().for_each(|entry| entry["time"] = json!(now));
-    }
+    let manager = if row.gvk.group == "flowcontrol.apiserver.k8s.io" { "api-priority-and-fairness-config-producer-v1" } else { "kube-apiserver" };
+    api::managed::track(row, None, &mut object, Writer { manager, subresource: "", now: &now });
     if let Some(conditions) = object.get_mut("status").and_then(|status| status.get_mut("conditions")).and_then(Value::as_array_mut) {
         conditions.iter_mut().for_each(|condition| condition["lastTransitionTime"] = json!(now));
     }

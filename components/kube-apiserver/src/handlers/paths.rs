@@ -81,7 +81,7 @@ fn version() -> serde_json::Value {
         "minCompatibilityMinor": "35",
         "gitVersion": GIT_VERSION,
         "gitCommit": "hardway",
-        "gitTreeState": "clean",
+        "gitTreeState": "",
         "buildDate": "2026-01-01T00:00:00Z",
         "goVersion": "none",
         "compiler": "rustc",

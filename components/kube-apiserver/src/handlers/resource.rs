@@ -10,23 +10,28 @@ use crate::subresources::{binding, component_status, eviction, scale, token};
 use crate::verbs::target::Target;
 use crate::verbs::{create, delete, get, list, patch, update, watch};
 use api::Resource;
-use apimachinery::ApiError;
+use apimachinery::{ApiError, Reason};
 use hyper::upgrade::OnUpgrade;
 use std::sync::Arc;
 
 pub async fn handle(server: &Arc<Server>, request: &Arc<ApiRequest>, upgrade: Option<OnUpgrade>) -> Result<Response, ApiError> {
     let info = &request.info;
     let registry = server.registry.load_full();
-    let Some(row) = registry.resource(&info.group, &info.version, &info.resource) else { return Ok(not_found()) };
+    let Some(row) = registry.resource(&info.group, &info.version, &info.resource) else {
+        let version = apimachinery::GroupVersion::new(&*info.group, &*info.version);
+        let served = registry.iter().any(|row| row.gvk.group_version() == version);
+        return if served { Err(no_such_resource()) } else { Ok(not_found()) };
+    };
     if !addressable(row, request) {
-        return Ok(not_found());
+        return Err(no_such_resource());
     }
+    warn_of_deprecation(request, row);
     if info.subresource.is_empty() {
         if !row.has_verb(&info.verb) {
             return Err(ApiError::method_not_allowed());
         }
     } else {
-        let Some(subresource) = row.subresource(&info.subresource) else { return Ok(not_found()) };
+        let Some(subresource) = row.subresource(&info.subresource) else { return Err(no_such_resource()) };
         if !subresource.verbs.iter().any(|verb| *verb == info.verb) {
             return Err(ApiError::method_not_allowed());
         }
@@ -58,6 +63,24 @@ pub async fn handle(server: &Arc<Server>, request: &Arc<ApiRequest>, upgrade: Op
         ("delete", "") => delete::delete(server, request, &target).await,
         ("deletecollection", "") => delete::delete_collection(server, request, &target).await,
         _ => Err(ApiError::method_not_allowed()),
+    }
+}
+
+fn no_such_resource() -> ApiError {
+    ApiError::new(404, Reason::NotFound, "the server could not find the requested resource", Some(Default::default()))
+}
+
+/// Kinds that clients should stop using.
+const DEPRECATED: &[(&str, &str, &str)] = &[
+    ("", "endpoints", "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+    ("", "componentstatuses", "v1 ComponentStatus is deprecated in v1.19+"),
+];
+
+fn warn_of_deprecation(request: &ApiRequest, row: &Resource) {
+    for (group, plural, text) in DEPRECATED {
+        if row.gvk.group == *group && row.plural == *plural {
+            request.warn(*text);
+        }
     }
 }
 

@@ -2,18 +2,14 @@
 
 use crate::request::ApiRequest;
 use crate::server::Server;
-use crate::verbs::target::Target;
 use crate::authorization::Mode;
-use apimachinery::field::{Error, Path};
-use apimachinery::{ApiError, meta};
+use apimachinery::ApiError;
 use serde_json::{Value, json};
 
-pub fn own(server: &Server, target: &Target, request: &ApiRequest, review: &Value) -> Result<Value, ApiError> {
+pub fn own(server: &Server, request: &ApiRequest, review: &Value) -> Result<Value, ApiError> {
     let namespace = review["spec"]["namespace"].as_str().unwrap_or("");
     if namespace.is_empty() {
-        let errors = [Error::required(&Path::new("spec").child("namespace"), "")];
-        let _ = (target, meta::name(review));
-        return Err(ApiError::bad_request(format!("no namespace on request: {}", errors[0].detail)));
+        return Err(ApiError::bad_request("no namespace on request"));
     }
     let mut resources = Vec::new();
     let mut paths = Vec::new();

@@ -3,8 +3,6 @@
 use crate::identity::User;
 use crate::request::ApiRequest;
 use crate::server::Server;
-use api::Resource;
-use apimachinery::field::{Error, Path};
 use apimachinery::ApiError;
 use serde_json::{Value, json};
 
@@ -28,12 +26,10 @@ pub fn who_am_i(request: &ApiRequest) -> Value {
 }
 
 /// Says whose token it is, if anybody's.
-pub async fn review(server: &Server, row: &Resource, review: &Value) -> Result<Value, ApiError> {
+pub async fn review(server: &Server, review: &Value) -> Result<Value, ApiError> {
     let token = review["spec"]["token"].as_str().unwrap_or("");
     if token.is_empty() {
-        let errors = [Error::required(&Path::new("spec").child("token"), "")];
-        let _ = row;
-        return Err(ApiError::bad_request(format!("token is required for TokenReview in authentication: {}", errors[0])));
+        return Err(ApiError::bad_request("token is required for TokenReview in authentication"));
     }
     let audiences: Vec<String> = review["spec"]["audiences"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
     Ok(match server.authenticator.tokens.authenticate(token, &audiences).await {
@@ -45,7 +41,7 @@ pub async fn review(server: &Server, row: &Resource, review: &Value) -> Result<V
             }
             status
         }
-        Ok(None) => json!({ "user": {} }),
-        Err(refusal) => json!({ "user": {}, "error": refusal.0 }),
+        Ok(None) => json!({ "user": {}, "error": "invalid bearer token" }),
+        Err(refusal) => json!({ "user": {}, "error": format!("[invalid bearer token, {}]", refusal.0) }),
     })
 }

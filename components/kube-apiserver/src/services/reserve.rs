@@ -112,7 +112,10 @@ async fn fill(server: &Server, held: &Reserved, object: &mut Value, taken: &mut 
     }
     families::set(spec, ranges).map_err(|(field, why)| Failure::Field(Error::invalid(&Path::new(field), spec["ipFamilyPolicy"].clone(), why)))?;
     let owner = Owner { namespace: &namespace, name: &name };
-    if !families::is_headless(spec) {
+    if families::is_headless(spec) {
+        spec["clusterIP"] = json!("None");
+        spec["clusterIPs"] = json!(["None"]);
+    } else {
         take_addresses(server, ranges, held, spec, &owner, taken, dry_run).await?;
     }
     take_ports(server, held, spec, taken, dry_run).await

@@ -42,7 +42,6 @@ fn status(name: &str, health: Result<String, String>) -> Value {
 }
 
 pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    request.warn("v1 ComponentStatus is deprecated in v1.19+");
     let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |_| true)?;
     let all = statuses(server).await;
     let registry = server.registry.load();

@@ -13,7 +13,7 @@ use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::services;
 use crate::serving::body::Response;
-use api::strategy;
+use api::{Resource, strategy};
 use apimachinery::{ApiError, meta};
 use http::StatusCode;
 use serde_json::Value;
@@ -39,6 +39,7 @@ pub async fn create_object(server: &Server, request: &ApiRequest, target: &Targe
     attributes.name = name;
     admission::mutate(server, &attributes, &mut object, None).await?;
     metadata::prepare_create(row, &mut object)?;
+    note_requester(request, row, &mut object);
     strategy::prepare_create(row, &mut object);
     api::validate::create(row, &object)?;
     api::warnings::create(row, &object).into_iter().for_each(|warning| request.warn(warning));
@@ -55,6 +56,25 @@ pub async fn create_object(server: &Server, request: &ApiRequest, target: &Targe
         Err(error) => {
             reserved.give_back(server).await;
             Err(error)
+        }
+    }
+}
+
+/// A signing request says who made it, whatever the body claims: approvers decide by it.
+pub fn note_requester(request: &ApiRequest, row: &Resource, object: &mut Value) {
+    if row.gvk.kind != "CertificateSigningRequest" {
+        return;
+    }
+    let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    let user = crate::reviews::token::user_info(&request.user);
+    for field in ["username", "uid", "groups", "extra"] {
+        match user.get(field) {
+            Some(value) => {
+                spec.insert(field.to_owned(), value.clone());
+            }
+            None => {
+                spec.remove(field);
+            }
         }
     }
 }

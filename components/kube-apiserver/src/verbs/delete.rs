@@ -68,6 +68,9 @@ fn read_options(request: &ApiRequest) -> Result<DeleteOptions, ApiError> {
 
 /// Kinds whose deletion answers with the object that was deleted.
 fn returns_object(row: &Resource) -> bool {
+    if row.gvk.group == "resource.k8s.io" {
+        return matches!(row.plural.as_str(), "resourceclaims" | "resourceclaimtemplates");
+    }
     row.gvk.group.is_empty()
         && matches!(row.plural.as_str(), "pods" | "services" | "persistentvolumes" | "persistentvolumeclaims" | "podtemplates" | "resourcequotas" | "serviceaccounts")
 }

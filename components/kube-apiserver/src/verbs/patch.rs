@@ -12,7 +12,8 @@ use crate::server::Server;
 use crate::serving::body::Response;
 use api::Resource;
 use apimachinery::patch::{self, PatchError};
-use apimachinery::{ApiError, Reason, meta};
+use apimachinery::field::{BadValue, Error, Path};
+use apimachinery::{ApiError, GroupVersionKind, Reason, meta};
 use http::StatusCode;
 use serde_json::Value;
 
@@ -88,10 +89,13 @@ fn patched(target: &Target, old: &Value, form: Form, body: &Value, request: &Api
     }
     .map_err(|error| match error {
         PatchError::Malformed(message) => ApiError::bad_request(message),
-        PatchError::Rejected(message) => ApiError::new(422, Reason::Invalid, message, None),
+        PatchError::Rejected(message) => ApiError::new(422, Reason::Invalid, message, Some(Default::default())),
     })?;
-    let unknown = kinds::fit(row, &row.gvk, &mut new)
-        .map_err(|error| ApiError::new(422, Reason::Invalid, error, None))?;
+    let text = if form == Form::Strategic { Value::Null } else { new.clone() };
+    let unknown = kinds::fit(row, &row.gvk, &mut new).map_err(|error| match form {
+        Form::Strategic => unfit(BadValue::from(go_value(body)), &conversion_error(&error)),
+        _ => unfit(BadValue::from(text.to_string()), &error),
+    })?;
     if !unknown.is_empty() {
         let problems: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
         match mode {
@@ -103,19 +107,73 @@ fn patched(target: &Target, old: &Value, form: Form, body: &Value, request: &Api
         }
     }
     kinds::default(row, &mut new);
-    write::check_name(target, &mut new)?;
+    check_identity(target, &new)?;
     Ok(new)
+}
+
+/// Name and namespace after a patch must still be those of the URL.
+fn check_identity(target: &Target, new: &Value) -> Result<(), ApiError> {
+    if target.row.namespaced && meta::namespace(new) != target.namespace {
+        return Err(ApiError::bad_request("the namespace of the provided object does not match the namespace sent on the request"));
+    }
+    match meta::name(new) {
+        "" => Err(ApiError::bad_request(format!("the name of the object ({} based on URL) was undeterminable: name must be provided", target.name))),
+        name if name != target.name => Err(ApiError::bad_request(format!("the name of the object ({name}) does not match the name on the URL ({})", target.name))),
+        _ => Ok(()),
+    }
+}
+
+/// The patched object isn't one of its kind.
+fn unfit(value: BadValue, error: &str) -> ApiError {
+    let errors = [Error::invalid(&Path::new("patch"), value, error)];
+    ApiError::invalid(&GroupVersionKind::default(), "", &errors)
+}
+
+/// A value as Go prints it.
+fn go_value(value: &Value) -> String {
+    match value {
+        Value::Object(map) => format!("map[{}]", map.iter().map(|(key, value)| format!("{key}:{}", go_value(value))).collect::<Vec<_>>().join(" ")),
+        Value::Array(items) => format!("[{}]", items.iter().map(go_value).collect::<Vec<_>>().join(" ")),
+        Value::String(text) => text.clone(),
+        Value::Null => "<nil>".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Upstream converts a strategically patched object without JSON, and words type errors differently.
+fn conversion_error(error: &str) -> String {
+    let parsed = error.strip_prefix("json: cannot unmarshal ").and_then(|rest| {
+        let (noun, rest) = rest.split_once(" into ")?;
+        let ty = rest.rsplit_once(" of type ").map(|(_, ty)| ty).or_else(|| rest.rsplit_once("value of type ").map(|(_, ty)| ty))?;
+        Some((noun.to_owned(), ty.to_owned()))
+    });
+    let Some((noun, ty)) = parsed else { return error.to_owned() };
+    let from = match noun.split(' ').next().unwrap_or("") {
+        "string" => "string",
+        "bool" => "bool",
+        "number" if noun.contains('.') => "float64",
+        "number" => "int64",
+        "object" => "map[string]interface {}",
+        _ => "[]interface {}",
+    };
+    let basic = ["string", "bool", "int32", "int64", "float64"];
+    if basic.contains(&ty.as_str()) {
+        format!("cannot convert {from} to {ty}")
+    } else if ty.starts_with("[]") {
+        format!("cannot restore slice from: {from}")
+    } else if ty.starts_with("map[") {
+        format!("cannot restore map from: {from}")
+    } else {
+        format!("cannot restore struct from: {from}")
+    }
 }
 
 fn apply(target: &Target, existing: &Existing, body: &Value, options: &options::WriteOptions) -> Result<Value, ApiError> {
     let row = &target.row;
-    let mut wanted = body.clone();
-    if !meta::name(&wanted).is_empty() && meta::name(&wanted) != target.name {
-        return Err(ApiError::bad_request(format!("the name of the object ({}) does not match the name on the URL ({})", meta::name(&wanted), target.name)));
+    let mut new = write::apply(row, existing.old.as_ref(), body, options, &target.subresource)?;
+    if row.namespaced && meta::namespace(&new).is_empty() {
+        meta::set(&mut new, "namespace", target.namespace.as_str());
     }
-    meta::set(&mut wanted, "name", target.name.as_str());
-    if row.namespaced {
-        meta::set(&mut wanted, "namespace", target.namespace.as_str());
-    }
-    write::apply(row, existing.old.as_ref(), &wanted, options, &target.subresource)
+    check_identity(target, &new)?;
+    Ok(new)
 }

@@ -268,6 +268,7 @@ async fn create_missing(server: &Server, request: &ApiRequest, target: &Target, 
     let attributes = admission::Attributes::of(request, target, Operation::Create, options.dry_run);
     admission::mutate(server, &attributes, &mut object, None).await?;
     metadata::prepare_create(row, &mut object)?;
+    super::create::note_requester(request, row, &mut object);
     strategy::prepare_create(row, &mut object);
     api::validate::create(row, &object)?;
     api::warnings::create(row, &object).into_iter().for_each(|warning| request.warn(warning));
