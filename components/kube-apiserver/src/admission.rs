@@ -17,6 +17,7 @@ pub mod plugins;
 pub mod pod_defaults;
 pub mod pod_security;
 pub mod rbac;
+pub mod resource_quota;
 pub mod service_account;
 
 /// What is being done.
@@ -116,5 +117,10 @@ pub async fn validate(server: &Server, attributes: &Attributes<'_>, object: Opti
     if on("PodSecurity") {
         pod_security::admit(server, attributes, object).await?;
     }
-    certificates::admit(server, attributes, object, old)
+    certificates::admit(server, attributes, object, old)?;
+    // Last, so that nothing is counted that is refused for another reason.
+    if on("ResourceQuota") {
+        resource_quota::admit(server, attributes, object, old).await?;
+    }
+    Ok(())
 }

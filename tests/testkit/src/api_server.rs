@@ -1,0 +1,210 @@
+//! An API server on a free port over a real etcd, killed on drop.
+
+use crate::cluster_pki::ClusterPki;
+use crate::etcd::Etcd;
+use anyhow::{Context, Result, bail};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const START: Duration = Duration::from_secs(60);
+
+/// A running API server with its certificates.
+pub struct ApiServer {
+    directory: tempfile::TempDir,
+    pki: ClusterPki,
+    port: u16,
+    process: Option<Child>,
+}
+
+impl ApiServer {
+    /// Starts `binary` with upstream's flags and `extra` ones, and waits until it is ready.
+    ///
+    /// Tests of the crate kube-apiserver pass `env!("CARGO_BIN_EXE_kube-apiserver")`, others [`binary`].
+    pub async fn start(binary: &Path, etcd: &Etcd, extra: &[&str]) -> Result<Self> {
+        crypto();
+        let mut last = None;
+        // A port found free may be taken before it is bound.
+        for _ in 0..5 {
+            let directory = tempfile::tempdir().context("directory for the API server")?;
+            let pki = ClusterPki::write(directory.path())?;
+            let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).context("free port")?.port();
+            let mut server = Self { directory, pki, port, process: None };
+            server.spawn(binary, etcd, extra)?;
+            match server.wait_ready().await {
+                Ok(()) => return Ok(server),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.context("no attempt to start the API server")?)
+    }
+
+    fn spawn(&mut self, binary: &Path, etcd: &Etcd, extra: &[&str]) -> Result<()> {
+        let log = std::fs::File::create(self.log_file()).context("log of the API server")?;
+        let file = |name: &str| self.pki.file(name).display().to_string();
+        let mut command = Command::new(binary);
+        command
+            .arg(format!("--etcd-servers={}", etcd.endpoints().join(",")))
+            .args(["--bind-address=127.0.0.1", "--advertise-address=192.0.2.2", "--service-cluster-ip-range=10.32.0.0/24"])
+            .arg(format!("--secure-port={}", self.port))
+            .arg(format!("--client-ca-file={}", file("ca.crt")))
+            .arg(format!("--tls-cert-file={}", file("apiserver.crt")))
+            .arg(format!("--tls-private-key-file={}", file("apiserver.key")))
+            .arg(format!("--kubelet-client-certificate={}", file("kubelet-client.crt")))
+            .arg(format!("--kubelet-client-key={}", file("kubelet-client.key")))
+            .arg(format!("--service-account-key-file={}", file("sa.pub")))
+            .arg(format!("--service-account-signing-key-file={}", file("sa.key")))
+            .args(["--service-account-issuer=https://kubernetes.default.svc", "--authorization-mode=Node,RBAC"])
+            .args(["--enable-admission-plugins=NodeRestriction", "--allow-privileged=true", "--enable-bootstrap-token-auth"])
+            .arg(format!("--requestheader-client-ca-file={}", file("ca.crt")))
+            .args(["--requestheader-allowed-names=front-proxy-client", "--requestheader-username-headers=X-Remote-User"])
+            .args(["--requestheader-group-headers=X-Remote-Group", "--requestheader-extra-headers-prefix=X-Remote-Extra-"]);
+        if let Some(pki) = etcd.pki() {
+            command
+                .arg(format!("--etcd-cafile={}", pki.file("ca.crt").display()))
+                .arg(format!("--etcd-certfile={}", pki.file("client.crt").display()))
+                .arg(format!("--etcd-keyfile={}", pki.file("client.key").display()));
+        }
+        let errors = log.try_clone().context("log of the API server")?;
+        let process = command.args(extra).stdin(Stdio::null()).stdout(log).stderr(errors).spawn();
+        self.process = Some(process.with_context(|| format!("starting {}", binary.display()))?);
+        Ok(())
+    }
+
+    async fn wait_ready(&mut self) -> Result<()> {
+        let client = self.admin().await?;
+        let deadline = Instant::now() + START;
+        let mut last = String::from("nothing");
+        while Instant::now() < deadline {
+            if let Some(process) = &mut self.process
+                && let Some(status) = process.try_wait().context("state of the API server")?
+            {
+                bail!("the API server ended with {status}: {}", self.log());
+            }
+            let request = http_get("/readyz")?;
+            match tokio::time::timeout(Duration::from_secs(2), client.request_text(request)).await {
+                Ok(Ok(text)) if text == "ok" => return Ok(()),
+                Ok(Ok(text)) => last = text,
+                Ok(Err(error)) => last = error.to_string(),
+                Err(_) => last = "no answer".to_owned(),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        bail!("the API server was not ready in time; last: {last}; log: {}", self.log())
+    }
+
+    /// `https://127.0.0.1:PORT`
+    pub fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its certificates and keys.
+    pub fn pki(&self) -> &ClusterPki {
+        &self.pki
+    }
+
+    /// Process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
+    /// Everything it logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.directory.path().join("apiserver.log")
+    }
+
+    /// A kubeconfig of a user in groups; its file lives as long as the server.
+    pub fn kubeconfig(&self, user: &str, groups: &[&str]) -> Result<PathBuf> {
+        let name: String = user.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        self.pki.leaf(&name, user, groups)?;
+        let file = self.pki.file(&format!("{name}.kubeconfig"));
+        let document = serde_json::json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{ "name": "test", "cluster": { "server": self.url(), "certificate-authority": self.pki.file("ca.crt") } }],
+            "users": [{ "name": "user", "user": {
+                "client-certificate": self.pki.file(&format!("{name}.crt")),
+                "client-key": self.pki.file(&format!("{name}.key")),
+            }}],
+            "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "user" } }],
+            "current-context": "test",
+        });
+        std::fs::write(&file, document.to_string()).context("write kubeconfig")?;
+        Ok(file)
+    }
+
+    /// A client that may do everything.
+    pub async fn admin(&self) -> Result<kube::Client> {
+        self.client("admin", &["system:masters"]).await
+    }
+
+    /// A client with a certificate of that user and groups.
+    pub async fn client(&self, user: &str, groups: &[&str]) -> Result<kube::Client> {
+        crypto();
+        let kubeconfig = Kubeconfig::read_from(self.kubeconfig(user, groups)?).context("kubeconfig")?;
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.context("kubeconfig")?;
+        kube::Client::try_from(config).context("client")
+    }
+
+    /// SIGTERM, then waits for the end.
+    pub fn terminate(&mut self, within: Duration) -> Result<()> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        Command::new("kill").arg(process.id().to_string()).status().context("kill")?;
+        let deadline = Instant::now() + within;
+        while Instant::now() < deadline {
+            if process.try_wait().context("state of the API server")?.is_some() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.process = Some(process);
+        bail!("the API server did not end within {within:?}: {}", self.log())
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            // It may have ended by itself; either way it is gone after the wait.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+/// The API server that tests of other crates use: `KUBE_APISERVER`, or the one built beside the test.
+pub fn binary() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("KUBE_APISERVER") {
+        return Ok(path.into());
+    }
+    let test = std::env::current_exe().context("path of the test")?;
+    let folder = test.parent().and_then(Path::parent).context("folder of the test")?;
+    let built = folder.join("kube-apiserver");
+    if !built.exists() {
+        bail!("{} is missing; build kube-apiserver first, or set KUBE_APISERVER", built.display());
+    }
+    Ok(built)
+}
+
+/// The crypto library of this process; a second call finds it set.
+fn crypto() {
+    let _ = client_crypto();
+}
+
+fn client_crypto() -> Result<(), ()> {
+    rustls::crypto::ring::default_provider().install_default().map_err(|_| ())
+}
+
+fn http_get(path: &str) -> Result<http::Request<Vec<u8>>> {
+    http::Request::get(path).body(Vec::new()).context("request")
+}
