@@ -106,10 +106,10 @@ async fn a_token_works_until_its_pod_is_gone() {
     let pod = pods.create(&PostParams::default(), &pod).await.unwrap();
     assert!(pod.spec.unwrap().volumes.unwrap().iter().any(|volume| volume.name.starts_with("kube-api-access-")));
     let request: TokenRequest = TokenRequest {
-        spec: TokenRequestSpec {
+        spec: Some(TokenRequestSpec {
             bound_object_ref: serde_json::from_value(json!({"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": pod.metadata.uid})).unwrap(),
             ..TokenRequestSpec::default()
-        },
+        }),
         ..TokenRequest::default()
     };
     let token = accounts.create_token_request("default", &PostParams::default(), &request).await.unwrap().status.unwrap().token;

@@ -4,7 +4,7 @@ use super::{Attributes, Operation};
 use crate::server::Server;
 use crate::stores;
 use apimachinery::{ApiError, GroupResource, Quantity, meta};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use storage::{Change, ObjectRef, Preconditions, StorageError};
 
@@ -198,10 +198,12 @@ fn add_to(quota: &mut Value, more: &Usage) -> Result<(), String> {
         used.insert(name.clone(), json!(after.to_string()));
     }
     if !exceeded.is_empty() {
-        let join = |pick: fn(&(&String, String, String, String)) -> &String| exceeded.iter().map(|entry| format!("{}={}", entry.0, pick(entry))).collect::<Vec<_>>().join(",");
-        return Err(format!("exceeded quota: {}, requested: {}, used: {}, limited: {}", meta::name(quota), join(|e| &e.1), join(|e| &e.2), join(|e| &e.3)));
+        let [requested, used, limited] = [1, 2, 3].map(|column| {
+            let pick = |(name, requested, used, limited): &(&String, String, String, String)| format!("{name}={}", [requested, used, limited][column - 1]);
+            exceeded.iter().map(pick).collect::<Vec<_>>().join(",")
+        });
+        return Err(format!("exceeded quota: {}, requested: {requested}, used: {used}, limited: {limited}", meta::name(quota)));
     }
-    let _: &Map<String, Value> = &used;
     quota["status"]["used"] = Value::Object(used);
     Ok(())
 }
