@@ -12,7 +12,7 @@ pub use unused::UNUSED_FLAGS;
 
 /// The command line of kube-apiserver; names and defaults are upstream's.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "kube-apiserver", about = "Serves the Kubernetes API", version)]
+#[command(name = "kube-apiserver", about = "Serves the Kubernetes API", version, args_override_self = true)]
 pub struct ApiServerFlags {
     // serving
     /// Address on which to listen.

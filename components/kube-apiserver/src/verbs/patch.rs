@@ -89,6 +89,7 @@ fn patched(target: &Target, old: &Value, form: Form, body: &Value, request: &Api
     }
     .map_err(|error| match error {
         PatchError::Malformed(message) => ApiError::bad_request(message),
+        PatchError::Rejected(_) if form == Form::Json => ApiError::new(422, Reason::Invalid, "the server rejected our request due to an error in our request", Some(Default::default())),
         PatchError::Rejected(message) => ApiError::new(422, Reason::Invalid, message, Some(Default::default())),
     })?;
     let text = if form == Form::Strategic { Value::Null } else { new.clone() };
@@ -107,6 +108,9 @@ fn patched(target: &Target, old: &Value, form: Form, body: &Value, request: &Api
         }
     }
     kinds::default(row, &mut new);
+    if row.namespaced && meta::namespace(&new).is_empty() {
+        meta::set(&mut new, "namespace", target.namespace.as_str());
+    }
     check_identity(target, &new)?;
     Ok(new)
 }

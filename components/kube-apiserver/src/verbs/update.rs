@@ -21,7 +21,7 @@ pub async fn update(server: &Server, request: &ApiRequest, target: &Target) -> R
     decoded.warnings.iter().for_each(|warning| request.warn(warning.as_str()));
     let mut object = decoded.value;
     metadata::ensure_namespace(&target.row, &target.namespace, &mut object)?;
-    write::check_name(target, &mut object)?;
+    write::check_name(target, &object)?;
     kinds::default(&target.row, &mut object);
     let wanted = Write { resource_version: some(meta::resource_version(&object)), uid: some(meta::uid(&object)), apply: false, replaces: true };
     let outcome = write::change(server, request, target, &options, wanted, |existing: &Existing| {

@@ -48,14 +48,10 @@ pub fn missing(target: &Target) -> ApiError {
 }
 
 /// The name in the body must be that of the URL.
-pub fn check_name(target: &Target, object: &mut Value) -> Result<(), ApiError> {
+pub fn check_name(target: &Target, object: &Value) -> Result<(), ApiError> {
     let given = meta::name(object);
     if given.is_empty() {
-        if target.name.is_empty() {
-            return Ok(());
-        }
-        meta::set(object, "name", target.name.as_str());
-        return Ok(());
+        return Err(ApiError::bad_request(format!("the name of the object ({} based on URL) was undeterminable: name must be provided", target.name)));
     }
     if given != target.name {
         return Err(ApiError::bad_request(format!("the name of the object ({given}) does not match the name on the URL ({})", target.name)));
