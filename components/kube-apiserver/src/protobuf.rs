@@ -2,6 +2,7 @@
 //!
 //! Answers are JSON, which every client that sends protobuf takes as well.
 
+mod alternatives;
 mod table;
 mod wire;
 
@@ -101,7 +102,10 @@ fn structure(set: &SchemaSet, message: &Message, schema: &Schema, raw: &[u8], ma
             }
             Some(Entry::Named(name)) => {
                 let Some(declared) = schema.field(name) else { continue };
-                put(set, &declared.ty, name, field, map, depth)?;
+                match (alternatives::of(schema, name), field) {
+                    (Some(form), Field::Bytes(bytes)) => alternatives::put(set, schema, form, name, bytes, map, depth + 1)?,
+                    (_, field) => put(set, &declared.ty, name, field, map, depth)?,
+                }
             }
         }
     }
