@@ -11,7 +11,11 @@ use crate::flags::{Unused, parse_duration};
 
 /// Flags of kube-controller-manager.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "kube-controller-manager", about = "Runs the controllers of the cluster", disable_version_flag = true)]
+#[command(
+    name = "kube-controller-manager",
+    about = "Runs the controllers of the cluster",
+    disable_version_flag = true
+)]
 pub struct ControllerManagerFlags {
     /// Kubeconfig for the API server.
     #[arg(long)]

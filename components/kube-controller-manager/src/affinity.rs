@@ -7,13 +7,27 @@ use crate::owner::Meta as _;
 /// Whether the pod's node selector and required node affinity allow the node.
 pub fn allows(spec: &PodSpec, node: &Node) -> bool {
     let label = |key: &str| node.label(key).map(str::to_owned);
-    let selected = spec.node_selector.iter().flatten().all(|(key, value)| label(key).as_ref() == Some(value));
+    let selected = spec
+        .node_selector
+        .iter()
+        .flatten()
+        .all(|(key, value)| label(key).as_ref() == Some(value));
     let required = spec
         .affinity
         .as_ref()
         .and_then(|affinity| affinity.node_affinity.as_ref())
-        .and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref());
-    selected && required.is_none_or(|required| required.node_selector_terms.iter().any(|term| term_matches(term, node)))
+        .and_then(|affinity| {
+            affinity
+                .required_during_scheduling_ignored_during_execution
+                .as_ref()
+        });
+    selected
+        && required.is_none_or(|required| {
+            required
+                .node_selector_terms
+                .iter()
+                .any(|term| term_matches(term, node))
+        })
 }
 
 /// A term without any requirement matches nothing.
@@ -23,7 +37,9 @@ fn term_matches(term: &NodeSelectorTerm, node: &Node) -> bool {
     if expressions.is_empty() && fields.is_empty() {
         return false;
     }
-    expressions.iter().all(|requirement| matches(requirement, node.label(&requirement.key)))
+    expressions
+        .iter()
+        .all(|requirement| matches(requirement, node.label(&requirement.key)))
         && fields
             .iter()
             .all(|requirement| requirement.key == "metadata.name" && matches(requirement, Some(node.name())))

@@ -12,11 +12,18 @@ pub use sign::start as start_signing;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 
 pub fn has_condition(request: &CertificateSigningRequest, kind: &str) -> bool {
-    let conditions = request.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let conditions = request
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_deref())
+        .unwrap_or_default();
     conditions.iter().any(|condition| condition.type_ == kind)
 }
 
 pub fn is_issued(request: &CertificateSigningRequest) -> bool {
-    let certificate = request.status.as_ref().and_then(|status| status.certificate.as_ref());
+    let certificate = request
+        .status
+        .as_ref()
+        .and_then(|status| status.certificate.as_ref());
     certificate.is_some_and(|certificate| !certificate.0.is_empty())
 }

@@ -39,9 +39,14 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
             let sums = sums.iter().filter(|role| role.aggregation_rule.is_some());
             sums.for_each(|role| keys.add(key_of(role.as_ref())));
         });
-        work("clusterrole-aggregation", &context, queue, 5, controller, |controller, key| async move {
-            controller.reconcile(&key.1).await
-        })
+        work(
+            "clusterrole-aggregation",
+            &context,
+            queue,
+            5,
+            controller,
+            |controller, key| async move { controller.reconcile(&key.1).await },
+        )
         .await;
     }
     .boxed()
@@ -52,9 +57,19 @@ fn sum(role: &ClusterRole, roles: &[Arc<ClusterRole>]) -> Vec<PolicyRule> {
     let mut sorted = roles.to_vec();
     sorted.sort_by(|a, b| a.name().cmp(b.name()));
     let mut rules: Vec<PolicyRule> = Vec::new();
-    let selectors = role.aggregation_rule.as_ref().and_then(|rule| rule.cluster_role_selectors.as_deref()).unwrap_or_default();
-    for selector in selectors.iter().filter_map(|selector| Selector::new(selector).ok()) {
-        for other in sorted.iter().filter(|other| other.name() != role.name() && selector.matches(other.metadata.labels.as_ref())) {
+    let selectors = role
+        .aggregation_rule
+        .as_ref()
+        .and_then(|rule| rule.cluster_role_selectors.as_deref())
+        .unwrap_or_default();
+    for selector in selectors
+        .iter()
+        .filter_map(|selector| Selector::new(selector).ok())
+    {
+        for other in sorted
+            .iter()
+            .filter(|other| other.name() != role.name() && selector.matches(other.metadata.labels.as_ref()))
+        {
             for rule in other.rules.iter().flatten() {
                 if !rules.contains(rule) {
                     rules.push(rule.clone());
@@ -67,7 +82,11 @@ fn sum(role: &ClusterRole, roles: &[Arc<ClusterRole>]) -> Vec<PolicyRule> {
 
 impl Controller {
     async fn reconcile(&self, name: &str) -> Result<Requeue> {
-        let Some(role) = self.roles.get("", name).filter(|role| role.aggregation_rule.is_some()) else {
+        let Some(role) = self
+            .roles
+            .get("", name)
+            .filter(|role| role.aggregation_rule.is_some())
+        else {
             return Ok(Requeue::No);
         };
         let rules = sum(&role, &self.roles.list());

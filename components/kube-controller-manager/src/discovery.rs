@@ -43,7 +43,11 @@ pub async fn discover(client: &Client) -> Result<Discovery> {
 fn aggregated<'a>(groups: impl Iterator<Item = &'a APIGroupDiscovery>) -> Discovery {
     let mut found = Discovery::default();
     for group in groups {
-        let name = group.metadata.as_ref().and_then(|meta| meta.name.clone()).unwrap_or_default();
+        let name = group
+            .metadata
+            .as_ref()
+            .and_then(|meta| meta.name.clone())
+            .unwrap_or_default();
         let mut seen: Vec<String> = Vec::new();
         // Preferred versions come first, so that a resource is taken from the first that has it.
         for version in &group.versions {
@@ -53,7 +57,11 @@ fn aggregated<'a>(groups: impl Iterator<Item = &'a APIGroupDiscovery>) -> Discov
             }
             for resource in &version.resources {
                 let plural = resource.resource.clone().unwrap_or_default();
-                let kind = resource.response_kind.as_ref().and_then(|kind| kind.kind.clone()).unwrap_or_default();
+                let kind = resource
+                    .response_kind
+                    .as_ref()
+                    .and_then(|kind| kind.kind.clone())
+                    .unwrap_or_default();
                 if plural.is_empty() || kind.is_empty() || seen.contains(&plural) {
                     continue;
                 }
@@ -76,7 +84,11 @@ fn aggregated<'a>(groups: impl Iterator<Item = &'a APIGroupDiscovery>) -> Discov
 }
 
 fn api_version(group: &str, version: &str) -> String {
-    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+    if group.is_empty() {
+        version.to_owned()
+    } else {
+        format!("{group}/{version}")
+    }
 }
 
 async fn piecemeal(client: &Client) -> Result<Discovery> {
@@ -85,7 +97,11 @@ async fn piecemeal(client: &Client) -> Result<Discovery> {
     take(&mut found, "", "v1", core.resources);
     for group in client.list_api_groups().await?.groups {
         let preferred = group.preferred_version.map(|preferred| preferred.version);
-        let mut versions: Vec<_> = group.versions.into_iter().map(|version| version.version).collect();
+        let mut versions: Vec<_> = group
+            .versions
+            .into_iter()
+            .map(|version| version.version)
+            .collect();
         versions.sort_by_key(|version| Some(version) != preferred.as_ref());
         for version in versions {
             let group_version = api_version(&group.name, &version);
@@ -109,7 +125,8 @@ fn take(
     resources: Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResource>,
 ) {
     for resource in resources {
-        let known = |other: &Discovered| other.resource.group == group && other.resource.plural == resource.name;
+        let known =
+            |other: &Discovered| other.resource.group == group && other.resource.plural == resource.name;
         if resource.name.contains('/') || found.resources.iter().any(known) {
             continue;
         }

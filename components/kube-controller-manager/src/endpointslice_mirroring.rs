@@ -52,8 +52,12 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         max: context.flags.mirroring_max_endpoints_per_subset,
     });
     controller.slices.add_index(INDEX, |slice: &EndpointSlice| {
-        let ours = slice.label(SERVICE_NAME).filter(|_| slice.label(MANAGED_BY) == Some(MANAGER));
-        ours.map(|name| format!("{}/{name}", slice.namespace())).into_iter().collect()
+        let ours = slice
+            .label(SERVICE_NAME)
+            .filter(|_| slice.label(MANAGED_BY) == Some(MANAGER));
+        ours.map(|name| format!("{}/{name}", slice.namespace()))
+            .into_iter()
+            .collect()
     });
     async move {
         if !crate::synced!(controller.endpoints, controller.services, controller.slices) {
@@ -61,24 +65,35 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         }
         let queue: Queue<Key> = Queue::new();
         let keys = queue.clone();
-        controller.endpoints.on_change(move |change: &Change<Endpoints>| keys.add(key_of(change.object().as_ref())));
+        controller
+            .endpoints
+            .on_change(move |change: &Change<Endpoints>| keys.add(key_of(change.object().as_ref())));
         let keys = queue.clone();
-        controller.services.on_change(move |change: &Change<Service>| keys.add(key_of(change.object().as_ref())));
+        controller
+            .services
+            .on_change(move |change: &Change<Service>| keys.add(key_of(change.object().as_ref())));
         let (this, keys) = (controller.clone(), queue.clone());
-        controller.slices.on_change(move |change: &Change<EndpointSlice>| {
-            let slice = change.object();
-            if let (Some(service), Some(MANAGER)) = (slice.label(SERVICE_NAME), slice.label(MANAGED_BY)) {
-                let key = (slice.namespace().to_owned(), service.to_owned());
-                if change.new.is_none() {
-                    this.written.forget_slice(&key, slice.name());
+        controller
+            .slices
+            .on_change(move |change: &Change<EndpointSlice>| {
+                let slice = change.object();
+                if let (Some(service), Some(MANAGER)) = (slice.label(SERVICE_NAME), slice.label(MANAGED_BY)) {
+                    let key = (slice.namespace().to_owned(), service.to_owned());
+                    if change.new.is_none() {
+                        this.written.forget_slice(&key, slice.name());
+                    }
+                    keys.add(key);
                 }
-                keys.add(key);
-            }
-        });
+            });
         let workers = context.flags.mirroring_concurrent_service_endpoint_syncs;
-        work("endpointslice-mirroring", &context, queue, workers, controller, |controller, key| async move {
-            controller.reconcile(&key).await
-        })
+        work(
+            "endpointslice-mirroring",
+            &context,
+            queue,
+            workers,
+            controller,
+            |controller, key| async move { controller.reconcile(&key).await },
+        )
         .await;
     }
     .boxed()
@@ -92,7 +107,11 @@ fn is_mirrored(endpoints: &Endpoints) -> bool {
 }
 
 fn has_selector(service: &Service) -> bool {
-    service.spec.as_ref().and_then(|spec| spec.selector.as_ref()).is_some_and(|selector| !selector.is_empty())
+    service
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.selector.as_ref())
+        .is_some_and(|selector| !selector.is_empty())
 }
 
 /// What the slices of one address type are to contain, at most `max` addresses of each subset.
@@ -105,10 +124,21 @@ fn desired(endpoints: &Endpoints, ipv6: bool, max: usize) -> BTreeMap<PortKey, V
             port: Some(port.port),
             protocol: port.protocol.clone(),
         });
-        let ready = subset.addresses.iter().flatten().map(|address| endpoint(address, true));
-        let not_ready = subset.not_ready_addresses.iter().flatten().map(|address| endpoint(address, false));
+        let ready = subset
+            .addresses
+            .iter()
+            .flatten()
+            .map(|address| endpoint(address, true));
+        let not_ready = subset
+            .not_ready_addresses
+            .iter()
+            .flatten()
+            .map(|address| endpoint(address, false));
         let own = ready.chain(not_ready).take(max).filter(|endpoint| {
-            let address = endpoint.addresses.first().and_then(|text| text.parse::<IpAddr>().ok());
+            let address = endpoint
+                .addresses
+                .first()
+                .and_then(|text| text.parse::<IpAddr>().ok());
             address.is_some_and(|address| address.is_ipv6() == ipv6)
         });
         let own: Vec<_> = own.collect();
@@ -144,8 +174,14 @@ impl Controller {
         }
         let mut existing = self.slices.by_index(INDEX, &format!("{}/{}", key.0, key.1));
         existing.retain(|slice| !slice.is_deleting());
-        let endpoints = self.endpoints.get(&key.0, &key.1).filter(|endpoints| is_mirrored(endpoints) && !endpoints.is_deleting());
-        let service = self.services.get(&key.0, &key.1).filter(|service| !has_selector(service));
+        let endpoints = self
+            .endpoints
+            .get(&key.0, &key.1)
+            .filter(|endpoints| is_mirrored(endpoints) && !endpoints.is_deleting());
+        let service = self
+            .services
+            .get(&key.0, &key.1)
+            .filter(|service| !has_selector(service));
         let (Some(endpoints), Some(_)) = (endpoints, service) else {
             for slice in existing {
                 self.delete(key, &slice).await?;
@@ -153,7 +189,11 @@ impl Controller {
             return Ok(Requeue::No);
         };
         for (address_type, ipv6) in [("IPv4", false), ("IPv6", true)] {
-            let own: Vec<_> = existing.iter().filter(|slice| slice.address_type == address_type).cloned().collect();
+            let own: Vec<_> = existing
+                .iter()
+                .filter(|slice| slice.address_type == address_type)
+                .cloned()
+                .collect();
             let desired = desired(&endpoints, ipv6, self.max);
             if desired.is_empty() {
                 for slice in own {
@@ -161,12 +201,19 @@ impl Controller {
                 }
                 continue;
             }
-            self.write(key, &endpoints, address_type, plan(&own, desired, PER_SLICE)).await?;
+            self.write(key, &endpoints, address_type, plan(&own, desired, PER_SLICE))
+                .await?;
         }
         Ok(Requeue::No)
     }
 
-    async fn write(&self, key: &Key, endpoints: &Endpoints, address_type: &str, writes: Writes) -> Result<()> {
+    async fn write(
+        &self,
+        key: &Key,
+        endpoints: &Endpoints,
+        address_type: &str,
+        writes: Writes,
+    ) -> Result<()> {
         let meta = metadata(endpoints);
         for slice in writes.delete {
             self.delete(key, &slice).await?;
@@ -185,20 +232,34 @@ impl Controller {
             }
         }
         let changed = |slice: &&Arc<EndpointSlice>| {
-            slice.metadata.labels != meta.labels || slice.metadata.annotations.clone().unwrap_or_default() != meta.annotations.clone().unwrap_or_default()
+            slice.metadata.labels != meta.labels
+                || slice.metadata.annotations.clone().unwrap_or_default()
+                    != meta.annotations.clone().unwrap_or_default()
         };
-        let kept: Vec<_> = writes.keep.iter().filter(changed).map(|slice| slice.as_ref().clone()).collect();
+        let kept: Vec<_> = writes
+            .keep
+            .iter()
+            .filter(changed)
+            .map(|slice| slice.as_ref().clone())
+            .collect();
         for mut slice in kept.into_iter().chain(writes.update) {
             slice.metadata.labels = meta.labels.clone();
             slice.metadata.annotations = meta.annotations.clone();
-            let updated = self.api(&key.0).replace(slice.name(), &PostParams::default(), &slice).await?;
+            let updated = self
+                .api(&key.0)
+                .replace(slice.name(), &PostParams::default(), &slice)
+                .await?;
             self.written.wrote(key, &updated);
         }
         Ok(())
     }
 
     async fn delete(&self, key: &Key, slice: &EndpointSlice) -> Result<()> {
-        ignore_not_found(self.api(&key.0).delete(slice.name(), &DeleteParams::default()).await)?;
+        ignore_not_found(
+            self.api(&key.0)
+                .delete(slice.name(), &DeleteParams::default())
+                .await,
+        )?;
         self.written.deleted(key, slice);
         Ok(())
     }
@@ -235,6 +296,12 @@ mod tests {
         let four = desired(&endpoints, false, 1000);
         assert_eq!(four.values().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
         assert_eq!(desired(&endpoints, true, 1000).len(), 1);
-        assert_eq!(desired(&endpoints, false, 1).values().map(Vec::len).sum::<usize>(), 2);
+        assert_eq!(
+            desired(&endpoints, false, 1)
+                .values()
+                .map(Vec::len)
+                .sum::<usize>(),
+            2
+        );
     }
 }

@@ -99,7 +99,10 @@ pub fn is_already_exists(error: &kube::Error) -> bool {
 pub fn is_namespace_terminating(error: &kube::Error) -> bool {
     status(error).is_some_and(|status| {
         status.details.as_ref().is_some_and(|details| {
-            details.causes.iter().any(|cause| cause.reason == "NamespaceTerminating")
+            details
+                .causes
+                .iter()
+                .any(|cause| cause.reason == "NamespaceTerminating")
         })
     })
 }

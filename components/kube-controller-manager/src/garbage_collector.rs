@@ -51,15 +51,27 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         let watching = watches::run(context.clone(), collector.clone());
         let workers = context.flags.concurrent_gc_syncs;
         let (this, queue) = (collector.clone(), collector.deletions.clone());
-        let deleting = workqueue::run("garbage-collector", queue, workers, context.shutdown.clone(), move |identity| {
-            let collector = this.clone();
-            async move { collector.attempt_to_delete(&identity).await }
-        });
+        let deleting = workqueue::run(
+            "garbage-collector",
+            queue,
+            workers,
+            context.shutdown.clone(),
+            move |identity| {
+                let collector = this.clone();
+                async move { collector.attempt_to_delete(&identity).await }
+            },
+        );
         let (this, queue) = (collector.clone(), collector.orphanings.clone());
-        let orphaning = workqueue::run("garbage-collector-orphan", queue, workers, context.shutdown.clone(), move |identity| {
-            let collector = this.clone();
-            async move { collector.attempt_to_orphan(&identity).await }
-        });
+        let orphaning = workqueue::run(
+            "garbage-collector-orphan",
+            queue,
+            workers,
+            context.shutdown.clone(),
+            move |identity| {
+                let collector = this.clone();
+                async move { collector.attempt_to_orphan(&identity).await }
+            },
+        );
         futures::join!(watching, deleting, orphaning);
     }
     .boxed()
@@ -68,8 +80,14 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
 impl Collector {
     /// Puts what a change of the graph has brought up into the queues.
     fn apply(&self, effects: Effects) {
-        effects.delete.into_iter().for_each(|identity| self.deletions.add(identity));
-        effects.orphan.into_iter().for_each(|identity| self.orphanings.add(identity));
+        effects
+            .delete
+            .into_iter()
+            .for_each(|identity| self.deletions.add(identity));
+        effects
+            .orphan
+            .into_iter()
+            .for_each(|identity| self.orphanings.add(identity));
     }
 
     /// The object turned out not to exist: its dependents have lost an owner.

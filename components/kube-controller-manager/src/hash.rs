@@ -5,7 +5,9 @@ const SAFE: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// 32-bit FNV-1a.
 pub fn fnv32a(bytes: impl IntoIterator<Item = u8>) -> u32 {
-    bytes.into_iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+    bytes.into_iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 /// A number as a short string of safe characters.
@@ -18,7 +20,9 @@ pub fn safe_encode(hash: u32) -> String {
 
 /// `length` random safe characters, as the API server appends to a generateName.
 pub fn random_suffix(length: usize) -> String {
-    (0..length).map(|_| char::from(SAFE[rand::random_range(0..SAFE.len())])).collect()
+    (0..length)
+        .map(|_| char::from(SAFE[rand::random_range(0..SAFE.len())]))
+        .collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,10 @@ use component_config::kube_controller_manager::{ControllerManagerFlags, UNUSED};
 use daemon::logging::{self, LoggingFlags};
 
 #[derive(clap::Parser)]
-#[command(name = "kube-controller-manager", about = "Runs the controllers of the cluster")]
+#[command(
+    name = "kube-controller-manager",
+    about = "Runs the controllers of the cluster"
+)]
 struct CommandLine {
     #[command(flatten)]
     flags: ControllerManagerFlags,
@@ -26,7 +29,8 @@ fn main() -> ExitCode {
     };
     let line = CommandLine::parse_from(words);
     logging::init(&line.logging);
-    let outcome = daemon::runtime().and_then(|runtime| runtime.block_on(kube_controller_manager::run::run(line.flags)));
+    let outcome =
+        daemon::runtime().and_then(|runtime| runtime.block_on(kube_controller_manager::run::run(line.flags)));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

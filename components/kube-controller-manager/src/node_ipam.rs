@@ -57,27 +57,41 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         }
         let queue: Queue<Key> = Queue::new();
         let (this, keys) = (controller.clone(), queue.clone());
-        controller.nodes.on_change(move |change: &Change<Node>| match &change.new {
-            Some(node) => keys.add((String::new(), node.name().to_owned())),
-            None => this.ranges.lock().release(cidrs(change.object())),
-        });
-        work("node-ipam", &context, queue, 5, controller, |controller, key| async move {
-            controller.reconcile(&key.1).await
-        })
+        controller
+            .nodes
+            .on_change(move |change: &Change<Node>| match &change.new {
+                Some(node) => keys.add((String::new(), node.name().to_owned())),
+                None => this.ranges.lock().release(cidrs(change.object())),
+            });
+        work(
+            "node-ipam",
+            &context,
+            queue,
+            5,
+            controller,
+            |controller, key| async move { controller.reconcile(&key.1).await },
+        )
         .await;
     }
     .boxed()
 }
 
 fn cidrs(node: &Node) -> &[String] {
-    node.spec.as_ref().and_then(|spec| spec.pod_cidrs.as_deref()).unwrap_or_default()
+    node.spec
+        .as_ref()
+        .and_then(|spec| spec.pod_cidrs.as_deref())
+        .unwrap_or_default()
 }
 
 impl Controller {
     fn occupy(&self, node: &Node) {
         for cidr in cidrs(node) {
             if !self.ranges.lock().occupy(cidr) {
-                tracing::warn!(node = node.name(), cidr, "the node's range is not in the cluster's");
+                tracing::warn!(
+                    node = node.name(),
+                    cidr,
+                    "the node's range is not in the cluster's"
+                );
             }
         }
     }
@@ -97,11 +111,19 @@ impl Controller {
                 "CIDRNotAvailable",
                 format!("Node {name} status is now: CIDRNotAvailable"),
             );
-            return Err(Error::invalid("node", name, "there is no free range left in --cluster-cidr"));
+            return Err(Error::invalid(
+                "node",
+                name,
+                "there is no free range left in --cluster-cidr",
+            ));
         };
         let api: Api<Node> = Api::all(self.client.clone());
-        let body = json!({"metadata": {"uid": node.uid()}, "spec": {"podCIDR": given.first(), "podCIDRs": given}});
-        match api.patch(name, &PatchParams::default(), &Patch::Strategic(&body)).await {
+        let body =
+            json!({"metadata": {"uid": node.uid()}, "spec": {"podCIDR": given.first(), "podCIDRs": given}});
+        match api
+            .patch(name, &PatchParams::default(), &Patch::Strategic(&body))
+            .await
+        {
             Ok(_) => {
                 tracing::info!(node = name, cidrs = ?given, "node has its range");
                 Ok(Requeue::No)
@@ -111,7 +133,11 @@ impl Controller {
                 if status(&error).is_some() {
                     self.ranges.lock().release(&given);
                 }
-                if is_not_found(&error) { Ok(Requeue::No) } else { Err(error.into()) }
+                if is_not_found(&error) {
+                    Ok(Requeue::No)
+                } else {
+                    Err(error.into())
+                }
             }
         }
     }

@@ -17,7 +17,12 @@ pub const NO_SCHEDULE: &str = "NoSchedule";
 const CONFLICTS: usize = 5;
 
 pub fn condition<'a>(node: &'a Node, kind: &str) -> Option<&'a NodeCondition> {
-    node.status.as_ref()?.conditions.iter().flatten().find(|condition| condition.type_ == kind)
+    node.status
+        .as_ref()?
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == kind)
 }
 
 /// The status of the Ready condition; none before the kubelet has written one.
@@ -26,7 +31,10 @@ pub fn ready_status(node: &Node) -> Option<&str> {
 }
 
 pub fn taints(node: &Node) -> &[Taint] {
-    node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default()
+    node.spec
+        .as_ref()
+        .and_then(|spec| spec.taints.as_deref())
+        .unwrap_or_default()
 }
 
 pub fn same_taint(a: &Taint, key: &str, effect: &str) -> bool {
@@ -41,14 +49,20 @@ pub fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     }
     match toleration.operator.as_deref().unwrap_or("Equal") {
         "Exists" => true,
-        "" | "Equal" => toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default(),
+        "" | "Equal" => {
+            toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default()
+        }
         _ => false,
     }
 }
 
 /// Changes a node's taints: `change` gets the present ones and gives the new ones, or none to leave them.
 /// A node that has gone is no failure.
-pub async fn change_taints(api: &Api<Node>, known: &Node, change: impl Fn(&[Taint]) -> Option<Vec<Taint>>) -> Result<()> {
+pub async fn change_taints(
+    api: &Api<Node>,
+    known: &Node,
+    change: impl Fn(&[Taint]) -> Option<Vec<Taint>>,
+) -> Result<()> {
     let mut node = known.clone();
     for attempt in 0.. {
         let Some(taints) = change(taints(&node)) else {
@@ -58,13 +72,18 @@ pub async fn change_taints(api: &Api<Node>, known: &Node, change: impl Fn(&[Tain
             "metadata": {"resourceVersion": node.metadata.resource_version},
             "spec": {"taints": taints},
         });
-        match api.patch(node.name(), &PatchParams::default(), &Patch::Merge(&body)).await {
+        match api
+            .patch(node.name(), &PatchParams::default(), &Patch::Merge(&body))
+            .await
+        {
             Ok(_) => return Ok(()),
             Err(error) if is_not_found(&error) => return Ok(()),
-            Err(error) if is_conflict(&error) && attempt < CONFLICTS => match api.get_opt(known.name()).await? {
-                Some(fresh) => node = fresh,
-                None => return Ok(()),
-            },
+            Err(error) if is_conflict(&error) && attempt < CONFLICTS => {
+                match api.get_opt(known.name()).await? {
+                    Some(fresh) => node = fresh,
+                    None => return Ok(()),
+                }
+            }
             Err(error) => return Err(error.into()),
         }
     }

@@ -95,7 +95,8 @@ impl Controller {
         tracing::info!(namespace = pod.namespace(), pod = pod.name(), cause = ?doomed.cause, "collecting pod");
         match doomed.cause {
             Cause::NodeGone => {
-                disruption::announce(&api, pod, "DeletionByPodGC", "PodGC: node no longer exists", true).await?;
+                disruption::announce(&api, pod, "DeletionByPodGC", "PodGC: node no longer exists", true)
+                    .await?;
             }
             Cause::Ended | Cause::NeverScheduled | Cause::OutOfService => {
                 crate::pod_gc::mark_failed(&api, pod, &doomed.cause).await?;
@@ -120,5 +121,8 @@ async fn mark_failed(api: &Api<Pod>, pod: &Pod, cause: &Cause) -> Result<()> {
     }
     let body = serde_json::json!({"metadata": {"uid": pod.uid()}, "status": {"phase": "Failed"}});
     let patch = kube::api::Patch::Strategic(&body);
-    ignore_not_found(api.patch_status(pod.name(), &kube::api::PatchParams::default(), &patch).await)
+    ignore_not_found(
+        api.patch_status(pod.name(), &kube::api::PatchParams::default(), &patch)
+            .await,
+    )
 }

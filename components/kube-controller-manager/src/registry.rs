@@ -53,33 +53,101 @@ const WITHOUT_WORK: &[&str] = &[
 pub const CONTROLLERS: &[Controller] = &[
     on("deployment-controller", "deployment", crate::deployment::start),
     on("replicaset-controller", "replicaset", crate::replicaset::start),
-    on("replicationcontroller-controller", "replicationcontroller", crate::replicaset::start_replication),
+    on(
+        "replicationcontroller-controller",
+        "replicationcontroller",
+        crate::replicaset::start_replication,
+    ),
     on("daemonset-controller", "daemonset", crate::daemonset::start),
     on("statefulset-controller", "statefulset", crate::statefulset::start),
     on("job-controller", "job", crate::job::start),
     on("cronjob-controller", "cronjob", crate::cronjob::start),
-    on("ttl-after-finished-controller", "ttl-after-finished", crate::ttl_after_finished::start),
-    on("endpointslice-controller", "endpointslice", crate::endpointslice::start),
+    on(
+        "ttl-after-finished-controller",
+        "ttl-after-finished",
+        crate::ttl_after_finished::start,
+    ),
+    on(
+        "endpointslice-controller",
+        "endpointslice",
+        crate::endpointslice::start,
+    ),
     on("endpoints-controller", "endpoint", crate::endpoints::start),
     on("namespace-controller", "namespace", crate::namespace::start),
-    on("garbage-collector-controller", "garbagecollector", crate::garbage_collector::start),
-    on("node-lifecycle-controller", "nodelifecycle", crate::node_lifecycle::start),
-    on("taint-eviction-controller", "taint-eviction", crate::taint_eviction::start),
+    on(
+        "garbage-collector-controller",
+        "garbagecollector",
+        crate::garbage_collector::start,
+    ),
+    on(
+        "node-lifecycle-controller",
+        "nodelifecycle",
+        crate::node_lifecycle::start,
+    ),
+    on(
+        "taint-eviction-controller",
+        "taint-eviction",
+        crate::taint_eviction::start,
+    ),
     on("pod-garbage-collector-controller", "podgc", crate::pod_gc::start),
     on("node-ipam-controller", "nodeipam", crate::node_ipam::start),
-    on("certificatesigningrequest-signing-controller", "csrsigning", crate::certificates::start_signing),
-    on("certificatesigningrequest-approving-controller", "csrapproving", crate::certificates::start_approving),
-    on("certificatesigningrequest-cleaner-controller", "csrcleaner", crate::certificates::start_cleaning),
-    on("clusterrole-aggregation-controller", "clusterrole-aggregation", crate::clusterrole_aggregation::start),
+    on(
+        "certificatesigningrequest-signing-controller",
+        "csrsigning",
+        crate::certificates::start_signing,
+    ),
+    on(
+        "certificatesigningrequest-approving-controller",
+        "csrapproving",
+        crate::certificates::start_approving,
+    ),
+    on(
+        "certificatesigningrequest-cleaner-controller",
+        "csrcleaner",
+        crate::certificates::start_cleaning,
+    ),
+    on(
+        "clusterrole-aggregation-controller",
+        "clusterrole-aggregation",
+        crate::clusterrole_aggregation::start,
+    ),
     on("ttl-controller", "ttl", crate::ttl::start),
-    on("resourcequota-controller", "resourcequota", crate::resource_quota::start),
+    on(
+        "resourcequota-controller",
+        "resourcequota",
+        crate::resource_quota::start,
+    ),
     on("disruption-controller", "disruption", crate::disruption::start),
-    on("endpointslice-mirroring-controller", "endpointslicemirroring", crate::endpointslice_mirroring::start),
-    on("persistentvolume-binder-controller", "persistentvolume-binder", crate::volume::start_binder),
-    on("persistentvolumeclaim-protection-controller", "pvc-protection", crate::volume::start_claim_protection),
-    on("persistentvolume-protection-controller", "pv-protection", crate::volume::start_volume_protection),
-    on("serviceaccount-controller", "serviceaccount", crate::serviceaccount::start),
-    on("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", crate::root_ca::start),
+    on(
+        "endpointslice-mirroring-controller",
+        "endpointslicemirroring",
+        crate::endpointslice_mirroring::start,
+    ),
+    on(
+        "persistentvolume-binder-controller",
+        "persistentvolume-binder",
+        crate::volume::start_binder,
+    ),
+    on(
+        "persistentvolumeclaim-protection-controller",
+        "pvc-protection",
+        crate::volume::start_claim_protection,
+    ),
+    on(
+        "persistentvolume-protection-controller",
+        "pv-protection",
+        crate::volume::start_volume_protection,
+    ),
+    on(
+        "serviceaccount-controller",
+        "serviceaccount",
+        crate::serviceaccount::start,
+    ),
+    on(
+        "root-ca-certificate-publisher-controller",
+        "root-ca-cert-publisher",
+        crate::root_ca::start,
+    ),
 ];
 
 /// Reads `--controllers`. An unknown name is an error that says which names there are.
@@ -88,10 +156,15 @@ pub fn chosen(flags: &[String]) -> anyhow::Result<Vec<&'static Controller>> {
         let name = word.trim_start_matches('-');
         let known = name == "*"
             || WITHOUT_WORK.contains(&name)
-            || CONTROLLERS.iter().any(|controller| controller.name == name || controller.alias == name);
+            || CONTROLLERS
+                .iter()
+                .any(|controller| controller.name == name || controller.alias == name);
         if !known {
             let names: Vec<_> = CONTROLLERS.iter().map(|controller| controller.name).collect();
-            anyhow::bail!("--controllers: {name:?} is not a controller; there are *, {}", names.join(", "));
+            anyhow::bail!(
+                "--controllers: {name:?} is not a controller; there are *, {}",
+                names.join(", ")
+            );
         }
     }
     let star = flags.iter().any(|word| word == "*");
@@ -123,7 +196,9 @@ pub async fn run(context: Arc<Context>, chosen: Vec<&'static Controller>) {
     }
     while let Some(ended) = running.join_next().await {
         match ended {
-            Ok(name) if !context.shutdown.is_cancelled() => tracing::info!(controller = name, "has nothing to do"),
+            Ok(name) if !context.shutdown.is_cancelled() => {
+                tracing::info!(controller = name, "has nothing to do")
+            }
             Ok(_) => {}
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(_) => {}
@@ -138,12 +213,19 @@ mod tests {
 
     fn names(flags: &[&str]) -> Vec<&'static str> {
         let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        chosen(&flags).unwrap().iter().map(|controller| controller.name).collect()
+        chosen(&flags)
+            .unwrap()
+            .iter()
+            .map(|controller| controller.name)
+            .collect()
     }
 
     #[test]
     fn controllers_are_chosen_by_name_and_alias() {
-        assert_eq!(names(&["deployment", "replicaset-controller"]), ["deployment-controller", "replicaset-controller"]);
+        assert_eq!(
+            names(&["deployment", "replicaset-controller"]),
+            ["deployment-controller", "replicaset-controller"]
+        );
         assert!(!names(&["*", "-deployment"]).contains(&"deployment-controller"));
         assert!(names(&["*"]).contains(&"deployment-controller"));
         assert!(chosen(&["no-such".to_owned()]).is_err());

@@ -60,9 +60,14 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
                 keys.add((String::new(), change.object().namespace().to_owned()));
             }
         });
-        work("root-ca", &context, queue, 1, controller, |controller, key| async move {
-            controller.reconcile(&key.1).await
-        })
+        work(
+            "root-ca",
+            &context,
+            queue,
+            1,
+            controller,
+            |controller, key| async move { controller.reconcile(&key.1).await },
+        )
         .await;
     }
     .boxed()
@@ -70,7 +75,11 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
 
 impl Controller {
     async fn reconcile(&self, namespace: &str) -> Result<Requeue> {
-        if !self.namespaces.get("", namespace).is_some_and(|namespace| is_active(&namespace)) {
+        if !self
+            .namespaces
+            .get("", namespace)
+            .is_some_and(|namespace| is_active(&namespace))
+        {
             return Ok(Requeue::No);
         }
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
@@ -90,7 +99,10 @@ impl Controller {
                 };
                 api.create(&PostParams::default(), &map).await
             }
-            Some(known) if known.data.as_ref() == Some(&data) && known.annotation("kubernetes.io/description").is_some() => {
+            Some(known)
+                if known.data.as_ref() == Some(&data)
+                    && known.annotation("kubernetes.io/description").is_some() =>
+            {
                 return Ok(Requeue::No);
             }
             Some(known) => {
@@ -102,7 +114,11 @@ impl Controller {
         };
         match outcome {
             Ok(_) => Ok(Requeue::No),
-            Err(error) if is_already_exists(&error) || is_namespace_terminating(&error) || is_not_found(&error) => Ok(Requeue::No),
+            Err(error)
+                if is_already_exists(&error) || is_namespace_terminating(&error) || is_not_found(&error) =>
+            {
+                Ok(Requeue::No)
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -80,11 +80,20 @@ impl Server {
     async fn prepare(flags: &ControllerManagerFlags) -> anyhow::Result<Self> {
         let certificate = match (&flags.tls_cert_file, &flags.tls_private_key_file) {
             (Some(certificate), Some(key)) => ServingCertificate::from_files(certificate, key)?,
-            (None, None) => ServingCertificate::self_signed(vec!["localhost".to_owned(), flags.bind_address.to_string()])?,
+            (None, None) => {
+                ServingCertificate::self_signed(vec!["localhost".to_owned(), flags.bind_address.to_string()])?
+            }
             _ => anyhow::bail!("--tls-cert-file and --tls-private-key-file must be given together"),
         };
-        let authority = flags.client_ca_file.as_deref().map(ClientAuthority::load).transpose()?;
-        let reviewer = flags.authentication_kubeconfig.as_ref().or(flags.kubeconfig.as_ref());
+        let authority = flags
+            .client_ca_file
+            .as_deref()
+            .map(ClientAuthority::load)
+            .transpose()?;
+        let reviewer = flags
+            .authentication_kubeconfig
+            .as_ref()
+            .or(flags.kubeconfig.as_ref());
         let reviews = connection(reviewer.map(|path| path.as_path()), "--authentication-kubeconfig")?;
         let delegation = Arc::new(Delegation::new(reviews.client, authority));
         let router = Health::new()

@@ -85,17 +85,41 @@ mod tests {
     fn selectors_match_as_documented() {
         let cases = [
             (json!({}), json!({"a": "b"}), true),
-            (json!({"matchLabels": {"a": "b"}}), json!({"a": "b", "c": "d"}), true),
+            (
+                json!({"matchLabels": {"a": "b"}}),
+                json!({"a": "b", "c": "d"}),
+                true,
+            ),
             (json!({"matchLabels": {"a": "b"}}), json!({"a": "c"}), false),
-            (json!({"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["b"]}]}), json!({}), true),
-            (json!({"matchExpressions": [{"key": "a", "operator": "Exists"}]}), json!({}), false),
-            (json!({"matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]}), json!({}), true),
-            (json!({"matchExpressions": [{"key": "a", "operator": "In", "values": ["b", "c"]}]}), json!({"a": "c"}), true),
+            (
+                json!({"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["b"]}]}),
+                json!({}),
+                true,
+            ),
+            (
+                json!({"matchExpressions": [{"key": "a", "operator": "Exists"}]}),
+                json!({}),
+                false,
+            ),
+            (
+                json!({"matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]}),
+                json!({}),
+                true,
+            ),
+            (
+                json!({"matchExpressions": [{"key": "a", "operator": "In", "values": ["b", "c"]}]}),
+                json!({"a": "c"}),
+                true,
+            ),
         ];
         for (selector, labels, want) in cases {
             let parsed: LabelSelector = serde_json::from_value(selector.clone()).unwrap();
             let labels: Labels = serde_json::from_value(labels).unwrap();
-            assert_eq!(Selector::new(&parsed).unwrap().matches(Some(&labels)), want, "{selector}");
+            assert_eq!(
+                Selector::new(&parsed).unwrap().matches(Some(&labels)),
+                want,
+                "{selector}"
+            );
         }
         assert!(!Selector::nothing().matches(None));
     }

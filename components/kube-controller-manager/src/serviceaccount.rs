@@ -40,14 +40,21 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
             .namespaces
             .on_change(move |change| keys.add((String::new(), change.object().name().to_owned())));
         let keys = queue.clone();
-        controller.accounts.on_change(move |change: &Change<ServiceAccount>| {
-            if change.new.is_none() && change.object().name() == NAME {
-                keys.add((String::new(), change.object().namespace().to_owned()));
-            }
-        });
-        work("serviceaccount", &context, queue, 1, controller, |controller, key| async move {
-            controller.reconcile(&key.1).await
-        })
+        controller
+            .accounts
+            .on_change(move |change: &Change<ServiceAccount>| {
+                if change.new.is_none() && change.object().name() == NAME {
+                    keys.add((String::new(), change.object().namespace().to_owned()));
+                }
+            });
+        work(
+            "serviceaccount",
+            &context,
+            queue,
+            1,
+            controller,
+            |controller, key| async move { controller.reconcile(&key.1).await },
+        )
         .await;
     }
     .boxed()
@@ -55,7 +62,10 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
 
 impl Controller {
     async fn reconcile(&self, namespace: &str) -> Result<Requeue> {
-        let active = self.namespaces.get("", namespace).is_some_and(|namespace| is_active(&namespace));
+        let active = self
+            .namespaces
+            .get("", namespace)
+            .is_some_and(|namespace| is_active(&namespace));
         if !active || self.accounts.get(namespace, NAME).is_some() {
             return Ok(Requeue::No);
         }
@@ -70,7 +80,11 @@ impl Controller {
         let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
         match api.create(&PostParams::default(), &account).await {
             Ok(_) => Ok(Requeue::No),
-            Err(error) if is_already_exists(&error) || is_namespace_terminating(&error) || is_not_found(&error) => Ok(Requeue::No),
+            Err(error)
+                if is_already_exists(&error) || is_namespace_terminating(&error) || is_not_found(&error) =>
+            {
+                Ok(Requeue::No)
+            }
             Err(error) => Err(error.into()),
         }
     }

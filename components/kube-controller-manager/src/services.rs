@@ -18,12 +18,20 @@ pub fn is_headless(service: &Service) -> bool {
 }
 
 pub fn publishes_not_ready(service: &Service) -> bool {
-    service.spec.as_ref().and_then(|spec| spec.publish_not_ready_addresses).unwrap_or(false)
+    service
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.publish_not_ready_addresses)
+        .unwrap_or(false)
 }
 
 /// The service ports; an ExternalName service has none that matter.
 pub fn ports(service: &Service) -> &[ServicePort] {
-    service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default()
+    service
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.ports.as_deref())
+        .unwrap_or_default()
 }
 
 /// The pod's address of one family, when it has one.
@@ -62,7 +70,8 @@ pub fn target_port(pod: &Pod, port: &ServicePort) -> Option<i32> {
                 .chain(sidecars)
                 .flat_map(|container| container.ports.iter().flatten())
                 .find(|candidate| {
-                    candidate.name.as_deref() == Some(name) && candidate.protocol.as_deref().unwrap_or("TCP") == protocol
+                    candidate.name.as_deref() == Some(name)
+                        && candidate.protocol.as_deref().unwrap_or("TCP") == protocol
                 })
                 .map(|candidate| candidate.container_port)
         }
@@ -89,11 +98,20 @@ pub fn target_reference(pod: &Pod) -> ObjectReference {
 
 /// Whether a change of a pod can change anything behind a service.
 pub fn is_relevant_change(old: &Pod, new: &Pod) -> bool {
-    let spec = |pod: &Pod| pod.spec.as_ref().map(|spec| (spec.node_name.clone(), spec.hostname.clone(), spec.subdomain.clone()));
+    let spec = |pod: &Pod| {
+        pod.spec.as_ref().map(|spec| {
+            (
+                spec.node_name.clone(),
+                spec.hostname.clone(),
+                spec.subdomain.clone(),
+            )
+        })
+    };
     old.metadata.labels != new.metadata.labels
         || old.is_deleting() != new.is_deleting()
         || spec(old) != spec(new)
         || pods::is_ready(old) != pods::is_ready(new)
         || pods::is_terminal(old) != pods::is_terminal(new)
-        || old.status.as_ref().map(|status| &status.pod_ips) != new.status.as_ref().map(|status| &status.pod_ips)
+        || old.status.as_ref().map(|status| &status.pod_ips)
+            != new.status.as_ref().map(|status| &status.pod_ips)
 }

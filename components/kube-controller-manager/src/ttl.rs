@@ -20,7 +20,13 @@ const ACCOUNT: &str = "ttl-controller";
 const ANNOTATION: &str = "node.alpha.kubernetes.io/ttl";
 /// From and up to so many nodes, and seconds. The steps overlap, so that one node more or less does not
 /// change every annotation.
-const STEPS: [(usize, usize, u32); 5] = [(0, 100, 0), (90, 500, 15), (450, 1000, 30), (900, 2000, 60), (1800, usize::MAX, 300)];
+const STEPS: [(usize, usize, u32); 5] = [
+    (0, 100, 0),
+    (90, 500, 15),
+    (450, 1000, 30),
+    (900, 2000, 60),
+    (1800, usize::MAX, 300),
+];
 
 struct Controller {
     nodes: Informer<Node>,
@@ -58,13 +64,21 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
                 let after = next_step(before, this.nodes.len());
                 if after != before {
                     this.step.store(after, Ordering::Relaxed);
-                    this.nodes.list().iter().for_each(|node| keys.add((String::new(), node.name().to_owned())));
+                    this.nodes
+                        .list()
+                        .iter()
+                        .for_each(|node| keys.add((String::new(), node.name().to_owned())));
                 }
             }
         });
-        work("ttl", &context, queue, 5, controller, |controller, key| async move {
-            controller.reconcile(&key.1).await
-        })
+        work(
+            "ttl",
+            &context,
+            queue,
+            5,
+            controller,
+            |controller, key| async move { controller.reconcile(&key.1).await },
+        )
         .await;
     }
     .boxed()
@@ -79,7 +93,10 @@ impl Controller {
         if node.annotation(ANNOTATION) != Some(wanted.as_str()) {
             let api: Api<Node> = Api::all(self.client.clone());
             let body = json!({"metadata": {"annotations": {ANNOTATION: wanted}}});
-            ignore_not_found(api.patch(name, &PatchParams::default(), &Patch::Strategic(&body)).await)?;
+            ignore_not_found(
+                api.patch(name, &PatchParams::default(), &Patch::Strategic(&body))
+                    .await,
+            )?;
         }
         Ok(Requeue::No)
     }
@@ -91,7 +108,14 @@ mod tests {
 
     #[test]
     fn steps_change_with_some_slack() {
-        for (step, nodes, want) in [(0, 100, 0), (0, 101, 1), (1, 95, 1), (1, 89, 0), (0, 5000, 4), (4, 3, 0)] {
+        for (step, nodes, want) in [
+            (0, 100, 0),
+            (0, 101, 1),
+            (1, 95, 1),
+            (1, 89, 0),
+            (0, 5000, 4),
+            (4, 3, 0),
+        ] {
             assert_eq!(next_step(step, nodes), want, "{nodes} nodes at step {step}");
         }
     }

@@ -34,11 +34,18 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         }
         let queue: Queue<Key> = Queue::new();
         let keys = queue.clone();
-        controller.jobs.on_change(move |change: &Change<Job>| keys.add(key_of(change.object().as_ref())));
+        controller
+            .jobs
+            .on_change(move |change: &Change<Job>| keys.add(key_of(change.object().as_ref())));
         let workers = context.flags.concurrent_ttl_after_finished_syncs;
-        work("ttl-after-finished", &context, queue, workers, controller, |controller, key| async move {
-            controller.reconcile(&key).await
-        })
+        work(
+            "ttl-after-finished",
+            &context,
+            queue,
+            workers,
+            controller,
+            |controller, key| async move { controller.reconcile(&key).await },
+        )
         .await;
     }
     .boxed()
@@ -48,9 +55,9 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
 fn time_left(job: &Job, now: Timestamp) -> Option<Duration> {
     let allowed = u64::try_from(job.spec.as_ref()?.ttl_seconds_after_finished?).unwrap_or(0);
     let conditions = job.status.as_ref()?.conditions.as_ref()?;
-    let finished = conditions
-        .iter()
-        .find(|condition| ["Complete", "Failed"].contains(&condition.type_.as_str()) && condition.status == "True")?;
+    let finished = conditions.iter().find(|condition| {
+        ["Complete", "Failed"].contains(&condition.type_.as_str()) && condition.status == "True"
+    })?;
     let since = now.duration_since(finished.last_transition_time.as_ref()?.0);
     let spent = Duration::try_from(since).unwrap_or(Duration::ZERO);
     Some(Duration::from_secs(allowed).saturating_sub(spent))
@@ -58,7 +65,12 @@ fn time_left(job: &Job, now: Timestamp) -> Option<Duration> {
 
 impl Controller {
     async fn reconcile(&self, key: &Key) -> Result<Requeue> {
-        let Some(left) = self.jobs.get(&key.0, &key.1).filter(|job| !job.is_deleting()).and_then(|job| time_left(&job, Timestamp::now())) else {
+        let Some(left) = self
+            .jobs
+            .get(&key.0, &key.1)
+            .filter(|job| !job.is_deleting())
+            .and_then(|job| time_left(&job, Timestamp::now()))
+        else {
             return Ok(Requeue::No);
         };
         if !left.is_zero() {
@@ -66,7 +78,9 @@ impl Controller {
         }
         let api: Api<Job> = Api::namespaced(self.client.clone(), &key.0);
         // Its time may have been prolonged; the server knows.
-        let Some(fresh) = api.get_opt(&key.1).await? else { return Ok(Requeue::No) };
+        let Some(fresh) = api.get_opt(&key.1).await? else {
+            return Ok(Requeue::No);
+        };
         match time_left(&fresh, Timestamp::now()) {
             Some(left) if left.is_zero() => {}
             Some(left) => return Ok(Requeue::After(left)),

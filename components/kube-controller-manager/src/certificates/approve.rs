@@ -41,9 +41,14 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         controller
             .requests
             .on_change(move |change| keys.add((String::new(), change.object().name().to_owned())));
-        work("csr-approving", &context, queue, 1, controller, |controller, key| async move {
-            controller.reconcile(&key.1).await
-        })
+        work(
+            "csr-approving",
+            &context,
+            queue,
+            1,
+            controller,
+            |controller, key| async move { controller.reconcile(&key.1).await },
+        )
         .await;
     }
     .boxed()
@@ -54,7 +59,8 @@ impl Controller {
         let Some(request) = self.requests.get("", name) else {
             return Ok(Requeue::No);
         };
-        let decided = is_issued(&request) || has_condition(&request, "Approved") || has_condition(&request, "Denied");
+        let decided =
+            is_issued(&request) || has_condition(&request, "Approved") || has_condition(&request, "Denied");
         if decided || request.spec.signer_name != KUBELET_CLIENT {
             return Ok(Requeue::No);
         }
@@ -62,13 +68,24 @@ impl Controller {
         let Ok(asked) = Asked::read(&request) else {
             return Ok(Requeue::No);
         };
-        if asked.check_kubelet_client(request.spec.usages.as_deref().unwrap_or_default()).is_err() {
+        if asked
+            .check_kubelet_client(request.spec.usages.as_deref().unwrap_or_default())
+            .is_err()
+        {
             return Ok(Requeue::No);
         }
         let own = request.spec.username.as_deref() == Some(asked.common_name.as_str());
         let ways = [
-            ("selfnodeclient", own, "Auto approving self kubelet client certificate after SubjectAccessReview."),
-            ("nodeclient", true, "Auto approving kubelet client certificate after SubjectAccessReview."),
+            (
+                "selfnodeclient",
+                own,
+                "Auto approving self kubelet client certificate after SubjectAccessReview.",
+            ),
+            (
+                "nodeclient",
+                true,
+                "Auto approving kubelet client certificate after SubjectAccessReview.",
+            ),
         ];
         for (subresource, applies, message) in ways {
             if applies && self.may(&request, subresource).await? {
@@ -77,7 +94,11 @@ impl Controller {
             }
         }
         // Rights may be granted later; nothing would wake us then.
-        Err(Error::invalid("certificate signing request", name, "recognized, but its user may not have it approved"))
+        Err(Error::invalid(
+            "certificate signing request",
+            name,
+            "recognized, but its user may not have it approved",
+        ))
     }
 
     async fn may(&self, request: &CertificateSigningRequest, subresource: &str) -> Result<bool> {
@@ -109,16 +130,22 @@ impl Controller {
     async fn approve(&self, request: &CertificateSigningRequest, message: &str) -> Result<()> {
         let mut approved = request.clone();
         let now = Time(Timestamp::now());
-        approved.status.get_or_insert_default().conditions.get_or_insert_default().push(CertificateSigningRequestCondition {
-            type_: "Approved".to_owned(),
-            status: "True".to_owned(),
-            reason: Some("AutoApproved".to_owned()),
-            message: Some(message.to_owned()),
-            last_update_time: Some(now.clone()),
-            last_transition_time: Some(now),
-        });
+        approved
+            .status
+            .get_or_insert_default()
+            .conditions
+            .get_or_insert_default()
+            .push(CertificateSigningRequestCondition {
+                type_: "Approved".to_owned(),
+                status: "True".to_owned(),
+                reason: Some("AutoApproved".to_owned()),
+                message: Some(message.to_owned()),
+                last_update_time: Some(now.clone()),
+                last_transition_time: Some(now),
+            });
         let api: Api<CertificateSigningRequest> = Api::all(self.client.clone());
-        api.replace_subresource("approval", request.name(), &PostParams::default(), &approved).await?;
+        api.replace_subresource("approval", request.name(), &PostParams::default(), &approved)
+            .await?;
         Ok(())
     }
 }

@@ -41,11 +41,17 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
 
 /// Decided and taken an hour ago, or undecided for a day, or the certificate has run out.
 fn is_over(request: &CertificateSigningRequest, now: Timestamp) -> bool {
-    let older = |time: Option<Timestamp>, seconds: i64| time.is_some_and(|time| now.duration_since(time).as_secs() > seconds);
+    let older = |time: Option<Timestamp>, seconds: i64| {
+        time.is_some_and(|time| now.duration_since(time).as_secs() > seconds)
+    };
     let status = request.status.clone().unwrap_or_default();
     let conditions = status.conditions.unwrap_or_default();
-    let decided = conditions.iter().find(|condition| ["Approved", "Denied", "Failed"].contains(&condition.type_.as_str()));
-    let updated = decided.and_then(|condition| condition.last_update_time.as_ref()).map(|time| time.0);
+    let decided = conditions
+        .iter()
+        .find(|condition| ["Approved", "Denied", "Failed"].contains(&condition.type_.as_str()));
+    let updated = decided
+        .and_then(|condition| condition.last_update_time.as_ref())
+        .map(|time| time.0);
     let created = request.metadata.creation_timestamp.as_ref().map(|time| time.0);
     let expired = status
         .certificate
@@ -54,7 +60,9 @@ fn is_over(request: &CertificateSigningRequest, now: Timestamp) -> bool {
         .is_some_and(|inspected| inspected.remaining(std::time::SystemTime::from(now)).is_zero());
     match decided {
         None => older(created, PENDING),
-        Some(condition) if condition.type_ == "Approved" && !is_issued(request) => older(updated, PENDING) || expired,
+        Some(condition) if condition.type_ == "Approved" && !is_issued(request) => {
+            older(updated, PENDING) || expired
+        }
         Some(_) => older(updated, HOUR) || expired,
     }
 }

@@ -29,11 +29,13 @@ impl Asked {
     }
 
     fn from_pem(pem: &[u8]) -> Result<Self, String> {
-        let (_, block) = parse_x509_pem(pem).map_err(|error| format!("PEM block type must be CERTIFICATE REQUEST: {error}"))?;
+        let (_, block) = parse_x509_pem(pem)
+            .map_err(|error| format!("PEM block type must be CERTIFICATE REQUEST: {error}"))?;
         if block.label != "CERTIFICATE REQUEST" {
             return Err("PEM block type must be CERTIFICATE REQUEST".to_owned());
         }
-        let (_, parsed) = X509CertificationRequest::from_der(&block.contents).map_err(|error| format!("unable to parse the request: {error}"))?;
+        let (_, parsed) = X509CertificationRequest::from_der(&block.contents)
+            .map_err(|error| format!("unable to parse the request: {error}"))?;
         let subject = &parsed.certification_request_info.subject;
         let mut asked = Asked {
             common_name: subject
@@ -42,11 +44,17 @@ impl Asked {
                 .last()
                 .unwrap_or_default()
                 .to_owned(),
-            organizations: subject.iter_organization().filter_map(|name| name.as_str().ok()).map(str::to_owned).collect(),
+            organizations: subject
+                .iter_organization()
+                .filter_map(|name| name.as_str().ok())
+                .map(str::to_owned)
+                .collect(),
             ..Asked::default()
         };
         for extension in parsed.requested_extensions().into_iter().flatten() {
-            let ParsedExtension::SubjectAlternativeName(names) = extension else { continue };
+            let ParsedExtension::SubjectAlternativeName(names) = extension else {
+                continue;
+            };
             for name in &names.general_names {
                 match name {
                     GeneralName::DNSName(_) => asked.dns_names += 1,
@@ -73,7 +81,12 @@ impl Asked {
     /// A kubelet's client certificate.
     pub fn check_kubelet_client(&self, usages: &[String]) -> Result<(), String> {
         self.check_node_subject()?;
-        for (count, what) in [(self.dns_names, "DNS"), (self.emails, "Email"), (self.addresses, "IP"), (self.uris, "URI")] {
+        for (count, what) in [
+            (self.dns_names, "DNS"),
+            (self.emails, "Email"),
+            (self.addresses, "IP"),
+            (self.uris, "URI"),
+        ] {
             if count > 0 {
                 return Err(format!("{what} subjectAltNames are not allowed"));
             }
@@ -99,11 +112,14 @@ impl Asked {
 /// Digital signature and the extended usage are needed, key encipherment is allowed, nothing else is.
 fn check_usages(usages: &[String], extended: &str) -> Result<(), String> {
     let has = |wanted: &str| usages.iter().any(|usage| usage == wanted);
-    let allowed = |usage: &String| ["digital signature", "key encipherment", extended].contains(&usage.as_str());
+    let allowed =
+        |usage: &String| ["digital signature", "key encipherment", extended].contains(&usage.as_str());
     if has("digital signature") && has(extended) && usages.iter().all(allowed) {
         Ok(())
     } else {
-        Err(format!("usages did not match [digital signature, key encipherment, {extended}]"))
+        Err(format!(
+            "usages did not match [digital signature, key encipherment, {extended}]"
+        ))
     }
 }
 
@@ -113,7 +129,9 @@ pub fn check(signer: &str, asked: &Asked, usages: &[String]) -> Result<(), Strin
         KUBELET_CLIENT => asked.check_kubelet_client(usages),
         KUBELET_SERVING => asked.check_kubelet_serving(usages),
         API_CLIENT => {
-            let allowed = |usage: &String| ["digital signature", "key encipherment", "client auth"].contains(&usage.as_str());
+            let allowed = |usage: &String| {
+                ["digital signature", "key encipherment", "client auth"].contains(&usage.as_str())
+            };
             if usages.iter().any(|usage| usage == "client auth") && usages.iter().all(allowed) {
                 Ok(())
             } else {
@@ -139,8 +157,15 @@ mod tests {
             organizations: vec!["system:nodes".to_owned()],
             ..Asked::default()
         };
-        let server = Asked { addresses: 1, ..node.clone() };
-        let admin = Asked { common_name: "admin".to_owned(), organizations: vec!["system:masters".to_owned()], ..Asked::default() };
+        let server = Asked {
+            addresses: 1,
+            ..node.clone()
+        };
+        let admin = Asked {
+            common_name: "admin".to_owned(),
+            organizations: vec!["system:masters".to_owned()],
+            ..Asked::default()
+        };
         let client = usages(&["digital signature", "client auth"]);
         let serving = usages(&["digital signature", "key encipherment", "server auth"]);
         for (signer, asked, usages, want) in [
@@ -154,21 +179,37 @@ mod tests {
             (API_CLIENT, &admin, &serving, false),
             (LEGACY, &admin, &serving, true),
         ] {
-            assert_eq!(check(signer, asked, usages).is_ok(), want, "{signer} {asked:?} {usages:?}");
+            assert_eq!(
+                check(signer, asked, usages).is_ok(),
+                want,
+                "{signer} {asked:?} {usages:?}"
+            );
         }
     }
 
     #[test]
     fn requests_are_read_and_garbage_is_refused() {
-        let mut parameters = rcgen::CertificateParams::new(vec!["n1".to_owned(), "10.0.0.1".to_owned()]).unwrap();
+        let mut parameters =
+            rcgen::CertificateParams::new(vec!["n1".to_owned(), "10.0.0.1".to_owned()]).unwrap();
         parameters.distinguished_name = rcgen::DistinguishedName::new();
-        parameters.distinguished_name.push(rcgen::DnType::CommonName, "system:node:n1");
-        parameters.distinguished_name.push(rcgen::DnType::OrganizationName, "system:nodes");
+        parameters
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, "system:node:n1");
+        parameters
+            .distinguished_name
+            .push(rcgen::DnType::OrganizationName, "system:nodes");
         let key = rcgen::KeyPair::generate().unwrap();
         let pem = parameters.serialize_request(&key).unwrap().pem().unwrap();
         let asked = Asked::from_pem(pem.as_bytes()).unwrap();
-        assert_eq!((asked.common_name.as_str(), asked.dns_names, asked.addresses), ("system:node:n1", 1, 1));
-        for garbage in [&b""[..], b"-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n", b"-----BEGIN CERTIFICATE REQUEST-----\nAA==\n-----END CERTIFICATE REQUEST-----\n"] {
+        assert_eq!(
+            (asked.common_name.as_str(), asked.dns_names, asked.addresses),
+            ("system:node:n1", 1, 1)
+        );
+        for garbage in [
+            &b""[..],
+            b"-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n",
+            b"-----BEGIN CERTIFICATE REQUEST-----\nAA==\n-----END CERTIFICATE REQUEST-----\n",
+        ] {
             assert!(Asked::from_pem(garbage).is_err());
         }
     }

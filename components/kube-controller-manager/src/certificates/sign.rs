@@ -44,10 +44,26 @@ struct Controller {
 /// The signers that have files: each its own, or all the common ones.
 fn signers(flags: &SigningFlags) -> Vec<Signer> {
     let table: [(&'static str, &Option<PathBuf>, &Option<PathBuf>); 4] = [
-        (API_CLIENT, &flags.cluster_signing_kube_apiserver_client_cert_file, &flags.cluster_signing_kube_apiserver_client_key_file),
-        (KUBELET_CLIENT, &flags.cluster_signing_kubelet_client_cert_file, &flags.cluster_signing_kubelet_client_key_file),
-        (KUBELET_SERVING, &flags.cluster_signing_kubelet_serving_cert_file, &flags.cluster_signing_kubelet_serving_key_file),
-        (LEGACY, &flags.cluster_signing_legacy_unknown_cert_file, &flags.cluster_signing_legacy_unknown_key_file),
+        (
+            API_CLIENT,
+            &flags.cluster_signing_kube_apiserver_client_cert_file,
+            &flags.cluster_signing_kube_apiserver_client_key_file,
+        ),
+        (
+            KUBELET_CLIENT,
+            &flags.cluster_signing_kubelet_client_cert_file,
+            &flags.cluster_signing_kubelet_client_key_file,
+        ),
+        (
+            KUBELET_SERVING,
+            &flags.cluster_signing_kubelet_serving_cert_file,
+            &flags.cluster_signing_kubelet_serving_key_file,
+        ),
+        (
+            LEGACY,
+            &flags.cluster_signing_legacy_unknown_cert_file,
+            &flags.cluster_signing_legacy_unknown_key_file,
+        ),
     ];
     let specific = table.iter().any(|(_, certificate, _)| certificate.is_some());
     table
@@ -56,7 +72,9 @@ fn signers(flags: &SigningFlags) -> Vec<Signer> {
             let common = |file: &Option<PathBuf>| file.clone().filter(|_| !specific);
             Some(Signer {
                 name,
-                certificate: certificate.clone().or_else(|| common(&flags.cluster_signing_cert_file))?,
+                certificate: certificate
+                    .clone()
+                    .or_else(|| common(&flags.cluster_signing_cert_file))?,
                 key: key.clone().or_else(|| common(&flags.cluster_signing_key_file))?,
             })
         })
@@ -84,9 +102,14 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         controller
             .requests
             .on_change(move |change| keys.add((String::new(), change.object().name().to_owned())));
-        work("csr-signing", &context, queue, 1, controller, |controller, key| async move {
-            controller.reconcile(&key.1).await
-        })
+        work(
+            "csr-signing",
+            &context,
+            queue,
+            1,
+            controller,
+            |controller, key| async move { controller.reconcile(&key.1).await },
+        )
         .await;
     }
     .boxed()
@@ -97,8 +120,13 @@ impl Controller {
         let Some(request) = self.requests.get("", name) else {
             return Ok(Requeue::No);
         };
-        let waiting = has_condition(&request, "Approved") && !has_condition(&request, "Denied") && !has_condition(&request, "Failed");
-        let signer = self.signers.iter().find(|signer| signer.name == request.spec.signer_name);
+        let waiting = has_condition(&request, "Approved")
+            && !has_condition(&request, "Denied")
+            && !has_condition(&request, "Failed");
+        let signer = self
+            .signers
+            .iter()
+            .find(|signer| signer.name == request.spec.signer_name);
         let Some(signer) = signer.filter(|_| waiting && !is_issued(&request)) else {
             return Ok(Requeue::No);
         };
@@ -112,14 +140,17 @@ impl Controller {
             }
             Err(reason) => {
                 let now = Time(Timestamp::now());
-                status.conditions.get_or_insert_default().push(CertificateSigningRequestCondition {
-                    type_: "Failed".to_owned(),
-                    status: "True".to_owned(),
-                    reason: Some("SignerValidationFailure".to_owned()),
-                    message: Some(reason),
-                    last_update_time: Some(now.clone()),
-                    last_transition_time: Some(now),
-                });
+                status
+                    .conditions
+                    .get_or_insert_default()
+                    .push(CertificateSigningRequestCondition {
+                        type_: "Failed".to_owned(),
+                        status: "True".to_owned(),
+                        reason: Some("SignerValidationFailure".to_owned()),
+                        message: Some(reason),
+                        last_update_time: Some(now.clone()),
+                        last_transition_time: Some(now),
+                    });
             }
         }
         let api: Api<CertificateSigningRequest> = Api::all(self.client.clone());
@@ -127,9 +158,15 @@ impl Controller {
         Ok(Requeue::No)
     }
 
-    fn sign(&self, signer: &Signer, request: &CertificateSigningRequest, usages: &[String]) -> Result<String> {
+    fn sign(
+        &self,
+        signer: &Signer,
+        request: &CertificateSigningRequest,
+        usages: &[String],
+    ) -> Result<String> {
         let read = |path: &Path| {
-            std::fs::read_to_string(path).map_err(|error| Error::invalid("signing file", path.display().to_string(), error))
+            std::fs::read_to_string(path)
+                .map_err(|error| Error::invalid("signing file", path.display().to_string(), error))
         };
         let invalid = |error: pki::PkiError| Error::invalid("signer", signer.name, error);
         let key = KeyMaterial::from_pem(read(&signer.key)?);
@@ -143,13 +180,18 @@ impl Controller {
             key_encipherment: asks("key encipherment"),
             lifetime: lifetime(request.spec.expiration_seconds, self.longest),
         };
-        authority.sign_request(&pem, &terms, SystemTime::now()).map_err(invalid)
+        authority
+            .sign_request(&pem, &terms, SystemTime::now())
+            .map_err(invalid)
     }
 }
 
 /// What was asked for, within bounds.
 fn lifetime(asked: Option<i32>, longest: Duration) -> Duration {
-    match asked.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs) {
+    match asked
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .map(Duration::from_secs)
+    {
         Some(asked) if asked > longest => longest,
         Some(asked) if asked < SHORTEST => SHORTEST,
         Some(asked) => asked,
@@ -164,7 +206,12 @@ mod tests {
     #[test]
     fn lifetimes_stay_within_bounds() {
         let day = Duration::from_secs(86_400);
-        for (asked, want) in [(None, day), (Some(3600), Duration::from_secs(3600)), (Some(1), SHORTEST), (Some(i32::MAX), day)] {
+        for (asked, want) in [
+            (None, day),
+            (Some(3600), Duration::from_secs(3600)),
+            (Some(1), SHORTEST),
+            (Some(i32::MAX), day),
+        ] {
             assert_eq!(lifetime(asked, day), want);
         }
     }

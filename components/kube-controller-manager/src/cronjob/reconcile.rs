@@ -45,7 +45,9 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         }
         let queue: Queue<Key> = Queue::new();
         let keys = queue.clone();
-        controller.crons.on_change(move |change: &Change<CronJob>| keys.add(key_of(change.object().as_ref())));
+        controller
+            .crons
+            .on_change(move |change: &Change<CronJob>| keys.add(key_of(change.object().as_ref())));
         let keys = queue.clone();
         controller.jobs.on_change(move |change: &Change<Job>| {
             let job = change.object();
@@ -54,9 +56,14 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
             }
         });
         let workers = context.flags.concurrent_cron_job_syncs;
-        work("cronjob", &context, queue, workers, controller, |controller, key| async move {
-            controller.reconcile(&key).await
-        })
+        work(
+            "cronjob",
+            &context,
+            queue,
+            workers,
+            controller,
+            |controller, key| async move { controller.reconcile(&key).await },
+        )
         .await;
     }
     .boxed()
@@ -65,9 +72,11 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
 /// The condition that ended the job.
 fn ended(job: &Job) -> Option<&'static str> {
     let conditions = job.status.as_ref()?.conditions.as_ref()?;
-    ["Complete", "Failed"]
-        .into_iter()
-        .find(|kind| conditions.iter().any(|condition| condition.type_ == *kind && condition.status == "True"))
+    ["Complete", "Failed"].into_iter().find(|kind| {
+        conditions
+            .iter()
+            .any(|condition| condition.type_ == *kind && condition.status == "True")
+    })
 }
 
 impl Controller {
@@ -89,7 +98,8 @@ impl Controller {
             let mut updated = cron.as_ref().clone();
             updated.status = Some(status);
             let api: Api<CronJob> = Api::namespaced(self.client.clone(), &key.0);
-            api.replace_status(&key.1, &PostParams::default(), &updated).await?;
+            api.replace_status(&key.1, &PostParams::default(), &updated)
+                .await?;
         }
         outcome
     }
@@ -105,15 +115,31 @@ impl Controller {
             match ended(job) {
                 Some(how) if listed => {
                     active.retain(|entry| entry.uid.as_deref() != Some(job.uid()));
-                    self.event(cron, Type::Normal, "SawCompletedJob", format!("Saw completed job: {}, condition: {how}", job.name()));
+                    self.event(
+                        cron,
+                        Type::Normal,
+                        "SawCompletedJob",
+                        format!("Saw completed job: {}, condition: {how}", job.name()),
+                    );
                 }
                 None if !listed => {
-                    self.event(cron, Type::Warning, "UnexpectedJob", format!("Saw a job that the controller did not create or forgot: {}", job.name()));
+                    self.event(
+                        cron,
+                        Type::Warning,
+                        "UnexpectedJob",
+                        format!(
+                            "Saw a job that the controller did not create or forgot: {}",
+                            job.name()
+                        ),
+                    );
                 }
                 _ => {}
             }
             if ended(job) == Some("Complete") {
-                let completed = job.status.as_ref().and_then(|status| status.completion_time.clone());
+                let completed = job
+                    .status
+                    .as_ref()
+                    .and_then(|status| status.completion_time.clone());
                 if completed > status.last_successful_time {
                     status.last_successful_time = completed;
                 }
@@ -122,17 +148,38 @@ impl Controller {
         active.retain(|entry| {
             let there = jobs.iter().any(|job| entry.uid.as_deref() == Some(job.uid()));
             if !there {
-                self.event(cron, Type::Normal, "MissingJob", format!("Active job went missing: {}", entry.name.as_deref().unwrap_or_default()));
+                self.event(
+                    cron,
+                    Type::Normal,
+                    "MissingJob",
+                    format!(
+                        "Active job went missing: {}",
+                        entry.name.as_deref().unwrap_or_default()
+                    ),
+                );
             }
             there
         });
     }
 
     async fn remove_old(&self, cron: &CronJob, spec: &CronJobSpec, jobs: &[Arc<Job>]) {
-        for (kind, limit) in [("Complete", spec.successful_jobs_history_limit), ("Failed", spec.failed_jobs_history_limit)] {
-            let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()) else { continue };
-            let mut old: Vec<&Arc<Job>> = jobs.iter().filter(|job| ended(job) == Some(kind) && !job.is_deleting()).collect();
-            old.sort_by_key(|job| (job.status.as_ref().and_then(|status| status.start_time.clone()), job.name().to_owned()));
+        for (kind, limit) in [
+            ("Complete", spec.successful_jobs_history_limit),
+            ("Failed", spec.failed_jobs_history_limit),
+        ] {
+            let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()) else {
+                continue;
+            };
+            let mut old: Vec<&Arc<Job>> = jobs
+                .iter()
+                .filter(|job| ended(job) == Some(kind) && !job.is_deleting())
+                .collect();
+            old.sort_by_key(|job| {
+                (
+                    job.status.as_ref().and_then(|status| status.start_time.clone()),
+                    job.name().to_owned(),
+                )
+            });
             for job in old.iter().take(old.len().saturating_sub(limit)) {
                 self.delete(cron, job).await;
             }
@@ -142,50 +189,93 @@ impl Controller {
     async fn delete(&self, cron: &CronJob, job: &Job) {
         let api: Api<Job> = Api::namespaced(self.client.clone(), job.namespace());
         match ignore_not_found(api.delete(job.name(), &DeleteParams::background()).await) {
-            Ok(()) => self.event(cron, Type::Normal, "SuccessfulDelete", format!("Deleted job {}", job.name())),
-            Err(error) => self.event(cron, Type::Warning, "FailedDelete", format!("Deleted job: {error}")),
+            Ok(()) => self.event(
+                cron,
+                Type::Normal,
+                "SuccessfulDelete",
+                format!("Deleted job {}", job.name()),
+            ),
+            Err(error) => self.event(
+                cron,
+                Type::Warning,
+                "FailedDelete",
+                format!("Deleted job: {error}"),
+            ),
         }
     }
 
-    async fn start_due(&self, cron: &CronJob, spec: &CronJobSpec, jobs: &[Arc<Job>], status: &mut CronJobStatus) -> Result<Requeue> {
+    async fn start_due(
+        &self,
+        cron: &CronJob,
+        spec: &CronJobSpec,
+        jobs: &[Arc<Job>],
+        status: &mut CronJobStatus,
+    ) -> Result<Requeue> {
         if spec.suspend.unwrap_or(false) {
             return Ok(Requeue::No);
         }
         let schedule = match Schedule::parse(&spec.schedule, spec.time_zone.as_deref()) {
             Ok(schedule) => schedule,
             Err(error) => {
-                let (reason, what) = if error.starts_with("unknown time zone") { ("UnknownTimeZone", "invalid timeZone") } else { ("UnparseableSchedule", "unparseable schedule") };
-                self.event(cron, Type::Warning, reason, format!("{what}: {:?} : {error}", spec.schedule));
+                let (reason, what) = if error.starts_with("unknown time zone") {
+                    ("UnknownTimeZone", "invalid timeZone")
+                } else {
+                    ("UnparseableSchedule", "unparseable schedule")
+                };
+                self.event(
+                    cron,
+                    Type::Warning,
+                    reason,
+                    format!("{what}: {:?} : {error}", spec.schedule),
+                );
                 return Ok(Requeue::No);
             }
         };
         let now = Timestamp::now();
         let wake = |schedule: &Schedule| match schedule.next(now) {
             // A little late is on time, a little early would find nothing to do.
-            Some(next) => Requeue::After(Duration::try_from(next.duration_since(now)).unwrap_or(Duration::ZERO) + Duration::from_millis(100)),
+            Some(next) => Requeue::After(
+                Duration::try_from(next.duration_since(now)).unwrap_or(Duration::ZERO)
+                    + Duration::from_millis(100),
+            ),
             None => Requeue::No,
         };
-        let created = cron.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0);
+        let created = cron
+            .metadata
+            .creation_timestamp
+            .as_ref()
+            .map_or(now, |time| time.0);
         let mut since = status.last_schedule_time.as_ref().map_or(created, |time| time.0);
         if let Some(deadline) = spec.starting_deadline_seconds {
             since = since.max(now - deadline.seconds());
         }
         let (due, missed) = schedule.most_recent(since, now);
-        let Some(due) = due else { return Ok(wake(&schedule)) };
+        let Some(due) = due else {
+            return Ok(wake(&schedule));
+        };
         if missed > MANY {
-            let message = format!("too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew ({missed} missed)");
+            let message = format!(
+                "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew ({missed} missed)"
+            );
             self.event(cron, Type::Warning, "TooManyMissedTimes", message);
         }
         let name = format!("{}-{}", cron.name(), due.as_second() / 60);
         let active = status.active.get_or_insert_default();
-        let known = jobs.iter().any(|job| job.name() == name) || active.iter().any(|entry| entry.name.as_deref() == Some(&name));
+        let known = jobs.iter().any(|job| job.name() == name)
+            || active.iter().any(|entry| entry.name.as_deref() == Some(&name));
         if known {
             status.last_schedule_time = Some(Time(due));
             return Ok(wake(&schedule));
         }
         match spec.concurrency_policy.as_deref() {
             Some("Forbid") if !active.is_empty() => {
-                self.event(cron, Type::Normal, "JobAlreadyActive", "Not starting job because prior execution is running and concurrency policy is Forbid".to_owned());
+                self.event(
+                    cron,
+                    Type::Normal,
+                    "JobAlreadyActive",
+                    "Not starting job because prior execution is running and concurrency policy is Forbid"
+                        .to_owned(),
+                );
                 return Ok(wake(&schedule));
             }
             Some("Replace") => {
@@ -205,11 +295,21 @@ impl Controller {
             Err(error) if is_already_exists(&error) => api.get(&name).await?,
             Err(error) => {
                 let error = crate::error::Error::from(error);
-                self.event(cron, Type::Warning, "FailedCreate", format!("Error creating job: {error}"));
+                self.event(
+                    cron,
+                    Type::Warning,
+                    "FailedCreate",
+                    format!("Error creating job: {error}"),
+                );
                 return Err(error);
             }
         };
-        self.event(cron, Type::Normal, "SuccessfulCreate", format!("Created job {}", made.name()));
+        self.event(
+            cron,
+            Type::Normal,
+            "SuccessfulCreate",
+            format!("Created job {}", made.name()),
+        );
         status.active.get_or_insert_default().push(reference(&made));
         status.last_schedule_time = Some(Time(due));
         Ok(wake(&schedule))

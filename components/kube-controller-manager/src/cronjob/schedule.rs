@@ -20,7 +20,9 @@ pub struct Schedule {
     zone: TimeZone,
 }
 
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const MONTHS: [&str; 12] = [
+    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
+];
 const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 impl Schedule {
@@ -28,7 +30,9 @@ impl Schedule {
     pub fn parse(text: &str, zone: Option<&str>) -> Result<Self, String> {
         let zone = match zone {
             None => TimeZone::UTC,
-            Some(name) => TimeZone::get(name).map_err(|error| format!("unknown time zone {name:?}: {error}"))?,
+            Some(name) => {
+                TimeZone::get(name).map_err(|error| format!("unknown time zone {name:?}: {error}"))?
+            }
         };
         let text = match text.trim() {
             "@yearly" | "@annually" => "0 0 1 1 *",
@@ -40,7 +44,10 @@ impl Schedule {
         };
         let fields: Vec<&str> = text.split_whitespace().collect();
         let [minutes, hours, days, months, weekdays] = fields[..] else {
-            return Err(format!("expected exactly 5 fields, found {}: {text}", fields.len()));
+            return Err(format!(
+                "expected exactly 5 fields, found {}: {text}",
+                fields.len()
+            ));
         };
         let any = |field: &str| field.starts_with('*') || field.starts_with('?');
         let week = parse_field(weekdays, 0, 7, &WEEKDAYS, 0)?;
@@ -65,7 +72,11 @@ impl Schedule {
         let day = self.days & (1 << time.day()) != 0;
         let week = self.weekdays & (1 << weekday) != 0;
         // With both restricted either is enough.
-        let fits = if self.any_day || self.any_weekday { day && week } else { day || week };
+        let fits = if self.any_day || self.any_weekday {
+            day && week
+        } else {
+            day || week
+        };
         fits && self.months & (1 << time.month()) != 0
     }
 
@@ -77,7 +88,9 @@ impl Schedule {
             if self.is_day(&day) {
                 for hour in (0..24).filter(|hour| self.hours & (1 << hour) != 0) {
                     for minute in (0..60).filter(|minute| self.minutes & (1 << minute) != 0) {
-                        let Ok(time) = day.date().at(hour, minute, 0, 0).to_zoned(self.zone.clone()) else { continue };
+                        let Ok(time) = day.date().at(hour, minute, 0, 0).to_zoned(self.zone.clone()) else {
+                            continue;
+                        };
                         // A time that the clock skips does not come that day.
                         let exists = i8::from(time.hour()) == hour && time.minute() == minute;
                         if exists && time.timestamp() > after {
@@ -118,7 +131,9 @@ fn parse_field(field: &str, low: u64, high: u64, names: &[&str], first: u64) -> 
     for part in field.split(',') {
         let (range, step) = match part.split_once('/') {
             Some((range, step)) => {
-                let step: u64 = step.parse().map_err(|_| format!("failed to parse int from {step}"))?;
+                let step: u64 = step
+                    .parse()
+                    .map_err(|_| format!("failed to parse int from {step}"))?;
                 if step == 0 {
                     return Err(format!("step of range should be a positive number: {part}"));
                 }
@@ -131,7 +146,8 @@ fn parse_field(field: &str, low: u64, high: u64, names: &[&str], first: u64) -> 
             if let Some(index) = names.iter().position(|name| *name == lower) {
                 return Ok(index as u64 + first);
             }
-            text.parse().map_err(|_| format!("failed to parse int from {text}"))
+            text.parse()
+                .map_err(|_| format!("failed to parse int from {text}"))
         };
         let (start, end) = match range {
             "*" | "?" => (low, if names.len() == 7 { 6 } else { high }),
@@ -171,15 +187,35 @@ mod tests {
             ("30 4 1,15 * 5", "2026-01-02T05:00:00Z", "2026-01-09T04:30:00Z"),
             ("0 0 29 2 *", "2026-03-01T00:00:00Z", "2028-02-29T00:00:00Z"),
             ("@weekly", "2026-01-01T00:00:00Z", "2026-01-04T00:00:00Z"),
-            ("0 12 * jan-mar mon", "2026-01-01T00:00:00Z", "2026-01-05T12:00:00Z"),
+            (
+                "0 12 * jan-mar mon",
+                "2026-01-01T00:00:00Z",
+                "2026-01-05T12:00:00Z",
+            ),
             ("0 0 * * 7", "2026-01-01T00:00:00Z", "2026-01-04T00:00:00Z"),
         ] {
-            assert_eq!(Schedule::parse(schedule, None).unwrap().next(at(after)), Some(at(want)), "{schedule}");
+            assert_eq!(
+                Schedule::parse(schedule, None).unwrap().next(at(after)),
+                Some(at(want)),
+                "{schedule}"
+            );
         }
-        for wrong in ["", "* * * *", "60 * * * *", "*/0 * * * *", "a * * * *", "5-1 * * * *"] {
+        for wrong in [
+            "",
+            "* * * *",
+            "60 * * * *",
+            "*/0 * * * *",
+            "a * * * *",
+            "5-1 * * * *",
+        ] {
             assert!(Schedule::parse(wrong, None).is_err(), "{wrong}");
         }
-        assert_eq!(Schedule::parse("0 0 30 2 *", None).unwrap().next(at("2026-01-01T00:00:00Z")), None);
+        assert_eq!(
+            Schedule::parse("0 0 30 2 *", None)
+                .unwrap()
+                .next(at("2026-01-01T00:00:00Z")),
+            None
+        );
     }
 
     #[test]

@@ -54,19 +54,33 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         queue: Queue::new(),
     });
     async move {
-        if !crate::synced!(controller.sets, controller.pods, controller.nodes, controller.revisions) {
+        if !crate::synced!(
+            controller.sets,
+            controller.pods,
+            controller.nodes,
+            controller.revisions
+        ) {
             return;
         }
         let queue = controller.queue.clone();
-        controller.sets.on_change(move |change| queue.add(key_of(change.object().as_ref())));
+        controller
+            .sets
+            .on_change(move |change| queue.add(key_of(change.object().as_ref())));
         let this = controller.clone();
         controller.pods.on_change(move |change| this.pod_changed(change));
         let this = controller.clone();
-        controller.nodes.on_change(move |change| this.node_changed(change));
+        controller
+            .nodes
+            .on_change(move |change| this.node_changed(change));
         let (queue, workers) = (controller.queue.clone(), context.flags.concurrent_daemonset_syncs);
-        work("daemonset", &context, queue, workers, controller, |controller, key| async move {
-            controller.reconcile(&key).await
-        })
+        work(
+            "daemonset",
+            &context,
+            queue,
+            workers,
+            controller,
+            |controller, key| async move { controller.reconcile(&key).await },
+        )
         .await;
     }
     .boxed()
@@ -75,10 +89,14 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
 impl Controller {
     fn node_changed(&self, change: &Change<Node>) {
         let relevant = |node: &Option<Arc<Node>>| {
-            node.as_ref().map(|node| (node.metadata.labels.clone(), nodes::taints(node).to_vec()))
+            node.as_ref()
+                .map(|node| (node.metadata.labels.clone(), nodes::taints(node).to_vec()))
         };
         if relevant(&change.old) != relevant(&change.new) {
-            self.sets.list().iter().for_each(|set| self.queue.add(key_of(set.as_ref())));
+            self.sets
+                .list()
+                .iter()
+                .for_each(|set| self.queue.add(key_of(set.as_ref())));
         }
     }
 
@@ -132,7 +150,9 @@ impl Controller {
             Ok(selector) if !selector.is_empty() => selector,
             _ => {
                 let message = "This daemon set is selecting all pods. A non-empty selector is required.";
-                self.control.recorder.event(reference(set.as_ref()), Type::Warning, "SelectingAll", message);
+                self.control
+                    .recorder
+                    .event(reference(set.as_ref()), Type::Warning, "SelectingAll", message);
                 return Ok(Requeue::No);
             }
         };
@@ -146,27 +166,57 @@ impl Controller {
             owner: set.as_ref(),
             template: &spec.template,
             hash_label: HASH_LABEL,
-            labels: spec.template.metadata.as_ref().and_then(|meta| meta.labels.clone()).unwrap_or_default(),
+            labels: spec
+                .template
+                .metadata
+                .as_ref()
+                .and_then(|meta| meta.labels.clone())
+                .unwrap_or_default(),
             annotations: set.metadata.annotations.clone().unwrap_or_default(),
         };
         let revisions = history::list(&self.revisions, set.uid());
-        let mut collisions = set.status.as_ref().and_then(|status| status.collision_count).unwrap_or(0);
+        let mut collisions = set
+            .status
+            .as_ref()
+            .and_then(|status| status.collision_count)
+            .unwrap_or(0);
         let revision = writer.current(&revisions, &mut collisions).await?;
         let hash = revision.label(HASH_LABEL).unwrap_or_default().to_owned();
         let mut known = controlled(&self.pods, set.uid());
         known.extend(orphans(&self.pods, &key.0));
-        let mut all = claim(set.as_ref(), &sets, &self.control.pods(&key.0), &selector, known, None).await?;
+        let mut all = claim(
+            set.as_ref(),
+            &sets,
+            &self.control.pods(&key.0),
+            &selector,
+            known,
+            None,
+        )
+        .await?;
         all.sort_by(|a, b| a.name().cmp(b.name()));
         let now = Timestamp::now();
         let pod = template::pod(&set, &hash);
-        let mut fits: Vec<(Arc<Node>, Fit)> = self.nodes.list().into_iter().map(|node| (node.clone(), plan::fit(&pod, &node))).collect();
+        let mut fits: Vec<(Arc<Node>, Fit)> = self
+            .nodes
+            .list()
+            .into_iter()
+            .map(|node| (node.clone(), plan::fit(&pod, &node)))
+            .collect();
         fits.sort_by(|a, b| a.0.name().cmp(b.0.name()));
         let mut outcome = Ok(());
         if satisfied {
-            outcome = self.change(key, &set, &pod, plan::manage(&set, &fits, &all, &hash, now)).await;
-            let on_delete = spec.update_strategy.as_ref().and_then(|strategy| strategy.type_.as_deref()) == Some("OnDelete");
+            outcome = self
+                .change(key, &set, &pod, plan::manage(&set, &fits, &all, &hash, now))
+                .await;
+            let on_delete = spec
+                .update_strategy
+                .as_ref()
+                .and_then(|strategy| strategy.type_.as_deref())
+                == Some("OnDelete");
             if outcome.is_ok() && !on_delete && self.expectations.satisfied(key) {
-                outcome = self.change(key, &set, &pod, plan::roll(&set, &fits, &all, &hash, now)).await;
+                outcome = self
+                    .change(key, &set, &pod, plan::roll(&set, &fits, &all, &hash, now))
+                    .await;
             }
         }
         let mut status = plan::status(&set, &fits, &all, &hash, now);
@@ -174,31 +224,50 @@ impl Controller {
         if set.status.as_ref() != Some(&status) {
             let mut updated = set.as_ref().clone();
             updated.status = Some(status);
-            sets.replace_status(&key.1, &PostParams::default(), &updated).await?;
+            sets.replace_status(&key.1, &PostParams::default(), &updated)
+                .await?;
         }
         outcome?;
         let live: Vec<&str> = revisions
             .iter()
-            .filter(|known| all.iter().any(|pod| pod.label(HASH_LABEL) == known.label(HASH_LABEL)))
+            .filter(|known| {
+                all.iter()
+                    .any(|pod| pod.label(HASH_LABEL) == known.label(HASH_LABEL))
+            })
             .map(|known| known.name())
             .chain([revision.name()])
             .collect();
-        writer.truncate(&revisions, &live, spec.revision_history_limit).await?;
-        let next = pods::next_availability(all.iter().map(Arc::as_ref), spec.min_ready_seconds.unwrap_or(0), now);
+        writer
+            .truncate(&revisions, &live, spec.revision_history_limit)
+            .await?;
+        let next = pods::next_availability(
+            all.iter().map(Arc::as_ref),
+            spec.min_ready_seconds.unwrap_or(0),
+            now,
+        );
         Ok(next.map_or(Requeue::No, Requeue::After))
     }
 
     async fn change(&self, key: &Key, set: &DaemonSet, pod: &Pod, changes: Changes) -> Result<()> {
         for ended in &changes.ended {
             let failed = pods::phase(ended) == "Failed";
-            let (kind, reason, word) = if failed { (Type::Warning, "FailedDaemonPod", "failed") } else { (Type::Normal, "SucceededDaemonPod", "succeeded") };
+            let (kind, reason, word) = if failed {
+                (Type::Warning, "FailedDaemonPod", "failed")
+            } else {
+                (Type::Normal, "SucceededDaemonPod", "succeeded")
+            };
             let node = template::target_node(ended).unwrap_or_default();
-            let message = format!("Found {word} daemon pod {}/{} on node {node}, will try to kill it", ended.namespace(), ended.name());
+            let message = format!(
+                "Found {word} daemon pod {}/{} on node {node}, will try to kill it",
+                ended.namespace(),
+                ended.name()
+            );
             self.control.recorder.event(reference(set), kind, reason, message);
         }
         let mut doomed: Vec<Arc<Pod>> = changes.delete.into_iter().chain(changes.ended).collect();
         doomed.truncate(BURST);
-        self.expectations.expect_deletions(key, doomed.iter().map(|pod| pod.uid().to_owned()));
+        self.expectations
+            .expect_deletions(key, doomed.iter().map(|pod| pod.uid().to_owned()));
         let deletions = join_all(doomed.iter().map(|pod| async move {
             let outcome = self.control.delete(set, pod.name()).await;
             if !matches!(outcome, Ok(true)) {
@@ -227,7 +296,8 @@ impl Controller {
             }
         })
         .await;
-        self.expectations.lower_creations(key, create.len() - tried.into_inner());
+        self.expectations
+            .lower_creations(key, create.len() - tried.into_inner());
         outcome.and(Error::collect(deletions))
     }
 }

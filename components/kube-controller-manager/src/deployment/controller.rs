@@ -42,15 +42,25 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
             return;
         }
         let queue = controller.queue.clone();
-        controller.deployments.on_change(move |change| queue.add(key_of(change.object().as_ref())));
+        controller
+            .deployments
+            .on_change(move |change| queue.add(key_of(change.object().as_ref())));
         let this = controller.clone();
         controller.sets.on_change(move |change| this.set_changed(change));
         let this = controller.clone();
         controller.pods.on_change(move |change| this.pod_changed(change));
-        let (queue, workers) = (controller.queue.clone(), context.flags.concurrent_deployment_syncs);
-        work("deployment", &context, queue, workers, controller, |controller, key| async move {
-            controller.reconcile(&key).await
-        })
+        let (queue, workers) = (
+            controller.queue.clone(),
+            context.flags.concurrent_deployment_syncs,
+        );
+        work(
+            "deployment",
+            &context,
+            queue,
+            workers,
+            controller,
+            |controller, key| async move { controller.reconcile(&key).await },
+        )
         .await;
     }
     .boxed()
@@ -94,12 +104,17 @@ impl Controller {
 
     /// Of pods only the end matters, and only where new ones wait for it.
     fn pod_changed(&self, change: &Change<Pod>) {
-        let (Some(pod), None) = (&change.old, &change.new) else { return };
+        let (Some(pod), None) = (&change.old, &change.new) else {
+            return;
+        };
         let deployment = controller_of(&pod.metadata)
             .and_then(|reference| self.sets.get(pod.namespace(), &reference.name))
             .and_then(|set| self.owner(&set));
         if let Some(deployment) = deployment
-            && deployment.spec.as_ref().is_some_and(|spec| !plan::is_rolling(spec))
+            && deployment
+                .spec
+                .as_ref()
+                .is_some_and(|spec| !plan::is_rolling(spec))
         {
             self.queue.add(key_of(deployment.as_ref()));
         }

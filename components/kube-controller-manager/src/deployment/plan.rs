@@ -23,7 +23,10 @@ pub fn size(set: &ReplicaSet) -> i32 {
 }
 
 pub fn available(set: &ReplicaSet) -> i32 {
-    set.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0)
+    set.status
+        .as_ref()
+        .and_then(|status| status.available_replicas)
+        .unwrap_or(0)
 }
 
 pub fn total<'a>(sets: impl IntoIterator<Item = &'a Set>) -> i32 {
@@ -51,7 +54,11 @@ pub fn resolve(value: Option<&IntOrString>, of: i32, round_up: bool) -> i32 {
                 return 0;
             };
             let product = percent.saturating_mul(i64::from(of));
-            let result = if round_up { product.saturating_add(99).div_euclid(100) } else { product.div_euclid(100) };
+            let result = if round_up {
+                product.saturating_add(99).div_euclid(100)
+            } else {
+                product.div_euclid(100)
+            };
             i32::try_from(result).unwrap_or(i32::MAX)
         }
     }
@@ -60,10 +67,25 @@ pub fn resolve(value: Option<&IntOrString>, of: i32, round_up: bool) -> i32 {
 /// How many pods may be there beyond the wanted number, and how many of these may be missing.
 /// When both come out as none, one may be missing, or nothing could ever move.
 fn fenceposts(spec: &DeploymentSpec) -> (i32, i32) {
-    let rolling = spec.strategy.as_ref().and_then(|strategy| strategy.rolling_update.as_ref());
-    let surge = resolve(rolling.and_then(|rolling| rolling.max_surge.as_ref()), wanted(spec), true);
-    let unavailable = resolve(rolling.and_then(|rolling| rolling.max_unavailable.as_ref()), wanted(spec), false);
-    if surge == 0 && unavailable == 0 { (0, 1) } else { (surge, unavailable) }
+    let rolling = spec
+        .strategy
+        .as_ref()
+        .and_then(|strategy| strategy.rolling_update.as_ref());
+    let surge = resolve(
+        rolling.and_then(|rolling| rolling.max_surge.as_ref()),
+        wanted(spec),
+        true,
+    );
+    let unavailable = resolve(
+        rolling.and_then(|rolling| rolling.max_unavailable.as_ref()),
+        wanted(spec),
+        false,
+    );
+    if surge == 0 && unavailable == 0 {
+        (0, 1)
+    } else {
+        (surge, unavailable)
+    }
 }
 
 pub fn max_surge(spec: &DeploymentSpec) -> i32 {
@@ -71,7 +93,11 @@ pub fn max_surge(spec: &DeploymentSpec) -> i32 {
 }
 
 pub fn max_unavailable(spec: &DeploymentSpec) -> i32 {
-    if is_rolling(spec) { fenceposts(spec).1.min(wanted(spec)) } else { 0 }
+    if is_rolling(spec) {
+        fenceposts(spec).1.min(wanted(spec))
+    } else {
+        0
+    }
 }
 
 /// The size the newest set may have now, given all the others.
@@ -90,7 +116,9 @@ pub fn new_set_size(spec: &DeploymentSpec, all: &[Set], new: &ReplicaSet) -> i32
 pub fn active_or_latest(new: Option<&Set>, old: &[Set]) -> Option<Set> {
     let mut active = old.iter().chain(new).filter(|set| size(set) > 0);
     match (active.next(), active.next()) {
-        (None, _) => new.or_else(|| old.iter().max_by(|a, b| revision::by_creation(a, b))).cloned(),
+        (None, _) => new
+            .or_else(|| old.iter().max_by(|a, b| revision::by_creation(a, b)))
+            .cloned(),
         (Some(only), None) => Some(only.clone()),
         _ => None,
     }
@@ -117,18 +145,28 @@ pub fn scale(deployment: &Deployment, spec: &DeploymentSpec, new: Option<&Set>, 
         return changed.then(|| to(&set, wanted(spec))).into_iter().collect();
     }
     if is_saturated(spec, new) {
-        return old.iter().filter(|set| size(set) > 0).map(|set| to(set, 0)).collect();
+        return old
+            .iter()
+            .filter(|set| size(set) > 0)
+            .map(|set| to(set, 0))
+            .collect();
     }
     if !is_rolling(spec) {
         return Vec::new();
     }
     let mut active: Vec<&Set> = old.iter().chain(new).filter(|set| size(set) > 0).collect();
-    let allowed = if wanted(spec) > 0 { wanted(spec) + max_surge(spec) } else { 0 };
+    let allowed = if wanted(spec) > 0 {
+        wanted(spec) + max_surge(spec)
+    } else {
+        0
+    };
     let to_add = allowed - total(active.iter().copied());
     // The largest first; of equal ones growth favours the newer, shrinking takes from the older.
     active.sort_by(|a, b| {
         let newer = revision::by_creation(b, a);
-        size(b).cmp(&size(a)).then(if to_add > 0 { newer } else { newer.reverse() })
+        size(b)
+            .cmp(&size(a))
+            .then(if to_add > 0 { newer } else { newer.reverse() })
     });
     let mut added = 0;
     let mut scales: Vec<Scale> = active
@@ -150,7 +188,11 @@ fn proportion(deployment: &Deployment, spec: &DeploymentSpec, set: &Set, to_add:
         return 0;
     }
     let fraction = fraction(deployment, spec, set);
-    if to_add > 0 { fraction.min(to_add - added) } else { fraction.max(to_add - added) }
+    if to_add > 0 {
+        fraction.min(to_add - added)
+    } else {
+        fraction.max(to_add - added)
+    }
 }
 
 /// By how much a set would change if it kept its share of the largest number of pods.
@@ -158,9 +200,15 @@ fn fraction(deployment: &Deployment, spec: &DeploymentSpec, set: &Set) -> i32 {
     if wanted(spec) == 0 {
         return -size(set);
     }
-    let before = revision::maximum(set).filter(|maximum| *maximum != 0).unwrap_or_else(|| {
-        deployment.status.as_ref().and_then(|status| status.replicas).unwrap_or(0)
-    });
+    let before = revision::maximum(set)
+        .filter(|maximum| *maximum != 0)
+        .unwrap_or_else(|| {
+            deployment
+                .status
+                .as_ref()
+                .and_then(|status| status.replicas)
+                .unwrap_or(0)
+        });
     if before == 0 {
         return 0;
     }
@@ -239,7 +287,9 @@ pub fn surplus_history(spec: &DeploymentSpec, old: &[Set]) -> Vec<Set> {
     let mut alive: Vec<Set> = old.iter().filter(|set| !set.is_deleting()).cloned().collect();
     let surplus = alive.len().saturating_sub(usize::try_from(limit).unwrap_or(0));
     alive.sort_by(|a, b| {
-        revision::revision(a.meta()).cmp(&revision::revision(b.meta())).then(revision::by_creation(a, b))
+        revision::revision(a.meta())
+            .cmp(&revision::revision(b.meta()))
+            .then(revision::by_creation(a, b))
     });
     alive.truncate(surplus);
     alive.retain(|set| {

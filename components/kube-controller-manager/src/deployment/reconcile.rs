@@ -42,7 +42,12 @@ impl Controller {
             Ok(selector) if !selector.is_empty() => selector,
             Ok(_) => return pass.refuse_to_select_everything().await,
             Err(reason) => {
-                tracing::warn!(namespace = key.0, name = key.1, reason, "the deployment's selector cannot be used");
+                tracing::warn!(
+                    namespace = key.0,
+                    name = key.1,
+                    reason,
+                    "the deployment's selector cannot be used"
+                );
                 return Ok(Requeue::No);
             }
         };
@@ -68,7 +73,11 @@ impl Pass<'_> {
         if self.spec.paused.unwrap_or(false) {
             return self.sync().await;
         }
-        if let Some(target) = self.deployment.annotation(revision::ROLLBACK_TO).and_then(|text| text.parse().ok()) {
+        if let Some(target) = self
+            .deployment
+            .annotation(revision::ROLLBACK_TO)
+            .and_then(|text| text.parse().ok())
+        {
             return self.roll_back(target).await;
         }
         if plan::is_scaling_event(&self.spec, &self.sets) {
@@ -128,7 +137,9 @@ impl Pass<'_> {
         let mut updated = self.deployment.clone();
         updated.status = Some(status);
         let api = self.controller.api(updated.namespace());
-        self.deployment = api.replace_status(updated.name(), &PostParams::default(), &updated).await?;
+        self.deployment = api
+            .replace_status(updated.name(), &PostParams::default(), &updated)
+            .await?;
         Ok(())
     }
 

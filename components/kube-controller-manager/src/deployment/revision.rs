@@ -75,7 +75,13 @@ pub fn last(sets: &[Set]) -> i64 {
 }
 
 /// Gives the newest set its annotations. True when something has changed.
-pub fn annotate_new(deployment: &Deployment, spec: &DeploymentSpec, set: &mut ReplicaSet, revision: i64, exists: bool) -> bool {
+pub fn annotate_new(
+    deployment: &Deployment,
+    spec: &DeploymentSpec,
+    set: &mut ReplicaSet,
+    revision: i64,
+    exists: bool,
+) -> bool {
     let annotations = set.metadata.annotations.get_or_insert_with(BTreeMap::new);
     let mut changed = false;
     for (key, value) in deployment.metadata.annotations.iter().flatten() {
@@ -108,7 +114,11 @@ pub fn annotate_new(deployment: &Deployment, spec: &DeploymentSpec, set: &mut Re
 }
 
 fn extend_history(history: Option<&str>, revision: &str) -> String {
-    let mut all: Vec<&str> = history.unwrap_or_default().split(',').filter(|part| !part.is_empty()).collect();
+    let mut all: Vec<&str> = history
+        .unwrap_or_default()
+        .split(',')
+        .filter(|part| !part.is_empty())
+        .collect();
     all.push(revision);
     while all.len() > 1 && all.iter().map(|part| part.len() + 1).sum::<usize>() > HISTORY_LENGTH {
         all.remove(0);

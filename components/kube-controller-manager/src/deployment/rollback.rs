@@ -15,8 +15,16 @@ impl Pass<'_> {
     /// `target` 0 is the revision before the current one. The annotation is taken off whatever happens.
     pub(super) async fn roll_back(&mut self, target: i64) -> Result<Requeue> {
         self.new_and_old(true).await?;
-        let target = if target == 0 { revision::last(&self.sets) } else { target };
-        let found = self.sets.iter().find(|set| target != 0 && revision::revision(set.meta()) == target).cloned();
+        let target = if target == 0 {
+            revision::last(&self.sets)
+        } else {
+            target
+        };
+        let found = self
+            .sets
+            .iter()
+            .find(|set| target != 0 && revision::revision(set.meta()) == target)
+            .cloned();
         let (kind, reason, message) = match found {
             None if target == 0 => (
                 Type::Warning,
@@ -30,19 +38,26 @@ impl Pass<'_> {
             ),
             Some(set) => self.take_over(&set, target),
         };
-        self.controller.recorder.event(reference(&self.deployment), kind, reason, message);
+        self.controller
+            .recorder
+            .event(reference(&self.deployment), kind, reason, message);
         if let Some(annotations) = &mut self.deployment.metadata.annotations {
             annotations.remove(revision::ROLLBACK_TO);
         }
         self.deployment.spec = Some(self.spec.clone());
         let api = self.controller.api(self.deployment.namespace());
-        api.replace(self.deployment.name(), &PostParams::default(), &self.deployment).await?;
+        api.replace(self.deployment.name(), &PostParams::default(), &self.deployment)
+            .await?;
         Ok(Requeue::No)
     }
 
     fn take_over(&mut self, set: &Set, target: i64) -> (Type, &'static str, String) {
         let name = self.deployment.name().to_owned();
-        let earlier = set.spec.as_ref().and_then(|spec| spec.template.clone()).unwrap_or_default();
+        let earlier = set
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.template.clone())
+            .unwrap_or_default();
         if template::is_same(&earlier, &self.spec.template) {
             return (
                 Type::Warning,

@@ -81,7 +81,9 @@ impl Pass<'_> {
     }
 
     fn old_pods_run(&self, new: Option<&Set>, old: &[Set]) -> bool {
-        let counted = old.iter().any(|set| set.status.as_ref().is_some_and(|status| status.replicas > 0));
+        let counted = old
+            .iter()
+            .any(|set| set.status.as_ref().is_some_and(|status| status.replicas > 0));
         counted
             || self
                 .sets
@@ -126,7 +128,11 @@ impl Pass<'_> {
         let mut set = known.as_ref().clone();
         let annotated = revision::annotate_new(&self.deployment, &self.spec, &mut set, number, true);
         let wanted_ready = self.spec.min_ready_seconds.unwrap_or(0);
-        let ready = set.spec.as_ref().and_then(|spec| spec.min_ready_seconds).unwrap_or(0);
+        let ready = set
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.min_ready_seconds)
+            .unwrap_or(0);
         if annotated || ready != wanted_ready {
             if let Some(spec) = &mut set.spec {
                 spec.min_ready_seconds = Some(wanted_ready);
@@ -140,7 +146,8 @@ impl Pass<'_> {
         let text = set.annotation(revision::REVISION).unwrap_or_default().to_owned();
         let status = self.deployment.status.clone().unwrap_or_default();
         let has_progress = conditions::get(&status, conditions::PROGRESSING).is_some();
-        self.note_revision(&text, (!has_progress).then_some(("FoundNewReplicaSet", found))).await?;
+        self.note_revision(&text, (!has_progress).then_some(("FoundNewReplicaSet", found)))
+            .await?;
         Ok(known.clone())
     }
 
@@ -196,7 +203,11 @@ impl Pass<'_> {
             self.announce_scaling(made.name(), 0, replicas);
         }
         let created = format!("Created new replica set {:?}", made.name());
-        self.note_revision(&number.to_string(), (!existed).then_some(("NewReplicaSetCreated", created))).await?;
+        self.note_revision(
+            &number.to_string(),
+            (!existed).then_some(("NewReplicaSetCreated", created)),
+        )
+        .await?;
         Ok(made)
     }
 
@@ -225,13 +236,24 @@ impl Pass<'_> {
         let message = format!("Failed to create new replica set {name:?}: {error}");
         if status::progress_deadline(&self.spec).is_some() {
             let mut status = self.deployment.status.clone().unwrap_or_default();
-            let failed = condition(conditions::PROGRESSING, "False", "ReplicaSetCreateError", message.clone(), Timestamp::now());
+            let failed = condition(
+                conditions::PROGRESSING,
+                "False",
+                "ReplicaSetCreateError",
+                message.clone(),
+                Timestamp::now(),
+            );
             conditions::set(&mut status, failed);
             if let Err(error) = self.write_status(status).await {
                 tracing::warn!(deployment = self.deployment.name(), %error, "cannot write the failure to the status");
             }
         }
-        self.controller.recorder.event(reference(&self.deployment), Type::Warning, "ReplicaSetCreateError", message);
+        self.controller.recorder.event(
+            reference(&self.deployment),
+            Type::Warning,
+            "ReplicaSetCreateError",
+            message,
+        );
         Err(error)
     }
 }

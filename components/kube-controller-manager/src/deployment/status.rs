@@ -3,18 +3,27 @@
 use std::time::Duration;
 
 use jiff::{Timestamp, ToSpan as _};
-use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition, DeploymentSpec, DeploymentStatus, ReplicaSet};
+use k8s_openapi::api::apps::v1::{
+    Deployment, DeploymentCondition, DeploymentSpec, DeploymentStatus, ReplicaSet,
+};
 
 use super::conditions::{self, condition};
 use super::plan::{self, Set, wanted};
 use crate::owner::Meta as _;
 
 pub fn progress_deadline(spec: &DeploymentSpec) -> Option<i32> {
-    spec.progress_deadline_seconds.filter(|seconds| *seconds != i32::MAX)
+    spec.progress_deadline_seconds
+        .filter(|seconds| *seconds != i32::MAX)
 }
 
 /// Counts and availability; other conditions are carried over.
-pub fn calculate(deployment: &Deployment, spec: &DeploymentSpec, new: Option<&Set>, all: &[Set], now: Timestamp) -> DeploymentStatus {
+pub fn calculate(
+    deployment: &Deployment,
+    spec: &DeploymentSpec,
+    new: Option<&Set>,
+    all: &[Set],
+    now: Timestamp,
+) -> DeploymentStatus {
     let old = deployment.status.clone().unwrap_or_default();
     let sum = |part: &dyn Fn(&ReplicaSet) -> i32| all.iter().map(|set| part(set)).sum::<i32>();
     let replicas = |set: &ReplicaSet| set.status.as_ref().map_or(0, |status| status.replicas);
@@ -27,7 +36,12 @@ pub fn calculate(deployment: &Deployment, spec: &DeploymentSpec, new: Option<&Se
         observed_generation: Some(deployment.generation()),
         replicas: Some(sum(&replicas)),
         updated_replicas: Some(new.map_or(0, |set| replicas(set))),
-        ready_replicas: Some(sum(&|set| set.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0))),
+        ready_replicas: Some(sum(&|set| {
+            set.status
+                .as_ref()
+                .and_then(|status| status.ready_replicas)
+                .unwrap_or(0)
+        })),
         available_replicas: Some(available),
         unavailable_replicas: Some((plan::total(all) - available).max(0)),
         terminating_replicas: terminating,
@@ -36,11 +50,22 @@ pub fn calculate(deployment: &Deployment, spec: &DeploymentSpec, new: Option<&Se
     };
     let met = available >= wanted(spec) - plan::max_unavailable(spec);
     let (value, reason, message) = if met {
-        ("True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
+        (
+            "True",
+            "MinimumReplicasAvailable",
+            "Deployment has minimum availability.",
+        )
     } else {
-        ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
+        (
+            "False",
+            "MinimumReplicasUnavailable",
+            "Deployment does not have minimum availability.",
+        )
     };
-    conditions::set(&mut status, condition(conditions::AVAILABLE, value, reason, message.to_owned(), now));
+    conditions::set(
+        &mut status,
+        condition(conditions::AVAILABLE, value, reason, message.to_owned(), now),
+    );
     status
 }
 
@@ -55,7 +80,8 @@ pub fn is_complete(deployment: &Deployment, spec: &DeploymentSpec, status: &Depl
 }
 
 fn is_progressing(old: &DeploymentStatus, new: &DeploymentStatus) -> bool {
-    let of_old_sets = |status: &DeploymentStatus| status.replicas.unwrap_or(0) - status.updated_replicas.unwrap_or(0);
+    let of_old_sets =
+        |status: &DeploymentStatus| status.replicas.unwrap_or(0) - status.updated_replicas.unwrap_or(0);
     new.updated_replicas.unwrap_or(0) > old.updated_replicas.unwrap_or(0)
         || of_old_sets(new) < of_old_sets(old)
         || new.ready_replicas.unwrap_or(0) > old.ready_replicas.unwrap_or(0)
@@ -63,7 +89,10 @@ fn is_progressing(old: &DeploymentStatus, new: &DeploymentStatus) -> bool {
 }
 
 fn has_timed_out(spec: &DeploymentSpec, status: &DeploymentStatus, now: Timestamp) -> bool {
-    let (Some(deadline), Some(progress)) = (progress_deadline(spec), conditions::get(status, conditions::PROGRESSING)) else {
+    let (Some(deadline), Some(progress)) = (
+        progress_deadline(spec),
+        conditions::get(status, conditions::PROGRESSING),
+    ) else {
         return false;
     };
     match progress.reason.as_deref() {
@@ -77,7 +106,13 @@ fn has_timed_out(spec: &DeploymentSpec, status: &DeploymentStatus, now: Timestam
 }
 
 /// The status during a rollout: [`calculate`], with progress and failures.
-pub fn rollout(deployment: &Deployment, spec: &DeploymentSpec, new: Option<&Set>, all: &[Set], now: Timestamp) -> DeploymentStatus {
+pub fn rollout(
+    deployment: &Deployment,
+    spec: &DeploymentSpec,
+    new: Option<&Set>,
+    all: &[Set],
+    now: Timestamp,
+) -> DeploymentStatus {
     let old = deployment.status.clone().unwrap_or_default();
     let mut status = calculate(deployment, spec, new, all, now);
     if progress_deadline(spec).is_none() {
@@ -85,15 +120,32 @@ pub fn rollout(deployment: &Deployment, spec: &DeploymentSpec, new: Option<&Set>
     }
     let current = conditions::get(&old, conditions::PROGRESSING).cloned();
     let arrived = status.replicas == status.updated_replicas
-        && current.as_ref().is_some_and(|current| current.reason.as_deref() == Some(conditions::NEW_SET_AVAILABLE));
+        && current
+            .as_ref()
+            .is_some_and(|current| current.reason.as_deref() == Some(conditions::NEW_SET_AVAILABLE));
     if progress_deadline(spec).is_some() && !arrived {
         let subject = match new {
             Some(set) => format!("ReplicaSet {:?}", set.name()),
             None => format!("Deployment {:?}", deployment.name()),
         };
-        let progress = |value, reason, what: &str| condition(conditions::PROGRESSING, value, reason, format!("{subject} {what}."), now);
+        let progress = |value, reason, what: &str| {
+            condition(
+                conditions::PROGRESSING,
+                value,
+                reason,
+                format!("{subject} {what}."),
+                now,
+            )
+        };
         if is_complete(deployment, spec, &status) {
-            conditions::set(&mut status, progress("True", conditions::NEW_SET_AVAILABLE, "has successfully progressed"));
+            conditions::set(
+                &mut status,
+                progress(
+                    "True",
+                    conditions::NEW_SET_AVAILABLE,
+                    "has successfully progressed",
+                ),
+            );
         } else if is_progressing(&old, &status) {
             let mut next = progress("True", "ReplicaSetUpdated", "is progressing");
             if let Some(current) = current.filter(|current| current.status == "True") {
@@ -103,7 +155,10 @@ pub fn rollout(deployment: &Deployment, spec: &DeploymentSpec, new: Option<&Set>
             conditions::remove(&mut status, conditions::PROGRESSING);
             conditions::set(&mut status, next);
         } else if has_timed_out(spec, &status, now) {
-            conditions::set(&mut status, progress("False", conditions::TIMED_OUT, "has timed out progressing"));
+            conditions::set(
+                &mut status,
+                progress("False", conditions::TIMED_OUT, "has timed out progressing"),
+            );
         }
     }
     match failure(new, all) {
@@ -117,7 +172,9 @@ pub fn rollout(deployment: &Deployment, spec: &DeploymentSpec, new: Option<&Set>
 fn failure(new: Option<&Set>, all: &[Set]) -> Option<DeploymentCondition> {
     let of = |set: &Set| {
         let conditions = set.status.as_ref()?.conditions.as_ref()?;
-        let failed = conditions.iter().find(|condition| condition.type_ == conditions::REPLICA_FAILURE)?;
+        let failed = conditions
+            .iter()
+            .find(|condition| condition.type_ == conditions::REPLICA_FAILURE)?;
         Some(DeploymentCondition {
             type_: conditions::REPLICA_FAILURE.to_owned(),
             status: failed.status.clone(),
@@ -131,7 +188,12 @@ fn failure(new: Option<&Set>, all: &[Set]) -> Option<DeploymentCondition> {
 }
 
 /// When to look again whether the deadline has passed, for a rollout that has not arrived.
-pub fn deadline_check(deployment: &Deployment, spec: &DeploymentSpec, status: &DeploymentStatus, now: Timestamp) -> Option<Duration> {
+pub fn deadline_check(
+    deployment: &Deployment,
+    spec: &DeploymentSpec,
+    status: &DeploymentStatus,
+    now: Timestamp,
+) -> Option<Duration> {
     let deadline = progress_deadline(spec)?;
     let progress = conditions::get(status, conditions::PROGRESSING)?;
     if is_complete(deployment, spec, status) || progress.reason.as_deref() == Some(conditions::TIMED_OUT) {
@@ -164,15 +226,28 @@ pub fn is_same(a: &DeploymentStatus, b: &DeploymentStatus) -> bool {
 }
 
 /// What pausing or resuming does to the progress condition: the deadline does not run meanwhile.
-pub fn pause_condition(deployment: &Deployment, spec: &DeploymentSpec, now: Timestamp) -> Option<DeploymentCondition> {
+pub fn pause_condition(
+    deployment: &Deployment,
+    spec: &DeploymentSpec,
+    now: Timestamp,
+) -> Option<DeploymentCondition> {
     progress_deadline(spec)?;
     let status = deployment.status.clone().unwrap_or_default();
-    let reason = conditions::get(&status, conditions::PROGRESSING).and_then(|condition| condition.reason.as_deref());
+    let reason =
+        conditions::get(&status, conditions::PROGRESSING).and_then(|condition| condition.reason.as_deref());
     if reason == Some(conditions::TIMED_OUT) {
         return None;
     }
     let known = reason == Some(conditions::PAUSED);
-    let make = |reason, message: &str| condition(conditions::PROGRESSING, "Unknown", reason, message.to_owned(), now);
+    let make = |reason, message: &str| {
+        condition(
+            conditions::PROGRESSING,
+            "Unknown",
+            reason,
+            message.to_owned(),
+            now,
+        )
+    };
     match (spec.paused.unwrap_or(false), known) {
         (true, false) => Some(make(conditions::PAUSED, "Deployment is paused")),
         (false, true) => Some(make("DeploymentResumed", "Deployment is resumed")),

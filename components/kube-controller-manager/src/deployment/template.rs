@@ -31,7 +31,10 @@ pub fn without_hash(template: &PodTemplateSpec) -> PodTemplateSpec {
         labels.remove(HASH_LABEL);
     }
     meta.labels = meta.labels.take().filter(|labels| !labels.is_empty());
-    meta.annotations = meta.annotations.take().filter(|annotations| !annotations.is_empty());
+    meta.annotations = meta
+        .annotations
+        .take()
+        .filter(|annotations| !annotations.is_empty());
     meta.creation_timestamp = None;
     template
 }
@@ -43,7 +46,10 @@ pub fn is_same(a: &PodTemplateSpec, b: &PodTemplateSpec) -> bool {
 
 /// The ReplicaSet of a Deployment's template, without replicas and annotations yet.
 pub fn replica_set(deployment: &Deployment, spec: &DeploymentSpec) -> ReplicaSet {
-    let collisions = deployment.status.as_ref().and_then(|status| status.collision_count);
+    let collisions = deployment
+        .status
+        .as_ref()
+        .and_then(|status| status.collision_count);
     let hash = template_hash(&spec.template, collisions);
     let mut template = spec.template.clone();
     let labels = template

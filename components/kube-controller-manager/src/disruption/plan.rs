@@ -36,12 +36,18 @@ pub fn needs_scale(spec: &PodDisruptionBudgetSpec) -> bool {
 }
 
 /// Announced evictions whose pods are still there, and when the first of them times out (seconds from now).
-pub fn pending(status: &PodDisruptionBudgetStatus, matching: &[Arc<Pod>], now: Timestamp) -> (BTreeMap<String, Time>, Option<i64>) {
+pub fn pending(
+    status: &PodDisruptionBudgetStatus,
+    matching: &[Arc<Pod>],
+    now: Timestamp,
+) -> (BTreeMap<String, Time>, Option<i64>) {
     let mut left = BTreeMap::new();
     let mut recheck: Option<i64> = None;
     let announced = status.disrupted_pods.clone().unwrap_or_default();
     for pod in matching.iter().filter(|pod| !pod.is_deleting()) {
-        let Some(time) = announced.get(pod.name()) else { continue };
+        let Some(time) = announced.get(pod.name()) else {
+            continue;
+        };
         let seconds = DELETION_TIMEOUT - now.duration_since(time.0).as_secs();
         if seconds > 0 {
             left.insert(pod.name().to_owned(), time.clone());
@@ -68,9 +74,17 @@ pub fn status(
     now: Timestamp,
 ) -> PodDisruptionBudgetStatus {
     let healthy = healthy(matching, &pending);
-    let allowed = if expected <= 0 { 0 } else { (healthy - desired).max(0) };
+    let allowed = if expected <= 0 {
+        0
+    } else {
+        (healthy - desired).max(0)
+    };
     let mut conditions = old.conditions.clone().unwrap_or_default();
-    let (value, reason) = if allowed > 0 { ("True", "SufficientPods") } else { ("False", "InsufficientPods") };
+    let (value, reason) = if allowed > 0 {
+        ("True", "SufficientPods")
+    } else {
+        ("False", "InsufficientPods")
+    };
     set_condition(&mut conditions, value, reason, String::new(), generation, now);
     PodDisruptionBudgetStatus {
         conditions: Some(conditions),
@@ -84,7 +98,12 @@ pub fn status(
 }
 
 /// The status when the pods cannot be counted: nothing may be evicted.
-pub fn failed(old: &PodDisruptionBudgetStatus, generation: i64, message: String, now: Timestamp) -> PodDisruptionBudgetStatus {
+pub fn failed(
+    old: &PodDisruptionBudgetStatus,
+    generation: i64,
+    message: String,
+    now: Timestamp,
+) -> PodDisruptionBudgetStatus {
     let mut status = old.clone();
     status.disruptions_allowed = Some(0);
     status.observed_generation = Some(generation);
@@ -93,9 +112,18 @@ pub fn failed(old: &PodDisruptionBudgetStatus, generation: i64, message: String,
     status
 }
 
-fn set_condition(conditions: &mut Vec<Condition>, status: &str, reason: &str, message: String, generation: i64, now: Timestamp) {
+fn set_condition(
+    conditions: &mut Vec<Condition>,
+    status: &str,
+    reason: &str,
+    message: String,
+    generation: i64,
+    now: Timestamp,
+) {
     const KIND: &str = "DisruptionAllowed";
-    let before = conditions.iter().find(|condition| condition.type_ == KIND && condition.status == status);
+    let before = conditions
+        .iter()
+        .find(|condition| condition.type_ == KIND && condition.status == status);
     let since = before.map_or(Time(now), |condition| condition.last_transition_time.clone());
     conditions.retain(|condition| condition.type_ != KIND);
     conditions.push(Condition {
@@ -136,16 +164,31 @@ mod tests {
         let at = |second| Timestamp::from_second(second).unwrap();
         let pods = [pod("a", "True"), pod("b", "True"), pod("c", "True")];
         let old = PodDisruptionBudgetStatus {
-            disrupted_pods: Some([("a".to_owned(), Time(at(100))), ("gone".to_owned(), Time(at(100)))].into()),
+            disrupted_pods: Some(
+                [
+                    ("a".to_owned(), Time(at(100))),
+                    ("gone".to_owned(), Time(at(100))),
+                ]
+                .into(),
+            ),
             ..PodDisruptionBudgetStatus::default()
         };
         let (left, recheck) = pending(&old, &pods, at(150));
         assert_eq!((left.len(), recheck), (1, Some(70)));
-        assert_eq!(status(&old, 1, &pods, (3, 2), left, at(150)).disruptions_allowed, Some(0));
+        assert_eq!(
+            status(&old, 1, &pods, (3, 2), left, at(150)).disruptions_allowed,
+            Some(0)
+        );
         let (left, recheck) = pending(&old, &pods, at(221));
         assert_eq!((left.len(), recheck), (0, None));
         let made = status(&old, 1, &pods, (3, 2), left, at(221));
-        assert_eq!((made.disruptions_allowed, made.current_healthy), (Some(1), Some(3)));
-        assert_eq!(status(&old, 1, &[], (0, 0), BTreeMap::new(), at(221)).disruptions_allowed, Some(0));
+        assert_eq!(
+            (made.disruptions_allowed, made.current_healthy),
+            (Some(1), Some(3))
+        );
+        assert_eq!(
+            status(&old, 1, &[], (0, 0), BTreeMap::new(), at(221)).disruptions_allowed,
+            Some(0)
+        );
     }
 }

@@ -50,24 +50,43 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
     });
     async move {
         let this = controller.clone();
-        if !crate::synced!(this.budgets, this.pods, this.sets, this.deployments, this.stateful, this.replication) {
+        if !crate::synced!(
+            this.budgets,
+            this.pods,
+            this.sets,
+            this.deployments,
+            this.stateful,
+            this.replication
+        ) {
             return;
         }
         let queue = controller.queue.clone();
-        controller.budgets.on_change(move |change: &Change<PodDisruptionBudget>| queue.add(key_of(change.object().as_ref())));
+        controller
+            .budgets
+            .on_change(move |change: &Change<PodDisruptionBudget>| {
+                queue.add(key_of(change.object().as_ref()))
+            });
         controller.pods.on_change(move |change: &Change<Pod>| {
             for budget in this.budgets.list_namespace(change.object().namespace()) {
                 let selector = selector(&budget);
-                let selected = |pod: &Option<Arc<Pod>>| pod.as_ref().is_some_and(|pod| selector.matches(pod.metadata.labels.as_ref()));
+                let selected = |pod: &Option<Arc<Pod>>| {
+                    pod.as_ref()
+                        .is_some_and(|pod| selector.matches(pod.metadata.labels.as_ref()))
+                };
                 if selected(&change.old) || selected(&change.new) {
                     this.queue.add(key_of(budget.as_ref()));
                 }
             }
         });
         let queue = controller.queue.clone();
-        work("disruption", &context, queue, 1, controller, |controller, key| async move {
-            controller.reconcile(&key).await
-        })
+        work(
+            "disruption",
+            &context,
+            queue,
+            1,
+            controller,
+            |controller, key| async move { controller.reconcile(&key).await },
+        )
         .await;
     }
     .boxed()
@@ -76,7 +95,9 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
 /// A budget without selector takes in no pod, one with an empty selector every pod.
 fn selector(budget: &PodDisruptionBudget) -> Selector {
     let selector = budget.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-    selector.and_then(|selector| Selector::new(selector).ok()).unwrap_or_else(Selector::nothing)
+    selector
+        .and_then(|selector| Selector::new(selector).ok())
+        .unwrap_or_else(Selector::nothing)
 }
 
 impl Controller {
@@ -89,21 +110,38 @@ impl Controller {
         let mut matching = self.pods.list_namespace(&key.0);
         matching.retain(|pod| selector.matches(pod.metadata.labels.as_ref()));
         if matching.is_empty() {
-            self.recorder.event(reference(budget.as_ref()), Type::Normal, "NoPods", "No matching pods found");
+            self.recorder.event(
+                reference(budget.as_ref()),
+                Type::Normal,
+                "NoPods",
+                "No matching pods found",
+            );
         }
         let old = budget.status.clone().unwrap_or_default();
         let now = Timestamp::now();
         let count = i32::try_from(matching.len()).unwrap_or(i32::MAX);
-        let scale = if plan::needs_scale(&spec) { self.scale(&matching) } else { Ok(count) };
+        let scale = if plan::needs_scale(&spec) {
+            self.scale(&matching)
+        } else {
+            Ok(count)
+        };
         let (status, recheck) = match scale {
             Ok(scale) => {
                 let numbers = plan::expected_and_desired(&spec, count, scale);
                 let (pending, recheck) = plan::pending(&old, &matching, now);
-                (plan::status(&old, budget.generation(), &matching, numbers, pending, now), recheck)
+                (
+                    plan::status(&old, budget.generation(), &matching, numbers, pending, now),
+                    recheck,
+                )
             }
             Err(message) => {
                 let text = format!("Failed to calculate the number of expected pods: {message}");
-                self.recorder.event(reference(budget.as_ref()), Type::Warning, "CalculateExpectedPodCountFailed", text);
+                self.recorder.event(
+                    reference(budget.as_ref()),
+                    Type::Warning,
+                    "CalculateExpectedPodCountFailed",
+                    text,
+                );
                 (plan::failed(&old, budget.generation(), message, now), None)
             }
         };
@@ -111,10 +149,13 @@ impl Controller {
             let mut updated = budget.as_ref().clone();
             updated.status = Some(status);
             let api: Api<PodDisruptionBudget> = Api::namespaced(self.client.clone(), &key.0);
-            api.replace_status(&key.1, &PostParams::default(), &updated).await?;
+            api.replace_status(&key.1, &PostParams::default(), &updated)
+                .await?;
         }
         let seconds = recheck.and_then(|seconds| u64::try_from(seconds).ok());
-        Ok(seconds.map_or(Requeue::No, |seconds| Requeue::After(Duration::from_secs(seconds))))
+        Ok(seconds.map_or(Requeue::No, |seconds| {
+            Requeue::After(Duration::from_secs(seconds))
+        }))
     }
 
     /// What the pods' controllers want in all, each counted once.

@@ -24,7 +24,9 @@ pub fn subsets(service: &Service, behind: &[Arc<Pod>]) -> (Vec<EndpointSubset>, 
     // Ports, and who has them ready or not; ports with the same addresses become one subset.
     let mut by_port: BTreeMap<Option<Port>, (BTreeSet<Place>, BTreeSet<Place>)> = BTreeMap::new();
     for pod in behind.iter().filter(|pod| services::belongs(pod, publish)) {
-        let Some(ip) = services::address(pod, ipv6) else { continue };
+        let Some(ip) = services::address(pod, ipv6) else {
+            continue;
+        };
         let place = (ip.clone(), pod.metadata.uid.clone().unwrap_or_default());
         addresses.insert(
             place.clone(),
@@ -38,7 +40,11 @@ pub fn subsets(service: &Service, behind: &[Arc<Pod>]) -> (Vec<EndpointSubset>, 
         let ready = publish || pods::is_ready(pod);
         for port in ports(service, pod) {
             let entry = by_port.entry(port).or_default();
-            if ready { entry.0.insert(place.clone()) } else { entry.1.insert(place.clone()) };
+            if ready {
+                entry.0.insert(place.clone())
+            } else {
+                entry.1.insert(place.clone())
+            };
         }
     }
     let truncated = truncate(&mut by_port);
@@ -47,14 +53,18 @@ pub fn subsets(service: &Service, behind: &[Arc<Pod>]) -> (Vec<EndpointSubset>, 
         groups.entry(places).or_default().extend(port);
     }
     let list = |places: BTreeSet<Place>| -> Option<Vec<EndpointAddress>> {
-        let list: Vec<_> = places.iter().filter_map(|place| addresses.get(place).cloned()).collect();
+        let list: Vec<_> = places
+            .iter()
+            .filter_map(|place| addresses.get(place).cloned())
+            .collect();
         Some(list).filter(|list| !list.is_empty())
     };
-    let subset = |((ready, not_ready), ports): ((BTreeSet<Place>, BTreeSet<Place>), Vec<Port>)| EndpointSubset {
-        addresses: list(ready),
-        not_ready_addresses: list(not_ready),
-        ports: Some(ports.into_iter().map(port).collect::<Vec<_>>()).filter(|ports| !ports.is_empty()),
-    };
+    let subset =
+        |((ready, not_ready), ports): ((BTreeSet<Place>, BTreeSet<Place>), Vec<Port>)| EndpointSubset {
+            addresses: list(ready),
+            not_ready_addresses: list(not_ready),
+            ports: Some(ports.into_iter().map(port).collect::<Vec<_>>()).filter(|ports| !ports.is_empty()),
+        };
     (groups.into_iter().map(subset).collect(), truncated)
 }
 
@@ -63,7 +73,9 @@ fn is_ipv6(service: &Service) -> bool {
     let spec = service.spec.as_ref();
     match spec.and_then(|spec| spec.ip_families.as_ref()?.first()) {
         Some(family) => family == "IPv6",
-        None => spec.and_then(|spec| spec.cluster_ip.as_deref()).is_some_and(|address| address.contains(':')),
+        None => spec
+            .and_then(|spec| spec.cluster_ip.as_deref())
+            .is_some_and(|address| address.contains(':')),
     }
 }
 
@@ -98,8 +110,14 @@ fn port((name, port, protocol, app_protocol): Port) -> EndpointPort {
 /// Keeps ready addresses before others. True when something was left out.
 fn truncate(by_port: &mut BTreeMap<Option<Port>, (BTreeSet<Place>, BTreeSet<Place>)>) -> bool {
     let mut left = CAPACITY;
-    let ready: BTreeSet<Place> = by_port.values().flat_map(|places| places.0.iter().cloned()).collect();
-    let not_ready: BTreeSet<Place> = by_port.values().flat_map(|places| places.1.iter().cloned()).collect();
+    let ready: BTreeSet<Place> = by_port
+        .values()
+        .flat_map(|places| places.0.iter().cloned())
+        .collect();
+    let not_ready: BTreeSet<Place> = by_port
+        .values()
+        .flat_map(|places| places.1.iter().cloned())
+        .collect();
     if ready.len() + not_ready.len() <= left {
         return false;
     }
@@ -135,12 +153,27 @@ mod tests {
         let service: Service = serde_json::from_value(json!({"spec": {"ports": [
             {"name": "http", "port": 80, "targetPort": "http"}, {"name": "fixed", "port": 81, "targetPort": 9000}]}}))
         .unwrap();
-        let same = [pod("a", "10.0.0.1", "True", 8080), pod("b", "10.0.0.2", "False", 8080)];
+        let same = [
+            pod("a", "10.0.0.1", "True", 8080),
+            pod("b", "10.0.0.2", "False", 8080),
+        ];
         let (subsets, truncated) = subsets(&service, &same);
         assert_eq!((subsets.len(), truncated), (1, false));
         assert_eq!(subsets[0].ports.as_ref().unwrap().len(), 2);
-        assert_eq!((subsets[0].addresses.as_ref().unwrap().len(), subsets[0].not_ready_addresses.as_ref().unwrap().len()), (1, 1));
-        let (split, _) = super::subsets(&service, &[pod("a", "10.0.0.1", "True", 8080), pod("b", "10.0.0.2", "True", 8081)]);
+        assert_eq!(
+            (
+                subsets[0].addresses.as_ref().unwrap().len(),
+                subsets[0].not_ready_addresses.as_ref().unwrap().len()
+            ),
+            (1, 1)
+        );
+        let (split, _) = super::subsets(
+            &service,
+            &[
+                pod("a", "10.0.0.1", "True", 8080),
+                pod("b", "10.0.0.2", "True", 8081),
+            ],
+        );
         assert_eq!(split.len(), 3);
     }
 
@@ -148,10 +181,23 @@ mod tests {
     fn too_many_addresses_are_cut_ready_ones_last() {
         let service: Service = serde_json::from_value(json!({"spec": {"ports": [{"port": 80}]}})).unwrap();
         let many: Vec<_> = (0..1100)
-            .map(|number| pod(&format!("p{number}"), &format!("10.0.{}.{}", number / 250, number % 250 + 1), if number < 300 { "False" } else { "True" }, 1))
+            .map(|number| {
+                pod(
+                    &format!("p{number}"),
+                    &format!("10.0.{}.{}", number / 250, number % 250 + 1),
+                    if number < 300 { "False" } else { "True" },
+                    1,
+                )
+            })
             .collect();
         let (subsets, truncated) = subsets(&service, &many);
         assert!(truncated);
-        assert_eq!((subsets[0].addresses.as_ref().unwrap().len(), subsets[0].not_ready_addresses.as_ref().unwrap().len()), (800, 200));
+        assert_eq!(
+            (
+                subsets[0].addresses.as_ref().unwrap().len(),
+                subsets[0].not_ready_addresses.as_ref().unwrap().len()
+            ),
+            (800, 200)
+        );
     }
 }

@@ -13,7 +13,9 @@ use kube::api::{DeleteParams, ObjectMeta, PostParams};
 use kube::{Api, Client};
 
 use super::plan::subsets;
-use crate::error::{Error, Result, ignore_not_found, is_already_exists, is_conflict, is_namespace_terminating};
+use crate::error::{
+    Error, Result, ignore_not_found, is_already_exists, is_conflict, is_namespace_terminating,
+};
 use crate::owner::Meta as _;
 use crate::runtime::{Context, work};
 use crate::selector::{Labels, Selector};
@@ -49,7 +51,9 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
             return;
         }
         let queue = controller.queue.clone();
-        controller.services.on_change(move |change| queue.add(key_of(change.object().as_ref())));
+        controller
+            .services
+            .on_change(move |change| queue.add(key_of(change.object().as_ref())));
         let this = controller.clone();
         controller.pods.on_change(move |change| this.pod_changed(change));
         let queue = controller.queue.clone();
@@ -59,16 +63,26 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
             }
         });
         let (queue, workers) = (controller.queue.clone(), context.flags.concurrent_endpoint_syncs);
-        work("endpoint", &context, queue, workers, controller, |controller, key| async move {
-            controller.reconcile(&key).await
-        })
+        work(
+            "endpoint",
+            &context,
+            queue,
+            workers,
+            controller,
+            |controller, key| async move { controller.reconcile(&key).await },
+        )
         .await;
     }
     .boxed()
 }
 
 fn selector(service: &Service) -> Option<Selector> {
-    let labels = service.spec.as_ref()?.selector.as_ref().filter(|labels| !labels.is_empty())?;
+    let labels = service
+        .spec
+        .as_ref()?
+        .selector
+        .as_ref()
+        .filter(|labels| !labels.is_empty())?;
     Some(Selector::of_map(labels))
 }
 
@@ -80,8 +94,13 @@ impl Controller {
             return;
         }
         for service in self.services.list_namespace(change.object().namespace()) {
-            let Some(selector) = selector(&service) else { continue };
-            let selected = |pod: &Option<Arc<Pod>>| pod.as_ref().is_some_and(|pod| selector.matches(pod.metadata.labels.as_ref()));
+            let Some(selector) = selector(&service) else {
+                continue;
+            };
+            let selected = |pod: &Option<Arc<Pod>>| {
+                pod.as_ref()
+                    .is_some_and(|pod| selector.matches(pod.metadata.labels.as_ref()))
+            };
             if selected(&change.old) || selected(&change.new) {
                 self.queue.add(key_of(service.as_ref()));
             }
@@ -107,8 +126,13 @@ impl Controller {
         let trigger = self.triggers.next(key, &service, behind.iter().map(Arc::as_ref));
         let (subsets, truncated) = subsets(&service, &behind);
         let labels = labels(&service);
-        let present = known.as_ref().and_then(|known| known.subsets.clone()).unwrap_or_default();
-        let marked = known.as_ref().is_some_and(|known| known.annotation(OVER_CAPACITY).is_some());
+        let present = known
+            .as_ref()
+            .and_then(|known| known.subsets.clone())
+            .unwrap_or_default();
+        let marked = known
+            .as_ref()
+            .is_some_and(|known| known.annotation(OVER_CAPACITY).is_some());
         if let Some(known) = &known
             && present == subsets
             && known.metadata.labels.as_ref() == Some(&labels)
@@ -116,7 +140,9 @@ impl Controller {
         {
             return Ok(Requeue::No);
         }
-        let exists = known.as_ref().is_some_and(|known| known.metadata.resource_version.is_some());
+        let exists = known
+            .as_ref()
+            .is_some_and(|known| known.metadata.resource_version.is_some());
         let mut object = known.map_or_else(|| new_object(&service), |known| known.as_ref().clone());
         object.subsets = Some(subsets);
         object.metadata.labels = Some(labels);
@@ -137,9 +163,17 @@ impl Controller {
             Err(error) => {
                 self.triggers.forget(key);
                 let error = Error::from(error);
-                let (reason, what) = if exists { ("FailedToUpdateEndpoint", "update") } else { ("FailedToCreateEndpoint", "create") };
-                let message = format!("Failed to {what} endpoint for service {}/{}: {error}", key.0, key.1);
-                self.recorder.event(reference(service.as_ref()), Type::Warning, reason, message);
+                let (reason, what) = if exists {
+                    ("FailedToUpdateEndpoint", "update")
+                } else {
+                    ("FailedToCreateEndpoint", "create")
+                };
+                let message = format!(
+                    "Failed to {what} endpoint for service {}/{}: {error}",
+                    key.0, key.1
+                );
+                self.recorder
+                    .event(reference(service.as_ref()), Type::Warning, reason, message);
                 Err(error)
             }
         }

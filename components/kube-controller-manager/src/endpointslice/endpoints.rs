@@ -16,8 +16,13 @@ const ZONE: &str = "topology.kubernetes.io/zone";
 /// The address types that a service's slices are to have.
 pub fn address_types(service: &Service) -> BTreeSet<&'static str> {
     let spec = service.spec.as_ref();
-    let families = spec.and_then(|spec| spec.ip_families.as_deref()).unwrap_or_default();
-    let mut types: BTreeSet<_> = families.iter().filter_map(|family| address_type(family)).collect();
+    let families = spec
+        .and_then(|spec| spec.ip_families.as_deref())
+        .unwrap_or_default();
+    let mut types: BTreeSet<_> = families
+        .iter()
+        .filter_map(|family| address_type(family))
+        .collect();
     if types.is_empty() {
         // From before there were families: the cluster address tells.
         let ipv6 = spec
@@ -48,9 +53,14 @@ pub fn desired(
         let Some(address) = services::address(pod, address_type == "IPv6") else {
             continue;
         };
-        let zone = pods::node_name(pod).and_then(&node).and_then(|node| node.label(ZONE).map(str::to_owned));
+        let zone = pods::node_name(pod)
+            .and_then(&node)
+            .and_then(|node| node.label(ZONE).map(str::to_owned));
         let endpoint = endpoint(service, pod, address, zone);
-        by_ports.entry(PortKey::new(ports(service, pod))).or_default().push(endpoint);
+        by_ports
+            .entry(PortKey::new(ports(service, pod)))
+            .or_default()
+            .push(endpoint);
     }
     by_ports
 }

@@ -28,11 +28,13 @@ impl PortKey {
     }
 
     pub fn ports(&self) -> Vec<EndpointPort> {
-        let port = |(name, port, protocol, app_protocol): &(String, Option<i32>, String, Option<String>)| EndpointPort {
-            name: Some(name.clone()),
-            port: *port,
-            protocol: Some(protocol.clone()),
-            app_protocol: app_protocol.clone(),
+        let port = |(name, port, protocol, app_protocol): &(String, Option<i32>, String, Option<String>)| {
+            EndpointPort {
+                name: Some(name.clone()),
+                port: *port,
+                protocol: Some(protocol.clone()),
+                app_protocol: app_protocol.clone(),
+            }
         };
         self.0.iter().map(port).collect()
     }
@@ -48,11 +50,18 @@ pub struct Writes {
 }
 
 /// Plans for the slices of one address type.
-pub fn plan(existing: &[Arc<EndpointSlice>], desired: BTreeMap<PortKey, Vec<Endpoint>>, max: usize) -> Writes {
+pub fn plan(
+    existing: &[Arc<EndpointSlice>],
+    desired: BTreeMap<PortKey, Vec<Endpoint>>,
+    max: usize,
+) -> Writes {
     let mut writes = Writes::default();
     let mut by_ports: BTreeMap<PortKey, Vec<Arc<EndpointSlice>>> = BTreeMap::new();
     for slice in existing {
-        by_ports.entry(PortKey::new(slice.ports.clone().unwrap_or_default())).or_default().push(slice.clone());
+        by_ports
+            .entry(PortKey::new(slice.ports.clone().unwrap_or_default()))
+            .or_default()
+            .push(slice.clone());
     }
     for (ports, endpoints) in desired {
         let slices = by_ports.remove(&ports).unwrap_or_default();
@@ -68,9 +77,8 @@ pub fn plan(existing: &[Arc<EndpointSlice>], desired: BTreeMap<PortKey, Vec<Endp
 
 /// A service without endpoints has one empty slice, so that consumers know that it was looked at.
 fn keep_placeholder(writes: &mut Writes) {
-    let is_empty = |slice: &Arc<EndpointSlice>| {
-        size(slice) == 0 && slice.ports.as_ref().is_none_or(Vec::is_empty)
-    };
+    let is_empty =
+        |slice: &Arc<EndpointSlice>| size(slice) == 0 && slice.ports.as_ref().is_none_or(Vec::is_empty);
     match writes.delete.iter().position(is_empty) {
         Some(index) => {
             let slice = writes.delete.swap_remove(index);
@@ -80,7 +88,13 @@ fn keep_placeholder(writes: &mut Writes) {
     }
 }
 
-fn plan_ports(ports: PortKey, slices: &[Arc<EndpointSlice>], endpoints: Vec<Endpoint>, max: usize, writes: &mut Writes) {
+fn plan_ports(
+    ports: PortKey,
+    slices: &[Arc<EndpointSlice>],
+    endpoints: Vec<Endpoint>,
+    max: usize,
+    writes: &mut Writes,
+) {
     let mut order: Vec<String> = Vec::new();
     let mut left: AHashMap<String, Endpoint> = AHashMap::new();
     for endpoint in endpoints {
@@ -117,11 +131,17 @@ fn plan_ports(ports: PortKey, slices: &[Arc<EndpointSlice>], endpoints: Vec<Endp
             unchanged.push(slice.clone());
         }
     }
-    let mut waiting: VecDeque<Endpoint> = order.iter().filter_map(|identity| left.remove(identity)).collect();
+    let mut waiting: VecDeque<Endpoint> = order
+        .iter()
+        .filter_map(|identity| left.remove(identity))
+        .collect();
     // Slices that are written anyway take what they can.
     for slice in &mut updated {
         let room = max.saturating_sub(size(slice)).min(waiting.len());
-        slice.endpoints.get_or_insert_default().extend(waiting.drain(..room));
+        slice
+            .endpoints
+            .get_or_insert_default()
+            .extend(waiting.drain(..room));
     }
     // One more slice is written only when that takes all of the rest, the fullest that can.
     if !waiting.is_empty() {
@@ -162,6 +182,13 @@ fn size(slice: &EndpointSlice) -> usize {
 
 /// What makes an endpoint the same one: its pod, or its address.
 fn identity(endpoint: &Endpoint) -> String {
-    let uid = endpoint.target_ref.as_ref().and_then(|target| target.uid.as_deref()).unwrap_or_default();
-    format!("{uid}/{}", endpoint.addresses.first().map(String::as_str).unwrap_or_default())
+    let uid = endpoint
+        .target_ref
+        .as_ref()
+        .and_then(|target| target.uid.as_deref())
+        .unwrap_or_default();
+    format!(
+        "{uid}/{}",
+        endpoint.addresses.first().map(String::as_str).unwrap_or_default()
+    )
 }

@@ -59,32 +59,58 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         queue: Queue::new(),
     });
     controller.slices.add_index(INDEX, |slice: &EndpointSlice| {
-        let service = slice.label(SERVICE_NAME).map(|name| format!("{}/{name}", slice.namespace()));
+        let service = slice
+            .label(SERVICE_NAME)
+            .map(|name| format!("{}/{name}", slice.namespace()));
         service.into_iter().collect()
     });
     async move {
-        if !crate::synced!(controller.services, controller.pods, controller.nodes, controller.slices) {
+        if !crate::synced!(
+            controller.services,
+            controller.pods,
+            controller.nodes,
+            controller.slices
+        ) {
             return;
         }
         let queue = controller.queue.clone();
-        controller.services.on_change(move |change| queue.add(key_of(change.object().as_ref())));
+        controller
+            .services
+            .on_change(move |change| queue.add(key_of(change.object().as_ref())));
         let this = controller.clone();
         controller.pods.on_change(move |change| this.pod_changed(change));
         let this = controller.clone();
-        controller.slices.on_change(move |change| this.slice_changed(change));
+        controller
+            .slices
+            .on_change(move |change| this.slice_changed(change));
         let this = controller.clone();
-        controller.nodes.on_change(move |change| this.node_changed(change));
-        let (queue, workers) = (controller.queue.clone(), context.flags.concurrent_service_endpoint_syncs);
-        work("endpointslice", &context, queue, workers, controller, |controller, key| async move {
-            controller.reconcile(&key).await
-        })
+        controller
+            .nodes
+            .on_change(move |change| this.node_changed(change));
+        let (queue, workers) = (
+            controller.queue.clone(),
+            context.flags.concurrent_service_endpoint_syncs,
+        );
+        work(
+            "endpointslice",
+            &context,
+            queue,
+            workers,
+            controller,
+            |controller, key| async move { controller.reconcile(&key).await },
+        )
         .await;
     }
     .boxed()
 }
 
 fn selector(service: &Service) -> Option<Selector> {
-    let labels = service.spec.as_ref()?.selector.as_ref().filter(|labels| !labels.is_empty())?;
+    let labels = service
+        .spec
+        .as_ref()?
+        .selector
+        .as_ref()
+        .filter(|labels| !labels.is_empty())?;
     Some(Selector::of_map(labels))
 }
 
@@ -96,8 +122,13 @@ impl Controller {
             return;
         }
         for service in self.services.list_namespace(change.object().namespace()) {
-            let Some(selector) = selector(&service) else { continue };
-            let selected = |pod: &Option<Arc<Pod>>| pod.as_ref().is_some_and(|pod| selector.matches(pod.metadata.labels.as_ref()));
+            let Some(selector) = selector(&service) else {
+                continue;
+            };
+            let selected = |pod: &Option<Arc<Pod>>| {
+                pod.as_ref()
+                    .is_some_and(|pod| selector.matches(pod.metadata.labels.as_ref()))
+            };
             if selected(&change.old) || selected(&change.new) {
                 self.queue.add(key_of(service.as_ref()));
             }
@@ -119,9 +150,13 @@ impl Controller {
     /// Of nodes only the zone is in slices.
     fn node_changed(&self, change: &Change<Node>) {
         const ZONE: &str = "topology.kubernetes.io/zone";
-        let zone = |node: &Option<Arc<Node>>| node.as_ref().and_then(|node| node.label(ZONE).map(str::to_owned));
+        let zone =
+            |node: &Option<Arc<Node>>| node.as_ref().and_then(|node| node.label(ZONE).map(str::to_owned));
         if zone(&change.old) != zone(&change.new) {
-            self.services.list().iter().for_each(|service| self.queue.add(key_of(service.as_ref())));
+            self.services
+                .list()
+                .iter()
+                .for_each(|service| self.queue.add(key_of(service.as_ref())));
         }
     }
 
@@ -158,14 +193,20 @@ impl Controller {
             // Answered too late now, but answered: the next try gives the time again.
             self.triggers.forget(key);
             // A conflict only means that our copy was old.
-            if error.api_status().is_some_and(|status| status.reason == "Conflict") {
+            if error
+                .api_status()
+                .is_some_and(|status| status.reason == "Conflict")
+            {
                 return outcome.map(|()| Requeue::No);
             }
             self.recorder.event(
                 reference(service.as_ref()),
                 Type::Warning,
                 "FailedToUpdateEndpointSlices",
-                format!("Error updating Endpoint Slices for Service {}/{}: {error}", key.0, key.1),
+                format!(
+                    "Error updating Endpoint Slices for Service {}/{}: {error}",
+                    key.0, key.1
+                ),
             );
         }
         outcome.map(|()| Requeue::No)
@@ -183,11 +224,18 @@ impl Controller {
         let node = |name: &str| self.nodes.get("", name);
         let labels = labels(service);
         let owner = vec![controller_reference(service)];
-        for slice in existing.iter().filter(|slice| !types.contains(slice.address_type.as_str())) {
+        for slice in existing
+            .iter()
+            .filter(|slice| !types.contains(slice.address_type.as_str()))
+        {
             self.delete(key, slice).await?;
         }
         for address_type in types {
-            let own: Vec<_> = existing.iter().filter(|slice| slice.address_type == address_type).cloned().collect();
+            let own: Vec<_> = existing
+                .iter()
+                .filter(|slice| slice.address_type == address_type)
+                .cloned()
+                .collect();
             let writes = plan(&own, desired(service, behind, address_type, node), self.max);
             for slice in writes.delete {
                 self.delete(key, &slice).await?;
@@ -197,14 +245,20 @@ impl Controller {
                 self.create(key, annotated(slice, trigger)).await?;
             }
             let relabelled = writes.keep.iter().filter(|slice| {
-                slice.metadata.labels.as_ref() != Some(&labels) || slice.metadata.owner_references.as_ref() != Some(&owner)
+                slice.metadata.labels.as_ref() != Some(&labels)
+                    || slice.metadata.owner_references.as_ref() != Some(&owner)
             });
-            let updates = relabelled.map(|slice| slice.as_ref().clone()).chain(writes.update);
+            let updates = relabelled
+                .map(|slice| slice.as_ref().clone())
+                .chain(writes.update);
             for mut slice in updates {
                 slice.metadata.labels = Some(labels.clone());
                 slice.metadata.owner_references = Some(owner.clone());
                 let slice = annotated(slice, trigger);
-                let updated = self.api(&key.0).replace(slice.name(), &PostParams::default(), &slice).await?;
+                let updated = self
+                    .api(&key.0)
+                    .replace(slice.name(), &PostParams::default(), &slice)
+                    .await?;
                 self.written.wrote(key, &updated);
             }
         }
@@ -223,7 +277,10 @@ impl Controller {
     }
 
     async fn delete(&self, key: &Key, slice: &EndpointSlice) -> Result<()> {
-        let outcome = self.api(&key.0).delete(slice.name(), &DeleteParams::default()).await;
+        let outcome = self
+            .api(&key.0)
+            .delete(slice.name(), &DeleteParams::default())
+            .await;
         ignore_not_found(outcome)?;
         self.written.deleted(key, slice);
         Ok(())
@@ -242,7 +299,13 @@ fn labels(service: &Service) -> Labels {
     labels
 }
 
-fn new_slice(service: &Service, address_type: &str, ports: &PortKey, endpoints: Vec<Endpoint>, labels: Labels) -> EndpointSlice {
+fn new_slice(
+    service: &Service,
+    address_type: &str,
+    ports: &PortKey,
+    endpoints: Vec<Endpoint>,
+    labels: Labels,
+) -> EndpointSlice {
     EndpointSlice {
         address_type: address_type.to_owned(),
         endpoints: Some(endpoints),

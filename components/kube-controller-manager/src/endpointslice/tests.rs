@@ -43,7 +43,12 @@ fn as_few_slices_as_possible_are_written() {
     ];
     for (existing, range, want) in cases {
         let writes = plan(&existing, wanted(range.clone()), 3);
-        let got = [writes.create.len(), writes.update.len(), writes.keep.len(), writes.delete.len()];
+        let got = [
+            writes.create.len(),
+            writes.update.len(),
+            writes.keep.len(),
+            writes.delete.len(),
+        ];
         assert_eq!(got, want, "{} slices, {range:?}", existing.len());
     }
 }
@@ -53,7 +58,10 @@ fn a_service_without_endpoints_keeps_one_empty_slice() {
     let writes = plan(&[], BTreeMap::new(), 100);
     assert_eq!(writes.create.len(), 1);
     let writes = plan(&[slice("a", 0..0)], BTreeMap::new(), 100);
-    assert_eq!((writes.create.len(), writes.keep.len(), writes.delete.len()), (0, 1, 0));
+    assert_eq!(
+        (writes.create.len(), writes.keep.len(), writes.delete.len()),
+        (0, 1, 0)
+    );
 }
 
 #[test]
@@ -74,7 +82,11 @@ fn named_ports_and_conditions_come_from_the_pod() {
             .unwrap(),
         )
     };
-    let behind = [pod("a", "10.0.0.1", "True", 8080), pod("b", "10.0.0.2", "False", 9090), pod("c", "fd00::1", "True", 8080)];
+    let behind = [
+        pod("a", "10.0.0.1", "True", 8080),
+        pod("b", "10.0.0.2", "False", 9090),
+        pod("c", "fd00::1", "True", 8080),
+    ];
     let made = desired(&service, &behind, "IPv4", |_| None);
     assert_eq!(made.len(), 2);
     let (ports, endpoints) = made.iter().next().unwrap();

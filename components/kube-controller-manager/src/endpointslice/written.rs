@@ -25,7 +25,11 @@ impl Written {
     }
 
     fn note(&self, service: &Key, name: &str, version: Option<u64>) {
-        self.slices.lock().entry(service.clone()).or_default().insert(name.to_owned(), version);
+        self.slices
+            .lock()
+            .entry(service.clone())
+            .or_default()
+            .insert(name.to_owned(), version);
     }
 
     /// Whether `get` shows all that was written; what has been seen is forgotten.
@@ -55,5 +59,10 @@ impl Written {
 }
 
 fn version(slice: &EndpointSlice) -> u64 {
-    slice.metadata.resource_version.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0)
+    slice
+        .metadata
+        .resource_version
+        .as_deref()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
 }

@@ -54,7 +54,10 @@ impl Graph {
         let Some(node) = self.nodes.get(uid) else {
             return Vec::new();
         };
-        node.dependents.iter().filter_map(|uid| self.nodes.get(uid)).collect()
+        node.dependents
+            .iter()
+            .filter_map(|uid| self.nodes.get(uid))
+            .collect()
     }
 
     /// Dependents that keep an owner from going before them.
@@ -87,7 +90,11 @@ impl Graph {
         let has = |finalizer: &str| meta.finalizers.iter().flatten().any(|own| own == finalizer);
         let deleting = meta.deletion_timestamp.is_some();
         let (before, was_foreground, was_deleting) = match self.nodes.get(&uid) {
-            Some(node) => (node.owners.clone(), node.deletes_dependents, node.being_deleted && !node.is_virtual),
+            Some(node) => (
+                node.owners.clone(),
+                node.deletes_dependents,
+                node.being_deleted && !node.is_virtual,
+            ),
             None => (Vec::new(), false, false),
         };
         let known = self.nodes.contains_key(&uid);
@@ -105,7 +112,10 @@ impl Graph {
         node.being_deleted |= deleting;
         let foreground = deleting && has(FOREGROUND);
         node.deletes_dependents |= foreground;
-        for owner in owners.iter().filter(|owner| before.iter().all(|old| old.uid != owner.uid)) {
+        for owner in owners
+            .iter()
+            .filter(|owner| before.iter().all(|old| old.uid != owner.uid))
+        {
             self.link(&identity, owner, &mut effects);
         }
         for old in &before {
@@ -116,13 +126,19 @@ impl Graph {
                 owner.dependents.remove(&uid);
             }
             // An owner that was blocked by this object may be free to go now.
-            let unblocked = old.block_owner_deletion == Some(true) && now.is_none_or(|now| now.block_owner_deletion != Some(true));
-            if unblocked && let Some(owner) = self.nodes.get(&old.uid) && owner.deletes_dependents {
+            let unblocked = old.block_owner_deletion == Some(true)
+                && now.is_none_or(|now| now.block_owner_deletion != Some(true));
+            if unblocked
+                && let Some(owner) = self.nodes.get(&old.uid)
+                && owner.deletes_dependents
+            {
                 effects.delete.push(owner.identity.clone());
             }
         }
         if foreground && !was_foreground {
-            effects.delete.extend(self.dependents(&uid).iter().map(|node| node.identity.clone()));
+            effects
+                .delete
+                .extend(self.dependents(&uid).iter().map(|node| node.identity.clone()));
             effects.delete.push(identity.clone());
         }
         if deleting && has(ORPHAN) && !was_deleting {
@@ -155,8 +171,11 @@ impl Graph {
             }
         });
         node.dependents.insert(dependent.uid.clone());
-        let elsewhere = !node.is_virtual && !node.identity.namespace.is_empty() && node.identity.namespace != dependent.namespace;
-        let mistaken = !node.is_virtual && (node.identity.kind != owner.kind || node.identity.name != owner.name);
+        let elsewhere = !node.is_virtual
+            && !node.identity.namespace.is_empty()
+            && node.identity.namespace != dependent.namespace;
+        let mistaken =
+            !node.is_virtual && (node.identity.kind != owner.kind || node.identity.name != owner.name);
         if elsewhere || mistaken || node.deletes_dependents {
             effects.delete.push(dependent.clone());
         }
@@ -177,7 +196,9 @@ impl Graph {
             }
         }
         for reference in &node.owners {
-            let Some(owner) = self.nodes.get_mut(&reference.uid) else { continue };
+            let Some(owner) = self.nodes.get_mut(&reference.uid) else {
+                continue;
+            };
             owner.dependents.remove(uid);
             if owner.deletes_dependents {
                 effects.delete.push(owner.identity.clone());
@@ -190,7 +211,13 @@ impl Graph {
 
     /// Uids of the seen objects of a kind, to find out what is gone after a new list.
     pub fn seen_of(&self, api_version: &str, kind: &str) -> Vec<String> {
-        let same = |node: &&Node| !node.is_virtual && node.identity.api_version == api_version && node.identity.kind == kind;
-        self.nodes.values().filter(same).map(|node| node.identity.uid.clone()).collect()
+        let same = |node: &&Node| {
+            !node.is_virtual && node.identity.api_version == api_version && node.identity.kind == kind
+        };
+        self.nodes
+            .values()
+            .filter(same)
+            .map(|node| node.identity.uid.clone())
+            .collect()
     }
 }

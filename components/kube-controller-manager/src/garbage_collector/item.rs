@@ -40,21 +40,41 @@ pub(super) fn decide(owners: &[(String, OwnerState)], has_dependents: bool) -> D
         return Decision::Keep;
     }
     if any(OwnerState::Solid) {
-        let going: Vec<_> = owners.iter().filter(|(_, state)| *state != OwnerState::Solid).map(|(uid, _)| uid.clone()).collect();
-        return if going.is_empty() { Decision::Keep } else { Decision::Unlink(going) };
+        let going: Vec<_> = owners
+            .iter()
+            .filter(|(_, state)| *state != OwnerState::Solid)
+            .map(|(uid, _)| uid.clone())
+            .collect();
+        return if going.is_empty() {
+            Decision::Keep
+        } else {
+            Decision::Unlink(going)
+        };
     }
-    if any(OwnerState::Waiting) && has_dependents { Decision::DeleteForeground } else { Decision::Delete }
+    if any(OwnerState::Waiting) && has_dependents {
+        Decision::DeleteForeground
+    } else {
+        Decision::Delete
+    }
 }
 
 impl Collector {
     pub(super) fn api(&self, identity: &Identity) -> Result<Api<DynamicObject>> {
         let Some((resource, namespaced)) = self.resources.find(&identity.api_version, &identity.kind) else {
             let kind = format!("{} {}", identity.api_version, identity.kind);
-            return Err(Error::invalid("resource of kind", kind, "is not known to the API server"));
+            return Err(Error::invalid(
+                "resource of kind",
+                kind,
+                "is not known to the API server",
+            ));
         };
         Ok(if namespaced {
             if identity.namespace.is_empty() {
-                return Err(Error::invalid("owner", &identity.name, "is namespaced, its dependent is not"));
+                return Err(Error::invalid(
+                    "owner",
+                    &identity.name,
+                    "is namespaced, its dependent is not",
+                ));
             }
             Api::namespaced_with(self.client.clone(), &identity.namespace, &resource)
         } else {
@@ -92,19 +112,30 @@ impl Collector {
         let references = meta.owner_references.clone().unwrap_or_default();
         let mut owners = Vec::with_capacity(references.len());
         for reference in &references {
-            owners.push((reference.uid.clone(), self.owner_state(identity, reference).await?));
+            owners.push((
+                reference.uid.clone(),
+                self.owner_state(identity, reference).await?,
+            ));
         }
         let has_dependents = !self.graph.lock().dependents(&identity.uid).is_empty();
         match decide(&owners, has_dependents) {
             Decision::Keep => Ok(Requeue::No),
             Decision::Unlink(uids) => {
-                let left: Vec<_> = references.into_iter().filter(|reference| !uids.contains(&reference.uid)).collect();
+                let left: Vec<_> = references
+                    .into_iter()
+                    .filter(|reference| !uids.contains(&reference.uid))
+                    .collect();
                 self.set_owners(identity, &meta, &left).await?;
                 Ok(Requeue::No)
             }
             Decision::DeleteForeground => {
                 // A circle of owners that all wait would never end: one of them stops blocking.
-                let circular = self.graph.lock().dependents(&identity.uid).iter().any(|node| node.deletes_dependents);
+                let circular = self
+                    .graph
+                    .lock()
+                    .dependents(&identity.uid)
+                    .iter()
+                    .any(|node| node.deletes_dependents);
                 if circular {
                     let unblocked = |mut reference: OwnerReference| {
                         reference.block_owner_deletion = Some(false);
@@ -145,8 +176,16 @@ impl Collector {
             self.graph.lock().note_absent(&reference.uid);
             return Ok(OwnerState::Dangling);
         };
-        let foreground = meta.finalizers.iter().flatten().any(|finalizer| finalizer == FOREGROUND);
-        Ok(if meta.deletion_timestamp.is_some() && foreground { OwnerState::Waiting } else { OwnerState::Solid })
+        let foreground = meta
+            .finalizers
+            .iter()
+            .flatten()
+            .any(|finalizer| finalizer == FOREGROUND);
+        Ok(if meta.deletion_timestamp.is_some() && foreground {
+            OwnerState::Waiting
+        } else {
+            OwnerState::Solid
+        })
     }
 
     /// An owner that waits: free when nothing blocks it, otherwise its dependents are looked at.
@@ -154,7 +193,10 @@ impl Collector {
         let blocking: Vec<_> = {
             let graph = self.graph.lock();
             let nodes = graph.blocking_dependents(&identity.uid);
-            nodes.iter().map(|node| (node.identity.clone(), node.deletes_dependents)).collect()
+            nodes
+                .iter()
+                .map(|node| (node.identity.clone(), node.deletes_dependents))
+                .collect()
         };
         if blocking.is_empty() {
             self.remove_finalizer(identity, FOREGROUND).await?;
@@ -168,7 +210,12 @@ impl Collector {
         Ok(Requeue::No)
     }
 
-    async fn delete(&self, identity: &Identity, version: Option<String>, policy: PropagationPolicy) -> Result<Requeue> {
+    async fn delete(
+        &self,
+        identity: &Identity,
+        version: Option<String>,
+        policy: PropagationPolicy,
+    ) -> Result<Requeue> {
         let parameters = DeleteParams {
             propagation_policy: Some(policy),
             preconditions: Some(Preconditions {
@@ -185,13 +232,21 @@ impl Collector {
     }
 
     /// Writes an object's owner references; a change in between is a conflict and tried again.
-    pub(super) async fn set_owners(&self, identity: &Identity, meta: &ObjectMeta, owners: &[OwnerReference]) -> Result<()> {
+    pub(super) async fn set_owners(
+        &self,
+        identity: &Identity,
+        meta: &ObjectMeta,
+        owners: &[OwnerReference],
+    ) -> Result<()> {
         let body = json!({"metadata": {
             "uid": identity.uid,
             "resourceVersion": meta.resource_version,
             "ownerReferences": owners,
         }});
-        let outcome = self.api(identity)?.patch_metadata(&identity.name, &PatchParams::default(), &Patch::Merge(body)).await;
+        let outcome = self
+            .api(identity)?
+            .patch_metadata(&identity.name, &PatchParams::default(), &Patch::Merge(body))
+            .await;
         ignore_not_found(outcome)
     }
 
@@ -210,7 +265,10 @@ impl Collector {
             "resourceVersion": meta.resource_version,
             "finalizers": finalizers,
         }});
-        let outcome = self.api(identity)?.patch_metadata(&identity.name, &PatchParams::default(), &Patch::Merge(body)).await;
+        let outcome = self
+            .api(identity)?
+            .patch_metadata(&identity.name, &PatchParams::default(), &Patch::Merge(body))
+            .await;
         ignore_not_found(outcome)
     }
 }

@@ -11,7 +11,11 @@ impl Collector {
     pub(super) async fn attempt_to_orphan(&self, owner: &Identity) -> Result<Requeue> {
         let dependents: Vec<Identity> = {
             let graph = self.graph.lock();
-            graph.dependents(&owner.uid).iter().map(|node| node.identity.clone()).collect()
+            graph
+                .dependents(&owner.uid)
+                .iter()
+                .map(|node| node.identity.clone())
+                .collect()
         };
         let mut outcomes = Vec::with_capacity(dependents.len());
         for dependent in &dependents {

@@ -15,13 +15,20 @@ pub struct Resources {
 impl Resources {
     pub fn replace(&self, resources: &[Discovered]) {
         let key = |found: &Discovered| (found.resource.group.clone(), found.resource.kind.clone());
-        *self.by_kind.write() = resources.iter().map(|found| (key(found), found.clone())).collect();
+        *self.by_kind.write() = resources
+            .iter()
+            .map(|found| (key(found), found.clone()))
+            .collect();
     }
 
     /// Any version of the group will do: metadata is the same in all.
     pub fn find(&self, api_version: &str, kind: &str) -> Option<(ApiResource, bool)> {
         let group = api_version.split_once('/').map_or("", |(group, _)| group);
-        let found = self.by_kind.read().get(&(group.to_owned(), kind.to_owned())).cloned()?;
+        let found = self
+            .by_kind
+            .read()
+            .get(&(group.to_owned(), kind.to_owned()))
+            .cloned()?;
         Some((found.resource, found.namespaced))
     }
 }

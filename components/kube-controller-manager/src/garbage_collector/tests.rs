@@ -77,7 +77,11 @@ fn owners_decide() {
         (&[Waiting, Dangling], false, Decision::Delete),
     ];
     for (states, has_dependents, want) in cases {
-        let owners: Vec<_> = states.iter().enumerate().map(|(index, state)| (index.to_string(), *state)).collect();
+        let owners: Vec<_> = states
+            .iter()
+            .enumerate()
+            .map(|(index, state)| (index.to_string(), *state))
+            .collect();
         assert_eq!(decide(&owners, has_dependents), want, "{states:?}");
     }
 }

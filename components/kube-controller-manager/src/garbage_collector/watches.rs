@@ -37,7 +37,11 @@ pub(super) async fn run(context: Arc<Context>, collector: Arc<Collector>) {
     .await;
 }
 
-async fn refresh(context: &Arc<Context>, collector: &Arc<Collector>, watched: &mut AHashMap<Discovered, CancellationToken>) {
+async fn refresh(
+    context: &Arc<Context>,
+    collector: &Arc<Collector>,
+    watched: &mut AHashMap<Discovered, CancellationToken>,
+) {
     let discovery = match discover(&context.root.client).await {
         Ok(discovery) => discovery,
         Err(error) => {
@@ -59,7 +63,8 @@ async fn refresh(context: &Arc<Context>, collector: &Arc<Collector>, watched: &m
         if !watched.contains_key(&resource) {
             let stop = context.shutdown.child_token();
             watched.insert(resource.clone(), stop.clone());
-            let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(context.root.client.clone(), &resource.resource);
+            let api: Api<PartialObjectMeta<DynamicObject>> =
+                Api::all_with(context.root.client.clone(), &resource.resource);
             tokio::spawn(watch(collector.clone(), resource, api, stop));
         }
     }
@@ -67,10 +72,18 @@ async fn refresh(context: &Arc<Context>, collector: &Arc<Collector>, watched: &m
 
 /// Events own nothing, are owned by nothing, and are many.
 fn is_collected(resource: &Discovered) -> bool {
-    resource.can("list") && resource.can("watch") && resource.can("delete") && resource.resource.plural != "events"
+    resource.can("list")
+        && resource.can("watch")
+        && resource.can("delete")
+        && resource.resource.plural != "events"
 }
 
-async fn watch(collector: Arc<Collector>, resource: Discovered, api: Api<PartialObjectMeta<DynamicObject>>, stop: CancellationToken) {
+async fn watch(
+    collector: Arc<Collector>,
+    resource: Discovered,
+    api: Api<PartialObjectMeta<DynamicObject>>,
+    stop: CancellationToken,
+) {
     let mut stream = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
     let mut listed: Option<AHashSet<String>> = None;
     loop {

@@ -35,7 +35,11 @@ fn failure(reason: &'static str, message: impl Into<String>) -> Option<End> {
 }
 
 pub fn has_condition(status: &JobStatus, kind: &str) -> bool {
-    status.conditions.iter().flatten().any(|condition| condition.type_ == kind && condition.status == "True")
+    status
+        .conditions
+        .iter()
+        .flatten()
+        .any(|condition| condition.type_ == kind && condition.status == "True")
 }
 
 pub fn condition(kind: &str, status: &str, reason: &str, message: &str, now: Timestamp) -> JobCondition {
@@ -53,7 +57,8 @@ pub fn condition(kind: &str, status: &str, reason: &str, message: &str, now: Tim
 pub fn decided(status: &JobStatus) -> Option<End> {
     let conditions = status.conditions.iter().flatten();
     let mut targets = conditions.filter(|condition| condition.status == "True");
-    let found = targets.find(|condition| ["FailureTarget", "SuccessCriteriaMet"].contains(&condition.type_.as_str()))?;
+    let found = targets
+        .find(|condition| ["FailureTarget", "SuccessCriteriaMet"].contains(&condition.type_.as_str()))?;
     let reasons = [
         "BackoffLimitExceeded",
         "DeadlineExceeded",
@@ -63,7 +68,10 @@ pub fn decided(status: &JobStatus) -> Option<End> {
         "SuccessPolicy",
         "CompletionsReached",
     ];
-    let reason = reasons.into_iter().find(|reason| found.reason.as_deref() == Some(reason)).unwrap_or("Decided");
+    let reason = reasons
+        .into_iter()
+        .find(|reason| found.reason.as_deref() == Some(reason))
+        .unwrap_or("Decided");
     Some(End {
         success: found.type_ == "SuccessCriteriaMet",
         reason,
@@ -74,7 +82,8 @@ pub fn decided(status: &JobStatus) -> Option<End> {
 /// What is counted, with what is written down and not counted yet.
 pub fn totals(status: &JobStatus) -> (i32, i32) {
     let uncounted = status.uncounted_terminated_pods.clone().unwrap_or_default();
-    let length = |list: Option<Vec<String>>| i32::try_from(list.map_or(0, |list| list.len())).unwrap_or(i32::MAX);
+    let length =
+        |list: Option<Vec<String>>| i32::try_from(list.map_or(0, |list| list.len())).unwrap_or(i32::MAX);
     (
         status.succeeded.unwrap_or(0) + length(uncounted.succeeded),
         status.failed.unwrap_or(0) + length(uncounted.failed),
@@ -85,11 +94,19 @@ pub fn totals(status: &JobStatus) -> (i32, i32) {
 pub fn failed_indexes(spec: &JobSpec, status: &JobStatus, all: &[Arc<Pod>]) -> BTreeSet<i32> {
     let completions = spec.completions.unwrap_or(0);
     let mut failed = indexes::parse(status.failed_indexes.as_deref().unwrap_or_default(), completions);
-    let Some(limit) = spec.backoff_limit_per_index else { return failed };
+    let Some(limit) = spec.backoff_limit_per_index else {
+        return failed;
+    };
     for pod in all.iter().filter(|pod| has_failed(spec, pod)) {
-        let Some(index) = index(pod).filter(|index| *index < completions) else { continue };
-        let tries = all.iter().filter(|other| has_failed(spec, other) && super::pod::index(other) == Some(index));
-        let counted = tries.filter(|other| judge(spec, other) != Verdict::Ignore).count();
+        let Some(index) = index(pod).filter(|index| *index < completions) else {
+            continue;
+        };
+        let tries = all
+            .iter()
+            .filter(|other| has_failed(spec, other) && super::pod::index(other) == Some(index));
+        let counted = tries
+            .filter(|other| judge(spec, other) != Verdict::Ignore)
+            .count();
         if judge(spec, pod) == Verdict::FailIndex || i32::try_from(counted).unwrap_or(i32::MAX) > limit {
             failed.insert(index);
         }
@@ -98,9 +115,18 @@ pub fn failed_indexes(spec: &JobSpec, status: &JobStatus, all: &[Arc<Pod>]) -> B
 }
 
 /// Decides whether the job ends now. `status` has this pass's pods written down.
-pub fn decide(spec: &JobSpec, status: &JobStatus, all: &[Arc<Pod>], failed_indexes: &BTreeSet<i32>, now: Timestamp) -> Option<End> {
+pub fn decide(
+    spec: &JobSpec,
+    status: &JobStatus,
+    all: &[Arc<Pod>],
+    failed_indexes: &BTreeSet<i32>,
+    now: Timestamp,
+) -> Option<End> {
     let (succeeded, failed) = totals(status);
-    for pod in all.iter().filter(|pod| is_tracked(pod) && pods::phase(pod) == "Failed") {
+    for pod in all
+        .iter()
+        .filter(|pod| is_tracked(pod) && pods::phase(pod) == "Failed")
+    {
         if let Verdict::FailJob(message) = judge(spec, pod) {
             return failure("PodFailurePolicy", message);
         }
@@ -108,13 +134,25 @@ pub fn decide(spec: &JobSpec, status: &JobStatus, all: &[Arc<Pod>], failed_index
     let restarts = restarts(spec, all);
     let limit = spec.backoff_limit.unwrap_or(6);
     if failed > limit || (restarts > 0 && restarts >= limit) {
-        return failure("BackoffLimitExceeded", "Job has reached the specified backoff limit");
+        return failure(
+            "BackoffLimitExceeded",
+            "Job has reached the specified backoff limit",
+        );
     }
     if time_left(spec, status, now).is_some_and(|left| left.is_zero()) {
-        return failure("DeadlineExceeded", "Job was active longer than specified deadline");
+        return failure(
+            "DeadlineExceeded",
+            "Job was active longer than specified deadline",
+        );
     }
-    if spec.max_failed_indexes.is_some_and(|most| i32::try_from(failed_indexes.len()).unwrap_or(i32::MAX) > most) {
-        return failure("MaxFailedIndexesExceeded", "Job has exceeded the specified maximal number of failed indexes");
+    if spec
+        .max_failed_indexes
+        .is_some_and(|most| i32::try_from(failed_indexes.len()).unwrap_or(i32::MAX) > most)
+    {
+        return failure(
+            "MaxFailedIndexesExceeded",
+            "Job has exceeded the specified maximal number of failed indexes",
+        );
     }
     if let Some(end) = success_policy(spec, status) {
         return Some(end);
@@ -132,17 +170,33 @@ pub fn decide(spec: &JobSpec, status: &JobStatus, all: &[Arc<Pod>], failed_index
         });
     }
     let over = succeeded + i32::try_from(failed_indexes.len()).unwrap_or(i32::MAX);
-    if is_indexed(spec) && !failed_indexes.is_empty() && spec.completions.is_some_and(|completions| over >= completions) {
+    if is_indexed(spec)
+        && !failed_indexes.is_empty()
+        && spec.completions.is_some_and(|completions| over >= completions)
+    {
         return failure("FailedIndexes", "Job has failed indexes");
     }
     None
 }
 
 fn success_policy(spec: &JobSpec, status: &JobStatus) -> Option<End> {
-    let done = indexes::parse(status.completed_indexes.as_deref().unwrap_or_default(), spec.completions.unwrap_or(0));
-    for (number, rule) in spec.success_policy.iter().flat_map(|policy| policy.rules.iter()).enumerate() {
-        let chosen = rule.succeeded_indexes.as_deref().map(|text| indexes::parse(text, spec.completions.unwrap_or(0)));
-        let matching = chosen.as_ref().map_or(done.len(), |chosen| chosen.intersection(&done).count());
+    let done = indexes::parse(
+        status.completed_indexes.as_deref().unwrap_or_default(),
+        spec.completions.unwrap_or(0),
+    );
+    for (number, rule) in spec
+        .success_policy
+        .iter()
+        .flat_map(|policy| policy.rules.iter())
+        .enumerate()
+    {
+        let chosen = rule
+            .succeeded_indexes
+            .as_deref()
+            .map(|text| indexes::parse(text, spec.completions.unwrap_or(0)));
+        let matching = chosen
+            .as_ref()
+            .map_or(done.len(), |chosen| chosen.intersection(&done).count());
         let wanted = match (rule.succeeded_count, &chosen) {
             (Some(count), _) => usize::try_from(count).unwrap_or(usize::MAX),
             (None, Some(chosen)) => chosen.len(),
@@ -161,14 +215,24 @@ fn success_policy(spec: &JobSpec, status: &JobStatus) -> Option<End> {
 
 /// Restarts within pods count where pods restart their containers themselves.
 fn restarts(spec: &JobSpec, all: &[Arc<Pod>]) -> i32 {
-    let policy = spec.template.spec.as_ref().and_then(|spec| spec.restart_policy.as_deref());
+    let policy = spec
+        .template
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.restart_policy.as_deref());
     if policy != Some("OnFailure") {
         return 0;
     }
     all.iter()
         .filter(|pod| ["Running", "Pending"].contains(&pods::phase(pod)))
         .filter_map(|pod| pod.status.as_ref())
-        .flat_map(|status| status.container_statuses.iter().flatten().chain(status.init_container_statuses.iter().flatten()))
+        .flat_map(|status| {
+            status
+                .container_statuses
+                .iter()
+                .flatten()
+                .chain(status.init_container_statuses.iter().flatten())
+        })
         .map(|container| container.restart_count)
         .sum()
 }
@@ -187,18 +251,42 @@ pub fn time_left(spec: &JobSpec, status: &JobStatus, now: Timestamp) -> Option<D
 /// How long to wait before replacing pods that failed one after the other.
 pub fn backoff_left(spec: &JobSpec, all: &[Arc<Pod>], now: Timestamp) -> Duration {
     let ended = |pod: &Pod| {
-        let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
-        let finished = statuses.iter().filter_map(|container| container.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref()).map(|time| time.0);
-        finished.max().or_else(|| pod.metadata.deletion_timestamp.as_ref().map(|time| time.0)).unwrap_or(now)
+        let statuses = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.container_statuses.as_deref())
+            .unwrap_or_default();
+        let finished = statuses
+            .iter()
+            .filter_map(|container| {
+                container
+                    .state
+                    .as_ref()?
+                    .terminated
+                    .as_ref()?
+                    .finished_at
+                    .as_ref()
+            })
+            .map(|time| time.0);
+        finished
+            .max()
+            .or_else(|| pod.metadata.deletion_timestamp.as_ref().map(|time| time.0))
+            .unwrap_or(now)
     };
-    let last_success = all.iter().filter(|pod| pods::phase(pod) == "Succeeded").map(|pod| ended(pod)).max();
+    let last_success = all
+        .iter()
+        .filter(|pod| pods::phase(pod) == "Succeeded")
+        .map(|pod| ended(pod))
+        .max();
     let failures: Vec<Timestamp> = all
         .iter()
         .filter(|pod| has_failed(spec, pod) && judge(spec, pod) != Verdict::Ignore)
         .map(|pod| ended(pod))
         .filter(|at| last_success.is_none_or(|success| *at > success))
         .collect();
-    let Some(last) = failures.iter().max() else { return Duration::ZERO };
+    let Some(last) = failures.iter().max() else {
+        return Duration::ZERO;
+    };
     let doublings = u32::try_from(failures.len() - 1).unwrap_or(u32::MAX).min(16);
     let wait = BACKOFF.saturating_mul(1 << doublings).min(MAX_BACKOFF);
     let since = Duration::try_from(now.duration_since(*last)).unwrap_or(Duration::ZERO);
@@ -218,9 +306,18 @@ pub fn wanted_active(spec: &JobSpec, status: &JobStatus, active: i32) -> i32 {
 }
 
 /// The lowest indexes that have neither succeeded nor failed for good nor a pod.
-pub fn missing_indexes(spec: &JobSpec, status: &JobStatus, all: &[Arc<Pod>], failed: &BTreeSet<i32>, count: usize) -> Vec<i32> {
+pub fn missing_indexes(
+    spec: &JobSpec,
+    status: &JobStatus,
+    all: &[Arc<Pod>],
+    failed: &BTreeSet<i32>,
+    count: usize,
+) -> Vec<i32> {
     let completions = spec.completions.unwrap_or(0);
-    let done = indexes::parse(status.completed_indexes.as_deref().unwrap_or_default(), completions);
+    let done = indexes::parse(
+        status.completed_indexes.as_deref().unwrap_or_default(),
+        completions,
+    );
     let waits = spec.pod_replacement_policy.as_deref() == Some("Failed");
     let busy: BTreeSet<i32> = all
         .iter()
@@ -232,4 +329,3 @@ pub fn missing_indexes(spec: &JobSpec, status: &JobStatus, all: &[Arc<Pod>], fai
         .take(count)
         .collect()
 }
-

@@ -16,18 +16,35 @@ pub fn index(pod: &Pod) -> Option<i32> {
 }
 
 pub fn is_tracked(pod: &Pod) -> bool {
-    pod.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
+    pod.metadata
+        .finalizers
+        .iter()
+        .flatten()
+        .any(|finalizer| finalizer == FINALIZER)
 }
 
 /// A new pod; of an indexed job with its index in annotation, label, environment and host name.
 pub fn make(job: &Job, index: Option<i32>) -> Pod {
-    let template = job.spec.as_ref().map(|spec| spec.template.clone()).unwrap_or_default();
+    let template = job
+        .spec
+        .as_ref()
+        .map(|spec| spec.template.clone())
+        .unwrap_or_default();
     let mut pod = pod_from_template(&template, job);
-    pod.metadata.finalizers.get_or_insert_default().push(FINALIZER.to_owned());
+    pod.metadata
+        .finalizers
+        .get_or_insert_default()
+        .push(FINALIZER.to_owned());
     let Some(index) = index else { return pod };
     let text = index.to_string();
-    pod.metadata.annotations.get_or_insert_default().insert(INDEX.to_owned(), text.clone());
-    pod.metadata.labels.get_or_insert_default().insert(INDEX.to_owned(), text);
+    pod.metadata
+        .annotations
+        .get_or_insert_default()
+        .insert(INDEX.to_owned(), text.clone());
+    pod.metadata
+        .labels
+        .get_or_insert_default()
+        .insert(INDEX.to_owned(), text);
     let prefix = format!("{}-{index}", job.name());
     pod.metadata.generate_name = Some(format!("{prefix}-"));
     // Named here, since a generated name may be cut, and with it the index.
@@ -45,7 +62,11 @@ pub fn make(job: &Job, index: Option<i32>) -> Pod {
         }),
         ..EnvVar::default()
     };
-    for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
+    for container in spec
+        .containers
+        .iter_mut()
+        .chain(spec.init_containers.iter_mut().flatten())
+    {
         let env = container.env.get_or_insert_default();
         if env.iter().all(|own| own.name != INDEX_VARIABLE) {
             env.push(variable.clone());

@@ -65,27 +65,42 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         let this = controller.clone();
         controller.pods.on_change(move |change| this.pod_changed(change));
         let (queue, workers) = (controller.queue.clone(), context.flags.concurrent_job_syncs);
-        let working = work("job", &context, queue, workers, controller.clone(), |controller, key| async move {
-            controller.reconcile(&key).await
-        });
+        let working = work(
+            "job",
+            &context,
+            queue,
+            workers,
+            controller.clone(),
+            |controller, key| async move { controller.reconcile(&key).await },
+        );
         let queue = controller.abandoned.clone();
-        let releasing = work("job-orphan-pods", &context, queue, 1, controller.clone(), |controller, key| async move {
-            controller.release_abandoned(&key).await
-        });
+        let releasing = work(
+            "job-orphan-pods",
+            &context,
+            queue,
+            1,
+            controller.clone(),
+            |controller, key| async move { controller.release_abandoned(&key).await },
+        );
         futures::join!(working, releasing);
     }
     .boxed()
 }
 
 fn is_finished(job: &Job) -> bool {
-    job.status.as_ref().is_some_and(|status| has_condition(status, "Complete") || has_condition(status, "Failed"))
+    job.status
+        .as_ref()
+        .is_some_and(|status| has_condition(status, "Complete") || has_condition(status, "Failed"))
 }
 
 impl Controller {
     fn job_changed(&self, change: &Change<Job>) {
         let job = change.object();
         if change.new.is_none() || is_finished(job) {
-            for pod in controlled(&self.pods, job.uid()).iter().filter(|pod| is_tracked(pod)) {
+            for pod in controlled(&self.pods, job.uid())
+                .iter()
+                .filter(|pod| is_tracked(pod))
+            {
                 self.abandoned.add(key_of(pod.as_ref()));
             }
         }
@@ -94,7 +109,9 @@ impl Controller {
 
     fn owner(&self, pod: &Pod) -> Option<Arc<Job>> {
         let reference = controller_of(&pod.metadata).filter(|reference| reference.kind == "Job")?;
-        self.jobs.get(pod.namespace(), &reference.name).filter(|job| job.uid() == reference.uid)
+        self.jobs
+            .get(pod.namespace(), &reference.name)
+            .filter(|job| job.uid() == reference.uid)
     }
 
     fn pod_changed(&self, change: &Change<Pod>) {
@@ -133,8 +150,13 @@ impl Controller {
     }
 
     async fn untrack(&self, pod: &Pod) -> Result<()> {
-        let body = json!({"metadata": {"uid": pod.uid(), "$deleteFromPrimitiveList/finalizers": [FINALIZER]}});
-        let outcome = self.control.pods(pod.namespace()).patch(pod.name(), &PatchParams::default(), &Patch::Strategic(&body)).await;
+        let body =
+            json!({"metadata": {"uid": pod.uid(), "$deleteFromPrimitiveList/finalizers": [FINALIZER]}});
+        let outcome = self
+            .control
+            .pods(pod.namespace())
+            .patch(pod.name(), &PatchParams::default(), &Patch::Strategic(&body))
+            .await;
         ignore_not_found(outcome)
     }
 
@@ -144,7 +166,11 @@ impl Controller {
             return Ok(Requeue::No);
         };
         let elsewhere = job.spec.as_ref().and_then(|spec| spec.managed_by.as_deref());
-        let Some(spec) = job.spec.as_ref().filter(|_| elsewhere.is_none_or(|manager| manager == "kubernetes.io/job-controller")) else {
+        let Some(spec) = job
+            .spec
+            .as_ref()
+            .filter(|_| elsewhere.is_none_or(|manager| manager == "kubernetes.io/job-controller"))
+        else {
             return Ok(Requeue::No);
         };
         if is_finished(&job) || job.is_deleting() {
@@ -153,7 +179,11 @@ impl Controller {
         let selector = match spec.selector.as_ref().map(Selector::new) {
             Some(Ok(selector)) if !selector.is_empty() => selector,
             _ => {
-                tracing::warn!(namespace = key.0, name = key.1, "the job's selector cannot be used");
+                tracing::warn!(
+                    namespace = key.0,
+                    name = key.1,
+                    "the job's selector cannot be used"
+                );
                 return Ok(Requeue::No);
             }
         };
@@ -161,7 +191,15 @@ impl Controller {
         let jobs: Api<Job> = Api::namespaced(self.control.client.clone(), &key.0);
         let mut known = controlled(&self.pods, job.uid());
         known.extend(orphans(&self.pods, &key.0));
-        let all = claim(job.as_ref(), &jobs, &self.control.pods(&key.0), &selector, known, Some(FINALIZER)).await?;
+        let all = claim(
+            job.as_ref(),
+            &jobs,
+            &self.control.pods(&key.0),
+            &selector,
+            known,
+            Some(FINALIZER),
+        )
+        .await?;
         let mut pass = Pass {
             controller: self,
             key,
@@ -205,14 +243,24 @@ impl Pass<'_> {
         let mut deleted = 0;
         if let Some(end) = &end {
             self.announce_end(end);
-            let active: Vec<Arc<Pod>> = self.all.iter().filter(|pod| pods::is_active(pod)).cloned().collect();
+            let active: Vec<Arc<Pod>> = self
+                .all
+                .iter()
+                .filter(|pod| pods::is_active(pod))
+                .cloned()
+                .collect();
             deleted = active.len();
             if satisfied {
                 outcome = self.delete(&active).await;
             }
             release = track::write_down(&mut self.status, self.spec, self.all, true);
         } else if suspended {
-            let active: Vec<Arc<Pod>> = self.all.iter().filter(|pod| pods::is_active(pod)).cloned().collect();
+            let active: Vec<Arc<Pod>> = self
+                .all
+                .iter()
+                .filter(|pod| pods::is_active(pod))
+                .cloned()
+                .collect();
             deleted = active.len();
             if satisfied {
                 outcome = self.withdraw(&active).await;
@@ -251,7 +299,11 @@ impl Pass<'_> {
 
     /// The end is written down before it is carried out, so that it is not decided differently later.
     fn announce_end(&mut self, end: &End) {
-        let kind = if end.success { "SuccessCriteriaMet" } else { "FailureTarget" };
+        let kind = if end.success {
+            "SuccessCriteriaMet"
+        } else {
+            "FailureTarget"
+        };
         if !has_condition(&self.status, kind) {
             self.set_condition(kind, "True", end.reason, &end.message);
         }
@@ -279,7 +331,12 @@ impl Pass<'_> {
         if end.success {
             recorder.event(reference(self.job), Type::Normal, "Completed", "Job completed");
         } else {
-            recorder.event(reference(self.job), Type::Warning, end.reason, end.message.clone());
+            recorder.event(
+                reference(self.job),
+                Type::Warning,
+                end.reason,
+                end.message.clone(),
+            );
         }
     }
 
@@ -304,7 +361,11 @@ impl Pass<'_> {
     fn count(&mut self, deleted: usize) {
         let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
         let active = self.all.iter().filter(|pod| pods::is_active(pod));
-        let ready = if deleted > 0 { 0 } else { active.clone().filter(|pod| pods::is_ready(pod)).count() };
+        let ready = if deleted > 0 {
+            0
+        } else {
+            active.clone().filter(|pod| pods::is_ready(pod)).count()
+        };
         let terminating = self.all.iter().filter(|pod| pods::is_terminating(pod)).count();
         let active = active.count().saturating_sub(deleted);
         self.status.active = Some(number(active)).filter(|count| *count != 0);
@@ -318,12 +379,18 @@ impl Pass<'_> {
         }
         let mut updated = self.job.clone();
         updated.status = Some(self.status.clone());
-        jobs.replace_status(&self.key.1, &PostParams::default(), &updated).await?;
+        jobs.replace_status(&self.key.1, &PostParams::default(), &updated)
+            .await?;
         Ok(())
     }
 
     async fn scale(&mut self, failed: &BTreeSet<i32>) -> Result<()> {
-        let active: Vec<Arc<Pod>> = self.all.iter().filter(|pod| pods::is_active(pod)).cloned().collect();
+        let active: Vec<Arc<Pod>> = self
+            .all
+            .iter()
+            .filter(|pod| pods::is_active(pod))
+            .cloned()
+            .collect();
         let count = i32::try_from(active.len()).unwrap_or(i32::MAX);
         let mut wanted = outcome::wanted_active(self.spec, &self.status, count);
         if self.spec.pod_replacement_policy.as_deref() == Some("Failed") {
@@ -333,7 +400,9 @@ impl Pass<'_> {
         }
         if wanted < count {
             let surplus = usize::try_from(count - wanted).unwrap_or(0);
-            return self.withdraw(&ranking::choose(&active, &active, surplus, self.now)).await;
+            return self
+                .withdraw(&ranking::choose(&active, &active, surplus, self.now))
+                .await;
         }
         if wanted == count {
             return Ok(());
@@ -346,7 +415,10 @@ impl Pass<'_> {
         let missing = usize::try_from(wanted - count).unwrap_or(0).min(BURST);
         let pods: Vec<Pod> = if track::is_indexed(self.spec) {
             let missing = outcome::missing_indexes(self.spec, &self.status, self.all, failed, missing);
-            missing.into_iter().map(|index| pod::make(self.job, Some(index))).collect()
+            missing
+                .into_iter()
+                .map(|index| pod::make(self.job, Some(index)))
+                .collect()
         } else {
             (0..missing).map(|_| pod::make(self.job, None)).collect()
         };

@@ -11,7 +11,9 @@ use super::{policy, track};
 
 fn spec(fields: Value) -> JobSpec {
     let mut spec = json!({"parallelism": 1, "completions": 1, "backoffLimit": 2, "template": {"spec": {"restartPolicy": "Never", "containers": []}}});
-    spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    spec.as_object_mut()
+        .unwrap()
+        .extend(fields.as_object().unwrap().clone());
     serde_json::from_value(spec).unwrap()
 }
 
@@ -37,7 +39,11 @@ fn untracked(pod: &Arc<Pod>) -> Arc<Pod> {
 fn an_ended_pod_is_counted_once_after_its_finalizer_is_off() {
     let spec = spec(json!({"completions": 2}));
     let mut status = JobStatus::default();
-    let all = [pod("a", "Succeeded", 0, 0), pod("b", "Failed", 1, 0), pod("c", "Running", 0, 0)];
+    let all = [
+        pod("a", "Succeeded", 0, 0),
+        pod("b", "Failed", 1, 0),
+        pod("c", "Running", 0, 0),
+    ];
     assert_eq!(track::write_down(&mut status, &spec, &all, false).len(), 2);
     assert_eq!(track::write_down(&mut status, &spec, &all, false).len(), 2);
     track::settle(&mut status, &spec, &all);
@@ -55,22 +61,62 @@ fn jobs_end_for_their_reasons() {
     let start = "1970-01-01T00:00:10Z";
     let fail_on_42 = json!({"podFailurePolicy": {"rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [42]}}]}});
     let cases = [
-        (json!({}), json!({"succeeded": 1}), vec![], Some("CompletionsReached")),
+        (
+            json!({}),
+            json!({"succeeded": 1}),
+            vec![],
+            Some("CompletionsReached"),
+        ),
         (json!({}), json!({"failed": 2}), vec![], None),
-        (json!({}), json!({"failed": 3}), vec![], Some("BackoffLimitExceeded")),
-        (json!({"activeDeadlineSeconds": 80}), json!({"startTime": start}), vec![], Some("DeadlineExceeded")),
-        (json!({"activeDeadlineSeconds": 95}), json!({"startTime": start}), vec![], None),
-        (fail_on_42.clone(), json!({}), vec![pod("a", "Failed", 42, 0)], Some("PodFailurePolicy")),
+        (
+            json!({}),
+            json!({"failed": 3}),
+            vec![],
+            Some("BackoffLimitExceeded"),
+        ),
+        (
+            json!({"activeDeadlineSeconds": 80}),
+            json!({"startTime": start}),
+            vec![],
+            Some("DeadlineExceeded"),
+        ),
+        (
+            json!({"activeDeadlineSeconds": 95}),
+            json!({"startTime": start}),
+            vec![],
+            None,
+        ),
+        (
+            fail_on_42.clone(),
+            json!({}),
+            vec![pod("a", "Failed", 42, 0)],
+            Some("PodFailurePolicy"),
+        ),
         (fail_on_42, json!({}), vec![pod("a", "Failed", 41, 0)], None),
-        (json!({"completionMode": "Indexed", "completions": 3, "successPolicy": {"rules": [{"succeededIndexes": "0-1", "succeededCount": 1}]}}), json!({"completedIndexes": "1"}), vec![], Some("SuccessPolicy")),
+        (
+            json!({"completionMode": "Indexed", "completions": 3, "successPolicy": {"rules": [{"succeededIndexes": "0-1", "succeededCount": 1}]}}),
+            json!({"completedIndexes": "1"}),
+            vec![],
+            Some("SuccessPolicy"),
+        ),
     ];
     for (fields, status, all, want) in cases {
         let status: JobStatus = serde_json::from_value(status).unwrap();
         let end = decide(&spec(fields.clone()), &status, &all, &BTreeSet::new(), now);
         assert_eq!(end.map(|end| end.reason), want, "{fields}");
     }
-    let verdict = policy::judge(&spec(json!({"podFailurePolicy": {"rules": [{"action": "FailJob", "onExitCodes": {"containerName": "main", "operator": "In", "values": [42]}}]}})), &pod("a", "Failed", 42, 0));
-    assert_eq!(verdict, policy::Verdict::FailJob("Container main for pod n/a failed with exit code 42 matching FailJob rule at index 0".to_owned()));
+    let verdict = policy::judge(
+        &spec(
+            json!({"podFailurePolicy": {"rules": [{"action": "FailJob", "onExitCodes": {"containerName": "main", "operator": "In", "values": [42]}}]}}),
+        ),
+        &pod("a", "Failed", 42, 0),
+    );
+    assert_eq!(
+        verdict,
+        policy::Verdict::FailJob(
+            "Container main for pod n/a failed with exit code 42 matching FailJob rule at index 0".to_owned()
+        )
+    );
 }
 
 #[test]
@@ -78,8 +124,23 @@ fn indexes_are_made_lowest_first_and_once() {
     let spec = spec(json!({"completionMode": "Indexed", "completions": 5}));
     let status: JobStatus = serde_json::from_value(json!({"completedIndexes": "0"})).unwrap();
     let all = [pod("a", "Running", 0, 2), pod("b", "Failed", 1, 3)];
-    assert_eq!(missing_indexes(&spec, &status, &all, &BTreeSet::from([1]), 5), [3, 4]);
+    assert_eq!(
+        missing_indexes(&spec, &status, &all, &BTreeSet::from([1]), 5),
+        [3, 4]
+    );
     let mut status = JobStatus::default();
-    track::write_down(&mut status, &spec, &[pod("a", "Succeeded", 0, 0), pod("b", "Succeeded", 0, 1), pod("c", "Succeeded", 0, 1)], false);
-    assert_eq!((status.completed_indexes.as_deref(), status.succeeded), (Some("0,1"), Some(2)));
+    track::write_down(
+        &mut status,
+        &spec,
+        &[
+            pod("a", "Succeeded", 0, 0),
+            pod("b", "Succeeded", 0, 1),
+            pod("c", "Succeeded", 0, 1),
+        ],
+        false,
+    );
+    assert_eq!(
+        (status.completed_indexes.as_deref(), status.succeeded),
+        (Some("0,1"), Some(2))
+    );
 }

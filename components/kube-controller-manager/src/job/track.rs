@@ -25,8 +25,14 @@ pub fn has_failed(spec: &JobSpec, pod: &Pod) -> bool {
 
 /// Moves what was written down before and has lost its finalizer into the counters.
 pub fn settle(status: &mut JobStatus, spec: &JobSpec, all: &[Arc<Pod>]) {
-    let held: HashSet<&str> = all.iter().filter(|pod| is_tracked(pod)).map(|pod| pod.uid()).collect();
-    let Some(uncounted) = &mut status.uncounted_terminated_pods else { return };
+    let held: HashSet<&str> = all
+        .iter()
+        .filter(|pod| is_tracked(pod))
+        .map(|pod| pod.uid())
+        .collect();
+    let Some(uncounted) = &mut status.uncounted_terminated_pods else {
+        return;
+    };
     let take = |list: &mut Option<Vec<String>>| -> i32 {
         let before = list.as_ref().map_or(0, Vec::len);
         if let Some(list) = list {
@@ -47,7 +53,10 @@ pub fn settle(status: &mut JobStatus, spec: &JobSpec, all: &[Arc<Pod>]) {
 /// that still run are about to be deleted and count as failed.
 pub fn write_down(status: &mut JobStatus, spec: &JobSpec, all: &[Arc<Pod>], finished: bool) -> Vec<Arc<Pod>> {
     let completions = spec.completions.unwrap_or(0);
-    let mut done: BTreeSet<i32> = indexes::parse(status.completed_indexes.as_deref().unwrap_or_default(), completions);
+    let mut done: BTreeSet<i32> = indexes::parse(
+        status.completed_indexes.as_deref().unwrap_or_default(),
+        completions,
+    );
     let uncounted = status.uncounted_terminated_pods.get_or_insert_default();
     let mut release = Vec::new();
     for pod in all.iter().filter(|pod| is_tracked(pod)) {

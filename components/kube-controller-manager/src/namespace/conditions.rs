@@ -26,7 +26,11 @@ impl Remaining {
 }
 
 /// The five conditions; a condition whose status stays keeps its transition time.
-pub fn conditions(old: &[NamespaceCondition], remaining: &Remaining, now: Timestamp) -> Vec<NamespaceCondition> {
+pub fn conditions(
+    old: &[NamespaceCondition],
+    remaining: &Remaining,
+    now: Timestamp,
+) -> Vec<NamespaceCondition> {
     let mut all = old.to_vec();
     let failures = |list: &[String]| (!list.is_empty()).then(|| list.join("; "));
     let instances: Vec<_> = remaining
@@ -42,7 +46,15 @@ pub fn conditions(old: &[NamespaceCondition], remaining: &Remaining, now: Timest
     let table = [
         (
             "NamespaceDeletionDiscoveryFailure",
-            failures(&remaining.discovery_failures).map(|list| ("DiscoveryFailed", format!("Discovery failed for some groups, {} failing: {list}", remaining.discovery_failures.len()))),
+            failures(&remaining.discovery_failures).map(|list| {
+                (
+                    "DiscoveryFailed",
+                    format!(
+                        "Discovery failed for some groups, {} failing: {list}",
+                        remaining.discovery_failures.len()
+                    ),
+                )
+            }),
             ("ResourcesDiscovered", "All resources successfully discovered"),
         ),
         (
@@ -52,18 +64,45 @@ pub fn conditions(old: &[NamespaceCondition], remaining: &Remaining, now: Timest
         ),
         (
             "NamespaceDeletionContentFailure",
-            failures(&remaining.deletion_failures).map(|list| ("ContentDeletionFailed", format!("Failed to delete all resource types, {} remaining: {list}", remaining.deletion_failures.len()))),
-            ("ContentDeleted", "All content successfully deleted, may be waiting on finalization"),
+            failures(&remaining.deletion_failures).map(|list| {
+                (
+                    "ContentDeletionFailed",
+                    format!(
+                        "Failed to delete all resource types, {} remaining: {list}",
+                        remaining.deletion_failures.len()
+                    ),
+                )
+            }),
+            (
+                "ContentDeleted",
+                "All content successfully deleted, may be waiting on finalization",
+            ),
         ),
         (
             "NamespaceContentRemaining",
-            (!instances.is_empty()).then(|| ("SomeResourcesRemain", format!("Some resources are remaining: {}", instances.join(", ")))),
+            (!instances.is_empty()).then(|| {
+                (
+                    "SomeResourcesRemain",
+                    format!("Some resources are remaining: {}", instances.join(", ")),
+                )
+            }),
             ("ContentRemoved", "All content successfully removed"),
         ),
         (
             "NamespaceFinalizersRemaining",
-            (!finalizers.is_empty()).then(|| ("SomeFinalizersRemain", format!("Some content in the namespace has finalizers remaining: {}", finalizers.join(", ")))),
-            ("ContentHasNoFinalizers", "All content-preserving finalizers finished"),
+            (!finalizers.is_empty()).then(|| {
+                (
+                    "SomeFinalizersRemain",
+                    format!(
+                        "Some content in the namespace has finalizers remaining: {}",
+                        finalizers.join(", ")
+                    ),
+                )
+            }),
+            (
+                "ContentHasNoFinalizers",
+                "All content-preserving finalizers finished",
+            ),
         ),
     ];
     for (kind, problem, fine) in table {
@@ -72,7 +111,9 @@ pub fn conditions(old: &[NamespaceCondition], remaining: &Remaining, now: Timest
             None => ("False", fine.0, fine.1.to_owned()),
         };
         let at = all.iter().position(|condition| condition.type_ == kind);
-        let before = at.and_then(|at| (all[at].status == status).then(|| all[at].last_transition_time.clone())).flatten();
+        let before = at
+            .and_then(|at| (all[at].status == status).then(|| all[at].last_transition_time.clone()))
+            .flatten();
         let condition = NamespaceCondition {
             type_: kind.to_owned(),
             status: status.to_owned(),
@@ -101,9 +142,23 @@ mod tests {
         let first = conditions(&[], &remaining, at(1));
         assert_eq!(first.len(), 5);
         let second = conditions(&first, &Remaining::default(), at(2));
-        let get = |list: &[NamespaceCondition], kind: &str| list.iter().find(|condition| condition.type_ == kind).cloned().unwrap();
-        assert_eq!(get(&first, "NamespaceContentRemaining").message.unwrap(), "Some resources are remaining: pods. has 3 resource instances");
-        assert_eq!(get(&second, "NamespaceContentRemaining").last_transition_time, Some(Time(at(2))));
-        assert_eq!(get(&second, "NamespaceDeletionDiscoveryFailure").last_transition_time, Some(Time(at(1))));
+        let get = |list: &[NamespaceCondition], kind: &str| {
+            list.iter()
+                .find(|condition| condition.type_ == kind)
+                .cloned()
+                .unwrap()
+        };
+        assert_eq!(
+            get(&first, "NamespaceContentRemaining").message.unwrap(),
+            "Some resources are remaining: pods. has 3 resource instances"
+        );
+        assert_eq!(
+            get(&second, "NamespaceContentRemaining").last_transition_time,
+            Some(Time(at(2)))
+        );
+        assert_eq!(
+            get(&second, "NamespaceDeletionDiscoveryFailure").last_transition_time,
+            Some(Time(at(1)))
+        );
     }
 }

@@ -20,14 +20,17 @@ pub async fn delete_all(client: &Client, namespace: &str, discovery: &Discovery)
         discovery_failures: discovery.failed.clone(),
         ..Remaining::default()
     };
-    let deletable = |resource: &&Discovered| resource.namespaced && resource.can("delete") && resource.can("list");
+    let deletable =
+        |resource: &&Discovered| resource.namespaced && resource.can("delete") && resource.can("list");
     let (pods, others): (Vec<&Discovered>, Vec<&Discovered>) = discovery
         .resources
         .iter()
         .filter(deletable)
         .partition(|resource| resource.resource.group.is_empty() && resource.resource.plural == "pods");
     for resource in pods {
-        delete_resource(client, namespace, resource).await.fold_into(&mut remaining, resource);
+        delete_resource(client, namespace, resource)
+            .await
+            .fold_into(&mut remaining, resource);
     }
     // What pods need (their volumes, secrets, policies) must not go before them.
     if !remaining.instances.is_empty() {
@@ -69,7 +72,11 @@ impl Outcome {
         if !self.left.is_empty() {
             remaining.instances.insert(name, self.left.len());
         }
-        for finalizer in self.left.iter().flat_map(|object| object.metadata.finalizers.iter().flatten()) {
+        for finalizer in self
+            .left
+            .iter()
+            .flat_map(|object| object.metadata.finalizers.iter().flatten())
+        {
             *remaining.finalizers.entry(finalizer.clone()).or_default() += 1;
         }
         remaining.estimate = remaining.estimate.max(self.estimate);
@@ -104,7 +111,13 @@ async fn delete_resource(client: &Client, namespace: &str, resource: &Discovered
     match list(&api).await {
         Ok(left) if left.items.is_empty() => Outcome::default(),
         Ok(left) => {
-            let finalized = left.items.iter().any(|object| object.metadata.finalizers.as_ref().is_some_and(|list| !list.is_empty()));
+            let finalized = left.items.iter().any(|object| {
+                object
+                    .metadata
+                    .finalizers
+                    .as_ref()
+                    .is_some_and(|list| !list.is_empty())
+            });
             Outcome {
                 left: left.items,
                 failure: None,
@@ -133,6 +146,16 @@ async fn estimate(
     let Ok(pods) = pods.list(&ListParams::default()).await else {
         return 0;
     };
-    let grace = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(30);
-    pods.items.iter().map(grace).max().and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0)
+    let grace = |pod: &Pod| {
+        pod.spec
+            .as_ref()
+            .and_then(|spec| spec.termination_grace_period_seconds)
+            .unwrap_or(30)
+    };
+    pods.items
+        .iter()
+        .map(grace)
+        .max()
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .unwrap_or(0)
 }

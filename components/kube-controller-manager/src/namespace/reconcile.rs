@@ -46,9 +46,14 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
             }
         });
         let workers = context.flags.concurrent_namespace_syncs;
-        work("namespace", &context, queue, workers, controller, |controller, key| async move {
-            controller.reconcile(&key.1).await
-        })
+        work(
+            "namespace",
+            &context,
+            queue,
+            workers,
+            controller,
+            |controller, key| async move { controller.reconcile(&key.1).await },
+        )
         .await;
     }
     .boxed()
@@ -72,7 +77,9 @@ impl Controller {
         let status = namespace.status.get_or_insert_default();
         if status.phase.as_deref() != Some("Terminating") {
             status.phase = Some("Terminating".to_owned());
-            namespace = api.replace_status(name, &PostParams::default(), &namespace).await?;
+            namespace = api
+                .replace_status(name, &PostParams::default(), &namespace)
+                .await?;
         }
         let discovery = discover(&self.client).await?;
         let remaining = delete_all(&self.client, name, &discovery).await;
@@ -87,7 +94,12 @@ impl Controller {
                 Err(error) => return Err(error.into()),
             };
         }
-        if let Some(failure) = remaining.discovery_failures.iter().chain(&remaining.deletion_failures).next() {
+        if let Some(failure) = remaining
+            .discovery_failures
+            .iter()
+            .chain(&remaining.deletion_failures)
+            .next()
+        {
             return Err(Error::invalid("content of namespace", name, failure));
         }
         if !remaining.is_done() {
@@ -101,7 +113,9 @@ impl Controller {
             finalizers.retain(|finalizer| finalizer != FINALIZER);
         }
         let name = namespace.name().to_owned();
-        let outcome = api.replace_subresource("finalize", &name, &PostParams::default(), &namespace).await;
+        let outcome = api
+            .replace_subresource("finalize", &name, &PostParams::default(), &namespace)
+            .await;
         match outcome {
             Ok(_) => Ok(Requeue::No),
             Err(error) if is_not_found(&error) => Ok(Requeue::No),

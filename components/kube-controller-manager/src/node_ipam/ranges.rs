@@ -19,7 +19,9 @@ impl Range {
     fn new(network: IpNet, part: u8) -> Result<Self, String> {
         let network = network.trunc();
         if part < network.prefix_len() || part > network.max_prefix_len() {
-            return Err(format!("a node's mask of /{part} does not fit into --cluster-cidr={network}"));
+            return Err(format!(
+                "a node's mask of /{part} does not fit into --cluster-cidr={network}"
+            ));
         }
         let bits = u32::from(part - network.prefix_len());
         if bits > MAX_PARTS {
@@ -40,19 +42,27 @@ impl Range {
     }
 
     fn get(&self, index: u64) -> bool {
-        self.used.get((index / 64) as usize).is_some_and(|word| word & (1 << (index % 64)) != 0)
+        self.used
+            .get((index / 64) as usize)
+            .is_some_and(|word| word & (1 << (index % 64)) != 0)
     }
 
     fn set(&mut self, index: u64, value: bool) {
         if let Some(word) = self.used.get_mut((index / 64) as usize) {
-            if value { *word |= 1 << (index % 64) } else { *word &= !(1 << (index % 64)) }
+            if value {
+                *word |= 1 << (index % 64)
+            } else {
+                *word &= !(1 << (index % 64))
+            }
         }
     }
 
     /// After the last one given, so that a range is not reused at once.
     fn allocate(&mut self) -> Option<u64> {
         let parts = self.parts();
-        let index = (0..parts).map(|offset| (self.next + offset) % parts).find(|index| !self.get(*index))?;
+        let index = (0..parts)
+            .map(|offset| (self.next + offset) % parts)
+            .find(|index| !self.get(*index))?;
         self.set(index, true);
         self.next = (index + 1) % parts;
         Some(index)
@@ -61,12 +71,18 @@ impl Range {
     fn text(&self, index: u64) -> String {
         match self.network {
             IpNet::V4(network) => {
-                let address = u32::from(network.network()) + ((index as u32) << (32 - u32::from(self.part)) % 32);
-                Ipv4Net::new(address.into(), self.part).map(|net| net.to_string()).unwrap_or_default()
+                let address =
+                    u32::from(network.network()) + ((index as u32) << (32 - u32::from(self.part)) % 32);
+                Ipv4Net::new(address.into(), self.part)
+                    .map(|net| net.to_string())
+                    .unwrap_or_default()
             }
             IpNet::V6(network) => {
-                let address = u128::from(network.network()) + (u128::from(index) << ((128 - u32::from(self.part)) % 128));
-                Ipv6Net::new(address.into(), self.part).map(|net| net.to_string()).unwrap_or_default()
+                let address = u128::from(network.network())
+                    + (u128::from(index) << ((128 - u32::from(self.part)) % 128));
+                Ipv6Net::new(address.into(), self.part)
+                    .map(|net| net.to_string())
+                    .unwrap_or_default()
             }
         }
     }
@@ -181,7 +197,9 @@ mod tests {
 
     #[test]
     fn ranges_are_given_in_order_and_used_ones_left_out() {
-        let mut ranges = ranges("--cluster-cidr=10.200.0.0/16,fd00:1::/56 --service-cluster-ip-range=10.200.0.0/24").unwrap();
+        let mut ranges =
+            ranges("--cluster-cidr=10.200.0.0/16,fd00:1::/56 --service-cluster-ip-range=10.200.0.0/24")
+                .unwrap();
         assert!(ranges.occupy("10.200.1.0/24"));
         assert!(!ranges.occupy("10.201.1.0/24"));
         assert_eq!(ranges.allocate().unwrap(), ["10.200.2.0/24", "fd00:1::/64"]);
@@ -200,7 +218,11 @@ mod tests {
 
     #[test]
     fn impossible_sizes_are_refused() {
-        for words in ["", "--cluster-cidr=10.0.0.0/24 --node-cidr-mask-size=16", "--cluster-cidr=fd00::/32"] {
+        for words in [
+            "",
+            "--cluster-cidr=10.0.0.0/24 --node-cidr-mask-size=16",
+            "--cluster-cidr=fd00::/32",
+        ] {
             assert!(ranges(words).is_err(), "{words}");
         }
     }

@@ -26,16 +26,26 @@ impl Health {
     pub fn observe(before: Option<&Health>, node: &Node, lease: Option<&Lease>, now: Timestamp) -> Health {
         let ready = nodes::condition(node, "Ready");
         let heartbeat = ready.and_then(|ready| ready.last_heartbeat_time.clone());
-        let renewal = lease.and_then(|lease| lease.spec.as_ref()?.renew_time.as_ref()).map(|time| time.0);
+        let renewal = lease
+            .and_then(|lease| lease.spec.as_ref()?.renew_time.as_ref())
+            .map(|time| time.0);
         let heard = match before {
             // A node that has never been seen gets the whole period, however old it looks; one that has
             // never reported counts from its creation.
             None if ready.is_some() => now,
-            None => node.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0),
+            None => node
+                .metadata
+                .creation_timestamp
+                .as_ref()
+                .map_or(now, |time| time.0),
             Some(before) if before.heartbeat != heartbeat || renewal > before.renewal => now,
             Some(before) => before.heard,
         };
-        Health { heartbeat, renewal, heard }
+        Health {
+            heartbeat,
+            renewal,
+            heard,
+        }
     }
 
     pub fn is_silent(&self, grace: Duration, now: Timestamp) -> bool {
@@ -46,7 +56,11 @@ impl Health {
 
 /// The conditions of a silent node; none when they say so already.
 pub fn silent_conditions(node: &Node, now: Timestamp) -> Option<Vec<NodeCondition>> {
-    let mut conditions = node.status.as_ref().and_then(|status| status.conditions.clone()).unwrap_or_default();
+    let mut conditions = node
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.clone())
+        .unwrap_or_default();
     let mut changed = false;
     for kind in KUBELET_CONDITIONS {
         match conditions.iter_mut().find(|condition| condition.type_ == kind) {

@@ -73,15 +73,29 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
             }
         });
         let this = controller.clone();
-        let monitor = every(&context, context.flags.nodes.node_monitor_period, || this.monitor(&context));
+        let monitor = every(&context, context.flags.nodes.node_monitor_period, || {
+            this.monitor(&context)
+        });
         let this = controller.clone();
-        let tainting = every(&context, std::time::Duration::from_millis(100), || async { this.tainter.pass(&this.nodes).await });
-        let taint_nodes = work("node-taints", &context, node_queue, 8, controller.clone(), |controller, key| async move {
-            controller.follow_conditions(&key.1).await
+        let tainting = every(&context, std::time::Duration::from_millis(100), || async {
+            this.tainter.pass(&this.nodes).await
         });
-        let mark_pods = work("node-pods", &context, pod_queue, 4, controller.clone(), |controller, key| async move {
-            controller.mark_bound_pod(&key).await
-        });
+        let taint_nodes = work(
+            "node-taints",
+            &context,
+            node_queue,
+            8,
+            controller.clone(),
+            |controller, key| async move { controller.follow_conditions(&key.1).await },
+        );
+        let mark_pods = work(
+            "node-pods",
+            &context,
+            pod_queue,
+            4,
+            controller.clone(),
+            |controller, key| async move { controller.mark_bound_pod(&key).await },
+        );
         futures::join!(monitor, tainting, taint_nodes, mark_pods);
     }
     .boxed()
@@ -98,7 +112,10 @@ impl Controller {
             return Ok(Requeue::No);
         };
         let now = Timestamp::now();
-        nodes::change_taints(&self.api(), &node, |present| super::plan::no_schedule_taints(&node, present, now)).await?;
+        nodes::change_taints(&self.api(), &node, |present| {
+            super::plan::no_schedule_taints(&node, present, now)
+        })
+        .await?;
         Ok(Requeue::No)
     }
 
@@ -106,7 +123,10 @@ impl Controller {
         let nodes = self.nodes.list();
         self.note_membership(&nodes);
         for chunk in nodes.chunks(AT_ONCE) {
-            let checks: Vec<_> = chunk.iter().map(|node| self.check_logged(context, node)).collect();
+            let checks: Vec<_> = chunk
+                .iter()
+                .map(|node| self.check_logged(context, node))
+                .collect();
             futures::future::join_all(checks).await;
         }
         self.tainter.update_zones(&self.nodes.list());
@@ -129,14 +149,21 @@ impl Controller {
         };
         let observed = nodes::ready_status(node).map(str::to_owned);
         let flags = &context.flags.nodes;
-        let grace = if observed.is_some() { flags.node_monitor_grace_period } else { flags.node_startup_grace_period };
+        let grace = if observed.is_some() {
+            flags.node_monitor_grace_period
+        } else {
+            flags.node_startup_grace_period
+        };
         let mut current = node.as_ref().clone();
         if health.is_silent(grace, now)
             && let Some(conditions) = silent_conditions(node, now)
         {
             let mut updated = node.as_ref().clone();
             updated.status.get_or_insert_default().conditions = Some(conditions);
-            current = self.api().replace_status(node.name(), &PostParams::default(), &updated).await?;
+            current = self
+                .api()
+                .replace_status(node.name(), &PostParams::default(), &updated)
+                .await?;
         }
         let Some(ready) = nodes::ready_status(&current) else {
             return Ok(());
@@ -157,9 +184,15 @@ impl Controller {
     }
 
     fn note_membership(&self, nodes: &[Arc<Node>]) {
-        let now: AHashMap<String, String> = nodes.iter().map(|node| (node.name().to_owned(), node.uid().to_owned())).collect();
+        let now: AHashMap<String, String> = nodes
+            .iter()
+            .map(|node| (node.name().to_owned(), node.uid().to_owned()))
+            .collect();
         let mut known = self.known.lock();
-        for node in nodes.iter().filter(|node| known.get(node.name()).map(String::as_str) != Some(node.uid())) {
+        for node in nodes
+            .iter()
+            .filter(|node| known.get(node.name()).map(String::as_str) != Some(node.uid()))
+        {
             self.health.lock().remove(node.name());
             let message = format!("Registered Node {} in Controller", node.name());
             self.event(node.name(), node.uid(), "RegisteredNode", &message);
@@ -168,19 +201,30 @@ impl Controller {
             self.health.lock().remove(name);
             self.unmarked.lock().remove(name);
             self.tainter.forget(name);
-            self.event(name, uid, "RemovingNode", &format!("Removing Node {name} from Controller"));
+            self.event(
+                name,
+                uid,
+                "RemovingNode",
+                &format!("Removing Node {name} from Controller"),
+            );
         }
         *known = now;
     }
 
     fn node_event(&self, node: &Node, reason: &str, status: &str) {
         let message = format!("Node {} status is now: {status}", node.name());
-        self.recorder.event(node_reference(node.name(), node.uid()), Type::Normal, reason, message);
+        self.recorder.event(
+            node_reference(node.name(), node.uid()),
+            Type::Normal,
+            reason,
+            message,
+        );
     }
 
     fn event(&self, name: &str, uid: &str, reason: &str, message: &str) {
         let message = format!("Node {name} event: {message}");
-        self.recorder.event(node_reference(name, uid), Type::Normal, reason, message);
+        self.recorder
+            .event(node_reference(name, uid), Type::Normal, reason, message);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Which taints a node is to have, and how fast nodes of a zone may be given up.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Taint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use jiff::Timestamp;
 
 use crate::nodes::{self, NO_EXECUTE, NO_SCHEDULE, NOT_READY, UNREACHABLE, UNSCHEDULABLE};
 use crate::owner::Meta as _;
@@ -13,7 +13,11 @@ const CONDITION_TAINTS: [(&str, &str, &str); 6] = [
     ("Ready", "Unknown", UNREACHABLE),
     ("MemoryPressure", "True", "node.kubernetes.io/memory-pressure"),
     ("DiskPressure", "True", "node.kubernetes.io/disk-pressure"),
-    ("NetworkUnavailable", "True", "node.kubernetes.io/network-unavailable"),
+    (
+        "NetworkUnavailable",
+        "True",
+        "node.kubernetes.io/network-unavailable",
+    ),
     ("PIDPressure", "True", "node.kubernetes.io/pid-pressure"),
 ];
 
@@ -30,10 +34,17 @@ pub fn taint(key: &str, effect: &str, now: Timestamp) -> Taint {
 pub fn no_schedule_taints(node: &Node, present: &[Taint], now: Timestamp) -> Option<Vec<Taint>> {
     let mut wanted: Vec<&str> = CONDITION_TAINTS
         .iter()
-        .filter(|(kind, status, _)| nodes::condition(node, kind).is_some_and(|condition| condition.status == *status))
+        .filter(|(kind, status, _)| {
+            nodes::condition(node, kind).is_some_and(|condition| condition.status == *status)
+        })
         .map(|(_, _, key)| *key)
         .collect();
-    if node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false) {
+    if node
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.unschedulable)
+        .unwrap_or(false)
+    {
         wanted.push(UNSCHEDULABLE);
     }
     let ours = |taint: &Taint| {
@@ -47,7 +58,10 @@ pub fn no_schedule_taints(node: &Node, present: &[Taint], now: Timestamp) -> Opt
         .collect();
     let mut changed = taints.len() != present.len();
     for key in wanted {
-        if !taints.iter().any(|present| nodes::same_taint(present, key, NO_SCHEDULE)) {
+        if !taints
+            .iter()
+            .any(|present| nodes::same_taint(present, key, NO_SCHEDULE))
+        {
             taints.push(taint(key, NO_SCHEDULE, now));
             changed = true;
         }
@@ -67,12 +81,16 @@ pub fn execute_key(ready: &str) -> Option<&'static str> {
 /// Taints with exactly `wanted` of the two NoExecute ones; none when it is so.
 pub fn no_execute_taints(present: &[Taint], wanted: Option<&str>, now: Timestamp) -> Option<Vec<Taint>> {
     let other = |taint: &Taint| {
-        taint.effect == NO_EXECUTE && (taint.key == NOT_READY || taint.key == UNREACHABLE) && Some(taint.key.as_str()) != wanted
+        taint.effect == NO_EXECUTE
+            && (taint.key == NOT_READY || taint.key == UNREACHABLE)
+            && Some(taint.key.as_str()) != wanted
     };
     let mut taints: Vec<Taint> = present.iter().filter(|taint| !other(taint)).cloned().collect();
     let mut changed = taints.len() != present.len();
     if let Some(key) = wanted
-        && !taints.iter().any(|present| nodes::same_taint(present, key, NO_EXECUTE))
+        && !taints
+            .iter()
+            .any(|present| nodes::same_taint(present, key, NO_EXECUTE))
     {
         taints.push(taint(key, NO_EXECUTE, now));
         changed = true;
@@ -122,8 +140,23 @@ impl Rates {
 
 /// Region and zone, by which nodes fail together.
 pub fn zone_of(node: &Node) -> String {
-    let label = |stable: &str, old: &str| node.label(stable).or_else(|| node.label(old)).unwrap_or_default().to_owned();
-    let region = label("topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region");
-    let zone = label("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone");
-    if region.is_empty() && zone.is_empty() { String::new() } else { format!("{region}:\0:{zone}") }
+    let label = |stable: &str, old: &str| {
+        node.label(stable)
+            .or_else(|| node.label(old))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let region = label(
+        "topology.kubernetes.io/region",
+        "failure-domain.beta.kubernetes.io/region",
+    );
+    let zone = label(
+        "topology.kubernetes.io/zone",
+        "failure-domain.beta.kubernetes.io/zone",
+    );
+    if region.is_empty() && zone.is_empty() {
+        String::new()
+    } else {
+        format!("{region}:\0:{zone}")
+    }
 }

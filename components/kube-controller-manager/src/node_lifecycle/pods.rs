@@ -29,7 +29,9 @@ pub(super) fn newly_bound(change: &Change<Pod>) -> Option<&Arc<Pod>> {
 pub(super) fn not_ready(pod: &Pod, now: Timestamp) -> Option<Pod> {
     let mut pod = pod.clone();
     let conditions = pod.status.as_mut()?.conditions.as_mut()?;
-    let ready = conditions.iter_mut().find(|condition| condition.type_ == "Ready")?;
+    let ready = conditions
+        .iter_mut()
+        .find(|condition| condition.type_ == "Ready")?;
     if ready.status == "False" {
         return None;
     }
@@ -62,13 +64,17 @@ impl Controller {
     async fn mark(&self, pod: &Pod) -> Result<()> {
         if let Some(updated) = not_ready(pod, Timestamp::now()) {
             let api: Api<Pod> = Api::namespaced(self.client.clone(), pod.namespace());
-            match api.replace_status(pod.name(), &PostParams::default(), &updated).await {
+            match api
+                .replace_status(pod.name(), &PostParams::default(), &updated)
+                .await
+            {
                 Ok(_) => {}
                 Err(error) if is_not_found(&error) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
         }
-        self.recorder.event(reference(pod), Type::Warning, "NodeNotReady", "Node is not ready");
+        self.recorder
+            .event(reference(pod), Type::Warning, "NodeNotReady", "Node is not ready");
         Ok(())
     }
 }

@@ -57,15 +57,23 @@ impl Tainter {
         let now = Timestamp::now();
         let Some(key) = execute_key(ready) else {
             self.forget(node.name());
-            return nodes::change_taints(&self.api(), node, |present| no_execute_taints(present, None, now)).await;
+            return nodes::change_taints(&self.api(), node, |present| no_execute_taints(present, None, now))
+                .await;
         };
-        let tainted = |key: &str| nodes::taints(node).iter().any(|taint| nodes::same_taint(taint, key, NO_EXECUTE));
+        let tainted = |key: &str| {
+            nodes::taints(node)
+                .iter()
+                .any(|taint| nodes::same_taint(taint, key, NO_EXECUTE))
+        };
         if tainted(key) {
             return Ok(());
         }
         // Already given up for the other reason: only the taint is swapped.
         if tainted(nodes::NOT_READY) || tainted(nodes::UNREACHABLE) {
-            return nodes::change_taints(&self.api(), node, |present| no_execute_taints(present, Some(key), now)).await;
+            return nodes::change_taints(&self.api(), node, |present| {
+                no_execute_taints(present, Some(key), now)
+            })
+            .await;
         }
         let mut zones = self.zones.lock();
         let zone = zones.entry(zone_of(node)).or_insert_with(|| Zone {
@@ -89,15 +97,22 @@ impl Tainter {
     pub fn update_zones(&self, nodes: &[Arc<Node>]) {
         let mut counts: AHashMap<String, (usize, usize)> = AHashMap::new();
         for node in nodes.iter().filter(|node| node.label(EXCLUDED).is_none()) {
-            let Some(ready) = nodes::ready_status(node) else { continue };
+            let Some(ready) = nodes::ready_status(node) else {
+                continue;
+            };
             let count = counts.entry(zone_of(node)).or_default();
-            if ready == "True" { count.0 += 1 } else { count.1 += 1 }
+            if ready == "True" {
+                count.0 += 1
+            } else {
+                count.1 += 1
+            }
         }
         let states: AHashMap<&String, ZoneState> = counts
             .iter()
             .map(|(zone, (ready, not_ready))| (zone, zone_state(*ready, *not_ready, self.threshold)))
             .collect();
-        let all_disrupted = !states.is_empty() && states.values().all(|state| *state == ZoneState::FullDisruption);
+        let all_disrupted =
+            !states.is_empty() && states.values().all(|state| *state == ZoneState::FullDisruption);
         let mut zones = self.zones.lock();
         for (name, zone) in zones.iter_mut() {
             let state = states.get(name).copied().unwrap_or(ZoneState::Normal);
@@ -120,7 +135,10 @@ impl Tainter {
             // Our own connection is the likelier fault: whoever was tainted before is given back.
             for node in nodes.list() {
                 let now = Timestamp::now();
-                let outcome = nodes::change_taints(&self.api(), &node, |present| no_execute_taints(present, None, now)).await;
+                let outcome = nodes::change_taints(&self.api(), &node, |present| {
+                    no_execute_taints(present, None, now)
+                })
+                .await;
                 if let Err(error) = outcome {
                     tracing::warn!(node = node.name(), %error, "cannot take the taints off");
                 }
@@ -128,10 +146,17 @@ impl Tainter {
             return;
         }
         for name in self.due() {
-            let Some(node) = nodes.get("", &name) else { continue };
-            let Some(key) = nodes::ready_status(&node).and_then(execute_key) else { continue };
+            let Some(node) = nodes.get("", &name) else {
+                continue;
+            };
+            let Some(key) = nodes::ready_status(&node).and_then(execute_key) else {
+                continue;
+            };
             let now = Timestamp::now();
-            let outcome = nodes::change_taints(&self.api(), &node, |present| no_execute_taints(present, Some(key), now)).await;
+            let outcome = nodes::change_taints(&self.api(), &node, |present| {
+                no_execute_taints(present, Some(key), now)
+            })
+            .await;
             match outcome {
                 Ok(()) => tracing::info!(node = name, taint = key, "node is given up"),
                 // The next round of the monitor puts it into the queue again.

@@ -38,7 +38,10 @@ fn a_renewed_lease_is_a_sign_of_life_whatever_its_clock_says() {
 #[test]
 fn a_silent_node_is_unknown_in_every_respect() {
     let conditions = silent_conditions(&node("True", false), at(9)).unwrap();
-    let told: Vec<_> = conditions.iter().map(|condition| (condition.type_.as_str(), condition.reason.as_deref().unwrap())).collect();
+    let told: Vec<_> = conditions
+        .iter()
+        .map(|condition| (condition.type_.as_str(), condition.reason.as_deref().unwrap()))
+        .collect();
     assert_eq!(
         told,
         [
@@ -58,22 +61,45 @@ fn taints_follow_conditions_and_leave_others_alone() {
     };
     let cases = [
         (node("True", false), None),
-        (node("False", false), Some(vec!["mine", "node.kubernetes.io/not-ready"])),
-        (node("Unknown", true), Some(vec!["mine", "node.kubernetes.io/unreachable", "node.kubernetes.io/unschedulable"])),
+        (
+            node("False", false),
+            Some(vec!["mine", "node.kubernetes.io/not-ready"]),
+        ),
+        (
+            node("Unknown", true),
+            Some(vec![
+                "mine",
+                "node.kubernetes.io/unreachable",
+                "node.kubernetes.io/unschedulable",
+            ]),
+        ),
     ];
     for (node, want) in cases {
         let got = keys(no_schedule_taints(&node, std::slice::from_ref(&mine), at(1)));
-        assert_eq!(got, want.map(|want| want.into_iter().map(str::to_owned).collect()));
+        assert_eq!(
+            got,
+            want.map(|want| want.into_iter().map(str::to_owned).collect())
+        );
     }
     let given_up = no_execute_taints(&[mine.clone()], Some("node.kubernetes.io/unreachable"), at(1)).unwrap();
     let swapped = no_execute_taints(&given_up, Some("node.kubernetes.io/not-ready"), at(1));
-    assert_eq!(keys(swapped), Some(vec!["mine".to_owned(), "node.kubernetes.io/not-ready".to_owned()]));
-    assert_eq!(keys(no_execute_taints(&given_up, None, at(1))), Some(vec!["mine".to_owned()]));
+    assert_eq!(
+        keys(swapped),
+        Some(vec!["mine".to_owned(), "node.kubernetes.io/not-ready".to_owned()])
+    );
+    assert_eq!(
+        keys(no_execute_taints(&given_up, None, at(1))),
+        Some(vec!["mine".to_owned()])
+    );
 }
 
 #[test]
 fn zones_slow_down_when_many_nodes_fail_at_once() {
-    let rates = Rates { normal: 0.1, reduced: 0.01, large_cluster: 50 };
+    let rates = Rates {
+        normal: 0.1,
+        reduced: 0.01,
+        large_cluster: 50,
+    };
     for (ready, not_ready, state, rate) in [
         (10, 0, ZoneState::Normal, 0.1),
         (1, 2, ZoneState::Normal, 0.1),
@@ -82,7 +108,12 @@ fn zones_slow_down_when_many_nodes_fail_at_once() {
         (0, 1, ZoneState::FullDisruption, 0.1),
     ] {
         assert_eq!(zone_state(ready, not_ready, 0.55), state);
-        assert_eq!(rates.of_zone(state, ready + not_ready, false), rate, "{ready} of {}", ready + not_ready);
+        assert_eq!(
+            rates.of_zone(state, ready + not_ready, false),
+            rate,
+            "{ready} of {}",
+            ready + not_ready
+        );
         assert_eq!(rates.of_zone(state, ready + not_ready, true), 0.0);
     }
 }

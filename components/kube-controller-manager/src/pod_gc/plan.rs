@@ -33,7 +33,10 @@ pub struct Doomed {
 pub fn missing_nodes(all: &[Arc<Pod>], nodes: &[Arc<Node>]) -> AHashSet<String> {
     let known: AHashSet<&str> = nodes.iter().map(|node| node.name()).collect();
     let bound = all.iter().filter_map(|pod| pods::node_name(pod));
-    bound.filter(|name| !known.contains(name)).map(str::to_owned).collect()
+    bound
+        .filter(|name| !known.contains(name))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// `gone` are nodes that certainly do not exist; a threshold of 0 or less keeps all ended pods.
@@ -41,7 +44,11 @@ pub fn plan(all: &[Arc<Pod>], nodes: &[Arc<Node>], gone: &AHashSet<String>, thre
     let mut doomed = Vec::new();
     let out_of_service: AHashSet<&str> = nodes
         .iter()
-        .filter(|node| nodes::taints(node).iter().any(|taint| taint.key == OUT_OF_SERVICE))
+        .filter(|node| {
+            nodes::taints(node)
+                .iter()
+                .any(|taint| taint.key == OUT_OF_SERVICE)
+        })
         .filter(|node| nodes::ready_status(node) != Some("True"))
         .map(|node| node.name())
         .collect();
@@ -54,7 +61,10 @@ pub fn plan(all: &[Arc<Pod>], nodes: &[Arc<Node>], gone: &AHashSet<String>, thre
             _ => None,
         };
         match cause {
-            Some(cause) => doomed.push(Doomed { pod: pod.clone(), cause }),
+            Some(cause) => doomed.push(Doomed {
+                pod: pod.clone(),
+                cause,
+            }),
             None if pods::is_terminal(pod) => ended.push(pod.clone()),
             None => {}
         }
@@ -68,7 +78,10 @@ pub fn plan(all: &[Arc<Pod>], nodes: &[Arc<Node>], gone: &AHashSet<String>, thre
             (!evicted, created, pod.name().to_owned())
         });
         let surplus = usize::try_from(surplus).unwrap_or(0);
-        doomed.extend(ended.into_iter().take(surplus).map(|pod| Doomed { pod, cause: Cause::Ended }));
+        doomed.extend(ended.into_iter().take(surplus).map(|pod| Doomed {
+            pod,
+            cause: Cause::Ended,
+        }));
     }
     doomed
 }
@@ -100,8 +113,15 @@ mod tests {
         let nodes = [Arc::new(node)];
         assert_eq!(missing_nodes(&all, &nodes).len(), 2);
         let gone = ["gone".to_owned()].into_iter().collect();
-        let got: Vec<_> = plan(&all, &nodes, &gone, 1).iter().map(|doomed| (doomed.pod.name().to_owned(), doomed.cause)).collect();
-        let want = [("lost", Cause::NodeGone), ("unbound", Cause::NeverScheduled), ("old-1", Cause::Ended)];
+        let got: Vec<_> = plan(&all, &nodes, &gone, 1)
+            .iter()
+            .map(|doomed| (doomed.pod.name().to_owned(), doomed.cause))
+            .collect();
+        let want = [
+            ("lost", Cause::NodeGone),
+            ("unbound", Cause::NeverScheduled),
+            ("old-1", Cause::Ended),
+        ];
         assert_eq!(got, want.map(|(name, cause)| (name.to_owned(), cause)));
         assert_eq!(plan(&all, &nodes, &AHashSet::new(), 0).len(), 1);
     }

@@ -1,7 +1,9 @@
 //! The two kinds that keep a number of pods, seen as one.
 
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetSpec, ReplicaSetStatus};
-use k8s_openapi::api::core::v1::{ReplicationController, ReplicationControllerCondition, ReplicationControllerStatus};
+use k8s_openapi::api::core::v1::{
+    ReplicationController, ReplicationControllerCondition, ReplicationControllerStatus,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::Resource;
 use kube::core::NamespaceResourceScope;
@@ -31,7 +33,10 @@ impl ReplicaKind for ReplicaSet {
     const ACCOUNT: &'static str = "replicaset-controller";
 
     fn view(&self) -> (ReplicaSetSpec, ReplicaSetStatus) {
-        (self.spec.clone().unwrap_or_default(), self.status.clone().unwrap_or_default())
+        (
+            self.spec.clone().unwrap_or_default(),
+            self.status.clone().unwrap_or_default(),
+        )
     }
 
     fn with_status(&self, status: ReplicaSetStatus) -> Self {

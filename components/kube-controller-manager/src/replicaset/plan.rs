@@ -56,7 +56,9 @@ pub fn status(old: &ReplicaSetStatus, observed: &Observed<'_>) -> ReplicaSetStat
     };
     ReplicaSetStatus {
         replicas: count(&|_| true),
-        fully_labeled_replicas: Some(count(&|pod| template_selector.matches(pod.metadata.labels.as_ref()))),
+        fully_labeled_replicas: Some(count(&|pod| {
+            template_selector.matches(pod.metadata.labels.as_ref())
+        })),
         ready_replicas: Some(count(&pods::is_ready)),
         available_replicas: Some(count(&|pod| pods::is_available(pod, min_ready, observed.now))),
         terminating_replicas: Some(i32::try_from(observed.terminating).unwrap_or(i32::MAX)),
@@ -65,7 +67,10 @@ pub fn status(old: &ReplicaSetStatus, observed: &Observed<'_>) -> ReplicaSetStat
     }
 }
 
-fn conditions(mut old: Vec<ReplicaSetCondition>, observed: &Observed<'_>) -> Option<Vec<ReplicaSetCondition>> {
+fn conditions(
+    mut old: Vec<ReplicaSetCondition>,
+    observed: &Observed<'_>,
+) -> Option<Vec<ReplicaSetCondition>> {
     const FAILURE: &str = "ReplicaFailure";
     let known = old.iter().any(|condition| condition.type_ == FAILURE);
     match &observed.failure {

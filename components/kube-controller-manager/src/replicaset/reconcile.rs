@@ -30,7 +30,11 @@ struct Controller<K> {
     queue: Queue<Key>,
 }
 
-pub fn start<K: ReplicaKind>(context: Arc<Context>, name: &'static str, workers: usize) -> BoxFuture<'static, ()> {
+pub fn start<K: ReplicaKind>(
+    context: Arc<Context>,
+    name: &'static str,
+    workers: usize,
+) -> BoxFuture<'static, ()> {
     let controller = Arc::new(Controller {
         sets: by_controller::<K>(&context),
         pods: by_controller::<Pod>(&context),
@@ -50,9 +54,14 @@ pub fn start<K: ReplicaKind>(context: Arc<Context>, name: &'static str, workers:
         let this = controller.clone();
         controller.pods.on_change(move |change| this.pod_changed(change));
         let queue = controller.queue.clone();
-        work(name, &context, queue, workers, controller, |controller, key| async move {
-            controller.reconcile(&key).await
-        })
+        work(
+            name,
+            &context,
+            queue,
+            workers,
+            controller,
+            |controller, key| async move { controller.reconcile(&key).await },
+        )
         .await;
     }
     .boxed()
@@ -133,7 +142,9 @@ impl<K: ReplicaKind> Controller<K> {
         }
         for set in self.sets.list_namespace(pod.namespace()) {
             let selector = Selector::new(&set.view().0.selector);
-            if selector.is_ok_and(|selector| !selector.is_empty() && selector.matches(pod.metadata.labels.as_ref())) {
+            if selector
+                .is_ok_and(|selector| !selector.is_empty() && selector.matches(pod.metadata.labels.as_ref()))
+            {
                 self.queue.add(key_of(set.as_ref()));
             }
         }
@@ -177,14 +188,18 @@ impl<K: ReplicaKind> Controller<K> {
                 generation: set.generation(),
                 active: &active,
                 terminating,
-                failure: outcome.as_ref().err().map(|error| (error.to_string(), active.len() < wanted)),
+                failure: outcome
+                    .as_ref()
+                    .err()
+                    .map(|error| (error.to_string(), active.len() < wanted)),
                 now,
             },
         );
         // The view of the written status, as kinds do not have all the fields.
         let updated = set.with_status(status);
         if !plan::is_same(&updated.view().1, &old_status) {
-            sets.replace_status(set.name(), &PostParams::default(), &updated).await?;
+            sets.replace_status(set.name(), &PostParams::default(), &updated)
+                .await?;
         }
         outcome?;
         let min_ready = spec.min_ready_seconds.unwrap_or(0);
@@ -196,7 +211,10 @@ impl<K: ReplicaKind> Controller<K> {
         let (spec, _) = set.view();
         match plan::action(spec.replicas.unwrap_or(1), active.len()) {
             Action::Nothing => Ok(()),
-            Action::Create(count) => self.create(key, set, &spec.template.unwrap_or_default(), count).await,
+            Action::Create(count) => {
+                self.create(key, set, &spec.template.unwrap_or_default(), count)
+                    .await
+            }
             Action::Delete(count) => {
                 let related = self.related(set);
                 let chosen = ranking::choose(active, &related, count, Timestamp::now());
@@ -238,7 +256,8 @@ impl<K: ReplicaKind> Controller<K> {
     }
 
     async fn delete(&self, key: &Key, set: &K, chosen: &[Arc<Pod>]) -> Result<()> {
-        self.expectations.expect_deletions(key, chosen.iter().map(|pod| pod.uid().to_owned()));
+        self.expectations
+            .expect_deletions(key, chosen.iter().map(|pod| pod.uid().to_owned()));
         let outcomes = join_all(chosen.iter().map(|pod| async move {
             let outcome = self.control.delete(set, pod.name()).await;
             if !matches!(outcome, Ok(true)) {
@@ -256,6 +275,9 @@ impl<K: ReplicaKind> Controller<K> {
             return controlled(&self.pods, set.uid());
         };
         let siblings = controlled(&self.sets, &reference.uid);
-        siblings.iter().flat_map(|sibling| controlled(&self.pods, sibling.uid())).collect()
+        siblings
+            .iter()
+            .flat_map(|sibling| controlled(&self.pods, sibling.uid()))
+            .collect()
     }
 }

@@ -46,12 +46,23 @@ fn status_counts_pods_and_keeps_the_first_failure() {
         failure,
         now: Timestamp::from_second(100).unwrap(),
     };
-    let first = status(&ReplicaSetStatus::default(), &observed(Some(("quota".to_owned(), true))));
+    let first = status(
+        &ReplicaSetStatus::default(),
+        &observed(Some(("quota".to_owned(), true))),
+    );
     assert_eq!(
-        (first.replicas, first.ready_replicas, first.available_replicas, first.fully_labeled_replicas),
+        (
+            first.replicas,
+            first.ready_replicas,
+            first.available_replicas,
+            first.fully_labeled_replicas
+        ),
         (3, Some(2), Some(1), Some(2))
     );
-    assert_eq!((first.terminating_replicas, first.observed_generation), (Some(1), Some(2)));
+    assert_eq!(
+        (first.terminating_replicas, first.observed_generation),
+        (Some(1), Some(2))
+    );
     let condition = &first.conditions.as_ref().unwrap()[0];
     assert_eq!(condition.reason.as_deref(), Some("FailedCreate"));
     let second = status(&first, &observed(Some(("other".to_owned(), true))));

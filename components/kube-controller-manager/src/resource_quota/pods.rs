@@ -15,8 +15,17 @@ fn parse(text: &Text) -> Quantity {
 }
 
 fn list(resources: Option<&ResourceRequirements>, limits: bool) -> Usage {
-    let list = resources.and_then(|resources| if limits { resources.limits.as_ref() } else { resources.requests.as_ref() });
-    list.into_iter().flatten().map(|(name, text)| (name.clone(), parse(text))).collect()
+    let list = resources.and_then(|resources| {
+        if limits {
+            resources.limits.as_ref()
+        } else {
+            resources.requests.as_ref()
+        }
+    });
+    list.into_iter()
+        .flatten()
+        .map(|(name, text)| (name.clone(), parse(text)))
+        .collect()
 }
 
 fn add(total: &mut Usage, more: &Usage) {
@@ -94,34 +103,53 @@ fn is_best_effort(pod: &Pod) -> bool {
 }
 
 fn has_deadline(pod: &Pod) -> bool {
-    pod.spec.as_ref().and_then(|spec| spec.active_deadline_seconds).is_some()
+    pod.spec
+        .as_ref()
+        .and_then(|spec| spec.active_deadline_seconds)
+        .is_some()
 }
 
 /// Whether a quota's scopes take the pod in.
 pub fn is_counted(quota: &ResourceQuotaSpec, pod: &Pod) -> bool {
-    let plain = quota.scopes.iter().flatten().map(|scope| (scope.as_str(), "Exists", &[][..]));
+    let plain = quota
+        .scopes
+        .iter()
+        .flatten()
+        .map(|scope| (scope.as_str(), "Exists", &[][..]));
     let selected = quota
         .scope_selector
         .iter()
         .flat_map(|selector| selector.match_expressions.iter().flatten())
-        .map(|expression| (expression.scope_name.as_str(), expression.operator.as_str(), expression.values.as_deref().unwrap_or_default()));
-    plain.chain(selected).all(|(scope, operator, values)| match scope {
-        "Terminating" => has_deadline(pod),
-        "NotTerminating" => !has_deadline(pod),
-        "BestEffort" => is_best_effort(pod),
-        "NotBestEffort" => !is_best_effort(pod),
-        "CrossNamespacePodAffinity" => has_cross_namespace_affinity(pod),
-        "PriorityClass" => {
-            let class = pod.spec.as_ref().and_then(|spec| spec.priority_class_name.as_ref()).filter(|name| !name.is_empty());
-            match operator {
-                "In" => class.is_some_and(|class| values.contains(class)),
-                "NotIn" => class.is_none_or(|class| !values.contains(class)),
-                "DoesNotExist" => class.is_none(),
-                _ => class.is_some(),
+        .map(|expression| {
+            (
+                expression.scope_name.as_str(),
+                expression.operator.as_str(),
+                expression.values.as_deref().unwrap_or_default(),
+            )
+        });
+    plain
+        .chain(selected)
+        .all(|(scope, operator, values)| match scope {
+            "Terminating" => has_deadline(pod),
+            "NotTerminating" => !has_deadline(pod),
+            "BestEffort" => is_best_effort(pod),
+            "NotBestEffort" => !is_best_effort(pod),
+            "CrossNamespacePodAffinity" => has_cross_namespace_affinity(pod),
+            "PriorityClass" => {
+                let class = pod
+                    .spec
+                    .as_ref()
+                    .and_then(|spec| spec.priority_class_name.as_ref())
+                    .filter(|name| !name.is_empty());
+                match operator {
+                    "In" => class.is_some_and(|class| values.contains(class)),
+                    "NotIn" => class.is_none_or(|class| !values.contains(class)),
+                    "DoesNotExist" => class.is_none(),
+                    _ => class.is_some(),
+                }
             }
-        }
-        _ => false,
-    })
+            _ => false,
+        })
 }
 
 fn has_cross_namespace_affinity(pod: &Pod) -> bool {
@@ -162,7 +190,11 @@ mod tests {
         assert_eq!(usage["cpu"].to_string(), "310m");
         assert_eq!(usage["limits.memory"].to_string(), "1Gi");
         assert_eq!(usage["pods"].to_string(), "1");
-        for (scopes, want) in [(json!(["NotBestEffort"]), true), (json!(["BestEffort"]), false), (json!(["NotTerminating", "NotBestEffort"]), true)] {
+        for (scopes, want) in [
+            (json!(["NotBestEffort"]), true),
+            (json!(["BestEffort"]), false),
+            (json!(["NotTerminating", "NotBestEffort"]), true),
+        ] {
             let quota: ResourceQuotaSpec = serde_json::from_value(json!({"scopes": scopes})).unwrap();
             assert_eq!(is_counted(&quota, &pod), want, "{scopes}");
         }

@@ -9,7 +9,9 @@ use client::workqueue::Requeue;
 use client::{Informer, Queue};
 use futures::future::{BoxFuture, FutureExt as _};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, ResourceQuota, ResourceQuotaStatus, Service};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, PersistentVolumeClaim, Pod, ResourceQuota, ResourceQuotaStatus, Service,
+};
 use kube::api::{DynamicObject, ListParams, PostParams};
 use kube::{Api, Client, Resource};
 use parking_lot::RwLock;
@@ -48,20 +50,32 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         period: context.flags.resource_quota_sync_period,
         queue: Queue::new(),
     });
-    let others = (context.informer::<ConfigMap>(), context.informer::<Deployment>(), context.informer::<ReplicaSet>());
+    let others = (
+        context.informer::<ConfigMap>(),
+        context.informer::<Deployment>(),
+        context.informer::<ReplicaSet>(),
+    );
     async move {
-        if !crate::synced!(controller.quotas, controller.pods, controller.services, controller.claims) {
+        if !crate::synced!(
+            controller.quotas,
+            controller.pods,
+            controller.services,
+            controller.claims
+        ) {
             return;
         }
         controller.rediscover().await;
         let queue = controller.queue.clone();
-        controller.quotas.on_change(move |change: &Change<ResourceQuota>| {
-            // Our own writes, and admission's, change the status only.
-            let hard = |quota: &Option<Arc<ResourceQuota>>| quota.as_ref().map(|quota| quota.spec.clone());
-            if hard(&change.old) != hard(&change.new) {
-                queue.add(key_of(change.object().as_ref()));
-            }
-        });
+        controller
+            .quotas
+            .on_change(move |change: &Change<ResourceQuota>| {
+                // Our own writes, and admission's, change the status only.
+                let hard =
+                    |quota: &Option<Arc<ResourceQuota>>| quota.as_ref().map(|quota| quota.spec.clone());
+                if hard(&change.old) != hard(&change.new) {
+                    queue.add(key_of(change.object().as_ref()));
+                }
+            });
         let this = controller.clone();
         controller.pods.on_change(move |change: &Change<Pod>| {
             let uses = |pod: &Option<Arc<Pod>>| pod.as_ref().is_some_and(|pod| !is_terminal(pod));
@@ -71,7 +85,11 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         });
         let this = controller.clone();
         controller.services.on_change(move |change: &Change<Service>| {
-            let kind = |service: &Option<Arc<Service>>| service.as_ref().and_then(|service| service.spec.as_ref()?.type_.clone());
+            let kind = |service: &Option<Arc<Service>>| {
+                service
+                    .as_ref()
+                    .and_then(|service| service.spec.as_ref()?.type_.clone())
+            };
             if change.old.is_none() || kind(&change.old) != kind(&change.new) {
                 this.recount(change.object().namespace(), change.old.is_some());
             }
@@ -81,10 +99,18 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         controller.frees(&others.1);
         controller.frees(&others.2);
         let rediscovering = every(&context, REDISCOVER, || controller.rediscover());
-        let (queue, workers) = (controller.queue.clone(), context.flags.concurrent_resource_quota_syncs);
-        let working = work("resource-quota", &context, queue, workers, controller.clone(), |controller, key| async move {
-            controller.reconcile(&key).await
-        });
+        let (queue, workers) = (
+            controller.queue.clone(),
+            context.flags.concurrent_resource_quota_syncs,
+        );
+        let working = work(
+            "resource-quota",
+            &context,
+            queue,
+            workers,
+            controller.clone(),
+            |controller, key| async move { controller.reconcile(&key).await },
+        );
         futures::join!(rediscovering, working);
     }
     .boxed()
@@ -96,7 +122,9 @@ impl Controller {
     fn recount(&self, namespace: &str, freed: bool) {
         let delay = if freed { Duration::ZERO } else { SETTLE };
         let quotas = self.quotas.list_namespace(namespace);
-        quotas.iter().for_each(|quota| self.queue.add_after(key_of(quota.as_ref()), delay));
+        quotas
+            .iter()
+            .for_each(|quota| self.queue.add_after(key_of(quota.as_ref()), delay));
     }
 
     fn frees<K>(self: &Arc<Self>, informer: &Informer<K>)
@@ -128,8 +156,18 @@ impl Controller {
         let pods = self.pods.list_namespace(&key.0);
         let counted = pods.iter().filter(|pod| pods::is_counted(&spec, pod));
         total.extend(usage::sum(counted.map(|pod| pods::usage(pod))));
-        total.extend(usage::sum(self.services.list_namespace(&key.0).iter().map(|service| usage::service(service))));
-        total.extend(usage::sum(self.claims.list_namespace(&key.0).iter().map(|claim| usage::claim(claim))));
+        total.extend(usage::sum(
+            self.services
+                .list_namespace(&key.0)
+                .iter()
+                .map(|service| usage::service(service)),
+        ));
+        total.extend(usage::sum(
+            self.claims
+                .list_namespace(&key.0)
+                .iter()
+                .map(|claim| usage::claim(claim)),
+        ));
         for name in hard.keys() {
             if let Some((group, plural)) = usage::counted(name).filter(|(_, plural)| plural != "pods")
                 && let Some(count) = self.count(&key.0, &group, &plural).await?
@@ -157,8 +195,15 @@ impl Controller {
     async fn count(&self, namespace: &str, group: &str, plural: &str) -> Result<Option<usize>> {
         let found = {
             let discovery = self.discovery.read();
-            let same = |found: &&crate::discovery::Discovered| found.resource.group == group && found.resource.plural == plural;
-            discovery.resources.iter().find(same).filter(|found| found.namespaced && found.can("list")).map(|found| found.resource.clone())
+            let same = |found: &&crate::discovery::Discovered| {
+                found.resource.group == group && found.resource.plural == plural
+            };
+            discovery
+                .resources
+                .iter()
+                .find(same)
+                .filter(|found| found.namespaced && found.can("list"))
+                .map(|found| found.resource.clone())
         };
         let Some(resource) = found else { return Ok(None) };
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
@@ -171,7 +216,11 @@ fn is_same(old: Option<&ResourceQuotaStatus>, new: &ResourceQuotaStatus) -> bool
     type List = BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>;
     let numbers = |list: &Option<List>| -> Usage {
         let entries = list.iter().flatten();
-        entries.map(|(name, text)| (name.clone(), text.0.parse().unwrap_or_default())).collect()
+        entries
+            .map(|(name, text)| (name.clone(), text.0.parse().unwrap_or_default()))
+            .collect()
     };
-    old.is_some_and(|old| numbers(&old.hard) == numbers(&new.hard) && numbers(&old.used) == numbers(&new.used))
+    old.is_some_and(|old| {
+        numbers(&old.hard) == numbers(&new.hard) && numbers(&old.used) == numbers(&new.used)
+    })
 }

@@ -42,7 +42,10 @@ pub fn service(service: &Service) -> Usage {
         Some("LoadBalancer") => {
             usage.insert("services.loadbalancers".to_owned(), number(1));
             let allocated = spec.allocate_load_balancer_node_ports != Some(false);
-            let with = ports.iter().filter(|port| allocated || port.node_port.is_some_and(|port| port != 0)).count();
+            let with = ports
+                .iter()
+                .filter(|port| allocated || port.node_port.is_some_and(|port| port != 0))
+                .count();
             usage.insert("services.nodeports".to_owned(), number(with));
         }
         _ => {}
@@ -52,7 +55,10 @@ pub fn service(service: &Service) -> Usage {
 
 pub fn claim(claim: &PersistentVolumeClaim) -> Usage {
     let spec = claim.spec.clone().unwrap_or_default();
-    let requests = spec.resources.and_then(|resources| resources.requests).unwrap_or_default();
+    let requests = spec
+        .resources
+        .and_then(|resources| resources.requests)
+        .unwrap_or_default();
     let storage: Option<Quantity> = requests.get("storage").and_then(|text| text.0.parse().ok());
     let mut usage = Usage::from([("persistentvolumeclaims".to_owned(), number(1))]);
     if let Some(storage) = &storage {
@@ -81,7 +87,9 @@ pub fn sum(all: impl IntoIterator<Item = Usage>) -> Usage {
 pub fn used(hard: &BTreeMap<String, Text>, total: &Usage) -> BTreeMap<String, Text> {
     hard.keys()
         .map(|name| {
-            let quantity = total.get(name).map_or_else(|| "0".to_owned(), ToString::to_string);
+            let quantity = total
+                .get(name)
+                .map_or_else(|| "0".to_owned(), ToString::to_string);
             (name.clone(), Text(quantity))
         })
         .collect()
@@ -100,19 +108,33 @@ mod tests {
             ("configmaps", Some(("", "configmaps"))),
             ("requests.cpu", None),
         ] {
-            assert_eq!(counted(name), want.map(|(group, plural)| (group.to_owned(), plural.to_owned())));
+            assert_eq!(
+                counted(name),
+                want.map(|(group, plural)| (group.to_owned(), plural.to_owned()))
+            );
         }
     }
 
     #[test]
     fn services_and_claims_count_what_they_hold() {
-        let node_port: Service = serde_json::from_value(json!({"spec": {"type": "NodePort", "ports": [{"port": 1}, {"port": 2}]}})).unwrap();
-        let volume: PersistentVolumeClaim =
-            serde_json::from_value(json!({"spec": {"storageClassName": "fast", "resources": {"requests": {"storage": "5Gi"}}}})).unwrap();
+        let node_port: Service = serde_json::from_value(
+            json!({"spec": {"type": "NodePort", "ports": [{"port": 1}, {"port": 2}]}}),
+        )
+        .unwrap();
+        let volume: PersistentVolumeClaim = serde_json::from_value(
+            json!({"spec": {"storageClassName": "fast", "resources": {"requests": {"storage": "5Gi"}}}}),
+        )
+        .unwrap();
         let total = sum([service(&node_port), service(&node_port), claim(&volume)]);
-        let hard: BTreeMap<String, Text> = ["services", "services.nodeports", "requests.storage", "fast.storageclass.storage.k8s.io/requests.storage", "pods"]
-            .map(|name| (name.to_owned(), Text("9".to_owned())))
-            .into();
+        let hard: BTreeMap<String, Text> = [
+            "services",
+            "services.nodeports",
+            "requests.storage",
+            "fast.storageclass.storage.k8s.io/requests.storage",
+            "pods",
+        ]
+        .map(|name| (name.to_owned(), Text("9".to_owned())))
+        .into();
         let used: Vec<_> = used(&hard, &total).into_values().map(|text| text.0).collect();
         assert_eq!(used, ["5Gi", "0", "5Gi", "2", "4"]);
     }

@@ -110,7 +110,10 @@ impl Account {
             ..TokenRequest::default()
         };
         let asked = Instant::now();
-        let answer = match api.create_token_request(self.name, &PostParams::default(), &request).await {
+        let answer = match api
+            .create_token_request(self.name, &PostParams::default(), &request)
+            .await
+        {
             Err(error) if crate::error::is_not_found(&error) => {
                 let account = ServiceAccount {
                     metadata: ObjectMeta {
@@ -124,7 +127,8 @@ impl Account {
                     Err(error) if !crate::error::is_already_exists(&error) => return Err(error.into()),
                     _ => {}
                 }
-                api.create_token_request(self.name, &PostParams::default(), &request).await?
+                api.create_token_request(self.name, &PostParams::default(), &request)
+                    .await?
             }
             answer => answer?,
         };

@@ -32,7 +32,12 @@ pub struct Triggers {
 
 impl Triggers {
     /// The oldest change that has not been answered yet; none when nothing is new.
-    pub fn next<'a>(&self, key: &Key, service: &Service, behind: impl IntoIterator<Item = &'a Pod>) -> Option<Timestamp> {
+    pub fn next<'a>(
+        &self,
+        key: &Key,
+        service: &Service,
+        behind: impl IntoIterator<Item = &'a Pod>,
+    ) -> Option<Timestamp> {
         let mut all = self.seen.lock();
         let known = all.contains_key(key);
         let seen = all.entry(key.clone()).or_default();

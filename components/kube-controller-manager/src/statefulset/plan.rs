@@ -34,7 +34,11 @@ pub struct View<'a> {
 
 impl View<'_> {
     fn start(&self) -> i32 {
-        self.spec.ordinals.as_ref().and_then(|ordinals| ordinals.start).unwrap_or(0)
+        self.spec
+            .ordinals
+            .as_ref()
+            .and_then(|ordinals| ordinals.start)
+            .unwrap_or(0)
     }
 
     fn replicas(&self) -> i32 {
@@ -46,23 +50,38 @@ impl View<'_> {
     }
 
     fn is_rolling(&self) -> bool {
-        let strategy = self.spec.update_strategy.as_ref().and_then(|strategy| strategy.type_.as_deref());
+        let strategy = self
+            .spec
+            .update_strategy
+            .as_ref()
+            .and_then(|strategy| strategy.type_.as_deref());
         strategy.is_none_or(|strategy| strategy == "RollingUpdate")
     }
 
     fn partition(&self) -> i32 {
-        let rolling = self.spec.update_strategy.as_ref().and_then(|strategy| strategy.rolling_update.as_ref());
+        let rolling = self
+            .spec
+            .update_strategy
+            .as_ref()
+            .and_then(|strategy| strategy.rolling_update.as_ref());
         rolling.and_then(|rolling| rolling.partition).unwrap_or(0)
     }
 
     fn max_unavailable(&self) -> usize {
-        let rolling = self.spec.update_strategy.as_ref().and_then(|strategy| strategy.rolling_update.as_ref());
+        let rolling = self
+            .spec
+            .update_strategy
+            .as_ref()
+            .and_then(|strategy| strategy.rolling_update.as_ref());
         let value = rolling.and_then(|rolling| rolling.max_unavailable.as_ref());
-        usize::try_from(resolve(value, self.replicas(), false)).unwrap_or(1).max(1)
+        usize::try_from(resolve(value, self.replicas(), false))
+            .unwrap_or(1)
+            .max(1)
     }
 
     fn is_available(&self, pod: &Pod) -> bool {
-        pods::phase(pod) == "Running" && pods::is_available(pod, self.spec.min_ready_seconds.unwrap_or(0), self.now)
+        pods::phase(pod) == "Running"
+            && pods::is_available(pod, self.spec.min_ready_seconds.unwrap_or(0), self.now)
     }
 
     fn is_healthy(&self, pod: &Pod) -> bool {
@@ -72,7 +91,11 @@ impl View<'_> {
     /// The revision that a new pod of an ordinal gets.
     fn revision_for(&self, ordinal: i32) -> &str {
         let below = ordinal < self.start() + self.partition();
-        if self.is_rolling() && below { self.current } else { self.update }
+        if self.is_rolling() && below {
+            self.current
+        } else {
+            self.update
+        }
     }
 }
 
@@ -123,8 +146,11 @@ pub fn complete_rollout(view: &View<'_>, status: &mut StatefulSetStatus) {
 
 /// What to do now. Ordered sets do one thing at a time and wait for it.
 pub fn step(view: &View<'_>) -> Vec<Action> {
-    let by_ordinal: BTreeMap<i32, Arc<Pod>> =
-        view.pods.iter().filter_map(|pod| Some((ordinal(view.set, pod)?, pod.clone()))).collect();
+    let by_ordinal: BTreeMap<i32, Arc<Pod>> = view
+        .pods
+        .iter()
+        .filter_map(|pod| Some((ordinal(view.set, pod)?, pod.clone())))
+        .collect();
     let range = view.start()..view.start().saturating_add(view.replicas());
     let mut actions = Vec::new();
     for ordinal in range.clone() {
@@ -153,7 +179,12 @@ pub fn step(view: &View<'_>) -> Vec<Action> {
             actions.push(Action::Correct(Box::new(corrected)));
         }
     }
-    let condemned: Vec<&Arc<Pod>> = by_ordinal.iter().rev().filter(|(ordinal, _)| !range.contains(ordinal)).map(|(_, pod)| pod).collect();
+    let condemned: Vec<&Arc<Pod>> = by_ordinal
+        .iter()
+        .rev()
+        .filter(|(ordinal, _)| !range.contains(ordinal))
+        .map(|(_, pod)| pod)
+        .collect();
     let first_unhealthy = range
         .clone()
         .filter_map(|ordinal| by_ordinal.get(&ordinal))
@@ -190,7 +221,9 @@ fn update(view: &View<'_>, by_ordinal: &BTreeMap<i32, Arc<Pod>>, range: std::ops
     let mut actions = Vec::new();
     let first = range.start.saturating_add(view.partition());
     for ordinal in (first..range.end).rev() {
-        let Some(pod) = by_ordinal.get(&ordinal) else { continue };
+        let Some(pod) = by_ordinal.get(&ordinal) else {
+            continue;
+        };
         if revision(pod) != view.update && !pod.is_deleting() {
             // An unhealthy pod counts as missing already; replacing it makes nothing worse.
             if view.is_healthy(pod) {

@@ -1,7 +1,9 @@
 //! The pods and claims of a StatefulSet, by ordinal.
 
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec};
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, Pod, PodTemplateSpec, Volume};
+use k8s_openapi::api::core::v1::{
+    PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, Pod, PodTemplateSpec, Volume,
+};
 
 use crate::owner::{Meta as _, controller_reference};
 use crate::workload::pod_control::pod_from_template;
@@ -13,7 +15,9 @@ const INDEX_LABEL: &str = "apps.kubernetes.io/pod-index";
 /// The ordinal in a pod's name, when it is one of the set's.
 pub fn ordinal(set: &StatefulSet, pod: &Pod) -> Option<i32> {
     let rest = pod.name().strip_prefix(set.name())?.strip_prefix('-')?;
-    rest.parse().ok().filter(|ordinal: &i32| ordinal.to_string() == rest)
+    rest.parse()
+        .ok()
+        .filter(|ordinal: &i32| ordinal.to_string() == rest)
 }
 
 pub fn revision(pod: &Pod) -> &str {
@@ -43,7 +47,11 @@ pub fn claims(set: &StatefulSet, spec: &StatefulSetSpec, ordinal: i32) -> Vec<Pe
                 let mut reference = controller_reference(set);
                 reference.controller = None;
                 reference.block_owner_deletion = None;
-                claim.metadata.owner_references.get_or_insert_default().push(reference);
+                claim
+                    .metadata
+                    .owner_references
+                    .get_or_insert_default()
+                    .push(reference);
             }
             claim.status = None;
             claim
@@ -52,7 +60,13 @@ pub fn claims(set: &StatefulSet, spec: &StatefulSetSpec, ordinal: i32) -> Vec<Pe
 }
 
 /// The pod of one ordinal from the template of one revision.
-pub fn pod(set: &StatefulSet, spec: &StatefulSetSpec, template: &PodTemplateSpec, revision: &str, ordinal: i32) -> Pod {
+pub fn pod(
+    set: &StatefulSet,
+    spec: &StatefulSetSpec,
+    template: &PodTemplateSpec,
+    revision: &str,
+    ordinal: i32,
+) -> Pod {
     let mut pod = pod_from_template(template, set);
     let name = format!("{}-{ordinal}", set.name());
     pod.metadata.name = Some(name.clone());

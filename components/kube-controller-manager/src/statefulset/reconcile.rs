@@ -49,17 +49,32 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         queue: Queue::new(),
     });
     async move {
-        if !crate::synced!(controller.sets, controller.pods, controller.claims, controller.revisions) {
+        if !crate::synced!(
+            controller.sets,
+            controller.pods,
+            controller.claims,
+            controller.revisions
+        ) {
             return;
         }
         let queue = controller.queue.clone();
-        controller.sets.on_change(move |change| queue.add(key_of(change.object().as_ref())));
+        controller
+            .sets
+            .on_change(move |change| queue.add(key_of(change.object().as_ref())));
         let this = controller.clone();
         controller.pods.on_change(move |change| this.pod_changed(change));
-        let (queue, workers) = (controller.queue.clone(), context.flags.concurrent_statefulset_syncs);
-        work("statefulset", &context, queue, workers, controller, |controller, key| async move {
-            controller.reconcile(&key).await
-        })
+        let (queue, workers) = (
+            controller.queue.clone(),
+            context.flags.concurrent_statefulset_syncs,
+        );
+        work(
+            "statefulset",
+            &context,
+            queue,
+            workers,
+            controller,
+            |controller, key| async move { controller.reconcile(&key).await },
+        )
         .await;
     }
     .boxed()
@@ -70,7 +85,8 @@ impl Controller {
         for pod in change.old.iter().chain(&change.new) {
             match controller_of(&pod.metadata) {
                 Some(reference) if reference.kind == "StatefulSet" => {
-                    self.queue.add((pod.namespace().to_owned(), reference.name.clone()));
+                    self.queue
+                        .add((pod.namespace().to_owned(), reference.name.clone()));
                 }
                 Some(_) => {}
                 None => {
@@ -98,22 +114,43 @@ impl Controller {
         let selector = match Selector::new(&spec.selector) {
             Ok(selector) if !selector.is_empty() => selector,
             _ => {
-                tracing::warn!(namespace = key.0, name = key.1, "the stateful set's selector cannot be used");
+                tracing::warn!(
+                    namespace = key.0,
+                    name = key.1,
+                    "the stateful set's selector cannot be used"
+                );
                 return Ok(Requeue::No);
             }
         };
         let sets: Api<StatefulSet> = Api::namespaced(self.control.client.clone(), &key.0);
         let mut known = controlled(&self.pods, set.uid());
         // Only a pod with one of the set's names can be adopted.
-        known.extend(orphans(&self.pods, &key.0).into_iter().filter(|pod| ordinal(&set, pod).is_some()));
-        let mut all = claim(set.as_ref(), &sets, &self.control.pods(&key.0), &selector, known, None).await?;
+        known.extend(
+            orphans(&self.pods, &key.0)
+                .into_iter()
+                .filter(|pod| ordinal(&set, pod).is_some()),
+        );
+        let mut all = claim(
+            set.as_ref(),
+            &sets,
+            &self.control.pods(&key.0),
+            &selector,
+            known,
+            None,
+        )
+        .await?;
         all.sort_by_key(|pod| ordinal(&set, pod));
         let writer = Writer {
             api: Api::namespaced(self.control.client.clone(), &key.0),
             owner: set.as_ref(),
             template: &spec.template,
             hash_label: HASH_LABEL,
-            labels: spec.template.metadata.as_ref().and_then(|meta| meta.labels.clone()).unwrap_or_default(),
+            labels: spec
+                .template
+                .metadata
+                .as_ref()
+                .and_then(|meta| meta.labels.clone())
+                .unwrap_or_default(),
             annotations: Default::default(),
         };
         let revisions = history::list(&self.revisions, set.uid());
@@ -148,12 +185,23 @@ impl Controller {
         if set.status.as_ref() != Some(&status) {
             let mut updated = set.as_ref().clone();
             updated.status = Some(status);
-            sets.replace_status(&key.1, &PostParams::default(), &updated).await?;
+            sets.replace_status(&key.1, &PostParams::default(), &updated)
+                .await?;
         }
         outcome?;
-        let live: Vec<&str> = all.iter().map(|pod| pod::revision(pod)).chain([current.name(), update.name()]).collect();
-        writer.truncate(&revisions, &live, spec.revision_history_limit).await?;
-        let next = pods::next_availability(all.iter().map(Arc::as_ref), spec.min_ready_seconds.unwrap_or(0), now);
+        let live: Vec<&str> = all
+            .iter()
+            .map(|pod| pod::revision(pod))
+            .chain([current.name(), update.name()])
+            .collect();
+        writer
+            .truncate(&revisions, &live, spec.revision_history_limit)
+            .await?;
+        let next = pods::next_availability(
+            all.iter().map(Arc::as_ref),
+            spec.min_ready_seconds.unwrap_or(0),
+            now,
+        );
         Ok(next.map_or(Requeue::No, Requeue::After))
     }
 
@@ -168,34 +216,58 @@ impl Controller {
         match action {
             Action::Create(ordinal, revision) => {
                 let older = Some(current).filter(|_| revision != update.name());
-                let template = older.and_then(history::template_of).unwrap_or_else(|| spec.template.clone());
+                let template = older
+                    .and_then(history::template_of)
+                    .unwrap_or_else(|| spec.template.clone());
                 let pod = pod::pod(set, spec, &template, &revision, ordinal);
                 self.create_claims(set, spec, ordinal, pod.name()).await?;
                 self.create_pod(set, &pod).await
             }
             Action::Delete(pod) => self.delete_pod(set, &pod).await,
             Action::Correct(pod) => {
-                let outcome = self.control.pods(pod.namespace()).replace(pod.name(), &PostParams::default(), &pod).await;
+                let outcome = self
+                    .control
+                    .pods(pod.namespace())
+                    .replace(pod.name(), &PostParams::default(), &pod)
+                    .await;
                 self.tell(set, &pod, "Update", outcome.map(|_| ()))
             }
         }
     }
 
-    async fn create_claims(&self, set: &StatefulSet, spec: &StatefulSetSpec, ordinal: i32, pod: &str) -> Result<()> {
+    async fn create_claims(
+        &self,
+        set: &StatefulSet,
+        spec: &StatefulSetSpec,
+        ordinal: i32,
+        pod: &str,
+    ) -> Result<()> {
         let api: Api<PersistentVolumeClaim> = Api::namespaced(self.control.client.clone(), set.namespace());
         for claim in pod::claims(set, spec, ordinal) {
             if self.claims.get(set.namespace(), claim.name()).is_some() {
                 continue;
             }
             let name = claim.name().to_owned();
-            let message = |end: &str| format!("Create Claim {name} Pod {pod} in StatefulSet {} {end}", set.name());
+            let message = |end: &str| {
+                format!(
+                    "Create Claim {name} Pod {pod} in StatefulSet {} {end}",
+                    set.name()
+                )
+            };
             match api.create(&PostParams::default(), &claim).await {
-                Ok(_) => self.control.recorder.event(reference(set), Type::Normal, "SuccessfulCreate", message("success")),
+                Ok(_) => self.control.recorder.event(
+                    reference(set),
+                    Type::Normal,
+                    "SuccessfulCreate",
+                    message("success"),
+                ),
                 Err(error) if is_already_exists(&error) => {}
                 Err(error) => {
                     let error = Error::from(error);
                     let message = message(&format!("failed error: {error}"));
-                    self.control.recorder.event(reference(set), Type::Warning, "FailedCreate", message);
+                    self.control
+                        .recorder
+                        .event(reference(set), Type::Warning, "FailedCreate", message);
                     return Err(error);
                 }
             }
@@ -204,7 +276,12 @@ impl Controller {
     }
 
     async fn create_pod(&self, set: &StatefulSet, pod: &Pod) -> Result<()> {
-        match self.control.pods(set.namespace()).create(&PostParams::default(), pod).await {
+        match self
+            .control
+            .pods(set.namespace())
+            .create(&PostParams::default(), pod)
+            .await
+        {
             // The copy we decided on was old.
             Err(error) if is_already_exists(&error) || is_namespace_terminating(&error) => Ok(()),
             outcome => self.tell(set, pod, "Create", outcome.map(|_| ())),
@@ -216,24 +293,42 @@ impl Controller {
             uid: Some(pod.uid().to_owned()),
             resource_version: None,
         });
-        match self.control.pods(set.namespace()).delete(pod.name(), &parameters).await {
+        match self
+            .control
+            .pods(set.namespace())
+            .delete(pod.name(), &parameters)
+            .await
+        {
             Err(error) if is_not_found(&error) => Ok(()),
             outcome => self.tell(set, pod, "Delete", outcome.map(|_| ())),
         }
     }
 
     /// Says in an event how something went.
-    fn tell(&self, set: &StatefulSet, pod: &Pod, verb: &str, outcome: std::result::Result<(), kube::Error>) -> Result<()> {
+    fn tell(
+        &self,
+        set: &StatefulSet,
+        pod: &Pod,
+        verb: &str,
+        outcome: std::result::Result<(), kube::Error>,
+    ) -> Result<()> {
         let about = |end: &str| format!("{verb} Pod {} in StatefulSet {} {end}", pod.name(), set.name());
         match outcome {
             Ok(()) => {
-                self.control.recorder.event(reference(set), Type::Normal, &format!("Successful{verb}"), about("successful"));
+                self.control.recorder.event(
+                    reference(set),
+                    Type::Normal,
+                    &format!("Successful{verb}"),
+                    about("successful"),
+                );
                 Ok(())
             }
             Err(error) => {
                 let error = Error::from(error);
                 let message = about(&format!("failed error: {error}"));
-                self.control.recorder.event(reference(set), Type::Warning, &format!("Failed{verb}"), message);
+                self.control
+                    .recorder
+                    .event(reference(set), Type::Warning, &format!("Failed{verb}"), message);
                 Err(error)
             }
         }

@@ -34,7 +34,15 @@ fn pods(list: &[(i32, &str, bool)]) -> Vec<Arc<Pod>> {
 }
 
 fn steps(set: &StatefulSet, pods: &[Arc<Pod>]) -> Vec<String> {
-    let view = View { set, spec: set.spec.as_ref().unwrap(), pods, current: "old", update: "new", collisions: 0, now: Timestamp::UNIX_EPOCH };
+    let view = View {
+        set,
+        spec: set.spec.as_ref().unwrap(),
+        pods,
+        current: "old",
+        update: "new",
+        collisions: 0,
+        now: Timestamp::UNIX_EPOCH,
+    };
     step(&view)
         .into_iter()
         .map(|action| match action {
@@ -52,12 +60,36 @@ fn pods_come_go_and_are_replaced_in_order() {
         (set(2, "OrderedReady", 0), vec![(0, "new", false)], vec![]),
         (set(2, "OrderedReady", 0), vec![(0, "new", true)], vec!["+1@new"]),
         (set(2, "Parallel", 5), vec![], vec!["+5@new", "+6@new"]),
-        (set(1, "OrderedReady", 0), vec![(0, "new", true), (1, "new", true), (2, "new", true)], vec!["-db-2"]),
-        (set(1, "Parallel", 0), vec![(0, "new", true), (1, "new", false), (2, "new", true)], vec!["-db-2", "-db-1"]),
-        (set(2, "OrderedReady", 0), vec![(0, "old", true), (1, "old", true)], vec!["-db-1"]),
-        (set(2, "OrderedReady", 0), vec![(0, "old", true), (1, "new", false)], vec![]),
-        (set(2, "Parallel", 0), vec![(0, "old", true), (1, "new", false)], vec![]),
-        (set(2, "OrderedReady", 0), vec![(0, "old", true), (1, "new", true)], vec!["-db-0"]),
+        (
+            set(1, "OrderedReady", 0),
+            vec![(0, "new", true), (1, "new", true), (2, "new", true)],
+            vec!["-db-2"],
+        ),
+        (
+            set(1, "Parallel", 0),
+            vec![(0, "new", true), (1, "new", false), (2, "new", true)],
+            vec!["-db-2", "-db-1"],
+        ),
+        (
+            set(2, "OrderedReady", 0),
+            vec![(0, "old", true), (1, "old", true)],
+            vec!["-db-1"],
+        ),
+        (
+            set(2, "OrderedReady", 0),
+            vec![(0, "old", true), (1, "new", false)],
+            vec![],
+        ),
+        (
+            set(2, "Parallel", 0),
+            vec![(0, "old", true), (1, "new", false)],
+            vec![],
+        ),
+        (
+            set(2, "OrderedReady", 0),
+            vec![(0, "old", true), (1, "new", true)],
+            vec!["-db-0"],
+        ),
     ] {
         assert_eq!(steps(&set, &pods(&there)), want, "{there:?}");
     }
@@ -66,17 +98,35 @@ fn pods_come_go_and_are_replaced_in_order() {
 #[test]
 fn a_partition_keeps_the_lower_ones_back() {
     let mut set = set(3, "OrderedReady", 0);
-    set.spec.as_mut().unwrap().update_strategy = serde_json::from_value(json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 2}})).unwrap();
-    assert_eq!(steps(&set, &pods(&[(0, "old", true), (1, "old", true), (2, "new", true)])), Vec::<String>::new());
+    set.spec.as_mut().unwrap().update_strategy =
+        serde_json::from_value(json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 2}})).unwrap();
+    assert_eq!(
+        steps(
+            &set,
+            &pods(&[(0, "old", true), (1, "old", true), (2, "new", true)])
+        ),
+        Vec::<String>::new()
+    );
     assert_eq!(steps(&set, &pods(&[(0, "old", true)])), ["+1@old"]);
 }
 
 #[test]
 fn the_new_revision_becomes_current_when_all_have_it() {
     let set = set(2, "OrderedReady", 0);
-    for (there, want) in [(vec![(0, "new", true), (1, "new", true)], "new"), (vec![(0, "old", true), (1, "new", true)], "old")] {
+    for (there, want) in [
+        (vec![(0, "new", true), (1, "new", true)], "new"),
+        (vec![(0, "old", true), (1, "new", true)], "old"),
+    ] {
         let pods = pods(&there);
-        let view = View { set: &set, spec: set.spec.as_ref().unwrap(), pods: &pods, current: "old", update: "new", collisions: 0, now: Timestamp::UNIX_EPOCH };
+        let view = View {
+            set: &set,
+            spec: set.spec.as_ref().unwrap(),
+            pods: &pods,
+            current: "old",
+            update: "new",
+            collisions: 0,
+            now: Timestamp::UNIX_EPOCH,
+        };
         let mut status = status(&view);
         complete_rollout(&view, &mut status);
         assert_eq!(status.current_revision.as_deref(), Some(want));

@@ -14,7 +14,11 @@ pub enum Stay {
 
 /// Taints with another effect do not count.
 pub fn stay(pod: &Pod, taints: &[Taint]) -> Stay {
-    let tolerations = pod.spec.as_ref().and_then(|spec| spec.tolerations.as_deref()).unwrap_or_default();
+    let tolerations = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.tolerations.as_deref())
+        .unwrap_or_default();
     let mut shortest: Option<u64> = None;
     for taint in taints.iter().filter(|taint| taint.effect == NO_EXECUTE) {
         let Some(toleration) = tolerations.iter().find(|toleration| tolerates(toleration, taint)) else {
@@ -40,11 +44,19 @@ mod tests {
             (json!([]), Stay::Seconds(0)),
             (json!([{"key": "a", "operator": "Exists"}]), Stay::Seconds(0)),
             (json!([{"operator": "Exists"}]), Stay::Forever),
-            (json!([{"key": "a", "operator": "Exists", "tolerationSeconds": 30}, {"key": "b", "operator": "Exists", "tolerationSeconds": 20}]), Stay::Seconds(20)),
-            (json!([{"operator": "Exists", "tolerationSeconds": -5}]), Stay::Seconds(0)),
+            (
+                json!([{"key": "a", "operator": "Exists", "tolerationSeconds": 30}, {"key": "b", "operator": "Exists", "tolerationSeconds": 20}]),
+                Stay::Seconds(20),
+            ),
+            (
+                json!([{"operator": "Exists", "tolerationSeconds": -5}]),
+                Stay::Seconds(0),
+            ),
         ];
         for (tolerations, want) in cases {
-            let pod: Pod = serde_json::from_value(json!({"spec": {"containers": [], "tolerations": tolerations}})).unwrap();
+            let pod: Pod =
+                serde_json::from_value(json!({"spec": {"containers": [], "tolerations": tolerations}}))
+                    .unwrap();
             assert_eq!(stay(&pod, &taints), want, "{tolerations}");
         }
         assert_eq!(stay(&Pod::default(), &taints[2..]), Stay::Forever);

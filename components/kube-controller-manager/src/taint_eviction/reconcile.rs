@@ -52,7 +52,9 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         let (this, keys) = (controller.clone(), queue.clone());
         controller.nodes.on_change(move |change: &Change<Node>| {
             let taints = |node: &Option<Arc<Node>>| {
-                node.as_ref().map(|node| nodes::taints(node).to_vec()).unwrap_or_default()
+                node.as_ref()
+                    .map(|node| nodes::taints(node).to_vec())
+                    .unwrap_or_default()
             };
             if taints(&change.old) != taints(&change.new) {
                 let pods = pods_of_node(&this.pods, change.object().name());
@@ -61,15 +63,25 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         });
         let keys = queue.clone();
         controller.pods.on_change(move |change: &Change<Pod>| {
-            let relevant = |pod: &Pod| (pods::node_name(pod).map(str::to_owned), pod.spec.as_ref().and_then(|spec| spec.tolerations.clone()));
+            let relevant = |pod: &Pod| {
+                (
+                    pods::node_name(pod).map(str::to_owned),
+                    pod.spec.as_ref().and_then(|spec| spec.tolerations.clone()),
+                )
+            };
             let old = change.old.as_deref().map(relevant);
             if change.new.as_deref().is_none_or(|pod| Some(relevant(pod)) != old) {
                 keys.add(key_of(change.object().as_ref()));
             }
         });
-        work("taint-eviction", &context, queue, 8, controller, |controller, key| async move {
-            controller.reconcile(&key).await
-        })
+        work(
+            "taint-eviction",
+            &context,
+            queue,
+            8,
+            controller,
+            |controller, key| async move { controller.reconcile(&key).await },
+        )
         .await;
     }
     .boxed()
@@ -92,7 +104,12 @@ impl Controller {
             _ => {
                 if self.since.lock().remove(pod.uid()).is_some() {
                     let message = format!("Cancelling deletion of Pod {}/{}", key.0, key.1);
-                    self.recorder.event(reference(pod.as_ref()), Type::Normal, "TaintManagerEviction", message);
+                    self.recorder.event(
+                        reference(pod.as_ref()),
+                        Type::Normal,
+                        "TaintManagerEviction",
+                        message,
+                    );
                 }
                 return Ok(Requeue::No);
             }
@@ -110,9 +127,17 @@ impl Controller {
 
     async fn evict(&self, pod: &Pod) -> Result<()> {
         let message = format!("Marking for deletion Pod {}/{}", pod.namespace(), pod.name());
-        self.recorder.event(reference(pod), Type::Normal, "TaintManagerEviction", message);
+        self.recorder
+            .event(reference(pod), Type::Normal, "TaintManagerEviction", message);
         let api: Api<Pod> = Api::namespaced(self.client.clone(), pod.namespace());
-        disruption::announce(&api, pod, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", false).await?;
+        disruption::announce(
+            &api,
+            pod,
+            "DeletionByTaintManager",
+            "Taint manager: deleting due to NoExecute taint",
+            false,
+        )
+        .await?;
         let parameters = DeleteParams::default().preconditions(Preconditions {
             uid: Some(pod.uid().to_owned()),
             resource_version: None,

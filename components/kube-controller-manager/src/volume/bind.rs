@@ -16,25 +16,45 @@ pub const CLASS_ANNOTATION: &str = "volume.beta.kubernetes.io/storage-class";
 pub fn class_of_claim(claim: &PersistentVolumeClaim) -> &str {
     claim
         .annotation(CLASS_ANNOTATION)
-        .or_else(|| claim.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref()))
+        .or_else(|| {
+            claim
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.storage_class_name.as_deref())
+        })
         .unwrap_or_default()
 }
 
 fn class_of_volume(volume: &PersistentVolume) -> &str {
     volume
         .annotation(CLASS_ANNOTATION)
-        .or_else(|| volume.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref()))
+        .or_else(|| {
+            volume
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.storage_class_name.as_deref())
+        })
         .unwrap_or_default()
 }
 
 fn capacity(volume: &PersistentVolume) -> Quantity {
-    let capacity = volume.spec.as_ref().and_then(|spec| spec.capacity.as_ref()).and_then(|capacity| capacity.get("storage"));
+    let capacity = volume
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.capacity.as_ref())
+        .and_then(|capacity| capacity.get("storage"));
     capacity.and_then(|text| text.0.parse().ok()).unwrap_or_default()
 }
 
 fn requested(claim: &PersistentVolumeClaim) -> Quantity {
-    let requests = claim.spec.as_ref().and_then(|spec| spec.resources.as_ref()).and_then(|resources| resources.requests.as_ref());
-    requests.and_then(|requests| requests.get("storage")?.0.parse().ok()).unwrap_or_default()
+    let requests = claim
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.resources.as_ref())
+        .and_then(|resources| resources.requests.as_ref());
+    requests
+        .and_then(|requests| requests.get("storage")?.0.parse().ok())
+        .unwrap_or_default()
 }
 
 /// Whether the volume's claim reference is to this claim; one without uid was written by a user.
@@ -43,7 +63,10 @@ pub fn is_reserved_for(volume: &PersistentVolume, claim: &PersistentVolumeClaim)
     reference.is_some_and(|reference| {
         reference.name.as_deref() == Some(claim.name())
             && reference.namespace.as_deref() == Some(claim.namespace())
-            && reference.uid.as_deref().is_none_or(|uid| uid.is_empty() || uid == claim.uid())
+            && reference
+                .uid
+                .as_deref()
+                .is_none_or(|uid| uid.is_empty() || uid == claim.uid())
     })
 }
 
@@ -58,17 +81,33 @@ fn fits(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool {
         && class_of_volume(volume) == class_of_claim(claim)
         && modes(&claim_spec.access_modes).is_subset(&modes(&volume_spec.access_modes))
         && capacity(volume) >= requested(claim)
-        && volume_spec.volume_attributes_class_name.as_deref().unwrap_or_default()
-            == claim_spec.volume_attributes_class_name.as_deref().unwrap_or_default()
+        && volume_spec
+            .volume_attributes_class_name
+            .as_deref()
+            .unwrap_or_default()
+            == claim_spec
+                .volume_attributes_class_name
+                .as_deref()
+                .unwrap_or_default()
 }
 
 /// The best volume: one that was reserved for the claim, else the smallest free one that fits.
-pub fn find(volumes: &[Arc<PersistentVolume>], claim: &PersistentVolumeClaim) -> Option<Arc<PersistentVolume>> {
+pub fn find(
+    volumes: &[Arc<PersistentVolume>],
+    claim: &PersistentVolumeClaim,
+) -> Option<Arc<PersistentVolume>> {
     let usable = volumes.iter().filter(|volume| !volume.is_deleting());
-    if let Some(reserved) = usable.clone().find(|volume| is_reserved_for(volume, claim) && capacity(volume) >= requested(claim)) {
+    if let Some(reserved) = usable
+        .clone()
+        .find(|volume| is_reserved_for(volume, claim) && capacity(volume) >= requested(claim))
+    {
         return Some(reserved.clone());
     }
-    let selector = claim.spec.as_ref().and_then(|spec| spec.selector.as_ref()).map(Selector::new);
+    let selector = claim
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.selector.as_ref())
+        .map(Selector::new);
     let selected = |volume: &PersistentVolume| match &selector {
         None => true,
         Some(Ok(selector)) => selector.matches(volume.metadata.labels.as_ref()),
@@ -76,7 +115,11 @@ pub fn find(volumes: &[Arc<PersistentVolume>], claim: &PersistentVolumeClaim) ->
     };
     let free = usable.filter(|volume| {
         let spec = volume.spec.as_ref();
-        let phase = volume.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Pending");
+        let phase = volume
+            .status
+            .as_ref()
+            .and_then(|status| status.phase.as_deref())
+            .unwrap_or("Pending");
         spec.is_some_and(|spec| spec.claim_ref.is_none()) && ["Available", "Pending"].contains(&phase)
     });
     free.filter(|volume| fits(volume, claim) && selected(volume))
@@ -108,8 +151,14 @@ mod tests {
         ];
         assert_eq!(find(&volumes, &claim).unwrap().name(), "right");
         let mut reserved = volumes[3].as_ref().clone();
-        reserved.spec.as_mut().unwrap().claim_ref = serde_json::from_value(json!({"name": "c", "namespace": "n"})).unwrap();
-        assert_eq!(find(&[volumes[1].clone(), Arc::new(reserved)], &claim).unwrap().name(), "other-class");
+        reserved.spec.as_mut().unwrap().claim_ref =
+            serde_json::from_value(json!({"name": "c", "namespace": "n"})).unwrap();
+        assert_eq!(
+            find(&[volumes[1].clone(), Arc::new(reserved)], &claim)
+                .unwrap()
+                .name(),
+            "other-class"
+        );
         assert!(find(&volumes[2..], &claim).is_none());
     }
 }

@@ -46,22 +46,29 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         }
         let queue: Queue<Key> = Queue::new();
         let keys = queue.clone();
-        binder.volumes.on_change(move |change: &Change<PersistentVolume>| {
-            let volume = change.object();
-            keys.add((SYNC.to_owned(), volume.name().to_owned()));
-            if let Some(claim) = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref()) {
-                keys.add((format!("/{}", claim.namespace.as_deref().unwrap_or_default()), claim.name.clone().unwrap_or_default()));
-            }
-        });
+        binder
+            .volumes
+            .on_change(move |change: &Change<PersistentVolume>| {
+                let volume = change.object();
+                keys.add((SYNC.to_owned(), volume.name().to_owned()));
+                if let Some(claim) = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref()) {
+                    keys.add((
+                        format!("/{}", claim.namespace.as_deref().unwrap_or_default()),
+                        claim.name.clone().unwrap_or_default(),
+                    ));
+                }
+            });
         let keys = queue.clone();
-        binder.claims.on_change(move |change: &Change<PersistentVolumeClaim>| {
-            let claim = change.object();
-            let (namespace, name) = key_of(claim.as_ref());
-            keys.add((format!("/{namespace}"), name));
-            if let Some(volume) = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_ref()) {
-                keys.add((SYNC.to_owned(), volume.clone()));
-            }
-        });
+        binder
+            .claims
+            .on_change(move |change: &Change<PersistentVolumeClaim>| {
+                let claim = change.object();
+                let (namespace, name) = key_of(claim.as_ref());
+                keys.add((format!("/{namespace}"), name));
+                if let Some(volume) = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_ref()) {
+                    keys.add((SYNC.to_owned(), volume.clone()));
+                }
+            });
         let (this, keys) = (binder.clone(), queue.clone());
         binder.classes.on_change(move |_: &Change<StorageClass>| {
             for claim in this.claims.list() {
@@ -70,12 +77,19 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
             }
         });
         // One worker for both kinds: two claims must not be given the same volume.
-        work("persistent-volume-binder", &context, queue, 1, binder, |binder, key| async move {
-            match key.0.strip_prefix('/') {
-                Some(namespace) => binder.sync_claim(namespace, &key.1).await,
-                None => binder.sync_volume(&key.1).await,
-            }
-        })
+        work(
+            "persistent-volume-binder",
+            &context,
+            queue,
+            1,
+            binder,
+            |binder, key| async move {
+                match key.0.strip_prefix('/') {
+                    Some(namespace) => binder.sync_claim(namespace, &key.1).await,
+                    None => binder.sync_volume(&key.1).await,
+                }
+            },
+        )
         .await;
     }
     .boxed()
@@ -97,13 +111,22 @@ impl Binder {
         if claim_ref.uid.as_deref().unwrap_or_default().is_empty() {
             return self.set_phase(&volume, "Available", None).await;
         }
-        let (namespace, claim_name) = (claim_ref.namespace.unwrap_or_default(), claim_ref.name.unwrap_or_default());
+        let (namespace, claim_name) = (
+            claim_ref.namespace.unwrap_or_default(),
+            claim_ref.name.unwrap_or_default(),
+        );
         let claims: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &namespace);
-        let known = self.claims.get(&namespace, &claim_name).filter(|claim| Some(claim.uid()) == claim_ref.uid.as_deref());
+        let known = self
+            .claims
+            .get(&namespace, &claim_name)
+            .filter(|claim| Some(claim.uid()) == claim_ref.uid.as_deref());
         let claim = match known {
             Some(claim) => Some(claim.as_ref().clone()),
             // Data may be deleted on this word, so the server is asked.
-            None => claims.get_opt(&claim_name).await?.filter(|claim| Some(claim.uid()) == claim_ref.uid.as_deref()),
+            None => claims
+                .get_opt(&claim_name)
+                .await?
+                .filter(|claim| Some(claim.uid()) == claim_ref.uid.as_deref()),
         };
         match claim {
             Some(claim) if claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref()) == Some(name) => {
@@ -116,17 +139,27 @@ impl Binder {
     }
 
     async fn reclaim(&self, volume: &PersistentVolume) -> Result<Requeue> {
-        let policy = volume.spec.as_ref().and_then(|spec| spec.persistent_volume_reclaim_policy.as_deref());
+        let policy = volume
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.persistent_volume_reclaim_policy.as_deref());
         self.set_phase(volume, "Released", None).await?;
         if policy == Some("Delete") && volume.annotation("pv.kubernetes.io/provisioned-by").is_none() {
-            let message = "error getting deleter volume plugin for volume: no deletable volume plugin matched";
+            let message =
+                "error getting deleter volume plugin for volume: no deletable volume plugin matched";
             self.set_phase(volume, "Failed", Some(message)).await?;
-            self.recorder.event(reference(volume), Type::Warning, "VolumeFailedDelete", message);
+            self.recorder
+                .event(reference(volume), Type::Warning, "VolumeFailedDelete", message);
         }
         Ok(Requeue::No)
     }
 
-    async fn set_phase(&self, volume: &PersistentVolume, phase: &str, message: Option<&str>) -> Result<Requeue> {
+    async fn set_phase(
+        &self,
+        volume: &PersistentVolume,
+        phase: &str,
+        message: Option<&str>,
+    ) -> Result<Requeue> {
         let status = volume.status.clone().unwrap_or_default();
         if status.phase.as_deref() == Some(phase) && status.message.as_deref() == message {
             return Ok(Requeue::No);
@@ -142,13 +175,23 @@ impl Binder {
         }
         status.phase = Some(phase.to_owned());
         status.message = message.map(str::to_owned);
-        self.volumes_api().replace_status(volume.name(), &PostParams::default(), &updated).await?;
+        self.volumes_api()
+            .replace_status(volume.name(), &PostParams::default(), &updated)
+            .await?;
         Ok(Requeue::No)
     }
 
     /// Writes the claim into the volume, which is what makes it taken.
-    pub(super) async fn take(&self, volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> Result<PersistentVolume> {
-        let complete = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref()?.uid.as_deref()) == Some(claim.uid());
+    pub(super) async fn take(
+        &self,
+        volume: &PersistentVolume,
+        claim: &PersistentVolumeClaim,
+    ) -> Result<PersistentVolume> {
+        let complete = volume
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.claim_ref.as_ref()?.uid.as_deref())
+            == Some(claim.uid());
         if complete {
             return Ok(volume.clone());
         }
@@ -159,6 +202,9 @@ impl Binder {
             annotations.insert(bind::BOUND_BY_CONTROLLER.to_owned(), "yes".to_owned());
         }
         spec.claim_ref = Some(reference(claim));
-        Ok(self.volumes_api().replace(volume.name(), &PostParams::default(), &updated).await?)
+        Ok(self
+            .volumes_api()
+            .replace(volume.name(), &PostParams::default(), &updated)
+            .await?)
     }
 }

@@ -24,7 +24,11 @@ impl Binder {
         let Some(claim) = self.claims.get(namespace, name) else {
             return Ok(Requeue::No);
         };
-        let chosen = claim.spec.as_ref().and_then(|spec| spec.volume_name.clone()).filter(|name| !name.is_empty());
+        let chosen = claim
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.volume_name.clone())
+            .filter(|name| !name.is_empty());
         if claim.annotation(bind::BIND_COMPLETED).is_some() {
             return self.sync_bound(&claim, chosen.as_deref()).await;
         }
@@ -33,7 +37,10 @@ impl Binder {
         }
         match chosen {
             Some(volume) => match self.volumes.get("", &volume) {
-                Some(volume) if volume.spec.as_ref().is_some_and(|spec| spec.claim_ref.is_none()) || bind::is_reserved_for(&volume, &claim) => {
+                Some(volume)
+                    if volume.spec.as_ref().is_some_and(|spec| spec.claim_ref.is_none())
+                        || bind::is_reserved_for(&volume, &claim) =>
+                {
                     self.bind(&volume, &claim).await
                 }
                 _ => {
@@ -43,7 +50,9 @@ impl Binder {
             },
             None => {
                 let late = self.waits_for_consumer(&claim);
-                match bind::find(&self.volumes.list(), &claim).filter(|volume| !late || bind::is_reserved_for(volume, &claim)) {
+                match bind::find(&self.volumes.list(), &claim)
+                    .filter(|volume| !late || bind::is_reserved_for(volume, &claim))
+                {
                     Some(volume) => self.bind(&volume, &claim).await,
                     None => self.explain(&claim, late).await,
                 }
@@ -60,11 +69,18 @@ impl Binder {
             }
             found => {
                 let (reason, message) = match found {
-                    None => ("ClaimLost", "Bound claim has lost its PersistentVolume. Data on the volume is lost!"),
-                    Some(_) => ("ClaimMisbound", "Two claims are bound to the same volume, this one is bound incorrectly"),
+                    None => (
+                        "ClaimLost",
+                        "Bound claim has lost its PersistentVolume. Data on the volume is lost!",
+                    ),
+                    Some(_) => (
+                        "ClaimMisbound",
+                        "Two claims are bound to the same volume, this one is bound incorrectly",
+                    ),
                 };
                 if self.set_claim_phase(claim, "Lost").await? {
-                    self.recorder.event(reference(claim), Type::Warning, reason, message);
+                    self.recorder
+                        .event(reference(claim), Type::Warning, reason, message);
                 }
                 Ok(Requeue::No)
             }
@@ -83,12 +99,18 @@ impl Binder {
         }
         annotations.insert(bind::BIND_COMPLETED.to_owned(), "yes".to_owned());
         let api = self.claims_api(claim.namespace());
-        let bound = api.replace(claim.name(), &PostParams::default(), &updated).await?;
+        let bound = api
+            .replace(claim.name(), &PostParams::default(), &updated)
+            .await?;
         self.write_bound_status(&bound, &volume).await?;
         Ok(Requeue::No)
     }
 
-    async fn write_bound_status(&self, claim: &PersistentVolumeClaim, volume: &PersistentVolume) -> Result<()> {
+    async fn write_bound_status(
+        &self,
+        claim: &PersistentVolumeClaim,
+        volume: &PersistentVolume,
+    ) -> Result<()> {
         let spec = volume.spec.clone().unwrap_or_default();
         let mut updated = claim.clone();
         let status = updated.status.get_or_insert_default();
@@ -98,9 +120,15 @@ impl Binder {
         }
         status.phase = Some("Bound".to_owned());
         status.access_modes = spec.access_modes;
-        status.capacity = spec.capacity.map(|capacity| capacity.into_iter().filter(|(name, _)| name == "storage").collect());
+        status.capacity = spec.capacity.map(|capacity| {
+            capacity
+                .into_iter()
+                .filter(|(name, _)| name == "storage")
+                .collect()
+        });
         let api = self.claims_api(claim.namespace());
-        api.replace_status(claim.name(), &PostParams::default(), &updated).await?;
+        api.replace_status(claim.name(), &PostParams::default(), &updated)
+            .await?;
         Ok(())
     }
 
@@ -112,7 +140,8 @@ impl Binder {
         let mut updated = claim.clone();
         updated.status.get_or_insert_default().phase = Some(phase.to_owned());
         let api = self.claims_api(claim.namespace());
-        api.replace_status(claim.name(), &PostParams::default(), &updated).await?;
+        api.replace_status(claim.name(), &PostParams::default(), &updated)
+            .await?;
         Ok(true)
     }
 
@@ -125,14 +154,28 @@ impl Binder {
     /// Says why a claim stays pending, and asks its class's provisioner for a volume.
     async fn explain(&self, claim: &PersistentVolumeClaim, late: bool) -> Result<Requeue> {
         let class_name = bind::class_of_claim(claim);
-        let event = |kind, reason: &str, message: String| self.recorder.event(reference(claim), kind, reason, message);
+        let event = |kind, reason: &str, message: String| {
+            self.recorder.event(reference(claim), kind, reason, message)
+        };
         if late {
-            event(Type::Normal, "WaitForFirstConsumer", "waiting for first consumer to be created before binding".to_owned());
+            event(
+                Type::Normal,
+                "WaitForFirstConsumer",
+                "waiting for first consumer to be created before binding".to_owned(),
+            );
         } else if class_name.is_empty() {
-            event(Type::Normal, "FailedBinding", "no persistent volumes available for this claim and no storage class is set".to_owned());
+            event(
+                Type::Normal,
+                "FailedBinding",
+                "no persistent volumes available for this claim and no storage class is set".to_owned(),
+            );
         } else {
             match self.classes.get("", class_name) {
-                None => event(Type::Warning, "ProvisioningFailed", format!("storageclass.storage.k8s.io {class_name:?} not found")),
+                None => event(
+                    Type::Warning,
+                    "ProvisioningFailed",
+                    format!("storageclass.storage.k8s.io {class_name:?} not found"),
+                ),
                 Some(class) if class.provisioner == NO_PROVISIONER => {}
                 Some(class) => {
                     self.request_provisioning(claim, &class.provisioner).await?;
@@ -162,7 +205,8 @@ impl Binder {
             annotations.insert(key.to_owned(), provisioner.to_owned());
         }
         let api = self.claims_api(claim.namespace());
-        api.replace(claim.name(), &PostParams::default(), &updated).await?;
+        api.replace(claim.name(), &PostParams::default(), &updated)
+            .await?;
         Ok(())
     }
 }

@@ -36,7 +36,11 @@ pub fn start_claims(context: Arc<Context>) -> BoxFuture<'static, ()> {
         }
         let queue: Queue<Key> = Queue::new();
         let keys = queue.clone();
-        controller.claims.on_change(move |change: &Change<PersistentVolumeClaim>| keys.add(key_of(change.object().as_ref())));
+        controller
+            .claims
+            .on_change(move |change: &Change<PersistentVolumeClaim>| {
+                keys.add(key_of(change.object().as_ref()))
+            });
         let keys = queue.clone();
         controller.pods.on_change(move |change: &Change<Pod>| {
             if change.new.as_ref().is_none_or(|pod| pods::is_terminal(pod)) {
@@ -44,9 +48,14 @@ pub fn start_claims(context: Arc<Context>) -> BoxFuture<'static, ()> {
                 claims_of(pod).for_each(|name| keys.add((pod.namespace().to_owned(), name)));
             }
         });
-        work("pvc-protection", &context, queue, 1, controller, |controller, key| async move {
-            controller.reconcile(&key).await
-        })
+        work(
+            "pvc-protection",
+            &context,
+            queue,
+            1,
+            controller,
+            |controller, key| async move { controller.reconcile(&key).await },
+        )
         .await;
     }
     .boxed()
@@ -54,12 +63,18 @@ pub fn start_claims(context: Arc<Context>) -> BoxFuture<'static, ()> {
 
 /// The claims that a pod mounts, generic ephemeral ones included.
 fn claims_of(pod: &Pod) -> impl Iterator<Item = String> + '_ {
-    let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
-    volumes.iter().filter_map(|volume| match (&volume.persistent_volume_claim, &volume.ephemeral) {
-        (Some(source), _) => Some(source.claim_name.clone()),
-        (None, Some(_)) => Some(format!("{}-{}", pod.name(), volume.name)),
-        _ => None,
-    })
+    let volumes = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.volumes.as_deref())
+        .unwrap_or_default();
+    volumes.iter().filter_map(
+        |volume| match (&volume.persistent_volume_claim, &volume.ephemeral) {
+            (Some(source), _) => Some(source.claim_name.clone()),
+            (None, Some(_)) => Some(format!("{}-{}", pod.name(), volume.name)),
+            _ => None,
+        },
+    )
 }
 
 /// A pod that was never bound, or has ended, holds nothing.
@@ -104,7 +119,12 @@ impl Claims {
 
     /// Our copy first; before a claim is let go the server is asked, as our copy may be old.
     async fn is_used(&self, key: &Key) -> Result<bool> {
-        if self.pods.list_namespace(&key.0).iter().any(|pod| uses(pod, &key.1)) {
+        if self
+            .pods
+            .list_namespace(&key.0)
+            .iter()
+            .any(|pod| uses(pod, &key.1))
+        {
             return Ok(true);
         }
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &key.0);
@@ -129,10 +149,17 @@ pub fn start_volumes(context: Arc<Context>) -> BoxFuture<'static, ()> {
         }
         let queue: Queue<Key> = Queue::new();
         let keys = queue.clone();
-        controller.volumes.on_change(move |change: &Change<PersistentVolume>| keys.add(key_of(change.object().as_ref())));
-        work("pv-protection", &context, queue, 1, controller, |controller, key| async move {
-            controller.reconcile(&key.1).await
-        })
+        controller
+            .volumes
+            .on_change(move |change: &Change<PersistentVolume>| keys.add(key_of(change.object().as_ref())));
+        work(
+            "pv-protection",
+            &context,
+            queue,
+            1,
+            controller,
+            |controller, key| async move { controller.reconcile(&key.1).await },
+        )
         .await;
     }
     .boxed()
@@ -145,7 +172,11 @@ impl Volumes {
         };
         let bound = volume.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound");
         let protected = has(&volume.metadata.finalizers, VOLUME_FINALIZER);
-        let wanted = if volume.is_deleting() { protected && bound } else { true };
+        let wanted = if volume.is_deleting() {
+            protected && bound
+        } else {
+            true
+        };
         if wanted != protected {
             let mut updated = volume.as_ref().clone();
             updated.metadata.finalizers = with(&volume.metadata.finalizers, VOLUME_FINALIZER, wanted);

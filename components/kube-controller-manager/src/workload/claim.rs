@@ -108,17 +108,24 @@ where
     if let Some(finalizer) = finalizer {
         metadata["$deleteFromPrimitiveList/finalizers"] = json!([finalizer]);
     }
-    patch(api, object.name(), &json!({ "metadata": metadata })).await.map(|_| ())
+    patch(api, object.name(), &json!({ "metadata": metadata }))
+        .await
+        .map(|_| ())
 }
 
 async fn patch<K>(api: &Api<K>, name: &str, body: &(impl Serialize + std::fmt::Debug)) -> Result<Option<K>>
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
 {
-    match api.patch(name, &PatchParams::default(), &Patch::Strategic(body)).await {
+    match api
+        .patch(name, &PatchParams::default(), &Patch::Strategic(body))
+        .await
+    {
         Ok(object) => Ok(Some(object)),
         // Gone, or another object of that name by now (the uid in the patch is a precondition).
-        Err(error) if is_not_found(&error) || status(&error).is_some_and(|status| status.code == 422) => Ok(None),
+        Err(error) if is_not_found(&error) || status(&error).is_some_and(|status| status.code == 422) => {
+            Ok(None)
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -129,11 +136,18 @@ where
 {
     let fresh = owners.get(owner.name()).await?;
     if fresh.uid() != owner.uid() {
-        return Err(Error::invalid("owner", owner.name(), "has been replaced since it was read"));
+        return Err(Error::invalid(
+            "owner",
+            owner.name(),
+            "has been replaced since it was read",
+        ));
     }
     if fresh.is_deleting() {
-        return Err(Error::invalid("owner", owner.name(), "is being deleted and cannot adopt"));
+        return Err(Error::invalid(
+            "owner",
+            owner.name(),
+            "is being deleted and cannot adopt",
+        ));
     }
     Ok(())
 }
-

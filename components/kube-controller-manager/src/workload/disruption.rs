@@ -27,6 +27,8 @@ pub async fn announce(api: &Api<Pod>, pod: &Pod, reason: &str, message: &str, fa
         status["phase"] = json!("Failed");
     }
     let body = json!({"metadata": {"uid": pod.uid()}, "status": status});
-    let outcome = api.patch_status(pod.name(), &PatchParams::default(), &Patch::Strategic(&body)).await;
+    let outcome = api
+        .patch_status(pod.name(), &PatchParams::default(), &Patch::Strategic(&body))
+        .await;
     ignore_not_found(outcome)
 }

@@ -37,10 +37,20 @@ fn normal(mut template: PodTemplateSpec) -> PodTemplateSpec {
     let meta = template.metadata.get_or_insert_default();
     meta.creation_timestamp = None;
     meta.labels = meta.labels.take().filter(|labels| !labels.is_empty());
-    meta.annotations = meta.annotations.take().filter(|annotations| !annotations.is_empty());
+    meta.annotations = meta
+        .annotations
+        .take()
+        .filter(|annotations| !annotations.is_empty());
     let spec = template.spec.get_or_insert_default();
-    for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
-        container.resources = container.resources.take().filter(|resources| *resources != Default::default());
+    for container in spec
+        .containers
+        .iter_mut()
+        .chain(spec.init_containers.iter_mut().flatten())
+    {
+        container.resources = container
+            .resources
+            .take()
+            .filter(|resources| *resources != Default::default());
     }
     template
 }
@@ -50,7 +60,9 @@ pub fn list(informer: &Informer<ControllerRevision>, owner_uid: &str) -> Vec<Arc
     let mut revisions = controlled(informer, owner_uid);
     revisions.sort_by(|a, b| {
         a.revision.cmp(&b.revision).then_with(|| {
-            let created = |revision: &ControllerRevision| revision.metadata.creation_timestamp.as_ref().map(|time| time.0);
+            let created = |revision: &ControllerRevision| {
+                revision.metadata.creation_timestamp.as_ref().map(|time| time.0)
+            };
             created(a).cmp(&created(b)).then_with(|| a.name().cmp(b.name()))
         })
     });
@@ -70,10 +82,22 @@ pub struct Writer<'a, O> {
 impl<O: Resource<DynamicType = ()>> Writer<'_, O> {
     /// The revision of the current template: an existing one, with the highest number, or a new one.
     /// `collisions` counts names that were taken by other templates, and goes up when that happens.
-    pub async fn current(&self, revisions: &[Arc<ControllerRevision>], collisions: &mut i32) -> Result<ControllerRevision> {
+    pub async fn current(
+        &self,
+        revisions: &[Arc<ControllerRevision>],
+        collisions: &mut i32,
+    ) -> Result<ControllerRevision> {
         let template = normal(self.template.clone());
-        let next = revisions.iter().map(|revision| revision.revision).max().unwrap_or(0) + 1;
-        let equal = revisions.iter().rev().find(|revision| template_of(revision).as_ref() == Some(&template));
+        let next = revisions
+            .iter()
+            .map(|revision| revision.revision)
+            .max()
+            .unwrap_or(0)
+            + 1;
+        let equal = revisions
+            .iter()
+            .rev()
+            .find(|revision| template_of(revision).as_ref() == Some(&template));
         if let Some(equal) = equal {
             if equal.revision + 1 == next {
                 return Ok(equal.as_ref().clone());
@@ -81,7 +105,10 @@ impl<O: Resource<DynamicType = ()>> Writer<'_, O> {
             // Back to an earlier template: its revision becomes the newest.
             let mut renumbered = equal.as_ref().clone();
             renumbered.revision = next;
-            return Ok(self.api.replace(equal.name(), &PostParams::default(), &renumbered).await?);
+            return Ok(self
+                .api
+                .replace(equal.name(), &PostParams::default(), &renumbered)
+                .await?);
         }
         loop {
             let made = self.make(next, *collisions);
@@ -123,9 +150,17 @@ impl<O: Resource<DynamicType = ()>> Writer<'_, O> {
     }
 
     /// Deletes the oldest revisions beyond `limit` that `live` does not name.
-    pub async fn truncate(&self, revisions: &[Arc<ControllerRevision>], live: &[&str], limit: Option<i32>) -> Result<()> {
+    pub async fn truncate(
+        &self,
+        revisions: &[Arc<ControllerRevision>],
+        live: &[&str],
+        limit: Option<i32>,
+    ) -> Result<()> {
         let limit = usize::try_from(limit.unwrap_or(10)).unwrap_or(0);
-        let idle: Vec<_> = revisions.iter().filter(|revision| !live.contains(&revision.name())).collect();
+        let idle: Vec<_> = revisions
+            .iter()
+            .filter(|revision| !live.contains(&revision.name()))
+            .collect();
         let surplus = idle.len().saturating_sub(limit);
         for revision in idle.into_iter().take(surplus) {
             ignore_not_found(self.api.delete(revision.name(), &DeleteParams::default()).await)?;
@@ -133,4 +168,3 @@ impl<O: Resource<DynamicType = ()>> Writer<'_, O> {
         Ok(())
     }
 }
-

@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Resource;
 use serde::de::DeserializeOwned;
 
-use crate::owner::controller_of;
 use super::pods;
+use crate::owner::controller_of;
 use crate::runtime::Context;
 
 const NAME: &str = "controller-uid";
@@ -54,7 +54,9 @@ const NODE: &str = "node";
 pub fn pods_by_node(context: &Context) -> Informer<Pod> {
     let informer = context.informer::<Pod>();
     if !informer.has_index(NODE) {
-        informer.add_index(NODE, |pod: &Pod| pods::node_name(pod).map(str::to_owned).into_iter().collect());
+        informer.add_index(NODE, |pod: &Pod| {
+            pods::node_name(pod).map(str::to_owned).into_iter().collect()
+        });
     }
     informer
 }

@@ -42,7 +42,11 @@ impl PodControl {
     }
 
     pub async fn create<O: Resource<DynamicType = ()>>(&self, owner: &O, pod: &Pod) -> Result<Pod> {
-        match self.pods(owner.namespace()).create(&PostParams::default(), pod).await {
+        match self
+            .pods(owner.namespace())
+            .create(&PostParams::default(), pod)
+            .await
+        {
             Ok(made) => {
                 self.recorder.event(
                     reference(owner),
@@ -70,7 +74,11 @@ impl PodControl {
 
     /// True when the pod was there to be deleted.
     pub async fn delete<O: Resource<DynamicType = ()>>(&self, owner: &O, name: &str) -> Result<bool> {
-        match self.pods(owner.namespace()).delete(name, &DeleteParams::default()).await {
+        match self
+            .pods(owner.namespace())
+            .delete(name, &DeleteParams::default())
+            .await
+        {
             Ok(_) => {
                 self.recorder.event(
                     reference(owner),
@@ -123,18 +131,28 @@ mod tests {
 
     #[tokio::test]
     async fn slow_start_stops_at_the_first_failing_batch() {
-        for (count, fails_at, want_done, want_tried) in
-            [(10, usize::MAX, 10, 10), (10, 0, 0, 1), (10, 4, 6, 7), (0, 0, 0, 0)]
-        {
+        for (count, fails_at, want_done, want_tried) in [
+            (10, usize::MAX, 10, 10),
+            (10, 0, 0, 1),
+            (10, 4, 6, 7),
+            (0, 0, 0, 0),
+        ] {
             let mut tried = 0;
             let (done, outcome) = slow_start(count, |index| {
                 tried += 1;
                 async move {
-                    if index == fails_at { Err(Error::Other("no".to_owned())) } else { Ok(()) }
+                    if index == fails_at {
+                        Err(Error::Other("no".to_owned()))
+                    } else {
+                        Ok(())
+                    }
                 }
             })
             .await;
-            assert_eq!((done, tried, outcome.is_ok()), (want_done, want_tried, fails_at >= count));
+            assert_eq!(
+                (done, tried, outcome.is_ok()),
+                (want_done, want_tried, fails_at >= count)
+            );
         }
     }
 }

@@ -8,7 +8,12 @@ use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use crate::owner::Meta as _;
 
 pub fn condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a PodCondition> {
-    pod.status.as_ref()?.conditions.iter().flatten().find(|condition| condition.type_ == kind)
+    pod.status
+        .as_ref()?
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == kind)
 }
 
 pub fn is_ready(pod: &Pod) -> bool {
@@ -16,7 +21,10 @@ pub fn is_ready(pod: &Pod) -> bool {
 }
 
 pub fn phase(pod: &Pod) -> &str {
-    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
+    pod.status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref())
+        .unwrap_or_default()
 }
 
 pub fn is_terminal(pod: &Pod) -> bool {

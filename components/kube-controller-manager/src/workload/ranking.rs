@@ -28,7 +28,12 @@ pub fn choose(candidates: &[Arc<Pod>], related: &[Arc<Pod>], count: usize, now: 
             *crowd.entry(node).or_default() += 1;
         }
     }
-    let rank = |pod: &Pod| pods::node_name(pod).and_then(|node| crowd.get(node)).copied().unwrap_or(0);
+    let rank = |pod: &Pod| {
+        pods::node_name(pod)
+            .and_then(|node| crowd.get(node))
+            .copied()
+            .unwrap_or(0)
+    };
     let mut sorted = candidates.to_vec();
     sorted.sort_by(|a, b| compare(a, b, rank(a), rank(b), now));
     sorted.truncate(count);
