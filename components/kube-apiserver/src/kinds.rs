@@ -1,5 +1,6 @@
 //! What is particular to a kind, in the words of the handlers: versions, decoding, tables.
 
+mod autoscalers;
 mod events;
 
 use crate::media;
@@ -21,18 +22,29 @@ pub fn to_version(row: &Resource, mut value: Value) -> Result<Value, ApiError> {
         if is_renamed_event(row) {
             events::from_core(&mut value);
         }
+        if is_old_autoscaler(row) {
+            autoscalers::from_v2(&mut value);
+            fit(row, &row.gvk, &mut value).map_err(ApiError::internal)?;
+        }
     }
     Ok(value)
 }
 
 /// An object in the version in which it is stored.
 pub fn to_storage(row: &Resource, mut value: Value) -> Result<Value, ApiError> {
+    if is_old_autoscaler(row) {
+        autoscalers::to_v2(&mut value);
+    }
     value["apiVersion"] = json!(row.storage_version.to_string());
     value["kind"] = json!(row.gvk.kind);
     if is_renamed_event(row) {
         events::to_core(&mut value);
     }
     Ok(value)
+}
+
+fn is_old_autoscaler(row: &Resource) -> bool {
+    row.gvk.kind == "HorizontalPodAutoscaler" && row.gvk.version == "v1"
 }
 
 fn is_renamed_event(row: &Resource) -> bool {

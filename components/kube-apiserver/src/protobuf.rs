@@ -3,6 +3,7 @@
 //! Answers are JSON, which every client that sends protobuf takes as well.
 
 mod alternatives;
+mod stored;
 mod table;
 mod wire;
 
@@ -11,6 +12,7 @@ use apimachinery::{Type, time};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
+pub use stored::StoredProtobuf;
 use table::{Entry, Message, TABLE};
 use wire::{Field, Reader};
 

@@ -1,41 +1,60 @@
 //! The store of each kind.
 
 use crate::authentication::lookup::{Lookup, LookupError};
+use crate::protobuf::StoredProtobuf;
 use api::Resource;
 use apimachinery::{ApiError, GroupResource};
 use async_trait::async_trait;
 use serde_json::Value;
 use std::sync::Arc;
-use storage::{FieldSpec, ObjectRef, RequestedRevision, ResourceSpec, Storage, StorageError, Store};
+use storage::{FieldSpec, ForeignDecoder, ObjectRef, RequestedRevision, ResourceSpec, Storage, StorageError, Store};
 
 /// All stores, over one watch of etcd.
 #[derive(Clone)]
 pub struct Stores {
     pub storage: Storage,
     registry: Arc<arc_swap::ArcSwap<api::Registry>>,
+    /// Built-in stores, which never change once made.
+    known: Arc<parking_lot::RwLock<ahash::AHashMap<GroupResource, Store>>>,
 }
 
 impl Stores {
     pub fn new(storage: Storage, registry: Arc<arc_swap::ArcSwap<api::Registry>>) -> Self {
-        Self { storage, registry }
+        Self { storage, registry, known: Arc::default() }
     }
 
     /// The store of a row's objects.
     pub fn of(&self, row: &Resource) -> Store {
+        let resource = row.group_resource();
+        if let Some(store) = self.known.read().get(&resource) {
+            return store.clone();
+        }
+        let store = self.open(row);
+        if !row.custom {
+            self.known.write().insert(resource, store.clone());
+        }
+        store
+    }
+
+    fn open(&self, row: &Resource) -> Store {
         let fields = crate::selectors::selectable_fields(row);
         self.storage.store(ResourceSpec {
             name: storage_name(row),
             path: row.storage_prefix.clone(),
             namespaced: row.namespaced,
             fields: fields.iter().map(|field| FieldSpec::with_default(&field.name, &field.default)).collect(),
-            decoder: None,
+            decoder: (!row.custom).then(|| Arc::new(StoredProtobuf::new(Arc::new(row.clone()))) as Arc<dyn ForeignDecoder>),
         })
     }
 
     /// The store of a built-in resource of the core or another group, by names.
     pub fn named(&self, group: &str, resource: &str) -> Option<Store> {
+        let resource = GroupResource::new(group, resource);
+        if let Some(store) = self.known.read().get(&resource) {
+            return Some(store.clone());
+        }
         let registry = self.registry.load();
-        let row = registry.versions(&GroupResource::new(group, resource)).next()?;
+        let row = registry.versions(&resource).next()?;
         Some(self.of(row))
     }
 

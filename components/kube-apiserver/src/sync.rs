@@ -111,7 +111,8 @@ async fn follow(store: Store, authorizer: &Authorizer, kind: Kind) -> anyhow::Re
                 continue;
             }
         };
-        // A watch that starts anew sends what is there; what went away in between is removed by name.
+        // A watch that starts anew sends everything that is there; what went away in between must not stay.
+        authorizer.node.graph.write().clear(kind);
         while let WatchItem::Event(event) = watcher.next().await {
             take_in(authorizer, kind, event.kind, event.object());
         }

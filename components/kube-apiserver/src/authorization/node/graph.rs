@@ -95,6 +95,18 @@ impl Graph {
         self.remove_vertex(&(kind, namespace.to_owned(), name.to_owned()));
     }
 
+    /// Forgets everything that objects of a kind contributed, before they are all sent anew.
+    pub fn clear(&mut self, kind: Kind) {
+        if kind == Kind::Volume {
+            self.bound_volume.clear();
+            return;
+        }
+        let sources: Vec<Vertex> = self.contributions.keys().filter(|source| source.0 == kind).cloned().collect();
+        for source in &sources {
+            self.remove_vertex(source);
+        }
+    }
+
     fn set(&mut self, source: Vertex, node: &str, mut targets: Vec<Vertex>) {
         targets.sort_unstable();
         targets.dedup();
