@@ -1,5 +1,6 @@
 //! What a cluster needs before anybody can use it, made and kept right at start.
 
+pub mod authentication;
 pub mod kubernetes_service;
 pub mod objects;
 
@@ -22,6 +23,7 @@ pub async fn run(server: Arc<Server>) {
     loop {
         let made = async {
             objects::reconcile(&server).await?;
+            authentication::reconcile(&server).await?;
             kubernetes_service::reconcile(&server).await
         };
         match made.await {

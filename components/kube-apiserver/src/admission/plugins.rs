@@ -29,7 +29,7 @@ pub const DEFAULT: &[&str] = &[
 ];
 
 /// Plugins that have to be asked for.
-const OPTIONAL: &[&str] = &["NodeRestriction", "OwnerReferencesPermissionEnforcement", "AlwaysAdmit"];
+const OPTIONAL: &[&str] = &["NodeRestriction"];
 
 /// Refuses names that are unknown or that this server doesn't have.
 pub fn check(enable: &[String], disable: &[String]) -> anyhow::Result<()> {

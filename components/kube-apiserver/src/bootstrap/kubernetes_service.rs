@@ -138,6 +138,7 @@ async fn service(server: &Server) -> anyhow::Result<()> {
         Ok(()) | Err(addresses::AddressError::Taken) => {}
         Err(error) => return Err(error.into()),
     }
+    let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
     let node_port = server.flags.kubernetes_service_node_port;
     let mut port = json!({ "name": "https", "protocol": "TCP", "port": 443, "targetPort": server.port });
     if node_port > 0 {
@@ -146,10 +147,8 @@ async fn service(server: &Server) -> anyhow::Result<()> {
     let spec = json!({
         "ports": [port],
         "clusterIP": address.to_string(),
-        "clusterIPs": [address.to_string()],
         "type": if node_port > 0 { "NodePort" } else { "ClusterIP" },
         "sessionAffinity": "None",
-        "ipFamilies": [if address.is_ipv4() { "IPv4" } else { "IPv6" }],
         "ipFamilyPolicy": "SingleStack",
         "internalTrafficPolicy": "Cluster",
     });
@@ -159,7 +158,11 @@ async fn service(server: &Server) -> anyhow::Result<()> {
             let mut object = fresh("v1", "Service", json!({ "component": "apiserver", "provider": "kubernetes" }));
             object["spec"] = spec.clone();
             object["status"] = json!({ "loadBalancer": {} });
-            track(server, "services", object)
+            let mut object = track(server, "", "services", object)?;
+            // Allocated, and so nobody's fields.
+            object["spec"]["clusterIPs"] = json!([address.to_string()]);
+            object["spec"]["ipFamilies"] = json!([family]);
+            Some(object)
         }
     })
     .await?;
@@ -167,8 +170,8 @@ async fn service(server: &Server) -> anyhow::Result<()> {
 }
 
 /// Notes the API server as the manager of what it wrote.
-fn track(server: &Server, plural: &str, mut object: Value) -> Option<Value> {
-    if let Some(row) = server.registry.load().resource("", "v1", plural) {
+fn track(server: &Server, group: &str, plural: &str, mut object: Value) -> Option<Value> {
+    if let Some(row) = server.registry.load().resource(group, "v1", plural) {
         let now = time::format_time(jiff::Timestamp::now());
         let writer = apimachinery::managed_fields::Writer { manager: "kube-apiserver", subresource: "", now: &now };
         api::managed::track(row, None, &mut object, writer);
@@ -186,7 +189,7 @@ async fn endpoints(server: &Server, alive: &BTreeSet<IpAddr>) -> anyhow::Result<
     keep(store(server, "", "endpoints")?, NAME, |existing| {
         let mut object = match existing {
             Some(existing) => existing.clone(),
-            None => track(server, "endpoints", fresh("v1", "Endpoints", json!({ "endpointslice.kubernetes.io/skip-mirror": "true" })))?,
+            None => fresh("v1", "Endpoints", json!({ "endpointslice.kubernetes.io/skip-mirror": "true" })),
         };
         meta::set_label(&mut object, "endpointslice.kubernetes.io/skip-mirror", "true");
         match (&subsets, object.as_object_mut()) {
@@ -195,7 +198,7 @@ async fn endpoints(server: &Server, alive: &BTreeSet<IpAddr>) -> anyhow::Result<
             }
             _ => object["subsets"] = subsets.clone(),
         }
-        Some(object)
+        if existing.is_none() { track(server, "", "endpoints", object) } else { Some(object) }
     })
     .await?;
     Ok(())
@@ -217,7 +220,10 @@ async fn slice(server: &Server, alive: &BTreeSet<IpAddr>) -> anyhow::Result<()> 
         object["addressType"] = json!(family);
         object["endpoints"] = json!(endpoints);
         object["ports"] = json!([{ "name": "https", "port": server.port, "protocol": "TCP" }]);
-        if existing.is_some() && changed {
+        if existing.is_none() {
+            return track(server, "discovery.k8s.io", "endpointslices", object);
+        }
+        if changed {
             crate::metadata::bump_generation(&mut object);
         }
         Some(object)

@@ -82,7 +82,12 @@ fn fresh(row: &Resource, wanted: &Value) -> Value {
     meta::set(&mut object, "uid", uuid::Uuid::new_v4().to_string());
     meta::set(&mut object, "creationTimestamp", now.as_str());
     let manager = if row.gvk.group == "flowcontrol.apiserver.k8s.io" { "api-priority-and-fairness-config-producer-v1" } else { "kube-apiserver" };
+    // A namespace's finalizer is set by the server and nobody's field.
+    let finalizers = (row.gvk.kind == "Namespace").then(|| object["spec"].take());
     api::managed::track(row, None, &mut object, Writer { manager, subresource: "", now: &now });
+    if let Some(spec) = finalizers {
+        object["spec"] = spec;
+    }
     if let Some(conditions) = object.get_mut("status").and_then(|status| status.get_mut("conditions")).and_then(Value::as_array_mut) {
         conditions.iter_mut().for_each(|condition| condition["lastTransitionTime"] = json!(now));
     }

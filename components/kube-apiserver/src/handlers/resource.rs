@@ -25,7 +25,7 @@ pub async fn handle(server: &Arc<Server>, request: &Arc<ApiRequest>, upgrade: Op
     if !addressable(row, request) {
         return Err(no_such_resource());
     }
-    warn_of_deprecation(request, row);
+
     if info.subresource.is_empty() {
         if !row.has_verb(&info.verb) {
             return Err(ApiError::method_not_allowed());
@@ -36,6 +36,7 @@ pub async fn handle(server: &Arc<Server>, request: &Arc<ApiRequest>, upgrade: Op
             return Err(ApiError::method_not_allowed());
         }
     }
+    warn_of_deprecation(request, row);
     let target = Target::of(server, Arc::clone(row), info);
     if matches!((row.gvk.group.as_str(), info.subresource.as_str()), ("", "log" | "exec" | "attach" | "portforward" | "proxy")) {
         return connect::handle(server, request, &target, upgrade).await;

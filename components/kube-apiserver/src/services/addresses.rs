@@ -42,7 +42,7 @@ fn store(server: &Server) -> Result<Store, AddressError> {
     server.stores.named("networking.k8s.io", "ipaddresses").ok_or(AddressError::NoStore)
 }
 
-fn object(address: IpAddr, owner: &Owner<'_>) -> Value {
+fn object(server: &Server, address: IpAddr, owner: &Owner<'_>) -> Value {
     let mut object = json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "IPAddress",
@@ -56,6 +56,11 @@ fn object(address: IpAddr, owner: &Owner<'_>) -> Value {
     });
     if let Some(spec) = object["spec"]["parentRef"].as_object_mut() {
         spec.retain(|key, value| key != "group" || value != "");
+    }
+    if let Some(row) = server.registry.load().resource("networking.k8s.io", "v1", "ipaddresses") {
+        let now = time::format_time(jiff::Timestamp::now());
+        let writer = apimachinery::managed_fields::Writer { manager: "kube-apiserver", subresource: "", now: &now };
+        api::managed::track(row, None, &mut object, writer);
     }
     object
 }
@@ -107,7 +112,7 @@ pub async fn take(server: &Server, range: &IpNet, wanted: IpAddr, owner: &Owner<
             Err(error) => Err(error.into()),
         };
     }
-    match store.create("", &name, object(wanted, owner).to_string().as_bytes(), None).await {
+    match store.create("", &name, object(server, wanted, owner).to_string().as_bytes(), None).await {
         Ok(_) => Ok(()),
         Err(StorageError::AlreadyExists { .. }) => Err(AddressError::Taken),
         Err(error) => Err(error.into()),
