@@ -160,7 +160,13 @@ pub async fn change(
     settle(server, reserved.into_inner(), updated.is_ok()).await;
     match updated {
         Ok(Updated::Created(object)) => Ok(Outcome { object: present::value_of(&target.row, &object)?, created: true }),
-        Ok(Updated::Written(object) | Updated::Deleted(object)) => Ok(Outcome { object: present::value_of(&target.row, &object)?, created: false }),
+        Ok(Updated::Written(object)) => Ok(Outcome { object: present::value_of(&target.row, &object)?, created: false }),
+        Ok(Updated::Deleted(object)) => {
+            // The last finalizer is gone, and the object with it.
+            let object = present::value_of(&target.row, &object)?;
+            crate::services::release(server, &target.row, &object, options.dry_run).await;
+            Ok(Outcome { object, created: false })
+        }
         Ok(Updated::Unchanged(_)) => last.ok_or_else(|| ApiError::internal("the update had no outcome")),
         Err(Failure::Api(error)) => Err(error),
         Err(Failure::Storage(error)) => Err(target.error(error)),
