@@ -14,7 +14,9 @@ pub enum Unused {
 
 /// A flag that was refused, with the reason that the user is shown.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("flag --{name} is not supported by this implementation: ignoring it would change behaviour; remove it")]
+#[error(
+    "flag --{name} is not supported by this implementation: ignoring it would change behaviour; remove it"
+)]
 pub struct RefusedFlag {
     pub name: String,
 }
@@ -45,7 +47,11 @@ pub fn normalize(
         };
         match table.get(name) {
             None => kept.push(word),
-            Some(Unused::Refused) => return Err(RefusedFlag { name: name.to_owned() }),
+            Some(Unused::Refused) => {
+                return Err(RefusedFlag {
+                    name: name.to_owned(),
+                });
+            }
             Some(Unused::Harmless) => {
                 if !inline_value && words.peek().is_some_and(|next| !next.starts_with('-')) {
                     words.next();
@@ -67,12 +73,16 @@ pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
         return Err("empty duration; write for example 30s or 1m30s".to_owned());
     }
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(rest.len());
         let number: f64 = rest[..digits]
             .parse()
             .map_err(|_| format!("invalid duration {text:?}; write for example 30s or 1m30s"))?;
         rest = &rest[digits..];
-        let unit_length = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+        let unit_length = rest
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(rest.len());
         let seconds = match &rest[..unit_length] {
             "ns" => 1e-9,
             "us" | "µs" => 1e-6,
@@ -80,12 +90,17 @@ pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
             "s" => 1.0,
             "m" => 60.0,
             "h" => 3600.0,
-            _ => return Err(format!("invalid duration {text:?}; units are ns, us, ms, s, m and h")),
+            _ => {
+                return Err(format!(
+                    "invalid duration {text:?}; units are ns, us, ms, s, m and h"
+                ));
+            }
         };
         total += number * seconds;
         rest = &rest[unit_length..];
     }
-    std::time::Duration::try_from_secs_f64(total).map_err(|error| format!("invalid duration {text:?}: {error}"))
+    std::time::Duration::try_from_secs_f64(total)
+        .map_err(|error| format!("invalid duration {text:?}: {error}"))
 }
 
 #[cfg(test)]
@@ -98,19 +113,39 @@ mod tests {
 
     #[test]
     fn harmless_flags_go_with_their_value_and_refused_ones_are_named() {
-        let table = [("profiling", Unused::Harmless), ("cloud-provider", Unused::Refused)];
-        assert_eq!(normalize(words("x --profiling false --v=2"), &table), Ok(words("x --v=2")));
-        assert_eq!(normalize(words("x --profiling --v=2"), &table), Ok(words("x --v=2")));
-        assert_eq!(normalize(words("x --profiling=true -h"), &table), Ok(words("x -h")));
+        let table = [
+            ("profiling", Unused::Harmless),
+            ("cloud-provider", Unused::Refused),
+        ];
+        assert_eq!(
+            normalize(words("x --profiling false --v=2"), &table),
+            Ok(words("x --v=2"))
+        );
+        assert_eq!(
+            normalize(words("x --profiling --v=2"), &table),
+            Ok(words("x --v=2"))
+        );
+        assert_eq!(
+            normalize(words("x --profiling=true -h"), &table),
+            Ok(words("x -h"))
+        );
         assert_eq!(
             normalize(words("x --cloud-provider=aws"), &table),
-            Err(RefusedFlag { name: "cloud-provider".to_owned() })
+            Err(RefusedFlag {
+                name: "cloud-provider".to_owned()
+            })
         );
     }
 
     #[test]
     fn durations_are_go_durations() {
-        for (text, millis) in [("0", 0), ("0s", 0), ("500ms", 500), ("1m30s", 90_000), ("1.5h", 5_400_000)] {
+        for (text, millis) in [
+            ("0", 0),
+            ("0s", 0),
+            ("500ms", 500),
+            ("1m30s", 90_000),
+            ("1.5h", 5_400_000),
+        ] {
             assert_eq!(parse_duration(text).map(|d| d.as_millis()), Ok(millis), "{text}");
         }
         for text in ["", "5", "5x", "-1s", "s"] {

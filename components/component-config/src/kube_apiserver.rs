@@ -12,7 +12,12 @@ pub use unused::UNUSED_FLAGS;
 
 /// The command line of kube-apiserver; names and defaults are upstream's.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "kube-apiserver", about = "Serves the Kubernetes API", version, args_override_self = true)]
+#[command(
+    name = "kube-apiserver",
+    about = "Serves the Kubernetes API",
+    version,
+    args_override_self = true
+)]
 pub struct ApiServerFlags {
     // serving
     /// Address on which to listen.
@@ -153,7 +158,11 @@ pub struct ApiServerFlags {
     pub kubelet_client_certificate: Option<PathBuf>,
     #[arg(long)]
     pub kubelet_client_key: Option<PathBuf>,
-    #[arg(long, value_delimiter = ',', default_value = "Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP"
+    )]
     pub kubelet_preferred_address_types: Vec<String>,
     #[arg(long, value_parser = parse_duration, default_value = "5s")]
     pub kubelet_timeout: Duration,
@@ -191,18 +200,35 @@ pub struct PortRange {
 
 /// Parses upstream's port range: `first-last`, `first+count` or one port.
 pub fn parse_port_range(text: &str) -> Result<PortRange, String> {
-    let port = |part: &str| part.trim().parse::<u16>().map_err(|_| format!("invalid port range {text:?}; write for example 30000-32767"));
+    let port = |part: &str| {
+        part.trim()
+            .parse::<u16>()
+            .map_err(|_| format!("invalid port range {text:?}; write for example 30000-32767"))
+    };
     let range = if let Some((first, last)) = text.split_once('-') {
-        PortRange { first: port(first)?, last: port(last)? }
+        PortRange {
+            first: port(first)?,
+            last: port(last)?,
+        }
     } else if let Some((first, count)) = text.split_once('+') {
         let first = port(first)?;
-        PortRange { first, last: first.checked_add(port(count)?).ok_or_else(|| format!("port range {text:?} exceeds 65535"))? }
+        PortRange {
+            first,
+            last: first
+                .checked_add(port(count)?)
+                .ok_or_else(|| format!("port range {text:?} exceeds 65535"))?,
+        }
     } else {
         let only = port(text)?;
-        PortRange { first: only, last: only }
+        PortRange {
+            first: only,
+            last: only,
+        }
     };
     if range.first == 0 || range.last < range.first {
-        return Err(format!("invalid port range {text:?}; the first port must be at least 1 and not above the last"));
+        return Err(format!(
+            "invalid port range {text:?}; the first port must be at least 1 and not above the last"
+        ));
     }
     Ok(range)
 }
@@ -239,24 +265,47 @@ mod tests {
         command.clone().debug_assert();
         for argument in command.get_arguments() {
             let Some(name) = argument.get_long() else { continue };
-            assert!(!UNUSED_FLAGS.iter().any(|(unused, _)| *unused == name), "--{name} is both implemented and unused");
+            assert!(
+                !UNUSED_FLAGS.iter().any(|(unused, _)| *unused == name),
+                "--{name} is both implemented and unused"
+            );
         }
     }
 
     #[test]
     fn booleans_are_pflag_booleans() {
-        for (line, expected) in [("", true), ("--anonymous-auth=false", false), ("--anonymous-auth", true), ("--anonymous-auth=true", true)] {
-            assert_eq!(parse_line(&format!("{LEAST} {line}")).unwrap().anonymous_auth, expected, "{line}");
+        for (line, expected) in [
+            ("", true),
+            ("--anonymous-auth=false", false),
+            ("--anonymous-auth", true),
+            ("--anonymous-auth=true", true),
+        ] {
+            assert_eq!(
+                parse_line(&format!("{LEAST} {line}")).unwrap().anonymous_auth,
+                expected,
+                "{line}"
+            );
         }
-        for (line, expected) in [("", false), ("--allow-privileged=false", false), ("--allow-privileged", true), ("--allow-privileged=true", true)] {
-            assert_eq!(parse_line(&format!("{LEAST} {line}")).unwrap().allow_privileged, expected, "{line}");
+        for (line, expected) in [
+            ("", false),
+            ("--allow-privileged=false", false),
+            ("--allow-privileged", true),
+            ("--allow-privileged=true", true),
+        ] {
+            assert_eq!(
+                parse_line(&format!("{LEAST} {line}")).unwrap().allow_privileged,
+                expected,
+                "{line}"
+            );
         }
     }
 
     #[test]
     fn harmless_flags_are_taken_and_refused_ones_named() {
         assert!(parse_line(&format!("{LEAST} --profiling=false --watch-cache=true")).is_ok());
-        let error = parse_line(&format!("{LEAST} --token-auth-file=/x")).unwrap_err().to_string();
+        let error = parse_line(&format!("{LEAST} --token-auth-file=/x"))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("--token-auth-file"), "{error}");
     }
 

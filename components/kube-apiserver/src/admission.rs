@@ -70,8 +70,19 @@ impl<'a> Attributes<'a> {
 }
 
 /// Runs the plugins that may change the object, in upstream's order.
-pub async fn mutate(server: &Server, attributes: &Attributes<'_>, object: &mut Value, old: Option<&Value>) -> Result<(), ApiError> {
-    let on = |name: &str| plugins::enabled(name, &server.flags.enable_admission_plugins, &server.flags.disable_admission_plugins);
+pub async fn mutate(
+    server: &Server,
+    attributes: &Attributes<'_>,
+    object: &mut Value,
+    old: Option<&Value>,
+) -> Result<(), ApiError> {
+    let on = |name: &str| {
+        plugins::enabled(
+            name,
+            &server.flags.enable_admission_plugins,
+            &server.flags.disable_admission_plugins,
+        )
+    };
     if on("NamespaceLifecycle") {
         namespace_lifecycle::admit(server, attributes, Some(object)).await?;
     }
@@ -104,12 +115,23 @@ pub async fn mutate(server: &Server, attributes: &Attributes<'_>, object: &mut V
 }
 
 /// Runs the plugins that only look.
-pub async fn validate(server: &Server, attributes: &Attributes<'_>, object: Option<&Value>, old: Option<&Value>) -> Result<(), ApiError> {
+pub async fn validate(
+    server: &Server,
+    attributes: &Attributes<'_>,
+    object: Option<&Value>,
+    old: Option<&Value>,
+) -> Result<(), ApiError> {
     if attributes.operation == Operation::Delete {
         namespace_lifecycle::admit(server, attributes, object).await?;
         node_restriction::admit(server, attributes, object, old).await?;
     }
-    let on = |name: &str| plugins::enabled(name, &server.flags.enable_admission_plugins, &server.flags.disable_admission_plugins);
+    let on = |name: &str| {
+        plugins::enabled(
+            name,
+            &server.flags.enable_admission_plugins,
+            &server.flags.disable_admission_plugins,
+        )
+    };
     rbac::admit(server, attributes, object, old).await?;
     if on("LimitRanger") {
         limit_ranger::validate(server, attributes, object)?;

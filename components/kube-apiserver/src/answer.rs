@@ -19,7 +19,9 @@ pub fn value(code: StatusCode, value: &Value, accepted: &Accepted) -> Response {
 /// Serializes a value in the negotiated encoding.
 pub fn encode(value: &Value, accepted: &Accepted) -> Result<Bytes, String> {
     let text = match accepted.encoding {
-        Encoding::Yaml => serde_yaml_ng::to_string(value).map_err(|error| error.to_string())?.into_bytes(),
+        Encoding::Yaml => serde_yaml_ng::to_string(value)
+            .map_err(|error| error.to_string())?
+            .into_bytes(),
         Encoding::Json if accepted.pretty => {
             let mut text = serde_json::to_vec_pretty(value).map_err(|error| error.to_string())?;
             text.push(b'\n');
@@ -51,7 +53,9 @@ pub fn with_body(code: StatusCode, content_type: &'static str, body: Body) -> Re
 /// Plain text, as health checks and unknown paths answer.
 pub fn text(code: StatusCode, text: impl Into<String>) -> Response {
     let mut response = with_body(code, "text/plain; charset=utf-8", Body::bytes(text.into()));
-    response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    response
+        .headers_mut()
+        .insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     response
 }
 
@@ -65,10 +69,15 @@ pub fn failure(error: &ApiError) -> Response {
     let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = json(code, &error.to_status());
     if let Some(seconds) = error.retry_after_seconds() {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if code == StatusCode::UNAUTHORIZED {
-        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"kubernetes-master\""));
+        response.headers_mut().insert(
+            WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer realm=\"kubernetes-master\""),
+        );
     }
     response
 }

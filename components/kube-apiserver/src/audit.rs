@@ -33,13 +33,24 @@ pub struct Record {
 
 impl Record {
     pub fn new(parts: &Parts, peer: &Peer, id: String) -> Self {
-        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
+        let header = |name: &str| {
+            parts
+                .headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or("")
+                .to_owned()
+        };
         Self {
             id,
             method: parts.method.as_str().to_owned(),
             uri: parts.uri.to_string(),
             user_agent: header("user-agent"),
-            sources: sources(&header("x-forwarded-for"), &header("x-real-ip"), peer.address.ip()),
+            sources: sources(
+                &header("x-forwarded-for"),
+                &header("x-real-ip"),
+                peer.address.ip(),
+            ),
             protocol: parts.version,
             received: jiff::Timestamp::now(),
             info: RequestInfo::default(),
@@ -50,7 +61,11 @@ impl Record {
 }
 
 fn sources(forwarded: &str, real: &str, peer: IpAddr) -> Vec<String> {
-    let listed = forwarded.split(',').chain(std::iter::once(real)).map(str::trim).filter(|text| text.parse::<IpAddr>().is_ok());
+    let listed = forwarded
+        .split(',')
+        .chain(std::iter::once(real))
+        .map(str::trim)
+        .filter(|text| text.parse::<IpAddr>().is_ok());
     let mut all: Vec<String> = Vec::new();
     for text in listed.map(str::to_owned).chain(std::iter::once(peer.to_string())) {
         if !all.contains(&text) {
@@ -62,7 +77,10 @@ fn sources(forwarded: &str, real: &str, peer: IpAddr) -> Vec<String> {
 
 /// The caller's Audit-ID, or a fresh one.
 pub fn id_of(headers: &HeaderMap) -> String {
-    let given = headers.get("audit-id").and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty() && text.len() <= 64);
+    let given = headers
+        .get("audit-id")
+        .and_then(|value| value.to_str().ok())
+        .filter(|text| !text.is_empty() && text.len() <= 64);
     given.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned)
 }
 
@@ -74,12 +92,16 @@ pub struct Audit {
 
 impl Audit {
     pub fn new(policy: Policy, sink: Sink) -> Self {
-        Self { enabled: Some((policy, sink)) }
+        Self {
+            enabled: Some((policy, sink)),
+        }
     }
 
     /// Writes the event of a finished request, as far as the policy wants it.
     pub fn write(&self, record: &Record, response: &Response, started: Instant) {
-        let Some((policy, sink)) = &self.enabled else { return };
+        let Some((policy, sink)) = &self.enabled else {
+            return;
+        };
         let level = policy.level(record.user.as_deref(), &record.info);
         if level == Level::None {
             return;

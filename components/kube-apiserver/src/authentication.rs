@@ -64,7 +64,11 @@ impl Authenticator {
         if !refusals.is_empty() {
             return Err(Rejected(refusals.join(", ")));
         }
-        if self.anonymous { Ok(Arc::new(User::anonymous())) } else { Err(Rejected("no credentials".to_owned())) }
+        if self.anonymous {
+            Ok(Arc::new(User::anonymous()))
+        } else {
+            Err(Rejected("no credentials".to_owned()))
+        }
     }
 }
 
@@ -86,23 +90,41 @@ pub struct TokenAuthenticator {
 
 impl TokenAuthenticator {
     /// Checks a token. `audiences` empty means those of the API server.
-    pub async fn authenticate(&self, token: &str, audiences: &[String]) -> Result<Option<Authenticated>, Rejected> {
+    pub async fn authenticate(
+        &self,
+        token: &str,
+        audiences: &[String],
+    ) -> Result<Option<Authenticated>, Rejected> {
         if let Some(known) = self.cache.get(token, audiences) {
             return known.map_err(Rejected);
         }
         let outcome = self.check(token, audiences).await;
-        self.cache.put(token, audiences, outcome.as_ref().map(Clone::clone).map_err(|refusal| refusal.0.clone()));
+        self.cache.put(
+            token,
+            audiences,
+            outcome
+                .as_ref()
+                .map(Clone::clone)
+                .map_err(|refusal| refusal.0.clone()),
+        );
         outcome
     }
 
     async fn check(&self, token: &str, audiences: &[String]) -> Result<Option<Authenticated>, Rejected> {
-        if let Some(found) = self.service_accounts.authenticate(token, audiences, &*self.lookup).await? {
+        if let Some(found) = self
+            .service_accounts
+            .authenticate(token, audiences, &*self.lookup)
+            .await?
+        {
             return Ok(Some(found));
         }
         if self.bootstrap
             && let Some(user) = bootstrap_token::authenticate(token, &*self.lookup).await?
         {
-            return Ok(Some(Authenticated { user: Arc::new(user.authenticated()), audiences: Vec::new() }));
+            return Ok(Some(Authenticated {
+                user: Arc::new(user.authenticated()),
+                audiences: Vec::new(),
+            }));
         }
         Ok(None)
     }

@@ -44,7 +44,9 @@ impl std::str::FromStr for Mode {
             "AlwaysDeny" => Ok(Self::AlwaysDeny),
             "Node" => Ok(Self::Node),
             "RBAC" => Ok(Self::Rbac),
-            other => Err(format!("--authorization-mode: {other:?} is not supported; use Node, RBAC, AlwaysAllow or AlwaysDeny")),
+            other => Err(format!(
+                "--authorization-mode: {other:?} is not supported; use Node, RBAC, AlwaysAllow or AlwaysDeny"
+            )),
         }
     }
 }
@@ -59,7 +61,12 @@ pub struct Authorizer {
 
 impl Authorizer {
     pub fn new(modes: Vec<Mode>, rbac: rbac::Rbac, node: node::NodeAuthorizer) -> Self {
-        Self { modes, rbac, node, cache: cache::DecisionCache::default() }
+        Self {
+            modes,
+            rbac,
+            node,
+            cache: cache::DecisionCache::default(),
+        }
     }
 
     /// Decides; the first authorizer with an opinion wins, none means no.
@@ -76,7 +83,8 @@ impl Authorizer {
                 Mode::Node => self.node.authorize(attributes),
                 Mode::Rbac => {
                     let index = self.rbac.current();
-                    self.cache.get_or_decide(index.generation, attributes, || index.authorize(attributes))
+                    self.cache
+                        .get_or_decide(index.generation, attributes, || index.authorize(attributes))
                 }
             };
             match decision {

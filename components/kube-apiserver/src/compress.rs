@@ -14,7 +14,8 @@ const THRESHOLD: u64 = 128 * 1024;
 
 /// Whether the client takes gzip for this request.
 pub fn wanted(headers: &HeaderMap, info: &RequestInfo) -> bool {
-    let documents = !info.is_resource && (info.path.starts_with("/openapi/") || info.path.starts_with("/api"));
+    let documents =
+        !info.is_resource && (info.path.starts_with("/openapi/") || info.path.starts_with("/api"));
     (matches!(info.verb.as_str(), "get" | "list") && info.is_resource || documents)
         && headers
             .get_all(ACCEPT_ENCODING)
@@ -26,17 +27,26 @@ pub fn wanted(headers: &HeaderMap, info: &RequestInfo) -> bool {
 
 /// Compresses a body that is large enough and complete.
 pub fn apply(response: Response) -> Response {
-    let large = response.body().known_length().is_some_and(|length| length >= THRESHOLD);
+    let large = response
+        .body()
+        .known_length()
+        .is_some_and(|length| length >= THRESHOLD);
     if !large || response.headers().contains_key(CONTENT_ENCODING) {
         return response;
     }
     let (mut parts, body) = response.into_parts();
-    let Body::Slices { slices, .. } = body else { return Response::from_parts(parts, body) };
+    let Body::Slices { slices, .. } = body else {
+        return Response::from_parts(parts, body);
+    };
     match gzip(slices.iter()) {
         Ok(compressed) => {
             parts.headers.remove(CONTENT_LENGTH);
-            parts.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            parts.headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+            parts
+                .headers
+                .insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            parts
+                .headers
+                .append(VARY, HeaderValue::from_static("Accept-Encoding"));
             Response::from_parts(parts, Body::bytes(compressed))
         }
         Err(_) => Response::from_parts(parts, Body::slices(slices)),

@@ -37,8 +37,18 @@ impl Configuration {
             bail!("--tls-cert-file and --tls-private-key-file are required");
         };
         let certificate = Arc::new(ServingCertificate::load(certificate, key)?);
-        let tls = crate::serving::certificates::server_config(Arc::clone(&certificate), &flags.tls_min_version, &flags.tls_cipher_suites)?;
-        let client_authority = flags.client_ca_file.as_deref().map(ClientAuthority::load).transpose().context("--client-ca-file")?.map(Arc::new);
+        let tls = crate::serving::certificates::server_config(
+            Arc::clone(&certificate),
+            &flags.tls_min_version,
+            &flags.tls_cipher_suites,
+        )?;
+        let client_authority = flags
+            .client_ca_file
+            .as_deref()
+            .map(ClientAuthority::load)
+            .transpose()
+            .context("--client-ca-file")?
+            .map(Arc::new);
         let front_proxy = front_proxy(&flags)?;
         let issuer = Arc::new(issuer(&flags)?);
         let modes = modes(&flags)?;
@@ -46,7 +56,19 @@ impl Configuration {
         let advertise = advertise_address(&flags)?;
         let transformers = crate::etcd::transformers(&flags)?;
         let backends = Backends::load(&flags)?;
-        Ok(Self { flags, advertise, certificate, tls, client_authority, front_proxy, issuer, modes, audit, transformers, backends })
+        Ok(Self {
+            flags,
+            advertise,
+            certificate,
+            tls,
+            client_authority,
+            front_proxy,
+            issuer,
+            modes,
+            audit,
+            transformers,
+            backends,
+        })
     }
 }
 
@@ -57,10 +79,15 @@ fn check(flags: &ApiServerFlags) -> anyhow::Result<()> {
     if let [first, second] = flags.service_cluster_ip_range.as_slice()
         && first.addr().is_ipv4() == second.addr().is_ipv4()
     {
-        bail!("--service-cluster-ip-range: {first} and {second} are of one family; a second range must be of the other");
+        bail!(
+            "--service-cluster-ip-range: {first} and {second} are of one family; a second range must be of the other"
+        );
     }
     if !matches!(flags.endpoint_reconciler_type.as_str(), "lease" | "none") {
-        bail!("--endpoint-reconciler-type: {:?} is not supported; use lease or none", flags.endpoint_reconciler_type);
+        bail!(
+            "--endpoint-reconciler-type: {:?} is not supported; use lease or none",
+            flags.endpoint_reconciler_type
+        );
     }
     if flags.kubelet_client_certificate.is_some() != flags.kubelet_client_key.is_some() {
         bail!("--kubelet-client-certificate and --kubelet-client-key belong together");
@@ -75,7 +102,9 @@ fn check(flags: &ApiServerFlags) -> anyhow::Result<()> {
 fn front_proxy(flags: &ApiServerFlags) -> anyhow::Result<Option<FrontProxy>> {
     let Some(file) = &flags.requestheader_client_ca_file else {
         if !flags.requestheader_username_headers.is_empty() {
-            bail!("--requestheader-username-headers needs --requestheader-client-ca-file, else anybody could set them");
+            bail!(
+                "--requestheader-username-headers needs --requestheader-client-ca-file, else anybody could set them"
+            );
         }
         return Ok(None);
     };
@@ -94,17 +123,25 @@ fn issuer(flags: &ApiServerFlags) -> anyhow::Result<TokenIssuer> {
     let read = |file: &Path| std::fs::read(file).with_context(|| format!("reading {}", file.display()));
     let mut keys: Vec<VerifyingKey> = Vec::new();
     for file in &flags.service_account_key_file {
-        keys.extend(verifying_keys(&read(file)?).with_context(|| format!("--service-account-key-file {}", file.display()))?);
+        keys.extend(
+            verifying_keys(&read(file)?)
+                .with_context(|| format!("--service-account-key-file {}", file.display()))?,
+        );
     }
     let signing = match &flags.service_account_signing_key_file {
-        Some(file) => Some(SigningKey::from_pem(&read(file)?).with_context(|| format!("--service-account-signing-key-file {}", file.display()))?),
+        Some(file) => Some(
+            SigningKey::from_pem(&read(file)?)
+                .with_context(|| format!("--service-account-signing-key-file {}", file.display()))?,
+        ),
         None => None,
     };
     if let Some(signing) = &signing {
         if keys.is_empty() {
             keys.push(signing.public.clone());
         } else if !keys.contains(&signing.public) {
-            bail!("--service-account-key-file does not have the public key of --service-account-signing-key-file: tokens signed by this server would not verify");
+            bail!(
+                "--service-account-key-file does not have the public key of --service-account-signing-key-file: tokens signed by this server would not verify"
+            );
         }
     }
     if keys.is_empty() {
@@ -113,14 +150,19 @@ fn issuer(flags: &ApiServerFlags) -> anyhow::Result<TokenIssuer> {
     if flags.service_account_issuer.iter().any(String::is_empty) {
         bail!("--service-account-issuer must not be empty");
     }
-    let audiences = if flags.api_audiences.is_empty() { flags.service_account_issuer.clone() } else { flags.api_audiences.clone() };
+    let audiences = if flags.api_audiences.is_empty() {
+        flags.service_account_issuer.clone()
+    } else {
+        flags.api_audiences.clone()
+    };
     Ok(TokenIssuer {
         issuers: flags.service_account_issuer.clone(),
         audiences,
         signing,
         keys,
         jwks_uri: flags.service_account_jwks_uri.clone(),
-        max_expiration: i64::try_from(flags.service_account_max_token_expiration.as_secs()).unwrap_or(i64::MAX),
+        max_expiration: i64::try_from(flags.service_account_max_token_expiration.as_secs())
+            .unwrap_or(i64::MAX),
         extend_expiration: flags.service_account_extend_token_expiration,
     })
 }
@@ -129,13 +171,21 @@ fn modes(flags: &ApiServerFlags) -> anyhow::Result<Vec<Mode>> {
     if flags.authorization_mode.is_empty() {
         bail!("--authorization-mode is required; use Node,RBAC");
     }
-    flags.authorization_mode.iter().map(|mode| mode.parse().map_err(anyhow::Error::msg)).collect()
+    flags
+        .authorization_mode
+        .iter()
+        .map(|mode| mode.parse().map_err(anyhow::Error::msg))
+        .collect()
 }
 
 fn audit(flags: &ApiServerFlags) -> anyhow::Result<Audit> {
     match (&flags.audit_policy_file, &flags.audit_log_path) {
         (Some(policy), Some(path)) => {
-            let rotation = Rotation { max_megabytes: flags.audit_log_maxsize, max_backups: flags.audit_log_maxbackup, max_age: flags.audit_log_maxage };
+            let rotation = Rotation {
+                max_megabytes: flags.audit_log_maxsize,
+                max_backups: flags.audit_log_maxbackup,
+                max_age: flags.audit_log_maxage,
+            };
             Ok(Audit::new(Policy::load(policy)?, Sink::open(path, rotation)?))
         }
         (None, Some(_)) => bail!("--audit-log-path needs --audit-policy-file"),
@@ -152,6 +202,8 @@ fn advertise_address(flags: &ApiServerFlags) -> anyhow::Result<IpAddr> {
     }
     // The address that traffic to elsewhere would come from; nothing is sent.
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").context("finding the host's address")?;
-    socket.connect("192.0.2.1:9").context("finding the host's address; set --advertise-address")?;
+    socket
+        .connect("192.0.2.1:9")
+        .context("finding the host's address; set --advertise-address")?;
     Ok(socket.local_addr()?.ip())
 }

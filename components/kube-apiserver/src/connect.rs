@@ -15,7 +15,12 @@ use apimachinery::ApiError;
 use hyper::upgrade::OnUpgrade;
 
 /// Answers a connect request.
-pub async fn handle(server: &Server, request: &ApiRequest, target: &Target, upgrade: Option<OnUpgrade>) -> Result<Response, ApiError> {
+pub async fn handle(
+    server: &Server,
+    request: &ApiRequest,
+    target: &Target,
+    upgrade: Option<OnUpgrade>,
+) -> Result<Response, ApiError> {
     match target.subresource.as_str() {
         "log" => container::log(server, request, target).await,
         "exec" | "attach" => container::stream(server, request, target, upgrade).await,

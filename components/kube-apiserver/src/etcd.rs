@@ -14,12 +14,23 @@ const RELOAD_PERIOD: Duration = Duration::from_secs(10);
 pub async fn connect(flags: &ApiServerFlags) -> anyhow::Result<Arc<dyn Backend>> {
     let encrypted = flags.etcd_servers.iter().any(|url| url.starts_with("https://"));
     let tls = match (&flags.etcd_cafile, &flags.etcd_certfile, &flags.etcd_keyfile) {
-        (Some(ca), Some(certificate), Some(key)) => Some(EtcdTls { ca: read(ca)?, certificate: read(certificate)?, key: read(key)? }),
+        (Some(ca), Some(certificate), Some(key)) => Some(EtcdTls {
+            ca: read(ca)?,
+            certificate: read(certificate)?,
+            key: read(key)?,
+        }),
         (None, None, None) if !encrypted => None,
-        _ => bail!("--etcd-cafile, --etcd-certfile and --etcd-keyfile belong together, and are needed for https"),
+        _ => bail!(
+            "--etcd-cafile, --etcd-certfile and --etcd-keyfile belong together, and are needed for https"
+        ),
     };
-    let options = EtcdOptions { endpoints: flags.etcd_servers.clone(), tls };
-    let backend = EtcdBackend::connect(options).await.with_context(|| format!("connecting to etcd at {}", flags.etcd_servers.join(", ")))?;
+    let options = EtcdOptions {
+        endpoints: flags.etcd_servers.clone(),
+        tls,
+    };
+    let backend = EtcdBackend::connect(options)
+        .await
+        .with_context(|| format!("connecting to etcd at {}", flags.etcd_servers.join(", ")))?;
     Ok(Arc::new(backend))
 }
 
@@ -29,9 +40,12 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// The encryption at rest that the flags name; none stores plain text.
 pub fn transformers(flags: &ApiServerFlags) -> anyhow::Result<Transformers> {
-    let Some(file) = &flags.encryption_provider_config else { return Ok(Transformers::default()) };
+    let Some(file) = &flags.encryption_provider_config else {
+        return Ok(Transformers::default());
+    };
     let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-    Transformers::from_config(&text).with_context(|| format!("--encryption-provider-config={}", file.display()))
+    Transformers::from_config(&text)
+        .with_context(|| format!("--encryption-provider-config={}", file.display()))
 }
 
 /// Takes up changes of the encryption configuration; ends only with the process.
@@ -51,7 +65,9 @@ pub async fn reload_transformers(transformers: Transformers, file: PathBuf) -> a
         }
         match transformers.reload(&text) {
             Ok(()) => tracing::info!(file = %file.display(), "reloaded the encryption configuration"),
-            Err(error) => tracing::error!(%error, "the new encryption configuration is refused, keeping the old one"),
+            Err(error) => {
+                tracing::error!(%error, "the new encryption configuration is refused, keeping the old one")
+            }
         }
         seen = text;
     }

@@ -17,11 +17,17 @@ use std::sync::Arc;
 
 /// Whether the request's connection is handed on to a kubelet, pod or service.
 pub fn connects(info: &RequestInfo) -> bool {
-    info.is_resource && info.resource == "pods" && matches!(info.subresource.as_str(), "exec" | "attach" | "portforward")
+    info.is_resource
+        && info.resource == "pods"
+        && matches!(info.subresource.as_str(), "exec" | "attach" | "portforward")
 }
 
 /// Answers an authorized request.
-pub async fn dispatch(server: &Arc<Server>, request: &Arc<ApiRequest>, upgrade: Option<OnUpgrade>) -> Result<Response, ApiError> {
+pub async fn dispatch(
+    server: &Arc<Server>,
+    request: &Arc<ApiRequest>,
+    upgrade: Option<OnUpgrade>,
+) -> Result<Response, ApiError> {
     if request.info.is_resource {
         resource::handle(server, request, upgrade).await
     } else {

@@ -23,12 +23,20 @@ pub struct User {
 impl User {
     /// The user of a request without credentials.
     pub fn anonymous() -> Self {
-        Self { name: ANONYMOUS.to_owned(), groups: vec![ALL_UNAUTHENTICATED.to_owned()], ..Self::default() }
+        Self {
+            name: ANONYMOUS.to_owned(),
+            groups: vec![ALL_UNAUTHENTICATED.to_owned()],
+            ..Self::default()
+        }
     }
 
     /// The API server itself, for what it does on its own account.
     pub fn api_server() -> Self {
-        Self { name: "system:apiserver".to_owned(), groups: vec![MASTERS.to_owned()], ..Self::default() }
+        Self {
+            name: "system:apiserver".to_owned(),
+            groups: vec![MASTERS.to_owned()],
+            ..Self::default()
+        }
     }
 
     pub fn in_group(&self, group: &str) -> bool {
@@ -37,13 +45,17 @@ impl User {
 
     /// The node whose kubelet this is.
     pub fn node_name(&self) -> Option<&str> {
-        let name = self.name.strip_prefix(NODE_PREFIX).filter(|name| !name.is_empty())?;
+        let name = self
+            .name
+            .strip_prefix(NODE_PREFIX)
+            .filter(|name| !name.is_empty())?;
         self.in_group(NODES_GROUP).then_some(name)
     }
 
     /// Adds the group that every authenticated user is in.
     pub fn authenticated(mut self) -> Self {
-        if self.name != ANONYMOUS && !self.in_group(ALL_AUTHENTICATED) && !self.in_group(ALL_UNAUTHENTICATED) {
+        if self.name != ANONYMOUS && !self.in_group(ALL_AUTHENTICATED) && !self.in_group(ALL_UNAUTHENTICATED)
+        {
             self.groups.push(ALL_AUTHENTICATED.to_owned());
         }
         self
@@ -68,5 +80,8 @@ pub fn service_account_user(namespace: &str, name: &str, uid: &str) -> User {
 
 /// The groups that all service accounts of a namespace are in.
 pub fn service_account_groups(namespace: &str) -> Vec<String> {
-    vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")]
+    vec![
+        "system:serviceaccounts".to_owned(),
+        format!("system:serviceaccounts:{namespace}"),
+    ]
 }

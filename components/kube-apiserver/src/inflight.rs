@@ -40,7 +40,10 @@ impl Pool {
             return Some(seat);
         }
         let _queued = Queued::enter(&self.waiting, self.most_waiting)?;
-        tokio::time::timeout(LONGEST_WAIT, Arc::clone(&self.seats).acquire_owned()).await.ok()?.ok()
+        tokio::time::timeout(LONGEST_WAIT, Arc::clone(&self.seats).acquire_owned())
+            .await
+            .ok()?
+            .ok()
     }
 }
 
@@ -63,13 +66,18 @@ impl Drop for Queued {
 impl InFlight {
     /// Seats for reading and for mutating requests; 0 is no limit.
     pub fn new(reading: usize, mutating: usize) -> Self {
-        Self { reading: Pool::new(reading), mutating: Pool::new(mutating) }
+        Self {
+            reading: Pool::new(reading),
+            mutating: Pool::new(mutating),
+        }
     }
 
     /// Waits for a seat, which is given up when dropped.
     pub async fn enter(&self, mutating: bool) -> Result<OwnedSemaphorePermit, ApiError> {
         let pool = if mutating { &self.mutating } else { &self.reading };
-        pool.enter().await.ok_or_else(|| ApiError::too_many_requests("Too many requests, please try again later.", 1))
+        pool.enter()
+            .await
+            .ok_or_else(|| ApiError::too_many_requests("Too many requests, please try again later.", 1))
     }
 
     /// Seats taken now: reading, mutating.

@@ -73,22 +73,48 @@ pub fn parse_body(bytes: &[u8], media_type: &str) -> Result<(Value, Vec<String>)
 }
 
 /// Decodes an object of a kind from a request body.
-pub fn decode(row: &Resource, kind: &GroupVersionKind, bytes: &[u8], media_type: &str, mode: FieldValidation) -> Result<Decoded, ApiError> {
+pub fn decode(
+    row: &Resource,
+    kind: &GroupVersionKind,
+    bytes: &[u8],
+    media_type: &str,
+    mode: FieldValidation,
+) -> Result<Decoded, ApiError> {
     if media_type == media::PROTOBUF {
         return decode_protobuf(row, kind, bytes);
     }
     if !matches!(media_type, media::JSON | media::YAML) {
-        return Err(ApiError::unsupported_media_type(&[media::JSON, media::YAML, media::PROTOBUF]));
+        return Err(ApiError::unsupported_media_type(&[
+            media::JSON,
+            media::YAML,
+            media::PROTOBUF,
+        ]));
     }
-    let cannot = |why: String| ApiError::bad_request(format!("{} in version {:?} cannot be handled as a {}: {why}", kind.kind, kind.version, kind.kind));
-    let unrecognized = |why: String| ApiError::bad_request(format!("the object provided is unrecognized (must be of type {}): couldn't get version/kind; {why}", kind.kind));
-    let (mut value, duplicates) = parse_body(bytes, media_type).map_err(|error| unrecognized(format!("json parse error: {error}")))?;
+    let cannot = |why: String| {
+        ApiError::bad_request(format!(
+            "{} in version {:?} cannot be handled as a {}: {why}",
+            kind.kind, kind.version, kind.kind
+        ))
+    };
+    let unrecognized = |why: String| {
+        ApiError::bad_request(format!(
+            "the object provided is unrecognized (must be of type {}): couldn't get version/kind; {why}",
+            kind.kind
+        ))
+    };
+    let (mut value, duplicates) =
+        parse_body(bytes, media_type).map_err(|error| unrecognized(format!("json parse error: {error}")))?;
     if !value.is_object() {
-        return Err(unrecognized("json parse error: the body is not an object".to_owned()));
+        return Err(unrecognized(
+            "json parse error: the body is not an object".to_owned(),
+        ));
     }
     check_kind(&mut value, kind)?;
     let unknown = fit(row, kind, &mut value).map_err(cannot)?;
-    let mut problems: Vec<String> = duplicates.iter().map(|path| format!("duplicate field {path:?}")).collect();
+    let mut problems: Vec<String> = duplicates
+        .iter()
+        .map(|path| format!("duplicate field {path:?}"))
+        .collect();
     problems.extend(unknown.iter().map(|path| format!("unknown field {path:?}")));
     let warnings = match mode {
         FieldValidation::Ignore => Vec::new(),
@@ -96,27 +122,48 @@ pub fn decode(row: &Resource, kind: &GroupVersionKind, bytes: &[u8], media_type:
         FieldValidation::Strict if problems.is_empty() => Vec::new(),
         FieldValidation::Strict => {
             let joined = problems.join(", ");
-            return Err(ApiError::bad_request(format!("{} in version {:?} cannot be handled as a {}: strict decoding error: {joined}", kind.kind, kind.version, kind.kind)));
+            return Err(ApiError::bad_request(format!(
+                "{} in version {:?} cannot be handled as a {}: strict decoding error: {joined}",
+                kind.kind, kind.version, kind.kind
+            )));
         }
     };
     Ok(Decoded { value, warnings })
 }
 
 fn decode_protobuf(row: &Resource, kind: &GroupVersionKind, bytes: &[u8]) -> Result<Decoded, ApiError> {
-    let refuse = |why: String| ApiError::bad_request(format!("{} in version {:?} cannot be handled as a {}: {why}", kind.kind, kind.version, kind.kind));
-    let envelope = protobuf::open(bytes).map_err(|error| ApiError::bad_request(format!("the object provided is unrecognized (must be of type {}): {error}", kind.kind)))?;
+    let refuse = |why: String| {
+        ApiError::bad_request(format!(
+            "{} in version {:?} cannot be handled as a {}: {why}",
+            kind.kind, kind.version, kind.kind
+        ))
+    };
+    let envelope = protobuf::open(bytes).map_err(|error| {
+        ApiError::bad_request(format!(
+            "the object provided is unrecognized (must be of type {}): {error}",
+            kind.kind
+        ))
+    })?;
     let mut typed = json!({ "kind": envelope.kind, "apiVersion": envelope.api_version });
     check_kind(&mut typed, kind)?;
-    let mut value = protobuf::decode(&row.schemas, &api::schema_name(kind), envelope.raw).map_err(|error| refuse(error.to_string()))?;
+    let mut value = protobuf::decode(&row.schemas, &api::schema_name(kind), envelope.raw)
+        .map_err(|error| refuse(error.to_string()))?;
     value["kind"] = json!(kind.kind);
     value["apiVersion"] = json!(kind.api_version());
     fit(row, kind, &mut value).map_err(refuse)?;
-    Ok(Decoded { value, warnings: Vec::new() })
+    Ok(Decoded {
+        value,
+        warnings: Vec::new(),
+    })
 }
 
 /// Fits a value to the kind's schema; gives unknown fields, which are dropped.
 pub fn fit(row: &Resource, kind: &GroupVersionKind, value: &mut Value) -> Result<Vec<String>, String> {
-    let schema = if *kind == row.gvk { Some(row.schema_id) } else { row.schemas.id(&api::schema_name(kind)) };
+    let schema = if *kind == row.gvk {
+        Some(row.schema_id)
+    } else {
+        row.schemas.id(&api::schema_name(kind))
+    };
     match schema {
         Some(id) => apimachinery::decode::fit(&row.schemas, id, value).map_err(|error| error.to_string()),
         None => Ok(Vec::new()),
@@ -142,7 +189,11 @@ fn check_kind(value: &mut Value, kind: &GroupVersionKind) -> Result<(), ApiError
             version_of(&given_version),
             kind.kind,
             version_of(&given_version),
-            kind.group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core"),
+            kind.group
+                .split('.')
+                .next()
+                .filter(|group| !group.is_empty())
+                .unwrap_or("core"),
             kind.kind
         )));
     }

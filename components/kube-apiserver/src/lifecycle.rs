@@ -17,7 +17,10 @@ pub struct Lifecycle {
 
 impl Lifecycle {
     pub fn with_pending(steps: &[&'static str]) -> Self {
-        Self { pending: Mutex::new(steps.iter().copied().collect()), ..Self::default() }
+        Self {
+            pending: Mutex::new(steps.iter().copied().collect()),
+            ..Self::default()
+        }
     }
 
     pub fn finished(&self, step: &str) {

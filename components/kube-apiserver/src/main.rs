@@ -9,7 +9,9 @@ const BAD_USAGE: u8 = 2;
 fn main() -> ExitCode {
     let flags = match parse(std::env::args()) {
         Ok(flags) => flags,
-        Err(ParseError::Clap(error)) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+        Err(ParseError::Clap(error))
+            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
+        {
             print!("{error}");
             return ExitCode::SUCCESS;
         }
@@ -18,7 +20,9 @@ fn main() -> ExitCode {
             return ExitCode::from(BAD_USAGE);
         }
     };
-    daemon::logging::init(&daemon::logging::LoggingFlags { verbosity: u8::try_from(flags.v).unwrap_or(u8::MAX) });
+    daemon::logging::init(&daemon::logging::LoggingFlags {
+        verbosity: u8::try_from(flags.v).unwrap_or(u8::MAX),
+    });
     let configuration = match Configuration::load(flags) {
         Ok(configuration) => configuration,
         Err(error) => {

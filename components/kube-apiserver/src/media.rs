@@ -56,10 +56,17 @@ impl Range {
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(';').map(str::trim);
         let media_type = parts.next().filter(|part| !part.is_empty())?.to_ascii_lowercase();
-        let mut range = Self { media_type, parameters: Vec::new(), quality: 1.0 };
+        let mut range = Self {
+            media_type,
+            parameters: Vec::new(),
+            quality: 1.0,
+        };
         for part in parts {
             if let Some((key, value)) = part.split_once('=') {
-                let (key, value) = (key.trim().to_ascii_lowercase(), value.trim().trim_matches('"').to_owned());
+                let (key, value) = (
+                    key.trim().to_ascii_lowercase(),
+                    value.trim().trim_matches('"').to_owned(),
+                );
                 if key == "q" {
                     range.quality = value.parse().unwrap_or(0.0);
                 } else {
@@ -71,7 +78,10 @@ impl Range {
     }
 
     fn parameter(&self, name: &str) -> &str {
-        self.parameters.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+        self.parameters
+            .iter()
+            .find(|(key, _)| key == name)
+            .map_or("", |(_, value)| value)
     }
 
     fn encoding(&self) -> Option<Encoding> {
@@ -110,19 +120,32 @@ fn ranges(headers: &HeaderMap) -> Vec<Range> {
 }
 
 /// Chooses the answer's form. `allowed` says which shapes the request can be answered in.
-pub fn negotiate(headers: &HeaderMap, pretty: Option<&str>, allowed: impl Fn(&Shape) -> bool) -> Result<Accepted, ApiError> {
+pub fn negotiate(
+    headers: &HeaderMap,
+    pretty: Option<&str>,
+    allowed: impl Fn(&Shape) -> bool,
+) -> Result<Accepted, ApiError> {
     let pretty = match pretty {
         Some(value) => !matches!(value, "0" | "false"),
         None => prefers_pretty(headers),
     };
     let ranges = ranges(headers);
     if ranges.is_empty() {
-        return Ok(Accepted { pretty, ..Accepted::default() });
+        return Ok(Accepted {
+            pretty,
+            ..Accepted::default()
+        });
     }
     for range in &ranges {
-        let Some(encoding) = range.encoding() else { continue };
+        let Some(encoding) = range.encoding() else {
+            continue;
+        };
         if let Some(shape) = range.shape().filter(|shape| allowed(shape)) {
-            return Ok(Accepted { encoding, shape, pretty });
+            return Ok(Accepted {
+                encoding,
+                shape,
+                pretty,
+            });
         }
     }
     Err(ApiError::not_acceptable(&[JSON, YAML]))
@@ -137,14 +160,18 @@ pub fn choose<'a>(headers: &HeaderMap, offered: &[&'a str]) -> Option<&'a str> {
     ranges.iter().find_map(|range| {
         offered.iter().copied().find(|offer| {
             let (main, _) = offer.split_once('/').unwrap_or((offer, ""));
-            range.media_type == "*/*" || range.media_type == *offer || range.media_type.strip_suffix("/*") == Some(main)
+            range.media_type == "*/*"
+                || range.media_type == *offer
+                || range.media_type.strip_suffix("/*") == Some(main)
         })
     })
 }
 
 /// Whether a client asks for aggregated discovery, and in which version.
 pub fn aggregated_discovery(headers: &HeaderMap) -> Option<&'static str> {
-    let wanted = ranges(headers).into_iter().find(|range| range.encoding().is_some())?;
+    let wanted = ranges(headers)
+        .into_iter()
+        .find(|range| range.encoding().is_some())?;
     if wanted.parameter("as") != "APIGroupDiscoveryList" || wanted.parameter("g") != "apidiscovery.k8s.io" {
         return None;
     }
@@ -156,15 +183,27 @@ pub fn aggregated_discovery(headers: &HeaderMap) -> Option<&'static str> {
 }
 
 fn prefers_pretty(headers: &HeaderMap) -> bool {
-    let agent = headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("");
-    ["curl", "Wget", "Mozilla/5.0"].iter().any(|prefix| agent.starts_with(prefix))
+    let agent = headers
+        .get(http::header::USER_AGENT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
+    ["curl", "Wget", "Mozilla/5.0"]
+        .iter()
+        .any(|prefix| agent.starts_with(prefix))
 }
 
 /// The media type of a request body, without parameters; JSON when none is given.
 pub fn content_type(headers: &HeaderMap) -> String {
-    let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let text = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
     let media_type = text.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    if media_type.is_empty() { JSON.to_owned() } else { media_type }
+    if media_type.is_empty() {
+        JSON.to_owned()
+    } else {
+        media_type
+    }
 }
 
 #[cfg(test)]
@@ -184,14 +223,28 @@ mod tests {
             ("application/json", Some((Encoding::Json, Shape::Object))),
             ("*/*", Some((Encoding::Json, Shape::Object))),
             ("application/yaml", Some((Encoding::Yaml, Shape::Object))),
-            ("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", Some((Encoding::Json, table.clone()))),
-            ("application/json;as=Nope;v=v1;g=meta.k8s.io,application/json", Some((Encoding::Json, Shape::Object))),
-            ("application/vnd.kubernetes.protobuf, application/json", Some((Encoding::Json, Shape::Object))),
+            (
+                "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
+                Some((Encoding::Json, table.clone())),
+            ),
+            (
+                "application/json;as=Nope;v=v1;g=meta.k8s.io,application/json",
+                Some((Encoding::Json, Shape::Object)),
+            ),
+            (
+                "application/vnd.kubernetes.protobuf, application/json",
+                Some((Encoding::Json, Shape::Object)),
+            ),
             ("application/vnd.kubernetes.protobuf", None),
-            ("application/json;q=0.5,application/yaml", Some((Encoding::Yaml, Shape::Object))),
+            (
+                "application/json;q=0.5,application/yaml",
+                Some((Encoding::Yaml, Shape::Object)),
+            ),
             ("text/html", None),
         ] {
-            let found = negotiate(&accept(text), None, |_| true).ok().map(|accepted| (accepted.encoding, accepted.shape));
+            let found = negotiate(&accept(text), None, |_| true)
+                .ok()
+                .map(|accepted| (accepted.encoding, accepted.shape));
             assert_eq!(found, expected, "{text}");
         }
     }

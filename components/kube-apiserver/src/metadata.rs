@@ -10,12 +10,16 @@ pub fn ensure_namespace(row: &Resource, namespace: &str, object: &mut Value) -> 
     let given = meta::namespace(object).to_owned();
     if !row.namespaced {
         if !given.is_empty() {
-            return Err(ApiError::bad_request("the namespace of the provided object does not match the namespace sent on the request"));
+            return Err(ApiError::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
         }
         return Ok(());
     }
     if !given.is_empty() && given != namespace {
-        return Err(ApiError::bad_request("the namespace of the provided object does not match the namespace sent on the request"));
+        return Err(ApiError::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
     meta::set(object, "namespace", namespace);
     Ok(())
@@ -23,17 +27,29 @@ pub fn ensure_namespace(row: &Resource, namespace: &str, object: &mut Value) -> 
 
 /// What the server sets on a new object.
 pub fn prepare_create(row: &Resource, object: &mut Value) -> Result<(), ApiError> {
-    for field in ["resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+    for field in [
+        "resourceVersion",
+        "selfLink",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ] {
         meta::remove(object, field);
     }
-    meta::set(object, "creationTimestamp", time::format_time(jiff::Timestamp::now()));
+    meta::set(
+        object,
+        "creationTimestamp",
+        time::format_time(jiff::Timestamp::now()),
+    );
     meta::set(object, "uid", uuid::Uuid::new_v4().to_string());
     if meta::name(object).is_empty() && !meta::generate_name(object).is_empty() {
         let base = meta::generate_name(object).to_owned();
         meta::set(object, "name", meta::generated_name(&base, rand::random()));
     }
     if meta::name(object).is_empty() {
-        let errors = [Error::required(&Path::new("metadata").child("name"), "name or generateName is required")];
+        let errors = [Error::required(
+            &Path::new("metadata").child("name"),
+            "name or generateName is required",
+        )];
         return Err(ApiError::invalid(&row.gvk, "", &errors));
     }
     Ok(())
@@ -41,7 +57,16 @@ pub fn prepare_create(row: &Resource, object: &mut Value) -> Result<(), ApiError
 
 /// What a client can't change on an existing object.
 pub fn prepare_update(old: &Value, new: &mut Value) {
-    for field in ["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink", "namespace", "name"] {
+    for field in [
+        "creationTimestamp",
+        "uid",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "resourceVersion",
+        "selfLink",
+        "namespace",
+        "name",
+    ] {
         match meta::get(old, field) {
             Some(value) => {
                 let value = value.clone();
@@ -57,7 +82,9 @@ pub fn prepare_update(old: &Value, new: &mut Value) {
 /// Marks an object as being deleted.
 pub fn mark_deleted(object: &mut Value, grace_seconds: i64) {
     let now = jiff::Timestamp::now();
-    let at = now.checked_add(jiff::SignedDuration::from_secs(grace_seconds.max(0))).unwrap_or(now);
+    let at = now
+        .checked_add(jiff::SignedDuration::from_secs(grace_seconds.max(0)))
+        .unwrap_or(now);
     meta::set(object, "deletionTimestamp", time::format_time(at));
     meta::set(object, "deletionGracePeriodSeconds", json!(grace_seconds.max(0)));
 }

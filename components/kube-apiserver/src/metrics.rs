@@ -39,8 +39,10 @@ struct KindLabels {
     request_kind: &'static str,
 }
 
-const BUCKETS: [f64; 20] =
-    [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 60.0];
+const BUCKETS: [f64; 20] = [
+    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0,
+    60.0,
+];
 
 /// All metrics of the server.
 pub struct Metrics {
@@ -56,10 +58,27 @@ impl Default for Metrics {
         let requests = Family::<RequestLabels, Counter>::default();
         let durations = Family::<DurationLabels, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
         let inflight = Family::<KindLabels, Gauge>::default();
-        registry.register("apiserver_request", "Requests by verb, resource and answer", requests.clone());
-        registry.register("apiserver_request_duration_seconds", "Time until the answer began", durations.clone());
-        registry.register("apiserver_current_inflight_requests", "Requests being handled", inflight.clone());
-        Self { registry, requests, durations, inflight }
+        registry.register(
+            "apiserver_request",
+            "Requests by verb, resource and answer",
+            requests.clone(),
+        );
+        registry.register(
+            "apiserver_request_duration_seconds",
+            "Time until the answer began",
+            durations.clone(),
+        );
+        registry.register(
+            "apiserver_current_inflight_requests",
+            "Requests being handled",
+            inflight.clone(),
+        );
+        Self {
+            registry,
+            requests,
+            durations,
+            inflight,
+        }
     }
 }
 
@@ -81,7 +100,11 @@ impl Metrics {
         // A 404 for a made-up resource must not add a series for it.
         let known = code != StatusCode::NOT_FOUND || !info.name.is_empty();
         let text = |text: &String| if known { text.clone() } else { String::new() };
-        let dry_run = if record.uri.contains("dryRun=All") { "All" } else { "" };
+        let dry_run = if record.uri.contains("dryRun=All") {
+            "All"
+        } else {
+            ""
+        };
         self.requests
             .get_or_create(&RequestLabels {
                 verb: verb.clone(),
@@ -112,8 +135,16 @@ impl Metrics {
 
     /// The text form.
     pub fn encode(&self, (reading, mutating): (usize, usize)) -> Result<String, std::fmt::Error> {
-        self.inflight.get_or_create(&KindLabels { request_kind: "readOnly" }).set(reading as i64);
-        self.inflight.get_or_create(&KindLabels { request_kind: "mutating" }).set(mutating as i64);
+        self.inflight
+            .get_or_create(&KindLabels {
+                request_kind: "readOnly",
+            })
+            .set(reading as i64);
+        self.inflight
+            .get_or_create(&KindLabels {
+                request_kind: "mutating",
+            })
+            .set(mutating as i64);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)

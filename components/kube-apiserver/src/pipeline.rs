@@ -30,18 +30,33 @@ pub async fn handle(server: Arc<Server>, request: http::Request<Incoming>, peer:
     let (mut parts, incoming) = request.into_parts();
     let upgrade = parts.extensions.remove::<OnUpgrade>();
     let mut record = audit::Record::new(&parts, &peer, audit_id.clone());
-    let answered = AssertUnwindSafe(answer_of(Arc::clone(&server), parts, incoming, upgrade, peer, &mut record)).catch_unwind().await;
+    let answered = AssertUnwindSafe(answer_of(
+        Arc::clone(&server),
+        parts,
+        incoming,
+        upgrade,
+        peer,
+        &mut record,
+    ))
+    .catch_unwind()
+    .await;
     let mut response = answered.unwrap_or_else(|_| {
         tracing::error!(audit_id, "a handler panicked");
-        answer::failure(&ApiError::internal("the handler of this request failed unexpectedly"))
+        answer::failure(&ApiError::internal(
+            "the handler of this request failed unexpectedly",
+        ))
     });
     if let Ok(value) = HeaderValue::from_str(&audit_id) {
         response.headers_mut().insert("audit-id", value);
     }
     if server.lifecycle.is_stopping() && record.protocol == http::Version::HTTP_11 {
-        response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+        response
+            .headers_mut()
+            .insert(http::header::CONNECTION, HeaderValue::from_static("close"));
     }
-    server.metrics.observe(&record, response.status(), started.elapsed());
+    server
+        .metrics
+        .observe(&record, response.status(), started.elapsed());
     server.audit.write(&record, &response, started);
     response
 }
@@ -83,16 +98,31 @@ async fn guarded(
     };
     record.user = Some(Arc::clone(&user));
     let user = acting_user(server, &parts, user, record)?;
-    let seat = if exempt(&info, &user) { None } else { Some(server.inflight.enter(info.is_mutating()).await?) };
+    let seat = if exempt(&info, &user) {
+        None
+    } else {
+        Some(server.inflight.enter(info.is_mutating()).await?)
+    };
     authorize(server, &user, &info, &query)?;
     check_encoding(&parts)?;
     let long_running = info.is_long_running();
     let mutating = info.is_mutating() || parts.method == Method::POST;
     let connect = handlers::connects(&info);
-    let body = if connect { Bytes::new() } else { read_body(&parts.method, incoming, server.flags.request_timeout).await? };
+    let body = if connect {
+        Bytes::new()
+    } else {
+        read_body(&parts.method, incoming, server.flags.request_timeout).await?
+    };
     let timeout = request_timeout(server, &query)?;
     let compressible = compress::wanted(&parts.headers, &info);
-    let request = Arc::new(ApiRequest::new(parts.method, info, query, parts.headers, user, body));
+    let request = Arc::new(ApiRequest::new(
+        parts.method,
+        info,
+        query,
+        parts.headers,
+        user,
+        body,
+    ));
     let handling = {
         let (server, request) = (Arc::clone(server), Arc::clone(&request));
         async move { handlers::dispatch(&server, &request, upgrade).await }
@@ -110,15 +140,23 @@ async fn guarded(
         });
         match tokio::time::timeout(timeout, task).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(ApiError::internal("the handler of this request failed unexpectedly")),
+            Ok(Err(_)) => Err(ApiError::internal(
+                "the handler of this request failed unexpectedly",
+            )),
             Err(_) => Err(timed_out()),
         }
     } else {
-        tokio::time::timeout(timeout, handling).await.unwrap_or_else(|_| Err(timed_out()))
+        tokio::time::timeout(timeout, handling)
+            .await
+            .unwrap_or_else(|_| Err(timed_out()))
     };
     let mut response = outcome.unwrap_or_else(|error| answer::failure(&error));
     answer::add_warnings(&mut response, &request.take_warnings());
-    Ok(if compressible { compress::apply(response) } else { response })
+    Ok(if compressible {
+        compress::apply(response)
+    } else {
+        response
+    })
 }
 
 fn timed_out() -> ApiError {
@@ -129,8 +167,15 @@ fn exempt(info: &RequestInfo, user: &User) -> bool {
     info.is_long_running() || !info.is_resource || user.in_group(crate::identity::MASTERS)
 }
 
-fn acting_user(server: &Server, parts: &Parts, user: Arc<User>, record: &mut audit::Record) -> Result<Arc<User>, ApiError> {
-    let Some(target) = impersonation::requested(&parts.headers)? else { return Ok(user) };
+fn acting_user(
+    server: &Server,
+    parts: &Parts,
+    user: Arc<User>,
+    record: &mut audit::Record,
+) -> Result<Arc<User>, ApiError> {
+    let Some(target) = impersonation::requested(&parts.headers)? else {
+        return Ok(user);
+    };
     let target = Arc::new(impersonation::impersonate(&server.authorizer, &user, target)?);
     record.impersonated = Some(Arc::clone(&target));
     Ok(target)
@@ -143,14 +188,25 @@ fn authorize(server: &Server, user: &User, info: &RequestInfo, query: &Query) ->
         return Ok(());
     }
     let resource = GroupResource::new(&*info.group, &*info.resource);
-    Err(ApiError::forbidden(&resource, &info.name, &question.forbidden_message(decision.reason())))
+    Err(ApiError::forbidden(
+        &resource,
+        &info.name,
+        &question.forbidden_message(decision.reason()),
+    ))
 }
 
 /// Compressed request bodies are not taken: they would make the body limit meaningless.
 fn check_encoding(parts: &Parts) -> Result<(), ApiError> {
-    match parts.headers.get(http::header::CONTENT_ENCODING).and_then(|value| value.to_str().ok()) {
+    match parts
+        .headers
+        .get(http::header::CONTENT_ENCODING)
+        .and_then(|value| value.to_str().ok())
+    {
         None | Some("" | "identity") => Ok(()),
-        Some(_) => Err(ApiError::unsupported_media_type(&[crate::media::JSON, crate::media::YAML])),
+        Some(_) => Err(ApiError::unsupported_media_type(&[
+            crate::media::JSON,
+            crate::media::YAML,
+        ])),
     }
 }
 
@@ -162,7 +218,12 @@ async fn read_body(method: &Method, incoming: Incoming, limit: Duration) -> Resu
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error @ ReadError::TooLarge)) => Err(ApiError::request_entity_too_large(&error.to_string())),
         Ok(Err(error @ ReadError::Broken)) => Err(ApiError::bad_request(error.to_string())),
-        Err(_) => Err(ApiError::new(StatusCode::REQUEST_TIMEOUT.as_u16(), apimachinery::Reason::Timeout, "the request body was not sent in time", None)),
+        Err(_) => Err(ApiError::new(
+            StatusCode::REQUEST_TIMEOUT.as_u16(),
+            apimachinery::Reason::Timeout,
+            "the request body was not sent in time",
+            None,
+        )),
     }
 }
 
@@ -174,7 +235,9 @@ fn request_timeout(server: &Server, query: &Query) -> Result<Duration, ApiError>
         Some(text) => match component_config::flags::parse_duration(text) {
             Ok(Duration::ZERO) => Ok(own),
             Ok(wanted) => Ok(wanted.min(own)),
-            Err(_) => Err(ApiError::bad_request(format!("invalid timeout specified in the request URL - invalid duration {text:?}"))),
+            Err(_) => Err(ApiError::bad_request(format!(
+                "invalid timeout specified in the request URL - invalid duration {text:?}"
+            ))),
         },
     }
 }

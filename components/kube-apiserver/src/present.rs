@@ -15,7 +15,9 @@ pub fn json_bytes(row: &Resource, object: &ObjectRef) -> Result<Bytes, ApiError>
         return Ok(object.json());
     }
     let value = value_of(row, object)?;
-    serde_json::to_vec(&value).map(Bytes::from).map_err(ApiError::internal)
+    serde_json::to_vec(&value)
+        .map(Bytes::from)
+        .map_err(ApiError::internal)
 }
 
 /// The object as a value in the row's version.
@@ -25,7 +27,13 @@ pub fn value_of(row: &Resource, object: &ObjectRef) -> Result<Value, ApiError> {
 }
 
 /// One object in a shape.
-pub fn shape_one(registry: &Registry, row: &Resource, value: Value, shape: &Shape, request: &ApiRequest) -> Result<Value, ApiError> {
+pub fn shape_one(
+    registry: &Registry,
+    row: &Resource,
+    value: Value,
+    shape: &Shape,
+    request: &ApiRequest,
+) -> Result<Value, ApiError> {
     match shape {
         Shape::Object => Ok(value),
         Shape::PartialObject(version) | Shape::PartialList(version) => Ok(partial(&value, version)),
@@ -54,12 +62,23 @@ enum Include {
 }
 
 /// Objects as a Table.
-pub fn table(registry: &Registry, row: &Resource, objects: &[Value], metadata: Value, version: &str, request: &ApiRequest) -> Result<Value, ApiError> {
+pub fn table(
+    registry: &Registry,
+    row: &Resource,
+    objects: &[Value],
+    metadata: Value,
+    version: &str,
+    request: &ApiRequest,
+) -> Result<Value, ApiError> {
     let include = match request.query.get("includeObject").unwrap_or("") {
         "" | "Metadata" => Include::Metadata,
         "None" => Include::None,
         "Object" => Include::Object,
-        other => return Err(ApiError::bad_request(format!("unrecognized includeObject value: {other:?}"))),
+        other => {
+            return Err(ApiError::bad_request(format!(
+                "unrecognized includeObject value: {other:?}"
+            )));
+        }
     };
     let mut table = kinds::table(registry, row, objects);
     table["kind"] = json!("Table");
@@ -92,7 +111,9 @@ pub fn list_item(row: &Resource, object: &ObjectRef) -> Result<Bytes, ApiError> 
         return Ok(json_bytes(row, object)?.slice(1..));
     }
     if kinds::needs_conversion(row) {
-        let bytes = serde_json::to_vec(&without_type(value_of(row, object)?)).map(Bytes::from).map_err(ApiError::internal)?;
+        let bytes = serde_json::to_vec(&without_type(value_of(row, object)?))
+            .map(Bytes::from)
+            .map_err(ApiError::internal)?;
         return Ok(bytes.slice(1..));
     }
     // An opening brace, then the stored bytes after kind and apiVersion, without a copy.

@@ -89,7 +89,14 @@ fn utf8(bytes: &[u8]) -> Result<String, ProtobufError> {
     String::from_utf8(bytes.to_vec()).map_err(|_| ProtobufError::Malformed)
 }
 
-fn structure(set: &SchemaSet, message: &Message, schema: &Schema, raw: &[u8], map: &mut Map<String, Value>, depth: usize) -> Result<(), ProtobufError> {
+fn structure(
+    set: &SchemaSet,
+    message: &Message,
+    schema: &Schema,
+    raw: &[u8],
+    map: &mut Map<String, Value>,
+    depth: usize,
+) -> Result<(), ProtobufError> {
     if depth > MAX_DEPTH {
         return Err(ProtobufError::Malformed);
     }
@@ -99,13 +106,19 @@ fn structure(set: &SchemaSet, message: &Message, schema: &Schema, raw: &[u8], ma
             // A field of a newer version: dropped, as upstream drops it.
             None => {}
             Some(Entry::Inline(inner)) => {
-                let Field::Bytes(bytes) = field else { return Err(ProtobufError::Malformed) };
+                let Field::Bytes(bytes) = field else {
+                    return Err(ProtobufError::Malformed);
+                };
                 structure(set, inner, schema, bytes, map, depth + 1)?;
             }
             Some(Entry::Named(name)) => {
-                let Some(declared) = schema.field(name) else { continue };
+                let Some(declared) = schema.field(name) else {
+                    continue;
+                };
                 match (alternatives::of(schema, name), field) {
-                    (Some(form), Field::Bytes(bytes)) => alternatives::put(set, schema, form, name, bytes, map, depth + 1)?,
+                    (Some(form), Field::Bytes(bytes)) => {
+                        alternatives::put(set, schema, form, name, bytes, map, depth + 1)?
+                    }
                     (_, field) => put(set, &declared.ty, name, field, map, depth)?,
                 }
             }
@@ -114,11 +127,20 @@ fn structure(set: &SchemaSet, message: &Message, schema: &Schema, raw: &[u8], ma
     Ok(())
 }
 
-fn put(set: &SchemaSet, ty: &Type, name: &str, field: Field<'_>, map: &mut Map<String, Value>, depth: usize) -> Result<(), ProtobufError> {
+fn put(
+    set: &SchemaSet,
+    ty: &Type,
+    name: &str,
+    field: Field<'_>,
+    map: &mut Map<String, Value>,
+    depth: usize,
+) -> Result<(), ProtobufError> {
     match ty {
         Type::List(inner, _) => {
             let list = map.entry(name).or_insert_with(|| json!([]));
-            let Some(items) = list.as_array_mut() else { return Err(ProtobufError::Malformed) };
+            let Some(items) = list.as_array_mut() else {
+                return Err(ProtobufError::Malformed);
+            };
             match (field, &**inner) {
                 // Numbers may come packed.
                 (Field::Bytes(packed), Type::Int32 | Type::Int64 | Type::Bool) => {
@@ -130,7 +152,9 @@ fn put(set: &SchemaSet, ty: &Type, name: &str, field: Field<'_>, map: &mut Map<S
             }
         }
         Type::Map(inner, _) => {
-            let Field::Bytes(bytes) = field else { return Err(ProtobufError::Malformed) };
+            let Field::Bytes(bytes) = field else {
+                return Err(ProtobufError::Malformed);
+            };
             let (key, value) = entry(set, inner, bytes, depth)?;
             let object = map.entry(name).or_insert_with(|| json!({}));
             if let Some(object) = object.as_object_mut() {
@@ -185,30 +209,53 @@ fn scalar(set: &SchemaSet, ty: &Type, field: Field<'_>, depth: usize) -> Result<
         (Type::Bool, Field::Varint(number)) => json!(number != 0),
         (Type::Int32, Field::Varint(number)) => json!(number as i32),
         (Type::Int64, Field::Varint(number)) => json!(number as i64),
-        (Type::Double, Field::Fixed64(bits)) => json!(f64::from_bits(bits)),
+        (Type::Double, Field::Fixed64(bits)) => double(f64::from_bits(bits)),
         (Type::Struct(id), Field::Bytes(bytes)) => {
             let schema = set.get(*id);
-            let message = TABLE.get(schema.name.as_str()).ok_or_else(|| ProtobufError::UnknownKind(schema.name.clone()))?;
+            let message = TABLE
+                .get(schema.name.as_str())
+                .ok_or_else(|| ProtobufError::UnknownKind(schema.name.clone()))?;
             let mut map = Map::new();
             structure(set, message, schema, bytes, &mut map, depth + 1)?;
             Value::Object(map)
         }
-        (Type::Time, Field::Bytes(bytes)) => instant(bytes)?.map_or(Value::Null, |time| json!(time::format_time(time))),
-        (Type::MicroTime, Field::Bytes(bytes)) => instant(bytes)?.map_or(Value::Null, |time| json!(time::format_micro_time(time))),
+        (Type::Time, Field::Bytes(bytes)) => {
+            instant(bytes)?.map_or(Value::Null, |time| json!(time::format_time(time)))
+        }
+        (Type::MicroTime, Field::Bytes(bytes)) => {
+            instant(bytes)?.map_or(Value::Null, |time| json!(time::format_micro_time(time)))
+        }
         (Type::Duration, Field::Bytes(bytes)) => {
             let nanoseconds = number(bytes, 1)?;
             json!(format!("{}s", nanoseconds as f64 / 1e9))
         }
         (Type::Quantity, Field::Bytes(bytes)) => json!(text(bytes, 1)?),
         (Type::IntOrString, Field::Bytes(bytes)) => {
-            if number(bytes, 1)? == 1 { json!(text(bytes, 3)?) } else { json!(number(bytes, 2)? as i32) }
+            if number(bytes, 1)? == 1 {
+                json!(text(bytes, 3)?)
+            } else {
+                json!(number(bytes, 2)? as i32)
+            }
         }
         (Type::Any, Field::Bytes(bytes)) => {
             let raw = bytes_of(bytes, 1)?;
-            if raw.is_empty() { Value::Null } else { serde_json::from_slice(raw).map_err(|_| ProtobufError::Malformed)? }
+            if raw.is_empty() {
+                Value::Null
+            } else {
+                serde_json::from_slice(raw).map_err(|_| ProtobufError::Malformed)?
+            }
         }
         _ => return Err(ProtobufError::Malformed),
     })
+}
+
+/// Go writes whole numbers without a fraction.
+fn double(number: f64) -> Value {
+    if number.fract() == 0.0 && number.abs() < 9e15 {
+        json!(number as i64)
+    } else {
+        json!(number)
+    }
 }
 
 fn instant(bytes: &[u8]) -> Result<Option<jiff::Timestamp>, ProtobufError> {
@@ -216,7 +263,9 @@ fn instant(bytes: &[u8]) -> Result<Option<jiff::Timestamp>, ProtobufError> {
         return Ok(None);
     }
     let nanoseconds = i32::try_from(number(bytes, 2)?).map_err(|_| ProtobufError::Malformed)?;
-    jiff::Timestamp::new(number(bytes, 1)?, nanoseconds).map(Some).map_err(|_| ProtobufError::Malformed)
+    jiff::Timestamp::new(number(bytes, 1)?, nanoseconds)
+        .map(Some)
+        .map_err(|_| ProtobufError::Malformed)
 }
 
 fn number(bytes: &[u8], wanted: u32) -> Result<i64, ProtobufError> {

@@ -22,8 +22,24 @@ pub struct ApiRequest {
 }
 
 impl ApiRequest {
-    pub fn new(method: Method, info: RequestInfo, query: Query, headers: HeaderMap, user: Arc<User>, body: Bytes) -> Self {
-        Self { method, info, query, headers, user, body, received: Instant::now(), warnings: Mutex::default() }
+    pub fn new(
+        method: Method,
+        info: RequestInfo,
+        query: Query,
+        headers: HeaderMap,
+        user: Arc<User>,
+        body: Bytes,
+    ) -> Self {
+        Self {
+            method,
+            info,
+            query,
+            headers,
+            user,
+            body,
+            received: Instant::now(),
+            warnings: Mutex::default(),
+        }
     }
 
     /// Adds a Warning header to the answer.
@@ -45,6 +61,9 @@ impl ApiRequest {
     }
 
     pub fn user_agent(&self) -> &str {
-        self.headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("")
+        self.headers
+            .get(http::header::USER_AGENT)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("")
     }
 }

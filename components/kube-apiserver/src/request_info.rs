@@ -32,7 +32,10 @@ impl RequestInfo {
     /// Reads a request line. `path` is the raw path, `query` the raw query.
     pub fn parse(method: &Method, path: &str, query: &Query) -> Result<Self, BadPath> {
         let decoded = percent_decode_str(path).decode_utf8_lossy().into_owned();
-        let mut info = Self { verb: method.as_str().to_ascii_lowercase(), ..Self::default() };
+        let mut info = Self {
+            verb: method.as_str().to_ascii_lowercase(),
+            ..Self::default()
+        };
         let owned: Vec<String> = split_path(&decoded);
         info.path = decoded;
         let mut parts: &[String] = &owned;
@@ -100,7 +103,10 @@ impl RequestInfo {
 
     /// Whether this request changes something and so must run to its end.
     pub fn is_mutating(&self) -> bool {
-        matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete" | "deletecollection")
+        matches!(
+            self.verb.as_str(),
+            "create" | "update" | "patch" | "delete" | "deletecollection"
+        )
     }
 
     /// Whether the request may stay open for long and is exempt from timeouts and in-flight limits.
@@ -108,25 +114,39 @@ impl RequestInfo {
         self.verb == "watch"
             || self.verb == "proxy"
             || (self.is_resource
-                && matches!(self.subresource.as_str(), "attach" | "exec" | "proxy" | "log" | "portforward"))
+                && matches!(
+                    self.subresource.as_str(),
+                    "attach" | "exec" | "proxy" | "log" | "portforward"
+                ))
     }
 
     /// `/api/v1` or `/apis/group/version`.
     pub fn group_version(&self) -> String {
-        if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.clone()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 }
 
 fn split_path(path: &str) -> Vec<String> {
     let trimmed = path.trim_matches('/');
-    if trimmed.is_empty() { Vec::new() } else { trimmed.split('/').map(str::to_owned).collect() }
+    if trimmed.is_empty() {
+        Vec::new()
+    } else {
+        trimmed.split('/').map(str::to_owned).collect()
+    }
 }
 
 fn selected_name(selector: &str) -> Option<String> {
     selector.split(',').find_map(|term| {
         let value = term.strip_prefix("metadata.name=")?;
         let value = value.strip_prefix('=').unwrap_or(value);
-        let plain = !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || "-._:".contains(c));
+        let plain = !value.is_empty()
+            && value
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-._:".contains(c));
         plain.then(|| value.to_owned())
     })
 }
@@ -139,23 +159,32 @@ pub struct Query {
 
 impl Query {
     pub fn parse(raw: Option<&str>) -> Self {
-        let pairs = url::form_urlencoded::parse(raw.unwrap_or("").as_bytes()).into_owned().collect();
+        let pairs = url::form_urlencoded::parse(raw.unwrap_or("").as_bytes())
+            .into_owned()
+            .collect();
         Self { pairs }
     }
 
     /// First value of a parameter.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.pairs
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// All values of a parameter.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.pairs
+            .iter()
+            .filter(move |(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Upstream's reading of a boolean parameter: present, and neither `0` nor `false`.
     pub fn is_true(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|value| !matches!(value, "0" | "false"))
+        self.get(name)
+            .is_some_and(|value| !matches!(value, "0" | "false"))
     }
 
     pub fn pairs(&self) -> &[(String, String)] {
@@ -168,7 +197,9 @@ mod tests {
     use super::*;
 
     fn parse(method: &str, url: &str) -> RequestInfo {
-        let (path, query) = url.split_once('?').map_or((url, None), |(path, query)| (path, Some(query)));
+        let (path, query) = url
+            .split_once('?')
+            .map_or((url, None), |(path, query)| (path, Some(query)));
         RequestInfo::parse(&method.parse().unwrap(), path, &Query::parse(query)).unwrap()
     }
 
@@ -176,22 +207,172 @@ mod tests {
     fn resource_requests() {
         // method, url, verb, group, version, namespace, resource, subresource, name
         let table = [
-            ("GET", "/api/v1/namespaces", "list", "", "v1", "", "namespaces", "", ""),
-            ("GET", "/api/v1/namespaces/other", "get", "", "v1", "other", "namespaces", "", "other"),
-            ("PUT", "/api/v1/namespaces/other/finalize", "update", "", "v1", "other", "namespaces", "finalize", "other"),
-            ("PUT", "/api/v1/namespaces/other/status", "update", "", "v1", "other", "namespaces", "status", "other"),
-            ("GET", "/api/v1/namespaces/other/pods", "list", "", "v1", "other", "pods", "", ""),
-            ("GET", "/api/v1/namespaces/other/pods?watch=1", "watch", "", "v1", "other", "pods", "", ""),
-            ("GET", "/api/v1/namespaces/other/pods?watch=false", "list", "", "v1", "other", "pods", "", ""),
-            ("HEAD", "/api/v1/namespaces/other/pods/foo", "get", "", "v1", "other", "pods", "", "foo"),
+            (
+                "GET",
+                "/api/v1/namespaces",
+                "list",
+                "",
+                "v1",
+                "",
+                "namespaces",
+                "",
+                "",
+            ),
+            (
+                "GET",
+                "/api/v1/namespaces/other",
+                "get",
+                "",
+                "v1",
+                "other",
+                "namespaces",
+                "",
+                "other",
+            ),
+            (
+                "PUT",
+                "/api/v1/namespaces/other/finalize",
+                "update",
+                "",
+                "v1",
+                "other",
+                "namespaces",
+                "finalize",
+                "other",
+            ),
+            (
+                "PUT",
+                "/api/v1/namespaces/other/status",
+                "update",
+                "",
+                "v1",
+                "other",
+                "namespaces",
+                "status",
+                "other",
+            ),
+            (
+                "GET",
+                "/api/v1/namespaces/other/pods",
+                "list",
+                "",
+                "v1",
+                "other",
+                "pods",
+                "",
+                "",
+            ),
+            (
+                "GET",
+                "/api/v1/namespaces/other/pods?watch=1",
+                "watch",
+                "",
+                "v1",
+                "other",
+                "pods",
+                "",
+                "",
+            ),
+            (
+                "GET",
+                "/api/v1/namespaces/other/pods?watch=false",
+                "list",
+                "",
+                "v1",
+                "other",
+                "pods",
+                "",
+                "",
+            ),
+            (
+                "HEAD",
+                "/api/v1/namespaces/other/pods/foo",
+                "get",
+                "",
+                "v1",
+                "other",
+                "pods",
+                "",
+                "foo",
+            ),
             ("GET", "/api/v1/pods", "list", "", "v1", "", "pods", "", ""),
-            ("POST", "/api/v1/namespaces/o/pods/foo/exec", "create", "", "v1", "o", "pods", "exec", "foo"),
-            ("GET", "/api/v1/watch/nodes", "watch", "", "v1", "", "nodes", "", ""),
-            ("DELETE", "/api/v1/nodes", "deletecollection", "", "v1", "", "nodes", "", ""),
-            ("DELETE", "/api/v1/nodes/n", "delete", "", "v1", "", "nodes", "", "n"),
-            ("PATCH", "/apis/apps/v1/namespaces/n/deployments/d/scale", "patch", "apps", "v1", "n", "deployments", "scale", "d"),
-            ("GET", "/apis/apps/v1/deployments", "list", "apps", "v1", "", "deployments", "", ""),
-            ("GET", "/api/v1/nodes?fieldSelector=metadata.name%3Dn1&watch=true", "watch", "", "v1", "", "nodes", "", "n1"),
+            (
+                "POST",
+                "/api/v1/namespaces/o/pods/foo/exec",
+                "create",
+                "",
+                "v1",
+                "o",
+                "pods",
+                "exec",
+                "foo",
+            ),
+            (
+                "GET",
+                "/api/v1/watch/nodes",
+                "watch",
+                "",
+                "v1",
+                "",
+                "nodes",
+                "",
+                "",
+            ),
+            (
+                "DELETE",
+                "/api/v1/nodes",
+                "deletecollection",
+                "",
+                "v1",
+                "",
+                "nodes",
+                "",
+                "",
+            ),
+            (
+                "DELETE",
+                "/api/v1/nodes/n",
+                "delete",
+                "",
+                "v1",
+                "",
+                "nodes",
+                "",
+                "n",
+            ),
+            (
+                "PATCH",
+                "/apis/apps/v1/namespaces/n/deployments/d/scale",
+                "patch",
+                "apps",
+                "v1",
+                "n",
+                "deployments",
+                "scale",
+                "d",
+            ),
+            (
+                "GET",
+                "/apis/apps/v1/deployments",
+                "list",
+                "apps",
+                "v1",
+                "",
+                "deployments",
+                "",
+                "",
+            ),
+            (
+                "GET",
+                "/api/v1/nodes?fieldSelector=metadata.name%3Dn1&watch=true",
+                "watch",
+                "",
+                "v1",
+                "",
+                "nodes",
+                "",
+                "n1",
+            ),
         ];
         for (method, url, verb, group, version, namespace, resource, subresource, name) in table {
             let info = parse(method, url);
@@ -205,13 +386,26 @@ mod tests {
                 info.subresource.as_str(),
                 info.name.as_str(),
             );
-            assert_eq!(seen, (verb, group, version, namespace, resource, subresource, name), "{method} {url}");
+            assert_eq!(
+                seen,
+                (verb, group, version, namespace, resource, subresource, name),
+                "{method} {url}"
+            );
         }
     }
 
     #[test]
     fn other_requests() {
-        for url in ["/", "/api", "/apis", "/api/v1", "/apis/apps", "/apis/apps/v1", "/healthz", "/openapi/v3/apis/apps/v1"] {
+        for url in [
+            "/",
+            "/api",
+            "/apis",
+            "/api/v1",
+            "/apis/apps",
+            "/apis/apps/v1",
+            "/healthz",
+            "/openapi/v3/apis/apps/v1",
+        ] {
             let info = parse("GET", url);
             assert!(!info.is_resource, "{url}");
             assert_eq!(info.verb, "get");

@@ -19,10 +19,21 @@ use serde_json::{Value, json};
 
 /// Answers a review.
 pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| *shape == Shape::Object)?;
+    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
+        *shape == Shape::Object
+    })?;
     let options = options::write(request, "CreateOptions", false)?;
-    let decoded = kinds::decode(&target.row, &target.row.gvk, &request.body, &media::content_type(&request.headers), options.field_validation)?;
-    decoded.warnings.iter().for_each(|warning| request.warn(warning.as_str()));
+    let decoded = kinds::decode(
+        &target.row,
+        &target.row.gvk,
+        &request.body,
+        &media::content_type(&request.headers),
+        options.field_validation,
+    )?;
+    decoded
+        .warnings
+        .iter()
+        .for_each(|warning| request.warn(warning.as_str()));
     let mut review = decoded.value;
     crate::metadata::ensure_namespace(&target.row, &target.namespace, &mut review)?;
     check_metadata(target, &review)?;
@@ -39,7 +50,11 @@ pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> R
     };
     review["status"] = status;
     if target.row.gvk.kind == "SelfSubjectReview" {
-        meta::set(&mut review, "creationTimestamp", apimachinery::time::format_time(jiff::Timestamp::now()));
+        meta::set(
+            &mut review,
+            "creationTimestamp",
+            apimachinery::time::format_time(jiff::Timestamp::now()),
+        );
     }
     Ok(answer::value(StatusCode::CREATED, &review, &accepted))
 }
@@ -60,7 +75,15 @@ fn check_metadata(target: &Target, review: &Value) -> Result<(), ApiError> {
     if bare.as_object().is_none_or(serde_json::Map::is_empty) {
         return Ok(());
     }
-    let detail = if target.row.gvk.kind == "LocalSubjectAccessReview" { "must be empty except for namespace" } else { "must be empty" };
+    let detail = if target.row.gvk.kind == "LocalSubjectAccessReview" {
+        "must be empty except for namespace"
+    } else {
+        "must be empty"
+    };
     let errors = [Error::invalid(&Path::new("metadata"), bare, detail)];
-    Err(ApiError::invalid(&GroupVersionKind::new("authorization.k8s.io", "v1", ""), "", &errors))
+    Err(ApiError::invalid(
+        &GroupVersionKind::new("authorization.k8s.io", "v1", ""),
+        "",
+        &errors,
+    ))
 }

@@ -31,10 +31,25 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Serves until a signal.
 pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
-    let Configuration { flags, advertise, certificate, tls, client_authority, front_proxy, issuer, modes, audit, transformers, backends } = configuration;
+    let Configuration {
+        flags,
+        advertise,
+        certificate,
+        tls,
+        client_authority,
+        front_proxy,
+        issuer,
+        modes,
+        audit,
+        transformers,
+        backends,
+    } = configuration;
     let backend = connect(&flags).await?;
-    let options =
-        StorageOptions { prefix: flags.etcd_prefix.clone(), transformers: transformers.clone(), ..StorageOptions::default() };
+    let options = StorageOptions {
+        prefix: flags.etcd_prefix.clone(),
+        transformers: transformers.clone(),
+        ..StorageOptions::default()
+    };
     let storage = Storage::open(Arc::clone(&backend), options);
     let registry = Arc::new(ArcSwap::from_pointee(api::Registry::built_in()));
     let stores = Stores::new(storage, Arc::clone(&registry));
@@ -47,19 +62,29 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
     let port = listener.local_addr()?.port();
     tracing::info!(port, "listening");
 
-    let authorities: Vec<Arc<ClientAuthority>> = client_authority.iter().chain(front_proxy.as_ref().map(|proxy| &proxy.authority)).cloned().collect();
+    let authorities: Vec<Arc<ClientAuthority>> = client_authority
+        .iter()
+        .chain(front_proxy.as_ref().map(|proxy| &proxy.authority))
+        .cloned()
+        .collect();
     let authenticator = Authenticator {
         front_proxy,
         client_authority,
         tokens: TokenAuthenticator {
-            service_accounts: ServiceAccountTokens { issuer: Arc::clone(&issuer), check_objects: flags.service_account_lookup },
+            service_accounts: ServiceAccountTokens {
+                issuer: Arc::clone(&issuer),
+                check_objects: flags.service_account_lookup,
+            },
             bootstrap: flags.enable_bootstrap_token_auth,
             lookup: Arc::new(stores.clone()),
             cache: TokenCache::default(),
         },
         anonymous: flags.anonymous_auth,
     };
-    let node = NodeAuthorizer { rules: bootstrap::objects::node_rules()?, ..NodeAuthorizer::default() };
+    let node = NodeAuthorizer {
+        rules: bootstrap::objects::node_rules()?,
+        ..NodeAuthorizer::default()
+    };
     let authorizer = Arc::new(Authorizer::new(modes, Rbac::default(), node));
     let server = Arc::new(Server {
         advertised: SocketAddr::new(advertise, port).to_string(),
@@ -83,12 +108,21 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
     let mut tasks: JoinSet<(&'static str, anyhow::Result<()>)> = JoinSet::new();
     let connections = TaskTracker::new();
     let stop_accepting = CancellationToken::new();
-    let limits = Limits { max_streams: server.flags.http2_max_streams_per_connection };
+    let limits = Limits {
+        max_streams: server.flags.http2_max_streams_per_connection,
+    };
     let handler = {
         let server = Arc::clone(&server);
         move |request, peer| pipeline::handle(Arc::clone(&server), request, peer)
     };
-    let accepting = accept::serve(listener, Arc::new(tls), limits, handler, stop_accepting.clone(), connections.clone());
+    let accepting = accept::serve(
+        listener,
+        Arc::new(tls),
+        limits,
+        handler,
+        stop_accepting.clone(),
+        connections.clone(),
+    );
     tasks.spawn(async move {
         accepting.await;
         ("listener", Ok(()))
@@ -105,8 +139,14 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
             Ok(())
         }));
     }
-    if let (Some(file), true) = (&server.flags.encryption_provider_config, server.flags.encryption_provider_config_automatic_reload) {
-        tasks.spawn(named("encryption", crate::etcd::reload_transformers(transformers, file.clone())));
+    if let (Some(file), true) = (
+        &server.flags.encryption_provider_config,
+        server.flags.encryption_provider_config_automatic_reload,
+    ) {
+        tasks.spawn(named(
+            "encryption",
+            crate::etcd::reload_transformers(transformers, file.clone()),
+        ));
     }
 
     let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
@@ -131,7 +171,10 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn named(name: &'static str, task: impl Future<Output = anyhow::Result<()>>) -> (&'static str, anyhow::Result<()>) {
+async fn named(
+    name: &'static str,
+    task: impl Future<Output = anyhow::Result<()>>,
+) -> (&'static str, anyhow::Result<()>) {
     (name, task.await)
 }
 
@@ -156,7 +199,10 @@ async fn upkeep(server: Arc<Server>) -> (&'static str, anyhow::Result<()>) {
     while server.lifecycle.is_pending("informer-sync") || server.lifecycle.is_pending(bootstrap::STEPS[0]) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    tokio::join!(bootstrap::kubernetes_service::run(Arc::clone(&server)), crate::services::repair::run(server));
+    tokio::join!(
+        bootstrap::kubernetes_service::run(Arc::clone(&server)),
+        crate::services::repair::run(server)
+    );
     ("upkeep", Ok(()))
 }
 
@@ -176,24 +222,38 @@ async fn stop(server: &Server, stop_accepting: &CancellationToken, connections: 
         server.tracker.wait().await;
     };
     if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
-        tracing::warn!(connections = connections.len(), "not all connections ended in time");
+        tracing::warn!(
+            connections = connections.len(),
+            "not all connections ended in time"
+        );
     }
 }
 
-async fn reload(certificate: Arc<ServingCertificate>, authorities: Vec<Arc<ClientAuthority>>) -> anyhow::Result<()> {
+async fn reload(
+    certificate: Arc<ServingCertificate>,
+    authorities: Vec<Arc<ClientAuthority>>,
+) -> anyhow::Result<()> {
     loop {
         tokio::time::sleep(RELOAD_PERIOD).await;
         if let Err(error) = certificate.reload() {
-            tracing::error!(error = format!("{error:#}"), "the serving certificate can't be reloaded; the old one stays");
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the serving certificate can't be reloaded; the old one stays"
+            );
         }
         for authority in &authorities {
             if let Err(error) = authority.reload() {
-                tracing::error!(error = format!("{error:#}"), "client authorities can't be reloaded; the old ones stay");
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "client authorities can't be reloaded; the old ones stay"
+                );
             }
         }
     }
 }
 
-async fn connect(flags: &component_config::kube_apiserver::ApiServerFlags) -> anyhow::Result<Arc<dyn Backend>> {
+async fn connect(
+    flags: &component_config::kube_apiserver::ApiServerFlags,
+) -> anyhow::Result<Arc<dyn Backend>> {
     crate::etcd::connect(flags).await
 }

@@ -37,8 +37,16 @@ const FIELDS: &[(&str, &str, &[(&str, &str)])] = &[
     ("", "replicationcontrollers", &[("status.replicas", "0")]),
     ("apps", "replicasets", &[("status.replicas", "0")]),
     ("batch", "jobs", &[("status.successful", "0")]),
-    ("certificates.k8s.io", "certificatesigningrequests", &[("spec.signerName", "")]),
-    ("resource.k8s.io", "resourceslices", &[("spec.nodeName", ""), ("spec.driver", "")]),
+    (
+        "certificates.k8s.io",
+        "certificatesigningrequests",
+        &[("spec.signerName", "")],
+    ),
+    (
+        "resource.k8s.io",
+        "resourceslices",
+        &[("spec.nodeName", ""), ("spec.driver", "")],
+    ),
 ];
 
 const EVENT_FIELDS: &[(&str, &str)] = &[
@@ -61,7 +69,10 @@ pub fn selectable_fields(row: &Resource) -> Vec<SelectableField> {
         .iter()
         .filter(|(group, plural, _)| *group == row.gvk.group && *plural == row.plural)
         .flat_map(|(_, _, fields)| fields.iter())
-        .map(|(name, default)| SelectableField { name: (*name).to_owned(), default: (*default).to_owned() })
+        .map(|(name, default)| SelectableField {
+            name: (*name).to_owned(),
+            default: (*default).to_owned(),
+        })
         .collect()
 }
 
@@ -69,8 +80,10 @@ use apimachinery::selector::{FieldSelector, LabelSelector};
 
 /// A filter made of both selectors of a request; `None` selects everything.
 pub fn filter(row: &Resource, labels: &str, fields: &str) -> Result<Option<Filter>, ApiError> {
-    let label_selector = LabelSelector::parse(labels).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    let field_selector = FieldSelector::parse(fields).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let label_selector =
+        LabelSelector::parse(labels).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let field_selector =
+        FieldSelector::parse(fields).map_err(|error| ApiError::bad_request(error.to_string()))?;
     let known = selectable_fields(row);
     for requirement in &field_selector.requirements {
         let name = requirement.field.as_str();
@@ -83,13 +96,19 @@ pub fn filter(row: &Resource, labels: &str, fields: &str) -> Result<Option<Filte
         return Ok(None);
     }
     Ok(Some(Arc::new(move |object: &StoredObject| {
-        label_selector.matches_with(|key| object.label(key)) && field_selector.matches(|name| object.field(name))
+        label_selector.matches_with(|key| object.label(key))
+            && field_selector.matches(|name| object.field(name))
     })))
 }
 
 fn unsupported_field(row: &Resource, name: &str) -> String {
-    if !FIELDS.iter().any(|(group, plural, _)| *group == row.gvk.group && *plural == row.plural) {
-        return format!("{name:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"");
+    if !FIELDS
+        .iter()
+        .any(|(group, plural, _)| *group == row.gvk.group && *plural == row.plural)
+    {
+        return format!(
+            "{name:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+        );
     }
     format!("field label not supported: {name}")
 }

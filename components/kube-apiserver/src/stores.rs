@@ -7,7 +7,9 @@ use apimachinery::{ApiError, GroupResource};
 use async_trait::async_trait;
 use serde_json::Value;
 use std::sync::Arc;
-use storage::{FieldSpec, ForeignDecoder, ObjectRef, RequestedRevision, ResourceSpec, Storage, StorageError, Store};
+use storage::{
+    FieldSpec, ForeignDecoder, ObjectRef, RequestedRevision, ResourceSpec, Storage, StorageError, Store,
+};
 
 /// All stores, over one watch of etcd.
 #[derive(Clone)]
@@ -20,7 +22,11 @@ pub struct Stores {
 
 impl Stores {
     pub fn new(storage: Storage, registry: Arc<arc_swap::ArcSwap<api::Registry>>) -> Self {
-        Self { storage, registry, known: Arc::default() }
+        Self {
+            storage,
+            registry,
+            known: Arc::default(),
+        }
     }
 
     /// The store of a row's objects.
@@ -42,8 +48,12 @@ impl Stores {
             name: storage_name(row),
             path: row.storage_prefix.clone(),
             namespaced: row.namespaced,
-            fields: fields.iter().map(|field| FieldSpec::with_default(&field.name, &field.default)).collect(),
-            decoder: (!row.custom).then(|| Arc::new(StoredProtobuf::new(Arc::new(row.clone()))) as Arc<dyn ForeignDecoder>),
+            fields: fields
+                .iter()
+                .map(|field| FieldSpec::with_default(&field.name, &field.default))
+                .collect(),
+            decoder: (!row.custom)
+                .then(|| Arc::new(StoredProtobuf::new(Arc::new(row.clone()))) as Arc<dyn ForeignDecoder>),
         })
     }
 
@@ -59,8 +69,16 @@ impl Stores {
     }
 
     /// A cached object as a value; the newest state is read when the cache doesn't have it.
-    pub async fn read(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Result<Option<Value>, StorageError> {
-        let Some(store) = self.named(group, resource) else { return Ok(None) };
+    pub async fn read(
+        &self,
+        group: &str,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Value>, StorageError> {
+        let Some(store) = self.named(group, resource) else {
+            return Ok(None);
+        };
         if let Some(object) = store.cached_object(namespace, name) {
             return parse(&object).map(Some);
         }
@@ -79,8 +97,14 @@ impl Stores {
 
     /// All cached objects of a namespace, or of all.
     pub fn cached_list(&self, group: &str, resource: &str, namespace: Option<&str>) -> Vec<Value> {
-        let Some(store) = self.named(group, resource) else { return Vec::new() };
-        store.cached(namespace).iter().filter_map(|object| parse(object).ok()).collect()
+        let Some(store) = self.named(group, resource) else {
+            return Vec::new();
+        };
+        store
+            .cached(namespace)
+            .iter()
+            .filter_map(|object| parse(object).ok())
+            .collect()
     }
 }
 
@@ -91,8 +115,10 @@ fn storage_name(row: &Resource) -> String {
 
 /// A stored object as a value.
 pub fn parse(object: &ObjectRef) -> Result<Value, StorageError> {
-    serde_json::from_slice(object.json_bytes())
-        .map_err(|error| StorageError::Corrupt { key: object.key().to_owned(), message: error.to_string() })
+    serde_json::from_slice(object.json_bytes()).map_err(|error| StorageError::Corrupt {
+        key: object.key().to_owned(),
+        message: error.to_string(),
+    })
 }
 
 #[async_trait]
@@ -100,7 +126,10 @@ impl Lookup for Stores {
     async fn get(&self, resource: &str, namespace: &str, name: &str) -> Result<Option<Value>, LookupError> {
         self.read("", resource, namespace, name)
             .await
-            .map_err(|error| LookupError { resource: resource.to_owned(), message: error.to_string() })
+            .map_err(|error| LookupError {
+                resource: resource.to_owned(),
+                message: error.to_string(),
+            })
     }
 }
 
@@ -124,22 +153,38 @@ pub fn to_api_error(error: StorageError, resource: &GroupResource, name: &str) -
                 }],
                 ..Default::default()
             };
-            ApiError::new(504, apimachinery::Reason::Timeout, format!("Timeout: {text}"), Some(details))
+            ApiError::new(
+                504,
+                apimachinery::Reason::Timeout,
+                format!("Timeout: {text}"),
+                Some(details),
+            )
         }
         StorageError::InvalidResourceVersion { value } => ApiError::bad_request(format!(
             "invalid resource version: resourceVersion: Invalid value: {value:?}: strconv.ParseUint: parsing {value:?}: invalid syntax"
         )),
-        StorageError::InvalidContinue { message } => ApiError::bad_request(format!("continue key is not valid: {message}")),
+        StorageError::InvalidContinue { message } => {
+            ApiError::bad_request(format!("continue key is not valid: {message}"))
+        }
         StorageError::InvalidKey { .. } => ApiError::not_found(resource, name),
-        StorageError::TooLarge { .. } => ApiError::request_entity_too_large("the object is too large for the store"),
+        StorageError::TooLarge { .. } => {
+            ApiError::request_entity_too_large("the object is too large for the store")
+        }
         StorageError::Corrupt { .. } => ApiError::internal(error),
         StorageError::Unavailable { message } => {
             tracing::warn!(message, "storage is unavailable");
-            ApiError::new(500, apimachinery::Reason::Unknown, format!("etcdserver: {message}"), None)
+            ApiError::new(
+                500,
+                apimachinery::Reason::Unknown,
+                format!("etcdserver: {message}"),
+                None,
+            )
         }
     }
 }
 
 fn expired_continue(_restart: Option<String>) -> ApiError {
-    ApiError::expired("The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.")
+    ApiError::expired(
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.",
+    )
 }

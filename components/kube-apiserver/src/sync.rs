@@ -22,7 +22,10 @@ struct Parsed<T> {
 
 impl<T: DeserializeOwned + Default> Parsed<T> {
     fn new(store: Store) -> Self {
-        Self { store, known: AHashMap::new() }
+        Self {
+            store,
+            known: AHashMap::new(),
+        }
     }
 
     fn snapshot(&mut self) -> Vec<Arc<T>> {
@@ -58,7 +61,11 @@ fn parse<T: DeserializeOwned>(object: &ObjectRef) -> Option<T> {
 
 /// Rebuilds the RBAC index whenever a role or binding changes. Never ends.
 pub async fn rbac(stores: Stores, authorizer: Arc<Authorizer>) -> anyhow::Result<()> {
-    let named = |plural: &str| stores.named(RBAC_GROUP, plural).ok_or_else(|| anyhow::anyhow!("{plural} is not registered"));
+    let named = |plural: &str| {
+        stores
+            .named(RBAC_GROUP, plural)
+            .ok_or_else(|| anyhow::anyhow!("{plural} is not registered"))
+    };
     let mut cluster_roles = Parsed::<Role>::new(named("clusterroles")?);
     let mut roles = Parsed::<Role>::new(named("roles")?);
     let mut cluster_bindings = Parsed::<Binding>::new(named("clusterrolebindings")?);
@@ -91,18 +98,29 @@ pub async fn rbac(stores: Stores, authorizer: Arc<Authorizer>) -> anyhow::Result
 
 /// Keeps the Node authorizer's graph. Never ends.
 pub async fn node_graph(stores: Stores, authorizer: Arc<Authorizer>) -> anyhow::Result<()> {
-    let named = |group: &str, plural: &str| stores.named(group, plural).ok_or_else(|| anyhow::anyhow!("{plural} is not registered"));
+    let named = |group: &str, plural: &str| {
+        stores
+            .named(group, plural)
+            .ok_or_else(|| anyhow::anyhow!("{plural} is not registered"))
+    };
     tokio::try_join!(
         follow(named("", "pods")?, &authorizer, Kind::Pod),
         follow(named("", "persistentvolumes")?, &authorizer, Kind::Volume),
-        follow(named("storage.k8s.io", "volumeattachments")?, &authorizer, Kind::Attachment),
+        follow(
+            named("storage.k8s.io", "volumeattachments")?,
+            &authorizer,
+            Kind::Attachment
+        ),
     )?;
     Ok(())
 }
 
 async fn follow(store: Store, authorizer: &Authorizer, kind: Kind) -> anyhow::Result<()> {
     loop {
-        let request = WatchRequest { revision: RequestedRevision::Any, ..WatchRequest::default() };
+        let request = WatchRequest {
+            revision: RequestedRevision::Any,
+            ..WatchRequest::default()
+        };
         let mut watcher = match store.watch(request).await {
             Ok(watcher) => watcher,
             Err(error) => {

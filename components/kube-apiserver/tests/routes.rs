@@ -5,7 +5,11 @@ use testkit::api_server::ApiServer;
 use testkit::etcd::Etcd;
 
 /// What every authenticated user may do, by the roles that a new cluster has.
-const FOR_EVERYBODY: &[&str] = &["selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"];
+const FOR_EVERYBODY: &[&str] = &[
+    "selfsubjectaccessreviews",
+    "selfsubjectrulesreviews",
+    "selfsubjectreviews",
+];
 
 fn routes() -> Vec<(&'static str, String)> {
     let mut routes = Vec::new();
@@ -13,8 +17,16 @@ fn routes() -> Vec<(&'static str, String)> {
         if FOR_EVERYBODY.contains(&row.plural.as_str()) {
             continue;
         }
-        let root = if row.gvk.group.is_empty() { format!("/api/{}", row.gvk.version) } else { format!("/apis/{}", row.gvk.api_version()) };
-        let collection = if row.namespaced { format!("{root}/namespaces/default/{}", row.plural) } else { format!("{root}/{}", row.plural) };
+        let root = if row.gvk.group.is_empty() {
+            format!("/api/{}", row.gvk.version)
+        } else {
+            format!("/apis/{}", row.gvk.api_version())
+        };
+        let collection = if row.namespaced {
+            format!("{root}/namespaces/default/{}", row.plural)
+        } else {
+            format!("{root}/{}", row.plural)
+        };
         let mut add = |verbs: &[String], collection: &str, one: &str| {
             for verb in verbs {
                 routes.push(match verb.as_str() {
@@ -35,19 +47,28 @@ fn routes() -> Vec<(&'static str, String)> {
             add(&subresource.verbs, &one, &one);
         }
     }
-    routes.extend(["/metrics", "/logs/", "/debug/pprof/", "/configz", "/"].map(|path| ("GET", path.to_owned())));
+    routes.extend(
+        ["/metrics", "/logs/", "/debug/pprof/", "/configz", "/"].map(|path| ("GET", path.to_owned())),
+    );
     routes
 }
 
 #[tokio::test]
 async fn a_user_without_rights_is_refused_everywhere() {
     let etcd = Etcd::start().await.unwrap();
-    let server = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[]).await.unwrap();
+    let server = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[])
+        .await
+        .unwrap();
     let nobody = server.client("nobody", &[]).await.unwrap();
     let routes = routes();
     assert!(routes.len() > 400, "{}", routes.len());
     for (method, path) in routes {
-        let request = http::Request::builder().method(method).uri(&path).header("content-type", "application/json").body(b"{}".to_vec()).unwrap();
+        let request = http::Request::builder()
+            .method(method)
+            .uri(&path)
+            .header("content-type", "application/json")
+            .body(b"{}".to_vec())
+            .unwrap();
         match nobody.request_text(request).await {
             Err(kube::Error::Api(status)) if status.code == 403 => {}
             other => panic!("{method} {path}: {other:?}"),

@@ -13,12 +13,17 @@ use testkit::etcd::Etcd;
 
 async fn started() -> (Etcd, ApiServer) {
     let etcd = Etcd::start().await.unwrap();
-    let server = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[]).await.unwrap();
+    let server = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[])
+        .await
+        .unwrap();
     (etcd, server)
 }
 
 fn named(name: &str) -> ObjectMeta {
-    ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
+    ObjectMeta {
+        name: Some(name.to_owned()),
+        ..ObjectMeta::default()
+    }
 }
 
 fn code<T: std::fmt::Debug>(outcome: Result<T, kube::Error>) -> u16 {
@@ -34,28 +39,74 @@ async fn an_object_lives_through_all_verbs_and_its_watch_sees_it() {
     let (_etcd, server) = started().await;
     let maps: Api<ConfigMap> = Api::namespaced(server.admin().await.unwrap(), "default");
     let list = maps.list(&ListParams::default()).await.unwrap();
-    let mut watch = maps.watch(&WatchParams::default(), &list.metadata.resource_version.unwrap()).await.unwrap().boxed();
-    let created = maps.create(&PostParams::default(), &ConfigMap { metadata: named("a"), ..ConfigMap::default() }).await.unwrap();
-    assert_eq!(code(maps.create(&PostParams::default(), &ConfigMap { metadata: named("a"), ..ConfigMap::default() }).await), 409);
+    let mut watch = maps
+        .watch(&WatchParams::default(), &list.metadata.resource_version.unwrap())
+        .await
+        .unwrap()
+        .boxed();
+    let created = maps
+        .create(
+            &PostParams::default(),
+            &ConfigMap {
+                metadata: named("a"),
+                ..ConfigMap::default()
+            },
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        code(
+            maps.create(
+                &PostParams::default(),
+                &ConfigMap {
+                    metadata: named("a"),
+                    ..ConfigMap::default()
+                }
+            )
+            .await
+        ),
+        409
+    );
     let mut changed = created.clone();
     changed.data = Some([("k".to_owned(), "v".to_owned())].into());
     let replaced = maps.replace("a", &PostParams::default(), &changed).await.unwrap();
-    assert_ne!(replaced.metadata.resource_version, created.metadata.resource_version);
-    assert_eq!(code(maps.replace("a", &PostParams::default(), &changed).await), 409, "the old version must conflict");
+    assert_ne!(
+        replaced.metadata.resource_version,
+        created.metadata.resource_version
+    );
+    assert_eq!(
+        code(maps.replace("a", &PostParams::default(), &changed).await),
+        409,
+        "the old version must conflict"
+    );
     for patch in [
         Patch::Merge(json!({"data": {"merge": "1"}})),
         Patch::Strategic(json!({"data": {"strategic": "1"}})),
-        Patch::Apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"apply": "1"}})),
+        Patch::Apply(
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"apply": "1"}}),
+        ),
     ] {
-        maps.patch("a", &PatchParams::apply("test"), &patch).await.unwrap();
+        maps.patch("a", &PatchParams::apply("test"), &patch)
+            .await
+            .unwrap();
     }
     let now = maps.get("a").await.unwrap();
     assert_eq!(now.data.unwrap().len(), 4);
-    assert!(now.metadata.managed_fields.unwrap().iter().any(|entry| entry.operation.as_deref() == Some("Apply")));
+    assert!(
+        now.metadata
+            .managed_fields
+            .unwrap()
+            .iter()
+            .any(|entry| entry.operation.as_deref() == Some("Apply"))
+    );
     maps.delete("a", &DeleteParams::default()).await.unwrap();
     assert_eq!(code(maps.get("a").await), 404);
     let mut kinds = Vec::new();
-    while let Some(event) = tokio::time::timeout(Duration::from_secs(10), watch.try_next()).await.unwrap().unwrap() {
+    while let Some(event) = tokio::time::timeout(Duration::from_secs(10), watch.try_next())
+        .await
+        .unwrap()
+        .unwrap()
+    {
         match event {
             WatchEvent::Added(_) => kinds.push("added"),
             WatchEvent::Modified(_) => kinds.push("modified"),
@@ -66,29 +117,56 @@ async fn an_object_lives_through_all_verbs_and_its_watch_sees_it() {
             _ => {}
         }
     }
-    assert_eq!(kinds, ["added", "modified", "modified", "modified", "modified", "deleted"]);
+    assert_eq!(
+        kinds,
+        ["added", "modified", "modified", "modified", "modified", "deleted"]
+    );
 }
 
 #[tokio::test]
 async fn nobody_does_what_no_rule_allows() {
     let (_etcd, server) = started().await;
     let jane = server.client("jane", &[]).await.unwrap();
-    assert_eq!(code(Api::<Secret>::namespaced(jane.clone(), "default").list(&ListParams::default()).await), 403);
+    assert_eq!(
+        code(
+            Api::<Secret>::namespaced(jane.clone(), "default")
+                .list(&ListParams::default())
+                .await
+        ),
+        403
+    );
     // Granting what one doesn't have is refused, even with the right to write roles.
     let admin = server.admin().await.unwrap();
     let roles: Api<ClusterRole> = Api::all(admin.clone());
     let writer = json!({"metadata": {"name": "role-writer"}, "rules": [{"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["create"]}]});
-    roles.create(&PostParams::default(), &serde_json::from_value(writer).unwrap()).await.unwrap();
+    roles
+        .create(&PostParams::default(), &serde_json::from_value(writer).unwrap())
+        .await
+        .unwrap();
     let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "jane"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "role-writer"}, "subjects": [{"kind": "User", "name": "jane", "apiGroup": "rbac.authorization.k8s.io"}]});
     let bindings: Api<k8s_openapi::api::rbac::v1::ClusterRoleBinding> = Api::all(admin);
-    bindings.create(&PostParams::default(), &serde_json::from_value(binding).unwrap()).await.unwrap();
+    bindings
+        .create(&PostParams::default(), &serde_json::from_value(binding).unwrap())
+        .await
+        .unwrap();
     let greedy: ClusterRole = serde_json::from_value(json!({"metadata": {"name": "greedy"}, "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["*"]}]})).unwrap();
-    let modest: ClusterRole = serde_json::from_value(json!({"metadata": {"name": "modest"}, "rules": []})).unwrap();
+    let modest: ClusterRole =
+        serde_json::from_value(json!({"metadata": {"name": "modest"}, "rules": []})).unwrap();
     let janes: Api<ClusterRole> = Api::all(jane);
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
     // The new binding is seen when the watch has brought it.
-    while janes.create(&PostParams { dry_run: true, ..PostParams::default() }, &modest).await.is_err() {
+    while janes
+        .create(
+            &PostParams {
+                dry_run: true,
+                ..PostParams::default()
+            },
+            &modest,
+        )
+        .await
+        .is_err()
+    {
         assert!(std::time::Instant::now() < deadline, "the binding was never seen");
         tokio::task::yield_now().await;
     }
@@ -100,31 +178,69 @@ async fn a_token_works_until_its_pod_is_gone() {
     let (_etcd, server) = started().await;
     let admin = server.admin().await.unwrap();
     let accounts: Api<ServiceAccount> = Api::namespaced(admin.clone(), "default");
-    accounts.create(&PostParams::default(), &ServiceAccount { metadata: named("default"), ..ServiceAccount::default() }).await.unwrap();
+    accounts
+        .create(
+            &PostParams::default(),
+            &ServiceAccount {
+                metadata: named("default"),
+                ..ServiceAccount::default()
+            },
+        )
+        .await
+        .unwrap();
     let pods: Api<Pod> = Api::namespaced(admin.clone(), "default");
-    let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}})).unwrap();
+    let pod: Pod = serde_json::from_value(
+        json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}),
+    )
+    .unwrap();
     let pod = pods.create(&PostParams::default(), &pod).await.unwrap();
-    assert!(pod.spec.unwrap().volumes.unwrap().iter().any(|volume| volume.name.starts_with("kube-api-access-")));
+    assert!(
+        pod.spec
+            .unwrap()
+            .volumes
+            .unwrap()
+            .iter()
+            .any(|volume| volume.name.starts_with("kube-api-access-"))
+    );
     let request: TokenRequest = TokenRequest {
         spec: Some(TokenRequestSpec {
-            bound_object_ref: serde_json::from_value(json!({"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": pod.metadata.uid})).unwrap(),
+            bound_object_ref: serde_json::from_value(
+                json!({"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": pod.metadata.uid}),
+            )
+            .unwrap(),
             ..TokenRequestSpec::default()
         }),
         ..TokenRequest::default()
     };
-    let token = accounts.create_token_request("default", &PostParams::default(), &request).await.unwrap().status.unwrap().token;
-    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}});
+    let token = accounts
+        .create_token_request("default", &PostParams::default(), &request)
+        .await
+        .unwrap()
+        .status
+        .unwrap()
+        .token;
+    let review =
+        json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}});
     let ask = || {
         let client = admin.clone();
         let body = serde_json::to_vec(&review).unwrap();
         async move {
-            let request = http::Request::post("/apis/authentication.k8s.io/v1/tokenreviews").header("content-type", "application/json").body(body).unwrap();
+            let request = http::Request::post("/apis/authentication.k8s.io/v1/tokenreviews")
+                .header("content-type", "application/json")
+                .body(body)
+                .unwrap();
             client.request::<serde_json::Value>(request).await.unwrap()
         }
     };
     let answer = ask().await;
-    assert_eq!(answer["status"]["user"]["username"], "system:serviceaccount:default:default", "{answer}");
-    assert_eq!(answer["status"]["user"]["extra"]["authentication.kubernetes.io/pod-name"][0], "p");
+    assert_eq!(
+        answer["status"]["user"]["username"], "system:serviceaccount:default:default",
+        "{answer}"
+    );
+    assert_eq!(
+        answer["status"]["user"]["extra"]["authentication.kubernetes.io/pod-name"][0],
+        "p"
+    );
     pods.delete("p", &DeleteParams::default()).await.unwrap();
     let deadline = std::time::Instant::now() + Duration::from_secs(30);
     while ask().await["status"]["authenticated"] == true {
@@ -140,12 +256,27 @@ async fn services_get_addresses_and_give_them_back() {
     let make = |name: &str, address: &str| -> Service {
         serde_json::from_value(json!({"metadata": {"name": name}, "spec": {"type": "NodePort", "clusterIP": address, "selector": {"a": "b"}, "ports": [{"port": 80}]}})).unwrap()
     };
-    let made = services.create(&PostParams::default(), &make("a", "10.32.0.77")).await.unwrap().spec.unwrap();
+    let made = services
+        .create(&PostParams::default(), &make("a", "10.32.0.77"))
+        .await
+        .unwrap()
+        .spec
+        .unwrap();
     assert_eq!(made.cluster_ip.as_deref(), Some("10.32.0.77"));
     assert!((30000..=32767).contains(&made.ports.unwrap()[0].node_port.unwrap()));
-    assert_eq!(code(services.create(&PostParams::default(), &make("b", "10.32.0.77")).await), 422);
+    assert_eq!(
+        code(
+            services
+                .create(&PostParams::default(), &make("b", "10.32.0.77"))
+                .await
+        ),
+        422
+    );
     services.delete("a", &DeleteParams::default()).await.unwrap();
-    services.create(&PostParams::default(), &make("b", "10.32.0.77")).await.unwrap();
+    services
+        .create(&PostParams::default(), &make("b", "10.32.0.77"))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -153,13 +284,28 @@ async fn two_servers_share_one_etcd_and_one_leaves_in_order() {
     let etcd = Etcd::start().await.unwrap();
     let binary = Path::new(env!("CARGO_BIN_EXE_kube-apiserver"));
     let first = ApiServer::start(binary, &etcd, &[]).await.unwrap();
-    let mut second = ApiServer::start(binary, &etcd, &["--advertise-address=192.0.2.3"]).await.unwrap();
+    let mut second = ApiServer::start(binary, &etcd, &["--advertise-address=192.0.2.3"])
+        .await
+        .unwrap();
     let maps = |client| Api::<ConfigMap>::namespaced(client, "default");
-    maps(first.admin().await.unwrap()).create(&PostParams::default(), &ConfigMap { metadata: named("shared"), ..ConfigMap::default() }).await.unwrap();
+    maps(first.admin().await.unwrap())
+        .create(
+            &PostParams::default(),
+            &ConfigMap {
+                metadata: named("shared"),
+                ..ConfigMap::default()
+            },
+        )
+        .await
+        .unwrap();
     // A read without a version is the newest state, on whichever server.
     assert!(maps(second.admin().await.unwrap()).get("shared").await.is_ok());
     second.terminate(Duration::from_secs(30)).unwrap();
-    let endpoints: Api<k8s_openapi::api::core::v1::Endpoints> = Api::namespaced(first.admin().await.unwrap(), "default");
+    let endpoints: Api<k8s_openapi::api::core::v1::Endpoints> =
+        Api::namespaced(first.admin().await.unwrap(), "default");
     let seen = endpoints.get("kubernetes").await.unwrap();
-    assert!(!serde_json::to_string(&seen).unwrap().contains("192.0.2.3"), "{seen:?}");
+    assert!(
+        !serde_json::to_string(&seen).unwrap().contains("192.0.2.3"),
+        "{seen:?}"
+    );
 }

@@ -30,8 +30,16 @@ impl ApiServer {
         for _ in 0..5 {
             let directory = tempfile::tempdir().context("directory for the API server")?;
             let pki = ClusterPki::write(directory.path())?;
-            let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).context("free port")?.port();
-            let mut server = Self { directory, pki, port, process: None };
+            let port = TcpListener::bind("127.0.0.1:0")
+                .and_then(|listener| listener.local_addr())
+                .context("free port")?
+                .port();
+            let mut server = Self {
+                directory,
+                pki,
+                port,
+                process: None,
+            };
             server.spawn(binary, etcd, extra)?;
             match server.wait_ready().await {
                 Ok(()) => return Ok(server),
@@ -47,20 +55,40 @@ impl ApiServer {
         let mut command = Command::new(binary);
         command
             .arg(format!("--etcd-servers={}", etcd.endpoints().join(",")))
-            .args(["--bind-address=127.0.0.1", "--advertise-address=192.0.2.2", "--service-cluster-ip-range=10.32.0.0/24"])
+            .args([
+                "--bind-address=127.0.0.1",
+                "--advertise-address=192.0.2.2",
+                "--service-cluster-ip-range=10.32.0.0/24",
+            ])
             .arg(format!("--secure-port={}", self.port))
             .arg(format!("--client-ca-file={}", file("ca.crt")))
             .arg(format!("--tls-cert-file={}", file("apiserver.crt")))
             .arg(format!("--tls-private-key-file={}", file("apiserver.key")))
-            .arg(format!("--kubelet-client-certificate={}", file("kubelet-client.crt")))
+            .arg(format!(
+                "--kubelet-client-certificate={}",
+                file("kubelet-client.crt")
+            ))
             .arg(format!("--kubelet-client-key={}", file("kubelet-client.key")))
             .arg(format!("--service-account-key-file={}", file("sa.pub")))
             .arg(format!("--service-account-signing-key-file={}", file("sa.key")))
-            .args(["--service-account-issuer=https://kubernetes.default.svc", "--authorization-mode=Node,RBAC"])
-            .args(["--enable-admission-plugins=NodeRestriction", "--allow-privileged=true", "--enable-bootstrap-token-auth"])
+            .args([
+                "--service-account-issuer=https://kubernetes.default.svc",
+                "--authorization-mode=Node,RBAC",
+            ])
+            .args([
+                "--enable-admission-plugins=NodeRestriction",
+                "--allow-privileged=true",
+                "--enable-bootstrap-token-auth",
+            ])
             .arg(format!("--requestheader-client-ca-file={}", file("ca.crt")))
-            .args(["--requestheader-allowed-names=front-proxy-client", "--requestheader-username-headers=X-Remote-User"])
-            .args(["--requestheader-group-headers=X-Remote-Group", "--requestheader-extra-headers-prefix=X-Remote-Extra-"]);
+            .args([
+                "--requestheader-allowed-names=front-proxy-client",
+                "--requestheader-username-headers=X-Remote-User",
+            ])
+            .args([
+                "--requestheader-group-headers=X-Remote-Group",
+                "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            ]);
         if let Some(pki) = etcd.pki() {
             command
                 .arg(format!("--etcd-cafile={}", pki.file("ca.crt").display()))
@@ -68,7 +96,12 @@ impl ApiServer {
                 .arg(format!("--etcd-keyfile={}", pki.file("client.key").display()));
         }
         let errors = log.try_clone().context("log of the API server")?;
-        let process = command.args(extra).stdin(Stdio::null()).stdout(log).stderr(errors).spawn();
+        let process = command
+            .args(extra)
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors)
+            .spawn();
         self.process = Some(process.with_context(|| format!("starting {}", binary.display()))?);
         Ok(())
     }
@@ -92,7 +125,10 @@ impl ApiServer {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        bail!("the API server was not ready in time; last: {last}; log: {}", self.log())
+        bail!(
+            "the API server was not ready in time; last: {last}; log: {}",
+            self.log()
+        )
     }
 
     /// `https://127.0.0.1:PORT`
@@ -125,7 +161,10 @@ impl ApiServer {
 
     /// A kubeconfig of a user in groups; its file lives as long as the server.
     pub fn kubeconfig(&self, user: &str, groups: &[&str]) -> Result<PathBuf> {
-        let name: String = user.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let name: String = user
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .collect();
         self.pki.leaf(&name, user, groups)?;
         let file = self.pki.file(&format!("{name}.kubeconfig"));
         let document = serde_json::json!({
@@ -152,14 +191,21 @@ impl ApiServer {
     pub async fn client(&self, user: &str, groups: &[&str]) -> Result<kube::Client> {
         crypto();
         let kubeconfig = Kubeconfig::read_from(self.kubeconfig(user, groups)?).context("kubeconfig")?;
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.context("kubeconfig")?;
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .context("kubeconfig")?;
         kube::Client::try_from(config).context("client")
     }
 
     /// SIGTERM, then waits for the end.
     pub fn terminate(&mut self, within: Duration) -> Result<()> {
-        let Some(mut process) = self.process.take() else { return Ok(()) };
-        Command::new("kill").arg(process.id().to_string()).status().context("kill")?;
+        let Some(mut process) = self.process.take() else {
+            return Ok(());
+        };
+        Command::new("kill")
+            .arg(process.id().to_string())
+            .status()
+            .context("kill")?;
         let deadline = Instant::now() + within;
         while Instant::now() < deadline {
             if process.try_wait().context("state of the API server")?.is_some() {
@@ -188,10 +234,16 @@ pub fn binary() -> Result<PathBuf> {
         return Ok(path.into());
     }
     let test = std::env::current_exe().context("path of the test")?;
-    let folder = test.parent().and_then(Path::parent).context("folder of the test")?;
+    let folder = test
+        .parent()
+        .and_then(Path::parent)
+        .context("folder of the test")?;
     let built = folder.join("kube-apiserver");
     if !built.exists() {
-        bail!("{} is missing; build kube-apiserver first, or set KUBE_APISERVER", built.display());
+        bail!(
+            "{} is missing; build kube-apiserver first, or set KUBE_APISERVER",
+            built.display()
+        );
     }
     Ok(built)
 }
@@ -202,7 +254,9 @@ fn crypto() {
 }
 
 fn client_crypto() -> Result<(), ()> {
-    rustls::crypto::ring::default_provider().install_default().map_err(|_| ())
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| ())
 }
 
 fn http_get(path: &str) -> Result<http::Request<Vec<u8>>> {

@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
 };
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -24,9 +25,16 @@ impl ClusterPki {
         let pem = params.self_signed(&key).context("authority")?.pem();
         std::fs::write(directory.join("ca.crt"), pem).context("write ca.crt")?;
         std::fs::write(directory.join("ca.key"), key.serialize_pem()).context("write ca.key")?;
-        let pki = Self { directory: directory.to_owned(), issuer: Issuer::new(params, key) };
+        let pki = Self {
+            directory: directory.to_owned(),
+            issuer: Issuer::new(params, key),
+        };
         pki.leaf("apiserver", "kube-apiserver", &[])?;
-        pki.leaf("kubelet-client", "kube-apiserver-kubelet-client", &["system:masters"])?;
+        pki.leaf(
+            "kubelet-client",
+            "kube-apiserver-kubelet-client",
+            &["system:masters"],
+        )?;
         pki.leaf("front-proxy", "front-proxy-client", &[])?;
         let accounts = KeyPair::generate().context("service-account key")?;
         std::fs::write(directory.join("sa.key"), accounts.serialize_pem()).context("write sa.key")?;
@@ -47,14 +55,19 @@ impl ClusterPki {
         for group in groups {
             params.distinguished_name.push(DnType::OrganizationName, *group);
         }
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
         params.subject_alt_names = vec![
             SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             SanType::DnsName("localhost".try_into().context("name")?),
         ];
         let certificate = params.signed_by(&key, &self.issuer).context("leaf")?;
-        std::fs::write(self.file(&format!("{name}.crt")), certificate.pem()).with_context(|| format!("write {name}.crt"))?;
-        std::fs::write(self.file(&format!("{name}.key")), key.serialize_pem()).with_context(|| format!("write {name}.key"))?;
+        std::fs::write(self.file(&format!("{name}.crt")), certificate.pem())
+            .with_context(|| format!("write {name}.crt"))?;
+        std::fs::write(self.file(&format!("{name}.key")), key.serialize_pem())
+            .with_context(|| format!("write {name}.key"))?;
         Ok(())
     }
 }

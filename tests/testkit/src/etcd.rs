@@ -21,7 +21,10 @@ pub struct EtcdSpec {
 
 impl Default for EtcdSpec {
     fn default() -> Self {
-        EtcdSpec { members: 1, tls: false }
+        EtcdSpec {
+            members: 1,
+            tls: false,
+        }
     }
 }
 
@@ -59,10 +62,19 @@ impl Etcd {
             let members = (0..spec.members)
                 .map_while(|number| {
                     let (client_port, peer_port) = (ports.next()?, ports.next()?);
-                    Some(Member { name: format!("m{number}"), client_port, peer_port, process: None })
+                    Some(Member {
+                        name: format!("m{number}"),
+                        client_port,
+                        peer_port,
+                        process: None,
+                    })
                 })
                 .collect();
-            let mut etcd = Etcd { directory, members, pki };
+            let mut etcd = Etcd {
+                directory,
+                members,
+                pki,
+            };
             let started = etcd.start_all().await;
             match started {
                 Ok(()) => return Ok(etcd),
@@ -97,12 +109,18 @@ impl Etcd {
 
     /// Client URLs of all members.
     pub fn endpoints(&self) -> Vec<String> {
-        (0..self.members.len()).map(|index| self.endpoint(index)).collect()
+        (0..self.members.len())
+            .map(|index| self.endpoint(index))
+            .collect()
     }
 
     /// Client URL of one member.
     pub fn endpoint(&self, index: usize) -> String {
-        format!("{}://127.0.0.1:{}", self.scheme(), self.members[index].client_port)
+        format!(
+            "{}://127.0.0.1:{}",
+            self.scheme(),
+            self.members[index].client_port
+        )
     }
 
     /// The certificates, when started with TLS.
@@ -125,9 +143,16 @@ impl Etcd {
 
     /// SIGSTOP (true) or SIGCONT of one member: a host that hangs, its connections open.
     pub fn freeze(&self, index: usize, frozen: bool) -> Result<()> {
-        let process = self.members[index].process.as_ref().context("the member isn't running")?;
+        let process = self.members[index]
+            .process
+            .as_ref()
+            .context("the member isn't running")?;
         let signal = if frozen { "-STOP" } else { "-CONT" };
-        let status = Command::new("kill").arg(signal).arg(process.id().to_string()).status().context("kill")?;
+        let status = Command::new("kill")
+            .arg(signal)
+            .arg(process.id().to_string())
+            .status()
+            .context("kill")?;
         if !status.success() {
             bail!("kill {signal} of an etcd member failed");
         }
@@ -156,7 +181,8 @@ impl Etcd {
             .collect();
         let member = &self.members[index];
         let directory = self.directory.path();
-        let log = std::fs::File::create(directory.join(format!("{}.log", member.name))).context("log of etcd")?;
+        let log =
+            std::fs::File::create(directory.join(format!("{}.log", member.name))).context("log of etcd")?;
         let client = format!("{scheme}://127.0.0.1:{}", member.client_port);
         let peer = format!("http://127.0.0.1:{}", member.peer_port);
         let mut command = etcd_command();
@@ -164,10 +190,32 @@ impl Etcd {
             .args(["--name", &member.name])
             .arg("--data-dir")
             .arg(directory.join(&member.name))
-            .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
-            .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
-            .args(["--initial-cluster", &cluster.join(","), "--initial-cluster-state", "new"])
-            .args(["--heartbeat-interval", "50", "--election-timeout", "500", "--log-level", "warn"])
+            .args([
+                "--listen-client-urls",
+                &client,
+                "--advertise-client-urls",
+                &client,
+            ])
+            .args([
+                "--listen-peer-urls",
+                &peer,
+                "--initial-advertise-peer-urls",
+                &peer,
+            ])
+            .args([
+                "--initial-cluster",
+                &cluster.join(","),
+                "--initial-cluster-state",
+                "new",
+            ])
+            .args([
+                "--heartbeat-interval",
+                "50",
+                "--election-timeout",
+                "500",
+                "--log-level",
+                "warn",
+            ])
             .arg("--unsafe-no-fsync");
         if let Some(pki) = &self.pki {
             pki.add_arguments(&mut command);
@@ -184,7 +232,10 @@ impl Etcd {
 
     async fn wait_ready(&mut self, index: usize) -> Result<()> {
         let deadline = Instant::now() + START;
-        let options = self.pki.as_ref().map(|pki| etcd_client::ConnectOptions::new().with_tls(pki.client_tls()));
+        let options = self
+            .pki
+            .as_ref()
+            .map(|pki| etcd_client::ConnectOptions::new().with_tls(pki.client_tls()));
         let mut last = String::from("nothing");
         while Instant::now() < deadline {
             if let Some(process) = &mut self.members[index].process
@@ -194,7 +245,10 @@ impl Etcd {
             }
             let endpoint = self.endpoint(index);
             let ask = async {
-                etcd_client::Client::connect([endpoint], options.clone()).await?.get("ready", None).await
+                etcd_client::Client::connect([endpoint], options.clone())
+                    .await?
+                    .get("ready", None)
+                    .await
             };
             match tokio::time::timeout(Duration::from_secs(1), ask).await {
                 Ok(Ok(_)) => return Ok(()),
@@ -203,11 +257,17 @@ impl Etcd {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        bail!("etcd isn't ready after {START:?}, last: {last}; its log: {}", self.log(index))
+        bail!(
+            "etcd isn't ready after {START:?}, last: {last}; its log: {}",
+            self.log(index)
+        )
     }
 
     fn log(&self, index: usize) -> String {
-        let path = self.directory.path().join(format!("{}.log", self.members[index].name));
+        let path = self
+            .directory
+            .path()
+            .join(format!("{}.log", self.members[index].name));
         std::fs::read_to_string(path).unwrap_or_default()
     }
 }
@@ -236,5 +296,8 @@ pub fn free_ports(count: usize) -> Result<Vec<u16>> {
         .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
         .collect::<std::io::Result<Vec<_>>>()
         .context("a free port")?;
-    listeners.iter().map(|listener| Ok(listener.local_addr().context("a free port")?.port())).collect()
+    listeners
+        .iter()
+        .map(|listener| Ok(listener.local_addr().context("a free port")?.port()))
+        .collect()
 }

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 
 /// A CA with a server and a client leaf, as files and as PEM.
@@ -37,7 +38,12 @@ impl EtcdPki {
         ] {
             std::fs::write(directory.join(name), pem).with_context(|| format!("write {name}"))?;
         }
-        Ok(EtcdPki { ca: ca_pem, client_certificate, client_key, directory: directory.to_owned() })
+        Ok(EtcdPki {
+            ca: ca_pem,
+            client_certificate,
+            client_key,
+            directory: directory.to_owned(),
+        })
     }
 
     /// Path of `ca.crt`, `client.crt` or `client.key`.
@@ -59,11 +65,18 @@ impl EtcdPki {
     pub(crate) fn client_tls(&self) -> etcd_client::TlsOptions {
         etcd_client::TlsOptions::new()
             .ca_certificate(etcd_client::Certificate::from_pem(&self.ca))
-            .identity(etcd_client::Identity::from_pem(&self.client_certificate, &self.client_key))
+            .identity(etcd_client::Identity::from_pem(
+                &self.client_certificate,
+                &self.client_key,
+            ))
     }
 }
 
-fn leaf(issuer: &Issuer<'_, KeyPair>, name: &str, usage: ExtendedKeyUsagePurpose) -> Result<(String, String)> {
+fn leaf(
+    issuer: &Issuer<'_, KeyPair>,
+    name: &str,
+    usage: ExtendedKeyUsagePurpose,
+) -> Result<(String, String)> {
     let key = KeyPair::generate().context("key of an etcd leaf")?;
     let mut params =
         CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).context("etcd leaf")?;

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 pub use check::ConfigurationError;
 pub use parts::{
-    Anonymous, Authentication, Authorization, AuthorizationWebhook, CrashLoopBackOff, GoDuration, Logging, MemorySwap, Taint, Webhook,
-    X509,
+    Anonymous, Authentication, Authorization, AuthorizationWebhook, CrashLoopBackOff, GoDuration, Logging,
+    MemorySwap, Taint, Webhook, X509,
 };
 
 const API_VERSION: &str = "kubelet.config.k8s.io/v1beta1";
@@ -297,7 +297,8 @@ fn default_eviction_hard() -> BTreeMap<String, String> {
 impl KubeletConfiguration {
     /// Reads a configuration file's text (YAML or JSON) and checks it.
     pub fn parse(text: &str) -> Result<Self, ConfigurationError> {
-        let configuration: Self = serde_yaml_ng::from_str(text).map_err(|error| ConfigurationError::Syntax(error.to_string()))?;
+        let configuration: Self =
+            serde_yaml_ng::from_str(text).map_err(|error| ConfigurationError::Syntax(error.to_string()))?;
         configuration.check()?;
         Ok(configuration)
     }
@@ -305,4 +306,3 @@ impl KubeletConfiguration {
 
 #[cfg(test)]
 mod tests;
-

@@ -10,7 +10,11 @@ use crate::flags::Unused;
 
 /// Flags of kubelet. Those that upstream also has in the configuration file win over the file.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "kubelet", about = "Runs the pods that are bound to this node", disable_version_flag = true)]
+#[command(
+    name = "kubelet",
+    about = "Runs the pods that are bound to this node",
+    disable_version_flag = true
+)]
 pub struct KubeletFlags {
     /// Configuration file (KubeletConfiguration, kubelet.config.k8s.io/v1beta1).
     #[arg(long)]
@@ -147,7 +151,12 @@ pub fn parse_labels(text: &str) -> Result<BTreeMap<String, String>, TaintFlagErr
         match part.trim().split_once('=') {
             Some((key, value)) if !key.is_empty() => labels.insert(key.to_owned(), value.to_owned()),
             _ => {
-                return Err(TaintFlagError { what: "label", flag: "node-labels", text: part.to_owned(), form: "key=value" });
+                return Err(TaintFlagError {
+                    what: "label",
+                    flag: "node-labels",
+                    text: part.to_owned(),
+                    form: "key=value",
+                });
             }
         };
     }
@@ -171,7 +180,11 @@ pub fn parse_taints(text: &str) -> Result<Vec<Taint>, TaintFlagError> {
             if key.is_empty() || !["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect) {
                 return Err(refuse(part));
             }
-            Ok(Taint { key: key.to_owned(), value: value.to_owned(), effect: effect.to_owned() })
+            Ok(Taint {
+                key: key.to_owned(),
+                value: value.to_owned(),
+                effect: effect.to_owned(),
+            })
         })
         .collect()
 }
@@ -186,7 +199,10 @@ impl KubeletFlags {
         }
         let c = configuration;
         set(&mut c.static_pod_path, &self.pod_manifest_path);
-        set(&mut c.container_runtime_endpoint, &self.container_runtime_endpoint);
+        set(
+            &mut c.container_runtime_endpoint,
+            &self.container_runtime_endpoint,
+        );
         set(&mut c.image_service_endpoint, &self.image_service_endpoint);
         set(&mut c.cgroup_driver, &self.cgroup_driver);
         set(&mut c.cgroup_root, &self.cgroup_root);
@@ -200,7 +216,10 @@ impl KubeletFlags {
         set(&mut c.tls_private_key_file, &self.tls_private_key_file);
         set(&mut c.authentication.x509.client_ca_file, &self.client_ca_file);
         set(&mut c.authentication.anonymous.enabled, &self.anonymous_auth);
-        set(&mut c.authentication.webhook.enabled, &self.authentication_token_webhook);
+        set(
+            &mut c.authentication.webhook.enabled,
+            &self.authentication_token_webhook,
+        );
         set(&mut c.authorization.mode, &self.authorization_mode);
         set(&mut c.max_pods, &self.max_pods);
         set(&mut c.provider_id, &self.provider_id);
@@ -227,9 +246,14 @@ mod tests {
 
     #[test]
     fn flags_win_over_the_file() {
-        let flags = KubeletFlags::parse_from(
-            ["kubelet", "--port=1", "--register-node=false", "--cluster-dns", "10.0.0.10", "--register-with-taints=a=b:NoSchedule,c:NoExecute"],
-        );
+        let flags = KubeletFlags::parse_from([
+            "kubelet",
+            "--port=1",
+            "--register-node=false",
+            "--cluster-dns",
+            "10.0.0.10",
+            "--register-with-taints=a=b:NoSchedule,c:NoExecute",
+        ]);
         let mut configuration = KubeletConfiguration::default();
         flags.apply_to(&mut configuration).unwrap();
         assert_eq!(configuration.port, 1);

@@ -14,12 +14,15 @@ fn items<'a>(value: &'a Value, field: &str) -> &'a [Value] {
 }
 
 fn ranges(server: &Server, attributes: &Attributes<'_>) -> Vec<Value> {
-    server.stores.cached_list("", "limitranges", Some(&attributes.namespace))
+    server
+        .stores
+        .cached_list("", "limitranges", Some(&attributes.namespace))
 }
 
 fn concerns(attributes: &Attributes<'_>) -> bool {
     let pods = attributes.is("", "pods") && attributes.operation == Operation::Create;
-    let claims = attributes.is("", "persistentvolumeclaims") && matches!(attributes.operation, Operation::Create | Operation::Update);
+    let claims = attributes.is("", "persistentvolumeclaims")
+        && matches!(attributes.operation, Operation::Create | Operation::Update);
     attributes.subresource.is_empty() && (pods || claims)
 }
 
@@ -30,25 +33,44 @@ pub fn mutate(server: &Server, attributes: &Attributes<'_>, object: &mut Value) 
     }
     let mut notes = Vec::new();
     for range in ranges(server, attributes) {
-        for limit in items(&range["spec"], "limits").iter().filter(|limit| limit["type"] == "Container") {
+        for limit in items(&range["spec"], "limits")
+            .iter()
+            .filter(|limit| limit["type"] == "Container")
+        {
             for (list, label) in [("containers", "container"), ("initContainers", "init container")] {
-                for container in object["spec"].get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+                for container in object["spec"]
+                    .get_mut(list)
+                    .and_then(Value::as_array_mut)
+                    .into_iter()
+                    .flatten()
+                {
                     let set = default_container(limit, container);
                     if !set.is_empty() {
-                        notes.push(format!("{} for {label} {}", set.join(", "), container["name"].as_str().unwrap_or("")));
+                        notes.push(format!(
+                            "{} for {label} {}",
+                            set.join(", "),
+                            container["name"].as_str().unwrap_or("")
+                        ));
                     }
                 }
             }
         }
     }
     if !notes.is_empty() {
-        meta::set_annotation(object, "kubernetes.io/limit-ranger", &format!("LimitRanger plugin set: {}", notes.join("; ")));
+        meta::set_annotation(
+            object,
+            "kubernetes.io/limit-ranger",
+            &format!("LimitRanger plugin set: {}", notes.join("; ")),
+        );
     }
 }
 
 fn default_container(limit: &Value, container: &mut Value) -> Vec<String> {
     let mut set = Vec::new();
-    for (field, defaults, word) in [("requests", "defaultRequest", "request"), ("limits", "default", "limit")] {
+    for (field, defaults, word) in [
+        ("requests", "defaultRequest", "request"),
+        ("limits", "default", "limit"),
+    ] {
         let mut names = Vec::new();
         for (name, value) in limit[defaults].as_object().into_iter().flatten() {
             if !container["resources"].is_object() {
@@ -59,7 +81,9 @@ fn default_container(limit: &Value, container: &mut Value) -> Vec<String> {
             }
             // A limit that was given is also the request, unless one was given.
             if container["resources"][field].get(name).is_none() {
-                let given = (field == "requests").then(|| container["resources"]["limits"].get(name).cloned()).flatten();
+                let given = (field == "requests")
+                    .then(|| container["resources"]["limits"].get(name).cloned())
+                    .flatten();
                 if given.is_none() {
                     names.push(name.clone());
                 }
@@ -77,15 +101,30 @@ fn default_container(limit: &Value, container: &mut Value) -> Vec<String> {
 }
 
 /// Checks the bounds.
-pub fn validate(server: &Server, attributes: &Attributes<'_>, object: Option<&Value>) -> Result<(), ApiError> {
-    let Some(object) = object.filter(|_| concerns(attributes)) else { return Ok(()) };
+pub fn validate(
+    server: &Server,
+    attributes: &Attributes<'_>,
+    object: Option<&Value>,
+) -> Result<(), ApiError> {
+    let Some(object) = object.filter(|_| concerns(attributes)) else {
+        return Ok(());
+    };
     let mut problems = Vec::new();
     for range in ranges(server, attributes) {
         for limit in items(&range["spec"], "limits") {
             match limit["type"].as_str().unwrap_or("") {
                 "Container" if attributes.is("", "pods") => {
-                    for container in items(&object["spec"], "containers").iter().chain(items(&object["spec"], "initContainers")) {
-                        bounds(limit, "Container", &container["resources"]["requests"], &container["resources"]["limits"], &mut problems);
+                    for container in items(&object["spec"], "containers")
+                        .iter()
+                        .chain(items(&object["spec"], "initContainers"))
+                    {
+                        bounds(
+                            limit,
+                            "Container",
+                            &container["resources"]["requests"],
+                            &container["resources"]["limits"],
+                            &mut problems,
+                        );
                     }
                 }
                 "Pod" if attributes.is("", "pods") => {
@@ -93,7 +132,13 @@ pub fn validate(server: &Server, attributes: &Attributes<'_>, object: Option<&Va
                     bounds(limit, "Pod", &requests, &limits, &mut problems);
                 }
                 "PersistentVolumeClaim" if attributes.is("", "persistentvolumeclaims") => {
-                    bounds(limit, "PersistentVolumeClaim", &object["spec"]["resources"]["requests"], &Value::Null, &mut problems);
+                    bounds(
+                        limit,
+                        "PersistentVolumeClaim",
+                        &object["spec"]["resources"]["requests"],
+                        &Value::Null,
+                        &mut problems,
+                    );
                 }
                 _ => {}
             }
@@ -110,23 +155,45 @@ fn bounds(limit: &Value, kind: &str, requests: &Value, limits: &Value, problems:
     for (name, bound) in limit["min"].as_object().into_iter().flatten() {
         let Some(least) = amount(bound) else { continue };
         match requests.get(name) {
-            None => problems.push(format!("minimum {name} usage per {kind} is {}.  No request is specified", text(bound))),
+            None => problems.push(format!(
+                "minimum {name} usage per {kind} is {}.  No request is specified",
+                text(bound)
+            )),
             Some(given) => {
                 if amount(given).is_some_and(|given| given < least) {
-                    problems.push(format!("minimum {name} usage per {kind} is {}, but request is {}", text(bound), text(given)));
+                    problems.push(format!(
+                        "minimum {name} usage per {kind} is {}, but request is {}",
+                        text(bound),
+                        text(given)
+                    ));
                 }
             }
         }
     }
     for (name, bound) in limit["max"].as_object().into_iter().flatten() {
         let Some(most) = amount(bound) else { continue };
-        let subject = if kind == "PersistentVolumeClaim" { requests } else { limits };
-        let word = if kind == "PersistentVolumeClaim" { "request" } else { "limit" };
+        let subject = if kind == "PersistentVolumeClaim" {
+            requests
+        } else {
+            limits
+        };
+        let word = if kind == "PersistentVolumeClaim" {
+            "request"
+        } else {
+            "limit"
+        };
         match subject.get(name) {
-            None => problems.push(format!("maximum {name} usage per {kind} is {}.  No {word} is specified", text(bound))),
+            None => problems.push(format!(
+                "maximum {name} usage per {kind} is {}.  No {word} is specified",
+                text(bound)
+            )),
             Some(given) => {
                 if amount(given).is_some_and(|given| given > most) {
-                    problems.push(format!("maximum {name} usage per {kind} is {}, but {word} is {}", text(bound), text(given)));
+                    problems.push(format!(
+                        "maximum {name} usage per {kind} is {}, but {word} is {}",
+                        text(bound),
+                        text(given)
+                    ));
                 }
             }
         }
@@ -174,7 +241,10 @@ mod tests {
         let limit = json!({"type": "Container", "default": {"cpu": "1"}, "defaultRequest": {"cpu": "100m"}});
         let mut container = json!({"name": "c", "resources": {"limits": {"cpu": "2"}}});
         default_container(&limit, &mut container);
-        assert_eq!(container["resources"], json!({"limits": {"cpu": "2"}, "requests": {"cpu": "2"}}));
+        assert_eq!(
+            container["resources"],
+            json!({"limits": {"cpu": "2"}, "requests": {"cpu": "2"}})
+        );
         let mut bare = json!({"name": "c"});
         assert_eq!(default_container(&limit, &mut bare), ["cpu request", "cpu limit"]);
         let pod = json!({"spec": {"containers": [{"resources": {"requests": {"cpu": "100m"}}}, {"resources": {"requests": {"cpu": "200m"}}}],

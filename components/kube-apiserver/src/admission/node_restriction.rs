@@ -29,16 +29,28 @@ const KUBELET_LABELS: &[&str] = &[
 const KUBELET_LABEL_DOMAINS: &[&str] = &["kubelet.kubernetes.io", "node.kubernetes.io"];
 
 fn enabled(server: &Server) -> bool {
-    super::plugins::enabled(NAME, &server.flags.enable_admission_plugins, &server.flags.disable_admission_plugins)
+    super::plugins::enabled(
+        NAME,
+        &server.flags.enable_admission_plugins,
+        &server.flags.disable_admission_plugins,
+    )
 }
 
 /// A token may be requested only for a pod of the node.
-pub fn token_request(server: &Server, user: &User, target: &Target, asked: &Value, bound: &KubernetesClaims) -> Result<(), ApiError> {
+pub fn token_request(
+    server: &Server,
+    user: &User,
+    target: &Target,
+    asked: &Value,
+    bound: &KubernetesClaims,
+) -> Result<(), ApiError> {
     if !enabled(server) || !user.in_group(crate::identity::NODES_GROUP) {
         return Ok(());
     }
     let refuse = |why: &str| ApiError::forbidden(&target.resource(), &target.name, why);
-    let Some(node) = user.node_name() else { return Ok(()) };
+    let Some(node) = user.node_name() else {
+        return Ok(());
+    };
     let reference = &asked["spec"]["boundObjectRef"];
     if reference.is_null() || reference["kind"] != "Pod" {
         return Err(refuse("node requested token not bound to a pod"));
@@ -47,44 +59,73 @@ pub fn token_request(server: &Server, user: &User, target: &Target, asked: &Valu
         return Err(refuse("node requested token with a pod binding without a uid"));
     }
     if bound.node.as_ref().is_none_or(|bound| bound.name != node) {
-        return Err(refuse("node requested token bound to a pod scheduled on a different node"));
+        return Err(refuse(
+            "node requested token bound to a pod scheduled on a different node",
+        ));
     }
     Ok(())
 }
 
 /// Checks a write by a kubelet.
-pub async fn admit(server: &Server, attributes: &Attributes<'_>, object: Option<&Value>, old: Option<&Value>) -> Result<(), ApiError> {
+pub async fn admit(
+    server: &Server,
+    attributes: &Attributes<'_>,
+    object: Option<&Value>,
+    old: Option<&Value>,
+) -> Result<(), ApiError> {
     if !enabled(server) || !attributes.user.in_group(crate::identity::NODES_GROUP) {
         return Ok(());
     }
     let Some(node) = attributes.user.node_name() else {
-        return Err(attributes.forbidden(&format!("could not determine node from user {:?}", attributes.user.name)));
+        return Err(attributes.forbidden(&format!(
+            "could not determine node from user {:?}",
+            attributes.user.name
+        )));
     };
-    let key = (attributes.row.gvk.group.as_str(), attributes.row.plural.as_str(), attributes.subresource.as_str());
+    let key = (
+        attributes.row.gvk.group.as_str(),
+        attributes.row.plural.as_str(),
+        attributes.subresource.as_str(),
+    );
     match key {
         ("", "pods", "") => pod(server, node, attributes, object).await,
         ("", "pods", "status") => pod_status(node, attributes, object, old),
         ("", "pods", "eviction") => pod_eviction(server, node, attributes).await,
-        ("", "pods", other) => Err(attributes.forbidden(&format!("unexpected pod subresource {other:?}, only 'status' and 'eviction' are allowed"))),
+        ("", "pods", other) => Err(attributes.forbidden(&format!(
+            "unexpected pod subresource {other:?}, only 'status' and 'eviction' are allowed"
+        ))),
         ("", "nodes", _) => own_node(node, attributes, object, old),
         ("", "persistentvolumeclaims", "") => Err(attributes.forbidden("may only update PVC status")),
         ("coordination.k8s.io", "leases", _) => lease(node, attributes, object),
         ("storage.k8s.io", "csinodes", _) => same_name(node, attributes, object, "csinode"),
         ("resource.k8s.io", "resourceslices", _) => slice(node, attributes, object, old),
-        ("certificates.k8s.io", "certificatesigningrequests", "") if attributes.operation == Operation::Create => signing_request(node, attributes, object),
+        ("certificates.k8s.io", "certificatesigningrequests", "")
+            if attributes.operation == Operation::Create =>
+        {
+            signing_request(node, attributes, object)
+        }
         _ => Ok(()),
     }
 }
 
-async fn pod(server: &Server, node: &str, attributes: &Attributes<'_>, object: Option<&Value>) -> Result<(), ApiError> {
+async fn pod(
+    server: &Server,
+    node: &str,
+    attributes: &Attributes<'_>,
+    object: Option<&Value>,
+) -> Result<(), ApiError> {
     match (attributes.operation, object) {
         (Operation::Create, Some(pod)) => mirror_pod(server, node, attributes, pod).await,
         (Operation::Delete, _) => {
-            let existing = server.stores.read("", "pods", &attributes.namespace, &attributes.name).await.map_err(ApiError::internal)?;
+            let existing = server
+                .stores
+                .read("", "pods", &attributes.namespace, &attributes.name)
+                .await
+                .map_err(ApiError::internal)?;
             match existing {
-                Some(pod) if pod["spec"]["nodeName"].as_str() != Some(node) => {
-                    Err(attributes.forbidden(&format!("node {node:?} can only delete pods with spec.nodeName set to itself")))
-                }
+                Some(pod) if pod["spec"]["nodeName"].as_str() != Some(node) => Err(attributes.forbidden(
+                    &format!("node {node:?} can only delete pods with spec.nodeName set to itself"),
+                )),
                 _ => Ok(()),
             }
         }
@@ -92,64 +133,122 @@ async fn pod(server: &Server, node: &str, attributes: &Attributes<'_>, object: O
     }
 }
 
-async fn mirror_pod(server: &Server, node: &str, attributes: &Attributes<'_>, pod: &Value) -> Result<(), ApiError> {
+async fn mirror_pod(
+    server: &Server,
+    node: &str,
+    attributes: &Attributes<'_>,
+    pod: &Value,
+) -> Result<(), ApiError> {
     let refuse = |why: String| Err(attributes.forbidden(&why));
     if meta::annotation(pod, "kubernetes.io/config.mirror").is_none() {
-        return refuse(format!("pod does not have \"kubernetes.io/config.mirror\" annotation, node {node:?} can only create mirror pods"));
+        return refuse(format!(
+            "pod does not have \"kubernetes.io/config.mirror\" annotation, node {node:?} can only create mirror pods"
+        ));
     }
     if pod["spec"]["nodeName"].as_str() != Some(node) {
-        return refuse(format!("node {node:?} can only create pods with spec.nodeName set to itself"));
+        return refuse(format!(
+            "node {node:?} can only create pods with spec.nodeName set to itself"
+        ));
     }
     match meta::owner_references(pod) {
-        [] => return refuse(format!("node {node:?} can only create pods with an owner reference set to itself")),
+        [] => {
+            return refuse(format!(
+                "node {node:?} can only create pods with an owner reference set to itself"
+            ));
+        }
         [owner] => {
             if owner["apiVersion"] != "v1" || owner["kind"] != "Node" || owner["name"] != node {
-                return refuse(format!("node {node:?} can only create pods with an owner reference set to itself"));
+                return refuse(format!(
+                    "node {node:?} can only create pods with an owner reference set to itself"
+                ));
             }
             if owner["controller"] != true {
-                return refuse(format!("node {node:?} can only create pods with a controller owner reference set to itself"));
+                return refuse(format!(
+                    "node {node:?} can only create pods with a controller owner reference set to itself"
+                ));
             }
             if owner["blockOwnerDeletion"] == true {
-                return refuse(format!("node {node:?} must not set blockOwnerDeletion on an owner reference"));
+                return refuse(format!(
+                    "node {node:?} must not set blockOwnerDeletion on an owner reference"
+                ));
             }
-            let stored = server.stores.read("", "nodes", "", node).await.map_err(ApiError::internal)?;
+            let stored = server
+                .stores
+                .read("", "nodes", "", node)
+                .await
+                .map_err(ApiError::internal)?;
             let uid = stored.as_ref().map(meta::uid).unwrap_or("");
             if owner["uid"].as_str() != Some(uid) {
-                return refuse(format!("node {node} UID mismatch: expected {} got {uid}", owner["uid"].as_str().unwrap_or("")));
+                return refuse(format!(
+                    "node {node} UID mismatch: expected {} got {uid}",
+                    owner["uid"].as_str().unwrap_or("")
+                ));
             }
         }
-        _ => return refuse(format!("node {node:?} can only create pods with a single owner reference set to itself")),
+        _ => {
+            return refuse(format!(
+                "node {node:?} can only create pods with a single owner reference set to itself"
+            ));
+        }
     }
-    if !pod["spec"]["serviceAccountName"].as_str().unwrap_or("").is_empty() {
-        return refuse(format!("node {node:?} can not create pods that reference a service account"));
+    if !pod["spec"]["serviceAccountName"]
+        .as_str()
+        .unwrap_or("")
+        .is_empty()
+    {
+        return refuse(format!(
+            "node {node:?} can not create pods that reference a service account"
+        ));
     }
     if references_objects(pod) {
-        return refuse(format!("node {node:?} can not create pods that reference secrets, configmaps, persistentvolumeclaims or resourceclaims"));
+        return refuse(format!(
+            "node {node:?} can not create pods that reference secrets, configmaps, persistentvolumeclaims or resourceclaims"
+        ));
     }
     Ok(())
 }
 
 fn references_objects(pod: &Value) -> bool {
     let items = |value: &Value, field: &str| value[field].as_array().cloned().unwrap_or_default();
-    let from_container = ["initContainers", "containers", "ephemeralContainers"].iter().flat_map(|list| items(&pod["spec"], list)).any(|container| {
-        items(&container, "envFrom").iter().any(|from| from.get("secretRef").is_some() || from.get("configMapRef").is_some())
-            || items(&container, "env").iter().any(|variable| {
-                variable["valueFrom"].get("secretKeyRef").is_some() || variable["valueFrom"].get("configMapKeyRef").is_some()
-            })
-    });
+    let from_container = ["initContainers", "containers", "ephemeralContainers"]
+        .iter()
+        .flat_map(|list| items(&pod["spec"], list))
+        .any(|container| {
+            items(&container, "envFrom")
+                .iter()
+                .any(|from| from.get("secretRef").is_some() || from.get("configMapRef").is_some())
+                || items(&container, "env").iter().any(|variable| {
+                    variable["valueFrom"].get("secretKeyRef").is_some()
+                        || variable["valueFrom"].get("configMapKeyRef").is_some()
+                })
+        });
     let from_volume = items(&pod["spec"], "volumes").iter().any(|volume| {
-        ["secret", "configMap", "persistentVolumeClaim", "ephemeral"].iter().any(|kind| volume.get(kind).is_some())
+        ["secret", "configMap", "persistentVolumeClaim", "ephemeral"]
+            .iter()
+            .any(|kind| volume.get(kind).is_some())
             || items(&volume["projected"], "sources").iter().any(|source| {
-                ["secret", "configMap", "serviceAccountToken"].iter().any(|kind| source.get(kind).is_some())
+                ["secret", "configMap", "serviceAccountToken"]
+                    .iter()
+                    .any(|kind| source.get(kind).is_some())
             })
     });
-    from_container || from_volume || !items(&pod["spec"], "imagePullSecrets").is_empty() || !items(&pod["spec"], "resourceClaims").is_empty()
+    from_container
+        || from_volume
+        || !items(&pod["spec"], "imagePullSecrets").is_empty()
+        || !items(&pod["spec"], "resourceClaims").is_empty()
 }
 
-fn pod_status(node: &str, attributes: &Attributes<'_>, object: Option<&Value>, old: Option<&Value>) -> Result<(), ApiError> {
+fn pod_status(
+    node: &str,
+    attributes: &Attributes<'_>,
+    object: Option<&Value>,
+    old: Option<&Value>,
+) -> Result<(), ApiError> {
     let Some(old) = old else { return Ok(()) };
     if old["spec"]["nodeName"].as_str() != Some(node) {
-        return Err(attributes.forbidden(&format!("node {node:?} can only update pod status for pods with spec.nodeName set to itself")));
+        return Err(attributes.forbidden(&format!(
+            "node {node:?} can only update pod status for pods with spec.nodeName set to itself"
+        )));
     }
     let labels = |pod: &Value| meta::labels(pod).cloned().unwrap_or_default();
     if object.is_some_and(|new| labels(new) != labels(old)) {
@@ -159,23 +258,42 @@ fn pod_status(node: &str, attributes: &Attributes<'_>, object: Option<&Value>, o
 }
 
 async fn pod_eviction(server: &Server, node: &str, attributes: &Attributes<'_>) -> Result<(), ApiError> {
-    let pod = server.stores.read("", "pods", &attributes.namespace, &attributes.name).await.map_err(ApiError::internal)?;
+    let pod = server
+        .stores
+        .read("", "pods", &attributes.namespace, &attributes.name)
+        .await
+        .map_err(ApiError::internal)?;
     if pod.is_some_and(|pod| pod["spec"]["nodeName"].as_str() != Some(node)) {
-        return Err(attributes.forbidden(&format!("node {node:?} can only evict pods with spec.nodeName set to itself")));
+        return Err(attributes.forbidden(&format!(
+            "node {node:?} can only evict pods with spec.nodeName set to itself"
+        )));
     }
     Ok(())
 }
 
-fn own_node(node: &str, attributes: &Attributes<'_>, object: Option<&Value>, old: Option<&Value>) -> Result<(), ApiError> {
-    let name = object.map(meta::name).filter(|name| !name.is_empty()).unwrap_or(&attributes.name);
+fn own_node(
+    node: &str,
+    attributes: &Attributes<'_>,
+    object: Option<&Value>,
+    old: Option<&Value>,
+) -> Result<(), ApiError> {
+    let name = object
+        .map(meta::name)
+        .filter(|name| !name.is_empty())
+        .unwrap_or(&attributes.name);
     let refuse = |why: String| Err(attributes.forbidden(&why));
     if let (Operation::Create, Some(object)) = (attributes.operation, object) {
         if !object["spec"]["configSource"].is_null() {
-            return refuse(format!("node {node:?} is not allowed to create pods with a non-nil configSource"));
+            return refuse(format!(
+                "node {node:?} is not allowed to create pods with a non-nil configSource"
+            ));
         }
         let forbidden = reserved_labels(object, None);
         if !forbidden.is_empty() {
-            return refuse(format!("node {node:?} is not allowed to set the following labels: {}", forbidden.join(", ")));
+            return refuse(format!(
+                "node {node:?} is not allowed to set the following labels: {}",
+                forbidden.join(", ")
+            ));
         }
     }
     if name != node {
@@ -187,14 +305,19 @@ fn own_node(node: &str, attributes: &Attributes<'_>, object: Option<&Value>, old
             return refuse(format!("node {node:?} is not allowed to modify taints"));
         }
         if new["spec"].get("configSource") != old["spec"].get("configSource") {
-            return refuse(format!("node {node:?} is not allowed to update configSource to a new non-nil configSource"));
+            return refuse(format!(
+                "node {node:?} is not allowed to update configSource to a new non-nil configSource"
+            ));
         }
         if meta::owner_references(new) != meta::owner_references(old) {
             return refuse(format!("node {node:?} is not allowed to modify ownerReferences"));
         }
         let forbidden = reserved_labels(new, Some(old));
         if !forbidden.is_empty() {
-            return refuse(format!("is not allowed to modify labels: {}", forbidden.join(", ")));
+            return refuse(format!(
+                "is not allowed to modify labels: {}",
+                forbidden.join(", ")
+            ));
         }
     }
     Ok(())
@@ -205,7 +328,11 @@ fn reserved_labels(new: &Value, old: Option<&Value>) -> Vec<String> {
     let empty = serde_json::Map::new();
     let before = old.and_then(meta::labels).unwrap_or(&empty);
     let after = meta::labels(new).unwrap_or(&empty);
-    let mut keys: Vec<&String> = before.keys().chain(after.keys()).filter(|key| before.get(*key) != after.get(*key)).collect();
+    let mut keys: Vec<&String> = before
+        .keys()
+        .chain(after.keys())
+        .filter(|key| before.get(*key) != after.get(*key))
+        .collect();
     keys.sort_unstable();
     keys.dedup();
     keys.into_iter().filter(|key| is_reserved(key)).cloned().collect()
@@ -217,29 +344,56 @@ fn is_reserved(key: &str) -> bool {
     if within("node-restriction.kubernetes.io") {
         return true;
     }
-    (within("kubernetes.io") || within("k8s.io")) && !KUBELET_LABELS.contains(&key) && !KUBELET_LABEL_DOMAINS.iter().any(|parent| within(parent))
+    (within("kubernetes.io") || within("k8s.io"))
+        && !KUBELET_LABELS.contains(&key)
+        && !KUBELET_LABEL_DOMAINS.iter().any(|parent| within(parent))
 }
 
 fn lease(node: &str, attributes: &Attributes<'_>, object: Option<&Value>) -> Result<(), ApiError> {
     if attributes.namespace != "kube-node-lease" {
-        return Err(attributes.forbidden("can only access leases in the \"kube-node-lease\" system namespace"));
+        return Err(
+            attributes.forbidden("can only access leases in the \"kube-node-lease\" system namespace")
+        );
     }
     same_name(node, attributes, object, "node lease")
 }
 
-fn same_name(node: &str, attributes: &Attributes<'_>, object: Option<&Value>, what: &str) -> Result<(), ApiError> {
-    let name = if attributes.operation == Operation::Create { object.map(meta::name).unwrap_or("") } else { &attributes.name };
+fn same_name(
+    node: &str,
+    attributes: &Attributes<'_>,
+    object: Option<&Value>,
+    what: &str,
+) -> Result<(), ApiError> {
+    let name = if attributes.operation == Operation::Create {
+        object.map(meta::name).unwrap_or("")
+    } else {
+        &attributes.name
+    };
     if name != node {
-        return Err(attributes.forbidden(&format!("can only access {what} with the same name as the requesting node")));
+        return Err(attributes.forbidden(&format!(
+            "can only access {what} with the same name as the requesting node"
+        )));
     }
     Ok(())
 }
 
-fn slice(node: &str, attributes: &Attributes<'_>, object: Option<&Value>, old: Option<&Value>) -> Result<(), ApiError> {
-    let named = |slice: Option<&Value>| slice.and_then(|slice| slice["spec"]["nodeName"].as_str()).unwrap_or("").to_owned();
+fn slice(
+    node: &str,
+    attributes: &Attributes<'_>,
+    object: Option<&Value>,
+    old: Option<&Value>,
+) -> Result<(), ApiError> {
+    let named = |slice: Option<&Value>| {
+        slice
+            .and_then(|slice| slice["spec"]["nodeName"].as_str())
+            .unwrap_or("")
+            .to_owned()
+    };
     match attributes.operation {
-        Operation::Create if named(object) != node => Err(attributes.forbidden("can only create ResourceSlice with the same NodeName as the requesting node")),
-        Operation::Update if named(old) != node => Err(attributes.forbidden("can only update ResourceSlice with the same NodeName as the requesting node")),
+        Operation::Create if named(object) != node => Err(attributes
+            .forbidden("can only create ResourceSlice with the same NodeName as the requesting node")),
+        Operation::Update if named(old) != node => Err(attributes
+            .forbidden("can only update ResourceSlice with the same NodeName as the requesting node")),
         _ => Ok(()),
     }
 }
@@ -247,7 +401,10 @@ fn slice(node: &str, attributes: &Attributes<'_>, object: Option<&Value>, old: O
 fn signing_request(node: &str, attributes: &Attributes<'_>, object: Option<&Value>) -> Result<(), ApiError> {
     let Some(object) = object else { return Ok(()) };
     let signer = object["spec"]["signerName"].as_str().unwrap_or("");
-    if !matches!(signer, "kubernetes.io/kubelet-serving" | "kubernetes.io/kube-apiserver-client-kubelet") {
+    if !matches!(
+        signer,
+        "kubernetes.io/kubelet-serving" | "kubernetes.io/kube-apiserver-client-kubelet"
+    ) {
         return Ok(());
     }
     let subject = super::certificates::requested_common_name(object);

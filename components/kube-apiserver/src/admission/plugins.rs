@@ -33,11 +33,18 @@ const OPTIONAL: &[&str] = &["NodeRestriction"];
 
 /// Refuses names that are unknown or that this server doesn't have.
 pub fn check(enable: &[String], disable: &[String]) -> anyhow::Result<()> {
-    for (flag, names) in [("--enable-admission-plugins", enable), ("--disable-admission-plugins", disable)] {
+    for (flag, names) in [
+        ("--enable-admission-plugins", enable),
+        ("--disable-admission-plugins", disable),
+    ] {
         for name in names {
             let known = DEFAULT.contains(&name.as_str()) || OPTIONAL.contains(&name.as_str());
             if !known {
-                bail!("{flag}: plugin {name:?} is not supported; supported are {}, {}", DEFAULT.join(", "), OPTIONAL.join(", "));
+                bail!(
+                    "{flag}: plugin {name:?} is not supported; supported are {}, {}",
+                    DEFAULT.join(", "),
+                    OPTIONAL.join(", ")
+                );
             }
         }
     }

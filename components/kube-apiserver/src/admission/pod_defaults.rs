@@ -8,10 +8,15 @@ use serde_json::{Value, json};
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 /// Priorities of classes that exist without being stored yet.
-const SYSTEM_CLASSES: [(&str, i64); 2] = [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
+const SYSTEM_CLASSES: [(&str, i64); 2] = [
+    ("system-cluster-critical", 2_000_000_000),
+    ("system-node-critical", 2_000_001_000),
+];
 
 fn new_pod(attributes: &Attributes<'_>) -> bool {
-    attributes.is("", "pods") && attributes.subresource.is_empty() && attributes.operation == Operation::Create
+    attributes.is("", "pods")
+        && attributes.subresource.is_empty()
+        && attributes.operation == Operation::Create
 }
 
 /// Priority: the number behind the class.
@@ -24,16 +29,29 @@ pub fn priority(server: &Server, attributes: &Attributes<'_>, pod: &mut Value) -
         match global_default(server) {
             Some(found) => {
                 class = meta::name(&found).to_owned();
-                (found["value"].as_i64().unwrap_or(0), found["preemptionPolicy"].as_str().map(str::to_owned))
+                (
+                    found["value"].as_i64().unwrap_or(0),
+                    found["preemptionPolicy"].as_str().map(str::to_owned),
+                )
             }
             None => (0, None),
         }
     } else {
-        match server.stores.cached("scheduling.k8s.io", "priorityclasses", "", &class) {
-            Some(found) => (found["value"].as_i64().unwrap_or(0), found["preemptionPolicy"].as_str().map(str::to_owned)),
+        match server
+            .stores
+            .cached("scheduling.k8s.io", "priorityclasses", "", &class)
+        {
+            Some(found) => (
+                found["value"].as_i64().unwrap_or(0),
+                found["preemptionPolicy"].as_str().map(str::to_owned),
+            ),
             None => match SYSTEM_CLASSES.iter().find(|(name, _)| *name == class) {
                 Some((_, value)) => (*value, None),
-                None => return Err(attributes.forbidden(&format!("no PriorityClass with name {class} was found"))),
+                None => {
+                    return Err(
+                        attributes.forbidden(&format!("no PriorityClass with name {class} was found"))
+                    );
+                }
             },
         }
     };
@@ -41,7 +59,10 @@ pub fn priority(server: &Server, attributes: &Attributes<'_>, pod: &mut Value) -
         return Err(attributes.forbidden(&format!("the integer value of priority ({given}) must not be provided in pod spec; priority admission controller computed {value} from the given PriorityClass name")));
     }
     let policy = policy.unwrap_or_else(|| "PreemptLowerPriority".to_owned());
-    if let Some(given) = pod["spec"]["preemptionPolicy"].as_str().filter(|given| *given != policy) {
+    if let Some(given) = pod["spec"]["preemptionPolicy"]
+        .as_str()
+        .filter(|given| *given != policy)
+    {
         return Err(attributes.forbidden(&format!("the string value of PreemptionPolicy ({given}) must not be provided in pod spec; priority admission controller computed {policy} from the given PriorityClass name")));
     }
     if !class.is_empty() {
@@ -64,7 +85,9 @@ fn global_default(server: &Server) -> Option<Value> {
 
 /// DefaultTolerationSeconds: pods stay a while on nodes that stopped answering.
 pub fn tolerations(server: &Server, attributes: &Attributes<'_>, pod: &mut Value) {
-    let applies = attributes.is("", "pods") && attributes.subresource.is_empty() && matches!(attributes.operation, Operation::Create | Operation::Update);
+    let applies = attributes.is("", "pods")
+        && attributes.subresource.is_empty()
+        && matches!(attributes.operation, Operation::Create | Operation::Update);
     if !applies {
         return;
     }
@@ -76,7 +99,8 @@ pub fn tolerations(server: &Server, attributes: &Attributes<'_>, pod: &mut Value
     ] {
         let covered = tolerations.iter().any(|toleration| {
             let of = toleration["key"].as_str().unwrap_or("");
-            (of.is_empty() || of == key) && matches!(toleration["effect"].as_str().unwrap_or(""), "" | "NoExecute")
+            (of.is_empty() || of == key)
+                && matches!(toleration["effect"].as_str().unwrap_or(""), "" | "NoExecute")
         });
         if !covered {
             tolerations.push(json!({ "key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds }));
@@ -89,11 +113,16 @@ pub fn tolerations(server: &Server, attributes: &Attributes<'_>, pod: &mut Value
 
 /// TaintNodesByCondition: a new node takes no pods before it has reported itself ready.
 pub fn new_node(attributes: &Attributes<'_>, node: &mut Value) {
-    if !attributes.is("", "nodes") || !attributes.subresource.is_empty() || attributes.operation != Operation::Create {
+    if !attributes.is("", "nodes")
+        || !attributes.subresource.is_empty()
+        || attributes.operation != Operation::Create
+    {
         return;
     }
     let mut taints = node["spec"]["taints"].as_array().cloned().unwrap_or_default();
-    let tainted = taints.iter().any(|taint| taint["key"] == NOT_READY && taint["effect"] == "NoSchedule");
+    let tainted = taints
+        .iter()
+        .any(|taint| taint["key"] == NOT_READY && taint["effect"] == "NoSchedule");
     if !tainted {
         taints.push(json!({ "key": NOT_READY, "effect": "NoSchedule" }));
         node["spec"]["taints"] = Value::Array(taints);
@@ -105,17 +134,31 @@ pub fn runtime_class(server: &Server, attributes: &Attributes<'_>, pod: &mut Val
     if !new_pod(attributes) {
         return Ok(());
     }
-    let Some(name) = pod["spec"]["runtimeClassName"].as_str().filter(|name| !name.is_empty()).map(str::to_owned) else { return Ok(()) };
+    let Some(name) = pod["spec"]["runtimeClassName"]
+        .as_str()
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+    else {
+        return Ok(());
+    };
     let Some(class) = server.stores.cached("node.k8s.io", "runtimeclasses", "", &name) else {
         return Err(attributes.forbidden(&format!("pod rejected: RuntimeClass {name:?} not found")));
     };
     if let Some(overhead) = class["overhead"].get("podFixed") {
         match pod["spec"].get("overhead") {
-            Some(given) if given != overhead => return Err(attributes.forbidden("pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead")),
+            Some(given) if given != overhead => {
+                return Err(attributes.forbidden(
+                    "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead",
+                ));
+            }
             _ => pod["spec"]["overhead"] = overhead.clone(),
         }
     }
-    for (key, value) in class["scheduling"]["nodeSelector"].as_object().into_iter().flatten() {
+    for (key, value) in class["scheduling"]["nodeSelector"]
+        .as_object()
+        .into_iter()
+        .flatten()
+    {
         if !pod["spec"]["nodeSelector"].is_object() {
             pod["spec"]["nodeSelector"] = json!({});
         }
@@ -126,7 +169,11 @@ pub fn runtime_class(server: &Server, attributes: &Attributes<'_>, pod: &mut Val
         pod["spec"]["nodeSelector"][key] = value.clone();
     }
     let mut tolerations = pod["spec"]["tolerations"].as_array().cloned().unwrap_or_default();
-    for toleration in class["scheduling"]["tolerations"].as_array().into_iter().flatten() {
+    for toleration in class["scheduling"]["tolerations"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
         if !tolerations.contains(toleration) {
             tolerations.push(toleration.clone());
         }
@@ -162,14 +209,28 @@ pub fn default_class(server: &Server, attributes: &Attributes<'_>, object: &mut 
         return;
     }
     let (group, plural, annotation, field) = if attributes.is("", "persistentvolumeclaims") {
-        ("storage.k8s.io", "storageclasses", "storageclass.kubernetes.io/is-default-class", "storageClassName")
+        (
+            "storage.k8s.io",
+            "storageclasses",
+            "storageclass.kubernetes.io/is-default-class",
+            "storageClassName",
+        )
     } else if attributes.is("networking.k8s.io", "ingresses") {
-        ("networking.k8s.io", "ingressclasses", "ingressclass.kubernetes.io/is-default-class", "ingressClassName")
+        (
+            "networking.k8s.io",
+            "ingressclasses",
+            "ingressclass.kubernetes.io/is-default-class",
+            "ingressClassName",
+        )
     } else {
         return;
     };
-    let legacy = ["volume.beta.kubernetes.io/storage-class", "kubernetes.io/ingress.class"];
-    if object["spec"].get(field).is_some() || legacy.iter().any(|key| meta::annotation(object, key).is_some()) {
+    let legacy = [
+        "volume.beta.kubernetes.io/storage-class",
+        "kubernetes.io/ingress.class",
+    ];
+    if object["spec"].get(field).is_some() || legacy.iter().any(|key| meta::annotation(object, key).is_some())
+    {
         return;
     }
     let newest = server
@@ -177,7 +238,9 @@ pub fn default_class(server: &Server, attributes: &Attributes<'_>, object: &mut 
         .cached_list(group, plural, None)
         .into_iter()
         .filter(|class| meta::annotation(class, annotation) == Some("true"))
-        .max_by(|a, b| (meta::creation_timestamp(a), meta::name(b)).cmp(&(meta::creation_timestamp(b), meta::name(a))));
+        .max_by(|a, b| {
+            (meta::creation_timestamp(a), meta::name(b)).cmp(&(meta::creation_timestamp(b), meta::name(a)))
+        });
     if let Some(class) = newest {
         object["spec"][field] = json!(meta::name(&class));
     }

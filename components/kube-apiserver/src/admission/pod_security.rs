@@ -16,7 +16,9 @@ fn template<'a>(attributes: &Attributes<'_>, object: &'a Value) -> Option<&'a Va
     match kind {
         ("", "pods") => Some(object),
         ("", "podtemplates") => object.get("template"),
-        ("", "replicationcontrollers") | ("apps", "deployments" | "replicasets" | "statefulsets" | "daemonsets") | ("batch", "jobs") => object["spec"].get("template"),
+        ("", "replicationcontrollers")
+        | ("apps", "deployments" | "replicasets" | "statefulsets" | "daemonsets")
+        | ("batch", "jobs") => object["spec"].get("template"),
         ("batch", "cronjobs") => object["spec"]["jobTemplate"]["spec"].get("template"),
         _ => None,
     }
@@ -33,15 +35,29 @@ fn level(namespace: &Value, mode: &str) -> Level {
 }
 
 fn version(namespace: &Value, mode: &str) -> String {
-    meta::label(namespace, &format!("{PREFIX}{mode}-version")).unwrap_or("latest").to_owned()
+    meta::label(namespace, &format!("{PREFIX}{mode}-version"))
+        .unwrap_or("latest")
+        .to_owned()
 }
 
-pub async fn admit(server: &Server, attributes: &Attributes<'_>, object: Option<&Value>) -> Result<(), ApiError> {
+pub async fn admit(
+    server: &Server,
+    attributes: &Attributes<'_>,
+    object: Option<&Value>,
+) -> Result<(), ApiError> {
     let changes = matches!(attributes.operation, Operation::Create | Operation::Update);
     let relevant = attributes.subresource.is_empty() || attributes.subresource == "ephemeralcontainers";
-    let Some(object) = object.filter(|_| changes && relevant && attributes.row.namespaced) else { return Ok(()) };
-    let Some(pod) = template(attributes, object) else { return Ok(()) };
-    let namespace = server.stores.read("", "namespaces", "", &attributes.namespace).await.map_err(ApiError::internal)?;
+    let Some(object) = object.filter(|_| changes && relevant && attributes.row.namespaced) else {
+        return Ok(());
+    };
+    let Some(pod) = template(attributes, object) else {
+        return Ok(());
+    };
+    let namespace = server
+        .stores
+        .read("", "namespaces", "", &attributes.namespace)
+        .await
+        .map_err(ApiError::internal)?;
     let Some(namespace) = namespace else { return Ok(()) };
     let is_pod = attributes.is("", "pods");
     let spec = &pod["spec"];
@@ -50,14 +66,24 @@ pub async fn admit(server: &Server, attributes: &Attributes<'_>, object: Option<
         let enforce = level(&namespace, "enforce");
         let found = violations(enforce, spec, annotations);
         if !found.is_empty() {
-            let text = format!("violates PodSecurity \"{}:{}\": {}", enforce.name(), version(&namespace, "enforce"), found.join(", "));
+            let text = format!(
+                "violates PodSecurity \"{}:{}\": {}",
+                enforce.name(),
+                version(&namespace, "enforce"),
+                found.join(", ")
+            );
             return Err(attributes.forbidden(&text));
         }
     }
     let warn = level(&namespace, "warn");
     let found = violations(warn, spec, annotations);
     if !found.is_empty() {
-        attributes.request.warn(format!("would violate PodSecurity \"{}:{}\": {}", warn.name(), version(&namespace, "warn"), found.join(", ")));
+        attributes.request.warn(format!(
+            "would violate PodSecurity \"{}:{}\": {}",
+            warn.name(),
+            version(&namespace, "warn"),
+            found.join(", ")
+        ));
     }
     Ok(())
 }

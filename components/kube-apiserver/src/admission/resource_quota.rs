@@ -21,7 +21,11 @@ pub fn usage(group: &str, plural: &str, object: &Value) -> Usage {
         usage.insert(name.to_owned(), value);
     };
     let one = || amount(&json!(1)).unwrap_or_default();
-    let counted = if group.is_empty() { format!("count/{plural}") } else { format!("count/{plural}.{group}") };
+    let counted = if group.is_empty() {
+        format!("count/{plural}")
+    } else {
+        format!("count/{plural}.{group}")
+    };
     add(&counted, one());
     match (group, plural) {
         ("", "pods") => {
@@ -30,9 +34,14 @@ pub fn usage(group: &str, plural: &str, object: &Value) -> Usage {
             }
             add("pods", one());
             for (field, prefix) in [("requests", "requests."), ("limits", "limits.")] {
-                for (name, value) in super::limit_ranger::pod_total(object, field).as_object().into_iter().flatten() {
+                for (name, value) in super::limit_ranger::pod_total(object, field)
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                {
                     let Some(value) = amount(value) else { continue };
-                    if field == "requests" && matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage") {
+                    if field == "requests" && matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage")
+                    {
                         add(name, value.clone());
                     }
                     add(&format!("{prefix}{name}"), value);
@@ -41,7 +50,8 @@ pub fn usage(group: &str, plural: &str, object: &Value) -> Usage {
         }
         ("", "services") => {
             add("services", one());
-            let ports = || amount(&json!(object["spec"]["ports"].as_array().map_or(0, Vec::len))).unwrap_or_default();
+            let ports =
+                || amount(&json!(object["spec"]["ports"].as_array().map_or(0, Vec::len))).unwrap_or_default();
             match object["spec"]["type"].as_str() {
                 Some("NodePort") => add("services.nodeports", ports()),
                 Some("LoadBalancer") => {
@@ -55,8 +65,14 @@ pub fn usage(group: &str, plural: &str, object: &Value) -> Usage {
             add("persistentvolumeclaims", one());
             if let Some(storage) = amount(&object["spec"]["resources"]["requests"]["storage"]) {
                 if let Some(class) = object["spec"]["storageClassName"].as_str() {
-                    add(&format!("{class}.storageclass.storage.k8s.io/persistentvolumeclaims"), one());
-                    add(&format!("{class}.storageclass.storage.k8s.io/requests.storage"), storage.clone());
+                    add(
+                        &format!("{class}.storageclass.storage.k8s.io/persistentvolumeclaims"),
+                        one(),
+                    );
+                    add(
+                        &format!("{class}.storageclass.storage.k8s.io/requests.storage"),
+                        storage.clone(),
+                    );
                 }
                 add("requests.storage", storage);
             }
@@ -70,12 +86,23 @@ pub fn usage(group: &str, plural: &str, object: &Value) -> Usage {
 /// Whether a quota's scopes take in an object; only pods have scopes.
 pub fn in_scope(quota: &Value, plural: &str, object: &Value) -> bool {
     let spec = &object["spec"];
-    let scopes = quota["spec"]["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).map(|scope| (scope, "Exists", &Value::Null));
+    let scopes = quota["spec"]["scopes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(|scope| (scope, "Exists", &Value::Null));
     let selected = quota["spec"]["scopeSelector"]["matchExpressions"]
         .as_array()
         .into_iter()
         .flatten()
-        .filter_map(|expression| Some((expression["scopeName"].as_str()?, expression["operator"].as_str()?, &expression["values"])));
+        .filter_map(|expression| {
+            Some((
+                expression["scopeName"].as_str()?,
+                expression["operator"].as_str()?,
+                &expression["values"],
+            ))
+        });
     let mut all = scopes.chain(selected).peekable();
     if all.peek().is_some() && plural != "pods" {
         return false;
@@ -90,7 +117,11 @@ pub fn in_scope(quota: &Value, plural: &str, object: &Value) -> bool {
             "NotTerminating" => !terminating,
             "PriorityClass" => {
                 let class = spec["priorityClassName"].as_str().unwrap_or("");
-                let listed = values.as_array().into_iter().flatten().any(|value| value == class);
+                let listed = values
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .any(|value| value == class);
                 match operator {
                     "In" => listed,
                     "NotIn" => !listed,
@@ -105,9 +136,16 @@ pub fn in_scope(quota: &Value, plural: &str, object: &Value) -> bool {
 }
 
 /// Counts a new or grown object against every quota of its namespace.
-pub async fn admit(server: &Server, attributes: &Attributes<'_>, object: Option<&Value>, old: Option<&Value>) -> Result<(), ApiError> {
+pub async fn admit(
+    server: &Server,
+    attributes: &Attributes<'_>,
+    object: Option<&Value>,
+    old: Option<&Value>,
+) -> Result<(), ApiError> {
     let Some(object) = object else { return Ok(()) };
-    let relevant = attributes.row.namespaced && attributes.subresource.is_empty() && matches!(attributes.operation, Operation::Create | Operation::Update);
+    let relevant = attributes.row.namespaced
+        && attributes.subresource.is_empty()
+        && matches!(attributes.operation, Operation::Create | Operation::Update);
     if !relevant {
         return Ok(());
     }
@@ -127,10 +165,16 @@ pub async fn admit(server: &Server, attributes: &Attributes<'_>, object: Option<
     if more.is_empty() {
         return Ok(());
     }
-    let quotas = server.stores.cached_list("", "resourcequotas", Some(&attributes.namespace));
+    let quotas = server
+        .stores
+        .cached_list("", "resourcequotas", Some(&attributes.namespace));
     for quota in quotas.iter().filter(|quota| in_scope(quota, plural, object)) {
         require_all(attributes, quota, plural, object)?;
-        let relevant: Usage = more.iter().filter(|(name, _)| quota["status"]["hard"].get(name.as_str()).is_some()).map(|(name, value)| (name.clone(), value.clone())).collect();
+        let relevant: Usage = more
+            .iter()
+            .filter(|(name, _)| quota["status"]["hard"].get(name.as_str()).is_some())
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         if !relevant.is_empty() {
             charge(server, attributes, meta::name(quota), &relevant).await?;
         }
@@ -139,19 +183,46 @@ pub async fn admit(server: &Server, attributes: &Attributes<'_>, object: Option<
 }
 
 /// A quota on compute resources makes pods say how much they want.
-fn require_all(attributes: &Attributes<'_>, quota: &Value, plural: &str, object: &Value) -> Result<(), ApiError> {
+fn require_all(
+    attributes: &Attributes<'_>,
+    quota: &Value,
+    plural: &str,
+    object: &Value,
+) -> Result<(), ApiError> {
     if plural != "pods" || attributes.operation != Operation::Create {
         return Ok(());
     }
     let counted = usage("", "pods", object);
-    let compute = |name: &str| matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with("requests.") || name.starts_with("limits.");
-    let missing: Vec<&str> = quota["status"]["hard"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).filter(|name| compute(name) && !counted.contains_key(*name)).collect();
+    let compute = |name: &str| {
+        matches!(name, "cpu" | "memory" | "ephemeral-storage")
+            || name.starts_with("requests.")
+            || name.starts_with("limits.")
+    };
+    let missing: Vec<&str> = quota["status"]["hard"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.as_str())
+        .filter(|name| compute(name) && !counted.contains_key(*name))
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let containers: Vec<&str> = object["spec"]["containers"].as_array().into_iter().flatten().filter_map(|container| container["name"].as_str()).collect();
-    let each: Vec<String> = missing.iter().map(|name| format!("{name} for: {}", containers.join(","))).collect();
-    Err(attributes.forbidden(&format!("failed quota: {}: must specify {}", meta::name(quota), each.join("; "))))
+    let containers: Vec<&str> = object["spec"]["containers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|container| container["name"].as_str())
+        .collect();
+    let each: Vec<String> = missing
+        .iter()
+        .map(|name| format!("{name} for: {}", containers.join(",")))
+        .collect();
+    Err(attributes.forbidden(&format!(
+        "failed quota: {}: must specify {}",
+        meta::name(quota),
+        each.join("; ")
+    )))
 }
 
 enum Failure {
@@ -165,21 +236,44 @@ impl From<StorageError> for Failure {
     }
 }
 
-async fn charge(server: &Server, attributes: &Attributes<'_>, name: &str, more: &Usage) -> Result<(), ApiError> {
-    let Some(store) = server.stores.named("", "resourcequotas") else { return Ok(()) };
+async fn charge(
+    server: &Server,
+    attributes: &Attributes<'_>,
+    name: &str,
+    more: &Usage,
+) -> Result<(), ApiError> {
+    let Some(store) = server.stores.named("", "resourcequotas") else {
+        return Ok(());
+    };
     let decide = |current: Option<ObjectRef>| async move {
-        let Some(current) = current else { return Ok(Change::Nothing) };
+        let Some(current) = current else {
+            return Ok(Change::Nothing);
+        };
         let mut quota = stores::parse(&current)?;
         if let Err(why) = add_to(&mut quota, more) {
             return Err(Failure::Api(attributes.forbidden(&why)));
         }
         meta::remove(&mut quota, "resourceVersion");
-        Ok(if attributes.dry_run { Change::Nothing } else { Change::Write { json: quota.to_string().into_bytes(), ttl: None } })
+        Ok(if attributes.dry_run {
+            Change::Nothing
+        } else {
+            Change::Write {
+                json: quota.to_string().into_bytes(),
+                ttl: None,
+            }
+        })
     };
-    match store.update::<_, _, Failure>(&attributes.namespace, name, &Preconditions::default(), decide).await {
+    match store
+        .update::<_, _, Failure>(&attributes.namespace, name, &Preconditions::default(), decide)
+        .await
+    {
         Ok(_) => Ok(()),
         Err(Failure::Api(error)) => Err(error),
-        Err(Failure::Storage(error)) => Err(stores::to_api_error(error, &GroupResource::new("", "resourcequotas"), name)),
+        Err(Failure::Storage(error)) => Err(stores::to_api_error(
+            error,
+            &GroupResource::new("", "resourcequotas"),
+            name,
+        )),
     }
 }
 
@@ -189,7 +283,9 @@ fn add_to(quota: &mut Value, more: &Usage) -> Result<(), String> {
     let mut used = quota["status"]["used"].as_object().cloned().unwrap_or_default();
     let mut exceeded: Vec<(&String, String, String, String)> = Vec::new();
     for (name, delta) in more {
-        let Some(limit) = hard.get(name).and_then(amount) else { continue };
+        let Some(limit) = hard.get(name).and_then(amount) else {
+            continue;
+        };
         let before = used.get(name).and_then(amount).unwrap_or_default();
         let after = before.clone() + delta.clone();
         if after > limit {
@@ -199,10 +295,15 @@ fn add_to(quota: &mut Value, more: &Usage) -> Result<(), String> {
     }
     if !exceeded.is_empty() {
         let [requested, used, limited] = [1, 2, 3].map(|column| {
-            let pick = |(name, requested, used, limited): &(&String, String, String, String)| format!("{name}={}", [requested, used, limited][column - 1]);
+            let pick = |(name, requested, used, limited): &(&String, String, String, String)| {
+                format!("{name}={}", [requested, used, limited][column - 1])
+            };
             exceeded.iter().map(pick).collect::<Vec<_>>().join(",")
         });
-        return Err(format!("exceeded quota: {}, requested: {requested}, used: {used}, limited: {limited}", meta::name(quota)));
+        return Err(format!(
+            "exceeded quota: {}, requested: {requested}, used: {used}, limited: {limited}",
+            meta::name(quota)
+        ));
     }
     quota["status"]["used"] = Value::Object(used);
     Ok(())
@@ -216,26 +317,48 @@ mod tests {
     fn pods_count_with_their_requests() {
         let pod = json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "250m"}, "limits": {"cpu": "1"}}}]}});
         let counted = usage("", "pods", &pod);
-        for (name, expected) in [("pods", "1"), ("cpu", "250m"), ("requests.cpu", "250m"), ("limits.cpu", "1"), ("count/pods", "1")] {
-            assert_eq!(counted.get(name).map(ToString::to_string).as_deref(), Some(expected), "{name}");
+        for (name, expected) in [
+            ("pods", "1"),
+            ("cpu", "250m"),
+            ("requests.cpu", "250m"),
+            ("limits.cpu", "1"),
+            ("count/pods", "1"),
+        ] {
+            assert_eq!(
+                counted.get(name).map(ToString::to_string).as_deref(),
+                Some(expected),
+                "{name}"
+            );
         }
         assert_eq!(usage("apps", "deployments", &json!({})).len(), 1);
     }
 
     #[test]
     fn a_quota_fills_up() {
-        let mut quota = json!({"metadata": {"name": "q"}, "status": {"hard": {"pods": "2"}, "used": {"pods": "1"}}});
+        let mut quota =
+            json!({"metadata": {"name": "q"}, "status": {"hard": {"pods": "2"}, "used": {"pods": "1"}}});
         let more = usage("", "pods", &json!({"spec": {}}));
         add_to(&mut quota, &more).unwrap();
         assert_eq!(quota["status"]["used"]["pods"], "2");
-        assert_eq!(add_to(&mut quota, &more).unwrap_err(), "exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2");
+        assert_eq!(
+            add_to(&mut quota, &more).unwrap_err(),
+            "exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2"
+        );
     }
 
     #[test]
     fn scopes_are_about_pods() {
         let quota = json!({"spec": {"scopes": ["BestEffort"]}});
-        assert!(in_scope(&quota, "pods", &json!({"spec": {}, "status": {"qosClass": "BestEffort"}})));
-        assert!(!in_scope(&quota, "pods", &json!({"spec": {}, "status": {"qosClass": "Burstable"}})));
+        assert!(in_scope(
+            &quota,
+            "pods",
+            &json!({"spec": {}, "status": {"qosClass": "BestEffort"}})
+        ));
+        assert!(!in_scope(
+            &quota,
+            "pods",
+            &json!({"spec": {}, "status": {"qosClass": "Burstable"}})
+        ));
         assert!(!in_scope(&quota, "services", &json!({})));
         assert!(in_scope(&json!({"spec": {}}), "services", &json!({})));
     }

@@ -12,7 +12,9 @@ const EXPIRATION_SECONDS: i64 = 3607;
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
 fn concerns(attributes: &Attributes<'_>) -> bool {
-    attributes.is("", "pods") && attributes.subresource.is_empty() && attributes.operation == Operation::Create
+    attributes.is("", "pods")
+        && attributes.subresource.is_empty()
+        && attributes.operation == Operation::Create
 }
 
 fn array<'a>(value: &'a Value, field: &str) -> &'a [Value] {
@@ -26,14 +28,28 @@ pub async fn mutate(server: &Server, attributes: &Attributes<'_>, pod: &mut Valu
     if meta::annotation(pod, MIRROR).is_some() {
         return check_mirror(attributes, pod);
     }
-    if pod["spec"]["serviceAccountName"].as_str().unwrap_or("").is_empty() {
+    if pod["spec"]["serviceAccountName"]
+        .as_str()
+        .unwrap_or("")
+        .is_empty()
+    {
         pod["spec"]["serviceAccountName"] = json!("default");
     }
     pod["spec"]["serviceAccount"] = pod["spec"]["serviceAccountName"].clone();
-    let name = pod["spec"]["serviceAccountName"].as_str().unwrap_or("").to_owned();
-    let account = server.stores.read("", "serviceaccounts", &attributes.namespace, &name).await.map_err(ApiError::internal)?;
+    let name = pod["spec"]["serviceAccountName"]
+        .as_str()
+        .unwrap_or("")
+        .to_owned();
+    let account = server
+        .stores
+        .read("", "serviceaccounts", &attributes.namespace, &name)
+        .await
+        .map_err(ApiError::internal)?;
     let Some(account) = account else {
-        let why = format!("error looking up service account {}/{name}: serviceaccount {name:?} not found", attributes.namespace);
+        let why = format!(
+            "error looking up service account {}/{name}: serviceaccount {name:?} not found",
+            attributes.namespace
+        );
         return Err(attributes.forbidden(&why));
     };
     if wants_token(&account, pod) {
@@ -46,10 +62,18 @@ pub async fn mutate(server: &Server, attributes: &Attributes<'_>, pod: &mut Valu
 }
 
 fn check_mirror(attributes: &Attributes<'_>, pod: &Value) -> Result<(), ApiError> {
-    if !pod["spec"]["serviceAccountName"].as_str().unwrap_or("").is_empty() {
+    if !pod["spec"]["serviceAccountName"]
+        .as_str()
+        .unwrap_or("")
+        .is_empty()
+    {
         return Err(attributes.forbidden("a mirror pod may not reference service accounts"));
     }
-    let projects = |volume: &Value| array(&volume["projected"], "sources").iter().any(|source| source.get("serviceAccountToken").is_some());
+    let projects = |volume: &Value| {
+        array(&volume["projected"], "sources")
+            .iter()
+            .any(|source| source.get("serviceAccountToken").is_some())
+    };
     if array(&pod["spec"], "volumes").iter().any(projects) {
         return Err(attributes.forbidden("a mirror pod may not use ServiceAccountToken volume projections"));
     }
@@ -58,24 +82,39 @@ fn check_mirror(attributes: &Attributes<'_>, pod: &Value) -> Result<(), ApiError
 
 fn wants_token(account: &Value, pod: &Value) -> bool {
     let own = pod["spec"]["automountServiceAccountToken"].as_bool();
-    own.or(account["automountServiceAccountToken"].as_bool()).unwrap_or(true)
+    own.or(account["automountServiceAccountToken"].as_bool())
+        .unwrap_or(true)
 }
 
 fn has_mount(container: &Value) -> bool {
-    array(container, "volumeMounts").iter().any(|mount| mount["mountPath"] == MOUNT_PATH)
+    array(container, "volumeMounts")
+        .iter()
+        .any(|mount| mount["mountPath"] == MOUNT_PATH)
 }
 
 fn mount_token(pod: &mut Value) {
     let existing = array(&pod["spec"], "volumes")
         .iter()
-        .find(|volume| volume["name"].as_str().is_some_and(|name| name.starts_with(VOLUME_PREFIX)) && volume.get("projected").is_some())
+        .find(|volume| {
+            volume["name"]
+                .as_str()
+                .is_some_and(|name| name.starts_with(VOLUME_PREFIX))
+                && volume.get("projected").is_some()
+        })
         .and_then(|volume| volume["name"].as_str())
         .map(str::to_owned);
-    let name = existing.clone().unwrap_or_else(|| meta::generated_name(VOLUME_PREFIX, rand::random()));
+    let name = existing
+        .clone()
+        .unwrap_or_else(|| meta::generated_name(VOLUME_PREFIX, rand::random()));
     let mut mounted = false;
     for list in ["initContainers", "containers"] {
-        let Some(containers) = pod["spec"].get_mut(list).and_then(Value::as_array_mut) else { continue };
-        for container in containers.iter_mut().filter(|container| container.is_object() && !has_mount(container)) {
+        let Some(containers) = pod["spec"].get_mut(list).and_then(Value::as_array_mut) else {
+            continue;
+        };
+        for container in containers
+            .iter_mut()
+            .filter(|container| container.is_object() && !has_mount(container))
+        {
             let mount = json!({ "name": name, "readOnly": true, "mountPath": MOUNT_PATH });
             match container.get_mut("volumeMounts").and_then(Value::as_array_mut) {
                 Some(mounts) => mounts.push(mount),
@@ -116,7 +155,10 @@ mod tests {
         let mut pod = json!({"spec": {"containers": [{"name": "a"}, {"name": "b", "volumeMounts": [{"name": "x", "mountPath": MOUNT_PATH}]}]}});
         mount_token(&mut pod);
         assert_eq!(array(&pod["spec"], "volumes").len(), 1);
-        assert_eq!(pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"], MOUNT_PATH);
+        assert_eq!(
+            pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"],
+            MOUNT_PATH
+        );
         assert_eq!(array(&pod["spec"]["containers"][1], "volumeMounts").len(), 1);
         mount_token(&mut pod);
         assert_eq!(array(&pod["spec"], "volumes").len(), 1);
@@ -131,7 +173,11 @@ mod tests {
             (json!(false), json!(true), false),
         ] {
             let pod_value = json!({"spec": {"automountServiceAccountToken": pod}});
-            assert_eq!(wants_token(&json!({"automountServiceAccountToken": account}), &pod_value), expected, "{pod} {account}");
+            assert_eq!(
+                wants_token(&json!({"automountServiceAccountToken": account}), &pod_value),
+                expected,
+                "{pod} {account}"
+            );
         }
     }
 }

@@ -76,10 +76,17 @@ struct GroupResources {
 
 impl Policy {
     pub fn load(file: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(file).with_context(|| format!("reading audit policy {}", file.display()))?;
-        let policy: Self = serde_yaml_ng::from_str(&text).with_context(|| format!("audit policy {}", file.display()))?;
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("reading audit policy {}", file.display()))?;
+        let policy: Self =
+            serde_yaml_ng::from_str(&text).with_context(|| format!("audit policy {}", file.display()))?;
         if policy.api_version != "audit.k8s.io/v1" || policy.kind != "Policy" {
-            bail!("{}: is {} {}, must be audit.k8s.io/v1 Policy", file.display(), policy.api_version, policy.kind);
+            bail!(
+                "{}: is {} {}, must be audit.k8s.io/v1 Policy",
+                file.display(),
+                policy.api_version,
+                policy.kind
+            );
         }
         if policy.rules.is_empty() {
             bail!("{}: rules is empty; at least one rule is needed", file.display());
@@ -127,7 +134,12 @@ impl Rule {
         if !self.resources.is_empty() || !self.namespaces.is_empty() {
             return false;
         }
-        let path_fits = |pattern: &String| *pattern == info.path || pattern.strip_suffix('*').is_some_and(|prefix| info.path.starts_with(prefix));
+        let path_fits = |pattern: &String| {
+            *pattern == info.path
+                || pattern
+                    .strip_suffix('*')
+                    .is_some_and(|prefix| info.path.starts_with(prefix))
+        };
         self.non_resource_urls.is_empty() || self.non_resource_urls.iter().any(path_fits)
     }
 }
@@ -137,12 +149,20 @@ impl GroupResources {
         if self.group != info.group {
             return false;
         }
-        let combined = if info.subresource.is_empty() { info.resource.clone() } else { format!("{}/{}", info.resource, info.subresource) };
+        let combined = if info.subresource.is_empty() {
+            info.resource.clone()
+        } else {
+            format!("{}/{}", info.resource, info.subresource)
+        };
         let fits = |pattern: &String| {
             *pattern == "*"
                 || *pattern == combined
-                || pattern.strip_suffix("/*").is_some_and(|resource| resource == info.resource)
-                || pattern.strip_prefix("*/").is_some_and(|sub| sub == info.subresource)
+                || pattern
+                    .strip_suffix("/*")
+                    .is_some_and(|resource| resource == info.resource)
+                || pattern
+                    .strip_prefix("*/")
+                    .is_some_and(|sub| sub == info.subresource)
         };
         (self.resources.is_empty() || self.resources.iter().any(fits))
             && (self.resource_names.is_empty() || self.resource_names.contains(&info.name))
@@ -159,9 +179,19 @@ mod tests {
             "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- {level: None, users: [quiet]}\n- {level: Request, resources: [{group: '', resources: [secrets]}]}\n- {level: None, nonResourceURLs: ['/health*']}\n- {level: Metadata}\n",
         )
         .unwrap();
-        let user = |name: &str| User { name: name.into(), ..User::default() };
-        let resource = |name: &str| RequestInfo { is_resource: true, resource: name.into(), ..RequestInfo::default() };
-        let path = |path: &str| RequestInfo { path: path.into(), ..RequestInfo::default() };
+        let user = |name: &str| User {
+            name: name.into(),
+            ..User::default()
+        };
+        let resource = |name: &str| RequestInfo {
+            is_resource: true,
+            resource: name.into(),
+            ..RequestInfo::default()
+        };
+        let path = |path: &str| RequestInfo {
+            path: path.into(),
+            ..RequestInfo::default()
+        };
         for (who, info, expected) in [
             ("quiet", resource("secrets"), Level::None),
             ("x", resource("secrets"), Level::Request),

@@ -50,7 +50,10 @@ impl Sink {
 }
 
 fn spawn(work: impl FnOnce() + Send + 'static) -> anyhow::Result<()> {
-    std::thread::Builder::new().name("audit".to_owned()).spawn(work).context("starting the audit thread")?;
+    std::thread::Builder::new()
+        .name("audit".to_owned())
+        .spawn(work)
+        .context("starting the audit thread")?;
     Ok(())
 }
 
@@ -73,7 +76,12 @@ impl RotatingFile {
     fn open(path: PathBuf, rotation: Rotation) -> anyhow::Result<Self> {
         let file = open_append(&path)?;
         let written = file.metadata().map(|metadata| metadata.len()).unwrap_or(0);
-        Ok(Self { path, rotation, file, written })
+        Ok(Self {
+            path,
+            rotation,
+            file,
+            written,
+        })
     }
 
     fn run(&mut self, receiver: &Receiver<Vec<u8>>) {
@@ -93,8 +101,16 @@ impl RotatingFile {
 
     fn rotate(&mut self) -> anyhow::Result<()> {
         let stamp = jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%S.%3f");
-        let extension = self.path.extension().map(|text| format!(".{}", text.to_string_lossy())).unwrap_or_default();
-        let stem = self.path.file_stem().map(|text| text.to_string_lossy().into_owned()).unwrap_or_default();
+        let extension = self
+            .path
+            .extension()
+            .map(|text| format!(".{}", text.to_string_lossy()))
+            .unwrap_or_default();
+        let stem = self
+            .path
+            .file_stem()
+            .map(|text| text.to_string_lossy().into_owned())
+            .unwrap_or_default();
         let backup = self.path.with_file_name(format!("{stem}-{stamp}{extension}"));
         std::fs::rename(&self.path, &backup).context("renaming the full log")?;
         self.file = open_append(&self.path)?;
@@ -127,5 +143,10 @@ impl RotatingFile {
 
 fn open_append(path: &Path) -> anyhow::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path).with_context(|| format!("opening audit log {}", path.display()))
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("opening audit log {}", path.display()))
 }

@@ -12,7 +12,9 @@ const DEFAULT_GROUP: &str = "system:bootstrappers";
 
 /// The user of a bootstrap token; `None` if it isn't one that is good now.
 pub async fn authenticate(token: &str, lookup: &dyn Lookup) -> Result<Option<User>, Rejected> {
-    let Some((id, secret)) = split(token) else { return Ok(None) };
+    let Some((id, secret)) = split(token) else {
+        return Ok(None);
+    };
     let stored = lookup
         .get("secrets", "kube-system", &format!("bootstrap-token-{id}"))
         .await
@@ -23,7 +25,10 @@ pub async fn authenticate(token: &str, lookup: &dyn Lookup) -> Result<Option<Use
 
 fn split(token: &str) -> Option<(&str, &str)> {
     let (id, secret) = token.split_once('.')?;
-    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let plain = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    };
     (id.len() == 6 && secret.len() == 16 && plain(id) && plain(secret)).then_some((id, secret))
 }
 
@@ -38,7 +43,10 @@ fn user_of(object: &Value, id: &str, secret: &str, now: jiff::Timestamp) -> Opti
     let stored = field("token-secret")?;
     #[allow(deprecated)]
     let equal = ring::constant_time::verify_slices_are_equal(stored.as_bytes(), secret.as_bytes()).is_ok();
-    if !equal || field("token-id")? != id || field("usage-bootstrap-authentication").as_deref() != Some("true") {
+    if !equal
+        || field("token-id")? != id
+        || field("usage-bootstrap-authentication").as_deref() != Some("true")
+    {
         return None;
     }
     if let Some(expiration) = field("expiration") {
@@ -49,13 +57,21 @@ fn user_of(object: &Value, id: &str, secret: &str, now: jiff::Timestamp) -> Opti
         }
     }
     let mut groups = vec![DEFAULT_GROUP.to_owned()];
-    for group in field("auth-extra-groups").unwrap_or_default().split(',').filter(|group| !group.is_empty()) {
+    for group in field("auth-extra-groups")
+        .unwrap_or_default()
+        .split(',')
+        .filter(|group| !group.is_empty())
+    {
         if !group.starts_with("system:bootstrappers:") {
             return None;
         }
         groups.push(group.to_owned());
     }
-    Some(User { name: format!("system:bootstrap:{id}"), groups, ..User::default() })
+    Some(User {
+        name: format!("system:bootstrap:{id}"),
+        groups,
+        ..User::default()
+    })
 }
 
 #[cfg(test)]
@@ -65,7 +81,14 @@ mod tests {
 
     fn secret(fields: &[(&str, &str)]) -> Value {
         let mut data = serde_json::Map::new();
-        for (name, value) in [("token-id", "abcdef"), ("token-secret", "0123456789abcdef"), ("usage-bootstrap-authentication", "true")].iter().chain(fields) {
+        for (name, value) in [
+            ("token-id", "abcdef"),
+            ("token-secret", "0123456789abcdef"),
+            ("usage-bootstrap-authentication", "true"),
+        ]
+        .iter()
+        .chain(fields)
+        {
             data.insert((*name).to_owned(), json!(STANDARD.encode(value)));
         }
         json!({"type": SECRET_TYPE, "metadata": {}, "data": data})
@@ -77,16 +100,39 @@ mod tests {
         let table: [(&[(&str, &str)], &str, bool); 7] = [
             (&[], "0123456789abcdef", true),
             (&[], "0123456789abcdeg", false),
-            (&[("usage-bootstrap-authentication", "false")], "0123456789abcdef", false),
-            (&[("expiration", "2025-01-01T00:00:00Z")], "0123456789abcdef", false),
-            (&[("expiration", "2027-01-01T00:00:00Z")], "0123456789abcdef", true),
+            (
+                &[("usage-bootstrap-authentication", "false")],
+                "0123456789abcdef",
+                false,
+            ),
+            (
+                &[("expiration", "2025-01-01T00:00:00Z")],
+                "0123456789abcdef",
+                false,
+            ),
+            (
+                &[("expiration", "2027-01-01T00:00:00Z")],
+                "0123456789abcdef",
+                true,
+            ),
             (&[("expiration", "soon")], "0123456789abcdef", false),
-            (&[("auth-extra-groups", "system:masters")], "0123456789abcdef", false),
+            (
+                &[("auth-extra-groups", "system:masters")],
+                "0123456789abcdef",
+                false,
+            ),
         ];
         for (fields, given, expected) in table {
-            assert_eq!(user_of(&secret(fields), "abcdef", given, now).is_some(), expected, "{fields:?} {given}");
+            assert_eq!(
+                user_of(&secret(fields), "abcdef", given, now).is_some(),
+                expected,
+                "{fields:?} {given}"
+            );
         }
-        assert_eq!(split("abcdef.0123456789abcdef"), Some(("abcdef", "0123456789abcdef")));
+        assert_eq!(
+            split("abcdef.0123456789abcdef"),
+            Some(("abcdef", "0123456789abcdef"))
+        );
         assert_eq!(split("abcde.0123456789abcdef"), None);
     }
 }

@@ -32,9 +32,14 @@ impl FrontProxy {
             // Not a proxy's certificate; the headers of anybody else mean nothing.
             return Ok(None);
         }
-        let common_name = peer.certificate().map(|identity| identity.common_name.clone()).unwrap_or_default();
+        let common_name = peer
+            .certificate()
+            .map(|identity| identity.common_name.clone())
+            .unwrap_or_default();
         if !self.allowed_names.is_empty() && !self.allowed_names.contains(&common_name) {
-            return Err(Rejected(format!("x509: subject with cn={common_name} is not in the allowed list")));
+            return Err(Rejected(format!(
+                "x509: subject with cn={common_name} is not in the allowed list"
+            )));
         }
         let groups = self
             .group_headers
@@ -43,7 +48,12 @@ impl FrontProxy {
             .filter_map(|value| value.to_str().ok())
             .map(str::to_owned)
             .collect();
-        Ok(Some(User { name, uid: first(headers, &self.uid_headers), groups, extra: extra_headers(headers, &self.extra_prefixes) }))
+        Ok(Some(User {
+            name,
+            uid: first(headers, &self.uid_headers),
+            groups,
+            extra: extra_headers(headers, &self.extra_prefixes),
+        }))
     }
 }
 
@@ -61,7 +71,9 @@ fn first(headers: &HeaderMap, names: &[String]) -> String {
 pub(super) fn extra_headers(headers: &HeaderMap, prefixes: &[String]) -> BTreeMap<String, Vec<String>> {
     let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, value) in headers {
-        let key = prefixes.iter().find_map(|prefix| name.as_str().strip_prefix(prefix.to_ascii_lowercase().as_str()));
+        let key = prefixes
+            .iter()
+            .find_map(|prefix| name.as_str().strip_prefix(prefix.to_ascii_lowercase().as_str()));
         if let (Some(key), Ok(value)) = (key, value.to_str()) {
             let key = percent_decode_str(key).decode_utf8_lossy().to_lowercase();
             extra.entry(key).or_default().push(value.to_owned());

@@ -22,31 +22,64 @@ pub struct ServiceAccountTokens {
 
 impl ServiceAccountTokens {
     /// `None` if the token isn't from one of our issuers at all.
-    pub async fn authenticate(&self, token: &str, audiences: &[String], lookup: &dyn Lookup) -> Result<Option<Authenticated>, Rejected> {
-        let Ok(peek) = jwt::unverified::<Claims>(token) else { return Ok(None) };
+    pub async fn authenticate(
+        &self,
+        token: &str,
+        audiences: &[String],
+        lookup: &dyn Lookup,
+    ) -> Result<Option<Authenticated>, Rejected> {
+        let Ok(peek) = jwt::unverified::<Claims>(token) else {
+            return Ok(None);
+        };
         let legacy = peek.iss == LEGACY_ISSUER;
         if !legacy && !self.issuer.issuers.contains(&peek.iss) {
             return Ok(None);
         }
-        let claims: Claims = jwt::verify(token, &self.issuer.keys).map_err(|error| Rejected(error.to_string()))?;
-        let wanted = if audiences.is_empty() { &self.issuer.audiences } else { audiences };
+        let claims: Claims =
+            jwt::verify(token, &self.issuer.keys).map_err(|error| Rejected(error.to_string()))?;
+        let wanted = if audiences.is_empty() {
+            &self.issuer.audiences
+        } else {
+            audiences
+        };
         // Legacy tokens carry no audience and stand for the API server's own.
-        let carried = if claims.aud.is_empty() && legacy { &self.issuer.audiences } else { &claims.aud };
-        let common: Vec<String> = wanted.iter().filter(|audience| carried.contains(audience)).cloned().collect();
+        let carried = if claims.aud.is_empty() && legacy {
+            &self.issuer.audiences
+        } else {
+            &claims.aud
+        };
+        let common: Vec<String> = wanted
+            .iter()
+            .filter(|audience| carried.contains(audience))
+            .cloned()
+            .collect();
         if common.is_empty() && !wanted.is_empty() {
-            return Err(Rejected(format!("token audiences {carried:?} is invalid for the target audiences {wanted:?}")));
+            return Err(Rejected(format!(
+                "token audiences {carried:?} is invalid for the target audiences {wanted:?}"
+            )));
         }
         check_time(&claims, jiff::Timestamp::now().as_second())?;
-        let user = if legacy { self.legacy(token, &claims, lookup).await? } else { self.bound(&claims, lookup).await? };
-        Ok(Some(Authenticated { user: Arc::new(user.authenticated()), audiences: common }))
+        let user = if legacy {
+            self.legacy(token, &claims, lookup).await?
+        } else {
+            self.bound(&claims, lookup).await?
+        };
+        Ok(Some(Authenticated {
+            user: Arc::new(user.authenticated()),
+            audiences: common,
+        }))
     }
 
     async fn bound(&self, claims: &Claims, lookup: &dyn Lookup) -> Result<User, Rejected> {
-        let Some(bound) = &claims.kubernetes else { return Err(Rejected("the token names no service account".to_owned())) };
+        let Some(bound) = &claims.kubernetes else {
+            return Err(Rejected("the token names no service account".to_owned()));
+        };
         let account = &bound.serviceaccount;
         let user = service_account_user(&bound.namespace, &account.name, &account.uid);
         if bound.namespace.is_empty() || account.name.is_empty() || claims.sub != user.name {
-            return Err(Rejected("the token's subject and service account differ".to_owned()));
+            return Err(Rejected(
+                "the token's subject and service account differ".to_owned(),
+            ));
         }
         if self.check_objects {
             check_object(lookup, "serviceaccounts", &bound.namespace, account).await?;
@@ -67,17 +100,34 @@ impl ServiceAccountTokens {
     async fn legacy(&self, token: &str, claims: &Claims, lookup: &dyn Lookup) -> Result<User, Rejected> {
         let (namespace, name) = (&claims.legacy_namespace, &claims.legacy_name);
         let user = service_account_user(namespace, name, &claims.legacy_uid);
-        if namespace.is_empty() || name.is_empty() || claims.legacy_secret.is_empty() || claims.sub != user.name {
+        if namespace.is_empty()
+            || name.is_empty()
+            || claims.legacy_secret.is_empty()
+            || claims.sub != user.name
+        {
             return Err(Rejected("the legacy token's claims are incomplete".to_owned()));
         }
         let secret = fetch(lookup, "secrets", namespace, &claims.legacy_secret).await?;
-        let stored = secret.as_ref().and_then(|secret| secret["data"]["token"].as_str()).and_then(decode).unwrap_or_default();
+        let stored = secret
+            .as_ref()
+            .and_then(|secret| secret["data"]["token"].as_str())
+            .and_then(decode)
+            .unwrap_or_default();
         #[allow(deprecated)]
         let same = ring::constant_time::verify_slices_are_equal(&stored, token.as_bytes()).is_ok();
         if !same {
             return Err(Rejected("service account token has been invalidated".to_owned()));
         }
-        check_object(lookup, "serviceaccounts", namespace, &Reference { name: name.clone(), uid: claims.legacy_uid.clone() }).await?;
+        check_object(
+            lookup,
+            "serviceaccounts",
+            namespace,
+            &Reference {
+                name: name.clone(),
+                uid: claims.legacy_uid.clone(),
+            },
+        )
+        .await?;
         Ok(user)
     }
 }
@@ -97,14 +147,29 @@ fn check_time(claims: &Claims, now: i64) -> Result<(), Rejected> {
     Ok(())
 }
 
-async fn fetch(lookup: &dyn Lookup, resource: &str, namespace: &str, name: &str) -> Result<Option<Value>, Rejected> {
-    lookup.get(resource, namespace, name).await.map_err(|error| Rejected(error.to_string()))
+async fn fetch(
+    lookup: &dyn Lookup,
+    resource: &str,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Value>, Rejected> {
+    lookup
+        .get(resource, namespace, name)
+        .await
+        .map_err(|error| Rejected(error.to_string()))
 }
 
 /// The object is there, is the one that the token was made for, and isn't long gone.
-async fn check_object(lookup: &dyn Lookup, resource: &str, namespace: &str, reference: &Reference) -> Result<(), Rejected> {
+async fn check_object(
+    lookup: &dyn Lookup,
+    resource: &str,
+    namespace: &str,
+    reference: &Reference,
+) -> Result<(), Rejected> {
     let invalid = || Rejected("service account token has been invalidated".to_owned());
-    let object = fetch(lookup, resource, namespace, &reference.name).await?.ok_or_else(invalid)?;
+    let object = fetch(lookup, resource, namespace, &reference.name)
+        .await?
+        .ok_or_else(invalid)?;
     if !reference.uid.is_empty() && apimachinery::meta::uid(&object) != reference.uid {
         return Err(invalid());
     }
@@ -118,7 +183,10 @@ async fn check_object(lookup: &dyn Lookup, resource: &str, namespace: &str, refe
 fn with_extra(mut user: User, claims: &Claims, bound: &KubernetesClaims) -> User {
     let mut add = |key: &str, value: &str| {
         if !value.is_empty() {
-            user.extra.insert(format!("authentication.kubernetes.io/{key}"), vec![value.to_owned()]);
+            user.extra.insert(
+                format!("authentication.kubernetes.io/{key}"),
+                vec![value.to_owned()],
+            );
         }
     };
     if let Some(pod) = &bound.pod {
@@ -130,7 +198,8 @@ fn with_extra(mut user: User, claims: &Claims, bound: &KubernetesClaims) -> User
         add("node-uid", &node.uid);
     }
     if !claims.jti.is_empty() {
-        user.extra.insert(CREDENTIAL_ID.to_owned(), vec![format!("JTI={}", claims.jti)]);
+        user.extra
+            .insert(CREDENTIAL_ID.to_owned(), vec![format!("JTI={}", claims.jti)]);
     }
     user
 }

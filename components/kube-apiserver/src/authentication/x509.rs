@@ -20,8 +20,14 @@ impl CertificateIdentity {
     pub fn read(der: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let subject = certificate.subject();
-        let text = |attribute: &x509_parser::x509::AttributeTypeAndValue<'_>| attribute.as_str().ok().map(str::to_owned);
-        let common_name = subject.iter_common_name().last().and_then(text).unwrap_or_default();
+        let text = |attribute: &x509_parser::x509::AttributeTypeAndValue<'_>| {
+            attribute.as_str().ok().map(str::to_owned)
+        };
+        let common_name = subject
+            .iter_common_name()
+            .last()
+            .and_then(text)
+            .unwrap_or_default();
         let groups = subject.iter_organization().filter_map(text).collect();
         let fingerprint = format!("X509SHA256={}", hex::encode(Sha256::digest(der)));
         let user = User {
@@ -30,7 +36,10 @@ impl CertificateIdentity {
             extra: [(CREDENTIAL_ID.to_owned(), vec![fingerprint])].into(),
             uid: String::new(),
         };
-        Some(Self { common_name, user: Arc::new(user.authenticated()) })
+        Some(Self {
+            common_name,
+            user: Arc::new(user.authenticated()),
+        })
     }
 }
 
@@ -39,7 +48,11 @@ pub fn authenticate(authority: &ClientAuthority, peer: &Peer) -> Result<Option<A
     if peer.chain.is_empty() {
         return Ok(None);
     }
-    authority.verify(&peer.chain).map_err(|error| Rejected(format!("verifying certificate failed: {error}")))?;
-    let identity = peer.certificate().ok_or_else(|| Rejected("the client certificate can't be read".to_owned()))?;
+    authority
+        .verify(&peer.chain)
+        .map_err(|error| Rejected(format!("verifying certificate failed: {error}")))?;
+    let identity = peer
+        .certificate()
+        .ok_or_else(|| Rejected("the client certificate can't be read".to_owned()))?;
     Ok((!identity.common_name.is_empty()).then(|| Arc::clone(&identity.user)))
 }

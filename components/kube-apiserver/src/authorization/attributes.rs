@@ -87,7 +87,11 @@ impl<'a> Attributes<'a> {
     pub fn forbidden_message(&self, reason: &str) -> String {
         let mut message = format!("User {:?} cannot {} ", self.user.name, self.verb);
         if self.is_resource {
-            message.push_str(&format!("resource {:?} in API group {:?}", self.combined_resource(), self.group));
+            message.push_str(&format!(
+                "resource {:?} in API group {:?}",
+                self.combined_resource(),
+                self.group
+            ));
             if self.namespace.is_empty() {
                 message.push_str(" at the cluster scope");
             } else {

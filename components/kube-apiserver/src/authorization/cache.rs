@@ -23,9 +23,15 @@ struct Generation {
 }
 
 impl DecisionCache {
-    pub fn get_or_decide(&self, generation: u64, question: &Attributes<'_>, decide: impl FnOnce() -> Decision) -> Decision {
+    pub fn get_or_decide(
+        &self,
+        generation: u64,
+        question: &Attributes<'_>,
+        decide: impl FnOnce() -> Decision,
+    ) -> Decision {
         // Two independently keyed 64-bit hashes: a collision would grant somebody else's rights.
-        let key = (u128::from(self.hasher.hash_one(question)) << 64) | u128::from(self.second_hasher.hash_one(question));
+        let key = (u128::from(self.hasher.hash_one(question)) << 64)
+            | u128::from(self.second_hasher.hash_one(question));
         {
             let inner = self.inner.read();
             if inner.number == generation

@@ -18,7 +18,9 @@ pub struct NodeAuthorizer {
 
 impl NodeAuthorizer {
     pub fn authorize(&self, attributes: &Attributes<'_>) -> Decision {
-        if !attributes.user.in_group(crate::identity::NODES_GROUP) || !attributes.user.name.starts_with(crate::identity::NODE_PREFIX) {
+        if !attributes.user.in_group(crate::identity::NODES_GROUP)
+            || !attributes.user.name.starts_with(crate::identity::NODE_PREFIX)
+        {
             return Decision::NoOpinion(String::new());
         }
         let Some(node) = attributes.user.node_name() else {
@@ -34,8 +36,12 @@ impl NodeAuthorizer {
                 }
                 ("", "persistentvolumeclaims") => return self.get_by_name(node, Kind::Claim, attributes),
                 ("", "persistentvolumes") => return self.get_by_name(node, Kind::Volume, attributes),
-                ("resource.k8s.io", "resourceclaims") => return self.get_by_name(node, Kind::ResourceClaim, attributes),
-                ("storage.k8s.io", "volumeattachments") => return self.get_by_name(node, Kind::Attachment, attributes),
+                ("resource.k8s.io", "resourceclaims") => {
+                    return self.get_by_name(node, Kind::ResourceClaim, attributes);
+                }
+                ("storage.k8s.io", "volumeattachments") => {
+                    return self.get_by_name(node, Kind::Attachment, attributes);
+                }
                 ("", "serviceaccounts") => return self.service_account_token(node, attributes),
                 ("coordination.k8s.io", "leases") => return own_lease(node, attributes),
                 ("storage.k8s.io", "csinodes") => return own_csi_node(node, attributes),
@@ -95,7 +101,11 @@ impl NodeAuthorizer {
         if attributes.name.is_empty() {
             return Decision::NoOpinion("No Object name found".to_owned());
         }
-        if self.graph.read().reaches(node, kind, &attributes.namespace, &attributes.name) {
+        if self
+            .graph
+            .read()
+            .reaches(node, kind, &attributes.namespace, &attributes.name)
+        {
             return Decision::Allow(String::new());
         }
         let reason = format!("no relationship found between node '{node}' and this object");
@@ -107,12 +117,17 @@ impl NodeAuthorizer {
         match &*attributes.verb {
             "get" if attributes.subresource.is_empty() => Some(self.related(node, Kind::Pod, attributes)),
             "list" | "watch" => {
-                let own = attributes.selected_fields.iter().any(|(field, value)| field == "spec.nodeName" && value == node);
+                let own = attributes
+                    .selected_fields
+                    .iter()
+                    .any(|(field, value)| field == "spec.nodeName" && value == node);
                 if own {
                     return Some(Decision::Allow(String::new()));
                 }
                 if attributes.name.is_empty() {
-                    return Some(plain("can only list/watch pods with spec.nodeName field selector"));
+                    return Some(plain(
+                        "can only list/watch pods with spec.nodeName field selector",
+                    ));
                 }
                 Some(self.related(node, Kind::Pod, attributes))
             }
@@ -130,7 +145,10 @@ fn plain(reason: &str) -> Decision {
 }
 
 fn own_lease(node: &str, attributes: &Attributes<'_>) -> Decision {
-    if !matches!(&*attributes.verb, "get" | "create" | "update" | "patch" | "delete") {
+    if !matches!(
+        &*attributes.verb,
+        "get" | "create" | "update" | "patch" | "delete"
+    ) {
         return plain("can only get, create, update, patch, or delete a node lease");
     }
     if attributes.namespace != "kube-node-lease" {
@@ -144,7 +162,10 @@ fn own_lease(node: &str, attributes: &Attributes<'_>) -> Decision {
 }
 
 fn own_csi_node(node: &str, attributes: &Attributes<'_>) -> Decision {
-    if !matches!(&*attributes.verb, "get" | "create" | "update" | "patch" | "delete") {
+    if !matches!(
+        &*attributes.verb,
+        "get" | "create" | "update" | "patch" | "delete"
+    ) {
         return plain("can only get, create, update, patch, or delete a CSINode");
     }
     if !attributes.subresource.is_empty() {
@@ -164,13 +185,18 @@ fn own_slices(node: &str, attributes: &Attributes<'_>) -> Decision {
         // The body is checked by NodeRestriction.
         "create" | "get" | "update" | "patch" | "delete" => Decision::Allow(String::new()),
         "list" | "watch" | "deletecollection" => {
-            let own = attributes.selected_fields.iter().any(|(field, value)| field == "spec.nodeName" && value == node);
+            let own = attributes
+                .selected_fields
+                .iter()
+                .any(|(field, value)| field == "spec.nodeName" && value == node);
             if own {
                 return Decision::Allow(String::new());
             }
             plain("can only list/watch/deletecollection resourceslices with spec.nodeName field selector")
         }
-        _ => plain("only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection"),
+        _ => plain(
+            "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection",
+        ),
     }
 }
 
@@ -180,12 +206,26 @@ fn other_node(node: &str, attributes: &Attributes<'_>) -> Option<Decision> {
         ("create", "") => None,
         ("get" | "list" | "watch", "") => {
             if attributes.name.is_empty() {
-                return Some(no(node, &format!("cannot {} all nodes, only its own Node object", attributes.verb)));
+                return Some(no(
+                    node,
+                    &format!("cannot {} all nodes, only its own Node object", attributes.verb),
+                ));
             }
-            (attributes.name != node).then(|| no(node, &format!("cannot read '{}', only its own Node object", attributes.name)))
+            (attributes.name != node).then(|| {
+                no(
+                    node,
+                    &format!("cannot read '{}', only its own Node object", attributes.name),
+                )
+            })
         }
-        _ => (!attributes.name.is_empty() && attributes.name != node && attributes.is_read_only())
-            .then(|| no(node, &format!("cannot read '{}', only its own Node object", attributes.name))),
+        _ => {
+            (!attributes.name.is_empty() && attributes.name != node && attributes.is_read_only()).then(|| {
+                no(
+                    node,
+                    &format!("cannot read '{}', only its own Node object", attributes.name),
+                )
+            })
+        }
     }
 }
 

@@ -16,12 +16,27 @@ fn data(server: &Server) -> Map<String, Value> {
     }
     if let Some(proxy) = &server.authenticator.front_proxy {
         let list = |items: &[String]| json!(json!(items).to_string());
-        data.insert("requestheader-client-ca-file".to_owned(), json!(proxy.authority.pem()));
-        data.insert("requestheader-allowed-names".to_owned(), list(&proxy.allowed_names));
-        data.insert("requestheader-username-headers".to_owned(), list(&proxy.username_headers));
+        data.insert(
+            "requestheader-client-ca-file".to_owned(),
+            json!(proxy.authority.pem()),
+        );
+        data.insert(
+            "requestheader-allowed-names".to_owned(),
+            list(&proxy.allowed_names),
+        );
+        data.insert(
+            "requestheader-username-headers".to_owned(),
+            list(&proxy.username_headers),
+        );
         data.insert("requestheader-uid-headers".to_owned(), list(&proxy.uid_headers));
-        data.insert("requestheader-group-headers".to_owned(), list(&proxy.group_headers));
-        data.insert("requestheader-extra-headers-prefix".to_owned(), list(&proxy.extra_prefixes));
+        data.insert(
+            "requestheader-group-headers".to_owned(),
+            list(&proxy.group_headers),
+        );
+        data.insert(
+            "requestheader-extra-headers-prefix".to_owned(),
+            list(&proxy.extra_prefixes),
+        );
     }
     data
 }
@@ -29,11 +44,16 @@ fn data(server: &Server) -> Map<String, Value> {
 /// Writes the configuration, unless it is there already.
 pub async fn reconcile(server: &Server) -> anyhow::Result<()> {
     let wanted = data(server);
-    let Some(store) = server.stores.named("", "configmaps") else { return Ok(()) };
+    let Some(store) = server.stores.named("", "configmaps") else {
+        return Ok(());
+    };
     let wanted = &wanted;
     let decide = |current: Option<ObjectRef>| async move {
         let existing = current.as_ref().map(stores::parse).transpose()?;
-        if existing.as_ref().is_some_and(|existing| existing["data"].as_object() == Some(wanted)) {
+        if existing
+            .as_ref()
+            .is_some_and(|existing| existing["data"].as_object() == Some(wanted))
+        {
             return Ok::<Change, StorageError>(Change::Nothing);
         }
         let mut object = existing.unwrap_or_else(|| {
@@ -50,8 +70,13 @@ pub async fn reconcile(server: &Server) -> anyhow::Result<()> {
         });
         object["data"] = Value::Object(wanted.clone());
         meta::remove(&mut object, "resourceVersion");
-        Ok(Change::Write { json: object.to_string().into_bytes(), ttl: None })
+        Ok(Change::Write {
+            json: object.to_string().into_bytes(),
+            ttl: None,
+        })
     };
-    store.update::<_, _, StorageError>(NAMESPACE, NAME, &Preconditions::default(), decide).await?;
+    store
+        .update::<_, _, StorageError>(NAMESPACE, NAME, &Preconditions::default(), decide)
+        .await?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use storage::{Change, ObjectRef, Preconditions, Store, StorageError, TxnOutcome};
+use storage::{Change, ObjectRef, Preconditions, StorageError, Store, TxnOutcome};
 
 const NAMESPACE: &str = "default";
 const NAME: &str = "kubernetes";
@@ -67,7 +67,10 @@ pub async fn leave(server: &Server) {
 }
 
 fn store(server: &Server, group: &str, plural: &str) -> anyhow::Result<Store> {
-    server.stores.named(group, plural).ok_or_else(|| anyhow::anyhow!("{plural} is not registered"))
+    server
+        .stores
+        .named(group, plural)
+        .ok_or_else(|| anyhow::anyhow!("{plural} is not registered"))
 }
 
 fn lease_key(server: &Server) -> String {
@@ -79,7 +82,10 @@ async fn renew(server: &Server) -> anyhow::Result<()> {
     let key = lease_key(server);
     for _ in 0..5 {
         let stored = raw.get(&key).await?;
-        let generation = stored.as_ref().and_then(|stored| serde_json::from_slice::<Value>(&stored.value).ok()).map_or(0, |value| meta::generation(&value));
+        let generation = stored
+            .as_ref()
+            .and_then(|stored| serde_json::from_slice::<Value>(&stored.value).ok())
+            .map_or(0, |value| meta::generation(&value));
         let value = json!({
             "kind": "Endpoints",
             "apiVersion": "v1",
@@ -87,32 +93,50 @@ async fn renew(server: &Server) -> anyhow::Result<()> {
             "subsets": [{ "addresses": [{ "ip": server.advertise.to_string() }] }],
         });
         let expected = stored.map(|stored| stored.mod_revision);
-        if let TxnOutcome::Done(_) = raw.put(&key, value.to_string().into_bytes(), expected, Some(LEASE)).await? {
+        if let TxnOutcome::Done(_) = raw
+            .put(&key, value.to_string().into_bytes(), expected, Some(LEASE))
+            .await?
+        {
             return Ok(());
         }
     }
-    anyhow::bail!("the lease of {} is being written by somebody else", server.advertise)
+    anyhow::bail!(
+        "the lease of {} is being written by somebody else",
+        server.advertise
+    )
 }
 
 async fn alive(server: &Server) -> anyhow::Result<BTreeSet<IpAddr>> {
     let leases = server.stores.storage.raw().list("masterleases/").await?;
-    Ok(leases.iter().filter_map(|lease| lease.key.rsplit('/').next()?.parse().ok()).collect())
+    Ok(leases
+        .iter()
+        .filter_map(|lease| lease.key.rsplit('/').next()?.parse().ok())
+        .collect())
 }
 
 /// Changes one object, or makes it.
-async fn keep(store: Store, name: &str, want: impl Fn(Option<&Value>) -> Option<Value> + Send + Sync) -> Result<(), StorageError> {
+async fn keep(
+    store: Store,
+    name: &str,
+    want: impl Fn(Option<&Value>) -> Option<Value> + Send + Sync,
+) -> Result<(), StorageError> {
     let want = &want;
     let decide = |current: Option<ObjectRef>| async move {
         let existing = current.as_ref().map(stores::parse).transpose()?;
         match want(existing.as_ref()) {
             Some(mut object) if existing.as_ref() != Some(&object) => {
                 meta::remove(&mut object, "resourceVersion");
-                Ok::<Change, StorageError>(Change::Write { json: object.to_string().into_bytes(), ttl: None })
+                Ok::<Change, StorageError>(Change::Write {
+                    json: object.to_string().into_bytes(),
+                    ttl: None,
+                })
             }
             _ => Ok(Change::Nothing),
         }
     };
-    store.update::<_, _, StorageError>(NAMESPACE, name, &Preconditions::default(), decide).await?;
+    store
+        .update::<_, _, StorageError>(NAMESPACE, name, &Preconditions::default(), decide)
+        .await?;
     Ok(())
 }
 
@@ -131,9 +155,14 @@ fn fresh(api_version: &str, kind: &str, labels: Value) -> Value {
 }
 
 async fn service(server: &Server) -> anyhow::Result<()> {
-    let Some(range) = server.flags.service_cluster_ip_range.first() else { return Ok(()) };
+    let Some(range) = server.flags.service_cluster_ip_range.first() else {
+        return Ok(());
+    };
     let address = addresses::first(range);
-    let owner = addresses::Owner { namespace: NAMESPACE, name: NAME };
+    let owner = addresses::Owner {
+        namespace: NAMESPACE,
+        name: NAME,
+    };
     match addresses::take(server, range, address, &owner, false).await {
         Ok(()) | Err(addresses::AddressError::Taken) => {}
         Err(error) => return Err(error.into()),
@@ -155,7 +184,11 @@ async fn service(server: &Server) -> anyhow::Result<()> {
     keep(store(server, "", "services")?, NAME, |existing| match existing {
         Some(_) => None,
         None => {
-            let mut object = fresh("v1", "Service", json!({ "component": "apiserver", "provider": "kubernetes" }));
+            let mut object = fresh(
+                "v1",
+                "Service",
+                json!({ "component": "apiserver", "provider": "kubernetes" }),
+            );
             object["spec"] = spec.clone();
             object["status"] = json!({ "loadBalancer": {} });
             let mut object = track(server, "", "services", object)?;
@@ -173,7 +206,11 @@ async fn service(server: &Server) -> anyhow::Result<()> {
 fn track(server: &Server, group: &str, plural: &str, mut object: Value) -> Option<Value> {
     if let Some(row) = server.registry.load().resource(group, "v1", plural) {
         let now = time::format_time(jiff::Timestamp::now());
-        let writer = apimachinery::managed_fields::Writer { manager: "kube-apiserver", subresource: "", now: &now };
+        let writer = apimachinery::managed_fields::Writer {
+            manager: "kube-apiserver",
+            subresource: "",
+            now: &now,
+        };
         api::managed::track(row, None, &mut object, writer);
     }
     Some(object)
@@ -183,13 +220,20 @@ async fn endpoints(server: &Server, alive: &BTreeSet<IpAddr>) -> anyhow::Result<
     let subsets = if alive.is_empty() {
         Value::Null
     } else {
-        let addresses: Vec<Value> = alive.iter().map(|address| json!({ "ip": address.to_string() })).collect();
+        let addresses: Vec<Value> = alive
+            .iter()
+            .map(|address| json!({ "ip": address.to_string() }))
+            .collect();
         json!([{ "addresses": addresses, "ports": [{ "name": "https", "port": server.port, "protocol": "TCP" }] }])
     };
     keep(store(server, "", "endpoints")?, NAME, |existing| {
         let mut object = match existing {
             Some(existing) => existing.clone(),
-            None => fresh("v1", "Endpoints", json!({ "endpointslice.kubernetes.io/skip-mirror": "true" })),
+            None => fresh(
+                "v1",
+                "Endpoints",
+                json!({ "endpointslice.kubernetes.io/skip-mirror": "true" }),
+            ),
         };
         meta::set_label(&mut object, "endpointslice.kubernetes.io/skip-mirror", "true");
         match (&subsets, object.as_object_mut()) {
@@ -198,36 +242,55 @@ async fn endpoints(server: &Server, alive: &BTreeSet<IpAddr>) -> anyhow::Result<
             }
             _ => object["subsets"] = subsets.clone(),
         }
-        if existing.is_none() { track(server, "", "endpoints", object) } else { Some(object) }
+        if existing.is_none() {
+            track(server, "", "endpoints", object)
+        } else {
+            Some(object)
+        }
     })
     .await?;
     Ok(())
 }
 
 async fn slice(server: &Server, alive: &BTreeSet<IpAddr>) -> anyhow::Result<()> {
-    let endpoints: Vec<Value> = alive.iter().map(|address| json!({ "addresses": [address.to_string()], "conditions": { "ready": true } })).collect();
-    let family = if server.advertise.is_ipv4() { "IPv4" } else { "IPv6" };
-    keep(store(server, "discovery.k8s.io", "endpointslices")?, NAME, |existing| {
-        let mut object = match existing {
-            Some(existing) => existing.clone(),
-            None => {
-                let mut object = fresh("discovery.k8s.io/v1", "EndpointSlice", json!({ SLICE_LABEL: NAME }));
-                meta::set(&mut object, "generation", json!(1));
-                object
+    let endpoints: Vec<Value> = alive
+        .iter()
+        .map(|address| json!({ "addresses": [address.to_string()], "conditions": { "ready": true } }))
+        .collect();
+    let family = if server.advertise.is_ipv4() {
+        "IPv4"
+    } else {
+        "IPv6"
+    };
+    keep(
+        store(server, "discovery.k8s.io", "endpointslices")?,
+        NAME,
+        |existing| {
+            let mut object = match existing {
+                Some(existing) => existing.clone(),
+                None => {
+                    let mut object = fresh(
+                        "discovery.k8s.io/v1",
+                        "EndpointSlice",
+                        json!({ SLICE_LABEL: NAME }),
+                    );
+                    meta::set(&mut object, "generation", json!(1));
+                    object
+                }
+            };
+            let changed = object["endpoints"] != json!(endpoints);
+            object["addressType"] = json!(family);
+            object["endpoints"] = json!(endpoints);
+            object["ports"] = json!([{ "name": "https", "port": server.port, "protocol": "TCP" }]);
+            if existing.is_none() {
+                return track(server, "discovery.k8s.io", "endpointslices", object);
             }
-        };
-        let changed = object["endpoints"] != json!(endpoints);
-        object["addressType"] = json!(family);
-        object["endpoints"] = json!(endpoints);
-        object["ports"] = json!([{ "name": "https", "port": server.port, "protocol": "TCP" }]);
-        if existing.is_none() {
-            return track(server, "discovery.k8s.io", "endpointslices", object);
-        }
-        if changed {
-            crate::metadata::bump_generation(&mut object);
-        }
-        Some(object)
-    })
+            if changed {
+                crate::metadata::bump_generation(&mut object);
+            }
+            Some(object)
+        },
+    )
     .await?;
     Ok(())
 }

@@ -7,8 +7,8 @@ use apimachinery::managed_fields::Writer;
 use apimachinery::{GroupVersion, meta, time};
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
-use storage::{Change, ObjectRef, Preconditions, StorageError};
 use std::io::Read;
+use storage::{Change, ObjectRef, Preconditions, StorageError};
 
 /// Recorded from a new cluster of the reference; `xtask` of this file: see gen/README.md.
 const EMBEDDED: &[u8] = include_bytes!("../gen/bootstrap-objects.json.gz");
@@ -23,7 +23,9 @@ pub fn embedded() -> std::io::Result<Vec<Value>> {
 
 /// The rules of the role `system:node`, which the Node authorizer grants to every node.
 pub fn node_rules() -> std::io::Result<Vec<crate::authorization::rbac::rules::PolicyRule>> {
-    let role = embedded()?.into_iter().find(|object| object["kind"] == "ClusterRole" && object["metadata"]["name"] == "system:node");
+    let role = embedded()?
+        .into_iter()
+        .find(|object| object["kind"] == "ClusterRole" && object["metadata"]["name"] == "system:node");
     let rules = role.map(|role| role["rules"].clone()).unwrap_or_default();
     serde_json::from_value(rules).map_err(std::io::Error::other)
 }
@@ -39,7 +41,12 @@ pub async fn reconcile(server: &Server) -> anyhow::Result<()> {
 }
 
 fn service_cidr(server: &Server) -> Value {
-    let cidrs: Vec<String> = server.flags.service_cluster_ip_range.iter().map(|range| range.trunc().to_string()).collect();
+    let cidrs: Vec<String> = server
+        .flags
+        .service_cluster_ip_range
+        .iter()
+        .map(|range| range.trunc().to_string())
+        .collect();
     json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "ServiceCIDR",
@@ -55,9 +62,14 @@ async fn reconcile_one(server: &Server, wanted: Value) -> Result<(), StorageErro
     let version = GroupVersion::parse(meta::api_version(&wanted)).unwrap_or_default();
     let registry = server.registry.load_full();
     let kind = version.kind(meta::kind(&wanted));
-    let Some(row) = registry.kind(&kind) else { return Ok(()) };
+    let Some(row) = registry.kind(&kind) else {
+        return Ok(());
+    };
     let store = server.stores.of(row);
-    let (namespace, name) = (meta::namespace(&wanted).to_owned(), meta::name(&wanted).to_owned());
+    let (namespace, name) = (
+        meta::namespace(&wanted).to_owned(),
+        meta::name(&wanted).to_owned(),
+    );
     let (wanted, row_ref) = (&wanted, &**row);
     let decide = |current: Option<ObjectRef>| async move {
         let merged = match current {
@@ -68,11 +80,16 @@ async fn reconcile_one(server: &Server, wanted: Value) -> Result<(), StorageErro
             None => Ok::<Change, StorageError>(Change::Nothing),
             Some(mut object) => {
                 meta::remove(&mut object, "resourceVersion");
-                Ok(Change::Write { json: object.to_string().into_bytes(), ttl: None })
+                Ok(Change::Write {
+                    json: object.to_string().into_bytes(),
+                    ttl: None,
+                })
             }
         }
     };
-    store.update::<_, _, StorageError>(&namespace, &name, &Preconditions::default(), decide).await?;
+    store
+        .update::<_, _, StorageError>(&namespace, &name, &Preconditions::default(), decide)
+        .await?;
     Ok(())
 }
 
@@ -81,15 +98,34 @@ fn fresh(row: &Resource, wanted: &Value) -> Value {
     let now = time::format_time(jiff::Timestamp::now());
     meta::set(&mut object, "uid", uuid::Uuid::new_v4().to_string());
     meta::set(&mut object, "creationTimestamp", now.as_str());
-    let manager = if row.gvk.group == "flowcontrol.apiserver.k8s.io" { "api-priority-and-fairness-config-producer-v1" } else { "kube-apiserver" };
+    let manager = if row.gvk.group == "flowcontrol.apiserver.k8s.io" {
+        "api-priority-and-fairness-config-producer-v1"
+    } else {
+        "kube-apiserver"
+    };
     // A namespace's finalizer is set by the server and nobody's field.
     let finalizers = (row.gvk.kind == "Namespace").then(|| object["spec"].take());
-    api::managed::track(row, None, &mut object, Writer { manager, subresource: "", now: &now });
+    api::managed::track(
+        row,
+        None,
+        &mut object,
+        Writer {
+            manager,
+            subresource: "",
+            now: &now,
+        },
+    );
     if let Some(spec) = finalizers {
         object["spec"] = spec;
     }
-    if let Some(conditions) = object.get_mut("status").and_then(|status| status.get_mut("conditions")).and_then(Value::as_array_mut) {
-        conditions.iter_mut().for_each(|condition| condition["lastTransitionTime"] = json!(now));
+    if let Some(conditions) = object
+        .get_mut("status")
+        .and_then(|status| status.get_mut("conditions"))
+        .and_then(Value::as_array_mut)
+    {
+        conditions
+            .iter_mut()
+            .for_each(|condition| condition["lastTransitionTime"] = json!(now));
     }
     object
 }
@@ -107,7 +143,11 @@ fn completed(existing: &Value, wanted: &Value) -> Option<Value> {
     let mut object = existing.clone();
     if let Some(missing) = wanted[list].as_array() {
         let mut items = existing[list].as_array().cloned().unwrap_or_default();
-        let absent: Vec<Value> = missing.iter().filter(|item| !items.contains(item)).cloned().collect();
+        let absent: Vec<Value> = missing
+            .iter()
+            .filter(|item| !items.contains(item))
+            .cloned()
+            .collect();
         // A role that is aggregated gets its rules from elsewhere.
         if !absent.is_empty() && existing.get("aggregationRule").is_none() {
             items.extend(absent);
@@ -115,7 +155,10 @@ fn completed(existing: &Value, wanted: &Value) -> Option<Value> {
         }
     }
     for (key, value) in meta::labels(wanted).into_iter().flatten() {
-        if let Some(value) = value.as_str().filter(|value| meta::label(existing, key) != Some(*value)) {
+        if let Some(value) = value
+            .as_str()
+            .filter(|value| meta::label(existing, key) != Some(*value))
+        {
             meta::set_label(&mut object, key, value);
         }
     }
@@ -130,7 +173,11 @@ mod tests {
     fn embedded_objects_are_readable_and_named() {
         let objects = embedded().unwrap();
         assert!(objects.len() > 150);
-        assert!(objects.iter().all(|object| !meta::name(object).is_empty() && !meta::kind(object).is_empty()));
+        assert!(
+            objects
+                .iter()
+                .all(|object| !meta::name(object).is_empty() && !meta::kind(object).is_empty())
+        );
         assert!(node_rules().unwrap().len() > 10);
     }
 

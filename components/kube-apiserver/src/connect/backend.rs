@@ -23,16 +23,25 @@ pub struct Backends {
 
 impl Backends {
     pub fn load(flags: &ApiServerFlags) -> anyhow::Result<Self> {
-        let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+        let builder =
+            ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
         let builder = match &flags.kubelet_certificate_authority {
-            Some(file) => builder.with_root_certificates(roots(file).context("--kubelet-certificate-authority")?),
+            Some(file) => {
+                builder.with_root_certificates(roots(file).context("--kubelet-certificate-authority")?)
+            }
             // Without an authority upstream does not verify either; the flag is how to ask for it.
-            None => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(provider()))),
+            None => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AnyServer(provider()))),
         };
         let mut kubelet = match (&flags.kubelet_client_certificate, &flags.kubelet_client_key) {
             (Some(certificate), Some(key)) => {
-                let private = PrivateKeyDer::from_pem_file(key).with_context(|| format!("--kubelet-client-key {}", key.display()))?;
-                builder.with_client_auth_cert(read_certificates(certificate).context("--kubelet-client-certificate")?, private)?
+                let private = PrivateKeyDer::from_pem_file(key)
+                    .with_context(|| format!("--kubelet-client-key {}", key.display()))?;
+                builder.with_client_auth_cert(
+                    read_certificates(certificate).context("--kubelet-client-certificate")?,
+                    private,
+                )?
             }
             _ => builder.with_no_client_auth(),
         };
@@ -43,7 +52,10 @@ impl Backends {
             .with_custom_certificate_verifier(Arc::new(AnyServer(provider())))
             .with_no_client_auth();
         anonymous.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { kubelet: Arc::new(kubelet), anonymous: Arc::new(anonymous) })
+        Ok(Self {
+            kubelet: Arc::new(kubelet),
+            anonymous: Arc::new(anonymous),
+        })
     }
 }
 
@@ -60,16 +72,43 @@ fn roots(file: &Path) -> anyhow::Result<RootCertStore> {
 struct AnyServer(Arc<CryptoProvider>);
 
 impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(&self, _: &CertificateDer<'_>, _: &[CertificateDer<'_>], _: &ServerName<'_>, _: &[u8], _: UnixTime) -> Result<ServerCertVerified, rustls::Error> {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(&self, message: &[u8], certificate: &CertificateDer<'_>, signature: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
-    fn verify_tls13_signature(&self, message: &[u8], certificate: &CertificateDer<'_>, signature: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -22,35 +22,65 @@ use storage::RequestedRevision;
 const ERROR_LIMIT: usize = 4096;
 
 async fn pod(target: &Target) -> Result<Value, ApiError> {
-    let object = target.store.get(&target.namespace, &target.name, RequestedRevision::Unset).await.map_err(|error| target.error(error))?;
+    let object = target
+        .store
+        .get(&target.namespace, &target.name, RequestedRevision::Unset)
+        .await
+        .map_err(|error| target.error(error))?;
     stores::parse(&object).map_err(ApiError::internal)
 }
 
 async fn location(server: &Server, target: &Target, pod: &Value) -> Result<Destination, ApiError> {
     match pod["spec"]["nodeName"].as_str().filter(|node| !node.is_empty()) {
         Some(node) => kubelet(server, node).await,
-        None => Err(ApiError::bad_request(format!("pod {} does not have a host assigned", target.name))),
+        None => Err(ApiError::bad_request(format!(
+            "pod {} does not have a host assigned",
+            target.name
+        ))),
     }
 }
 
 fn names(pod: &Value, list: &str) -> Vec<String> {
-    pod["spec"][list].as_array().into_iter().flatten().filter_map(|container| container["name"].as_str()).map(str::to_owned).collect()
+    pod["spec"][list]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|container| container["name"].as_str())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The container that is meant: as asked, marked as default, or the only one.
 fn container(pod: &Value, name: &str, asked: &str) -> Result<String, ApiError> {
-    let [containers, init, ephemeral] = ["containers", "initContainers", "ephemeralContainers"].map(|list| names(pod, list));
+    let [containers, init, ephemeral] =
+        ["containers", "initContainers", "ephemeralContainers"].map(|list| names(pod, list));
     if !asked.is_empty() {
-        let known = containers.iter().chain(&init).chain(&ephemeral).any(|known| known == asked);
-        return if known { Ok(asked.to_owned()) } else { Err(ApiError::bad_request(format!("container {asked} is not valid for pod {name}"))) };
+        let known = containers
+            .iter()
+            .chain(&init)
+            .chain(&ephemeral)
+            .any(|known| known == asked);
+        return if known {
+            Ok(asked.to_owned())
+        } else {
+            Err(ApiError::bad_request(format!(
+                "container {asked} is not valid for pod {name}"
+            )))
+        };
     }
-    let marked = apimachinery::meta::annotation(pod, "kubectl.kubernetes.io/default-container").filter(|marked| containers.iter().any(|known| known == marked));
+    let marked = apimachinery::meta::annotation(pod, "kubectl.kubernetes.io/default-container")
+        .filter(|marked| containers.iter().any(|known| known == marked));
     match (marked, containers.as_slice()) {
         (Some(marked), _) => Ok(marked.to_owned()),
         (None, [only]) => Ok(only.clone()),
-        (None, []) => Err(ApiError::bad_request(format!("a container name must be specified for pod {name}"))),
+        (None, []) => Err(ApiError::bad_request(format!(
+            "a container name must be specified for pod {name}"
+        ))),
         (None, _) => {
-            let mut why = format!("a container name must be specified for pod {name}, choose one of: [{}]", containers.join(" "));
+            let mut why = format!(
+                "a container name must be specified for pod {name}, choose one of: [{}]",
+                containers.join(" ")
+            );
             if !init.is_empty() {
                 why.push_str(&format!(" or one of the init containers: [{}]", init.join(" ")));
             }
@@ -74,11 +104,25 @@ pub async fn log(server: &Server, request: &ApiRequest, target: &Target) -> Resu
     let container = container(&pod, &target.name, request.query.get("container").unwrap_or(""))?;
     if pod["spec"]["nodeName"].as_str().unwrap_or("").is_empty() {
         // Nothing has run yet, so there is nothing to show.
-        return Ok(crate::answer::with_body(StatusCode::OK, "text/plain", Body::empty()));
+        return Ok(crate::answer::with_body(
+            StatusCode::OK,
+            "text/plain",
+            Body::empty(),
+        ));
     }
     let destination = location(server, target, &pod).await?;
-    let uri = format!("/containerLogs/{}/{}/{container}{}", target.namespace, target.name, encode(&query));
-    let outgoing = Outgoing { method: Method::GET, uri, headers: HeaderMap::new(), body: Bytes::new() };
+    let uri = format!(
+        "/containerLogs/{}/{}/{container}{}",
+        target.namespace,
+        target.name,
+        encode(&query)
+    );
+    let outgoing = Outgoing {
+        method: Method::GET,
+        uri,
+        headers: HeaderMap::new(),
+        body: Bytes::new(),
+    };
     let answer = relay::send(&destination, outgoing, None).await?;
     if !answer.status().is_success() {
         return Err(kubelet_error(answer, target).await);
@@ -90,7 +134,10 @@ pub async fn log(server: &Server, request: &ApiRequest, target: &Target) -> Resu
 async fn kubelet_error(answer: Response, target: &Target) -> ApiError {
     let status = answer.status();
     let text = match answer.into_body().collect().await {
-        Ok(body) => String::from_utf8_lossy(&body.to_bytes()).chars().take(ERROR_LIMIT).collect::<String>(),
+        Ok(body) => String::from_utf8_lossy(&body.to_bytes())
+            .chars()
+            .take(ERROR_LIMIT)
+            .collect::<String>(),
         Err(error) => error.to_string(),
     };
     let reason = match status.as_u16() {
@@ -102,7 +149,11 @@ async fn kubelet_error(answer: Response, target: &Target) -> ApiError {
         503 => Reason::ServiceUnavailable,
         _ => Reason::Unknown,
     };
-    let message = if text.trim().is_empty() { format!("the kubelet answered {status} for pod {}", target.name) } else { text.trim().to_owned() };
+    let message = if text.trim().is_empty() {
+        format!("the kubelet answered {status} for pod {}", target.name)
+    } else {
+        text.trim().to_owned()
+    };
     ApiError::new(status.as_u16(), reason, message, None)
 }
 
@@ -115,10 +166,18 @@ fn log_query(query: &Query) -> Result<Vec<(String, String)>, ApiError> {
         }
     }
     for (name, least) in [("sinceSeconds", 1i64), ("tailLines", 0), ("limitBytes", 1)] {
-        let Some(text) = query.get(name).filter(|text| !text.is_empty()) else { continue };
-        let number: i64 = text.parse().map_err(|_| ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))?;
+        let Some(text) = query.get(name).filter(|text| !text.is_empty()) else {
+            continue;
+        };
+        let number: i64 = text.parse().map_err(|_| {
+            ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
+        })?;
         if number < least {
-            let why = if least == 1 { "must be greater than 0" } else { "must be greater than or equal to 0" };
+            let why = if least == 1 {
+                "must be greater than 0"
+            } else {
+                "must be greater than or equal to 0"
+            };
             errors.push(Error::invalid(&Path::new(name), json!(number), why));
         }
         out.push((name.to_owned(), number.to_string()));
@@ -129,9 +188,20 @@ fn log_query(query: &Query) -> Result<Vec<(String, String)>, ApiError> {
         }
     }
     if query.get("sinceSeconds").is_some() && query.get("sinceTime").is_some() {
-        errors.push(Error::forbidden(&Path::new("sinceSeconds"), "at most one of `sinceTime` or `sinceSeconds` may be specified"));
+        errors.push(Error::forbidden(
+            &Path::new("sinceSeconds"),
+            "at most one of `sinceTime` or `sinceSeconds` may be specified",
+        ));
     }
-    if errors.is_empty() { Ok(out) } else { Err(ApiError::invalid(&GroupVersionKind::new("", "v1", "PodLogOptions"), "", &errors)) }
+    if errors.is_empty() {
+        Ok(out)
+    } else {
+        Err(ApiError::invalid(
+            &GroupVersionKind::new("", "v1", "PodLogOptions"),
+            "",
+            &errors,
+        ))
+    }
 }
 
 /// A GET that opens a stream needs the right to create one, too.
@@ -146,11 +216,20 @@ fn require_create(server: &Server, request: &ApiRequest) -> Result<(), ApiError>
         return Ok(());
     }
     let resource = apimachinery::GroupResource::new(&*request.info.group, &*request.info.resource);
-    Err(ApiError::forbidden(&resource, &request.info.name, &question.forbidden_message(decision.reason())))
+    Err(ApiError::forbidden(
+        &resource,
+        &request.info.name,
+        &question.forbidden_message(decision.reason()),
+    ))
 }
 
 /// exec and attach.
-pub async fn stream(server: &Server, request: &ApiRequest, target: &Target, upgrade: Option<OnUpgrade>) -> Result<Response, ApiError> {
+pub async fn stream(
+    server: &Server,
+    request: &ApiRequest,
+    target: &Target,
+    upgrade: Option<OnUpgrade>,
+) -> Result<Response, ApiError> {
     require_create(server, request)?;
     if !relay::is_upgrade(&request.headers) || upgrade.is_none() {
         return Err(ApiError::bad_request("Upgrade request required"));
@@ -159,14 +238,25 @@ pub async fn stream(server: &Server, request: &ApiRequest, target: &Target, upgr
     let container = container(&pod, &target.name, request.query.get("container").unwrap_or(""))?;
     let destination = location(server, target, &pod).await?;
     let query = stream_query(&request.query);
-    let uri = format!("/{}/{}/{}/{container}{}", target.subresource, target.namespace, target.name, encode(&query));
+    let uri = format!(
+        "/{}/{}/{}/{container}{}",
+        target.subresource,
+        target.namespace,
+        target.name,
+        encode(&query)
+    );
     forward(&destination, request, uri, upgrade).await
 }
 
 /// The kubelet's names of the options.
 fn stream_query(query: &Query) -> Vec<(String, String)> {
     let mut out = Vec::new();
-    for (name, kubelet_name, default) in [("stdin", "input", false), ("stdout", "output", true), ("stderr", "error", true), ("tty", "tty", false)] {
+    for (name, kubelet_name, default) in [
+        ("stdin", "input", false),
+        ("stdout", "output", true),
+        ("stderr", "error", true),
+        ("tty", "tty", false),
+    ] {
         let tty = query.is_true("tty");
         let set = match query.get(name) {
             Some(_) => query.is_true(name),
@@ -176,24 +266,52 @@ fn stream_query(query: &Query) -> Vec<(String, String)> {
             out.push((kubelet_name.to_owned(), "1".to_owned()));
         }
     }
-    out.extend(query.all("command").map(|word| ("command".to_owned(), word.to_owned())));
+    out.extend(
+        query
+            .all("command")
+            .map(|word| ("command".to_owned(), word.to_owned())),
+    );
     out
 }
 
-pub async fn port_forward(server: &Server, request: &ApiRequest, target: &Target, upgrade: Option<OnUpgrade>) -> Result<Response, ApiError> {
+pub async fn port_forward(
+    server: &Server,
+    request: &ApiRequest,
+    target: &Target,
+    upgrade: Option<OnUpgrade>,
+) -> Result<Response, ApiError> {
     require_create(server, request)?;
     if !relay::is_upgrade(&request.headers) || upgrade.is_none() {
         return Err(ApiError::bad_request("Upgrade request required"));
     }
     let pod = pod(target).await?;
     let destination = location(server, target, &pod).await?;
-    let ports: Vec<(String, String)> = request.query.all("ports").map(|port| ("port".to_owned(), port.to_owned())).collect();
-    let uri = format!("/portForward/{}/{}{}", target.namespace, target.name, encode(&ports));
+    let ports: Vec<(String, String)> = request
+        .query
+        .all("ports")
+        .map(|port| ("port".to_owned(), port.to_owned()))
+        .collect();
+    let uri = format!(
+        "/portForward/{}/{}{}",
+        target.namespace,
+        target.name,
+        encode(&ports)
+    );
     forward(&destination, request, uri, upgrade).await
 }
 
-async fn forward(destination: &Destination, request: &ApiRequest, uri: String, upgrade: Option<OnUpgrade>) -> Result<Response, ApiError> {
-    let outgoing = Outgoing { method: request.method.clone(), uri, headers: request.headers.clone(), body: Bytes::new() };
+async fn forward(
+    destination: &Destination,
+    request: &ApiRequest,
+    uri: String,
+    upgrade: Option<OnUpgrade>,
+) -> Result<Response, ApiError> {
+    let outgoing = Outgoing {
+        method: request.method.clone(),
+        uri,
+        headers: request.headers.clone(),
+        body: Bytes::new(),
+    };
     relay::send(destination, outgoing, upgrade).await
 }
 
@@ -207,7 +325,10 @@ mod tests {
         let two = json!({"spec": {"containers": [{"name": "a"}, {"name": "b"}], "initContainers": [{"name": "i"}]}});
         assert_eq!(container(&one, "p", "").unwrap(), "a");
         assert_eq!(container(&two, "p", "i").unwrap(), "i");
-        assert_eq!(container(&two, "p", "x").unwrap_err().message(), "container x is not valid for pod p");
+        assert_eq!(
+            container(&two, "p", "x").unwrap_err().message(),
+            "container x is not valid for pod p"
+        );
         assert_eq!(
             container(&two, "p", "").unwrap_err().message(),
             "a container name must be specified for pod p, choose one of: [a b] or one of the init containers: [i]"
@@ -220,6 +341,9 @@ mod tests {
         let out = stream_query(&query);
         assert_eq!(encode(&out), "?input=1&output=1&tty=1&command=sh&command=-c");
         assert!(log_query(&Query::parse(Some("tailLines=-1"))).is_err());
-        assert_eq!(encode(&log_query(&Query::parse(Some("tailLines=5&follow=true"))).unwrap()), "?follow=true&tailLines=5");
+        assert_eq!(
+            encode(&log_query(&Query::parse(Some("tailLines=5&follow=true"))).unwrap()),
+            "?follow=true&tailLines=5"
+        );
     }
 }

@@ -20,26 +20,50 @@ pub struct Destination {
 impl Destination {
     /// `host:port`, IPv6 in brackets.
     pub fn authority(&self) -> String {
-        if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
     }
 }
 
 /// The kubelet of a node.
 pub async fn kubelet(server: &Server, node_name: &str) -> Result<Destination, ApiError> {
-    let node = server.stores.read("", "nodes", "", node_name).await.map_err(ApiError::internal)?;
+    let node = server
+        .stores
+        .read("", "nodes", "", node_name)
+        .await
+        .map_err(ApiError::internal)?;
     let node = node.ok_or_else(|| ApiError::not_found(&GroupResource::new("", "nodes"), node_name))?;
-    let host = address(&node, &server.flags.kubelet_preferred_address_types)
-        .ok_or_else(|| ApiError::internal(format!("no preferred addresses found; known addresses: {}", node["status"]["addresses"])))?;
-    let port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_u64().and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
-    Ok(Destination { host, port: port.unwrap_or(KUBELET_PORT), tls: Some(Arc::clone(&server.backends.kubelet)) })
+    let host = address(&node, &server.flags.kubelet_preferred_address_types).ok_or_else(|| {
+        ApiError::internal(format!(
+            "no preferred addresses found; known addresses: {}",
+            node["status"]["addresses"]
+        ))
+    })?;
+    let port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"]
+        .as_u64()
+        .and_then(|port| u16::try_from(port).ok())
+        .filter(|port| *port > 0);
+    Ok(Destination {
+        host,
+        port: port.unwrap_or(KUBELET_PORT),
+        tls: Some(Arc::clone(&server.backends.kubelet)),
+    })
 }
 
 /// The node's address of the type that comes first in `preferred`.
 pub fn address(node: &Value, preferred: &[String]) -> Option<String> {
     let addresses = node["status"]["addresses"].as_array()?;
     preferred.iter().find_map(|wanted| {
-        let found = addresses.iter().find(|address| address["type"] == wanted.as_str())?;
-        found["address"].as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+        let found = addresses
+            .iter()
+            .find(|address| address["type"] == wanted.as_str())?;
+        found["address"]
+            .as_str()
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
     })
 }
 
@@ -60,7 +84,11 @@ impl ProxyName {
             [scheme @ ("http" | "https" | ""), name, port] => (*scheme, *name, *port),
             _ => return None,
         };
-        (!name.is_empty()).then(|| Self { scheme: scheme.to_owned(), name: name.to_owned(), port: port.to_owned() })
+        (!name.is_empty()).then(|| Self {
+            scheme: scheme.to_owned(),
+            name: name.to_owned(),
+            port: port.to_owned(),
+        })
     }
 }
 
@@ -71,7 +99,13 @@ mod tests {
 
     #[test]
     fn proxy_names() {
-        let name = |scheme: &str, name: &str, port: &str| Some(ProxyName { scheme: scheme.into(), name: name.into(), port: port.into() });
+        let name = |scheme: &str, name: &str, port: &str| {
+            Some(ProxyName {
+                scheme: scheme.into(),
+                name: name.into(),
+                port: port.into(),
+            })
+        };
         for (text, expected) in [
             ("a", name("", "a", "")),
             ("a:80", name("", "a", "80")),
@@ -88,7 +122,10 @@ mod tests {
     #[test]
     fn preferred_addresses() {
         let node = json!({"status": {"addresses": [{"type": "Hostname", "address": "h"}, {"type": "InternalIP", "address": "10.0.0.1"}]}});
-        assert_eq!(address(&node, &["InternalIP".into(), "Hostname".into()]).as_deref(), Some("10.0.0.1"));
+        assert_eq!(
+            address(&node, &["InternalIP".into(), "Hostname".into()]).as_deref(),
+            Some("10.0.0.1")
+        );
         assert_eq!(address(&node, &["ExternalIP".into()]), None);
     }
 }

@@ -13,17 +13,32 @@ use hyper::upgrade::OnUpgrade;
 use serde_json::Value;
 use std::sync::Arc;
 
-pub async fn handle(server: &Server, request: &ApiRequest, target: &Target, upgrade: Option<OnUpgrade>) -> Result<Response, ApiError> {
+pub async fn handle(
+    server: &Server,
+    request: &ApiRequest,
+    target: &Target,
+    upgrade: Option<OnUpgrade>,
+) -> Result<Response, ApiError> {
     if request.info.rest.is_empty() && !request.info.path.ends_with('/') && request.method == Method::GET {
         return Ok(to_directory(request));
     }
-    let name = ProxyName::parse(&target.name).ok_or_else(|| ApiError::bad_request(format!("invalid {} request {:?}", target.row.singular, target.name)))?;
+    let name = ProxyName::parse(&target.name).ok_or_else(|| {
+        ApiError::bad_request(format!(
+            "invalid {} request {:?}",
+            target.row.singular, target.name
+        ))
+    })?;
     let destination = match target.row.plural.as_str() {
         "nodes" => node(server, &name).await?,
         "pods" => pod(server, target, &name).await?,
         _ => service(server, target, &name).await?,
     };
-    let outgoing = Outgoing { method: request.method.clone(), uri: path(request), headers: request.headers.clone(), body: request.body.clone() };
+    let outgoing = Outgoing {
+        method: request.method.clone(),
+        uri: path(request),
+        headers: request.headers.clone(),
+        body: request.body.clone(),
+    };
     relay::send(&destination, outgoing, upgrade).await
 }
 
@@ -40,8 +55,27 @@ fn to_directory(request: &ApiRequest) -> Response {
 /// Everything after `/proxy`, with the query.
 fn path(request: &ApiRequest) -> String {
     use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-    const SET: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'?').add(b'`').add(b'{').add(b'}').add(b'%');
-    let mut path = format!("/{}", request.info.rest.iter().map(|part| utf8_percent_encode(part, SET).to_string()).collect::<Vec<_>>().join("/"));
+    const SET: &AsciiSet = &CONTROLS
+        .add(b' ')
+        .add(b'"')
+        .add(b'#')
+        .add(b'<')
+        .add(b'>')
+        .add(b'?')
+        .add(b'`')
+        .add(b'{')
+        .add(b'}')
+        .add(b'%');
+    let mut path = format!(
+        "/{}",
+        request
+            .info
+            .rest
+            .iter()
+            .map(|part| utf8_percent_encode(part, SET).to_string())
+            .collect::<Vec<_>>()
+            .join("/")
+    );
     if request.info.path.ends_with('/') && !path.ends_with('/') {
         path.push('/');
     }
@@ -72,7 +106,9 @@ fn tls(server: &Server, name: &ProxyName) -> Option<Arc<rustls::ClientConfig>> {
 /// Addresses that would lead back to the host itself.
 fn check_address(address: &str) -> Result<(), ApiError> {
     match address.parse::<std::net::IpAddr>() {
-        Ok(parsed) if parsed.is_loopback() || parsed.is_unspecified() || link_local(parsed) => Err(ApiError::bad_request("address not allowed")),
+        Ok(parsed) if parsed.is_loopback() || parsed.is_unspecified() || link_local(parsed) => {
+            Err(ApiError::bad_request("address not allowed"))
+        }
         Ok(_) => Ok(()),
         Err(_) => Err(ApiError::bad_request("address not allowed")),
     }
@@ -86,31 +122,72 @@ fn link_local(address: std::net::IpAddr) -> bool {
 }
 
 async fn pod(server: &Server, target: &Target, name: &ProxyName) -> Result<Destination, ApiError> {
-    let pod = server.stores.read("", "pods", &target.namespace, &name.name).await.map_err(ApiError::internal)?;
+    let pod = server
+        .stores
+        .read("", "pods", &target.namespace, &name.name)
+        .await
+        .map_err(ApiError::internal)?;
     let pod = pod.ok_or_else(|| ApiError::not_found(&target.resource(), &name.name))?;
-    let host = pod["status"]["podIP"].as_str().filter(|address| !address.is_empty());
-    let host = host.ok_or_else(|| ApiError::bad_request(format!("pod {} has no address", name.name)))?.to_owned();
+    let host = pod["status"]["podIP"]
+        .as_str()
+        .filter(|address| !address.is_empty());
+    let host = host
+        .ok_or_else(|| ApiError::bad_request(format!("pod {} has no address", name.name)))?
+        .to_owned();
     check_address(&host)?;
     let port = match name.port.as_str() {
-        "" => pod["spec"]["containers"].as_array().into_iter().flatten().find_map(|container| container["ports"][0]["containerPort"].as_u64()).unwrap_or(80),
-        text => text.parse().map_err(|_| ApiError::bad_request(format!("invalid port {text:?}")))?,
+        "" => pod["spec"]["containers"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find_map(|container| container["ports"][0]["containerPort"].as_u64())
+            .unwrap_or(80),
+        text => text
+            .parse()
+            .map_err(|_| ApiError::bad_request(format!("invalid port {text:?}")))?,
     };
     let port = u16::try_from(port).map_err(|_| ApiError::bad_request("invalid port"))?;
-    Ok(Destination { host, port, tls: tls(server, name) })
+    Ok(Destination {
+        host,
+        port,
+        tls: tls(server, name),
+    })
 }
 
 async fn service(server: &Server, target: &Target, name: &ProxyName) -> Result<Destination, ApiError> {
-    let service = server.stores.read("", "services", &target.namespace, &name.name).await.map_err(ApiError::internal)?;
+    let service = server
+        .stores
+        .read("", "services", &target.namespace, &name.name)
+        .await
+        .map_err(ApiError::internal)?;
     let service = service.ok_or_else(|| ApiError::not_found(&target.resource(), &name.name))?;
-    let none = || ApiError::service_unavailable(&format!("no endpoints available for service {:?}", name.name));
-    let port_name = service_port(&service, &name.port).ok_or_else(|| ApiError::service_unavailable(&format!("no service port {:?} found for service {:?}", name.port, name.name)))?;
+    let none =
+        || ApiError::service_unavailable(&format!("no endpoints available for service {:?}", name.name));
+    let port_name = service_port(&service, &name.port).ok_or_else(|| {
+        ApiError::service_unavailable(&format!(
+            "no service port {:?} found for service {:?}",
+            name.port, name.name
+        ))
+    })?;
     let mut ready: Vec<(String, u16)> = Vec::new();
-    for slice in server.stores.cached_list("discovery.k8s.io", "endpointslices", Some(&target.namespace)) {
+    for slice in server
+        .stores
+        .cached_list("discovery.k8s.io", "endpointslices", Some(&target.namespace))
+    {
         if apimachinery::meta::label(&slice, "kubernetes.io/service-name") != Some(name.name.as_str()) {
             continue;
         }
-        let port = slice["ports"].as_array().into_iter().flatten().find(|port| port["name"].as_str().unwrap_or("") == port_name);
-        let Some(port) = port.and_then(|port| port["port"].as_u64()).and_then(|port| u16::try_from(port).ok()) else { continue };
+        let port = slice["ports"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|port| port["name"].as_str().unwrap_or("") == port_name);
+        let Some(port) = port
+            .and_then(|port| port["port"].as_u64())
+            .and_then(|port| u16::try_from(port).ok())
+        else {
+            continue;
+        };
         for endpoint in slice["endpoints"].as_array().into_iter().flatten() {
             if endpoint["conditions"]["ready"] != false
                 && let Some(address) = endpoint["addresses"][0].as_str()
@@ -124,7 +201,11 @@ async fn service(server: &Server, target: &Target, name: &ProxyName) -> Result<D
     }
     let (host, port) = ready.swap_remove(rand::random_range(0..ready.len()));
     check_address(&host)?;
-    Ok(Destination { host, port, tls: tls(server, name) })
+    Ok(Destination {
+        host,
+        port,
+        tls: tls(server, name),
+    })
 }
 
 /// The name of the service's port that was asked for by name or number; the only one if none was.
@@ -133,7 +214,12 @@ fn service_port(service: &Value, asked: &str) -> Option<String> {
     let found = match asked {
         "" if ports.len() == 1 => ports.first(),
         "" => None,
-        _ => ports.iter().find(|port| port["name"] == asked || port["port"].as_u64().is_some_and(|number| number.to_string() == asked)),
+        _ => ports.iter().find(|port| {
+            port["name"] == asked
+                || port["port"]
+                    .as_u64()
+                    .is_some_and(|number| number.to_string() == asked)
+        }),
     };
     found.map(|port| port["name"].as_str().unwrap_or("").to_owned())
 }

@@ -48,16 +48,37 @@ pub struct Outgoing {
 }
 
 async fn dial(destination: &Destination) -> Result<Box<dyn Stream>, ApiError> {
-    let unreachable = |error: String| ApiError::new(502, apimachinery::Reason::Unknown, format!("error dialing backend: {error}"), None);
+    let unreachable = |error: String| {
+        ApiError::new(
+            502,
+            apimachinery::Reason::Unknown,
+            format!("error dialing backend: {error}"),
+            None,
+        )
+    };
     let connect = TcpStream::connect((destination.host.as_str(), destination.port));
     let tcp = match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
         Ok(Ok(tcp)) => tcp,
-        Ok(Err(error)) => return Err(unreachable(format!("dial tcp {}: {error}", destination.authority()))),
-        Err(_) => return Err(unreachable(format!("dial tcp {}: i/o timeout", destination.authority()))),
+        Ok(Err(error)) => {
+            return Err(unreachable(format!(
+                "dial tcp {}: {error}",
+                destination.authority()
+            )));
+        }
+        Err(_) => {
+            return Err(unreachable(format!(
+                "dial tcp {}: i/o timeout",
+                destination.authority()
+            )));
+        }
     };
-    tcp.set_nodelay(true).map_err(|error| unreachable(error.to_string()))?;
-    let Some(tls) = &destination.tls else { return Ok(Box::new(tcp)) };
-    let name = ServerName::try_from(destination.host.clone()).map_err(|error| unreachable(error.to_string()))?;
+    tcp.set_nodelay(true)
+        .map_err(|error| unreachable(error.to_string()))?;
+    let Some(tls) = &destination.tls else {
+        return Ok(Box::new(tcp));
+    };
+    let name =
+        ServerName::try_from(destination.host.clone()).map_err(|error| unreachable(error.to_string()))?;
     let handshake = TlsConnector::from(std::sync::Arc::clone(tls)).connect(name, tcp);
     match tokio::time::timeout(CONNECT_TIMEOUT, handshake).await {
         Ok(Ok(stream)) => Ok(Box::new(stream)),
@@ -70,7 +91,9 @@ async fn dial(destination: &Destination) -> Result<Box<dyn Stream>, ApiError> {
 fn forwarded(headers: &HeaderMap, upgrading: bool) -> HeaderMap {
     let mut out = HeaderMap::new();
     for (name, value) in headers {
-        let own = NOT_FORWARDED.contains(&name.as_str()) || name.as_str().starts_with("impersonate-") || name.as_str().starts_with("x-remote-");
+        let own = NOT_FORWARDED.contains(&name.as_str())
+            || name.as_str().starts_with("impersonate-")
+            || name.as_str().starts_with("x-remote-");
         if !own {
             out.append(name.clone(), value.clone());
         }
@@ -86,15 +109,32 @@ fn forwarded(headers: &HeaderMap, upgrading: bool) -> HeaderMap {
 
 /// Whether a request wants its connection to change protocol.
 pub fn is_upgrade(headers: &HeaderMap) -> bool {
-    let connection = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    headers.contains_key(UPGRADE) && connection.flat_map(|value| value.split(',')).any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
+    let connection = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    headers.contains_key(UPGRADE)
+        && connection
+            .flat_map(|value| value.split(','))
+            .any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
 }
 
 /// Sends the request and gives the answer; after a 101 both connections are joined.
-pub async fn send(destination: &Destination, outgoing: Outgoing, upgrade: Option<OnUpgrade>) -> Result<Response, ApiError> {
+pub async fn send(
+    destination: &Destination,
+    outgoing: Outgoing,
+    upgrade: Option<OnUpgrade>,
+) -> Result<Response, ApiError> {
     let upgrading = upgrade.is_some() && is_upgrade(&outgoing.headers);
     let stream = dial(destination).await?;
-    let failed = |error: hyper::Error| ApiError::new(502, apimachinery::Reason::Unknown, format!("error sending request to backend: {error}"), None);
+    let failed = |error: hyper::Error| {
+        ApiError::new(
+            502,
+            apimachinery::Reason::Unknown,
+            format!("error sending request to backend: {error}"),
+            None,
+        )
+    };
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
     // Owned by the connection itself: it ends when the answer has been read, or the joined streams have.
     tokio::spawn(async move {
@@ -104,7 +144,10 @@ pub async fn send(destination: &Destination, outgoing: Outgoing, upgrade: Option
     });
     let mut request = http::Request::new(Full::new(outgoing.body));
     *request.method_mut() = outgoing.method;
-    *request.uri_mut() = outgoing.uri.parse().map_err(|_| ApiError::bad_request("the path can't be sent on"))?;
+    *request.uri_mut() = outgoing
+        .uri
+        .parse()
+        .map_err(|_| ApiError::bad_request("the path can't be sent on"))?;
     *request.headers_mut() = forwarded(&outgoing.headers, upgrading);
     if let Ok(host) = HeaderValue::from_str(&destination.authority()) {
         request.headers_mut().insert(HOST, host);
@@ -121,7 +164,9 @@ pub async fn send(destination: &Destination, outgoing: Outgoing, upgrade: Option
         return Ok(response);
     }
     let (parts, body) = answer.into_parts();
-    let stream = BodyStream::new(body).map_err(std::io::Error::other).try_filter_map(|frame| async move { Ok(frame.into_data().ok()) });
+    let stream = BodyStream::new(body)
+        .map_err(std::io::Error::other)
+        .try_filter_map(|frame| async move { Ok(frame.into_data().ok()) });
     // The sender is kept for as long as the body is read.
     let stream = stream.inspect_ok(move |_| {
         let _ = &sender;
@@ -137,7 +182,10 @@ pub async fn send(destination: &Destination, outgoing: Outgoing, upgrade: Option
 }
 
 fn hop_by_hop(name: &HeaderName) -> bool {
-    matches!(name.as_str(), "connection" | "keep-alive" | "transfer-encoding" | "upgrade" | "te" | "trailer")
+    matches!(
+        name.as_str(),
+        "connection" | "keep-alive" | "transfer-encoding" | "upgrade" | "te" | "trailer"
+    )
 }
 
 async fn join(client: OnUpgrade, backend: OnUpgrade) {

@@ -19,7 +19,9 @@ pub fn handle(server: &Server, request: &ApiRequest, parts: &[&str]) -> Result<R
     if let (["api" | "apis"], Some("v2")) = (parts, media::aggregated_discovery(&request.headers)) {
         let document = api::discovery::aggregated(&registry, parts == ["api"]);
         let mut response = tagged(&request.headers, AGGREGATED_V2, document.to_string().into_bytes());
-        response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+        response
+            .headers_mut()
+            .insert(VARY, HeaderValue::from_static("Accept"));
         return Ok(response);
     }
     let document = match parts {
@@ -31,20 +33,29 @@ pub fn handle(server: &Server, request: &ApiRequest, parts: &[&str]) -> Result<R
         ["apis"] => Some(api::discovery::group_list(&registry)),
         ["api", version] => api::discovery::resource_list(&registry, &GroupVersion::new("", *version)),
         ["apis", group] => api::discovery::group(&registry, group),
-        ["apis", group, version] => api::discovery::resource_list(&registry, &GroupVersion::new(*group, *version)),
+        ["apis", group, version] => {
+            api::discovery::resource_list(&registry, &GroupVersion::new(*group, *version))
+        }
         _ => None,
     };
-    let Some(document) = document else { return Ok(not_found()) };
+    let Some(document) = document else {
+        return Ok(not_found());
+    };
     let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |_| true)?;
     let mut response = answer::value(StatusCode::OK, &document, &accepted);
-    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+    response
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("Accept"));
     Ok(response)
 }
 
 /// A document that clients keep and ask for again by its tag.
 pub fn tagged(headers: &HeaderMap, content_type: &'static str, bytes: Vec<u8>) -> Response {
     let tag = format!("\"{}\"", hex::encode_upper(Sha256::digest(&bytes)));
-    let known = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).is_some_and(|known| known == tag);
+    let known = headers
+        .get(IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|known| known == tag);
     let mut response = if known {
         answer::with_body(StatusCode::NOT_MODIFIED, content_type, Body::empty())
     } else {

@@ -25,15 +25,29 @@ fn checks(endpoint: &str) -> Vec<&'static str> {
 
 /// Paths of all individual checks.
 pub fn check_paths() -> Vec<String> {
-    let of = |endpoint: &'static str| checks(endpoint).into_iter().map(move |check| format!("/{endpoint}/{check}"));
+    let of = |endpoint: &'static str| {
+        checks(endpoint)
+            .into_iter()
+            .map(move |check| format!("/{endpoint}/{check}"))
+    };
     ENDPOINTS.into_iter().flat_map(of).collect()
 }
 
 async fn passes(server: &Server, check: &str) -> Result<(), String> {
     match check {
         "ping" | "log" => Ok(()),
-        "etcd" => server.stores.storage.check(server.flags.etcd_healthcheck_timeout).await.map_err(|error| error.to_string()),
-        "etcd-readiness" => server.stores.storage.check(server.flags.etcd_readycheck_timeout).await.map_err(|error| error.to_string()),
+        "etcd" => server
+            .stores
+            .storage
+            .check(server.flags.etcd_healthcheck_timeout)
+            .await
+            .map_err(|error| error.to_string()),
+        "etcd-readiness" => server
+            .stores
+            .storage
+            .check(server.flags.etcd_readycheck_timeout)
+            .await
+            .map_err(|error| error.to_string()),
         "shutdown" if server.lifecycle.is_stopping() => Err("process is shutting down".to_owned()),
         "shutdown" => Ok(()),
         step if server.lifecycle.is_pending(step) => Err("not finished".to_owned()),
@@ -42,14 +56,21 @@ async fn passes(server: &Server, check: &str) -> Result<(), String> {
 }
 
 pub async fn handle(server: &Server, request: &ApiRequest, parts: &[&str]) -> Response {
-    let Some((endpoint, rest)) = parts.split_first() else { return not_found() };
+    let Some((endpoint, rest)) = parts.split_first() else {
+        return not_found();
+    };
     let known = checks(endpoint);
     if !rest.is_empty() {
         let name = rest.join("/");
-        let Some(check) = known.iter().find(|check| **check == name) else { return not_found() };
+        let Some(check) = known.iter().find(|check| **check == name) else {
+            return not_found();
+        };
         return match passes(server, check).await {
             Ok(()) => answer::text(StatusCode::OK, "ok"),
-            Err(reason) => answer::text(StatusCode::INTERNAL_SERVER_ERROR, format!("internal server error: {reason}\n")),
+            Err(reason) => answer::text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("internal server error: {reason}\n"),
+            ),
         };
     }
     let excluded: Vec<&str> = request.query.all("exclude").collect();
@@ -70,7 +91,10 @@ pub async fn handle(server: &Server, request: &ApiRequest, parts: &[&str]) -> Re
     }
     if !failed.is_empty() {
         tracing::info!(endpoint, failed = failed.join(","), "health check failed");
-        return answer::text(StatusCode::INTERNAL_SERVER_ERROR, format!("{lines}{endpoint} check failed\n"));
+        return answer::text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("{lines}{endpoint} check failed\n"),
+        );
     }
     if request.query.get("verbose").is_some() {
         return answer::text(StatusCode::OK, format!("{lines}{endpoint} check passed\n"));

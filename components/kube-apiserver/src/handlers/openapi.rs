@@ -20,14 +20,19 @@ pub struct Hashes {
     known: Mutex<Option<(Arc<api::Registry>, Arc<Value>)>>,
 }
 
-pub async fn handle(server: &Arc<Server>, request: &ApiRequest, parts: &[&str]) -> Result<Response, ApiError> {
+pub async fn handle(
+    server: &Arc<Server>,
+    request: &ApiRequest,
+    parts: &[&str],
+) -> Result<Response, ApiError> {
     let registry = server.registry.load_full();
     match parts {
         ["v2"] => {
             if media::choose(&request.headers, &[media::JSON]).is_none() {
                 return Err(ApiError::not_acceptable(&[media::JSON]));
             }
-            let bytes = blocking(move || api::openapi::v2_document(&registry).to_string().into_bytes()).await?;
+            let bytes =
+                blocking(move || api::openapi::v2_document(&registry).to_string().into_bytes()).await?;
             Ok(tagged(&request.headers, media::JSON, bytes))
         }
         ["v3"] => {
@@ -39,7 +44,10 @@ pub async fn handle(server: &Arc<Server>, request: &ApiRequest, parts: &[&str]) 
             if media::choose(&request.headers, &[media::JSON]).is_none() {
                 return Err(ApiError::not_acceptable(&[media::JSON]));
             }
-            let document = blocking(move || api::openapi::v3_document(&registry, &name).map(|document| document.to_string().into_bytes())).await?;
+            let document = blocking(move || {
+                api::openapi::v3_document(&registry, &name).map(|document| document.to_string().into_bytes())
+            })
+            .await?;
             Ok(document.map_or_else(not_found, |bytes| tagged(&request.headers, media::JSON, bytes)))
         }
         _ => Ok(not_found()),
@@ -47,7 +55,9 @@ pub async fn handle(server: &Arc<Server>, request: &ApiRequest, parts: &[&str]) 
 }
 
 async fn blocking<T: Send + 'static>(make: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
-    tokio::task::spawn_blocking(make).await.map_err(|_| ApiError::internal("making the document failed"))
+    tokio::task::spawn_blocking(make)
+        .await
+        .map_err(|_| ApiError::internal("making the document failed"))
 }
 
 async fn index(server: &Arc<Server>, registry: Arc<api::Registry>) -> Result<Arc<Value>, ApiError> {
@@ -65,10 +75,14 @@ async fn index(server: &Arc<Server>, registry: Arc<api::Registry>) -> Result<Arc
 fn make_index(registry: &api::Registry) -> Value {
     let mut paths = Map::new();
     for name in api::openapi::v3_names(registry) {
-        let Some(document) = api::openapi::v3_document(registry, &name) else { continue };
+        let Some(document) = api::openapi::v3_document(registry, &name) else {
+            continue;
+        };
         let hash = hex::encode_upper(Sha256::digest(document.to_string()));
-        paths.insert(name.clone(), json!({ "serverRelativeURL": format!("/openapi/v3/{name}?hash={hash}") }));
+        paths.insert(
+            name.clone(),
+            json!({ "serverRelativeURL": format!("/openapi/v3/{name}?hash={hash}") }),
+        );
     }
     json!({ "paths": paths })
 }
-

@@ -12,7 +12,9 @@ use http::{HeaderValue, StatusCode};
 const KEY_SET: &str = "application/jwk-set+json";
 
 pub fn configuration(server: &Server, request: &ApiRequest) -> Result<Response, ApiError> {
-    let Some(document) = server.issuer.discovery(&server.advertised) else { return Ok(not_found()) };
+    let Some(document) = server.issuer.discovery(&server.advertised) else {
+        return Ok(not_found());
+    };
     serve(request, media::JSON, &document)
 }
 
@@ -20,12 +22,24 @@ pub fn keys(server: &Server, request: &ApiRequest) -> Result<Response, ApiError>
     serve(request, KEY_SET, &server.issuer.jwks())
 }
 
-fn serve(request: &ApiRequest, media_type: &'static str, document: &serde_json::Value) -> Result<Response, ApiError> {
+fn serve(
+    request: &ApiRequest,
+    media_type: &'static str,
+    document: &serde_json::Value,
+) -> Result<Response, ApiError> {
     if media::choose(&request.headers, &[media_type]).is_none() {
         let message = format!("406: Not Acceptable\n\nAvailable representations: {media_type}");
-        return Err(ApiError::new(406, Reason::NotAcceptable, message, Some(Default::default())));
+        return Err(ApiError::new(
+            406,
+            Reason::NotAcceptable,
+            message,
+            Some(Default::default()),
+        ));
     }
     let mut response = answer::bytes_of(StatusCode::OK, media_type, document.to_string());
-    response.headers_mut().insert(http::header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    response.headers_mut().insert(
+        http::header::CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=3600"),
+    );
     Ok(response)
 }

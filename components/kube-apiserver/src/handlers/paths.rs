@@ -34,14 +34,31 @@ pub async fn handle(server: &Arc<Server>, request: &ApiRequest) -> Result<Respon
     let trimmed = path.trim_end_matches('/');
     let parts: Vec<&str> = trimmed.trim_start_matches('/').split('/').collect();
     match parts.as_slice() {
-        [""] => Ok(answer::json(StatusCode::OK, &json!({ "paths": all_paths(server) }))),
+        [""] => Ok(answer::json(
+            StatusCode::OK,
+            &json!({ "paths": all_paths(server) }),
+        )),
         ["api" | "apis", ..] => discovery::handle(server, request, &parts),
         ["openapi", rest @ ..] => openapi::handle(server, request, rest).await,
-        ["version"] => Ok(answer::value(StatusCode::OK, &version(), &crate::media::Accepted { pretty: true, ..Default::default() })),
+        ["version"] => Ok(answer::value(
+            StatusCode::OK,
+            &version(),
+            &crate::media::Accepted {
+                pretty: true,
+                ..Default::default()
+            },
+        )),
         ["healthz" | "livez" | "readyz", ..] => Ok(health::handle(server, request, &parts).await),
         ["metrics"] => {
-            let text = server.metrics.encode(server.inflight.taken()).map_err(ApiError::internal)?;
-            Ok(answer::bytes_of(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
+            let text = server
+                .metrics
+                .encode(server.inflight.taken())
+                .map_err(ApiError::internal)?;
+            Ok(answer::bytes_of(
+                StatusCode::OK,
+                "text/plain; version=0.0.4; charset=utf-8",
+                text,
+            ))
         }
         [".well-known", "openid-configuration"] => openid::configuration(server, request),
         ["openid", "v1", "jwks"] => openid::keys(server, request),
@@ -57,7 +74,12 @@ pub fn not_found() -> Response {
 fn all_paths(server: &Server) -> Vec<String> {
     let registry = server.registry.load();
     let mut paths: Vec<String> = PATHS.iter().map(|path| (*path).to_owned()).collect();
-    paths.extend(["/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned(), "/apis/".to_owned()]);
+    paths.extend([
+        "/api".to_owned(),
+        "/api/v1".to_owned(),
+        "/apis".to_owned(),
+        "/apis/".to_owned(),
+    ]);
     for (group, versions) in registry.groups() {
         if group.is_empty() {
             continue;

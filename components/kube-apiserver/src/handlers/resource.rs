@@ -14,13 +14,21 @@ use apimachinery::{ApiError, Reason};
 use hyper::upgrade::OnUpgrade;
 use std::sync::Arc;
 
-pub async fn handle(server: &Arc<Server>, request: &Arc<ApiRequest>, upgrade: Option<OnUpgrade>) -> Result<Response, ApiError> {
+pub async fn handle(
+    server: &Arc<Server>,
+    request: &Arc<ApiRequest>,
+    upgrade: Option<OnUpgrade>,
+) -> Result<Response, ApiError> {
     let info = &request.info;
     let registry = server.registry.load_full();
     let Some(row) = registry.resource(&info.group, &info.version, &info.resource) else {
         let version = apimachinery::GroupVersion::new(&*info.group, &*info.version);
         let served = registry.iter().any(|row| row.gvk.group_version() == version);
-        return if served { Err(no_such_resource()) } else { Ok(not_found()) };
+        return if served {
+            Err(no_such_resource())
+        } else {
+            Ok(not_found())
+        };
     };
     if !addressable(row, request) {
         return Err(no_such_resource());
@@ -31,20 +39,27 @@ pub async fn handle(server: &Arc<Server>, request: &Arc<ApiRequest>, upgrade: Op
             return Err(ApiError::method_not_allowed());
         }
     } else {
-        let Some(subresource) = row.subresource(&info.subresource) else { return Err(no_such_resource()) };
+        let Some(subresource) = row.subresource(&info.subresource) else {
+            return Err(no_such_resource());
+        };
         if !subresource.verbs.iter().any(|verb| *verb == info.verb) {
             return Err(ApiError::method_not_allowed());
         }
     }
     warn_of_deprecation(request, row);
     let target = Target::of(server, Arc::clone(row), info);
-    if matches!((row.gvk.group.as_str(), info.subresource.as_str()), ("", "log" | "exec" | "attach" | "portforward" | "proxy")) {
+    if matches!(
+        (row.gvk.group.as_str(), info.subresource.as_str()),
+        ("", "log" | "exec" | "attach" | "portforward" | "proxy")
+    ) {
         return connect::handle(server, request, &target, upgrade).await;
     }
     if !row.is_stored() {
         return match (row.gvk.group.as_str(), row.plural.as_str()) {
             ("", "bindings") => binding::bind(server, request, &target).await,
-            ("authentication.k8s.io" | "authorization.k8s.io", _) => reviews::handle(server, request, &target).await,
+            ("authentication.k8s.io" | "authorization.k8s.io", _) => {
+                reviews::handle(server, request, &target).await
+            }
             _ => component_status::handle(server, request, &target).await,
         };
     }
@@ -59,8 +74,12 @@ pub async fn handle(server: &Arc<Server>, request: &Arc<ApiRequest>, upgrade: Op
         ("list", "") => list::list(server, request, &target).await,
         ("watch", "") => watch::watch(server, request, &target).await,
         ("create", "") => create::create(server, request, &target).await,
-        ("update", "" | "status" | "finalize" | "approval" | "ephemeralcontainers" | "resize") => update::update(server, request, &target).await,
-        ("patch", "" | "status" | "approval" | "ephemeralcontainers" | "resize") => patch::patch(server, request, &target).await,
+        ("update", "" | "status" | "finalize" | "approval" | "ephemeralcontainers" | "resize") => {
+            update::update(server, request, &target).await
+        }
+        ("patch", "" | "status" | "approval" | "ephemeralcontainers" | "resize") => {
+            patch::patch(server, request, &target).await
+        }
         ("delete", "") => delete::delete(server, request, &target).await,
         ("deletecollection", "") => delete::delete_collection(server, request, &target).await,
         _ => Err(ApiError::method_not_allowed()),
@@ -68,13 +87,26 @@ pub async fn handle(server: &Arc<Server>, request: &Arc<ApiRequest>, upgrade: Op
 }
 
 fn no_such_resource() -> ApiError {
-    ApiError::new(404, Reason::NotFound, "the server could not find the requested resource", Some(Default::default()))
+    ApiError::new(
+        404,
+        Reason::NotFound,
+        "the server could not find the requested resource",
+        Some(Default::default()),
+    )
 }
 
 /// Kinds that clients should stop using.
 const DEPRECATED: &[(&str, &str, &str)] = &[
-    ("", "endpoints", "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
-    ("", "componentstatuses", "v1 ComponentStatus is deprecated in v1.19+"),
+    (
+        "",
+        "endpoints",
+        "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    ),
+    (
+        "",
+        "componentstatuses",
+        "v1 ComponentStatus is deprecated in v1.19+",
+    ),
 ];
 
 fn warn_of_deprecation(request: &ApiRequest, row: &Resource) {

@@ -12,10 +12,19 @@ fn is_cpu(metric: &Value) -> bool {
 
 /// The stored form as v1.
 pub(super) fn from_v2(object: &mut Value) {
-    let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else { return };
-    let metrics = spec.remove("metrics").and_then(|metrics| metrics.as_array().cloned()).unwrap_or_default();
+    let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let metrics = spec
+        .remove("metrics")
+        .and_then(|metrics| metrics.as_array().cloned())
+        .unwrap_or_default();
     let behavior = spec.remove("behavior");
-    let utilization = |metric: &Value| metric["resource"]["target"]["averageUtilization"].as_i64().filter(|_| is_cpu(metric));
+    let utilization = |metric: &Value| {
+        metric["resource"]["target"]["averageUtilization"]
+            .as_i64()
+            .filter(|_| is_cpu(metric))
+    };
     let mut others = Vec::new();
     for metric in metrics {
         match utilization(&metric).filter(|_| !spec.contains_key("targetCPUUtilizationPercentage")) {
@@ -31,11 +40,20 @@ pub(super) fn from_v2(object: &mut Value) {
     if let Some(behavior) = behavior {
         meta::set_annotation(object, BEHAVIOR, &behavior.to_string());
     }
-    let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) else { return };
+    let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) else {
+        return;
+    };
     let current = status.remove("currentMetrics");
     status.remove("conditions");
-    let cpu = current.as_ref().and_then(Value::as_array).into_iter().flatten().find(|metric| is_cpu(metric));
-    if let Some(percentage) = cpu.and_then(|metric| metric["resource"]["current"]["averageUtilization"].as_i64()) {
+    let cpu = current
+        .as_ref()
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .find(|metric| is_cpu(metric));
+    if let Some(percentage) =
+        cpu.and_then(|metric| metric["resource"]["current"]["averageUtilization"].as_i64())
+    {
         status.insert("currentCPUUtilizationPercentage".to_owned(), json!(percentage));
     }
     for field in ["currentReplicas", "desiredReplicas"] {
@@ -44,7 +62,10 @@ pub(super) fn from_v2(object: &mut Value) {
 }
 
 fn take_annotation(object: &mut Value, key: &str) -> Option<Value> {
-    let annotations = object.get_mut("metadata")?.get_mut("annotations")?.as_object_mut()?;
+    let annotations = object
+        .get_mut("metadata")?
+        .get_mut("annotations")?
+        .as_object_mut()?;
     let text = annotations.remove(key)?;
     let empty = annotations.is_empty();
     if empty {
@@ -57,7 +78,9 @@ fn take_annotation(object: &mut Value, key: &str) -> Option<Value> {
 pub(super) fn to_v2(object: &mut Value) {
     let others = take_annotation(object, METRICS);
     let behavior = take_annotation(object, BEHAVIOR);
-    let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
     let mut metrics = Vec::new();
     if let Some(percentage) = spec.remove("targetCPUUtilizationPercentage") {
         metrics.push(json!({
@@ -65,14 +88,20 @@ pub(super) fn to_v2(object: &mut Value) {
             "resource": { "name": "cpu", "target": { "type": "Utilization", "averageUtilization": percentage } },
         }));
     }
-    metrics.extend(others.and_then(|others| others.as_array().cloned()).unwrap_or_default());
+    metrics.extend(
+        others
+            .and_then(|others| others.as_array().cloned())
+            .unwrap_or_default(),
+    );
     if !metrics.is_empty() {
         spec.insert("metrics".to_owned(), Value::Array(metrics));
     }
     if let Some(behavior) = behavior.filter(Value::is_object) {
         spec.insert("behavior".to_owned(), behavior);
     }
-    let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) else { return };
+    let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) else {
+        return;
+    };
     let current = status.remove("currentCPUUtilizationPercentage");
     let list = current.map(|percentage| {
         json!([{ "type": "Resource", "resource": { "name": "cpu", "current": { "averageUtilization": percentage, "averageValue": "0" } } }])
@@ -86,10 +115,17 @@ mod tests {
 
     #[test]
     fn both_ways_lead_back() {
-        let mut value = json!({"metadata": {}, "spec": {"maxReplicas": 4, "targetCPUUtilizationPercentage": 80}});
+        let mut value =
+            json!({"metadata": {}, "spec": {"maxReplicas": 4, "targetCPUUtilizationPercentage": 80}});
         to_v2(&mut value);
-        assert_eq!(value["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"], 80);
-        value["spec"]["metrics"].as_array_mut().unwrap().push(json!({"type": "Pods"}));
+        assert_eq!(
+            value["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"],
+            80
+        );
+        value["spec"]["metrics"]
+            .as_array_mut()
+            .unwrap()
+            .push(json!({"type": "Pods"}));
         from_v2(&mut value);
         assert_eq!(value["spec"]["targetCPUUtilizationPercentage"], 80);
         to_v2(&mut value);

@@ -14,7 +14,9 @@ const NAMES: [(&str, &str); 7] = [
 ];
 
 fn rename(value: &mut Value, names: impl Iterator<Item = (&'static str, &'static str)>) {
-    let Some(fields) = value.as_object_mut() else { return };
+    let Some(fields) = value.as_object_mut() else {
+        return;
+    };
     for (from, to) in names {
         if let Some(field) = fields.remove(from) {
             fields.insert(to.to_owned(), field);
@@ -42,7 +44,10 @@ mod tests {
         let core = json!({"involvedObject": {"name": "p"}, "message": "m", "count": 2, "reason": "r", "reportingComponent": "c"});
         let mut value = core.clone();
         from_core(&mut value);
-        assert_eq!(value, json!({"regarding": {"name": "p"}, "note": "m", "deprecatedCount": 2, "reason": "r", "reportingController": "c"}));
+        assert_eq!(
+            value,
+            json!({"regarding": {"name": "p"}, "note": "m", "deprecatedCount": 2, "reason": "r", "reportingController": "c"})
+        );
         to_core(&mut value);
         assert_eq!(value, core);
     }

@@ -27,7 +27,15 @@ pub fn of(schema: &Schema, field: &str) -> Option<Form> {
 }
 
 /// Decodes the field into `map`.
-pub fn put(set: &SchemaSet, schema: &Schema, form: Form, name: &str, bytes: &[u8], map: &mut Map<String, Value>, depth: usize) -> Result<(), ProtobufError> {
+pub fn put(
+    set: &SchemaSet,
+    schema: &Schema,
+    form: Form,
+    name: &str,
+    bytes: &[u8],
+    map: &mut Map<String, Value>,
+    depth: usize,
+) -> Result<(), ProtobufError> {
     if form != Form::Names {
         map.insert(name.to_owned(), either(set, schema, form, bytes, depth)?);
         return Ok(());
@@ -46,8 +54,16 @@ pub fn put(set: &SchemaSet, schema: &Schema, form: Form, name: &str, bytes: &[u8
     Ok(())
 }
 
-fn either(set: &SchemaSet, schema: &Schema, form: Form, bytes: &[u8], depth: usize) -> Result<Value, ProtobufError> {
-    let message = TABLE.get(schema.name.as_str()).ok_or_else(|| ProtobufError::UnknownKind(schema.name.clone()))?;
+fn either(
+    set: &SchemaSet,
+    schema: &Schema,
+    form: Form,
+    bytes: &[u8],
+    depth: usize,
+) -> Result<Value, ProtobufError> {
+    let message = TABLE
+        .get(schema.name.as_str())
+        .ok_or_else(|| ProtobufError::UnknownKind(schema.name.clone()))?;
     let one = |raw: &[u8]| -> Result<Value, ProtobufError> {
         let mut map = Map::new();
         structure(set, message, schema, raw, &mut map, depth + 1)?;
@@ -56,7 +72,9 @@ fn either(set: &SchemaSet, schema: &Schema, form: Form, bytes: &[u8], depth: usi
     let (mut single, mut many, mut flag) = (None, Vec::new(), false);
     for field in Reader::new(bytes) {
         match (form, field?) {
-            (Form::Array | Form::Names, (1, Field::Bytes(raw))) | (Form::Bool, (2, Field::Bytes(raw))) => single = Some(one(raw)?),
+            (Form::Array | Form::Names, (1, Field::Bytes(raw))) | (Form::Bool, (2, Field::Bytes(raw))) => {
+                single = Some(one(raw)?)
+            }
             (Form::Array, (2, Field::Bytes(raw))) => many.push(one(raw)?),
             (Form::Names, (2, Field::Bytes(text))) => many.push(json!(utf8(text)?)),
             (Form::Bool, (1, Field::Varint(set))) => flag = set != 0,

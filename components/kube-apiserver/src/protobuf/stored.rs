@@ -23,10 +23,14 @@ impl ForeignDecoder for StoredProtobuf {
         let row = &self.row;
         let envelope = open(stored).map_err(|error| error.to_string())?;
         if envelope.api_version != row.storage_version.to_string() || envelope.kind != row.gvk.kind {
-            return Err(format!("stored as {} {}, which is not read; expected {} {}", envelope.api_version, envelope.kind, row.storage_version, row.gvk.kind));
+            return Err(format!(
+                "stored as {} {}, which is not read; expected {} {}",
+                envelope.api_version, envelope.kind, row.storage_version, row.gvk.kind
+            ));
         }
         let kind = row.storage_version.kind(row.gvk.kind.as_str());
-        let mut value = decode(&row.schemas, &api::schema_name(&kind), envelope.raw).map_err(|error| error.to_string())?;
+        let mut value = decode(&row.schemas, &api::schema_name(&kind), envelope.raw)
+            .map_err(|error| error.to_string())?;
         value["kind"] = json!(kind.kind);
         value["apiVersion"] = json!(kind.api_version());
         crate::kinds::fit(row, &kind, &mut value)?;

@@ -21,8 +21,14 @@ const EMBEDDED: &[u8] = include_bytes!("../gen/protobuf-fields.json.gz");
 
 /// Messages by the full name of their schema.
 pub static TABLE: LazyLock<HashMap<String, Message>> = LazyLock::new(|| {
-    let value: Value = serde_json::from_reader(BufReader::new(GzDecoder::new(EMBEDDED))).expect("generated data is checked by a test");
-    value.as_object().into_iter().flatten().map(|(name, fields)| (name.clone(), message(fields))).collect()
+    let value: Value = serde_json::from_reader(BufReader::new(GzDecoder::new(EMBEDDED)))
+        .expect("generated data is checked by a test");
+    value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, fields)| (name.clone(), message(fields)))
+        .collect()
 });
 
 fn message(fields: &Value) -> Message {
@@ -30,5 +36,10 @@ fn message(fields: &Value) -> Message {
         Some(name) => Entry::Named(name.to_owned()),
         None => Entry::Inline(message(value)),
     };
-    fields.as_object().into_iter().flatten().filter_map(|(number, value)| Some((number.parse().ok()?, entry(value)))).collect()
+    fields
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(number, value)| Some((number.parse().ok()?, entry(value))))
+        .collect()
 }

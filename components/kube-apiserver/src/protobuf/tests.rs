@@ -20,15 +20,23 @@ fn recorded_objects_decode_to_their_json() {
         let Some(row) = registry.kind(&kind) else { continue };
         let fit = |mut value: Value| {
             // Defaulting puts the type on claim templates; the message doesn't carry it.
-            for template in value["spec"]["volumeClaimTemplates"].as_array_mut().into_iter().flatten() {
-                template.as_object_mut().unwrap().retain(|key, _| key != "kind" && key != "apiVersion");
+            for template in value["spec"]["volumeClaimTemplates"]
+                .as_array_mut()
+                .into_iter()
+                .flatten()
+            {
+                template
+                    .as_object_mut()
+                    .unwrap()
+                    .retain(|key, _| key != "kind" && key != "apiVersion");
             }
             value["kind"] = json!(kind.kind);
             value["apiVersion"] = json!(kind.api_version());
             apimachinery::decode::fit(&row.schemas, row.schema_id, &mut value).unwrap();
             value
         };
-        let decoded = decode(&row.schemas, &api::schema_name(&kind), envelope.raw).unwrap_or_else(|error| panic!("{}: {error}", pair["url"]));
+        let decoded = decode(&row.schemas, &api::schema_name(&kind), envelope.raw)
+            .unwrap_or_else(|error| panic!("{}: {error}", pair["url"]));
         let (decoded, expected) = (fit(decoded), fit(pair["json"].clone()));
         if kind.kind == "CustomResourceDefinition" {
             // Its controller wrote status between the two recordings.

@@ -47,12 +47,16 @@ impl<'a> Reader<'a> {
         let number = u32::try_from(key >> 3).map_err(|_| ProtobufError::Malformed)?;
         let field = match key & 7 {
             0 => Field::Varint(self.varint()?),
-            1 => Field::Fixed64(u64::from_le_bytes(self.take(8)?.try_into().map_err(|_| ProtobufError::Malformed)?)),
+            1 => Field::Fixed64(u64::from_le_bytes(
+                self.take(8)?.try_into().map_err(|_| ProtobufError::Malformed)?,
+            )),
             2 => {
                 let length = usize::try_from(self.varint()?).map_err(|_| ProtobufError::Malformed)?;
                 Field::Bytes(self.take(length)?)
             }
-            5 => Field::Fixed32(u32::from_le_bytes(self.take(4)?.try_into().map_err(|_| ProtobufError::Malformed)?)),
+            5 => Field::Fixed32(u32::from_le_bytes(
+                self.take(4)?.try_into().map_err(|_| ProtobufError::Malformed)?,
+            )),
             _ => return Err(ProtobufError::Malformed),
         };
         Ok((number, field))

@@ -16,7 +16,13 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 }
 
 fn strings(value: &Value) -> Vec<String> {
-    value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// May somebody do something?
@@ -26,20 +32,37 @@ pub fn subject(server: &Server, target: &Target, review: &Value) -> Result<Value
         name: text(spec, "user").to_owned(),
         uid: text(spec, "uid").to_owned(),
         groups: strings(&spec["groups"]),
-        extra: spec["extra"].as_object().into_iter().flatten().map(|(key, values)| (key.clone(), strings(values))).collect(),
+        extra: spec["extra"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, values)| (key.clone(), strings(values)))
+            .collect(),
     };
     let mut errors = check(spec);
     if user.name.is_empty() && user.groups.is_empty() {
-        errors.push(Error::invalid(&Path::new("spec").child("user"), user.name.as_str(), "at least one of user or group must be specified"));
+        errors.push(Error::invalid(
+            &Path::new("spec").child("user"),
+            user.name.as_str(),
+            "at least one of user or group must be specified",
+        ));
     }
     if target.row.gvk.kind == "LocalSubjectAccessReview" {
         let path = Path::new("spec").child("resourceAttributes");
         let asked = text(&spec["resourceAttributes"], "namespace");
         if asked != target.namespace {
-            errors.push(Error::invalid(&path.child("namespace"), asked, "must match metadata.namespace"));
+            errors.push(Error::invalid(
+                &path.child("namespace"),
+                asked,
+                "must match metadata.namespace",
+            ));
         }
         if !spec["nonResourceAttributes"].is_null() {
-            errors.push(Error::invalid(&Path::new("spec").child("nonResourceAttributes"), spec["nonResourceAttributes"].clone(), "disallowed on this kind of request"));
+            errors.push(Error::invalid(
+                &Path::new("spec").child("nonResourceAttributes"),
+                spec["nonResourceAttributes"].clone(),
+                "disallowed on this kind of request",
+            ));
         }
     }
     if !errors.is_empty() {
@@ -55,19 +78,36 @@ pub fn own(server: &Server, request: &ApiRequest, review: &Value) -> Result<Valu
     if !errors.is_empty() {
         return Err(invalid(&errors));
     }
-    Ok(status(&server.authorizer.authorize(&question(&request.user, spec))))
+    Ok(status(
+        &server.authorizer.authorize(&question(&request.user, spec)),
+    ))
 }
 
 /// Upstream's errors about these reviews name the group only.
 fn invalid(errors: &[Error]) -> ApiError {
-    ApiError::invalid(&GroupVersionKind::new("authorization.k8s.io", "v1", ""), "", errors)
+    ApiError::invalid(
+        &GroupVersionKind::new("authorization.k8s.io", "v1", ""),
+        "",
+        errors,
+    )
 }
 
 fn check(spec: &Value) -> Vec<Error> {
     let path = Path::new("spec");
-    match (!spec["resourceAttributes"].is_null(), !spec["nonResourceAttributes"].is_null()) {
-        (true, true) => vec![Error::invalid(&path.child("nonResourceAttributes"), spec["nonResourceAttributes"].clone(), "cannot be specified in combination with resourceAttributes")],
-        (false, false) => vec![Error::invalid(&path.child("resourceAttributes"), Value::Null, "exactly one of nonResourceAttributes or resourceAttributes must be specified")],
+    match (
+        !spec["resourceAttributes"].is_null(),
+        !spec["nonResourceAttributes"].is_null(),
+    ) {
+        (true, true) => vec![Error::invalid(
+            &path.child("nonResourceAttributes"),
+            spec["nonResourceAttributes"].clone(),
+            "cannot be specified in combination with resourceAttributes",
+        )],
+        (false, false) => vec![Error::invalid(
+            &path.child("resourceAttributes"),
+            Value::Null,
+            "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+        )],
         _ => Vec::new(),
     }
 }
@@ -81,14 +121,29 @@ fn question<'a>(user: &'a User, spec: &'a Value) -> Attributes<'a> {
         question.path = Cow::Borrowed(text(other, "path"));
         return question;
     }
-    let mut question = Attributes::resource(user, text(resource, "verb"), text(resource, "group"), text(resource, "resource"))
-        .in_namespace(text(resource, "namespace"))
-        .named(text(resource, "name"))
-        .sub(text(resource, "subresource"));
+    let mut question = Attributes::resource(
+        user,
+        text(resource, "verb"),
+        text(resource, "group"),
+        text(resource, "resource"),
+    )
+    .in_namespace(text(resource, "namespace"))
+    .named(text(resource, "name"))
+    .sub(text(resource, "subresource"));
     question.version = Cow::Borrowed(text(resource, "version"));
-    for requirement in resource["fieldSelector"]["requirements"].as_array().into_iter().flatten() {
-        if let (Some("In"), Some([value])) = (requirement["operator"].as_str(), requirement["values"].as_array().map(Vec::as_slice)) {
-            question.selected_fields.push((text(requirement, "key").to_owned(), value.as_str().unwrap_or("").to_owned()));
+    for requirement in resource["fieldSelector"]["requirements"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        if let (Some("In"), Some([value])) = (
+            requirement["operator"].as_str(),
+            requirement["values"].as_array().map(Vec::as_slice),
+        ) {
+            question.selected_fields.push((
+                text(requirement, "key").to_owned(),
+                value.as_str().unwrap_or("").to_owned(),
+            ));
         }
     }
     question

@@ -1,8 +1,8 @@
 //! SelfSubjectRulesReview: everything that one may do in a namespace.
 
+use crate::authorization::Mode;
 use crate::request::ApiRequest;
 use crate::server::Server;
-use crate::authorization::Mode;
 use apimachinery::ApiError;
 use serde_json::{Value, json};
 
@@ -22,7 +22,12 @@ pub fn own(server: &Server, request: &ApiRequest, review: &Value) -> Result<Valu
         match mode {
             Mode::Node => incomplete.push("node authorizer does not support user rule resolution"),
             Mode::Rbac => {
-                for rule in server.authorizer.rbac.current().rules_of(&request.user, namespace) {
+                for rule in server
+                    .authorizer
+                    .rbac
+                    .current()
+                    .rules_of(&request.user, namespace)
+                {
                     if !rule.resources.is_empty() {
                         let mut value = json!({ "verbs": rule.verbs, "apiGroups": rule.api_groups, "resources": rule.resources });
                         if !rule.resource_names.is_empty() {

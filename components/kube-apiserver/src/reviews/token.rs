@@ -29,19 +29,33 @@ pub fn who_am_i(request: &ApiRequest) -> Value {
 pub async fn review(server: &Server, review: &Value) -> Result<Value, ApiError> {
     let token = review["spec"]["token"].as_str().unwrap_or("");
     if token.is_empty() {
-        return Err(ApiError::bad_request("token is required for TokenReview in authentication"));
+        return Err(ApiError::bad_request(
+            "token is required for TokenReview in authentication",
+        ));
     }
-    let audiences: Vec<String> = review["spec"]["audiences"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
-    Ok(match server.authenticator.tokens.authenticate(token, &audiences).await {
-        Ok(Some(found)) => {
-            let mut status = json!({ "authenticated": true, "user": user_info(&found.user) });
-            let good_for = if found.audiences.is_empty() { &audiences } else { &found.audiences };
-            if !good_for.is_empty() {
-                status["audiences"] = json!(good_for);
+    let audiences: Vec<String> = review["spec"]["audiences"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
+    Ok(
+        match server.authenticator.tokens.authenticate(token, &audiences).await {
+            Ok(Some(found)) => {
+                let mut status = json!({ "authenticated": true, "user": user_info(&found.user) });
+                let good_for = if found.audiences.is_empty() {
+                    &audiences
+                } else {
+                    &found.audiences
+                };
+                if !good_for.is_empty() {
+                    status["audiences"] = json!(good_for);
+                }
+                status
             }
-            status
-        }
-        Ok(None) => json!({ "user": {}, "error": "invalid bearer token" }),
-        Err(refusal) => json!({ "user": {}, "error": format!("[invalid bearer token, {}]", refusal.0) }),
-    })
+            Ok(None) => json!({ "user": {}, "error": "invalid bearer token" }),
+            Err(refusal) => json!({ "user": {}, "error": format!("[invalid bearer token, {}]", refusal.0) }),
+        },
+    )
 }

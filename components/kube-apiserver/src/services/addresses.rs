@@ -39,7 +39,10 @@ pub struct Owner<'a> {
 }
 
 fn store(server: &Server) -> Result<Store, AddressError> {
-    server.stores.named("networking.k8s.io", "ipaddresses").ok_or(AddressError::NoStore)
+    server
+        .stores
+        .named("networking.k8s.io", "ipaddresses")
+        .ok_or(AddressError::NoStore)
 }
 
 fn object(server: &Server, address: IpAddr, owner: &Owner<'_>) -> Value {
@@ -57,9 +60,17 @@ fn object(server: &Server, address: IpAddr, owner: &Owner<'_>) -> Value {
     if let Some(spec) = object["spec"]["parentRef"].as_object_mut() {
         spec.retain(|key, value| key != "group" || value != "");
     }
-    if let Some(row) = server.registry.load().resource("networking.k8s.io", "v1", "ipaddresses") {
+    if let Some(row) = server
+        .registry
+        .load()
+        .resource("networking.k8s.io", "v1", "ipaddresses")
+    {
         let now = time::format_time(jiff::Timestamp::now());
-        let writer = apimachinery::managed_fields::Writer { manager: "kube-apiserver", subresource: "", now: &now };
+        let writer = apimachinery::managed_fields::Writer {
+            manager: "kube-apiserver",
+            subresource: "",
+            now: &now,
+        };
         api::managed::track(row, None, &mut object, writer);
     }
     object
@@ -90,7 +101,11 @@ fn address(range: &IpNet, number: u128) -> IpAddr {
 
 /// Addresses at the beginning that are left to those who ask for a certain one.
 fn reserved_for_static(size: u128) -> u128 {
-    if size < 16 { 0 } else { (size / 16).clamp(16, 256).min(size / 2) }
+    if size < 16 {
+        0
+    } else {
+        (size / 16).clamp(16, 256).min(size / 2)
+    }
 }
 
 /// The first address of a range, which is the `kubernetes` service's.
@@ -99,9 +114,18 @@ pub fn first(range: &IpNet) -> IpAddr {
 }
 
 /// Takes a certain address.
-pub async fn take(server: &Server, range: &IpNet, wanted: IpAddr, owner: &Owner<'_>, dry_run: bool) -> Result<(), AddressError> {
+pub async fn take(
+    server: &Server,
+    range: &IpNet,
+    wanted: IpAddr,
+    owner: &Owner<'_>,
+    dry_run: bool,
+) -> Result<(), AddressError> {
     if !range.contains(&wanted) {
-        return Err(AddressError::OutOfRange { address: wanted, range: *range });
+        return Err(AddressError::OutOfRange {
+            address: wanted,
+            range: *range,
+        });
     }
     let store = store(server)?;
     let name = wanted.to_string();
@@ -112,7 +136,15 @@ pub async fn take(server: &Server, range: &IpNet, wanted: IpAddr, owner: &Owner<
             Err(error) => Err(error.into()),
         };
     }
-    match store.create("", &name, object(server, wanted, owner).to_string().as_bytes(), None).await {
+    match store
+        .create(
+            "",
+            &name,
+            object(server, wanted, owner).to_string().as_bytes(),
+            None,
+        )
+        .await
+    {
         Ok(_) => Ok(()),
         Err(StorageError::AlreadyExists { .. }) => Err(AddressError::Taken),
         Err(error) => Err(error.into()),
@@ -120,7 +152,12 @@ pub async fn take(server: &Server, range: &IpNet, wanted: IpAddr, owner: &Owner<
 }
 
 /// Takes any free address.
-pub async fn take_any(server: &Server, range: &IpNet, owner: &Owner<'_>, dry_run: bool) -> Result<IpAddr, AddressError> {
+pub async fn take_any(
+    server: &Server,
+    range: &IpNet,
+    owner: &Owner<'_>,
+    dry_run: bool,
+) -> Result<IpAddr, AddressError> {
     let (first, last) = bounds(range);
     let size = last - first + 1;
     let low = first + reserved_for_static(size);
@@ -134,7 +171,9 @@ pub async fn take_any(server: &Server, range: &IpNet, owner: &Owner<'_>, dry_run
     }
     let store = store(server)?;
     // The lower part comes last, so that it stays free for as long as possible.
-    let order = (low..=last).chain(first..low).take(usize::try_from(SEARCH_LIMIT.min(size)).unwrap_or(usize::MAX));
+    let order = (low..=last)
+        .chain(first..low)
+        .take(usize::try_from(SEARCH_LIMIT.min(size)).unwrap_or(usize::MAX));
     for number in order {
         let candidate = address(range, number);
         if store.cached_object("", &candidate.to_string()).is_some() {
@@ -152,7 +191,9 @@ pub async fn take_any(server: &Server, range: &IpNet, owner: &Owner<'_>, dry_run
 /// Gives an address back; one that isn't there is fine.
 pub async fn give_back(server: &Server, address: &str) {
     let Ok(store) = store(server) else { return };
-    let outcome = store.delete::<_, _, StorageError>("", address, &Preconditions::default(), |_| async { Ok(()) }).await;
+    let outcome = store
+        .delete::<_, _, StorageError>("", address, &Preconditions::default(), |_| async { Ok(()) })
+        .await;
     match outcome {
         Ok(_) | Err(StorageError::NotFound { .. } | StorageError::InvalidKey { .. }) => {}
         // The repair loop will find it.
@@ -166,13 +207,24 @@ mod tests {
 
     #[test]
     fn ends_of_ranges_are_not_given() {
-        for (range, low, high) in [("10.32.0.0/24", "10.32.0.1", "10.32.0.254"), ("10.0.0.0/30", "10.0.0.1", "10.0.0.2"), ("fd00::/120", "fd00::1", "fd00::ff")] {
+        for (range, low, high) in [
+            ("10.32.0.0/24", "10.32.0.1", "10.32.0.254"),
+            ("10.0.0.0/30", "10.0.0.1", "10.0.0.2"),
+            ("fd00::/120", "fd00::1", "fd00::ff"),
+        ] {
             let range: IpNet = range.parse().unwrap();
             let (first_number, last_number) = bounds(&range);
             assert_eq!(first(&range).to_string(), low);
             assert_eq!(address(&range, first_number).to_string(), low);
             assert_eq!(address(&range, last_number).to_string(), high);
         }
-        assert_eq!((reserved_for_static(14), reserved_for_static(254), reserved_for_static(65534)), (0, 16, 256));
+        assert_eq!(
+            (
+                reserved_for_static(14),
+                reserved_for_static(254),
+                reserved_for_static(65534)
+            ),
+            (0, 16, 256)
+        );
     }
 }

@@ -17,7 +17,13 @@ fn other(family: &str) -> &'static str {
 }
 
 fn strings(value: &Value) -> Vec<String> {
-    value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
 }
 
 pub fn is_headless(spec: &Value) -> bool {
@@ -33,7 +39,10 @@ pub fn set(spec: &mut Value, ranges: &[IpNet]) -> Result<(), (&'static str, Stri
     let primary = served.first().copied().unwrap_or("IPv4");
     let mut families = strings(&spec["ipFamilies"]);
     let policy = spec["ipFamilyPolicy"].as_str().map(str::to_owned);
-    let addresses: Vec<String> = strings(&spec["clusterIPs"]).into_iter().filter(|address| address != "None" && !address.is_empty()).collect();
+    let addresses: Vec<String> = strings(&spec["clusterIPs"])
+        .into_iter()
+        .filter(|address| address != "None" && !address.is_empty())
+        .collect();
     let headless = is_headless(spec);
     let selectorless = spec["selector"].as_object().is_none_or(serde_json::Map::is_empty);
     for address in addresses.iter().skip(families.len()) {
@@ -50,13 +59,23 @@ pub fn set(spec: &mut Value, ranges: &[IpNet]) -> Result<(), (&'static str, Stri
         spec["ipFamilies"] = json!(families);
         return Ok(());
     }
-    let policy = policy.unwrap_or_else(|| if families.len() > 1 { "RequireDualStack" } else { "SingleStack" }.to_owned());
+    let policy = policy.unwrap_or_else(|| {
+        if families.len() > 1 {
+            "RequireDualStack"
+        } else {
+            "SingleStack"
+        }
+        .to_owned()
+    });
     if families.is_empty() {
         families.push(primary.to_owned());
     }
     let dual = served.len() > 1;
     if policy == "RequireDualStack" && !dual {
-        return Err(("spec.ipFamilyPolicy", "this cluster is not configured for dual-stack services".to_owned()));
+        return Err((
+            "spec.ipFamilyPolicy",
+            "this cluster is not configured for dual-stack services".to_owned(),
+        ));
     }
     for family in &families {
         if !served.contains(&family.as_str()) {
@@ -83,16 +102,51 @@ mod tests {
         let single: Vec<IpNet> = vec!["10.0.0.0/24".parse().unwrap()];
         let dual: Vec<IpNet> = vec!["10.0.0.0/24".parse().unwrap(), "fd00::/112".parse().unwrap()];
         for (spec, ranges, policy, families) in [
-            (json!({"selector": {"a": "b"}}), &single, "SingleStack", json!(["IPv4"])),
-            (json!({"selector": {"a": "b"}, "ipFamilyPolicy": "PreferDualStack"}), &single, "PreferDualStack", json!(["IPv4"])),
-            (json!({"selector": {"a": "b"}, "ipFamilyPolicy": "PreferDualStack"}), &dual, "PreferDualStack", json!(["IPv4", "IPv6"])),
-            (json!({"clusterIP": "None", "clusterIPs": ["None"], "selector": {"a": "b"}}), &single, "SingleStack", json!(["IPv4"])),
-            (json!({"clusterIP": "None", "clusterIPs": ["None"]}), &single, "RequireDualStack", json!(["IPv4", "IPv6"])),
+            (
+                json!({"selector": {"a": "b"}}),
+                &single,
+                "SingleStack",
+                json!(["IPv4"]),
+            ),
+            (
+                json!({"selector": {"a": "b"}, "ipFamilyPolicy": "PreferDualStack"}),
+                &single,
+                "PreferDualStack",
+                json!(["IPv4"]),
+            ),
+            (
+                json!({"selector": {"a": "b"}, "ipFamilyPolicy": "PreferDualStack"}),
+                &dual,
+                "PreferDualStack",
+                json!(["IPv4", "IPv6"]),
+            ),
+            (
+                json!({"clusterIP": "None", "clusterIPs": ["None"], "selector": {"a": "b"}}),
+                &single,
+                "SingleStack",
+                json!(["IPv4"]),
+            ),
+            (
+                json!({"clusterIP": "None", "clusterIPs": ["None"]}),
+                &single,
+                "RequireDualStack",
+                json!(["IPv4", "IPv6"]),
+            ),
         ] {
             let mut spec = spec;
             set(&mut spec, ranges).unwrap();
-            assert_eq!((spec["ipFamilyPolicy"].as_str(), &spec["ipFamilies"]), (Some(policy), &families), "{spec}");
+            assert_eq!(
+                (spec["ipFamilyPolicy"].as_str(), &spec["ipFamilies"]),
+                (Some(policy), &families),
+                "{spec}"
+            );
         }
-        assert!(set(&mut json!({"selector": {"a": "b"}, "ipFamilyPolicy": "RequireDualStack"}), &single).is_err());
+        assert!(
+            set(
+                &mut json!({"selector": {"a": "b"}, "ipFamilyPolicy": "RequireDualStack"}),
+                &single
+            )
+            .is_err()
+        );
     }
 }

@@ -41,10 +41,13 @@ impl Ports {
     fn decode(value: &[u8], range: PortRange) -> Result<Self, PortError> {
         let unreadable = |why: &str| PortError::Unreadable(why.to_owned());
         let object: Value = match value.strip_prefix(b"k8s\0") {
-            Some(_) => crate::protobuf::decode_range_allocation(value).ok_or_else(|| unreadable("malformed protobuf"))?,
+            Some(_) => crate::protobuf::decode_range_allocation(value)
+                .ok_or_else(|| unreadable("malformed protobuf"))?,
             None => serde_json::from_slice(value).map_err(|error| unreadable(&error.to_string()))?,
         };
-        let bytes = STANDARD.decode(object["data"].as_str().unwrap_or("")).map_err(|_| unreadable("malformed base64"))?;
+        let bytes = STANDARD
+            .decode(object["data"].as_str().unwrap_or(""))
+            .map_err(|_| unreadable("malformed base64"))?;
         let mut used = BTreeSet::new();
         for (position, byte) in bytes.iter().rev().enumerate() {
             for bit in (0..8).filter(|bit| byte & (1 << bit) != 0) {
@@ -58,7 +61,10 @@ impl Ports {
     }
 
     fn encode(&self) -> Vec<u8> {
-        let highest = self.used.last().map_or(0, |port| usize::from(port - self.range.first) / 8 + 1);
+        let highest = self
+            .used
+            .last()
+            .map_or(0, |port| usize::from(port - self.range.first) / 8 + 1);
         let mut bytes = vec![0u8; highest];
         for port in &self.used {
             let offset = usize::from(port - self.range.first);
@@ -89,12 +95,22 @@ impl Ports {
 async fn load(raw: &RawStore, range: PortRange) -> Result<(Ports, Option<Revision>), PortError> {
     match raw.get(KEY).await? {
         Some(stored) => Ok((Ports::decode(&stored.value, range)?, Some(stored.mod_revision))),
-        None => Ok((Ports { range, used: BTreeSet::new() }, None)),
+        None => Ok((
+            Ports {
+                range,
+                used: BTreeSet::new(),
+            },
+            None,
+        )),
     }
 }
 
 /// Changes the set in a transaction; `change` is asked again when somebody else was faster.
-pub async fn change<T>(server: &Server, dry_run: bool, mut change: impl FnMut(&mut Ports) -> Result<T, PortError>) -> Result<T, PortError> {
+pub async fn change<T>(
+    server: &Server,
+    dry_run: bool,
+    mut change: impl FnMut(&mut Ports) -> Result<T, PortError>,
+) -> Result<T, PortError> {
     let raw = server.stores.storage.raw();
     for _ in 0..RETRIES {
         let (mut ports, revision) = load(&raw, server.flags.service_node_port_range).await?;
@@ -116,7 +132,11 @@ pub async fn take(server: &Server, port: u16, dry_run: bool) -> Result<(), PortE
         if !ports.contains(port) {
             return Err(PortError::OutOfRange(ports.range));
         }
-        if ports.used.insert(port) { Ok(()) } else { Err(PortError::Taken) }
+        if ports.used.insert(port) {
+            Ok(())
+        } else {
+            Err(PortError::Taken)
+        }
     })
     .await
 }
@@ -153,7 +173,10 @@ pub async fn give_back(server: &Server, given: &[u16]) {
 mod tests {
     use super::*;
 
-    const RANGE: PortRange = PortRange { first: 30000, last: 32767 };
+    const RANGE: PortRange = PortRange {
+        first: 30000,
+        last: 32767,
+    };
 
     #[test]
     fn the_bitmap_is_upstreams() {
@@ -166,7 +189,10 @@ mod tests {
     #[test]
     fn a_full_range_has_nothing_free() {
         let range = PortRange { first: 1, last: 3 };
-        let mut ports = Ports { range, used: BTreeSet::new() };
+        let mut ports = Ports {
+            range,
+            used: BTreeSet::new(),
+        };
         for _ in 0..3 {
             let port = ports.free().unwrap();
             assert!(ports.used.insert(port));

@@ -38,8 +38,17 @@ fn services(server: &Server) -> Vec<Value> {
 
 fn ports_of(service: &Value) -> Vec<u16> {
     let spec = &service["spec"];
-    let listed = spec["ports"].as_array().into_iter().flatten().map(|port| &port["nodePort"]);
-    listed.chain(std::iter::once(&spec["healthCheckNodePort"])).filter_map(Value::as_u64).filter_map(|port| u16::try_from(port).ok()).filter(|port| *port > 0).collect()
+    let listed = spec["ports"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|port| &port["nodePort"]);
+    listed
+        .chain(std::iter::once(&spec["healthCheckNodePort"]))
+        .filter_map(Value::as_u64)
+        .filter_map(|port| u16::try_from(port).ok())
+        .filter(|port| *port > 0)
+        .collect()
 }
 
 async fn ports(server: &Server, leaked: &mut AHashMap<u16, u8>) -> Result<(), node_ports::PortError> {
@@ -47,7 +56,11 @@ async fn ports(server: &Server, leaked: &mut AHashMap<u16, u8>) -> Result<(), no
     let before = leaked.clone();
     let orphans = node_ports::change(server, false, |ports| {
         let range = ports.range;
-        ports.used.extend(wanted.iter().filter(|port| (range.first..=range.last).contains(*port)));
+        ports.used.extend(
+            wanted
+                .iter()
+                .filter(|port| (range.first..=range.last).contains(*port)),
+        );
         let orphans: Vec<u16> = ports.used.difference(&wanted).copied().collect();
         for orphan in &orphans {
             if before.get(orphan).is_some_and(|seen| *seen + 1 >= PATIENCE) {
@@ -71,14 +84,33 @@ async fn ports(server: &Server, leaked: &mut AHashMap<u16, u8>) -> Result<(), no
 async fn service_addresses(server: &Server) -> Result<(), AddressError> {
     let mut used: AHashSet<String> = AHashSet::new();
     for service in services(server) {
-        let owner = Owner { namespace: meta::namespace(&service), name: meta::name(&service) };
+        let owner = Owner {
+            namespace: meta::namespace(&service),
+            name: meta::name(&service),
+        };
         for address in Reserved::of_service(&service).addresses() {
             used.insert(address.clone());
             let Ok(parsed) = address.parse() else { continue };
-            let Some(range) = server.flags.service_cluster_ip_range.iter().find(|range| range.contains(&parsed)) else { continue };
-            if server.stores.cached("networking.k8s.io", "ipaddresses", "", address).is_none() {
+            let Some(range) = server
+                .flags
+                .service_cluster_ip_range
+                .iter()
+                .find(|range| range.contains(&parsed))
+            else {
+                continue;
+            };
+            if server
+                .stores
+                .cached("networking.k8s.io", "ipaddresses", "", address)
+                .is_none()
+            {
                 match addresses::take(server, range, parsed, &owner, false).await {
-                    Ok(()) => tracing::info!(address, service = owner.name, namespace = owner.namespace, "address of a service recorded again"),
+                    Ok(()) => tracing::info!(
+                        address,
+                        service = owner.name,
+                        namespace = owner.namespace,
+                        "address of a service recorded again"
+                    ),
                     Err(AddressError::Taken) => {}
                     Err(error) => return Err(error),
                 }
@@ -86,11 +118,17 @@ async fn service_addresses(server: &Server) -> Result<(), AddressError> {
         }
     }
     let now = jiff::Timestamp::now().as_second();
-    let Some(store) = server.stores.named("networking.k8s.io", "ipaddresses") else { return Ok(()) };
+    let Some(store) = server.stores.named("networking.k8s.io", "ipaddresses") else {
+        return Ok(());
+    };
     for object in store.cached(None) {
         let managed = object.label("ipaddress.kubernetes.io/managed-by") == Some(ALLOCATOR);
-        let Ok(value) = stores::parse(&object) else { continue };
-        let created = meta::creation_timestamp(&value).parse::<jiff::Timestamp>().map_or(now, |time| time.as_second());
+        let Ok(value) = stores::parse(&object) else {
+            continue;
+        };
+        let created = meta::creation_timestamp(&value)
+            .parse::<jiff::Timestamp>()
+            .map_or(now, |time| time.as_second());
         if managed && !used.contains(object.name()) && now - created > YOUNG {
             tracing::info!(address = object.name(), "address without a service freed");
             addresses::give_back(server, object.name()).await;

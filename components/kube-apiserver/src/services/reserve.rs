@@ -25,14 +25,21 @@ impl Reserved {
     pub fn of_service(service: &Value) -> Self {
         let spec = &service["spec"];
         let external = spec["type"] == "ExternalName";
-        let listed = spec["clusterIPs"].as_array().cloned().unwrap_or_else(|| vec![spec["clusterIP"].clone()]);
+        let listed = spec["clusterIPs"]
+            .as_array()
+            .cloned()
+            .unwrap_or_else(|| vec![spec["clusterIP"].clone()]);
         let addresses = listed
             .iter()
             .filter_map(Value::as_str)
             .filter(|address| !external && !matches!(*address, "" | "None"))
             .map(str::to_owned)
             .collect();
-        Self { addresses, ports: ports_of(spec), superseded: None }
+        Self {
+            addresses,
+            ports: ports_of(spec),
+            superseded: None,
+        }
     }
 
     /// Addresses that are taken.
@@ -57,15 +64,30 @@ impl Reserved {
 }
 
 fn ports_of(spec: &Value) -> Vec<u16> {
-    let listed = spec["ports"].as_array().into_iter().flatten().map(|port| &port["nodePort"]);
-    let mut ports: Vec<u16> = listed.chain(std::iter::once(&spec["healthCheckNodePort"])).filter_map(Value::as_u64).filter_map(|port| u16::try_from(port).ok()).filter(|port| *port > 0).collect();
+    let listed = spec["ports"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|port| &port["nodePort"]);
+    let mut ports: Vec<u16> = listed
+        .chain(std::iter::once(&spec["healthCheckNodePort"]))
+        .filter_map(Value::as_u64)
+        .filter_map(|port| u16::try_from(port).ok())
+        .filter(|port| *port > 0)
+        .collect();
     ports.sort_unstable();
     ports.dedup();
     ports
 }
 
 /// Takes what a new or changed service needs, and writes it into the object.
-pub async fn reserve(server: &Server, row: &Resource, old: Option<&Value>, object: &mut Value, dry_run: bool) -> Result<Reserved, ApiError> {
+pub async fn reserve(
+    server: &Server,
+    row: &Resource,
+    old: Option<&Value>,
+    object: &mut Value,
+    dry_run: bool,
+) -> Result<Reserved, ApiError> {
     if !super::is_service(row) {
         return Ok(Reserved::default());
     }
@@ -86,8 +108,16 @@ pub async fn reserve(server: &Server, row: &Resource, old: Option<&Value>, objec
     }
     let now = Reserved::of_service(object);
     let superseded = Reserved {
-        addresses: held.addresses.into_iter().filter(|address| !now.addresses.contains(address)).collect(),
-        ports: held.ports.into_iter().filter(|port| !now.ports.contains(port)).collect(),
+        addresses: held
+            .addresses
+            .into_iter()
+            .filter(|address| !now.addresses.contains(address))
+            .collect(),
+        ports: held
+            .ports
+            .into_iter()
+            .filter(|port| !now.ports.contains(port))
+            .collect(),
         superseded: None,
     };
     taken.superseded = Some(Box::new(superseded));
@@ -99,10 +129,18 @@ enum Failure {
     Internal(String),
 }
 
-async fn fill(server: &Server, held: &Reserved, object: &mut Value, taken: &mut Reserved, dry_run: bool) -> Result<(), Failure> {
+async fn fill(
+    server: &Server,
+    held: &Reserved,
+    object: &mut Value,
+    taken: &mut Reserved,
+    dry_run: bool,
+) -> Result<(), Failure> {
     let (namespace, name) = (meta::namespace(object).to_owned(), meta::name(object).to_owned());
     let ranges = &server.flags.service_cluster_ip_range;
-    let Some(spec) = object.get_mut("spec") else { return Ok(()) };
+    let Some(spec) = object.get_mut("spec") else {
+        return Ok(());
+    };
     if spec["type"] == "ExternalName" {
         if let Some(map) = spec.as_object_mut() {
             map.remove("clusterIPs");
@@ -110,8 +148,17 @@ async fn fill(server: &Server, held: &Reserved, object: &mut Value, taken: &mut 
         }
         return Ok(());
     }
-    families::set(spec, ranges).map_err(|(field, why)| Failure::Field(Error::invalid(&Path::new(field), spec["ipFamilyPolicy"].clone(), why)))?;
-    let owner = Owner { namespace: &namespace, name: &name };
+    families::set(spec, ranges).map_err(|(field, why)| {
+        Failure::Field(Error::invalid(
+            &Path::new(field),
+            spec["ipFamilyPolicy"].clone(),
+            why,
+        ))
+    })?;
+    let owner = Owner {
+        namespace: &namespace,
+        name: &name,
+    };
     if families::is_headless(spec) {
         spec["clusterIP"] = json!("None");
         spec["clusterIPs"] = json!(["None"]);
@@ -121,27 +168,57 @@ async fn fill(server: &Server, held: &Reserved, object: &mut Value, taken: &mut 
     take_ports(server, held, spec, taken, dry_run).await
 }
 
-async fn take_addresses(server: &Server, ranges: &[IpNet], held: &Reserved, spec: &mut Value, owner: &Owner<'_>, taken: &mut Reserved, dry_run: bool) -> Result<(), Failure> {
-    let mut given: Vec<String> = spec["clusterIPs"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+async fn take_addresses(
+    server: &Server,
+    ranges: &[IpNet],
+    held: &Reserved,
+    spec: &mut Value,
+    owner: &Owner<'_>,
+    taken: &mut Reserved,
+    dry_run: bool,
+) -> Result<(), Failure> {
+    let mut given: Vec<String> = spec["clusterIPs"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
     if given.is_empty()
         && let Some(one) = spec["clusterIP"].as_str().filter(|one| !one.is_empty())
     {
         given.push(one.to_owned());
     }
-    let families: Vec<String> = spec["ipFamilies"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    let families: Vec<String> = spec["ipFamilies"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
     let mut addresses_now = Vec::new();
     for (position, family) in families.iter().enumerate() {
-        let Some(range) = ranges.iter().find(|range| families::of(range) == family) else { continue };
+        let Some(range) = ranges.iter().find(|range| families::of(range) == family) else {
+            continue;
+        };
         match given.get(position).filter(|address| !address.is_empty()) {
             Some(address) if held.addresses.contains(address) => addresses_now.push(address.clone()),
             Some(address) => {
                 let refuse = |why: String| {
-                    Failure::Field(Error::invalid(&Path::new("spec").child("clusterIPs"), json!(given), format!("failed to allocate IP {address}: {why}")))
+                    Failure::Field(Error::invalid(
+                        &Path::new("spec").child("clusterIPs"),
+                        json!(given),
+                        format!("failed to allocate IP {address}: {why}"),
+                    ))
                 };
-                let parsed: IpAddr = address.parse().map_err(|_| refuse("not an IP address".to_owned()))?;
+                let parsed: IpAddr = address
+                    .parse()
+                    .map_err(|_| refuse("not an IP address".to_owned()))?;
                 match addresses::take(server, range, parsed, owner, dry_run).await {
                     Ok(()) => {}
-                    Err(error @ (AddressError::Taken | AddressError::OutOfRange { .. })) => return Err(refuse(error.to_string())),
+                    Err(error @ (AddressError::Taken | AddressError::OutOfRange { .. })) => {
+                        return Err(refuse(error.to_string()));
+                    }
                     Err(error) => return Err(Failure::Internal(error.to_string())),
                 }
                 taken.addresses.push(address.clone());
@@ -164,9 +241,16 @@ async fn take_addresses(server: &Server, ranges: &[IpNet], held: &Reserved, spec
     Ok(())
 }
 
-async fn take_ports(server: &Server, held: &Reserved, spec: &mut Value, taken: &mut Reserved, dry_run: bool) -> Result<(), Failure> {
+async fn take_ports(
+    server: &Server,
+    held: &Reserved,
+    spec: &mut Value,
+    taken: &mut Reserved,
+    dry_run: bool,
+) -> Result<(), Failure> {
     let kind = spec["type"].as_str().unwrap_or("").to_owned();
-    let wanted = kind == "NodePort" || (kind == "LoadBalancer" && spec["allocateLoadBalancerNodePorts"] != false);
+    let wanted =
+        kind == "NodePort" || (kind == "LoadBalancer" && spec["allocateLoadBalancerNodePorts"] != false);
     let local = kind == "LoadBalancer" && spec["externalTrafficPolicy"] == "Local";
     // One number may serve one port of each protocol.
     let mut by_number: Vec<(i64, u16, String)> = Vec::new();
@@ -174,21 +258,36 @@ async fn take_ports(server: &Server, held: &Reserved, spec: &mut Value, taken: &
     for (position, port) in ports.iter_mut().enumerate() {
         let protocol = port["protocol"].as_str().unwrap_or("TCP").to_owned();
         let number = port["port"].as_i64().unwrap_or(0);
-        match port["nodePort"].as_u64().and_then(|given| u16::try_from(given).ok()).filter(|given| *given > 0) {
+        match port["nodePort"]
+            .as_u64()
+            .and_then(|given| u16::try_from(given).ok())
+            .filter(|given| *given > 0)
+        {
             Some(given) => {
                 let known = held.ports.contains(&given) || taken.ports.contains(&given);
                 if !known {
-                    take_port(server, given, &format!("spec.ports[{position}].nodePort"), dry_run).await?;
+                    take_port(
+                        server,
+                        given,
+                        &format!("spec.ports[{position}].nodePort"),
+                        dry_run,
+                    )
+                    .await?;
                     taken.ports.push(given);
                 }
                 by_number.push((number, given, protocol));
             }
             None if wanted => {
-                let shared = by_number.iter().find(|(other, _, used)| *other == number && *used != protocol).map(|(_, given, _)| *given);
+                let shared = by_number
+                    .iter()
+                    .find(|(other, _, used)| *other == number && *used != protocol)
+                    .map(|(_, given, _)| *given);
                 let given = match shared {
                     Some(given) => given,
                     None => {
-                        let given = node_ports::take_any(server, dry_run).await.map_err(|error| Failure::Internal(format!("failed to allocate a nodePort: {error}")))?;
+                        let given = node_ports::take_any(server, dry_run).await.map_err(|error| {
+                            Failure::Internal(format!("failed to allocate a nodePort: {error}"))
+                        })?;
                         taken.ports.push(given);
                         given
                     }
@@ -205,14 +304,20 @@ async fn take_ports(server: &Server, held: &Reserved, spec: &mut Value, taken: &
     if !local {
         return Ok(());
     }
-    match spec["healthCheckNodePort"].as_u64().and_then(|given| u16::try_from(given).ok()).filter(|given| *given > 0) {
+    match spec["healthCheckNodePort"]
+        .as_u64()
+        .and_then(|given| u16::try_from(given).ok())
+        .filter(|given| *given > 0)
+    {
         Some(given) if held.ports.contains(&given) => {}
         Some(given) => {
             take_port(server, given, "spec.healthCheckNodePort", dry_run).await?;
             taken.ports.push(given);
         }
         None => {
-            let given = node_ports::take_any(server, dry_run).await.map_err(|error| Failure::Internal(format!("failed to allocate a HealthCheck NodePort: {error}")))?;
+            let given = node_ports::take_any(server, dry_run).await.map_err(|error| {
+                Failure::Internal(format!("failed to allocate a HealthCheck NodePort: {error}"))
+            })?;
             taken.ports.push(given);
             spec["healthCheckNodePort"] = json!(given);
         }
@@ -223,7 +328,11 @@ async fn take_ports(server: &Server, held: &Reserved, spec: &mut Value, taken: &
 async fn take_port(server: &Server, port: u16, field: &str, dry_run: bool) -> Result<(), Failure> {
     match node_ports::take(server, port, dry_run).await {
         Ok(()) => Ok(()),
-        Err(error @ (PortError::Taken | PortError::OutOfRange(_))) => Err(Failure::Field(Error::invalid(&Path::new(field), json!(port), error.to_string()))),
+        Err(error @ (PortError::Taken | PortError::OutOfRange(_))) => Err(Failure::Field(Error::invalid(
+            &Path::new(field),
+            json!(port),
+            error.to_string(),
+        ))),
         Err(error) => Err(Failure::Internal(error.to_string())),
     }
 }

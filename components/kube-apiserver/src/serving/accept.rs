@@ -30,8 +30,14 @@ pub struct Limits {
 }
 
 /// Accepts until `stop`, then tells open connections to finish. Connections are counted in `tracker`.
-pub async fn serve<H, F>(listener: TcpListener, tls: Arc<ServerConfig>, limits: Limits, handler: H, stop: CancellationToken, tracker: TaskTracker)
-where
+pub async fn serve<H, F>(
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    limits: Limits,
+    handler: H,
+    stop: CancellationToken,
+    tracker: TaskTracker,
+) where
     H: Fn(http::Request<Incoming>, Arc<Peer>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
@@ -43,7 +49,14 @@ where
         };
         match accepted {
             Ok((stream, address)) => {
-                tracker.spawn(connection(stream, address, acceptor.clone(), limits.clone(), handler.clone(), stop.clone()));
+                tracker.spawn(connection(
+                    stream,
+                    address,
+                    acceptor.clone(),
+                    limits.clone(),
+                    handler.clone(),
+                    stop.clone(),
+                ));
             }
             Err(error) => {
                 // Out of descriptors, most likely: wait for connections to close instead of spinning.
@@ -54,8 +67,14 @@ where
     }
 }
 
-async fn connection<H, F>(stream: TcpStream, address: SocketAddr, acceptor: TlsAcceptor, limits: Limits, handler: H, stop: CancellationToken)
-where
+async fn connection<H, F>(
+    stream: TcpStream,
+    address: SocketAddr,
+    acceptor: TlsAcceptor,
+    limits: Limits,
+    handler: H,
+    stop: CancellationToken,
+) where
     H: Fn(http::Request<Incoming>, Arc<Peer>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
@@ -71,18 +90,32 @@ where
         }
         Err(_) => return,
     };
-    let chain = tls.get_ref().1.peer_certificates().unwrap_or_default().iter().map(|der| der.clone().into_owned()).collect();
+    let chain = tls
+        .get_ref()
+        .1
+        .peer_certificates()
+        .unwrap_or_default()
+        .iter()
+        .map(|der| der.clone().into_owned())
+        .collect();
     let peer = Arc::new(Peer::new(address, local, chain));
     let service = hyper::service::service_fn(move |request| {
         let answer = handler(request, Arc::clone(&peer));
         async move { Ok::<http::Response<Body>, Infallible>(answer.await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(if limits.max_streams == 0 { DEFAULT_STREAMS } else { limits.max_streams })
+        .max_concurrent_streams(if limits.max_streams == 0 {
+            DEFAULT_STREAMS
+        } else {
+            limits.max_streams
+        })
         .initial_stream_window_size(256 * 1024)
         .initial_connection_window_size(256 * 1024 * 4)
         .max_send_buf_size(256 * 1024)

@@ -25,7 +25,10 @@ pub type Response = http::Response<Body>;
 
 impl Body {
     pub fn empty() -> Self {
-        Self::Slices { slices: VecDeque::new(), left: 0 }
+        Self::Slices {
+            slices: VecDeque::new(),
+            left: 0,
+        }
     }
 
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
@@ -66,7 +69,8 @@ fn next_chunk(slices: &mut VecDeque<Bytes>) -> Option<Bytes> {
     if count == 0 {
         return Some(first);
     }
-    let mut chunk = Vec::with_capacity(first.len() + slices.iter().take(count).map(Bytes::len).sum::<usize>());
+    let mut chunk =
+        Vec::with_capacity(first.len() + slices.iter().take(count).map(Bytes::len).sum::<usize>());
     chunk.extend_from_slice(&first);
     for slice in slices.drain(..count) {
         chunk.extend_from_slice(&slice);
@@ -78,13 +82,19 @@ impl HttpBody for Body {
     type Data = Bytes;
     type Error = std::io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match &mut *self {
             Self::Slices { slices, left } => Poll::Ready(next_chunk(slices).map(|chunk| {
                 *left -= chunk.len() as u64;
                 Ok(Frame::data(chunk))
             })),
-            Self::Stream(stream) => stream.as_mut().poll_next(context).map(|item| item.map(|item| item.map(Frame::data))),
+            Self::Stream(stream) => stream
+                .as_mut()
+                .poll_next(context)
+                .map(|item| item.map(|item| item.map(Frame::data))),
         }
     }
 
@@ -93,7 +103,8 @@ impl HttpBody for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.known_length().map_or_else(SizeHint::default, SizeHint::with_exact)
+        self.known_length()
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
@@ -114,7 +125,10 @@ where
     if body.size_hint().lower() > MAX_REQUEST_BODY as u64 {
         return Err(ReadError::TooLarge);
     }
-    match http_body_util::Limited::new(body, MAX_REQUEST_BODY).collect().await {
+    match http_body_util::Limited::new(body, MAX_REQUEST_BODY)
+        .collect()
+        .await
+    {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(ReadError::TooLarge),
         Err(_) => Err(ReadError::Broken),
@@ -137,9 +151,13 @@ mod tests {
             (vec![], vec![]),
             (vec![10], vec![10]),
             (vec![10, 1, 20], vec![31]),
-            (vec![CHUNK - 1, 1, 1, CHUNK, 2, CHUNK * 3, 1], vec![CHUNK, 1, CHUNK, 2, CHUNK * 3, 1]),
+            (
+                vec![CHUNK - 1, 1, 1, CHUNK, 2, CHUNK * 3, 1],
+                vec![CHUNK, 1, CHUNK, 2, CHUNK * 3, 1],
+            ),
         ] {
-            let mut slices: VecDeque<Bytes> = sizes.iter().map(|size| Bytes::from(vec![b'x'; *size])).collect();
+            let mut slices: VecDeque<Bytes> =
+                sizes.iter().map(|size| Bytes::from(vec![b'x'; *size])).collect();
             let mut found = Vec::new();
             while let Some(chunk) = next_chunk(&mut slices) {
                 found.push(chunk.len());

@@ -33,7 +33,11 @@ pub struct ServingCertificate {
 impl ServingCertificate {
     pub fn load(certificate: &Path, key: &Path) -> anyhow::Result<Self> {
         let current = ArcSwap::from_pointee(certified_key(certificate, key)?);
-        Ok(Self { certificate: certificate.to_owned(), key: key.to_owned(), current })
+        Ok(Self {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            current,
+        })
     }
 
     /// Re-reads the files; a pair that doesn't fit is reported and the old one kept.
@@ -56,12 +60,20 @@ impl ResolvesServerCert for ServingCertificate {
 /// Reads a certificate chain and its key.
 pub fn certified_key(certificate: &Path, key: &Path) -> anyhow::Result<CertifiedKey> {
     let chain = read_certificates(certificate)?;
-    let private = PrivateKeyDer::from_pem_file(key).with_context(|| format!("reading private key {}", key.display()))?;
-    let signing = provider().key_provider.load_private_key(private).with_context(|| format!("using private key {}", key.display()))?;
+    let private = PrivateKeyDer::from_pem_file(key)
+        .with_context(|| format!("reading private key {}", key.display()))?;
+    let signing = provider()
+        .key_provider
+        .load_private_key(private)
+        .with_context(|| format!("using private key {}", key.display()))?;
     let certified = CertifiedKey::new(chain, signing);
     match certified.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(certified),
-        Err(_) => bail!("private key {} does not belong to certificate {}", key.display(), certificate.display()),
+        Err(_) => bail!(
+            "private key {} does not belong to certificate {}",
+            key.display(),
+            certificate.display()
+        ),
     }
 }
 
@@ -92,7 +104,10 @@ struct Loaded {
 
 impl ClientAuthority {
     pub fn load(file: &Path) -> anyhow::Result<Self> {
-        Ok(Self { file: file.to_owned(), current: ArcSwap::from_pointee(load_authority(file)?) })
+        Ok(Self {
+            file: file.to_owned(),
+            current: ArcSwap::from_pointee(load_authority(file)?),
+        })
     }
 
     pub fn reload(&self) -> anyhow::Result<()> {
@@ -111,9 +126,15 @@ impl ClientAuthority {
 
     /// Checks a chain, leaf first, for use as a client certificate now.
     pub fn verify(&self, chain: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
-        let Some((leaf, intermediates)) = chain.split_first() else { return Err(rustls::Error::NoCertificatesPresented) };
+        let Some((leaf, intermediates)) = chain.split_first() else {
+            return Err(rustls::Error::NoCertificatesPresented);
+        };
         let now = rustls::pki_types::UnixTime::now();
-        self.current.load().verifier.verify_client_cert(leaf, intermediates, now).map(|_| ())
+        self.current
+            .load()
+            .verifier
+            .verify_client_cert(leaf, intermediates, now)
+            .map(|_| ())
     }
 }
 
@@ -121,7 +142,9 @@ fn load_authority(file: &Path) -> anyhow::Result<Loaded> {
     let pem = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
     let mut roots = RootCertStore::empty();
     for certificate in read_certificates(file)? {
-        roots.add(certificate).with_context(|| format!("using authority in {}", file.display()))?;
+        roots
+            .add(certificate)
+            .with_context(|| format!("using authority in {}", file.display()))?;
     }
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
         .build()
@@ -130,18 +153,29 @@ fn load_authority(file: &Path) -> anyhow::Result<Loaded> {
 }
 
 /// The configuration of the listener.
-pub fn server_config(certificate: Arc<ServingCertificate>, min_version: &str, cipher_suites: &[String]) -> anyhow::Result<ServerConfig> {
+pub fn server_config(
+    certificate: Arc<ServingCertificate>,
+    min_version: &str,
+    cipher_suites: &[String],
+) -> anyhow::Result<ServerConfig> {
     let mut provider = rustls::crypto::ring::default_provider();
     if !cipher_suites.is_empty() {
         let wanted = |suite: &rustls::SupportedCipherSuite| {
             // TLS 1.3 suites can't be chosen, as with upstream.
-            suite.tls13().is_some() || cipher_suites.iter().any(|name| suite_name(suite) == name.replace("_SHA256_SHA256", "_SHA256"))
+            suite.tls13().is_some()
+                || cipher_suites
+                    .iter()
+                    .any(|name| suite_name(suite) == name.replace("_SHA256_SHA256", "_SHA256"))
         };
         provider.cipher_suites.retain(wanted);
         for name in cipher_suites {
-            let known = rustls::crypto::ring::ALL_CIPHER_SUITES.iter().any(|suite| suite_name(suite) == *name);
+            let known = rustls::crypto::ring::ALL_CIPHER_SUITES
+                .iter()
+                .any(|suite| suite_name(suite) == *name);
             if !known {
-                bail!("--tls-cipher-suites: {name:?} is not supported; supported are the AEAD suites with ECDHE");
+                bail!(
+                    "--tls-cipher-suites: {name:?} is not supported; supported are the AEAD suites with ECDHE"
+                );
             }
         }
     }

@@ -20,11 +20,23 @@ pub struct Peer {
 
 impl Peer {
     pub fn new(address: SocketAddr, local: SocketAddr, chain: Vec<CertificateDer<'static>>) -> Self {
-        Self { address, local, chain, identity: OnceLock::new() }
+        Self {
+            address,
+            local,
+            chain,
+            identity: OnceLock::new(),
+        }
     }
 
     /// The identity in the certificate, if there is a readable one.
     pub fn certificate(&self) -> Option<Arc<CertificateIdentity>> {
-        self.identity.get_or_init(|| self.chain.first().and_then(|leaf| CertificateIdentity::read(leaf)).map(Arc::new)).clone()
+        self.identity
+            .get_or_init(|| {
+                self.chain
+                    .first()
+                    .and_then(|leaf| CertificateIdentity::read(leaf))
+                    .map(Arc::new)
+            })
+            .clone()
     }
 }

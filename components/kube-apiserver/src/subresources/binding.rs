@@ -17,21 +17,39 @@ use serde_json::{Value, json};
 use storage::{Change, ObjectRef, Preconditions, StorageError};
 
 pub async fn bind(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| *shape == Shape::Object)?;
+    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
+        *shape == Shape::Object
+    })?;
     let options = options::write(request, "CreateOptions", false)?;
     let kind = GroupVersionKind::new("", "v1", "Binding");
-    let decoded = kinds::decode(&target.row, &kind, &request.body, &media::content_type(&request.headers), options.field_validation)?;
+    let decoded = kinds::decode(
+        &target.row,
+        &kind,
+        &request.body,
+        &media::content_type(&request.headers),
+        options.field_validation,
+    )?;
     let mut binding = decoded.value;
     crate::metadata::ensure_namespace(&target.row, &target.namespace, &mut binding)?;
-    let name = if target.name.is_empty() { meta::name(&binding).to_owned() } else { target.name.clone() };
+    let name = if target.name.is_empty() {
+        meta::name(&binding).to_owned()
+    } else {
+        target.name.clone()
+    };
     if !meta::name(&binding).is_empty() && meta::name(&binding) != name {
-        return Err(ApiError::bad_request("name in URL does not match name in Binding object"));
+        return Err(ApiError::bad_request(
+            "name in URL does not match name in Binding object",
+        ));
     }
     check(&kind, &name, &binding)?;
     let attributes = admission::Attributes::of(request, target, Operation::Create, options.dry_run);
     admission::validate(server, &attributes, Some(&binding), None).await?;
     assign(server, &target.namespace, &name, &binding, options.dry_run).await?;
-    Ok(answer::value(StatusCode::CREATED, &status::success(None), &accepted))
+    Ok(answer::value(
+        StatusCode::CREATED,
+        &status::success(None),
+        &accepted,
+    ))
 }
 
 fn check(kind: &GroupVersionKind, name: &str, binding: &Value) -> Result<(), ApiError> {
@@ -39,12 +57,20 @@ fn check(kind: &GroupVersionKind, name: &str, binding: &Value) -> Result<(), Api
     let path = Path::new("target");
     let mut errors = Vec::new();
     if !matches!(target_kind, "" | "Node") {
-        errors.push(Error::not_supported(&path.child("kind"), target_kind, &["Node", "<empty>"]));
+        errors.push(Error::not_supported(
+            &path.child("kind"),
+            target_kind,
+            &["Node", "<empty>"],
+        ));
     }
     if binding["target"]["name"].as_str().unwrap_or("").is_empty() {
         errors.push(Error::required(&path.child("name"), ""));
     }
-    if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid(kind, name, &errors)) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(ApiError::invalid(kind, name, &errors))
+    }
 }
 
 enum Failure {
@@ -64,18 +90,39 @@ impl From<ApiError> for Failure {
     }
 }
 
-async fn assign(server: &Server, namespace: &str, name: &str, binding: &Value, dry_run: bool) -> Result<(), ApiError> {
+async fn assign(
+    server: &Server,
+    namespace: &str,
+    name: &str,
+    binding: &Value,
+    dry_run: bool,
+) -> Result<(), ApiError> {
     let pods = GroupResource::new("", "pods");
-    let store = server.stores.named("", "pods").ok_or_else(|| ApiError::internal("pods are not registered"))?;
+    let store = server
+        .stores
+        .named("", "pods")
+        .ok_or_else(|| ApiError::internal("pods are not registered"))?;
     let pods_ref = &pods;
     let decide = |current: Option<ObjectRef>| async move {
-        let Some(current) = current else { return Err(Failure::Api(ApiError::not_found(pods_ref, name))) };
+        let Some(current) = current else {
+            return Err(Failure::Api(ApiError::not_found(pods_ref, name)));
+        };
         let mut pod = stores::parse(&current)?;
         place(pods_ref, name, binding, &mut pod)?;
         meta::remove(&mut pod, "resourceVersion");
-        Ok(if dry_run { Change::Nothing } else { Change::Write { json: pod.to_string().into_bytes(), ttl: None } })
+        Ok(if dry_run {
+            Change::Nothing
+        } else {
+            Change::Write {
+                json: pod.to_string().into_bytes(),
+                ttl: None,
+            }
+        })
     };
-    match store.update::<_, _, Failure>(namespace, name, &Preconditions::default(), decide).await {
+    match store
+        .update::<_, _, Failure>(namespace, name, &Preconditions::default(), decide)
+        .await
+    {
         Ok(_) => Ok(()),
         Err(Failure::Api(error)) => Err(error),
         Err(Failure::Storage(error)) => Err(stores::to_api_error(error, &pods, name)),
@@ -85,18 +132,37 @@ async fn assign(server: &Server, namespace: &str, name: &str, binding: &Value, d
 /// Puts the node and the binding's annotations on the pod.
 fn place(pods: &GroupResource, name: &str, binding: &Value, pod: &mut Value) -> Result<(), ApiError> {
     let conflict = |why: &str| ApiError::conflict(&GroupResource::new("", "pods/binding"), name, why);
-    if let Some(uid) = meta::get(binding, "uid").and_then(Value::as_str).filter(|uid| !uid.is_empty() && *uid != meta::uid(pod)) {
-        return Err(ApiError::conflict(pods, name, &format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", meta::uid(pod))));
+    if let Some(uid) = meta::get(binding, "uid")
+        .and_then(Value::as_str)
+        .filter(|uid| !uid.is_empty() && *uid != meta::uid(pod))
+    {
+        return Err(ApiError::conflict(
+            pods,
+            name,
+            &format!(
+                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                meta::uid(pod)
+            ),
+        ));
     }
     if meta::deletion_timestamp(pod).is_some() {
-        return Err(conflict(&format!("pod {name} is being deleted, cannot be assigned to a host")));
+        return Err(conflict(&format!(
+            "pod {name} is being deleted, cannot be assigned to a host"
+        )));
     }
     let assigned = pod["spec"]["nodeName"].as_str().unwrap_or("");
     if !assigned.is_empty() {
-        return Err(conflict(&format!("pod {name} is already assigned to node {assigned:?}")));
+        return Err(conflict(&format!(
+            "pod {name} is already assigned to node {assigned:?}"
+        )));
     }
-    if pod["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty()) {
-        return Err(conflict(&format!("pod {name} has non-empty .spec.schedulingGates")));
+    if pod["spec"]["schedulingGates"]
+        .as_array()
+        .is_some_and(|gates| !gates.is_empty())
+    {
+        return Err(conflict(&format!(
+            "pod {name} has non-empty .spec.schedulingGates"
+        )));
     }
     pod["spec"]["nodeName"] = binding["target"]["name"].clone();
     for (key, value) in meta::annotations(binding).into_iter().flatten() {
@@ -120,7 +186,10 @@ fn set_scheduled(pod: &mut Value) {
     if !pod["status"].is_object() {
         pod["status"] = json!({});
     }
-    let mut conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let mut conditions = pod["status"]["conditions"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     conditions.retain(|existing| existing["type"] != "PodScheduled");
     conditions.push(condition);
     pod["status"]["conditions"] = Value::Array(conditions);
@@ -134,9 +203,13 @@ mod tests {
     fn a_pod_is_placed_once_and_only_when_it_may_run() {
         let pods = GroupResource::new("", "pods");
         let binding = json!({"metadata": {"annotations": {"a": "b"}}, "target": {"name": "n1"}});
-        let mut pod = json!({"metadata": {"name": "p", "uid": "u"}, "spec": {}, "status": {"phase": "Pending"}});
+        let mut pod =
+            json!({"metadata": {"name": "p", "uid": "u"}, "spec": {}, "status": {"phase": "Pending"}});
         place(&pods, "p", &binding, &mut pod).unwrap();
-        assert_eq!((pod["spec"]["nodeName"].as_str(), meta::annotation(&pod, "a")), (Some("n1"), Some("b")));
+        assert_eq!(
+            (pod["spec"]["nodeName"].as_str(), meta::annotation(&pod, "a")),
+            (Some("n1"), Some("b"))
+        );
         assert_eq!(pod["status"]["conditions"][0]["type"], "PodScheduled");
         assert_eq!(place(&pods, "p", &binding, &mut pod).unwrap_err().code(), 409);
         let mut gated = json!({"metadata": {}, "spec": {"schedulingGates": [{"name": "x"}]}});

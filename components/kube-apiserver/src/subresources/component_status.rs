@@ -29,7 +29,10 @@ async fn statuses(server: &Server) -> Vec<Value> {
         });
     }
     let etcd = server.stores.storage.check(TIMEOUT).await;
-    all.push(status("etcd-0", etcd.map(|()| "ok".to_owned()).map_err(|error| error.to_string())));
+    all.push(status(
+        "etcd-0",
+        etcd.map(|()| "ok".to_owned()).map_err(|error| error.to_string()),
+    ));
     all
 }
 
@@ -46,13 +49,25 @@ pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> R
     let all = statuses(server).await;
     let registry = server.registry.load();
     if request.info.verb == "get" {
-        let found = all.into_iter().find(|status| status["metadata"]["name"] == target.name.as_str()).ok_or_else(|| write::missing(target))?;
+        let found = all
+            .into_iter()
+            .find(|status| status["metadata"]["name"] == target.name.as_str())
+            .ok_or_else(|| write::missing(target))?;
         let shaped = present::shape_one(&registry, &target.row, found, &accepted.shape, request)?;
         return Ok(answer::value(StatusCode::OK, &shaped, &accepted));
     }
     let value = match &accepted.shape {
-        Shape::Table(version) => present::table(&registry, &target.row, &all, json!({ "resourceVersion": "" }), version, request)?,
-        _ => json!({ "kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": all.into_iter().map(present::without_type).collect::<Vec<_>>() }),
+        Shape::Table(version) => present::table(
+            &registry,
+            &target.row,
+            &all,
+            json!({ "resourceVersion": "" }),
+            version,
+            request,
+        )?,
+        _ => {
+            json!({ "kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": all.into_iter().map(present::without_type).collect::<Vec<_>>() })
+        }
     };
     Ok(answer::value(StatusCode::OK, &value, &accepted))
 }

@@ -18,38 +18,72 @@ use serde_json::{Value, json};
 use storage::{Change, ObjectRef, Preconditions, StorageError};
 
 pub async fn evict(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| *shape == Shape::Object)?;
+    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
+        *shape == Shape::Object
+    })?;
     let options = options::write(request, "CreateOptions", false)?;
     let kind = GroupVersionKind::new("policy", "v1", "Eviction");
-    let decoded = kinds::decode(&target.row, &kind, &request.body, &media::content_type(&request.headers), options.field_validation)?;
+    let decoded = kinds::decode(
+        &target.row,
+        &kind,
+        &request.body,
+        &media::content_type(&request.headers),
+        options.field_validation,
+    )?;
     let eviction = decoded.value;
     if !meta::name(&eviction).is_empty() && meta::name(&eviction) != target.name {
-        return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));
+        return Err(ApiError::bad_request(
+            "name in URL does not match name in Eviction object",
+        ));
     }
-    let body = eviction.get("deleteOptions").filter(|options| options.is_object());
+    let body = eviction
+        .get("deleteOptions")
+        .filter(|options| options.is_object());
     let mut delete = DeleteOptions::read(request, Some(body.unwrap_or(&json!({}))))?;
     delete.dry_run |= options.dry_run;
-    let pod = target.store.get(&target.namespace, &target.name, storage::RequestedRevision::Unset).await.map_err(|error| target.error(error))?;
+    let pod = target
+        .store
+        .get(&target.namespace, &target.name, storage::RequestedRevision::Unset)
+        .await
+        .map_err(|error| target.error(error))?;
     let pod = stores::parse(&pod).map_err(ApiError::internal)?;
     if !evicts_freely(&pod) {
         take_disruption(server, target, &pod, delete.dry_run).await?;
         // Only the pod that was counted may go.
-        delete.resource_version.get_or_insert_with(|| meta::resource_version(&pod).to_owned());
+        delete
+            .resource_version
+            .get_or_insert_with(|| meta::resource_version(&pod).to_owned());
     }
     delete_one(target, &delete).await?;
-    Ok(answer::value(StatusCode::CREATED, &status::success(None), &accepted))
+    Ok(answer::value(
+        StatusCode::CREATED,
+        &status::success(None),
+        &accepted,
+    ))
 }
 
 /// Finished, pending and terminating pods don't count for budgets.
 fn evicts_freely(pod: &Value) -> bool {
-    matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed" | "Pending")) || meta::deletion_timestamp(pod).is_some()
+    matches!(
+        pod["status"]["phase"].as_str(),
+        Some("Succeeded" | "Failed" | "Pending")
+    ) || meta::deletion_timestamp(pod).is_some()
 }
 
 fn is_ready(pod: &Value) -> bool {
-    pod["status"]["conditions"].as_array().into_iter().flatten().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+    pod["status"]["conditions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
-async fn take_disruption(server: &Server, target: &Target, pod: &Value, dry_run: bool) -> Result<(), ApiError> {
+async fn take_disruption(
+    server: &Server,
+    target: &Target,
+    pod: &Value,
+    dry_run: bool,
+) -> Result<(), ApiError> {
     let budgets: Vec<Value> = server
         .stores
         .cached_list("policy", "poddisruptionbudgets", Some(&target.namespace))
@@ -63,12 +97,15 @@ async fn take_disruption(server: &Server, target: &Target, pod: &Value, dry_run:
         if budgets.is_empty() {
             return Ok(());
         }
-        return Err(ApiError::internal("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."));
+        return Err(ApiError::internal(
+            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+        ));
     };
     let spec = &budget["spec"];
     if !is_ready(pod) {
         let status = &budget["status"];
-        let healthy = status["currentHealthy"].as_i64().unwrap_or(0) >= status["desiredHealthy"].as_i64().unwrap_or(0)
+        let healthy = status["currentHealthy"].as_i64().unwrap_or(0)
+            >= status["desiredHealthy"].as_i64().unwrap_or(0)
             && status["desiredHealthy"].as_i64().unwrap_or(0) > 0;
         if spec["unhealthyPodEvictionPolicy"] == "AlwaysAllow" || healthy {
             return Ok(());
@@ -90,15 +127,30 @@ impl From<StorageError> for Failure {
 
 async fn decrement(server: &Server, target: &Target, budget: &str, dry_run: bool) -> Result<(), ApiError> {
     let resource = GroupResource::new("policy", "poddisruptionbudgets");
-    let store = server.stores.named("policy", "poddisruptionbudgets").ok_or_else(|| ApiError::internal("disruption budgets are not registered"))?;
+    let store = server
+        .stores
+        .named("policy", "poddisruptionbudgets")
+        .ok_or_else(|| ApiError::internal("disruption budgets are not registered"))?;
     let decide = |current: Option<ObjectRef>| async move {
-        let Some(current) = current else { return Ok(Change::Nothing) };
+        let Some(current) = current else {
+            return Ok(Change::Nothing);
+        };
         let mut object = stores::parse(&current)?;
         one_less(&mut object, &target.name).map_err(Failure::Api)?;
         meta::remove(&mut object, "resourceVersion");
-        Ok(if dry_run { Change::Nothing } else { Change::Write { json: object.to_string().into_bytes(), ttl: None } })
+        Ok(if dry_run {
+            Change::Nothing
+        } else {
+            Change::Write {
+                json: object.to_string().into_bytes(),
+                ttl: None,
+            }
+        })
     };
-    match store.update::<_, _, Failure>(&target.namespace, budget, &Preconditions::default(), decide).await {
+    match store
+        .update::<_, _, Failure>(&target.namespace, budget, &Preconditions::default(), decide)
+        .await
+    {
         Ok(_) => Ok(()),
         Err(Failure::Api(error)) => Err(error),
         Err(Failure::Storage(error)) => Err(stores::to_api_error(error, &resource, budget)),
@@ -110,16 +162,35 @@ fn one_less(budget: &mut Value, pod: &str) -> Result<(), ApiError> {
     let name = meta::name(budget).to_owned();
     let status = budget["status"].clone();
     let refuse = |message: String| {
-        let details = Details { causes: vec![Cause { reason: "DisruptionBudget".to_owned(), message, field: String::new() }], ..Details::default() };
-        Err(ApiError::new(429, Reason::TooManyRequests, "Cannot evict pod as it would violate the pod's disruption budget.", Some(details)))
+        let details = Details {
+            causes: vec![Cause {
+                reason: "DisruptionBudget".to_owned(),
+                message,
+                field: String::new(),
+            }],
+            ..Details::default()
+        };
+        Err(ApiError::new(
+            429,
+            Reason::TooManyRequests,
+            "Cannot evict pod as it would violate the pod's disruption budget.",
+            Some(details),
+        ))
     };
     if status["observedGeneration"].as_i64().unwrap_or(0) < meta::generation(budget) {
-        return refuse(format!("The disruption budget {name} is still being processed by the server."));
+        return refuse(format!(
+            "The disruption budget {name} is still being processed by the server."
+        ));
     }
     let allowed = status["disruptionsAllowed"].as_i64().unwrap_or(0);
     if allowed <= 0 {
-        let (needs, has) = (status["desiredHealthy"].as_i64().unwrap_or(0), status["currentHealthy"].as_i64().unwrap_or(0));
-        return refuse(format!("The disruption budget {name} needs {needs} healthy pods and has {has} currently"));
+        let (needs, has) = (
+            status["desiredHealthy"].as_i64().unwrap_or(0),
+            status["currentHealthy"].as_i64().unwrap_or(0),
+        );
+        return refuse(format!(
+            "The disruption budget {name} needs {needs} healthy pods and has {has} currently"
+        ));
     }
     budget["status"]["disruptionsAllowed"] = json!(allowed - 1);
     budget["status"]["disruptedPods"][pod] = json!(apimachinery::time::format_time(jiff::Timestamp::now()));

@@ -30,7 +30,10 @@ pub fn of(object: &Value) -> Value {
         }
     }
     let mut spec = json!({});
-    if let Some(replicas) = object["spec"]["replicas"].as_i64().filter(|replicas| *replicas != 0) {
+    if let Some(replicas) = object["spec"]["replicas"]
+        .as_i64()
+        .filter(|replicas| *replicas != 0)
+    {
         spec["replicas"] = json!(replicas);
     }
     let mut status = json!({ "replicas": object["status"]["replicas"].as_i64().unwrap_or(0) });
@@ -45,31 +48,67 @@ pub fn of(object: &Value) -> Value {
 fn selector_text(selector: &Value) -> String {
     let structured = selector.get("matchLabels").is_some() || selector.get("matchExpressions").is_some();
     if structured {
-        return LabelSelector::from_object(Some(selector)).map(|parsed| parsed.to_string()).unwrap_or_default();
+        return LabelSelector::from_object(Some(selector))
+            .map(|parsed| parsed.to_string())
+            .unwrap_or_default();
     }
-    selector.as_object().map(|labels| LabelSelector::from_map(labels).to_string()).unwrap_or_default()
+    selector
+        .as_object()
+        .map(|labels| LabelSelector::from_map(labels).to_string())
+        .unwrap_or_default()
 }
 
 pub async fn get(request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| *shape == Shape::Object)?;
-    let object = target.store.get(&target.namespace, &target.name, RequestedRevision::Unset).await.map_err(|error| target.error(error))?;
-    Ok(answer::value(StatusCode::OK, &of(&present::value_of(&target.row, &object)?), &accepted))
+    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
+        *shape == Shape::Object
+    })?;
+    let object = target
+        .store
+        .get(&target.namespace, &target.name, RequestedRevision::Unset)
+        .await
+        .map_err(|error| target.error(error))?;
+    Ok(answer::value(
+        StatusCode::OK,
+        &of(&present::value_of(&target.row, &object)?),
+        &accepted,
+    ))
 }
 
 /// update and patch.
 pub async fn change(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| *shape == Shape::Object)?;
+    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
+        *shape == Shape::Object
+    })?;
     let is_patch = request.info.verb == "patch";
-    let options = options::write(request, if is_patch { "PatchOptions" } else { "UpdateOptions" }, false)?;
+    let options = options::write(
+        request,
+        if is_patch { "PatchOptions" } else { "UpdateOptions" },
+        false,
+    )?;
     let media_type = media::content_type(&request.headers);
     let body = if is_patch {
-        kinds::parse_body(&request.body, media::YAML).map_err(ApiError::bad_request)?.0
+        kinds::parse_body(&request.body, media::YAML)
+            .map_err(ApiError::bad_request)?
+            .0
     } else {
-        kinds::decode(&target.row, &scale_kind(), &request.body, &media_type, options.field_validation)?.value
+        kinds::decode(
+            &target.row,
+            &scale_kind(),
+            &request.body,
+            &media_type,
+            options.field_validation,
+        )?
+        .value
     };
     let outcome = write::change(server, request, target, &options, Write::default(), |existing| {
-        let Some(old) = &existing.old else { return Err(write::missing(target)) };
-        let scale = if is_patch { patched(target, &media_type, of(old), &body)? } else { body.clone() };
+        let Some(old) = &existing.old else {
+            return Err(write::missing(target));
+        };
+        let scale = if is_patch {
+            patched(target, &media_type, of(old), &body)?
+        } else {
+            body.clone()
+        };
         apply(target, old, &scale)
     })
     .await?;
@@ -79,17 +118,40 @@ pub async fn change(server: &Server, request: &ApiRequest, target: &Target) -> R
 fn patched(target: &Target, media_type: &str, mut scale: Value, body: &Value) -> Result<Value, ApiError> {
     let outcome = match media_type {
         "application/json-patch+json" => patch::json::apply(&mut scale, body),
-        "application/merge-patch+json" | "application/strategic-merge-patch+json" | "application/apply-patch+yaml" => {
+        "application/merge-patch+json"
+        | "application/strategic-merge-patch+json"
+        | "application/apply-patch+yaml" => {
             patch::merge::apply(&mut scale, body);
             Ok(())
         }
-        _ => return Err(ApiError::unsupported_media_type(&["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json", "application/apply-patch+yaml"])),
+        _ => {
+            return Err(ApiError::unsupported_media_type(&[
+                "application/json-patch+json",
+                "application/merge-patch+json",
+                "application/strategic-merge-patch+json",
+                "application/apply-patch+yaml",
+            ]));
+        }
     };
     outcome.map_err(|error| ApiError::bad_request(error.to_string()))?;
     let bytes = serde_json::to_vec(&scale).map_err(ApiError::internal)?;
-    match kinds::decode(&target.row, &scale_kind(), &bytes, media::JSON, FieldValidation::Ignore) {
+    match kinds::decode(
+        &target.row,
+        &scale_kind(),
+        &bytes,
+        media::JSON,
+        FieldValidation::Ignore,
+    ) {
         Ok(decoded) => Ok(decoded.value),
-        Err(error) => Err(ApiError::new(422, apimachinery::Reason::Invalid, error.message().split_once(": ").map_or(error.message(), |(_, why)| why), None)),
+        Err(error) => Err(ApiError::new(
+            422,
+            apimachinery::Reason::Invalid,
+            error
+                .message()
+                .split_once(": ")
+                .map_or(error.message(), |(_, why)| why),
+            None,
+        )),
     }
 }
 
@@ -97,7 +159,11 @@ fn patched(target: &Target, media_type: &str, mut scale: Value, body: &Value) ->
 fn apply(target: &Target, old: &Value, scale: &Value) -> Result<Value, ApiError> {
     let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
     if replicas < 0 {
-        let errors = [Error::invalid(&Path::new("spec").child("replicas"), json!(replicas), "must be greater than or equal to 0")];
+        let errors = [Error::invalid(
+            &Path::new("spec").child("replicas"),
+            json!(replicas),
+            "must be greater than or equal to 0",
+        )];
         return Err(ApiError::invalid(&scale_kind(), &target.name, &errors));
     }
     let version = meta::resource_version(scale);

@@ -23,11 +23,22 @@ const PROJECTED_SECONDS: i64 = 3607;
 const EXTENDED_SECONDS: i64 = 365 * 24 * 3600;
 
 pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| *shape == Shape::Object)?;
+    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
+        *shape == Shape::Object
+    })?;
     let options = options::write(request, "CreateOptions", false)?;
     let kind = GroupVersionKind::new("authentication.k8s.io", "v1", "TokenRequest");
-    let decoded = kinds::decode(&target.row, &kind, &request.body, &media::content_type(&request.headers), options.field_validation)?;
-    decoded.warnings.iter().for_each(|warning| request.warn(warning.as_str()));
+    let decoded = kinds::decode(
+        &target.row,
+        &kind,
+        &request.body,
+        &media::content_type(&request.headers),
+        options.field_validation,
+    )?;
+    decoded
+        .warnings
+        .iter()
+        .for_each(|warning| request.warn(warning.as_str()));
     let mut asked = decoded.value;
     let account = server
         .stores
@@ -36,19 +47,26 @@ pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> R
         .map_err(ApiError::internal)?
         .ok_or_else(|| ApiError::not_found(&target.resource(), &target.name))?;
     if !meta::name(&asked).is_empty() && meta::name(&asked) != target.name {
-        return Err(ApiError::bad_request("name in URL does not match name in TokenRequest"));
+        return Err(ApiError::bad_request(
+            "name in URL does not match name in TokenRequest",
+        ));
     }
     check(&kind, &target.name, &asked)?;
     let bound = bound_objects(server, target, &account, &asked).await?;
     crate::admission::node_restriction::token_request(server, &request.user, target, &asked, &bound)?;
     let (claims, granted) = claims(server, &request.user, target, &account, &asked, bound);
-    let token = server.issuer.sign(&claims).map_err(|error| ApiError::internal(format!("failed to generate token: {error}")))?;
+    let token = server
+        .issuer
+        .sign(&claims)
+        .map_err(|error| ApiError::internal(format!("failed to generate token: {error}")))?;
     let account_metadata = json!({ "name": target.name, "namespace": target.namespace, "creationTimestamp": apimachinery::time::format_time(jiff::Timestamp::now()) });
     asked["metadata"] = account_metadata;
     asked["spec"]["expirationSeconds"] = json!(granted);
     asked["spec"]["audiences"] = json!(claims.aud);
-    let expires = jiff::Timestamp::from_second(claims.iat.unwrap_or(0) + granted).unwrap_or(jiff::Timestamp::MAX);
-    asked["status"] = json!({ "token": token, "expirationTimestamp": apimachinery::time::format_time(expires) });
+    let expires =
+        jiff::Timestamp::from_second(claims.iat.unwrap_or(0) + granted).unwrap_or(jiff::Timestamp::MAX);
+    asked["status"] =
+        json!({ "token": token, "expirationTimestamp": apimachinery::time::format_time(expires) });
     Ok(answer::value(StatusCode::CREATED, &asked, &accepted))
 }
 
@@ -57,20 +75,40 @@ fn check(kind: &GroupVersionKind, name: &str, asked: &Value) -> Result<(), ApiEr
     let mut errors = Vec::new();
     if let Some(seconds) = asked["spec"]["expirationSeconds"].as_i64() {
         if seconds < LEAST_SECONDS {
-            errors.push(Error::invalid(&path, json!(seconds), "may not specify a duration less than 10 minutes"));
+            errors.push(Error::invalid(
+                &path,
+                json!(seconds),
+                "may not specify a duration less than 10 minutes",
+            ));
         }
         if seconds > MOST_SECONDS {
-            errors.push(Error::invalid(&path, json!(seconds), "may not specify a duration larger than 2^32 seconds"));
+            errors.push(Error::invalid(
+                &path,
+                json!(seconds),
+                "may not specify a duration larger than 2^32 seconds",
+            ));
         }
     }
-    if errors.is_empty() { Ok(()) } else { Err(ApiError::invalid(kind, name, &errors)) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(ApiError::invalid(kind, name, &errors))
+    }
 }
 
 /// The objects that the token will be bound to, as claims.
-async fn bound_objects(server: &Server, target: &Target, account: &Value, asked: &Value) -> Result<KubernetesClaims, ApiError> {
+async fn bound_objects(
+    server: &Server,
+    target: &Target,
+    account: &Value,
+    asked: &Value,
+) -> Result<KubernetesClaims, ApiError> {
     let mut bound = KubernetesClaims {
         namespace: target.namespace.clone(),
-        serviceaccount: Reference { name: target.name.clone(), uid: meta::uid(account).to_owned() },
+        serviceaccount: Reference {
+            name: target.name.clone(),
+            uid: meta::uid(account).to_owned(),
+        },
         ..KubernetesClaims::default()
     };
     let reference = &asked["spec"]["boundObjectRef"];
@@ -83,16 +121,29 @@ async fn bound_objects(server: &Server, target: &Target, account: &Value, asked:
         ("Pod", "v1") => ("pods", target.namespace.as_str()),
         ("Secret", "v1") => ("secrets", target.namespace.as_str()),
         ("Node", "v1") => ("nodes", ""),
-        _ => return Err(ApiError::bad_request(format!("cannot bind token to object of type {version}, Kind={kind}"))),
+        _ => {
+            return Err(ApiError::bad_request(format!(
+                "cannot bind token to object of type {version}, Kind={kind}"
+            )));
+        }
     };
     let resource = GroupResource::new("", plural);
-    let object = server.stores.read("", plural, namespace, &name).await.map_err(ApiError::internal)?;
+    let object = server
+        .stores
+        .read("", plural, namespace, &name)
+        .await
+        .map_err(ApiError::internal)?;
     let object = object.ok_or_else(|| ApiError::not_found(&resource, &name))?;
     if !uid.is_empty() && uid != meta::uid(&object) {
-        let why = format!("the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated");
+        let why = format!(
+            "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
+        );
         return Err(ApiError::conflict(&resource, &name, &why));
     }
-    let found = Reference { name: name.clone(), uid: meta::uid(&object).to_owned() };
+    let found = Reference {
+        name: name.clone(),
+        uid: meta::uid(&object).to_owned(),
+    };
     match kind.as_str() {
         "Pod" => {
             if object["spec"]["serviceAccountName"].as_str() != Some(target.name.as_str()) {
@@ -101,10 +152,23 @@ async fn bound_objects(server: &Server, target: &Target, account: &Value, asked:
                     target.name
                 )));
             }
-            if let Some(node) = object["spec"]["nodeName"].as_str().filter(|node| !node.is_empty()) {
-                let stored = server.stores.read("", "nodes", "", node).await.map_err(ApiError::internal)?;
-                let uid = stored.as_ref().map(|node| meta::uid(node).to_owned()).unwrap_or_default();
-                bound.node = Some(Reference { name: node.to_owned(), uid });
+            if let Some(node) = object["spec"]["nodeName"]
+                .as_str()
+                .filter(|node| !node.is_empty())
+            {
+                let stored = server
+                    .stores
+                    .read("", "nodes", "", node)
+                    .await
+                    .map_err(ApiError::internal)?;
+                let uid = stored
+                    .as_ref()
+                    .map(|node| meta::uid(node).to_owned())
+                    .unwrap_or_default();
+                bound.node = Some(Reference {
+                    name: node.to_owned(),
+                    uid,
+                });
             }
             bound.pod = Some(found);
         }
@@ -115,20 +179,42 @@ async fn bound_objects(server: &Server, target: &Target, account: &Value, asked:
 }
 
 /// The claims, and the lifetime that is told to the caller.
-fn claims(server: &Server, user: &User, target: &Target, account: &Value, asked: &Value, mut bound: KubernetesClaims) -> (Claims, i64) {
+fn claims(
+    server: &Server,
+    user: &User,
+    target: &Target,
+    account: &Value,
+    asked: &Value,
+    mut bound: KubernetesClaims,
+) -> (Claims, i64) {
     let issuer = &server.issuer;
-    let mut audiences: Vec<String> = asked["spec"]["audiences"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    let mut audiences: Vec<String> = asked["spec"]["audiences"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
     if audiences.is_empty() {
         audiences = issuer.audiences.clone();
     }
-    let mut seconds = asked["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT_SECONDS);
+    let mut seconds = asked["spec"]["expirationSeconds"]
+        .as_i64()
+        .unwrap_or(DEFAULT_SECONDS);
     if issuer.max_expiration > 0 {
         seconds = seconds.min(issuer.max_expiration);
     }
     let now = jiff::Timestamp::now().as_second();
     let granted = seconds;
-    let for_api_server = audiences.iter().all(|audience| issuer.audiences.contains(audience));
-    if issuer.extend_expiration && seconds == PROJECTED_SECONDS && for_api_server && bound.pod.is_some() && user.node_name().is_some() {
+    let for_api_server = audiences
+        .iter()
+        .all(|audience| issuer.audiences.contains(audience));
+    if issuer.extend_expiration
+        && seconds == PROJECTED_SECONDS
+        && for_api_server
+        && bound.pod.is_some()
+        && user.node_name().is_some()
+    {
         // Clients that read the token once keep working; the kubelet still renews it hourly.
         bound.warnafter = Some(now + seconds);
         seconds = EXTENDED_SECONDS;

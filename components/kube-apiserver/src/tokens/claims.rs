@@ -31,7 +31,11 @@ pub struct KubernetesClaims {
 /// All claims of a service-account token; times in seconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
-    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "one_or_many"
+    )]
     pub aud: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exp: Option<i64>,
@@ -47,13 +51,29 @@ pub struct Claims {
     pub nbf: Option<i64>,
     #[serde(default)]
     pub sub: String,
-    #[serde(rename = "kubernetes.io/serviceaccount/namespace", default, skip_serializing_if = "String::is_empty")]
+    #[serde(
+        rename = "kubernetes.io/serviceaccount/namespace",
+        default,
+        skip_serializing_if = "String::is_empty"
+    )]
     pub legacy_namespace: String,
-    #[serde(rename = "kubernetes.io/serviceaccount/secret.name", default, skip_serializing_if = "String::is_empty")]
+    #[serde(
+        rename = "kubernetes.io/serviceaccount/secret.name",
+        default,
+        skip_serializing_if = "String::is_empty"
+    )]
     pub legacy_secret: String,
-    #[serde(rename = "kubernetes.io/serviceaccount/service-account.name", default, skip_serializing_if = "String::is_empty")]
+    #[serde(
+        rename = "kubernetes.io/serviceaccount/service-account.name",
+        default,
+        skip_serializing_if = "String::is_empty"
+    )]
     pub legacy_name: String,
-    #[serde(rename = "kubernetes.io/serviceaccount/service-account.uid", default, skip_serializing_if = "String::is_empty")]
+    #[serde(
+        rename = "kubernetes.io/serviceaccount/service-account.uid",
+        default,
+        skip_serializing_if = "String::is_empty"
+    )]
     pub legacy_uid: String,
 }
 

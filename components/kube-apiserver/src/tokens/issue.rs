@@ -36,11 +36,17 @@ impl TokenIssuer {
 
     /// The document at /.well-known/openid-configuration, if the issuer is a URL that can have one.
     pub fn discovery(&self, advertised: &str) -> Option<Value> {
-        let issuer = self.issuers.first().filter(|issuer| issuer.starts_with("https://"))?;
+        let issuer = self
+            .issuers
+            .first()
+            .filter(|issuer| issuer.starts_with("https://"))?;
         let mut algorithms: Vec<&str> = self.keys.iter().map(|key| key.algorithm.name()).collect();
         algorithms.sort_unstable();
         algorithms.dedup();
-        let uri = self.jwks_uri.clone().unwrap_or_else(|| format!("https://{advertised}/openid/v1/jwks"));
+        let uri = self
+            .jwks_uri
+            .clone()
+            .unwrap_or_else(|| format!("https://{advertised}/openid/v1/jwks"));
         Some(json!({
             "issuer": issuer,
             "jwks_uri": uri,

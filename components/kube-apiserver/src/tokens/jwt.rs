@@ -24,7 +24,10 @@ struct Header {
 
 /// Signs claims.
 pub fn sign<T: Serialize>(key: &SigningKey, claims: &T) -> Result<String, KeyError> {
-    let header = Header { alg: key.public.algorithm.name().to_owned(), kid: key.public.id.clone() };
+    let header = Header {
+        alg: key.public.algorithm.name().to_owned(),
+        kid: key.public.id.clone(),
+    };
     let encode = |bytes: Vec<u8>| URL_SAFE_NO_PAD.encode(bytes);
     let header = serde_json::to_vec(&header).map_err(|_| KeyError::Signing)?;
     let claims = serde_json::to_vec(claims).map_err(|_| KeyError::Signing)?;
@@ -43,7 +46,9 @@ pub fn unverified<T: DeserializeOwned>(token: &str) -> Result<T, TokenError> {
 pub fn verify<T: DeserializeOwned>(token: &str, keys: &[VerifyingKey]) -> Result<T, TokenError> {
     let (header, claims, signature) = split(token)?;
     let parsed: Header = decode(header)?;
-    let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| TokenError::Malformed)?;
+    let signature = URL_SAFE_NO_PAD
+        .decode(signature)
+        .map_err(|_| TokenError::Malformed)?;
     let message = &token.as_bytes()[..header.len() + 1 + claims.len()];
     let candidates = keys.iter().filter(|key| key.algorithm.name() == parsed.alg);
     // A known key id is tried alone; legacy tokens carry none and are tried with every key.
@@ -81,7 +86,10 @@ mod tests {
         let secret = p256::SecretKey::random(&mut OsRng);
         let private = secret.to_pkcs8_pem(LineEnding::LF).unwrap();
         let public = secret.public_key().to_public_key_pem(LineEnding::LF).unwrap();
-        (SigningKey::from_pem(private.as_bytes()).unwrap(), verifying_keys(public.as_bytes()).unwrap().remove(0))
+        (
+            SigningKey::from_pem(private.as_bytes()).unwrap(),
+            verifying_keys(public.as_bytes()).unwrap().remove(0),
+        )
     }
 
     #[test]
@@ -92,7 +100,10 @@ mod tests {
         let token = sign(&key, &serde_json::json!({"sub": "x"})).unwrap();
         let claims: serde_json::Value = verify(&token, &[other.clone(), public.clone()]).unwrap();
         assert_eq!(claims["sub"], "x");
-        assert_eq!(verify::<serde_json::Value>(&token, &[other]), Err(TokenError::Signature));
+        assert_eq!(
+            verify::<serde_json::Value>(&token, &[other]),
+            Err(TokenError::Signature)
+        );
         let forged = token.replacen(&token[token.find('.').unwrap() + 1..][..4], "AAAA", 1);
         assert!(verify::<serde_json::Value>(&forged, &[public]).is_err());
     }
@@ -100,8 +111,15 @@ mod tests {
     #[test]
     fn unsigned_tokens_are_refused() {
         let (_, public) = fresh();
-        let none = format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#), URL_SAFE_NO_PAD.encode("{}"));
-        assert_eq!(verify::<serde_json::Value>(&none, &[public]), Err(TokenError::Signature));
+        let none = format!(
+            "{}.{}.",
+            URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#),
+            URL_SAFE_NO_PAD.encode("{}")
+        );
+        assert_eq!(
+            verify::<serde_json::Value>(&none, &[public]),
+            Err(TokenError::Signature)
+        );
     }
 
     proptest! {

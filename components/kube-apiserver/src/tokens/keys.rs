@@ -63,7 +63,11 @@ impl VerifyingKey {
             },
             _ => return Err(KeyError::Malformed("key type; use RSA or ECDSA")),
         };
-        Ok(Self { id: URL_SAFE_NO_PAD.encode(Sha256::digest(der)), algorithm, raw })
+        Ok(Self {
+            id: URL_SAFE_NO_PAD.encode(Sha256::digest(der)),
+            algorithm,
+            raw,
+        })
     }
 
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
@@ -72,7 +76,9 @@ impl VerifyingKey {
             Algorithm::Es384 => &signature::ECDSA_P384_SHA384_FIXED,
             Algorithm::Rs256 => &signature::RSA_PKCS1_2048_8192_SHA256,
         };
-        UnparsedPublicKey::new(algorithm, &self.raw).verify(message, signature).is_ok()
+        UnparsedPublicKey::new(algorithm, &self.raw)
+            .verify(message, signature)
+            .is_ok()
     }
 
     /// The key as a JSON web key.
@@ -81,13 +87,21 @@ impl VerifyingKey {
         match self.algorithm {
             Algorithm::Rs256 => {
                 let (modulus, exponent) = rsa_parts(&self.raw)?;
-                Some(json!({"use": "sig", "kty": "RSA", "kid": self.id, "alg": "RS256", "n": encode(modulus), "e": encode(exponent)}))
+                Some(
+                    json!({"use": "sig", "kty": "RSA", "kid": self.id, "alg": "RS256", "n": encode(modulus), "e": encode(exponent)}),
+                )
             }
             _ => {
                 let half = (self.raw.len() - 1) / 2;
                 let (x, y) = self.raw[1..].split_at(half);
-                let curve = if self.algorithm == Algorithm::Es256 { "P-256" } else { "P-384" };
-                Some(json!({"use": "sig", "kty": "EC", "kid": self.id, "crv": curve, "alg": self.algorithm.name(), "x": encode(x), "y": encode(y)}))
+                let curve = if self.algorithm == Algorithm::Es256 {
+                    "P-256"
+                } else {
+                    "P-384"
+                };
+                Some(
+                    json!({"use": "sig", "kty": "EC", "kid": self.id, "crv": curve, "alg": self.algorithm.name(), "x": encode(x), "y": encode(y)}),
+                )
             }
         }
     }
@@ -106,7 +120,10 @@ enum Pair {
 
 impl std::fmt::Debug for SigningKey {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("SigningKey").field("id", &self.public.id).finish_non_exhaustive()
+        formatter
+            .debug_struct("SigningKey")
+            .field("id", &self.public.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -124,7 +141,8 @@ impl SigningKey {
     fn from_section(kind: SectionKind, der: &[u8]) -> Result<Option<Self>, KeyError> {
         match kind {
             SectionKind::EcPrivateKey => {
-                let key = p256::SecretKey::from_sec1_der(der).map_err(|_| KeyError::Malformed("EC private key; use P-256"))?;
+                let key = p256::SecretKey::from_sec1_der(der)
+                    .map_err(|_| KeyError::Malformed("EC private key; use P-256"))?;
                 Self::from_p256(&key).map(Some)
             }
             SectionKind::RsaPrivateKey => Self::from_rsa(RsaKeyPair::from_der(der)).map(Some),
@@ -132,9 +150,16 @@ impl SigningKey {
                 if let Ok(key) = p256::SecretKey::from_pkcs8_der(der) {
                     return Self::from_p256(&key).map(Some);
                 }
-                if let Ok(pair) = EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P384_SHA384_FIXED_SIGNING, der, &SystemRandom::new()) {
+                if let Ok(pair) = EcdsaKeyPair::from_pkcs8(
+                    &signature::ECDSA_P384_SHA384_FIXED_SIGNING,
+                    der,
+                    &SystemRandom::new(),
+                ) {
                     let public = VerifyingKey::from_spki(&p384_spki(pair.public_key().as_ref()))?;
-                    return Ok(Some(Self { public, pair: Pair::Ecdsa(pair) }));
+                    return Ok(Some(Self {
+                        public,
+                        pair: Pair::Ecdsa(pair),
+                    }));
                 }
                 Self::from_rsa(RsaKeyPair::from_pkcs8(der)).map(Some)
             }
@@ -145,27 +170,40 @@ impl SigningKey {
     fn from_p256(key: &p256::SecretKey) -> Result<Self, KeyError> {
         let malformed = || KeyError::Malformed("EC private key");
         let der = key.to_pkcs8_der().map_err(|_| malformed())?;
-        let pair = EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, der.as_bytes(), &SystemRandom::new())
-            .map_err(|_| malformed())?;
+        let pair = EcdsaKeyPair::from_pkcs8(
+            &signature::ECDSA_P256_SHA256_FIXED_SIGNING,
+            der.as_bytes(),
+            &SystemRandom::new(),
+        )
+        .map_err(|_| malformed())?;
         let spki = key.public_key().to_public_key_der().map_err(|_| malformed())?;
-        Ok(Self { public: VerifyingKey::from_spki(spki.as_bytes())?, pair: Pair::Ecdsa(pair) })
+        Ok(Self {
+            public: VerifyingKey::from_spki(spki.as_bytes())?,
+            pair: Pair::Ecdsa(pair),
+        })
     }
 
     fn from_rsa(pair: Result<RsaKeyPair, ring::error::KeyRejected>) -> Result<Self, KeyError> {
         let pair = pair.map_err(|_| KeyError::Malformed("RSA private key; at least 2048 bits are needed"))?;
         let public = VerifyingKey::from_spki(&rsa_spki(pair.public_key().as_ref()))?;
-        Ok(Self { public, pair: Pair::Rsa(pair) })
+        Ok(Self {
+            public,
+            pair: Pair::Rsa(pair),
+        })
     }
 
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         let random = SystemRandom::new();
         match &self.pair {
-            Pair::Ecdsa(pair) => {
-                Ok(pair.sign(&random, message).map_err(|_| KeyError::Signing)?.as_ref().to_vec())
-            }
+            Pair::Ecdsa(pair) => Ok(pair
+                .sign(&random, message)
+                .map_err(|_| KeyError::Signing)?
+                .as_ref()
+                .to_vec()),
             Pair::Rsa(pair) => {
                 let mut out = vec![0; pair.public().modulus_len()];
-                pair.sign(&signature::RSA_PKCS1_SHA256, &random, message, &mut out).map_err(|_| KeyError::Signing)?;
+                pair.sign(&signature::RSA_PKCS1_SHA256, &random, message, &mut out)
+                    .map_err(|_| KeyError::Signing)?;
                 Ok(out)
             }
         }
@@ -179,24 +217,35 @@ pub fn verifying_keys(pem: &[u8]) -> Result<Vec<VerifyingKey>, KeyError> {
         match kind {
             SectionKind::PublicKey => keys.push(VerifyingKey::from_spki(&der)?),
             SectionKind::Certificate => {
-                let (_, certificate) = x509_parser::parse_x509_certificate(&der).map_err(|_| KeyError::Malformed("certificate"))?;
+                let (_, certificate) = x509_parser::parse_x509_certificate(&der)
+                    .map_err(|_| KeyError::Malformed("certificate"))?;
                 keys.push(VerifyingKey::from_spki(certificate.public_key().raw)?);
             }
             other => keys.extend(SigningKey::from_section(other, &der)?.map(|key| key.public)),
         }
     }
-    if keys.is_empty() { Err(KeyError::Empty) } else { Ok(keys) }
+    if keys.is_empty() {
+        Err(KeyError::Empty)
+    } else {
+        Ok(keys)
+    }
 }
 
 fn sections(pem: &[u8]) -> Result<Vec<(SectionKind, Vec<u8>)>, KeyError> {
-    <(SectionKind, Vec<u8>)>::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|_| KeyError::Malformed("PEM data"))
+    <(SectionKind, Vec<u8>)>::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|_| KeyError::Malformed("PEM data"))
 }
 
 fn der_length(length: usize) -> Vec<u8> {
     if length < 0x80 {
         return vec![length as u8];
     }
-    let bytes: Vec<u8> = length.to_be_bytes().into_iter().skip_while(|byte| *byte == 0).collect();
+    let bytes: Vec<u8> = length
+        .to_be_bytes()
+        .into_iter()
+        .skip_while(|byte| *byte == 0)
+        .collect();
     std::iter::once(0x80 | bytes.len() as u8).chain(bytes).collect()
 }
 
@@ -212,17 +261,30 @@ fn spki(algorithm: &[u8], key: &[u8]) -> Vec<u8> {
 
 fn rsa_spki(pkcs1: &[u8]) -> Vec<u8> {
     // rsaEncryption with NULL parameters
-    spki(&[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00], pkcs1)
+    spki(
+        &[
+            0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00,
+        ],
+        pkcs1,
+    )
 }
 
 fn p384_spki(point: &[u8]) -> Vec<u8> {
     // id-ecPublicKey with secp384r1
-    spki(&[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22], point)
+    spki(
+        &[
+            0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22,
+        ],
+        point,
+    )
 }
 
 /// Modulus and exponent of a PKCS#1 RSAPublicKey, without leading zeros.
 fn rsa_parts(pkcs1: &[u8]) -> Option<(&[u8], &[u8])> {
     let (_, key) = x509_parser::public_key::RSAPublicKey::from_der(pkcs1).ok()?;
     let strip = |bytes: &'_ [u8]| bytes.iter().take_while(|byte| **byte == 0).count();
-    Some((&key.modulus[strip(key.modulus)..], &key.exponent[strip(key.exponent)..]))
+    Some((
+        &key.modulus[strip(key.modulus)..],
+        &key.exponent[strip(key.exponent)..],
+    ))
 }

@@ -19,17 +19,40 @@ use http::StatusCode;
 use serde_json::Value;
 
 pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| !matches!(shape, Shape::PartialList(_)))?;
+    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
+        !matches!(shape, Shape::PartialList(_))
+    })?;
     let options = options::write(request, "CreateOptions", false)?;
-    let decoded = kinds::decode(&target.row, &target.row.gvk, &request.body, &media::content_type(&request.headers), options.field_validation)?;
-    decoded.warnings.iter().for_each(|warning| request.warn(warning.as_str()));
+    let decoded = kinds::decode(
+        &target.row,
+        &target.row.gvk,
+        &request.body,
+        &media::content_type(&request.headers),
+        options.field_validation,
+    )?;
+    decoded
+        .warnings
+        .iter()
+        .for_each(|warning| request.warn(warning.as_str()));
     let created = create_object(server, request, target, decoded.value, &options).await?;
-    let shaped = present::shape_one(&server.registry.load(), &target.row, created, &accepted.shape, request)?;
+    let shaped = present::shape_one(
+        &server.registry.load(),
+        &target.row,
+        created,
+        &accepted.shape,
+        request,
+    )?;
     Ok(answer::value(StatusCode::CREATED, &shaped, &accepted))
 }
 
 /// Creates an object that is decoded already; gives it as stored, in the row's version.
-pub async fn create_object(server: &Server, request: &ApiRequest, target: &Target, mut object: Value, options: &WriteOptions) -> Result<Value, ApiError> {
+pub async fn create_object(
+    server: &Server,
+    request: &ApiRequest,
+    target: &Target,
+    mut object: Value,
+    options: &WriteOptions,
+) -> Result<Value, ApiError> {
     let row = &target.row;
     metadata::ensure_namespace(row, &target.namespace, &mut object)?;
     kinds::default(row, &mut object);
@@ -42,7 +65,9 @@ pub async fn create_object(server: &Server, request: &ApiRequest, target: &Targe
     note_requester(request, row, &mut object);
     strategy::prepare_create(row, &mut object);
     api::validate::create(row, &object)?;
-    api::warnings::create(row, &object).into_iter().for_each(|warning| request.warn(warning));
+    api::warnings::create(row, &object)
+        .into_iter()
+        .for_each(|warning| request.warn(warning));
     attributes.name = meta::name(&object).to_owned();
     admission::validate(server, &attributes, Some(&object), None).await?;
     let reserved = services::reserve(server, row, None, &mut object, options.dry_run).await?;
@@ -65,7 +90,9 @@ pub fn note_requester(request: &ApiRequest, row: &Resource, object: &mut Value) 
     if row.gvk.kind != "CertificateSigningRequest" {
         return;
     }
-    let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
     let user = crate::reviews::token::user_info(&request.user);
     for field in ["username", "uid", "groups", "extra"] {
         match user.get(field) {

@@ -14,15 +14,17 @@ use api::Resource;
 use apimachinery::status::{self, Details};
 use apimachinery::{ApiError, GroupResource, meta};
 use http::StatusCode;
-use serde_json::{Value, json};
 use parking_lot::Mutex;
+use serde_json::{Value, json};
 use storage::{Change, ObjectRef, Preconditions, StorageError, Updated};
 
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
 
 pub async fn delete(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| !matches!(shape, Shape::PartialList(_)))?;
+    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
+        !matches!(shape, Shape::PartialList(_))
+    })?;
     let options = read_options(request)?;
     let attributes = admission::Attributes::of(request, target, Operation::Delete, options.dry_run);
     admission::validate(server, &attributes, None, None).await?;
@@ -38,10 +40,24 @@ pub async fn delete(server: &Server, request: &ApiRequest, target: &Target) -> R
             uid: meta::uid(&object).to_owned(),
             ..Details::default()
         };
-        return Ok(answer::value(StatusCode::OK, &status::success(Some(details)), &accepted));
+        return Ok(answer::value(
+            StatusCode::OK,
+            &status::success(Some(details)),
+            &accepted,
+        ));
     }
-    let code = if !gone && options.orphan_dependents == Some(false) { StatusCode::ACCEPTED } else { StatusCode::OK };
-    let shaped = present::shape_one(&server.registry.load(), &target.row, object, &accepted.shape, request)?;
+    let code = if !gone && options.orphan_dependents == Some(false) {
+        StatusCode::ACCEPTED
+    } else {
+        StatusCode::OK
+    };
+    let shaped = present::shape_one(
+        &server.registry.load(),
+        &target.row,
+        object,
+        &accepted.shape,
+        request,
+    )?;
     Ok(answer::value(code, &shaped, &accepted))
 }
 
@@ -51,17 +67,30 @@ fn read_options(request: &ApiRequest) -> Result<DeleteOptions, ApiError> {
     }
     let media_type = media::content_type(&request.headers);
     if media_type == media::PROTOBUF {
-        let envelope = crate::protobuf::open(&request.body).map_err(|error| ApiError::bad_request(error.to_string()))?;
+        let envelope =
+            crate::protobuf::open(&request.body).map_err(|error| ApiError::bad_request(error.to_string()))?;
         let schemas = api::schema::built_in();
-        let body = crate::protobuf::decode(&schemas, "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", envelope.raw).map_err(|error| ApiError::bad_request(error.to_string()))?;
+        let body = crate::protobuf::decode(
+            &schemas,
+            "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions",
+            envelope.raw,
+        )
+        .map_err(|error| ApiError::bad_request(error.to_string()))?;
         return DeleteOptions::read(request, Some(&body));
     }
     if !matches!(media_type.as_str(), media::JSON | media::YAML) {
-        return Err(ApiError::unsupported_media_type(&[media::JSON, media::YAML, media::PROTOBUF]));
+        return Err(ApiError::unsupported_media_type(&[
+            media::JSON,
+            media::YAML,
+            media::PROTOBUF,
+        ]));
     }
     let (body, _) = crate::kinds::parse_body(&request.body, &media_type).map_err(ApiError::bad_request)?;
     if !matches!(meta::kind(&body), "" | "DeleteOptions") {
-        return Err(ApiError::bad_request(format!("decoded object cannot be converted to DeleteOptions: it is a {}", meta::kind(&body))));
+        return Err(ApiError::bad_request(format!(
+            "decoded object cannot be converted to DeleteOptions: it is a {}",
+            meta::kind(&body)
+        )));
     }
     DeleteOptions::read(request, Some(&body))
 }
@@ -72,7 +101,16 @@ fn returns_object(row: &Resource) -> bool {
         return matches!(row.plural.as_str(), "resourceclaims" | "resourceclaimtemplates");
     }
     row.gvk.group.is_empty()
-        && matches!(row.plural.as_str(), "pods" | "services" | "persistentvolumes" | "persistentvolumeclaims" | "podtemplates" | "resourcequotas" | "serviceaccounts")
+        && matches!(
+            row.plural.as_str(),
+            "pods"
+                | "services"
+                | "persistentvolumes"
+                | "persistentvolumeclaims"
+                | "podtemplates"
+                | "resourcequotas"
+                | "serviceaccounts"
+        )
 }
 
 enum Failure {
@@ -98,7 +136,9 @@ pub async fn delete_one(target: &Target, options: &DeleteOptions) -> Result<(Val
     let decide = |current: Option<ObjectRef>| {
         let last = &last;
         async move {
-            let Some(current) = current else { return Err(Failure::Api(super::write::missing(target))) };
+            let Some(current) = current else {
+                return Err(Failure::Api(super::write::missing(target)));
+            };
             let old = present::value_of(&target.row, &current)?;
             check(target, options, &old)?;
             let (object, gone) = plan(&target.row, options, &old);
@@ -109,18 +149,27 @@ pub async fn delete_one(target: &Target, options: &DeleteOptions) -> Result<(Val
                 (false, false) => {
                     let mut stored = crate::kinds::to_storage(&target.row, object.clone())?;
                     meta::remove(&mut stored, "resourceVersion");
-                    Change::Write { json: serde_json::to_vec(&stored).map_err(|error| Failure::Api(ApiError::internal(error)))?, ttl: None }
+                    Change::Write {
+                        json: serde_json::to_vec(&stored)
+                            .map_err(|error| Failure::Api(ApiError::internal(error)))?,
+                        ttl: None,
+                    }
                 }
             };
             *last.lock() = Some((object, gone));
             Ok::<Change, Failure>(change)
         }
     };
-    let updated = target.store.update::<_, _, Failure>(&target.namespace, &target.name, &Preconditions::default(), decide).await;
+    let updated = target
+        .store
+        .update::<_, _, Failure>(&target.namespace, &target.name, &Preconditions::default(), decide)
+        .await;
     let last = last.into_inner();
     match updated {
         Ok(Updated::Deleted(object)) => Ok((present::value_of(&target.row, &object)?, true)),
-        Ok(Updated::Written(object) | Updated::Created(object)) => Ok((present::value_of(&target.row, &object)?, false)),
+        Ok(Updated::Written(object) | Updated::Created(object)) => {
+            Ok((present::value_of(&target.row, &object)?, false))
+        }
         Ok(Updated::Unchanged(_)) => last.ok_or_else(|| ApiError::internal("the deletion had no outcome")),
         Err(Failure::Api(error)) => Err(error),
         Err(Failure::Storage(error)) => Err(target.error(error)),
@@ -130,16 +179,33 @@ pub async fn delete_one(target: &Target, options: &DeleteOptions) -> Result<(Val
 fn check(target: &Target, options: &DeleteOptions, old: &Value) -> Result<(), ApiError> {
     // Upstream's texts name the kind here, except for namespaces, which have a path of their own.
     let namespace = target.row.gvk.kind == "Namespace";
-    let named = GroupResource::new(&*target.row.gvk.group, if namespace { &*target.row.plural } else { &*target.row.gvk.kind });
+    let named = GroupResource::new(
+        &*target.row.gvk.group,
+        if namespace {
+            &*target.row.plural
+        } else {
+            &*target.row.gvk.kind
+        },
+    );
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != meta::uid(old)) {
         let why = if namespace {
-            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", meta::uid(old))
+            format!(
+                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                meta::uid(old)
+            )
         } else {
-            format!("the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted and then recreated", meta::uid(old))
+            format!(
+                "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted and then recreated",
+                meta::uid(old)
+            )
         };
         return Err(ApiError::conflict(&named, &target.name, &why));
     }
-    if let Some(version) = options.resource_version.as_deref().filter(|version| *version != meta::resource_version(old)) {
+    if let Some(version) = options
+        .resource_version
+        .as_deref()
+        .filter(|version| *version != meta::resource_version(old))
+    {
         let why = format!(
             "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({}). The object might have been modified",
             meta::resource_version(old)
@@ -191,9 +257,15 @@ fn bump(object: &mut Value) {
 fn plan_namespace(options: &DeleteOptions, mut object: Value) -> (Value, bool) {
     let finalizers = finalizers_after(options, &object);
     set_finalizers(&mut object, &finalizers);
-    let spec_finalizers = object["spec"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
+    let spec_finalizers = object["spec"]["finalizers"]
+        .as_array()
+        .is_some_and(|list| !list.is_empty());
     if meta::deletion_timestamp(&object).is_none() {
-        meta::set(&mut object, "deletionTimestamp", apimachinery::time::format_time(jiff::Timestamp::now()));
+        meta::set(
+            &mut object,
+            "deletionTimestamp",
+            apimachinery::time::format_time(jiff::Timestamp::now()),
+        );
         object["status"]["phase"] = json!("Terminating");
         return (object, false);
     }
@@ -238,18 +310,35 @@ fn grace_period(row: &Resource, options: &DeleteOptions, old: &Value) -> i64 {
     if unscheduled || finished {
         return 0;
     }
-    let wanted = options.grace_period_seconds.or_else(|| old["spec"]["terminationGracePeriodSeconds"].as_i64()).unwrap_or(30);
+    let wanted = options
+        .grace_period_seconds
+        .or_else(|| old["spec"]["terminationGracePeriodSeconds"].as_i64())
+        .unwrap_or(30);
     // A negative period means as little as there is.
     if wanted < 0 { 1 } else { wanted }
 }
 
-pub async fn delete_collection(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| !matches!(shape, Shape::PartialObject(_)))?;
+pub async fn delete_collection(
+    server: &Server,
+    request: &ApiRequest,
+    target: &Target,
+) -> Result<Response, ApiError> {
+    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
+        !matches!(shape, Shape::PartialObject(_))
+    })?;
     let options = read_options(request)?;
-    let page = target.store.list(super::list::parameters(request, target)?).await.map_err(|error| target.error(error))?;
+    let page = target
+        .store
+        .list(super::list::parameters(request, target)?)
+        .await
+        .map_err(|error| target.error(error))?;
     let mut items = Vec::with_capacity(page.items.len());
     for object in &page.items {
-        let one = Target { namespace: object.namespace().to_owned(), name: object.name().to_owned(), ..target.clone() };
+        let one = Target {
+            namespace: object.namespace().to_owned(),
+            name: object.name().to_owned(),
+            ..target.clone()
+        };
         let attributes = admission::Attributes::of(request, &one, Operation::Delete, options.dry_run);
         admission::validate(server, &attributes, None, None).await?;
         match delete_one(&one, &options).await {

@@ -21,34 +21,60 @@ pub fn parameters(request: &ApiRequest, target: &Target) -> Result<ListRequest, 
     let query = &request.query;
     let limit: i64 = match query.get("limit").filter(|text| !text.is_empty()) {
         None => 0,
-        Some(text) => text.parse().map_err(|_| ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))?,
+        Some(text) => text.parse().map_err(|_| {
+            ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
+        })?,
     };
     check_timeout(request)?;
     let revision_text = query.get("resourceVersion").unwrap_or("");
     let match_text = query.get("resourceVersionMatch").unwrap_or("");
-    let continue_token = query.get("continue").filter(|text| !text.is_empty()).map(str::to_owned);
+    let continue_token = query
+        .get("continue")
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned);
     let mut errors = Vec::new();
     let path = Path::new("resourceVersionMatch");
     if !match_text.is_empty() {
         if revision_text.is_empty() {
-            errors.push(Error::forbidden(&path, "resourceVersionMatch is forbidden unless resourceVersion is provided"));
+            errors.push(Error::forbidden(
+                &path,
+                "resourceVersionMatch is forbidden unless resourceVersion is provided",
+            ));
         }
         if continue_token.is_some() {
-            errors.push(Error::forbidden(&path, "resourceVersionMatch is forbidden when continue is provided"));
+            errors.push(Error::forbidden(
+                &path,
+                "resourceVersionMatch is forbidden when continue is provided",
+            ));
         }
         if !matches!(match_text, "Exact" | "NotOlderThan") {
-            errors.push(Error::not_supported(&path, match_text, &["Exact", "NotOlderThan", ""]));
+            errors.push(Error::not_supported(
+                &path,
+                match_text,
+                &["Exact", "NotOlderThan", ""],
+            ));
         }
         if match_text == "Exact" && revision_text == "0" {
-            errors.push(Error::forbidden(&path, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
+            errors.push(Error::forbidden(
+                &path,
+                "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+            ));
         }
     }
-    if query.get("sendInitialEvents").is_some_and(|text| !text.is_empty()) {
-        errors.push(Error::forbidden(&Path::new("sendInitialEvents"), "sendInitialEvents is forbidden for list"));
+    if query
+        .get("sendInitialEvents")
+        .is_some_and(|text| !text.is_empty())
+    {
+        errors.push(Error::forbidden(
+            &Path::new("sendInitialEvents"),
+            "sendInitialEvents is forbidden for list",
+        ));
     }
     refuse("ListOptions", &errors)?;
     if continue_token.is_some() && !matches!(revision_text, "" | "0") {
-        return Err(ApiError::bad_request("specifying resource version is not allowed when using continue"));
+        return Err(ApiError::bad_request(
+            "specifying resource version is not allowed when using continue",
+        ));
     }
     Ok(ListRequest {
         namespace: (!target.namespace.is_empty()).then(|| target.namespace.clone()),
@@ -60,24 +86,40 @@ pub fn parameters(request: &ApiRequest, target: &Target) -> Result<ListRequest, 
         },
         limit: usize::try_from(limit).unwrap_or(0),
         continue_token,
-        filter: selectors::filter(&target.row, query.get("labelSelector").unwrap_or(""), query.get("fieldSelector").unwrap_or(""))?,
+        filter: selectors::filter(
+            &target.row,
+            query.get("labelSelector").unwrap_or(""),
+            query.get("fieldSelector").unwrap_or(""),
+        )?,
     })
 }
 
 /// Checks `timeoutSeconds`, which lists take and ignore.
 pub fn check_timeout(request: &ApiRequest) -> Result<Option<u64>, ApiError> {
-    match request.query.get("timeoutSeconds").filter(|text| !text.is_empty()) {
+    match request
+        .query
+        .get("timeoutSeconds")
+        .filter(|text| !text.is_empty())
+    {
         None => Ok(None),
         Some(text) => match text.parse::<i64>() {
             Ok(seconds) => Ok(u64::try_from(seconds).ok()),
-            Err(_) => Err(ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))),
+            Err(_) => Err(ApiError::bad_request(format!(
+                "strconv.ParseInt: parsing {text:?}: invalid syntax"
+            ))),
         },
     }
 }
 
 pub async fn list(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| !matches!(shape, Shape::PartialObject(_)))?;
-    let page = target.store.list(parameters(request, target)?).await.map_err(|error| target.error(error))?;
+    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
+        !matches!(shape, Shape::PartialObject(_))
+    })?;
+    let page = target
+        .store
+        .list(parameters(request, target)?)
+        .await
+        .map_err(|error| target.error(error))?;
     let mut metadata = json!({ "resourceVersion": page.revision.to_string() });
     if let Some(token) = &page.continue_token {
         metadata["continue"] = json!(token);
@@ -86,7 +128,11 @@ pub async fn list(server: &Server, request: &ApiRequest, target: &Target) -> Res
         metadata["remainingItemCount"] = json!(remaining);
     }
     if accepted.shape == Shape::Object && accepted.encoding == Encoding::Json && !accepted.pretty {
-        return Ok(answer::with_body(StatusCode::OK, media::JSON, spliced(target, &page, &metadata)?));
+        return Ok(answer::with_body(
+            StatusCode::OK,
+            media::JSON,
+            spliced(target, &page, &metadata)?,
+        ));
     }
     shaped(server, request, target, &page, metadata, &accepted)
 }
@@ -94,7 +140,11 @@ pub async fn list(server: &Server, request: &ApiRequest, target: &Target) -> Res
 /// The list as slices of stored objects.
 fn spliced(target: &Target, page: &ListPage, metadata: &Value) -> Result<Body, ApiError> {
     let row = &target.row;
-    let header = format!(r#"{{"kind":"{}","apiVersion":"{}","metadata":{metadata},"items":["#, row.list_kind, row.gvk.api_version());
+    let header = format!(
+        r#"{{"kind":"{}","apiVersion":"{}","metadata":{metadata},"items":["#,
+        row.list_kind,
+        row.gvk.api_version()
+    );
     let mut slices = Vec::with_capacity(page.items.len() * 2 + 2);
     slices.push(Bytes::from(header));
     for (position, object) in page.items.iter().enumerate() {
@@ -105,11 +155,24 @@ fn spliced(target: &Target, page: &ListPage, metadata: &Value) -> Result<Body, A
     Ok(Body::slices(slices))
 }
 
-fn shaped(server: &Server, request: &ApiRequest, target: &Target, page: &ListPage, metadata: Value, accepted: &Accepted) -> Result<Response, ApiError> {
+fn shaped(
+    server: &Server,
+    request: &ApiRequest,
+    target: &Target,
+    page: &ListPage,
+    metadata: Value,
+    accepted: &Accepted,
+) -> Result<Response, ApiError> {
     let row = &target.row;
-    let objects: Vec<Value> = page.items.iter().map(|object| present::value_of(row, object)).collect::<Result<_, _>>()?;
+    let objects: Vec<Value> = page
+        .items
+        .iter()
+        .map(|object| present::value_of(row, object))
+        .collect::<Result<_, _>>()?;
     let value = match &accepted.shape {
-        Shape::Table(version) => present::table(&server.registry.load(), row, &objects, metadata, version, request)?,
+        Shape::Table(version) => {
+            present::table(&server.registry.load(), row, &objects, metadata, version, request)?
+        }
         Shape::PartialList(version) | Shape::PartialObject(version) => json!({
             "kind": "PartialObjectMetadataList",
             "apiVersion": format!("meta.k8s.io/{version}"),

@@ -31,12 +31,21 @@ pub fn write(request: &ApiRequest, kind: &str, apply: bool) -> Result<WriteOptio
     let query = &request.query;
     let mut errors = Vec::new();
     let field_manager = query.get("fieldManager").unwrap_or("").to_owned();
-    let force = query.get("force").filter(|text| !text.is_empty()).map(|text| !matches!(text, "0" | "false"));
+    let force = query
+        .get("force")
+        .filter(|text| !text.is_empty())
+        .map(|text| !matches!(text, "0" | "false"));
     if kind == "PatchOptions" {
         if apply && field_manager.is_empty() {
-            errors.push(Error::required(&Path::new("fieldManager"), "is required for apply patch"));
+            errors.push(Error::required(
+                &Path::new("fieldManager"),
+                "is required for apply patch",
+            ));
         } else if !apply && force.is_some() {
-            errors.push(Error::forbidden(&Path::new("force"), "may not be specified for non-apply patch"));
+            errors.push(Error::forbidden(
+                &Path::new("force"),
+                "may not be specified for non-apply patch",
+            ));
         }
     }
     check_manager(&field_manager, &mut errors);
@@ -46,12 +55,21 @@ pub fn write(request: &ApiRequest, kind: &str, apply: bool) -> Result<WriteOptio
         "Ignore" => FieldValidation::Ignore,
         "Strict" => FieldValidation::Strict,
         other => {
-            errors.push(Error::not_supported(&Path::new("fieldValidation"), other, &["", "Ignore", "Strict", "Warn"]));
+            errors.push(Error::not_supported(
+                &Path::new("fieldValidation"),
+                other,
+                &["", "Ignore", "Strict", "Warn"],
+            ));
             FieldValidation::Warn
         }
     };
     refuse(kind, &errors)?;
-    Ok(WriteOptions { dry_run: request.is_dry_run(), field_validation, field_manager, force })
+    Ok(WriteOptions {
+        dry_run: request.is_dry_run(),
+        field_validation,
+        field_manager,
+        force,
+    })
 }
 
 fn check_manager(manager: &str, errors: &mut Vec<Error>) {
@@ -60,13 +78,21 @@ fn check_manager(manager: &str, errors: &mut Vec<Error>) {
         errors.push(Error::too_long(&path, MANAGER_LIMIT));
     }
     if manager.chars().any(char::is_control) {
-        errors.push(Error::invalid(&path, manager, "should only contain printable characters"));
+        errors.push(Error::invalid(
+            &path,
+            manager,
+            "should only contain printable characters",
+        ));
     }
 }
 
 fn check_dry_run(values: Vec<&str>, errors: &mut Vec<Error>) {
     if values.iter().any(|value| *value != "All") && !values.iter().all(|value| value.is_empty()) {
-        errors.push(Error::not_supported(&Path::new("dryRun"), Value::from(values), &["All"]));
+        errors.push(Error::not_supported(
+            &Path::new("dryRun"),
+            Value::from(values),
+            &["All"],
+        ));
     }
 }
 
@@ -76,7 +102,11 @@ pub fn refuse(kind: &str, errors: &[Error]) -> Result<(), ApiError> {
         return Ok(());
     }
     // Upstream names the group of options objects without a version.
-    Err(ApiError::invalid(&GroupVersionKind::new("meta.k8s.io", "v1", kind), "", errors))
+    Err(ApiError::invalid(
+        &GroupVersionKind::new("meta.k8s.io", "v1", kind),
+        "",
+        errors,
+    ))
 }
 
 /// Options of delete and deletecollection, from the body or the query.
@@ -100,27 +130,52 @@ impl DeleteOptions {
                 options.orphan_dependents = body["orphanDependents"].as_bool();
                 options.propagation_policy = body["propagationPolicy"].as_str().map(str::to_owned);
                 options.uid = body["preconditions"]["uid"].as_str().map(str::to_owned);
-                options.resource_version = body["preconditions"]["resourceVersion"].as_str().map(str::to_owned);
-                dry_run.extend(body["dryRun"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
+                options.resource_version = body["preconditions"]["resourceVersion"]
+                    .as_str()
+                    .map(str::to_owned);
+                dry_run.extend(
+                    body["dryRun"]
+                        .as_array()
+                        .into_iter()
+                        .flatten()
+                        .filter_map(Value::as_str)
+                        .map(str::to_owned),
+                );
             }
             None => {
                 let query = &request.query;
-                options.propagation_policy = query.get("propagationPolicy").filter(|text| !text.is_empty()).map(str::to_owned);
-                options.orphan_dependents = query.get("orphanDependents").filter(|text| !text.is_empty()).map(|text| !matches!(text, "0" | "false"));
+                options.propagation_policy = query
+                    .get("propagationPolicy")
+                    .filter(|text| !text.is_empty())
+                    .map(str::to_owned);
+                options.orphan_dependents = query
+                    .get("orphanDependents")
+                    .filter(|text| !text.is_empty())
+                    .map(|text| !matches!(text, "0" | "false"));
                 if let Some(text) = query.get("gracePeriodSeconds").filter(|text| !text.is_empty()) {
-                    let parsed = text.parse().map_err(|_| ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))?;
+                    let parsed = text.parse().map_err(|_| {
+                        ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
+                    })?;
                     options.grace_period_seconds = Some(parsed);
                 }
             }
         }
         let mut errors = Vec::new();
         if options.orphan_dependents.is_some() && options.propagation_policy.is_some() {
-            errors.push(Error::invalid(&Path::new("propagationPolicy"), options.propagation_policy.clone().unwrap_or_default(), "orphanDependents and deletionPropagation cannot be both set"));
+            errors.push(Error::invalid(
+                &Path::new("propagationPolicy"),
+                options.propagation_policy.clone().unwrap_or_default(),
+                "orphanDependents and deletionPropagation cannot be both set",
+            ));
         }
         if let Some(policy) = options.propagation_policy.as_deref()
             && !matches!(policy, "Foreground" | "Background" | "Orphan")
         {
-            errors.push(Error::not_supported(&Path::new("propagationPolicy"), policy, &["Foreground", "Background", "Orphan", "nil"]));
+            errors.push(Error::not_supported(
+                &Path::new("propagationPolicy"),
+                policy,
+                &["Foreground", "Background", "Orphan", "nil"],
+            ));
         }
         check_dry_run(dry_run.iter().map(String::as_str).collect(), &mut errors);
         refuse("DeleteOptions", &errors)?;

@@ -11,8 +11,8 @@ use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
 use api::Resource;
-use apimachinery::patch::{self, PatchError};
 use apimachinery::field::{BadValue, Error, Path};
+use apimachinery::patch::{self, PatchError};
 use apimachinery::{ApiError, GroupVersionKind, Reason, meta};
 use http::StatusCode;
 use serde_json::Value;
@@ -38,44 +38,84 @@ impl Form {
             MERGE_PATCH => Ok(Self::Merge),
             STRATEGIC_PATCH if !row.custom => Ok(Self::Strategic),
             APPLY_PATCH => Ok(Self::Apply),
-            _ if row.custom => Err(ApiError::unsupported_media_type(&[JSON_PATCH, MERGE_PATCH, APPLY_PATCH, "application/apply-patch+cbor"])),
-            _ => Err(ApiError::unsupported_media_type(&[JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH])),
+            _ if row.custom => Err(ApiError::unsupported_media_type(&[
+                JSON_PATCH,
+                MERGE_PATCH,
+                APPLY_PATCH,
+                "application/apply-patch+cbor",
+            ])),
+            _ => Err(ApiError::unsupported_media_type(&[
+                JSON_PATCH,
+                MERGE_PATCH,
+                STRATEGIC_PATCH,
+                APPLY_PATCH,
+            ])),
         }
     }
 }
 
 pub async fn patch(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
     let form = Form::of(&target.row, &media::content_type(&request.headers))?;
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| !matches!(shape, Shape::PartialList(_)))?;
+    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
+        !matches!(shape, Shape::PartialList(_))
+    })?;
     let options = options::write(request, "PatchOptions", form == Form::Apply)?;
     let body = parse(request, form)?;
-    let wanted = Write { apply: form == Form::Apply, ..Write::default() };
+    let wanted = Write {
+        apply: form == Form::Apply,
+        ..Write::default()
+    };
     let outcome = write::change(server, request, target, &options, wanted, |existing| {
         let new = match form {
             Form::Apply => apply(target, existing, &body, &options)?,
             _ => {
-                let Some(old) = &existing.old else { return Err(write::missing(target)) };
+                let Some(old) = &existing.old else {
+                    return Err(write::missing(target));
+                };
                 patched(target, old, form, &body, request, options.field_validation)?
             }
         };
         Ok(new)
     })
     .await?;
-    let shaped = present::shape_one(&server.registry.load(), &target.row, outcome.object, &accepted.shape, request)?;
-    let code = if outcome.created { StatusCode::CREATED } else { StatusCode::OK };
+    let shaped = present::shape_one(
+        &server.registry.load(),
+        &target.row,
+        outcome.object,
+        &accepted.shape,
+        request,
+    )?;
+    let code = if outcome.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     Ok(answer::value(code, &shaped, &accepted))
 }
 
 fn parse(request: &ApiRequest, form: Form) -> Result<Value, ApiError> {
-    let media_type = if form == Form::Apply { media::YAML } else { media::JSON };
+    let media_type = if form == Form::Apply {
+        media::YAML
+    } else {
+        media::JSON
+    };
     match kinds::parse_body(&request.body, media_type) {
         Ok((value, _)) => Ok(value),
-        Err(error) if form == Form::Apply => Err(ApiError::bad_request(format!("error decoding YAML: {error}"))),
+        Err(error) if form == Form::Apply => {
+            Err(ApiError::bad_request(format!("error decoding YAML: {error}")))
+        }
         Err(error) => Err(ApiError::bad_request(format!("error decoding patch: {error}"))),
     }
 }
 
-fn patched(target: &Target, old: &Value, form: Form, body: &Value, request: &ApiRequest, mode: FieldValidation) -> Result<Value, ApiError> {
+fn patched(
+    target: &Target,
+    old: &Value,
+    form: Form,
+    body: &Value,
+    request: &ApiRequest,
+    mode: FieldValidation,
+) -> Result<Value, ApiError> {
     let row = &target.row;
     let mut new = old.clone();
     match form {
@@ -89,21 +129,40 @@ fn patched(target: &Target, old: &Value, form: Form, body: &Value, request: &Api
     }
     .map_err(|error| match error {
         PatchError::Malformed(message) => ApiError::bad_request(message),
-        PatchError::Rejected(_) if form == Form::Json => ApiError::new(422, Reason::Invalid, "the server rejected our request due to an error in our request", Some(Default::default())),
-        PatchError::Rejected(message) => ApiError::new(422, Reason::Invalid, message, Some(Default::default())),
+        PatchError::Rejected(_) if form == Form::Json => ApiError::new(
+            422,
+            Reason::Invalid,
+            "the server rejected our request due to an error in our request",
+            Some(Default::default()),
+        ),
+        PatchError::Rejected(message) => {
+            ApiError::new(422, Reason::Invalid, message, Some(Default::default()))
+        }
     })?;
-    let text = if form == Form::Strategic { Value::Null } else { new.clone() };
+    let text = if form == Form::Strategic {
+        Value::Null
+    } else {
+        new.clone()
+    };
     let unknown = kinds::fit(row, &row.gvk, &mut new).map_err(|error| match form {
         Form::Strategic => unfit(BadValue::from(go_value(body)), &conversion_error(&error)),
         _ => unfit(BadValue::from(text.to_string()), &error),
     })?;
     if !unknown.is_empty() {
-        let problems: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
+        let problems: Vec<String> = unknown
+            .iter()
+            .map(|path| format!("unknown field {path:?}"))
+            .collect();
         match mode {
             FieldValidation::Ignore => {}
             FieldValidation::Warn => problems.into_iter().for_each(|problem| request.warn(problem)),
             FieldValidation::Strict => {
-                return Err(ApiError::new(422, Reason::Invalid, format!("strict decoding error: {}", problems.join(", ")), None));
+                return Err(ApiError::new(
+                    422,
+                    Reason::Invalid,
+                    format!("strict decoding error: {}", problems.join(", ")),
+                    None,
+                ));
             }
         }
     }
@@ -118,11 +177,19 @@ fn patched(target: &Target, old: &Value, form: Form, body: &Value, request: &Api
 /// Name and namespace after a patch must still be those of the URL.
 fn check_identity(target: &Target, new: &Value) -> Result<(), ApiError> {
     if target.row.namespaced && meta::namespace(new) != target.namespace {
-        return Err(ApiError::bad_request("the namespace of the provided object does not match the namespace sent on the request"));
+        return Err(ApiError::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
     match meta::name(new) {
-        "" => Err(ApiError::bad_request(format!("the name of the object ({} based on URL) was undeterminable: name must be provided", target.name))),
-        name if name != target.name => Err(ApiError::bad_request(format!("the name of the object ({name}) does not match the name on the URL ({})", target.name))),
+        "" => Err(ApiError::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            target.name
+        ))),
+        name if name != target.name => Err(ApiError::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            target.name
+        ))),
         _ => Ok(()),
     }
 }
@@ -136,7 +203,13 @@ fn unfit(value: BadValue, error: &str) -> ApiError {
 /// A value as Go prints it.
 fn go_value(value: &Value) -> String {
     match value {
-        Value::Object(map) => format!("map[{}]", map.iter().map(|(key, value)| format!("{key}:{}", go_value(value))).collect::<Vec<_>>().join(" ")),
+        Value::Object(map) => format!(
+            "map[{}]",
+            map.iter()
+                .map(|(key, value)| format!("{key}:{}", go_value(value)))
+                .collect::<Vec<_>>()
+                .join(" ")
+        ),
         Value::Array(items) => format!("[{}]", items.iter().map(go_value).collect::<Vec<_>>().join(" ")),
         Value::String(text) => text.clone(),
         Value::Null => "<nil>".to_owned(),
@@ -148,10 +221,15 @@ fn go_value(value: &Value) -> String {
 fn conversion_error(error: &str) -> String {
     let parsed = error.strip_prefix("json: cannot unmarshal ").and_then(|rest| {
         let (noun, rest) = rest.split_once(" into ")?;
-        let ty = rest.rsplit_once(" of type ").map(|(_, ty)| ty).or_else(|| rest.rsplit_once("value of type ").map(|(_, ty)| ty))?;
+        let ty = rest
+            .rsplit_once(" of type ")
+            .map(|(_, ty)| ty)
+            .or_else(|| rest.rsplit_once("value of type ").map(|(_, ty)| ty))?;
         Some((noun.to_owned(), ty.to_owned()))
     });
-    let Some((noun, ty)) = parsed else { return error.to_owned() };
+    let Some((noun, ty)) = parsed else {
+        return error.to_owned();
+    };
     let from = match noun.split(' ').next().unwrap_or("") {
         "string" => "string",
         "bool" => "bool",
@@ -172,7 +250,12 @@ fn conversion_error(error: &str) -> String {
     }
 }
 
-fn apply(target: &Target, existing: &Existing, body: &Value, options: &options::WriteOptions) -> Result<Value, ApiError> {
+fn apply(
+    target: &Target,
+    existing: &Existing,
+    body: &Value,
+    options: &options::WriteOptions,
+) -> Result<Value, ApiError> {
     let row = &target.row;
     let mut new = write::apply(row, existing.old.as_ref(), body, options, &target.subresource)?;
     if row.namespaced && meta::namespace(&new).is_empty() {

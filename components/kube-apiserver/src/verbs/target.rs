@@ -20,8 +20,18 @@ pub struct Target {
 
 impl Target {
     pub fn of(server: &Server, row: Arc<Resource>, info: &RequestInfo) -> Self {
-        let namespace = if row.namespaced { info.namespace.clone() } else { String::new() };
-        Self { store: server.stores.of(&row), row, namespace, name: info.name.clone(), subresource: info.subresource.clone() }
+        let namespace = if row.namespaced {
+            info.namespace.clone()
+        } else {
+            String::new()
+        };
+        Self {
+            store: server.stores.of(&row),
+            row,
+            namespace,
+            name: info.name.clone(),
+            subresource: info.subresource.clone(),
+        }
     }
 
     pub fn resource(&self) -> GroupResource {

@@ -15,22 +15,60 @@ use apimachinery::{ApiError, meta};
 use http::StatusCode;
 
 pub async fn update(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| !matches!(shape, Shape::PartialList(_)))?;
+    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
+        !matches!(shape, Shape::PartialList(_))
+    })?;
     let options = options::write(request, "UpdateOptions", false)?;
-    let decoded = kinds::decode(&target.row, &target.row.gvk, &request.body, &media::content_type(&request.headers), options.field_validation)?;
-    decoded.warnings.iter().for_each(|warning| request.warn(warning.as_str()));
+    let decoded = kinds::decode(
+        &target.row,
+        &target.row.gvk,
+        &request.body,
+        &media::content_type(&request.headers),
+        options.field_validation,
+    )?;
+    decoded
+        .warnings
+        .iter()
+        .for_each(|warning| request.warn(warning.as_str()));
     let mut object = decoded.value;
     metadata::ensure_namespace(&target.row, &target.namespace, &mut object)?;
     write::check_name(target, &object)?;
     kinds::default(&target.row, &mut object);
-    let wanted = Write { resource_version: some(meta::resource_version(&object)), uid: some(meta::uid(&object)), apply: false, replaces: true };
-    let outcome = write::change(server, request, target, &options, wanted, |existing: &Existing| {
-        let creatable = target.subresource.is_empty() && api::strategy::rules(&target.row).create_on_update;
-        if existing.old.is_none() && !creatable { Err(write::missing(target)) } else { Ok(object.clone()) }
-    })
+    let wanted = Write {
+        resource_version: some(meta::resource_version(&object)),
+        uid: some(meta::uid(&object)),
+        apply: false,
+        replaces: true,
+    };
+    let outcome = write::change(
+        server,
+        request,
+        target,
+        &options,
+        wanted,
+        |existing: &Existing| {
+            let creatable =
+                target.subresource.is_empty() && api::strategy::rules(&target.row).create_on_update;
+            if existing.old.is_none() && !creatable {
+                Err(write::missing(target))
+            } else {
+                Ok(object.clone())
+            }
+        },
+    )
     .await?;
-    let shaped = present::shape_one(&server.registry.load(), &target.row, outcome.object, &accepted.shape, request)?;
-    let code = if outcome.created { StatusCode::CREATED } else { StatusCode::OK };
+    let shaped = present::shape_one(
+        &server.registry.load(),
+        &target.row,
+        outcome.object,
+        &accepted.shape,
+        request,
+    )?;
+    let code = if outcome.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     Ok(answer::value(code, &shaped, &accepted))
 }
 

@@ -21,14 +21,24 @@ use std::time::Duration;
 use storage::{RequestedRevision, WatchItem, WatchRequest, Watcher, bookmark_frame};
 use tokio::time::Instant;
 
-pub async fn watch(server: &Arc<Server>, request: &Arc<ApiRequest>, target: &Target) -> Result<Response, ApiError> {
+pub async fn watch(
+    server: &Arc<Server>,
+    request: &Arc<ApiRequest>,
+    target: &Target,
+) -> Result<Response, ApiError> {
     let accepted = media::negotiate(&request.headers, Some("false"), |_| true)?;
     if accepted.encoding != Encoding::Json {
-        return Err(ApiError::not_acceptable(&["application/json", "application/json;stream=watch"]));
+        return Err(ApiError::not_acceptable(&[
+            "application/json",
+            "application/json;stream=watch",
+        ]));
     }
     let query = &request.query;
     let bookmarks = query.is_true("allowWatchBookmarks");
-    let send_initial_events = query.get("sendInitialEvents").filter(|text| !text.is_empty()).map(|text| !matches!(text, "0" | "false"));
+    let send_initial_events = query
+        .get("sendInitialEvents")
+        .filter(|text| !text.is_empty())
+        .map(|text| !matches!(text, "0" | "false"));
     check_options(request, send_initial_events)?;
     let mut fields = query.get("fieldSelector").unwrap_or("").to_owned();
     if !target.name.is_empty() && !fields.contains("metadata.name") {
@@ -39,7 +49,8 @@ pub async fn watch(server: &Arc<Server>, request: &Arc<ApiRequest>, target: &Tar
         .store
         .watch(WatchRequest {
             namespace: (!target.namespace.is_empty()).then(|| target.namespace.clone()),
-            revision: RequestedRevision::parse(query.get("resourceVersion").unwrap_or("")).map_err(|error| target.error(error))?,
+            revision: RequestedRevision::parse(query.get("resourceVersion").unwrap_or(""))
+                .map_err(|error| target.error(error))?,
             send_initial_events,
             bookmarks,
             filter: selectors::filter(&target.row, query.get("labelSelector").unwrap_or(""), &fields)?,
@@ -54,7 +65,9 @@ pub async fn watch(server: &Arc<Server>, request: &Arc<ApiRequest>, target: &Tar
         }
         Err(error) => return Err(target.error(error)),
     };
-    let Some(watcher) = watcher else { return Err(ApiError::internal("the watch could not be started")) };
+    let Some(watcher) = watcher else {
+        return Err(ApiError::internal("the watch could not be started"));
+    };
     let seconds = match check_timeout(request)? {
         Some(seconds) if seconds > 0 => seconds as f64,
         // Spread over twice the least time, so that watches don't all end and come back together.
@@ -74,7 +87,11 @@ pub async fn watch(server: &Arc<Server>, request: &Arc<ApiRequest>, target: &Tar
         let (frame, more) = frames.next().await?;
         Some((Ok(frame), more.then_some(frames)))
     });
-    Ok(answer::with_body(StatusCode::OK, media::JSON, Body::stream(stream)))
+    Ok(answer::with_body(
+        StatusCode::OK,
+        media::JSON,
+        Body::stream(stream),
+    ))
 }
 
 fn check_options(request: &ApiRequest, send_initial_events: Option<bool>) -> Result<(), ApiError> {
@@ -83,12 +100,18 @@ fn check_options(request: &ApiRequest, send_initial_events: Option<bool>) -> Res
     let path = Path::new("resourceVersionMatch");
     if send_initial_events.is_some() {
         if version_match.is_empty() {
-            errors.push(Error::forbidden(&path, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+            errors.push(Error::forbidden(
+                &path,
+                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            ));
         } else if version_match != "NotOlderThan" {
             errors.push(Error::not_supported(&path, version_match, &["NotOlderThan"]));
         }
     } else if !version_match.is_empty() {
-        errors.push(Error::forbidden(&path, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
+        errors.push(Error::forbidden(
+            &path,
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        ));
     }
     refuse("ListOptions", &errors)
 }
@@ -130,7 +153,9 @@ impl Frames {
             if length >= BATCH_BYTES {
                 break;
             }
-            let Some(item) = self.watcher.try_next() else { break };
+            let Some(item) = self.watcher.try_next() else {
+                break;
+            };
             let buffer = batch.get_or_insert_with(|| first.to_vec());
             match self.frame(item) {
                 Some((frame, more)) => {
@@ -151,15 +176,24 @@ impl Frames {
                 if self.shape == Shape::Object && !kinds::needs_conversion(&self.target.row) {
                     return Some((event.frame(), true));
                 }
-                let object = present::value_of(&self.target.row, event.object()).and_then(|value| self.shaped(value));
+                let object =
+                    present::value_of(&self.target.row, event.object()).and_then(|value| self.shaped(value));
                 Some(match object {
                     Ok(object) => (frame(event.kind.as_str(), &object), true),
                     Err(error) => (error_frame(&error), true),
                 })
             }
-            WatchItem::Bookmark { revision, initial_events_end } => {
+            WatchItem::Bookmark {
+                revision,
+                initial_events_end,
+            } => {
                 let row = &self.target.row;
-                let plain = bookmark_frame(&row.gvk.api_version(), &row.gvk.kind, revision, initial_events_end);
+                let plain = bookmark_frame(
+                    &row.gvk.api_version(),
+                    &row.gvk.kind,
+                    revision,
+                    initial_events_end,
+                );
                 if self.shape == Shape::Object {
                     return Some((plain, true));
                 }
@@ -176,7 +210,13 @@ impl Frames {
     }
 
     fn shaped(&mut self, value: Value) -> Result<Value, ApiError> {
-        let mut shaped = present::shape_one(&self.server.registry.load(), &self.target.row, value, &self.shape, &self.request)?;
+        let mut shaped = present::shape_one(
+            &self.server.registry.load(),
+            &self.target.row,
+            value,
+            &self.shape,
+            &self.request,
+        )?;
         if matches!(self.shape, Shape::Table(_)) {
             // Column definitions come with the first event only.
             if std::mem::replace(&mut self.columns_sent, true) {

@@ -8,15 +8,15 @@ use crate::metadata;
 use crate::present;
 use crate::request::ApiRequest;
 use crate::server::Server;
-use api::{Resource, strategy};
 use crate::services::{Reserved, reserve};
-use apimachinery::managed_fields::Writer;
+use api::{Resource, strategy};
 use apimachinery::field::{Error, Path};
+use apimachinery::managed_fields::Writer;
 use apimachinery::{ApiError, meta};
-use serde_json::Value;
-use storage::{Change, ObjectRef, Preconditions, StorageError, Updated};
 use parking_lot::Mutex;
+use serde_json::Value;
 use std::time::Duration;
+use storage::{Change, ObjectRef, Preconditions, StorageError, Updated};
 
 /// The object before the change, in the row's version.
 #[derive(Debug)]
@@ -51,18 +51,40 @@ pub fn missing(target: &Target) -> ApiError {
 pub fn check_name(target: &Target, object: &Value) -> Result<(), ApiError> {
     let given = meta::name(object);
     if given.is_empty() {
-        return Err(ApiError::bad_request(format!("the name of the object ({} based on URL) was undeterminable: name must be provided", target.name)));
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            target.name
+        )));
     }
     if given != target.name {
-        return Err(ApiError::bad_request(format!("the name of the object ({given}) does not match the name on the URL ({})", target.name)));
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({given}) does not match the name on the URL ({})",
+            target.name
+        )));
     }
     Ok(())
 }
 
 /// Records which manager owns which fields.
-pub fn track(row: &Resource, old: Option<&Value>, object: &mut Value, request: &ApiRequest, options: &WriteOptions, subresource: &str) -> Result<(), ApiError> {
+pub fn track(
+    row: &Resource,
+    old: Option<&Value>,
+    object: &mut Value,
+    request: &ApiRequest,
+    options: &WriteOptions,
+    subresource: &str,
+) -> Result<(), ApiError> {
     let name = manager(request, options);
-    api::managed::track(row, old, object, Writer { manager: &name, subresource, now: &now() });
+    api::managed::track(
+        row,
+        old,
+        object,
+        Writer {
+            manager: &name,
+            subresource,
+            now: &now(),
+        },
+    );
     Ok(())
 }
 
@@ -81,8 +103,18 @@ pub fn manager(request: &ApiRequest, options: &WriteOptions) -> String {
 }
 
 /// Server-side apply on an object, or on none.
-pub fn apply(row: &Resource, old: Option<&Value>, wanted: &Value, options: &WriteOptions, subresource: &str) -> Result<Value, ApiError> {
-    let writer = Writer { manager: &options.field_manager, subresource, now: &now() };
+pub fn apply(
+    row: &Resource,
+    old: Option<&Value>,
+    wanted: &Value,
+    options: &WriteOptions,
+    subresource: &str,
+) -> Result<Value, ApiError> {
+    let writer = Writer {
+        manager: &options.field_manager,
+        subresource,
+        now: &now(),
+    };
     api::managed::apply(row, old, wanted, writer, options.force == Some(true))
 }
 
@@ -98,17 +130,36 @@ fn bytes_of(row: &Resource, object: &Value) -> Result<Vec<u8>, ApiError> {
 }
 
 /// Stores a new object; dry runs only look whether the name is free.
-pub async fn store_new(server: &Server, target: &Target, name: &str, object: Value, dry_run: bool) -> Result<Value, ApiError> {
+pub async fn store_new(
+    server: &Server,
+    target: &Target,
+    name: &str,
+    object: Value,
+    dry_run: bool,
+) -> Result<Value, ApiError> {
     let row = &target.row;
     let error = |error: StorageError| crate::stores::to_api_error(error, &target.resource(), name);
     if dry_run {
-        return match target.store.get(&target.namespace, name, storage::RequestedRevision::Unset).await {
+        return match target
+            .store
+            .get(&target.namespace, name, storage::RequestedRevision::Unset)
+            .await
+        {
             Ok(_) => Err(ApiError::already_exists(&target.resource(), name)),
             Err(StorageError::NotFound { .. }) => Ok(object),
             Err(other) => Err(error(other)),
         };
     }
-    let stored = target.store.create(&target.namespace, name, &bytes_of(row, &object)?, time_to_live(server, row)).await.map_err(error)?;
+    let stored = target
+        .store
+        .create(
+            &target.namespace,
+            name,
+            &bytes_of(row, &object)?,
+            time_to_live(server, row),
+        )
+        .await
+        .map_err(error)?;
     present::value_of(row, &stored)
 }
 
@@ -148,24 +199,46 @@ pub async fn change(
     let decide = |current: Option<ObjectRef>| {
         let (last, reserved, wanted, make) = (&last, &reserved, &wanted, &make);
         async move {
-            let old = current.as_ref().map(|object| present::value_of(&target.row, object)).transpose()?;
+            let old = current
+                .as_ref()
+                .map(|object| present::value_of(&target.row, object))
+                .transpose()?;
             let attempt = attempt(server, request, target, options, wanted, old, make).await?;
             reserved.lock().push(attempt.reserved);
-            *last.lock() = Some(Outcome { object: attempt.object, created: attempt.created });
-            Ok::<Change, Failure>(if options.dry_run { Change::Nothing } else { attempt.change })
+            *last.lock() = Some(Outcome {
+                object: attempt.object,
+                created: attempt.created,
+            });
+            Ok::<Change, Failure>(if options.dry_run {
+                Change::Nothing
+            } else {
+                attempt.change
+            })
         }
     };
-    let updated = target.store.update::<_, _, Failure>(&target.namespace, &target.name, &preconditions, decide).await;
+    let updated = target
+        .store
+        .update::<_, _, Failure>(&target.namespace, &target.name, &preconditions, decide)
+        .await;
     let last = last.into_inner();
     settle(server, reserved.into_inner(), updated.is_ok()).await;
     match updated {
-        Ok(Updated::Created(object)) => Ok(Outcome { object: present::value_of(&target.row, &object)?, created: true }),
-        Ok(Updated::Written(object)) => Ok(Outcome { object: present::value_of(&target.row, &object)?, created: false }),
+        Ok(Updated::Created(object)) => Ok(Outcome {
+            object: present::value_of(&target.row, &object)?,
+            created: true,
+        }),
+        Ok(Updated::Written(object)) => Ok(Outcome {
+            object: present::value_of(&target.row, &object)?,
+            created: false,
+        }),
         Ok(Updated::Deleted(object)) => {
             // The last finalizer is gone, and the object with it.
             let object = present::value_of(&target.row, &object)?;
             crate::services::release(server, &target.row, &object, options.dry_run).await;
-            Ok(Outcome { object, created: false })
+            Ok(Outcome {
+                object,
+                created: false,
+            })
         }
         Ok(Updated::Unchanged(_)) => last.ok_or_else(|| ApiError::internal("the update had no outcome")),
         Err(Failure::Api(error)) => Err(error),
@@ -220,23 +293,42 @@ async fn attempt(
     strategy::prepare_update(row, &target.subresource, old, &mut new);
     require_version(target, wanted, &new)?;
     api::validate::update(row, &target.subresource, old, &new)?;
-    api::warnings::update(row, old, &new).into_iter().for_each(|warning| request.warn(warning));
+    api::warnings::update(row, old, &new)
+        .into_iter()
+        .for_each(|warning| request.warn(warning));
     admission::validate(server, &attributes, Some(&new), Some(old)).await?;
-    let reserved = if target.subresource.is_empty() { reserve(server, row, Some(old), &mut new, options.dry_run).await? } else { Reserved::default() };
-    let gone = meta::deletion_timestamp(&new).is_some() && meta::finalizers(&new).next().is_none() && !holds_on(row, &new);
+    let reserved = if target.subresource.is_empty() {
+        reserve(server, row, Some(old), &mut new, options.dry_run).await?
+    } else {
+        Reserved::default()
+    };
+    let gone = meta::deletion_timestamp(&new).is_some()
+        && meta::finalizers(&new).next().is_none()
+        && !holds_on(row, &new);
     let change = if gone {
         Change::Delete
     } else if new == *old {
         Change::Nothing
     } else {
-        Change::Write { json: bytes_of(row, &new)?, ttl: time_to_live(server, row) }
+        Change::Write {
+            json: bytes_of(row, &new)?,
+            ttl: time_to_live(server, row),
+        }
     };
-    Ok(Attempt { reserved, object: new, change, created: false })
+    Ok(Attempt {
+        reserved,
+        object: new,
+        change,
+        created: false,
+    })
 }
 
 /// An object that is being deleted but isn't to go yet, although it has no finalizers.
 fn holds_on(row: &Resource, object: &Value) -> bool {
-    let spec_finalizers = row.gvk.kind == "Namespace" && object["spec"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
+    let spec_finalizers = row.gvk.kind == "Namespace"
+        && object["spec"]["finalizers"]
+            .as_array()
+            .is_some_and(|list| !list.is_empty());
     spec_finalizers || meta::deletion_grace_period_seconds(object).is_some_and(|seconds| seconds > 0)
 }
 
@@ -249,19 +341,33 @@ fn check_preconditions(target: &Target, wanted: &Write, old: &Value) -> Result<(
         );
         return Err(ApiError::conflict(&target.resource(), &target.name, &why));
     }
-    if wanted.resource_version.as_deref().is_some_and(|version| version != meta::resource_version(old)) {
+    if wanted
+        .resource_version
+        .as_deref()
+        .is_some_and(|version| version != meta::resource_version(old))
+    {
         return Err(ApiError::modified(&target.resource(), &target.name));
     }
     Ok(())
 }
 
-async fn create_missing(server: &Server, request: &ApiRequest, target: &Target, options: &WriteOptions, wanted: &Write, mut object: Value) -> Result<Attempt, ApiError> {
+async fn create_missing(
+    server: &Server,
+    request: &ApiRequest,
+    target: &Target,
+    options: &WriteOptions,
+    wanted: &Write,
+    mut object: Value,
+) -> Result<Attempt, ApiError> {
     let row = &target.row;
     if !target.subresource.is_empty() {
         return Err(missing(target));
     }
     if !meta::uid(&object).is_empty() {
-        let why = format!("uid mismatch: the provided object specified uid {}, and no existing object was found", meta::uid(&object));
+        let why = format!(
+            "uid mismatch: the provided object specified uid {}, and no existing object was found",
+            meta::uid(&object)
+        );
         return Err(ApiError::conflict(&target.resource(), &target.name, &why));
     }
     if wanted.replaces {
@@ -273,17 +379,34 @@ async fn create_missing(server: &Server, request: &ApiRequest, target: &Target, 
     super::create::note_requester(request, row, &mut object);
     strategy::prepare_create(row, &mut object);
     api::validate::create(row, &object)?;
-    api::warnings::create(row, &object).into_iter().for_each(|warning| request.warn(warning));
+    api::warnings::create(row, &object)
+        .into_iter()
+        .for_each(|warning| request.warn(warning));
     admission::validate(server, &attributes, Some(&object), None).await?;
     let reserved = reserve(server, row, None, &mut object, options.dry_run).await?;
-    Ok(Attempt { reserved, change: Change::Write { json: bytes_of(row, &object)?, ttl: time_to_live(server, row) }, object, created: true })
+    Ok(Attempt {
+        reserved,
+        change: Change::Write {
+            json: bytes_of(row, &object)?,
+            ttl: time_to_live(server, row),
+        },
+        object,
+        created: true,
+    })
 }
 
 /// Some kinds are only replaced by those who know what they replace.
 fn require_version(target: &Target, wanted: &Write, new: &Value) -> Result<(), ApiError> {
-    if wanted.replaces && wanted.resource_version.is_none() && !strategy::rules(&target.row).unconditional_update {
+    if wanted.replaces
+        && wanted.resource_version.is_none()
+        && !strategy::rules(&target.row).unconditional_update
+    {
         let path = Path::new("metadata").child("resourceVersion");
-        let errors = [Error::invalid(&path, apimachinery::field::BadValue::Raw("0x0".to_owned()), "must be specified for an update")];
+        let errors = [Error::invalid(
+            &path,
+            apimachinery::field::BadValue::Raw("0x0".to_owned()),
+            "must be specified for an update",
+        )];
         return Err(ApiError::invalid(&target.row.gvk, meta::name(new), &errors));
     }
     Ok(())
@@ -291,5 +414,9 @@ fn require_version(target: &Target, wanted: &Write, new: &Value) -> Result<(), A
 
 /// An Invalid answer about one field of an object.
 pub fn invalid_field(row: &Resource, name: &str, path: &str, detail: &str) -> ApiError {
-    ApiError::invalid(&row.gvk, name, &[Error::invalid(&Path::new(path), Value::Null, detail)])
+    ApiError::invalid(
+        &row.gvk,
+        name,
+        &[Error::invalid(&Path::new(path), Value::Null, detail)],
+    )
 }

@@ -8,41 +8,114 @@ pub enum ConfigurationError {
     #[error("{0}")]
     Syntax(String),
     #[error("{field}: {value}: {remedy}")]
-    Refused { field: &'static str, value: String, remedy: &'static str },
+    Refused {
+        field: &'static str,
+        value: String,
+        remedy: &'static str,
+    },
 }
 
 fn refuse(field: &'static str, value: impl ToString, remedy: &'static str) -> Result<(), ConfigurationError> {
-    Err(ConfigurationError::Refused { field, value: value.to_string(), remedy })
+    Err(ConfigurationError::Refused {
+        field,
+        value: value.to_string(),
+        remedy,
+    })
 }
 
-fn one_of(field: &'static str, value: &str, allowed: &[&str], remedy: &'static str) -> Result<(), ConfigurationError> {
-    if allowed.contains(&value) { Ok(()) } else { refuse(field, format!("{value:?}"), remedy) }
+fn one_of(
+    field: &'static str,
+    value: &str,
+    allowed: &[&str],
+    remedy: &'static str,
+) -> Result<(), ConfigurationError> {
+    if allowed.contains(&value) {
+        Ok(())
+    } else {
+        refuse(field, format!("{value:?}"), remedy)
+    }
 }
 
 impl KubeletConfiguration {
     /// Refuses what cannot be honoured without changing behaviour or weakening security.
     pub fn check(&self) -> Result<(), ConfigurationError> {
-        one_of("apiVersion", &self.api_version, &[API_VERSION], "must be kubelet.config.k8s.io/v1beta1")?;
+        one_of(
+            "apiVersion",
+            &self.api_version,
+            &[API_VERSION],
+            "must be kubelet.config.k8s.io/v1beta1",
+        )?;
         one_of("kind", &self.kind, &[KIND], "must be KubeletConfiguration")?;
         if self.read_only_port != 0 {
-            return refuse("readOnlyPort", self.read_only_port, "the unauthenticated port is not offered; set it to 0");
+            return refuse(
+                "readOnlyPort",
+                self.read_only_port,
+                "the unauthenticated port is not offered; set it to 0",
+            );
         }
         if !self.tls_cipher_suites.is_empty() {
-            return refuse("tlsCipherSuites", self.tls_cipher_suites.join(","), "a choice of suites is not supported; remove it");
+            return refuse(
+                "tlsCipherSuites",
+                self.tls_cipher_suites.join(","),
+                "a choice of suites is not supported; remove it",
+            );
         }
-        one_of("tlsMinVersion", &self.tls_min_version, &["", "VersionTLS12", "VersionTLS13"], "must be VersionTLS12 or VersionTLS13")?;
-        one_of("authorization.mode", &self.authorization.mode, &["Webhook"], "AlwaysAllow would let every client run commands; use Webhook")?;
+        one_of(
+            "tlsMinVersion",
+            &self.tls_min_version,
+            &["", "VersionTLS12", "VersionTLS13"],
+            "must be VersionTLS12 or VersionTLS13",
+        )?;
+        one_of(
+            "authorization.mode",
+            &self.authorization.mode,
+            &["Webhook"],
+            "AlwaysAllow would let every client run commands; use Webhook",
+        )?;
         if self.authentication.anonymous.enabled {
-            return refuse("authentication.anonymous.enabled", true, "anonymous access is not offered; set it to false");
+            return refuse(
+                "authentication.anonymous.enabled",
+                true,
+                "anonymous access is not offered; set it to false",
+            );
         }
         if self.tls_cert_file.is_empty() != self.tls_private_key_file.is_empty() {
-            return refuse("tlsCertFile", format!("{:?}", self.tls_cert_file), "tlsCertFile and tlsPrivateKeyFile must be set together");
+            return refuse(
+                "tlsCertFile",
+                format!("{:?}", self.tls_cert_file),
+                "tlsCertFile and tlsPrivateKeyFile must be set together",
+            );
         }
-        one_of("cgroupDriver", &self.cgroup_driver, &["cgroupfs", "systemd"], "must be cgroupfs or systemd")?;
-        one_of("cpuManagerPolicy", &self.cpu_manager_policy, &["", "none"], "only none is supported")?;
-        one_of("memoryManagerPolicy", &self.memory_manager_policy, &["", "None"], "only None is supported")?;
-        one_of("topologyManagerPolicy", &self.topology_manager_policy, &["", "none"], "only none is supported")?;
-        one_of("memorySwap.swapBehavior", &self.memory_swap.swap_behavior, &["", "NoSwap"], "only NoSwap is supported")?;
+        one_of(
+            "cgroupDriver",
+            &self.cgroup_driver,
+            &["cgroupfs", "systemd"],
+            "must be cgroupfs or systemd",
+        )?;
+        one_of(
+            "cpuManagerPolicy",
+            &self.cpu_manager_policy,
+            &["", "none"],
+            "only none is supported",
+        )?;
+        one_of(
+            "memoryManagerPolicy",
+            &self.memory_manager_policy,
+            &["", "None"],
+            "only None is supported",
+        )?;
+        one_of(
+            "topologyManagerPolicy",
+            &self.topology_manager_policy,
+            &["", "none"],
+            "only none is supported",
+        )?;
+        one_of(
+            "memorySwap.swapBehavior",
+            &self.memory_swap.swap_behavior,
+            &["", "NoSwap"],
+            "only NoSwap is supported",
+        )?;
         one_of(
             "imagePullCredentialsVerificationPolicy",
             &self.image_pull_credentials_verification_policy,
@@ -50,31 +123,67 @@ impl KubeletConfiguration {
             "verification of pull credentials is not supported; set NeverVerify",
         )?;
         if self.server_tls_bootstrap {
-            return refuse("serverTLSBootstrap", true, "serving certificates are not requested; set tlsCertFile and tlsPrivateKeyFile");
+            return refuse(
+                "serverTLSBootstrap",
+                true,
+                "serving certificates are not requested; set tlsCertFile and tlsPrivateKeyFile",
+            );
         }
         if self.rotate_certificates {
-            return refuse("rotateCertificates", true, "client certificates are renewed by whoever deploys this node; set it to false");
+            return refuse(
+                "rotateCertificates",
+                true,
+                "client certificates are renewed by whoever deploys this node; set it to false",
+            );
         }
         if !self.shutdown_grace_period.0.is_zero() {
-            return refuse("shutdownGracePeriod", "set", "graceful node shutdown is not supported; drain the node instead");
+            return refuse(
+                "shutdownGracePeriod",
+                "set",
+                "graceful node shutdown is not supported; drain the node instead",
+            );
         }
         if self.protect_kernel_defaults {
-            return refuse("protectKernelDefaults", true, "kernel settings are not checked; set it to false");
+            return refuse(
+                "protectKernelDefaults",
+                true,
+                "kernel settings are not checked; set it to false",
+            );
         }
-        if let Some(other) = self.enforce_node_allocatable.iter().find(|what| !["pods", "none"].contains(&what.as_str())) {
+        if let Some(other) = self
+            .enforce_node_allocatable
+            .iter()
+            .find(|what| !["pods", "none"].contains(&what.as_str()))
+        {
             return refuse("enforceNodeAllocatable", other, "only pods is supported");
         }
         if self.enable_system_log_query {
-            return refuse("enableSystemLogQuery", true, "the log query is not supported; set it to false");
+            return refuse(
+                "enableSystemLogQuery",
+                true,
+                "the log query is not supported; set it to false",
+            );
         }
         if !self.reserved_system_cpus.is_empty() {
-            return refuse("reservedSystemCPUs", &self.reserved_system_cpus, "not supported; use systemReserved");
+            return refuse(
+                "reservedSystemCPUs",
+                &self.reserved_system_cpus,
+                "not supported; use systemReserved",
+            );
         }
         if !self.eviction_soft.is_empty() {
-            return refuse("evictionSoft", "{...}", "soft thresholds are not supported; use evictionHard");
+            return refuse(
+                "evictionSoft",
+                "{...}",
+                "soft thresholds are not supported; use evictionHard",
+            );
         }
         if let Some((gate, _)) = self.feature_gates.iter().find(|(_, on)| **on) {
-            return refuse("featureGates", gate, "no feature gate can be switched on; remove it");
+            return refuse(
+                "featureGates",
+                gate,
+                "no feature gate can be switched on; remove it",
+            );
         }
         if !(0..=65535).contains(&self.port) || !(0..=65535).contains(&self.healthz_port) {
             return refuse("port", self.port, "ports are between 0 and 65535");
@@ -88,7 +197,11 @@ impl KubeletConfiguration {
             }
         }
         if self.image_gc_low_threshold_percent >= self.image_gc_high_threshold_percent {
-            return refuse("imageGCLowThresholdPercent", self.image_gc_low_threshold_percent, "must be below imageGCHighThresholdPercent");
+            return refuse(
+                "imageGCLowThresholdPercent",
+                self.image_gc_low_threshold_percent,
+                "must be below imageGCHighThresholdPercent",
+            );
         }
         Ok(())
     }

@@ -56,7 +56,10 @@ pub struct Webhook {
 
 impl Default for Webhook {
     fn default() -> Self {
-        Self { enabled: true, cache_ttl: GoDuration(Duration::from_secs(120)) }
+        Self {
+            enabled: true,
+            cache_ttl: GoDuration(Duration::from_secs(120)),
+        }
     }
 }
 
@@ -77,7 +80,10 @@ pub struct Authorization {
 
 impl Default for Authorization {
     fn default() -> Self {
-        Self { mode: "Webhook".to_owned(), webhook: AuthorizationWebhook::default() }
+        Self {
+            mode: "Webhook".to_owned(),
+            webhook: AuthorizationWebhook::default(),
+        }
     }
 }
 

@@ -27,7 +27,10 @@ fn what_cannot_be_honoured_is_refused_by_field() {
     for (line, field) in [
         ("readOnlyPort: 10255", "readOnlyPort"),
         ("authorization: {mode: AlwaysAllow}", "authorization.mode"),
-        ("authentication: {anonymous: {enabled: true}}", "authentication.anonymous.enabled"),
+        (
+            "authentication: {anonymous: {enabled: true}}",
+            "authentication.anonymous.enabled",
+        ),
         ("cpuManagerPolicy: static", "cpuManagerPolicy"),
         ("tlsCertFile: /a", "tlsCertFile"),
         ("featureGates: {Some: true}", "featureGates"),
@@ -35,7 +38,9 @@ fn what_cannot_be_honoured_is_refused_by_field() {
         ("syncFrequency: 5x", "5x"),
         ("clusterDNS: [nonsense]", "clusterDNS"),
     ] {
-        let error = KubeletConfiguration::parse(&format!("{HEAD}{line}\n")).unwrap_err().to_string();
+        let error = KubeletConfiguration::parse(&format!("{HEAD}{line}\n"))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(field), "{line}: {error}");
     }
 }

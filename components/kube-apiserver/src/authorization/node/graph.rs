@@ -31,7 +31,9 @@ pub struct Graph {
 
 impl Graph {
     pub fn reaches(&self, node: &str, kind: Kind, namespace: &str, name: &str) -> bool {
-        let Some(edges) = self.edges.get(node) else { return false };
+        let Some(edges) = self.edges.get(node) else {
+            return false;
+        };
         let vertex = (kind, namespace.to_owned(), name.to_owned());
         if edges.contains_key(&vertex) {
             return true;
@@ -56,7 +58,9 @@ impl Graph {
             return;
         }
         // A mirror pod is made by the kubelet itself and must not widen what it may read.
-        let mirror = pod["metadata"]["annotations"].get("kubernetes.io/config.mirror").is_some();
+        let mirror = pod["metadata"]["annotations"]
+            .get("kubernetes.io/config.mirror")
+            .is_some();
         let mut targets = vec![(Kind::Pod, namespace.clone(), name.clone())];
         if !mirror {
             targets.extend(pod_references(pod, &namespace, &name));
@@ -69,16 +73,21 @@ impl Graph {
         let (_, name) = names(volume);
         self.remove_volume(&name);
         let claim = &volume["spec"]["claimRef"];
-        let (Some(claim_namespace), Some(claim_name)) = (claim["namespace"].as_str(), claim["name"].as_str()) else { return };
+        let (Some(claim_namespace), Some(claim_name)) = (claim["namespace"].as_str(), claim["name"].as_str())
+        else {
+            return;
+        };
         let mut targets = vec![(Kind::Volume, String::new(), name)];
         for (namespace, secret) in volume_secrets(&volume["spec"], claim_namespace) {
             targets.push((Kind::Secret, namespace, secret));
         }
-        self.bound_volume.insert((claim_namespace.to_owned(), claim_name.to_owned()), targets);
+        self.bound_volume
+            .insert((claim_namespace.to_owned(), claim_name.to_owned()), targets);
     }
 
     pub fn remove_volume(&mut self, name: &str) {
-        self.bound_volume.retain(|_, targets| targets.first().is_none_or(|(_, _, volume)| volume != name));
+        self.bound_volume
+            .retain(|_, targets| targets.first().is_none_or(|(_, _, volume)| volume != name));
     }
 
     /// Takes a volume attachment in.
@@ -101,7 +110,12 @@ impl Graph {
             self.bound_volume.clear();
             return;
         }
-        let sources: Vec<Vertex> = self.contributions.keys().filter(|source| source.0 == kind).cloned().collect();
+        let sources: Vec<Vertex> = self
+            .contributions
+            .keys()
+            .filter(|source| source.0 == kind)
+            .cloned()
+            .collect();
         for source in &sources {
             self.remove_vertex(source);
         }
@@ -110,7 +124,11 @@ impl Graph {
     fn set(&mut self, source: Vertex, node: &str, mut targets: Vec<Vertex>) {
         targets.sort_unstable();
         targets.dedup();
-        if self.contributions.get(&source).is_some_and(|(old, known)| old == node && *known == targets) {
+        if self
+            .contributions
+            .get(&source)
+            .is_some_and(|(old, known)| old == node && *known == targets)
+        {
             return;
         }
         self.remove_vertex(&source);
@@ -122,8 +140,12 @@ impl Graph {
     }
 
     fn remove_vertex(&mut self, source: &Vertex) {
-        let Some((node, targets)) = self.contributions.remove(source) else { return };
-        let Some(edges) = self.edges.get_mut(&node) else { return };
+        let Some((node, targets)) = self.contributions.remove(source) else {
+            return;
+        };
+        let Some(edges) = self.edges.get_mut(&node) else {
+            return;
+        };
         for target in targets {
             if let Some(count) = edges.get_mut(&target) {
                 *count -= 1;
@@ -166,8 +188,14 @@ fn pod_references(pod: &Value, namespace: &str, pod_name: &str) -> Vec<Vertex> {
                 add(Kind::ConfigMap, from["configMapRef"]["name"].as_str());
             }
             for variable in items(container, "env") {
-                add(Kind::Secret, variable["valueFrom"]["secretKeyRef"]["name"].as_str());
-                add(Kind::ConfigMap, variable["valueFrom"]["configMapKeyRef"]["name"].as_str());
+                add(
+                    Kind::Secret,
+                    variable["valueFrom"]["secretKeyRef"]["name"].as_str(),
+                );
+                add(
+                    Kind::ConfigMap,
+                    variable["valueFrom"]["configMapKeyRef"]["name"].as_str(),
+                );
             }
         }
     }
@@ -183,10 +211,27 @@ fn pod_references(pod: &Value, namespace: &str, pod_name: &str) -> Vec<Vertex> {
             add(Kind::Secret, source["secret"]["name"].as_str());
             add(Kind::ConfigMap, source["configMap"]["name"].as_str());
         }
-        for plugin in ["azureFile", "cephfs", "cinder", "flexVolume", "iscsi", "rbd", "scaleIO", "storageos"] {
-            add(Kind::Secret, volume[plugin]["secretRef"]["name"].as_str().or_else(|| volume[plugin]["secretName"].as_str()));
+        for plugin in [
+            "azureFile",
+            "cephfs",
+            "cinder",
+            "flexVolume",
+            "iscsi",
+            "rbd",
+            "scaleIO",
+            "storageos",
+        ] {
+            add(
+                Kind::Secret,
+                volume[plugin]["secretRef"]["name"]
+                    .as_str()
+                    .or_else(|| volume[plugin]["secretName"].as_str()),
+            );
         }
-        add(Kind::Secret, volume["csi"]["nodePublishSecretRef"]["name"].as_str());
+        add(
+            Kind::Secret,
+            volume["csi"]["nodePublishSecretRef"]["name"].as_str(),
+        );
     }
     for status in items(&pod["status"], "resourceClaimStatuses") {
         add(Kind::ResourceClaim, status["resourceClaimName"].as_str());
@@ -201,14 +246,31 @@ fn volume_secrets(spec: &Value, claim_namespace: &str) -> Vec<(String, String)> 
     let mut found = Vec::new();
     let mut add = |reference: &Value| {
         if let Some(name) = reference["name"].as_str() {
-            let namespace = reference["namespace"].as_str().filter(|text| !text.is_empty()).unwrap_or(claim_namespace);
+            let namespace = reference["namespace"]
+                .as_str()
+                .filter(|text| !text.is_empty())
+                .unwrap_or(claim_namespace);
             found.push((namespace.to_owned(), name.to_owned()));
         }
     };
-    for plugin in ["cephfs", "cinder", "flexVolume", "iscsi", "rbd", "scaleIO", "storageos"] {
+    for plugin in [
+        "cephfs",
+        "cinder",
+        "flexVolume",
+        "iscsi",
+        "rbd",
+        "scaleIO",
+        "storageos",
+    ] {
         add(&spec[plugin]["secretRef"]);
     }
-    for field in ["controllerPublishSecretRef", "nodePublishSecretRef", "nodeStageSecretRef", "controllerExpandSecretRef", "nodeExpandSecretRef"] {
+    for field in [
+        "controllerPublishSecretRef",
+        "nodePublishSecretRef",
+        "nodeStageSecretRef",
+        "controllerExpandSecretRef",
+        "nodeExpandSecretRef",
+    ] {
         add(&spec["csi"][field]);
     }
     found

@@ -3,7 +3,11 @@ use crate::identity::User;
 use serde_json::json;
 
 fn node_user(name: &str) -> User {
-    User { name: format!("system:node:{name}"), groups: vec!["system:nodes".into()], ..User::default() }
+    User {
+        name: format!("system:node:{name}"),
+        groups: vec!["system:nodes".into()],
+        ..User::default()
+    }
 }
 
 fn authorizer() -> NodeAuthorizer {
@@ -34,19 +38,62 @@ fn a_node_reads_what_its_pods_need_and_no_more() {
         ("n2", "get", "", "secrets", "", "x", "storage", false),
         ("n1", "get", "", "persistentvolumes", "", "", "pv", true),
         ("n1", "create", "", "serviceaccounts", "token", "a", "sa", true),
-        ("n1", "create", "", "serviceaccounts", "token", "a", "other", false),
+        (
+            "n1",
+            "create",
+            "",
+            "serviceaccounts",
+            "token",
+            "a",
+            "other",
+            false,
+        ),
         ("n1", "get", "", "pods", "", "a", "p", true),
         ("n2", "get", "", "pods", "", "a", "p", false),
         ("n1", "list", "", "pods", "", "", "", false),
         ("n1", "get", "", "nodes", "", "", "n2", false),
-        ("n1", "update", "coordination.k8s.io", "leases", "", "kube-node-lease", "n1", true),
-        ("n1", "update", "coordination.k8s.io", "leases", "", "kube-node-lease", "n2", false),
-        ("n1", "update", "coordination.k8s.io", "leases", "", "default", "n1", false),
+        (
+            "n1",
+            "update",
+            "coordination.k8s.io",
+            "leases",
+            "",
+            "kube-node-lease",
+            "n1",
+            true,
+        ),
+        (
+            "n1",
+            "update",
+            "coordination.k8s.io",
+            "leases",
+            "",
+            "kube-node-lease",
+            "n2",
+            false,
+        ),
+        (
+            "n1",
+            "update",
+            "coordination.k8s.io",
+            "leases",
+            "",
+            "default",
+            "n1",
+            false,
+        ),
     ];
     for (node, verb, group, resource, sub, namespace, name, expected) in table {
         let user = node_user(node);
-        let question = Attributes::resource(&user, verb, group, resource).sub(sub).in_namespace(namespace).named(name);
-        assert_eq!(authorizer.authorize(&question).allowed(), expected, "{question:?}");
+        let question = Attributes::resource(&user, verb, group, resource)
+            .sub(sub)
+            .in_namespace(namespace)
+            .named(name);
+        assert_eq!(
+            authorizer.authorize(&question).allowed(),
+            expected,
+            "{question:?}"
+        );
     }
 }
 
@@ -55,7 +102,9 @@ fn a_deleted_pod_takes_its_rights_with_it() {
     let authorizer = authorizer();
     authorizer.graph.write().remove(Kind::Pod, "a", "p");
     let user = node_user("n1");
-    let question = Attributes::resource(&user, "get", "", "secrets").in_namespace("a").named("mounted");
+    let question = Attributes::resource(&user, "get", "", "secrets")
+        .in_namespace("a")
+        .named("mounted");
     assert!(!authorizer.authorize(&question).allowed());
 }
 

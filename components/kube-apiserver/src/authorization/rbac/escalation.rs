@@ -4,7 +4,11 @@ use super::rules::{PolicyRule, path_matches};
 
 /// The rules of `wanted`, in single-verb single-resource pieces, that `owned` does not cover.
 pub fn uncovered(owned: &[PolicyRule], wanted: &[PolicyRule]) -> Vec<PolicyRule> {
-    wanted.iter().flat_map(break_down).filter(|piece| !owned.iter().any(|rule| covers(rule, piece))).collect()
+    wanted
+        .iter()
+        .flat_map(break_down)
+        .filter(|piece| !owned.iter().any(|rule| covers(rule, piece)))
+        .collect()
 }
 
 fn break_down(rule: &PolicyRule) -> Vec<PolicyRule> {
@@ -21,13 +25,20 @@ fn break_down(rule: &PolicyRule) -> Vec<PolicyRule> {
                 if rule.resource_names.is_empty() {
                     pieces.push(base);
                 } else {
-                    let named = |name: &String| PolicyRule { resource_names: vec![name.clone()], ..base.clone() };
+                    let named = |name: &String| PolicyRule {
+                        resource_names: vec![name.clone()],
+                        ..base.clone()
+                    };
                     pieces.extend(rule.resource_names.iter().map(named));
                 }
             }
         }
         for url in &rule.non_resource_urls {
-            pieces.push(PolicyRule { verbs: vec![verb.clone()], non_resource_urls: vec![url.clone()], ..PolicyRule::default() });
+            pieces.push(PolicyRule {
+                verbs: vec![verb.clone()],
+                non_resource_urls: vec![url.clone()],
+                ..PolicyRule::default()
+            });
         }
     }
     pieces
@@ -41,7 +52,11 @@ fn covers_resource(own: &[String], wanted: &str) -> bool {
     own.iter().any(|pattern| {
         pattern == "*"
             || pattern == wanted
-            || pattern.strip_prefix("*/").is_some_and(|sub| wanted.split_once('/').is_some_and(|(_, wanted_sub)| wanted_sub == sub))
+            || pattern.strip_prefix("*/").is_some_and(|sub| {
+                wanted
+                    .split_once('/')
+                    .is_some_and(|(_, wanted_sub)| wanted_sub == sub)
+            })
     })
 }
 
@@ -50,19 +65,39 @@ fn covers(own: &PolicyRule, piece: &PolicyRule) -> bool {
         return false;
     }
     if let Some(url) = piece.non_resource_urls.first() {
-        return own.non_resource_urls.iter().any(|pattern| path_matches(pattern, url));
+        return own
+            .non_resource_urls
+            .iter()
+            .any(|pattern| path_matches(pattern, url));
     }
     let names = if piece.resource_names.is_empty() {
         own.resource_names.is_empty()
     } else {
-        own.resource_names.is_empty() || piece.resource_names.iter().all(|name| own.resource_names.contains(name))
+        own.resource_names.is_empty()
+            || piece
+                .resource_names
+                .iter()
+                .all(|name| own.resource_names.contains(name))
     };
-    names && has_all(&own.api_groups, &piece.api_groups) && piece.resources.iter().all(|resource| covers_resource(&own.resources, resource))
+    names
+        && has_all(&own.api_groups, &piece.api_groups)
+        && piece
+            .resources
+            .iter()
+            .all(|resource| covers_resource(&own.resources, resource))
 }
 
 /// Upstream's compact text of rules, as its refusals show them.
 pub fn describe(rules: &[PolicyRule]) -> String {
-    let quoted = |list: &[String]| format!("[{}]", list.iter().map(|item| format!("{item:?}")).collect::<Vec<_>>().join(" "));
+    let quoted = |list: &[String]| {
+        format!(
+            "[{}]",
+            list.iter()
+                .map(|item| format!("{item:?}"))
+                .collect::<Vec<_>>()
+                .join(" ")
+        )
+    };
     let one = |rule: &PolicyRule| {
         let mut parts = Vec::new();
         for (name, list) in [
@@ -107,18 +142,48 @@ mod tests {
 
     fn rule(verbs: &[&str], resources: &[&str], names: &[&str]) -> PolicyRule {
         let owned = |list: &[&str]| list.iter().map(|item| (*item).to_owned()).collect();
-        PolicyRule { verbs: owned(verbs), api_groups: owned(&[""]), resources: owned(resources), resource_names: owned(names), ..PolicyRule::default() }
+        PolicyRule {
+            verbs: owned(verbs),
+            api_groups: owned(&[""]),
+            resources: owned(resources),
+            resource_names: owned(names),
+            ..PolicyRule::default()
+        }
     }
 
     #[test]
     fn coverage() {
         let table = [
-            (vec![rule(&["*"], &["*"], &[])], vec![rule(&["get"], &["pods"], &[])], 0),
-            (vec![rule(&["get"], &["pods"], &[]), rule(&["list"], &["pods"], &[])], vec![rule(&["get", "list"], &["pods"], &[])], 0),
-            (vec![rule(&["get"], &["pods"], &["a"])], vec![rule(&["get"], &["pods"], &[])], 1),
-            (vec![rule(&["get"], &["pods"], &["a"])], vec![rule(&["get"], &["pods"], &["a", "b"])], 1),
-            (vec![rule(&["get"], &["*/scale"], &[])], vec![rule(&["get"], &["x/scale"], &[])], 0),
-            (vec![rule(&["get"], &["pods"], &[])], vec![rule(&["*"], &["pods"], &[])], 1),
+            (
+                vec![rule(&["*"], &["*"], &[])],
+                vec![rule(&["get"], &["pods"], &[])],
+                0,
+            ),
+            (
+                vec![rule(&["get"], &["pods"], &[]), rule(&["list"], &["pods"], &[])],
+                vec![rule(&["get", "list"], &["pods"], &[])],
+                0,
+            ),
+            (
+                vec![rule(&["get"], &["pods"], &["a"])],
+                vec![rule(&["get"], &["pods"], &[])],
+                1,
+            ),
+            (
+                vec![rule(&["get"], &["pods"], &["a"])],
+                vec![rule(&["get"], &["pods"], &["a", "b"])],
+                1,
+            ),
+            (
+                vec![rule(&["get"], &["*/scale"], &[])],
+                vec![rule(&["get"], &["x/scale"], &[])],
+                0,
+            ),
+            (
+                vec![rule(&["get"], &["pods"], &[])],
+                vec![rule(&["*"], &["pods"], &[])],
+                1,
+            ),
             (vec![], vec![rule(&["get", "list"], &["pods", "nodes"], &[])], 4),
         ];
         for (owned, wanted, missing) in table {
@@ -129,6 +194,9 @@ mod tests {
     #[test]
     fn description_joins_verbs() {
         let text = describe(&uncovered(&[], &[rule(&["get", "list"], &["pods"], &[])]));
-        assert_eq!(text, "{APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"get\" \"list\"]}");
+        assert_eq!(
+            text,
+            "{APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"get\" \"list\"]}"
+        );
     }
 }

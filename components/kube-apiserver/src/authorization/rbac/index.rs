@@ -49,7 +49,11 @@ pub struct Expression {
 
 impl RoleSelector {
     fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        let equal = self.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
+        let equal = self
+            .match_labels
+            .iter()
+            .flatten()
+            .all(|(key, value)| labels.get(key) == Some(value));
         equal
             && self.match_expressions.iter().flatten().all(|expression| {
                 let value = labels.get(&expression.key);
@@ -124,13 +128,21 @@ impl RbacIndex {
         cluster_bindings: &[Arc<Binding>],
         bindings: &[Arc<Binding>],
     ) -> Self {
-        let mut index = Self { generation, ..Self::default() };
+        let mut index = Self {
+            generation,
+            ..Self::default()
+        };
         for role in cluster_roles {
-            index.cluster_roles.insert(role.metadata.name.clone(), effective_rules(role, cluster_roles));
+            index
+                .cluster_roles
+                .insert(role.metadata.name.clone(), effective_rules(role, cluster_roles));
         }
         for role in roles {
             let rules: Arc<[PolicyRule]> = role.rules.clone().unwrap_or_default().into();
-            index.roles.insert((role.metadata.namespace.clone(), role.metadata.name.clone()), rules);
+            index.roles.insert(
+                (role.metadata.namespace.clone(), role.metadata.name.clone()),
+                rules,
+            );
         }
         for binding in cluster_bindings {
             let grant = Arc::new(index.grant("ClusterRoleBinding", binding));
@@ -138,7 +150,14 @@ impl RbacIndex {
         }
         for binding in bindings {
             let grant = Arc::new(index.grant("RoleBinding", binding));
-            add_grant(index.namespaces.entry(binding.metadata.namespace.clone()).or_default(), binding, &grant);
+            add_grant(
+                index
+                    .namespaces
+                    .entry(binding.metadata.namespace.clone())
+                    .or_default(),
+                binding,
+                &grant,
+            );
         }
         index
     }
@@ -155,14 +174,21 @@ impl RbacIndex {
     fn grant(&self, kind: &str, binding: &Binding) -> Grant {
         let role = &binding.role_ref;
         let namespace = &binding.metadata.namespace;
-        let display = if namespace.is_empty() { binding.metadata.name.clone() } else { format!("{}/{namespace}", binding.metadata.name) };
+        let display = if namespace.is_empty() {
+            binding.metadata.name.clone()
+        } else {
+            format!("{}/{namespace}", binding.metadata.name)
+        };
         let missing_role = match role.kind.as_str() {
             "ClusterRole" => format!("clusterrole.rbac.authorization.k8s.io {:?} not found", role.name),
             _ => format!("role.rbac.authorization.k8s.io {:?} not found", role.name),
         };
         Grant {
             rules: self.role_rules(&role.kind, namespace, &role.name),
-            explanation: format!("RBAC: allowed by {kind} {display:?} of {} {:?} to ", role.kind, role.name),
+            explanation: format!(
+                "RBAC: allowed by {kind} {display:?} of {} {:?} to ",
+                role.kind, role.name
+            ),
             missing_role,
         }
     }
@@ -183,20 +209,33 @@ impl RbacIndex {
         }
         missing.sort_unstable();
         missing.dedup();
-        let text = if missing.len() == 1 { missing[0].to_owned() } else { format!("[{}]", missing.join(", ")) };
+        let text = if missing.len() == 1 {
+            missing[0].to_owned()
+        } else {
+            format!("[{}]", missing.join(", "))
+        };
         Decision::NoOpinion(format!("RBAC: {text}"))
     }
 
     /// Every rule that holds for a user in a namespace, cluster-wide ones included.
     pub fn rules_of(&self, user: &User, namespace: &str) -> Vec<PolicyRule> {
-        self.grants_of(user, namespace).into_iter().filter_map(|(grant, _)| grant.rules.clone()).flat_map(|rules| rules.to_vec()).collect()
+        self.grants_of(user, namespace)
+            .into_iter()
+            .filter_map(|(grant, _)| grant.rules.clone())
+            .flat_map(|rules| rules.to_vec())
+            .collect()
     }
 
     fn grants_of(&self, user: &User, namespace: &str) -> Vec<(&Grant, String)> {
         let mut found = Vec::new();
-        let scopes = std::iter::once(&self.cluster).chain(self.namespaces.get(namespace).filter(|_| !namespace.is_empty()));
+        let scopes = std::iter::once(&self.cluster)
+            .chain(self.namespaces.get(namespace).filter(|_| !namespace.is_empty()));
         for scope in scopes {
-            for grant in scope.get(&SubjectKey::User(user.name.clone())).into_iter().flatten() {
+            for grant in scope
+                .get(&SubjectKey::User(user.name.clone()))
+                .into_iter()
+                .flatten()
+            {
                 let subject = match service_account(&user.name) {
                     Some((namespace, name)) => format!("ServiceAccount {:?}", format!("{name}/{namespace}")),
                     None => format!("User {:?}", user.name),
@@ -221,7 +260,11 @@ fn effective_rules(role: &Role, all: &[Arc<Role>]) -> Arc<[PolicyRule]> {
         let selected = |other: &&Arc<Role>| {
             let labels = other.metadata.labels.as_ref().unwrap_or(&empty);
             other.metadata.name != role.metadata.name
-                && aggregation.cluster_role_selectors.iter().flatten().any(|selector| selector.matches(labels))
+                && aggregation
+                    .cluster_role_selectors
+                    .iter()
+                    .flatten()
+                    .any(|selector| selector.matches(labels))
         };
         for other in all.iter().filter(selected) {
             for rule in other.rules.iter().flatten() {
@@ -240,11 +283,19 @@ fn add_grant(scope: &mut BySubject, binding: &Binding, grant: &Arc<Grant>) {
             "User" => SubjectKey::User(subject.name.clone()),
             "Group" => SubjectKey::Group(subject.name.clone()),
             "ServiceAccount" => {
-                let namespace = if subject.namespace.is_empty() { &binding.metadata.namespace } else { &subject.namespace };
+                let namespace = if subject.namespace.is_empty() {
+                    &binding.metadata.namespace
+                } else {
+                    &subject.namespace
+                };
                 if namespace.is_empty() {
                     continue;
                 }
-                SubjectKey::User(format!("{}{namespace}:{}", crate::identity::SERVICE_ACCOUNT_PREFIX, subject.name))
+                SubjectKey::User(format!(
+                    "{}{namespace}:{}",
+                    crate::identity::SERVICE_ACCOUNT_PREFIX,
+                    subject.name
+                ))
             }
             _ => continue,
         };
@@ -262,19 +313,35 @@ mod tests {
     }
 
     fn index() -> RbacIndex {
-        let view = parse(json!({"metadata": {"name": "view", "labels": {"edit": "true"}}, "rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]}));
-        let edit = parse(json!({"metadata": {"name": "edit"}, "rules": null, "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"edit": "true"}}]}}));
-        let local = parse(json!({"metadata": {"name": "local", "namespace": "a"}, "rules": [{"verbs": ["list"], "apiGroups": [""], "resources": ["pods"]}]}));
-        let everywhere = parse(json!({"metadata": {"name": "b"}, "subjects": [{"kind": "Group", "name": "team"}], "roleRef": {"kind": "ClusterRole", "name": "edit"}}));
-        let somewhere = parse(json!({"metadata": {"name": "b", "namespace": "a"}, "subjects": [{"kind": "ServiceAccount", "name": "sa"}], "roleRef": {"kind": "Role", "name": "local"}}));
-        let dangling = parse(json!({"metadata": {"name": "d"}, "subjects": [{"kind": "User", "name": "eve"}], "roleRef": {"kind": "ClusterRole", "name": "gone"}}));
+        let view = parse(
+            json!({"metadata": {"name": "view", "labels": {"edit": "true"}}, "rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]}),
+        );
+        let edit = parse(
+            json!({"metadata": {"name": "edit"}, "rules": null, "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"edit": "true"}}]}}),
+        );
+        let local = parse(
+            json!({"metadata": {"name": "local", "namespace": "a"}, "rules": [{"verbs": ["list"], "apiGroups": [""], "resources": ["pods"]}]}),
+        );
+        let everywhere = parse(
+            json!({"metadata": {"name": "b"}, "subjects": [{"kind": "Group", "name": "team"}], "roleRef": {"kind": "ClusterRole", "name": "edit"}}),
+        );
+        let somewhere = parse(
+            json!({"metadata": {"name": "b", "namespace": "a"}, "subjects": [{"kind": "ServiceAccount", "name": "sa"}], "roleRef": {"kind": "Role", "name": "local"}}),
+        );
+        let dangling = parse(
+            json!({"metadata": {"name": "d"}, "subjects": [{"kind": "User", "name": "eve"}], "roleRef": {"kind": "ClusterRole", "name": "gone"}}),
+        );
         RbacIndex::build(1, &[view, edit], &[local], &[everywhere, dangling], &[somewhere])
     }
 
     #[test]
     fn scopes_subjects_and_aggregation() {
         let index = index();
-        let user = |name: &str, groups: &[&str]| User { name: name.into(), groups: groups.iter().map(|g| (*g).to_owned()).collect(), ..User::default() };
+        let user = |name: &str, groups: &[&str]| User {
+            name: name.into(),
+            groups: groups.iter().map(|g| (*g).to_owned()).collect(),
+            ..User::default()
+        };
         let table = [
             (user("x", &["team"]), "get", "a", true),
             (user("x", &["team"]), "list", "a", false),
@@ -291,8 +358,14 @@ mod tests {
 
     #[test]
     fn a_binding_to_a_missing_role_says_so() {
-        let eve = User { name: "eve".into(), ..User::default() };
+        let eve = User {
+            name: "eve".into(),
+            ..User::default()
+        };
         let decision = index().authorize(&Attributes::resource(&eve, "get", "", "pods"));
-        assert_eq!(decision, Decision::NoOpinion("RBAC: clusterrole.rbac.authorization.k8s.io \"gone\" not found".into()));
+        assert_eq!(
+            decision,
+            Decision::NoOpinion("RBAC: clusterrole.rbac.authorization.k8s.io \"gone\" not found".into())
+        );
     }
 }

@@ -9,13 +9,21 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub struct PolicyRule {
     #[serde(deserialize_with = "nullable")]
     pub verbs: Vec<String>,
-    #[serde(rename = "apiGroups", deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        rename = "apiGroups",
+        deserialize_with = "nullable",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub api_groups: Vec<String>,
     #[serde(deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<String>,
     #[serde(deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
     pub resource_names: Vec<String>,
-    #[serde(rename = "nonResourceURLs", deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        rename = "nonResourceURLs",
+        deserialize_with = "nullable",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub non_resource_urls: Vec<String>,
 }
 
@@ -33,11 +41,18 @@ impl PolicyRule {
             return false;
         }
         if !attributes.is_resource {
-            return self.non_resource_urls.iter().any(|pattern| path_matches(pattern, &attributes.path));
+            return self
+                .non_resource_urls
+                .iter()
+                .any(|pattern| path_matches(pattern, &attributes.path));
         }
         has(&self.api_groups, &attributes.group)
-            && self.resources.iter().any(|pattern| resource_matches(pattern, attributes))
-            && (self.resource_names.is_empty() || self.resource_names.iter().any(|name| *name == attributes.name))
+            && self
+                .resources
+                .iter()
+                .any(|pattern| resource_matches(pattern, attributes))
+            && (self.resource_names.is_empty()
+                || self.resource_names.iter().any(|name| *name == attributes.name))
     }
 }
 
@@ -46,11 +61,18 @@ fn resource_matches(pattern: &str, attributes: &Attributes<'_>) -> bool {
         return true;
     }
     // `*/scale` is that subresource of every resource.
-    !attributes.subresource.is_empty() && pattern.strip_prefix("*/").is_some_and(|sub| sub == attributes.subresource)
+    !attributes.subresource.is_empty()
+        && pattern
+            .strip_prefix("*/")
+            .is_some_and(|sub| sub == attributes.subresource)
 }
 
 pub(super) fn path_matches(pattern: &str, path: &str) -> bool {
-    pattern == "*" || pattern == path || pattern.strip_suffix('*').is_some_and(|prefix| path.starts_with(prefix))
+    pattern == "*"
+        || pattern == path
+        || pattern
+            .strip_suffix('*')
+            .is_some_and(|prefix| path.starts_with(prefix))
 }
 
 #[cfg(test)]
@@ -76,14 +98,38 @@ mod tests {
         let table = [
             (rule(&["get"], &[""], &["pods"], &[]), pods("get", "", "a"), true),
             (rule(&["get"], &[""], &["pods"], &[]), pods("list", "", ""), false),
-            (rule(&["get"], &[""], &["pods"], &[]), pods("get", "log", "a"), false),
+            (
+                rule(&["get"], &[""], &["pods"], &[]),
+                pods("get", "log", "a"),
+                false,
+            ),
             (rule(&["*"], &["*"], &["*"], &[]), pods("get", "log", "a"), true),
             (rule(&["*"], &["apps"], &["*"], &[]), pods("get", "", "a"), false),
-            (rule(&["get"], &[""], &["*/log"], &[]), pods("get", "log", "a"), true),
-            (rule(&["get"], &[""], &["*/log"], &[]), pods("get", "", "a"), false),
-            (rule(&["get"], &[""], &["pods"], &["a"]), pods("get", "", "a"), true),
-            (rule(&["get"], &[""], &["pods"], &["a"]), pods("get", "", "b"), false),
-            (rule(&["list"], &[""], &["pods"], &["a"]), pods("list", "", ""), false),
+            (
+                rule(&["get"], &[""], &["*/log"], &[]),
+                pods("get", "log", "a"),
+                true,
+            ),
+            (
+                rule(&["get"], &[""], &["*/log"], &[]),
+                pods("get", "", "a"),
+                false,
+            ),
+            (
+                rule(&["get"], &[""], &["pods"], &["a"]),
+                pods("get", "", "a"),
+                true,
+            ),
+            (
+                rule(&["get"], &[""], &["pods"], &["a"]),
+                pods("get", "", "b"),
+                false,
+            ),
+            (
+                rule(&["list"], &[""], &["pods"], &["a"]),
+                pods("list", "", ""),
+                false,
+            ),
         ];
         for (rule, question, expected) in table {
             assert_eq!(rule.allows(&question), expected, "{rule:?} {question:?}");
@@ -92,9 +138,13 @@ mod tests {
 
     #[test]
     fn paths() {
-        for (pattern, path, expected) in
-            [("*", "/x", true), ("/healthz", "/healthz", true), ("/healthz", "/healthz/etcd", false), ("/healthz/*", "/healthz/etcd", true), ("/healthz/*", "/healthz", false)]
-        {
+        for (pattern, path, expected) in [
+            ("*", "/x", true),
+            ("/healthz", "/healthz", true),
+            ("/healthz", "/healthz/etcd", false),
+            ("/healthz/*", "/healthz/etcd", true),
+            ("/healthz/*", "/healthz", false),
+        ] {
             assert_eq!(path_matches(pattern, path), expected, "{pattern} {path}");
         }
     }
