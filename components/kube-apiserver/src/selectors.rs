@@ -13,7 +13,14 @@ pub struct SelectableField {
 }
 
 /// Fields besides metadata.name and metadata.namespace, with the value of an absent one.
-const FIELDS: &[(&str, &str, &[(&str, &str)])] = &[
+/// Group, plural name, and fields with the value of an absent one.
+type KindFields = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+);
+
+const FIELDS: &[KindFields] = &[
     (
         "",
         "pods",

@@ -1,4 +1,5 @@
 //! Every route asks whether the caller may use it.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 use std::path::Path;
 use testkit::api_server::ApiServer;

@@ -1,4 +1,5 @@
 //! The whole server over a real etcd: what clients may count on.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};

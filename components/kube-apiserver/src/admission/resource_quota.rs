@@ -42,7 +42,7 @@ pub fn usage(group: &str, plural: &str, object: &Value) -> Usage {
                     let Some(value) = amount(value) else { continue };
                     if field == "requests" && matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage")
                     {
-                        add(name, value.clone());
+                        add(name, value);
                     }
                     add(&format!("{prefix}{name}"), value);
                 }
@@ -71,7 +71,7 @@ pub fn usage(group: &str, plural: &str, object: &Value) -> Usage {
                     );
                     add(
                         &format!("{class}.storageclass.storage.k8s.io/requests.storage"),
-                        storage.clone(),
+                        storage,
                     );
                 }
                 add("requests.storage", storage);
@@ -155,7 +155,7 @@ pub async fn admit(
     let mut more = Usage::new();
     for (name, value) in wanted {
         let delta = match held.get(&name) {
-            Some(before) => value - before.clone(),
+            Some(before) => value - *before,
             None => value,
         };
         if delta.sign() > 0 {
@@ -173,7 +173,7 @@ pub async fn admit(
         let relevant: Usage = more
             .iter()
             .filter(|(name, _)| quota["status"]["hard"].get(name.as_str()).is_some())
-            .map(|(name, value)| (name.clone(), value.clone()))
+            .map(|(name, value)| (name.clone(), *value))
             .collect();
         if !relevant.is_empty() {
             charge(server, attributes, meta::name(quota), &relevant).await?;
@@ -287,7 +287,7 @@ fn add_to(quota: &mut Value, more: &Usage) -> Result<(), String> {
             continue;
         };
         let before = used.get(name).and_then(amount).unwrap_or_default();
-        let after = before.clone() + delta.clone();
+        let after = before + *delta;
         if after > limit {
             exceeded.push((name, delta.to_string(), before.to_string(), limit.to_string()));
         }

@@ -87,10 +87,11 @@ impl RotatingFile {
     fn run(&mut self, receiver: &Receiver<Vec<u8>>) {
         while let Ok(line) = receiver.recv() {
             let limit = self.rotation.max_megabytes * 1024 * 1024;
-            if limit > 0 && self.written + line.len() as u64 > limit {
-                if let Err(error) = self.rotate() {
-                    tracing::error!(error = format!("{error:#}"), "rotating the audit log failed");
-                }
+            if limit > 0
+                && self.written + line.len() as u64 > limit
+                && let Err(error) = self.rotate()
+            {
+                tracing::error!(error = format!("{error:#}"), "rotating the audit log failed");
             }
             match self.file.write_all(&line) {
                 Ok(()) => self.written += line.len() as u64,
@@ -128,7 +129,7 @@ impl RotatingFile {
             })
             .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
             .collect();
-        backups.sort_by(|a, b| b.0.cmp(&a.0));
+        backups.sort_by_key(|backup| std::cmp::Reverse(backup.0));
         let oldest = Duration::from_secs(self.rotation.max_age * 86_400);
         for (position, (modified, path)) in backups.iter().enumerate() {
             let too_many = self.rotation.max_backups > 0 && position >= self.rotation.max_backups;

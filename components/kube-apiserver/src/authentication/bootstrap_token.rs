@@ -97,7 +97,8 @@ mod tests {
     #[test]
     fn only_good_tokens_authenticate() {
         let now: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        let table: [(&[(&str, &str)], &str, bool); 7] = [
+        type Case = (&'static [(&'static str, &'static str)], &'static str, bool);
+        let table: [Case; 7] = [
             (&[], "0123456789abcdef", true),
             (&[], "0123456789abcdeg", false),
             (

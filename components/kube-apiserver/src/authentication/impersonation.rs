@@ -78,7 +78,7 @@ pub fn impersonate(authorizer: &Authorizer, by: &User, mut target: User) -> Resu
             check(
                 authorizer,
                 Attributes::resource(by, "impersonate", AUTHENTICATION, "userextras")
-                    .sub(key)
+                    .of_subresource(key)
                     .named(value),
             )?;
         }

@@ -65,7 +65,7 @@ impl<'a> Attributes<'a> {
         self
     }
 
-    pub fn sub(mut self, subresource: &'a str) -> Self {
+    pub fn of_subresource(mut self, subresource: &'a str) -> Self {
         self.subresource = Cow::Borrowed(subresource);
         self
     }

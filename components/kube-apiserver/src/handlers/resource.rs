@@ -42,7 +42,7 @@ pub async fn handle(
         let Some(subresource) = row.subresource(&info.subresource) else {
             return Err(no_such_resource());
         };
-        if !subresource.verbs.iter().any(|verb| *verb == info.verb) {
+        if !subresource.verbs.contains(&info.verb) {
             return Err(ApiError::method_not_allowed());
         }
     }

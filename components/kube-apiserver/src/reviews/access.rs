@@ -129,7 +129,7 @@ fn question<'a>(user: &'a User, spec: &'a Value) -> Attributes<'a> {
     )
     .in_namespace(text(resource, "namespace"))
     .named(text(resource, "name"))
-    .sub(text(resource, "subresource"));
+    .of_subresource(text(resource, "subresource"));
     question.version = Cow::Borrowed(text(resource, "version"));
     for requirement in resource["fieldSelector"]["requirements"]
         .as_array()

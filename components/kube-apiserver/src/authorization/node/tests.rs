@@ -86,7 +86,7 @@ fn a_node_reads_what_its_pods_need_and_no_more() {
     for (node, verb, group, resource, sub, namespace, name, expected) in table {
         let user = node_user(node);
         let question = Attributes::resource(&user, verb, group, resource)
-            .sub(sub)
+            .of_subresource(sub)
             .in_namespace(namespace)
             .named(name);
         assert_eq!(

@@ -94,7 +94,11 @@ mod tests {
     #[test]
     fn resource_rules() {
         let user = User::default();
-        let pods = |verb, sub, name| Attributes::resource(&user, verb, "", "pods").sub(sub).named(name);
+        let pods = |verb, sub, name| {
+            Attributes::resource(&user, verb, "", "pods")
+                .of_subresource(sub)
+                .named(name)
+        };
         let table = [
             (rule(&["get"], &[""], &["pods"], &[]), pods("get", "", "a"), true),
             (rule(&["get"], &[""], &["pods"], &[]), pods("list", "", ""), false),
