@@ -67,7 +67,12 @@ fn either(
     let one = |raw: &[u8]| -> Result<Value, ProtobufError> {
         let mut map = Map::new();
         structure(set, message, schema, raw, &mut map, depth + 1)?;
-        Ok(Value::Object(map))
+        let mut value = Value::Object(map);
+        // The field's type is opaque to the schema, so nothing else drops the zero values in here.
+        if let Some(id) = set.id(&schema.name) {
+            apimachinery::decode::fit(set, id, &mut value).map_err(|_| ProtobufError::Malformed)?;
+        }
+        Ok(value)
     };
     let (mut single, mut many, mut flag) = (None, Vec::new(), false);
     for field in Reader::new(bytes) {
