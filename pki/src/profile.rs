@@ -24,8 +24,6 @@ pub enum Names {
     None,
     /// Every name and address under which clients reach the API.
     ApiServer,
-    /// The host's own name and address.
-    Host,
     /// The host's own name and address, and loopback.
     HostAndLoopback,
 }
@@ -167,7 +165,13 @@ pub const PROFILES: &[Profile] = &[
         Some("system:nodes"),
         Scope::Node,
     ),
-    server("kubelet-server", "system:node:{node}", Names::Host, Scope::Node),
+    // Containerd's streaming server, which listens on loopback, shares it.
+    server(
+        "kubelet-server",
+        "system:node:{node}",
+        Names::HostAndLoopback,
+        Scope::Node,
+    ),
     client("kube-proxy", "system:kube-proxy", None, Scope::Node),
     client("pod-network", "hardway:pod-network", None, Scope::Node),
     client(
@@ -214,7 +218,6 @@ impl Profile {
         let (mut dns_names, mut addresses) = match self.names {
             Names::None => (Vec::new(), Vec::new()),
             Names::ApiServer => api_server_names(api),
-            Names::Host => (vec![host.name.clone()], host.addresses.clone()),
             Names::HostAndLoopback => {
                 let mut addresses = host.addresses.clone();
                 addresses.push(IpAddr::V4(Ipv4Addr::LOCALHOST));

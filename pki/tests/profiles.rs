@@ -134,7 +134,10 @@ fn kubelet_and_etcd_carry_their_own_address() {
     let kubelet = profile("kubelet-server").unwrap().request(&host(), &api());
     assert_eq!(
         (kubelet.dns_names, kubelet.addresses),
-        (vec!["cp-1".to_owned()], vec![ip("10.77.0.11")])
+        (
+            vec!["cp-1".to_owned(), "localhost".to_owned()],
+            vec![ip("10.77.0.11"), ip("127.0.0.1")]
+        )
     );
     for name in ["etcd-server", "etcd-peer"] {
         let request = profile(name).unwrap().request(&host(), &api());

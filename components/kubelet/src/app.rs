@@ -18,7 +18,7 @@ use kube::Api;
 use kube::runtime::watcher;
 use tokio::sync::mpsc;
 
-use parts::{cgroup_driver, delegation, host_name, log_rotation, node_settings, serving_certificate, swap_is_on, wait_for_runtime};
+use parts::{cgroup_driver, delegation, host_name, log_rotation, node_settings, serving_certificate, stream_authority, swap_is_on, wait_for_runtime};
 
 use crate::admission::NodeFacts;
 use crate::context::Context;
@@ -261,7 +261,14 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
             Some(api) => Some(Arc::new(delegation(api.clone(), &configuration)?)),
             None => None,
         };
-        let state = ServerState { context: context.clone(), table: pokes.table(), metrics: Metrics::new(), delegation, node_name: node_name.clone() };
+        let state = ServerState {
+            context: context.clone(),
+            table: pokes.table(),
+            metrics: Metrics::new(),
+            delegation,
+            node_name: node_name.clone(),
+            streams: stream_authority(&configuration),
+        };
         let certificate = serving_certificate(&flags, &configuration, &node_name, &addresses)?;
         let mut tls = daemon::tls::server_config(certificate)?;
         // Upgrades, which most requests here are, exist in HTTP/1.1 only.

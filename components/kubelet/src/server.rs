@@ -19,6 +19,8 @@ use daemon::metrics::Metrics;
 use daemon::tls::Peer;
 use http::StatusCode;
 
+pub use stream::StreamAuthority;
+
 use crate::context::Shared;
 use crate::manager::PodTable;
 
@@ -31,6 +33,7 @@ pub struct ServerState {
     /// None without an API server: then nobody is let in.
     pub delegation: Option<Arc<Delegation>>,
     pub node_name: String,
+    pub streams: StreamAuthority,
 }
 
 /// All routes, each behind authentication and authorization.

@@ -20,7 +20,8 @@ const ROWS: &[Row] = &[
         name: "containerd.service",
         stage: Stage::Host,
         binaries: &[],
-        files: &["containerd/config.toml"],
+        // It reads the streaming server's certificate once.
+        files: &["containerd/config.toml", "pki/kubelet-server.crt"],
     },
     Row {
         name: "api-balancer.service",

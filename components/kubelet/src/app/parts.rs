@@ -15,6 +15,7 @@ use crate::pod::host_files::DnsSettings;
 use crate::pod::resources::CpuSettings;
 use crate::pod::sandbox_config::NodeSettings;
 use crate::runtime::Runtime;
+use crate::server::StreamAuthority;
 
 /// /proc/swaps has one line for each area below its head.
 pub(super) fn swap_is_on() -> bool {
@@ -25,6 +26,11 @@ pub(super) fn delegation(api: kube::Client, configuration: &KubeletConfiguration
     let file = &configuration.authentication.x509.client_ca_file;
     let authority = if file.is_empty() { None } else { Some(ClientAuthority::load(Path::new(file))?) };
     Ok(Delegation::new(api, authority))
+}
+
+pub(super) fn stream_authority(configuration: &KubeletConfiguration) -> StreamAuthority {
+    let file = &configuration.authentication.x509.client_ca_file;
+    StreamAuthority::new((!file.is_empty()).then(|| file.into()))
 }
 
 pub(super) fn serving_certificate(

@@ -5,6 +5,7 @@
 //! exec and attach, its messages to the bytes of the tunnelled connection for port-forward.
 
 mod channels;
+mod secure;
 mod tunnel;
 mod upstream;
 
@@ -12,6 +13,8 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 use k8s_cri::v1 as cri;
+
+pub use secure::StreamAuthority;
 
 use super::{ServerState, refuse};
 use crate::pod::members::PodView;
@@ -108,7 +111,7 @@ pub(super) async fn exec(State(state): State<ServerState>, Path((namespace, pod,
         stderr: wanted.stderr,
     };
     match state.context.runtime.exec(message).await {
-        Ok(url) => remote_command(&url, wanted, request).await,
+        Ok(url) => remote_command(&url, &state.streams, wanted, request).await,
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, error),
     }
 }
@@ -140,7 +143,7 @@ pub(super) async fn attach(State(state): State<ServerState>, Path((namespace, po
         stderr: wanted.stderr,
     };
     match state.context.runtime.attach(message).await {
-        Ok(url) => remote_command(&url, wanted, request).await,
+        Ok(url) => remote_command(&url, &state.streams, wanted, request).await,
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, error),
     }
 }
@@ -188,8 +191,8 @@ pub(super) async fn port_forward(State(state): State<ServerState>, Path((namespa
         Err(error) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, error),
     };
     match protocol(request.headers()) {
-        Protocol::Spdy => upstream::pass_through(&url, request).await,
-        Protocol::WebSocket => tunnel::serve(&url, request).await,
+        Protocol::Spdy => upstream::pass_through(&url, &state.streams, request).await,
+        Protocol::WebSocket => tunnel::serve(&url, &state.streams, request).await,
         Protocol::Other => refuse(StatusCode::BAD_REQUEST, "unable to upgrade: missing upgrade headers in request"),
     }
 }
@@ -202,10 +205,10 @@ pub(super) async fn port_forward_uid(
     port_forward(state, Path((namespace, pod)), request).await
 }
 
-async fn remote_command(url: &str, wanted: Wanted, request: Request) -> Response {
+async fn remote_command(url: &str, trusted: &StreamAuthority, wanted: Wanted, request: Request) -> Response {
     match protocol(request.headers()) {
-        Protocol::Spdy => upstream::pass_through(url, request).await,
-        Protocol::WebSocket => channels::serve(url, wanted, request).await,
+        Protocol::Spdy => upstream::pass_through(url, trusted, request).await,
+        Protocol::WebSocket => channels::serve(url, trusted, wanted, request).await,
         Protocol::Other => refuse(StatusCode::BAD_REQUEST, "unable to upgrade: missing upgrade headers in request"),
     }
 }

@@ -10,6 +10,7 @@ use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
+use super::secure::StreamAuthority;
 use super::{Wanted, upstream};
 use crate::server::refuse;
 use crate::server::spdy::{Event, Receiver, Sender};
@@ -28,12 +29,12 @@ const CLOSE: u8 = 255;
 /// Pings that wait for an answer; the runtime sends few, if any.
 const PINGS: usize = 8;
 
-pub(super) async fn serve(url: &str, wanted: Wanted, request: Request) -> Response {
+pub(super) async fn serve(url: &str, trusted: &StreamAuthority, wanted: Wanted, request: Request) -> Response {
     let upgrade = match WebSocketUpgrade::from_request(request, &()).await {
         Ok(upgrade) => upgrade.protocols(PROTOCOLS),
         Err(rejection) => return rejection.into_response(),
     };
-    let runtime = match upstream::connect(url, SPDY_PROTOCOL).await {
+    let runtime = match upstream::connect(url, trusted, SPDY_PROTOCOL).await {
         Ok(runtime) => runtime,
         Err(error) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, error),
     };

@@ -8,6 +8,7 @@ use futures::{SinkExt as _, StreamExt as _};
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::secure::StreamAuthority;
 use super::upstream;
 use crate::server::refuse;
 
@@ -15,12 +16,12 @@ const PROTOCOL: &str = "SPDY/3.1+portforward.k8s.io";
 const SPDY_PROTOCOL: &str = "portforward.k8s.io";
 const BLOCK: usize = 32 << 10;
 
-pub(super) async fn serve(url: &str, request: Request) -> Response {
+pub(super) async fn serve(url: &str, trusted: &StreamAuthority, request: Request) -> Response {
     let upgrade = match WebSocketUpgrade::from_request(request, &()).await {
         Ok(upgrade) => upgrade.protocols([PROTOCOL]),
         Err(rejection) => return rejection.into_response(),
     };
-    let runtime = match upstream::connect(url, SPDY_PROTOCOL).await {
+    let runtime = match upstream::connect(url, trusted, SPDY_PROTOCOL).await {
         Ok(runtime) => runtime,
         Err(error) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, error),
     };

@@ -7,7 +7,9 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use tokio_util::either::Either;
 
+use super::secure::StreamAuthority;
 use crate::server::refuse;
 
 /// The runtime's streaming server cannot be used.
@@ -17,6 +19,8 @@ pub(super) enum UpstreamError {
     Url(String),
     #[error("cannot connect to the runtime's streaming server: {0}")]
     Connect(#[from] std::io::Error),
+    #[error("the runtime's streaming server cannot be verified: {0}")]
+    Authority(String),
     #[error("the runtime's streaming server failed: {0}")]
     Http(#[from] hyper::Error),
     #[error("request for the runtime's streaming server: {0}")]
@@ -26,14 +30,24 @@ pub(super) enum UpstreamError {
 const PROTOCOL_VERSION: &str = "x-stream-protocol-version";
 
 /// Sends an upgrade request; the answer may refuse it.
-async fn request(url: &str, protocols: impl Iterator<Item = HeaderValue>) -> Result<http::Response<Incoming>, UpstreamError> {
+async fn request(
+    url: &str,
+    trusted: &StreamAuthority,
+    protocols: impl Iterator<Item = HeaderValue>,
+) -> Result<http::Response<Incoming>, UpstreamError> {
     let bad = || UpstreamError::Url(url.to_owned());
     let uri: Uri = url.parse().map_err(|_| bad())?;
     let authority = uri.authority().ok_or_else(bad)?;
-    let port = authority.port_u16().unwrap_or(80);
+    let (secure, usual_port) = match uri.scheme_str() {
+        Some("http") => (false, 80),
+        Some("https") => (true, 443),
+        _ => return Err(bad()),
+    };
+    let port = authority.port_u16().unwrap_or(usual_port);
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let stream = tokio::net::TcpStream::connect((host, port)).await?;
     stream.set_nodelay(true)?;
+    let stream = if secure { Either::Left(trusted.secure(stream, host).await?) } else { Either::Right(stream) };
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     // Ends with the connection, whose life is that of the upgraded stream.
     tokio::spawn(async move {
@@ -54,8 +68,8 @@ async fn request(url: &str, protocols: impl Iterator<Item = HeaderValue>) -> Res
 }
 
 /// A SPDY connection of the given protocol.
-pub(super) async fn connect(url: &str, protocol: &'static str) -> Result<TokioIo<hyper::upgrade::Upgraded>, UpstreamError> {
-    let response = request(url, std::iter::once(HeaderValue::from_static(protocol))).await?;
+pub(super) async fn connect(url: &str, trusted: &StreamAuthority, protocol: &'static str) -> Result<TokioIo<hyper::upgrade::Upgraded>, UpstreamError> {
+    let response = request(url, trusted, std::iter::once(HeaderValue::from_static(protocol))).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(UpstreamError::Connect(std::io::Error::other(format!("it answered {}", response.status()))));
     }
@@ -63,9 +77,9 @@ pub(super) async fn connect(url: &str, protocol: &'static str) -> Result<TokioIo
 }
 
 /// Connects a SPDY client with the runtime.
-pub(super) async fn pass_through(url: &str, mut client: Request) -> Response {
+pub(super) async fn pass_through(url: &str, trusted: &StreamAuthority, mut client: Request) -> Response {
     let protocols: Vec<HeaderValue> = client.headers().get_all(PROTOCOL_VERSION).iter().cloned().collect();
-    let response = match request(url, protocols.into_iter()).await {
+    let response = match request(url, trusted, protocols.into_iter()).await {
         Ok(response) => response,
         Err(error) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, error),
     };
