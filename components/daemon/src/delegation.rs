@@ -16,7 +16,7 @@ use k8s_openapi::api::authorization::v1::{
 };
 use kube::api::PostParams;
 use kube::{Api, Client};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use sha2::{Digest as _, Sha256};
 
 use crate::identity::{ClientAuthority, User};
@@ -71,7 +71,7 @@ pub fn verb(method: &Method) -> &'static str {
 /// Asks the API server who somebody is and what they may do.
 pub struct Delegation {
     client: Client,
-    authority: Option<ClientAuthority>,
+    authority: RwLock<Option<Arc<ClientAuthority>>>,
     tokens: Mutex<AHashMap<[u8; 32], (Option<User>, Instant)>>,
     decisions: Mutex<AHashMap<(User, Action), (bool, Instant)>>,
 }
@@ -119,15 +119,26 @@ impl Delegation {
     pub fn new(client: Client, authority: Option<ClientAuthority>) -> Self {
         Self {
             client,
-            authority,
+            authority: RwLock::new(authority.map(Arc::new)),
             tokens: Mutex::default(),
             decisions: Mutex::default(),
         }
     }
 
+    /// The client that reviews are sent with.
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Client certificates are checked against `authority` from now on.
+    pub(crate) fn trust(&self, authority: ClientAuthority) {
+        *self.authority.write() = Some(Arc::new(authority));
+    }
+
     /// Who sent the request. There are no anonymous users here.
     pub async fn authenticate(&self, peer: Option<&Peer>, headers: &HeaderMap) -> Result<User, Rejection> {
-        if let (Some(authority), Some(peer)) = (&self.authority, peer)
+        let authority = self.authority.read().clone();
+        if let (Some(authority), Some(peer)) = (authority, peer)
             && !peer.certificates.is_empty()
         {
             match authority.verify(&peer.certificates) {

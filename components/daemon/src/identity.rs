@@ -23,15 +23,15 @@ pub struct User {
 pub enum IdentityError {
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("{}: {reason}", path.display())]
-    Authority { path: PathBuf, reason: String },
+    #[error("{origin}: {reason}")]
+    Authority { origin: String, reason: String },
     #[error("client certificate: {0}")]
     Certificate(String),
 }
 
-/// A CA bundle that follows its file.
+/// A CA bundle; one from a file follows it.
 pub struct ClientAuthority {
-    path: PathBuf,
+    path: Option<PathBuf>,
     current: Mutex<(Arc<dyn ClientCertVerifier>, Option<SystemTime>, Instant)>,
 }
 
@@ -41,18 +41,28 @@ impl ClientAuthority {
     pub fn load(path: &Path) -> Result<Self, IdentityError> {
         let modified = modified(path);
         Ok(Self {
-            path: path.to_owned(),
-            current: Mutex::new((verifier(path)?, modified, Instant::now())),
+            path: Some(path.to_owned()),
+            current: Mutex::new((read(path)?, modified, Instant::now())),
+        })
+    }
+
+    /// Certificates that came from elsewhere; `origin` names the place in errors.
+    pub fn from_pem(origin: &str, pem: &[u8]) -> Result<Self, IdentityError> {
+        Ok(Self {
+            path: None,
+            current: Mutex::new((verifier(origin, pem)?, None, Instant::now())),
         })
     }
 
     fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
         let mut current = self.current.lock();
-        if current.2.elapsed() >= RELOAD_INTERVAL {
+        if let Some(path) = &self.path
+            && current.2.elapsed() >= RELOAD_INTERVAL
+        {
             current.2 = Instant::now();
-            let modified = modified(&self.path);
+            let modified = modified(path);
             if modified != current.1 {
-                match verifier(&self.path) {
+                match read(path) {
                     Ok(fresh) => *current = (fresh, modified, Instant::now()),
                     Err(error) => {
                         tracing::warn!(%error, "the changed client CA cannot be used, keeping the old one")
@@ -79,17 +89,21 @@ fn modified(path: &Path) -> Option<SystemTime> {
     std::fs::metadata(path).and_then(|meta| meta.modified()).ok()
 }
 
-fn verifier(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, IdentityError> {
+fn read(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, IdentityError> {
     let bytes = std::fs::read(path).map_err(|source| IdentityError::Read {
         path: path.to_owned(),
         source,
     })?;
+    verifier(&path.display().to_string(), &bytes)
+}
+
+fn verifier(origin: &str, pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, IdentityError> {
     let bad = |reason: String| IdentityError::Authority {
-        path: path.to_owned(),
+        origin: origin.to_owned(),
         reason,
     };
     let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&bytes) {
+    for certificate in CertificateDer::pem_slice_iter(pem) {
         let certificate = certificate.map_err(|error| bad(error.to_string()))?;
         roots.add(certificate).map_err(|error| bad(error.to_string()))?;
     }

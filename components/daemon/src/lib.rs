@@ -9,6 +9,7 @@
 //! - [`health`]: `/healthz`, `/livez`, `/readyz`
 //! - [`metrics`]: `/metrics`
 
+pub mod cluster_authority;
 pub mod delegation;
 pub mod health;
 pub mod identity;

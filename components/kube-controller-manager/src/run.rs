@@ -9,6 +9,7 @@ use client::leader::{self, Election, Outcome};
 use client::{Connection, Credentials, connect};
 use component_config::kube_controller_manager::ControllerManagerFlags;
 use daemon::Tasks;
+use daemon::cluster_authority;
 use daemon::delegation::{Delegation, require_path};
 use daemon::health::Health;
 use daemon::identity::ClientAuthority;
@@ -28,6 +29,9 @@ pub async fn run(flags: ControllerManagerFlags) -> anyhow::Result<()> {
     let mut tasks = Tasks::new();
     if flags.secure_port != 0 {
         let server = Server::prepare(&flags).await?;
+        if flags.client_ca_file.is_none() {
+            tasks.spawn("client CA", cluster_authority::follow(server.delegation, tasks.shutdown()));
+        }
         let shutdown = tasks.shutdown();
         tasks.spawn("server", async move {
             tls::serve(server.listener, server.tls, server.router, shutdown).await
@@ -74,6 +78,7 @@ struct Server {
     listener: TcpListener,
     tls: rustls::ServerConfig,
     router: Router,
+    delegation: Arc<Delegation>,
 }
 
 impl Server {
@@ -99,7 +104,7 @@ impl Server {
         let router = Health::new()
             .router()
             .merge(Metrics::new().router())
-            .layer(axum::middleware::from_fn_with_state(delegation, require_path));
+            .layer(axum::middleware::from_fn_with_state(delegation.clone(), require_path));
         let address = (flags.bind_address, flags.secure_port);
         let listener = TcpListener::bind(address)
             .await
@@ -108,6 +113,7 @@ impl Server {
             listener,
             tls: tls::server_config(certificate)?,
             router,
+            delegation,
         })
     }
 }

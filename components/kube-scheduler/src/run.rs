@@ -10,6 +10,7 @@ use client::leader::{Election, Outcome};
 use client::{Connection, Credentials};
 use component_config::kube_scheduler::{Flags, KubeSchedulerConfiguration};
 use daemon::Tasks;
+use daemon::cluster_authority;
 use daemon::delegation::{Delegation, require_path};
 use daemon::health::Health;
 use daemon::identity::ClientAuthority;
@@ -79,7 +80,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         let router = Router::new()
             .merge(metrics.router())
             .merge(health.router())
-            .layer(axum::middleware::from_fn_with_state(delegation, require_path));
+            .layer(axum::middleware::from_fn_with_state(delegation.clone(), require_path));
+        if flags.client_ca_file.is_none() {
+            tasks.spawn("client CA", cluster_authority::follow(delegation, shutdown.clone()));
+        }
         let stop = shutdown.clone();
         tasks.spawn("serving", async move { serve(listener, tls, router, stop).await });
     }
