@@ -17,7 +17,7 @@ phase() { # NAME COMMAND...
   summary+=("$(awk "BEGIN { printf \"%6.1f s  %s\", ($(date +%s%N) - $begun) / 1e9, \"$name\" }")")
 }
 k() { inside env KUBECONFIG="$kubeconfig" HOME="$scratch" "$kubectl" "$@"; }
-fetch() { k exec client -- /bin/busybox wget -q -T 5 -O - "$1"; }
+fetch() { k exec client -- /bin/busybox timeout 5 /bin/busybox wget -q -O - "$1"; }
 expect() { # WHAT COMMAND...
   local what=$1 answer
   shift

@@ -14,6 +14,8 @@ pub struct TestLab {
     name: String,
     state: PathBuf,
     pub scratch: tempfile::TempDir,
+    /// The host whose balancer kubectl asks; the address in the kubeconfig when it is not set.
+    balancer: std::cell::OnceCell<String>,
 }
 
 impl TestLab {
@@ -25,6 +27,7 @@ impl TestLab {
             name,
             state,
             scratch: tempfile::tempdir().expect("temporary folder"),
+            balancer: std::cell::OnceCell::new(),
         };
         let binaries = crate::binaries();
         lab.tool()
@@ -87,8 +90,20 @@ impl TestLab {
         std::fs::write(self.kubeconfig(), text).expect("written");
     }
 
+    /// From now on kubectl runs in that host's network and asks its local balancer.
+    pub fn ask_through(&self, host: &str) {
+        self.balancer.set(host.to_owned()).expect("set once");
+    }
+
     pub fn kubectl_command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.command("kubectl");
+        let mut command = match self.balancer.get() {
+            Some(host) => {
+                let mut command = self.command_on(host, "kubectl");
+                command.args(["--server", "https://127.0.0.1:7443", "--request-timeout", "10s"]);
+                command
+            }
+            None => self.command("kubectl"),
+        };
         command
             .env("KUBECONFIG", self.kubeconfig())
             .env("HOME", self.scratch.path())

@@ -21,6 +21,7 @@ fn five_empty_hosts_become_a_cluster_that_survives_power_losses() {
     security::every_port_asks_who_is_there(&lab);
     security::keys_are_private_and_nothing_leaks(&lab);
     memory::daemons_are_small(&lab);
+    lab.ask_through("worker-1");
     faults::any_control_plane_may_lose_power(&lab);
     faults::pods_of_a_dead_worker_are_replaced(&lab);
 }
