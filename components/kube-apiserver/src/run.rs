@@ -96,7 +96,9 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         authorizer: Arc::clone(&authorizer),
         issuer,
         inflight: InFlight::new(flags.max_requests_inflight, flags.max_mutating_requests_inflight),
-        lifecycle: Lifecycle::with_pending(&[&bootstrap::STEPS[..], &["informer-sync"]].concat()),
+        lifecycle: Lifecycle::with_pending(
+            &[&bootstrap::STEPS[..], &["informer-sync", sync::RBAC_STEP]].concat(),
+        ),
         metrics: Metrics::default(),
         audit,
         backends,
@@ -128,7 +130,14 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         ("listener", Ok(()))
     });
     tasks.spawn(start_up(Arc::clone(&server)));
-    tasks.spawn(named("rbac", sync::rbac(stores.clone(), Arc::clone(&authorizer))));
+    let rbac_built = {
+        let server = Arc::clone(&server);
+        move || server.lifecycle.finished(sync::RBAC_STEP)
+    };
+    tasks.spawn(named(
+        "rbac",
+        sync::rbac(stores.clone(), Arc::clone(&authorizer), rbac_built),
+    ));
     tasks.spawn(named("node-graph", sync::node_graph(stores, authorizer)));
     tasks.spawn(upkeep(Arc::clone(&server)));
     tasks.spawn(named("reload", reload(certificate, authorities)));

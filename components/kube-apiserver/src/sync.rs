@@ -59,8 +59,13 @@ fn parse<T: DeserializeOwned>(object: &ObjectRef) -> Option<T> {
     }
 }
 
-/// Rebuilds the RBAC index whenever a role or binding changes. Never ends.
-pub async fn rbac(stores: Stores, authorizer: Arc<Authorizer>) -> anyhow::Result<()> {
+/// What readiness calls the first RBAC index. A server that took requests before it has one would refuse
+/// everybody.
+pub const RBAC_STEP: &str = "rbac-sync";
+
+/// Rebuilds the RBAC index whenever a role or binding changes. `built` is called once the first index over
+/// loaded caches is in use. Never ends.
+pub async fn rbac(stores: Stores, authorizer: Arc<Authorizer>, built: impl FnOnce()) -> anyhow::Result<()> {
     let named = |plural: &str| {
         stores
             .named(RBAC_GROUP, plural)
@@ -76,6 +81,18 @@ pub async fn rbac(stores: Stores, authorizer: Arc<Authorizer>) -> anyhow::Result
         cluster_bindings.store.changes(),
         bindings.store.changes(),
     ];
+    let mut built = Some(built);
+    for store in [
+        &cluster_roles.store,
+        &roles.store,
+        &cluster_bindings.store,
+        &bindings.store,
+    ] {
+        while let Err(error) = store.warm_up().await {
+            tracing::warn!(resource = store.resource().name, %error, "the RBAC rules can't be loaded yet");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
     for generation in 1u64.. {
         for change in &mut changes {
             change.mark_unchanged();
@@ -88,6 +105,9 @@ pub async fn rbac(stores: Stores, authorizer: Arc<Authorizer>) -> anyhow::Result
             &bindings.snapshot(),
         );
         authorizer.rbac.replace(index);
+        if let Some(built) = built.take() {
+            built();
+        }
         let waits = changes.iter_mut().map(|change| Box::pin(change.changed()));
         let (outcome, _, _) = futures::future::select_all(waits).await;
         outcome?;

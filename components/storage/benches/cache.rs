@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use storage::{
-    Backend, Change, ListRequest, MemoryBackend, Preconditions, RequestedRevision, ResourceSpec, Storage, StorageError,
-    StorageOptions, Store, WatchItem, WatchRequest,
+    Backend, Change, ListRequest, MemoryBackend, Preconditions, RequestedRevision, ResourceSpec, Storage,
+    StorageError, StorageOptions, Store, WatchItem, WatchRequest,
 };
 
 const PODS: usize = 10_000;
 const POD_BYTES: usize = 10 * 1024;
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("runtime");
     runtime.block_on(run());
 }
 
@@ -23,10 +27,19 @@ async fn run() {
     let filler = "x".repeat(POD_BYTES - 400);
     for number in 0..PODS {
         let key = format!("/registry/pods/ns-{}/pod-{number}", number % 100);
-        backend.create(&key, pod(number, &filler), None).await.expect("create");
+        backend
+            .create(&key, pod(number, &filler), None)
+            .await
+            .expect("create");
     }
-    backend.compact(backend.current_revision().await.expect("revision")).await.expect("compact");
-    println!("values in the backend: {} bytes each", (resident() - empty) / PODS);
+    backend
+        .compact(backend.current_revision().await.expect("revision"))
+        .await
+        .expect("compact");
+    println!(
+        "values in the backend: {} bytes each",
+        (resident() - empty) / PODS
+    );
 
     let storage = Storage::open(backend.clone(), StorageOptions::default());
     let pods = storage.store(spec());
@@ -55,7 +68,10 @@ fn spec() -> ResourceSpec {
         name: "pods".into(),
         path: "pods".into(),
         namespaced: true,
-        fields: vec![storage::FieldSpec::path("spec.nodeName"), storage::FieldSpec::path("status.phase")],
+        fields: vec![
+            storage::FieldSpec::path("spec.nodeName"),
+            storage::FieldSpec::path("status.phase"),
+        ],
         decoder: None,
     }
 }
@@ -76,17 +92,31 @@ async fn lists(pods: &Store) {
     let mut bytes = 0;
     for _ in 0..ROUNDS {
         let page = pods.list(ListRequest::default()).await.expect("list");
-        bytes = page.items.iter().map(|object| object.json_bytes().len()).sum::<usize>();
+        bytes = page
+            .items
+            .iter()
+            .map(|object| object.json_bytes().len())
+            .sum::<usize>();
         assert_eq!(page.items.len(), PODS);
     }
-    println!("list all: {:.3} µs CPU per object ({} MB)", per(cpu_time() - cpu, ROUNDS * PODS), bytes >> 20);
+    println!(
+        "list all: {:.3} µs CPU per object ({} MB)",
+        per(cpu_time() - cpu, ROUNDS * PODS),
+        bytes >> 20
+    );
     let cpu = cpu_time();
     let filter: storage::Filter = Arc::new(|object| object.label("app") == Some("app-7"));
     for _ in 0..ROUNDS {
-        let request = ListRequest { filter: Some(filter.clone()), ..ListRequest::default() };
+        let request = ListRequest {
+            filter: Some(filter.clone()),
+            ..ListRequest::default()
+        };
         assert_eq!(pods.list(request).await.expect("list").items.len(), 50);
     }
-    println!("list 50 of {PODS} by label: {:.1} µs CPU per list", per(cpu_time() - cpu, ROUNDS));
+    println!(
+        "list 50 of {PODS} by label: {:.1} µs CPU per list",
+        per(cpu_time() - cpu, ROUNDS)
+    );
 }
 
 async fn gets(pods: &Store) {
@@ -94,16 +124,23 @@ async fn gets(pods: &Store) {
     let cpu = cpu_time();
     for number in 0..ROUNDS {
         let name = format!("pod-{}", number % PODS);
-        pods.get(&format!("ns-{}", number % 100), &name, RequestedRevision::Any).await.expect("get");
+        pods.get(&format!("ns-{}", number % 100), &name, RequestedRevision::Any)
+            .await
+            .expect("get");
     }
     println!("get from the cache: {:.2} µs CPU", per(cpu_time() - cpu, ROUNDS));
 }
 
 async fn update(pods: &Store, number: usize, json: Vec<u8>) {
-    pods.update(&format!("ns-{}", number % 100), &format!("pod-{number}"), &Preconditions::default(), |_| {
-        let json = json.clone();
-        async move { Ok::<_, StorageError>(Change::Write { json, ttl: None }) }
-    })
+    pods.update(
+        &format!("ns-{}", number % 100),
+        &format!("pod-{number}"),
+        &Preconditions::default(),
+        |_| {
+            let json = json.clone();
+            async move { Ok::<_, StorageError>(Change::Write { json, ttl: None }) }
+        },
+    )
     .await
     .expect("update");
 }
@@ -121,7 +158,10 @@ async fn updates(pods: &Store, filler: &str) {
     for number in 0..ROUNDS {
         update(pods, number, changed(1, number, filler)).await;
     }
-    println!("update, backend and event included: {:.1} µs CPU", per(cpu_time() - cpu, ROUNDS));
+    println!(
+        "update, backend and event included: {:.1} µs CPU",
+        per(cpu_time() - cpu, ROUNDS)
+    );
 }
 
 async fn idle_watchers(pods: &Store) {
@@ -129,12 +169,20 @@ async fn idle_watchers(pods: &Store) {
     let before = resident();
     let mut tasks = Vec::new();
     for _ in 0..WATCHERS {
-        let request = WatchRequest { send_initial_events: Some(false), revision: RequestedRevision::Any, bookmarks: true, ..WatchRequest::default() };
+        let request = WatchRequest {
+            send_initial_events: Some(false),
+            revision: RequestedRevision::Any,
+            bookmarks: true,
+            ..WatchRequest::default()
+        };
         let mut watcher = pods.watch(request).await.expect("watch");
         tasks.push(tokio::spawn(async move { watcher.next().await }));
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
-    println!("idle watcher: {} bytes resident", resident().saturating_sub(before) / WATCHERS);
+    println!(
+        "idle watcher: {} bytes resident",
+        resident().saturating_sub(before) / WATCHERS
+    );
     for task in tasks {
         task.abort();
     }
@@ -148,7 +196,12 @@ async fn fan_out(pods: &Store, filler: &str, watchers: usize, node: Option<&'sta
         let filter = node.map(|node| -> storage::Filter {
             Arc::new(move |object| object.field("spec.nodeName") == Some(node) || object.name() == "pod-9999")
         });
-        let request = WatchRequest { send_initial_events: Some(false), revision: RequestedRevision::Any, filter, ..WatchRequest::default() };
+        let request = WatchRequest {
+            send_initial_events: Some(false),
+            revision: RequestedRevision::Any,
+            filter,
+            ..WatchRequest::default()
+        };
         let mut watcher = pods.watch(request).await.expect("watch");
         let want = if node.is_some() { 1 } else { EVENTS };
         tasks.push(tokio::spawn(async move {
@@ -165,7 +218,12 @@ async fn fan_out(pods: &Store, filler: &str, watchers: usize, node: Option<&'sta
     let (begin, cpu) = (Instant::now(), cpu_time());
     for number in 0..EVENTS {
         let number = if number + 1 == EVENTS { 9_999 } else { number };
-        update(pods, number, changed(2 + watchers + node.map_or(0, str::len), number, filler)).await;
+        update(
+            pods,
+            number,
+            changed(2 + watchers + node.map_or(0, str::len), number, filler),
+        )
+        .await;
     }
     for task in tasks {
         task.await.expect("watcher");
@@ -185,13 +243,22 @@ fn per(total: Duration, count: usize) -> f64 {
 /// Resident bytes of this process.
 fn resident() -> usize {
     let text = std::fs::read_to_string("/proc/self/statm").expect("statm");
-    text.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).expect("pages") * 4096
+    text.split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<usize>().ok())
+        .expect("pages")
+        * 4096
 }
 
 /// CPU of this process so far, in steps of 10 ms.
 fn cpu_time() -> Duration {
     let text = std::fs::read_to_string("/proc/self/stat").expect("stat");
     let after_name = text.rsplit_once(')').expect("stat").1;
-    let ticks: u64 = after_name.split(' ').skip(12).take(2).map(|field| field.parse::<u64>().expect("ticks")).sum();
+    let ticks: u64 = after_name
+        .split(' ')
+        .skip(12)
+        .take(2)
+        .map(|field| field.parse::<u64>().expect("ticks"))
+        .sum();
     Duration::from_millis(ticks * 10)
 }

@@ -35,7 +35,11 @@ pub struct RangeRequest {
 impl RangeRequest {
     /// All keys that begin with `prefix`.
     pub fn prefix(prefix: &str) -> Self {
-        RangeRequest { start: prefix.to_owned(), end: prefix_end(prefix), ..RangeRequest::default() }
+        RangeRequest {
+            start: prefix.to_owned(),
+            end: prefix_end(prefix),
+            ..RangeRequest::default()
+        }
     }
 }
 
@@ -126,7 +130,12 @@ pub trait Backend: Send + Sync + 'static {
     async fn range(&self, request: RangeRequest) -> Result<RangeResult, BackendError>;
 
     /// Writes the key if it doesn't exist. With a time to live the key goes away by itself, not before it.
-    async fn create(&self, key: &str, value: Vec<u8>, ttl: Option<Duration>) -> Result<TxnOutcome, BackendError>;
+    async fn create(
+        &self,
+        key: &str,
+        value: Vec<u8>,
+        ttl: Option<Duration>,
+    ) -> Result<TxnOutcome, BackendError>;
 
     /// Writes the key if its last change was at `expected`.
     async fn update(

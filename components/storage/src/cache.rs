@@ -14,8 +14,8 @@ mod watcher;
 #[cfg(test)]
 pub(crate) use event::CacheEvent;
 pub use event::{EventKind, WatchEvent, bookmark_frame};
-pub(crate) use load::fetch;
 pub(crate) use hub::{CacheOptions, Hub, RunningHub};
+pub(crate) use load::fetch;
 pub(crate) use resource::ResourceCache;
 pub(crate) use view::{Scope, View};
 pub(crate) use watcher::{Begin, WatcherParts};

@@ -61,8 +61,15 @@ async fn round(backend: &Arc<dyn Backend>, seen: &mut Seen) -> Result<(), Storag
 
 /// Reads what the key says, for tests and diagnosis: the revision of the last compaction.
 pub async fn last_compaction(backend: &Arc<dyn Backend>) -> Result<Option<Revision>, StorageError> {
-    let request = RangeRequest { start: KEY.to_owned(), end: format!("{KEY}\0"), ..RangeRequest::default() };
-    let found = backend.range(request).await.map_err(|error| StorageError::from_backend(KEY, error))?;
+    let request = RangeRequest {
+        start: KEY.to_owned(),
+        end: format!("{KEY}\0"),
+        ..RangeRequest::default()
+    };
+    let found = backend
+        .range(request)
+        .await
+        .map_err(|error| StorageError::from_backend(KEY, error))?;
     match found.kvs.first() {
         Some(kv) => Revision::parse(&String::from_utf8_lossy(&kv.value)).map(Some),
         None => Ok(None),
@@ -82,9 +89,15 @@ mod tests {
         round(&backend, &mut two).await.unwrap();
         let first = one.newest.unwrap();
         for number in 0..5 {
-            backend.create(&format!("/r/{number}"), vec![], None).await.unwrap();
+            backend
+                .create(&format!("/r/{number}"), vec![], None)
+                .await
+                .unwrap();
         }
-        let old = |revision| RangeRequest { revision: Some(revision), ..RangeRequest::prefix("/r/") };
+        let old = |revision| RangeRequest {
+            revision: Some(revision),
+            ..RangeRequest::prefix("/r/")
+        };
         let before = backend.current_revision().await.unwrap();
         round(&backend, &mut one).await.unwrap();
         round(&backend, &mut two).await.unwrap();

@@ -33,20 +33,32 @@ struct Rules {
 
 impl Rules {
     fn new(generation: u32, rules: Vec<(Vec<Selector>, Vec<Provider>)>) -> Self {
-        let rules = rules.into_iter().map(|(selectors, providers)| (selectors, Providers(providers))).collect();
-        Rules { generation, rules, otherwise: Providers(vec![Provider::Identity]) }
+        let rules = rules
+            .into_iter()
+            .map(|(selectors, providers)| (selectors, Providers(providers)))
+            .collect();
+        Rules {
+            generation,
+            rules,
+            otherwise: Providers(vec![Provider::Identity]),
+        }
     }
 
     /// The first entry that names the resource counts, exactly or by wildcard.
     fn of(&self, name: &str) -> &Providers {
-        let found = self.rules.iter().find(|(selectors, _)| selectors.iter().any(|selector| selector.matches(name)));
+        let found = self
+            .rules
+            .iter()
+            .find(|(selectors, _)| selectors.iter().any(|selector| selector.matches(name)));
         found.map_or(&self.otherwise, |(_, providers)| providers)
     }
 }
 
 impl Default for Transformers {
     fn default() -> Self {
-        Transformers { current: Arc::new(ArcSwap::from_pointee(Rules::new(0, Vec::new()))) }
+        Transformers {
+            current: Arc::new(ArcSwap::from_pointee(Rules::new(0, Vec::new()))),
+        }
     }
 }
 
@@ -54,7 +66,9 @@ impl Transformers {
     /// Reads an EncryptionConfiguration (apiserver.config.k8s.io/v1) in YAML or JSON.
     pub fn from_config(text: &str) -> Result<Self, EncryptionConfigError> {
         let rules = Rules::new(0, config::parse(text)?);
-        Ok(Transformers { current: Arc::new(ArcSwap::from_pointee(rules)) })
+        Ok(Transformers {
+            current: Arc::new(ArcSwap::from_pointee(rules)),
+        })
     }
 
     /// Uses another configuration from now on; a bad one changes nothing.
@@ -67,7 +81,10 @@ impl Transformers {
 
     /// What values of one resource go through; `name` as in [`crate::ResourceSpec::name`].
     pub(crate) fn for_resource(&self, name: &str) -> Arc<ResourceTransformer> {
-        Arc::new(ResourceTransformer { name: name.to_owned(), transformers: self.clone() })
+        Arc::new(ResourceTransformer {
+            name: name.to_owned(),
+            transformers: self.clone(),
+        })
     }
 }
 
@@ -81,7 +98,11 @@ pub(crate) struct ResourceTransformer {
 impl ResourceTransformer {
     /// Plain text, and whether it should be rewritten because another provider or key comes first now.
     pub(crate) fn decode(&self, key: &str, stored: Vec<u8>) -> Result<(Vec<u8>, bool), String> {
-        self.transformers.current.load().of(&self.name).decode(key, stored)
+        self.transformers
+            .current
+            .load()
+            .of(&self.name)
+            .decode(key, stored)
     }
 
     /// What to store.

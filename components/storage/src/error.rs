@@ -60,6 +60,9 @@ impl StorageError {
     }
 
     pub(crate) fn corrupt(key: &str, message: impl ToString) -> Self {
-        StorageError::Corrupt { key: key.to_owned(), message: message.to_string() }
+        StorageError::Corrupt {
+            key: key.to_owned(),
+            message: message.to_string(),
+        }
     }
 }

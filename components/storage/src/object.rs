@@ -67,8 +67,12 @@ impl StoredObject {
         frame_kind: EventKind,
         found: Found,
     ) -> Self {
-        let (frame, untyped_start) =
-            shape.with_version(bytes, revision.value(), frame_kind.frame_start(), EventKind::FRAME_END);
+        let (frame, untyped_start) = shape.with_version(
+            bytes,
+            revision.value(),
+            frame_kind.frame_start(),
+            EventKind::FRAME_END,
+        );
         StoredObject {
             key: key.into(),
             revision,
@@ -97,17 +101,39 @@ impl StoredObject {
         found: Found,
     ) -> Result<Self, StorageError> {
         let shape = Shape::scan(bytes, &field_specs).map_err(|error| StorageError::corrupt(key, error))?;
-        Ok(StoredObject::from_shape(key, revision, bytes, shape, field_specs, frame_kind, found))
+        Ok(StoredObject::from_shape(
+            key,
+            revision,
+            bytes,
+            shape,
+            field_specs,
+            frame_kind,
+            found,
+        ))
     }
 
     /// The same object under another revision, as DELETED events carry it.
-    pub(crate) fn at_revision(&self, revision: Revision, frame_kind: EventKind) -> Result<Self, StorageError> {
+    pub(crate) fn at_revision(
+        &self,
+        revision: Revision,
+        frame_kind: EventKind,
+    ) -> Result<Self, StorageError> {
         let json = self.json();
-        StoredObject::parse(&self.key, revision, &json, self.field_specs.clone(), frame_kind, self.found())
+        StoredObject::parse(
+            &self.key,
+            revision,
+            &json,
+            self.field_specs.clone(),
+            frame_kind,
+            self.found(),
+        )
     }
 
     pub(crate) fn found(&self) -> Found {
-        Found { stale: self.stale, generation: self.generation }
+        Found {
+            stale: self.stale,
+            generation: self.generation,
+        }
     }
 
     /// The key in etcd.
@@ -123,7 +149,8 @@ impl StoredObject {
     /// The object as JSON, resourceVersion in place; shares memory.
     pub fn json(&self) -> Bytes {
         let start = self.frame_kind.frame_start().len();
-        self.frame.slice(start..self.frame.len() - EventKind::FRAME_END.len())
+        self.frame
+            .slice(start..self.frame.len() - EventKind::FRAME_END.len())
     }
 
     /// Its JSON as a slice.
@@ -143,7 +170,9 @@ impl StoredObject {
         if kind == self.frame_kind {
             return self.frame.clone();
         }
-        [kind.frame_start(), self.json_bytes(), EventKind::FRAME_END].concat().into()
+        [kind.frame_start(), self.json_bytes(), EventKind::FRAME_END]
+            .concat()
+            .into()
     }
 
     /// metadata.name
@@ -173,7 +202,10 @@ impl StoredObject {
 
     /// The value of one label.
     pub fn label(&self, key: &str) -> Option<&str> {
-        self.labels.iter().find(|(candidate, _)| &**candidate == key).map(|(_, value)| &**value)
+        self.labels
+            .iter()
+            .find(|(candidate, _)| &**candidate == key)
+            .map(|(_, value)| &**value)
     }
 
     /// The value of a selectable field; None when the resource doesn't have this field.
@@ -194,8 +226,16 @@ impl StoredObject {
     }
 
     /// Another encoding of the object, made once and kept beside it.
-    pub fn encoding<E>(&self, id: EncodingId, make: impl FnOnce(&Self) -> Result<Bytes, E>) -> Result<Bytes, E> {
-        let find = |made: &[(EncodingId, Bytes)]| made.iter().find(|(other, _)| *other == id).map(|(_, b)| b.clone());
+    pub fn encoding<E>(
+        &self,
+        id: EncodingId,
+        make: impl FnOnce(&Self) -> Result<Bytes, E>,
+    ) -> Result<Bytes, E> {
+        let find = |made: &[(EncodingId, Bytes)]| {
+            made.iter()
+                .find(|(other, _)| *other == id)
+                .map(|(_, b)| b.clone())
+        };
         if let Some(bytes) = find(&self.encodings.lock()) {
             return Ok(bytes);
         }
@@ -217,6 +257,10 @@ impl StoredObject {
 
 impl std::fmt::Debug for StoredObject {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("StoredObject").field("key", &self.key).field("revision", &self.revision).finish()
+        formatter
+            .debug_struct("StoredObject")
+            .field("key", &self.key)
+            .field("revision", &self.revision)
+            .finish()
     }
 }

@@ -26,7 +26,11 @@ impl RawStore {
     /// Reads `PREFIX/path`, linearizable.
     pub async fn get(&self, path: &str) -> Result<Option<KeyValue>, StorageError> {
         let key = self.key(path);
-        let request = RangeRequest { start: key.clone(), end: format!("{key}\0"), ..RangeRequest::default() };
+        let request = RangeRequest {
+            start: key.clone(),
+            end: format!("{key}\0"),
+            ..RangeRequest::default()
+        };
         match self.backend.range(request).await {
             Ok(mut found) => Ok(found.kvs.pop()),
             Err(error) => Err(StorageError::from_backend(&key, error)),
@@ -61,6 +65,9 @@ impl RawStore {
     /// Deletes the key if it is still at `expected`.
     pub async fn delete(&self, path: &str, expected: Revision) -> Result<TxnOutcome, StorageError> {
         let key = self.key(path);
-        self.backend.delete(&key, expected).await.map_err(|error| StorageError::from_backend(&key, error))
+        self.backend
+            .delete(&key, expected)
+            .await
+            .map_err(|error| StorageError::from_backend(&key, error))
     }
 }

@@ -26,7 +26,10 @@ impl FieldSpec {
 
     /// The same with a value for absent fields.
     pub fn with_default(name: &str, default: &str) -> Self {
-        FieldSpec { default: default.to_owned(), ..FieldSpec::path(name) }
+        FieldSpec {
+            default: default.to_owned(),
+            ..FieldSpec::path(name)
+        }
     }
 }
 
@@ -53,6 +56,10 @@ pub struct ResourceSpec {
 
 impl fmt::Debug for ResourceSpec {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("ResourceSpec").field("name", &self.name).field("path", &self.path).finish()
+        formatter
+            .debug_struct("ResourceSpec")
+            .field("name", &self.name)
+            .field("path", &self.path)
+            .finish()
     }
 }

@@ -28,9 +28,15 @@ impl Revision {
 
     /// Parses a non-empty, non-zero `resourceVersion`.
     pub fn parse(text: &str) -> Result<Self, StorageError> {
-        match text.parse::<u64>().ok().and_then(|value| i64::try_from(value).ok()) {
+        match text
+            .parse::<u64>()
+            .ok()
+            .and_then(|value| i64::try_from(value).ok())
+        {
             Some(value) if !text.starts_with('+') => Ok(Revision(value)),
-            _ => Err(StorageError::InvalidResourceVersion { value: text.to_owned() }),
+            _ => Err(StorageError::InvalidResourceVersion {
+                value: text.to_owned(),
+            }),
         }
     }
 }

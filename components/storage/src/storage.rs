@@ -8,10 +8,10 @@ use parking_lot::RwLock;
 
 use crate::backend::Backend;
 use crate::cache::{CacheOptions, Hub, ResourceCache, RunningHub};
+use crate::encryption::Transformers;
 use crate::error::StorageError;
 use crate::resource::ResourceSpec;
 use crate::store::Store;
-use crate::encryption::Transformers;
 
 /// How the store behaves.
 #[derive(Clone)]
@@ -62,7 +62,13 @@ impl Storage {
             },
         );
         let hub = Arc::new(RunningHub::start(hub));
-        Storage { inner: Arc::new(Inner { hub, options, stores: RwLock::default() }) }
+        Storage {
+            inner: Arc::new(Inner {
+                hub,
+                options,
+                stores: RwLock::default(),
+            }),
+        }
     }
 
     /// The store of a resource; made when first asked for. Its cache loads when first read.
@@ -103,12 +109,17 @@ impl Storage {
         match tokio::time::timeout(timeout, self.inner.hub.backend().current_revision()).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(StorageError::from_backend("", error)),
-            Err(_) => Err(StorageError::Unavailable { message: "no answer from the backend".to_owned() }),
+            Err(_) => Err(StorageError::Unavailable {
+                message: "no answer from the backend".to_owned(),
+            }),
         }
     }
 
     /// The backend itself with the prefix, for keys that are no objects of a resource.
     pub fn raw(&self) -> crate::raw::RawStore {
-        crate::raw::RawStore::new(self.inner.hub.backend().clone(), self.inner.options.prefix.clone())
+        crate::raw::RawStore::new(
+            self.inner.hub.backend().clone(),
+            self.inner.options.prefix.clone(),
+        )
     }
 }

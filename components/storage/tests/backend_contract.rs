@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use storage::{
-    Backend, BackendError, BackendWatch, EtcdBackend, EtcdOptions, EtcdTls, MemoryBackend, RangeRequest, RawEvent,
-    Revision, TxnOutcome,
+    Backend, BackendError, BackendWatch, EtcdBackend, EtcdOptions, EtcdTls, MemoryBackend, RangeRequest,
+    RawEvent, Revision, TxnOutcome,
 };
 use testkit::etcd::{Etcd, EtcdSpec};
 
@@ -17,7 +17,12 @@ async fn on_memory<F: Future<Output = ()>>(contract: impl FnOnce(Arc<dyn Backend
 }
 
 async fn on_etcd<F: Future<Output = ()>>(contract: impl FnOnce(Arc<dyn Backend>) -> F) {
-    let etcd = Etcd::start_with(EtcdSpec { members: 1, tls: true }).await.unwrap();
+    let etcd = Etcd::start_with(EtcdSpec {
+        members: 1,
+        tls: true,
+    })
+    .await
+    .unwrap();
     let pki = etcd.pki().unwrap();
     let options = EtcdOptions {
         endpoints: etcd.endpoints(),
@@ -41,7 +46,14 @@ macro_rules! contract {
     };
 }
 
-contract!(conditional_writes, ranges, history, watches, compaction, time_to_live);
+contract!(
+    conditional_writes,
+    ranges,
+    history,
+    watches,
+    compaction,
+    time_to_live
+);
 
 fn done(outcome: Result<TxnOutcome, BackendError>) -> Revision {
     match outcome.unwrap() {
@@ -60,15 +72,24 @@ fn conflict(outcome: Result<TxnOutcome, BackendError>) -> Option<String> {
 async fn conditional_writes(backend: Arc<dyn Backend>) {
     let a1 = done(backend.create("/r/a", b"1".to_vec(), None).await);
     assert_eq!(backend.current_revision().await.unwrap(), a1);
-    assert_eq!(conflict(backend.create("/r/a", b"2".to_vec(), None).await), Some("1".into()));
+    assert_eq!(
+        conflict(backend.create("/r/a", b"2".to_vec(), None).await),
+        Some("1".into())
+    );
     let a2 = done(backend.update("/r/a", b"2".to_vec(), a1, None).await);
     assert!(a2 > a1);
-    assert_eq!(conflict(backend.update("/r/a", b"3".to_vec(), a1, None).await), Some("2".into()));
+    assert_eq!(
+        conflict(backend.update("/r/a", b"3".to_vec(), a1, None).await),
+        Some("2".into())
+    );
     assert_eq!(conflict(backend.delete("/r/a", a1).await), Some("2".into()));
     let gone = done(backend.delete("/r/a", a2).await);
     assert!(gone > a2);
     assert_eq!(conflict(backend.delete("/r/a", a2).await), None);
-    assert_eq!(conflict(backend.update("/r/a", b"3".to_vec(), a2, None).await), None);
+    assert_eq!(
+        conflict(backend.update("/r/a", b"3".to_vec(), a2, None).await),
+        None
+    );
     assert!(done(backend.create("/r/a", b"4".to_vec(), None).await) > gone);
 }
 
@@ -78,9 +99,18 @@ async fn ranges(backend: Arc<dyn Backend>) {
     }
     let all = backend.range(RangeRequest::prefix("/r/")).await.unwrap();
     let keys: Vec<_> = all.kvs.iter().map(|kv| kv.key.as_str()).collect();
-    assert_eq!((keys, all.more, all.count), (vec!["/r/a", "/r/b", "/r/c"], false, 3));
+    assert_eq!(
+        (keys, all.more, all.count),
+        (vec!["/r/a", "/r/b", "/r/c"], false, 3)
+    );
     assert_eq!(all.revision, backend.current_revision().await.unwrap());
-    let page = backend.range(RangeRequest { limit: 2, ..RangeRequest::prefix("/r/") }).await.unwrap();
+    let page = backend
+        .range(RangeRequest {
+            limit: 2,
+            ..RangeRequest::prefix("/r/")
+        })
+        .await
+        .unwrap();
     assert_eq!((page.kvs.len(), page.more, page.count), (2, true, 3));
     let none = backend.range(RangeRequest::prefix("/x/")).await.unwrap();
     assert_eq!((none.kvs.len(), none.more, none.count), (0, false, 0));
@@ -91,13 +121,28 @@ async fn history(backend: Arc<dyn Backend>) {
     let second = done(backend.update("/r/a", b"2".to_vec(), first, None).await);
     let third = done(backend.delete("/r/a", second).await);
     for (at, want) in [(first, Some("1")), (second, Some("2")), (third, None)] {
-        let found = backend.range(RangeRequest { revision: Some(at), ..RangeRequest::prefix("/r/") }).await.unwrap();
-        let value = found.kvs.first().map(|kv| std::str::from_utf8(&kv.value).unwrap());
+        let found = backend
+            .range(RangeRequest {
+                revision: Some(at),
+                ..RangeRequest::prefix("/r/")
+            })
+            .await
+            .unwrap();
+        let value = found
+            .kvs
+            .first()
+            .map(|kv| std::str::from_utf8(&kv.value).unwrap());
         assert_eq!(value, want, "at {at}");
         assert_eq!(found.revision, third);
     }
     let future = Revision::parse(&(third.value() + 100).to_string()).unwrap();
-    let error = backend.range(RangeRequest { revision: Some(future), ..RangeRequest::prefix("/r/") }).await.unwrap_err();
+    let error = backend
+        .range(RangeRequest {
+            revision: Some(future),
+            ..RangeRequest::prefix("/r/")
+        })
+        .await
+        .unwrap_err();
     assert!(matches!(error, BackendError::FutureRevision { .. }), "{error:?}");
 }
 
@@ -106,7 +151,10 @@ async fn events(watch: &mut BackendWatch, count: usize) -> Vec<RawEvent> {
     let mut found = Vec::new();
     while found.len() < count {
         let message = tokio::time::timeout(PATIENCE, watch.messages.recv()).await;
-        let message = message.unwrap_or_else(|_| panic!("only {found:?}")).unwrap().unwrap();
+        let message = message
+            .unwrap_or_else(|_| panic!("only {found:?}"))
+            .unwrap()
+            .unwrap();
         if let Some(last) = message.events.last() {
             assert!(message.revision >= last.revision);
         }
@@ -129,7 +177,11 @@ async fn watches(backend: Arc<dyn Backend>) {
     };
     assert_eq!(
         events(&mut watch, 3).await,
-        [want("/r/a", Some("2"), second), want("/r/a", None, third), want("/r/b", Some("3"), fourth)]
+        [
+            want("/r/a", Some("2"), second),
+            want("/r/a", None, third),
+            want("/r/b", Some("3"), fourth)
+        ]
     );
     // Progress covers writes that the watch doesn't see.
     let elsewhere = done(backend.create("/s/b", b"elsewhere".to_vec(), None).await);
@@ -153,16 +205,27 @@ async fn compaction(backend: Arc<dyn Backend>) {
     backend.compact(third).await.unwrap();
     let error = backend.compact(second).await.unwrap_err();
     assert!(matches!(error, BackendError::Compacted { .. }), "{error:?}");
-    let old = RangeRequest { revision: Some(second), ..RangeRequest::prefix("/r/") };
+    let old = RangeRequest {
+        revision: Some(second),
+        ..RangeRequest::prefix("/r/")
+    };
     let error = backend.range(old).await.unwrap_err();
-    assert!(matches!(error, BackendError::Compacted { requested, .. } if requested == second), "{error:?}");
-    let kept = RangeRequest { revision: Some(third), ..RangeRequest::prefix("/r/") };
+    assert!(
+        matches!(error, BackendError::Compacted { requested, .. } if requested == second),
+        "{error:?}"
+    );
+    let kept = RangeRequest {
+        revision: Some(third),
+        ..RangeRequest::prefix("/r/")
+    };
     assert_eq!(backend.range(kept).await.unwrap().kvs.len(), 2);
     let error = match backend.watch("/r/", first).await {
         Err(error) => error,
-        Ok(mut watch) => {
-            tokio::time::timeout(PATIENCE, watch.messages.recv()).await.unwrap().unwrap().unwrap_err()
-        }
+        Ok(mut watch) => tokio::time::timeout(PATIENCE, watch.messages.recv())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap_err(),
     };
     assert!(matches!(error, BackendError::Compacted { .. }), "{error:?}");
 }
@@ -172,9 +235,15 @@ async fn time_to_live(backend: Arc<dyn Backend>) {
     let kept = done(backend.create("/r/kept", b"1".to_vec(), ttl).await);
     done(backend.update("/r/kept", b"2".to_vec(), kept, None).await);
     let short = done(backend.create("/r/short", b"1".to_vec(), ttl).await);
-    let mut watch = backend.watch("/r/", Revision::parse(&(short.value() + 1).to_string()).unwrap()).await.unwrap();
+    let mut watch = backend
+        .watch("/r/", Revision::parse(&(short.value() + 1).to_string()).unwrap())
+        .await
+        .unwrap();
     let gone = events(&mut watch, 1).await;
     assert_eq!((gone[0].key.as_str(), &gone[0].value), ("/r/short", &None));
     let left = backend.range(RangeRequest::prefix("/r/")).await.unwrap();
-    assert_eq!(left.kvs.iter().map(|kv| kv.key.as_str()).collect::<Vec<_>>(), ["/r/kept"]);
+    assert_eq!(
+        left.kvs.iter().map(|kv| kv.key.as_str()).collect::<Vec<_>>(),
+        ["/r/kept"]
+    );
 }

@@ -6,35 +6,50 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use storage::{
-    Backend, Change, EtcdBackend, EtcdOptions, ListRequest, Preconditions, RequestedRevision, ResourceSpec, Revision,
-    Storage, StorageError, StorageOptions, Store, Updated, WatchItem, WatchRequest, Watcher,
+    Backend, Change, EtcdBackend, EtcdOptions, ListRequest, Preconditions, RequestedRevision, ResourceSpec,
+    Revision, Storage, StorageError, StorageOptions, Store, Updated, WatchItem, WatchRequest, Watcher,
 };
 use testkit::etcd::{Etcd, EtcdSpec};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn open(etcd: &Etcd) -> (Arc<dyn Backend>, Store) {
-    let options = EtcdOptions { endpoints: etcd.endpoints(), tls: None };
+    let options = EtcdOptions {
+        endpoints: etcd.endpoints(),
+        tls: None,
+    };
     let backend: Arc<dyn Backend> = Arc::new(EtcdBackend::connect(options).await.unwrap());
-    let spec =
-        ResourceSpec { name: "things".into(), path: "things".into(), namespaced: false, fields: vec![], decoder: None };
+    let spec = ResourceSpec {
+        name: "things".into(),
+        path: "things".into(),
+        namespaced: false,
+        fields: vec![],
+        decoder: None,
+    };
     let store = Storage::open(backend.clone(), StorageOptions::default()).store(spec);
     (backend, store)
 }
 
 fn counter(name: &str, count: u64) -> Vec<u8> {
-    json!({"metadata": {"name": name}, "count": count}).to_string().into_bytes()
+    json!({"metadata": {"name": name}, "count": count})
+        .to_string()
+        .into_bytes()
 }
 
 fn count_of(json: &[u8]) -> u64 {
-    serde_json::from_slice::<Value>(json).unwrap()["count"].as_u64().unwrap()
+    serde_json::from_slice::<Value>(json).unwrap()["count"]
+        .as_u64()
+        .unwrap()
 }
 
 async fn increment(store: &Store) -> Result<Revision, StorageError> {
     let updated = store
         .update("", "counter", &Preconditions::default(), |object| async move {
             let count = object.map_or(0, |object| count_of(object.json_bytes()));
-            Ok::<_, StorageError>(Change::Write { json: counter("counter", count + 1), ttl: None })
+            Ok::<_, StorageError>(Change::Write {
+                json: counter("counter", count + 1),
+                ttl: None,
+            })
         })
         .await?;
     match updated {
@@ -64,7 +79,9 @@ fn writer(store: Store, stop: Arc<AtomicBool>) -> tokio::task::JoinHandle<(u64, 
 async fn follow(watcher: &mut Watcher, mut last: u64, until: u64) -> u64 {
     while last < until {
         let item = tokio::time::timeout(PATIENCE, watcher.next()).await;
-        let Ok(WatchItem::Event(event)) = item else { panic!("{item:?} after {last} of {until}") };
+        let Ok(WatchItem::Event(event)) = item else {
+            panic!("{item:?} after {last} of {until}")
+        };
         let count = count_of(event.object().json_bytes());
         assert_eq!(count, last + 1, "lost or duplicated");
         last = count;
@@ -83,7 +100,10 @@ async fn count(store: &Store) -> u64 {
 }
 
 async fn watch_from(store: &Store, revision: Revision) -> Watcher {
-    let request = WatchRequest { revision: RequestedRevision::At(revision), ..WatchRequest::default() };
+    let request = WatchRequest {
+        revision: RequestedRevision::At(revision),
+        ..WatchRequest::default()
+    };
     store.watch(request).await.unwrap()
 }
 
@@ -118,36 +138,65 @@ async fn compaction_while_the_watch_is_away() {
     let (_, store) = open(&etcd).await;
     store.create("", "kept", &counter("kept", 1), None).await.unwrap();
     store.create("", "gone", &counter("gone", 1), None).await.unwrap();
-    let last = store.create("", "changed", &counter("changed", 1), None).await.unwrap().revision();
+    let last = store
+        .create("", "changed", &counter("changed", 1), None)
+        .await
+        .unwrap()
+        .revision();
     store.warm_up().await.unwrap();
     let mut watcher = watch_from(&store, last).await;
     // The watch is cut off while another server, on a connection of its own, writes and compacts.
     etcd.kill(0);
-    let options = EtcdOptions { endpoints: etcd.endpoints(), tls: None };
+    let options = EtcdOptions {
+        endpoints: etcd.endpoints(),
+        tls: None,
+    };
     etcd.restart(0).await.unwrap();
     let other = EtcdBackend::connect(options).await.unwrap();
     let key = |name: &str| format!("/registry/things/{name}");
     let found = |kvs: Vec<storage::KeyValue>, name: &str| {
-        kvs.into_iter().find(|kv| kv.key == key(name)).map(|kv| kv.mod_revision).unwrap()
+        kvs.into_iter()
+            .find(|kv| kv.key == key(name))
+            .map(|kv| kv.mod_revision)
+            .unwrap()
     };
     let range = storage::RangeRequest::prefix("/registry/things/");
     let kvs = other.range(range.clone()).await.unwrap().kvs;
-    other.delete(&key("gone"), found(kvs.clone(), "gone")).await.unwrap();
+    other
+        .delete(&key("gone"), found(kvs.clone(), "gone"))
+        .await
+        .unwrap();
     let mut changed = found(kvs, "changed");
     for number in 2..5 {
-        let outcome = other.update(&key("changed"), counter("changed", number), changed, None).await.unwrap();
-        let storage::TxnOutcome::Done(at) = outcome else { panic!("{outcome:?}") };
+        let outcome = other
+            .update(&key("changed"), counter("changed", number), changed, None)
+            .await
+            .unwrap();
+        let storage::TxnOutcome::Done(at) = outcome else {
+            panic!("{outcome:?}")
+        };
         changed = at;
     }
     other.create(&key("new"), counter("new", 1), None).await.unwrap();
-    other.compact(other.current_revision().await.unwrap()).await.unwrap();
+    other
+        .compact(other.current_revision().await.unwrap())
+        .await
+        .unwrap();
     // Whether the watch was back in time or came too late: its reader arrives at the same state.
-    let mut state = std::collections::BTreeMap::from([("kept", 1), ("gone", 1), ("changed", 1)].map(|(k, v)| (k.to_owned(), v)));
+    let mut state = std::collections::BTreeMap::from(
+        [("kept", 1), ("gone", 1), ("changed", 1)].map(|(k, v)| (k.to_owned(), v)),
+    );
     let want = [("changed", 4), ("kept", 1), ("new", 1)].map(|(k, v)| (k.to_owned(), v));
     let mut revision = last;
-    while !state.iter().map(|(name, count)| (name.clone(), *count)).eq(want.clone()) {
+    while !state
+        .iter()
+        .map(|(name, count)| (name.clone(), *count))
+        .eq(want.clone())
+    {
         let item = tokio::time::timeout(PATIENCE, watcher.next()).await;
-        let Ok(WatchItem::Event(event)) = item else { panic!("{item:?} at {state:?}") };
+        let Ok(WatchItem::Event(event)) = item else {
+            panic!("{item:?} at {state:?}")
+        };
         assert!(event.revision() >= revision);
         revision = event.revision();
         let name = event.object().name().to_owned();
@@ -165,7 +214,12 @@ async fn compaction_while_the_watch_is_away() {
 /// Three members; the one in use is killed, then the next hangs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_member_stalls_nobody_for_long() {
-    let mut etcd = Etcd::start_with(EtcdSpec { members: 3, tls: false }).await.unwrap();
+    let mut etcd = Etcd::start_with(EtcdSpec {
+        members: 3,
+        tls: false,
+    })
+    .await
+    .unwrap();
     let (_, store) = open(&etcd).await;
     store.warm_up().await.unwrap();
     let first = increment(&store).await.unwrap();

@@ -7,8 +7,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::json;
 use storage::{
-    Backend, Change, EventKind, Filter, ListRequest, MemoryBackend, Preconditions, RequestedRevision, ResourceSpec,
-    Revision, RevisionMatch, Storage, StorageError, StorageOptions, Store, WatchItem, WatchRequest,
+    Backend, Change, EventKind, Filter, ListRequest, MemoryBackend, Preconditions, RequestedRevision,
+    ResourceSpec, Revision, RevisionMatch, Storage, StorageError, StorageOptions, Store, WatchItem,
+    WatchRequest,
 };
 
 type State = BTreeMap<(String, String), (Revision, u8)>;
@@ -16,15 +17,33 @@ type State = BTreeMap<(String, String), (Revision, u8)>;
 #[derive(Clone, Debug)]
 enum Step {
     /// Creates or changes an object; the colour is what selectors see.
-    Write { namespace: u8, name: u8, colour: u8 },
-    Delete { namespace: u8, name: u8 },
+    Write {
+        namespace: u8,
+        name: u8,
+        colour: u8,
+    },
+    Delete {
+        namespace: u8,
+        name: u8,
+    },
     /// A write elsewhere, which moves the revision only.
     Elsewhere,
-    List { back: usize, namespace: Option<u8>, colour: Option<u8>, limit: usize },
-    Watch { back: usize, namespace: Option<u8>, colour: Option<u8> },
+    List {
+        back: usize,
+        namespace: Option<u8>,
+        colour: Option<u8>,
+        limit: usize,
+    },
+    Watch {
+        back: usize,
+        namespace: Option<u8>,
+        colour: Option<u8>,
+    },
     /// The rest goes to another server, which has only the backend.
     NewServer,
-    Compact { back: usize },
+    Compact {
+        back: usize,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -82,9 +101,14 @@ fn of_colour(colour: Option<u8>) -> Option<Filter> {
 fn selected(state: &State, namespace: Option<u8>, colour: Option<u8>) -> State {
     let namespace = namespace.map(|number| format!("ns{number}"));
     let matches = |key: &(String, String), found: u8| {
-        namespace.as_ref().is_none_or(|wanted| *wanted == key.0) && colour.is_none_or(|wanted| wanted == found)
+        namespace.as_ref().is_none_or(|wanted| *wanted == key.0)
+            && colour.is_none_or(|wanted| wanted == found)
     };
-    state.iter().filter(|(key, value)| matches(key, value.1)).map(|(key, value)| (key.clone(), *value)).collect()
+    state
+        .iter()
+        .filter(|(key, value)| matches(key, value.1))
+        .map(|(key, value)| (key.clone(), *value))
+        .collect()
 }
 
 impl World {
@@ -102,16 +126,28 @@ impl World {
     }
 
     fn newest(&self) -> (Revision, State) {
-        self.history.last_key_value().map(|(at, state)| (*at, state.clone())).unwrap()
+        self.history
+            .last_key_value()
+            .map(|(at, state)| (*at, state.clone()))
+            .unwrap()
     }
 
     fn back(&self, steps: usize) -> Revision {
-        *self.history.keys().rev().nth(steps.min(self.history.len() - 1)).unwrap()
+        *self
+            .history
+            .keys()
+            .rev()
+            .nth(steps.min(self.history.len() - 1))
+            .unwrap()
     }
 
     async fn run(&mut self, step: Step) {
         match step {
-            Step::Write { namespace, name, colour } => self.write(namespace, name, colour).await,
+            Step::Write {
+                namespace,
+                name,
+                colour,
+            } => self.write(namespace, name, colour).await,
             Step::Delete { namespace, name } => self.delete(namespace, name).await,
             Step::Elsewhere => {
                 let key = format!("/registry/other/{}", self.history.len());
@@ -120,8 +156,17 @@ impl World {
                 let (_, state) = self.newest();
                 self.history.insert(at, state);
             }
-            Step::List { back, namespace, colour, limit } => self.list(back, namespace, colour, limit).await,
-            Step::Watch { back, namespace, colour } => self.watch(back, namespace, colour).await,
+            Step::List {
+                back,
+                namespace,
+                colour,
+                limit,
+            } => self.list(back, namespace, colour, limit).await,
+            Step::Watch {
+                back,
+                namespace,
+                colour,
+            } => self.watch(back, namespace, colour).await,
             Step::NewServer => {
                 let older = std::mem::replace(&mut self.store, open(&self.backend));
                 self.older.push(older);
@@ -151,7 +196,9 @@ impl World {
             })
             .await
             .unwrap();
-        let (storage::Updated::Created(object) | storage::Updated::Written(object)) = updated else { panic!() };
+        let (storage::Updated::Created(object) | storage::Updated::Written(object)) = updated else {
+            panic!()
+        };
         let (before, mut state) = self.newest();
         assert!(object.revision() > before);
         state.insert((namespace, name), (object.revision(), colour));
@@ -162,7 +209,11 @@ impl World {
         let key = (format!("ns{namespace}"), format!("n{name}"));
         let (_, mut state) = self.newest();
         let agree = |_| async { Ok::<_, StorageError>(()) };
-        match self.store.delete(&key.0, &key.1, &Preconditions::default(), agree).await {
+        match self
+            .store
+            .delete(&key.0, &key.1, &Preconditions::default(), agree)
+            .await
+        {
             Ok(object) => {
                 assert!(state.remove(&key).is_some());
                 self.history.insert(object.revision(), state);
@@ -190,7 +241,11 @@ impl World {
         loop {
             let page = match self.store.list(request.clone()).await {
                 Ok(page) => page,
-                Err(StorageError::Expired { .. } | StorageError::ExpiredContinue { .. }) if at < self.compacted => return,
+                Err(StorageError::Expired { .. } | StorageError::ExpiredContinue { .. })
+                    if at < self.compacted =>
+                {
+                    return;
+                }
                 Err(error) => panic!("{error} at {at:?}, compacted {:?}", self.compacted),
             };
             assert!(page.revision == at || exact.is_none() && page.revision >= at);
@@ -198,7 +253,10 @@ impl World {
             for object in page.items {
                 let colour = object.label("colour").unwrap().parse().unwrap();
                 let key = (object.namespace().to_owned(), object.name().to_owned());
-                assert!(found.last_key_value().is_none_or(|(last, _)| *last < key), "order");
+                assert!(
+                    found.last_key_value().is_none_or(|(last, _)| *last < key),
+                    "order"
+                );
                 found.insert(key, (object.revision(), colour));
             }
             let Some(token) = page.continue_token else { break };
@@ -206,7 +264,11 @@ impl World {
             request.revision = RequestedRevision::Unset;
             request.revision_match = None;
         }
-        assert_eq!(found, selected(&self.history[&at], namespace, colour), "at {at:?}");
+        assert_eq!(
+            found,
+            selected(&self.history[&at], namespace, colour),
+            "at {at:?}"
+        );
     }
 
     async fn watch(&mut self, back: usize, namespace: Option<u8>, colour: Option<u8>) {
@@ -218,7 +280,12 @@ impl World {
             ..WatchRequest::default()
         };
         match self.store.watch(request).await {
-            Ok(watcher) => self.watches.push(Watch { watcher, from, namespace, colour }),
+            Ok(watcher) => self.watches.push(Watch {
+                watcher,
+                from,
+                namespace,
+                colour,
+            }),
             // A new server knows no events from before it.
             Err(StorageError::Expired { .. }) => {}
             Err(error) => panic!("{error}"),
@@ -231,7 +298,11 @@ impl World {
             let mut before = selected(&self.history[&watch.from], watch.namespace, watch.colour);
             for (at, state) in self.history.range(watch.from..).skip(1) {
                 let after = selected(state, watch.namespace, watch.colour);
-                for key in before.keys().chain(after.keys()).collect::<std::collections::BTreeSet<_>>() {
+                for key in before
+                    .keys()
+                    .chain(after.keys())
+                    .collect::<std::collections::BTreeSet<_>>()
+                {
                     let want = match (before.get(key), after.get(key)) {
                         (None, Some(_)) => EventKind::Added,
                         (Some(_), None) => EventKind::Deleted,
@@ -239,8 +310,13 @@ impl World {
                         _ => continue,
                     };
                     let item = tokio::time::timeout(Duration::from_secs(10), watch.watcher.next()).await;
-                    let Ok(WatchItem::Event(event)) = item else { panic!("{item:?} instead of {want:?} {key:?} {at:?}") };
-                    let got = (event.object().namespace().to_owned(), event.object().name().to_owned());
+                    let Ok(WatchItem::Event(event)) = item else {
+                        panic!("{item:?} instead of {want:?} {key:?} {at:?}")
+                    };
+                    let got = (
+                        event.object().namespace().to_owned(),
+                        event.object().name().to_owned(),
+                    );
                     assert_eq!((event.kind, &got, event.revision()), (want, key, *at));
                 }
                 before = after;

@@ -32,7 +32,11 @@ fn fixture() -> Fixture {
     let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::default());
     let storage = Storage::open(backend.clone(), StorageOptions::default());
     let pods = storage.store(pods());
-    Fixture { backend, storage, pods }
+    Fixture {
+        backend,
+        storage,
+        pods,
+    }
 }
 
 fn pod(name: &str, node: &str) -> Vec<u8> {
@@ -43,7 +47,9 @@ fn pod(name: &str, node: &str) -> Vec<u8> {
 }
 
 fn on_node(node: &'static str) -> Option<Filter> {
-    Some(Arc::new(move |object| object.field("spec.nodeName") == Some(node)))
+    Some(Arc::new(move |object| {
+        object.field("spec.nodeName") == Some(node)
+    }))
 }
 
 async fn write(store: &Store, name: &str, node: &str) -> Revision {
@@ -63,11 +69,17 @@ async fn write(store: &Store, name: &str, node: &str) -> Revision {
 
 async fn remove(store: &Store, name: &str) -> Revision {
     let agree = |_| async { Ok::<_, StorageError>(()) };
-    store.delete("ns", name, &Preconditions::default(), agree).await.unwrap().revision()
+    store
+        .delete("ns", name, &Preconditions::default(), agree)
+        .await
+        .unwrap()
+        .revision()
 }
 
 async fn next(watcher: &mut Watcher) -> WatchItem {
-    tokio::time::timeout(PATIENCE, watcher.next()).await.expect("an item")
+    tokio::time::timeout(PATIENCE, watcher.next())
+        .await
+        .expect("an item")
 }
 
 async fn next_event(watcher: &mut Watcher) -> (EventKind, String, Revision) {
@@ -75,8 +87,14 @@ async fn next_event(watcher: &mut Watcher) -> (EventKind, String, Revision) {
         WatchItem::Event(event) => {
             let frame: Value = serde_json::from_slice(&event.frame()).unwrap();
             assert_eq!(frame["type"], event.kind.as_str());
-            assert_eq!(frame["object"], serde_json::from_slice::<Value>(event.object().json_bytes()).unwrap());
-            assert_eq!(frame["object"]["metadata"]["resourceVersion"], event.object().revision().to_string());
+            assert_eq!(
+                frame["object"],
+                serde_json::from_slice::<Value>(event.object().json_bytes()).unwrap()
+            );
+            assert_eq!(
+                frame["object"]["metadata"]["resourceVersion"],
+                event.object().revision().to_string()
+            );
             (event.kind, event.object().name().to_owned(), event.revision())
         }
         item => panic!("{item:?}"),
@@ -92,19 +110,36 @@ async fn stored_form_and_answers() {
     let Fixture { backend, pods, .. } = fixture();
     let created = pods.create("ns", "a", &pod("a", "n1"), None).await.unwrap();
     let json: Value = serde_json::from_slice(created.json_bytes()).unwrap();
-    assert_eq!(json["metadata"]["resourceVersion"], created.revision().to_string());
-    let stored = backend.range(RangeRequest::prefix("/registry/pods/ns/a")).await.unwrap().kvs.remove(0);
-    assert_eq!((stored.key.as_str(), stored.mod_revision), ("/registry/pods/ns/a", created.revision()));
+    assert_eq!(
+        json["metadata"]["resourceVersion"],
+        created.revision().to_string()
+    );
+    let stored = backend
+        .range(RangeRequest::prefix("/registry/pods/ns/a"))
+        .await
+        .unwrap()
+        .kvs
+        .remove(0);
+    assert_eq!(
+        (stored.key.as_str(), stored.mod_revision),
+        ("/registry/pods/ns/a", created.revision())
+    );
     assert_eq!(stored.value, pod("a", "n1"));
     let read = pods.get("ns", "a", RequestedRevision::Unset).await.unwrap();
     assert_eq!(read.json(), created.json());
     let again = pods.create("ns", "a", &pod("a", "n1"), None).await.unwrap_err();
     assert!(matches!(again, StorageError::AlreadyExists { .. }));
     for (namespace, name) in [("", "a"), ("ns", ""), ("ns", "a/b"), ("..", "a"), ("ns", ".")] {
-        let error = pods.get(namespace, name, RequestedRevision::Unset).await.unwrap_err();
+        let error = pods
+            .get(namespace, name, RequestedRevision::Unset)
+            .await
+            .unwrap_err();
         assert!(matches!(error, StorageError::InvalidKey { .. }), "{error:?}");
     }
-    let error = pods.get("ns", "absent", RequestedRevision::Unset).await.unwrap_err();
+    let error = pods
+        .get("ns", "absent", RequestedRevision::Unset)
+        .await
+        .unwrap_err();
     assert!(matches!(error, StorageError::NotFound { .. }));
     for text in ["[]", "{}", "{\"metadata\":{}"] {
         let error = pods.create("ns", "b", text.as_bytes(), None).await.unwrap_err();
@@ -118,22 +153,36 @@ async fn updates_and_preconditions() {
     let first = pods.create("ns", "a", &pod("a", "n1"), None).await.unwrap();
     pods.warm_up().await.unwrap();
     // Another server writes behind the cache's back; the write is redone on the newest state.
-    let elsewhere = backend.update("/registry/pods/ns/a", pod("a", "n2"), first.revision(), None).await.unwrap();
+    let elsewhere = backend
+        .update("/registry/pods/ns/a", pod("a", "n2"), first.revision(), None)
+        .await
+        .unwrap();
     let mut seen = Vec::new();
     let updated = pods
         .update("ns", "a", &Preconditions::default(), |object| {
             seen.push(object.unwrap().revision());
-            async { Ok::<_, StorageError>(Change::Write { json: pod("a", "n3"), ttl: None }) }
+            async {
+                Ok::<_, StorageError>(Change::Write {
+                    json: pod("a", "n3"),
+                    ttl: None,
+                })
+            }
         })
         .await
         .unwrap();
-    assert!(matches!(updated, Updated::Written(_)), "{updated:?} after {elsewhere:?}");
+    assert!(
+        matches!(updated, Updated::Written(_)),
+        "{updated:?} after {elsewhere:?}"
+    );
     let newest = pods.get("ns", "a", RequestedRevision::Unset).await.unwrap();
     assert_eq!(newest.field("spec.nodeName"), Some("n3"));
     // Writing what is there already changes nothing.
     let unchanged = pods
         .update("ns", "a", &Preconditions::default(), |object| async move {
-            Ok::<_, StorageError>(Change::Write { json: object.unwrap().json_bytes().to_vec(), ttl: None })
+            Ok::<_, StorageError>(Change::Write {
+                json: object.unwrap().json_bytes().to_vec(),
+                ttl: None,
+            })
         })
         .await
         .unwrap();
@@ -144,26 +193,44 @@ async fn updates_and_preconditions() {
         (None, Some(newest.revision().to_string()), true),
         (None, Some(first.revision().to_string()), false),
     ] {
-        let preconditions = Preconditions { uid: uid.map(str::to_owned), resource_version: version };
+        let preconditions = Preconditions {
+            uid: uid.map(str::to_owned),
+            resource_version: version,
+        };
         let result = pods
-            .update("ns", "a", &preconditions, |_| async { Ok::<_, StorageError>(Change::Nothing) })
+            .update("ns", "a", &preconditions, |_| async {
+                Ok::<_, StorageError>(Change::Nothing)
+            })
             .await;
         assert_eq!(result.is_ok(), holds, "{preconditions:?}: {result:?}");
     }
-    let stale = Preconditions { resource_version: Some(first.revision().to_string()), ..Preconditions::default() };
+    let stale = Preconditions {
+        resource_version: Some(first.revision().to_string()),
+        ..Preconditions::default()
+    };
     let agree = |_| async { Ok::<_, StorageError>(()) };
     let error = pods.delete("ns", "a", &stale, agree).await.unwrap_err();
     assert!(matches!(error, StorageError::PreconditionFailed { .. }));
-    let gone = pods.delete("ns", "a", &Preconditions::default(), agree).await.unwrap();
+    let gone = pods
+        .delete("ns", "a", &Preconditions::default(), agree)
+        .await
+        .unwrap();
     assert!(gone.revision() > newest.revision());
-    let error = pods.delete("ns", "a", &Preconditions::default(), agree).await.unwrap_err();
+    let error = pods
+        .delete("ns", "a", &Preconditions::default(), agree)
+        .await
+        .unwrap_err();
     assert!(matches!(error, StorageError::NotFound { .. }));
 }
 
 #[tokio::test]
 async fn concurrent_updates_lose_nothing() {
     let Fixture { pods, .. } = fixture();
-    let counter = |count: u64| json!({"metadata": {"name": "c", "namespace": "ns"}, "count": count}).to_string().into_bytes();
+    let counter = |count: u64| {
+        json!({"metadata": {"name": "c", "namespace": "ns"}, "count": count})
+            .to_string()
+            .into_bytes()
+    };
     pods.create("ns", "c", &counter(0), None).await.unwrap();
     let tasks: Vec<_> = (0..8)
         .map(|_| {
@@ -185,7 +252,10 @@ async fn concurrent_updates_lose_nothing() {
         task.await.unwrap();
     }
     let object = pods.get("ns", "c", RequestedRevision::Unset).await.unwrap();
-    assert_eq!(serde_json::from_slice::<Value>(object.json_bytes()).unwrap()["count"], 200);
+    assert_eq!(
+        serde_json::from_slice::<Value>(object.json_bytes()).unwrap()["count"],
+        200
+    );
 }
 
 #[tokio::test]
@@ -194,23 +264,50 @@ async fn pages_stay_at_their_revision() {
     for name in ["a", "b", "c", "d", "e"] {
         write(&pods, name, "n1").await;
     }
-    let first = pods.list(ListRequest { limit: 2, ..ListRequest::default() }).await.unwrap();
+    let first = pods
+        .list(ListRequest {
+            limit: 2,
+            ..ListRequest::default()
+        })
+        .await
+        .unwrap();
     assert_eq!((names(&first), first.remaining), (vec!["a", "b"], Some(3)));
     remove(&pods, "c").await;
     write(&pods, "bb", "n1").await;
-    let next_page = |token: Option<String>| ListRequest { limit: 2, continue_token: token, ..ListRequest::default() };
+    let next_page = |token: Option<String>| ListRequest {
+        limit: 2,
+        continue_token: token,
+        ..ListRequest::default()
+    };
     let second = pods.list(next_page(first.continue_token.clone())).await.unwrap();
-    assert_eq!((names(&second), second.revision), (vec!["c", "d"], first.revision));
+    assert_eq!(
+        (names(&second), second.revision),
+        (vec!["c", "d"], first.revision)
+    );
     let third = pods.list(next_page(second.continue_token)).await.unwrap();
-    assert_eq!((names(&third), &third.continue_token, third.remaining), (vec!["e"], &None, None));
+    assert_eq!(
+        (names(&third), &third.continue_token, third.remaining),
+        (vec!["e"], &None, None)
+    );
     // Another server has neither the snapshot nor the events, and reads the old revision from the backend.
     let other = Storage::open(backend.clone(), StorageOptions::default()).store(self::pods());
     let elsewhere = other.list(next_page(first.continue_token.clone())).await.unwrap();
-    assert_eq!((names(&elsewhere), elsewhere.revision), (vec!["c", "d"], first.revision));
-    backend.compact(backend.current_revision().await.unwrap()).await.unwrap();
+    assert_eq!(
+        (names(&elsewhere), elsewhere.revision),
+        (vec!["c", "d"], first.revision)
+    );
+    backend
+        .compact(backend.current_revision().await.unwrap())
+        .await
+        .unwrap();
     let third = Storage::open(backend, StorageOptions::default()).store(self::pods());
     let error = third.list(next_page(first.continue_token)).await.unwrap_err();
-    let StorageError::ExpiredContinue { restart: Some(restart) } = error else { panic!("{error:?}") };
+    let StorageError::ExpiredContinue {
+        restart: Some(restart),
+    } = error
+    else {
+        panic!("{error:?}")
+    };
     let page = third.list(next_page(Some(restart))).await.unwrap();
     assert_eq!(names(&page), ["bb", "d"]);
 }
@@ -230,24 +327,50 @@ async fn list_revisions() {
     assert_eq!((names(&exact), exact.revision), (vec!["a"], first));
     let exact = pods.list(at(second, Some(RevisionMatch::Exact))).await.unwrap();
     assert_eq!(exact.items[0].field("spec.nodeName"), Some("n1"));
-    let newer = pods.list(at(first, Some(RevisionMatch::NotOlderThan))).await.unwrap();
+    let newer = pods
+        .list(at(first, Some(RevisionMatch::NotOlderThan)))
+        .await
+        .unwrap();
     assert!(newer.revision >= third && newer.items.len() == 2);
-    let any = pods.list(ListRequest { revision: RequestedRevision::Any, limit: 1, ..ListRequest::default() }).await.unwrap();
+    let any = pods
+        .list(ListRequest {
+            revision: RequestedRevision::Any,
+            limit: 1,
+            ..ListRequest::default()
+        })
+        .await
+        .unwrap();
     assert_eq!(any.items.len(), 2);
-    let filtered = pods.list(ListRequest { filter: on_node("n3"), ..ListRequest::default() }).await.unwrap();
+    let filtered = pods
+        .list(ListRequest {
+            filter: on_node("n3"),
+            ..ListRequest::default()
+        })
+        .await
+        .unwrap();
     assert_eq!(names(&filtered), ["a"]);
-    let elsewhere = ListRequest { namespace: Some("n".into()), ..ListRequest::default() };
+    let elsewhere = ListRequest {
+        namespace: Some("n".into()),
+        ..ListRequest::default()
+    };
     assert_eq!(pods.list(elsewhere).await.unwrap().items.len(), 0);
     let future = Revision::parse("1000000").unwrap();
     let error = pods.list(at(future, None)).await.unwrap_err();
-    assert!(matches!(error, StorageError::TooLargeResourceVersion { .. }), "{error:?}");
+    assert!(
+        matches!(error, StorageError::TooLargeResourceVersion { .. }),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
 async fn watch_by_selector() {
     let Fixture { pods, .. } = fixture();
     let start = write(&pods, "other", "n9").await;
-    let request = WatchRequest { revision: RequestedRevision::At(start), filter: on_node("n1"), ..WatchRequest::default() };
+    let request = WatchRequest {
+        revision: RequestedRevision::At(start),
+        filter: on_node("n1"),
+        ..WatchRequest::default()
+    };
     let mut watcher = pods.watch(request).await.unwrap();
     let added = write(&pods, "a", "n1").await;
     write(&pods, "b", "n2").await;
@@ -256,12 +379,30 @@ async fn watch_by_selector() {
     write(&pods, "a", "n3").await;
     let gone = remove(&pods, "b").await;
     remove(&pods, "a").await;
-    assert_eq!(next_event(&mut watcher).await, (EventKind::Added, "a".into(), added));
-    assert_eq!(next_event(&mut watcher).await, (EventKind::Added, "b".into(), entered));
-    let WatchItem::Event(event) = next(&mut watcher).await else { panic!() };
-    assert_eq!((event.kind, event.revision(), event.object().revision()), (EventKind::Deleted, left, left));
-    assert_eq!(event.object().field("spec.nodeName"), Some("n1"), "the state that matched");
-    assert_eq!(next_event(&mut watcher).await, (EventKind::Deleted, "b".into(), gone));
+    assert_eq!(
+        next_event(&mut watcher).await,
+        (EventKind::Added, "a".into(), added)
+    );
+    assert_eq!(
+        next_event(&mut watcher).await,
+        (EventKind::Added, "b".into(), entered)
+    );
+    let WatchItem::Event(event) = next(&mut watcher).await else {
+        panic!()
+    };
+    assert_eq!(
+        (event.kind, event.revision(), event.object().revision()),
+        (EventKind::Deleted, left, left)
+    );
+    assert_eq!(
+        event.object().field("spec.nodeName"),
+        Some("n1"),
+        "the state that matched"
+    );
+    assert_eq!(
+        next_event(&mut watcher).await,
+        (EventKind::Deleted, "b".into(), gone)
+    );
 }
 
 #[tokio::test]
@@ -270,23 +411,48 @@ async fn watch_starts() {
     let a = write(&pods, "a", "n1").await;
     let b = write(&pods, "b", "n1").await;
     // The watch list protocol.
-    let request = WatchRequest { send_initial_events: Some(true), bookmarks: true, ..WatchRequest::default() };
+    let request = WatchRequest {
+        send_initial_events: Some(true),
+        bookmarks: true,
+        ..WatchRequest::default()
+    };
     let mut list = pods.watch(request).await.unwrap();
     assert_eq!(next_event(&mut list).await, (EventKind::Added, "a".into(), a));
     assert_eq!(next_event(&mut list).await, (EventKind::Added, "b".into(), b));
-    let WatchItem::Bookmark { revision, initial_events_end: true } = next(&mut list).await else { panic!() };
+    let WatchItem::Bookmark {
+        revision,
+        initial_events_end: true,
+    } = next(&mut list).await
+    else {
+        panic!()
+    };
     assert!(revision >= b);
     // Old clients: the state first, without a mark.
-    let mut old = pods.watch(WatchRequest { revision: RequestedRevision::Any, ..WatchRequest::default() }).await.unwrap();
+    let mut old = pods
+        .watch(WatchRequest {
+            revision: RequestedRevision::Any,
+            ..WatchRequest::default()
+        })
+        .await
+        .unwrap();
     next_event(&mut old).await;
     next_event(&mut old).await;
     let mut from_a = pods
-        .watch(WatchRequest { revision: RequestedRevision::At(a), ..WatchRequest::default() })
+        .watch(WatchRequest {
+            revision: RequestedRevision::At(a),
+            ..WatchRequest::default()
+        })
         .await;
     if let Ok(watcher) = &mut from_a {
         assert_eq!(next_event(watcher).await, (EventKind::Added, "b".into(), b));
     }
-    let mut now = pods.watch(WatchRequest { send_initial_events: Some(false), ..WatchRequest::default() }).await.unwrap();
+    let mut now = pods
+        .watch(WatchRequest {
+            send_initial_events: Some(false),
+            ..WatchRequest::default()
+        })
+        .await
+        .unwrap();
     let c = write(&pods, "c", "n1").await;
     for watcher in [&mut list, &mut old, &mut now] {
         assert_eq!(next_event(watcher).await, (EventKind::Added, "c".into(), c));
@@ -296,17 +462,34 @@ async fn watch_starts() {
 
 #[tokio::test]
 async fn bookmarks_move_with_other_resources() {
-    let options = StorageOptions { bookmark_every: Duration::from_millis(50), ..StorageOptions::default() };
+    let options = StorageOptions {
+        bookmark_every: Duration::from_millis(50),
+        ..StorageOptions::default()
+    };
     let storage = Storage::open(Arc::new(MemoryBackend::default()), options);
     let pods = storage.store(pods());
-    let maps = storage.store(ResourceSpec { name: "configmaps".into(), path: "configmaps".into(), ..self::pods() });
+    let maps = storage.store(ResourceSpec {
+        name: "configmaps".into(),
+        path: "configmaps".into(),
+        ..self::pods()
+    });
     let start = write(&pods, "a", "n1").await;
-    let request = WatchRequest { revision: RequestedRevision::At(start), bookmarks: true, ..WatchRequest::default() };
+    let request = WatchRequest {
+        revision: RequestedRevision::At(start),
+        bookmarks: true,
+        ..WatchRequest::default()
+    };
     let mut watcher = pods.watch(request).await.unwrap();
     let elsewhere = write(&maps, "m", "x").await;
     let mut last = start;
     while last < elsewhere {
-        let WatchItem::Bookmark { revision, initial_events_end: false } = next(&mut watcher).await else { panic!() };
+        let WatchItem::Bookmark {
+            revision,
+            initial_events_end: false,
+        } = next(&mut watcher).await
+        else {
+            panic!()
+        };
         assert!(revision >= last);
         last = revision;
     }
@@ -316,13 +499,18 @@ async fn bookmarks_move_with_other_resources() {
 async fn a_slow_watcher_expires_alone() {
     let Fixture { pods, .. } = fixture();
     let start = write(&pods, "a", "n0").await;
-    let request = || WatchRequest { revision: RequestedRevision::At(start), ..WatchRequest::default() };
+    let request = || WatchRequest {
+        revision: RequestedRevision::At(start),
+        ..WatchRequest::default()
+    };
     let mut slow = pods.watch(request()).await.unwrap();
     let mut quick = pods.watch(request()).await.unwrap();
     // 64 MiB of events is what a ring keeps.
     let big = "x".repeat(1 << 20);
     for number in 0..50 {
-        let json = format!(r#"{{"metadata":{{"name":"a","namespace":"ns","uid":"u-a"}},"data":"{big}","n":{number}}}"#);
+        let json = format!(
+            r#"{{"metadata":{{"name":"a","namespace":"ns","uid":"u-a"}},"data":"{big}","n":{number}}}"#
+        );
         let json = json.into_bytes();
         let updated = pods
             .update("ns", "a", &Preconditions::default(), |_| {
@@ -331,8 +519,12 @@ async fn a_slow_watcher_expires_alone() {
             })
             .await
             .unwrap();
-        let Updated::Written(object) = updated else { panic!() };
-        let WatchItem::Event(event) = next(&mut quick).await else { panic!() };
+        let Updated::Written(object) = updated else {
+            panic!()
+        };
+        let WatchItem::Event(event) = next(&mut quick).await else {
+            panic!()
+        };
         assert_eq!(event.revision(), object.revision());
     }
     assert!(matches!(next(&mut slow).await, WatchItem::Expired { .. }));
@@ -344,13 +536,23 @@ async fn a_slow_watcher_expires_alone() {
 #[tokio::test]
 async fn compaction_past_the_watch_becomes_a_diff() {
     // The backend's own watch is cut off by a storage that starts late: one that lost its connection would see the same.
-    let Fixture { backend, storage, pods } = fixture();
+    let Fixture {
+        backend,
+        storage,
+        pods,
+    } = fixture();
     let revisions = [write(&pods, "a", "n1").await, write(&pods, "b", "n1").await];
     backend.compact(revisions[1]).await.unwrap();
-    let late = storage.store(ResourceSpec { name: "again".into(), ..self::pods() });
+    let late = storage.store(ResourceSpec {
+        name: "again".into(),
+        ..self::pods()
+    });
     assert_eq!(late.list(ListRequest::default()).await.unwrap().items.len(), 2);
     let error = late
-        .watch(WatchRequest { revision: RequestedRevision::At(revisions[0]), ..WatchRequest::default() })
+        .watch(WatchRequest {
+            revision: RequestedRevision::At(revisions[0]),
+            ..WatchRequest::default()
+        })
         .await
         .err();
     assert!(matches!(error, Some(StorageError::Expired { .. }) | None));
@@ -360,15 +562,34 @@ async fn compaction_past_the_watch_becomes_a_diff() {
 async fn unreadable_values_stop_nothing() {
     let Fixture { backend, pods, .. } = fixture();
     write(&pods, "a", "n1").await;
-    backend.create("/registry/pods/ns/bad", b"k8s\0protobuf".to_vec(), None).await.unwrap();
+    backend
+        .create("/registry/pods/ns/bad", b"k8s\0protobuf".to_vec(), None)
+        .await
+        .unwrap();
     let list = pods.list(ListRequest::default()).await.unwrap();
     assert_eq!(names(&list), ["a"]);
     let error = pods.get("ns", "bad", RequestedRevision::Unset).await.unwrap_err();
     assert!(matches!(error, StorageError::Corrupt { .. }), "{error:?}");
-    let request = WatchRequest { revision: RequestedRevision::At(list.revision), ..WatchRequest::default() };
+    let request = WatchRequest {
+        revision: RequestedRevision::At(list.revision),
+        ..WatchRequest::default()
+    };
     let mut watcher = pods.watch(request).await.unwrap();
-    let current = backend.range(RangeRequest::prefix("/registry/pods/ns/a")).await.unwrap().kvs.remove(0);
-    backend.update("/registry/pods/ns/a", b"junk".to_vec(), current.mod_revision, None).await.unwrap();
+    let current = backend
+        .range(RangeRequest::prefix("/registry/pods/ns/a"))
+        .await
+        .unwrap()
+        .kvs
+        .remove(0);
+    backend
+        .update(
+            "/registry/pods/ns/a",
+            b"junk".to_vec(),
+            current.mod_revision,
+            None,
+        )
+        .await
+        .unwrap();
     let b = write(&pods, "b", "n1").await;
     assert_eq!(next_event(&mut watcher).await.0, EventKind::Deleted);
     assert_eq!(next_event(&mut watcher).await, (EventKind::Added, "b".into(), b));
@@ -396,21 +617,49 @@ async fn encrypted_resources_are_rewritten_when_stale() {
     let new = format!("{{name: new, secret: {}}}", secret(2));
     let open = |keys: String| {
         let transformers = Transformers::from_config(&config(&keys)).unwrap();
-        Storage::open(backend.clone(), StorageOptions { transformers, ..StorageOptions::default() }).store(pods())
+        Storage::open(
+            backend.clone(),
+            StorageOptions {
+                transformers,
+                ..StorageOptions::default()
+            },
+        )
+        .store(pods())
     };
-    open(old.clone()).create("ns", "a", &pod("a", "n1"), None).await.unwrap();
+    open(old.clone())
+        .create("ns", "a", &pod("a", "n1"), None)
+        .await
+        .unwrap();
     let rotated = open(format!("{new}, {old}"));
     let read = rotated.get("ns", "a", RequestedRevision::Unset).await.unwrap();
     assert!(read.is_stale() && read.field("spec.nodeName") == Some("n1"));
     rotated
         .update("ns", "a", &Preconditions::default(), |object| async move {
-            Ok::<_, StorageError>(Change::Write { json: object.unwrap().json_bytes().to_vec(), ttl: None })
+            Ok::<_, StorageError>(Change::Write {
+                json: object.unwrap().json_bytes().to_vec(),
+                ttl: None,
+            })
         })
         .await
         .unwrap();
-    let stored = backend.range(RangeRequest::prefix("/registry/pods/ns/a")).await.unwrap().kvs.remove(0).value;
+    let stored = backend
+        .range(RangeRequest::prefix("/registry/pods/ns/a"))
+        .await
+        .unwrap()
+        .kvs
+        .remove(0)
+        .value;
     assert!(stored.starts_with(b"k8s:enc:aesgcm:v1:new:"));
-    assert!(!rotated.get("ns", "a", RequestedRevision::Unset).await.unwrap().is_stale());
-    let error = open(old).get("ns", "a", RequestedRevision::Unset).await.unwrap_err();
+    assert!(
+        !rotated
+            .get("ns", "a", RequestedRevision::Unset)
+            .await
+            .unwrap()
+            .is_stale()
+    );
+    let error = open(old)
+        .get("ns", "a", RequestedRevision::Unset)
+        .await
+        .unwrap_err();
     assert!(matches!(error, StorageError::Corrupt { .. }));
 }

@@ -15,8 +15,8 @@ mod lease;
 mod watch;
 
 use endpoints::{Answer, Endpoints};
-use lease::LeasePool;
 pub use endpoints::{EtcdOptions, EtcdTls};
+use lease::LeasePool;
 
 /// Messages can be as large as what one range or one batch of events comes to.
 const MOST_BYTES: usize = i32::MAX as usize;
@@ -35,7 +35,10 @@ impl EtcdBackend {
     /// Checks the options; connections are made when they are needed.
     pub async fn connect(options: EtcdOptions) -> Result<Self, BackendError> {
         let endpoints = Arc::new(Endpoints::new(options).await?);
-        Ok(EtcdBackend { leases: LeasePool::new(endpoints.clone()), endpoints })
+        Ok(EtcdBackend {
+            leases: LeasePool::new(endpoints.clone()),
+            endpoints,
+        })
     }
 
     /// One conditional write: `otherwise` the key as it is.
@@ -46,21 +49,33 @@ impl EtcdBackend {
         operation: TxnOp,
     ) -> Result<Answer<TxnOutcome>, BackendError> {
         let compare = Compare::mod_revision(key, CompareOp::Equal, expected.map_or(0, Revision::value));
-        let txn = Txn::new().when([compare]).and_then([operation]).or_else([TxnOp::get(key, None)]);
+        let txn = Txn::new()
+            .when([compare])
+            .and_then([operation])
+            .or_else([TxnOp::get(key, None)]);
         self.endpoints
             .call(WRITE_PATIENCE, |client| {
                 let txn = txn.clone();
-                async move { client.kv_client().max_decoding_message_size(MOST_BYTES).txn(txn).await }
+                async move {
+                    client
+                        .kv_client()
+                        .max_decoding_message_size(MOST_BYTES)
+                        .txn(txn)
+                        .await
+                }
             })
             .await?
             .map(|response| {
                 if response.succeeded() {
                     return Ok(TxnOutcome::Done(revision_of(response.header())?));
                 }
-                let current = response.op_responses().into_iter().find_map(|response| match response {
-                    TxnOpResponse::Get(mut found) => found.take_kvs().pop(),
-                    _ => None,
-                });
+                let current = response
+                    .op_responses()
+                    .into_iter()
+                    .find_map(|response| match response {
+                        TxnOpResponse::Get(mut found) => found.take_kvs().pop(),
+                        _ => None,
+                    });
                 Ok(TxnOutcome::Conflict(current.map(key_value)))
             })
     }
@@ -76,7 +91,9 @@ impl EtcdBackend {
             Some(ttl) => Some(PutOptions::new().with_lease(self.leases.lease(ttl).await?)),
             None => None,
         };
-        let answer = self.write_if(key, expected, TxnOp::put(key, value.clone(), options)).await?;
+        let answer = self
+            .write_if(key, expected, TxnOp::put(key, value.clone(), options))
+            .await?;
         Ok(match answer.value {
             // An earlier try was applied though its answer got lost: the key holds what this call wrote.
             TxnOutcome::Conflict(Some(current))
@@ -92,14 +109,20 @@ impl EtcdBackend {
 fn revision_of(header: Option<&etcd_client::ResponseHeader>) -> Result<Revision, BackendError> {
     match header {
         Some(header) => Ok(Revision::new(header.revision())),
-        None => Err(BackendError::Unavailable { message: "etcd answered without a header".to_owned() }),
+        None => Err(BackendError::Unavailable {
+            message: "etcd answered without a header".to_owned(),
+        }),
     }
 }
 
 fn key_value(kv: etcd_client::KeyValue) -> KeyValue {
     let mod_revision = Revision::new(kv.mod_revision());
     let (key, value) = kv.into_key_value();
-    KeyValue { key: text(key), value, mod_revision }
+    KeyValue {
+        key: text(key),
+        value,
+        mod_revision,
+    }
 }
 
 /// Keys below the prefix are text; anything else is kept recognisable and matches no resource.
@@ -110,7 +133,9 @@ fn text(key: Vec<u8>) -> String {
 #[async_trait]
 impl Backend for EtcdBackend {
     async fn range(&self, request: RangeRequest) -> Result<RangeResult, BackendError> {
-        let mut options = GetOptions::new().with_range(request.end.clone()).with_limit(request.limit as i64);
+        let mut options = GetOptions::new()
+            .with_range(request.end.clone())
+            .with_limit(request.limit as i64);
         if let Some(revision) = request.revision {
             options = options.with_revision(revision.value());
         }
@@ -119,7 +144,11 @@ impl Backend for EtcdBackend {
             .call(READ_PATIENCE, |client| {
                 let (start, options) = (request.start.clone(), options.clone());
                 async move {
-                    client.kv_client().max_decoding_message_size(MOST_BYTES).get(start, Some(options)).await
+                    client
+                        .kv_client()
+                        .max_decoding_message_size(MOST_BYTES)
+                        .get(start, Some(options))
+                        .await
                 }
             })
             .await
@@ -141,7 +170,12 @@ impl Backend for EtcdBackend {
         })
     }
 
-    async fn create(&self, key: &str, value: Vec<u8>, ttl: Option<Duration>) -> Result<TxnOutcome, BackendError> {
+    async fn create(
+        &self,
+        key: &str,
+        value: Vec<u8>,
+        ttl: Option<Duration>,
+    ) -> Result<TxnOutcome, BackendError> {
         self.put_if(key, value, None, ttl).await
     }
 
@@ -156,7 +190,9 @@ impl Backend for EtcdBackend {
     }
 
     async fn delete(&self, key: &str, expected: Revision) -> Result<TxnOutcome, BackendError> {
-        let answer = self.write_if(key, Some(expected), TxnOp::delete(key, None)).await?;
+        let answer = self
+            .write_if(key, Some(expected), TxnOp::delete(key, None))
+            .await?;
         match answer.value {
             // It is gone, but whether by this call can't be known any more.
             TxnOutcome::Conflict(None) if answer.retried => Err(BackendError::Unavailable {
@@ -171,7 +207,10 @@ impl Backend for EtcdBackend {
         let answer = self
             .endpoints
             .call(WRITE_PATIENCE, |client| async move {
-                client.kv_client().get("\0", Some(GetOptions::new().with_count_only())).await
+                client
+                    .kv_client()
+                    .get("\0", Some(GetOptions::new().with_count_only()))
+                    .await
             })
             .await?;
         revision_of(answer.value.header())
@@ -185,12 +224,18 @@ impl Backend for EtcdBackend {
         let result = self
             .endpoints
             .call(READ_PATIENCE, |client| async move {
-                client.kv_client().compact(revision.value(), None::<CompactionOptions>).await
+                client
+                    .kv_client()
+                    .compact(revision.value(), None::<CompactionOptions>)
+                    .await
             })
             .await;
         match result {
             Ok(_) => Ok(()),
-            Err(BackendError::Compacted { oldest, .. }) => Err(BackendError::Compacted { requested: revision, oldest }),
+            Err(BackendError::Compacted { oldest, .. }) => Err(BackendError::Compacted {
+                requested: revision,
+                oldest,
+            }),
             Err(error) => Err(error),
         }
     }

@@ -54,25 +54,44 @@ impl Default for MemoryBackend {
             log: Vec::new(),
             next_lease: 0,
         };
-        MemoryBackend { inner: Arc::new(Inner { state: Mutex::new(state), revision: watch::Sender::new(revision) }) }
+        MemoryBackend {
+            inner: Arc::new(Inner {
+                state: Mutex::new(state),
+                revision: watch::Sender::new(revision),
+            }),
+        }
     }
 }
 
 impl State {
     fn current(&self, key: &str) -> Option<&Version> {
-        self.keys.get(key)?.last().filter(|version| version.value.is_some())
+        self.keys
+            .get(key)?
+            .last()
+            .filter(|version| version.value.is_some())
     }
 
     fn current_kv(&self, key: &str) -> Option<KeyValue> {
         let version = self.current(key)?;
-        Some(KeyValue { key: key.to_owned(), value: version.value.clone()?, mod_revision: version.at })
+        Some(KeyValue {
+            key: key.to_owned(),
+            value: version.value.clone()?,
+            mod_revision: version.at,
+        })
     }
 
     fn write(&mut self, key: &str, value: Option<Vec<u8>>, lease: Option<u64>) -> Revision {
         self.revision = self.revision.next();
         let at = self.revision;
-        self.log.push(RawEvent { key: key.to_owned(), value: value.clone(), revision: at });
-        self.keys.entry(key.to_owned()).or_default().push(Version { at, value, lease });
+        self.log.push(RawEvent {
+            key: key.to_owned(),
+            value: value.clone(),
+            revision: at,
+        });
+        self.keys
+            .entry(key.to_owned())
+            .or_default()
+            .push(Version { at, value, lease });
         at
     }
 
@@ -114,7 +133,10 @@ impl MemoryBackend {
             tokio::time::sleep(ttl).await;
             if let Some(inner) = inner.upgrade() {
                 inner.change(|state| {
-                    if state.current(&key).is_some_and(|version| version.lease == Some(lease)) {
+                    if state
+                        .current(&key)
+                        .is_some_and(|version| version.lease == Some(lease))
+                    {
                         state.write(&key, None, None);
                     }
                 });
@@ -130,21 +152,38 @@ impl Backend for MemoryBackend {
         let state = self.inner.state.lock();
         let at = request.revision.unwrap_or(state.revision);
         if at > state.revision {
-            return Err(BackendError::FutureRevision { requested: at, current: state.revision });
+            return Err(BackendError::FutureRevision {
+                requested: at,
+                current: state.revision,
+            });
         }
         if at < state.compacted {
-            return Err(BackendError::Compacted { requested: at, oldest: state.compacted });
+            return Err(BackendError::Compacted {
+                requested: at,
+                oldest: state.compacted,
+            });
         }
-        let mut result = RangeResult { kvs: Vec::new(), more: false, count: 0, revision: state.revision };
+        let mut result = RangeResult {
+            kvs: Vec::new(),
+            more: false,
+            count: 0,
+            revision: state.revision,
+        };
         if request.start >= request.end {
             return Ok(result);
         }
         for (key, versions) in state.keys.range(request.start..request.end) {
-            let Some(version) = versions.iter().rev().find(|version| version.at <= at) else { continue };
+            let Some(version) = versions.iter().rev().find(|version| version.at <= at) else {
+                continue;
+            };
             let Some(value) = &version.value else { continue };
             result.count += 1;
             if request.limit == 0 || result.kvs.len() < request.limit {
-                result.kvs.push(KeyValue { key: key.clone(), value: value.clone(), mod_revision: version.at });
+                result.kvs.push(KeyValue {
+                    key: key.clone(),
+                    value: value.clone(),
+                    mod_revision: version.at,
+                });
             } else {
                 result.more = true;
             }
@@ -152,9 +191,16 @@ impl Backend for MemoryBackend {
         Ok(result)
     }
 
-    async fn create(&self, key: &str, value: Vec<u8>, ttl: Option<Duration>) -> Result<TxnOutcome, BackendError> {
+    async fn create(
+        &self,
+        key: &str,
+        value: Vec<u8>,
+        ttl: Option<Duration>,
+    ) -> Result<TxnOutcome, BackendError> {
         let lease = self.lease(key, ttl);
-        Ok(self.inner.change(|state| state.write_if(key, None, Some(value), lease)))
+        Ok(self
+            .inner
+            .change(|state| state.write_if(key, None, Some(value), lease)))
     }
 
     async fn update(
@@ -165,7 +211,9 @@ impl Backend for MemoryBackend {
         ttl: Option<Duration>,
     ) -> Result<TxnOutcome, BackendError> {
         let lease = self.lease(key, ttl);
-        Ok(self.inner.change(|state| state.write_if(key, Some(expected), Some(value), lease)))
+        Ok(self
+            .inner
+            .change(|state| state.write_if(key, Some(expected), Some(value), lease)))
     }
 
     async fn delete(&self, key: &str, expected: Revision) -> Result<TxnOutcome, BackendError> {
@@ -184,30 +232,53 @@ impl Backend for MemoryBackend {
         let (progress, progress_requests) = mpsc::channel(1);
         let compacted = self.inner.state.lock().compacted;
         if from < compacted {
-            return Err(BackendError::Compacted { requested: from, oldest: compacted });
+            return Err(BackendError::Compacted {
+                requested: from,
+                oldest: compacted,
+            });
         }
         let revision = self.inner.revision.subscribe();
-        let feed = Feed { inner: Arc::downgrade(&self.inner), prefix: prefix.to_owned(), next: from };
+        let feed = Feed {
+            inner: Arc::downgrade(&self.inner),
+            prefix: prefix.to_owned(),
+            next: from,
+        };
         // Ends when the reader goes away.
         tokio::spawn(feed.run(revision, progress_requests, sender));
-        Ok(BackendWatch { messages, progress: ProgressRequester(progress) })
+        Ok(BackendWatch {
+            messages,
+            progress: ProgressRequester(progress),
+        })
     }
 
     async fn compact(&self, revision: Revision) -> Result<(), BackendError> {
         let mut state = self.inner.state.lock();
         if revision > state.revision {
-            return Err(BackendError::FutureRevision { requested: revision, current: state.revision });
+            return Err(BackendError::FutureRevision {
+                requested: revision,
+                current: state.revision,
+            });
         }
         if revision <= state.compacted {
-            return Err(BackendError::Compacted { requested: revision, oldest: state.compacted });
+            return Err(BackendError::Compacted {
+                requested: revision,
+                oldest: state.compacted,
+            });
         }
         state.compacted = revision;
         state.log.retain(|event| event.revision >= revision);
         for versions in state.keys.values_mut() {
-            let keep = versions.iter().rposition(|version| version.at <= revision).unwrap_or(0);
+            let keep = versions
+                .iter()
+                .rposition(|version| version.at <= revision)
+                .unwrap_or(0);
             versions.drain(..keep);
         }
-        state.keys.retain(|_, versions| versions.iter().any(|version| version.value.is_some() || version.at > revision));
+        state.keys.retain(|_, versions| {
+            versions
+                .iter()
+                .any(|version| version.value.is_some() || version.at > revision)
+        });
         Ok(())
     }
 }
@@ -256,12 +327,22 @@ impl Feed {
         let inner = self.inner.upgrade()?;
         let state = inner.state.lock();
         if self.next < state.compacted {
-            return Some(Err(BackendError::Compacted { requested: self.next, oldest: state.compacted }));
+            return Some(Err(BackendError::Compacted {
+                requested: self.next,
+                oldest: state.compacted,
+            }));
         }
         let begin = state.log.partition_point(|event| event.revision < self.next);
-        let events = state.log[begin..].iter().filter(|event| event.key.starts_with(&self.prefix)).cloned().collect();
+        let events = state.log[begin..]
+            .iter()
+            .filter(|event| event.key.starts_with(&self.prefix))
+            .cloned()
+            .collect();
         // A watch may begin in the future.
         self.next = self.next.max(state.revision.next());
-        Some(Ok(WatchMessage { events, revision: state.revision }))
+        Some(Ok(WatchMessage {
+            events,
+            revision: state.revision,
+        }))
     }
 }

@@ -37,7 +37,9 @@ impl RevisionProbe {
         }
         match receiver.await {
             Ok(answer) => answer,
-            Err(_) => Err(BackendError::Unavailable { message: "the store is shutting down".to_owned() }),
+            Err(_) => Err(BackendError::Unavailable {
+                message: "the store is shutting down".to_owned(),
+            }),
         }
     }
 

@@ -50,8 +50,20 @@ pub(crate) struct CacheEvent {
 }
 
 impl CacheEvent {
-    pub(crate) fn new(revision: Revision, object: ObjectRef, previous: Option<ObjectRef>, deleted: bool) -> Self {
-        CacheEvent { revision, object, previous, deleted, departed: OnceLock::new(), entered: OnceLock::new() }
+    pub(crate) fn new(
+        revision: Revision,
+        object: ObjectRef,
+        previous: Option<ObjectRef>,
+        deleted: bool,
+    ) -> Self {
+        CacheEvent {
+            revision,
+            object,
+            previous,
+            deleted,
+            departed: OnceLock::new(),
+            entered: OnceLock::new(),
+        }
     }
 
     /// What a watcher with this selector sees of the change.
@@ -64,7 +76,10 @@ impl CacheEvent {
             (true, true) => EventKind::Modified,
             (true, false) => EventKind::Deleted,
         };
-        Some(WatchEvent { kind, source: Source::Change(self.clone()) })
+        Some(WatchEvent {
+            kind,
+            source: Source::Change(self.clone()),
+        })
     }
 
     fn object_for(&self, kind: EventKind) -> &ObjectRef {
@@ -101,7 +116,10 @@ enum Source {
 
 impl WatchEvent {
     pub(crate) fn initial(object: ObjectRef) -> Self {
-        WatchEvent { kind: EventKind::Added, source: Source::Initial(object) }
+        WatchEvent {
+            kind: EventKind::Added,
+            source: Source::Initial(object),
+        }
     }
 
     /// The object to send, its resourceVersion that of the event.
@@ -115,9 +133,10 @@ impl WatchEvent {
     /// The JSON frame, with line end; encoded once for all watchers.
     pub fn frame(&self) -> Bytes {
         match &self.source {
-            Source::Change(event) if self.kind == EventKind::Added && event.previous.is_some() => {
-                event.entered.get_or_init(|| event.object.frame(EventKind::Added)).clone()
-            }
+            Source::Change(event) if self.kind == EventKind::Added && event.previous.is_some() => event
+                .entered
+                .get_or_init(|| event.object.frame(EventKind::Added))
+                .clone(),
             _ => self.object().frame(self.kind),
         }
     }
@@ -133,7 +152,13 @@ impl WatchEvent {
 
 impl std::fmt::Debug for WatchEvent {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{} {} {:?}", self.kind.as_str(), self.object().key(), self.revision())
+        write!(
+            formatter,
+            "{} {} {:?}",
+            self.kind.as_str(),
+            self.object().key(),
+            self.revision()
+        )
     }
 }
 

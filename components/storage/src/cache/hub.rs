@@ -49,7 +49,10 @@ pub(crate) struct RunningHub {
 
 impl RunningHub {
     pub(crate) fn start(hub: Arc<Hub>) -> Self {
-        RunningHub { task: tokio::spawn(hub.clone().run()), hub }
+        RunningHub {
+            task: tokio::spawn(hub.clone().run()),
+            hub,
+        }
     }
 }
 
@@ -130,7 +133,10 @@ impl Hub {
     /// Waits until the caches have seen the newest revision of the backend.
     pub(crate) async fn consistent(&self) -> Result<(Revision, bool), BackendError> {
         let newest = self.probe.newest(&self.backend).await?;
-        Ok((newest, self.wait_for(newest, self.options.consistent_read_timeout).await))
+        Ok((
+            newest,
+            self.wait_for(newest, self.options.consistent_read_timeout).await,
+        ))
     }
 
     fn request_progress(&self) {
@@ -141,7 +147,10 @@ impl Hub {
 
     /// Waits for the first contact with the backend.
     pub(super) async fn started(&self) -> Result<(), StorageError> {
-        if self.wait_for(Revision::new(1), self.options.consistent_read_timeout).await {
+        if self
+            .wait_for(Revision::new(1), self.options.consistent_read_timeout)
+            .await
+        {
             return Ok(());
         }
         let message = match &*self.last_failure.lock() {
@@ -187,7 +196,9 @@ impl Hub {
         watch: &mut BackendWatch,
         delay: &mut Duration,
     ) -> Result<std::convert::Infallible, BackendError> {
-        let ended = || BackendError::Unavailable { message: "the watch ended".to_owned() };
+        let ended = || BackendError::Unavailable {
+            message: "the watch ended".to_owned(),
+        };
         loop {
             let message = match timeout(QUIET, watch.messages.recv()).await {
                 Ok(message) => message,
@@ -199,7 +210,9 @@ impl Hub {
                     match timeout(DEAD, watch.messages.recv()).await {
                         Ok(message) => message,
                         Err(_) => {
-                            return Err(BackendError::Unavailable { message: "the watch is silent".to_owned() });
+                            return Err(BackendError::Unavailable {
+                                message: "the watch is silent".to_owned(),
+                            });
                         }
                     }
                 }
@@ -214,7 +227,9 @@ impl Hub {
         let mut events = message.events.into_iter().peekable();
         let routes = self.routes.read();
         while let Some(event) = events.next() {
-            let Some(cache) = route(&routes, &event.key) else { continue };
+            let Some(cache) = route(&routes, &event.key) else {
+                continue;
+            };
             let mut batch: Vec<RawEvent> = vec![event];
             while let Some(event) = events.next_if(|event| event.key.starts_with(cache.prefix())) {
                 batch.push(event);
@@ -255,6 +270,8 @@ impl Hub {
 
 /// The cache whose prefix the key has; prefixes are not nested.
 fn route<'a>(routes: &'a BTreeMap<String, Arc<ResourceCache>>, key: &str) -> Option<&'a Arc<ResourceCache>> {
-    let (prefix, cache) = routes.range::<str, _>((Bound::Unbounded, Bound::Included(key))).next_back()?;
+    let (prefix, cache) = routes
+        .range::<str, _>((Bound::Unbounded, Bound::Included(key)))
+        .next_back()?;
     key.starts_with(prefix.as_str()).then_some(cache)
 }

@@ -18,13 +18,19 @@ pub(crate) async fn fetch(
     cache: &ResourceCache,
     mut revision: Option<Revision>,
 ) -> Result<View, BackendError> {
-    let mut request = RangeRequest { limit: PAGE, revision, ..RangeRequest::prefix(cache.prefix()) };
+    let mut request = RangeRequest {
+        limit: PAGE,
+        revision,
+        ..RangeRequest::prefix(cache.prefix())
+    };
     let mut view = View::new(Revision::ZERO);
     loop {
         let found = backend.range(request.clone()).await?;
         let at = *revision.get_or_insert(found.revision);
         view.revision = at;
-        let Some(last) = found.kvs.last().map(|kv| kv.key.clone()) else { return Ok(view) };
+        let Some(last) = found.kvs.last().map(|kv| kv.key.clone()) else {
+            return Ok(view);
+        };
         cache.decode_all(found.kvs, &mut view);
         if !found.more {
             return Ok(view);

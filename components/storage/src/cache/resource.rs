@@ -54,7 +54,11 @@ pub(crate) struct ResourceCache {
 pub(crate) const CLOSED: u64 = u64::MAX;
 
 impl ResourceCache {
-    pub(crate) fn new(spec: Arc<ResourceSpec>, prefix: String, transformer: Arc<ResourceTransformer>) -> Self {
+    pub(crate) fn new(
+        spec: Arc<ResourceSpec>,
+        prefix: String,
+        transformer: Arc<ResourceTransformer>,
+    ) -> Self {
         ResourceCache {
             fields: spec.fields.clone().into(),
             spec,
@@ -139,7 +143,12 @@ impl ResourceCache {
         if view.revision <= revision {
             return Some(view);
         }
-        if let Some((_, _, view)) = self.pinned.lock().iter().find(|(_, pinned, _)| *pinned == revision) {
+        if let Some((_, _, view)) = self
+            .pinned
+            .lock()
+            .iter()
+            .find(|(_, pinned, _)| *pinned == revision)
+        {
             return Some(view.clone());
         }
         let ring = self.ring.read();
@@ -164,7 +173,9 @@ impl ResourceCache {
     pub(crate) fn pin(&self, revision: Revision, view: Arc<View>) {
         let now = Instant::now();
         let mut pinned = self.pinned.lock();
-        while pinned.front().is_some_and(|(since, _, _)| now.duration_since(*since) > PINNED_FOR)
+        while pinned
+            .front()
+            .is_some_and(|(since, _, _)| now.duration_since(*since) > PINNED_FOR)
             || pinned.len() >= MOST_PINNED
         {
             pinned.pop_front();
@@ -177,7 +188,9 @@ impl ResourceCache {
     /// Drops snapshots that no page has asked for in time.
     pub(super) fn drop_old_pins(&self) {
         let now = Instant::now();
-        self.pinned.lock().retain(|(since, _, _)| now.duration_since(*since) <= PINNED_FOR);
+        self.pinned
+            .lock()
+            .retain(|(since, _, _)| now.duration_since(*since) <= PINNED_FOR);
     }
 
     /// Decrypts and indexes a stored value.
@@ -190,13 +203,17 @@ impl ResourceCache {
     ) -> Result<ObjectRef, StorageError> {
         // Before decoding: a configuration that changes meanwhile makes the object look older, never newer.
         let generation = self.transformer.generation();
-        let (mut plain, mut stale) =
-            self.transformer.decode(key, value).map_err(|message| StorageError::corrupt(key, message))?;
+        let (mut plain, mut stale) = self
+            .transformer
+            .decode(key, value)
+            .map_err(|message| StorageError::corrupt(key, message))?;
         if plain.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
             let Some(decoder) = &self.spec.decoder else {
                 return Err(StorageError::corrupt(key, "the stored value is not JSON"));
             };
-            plain = decoder.to_json(&plain).map_err(|message| StorageError::corrupt(key, message))?;
+            plain = decoder
+                .to_json(&plain)
+                .map_err(|message| StorageError::corrupt(key, message))?;
             stale = true;
         }
         let found = Found { stale, generation };
@@ -244,6 +261,8 @@ impl ResourceCache {
         }
         self.apply(revision, waiting);
         self.ready.store(true, Ordering::Release);
+        // The first list makes no events, but to those who build on `changes` everything is new.
+        self.changes.send_if_modified(|value| *value != CLOSED);
     }
 
     /// Takes changes from the watch, in order.
@@ -264,7 +283,9 @@ impl ResourceCache {
             match self.change(&mut view, event) {
                 Ok(Some(change)) => changes.push(Arc::new(change)),
                 Ok(None) => {}
-                Err(error) => tracing::error!(resource = self.spec.name, %error, "skipping an unreadable change"),
+                Err(error) => {
+                    tracing::error!(resource = self.spec.name, %error, "skipping an unreadable change")
+                }
             }
         }
         self.publish(view, changes);
@@ -284,7 +305,14 @@ impl ResourceCache {
                     Err(error) => {
                         tracing::error!(%error, again = unreadable, "an object is unreadable");
                         // To watchers it is gone: its old state would be a lie.
-                        let gone = self.change(view, RawEvent { key: event.key.clone(), value: None, revision });
+                        let gone = self.change(
+                            view,
+                            RawEvent {
+                                key: event.key.clone(),
+                                value: None,
+                                revision,
+                            },
+                        );
                         self.unreadable.lock().insert(event.key);
                         return gone;
                     }
@@ -318,7 +346,8 @@ impl ResourceCache {
             self.view.store(Arc::new(view));
             ring.next_sequence()
         };
-        self.changes.send_if_modified(|value| *value != CLOSED && std::mem::replace(value, next) != next);
+        self.changes
+            .send_if_modified(|value| *value != CLOSED && std::mem::replace(value, next) != next);
     }
 
     /// After lost history: events that lead from the old snapshot to `newer`, for the watchers that run. Watches
@@ -330,7 +359,9 @@ impl ResourceCache {
         let everything = self.scope(None);
         let mut changes = Vec::new();
         for object in older.iter(&everything) {
-            let gone = newer.get(object.key()).is_none_or(|now| now.uid() != object.uid());
+            let gone = newer
+                .get(object.key())
+                .is_none_or(|now| now.uid() != object.uid());
             if gone {
                 // The revision of the deletion is unknown; for a key made anew it lies before the creation.
                 let at = match newer.get(object.key()) {
@@ -348,7 +379,12 @@ impl ResourceCache {
                 Some(before) if before.revision() == object.revision() => {}
                 before => {
                     let previous = before.filter(|before| before.uid() == object.uid()).cloned();
-                    changes.push(CacheEvent::new(object.revision(), object.clone(), previous, false));
+                    changes.push(CacheEvent::new(
+                        object.revision(),
+                        object.clone(),
+                        previous,
+                        false,
+                    ));
                 }
             }
         }

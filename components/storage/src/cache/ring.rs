@@ -27,7 +27,12 @@ pub(crate) struct Ring {
 
 impl Ring {
     pub(crate) fn new(floor: Revision) -> Self {
-        Ring { events: VecDeque::new(), first: 0, floor, bytes: 0 }
+        Ring {
+            events: VecDeque::new(),
+            first: 0,
+            floor,
+            bytes: 0,
+        }
     }
 
     /// Number that the next event gets.
@@ -48,7 +53,9 @@ impl Ring {
         self.bytes += event.weight();
         self.events.push_back((now, event));
         while self.events.len() > 1 {
-            let Some((arrived, oldest)) = self.events.front() else { break };
+            let Some((arrived, oldest)) = self.events.front() else {
+                break;
+            };
             let wanted = self.events.len() <= LEAST || now.duration_since(*arrived) < FRESH;
             if wanted && self.events.len() <= MOST && self.bytes <= MOST_BYTES {
                 break;
@@ -66,7 +73,13 @@ impl Ring {
     /// Up to `limit` events from `sequence` on; None when that has been dropped.
     pub(crate) fn read(&self, sequence: u64, limit: usize, into: &mut Vec<Arc<CacheEvent>>) -> Option<()> {
         let skip = usize::try_from(sequence.checked_sub(self.first)?).ok()?;
-        into.extend(self.events.iter().skip(skip).take(limit).map(|(_, event)| event.clone()));
+        into.extend(
+            self.events
+                .iter()
+                .skip(skip)
+                .take(limit)
+                .map(|(_, event)| event.clone()),
+        );
         Some(())
     }
 
@@ -75,7 +88,9 @@ impl Ring {
         if revision < self.floor {
             return None;
         }
-        let position = self.events.partition_point(|(_, event)| event.revision <= revision);
+        let position = self
+            .events
+            .partition_point(|(_, event)| event.revision <= revision);
         Some(self.first + position as u64)
     }
 

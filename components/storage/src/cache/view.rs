@@ -55,7 +55,10 @@ pub(crate) struct Scope {
 
 impl Scope {
     pub(crate) fn prefix(prefix: &str) -> Self {
-        Scope { start: prefix.to_owned(), end: prefix_end(prefix) }
+        Scope {
+            start: prefix.to_owned(),
+            end: prefix_end(prefix),
+        }
     }
 
     pub(crate) fn contains(&self, key: &str) -> bool {
@@ -65,7 +68,10 @@ impl Scope {
 
 impl View {
     pub(crate) fn new(revision: Revision) -> Self {
-        View { objects: imbl::OrdSet::new(), revision }
+        View {
+            objects: imbl::OrdSet::new(),
+            revision,
+        }
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&ObjectRef> {
@@ -85,7 +91,10 @@ impl View {
     }
 
     pub(crate) fn iter<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a ObjectRef> + 'a {
-        let bounds = (Bound::Included(scope.start.as_str()), Bound::Excluded(scope.end.as_str()));
+        let bounds = (
+            Bound::Included(scope.start.as_str()),
+            Bound::Excluded(scope.end.as_str()),
+        );
         // A continue key can lie behind the end of its scope; such a range is empty, not an error.
         let empty = scope.start >= scope.end;
         let range = (!empty).then(|| self.objects.range::<_, str>(bounds));

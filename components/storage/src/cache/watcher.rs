@@ -22,9 +22,14 @@ const BATCH: usize = 64;
 pub enum WatchItem {
     Event(WatchEvent),
     /// Everything up to `revision` has been delivered.
-    Bookmark { revision: Revision, initial_events_end: bool },
+    Bookmark {
+        revision: Revision,
+        initial_events_end: bool,
+    },
     /// The watcher fell behind the events that are kept: 410. Nothing follows.
-    Expired { oldest: Revision },
+    Expired {
+        oldest: Revision,
+    },
     /// The resource is gone. Nothing follows.
     Closed,
 }
@@ -64,7 +69,12 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    pub(crate) fn new(hub: Arc<RunningHub>, cache: Arc<ResourceCache>, parts: WatcherParts, begin: Begin) -> Self {
+    pub(crate) fn new(
+        hub: Arc<RunningHub>,
+        cache: Arc<ResourceCache>,
+        parts: WatcherParts,
+        begin: Begin,
+    ) -> Self {
         Watcher {
             changes: cache.changes(),
             next_bookmark: hub.next_bookmark(),
@@ -112,7 +122,10 @@ impl Watcher {
             return Some(WatchItem::Event(WatchEvent::initial(object)));
         }
         if std::mem::take(&mut self.mark_end) {
-            return Some(WatchItem::Bookmark { revision: self.revision, initial_events_end: true });
+            return Some(WatchItem::Bookmark {
+                revision: self.revision,
+                initial_events_end: true,
+            });
         }
         loop {
             while let Some(event) = self.pending.pop_front() {
@@ -129,7 +142,9 @@ impl Watcher {
             let mut batch = Vec::new();
             if self.cache.read_ring(self.cursor, BATCH, &mut batch).is_none() {
                 self.ended = true;
-                return Some(WatchItem::Expired { oldest: self.cache.cursor_after(Revision::ZERO).err().unwrap_or(position) });
+                return Some(WatchItem::Expired {
+                    oldest: self.cache.cursor_after(Revision::ZERO).err().unwrap_or(position),
+                });
             }
             self.cursor += batch.len() as u64;
             self.pending = batch.into();
@@ -142,7 +157,9 @@ impl Watcher {
 
     fn next_initial(&mut self) -> Option<ObjectRef> {
         let filter = self.parts.filter.clone();
-        let found = self.initial.find(|object| filter.as_ref().is_none_or(|filter| filter(object)));
+        let found = self
+            .initial
+            .find(|object| filter.as_ref().is_none_or(|filter| filter(object)));
         if found.is_none() && self.initial.as_slice().is_empty() {
             // Frees the list.
             self.initial = Vec::new().into_iter();
@@ -155,7 +172,12 @@ impl Watcher {
             return None;
         }
         self.revision = self.revision.max(event.revision);
-        if !self.parts.scope.as_ref().is_none_or(|scope| scope.contains(event.object.key())) {
+        if !self
+            .parts
+            .scope
+            .as_ref()
+            .is_none_or(|scope| scope.contains(event.object.key()))
+        {
             return None;
         }
         match &self.parts.filter {
@@ -169,6 +191,9 @@ impl Watcher {
             return None;
         }
         self.next_bookmark = self.hub.next_bookmark();
-        Some(WatchItem::Bookmark { revision: self.revision, initial_events_end: false })
+        Some(WatchItem::Bookmark {
+            revision: self.revision,
+            initial_events_end: false,
+        })
     }
 }

@@ -15,7 +15,10 @@ pub struct EncryptionConfigError {
 }
 
 fn wrong<T>(field: impl Into<String>, message: impl Into<String>) -> Result<T, EncryptionConfigError> {
-    Err(EncryptionConfigError { field: field.into(), message: message.into() })
+    Err(EncryptionConfigError {
+        field: field.into(),
+        message: message.into(),
+    })
 }
 
 #[derive(Deserialize)]
@@ -76,7 +79,10 @@ pub(super) struct Selector {
 impl Selector {
     fn parse(text: &str) -> Self {
         let (resource, group) = text.split_once('.').unwrap_or((text, ""));
-        Selector { resource: resource.to_owned(), group: group.to_owned() }
+        Selector {
+            resource: resource.to_owned(),
+            group: group.to_owned(),
+        }
     }
 
     pub(super) fn matches(&self, name: &str) -> bool {
@@ -110,8 +116,13 @@ pub(super) fn parse(text: &str) -> Result<Vec<(Vec<Selector>, Vec<Provider>)>, E
         };
         wrong(place, message)
     })?;
-    if (config.api_version.as_str(), config.kind.as_str()) != ("apiserver.config.k8s.io/v1", "EncryptionConfiguration") {
-        return wrong("apiVersion", "expected apiserver.config.k8s.io/v1, kind EncryptionConfiguration");
+    if (config.api_version.as_str(), config.kind.as_str())
+        != ("apiserver.config.k8s.io/v1", "EncryptionConfiguration")
+    {
+        return wrong(
+            "apiVersion",
+            "expected apiserver.config.k8s.io/v1, kind EncryptionConfiguration",
+        );
     }
     if config.resources.is_empty() {
         return wrong("resources", "at least one entry is required");
@@ -149,7 +160,13 @@ fn selectors(field: &str, resources: &[String]) -> Result<Vec<Selector>, Encrypt
             "resource name should not contain capital letters"
         } else if resource == "*" {
             "use '*.' to encrypt all the resources from core API group or *.* to encrypt all resources"
-        } else if ["apiserveripinfo", "serviceipallocations", "servicenodeportallocations"].contains(&resource.as_str()) {
+        } else if [
+            "apiserveripinfo",
+            "serviceipallocations",
+            "servicenodeportallocations",
+        ]
+        .contains(&resource.as_str())
+        {
             "resources which do not have REST API/s cannot be encrypted"
         } else if selector.group == "events.k8s.io" {
             "'*.events.k8s.io' objects are stored using the 'events' API group in etcd. Use 'events' instead"
@@ -173,7 +190,10 @@ fn selectors(field: &str, resources: &[String]) -> Result<Vec<Selector>, Encrypt
 fn provider_of(field: String, config: ProviderConfig) -> Result<Provider, EncryptionConfigError> {
     let mut found = Vec::new();
     if config.kms.is_some() {
-        return wrong(format!("{field}.kms"), "KMS providers are not supported; use aesgcm, aescbc or secretbox");
+        return wrong(
+            format!("{field}.kms"),
+            "KMS providers are not supported; use aesgcm, aescbc or secretbox",
+        );
     }
     for (name, cipher, keys) in [
         ("aesgcm", Cipher::AesGcm, config.aesgcm),
@@ -181,7 +201,10 @@ fn provider_of(field: String, config: ProviderConfig) -> Result<Provider, Encryp
         ("secretbox", Cipher::Secretbox, config.secretbox),
     ] {
         if let Some(keys) = keys {
-            found.push(Provider::Cipher(cipher, named_keys(&format!("{field}.{name}.keys"), cipher, keys.keys)?));
+            found.push(Provider::Cipher(
+                cipher,
+                named_keys(&format!("{field}.{name}.keys"), cipher, keys.keys)?,
+            ));
         }
     }
     if config.identity.is_some() {
@@ -189,7 +212,10 @@ fn provider_of(field: String, config: ProviderConfig) -> Result<Provider, Encryp
     }
     match (found.pop(), found.is_empty()) {
         (Some(provider), true) => Ok(provider),
-        (Some(_), false) => wrong(field, "more than one provider in one element, split it into several"),
+        (Some(_), false) => wrong(
+            field,
+            "more than one provider in one element, split it into several",
+        ),
         (None, _) => wrong(field, "expected one of aesgcm, aescbc, secretbox, identity"),
     }
 }
@@ -211,7 +237,8 @@ fn named_keys(field: &str, cipher: Cipher, keys: Vec<Key>) -> Result<Vec<NamedKe
             let Ok(secret) = STANDARD.decode(&key.secret) else {
                 return wrong(format!("{field}.secret"), "secrets must be base64 encoded");
             };
-            NamedKey::new(cipher, &key.name, &secret).or_else(|message| wrong(format!("{field}.secret"), message))
+            NamedKey::new(cipher, &key.name, &secret)
+                .or_else(|message| wrong(format!("{field}.secret"), message))
         })
         .collect()
 }

@@ -73,7 +73,10 @@ impl NamedKey {
             (Cipher::AesGcm, length) => return Err(wrong_length(length, "16 or 32")),
             (Cipher::Secretbox, length) => return Err(wrong_length(length, "32")),
         };
-        Ok(NamedKey { prefix: format!("{}{name}:", cipher.prefix()), key })
+        Ok(NamedKey {
+            prefix: format!("{}{name}:", cipher.prefix()),
+            key,
+        })
     }
 }
 
@@ -91,23 +94,31 @@ fn wrong_length(got: usize, expected: &str) -> String {
 impl Provider {
     /// None when the value isn't of this provider; else the plain text and whether its key is not the first.
     pub(super) fn decrypt(&self, etcd_key: &str, stored: &[u8]) -> Option<Result<(Vec<u8>, bool), String>> {
-        let Provider::Cipher(cipher, keys) = self else { return None };
+        let Provider::Cipher(cipher, keys) = self else {
+            return None;
+        };
         if !stored.starts_with(cipher.prefix().as_bytes()) {
             return None;
         }
         let mut failure = None;
         for (position, key) in keys.iter().enumerate() {
-            let Some(sealed) = stored.strip_prefix(key.prefix.as_bytes()) else { continue };
+            let Some(sealed) = stored.strip_prefix(key.prefix.as_bytes()) else {
+                continue;
+            };
             match key.key.open(etcd_key, sealed) {
                 Ok(plain) => return Some(Ok((plain, position != 0))),
                 Err(message) => failure = Some(format!("{}: {message}", key.prefix.trim_end_matches(':'))),
             }
         }
-        Some(Err(failure.unwrap_or_else(|| format!("no {} key of this name is configured", cipher.prefix()))))
+        Some(Err(failure.unwrap_or_else(|| {
+            format!("no {} key of this name is configured", cipher.prefix())
+        })))
     }
 
     pub(super) fn encrypt(&self, etcd_key: &str, plain: &[u8]) -> Result<Vec<u8>, String> {
-        let Provider::Cipher(_, keys) = self else { return Ok(plain.to_vec()) };
+        let Provider::Cipher(_, keys) = self else {
+            return Ok(plain.to_vec());
+        };
         let key = keys.first().ok_or("no key is configured")?;
         let mut out = Vec::with_capacity(key.prefix.len() + plain.len() + 64);
         out.extend_from_slice(key.prefix.as_bytes());
@@ -118,7 +129,9 @@ impl Provider {
 
 fn random<const N: usize>() -> Result<[u8; N], String> {
     let mut bytes = [0; N];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| "no randomness from the system".to_owned())?;
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| "no randomness from the system".to_owned())?;
     Ok(bytes)
 }
 
@@ -144,7 +157,10 @@ impl Key {
             Key::Secretbox(key) => {
                 let nonce: [u8; SECRETBOX_NONCE] = random()?;
                 out.extend_from_slice(&nonce);
-                out.extend_from_slice(&key.encrypt(&nonce.into(), plain).map_err(|_| "encryption failed".to_owned())?);
+                out.extend_from_slice(
+                    &key.encrypt(&nonce.into(), plain)
+                        .map_err(|_| "encryption failed".to_owned())?,
+                );
             }
         }
         Ok(())
@@ -168,11 +184,13 @@ impl Key {
                 if sealed.is_empty() || sealed.len() % CBC_BLOCK != 0 {
                     return Err("the stored data is not a multiple of the block size".to_owned());
                 }
-                key.decrypt(iv, sealed).ok_or_else(|| "invalid padding on input".to_owned())
+                key.decrypt(iv, sealed)
+                    .ok_or_else(|| "invalid padding on input".to_owned())
             }
             Key::Secretbox(key) => {
                 let (nonce, sealed) = sealed.split_first_chunk::<SECRETBOX_NONCE>().ok_or(TOO_SHORT)?;
-                key.decrypt(&(*nonce).into(), sealed).map_err(|_| "message authentication failed".to_owned())
+                key.decrypt(&(*nonce).into(), sealed)
+                    .map_err(|_| "message authentication failed".to_owned())
             }
         }
     }
@@ -182,18 +200,30 @@ impl CbcKey {
     fn encrypt(&self, iv: &[u8; CBC_BLOCK], plain: &[u8]) -> Vec<u8> {
         let iv = iv.into();
         match self {
-            CbcKey::Aes128(key) => cbc::Encryptor::<Aes128>::new(key.into(), iv).encrypt_padded_vec_mut::<Pkcs7>(plain),
-            CbcKey::Aes192(key) => cbc::Encryptor::<Aes192>::new(key.into(), iv).encrypt_padded_vec_mut::<Pkcs7>(plain),
-            CbcKey::Aes256(key) => cbc::Encryptor::<Aes256>::new(key.into(), iv).encrypt_padded_vec_mut::<Pkcs7>(plain),
+            CbcKey::Aes128(key) => {
+                cbc::Encryptor::<Aes128>::new(key.into(), iv).encrypt_padded_vec_mut::<Pkcs7>(plain)
+            }
+            CbcKey::Aes192(key) => {
+                cbc::Encryptor::<Aes192>::new(key.into(), iv).encrypt_padded_vec_mut::<Pkcs7>(plain)
+            }
+            CbcKey::Aes256(key) => {
+                cbc::Encryptor::<Aes256>::new(key.into(), iv).encrypt_padded_vec_mut::<Pkcs7>(plain)
+            }
         }
     }
 
     fn decrypt(&self, iv: &[u8; CBC_BLOCK], sealed: &[u8]) -> Option<Vec<u8>> {
         let iv = iv.into();
         match self {
-            CbcKey::Aes128(key) => cbc::Decryptor::<Aes128>::new(key.into(), iv).decrypt_padded_vec_mut::<Pkcs7>(sealed),
-            CbcKey::Aes192(key) => cbc::Decryptor::<Aes192>::new(key.into(), iv).decrypt_padded_vec_mut::<Pkcs7>(sealed),
-            CbcKey::Aes256(key) => cbc::Decryptor::<Aes256>::new(key.into(), iv).decrypt_padded_vec_mut::<Pkcs7>(sealed),
+            CbcKey::Aes128(key) => {
+                cbc::Decryptor::<Aes128>::new(key.into(), iv).decrypt_padded_vec_mut::<Pkcs7>(sealed)
+            }
+            CbcKey::Aes192(key) => {
+                cbc::Decryptor::<Aes192>::new(key.into(), iv).decrypt_padded_vec_mut::<Pkcs7>(sealed)
+            }
+            CbcKey::Aes256(key) => {
+                cbc::Decryptor::<Aes256>::new(key.into(), iv).decrypt_padded_vec_mut::<Pkcs7>(sealed)
+            }
         }
         .ok()
     }

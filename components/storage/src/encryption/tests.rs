@@ -17,25 +17,45 @@ fn config(resources: &str, providers: &str) -> String {
 }
 
 fn cipher(name: &str, keys: &[(&str, String)]) -> String {
-    let keys: Vec<_> = keys.iter().map(|(name, secret)| format!("{{name: {name}, secret: {secret}}}")).collect();
+    let keys: Vec<_> = keys
+        .iter()
+        .map(|(name, secret)| format!("{{name: {name}, secret: {secret}}}"))
+        .collect();
     format!("{{{name}: {{keys: [{}]}}}}", keys.join(", "))
 }
 
 fn secrets(providers: &str) -> Arc<ResourceTransformer> {
-    Transformers::from_config(&config("secrets", providers)).unwrap().for_resource("secrets")
+    Transformers::from_config(&config("secrets", providers))
+        .unwrap()
+        .for_resource("secrets")
 }
 
 #[test]
 fn every_cipher_round_trips_in_upstreams_form() {
-    for (name, length) in
-        [("aescbc", 16), ("aescbc", 24), ("aescbc", 32), ("aesgcm", 16), ("aesgcm", 32), ("secretbox", 32)]
-    {
+    for (name, length) in [
+        ("aescbc", 16),
+        ("aescbc", 24),
+        ("aescbc", 32),
+        ("aesgcm", 16),
+        ("aesgcm", 32),
+        ("secretbox", 32),
+    ] {
         let transformer = secrets(&cipher(name, &[("k1", secret(1, length))]));
         for plain in [&b""[..], b"{}", &[7; 4096]] {
             let stored = transformer.encode(KEY, plain.to_vec()).unwrap();
-            assert!(stored.starts_with(format!("k8s:enc:{name}:v1:k1:").as_bytes()), "{name}");
-            assert_eq!(transformer.decode(KEY, stored.clone()).unwrap(), (plain.to_vec(), false));
-            assert_ne!(stored, transformer.encode(KEY, plain.to_vec()).unwrap(), "{name} must be randomised");
+            assert!(
+                stored.starts_with(format!("k8s:enc:{name}:v1:k1:").as_bytes()),
+                "{name}"
+            );
+            assert_eq!(
+                transformer.decode(KEY, stored.clone()).unwrap(),
+                (plain.to_vec(), false)
+            );
+            assert_ne!(
+                stored,
+                transformer.encode(KEY, plain.to_vec()).unwrap(),
+                "{name} must be randomised"
+            );
         }
     }
 }
@@ -69,13 +89,19 @@ fn tampering_and_moving_are_noticed() {
     }
     let transformer = secrets(&cipher("aesgcm", &[("k1", secret(1, 32))]));
     let stored = transformer.encode(KEY, b"{}".to_vec()).unwrap();
-    assert!(transformer.decode("/registry/secrets/default/other", stored).is_err());
+    assert!(
+        transformer
+            .decode("/registry/secrets/default/other", stored)
+            .is_err()
+    );
 }
 
 #[test]
 fn wrong_key_is_an_error() {
     for name in ["aesgcm", "secretbox", "aescbc"] {
-        let written = secrets(&cipher(name, &[("k1", secret(1, 32))])).encode(KEY, vec![b'x'; 100]).unwrap();
+        let written = secrets(&cipher(name, &[("k1", secret(1, 32))]))
+            .encode(KEY, vec![b'x'; 100])
+            .unwrap();
         let other = secrets(&cipher(name, &[("k1", secret(2, 32))]));
         match other.decode(KEY, written.clone()) {
             Err(_) => {}
@@ -96,25 +122,65 @@ fn rotation_by_order() {
         (cipher("aescbc", &[old.clone()]), false),
         (cipher("aescbc", &[old.clone(), new.clone()]), false),
         (cipher("aescbc", &[new.clone(), old.clone()]), true),
-        (format!("{}, {}", cipher("secretbox", &[new.clone()]), cipher("aescbc", &[old.clone()])), true),
-        (format!("{}, {}", cipher("aescbc", &[new.clone()]), cipher("aescbc", &[old.clone()])), true),
-        (format!("{{identity: {{}}}}, {}", cipher("aescbc", &[old.clone()])), true),
+        (
+            format!(
+                "{}, {}",
+                cipher("secretbox", &[new.clone()]),
+                cipher("aescbc", &[old.clone()])
+            ),
+            true,
+        ),
+        (
+            format!(
+                "{}, {}",
+                cipher("aescbc", &[new.clone()]),
+                cipher("aescbc", &[old.clone()])
+            ),
+            true,
+        ),
+        (
+            format!("{{identity: {{}}}}, {}", cipher("aescbc", &[old.clone()])),
+            true,
+        ),
     ] {
-        assert_eq!(secrets(&providers).decode(KEY, written.clone()).unwrap(), (b"{}".to_vec(), stale), "{providers}");
+        assert_eq!(
+            secrets(&providers).decode(KEY, written.clone()).unwrap(),
+            (b"{}".to_vec(), stale),
+            "{providers}"
+        );
     }
     let with_identity = secrets(&format!("{}, {{identity: {{}}}}", cipher("aescbc", &[old])));
-    assert_eq!(with_identity.decode(KEY, b"{}".to_vec()).unwrap(), (b"{}".to_vec(), true));
-    assert!(before.decode(KEY, b"{}".to_vec()).is_err(), "plain text without identity");
-    assert!(ResourceTransformer::default().decode(KEY, written).is_err(), "encrypted without a configuration");
+    assert_eq!(
+        with_identity.decode(KEY, b"{}".to_vec()).unwrap(),
+        (b"{}".to_vec(), true)
+    );
+    assert!(
+        before.decode(KEY, b"{}".to_vec()).is_err(),
+        "plain text without identity"
+    );
+    assert!(
+        ResourceTransformer::default().decode(KEY, written).is_err(),
+        "encrypted without a configuration"
+    );
 }
 
 #[test]
 fn resources_are_selected_by_the_first_entry() {
     let text = "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n\
-        - {resources: [secrets, widgets.example.com], providers: [{identity: {}}]}\n".to_owned()
-        + &format!("- {{resources: ['*.apps'], providers: [{}]}}\n", cipher("aescbc", &[("apps", secret(1, 32))]))
-        + &format!("- {{resources: ['*.'], providers: [{}]}}\n", cipher("aescbc", &[("core", secret(1, 32))]))
-        + &format!("- {{resources: ['*.*'], providers: [{}]}}\n", cipher("aescbc", &[("all", secret(1, 32))]));
+        - {resources: [secrets, widgets.example.com], providers: [{identity: {}}]}\n"
+        .to_owned()
+        + &format!(
+            "- {{resources: ['*.apps'], providers: [{}]}}\n",
+            cipher("aescbc", &[("apps", secret(1, 32))])
+        )
+        + &format!(
+            "- {{resources: ['*.'], providers: [{}]}}\n",
+            cipher("aescbc", &[("core", secret(1, 32))])
+        )
+        + &format!(
+            "- {{resources: ['*.*'], providers: [{}]}}\n",
+            cipher("aescbc", &[("all", secret(1, 32))])
+        );
     let transformers = Transformers::from_config(&text).unwrap();
     for (name, want) in [
         ("secrets", ""),
@@ -123,8 +189,14 @@ fn resources_are_selected_by_the_first_entry() {
         ("configmaps", "k8s:enc:aescbc:v1:core:"),
         ("gadgets.example.com", "k8s:enc:aescbc:v1:all:"),
     ] {
-        let stored = transformers.for_resource(name).encode(KEY, b"{}".to_vec()).unwrap();
-        assert!(stored.starts_with(want.as_bytes()) && (!want.is_empty() || stored == b"{}"), "{name}");
+        let stored = transformers
+            .for_resource(name)
+            .encode(KEY, b"{}".to_vec())
+            .unwrap();
+        assert!(
+            stored.starts_with(want.as_bytes()) && (!want.is_empty() || stored == b"{}"),
+            "{name}"
+        );
     }
 }
 
@@ -133,25 +205,54 @@ fn bad_configurations_name_the_field_and_no_secret() {
     let leak = secret(9, 31);
     for (text, field) in [
         (String::new(), ""),
-        ("apiVersion: v1\nkind: EncryptionConfiguration".to_owned(), "apiVersion"),
-        ("apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration".to_owned(), "resources"),
+        (
+            "apiVersion: v1\nkind: EncryptionConfiguration".to_owned(),
+            "apiVersion",
+        ),
+        (
+            "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration".to_owned(),
+            "resources",
+        ),
         (config("", "{identity: {}}"), "resources[0].resources"),
         (config("secrets", ""), "resources[0].providers"),
         (config("Secrets", "{identity: {}}"), "resources[0].resources[0]"),
         (config("'*'", "{identity: {}}"), "resources[0].resources[0]"),
-        (config("secrets, '*.'", "{identity: {}}"), "resources[0].resources[1]"),
-        (config("secrets, secrets", "{identity: {}}"), "resources[0].resources[1]"),
+        (
+            config("secrets, '*.'", "{identity: {}}"),
+            "resources[0].resources[1]",
+        ),
+        (
+            config("secrets, secrets", "{identity: {}}"),
+            "resources[0].resources[1]",
+        ),
         (config("secrets.*", "{identity: {}}"), "resources[0].resources[0]"),
         (config("secrets", "{}"), "resources[0].providers[0]"),
-        (config("secrets", "{kms: {name: x}}"), "resources[0].providers[0].kms"),
-        (config("secrets", "{aescbc: {keys: []}}"), "resources[0].providers[0].aescbc.keys"),
-        (config("secrets", &cipher("aescbc", &[("a", leak.clone())])), "resources[0].providers[0].aescbc.keys[0].secret"),
-        (config("secrets", &cipher("aescbc", &[("a", "'!!'".into())])), "resources[0].providers[0].aescbc.keys[0].secret"),
-        (config("secrets", &cipher("aesgcm", &[("a", secret(1, 24))])), "resources[0].providers[0].aesgcm.keys[0].secret"),
+        (
+            config("secrets", "{kms: {name: x}}"),
+            "resources[0].providers[0].kms",
+        ),
+        (
+            config("secrets", "{aescbc: {keys: []}}"),
+            "resources[0].providers[0].aescbc.keys",
+        ),
+        (
+            config("secrets", &cipher("aescbc", &[("a", leak.clone())])),
+            "resources[0].providers[0].aescbc.keys[0].secret",
+        ),
+        (
+            config("secrets", &cipher("aescbc", &[("a", "'!!'".into())])),
+            "resources[0].providers[0].aescbc.keys[0].secret",
+        ),
+        (
+            config("secrets", &cipher("aesgcm", &[("a", secret(1, 24))])),
+            "resources[0].providers[0].aesgcm.keys[0].secret",
+        ),
         (config("secrets", &format!("{{aescbc: {{keys: {leak}}}}}")), ""),
         (config("secrets", "{unknown: {}}"), ""),
     ] {
-        let error = Transformers::from_config(&text).err().unwrap_or_else(|| panic!("accepted: {text}"));
+        let error = Transformers::from_config(&text)
+            .err()
+            .unwrap_or_else(|| panic!("accepted: {text}"));
         assert!(field.is_empty() || error.field == field, "{error} for {text}");
         assert!(!error.to_string().contains(&leak), "{error}");
     }
@@ -170,13 +271,28 @@ proptest! {
 
 #[test]
 fn reload_keeps_what_works() {
-    let transformers = Transformers::from_config(&config("secrets", &cipher("aescbc", &[("old", secret(1, 32))]))).unwrap();
+    let transformers =
+        Transformers::from_config(&config("secrets", &cipher("aescbc", &[("old", secret(1, 32))]))).unwrap();
     let resource = transformers.for_resource("secrets");
     let written = resource.encode(KEY, b"{}".to_vec()).unwrap();
     assert!(transformers.reload("nonsense").is_err());
-    assert_eq!((resource.decode(KEY, written.clone()).unwrap().1, resource.generation()), (false, 0));
+    assert_eq!(
+        (
+            resource.decode(KEY, written.clone()).unwrap().1,
+            resource.generation()
+        ),
+        (false, 0)
+    );
     let both = cipher("aescbc", &[("new", secret(2, 32)), ("old", secret(1, 32))]);
     transformers.reload(&config("secrets", &both)).unwrap();
-    assert_eq!((resource.decode(KEY, written).unwrap().1, resource.generation()), (true, 1));
-    assert!(resource.encode(KEY, b"{}".to_vec()).unwrap().starts_with(b"k8s:enc:aescbc:v1:new:"));
+    assert_eq!(
+        (resource.decode(KEY, written).unwrap().1, resource.generation()),
+        (true, 1)
+    );
+    assert!(
+        resource
+            .encode(KEY, b"{}".to_vec())
+            .unwrap()
+            .starts_with(b"k8s:enc:aescbc:v1:new:")
+    );
 }

@@ -77,7 +77,10 @@ impl<'a> Scanner<'a> {
     /// Where the next key of the object entered begins.
     pub(crate) fn member_start(&mut self, first: bool) -> usize {
         if !first && self.peek() == Some(b',') {
-            let mut ahead = Scanner { bytes: self.bytes, pos: self.pos + 1 };
+            let mut ahead = Scanner {
+                bytes: self.bytes,
+                pos: self.pos + 1,
+            };
             ahead.skip_space();
             return ahead.pos;
         }
@@ -104,7 +107,8 @@ impl<'a> Scanner<'a> {
         let start = self.pos;
         let mut escaped = false;
         loop {
-            let Some(found) = memchr::memchr2(b'"', b'\\', &self.bytes[self.pos.min(self.bytes.len())..]) else {
+            let Some(found) = memchr::memchr2(b'"', b'\\', &self.bytes[self.pos.min(self.bytes.len())..])
+            else {
                 return self.error("string without end");
             };
             self.pos += found;
@@ -124,12 +128,18 @@ impl<'a> Scanner<'a> {
         if escaped {
             match serde_json::from_slice::<String>(&self.bytes[start - 1..end + 1]) {
                 Ok(text) => Ok(Cow::Owned(text)),
-                Err(_) => Err(ScanError { what: "bad escape in a string", at: start }),
+                Err(_) => Err(ScanError {
+                    what: "bad escape in a string",
+                    at: start,
+                }),
             }
         } else {
             match std::str::from_utf8(&self.bytes[start..end]) {
                 Ok(text) => Ok(Cow::Borrowed(text)),
-                Err(_) => Err(ScanError { what: "string is not UTF-8", at: start }),
+                Err(_) => Err(ScanError {
+                    what: "string is not UTF-8",
+                    at: start,
+                }),
             }
         }
     }
@@ -173,7 +183,8 @@ impl<'a> Scanner<'a> {
                     continue;
                 }
                 Some(b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
-                    while let Some(b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'E') = self.bytes.get(self.pos)
+                    while let Some(b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'E') =
+                        self.bytes.get(self.pos)
                     {
                         self.pos += 1;
                     }

@@ -45,18 +45,24 @@ impl Shape {
     pub(crate) fn scan(bytes: &[u8], fields: &[FieldSpec]) -> Result<Shape, ScanError> {
         let mut scanner = Scanner::new(bytes);
         let mut shape = Shape::default();
-        let mut values: Vec<Vec<Option<Box<str>>>> = fields.iter().map(|field| vec![None; field.paths.len()]).collect();
+        let mut values: Vec<Vec<Option<Box<str>>>> =
+            fields.iter().map(|field| vec![None; field.paths.len()]).collect();
         scanner.peek();
         let start = scanner.position();
         if !scanner.enter_object() {
-            return Err(ScanError { what: "not a JSON object", at: start });
+            return Err(ScanError {
+                what: "not a JSON object",
+                at: start,
+            });
         }
         let mut metadata_seen = false;
         let mut first = true;
         let mut run: Option<Range<usize>> = None;
         loop {
             let member_start = scanner.member_start(first);
-            let Some(key) = scanner.next_key(&mut first)? else { break };
+            let Some(key) = scanner.next_key(&mut first)? else {
+                break;
+            };
             let type_member = match key.as_ref() {
                 "kind" => Some(&mut shape.kind),
                 "apiVersion" => Some(&mut shape.api_version),
@@ -79,10 +85,16 @@ impl Shape {
         }
         shape.runs.extend(run);
         if scanner.peek().is_some() {
-            return Err(ScanError { what: "text after the object", at: scanner.position() });
+            return Err(ScanError {
+                what: "text after the object",
+                at: scanner.position(),
+            });
         }
         if !metadata_seen {
-            return Err(ScanError { what: "object without metadata", at: start });
+            return Err(ScanError {
+                what: "object without metadata",
+                at: start,
+            });
         }
         shape.fields = fields
             .iter()
@@ -101,13 +113,19 @@ impl Shape {
     fn metadata(&mut self, scanner: &mut Scanner<'_>) -> Result<(), ScanError> {
         scanner.enter_object();
         self.insert_at = scanner.position();
-        self.insert_comma = if scanner.peek() == Some(b'}') { Comma::None } else { Comma::After };
+        self.insert_comma = if scanner.peek() == Some(b'}') {
+            Comma::None
+        } else {
+            Comma::After
+        };
         let mut first = true;
         let mut member_before = false;
         let mut previous_end = scanner.position();
         loop {
             let is_first = first;
-            let Some(key) = scanner.next_key(&mut first)? else { return Ok(()) };
+            let Some(key) = scanner.next_key(&mut first)? else {
+                return Ok(());
+            };
             let value_start = scanner.position();
             match key.as_ref() {
                 "name" => self.name = scanner.scalar()?.into(),
@@ -143,14 +161,23 @@ impl Shape {
 
     /// The object with this resourceVersion, between `before` and `after`, kind and apiVersion in front. The
     /// number tells how many bytes of the object come before its first other member.
-    pub(crate) fn with_version(&self, bytes: &[u8], version: i64, before: &[u8], after: &[u8]) -> (Vec<u8>, usize) {
+    pub(crate) fn with_version(
+        &self,
+        bytes: &[u8],
+        version: i64,
+        before: &[u8],
+        after: &[u8],
+    ) -> (Vec<u8>, usize) {
         let member = match self.insert_comma {
             _ if self.version_value.is_some() => format!("\"{version}\""),
             Comma::None => format!("\"resourceVersion\":\"{version}\""),
             Comma::Before => format!(",\"resourceVersion\":\"{version}\""),
             Comma::After => format!("\"resourceVersion\":\"{version}\","),
         };
-        let replaced = self.version_value.clone().unwrap_or(self.insert_at..self.insert_at);
+        let replaced = self
+            .version_value
+            .clone()
+            .unwrap_or(self.insert_at..self.insert_at);
         let mut out = Vec::with_capacity(bytes.len() + before.len() + after.len() + member.len());
         out.extend_from_slice(before);
         let untyped = self.render(bytes, &replaced, member.as_bytes(), &mut out);
@@ -226,9 +253,10 @@ fn owner_uids(scanner: &mut Scanner<'_>) -> Result<Box<[OwnerUid]>, ScanError> {
 
 /// Whether any field lies at or below `parent.key`.
 fn wanted_below(fields: &[FieldSpec], parent: &[String], key: &str) -> bool {
-    fields.iter().flat_map(|field| &field.paths).any(|path| {
-        path.len() > parent.len() && path[..parent.len()] == *parent && path[parent.len()] == key
-    })
+    fields
+        .iter()
+        .flat_map(|field| &field.paths)
+        .any(|path| path.len() > parent.len() && path[..parent.len()] == *parent && path[parent.len()] == key)
 }
 
 /// Collects field values under `path`; the depth is bounded by the longest field path.

@@ -3,19 +3,32 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn parse(text: &str, fields: &[FieldSpec]) -> Result<StoredObject, StorageError> {
-    StoredObject::parse("/k", Revision::new(7), text.as_bytes(), fields.to_vec().into(), EventKind::Added, Found::default())
+    StoredObject::parse(
+        "/k",
+        Revision::new(7),
+        text.as_bytes(),
+        fields.to_vec().into(),
+        EventKind::Added,
+        Found::default(),
+    )
 }
 
 #[test]
 fn resource_version_is_put_in_place_and_taken_out() {
     for (stored, sent) in [
         (r#"{"metadata":{}}"#, r#"{"metadata":{"resourceVersion":"7"}}"#),
-        (r#"{"metadata":{"name":"a"}}"#, r#"{"metadata":{"resourceVersion":"7","name":"a"}}"#),
+        (
+            r#"{"metadata":{"name":"a"}}"#,
+            r#"{"metadata":{"resourceVersion":"7","name":"a"}}"#,
+        ),
         (
             r#"{"metadata":{"uid":"u","generation":1},"spec":1}"#,
             r#"{"metadata":{"uid":"u","resourceVersion":"7","generation":1},"spec":1}"#,
         ),
-        (r#" {"metadata": {"uid":"u" } } "#, r#"{"metadata": {"uid":"u","resourceVersion":"7" }}"#),
+        (
+            r#" {"metadata": {"uid":"u" } } "#,
+            r#"{"metadata": {"uid":"u","resourceVersion":"7" }}"#,
+        ),
         (
             r#"{"apiVersion":"v1","data":{"a":"b"}, "kind":"X","metadata":{}, "z":1}"#,
             r#"{"kind":"X","apiVersion":"v1","data":{"a":"b"},"metadata":{"resourceVersion":"7"}, "z":1}"#,
@@ -24,15 +37,24 @@ fn resource_version_is_put_in_place_and_taken_out() {
             r#"{"metadata":{},"kind":"X","apiVersion":"v1"}"#,
             r#"{"kind":"X","apiVersion":"v1","metadata":{"resourceVersion":"7"}}"#,
         ),
-        (r#"{"metadata":{"resourceVersion":null}}"#, r#"{"metadata":{"resourceVersion":"7"}}"#),
+        (
+            r#"{"metadata":{"resourceVersion":null}}"#,
+            r#"{"metadata":{"resourceVersion":"7"}}"#,
+        ),
     ] {
         let object = parse(stored, &[]).unwrap();
         assert_eq!(std::str::from_utf8(object.json_bytes()).unwrap(), sent);
         let mut untyped: Value = serde_json::from_str(sent).unwrap();
-        untyped.as_object_mut().unwrap().retain(|key, _| key != "kind" && key != "apiVersion");
+        untyped
+            .as_object_mut()
+            .unwrap()
+            .retain(|key, _| key != "kind" && key != "apiVersion");
         let item = [b"{", &object.untyped_json()[..]].concat();
         assert_eq!(serde_json::from_slice::<Value>(&item).unwrap(), untyped);
-        assert_eq!(&object.frame(EventKind::Added)[..], format!("{{\"type\":\"ADDED\",\"object\":{sent}}}\n").as_bytes());
+        assert_eq!(
+            &object.frame(EventKind::Added)[..],
+            format!("{{\"type\":\"ADDED\",\"object\":{sent}}}\n").as_bytes()
+        );
         assert_eq!(
             &object.frame(EventKind::Deleted)[..],
             format!("{{\"type\":\"DELETED\",\"object\":{sent}}}\n").as_bytes()
@@ -40,13 +62,28 @@ fn resource_version_is_put_in_place_and_taken_out() {
     }
     for (sent, stored) in [
         (r#"{"metadata":{"resourceVersion":"7"}}"#, r#"{"metadata":{}}"#),
-        (r#"{"metadata":{"resourceVersion":"7","name":"a"}}"#, r#"{"metadata":{"name":"a"}}"#),
-        (r#"{"metadata":{"resourceVersion" : "7" , "name":"a"}}"#, r#"{"metadata":{ "name":"a"}}"#),
-        (r#"{"metadata":{"name":"a","resourceVersion":"7"}}"#, r#"{"metadata":{"name":"a"}}"#),
-        (r#"{"metadata":{"name":"a" , "resourceVersion":"","x":1}}"#, r#"{"metadata":{"name":"a","x":1}}"#),
+        (
+            r#"{"metadata":{"resourceVersion":"7","name":"a"}}"#,
+            r#"{"metadata":{"name":"a"}}"#,
+        ),
+        (
+            r#"{"metadata":{"resourceVersion" : "7" , "name":"a"}}"#,
+            r#"{"metadata":{ "name":"a"}}"#,
+        ),
+        (
+            r#"{"metadata":{"name":"a","resourceVersion":"7"}}"#,
+            r#"{"metadata":{"name":"a"}}"#,
+        ),
+        (
+            r#"{"metadata":{"name":"a" , "resourceVersion":"","x":1}}"#,
+            r#"{"metadata":{"name":"a","x":1}}"#,
+        ),
     ] {
         let shape = Shape::scan(sent.as_bytes(), &[]).unwrap();
-        assert_eq!(String::from_utf8(shape.without_version(sent.as_bytes())).unwrap(), stored);
+        assert_eq!(
+            String::from_utf8(shape.without_version(sent.as_bytes())).unwrap(),
+            stored
+        );
     }
 }
 
@@ -68,12 +105,18 @@ fn index_of_an_object() {
         FieldSpec::path("spec.deep"),
         FieldSpec {
             name: "source".into(),
-            paths: vec![vec!["source".into(), "component".into()], vec!["reportingComponent".into()]],
+            paths: vec![
+                vec!["source".into(), "component".into()],
+                vec!["reportingComponent".into()],
+            ],
             default: String::new(),
         },
     ];
     let object = parse(&text, &fields).unwrap();
-    assert_eq!((object.name(), object.namespace(), object.uid()), ("p\u{00e9}\"1", "ns", "u1"));
+    assert_eq!(
+        (object.name(), object.namespace(), object.uid()),
+        ("p\u{00e9}\"1", "ns", "u1")
+    );
     assert_eq!(object.label("c"), Some("d\\e"));
     assert_eq!(object.owner_uids().collect::<Vec<_>>(), ["o1", "o2"]);
     for (name, want) in [
@@ -92,8 +135,19 @@ fn index_of_an_object() {
 #[test]
 fn bad_objects_are_refused() {
     for text in [
-        "", "[]", "1", "{", r#"{"metadata"#, r#"{"metadata":"#, r#"{"metadata":{"a":"\"#, r#"{"a":1}"#, r#"{"metadata":1}"#,
-        r#"{"metadata":{}} x"#, r#"{"metadata":{"name":"\x"}}"#, r#"{"metadata":{} "a":1}"#, r#"{"metadata":{"labels":{"a" 1}}}"#,
+        "",
+        "[]",
+        "1",
+        "{",
+        r#"{"metadata"#,
+        r#"{"metadata":"#,
+        r#"{"metadata":{"a":"\"#,
+        r#"{"a":1}"#,
+        r#"{"metadata":1}"#,
+        r#"{"metadata":{}} x"#,
+        r#"{"metadata":{"name":"\x"}}"#,
+        r#"{"metadata":{} "a":1}"#,
+        r#"{"metadata":{"labels":{"a" 1}}}"#,
     ] {
         assert!(parse(text, &[]).is_err(), "{text:?}");
     }

@@ -31,26 +31,40 @@ pub(super) fn encode(scope_prefix: &str, position: &Position) -> String {
     let token = Token {
         v: VERSION.to_owned(),
         rv: position.revision.map_or(-1, Revision::value),
-        start: position.start_key.strip_prefix(scope_prefix).unwrap_or(&position.start_key).to_owned(),
+        start: position
+            .start_key
+            .strip_prefix(scope_prefix)
+            .unwrap_or(&position.start_key)
+            .to_owned(),
     };
     URL_SAFE_NO_PAD.encode(serde_json::json!(token).to_string())
 }
 
 pub(super) fn decode(scope_prefix: &str, text: &str) -> Result<Position, StorageError> {
-    let invalid = |message: &str| StorageError::InvalidContinue { message: message.to_owned() };
-    let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|_| invalid("not base64"))?;
+    let invalid = |message: &str| StorageError::InvalidContinue {
+        message: message.to_owned(),
+    };
+    let bytes = URL_SAFE_NO_PAD
+        .decode(text.trim_end_matches('='))
+        .map_err(|_| invalid("not base64"))?;
     let token: Token = serde_json::from_slice(&bytes).map_err(|_| invalid("not a token"))?;
     if token.v != VERSION {
         return Err(invalid("unknown version"));
     }
     if token.rv == 0 {
-        return Err(invalid("incorrect encoded start resourceVersion (version meta.k8s.io/v1)"));
+        return Err(invalid(
+            "incorrect encoded start resourceVersion (version meta.k8s.io/v1)",
+        ));
     }
     if token.start.is_empty() {
         return Err(invalid("encoded start key empty (version meta.k8s.io/v1)"));
     }
     // The key must stay in the scope, whatever the token says.
-    if token.start.split('/').any(|segment| matches!(segment, "." | "..") || segment.trim_end_matches('\0') == "..") {
+    if token
+        .start
+        .split('/')
+        .any(|segment| matches!(segment, "." | "..") || segment.trim_end_matches('\0') == "..")
+    {
         return Err(invalid(&format!("encoded key {:?}", token.start)));
     }
     Ok(Position {
@@ -65,8 +79,10 @@ mod tests {
 
     #[test]
     fn round_trip_and_upstream_form() {
-        let position =
-            Position { revision: Some(Revision::new(42)), start_key: "/registry/pods/ns/a\0".to_owned() };
+        let position = Position {
+            revision: Some(Revision::new(42)),
+            start_key: "/registry/pods/ns/a\0".to_owned(),
+        };
         let token = encode("/registry/pods/", &position);
         let json = String::from_utf8(URL_SAFE_NO_PAD.decode(&token).unwrap()).unwrap();
         assert_eq!(
@@ -74,7 +90,10 @@ mod tests {
             serde_json::json!({"v": "meta.k8s.io/v1", "rv": 42, "start": "ns/a\0"})
         );
         assert_eq!(decode("/registry/pods/", &token).unwrap(), position);
-        assert_eq!(decode("/registry/pods/", &format!("{token}==")).unwrap(), position);
+        assert_eq!(
+            decode("/registry/pods/", &format!("{token}==")).unwrap(),
+            position
+        );
     }
 
     #[test]

@@ -8,7 +8,9 @@ fn check_segment(what: &str, value: &str) -> Result<(), StorageError> {
     let message = match value {
         "" => format!("{what} must not be empty"),
         "." | ".." => format!("{what} must not be {value:?}"),
-        value if value.contains('/') || value.contains('\0') => format!("{what} must not contain a slash: {value:?}"),
+        value if value.contains('/') || value.contains('\0') => {
+            format!("{what} must not contain a slash: {value:?}")
+        }
         _ => return Ok(()),
     };
     Err(StorageError::InvalidKey { message })
@@ -24,6 +26,8 @@ pub(super) fn object_key(store: &Store, namespace: &str, name: &str) -> Result<S
     } else if namespace.is_empty() {
         Ok(format!("{prefix}{name}"))
     } else {
-        Err(StorageError::InvalidKey { message: format!("{} have no namespace", store.resource().name) })
+        Err(StorageError::InvalidKey {
+            message: format!("{} have no namespace", store.resource().name),
+        })
     }
 }

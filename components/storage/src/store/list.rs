@@ -30,7 +30,14 @@ pub(super) async fn get(
         RequestedRevision::Unset => {
             let loaded = store.warm_up().await;
             let seen = match loaded {
-                Ok(()) => store.hub.consistent().await.map_err(|error| StorageError::from_backend(&key, error))?.1,
+                Ok(()) => {
+                    store
+                        .hub
+                        .consistent()
+                        .await
+                        .map_err(|error| StorageError::from_backend(&key, error))?
+                        .1
+                }
                 Err(_) => false,
             };
             if !seen {
@@ -51,24 +58,42 @@ pub(super) async fn get(
 
 /// Reads one object from the backend.
 pub(super) async fn read(store: &Store, key: &str) -> Result<Option<ObjectRef>, StorageError> {
-    let request = RangeRequest { start: key.to_owned(), end: format!("{key}\0"), ..RangeRequest::default() };
-    let mut found =
-        store.hub.backend().range(request).await.map_err(|error| StorageError::from_backend(key, error))?;
+    let request = RangeRequest {
+        start: key.to_owned(),
+        end: format!("{key}\0"),
+        ..RangeRequest::default()
+    };
+    let mut found = store
+        .hub
+        .backend()
+        .range(request)
+        .await
+        .map_err(|error| StorageError::from_backend(key, error))?;
     match found.kvs.pop() {
-        Some(kv) => store.cache.decode(key, kv.value, kv.mod_revision, EventKind::Added).map(Some),
+        Some(kv) => store
+            .cache
+            .decode(key, kv.value, kv.mod_revision, EventKind::Added)
+            .map(Some),
         None => Ok(None),
     }
 }
 
 pub(super) async fn list(store: &Store, request: ListRequest) -> Result<ListPage, StorageError> {
     let scope = store.cache.scope(request.namespace.as_deref());
-    if let Some(token) = request.continue_token.as_deref().filter(|token| !token.is_empty()) {
+    if let Some(token) = request
+        .continue_token
+        .as_deref()
+        .filter(|token| !token.is_empty())
+    {
         let position = continue_token::decode(&scope.start, token)?;
         let state = match position.revision {
             None => newest(store).await?,
             Some(revision) => match exact(store, revision).await {
                 Err(StorageError::Expired { .. }) => {
-                    let restart = Position { revision: None, start_key: position.start_key };
+                    let restart = Position {
+                        revision: None,
+                        start_key: position.start_key,
+                    };
                     return Err(StorageError::ExpiredContinue {
                         restart: Some(continue_token::encode(&scope.start, &restart)),
                     });
@@ -76,7 +101,14 @@ pub(super) async fn list(store: &Store, request: ListRequest) -> Result<ListPage
                 state => state?,
             },
         };
-        return Ok(page(store, &request, state, &scope, position.start_key, request.limit));
+        return Ok(page(
+            store,
+            &request,
+            state,
+            &scope,
+            position.start_key,
+            request.limit,
+        ));
     }
     let mut limit = request.limit;
     let state = match (request.revision, request.revision_match) {
@@ -112,11 +144,18 @@ pub(super) fn at_hand(store: &Store) -> State {
 pub(super) async fn newest(store: &Store) -> Result<State, StorageError> {
     let prefix = store.cache.prefix();
     if store.warm_up().await.is_ok() {
-        let (_, seen) = store.hub.consistent().await.map_err(|error| StorageError::from_backend(prefix, error))?;
+        let (_, seen) = store
+            .hub
+            .consistent()
+            .await
+            .map_err(|error| StorageError::from_backend(prefix, error))?;
         if seen {
             return Ok(at_hand(store));
         }
-        tracing::warn!(resource = store.resource().name, "the cache is behind, listing from the backend");
+        tracing::warn!(
+            resource = store.resource().name,
+            "the cache is behind, listing from the backend"
+        );
     }
     let view = fetch(store.hub.backend(), &store.cache, None)
         .await
@@ -129,10 +168,17 @@ pub(super) async fn not_older_than(store: &Store, revision: Revision) -> Result<
     if store.hub.position() >= revision || store.cache.view().revision >= revision {
         return Ok(());
     }
-    if store.hub.wait_for(revision, store.hub.consistent_read_timeout()).await {
+    if store
+        .hub
+        .wait_for(revision, store.hub.consistent_read_timeout())
+        .await
+    {
         return Ok(());
     }
-    Err(StorageError::TooLargeResourceVersion { requested: revision, current: store.hub.position() })
+    Err(StorageError::TooLargeResourceVersion {
+        requested: revision,
+        current: store.hub.position(),
+    })
 }
 
 async fn exact(store: &Store, revision: Revision) -> Result<State, StorageError> {
@@ -147,7 +193,9 @@ async fn exact(store: &Store, revision: Revision) -> Result<State, StorageError>
             store.cache.pin(revision, view.clone());
             Ok((view, revision))
         }
-        Err(BackendError::Compacted { requested, oldest }) => Err(StorageError::Expired { requested, oldest }),
+        Err(BackendError::Compacted { requested, oldest }) => {
+            Err(StorageError::Expired { requested, oldest })
+        }
         Err(error) => Err(StorageError::from_backend(store.cache.prefix(), error)),
     }
 }
@@ -160,22 +208,47 @@ fn page(
     start: String,
     limit: usize,
 ) -> ListPage {
-    let rest = Scope { start, end: scope.end.clone() };
+    let rest = Scope {
+        start,
+        end: scope.end.clone(),
+    };
     let filter = request.filter.as_ref();
-    let mut matching = view.iter(&rest).filter(|object| filter.is_none_or(|filter| filter(object)));
+    let mut matching = view
+        .iter(&rest)
+        .filter(|object| filter.is_none_or(|filter| filter(object)));
     if limit == 0 {
         let items = matching.cloned().collect();
-        return ListPage { revision, items, continue_token: None, remaining: None };
+        return ListPage {
+            revision,
+            items,
+            continue_token: None,
+            remaining: None,
+        };
     }
     let items: Vec<ObjectRef> = matching.by_ref().take(limit).cloned().collect();
     let more = matching.next().is_some();
     let last = match items.last() {
         Some(last) if more => last,
-        _ => return ListPage { revision, items, continue_token: None, remaining: None },
+        _ => {
+            return ListPage {
+                revision,
+                items,
+                continue_token: None,
+                remaining: None,
+            };
+        }
     };
     let remaining = filter.is_none().then(|| matching.count() as u64 + 1);
-    let position = Position { revision: Some(revision), start_key: format!("{}\0", last.key()) };
+    let position = Position {
+        revision: Some(revision),
+        start_key: format!("{}\0", last.key()),
+    };
     let continue_token = Some(continue_token::encode(&scope.start, &position));
     store.cache.pin(revision, view);
-    ListPage { revision, items, continue_token, remaining }
+    ListPage {
+        revision,
+        items,
+        continue_token,
+        remaining,
+    }
 }

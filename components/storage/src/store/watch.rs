@@ -59,13 +59,26 @@ fn with_state(store: &Store, request: &WatchRequest) -> Begin {
 fn from_now(store: &Store) -> Begin {
     let (_, revision) = at_hand(store);
     let (view, cursor) = store.cache.view_and_cursor();
-    Begin { cursor, initial: Vec::new(), revision: revision.max(view.revision), mark_end: false }
+    Begin {
+        cursor,
+        initial: Vec::new(),
+        revision: revision.max(view.revision),
+        mark_end: false,
+    }
 }
 
 fn after(store: &Store, revision: Revision) -> Result<Begin, StorageError> {
     let cursor = store
         .cache
         .cursor_after(revision)
-        .map_err(|oldest| StorageError::Expired { requested: revision, oldest })?;
-    Ok(Begin { cursor, initial: Vec::new(), revision, mark_end: false })
+        .map_err(|oldest| StorageError::Expired {
+            requested: revision,
+            oldest,
+        })?;
+    Ok(Begin {
+        cursor,
+        initial: Vec::new(),
+        revision,
+        mark_end: false,
+    })
 }

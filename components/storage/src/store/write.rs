@@ -26,8 +26,13 @@ struct Candidate<'a> {
 
 impl<'a> Candidate<'a> {
     fn new(store: &Store, key: &str, json: &'a [u8]) -> Result<Self, StorageError> {
-        let shape = Shape::scan(json, store.cache.fields()).map_err(|error| StorageError::corrupt(key, error))?;
-        Ok(Candidate { json, shape, generation: store.cache.transformer().generation() })
+        let shape =
+            Shape::scan(json, store.cache.fields()).map_err(|error| StorageError::corrupt(key, error))?;
+        Ok(Candidate {
+            json,
+            shape,
+            generation: store.cache.transformer().generation(),
+        })
     }
 
     fn stored(&self, store: &Store, key: &str) -> Result<Vec<u8>, StorageError> {
@@ -39,13 +44,21 @@ impl<'a> Candidate<'a> {
     }
 
     fn is_same_as(&self, object: &StoredObject) -> bool {
-        self.shape.with_version(self.json, object.revision().value(), b"", b"").0 == object.json_bytes()
+        self.shape
+            .with_version(self.json, object.revision().value(), b"", b"")
+            .0
+            == object.json_bytes()
     }
 
     fn at(self, store: &Store, key: &str, revision: Revision, kind: EventKind) -> ObjectRef {
         let fields = store.cache.fields().clone();
-        let found = Found { stale: false, generation: self.generation };
-        Arc::new(StoredObject::from_shape(key, revision, self.json, self.shape, fields, kind, found))
+        let found = Found {
+            stale: false,
+            generation: self.generation,
+        };
+        Arc::new(StoredObject::from_shape(
+            key, revision, self.json, self.shape, fields, kind, found,
+        ))
     }
 }
 
@@ -76,18 +89,28 @@ struct Base {
 impl Base {
     async fn cached(store: &Store, key: &str) -> Result<Self, StorageError> {
         match store.cache.view().get(key).filter(|_| store.cache.is_ready()) {
-            Some(object) => Ok(Base { object: Some(object.clone()), fresh: false }),
+            Some(object) => Ok(Base {
+                object: Some(object.clone()),
+                fresh: false,
+            }),
             None => Base::newest(store, key).await,
         }
     }
 
     async fn newest(store: &Store, key: &str) -> Result<Self, StorageError> {
-        Ok(Base { object: read(store, key).await?, fresh: true })
+        Ok(Base {
+            object: read(store, key).await?,
+            fresh: true,
+        })
     }
 
     fn after_conflict(store: &Store, key: &str, current: Option<KeyValue>) -> Result<Self, StorageError> {
         let object = match current {
-            Some(kv) => Some(store.cache.decode(key, kv.value, kv.mod_revision, EventKind::Modified)?),
+            Some(kv) => Some(
+                store
+                    .cache
+                    .decode(key, kv.value, kv.mod_revision, EventKind::Modified)?,
+            ),
             None => None,
         };
         Ok(Base { object, fresh: true })
@@ -109,7 +132,9 @@ fn check(preconditions: &Preconditions, key: &str, object: &StoredObject) -> Res
     let fails = |what: &str, wanted: &str, found: &str| {
         Err(StorageError::PreconditionFailed {
             key: key.to_owned(),
-            message: format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"),
+            message: format!(
+                "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
+            ),
         })
     };
     match (&preconditions.uid, &preconditions.resource_version) {
@@ -191,11 +216,17 @@ async fn write(
     let backend = store.hub.backend();
     let failed = |error| StorageError::from_backend(key, error);
     let Some(object) = &base.object else {
-        let outcome = backend.create(key, candidate.stored(store, key)?, ttl).await.map_err(failed)?;
+        let outcome = backend
+            .create(key, candidate.stored(store, key)?, ttl)
+            .await
+            .map_err(failed)?;
         return Ok(Some(match outcome {
-            TxnOutcome::Done(revision) => {
-                Round::Done(Updated::Created(candidate.at(store, key, revision, EventKind::Added)))
-            }
+            TxnOutcome::Done(revision) => Round::Done(Updated::Created(candidate.at(
+                store,
+                key,
+                revision,
+                EventKind::Added,
+            ))),
             TxnOutcome::Conflict(current) => Round::Lost(current),
         }));
     };
@@ -205,12 +236,21 @@ async fn write(
         return Ok(None);
     }
     let stored = candidate.stored(store, key)?;
-    Ok(Some(match backend.update(key, stored, object.revision(), ttl).await.map_err(failed)? {
-        TxnOutcome::Done(revision) => {
-            Round::Done(Updated::Written(candidate.at(store, key, revision, EventKind::Modified)))
-        }
-        TxnOutcome::Conflict(current) => Round::Lost(current),
-    }))
+    Ok(Some(
+        match backend
+            .update(key, stored, object.revision(), ttl)
+            .await
+            .map_err(failed)?
+        {
+            TxnOutcome::Done(revision) => Round::Done(Updated::Written(candidate.at(
+                store,
+                key,
+                revision,
+                EventKind::Modified,
+            ))),
+            TxnOutcome::Conflict(current) => Round::Lost(current),
+        },
+    ))
 }
 
 async fn remove(store: &Store, key: &str, object: &ObjectRef) -> Result<Round, StorageError> {
@@ -221,9 +261,9 @@ async fn remove(store: &Store, key: &str, object: &ObjectRef) -> Result<Round, S
         .await
         .map_err(|error| StorageError::from_backend(key, error))?;
     Ok(match outcome {
-        TxnOutcome::Done(revision) => {
-            Round::Done(Updated::Deleted(Arc::new(object.at_revision(revision, EventKind::Deleted)?)))
-        }
+        TxnOutcome::Done(revision) => Round::Done(Updated::Deleted(Arc::new(
+            object.at_revision(revision, EventKind::Deleted)?,
+        ))),
         TxnOutcome::Conflict(current) => Round::Lost(current),
     })
 }

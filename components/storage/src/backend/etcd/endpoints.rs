@@ -46,7 +46,10 @@ impl<T> Answer<T> {
         self,
         map: impl FnOnce(T) -> Result<U, BackendError>,
     ) -> Result<Answer<U>, BackendError> {
-        Ok(Answer { value: map(self.value)?, retried: self.retried })
+        Ok(Answer {
+            value: map(self.value)?,
+            retried: self.retried,
+        })
     }
 }
 
@@ -80,7 +83,10 @@ impl Endpoints {
                 .map_err(|error| refused(format!("etcd endpoint {url}: {error}")))?;
             clients.push((url, client));
         }
-        Ok(Endpoints { clients, current: watch::Sender::new(0) })
+        Ok(Endpoints {
+            clients,
+            current: watch::Sender::new(0),
+        })
     }
 
     /// The member in use, its number, and what tells when it is no longer used.
@@ -102,7 +108,12 @@ impl Endpoints {
                 same
             });
         if moved {
-            tracing::warn!(from = self.clients[index].0, to = self.clients[next].0, why, "switching the etcd member");
+            tracing::warn!(
+                from = self.clients[index].0,
+                to = self.clients[next].0,
+                why,
+                "switching the etcd member"
+            );
         }
     }
 
@@ -147,7 +158,10 @@ impl Endpoints {
                     patience *= 2;
                     format!("etcd member {} doesn't answer", self.clients[index].0)
                 }
-                Failure::Member { message, maybe_applied } => {
+                Failure::Member {
+                    message,
+                    maybe_applied,
+                } => {
                     retried |= maybe_applied;
                     self.give_up(index, &message);
                     message

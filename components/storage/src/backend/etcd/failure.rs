@@ -19,11 +19,17 @@ pub(super) enum Failure {
 pub(super) fn classify(error: Error) -> Failure {
     match error {
         Error::GRpcStatus(status) => by_status(status.code(), status.message(), source(&status)),
-        Error::TransportError(error) => {
-            Failure::Member { message: format!("connection to etcd: {}", chain(&error)), maybe_applied: true }
-        }
-        Error::IoError(error) => Failure::Member { message: error.to_string(), maybe_applied: true },
-        error => Failure::Final(BackendError::Unavailable { message: error.to_string() }),
+        Error::TransportError(error) => Failure::Member {
+            message: format!("connection to etcd: {}", chain(&error)),
+            maybe_applied: true,
+        },
+        Error::IoError(error) => Failure::Member {
+            message: error.to_string(),
+            maybe_applied: true,
+        },
+        error => Failure::Final(BackendError::Unavailable {
+            message: error.to_string(),
+        }),
     }
 }
 
@@ -48,28 +54,43 @@ fn by_status(code: Code, message: &str, source: String) -> Failure {
     // Numbers that the message lacks are filled in by the caller, who knows what was asked.
     let unknown = Revision::ZERO;
     match code {
-        Code::OutOfRange if message.contains("compacted") => {
-            Failure::Final(BackendError::Compacted { requested: unknown, oldest: unknown })
-        }
-        Code::OutOfRange if message.contains("future") => {
-            Failure::Final(BackendError::FutureRevision { requested: unknown, current: unknown })
-        }
+        Code::OutOfRange if message.contains("compacted") => Failure::Final(BackendError::Compacted {
+            requested: unknown,
+            oldest: unknown,
+        }),
+        Code::OutOfRange if message.contains("future") => Failure::Final(BackendError::FutureRevision {
+            requested: unknown,
+            current: unknown,
+        }),
         Code::InvalidArgument | Code::ResourceExhausted if message.contains("too large") => {
             Failure::Final(BackendError::TooLarge)
         }
-        Code::ResourceExhausted if message.contains("too many requests") => {
-            Failure::Member { message: message.to_owned(), maybe_applied: false }
-        }
-        Code::Unavailable | Code::Cancelled | Code::Unknown | Code::Internal | Code::DeadlineExceeded | Code::Aborted => {
-            let refused = ["no leader", "not started", "is stopping"].iter().any(|text| message.contains(text));
+        Code::ResourceExhausted if message.contains("too many requests") => Failure::Member {
+            message: message.to_owned(),
+            maybe_applied: false,
+        },
+        Code::Unavailable
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::Internal
+        | Code::DeadlineExceeded
+        | Code::Aborted => {
+            let refused = ["no leader", "not started", "is stopping"]
+                .iter()
+                .any(|text| message.contains(text));
             let message = match source.is_empty() {
                 true => message.to_owned(),
                 false => format!("{message}: {source}"),
             };
             let connecting = message.contains("tcp connect error") || message.contains("Connection refused");
-            Failure::Member { message, maybe_applied: !refused && !connecting }
+            Failure::Member {
+                message,
+                maybe_applied: !refused && !connecting,
+            }
         }
-        _ => Failure::Final(BackendError::Unavailable { message: message.to_owned() }),
+        _ => Failure::Final(BackendError::Unavailable {
+            message: message.to_owned(),
+        }),
     }
 }
 
@@ -84,14 +105,24 @@ mod tests {
             (
                 Code::OutOfRange,
                 "etcdserver: mvcc: required revision has been compacted",
-                Failure::Final(BackendError::Compacted { requested: zero, oldest: zero }),
+                Failure::Final(BackendError::Compacted {
+                    requested: zero,
+                    oldest: zero,
+                }),
             ),
             (
                 Code::OutOfRange,
                 "etcdserver: mvcc: required revision is a future revision",
-                Failure::Final(BackendError::FutureRevision { requested: zero, current: zero }),
+                Failure::Final(BackendError::FutureRevision {
+                    requested: zero,
+                    current: zero,
+                }),
             ),
-            (Code::InvalidArgument, "etcdserver: request is too large", Failure::Final(BackendError::TooLarge)),
+            (
+                Code::InvalidArgument,
+                "etcdserver: request is too large",
+                Failure::Final(BackendError::TooLarge),
+            ),
             (
                 Code::ResourceExhausted,
                 "etcdserver: mvcc: database space exceeded",
@@ -102,12 +133,18 @@ mod tests {
             (
                 Code::Unavailable,
                 "etcdserver: no leader",
-                Failure::Member { message: "etcdserver: no leader".to_owned(), maybe_applied: false },
+                Failure::Member {
+                    message: "etcdserver: no leader".to_owned(),
+                    maybe_applied: false,
+                },
             ),
             (
                 Code::Unavailable,
                 "etcdserver: request timed out",
-                Failure::Member { message: "etcdserver: request timed out".to_owned(), maybe_applied: true },
+                Failure::Member {
+                    message: "etcdserver: request timed out".to_owned(),
+                    maybe_applied: true,
+                },
             ),
         ] {
             assert_eq!(by_status(code, message, String::new()), want);

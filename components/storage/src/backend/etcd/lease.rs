@@ -30,7 +30,10 @@ pub(super) struct LeasePool {
 
 impl LeasePool {
     pub(super) fn new(endpoints: Arc<Endpoints>) -> Self {
-        LeasePool { endpoints, shared: Mutex::default() }
+        LeasePool {
+            endpoints,
+            shared: Mutex::default(),
+        }
     }
 
     /// A lease that lives at least `ttl`.
@@ -49,11 +52,20 @@ impl LeasePool {
         let lifetime = i64::try_from(seconds + reuse.as_secs()).unwrap_or(i64::MAX);
         let answer = self
             .endpoints
-            .call(WRITE_PATIENCE, |client| async move { client.lease_client().grant(lifetime, None).await })
+            .call(WRITE_PATIENCE, |client| async move {
+                client.lease_client().grant(lifetime, None).await
+            })
             .await?;
         let id = answer.value.id();
         shared.retain(|_, lease| lease.until > granted_at);
-        shared.insert(seconds, Shared { id, until: granted_at + reuse, keys: 1 });
+        shared.insert(
+            seconds,
+            Shared {
+                id,
+                until: granted_at + reuse,
+                keys: 1,
+            },
+        );
         Ok(id)
     }
 }

@@ -24,8 +24,10 @@ pub(super) async fn start(
     from: Revision,
 ) -> Result<BackendWatch, BackendError> {
     let (index, client, changes) = endpoints.current();
-    let options =
-        WatchOptions::new().with_prefix().with_progress_notify().with_start_revision(from.value());
+    let options = WatchOptions::new()
+        .with_prefix()
+        .with_progress_notify()
+        .with_start_revision(from.value());
     let mut watcher = client.watch_client().max_decoding_message_size(MOST_BYTES);
     let stream = match timeout(READ_PATIENCE, watcher.watch(prefix, Some(options))).await {
         Ok(Ok(stream)) => stream,
@@ -42,17 +44,29 @@ pub(super) async fn start(
     let (requests, responses) = stream.split();
     let (sender, messages) = mpsc::channel(BUFFER);
     let (progress, progress_requests) = mpsc::channel(1);
-    let pump = Pump { endpoints: endpoints.clone(), index, from, requests, responses, changes };
+    let pump = Pump {
+        endpoints: endpoints.clone(),
+        index,
+        from,
+        requests,
+        responses,
+        changes,
+    };
     // Ends when the reader drops the receiver.
     tokio::spawn(pump.run(progress_requests, sender));
-    Ok(BackendWatch { messages, progress: ProgressRequester(progress) })
+    Ok(BackendWatch {
+        messages,
+        progress: ProgressRequester(progress),
+    })
 }
 
 fn as_backend_error(failure: Failure) -> BackendError {
     match failure {
         Failure::Final(error) => error,
         Failure::Member { message, .. } => BackendError::Unavailable { message },
-        Failure::Silent => BackendError::Unavailable { message: "etcd doesn't answer".to_owned() },
+        Failure::Silent => BackendError::Unavailable {
+            message: "etcd doesn't answer".to_owned(),
+        },
     }
 }
 
@@ -71,7 +85,9 @@ impl Pump {
         mut progress: mpsc::Receiver<()>,
         sender: mpsc::Sender<Result<WatchMessage, BackendError>>,
     ) {
-        let unavailable = |message: &str| BackendError::Unavailable { message: message.to_owned() };
+        let unavailable = |message: &str| BackendError::Unavailable {
+            message: message.to_owned(),
+        };
         let mut answer_by: Option<Instant> = None;
         let end = loop {
             let silent = async {
@@ -126,11 +142,16 @@ impl Pump {
     fn message(&self, response: &WatchResponse) -> Result<Option<WatchMessage>, BackendError> {
         if response.compact_revision() > 0 {
             let oldest = Revision::new(response.compact_revision());
-            return Err(BackendError::Compacted { requested: self.from, oldest });
+            return Err(BackendError::Compacted {
+                requested: self.from,
+                oldest,
+            });
         }
         if response.canceled() {
             let reason = response.cancel_reason().to_owned();
-            return Err(BackendError::Unavailable { message: format!("etcd cancelled the watch: {reason}") });
+            return Err(BackendError::Unavailable {
+                message: format!("etcd cancelled the watch: {reason}"),
+            });
         }
         if response.created() {
             return Ok(None);
