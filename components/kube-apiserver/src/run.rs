@@ -210,6 +210,7 @@ async fn upkeep(server: Arc<Server>) -> (&'static str, anyhow::Result<()>) {
     }
     tokio::join!(
         bootstrap::kubernetes_service::run(Arc::clone(&server)),
+        bootstrap::authentication::run(Arc::clone(&server)),
         crate::services::repair::run(server)
     );
     ("upkeep", Ok(()))

@@ -4,8 +4,11 @@ use crate::server::Server;
 use crate::stores;
 use apimachinery::{meta, time};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use std::time::Duration;
 use storage::{Change, ObjectRef, Preconditions, StorageError};
 
+const PERIOD: Duration = Duration::from_secs(60);
 const NAMESPACE: &str = "kube-system";
 const NAME: &str = "extension-apiserver-authentication";
 
@@ -39,6 +42,19 @@ fn data(server: &Server) -> Map<String, Value> {
         );
     }
     data
+}
+
+/// Repairs the object when somebody changed it, and follows renewed authorities.
+pub async fn run(server: Arc<Server>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(PERIOD) => {}
+            () = server.lifecycle.drain.cancelled() => return,
+        }
+        if let Err(error) = reconcile(&server).await {
+            tracing::warn!(%error, name = NAME, "the client authorities could not be published");
+        }
+    }
 }
 
 /// Writes the configuration, unless it is there already.
