@@ -7,12 +7,13 @@ use std::time::{Duration, Instant, SystemTime};
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, Uri, header};
 use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::Body;
 use parking_lot::Mutex;
+use rustls::pki_types::ServerName;
 
 use crate::credentials::{Credentials, CredentialsError};
 
@@ -93,11 +94,17 @@ impl Current {
         connector.enforce_http(false);
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
+        let mut builder = hyper_rustls::HttpsConnectorBuilder::new()
             .with_tls_config(credentials.tls()?)
-            .https_only()
-            .enable_all_versions()
-            .wrap_connector(connector);
+            .https_only();
+        if let Some(name) = &credentials.server_name {
+            let name = ServerName::try_from(name.clone()).map_err(|error| CredentialsError::Invalid {
+                what: "tls-server-name",
+                reason: error.to_string(),
+            })?;
+            builder = builder.with_server_name_resolver(FixedServerNameResolver::new(name));
+        }
+        let connector = builder.enable_all_versions().wrap_connector(connector);
         let http = HyperClient::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())

@@ -54,6 +54,8 @@ pub enum CredentialsError {
 pub struct Credentials {
     /// `https://host:port`
     pub server: http::Uri,
+    /// What the server's certificate has to be for, when it isn't the host of `server`.
+    pub server_name: Option<String>,
     pub certificate_authority: Option<Source>,
     pub client_certificate: Option<Source>,
     pub client_key: Option<Source>,
@@ -141,6 +143,7 @@ impl Credentials {
         };
         Ok(Self {
             server: parse_server(server).map_err(invalid)?,
+            server_name: cluster.tls_server_name.clone().filter(|name| !name.is_empty()),
             certificate_authority,
             client_certificate,
             client_key,
@@ -169,6 +172,7 @@ impl Credentials {
                     reason,
                 }
             })?,
+            server_name: None,
             certificate_authority: Some(Source::File(directory.join("ca.crt"))),
             client_certificate: None,
             client_key: None,
