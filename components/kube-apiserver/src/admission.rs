@@ -133,6 +133,15 @@ pub async fn validate(
         )
     };
     rbac::admit(server, attributes, object, old).await?;
+    if attributes.row.gvk.group == "admissionregistration.k8s.io" && attributes.operation == Operation::Create
+    {
+        // Not refused: the object is valid and other servers of the cluster may act on it.
+        tracing::warn!(
+            kind = attributes.row.gvk.kind,
+            name = attributes.name,
+            "stored, but not called: this server has built-in admission only"
+        );
+    }
     if on("LimitRanger") {
         limit_ranger::validate(server, attributes, object)?;
     }
