@@ -1,5 +1,6 @@
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ssh2::{MethodType, Session};
@@ -12,6 +13,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// No answer for this long means that the host is gone; a unit may take up to 120 s to start.
 /// (libssh2's keep-alive is not used: it cuts every wait at its interval.)
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(130);
+
+/// Handshakes and logins take turns: OpenSSL's first use of each algorithm fills caches that all threads share,
+/// and in statically linked builds parallel first uses were seen to crash inside it (sk_pop on freed memory).
+/// What follows on a session, the bulk of the work, runs in parallel.
+static KEY_EXCHANGE: Mutex<()> = Mutex::new(());
+/// A host that accepts a connection and then says nothing must not hold up the others for long.
+const KEY_EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Whom to connect to and how.
 #[derive(Clone, Debug)]
@@ -143,10 +151,14 @@ pub(super) fn handshake(session: &mut Session, address: &str, preferred: &[Strin
                 reason: error.to_string(),
             })?;
     }
-    session.handshake().map_err(|error| SshError::Unreachable {
+    let _turn = KEY_EXCHANGE.lock().unwrap_or_else(PoisonError::into_inner);
+    session.set_timeout(KEY_EXCHANGE_TIMEOUT.as_millis() as u32);
+    let shaken = session.handshake().map_err(|error| SshError::Unreachable {
         address: address.to_owned(),
         reason: format!("SSH handshake: {error}"),
-    })
+    });
+    session.set_timeout(SILENCE_TIMEOUT.as_millis() as u32);
+    shaken
 }
 
 /// An RSA key is offered under the names of its signature algorithms.
@@ -177,10 +189,12 @@ pub(super) fn login(
     user: &str,
     address: &str,
 ) -> Result<(), SshError> {
+    let turn = KEY_EXCHANGE.lock().unwrap_or_else(PoisonError::into_inner);
     let result = match &settings.key {
         Some(key) => session.userauth_pubkey_file(user, None, key, None),
         None => session.userauth_agent(user),
     };
+    drop(turn);
     result.map_err(|error| {
         let remedy = match &settings.key {
             Some(key) => {
