@@ -27,7 +27,7 @@ suite_packages() { # SUITE PACKAGE[=VERSION]...
   local suite=$1 work mirror
   shift
   mirror=${HARDWAY_DEBIAN_MIRROR:-$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
-    grep -v '^ *#' | grep -oE '[a-z]+://[^ ]+/debian/?( |$)' | sed -n "1s#/* *$##p" || true)}
+    grep -v '^ *#' | grep -oE '[a-z]+://[^ ]+/debian/?( |$)' | sed -n '1s#/* *$##p' || true)}
   [ -n "$mirror" ] || { echo "no Debian mirror in the apt sources; set HARDWAY_DEBIAN_MIRROR" >&2; exit 1; }
   work=$(mktemp -d)
   mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/packages"
