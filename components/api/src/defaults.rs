@@ -16,7 +16,9 @@ use serde_json::Value;
 /// Fills in what the client left out of an object that fits the schema.
 pub fn apply(resource: &Resource, value: &mut Value) {
     from_schema(&resource.schemas, &resource.ty(), value);
-    let Some(object) = value.as_object_mut() else { return };
+    let Some(object) = value.as_object_mut() else {
+        return;
+    };
     match (resource.gvk.group.as_str(), resource.gvk.kind.as_str()) {
         ("", kind) => core::apply(kind, object),
         ("apps", kind) => apps::apply(kind, object),
@@ -35,7 +37,13 @@ fn from_schema(set: &SchemaSet, ty: &Type, value: &mut Value) {
     match (ty, value) {
         (Type::Struct(id), Value::Object(map)) => {
             for field in &set.get(*id).fields {
-                if let Some(default) = field.default.as_ref().filter(|_| if field.pointer { map.get(&field.name).is_none_or(Value::is_null) } else { is_zero(map.get(&field.name)) }) {
+                if let Some(default) = field.default.as_ref().filter(|_| {
+                    if field.pointer {
+                        map.get(&field.name).is_none_or(Value::is_null)
+                    } else {
+                        is_zero(map.get(&field.name))
+                    }
+                }) {
                     map.insert(field.name.clone(), default.clone());
                 }
                 if let Some(value) = map.get_mut(&field.name) {
@@ -43,15 +51,22 @@ fn from_schema(set: &SchemaSet, ty: &Type, value: &mut Value) {
                 }
             }
         }
-        (Type::List(inner, _), Value::Array(items)) => items.iter_mut().for_each(|item| from_schema(set, inner, item)),
-        (Type::Map(inner, _), Value::Object(map)) => map.values_mut().for_each(|item| from_schema(set, inner, item)),
+        (Type::List(inner, _), Value::Array(items)) => {
+            items.iter_mut().for_each(|item| from_schema(set, inner, item))
+        }
+        (Type::Map(inner, _), Value::Object(map)) => {
+            map.values_mut().for_each(|item| from_schema(set, inner, item))
+        }
         _ => {}
     }
 }
 
 /// Copies the labels of the pod template to an object that has none.
 pub(crate) fn labels_from_template(object: &mut Object) {
-    let labels = object.get("spec").map(|spec| crate::value::at(spec, &["template", "metadata", "labels"]).clone()).unwrap_or_default();
+    let labels = object
+        .get("spec")
+        .map(|spec| crate::value::at(spec, &["template", "metadata", "labels"]).clone())
+        .unwrap_or_default();
     let metadata = crate::value::make(object, "metadata");
     if is_zero(metadata.get("labels")) && !is_zero(Some(&labels)) {
         metadata.insert("labels".into(), labels);

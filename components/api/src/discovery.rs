@@ -5,13 +5,21 @@ use serde_json::{Value, json};
 
 /// `/apis`.
 pub fn group_list(registry: &Registry) -> Value {
-    let groups: Vec<Value> = registry.groups().iter().filter(|(group, _)| !group.is_empty()).map(|(group, versions)| group_value(group, versions)).collect();
+    let groups: Vec<Value> = registry
+        .groups()
+        .iter()
+        .filter(|(group, _)| !group.is_empty())
+        .map(|(group, versions)| group_value(group, versions))
+        .collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
 /// `/apis/GROUP`.
 pub fn group(registry: &Registry, name: &str) -> Option<Value> {
-    let (name, versions) = registry.groups().into_iter().find(|(group, _)| group == name && !group.is_empty())?;
+    let (name, versions) = registry
+        .groups()
+        .into_iter()
+        .find(|(group, _)| group == name && !group.is_empty())?;
     let mut value = group_value(&name, &versions);
     value["kind"] = json!("APIGroup");
     value["apiVersion"] = json!("v1");
@@ -19,13 +27,17 @@ pub fn group(registry: &Registry, name: &str) -> Option<Value> {
 }
 
 fn group_value(name: &str, versions: &[GroupVersion]) -> Value {
-    let version = |version: &GroupVersion| json!({"groupVersion": version.to_string(), "version": version.version});
+    let version =
+        |version: &GroupVersion| json!({"groupVersion": version.to_string(), "version": version.version});
     json!({"name": name, "versions": versions.iter().map(version).collect::<Vec<_>>(), "preferredVersion": versions.first().map(version)})
 }
 
 /// `/api/v1` and `/apis/GROUP/VERSION`.
 pub fn resource_list(registry: &Registry, version: &GroupVersion) -> Option<Value> {
-    let rows: Vec<_> = registry.iter().filter(|row| row.gvk.group_version() == *version).collect();
+    let rows: Vec<_> = registry
+        .iter()
+        .filter(|row| row.gvk.group_version() == *version)
+        .collect();
     if rows.is_empty() {
         return None;
     }
@@ -51,7 +63,8 @@ pub fn resource_list(registry: &Registry, version: &GroupVersion) -> Option<Valu
             resources.push(value);
         }
     }
-    let mut document = json!({"kind": "APIResourceList", "groupVersion": version.to_string(), "resources": resources});
+    let mut document =
+        json!({"kind": "APIResourceList", "groupVersion": version.to_string(), "resources": resources});
     if !version.group.is_empty() {
         document["apiVersion"] = json!("v1");
     }
@@ -63,16 +76,29 @@ fn storage_version_hash(row: &Resource) -> String {
     use base64::Engine;
     // FNV-1a: clients only compare it for equality.
     let text = format!("{}/{}", row.storage_version, row.gvk.kind);
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     base64::engine::general_purpose::STANDARD.encode(hash.to_be_bytes())
 }
 
 /// The aggregated document of `/api` (`core`) or `/apis`.
 pub fn aggregated(registry: &Registry, core: bool) -> Value {
     let mut items = Vec::new();
-    for (group, versions) in registry.groups().into_iter().filter(|(group, _)| group.is_empty() == core) {
-        let versions: Vec<Value> = versions.iter().map(|version| aggregated_version(registry, version)).collect();
-        let metadata = if group.is_empty() { json!({}) } else { json!({"name": group}) };
+    for (group, versions) in registry
+        .groups()
+        .into_iter()
+        .filter(|(group, _)| group.is_empty() == core)
+    {
+        let versions: Vec<Value> = versions
+            .iter()
+            .map(|version| aggregated_version(registry, version))
+            .collect();
+        let metadata = if group.is_empty() {
+            json!({})
+        } else {
+            json!({"name": group})
+        };
         items.push(json!({"metadata": metadata, "versions": versions}));
     }
     json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items})
@@ -80,7 +106,11 @@ pub fn aggregated(registry: &Registry, core: bool) -> Value {
 
 fn response_kind(own: &GroupVersion, gvk: &GroupVersionKind) -> Value {
     // A kind of the document's own group and version is told by its name alone.
-    if gvk.group_version() == *own { json!({"group": "", "version": "", "kind": gvk.kind}) } else { json!({"group": gvk.group, "version": gvk.version, "kind": gvk.kind}) }
+    if gvk.group_version() == *own {
+        json!({"group": "", "version": "", "kind": gvk.kind})
+    } else {
+        json!({"group": gvk.group, "version": gvk.version, "kind": gvk.kind})
+    }
 }
 
 fn aggregated_version(registry: &Registry, version: &GroupVersion) -> Value {

@@ -11,14 +11,31 @@ pub fn track(resource: &Resource, old: Option<&Value>, new: &mut Value, writer: 
 }
 
 /// Merges an applied configuration into an object, or makes an object of it; the result is defaulted.
-pub fn apply(resource: &Resource, old: Option<&Value>, applied: &Value, writer: Writer<'_>, force: bool) -> Result<Value, ApiError> {
+pub fn apply(
+    resource: &Resource,
+    old: Option<&Value>,
+    applied: &Value,
+    writer: Writer<'_>,
+    force: bool,
+) -> Result<Value, ApiError> {
     let reset = strategy::reset_fields(resource, writer.subresource);
-    let mut new = manager(resource, &resource.gvk.api_version(), &reset).apply(old, applied, writer, force)?;
-    decode::fit(&resource.schemas, resource.schema_id, &mut new).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let mut new =
+        manager(resource, &resource.gvk.api_version(), &reset).apply(old, applied, writer, force)?;
+    decode::fit(&resource.schemas, resource.schema_id, &mut new)
+        .map_err(|error| ApiError::bad_request(error.to_string()))?;
     defaults::apply(resource, &mut new);
     Ok(new)
 }
 
-fn manager<'a>(resource: &'a Resource, api_version: &'a str, reset: &'a apimachinery::fieldset::FieldSet) -> FieldManager<'a> {
-    FieldManager { schemas: &resource.schemas, schema: resource.schema_id, api_version, reset }
+fn manager<'a>(
+    resource: &'a Resource,
+    api_version: &'a str,
+    reset: &'a apimachinery::fieldset::FieldSet,
+) -> FieldManager<'a> {
+    FieldManager {
+        schemas: &resource.schemas,
+        schema: resource.schema_id,
+        api_version,
+        reset,
+    }
 }

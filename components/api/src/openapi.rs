@@ -17,18 +17,30 @@ const API_VERSION: &str = "1.36";
 
 /// Names of the version 3 documents (`api/v1`, `apis/apps/v1`), in order.
 pub fn v3_names(registry: &Registry) -> Vec<String> {
-    let mut names: Vec<String> = registry.groups().into_iter().flat_map(|(_, versions)| versions).map(|version| name(&version)).collect();
+    let mut names: Vec<String> = registry
+        .groups()
+        .into_iter()
+        .flat_map(|(_, versions)| versions)
+        .map(|version| name(&version))
+        .collect();
     names.sort();
     names
 }
 
 fn name(version: &GroupVersion) -> String {
-    if version.group.is_empty() { format!("api/{version}") } else { format!("apis/{version}") }
+    if version.group.is_empty() {
+        format!("api/{version}")
+    } else {
+        format!("apis/{version}")
+    }
 }
 
 /// The version 3 document of that name; `None` if there is no such group and version.
 pub fn v3_document(registry: &Registry, wanted: &str) -> Option<Value> {
-    let rows: Vec<&Arc<Resource>> = registry.iter().filter(|row| name(&row.gvk.group_version()) == wanted).collect();
+    let rows: Vec<&Arc<Resource>> = registry
+        .iter()
+        .filter(|row| name(&row.gvk.group_version()) == wanted)
+        .collect();
     if rows.is_empty() {
         return None;
     }
@@ -64,7 +76,10 @@ mod tests {
             let text = document.to_string();
             for part in text.split("\"#/components/schemas/").skip(1) {
                 let target = part.split('"').next().unwrap();
-                assert!(document["components"]["schemas"].get(target).is_some(), "{name}: {target}");
+                assert!(
+                    document["components"]["schemas"].get(target).is_some(),
+                    "{name}: {target}"
+                );
             }
         }
         assert_eq!(v3_document(&registry, "apis/none/v1"), None);
@@ -74,11 +89,28 @@ mod tests {
     fn operations_tell_their_kind() {
         let document = v3_document(&Registry::built_in(), "apis/apps/v1").unwrap();
         let patch = &document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
-        assert_eq!(patch["x-kubernetes-group-version-kind"], json!({"group": "apps", "version": "v1", "kind": "Deployment"}));
-        assert!(patch["parameters"].as_array().unwrap().iter().any(|parameter| parameter["name"] == "fieldValidation"));
+        assert_eq!(
+            patch["x-kubernetes-group-version-kind"],
+            json!({"group": "apps", "version": "v1", "kind": "Deployment"})
+        );
+        assert!(
+            patch["parameters"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|parameter| parameter["name"] == "fieldValidation")
+        );
         let spec = &document["components"]["schemas"]["io.k8s.api.apps.v1.DeploymentSpec"];
-        assert!(spec["properties"]["replicas"]["description"].as_str().unwrap().contains("desired pods"));
+        assert!(
+            spec["properties"]["replicas"]["description"]
+                .as_str()
+                .unwrap()
+                .contains("desired pods")
+        );
         let v2 = v2_document(&Registry::built_in());
-        assert!(v2["definitions"]["io.k8s.api.core.v1.Pod"]["properties"]["spec"]["$ref"] == "#/definitions/io.k8s.api.core.v1.PodSpec");
+        assert!(
+            v2["definitions"]["io.k8s.api.core.v1.Pod"]["properties"]["spec"]["$ref"]
+                == "#/definitions/io.k8s.api.core.v1.PodSpec"
+        );
     }
 }

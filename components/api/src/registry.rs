@@ -70,7 +70,9 @@ impl Registry {
 
     /// All versions of a resource, the preferred one first.
     pub fn versions(&self, resource: &GroupResource) -> impl Iterator<Item = &Arc<Resource>> {
-        self.rows.iter().filter(|row| row.gvk.group == resource.group && row.plural == resource.resource)
+        self.rows
+            .iter()
+            .filter(|row| row.gvk.group == resource.group && row.plural == resource.resource)
     }
 
     /// Groups in discovery's order, each with its versions, the preferred one first.
@@ -89,6 +91,8 @@ impl Registry {
 
     /// Rows that own storage: one per stored resource, in its storage version.
     pub fn stored(&self) -> impl Iterator<Item = &Arc<Resource>> {
-        self.rows.iter().filter(|row| row.is_stored() && row.storage_version == row.gvk.group_version())
+        self.rows
+            .iter()
+            .filter(|row| row.is_stored() && row.storage_version == row.gvk.group_version())
     }
 }

@@ -16,7 +16,8 @@ pub fn built_in() -> Arc<SchemaSet> {
 
 /// Decodes generated data that is compiled in.
 pub(crate) fn embedded<T: DeserializeOwned>(compressed: &'static [u8]) -> T {
-    serde_json::from_reader(std::io::BufReader::new(GzDecoder::new(compressed))).expect("generated data is checked by a test")
+    serde_json::from_reader(std::io::BufReader::new(GzDecoder::new(compressed)))
+        .expect("generated data is checked by a test")
 }
 
 /// Full name of ObjectMeta's schema.
@@ -38,7 +39,11 @@ mod tests {
         }
         let set = built_in();
         for schema in set.iter() {
-            assert!(schema.fields.is_sorted_by(|a, b| a.name < b.name), "{}", schema.name);
+            assert!(
+                schema.fields.is_sorted_by(|a, b| a.name < b.name),
+                "{}",
+                schema.name
+            );
             schema.fields.iter().for_each(|field| check(&set, &field.ty));
         }
         let spec = set.by_name("io.k8s.api.apps.v1.DeploymentSpec").unwrap();

@@ -20,9 +20,7 @@ pub fn render(resource: &Resource, objects: &[Value], now: Timestamp) -> Value {
 
 /// The column definitions of a kind.
 pub fn columns(resource: &Resource) -> Vec<Value> {
-    let column = |column: &crate::registry::Column| {
-        json!({"name": column.name, "type": column.ty, "format": column.format, "description": column.description, "priority": column.priority})
-    };
+    let column = |column: &crate::registry::Column| json!({"name": column.name, "type": column.ty, "format": column.format, "description": column.description, "priority": column.priority});
     resource.columns.iter().map(column).collect()
 }
 

@@ -32,10 +32,17 @@ pub fn create(resource: &Resource, object: &Value) -> Result<(), ApiError> {
 pub fn update(resource: &Resource, subresource: &str, old: &Value, new: &Value) -> Result<(), ApiError> {
     let mut errors = metadata::update(resource, old, new);
     if meta::resource_version(new).is_empty() && !strategy::rules(resource).unconditional_update {
-        errors.push(Error::invalid(&Path::new("metadata.resourceVersion"), 0, "must be specified for an update"));
+        errors.push(Error::invalid(
+            &Path::new("metadata.resourceVersion"),
+            0,
+            "must be specified for an update",
+        ));
     }
     // A status is written by controllers; its endpoint can't change what is checked below.
-    if !matches!(subresource, "status" | "resize" | "ephemeralcontainers" | "finalize") {
+    if !matches!(
+        subresource,
+        "status" | "resize" | "ephemeralcontainers" | "finalize"
+    ) {
         // Upstream checks these once as a new object and once as a change, and its causes repeat accordingly.
         if matches!(resource.gvk.kind.as_str(), "Job" | "PersistentVolume") {
             errors.extend(kind(resource, None, new));
@@ -49,7 +56,10 @@ fn kind(resource: &Resource, old: Option<&Value>, new: &Value) -> ErrorList {
     let (group, name) = (resource.gvk.group.as_str(), resource.gvk.kind.as_str());
     let found = match group {
         "" if name == "Pod" => Some(whole_pod(old, new)),
-        "" => core::check(name, old, new).or_else(|| storage::check(name, old, new)).or_else(|| workloads::check(name, old, new)).or_else(|| others::check(name, old, new)),
+        "" => core::check(name, old, new)
+            .or_else(|| storage::check(name, old, new))
+            .or_else(|| workloads::check(name, old, new))
+            .or_else(|| others::check(name, old, new)),
         "apps" => workloads::check(name, old, new).or_else(|| small::check(name, old, new)),
         "batch" => batch::check(name, old, new),
         "autoscaling" if name == "HorizontalPodAutoscaler" => Some(autoscaling::check(new)),
@@ -59,7 +69,11 @@ fn kind(resource: &Resource, old: Option<&Value>, new: &Value) -> ErrorList {
         "node.k8s.io" | "apiregistration.k8s.io" => small::check(name, old, new),
         "rbac.authorization.k8s.io" => rbac::check(name, old, new),
         "storage.k8s.io" => storage::check(name, old, new).or_else(|| small::check(name, old, new)),
-        "coordination.k8s.io" | "discovery.k8s.io" | "scheduling.k8s.io" | "certificates.k8s.io" | "events.k8s.io" => others::check(name, old, new),
+        "coordination.k8s.io"
+        | "discovery.k8s.io"
+        | "scheduling.k8s.io"
+        | "certificates.k8s.io"
+        | "events.k8s.io" => others::check(name, old, new),
         _ => None,
     };
     found.unwrap_or_default()

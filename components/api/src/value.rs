@@ -8,7 +8,9 @@ static NULL: Value = Value::Null;
 
 /// The value at a path of names, `null` if it isn't there.
 pub(crate) fn at<'a>(value: &'a Value, path: &[&str]) -> &'a Value {
-    path.iter().try_fold(value, |value, name| value.get(name)).unwrap_or(&NULL)
+    path.iter()
+        .try_fold(value, |value, name| value.get(name))
+        .unwrap_or(&NULL)
 }
 
 /// The text at a path, empty if it isn't there.
@@ -52,7 +54,11 @@ pub(crate) fn make<'a>(map: &'a mut Object, key: &str) -> &'a mut Object {
 
 /// The maps in the list under `key`.
 pub(crate) fn items_mut<'a>(map: &'a mut Object, key: &str) -> impl Iterator<Item = &'a mut Object> {
-    map.get_mut(key).and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut)
+    map.get_mut(key)
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_object_mut)
 }
 
 /// Whether a plain field is at its zero value.

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 /// The warning that every request for a deprecated kind gets.
 pub fn deprecation(resource: &Resource) -> Option<String> {
     let core = resource.gvk.group.is_empty();
-    (core && resource.gvk.kind == "Endpoints").then(|| "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".into())
+    (core && resource.gvk.kind == "Endpoints")
+        .then(|| "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".into())
 }
 
 /// Warnings about what a new object says.
@@ -16,15 +17,26 @@ pub fn create(resource: &Resource, object: &Value) -> Vec<String> {
     match resource.gvk.kind.as_str() {
         "Pod" => warnings.extend(pod(at(object, &["spec"]), "spec")),
         "PodTemplate" => warnings.extend(pod(at(object, &["template", "spec"]), "template.spec")),
-        "Deployment" | "ReplicaSet" | "DaemonSet" | "StatefulSet" | "ReplicationController" | "Job" => warnings.extend(pod(at(object, &["spec", "template", "spec"]), "spec.template.spec")),
-        "Service" if !list(object, &["spec", "externalIPs"]).is_empty() => warnings.push("spec.externalIPs is deprecated and may no longer be implemented in some clusters".into()),
+        "Deployment" | "ReplicaSet" | "DaemonSet" | "StatefulSet" | "ReplicationController" | "Job" => {
+            warnings.extend(pod(
+                at(object, &["spec", "template", "spec"]),
+                "spec.template.spec",
+            ))
+        }
+        "Service" if !list(object, &["spec", "externalIPs"]).is_empty() => warnings
+            .push("spec.externalIPs is deprecated and may no longer be implemented in some clusters".into()),
         "Secret" if text(object, &["type"]) == "kubernetes.io/tls" => warnings.extend(certificate(object)),
-        "CSIDriver" if !list(object, &["spec", "tokenRequests"]).is_empty() && at(object, &["spec", "serviceAccountTokenInSecrets"]).is_null() => {
+        "CSIDriver"
+            if !list(object, &["spec", "tokenRequests"]).is_empty()
+                && at(object, &["spec", "serviceAccountTokenInSecrets"]).is_null() =>
+        {
             warnings.push("spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes".into());
         }
         _ => {}
     }
-    if resource.gvk.kind == "StatefulSet" && int(object, &["spec", "revisionHistoryLimit"]).is_some_and(|limit| limit < 0) {
+    if resource.gvk.kind == "StatefulSet"
+        && int(object, &["spec", "revisionHistoryLimit"]).is_some_and(|limit| limit < 0)
+    {
         warnings.push("spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended".into());
     }
     warnings
@@ -37,7 +49,11 @@ pub fn update(resource: &Resource, _old: &Value, new: &Value) -> Vec<String> {
 
 fn certificate(secret: &Value) -> Option<String> {
     use base64::Engine;
-    let bytes = |key: &str| base64::engine::general_purpose::STANDARD.decode(text(secret, &["data", key])).unwrap_or_default();
+    let bytes = |key: &str| {
+        base64::engine::general_purpose::STANDARD
+            .decode(text(secret, &["data", key]))
+            .unwrap_or_default()
+    };
     let pem = String::from_utf8_lossy(&bytes("tls.crt")).into_owned();
     (!pem.contains("-----BEGIN ")).then(|| "tls: failed to find any PEM data in certificate input".into())
 }
@@ -55,7 +71,11 @@ fn pod(spec: &Value, path: &str) -> Vec<String> {
     for (index, container) in list(spec, &["containers"]).iter().enumerate() {
         for (port_index, port) in list(container, &["ports"]).iter().enumerate() {
             let own = format!("{path}.containers[{index}].ports[{port_index}]");
-            let key = (int(port, &["containerPort"]).unwrap_or(0), text(port, &["protocol"]), int(port, &["hostPort"]).unwrap_or(0));
+            let key = (
+                int(port, &["containerPort"]).unwrap_or(0),
+                text(port, &["protocol"]),
+                int(port, &["hostPort"]).unwrap_or(0),
+            );
             match ports.get(&key) {
                 Some(first) => warnings.push(format!("{own}: duplicate port definition with {first}")),
                 None => {

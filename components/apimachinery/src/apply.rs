@@ -26,11 +26,20 @@ pub(crate) enum Shape<'a> {
 const ATOMIC: ListKind = ListKind::Atomic;
 
 /// The shape of a value of this type; `field` may say that a struct is atomic there.
-pub(crate) fn shape<'a>(set: &'a SchemaSet, ty: Option<&'a Type>, field: Option<&Field>, value: Option<&Value>) -> Shape<'a> {
+pub(crate) fn shape<'a>(
+    set: &'a SchemaSet,
+    ty: Option<&'a Type>,
+    field: Option<&Field>,
+    value: Option<&Value>,
+) -> Shape<'a> {
     match ty {
         Some(Type::Struct(id)) => {
             let schema = set.get(*id);
-            if field.and_then(|field| field.atomic).unwrap_or(schema.atomic) { Shape::Leaf } else { Shape::Struct(schema) }
+            if field.and_then(|field| field.atomic).unwrap_or(schema.atomic) {
+                Shape::Leaf
+            } else {
+                Shape::Struct(schema)
+            }
         }
         Some(Type::Map(_, true) | Type::List(_, ListKind::Atomic)) => Shape::Leaf,
         Some(Type::Map(inner, false)) => Shape::Map(Some(inner)),
@@ -52,14 +61,24 @@ pub fn field_set(set: &SchemaSet, ty: &Type, value: &Value) -> FieldSet {
     out
 }
 
-fn collect(set: &SchemaSet, ty: Option<&Type>, field: Option<&Field>, value: &Value, path: &mut Vec<String>, out: &mut FieldSet) {
+fn collect(
+    set: &SchemaSet,
+    ty: Option<&Type>,
+    field: Option<&Field>,
+    value: &Value,
+    path: &mut Vec<String>,
+    out: &mut FieldSet,
+) {
     match (shape(set, ty, field, Some(value)), value) {
         (Shape::Struct(schema), Value::Object(map)) => {
             for (key, value) in map {
                 path.push(format!("f:{key}"));
                 let field = schema.field(key);
                 collect(set, field.map(|field| &field.ty), field, value, path, out);
-                if field.is_none() || value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty) {
+                if field.is_none()
+                    || value.is_null()
+                    || value.as_object().is_some_and(serde_json::Map::is_empty)
+                {
                     out.insert(path);
                 }
                 path.pop();

@@ -18,14 +18,35 @@ pub fn fit(set: &SchemaSet, id: SchemaId, value: &mut Value) -> Result<Vec<Strin
 
 /// The same for a value that was already decoded without types, as strategic merge patches are; errors are
 /// worded as upstream's converter words them.
-pub fn fit_unstructured(set: &SchemaSet, id: SchemaId, value: &mut Value) -> Result<Vec<String>, DecodeError> {
+pub fn fit_unstructured(
+    set: &SchemaSet,
+    id: SchemaId,
+    value: &mut Value,
+) -> Result<Vec<String>, DecodeError> {
     fit_as(set, id, value, true)
 }
 
-fn fit_as(set: &SchemaSet, id: SchemaId, value: &mut Value, unstructured: bool) -> Result<Vec<String>, DecodeError> {
-    let mut decoder = Decoder { set, fields: Vec::new(), path: String::new(), owner: "", unknown: Vec::new(), first: None, unstructured };
+fn fit_as(
+    set: &SchemaSet,
+    id: SchemaId,
+    value: &mut Value,
+    unstructured: bool,
+) -> Result<Vec<String>, DecodeError> {
+    let mut decoder = Decoder {
+        set,
+        fields: Vec::new(),
+        path: String::new(),
+        owner: "",
+        unknown: Vec::new(),
+        first: None,
+        unstructured,
+    };
     if !value.is_object() {
-        return Err(DecodeError(format!("json: cannot unmarshal {} into Go value of type {}", scalar::noun(value), short_type(set, &Type::Struct(id)))));
+        return Err(DecodeError(format!(
+            "json: cannot unmarshal {} into Go value of type {}",
+            scalar::noun(value),
+            short_type(set, &Type::Struct(id))
+        )));
     }
     if let Value::Object(map) = value {
         decoder.structure(set.get(id), map)?;
@@ -111,18 +132,30 @@ impl<'a> Decoder<'a> {
     /// Notes that a struct, list or map was expected.
     fn misshapen(&mut self, noun: &str, value: &Value, ty: &str) -> Result<(), DecodeError> {
         if self.unstructured {
-            return Err(DecodeError(format!("cannot restore {noun} {}", scalar::go_kind(value))));
+            return Err(DecodeError(format!(
+                "cannot restore {noun} {}",
+                scalar::go_kind(value)
+            )));
         }
         self.mismatch(scalar::noun(value), ty);
         Ok(())
     }
 
     fn mismatched(&self, what: &str, ty: &str) -> DecodeError {
-        DecodeError(format!("json: cannot unmarshal {what} into Go struct field {}.{} of type {ty}", self.owner, self.fields.join(".")))
+        DecodeError(format!(
+            "json: cannot unmarshal {what} into Go struct field {}.{} of type {ty}",
+            self.owner,
+            self.fields.join(".")
+        ))
     }
 
     /// `declared` is the field that the value or its element belongs to.
-    fn value(&mut self, ty: &'a Type, declared: Option<&'a Field>, value: &mut Value) -> Result<(), DecodeError> {
+    fn value(
+        &mut self,
+        ty: &'a Type,
+        declared: Option<&'a Field>,
+        value: &mut Value,
+    ) -> Result<(), DecodeError> {
         match ty {
             Type::Struct(id) => match value {
                 Value::Object(map) => self.structure(self.set.get(*id), map),
@@ -136,12 +169,27 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn list(&mut self, ty: &'a Type, inner: &'a Type, declared: Option<&'a Field>, value: &mut Value) -> Result<(), DecodeError> {
+    fn list(
+        &mut self,
+        ty: &'a Type,
+        inner: &'a Type,
+        declared: Option<&'a Field>,
+        value: &mut Value,
+    ) -> Result<(), DecodeError> {
         let items = match value {
             Value::Array(items) => items,
             Value::Null => return Ok(()),
             other => {
-                let name = named(declared).map_or_else(|| short_type(self.set, ty), |name| if matches!(inner, Type::List(..)) { name.to_owned() } else { format!("[]{name}") });
+                let name = named(declared).map_or_else(
+                    || short_type(self.set, ty),
+                    |name| {
+                        if matches!(inner, Type::List(..)) {
+                            name.to_owned()
+                        } else {
+                            format!("[]{name}")
+                        }
+                    },
+                );
                 return self.misshapen("slice from", other, &name);
             }
         };
@@ -157,13 +205,21 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    fn map(&mut self, ty: &'a Type, inner: &'a Type, declared: Option<&'a Field>, value: &mut Value) -> Result<(), DecodeError> {
+    fn map(
+        &mut self,
+        ty: &'a Type,
+        inner: &'a Type,
+        declared: Option<&'a Field>,
+        value: &mut Value,
+    ) -> Result<(), DecodeError> {
         let map = match value {
             Value::Object(map) => map,
             Value::Null => return Ok(()),
             other => {
                 let name = match named(declared) {
-                    Some(name) if matches!(inner, Type::Quantity) || name.starts_with("map[") => name.to_owned(),
+                    Some(name) if matches!(inner, Type::Quantity) || name.starts_with("map[") => {
+                        name.to_owned()
+                    }
                     Some(name) => format!("map[string]{name}"),
                     None => short_type(self.set, ty),
                 };
@@ -186,7 +242,18 @@ impl<'a> Decoder<'a> {
     }
 
     fn zero_element(&self, ty: &Type) -> Value {
-        let field = Field { name: String::new(), ty: ty.clone(), pointer: false, always: true, required: true, default: None, atomic: None, type_name: None, patch: None, embedded: None };
+        let field = Field {
+            name: String::new(),
+            ty: ty.clone(),
+            pointer: false,
+            always: true,
+            required: true,
+            default: None,
+            atomic: None,
+            type_name: None,
+            patch: None,
+            embedded: None,
+        };
         zero(self.set, &field)
     }
 
@@ -197,7 +264,11 @@ impl<'a> Decoder<'a> {
         for (key, value) in map.iter_mut() {
             let Some(field) = schema.field(key) else {
                 if !schema.preserve_unknown {
-                    self.unknown.push(if length > 0 { format!("{}.{key}", self.path) } else { key.clone() });
+                    self.unknown.push(if length > 0 {
+                        format!("{}.{key}", self.path)
+                    } else {
+                        key.clone()
+                    });
                     drop.push(key.clone());
                 }
                 continue;
@@ -214,7 +285,11 @@ impl<'a> Decoder<'a> {
             self.fields.truncate(depth);
             self.path.truncate(length);
             fitted?;
-            if field.always && !field.pointer && matches!(field.ty, Type::List(..)) && is_zero(value, &field.ty) {
+            if field.always
+                && !field.pointer
+                && matches!(field.ty, Type::List(..))
+                && is_zero(value, &field.ty)
+            {
                 *value = Value::Null;
                 continue;
             }
@@ -232,13 +307,23 @@ impl<'a> Decoder<'a> {
 
     fn scalar(&mut self, ty: &Type, declared: Option<&Field>, value: &mut Value) -> Result<(), DecodeError> {
         match scalar::fit(ty, value) {
-            Err(_) if self.unstructured && matches!(ty, Type::String | Type::Bool | Type::Int32 | Type::Int64 | Type::Double | Type::Bytes) => {
-                let name = named(declared).filter(|_| matches!(ty, Type::String)).map_or_else(|| short_type(self.set, ty), str::to_owned);
+            Err(_)
+                if self.unstructured
+                    && matches!(
+                        ty,
+                        Type::String | Type::Bool | Type::Int32 | Type::Int64 | Type::Double | Type::Bytes
+                    ) =>
+            {
+                let name = named(declared)
+                    .filter(|_| matches!(ty, Type::String))
+                    .map_or_else(|| short_type(self.set, ty), str::to_owned);
                 Err(DecodeError(scalar::conversion_error(ty, &name, value)))
             }
             Ok(()) => Ok(()),
             Err(scalar::Wrong::Type(what, name)) => {
-                let name = named(declared).filter(|_| matches!(ty, Type::String)).unwrap_or(name);
+                let name = named(declared)
+                    .filter(|_| matches!(ty, Type::String))
+                    .unwrap_or(name);
                 self.mismatch(&what, name);
                 Ok(())
             }

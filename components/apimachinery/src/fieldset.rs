@@ -26,7 +26,9 @@ impl FieldSet {
 
     /// Adds the field at this path of element texts.
     pub fn insert<S: AsRef<str>>(&mut self, path: &[S]) {
-        let Some((first, rest)) = path.split_first() else { return };
+        let Some((first, rest)) = path.split_first() else {
+            return;
+        };
         let node = self.nodes.entry(first.as_ref().to_owned()).or_default();
         match rest {
             [] => node.member = true,
@@ -51,25 +53,36 @@ impl FieldSet {
 
     /// What is below the element.
     pub fn below(&self, element: &str) -> Option<&Self> {
-        self.nodes.get(element).map(|node| &node.below).filter(|below| !below.is_empty())
+        self.nodes
+            .get(element)
+            .map(|node| &node.below)
+            .filter(|below| !below.is_empty())
     }
 
     /// Elements at this level, each with whether it is itself in the set.
     pub fn elements(&self) -> impl Iterator<Item = (&str, bool)> {
-        self.nodes.iter().map(|(element, node)| (element.as_str(), node.member))
+        self.nodes
+            .iter()
+            .map(|(element, node)| (element.as_str(), node.member))
     }
 
     fn combine(&self, other: &Self, keep: fn(bool, bool) -> bool, only_left: bool, only_right: bool) -> Self {
         let mut nodes = BTreeMap::new();
         let empty = Node::default();
-        let right = other.nodes.keys().filter(|key| only_right && !self.nodes.contains_key(*key));
+        let right = other
+            .nodes
+            .keys()
+            .filter(|key| only_right && !self.nodes.contains_key(*key));
         for key in self.nodes.keys().chain(right) {
             let (left, right) = (self.nodes.get(key), other.nodes.get(key));
             if right.is_none() && !only_left {
                 continue;
             }
             let (left, right) = (left.unwrap_or(&empty), right.unwrap_or(&empty));
-            let node = Node { member: keep(left.member, right.member), below: left.below.combine(&right.below, keep, only_left, only_right) };
+            let node = Node {
+                member: keep(left.member, right.member),
+                below: left.below.combine(&right.below, keep, only_left, only_right),
+            };
             if node.member || !node.below.is_empty() {
                 nodes.insert(key.clone(), node);
             }
@@ -99,7 +112,10 @@ impl FieldSet {
             match other.nodes.get(key) {
                 Some(removed) if removed.member => {}
                 Some(removed) => {
-                    let node = Node { member: node.member, below: node.below.recursive_difference(&removed.below) };
+                    let node = Node {
+                        member: node.member,
+                        below: node.below.recursive_difference(&removed.below),
+                    };
                     if node.member || !node.below.is_empty() {
                         nodes.insert(key.clone(), node);
                     }
@@ -121,7 +137,10 @@ impl FieldSet {
             }
             Element::parse(key)?;
             let below = value.as_object()?;
-            let node = Node { member: below.is_empty() || below.contains_key("."), below: Self::from_fields_v1(value)? };
+            let node = Node {
+                member: below.is_empty() || below.contains_key("."),
+                below: Self::from_fields_v1(value)?,
+            };
             set.nodes.insert(key.clone(), node);
         }
         Some(set)
@@ -148,15 +167,29 @@ impl FieldSet {
     }
 
     fn collect_paths(&self, prefix: &str, out: &mut Vec<String>) {
-        let shown = |key: &str| format!("{prefix}{}", Element::parse(key).map_or_else(|| key.to_owned(), |element| element.to_string()));
-        out.extend(self.nodes.iter().filter(|(_, node)| node.member).map(|(key, _)| shown(key)));
+        let shown = |key: &str| {
+            format!(
+                "{prefix}{}",
+                Element::parse(key).map_or_else(|| key.to_owned(), |element| element.to_string())
+            )
+        };
+        out.extend(
+            self.nodes
+                .iter()
+                .filter(|(_, node)| node.member)
+                .map(|(key, _)| shown(key)),
+        );
         for (key, node) in self.nodes.iter().filter(|(_, node)| !node.below.is_empty()) {
             node.below.collect_paths(&shown(key), out);
         }
     }
 
     /// Adds the named struct fields on the way to every field.
-    pub(crate) fn with_named_parents(&self, set: &crate::schema::SchemaSet, ty: &crate::schema::Type) -> Self {
+    pub(crate) fn with_named_parents(
+        &self,
+        set: &crate::schema::SchemaSet,
+        ty: &crate::schema::Type,
+    ) -> Self {
         use crate::schema::Type;
         let nodes = self.nodes.iter().map(|(key, node)| {
             let field = match ty {
@@ -165,12 +198,22 @@ impl FieldSet {
             };
             let below = match (field, ty) {
                 (Some(field), _) => node.below.with_named_parents(set, &field.ty),
-                (None, Type::List(inner, _) | Type::Map(inner, _)) => node.below.with_named_parents(set, inner),
+                (None, Type::List(inner, _) | Type::Map(inner, _)) => {
+                    node.below.with_named_parents(set, inner)
+                }
                 (None, _) => node.below.clone(),
             };
-            (key.clone(), Node { member: node.member || (field.is_some() && !node.below.is_empty()), below })
+            (
+                key.clone(),
+                Node {
+                    member: node.member || (field.is_some() && !node.below.is_empty()),
+                    below,
+                },
+            )
         });
-        Self { nodes: nodes.collect() }
+        Self {
+            nodes: nodes.collect(),
+        }
     }
 }
 
@@ -184,7 +227,16 @@ mod tests {
         let fields = json!({"f:metadata": {"f:labels": {".": {}, "f:app": {}}}, "f:spec": {"f:containers": {"k:{\"name\":\"a\"}": {".": {}, "f:image": {}}}, "f:finalizers": {"v:\"x\"": {}}}});
         let set = FieldSet::from_fields_v1(&fields).unwrap();
         assert_eq!(set.to_fields_v1(), fields);
-        assert_eq!(set.paths(), [".metadata.labels", ".metadata.labels.app", ".spec.containers[name=\"a\"]", ".spec.containers[name=\"a\"].image", ".spec.finalizers[=\"x\"]"]);
+        assert_eq!(
+            set.paths(),
+            [
+                ".metadata.labels",
+                ".metadata.labels.app",
+                ".spec.containers[name=\"a\"]",
+                ".spec.containers[name=\"a\"].image",
+                ".spec.finalizers[=\"x\"]"
+            ]
+        );
         assert_eq!(FieldSet::from_fields_v1(&json!({"x": {}})), None);
     }
 

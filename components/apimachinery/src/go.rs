@@ -10,7 +10,14 @@ pub fn print(value: &Value) -> String {
         Value::Object(map) => {
             let mut entries: Vec<_> = map.iter().collect();
             entries.sort_by(|a, b| a.0.cmp(b.0));
-            format!("map[{}]", entries.into_iter().map(|(key, value)| format!("{key}:{}", print(value))).collect::<Vec<_>>().join(" "))
+            format!(
+                "map[{}]",
+                entries
+                    .into_iter()
+                    .map(|(key, value)| format!("{key}:{}", print(value)))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            )
         }
         other => other.to_string(),
     }

@@ -40,7 +40,10 @@ pub struct ParseGroupVersionError(pub String);
 impl GroupVersion {
     /// A group and version from their two parts.
     pub fn new(group: impl Into<String>, version: impl Into<String>) -> Self {
-        Self { group: group.into(), version: version.into() }
+        Self {
+            group: group.into(),
+            version: version.into(),
+        }
     }
 
     /// Parses an `apiVersion`; an empty text and `/` give empty parts, as upstream does.
@@ -57,25 +60,41 @@ impl GroupVersion {
 
     /// The kind `kind` of this group and version.
     pub fn kind(&self, kind: impl Into<String>) -> GroupVersionKind {
-        GroupVersionKind { group: self.group.clone(), version: self.version.clone(), kind: kind.into() }
+        GroupVersionKind {
+            group: self.group.clone(),
+            version: self.version.clone(),
+            kind: kind.into(),
+        }
     }
 
     /// The resource `resource` of this group and version.
     pub fn resource(&self, resource: impl Into<String>) -> GroupVersionResource {
-        GroupVersionResource { group: self.group.clone(), version: self.version.clone(), resource: resource.into() }
+        GroupVersionResource {
+            group: self.group.clone(),
+            version: self.version.clone(),
+            resource: resource.into(),
+        }
     }
 }
 
 impl fmt::Display for GroupVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.group.is_empty() { f.write_str(&self.version) } else { write!(f, "{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            f.write_str(&self.version)
+        } else {
+            write!(f, "{}/{}", self.group, self.version)
+        }
     }
 }
 
 impl GroupVersionKind {
     /// A kind from its three parts.
     pub fn new(group: impl Into<String>, version: impl Into<String>, kind: impl Into<String>) -> Self {
-        Self { group: group.into(), version: version.into(), kind: kind.into() }
+        Self {
+            group: group.into(),
+            version: version.into(),
+            kind: kind.into(),
+        }
     }
 
     /// The group and version.
@@ -90,7 +109,11 @@ impl GroupVersionKind {
 
     /// `Kind` or `Kind.group`, the form in messages.
     pub fn group_kind(&self) -> String {
-        if self.group.is_empty() { self.kind.clone() } else { format!("{}.{}", self.kind, self.group) }
+        if self.group.is_empty() {
+            self.kind.clone()
+        } else {
+            format!("{}.{}", self.kind, self.group)
+        }
     }
 }
 
@@ -103,7 +126,11 @@ impl fmt::Display for GroupVersionKind {
 impl GroupVersionResource {
     /// A resource from its three parts.
     pub fn new(group: impl Into<String>, version: impl Into<String>, resource: impl Into<String>) -> Self {
-        Self { group: group.into(), version: version.into(), resource: resource.into() }
+        Self {
+            group: group.into(),
+            version: version.into(),
+            resource: resource.into(),
+        }
     }
 
     /// The resource without its version.
@@ -120,13 +147,20 @@ impl GroupVersionResource {
 impl GroupResource {
     /// A resource from its group and plural name.
     pub fn new(group: impl Into<String>, resource: impl Into<String>) -> Self {
-        Self { group: group.into(), resource: resource.into() }
+        Self {
+            group: group.into(),
+            resource: resource.into(),
+        }
     }
 }
 
 impl fmt::Display for GroupResource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.group.is_empty() { f.write_str(&self.resource) } else { write!(f, "{}.{}", self.resource, self.group) }
+        if self.group.is_empty() {
+            f.write_str(&self.resource)
+        } else {
+            write!(f, "{}.{}", self.resource, self.group)
+        }
     }
 }
 
@@ -136,10 +170,25 @@ mod tests {
 
     #[test]
     fn api_versions_parse_and_print() {
-        for (text, group, version) in [("v1", "", "v1"), ("apps/v1", "apps", "v1"), ("", "", ""), ("/v1", "", "v1")] {
-            assert_eq!(GroupVersion::parse(text), Ok(GroupVersion::new(group, version)), "{text}");
+        for (text, group, version) in [
+            ("v1", "", "v1"),
+            ("apps/v1", "apps", "v1"),
+            ("", "", ""),
+            ("/v1", "", "v1"),
+        ] {
+            assert_eq!(
+                GroupVersion::parse(text),
+                Ok(GroupVersion::new(group, version)),
+                "{text}"
+            );
         }
-        assert_eq!(GroupVersion::parse("a/b/c").unwrap_err().to_string(), "unexpected GroupVersion string: a/b/c");
-        assert_eq!(GroupVersion::new("apps", "v1").kind("Deployment").to_string(), "apps/v1, Kind=Deployment");
+        assert_eq!(
+            GroupVersion::parse("a/b/c").unwrap_err().to_string(),
+            "unexpected GroupVersion string: a/b/c"
+        );
+        assert_eq!(
+            GroupVersion::new("apps", "v1").kind("Deployment").to_string(),
+            "apps/v1, Kind=Deployment"
+        );
     }
 }

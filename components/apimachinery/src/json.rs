@@ -19,13 +19,21 @@ pub struct SyntaxError(pub String);
 
 /// Parses one JSON value that fills the whole text.
 pub fn parse(text: &[u8]) -> Result<Document, SyntaxError> {
-    let mut parser = Parser { text, at: 0, path: String::new(), duplicates: Vec::new() };
+    let mut parser = Parser {
+        text,
+        at: 0,
+        path: String::new(),
+        duplicates: Vec::new(),
+    };
     let value = parser.value(0)?;
     parser.space();
     if parser.at < text.len() {
         return Err(parser.unexpected("after top-level value"));
     }
-    Ok(Document { value, duplicates: parser.duplicates })
+    Ok(Document {
+        value,
+        duplicates: parser.duplicates,
+    })
 }
 
 struct Parser<'a> {
@@ -43,7 +51,9 @@ impl Parser<'_> {
     }
 
     fn unexpected(&self, context: &str) -> SyntaxError {
-        let Some(byte) = self.text.get(self.at) else { return SyntaxError("unexpected end of JSON input".into()) };
+        let Some(byte) = self.text.get(self.at) else {
+            return SyntaxError("unexpected end of JSON input".into());
+        };
         let shown = match byte {
             b'\'' => "'\\''".to_owned(),
             b'"' => "'\"'".to_owned(),
@@ -76,7 +86,10 @@ impl Parser<'_> {
     fn word(&mut self, word: &str, value: Value) -> Result<Value, SyntaxError> {
         for (index, wanted) in word.bytes().enumerate() {
             if self.text.get(self.at) != Some(&wanted) {
-                return Err(self.unexpected(&format!("in literal {word} (expecting '{}')", &word[index..=index])));
+                return Err(self.unexpected(&format!(
+                    "in literal {word} (expecting '{}')",
+                    &word[index..=index]
+                )));
             }
             self.at += 1;
         }
@@ -119,7 +132,11 @@ impl Parser<'_> {
             }
         }
         let number = text.parse::<f64>().ok().and_then(Number::from_f64);
-        number.map(Value::Number).ok_or_else(|| SyntaxError(format!("cannot unmarshal number {text} into Go value of type float64")))
+        number.map(Value::Number).ok_or_else(|| {
+            SyntaxError(format!(
+                "cannot unmarshal number {text} into Go value of type float64"
+            ))
+        })
     }
 
     fn digits(&mut self) {
@@ -137,7 +154,8 @@ impl Parser<'_> {
                 Some(b'"') => {
                     self.at += 1;
                     // Go replaces what isn't UTF-8 as well.
-                    return Ok(String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()));
+                    return Ok(String::from_utf8(out)
+                        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()));
                 }
                 Some(0..0x20) => return Err(self.unexpected("in string literal")),
                 Some(b'\\') => {
@@ -180,7 +198,10 @@ impl Parser<'_> {
             self.at += 2;
             let second = self.hex()?;
             if (0xdc00..0xe000).contains(&second) {
-                return Ok(char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)).unwrap_or('\u{fffd}'));
+                return Ok(
+                    char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00))
+                        .unwrap_or('\u{fffd}'),
+                );
             }
             self.at = before;
         }
@@ -190,7 +211,10 @@ impl Parser<'_> {
     fn hex(&mut self) -> Result<u32, SyntaxError> {
         let mut code = 0;
         for _ in 0..4 {
-            let digit = self.text.get(self.at).and_then(|byte| char::from(*byte).to_digit(16));
+            let digit = self
+                .text
+                .get(self.at)
+                .and_then(|byte| char::from(*byte).to_digit(16));
             code = code * 16 + digit.ok_or_else(|| self.unexpected("in \\u hexadecimal character escape"))?;
             self.at += 1;
         }
@@ -272,8 +296,12 @@ mod tests {
 
     #[test]
     fn documents_parse() {
-        let document = parse(br#" {"a":[1,-2.5,"x\n\u00e9\ud83d\ude00",{"b":1,"b":null}],"c":true} "#).unwrap();
-        assert_eq!(document.value, json!({"a": [1, -2.5, "x\né😀", {"b": null}], "c": true}));
+        let document =
+            parse(br#" {"a":[1,-2.5,"x\n\u00e9\ud83d\ude00",{"b":1,"b":null}],"c":true} "#).unwrap();
+        assert_eq!(
+            document.value,
+            json!({"a": [1, -2.5, "x\né😀", {"b": null}], "c": true})
+        );
         assert_eq!(document.duplicates, ["a[3].b"]);
     }
 
@@ -284,13 +312,19 @@ mod tests {
             ("{", "unexpected end of JSON input"),
             ("<a/>", "invalid character '<' looking for beginning of value"),
             ("{} x", "invalid character 'x' after top-level value"),
-            ("{a}", "invalid character 'a' looking for beginning of object key string"),
+            (
+                "{a}",
+                "invalid character 'a' looking for beginning of object key string",
+            ),
             ("[1 2]", "invalid character '2' after array element"),
             ("nulx", "invalid character 'x' in literal null (expecting 'l')"),
         ] {
             assert_eq!(parse(text.as_bytes()).unwrap_err().to_string(), message, "{text}");
         }
-        assert_eq!(parse(&[b'['; 100_000]).unwrap_err().to_string(), "exceeded max depth");
+        assert_eq!(
+            parse(&[b'['; 100_000]).unwrap_err().to_string(),
+            "exceeded max depth"
+        );
     }
 
     proptest! {

@@ -3,7 +3,11 @@ use serde_json::{Map, Value};
 
 /// The text at `metadata.key`, empty if it is missing or no text.
 fn text<'a>(object: &'a Value, key: &str) -> &'a str {
-    object.get("metadata").and_then(|m| m.get(key)).and_then(Value::as_str).unwrap_or("")
+    object
+        .get("metadata")
+        .and_then(|m| m.get(key))
+        .and_then(Value::as_str)
+        .unwrap_or("")
 }
 
 /// `metadata.name`.
@@ -77,7 +81,9 @@ pub fn owner_references(object: &Value) -> &[Value] {
 }
 /// The owner reference that says `controller: true`.
 pub fn controller_of(object: &Value) -> Option<&Value> {
-    owner_references(object).iter().find(|owner| owner.get("controller") == Some(&Value::Bool(true)))
+    owner_references(object)
+        .iter()
+        .find(|owner| owner.get("controller") == Some(&Value::Bool(true)))
 }
 /// `metadata.finalizers`.
 pub fn finalizers(object: &Value) -> impl Iterator<Item = &str> {
@@ -89,12 +95,17 @@ pub fn managed_fields(object: &Value) -> &[Value] {
 }
 
 fn list<'a>(object: &'a Value, key: &str) -> &'a [Value] {
-    get(object, key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    get(object, key)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 /// The metadata as a map, made if it is missing. `None` if the object is no map.
 pub fn metadata_mut(object: &mut Value) -> Option<&mut Map<String, Value>> {
-    let metadata = object.as_object_mut()?.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
+    let metadata = object
+        .as_object_mut()?
+        .entry("metadata")
+        .or_insert_with(|| Value::Object(Map::new()));
     if !metadata.is_object() {
         *metadata = Value::Object(Map::new());
     }
@@ -124,7 +135,9 @@ pub fn set_annotation(object: &mut Value, key: &str, value: &str) {
 }
 
 fn set_in_map(object: &mut Value, field: &str, key: &str, value: &str) {
-    let Some(metadata) = metadata_mut(object) else { return };
+    let Some(metadata) = metadata_mut(object) else {
+        return;
+    };
     let map = metadata.entry(field).or_insert_with(|| Value::Object(Map::new()));
     if !map.is_object() {
         *map = Value::Object(Map::new());
@@ -146,7 +159,11 @@ pub fn generated_name(base: &str, random: [u8; SUFFIX_LENGTH]) -> String {
         end -= 1;
     }
     let mut name = base[..end].to_owned();
-    name.extend(random.iter().map(|byte| char::from(SUFFIX_ALPHABET[usize::from(*byte) % SUFFIX_ALPHABET.len()])));
+    name.extend(
+        random
+            .iter()
+            .map(|byte| char::from(SUFFIX_ALPHABET[usize::from(*byte) % SUFFIX_ALPHABET.len()])),
+    );
     name
 }
 
@@ -160,7 +177,10 @@ mod tests {
         let mut object = json!({"kind": "Pod"});
         set(&mut object, "name", "a");
         set_label(&mut object, "app", "x");
-        assert_eq!((name(&object), label(&object, "app"), generation(&object)), ("a", Some("x"), 0));
+        assert_eq!(
+            (name(&object), label(&object, "app"), generation(&object)),
+            ("a", Some("x"), 0)
+        );
         assert_eq!(remove(&mut object, "name"), Some(json!("a")));
         assert_eq!(name(&object), "");
     }

@@ -9,7 +9,10 @@ const LABEL_VALUE: &str = "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?";
 /// `message (e.g. 'a',  or 'b', regex used for validation is 'r')`.
 pub fn regex_message(message: &str, regex: &str, examples: &[&str]) -> String {
     let listed: Vec<String> = examples.iter().map(|example| format!("'{example}', ")).collect();
-    format!("{message} (e.g. {}regex used for validation is '{regex}')", listed.join(" or "))
+    format!(
+        "{message} (e.g. {}regex used for validation is '{regex}')",
+        listed.join(" or ")
+    )
 }
 
 /// The message for a label or name that is too long in bytes.
@@ -26,7 +29,9 @@ fn max_dns_length_message(max: usize) -> String {
 fn bounded(text: &str, edge: fn(u8) -> bool, inside: fn(u8) -> bool) -> bool {
     let bytes = text.as_bytes();
     match (bytes.first(), bytes.last()) {
-        (Some(first), Some(last)) => edge(*first) && edge(*last) && bytes.iter().all(|byte| edge(*byte) || inside(*byte)),
+        (Some(first), Some(last)) => {
+            edge(*first) && edge(*last) && bytes.iter().all(|byte| edge(*byte) || inside(*byte))
+        }
         _ => false,
     }
 }
@@ -53,7 +58,11 @@ pub fn dns1123_label(text: &str) -> Vec<String> {
     if !is_label(text) {
         const MESSAGE: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character";
         const SUBDOMAIN: &str = "must not contain dots";
-        errors.push(if is_subdomain(text) { SUBDOMAIN.into() } else { regex_message(MESSAGE, DNS1123_LABEL, &["my-name", "123-abc"]) });
+        errors.push(if is_subdomain(text) {
+            SUBDOMAIN.into()
+        } else {
+            regex_message(MESSAGE, DNS1123_LABEL, &["my-name", "123-abc"])
+        });
     }
     errors
 }
@@ -92,13 +101,21 @@ pub fn wildcard_dns1123_subdomain(text: &str) -> Vec<String> {
     }
     if !text.strip_prefix("*.").is_some_and(is_subdomain) {
         const MESSAGE: &str = "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character";
-        errors.push(regex_message(MESSAGE, &format!(r"\*\.{DNS1123_SUBDOMAIN}"), &["*.example.com"]));
+        errors.push(regex_message(
+            MESSAGE,
+            &format!(r"\*\.{DNS1123_SUBDOMAIN}"),
+            &["*.example.com"],
+        ));
     }
     errors
 }
 
 fn is_qualified_part(text: &str) -> bool {
-    bounded(text, |byte| byte.is_ascii_alphanumeric(), |byte| matches!(byte, b'-' | b'_' | b'.'))
+    bounded(
+        text,
+        |byte| byte.is_ascii_alphanumeric(),
+        |byte| matches!(byte, b'-' | b'_' | b'.'),
+    )
 }
 
 /// What is wrong with a qualified name: `name` or `prefix.example.com/name`.
@@ -113,13 +130,23 @@ pub fn qualified_name(text: &str) -> Vec<String> {
             if prefix.is_empty() {
                 errors.push("prefix part must be non-empty".into());
             } else {
-                errors.extend(dns1123_subdomain(prefix).into_iter().map(|message| format!("prefix part {message}")));
+                errors.extend(
+                    dns1123_subdomain(prefix)
+                        .into_iter()
+                        .map(|message| format!("prefix part {message}")),
+                );
             }
             name
         }
         _ => {
-            let message = regex_message(&format!("a qualified name {MESSAGE}"), QUALIFIED_NAME, &["MyName", "my.name", "123-abc"]);
-            return vec![format!("{message} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')")];
+            let message = regex_message(
+                &format!("a qualified name {MESSAGE}"),
+                QUALIFIED_NAME,
+                &["MyName", "my.name", "123-abc"],
+            );
+            return vec![format!(
+                "{message} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+            )];
         }
     };
     if name.is_empty() {
@@ -141,7 +168,11 @@ pub fn label_value(text: &str) -> Vec<String> {
     }
     if !text.is_empty() && !is_qualified_part(text) {
         const MESSAGE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
-        errors.push(regex_message(MESSAGE, LABEL_VALUE, &["MyValue", "my_value", "12345"]));
+        errors.push(regex_message(
+            MESSAGE,
+            LABEL_VALUE,
+            &["MyValue", "my_value", "12345"],
+        ));
     }
     errors
 }
@@ -169,7 +200,11 @@ pub fn port_name(text: &str) -> Vec<String> {
 
 /// What is wrong with a port number.
 pub fn port_number(port: i64) -> Vec<String> {
-    if (1..=65535).contains(&port) { Vec::new() } else { vec!["must be between 1 and 65535, inclusive".into()] }
+    if (1..=65535).contains(&port) {
+        Vec::new()
+    } else {
+        vec!["must be between 1 and 65535, inclusive".into()]
+    }
 }
 
 /// What is wrong with a name that becomes one segment of a URL path.
@@ -177,15 +212,24 @@ pub fn path_segment_name(text: &str) -> Vec<String> {
     if text == "." || text == ".." {
         return vec![format!("may not be '{text}'")];
     }
-    ["/", "%"].iter().filter(|part| text.contains(**part)).map(|part| format!("may not contain '{part}'")).collect()
+    ["/", "%"]
+        .iter()
+        .filter(|part| text.contains(**part))
+        .map(|part| format!("may not contain '{part}'"))
+        .collect()
 }
 
 /// What is wrong with the name of an environment variable.
 pub fn env_var_name(text: &str) -> Vec<String> {
-    if !text.is_empty() && text.bytes().all(|byte| (0x20..0x7f).contains(&byte) && byte != b'=') {
+    if !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| (0x20..0x7f).contains(&byte) && byte != b'=')
+    {
         return Vec::new();
     }
-    const MESSAGE: &str = "a valid environment variable name must consist only of printable ASCII characters other than '='";
+    const MESSAGE: &str =
+        "a valid environment variable name must consist only of printable ASCII characters other than '='";
     vec![format!("{MESSAGE}")]
 }
 
@@ -198,7 +242,11 @@ pub fn config_map_key(text: &str) -> Vec<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if text.is_empty() || !text.bytes().all(allowed) {
         const MESSAGE: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'";
-        errors.push(regex_message(MESSAGE, "[-._a-zA-Z0-9]+", &["key.name", "KEY_NAME", "key-name"]));
+        errors.push(regex_message(
+            MESSAGE,
+            "[-._a-zA-Z0-9]+",
+            &["key.name", "KEY_NAME", "key-name"],
+        ));
     }
     match text {
         "." => errors.push("must not be '.'".into()),
@@ -223,14 +271,28 @@ mod tests {
 
     #[test]
     fn names() {
-        assert!(dns1123_subdomain("a.b-c.d1").is_empty() && dns1123_label("a1").is_empty() && dns1035_label("a1").is_empty());
-        assert!(!dns1123_subdomain("a..b").is_empty() && !dns1123_label("-a").is_empty() && !dns1035_label("1a").is_empty());
-        assert!(qualified_name("example.com/My_Name.1").is_empty() && label_value("").is_empty() && port_name("http-1").is_empty());
+        assert!(
+            dns1123_subdomain("a.b-c.d1").is_empty()
+                && dns1123_label("a1").is_empty()
+                && dns1035_label("a1").is_empty()
+        );
+        assert!(
+            !dns1123_subdomain("a..b").is_empty()
+                && !dns1123_label("-a").is_empty()
+                && !dns1035_label("1a").is_empty()
+        );
+        assert!(
+            qualified_name("example.com/My_Name.1").is_empty()
+                && label_value("").is_empty()
+                && port_name("http-1").is_empty()
+        );
         assert_eq!(qualified_name("/x"), ["prefix part must be non-empty"]);
         assert_eq!(qualified_name("")[0], "name part must be non-empty");
         assert_eq!(
             dns1123_subdomain("Bad!"),
-            [r"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"]
+            [
+                r"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+            ]
         );
     }
 }

@@ -42,22 +42,34 @@ const NANO: i128 = 1_000_000_000;
 impl Quantity {
     /// A whole number.
     pub const fn new(value: i64) -> Self {
-        Self { nanos: value as i128 * NANO, format: Format::DecimalSi }
+        Self {
+            nanos: value as i128 * NANO,
+            format: Format::DecimalSi,
+        }
     }
 
     /// A number of thousandths.
     pub const fn from_millis(millis: i64) -> Self {
-        Self { nanos: millis as i128 * 1_000_000, format: Format::DecimalSi }
+        Self {
+            nanos: millis as i128 * 1_000_000,
+            format: Format::DecimalSi,
+        }
     }
 
     /// A number of bytes, written in binary units.
     pub const fn from_bytes(bytes: i64) -> Self {
-        Self { nanos: bytes as i128 * NANO, format: Format::BinarySi }
+        Self {
+            nanos: bytes as i128 * NANO,
+            format: Format::BinarySi,
+        }
     }
 
     /// The same amount, written in another way.
     pub const fn with_format(self, format: Format) -> Self {
-        Self { nanos: self.nanos, format }
+        Self {
+            nanos: self.nanos,
+            format,
+        }
     }
 
     /// Reads a quantity out of JSON: a text, or a number.
@@ -121,7 +133,10 @@ impl Add for Quantity {
     /// The format of a zero gives way to the other's.
     fn add(self, other: Self) -> Self {
         let format = if self.is_zero() { other.format } else { self.format };
-        Self { nanos: self.nanos.saturating_add(other.nanos), format }
+        Self {
+            nanos: self.nanos.saturating_add(other.nanos),
+            format,
+        }
     }
 }
 impl Sub for Quantity {
@@ -133,7 +148,10 @@ impl Sub for Quantity {
 impl Neg for Quantity {
     type Output = Self;
     fn neg(self) -> Self {
-        Self { nanos: self.nanos.saturating_neg(), format: self.format }
+        Self {
+            nanos: self.nanos.saturating_neg(),
+            format: self.format,
+        }
     }
 }
 impl AddAssign for Quantity {

@@ -113,7 +113,10 @@ pub struct Schema {
 impl Schema {
     /// The field of that JSON name.
     pub fn field(&self, name: &str) -> Option<&Field> {
-        self.fields.binary_search_by(|field| field.name.as_str().cmp(name)).ok().map(|index| &self.fields[index])
+        self.fields
+            .binary_search_by(|field| field.name.as_str().cmp(name))
+            .ok()
+            .map(|index| &self.fields[index])
     }
 }
 
@@ -127,7 +130,10 @@ pub struct SchemaSet {
 impl SchemaSet {
     /// A set of schemas; the position is the number that [`Type::Struct`] refers to.
     pub fn new(schemas: Vec<Schema>) -> Self {
-        let by_name = (0..).zip(&schemas).map(|(id, schema)| (schema.name.clone(), id)).collect();
+        let by_name = (0..)
+            .zip(&schemas)
+            .map(|(id, schema)| (schema.name.clone(), id))
+            .collect();
         Self { schemas, by_name }
     }
 

@@ -81,7 +81,12 @@ pub struct Failure {
 impl ApiError {
     /// An error from all its parts; prefer the named constructors.
     pub fn new(code: u16, reason: Reason, message: impl Into<String>, details: Option<Details>) -> Self {
-        Self(Box::new(Failure { code, reason, message: message.into(), details }))
+        Self(Box::new(Failure {
+            code,
+            reason,
+            message: message.into(),
+            details,
+        }))
     }
 
     /// HTTP status code.
@@ -106,7 +111,11 @@ impl ApiError {
 
     /// Seconds after which the client should retry, for the Retry-After header.
     pub fn retry_after_seconds(&self) -> Option<i32> {
-        self.0.details.as_ref().map(|details| details.retry_after_seconds).filter(|seconds| *seconds > 0)
+        self.0
+            .details
+            .as_ref()
+            .map(|details| details.retry_after_seconds)
+            .filter(|seconds| *seconds > 0)
     }
 
     /// The Status object to send.
@@ -131,10 +140,26 @@ impl ApiError {
         if status.get("kind")?.as_str()? != "Status" {
             return None;
         }
-        let reason = status.get("reason").cloned().and_then(|reason| serde_json::from_value(reason).ok()).unwrap_or_default();
-        let details = status.get("details").cloned().and_then(|details| serde_json::from_value(details).ok());
-        let code = status.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok()).unwrap_or(500);
-        Some(Self::new(code, reason, status.get("message").and_then(Value::as_str).unwrap_or(""), details))
+        let reason = status
+            .get("reason")
+            .cloned()
+            .and_then(|reason| serde_json::from_value(reason).ok())
+            .unwrap_or_default();
+        let details = status
+            .get("details")
+            .cloned()
+            .and_then(|details| serde_json::from_value(details).ok());
+        let code = status
+            .get("code")
+            .and_then(Value::as_u64)
+            .and_then(|code| u16::try_from(code).ok())
+            .unwrap_or(500);
+        Some(Self::new(
+            code,
+            reason,
+            status.get("message").and_then(Value::as_str).unwrap_or(""),
+            details,
+        ))
     }
 }
 
@@ -148,7 +173,8 @@ impl std::error::Error for ApiError {}
 
 /// The Status that answers a successful delete, eviction or binding.
 pub fn success(details: Option<Details>) -> Value {
-    let mut status = serde_json::json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"});
+    let mut status =
+        serde_json::json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"});
     match details {
         Some(details) => status["details"] = serde_json::to_value(details).unwrap_or_default(),
         None => status["code"] = Value::from(201),

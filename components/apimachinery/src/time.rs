@@ -4,25 +4,33 @@ use jiff::tz::TimeZone;
 
 /// A timestamp to the second, UTC: `2026-01-02T03:04:05Z`.
 pub fn format_time(time: Timestamp) -> String {
-    time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    time.to_zoned(TimeZone::UTC)
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+        .to_string()
 }
 
 /// A timestamp to the microsecond, UTC.
 pub fn format_micro_time(time: Timestamp) -> String {
     let zoned = time.to_zoned(TimeZone::UTC);
-    format!("{}.{:06}Z", zoned.strftime("%Y-%m-%dT%H:%M:%S"), zoned.subsec_nanosecond() / 1000)
+    format!(
+        "{}.{:06}Z",
+        zoned.strftime("%Y-%m-%dT%H:%M:%S"),
+        zoned.subsec_nanosecond() / 1000
+    )
 }
 
 /// Parses RFC 3339. The error reads as Go's.
 pub fn parse_time(text: &str) -> Result<Timestamp, String> {
     shape(text, "2006-01-02T15:04:05Z07:00")?;
-    text.parse::<Timestamp>().map_err(|_| format!("parsing time {}: day out of range", crate::field::quote(text)))
+    text.parse::<Timestamp>()
+        .map_err(|_| format!("parsing time {}: day out of range", crate::field::quote(text)))
 }
 
 /// Parses RFC 3339 with microseconds. The error reads as Go's.
 pub fn parse_micro_time(text: &str) -> Result<Timestamp, String> {
     shape(text, "2006-01-02T15:04:05.000000Z07:00")?;
-    text.parse::<Timestamp>().map_err(|_| format!("parsing time {}: day out of range", crate::field::quote(text)))
+    text.parse::<Timestamp>()
+        .map_err(|_| format!("parsing time {}: day out of range", crate::field::quote(text)))
 }
 
 /// Finds the first element of the layout that the text doesn't have.
@@ -30,31 +38,60 @@ fn shape(text: &str, layout: &str) -> Result<(), String> {
     let wrong = |at: usize, element: &str| {
         let rest = text.get(at..).unwrap_or("");
         let quote = crate::field::quote;
-        Err(format!("parsing time {} as {}: cannot parse {} as {}", quote(text), quote(layout), quote(rest), quote(element)))
+        Err(format!(
+            "parsing time {} as {}: cannot parse {} as {}",
+            quote(text),
+            quote(layout),
+            quote(rest),
+            quote(element)
+        ))
     };
     let bytes = text.as_bytes();
     let mut at = 0;
     for element in ["2006", "-", "01", "-", "02", "T", "15", ":", "04", ":", "05"] {
         let end = at + element.len();
         let digits = element.as_bytes()[0].is_ascii_digit();
-        let fits = bytes.get(at..end).is_some_and(|part| if digits { part.iter().all(u8::is_ascii_digit) } else { part == element.as_bytes() });
+        let fits = bytes.get(at..end).is_some_and(|part| {
+            if digits {
+                part.iter().all(u8::is_ascii_digit)
+            } else {
+                part == element.as_bytes()
+            }
+        });
         if !fits {
             return wrong(at, element);
         }
         at = end;
     }
     if bytes.get(at) == Some(&b'.') {
-        let digits = bytes[at + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = bytes[at + 1..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         if digits == 0 || (layout.contains(".000000") && digits != 6) {
-            return wrong(at, if layout.contains(".000000") { ".000000" } else { "Z07:00" });
+            return wrong(
+                at,
+                if layout.contains(".000000") {
+                    ".000000"
+                } else {
+                    "Z07:00"
+                },
+            );
         }
         at += 1 + digits;
     } else if layout.contains(".000000") {
         return wrong(at, ".000000");
     }
     let zone = &bytes[at..];
-    let offset = zone.len() == 6 && matches!(zone[0], b'+' | b'-') && zone[3] == b':' && [1, 2, 4, 5].iter().all(|index| zone[*index].is_ascii_digit());
-    if zone == b"Z" || offset { Ok(()) } else { wrong(at, "Z07:00") }
+    let offset = zone.len() == 6
+        && matches!(zone[0], b'+' | b'-')
+        && zone[3] == b':'
+        && [1, 2, 4, 5].iter().all(|index| zone[*index].is_ascii_digit());
+    if zone == b"Z" || offset {
+        Ok(())
+    } else {
+        wrong(at, "Z07:00")
+    }
 }
 
 /// A Go duration (`1h30m`, `1.5s`, `-2ms`) in nanoseconds.
@@ -72,10 +109,14 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
     }
     let mut total = 0.0;
     while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(rest.len());
         let (number, after) = rest.split_at(end);
         let number: f64 = number.parse().map_err(|_| invalid())?;
-        let end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let end = after
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(after.len());
         let (unit, after) = after.split_at(end);
         let scale = match unit {
             "ns" => 1.0,
@@ -84,13 +125,28 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
             "s" => 1e9,
             "m" => 6e10,
             "h" => 3.6e12,
-            "" => return Err(format!("time: missing unit in duration {}", crate::field::quote(text))),
-            _ => return Err(format!("time: unknown unit {} in duration {}", crate::field::quote(unit), crate::field::quote(text))),
+            "" => {
+                return Err(format!(
+                    "time: missing unit in duration {}",
+                    crate::field::quote(text)
+                ));
+            }
+            _ => {
+                return Err(format!(
+                    "time: unknown unit {} in duration {}",
+                    crate::field::quote(unit),
+                    crate::field::quote(text)
+                ));
+            }
         };
         total += number * scale;
         rest = after;
     }
-    if total > i64::MAX as f64 { Err(invalid()) } else { Ok((sign * total).round() as i64) }
+    if total > i64::MAX as f64 {
+        Err(invalid())
+    } else {
+        Ok((sign * total).round() as i64)
+    }
 }
 
 /// How long ago, in the short form that tables show: `5s`, `3m20s`, `2d4h`, `1y30d`.
@@ -100,7 +156,13 @@ pub fn human_duration(seconds: i64) -> String {
     }
     let seconds = seconds.max(0);
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
-    let two = |big: i64, unit: char, small: i64, sub: char| if small == 0 { format!("{big}{unit}") } else { format!("{big}{unit}{small}{sub}") };
+    let two = |big: i64, unit: char, small: i64, sub: char| {
+        if small == 0 {
+            format!("{big}{unit}")
+        } else {
+            format!("{big}{unit}{small}{sub}")
+        }
+    };
     match () {
         () if seconds < 120 => format!("{seconds}s"),
         () if minutes < 10 => two(minutes, 'm', seconds % 60, 's'),
@@ -123,18 +185,34 @@ mod tests {
         let time = parse_time("2026-01-02T05:04:05.678+02:00").unwrap();
         assert_eq!(format_time(time), "2026-01-02T03:04:05Z");
         assert_eq!(format_micro_time(time), "2026-01-02T03:04:05.678000Z");
-        for (text, end) in [("", "cannot parse \"\" as \"2006\""), ("changed", "cannot parse \"changed\" as \"2006\""), ("2026-01-02", "cannot parse \"\" as \"T\"")] {
+        for (text, end) in [
+            ("", "cannot parse \"\" as \"2006\""),
+            ("changed", "cannot parse \"changed\" as \"2006\""),
+            ("2026-01-02", "cannot parse \"\" as \"T\""),
+        ] {
             let error = parse_time(text).unwrap_err();
             assert!(error.ends_with(end), "{error}");
         }
-        assert!(parse_time("2026-02-31T00:00:00Z").is_err() && parse_micro_time("2026-01-02T03:04:05Z").is_err());
+        assert!(
+            parse_time("2026-02-31T00:00:00Z").is_err() && parse_micro_time("2026-01-02T03:04:05Z").is_err()
+        );
     }
 
     #[test]
     fn durations() {
         assert_eq!(parse_duration("1h30m1.5s"), Ok(5_401_500_000_000));
         assert!(parse_duration("5").is_err() && parse_duration("x").is_err());
-        for (seconds, text) in [(-5, "<invalid>"), (119, "119s"), (120, "2m"), (200, "3m20s"), (3600, "60m"), (4 * 3600 + 60, "4h1m"), (187_200, "2d4h"), (400 * 86400, "400d"), (3000 * 86400, "8y")] {
+        for (seconds, text) in [
+            (-5, "<invalid>"),
+            (119, "119s"),
+            (120, "2m"),
+            (200, "3m20s"),
+            (3600, "60m"),
+            (4 * 3600 + 60, "4h1m"),
+            (187_200, "2d4h"),
+            (400 * 86400, "400d"),
+            (3000 * 86400, "8y"),
+        ] {
             assert_eq!(human_duration(seconds), text);
         }
     }

@@ -13,7 +13,9 @@ pub(super) fn apply(kind: &str, object: &mut Object) {
                     absent(webhook, "reinvocationPolicy", "Never");
                 }
                 scopes(webhook, "rules");
-                if let Some(service) = map_mut(webhook, "clientConfig").and_then(|client| map_mut(client, "service")) {
+                if let Some(service) =
+                    map_mut(webhook, "clientConfig").and_then(|client| map_mut(client, "service"))
+                {
                     absent(service, "port", 443);
                 }
             }

@@ -17,7 +17,11 @@ pub(super) fn apply(kind: &str, object: &mut Object) {
         "ReplicaSet" => absent(spec, "replicas", 1),
         "DaemonSet" => {
             daemon_set(spec);
-            absent(make(make(object, "metadata"), "annotations"), TEMPLATE_GENERATION, "0");
+            absent(
+                make(make(object, "metadata"), "annotations"),
+                TEMPLATE_GENERATION,
+                "0",
+            );
         }
         _ => stateful_set(spec),
     }

@@ -11,7 +11,9 @@ pub(super) fn apply(version: &str, object: &mut Object) {
     if is_zero(spec.get("metrics")) {
         spec.insert("metrics".into(), json!([{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}]));
     }
-    let Some(behavior) = map_mut(spec, "behavior") else { return };
+    let Some(behavior) = map_mut(spec, "behavior") else {
+        return;
+    };
     let up = make(behavior, "scaleUp");
     absent(up, "stabilizationWindowSeconds", 0);
     absent(up, "selectPolicy", "Max");
@@ -21,6 +23,9 @@ pub(super) fn apply(version: &str, object: &mut Object) {
     let down = make(behavior, "scaleDown");
     absent(down, "selectPolicy", "Max");
     if is_zero(down.get("policies")) {
-        down.insert("policies".into(), json!([{"type": "Percent", "value": 100, "periodSeconds": 15}]));
+        down.insert(
+            "policies".into(),
+            json!([{"type": "Percent", "value": 100, "periodSeconds": 15}]),
+        );
     }
 }

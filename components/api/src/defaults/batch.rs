@@ -18,12 +18,20 @@ fn job(object: &mut Object) {
         absent(spec, "completions", 1);
     }
     absent(spec, "parallelism", 1);
-    let backoff = if unset(spec, "backoffLimitPerIndex") { 6 } else { i32::MAX };
+    let backoff = if unset(spec, "backoffLimitPerIndex") {
+        6
+    } else {
+        i32::MAX
+    };
     absent(spec, "backoffLimit", backoff);
     absent(spec, "completionMode", "NonIndexed");
     absent(spec, "suspend", false);
     absent(spec, "manualSelector", false);
-    let policy = if unset(spec, "podFailurePolicy") { "TerminatingOrFailed" } else { "Failed" };
+    let policy = if unset(spec, "podFailurePolicy") {
+        "TerminatingOrFailed"
+    } else {
+        "Failed"
+    };
     absent(spec, "podReplacementPolicy", policy);
     failure_policy(spec);
     labels_from_template(object);

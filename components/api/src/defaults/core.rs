@@ -30,7 +30,10 @@ fn replication_controller(object: &mut Object) {
     pod::template(make(object, "spec"));
     labels_from_template(object);
     let spec = make(object, "spec");
-    let labels = spec.get("template").map(|template| crate::value::at(template, &["metadata", "labels"]).clone()).unwrap_or_default();
+    let labels = spec
+        .get("template")
+        .map(|template| crate::value::at(template, &["metadata", "labels"]).clone())
+        .unwrap_or_default();
     if is_zero(spec.get("selector")) && !is_zero(Some(&labels)) {
         spec.insert("selector".into(), labels);
     }
@@ -44,7 +47,11 @@ fn service(object: &mut Object) {
         spec.remove("sessionAffinityConfig");
     }
     if spec["sessionAffinity"] == "ClientIP" {
-        absent(make(make(spec, "sessionAffinityConfig"), "clientIP"), "timeoutSeconds", 10800);
+        absent(
+            make(make(spec, "sessionAffinityConfig"), "clientIP"),
+            "timeoutSeconds",
+            10800,
+        );
     }
     zero(spec, "type", "ClusterIP");
     for port in items_mut(spec, "ports") {
@@ -53,7 +60,8 @@ fn service(object: &mut Object) {
         zero(port, "targetPort", own);
     }
     let kind = spec["type"].as_str().unwrap_or("").to_owned();
-    let outside = matches!(kind.as_str(), "NodePort" | "LoadBalancer") || (kind == "ClusterIP" && !is_zero(spec.get("externalIPs")));
+    let outside = matches!(kind.as_str(), "NodePort" | "LoadBalancer")
+        || (kind == "ClusterIP" && !is_zero(spec.get("externalIPs")));
     if outside {
         zero(spec, "externalTrafficPolicy", "Cluster");
     }
@@ -84,7 +92,11 @@ fn secret(object: &mut Object) {
 }
 
 fn namespace(object: &mut Object) {
-    let name = object.get("metadata").and_then(|metadata| metadata.get("name")).cloned().unwrap_or_default();
+    let name = object
+        .get("metadata")
+        .and_then(|metadata| metadata.get("name"))
+        .cloned()
+        .unwrap_or_default();
     if !is_zero(Some(&name)) {
         make(make(object, "metadata"), "labels").insert("kubernetes.io/metadata.name".into(), name);
     }
@@ -105,7 +117,11 @@ fn node(object: &mut Object) {
         spec.insert("podCIDR".into(), first);
     }
     if let Some(status) = map_mut(object, "status") {
-        if let Some(capacity) = status.get("capacity").filter(|capacity| !is_zero(Some(capacity))).cloned() {
+        if let Some(capacity) = status
+            .get("capacity")
+            .filter(|capacity| !is_zero(Some(capacity)))
+            .cloned()
+        {
             absent(status, "allocatable", capacity);
         }
     }
@@ -132,7 +148,9 @@ fn limits(limit: &mut Object) {
     let copy = |limit: &mut Object, from: &str, to: &str| {
         if let Some(Value::Object(amounts)) = limit.get(from).cloned() {
             let target = make(limit, to);
-            amounts.into_iter().for_each(|(name, amount)| absent(target, &name, amount));
+            amounts
+                .into_iter()
+                .for_each(|(name, amount)| absent(target, &name, amount));
         }
     };
     copy(limit, "max", "default");

@@ -9,7 +9,10 @@ pub(super) fn apply(kind: &str, object: &mut Object) {
         "RoleBinding" | "ClusterRoleBinding" => {
             zero(make(object, "roleRef"), "apiGroup", RBAC);
             for subject in items_mut(object, "subjects") {
-                if matches!(subject.get("kind").and_then(Value::as_str), Some("User" | "Group")) {
+                if matches!(
+                    subject.get("kind").and_then(Value::as_str),
+                    Some("User" | "Group")
+                ) {
                     zero(subject, "apiGroup", RBAC);
                 }
             }
@@ -61,7 +64,11 @@ fn network_policy(spec: &mut Object) {
         }
     }
     if is_zero(spec.get("policyTypes")) {
-        let types = if is_zero(spec.get("egress")) { json!(["Ingress"]) } else { json!(["Ingress", "Egress"]) };
+        let types = if is_zero(spec.get("egress")) {
+            json!(["Ingress"])
+        } else {
+            json!(["Ingress", "Egress"])
+        };
         spec.insert("policyTypes".into(), types);
     }
 }
@@ -70,7 +77,9 @@ fn priority_level(spec: &mut Object) {
     if let Some(limited) = map_mut(spec, "limited") {
         absent(limited, "nominalConcurrencyShares", 30);
         absent(limited, "lendablePercent", 0);
-        if let Some(queuing) = map_mut(limited, "limitResponse").and_then(|response| map_mut(response, "queuing")) {
+        if let Some(queuing) =
+            map_mut(limited, "limitResponse").and_then(|response| map_mut(response, "queuing"))
+        {
             zero(queuing, "queues", 64);
             zero(queuing, "handSize", 8);
             zero(queuing, "queueLengthLimit", 50);
@@ -90,7 +99,9 @@ fn devices(spec: &mut Object) {
         }
         items_mut(request, "tolerations").for_each(|toleration| zero(toleration, "operator", "Equal"));
     };
-    let Some(devices) = map_mut(spec, "devices") else { return };
+    let Some(devices) = map_mut(spec, "devices") else {
+        return;
+    };
     for wanted in items_mut(devices, "requests") {
         if let Some(exactly) = map_mut(wanted, "exactly") {
             request(exactly);
@@ -103,7 +114,11 @@ fn devices(spec: &mut Object) {
 pub(super) fn custom_resource_definition(object: &mut Object) {
     let spec = make(object, "spec");
     absent(spec, "conversion", json!({"strategy": "None"}));
-    if let Some(service) = map_mut(spec, "conversion").and_then(|conversion| map_mut(conversion, "webhook")).and_then(|webhook| map_mut(webhook, "clientConfig")).and_then(|client| map_mut(client, "service")) {
+    if let Some(service) = map_mut(spec, "conversion")
+        .and_then(|conversion| map_mut(conversion, "webhook"))
+        .and_then(|webhook| map_mut(webhook, "clientConfig"))
+        .and_then(|client| map_mut(client, "service"))
+    {
         absent(service, "port", 443);
     }
     if let Some(names) = map_mut(spec, "names") {

@@ -29,7 +29,9 @@ fn requests_from_limits(container: &mut Object) {
 }
 
 fn requests_from(resources: &mut Object) {
-    let Some(Value::Object(limits)) = resources.get("limits").cloned() else { return };
+    let Some(Value::Object(limits)) = resources.get("limits").cloned() else {
+        return;
+    };
     let requests = make(resources, "requests");
     for (name, amount) in limits {
         absent(requests, &name, amount);
@@ -52,11 +54,19 @@ pub(super) fn template_spec(spec: &mut Object) {
     zero(spec, "schedulerName", "default-scheduler");
     // The old name of the field follows the new one.
     if is_zero(spec.get("serviceAccountName")) {
-        if let Some(old) = spec.get("serviceAccount").filter(|old| !is_zero(Some(old))).cloned() {
+        if let Some(old) = spec
+            .get("serviceAccount")
+            .filter(|old| !is_zero(Some(old)))
+            .cloned()
+        {
             spec.insert("serviceAccountName".into(), old);
         }
     }
-    if let Some(name) = spec.get("serviceAccountName").filter(|name| !is_zero(Some(name))).cloned() {
+    if let Some(name) = spec
+        .get("serviceAccountName")
+        .filter(|name| !is_zero(Some(name)))
+        .cloned()
+    {
         spec.insert("serviceAccount".into(), name);
     }
     for kind in ["initContainers", "containers", "ephemeralContainers"] {
@@ -125,14 +135,25 @@ fn is_reference(image: &str) -> bool {
         Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
         _ => (image, None),
     };
-    let tag_fits = tag.is_none_or(|tag| (1..=128).contains(&tag.len()) && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')) && !tag.starts_with(['.', '-']));
+    let tag_fits = tag.is_none_or(|tag| {
+        (1..=128).contains(&tag.len())
+            && tag
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+            && !tag.starts_with(['.', '-'])
+    });
     let parts: Vec<&str> = name.split('/').collect();
     let has_registry = parts.len() > 1 && (parts[0].contains(['.', ':']) || parts[0] == "localhost");
     let lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let part_fits = |part: &&str| {
         let bytes = part.as_bytes();
-        let ends = bytes.first().is_some_and(|byte| lower(*byte)) && bytes.last().is_some_and(|byte| lower(*byte));
-        ends && bytes.iter().all(|byte| lower(*byte) || matches!(byte, b'.' | b'_' | b'-')) && !part.contains("..") && !part.contains("___")
+        let ends =
+            bytes.first().is_some_and(|byte| lower(*byte)) && bytes.last().is_some_and(|byte| lower(*byte));
+        ends && bytes
+            .iter()
+            .all(|byte| lower(*byte) || matches!(byte, b'.' | b'_' | b'-'))
+            && !part.contains("..")
+            && !part.contains("___")
     };
     tag_fits && name.len() <= 255 && parts[usize::from(has_registry)..].iter().all(part_fits)
 }
@@ -143,7 +164,15 @@ mod tests {
 
     #[test]
     fn pull_policies() {
-        for (image, policy) in [("nginx", "Always"), ("nginx:latest", "Always"), ("nginx:1", "IfNotPresent"), ("host:5000/nginx", "Always"), ("nginx@sha256:0", "IfNotPresent"), ("Bad_Value!", "IfNotPresent"), ("", "IfNotPresent")] {
+        for (image, policy) in [
+            ("nginx", "Always"),
+            ("nginx:latest", "Always"),
+            ("nginx:1", "IfNotPresent"),
+            ("host:5000/nginx", "Always"),
+            ("nginx@sha256:0", "IfNotPresent"),
+            ("Bad_Value!", "IfNotPresent"),
+            ("", "IfNotPresent"),
+        ] {
             assert_eq!(pull_policy(image), policy, "{image}");
         }
     }

@@ -36,7 +36,9 @@ pub(super) fn volume(volume: &mut Object) {
         let policy = pull_policy(reference);
         zero(image, "pullPolicy", policy);
     }
-    if let Some(template) = map_mut(volume, "ephemeral").and_then(|source| map_mut(source, "volumeClaimTemplate")) {
+    if let Some(template) =
+        map_mut(volume, "ephemeral").and_then(|source| map_mut(source, "volumeClaimTemplate"))
+    {
         absent(make(template, "spec"), "volumeMode", "Filesystem");
     }
     source(volume);

@@ -11,17 +11,51 @@ const YAML: &str = "application/yaml";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 const LIST: &[(&str, &str)] = &[
-    ("allowWatchBookmarks", "boolean"), ("continue", "string"), ("fieldSelector", "string"), ("labelSelector", "string"), ("limit", "integer"), ("resourceVersion", "string"),
-    ("resourceVersionMatch", "string"), ("sendInitialEvents", "boolean"), ("shardSelector", "string"), ("timeoutSeconds", "integer"), ("watch", "boolean"),
+    ("allowWatchBookmarks", "boolean"),
+    ("continue", "string"),
+    ("fieldSelector", "string"),
+    ("labelSelector", "string"),
+    ("limit", "integer"),
+    ("resourceVersion", "string"),
+    ("resourceVersionMatch", "string"),
+    ("sendInitialEvents", "boolean"),
+    ("shardSelector", "string"),
+    ("timeoutSeconds", "integer"),
+    ("watch", "boolean"),
 ];
-const WRITE: &[(&str, &str)] = &[("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string")];
-const PATCH: &[(&str, &str)] = &[("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string"), ("force", "boolean")];
-const DELETE: &[(&str, &str)] =
-    &[("dryRun", "string"), ("gracePeriodSeconds", "integer"), ("ignoreStoreReadErrorWithClusterBreakingPotential", "boolean"), ("orphanDependents", "boolean"), ("propagationPolicy", "string")];
+const WRITE: &[(&str, &str)] = &[
+    ("dryRun", "string"),
+    ("fieldManager", "string"),
+    ("fieldValidation", "string"),
+];
+const PATCH: &[(&str, &str)] = &[
+    ("dryRun", "string"),
+    ("fieldManager", "string"),
+    ("fieldValidation", "string"),
+    ("force", "boolean"),
+];
+const DELETE: &[(&str, &str)] = &[
+    ("dryRun", "string"),
+    ("gracePeriodSeconds", "integer"),
+    ("ignoreStoreReadErrorWithClusterBreakingPotential", "boolean"),
+    ("orphanDependents", "boolean"),
+    ("propagationPolicy", "string"),
+];
 const DELETE_COLLECTION: &[(&str, &str)] = &[
-    ("continue", "string"), ("dryRun", "string"), ("fieldSelector", "string"), ("gracePeriodSeconds", "integer"), ("ignoreStoreReadErrorWithClusterBreakingPotential", "boolean"), ("labelSelector", "string"),
-    ("limit", "integer"), ("orphanDependents", "boolean"), ("propagationPolicy", "string"), ("resourceVersion", "string"), ("resourceVersionMatch", "string"), ("sendInitialEvents", "boolean"),
-    ("shardSelector", "string"), ("timeoutSeconds", "integer"),
+    ("continue", "string"),
+    ("dryRun", "string"),
+    ("fieldSelector", "string"),
+    ("gracePeriodSeconds", "integer"),
+    ("ignoreStoreReadErrorWithClusterBreakingPotential", "boolean"),
+    ("labelSelector", "string"),
+    ("limit", "integer"),
+    ("orphanDependents", "boolean"),
+    ("propagationPolicy", "string"),
+    ("resourceVersion", "string"),
+    ("resourceVersionMatch", "string"),
+    ("sendInitialEvents", "boolean"),
+    ("shardSelector", "string"),
+    ("timeoutSeconds", "integer"),
 ];
 
 fn reference(schema: &str) -> Value {
@@ -29,11 +63,17 @@ fn reference(schema: &str) -> Value {
 }
 
 fn content(types: &[&str], schema: &str) -> Value {
-    types.iter().map(|media| ((*media).to_owned(), json!({"schema": reference(schema)}))).collect::<serde_json::Map<_, _>>().into()
+    types
+        .iter()
+        .map(|media| ((*media).to_owned(), json!({"schema": reference(schema)})))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 fn parameters(list: &[(&str, &str)]) -> Value {
-    list.iter().map(|(name, ty)| json!({"name": name, "in": "query", "schema": {"type": ty, "uniqueItems": true}})).collect()
+    list.iter()
+        .map(|(name, ty)| json!({"name": name, "in": "query", "schema": {"type": ty, "uniqueItems": true}}))
+        .collect()
 }
 
 struct Builder<'a> {
@@ -46,7 +86,16 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn operation(&self, action: &str, verb: &str, query: &[(&str, &str)], body: Option<Value>, answer: &str, codes: &[&str], media: &[&str]) -> Value {
+    fn operation(
+        &self,
+        action: &str,
+        verb: &str,
+        query: &[(&str, &str)],
+        body: Option<Value>,
+        answer: &str,
+        codes: &[&str],
+        media: &[&str],
+    ) -> Value {
         let mut responses = json!({"401": {"description": "Unauthorized"}});
         for code in codes {
             let description = match *code {
@@ -74,18 +123,32 @@ impl Builder<'_> {
 }
 
 fn tag(gvk: &GroupVersionKind) -> String {
-    let group = gvk.group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core");
+    let group = gvk
+        .group
+        .split('.')
+        .next()
+        .filter(|group| !group.is_empty())
+        .unwrap_or("core");
     format!("{group}_{}", gvk.version)
 }
 
 fn capital(text: &str) -> String {
     let mut characters = text.chars();
-    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+    characters
+        .next()
+        .map(|first| first.to_uppercase().chain(characters).collect())
+        .unwrap_or_default()
 }
 
 /// Adds the paths of a kind below `base` (`/apis/apps/v1`).
 pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value>) {
-    let group = row.gvk.group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core");
+    let group = row
+        .gvk
+        .group
+        .split('.')
+        .next()
+        .filter(|group| !group.is_empty())
+        .unwrap_or("core");
     let builder = Builder {
         row,
         gvk: &row.gvk,
@@ -93,10 +156,24 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
         scope: if row.namespaced { "Namespaced" } else { "" },
         suffix: String::new(),
     };
-    let schema = if row.custom { row.schema().name.clone() } else { schema_name(&row.gvk) };
-    let place = if row.namespaced { format!("{base}/namespaces/{{namespace}}/{}", row.plural) } else { format!("{base}/{}", row.plural) };
+    let schema = if row.custom {
+        row.schema().name.clone()
+    } else {
+        schema_name(&row.gvk)
+    };
+    let place = if row.namespaced {
+        format!("{base}/namespaces/{{namespace}}/{}", row.plural)
+    } else {
+        format!("{base}/{}", row.plural)
+    };
     let plain = [JSON, PROTOBUF, YAML];
-    let streams = [JSON, "application/json;stream=watch", PROTOBUF, "application/vnd.kubernetes.protobuf;stream=watch", YAML];
+    let streams = [
+        JSON,
+        "application/json;stream=watch",
+        PROTOBUF,
+        "application/vnd.kubernetes.protobuf;stream=watch",
+        YAML,
+    ];
     let list_schema = format!("{schema}List");
     let mut collection = json!({});
     let mut item = json!({});
@@ -107,29 +184,76 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
         collection["get"] = builder.operation("list", "list", LIST, None, &list_schema, &["200"], &streams);
     }
     if row.has_verb("create") {
-        collection["post"] = builder.operation("post", "create", WRITE, Some(body(&schema)), &schema, &["200", "201", "202"], &plain);
+        collection["post"] = builder.operation(
+            "post",
+            "create",
+            WRITE,
+            Some(body(&schema)),
+            &schema,
+            &["200", "201", "202"],
+            &plain,
+        );
     }
     if row.has_verb("deletecollection") {
-        let mut operation = builder.operation("deletecollection", "delete", DELETE_COLLECTION, Some(delete_body.clone()), &status, &["200"], &plain);
-        operation["operationId"] = json!(format!("delete{}Collection{}{}", builder.group, builder.scope, row.gvk.kind));
+        let mut operation = builder.operation(
+            "deletecollection",
+            "delete",
+            DELETE_COLLECTION,
+            Some(delete_body.clone()),
+            &status,
+            &["200"],
+            &plain,
+        );
+        operation["operationId"] = json!(format!(
+            "delete{}Collection{}{}",
+            builder.group, builder.scope, row.gvk.kind
+        ));
         collection["delete"] = operation;
     }
     if row.has_verb("get") {
         item["get"] = builder.operation("get", "read", &[], None, &schema, &["200"], &plain);
     }
     if row.has_verb("update") {
-        item["put"] = builder.operation("put", "replace", WRITE, Some(body(&schema)), &schema, &["200", "201"], &plain);
+        item["put"] = builder.operation(
+            "put",
+            "replace",
+            WRITE,
+            Some(body(&schema)),
+            &schema,
+            &["200", "201"],
+            &plain,
+        );
     }
     if row.has_verb("patch") {
-        item["patch"] = builder.operation("patch", "patch", PATCH, Some(patch_body()), &schema, &["200", "201"], &plain);
+        item["patch"] = builder.operation(
+            "patch",
+            "patch",
+            PATCH,
+            Some(patch_body()),
+            &schema,
+            &["200", "201"],
+            &plain,
+        );
     }
     if row.has_verb("delete") {
-        item["delete"] = builder.operation("delete", "delete", DELETE, Some(delete_body), &status, &["200", "202"], &plain);
+        item["delete"] = builder.operation(
+            "delete",
+            "delete",
+            DELETE,
+            Some(delete_body),
+            &status,
+            &["200", "202"],
+            &plain,
+        );
     }
     insert(out, &place, collection, row, false);
     insert(out, &format!("{place}/{{name}}"), item, row, true);
     if row.namespaced && row.has_verb("list") {
-        let everywhere = Builder { scope: "", suffix: "ForAllNamespaces".into(), ..builder };
+        let everywhere = Builder {
+            scope: "",
+            suffix: "ForAllNamespaces".into(),
+            ..builder
+        };
         let mut operation = everywhere.operation("list", "list", &[], None, &list_schema, &["200"], &streams);
         operation["parameters"] = parameters(LIST);
         out.insert(format!("{base}/{}", row.plural), json!({"get": operation}));
@@ -139,23 +263,73 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
         if row.schemas.id(&schema).is_none() {
             continue;
         }
-        let builder = Builder { row, gvk: &subresource.gvk, group: format!("{}{}", capital(group), capital(&row.gvk.version)), scope: if row.namespaced { "Namespaced" } else { "" }, suffix: capital(&subresource.name) };
+        let builder = Builder {
+            row,
+            gvk: &subresource.gvk,
+            group: format!("{}{}", capital(group), capital(&row.gvk.version)),
+            scope: if row.namespaced { "Namespaced" } else { "" },
+            suffix: capital(&subresource.name),
+        };
         let mut operations = json!({});
         for verb in &subresource.verbs {
             match verb.as_str() {
-                "get" => operations["get"] = builder.operation("get", "read", &[], None, &schema, &["200"], &plain),
-                "update" => operations["put"] = builder.operation("put", "replace", WRITE, Some(body(&schema)), &schema, &["200", "201"], &plain),
-                "patch" => operations["patch"] = builder.operation("patch", "patch", PATCH, Some(patch_body()), &schema, &["200", "201"], &plain),
-                "create" => operations["post"] = builder.operation("post", "create", WRITE, Some(body(&schema)), &schema, &["200", "201", "202"], &plain),
+                "get" => {
+                    operations["get"] = builder.operation("get", "read", &[], None, &schema, &["200"], &plain)
+                }
+                "update" => {
+                    operations["put"] = builder.operation(
+                        "put",
+                        "replace",
+                        WRITE,
+                        Some(body(&schema)),
+                        &schema,
+                        &["200", "201"],
+                        &plain,
+                    )
+                }
+                "patch" => {
+                    operations["patch"] = builder.operation(
+                        "patch",
+                        "patch",
+                        PATCH,
+                        Some(patch_body()),
+                        &schema,
+                        &["200", "201"],
+                        &plain,
+                    )
+                }
+                "create" => {
+                    operations["post"] = builder.operation(
+                        "post",
+                        "create",
+                        WRITE,
+                        Some(body(&schema)),
+                        &schema,
+                        &["200", "201", "202"],
+                        &plain,
+                    )
+                }
                 _ => {}
             }
         }
-        insert(out, &format!("{place}/{{name}}/{}", subresource.name), operations, row, true);
+        insert(
+            out,
+            &format!("{place}/{{name}}/{}", subresource.name),
+            operations,
+            row,
+            true,
+        );
     }
 }
 
 fn patch_body() -> Value {
-    let types = ["application/apply-patch+cbor", "application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
+    let types = [
+        "application/apply-patch+cbor",
+        "application/apply-patch+yaml",
+        "application/json-patch+json",
+        "application/merge-patch+json",
+        "application/strategic-merge-patch+json",
+    ];
     json!({"required": true, "content": content(&types, &format!("{META}.Patch"))})
 }
 

@@ -1,6 +1,6 @@
 //! Schemas of a document: those that its paths refer to, and what these refer to.
-use crate::schema::embedded;
 use crate::Resource;
+use crate::schema::embedded;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,18 +41,27 @@ fn references(value: &Value, out: &mut Vec<String>) {
 
 /// Adds the texts.
 pub(super) fn describe(schemas: &mut Map<String, Value>) {
-    let texts: BTreeMap<String, BTreeMap<String, String>> = embedded(include_bytes!("../gen/descriptions.json.gz"));
+    let texts: BTreeMap<String, BTreeMap<String, String>> =
+        embedded(include_bytes!("../gen/descriptions.json.gz"));
     for (name, schema) in schemas.iter_mut() {
         let Some(texts) = texts.get(name) else { continue };
         for (field, text) in texts {
-            let place = if field.is_empty() { Some(&mut *schema) } else { schema.get_mut("properties").and_then(|properties| properties.get_mut(field)) };
+            let place = if field.is_empty() {
+                Some(&mut *schema)
+            } else {
+                schema
+                    .get_mut("properties")
+                    .and_then(|properties| properties.get_mut(field))
+            };
             if let Some(place) = place.and_then(Value::as_object_mut) {
                 place.insert("description".into(), Value::from(text.as_str()));
             }
         }
     }
     for schema in schemas.values_mut() {
-        let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { continue };
+        let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else {
+            continue;
+        };
         for (name, text) in [("apiVersion", API_VERSION), ("kind", KIND)] {
             if let Some(property) = properties.get_mut(name).and_then(Value::as_object_mut) {
                 property.entry("description").or_insert_with(|| Value::from(text));

@@ -9,10 +9,17 @@ pub fn document(registry: &Registry) -> Value {
     let mut paths: BTreeMap<String, Value> = BTreeMap::new();
     for row in registry.iter() {
         let version = row.gvk.group_version();
-        let base = if version.group.is_empty() { format!("/api/{version}") } else { format!("/apis/{version}") };
+        let base = if version.group.is_empty() {
+            format!("/api/{version}")
+        } else {
+            format!("/apis/{version}")
+        };
         operations::paths(row, &base, &mut paths);
     }
-    let paths: Map<String, Value> = paths.into_iter().map(|(path, operations)| (path, path_item(&operations))).collect();
+    let paths: Map<String, Value> = paths
+        .into_iter()
+        .map(|(path, operations)| (path, path_item(&operations)))
+        .collect();
     let mut definitions = schemas::all();
     schemas::describe(&mut definitions);
     definitions.values_mut().for_each(definition);
@@ -52,7 +59,10 @@ fn definition(value: &mut Value) {
 
 fn parameter(parameter: &Value) -> Value {
     let mut out = parameter.clone();
-    let schema = out.as_object_mut().and_then(|map| map.remove("schema")).unwrap_or_default();
+    let schema = out
+        .as_object_mut()
+        .and_then(|map| map.remove("schema"))
+        .unwrap_or_default();
     for (key, value) in schema.as_object().into_iter().flatten() {
         out[key] = value.clone();
     }
@@ -63,25 +73,52 @@ fn path_item(operations: &Value) -> Value {
     let mut out = Map::new();
     for (method, operation) in operations.as_object().into_iter().flatten() {
         if method == "parameters" {
-            out.insert(method.clone(), operation.as_array().into_iter().flatten().map(parameter).collect());
+            out.insert(
+                method.clone(),
+                operation
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(parameter)
+                    .collect(),
+            );
             continue;
         }
         let mut operation = operation.clone();
-        let mut parameters: Vec<Value> = operation["parameters"].as_array().into_iter().flatten().map(parameter).collect();
-        let body = operation.as_object_mut().and_then(|map| map.remove("requestBody"));
+        let mut parameters: Vec<Value> = operation["parameters"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(parameter)
+            .collect();
+        let body = operation
+            .as_object_mut()
+            .and_then(|map| map.remove("requestBody"));
         if let Some(content) = body.as_ref().and_then(|body| body["content"].as_object()) {
-            let schema = content.values().next().map(|media| media["schema"].clone()).unwrap_or_default();
+            let schema = content
+                .values()
+                .next()
+                .map(|media| media["schema"].clone())
+                .unwrap_or_default();
             parameters.insert(0, json!({"name": "body", "in": "body", "required": body.as_ref().is_some_and(|body| body["required"] == true), "schema": schema}));
             operation["consumes"] = content.keys().cloned().collect();
         }
         operation["parameters"] = Value::Array(parameters);
         for (_, response) in operation["responses"].as_object_mut().into_iter().flatten() {
             let content = response.as_object_mut().and_then(|map| map.remove("content"));
-            if let Some(media) = content.as_ref().and_then(Value::as_object).and_then(|content| content.values().next()) {
+            if let Some(media) = content
+                .as_ref()
+                .and_then(Value::as_object)
+                .and_then(|content| content.values().next())
+            {
                 response["schema"] = media["schema"].clone();
             }
         }
-        operation["produces"] = json!(["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"]);
+        operation["produces"] = json!([
+            "application/json",
+            "application/yaml",
+            "application/vnd.kubernetes.protobuf"
+        ]);
         definition(&mut operation);
         out.insert(method.clone(), operation);
     }

@@ -1,7 +1,9 @@
 use super::storage;
 use crate::schema;
 use apimachinery::schema::SchemaId;
-use apimachinery::{GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource, Schema, SchemaSet, Type};
+use apimachinery::{
+    GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource, Schema, SchemaSet, Type,
+};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -67,7 +69,9 @@ struct Row {
 /// Rows of the built-in kinds in discovery's order.
 pub(super) fn built_in() -> Vec<Resource> {
     let rows: Vec<Row> = schema::embedded(include_bytes!("../gen/registry.json.gz"));
-    rows.into_iter().filter_map(|row| resource(row, &schema::built_in())).collect()
+    rows.into_iter()
+        .filter_map(|row| resource(row, &schema::built_in()))
+        .collect()
 }
 
 fn resource(row: Row, schemas: &Arc<SchemaSet>) -> Option<Resource> {
@@ -109,7 +113,9 @@ impl Resource {
 
     /// The subresource of that name.
     pub fn subresource(&self, name: &str) -> Option<&Subresource> {
-        self.subresources.iter().find(|subresource| subresource.name == name)
+        self.subresources
+            .iter()
+            .find(|subresource| subresource.name == name)
     }
 
     /// Whether objects of the kind are kept (reviews and bindings are not).

@@ -26,8 +26,14 @@ pub(super) fn version(gvk: &GroupVersionKind) -> GroupVersion {
 /// Full name of a kind's schema.
 pub fn schema_name(gvk: &GroupVersionKind) -> String {
     match gvk.group.as_str() {
-        "apiextensions.k8s.io" => format!("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.{}.{}", gvk.version, gvk.kind),
-        "apiregistration.k8s.io" => format!("io.k8s.kube-aggregator.pkg.apis.apiregistration.{}.{}", gvk.version, gvk.kind),
+        "apiextensions.k8s.io" => format!(
+            "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.{}.{}",
+            gvk.version, gvk.kind
+        ),
+        "apiregistration.k8s.io" => format!(
+            "io.k8s.kube-aggregator.pkg.apis.apiregistration.{}.{}",
+            gvk.version, gvk.kind
+        ),
         group => {
             let package = match group.split('.').next() {
                 Some("") | None => "core",
@@ -48,7 +54,13 @@ mod tests {
         assert_eq!(registry.iter().count(), 68);
         assert_eq!(registry.stored().count(), 58);
         let keys: Vec<_> = registry.stored().map(|row| row.storage_prefix.as_str()).collect();
-        for key in ["minions", "services/specs", "apiregistration.k8s.io/apiservices", "ingress", "leases"] {
+        for key in [
+            "minions",
+            "services/specs",
+            "apiregistration.k8s.io/apiservices",
+            "ingress",
+            "leases",
+        ] {
             assert!(keys.contains(&key), "{key}");
         }
         let pods = registry.resource("", "v1", "pods").unwrap();

@@ -15,7 +15,9 @@ pub fn prepare_create(resource: &Resource, value: &mut Value) {
     } else {
         meta::set(value, "generation", 1);
     }
-    let Some(object) = value.as_object_mut() else { return };
+    let Some(object) = value.as_object_mut() else {
+        return;
+    };
     if rules.status && !rules.status_on_create {
         object.remove("status");
     }
@@ -28,13 +30,19 @@ pub fn prepare_create(resource: &Resource, value: &mut Value) {
             object.insert("status".into(), json!({"phase": "Active"}));
             let spec = make(object, "spec");
             let finalizers = spec.entry("finalizers").or_insert_with(|| json!([]));
-            if let Some(finalizers) = finalizers.as_array_mut().filter(|list| !list.contains(&json!("kubernetes"))) {
+            if let Some(finalizers) = finalizers
+                .as_array_mut()
+                .filter(|list| !list.contains(&json!("kubernetes")))
+            {
                 finalizers.push(json!("kubernetes"));
             }
         }
         "PersistentVolume" => {
             let now = meta_time(object);
-            object.insert("status".into(), json!({"phase": "Pending", "lastPhaseTransitionTime": now}));
+            object.insert(
+                "status".into(),
+                json!({"phase": "Pending", "lastPhaseTransitionTime": now}),
+            );
         }
         "PersistentVolumeClaim" => {
             object.insert("status".into(), json!({"phase": "Pending"}));
@@ -44,10 +52,15 @@ pub fn prepare_create(resource: &Resource, value: &mut Value) {
             crate::defaults::labels_from_template(object);
         }
         "DaemonSet" => {
-            make(make(object, "metadata"), "annotations").insert(crate::defaults::apps::TEMPLATE_GENERATION.into(), json!("1"));
+            make(make(object, "metadata"), "annotations")
+                .insert(crate::defaults::apps::TEMPLATE_GENERATION.into(), json!("1"));
         }
         "CustomResourceDefinition" => {
-            let stored: Vec<Value> = list(&Value::Object(object.clone()), &["spec", "versions"]).iter().filter(|version| version["storage"] == true).map(|version| version["name"].clone()).collect();
+            let stored: Vec<Value> = list(&Value::Object(object.clone()), &["spec", "versions"])
+                .iter()
+                .filter(|version| version["storage"] == true)
+                .map(|version| version["name"].clone())
+                .collect();
             object.insert("status".into(), json!({"storedVersions": stored}));
         }
         "CertificateSigningRequest" => {
@@ -60,13 +73,19 @@ pub fn prepare_create(resource: &Resource, value: &mut Value) {
 }
 
 fn meta_time(object: &Object) -> Value {
-    object.get("metadata").and_then(|metadata| metadata.get("creationTimestamp")).cloned().unwrap_or_default()
+    object
+        .get("metadata")
+        .and_then(|metadata| metadata.get("creationTimestamp"))
+        .cloned()
+        .unwrap_or_default()
 }
 
 fn pod(object: &mut Object) {
     let class = qos_class(object.get("spec").unwrap_or(&Value::Null));
     let mut status = json!({"phase": "Pending", "qosClass": class});
-    let gated = object.get("spec").is_some_and(|spec| !list(spec, &["schedulingGates"]).is_empty());
+    let gated = object
+        .get("spec")
+        .is_some_and(|spec| !list(spec, &["schedulingGates"]).is_empty());
     if gated {
         status["conditions"] = json!([{
             "type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "lastTransitionTime": meta_time(object),
@@ -81,8 +100,12 @@ pub fn qos_class(spec: &Value) -> &'static str {
     let amount = |value: &Value| Quantity::from_json(value).ok().filter(|amount| !amount.is_zero());
     let mut any = false;
     let mut guaranteed = true;
-    let mut containers: Vec<&Value> = list(spec, &["containers"]).iter().chain(list(spec, &["initContainers"])).collect();
-    let whole = !is_zero(Some(at(spec, &["resources", "requests"]))) || !is_zero(Some(at(spec, &["resources", "limits"])));
+    let mut containers: Vec<&Value> = list(spec, &["containers"])
+        .iter()
+        .chain(list(spec, &["initContainers"]))
+        .collect();
+    let whole = !is_zero(Some(at(spec, &["resources", "requests"])))
+        || !is_zero(Some(at(spec, &["resources", "limits"])));
     if whole {
         containers = vec![spec];
     }
@@ -108,11 +131,20 @@ fn job(object: &mut Object, name: &str, uid: &str) {
         return;
     }
     let labels = make(make(make(spec, "template"), "metadata"), "labels");
-    for (key, value) in [("controller-uid", uid), ("job-name", name), ("batch.kubernetes.io/controller-uid", uid), ("batch.kubernetes.io/job-name", name)] {
+    for (key, value) in [
+        ("controller-uid", uid),
+        ("job-name", name),
+        ("batch.kubernetes.io/controller-uid", uid),
+        ("batch.kubernetes.io/job-name", name),
+    ] {
         if !labels.contains_key(key) || key.ends_with("uid") {
             labels.insert(key.into(), Value::from(value));
         }
     }
     absent(spec, "selector", json!({}));
-    zero(make(make(spec, "selector"), "matchLabels"), "batch.kubernetes.io/controller-uid", uid);
+    zero(
+        make(make(spec, "selector"), "matchLabels"),
+        "batch.kubernetes.io/controller-uid",
+        uid,
+    );
 }

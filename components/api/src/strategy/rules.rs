@@ -26,34 +26,134 @@ const SPEC: &[&str] = &["spec"];
 /// The rules of a kind.
 pub fn rules(resource: &Resource) -> Rules {
     let has_status = resource.subresource("status").is_some();
-    let plain = Rules { generation: &[], generation_from_zero: false, status: has_status, main_keeps: &[], status_on_create: false, status_keeps: SPEC, create_on_update: false, unconditional_update: true };
+    let plain = Rules {
+        generation: &[],
+        generation_from_zero: false,
+        status: has_status,
+        main_keeps: &[],
+        status_on_create: false,
+        status_keeps: SPEC,
+        create_on_update: false,
+        unconditional_update: true,
+    };
     if resource.custom {
-        return Rules { generation: SPEC, status_keeps: &["spec", "metadata"], unconditional_update: false, ..plain };
+        return Rules {
+            generation: SPEC,
+            status_keeps: &["spec", "metadata"],
+            unconditional_update: false,
+            ..plain
+        };
     }
     match resource.gvk.kind.as_str() {
-        "Pod" => Rules { generation: SPEC, status_keeps: &["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"], ..plain },
-        "Deployment" => Rules { generation: SPEC, status_keeps: &["spec", "metadata.labels"], ..plain },
-        "Job" | "CronJob" | "ReplicaSet" | "DaemonSet" | "StatefulSet" | "ReplicationController" | "Ingress" | "NetworkPolicy" | "PodDisruptionBudget" => Rules { generation: SPEC, ..plain },
-        "IngressClass" | "PersistentVolumeClaimTemplate" => Rules { generation: SPEC, ..plain },
-        "FlowSchema" | "PriorityLevelConfiguration" => Rules { generation: SPEC, status_keeps: &["spec", "metadata"], unconditional_update: false, ..plain },
-        "ValidatingAdmissionPolicy" | "ValidatingAdmissionPolicyBinding" | "MutatingAdmissionPolicy" | "MutatingAdmissionPolicyBinding" => {
-            Rules { generation: SPEC, status_keeps: &["spec", "metadata"], unconditional_update: false, ..plain }
-        }
-        "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration" => Rules { generation: &["webhooks"], unconditional_update: false, ..plain },
-        "CustomResourceDefinition" => Rules { generation: SPEC, status_keeps: &["spec", "metadata"], unconditional_update: false, ..plain },
-        "APIService" => Rules { status_keeps: &["spec", "metadata"], unconditional_update: false, ..plain },
-        "CSIDriver" => Rules { generation: SPEC, generation_from_zero: true, unconditional_update: false, ..plain },
-        "PodTemplate" => Rules { generation: &["template"], ..plain },
-        "EndpointSlice" => Rules { generation: &["addressType", "endpoints", "ports"], ..plain },
-        "PriorityClass" => Rules { generation: &["value"], ..plain },
-        "DeviceClass" | "ResourceSlice" => Rules { generation: SPEC, ..plain },
-        "ResourceClaim" => Rules { status_keeps: &["spec", "metadata"], ..plain },
-        "CertificateSigningRequest" => Rules { main_keeps: SPEC, ..plain },
-        "Node" => Rules { status_on_create: true, ..plain },
-        "Lease" | "IPAddress" | "CSINode" | "CSIStorageCapacity" | "RuntimeClass" => Rules { create_on_update: resource.gvk.kind == "Lease", unconditional_update: resource.gvk.kind == "IPAddress", ..plain },
-        "VolumeAttachment" => Rules { status_keeps: &["spec", "metadata"], unconditional_update: false, ..plain },
-        "LimitRange" | "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding" => Rules { create_on_update: true, ..plain },
-        "Event" => Rules { create_on_update: true, ..plain },
+        "Pod" => Rules {
+            generation: SPEC,
+            status_keeps: &["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"],
+            ..plain
+        },
+        "Deployment" => Rules {
+            generation: SPEC,
+            status_keeps: &["spec", "metadata.labels"],
+            ..plain
+        },
+        "Job"
+        | "CronJob"
+        | "ReplicaSet"
+        | "DaemonSet"
+        | "StatefulSet"
+        | "ReplicationController"
+        | "Ingress"
+        | "NetworkPolicy"
+        | "PodDisruptionBudget" => Rules {
+            generation: SPEC,
+            ..plain
+        },
+        "IngressClass" | "PersistentVolumeClaimTemplate" => Rules {
+            generation: SPEC,
+            ..plain
+        },
+        "FlowSchema" | "PriorityLevelConfiguration" => Rules {
+            generation: SPEC,
+            status_keeps: &["spec", "metadata"],
+            unconditional_update: false,
+            ..plain
+        },
+        "ValidatingAdmissionPolicy"
+        | "ValidatingAdmissionPolicyBinding"
+        | "MutatingAdmissionPolicy"
+        | "MutatingAdmissionPolicyBinding" => Rules {
+            generation: SPEC,
+            status_keeps: &["spec", "metadata"],
+            unconditional_update: false,
+            ..plain
+        },
+        "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration" => Rules {
+            generation: &["webhooks"],
+            unconditional_update: false,
+            ..plain
+        },
+        "CustomResourceDefinition" => Rules {
+            generation: SPEC,
+            status_keeps: &["spec", "metadata"],
+            unconditional_update: false,
+            ..plain
+        },
+        "APIService" => Rules {
+            status_keeps: &["spec", "metadata"],
+            unconditional_update: false,
+            ..plain
+        },
+        "CSIDriver" => Rules {
+            generation: SPEC,
+            generation_from_zero: true,
+            unconditional_update: false,
+            ..plain
+        },
+        "PodTemplate" => Rules {
+            generation: &["template"],
+            ..plain
+        },
+        "EndpointSlice" => Rules {
+            generation: &["addressType", "endpoints", "ports"],
+            ..plain
+        },
+        "PriorityClass" => Rules {
+            generation: &["value"],
+            ..plain
+        },
+        "DeviceClass" | "ResourceSlice" => Rules {
+            generation: SPEC,
+            ..plain
+        },
+        "ResourceClaim" => Rules {
+            status_keeps: &["spec", "metadata"],
+            ..plain
+        },
+        "CertificateSigningRequest" => Rules {
+            main_keeps: SPEC,
+            ..plain
+        },
+        "Node" => Rules {
+            status_on_create: true,
+            ..plain
+        },
+        "Lease" | "IPAddress" | "CSINode" | "CSIStorageCapacity" | "RuntimeClass" => Rules {
+            create_on_update: resource.gvk.kind == "Lease",
+            unconditional_update: resource.gvk.kind == "IPAddress",
+            ..plain
+        },
+        "VolumeAttachment" => Rules {
+            status_keeps: &["spec", "metadata"],
+            unconditional_update: false,
+            ..plain
+        },
+        "LimitRange" | "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding" => Rules {
+            create_on_update: true,
+            ..plain
+        },
+        "Event" => Rules {
+            create_on_update: true,
+            ..plain
+        },
         _ => plain,
     }
 }

@@ -26,7 +26,18 @@ pub fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: 
                 }
             }
             // Whatever else is at the top belongs to the main endpoint.
-            let others: Vec<String> = new.as_object().into_iter().flatten().map(|(key, _)| key.clone()).filter(|key| !matches!(key.as_str(), "apiVersion" | "kind" | "metadata" | "spec" | "status")).collect();
+            let others: Vec<String> = new
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(key, _)| key.clone())
+                .filter(|key| {
+                    !matches!(
+                        key.as_str(),
+                        "apiVersion" | "kind" | "metadata" | "spec" | "status"
+                    )
+                })
+                .collect();
             for key in others {
                 keep(new, &[&key]);
             }
@@ -55,9 +66,16 @@ pub fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: 
         service(old, new);
     }
     if resource.gvk.kind == "DaemonSet" {
-        let before: i64 = meta::annotation(old, TEMPLATE_GENERATION).and_then(|text| text.parse().ok()).unwrap_or(0);
-        let changed = subresource.is_empty() && at(old, &["spec", "template"]) != at(new, &["spec", "template"]);
-        meta::set_annotation(new, TEMPLATE_GENERATION, &(before + i64::from(changed)).to_string());
+        let before: i64 = meta::annotation(old, TEMPLATE_GENERATION)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0);
+        let changed =
+            subresource.is_empty() && at(old, &["spec", "template"]) != at(new, &["spec", "template"]);
+        meta::set_annotation(
+            new,
+            TEMPLATE_GENERATION,
+            &(before + i64::from(changed)).to_string(),
+        );
     }
     if resource.gvk.kind == "Secret" && is_zero(new.get("type")) {
         put(new, &["type"], old.get("type").cloned().unwrap_or_default());
@@ -71,8 +89,12 @@ pub fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: 
 
 /// Sets or, with null, removes what is at a path.
 fn put(value: &mut Value, path: &[&str], wanted: Value) {
-    let Some((last, parents)) = path.split_last() else { return };
-    let Some(mut map) = value.as_object_mut() else { return };
+    let Some((last, parents)) = path.split_last() else {
+        return;
+    };
+    let Some(mut map) = value.as_object_mut() else {
+        return;
+    };
     for parent in parents {
         map = make(map, parent);
     }
@@ -92,8 +114,10 @@ fn keep_metadata(old: &Value, new: &mut Value) {
 /// The generation counts changes of what is wanted, and the start of a deletion.
 fn generation(parts: &[&str], subresource: &str, old: &Value, new: &mut Value) {
     let before = meta::generation(old);
-    let labels = parts.contains(&"endpoints") && at(old, &["metadata", "labels"]) != at(new, &["metadata", "labels"]);
-    let changed = subresource != "status" && (labels || parts.iter().any(|part| old.get(part) != new.get(part)));
+    let labels =
+        parts.contains(&"endpoints") && at(old, &["metadata", "labels"]) != at(new, &["metadata", "labels"]);
+    let changed =
+        subresource != "status" && (labels || parts.iter().any(|part| old.get(part) != new.get(part)));
     let generation = before + i64::from(changed);
     if generation == 0 {
         meta::remove(new, "generation");
@@ -123,15 +147,22 @@ fn service(old: &Value, new: &mut Value) {
         let old_ports = at(old, &["spec", "ports"]).clone();
         if let Some(ports) = new.pointer_mut("/spec/ports").and_then(Value::as_array_mut) {
             for port in ports.iter_mut().filter(|port| is_zero(port.get("nodePort"))) {
-                let same = |other: &&Value| other["port"] == port["port"] && other["protocol"] == port["protocol"];
+                let same =
+                    |other: &&Value| other["port"] == port["port"] && other["protocol"] == port["protocol"];
                 if let Some(found) = old_ports.as_array().and_then(|ports| ports.iter().find(same)) {
                     let node_port = found.get("nodePort").cloned().unwrap_or_default();
                     put(port, &["nodePort"], node_port);
                 }
             }
         }
-        if is_zero(Some(at(new, &["spec", "healthCheckNodePort"]))) && at(new, &["spec", "externalTrafficPolicy"]) == "Local" {
-            put(new, &["spec", "healthCheckNodePort"], at(old, &["spec", "healthCheckNodePort"]).clone());
+        if is_zero(Some(at(new, &["spec", "healthCheckNodePort"])))
+            && at(new, &["spec", "externalTrafficPolicy"]) == "Local"
+        {
+            put(
+                new,
+                &["spec", "healthCheckNodePort"],
+                at(old, &["spec", "healthCheckNodePort"]).clone(),
+            );
         }
     }
 }

@@ -9,9 +9,18 @@ pub(super) fn cells(kind: &GroupVersionKind, value: &Value, now: Timestamp) -> O
     if kind.group != "autoscaling" || kind.kind != "HorizontalPodAutoscaler" {
         return None;
     }
-    let reference = format!("{}/{}", text(value, &["spec", "scaleTargetRef", "kind"]), text(value, &["spec", "scaleTargetRef", "name"]));
-    let targets = if kind.version == "v1" { utilization(value) } else { targets(value) };
-    let minimum = int(value, &["spec", "minReplicas"]).map_or_else(|| "<unset>".to_owned(), |minimum| minimum.to_string());
+    let reference = format!(
+        "{}/{}",
+        text(value, &["spec", "scaleTargetRef", "kind"]),
+        text(value, &["spec", "scaleTargetRef", "name"])
+    );
+    let targets = if kind.version == "v1" {
+        utilization(value)
+    } else {
+        targets(value)
+    };
+    let minimum = int(value, &["spec", "minReplicas"])
+        .map_or_else(|| "<unset>".to_owned(), |minimum| minimum.to_string());
     Some(vec![
         name(value),
         json!(reference),
@@ -29,7 +38,10 @@ fn percent(number: Option<i64>) -> String {
 
 fn utilization(value: &Value) -> String {
     match int(value, &["spec", "targetCPUUtilizationPercentage"]) {
-        Some(target) => format!("cpu: {}/{target}%", percent(int(value, &["status", "currentCPUUtilizationPercentage"]))),
+        Some(target) => format!(
+            "cpu: {}/{target}%",
+            percent(int(value, &["status", "currentCPUUtilizationPercentage"]))
+        ),
         None => "<none>".into(),
     }
 }
@@ -40,8 +52,17 @@ fn targets(value: &Value) -> String {
         return "<none>".into();
     }
     let current = list(value, &["status", "currentMetrics"]);
-    let shown: Vec<String> = metrics.iter().take(2).enumerate().map(|(index, metric)| target(metric, current.get(index))).collect();
-    if metrics.len() > 2 { format!("{} + {} more...", shown.join(", "), metrics.len() - 2) } else { shown.join(", ") }
+    let shown: Vec<String> = metrics
+        .iter()
+        .take(2)
+        .enumerate()
+        .map(|(index, metric)| target(metric, current.get(index)))
+        .collect();
+    if metrics.len() > 2 {
+        format!("{} + {} more...", shown.join(", "), metrics.len() - 2)
+    } else {
+        shown.join(", ")
+    }
 }
 
 fn target(metric: &Value, current: Option<&Value>) -> String {
@@ -55,7 +76,12 @@ fn target(metric: &Value, current: Option<&Value>) -> String {
     };
     let wanted = at(metric, &[source, "target"]);
     let now = current.map_or(&Value::Null, |current| at(current, &[source, "current"]));
-    let quantity = |value: &Value, field: &str| Some(text(value, &[field])).filter(|text| !text.is_empty()).unwrap_or("<unknown>").to_owned();
+    let quantity = |value: &Value, field: &str| {
+        Some(text(value, &[field]))
+            .filter(|text| !text.is_empty())
+            .unwrap_or("<unknown>")
+            .to_owned()
+    };
     let prefix = match source {
         "resource" | "containerResource" => format!("{}: ", text(metric, &[source, "name"])),
         _ => String::new(),
@@ -64,8 +90,16 @@ fn target(metric: &Value, current: Option<&Value>) -> String {
         return format!("{prefix}{}/{target}%", percent(int(now, &["averageUtilization"])));
     }
     if wanted.get("averageValue").is_some() {
-        let average = if source == "pods" || !prefix.is_empty() { "" } else { " (avg)" };
-        return format!("{prefix}{}/{}{average}", quantity(now, "averageValue"), quantity(wanted, "averageValue"));
+        let average = if source == "pods" || !prefix.is_empty() {
+            ""
+        } else {
+            " (avg)"
+        };
+        return format!(
+            "{prefix}{}/{}{average}",
+            quantity(now, "averageValue"),
+            quantity(wanted, "averageValue")
+        );
     }
     format!("{prefix}{}/{}", quantity(now, "value"), quantity(wanted, "value"))
 }

@@ -10,9 +10,22 @@ pub(super) fn cells(kind: (&str, &str), value: &Value, now: Timestamp) -> Option
     Some(match kind {
         ("", "Pod") => pod::cells(value, now),
         ("", "Node") => node(value, now),
-        ("", "Namespace") => vec![name(value), json!(text(value, &["status", "phase"])), age(value, now)],
-        ("", "ConfigMap") => vec![name(value), json!(entries(value, &["data", "binaryData"])), age(value, now)],
-        ("", "Secret") => vec![name(value), json!(text(value, &["type"])), json!(entries(value, &["data"])), age(value, now)],
+        ("", "Namespace") => vec![
+            name(value),
+            json!(text(value, &["status", "phase"])),
+            age(value, now),
+        ],
+        ("", "ConfigMap") => vec![
+            name(value),
+            json!(entries(value, &["data", "binaryData"])),
+            age(value, now),
+        ],
+        ("", "Secret") => vec![
+            name(value),
+            json!(text(value, &["type"])),
+            json!(entries(value, &["data"])),
+            age(value, now),
+        ],
         ("", "ServiceAccount") => vec![name(value), age(value, now)],
         ("", "Service") => service(value, now),
         ("", "Endpoints") => vec![name(value), json!(endpoints(value)), age(value, now)],
@@ -21,7 +34,12 @@ pub(super) fn cells(kind: (&str, &str), value: &Value, now: Timestamp) -> Option
         ("", "ResourceQuota") => quota(value, now),
         ("", "PodTemplate") => {
             let (names, images) = containers(at(value, &["template", "spec"]));
-            vec![name(value), json!(names), json!(images), json!(labels(at(value, &["template", "metadata", "labels"])))]
+            vec![
+                name(value),
+                json!(names),
+                json!(images),
+                json!(labels(at(value, &["template", "metadata", "labels"]))),
+            ]
         }
         ("", "PersistentVolume") => persistent_volume(value, now),
         ("", "PersistentVolumeClaim") => claim(value, now),
@@ -30,7 +48,9 @@ pub(super) fn cells(kind: (&str, &str), value: &Value, now: Timestamp) -> Option
 }
 
 fn node(node: &Value, now: Timestamp) -> Vec<Value> {
-    let ready = list(node, &["status", "conditions"]).iter().find(|condition| text(condition, &["type"]) == "Ready");
+    let ready = list(node, &["status", "conditions"])
+        .iter()
+        .find(|condition| text(condition, &["type"]) == "Ready");
     let mut status = vec![match ready.map(|condition| text(condition, &["status"])) {
         Some("True") => "Ready",
         Some(_) => "NotReady",
@@ -43,14 +63,25 @@ fn node(node: &Value, now: Timestamp) -> Vec<Value> {
     for (key, value) in meta::labels(node).into_iter().flatten() {
         match key.strip_prefix("node-role.kubernetes.io/") {
             Some(role) if !role.is_empty() => roles.push(role),
-            None if key == "kubernetes.io/role" => roles.extend(value.as_str().filter(|role| !role.is_empty())),
+            None if key == "kubernetes.io/role" => {
+                roles.extend(value.as_str().filter(|role| !role.is_empty()))
+            }
             _ => {}
         }
     }
     roles.sort_unstable();
     roles.dedup();
-    let address = |kind: &str| list(node, &["status", "addresses"]).iter().find(|address| text(address, &["type"]) == kind).map_or("<none>", |address| text(address, &["address"]));
-    let unknown = |field: &str| Some(text(node, &["status", "nodeInfo", field])).filter(|text| !text.is_empty()).unwrap_or("<unknown>");
+    let address = |kind: &str| {
+        list(node, &["status", "addresses"])
+            .iter()
+            .find(|address| text(address, &["type"]) == kind)
+            .map_or("<none>", |address| text(address, &["address"]))
+    };
+    let unknown = |field: &str| {
+        Some(text(node, &["status", "nodeInfo", field]))
+            .filter(|text| !text.is_empty())
+            .unwrap_or("<unknown>")
+    };
     vec![
         name(node),
         json!(status.join(",")),
@@ -67,22 +98,48 @@ fn node(node: &Value, now: Timestamp) -> Vec<Value> {
 
 fn service(service: &Value, now: Timestamp) -> Vec<Value> {
     let kind = text(service, &["spec", "type"]);
-    let external: Vec<&str> = list(service, &["spec", "externalIPs"]).iter().filter_map(Value::as_str).collect();
+    let external: Vec<&str> = list(service, &["spec", "externalIPs"])
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
     let balanced = || {
         let ingress = list(service, &["status", "loadBalancer", "ingress"]).iter();
-        ingress.map(|ingress| if text(ingress, &["ip"]).is_empty() { text(ingress, &["hostname"]) } else { text(ingress, &["ip"]) }).collect::<Vec<_>>()
+        ingress
+            .map(|ingress| {
+                if text(ingress, &["ip"]).is_empty() {
+                    text(ingress, &["hostname"])
+                } else {
+                    text(ingress, &["ip"])
+                }
+            })
+            .collect::<Vec<_>>()
     };
     let external = match kind {
         "LoadBalancer" => {
-            let all: Vec<&str> = balanced().into_iter().filter(|text| !text.is_empty()).chain(external).collect();
-            if all.is_empty() { "<pending>".to_owned() } else { all.join(",") }
+            let all: Vec<&str> = balanced()
+                .into_iter()
+                .filter(|text| !text.is_empty())
+                .chain(external)
+                .collect();
+            if all.is_empty() {
+                "<pending>".to_owned()
+            } else {
+                all.join(",")
+            }
         }
         "ExternalName" => text(service, &["spec", "externalName"]).to_owned(),
         _ => or_none(&external.join(",")).to_owned(),
     };
     let port = |port: &Value| {
-        let node_port = int(port, &["nodePort"]).filter(|port| *port > 0).map(|port| format!(":{port}")).unwrap_or_default();
-        format!("{}{node_port}/{}", int(port, &["port"]).unwrap_or(0), text(port, &["protocol"]))
+        let node_port = int(port, &["nodePort"])
+            .filter(|port| *port > 0)
+            .map(|port| format!(":{port}"))
+            .unwrap_or_default();
+        format!(
+            "{}{node_port}/{}",
+            int(port, &["port"]).unwrap_or(0),
+            text(port, &["protocol"])
+        )
     };
     let ports: Vec<String> = list(service, &["spec", "ports"]).iter().map(port).collect();
     vec![
@@ -108,7 +165,11 @@ fn endpoints(endpoints: &Value) -> String {
             for address in addresses {
                 let ip = text(address, &["ip"]);
                 let port = int(port, &["port"]).unwrap_or(0);
-                shown.push(if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") });
+                shown.push(if ip.contains(':') {
+                    format!("[{ip}]:{port}")
+                } else {
+                    format!("{ip}:{port}")
+                });
             }
         }
     }
@@ -118,23 +179,57 @@ fn endpoints(endpoints: &Value) -> String {
 /// An event of events.k8s.io in the fields of the core group.
 fn core_event(event: &Value) -> Value {
     let mut out = event.clone();
-    for (new, old) in [("regarding", "involvedObject"), ("note", "message"), ("deprecatedSource", "source"), ("deprecatedFirstTimestamp", "firstTimestamp"), ("deprecatedLastTimestamp", "lastTimestamp"), ("deprecatedCount", "count"), ("reportingController", "reportingComponent")] {
+    for (new, old) in [
+        ("regarding", "involvedObject"),
+        ("note", "message"),
+        ("deprecatedSource", "source"),
+        ("deprecatedFirstTimestamp", "firstTimestamp"),
+        ("deprecatedLastTimestamp", "lastTimestamp"),
+        ("deprecatedCount", "count"),
+        ("reportingController", "reportingComponent"),
+    ] {
         out[old] = at(event, &[new]).clone();
     }
     out
 }
 
 fn event(event: &Value, now: Timestamp) -> Vec<Value> {
-    let pick = |first: &str, last: &str| if first.is_empty() { last.to_owned() } else { first.to_owned() };
+    let pick = |first: &str, last: &str| {
+        if first.is_empty() {
+            last.to_owned()
+        } else {
+            first.to_owned()
+        }
+    };
     let event_time = text(event, &["eventTime"]);
     let first = pick(text(event, &["firstTimestamp"]), event_time);
     let series = text(event, &["series", "lastObservedTime"]);
-    let last = if series.is_empty() { pick(text(event, &["lastTimestamp"]), &first) } else { series.to_owned() };
-    let count = int(event, &["series", "count"]).or_else(|| int(event, &["count"]).filter(|count| *count > 0)).unwrap_or(1);
-    let target = format!("{}/{}", text(event, &["involvedObject", "kind"]).to_lowercase(), text(event, &["involvedObject", "name"]));
-    let component = pick(text(event, &["source", "component"]), text(event, &["reportingComponent"]));
-    let host = pick(text(event, &["source", "host"]), text(event, &["reportingInstance"]));
-    let source = if host.is_empty() { component } else { format!("{component}, {host}") };
+    let last = if series.is_empty() {
+        pick(text(event, &["lastTimestamp"]), &first)
+    } else {
+        series.to_owned()
+    };
+    let count = int(event, &["series", "count"])
+        .or_else(|| int(event, &["count"]).filter(|count| *count > 0))
+        .unwrap_or(1);
+    let target = format!(
+        "{}/{}",
+        text(event, &["involvedObject", "kind"]).to_lowercase(),
+        text(event, &["involvedObject", "name"])
+    );
+    let component = pick(
+        text(event, &["source", "component"]),
+        text(event, &["reportingComponent"]),
+    );
+    let host = pick(
+        text(event, &["source", "host"]),
+        text(event, &["reportingInstance"]),
+    );
+    let source = if host.is_empty() {
+        component
+    } else {
+        format!("{component}, {host}")
+    };
     vec![
         json!(since(&last, now)),
         json!(text(event, &["type"])),
@@ -152,11 +247,22 @@ fn event(event: &Value, now: Timestamp) -> Vec<Value> {
 fn quota(quota: &Value, now: Timestamp) -> Vec<Value> {
     let (mut requests, mut limits) = (Vec::new(), Vec::new());
     for (resource, hard) in object(quota, &["status", "hard"]).into_iter().flatten() {
-        let used = Some(text(quota, &["status", "used", resource])).filter(|used| !used.is_empty()).unwrap_or("0");
+        let used = Some(text(quota, &["status", "used", resource]))
+            .filter(|used| !used.is_empty())
+            .unwrap_or("0");
         let shown = format!("{resource}: {used}/{}", hard.as_str().unwrap_or(""));
-        if resource.starts_with("limits") { limits.push(shown) } else { requests.push(shown) }
+        if resource.starts_with("limits") {
+            limits.push(shown)
+        } else {
+            requests.push(shown)
+        }
     }
-    vec![name(quota), json!(requests.join(", ")), json!(limits.join(", ")), age(quota, now)]
+    vec![
+        name(quota),
+        json!(requests.join(", ")),
+        json!(limits.join(", ")),
+        age(quota, now),
+    ]
 }
 
 fn unset(text: &str) -> &str {
@@ -165,8 +271,16 @@ fn unset(text: &str) -> &str {
 
 fn persistent_volume(volume: &Value, now: Timestamp) -> Vec<Value> {
     let claim = at(volume, &["spec", "claimRef"]);
-    let claim = if claim.is_object() { format!("{}/{}", text(claim, &["namespace"]), text(claim, &["name"])) } else { String::new() };
-    let phase = if meta::deletion_timestamp(volume).is_some() { "Terminating" } else { text(volume, &["status", "phase"]) };
+    let claim = if claim.is_object() {
+        format!("{}/{}", text(claim, &["namespace"]), text(claim, &["name"]))
+    } else {
+        String::new()
+    };
+    let phase = if meta::deletion_timestamp(volume).is_some() {
+        "Terminating"
+    } else {
+        text(volume, &["status", "phase"])
+    };
     vec![
         name(volume),
         json!(text(volume, &["spec", "capacity", "storage"])),
@@ -183,14 +297,26 @@ fn persistent_volume(volume: &Value, now: Timestamp) -> Vec<Value> {
 }
 
 fn claim(claim: &Value, now: Timestamp) -> Vec<Value> {
-    let phase = if meta::deletion_timestamp(claim).is_some() { "Terminating" } else { text(claim, &["status", "phase"]) };
+    let phase = if meta::deletion_timestamp(claim).is_some() {
+        "Terminating"
+    } else {
+        text(claim, &["status", "phase"])
+    };
     let bound = !text(claim, &["spec", "volumeName"]).is_empty();
     vec![
         name(claim),
         json!(phase),
         json!(text(claim, &["spec", "volumeName"])),
-        json!(if bound { text(claim, &["status", "capacity", "storage"]) } else { "" }),
-        json!(if bound { access_modes(list(claim, &["status", "accessModes"])) } else { String::new() }),
+        json!(if bound {
+            text(claim, &["status", "capacity", "storage"])
+        } else {
+            ""
+        }),
+        json!(if bound {
+            access_modes(list(claim, &["status", "accessModes"]))
+        } else {
+            String::new()
+        }),
         json!(text(claim, &["spec", "storageClassName"])),
         json!(unset(text(claim, &["spec", "volumeAttributesClassName"]))),
         age(claim, now),

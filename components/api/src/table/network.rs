@@ -14,20 +14,46 @@ pub(super) fn cells(kind: (&str, &str), value: &Value, now: Timestamp) -> Option
             let shown = match (parameters.is_object(), group) {
                 (false, _) => "<none>".to_owned(),
                 (true, "") => format!("{}/{}", text(parameters, &["kind"]), text(parameters, &["name"])),
-                (true, group) => format!("{}.{group}/{}", text(parameters, &["kind"]), text(parameters, &["name"])),
+                (true, group) => format!(
+                    "{}.{group}/{}",
+                    text(parameters, &["kind"]),
+                    text(parameters, &["name"])
+                ),
             };
-            vec![name(value), json!(text(value, &["spec", "controller"])), json!(shown), age(value, now)]
+            vec![
+                name(value),
+                json!(text(value, &["spec", "controller"])),
+                json!(shown),
+                age(value, now),
+            ]
         }
-        ("networking.k8s.io", "NetworkPolicy") => vec![name(value), json!(selector(at(value, &["spec", "podSelector"]))), age(value, now)],
+        ("networking.k8s.io", "NetworkPolicy") => vec![
+            name(value),
+            json!(selector(at(value, &["spec", "podSelector"]))),
+            age(value, now),
+        ],
         ("networking.k8s.io", "IPAddress") => {
             let parent = at(value, &["spec", "parentRef"]);
-            let group = Some(text(parent, &["group"])).filter(|group| !group.is_empty()).map(|group| format!(".{group}")).unwrap_or_default();
-            let namespace = Some(text(parent, &["namespace"])).filter(|namespace| !namespace.is_empty()).map(|namespace| format!("{namespace}/")).unwrap_or_default();
-            let shown = format!("{}{group}/{namespace}{}", text(parent, &["resource"]), text(parent, &["name"]));
+            let group = Some(text(parent, &["group"]))
+                .filter(|group| !group.is_empty())
+                .map(|group| format!(".{group}"))
+                .unwrap_or_default();
+            let namespace = Some(text(parent, &["namespace"]))
+                .filter(|namespace| !namespace.is_empty())
+                .map(|namespace| format!("{namespace}/"))
+                .unwrap_or_default();
+            let shown = format!(
+                "{}{group}/{namespace}{}",
+                text(parent, &["resource"]),
+                text(parent, &["name"])
+            );
             vec![name(value), json!(shown), age(value, now)]
         }
         ("networking.k8s.io", "ServiceCIDR") => {
-            let cidrs: Vec<&str> = list(value, &["spec", "cidrs"]).iter().filter_map(Value::as_str).collect();
+            let cidrs: Vec<&str> = list(value, &["spec", "cidrs"])
+                .iter()
+                .filter_map(Value::as_str)
+                .collect();
             vec![name(value), json!(cidrs.join(",")), age(value, now)]
         }
         _ => return None,
@@ -35,23 +61,66 @@ pub(super) fn cells(kind: (&str, &str), value: &Value, now: Timestamp) -> Option
 }
 
 fn slice(slice: &Value, now: Timestamp) -> Vec<Value> {
-    let ports: Vec<String> = list(slice, &["ports"]).iter().map(|port| int(port, &["port"]).map_or_else(|| "*".to_owned(), |port| port.to_string())).collect();
-    let addresses: Vec<String> = list(slice, &["endpoints"]).iter().flat_map(|endpoint| list(endpoint, &["addresses"])).filter_map(Value::as_str).map(str::to_owned).collect();
-    let shown = |texts: &[String]| if texts.is_empty() { "<unset>".to_owned() } else { some(texts, 3) };
-    vec![name(slice), json!(text(slice, &["addressType"])), json!(shown(&ports)), json!(shown(&addresses)), age(slice, now)]
+    let ports: Vec<String> = list(slice, &["ports"])
+        .iter()
+        .map(|port| int(port, &["port"]).map_or_else(|| "*".to_owned(), |port| port.to_string()))
+        .collect();
+    let addresses: Vec<String> = list(slice, &["endpoints"])
+        .iter()
+        .flat_map(|endpoint| list(endpoint, &["addresses"]))
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
+    let shown = |texts: &[String]| {
+        if texts.is_empty() {
+            "<unset>".to_owned()
+        } else {
+            some(texts, 3)
+        }
+    };
+    vec![
+        name(slice),
+        json!(text(slice, &["addressType"])),
+        json!(shown(&ports)),
+        json!(shown(&addresses)),
+        age(slice, now),
+    ]
 }
 
 fn ingress(ingress: &Value, now: Timestamp) -> Vec<Value> {
-    let hosts: Vec<String> = list(ingress, &["spec", "rules"]).iter().map(|rule| text(rule, &["host"]).to_owned()).filter(|host| !host.is_empty()).collect();
+    let hosts: Vec<String> = list(ingress, &["spec", "rules"])
+        .iter()
+        .map(|rule| text(rule, &["host"]).to_owned())
+        .filter(|host| !host.is_empty())
+        .collect();
     let addresses = list(ingress, &["status", "loadBalancer", "ingress"]).iter();
-    let addresses: Vec<&str> = addresses.map(|address| if text(address, &["ip"]).is_empty() { text(address, &["hostname"]) } else { text(address, &["ip"]) }).filter(|address| !address.is_empty()).collect();
-    let class = Some(text(ingress, &["spec", "ingressClassName"])).filter(|class| !class.is_empty()).unwrap_or("<none>");
+    let addresses: Vec<&str> = addresses
+        .map(|address| {
+            if text(address, &["ip"]).is_empty() {
+                text(address, &["hostname"])
+            } else {
+                text(address, &["ip"])
+            }
+        })
+        .filter(|address| !address.is_empty())
+        .collect();
+    let class = Some(text(ingress, &["spec", "ingressClassName"]))
+        .filter(|class| !class.is_empty())
+        .unwrap_or("<none>");
     vec![
         name(ingress),
         json!(class),
-        json!(if hosts.is_empty() { "*".to_owned() } else { some(&hosts, 3) }),
+        json!(if hosts.is_empty() {
+            "*".to_owned()
+        } else {
+            some(&hosts, 3)
+        }),
         json!(addresses.join(",")),
-        json!(if list(ingress, &["spec", "tls"]).is_empty() { "80" } else { "80, 443" }),
+        json!(if list(ingress, &["spec", "tls"]).is_empty() {
+            "80"
+        } else {
+            "80, 443"
+        }),
         age(ingress, now),
     ]
 }

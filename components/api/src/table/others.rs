@@ -14,28 +14,70 @@ pub(super) fn cells(kind: (&str, &str), value: &Value, now: Timestamp) -> Option
         "Lease" => vec![shown(&["spec", "holderIdentity"])],
         "RoleBinding" | "ClusterRoleBinding" => return Some(binding(value, now)),
         "CertificateSigningRequest" => return Some(signing_request(value, now)),
-        "PriorityClass" => return Some(vec![name(value), json!(int(value, &["value"]).unwrap_or(0)), some_flag(&["globalDefault"]), age(value, now), shown(&["preemptionPolicy"])]),
+        "PriorityClass" => {
+            return Some(vec![
+                name(value),
+                json!(int(value, &["value"]).unwrap_or(0)),
+                some_flag(&["globalDefault"]),
+                age(value, now),
+                shown(&["preemptionPolicy"]),
+            ]);
+        }
         "PodDisruptionBudget" => {
             let limit = |field: &str| match at(value, &["spec", field]) {
                 Value::String(text) => json!(text),
                 Value::Number(number) => json!(number.to_string()),
                 _ => json!("N/A"),
             };
-            vec![limit("minAvailable"), limit("maxUnavailable"), json!(int(value, &["status", "disruptionsAllowed"]).unwrap_or(0))]
+            vec![
+                limit("minAvailable"),
+                limit("maxUnavailable"),
+                json!(int(value, &["status", "disruptionsAllowed"]).unwrap_or(0)),
+            ]
         }
         "RuntimeClass" => vec![shown(&["handler"])],
-        "StorageClass" => vec![shown(&["provisioner"]), shown(&["reclaimPolicy"]), shown(&["volumeBindingMode"]), some_flag(&["allowVolumeExpansion"])],
+        "StorageClass" => vec![
+            shown(&["provisioner"]),
+            shown(&["reclaimPolicy"]),
+            shown(&["volumeBindingMode"]),
+            some_flag(&["allowVolumeExpansion"]),
+        ],
         "CSIDriver" => {
-            let tokens: Vec<&str> = list(value, &["spec", "tokenRequests"]).iter().map(|token| text(token, &["audience"])).collect();
-            let modes: Vec<&str> = list(value, &["spec", "volumeLifecycleModes"]).iter().filter_map(Value::as_str).collect();
-            let unset = |list: Vec<&str>| if list.is_empty() { "<unset>".to_owned() } else { list.join(",") };
+            let tokens: Vec<&str> = list(value, &["spec", "tokenRequests"])
+                .iter()
+                .map(|token| text(token, &["audience"]))
+                .collect();
+            let modes: Vec<&str> = list(value, &["spec", "volumeLifecycleModes"])
+                .iter()
+                .filter_map(Value::as_str)
+                .collect();
+            let unset = |list: Vec<&str>| {
+                if list.is_empty() {
+                    "<unset>".to_owned()
+                } else {
+                    list.join(",")
+                }
+            };
             vec![
-                some_flag(&["spec", "attachRequired"]), some_flag(&["spec", "podInfoOnMount"]), some_flag(&["spec", "storageCapacity"]), json!(unset(tokens)),
-                some_flag(&["spec", "requiresRepublish"]), json!(if modes.is_empty() { "<none>".to_owned() } else { modes.join(",") }),
+                some_flag(&["spec", "attachRequired"]),
+                some_flag(&["spec", "podInfoOnMount"]),
+                some_flag(&["spec", "storageCapacity"]),
+                json!(unset(tokens)),
+                some_flag(&["spec", "requiresRepublish"]),
+                json!(if modes.is_empty() {
+                    "<none>".to_owned()
+                } else {
+                    modes.join(",")
+                }),
             ]
         }
         "CSINode" => vec![count(&["spec", "drivers"])],
-        "VolumeAttachment" => vec![shown(&["spec", "attacher"]), shown(&["spec", "source", "persistentVolumeName"]), shown(&["spec", "nodeName"]), some_flag(&["status", "attached"])],
+        "VolumeAttachment" => vec![
+            shown(&["spec", "attacher"]),
+            shown(&["spec", "source", "persistentVolumeName"]),
+            shown(&["spec", "nodeName"]),
+            some_flag(&["status", "attached"]),
+        ],
         "VolumeAttributesClass" => vec![shown(&["driverName"])],
         "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration" => vec![count(&["webhooks"])],
         "ValidatingAdmissionPolicy" => vec![count(&["spec", "validations"]), param_kind(value)],
@@ -55,10 +97,21 @@ pub(super) fn cells(kind: (&str, &str), value: &Value, now: Timestamp) -> Option
         }
         "APIService" => {
             let service = at(value, &["spec", "service"]);
-            let backend = if service.is_object() { format!("{}/{}", text(service, &["namespace"]), text(service, &["name"])) } else { "Local".into() };
-            let available = match list(value, &["status", "conditions"]).iter().find(|condition| text(condition, &["type"]) == "Available") {
+            let backend = if service.is_object() {
+                format!("{}/{}", text(service, &["namespace"]), text(service, &["name"]))
+            } else {
+                "Local".into()
+            };
+            let available = match list(value, &["status", "conditions"])
+                .iter()
+                .find(|condition| text(condition, &["type"]) == "Available")
+            {
                 Some(condition) if text(condition, &["status"]) == "True" => "True".to_owned(),
-                Some(condition) => format!("{} ({})", text(condition, &["status"]), text(condition, &["reason"])),
+                Some(condition) => format!(
+                    "{} ({})",
+                    text(condition, &["status"]),
+                    text(condition, &["reason"])
+                ),
                 None => "Unknown".to_owned(),
             };
             vec![json!(backend), json!(available)]
@@ -67,7 +120,11 @@ pub(super) fn cells(kind: (&str, &str), value: &Value, now: Timestamp) -> Option
         "PriorityLevelConfiguration" => priority_level(value),
         "DeviceClass" | "ResourceClaimTemplate" => Vec::new(),
         "ResourceClaim" => vec![json!(claim_state(value))],
-        "ResourceSlice" => vec![shown(&["spec", "nodeName"]), shown(&["spec", "driver"]), shown(&["spec", "pool", "name"])],
+        "ResourceSlice" => vec![
+            shown(&["spec", "nodeName"]),
+            shown(&["spec", "driver"]),
+            shown(&["spec", "pool", "name"]),
+        ],
         _ => return None,
     });
     cells.push(age(value, now));
@@ -79,21 +136,48 @@ fn param_kind(policy: &Value) -> Value {
     if !kind.is_object() {
         return json!("<unset>");
     }
-    json!(format!("{}/{}", text(kind, &["apiVersion"]), text(kind, &["kind"])))
+    json!(format!(
+        "{}/{}",
+        text(kind, &["apiVersion"]),
+        text(kind, &["kind"])
+    ))
 }
 
 fn binding(binding: &Value, now: Timestamp) -> Vec<Value> {
     let subjects = |kind: &str| {
-        let subjects = list(binding, &["subjects"]).iter().filter(|subject| text(subject, &["kind"]) == kind);
-        let shown = |subject: &Value| if kind == "ServiceAccount" { format!("{}/{}", text(subject, &["namespace"]), text(subject, &["name"])) } else { text(subject, &["name"]).to_owned() };
+        let subjects = list(binding, &["subjects"])
+            .iter()
+            .filter(|subject| text(subject, &["kind"]) == kind);
+        let shown = |subject: &Value| {
+            if kind == "ServiceAccount" {
+                format!("{}/{}", text(subject, &["namespace"]), text(subject, &["name"]))
+            } else {
+                text(subject, &["name"]).to_owned()
+            }
+        };
         json!(subjects.map(shown).collect::<Vec<_>>().join(", "))
     };
-    let role = format!("{}/{}", text(binding, &["roleRef", "kind"]), text(binding, &["roleRef", "name"]));
-    vec![name(binding), json!(role), age(binding, now), subjects("User"), subjects("Group"), subjects("ServiceAccount")]
+    let role = format!(
+        "{}/{}",
+        text(binding, &["roleRef", "kind"]),
+        text(binding, &["roleRef", "name"])
+    );
+    vec![
+        name(binding),
+        json!(role),
+        age(binding, now),
+        subjects("User"),
+        subjects("Group"),
+        subjects("ServiceAccount"),
+    ]
 }
 
 fn signing_request(request: &Value, now: Timestamp) -> Vec<Value> {
-    let is = |kind: &str| list(request, &["status", "conditions"]).iter().any(|condition| text(condition, &["type"]) == kind);
+    let is = |kind: &str| {
+        list(request, &["status", "conditions"])
+            .iter()
+            .any(|condition| text(condition, &["type"]) == kind)
+    };
     let mut state = match () {
         () if is("Denied") => "Denied",
         () if is("Approved") => "Approved",
@@ -106,13 +190,25 @@ fn signing_request(request: &Value, now: Timestamp) -> Vec<Value> {
     if !text(request, &["status", "certificate"]).is_empty() {
         state.push_str(",Issued");
     }
-    let duration = int(request, &["spec", "expirationSeconds"]).map_or_else(|| "<none>".to_owned(), time::human_duration);
-    vec![name(request), age(request, now), json!(text(request, &["spec", "signerName"])), json!(text(request, &["spec", "username"])), json!(duration), json!(state)]
+    let duration = int(request, &["spec", "expirationSeconds"])
+        .map_or_else(|| "<none>".to_owned(), time::human_duration);
+    vec![
+        name(request),
+        age(request, now),
+        json!(text(request, &["spec", "signerName"])),
+        json!(text(request, &["spec", "username"])),
+        json!(duration),
+        json!(state),
+    ]
 }
 
 fn flow_schema(schema: &Value, now: Timestamp) -> Vec<Value> {
-    let dangling = list(schema, &["status", "conditions"]).iter().find(|condition| text(condition, &["type"]) == "Dangling");
-    let method = Some(text(schema, &["spec", "distinguisherMethod", "type"])).filter(|method| !method.is_empty()).unwrap_or("<none>");
+    let dangling = list(schema, &["status", "conditions"])
+        .iter()
+        .find(|condition| text(condition, &["type"]) == "Dangling");
+    let method = Some(text(schema, &["spec", "distinguisherMethod", "type"]))
+        .filter(|method| !method.is_empty())
+        .unwrap_or("<none>");
     vec![
         name(schema),
         json!(text(schema, &["spec", "priorityLevelConfiguration", "name"])),
@@ -124,12 +220,19 @@ fn flow_schema(schema: &Value, now: Timestamp) -> Vec<Value> {
 }
 
 fn priority_level(level: &Value) -> Vec<Value> {
-    let shares = int(level, &["spec", "limited", "nominalConcurrencyShares"]).or_else(|| int(level, &["spec", "exempt", "nominalConcurrencyShares"]));
+    let shares = int(level, &["spec", "limited", "nominalConcurrencyShares"])
+        .or_else(|| int(level, &["spec", "exempt", "nominalConcurrencyShares"]));
     let queuing = |field: &str| match int(level, &["spec", "limited", "limitResponse", "queuing", field]) {
         Some(number) => json!(number),
         None => json!("<none>"),
     };
-    vec![json!(text(level, &["spec", "type"])), shares.map_or_else(|| json!("<none>"), |shares| json!(shares)), queuing("queues"), queuing("handSize"), queuing("queueLengthLimit")]
+    vec![
+        json!(text(level, &["spec", "type"])),
+        shares.map_or_else(|| json!("<none>"), |shares| json!(shares)),
+        queuing("queues"),
+        queuing("handSize"),
+        queuing("queueLengthLimit"),
+    ]
 }
 
 fn claim_state(claim: &Value) -> String {

@@ -11,9 +11,18 @@ pub(super) fn cells(pod: &Value, now: Timestamp) -> Vec<Value> {
         _ => summary.restarts.to_string(),
     };
     let gates = list(pod, &["spec", "readinessGates"]);
-    let passed = gates.iter().filter(|gate| condition(pod, text(gate, &["conditionType"])) == Some("True")).count();
-    let gates = if gates.is_empty() { "<none>".to_owned() } else { format!("{passed}/{}", gates.len()) };
-    let ip = list(pod, &["status", "podIPs"]).first().map_or("", |ip| text(ip, &["ip"]));
+    let passed = gates
+        .iter()
+        .filter(|gate| condition(pod, text(gate, &["conditionType"])) == Some("True"))
+        .count();
+    let gates = if gates.is_empty() {
+        "<none>".to_owned()
+    } else {
+        format!("{passed}/{}", gates.len())
+    };
+    let ip = list(pod, &["status", "podIPs"])
+        .first()
+        .map_or("", |ip| text(ip, &["ip"]));
     vec![
         name(pod),
         json!(format!("{}/{}", summary.ready, summary.total)),
@@ -34,11 +43,16 @@ pub(super) fn conditions(pod: &Value) -> Option<Value> {
         "Failed" => "The pod failed.",
         _ => return None,
     };
-    Some(json!([{"type": "Completed", "status": "True", "reason": text(pod, &["status", "phase"]), "message": message}]))
+    Some(
+        json!([{"type": "Completed", "status": "True", "reason": text(pod, &["status", "phase"]), "message": message}]),
+    )
 }
 
 fn condition<'a>(pod: &'a Value, kind: &str) -> Option<&'a str> {
-    list(pod, &["status", "conditions"]).iter().find(|condition| text(condition, &["type"]) == kind).map(|condition| text(condition, &["status"]))
+    list(pod, &["status", "conditions"])
+        .iter()
+        .find(|condition| text(condition, &["type"]) == kind)
+        .map(|condition| text(condition, &["status"]))
 }
 
 struct Summary<'a> {
@@ -58,7 +72,10 @@ fn note_restart<'a>(last: &mut Option<&'a str>, status: &'a Value) {
 }
 
 fn terminated_reason(terminated: &Value) -> String {
-    match (text(terminated, &["reason"]), int(terminated, &["signal"]).unwrap_or(0)) {
+    match (
+        text(terminated, &["reason"]),
+        int(terminated, &["signal"]).unwrap_or(0),
+    ) {
         ("", 0) => format!("ExitCode:{}", int(terminated, &["exitCode"]).unwrap_or(0)),
         ("", signal) => format!("Signal:{signal}"),
         (reason, _) => reason.to_owned(),
@@ -67,16 +84,28 @@ fn terminated_reason(terminated: &Value) -> String {
 
 fn summarize(pod: &Value) -> Summary<'_> {
     let phase = text(pod, &["status", "phase"]);
-    let mut reason = Some(text(pod, &["status", "reason"])).filter(|reason| !reason.is_empty()).unwrap_or(phase).to_owned();
-    if list(pod, &["status", "conditions"]).iter().any(|condition| text(condition, &["type"]) == "PodScheduled" && text(condition, &["reason"]) == "SchedulingGated") {
+    let mut reason = Some(text(pod, &["status", "reason"]))
+        .filter(|reason| !reason.is_empty())
+        .unwrap_or(phase)
+        .to_owned();
+    if list(pod, &["status", "conditions"]).iter().any(|condition| {
+        text(condition, &["type"]) == "PodScheduled" && text(condition, &["reason"]) == "SchedulingGated"
+    }) {
         reason = "SchedulingGated".into();
     }
     let init_specs = list(pod, &["spec", "initContainers"]);
-    let restartable = |status: &Value| init_specs.iter().any(|spec| spec["name"] == status["name"] && text(spec, &["restartPolicy"]) == "Always");
+    let restartable = |status: &Value| {
+        init_specs
+            .iter()
+            .any(|spec| spec["name"] == status["name"] && text(spec, &["restartPolicy"]) == "Always")
+    };
     let mut total = list(pod, &["spec", "containers"]).len();
     let (mut ready, mut restarts, mut restartable_restarts) = (0, 0, 0);
     let (mut last_restart, mut last_restartable) = (None, None);
-    total += init_specs.iter().filter(|spec| text(spec, &["restartPolicy"]) == "Always").count();
+    total += init_specs
+        .iter()
+        .filter(|spec| text(spec, &["restartPolicy"]) == "Always")
+        .count();
     let mut initializing = false;
     for (index, status) in list(pod, &["status", "initContainerStatuses"]).iter().enumerate() {
         restarts += int(status, &["restartCount"]).unwrap_or(0);
@@ -124,7 +153,11 @@ fn summarize(pod: &Value) -> Summary<'_> {
         }
         // A pod of which some containers are done and others run goes on.
         if reason == "Completed" && running {
-            reason = if condition(pod, "Ready") == Some("True") { "Running".into() } else { "NotReady".into() };
+            reason = if condition(pod, "Ready") == Some("True") {
+                "Running".into()
+            } else {
+                "NotReady".into()
+            };
         }
     }
     if meta::deletion_timestamp(pod).is_some() {
@@ -134,5 +167,11 @@ fn summarize(pod: &Value) -> Summary<'_> {
             reason = "Terminating".into();
         }
     }
-    Summary { reason, ready, total, restarts, last_restart }
+    Summary {
+        reason,
+        ready,
+        total,
+        restarts,
+        last_restart,
+    }
 }

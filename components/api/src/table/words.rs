@@ -30,7 +30,12 @@ pub(super) fn or_none(text: &str) -> &str {
 
 /// `a=b,c=d`, or `<none>`.
 pub(super) fn labels(value: &Value) -> String {
-    let pairs: Vec<String> = value.as_object().into_iter().flatten().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or(""))).collect();
+    let pairs: Vec<String> = value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or("")))
+        .collect();
     or_none(&pairs.join(",")).to_owned()
 }
 
@@ -45,23 +50,46 @@ pub(super) fn selector(value: &Value) -> String {
 
 /// Names and images of the containers of a pod spec, each joined by commas.
 pub(super) fn containers(spec: &Value) -> (String, String) {
-    let join = |field: &str| list(spec, &["containers"]).iter().map(|container| text(container, &[field])).collect::<Vec<_>>().join(",");
+    let join = |field: &str| {
+        list(spec, &["containers"])
+            .iter()
+            .map(|container| text(container, &[field]))
+            .collect::<Vec<_>>()
+            .join(",")
+    };
     (join("name"), join("image"))
 }
 
 /// The first few of the texts, and how many more there are.
 pub(super) fn some(texts: &[String], max: usize) -> String {
-    if texts.len() > max { format!("{} + {} more...", texts[..max].join(","), texts.len() - max) } else { texts.join(",") }
+    if texts.len() > max {
+        format!("{} + {} more...", texts[..max].join(","), texts.len() - max)
+    } else {
+        texts.join(",")
+    }
 }
 
 /// `RWO,ROX` for a list of access modes.
 pub(super) fn access_modes(modes: &[Value]) -> String {
-    let shorts = [("ReadWriteOnce", "RWO"), ("ReadOnlyMany", "ROX"), ("ReadWriteMany", "RWX"), ("ReadWriteOncePod", "RWOP")];
-    let found: Vec<&str> = shorts.iter().filter(|(long, _)| modes.iter().any(|mode| mode == long)).map(|(_, short)| *short).collect();
+    let shorts = [
+        ("ReadWriteOnce", "RWO"),
+        ("ReadOnlyMany", "ROX"),
+        ("ReadWriteMany", "RWX"),
+        ("ReadWriteOncePod", "RWOP"),
+    ];
+    let found: Vec<&str> = shorts
+        .iter()
+        .filter(|(long, _)| modes.iter().any(|mode| mode == long))
+        .map(|(_, short)| *short)
+        .collect();
     found.join(",")
 }
 
 /// How many entries the maps at these fields have in all.
 pub(super) fn entries(value: &Value, fields: &[&str]) -> usize {
-    fields.iter().filter_map(|field| object(value, &[field])).map(serde_json::Map::len).sum()
+    fields
+        .iter()
+        .filter_map(|field| object(value, &[field]))
+        .map(serde_json::Map::len)
+        .sum()
 }

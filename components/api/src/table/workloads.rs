@@ -13,9 +13,20 @@ pub(super) fn cells(kind: (&str, &str), value: &Value, now: Timestamp) -> Option
     let selected = || json!(selector(at(value, &["spec", "selector"])));
     Some(match kind {
         ("", "ReplicationController") | ("apps", "ReplicaSet") => {
-            let selector = if kind.0.is_empty() { json!(labels(at(value, &["spec", "selector"]))) } else { selected() };
+            let selector = if kind.0.is_empty() {
+                json!(labels(at(value, &["spec", "selector"])))
+            } else {
+                selected()
+            };
             vec![
-                name(value), json!(desired), json!(number(&["status", "replicas"])), json!(number(&["status", "readyReplicas"])), age(value, now), json!(names), json!(images), selector,
+                name(value),
+                json!(desired),
+                json!(number(&["status", "replicas"])),
+                json!(number(&["status", "readyReplicas"])),
+                age(value, now),
+                json!(names),
+                json!(images),
+                selector,
             ]
         }
         ("apps", "Deployment") => vec![
@@ -28,7 +39,13 @@ pub(super) fn cells(kind: (&str, &str), value: &Value, now: Timestamp) -> Option
             json!(images),
             selected(),
         ],
-        ("apps", "StatefulSet") => vec![name(value), json!(format!("{}/{desired}", number(&["status", "readyReplicas"]))), age(value, now), json!(names), json!(images)],
+        ("apps", "StatefulSet") => vec![
+            name(value),
+            json!(format!("{}/{desired}", number(&["status", "readyReplicas"]))),
+            age(value, now),
+            json!(names),
+            json!(images),
+        ],
         ("apps", "DaemonSet") => vec![
             name(value),
             json!(number(&["status", "desiredNumberScheduled"])),
@@ -43,8 +60,14 @@ pub(super) fn cells(kind: (&str, &str), value: &Value, now: Timestamp) -> Option
             selected(),
         ],
         ("apps", "ControllerRevision") => {
-            let controller = meta::controller_of(value).map_or_else(|| "<none>".to_owned(), |owner| controller(owner));
-            vec![name(value), json!(controller), json!(number(&["revision"])), age(value, now)]
+            let controller =
+                meta::controller_of(value).map_or_else(|| "<none>".to_owned(), |owner| controller(owner));
+            vec![
+                name(value),
+                json!(controller),
+                json!(number(&["revision"])),
+                age(value, now),
+            ]
         }
         ("batch", "Job") => job(value, now, names, images),
         ("batch", "CronJob") => cron_job(value, now),
@@ -54,21 +77,36 @@ pub(super) fn cells(kind: (&str, &str), value: &Value, now: Timestamp) -> Option
 
 /// `deployment.apps/web`.
 fn controller(owner: &Value) -> String {
-    let group = text(owner, &["apiVersion"]).split_once('/').map_or(String::new(), |(group, _)| format!(".{group}"));
-    format!("{}{group}/{}", text(owner, &["kind"]).to_lowercase(), text(owner, &["name"]))
+    let group = text(owner, &["apiVersion"])
+        .split_once('/')
+        .map_or(String::new(), |(group, _)| format!(".{group}"));
+    format!(
+        "{}{group}/{}",
+        text(owner, &["kind"]).to_lowercase(),
+        text(owner, &["name"])
+    )
 }
 
 fn job(job: &Value, now: Timestamp, names: String, images: String) -> Vec<Value> {
     let succeeded = int(job, &["status", "succeeded"]).unwrap_or(0);
-    let completions = match (int(job, &["spec", "completions"]), int(job, &["spec", "parallelism"]).unwrap_or(0)) {
+    let completions = match (
+        int(job, &["spec", "completions"]),
+        int(job, &["spec", "parallelism"]).unwrap_or(0),
+    ) {
         (Some(completions), _) => format!("{succeeded}/{completions}"),
         (None, parallelism) if parallelism > 1 => format!("{succeeded}/1 of {parallelism}"),
         (None, _) => format!("{succeeded}/1"),
     };
     let started = text(job, &["status", "startTime"]).parse::<Timestamp>().ok();
     let ended = text(job, &["status", "completionTime"]).parse::<Timestamp>().ok();
-    let duration = started.map(|started| time::human_duration(ended.unwrap_or(now).as_second() - started.as_second())).unwrap_or_default();
-    let is = |kind: &str| list(job, &["status", "conditions"]).iter().any(|condition| text(condition, &["type"]) == kind && text(condition, &["status"]) == "True");
+    let duration = started
+        .map(|started| time::human_duration(ended.unwrap_or(now).as_second() - started.as_second()))
+        .unwrap_or_default();
+    let is = |kind: &str| {
+        list(job, &["status", "conditions"])
+            .iter()
+            .any(|condition| text(condition, &["type"]) == kind && text(condition, &["status"]) == "True")
+    };
     let status = match () {
         () if is("Complete") => "Complete",
         () if is("Failed") => "Failed",
@@ -78,7 +116,16 @@ fn job(job: &Value, now: Timestamp, names: String, images: String) -> Vec<Value>
         () if is("SuccessCriteriaMet") => "SuccessCriteriaMet",
         () => "Running",
     };
-    vec![name(job), json!(status), json!(completions), json!(duration), age(job, now), json!(names), json!(images), json!(selector(at(job, &["spec", "selector"])))]
+    vec![
+        name(job),
+        json!(status),
+        json!(completions),
+        json!(duration),
+        age(job, now),
+        json!(names),
+        json!(images),
+        json!(selector(at(job, &["spec", "selector"]))),
+    ]
 }
 
 fn cron_job(cron: &Value, now: Timestamp) -> Vec<Value> {
@@ -90,9 +137,17 @@ fn cron_job(cron: &Value, now: Timestamp) -> Vec<Value> {
         name(cron),
         json!(text(cron, &["spec", "schedule"])),
         json!(super::words::or_none(zone)),
-        json!(if flag(cron, &["spec", "suspend"]) { "True" } else { "False" }),
+        json!(if flag(cron, &["spec", "suspend"]) {
+            "True"
+        } else {
+            "False"
+        }),
         json!(list(cron, &["status", "active"]).len()),
-        json!(if last.is_empty() { "<none>".to_owned() } else { since(last, now) }),
+        json!(if last.is_empty() {
+            "<none>".to_owned()
+        } else {
+            since(last, now)
+        }),
         age(cron, now),
         json!(names),
         json!(images),

@@ -14,24 +14,45 @@ pub(super) fn check(new: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     let minimum = int(spec, &["minReplicas"]);
     if let Some(minimum) = minimum.filter(|minimum| *minimum < 1) {
-        errors.push(Error::invalid(&path.child("minReplicas"), minimum, "must be greater than or equal to 1"));
+        errors.push(Error::invalid(
+            &path.child("minReplicas"),
+            minimum,
+            "must be greater than or equal to 1",
+        ));
     }
     let maximum = int(spec, &["maxReplicas"]).unwrap_or(0);
     if maximum == 0 {
-        errors.push(Error::required(&path.child("maxReplicas"), "must be set and greater than 0"));
+        errors.push(Error::required(
+            &path.child("maxReplicas"),
+            "must be set and greater than 0",
+        ));
     } else if maximum < 1 {
-        errors.push(Error::invalid(&path.child("maxReplicas"), maximum, "must be greater than or equal to 1"));
+        errors.push(Error::invalid(
+            &path.child("maxReplicas"),
+            maximum,
+            "must be greater than or equal to 1",
+        ));
     }
     if minimum.is_some_and(|minimum| maximum < minimum) {
-        errors.push(Error::invalid(&path.child("maxReplicas"), maximum, "must be greater than or equal to `minReplicas`"));
+        errors.push(Error::invalid(
+            &path.child("maxReplicas"),
+            maximum,
+            "must be greater than or equal to `minReplicas`",
+        ));
     }
-    errors.extend(reference(at(spec, &["scaleTargetRef"]), &path.child("scaleTargetRef")));
+    errors.extend(reference(
+        at(spec, &["scaleTargetRef"]),
+        &path.child("scaleTargetRef"),
+    ));
     for (index, metric) in list(spec, &["metrics"]).iter().enumerate() {
         errors.extend(self::metric(metric, &path.child("metrics").index(index)));
     }
     for direction in ["scaleUp", "scaleDown"] {
         if at(spec, &["behavior", direction]).is_object() {
-            errors.extend(rules(at(spec, &["behavior", direction]), &path.child("behavior").child(direction)));
+            errors.extend(rules(
+                at(spec, &["behavior", direction]),
+                &path.child("behavior").child(direction),
+            ));
         }
     }
     errors
@@ -49,9 +70,20 @@ fn reference(reference: &Value, path: &Path) -> ErrorList {
     }
     let version = text(reference, &["apiVersion"]);
     match apimachinery::GroupVersion::parse(version) {
-        Err(error) => errors.push(Error::invalid(&path.child("apiVersion"), version, error.to_string())),
-        Ok(parsed) if parsed.group.is_empty() && !(parsed.version == "v1" && text(reference, &["kind"]) == "ReplicationController") => {
-            errors.push(Error::invalid(&path.child("apiVersion"), version, "apiVersion must specify API group"));
+        Err(error) => errors.push(Error::invalid(
+            &path.child("apiVersion"),
+            version,
+            error.to_string(),
+        )),
+        Ok(parsed)
+            if parsed.group.is_empty()
+                && !(parsed.version == "v1" && text(reference, &["kind"]) == "ReplicationController") =>
+        {
+            errors.push(Error::invalid(
+                &path.child("apiVersion"),
+                version,
+                "apiVersion must specify API group",
+            ));
         }
         Ok(_) => {}
     }
@@ -62,7 +94,10 @@ fn metric(metric: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let kind = text(metric, &["type"]);
     if kind.is_empty() {
-        errors.push(Error::required(&path.child("type"), "must specify a metric source type"));
+        errors.push(Error::required(
+            &path.child("type"),
+            "must specify a metric source type",
+        ));
     }
     errors.extend(one_of(&path.child("type"), at(metric, &["type"]), SOURCES));
     let field = match kind {
@@ -80,27 +115,46 @@ fn metric(metric: &Value, path: &Path) -> ErrorList {
     let source = at(metric, &[field]);
     let path = path.child(field);
     if !source.is_object() {
-        errors.push(Error::required(&path, "must populate information for the given metric source"));
+        errors.push(Error::required(
+            &path,
+            "must populate information for the given metric source",
+        ));
         return errors;
     }
     match field {
         "resource" | "containerResource" => {
             if text(source, &["name"]).is_empty() {
-                errors.push(Error::required(&path.child("name"), "must specify a resource name"));
+                errors.push(Error::required(
+                    &path.child("name"),
+                    "must specify a resource name",
+                ));
             }
         }
         _ => {
             let name = text(source, &["metric", "name"]);
             if name.is_empty() {
-                errors.push(Error::required(&path.child("metric").child("name"), "must specify a metric name"));
+                errors.push(Error::required(
+                    &path.child("metric").child("name"),
+                    "must specify a metric name",
+                ));
             } else {
-                errors.extend(texts(&path.child("metric").child("name"), name, names::path_segment_name(name)));
+                errors.extend(texts(
+                    &path.child("metric").child("name"),
+                    name,
+                    names::path_segment_name(name),
+                ));
             }
-            errors.extend(super::shared::label_selector(&path.child("metric.selector"), at(source, &["metric", "selector"])));
+            errors.extend(super::shared::label_selector(
+                &path.child("metric.selector"),
+                at(source, &["metric", "selector"]),
+            ));
         }
     }
     if field == "object" {
-        errors.extend(reference(at(source, &["describedObject"]), &path.child("describedObject")));
+        errors.extend(reference(
+            at(source, &["describedObject"]),
+            &path.child("describedObject"),
+        ));
     }
     errors.extend(target(at(source, &["target"]), field, &path.child("target")));
     errors
@@ -110,28 +164,59 @@ fn target(target: &Value, source: &str, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let kind = text(target, &["type"]);
     if kind.is_empty() {
-        errors.push(Error::required(&path.child("type"), "must specify a metric target type"));
+        errors.push(Error::required(
+            &path.child("type"),
+            "must specify a metric target type",
+        ));
     }
     if !matches!(kind, "Utilization" | "Value" | "AverageValue") {
-        errors.push(Error::invalid(&path.child("type"), kind, "must be either Utilization, Value, or AverageValue"));
+        errors.push(Error::invalid(
+            &path.child("type"),
+            kind,
+            "must be either Utilization, Value, or AverageValue",
+        ));
     }
     for field in ["value", "averageValue"] {
         if let Ok(amount) = Quantity::from_json(at(target, &[field])) {
             if amount.sign() != 1 {
-                errors.push(Error::invalid(&path.child(field), amount.to_string(), "must be positive"));
+                errors.push(Error::invalid(
+                    &path.child(field),
+                    amount.to_string(),
+                    "must be positive",
+                ));
             }
         }
     }
     let utilization = int(target, &["averageUtilization"]);
     if let Some(utilization) = utilization.filter(|utilization| *utilization < 1) {
-        errors.push(Error::invalid(&path.child("averageUtilization"), utilization, "must be greater than 0"));
+        errors.push(Error::invalid(
+            &path.child("averageUtilization"),
+            utilization,
+            "must be greater than 0",
+        ));
     }
     let set = |field: &str| !at(target, &[field]).is_null();
     match source {
-        "resource" | "containerResource" if utilization.is_none() && !set("averageValue") => errors.push(Error::required(&path.child("averageUtilization"), "must set either a target raw value or a target utilization")),
-        "resource" | "containerResource" if utilization.is_some() && set("averageValue") => errors.push(Error::forbidden(&path.child("averageValue"), "may not set both a target raw value and a target utilization")),
-        "pods" if !set("averageValue") => errors.push(Error::required(&path.child("averageValue"), "must specify a positive target averageValue")),
-        "object" | "external" if !set("value") && !set("averageValue") => errors.push(Error::required(&path.child("averageValue"), "must set either a target value or averageValue")),
+        "resource" | "containerResource" if utilization.is_none() && !set("averageValue") => {
+            errors.push(Error::required(
+                &path.child("averageUtilization"),
+                "must set either a target raw value or a target utilization",
+            ))
+        }
+        "resource" | "containerResource" if utilization.is_some() && set("averageValue") => {
+            errors.push(Error::forbidden(
+                &path.child("averageValue"),
+                "may not set both a target raw value and a target utilization",
+            ))
+        }
+        "pods" if !set("averageValue") => errors.push(Error::required(
+            &path.child("averageValue"),
+            "must specify a positive target averageValue",
+        )),
+        "object" | "external" if !set("value") && !set("averageValue") => errors.push(Error::required(
+            &path.child("averageValue"),
+            "must set either a target value or averageValue",
+        )),
         _ => {}
     }
     errors
@@ -141,26 +226,53 @@ fn rules(rules: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if let Some(seconds) = int(rules, &["stabilizationWindowSeconds"]) {
         if seconds < 0 {
-            errors.push(Error::invalid(&path.child("stabilizationWindowSeconds"), seconds, "must be greater than or equal to zero"));
+            errors.push(Error::invalid(
+                &path.child("stabilizationWindowSeconds"),
+                seconds,
+                "must be greater than or equal to zero",
+            ));
         }
         if seconds > 3600 {
-            errors.push(Error::invalid(&path.child("stabilizationWindowSeconds"), seconds, "must be less than or equal to 3600"));
+            errors.push(Error::invalid(
+                &path.child("stabilizationWindowSeconds"),
+                seconds,
+                "must be less than or equal to 3600",
+            ));
         }
     }
-    errors.extend(maybe_one_of(&path.child("selectPolicy"), at(rules, &["selectPolicy"]), &["Disabled", "Max", "Min"]));
+    errors.extend(maybe_one_of(
+        &path.child("selectPolicy"),
+        at(rules, &["selectPolicy"]),
+        &["Disabled", "Max", "Min"],
+    ));
     let policies = list(rules, &["policies"]);
     if policies.is_empty() {
-        errors.push(Error::required(&path.child("policies"), "must specify at least one Policy"));
+        errors.push(Error::required(
+            &path.child("policies"),
+            "must specify at least one Policy",
+        ));
     }
     for (index, policy) in policies.iter().enumerate() {
         let path = path.child("policies").index(index);
-        errors.extend(one_of(&path.child("type"), at(policy, &["type"]), &["Percent", "Pods"]));
+        errors.extend(one_of(
+            &path.child("type"),
+            at(policy, &["type"]),
+            &["Percent", "Pods"],
+        ));
         for field in ["value", "periodSeconds"] {
             let number = int(policy, &[field]).unwrap_or(0);
             if number <= 0 {
-                errors.push(Error::invalid(&path.child(field), number, "must be greater than zero"));
+                errors.push(Error::invalid(
+                    &path.child(field),
+                    number,
+                    "must be greater than zero",
+                ));
             } else if field == "periodSeconds" && number > 1800 {
-                errors.push(Error::invalid(&path.child(field), number, "must be less than or equal to 1800"));
+                errors.push(Error::invalid(
+                    &path.child(field),
+                    number,
+                    "must be less than or equal to 1800",
+                ));
             }
         }
     }

@@ -39,9 +39,17 @@ fn config_map(old: Option<&Value>, new: &Value) -> ErrorList {
             let path = Path::new(field).key(key);
             errors.extend(texts(&path, key, names::config_map_key(key)));
             if field == "data" && at(new, &[other]).get(key).is_some() {
-                errors.push(Error::invalid(&path, key.as_str(), "duplicate of key present in binaryData"));
+                errors.push(Error::invalid(
+                    &path,
+                    key.as_str(),
+                    "duplicate of key present in binaryData",
+                ));
             }
-            total += if field == "data" { value.as_str().map_or(0, str::len) } else { decoded(value).len() };
+            total += if field == "data" {
+                value.as_str().map_or(0, str::len)
+            } else {
+                decoded(value).len()
+            };
         }
     }
     if total > MAX_DATA {
@@ -58,20 +66,31 @@ fn decoded(value: &Value) -> Vec<u8> {
 /// An object that was made immutable stays as it is.
 fn unchanged_if_immutable(old: Option<&Value>, new: &Value, fields: &[&str]) -> ErrorList {
     let mut errors = ErrorList::new();
-    let Some(old) = old.filter(|old| at(old, &["immutable"]) == &Value::Bool(true)) else { return errors };
+    let Some(old) = old.filter(|old| at(old, &["immutable"]) == &Value::Bool(true)) else {
+        return errors;
+    };
     if at(new, &["immutable"]) != &Value::Bool(true) {
-        errors.push(Error::forbidden(&Path::new("immutable"), "field is immutable when `immutable` is set"));
+        errors.push(Error::forbidden(
+            &Path::new("immutable"),
+            "field is immutable when `immutable` is set",
+        ));
     }
     for field in fields {
         if at(old, &[field]) != at(new, &[field]) {
-            errors.push(Error::forbidden(&Path::new(field), "field is immutable when `immutable` is set"));
+            errors.push(Error::forbidden(
+                &Path::new(field),
+                "field is immutable when `immutable` is set",
+            ));
         }
     }
     errors
 }
 
 fn secret(old: Option<&Value>, new: &Value) -> ErrorList {
-    let mut errors: ErrorList = old.and_then(|old| shared::immutable(&Path::new("type"), at(old, &["type"]), at(new, &["type"]))).into_iter().collect();
+    let mut errors: ErrorList = old
+        .and_then(|old| shared::immutable(&Path::new("type"), at(old, &["type"]), at(new, &["type"])))
+        .into_iter()
+        .collect();
     errors.extend(unchanged_if_immutable(old, new, &["data"]));
     let path = Path::new("data");
     let data = at(new, &["data"]);
@@ -90,8 +109,14 @@ fn secret(old: Option<&Value>, new: &Value) -> ErrorList {
     };
     match text(new, &["type"]) {
         "kubernetes.io/service-account-token" => {
-            if meta::annotation(new, "kubernetes.io/service-account.name").unwrap_or("").is_empty() {
-                errors.push(Error::required(&Path::new("metadata.annotations").key("kubernetes.io/service-account.name"), ""));
+            if meta::annotation(new, "kubernetes.io/service-account.name")
+                .unwrap_or("")
+                .is_empty()
+            {
+                errors.push(Error::required(
+                    &Path::new("metadata.annotations").key("kubernetes.io/service-account.name"),
+                    "",
+                ));
             }
         }
         "kubernetes.io/dockercfg" => json_data(data, ".dockercfg", &path, &mut errors),
@@ -102,7 +127,9 @@ fn secret(old: Option<&Value>, new: &Value) -> ErrorList {
                 needs(&mut errors, "password");
             }
         }
-        "kubernetes.io/ssh-auth" if is_zero(data.get("ssh-privatekey")) => errors.push(Error::required(&path.key("ssh-privatekey"), "")),
+        "kubernetes.io/ssh-auth" if is_zero(data.get("ssh-privatekey")) => {
+            errors.push(Error::required(&path.key("ssh-privatekey"), ""))
+        }
         "kubernetes.io/tls" => {
             needs(&mut errors, "tls.crt");
             needs(&mut errors, "tls.key");
@@ -117,7 +144,11 @@ fn json_data(data: &Value, key: &str, path: &Path, errors: &mut ErrorList) {
         None => errors.push(Error::required(&path.key(key), "")),
         Some(value) => {
             if let Err(error) = apimachinery::json::parse(&decoded(value)) {
-                errors.push(Error::invalid(&path.key(key), "<secret contents redacted>", error.to_string()));
+                errors.push(Error::invalid(
+                    &path.key(key),
+                    "<secret contents redacted>",
+                    error.to_string(),
+                ));
             }
         }
     }
@@ -125,8 +156,18 @@ fn json_data(data: &Value, key: &str, path: &Path, errors: &mut ErrorList) {
 
 fn namespace(new: &Value) -> ErrorList {
     let path = Path::new("spec.finalizers");
-    let check = |(index, finalizer): (usize, &Value)| texts(&path.index(index), finalizer.as_str().unwrap_or(""), names::qualified_name(finalizer.as_str().unwrap_or("")));
-    list(new, &["spec", "finalizers"]).iter().enumerate().flat_map(check).collect()
+    let check = |(index, finalizer): (usize, &Value)| {
+        texts(
+            &path.index(index),
+            finalizer.as_str().unwrap_or(""),
+            names::qualified_name(finalizer.as_str().unwrap_or("")),
+        )
+    };
+    list(new, &["spec", "finalizers"])
+        .iter()
+        .enumerate()
+        .flat_map(check)
+        .collect()
 }
 
 fn node(old: Option<&Value>, new: &Value) -> ErrorList {
@@ -142,13 +183,25 @@ fn node(old: Option<&Value>, new: &Value) -> ErrorList {
         }
         match text(taint, &["effect"]) {
             "" => errors.push(Error::required(&path.child("effect"), "")),
-            _ => errors.extend(one_of(&path.child("effect"), at(taint, &["effect"]), &["NoSchedule", "PreferNoSchedule", "NoExecute"])),
+            _ => errors.extend(one_of(
+                &path.child("effect"),
+                at(taint, &["effect"]),
+                &["NoSchedule", "PreferNoSchedule", "NoExecute"],
+            )),
         }
         if !seen.insert((key, text(taint, &["effect"]))) {
             let shown = |field: &str| serde_json::json!(text(taint, &[field]));
             let added = at(taint, &["timeAdded"]);
-            let shown = format!("{{\"Key\":{},\"Value\":{},\"Effect\":{},\"TimeAdded\":{added}}}", shown("key"), shown("value"), shown("effect"));
-            errors.push(Error { detail: "taints must be unique by key and effect pair".into(), ..Error::duplicate(&path, BadValue::Raw(shown)) });
+            let shown = format!(
+                "{{\"Key\":{},\"Value\":{},\"Effect\":{},\"TimeAdded\":{added}}}",
+                shown("key"),
+                shown("value"),
+                shown("effect")
+            );
+            errors.push(Error {
+                detail: "taints must be unique by key and effect pair".into(),
+                ..Error::duplicate(&path, BadValue::Raw(shown))
+            });
         }
     }
     if old.is_some() {
@@ -156,28 +209,48 @@ fn node(old: Option<&Value>, new: &Value) -> ErrorList {
         errors.extend(errors.clone());
     }
     let spec = Path::new("spec");
-    for (index, cidr) in list(new, &["spec", "podCIDRs"]).iter().filter_map(Value::as_str).enumerate() {
+    for (index, cidr) in list(new, &["spec", "podCIDRs"])
+        .iter()
+        .filter_map(Value::as_str)
+        .enumerate()
+    {
         errors.extend(shared::cidr(&spec.child("podCIDRs").index(index), cidr));
     }
     let ranges = list(new, &["spec", "podCIDRs"]);
     let v6 = |range: &Value| range.as_str().is_some_and(|range| range.contains(':'));
     if ranges.len() > 2 || (ranges.len() == 2 && v6(&ranges[0]) == v6(&ranges[1])) {
-        errors.push(Error::invalid(&spec.child("podCIDRs"), Value::from(ranges), "may specify no more than one CIDR for each IP family"));
+        errors.push(Error::invalid(
+            &spec.child("podCIDRs"),
+            Value::from(ranges),
+            "may specify no more than one CIDR for each IP family",
+        ));
     }
     for field in ["capacity", "allocatable"] {
         for (name, quantity) in at(new, &["status", field]).as_object().into_iter().flatten() {
-            errors.extend(shared::resource_name(&Path::new("status").child(field).key(name), name));
+            errors.extend(shared::resource_name(
+                &Path::new("status").child(field).key(name),
+                name,
+            ));
             errors.extend(amount(&Path::new("status").child(field).key(name), quantity));
         }
     }
     if let Some(old) = old {
         let (before, after) = (at(old, &["spec", "podCIDRs"]), at(new, &["spec", "podCIDRs"]));
         if !is_zero(Some(before)) && before != after {
-            errors.push(Error::forbidden(&spec.child("podCIDRs"), "node updates may not change podCIDR except from \"\" to valid"));
+            errors.push(Error::forbidden(
+                &spec.child("podCIDRs"),
+                "node updates may not change podCIDR except from \"\" to valid",
+            ));
         }
-        let (before, after) = (text(old, &["spec", "providerID"]), text(new, &["spec", "providerID"]));
+        let (before, after) = (
+            text(old, &["spec", "providerID"]),
+            text(new, &["spec", "providerID"]),
+        );
         if !before.is_empty() && before != after {
-            errors.push(Error::forbidden(&spec.child("providerID"), "node updates may not change providerID except from \"\" to valid"));
+            errors.push(Error::forbidden(
+                &spec.child("providerID"),
+                "node updates may not change providerID except from \"\" to valid",
+            ));
         }
     }
     errors
@@ -188,7 +261,10 @@ fn endpoints(new: &Value) -> ErrorList {
     for (index, subset) in list(new, &["subsets"]).iter().enumerate() {
         let path = Path::new("subsets").index(index);
         if list(subset, &["addresses"]).is_empty() && list(subset, &["notReadyAddresses"]).is_empty() {
-            errors.push(Error::required(&path, "must specify `addresses` or `notReadyAddresses`"));
+            errors.push(Error::required(
+                &path,
+                "must specify `addresses` or `notReadyAddresses`",
+            ));
         }
         for field in ["addresses", "notReadyAddresses"] {
             for (index, address) in list(subset, &[field]).iter().enumerate() {
@@ -205,9 +281,17 @@ fn endpoints(new: &Value) -> ErrorList {
                 errors.extend(texts(&path.child("name"), name, names::dns1123_label(name)));
             }
             errors.extend(shared::port(&path.child("port"), at(port, &["port"])));
-            errors.extend(one_of(&path.child("protocol"), at(port, &["protocol"]), &["SCTP", "TCP", "UDP"]));
+            errors.extend(one_of(
+                &path.child("protocol"),
+                at(port, &["protocol"]),
+                &["SCTP", "TCP", "UDP"],
+            ));
             if let Some(protocol) = at(port, &["appProtocol"]).as_str() {
-                errors.extend(texts(&path.child("appProtocol"), protocol, names::qualified_name(protocol)));
+                errors.extend(texts(
+                    &path.child("appProtocol"),
+                    protocol,
+                    names::qualified_name(protocol),
+                ));
             }
         }
     }
@@ -222,10 +306,18 @@ fn address_of(address: &Value, path: &Path) -> ErrorList {
         errors.extend(texts(&path.child("hostname"), host, names::dns1123_label(host)));
     }
     if let Some(node) = at(address, &["nodeName"]).as_str() {
-        errors.extend(texts(&path.child("nodeName"), node, names::dns1123_subdomain(node)));
+        errors.extend(texts(
+            &path.child("nodeName"),
+            node,
+            names::dns1123_subdomain(node),
+        ));
     }
     if !errors.is_empty() && ip.parse::<std::net::IpAddr>().is_err() {
-        errors.push(Error::invalid(&path.child("ip"), ip, "must be a valid IP address"));
+        errors.push(Error::invalid(
+            &path.child("ip"),
+            ip,
+            "must be a valid IP address",
+        ));
     }
     errors.extend(service::non_special_ip(ip, &path.child("ip")));
     errors
@@ -236,12 +328,22 @@ fn limit_range(new: &Value) -> ErrorList {
     for (index, limit) in list(new, &["spec", "limits"]).iter().enumerate() {
         let path = Path::new("spec.limits").index(index);
         let kind = text(limit, &["type"]);
-        if list(new, &["spec", "limits"])[..index].iter().any(|other| text(other, &["type"]) == kind) {
+        if list(new, &["spec", "limits"])[..index]
+            .iter()
+            .any(|other| text(other, &["type"]) == kind)
+        {
             errors.push(Error::duplicate(&path.child("type"), kind));
         }
         errors.extend(texts(&path.child("type"), kind, names::qualified_name(kind)));
-        if errors.is_empty() && !kind.contains('/') && !matches!(kind, "Pod" | "Container" | "PersistentVolumeClaim") {
-            errors.push(Error::invalid(&path.child("type"), kind, "must be a standard limit type or fully qualified"));
+        if errors.is_empty()
+            && !kind.contains('/')
+            && !matches!(kind, "Pod" | "Container" | "PersistentVolumeClaim")
+        {
+            errors.push(Error::invalid(
+                &path.child("type"),
+                kind,
+                "must be a standard limit type or fully qualified",
+            ));
         }
         for field in ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] {
             for (name, quantity) in at(limit, &[field]).as_object().into_iter().flatten() {
@@ -260,7 +362,11 @@ fn quota(old: Option<&Value>, new: &Value) -> ErrorList {
         let found = shared::resource_name(&path, name);
         if !found.is_empty() && !name.contains('/') {
             errors.extend(found);
-            errors.push(Error::invalid(&path, name.as_str(), "must be a standard resource for quota"));
+            errors.push(Error::invalid(
+                &path,
+                name.as_str(),
+                "must be a standard resource for quota",
+            ));
         } else {
             errors.extend(found);
         }
@@ -269,20 +375,48 @@ fn quota(old: Option<&Value>, new: &Value) -> ErrorList {
     for expression in list(new, &["spec", "scopeSelector", "matchExpressions"]) {
         let path = Path::new("spec.scopeSelector.matchExpressions");
         let scope = text(expression, &["scopeName"]);
-        if !matches!(scope, "Terminating" | "NotTerminating" | "BestEffort" | "NotBestEffort" | "PriorityClass" | "CrossNamespacePodAffinity" | "VolumeAttributesClass") {
-            errors.push(Error::invalid(&path.child("scopeName"), scope, "unsupported scope"));
+        if !matches!(
+            scope,
+            "Terminating"
+                | "NotTerminating"
+                | "BestEffort"
+                | "NotBestEffort"
+                | "PriorityClass"
+                | "CrossNamespacePodAffinity"
+                | "VolumeAttributesClass"
+        ) {
+            errors.push(Error::invalid(
+                &path.child("scopeName"),
+                scope,
+                "unsupported scope",
+            ));
         }
         let values = list(expression, &["values"]);
         match text(expression, &["operator"]) {
-            "In" | "NotIn" if values.is_empty() => errors.push(Error::required(&path.child("values"), "must be at least one scope value when `operator` is 'In' or 'NotIn' for scope selector")),
-            "Exists" | "DoesNotExist" if !values.is_empty() => errors.push(Error::invalid(&path.child("values"), Value::from(values), "must be no value when `operator` is 'Exists' or 'DoesNotExist' for scope selector")),
+            "In" | "NotIn" if values.is_empty() => errors.push(Error::required(
+                &path.child("values"),
+                "must be at least one scope value when `operator` is 'In' or 'NotIn' for scope selector",
+            )),
+            "Exists" | "DoesNotExist" if !values.is_empty() => errors.push(Error::invalid(
+                &path.child("values"),
+                Value::from(values),
+                "must be no value when `operator` is 'Exists' or 'DoesNotExist' for scope selector",
+            )),
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            other => errors.push(Error::invalid(&path.child("operator"), other, "not a valid selector operator")),
+            other => errors.push(Error::invalid(
+                &path.child("operator"),
+                other,
+                "not a valid selector operator",
+            )),
         }
     }
     if let Some(old) = old {
         if at(old, &["spec", "scopes"]) != at(new, &["spec", "scopes"]) {
-            errors.push(Error::invalid(&Path::new("spec.scopes"), at(new, &["spec", "scopes"]), "field is immutable"));
+            errors.push(Error::invalid(
+                &Path::new("spec.scopes"),
+                at(new, &["spec", "scopes"]),
+                "field is immutable",
+            ));
         }
     }
     errors

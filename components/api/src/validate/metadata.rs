@@ -28,13 +28,24 @@ pub(super) fn create(resource: &Resource, object: &Value) -> ErrorList {
     let generate = meta::generate_name(object);
     if !generate.is_empty() {
         let masked = names::mask_trailing_dash(generate);
-        errors.extend(name_errors(resource, &masked).into_iter().map(|message| Error::invalid(&path.child("generateName"), generate, message)));
+        errors.extend(
+            name_errors(resource, &masked)
+                .into_iter()
+                .map(|message| Error::invalid(&path.child("generateName"), generate, message)),
+        );
     }
     let name = meta::name(object);
     if name.is_empty() {
-        errors.push(Error::required(&path.child("name"), "name or generateName is required"));
+        errors.push(Error::required(
+            &path.child("name"),
+            "name or generateName is required",
+        ));
     } else {
-        errors.extend(name_errors(resource, name).into_iter().map(|message| Error::invalid(&path.child("name"), name, message)));
+        errors.extend(
+            name_errors(resource, name)
+                .into_iter()
+                .map(|message| Error::invalid(&path.child("name"), name, message)),
+        );
     }
     if resource.namespaced && meta::namespace(object).is_empty() {
         errors.push(Error::required(&path.child("namespace"), ""));
@@ -47,16 +58,31 @@ pub(super) fn create(resource: &Resource, object: &Value) -> ErrorList {
 fn shared(object: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if meta::generation(object) < 0 {
-        errors.push(Error::invalid(&path.child("generation"), meta::generation(object), "must be greater than or equal to 0"));
+        errors.push(Error::invalid(
+            &path.child("generation"),
+            meta::generation(object),
+            "must be greater than or equal to 0",
+        ));
     }
     errors.extend(labels(at(object, &["metadata", "labels"]), &path.child("labels")));
     errors.extend(annotations(object, &path.child("annotations")));
     errors.extend(owners(object, &path.child("ownerReferences")));
     for finalizer in meta::finalizers(object) {
         let path = path.child("finalizers");
-        errors.extend(names::qualified_name(finalizer).into_iter().map(|message| Error::invalid(&path, finalizer, message)));
-        if !finalizer.contains('/') && names::qualified_name(finalizer).is_empty() && !matches!(finalizer, "kubernetes" | "orphan" | "foregroundDeletion") {
-            errors.push(Error::invalid(&path, finalizer, "name is neither a standard finalizer name nor is it fully qualified"));
+        errors.extend(
+            names::qualified_name(finalizer)
+                .into_iter()
+                .map(|message| Error::invalid(&path, finalizer, message)),
+        );
+        if !finalizer.contains('/')
+            && names::qualified_name(finalizer).is_empty()
+            && !matches!(finalizer, "kubernetes" | "orphan" | "foregroundDeletion")
+        {
+            errors.push(Error::invalid(
+                &path,
+                finalizer,
+                "name is neither a standard finalizer name nor is it fully qualified",
+            ));
         }
     }
     errors.extend(managed_fields(object, &path.child("managedFields")));
@@ -67,9 +93,17 @@ fn shared(object: &Value, path: &Path) -> ErrorList {
 pub(crate) fn labels(map: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     for (key, value) in map.as_object().into_iter().flatten() {
-        errors.extend(names::qualified_name(key).into_iter().map(|message| Error::invalid(path, key.as_str(), message)));
+        errors.extend(
+            names::qualified_name(key)
+                .into_iter()
+                .map(|message| Error::invalid(path, key.as_str(), message)),
+        );
         let value = value.as_str().unwrap_or("");
-        errors.extend(names::label_value(value).into_iter().map(|message| Error::invalid(path, value, message)));
+        errors.extend(
+            names::label_value(value)
+                .into_iter()
+                .map(|message| Error::invalid(path, value, message)),
+        );
     }
     errors
 }
@@ -78,7 +112,11 @@ pub(crate) fn annotations(object: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let mut total = 0;
     for (key, value) in meta::annotations(object).into_iter().flatten() {
-        errors.extend(names::qualified_name(&key.to_lowercase()).into_iter().map(|message| Error::invalid(path, key.as_str(), message)));
+        errors.extend(
+            names::qualified_name(&key.to_lowercase())
+                .into_iter()
+                .map(|message| Error::invalid(path, key.as_str(), message)),
+        );
         total += key.len() + value.as_str().map_or(0, str::len);
     }
     if total > MAX_ANNOTATIONS {
@@ -93,7 +131,11 @@ fn owners(object: &Value, path: &Path) -> ErrorList {
     for owner in meta::owner_references(object) {
         let version = text(owner, &["apiVersion"]);
         if version.is_empty() {
-            errors.push(Error::invalid(&path.child("apiVersion"), version, "version must not be empty"));
+            errors.push(Error::invalid(
+                &path.child("apiVersion"),
+                version,
+                "version must not be empty",
+            ));
         }
         for field in ["kind", "name", "uid"] {
             if text(owner, &[field]).is_empty() {
@@ -101,15 +143,25 @@ fn owners(object: &Value, path: &Path) -> ErrorList {
             }
         }
         if version == "v1" && text(owner, &["kind"]) == "Event" {
-            errors.push(Error::invalid(path, owner, "/v1, Kind=Event is disallowed from being an owner"));
+            errors.push(Error::invalid(
+                path,
+                owner,
+                "/v1, Kind=Event is disallowed from being an owner",
+            ));
         }
         if owner.get("controller") == Some(&Value::Bool(true)) {
             let shown = format!("{}/{}", text(owner, &["kind"]), text(owner, &["name"]));
             match &controller {
                 None => controller = Some(shown),
                 Some(first) => {
-                    let detail = format!("Only one reference can have Controller set to true. Found \"true\" in references for {first} and {shown}");
-                    errors.push(Error::invalid(path, Value::Array(meta::owner_references(object).to_vec()), detail));
+                    let detail = format!(
+                        "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {shown}"
+                    );
+                    errors.push(Error::invalid(
+                        path,
+                        Value::Array(meta::owner_references(object).to_vec()),
+                        detail,
+                    ));
                 }
             }
         }
@@ -123,10 +175,18 @@ fn managed_fields(object: &Value, path: &Path) -> ErrorList {
         let path = path.index(index);
         let operation = text(entry, &["operation"]);
         if !matches!(operation, "Apply" | "Update") {
-            errors.push(Error::invalid(&path.child("operation"), operation, "must be `Apply` or `Update`"));
+            errors.push(Error::invalid(
+                &path.child("operation"),
+                operation,
+                "must be `Apply` or `Update`",
+            ));
         }
         if !matches!(text(entry, &["fieldsType"]), "" | "FieldsV1") {
-            errors.push(Error::invalid(&path.child("fieldsType"), text(entry, &["fieldsType"]), "must be `FieldsV1`"));
+            errors.push(Error::invalid(
+                &path.child("fieldsType"),
+                text(entry, &["fieldsType"]),
+                "must be `FieldsV1`",
+            ));
         }
         errors.extend(field_manager(text(entry, &["manager"]), &path.child("manager")));
     }
@@ -141,7 +201,14 @@ pub fn field_manager(manager: &str, path: &Path) -> ErrorList {
     }
     for (index, character) in manager.chars().enumerate() {
         if character.is_control() {
-            errors.push(Error::invalid(path, manager, format!("invalid character U+{:04X} (at position {index})", character as u32)));
+            errors.push(Error::invalid(
+                path,
+                manager,
+                format!(
+                    "invalid character U+{:04X} (at position {index})",
+                    character as u32
+                ),
+            ));
         }
     }
     errors
@@ -151,7 +218,14 @@ pub fn field_manager(manager: &str, path: &Path) -> ErrorList {
 pub(super) fn update(resource: &Resource, old: &Value, new: &Value) -> ErrorList {
     let path = Path::new("metadata");
     let mut errors = ErrorList::new();
-    for field in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+    for field in [
+        "name",
+        "namespace",
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ] {
         let (before, after) = (at(old, &["metadata", field]), at(new, &["metadata", field]));
         if before != after {
             errors.push(Error::invalid(&path.child(field), after, "field is immutable"));
@@ -159,17 +233,37 @@ pub(super) fn update(resource: &Resource, old: &Value, new: &Value) -> ErrorList
     }
     if meta::deletion_timestamp(old).is_some() {
         let before: HashSet<&str> = meta::finalizers(old).collect();
-        let added: Vec<&str> = meta::finalizers(new).filter(|finalizer| !before.contains(finalizer)).collect();
+        let added: Vec<&str> = meta::finalizers(new)
+            .filter(|finalizer| !before.contains(finalizer))
+            .collect();
         if !added.is_empty() {
-            let detail = format!("no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}", added.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", "));
+            let detail = format!(
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                added
+                    .iter()
+                    .map(|name| format!("{name:?}"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            );
             errors.push(Error::forbidden(&path.child("finalizers"), detail));
         }
     }
     if meta::generation(new) < meta::generation(old) {
-        errors.push(Error::invalid(&path.child("generation"), meta::generation(new), "must not be decremented"));
+        errors.push(Error::invalid(
+            &path.child("generation"),
+            meta::generation(new),
+            "must not be decremented",
+        ));
     }
     // Upstream checks metadata in several places, and its causes repeat accordingly.
-    let times = if matches!(resource.gvk.kind.as_str(), "ConfigMap" | "Namespace" | "Node" | "Pod" | "Job" | "PersistentVolume") { 4 } else { 3 };
+    let times = if matches!(
+        resource.gvk.kind.as_str(),
+        "ConfigMap" | "Namespace" | "Node" | "Pod" | "Job" | "PersistentVolume"
+    ) {
+        4
+    } else {
+        3
+    };
     errors.extend(std::iter::repeat_n(shared(new, &path), times).flatten());
     errors
 }

@@ -1,5 +1,7 @@
 //! Validation of network policies, ingresses, addresses and disruption budgets.
-use super::shared::{self, cidr, count_or_percent, immutable, label_selector, not_more_than_all, one_of, port_or_name, texts};
+use super::shared::{
+    self, cidr, count_or_percent, immutable, label_selector, not_more_than_all, one_of, port_or_name, texts,
+};
 use crate::value::{at, int, list, text};
 use apimachinery::field::{BadValue, Error, ErrorList, Path};
 use apimachinery::{meta, names};
@@ -33,37 +35,63 @@ fn network_policy(spec: &Value, path: &Path) -> ErrorList {
     }
     let types = list(spec, &["policyTypes"]);
     if types.len() > 2 {
-        errors.push(Error::invalid(&path.child("policyTypes"), Value::from(types), "may not specify more than two policyTypes"));
+        errors.push(Error::invalid(
+            &path.child("policyTypes"),
+            Value::from(types),
+            "may not specify more than two policyTypes",
+        ));
         return errors;
     }
-    errors.extend(types.iter().enumerate().filter_map(|(index, kind)| one_of(&path.child("policyTypes").index(index), kind, &["Ingress", "Egress"])));
+    errors.extend(types.iter().enumerate().filter_map(|(index, kind)| {
+        one_of(
+            &path.child("policyTypes").index(index),
+            kind,
+            &["Ingress", "Egress"],
+        )
+    }));
     errors
 }
 
 fn policy_port(port: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if !at(port, &["protocol"]).is_null() {
-        errors.extend(one_of(&path.child("protocol"), at(port, &["protocol"]), &["TCP", "UDP", "SCTP"]));
+        errors.extend(one_of(
+            &path.child("protocol"),
+            at(port, &["protocol"]),
+            &["TCP", "UDP", "SCTP"],
+        ));
     }
     let end = int(port, &["endPort"]);
     match at(port, &["port"]) {
         Value::Null => {
             if let Some(end) = end {
-                errors.push(Error::invalid(&path.child("endPort"), end, "may not be specified when `port` is not specified"));
+                errors.push(Error::invalid(
+                    &path.child("endPort"),
+                    end,
+                    "may not be specified when `port` is not specified",
+                ));
             }
         }
         Value::Number(number) => {
             errors.extend(shared::port(&path.child("port"), at(port, &["port"])));
             if let Some(end) = end {
                 if end < number.as_i64().unwrap_or(0) {
-                    errors.push(Error::invalid(&path.child("endPort"), number.as_i64().unwrap_or(0), "must be greater than or equal to `port`"));
+                    errors.push(Error::invalid(
+                        &path.child("endPort"),
+                        number.as_i64().unwrap_or(0),
+                        "must be greater than or equal to `port`",
+                    ));
                 }
                 errors.extend(shared::port(&path.child("endPort"), &json!(end)));
             }
         }
         name => {
             if let Some(end) = end {
-                errors.push(Error::invalid(&path.child("endPort"), end, "may not be specified when `port` is non-numeric"));
+                errors.push(Error::invalid(
+                    &path.child("endPort"),
+                    end,
+                    "may not be specified when `port` is non-numeric",
+                ));
             }
             errors.extend(port_or_name(&path.child("port"), name));
         }
@@ -84,7 +112,10 @@ fn policy_peer(peer: &Value, path: &Path) -> ErrorList {
     if block.is_object() {
         errors.extend(ip_block(block, &path.child("ipBlock")));
         if kinds > 0 {
-            errors.push(Error::forbidden(path, "may not specify both ipBlock and another peer"));
+            errors.push(Error::forbidden(
+                path,
+                "may not specify both ipBlock and another peer",
+            ));
         }
     } else if kinds == 0 {
         errors.push(Error::required(path, "must specify a peer"));
@@ -102,11 +133,19 @@ fn ip_block(block: &Value, path: &Path) -> ErrorList {
         return vec![error];
     }
     let outer: Option<ipnet::IpNet> = range.parse().ok();
-    for (index, except) in list(block, &["except"]).iter().filter_map(Value::as_str).enumerate() {
+    for (index, except) in list(block, &["except"])
+        .iter()
+        .filter_map(Value::as_str)
+        .enumerate()
+    {
         let path = path.child("except").index(index);
         match (cidr(&path, except), except.parse::<ipnet::IpNet>(), outer) {
             (Some(error), ..) => errors.push(error),
-            (None, Ok(inner), Some(outer)) if !(outer.contains(&inner) && inner.prefix_len() > outer.prefix_len()) => errors.push(Error::invalid(&path, except, "must be a strict subset of `cidr`")),
+            (None, Ok(inner), Some(outer))
+                if !(outer.contains(&inner) && inner.prefix_len() > outer.prefix_len()) =>
+            {
+                errors.push(Error::invalid(&path, except, "must be a strict subset of `cidr`"))
+            }
             _ => {}
         }
     }
@@ -116,10 +155,17 @@ fn ip_block(block: &Value, path: &Path) -> ErrorList {
 fn ingress(spec: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if list(spec, &["rules"]).is_empty() && !at(spec, &["defaultBackend"]).is_object() {
-        errors.push(Error::invalid(path, BadValue::Raw("{}".into()), "either `defaultBackend` or `rules` must be specified"));
+        errors.push(Error::invalid(
+            path,
+            BadValue::Raw("{}".into()),
+            "either `defaultBackend` or `rules` must be specified",
+        ));
     }
     if at(spec, &["defaultBackend"]).is_object() {
-        errors.extend(backend(at(spec, &["defaultBackend"]), &path.child("defaultBackend")));
+        errors.extend(backend(
+            at(spec, &["defaultBackend"]),
+            &path.child("defaultBackend"),
+        ));
     }
     for (index, rule) in list(spec, &["rules"]).iter().enumerate() {
         let path = path.child("rules").index(index);
@@ -145,48 +191,93 @@ fn ingress(spec: &Value, path: &Path) -> ErrorList {
         }
         let secret = text(tls, &["secretName"]);
         if !secret.is_empty() {
-            errors.extend(texts(&path.child("secretName"), secret, names::dns1123_subdomain(secret)));
+            errors.extend(texts(
+                &path.child("secretName"),
+                secret,
+                names::dns1123_subdomain(secret),
+            ));
         }
     }
     if let Some(class) = at(spec, &["ingressClassName"]).as_str() {
-        errors.extend(texts(&path.child("ingressClassName"), class, names::dns1123_subdomain(class)));
+        errors.extend(texts(
+            &path.child("ingressClassName"),
+            class,
+            names::dns1123_subdomain(class),
+        ));
     }
     errors
 }
 
 fn host_name(host: &str, path: &Path) -> ErrorList {
     if host.parse::<std::net::IpAddr>().is_ok() {
-        return vec![Error::invalid(path, host, "must be a DNS name, not an IP address")];
+        return vec![Error::invalid(
+            path,
+            host,
+            "must be a DNS name, not an IP address",
+        )];
     }
-    texts(path, host, if host.contains('*') { names::wildcard_dns1123_subdomain(host) } else { names::dns1123_subdomain(host) })
+    texts(
+        path,
+        host,
+        if host.contains('*') {
+            names::wildcard_dns1123_subdomain(host)
+        } else {
+            names::dns1123_subdomain(host)
+        },
+    )
 }
 
 fn http_path(item: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let value = text(item, &["path"]);
     match at(item, &["pathType"]).as_str() {
-        None => return vec![Error::required(&path.child("pathType"), "pathType must be specified")],
+        None => {
+            return vec![Error::required(
+                &path.child("pathType"),
+                "pathType must be specified",
+            )];
+        }
         Some("Exact" | "Prefix") => {
             if !value.starts_with('/') {
-                errors.push(Error::invalid(&path.child("path"), value, "must be an absolute path"));
+                errors.push(Error::invalid(
+                    &path.child("path"),
+                    value,
+                    "must be an absolute path",
+                ));
             }
             for part in ["//", "/./", "/../", "%2f", "%2F"] {
                 if value.contains(part) {
-                    errors.push(Error::invalid(&path.child("path"), value, format!("must not contain '{part}'")));
+                    errors.push(Error::invalid(
+                        &path.child("path"),
+                        value,
+                        format!("must not contain '{part}'"),
+                    ));
                 }
             }
             for part in ["/..", "/."] {
                 if value.ends_with(part) {
-                    errors.push(Error::invalid(&path.child("path"), value, format!("cannot end with '{part}'")));
+                    errors.push(Error::invalid(
+                        &path.child("path"),
+                        value,
+                        format!("cannot end with '{part}'"),
+                    ));
                 }
             }
         }
         Some("ImplementationSpecific") => {
             if !value.is_empty() && !value.starts_with('/') {
-                errors.push(Error::invalid(&path.child("path"), value, "must be an absolute path"));
+                errors.push(Error::invalid(
+                    &path.child("path"),
+                    value,
+                    "must be an absolute path",
+                ));
             }
         }
-        Some(other) => errors.push(Error::not_supported(&path.child("pathType"), other, &["Exact", "ImplementationSpecific", "Prefix"])),
+        Some(other) => errors.push(Error::not_supported(
+            &path.child("pathType"),
+            other,
+            &["Exact", "ImplementationSpecific", "Prefix"],
+        )),
     }
     errors.extend(backend(at(item, &["backend"]), &path.child("backend")));
     errors
@@ -196,8 +287,16 @@ fn backend(backend: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let (service, resource) = (at(backend, &["service"]), at(backend, &["resource"]));
     match (service.is_object(), resource.is_object()) {
-        (true, true) => errors.push(Error::invalid(path, "", "cannot set both resource and service backends")),
-        (false, false) => errors.push(Error::invalid(path, "", "resource or service backend is required")),
+        (true, true) => errors.push(Error::invalid(
+            path,
+            "",
+            "cannot set both resource and service backends",
+        )),
+        (false, false) => errors.push(Error::invalid(
+            path,
+            "",
+            "resource or service backend is required",
+        )),
         (false, true) => {
             for field in ["kind", "name"] {
                 if text(resource, &[field]).is_empty() {
@@ -211,14 +310,31 @@ fn backend(backend: &Value, path: &Path) -> ErrorList {
             if name.is_empty() {
                 errors.push(Error::required(&service_path.child("name"), ""));
             } else {
-                errors.extend(texts(&service_path.child("name"), name, names::dns1123_label(name)));
+                errors.extend(texts(
+                    &service_path.child("name"),
+                    name,
+                    names::dns1123_label(name),
+                ));
             }
-            let (port_name, number) = (text(service, &["port", "name"]), int(service, &["port", "number"]).unwrap_or(0));
+            let (port_name, number) = (
+                text(service, &["port", "name"]),
+                int(service, &["port", "number"]).unwrap_or(0),
+            );
             match (port_name.is_empty(), number == 0) {
-                (false, false) => errors.push(Error::invalid(path, "", "cannot set both port name & port number")),
+                (false, false) => errors.push(Error::invalid(
+                    path,
+                    "",
+                    "cannot set both port name & port number",
+                )),
                 (true, true) => errors.push(Error::required(path, "port name or number is required")),
-                (false, true) => errors.extend(texts(&service_path.child("port.name"), port_name, names::port_name(port_name))),
-                (true, false) => errors.extend(shared::port(&service_path.child("port.number"), &json!(number))),
+                (false, true) => errors.extend(texts(
+                    &service_path.child("port.name"),
+                    port_name,
+                    names::port_name(port_name),
+                )),
+                (true, false) => {
+                    errors.extend(shared::port(&service_path.child("port.number"), &json!(number)))
+                }
             }
         }
     }
@@ -236,19 +352,33 @@ fn ingress_class(old: Option<&Value>, new: &Value) -> ErrorList {
         errors.push(Error::too_long(&path.child("controller"), 250));
     }
     if !controller.is_empty() {
-        let domain = controller.split_once('/').filter(|(domain, rest)| !rest.is_empty() && names::dns1123_subdomain(domain).is_empty());
+        let domain = controller
+            .split_once('/')
+            .filter(|(domain, rest)| !rest.is_empty() && names::dns1123_subdomain(domain).is_empty());
         if domain.is_none() {
-            errors.push(Error::invalid(&path.child("controller"), controller, "must be a domain-prefixed path (such as \"acme.io/foo\")"));
+            errors.push(Error::invalid(
+                &path.child("controller"),
+                controller,
+                "must be a domain-prefixed path (such as \"acme.io/foo\")",
+            ));
         }
     }
     if let Some(old) = old {
-        errors.extend(immutable(&path.child("controller"), at(old, &["spec", "controller"]), at(new, &["spec", "controller"])));
+        errors.extend(immutable(
+            &path.child("controller"),
+            at(old, &["spec", "controller"]),
+            at(new, &["spec", "controller"]),
+        ));
     }
     let parameters = at(new, &["spec", "parameters"]);
     if parameters.is_object() {
         let path = path.child("parameters");
         if let Some(group) = at(parameters, &["apiGroup"]).as_str() {
-            errors.extend(texts(&path.child("apiGroup"), group, names::dns1123_subdomain(group)));
+            errors.extend(texts(
+                &path.child("apiGroup"),
+                group,
+                names::dns1123_subdomain(group),
+            ));
         }
         for field in ["kind", "name"] {
             if text(parameters, &[field]).is_empty() {
@@ -257,18 +387,34 @@ fn ingress_class(old: Option<&Value>, new: &Value) -> ErrorList {
         }
         let namespace = text(parameters, &["namespace"]);
         match text(parameters, &["scope"]) {
-            "Namespace" if namespace.is_empty() => errors.push(Error::required(&path.child("namespace"), "`parameters.scope` is set to 'Namespace'")),
-            "Namespace" => errors.extend(texts(&path.child("namespace"), namespace, names::dns1123_label(namespace))),
-            "Cluster" if !namespace.is_empty() => errors.push(Error::forbidden(&path.child("namespace"), "`parameters.scope` is set to 'Cluster'")),
+            "Namespace" if namespace.is_empty() => errors.push(Error::required(
+                &path.child("namespace"),
+                "`parameters.scope` is set to 'Namespace'",
+            )),
+            "Namespace" => errors.extend(texts(
+                &path.child("namespace"),
+                namespace,
+                names::dns1123_label(namespace),
+            )),
+            "Cluster" if !namespace.is_empty() => errors.push(Error::forbidden(
+                &path.child("namespace"),
+                "`parameters.scope` is set to 'Cluster'",
+            )),
             "Cluster" => {}
-            scope => errors.push(Error::not_supported(&path.child("scope"), scope, &["Cluster", "Namespace"])),
+            scope => errors.push(Error::not_supported(
+                &path.child("scope"),
+                scope,
+                &["Cluster", "Namespace"],
+            )),
         }
     }
     errors
 }
 
 fn ip_address(old: Option<&Value>, new: &Value) -> ErrorList {
-    let mut errors: ErrorList = shared::ip(&Path::new("metadata.name"), meta::name(new)).into_iter().collect();
+    let mut errors: ErrorList = shared::ip(&Path::new("metadata.name"), meta::name(new))
+        .into_iter()
+        .collect();
     let path = Path::new("spec.parentRef");
     let parent = at(new, &["spec", "parentRef"]);
     if parent.is_object() {
@@ -283,7 +429,13 @@ fn ip_address(old: Option<&Value>, new: &Value) -> ErrorList {
     if old.is_some_and(|old| at(old, &["spec", "parentRef"]) != parent) {
         let shown = |field: &str| json!(text(parent, &[field]));
         let value = match parent.is_object() {
-            true => format!("{{\"Group\":{},\"Resource\":{},\"Namespace\":{},\"Name\":{}}}", shown("group"), shown("resource"), shown("namespace"), shown("name")),
+            true => format!(
+                "{{\"Group\":{},\"Resource\":{},\"Namespace\":{},\"Name\":{}}}",
+                shown("group"),
+                shown("resource"),
+                shown("namespace"),
+                shown("name")
+            ),
             false => "null".to_owned(),
         };
         errors.push(Error::invalid(&path, BadValue::Raw(value), "field is immutable"));
@@ -301,10 +453,18 @@ fn service_cidr(old: Option<&Value>, new: &Value) -> ErrorList {
             return errors;
         }
         if before.len() != cidrs.len() {
-            errors.push(Error::invalid(&path, at(new, &["spec", "cidrs"]), "field is immutable"));
+            errors.push(Error::invalid(
+                &path,
+                at(new, &["spec", "cidrs"]),
+                "field is immutable",
+            ));
             return errors;
         }
-        for (index, cidr) in cidrs.iter().enumerate().filter(|(index, cidr)| before[*index] != **cidr) {
+        for (index, cidr) in cidrs
+            .iter()
+            .enumerate()
+            .filter(|(index, cidr)| before[*index] != **cidr)
+        {
             errors.push(Error::invalid(&path.index(index), cidr, "field is immutable"));
         }
         return errors;
@@ -314,9 +474,19 @@ fn service_cidr(old: Option<&Value>, new: &Value) -> ErrorList {
     }
     let v6 = |cidr: &Value| cidr.as_str().is_some_and(|cidr| cidr.contains(':'));
     if cidrs.len() > 2 || (cidrs.len() == 2 && v6(&cidrs[0]) == v6(&cidrs[1])) {
-        return vec![Error::invalid(&path, Value::from(cidrs), "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64")];
+        return vec![Error::invalid(
+            &path,
+            Value::from(cidrs),
+            "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64",
+        )];
     }
-    errors.extend(cidrs.iter().filter_map(Value::as_str).enumerate().filter_map(|(index, text)| cidr(&path.index(index), text)));
+    errors.extend(
+        cidrs
+            .iter()
+            .filter_map(Value::as_str)
+            .enumerate()
+            .filter_map(|(index, text)| cidr(&path.index(index), text)),
+    );
     errors
 }
 
@@ -326,7 +496,11 @@ fn disruption_budget(new: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     let set = |field: &str| !at(spec, &[field]).is_null();
     if set("minAvailable") && set("maxUnavailable") {
-        errors.push(Error::invalid(&path, spec, "minAvailable and maxUnavailable cannot be both set"));
+        errors.push(Error::invalid(
+            &path,
+            spec,
+            "minAvailable and maxUnavailable cannot be both set",
+        ));
     }
     for field in ["minAvailable", "maxUnavailable"] {
         if set(field) {
@@ -335,6 +509,10 @@ fn disruption_budget(new: &Value) -> ErrorList {
         }
     }
     errors.extend(label_selector(&path.child("selector"), at(spec, &["selector"])));
-    errors.extend(shared::maybe_one_of(&path.child("unhealthyPodEvictionPolicy"), at(spec, &["unhealthyPodEvictionPolicy"]), &["AlwaysAllow", "IfHealthyBudget"]));
+    errors.extend(shared::maybe_one_of(
+        &path.child("unhealthyPodEvictionPolicy"),
+        at(spec, &["unhealthyPodEvictionPolicy"]),
+        &["AlwaysAllow", "IfHealthyBudget"],
+    ));
     errors
 }

@@ -23,9 +23,16 @@ fn lease(new: &Value) -> ErrorList {
     let path = Path::new("spec");
     let mut errors = ErrorList::new();
     if let Some(seconds) = int(new, &["spec", "leaseDurationSeconds"]).filter(|seconds| *seconds <= 0) {
-        errors.push(Error::invalid(&path.child("leaseDurationSeconds"), seconds, "must be greater than 0"));
+        errors.push(Error::invalid(
+            &path.child("leaseDurationSeconds"),
+            seconds,
+            "must be greater than 0",
+        ));
     }
-    errors.extend(shared::non_negative(&path.child("leaseTransitions"), at(new, &["spec", "leaseTransitions"])));
+    errors.extend(shared::non_negative(
+        &path.child("leaseTransitions"),
+        at(new, &["spec", "leaseTransitions"]),
+    ));
     errors
 }
 
@@ -35,7 +42,11 @@ fn endpoint_slice(old: Option<&Value>, new: &Value) -> ErrorList {
     if kind.is_empty() {
         errors.push(Error::required(&Path::new("addressType"), ""));
     } else {
-        errors.extend(one_of(&Path::new("addressType"), at(new, &["addressType"]), &["FQDN", "IPv4", "IPv6"]));
+        errors.extend(one_of(
+            &Path::new("addressType"),
+            at(new, &["addressType"]),
+            &["FQDN", "IPv4", "IPv6"],
+        ));
     }
     let endpoints = list(new, &["endpoints"]);
     if endpoints.len() > 1000 {
@@ -46,14 +57,20 @@ fn endpoint_slice(old: Option<&Value>, new: &Value) -> ErrorList {
         let addresses = list(endpoint, &["addresses"]);
         let addresses_path = path.child("addresses");
         if addresses.is_empty() {
-            errors.push(Error::required(&addresses_path, "must contain at least 1 address"));
+            errors.push(Error::required(
+                &addresses_path,
+                "must contain at least 1 address",
+            ));
         } else if addresses.len() > 100 {
             errors.push(Error::too_many(&addresses_path, addresses.len(), 100));
         }
         for (index, address) in addresses.iter().filter_map(Value::as_str).enumerate() {
             errors.extend(slice_address(kind, address, &addresses_path.index(index)));
         }
-        for (field, check) in [("nodeName", names::dns1123_subdomain as fn(&str) -> Vec<String>), ("hostname", names::dns1123_label)] {
+        for (field, check) in [
+            ("nodeName", names::dns1123_subdomain as fn(&str) -> Vec<String>),
+            ("hostname", names::dns1123_label),
+        ] {
             if let Some(name) = at(endpoint, &[field]).as_str() {
                 errors.extend(texts(&path.child(field), name, check(name)));
             }
@@ -61,18 +78,33 @@ fn endpoint_slice(old: Option<&Value>, new: &Value) -> ErrorList {
         for (index, zone) in list(endpoint, &["hints", "forZones"]).iter().enumerate() {
             let name = text(zone, &["name"]);
             let path = path.child("hints.forZones").index(index).child("name");
-            if list(endpoint, &["hints", "forZones"])[..index].iter().any(|other| text(other, &["name"]) == name) {
+            if list(endpoint, &["hints", "forZones"])[..index]
+                .iter()
+                .any(|other| text(other, &["name"]) == name)
+            {
                 errors.push(Error::duplicate(&path, name));
             }
             errors.extend(texts(&path, name, names::label_value(name)));
         }
-        for (key, value) in at(endpoint, &["deprecatedTopology"]).as_object().into_iter().flatten() {
-            errors.extend(texts(&path.child("deprecatedTopology").key(key), value.as_str().unwrap_or(""), names::label_value(value.as_str().unwrap_or(""))));
+        for (key, value) in at(endpoint, &["deprecatedTopology"])
+            .as_object()
+            .into_iter()
+            .flatten()
+        {
+            errors.extend(texts(
+                &path.child("deprecatedTopology").key(key),
+                value.as_str().unwrap_or(""),
+                names::label_value(value.as_str().unwrap_or("")),
+            ));
         }
     }
     errors.extend(slice_ports(new));
     if let Some(old) = old {
-        errors.extend(immutable(&Path::new("addressType"), at(old, &["addressType"]), at(new, &["addressType"])));
+        errors.extend(immutable(
+            &Path::new("addressType"),
+            at(old, &["addressType"]),
+            at(new, &["addressType"]),
+        ));
     }
     errors
 }
@@ -84,7 +116,11 @@ fn slice_address(kind: &str, address: &str, path: &Path) -> ErrorList {
             if errors.is_empty() {
                 let v6 = address.contains(':');
                 if v6 != (kind == "IPv6") {
-                    errors.push(Error::invalid(path, address, format!("must be an {kind} address")));
+                    errors.push(Error::invalid(
+                        path,
+                        address,
+                        format!("must be an {kind} address"),
+                    ));
                 }
                 errors.extend(super::core::non_special_ip(address, path));
             }
@@ -92,7 +128,11 @@ fn slice_address(kind: &str, address: &str, path: &Path) -> ErrorList {
         }
         "FQDN" => {
             let bare = address.trim_end_matches('.');
-            if bare.is_empty() { vec![Error::required(path, "")] } else { texts(path, address, names::dns1123_subdomain(bare)) }
+            if bare.is_empty() {
+                vec![Error::required(path, "")]
+            } else {
+                texts(path, address, names::dns1123_subdomain(bare))
+            }
         }
         _ => ErrorList::new(),
     }
@@ -113,10 +153,18 @@ fn slice_ports(slice: &Value) -> ErrorList {
         if at(port, &["protocol"]).is_null() {
             errors.push(Error::required(&path.child("protocol"), ""));
         } else {
-            errors.extend(one_of(&path.child("protocol"), at(port, &["protocol"]), &["SCTP", "TCP", "UDP"]));
+            errors.extend(one_of(
+                &path.child("protocol"),
+                at(port, &["protocol"]),
+                &["SCTP", "TCP", "UDP"],
+            ));
         }
         if let Some(protocol) = at(port, &["appProtocol"]).as_str() {
-            errors.extend(texts(&path.child("appProtocol"), protocol, names::qualified_name(protocol)));
+            errors.extend(texts(
+                &path.child("appProtocol"),
+                protocol,
+                names::qualified_name(protocol),
+            ));
         }
     }
     errors
@@ -129,11 +177,22 @@ fn priority_class(old: Option<&Value>, new: &Value) -> ErrorList {
     match old {
         None => {
             let value = int(new, &["value"]).unwrap_or(0);
-            if meta::name(new).starts_with("system-") && !matches!(meta::name(new), "system-node-critical" | "system-cluster-critical") {
-                errors.push(Error::forbidden(&Path::new("metadata.name"), "priority class names with 'system-' prefix are reserved for system use only"));
+            if meta::name(new).starts_with("system-")
+                && !matches!(
+                    meta::name(new),
+                    "system-node-critical" | "system-cluster-critical"
+                )
+            {
+                errors.push(Error::forbidden(
+                    &Path::new("metadata.name"),
+                    "priority class names with 'system-' prefix are reserved for system use only",
+                ));
             }
             if value > 1_000_000_000 && !meta::name(new).starts_with("system-") {
-                errors.push(Error::forbidden(&Path::new("value"), "maximum allowed value of a user defined priority is 1000000000"));
+                errors.push(Error::forbidden(
+                    &Path::new("value"),
+                    "maximum allowed value of a user defined priority is 1000000000",
+                ));
             }
             if policy == "" {
                 errors.push(Error::required(&path, ""));
@@ -143,7 +202,10 @@ fn priority_class(old: Option<&Value>, new: &Value) -> ErrorList {
         }
         Some(old) => {
             if int(old, &["value"]) != int(new, &["value"]) {
-                errors.push(Error::forbidden(&Path::new("value"), "may not be changed in an update."));
+                errors.push(Error::forbidden(
+                    &Path::new("value"),
+                    "may not be changed in an update.",
+                ));
             }
             errors.extend(immutable(&path, at(old, &["preemptionPolicy"]), policy));
         }
@@ -152,8 +214,29 @@ fn priority_class(old: Option<&Value>, new: &Value) -> ErrorList {
 }
 
 const USAGES: &[&str] = &[
-    "any", "cert sign", "client auth", "code signing", "content commitment", "crl sign", "data encipherment", "decipher only", "digital signature", "email protection", "encipher only",
-    "ipsec end system", "ipsec tunnel", "ipsec user", "key agreement", "key encipherment", "microsoft sgc", "netscape sgc", "ocsp signing", "s/mime", "server auth", "signing", "timestamping",
+    "any",
+    "cert sign",
+    "client auth",
+    "code signing",
+    "content commitment",
+    "crl sign",
+    "data encipherment",
+    "decipher only",
+    "digital signature",
+    "email protection",
+    "encipher only",
+    "ipsec end system",
+    "ipsec tunnel",
+    "ipsec user",
+    "key agreement",
+    "key encipherment",
+    "microsoft sgc",
+    "netscape sgc",
+    "ocsp signing",
+    "s/mime",
+    "server auth",
+    "signing",
+    "timestamping",
 ];
 
 fn signing_request(old: Option<&Value>, new: &Value) -> ErrorList {
@@ -163,9 +246,17 @@ fn signing_request(old: Option<&Value>, new: &Value) -> ErrorList {
     if old.is_none() {
         let request = STANDARD.decode(text(spec, &["request"])).unwrap_or_default();
         if !String::from_utf8_lossy(&request).contains("-----BEGIN CERTIFICATE REQUEST-----") {
-            errors.push(Error::invalid(&path.child("request"), at(spec, &["request"]), "PEM block type must be CERTIFICATE REQUEST"));
+            errors.push(Error::invalid(
+                &path.child("request"),
+                at(spec, &["request"]),
+                "PEM block type must be CERTIFICATE REQUEST",
+            ));
         } else if let Err(reason) = parse_request(&request) {
-            errors.push(Error::invalid(&path.child("request"), at(spec, &["request"]), reason));
+            errors.push(Error::invalid(
+                &path.child("request"),
+                at(spec, &["request"]),
+                reason,
+            ));
         }
     }
     let usages = list(spec, &["usages"]);
@@ -179,20 +270,42 @@ fn signing_request(old: Option<&Value>, new: &Value) -> ErrorList {
             errors.push(Error::duplicate(&path.child("usages").index(index), usage));
         }
     }
-    errors.extend(signer_name(text(spec, &["signerName"]), &path.child("signerName")));
+    errors.extend(signer_name(
+        text(spec, &["signerName"]),
+        &path.child("signerName"),
+    ));
     if let Some(seconds) = int(spec, &["expirationSeconds"]).filter(|seconds| *seconds < 600) {
-        errors.push(Error::invalid(&path.child("expirationSeconds"), seconds, "may not specify a duration less than 600 seconds (10 minutes)"));
+        errors.push(Error::invalid(
+            &path.child("expirationSeconds"),
+            seconds,
+            "may not specify a duration less than 600 seconds (10 minutes)",
+        ));
     }
     if let Some(old) = old {
         let kept: Vec<&Value> = list(old, &["status", "conditions"]).iter().collect();
-        let has = |conditions: &[Value], kind: &str| conditions.iter().any(|condition| text(condition, &["type"]) == kind);
+        let has = |conditions: &[Value], kind: &str| {
+            conditions
+                .iter()
+                .any(|condition| text(condition, &["type"]) == kind)
+        };
         for kind in ["Approved", "Denied", "Failed"] {
-            if kept.iter().any(|condition| text(condition, &["type"]) == kind) && !has(list(new, &["status", "conditions"]), kind) {
-                errors.push(Error::forbidden(&Path::new("status.conditions"), format!("updates may not remove a condition of type {kind:?}")));
+            if kept.iter().any(|condition| text(condition, &["type"]) == kind)
+                && !has(list(new, &["status", "conditions"]), kind)
+            {
+                errors.push(Error::forbidden(
+                    &Path::new("status.conditions"),
+                    format!("updates may not remove a condition of type {kind:?}"),
+                ));
             }
         }
-        if has(list(new, &["status", "conditions"]), "Approved") && has(list(new, &["status", "conditions"]), "Denied") {
-            errors.push(Error::invalid(&Path::new("status.conditions"), "Denied", "Approved and Denied conditions are mutually exclusive"));
+        if has(list(new, &["status", "conditions"]), "Approved")
+            && has(list(new, &["status", "conditions"]), "Denied")
+        {
+            errors.push(Error::invalid(
+                &Path::new("status.conditions"),
+                "Denied",
+                "Approved and Denied conditions are mutually exclusive",
+            ));
         }
     }
     errors
@@ -202,8 +315,11 @@ fn signing_request(old: Option<&Value>, new: &Value) -> ErrorList {
 fn parse_request(pem: &[u8]) -> Result<(), String> {
     use x509_parser::certification_request::X509CertificationRequest;
     use x509_parser::prelude::FromDer;
-    let (_, block) = x509_parser::pem::parse_x509_pem(pem).map_err(|_| "PEM block type must be CERTIFICATE REQUEST".to_owned())?;
-    X509CertificationRequest::from_der(&block.contents).map(|_| ()).map_err(|_| "asn1: structure error".to_owned())
+    let (_, block) = x509_parser::pem::parse_x509_pem(pem)
+        .map_err(|_| "PEM block type must be CERTIFICATE REQUEST".to_owned())?;
+    X509CertificationRequest::from_der(&block.contents)
+        .map(|_| ())
+        .map_err(|_| "asn1: structure error".to_owned())
 }
 
 /// `example.com/signer-name`.
@@ -212,10 +328,16 @@ fn signer_name(name: &str, path: &Path) -> ErrorList {
     if name.is_empty() {
         return vec![Error::required(path, "")];
     }
-    let Some((domain, rest)) = name.split_once('/') else { return vec![Error::invalid(path, name, FORM)] };
+    let Some((domain, rest)) = name.split_once('/') else {
+        return vec![Error::invalid(path, name, FORM)];
+    };
     let mut errors = texts(path, domain, names::dns1123_subdomain(domain));
     if domain.split('.').count() < 2 {
-        errors.push(Error::invalid(path, domain, "should be a domain with at least two segments separated by dots"));
+        errors.push(Error::invalid(
+            path,
+            domain,
+            "should be a domain with at least two segments separated by dots",
+        ));
     }
     for part in rest.split('.') {
         errors.extend(texts(path, part, names::dns1123_label(part)).into_iter().take(1));
@@ -228,39 +350,75 @@ fn signer_name(name: &str, path: &Path) -> ErrorList {
 
 fn event(new: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
-    let regarding = if at(new, &["involvedObject"]).is_object() { "involvedObject" } else { "regarding" };
+    let regarding = if at(new, &["involvedObject"]).is_object() {
+        "involvedObject"
+    } else {
+        "regarding"
+    };
     let legacy = regarding == "involvedObject";
     let namespace = text(new, &[regarding, "namespace"]);
     let own = meta::namespace(new);
     let involved = Path::new("involvedObject").child("namespace");
     if legacy && !namespace.is_empty() && namespace != own {
-        errors.push(Error::invalid(&involved, namespace, "does not match event.namespace"));
+        errors.push(Error::invalid(
+            &involved,
+            namespace,
+            "does not match event.namespace",
+        ));
     } else if legacy && namespace.is_empty() && !matches!(own, "default" | "kube-system") {
-        errors.push(Error::invalid(&involved, namespace, "does not match event.namespace"));
+        errors.push(Error::invalid(
+            &involved,
+            namespace,
+            "does not match event.namespace",
+        ));
     }
     if text(new, &["eventTime"]).is_empty() {
         return errors;
     }
     // Events in the new form, which have a microsecond time, are checked in full.
-    let controller = ["reportingComponent", "reportingController"].into_iter().map(|field| text(new, &[field])).find(|text| !text.is_empty()).unwrap_or("");
+    let controller = ["reportingComponent", "reportingController"]
+        .into_iter()
+        .map(|field| text(new, &[field]))
+        .find(|text| !text.is_empty())
+        .unwrap_or("");
     if controller.is_empty() {
         errors.push(Error::required(&Path::new("reportingController"), ""));
     }
-    errors.extend(texts(&Path::new("reportingController"), controller, if controller.is_empty() { Vec::new() } else { names::qualified_name(controller) }));
+    errors.extend(texts(
+        &Path::new("reportingController"),
+        controller,
+        if controller.is_empty() {
+            Vec::new()
+        } else {
+            names::qualified_name(controller)
+        },
+    ));
     for (field, most) in [("reportingInstance", 128), ("action", 128), ("reason", 128)] {
         let value = text(new, &[field]);
         if value.is_empty() {
             errors.push(Error::required(&Path::new(field), ""));
         } else if value.len() > most {
-            errors.push(Error::invalid(&Path::new(field), "", format!("can have at most {most} characters")));
+            errors.push(Error::invalid(
+                &Path::new(field),
+                "",
+                format!("can have at most {most} characters"),
+            ));
         }
     }
     let kind = text(new, &["type"]);
     if !matches!(kind, "Normal" | "Warning") {
-        errors.push(Error::invalid(&Path::new("type"), "", format!("has invalid value: {kind}")));
+        errors.push(Error::invalid(
+            &Path::new("type"),
+            "",
+            format!("has invalid value: {kind}"),
+        ));
     }
     if text(new, &["message"]).len() > 1024 || text(new, &["note"]).len() > 1024 {
-        errors.push(Error::invalid(&Path::new("message"), "", "can have at most 1024 characters"));
+        errors.push(Error::invalid(
+            &Path::new("message"),
+            "",
+            "can have at most 1024 characters",
+        ));
     }
     errors
 }

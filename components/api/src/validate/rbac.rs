@@ -24,13 +24,20 @@ fn role(kind: &str, role: &Value) -> ErrorList {
         let path = Path::new("aggregationRule.clusterRoleSelectors");
         let selectors = list(role, &["aggregationRule", "clusterRoleSelectors"]);
         if selectors.is_empty() {
-            errors.push(Error::required(&path, "at least one clusterRoleSelector required if aggregationRule is non-nil"));
+            errors.push(Error::required(
+                &path,
+                "at least one clusterRoleSelector required if aggregationRule is non-nil",
+            ));
         }
         for (index, selector) in selectors.iter().enumerate() {
             let found = label_selector(&path.index(index), selector);
             if !found.is_empty() {
                 errors.extend(found);
-                errors.push(Error::invalid(&path.index(index), Value::Null, "invalid label selector."));
+                errors.push(Error::invalid(
+                    &path.index(index),
+                    Value::Null,
+                    "invalid label selector.",
+                ));
             }
         }
     }
@@ -41,22 +48,39 @@ fn rule(rule: &Value, namespaced: bool, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let some = |field: &str| !list(rule, &[field]).is_empty();
     if !some("verbs") {
-        errors.push(Error::required(&path.child("verbs"), "verbs must contain at least one value"));
+        errors.push(Error::required(
+            &path.child("verbs"),
+            "verbs must contain at least one value",
+        ));
     }
     if some("nonResourceURLs") {
         if namespaced {
-            errors.push(Error::invalid(&path.child("nonResourceURLs"), at(rule, &["nonResourceURLs"]), "namespaced rules cannot apply to non-resource URLs"));
+            errors.push(Error::invalid(
+                &path.child("nonResourceURLs"),
+                at(rule, &["nonResourceURLs"]),
+                "namespaced rules cannot apply to non-resource URLs",
+            ));
         }
         if some("apiGroups") || some("resources") || some("resourceNames") {
-            errors.push(Error::invalid(&path.child("nonResourceURLs"), at(rule, &["nonResourceURLs"]), "rules cannot apply to both regular resources and non-resource URLs"));
+            errors.push(Error::invalid(
+                &path.child("nonResourceURLs"),
+                at(rule, &["nonResourceURLs"]),
+                "rules cannot apply to both regular resources and non-resource URLs",
+            ));
         }
         return errors;
     }
     if !some("apiGroups") {
-        errors.push(Error::required(&path.child("apiGroups"), "resource rules must supply at least one api group"));
+        errors.push(Error::required(
+            &path.child("apiGroups"),
+            "resource rules must supply at least one api group",
+        ));
     }
     if !some("resources") {
-        errors.push(Error::required(&path.child("resources"), "resource rules must supply at least one resource"));
+        errors.push(Error::required(
+            &path.child("resources"),
+            "resource rules must supply at least one resource",
+        ));
     }
     errors
 }
@@ -70,7 +94,11 @@ fn binding(kind: &str, old: Option<&Value>, binding: &Value) -> ErrorList {
         errors.push(Error::not_supported(&path.child("apiGroup"), group, &[GROUP]));
     }
     let role = text(reference, &["kind"]);
-    let kinds: &[&str] = if kind == "RoleBinding" { &["Role", "ClusterRole"] } else { &["ClusterRole"] };
+    let kinds: &[&str] = if kind == "RoleBinding" {
+        &["Role", "ClusterRole"]
+    } else {
+        &["ClusterRole"]
+    };
     if !kinds.contains(&role) {
         errors.push(Error::not_supported(&path.child("kind"), role, kinds));
     }
@@ -78,14 +106,31 @@ fn binding(kind: &str, old: Option<&Value>, binding: &Value) -> ErrorList {
     if name.is_empty() {
         errors.push(Error::required(&path.child("name"), ""));
     } else {
-        errors.extend(super::shared::texts(&path.child("name"), name, apimachinery::names::path_segment_name(name)));
+        errors.extend(super::shared::texts(
+            &path.child("name"),
+            name,
+            apimachinery::names::path_segment_name(name),
+        ));
     }
     for (index, subject) in list(binding, &["subjects"]).iter().enumerate() {
-        errors.extend(self::subject(subject, kind == "RoleBinding", &Path::new("subjects").index(index)));
+        errors.extend(self::subject(
+            subject,
+            kind == "RoleBinding",
+            &Path::new("subjects").index(index),
+        ));
     }
     if old.is_some_and(|old| at(old, &["roleRef"]) != reference) {
-        let shown = format!("{{\"APIGroup\":{},\"Kind\":{},\"Name\":{}}}", Value::from(group), Value::from(role), Value::from(name));
-        errors.push(Error::invalid(&path, BadValue::Raw(shown), "cannot change roleRef"));
+        let shown = format!(
+            "{{\"APIGroup\":{},\"Kind\":{},\"Name\":{}}}",
+            Value::from(group),
+            Value::from(role),
+            Value::from(name)
+        );
+        errors.push(Error::invalid(
+            &path,
+            BadValue::Raw(shown),
+            "cannot change roleRef",
+        ));
     }
     errors
 }
@@ -99,7 +144,11 @@ fn subject(subject: &Value, namespaced: bool, path: &Path) -> ErrorList {
     match text(subject, &["kind"]) {
         "ServiceAccount" => {
             if !name.is_empty() {
-                errors.extend(super::shared::texts(&path.child("name"), name, apimachinery::names::dns1123_subdomain(name)));
+                errors.extend(super::shared::texts(
+                    &path.child("name"),
+                    name,
+                    apimachinery::names::dns1123_subdomain(name),
+                ));
             }
             if !group.is_empty() {
                 errors.push(Error::not_supported(&path.child("apiGroup"), group, &[""]));
@@ -108,9 +157,15 @@ fn subject(subject: &Value, namespaced: bool, path: &Path) -> ErrorList {
                 errors.push(Error::required(&path.child("namespace"), ""));
             }
         }
-        "User" | "Group" if group != GROUP => errors.push(Error::not_supported(&path.child("apiGroup"), group, &[GROUP])),
+        "User" | "Group" if group != GROUP => {
+            errors.push(Error::not_supported(&path.child("apiGroup"), group, &[GROUP]))
+        }
         "User" | "Group" => {}
-        kind => errors.push(Error::not_supported(&path.child("kind"), kind, &["ServiceAccount", "User", "Group"])),
+        kind => errors.push(Error::not_supported(
+            &path.child("kind"),
+            kind,
+            &["ServiceAccount", "User", "Group"],
+        )),
     }
     errors
 }

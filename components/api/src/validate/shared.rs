@@ -7,18 +7,30 @@ use std::net::IpAddr;
 
 /// One error per message about a text.
 pub(super) fn texts(path: &Path, value: &str, messages: Vec<String>) -> ErrorList {
-    messages.into_iter().map(|message| Error::invalid(path, value, message)).collect()
+    messages
+        .into_iter()
+        .map(|message| Error::invalid(path, value, message))
+        .collect()
 }
 
 /// A number that may not be negative.
 pub(super) fn non_negative(path: &Path, value: &Value) -> Option<Error> {
-    value.as_i64().filter(|number| *number < 0).map(|number| Error::invalid(path, number, "must be greater than or equal to 0"))
+    value
+        .as_i64()
+        .filter(|number| *number < 0)
+        .map(|number| Error::invalid(path, number, "must be greater than or equal to 0"))
 }
 
 /// A number in a range.
 pub(super) fn within(path: &Path, value: &Value, low: i64, high: i64) -> Option<Error> {
     let number = value.as_i64()?;
-    (!(low..=high).contains(&number)).then(|| Error::invalid(path, number, format!("must be between {low} and {high}, inclusive")))
+    (!(low..=high).contains(&number)).then(|| {
+        Error::invalid(
+            path,
+            number,
+            format!("must be between {low} and {high}, inclusive"),
+        )
+    })
 }
 
 /// A port number.
@@ -42,22 +54,39 @@ pub(super) fn one_of(path: &Path, value: &Value, supported: &[&str]) -> Option<E
 
 /// One of the listed texts, if it is set.
 pub(super) fn maybe_one_of(path: &Path, value: &Value, supported: &[&str]) -> Option<Error> {
-    if value.is_null() { None } else { one_of(path, value, supported) }
+    if value.is_null() {
+        None
+    } else {
+        one_of(path, value, supported)
+    }
 }
 
 /// The field may not change.
 pub(super) fn immutable(path: &Path, old: &Value, new: &Value) -> Option<Error> {
-    (old != new && !(is_zero(Some(old)) && is_zero(Some(new)) && (old.is_null() || new.is_null()))).then(|| Error::invalid(path, new, "field is immutable"))
+    (old != new && !(is_zero(Some(old)) && is_zero(Some(new)) && (old.is_null() || new.is_null())))
+        .then(|| Error::invalid(path, new, "field is immutable"))
 }
 
 /// An IP address.
 pub(super) fn ip(path: &Path, text: &str) -> Option<Error> {
-    text.parse::<IpAddr>().is_err().then(|| Error::invalid(path, text, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"))
+    text.parse::<IpAddr>().is_err().then(|| {
+        Error::invalid(
+            path,
+            text,
+            "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+        )
+    })
 }
 
 /// An address range.
 pub(super) fn cidr(path: &Path, text: &str) -> Option<Error> {
-    text.parse::<ipnet::IpNet>().is_err().then(|| Error::invalid(path, text, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"))
+    text.parse::<ipnet::IpNet>().is_err().then(|| {
+        Error::invalid(
+            path,
+            text,
+            "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
+        )
+    })
 }
 
 /// A LabelSelector object.
@@ -65,21 +94,38 @@ pub(super) fn label_selector(path: &Path, selector: &Value) -> ErrorList {
     if !selector.is_object() {
         return ErrorList::new();
     }
-    let mut errors = super::metadata::labels(crate::value::at(selector, &["matchLabels"]), &path.child("matchLabels"));
+    let mut errors = super::metadata::labels(
+        crate::value::at(selector, &["matchLabels"]),
+        &path.child("matchLabels"),
+    );
     for (index, requirement) in list(selector, &["matchExpressions"]).iter().enumerate() {
         let path = path.child("matchExpressions").index(index);
         let values = list(requirement, &["values"]);
         match text(requirement, &["operator"]) {
-            "In" | "NotIn" if values.is_empty() => errors.push(Error::required(&path.child("values"), "must be specified when `operator` is 'In' or 'NotIn'")),
-            "Exists" | "DoesNotExist" if !values.is_empty() => errors.push(Error::forbidden(&path.child("values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")),
+            "In" | "NotIn" if values.is_empty() => errors.push(Error::required(
+                &path.child("values"),
+                "must be specified when `operator` is 'In' or 'NotIn'",
+            )),
+            "Exists" | "DoesNotExist" if !values.is_empty() => errors.push(Error::forbidden(
+                &path.child("values"),
+                "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+            )),
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            other => errors.push(Error::invalid(&path.child("operator"), other, "not a valid selector operator")),
+            other => errors.push(Error::invalid(
+                &path.child("operator"),
+                other,
+                "not a valid selector operator",
+            )),
         }
         let key = text(requirement, &["key"]);
         errors.extend(texts(&path.child("key"), key, names::qualified_name(key)));
         for (index, value) in values.iter().enumerate() {
             let value = value.as_str().unwrap_or("");
-            errors.extend(texts(&path.child("values").index(index), value, names::label_value(value)));
+            errors.extend(texts(
+                &path.child("values").index(index),
+                value,
+                names::label_value(value),
+            ));
         }
     }
     errors
@@ -89,9 +135,21 @@ pub(super) fn label_selector(path: &Path, selector: &Value) -> ErrorList {
 pub(super) fn count_or_percent(path: &Path, value: &Value) -> ErrorList {
     match value {
         Value::String(text) => {
-            let fits = text.strip_suffix('%').is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
-            let message = || names::regex_message("a valid percent string must be a numeric string followed by an ending '%'", "[0-9]+%", &["1%", "93%"]);
-            if fits { ErrorList::new() } else { vec![Error::invalid(path, text.as_str(), message())] }
+            let fits = text
+                .strip_suffix('%')
+                .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
+            let message = || {
+                names::regex_message(
+                    "a valid percent string must be a numeric string followed by an ending '%'",
+                    "[0-9]+%",
+                    &["1%", "93%"],
+                )
+            };
+            if fits {
+                ErrorList::new()
+            } else {
+                vec![Error::invalid(path, text.as_str(), message())]
+            }
         }
         number => non_negative(path, number).into_iter().collect(),
     }
@@ -106,7 +164,10 @@ pub(super) fn not_more_than_all(path: &Path, value: &Value) -> Option<Error> {
 /// The number in a percentage or plain number, 0 if it is neither.
 pub(super) fn number_of(value: &Value) -> i64 {
     match value {
-        Value::String(text) => text.strip_suffix('%').and_then(|digits| digits.parse().ok()).unwrap_or(0),
+        Value::String(text) => text
+            .strip_suffix('%')
+            .and_then(|digits| digits.parse().ok())
+            .unwrap_or(0),
         number => number.as_i64().unwrap_or(0),
     }
 }
@@ -114,18 +175,45 @@ pub(super) fn number_of(value: &Value) -> i64 {
 /// An amount that may not be negative.
 pub(super) fn amount(path: &Path, value: &Value) -> Option<Error> {
     let amount = Quantity::from_json(value).ok()?;
-    (amount.sign() < 0).then(|| Error::invalid(path, amount.to_string(), "must be greater than or equal to 0"))
+    (amount.sign() < 0)
+        .then(|| Error::invalid(path, amount.to_string(), "must be greater than or equal to 0"))
 }
 
 /// The name of a resource such as `cpu` or `example.com/gpu`.
 pub(super) fn resource_name(path: &Path, name: &str) -> ErrorList {
     let errors = texts(path, name, names::qualified_name(name));
     const STANDARD: &[&str] = &[
-        "cpu", "memory", "ephemeral-storage", "storage", "pods", "requests.cpu", "requests.memory", "requests.storage", "requests.ephemeral-storage", "limits.cpu", "limits.memory",
-        "limits.ephemeral-storage", "resourcequotas", "services", "replicationcontrollers", "secrets", "configmaps", "persistentvolumeclaims", "services.nodeports", "services.loadbalancers",
+        "cpu",
+        "memory",
+        "ephemeral-storage",
+        "storage",
+        "pods",
+        "requests.cpu",
+        "requests.memory",
+        "requests.storage",
+        "requests.ephemeral-storage",
+        "limits.cpu",
+        "limits.memory",
+        "limits.ephemeral-storage",
+        "resourcequotas",
+        "services",
+        "replicationcontrollers",
+        "secrets",
+        "configmaps",
+        "persistentvolumeclaims",
+        "services.nodeports",
+        "services.loadbalancers",
     ];
-    if errors.is_empty() && !name.contains('/') && !STANDARD.contains(&name) && !name.starts_with("hugepages-") {
-        return vec![Error::invalid(path, name, "must be a standard resource type or fully qualified")];
+    if errors.is_empty()
+        && !name.contains('/')
+        && !STANDARD.contains(&name)
+        && !name.starts_with("hugepages-")
+    {
+        return vec![Error::invalid(
+            path,
+            name,
+            "must be a standard resource type or fully qualified",
+        )];
     }
     errors
 }

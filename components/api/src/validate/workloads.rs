@@ -1,6 +1,9 @@
 //! Validation of controllers of pods.
 use super::pod;
-use super::shared::{count_or_percent, immutable, label_selector, maybe_one_of, non_negative, not_more_than_all, number_of, one_of, texts};
+use super::shared::{
+    count_or_percent, immutable, label_selector, maybe_one_of, non_negative, not_more_than_all, number_of,
+    one_of, texts,
+};
 use crate::value::{at, is_zero, list, text};
 use apimachinery::field::{BadValue, Error, ErrorList, Path};
 use apimachinery::names;
@@ -39,7 +42,11 @@ pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<Erro
 }
 
 fn fixed_selector(before: Option<&Value>, spec: &Value, path: &Path) -> Option<Error> {
-    immutable(&path.child("selector"), at(before?, &["selector"]), at(spec, &["selector"]))
+    immutable(
+        &path.child("selector"),
+        at(before?, &["selector"]),
+        at(spec, &["selector"]),
+    )
 }
 
 fn selector(spec: &Value, path: &Path, noun: &str) -> ErrorList {
@@ -49,9 +56,17 @@ fn selector(spec: &Value, path: &Path, noun: &str) -> ErrorList {
     }
     let mut errors = label_selector(&path.child("selector"), selector);
     if is_zero(Some(at(selector, &["matchLabels"]))) && is_zero(Some(at(selector, &["matchExpressions"]))) {
-        errors.push(Error::invalid(&path.child("selector"), selector, format!("empty selector is invalid for {noun}")));
+        errors.push(Error::invalid(
+            &path.child("selector"),
+            selector,
+            format!("empty selector is invalid for {noun}"),
+        ));
     } else if !errors.is_empty() && noun != "daemonset" {
-        let detail = if noun == "statefulset" { "" } else { "invalid label selector" };
+        let detail = if noun == "statefulset" {
+            ""
+        } else {
+            "invalid label selector"
+        };
         errors.push(Error::invalid(&path.child("selector"), selector, detail));
     }
     errors
@@ -63,40 +78,77 @@ fn template(spec: &Value, path: &Path, noun: &str) -> ErrorList {
     let path = path.child("template");
     let mut errors = ErrorList::new();
     let wanted = match at(spec, &["selector"]) {
-        selector if noun == "ReplicationController" => selector.as_object().map(LabelSelector::from_map).unwrap_or_default(),
-        selector if label_selector(&path, selector).is_empty() => LabelSelector::from_object(Some(selector).filter(|selector| selector.is_object())).unwrap_or_default(),
+        selector if noun == "ReplicationController" => selector
+            .as_object()
+            .map(LabelSelector::from_map)
+            .unwrap_or_default(),
+        selector if label_selector(&path, selector).is_empty() => {
+            LabelSelector::from_object(Some(selector).filter(|selector| selector.is_object()))
+                .unwrap_or_default()
+        }
         _ => LabelSelector::default(),
     };
     let labels = at(template, &["metadata", "labels"]);
     if !wanted.is_everything() && !wanted.matches(labels.as_object()) {
-        errors.push(Error::invalid(&path.child("metadata.labels"), labels, "`selector` does not match template `labels`"));
+        errors.push(Error::invalid(
+            &path.child("metadata.labels"),
+            labels,
+            "`selector` does not match template `labels`",
+        ));
     }
     errors.extend(pod::template(template, &path));
     if !text(template, &["spec", "restartPolicy"]).is_empty() {
-        errors.extend(one_of(&path.child("spec.restartPolicy"), at(template, &["spec", "restartPolicy"]), &["Always"]));
+        errors.extend(one_of(
+            &path.child("spec.restartPolicy"),
+            at(template, &["spec", "restartPolicy"]),
+            &["Always"],
+        ));
     }
     if !at(template, &["spec", "activeDeadlineSeconds"]).is_null() {
-        errors.push(Error::forbidden(&path.child("spec.activeDeadlineSeconds"), format!("activeDeadlineSeconds in {noun} is not Supported")));
+        errors.push(Error::forbidden(
+            &path.child("spec.activeDeadlineSeconds"),
+            format!("activeDeadlineSeconds in {noun} is not Supported"),
+        ));
     }
     errors
 }
 
 fn deployment(spec: &Value, path: &Path) -> ErrorList {
-    let mut errors: ErrorList = non_negative(&path.child("replicas"), at(spec, &["replicas"])).into_iter().collect();
+    let mut errors: ErrorList = non_negative(&path.child("replicas"), at(spec, &["replicas"]))
+        .into_iter()
+        .collect();
     errors.extend(selector(spec, path, "deployment"));
     errors.extend(template(spec, path, "ReplicaSet"));
     let strategy = at(spec, &["strategy"]);
     let strategy_path = path.child("strategy");
     let rolling = at(strategy, &["rollingUpdate"]);
     match text(strategy, &["type"]) {
-        "Recreate" if rolling.is_object() => errors.push(Error::forbidden(&strategy_path.child("rollingUpdate"), "may not be specified when strategy `type` is 'Recreate'")),
+        "Recreate" if rolling.is_object() => errors.push(Error::forbidden(
+            &strategy_path.child("rollingUpdate"),
+            "may not be specified when strategy `type` is 'Recreate'",
+        )),
         "Recreate" => {}
-        "RollingUpdate" if !rolling.is_object() => errors.push(Error::required(&strategy_path.child("rollingUpdate"), "this should be defaulted and never be nil")),
+        "RollingUpdate" if !rolling.is_object() => errors.push(Error::required(
+            &strategy_path.child("rollingUpdate"),
+            "this should be defaulted and never be nil",
+        )),
         "RollingUpdate" => errors.extend(rolling_deployment(rolling, &strategy_path.child("rollingUpdate"))),
         kind => {
-            let shown = if rolling.is_object() { format!("{{\"MaxUnavailable\":{},\"MaxSurge\":{}}}", at(rolling, &["maxUnavailable"]), at(rolling, &["maxSurge"])) } else { "null".into() };
+            let shown = if rolling.is_object() {
+                format!(
+                    "{{\"MaxUnavailable\":{},\"MaxSurge\":{}}}",
+                    at(rolling, &["maxUnavailable"]),
+                    at(rolling, &["maxSurge"])
+                )
+            } else {
+                "null".into()
+            };
             let shown = format!("{{\"Type\":{},\"RollingUpdate\":{shown}}}", json!(kind));
-            errors.push(Error::not_supported(&strategy_path, BadValue::Raw(shown), &["Recreate", "RollingUpdate"]));
+            errors.push(Error::not_supported(
+                &strategy_path,
+                BadValue::Raw(shown),
+                &["Recreate", "RollingUpdate"],
+            ));
         }
     }
     for field in ["minReadySeconds", "revisionHistoryLimit"] {
@@ -106,7 +158,11 @@ fn deployment(spec: &Value, path: &Path) -> ErrorList {
         let path = path.child("progressDeadlineSeconds");
         errors.extend(non_negative(&path, at(spec, &["progressDeadlineSeconds"])));
         if deadline <= at(spec, &["minReadySeconds"]).as_i64().unwrap_or(0) {
-            errors.push(Error::invalid(&path, deadline, "must be greater than minReadySeconds"));
+            errors.push(Error::invalid(
+                &path,
+                deadline,
+                "must be greater than minReadySeconds",
+            ));
         }
     }
     errors
@@ -117,21 +173,30 @@ fn rolling_deployment(rolling: &Value, path: &Path) -> ErrorList {
     let mut errors = count_or_percent(&path.child("maxUnavailable"), unavailable);
     errors.extend(count_or_percent(&path.child("maxSurge"), surge));
     if number_of(unavailable) == 0 && number_of(surge) == 0 {
-        errors.push(Error::invalid(&path.child("maxUnavailable"), unavailable, "may not be 0 when `maxSurge` is 0"));
+        errors.push(Error::invalid(
+            &path.child("maxUnavailable"),
+            unavailable,
+            "may not be 0 when `maxSurge` is 0",
+        ));
     }
     errors.extend(not_more_than_all(&path.child("maxUnavailable"), unavailable));
     errors
 }
 
 fn replica_set(spec: &Value, path: &Path) -> ErrorList {
-    let mut errors: ErrorList = ["replicas", "minReadySeconds"].iter().filter_map(|field| non_negative(&path.child(field), at(spec, &[field]))).collect();
+    let mut errors: ErrorList = ["replicas", "minReadySeconds"]
+        .iter()
+        .filter_map(|field| non_negative(&path.child(field), at(spec, &[field])))
+        .collect();
     errors.extend(selector(spec, path, "deployment"));
     errors.extend(template(spec, path, "ReplicaSet"));
     errors
 }
 
 fn replication_controller(spec: &Value, path: &Path) -> ErrorList {
-    let mut errors: ErrorList = non_negative(&path.child("minReadySeconds"), at(spec, &["minReadySeconds"])).into_iter().collect();
+    let mut errors: ErrorList = non_negative(&path.child("minReadySeconds"), at(spec, &["minReadySeconds"]))
+        .into_iter()
+        .collect();
     if is_zero(Some(at(spec, &["selector"]))) {
         errors.push(Error::required(&path.child("selector"), ""));
     }
@@ -146,36 +211,76 @@ fn replication_controller(spec: &Value, path: &Path) -> ErrorList {
 
 fn daemon_set(spec: &Value, path: &Path) -> ErrorList {
     let mut errors = label_selector(&path.child("selector"), at(spec, &["selector"]));
-    let wanted = LabelSelector::from_object(Some(at(spec, &["selector"])).filter(|selector| selector.is_object())).unwrap_or_default();
+    let wanted =
+        LabelSelector::from_object(Some(at(spec, &["selector"])).filter(|selector| selector.is_object()))
+            .unwrap_or_default();
     let labels = at(spec, &["template", "metadata", "labels"]);
     if errors.is_empty() && !wanted.is_everything() && !wanted.matches(labels.as_object()) {
-        errors.push(Error::invalid(&path.child("template.metadata.labels"), labels, "`selector` does not match template `labels`"));
+        errors.push(Error::invalid(
+            &path.child("template.metadata.labels"),
+            labels,
+            "`selector` does not match template `labels`",
+        ));
     }
     if at(spec, &["selector"]).is_object() && wanted.is_everything() {
-        errors.push(Error::invalid(&path.child("selector"), at(spec, &["selector"]), "empty selector is invalid for daemonset"));
+        errors.push(Error::invalid(
+            &path.child("selector"),
+            at(spec, &["selector"]),
+            "empty selector is invalid for daemonset",
+        ));
     }
     let template = at(spec, &["template"]);
     errors.extend(pod::template(template, &path.child("template")));
     if !text(template, &["spec", "restartPolicy"]).is_empty() {
-        errors.extend(one_of(&path.child("template.spec.restartPolicy"), at(template, &["spec", "restartPolicy"]), &["Always"]));
+        errors.extend(one_of(
+            &path.child("template.spec.restartPolicy"),
+            at(template, &["spec", "restartPolicy"]),
+            &["Always"],
+        ));
     }
     if !at(template, &["spec", "activeDeadlineSeconds"]).is_null() {
-        errors.push(Error::forbidden(&path.child("template.spec.activeDeadlineSeconds"), "activeDeadlineSeconds in DaemonSet is not Supported"));
+        errors.push(Error::forbidden(
+            &path.child("template.spec.activeDeadlineSeconds"),
+            "activeDeadlineSeconds in DaemonSet is not Supported",
+        ));
     }
-    errors.extend(non_negative(&path.child("minReadySeconds"), at(spec, &["minReadySeconds"])));
+    errors.extend(non_negative(
+        &path.child("minReadySeconds"),
+        at(spec, &["minReadySeconds"]),
+    ));
     let strategy = at(spec, &["updateStrategy"]);
     let rolling = at(strategy, &["rollingUpdate"]);
     match text(strategy, &["type"]) {
         "OnDelete" => {}
-        "RollingUpdate" if !rolling.is_object() => errors.push(Error::required(&path.child("updateStrategy.rollingUpdate"), "")),
-        "RollingUpdate" => errors.extend(rolling_daemon_set(rolling, &path.child("updateStrategy.rollingUpdate"))),
+        "RollingUpdate" if !rolling.is_object() => {
+            errors.push(Error::required(&path.child("updateStrategy.rollingUpdate"), ""))
+        }
+        "RollingUpdate" => errors.extend(rolling_daemon_set(
+            rolling,
+            &path.child("updateStrategy.rollingUpdate"),
+        )),
         kind => {
-            let shown = if rolling.is_object() { format!("{{\"MaxUnavailable\":{},\"MaxSurge\":{}}}", at(rolling, &["maxUnavailable"]), at(rolling, &["maxSurge"])) } else { "null".into() };
+            let shown = if rolling.is_object() {
+                format!(
+                    "{{\"MaxUnavailable\":{},\"MaxSurge\":{}}}",
+                    at(rolling, &["maxUnavailable"]),
+                    at(rolling, &["maxSurge"])
+                )
+            } else {
+                "null".into()
+            };
             let shown = format!("{{\"Type\":{},\"RollingUpdate\":{shown}}}", json!(kind));
-            errors.push(Error::not_supported(&path.child("updateStrategy"), BadValue::Raw(shown), &["RollingUpdate", "OnDelete"]));
+            errors.push(Error::not_supported(
+                &path.child("updateStrategy"),
+                BadValue::Raw(shown),
+                &["RollingUpdate", "OnDelete"],
+            ));
         }
     }
-    errors.extend(non_negative(&path.child("revisionHistoryLimit"), at(spec, &["revisionHistoryLimit"])));
+    errors.extend(non_negative(
+        &path.child("revisionHistoryLimit"),
+        at(spec, &["revisionHistoryLimit"]),
+    ));
     errors
 }
 
@@ -185,8 +290,15 @@ fn rolling_daemon_set(rolling: &Value, path: &Path) -> ErrorList {
     errors.extend(count_or_percent(&path.child("maxSurge"), surge));
     let (some_unavailable, some_surge) = (number_of(unavailable) != 0, number_of(surge) != 0);
     match (some_unavailable, some_surge) {
-        (true, true) => errors.push(Error::invalid(&path.child("maxSurge"), surge, "may not be set when maxUnavailable is non-zero")),
-        (false, false) => errors.push(Error::required(&path.child("maxUnavailable"), "cannot be 0 when maxSurge is 0")),
+        (true, true) => errors.push(Error::invalid(
+            &path.child("maxSurge"),
+            surge,
+            "may not be set when maxUnavailable is non-zero",
+        )),
+        (false, false) => errors.push(Error::required(
+            &path.child("maxUnavailable"),
+            "cannot be 0 when maxSurge is 0",
+        )),
         _ => {}
     }
     errors.extend(not_more_than_all(&path.child("maxUnavailable"), unavailable));
@@ -199,41 +311,84 @@ fn stateful_set(spec: &Value, path: &Path) -> ErrorList {
     match text(spec, &["podManagementPolicy"]) {
         "" => errors.push(Error::required(&path.child("podManagementPolicy"), "")),
         "OrderedReady" | "Parallel" => {}
-        other => errors.push(Error::invalid(&path.child("podManagementPolicy"), other, "must be 'OrderedReady' or 'Parallel'")),
+        other => errors.push(Error::invalid(
+            &path.child("podManagementPolicy"),
+            other,
+            "must be 'OrderedReady' or 'Parallel'",
+        )),
     }
     let strategy = at(spec, &["updateStrategy"]);
     let rolling = at(strategy, &["rollingUpdate"]);
     let shown = || {
-        let rolling = if rolling.is_object() { format!("{{\"Partition\":{},\"MaxUnavailable\":{}}}", at(rolling, &["partition"]), at(rolling, &["maxUnavailable"])) } else { "null".into() };
-        BadValue::Raw(format!("{{\"Type\":{},\"RollingUpdate\":{rolling}}}", at(strategy, &["type"])))
+        let rolling = if rolling.is_object() {
+            format!(
+                "{{\"Partition\":{},\"MaxUnavailable\":{}}}",
+                at(rolling, &["partition"]),
+                at(rolling, &["maxUnavailable"])
+            )
+        } else {
+            "null".into()
+        };
+        BadValue::Raw(format!(
+            "{{\"Type\":{},\"RollingUpdate\":{rolling}}}",
+            at(strategy, &["type"])
+        ))
     };
     match text(strategy, &["type"]) {
         "" => errors.push(Error::required(&path.child("updateStrategy"), "")),
-        "OnDelete" if rolling.is_object() => errors.push(Error::invalid(&path.child("updateStrategy.rollingUpdate"), rolling, "only allowed for updateStrategy 'RollingUpdate'")),
+        "OnDelete" if rolling.is_object() => errors.push(Error::invalid(
+            &path.child("updateStrategy.rollingUpdate"),
+            rolling,
+            "only allowed for updateStrategy 'RollingUpdate'",
+        )),
         "OnDelete" => {}
         "RollingUpdate" => {
-            errors.extend(non_negative(&path.child("updateStrategy.rollingUpdate.partition"), at(rolling, &["partition"])));
+            errors.extend(non_negative(
+                &path.child("updateStrategy.rollingUpdate.partition"),
+                at(rolling, &["partition"]),
+            ));
             if !at(rolling, &["maxUnavailable"]).is_null() {
-                errors.extend(count_or_percent(&path.child("updateStrategy.rollingUpdate.maxUnavailable"), at(rolling, &["maxUnavailable"])));
+                errors.extend(count_or_percent(
+                    &path.child("updateStrategy.rollingUpdate.maxUnavailable"),
+                    at(rolling, &["maxUnavailable"]),
+                ));
             }
         }
-        _ => errors.push(Error::invalid(&path.child("updateStrategy"), shown(), "must be 'RollingUpdate' or 'OnDelete'")),
+        _ => errors.push(Error::invalid(
+            &path.child("updateStrategy"),
+            shown(),
+            "must be 'RollingUpdate' or 'OnDelete'",
+        )),
     }
     for field in ["whenDeleted", "whenScaled"] {
         let policy = at(spec, &["persistentVolumeClaimRetentionPolicy", field]);
-        errors.extend(maybe_one_of(&path.child("persistentVolumeClaimRetentionPolicy").child(field), policy, &["Retain", "Delete"]));
+        errors.extend(maybe_one_of(
+            &path.child("persistentVolumeClaimRetentionPolicy").child(field),
+            policy,
+            &["Retain", "Delete"],
+        ));
     }
     for field in ["replicas", "minReadySeconds"] {
         errors.extend(non_negative(&path.child(field), at(spec, &[field])));
     }
-    errors.extend(non_negative(&path.child("ordinals.start"), at(spec, &["ordinals", "start"])));
+    errors.extend(non_negative(
+        &path.child("ordinals.start"),
+        at(spec, &["ordinals", "start"]),
+    ));
     errors.extend(selector(spec, path, "statefulset"));
     let service = text(spec, &["serviceName"]);
     if !service.is_empty() {
-        errors.extend(texts(&path.child("serviceName"), service, names::dns1123_label(service)));
+        errors.extend(texts(
+            &path.child("serviceName"),
+            service,
+            names::dns1123_label(service),
+        ));
     }
     for (index, claim) in list(spec, &["volumeClaimTemplates"]).iter().enumerate() {
-        errors.extend(super::storage::claim_spec(at(claim, &["spec"]), &path.child("volumeClaimTemplates").index(index).child("spec")));
+        errors.extend(super::storage::claim_spec(
+            at(claim, &["spec"]),
+            &path.child("volumeClaimTemplates").index(index).child("spec"),
+        ));
     }
     errors.extend(template_with_claims(spec, path));
     errors
@@ -255,9 +410,22 @@ fn template_with_claims(spec: &Value, path: &Path) -> ErrorList {
 const STATEFUL: &str = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
 
 fn stateful_set_change(old: &Value, new: &Value, path: &Path) -> Option<Error> {
-    const FREE: &[&str] = &["replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy", "minReadySeconds"];
+    const FREE: &[&str] = &[
+        "replicas",
+        "ordinals",
+        "template",
+        "updateStrategy",
+        "revisionHistoryLimit",
+        "persistentVolumeClaimRetentionPolicy",
+        "minReadySeconds",
+    ];
     let rest = |spec: &Value| -> Vec<(String, Value)> {
-        spec.as_object().into_iter().flatten().filter(|(key, value)| !FREE.contains(&key.as_str()) && !is_zero(Some(value))).map(|(key, value)| (key.clone(), value.clone())).collect()
+        spec.as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(key, value)| !FREE.contains(&key.as_str()) && !is_zero(Some(value)))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
     };
     (rest(old) != rest(new)).then(|| Error::forbidden(path, STATEFUL))
 }

@@ -25,7 +25,11 @@ impl Comparison {
 
 /// Compares two versions of an object.
 pub fn compare(set: &SchemaSet, ty: &Type, before: &Value, after: &Value) -> Comparison {
-    let mut comparer = Comparer { set, path: Vec::new(), out: Comparison::default() };
+    let mut comparer = Comparer {
+        set,
+        path: Vec::new(),
+        out: Comparison::default(),
+    };
     comparer.value(Some(ty), None, Some(before), Some(after));
     comparer.out
 }
@@ -54,9 +58,19 @@ impl<'a> Comparer<'a> {
         }
     }
 
-    fn value(&mut self, ty: Option<&'a Type>, field: Option<&Field>, before: Option<&Value>, after: Option<&Value>) {
+    fn value(
+        &mut self,
+        ty: Option<&'a Type>,
+        field: Option<&Field>,
+        before: Option<&Value>,
+        after: Option<&Value>,
+    ) {
         let shape = shape(self.set, ty, field, after.or(before));
-        if matches!(shape, Shape::Leaf | Shape::List(_, crate::schema::ListKind::Atomic)) || (length(before) == 0 && length(after) == 0) {
+        if matches!(
+            shape,
+            Shape::Leaf | Shape::List(_, crate::schema::ListKind::Atomic)
+        ) || (length(before) == 0 && length(after) == 0)
+        {
             return self.leaf(before, after);
         }
         match (before, after) {
@@ -65,32 +79,64 @@ impl<'a> Comparer<'a> {
             _ => {}
         }
         match shape {
-            Shape::Struct(schema) => self.map(before, after, |key| schema.field(key).map(|field| (&field.ty, Some(field)))),
+            Shape::Struct(schema) => self.map(before, after, |key| {
+                schema.field(key).map(|field| (&field.ty, Some(field)))
+            }),
             Shape::Map(inner) => self.map(before, after, |_| inner.map(|ty| (ty, None))),
             Shape::List(inner, kind) => self.list(inner, kind, before, after),
             Shape::Leaf => {}
         }
     }
 
-    fn map<'f>(&mut self, before: Option<&Value>, after: Option<&Value>, below: impl Fn(&str) -> Option<(&'a Type, Option<&'f Field>)>) {
-        let (before, after) = (before.and_then(Value::as_object), after.and_then(Value::as_object));
-        let new = after.into_iter().flatten().filter(|(key, _)| !before.is_some_and(|before| before.contains_key(*key)));
+    fn map<'f>(
+        &mut self,
+        before: Option<&Value>,
+        after: Option<&Value>,
+        below: impl Fn(&str) -> Option<(&'a Type, Option<&'f Field>)>,
+    ) {
+        let (before, after) = (
+            before.and_then(Value::as_object),
+            after.and_then(Value::as_object),
+        );
+        let new = after
+            .into_iter()
+            .flatten()
+            .filter(|(key, _)| !before.is_some_and(|before| before.contains_key(*key)));
         for (key, _) in before.into_iter().flatten().chain(new) {
             let (ty, field) = below(key).unzip();
             self.path.push(format!("f:{key}"));
-            self.value(ty, field.flatten(), before.and_then(|map| map.get(key)), after.and_then(|map| map.get(key)));
+            self.value(
+                ty,
+                field.flatten(),
+                before.and_then(|map| map.get(key)),
+                after.and_then(|map| map.get(key)),
+            );
             self.path.pop();
         }
     }
 
-    fn list(&mut self, inner: Option<&'a Type>, kind: &crate::schema::ListKind, before: Option<&Value>, after: Option<&Value>) {
+    fn list(
+        &mut self,
+        inner: Option<&'a Type>,
+        kind: &crate::schema::ListKind,
+        before: Option<&Value>,
+        after: Option<&Value>,
+    ) {
         let mut paired: BTreeMap<String, (Vec<&Value>, Vec<&Value>)> = BTreeMap::new();
-        let list = |value: Option<&'_ Value>| -> Vec<Value> { value.and_then(Value::as_array).cloned().unwrap_or_default() };
+        let list = |value: Option<&'_ Value>| -> Vec<Value> {
+            value.and_then(Value::as_array).cloned().unwrap_or_default()
+        };
         let (before, after) = (list(before), list(after));
-        for (element, item) in items::elements(self.set, inner, kind, &before).into_iter().zip(&before) {
+        for (element, item) in items::elements(self.set, inner, kind, &before)
+            .into_iter()
+            .zip(&before)
+        {
             paired.entry(element).or_default().0.push(item);
         }
-        for (element, item) in items::elements(self.set, inner, kind, &after).into_iter().zip(&after) {
+        for (element, item) in items::elements(self.set, inner, kind, &after)
+            .into_iter()
+            .zip(&after)
+        {
             paired.entry(element).or_default().1.push(item);
         }
         for (element, (before, after)) in paired {

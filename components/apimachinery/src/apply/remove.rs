@@ -13,7 +13,9 @@ fn from(set: &SchemaSet, ty: Option<&Type>, field: Option<&Field>, value: &mut V
         (shape @ (Shape::Struct(_) | Shape::Map(_)), Value::Object(map)) => {
             map.retain(|key, _| !fields.has(&format!("f:{key}")));
             for (key, value) in map.iter_mut() {
-                let Some(below) = fields.below(&format!("f:{key}")) else { continue };
+                let Some(below) = fields.below(&format!("f:{key}")) else {
+                    continue;
+                };
                 let (ty, field) = match &shape {
                     Shape::Struct(schema) => schema.field(key).map(|field| (&field.ty, Some(field))).unzip(),
                     Shape::Map(inner) => (*inner, None),

@@ -3,18 +3,45 @@ use crate::schema::Schema;
 use serde_json::json;
 
 fn set() -> SchemaSet {
-    let plain = |name: &str, ty: Type| Field { name: name.into(), ty, pointer: false, always: false, required: false, default: None, atomic: None, type_name: None, patch: None, embedded: None };
+    let plain = |name: &str, ty: Type| Field {
+        name: name.into(),
+        ty,
+        pointer: false,
+        always: false,
+        required: false,
+        default: None,
+        atomic: None,
+        type_name: None,
+        patch: None,
+        embedded: None,
+    };
     let list = |inner, kind| Type::List(Box::new(inner), kind);
     let port = Schema {
         name: "Port".into(),
-        fields: vec![plain("name", Type::String), plain("port", Type::Int32), Field { default: Some(json!("TCP")), ..plain("protocol", Type::String) }],
+        fields: vec![
+            plain("name", Type::String),
+            plain("port", Type::Int32),
+            Field {
+                default: Some(json!("TCP")),
+                ..plain("protocol", Type::String)
+            },
+        ],
         ..Schema::default()
     };
     let root = Schema {
         name: "Root".into(),
         fields: vec![
-            plain("args", list(Type::String, ListKind::Atomic)), plain("labels", Type::Map(Box::new(Type::String), false)), plain("owners", list(Type::String, ListKind::Set)),
-            plain("ports", list(Type::Struct(0), ListKind::Map(vec!["port".into(), "protocol".into()]))), plain("selector", Type::Map(Box::new(Type::String), true)),
+            plain("args", list(Type::String, ListKind::Atomic)),
+            plain("labels", Type::Map(Box::new(Type::String), false)),
+            plain("owners", list(Type::String, ListKind::Set)),
+            plain(
+                "ports",
+                list(
+                    Type::Struct(0),
+                    ListKind::Map(vec!["port".into(), "protocol".into()]),
+                ),
+            ),
+            plain("selector", Type::Map(Box::new(Type::String), true)),
         ],
         ..Schema::default()
     };
@@ -26,7 +53,10 @@ fn fields_of_an_object() {
     let object = json!({"args": ["a"], "labels": {"k": "v"}, "owners": ["x"], "ports": [{"port": 80, "name": "http"}], "selector": {"a": "b"}});
     let fields = json!({"f:args": {}, "f:labels": {"f:k": {}}, "f:owners": {"v:\"x\"": {}}, "f:selector": {},
         "f:ports": {"k:{\"port\":80,\"protocol\":\"TCP\"}": {".": {}, "f:name": {}, "f:port": {}}}});
-    assert_eq!(field_set(&set(), &Type::Struct(1), &object).to_fields_v1(), fields);
+    assert_eq!(
+        field_set(&set(), &Type::Struct(1), &object).to_fields_v1(),
+        fields
+    );
 }
 
 #[test]
@@ -35,29 +65,52 @@ fn differences() {
     let after = json!({"labels": {"a": "1", "b": "3"}, "args": ["x"], "ports": [{"port": 81}]});
     let comparison = compare(&set(), &Type::Struct(1), &before, &after);
     assert_eq!(comparison.modified.paths(), [".labels.b"]);
-    assert_eq!(comparison.added.paths(), [".args", ".ports[port=81,protocol=\"TCP\"]", ".ports[port=81,protocol=\"TCP\"].port"]);
+    assert_eq!(
+        comparison.added.paths(),
+        [
+            ".args",
+            ".ports[port=81,protocol=\"TCP\"]",
+            ".ports[port=81,protocol=\"TCP\"].port"
+        ]
+    );
     assert_eq!(comparison.removed.paths()[0], ".ports[port=80,protocol=\"TCP\"]");
-    assert_eq!(compare(&set(), &Type::Struct(1), &after, &after), Comparison::default());
+    assert_eq!(
+        compare(&set(), &Type::Struct(1), &after, &after),
+        Comparison::default()
+    );
 }
 
 #[test]
 fn merged_lists_keep_both_orders() {
     for (live, applied, merged) in [
-        (json!(["a", "b", "c"]), json!(["c", "x"]), json!(["a", "b", "c", "x"])),
+        (
+            json!(["a", "b", "c"]),
+            json!(["c", "x"]),
+            json!(["a", "b", "c", "x"]),
+        ),
         (json!(["a", "b"]), json!(["b", "a"]), json!(["b", "a"])),
         (json!(["a", "s", "b"]), json!(["b", "a"]), json!(["s", "b", "a"])),
         (json!([]), json!(["a"]), json!(["a"])),
     ] {
-        let out = merge(&set(), &Type::Struct(1), &json!({"owners": live}), &json!({"owners": applied}));
+        let out = merge(
+            &set(),
+            &Type::Struct(1),
+            &json!({"owners": live}),
+            &json!({"owners": applied}),
+        );
         assert_eq!(out, json!({"owners": merged}));
     }
 }
 
 #[test]
 fn removal_and_validation() {
-    let mut object = json!({"labels": {"k": "v", "l": "w"}, "ports": [{"port": 80, "name": "http"}, {"port": 81}]});
+    let mut object =
+        json!({"labels": {"k": "v", "l": "w"}, "ports": [{"port": 80, "name": "http"}, {"port": 81}]});
     let fields = FieldSet::from_fields_v1(&json!({"f:labels": {"f:k": {}}, "f:ports": {"k:{\"port\":80,\"protocol\":\"TCP\"}": {"f:name": {}}, "k:{\"port\":81,\"protocol\":\"TCP\"}": {}}})).unwrap();
     remove(&set(), &Type::Struct(1), &mut object, &fields);
     assert_eq!(object, json!({"labels": {"l": "w"}, "ports": [{"port": 80}]}));
-    assert_eq!(validate(&set(), &Type::Struct(1), &json!({"none": 1})), [".none: field not declared in schema"]);
+    assert_eq!(
+        validate(&set(), &Type::Struct(1), &json!({"none": 1})),
+        [".none: field not declared in schema"]
+    );
 }

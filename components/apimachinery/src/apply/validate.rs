@@ -15,11 +15,19 @@ fn walk(set: &SchemaSet, ty: Option<&Type>, value: &Value, path: &str, errors: &
     if value.is_null() {
         return;
     }
-    let mut fail = |message: String| errors.push(if path.is_empty() { message } else { format!("{path}: {message}") });
+    let mut fail = |message: String| {
+        errors.push(if path.is_empty() {
+            message
+        } else {
+            format!("{path}: {message}")
+        })
+    };
     let shown = || crate::go::print(value);
     match ty {
         Some(Type::Struct(id)) => {
-            let Value::Object(map) = value else { return fail(format!("expected map, got &{{{}}}", shown())) };
+            let Value::Object(map) = value else {
+                return fail(format!("expected map, got &{{{}}}", shown()));
+            };
             let schema = set.get(*id);
             for (key, value) in map {
                 let below = format!("{path}.{key}");
@@ -31,13 +39,17 @@ fn walk(set: &SchemaSet, ty: Option<&Type>, value: &Value, path: &str, errors: &
             }
         }
         Some(Type::Map(inner, _)) => {
-            let Value::Object(map) = value else { return fail(format!("expected map, got &{{{}}}", shown())) };
+            let Value::Object(map) = value else {
+                return fail(format!("expected map, got &{{{}}}", shown()));
+            };
             for (key, value) in map {
                 walk(set, Some(inner), value, &format!("{path}.{key}"), errors);
             }
         }
         Some(Type::List(inner, kind)) => {
-            let Value::Array(list) = value else { return fail(format!("expected list, got &{{{}}}", shown())) };
+            let Value::Array(list) = value else {
+                return fail(format!("expected list, got &{{{}}}", shown()));
+            };
             let mut seen = HashSet::new();
             for (position, item) in list.iter().enumerate() {
                 if let ListKind::Map(keys) = kind {
@@ -52,17 +64,26 @@ fn walk(set: &SchemaSet, ty: Option<&Type>, value: &Value, path: &str, errors: &
                     }
                 }
                 let element = items::element(set, Some(inner), kind, position, item);
-                let readable = crate::fieldset::Element::parse(&element).map_or_else(|| element.clone(), |parsed| parsed.to_string());
+                let readable = crate::fieldset::Element::parse(&element)
+                    .map_or_else(|| element.clone(), |parsed| parsed.to_string());
                 if *kind != ListKind::Atomic && !seen.insert(element) {
                     errors.push(format!("{path}: duplicate entries for key {readable}"));
                 }
                 walk(set, Some(inner), item, &format!("{path}{readable}"), errors);
             }
         }
-        Some(Type::String | Type::Bytes | Type::Duration) if !value.is_string() => fail(format!("expected string, got &{{{}}}", shown())),
+        Some(Type::String | Type::Bytes | Type::Duration) if !value.is_string() => {
+            fail(format!("expected string, got &{{{}}}", shown()))
+        }
         Some(Type::Bool) if !value.is_boolean() => fail(format!("expected boolean, got &{{{}}}", shown())),
-        Some(Type::Int32 | Type::Int64 | Type::Double) if !value.is_number() => fail(format!("expected numeric (int or float), got {}", shown())),
-        Some(Type::Quantity | Type::IntOrString | Type::Time | Type::MicroTime) if !value.is_string() && !value.is_number() => fail(format!("expected string, got &{{{}}}", shown())),
+        Some(Type::Int32 | Type::Int64 | Type::Double) if !value.is_number() => {
+            fail(format!("expected numeric (int or float), got {}", shown()))
+        }
+        Some(Type::Quantity | Type::IntOrString | Type::Time | Type::MicroTime)
+            if !value.is_string() && !value.is_number() =>
+        {
+            fail(format!("expected string, got &{{{}}}", shown()))
+        }
         _ => {}
     }
 }

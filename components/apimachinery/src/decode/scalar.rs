@@ -37,15 +37,37 @@ pub(super) fn fit(ty: &Type, value: &mut Value) -> Result<(), Wrong> {
         return Ok(());
     }
     match ty {
-        Type::String => if value.is_string() { Ok(()) } else { Err(wrong(value, "string")) },
-        Type::Bool => if value.is_boolean() { Ok(()) } else { Err(wrong(value, "bool")) },
+        Type::String => {
+            if value.is_string() {
+                Ok(())
+            } else {
+                Err(wrong(value, "string"))
+            }
+        }
+        Type::Bool => {
+            if value.is_boolean() {
+                Ok(())
+            } else {
+                Err(wrong(value, "bool"))
+            }
+        }
         Type::Int32 => integer(value, i64::from(i32::MIN)..=i64::from(i32::MAX), "int32"),
         Type::Int64 => integer(value, i64::MIN..=i64::MAX, "int64"),
-        Type::Double => if value.is_number() { Ok(()) } else { Err(wrong(value, "float64")) },
+        Type::Double => {
+            if value.is_number() {
+                Ok(())
+            } else {
+                Err(wrong(value, "float64"))
+            }
+        }
         Type::Bytes => bytes(value),
         Type::Time => timestamp(value, |text| time::parse_time(text).map(time::format_time)),
-        Type::MicroTime => timestamp(value, |text| time::parse_micro_time(text).map(time::format_micro_time)),
-        Type::Duration => text(value).and_then(|text| time::parse_duration(text).map(|_| ()).map_err(Wrong::Text)),
+        Type::MicroTime => timestamp(value, |text| {
+            time::parse_micro_time(text).map(time::format_micro_time)
+        }),
+        Type::Duration => {
+            text(value).and_then(|text| time::parse_duration(text).map(|_| ()).map_err(Wrong::Text))
+        }
         Type::Quantity => quantity(value),
         Type::IntOrString if value.is_string() => Ok(()),
         Type::IntOrString => match integer(value, i64::from(i32::MIN)..=i64::from(i32::MAX), "int32") {
@@ -57,7 +79,9 @@ pub(super) fn fit(ty: &Type, value: &mut Value) -> Result<(), Wrong> {
 }
 
 fn integer(value: &mut Value, range: std::ops::RangeInclusive<i64>, name: &'static str) -> Result<(), Wrong> {
-    let Value::Number(number) = &*value else { return Err(wrong(value, name)) };
+    let Value::Number(number) = &*value else {
+        return Err(wrong(value, name));
+    };
     match number.as_i64() {
         Some(whole) if range.contains(&whole) => Ok(()),
         _ => Err(Wrong::Type(format!("number {}", go_number(number)), name)),
@@ -69,37 +93,57 @@ fn go_number(number: &serde_json::Number) -> String {
 }
 
 fn text(value: &Value) -> Result<&str, Wrong> {
-    value.as_str().ok_or_else(|| Wrong::Text(format!("json: cannot unmarshal {} into Go value of type string", noun(value))))
+    value.as_str().ok_or_else(|| {
+        Wrong::Text(format!(
+            "json: cannot unmarshal {} into Go value of type string",
+            noun(value)
+        ))
+    })
 }
 
 fn timestamp(value: &mut Value, canonical: impl Fn(&str) -> Result<String, String>) -> Result<(), Wrong> {
-    let Some(given) = value.as_str() else { return Err(Wrong::Inner(noun(value).to_owned(), "string")) };
+    let Some(given) = value.as_str() else {
+        return Err(Wrong::Inner(noun(value).to_owned(), "string"));
+    };
     *value = Value::from(canonical(given).map_err(Wrong::Text)?);
     Ok(())
 }
 
 fn quantity(value: &mut Value) -> Result<(), Wrong> {
     let parsed = Quantity::from_json(value);
-    *value = Value::from(parsed.map_err(|error| Wrong::Text(error.to_string()))?.to_string());
+    *value = Value::from(
+        parsed
+            .map_err(|error| Wrong::Text(error.to_string()))?
+            .to_string(),
+    );
     Ok(())
 }
 
 fn bytes(value: &mut Value) -> Result<(), Wrong> {
-    let Some(given) = value.as_str() else { return Err(wrong(value, "[]uint8")) };
+    let Some(given) = value.as_str() else {
+        return Err(wrong(value, "[]uint8"));
+    };
     let plain: String = given.chars().filter(|c| !matches!(c, '\n' | '\r')).collect();
     match STANDARD.decode(&plain) {
         Ok(decoded) => {
             *value = Value::from(STANDARD.encode(decoded));
             Ok(())
         }
-        Err(_) => Err(Wrong::Text(format!("illegal base64 data at input byte {}", corrupt_at(given)))),
+        Err(_) => Err(Wrong::Text(format!(
+            "illegal base64 data at input byte {}",
+            corrupt_at(given)
+        ))),
     }
 }
 
 /// The byte at which Go's base64 decoder gives up.
 fn corrupt_at(text: &str) -> usize {
     let symbol = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
-    let bytes: Vec<(usize, u8)> = text.bytes().enumerate().filter(|(_, byte)| !matches!(byte, b'\n' | b'\r')).collect();
+    let bytes: Vec<(usize, u8)> = text
+        .bytes()
+        .enumerate()
+        .filter(|(_, byte)| !matches!(byte, b'\n' | b'\r'))
+        .collect();
     for quantum in bytes.chunks(4) {
         for (place, (at, byte)) in quantum.iter().enumerate() {
             if symbol(*byte) {
@@ -144,9 +188,13 @@ pub(super) fn go_kind(value: &Value) -> &'static str {
 /// Why an untyped value can't become a scalar of this type.
 pub(super) fn conversion_error(ty: &Type, name: &str, value: &Value) -> String {
     match (ty, value) {
-        (Type::Bytes, Value::String(text)) => format!("illegal base64 data at input byte {}", corrupt_at(text)),
+        (Type::Bytes, Value::String(text)) => {
+            format!("illegal base64 data at input byte {}", corrupt_at(text))
+        }
         (Type::Bytes, _) => format!("cannot restore slice from {}", go_kind(value)),
-        (Type::String, Value::Number(_)) | (Type::Int32 | Type::Int64, Value::Number(_)) => format!("cannot convert {} to {name}", go_kind(value)),
+        (Type::String, Value::Number(_)) | (Type::Int32 | Type::Int64, Value::Number(_)) => {
+            format!("cannot convert {} to {name}", go_kind(value))
+        }
         (Type::String, _) => "unrecognized type: string".into(),
         (Type::Bool, _) => "unrecognized type: bool".into(),
         (Type::Int32, _) => "unrecognized type: int32".into(),

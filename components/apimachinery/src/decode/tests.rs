@@ -3,21 +3,52 @@ use crate::schema::ListKind;
 use serde_json::json;
 
 fn field(name: &str, ty: Type) -> Field {
-    Field { name: name.into(), ty, pointer: false, always: false, required: false, default: None, atomic: None, type_name: None, patch: None, embedded: None }
+    Field {
+        name: name.into(),
+        ty,
+        pointer: false,
+        always: false,
+        required: false,
+        default: None,
+        atomic: None,
+        type_name: None,
+        patch: None,
+        embedded: None,
+    }
 }
 
 fn set() -> SchemaSet {
     let list = |inner| Type::List(Box::new(inner), ListKind::Atomic);
     let inner = Schema {
-        name: "x.v1.Inner".into(), short: "Inner".into(), package: "v1".into(),
-        fields: vec![field("amount", Type::Quantity), Field { pointer: true, ..field("count", Type::Int32) }, Field { always: true, ..field("name", Type::String) }],
+        name: "x.v1.Inner".into(),
+        short: "Inner".into(),
+        package: "v1".into(),
+        fields: vec![
+            field("amount", Type::Quantity),
+            Field {
+                pointer: true,
+                ..field("count", Type::Int32)
+            },
+            Field {
+                always: true,
+                ..field("name", Type::String)
+            },
+        ],
         ..Schema::default()
     };
     let outer = Schema {
-        name: "x.v1.Outer".into(), short: "Outer".into(), package: "v1".into(),
+        name: "x.v1.Outer".into(),
+        short: "Outer".into(),
+        package: "v1".into(),
         fields: vec![
-            field("data", Type::Map(Box::new(Type::Bytes), false)), field("items", list(Type::Struct(0))), field("number", Type::Int32),
-            Field { always: true, ..field("status", Type::Struct(0)) }, field("texts", list(Type::String)),
+            field("data", Type::Map(Box::new(Type::Bytes), false)),
+            field("items", list(Type::Struct(0))),
+            field("number", Type::Int32),
+            Field {
+                always: true,
+                ..field("status", Type::Struct(0))
+            },
+            field("texts", list(Type::String)),
         ],
         ..Schema::default()
     };
@@ -27,21 +58,51 @@ fn set() -> SchemaSet {
 #[test]
 fn values_become_canonical() {
     let mut value = json!({"items": [{"amount": "0.5", "count": 0, "extra": 1}, null], "number": 0, "texts": [null], "other": {}, "data": {"a": "AAEC"}});
-    assert_eq!(fit(&set(), 1, &mut value), Ok(vec!["items[0].extra".to_owned(), "other".to_owned()]));
-    assert_eq!(value, json!({"items": [{"amount": "500m", "count": 0, "name": ""}, {"name": ""}], "texts": [""], "data": {"a": "AAEC"}, "status": {"name": ""}}));
+    assert_eq!(
+        fit(&set(), 1, &mut value),
+        Ok(vec!["items[0].extra".to_owned(), "other".to_owned()])
+    );
+    assert_eq!(
+        value,
+        json!({"items": [{"amount": "500m", "count": 0, "name": ""}, {"name": ""}], "texts": [""], "data": {"a": "AAEC"}, "status": {"name": ""}})
+    );
 }
 
 #[test]
 fn errors_read_as_gos() {
     for (mut value, message) in [
-        (json!({"items": [{"count": "x"}]}), "json: cannot unmarshal string into Go struct field Inner.items.count of type int32"),
-        (json!({"items": [{"count": 2.5}]}), "json: cannot unmarshal number 2.5 into Go struct field Inner.items.count of type int32"),
-        (json!({"items": "x"}), "json: cannot unmarshal string into Go struct field Outer.items of type []v1.Inner"),
-        (json!({"items": ["x"]}), "json: cannot unmarshal string into Go struct field Outer.items of type v1.Inner"),
-        (json!({"data": {"a": 5}}), "json: cannot unmarshal number into Go struct field Outer.data of type []uint8"),
-        (json!({"data": {"a": "changed"}}), "illegal base64 data at input byte 4"),
-        (json!({"data": {"a": "Bad_Value!"}}), "illegal base64 data at input byte 3"),
-        (json!({"items": [{"amount": "100x"}]}), "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"),
+        (
+            json!({"items": [{"count": "x"}]}),
+            "json: cannot unmarshal string into Go struct field Inner.items.count of type int32",
+        ),
+        (
+            json!({"items": [{"count": 2.5}]}),
+            "json: cannot unmarshal number 2.5 into Go struct field Inner.items.count of type int32",
+        ),
+        (
+            json!({"items": "x"}),
+            "json: cannot unmarshal string into Go struct field Outer.items of type []v1.Inner",
+        ),
+        (
+            json!({"items": ["x"]}),
+            "json: cannot unmarshal string into Go struct field Outer.items of type v1.Inner",
+        ),
+        (
+            json!({"data": {"a": 5}}),
+            "json: cannot unmarshal number into Go struct field Outer.data of type []uint8",
+        ),
+        (
+            json!({"data": {"a": "changed"}}),
+            "illegal base64 data at input byte 4",
+        ),
+        (
+            json!({"data": {"a": "Bad_Value!"}}),
+            "illegal base64 data at input byte 3",
+        ),
+        (
+            json!({"items": [{"amount": "100x"}]}),
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+        ),
     ] {
         assert_eq!(fit(&set(), 1, &mut value).unwrap_err().0, message);
     }

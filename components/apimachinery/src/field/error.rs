@@ -131,7 +131,12 @@ pub struct Error {
 
 impl Error {
     fn make(kind: ErrorKind, path: &Path, bad_value: impl Into<BadValue>, detail: impl Into<String>) -> Self {
-        Self { kind, field: path.to_string(), bad_value: bad_value.into(), detail: detail.into() }
+        Self {
+            kind,
+            field: path.to_string(),
+            bad_value: bad_value.into(),
+            detail: detail.into(),
+        }
     }
 
     /// The value refers to something that doesn't exist.
@@ -157,7 +162,11 @@ impl Error {
     /// The value is not one of `supported`, which are listed in the given order.
     pub fn not_supported(path: &Path, value: impl Into<BadValue>, supported: &[&str]) -> Self {
         let listed: Vec<_> = supported.iter().map(|text| quote(text)).collect();
-        let detail = if listed.is_empty() { String::new() } else { format!("supported values: {}", listed.join(", ")) };
+        let detail = if listed.is_empty() {
+            String::new()
+        } else {
+            format!("supported values: {}", listed.join(", "))
+        };
         Self::make(ErrorKind::NotSupported, path, value, detail)
     }
     /// The field may not be set in this situation.
@@ -166,12 +175,22 @@ impl Error {
     }
     /// The value is longer than `max` bytes.
     pub fn too_long(path: &Path, max: usize) -> Self {
-        Self::make(ErrorKind::TooLong, path, BadValue::Omitted, format!("may not be more than {max} bytes"))
+        Self::make(
+            ErrorKind::TooLong,
+            path,
+            BadValue::Omitted,
+            format!("may not be more than {max} bytes"),
+        )
     }
     /// The list has more than `max` items.
     pub fn too_many(path: &Path, actual: usize, max: usize) -> Self {
         let items = if max == 1 { "item" } else { "items" };
-        Self::make(ErrorKind::TooMany, path, actual as i64, format!("must have at most {max} {items}"))
+        Self::make(
+            ErrorKind::TooMany,
+            path,
+            actual as i64,
+            format!("must have at most {max} {items}"),
+        )
     }
     /// Something failed that isn't the client's fault.
     pub fn internal(path: &Path, detail: impl Into<String>) -> Self {
@@ -182,7 +201,9 @@ impl Error {
     pub fn body(&self) -> String {
         let mut text = self.kind.words().to_owned();
         let value = match self.kind {
-            ErrorKind::Required | ErrorKind::Forbidden | ErrorKind::TooLong | ErrorKind::Internal => String::new(),
+            ErrorKind::Required | ErrorKind::Forbidden | ErrorKind::TooLong | ErrorKind::Internal => {
+                String::new()
+            }
             _ => self.bad_value.to_string(),
         };
         if !value.is_empty() {
@@ -198,7 +219,11 @@ impl Error {
 
     /// The cause that a Status carries.
     pub fn cause(&self) -> Cause {
-        Cause { reason: self.kind.reason().to_owned(), message: self.body(), field: self.field.clone() }
+        Cause {
+            reason: self.kind.reason().to_owned(),
+            message: self.body(),
+            field: self.field.clone(),
+        }
     }
 }
 

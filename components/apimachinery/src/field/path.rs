@@ -17,7 +17,11 @@ impl Path {
 
     /// The field `name` below this path; `name` may hold several names joined by dots.
     pub fn child(&self, name: &str) -> Self {
-        if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}.{name}", self.0)) }
+        if self.0.is_empty() {
+            Self(name.to_owned())
+        } else {
+            Self(format!("{}.{name}", self.0))
+        }
     }
 
     /// The element number `index` of the list here.

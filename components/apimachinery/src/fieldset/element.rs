@@ -34,7 +34,10 @@ impl fmt::Display for Element {
         match self {
             Self::Field(name) => write!(f, ".{name}"),
             Self::Key(fields) => {
-                let shown: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                let shown: Vec<String> = fields
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .collect();
                 write!(f, "[{}]", shown.join(","))
             }
             Self::Value(value) => write!(f, "[={value}]"),

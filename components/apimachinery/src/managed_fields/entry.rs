@@ -33,15 +33,27 @@ pub struct Managers(pub(super) BTreeMap<Entry, Owned>);
 
 impl Entry {
     pub(super) fn new(operation: Operation, manager: &str, api_version: &str, subresource: &str) -> Self {
-        let api_version = if operation == Operation::Apply { String::new() } else { api_version.to_owned() };
-        Self { operation, manager: manager.to_owned(), api_version, subresource: subresource.to_owned() }
+        let api_version = if operation == Operation::Apply {
+            String::new()
+        } else {
+            api_version.to_owned()
+        };
+        Self {
+            operation,
+            manager: manager.to_owned(),
+            api_version,
+            subresource: subresource.to_owned(),
+        }
     }
 
     /// The manager as conflicts name it.
     pub(super) fn describe(&self) -> String {
         let mut text = crate::field::quote(&self.manager);
         if !self.subresource.is_empty() {
-            text.push_str(&format!(" with subresource {}", crate::field::quote(&self.subresource)));
+            text.push_str(&format!(
+                " with subresource {}",
+                crate::field::quote(&self.subresource)
+            ));
         }
         if self.operation == Operation::Update {
             text.push_str(&format!(" using {}", self.api_version));
@@ -68,8 +80,20 @@ impl Managers {
                 Some(fields) => FieldSet::from_fields_v1(fields)?,
                 None => FieldSet::default(),
             };
-            let entry = Entry::new(operation, text("manager"), text("apiVersion"), text("subresource"));
-            managers.insert(entry, Owned { fields, api_version: text("apiVersion").to_owned(), time: text("time").to_owned() });
+            let entry = Entry::new(
+                operation,
+                text("manager"),
+                text("apiVersion"),
+                text("subresource"),
+            );
+            managers.insert(
+                entry,
+                Owned {
+                    fields,
+                    api_version: text("apiVersion").to_owned(),
+                    time: text("time").to_owned(),
+                },
+            );
         }
         Some(Self(managers))
     }
@@ -78,7 +102,13 @@ impl Managers {
     pub fn encode(&self) -> Vec<Value> {
         let mut entries: Vec<_> = self.0.iter().collect();
         entries.sort_by(|(a, x), (b, y)| {
-            (a.operation, &x.time, &a.manager, &x.api_version, &a.subresource).cmp(&(b.operation, &y.time, &b.manager, &y.api_version, &b.subresource))
+            (a.operation, &x.time, &a.manager, &x.api_version, &a.subresource).cmp(&(
+                b.operation,
+                &y.time,
+                &b.manager,
+                &y.api_version,
+                &b.subresource,
+            ))
         });
         let entry = |(entry, owned): (&Entry, &Owned)| {
             let mut value = json!({

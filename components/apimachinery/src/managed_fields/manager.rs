@@ -17,8 +17,18 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Fields that nobody owns.
 static UNOWNED: LazyLock<FieldSet> = LazyLock::new(|| {
     FieldSet::of_names(&[
-        "apiVersion", "kind", "metadata", "metadata.name", "metadata.namespace", "metadata.creationTimestamp", "metadata.selfLink", "metadata.uid",
-        "metadata.clusterName", "metadata.generation", "metadata.managedFields", "metadata.resourceVersion",
+        "apiVersion",
+        "kind",
+        "metadata",
+        "metadata.name",
+        "metadata.namespace",
+        "metadata.creationTimestamp",
+        "metadata.selfLink",
+        "metadata.uid",
+        "metadata.clusterName",
+        "metadata.generation",
+        "metadata.managedFields",
+        "metadata.resourceVersion",
     ])
 });
 
@@ -65,12 +75,19 @@ impl FieldManager<'_> {
     /// Records a create (`live` is `None`) or update in `new`'s managedFields.
     pub fn update(&self, live: Option<&Value>, new: &mut Value, writer: Writer<'_>) {
         let given = meta::remove(new, "managedFields");
-        let given = given.as_ref().and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let given = given
+            .as_ref()
+            .and_then(Value::as_array)
+            .map_or(&[][..], Vec::as_slice);
         if is_reset(given) {
             return;
         }
-        let own = Managers::decode(given).filter(|managers| writer.subresource.is_empty() && !managers.0.is_empty());
-        let kept = || live.map(|live| Managers::decode(meta::managed_fields(live)).unwrap_or_default()).unwrap_or_default();
+        let own = Managers::decode(given)
+            .filter(|managers| writer.subresource.is_empty() && !managers.0.is_empty());
+        let kept = || {
+            live.map(|live| Managers::decode(meta::managed_fields(live)).unwrap_or_default())
+                .unwrap_or_default()
+        };
         let mut managers = own.unwrap_or_else(kept);
         if live.is_some() && managers.0.is_empty() {
             // Nobody tracked this object so far: only an apply starts to.
@@ -88,13 +105,25 @@ impl FieldManager<'_> {
         let comparison = compare(self.schemas, &self.ty(), before, new);
         let touched = comparison.modified.union(&comparison.added);
         for owned in managers.0.values_mut() {
-            owned.fields = owned.fields.difference(&touched.intersection(&owned.fields)).difference(&comparison.removed);
+            owned.fields = owned
+                .fields
+                .difference(&touched.intersection(&owned.fields))
+                .difference(&comparison.removed);
         }
         let visible = comparison.without(self.reset);
         let taken = visible.added.union(&visible.modified).difference(&UNOWNED);
         if !taken.is_empty() {
-            let entry = Entry::new(Operation::Update, writer.manager, self.api_version, writer.subresource);
-            let owned = managers.0.entry(entry).or_insert_with(|| Owned { fields: FieldSet::default(), api_version: self.api_version.to_owned(), time: String::new() });
+            let entry = Entry::new(
+                Operation::Update,
+                writer.manager,
+                self.api_version,
+                writer.subresource,
+            );
+            let owned = managers.0.entry(entry).or_insert_with(|| Owned {
+                fields: FieldSet::default(),
+                api_version: self.api_version.to_owned(),
+                time: String::new(),
+            });
             owned.fields = owned.fields.union(&taken);
             owned.time = writer.now.to_owned();
         }
@@ -104,26 +133,74 @@ impl FieldManager<'_> {
 
     /// Merges an applied configuration into the live object, or makes the object of it. `applied` must have been
     /// checked to name this object. The result's managedFields are up to date.
-    pub fn apply(&self, live: Option<&Value>, applied: &Value, writer: Writer<'_>, force: bool) -> Result<Value, ApiError> {
+    pub fn apply(
+        &self,
+        live: Option<&Value>,
+        applied: &Value,
+        writer: Writer<'_>,
+        force: bool,
+    ) -> Result<Value, ApiError> {
         if !meta::managed_fields(applied).is_empty() {
             return Err(ApiError::bad_request("metadata.managedFields must be nil"));
         }
         let errors = validate(self.schemas, &self.ty(), applied);
         if !errors.is_empty() {
-            let name = format!("({}/{}; {}, Kind={})", meta::namespace(applied), meta::name(applied), meta::api_version(applied), meta::kind(applied));
-            let text = if errors.len() == 1 { errors[0].clone() } else { format!("errors:\n  {}", errors.join("\n  ")) };
-            return Err(ApiError::new(500, Reason::Unknown, format!("failed to create typed patch object {name}: {text}"), None));
+            let name = format!(
+                "({}/{}; {}, Kind={})",
+                meta::namespace(applied),
+                meta::name(applied),
+                meta::api_version(applied),
+                meta::kind(applied)
+            );
+            let text = if errors.len() == 1 {
+                errors[0].clone()
+            } else {
+                format!("errors:\n  {}", errors.join("\n  "))
+            };
+            return Err(ApiError::new(
+                500,
+                Reason::Unknown,
+                format!("failed to create typed patch object {name}: {text}"),
+                None,
+            ));
         }
-        let mut managers = live.map(|live| Managers::decode(meta::managed_fields(live)).unwrap_or_default()).unwrap_or_default();
+        let mut managers = live
+            .map(|live| Managers::decode(meta::managed_fields(live)).unwrap_or_default())
+            .unwrap_or_default();
         let before = live.map_or_else(|| self.empty(), Self::without_managed_fields);
         if live.is_some() && managers.0.is_empty() {
-            self.record(&self.empty(), &before, &mut managers, Writer { manager: BEFORE_FIRST_APPLY, ..writer });
+            self.record(
+                &self.empty(),
+                &before,
+                &mut managers,
+                Writer {
+                    manager: BEFORE_FIRST_APPLY,
+                    ..writer
+                },
+            );
         }
-        let entry = Entry::new(Operation::Apply, writer.manager, self.api_version, writer.subresource);
+        let entry = Entry::new(
+            Operation::Apply,
+            writer.manager,
+            self.api_version,
+            writer.subresource,
+        );
         let former = managers.0.get(&entry).cloned();
-        let owned = field_set(self.schemas, &self.ty(), applied).recursive_difference(self.reset).difference(&UNOWNED);
+        let owned = field_set(self.schemas, &self.ty(), applied)
+            .recursive_difference(self.reset)
+            .difference(&UNOWNED);
         let mut merged = merge(self.schemas, &self.ty(), &before, applied);
-        managers.0.insert(entry.clone(), Owned { fields: owned, api_version: self.api_version.to_owned(), time: former.as_ref().map(|former| former.time.clone()).unwrap_or_default() });
+        managers.0.insert(
+            entry.clone(),
+            Owned {
+                fields: owned,
+                api_version: self.api_version.to_owned(),
+                time: former
+                    .as_ref()
+                    .map(|former| former.time.clone())
+                    .unwrap_or_default(),
+            },
+        );
         if let Some(former) = &former {
             self.prune(&mut merged, &former.fields, &managers);
         }
@@ -146,14 +223,26 @@ impl FieldManager<'_> {
     /// Takes out what the manager applied before, doesn't apply now, and nobody else owns.
     fn prune(&self, merged: &mut Value, former: &FieldSet, managers: &Managers) {
         let named = |fields: &FieldSet| fields.with_named_parents(self.schemas, &self.ty());
-        let all = managers.0.values().fold(FieldSet::default(), |all, owned| all.union(&owned.fields));
+        let all = managers
+            .0
+            .values()
+            .fold(FieldSet::default(), |all, owned| all.union(&owned.fields));
         let there = field_set(self.schemas, &self.ty(), merged);
-        let gone = named(&there).intersection(&named(former)).difference(&named(&all));
+        let gone = named(&there)
+            .intersection(&named(former))
+            .difference(&named(&all));
         remove(self.schemas, &self.ty(), merged, &gone);
     }
 
     /// Other managers lose what changed; without force that is a conflict.
-    fn settle(&self, before: &Value, merged: &Value, managers: &mut Managers, own: &Entry, force: bool) -> Result<(), ApiError> {
+    fn settle(
+        &self,
+        before: &Value,
+        merged: &Value,
+        managers: &mut Managers,
+        own: &Entry,
+        force: bool,
+    ) -> Result<(), ApiError> {
         let comparison = compare(self.schemas, &self.ty(), before, merged);
         let touched = comparison.modified.union(&comparison.added);
         let mut conflicts = Vec::new();
@@ -162,12 +251,19 @@ impl FieldManager<'_> {
             conflicts.extend(lost.paths().into_iter().map(|path| (entry.describe(), path)));
             owned.fields = owned.fields.difference(&lost).difference(&comparison.removed);
         }
-        if conflicts.is_empty() || force { Ok(()) } else { Err(conflict(&conflicts)) }
+        if conflicts.is_empty() || force {
+            Ok(())
+        } else {
+            Err(conflict(&conflicts))
+        }
     }
 
     /// kubectl may take over what it applied on the client's side before.
     fn forced_by_last_applied(&self, live: Option<&Value>, writer: Writer<'_>) -> bool {
-        writer.manager == "kubectl" && live.and_then(|live| meta::annotation(live, LAST_APPLIED)).is_some_and(|text| !text.is_empty())
+        writer.manager == "kubectl"
+            && live
+                .and_then(|live| meta::annotation(live, LAST_APPLIED))
+                .is_some_and(|text| !text.is_empty())
     }
 }
 
@@ -185,14 +281,21 @@ fn tidy(managers: &mut Managers) {
 
 /// Folds the oldest updaters into one when there are too many.
 fn fold(managers: &mut Managers) {
-    let mut updaters: Vec<(String, Entry)> = managers.0.iter().filter(|(entry, _)| entry.operation == Operation::Update).map(|(entry, owned)| (owned.time.clone(), entry.clone())).collect();
+    let mut updaters: Vec<(String, Entry)> = managers
+        .0
+        .iter()
+        .filter(|(entry, _)| entry.operation == Operation::Update)
+        .map(|(entry, owned)| (owned.time.clone(), entry.clone()))
+        .collect();
     if updaters.len() <= MAX_UPDATERS {
         return;
     }
     updaters.sort();
     let excess = updaters.len() - MAX_UPDATERS + 1;
     for (_, entry) in updaters.into_iter().take(excess) {
-        let Some(owned) = managers.0.remove(&entry) else { continue };
+        let Some(owned) = managers.0.remove(&entry) else {
+            continue;
+        };
         let bucket = Entry::new(Operation::Update, FOLDED, &owned.api_version, "");
         match managers.0.get_mut(&bucket) {
             Some(folded) => {
@@ -213,18 +316,45 @@ fn conflict(conflicts: &[(String, String)]) -> ApiError {
     let texts: Vec<String> = managers
         .into_iter()
         .map(|manager| {
-            let paths: Vec<&str> = conflicts.iter().filter(|(other, _)| other == manager).map(|(_, path)| path.as_str()).collect();
+            let paths: Vec<&str> = conflicts
+                .iter()
+                .filter(|(other, _)| other == manager)
+                .map(|(_, path)| path.as_str())
+                .collect();
             match paths[..] {
                 [path] => format!("conflict with {manager}: {path}"),
-                _ => format!("conflicts with {manager}:{}", paths.iter().map(|path| format!("\n- {path}")).collect::<String>()),
+                _ => format!(
+                    "conflicts with {manager}:{}",
+                    paths.iter().map(|path| format!("\n- {path}")).collect::<String>()
+                ),
             }
         })
         .collect();
-    let noun = if conflicts.len() == 1 { "conflict" } else { "conflicts" };
+    let noun = if conflicts.len() == 1 {
+        "conflict"
+    } else {
+        "conflicts"
+    };
     let causes = conflicts
         .iter()
-        .map(|(manager, path)| Cause { reason: "FieldManagerConflict".into(), message: format!("conflict with {manager}"), field: path.clone() })
+        .map(|(manager, path)| Cause {
+            reason: "FieldManagerConflict".into(),
+            message: format!("conflict with {manager}"),
+            field: path.clone(),
+        })
         .collect();
-    let message = format!("Apply failed with {} {noun}: {}", conflicts.len(), texts.join("\n"));
-    ApiError::new(409, Reason::Conflict, message, Some(Details { causes, ..Details::default() }))
+    let message = format!(
+        "Apply failed with {} {noun}: {}",
+        conflicts.len(),
+        texts.join("\n")
+    );
+    ApiError::new(
+        409,
+        Reason::Conflict,
+        message,
+        Some(Details {
+            causes,
+            ..Details::default()
+        }),
+    )
 }

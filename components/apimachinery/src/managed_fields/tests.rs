@@ -4,30 +4,85 @@ use crate::schema::{Field, ListKind, Schema, SchemaSet, Type};
 use serde_json::{Value, json};
 
 fn set() -> SchemaSet {
-    let plain = |name: &str, ty: Type| Field { name: name.into(), ty, pointer: false, always: false, required: false, default: None, atomic: None, type_name: None, patch: None, embedded: None };
-    let meta = Schema { name: "Meta".into(), fields: vec![plain("labels", Type::Map(Box::new(Type::String), false)), plain("name", Type::String)], ..Schema::default() };
-    let item = Schema { name: "Item".into(), fields: vec![plain("image", Type::String), plain("name", Type::String)], ..Schema::default() };
-    let spec = Schema { name: "Spec".into(), fields: vec![plain("items", Type::List(Box::new(Type::Struct(1)), ListKind::Map(vec!["name".into()]))), plain("replicas", Type::Int32)], ..Schema::default() };
-    let always = |field: Field| Field { always: true, ..field };
+    let plain = |name: &str, ty: Type| Field {
+        name: name.into(),
+        ty,
+        pointer: false,
+        always: false,
+        required: false,
+        default: None,
+        atomic: None,
+        type_name: None,
+        patch: None,
+        embedded: None,
+    };
+    let meta = Schema {
+        name: "Meta".into(),
+        fields: vec![
+            plain("labels", Type::Map(Box::new(Type::String), false)),
+            plain("name", Type::String),
+        ],
+        ..Schema::default()
+    };
+    let item = Schema {
+        name: "Item".into(),
+        fields: vec![plain("image", Type::String), plain("name", Type::String)],
+        ..Schema::default()
+    };
+    let spec = Schema {
+        name: "Spec".into(),
+        fields: vec![
+            plain(
+                "items",
+                Type::List(Box::new(Type::Struct(1)), ListKind::Map(vec!["name".into()])),
+            ),
+            plain("replicas", Type::Int32),
+        ],
+        ..Schema::default()
+    };
+    let always = |field: Field| Field {
+        always: true,
+        ..field
+    };
     let root = Schema {
         name: "Root".into(),
-        fields: vec![plain("apiVersion", Type::String), plain("kind", Type::String), always(plain("metadata", Type::Struct(0))), always(plain("spec", Type::Struct(2)))],
+        fields: vec![
+            plain("apiVersion", Type::String),
+            plain("kind", Type::String),
+            always(plain("metadata", Type::Struct(0))),
+            always(plain("spec", Type::Struct(2))),
+        ],
         ..Schema::default()
     };
     SchemaSet::new(vec![meta, item, spec, root])
 }
 
 fn manager<'a>(schemas: &'a SchemaSet, reset: &'a FieldSet) -> FieldManager<'a> {
-    FieldManager { schemas, schema: 3, api_version: "v1", reset }
+    FieldManager {
+        schemas,
+        schema: 3,
+        api_version: "v1",
+        reset,
+    }
 }
 
 fn writer(manager: &str) -> Writer<'_> {
-    Writer { manager, subresource: "", now: "2026-01-01T00:00:00Z" }
+    Writer {
+        manager,
+        subresource: "",
+        now: "2026-01-01T00:00:00Z",
+    }
 }
 
 fn owned(object: &Value, manager: &str) -> Vec<String> {
-    let entry = object["metadata"]["managedFields"].as_array().unwrap().iter().find(|entry| entry["manager"] == manager);
-    entry.map(|entry| FieldSet::from_fields_v1(&entry["fieldsV1"]).unwrap().paths()).unwrap_or_default()
+    let entry = object["metadata"]["managedFields"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|entry| entry["manager"] == manager);
+    entry
+        .map(|entry| FieldSet::from_fields_v1(&entry["fieldsV1"]).unwrap().paths())
+        .unwrap_or_default()
 }
 
 #[test]
@@ -36,7 +91,16 @@ fn life_of_an_applied_object() {
     let fields = manager(&schemas, &reset);
     let applied = json!({"metadata": {"name": "x", "labels": {"a": "1"}}, "spec": {"replicas": 2, "items": [{"name": "n", "image": "i"}]}});
     let live = fields.apply(None, &applied, writer("a"), false).unwrap();
-    assert_eq!(owned(&live, "a"), [".metadata.labels.a", ".spec.replicas", ".spec.items[name=\"n\"]", ".spec.items[name=\"n\"].image", ".spec.items[name=\"n\"].name"]);
+    assert_eq!(
+        owned(&live, "a"),
+        [
+            ".metadata.labels.a",
+            ".spec.replicas",
+            ".spec.items[name=\"n\"]",
+            ".spec.items[name=\"n\"].image",
+            ".spec.items[name=\"n\"].name"
+        ]
+    );
 
     // An update takes over what it changes.
     let mut new = live.clone();
@@ -46,14 +110,26 @@ fn life_of_an_applied_object() {
     assert!(!owned(&new, "a").contains(&".spec.replicas".to_owned()));
 
     // Applying the old value is a conflict, unless forced.
-    let error = fields.apply(Some(&new), &applied, writer("a"), false).unwrap_err();
-    assert_eq!(error.message(), "Apply failed with 1 conflict: conflict with \"u\" using v1: .spec.replicas");
+    let error = fields
+        .apply(Some(&new), &applied, writer("a"), false)
+        .unwrap_err();
+    assert_eq!(
+        error.message(),
+        "Apply failed with 1 conflict: conflict with \"u\" using v1: .spec.replicas"
+    );
     let forced = fields.apply(Some(&new), &applied, writer("a"), true).unwrap();
     assert_eq!(forced["spec"]["replicas"], json!(2));
     assert!(owned(&forced, "u").is_empty());
 
     // What is no longer applied goes, unless someone else owns it.
-    let pruned = fields.apply(Some(&forced), &json!({"metadata": {"name": "x"}, "spec": {"replicas": 2}}), writer("a"), false).unwrap();
+    let pruned = fields
+        .apply(
+            Some(&forced),
+            &json!({"metadata": {"name": "x"}, "spec": {"replicas": 2}}),
+            writer("a"),
+            false,
+        )
+        .unwrap();
     assert_eq!(pruned["spec"], json!({"replicas": 2}));
 }
 

@@ -7,18 +7,29 @@ const MAX_OPERATIONS: usize = 10_000;
 
 /// Applies the operations in order. On an error the target may be half changed; work on a copy.
 pub fn apply(target: &mut Value, patch: &Value) -> Result<(), PatchError> {
-    let operations = patch.as_array().ok_or_else(|| PatchError::Malformed("json: cannot unmarshal object into Go value of type jsonpatch.Patch".into()))?;
+    let operations = patch.as_array().ok_or_else(|| {
+        PatchError::Malformed("json: cannot unmarshal object into Go value of type jsonpatch.Patch".into())
+    })?;
     if operations.len() > MAX_OPERATIONS {
         let length = operations.len();
-        return Err(PatchError::Malformed(format!("The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {length}")));
+        return Err(PatchError::Malformed(format!(
+            "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {length}"
+        )));
     }
-    operations.iter().try_for_each(|operation| apply_one(target, operation))
+    operations
+        .iter()
+        .try_for_each(|operation| apply_one(target, operation))
 }
 
 fn apply_one(target: &mut Value, operation: &Value) -> Result<(), PatchError> {
     let text = |key: &str| operation.get(key).and_then(Value::as_str);
     let path = text("path").ok_or_else(|| rejected("operation has no path"))?;
-    let value = || operation.get("value").cloned().ok_or_else(|| rejected(&format!("operation on {path} has no value")));
+    let value = || {
+        operation
+            .get("value")
+            .cloned()
+            .ok_or_else(|| rejected(&format!("operation on {path} has no value")))
+    };
     let from = || text("from").ok_or_else(|| rejected(&format!("operation on {path} has no from")));
     match text("op").unwrap_or("") {
         "add" => add(target, path, value()?),
@@ -41,8 +52,18 @@ fn apply_one(target: &mut Value, operation: &Value) -> Result<(), PatchError> {
         }
         "test" => {
             let wanted = operation.get("value").cloned().unwrap_or(Value::Null);
-            let found = find(target, path).map(|value| value.clone()).or_else(|error| if wanted.is_null() { Ok(Value::Null) } else { Err(error) })?;
-            if found == wanted { Ok(()) } else { Err(rejected(&format!("testing value {path} failed: test failed"))) }
+            let found = find(target, path).map(|value| value.clone()).or_else(|error| {
+                if wanted.is_null() {
+                    Ok(Value::Null)
+                } else {
+                    Err(error)
+                }
+            })?;
+            if found == wanted {
+                Ok(())
+            } else {
+                Err(rejected(&format!("testing value {path} failed: test failed")))
+            }
         }
         other => Err(rejected(&format!("Unexpected kind: {other}"))),
     }
@@ -63,15 +84,22 @@ fn split(path: &str) -> Result<Option<(&str, String)>, PatchError> {
     if !path.starts_with('/') {
         return Err(rejected(&format!("{path} does not start with /")));
     }
-    Ok(path.rsplit_once('/').map(|(parent, last)| (parent, unescape(last))))
+    Ok(path
+        .rsplit_once('/')
+        .map(|(parent, last)| (parent, unescape(last))))
 }
 
 fn position(segment: &str, length: usize) -> Result<usize, PatchError> {
     if segment == "-" {
         return Ok(length);
     }
-    let plain = segment == "0" || (!segment.starts_with('0') && segment.bytes().all(|byte| byte.is_ascii_digit()));
-    segment.parse().ok().filter(|index| plain && *index <= length).ok_or_else(|| rejected(&format!("Unable to access invalid index: {segment}")))
+    let plain =
+        segment == "0" || (!segment.starts_with('0') && segment.bytes().all(|byte| byte.is_ascii_digit()));
+    segment
+        .parse()
+        .ok()
+        .filter(|index| plain && *index <= length)
+        .ok_or_else(|| rejected(&format!("Unable to access invalid index: {segment}")))
 }
 
 fn find<'a>(target: &'a mut Value, path: &str) -> Result<&'a mut Value, PatchError> {
@@ -115,12 +143,18 @@ fn add(target: &mut Value, path: &str, value: Value) -> Result<(), PatchError> {
 
 fn remove(target: &mut Value, path: &str) -> Result<Value, PatchError> {
     let missing = || rejected(&format!("Unable to remove nonexistent key: {path}"));
-    let Some((parent, last)) = split(path)? else { return Ok(std::mem::take(target)) };
+    let Some((parent, last)) = split(path)? else {
+        return Ok(std::mem::take(target));
+    };
     match find(target, parent)? {
         Value::Object(map) => map.remove(&last).ok_or_else(missing),
         Value::Array(items) => {
             let at = position(&last, items.len())?;
-            if at < items.len() { Ok(items.remove(at)) } else { Err(missing()) }
+            if at < items.len() {
+                Ok(items.remove(at))
+            } else {
+                Err(missing())
+            }
         }
         _ => Err(missing()),
     }
@@ -146,12 +180,23 @@ mod tests {
     #[test]
     fn refusals() {
         for operation in [
-            json!({"op": "test", "path": "/a", "value": 2}), json!({"op": "remove", "path": "/none"}), json!({"op": "replace", "path": "/none", "value": 1}),
-            json!({"op": "add", "path": "/none/x", "value": 1}), json!({"op": "fly", "path": "/a"}), json!({"op": "add", "path": "/l/7", "value": 1}),
-            json!({"op": "move", "from": "/l", "path": "/l/0"}), json!({"op": "add", "path": "x", "value": 1}),
+            json!({"op": "test", "path": "/a", "value": 2}),
+            json!({"op": "remove", "path": "/none"}),
+            json!({"op": "replace", "path": "/none", "value": 1}),
+            json!({"op": "add", "path": "/none/x", "value": 1}),
+            json!({"op": "fly", "path": "/a"}),
+            json!({"op": "add", "path": "/l/7", "value": 1}),
+            json!({"op": "move", "from": "/l", "path": "/l/0"}),
+            json!({"op": "add", "path": "x", "value": 1}),
         ] {
-            assert!(apply(&mut json!({"a": 1, "l": []}), &json!([operation])).is_err(), "{operation}");
+            assert!(
+                apply(&mut json!({"a": 1, "l": []}), &json!([operation])).is_err(),
+                "{operation}"
+            );
         }
-        assert!(matches!(apply(&mut json!({}), &json!({})), Err(PatchError::Malformed(_))));
+        assert!(matches!(
+            apply(&mut json!({}), &json!({})),
+            Err(PatchError::Malformed(_))
+        ));
     }
 }

@@ -12,11 +12,15 @@ const RETAIN_KEYS: &str = "$retainKeys";
 
 /// Merges `patch` into an object of the struct `id`.
 pub fn apply(set: &SchemaSet, id: SchemaId, target: &mut Value, patch: &Value) -> Result<(), PatchError> {
-    let Value::Object(patch) = patch else { return Err(PatchError::Malformed("patch is not an object".into())) };
+    let Value::Object(patch) = patch else {
+        return Err(PatchError::Malformed("patch is not an object".into()));
+    };
     if !target.is_object() {
         *target = Value::Object(Map::new());
     }
-    let Value::Object(target) = target else { return Ok(()) };
+    let Value::Object(target) = target else {
+        return Ok(());
+    };
     Merger { set }.map(target, patch, Some(&Type::Struct(id)), true)
 }
 
@@ -48,9 +52,21 @@ impl Merger<'_> {
     }
 
     /// `merging`: there was something to merge with, so that `null` removes and directives act.
-    fn map(&self, target: &mut Map<String, Value>, patch: &Map<String, Value>, ty: Option<&Type>, merging: bool) -> Result<(), PatchError> {
+    fn map(
+        &self,
+        target: &mut Map<String, Value>,
+        patch: &Map<String, Value>,
+        ty: Option<&Type>,
+        merging: bool,
+    ) -> Result<(), PatchError> {
         if let Some(directive) = patch.get(DIRECTIVE) {
-            let rest = || patch.iter().filter(|(key, _)| *key != DIRECTIVE).map(|(key, value)| (key.clone(), value.clone())).collect();
+            let rest = || {
+                patch
+                    .iter()
+                    .filter(|(key, _)| *key != DIRECTIVE)
+                    .map(|(key, value)| (key.clone(), value.clone()))
+                    .collect()
+            };
             match directive.as_str() {
                 Some("replace") => {
                     *target = rest();
@@ -61,11 +77,18 @@ impl Merger<'_> {
                     return Ok(());
                 }
                 Some("merge") => {}
-                _ => return malformed(format!("unrecognized directive: {}", directive.as_str().unwrap_or_default())),
+                _ => {
+                    return malformed(format!(
+                        "unrecognized directive: {}",
+                        directive.as_str().unwrap_or_default()
+                    ));
+                }
             }
         }
         if let Some(keep) = patch.get(RETAIN_KEYS) {
-            let Some(keep) = keep.as_array() else { return malformed("invalid format for $retainKeys: expected a list") };
+            let Some(keep) = keep.as_array() else {
+                return malformed("invalid format for $retainKeys: expected a list");
+            };
             target.retain(|key, _| keep.iter().any(|kept| kept == key.as_str()));
         }
         for (key, value) in patch {
@@ -103,7 +126,10 @@ impl Merger<'_> {
                 }
             }
         }
-        for (key, order) in patch.iter().filter_map(|(key, order)| Some((key.strip_prefix(ORDER_PREFIX)?, order))) {
+        for (key, order) in patch
+            .iter()
+            .filter_map(|(key, order)| Some((key.strip_prefix(ORDER_PREFIX)?, order)))
+        {
             if patch.contains_key(key) {
                 continue;
             }
@@ -131,19 +157,31 @@ impl Merger<'_> {
         })
     }
 
-    fn list(&self, current: Vec<Value>, patch: &[Value], ty: Option<&Type>, rule: &PatchRule, order: Option<&Value>) -> Result<Vec<Value>, PatchError> {
+    fn list(
+        &self,
+        current: Vec<Value>,
+        patch: &[Value],
+        ty: Option<&Type>,
+        rule: &PatchRule,
+        order: Option<&Value>,
+    ) -> Result<Vec<Value>, PatchError> {
         let item = match ty {
             Some(Type::List(item, _)) => Some(&**item),
             _ => None,
         };
         let directive = |value: &Value| value.get(DIRECTIVE).and_then(Value::as_str).map(str::to_owned);
-        let replacing = patch.iter().any(|value| directive(value).as_deref() == Some("replace"));
+        let replacing = patch
+            .iter()
+            .any(|value| directive(value).as_deref() == Some("replace"));
         if !rule.merge {
             // A list that isn't merged is taken as it is, directives and all.
             return Ok(patch.to_vec());
         }
         if replacing {
-            let kept = patch.iter().filter(|value| !(directive(value).as_deref() == Some("replace") && value.as_object().is_some_and(|map| map.len() == 1)));
+            let kept = patch.iter().filter(|value| {
+                !(directive(value).as_deref() == Some("replace")
+                    && value.as_object().is_some_and(|map| map.len() == 1))
+            });
             return kept.map(|value| self.plain(value, item)).collect();
         }
         let before = current.clone();
@@ -173,13 +211,28 @@ impl Merger<'_> {
     }
 
     fn plain(&self, value: &Value, ty: Option<&Type>) -> Result<Value, PatchError> {
-        Ok(self.fresh(value, ty, &PatchRule::default())?.unwrap_or(Value::Null))
+        Ok(self
+            .fresh(value, ty, &PatchRule::default())?
+            .unwrap_or(Value::Null))
     }
 
-    fn item(&self, items: &mut Vec<Value>, patch: &Value, ty: Option<&Type>, merge_key: &str) -> Result<(), PatchError> {
-        let Value::Object(patch_map) = patch else { return malformed(format!("expected an object in a list that is merged by {merge_key}")) };
+    fn item(
+        &self,
+        items: &mut Vec<Value>,
+        patch: &Value,
+        ty: Option<&Type>,
+        merge_key: &str,
+    ) -> Result<(), PatchError> {
+        let Value::Object(patch_map) = patch else {
+            return malformed(format!(
+                "expected an object in a list that is merged by {merge_key}"
+            ));
+        };
         let Some(key) = patch_map.get(merge_key) else {
-            return malformed(format!("map: {} does not contain declared merge key: {merge_key}", lists::go_map(patch)));
+            return malformed(format!(
+                "map: {} does not contain declared merge key: {merge_key}",
+                lists::go_map(patch)
+            ));
         };
         let at = items.iter().position(|item| item.get(merge_key) == Some(key));
         if patch_map.get(DIRECTIVE).and_then(Value::as_str) == Some("delete") {
@@ -195,8 +248,15 @@ impl Merger<'_> {
         }
     }
 
-    fn delete_primitives(&self, target: &mut Map<String, Value>, field: &str, removed: &Value) -> Result<(), PatchError> {
-        let Some(removed) = removed.as_array() else { return malformed(format!("expected a list in {DELETE_PREFIX}{field}")) };
+    fn delete_primitives(
+        &self,
+        target: &mut Map<String, Value>,
+        field: &str,
+        removed: &Value,
+    ) -> Result<(), PatchError> {
+        let Some(removed) = removed.as_array() else {
+            return malformed(format!("expected a list in {DELETE_PREFIX}{field}"));
+        };
         if let Some(Value::Array(items)) = target.get_mut(field) {
             items.retain(|item| !removed.contains(item));
         }

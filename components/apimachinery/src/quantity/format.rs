@@ -10,7 +10,9 @@ pub(super) fn write(quantity: &Quantity, f: &mut fmt::Formatter<'_>) -> fmt::Res
     }
     let format = match quantity.format {
         // Less than a Ki, or with a fraction, a binary quantity is written in decimal.
-        Format::BinarySi if quantity.nanos.abs() < 1024 * NANO || quantity.nanos % NANO != 0 => Format::DecimalSi,
+        Format::BinarySi if quantity.nanos.abs() < 1024 * NANO || quantity.nanos % NANO != 0 => {
+            Format::DecimalSi
+        }
         format => format,
     };
     if format == Format::BinarySi {

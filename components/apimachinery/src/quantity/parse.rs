@@ -22,8 +22,15 @@ pub(super) fn quantity(text: &str) -> Result<Quantity, ParseQuantityError> {
     }
     let (factor, exponent, format) = unit(suffix)?;
     let digits = format!("{whole}{fraction}");
-    let nanos = scale(digits.trim_start_matches('0'), exponent - fraction.len() as i64 + 9, factor);
-    Ok(Quantity { nanos: if negative { -nanos } else { nanos }, format })
+    let nanos = scale(
+        digits.trim_start_matches('0'),
+        exponent - fraction.len() as i64 + 9,
+        factor,
+    );
+    Ok(Quantity {
+        nanos: if negative { -nanos } else { nanos },
+        format,
+    })
 }
 
 /// `[eEinumkKMGTP]*[-+]?[0-9]*`
@@ -56,7 +63,9 @@ fn unit(suffix: &str) -> Result<(i128, i64, Format), ParseQuantityError> {
         "E" => decimal(18),
         _ => {
             let exponent = suffix.strip_prefix(['e', 'E']).and_then(|text| text.parse().ok());
-            exponent.map(|exponent: i64| (1, exponent.clamp(-1000, 1000), Format::DecimalExponent)).ok_or(ParseQuantityError::Suffix)
+            exponent
+                .map(|exponent: i64| (1, exponent.clamp(-1000, 1000), Format::DecimalExponent))
+                .ok_or(ParseQuantityError::Suffix)
         }
     }
 }
@@ -69,12 +78,24 @@ fn scale(digits: &str, exponent: i64, factor: i128) -> i128 {
         return 0;
     }
     // More digits than a nano needs only decide the rounding.
-    let kept = if exponent < 0 { (digits.len() as i64 + exponent + 20).clamp(0, digits.len() as i64) as usize } else { digits.len() };
+    let kept = if exponent < 0 {
+        (digits.len() as i64 + exponent + 20).clamp(0, digits.len() as i64) as usize
+    } else {
+        digits.len()
+    };
     let (head, tail) = digits.split_at(kept);
-    let Ok(mut number) = (if head.is_empty() { Ok(0) } else { head.parse::<i128>() }) else { return CAP };
+    let Ok(mut number) = (if head.is_empty() {
+        Ok(0)
+    } else {
+        head.parse::<i128>()
+    }) else {
+        return CAP;
+    };
     let exponent = exponent + tail.len() as i64;
     let mut rest = tail.bytes().any(|byte| byte != b'0');
-    let Some(scaled) = number.checked_mul(factor) else { return CAP };
+    let Some(scaled) = number.checked_mul(factor) else {
+        return CAP;
+    };
     number = scaled;
     if exponent >= 0 {
         for _ in 0..exponent {

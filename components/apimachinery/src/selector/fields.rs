@@ -25,9 +25,15 @@ impl FieldSelector {
                 continue;
             }
             let Some((field, operator, value)) = split_term(part) else {
-                return Err(ParseSelectorError(format!("invalid selector: '{text}'; can't understand '{part}'")));
+                return Err(ParseSelectorError(format!(
+                    "invalid selector: '{text}'; can't understand '{part}'"
+                )));
             };
-            requirements.push(FieldRequirement { field: field.to_owned(), value: unescape(value)?, equal: operator != "!=" });
+            requirements.push(FieldRequirement {
+                field: field.to_owned(),
+                value: unescape(value)?,
+                equal: operator != "!=",
+            });
         }
         Ok(Self { requirements })
     }
@@ -39,12 +45,17 @@ impl FieldSelector {
 
     /// Whether fields, looked up by name (empty if unset), satisfy the selector.
     pub fn matches<'a>(&self, lookup: impl Fn(&str) -> Option<&'a str>) -> bool {
-        self.requirements.iter().all(|requirement| (lookup(&requirement.field).unwrap_or("") == requirement.value) == requirement.equal)
+        self.requirements.iter().all(|requirement| {
+            (lookup(&requirement.field).unwrap_or("") == requirement.value) == requirement.equal
+        })
     }
 
     /// The value that the field must have, if the selector pins it.
     pub fn exact(&self, field: &str) -> Option<&str> {
-        self.requirements.iter().find(|requirement| requirement.equal && requirement.field == field).map(|requirement| requirement.value.as_str())
+        self.requirements
+            .iter()
+            .find(|requirement| requirement.equal && requirement.field == field)
+            .map(|requirement| requirement.value.as_str())
     }
 }
 
@@ -53,7 +64,11 @@ impl fmt::Display for FieldSelector {
         for (index, requirement) in self.requirements.iter().enumerate() {
             let comma = if index > 0 { "," } else { "" };
             let operator = if requirement.equal { "=" } else { "!=" };
-            let value = requirement.value.replace('\\', "\\\\").replace(',', "\\,").replace('=', "\\=");
+            let value = requirement
+                .value
+                .replace('\\', "\\\\")
+                .replace(',', "\\,")
+                .replace('=', "\\=");
             write!(f, "{comma}{}{operator}{value}", requirement.field)?;
         }
         Ok(())
@@ -96,10 +111,24 @@ fn unescape(value: &str) -> Result<String, ParseSelectorError> {
         match c {
             '\\' => match characters.next() {
                 Some(next @ ('\\' | ',' | '=')) => out.push(next),
-                Some(next) => return Err(ParseSelectorError(format!("invalid field selector: invalid escape sequence: {}", quote(&format!("\\{next}"))))),
-                None => return Err(ParseSelectorError("invalid field selector: invalid escape sequence: \"\\\\\"".into())),
+                Some(next) => {
+                    return Err(ParseSelectorError(format!(
+                        "invalid field selector: invalid escape sequence: {}",
+                        quote(&format!("\\{next}"))
+                    )));
+                }
+                None => {
+                    return Err(ParseSelectorError(
+                        "invalid field selector: invalid escape sequence: \"\\\\\"".into(),
+                    ));
+                }
             },
-            '=' => return Err(ParseSelectorError(format!("invalid field selector: unescaped = in value: {}", quote(value)))),
+            '=' => {
+                return Err(ParseSelectorError(format!(
+                    "invalid field selector: unescaped = in value: {}",
+                    quote(value)
+                )));
+            }
             c => out.push(c),
         }
     }

@@ -54,7 +54,10 @@ impl Requirement {
 impl LabelSelector {
     /// A selector that matches nothing.
     pub fn nothing() -> Self {
-        Self { requirements: Vec::new(), nothing: true }
+        Self {
+            requirements: Vec::new(),
+            nothing: true,
+        }
     }
 
     /// Parses `a=b,c!=d,e in (f,g),h,!i,j>5`.
@@ -64,25 +67,59 @@ impl LabelSelector {
 
     /// The selector that requires each of these labels.
     pub fn from_map(labels: &Map<String, Value>) -> Self {
-        let equals = |(key, value): (&String, &Value)| Requirement { key: key.clone(), operator: Operator::In, values: vec![value.as_str().unwrap_or("").to_owned()] };
-        Self { requirements: labels.iter().map(equals).collect(), nothing: false }
+        let equals = |(key, value): (&String, &Value)| Requirement {
+            key: key.clone(),
+            operator: Operator::In,
+            values: vec![value.as_str().unwrap_or("").to_owned()],
+        };
+        Self {
+            requirements: labels.iter().map(equals).collect(),
+            nothing: false,
+        }
     }
 
     /// Reads a LabelSelector object. A missing one matches nothing, an empty one everything.
     pub fn from_object(selector: Option<&Value>) -> Result<Self, ParseSelectorError> {
-        let Some(selector) = selector.and_then(Value::as_object) else { return Ok(Self::nothing()) };
-        let mut out = selector.get("matchLabels").and_then(Value::as_object).map(Self::from_map).unwrap_or_default();
-        for expression in selector.get("matchExpressions").and_then(Value::as_array).into_iter().flatten() {
+        let Some(selector) = selector.and_then(Value::as_object) else {
+            return Ok(Self::nothing());
+        };
+        let mut out = selector
+            .get("matchLabels")
+            .and_then(Value::as_object)
+            .map(Self::from_map)
+            .unwrap_or_default();
+        for expression in selector
+            .get("matchExpressions")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
             let text = |key: &str| expression.get(key).and_then(Value::as_str).unwrap_or("");
             let operator = match text("operator") {
                 "In" => Operator::In,
                 "NotIn" => Operator::NotIn,
                 "Exists" => Operator::Exists,
                 "DoesNotExist" => Operator::DoesNotExist,
-                other => return Err(ParseSelectorError(format!("{} is not a valid label selector operator", crate::field::quote(other)))),
+                other => {
+                    return Err(ParseSelectorError(format!(
+                        "{} is not a valid label selector operator",
+                        crate::field::quote(other)
+                    )));
+                }
             };
-            let values = expression.get("values").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
-            out.requirements.push(Requirement { key: text("key").to_owned(), operator, values });
+            let values = expression
+                .get("values")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect();
+            out.requirements.push(Requirement {
+                key: text("key").to_owned(),
+                operator,
+                values,
+            });
         }
         Ok(out)
     }
@@ -94,7 +131,11 @@ impl LabelSelector {
 
     /// Whether labels, looked up by key, satisfy the selector.
     pub fn matches_with<'a>(&self, lookup: impl Fn(&str) -> Option<&'a str>) -> bool {
-        !self.nothing && self.requirements.iter().all(|requirement| requirement.holds(lookup(&requirement.key)))
+        !self.nothing
+            && self
+                .requirements
+                .iter()
+                .all(|requirement| requirement.holds(lookup(&requirement.key)))
     }
 
     /// Whether these labels satisfy the selector.

@@ -39,7 +39,9 @@ fn tokens(text: &str) -> Result<Vec<Token>, ParseSelectorError> {
             rest = &rest[symbol.len()..];
             continue;
         }
-        let end = rest.find(|c: char| " \t\r\n=!(),><".contains(c)).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| " \t\r\n=!(),><".contains(c))
+            .unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
         out.push(match word {
             "in" => Token::Set(true),
@@ -79,13 +81,27 @@ impl Parser {
         }
         let key = match self.next() {
             Token::Word(word) => word,
-            Token::Set(within) => if within { "in".into() } else { "notin".into() },
+            Token::Set(within) => {
+                if within {
+                    "in".into()
+                } else {
+                    "notin".into()
+                }
+            }
             other => return Err(Self::found(&other, "identifier")),
         };
         check_key(&key)?;
         if absent || matches!(self.peek(), Token::End | Token::Symbol(",")) {
-            let operator = if absent { Operator::DoesNotExist } else { Operator::Exists };
-            return Ok(Requirement { key, operator, values: Vec::new() });
+            let operator = if absent {
+                Operator::DoesNotExist
+            } else {
+                Operator::Exists
+            };
+            return Ok(Requirement {
+                key,
+                operator,
+                values: Vec::new(),
+            });
         }
         let operator = match self.next() {
             Token::Set(true) => Operator::In,
@@ -101,7 +117,11 @@ impl Parser {
             _ => vec![self.exact_value()?],
         };
         check_values(&key, operator, &values)?;
-        Ok(Requirement { key, operator, values })
+        Ok(Requirement {
+            key,
+            operator,
+            values,
+        })
     }
 
     fn exact_value(&mut self) -> Result<String, ParseSelectorError> {
@@ -152,18 +172,30 @@ fn check_key(key: &str) -> Result<(), ParseSelectorError> {
     if errors.is_empty() {
         return Ok(());
     }
-    Err(ParseSelectorError(format!("key: Invalid value: {}: {}", quote(key), errors.join("; "))))
+    Err(ParseSelectorError(format!(
+        "key: Invalid value: {}: {}",
+        quote(key),
+        errors.join("; ")
+    )))
 }
 
 fn check_values(key: &str, operator: Operator, values: &[String]) -> Result<(), ParseSelectorError> {
     for (index, value) in values.iter().enumerate() {
         if matches!(operator, Operator::GreaterThan | Operator::LessThan) && value.parse::<i64>().is_err() {
-            let error = Error::invalid(&Path::new("values").index(index), value.as_str(), "for 'Gt', 'Lt' operators, the value must be an integer");
+            let error = Error::invalid(
+                &Path::new("values").index(index),
+                value.as_str(),
+                "for 'Gt', 'Lt' operators, the value must be an integer",
+            );
             return Err(ParseSelectorError(error.to_string()));
         }
         let errors = names::label_value(value);
         if !errors.is_empty() {
-            let error = Error::invalid(&Path::new("values").index(index).key(key), value.as_str(), errors.join("; "));
+            let error = Error::invalid(
+                &Path::new("values").index(index).key(key),
+                value.as_str(),
+                errors.join("; "),
+            );
             return Err(ParseSelectorError(error.to_string()));
         }
     }
@@ -172,23 +204,47 @@ fn check_values(key: &str, operator: Operator, values: &[String]) -> Result<(), 
 
 /// Parses a whole selector.
 pub(super) fn label_selector(text: &str) -> Result<LabelSelector, ParseSelectorError> {
-    let mut parser = Parser { tokens: tokens(text)?, at: 0 };
+    let mut parser = Parser {
+        tokens: tokens(text)?,
+        at: 0,
+    };
     let mut requirements = Vec::new();
-    let failed = |error: ParseSelectorError| ParseSelectorError(format!("unable to parse requirement: {}", error.0));
+    let failed =
+        |error: ParseSelectorError| ParseSelectorError(format!("unable to parse requirement: {}", error.0));
     loop {
         match parser.peek() {
-            Token::Word(_) | Token::Set(_) | Token::Symbol("!") => requirements.push(parser.requirement().map_err(failed)?),
+            Token::Word(_) | Token::Set(_) | Token::Symbol("!") => {
+                requirements.push(parser.requirement().map_err(failed)?)
+            }
             Token::End if requirements.is_empty() => break,
-            other => return Err(ParseSelectorError(format!("found '{}', expected: !, identifier, or 'end of string'", other.literal()))),
+            other => {
+                return Err(ParseSelectorError(format!(
+                    "found '{}', expected: !, identifier, or 'end of string'",
+                    other.literal()
+                )));
+            }
         }
         match parser.next() {
             Token::End => break,
             Token::Symbol(",") => match parser.peek() {
                 Token::Word(_) | Token::Set(_) | Token::Symbol("!") => {}
-                other => return Err(ParseSelectorError(format!("found '{}', expected: identifier after ','", other.literal()))),
+                other => {
+                    return Err(ParseSelectorError(format!(
+                        "found '{}', expected: identifier after ','",
+                        other.literal()
+                    )));
+                }
             },
-            other => return Err(ParseSelectorError(format!("found '{}', expected: ',' or 'end of string'", other.literal()))),
+            other => {
+                return Err(ParseSelectorError(format!(
+                    "found '{}', expected: ',' or 'end of string'",
+                    other.literal()
+                )));
+            }
         }
     }
-    Ok(LabelSelector { requirements, nothing: false })
+    Ok(LabelSelector {
+        requirements,
+        nothing: false,
+    })
 }

@@ -20,39 +20,77 @@ pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
     match kind {
         "LoadBalancer" => {
             if text(spec, &["clusterIP"]) == "None" {
-                errors.push(Error::invalid(&path.child("clusterIPs").index(0), "None", "may not be set to 'None' for LoadBalancer services"));
+                errors.push(Error::invalid(
+                    &path.child("clusterIPs").index(0),
+                    "None",
+                    "may not be set to 'None' for LoadBalancer services",
+                ));
             }
         }
-        "NodePort" if text(spec, &["clusterIP"]) == "None" => errors.push(Error::invalid(&path.child("clusterIPs").index(0), "None", "may not be set to 'None' for NodePort services")),
+        "NodePort" if text(spec, &["clusterIP"]) == "None" => errors.push(Error::invalid(
+            &path.child("clusterIPs").index(0),
+            "None",
+            "may not be set to 'None' for NodePort services",
+        )),
         "ExternalName" => {
             let name = text(spec, &["externalName"]).trim_end_matches('.');
             if name.is_empty() {
                 errors.push(Error::required(&path.child("externalName"), ""));
             } else {
-                errors.extend(texts(&path.child("externalName"), name, names::dns1123_subdomain(name)));
+                errors.extend(texts(
+                    &path.child("externalName"),
+                    name,
+                    names::dns1123_subdomain(name),
+                ));
             }
             if !is_zero(Some(at(spec, &["clusterIP"]))) {
-                errors.push(Error::forbidden(&path.child("clusterIPs"), "may not be set for ExternalName services"));
+                errors.push(Error::forbidden(
+                    &path.child("clusterIPs"),
+                    "may not be set for ExternalName services",
+                ));
             }
         }
         _ => {}
     }
     let mut seen = HashSet::new();
     for (index, item) in ports.iter().enumerate() {
-        errors.extend(port(item, ports.len() > 1, &mut seen, &path.child("ports").index(index)));
+        errors.extend(port(
+            item,
+            ports.len() > 1,
+            &mut seen,
+            &path.child("ports").index(index),
+        ));
     }
-    errors.extend(crate::validate::metadata::labels(at(spec, &["selector"]), &path.child("selector")));
+    errors.extend(crate::validate::metadata::labels(
+        at(spec, &["selector"]),
+        &path.child("selector"),
+    ));
     if text(spec, &["sessionAffinity"]).is_empty() {
         errors.push(Error::required(&path.child("sessionAffinity"), ""));
     } else {
-        errors.extend(one_of(&path.child("sessionAffinity"), at(spec, &["sessionAffinity"]), &["ClientIP", "None"]));
+        errors.extend(one_of(
+            &path.child("sessionAffinity"),
+            at(spec, &["sessionAffinity"]),
+            &["ClientIP", "None"],
+        ));
     }
     if text(spec, &["sessionAffinity"]) == "ClientIP" {
-        if let Some(seconds) = at(spec, &["sessionAffinityConfig", "clientIP", "timeoutSeconds"]).as_i64().filter(|seconds| *seconds <= 0 || *seconds > 86400) {
-            errors.push(Error::invalid(&path.child("sessionAffinityConfig.clientIP.timeoutSeconds"), seconds, "must be greater than 0 and less than 86400"));
+        if let Some(seconds) = at(spec, &["sessionAffinityConfig", "clientIP", "timeoutSeconds"])
+            .as_i64()
+            .filter(|seconds| *seconds <= 0 || *seconds > 86400)
+        {
+            errors.push(Error::invalid(
+                &path.child("sessionAffinityConfig.clientIP.timeoutSeconds"),
+                seconds,
+                "must be greater than 0 and less than 86400",
+            ));
         }
     }
-    for (index, ip) in list(spec, &["externalIPs"]).iter().filter_map(Value::as_str).enumerate() {
+    for (index, ip) in list(spec, &["externalIPs"])
+        .iter()
+        .filter_map(Value::as_str)
+        .enumerate()
+    {
         let path = path.child("externalIPs").index(index);
         errors.extend(shared::ip(&path, ip));
         errors.extend(non_special_ip(ip, &path));
@@ -63,21 +101,39 @@ pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
         errors.extend(one_of(&path.child("type"), at(spec, &["type"]), TYPES));
     }
     errors.extend(conflicts(ports, kind, &path.child("ports")));
-    for (index, range) in list(spec, &["loadBalancerSourceRanges"]).iter().filter_map(Value::as_str).enumerate() {
-        errors.extend(shared::cidr(&path.child("LoadBalancerSourceRanges").index(index), range.trim()));
+    for (index, range) in list(spec, &["loadBalancerSourceRanges"])
+        .iter()
+        .filter_map(Value::as_str)
+        .enumerate()
+    {
+        errors.extend(shared::cidr(
+            &path.child("LoadBalancerSourceRanges").index(index),
+            range.trim(),
+        ));
     }
     if !list(spec, &["loadBalancerSourceRanges"]).is_empty() && kind != "LoadBalancer" {
-        errors.push(Error::forbidden(&path.child("LoadBalancerSourceRanges"), "may only be used when `type` is 'LoadBalancer'"));
+        errors.push(Error::forbidden(
+            &path.child("LoadBalancerSourceRanges"),
+            "may only be used when `type` is 'LoadBalancer'",
+        ));
     }
     errors.extend(traffic(spec, kind, &path));
     if let Some(old) = old {
         let class = |object: &Value| text(object, &["spec", "type"]).to_owned();
         if class(old) == "LoadBalancer" && class(new) == "LoadBalancer" {
-            errors.extend(immutable(&path.child("loadBalancerClass"), at(old, &["spec", "loadBalancerClass"]), at(spec, &["loadBalancerClass"])));
+            errors.extend(immutable(
+                &path.child("loadBalancerClass"),
+                at(old, &["spec", "loadBalancerClass"]),
+                at(spec, &["loadBalancerClass"]),
+            ));
         }
         let (before, after) = (text(old, &["spec", "clusterIP"]), text(spec, &["clusterIP"]));
         if class(old) != "ExternalName" && kind != "ExternalName" && !before.is_empty() && before != after {
-            let detail = if after.is_empty() { "primary clusterIP can not be unset" } else { "may not change once set" };
+            let detail = if after.is_empty() {
+                "primary clusterIP can not be unset"
+            } else {
+                "may not change once set"
+            };
             errors.push(Error::invalid(&path.child("clusterIPs").index(0), after, detail));
         }
     }
@@ -101,11 +157,19 @@ fn port<'a>(port: &'a Value, named: bool, seen: &mut HashSet<&'a str>, path: &Pa
     if text(port, &["protocol"]).is_empty() {
         errors.push(Error::required(&path.child("protocol"), ""));
     } else {
-        errors.extend(one_of(&path.child("protocol"), at(port, &["protocol"]), &["SCTP", "TCP", "UDP"]));
+        errors.extend(one_of(
+            &path.child("protocol"),
+            at(port, &["protocol"]),
+            &["SCTP", "TCP", "UDP"],
+        ));
     }
     errors.extend(port_or_name(&path.child("targetPort"), at(port, &["targetPort"])));
     if let Some(protocol) = at(port, &["appProtocol"]).as_str() {
-        errors.extend(texts(&path.child("appProtocol"), protocol, names::qualified_name(protocol)));
+        errors.extend(texts(
+            &path.child("appProtocol"),
+            protocol,
+            names::qualified_name(protocol),
+        ));
     }
     errors
 }
@@ -115,20 +179,29 @@ fn conflicts(ports: &[Value], kind: &str, path: &Path) -> ErrorList {
     if kind == "ClusterIP" {
         for (index, port) in ports.iter().enumerate() {
             if at(port, &["nodePort"]).as_i64().unwrap_or(0) != 0 {
-                errors.push(Error::forbidden(&path.index(index).child("nodePort"), "may not be used when `type` is 'ClusterIP'"));
+                errors.push(Error::forbidden(
+                    &path.index(index).child("nodePort"),
+                    "may not be used when `type` is 'ClusterIP'",
+                ));
             }
         }
     }
     let mut seen = HashSet::new();
     let mut nodes = HashSet::new();
     for (index, port) in ports.iter().enumerate() {
-        let (number, protocol) = (at(port, &["port"]).as_i64().unwrap_or(0), text(port, &["protocol"]));
+        let (number, protocol) = (
+            at(port, &["port"]).as_i64().unwrap_or(0),
+            text(port, &["protocol"]),
+        );
         let node = at(port, &["nodePort"]).as_i64().unwrap_or(0);
         if node != 0 && !nodes.insert((node, protocol)) {
             errors.push(Error::duplicate(&path.index(index).child("nodePort"), node));
         }
         if !seen.insert((number, protocol)) {
-            errors.push(Error::duplicate(&path.index(index), serde_json::json!({"protocol": protocol, "port": number})));
+            errors.push(Error::duplicate(
+                &path.index(index),
+                serde_json::json!({"protocol": protocol, "port": number}),
+            ));
         }
     }
     errors
@@ -137,27 +210,58 @@ fn conflicts(ports: &[Value], kind: &str, path: &Path) -> ErrorList {
 fn traffic(spec: &Value, kind: &str, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let external = at(spec, &["externalTrafficPolicy"]);
-    let outside = matches!(kind, "NodePort" | "LoadBalancer") || (kind == "ClusterIP" && !list(spec, &["externalIPs"]).is_empty());
+    let outside = matches!(kind, "NodePort" | "LoadBalancer")
+        || (kind == "ClusterIP" && !list(spec, &["externalIPs"]).is_empty());
     if outside {
-        errors.extend(one_of(&path.child("externalTrafficPolicy"), external, &["Cluster", "Local"]));
+        errors.extend(one_of(
+            &path.child("externalTrafficPolicy"),
+            external,
+            &["Cluster", "Local"],
+        ));
     } else if !is_zero(Some(external)) {
-        errors.push(Error::invalid(&path.child("externalTrafficPolicy"), external, "may only be set for externally-accessible services"));
+        errors.push(Error::invalid(
+            &path.child("externalTrafficPolicy"),
+            external,
+            "may only be set for externally-accessible services",
+        ));
     }
-    errors.extend(maybe_one_of(&path.child("internalTrafficPolicy"), at(spec, &["internalTrafficPolicy"]), &["Cluster", "Local"]));
-    errors.extend(maybe_one_of(&path.child("ipFamilyPolicy"), at(spec, &["ipFamilyPolicy"]), &["SingleStack", "PreferDualStack", "RequireDualStack"]));
+    errors.extend(maybe_one_of(
+        &path.child("internalTrafficPolicy"),
+        at(spec, &["internalTrafficPolicy"]),
+        &["Cluster", "Local"],
+    ));
+    errors.extend(maybe_one_of(
+        &path.child("ipFamilyPolicy"),
+        at(spec, &["ipFamilyPolicy"]),
+        &["SingleStack", "PreferDualStack", "RequireDualStack"],
+    ));
     let class = at(spec, &["loadBalancerClass"]);
     if let Some(class) = class.as_str() {
         if kind == "LoadBalancer" {
-            errors.extend(texts(&path.child("loadBalancerClass"), class, names::qualified_name(class)));
+            errors.extend(texts(
+                &path.child("loadBalancerClass"),
+                class,
+                names::qualified_name(class),
+            ));
         } else {
-            errors.push(Error::forbidden(&path.child("loadBalancerClass"), "may only be used when `type` is 'LoadBalancer'"));
+            errors.push(Error::forbidden(
+                &path.child("loadBalancerClass"),
+                "may only be used when `type` is 'LoadBalancer'",
+            ));
         }
     }
     if kind != "LoadBalancer" && !at(spec, &["allocateLoadBalancerNodePorts"]).is_null() {
-        errors.push(Error::forbidden(&path.child("allocateLoadBalancerNodePorts"), "may only be used when `type` is 'LoadBalancer'"));
+        errors.push(Error::forbidden(
+            &path.child("allocateLoadBalancerNodePorts"),
+            "may only be used when `type` is 'LoadBalancer'",
+        ));
     }
     if let Some(distribution) = at(spec, &["trafficDistribution"]).as_str() {
-        errors.extend(one_of(&path.child("trafficDistribution"), &Value::from(distribution), &["PreferClose", "PreferSameNode", "PreferSameZone"]));
+        errors.extend(one_of(
+            &path.child("trafficDistribution"),
+            &Value::from(distribution),
+            &["PreferClose", "PreferSameNode", "PreferSameZone"],
+        ));
     }
     errors
 }
@@ -174,9 +278,18 @@ pub(in crate::validate) fn non_special_ip(text: &str, path: &Path) -> ErrorList 
     };
     for (special, message) in [
         (ip.is_unspecified(), format!("may not be unspecified ({ip})")),
-        (ip.is_loopback(), "may not be in the loopback range (127.0.0.0/8, ::1/128)".to_owned()),
-        (link_local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)".to_owned()),
-        (link_local_multicast, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)".to_owned()),
+        (
+            ip.is_loopback(),
+            "may not be in the loopback range (127.0.0.0/8, ::1/128)".to_owned(),
+        ),
+        (
+            link_local,
+            "may not be in the link-local range (169.254.0.0/16, fe80::/10)".to_owned(),
+        ),
+        (
+            link_local_multicast,
+            "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)".to_owned(),
+        ),
     ] {
         if special {
             errors.push(Error::invalid(path, text, message));

@@ -27,7 +27,10 @@ pub(super) fn affinity(affinity: &Value, path: &Path) -> ErrorList {
         for (index, weighted) in list(affinity, &[kind, PREFERRED]).iter().enumerate() {
             let path = path.child(PREFERRED).index(index);
             errors.extend(weight(weighted, &path));
-            errors.extend(pod_term(at(weighted, &["podAffinityTerm"]), &path.child("podAffinityTerm")));
+            errors.extend(pod_term(
+                at(weighted, &["podAffinityTerm"]),
+                &path.child("podAffinityTerm"),
+            ));
         }
     }
     errors
@@ -35,7 +38,8 @@ pub(super) fn affinity(affinity: &Value, path: &Path) -> ErrorList {
 
 fn weight(term: &Value, path: &Path) -> Option<Error> {
     let weight = at(term, &["weight"]).as_i64().unwrap_or(0);
-    (!(1..=100).contains(&weight)).then(|| Error::invalid(&path.child("weight"), weight, "must be in the range 1-100"))
+    (!(1..=100).contains(&weight))
+        .then(|| Error::invalid(&path.child("weight"), weight, "must be in the range 1-100"))
 }
 
 /// A NodeSelector: at least one term.
@@ -43,9 +47,16 @@ pub(in crate::validate) fn node_selector(selector: &Value, path: &Path) -> Error
     let terms = list(selector, &["nodeSelectorTerms"]);
     let path = path.child("nodeSelectorTerms");
     if terms.is_empty() {
-        return vec![Error::required(&path, "must have at least one node selector term")];
+        return vec![Error::required(
+            &path,
+            "must have at least one node selector term",
+        )];
     }
-    terms.iter().enumerate().flat_map(|(index, term)| term_of(term, &path.index(index))).collect()
+    terms
+        .iter()
+        .enumerate()
+        .flat_map(|(index, term)| term_of(term, &path.index(index)))
+        .collect()
 }
 
 fn term_of(term: &Value, path: &Path) -> ErrorList {
@@ -54,16 +65,33 @@ fn term_of(term: &Value, path: &Path) -> ErrorList {
         let path = path.child("matchExpressions").index(index);
         let values = list(requirement, &["values"]);
         match text(requirement, &["operator"]) {
-            "In" | "NotIn" if values.is_empty() => errors.push(Error::required(&path.child("values"), "must be specified when `operator` is 'In' or 'NotIn'")),
-            "Exists" | "DoesNotExist" if !values.is_empty() => errors.push(Error::forbidden(&path.child("values"), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'")),
-            "Gt" | "Lt" if values.len() != 1 => errors.push(Error::required(&path.child("values"), "must be specified single value when `operator` is 'Lt' or 'Gt'")),
+            "In" | "NotIn" if values.is_empty() => errors.push(Error::required(
+                &path.child("values"),
+                "must be specified when `operator` is 'In' or 'NotIn'",
+            )),
+            "Exists" | "DoesNotExist" if !values.is_empty() => errors.push(Error::forbidden(
+                &path.child("values"),
+                "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+            )),
+            "Gt" | "Lt" if values.len() != 1 => errors.push(Error::required(
+                &path.child("values"),
+                "must be specified single value when `operator` is 'Lt' or 'Gt'",
+            )),
             "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
-            other => errors.push(Error::invalid(&path.child("operator"), other, "not a valid selector operator")),
+            other => errors.push(Error::invalid(
+                &path.child("operator"),
+                other,
+                "not a valid selector operator",
+            )),
         }
         let key = text(requirement, &["key"]);
         errors.extend(texts(&path.child("key"), key, names::qualified_name(key)));
         for (index, value) in values.iter().filter_map(Value::as_str).enumerate() {
-            errors.extend(texts(&path.child("values").index(index), value, names::label_value(value)));
+            errors.extend(texts(
+                &path.child("values").index(index),
+                value,
+                names::label_value(value),
+            ));
         }
     }
     errors
@@ -71,9 +99,16 @@ fn term_of(term: &Value, path: &Path) -> ErrorList {
 
 fn pod_term(term: &Value, path: &Path) -> ErrorList {
     let mut errors = label_selector(&path.child("labelSelector"), at(term, &["labelSelector"]));
-    errors.extend(label_selector(&path.child("namespaceSelector"), at(term, &["namespaceSelector"])));
+    errors.extend(label_selector(
+        &path.child("namespaceSelector"),
+        at(term, &["namespaceSelector"]),
+    ));
     for namespace in list(term, &["namespaces"]).iter().filter_map(Value::as_str) {
-        errors.extend(texts(&path.child("namespace"), namespace, names::dns1123_label(namespace)));
+        errors.extend(texts(
+            &path.child("namespace"),
+            namespace,
+            names::dns1123_label(namespace),
+        ));
     }
     let key = text(term, &["topologyKey"]);
     if key.is_empty() {

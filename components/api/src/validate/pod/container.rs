@@ -27,7 +27,11 @@ pub(super) fn containers(context: &Context<'_>, path: &Path) -> ErrorList {
         if repeated(&mut seen, name) {
             errors.push(Error::duplicate(&path.child("name"), name));
         }
-        errors.extend(handlers::lifecycle(container, context.grace, &path.child("lifecycle")));
+        errors.extend(handlers::lifecycle(
+            container,
+            context.grace,
+            &path.child("lifecycle"),
+        ));
         errors.extend(handlers::probes(container, context.grace, &path));
         errors.extend(restart_policy(container, &path));
     }
@@ -37,7 +41,10 @@ pub(super) fn containers(context: &Context<'_>, path: &Path) -> ErrorList {
 
 pub(super) fn init_containers(context: &Context<'_>, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
-    let mut seen: HashSet<&str> = list(context.spec, &["containers"]).iter().map(|container| text(container, &["name"])).collect();
+    let mut seen: HashSet<&str> = list(context.spec, &["containers"])
+        .iter()
+        .map(|container| text(container, &["name"]))
+        .collect();
     for (index, container) in list(context.spec, &["initContainers"]).iter().enumerate() {
         let path = path.index(index);
         errors.extend(common(context, container, &path));
@@ -46,12 +53,19 @@ pub(super) fn init_containers(context: &Context<'_>, path: &Path) -> ErrorList {
             errors.push(Error::duplicate(&path.child("name"), name));
         }
         if text(container, &["restartPolicy"]) == "Always" {
-            errors.extend(handlers::lifecycle(container, context.grace, &path.child("lifecycle")));
+            errors.extend(handlers::lifecycle(
+                container,
+                context.grace,
+                &path.child("lifecycle"),
+            ));
             errors.extend(handlers::probes(container, context.grace, &path));
         } else {
             for field in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
                 if !at(container, &[field]).is_null() {
-                    errors.push(Error::forbidden(&path.child(field), "may not be set for init containers without restartPolicy=Always"));
+                    errors.push(Error::forbidden(
+                        &path.child(field),
+                        "may not be set for init containers without restartPolicy=Always",
+                    ));
                 }
             }
         }
@@ -66,13 +80,25 @@ pub(super) fn ephemeral_containers(context: &Context<'_>, path: &Path) -> ErrorL
         let path = path.index(index);
         errors.extend(common(context, container, &path));
         let target = text(container, &["targetContainerName"]);
-        let known = list(context.spec, &["containers"]).iter().chain(list(context.spec, &["initContainers"])).any(|container| text(container, &["name"]) == target);
+        let known = list(context.spec, &["containers"])
+            .iter()
+            .chain(list(context.spec, &["initContainers"]))
+            .any(|container| text(container, &["name"]) == target);
         if !target.is_empty() && !known {
             errors.push(Error::not_found(&path.child("targetContainerName"), target));
         }
-        for field in ["ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"] {
+        for field in [
+            "ports",
+            "livenessProbe",
+            "readinessProbe",
+            "startupProbe",
+            "lifecycle",
+        ] {
             if !at(container, &[field]).is_null() {
-                errors.push(Error::forbidden(&path.child(field), "cannot be set for an Ephemeral Container"));
+                errors.push(Error::forbidden(
+                    &path.child(field),
+                    "cannot be set for an Ephemeral Container",
+                ));
             }
         }
     }
@@ -80,7 +106,11 @@ pub(super) fn ephemeral_containers(context: &Context<'_>, path: &Path) -> ErrorL
 }
 
 fn restart_policy(container: &Value, path: &Path) -> Option<Error> {
-    shared::maybe_one_of(&path.child("restartPolicy"), at(container, &["restartPolicy"]), &["Always", "Never", "OnFailure"])
+    shared::maybe_one_of(
+        &path.child("restartPolicy"),
+        at(container, &["restartPolicy"]),
+        &["Always", "Never", "OnFailure"],
+    )
 }
 
 fn common(context: &Context<'_>, container: &Value, path: &Path) -> ErrorList {
@@ -95,16 +125,31 @@ fn common(context: &Context<'_>, container: &Value, path: &Path) -> ErrorList {
     if image.is_empty() {
         errors.push(Error::required(&path.child("image"), ""));
     } else if image.trim() != image {
-        errors.push(Error::invalid(&path.child("image"), image, "must not have leading or trailing whitespace"));
+        errors.push(Error::invalid(
+            &path.child("image"),
+            image,
+            "must not have leading or trailing whitespace",
+        ));
     }
-    errors.extend(one_of(&path.child("terminationMessagePolicy"), at(container, &["terminationMessagePolicy"]), &["FallbackToLogsOnError", "File"]));
+    errors.extend(one_of(
+        &path.child("terminationMessagePolicy"),
+        at(container, &["terminationMessagePolicy"]),
+        &["FallbackToLogsOnError", "File"],
+    ));
     errors.extend(ports(container, &path.child("ports")));
     errors.extend(environment(container, &path.child("env")));
     errors.extend(environment_from(container, &path.child("envFrom")));
     errors.extend(mounts(context, container, &path.child("volumeMounts")));
-    errors.extend(one_of(&path.child("imagePullPolicy"), at(container, &["imagePullPolicy"]), &["Always", "IfNotPresent", "Never"]));
+    errors.extend(one_of(
+        &path.child("imagePullPolicy"),
+        at(container, &["imagePullPolicy"]),
+        &["Always", "IfNotPresent", "Never"],
+    ));
     errors.extend(resources(at(container, &["resources"]), &path.child("resources")));
-    errors.extend(security::container(at(container, &["securityContext"]), &path.child("securityContext")));
+    errors.extend(security::container(
+        at(container, &["securityContext"]),
+        &path.child("securityContext"),
+    ));
     errors
 }
 
@@ -122,14 +167,21 @@ fn ports(container: &Value, path: &Path) -> ErrorList {
         }
         match at(port, &["containerPort"]).as_i64().unwrap_or(0) {
             0 => errors.push(Error::required(&path.child("containerPort"), "")),
-            _ => errors.extend(shared::port(&path.child("containerPort"), at(port, &["containerPort"]))),
+            _ => errors.extend(shared::port(
+                &path.child("containerPort"),
+                at(port, &["containerPort"]),
+            )),
         }
         if at(port, &["hostPort"]).as_i64().unwrap_or(0) != 0 {
             errors.extend(shared::port(&path.child("hostPort"), at(port, &["hostPort"])));
         }
         match text(port, &["protocol"]) {
             "" => errors.push(Error::required(&path.child("protocol"), "")),
-            _ => errors.extend(one_of(&path.child("protocol"), at(port, &["protocol"]), &["SCTP", "TCP", "UDP"])),
+            _ => errors.extend(one_of(
+                &path.child("protocol"),
+                at(port, &["protocol"]),
+                &["SCTP", "TCP", "UDP"],
+            )),
         }
     }
     errors
@@ -146,15 +198,31 @@ fn host_port_conflicts(containers: &[Value], path: &Path) -> ErrorList {
             }
             let shown = format!("{}/{}/{host}", text(port, &["protocol"]), text(port, &["hostIP"]));
             if !seen.insert(shown.clone()) {
-                errors.push(Error::duplicate(&path.index(index).child("ports").index(port_index).child("hostPort"), shown));
+                errors.push(Error::duplicate(
+                    &path
+                        .index(index)
+                        .child("ports")
+                        .index(port_index)
+                        .child("hostPort"),
+                    shown,
+                ));
             }
         }
     }
     errors
 }
 
-const FIELDS: &[&str] =
-    &["metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName", "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"];
+const FIELDS: &[&str] = &[
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
+];
 
 fn environment(container: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
@@ -166,16 +234,26 @@ fn environment(container: &Value, path: &Path) -> ErrorList {
         } else {
             errors.extend(texts(&path.child("name"), name, names::env_var_name(name)));
         }
-        let Some(from) = at(variable, &["valueFrom"]).as_object() else { continue };
+        let Some(from) = at(variable, &["valueFrom"]).as_object() else {
+            continue;
+        };
         let path = path.child("valueFrom");
         match from.len() {
             0 => {
                 errors.push(Error::invalid(&path, "", "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"));
                 continue;
             }
-            1 if !text(variable, &["value"]).is_empty() => errors.push(Error::invalid(&path, "", "may not be specified when `value` is not empty")),
+            1 if !text(variable, &["value"]).is_empty() => errors.push(Error::invalid(
+                &path,
+                "",
+                "may not be specified when `value` is not empty",
+            )),
             1 => {}
-            _ => errors.push(Error::invalid(&path, "", "may not have more than one field specified at a time")),
+            _ => errors.push(Error::invalid(
+                &path,
+                "",
+                "may not have more than one field specified at a time",
+            )),
         }
         for (kind, source) in from {
             let path = path.child(kind);
@@ -212,8 +290,17 @@ fn field_reference(source: &Value, path: &Path) -> Option<Error> {
     if field.is_empty() {
         return Some(Error::required(&path.child("fieldPath"), ""));
     }
-    let subscript = field.strip_prefix("metadata.labels['").or_else(|| field.strip_prefix("metadata.annotations['")).is_some_and(|rest| rest.ends_with("']"));
-    (!subscript && !FIELDS.contains(&field)).then(|| Error::invalid(&path.child("fieldPath"), field, format!("error converting fieldPath: field label not supported: {field}")))
+    let subscript = field
+        .strip_prefix("metadata.labels['")
+        .or_else(|| field.strip_prefix("metadata.annotations['"))
+        .is_some_and(|rest| rest.ends_with("']"));
+    (!subscript && !FIELDS.contains(&field)).then(|| {
+        Error::invalid(
+            &path.child("fieldPath"),
+            field,
+            format!("error converting fieldPath: field label not supported: {field}"),
+        )
+    })
 }
 
 fn environment_from(container: &Value, path: &Path) -> ErrorList {
@@ -224,19 +311,34 @@ fn environment_from(container: &Value, path: &Path) -> ErrorList {
         if !prefix.is_empty() {
             errors.extend(texts(&path.child("prefix"), prefix, names::env_var_name(prefix)));
         }
-        let kinds: Vec<&str> = ["configMapRef", "secretRef"].into_iter().filter(|kind| at(source, &[kind]).is_object()).collect();
+        let kinds: Vec<&str> = ["configMapRef", "secretRef"]
+            .into_iter()
+            .filter(|kind| at(source, &[kind]).is_object())
+            .collect();
         for kind in &kinds {
             let name = text(source, &[kind, "name"]);
             if name.is_empty() {
                 errors.push(Error::required(&path.child(kind).child("name"), ""));
             } else {
-                errors.extend(texts(&path.child(kind).child("name"), name, names::dns1123_subdomain(name)));
+                errors.extend(texts(
+                    &path.child(kind).child("name"),
+                    name,
+                    names::dns1123_subdomain(name),
+                ));
             }
         }
         match kinds.len() {
-            0 => errors.push(Error::invalid(&path, "", "must specify one of: `configMapRef` or `secretRef`")),
+            0 => errors.push(Error::invalid(
+                &path,
+                "",
+                "must specify one of: `configMapRef` or `secretRef`",
+            )),
             1 => {}
-            _ => errors.push(Error::invalid(&path, "", "may not have more than one field specified at a time")),
+            _ => errors.push(Error::invalid(
+                &path,
+                "",
+                "may not have more than one field specified at a time",
+            )),
         }
     }
     errors
@@ -262,9 +364,16 @@ fn mounts(context: &Context<'_>, container: &Value, path: &Path) -> ErrorList {
             errors.push(Error::invalid(&path.child("mountPath"), place, "must be unique"));
         }
         for field in ["subPath", "subPathExpr"] {
-            errors.extend(super::volumes::local_path(text(mount, &[field]), &path.child(field)));
+            errors.extend(super::volumes::local_path(
+                text(mount, &[field]),
+                &path.child(field),
+            ));
         }
-        errors.extend(shared::maybe_one_of(&path.child("mountPropagation"), at(mount, &["mountPropagation"]), &["Bidirectional", "HostToContainer", "None"]));
+        errors.extend(shared::maybe_one_of(
+            &path.child("mountPropagation"),
+            at(mount, &["mountPropagation"]),
+            &["Bidirectional", "HostToContainer", "None"],
+        ));
     }
     errors
 }
@@ -281,9 +390,15 @@ pub(in crate::validate) fn resources(resources: &Value, path: &Path) -> ErrorLis
                 continue;
             }
             let limit = at(resources, &["limits", name]);
-            let (Ok(request), Ok(most)) = (Quantity::from_json(quantity), Quantity::from_json(limit)) else { continue };
+            let (Ok(request), Ok(most)) = (Quantity::from_json(quantity), Quantity::from_json(limit)) else {
+                continue;
+            };
             if request > most {
-                errors.push(Error::invalid(&path, request.to_string(), format!("must be less than or equal to {name} limit of {most}")));
+                errors.push(Error::invalid(
+                    &path,
+                    request.to_string(),
+                    format!("must be less than or equal to {name} limit of {most}"),
+                ));
             }
         }
     }
@@ -297,5 +412,9 @@ fn container_resource(path: &Path, name: &str) -> ErrorList {
     if !errors.is_empty() || standard || name.contains('/') {
         return errors;
     }
-    vec![Error::invalid(&path, name, "must be a standard resource for containers")]
+    vec![Error::invalid(
+        &path,
+        name,
+        "must be a standard resource for containers",
+    )]
 }

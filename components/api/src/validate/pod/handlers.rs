@@ -26,11 +26,16 @@ fn handler(handler: &Value, grace: Option<i64>, path: &Path) -> ErrorList {
         count += 1;
         let path = path.child(kind);
         if count > 1 {
-            errors.push(Error::forbidden(&path, "may not specify more than 1 handler type"));
+            errors.push(Error::forbidden(
+                &path,
+                "may not specify more than 1 handler type",
+            ));
             continue;
         }
         match kind {
-            "exec" if list(action, &["command"]).is_empty() => errors.push(Error::required(&path.child("command"), "")),
+            "exec" if list(action, &["command"]).is_empty() => {
+                errors.push(Error::required(&path.child("command"), ""))
+            }
             "httpGet" => {
                 if text(action, &["path"]).is_empty() {
                     errors.push(Error::required(&path.child("path"), ""));
@@ -38,12 +43,24 @@ fn handler(handler: &Value, grace: Option<i64>, path: &Path) -> ErrorList {
                 errors.extend(port_or_name(&path.child("port"), at(action, &["port"])));
                 for header in list(action, &["httpHeaders"]) {
                     let name = text(header, &["name"]);
-                    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-                        let message = apimachinery::names::regex_message("a valid HTTP header must consist of alphanumeric characters or '-'", "[-A-Za-z0-9]+", &["X-Header-Name"]);
+                    if name.is_empty()
+                        || !name
+                            .bytes()
+                            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                    {
+                        let message = apimachinery::names::regex_message(
+                            "a valid HTTP header must consist of alphanumeric characters or '-'",
+                            "[-A-Za-z0-9]+",
+                            &["X-Header-Name"],
+                        );
                         errors.push(Error::invalid(&path.child("httpHeaders"), name, message));
                     }
                 }
-                errors.extend(one_of(&path.child("scheme"), at(action, &["scheme"]), &["HTTP", "HTTPS"]));
+                errors.extend(one_of(
+                    &path.child("scheme"),
+                    at(action, &["scheme"]),
+                    &["HTTP", "HTTPS"],
+                ));
             }
             "tcpSocket" => errors.extend(port_or_name(&path.child("port"), at(action, &["port"]))),
             "grpc" => errors.extend(shared::port(&path.child("port"), at(action, &["port"]))),
@@ -51,7 +68,11 @@ fn handler(handler: &Value, grace: Option<i64>, path: &Path) -> ErrorList {
                 let seconds = at(action, &["seconds"]).as_i64().unwrap_or(0);
                 let most = grace.unwrap_or(30);
                 if seconds < 0 || seconds > most {
-                    errors.push(Error::invalid(&path, seconds, format!("must be non-negative and less than terminationGracePeriodSeconds ({most})")));
+                    errors.push(Error::invalid(
+                        &path,
+                        seconds,
+                        format!("must be non-negative and less than terminationGracePeriodSeconds ({most})"),
+                    ));
                 }
             }
             _ => {}
@@ -72,19 +93,37 @@ pub(super) fn probes(container: &Value, grace: Option<i64>, path: &Path) -> Erro
         }
         let path = path.child(name);
         errors.extend(handler(probe, grace, &path));
-        for field in ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"] {
+        for field in [
+            "initialDelaySeconds",
+            "timeoutSeconds",
+            "periodSeconds",
+            "successThreshold",
+            "failureThreshold",
+        ] {
             errors.extend(non_negative(&path.child(field), at(probe, &[field])));
         }
         if let Some(seconds) = at(probe, &["terminationGracePeriodSeconds"]).as_i64() {
             if name == "readinessProbe" {
-                errors.push(Error::invalid(&path.child("terminationGracePeriodSeconds"), seconds, "must not be set for readinessProbes"));
+                errors.push(Error::invalid(
+                    &path.child("terminationGracePeriodSeconds"),
+                    seconds,
+                    "must not be set for readinessProbes",
+                ));
             } else if seconds <= 0 {
-                errors.push(Error::invalid(&path.child("terminationGracePeriodSeconds"), seconds, "must be greater than 0"));
+                errors.push(Error::invalid(
+                    &path.child("terminationGracePeriodSeconds"),
+                    seconds,
+                    "must be greater than 0",
+                ));
             }
         }
         let threshold = at(probe, &["successThreshold"]).as_i64().unwrap_or(1);
         if name != "readinessProbe" && threshold != 1 {
-            errors.push(Error::invalid(&path.child("successThreshold"), threshold, "must be 1"));
+            errors.push(Error::invalid(
+                &path.child("successThreshold"),
+                threshold,
+                "must be 1",
+            ));
         }
     }
     errors

@@ -11,25 +11,53 @@ pub(in crate::validate) fn tolerations(tolerations: &[Value], path: &Path) -> Er
     let mut errors = ErrorList::new();
     for (index, toleration) in tolerations.iter().enumerate() {
         let path = path.index(index);
-        let (key, operator, effect) = (text(toleration, &["key"]), text(toleration, &["operator"]), text(toleration, &["effect"]));
+        let (key, operator, effect) = (
+            text(toleration, &["key"]),
+            text(toleration, &["operator"]),
+            text(toleration, &["effect"]),
+        );
         if !key.is_empty() {
             errors.extend(texts(&path.child("key"), key, names::qualified_name(key)));
         }
         if key.is_empty() && operator != "Exists" {
-            errors.push(Error::invalid(&path.child("operator"), operator, "operator must be Exists when `key` is empty, which means \"match all values and all keys\""));
+            errors.push(Error::invalid(
+                &path.child("operator"),
+                operator,
+                "operator must be Exists when `key` is empty, which means \"match all values and all keys\"",
+            ));
         }
         if !at(toleration, &["tolerationSeconds"]).is_null() && effect != "NoExecute" {
-            errors.push(Error::invalid(&path.child("effect"), effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"));
+            errors.push(Error::invalid(
+                &path.child("effect"),
+                effect,
+                "effect must be 'NoExecute' when `tolerationSeconds` is set",
+            ));
         }
         let value = text(toleration, &["value"]);
         match operator {
-            "" | "Equal" => errors.extend(names::label_value(value).first().map(|message| Error::invalid(&path.child("operator"), value, message.as_str()))),
-            "Exists" if !value.is_empty() => errors.push(Error::invalid(&path.child("operator"), toleration, "value must be empty when `operator` is 'Exists'")),
+            "" | "Equal" => errors.extend(
+                names::label_value(value)
+                    .first()
+                    .map(|message| Error::invalid(&path.child("operator"), value, message.as_str())),
+            ),
+            "Exists" if !value.is_empty() => errors.push(Error::invalid(
+                &path.child("operator"),
+                toleration,
+                "value must be empty when `operator` is 'Exists'",
+            )),
             "Exists" => {}
-            _ => errors.push(Error::not_supported(&path.child("operator"), operator, &["Equal", "Exists"])),
+            _ => errors.push(Error::not_supported(
+                &path.child("operator"),
+                operator,
+                &["Equal", "Exists"],
+            )),
         }
         if !effect.is_empty() {
-            errors.extend(maybe_one_of(&path.child("effect"), at(toleration, &["effect"]), &["NoSchedule", "PreferNoSchedule", "NoExecute"]));
+            errors.extend(maybe_one_of(
+                &path.child("effect"),
+                at(toleration, &["effect"]),
+                &["NoSchedule", "PreferNoSchedule", "NoExecute"],
+            ));
         }
     }
     errors
@@ -58,7 +86,11 @@ pub(super) fn topology_spread(constraints: &[Value], path: &Path) -> ErrorList {
         let path = path.index(index);
         let skew = at(constraint, &["maxSkew"]).as_i64().unwrap_or(0);
         if skew <= 0 {
-            errors.push(Error::invalid(&path.child("maxSkew"), skew, "must be greater than zero"));
+            errors.push(Error::invalid(
+                &path.child("maxSkew"),
+                skew,
+                "must be greater than zero",
+            ));
         }
         let key = text(constraint, &["topologyKey"]);
         if key.is_empty() {
@@ -67,19 +99,38 @@ pub(super) fn topology_spread(constraints: &[Value], path: &Path) -> ErrorList {
             errors.extend(texts(&path.child("topologyKey"), key, names::qualified_name(key)));
         }
         let action = text(constraint, &["whenUnsatisfiable"]);
-        errors.extend(super::one_of(&path.child("whenUnsatisfiable"), at(constraint, &["whenUnsatisfiable"]), &["DoNotSchedule", "ScheduleAnyway"]));
+        errors.extend(super::one_of(
+            &path.child("whenUnsatisfiable"),
+            at(constraint, &["whenUnsatisfiable"]),
+            &["DoNotSchedule", "ScheduleAnyway"],
+        ));
         if let Some(domains) = at(constraint, &["minDomains"]).as_i64() {
             if domains <= 0 {
-                errors.push(Error::invalid(&path.child("minDomains"), domains, "must be greater than zero"));
+                errors.push(Error::invalid(
+                    &path.child("minDomains"),
+                    domains,
+                    "must be greater than zero",
+                ));
             }
             if action != "DoNotSchedule" {
-                errors.push(Error::invalid(&path.child("minDomains"), domains, format!("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}")));
+                errors.push(Error::invalid(
+                    &path.child("minDomains"),
+                    domains,
+                    format!("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}"),
+                ));
             }
         }
         for field in ["nodeAffinityPolicy", "nodeTaintsPolicy"] {
-            errors.extend(maybe_one_of(&path.child(field), at(constraint, &[field]), &["Honor", "Ignore"]));
+            errors.extend(maybe_one_of(
+                &path.child(field),
+                at(constraint, &[field]),
+                &["Honor", "Ignore"],
+            ));
         }
-        errors.extend(label_selector(&path.child("labelSelector"), at(constraint, &["labelSelector"])));
+        errors.extend(label_selector(
+            &path.child("labelSelector"),
+            at(constraint, &["labelSelector"]),
+        ));
     }
     errors
 }

@@ -14,7 +14,12 @@ pub(super) fn pod(spec: &Value, path: &Path) -> ErrorList {
         errors.extend(within(&path.child(field), at(context, &[field]), 0, MAX_ID));
     }
     for (index, group) in list(context, &["supplementalGroups"]).iter().enumerate() {
-        errors.extend(within(&path.child("supplementalGroups").index(index), group, 0, MAX_ID));
+        errors.extend(within(
+            &path.child("supplementalGroups").index(index),
+            group,
+            0,
+            MAX_ID,
+        ));
     }
     let mut seen = HashSet::new();
     for (index, sysctl) in list(context, &["sysctls"]).iter().enumerate() {
@@ -28,8 +33,15 @@ pub(super) fn pod(spec: &Value, path: &Path) -> ErrorList {
             errors.push(Error::duplicate(&path, name));
         }
     }
-    errors.extend(maybe_one_of(&path.child("fsGroupChangePolicy"), at(context, &["fsGroupChangePolicy"]), &["Always", "OnRootMismatch"]));
-    errors.extend(seccomp(at(context, &["seccompProfile"]), &path.child("seccompProfile")));
+    errors.extend(maybe_one_of(
+        &path.child("fsGroupChangePolicy"),
+        at(context, &["fsGroupChangePolicy"]),
+        &["Always", "OnRootMismatch"],
+    ));
+    errors.extend(seccomp(
+        at(context, &["seccompProfile"]),
+        &path.child("seccompProfile"),
+    ));
     errors
 }
 
@@ -37,7 +49,11 @@ fn sysctl_name(name: &str) -> bool {
     let lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let part = |part: &str| {
         let bytes = part.as_bytes();
-        bytes.first().is_some_and(|byte| lower(*byte)) && bytes.last().is_some_and(|byte| lower(*byte)) && bytes.iter().all(|byte| lower(*byte) || matches!(byte, b'-' | b'_'))
+        bytes.first().is_some_and(|byte| lower(*byte))
+            && bytes.last().is_some_and(|byte| lower(*byte))
+            && bytes
+                .iter()
+                .all(|byte| lower(*byte) || matches!(byte, b'-' | b'_'))
     };
     name.len() <= 253 && name.split(['.', '/']).all(part)
 }
@@ -48,9 +64,19 @@ fn seccomp(profile: &Value, path: &Path) -> ErrorList {
         return errors;
     }
     match text(profile, &["type"]) {
-        "" => errors.push(Error::required(&path.child("type"), "type is required when seccompProfile is set")),
-        "Localhost" if text(profile, &["localhostProfile"]).is_empty() => errors.push(Error::required(&path.child("localhostProfile"), "must be set when seccomp type is Localhost")),
-        _ => errors.extend(one_of(&path.child("type"), at(profile, &["type"]), &["Localhost", "RuntimeDefault", "Unconfined"])),
+        "" => errors.push(Error::required(
+            &path.child("type"),
+            "type is required when seccompProfile is set",
+        )),
+        "Localhost" if text(profile, &["localhostProfile"]).is_empty() => errors.push(Error::required(
+            &path.child("localhostProfile"),
+            "must be set when seccomp type is Localhost",
+        )),
+        _ => errors.extend(one_of(
+            &path.child("type"),
+            at(profile, &["type"]),
+            &["Localhost", "RuntimeDefault", "Unconfined"],
+        )),
     }
     errors
 }
@@ -64,14 +90,32 @@ pub(super) fn container(context: &Value, path: &Path) -> ErrorList {
     for field in ["runAsUser", "runAsGroup"] {
         errors.extend(within(&path.child(field), at(context, &[field]), 0, MAX_ID));
     }
-    errors.extend(maybe_one_of(&path.child("procMount"), at(context, &["procMount"]), &["Default", "Unmasked"]));
-    errors.extend(seccomp(at(context, &["seccompProfile"]), &path.child("seccompProfile")));
+    errors.extend(maybe_one_of(
+        &path.child("procMount"),
+        at(context, &["procMount"]),
+        &["Default", "Unmasked"],
+    ));
+    errors.extend(seccomp(
+        at(context, &["seccompProfile"]),
+        &path.child("seccompProfile"),
+    ));
     if at(context, &["allowPrivilegeEscalation"]) == &Value::Bool(false) {
         if at(context, &["privileged"]) == &Value::Bool(true) {
-            errors.push(Error::invalid(path, context, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"));
+            errors.push(Error::invalid(
+                path,
+                context,
+                "cannot set `allowPrivilegeEscalation` to false and `privileged` to true",
+            ));
         }
-        if list(context, &["capabilities", "add"]).iter().any(|capability| capability == "CAP_SYS_ADMIN") {
-            errors.push(Error::invalid(path, context, "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"));
+        if list(context, &["capabilities", "add"])
+            .iter()
+            .any(|capability| capability == "CAP_SYS_ADMIN")
+        {
+            errors.push(Error::invalid(
+                path,
+                context,
+                "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN",
+            ));
         }
     }
     errors

@@ -1,6 +1,6 @@
 use super::repeated;
-use crate::value::{at, list, text};
 use crate::validate::shared::{self, texts};
+use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::names;
 use serde_json::Value;
@@ -33,25 +33,57 @@ pub(super) fn volumes(volumes: &[Value], path: &Path, errors: &mut ErrorList) ->
 
 fn source(volume: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
-    let sources: Vec<&String> = volume.as_object().into_iter().flatten().map(|(key, _)| key).filter(|key| *key != "name").collect();
+    let sources: Vec<&String> = volume
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, _)| key)
+        .filter(|key| *key != "name")
+        .collect();
     if sources.is_empty() {
         errors.push(Error::required(path, "must specify a volume type"));
     }
     for extra in sources.iter().skip(1) {
-        errors.push(Error::forbidden(&path.child(extra), "may not specify more than 1 volume type"));
+        errors.push(Error::forbidden(
+            &path.child(extra),
+            "may not specify more than 1 volume type",
+        ));
     }
-    let Some(kind) = sources.first() else { return errors };
+    let Some(kind) = sources.first() else {
+        return errors;
+    };
     let path = path.child(kind);
     let value = at(volume, &[kind]);
-    let required = |field: &str| text(value, &[field]).is_empty().then(|| Error::required(&path.child(field), ""));
+    let required = |field: &str| {
+        text(value, &[field])
+            .is_empty()
+            .then(|| Error::required(&path.child(field), ""))
+    };
     match kind.as_str() {
         "hostPath" => {
             errors.extend(required("path"));
             if text(value, &["path"]).split('/').any(|part| part == "..") {
-                errors.push(Error::invalid(&path.child("path"), text(value, &["path"]), "must not contain '..'"));
+                errors.push(Error::invalid(
+                    &path.child("path"),
+                    text(value, &["path"]),
+                    "must not contain '..'",
+                ));
             }
-            const TYPES: &[&str] = &["", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice"];
-            errors.extend(shared::maybe_one_of(&path.child("type"), at(value, &["type"]), TYPES));
+            const TYPES: &[&str] = &[
+                "",
+                "DirectoryOrCreate",
+                "Directory",
+                "FileOrCreate",
+                "File",
+                "Socket",
+                "CharDevice",
+                "BlockDevice",
+            ];
+            errors.extend(shared::maybe_one_of(
+                &path.child("type"),
+                at(value, &["type"]),
+                TYPES,
+            ));
         }
         "secret" => {
             errors.extend(required("secretName"));
@@ -64,7 +96,12 @@ fn source(volume: &Value, path: &Path) -> ErrorList {
             errors.extend(keys(value, &path));
         }
         "persistentVolumeClaim" => errors.extend(required("claimName")),
-        "emptyDir" => errors.extend(shared::amount(&path.child("sizeLimit"), at(value, &["sizeLimit"])).map(|error| Error { detail: "SizeLimit field must be a valid resource quantity".into(), ..error })),
+        "emptyDir" => errors.extend(
+            shared::amount(&path.child("sizeLimit"), at(value, &["sizeLimit"])).map(|error| Error {
+                detail: "SizeLimit field must be a valid resource quantity".into(),
+                ..error
+            }),
+        ),
         "downwardAPI" => errors.extend(mode(value, "defaultMode", &path)),
         "projected" => errors.extend(projected(value, &path)),
         "nfs" => {
@@ -79,7 +116,13 @@ fn source(volume: &Value, path: &Path) -> ErrorList {
 
 fn mode(value: &Value, field: &str, path: &Path) -> Option<Error> {
     let number = at(value, &[field]).as_i64()?;
-    (!(0..=0o777).contains(&number)).then(|| Error::invalid(&path.child(field), number, "must be a number between 0 and 0777 (octal), both inclusive"))
+    (!(0..=0o777).contains(&number)).then(|| {
+        Error::invalid(
+            &path.child(field),
+            number,
+            "must be a number between 0 and 0777 (octal), both inclusive",
+        )
+    })
 }
 
 fn keys(value: &Value, path: &Path) -> ErrorList {
@@ -135,7 +178,11 @@ fn projected(value: &Value, path: &Path) -> ErrorList {
                 "serviceAccountToken" => {
                     let seconds = at(value, &["expirationSeconds"]).as_i64().unwrap_or(3600);
                     if seconds < 600 {
-                        errors.push(Error::invalid(&path.child("expirationSeconds"), seconds, "may not specify a duration less than 10 minutes"));
+                        errors.push(Error::invalid(
+                            &path.child("expirationSeconds"),
+                            seconds,
+                            "may not specify a duration less than 10 minutes",
+                        ));
                     }
                     if text(value, &["path"]).is_empty() {
                         errors.push(Error::required(&path.child("path"), ""));

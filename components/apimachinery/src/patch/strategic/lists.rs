@@ -10,8 +10,15 @@ fn identity<'a>(item: &'a Value, merge_key: Option<&str>) -> Option<&'a Value> {
 }
 
 /// Puts `items` in the order that a `$setElementOrder` list says; the rest keeps its place relative to its neighbours.
-pub(super) fn order(items: &mut Vec<Value>, before: &[Value], order: &Value, merge_key: Option<&str>) -> Result<(), PatchError> {
-    let Some(order) = order.as_array() else { return Err(PatchError::Malformed("$setElementOrder must be a list".into())) };
+pub(super) fn order(
+    items: &mut Vec<Value>,
+    before: &[Value],
+    order: &Value,
+    merge_key: Option<&str>,
+) -> Result<(), PatchError> {
+    let Some(order) = order.as_array() else {
+        return Err(PatchError::Malformed("$setElementOrder must be a list".into()));
+    };
     order_by(items, before, order, merge_key);
     Ok(())
 }
@@ -20,9 +27,12 @@ pub(super) fn order(items: &mut Vec<Value>, before: &[Value], order: &Value, mer
 pub(super) fn order_by(items: &mut Vec<Value>, before: &[Value], order: &[Value], merge_key: Option<&str>) {
     let rank = |list: &[Value], item: &Value| {
         let own = identity(item, merge_key)?;
-        list.iter().position(|other| identity(other, merge_key) == Some(own))
+        list.iter()
+            .position(|other| identity(other, merge_key) == Some(own))
     };
-    let (mut named, server): (Vec<Value>, Vec<Value>) = std::mem::take(items).into_iter().partition(|item| rank(order, item).is_some());
+    let (mut named, server): (Vec<Value>, Vec<Value>) = std::mem::take(items)
+        .into_iter()
+        .partition(|item| rank(order, item).is_some());
     named.sort_by_key(|item| rank(order, item));
     let (mut named, mut server) = (named.into_iter().peekable(), server.into_iter().peekable());
     while let (Some(left), Some(right)) = (named.peek(), server.peek()) {
