@@ -22,7 +22,9 @@ const NODES_DEADLINE: Duration = Duration::from_secs(120);
 
 /// Brings all hosts to what the inventory says. Safe to repeat after any interruption.
 pub fn run(inventory: &Inventory, state: &State, ui: &Ui) -> anyhow::Result<()> {
-    if let Some(phase) = state.interrupted() {
+    let interrupted = state.interrupted()?;
+    let operation = state.simple_operation("bootstrap", &serde_json::json!({}))?;
+    if let Some(phase) = interrupted {
         ui.note(&format!(
             "the last run stopped in phase {phase:?}; going on from what the hosts hold"
         ));
@@ -66,7 +68,7 @@ pub fn run(inventory: &Inventory, state: &State, ui: &Ui) -> anyhow::Result<()> 
     changes += run.nodes(&api)?;
     ui.phase(state, "verify");
     addons::verify(&api, inventory)?;
-    state.journal(&serde_json::json!({ "event": "done" }))?;
+    operation.finish()?;
     ui.summary(if changes == 0 {
         "nothing to change"
     } else {

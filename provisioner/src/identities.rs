@@ -1,6 +1,6 @@
 //! Keys and certificates of a cluster: kept in its directory, issued when missing or due.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -23,6 +23,8 @@ pub struct Secrets {
     leaves: BTreeMap<(String, &'static str), Issued>,
     /// What was issued in this run: (host, profile, reason).
     pub issued: Vec<(String, &'static str, String)>,
+    /// Every text that was made in this run and was not there before; another dry run makes others.
+    pub fresh: BTreeSet<String>,
 }
 
 /// The key under which Secrets are stored in etcd.
@@ -63,16 +65,26 @@ impl Secrets {
 pub fn prepare(inventory: &Inventory, state: &State, now: SystemTime, dry: bool) -> anyhow::Result<Secrets> {
     let folder = state.folder().join("pki");
     let mut authorities = BTreeMap::new();
+    let mut fresh = BTreeSet::new();
     for authority in Authority::ALL {
-        let value = self::authority(&folder, authority, &inventory.cluster.name, now, dry)?;
+        let value = self::authority(
+            state,
+            &folder,
+            authority,
+            &inventory.cluster.name,
+            now,
+            dry,
+            &mut fresh,
+        )?;
         authorities.insert(authority, value);
     }
     let mut secrets = Secrets {
         authorities,
-        service_account: service_account(&folder, dry)?,
-        encryption: encryption(&state.folder().join("secrets"), dry)?,
+        service_account: service_account(state, &folder, dry, &mut fresh)?,
+        encryption: encryption(state, &state.folder().join("secrets"), dry, &mut fresh)?,
         leaves: BTreeMap::new(),
         issued: Vec::new(),
+        fresh,
     };
     let api = api_names(inventory);
     for profile in PROFILES {
@@ -94,21 +106,23 @@ pub fn prepare(inventory: &Inventory, state: &State, now: SystemTime, dry: bool)
             });
         }
         for subject in subjects {
-            leaf(&mut secrets, &folder, profile, &subject, &api, now, dry)?;
+            leaf(&mut secrets, state, &folder, profile, &subject, &api, now, dry)?;
         }
     }
     Ok(secrets)
 }
 
 fn authority(
+    state: &State,
     folder: &Path,
     authority: Authority,
     cluster: &str,
     now: SystemTime,
     dry: bool,
+    fresh: &mut BTreeSet<String>,
 ) -> anyhow::Result<CertificateAuthority> {
     let (certificate, key) = paths(folder, authority.name());
-    match (read(&certificate)?, read(&key)?) {
+    match (read(&certificate)?, state.read_secret(&key)?) {
         (Some(certificate), Some(key)) => {
             CertificateAuthority::load(&certificate, KeyMaterial::from_pem(key))
                 .with_context(|| format!("{} cannot be used", folder.join(authority.name()).display()))
@@ -121,8 +135,10 @@ fn authority(
         ),
         (None, _) => {
             let made = CertificateAuthority::generate(authority, cluster, now)?;
+            fresh.insert(made.certificate().to_owned());
+            fresh.insert(made.key().pem().to_owned());
             if !dry {
-                write_file(&key, made.key().pem().as_bytes(), 0o600)?;
+                state.write_secret(&key, made.key().pem())?;
                 write_file(&certificate, made.certificate().as_bytes(), 0o644)?;
             }
             Ok(made)
@@ -130,29 +146,42 @@ fn authority(
     }
 }
 
-fn service_account(folder: &Path, dry: bool) -> anyhow::Result<ServiceAccountKeys> {
+fn service_account(
+    state: &State,
+    folder: &Path,
+    dry: bool,
+    fresh: &mut BTreeSet<String>,
+) -> anyhow::Result<ServiceAccountKeys> {
     let path = folder.join("service-account.key");
-    if let Some(key) = read(&path)? {
+    if let Some(key) = state.read_secret(&path)? {
         return ServiceAccountKeys::from_private(KeyMaterial::from_pem(key))
             .with_context(|| format!("{} cannot be used", path.display()));
     }
     let keys = ServiceAccountKeys::generate()?;
+    fresh.insert(keys.public.clone());
+    fresh.insert(keys.private.pem().to_owned());
     if !dry {
-        write_file(&path, keys.private.pem().as_bytes(), 0o600)?;
+        state.write_secret(&path, keys.private.pem())?;
     }
     Ok(keys)
 }
 
-fn encryption(folder: &Path, dry: bool) -> anyhow::Result<EncryptionKey> {
+fn encryption(
+    state: &State,
+    folder: &Path,
+    dry: bool,
+    fresh: &mut BTreeSet<String>,
+) -> anyhow::Result<EncryptionKey> {
     let path = folder.join("encryption-key1");
-    let key = match read(&path)? {
+    let key = match state.read_secret(&path)? {
         Some(key) => key.trim().to_owned(),
         None => {
             let mut bytes = [0u8; 32];
             rand::fill(&mut bytes);
             let key = base64::engine::general_purpose::STANDARD.encode(bytes);
+            fresh.insert(key.clone());
             if !dry {
-                write_file(&path, key.as_bytes(), 0o600)?;
+                state.write_secret(&path, &key)?;
             }
             key
         }
@@ -165,6 +194,7 @@ fn encryption(folder: &Path, dry: bool) -> anyhow::Result<EncryptionKey> {
 
 fn leaf(
     secrets: &mut Secrets,
+    state: &State,
     folder: &Path,
     profile: &'static Profile,
     subject: &HostNames,
@@ -175,7 +205,7 @@ fn leaf(
     let (certificate, key) = paths(&folder.join("leaves").join(&subject.name), profile.name);
     let request = profile.request(subject, api);
     let authority = &secrets.authorities[&profile.authority];
-    let held = match (read(&certificate)?, read(&key)?) {
+    let held = match (read(&certificate)?, state.read_secret(&key)?) {
         (Some(certificate), Some(key)) => Some(Issued {
             certificate,
             key: KeyMaterial::from_pem(key),
@@ -193,9 +223,11 @@ fn leaf(
         (_, reason) => {
             let issued = authority.issue(&request, now)?;
             if !dry {
-                write_file(&key, issued.key.pem().as_bytes(), 0o600)?;
+                state.write_secret(&key, issued.key.pem())?;
                 write_file(&certificate, issued.certificate.as_bytes(), 0o644)?;
             }
+            secrets.fresh.insert(issued.certificate.clone());
+            secrets.fresh.insert(issued.key.pem().to_owned());
             let reason = reason.unwrap_or_default();
             secrets.issued.push((subject.name.clone(), profile.name, reason));
             issued

@@ -1,34 +1,39 @@
 //! The cluster's directory beside the inventory: keys, what was put where, a journal, a lock.
 
-use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+mod file;
+pub mod journal;
+pub mod lock;
+mod operation;
+mod record;
+pub mod vault;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use nix::fcntl::{Flock, FlockArg};
-use serde::{Deserialize, Serialize};
 
-/// What is remembered between two runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    /// Generation that each host should be on.
-    #[serde(default)]
-    pub generations: BTreeMap<String, u64>,
-    /// Members that etcd was formed with; empty before.
-    #[serde(default)]
-    pub etcd_members: Vec<String>,
-    /// Members whose data directory has been seen: one that lacks it later has lost it.
-    #[serde(default)]
-    pub etcd_started: Vec<String>,
+pub use file::{private_folder, read_file, write_file};
+pub use journal::Event;
+pub use lock::{LockOptions, Locked};
+pub use operation::{InTheWay, Operation, Unfinished, unfinished};
+pub use record::{BadState, Record, UpgradedRelease};
+pub use vault::Unlock;
+
+use lock::Lock;
+use vault::Vault;
+
+/// How a cluster's directory is opened.
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    pub lock: LockOptions,
+    /// Where the key to an encrypted directory comes from.
+    pub unlock: Unlock,
 }
 
 /// The directory, held by one command at a time.
 pub struct State {
     folder: PathBuf,
-    // The kernel drops the lock when the process ends, however it ends, so a stale one cannot exist.
-    _lock: Option<Flock<File>>,
+    vault: Vault,
+    lock: Option<Lock>,
 }
 
 impl State {
@@ -37,28 +42,25 @@ impl State {
         inventory.with_extension("hardway")
     }
 
-    /// Opens the directory to read and write it; refuses when another process holds it.
-    pub fn open(inventory: &Path) -> anyhow::Result<State> {
+    /// Opens the directory to read and write it for `command`; refuses or waits while somebody else holds it.
+    pub fn open(inventory: &Path, command: &str, options: &OpenOptions) -> anyhow::Result<State> {
         let folder = Self::folder_of(inventory);
-        for folder in [folder.clone(), folder.join("cache")] {
-            std::fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&folder)
-                .with_context(|| format!("cannot create {}", folder.display()))?;
-        }
-        let lock = lock(&folder)?;
+        private_folder(&folder.join("cache"))?;
+        let lock = Lock::take(&folder, command, options.lock)?;
         Ok(State {
+            vault: Vault::of(&folder, options.unlock.clone()),
             folder,
-            _lock: Some(lock),
+            lock: Some(lock),
         })
     }
 
     /// Opens it to read only, without the lock.
-    pub fn peek(inventory: &Path) -> State {
+    pub fn peek(inventory: &Path, unlock: &Unlock) -> State {
+        let folder = Self::folder_of(inventory);
         State {
-            folder: Self::folder_of(inventory),
-            _lock: None,
+            vault: Vault::of(&folder, unlock.clone()),
+            folder,
+            lock: None,
         }
     }
 
@@ -74,17 +76,38 @@ impl State {
         self.folder.join("known_hosts")
     }
 
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// A key or another secret; None when it does not exist.
+    pub fn read_secret(&self, path: &Path) -> anyhow::Result<Option<String>> {
+        let Some(content) = read_file(path)? else {
+            return Ok(None);
+        };
+        let content = self.vault.open(path, content)?;
+        String::from_utf8(content)
+            .map(Some)
+            .map_err(|_| BadState::new(path, "is not text; restore it from a backup").into())
+    }
+
+    /// Writes a key or another secret, mode 0600, encrypted when the directory is.
+    pub fn write_secret(&self, path: &Path, content: &str) -> anyhow::Result<()> {
+        write_file(path, &self.vault.seal(content.as_bytes())?, 0o600)
+    }
+
     pub fn record(&self) -> anyhow::Result<Record> {
         let path = self.folder.join("state.json");
-        match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text)
-                .with_context(|| format!("{} is damaged; restore it from a backup", path.display())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Record::default()),
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
-        }
+        let Some(text) = read_file(&path)? else {
+            return Ok(Record::default());
+        };
+        serde_json::from_slice(&text).map_err(|error| {
+            BadState::new(&path, format!("is damaged ({error}); restore it from a backup")).into()
+        })
     }
 
     pub fn save(&self, record: &Record) -> anyhow::Result<()> {
+        self.check_lock()?;
         write_file(
             &self.folder.join("state.json"),
             &serde_json::to_vec_pretty(record)?,
@@ -92,84 +115,36 @@ impl State {
         )
     }
 
+    fn journal_path(&self) -> PathBuf {
+        self.folder.join("journal.jsonl")
+    }
+
     /// Appends one line to the journal.
-    pub fn journal(&self, entry: &serde_json::Value) -> anyhow::Result<()> {
-        let path = self.folder.join("journal.jsonl");
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&path)
-            .with_context(|| format!("cannot open {}", path.display()))?;
-        file.write_all(format!("{entry}\n").as_bytes())
-            .with_context(|| format!("cannot write {}", path.display()))
+    pub fn journal(&self, event: Event) -> anyhow::Result<()> {
+        self.check_lock()?;
+        journal::append(&self.journal_path(), event)
+    }
+
+    /// The journal, oldest line first.
+    pub fn entries(&self) -> anyhow::Result<Vec<journal::Entry>> {
+        journal::read(&self.journal_path())
+    }
+
+    fn compact_journal(&self) -> anyhow::Result<()> {
+        journal::compact(&self.journal_path())
+    }
+
+    /// An error when another operator has broken this command's lock.
+    pub fn check_lock(&self) -> anyhow::Result<()> {
+        self.lock.as_ref().map_or(Ok(()), Lock::check)
     }
 
     /// The phase in which the last run stopped, when it did not finish.
-    pub fn interrupted(&self) -> Option<String> {
-        let text = std::fs::read_to_string(self.folder.join("journal.jsonl")).ok()?;
-        let last: serde_json::Value = serde_json::from_str(text.lines().last()?).ok()?;
-        (last["event"] == "phase").then(|| last["phase"].as_str().unwrap_or("unknown").to_owned())
+    pub fn interrupted(&self) -> anyhow::Result<Option<String>> {
+        let entries = self.entries().context("reading the journal")?;
+        Ok(match entries.last().map(|entry| &entry.event) {
+            Some(Event::Phase { phase }) => Some(phase.clone()),
+            _ => None,
+        })
     }
-}
-
-fn lock(folder: &Path) -> anyhow::Result<Flock<File>> {
-    let path = folder.join("lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .open(&path)
-        .with_context(|| format!("cannot open {}", path.display()))?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(mut file) => {
-            let owner = serde_json::json!({
-                "pid": std::process::id(),
-                "user": std::env::var("USER").unwrap_or_default(),
-                "since": jiff::Timestamp::now().to_string(),
-            });
-            file.set_len(0)
-                .and_then(|()| file.rewind())
-                .and_then(|()| file.write_all(owner.to_string().as_bytes()))
-                .with_context(|| format!("cannot write {}", path.display()))?;
-            Ok(file)
-        }
-        Err((mut file, _)) => {
-            let mut owner = String::new();
-            // Only for the message.
-            let _ = file.read_to_string(&mut owner);
-            anyhow::bail!(
-                "another hardway works on this cluster ({owner}); wait until it has ended, or end it"
-            )
-        }
-    }
-}
-
-/// Writes a file whole or not at all.
-pub fn write_file(path: &Path, content: &[u8], mode: u32) -> anyhow::Result<()> {
-    let context = || format!("cannot write {}", path.display());
-    if let Some(folder) = path.parent() {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .with_context(context)?;
-    }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let write = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .mode(mode)
-            .open(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)
-    };
-    write().with_context(context)
 }

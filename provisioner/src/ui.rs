@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::state::State;
+use crate::state::{Event, State};
 
 /// How events are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,10 @@ impl Ui {
             *current = Some((name.to_owned(), Instant::now()));
         }
         // The journal is for the next run; a full disk here must not stop this one.
-        if let Err(error) = state.journal(&json!({ "event": "phase", "phase": name, "time": now() })) {
+        let event = Event::Phase {
+            phase: name.to_owned(),
+        };
+        if let Err(error) = state.journal(event) {
             self.note(&format!("{error:#}"));
         }
         self.emit(

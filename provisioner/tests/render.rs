@@ -43,7 +43,7 @@ struct Fixture {
 fn fixture(name: &str) -> Fixture {
     let inventory = Inventory::load(&repository().join("inventories").join(name)).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let state = State::peek(&folder.path().join("x.toml"));
+    let state = State::peek(&folder.path().join("x.toml"), &Default::default());
     let secrets = prepare(&inventory, &state, SystemTime::now(), true).unwrap();
     let programs = [
         "kube-apiserver",

@@ -2,18 +2,27 @@ mod text;
 
 use std::collections::BTreeMap;
 
+use super::{Context, Outcome};
 use crate::fleet::Fleet;
-use crate::inventory::Inventory;
 use crate::plan::{Change, HostPlan};
 use crate::ssh::Connection;
-use crate::state::State;
 use crate::survey::{Survey, survey};
-use crate::ui::Ui;
 
 pub use text::{FileDiff, host_text};
 
-/// Shows what bootstrap would do.
-pub fn run(inventory: &Inventory, state: &State, ui: &Ui, json: bool) -> anyhow::Result<()> {
+/// Show what bootstrap would change, host by host. Changes nothing.
+#[derive(clap::Args)]
+pub struct Arguments {}
+
+impl Arguments {
+    pub fn run(&self, context: &Context) -> anyhow::Result<Outcome> {
+        run(context).map(|()| Outcome::Done)
+    }
+}
+
+fn run(context: &Context) -> anyhow::Result<()> {
+    let (inventory, state) = (&context.inventory()?, &context.open("plan")?);
+    let (ui, json) = (&context.ui, context.json);
     let fleet = Fleet::connect(inventory, state, ui)?;
     let survey = survey(&fleet, inventory, state, true)?;
     let old = fleet.each(

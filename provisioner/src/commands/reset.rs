@@ -2,6 +2,7 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::Context as _;
 
+use super::{Context, Outcome};
 use crate::fleet::{Failed, Fleet};
 use crate::inventory::Inventory;
 use crate::render::all_names;
@@ -12,8 +13,23 @@ const SCRIPT: &str = include_str!("../../../templates/scripts/reset.sh");
 /// pod-network marks its routes with this number.
 const ROUTE_PROTOCOL: u8 = 143;
 
+/// Remove from the hosts everything that bootstrap put there, etcd's data included.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Arguments {
+    pub fn run(&self, context: &Context) -> anyhow::Result<Outcome> {
+        let (inventory, state) = (context.inventory()?, context.open("reset")?);
+        run(&inventory, &state, &context.ui, self.yes).map(|()| Outcome::Done)
+    }
+}
+
 /// Removes from every host what bootstrap put there. Asks first unless `yes`.
-pub fn run(inventory: &Inventory, state: &State, ui: &Ui, yes: bool) -> anyhow::Result<()> {
+fn run(inventory: &Inventory, state: &State, ui: &Ui, yes: bool) -> anyhow::Result<()> {
     if !yes {
         confirm(inventory)?;
     }

@@ -3,6 +3,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
+use super::{Context, Outcome};
 use crate::api::{self, Api};
 use crate::bootstrap;
 use crate::fleet::Fleet;
@@ -14,8 +15,19 @@ use crate::ui::Ui;
 /// A certificate with less than this left is a finding.
 const EXPIRY_WARNING: Duration = Duration::from_secs(30 * 86_400);
 
+/// Show units, versions, certificates, etcd and nodes; exit code 3 when something differs.
+#[derive(clap::Args)]
+pub struct Arguments {}
+
+impl Arguments {
+    pub fn run(&self, context: &Context) -> anyhow::Result<Outcome> {
+        let (inventory, state) = (context.inventory()?, context.open("status")?);
+        run(&inventory, &state, &context.ui, context.json).map(Outcome::differs_if)
+    }
+}
+
 /// Shows the cluster's state; true when something differs from what it should be.
-pub fn run(inventory: &Inventory, state: &State, ui: &Ui, json: bool) -> anyhow::Result<bool> {
+fn run(inventory: &Inventory, state: &State, ui: &Ui, json: bool) -> anyhow::Result<bool> {
     let (fleet, unreachable) = Fleet::connect_reachable(inventory, state, ui)?;
     let survey = survey(&fleet, inventory, state, true)?;
     let mut findings: Vec<String> = unreachable

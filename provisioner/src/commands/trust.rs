@@ -3,14 +3,30 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::Context as _;
 
+use super::{Context, Outcome};
 use crate::fleet;
 use crate::inventory::{Host, Inventory};
 use crate::ssh::{HostKey, UntrustedKey, entry_name, fetch_host_key};
 use crate::state::State;
 use crate::ui::Ui;
 
+/// Show the host keys of hosts that are not known yet and record them.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Arguments {
+    pub fn run(&self, context: &Context) -> anyhow::Result<Outcome> {
+        let (inventory, state) = (context.inventory()?, context.open("trust")?);
+        run(&inventory, &state, &context.ui, self.yes).map(|()| Outcome::Done)
+    }
+}
+
 /// Records the keys of hosts that are not known yet. A key that changed is refused, never replaced.
-pub fn run(inventory: &Inventory, state: &State, ui: &Ui, yes: bool) -> anyhow::Result<()> {
+fn run(inventory: &Inventory, state: &State, ui: &Ui, yes: bool) -> anyhow::Result<()> {
     let mut unknown: Vec<(&Host, HostKey)> = Vec::new();
     let mut problems = Vec::new();
     for host in &inventory.hosts {
