@@ -17,7 +17,7 @@ const DAEMONS: &[&str] = &[
     "api-balancer",
     "pause",
 ];
-const PURE: &[&str] = &["apimachinery", "api", "component-config", "pki"];
+const PURE: &[&str] = &["apimachinery", "cel", "api", "component-config", "pki"];
 
 struct Workspace {
     /// Member name to the names of its direct normal dependencies.

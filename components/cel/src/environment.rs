@@ -1,0 +1,59 @@
+use crate::types::Decl;
+use std::sync::Arc;
+
+/// The variables that expressions may name, in the order in which values for them are given.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    variables: Vec<(String, Arc<Decl>)>,
+    patch_types: bool,
+}
+
+impl Environment {
+    /// Only the functions, no variables.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The environment with one more variable, or with another declaration of a known one.
+    pub fn with(mut self, name: &str, decl: Decl) -> Self {
+        match self.variables.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => *known = Arc::new(decl),
+            None => self.variables.push((name.to_owned(), Arc::new(decl))),
+        }
+        self
+    }
+
+    /// The environment with the types `Object`, `Object.…` and `JSONPatch`, which mutations construct.
+    pub fn with_patch_types(mut self) -> Self {
+        self.patch_types = true;
+        self
+    }
+
+    /// What is declared about a variable.
+    pub fn decl(&self, name: &str) -> Option<&Decl> {
+        self.index(name).map(|index| &*self.variables[index].1)
+    }
+
+    /// The position of a variable.
+    pub fn index(&self, name: &str) -> Option<usize> {
+        self.variables.iter().position(|(known, _)| known == name)
+    }
+
+    /// Number of variables.
+    pub fn len(&self) -> usize {
+        self.variables.len()
+    }
+
+    /// Whether there are no variables.
+    pub fn is_empty(&self) -> bool {
+        self.variables.is_empty()
+    }
+
+    pub(crate) fn shared(&self, index: usize) -> Arc<Decl> {
+        Arc::clone(&self.variables[index].1)
+    }
+
+    pub(crate) fn constructs(&self, name: &str) -> bool {
+        self.patch_types && (name == "Object" || name.starts_with("Object.") || name == "JSONPatch")
+    }
+}

@@ -1,0 +1,114 @@
+//! Regular expressions. Those written out in an expression are compiled once, with it.
+use super::{Overload, Sig, method, no_such_overload};
+use crate::evaluate::{EvalError, Scratch};
+use crate::node::{Node, Op};
+use crate::syntax::Literal;
+use crate::value::Value;
+use Sig::{Bool, Int, String};
+use regex::{Regex, RegexBuilder};
+use std::collections::HashMap;
+
+/// Largest compiled form of a regular expression, in bytes.
+const SIZE_LIMIT: usize = 1 << 20;
+
+/// The regular expressions that a program has written out.
+#[derive(Debug, Default)]
+pub(crate) struct Regexes {
+    known: HashMap<std::string::String, Regex>,
+}
+
+impl Regexes {
+    /// Compiles what calls in the tree have as literal arguments. What isn't one fails when it is evaluated.
+    pub(crate) fn of(node: &Node) -> Self {
+        let mut regexes = Self::default();
+        regexes.gather(node);
+        regexes
+    }
+
+    fn gather(&mut self, node: &Node) {
+        match &node.op {
+            Op::Call { args, .. } => {
+                if let [_, pattern, ..] = args.as_slice()
+                    && let Op::Literal(Literal::String(text)) = &pattern.op
+                    && is_regex_call(node)
+                    && let Ok(regex) = compile(text)
+                {
+                    self.known.insert(text.clone(), regex);
+                }
+                args.iter().for_each(|arg| self.gather(arg));
+            }
+            other => other.children(&mut |child| self.gather(child)),
+        }
+    }
+
+    fn with<T>(&self, pattern: &str, run: impl FnOnce(&Regex) -> T) -> Result<T, EvalError> {
+        match self.known.get(pattern) {
+            Some(regex) => Ok(run(regex)),
+            None => compile(pattern)
+                .map(|regex| run(&regex))
+                .map_err(|_| EvalError::new(format!("error parsing regexp: `{pattern}`"))),
+        }
+    }
+}
+
+fn is_regex_call(node: &Node) -> bool {
+    let Op::Call { candidates, .. } = &node.op else {
+        return false;
+    };
+    candidates
+        .iter()
+        .any(|(overload, _)| matches!(overload.id, "matches_string" | "find"))
+}
+
+fn compile(pattern: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(pattern).size_limit(SIZE_LIMIT).build()
+}
+
+fn texts<'v>(args: &'v [Value<'_>]) -> Result<(&'v str, &'v str), EvalError> {
+    args[0]
+        .as_str()
+        .zip(args[1].as_str())
+        .ok_or_else(no_such_overload)
+}
+
+fn matches<'a>(scratch: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Result<Value<'a>, EvalError> {
+    let (text, pattern) = texts(args)?;
+    scratch
+        .regexes
+        .with(pattern, |regex| Value::Bool(regex.is_match(text)))
+}
+
+fn find<'a>(scratch: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Result<Value<'a>, EvalError> {
+    let (text, pattern) = texts(args)?;
+    scratch.regexes.with(pattern, |regex| {
+        Value::text(regex.find(text).map_or("", |found| found.as_str()))
+    })
+}
+
+fn find_all<'a>(scratch: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Result<Value<'a>, EvalError> {
+    let (text, pattern) = texts(args)?;
+    let limit = match args.get(2) {
+        Some(Value::Int(limit)) => usize::try_from(*limit).unwrap_or(usize::MAX),
+        _ => usize::MAX,
+    };
+    scratch.regexes.with(pattern, |regex| {
+        let found = regex.find_iter(text).take(limit);
+        Value::list(found.map(|found| Value::text(found.as_str())).collect())
+    })
+}
+
+const TEXTS: Sig = Sig::List(&String);
+
+pub(super) static FUNCTIONS: &[(&str, Overload)] = &[
+    (
+        "matches",
+        method("matches_string", &[String, String], Bool, matches),
+    ),
+    (
+        "matches",
+        super::function("matches_string", &[String, String], Bool, matches),
+    ),
+    ("find", method("find", &[String, String], String, find)),
+    ("findAll", method("find", &[String, String], TEXTS, find_all)),
+    ("findAll", method("find", &[String, String, Int], TEXTS, find_all)),
+];

@@ -1,0 +1,92 @@
+use crate::check;
+use crate::environment::Environment;
+use crate::estimate::{self, Cost};
+use crate::evaluate::{self, EvalError, Scratch};
+use crate::functions::{Authorize, AuthorizerState, Regexes};
+use crate::node::Node;
+use crate::syntax::{self, Source};
+use crate::types::Type;
+use crate::value::{Opaque, Value};
+use std::sync::Arc;
+
+/// The expression is not one, or doesn't fit the environment. The text is upstream's, with the place marked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CompileError(pub String);
+
+/// A compiled expression.
+#[derive(Debug)]
+pub struct Program {
+    node: Node,
+    cost: Cost,
+    regexes: Regexes,
+    uses: Vec<usize>,
+}
+
+/// What an evaluation came to, and what it cost.
+#[derive(Debug)]
+pub struct Outcome<'a> {
+    pub result: Result<Value<'a>, EvalError>,
+    pub cost: u64,
+}
+
+impl Program {
+    /// Parses and checks an expression.
+    pub fn compile(text: &str, environment: &Environment) -> Result<Self, CompileError> {
+        let source = Source::new(text);
+        let expr = syntax::parse(text).map_err(|issues| CompileError(source.explain(&issues)))?;
+        let checked =
+            check::check(&expr, environment).map_err(|issues| CompileError(source.explain(&issues)))?;
+        let cost = estimate::estimate(&checked.node, environment);
+        Ok(Self {
+            regexes: Regexes::of(&checked.node),
+            node: checked.node,
+            cost,
+            uses: checked.uses,
+        })
+    }
+
+    /// The type of the result.
+    pub fn ty(&self) -> &Type {
+        &self.node.ty
+    }
+
+    /// What the expression may cost, from the bounds that are declared.
+    pub fn cost(&self) -> Cost {
+        self.cost
+    }
+
+    /// Whether the expression names the variable at this position of the environment.
+    pub fn uses(&self, variable: usize) -> bool {
+        self.uses.contains(&variable)
+    }
+
+    /// The value over `variables`, which stand in the environment's order; `None` has no value. Fails when it
+    /// costs more than `limit`.
+    pub fn evaluate<'a>(&'a self, variables: &[Option<Value<'a>>], limit: u64) -> Outcome<'a> {
+        let mut scratch = Scratch::new(&self.regexes, limit);
+        let result = evaluate::run(&self.node, variables, &mut scratch);
+        Outcome {
+            result,
+            cost: scratch.cost(),
+        }
+    }
+
+    /// The same within another evaluation, whose budget it draws on.
+    pub fn evaluate_within<'a>(
+        &'a self,
+        variables: &[Option<Value<'a>>],
+        outer: &mut Scratch<'_, 'a>,
+    ) -> Result<Value<'a>, EvalError> {
+        let mut scratch = Scratch::new(&self.regexes, outer.left());
+        let result = evaluate::run(&self.node, variables, &mut scratch);
+        outer.charge(scratch.cost())?;
+        result
+    }
+}
+
+/// The value of a variable `authorizer`, which asks `authorize`. Its declaration is
+/// `Shape::Opaque("kubernetes.authorization.Authorizer")`.
+pub fn authorizer<'a>(authorize: &'a dyn Authorize) -> Value<'a> {
+    Value::Opaque(Opaque::Authorizer(Arc::new(AuthorizerState::root(authorize))))
+}

@@ -1,0 +1,134 @@
+//! Text to syntax tree.
+mod lexer;
+mod macros;
+mod parser;
+mod source;
+
+pub(crate) use macros::ACCUMULATOR;
+pub use parser::parse;
+pub use source::{Issue, Source};
+
+/// A value written out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Literal {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Uint(u64),
+    Double(f64),
+    String(String),
+    Bytes(Vec<u8>),
+}
+
+/// An expression, and where it stands: the offset in characters that errors point at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expr {
+    pub at: u32,
+    /// Levels of nesting below and with this one.
+    depth: u32,
+    pub kind: ExprKind,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum ExprKind {
+    Literal(Literal),
+    Ident(String),
+    /// `test` for `has(operand.field)`, `optional` for `operand.?field`.
+    Select {
+        operand: Box<Expr>,
+        field: String,
+        test: bool,
+        optional: bool,
+    },
+    Call {
+        function: String,
+        target: Option<Box<Expr>>,
+        args: Vec<Expr>,
+    },
+    /// Elements, and whether each is there only when its optional value is.
+    List(Vec<(Expr, bool)>),
+    Map(Vec<(Expr, Expr, bool)>),
+    /// `Name{field: value}`.
+    Struct {
+        name: String,
+        fields: Vec<(String, Expr, bool)>,
+    },
+    Comprehension(Box<Comprehension>),
+}
+
+/// A loop over a range that macros expand to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comprehension {
+    pub range: Expr,
+    /// Element of a list or key of a map; index of a list when there is a second variable.
+    pub variable: String,
+    pub second: Option<String>,
+    pub accumulator: String,
+    pub initial: Expr,
+    pub condition: Expr,
+    pub step: Expr,
+    pub result: Expr,
+}
+
+impl Expr {
+    pub(crate) fn new(at: u32, kind: ExprKind) -> Self {
+        let mut below = 0;
+        let mut visit = |child: &Expr| below = below.max(child.depth);
+        match &kind {
+            ExprKind::Literal(_) | ExprKind::Ident(_) => {}
+            ExprKind::Select { operand, .. } => visit(operand),
+            ExprKind::Call { target, args, .. } => target.as_deref().into_iter().chain(args).for_each(visit),
+            ExprKind::List(items) => items.iter().for_each(|(item, _)| visit(item)),
+            ExprKind::Map(entries) => entries.iter().for_each(|(key, value, _)| {
+                visit(key);
+                visit(value);
+            }),
+            ExprKind::Struct { fields, .. } => fields.iter().for_each(|(_, value, _)| visit(value)),
+            ExprKind::Comprehension(inner) => {
+                [
+                    &inner.range,
+                    &inner.initial,
+                    &inner.condition,
+                    &inner.step,
+                    &inner.result,
+                ]
+                .into_iter()
+                .for_each(visit);
+            }
+        }
+        Self {
+            at,
+            depth: below + 1,
+            kind,
+        }
+    }
+
+    pub(crate) fn ident(at: u32, name: &str) -> Self {
+        Self::new(at, ExprKind::Ident(name.to_owned()))
+    }
+
+    pub(crate) fn call(at: u32, function: &str, args: Vec<Expr>) -> Self {
+        Self::new(
+            at,
+            ExprKind::Call {
+                function: function.to_owned(),
+                target: None,
+                args,
+            },
+        )
+    }
+
+    /// The name that a chain of plain selections spells: `a.b.c`.
+    pub(crate) fn qualified_name(&self) -> Option<String> {
+        match &self.kind {
+            ExprKind::Ident(name) => Some(name.trim_start_matches('.').to_owned()),
+            ExprKind::Select {
+                operand,
+                field,
+                test: false,
+                optional: false,
+            } => Some(format!("{}.{field}", operand.qualified_name()?)),
+            _ => None,
+        }
+    }
+}

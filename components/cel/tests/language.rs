@@ -1,0 +1,298 @@
+//! The language and the libraries: tables of expressions and what they come to.
+use cel::{Decl, Environment, Object, ObjectField, Program, Shape, Value, from_json};
+use serde_json::json;
+use std::sync::Arc;
+
+fn environment() -> Environment {
+    let field = |name: &str, decl: Decl| {
+        let field = ObjectField {
+            json_name: name.to_owned(),
+            decl: Arc::new(decl),
+            zero_when_absent: false,
+        };
+        (name.to_owned(), field)
+    };
+    let spec = Object {
+        name: "spec".into(),
+        fields: [
+            field("size", Decl::new(Shape::Int)),
+            field("name", Decl::bounded(Shape::String, 40)),
+            field(
+                "items",
+                Decl::bounded(
+                    Shape::List(Arc::new(Decl::bounded(Shape::String, 10)), cel::ListKind::Atomic),
+                    5,
+                ),
+            ),
+        ]
+        .into(),
+    };
+    Environment::new()
+        .with("self", Decl::new(Shape::Object(Arc::new(spec))))
+        .with("object", Decl::dynamic())
+}
+
+/// The value as upstream's `string()` has it, or the error.
+fn evaluate(text: &str) -> String {
+    let environment = environment();
+    let program = match Program::compile(text, &environment) {
+        Ok(program) => program,
+        Err(error) => return error.to_string(),
+    };
+    let data = json!({"size": 3, "name": "abc", "items": ["x", "y"]});
+    let object = json!({
+        "spec": {"replicas": 3, "list": [1, 2, 3], "ratio": 0.5, "labels": {"a": "1", "b": "2"}},
+        "metadata": {"name": "pod-a"},
+    });
+    let variables = [
+        Some(from_json(&data, environment.decl("self").expect("declared"))),
+        Some(from_json(&object, environment.decl("object").expect("declared"))),
+    ];
+    let outcome = program.evaluate(&variables, cel::PER_CALL_LIMIT);
+    match outcome.result {
+        Ok(Value::Optional(None)) => "none".into(),
+        Ok(value) => value
+            .to_json()
+            .map_or_else(|| format!("{value:?}"), |json| json.to_string()),
+        Err(error) => format!("error: {error}"),
+    }
+}
+
+#[test]
+fn values() {
+    for (text, want) in [
+        ("1 + 2 * 3", "7"),
+        ("(1 + 2) * 3 - -4", "13"),
+        ("7 / 2 + 7 % 2", "4"),
+        ("1.5 + 2.0", "3.5"),
+        ("'a' + \"b\" + r'\\n' + '\\u00e9'", "\"ab\\\\né\""),
+        ("true && !false || false", "true"),
+        ("1 < 2.5 && 2u >= 1", "true"),
+        ("self.size < 100", "true"),
+        ("self.items.all(x, x.size() == 1)", "true"),
+        ("self.items.exists(x, x == 'y')", "true"),
+        ("self.items.exists_one(x, x == 'y')", "true"),
+        ("self.items.map(x, x + x)", "[\"xx\",\"yy\"]"),
+        ("self.items.filter(x, x != 'x')", "[\"y\"]"),
+        ("[1, 2, 3].map(x, x > 1, x * 10)", "[20,30]"),
+        ("has(self.size) && !has(object.nothing)", "true"),
+        ("object.spec.list[1] == 2 && object.spec.ratio == 0.5", "true"),
+        ("object.spec.list.sum() == 6", "true"),
+        (
+            "'a' in object.spec.labels && !('c' in object.spec.labels)",
+            "true",
+        ),
+        ("object.spec.labels.all(k, k != 'c')", "true"),
+        ("object.spec.labels['a']", "\"1\""),
+        ("object.?spec.?missing.orValue(5)", "5"),
+        ("object.spec[?'replicas'].hasValue()", "true"),
+        ("object.?nothing.?deeper", "none"),
+        ("optional.of(3).optMap(v, v + 1).value()", "4"),
+        ("[1, ?optional.none(), 3]", "[1,3]"),
+        ("{'a': 1, ?'b': optional.of(2)}", "{\"a\":1,\"b\":2}"),
+        ("{'a': 1}.transformMap(k, v, v + 1)", "{\"a\":2}"),
+        ("[5, 6].transformList(i, v, i + v)", "[5,7]"),
+        ("self.size > 1 ? 'many' : 'one'", "\"many\""),
+        (
+            "type(1) == int && type('a') == string && type([]) == list",
+            "true",
+        ),
+        ("duration('1h30m').getMinutes()", "90"),
+        ("timestamp('2026-01-02T03:04:05Z').getFullYear()", "2026"),
+        ("timestamp('2026-01-02T03:04:05Z').getHours('+02:00')", "5"),
+        (
+            "timestamp('2026-01-02T03:04:05Z') + duration('1h') > timestamp('2026-01-02T03:04:05Z')",
+            "true",
+        ),
+        ("string(1) + string(1.5) + string(true)", "\"11.5true\""),
+        ("int('42') + int(3.9)", "45"),
+        ("size(b'abc') == 3 && 'é'.size() == 1", "true"),
+    ] {
+        assert_eq!(evaluate(text), want, "{text}");
+    }
+}
+
+#[test]
+fn libraries() {
+    for (text, want) in [
+        ("'hello world'.replace('o', '0', 1)", "\"hell0 world\""),
+        ("'a,b,c'.split(',')", "[\"a\",\"b\",\"c\"]"),
+        ("['a', 'b'].join('-')", "\"a-b\""),
+        ("'tacocat'.substring(2, 5)", "\"coc\""),
+        (
+            "'  x '.trim() + 'Ab'.lowerAscii() + 'Ab'.upperAscii()",
+            "\"xabAB\"",
+        ),
+        ("'abcb'.indexOf('b') + 'abcb'.lastIndexOf('b')", "4"),
+        ("'%s is %d, %.2f'.format(['x', 3, 1.5])", "\"x is 3, 1.50\""),
+        ("[3, 1, 2].isSorted()", "false"),
+        ("[3, 1, 2].max() - [3, 1, 2].min()", "2"),
+        ("'abc 123'.find('[0-9]+')", "\"123\""),
+        ("'a1b22'.findAll('[0-9]+')", "[\"1\",\"22\"]"),
+        ("'abc'.matches('^[a-z]+$')", "true"),
+        (
+            "url('https://user@example.com:80/path?k=v').getHost()",
+            "\"example.com:80\"",
+        ),
+        ("url('https://example.com:80/').getPort()", "\"80\""),
+        ("url('/a/b?k=v').getQuery()", "{\"k\":[\"v\"]}"),
+        ("isURL('example.com/') || isURL('not a url')", "false"),
+        ("quantity('1.5Gi').isGreaterThan(quantity('1G'))", "true"),
+        ("quantity('500m').add(quantity('500m')).asInteger()", "1"),
+        ("isQuantity('five')", "false"),
+        ("ip('10.0.0.1').family() + ip('::1').family()", "10"),
+        ("cidr('10.0.0.0/8').containsIP('10.1.2.3')", "true"),
+        ("cidr('10.0.0.0/8').containsCIDR('10.1.0.0/16')", "true"),
+        ("isIP('10.0.0.256')", "false"),
+        ("string(cidr('10.1.2.3/8').masked())", "\"10.0.0.0/8\""),
+        ("format.dns1123Label().validate('ok')", "none"),
+        ("format.dns1123Label().validate('Not OK').hasValue()", "true"),
+        ("format.named('nothing')", "none"),
+        ("semver('1.2.3').isLessThan(semver('1.10.0'))", "true"),
+        ("semver('v1.2', true).minor()", "2"),
+        (
+            "sets.contains([1, 2], [1]) && sets.equivalent([1, 2], [2, 1])",
+            "true",
+        ),
+        ("sets.intersects([1], [2])", "false"),
+    ] {
+        assert_eq!(evaluate(text), want, "{text}");
+    }
+}
+
+#[test]
+fn failures_of_evaluation() {
+    for (text, want) in [
+        ("1 / 0 == 1", "error: division by zero"),
+        ("object.nothing == 1", "error: no such key: nothing"),
+        ("[1][3]", "error: index out of bounds: 3"),
+        ("object.spec.replicas.foo", "error: no such key: foo"),
+        ("9223372036854775807 + 1", "error: integer overflow"),
+        ("object.missing == 1 || true", "true"),
+        ("false && object.missing == 1", "false"),
+        ("[0, 1].exists(x, 1 / x == 1)", "true"),
+    ] {
+        assert_eq!(evaluate(text), want, "{text}");
+    }
+}
+
+#[test]
+fn failures_of_compilation_read_as_upstreams() {
+    for (text, want) in [
+        (
+            "changed",
+            "ERROR: <input>:1:1: undeclared reference to 'changed' (in container '')\n | changed\n | ^",
+        ),
+        (
+            "self.color < 5",
+            "ERROR: <input>:1:5: undefined field 'color'\n | self.color < 5\n | ....^",
+        ),
+        (
+            "",
+            "ERROR: <input>:1:0: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}",
+        ),
+        (
+            "Bad_Value!",
+            "ERROR: <input>:1:10: Syntax error: extraneous input '!' expecting <EOF>\n | Bad_Value!\n | .........^",
+        ),
+        (
+            "self.size + 'a'",
+            "ERROR: <input>:1:11: found no matching overload for '_+_' applied to '(int, string)'\n | self.size + 'a'\n | ..........^",
+        ),
+        (
+            "self.name.all(x, true)",
+            "ERROR: <input>:1:5: expression of type 'string' cannot be range of a comprehension (must be list, map, or dynamic)\n | self.name.all(x, true)\n | ....^",
+        ),
+        (
+            "self.size.foo",
+            "ERROR: <input>:1:10: type 'int' does not support field selection\n | self.size.foo\n | .........^",
+        ),
+        (
+            "self.name.nope(1)",
+            "ERROR: <input>:1:15: undeclared reference to 'nope' (in container '')\n | self.name.nope(1)\n | ..............^",
+        ),
+        (
+            "'a'.startsWith(1)",
+            "ERROR: <input>:1:15: found no matching overload for 'startsWith' applied to 'string.(int)'\n | 'a'.startsWith(1)\n | ..............^",
+        ),
+    ] {
+        assert_eq!(evaluate(text), want, "{text}");
+    }
+}
+
+#[test]
+fn costs_are_counted_and_limited() {
+    let environment = environment();
+    let data = json!({"size": 3, "name": "abc", "items": ["x", "y"]});
+    for (text, actual, estimated) in [
+        // Two names, and a comparison.
+        ("self.size < 100", 3, 3),
+        ("has(self.size)", 1, 1),
+        // Names, then for each element: accumulator, not_strictly_false, accumulator, x, size, comparison.
+        ("self.items.all(x, x.size() == 1)", 2 + 2 * 6 + 1, 2 + 5 * 6 + 1),
+        ("self.name.startsWith('a')", 3, 6),
+    ] {
+        let program = Program::compile(text, &environment).unwrap();
+        let variables = [
+            Some(from_json(&data, environment.decl("self").expect("declared"))),
+            None,
+        ];
+        let outcome = program.evaluate(&variables, 1_000);
+        assert_eq!(outcome.cost, actual, "{text}");
+        assert_eq!(program.cost().max, estimated, "{text}");
+        let outcome = program.evaluate(&variables, 0);
+        assert!(outcome.result.is_err_and(|error| error.over_budget), "{text}");
+    }
+}
+
+#[test]
+fn long_loops_take_time_in_proportion() {
+    let environment = Environment::new().with("list", Decl::dynamic());
+    let program = Program::compile("list.map(x, x + 1).filter(x, x > 0).size()", &environment).unwrap();
+    let data = json!(vec![1; 100_000]);
+    let variables = [Some(from_json(&data, environment.decl("list").unwrap()))];
+    let outcome = program.evaluate(&variables, u64::MAX);
+    assert_eq!(outcome.result.unwrap(), Value::Int(100_000));
+}
+
+mod no_input_panics {
+    use super::environment;
+    use cel::Program;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn texts(text in r#"[a-z0-9 ."'()\[\]{}?:,+*/%<>=!&|_\\-]{0,60}"#) {
+            let _ = Program::compile(&text, &environment());
+        }
+
+        #[test]
+        fn tokens(words in prop::collection::vec(
+            prop::sample::select(vec!["self", ".", "items", "all", "(", ")", "x", ",", "[", "]", "1", "+", "?", ":", "has", "map", "'a'", "-", "!", "{", "}", "optional", "of"]),
+            0..20,
+        )) {
+            let text = words.concat();
+            if let Ok(program) = Program::compile(&text, &environment()) {
+                let _ = program.evaluate(&[None, None], 10_000);
+            }
+        }
+    }
+}
+
+#[test]
+fn deep_nesting_is_refused() {
+    for text in [
+        "(".repeat(10_000),
+        "[".repeat(10_000),
+        "1".to_owned() + &" + 1".repeat(10_000),
+        "self".to_owned() + &".a".repeat(10_000),
+        "true".to_owned() + &" ? true : true".repeat(10_000),
+        "object".to_owned() + &".map(x, x".repeat(10_000),
+    ] {
+        assert!(Program::compile(&text, &environment()).is_err());
+    }
+    assert_eq!(evaluate(&("1".to_owned() + &" + 1".repeat(240))), "241");
+    assert_eq!(evaluate(&("(".repeat(90) + "1" + &")".repeat(90))), "1");
+    let balanced = "true".to_owned() + &" && true".repeat(5_000);
+    assert_eq!(evaluate(&balanced), "true");
+}
