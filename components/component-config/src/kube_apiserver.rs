@@ -139,6 +139,10 @@ pub struct ApiServerFlags {
     #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", require_equals = true)]
     pub allow_privileged: bool,
 
+    /// Services behind webhooks and aggregated APIs are reached by their endpoints only.
+    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", require_equals = true)]
+    pub enable_aggregator_routing: bool,
+
     // services
     #[arg(long, value_delimiter = ',', default_value = "10.0.0.0/24")]
     pub service_cluster_ip_range: Vec<ipnet::IpNet>,

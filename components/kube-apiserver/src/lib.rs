@@ -36,3 +36,4 @@ pub mod subresources;
 pub mod sync;
 pub mod tokens;
 pub mod verbs;
+pub mod webhook;

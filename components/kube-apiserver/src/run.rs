@@ -14,6 +14,7 @@ use crate::serving::accept::{self, Limits};
 use crate::serving::certificates::{ClientAuthority, RELOAD_PERIOD, ServingCertificate};
 use crate::stores::Stores;
 use crate::sync;
+use crate::webhook::{Clients, Resolver};
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use std::net::SocketAddr;
@@ -102,6 +103,10 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         metrics: Metrics::default(),
         audit,
         backends,
+        webhooks: Clients::new(Some(Resolver::new(
+            stores.clone(),
+            flags.enable_aggregator_routing,
+        ))),
         openapi: Default::default(),
         tracker: TaskTracker::new(),
         flags,

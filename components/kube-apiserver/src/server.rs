@@ -9,6 +9,7 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::stores::Stores;
 use crate::tokens::issue::TokenIssuer;
+use crate::webhook::Clients;
 use arc_swap::ArcSwap;
 use component_config::kube_apiserver::ApiServerFlags;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub struct Server {
     pub metrics: Metrics,
     pub audit: Audit,
     pub backends: Backends,
+    pub webhooks: Clients,
     pub openapi: crate::handlers::openapi::Hashes,
     /// Detached handlers; the process waits for them when it stops.
     pub tracker: TaskTracker,

@@ -49,6 +49,15 @@ impl ClusterPki {
 
     /// Makes `NAME.crt` and `NAME.key` for a user in groups, good for both ends of a connection on loopback.
     pub fn leaf(&self, name: &str, user: &str, groups: &[&str]) -> Result<()> {
+        self.sign(name, user, groups, &[])
+    }
+
+    /// Makes `NAME.crt` and `NAME.key` of a server on loopback that also has these DNS names.
+    pub fn serving(&self, name: &str, names: &[&str]) -> Result<()> {
+        self.sign(name, name, &[], names)
+    }
+
+    fn sign(&self, name: &str, user: &str, groups: &[&str], names: &[&str]) -> Result<()> {
         let key = KeyPair::generate().context("key")?;
         let mut params = CertificateParams::new(Vec::new()).context("leaf")?;
         params.distinguished_name.push(DnType::CommonName, user);
@@ -63,6 +72,11 @@ impl ClusterPki {
             SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             SanType::DnsName("localhost".try_into().context("name")?),
         ];
+        for name in names {
+            params
+                .subject_alt_names
+                .push(SanType::DnsName((*name).try_into().context("name")?));
+        }
         let certificate = params.signed_by(&key, &self.issuer).context("leaf")?;
         std::fs::write(self.file(&format!("{name}.crt")), certificate.pem())
             .with_context(|| format!("write {name}.crt"))?;

@@ -4,3 +4,4 @@ pub mod api_server;
 pub mod cluster_pki;
 pub mod etcd;
 pub mod etcd_pki;
+pub mod webhook;

@@ -58,7 +58,6 @@ pub const UNUSED_FLAGS: &[(&str, Unused)] = &[
     ("egress-selector-config-file", Refused),
     ("emulated-version", Refused),
     ("emulation-forward-compatible", Refused),
-    ("enable-aggregator-routing", Harmless),
     ("enable-garbage-collector", Harmless),
     ("enable-logs-handler", Harmless),
     ("enable-priority-and-fairness", Harmless),

@@ -6,11 +6,11 @@ use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::{Body, Response};
 use crate::verbs::target::Target;
+use crate::webhook::{ServicePort, port_name, ready_endpoints};
 use apimachinery::ApiError;
 use http::header::LOCATION;
 use http::{HeaderValue, Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
-use serde_json::Value;
 use std::sync::Arc;
 
 pub async fn handle(
@@ -163,39 +163,16 @@ async fn service(server: &Server, target: &Target, name: &ProxyName) -> Result<D
     let service = service.ok_or_else(|| ApiError::not_found(&target.resource(), &name.name))?;
     let none =
         || ApiError::service_unavailable(&format!("no endpoints available for service {:?}", name.name));
-    let port_name = service_port(&service, &name.port).ok_or_else(|| {
+    let port_name = port_name(&service, ServicePort::Named(&name.port)).ok_or_else(|| {
         ApiError::service_unavailable(&format!(
             "no service port {:?} found for service {:?}",
             name.port, name.name
         ))
     })?;
-    let mut ready: Vec<(String, u16)> = Vec::new();
-    for slice in server
+    let slices = server
         .stores
-        .cached_list("discovery.k8s.io", "endpointslices", Some(&target.namespace))
-    {
-        if apimachinery::meta::label(&slice, "kubernetes.io/service-name") != Some(name.name.as_str()) {
-            continue;
-        }
-        let port = slice["ports"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .find(|port| port["name"].as_str().unwrap_or("") == port_name);
-        let Some(port) = port
-            .and_then(|port| port["port"].as_u64())
-            .and_then(|port| u16::try_from(port).ok())
-        else {
-            continue;
-        };
-        for endpoint in slice["endpoints"].as_array().into_iter().flatten() {
-            if endpoint["conditions"]["ready"] != false
-                && let Some(address) = endpoint["addresses"][0].as_str()
-            {
-                ready.push((address.to_owned(), port));
-            }
-        }
-    }
+        .cached_list("discovery.k8s.io", "endpointslices", Some(&target.namespace));
+    let mut ready = ready_endpoints(&name.name, &port_name, &slices);
     if ready.is_empty() {
         return Err(none());
     }
@@ -206,20 +183,4 @@ async fn service(server: &Server, target: &Target, name: &ProxyName) -> Result<D
         port,
         tls: tls(server, name),
     })
-}
-
-/// The name of the service's port that was asked for by name or number; the only one if none was.
-fn service_port(service: &Value, asked: &str) -> Option<String> {
-    let ports = service["spec"]["ports"].as_array()?;
-    let found = match asked {
-        "" if ports.len() == 1 => ports.first(),
-        "" => None,
-        _ => ports.iter().find(|port| {
-            port["name"] == asked
-                || port["port"]
-                    .as_u64()
-                    .is_some_and(|number| number.to_string() == asked)
-        }),
-    };
-    found.map(|port| port["name"].as_str().unwrap_or("").to_owned())
 }

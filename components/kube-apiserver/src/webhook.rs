@@ -1,0 +1,19 @@
+//! The HTTPS client for webhooks: pooled connections, HTTP/2 where offered, services resolved in here.
+//!
+//! An [`Endpoint`] is made once from a configuration and called often. Connections are shared by all endpoints
+//! that believe the same authorities and show the same credentials.
+
+mod answer;
+mod client;
+mod connection;
+mod credentials;
+mod place;
+mod resolver;
+mod trust;
+
+pub use answer::CallError;
+pub use client::{Clients, Endpoint};
+pub use credentials::{Credentials, Identities, Kubeconfig};
+pub use place::{BadPlace, Place, Service};
+pub use resolver::{ResolveError, Resolver, ServicePort, port_name, ready_endpoints};
+pub use trust::TrustError;

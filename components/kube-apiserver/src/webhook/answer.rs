@@ -1,0 +1,146 @@
+//! What a webhook's HTTP answer means.
+
+use apimachinery::{ApiError, Reason};
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+
+/// Longest answer that is read: a patch can be as large as the largest object, and base64 adds a third.
+const MAX_ANSWER: usize = 16 * 1024 * 1024;
+/// Longest part of an unexpected answer that is quoted.
+const MAX_QUOTE: usize = 2048;
+
+/// Why a webhook gave no usable answer.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum CallError {
+    /// It was not reached, or broke off.
+    #[error("{message}")]
+    Transport { message: String, timed_out: bool },
+    /// It answered with a failure.
+    #[error("{}", .0.message())]
+    Status(ApiError),
+}
+
+impl CallError {
+    /// The HTTP code of the answer; 0 without one.
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::Transport { .. } => 0,
+            Self::Status(error) => error.code(),
+        }
+    }
+}
+
+/// The body of a successful answer.
+pub async fn read(response: Response<Incoming>) -> Result<Bytes, CallError> {
+    let status = response.status();
+    let body = Limited::new(response.into_body(), MAX_ANSWER)
+        .collect()
+        .await
+        .map_err(|error| CallError::Transport {
+            message: if error.is::<LengthLimitError>() {
+                format!("the answer is longer than {MAX_ANSWER} bytes")
+            } else {
+                format!("unexpected error when reading response body: {error}")
+            },
+            timed_out: false,
+        })?
+        .to_bytes();
+    if status.is_success() {
+        return Ok(body);
+    }
+    let told = serde_json::from_slice::<serde_json::Value>(&body)
+        .ok()
+        .filter(|status| status["kind"] == "Status" && status["status"] == "Failure")
+        .and_then(|status| ApiError::from_status(&status));
+    Err(CallError::Status(told.unwrap_or_else(|| failure(status, &body))))
+}
+
+/// An answer that isn't a Status, in the words of upstream's client.
+fn failure(status: StatusCode, body: &[u8]) -> ApiError {
+    let text: String = String::from_utf8_lossy(body)
+        .trim()
+        .chars()
+        .take(MAX_QUOTE)
+        .collect();
+    let given = |default: &str| {
+        if text.is_empty() {
+            default.to_owned()
+        } else {
+            text.clone()
+        }
+    };
+    let (reason, message) = match status.as_u16() {
+        400 => (
+            Reason::BadRequest,
+            "the server rejected our request for an unknown reason".to_owned(),
+        ),
+        401 => (
+            Reason::Unauthorized,
+            "the server has asked for the client to provide credentials".to_owned(),
+        ),
+        403 => (Reason::Forbidden, given("forbidden")),
+        404 => (
+            Reason::NotFound,
+            "the server could not find the requested resource".to_owned(),
+        ),
+        405 => (
+            Reason::MethodNotAllowed,
+            "the server does not allow this method on the requested resource".to_owned(),
+        ),
+        409 => (Reason::AlreadyExists, "the server reported a conflict".to_owned()),
+        422 => (
+            Reason::Invalid,
+            "the server rejected our request due to an error in our request".to_owned(),
+        ),
+        429 => (
+            Reason::TooManyRequests,
+            "the server has received too many requests and has asked us to try again later".to_owned(),
+        ),
+        503 => (
+            Reason::ServiceUnavailable,
+            "the server is currently unable to handle the request".to_owned(),
+        ),
+        504 => (
+            Reason::Timeout,
+            "the server was unable to return a response in the time allotted, but may still be processing the request"
+                .to_owned(),
+        ),
+        code if code >= 500 => (
+            Reason::InternalError,
+            format!("an error on the server ({:?}) has prevented the request from succeeding", given("unknown")),
+        ),
+        code => (
+            Reason::Unknown,
+            format!("the server responded with the status code {code} but did not return more information"),
+        ),
+    };
+    ApiError::new(status.as_u16(), reason, message, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unexpected_answers_read_as_upstreams() {
+        for (code, body, expected) in [
+            (404, "", "the server could not find the requested resource"),
+            (
+                500,
+                "broken\n",
+                "an error on the server (\"broken\") has prevented the request from succeeding",
+            ),
+            (
+                302,
+                "",
+                "the server responded with the status code 302 but did not return more information",
+            ),
+            (403, "no", "no"),
+        ] {
+            let status = StatusCode::from_u16(code).unwrap();
+            assert_eq!(failure(status, body.as_bytes()).message(), expected);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Clients with pooled connections, and endpoints that use them.
+
+use super::answer::{self, CallError};
+use super::connection::{DialError, Dialer, Secured};
+use super::credentials::Credentials;
+use super::place::Place;
+use super::resolver::Resolver;
+use super::trust::{self, TrustError};
+use ahash::AHashMap;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use http::{Request, Uri};
+use http_body_util::Full;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use parking_lot::Mutex;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// How long an unused connection is kept; upstream's transport does so as well.
+const IDLE: Duration = Duration::from_secs(90);
+/// A silent HTTP/2 connection is probed after this, and given up after [`PING_TIMEOUT`].
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(15);
+
+type Pool = Client<Connector, Full<Bytes>>;
+
+/// What makes two webhooks share connections (together with their host).
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Identity {
+    bundle: Vec<u8>,
+    credentials: Arc<Credentials>,
+    services: bool,
+}
+
+/// Makes endpoints; clients are kept for as long as an endpoint uses them.
+pub struct Clients {
+    resolver: Option<Arc<Resolver>>,
+    pools: Mutex<AHashMap<Identity, Weak<Pool>>>,
+}
+
+/// A webhook, ready to be called. Cheap to clone.
+#[derive(Clone)]
+pub struct Endpoint {
+    place: Place,
+    credentials: Arc<Credentials>,
+    pool: Arc<Pool>,
+}
+
+impl Clients {
+    /// Without a resolver no service can be reached.
+    pub fn new(resolver: Option<Arc<Resolver>>) -> Self {
+        Self {
+            resolver,
+            pools: Mutex::default(),
+        }
+    }
+
+    /// A webhook at a place, believed by a bundle (PEM; empty for the system's authorities).
+    pub fn endpoint(
+        &self,
+        place: Place,
+        bundle: &[u8],
+        credentials: Arc<Credentials>,
+    ) -> Result<Endpoint, TrustError> {
+        let identity = Identity {
+            bundle: bundle.to_vec(),
+            credentials: Arc::clone(&credentials),
+            services: place.service.is_some(),
+        };
+        let mut pools = self.pools.lock();
+        let pool = match pools.get(&identity).and_then(Weak::upgrade) {
+            Some(pool) => pool,
+            None => {
+                let pool = Arc::new(self.pool(&identity)?);
+                pools.retain(|_, pool| pool.strong_count() > 0);
+                pools.insert(identity, Arc::downgrade(&pool));
+                pool
+            }
+        };
+        Ok(Endpoint {
+            place,
+            credentials,
+            pool,
+        })
+    }
+
+    fn pool(&self, identity: &Identity) -> Result<Pool, TrustError> {
+        let dialer = Dialer {
+            tls: Arc::new(trust::client_config(&identity.bundle, &identity.credentials)?),
+            resolver: self.resolver.clone(),
+            server_name: identity.credentials.server_name.clone(),
+        };
+        let connector = Connector {
+            dialer: Arc::new(dialer),
+            services: identity.services,
+        };
+        Ok(Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE)
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
+            .http2_adaptive_window(true)
+            .build(connector))
+    }
+}
+
+impl Endpoint {
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Posts a JSON document and gives the body of a successful answer. The webhook is told the timeout in whole
+    /// seconds as a parameter, rounded up. Redirects are answers like any other failure.
+    pub async fn post(&self, body: Bytes, timeout: Duration) -> Result<Bytes, CallError> {
+        let told = timeout.as_secs() + u64::from(timeout.subsec_nanos() > 0);
+        let url = self.place.with_parameter("timeout", &go_duration(told));
+        let failed = |why: &str, timed_out: bool| CallError::Transport {
+            message: format!("Post {url:?}: {why}"),
+            timed_out,
+        };
+        let request = self.request(&url, body).map_err(|why| failed(&why, false))?;
+        let exchange = async {
+            let response = self
+                .pool
+                .request(request)
+                .await
+                .map_err(|error| failed(&root_cause(&error), false))?;
+            answer::read(response).await
+        };
+        match tokio::time::timeout(timeout, exchange).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(failed("context deadline exceeded", true)),
+        }
+    }
+
+    fn request(&self, url: &str, body: Bytes) -> Result<Request<Full<Bytes>>, String> {
+        let uri: Uri = url
+            .parse()
+            .map_err(|error: http::uri::InvalidUri| error.to_string())?;
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = uri;
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, */*"));
+        headers.insert(USER_AGENT, HeaderValue::from_static("kube-apiserver-admission"));
+        if let Some(value) = self.credentials.header() {
+            headers.insert(AUTHORIZATION, value);
+        }
+        Ok(request)
+    }
+}
+
+/// Whole seconds as Go prints a duration.
+fn go_duration(seconds: u64) -> String {
+    let (minutes, rest) = (seconds / 60, seconds % 60);
+    if minutes == 0 {
+        format!("{rest}s")
+    } else {
+        format!("{minutes}m{rest}s")
+    }
+}
+
+/// The innermost error says what happened; those around it only that something did.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
+}
+
+#[derive(Clone)]
+struct Connector {
+    dialer: Arc<Dialer>,
+    services: bool,
+}
+
+impl tower::Service<Uri> for Connector {
+    type Response = Secured;
+    type Error = DialError;
+    type Future = BoxFuture<'static, Result<Secured, DialError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DialError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let (dialer, services) = (Arc::clone(&self.dialer), self.services);
+        Box::pin(async move { dialer.dial(&uri, services).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_told_as_go_prints_them() {
+        for (seconds, text) in [(1, "1s"), (30, "30s"), (60, "1m0s"), (61, "1m1s")] {
+            assert_eq!(go_duration(seconds), text);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Dialing a webhook: to the service's endpoints or the URL's host, then TLS.
+
+use super::place::Service;
+use super::resolver::Resolver;
+use super::trust;
+use http::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// A failure to connect, in upstream's words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct DialError(pub String);
+
+/// What connections of one client have in common.
+pub struct Dialer {
+    pub tls: Arc<ClientConfig>,
+    pub resolver: Option<Arc<Resolver>>,
+    /// Instead of the URL's host.
+    pub server_name: Option<String>,
+}
+
+impl Dialer {
+    /// Connects to what the URI names. Hosts of services (`name.namespace.svc`) are looked up in the caches when
+    /// `services` is set.
+    pub async fn dial(&self, uri: &Uri, services: bool) -> Result<Secured, DialError> {
+        let host = uri.host().unwrap_or("").trim_matches(['[', ']']);
+        let port = uri.port_u16().unwrap_or(443);
+        let addresses = match (service_of(host, port).filter(|_| services), &self.resolver) {
+            (Some(service), Some(resolver)) => resolver
+                .resolve(&service.namespace, &service.name, service.port)
+                .map_err(|error| DialError(error.to_string()))?,
+            _ => vec![(host.to_owned(), port)],
+        };
+        let tcp = connect(&addresses).await?;
+        let name = self.server_name.as_deref().unwrap_or(host);
+        let server_name =
+            ServerName::try_from(name.to_owned()).map_err(|error| DialError(error.to_string()))?;
+        let stream = TlsConnector::from(Arc::clone(&self.tls))
+            .connect(server_name, tcp)
+            .await
+            .map_err(|error| DialError(handshake_failure(&error, name)))?;
+        Ok(Secured(TokioIo::new(stream)))
+    }
+}
+
+fn handshake_failure(error: &io::Error, name: &str) -> String {
+    match error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+    {
+        Some(tls) => trust::explain(tls, name),
+        None if error.kind() == io::ErrorKind::UnexpectedEof => "EOF".to_owned(),
+        None => go_text(error),
+    }
+}
+
+/// The service that a host name made by [`super::Place`] stands for.
+fn service_of(host: &str, port: u16) -> Option<Service> {
+    let (name, namespace) = host.strip_suffix(".svc")?.split_once('.')?;
+    Some(Service {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        port,
+    })
+}
+
+/// The first address that takes the connection.
+async fn connect(addresses: &[(String, u16)]) -> Result<TcpStream, DialError> {
+    let mut last = DialError("there is no address".to_owned());
+    for (host, port) in addresses {
+        match TcpStream::connect((host.as_str(), *port)).await {
+            Ok(tcp) => {
+                // A request is one small write that should leave at once.
+                tcp.set_nodelay(true)
+                    .map_err(|error| DialError(error.to_string()))?;
+                return Ok(tcp);
+            }
+            Err(error) => last = DialError(format!("dial tcp {}: {}", joined(host, *port), go_text(&error))),
+        }
+    }
+    Err(last)
+}
+
+fn joined(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+fn go_text(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
+        io::ErrorKind::ConnectionReset => "read: connection reset by peer".to_owned(),
+        io::ErrorKind::TimedOut => "i/o timeout".to_owned(),
+        io::ErrorKind::NetworkUnreachable => "connect: network is unreachable".to_owned(),
+        io::ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// A TLS connection that tells the pool whether it speaks HTTP/2.
+pub struct Secured(TokioIo<TlsStream<TcpStream>>);
+
+impl Connection for Secured {
+    fn connected(&self) -> Connected {
+        let (_, session) = self.0.inner().get_ref();
+        if session.alpn_protocol() == Some(b"h2") {
+            Connected::new().negotiated_h2()
+        } else {
+            Connected::new()
+        }
+    }
+}
+
+impl Read for Secured {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl Write for Secured {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, buffer)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(context, buffers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_of_services() {
+        let service = service_of("a.b.svc", 443).unwrap();
+        assert_eq!((service.name.as_str(), service.namespace.as_str()), ("a", "b"));
+        assert_eq!(service_of("a.example", 443), None);
+        assert_eq!(service_of("svc", 443), None);
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_reads_as_upstreams() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let refused = connect(&[("127.0.0.1".to_owned(), port)]).await.unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            format!("dial tcp 127.0.0.1:{port}: connect: connection refused")
+        );
+    }
+}

@@ -1,0 +1,174 @@
+//! A webhook over real TLS on a free port of loopback.
+
+use crate::cluster_pki::ClusterPki;
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::Value;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+/// What the webhook answers.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub code: u16,
+    pub body: Value,
+    pub location: Option<String>,
+    /// How long the caller waits for it.
+    pub after: Duration,
+}
+
+impl Answer {
+    pub fn ok(body: Value) -> Self {
+        Self {
+            code: 200,
+            body,
+            location: None,
+            after: Duration::ZERO,
+        }
+    }
+}
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub path: String,
+    pub query: String,
+    pub authorization: String,
+    pub http2: bool,
+    pub body: Value,
+}
+
+#[derive(Default)]
+struct State {
+    connections: AtomicUsize,
+    seen: Mutex<Vec<Seen>>,
+}
+
+/// A running webhook; it ends when dropped.
+pub struct WebhookServer {
+    port: u16,
+    state: Arc<State>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl WebhookServer {
+    /// Answers with `answer`. The certificate is the authority's, good for `localhost`, loopback and `names`.
+    pub async fn start(
+        pki: &ClusterPki,
+        names: &[&str],
+        answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.context("webhook")?;
+        let port = listener.local_addr().context("webhook")?.port();
+        let leaf = format!("webhook-{port}");
+        pki.serving(&leaf, names)?;
+        let chain = CertificateDer::pem_file_iter(pki.file(&format!("{leaf}.crt")))
+            .context("webhook")?
+            .collect::<Result<Vec<_>, _>>()
+            .context("webhook")?;
+        let key = PrivateKeyDer::from_pem_file(pki.file(&format!("{leaf}.key"))).context("webhook")?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)?;
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        let state = Arc::new(State::default());
+        let task = tokio::spawn(serve(listener, acceptor, Arc::clone(&state), Arc::new(answer)));
+        Ok(Self { port, state, task })
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("https://localhost:{}{path}", self.port)
+    }
+
+    /// Connections taken so far.
+    pub fn connections(&self) -> usize {
+        self.state.connections.load(Ordering::SeqCst)
+    }
+
+    /// Requests so far, in order of arrival.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.state
+            .seen
+            .lock()
+            .map(|seen| seen.clone())
+            .unwrap_or_default()
+    }
+}
+
+impl Drop for WebhookServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    state: Arc<State>,
+    answer: Arc<dyn Fn(&Seen) -> Answer + Send + Sync>,
+) {
+    // Owns the connections: they end with the server.
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((tcp, _)) = listener.accept().await {
+        let (acceptor, state, answer) = (acceptor.clone(), Arc::clone(&state), Arc::clone(&answer));
+        state.connections.fetch_add(1, Ordering::SeqCst);
+        connections.spawn(async move {
+            let Ok(stream) = acceptor.accept(tcp).await else {
+                return;
+            };
+            let service = service_fn(move |request| handle(request, Arc::clone(&state), Arc::clone(&answer)));
+            // A client that leaves is no failure of the webhook.
+            let _ = auto::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+async fn handle(
+    request: http::Request<hyper::body::Incoming>,
+    state: Arc<State>,
+    answer: Arc<dyn Fn(&Seen) -> Answer + Send + Sync>,
+) -> Result<http::Response<Full<Bytes>>> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let authorization = parts.headers.get("authorization");
+    let seen = Seen {
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or("").to_owned(),
+        authorization: authorization
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("")
+            .to_owned(),
+        http2: parts.version == http::Version::HTTP_2,
+        body: serde_json::from_slice(&body).unwrap_or_default(),
+    };
+    let answer = answer(&seen);
+    if let Ok(mut all) = state.seen.lock() {
+        all.push(seen);
+    }
+    tokio::time::sleep(answer.after).await;
+    let mut response = http::Response::builder()
+        .status(answer.code)
+        .header("content-type", "application/json");
+    if let Some(location) = answer.location {
+        response = response.header("location", location);
+    }
+    Ok(response.body(Full::new(answer.body.to_string().into()))?)
+}
