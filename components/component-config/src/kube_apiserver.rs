@@ -52,6 +52,8 @@ pub struct ApiServerFlags {
     pub max_requests_inflight: usize,
     #[arg(long, default_value_t = 200)]
     pub max_mutating_requests_inflight: usize,
+    #[arg(long, num_args = 0..=1, default_value_t = true, default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set)]
+    pub enable_priority_and_fairness: bool,
     #[arg(long, value_parser = parse_duration, default_value = "0s")]
     pub shutdown_delay_duration: Duration,
     #[arg(long, value_parser = parse_duration, default_value = "0s")]

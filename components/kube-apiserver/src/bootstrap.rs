@@ -16,6 +16,9 @@ pub const STEPS: [&str; 4] = [
     "poststarthook/start-system-namespaces-controller",
 ];
 
+/// Done when the stored flow-control objects are in use.
+pub const FLOW_CONTROL_STEP: &str = "poststarthook/priority-and-fairness-config-consumer";
+
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Makes everything, trying until it is there.

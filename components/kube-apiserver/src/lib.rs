@@ -12,6 +12,7 @@ pub mod compress;
 pub mod configuration;
 pub mod connect;
 pub mod etcd;
+pub mod flow_control;
 pub mod handlers;
 pub mod identity;
 pub mod inflight;

@@ -52,9 +52,11 @@ pub struct Metrics {
     inflight: Family<KindLabels, Gauge>,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
+impl Metrics {
+    /// The server's own metrics, and those that `extend` adds.
+    pub fn new(extend: impl FnOnce(&mut Registry)) -> Self {
         let mut registry = Registry::default();
+        extend(&mut registry);
         let requests = Family::<RequestLabels, Counter>::default();
         let durations = Family::<DurationLabels, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
         let inflight = Family::<KindLabels, Gauge>::default();
@@ -80,9 +82,7 @@ impl Default for Metrics {
             inflight,
         }
     }
-}
 
-impl Metrics {
     /// Counts a finished request.
     pub fn observe(&self, record: &Record, code: StatusCode, elapsed: Duration) {
         let info = &record.info;

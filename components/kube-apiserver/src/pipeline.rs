@@ -7,6 +7,7 @@ use crate::authorization::attributes::Attributes;
 use crate::compress;
 use crate::handlers;
 use crate::identity::User;
+use crate::inflight::{self, Pass};
 use crate::request::ApiRequest;
 use crate::request_info::{Query, RequestInfo};
 use crate::server::Server;
@@ -98,11 +99,28 @@ async fn guarded(
     };
     record.user = Some(Arc::clone(&user));
     let user = acting_user(server, &parts, user, record)?;
-    let seat = if exempt(&info, &user) {
-        None
-    } else {
-        Some(server.inflight.enter(info.is_mutating()).await?)
+    let time = request_timeout(server, &query).unwrap_or(server.flags.request_timeout);
+    let mut entry = inflight::enter(server, &user, &info, &query, time).await;
+    let outcome = match entry.pass.take() {
+        Some(pass) => allowed(server, parts, query, info, incoming, upgrade, user, pass).await,
+        None => Ok(inflight::refusal()),
     };
+    let mut response = outcome.unwrap_or_else(|error| answer::failure(&error));
+    entry.mark(&mut response);
+    Ok(response)
+}
+
+/// From the right to run to the answer.
+async fn allowed(
+    server: &Arc<Server>,
+    parts: Parts,
+    query: Query,
+    info: RequestInfo,
+    incoming: Incoming,
+    upgrade: Option<OnUpgrade>,
+    user: Arc<User>,
+    pass: Pass,
+) -> Result<Response, ApiError> {
     authorize(server, &user, &info, &query)?;
     check_encoding(&parts)?;
     let long_running = info.is_long_running();
@@ -128,14 +146,22 @@ async fn guarded(
         async move { handlers::dispatch(&server, &request, upgrade).await }
     };
     let outcome = if long_running {
-        // A watch keeps no seat: its number isn't bounded by in-flight limits but by connections.
-        drop(seat);
-        handling.await
+        // A watch keeps its seat until it has begun, not while it runs.
+        let outcome = handling.await;
+        drop(pass);
+        outcome
     } else if mutating {
         // Detached: the client hanging up must not cut a write in half.
+        let tracker = server.tracker.clone();
         let task = server.tracker.spawn(async move {
             let outcome = handling.await;
-            drop(seat);
+            if let Some((seat, time)) = pass.afterwards() {
+                tracker.spawn(async move {
+                    tokio::time::sleep(time).await;
+                    drop(seat);
+                });
+            }
+            drop(pass);
             outcome
         });
         match tokio::time::timeout(timeout, task).await {
@@ -146,9 +172,11 @@ async fn guarded(
             Err(_) => Err(timed_out()),
         }
     } else {
-        tokio::time::timeout(timeout, handling)
+        let outcome = tokio::time::timeout(timeout, handling)
             .await
-            .unwrap_or_else(|_| Err(timed_out()))
+            .unwrap_or_else(|_| Err(timed_out()));
+        drop(pass);
+        outcome
     };
     let mut response = outcome.unwrap_or_else(|error| answer::failure(&error));
     answer::add_warnings(&mut response, &request.take_warnings());
@@ -161,10 +189,6 @@ async fn guarded(
 
 fn timed_out() -> ApiError {
     ApiError::timeout("request did not complete within the allotted timeout", 0)
-}
-
-fn exempt(info: &RequestInfo, user: &User) -> bool {
-    info.is_long_running() || !info.is_resource || user.in_group(crate::identity::MASTERS)
 }
 
 fn acting_user(

@@ -5,6 +5,7 @@ use crate::authentication::{Authenticator, TokenAuthenticator, service_account::
 use crate::authorization::{Authorizer, node::NodeAuthorizer, rbac::Rbac};
 use crate::bootstrap;
 use crate::configuration::Configuration;
+use crate::flow_control::{self, FlowControl};
 use crate::inflight::InFlight;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -87,6 +88,20 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         ..NodeAuthorizer::default()
     };
     let authorizer = Arc::new(Authorizer::new(modes, Rbac::default(), node));
+    let flow_control = flags
+        .enable_priority_and_fairness
+        .then(|| FlowControl::new(flags.max_requests_inflight + flags.max_mutating_requests_inflight))
+        .transpose()?
+        .map(Arc::new);
+    let flow_control_steps: &[&str] = match flow_control {
+        Some(_) => &[bootstrap::FLOW_CONTROL_STEP],
+        None => &[],
+    };
+    let metrics = Metrics::new(|registry| {
+        if let Some(control) = &flow_control {
+            control.metrics.register(registry);
+        }
+    });
     let server = Arc::new(Server {
         advertised: SocketAddr::new(advertise, port).to_string(),
         advertise,
@@ -97,10 +112,16 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         authorizer: Arc::clone(&authorizer),
         issuer,
         inflight: InFlight::new(flags.max_requests_inflight, flags.max_mutating_requests_inflight),
+        flow_control,
         lifecycle: Lifecycle::with_pending(
-            &[&bootstrap::STEPS[..], &["informer-sync", sync::RBAC_STEP]].concat(),
+            &[
+                &bootstrap::STEPS[..],
+                &["informer-sync", sync::RBAC_STEP],
+                flow_control_steps,
+            ]
+            .concat(),
         ),
-        metrics: Metrics::default(),
+        metrics,
         audit,
         backends,
         webhooks: Clients::new(Some(Resolver::new(
@@ -144,6 +165,10 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         sync::rbac(stores.clone(), Arc::clone(&authorizer), rbac_built),
     ));
     tasks.spawn(named("node-graph", sync::node_graph(stores, authorizer)));
+    tasks.spawn(named(
+        "flow-control",
+        flow_control::controller::run(Arc::clone(&server)),
+    ));
     tasks.spawn(upkeep(Arc::clone(&server)));
     tasks.spawn(named("reload", reload(certificate, authorities)));
     let interval = server.flags.etcd_compaction_interval;

@@ -4,6 +4,7 @@ use crate::audit::Audit;
 use crate::authentication::Authenticator;
 use crate::authorization::Authorizer;
 use crate::connect::backend::Backends;
+use crate::flow_control::FlowControl;
 use crate::inflight::InFlight;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -28,6 +29,8 @@ pub struct Server {
     pub authorizer: Arc<Authorizer>,
     pub issuer: Arc<TokenIssuer>,
     pub inflight: InFlight,
+    /// `None` leaves it at the plain limits of `inflight`.
+    pub flow_control: Option<Arc<FlowControl>>,
     pub lifecycle: Lifecycle,
     pub metrics: Metrics,
     pub audit: Audit,

@@ -207,4 +207,9 @@ impl Store {
     pub fn cached_len(&self) -> usize {
         self.cache.view().len()
     }
+
+    /// Number of watches that run, the server's own included.
+    pub fn watchers(&self) -> usize {
+        self.cache.watchers()
+    }
 }

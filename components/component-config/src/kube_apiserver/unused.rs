@@ -60,7 +60,6 @@ pub const UNUSED_FLAGS: &[(&str, Unused)] = &[
     ("emulation-forward-compatible", Refused),
     ("enable-garbage-collector", Harmless),
     ("enable-logs-handler", Harmless),
-    ("enable-priority-and-fairness", Harmless),
     ("etcd-count-metric-poll-period", Harmless),
     ("etcd-db-metric-poll-interval", Harmless),
     ("etcd-servers-overrides", Refused),

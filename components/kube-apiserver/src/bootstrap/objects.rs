@@ -12,6 +12,9 @@ use storage::{Change, ObjectRef, Preconditions, StorageError};
 
 /// Recorded from a new cluster of the reference; `xtask` of this file: see gen/README.md.
 const EMBEDDED: &[u8] = include_bytes!("../gen/bootstrap-objects.json.gz");
+const FLOW_CONTROL: [&str; 2] = ["FlowSchema", "PriorityLevelConfiguration"];
+/// `true` lets the server keep the spec of a suggested flow-control object.
+const KEEP_SPEC: &str = "apf.kubernetes.io/autoupdate-spec";
 const AUTO_UPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 
 /// All embedded objects, in the order in which they are made.
@@ -36,6 +39,16 @@ pub async fn reconcile(server: &Server) -> anyhow::Result<()> {
     objects.push(service_cidr(server));
     for object in objects {
         reconcile_one(server, object).await?;
+    }
+    Ok(())
+}
+
+/// Keeps the flow-control objects of a new cluster: missing ones are made again, and specs put right.
+pub async fn keep_flow_control(server: &Server) -> anyhow::Result<()> {
+    for object in embedded()? {
+        if FLOW_CONTROL.contains(&meta::kind(&object)) {
+            reconcile_one(server, object).await?;
+        }
     }
     Ok(())
 }
@@ -95,6 +108,10 @@ async fn reconcile_one(server: &Server, wanted: Value) -> Result<(), StorageErro
 
 fn fresh(row: &Resource, wanted: &Value) -> Value {
     let mut object = wanted.clone();
+    if row.gvk.kind == "FlowSchema" {
+        // Its condition is flow control's to write.
+        object["status"] = json!({});
+    }
     let now = time::format_time(jiff::Timestamp::now());
     meta::set(&mut object, "uid", uuid::Uuid::new_v4().to_string());
     meta::set(&mut object, "creationTimestamp", now.as_str());
@@ -135,6 +152,7 @@ fn completed(existing: &Value, wanted: &Value) -> Option<Value> {
     let list = match meta::kind(wanted) {
         "ClusterRole" | "Role" => "rules",
         "ClusterRoleBinding" | "RoleBinding" => "subjects",
+        kind if FLOW_CONTROL.contains(&kind) => return kept_spec(existing, wanted),
         _ => return None,
     };
     if meta::annotation(existing, AUTO_UPDATE) == Some("false") {
@@ -165,6 +183,35 @@ fn completed(existing: &Value, wanted: &Value) -> Option<Value> {
     (object != *existing).then_some(object)
 }
 
+/// The existing flow-control object with the spec it must have; `None` if it may stay as it is.
+fn kept_spec(existing: &Value, wanted: &Value) -> Option<Value> {
+    let mandatory = crate::flow_control::configuration::MANDATORY.contains(&meta::name(wanted));
+    let keep = match meta::annotation(existing, KEEP_SPEC) {
+        _ if mandatory => true,
+        Some(text) => text == "true",
+        // Nobody has said anything, and nobody has changed anything.
+        None => meta::generation(existing) == 1,
+    };
+    let mut spec = wanted["spec"].clone();
+    if spec["type"] == "Exempt" && !existing["spec"]["exempt"].is_null() {
+        // The exempt level's shares are the administrator's.
+        spec["exempt"] = existing["spec"]["exempt"].clone();
+    }
+    let marked = meta::annotation(existing, KEEP_SPEC).is_some();
+    if !keep || (existing["spec"] == spec && (marked || !mandatory)) {
+        return None;
+    }
+    let mut object = existing.clone();
+    if object["spec"] != spec {
+        object["spec"] = spec;
+        crate::metadata::bump_generation(&mut object);
+    }
+    if mandatory {
+        meta::set_annotation(&mut object, KEEP_SPEC, "true");
+    }
+    Some(object)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,5 +237,34 @@ mod tests {
         assert_eq!(completed(&completed_role, &wanted), None);
         meta::set_annotation(&mut existing, AUTO_UPDATE, "false");
         assert_eq!(completed(&existing, &wanted), None);
+    }
+
+    #[test]
+    fn flow_control_specs_are_kept_where_they_may_be() {
+        let object = |name: &str, annotation: &str, precedence: i32, generation: i64| {
+            let mut object = json!({"kind": "FlowSchema", "metadata": {"name": name, "generation": generation}, "spec": {"matchingPrecedence": precedence}});
+            if !annotation.is_empty() {
+                meta::set_annotation(&mut object, KEEP_SPEC, annotation);
+            }
+            object
+        };
+        for (name, annotation, precedence, generation, changes) in [
+            ("catch-all", "true", 10, 1, false),
+            ("catch-all", "true", 11, 2, true),
+            ("catch-all", "false", 11, 2, true),
+            ("probes", "true", 11, 2, true),
+            ("probes", "false", 11, 2, false),
+            ("probes", "", 11, 1, true),
+            ("probes", "", 11, 2, false),
+        ] {
+            let existing = object(name, annotation, precedence, generation);
+            let kept = completed(&existing, &object(name, "true", 10, 1));
+            assert_eq!(kept.is_some(), changes, "{existing}");
+            if let Some(kept) = kept {
+                assert_eq!(kept["spec"]["matchingPrecedence"], 10);
+                assert_eq!(meta::generation(&kept), generation + 1);
+                assert_eq!(completed(&kept, &object(name, "true", 10, 1)), None);
+            }
+        }
     }
 }

@@ -15,8 +15,10 @@ fn checks(endpoint: &str) -> Vec<&'static str> {
     if endpoint == "readyz" {
         all.push("etcd-readiness");
         all.push("informer-sync");
+        all.push(crate::sync::RBAC_STEP);
     }
     all.extend(crate::bootstrap::STEPS);
+    all.push(crate::bootstrap::FLOW_CONTROL_STEP);
     if endpoint == "readyz" {
         all.push("shutdown");
     }

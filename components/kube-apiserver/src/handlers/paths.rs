@@ -2,6 +2,7 @@
 
 use super::{discovery, health, openapi, openid};
 use crate::answer;
+use crate::flow_control;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
@@ -49,7 +50,15 @@ pub async fn handle(server: &Arc<Server>, request: &ApiRequest) -> Result<Respon
             },
         )),
         ["healthz" | "livez" | "readyz", ..] => Ok(health::handle(server, request, &parts).await),
+        ["debug", "api_priority_and_fairness", which] => {
+            let control = server.flow_control.as_ref();
+            let dump = control.and_then(|control| flow_control::debug::dump(&control.current(), which));
+            Ok(dump.map_or_else(not_found, |text| answer::text(StatusCode::OK, text)))
+        }
         ["metrics"] => {
+            if let Some(control) = &server.flow_control {
+                control.current().publish(&control.metrics);
+            }
             let text = server
                 .metrics
                 .encode(server.inflight.taken())

@@ -120,6 +120,11 @@ impl ResourceCache {
         self.changes.subscribe()
     }
 
+    /// Those that follow the changes: each watch does.
+    pub(crate) fn watchers(&self) -> usize {
+        self.changes.receiver_count()
+    }
+
     /// A snapshot together with the sequence number of the first event after it.
     pub(crate) fn view_and_cursor(&self) -> (Arc<View>, u64) {
         let ring = self.ring.read();

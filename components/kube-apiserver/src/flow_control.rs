@@ -1,0 +1,145 @@
+//! Priority and fairness: requests are sorted into flows and priority levels; each level has seats of its own, and
+//! the flows of a crowded level take turns.
+
+pub mod classify;
+pub mod configuration;
+pub mod controller;
+pub mod debug;
+pub mod demand;
+pub mod estimate;
+pub mod level;
+pub mod limits;
+pub mod metrics;
+pub mod objects;
+pub mod queues;
+pub mod rules;
+pub mod shuffle;
+pub mod status;
+
+use crate::identity::User;
+use crate::request_info::{Query, RequestInfo};
+use arc_swap::ArcSwap;
+use classify::Flow;
+use configuration::Configuration;
+use estimate::Counts;
+use level::{Refusal, Seat};
+use metrics::FlowControlMetrics;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A quarter of the time that a request has may pass in queues, as upstream's.
+const PATIENCE: u32 = 4;
+
+/// The configuration in use.
+pub struct FlowControl {
+    current: ArcSwap<Configuration>,
+    pub metrics: FlowControlMetrics,
+    /// All seats.
+    total: u32,
+}
+
+/// What flow control says of a request.
+pub struct Admission {
+    pub flow: Arc<Flow>,
+    pub outcome: Result<Ticket, Refusal>,
+}
+
+/// A request's right to run; ends when dropped.
+pub struct Ticket {
+    flow: Arc<Flow>,
+    seat: Seat,
+    watch: bool,
+    /// Seats that the request's consequences take once it has been answered.
+    pub after: Option<(u32, Duration)>,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.flow
+            .metrics
+            .ended(self.seat.seats(), self.watch, self.seat.since().elapsed());
+    }
+}
+
+impl Ticket {
+    /// Seats for what follows the request, if there are any to hold and they are free: the answer isn't delayed.
+    pub fn afterwards(&self) -> Option<(Seat, Duration)> {
+        let (seats, time) = self.after?;
+        Some((self.flow.level.try_enter(seats)?, time))
+    }
+}
+
+impl FlowControl {
+    /// Starts with the objects of a new cluster; the stored ones follow when the cache has them.
+    pub fn new(total: usize) -> std::io::Result<Self> {
+        let total = u32::try_from(total).unwrap_or(u32::MAX);
+        let metrics = FlowControlMetrics::default();
+        let (schemas, levels) = configuration::built_in()?;
+        let current = Configuration::build(total, schemas, levels, None, &metrics);
+        Ok(Self {
+            current: ArcSwap::from_pointee(current),
+            metrics,
+            total,
+        })
+    }
+
+    pub fn current(&self) -> Arc<Configuration> {
+        self.current.load_full()
+    }
+
+    /// Finds the request's flow and waits for seats. `time` is what the request has in all.
+    pub async fn enter(
+        &self,
+        user: &Arc<User>,
+        info: &RequestInfo,
+        query: &Query,
+        counts: &impl Counts,
+        time: Duration,
+    ) -> Option<Admission> {
+        let (flow, work) = {
+            let current = self.current.load();
+            let flow = Arc::clone(current.classifier.classify(user, info)?);
+            let work = if flow.level.exempt {
+                estimate::Work::ONE
+            } else {
+                estimate::estimate(info, query, current.most_seats(&flow.level.name), counts)
+            };
+            (flow, work)
+        };
+        let seat = match flow.level.try_enter(work.seats) {
+            Some(seat) => {
+                flow.metrics.began(work.seats, Duration::ZERO);
+                Ok(seat)
+            }
+            None => {
+                let began = Instant::now();
+                flow.metrics.queued.inc();
+                let queued = QueuedGauge(&flow);
+                let hash = flow.hash(user, info);
+                let outcome = flow.level.wait(hash, work.seats, time / PATIENCE).await;
+                drop(queued);
+                match &outcome {
+                    Ok(_) => flow.metrics.began(work.seats, began.elapsed()),
+                    Err(refusal) => flow.metrics.refused(*refusal, began.elapsed()),
+                }
+                outcome
+            }
+        };
+        let outcome = seat.map(|seat| Ticket {
+            flow: Arc::clone(&flow),
+            seat,
+            watch: info.verb == "watch",
+            after: work.after,
+        });
+        Some(Admission { flow, outcome })
+    }
+}
+
+/// Counts a waiting request for as long as it waits.
+struct QueuedGauge<'a>(&'a Flow);
+
+impl Drop for QueuedGauge<'_> {
+    fn drop(&mut self) {
+        self.0.metrics.queued.dec();
+    }
+}

@@ -1,0 +1,136 @@
+//! Priority and fairness as clients see it.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
+
+use http::{HeaderMap, StatusCode};
+use k8s_openapi::api::flowcontrol::v1::{FlowSchema, PriorityLevelConfiguration};
+use kube::api::{Api, DeleteParams, PostParams};
+use serde_json::json;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use testkit::api_server::ApiServer;
+use testkit::etcd::Etcd;
+
+/// Waits for something that the server does by itself.
+async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A request that holds its seat for seconds: it waits for a revision that doesn't come.
+async fn slow(client: kube::Client) -> (StatusCode, HeaderMap) {
+    let request = http::Request::get("/api/v1/namespaces/default/configmaps?resourceVersion=999999999")
+        .body(kube::client::Body::empty())
+        .unwrap();
+    let answer = client.send(request).await.unwrap();
+    (answer.status(), answer.headers().clone())
+}
+
+#[tokio::test]
+async fn a_level_without_queues_refuses_and_spares_the_others() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[])
+        .await
+        .unwrap();
+    let admin = server.admin().await.unwrap();
+    let schemas: Api<FlowSchema> = Api::all(admin.clone());
+    let levels: Api<PriorityLevelConfiguration> = Api::all(admin.clone());
+    let schema: FlowSchema = serde_json::from_value(json!({
+        "metadata": {"name": "greedy"},
+        "spec": {"matchingPrecedence": 50, "priorityLevelConfiguration": {"name": "tiny"}, "rules": [{
+            "subjects": [{"kind": "User", "user": {"name": "greedy"}}],
+            "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"], "clusterScope": true}],
+        }]},
+    }))
+    .unwrap();
+    schemas.create(&PostParams::default(), &schema).await.unwrap();
+    let condition = |wanted: &'static str| {
+        let schemas = schemas.clone();
+        move || {
+            let schemas = schemas.clone();
+            async move {
+                let status = schemas.get("greedy").await.unwrap().status;
+                let conditions = status.and_then(|status| status.conditions).unwrap_or_default();
+                conditions
+                    .iter()
+                    .any(|condition| condition.status.as_deref() == Some(wanted))
+            }
+        }
+    };
+    eventually("the schema is dangling", condition("True")).await;
+    let level: PriorityLevelConfiguration = serde_json::from_value(json!({
+        "metadata": {"name": "tiny"},
+        "spec": {"type": "Limited", "limited": {"nominalConcurrencyShares": 1, "limitResponse": {"type": "Reject"}, "borrowingLimitPercent": 0}},
+    }))
+    .unwrap();
+    let level = levels.create(&PostParams::default(), &level).await.unwrap();
+    eventually("the schema has its level", condition("False")).await;
+
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "viewers"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "subjects": [{"kind": "Group", "name": "viewers", "apiGroup": "rbac.authorization.k8s.io"}]});
+    let bindings: Api<k8s_openapi::api::rbac::v1::ClusterRoleBinding> = Api::all(admin.clone());
+    bindings
+        .create(&PostParams::default(), &serde_json::from_value(binding).unwrap())
+        .await
+        .unwrap();
+    let greedy = server.client("greedy", &["viewers"]).await.unwrap();
+    let modest = server.client("modest", &["viewers"]).await.unwrap();
+    let maps: Api<k8s_openapi::api::core::v1::ConfigMap> = Api::namespaced(modest, "default");
+    eventually("the binding is seen", || async {
+        maps.list(&Default::default()).await.is_ok()
+    })
+    .await;
+
+    let crowd: Vec<_> = (0..12).map(|_| tokio::spawn(slow(greedy.clone()))).collect();
+    // Another user's requests go by the crowd.
+    assert!(maps.list(&Default::default()).await.is_ok());
+    let mut refused = 0;
+    for task in crowd {
+        let (status, headers) = task.await.unwrap();
+        assert_eq!(
+            headers["x-kubernetes-pf-prioritylevel-uid"].to_str().unwrap(),
+            level.metadata.uid.as_deref().unwrap()
+        );
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            assert_eq!(headers["retry-after"], "1");
+            refused += 1;
+        } else {
+            assert_eq!(status, StatusCode::GATEWAY_TIMEOUT);
+        }
+    }
+    assert_eq!(
+        refused, 9,
+        "three of twelve have seats: 1 of 246 shares of 600 seats"
+    );
+    let text = |path: &'static str| {
+        let admin = admin.clone();
+        async move {
+            let request = http::Request::get(path).body(Vec::new()).unwrap();
+            admin.request_text(request).await.unwrap()
+        }
+    };
+    let metrics = text("/metrics").await;
+    assert!(
+        metrics.contains("apiserver_flowcontrol_rejected_requests_total{priority_level=\"tiny\",flow_schema=\"greedy\",reason=\"concurrency-limit\"} 9"),
+        "{metrics}"
+    );
+    assert!(metrics.contains("apiserver_flowcontrol_nominal_limit_seats{priority_level=\"tiny\"} 3"));
+    assert!(
+        text("/debug/api_priority_and_fairness/dump_priority_levels")
+            .await
+            .contains("tiny,")
+    );
+
+    // What every cluster needs comes back.
+    schemas
+        .delete("catch-all", &DeleteParams::default())
+        .await
+        .unwrap();
+    eventually("the mandatory schema is back", || async {
+        schemas.get("catch-all").await.is_ok()
+    })
+    .await;
+}
