@@ -76,7 +76,6 @@ async fn a_level_without_queues_refuses_and_spares_the_others() {
         .create(&PostParams::default(), &serde_json::from_value(binding).unwrap())
         .await
         .unwrap();
-    let greedy = server.client("greedy", &["viewers"]).await.unwrap();
     let modest = server.client("modest", &["viewers"]).await.unwrap();
     let maps: Api<k8s_openapi::api::core::v1::ConfigMap> = Api::namespaced(modest, "default");
     eventually("the binding is seen", || async {
@@ -84,6 +83,15 @@ async fn a_level_without_queues_refuses_and_spares_the_others() {
     })
     .await;
 
+    // Without the client's own retries, which would hide the refusals.
+    let mut config = kube::Config::from_custom_kubeconfig(
+        kube::config::Kubeconfig::read_from(server.kubeconfig("greedy", &["viewers"]).unwrap()).unwrap(),
+        &Default::default(),
+    )
+    .await
+    .unwrap();
+    config.default_retry = false;
+    let greedy = kube::Client::try_from(config).unwrap();
     let crowd: Vec<_> = (0..12).map(|_| tokio::spawn(slow(greedy.clone()))).collect();
     // Another user's requests go by the crowd.
     assert!(maps.list(&Default::default()).await.is_ok());
