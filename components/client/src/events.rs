@@ -15,6 +15,8 @@ use kube::{Api, Client, Resource};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::supervise;
+
 /// Waiting events beyond this are dropped: they are hints for people, not state.
 const WAITING: usize = 1000;
 const REMEMBERED: usize = 4096;
@@ -72,7 +74,9 @@ impl Recorder {
             seen: AHashMap::new(),
             buckets: AHashMap::new(),
         };
-        tokio::spawn(writer.run(receiver));
+        // Its own supervisor: a note that makes it panic is lost, the next one is written. It ends with the
+        // last handle.
+        tokio::spawn(writer.run_on(receiver));
         Self { sender }
     }
 
@@ -156,7 +160,14 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(mut self, mut receiver: mpsc::Receiver<Note>) {
+    async fn run_on(mut self, mut receiver: mpsc::Receiver<Note>) {
+        while supervise::caught("event recorder", self.run(&mut receiver))
+            .await
+            .is_none()
+        {}
+    }
+
+    async fn run(&mut self, receiver: &mut mpsc::Receiver<Note>) {
         while let Some(note) = receiver.recv().await {
             if !self.admit(&note.about) {
                 continue;

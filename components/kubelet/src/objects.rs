@@ -99,7 +99,8 @@ impl ObjectCache {
             let watched = table.entry(key).or_insert_with(|| {
                 let token = CancellationToken::new();
                 let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-                let informer = Informer::start(Api::<K>::namespaced(client.clone(), namespace), config, token.clone());
+                let api = Api::namespaced(client.clone(), namespace);
+                let informer = Informer::<K>::start(api, config, token.clone());
                 let changed = self.changed.clone();
                 informer.on_change(move |change| {
                     let meta = change.object().meta();

@@ -73,8 +73,8 @@ async fn watch_nodes(
 ) -> anyhow::Result<()> {
     let credentials = Credentials::from_kubeconfig(&flags.kubeconfig)?;
     let connection = client::connect(credentials, concat!("pod-network/", env!("CARGO_PKG_VERSION")))?;
-    let api = Api::<Node>::all(connection.client);
-    let informer = Informer::start_with(api, watcher::Config::default(), shutdown.clone(), |node| {
+    let api = Api::all(connection.client);
+    let informer = Informer::start_with(api, watcher::Config::default(), shutdown.clone(), |node: &mut Node| {
         // All but the addresses: a node's images alone are many kilobytes.
         if let Some(status) = &mut node.status {
             *status = k8s_openapi::api::core::v1::NodeStatus {

@@ -65,7 +65,7 @@ impl Context {
             return informer.clone();
         }
         let informer = Informer::start(
-            Api::<K>::all(self.root.client.clone()),
+            Api::all(self.root.client.clone()),
             watcher::Config::default(),
             self.shutdown.clone(),
         );

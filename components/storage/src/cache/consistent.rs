@@ -44,20 +44,44 @@ impl RevisionProbe {
     }
 
     async fn answer(self, backend: Arc<dyn Backend>) {
+        let mut running = Running {
+            probe: self,
+            asked: Vec::new(),
+            done: false,
+        };
         loop {
-            let waiting = {
-                let mut state = self.state.lock();
+            {
+                let mut state = running.probe.state.lock();
                 if state.waiting.is_empty() {
                     state.running = false;
+                    running.done = true;
                     return;
                 }
-                std::mem::take(&mut state.waiting)
-            };
+                running.asked = std::mem::take(&mut state.waiting);
+            }
             let answer = backend.current_revision().await;
-            for asker in waiting {
+            for asker in running.asked.drain(..) {
                 // The asker may have gone.
                 let _ = asker.send(answer.clone());
             }
+        }
+    }
+}
+
+/// The task that asks. When it panics, those who wait get an error and the next one who asks starts another.
+struct Running {
+    probe: RevisionProbe,
+    /// Dropped, and so told, after the next one can start.
+    asked: Vec<oneshot::Sender<Answer>>,
+    done: bool,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.done {
+            let mut state = self.probe.state.lock();
+            state.running = false;
+            self.asked.append(&mut state.waiting);
         }
     }
 }

@@ -1,10 +1,14 @@
 //! One watch over the whole store feeds the caches of all resources.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::ops::Bound;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -160,10 +164,36 @@ impl Hub {
         Err(StorageError::Unavailable { message })
     }
 
-    /// Watches for ever; resumes after every failure where it was.
+    /// Watches for ever. After a panic nobody knows which caches have taken a change in, so all are listed anew,
+    /// as if history had been lost.
     pub(crate) async fn run(self: Arc<Self>) {
+        let mut doubtful = false;
+        loop {
+            let Err(panic) = AssertUnwindSafe(self.feed(doubtful)).catch_unwind().await;
+            tracing::error!(
+                panic = panic_message(&*panic),
+                "the feed of the caches panicked, listing anew"
+            );
+            doubtful = true;
+            tokio::time::sleep(LAST_RETRY).await;
+        }
+    }
+
+    /// Watches; resumes after every failure where it was.
+    async fn feed(&self, mut doubtful: bool) -> Infallible {
         let mut delay = FIRST_RETRY;
         loop {
+            if doubtful {
+                match self.relist().await {
+                    Ok(()) => doubtful = false,
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot list anew, trying again");
+                        tokio::time::sleep(delay).await;
+                        delay = (delay * 2).min(LAST_RETRY);
+                        continue;
+                    }
+                }
+            }
             let failure = match self.watch_once(&mut delay).await {
                 Ok(never) => match never {},
                 Err(BackendError::Compacted { .. }) => match self.relist().await {
@@ -179,7 +209,7 @@ impl Hub {
         }
     }
 
-    async fn watch_once(&self, delay: &mut Duration) -> Result<std::convert::Infallible, BackendError> {
+    async fn watch_once(&self, delay: &mut Duration) -> Result<Infallible, BackendError> {
         if self.position() == Revision::ZERO {
             let newest = self.backend.current_revision().await?;
             self.position.send_replace(newest.max(Revision::new(1)));
@@ -195,7 +225,7 @@ impl Hub {
         &self,
         watch: &mut BackendWatch,
         delay: &mut Duration,
-    ) -> Result<std::convert::Infallible, BackendError> {
+    ) -> Result<Infallible, BackendError> {
         let ended = || BackendError::Unavailable {
             message: "the watch ended".to_owned(),
         };
@@ -246,11 +276,11 @@ impl Hub {
         });
     }
 
-    /// History is gone: every loaded cache is compared with a new list.
+    /// History is gone, or in doubt: every loaded cache is compared with a new list.
     async fn relist(&self) -> Result<(), BackendError> {
         let newest = self.backend.current_revision().await?;
         let caches: Vec<_> = self.routes.read().values().cloned().collect();
-        tracing::warn!(caches = caches.len(), revision = %newest, "the store was compacted past the watch, listing anew");
+        tracing::warn!(caches = caches.len(), revision = %newest, "listing anew, the watch cannot go on where it was");
         for cache in caches {
             // A load under way may miss changes that are lost to the watch, so it ends first and is redone.
             let _one = cache.load_lock.lock().await;
@@ -274,4 +304,13 @@ fn route<'a>(routes: &'a BTreeMap<String, Arc<ResourceCache>>, key: &str) -> Opt
         .range::<str, _>((Bound::Unbounded, Bound::Included(key)))
         .next_back()?;
     key.starts_with(prefix.as_str()).then_some(cache)
+}
+
+/// What a panic said.
+pub(super) fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&'static str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
 }

@@ -1,6 +1,7 @@
 //! The cache of one resource: how changes become events and a new snapshot.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use super::event::{CacheEvent, EventKind};
+use super::hub::panic_message;
 use super::ring::Ring;
 use super::view::{Scope, View};
 use crate::backend::{KeyValue, RawEvent};
@@ -198,8 +200,19 @@ impl ResourceCache {
             .retain(|(since, _, _)| now.duration_since(*since) <= PINNED_FOR);
     }
 
-    /// Decrypts and indexes a stored value.
+    /// Decrypts and indexes a stored value. A value that makes a decoder panic is as unreadable as any other.
     pub(crate) fn decode(
+        &self,
+        key: &str,
+        value: Vec<u8>,
+        revision: Revision,
+        kind: EventKind,
+    ) -> Result<ObjectRef, StorageError> {
+        catch_unwind(AssertUnwindSafe(|| self.try_decode(key, value, revision, kind)))
+            .unwrap_or_else(|panic| Err(StorageError::corrupt(key, panic_message(&*panic))))
+    }
+
+    fn try_decode(
         &self,
         key: &str,
         value: Vec<u8>,
