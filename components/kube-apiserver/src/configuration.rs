@@ -1,5 +1,6 @@
 //! Flags checked and files read, before a port is bound or a task started.
 
+use crate::aggregator::backend::ProxyIdentity;
 use crate::audit::Audit;
 use crate::audit::policy::Policy;
 use crate::audit::sink::{Rotation, Sink};
@@ -28,6 +29,8 @@ pub struct Configuration {
     pub audit: Audit,
     pub transformers: storage::Transformers,
     pub backends: Backends,
+    /// By which aggregated servers know this one.
+    pub proxy_identity: ProxyIdentity,
 }
 
 impl Configuration {
@@ -56,6 +59,7 @@ impl Configuration {
         let advertise = advertise_address(&flags)?;
         let transformers = crate::etcd::transformers(&flags)?;
         let backends = Backends::load(&flags)?;
+        let proxy_identity = proxy_identity(&flags)?;
         Ok(Self {
             flags,
             advertise,
@@ -68,6 +72,7 @@ impl Configuration {
             audit,
             transformers,
             backends,
+            proxy_identity,
         })
     }
 }
@@ -97,6 +102,15 @@ fn check(flags: &ApiServerFlags) -> anyhow::Result<()> {
     }
     crate::admission::plugins::check(&flags.enable_admission_plugins, &flags.disable_admission_plugins)?;
     Ok(())
+}
+
+fn proxy_identity(flags: &ApiServerFlags) -> anyhow::Result<ProxyIdentity> {
+    let files = match (&flags.proxy_client_cert_file, &flags.proxy_client_key_file) {
+        (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
+        (None, None) => None,
+        _ => bail!("--proxy-client-cert-file and --proxy-client-key-file belong together"),
+    };
+    ProxyIdentity::load(files).context("--proxy-client-cert-file")
 }
 
 fn front_proxy(flags: &ApiServerFlags) -> anyhow::Result<Option<FrontProxy>> {

@@ -3,6 +3,7 @@
 //! A request goes through [`pipeline`] to [`handlers`] and, for resources, to one of [`verbs`].
 
 pub mod admission;
+pub mod aggregator;
 pub mod answer;
 pub mod audit;
 pub mod authentication;

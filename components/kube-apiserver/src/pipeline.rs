@@ -1,5 +1,6 @@
 //! The way of every request: read, authenticate, limit, authorize, handle, record.
 
+use crate::aggregator;
 use crate::answer;
 use crate::audit;
 use crate::authentication::impersonation;
@@ -102,7 +103,7 @@ async fn guarded(
     let time = request_timeout(server, &query).unwrap_or(server.flags.request_timeout);
     let mut entry = inflight::enter(server, &user, &info, &query, time).await;
     let outcome = match entry.pass.take() {
-        Some(pass) => allowed(server, parts, query, info, incoming, upgrade, user, pass).await,
+        Some(pass) => allowed(server, parts, query, info, incoming, upgrade, user, &peer, pass).await,
         None => Ok(inflight::refusal()),
     };
     let mut response = outcome.unwrap_or_else(|error| answer::failure(&error));
@@ -119,9 +120,18 @@ async fn allowed(
     incoming: Incoming,
     upgrade: Option<OnUpgrade>,
     user: Arc<User>,
+    peer: &Peer,
     pass: Pass,
 ) -> Result<Response, ApiError> {
     authorize(server, &user, &info, &query)?;
+    let remote = server.aggregator.routes().of(&info).cloned();
+    if let Some(remote) = remote {
+        let timeout = (!info.is_long_running())
+            .then(|| request_timeout(server, &query))
+            .transpose()?;
+        let forwarding = aggregator::proxy::forward(&remote, &parts, incoming, upgrade, &user, peer);
+        return within(timeout, forwarding).await;
+    }
     check_encoding(&parts)?;
     let long_running = info.is_long_running();
     let mutating = info.is_mutating() || parts.method == Method::POST;
@@ -185,6 +195,19 @@ async fn allowed(
     } else {
         response
     })
+}
+
+/// A request to another server; dropping it ends the exchange. The pass is held by the caller until then.
+async fn within(
+    timeout: Option<Duration>,
+    forwarding: impl Future<Output = Response>,
+) -> Result<Response, ApiError> {
+    match timeout {
+        None => Ok(forwarding.await),
+        Some(timeout) => tokio::time::timeout(timeout, forwarding)
+            .await
+            .map_err(|_| timed_out()),
+    }
 }
 
 fn timed_out() -> ApiError {

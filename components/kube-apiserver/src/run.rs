@@ -1,5 +1,6 @@
 //! The process: build the server, start its tasks, serve, stop.
 
+use crate::aggregator::{self, Aggregator};
 use crate::authentication::token_cache::TokenCache;
 use crate::authentication::{Authenticator, TokenAuthenticator, service_account::ServiceAccountTokens};
 use crate::authorization::{Authorizer, node::NodeAuthorizer, rbac::Rbac};
@@ -45,6 +46,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         audit,
         transformers,
         backends,
+        proxy_identity,
     } = configuration;
     let backend = connect(&flags).await?;
     let options = StorageOptions {
@@ -97,7 +99,10 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         Some(_) => &[bootstrap::FLOW_CONTROL_STEP],
         None => &[],
     };
+    let resolver = Resolver::new(stores.clone(), flags.enable_aggregator_routing);
+    let aggregator = Aggregator::new(proxy_identity, Arc::clone(&resolver));
     let metrics = Metrics::new(|registry| {
+        aggregator.metrics.register(registry);
         if let Some(control) = &flow_control {
             control.metrics.register(registry);
         }
@@ -111,6 +116,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         authenticator,
         authorizer: Arc::clone(&authorizer),
         issuer,
+        aggregator,
         inflight: InFlight::new(flags.max_requests_inflight, flags.max_mutating_requests_inflight),
         flow_control,
         lifecycle: Lifecycle::with_pending(
@@ -124,10 +130,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         metrics,
         audit,
         backends,
-        webhooks: Clients::new(Some(Resolver::new(
-            stores.clone(),
-            flags.enable_aggregator_routing,
-        ))),
+        webhooks: Clients::new(Some(resolver)),
         openapi: Default::default(),
         tracker: TaskTracker::new(),
         flags,
@@ -169,8 +172,19 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         "flow-control",
         flow_control::controller::run(Arc::clone(&server)),
     ));
+    tasks.spawn(named(
+        "apiservices",
+        aggregator::availability::run(Arc::clone(&server)),
+    ));
+    tasks.spawn(named(
+        "autoregistration",
+        aggregator::keeper::run(Arc::clone(&server)),
+    ));
     tasks.spawn(upkeep(Arc::clone(&server)));
-    tasks.spawn(named("reload", reload(certificate, authorities)));
+    tasks.spawn(named(
+        "reload",
+        reload(certificate, authorities, Arc::clone(&server)),
+    ));
     let interval = server.flags.etcd_compaction_interval;
     if !interval.is_zero() {
         tasks.spawn(named("compaction", async move {
@@ -272,9 +286,18 @@ async fn stop(server: &Server, stop_accepting: &CancellationToken, connections: 
 async fn reload(
     certificate: Arc<ServingCertificate>,
     authorities: Vec<Arc<ClientAuthority>>,
+    server: Arc<Server>,
 ) -> anyhow::Result<()> {
     loop {
         tokio::time::sleep(RELOAD_PERIOD).await;
+        match server.aggregator.identity.reload() {
+            Ok(false) => {}
+            Ok(true) => server.aggregator.refresh(&server.stores),
+            Err(error) => tracing::error!(
+                error = format!("{error:#}"),
+                "the proxy client certificate can't be reloaded; the old one stays"
+            ),
+        }
         if let Err(error) = certificate.reload() {
             tracing::error!(
                 error = format!("{error:#}"),

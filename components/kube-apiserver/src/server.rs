@@ -1,5 +1,6 @@
 //! The server's parts, put together.
 
+use crate::aggregator::Aggregator;
 use crate::audit::Audit;
 use crate::authentication::Authenticator;
 use crate::authorization::Authorizer;
@@ -28,6 +29,7 @@ pub struct Server {
     pub authenticator: Authenticator,
     pub authorizer: Arc<Authorizer>,
     pub issuer: Arc<TokenIssuer>,
+    pub aggregator: Aggregator,
     pub inflight: InFlight,
     /// `None` leaves it at the plain limits of `inflight`.
     pub flow_control: Option<Arc<FlowControl>>,

@@ -12,8 +12,10 @@ mod resolver;
 mod trust;
 
 pub use answer::CallError;
-pub use client::{Clients, Endpoint};
+pub use client::{Clients, Connector, Endpoint, root_cause};
+pub use connection::{Dialer, Secured};
 pub use credentials::{Credentials, Identities, Kubeconfig};
 pub use place::{BadPlace, Place, Service};
 pub use resolver::{ResolveError, Resolver, ServicePort, port_name, ready_endpoints};
 pub use trust::TrustError;
+pub use trust::client_config;

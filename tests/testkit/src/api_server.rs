@@ -80,6 +80,8 @@ impl ApiServer {
                 "--allow-privileged=true",
                 "--enable-bootstrap-token-auth",
             ])
+            .arg(format!("--proxy-client-cert-file={}", file("front-proxy.crt")))
+            .arg(format!("--proxy-client-key-file={}", file("front-proxy.key")))
             .arg(format!("--requestheader-client-ca-file={}", file("ca.crt")))
             .args([
                 "--requestheader-allowed-names=front-proxy-client",

@@ -29,7 +29,7 @@ impl ClusterPki {
             directory: directory.to_owned(),
             issuer: Issuer::new(params, key),
         };
-        pki.leaf("apiserver", "kube-apiserver", &[])?;
+        pki.serving("apiserver", &["kubernetes.default.svc", "aggregated.default.svc"])?;
         pki.leaf(
             "kubelet-client",
             "kube-apiserver-kubelet-client",

@@ -69,7 +69,7 @@ fn roots(file: &Path) -> anyhow::Result<RootCertStore> {
 
 /// Takes any server that owns its certificate's key.
 #[derive(Debug)]
-struct AnyServer(Arc<CryptoProvider>);
+pub struct AnyServer(pub Arc<CryptoProvider>);
 
 impl ServerCertVerifier for AnyServer {
     fn verify_server_cert(

@@ -8,6 +8,7 @@ use futures::TryStreamExt;
 use http::header::{CONNECTION, HOST, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyStream, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -88,7 +89,7 @@ async fn dial(destination: &Destination) -> Result<Box<dyn Stream>, ApiError> {
 }
 
 /// Headers fit for the next hop.
-fn forwarded(headers: &HeaderMap, upgrading: bool) -> HeaderMap {
+pub fn forwarded(headers: &HeaderMap, upgrading: bool) -> HeaderMap {
     let mut out = HeaderMap::new();
     for (name, value) in headers {
         let own = NOT_FORWARDED.contains(&name.as_str())
@@ -127,21 +128,6 @@ pub async fn send(
 ) -> Result<Response, ApiError> {
     let upgrading = upgrade.is_some() && is_upgrade(&outgoing.headers);
     let stream = dial(destination).await?;
-    let failed = |error: hyper::Error| {
-        ApiError::new(
-            502,
-            apimachinery::Reason::Unknown,
-            format!("error sending request to backend: {error}"),
-            None,
-        )
-    };
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
-    // Owned by the connection itself: it ends when the answer has been read, or the joined streams have.
-    tokio::spawn(async move {
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(%error, "a backend connection ended");
-        }
-    });
     let mut request = http::Request::new(Full::new(outgoing.body));
     *request.method_mut() = outgoing.method;
     *request.uri_mut() = outgoing
@@ -152,6 +138,35 @@ pub async fn send(
     if let Ok(host) = HeaderValue::from_str(&destination.authority()) {
         request.headers_mut().insert(HOST, host);
     }
+    over(TokioIo::new(stream), request, upgrade).await
+}
+
+/// One exchange over a connection that is used for nothing else.
+pub async fn over<T, B>(
+    connection: T,
+    request: http::Request<B>,
+    upgrade: Option<OnUpgrade>,
+) -> Result<Response, ApiError>
+where
+    T: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let failed = |error: hyper::Error| {
+        ApiError::new(
+            502,
+            apimachinery::Reason::Unknown,
+            format!("error sending request to backend: {error}"),
+            None,
+        )
+    };
+    let (mut sender, connection) = http1::handshake(connection).await.map_err(failed)?;
+    // Owned by the connection itself: it ends when the answer has been read, or the joined streams have.
+    tokio::spawn(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%error, "a backend connection ended");
+        }
+    });
     let mut answer = sender.send_request(request).await.map_err(failed)?;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS
         && let Some(client) = upgrade
@@ -163,13 +178,17 @@ pub async fn send(
         *response.headers_mut() = answer.headers().clone();
         return Ok(response);
     }
+    Ok(answer_of(answer, sender))
+}
+
+/// The other server's answer as this one's; `kept` lives for as long as the body is read.
+pub fn answer_of(answer: http::Response<Incoming>, kept: impl Send + 'static) -> Response {
     let (parts, body) = answer.into_parts();
     let stream = BodyStream::new(body)
         .map_err(std::io::Error::other)
         .try_filter_map(|frame| async move { Ok(frame.into_data().ok()) });
-    // The sender is kept for as long as the body is read.
     let stream = stream.inspect_ok(move |_| {
-        let _ = &sender;
+        let _ = &kept;
     });
     let mut response = Response::new(Body::stream(stream));
     *response.status_mut() = parts.status;
@@ -178,7 +197,7 @@ pub async fn send(
             response.headers_mut().append(name.clone(), value.clone());
         }
     }
-    Ok(response)
+    response
 }
 
 fn hop_by_hop(name: &HeaderName) -> bool {

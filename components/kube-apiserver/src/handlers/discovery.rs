@@ -1,6 +1,7 @@
 //! What the server has: groups, versions, resources, and their schemas.
 
 use super::paths::not_found;
+use crate::aggregator::discovery;
 use crate::answer;
 use crate::media;
 use crate::request::ApiRequest;
@@ -15,10 +16,20 @@ use sha2::{Digest, Sha256};
 const AGGREGATED_V2: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 pub fn handle(server: &Server, request: &ApiRequest, parts: &[&str]) -> Result<Response, ApiError> {
-    let registry = server.registry.load();
+    let registry = server.registry.load_full();
+    let merged = || {
+        let aggregator = &server.aggregator;
+        aggregator
+            .merged
+            .get(&registry, &aggregator.routes(), &aggregator.documents)
+    };
     if let (["api" | "apis"], Some("v2")) = (parts, media::aggregated_discovery(&request.headers)) {
-        let document = api::discovery::aggregated(&registry, parts == ["api"]);
-        let mut response = tagged(&request.headers, AGGREGATED_V2, document.to_string().into_bytes());
+        let document = if parts == ["api"] {
+            api::discovery::aggregated(&registry, true).to_string()
+        } else {
+            merged().aggregated.to_string()
+        };
+        let mut response = tagged(&request.headers, AGGREGATED_V2, document.into_bytes());
         response
             .headers_mut()
             .insert(VARY, HeaderValue::from_static("Accept"));
@@ -30,9 +41,9 @@ pub fn handle(server: &Server, request: &ApiRequest, parts: &[&str]) -> Result<R
             "versions": ["v1"],
             "serverAddressByClientCIDRs": [{ "clientCIDR": "0.0.0.0/0", "serverAddress": server.advertised }],
         })),
-        ["apis"] => Some(api::discovery::group_list(&registry)),
+        ["apis"] => Some(discovery::group_list(&merged().order)),
         ["api", version] => api::discovery::resource_list(&registry, &GroupVersion::new("", *version)),
-        ["apis", group] => api::discovery::group(&registry, group),
+        ["apis", group] => discovery::group(&merged().order, group),
         ["apis", group, version] => {
             api::discovery::resource_list(&registry, &GroupVersion::new(*group, *version))
         }

@@ -2,6 +2,7 @@
 
 use super::discovery::tagged;
 use super::paths::not_found;
+use crate::aggregator;
 use crate::answer;
 use crate::media;
 use crate::request::ApiRequest;
@@ -31,18 +32,41 @@ pub async fn handle(
             if media::choose(&request.headers, &[media::JSON]).is_none() {
                 return Err(ApiError::not_acceptable(&[media::JSON]));
             }
-            let bytes =
-                blocking(move || api::openapi::v2_document(&registry).to_string().into_bytes()).await?;
+            let server = Arc::clone(server);
+            let bytes = blocking(move || {
+                let mut document = api::openapi::v2_document(&registry);
+                for remote in server.aggregator.routes().remotes() {
+                    let (group, version) = (&remote.spec.group, &remote.spec.version);
+                    let known = server.aggregator.documents.get(group, version);
+                    if let Some((_, theirs)) = known.and_then(|known| known.v2) {
+                        aggregator::openapi::merge(&mut document, &theirs, group, version);
+                    }
+                }
+                document.to_string().into_bytes()
+            })
+            .await?;
             Ok(tagged(&request.headers, media::JSON, bytes))
         }
         ["v3"] => {
-            let index = index(server, registry).await?;
+            let mut index = (*index(server, registry).await?).clone();
+            for remote in server.aggregator.routes().remotes() {
+                let (group, version) = (&remote.spec.group, &remote.spec.version);
+                let known = server.aggregator.documents.get(group, version);
+                if let Some((hash, _)) = known.and_then(|known| known.v3) {
+                    let name = aggregator::openapi::document_name(group, version);
+                    let url = format!("/openapi/v3/{name}?hash={hash}");
+                    index["paths"][name] = json!({ "serverRelativeURL": url });
+                }
+            }
             Ok(answer::json(StatusCode::OK, &index))
         }
         ["v3", rest @ ..] => {
             let name = rest.join("/");
             if media::choose(&request.headers, &[media::JSON]).is_none() {
                 return Err(ApiError::not_acceptable(&[media::JSON]));
+            }
+            if let Some(bytes) = of_other_server(server, rest) {
+                return Ok(tagged(&request.headers, media::JSON, bytes));
             }
             let document = blocking(move || {
                 api::openapi::v3_document(&registry, &name).map(|document| document.to_string().into_bytes())
@@ -52,6 +76,18 @@ pub async fn handle(
         }
         _ => Ok(not_found()),
     }
+}
+
+/// The document of a group and version that another server serves.
+fn of_other_server(server: &Server, name: &[&str]) -> Option<Vec<u8>> {
+    let (group, version) = match name {
+        ["apis", group, version] => (*group, *version),
+        ["api", version] => ("", *version),
+        _ => return None,
+    };
+    server.aggregator.routes().remote(group, version)?;
+    let (_, bytes) = server.aggregator.documents.get(group, version)?.v3?;
+    Some(bytes.to_vec())
 }
 
 async fn blocking<T: Send + 'static>(make: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {

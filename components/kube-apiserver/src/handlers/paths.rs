@@ -81,7 +81,7 @@ pub fn not_found() -> Response {
 }
 
 fn all_paths(server: &Server) -> Vec<String> {
-    let registry = server.registry.load();
+    let registry = server.registry.load_full();
     let mut paths: Vec<String> = PATHS.iter().map(|path| (*path).to_owned()).collect();
     paths.extend([
         "/api".to_owned(),
@@ -89,12 +89,13 @@ fn all_paths(server: &Server) -> Vec<String> {
         "/apis".to_owned(),
         "/apis/".to_owned(),
     ]);
-    for (group, versions) in registry.groups() {
-        if group.is_empty() {
-            continue;
-        }
+    let aggregator = &server.aggregator;
+    let merged = aggregator
+        .merged
+        .get(&registry, &aggregator.routes(), &aggregator.documents);
+    for (group, versions) in &merged.order {
         paths.push(format!("/apis/{group}"));
-        paths.extend(versions.iter().map(|version| format!("/apis/{version}")));
+        paths.extend(versions.iter().map(|version| format!("/apis/{group}/{version}")));
     }
     paths.extend(health::check_paths());
     paths.sort();

@@ -166,7 +166,7 @@ fn go_duration(seconds: u64) -> String {
 }
 
 /// The innermost error says what happened; those around it only that something did.
-fn root_cause(error: &dyn std::error::Error) -> String {
+pub fn root_cause(error: &dyn std::error::Error) -> String {
     let mut deepest = error;
     while let Some(source) = deepest.source() {
         deepest = source;
@@ -174,10 +174,12 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     deepest.to_string()
 }
 
+/// Makes the connections of a pool.
 #[derive(Clone)]
-struct Connector {
-    dialer: Arc<Dialer>,
-    services: bool,
+pub struct Connector {
+    pub dialer: Arc<Dialer>,
+    /// Whether hosts of services are looked up in the caches.
+    pub services: bool,
 }
 
 impl tower::Service<Uri> for Connector {

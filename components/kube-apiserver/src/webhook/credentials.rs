@@ -4,6 +4,8 @@ use anyhow::{Context, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,10 +50,15 @@ impl Credentials {
         self
     }
 
-    pub(super) fn certificate(&self) -> Option<(&[u8], &[u8])> {
-        self.certificate
-            .as_ref()
-            .map(|(certificate, key)| (certificate.as_slice(), key.as_slice()))
+    /// Chain and key, parsed; an error if there are some that can't be.
+    pub fn chain_and_key(
+        &self,
+    ) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>, pem::Error> {
+        let Some((certificate, key)) = &self.certificate else {
+            return Ok(None);
+        };
+        let chain = CertificateDer::pem_slice_iter(certificate).collect::<Result<_, _>>()?;
+        Ok(Some((chain, PrivateKeyDer::from_pem_slice(key)?)))
     }
 
     /// The `Authorization` header of the next request.

@@ -5,7 +5,7 @@ use crate::serving::certificates::provider;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use std::sync::{Arc, OnceLock};
@@ -30,18 +30,12 @@ pub fn client_config(bundle: &[u8], credentials: &Credentials) -> Result<ClientC
         .map_err(|error| TrustError::Credentials(error.to_string()))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
-    let mut config = match credentials.certificate() {
+    let refuse = |error: &dyn std::fmt::Display| TrustError::Credentials(error.to_string());
+    let mut config = match credentials.chain_and_key().map_err(|error| refuse(&error))? {
         None => builder.with_no_client_auth(),
-        Some((certificate, key)) => {
-            let refuse = |error: &dyn std::fmt::Display| TrustError::Credentials(error.to_string());
-            let chain = CertificateDer::pem_slice_iter(certificate)
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(|error| refuse(&error))?;
-            let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| refuse(&error))?;
-            builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|error| refuse(&error))?
-        }
+        Some((chain, key)) => builder
+            .with_client_auth_cert(chain, key)
+            .map_err(|error| refuse(&error))?,
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)

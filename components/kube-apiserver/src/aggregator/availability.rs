@@ -1,0 +1,332 @@
+//! Looks after other servers: whether they answer, and what they say of themselves.
+
+use super::condition::{Finding, needed, obstacle};
+use super::discovery::from_resource_list;
+use super::documents::fetch;
+use super::routes::Remote;
+use super::{Aggregator, GROUP, openapi};
+use crate::server::Server;
+use crate::stores;
+use apimachinery::managed_fields::Writer;
+use apimachinery::{meta, time};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use storage::{Change, ObjectRef, Preconditions, StorageError};
+use tokio::time::Instant;
+
+/// How often a server is looked at when nothing has happened.
+const PERIOD: Duration = Duration::from_secs(30);
+/// A failing server is looked at again after this, then after twice as long, up to [`PERIOD`].
+const RETRY: Duration = Duration::from_secs(1);
+/// Longest wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(6);
+/// Attempts at once; one success is enough, for not all endpoints need to be well.
+const ATTEMPTS: usize = 5;
+const SETTLE: Duration = Duration::from_millis(5);
+
+/// When each APIService is due for a look.
+#[derive(Default)]
+struct Agenda {
+    /// What each depends on, as it was at the last look.
+    seen: BTreeMap<String, u64>,
+    due: BTreeMap<String, (Instant, Duration)>,
+    running: BTreeSet<String>,
+}
+
+impl Agenda {
+    /// All that have changed, or whose Service has, are due at once. `states` are of all that are there.
+    fn update(&mut self, states: BTreeMap<String, u64>, now: Instant) {
+        self.due.retain(|name, _| states.contains_key(name));
+        for (name, state) in &states {
+            if self.seen.get(name) != Some(state) {
+                let (due, _) = self.due.entry(name.clone()).or_insert((now, RETRY));
+                *due = now;
+            }
+        }
+        self.seen = states;
+    }
+
+    fn take_due(&mut self, now: Instant) -> Vec<String> {
+        let due: Vec<String> = self
+            .due
+            .iter()
+            .filter(|(name, (due, _))| *due <= now && !self.running.contains(*name))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in &due {
+            self.running.insert(name.clone());
+            if let Some((due, _)) = self.due.get_mut(name) {
+                *due = now + PERIOD;
+            }
+        }
+        due
+    }
+
+    fn done(&mut self, name: &str, well: bool, now: Instant) {
+        self.running.remove(name);
+        if let Some((due, pause)) = self.due.get_mut(name) {
+            if well {
+                *pause = RETRY;
+            } else {
+                *due = (*due).min(now + *pause);
+                *pause = (*pause * 2).min(PERIOD);
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.due
+            .iter()
+            .filter(|(name, _)| !self.running.contains(*name))
+            .map(|(_, (due, _))| *due)
+            .min()
+    }
+}
+
+/// Follows APIServices, their Services and endpoints. Never ends.
+pub async fn run(server: Arc<Server>) -> anyhow::Result<()> {
+    let named = |group: &str, plural: &str| {
+        server
+            .stores
+            .named(group, plural)
+            .ok_or_else(|| anyhow::anyhow!("{plural} is not registered"))
+    };
+    let services = named(GROUP, "apiservices")?;
+    while let Err(error) = services.warm_up().await {
+        tracing::warn!(%error, "the APIServices can't be loaded yet");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let mut changes = services.changes();
+    let mut near = [
+        named("", "services")?.changes(),
+        named("discovery.k8s.io", "endpointslices")?.changes(),
+    ];
+    let mut agenda = Agenda::default();
+    let mut looks = FuturesUnordered::new();
+    loop {
+        changes.mark_unchanged();
+        near.iter_mut()
+            .for_each(tokio::sync::watch::Receiver::mark_unchanged);
+        server.aggregator.refresh(&server.stores);
+        let states = services
+            .cached(None)
+            .iter()
+            .map(|object| (object.name().to_owned(), state(&server, object)))
+            .collect();
+        agenda.update(states, Instant::now());
+        let others = server.aggregator.routes().remotes().next().is_some();
+        loop {
+            for name in agenda.take_due(Instant::now()) {
+                looks.push(look(&server, name));
+            }
+            let next = agenda.next().unwrap_or_else(|| Instant::now() + PERIOD);
+            let [service_changes, slice_changes] = &mut near;
+            tokio::select! {
+                Some((name, well)) = looks.next(), if !looks.is_empty() => {
+                    agenda.done(&name, well, Instant::now());
+                    continue;
+                }
+                () = tokio::time::sleep_until(next) => continue,
+                outcome = changes.changed() => outcome?,
+                outcome = service_changes.changed(), if others => outcome?,
+                outcome = slice_changes.changed(), if others => outcome?,
+            }
+            break;
+        }
+        tokio::time::sleep(SETTLE).await;
+    }
+}
+
+/// A number for everything that a look at the APIService depends on in this cluster.
+fn state(server: &Server, service: &ObjectRef) -> u64 {
+    use std::hash::{Hash, Hasher};
+    let mut hasher = std::hash::DefaultHasher::new();
+    service.revision().value().hash(&mut hasher);
+    let routes = server.aggregator.routes();
+    let remote = routes.remotes().find(|remote| remote.name == service.name());
+    if let Some(reference) = remote.and_then(|remote| remote.spec.service.as_ref()) {
+        let (namespace, name) = (reference.namespace.as_str(), reference.name.as_str());
+        let store = |group: &str, plural: &str| server.stores.named(group, plural);
+        let service = store("", "services").and_then(|store| store.cached_object(namespace, name));
+        service.map(|object| object.revision().value()).hash(&mut hasher);
+        let slices = store("discovery.k8s.io", "endpointslices").map(|store| store.cached(Some(namespace)));
+        for slice in slices.iter().flatten() {
+            if slice.label("kubernetes.io/service-name") == Some(name) {
+                slice.revision().value().hash(&mut hasher);
+            }
+        }
+    }
+    hasher.finish()
+}
+
+/// One look at one APIService; says whether it is well.
+async fn look(server: &Server, name: String) -> (String, bool) {
+    let Some(object) = server.stores.cached(GROUP, "apiservices", "", &name) else {
+        server.aggregator.metrics.forget(&name);
+        return (name, true);
+    };
+    let spec = |field: &str| object["spec"][field].as_str().unwrap_or("").to_owned();
+    let (group, version) = (spec("group"), spec("version"));
+    let remote = server.aggregator.routes().remote(&group, &version).cloned();
+    let finding = match &remote {
+        Some(remote) => examine(server, remote).await,
+        None => Finding::local(),
+    };
+    let well = finding.status == "True";
+    server.aggregator.metrics.set(&name, well);
+    if let Err(error) = write(server, &name, &finding).await {
+        tracing::warn!(name, %error, "the condition of an APIService can't be written");
+    }
+    if let (Some(remote), true) = (&remote, well)
+        && let Ok(backend) = &remote.backend
+    {
+        openapi::learn(&server.aggregator.documents, backend, &group, &version).await;
+    }
+    (name, well)
+}
+
+async fn examine(server: &Server, remote: &Arc<Remote>) -> Finding {
+    let Some(reference) = &remote.spec.service else {
+        return Finding::local();
+    };
+    let service = server
+        .stores
+        .cached("", "services", &reference.namespace, &reference.name);
+    let slices = server
+        .stores
+        .cached_list("discovery.k8s.io", "endpointslices", Some(&reference.namespace));
+    if let Some(finding) = obstacle(reference, service.as_ref(), &slices) {
+        return finding;
+    }
+    match ask(&server.aggregator, remote).await {
+        Ok(()) => Finding::passed(),
+        Err(message) => {
+            let (group, version) = (&remote.spec.group, &remote.spec.version);
+            server
+                .aggregator
+                .documents
+                .change(group, version, |known| !std::mem::replace(&mut known.stale, true));
+            Finding::failed_discovery(message)
+        }
+    }
+}
+
+/// Asks for the discovery document that every server has; its content is kept.
+async fn ask(aggregator: &Aggregator, remote: &Remote) -> Result<(), String> {
+    let backend = remote.backend.as_ref().map_err(String::clone)?;
+    let (group, version) = (&remote.spec.group, &remote.spec.version);
+    let path = if group.is_empty() {
+        format!("/api/{version}")
+    } else {
+        format!("/apis/{group}/{version}")
+    };
+    let url = format!("{}{path}", backend.origin());
+    let attempt = || async {
+        let answer = tokio::time::timeout(PATIENCE, fetch(backend, &path, "application/json", None)).await;
+        let missing = |why: String| format!("failing or missing response from {url}: {why}");
+        match answer {
+            Err(_) => Err(format!("timed out waiting for {url}")),
+            Ok(Err(error)) => Err(missing(format!("Get {url:?}: {error}"))),
+            Ok(Ok(fetched)) if !fetched.status.is_success() => Err(missing(format!(
+                "bad status from {url}: {}",
+                fetched.status.as_u16()
+            ))),
+            Ok(Ok(fetched)) => Ok(fetched.body),
+        }
+    };
+    let mut attempts: FuturesUnordered<_> = (0..ATTEMPTS).map(|_| attempt()).collect();
+    let mut last = Err(format!("no response from {url}"));
+    while let Some(outcome) = attempts.next().await {
+        last = outcome;
+        if last.is_ok() {
+            break;
+        }
+    }
+    let body = last?;
+    if let Ok(list) = serde_json::from_slice::<Value>(&body) {
+        let discovery = from_resource_list(group, version, &list);
+        aggregator.documents.change(group, version, |known| {
+            let fresh = known.stale || known.discovery.as_deref() != Some(&discovery);
+            known.stale = false;
+            if fresh {
+                known.discovery = Some(Arc::new(discovery));
+            }
+            fresh
+        });
+    }
+    Ok(())
+}
+
+async fn write(server: &Server, name: &str, finding: &Finding) -> Result<(), StorageError> {
+    let Some(store) = server.stores.named(GROUP, "apiservices") else {
+        return Ok(());
+    };
+    let now = time::format_time(jiff::Timestamp::now());
+    let registry = server.registry.load_full();
+    let Some(row) = registry.resource(GROUP, "v1", "apiservices") else {
+        return Ok(());
+    };
+    let (row, now) = (&**row, now.as_str());
+    let became = std::sync::atomic::AtomicBool::new(false);
+    let seen = &became;
+    let decide = |current: Option<ObjectRef>| async move {
+        let Some(current) = current else {
+            return Ok::<Change, StorageError>(Change::Nothing);
+        };
+        let current = stores::parse(&current)?;
+        let Some(conditions) = needed(&current, finding, now) else {
+            return Ok(Change::Nothing);
+        };
+        let mut object = current.clone();
+        if !object["status"].is_object() {
+            object["status"] = json!({});
+        }
+        object["status"]["conditions"] = conditions;
+        let writer = Writer {
+            manager: "kube-apiserver",
+            subresource: "status",
+            now,
+        };
+        api::managed::track(row, Some(&current), &mut object, writer);
+        meta::remove(&mut object, "resourceVersion");
+        seen.store(finding.status != "True", std::sync::atomic::Ordering::Relaxed);
+        Ok(Change::Write {
+            json: object.to_string().into_bytes(),
+            ttl: None,
+        })
+    };
+    store
+        .update::<_, _, StorageError>("", name, &Preconditions::default(), decide)
+        .await?;
+    if became.into_inner() {
+        server.aggregator.metrics.became_unavailable(name, finding.reason);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn failing_servers_are_looked_at_more_often() {
+        let mut agenda = Agenda::default();
+        let start = Instant::now();
+        let states = |a: u64, b: u64| BTreeMap::from([("a".to_owned(), a), ("b".to_owned(), b)]);
+        agenda.update(states(1, 1), start);
+        assert_eq!(agenda.take_due(start), ["a", "b"]);
+        assert!(agenda.take_due(start).is_empty(), "a look is under way");
+        agenda.done("a", true, start);
+        agenda.done("b", false, start);
+        assert_eq!(agenda.next(), Some(start + RETRY));
+        assert_eq!(agenda.take_due(start + RETRY), ["b"]);
+        agenda.done("b", false, start + RETRY);
+        assert_eq!(agenda.next(), Some(start + RETRY + RETRY * 2));
+        agenda.update(states(2, 1), start);
+        assert_eq!(agenda.take_due(start), ["a"], "what has changed is due");
+    }
+}

@@ -1,0 +1,169 @@
+//! Connections to an aggregated server: pooled, with this server's identity as a front proxy.
+
+use super::service::Spec;
+use crate::connect::backend::AnyServer;
+use crate::serving::certificates::provider;
+use crate::webhook::{Connector, Credentials, Dialer, Resolver, client_config, root_cause};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long an unused connection is kept.
+const IDLE: Duration = Duration::from_secs(90);
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(15);
+
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// A request's body on its way to an aggregated server.
+pub type OutgoingBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// The certificate that aggregated servers know this server by, re-read when its files change.
+#[derive(Default)]
+pub struct ProxyIdentity {
+    files: Option<(PathBuf, PathBuf)>,
+    current: ArcSwap<Credentials>,
+}
+
+impl ProxyIdentity {
+    /// Certificate and key files of `--proxy-client-cert-file` and `--proxy-client-key-file`.
+    pub fn load(files: Option<(PathBuf, PathBuf)>) -> anyhow::Result<Self> {
+        let identity = Self {
+            files,
+            current: ArcSwap::default(),
+        };
+        identity.reload()?;
+        Ok(identity)
+    }
+
+    /// Whether the files have changed; a pair that can't be read leaves the old one.
+    pub fn reload(&self) -> anyhow::Result<bool> {
+        let Some((certificate, key)) = &self.files else {
+            return Ok(false);
+        };
+        // Checked together, so that a half-written pair isn't used.
+        crate::serving::certificates::certified_key(certificate, key)?;
+        let fresh = Credentials::of_certificate(std::fs::read(certificate)?, std::fs::read(key)?);
+        let changed = **self.current.load() != fresh;
+        if changed {
+            self.current.store(Arc::new(fresh));
+        }
+        Ok(changed)
+    }
+}
+
+/// One aggregated server.
+pub struct Backend {
+    /// `https://name.namespace.svc:port`
+    origin: String,
+    pool: Client<Connector, OutgoingBody>,
+    /// For connections that change protocol, which HTTP/2 can't.
+    single: Dialer,
+    identity: Arc<ProxyIdentity>,
+    credentials: Arc<Credentials>,
+}
+
+/// A connection or exchange failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreachable(pub String);
+
+fn tls(spec: &Spec, credentials: &Credentials) -> Result<ClientConfig, String> {
+    let believe = |bundle: &[u8]| client_config(bundle, credentials).map_err(|error| error.to_string());
+    if !spec.insecure {
+        return believe(&spec.ca_bundle);
+    }
+    // Asked for by whoever may write APIServices.
+    let mut config = client_config_of_anybody(credentials)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn client_config_of_anybody(credentials: &Credentials) -> Result<ClientConfig, String> {
+    let text = |error: rustls::Error| error.to_string();
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(text)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyServer(provider())));
+    match credentials.chain_and_key().map_err(|error| error.to_string())? {
+        None => Ok(builder.with_no_client_auth()),
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(text),
+    }
+}
+
+impl Backend {
+    pub fn new(spec: &Spec, identity: Arc<ProxyIdentity>, resolver: Arc<Resolver>) -> Result<Self, String> {
+        let service = spec.service.as_ref().ok_or("there is no service")?;
+        let credentials = identity.current.load_full();
+        let config = tls(spec, &credentials)?;
+        let mut single = config.clone();
+        single.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let dialer = |config: ClientConfig| Dialer {
+            tls: Arc::new(config),
+            resolver: Some(Arc::clone(&resolver)),
+            server_name: None,
+        };
+        let pool = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE)
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
+            .http2_adaptive_window(true)
+            .build(Connector {
+                dialer: Arc::new(dialer(config)),
+                services: true,
+            });
+        Ok(Self {
+            origin: format!(
+                "https://{}.{}.svc:{}",
+                service.name, service.namespace, service.port
+            ),
+            pool,
+            single: dialer(single),
+            identity,
+            credentials,
+        })
+    }
+
+    /// Whether it shows the identity that is in use.
+    pub fn is_current(&self) -> bool {
+        Arc::ptr_eq(&self.credentials, &self.identity.current.load())
+    }
+
+    /// `https://name.namespace.svc:port`
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The server's URL for a path and query.
+    pub fn uri(&self, path_and_query: &str) -> Result<Uri, Unreachable> {
+        format!("{}{path_and_query}", self.origin)
+            .parse()
+            .map_err(|_| Unreachable("the path can't be sent on".to_owned()))
+    }
+
+    /// Sends over a pooled connection.
+    pub async fn send(&self, request: Request<OutgoingBody>) -> Result<Response<Incoming>, Unreachable> {
+        self.pool
+            .request(request)
+            .await
+            .map_err(|error| Unreachable(root_cause(&error)))
+    }
+
+    /// A connection for one exchange.
+    pub async fn dial(&self) -> Result<crate::webhook::Secured, Unreachable> {
+        self.single
+            .dial(&self.uri("/")?, true)
+            .await
+            .map_err(|error| Unreachable(error.to_string()))
+    }
+}

@@ -1,0 +1,112 @@
+//! Keeps the APIServices of custom groups as the registry has them.
+
+use super::registration::{Action, plan};
+use super::{GROUP, condition};
+use crate::server::Server;
+use crate::stores;
+use apimachinery::managed_fields::Writer;
+use apimachinery::{meta, time};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use storage::{Change, ObjectRef, Preconditions, StorageError, Store};
+
+/// How often the registry is looked at: a pointer is compared.
+const PERIOD: Duration = Duration::from_millis(250);
+
+/// Follows the registry and the APIServices. Never ends.
+pub async fn run(server: Arc<Server>) -> anyhow::Result<()> {
+    let store = server
+        .stores
+        .named(GROUP, "apiservices")
+        .ok_or_else(|| anyhow::anyhow!("apiservices is not registered"))?;
+    while server.lifecycle.is_pending(crate::bootstrap::STEPS[0]) {
+        tokio::time::sleep(PERIOD).await;
+    }
+    let mut changes = store.changes();
+    loop {
+        changes.mark_unchanged();
+        let registry = server.registry.load_full();
+        let mut wanted: Vec<(String, String)> = registry
+            .iter()
+            .filter(|row| row.custom)
+            .map(|row| (row.gvk.group.clone(), row.gvk.version.clone()))
+            .collect();
+        wanted.sort();
+        wanted.dedup();
+        let existing: Vec<Value> = store
+            .cached(None)
+            .iter()
+            .filter_map(|object| stores::parse(object).ok())
+            .collect();
+        for action in plan(&existing, &wanted) {
+            if let Err(error) = act(&server, &store, action).await {
+                tracing::warn!(%error, "an APIService of a custom group can't be kept");
+            }
+        }
+        loop {
+            tokio::select! {
+                outcome = changes.changed() => {
+                    outcome?;
+                    break;
+                }
+                () = tokio::time::sleep(PERIOD) => {
+                    if !Arc::ptr_eq(&registry, &server.registry.load()) {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn act(server: &Server, store: &Store, action: Action) -> Result<(), StorageError> {
+    let (name, object, creating) = match action {
+        Action::Create(object) => (meta::name(&object).to_owned(), fresh(server, object), true),
+        Action::Update(mut object) => {
+            meta::remove(&mut object, "resourceVersion");
+            (meta::name(&object).to_owned(), object, false)
+        }
+        Action::Delete(name) => {
+            let agree = |_: ObjectRef| async { Ok::<(), StorageError>(()) };
+            return match store.delete("", &name, &Preconditions::default(), agree).await {
+                Ok(_) | Err(StorageError::NotFound { .. }) => Ok(()),
+                Err(error) => Err(error),
+            };
+        }
+    };
+    let object = &object;
+    let decide = |current: Option<ObjectRef>| async move {
+        // Another server may have been faster.
+        if current.is_some() == creating {
+            return Ok::<Change, StorageError>(Change::Nothing);
+        }
+        Ok(Change::Write {
+            json: object.to_string().into_bytes(),
+            ttl: None,
+        })
+    };
+    store
+        .update::<_, _, StorageError>("", &name, &Preconditions::default(), decide)
+        .await?;
+    Ok(())
+}
+
+fn fresh(server: &Server, mut object: Value) -> Value {
+    let now = time::format_time(jiff::Timestamp::now());
+    meta::set(&mut object, "uid", uuid::Uuid::new_v4().to_string());
+    meta::set(&mut object, "creationTimestamp", now.as_str());
+    let registry = server.registry.load();
+    if let Some(row) = registry.resource(GROUP, "v1", "apiservices") {
+        let writer = Writer {
+            manager: "kube-apiserver",
+            subresource: "",
+            now: &now,
+        };
+        api::managed::track(row, None, &mut object, writer);
+    }
+    if let Some(conditions) = condition::needed(&object, &condition::Finding::local(), &now) {
+        object["status"] = json!({ "conditions": conditions });
+    }
+    object
+}

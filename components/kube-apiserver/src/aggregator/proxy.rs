@@ -1,0 +1,182 @@
+//! Sending a request on to the server of its group, in the name of its user.
+
+use super::backend::{Backend, BoxError, OutgoingBody, Unreachable};
+use super::routes::Remote;
+use crate::answer;
+use crate::connect::relay;
+use crate::identity::User;
+use crate::serving::body::Response;
+use crate::serving::peer::Peer;
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, HOST};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Answers with what the other server answers.
+pub async fn forward(
+    remote: &Remote,
+    parts: &Parts,
+    incoming: Incoming,
+    upgrade: Option<OnUpgrade>,
+    user: &User,
+    peer: &Peer,
+) -> Response {
+    if !remote.available {
+        return failure(StatusCode::SERVICE_UNAVAILABLE, "service unavailable");
+    }
+    let backend = match &remote.backend {
+        Ok(backend) => backend,
+        Err(reason) => return failure(StatusCode::INTERNAL_SERVER_ERROR, reason),
+    };
+    match exchange(backend, parts, incoming, upgrade, user, peer).await {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::warn!(name = remote.name, %error, "a request could not be sent on");
+            let text = format!("error trying to reach service: {error}");
+            failure(StatusCode::SERVICE_UNAVAILABLE, &text)
+        }
+    }
+}
+
+async fn exchange(
+    backend: &Backend,
+    parts: &Parts,
+    incoming: Incoming,
+    upgrade: Option<OnUpgrade>,
+    user: &User,
+    peer: &Peer,
+) -> Result<Response, Unreachable> {
+    let upgrading = upgrade.is_some() && relay::is_upgrade(&parts.headers);
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut headers = relay::forwarded(&parts.headers, upgrading);
+    identify(&mut headers, user);
+    if let Some(encoding) = parts.headers.get(ACCEPT_ENCODING) {
+        headers.insert(ACCEPT_ENCODING, encoding.clone());
+    }
+    forwarded_for(&mut headers, &peer.address.ip().to_string());
+    let body: OutgoingBody = if upgrading {
+        empty()
+    } else {
+        incoming
+            .map_err(|error| Box::new(error) as BoxError)
+            .boxed_unsync()
+    };
+    let mut request = http::Request::new(body);
+    *request.method_mut() = parts.method.clone();
+    *request.headers_mut() = headers;
+    if upgrading {
+        *request.uri_mut() = path
+            .parse()
+            .map_err(|_| Unreachable("the path can't be sent on".to_owned()))?;
+        let authority = backend.origin().trim_start_matches("https://");
+        if let Ok(host) = HeaderValue::from_str(authority) {
+            request.headers_mut().insert(HOST, host);
+        }
+        let connection = backend.dial().await?;
+        return relay::over(connection, request, upgrade)
+            .await
+            .map_err(|error| Unreachable(error.message().to_owned()));
+    }
+    *request.uri_mut() = backend.uri(path)?;
+    // The pool chooses the version that the connection speaks.
+    *request.version_mut() = Version::HTTP_11;
+    Ok(relay::answer_of(backend.send(request).await?, ()))
+}
+
+pub fn empty() -> OutgoingBody {
+    Empty::<Bytes>::new()
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
+
+/// The headers that tell the other server whose request this is. Whatever the client sent of them is gone.
+pub fn identify(headers: &mut HeaderMap, user: &User) {
+    let mut add = |name: &str, value: &str| {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
+            headers.append(name, value);
+        }
+    };
+    add("x-remote-user", &user.name);
+    if !user.uid.is_empty() {
+        add("x-remote-uid", &user.uid);
+    }
+    for group in &user.groups {
+        add("x-remote-group", group);
+    }
+    for (key, values) in &user.extra {
+        let name = format!("x-remote-extra-{}", escape(key));
+        values.iter().for_each(|value| add(&name, value));
+    }
+}
+
+/// A key as part of a header's name: what may not stand in one is percent-encoded.
+fn escape(key: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&'*+-.^_`|~".contains(&byte);
+    let mut name = String::with_capacity(key.len());
+    for byte in key.bytes() {
+        if plain(byte) {
+            name.push(char::from(byte));
+        } else {
+            name.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    name
+}
+
+fn forwarded_for(headers: &mut HeaderMap, address: &str) {
+    let chain: Vec<&str> = headers
+        .get_all(FORWARDED_FOR)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .chain(std::iter::once(address))
+        .collect();
+    if let Ok(value) = HeaderValue::from_str(&chain.join(", ")) {
+        headers.insert(FORWARDED_FOR, value);
+    }
+}
+
+fn failure(code: StatusCode, text: &str) -> Response {
+    answer::text(code, format!("{text}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_travels_in_headers() {
+        let user = User {
+            name: "jane".into(),
+            uid: "42".into(),
+            groups: vec!["a".into(), "b".into()],
+            extra: [(
+                "example.org/Scope%".to_owned(),
+                vec!["x".to_owned(), "y".to_owned()],
+            )]
+            .into(),
+        };
+        let mut headers = HeaderMap::new();
+        identify(&mut headers, &user);
+        let all = |name: &str| -> Vec<&str> {
+            let values = headers.get_all(name).iter();
+            values.map(|value| value.to_str().unwrap()).collect()
+        };
+        assert_eq!(all("x-remote-user"), ["jane"]);
+        assert_eq!(all("x-remote-uid"), ["42"]);
+        assert_eq!(all("x-remote-group"), ["a", "b"]);
+        assert_eq!(all("x-remote-extra-example.org%2fscope%25"), ["x", "y"]);
+    }
+
+    #[test]
+    fn the_way_of_a_request_is_told() {
+        let mut headers = HeaderMap::new();
+        forwarded_for(&mut headers, "10.0.0.1");
+        forwarded_for(&mut headers, "10.0.0.2");
+        assert_eq!(headers["x-forwarded-for"], "10.0.0.1, 10.0.0.2");
+    }
+}

@@ -1,0 +1,320 @@
+//! Aggregated API servers: another server of ours, and one that changes protocol.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
+
+use futures::{StreamExt, TryStreamExt};
+use http::StatusCode;
+use k8s_openapi::api::batch::v1::CronJob;
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use testkit::api_server::ApiServer;
+use testkit::cluster_pki::ClusterPki;
+use testkit::etcd::Etcd;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_kube-apiserver");
+
+async fn get(client: &kube::Client, path: &str, accept: &str) -> (StatusCode, String) {
+    let request = http::Request::get(path)
+        .header("accept", accept)
+        .body(kube::client::Body::empty())
+        .unwrap();
+    let answer = client.send(request).await.unwrap();
+    let (parts, body) = answer.into_parts();
+    let bytes = body.collect_bytes().await.unwrap();
+    (parts.status, String::from_utf8_lossy(&bytes).into_owned())
+}
+
+async fn eventually<F: Future<Output = Option<String>>>(what: &str, mut wrong: impl FnMut() -> F) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while let Some(seen) = wrong().await {
+        assert!(Instant::now() < deadline, "{what}: {seen}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A client that shows failures instead of trying again.
+async fn client(server: &ApiServer, user: &str, groups: &[&str]) -> kube::Client {
+    let kubeconfig = kube::config::Kubeconfig::read_from(server.kubeconfig(user, groups).unwrap()).unwrap();
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default())
+        .await
+        .unwrap();
+    config.default_retry = false;
+    kube::Client::try_from(config).unwrap()
+}
+
+async fn available(admin: &kube::Client, name: &str) -> Value {
+    let path = format!("/apis/apiregistration.k8s.io/v1/apiservices/{name}");
+    let (_, text) = get(admin, &path, "application/json").await;
+    serde_json::from_str::<Value>(&text).unwrap()["status"]["conditions"][0].clone()
+}
+
+async fn external(admin: &kube::Client) {
+    let service = json!({"metadata": {"name": "aggregated"}, "spec": {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": 443}]}});
+    let services: Api<k8s_openapi::api::core::v1::Service> = Api::namespaced(admin.clone(), "default");
+    services
+        .create(&PostParams::default(), &serde_json::from_value(service).unwrap())
+        .await
+        .unwrap();
+}
+
+fn bundle(pki: &ClusterPki) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(std::fs::read(pki.file("ca.crt")).unwrap())
+}
+
+#[tokio::test]
+async fn a_group_is_served_by_another_server() {
+    let (own_etcd, other_etcd) = (Etcd::start().await.unwrap(), Etcd::start().await.unwrap());
+    let own = ApiServer::start(Path::new(BINARY), &own_etcd, &[]).await.unwrap();
+    let trusted = format!(
+        "--requestheader-client-ca-file={}",
+        own.pki().file("ca.crt").display()
+    );
+    let mut other = ApiServer::start(Path::new(BINARY), &other_etcd, &[&trusted])
+        .await
+        .unwrap();
+    let admin = client(&own, "admin", &["system:masters"]).await;
+    external(&admin).await;
+    let patch = json!({"spec": {
+        "service": {"namespace": "default", "name": "aggregated", "port": other.port()},
+        "caBundle": bundle(other.pki()),
+    }});
+    let request = http::Request::patch("/apis/apiregistration.k8s.io/v1/apiservices/v1.batch")
+        .header("content-type", "application/merge-patch+json")
+        .body(patch.to_string().into_bytes())
+        .unwrap();
+    admin.request::<Value>(request).await.unwrap();
+    eventually("the other server passes", || async {
+        let condition = available(&admin, "v1.batch").await;
+        (condition["reason"] != "Passed").then(|| condition.to_string())
+    })
+    .await;
+
+    // Writes and watches go there, in the name of who makes them.
+    let jobs: Api<CronJob> = Api::namespaced(admin.clone(), "default");
+    let mut watch = jobs.watch(&WatchParams::default(), "0").await.unwrap().boxed();
+    let job = json!({"metadata": {"name": "j"}, "spec": {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": {"spec": {
+        "restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}}}});
+    jobs.create(&PostParams::default(), &serde_json::from_value(job).unwrap())
+        .await
+        .unwrap();
+    let event = tokio::time::timeout(Duration::from_secs(10), watch.try_next())
+        .await
+        .unwrap();
+    assert!(
+        matches!(event.unwrap(), Some(WatchEvent::Added(job)) if job.metadata.name.as_deref() == Some("j"))
+    );
+    let there: Api<CronJob> = Api::namespaced(client(&other, "admin", &["system:masters"]).await, "default");
+    assert!(there.get("j").await.is_ok());
+    let applied = json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "j"}, "spec": {"suspend": true}});
+    let params = PatchParams::apply("test").force();
+    assert_eq!(
+        jobs.patch("j", &params, &Patch::Apply(applied))
+            .await
+            .unwrap()
+            .spec
+            .suspend,
+        Some(true)
+    );
+
+    // Both servers have a say: here the user may read, there nobody knows her.
+    let binding = json!({"metadata": {"name": "jane"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "subjects": [{"kind": "User", "name": "jane", "apiGroup": "rbac.authorization.k8s.io"}]});
+    let bindings: Api<k8s_openapi::api::rbac::v1::ClusterRoleBinding> = Api::all(admin.clone());
+    bindings
+        .create(&PostParams::default(), &serde_json::from_value(binding).unwrap())
+        .await
+        .unwrap();
+    let jane = client(&own, "jane", &[]).await;
+    let (path, json_type) = ("/apis/batch/v1/namespaces/default/cronjobs", "application/json");
+    eventually("the binding is seen", || async {
+        let (_, text) = get(&jane, "/apis/apps/v1/namespaces/default/deployments", json_type).await;
+        text.contains("forbidden").then_some(text)
+    })
+    .await;
+    let (code, text) = get(&jane, path, json_type).await;
+    assert_eq!(code, StatusCode::FORBIDDEN);
+    assert!(
+        text.contains("User \\\"jane\\\" cannot list resource \\\"cronjobs\\\""),
+        "{text}"
+    );
+
+    // Discovery and OpenAPI are those of both.
+    let v2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    let batch = |text: &str| {
+        let document: Value = serde_json::from_str(text).unwrap();
+        let items = document["items"].as_array().unwrap().clone();
+        items
+            .into_iter()
+            .find(|item| item["metadata"]["name"] == "batch")
+            .unwrap()["versions"][0]
+            .clone()
+    };
+    let entry = batch(&get(&admin, "/apis", v2).await.1);
+    assert_eq!(
+        (&entry["freshness"], &entry["resources"][0]["resource"]),
+        (&json!("Current"), &json!("cronjobs"))
+    );
+    assert!(
+        get(&admin, "/apis/batch/v1", json_type)
+            .await
+            .1
+            .contains("cronjobs/status")
+    );
+    eventually("the OpenAPI document is there", || async {
+        let (_, text) = get(&admin, "/openapi/v3/apis/batch/v1", json_type).await;
+        (!text.contains("CronJobSpec")).then_some(text)
+    })
+    .await;
+
+    // A server that is gone is unavailable, and known to be.
+    other.terminate(Duration::from_secs(30)).unwrap();
+    eventually("the other server fails", || async {
+        let condition = available(&admin, "v1.batch").await;
+        (condition["reason"] != "FailedDiscoveryCheck").then(|| condition.to_string())
+    })
+    .await;
+    eventually("requests are refused", || async {
+        let answer = get(&admin, path, json_type).await;
+        (answer
+            != (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "service unavailable\n".to_owned(),
+            ))
+            .then(|| answer.1)
+    })
+    .await;
+    assert_eq!(batch(&get(&admin, "/apis", v2).await.1)["freshness"], "Stale");
+    assert!(
+        get(&admin, "/metrics", "*/*")
+            .await
+            .1
+            .contains("aggregator_unavailable_apiservice{name=\"v1.batch\"} 1")
+    );
+    // Everything else goes on.
+    let maps: Api<k8s_openapi::api::core::v1::ConfigMap> = Api::namespaced(admin, "default");
+    assert!(maps.list(&ListParams::default()).await.is_ok());
+}
+
+/// Answers discovery, and echoes on connections that ask for `echo`.
+async fn echo_server(pki: &ClusterPki) -> (u16, tokio::task::JoinHandle<()>) {
+    use rustls::pki_types::pem::PemObject;
+    pki.serving("echo", &["aggregated.default.svc"]).unwrap();
+    let chain = rustls::pki_types::CertificateDer::pem_file_iter(pki.file("echo.crt"))
+        .unwrap()
+        .collect::<Result<Vec<_>, _>>()
+        .unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::from_pem_file(pki.file("echo.key")).unwrap();
+    let tls = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let task = tokio::spawn(async move {
+        let mut connections = tokio::task::JoinSet::new();
+        while let Ok((tcp, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            connections.spawn(async move {
+                let Ok(mut stream) = acceptor.accept(tcp).await else { return };
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    match stream.read_u8().await {
+                        Ok(byte) => head.push(byte),
+                        Err(_) => return,
+                    }
+                }
+                let head = String::from_utf8_lossy(&head).to_lowercase();
+                if head.contains("upgrade: echo") && head.contains("x-remote-user: admin") {
+                    let switch = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+                    stream.write_all(switch.as_bytes()).await.unwrap();
+                    let (mut read, mut write) = tokio::io::split(stream);
+                    tokio::io::copy(&mut read, &mut write).await.ok();
+                    return;
+                }
+                let body = r#"{"kind":"APIResourceList","groupVersion":"echo.example.com/v1","resources":[]}"#;
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+                stream.write_all(answer.as_bytes()).await.ok();
+                stream.shutdown().await.ok();
+            });
+        }
+    });
+    (port, task)
+}
+
+#[tokio::test]
+async fn connections_change_protocol_through_the_aggregator() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    let admin = client(&server, "admin", &["system:masters"]).await;
+    external(&admin).await;
+    let (port, echo) = echo_server(server.pki()).await;
+    let service = json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": "v1.echo.example.com"}, "spec": {
+        "group": "echo.example.com", "version": "v1", "groupPriorityMinimum": 100, "versionPriority": 10,
+        "insecureSkipTLSVerify": true, "service": {"namespace": "default", "name": "aggregated", "port": port}}});
+    let request = http::Request::post("/apis/apiregistration.k8s.io/v1/apiservices")
+        .header("content-type", "application/json")
+        .body(service.to_string().into_bytes())
+        .unwrap();
+    admin.request::<Value>(request).await.unwrap();
+    eventually("the server passes", || async {
+        let condition = available(&admin, "v1.echo.example.com").await;
+        (condition["reason"] != "Passed").then(|| condition.to_string())
+    })
+    .await;
+    assert!(
+        get(&admin, "/apis", "application/json")
+            .await
+            .1
+            .contains("echo.example.com/v1")
+    );
+
+    let mut stream = raw(&server).await;
+    let request = "GET /apis/echo.example.com/v1/connect HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: echo\r\nx-remote-user: mallory\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    assert!(
+        head.starts_with(b"HTTP/1.1 101"),
+        "{}",
+        String::from_utf8_lossy(&head)
+    );
+    stream.write_all(b"ping").await.unwrap();
+    let mut answer = [0; 4];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"ping");
+    echo.abort();
+}
+
+/// A connection of the administrator that speaks HTTP/1.1.
+async fn raw(server: &ApiServer) -> tokio_rustls::client::TlsStream<TcpStream> {
+    use rustls::pki_types::pem::PemObject;
+    let pki = server.pki();
+    let mut roots = rustls::RootCertStore::empty();
+    for root in rustls::pki_types::CertificateDer::pem_file_iter(pki.file("ca.crt")).unwrap() {
+        roots.add(root.unwrap()).unwrap();
+    }
+    let chain = rustls::pki_types::CertificateDer::pem_file_iter(pki.file("admin.crt"))
+        .unwrap()
+        .collect::<Result<Vec<_>, _>>()
+        .unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::from_pem_file(pki.file("admin.key")).unwrap();
+    let mut tls = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)
+        .unwrap();
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let tcp = TcpStream::connect(("127.0.0.1", server.port())).await.unwrap();
+    let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+    tokio_rustls::TlsConnector::from(Arc::new(tls))
+        .connect(name, tcp)
+        .await
+        .unwrap()
+}
