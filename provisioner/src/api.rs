@@ -147,25 +147,14 @@ impl Api {
         })
     }
 
-    /// Asks until there is an answer; the last error is told when the deadline passes.
+    /// See [`wait`].
     pub fn wait<T>(
         &self,
         what: &str,
         deadline: Instant,
-        mut ask: impl FnMut() -> anyhow::Result<Option<T>>,
+        ask: impl FnMut() -> anyhow::Result<Option<T>>,
     ) -> anyhow::Result<T> {
-        loop {
-            let last = match ask() {
-                Ok(Some(value)) => return Ok(value),
-                Ok(None) => None,
-                Err(error) => Some(error),
-            };
-            if Instant::now() >= deadline {
-                let error = last.unwrap_or_else(|| anyhow::anyhow!("not so far"));
-                return Err(error.context(format!("waiting until {what} took too long")));
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        wait(what, deadline, ask)
     }
 
     /// Creates an object, or corrects the fields of it that differ. Returns what was done.
@@ -193,6 +182,16 @@ impl Api {
         Ok(Applied::Changed)
     }
 
+    /// Whether [`Api::apply`] would change something.
+    pub fn differs(&self, object: &Value) -> anyhow::Result<bool> {
+        let (collection, name) = path_of(object)?;
+        match self.get(&format!("{collection}/{name}")) {
+            Ok(live) => Ok(!contains(&live, object)),
+            Err(error) if is_status(&error, StatusCode::NOT_FOUND) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     pub fn patch(&self, path: &str, patch: &Value) -> anyhow::Result<()> {
         self.send(
             Method::PATCH,
@@ -206,6 +205,26 @@ impl Api {
     pub fn nodes(&self) -> anyhow::Result<Vec<Value>> {
         let list = self.get("/api/v1/nodes")?;
         Ok(list["items"].as_array().cloned().unwrap_or_default())
+    }
+}
+
+/// Asks until there is an answer; the last error is told when the deadline passes.
+pub fn wait<T>(
+    what: &str,
+    deadline: Instant,
+    mut ask: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    loop {
+        let last = match ask() {
+            Ok(Some(value)) => return Ok(value),
+            Ok(None) => None,
+            Err(error) => Some(error),
+        };
+        if Instant::now() >= deadline {
+            let error = last.unwrap_or_else(|| anyhow::anyhow!("not so far"));
+            return Err(error.context(format!("waiting until {what} took too long")));
+        }
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

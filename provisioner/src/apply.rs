@@ -1,8 +1,10 @@
 //! The thin layer that acts on one host: push, activate, start. Every step may be cut at any point and repeated.
 
 use std::io::{Cursor, Read};
+use std::time::Duration;
 
 use anyhow::Context as _;
+use serde::Serialize;
 
 use crate::artifacts::{Codec, compressed};
 use crate::desired::{Artifact, Desired, Stage};
@@ -13,6 +15,8 @@ use crate::state::State;
 use crate::ui::Ui;
 
 const ACTIVATE: &str = include_str!("../../templates/scripts/activate.sh");
+const ROLLBACK: &str = include_str!("../../templates/scripts/rollback.sh");
+const GATE: &str = include_str!("../../templates/scripts/gate.sh");
 
 /// Sends the programs and images that the host lacks.
 pub fn push(
@@ -83,6 +87,7 @@ pub fn activate(
     desired: &Desired,
     plan: &HostPlan,
     facts: &Facts,
+    cause: &str,
 ) -> anyhow::Result<()> {
     if !plan.activates() {
         return Ok(());
@@ -93,13 +98,20 @@ pub fn activate(
         .filter(|unit| unit.action == Action::Stop)
         .map(|unit| quote(&unit.name))
         .collect();
+    let drop_ins: Vec<String> = plan.drop_ins.iter().map(|path| quote(path)).collect();
     let links: String = plan
         .links
         .iter()
         .map(|(link, target)| format!("{link} {target}\n"))
         .collect();
+    let release = if desired.artifacts.is_empty() {
+        String::new()
+    } else {
+        desired.release_hash()
+    };
     let script = ACTIVATE
-        .replace("@RELEASE@", plan.release.as_deref().unwrap_or_default())
+        .replace("@RELEASE@", &release)
+        .replace("@CAUSE@", &word(cause))
         .replace("@RELEASE_MANIFEST@", &desired.release_manifest())
         .replace(
             "@GENERATION@",
@@ -112,6 +124,7 @@ pub fn activate(
         .replace("@STOP@", &stops.join(" "))
         .replace("@STALE@", &plan.stale_links.join(" "))
         .replace("@LINKS@", &links)
+        .replace("@DROP_INS@", &drop_ins.join(" "))
         .replace("@KERNEL@", if plan.kernel_settings { "yes" } else { "" })
         .replace("@CONTAINER@", if facts.container { "yes" } else { "" })
         .replace("@SWAP@", if plan.swap_off { "yes" } else { "" });
@@ -121,6 +134,68 @@ pub fn activate(
     };
     let mut input: Box<dyn Read> = Box::new(Cursor::new(archive));
     connection.check("activating the generation", &script, &mut input, &|_| {})?;
+    Ok(())
+}
+
+/// What may stand between quotes in a script and as one column of the host's history.
+fn word(text: &str) -> String {
+    text.chars()
+        .map(|letter| {
+            if letter.is_ascii_alphanumeric() || "-.,:".contains(letter) {
+                letter
+            } else {
+                '_'
+            }
+        })
+        .collect()
+}
+
+/// What going back did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct WentBack {
+    pub generation: u64,
+    /// Units that were restarted, in order.
+    pub restarted: Vec<String>,
+    /// All units of that generation.
+    pub units: Vec<String>,
+}
+
+/// Puts the host back on a generation that it still holds: `target`, or the one before the current.
+pub fn go_back(connection: &Connection, target: Option<u64>, cause: &str) -> anyhow::Result<WentBack> {
+    let target = target.map(|number| number.to_string()).unwrap_or_default();
+    let script = ROLLBACK
+        .replace("@TARGET@", &target)
+        .replace("@CAUSE@", &word(cause));
+    let said = connection.script("going back", &script)?;
+    let mut back = WentBack::default();
+    for (key, value) in said.lines().filter_map(|line| line.split_once('=')) {
+        match key {
+            "generation" => back.generation = value.parse().unwrap_or_default(),
+            "restarted" => back.restarted.push(value.to_owned()),
+            "unit" => back.units.push(value.to_owned()),
+            _ => {}
+        }
+    }
+    anyhow::ensure!(
+        back.generation > 0,
+        "the host did not say which generation it is on"
+    );
+    Ok(back)
+}
+
+/// Waits until units run, keep running and listen on their ports.
+pub fn wait_up(
+    connection: &Connection,
+    units: &[&str],
+    ports: &[u16],
+    limit: Duration,
+) -> anyhow::Result<()> {
+    let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+    let script = GATE
+        .replace("@UNITS@", &units.join(" "))
+        .replace("@PORTS@", &ports.join(" "))
+        .replace("@SECONDS@", &limit.as_secs().to_string());
+    connection.script("the health check", &script)?;
     Ok(())
 }
 

@@ -1,23 +1,21 @@
 //! From hosts as they are to a running cluster: the phases in their order.
 
-mod addons;
+pub mod addons;
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
 use crate::api::{self, Api};
-use crate::apply;
-use crate::desired::Stage;
 use crate::fleet::Fleet;
 use crate::identities::OPERATOR;
 use crate::inventory::{Host, Inventory, Role};
-use crate::plan::{Action, HostPlan};
+use crate::plan::Scope;
+use crate::rollout::{Options, Rollout};
 use crate::state::State;
 use crate::survey::{Survey, survey};
 use crate::ui::Ui;
 
-const API_DEADLINE: Duration = Duration::from_secs(90);
 const NODES_DEADLINE: Duration = Duration::from_secs(120);
 
 /// Brings all hosts to what the inventory says. Safe to repeat after any interruption.
@@ -34,40 +32,14 @@ pub fn run(inventory: &Inventory, state: &State, ui: &Ui) -> anyhow::Result<()> 
     ui.phase(state, "facts and plan");
     let mut survey = survey(&fleet, inventory, state, false)?;
     preflight(inventory, &survey, ui)?;
-    let run = Run {
+    let rollout = Rollout {
         fleet: &fleet,
         inventory,
         state,
         ui,
+        options: Options::named("bootstrap"),
     };
-    let mut changes = survey.plans.values().filter(|plan| !plan.is_empty()).count();
-    if changes > 0 {
-        ui.phase(state, "push");
-        run.push(&survey)?;
-        ui.phase(state, "hosts");
-        run.hosts(&mut survey)?;
-        ui.phase(state, "etcd");
-        run.etcd(&mut survey)?;
-    }
-    ui.phase(state, "control plane");
-    let api = run.api_servers(&survey)?;
-    let objects = addons::access(&survey)?;
-    changes += addons::apply(&api, &objects, ui)?;
-    if survey
-        .plans
-        .values()
-        .any(|plan| !plan.starts(Stage::Clients).is_empty())
-    {
-        ui.phase(state, "clients of the API");
-        run.clients(&survey)?;
-    }
-    ui.phase(state, "add-ons");
-    let objects = addons::objects(inventory, &survey)?;
-    changes += addons::apply(&api, &objects, ui)?;
-    ui.phase(state, "nodes");
-    changes += run.nodes(&api)?;
-    ui.phase(state, "verify");
-    addons::verify(&api, inventory)?;
+    let changes = carry_out(&rollout, &mut survey, &Scope::default())?;
     operation.finish()?;
     ui.summary(if changes == 0 {
         "nothing to change"
@@ -75,6 +47,56 @@ pub fn run(inventory: &Inventory, state: &State, ui: &Ui) -> anyhow::Result<()> 
         "the cluster is up"
     });
     Ok(())
+}
+
+/// Carries out a survey's plans, then brings the objects in the API and the nodes to what they should be.
+/// Returns how much was changed.
+pub fn carry_out(rollout: &Rollout<'_>, survey: &mut Survey, scope: &Scope) -> anyhow::Result<usize> {
+    let Rollout {
+        inventory, state, ui, ..
+    } = rollout;
+    let mut changes = survey.plans.values().filter(|plan| !plan.is_empty()).count();
+    rollout.run(survey)?;
+    ui.phase(state, "add-ons");
+    let api = rollout.api(survey)?;
+    let mut objects = addons::access(survey)?;
+    objects.extend(addons::objects(inventory, survey)?);
+    changes += addons::apply(&api, &objects, ui)?;
+    ui.phase(state, "nodes");
+    changes += nodes(inventory, &api, scope)?;
+    ui.phase(state, "verify");
+    addons::verify(&api, inventory)?;
+    Ok(changes)
+}
+
+/// Objects in the API, by name, that [`carry_out`] would create or change.
+pub fn pending_objects(
+    inventory: &Inventory,
+    survey: &Survey,
+    api: &Api,
+    scope: &Scope,
+) -> anyhow::Result<Vec<String>> {
+    let mut objects = addons::access(survey)?;
+    objects.extend(addons::objects(inventory, survey)?);
+    let mut pending = Vec::new();
+    for object in &objects {
+        if api.differs(object)? {
+            let text = |field: &serde_json::Value| field.as_str().unwrap_or_default().to_owned();
+            pending.push(format!(
+                "{} {}",
+                text(&object["kind"]),
+                text(&object["metadata"]["name"])
+            ));
+        }
+    }
+    for node in api.nodes()? {
+        let named = |host: &&Host| node["metadata"]["name"] == host.name && scope.covers(host);
+        let host = inventory.hosts.iter().find(named);
+        if let Some(host) = host.filter(|host| api::label_patch(&node, &labels(host)).is_some()) {
+            pending.push(format!("Node {}", host.name));
+        }
+    }
+    Ok(pending)
 }
 
 /// Tells every host's problems, then refuses.
@@ -91,202 +113,45 @@ pub fn preflight(inventory: &Inventory, survey: &Survey, ui: &Ui) -> anyhow::Res
     Ok(())
 }
 
-struct Run<'a> {
-    fleet: &'a Fleet<'a>,
-    inventory: &'a Inventory,
-    state: &'a State,
-    ui: &'a Ui,
-}
-
-impl Run<'_> {
-    /// Nothing is switched on any host before every host has what it needs.
-    fn push(&self, survey: &Survey) -> anyhow::Result<()> {
-        self.compress(survey)?;
-        self.fleet.each(
-            "push",
-            |_| true,
-            |host, connection| {
-                let name = &host.name;
-                apply::push(
-                    connection,
-                    self.state,
-                    self.ui,
-                    &survey.desired[name],
-                    &survey.plans[name],
-                    &survey.facts[name],
-                )
-            },
-        )?;
-        Ok(())
-    }
-
-    /// Each file is compressed once, by one of as many threads as there are files, before hosts ask for it.
-    fn compress(&self, survey: &Survey) -> anyhow::Result<()> {
-        let mut wanted = std::collections::BTreeMap::new();
-        for (host, plan) in &survey.plans {
-            let codec = apply::codec(&survey.facts[host]);
-            for artifact in &survey.desired[host].artifacts {
-                if plan.pushes.iter().any(|push| push.sha256 == artifact.sha256) {
-                    wanted.insert((artifact.sha256.clone(), codec), artifact);
-                }
-            }
-        }
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = wanted
-                .iter()
-                .map(|((_, codec), artifact)| {
-                    scope.spawn(|| crate::artifacts::compressed(self.state, artifact, *codec))
-                })
-                .collect();
-            for thread in threads {
-                thread
-                    .join()
-                    .map_err(|_| anyhow::anyhow!("a compression thread panicked"))??;
-            }
-            Ok(())
-        })
-    }
-
-    fn hosts(&self, survey: &mut Survey) -> anyhow::Result<()> {
-        // Recorded first: a number that was begun is never given again.
-        for (host, plan) in &survey.plans {
-            if let Some(number) = plan.generation {
-                survey.record.generations.insert(host.clone(), number);
-            }
-        }
-        self.state.save(&survey.record)?;
-        let survey = &*survey;
-        self.fleet.each(
-            "hosts",
-            |_| true,
-            |host, connection| {
-                let (desired, plan) = (&survey.desired[&host.name], &survey.plans[&host.name]);
-                if plan.is_empty() {
-                    return Ok(());
-                }
-                self.ui.host(&host.name, "activate");
-                apply::activate(connection, desired, plan, &survey.facts[&host.name])?;
-                apply::start(connection, plan, Stage::Host)?;
-                apply::import_images(connection, desired, plan)
-            },
-        )?;
-        Ok(())
-    }
-
-    fn etcd(&self, survey: &mut Survey) -> anyhow::Result<()> {
-        let members: Vec<String> = self
-            .inventory
-            .etcd_members()
+/// Waits until every node is ready and has its labels. Returns how many nodes were changed.
+fn nodes(inventory: &Inventory, api: &Api, scope: &Scope) -> anyhow::Result<usize> {
+    let deadline = Instant::now() + NODES_DEADLINE;
+    let wanted: Vec<&Host> = inventory.nodes().filter(|host| scope.covers(host)).collect();
+    let mut missing = String::new();
+    let nodes = api.wait("all nodes are ready", deadline, || {
+        let nodes = api.nodes()?;
+        let waiting: Vec<&str> = wanted
             .iter()
-            .map(|host| host.name.clone())
+            .filter(|host| {
+                !nodes
+                    .iter()
+                    .any(|node| node["metadata"]["name"] == host.name && api::is_ready(node))
+            })
+            .map(|host| host.name.as_str())
             .collect();
-        if survey.record.etcd_members.is_empty() {
-            survey.record.etcd_members = members.clone();
-            self.state.save(&survey.record)?;
+        missing = waiting.join(", ");
+        if waiting.is_empty() {
+            Ok(Some(nodes))
+        } else {
+            Ok(None)
         }
-        self.staged(survey, "etcd", Stage::Etcd, &|_, _| Ok(()))?;
-        if survey.record.etcd_started != members {
-            survey.record.etcd_started = members;
-            self.state.save(&survey.record)?;
+    });
+    let nodes = nodes.with_context(|| {
+        format!(
+            "not ready: {missing}. On the host, journalctl -u kubelet -u containerd -u pod-network says why"
+        )
+    })?;
+    let mut changed = 0;
+    for host in wanted {
+        let Some(node) = nodes.iter().find(|node| node["metadata"]["name"] == host.name) else {
+            continue;
+        };
+        if let Some(patch) = api::label_patch(node, &labels(host)) {
+            api.patch(&format!("/api/v1/nodes/{}", host.name), &patch)?;
+            changed += 1;
         }
-        Ok(())
     }
-
-    /// Starts what does not run on all hosts at once; restarts what runs on one host after the other.
-    fn staged(
-        &self,
-        survey: &Survey,
-        phase: &str,
-        stage: Stage,
-        ready: &(dyn Fn(&Host, &Survey) -> anyhow::Result<()> + Sync),
-    ) -> anyhow::Result<()> {
-        let acts = |host: &Host, action: Action| {
-            survey.plans[&host.name]
-                .starts(stage)
-                .iter()
-                .any(|unit| unit.action == action)
-        };
-        let work = |host: &Host, connection: &crate::ssh::Connection| {
-            let plan: &HostPlan = &survey.plans[&host.name];
-            self.ui.host(&host.name, phase);
-            apply::start(connection, plan, stage)?;
-            ready(host, survey)
-        };
-        self.fleet.each(phase, |host| acts(host, Action::Start), work)?;
-        let restarts = |host: &Host| acts(host, Action::Restart) && !acts(host, Action::Start);
-        self.fleet.one_by_one(phase, restarts, work)?;
-        Ok(())
-    }
-
-    fn api_servers(&self, survey: &Survey) -> anyhow::Result<Api> {
-        let ready = |host: &Host, survey: &Survey| {
-            connect(self.fleet, host, survey)?.wait_ready(Instant::now() + API_DEADLINE)
-        };
-        self.staged(survey, "control plane", Stage::ApiServer, &ready)?;
-        let host = self
-            .inventory
-            .control_planes()
-            .next()
-            .context("the inventory has no control plane")?;
-        let api = connect(self.fleet, host, survey)?;
-        api.wait_ready(Instant::now() + API_DEADLINE)?;
-        Ok(api)
-    }
-
-    fn clients(&self, survey: &Survey) -> anyhow::Result<()> {
-        self.fleet.each(
-            "clients of the API",
-            |_| true,
-            |host, connection| {
-                let plan = &survey.plans[&host.name];
-                if plan.starts(Stage::Clients).is_empty() {
-                    return Ok(());
-                }
-                self.ui.host(&host.name, "start");
-                apply::start(connection, plan, Stage::Clients)
-            },
-        )?;
-        Ok(())
-    }
-
-    /// Waits until every node is ready and has its labels. Returns how many nodes were changed.
-    fn nodes(&self, api: &Api) -> anyhow::Result<usize> {
-        let deadline = Instant::now() + NODES_DEADLINE;
-        let wanted: Vec<&Host> = self.inventory.nodes().collect();
-        let mut missing = String::new();
-        let nodes = api.wait("all nodes are ready", deadline, || {
-            let nodes = api.nodes()?;
-            let waiting: Vec<&str> = wanted
-                .iter()
-                .filter(|host| {
-                    !nodes
-                        .iter()
-                        .any(|node| node["metadata"]["name"] == host.name && api::is_ready(node))
-                })
-                .map(|host| host.name.as_str())
-                .collect();
-            missing = waiting.join(", ");
-            if waiting.is_empty() {
-                Ok(Some(nodes))
-            } else {
-                Ok(None)
-            }
-        });
-        let nodes = nodes.with_context(|| {
-            format!("not ready: {missing}. On the host, journalctl -u kubelet -u containerd -u pod-network says why")
-        })?;
-        let mut changed = 0;
-        for host in wanted {
-            let Some(node) = nodes.iter().find(|node| node["metadata"]["name"] == host.name) else {
-                continue;
-            };
-            if let Some(patch) = api::label_patch(node, &labels(host)) {
-                api.patch(&format!("/api/v1/nodes/{}", host.name), &patch)?;
-                changed += 1;
-            }
-        }
-        Ok(changed)
-    }
+    Ok(changed)
 }
 
 /// An API server on a host, with the break-glass identity: RBAC may not be there yet.

@@ -54,11 +54,19 @@ struct Global {
 enum Command {
     Bootstrap(commands::bootstrap::Arguments),
     Plan(commands::plan::Arguments),
+    Apply(commands::apply::Arguments),
+    Rollback(commands::rollback::Arguments),
+    History(commands::history::Arguments),
     Kubeconfig(commands::kubeconfig::Arguments),
     Status(commands::status::Arguments),
+    Verify(commands::verify::Arguments),
+    Render(commands::render::Arguments),
+    Explain(commands::explain::Arguments),
     State(commands::state::Arguments),
     Reset(commands::reset::Arguments),
     Trust(commands::trust::Arguments),
+    Completions(commands::completions::Arguments),
+    Man(commands::completions::ManArguments),
 }
 
 impl Command {
@@ -66,11 +74,19 @@ impl Command {
         match self {
             Command::Bootstrap(arguments) => arguments.run(context),
             Command::Plan(arguments) => arguments.run(context),
+            Command::Apply(arguments) => arguments.run(context),
+            Command::Rollback(arguments) => arguments.run(context),
+            Command::History(arguments) => arguments.run(context),
             Command::Kubeconfig(arguments) => arguments.run(context),
             Command::Status(arguments) => arguments.run(context),
+            Command::Verify(arguments) => arguments.run(context),
+            Command::Render(arguments) => arguments.run(context),
+            Command::Explain(arguments) => arguments.run(context),
             Command::State(arguments) => arguments.run(context),
             Command::Reset(arguments) => arguments.run(context),
             Command::Trust(arguments) => arguments.run(context),
+            Command::Completions(arguments) => arguments.run(context),
+            Command::Man(arguments) => arguments.run(context),
         }
     }
 }

@@ -1,12 +1,19 @@
 //! The commands, a file each: what can be typed, and what it does.
 
+pub mod apply;
 pub mod bootstrap;
+pub mod completions;
+pub mod explain;
+pub mod history;
 pub mod kubeconfig;
 pub mod plan;
+pub mod render;
 pub mod reset;
+pub mod rollback;
 pub mod state;
 pub mod status;
 pub mod trust;
+pub mod verify;
 
 use std::path::PathBuf;
 
@@ -61,6 +68,26 @@ impl Context {
             self.ui.print(text);
         }
     }
+}
+
+/// Asks a question on the terminal; without one, `yes` has to be given.
+pub fn confirm(question: &str, yes: bool) -> anyhow::Result<bool> {
+    use std::io::{BufRead, IsTerminal, Write};
+    if yes {
+        return Ok(true);
+    }
+    anyhow::ensure!(
+        std::io::stdin().is_terminal(),
+        "{question}: without a terminal to ask on, confirm it with --yes"
+    );
+    eprint!("{question}? [y/N] ");
+    std::io::stderr().flush().context("cannot ask")?;
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .context("cannot read the answer")?;
+    Ok(matches!(answer.trim(), "y" | "yes"))
 }
 
 /// Ctrl-C ends the program at once: every step on a host is whole or repeatable, and the journal says where it was.

@@ -1,5 +1,6 @@
 //! What one host should hold: files of its generation, units, programs, images. Data only.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// One file of a generation.
@@ -12,6 +13,8 @@ pub struct File {
     pub content: Vec<u8>,
     /// Never shown in a plan.
     pub secret: bool,
+    /// Stands for the content where that hangs on a key made in this run; the content's hash otherwise.
+    pub identity: Option<String>,
 }
 
 impl File {
@@ -22,6 +25,7 @@ impl File {
             owner: "root",
             content: content.into(),
             secret: false,
+            identity: None,
         }
     }
 
@@ -32,16 +36,23 @@ impl File {
             owner,
             content: content.into(),
             secret: true,
+            identity: None,
         }
     }
 
     pub fn sha256(&self) -> String {
         sha256(&self.content)
     }
+
+    /// The same for two runs that would write the same, apart from keys that each makes anew.
+    pub fn identity(&self) -> String {
+        self.identity.clone().unwrap_or_else(|| self.sha256())
+    }
 }
 
 /// When a unit is started, and what waits for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// Nothing of the cluster is needed.
     Host,
@@ -49,6 +60,10 @@ pub enum Stage {
     ApiServer,
     /// Clients of the API.
     Clients,
+}
+
+impl Stage {
+    pub const ALL: [Stage; 4] = [Stage::Host, Stage::Etcd, Stage::ApiServer, Stage::Clients];
 }
 
 /// One systemd unit, or a drop-in for a unit that a package brought.
@@ -64,6 +79,8 @@ pub struct Unit {
     /// Hash over the unit, the files it reads only at its start, and its program. The unit carries it in its
     /// environment, so a running process tells what it was started with.
     pub content: String,
+    /// Like [`File::identity`].
+    pub identity: String,
 }
 
 /// A local file that a host needs, known by its hash.
@@ -95,6 +112,37 @@ pub const GENERATION: &str = "/etc/hardway/current";
 pub const RELEASE: &str = "/opt/hardway/current";
 
 impl Desired {
+    pub fn unit_names(&self) -> Vec<String> {
+        self.units.iter().map(|unit| unit.name.to_owned()).collect()
+    }
+
+    /// A file's text; empty when the host does not have it.
+    pub fn text(&self, path: &str) -> std::borrow::Cow<'_, str> {
+        let file = self.files.iter().find(|file| file.path == path);
+        file.map(|file| String::from_utf8_lossy(&file.content))
+            .unwrap_or_default()
+    }
+
+    /// Files that tell the host's own scripts what belongs to a generation, so that it can be gone back to.
+    pub fn add_meta(&mut self) {
+        let units = |content: fn(&Unit) -> &str| -> String {
+            let line = |unit: &Unit| format!("{} {} {}\n", unit.stage as u8, unit.name, content(unit));
+            let mut lines: Vec<String> = self.units.iter().map(line).collect();
+            lines.sort();
+            lines.concat()
+        };
+        let links: String = self
+            .all_links()
+            .iter()
+            .map(|(link, target)| format!("{link} {target}\n"))
+            .collect();
+        let mut unit_file = File::public("meta/units", units(|unit| &unit.content));
+        unit_file.identity = Some(sha256(units(|unit| &unit.identity).as_bytes()));
+        let release = File::public("meta/release", self.release_manifest());
+        self.files
+            .extend([unit_file, File::public("meta/links", links), release]);
+    }
+
     /// `sha256  path` for every file, as sha256sum checks it.
     pub fn manifest(&self) -> String {
         let mut lines: Vec<String> = self
@@ -140,6 +188,9 @@ impl Desired {
     /// Every link outside /etc/hardway: (link, target).
     pub fn all_links(&self) -> Vec<(String, String)> {
         let mut links = self.links.clone();
+        if !self.artifacts.is_empty() {
+            links.push((RELEASE.to_owned(), format!("{GENERATION}/release")));
+        }
         for unit in &self.units {
             links.push((unit.link.clone(), format!("{GENERATION}/{}", unit.file)));
             let enabled = format!("/etc/systemd/system/multi-user.target.wants/{}", unit.name);

@@ -30,6 +30,10 @@ pub struct Facts {
     pub cni_bin: Option<String>,
     pub resolv_conf: Option<String>,
     pub ip_forward: bool,
+    /// Live values of the sysctls that hardway sets.
+    pub sysctls: BTreeMap<String, String>,
+    /// Loaded modules among those that hardway wants.
+    pub modules: BTreeSet<String>,
     pub overlay: bool,
     /// Addresses with prefix, for example `10.77.0.11/24`.
     pub addresses: Vec<String>,
@@ -48,6 +52,8 @@ pub struct Facts {
     pub modes: BTreeSet<String>,
     /// Files of the current generation that are not as they were written.
     pub damaged: BTreeSet<String>,
+    /// Drop-ins that are to be put aside; only a check for drift looks for them.
+    pub foreign_drop_ins: BTreeSet<String>,
     pub links: BTreeMap<String, String>,
     pub users: BTreeSet<String>,
     pub units: BTreeMap<String, UnitFacts>,
@@ -108,6 +114,14 @@ pub fn parse(text: &str) -> Option<Facts> {
             "cni_bin" => facts.cni_bin = Some(owned()),
             "resolv_conf" => facts.resolv_conf = Some(owned()),
             "ip_forward" => facts.ip_forward = value == "1",
+            "sysctl" => {
+                if let Some((name, value)) = value.split_once(' ') {
+                    facts.sysctls.insert(name.to_owned(), value.to_owned());
+                }
+            }
+            "module" => {
+                facts.modules.insert(owned());
+            }
             "kernel.overlay" => facts.overlay = true,
             "address" => facts.addresses.push(owned()),
             "route" => facts.routes.push(owned()),

@@ -93,8 +93,19 @@ pub fn target(inventory: &Inventory, state: &State, host: &Host) -> anyhow::Resu
 impl<'a> Fleet<'a> {
     /// Connects to every host at once.
     pub fn connect(inventory: &'a Inventory, state: &State, ui: &'a Ui) -> anyhow::Result<Fleet<'a>> {
-        let hosts: Vec<&Host> = inventory.hosts.iter().collect();
-        let targets = hosts
+        Fleet::connect_to(inventory, state, ui, |_| true)
+    }
+
+    /// Connects to the chosen hosts at once; the others are left alone.
+    pub fn connect_to(
+        inventory: &'a Inventory,
+        state: &State,
+        ui: &'a Ui,
+        chosen: impl Fn(&Host) -> bool,
+    ) -> anyhow::Result<Fleet<'a>> {
+        let hosts: Vec<&Host> = inventory.hosts.iter().filter(|host| chosen(host)).collect();
+        let targets = inventory
+            .hosts
             .iter()
             .map(|host| Ok((host.name.clone(), target(inventory, state, host)?)))
             .collect::<anyhow::Result<BTreeMap<_, _>>>()?;

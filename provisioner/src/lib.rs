@@ -1,6 +1,6 @@
 //! The hardway command: inventory, facts, plan, phases over SSH.
 //!
-//! Pure: [`inventory`], [`render`], [`plan`], [`preflight`], [`etcd`]. Acting: [`ssh`], [`apply`], [`api`].
+//! Pure: [`inventory`], [`render`], [`plan`], [`preflight`], [`etcd`]. Acting: [`ssh`], [`apply`], [`rollout`], [`api`].
 
 pub mod api;
 pub mod apply;
@@ -9,7 +9,9 @@ pub mod bootstrap;
 pub mod cli;
 pub mod commands;
 pub mod desired;
+pub mod drift;
 pub mod etcd;
+pub mod explain;
 pub mod facts;
 pub mod fleet;
 pub mod identities;
@@ -17,8 +19,10 @@ pub mod image;
 pub mod inventory;
 pub mod kubeconfig;
 pub mod plan;
+pub mod ports;
 pub mod preflight;
 pub mod render;
+pub mod rollout;
 pub mod ssh;
 pub mod state;
 pub mod survey;

@@ -1,12 +1,19 @@
 //! What a bootstrap would do to each host: a comparison of what should be there with what is. No I/O.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+mod certificates;
+mod saved;
+
+pub use certificates::certificates;
+pub use saved::{SavedPlan, Scope};
 
 use crate::desired::{Artifact, Desired, GENERATION, Stage, Unit};
 use crate::facts::Facts;
 
 /// Everything that would change on one host.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HostPlan {
     pub host: String,
     /// Programs and images that the host lacks.
@@ -16,10 +23,14 @@ pub struct HostPlan {
     /// The number that the new generation gets.
     pub generation: Option<u64>,
     pub files: Vec<FileChange>,
+    /// Certificates among them.
+    pub certificates: Vec<CertificateChange>,
     /// Links to make or to correct: (link, target).
     pub links: Vec<(String, String)>,
     /// Links of earlier generations that go.
     pub stale_links: Vec<String>,
+    /// Drop-ins of others that are put aside.
+    pub drop_ins: Vec<String>,
     pub users: Vec<String>,
     pub kernel_settings: bool,
     pub swap_off: bool,
@@ -28,21 +39,38 @@ pub struct HostPlan {
     pub etcd: EtcdEffect,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Push {
     pub name: String,
     pub sha256: String,
     pub size: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileChange {
     pub path: String,
     pub change: Change,
     pub secret: bool,
+    /// Hash of what was written before.
+    pub before: Option<String>,
+    /// Identity of what will be written, see [`crate::desired::File::identity`].
+    pub after: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// A certificate that a host gets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateChange {
+    pub path: String,
+    /// For example `CN=system:node:worker-1,O=system:nodes`.
+    pub subject: String,
+    pub issuer: String,
+    pub names: Vec<String>,
+    pub lifetime_days: u64,
+    /// Why it is issued; None when the operator's directory has it already.
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Change {
     Add,
@@ -52,15 +80,14 @@ pub enum Change {
     Remove,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitChange {
     pub name: String,
     pub action: Action,
-    #[serde(skip)]
     pub stage: Option<Stage>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     Start,
@@ -69,7 +96,7 @@ pub enum Action {
 }
 
 /// What happens to the etcd member on a host.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EtcdEffect {
     #[default]
@@ -95,6 +122,7 @@ impl HostPlan {
             || self.generation.is_some()
             || !self.links.is_empty()
             || !self.stale_links.is_empty()
+            || !self.drop_ins.is_empty()
             || !self.users.is_empty()
             || self.kernel_settings
             || self.swap_off
@@ -151,6 +179,7 @@ pub fn plan(host: &str, desired: &Desired, facts: &Facts, recorded_generation: u
         .filter(|link| dangling(link))
         .cloned()
         .collect();
+    plan.drop_ins = facts.foreign_drop_ins.iter().cloned().collect();
     plan.users = desired
         .users
         .iter()
@@ -164,6 +193,7 @@ pub fn plan(host: &str, desired: &Desired, facts: &Facts, recorded_generation: u
         .any(|file| kernel_files.contains(&file.path.as_str()));
     plan.kernel_settings = has_kernel_settings
         && (!facts.ip_forward
+            || !sysctl_differences(desired, facts).is_empty()
             || plan
                 .files
                 .iter()
@@ -212,18 +242,55 @@ fn files(desired: &Desired, facts: &Facts) -> Vec<FileChange> {
             path: file.path.clone(),
             change,
             secret: file.secret,
+            before: facts.manifest.get(&file.path).cloned(),
+            after: Some(file.identity()),
         });
     }
-    for path in facts.manifest.keys() {
+    // Lists of the generation itself that were edited, and files that somebody put beside its own.
+    let unlisted = |path: &&String| {
+        !facts.manifest.contains_key(*path) && !desired.files.iter().any(|file| file.path == **path)
+    };
+    for path in facts.damaged.iter().filter(unlisted) {
+        let own = path == "MANIFEST" || path == "MODES";
+        changes.push(FileChange {
+            path: path.clone(),
+            change: if own { Change::Repair } else { Change::Remove },
+            secret: false,
+            before: None,
+            after: None,
+        });
+    }
+    for (path, hash) in &facts.manifest {
         if !desired.files.iter().any(|file| file.path == *path) {
             changes.push(FileChange {
                 path: path.clone(),
                 change: Change::Remove,
                 secret: path.ends_with(".key"),
+                before: Some(hash.clone()),
+                after: None,
             });
         }
     }
     changes
+}
+
+/// Kernel settings that are not in force, though the host could have them.
+pub fn sysctl_differences(desired: &Desired, facts: &Facts) -> Vec<String> {
+    let mut differences = Vec::new();
+    for line in desired.text("config/sysctl.conf").lines() {
+        let Some((key, wanted)) = line.trim_start_matches('-').split_once('=') else {
+            continue;
+        };
+        let (key, wanted) = (key.trim(), wanted.trim());
+        // A container may set what belongs to its own network only.
+        if key.starts_with('#') || (facts.container && !key.starts_with("net.")) {
+            continue;
+        }
+        if let Some(found) = facts.sysctls.get(key).filter(|found| found.as_str() != wanted) {
+            differences.push(format!("sysctl {key} is {found}, not {wanted}"));
+        }
+    }
+    differences
 }
 
 fn units(desired: &Desired, facts: &Facts, stale_links: &[String]) -> Vec<UnitChange> {

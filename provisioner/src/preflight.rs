@@ -7,6 +7,7 @@ use ipnet::Ipv4Net;
 use crate::facts::Facts;
 use crate::inventory::{Host, Inventory, Role};
 use crate::plan::HostPlan;
+use crate::ports::Port;
 
 /// A problem that stops a bootstrap.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,33 +189,11 @@ fn supported_containerd(version: &str) -> bool {
 
 /// A port is free, or held by the daemon that it is for.
 fn ports(inventory: &Inventory, host: &Host, facts: &Facts, report: &mut dyn FnMut(String)) {
-    let mut wanted: Vec<(u16, &str)> = Vec::new();
-    if inventory.runs_etcd(host) {
-        wanted.extend([(2379, "etcd"), (2380, "etcd")]);
-    }
-    if host.has(Role::ControlPlane) {
-        wanted.extend([
-            (6443, "kube-apiserver"),
-            (10257, "kube-controller-manager"),
-            (10259, "kube-scheduler"),
-        ]);
-    }
-    if host.has(Role::LoadBalancer) {
-        wanted.push((6443, "haproxy"));
-    }
-    if host.is_node() {
-        wanted.extend([
-            (10250, "kubelet"),
-            (10248, "kubelet"),
-            (10256, "kube-proxy"),
-            (10249, "kube-proxy"),
-        ]);
-        wanted.push((10247, "pod-network"));
-        if inventory.balances_locally() {
-            wanted.extend([(7443, "api-balancer"), (7444, "api-balancer")]);
-        }
-    }
-    for (port, owner) in wanted {
+    for Port {
+        number: port,
+        daemon: owner,
+    } in crate::ports::ports(inventory, host)
+    {
         let holder = facts.listening.iter().find(|(local, _)| {
             local
                 .rsplit_once(':')

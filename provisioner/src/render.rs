@@ -3,8 +3,10 @@
 mod configs;
 mod keys;
 pub use keys::holds;
-pub use units::all_names;
+pub use units::{all_names, restarts_for};
 mod units;
+
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
@@ -29,6 +31,7 @@ pub fn desired(cluster: &Cluster<'_>, host: &Host, facts: &Facts) -> Result<Desi
     let mut desired = Desired::default();
     keys::add(cluster, host, &mut desired);
     configs::add(cluster, host, facts, &values, &mut desired)?;
+    identify(&mut desired, &cluster.secrets.fresh);
     let uses_binaries = units::add(cluster, host, &values, &mut desired)?;
     for artifact in &cluster.release.artifacts {
         let wanted = match &artifact.image {
@@ -39,8 +42,25 @@ pub fn desired(cluster: &Cluster<'_>, host: &Host, facts: &Facts) -> Result<Desi
             desired.artifacts.push(artifact.clone());
         }
     }
+    desired.add_meta();
     desired.files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(desired)
+}
+
+/// Gives files that hold what was made in this run an identity without it.
+fn identify(desired: &mut Desired, fresh: &BTreeSet<String>) {
+    for file in &mut desired.files {
+        let Ok(text) = std::str::from_utf8(&file.content) else {
+            continue;
+        };
+        let mut without = text.to_owned();
+        for made in fresh {
+            without = without.replace(made.trim_end(), "(made in this run)");
+        }
+        if without != text {
+            file.identity = Some(sha256(without.as_bytes()));
+        }
+    }
 }
 
 /// The values that templates may name.
@@ -108,11 +128,11 @@ pub fn node_endpoint(inventory: &Inventory) -> String {
 
 const CONTENT: &str = "@CONTENT@";
 
-/// Hash over what a unit is started with.
-fn content_hash(unit: &str, files: &[&File], binaries: &[&str]) -> String {
+/// Hash over what a unit is started with; `hash` gives a file's.
+fn content_hash(unit: &str, files: &[&File], hash: fn(&File) -> String, binaries: &[&str]) -> String {
     let mut text = unit.to_owned();
     for file in files {
-        text.push_str(&file.sha256());
+        text.push_str(&hash(file));
     }
     for binary in binaries {
         text.push_str(binary);

@@ -1,6 +1,7 @@
 //! What `plan`, `bootstrap` and `status` begin with: facts of all hosts, what they should hold, the difference.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
@@ -11,7 +12,7 @@ use crate::facts::{self, Facts};
 use crate::fleet::Fleet;
 use crate::identities::{self, Secrets};
 use crate::inventory::Inventory;
-use crate::plan::{HostPlan, plan};
+use crate::plan::{HostPlan, certificates, plan};
 use crate::preflight::{self, Finding};
 use crate::render::{self, Cluster};
 use crate::state::{Record, State};
@@ -65,10 +66,20 @@ fn seconds_now() -> f64 {
 /// Compares all hosts with what they should be. With `dry`, no key is written.
 pub fn survey(fleet: &Fleet<'_>, inventory: &Inventory, state: &State, dry: bool) -> anyhow::Result<Survey> {
     let (facts, skew) = ask(fleet)?;
-    let release = artifacts::collect(inventory.release.binaries.as_deref(), state)?;
+    compare(facts, skew, inventory, state, dry)
+}
+
+fn compare(
+    facts: BTreeMap<String, Facts>,
+    skew: BTreeMap<String, f64>,
+    inventory: &Inventory,
+    state: &State,
+    dry: bool,
+) -> anyhow::Result<Survey> {
+    let record = state.record()?;
+    let release = artifacts::collect(binaries(inventory, &record), state)?;
     let secrets = identities::prepare(inventory, state, SystemTime::now(), dry)?;
     let templates = Templates::load()?;
-    let record = state.record()?;
     let cluster = Cluster {
         inventory,
         secrets: &secrets,
@@ -84,7 +95,9 @@ pub fn survey(fleet: &Fleet<'_>, inventory: &Inventory, state: &State, dry: bool
         let wanted =
             render::desired(&cluster, host, found).with_context(|| format!("rendering {}", host.name))?;
         let recorded = record.generations.get(&host.name).copied().unwrap_or_default();
-        plans.insert(host.name.clone(), plan(&host.name, &wanted, found, recorded));
+        let mut changes = plan(&host.name, &wanted, found, recorded);
+        changes.certificates = certificates(&host.name, &wanted, &changes, &secrets);
+        plans.insert(host.name.clone(), changes);
         desired.insert(host.name.clone(), wanted);
     }
     Ok(Survey {
@@ -99,7 +112,34 @@ pub fn survey(fleet: &Fleet<'_>, inventory: &Inventory, state: &State, dry: bool
     })
 }
 
+/// The folder that the release comes from: the inventory's, or an upgrade's that the inventory does not know of yet.
+pub fn binaries<'a>(inventory: &'a Inventory, record: &'a Record) -> Option<&'a Path> {
+    let upgraded = record
+        .release
+        .as_ref()
+        .filter(|upgraded| upgraded.instead_of == inventory.release.binaries);
+    upgraded
+        .map(|upgraded| upgraded.binaries.as_path())
+        .or(inventory.release.binaries.as_deref())
+}
+
 impl Survey {
+    /// The same comparison again, now with keys that are written.
+    pub fn issued(self, inventory: &Inventory, state: &State) -> anyhow::Result<Survey> {
+        compare(self.facts, self.skew, inventory, state, false)
+    }
+
+    /// The comparison again, with facts that were corrected.
+    pub fn with_facts(
+        self,
+        facts: BTreeMap<String, Facts>,
+        inventory: &Inventory,
+        state: &State,
+        dry: bool,
+    ) -> anyhow::Result<Survey> {
+        compare(facts, self.skew, inventory, state, dry)
+    }
+
     /// What stands in the way of a bootstrap.
     pub fn preflight(&self, inventory: &Inventory) -> Vec<Finding> {
         let mut findings = preflight::check(inventory, &self.facts, &self.plans, &self.skew);

@@ -14,6 +14,7 @@ for user in @USERS@; do
     id -u "$user" >/dev/null 2>&1 || useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$user"
 done
 if [ -n "$release" ]; then
+    folder=/opt/hardway/releases/$release
     new=/opt/hardway/releases/.new.$release
     rm -rf "$new"
     mkdir -p "$new/bin" "$new/images"
@@ -24,13 +25,20 @@ if [ -n "$release" ]; then
 @RELEASE_MANIFEST@
 MANIFEST
     chmod 755 "$new" "$new/bin" "$new/images"
-    [ -d "/opt/hardway/releases/$release" ] || mv "$new" "/opt/hardway/releases/$release"
+    if [ -d "$folder" ]; then
+        # A program that was edited or removed on the host is put back; the others stay as they are.
+        (cd "$new" && find . -type f) | while read -r path; do
+            [ "$new/$path" -ef "$folder/$path" ] || { mkdir -p "$folder/${path%/*}"; mv -T "$new/$path" "$folder/$path"; }
+        done
+        chmod 755 "$folder" "$folder/bin" "$folder/images"
+    else
+        mv "$new" "$folder"
+    fi
     rm -rf "$new"
-    ln -sfn "releases/$release" /opt/hardway/.current
-    mv -T /opt/hardway/.current /opt/hardway/current
 fi
 if [ -n "$generation" ]; then
     cd /etc/hardway/generations
+    before=$(readlink ../current 2>/dev/null || true)
     rm -rf .new.*
     mkdir ".new.$generation"
     tar -xmf - -C ".new.$generation"
@@ -42,17 +50,23 @@ if [ -n "$generation" ]; then
         chown "$owner:" "$path"
         chmod "$mode" "$path"
     done <MODES
+    # One rename switches files and programs.
+    [ -z "$release" ] || ln -s "/opt/hardway/releases/$release" release
     cd ..
     sync -f . 2>/dev/null || sync
     rm -rf "$generation"
     mv -T ".new.$generation" "$generation"
     ln -sfn "generations/$generation" ../.current
     mv -T ../.current ../current
-    # The two newest stay: this one and the one to roll back to.
-    ls -1 | grep -E '^[0-9]+$' | sort -n | head -n -2 | while read -r old; do rm -rf "$old"; done
+    printf '%s %s %s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$generation" "${release:--}" '@CAUSE@' >>../history
+    # The two newest stay, and the one before this: to roll back to.
+    ls -1 | grep -E '^[0-9]+$' | sort -n | head -n -2 | while read -r old; do
+        [ "generations/$old" = "$before" ] || rm -rf "$old"
+    done
 fi
 for unit in @STOP@; do systemctl disable --now "$unit" >/dev/null 2>&1 || true; done
 for link in @STALE@; do rm -f "$link"; done
+for file in @DROP_INS@; do [ ! -e "$file" ] || mv "$file" "$file.before-hardway"; done
 while read -r link target; do
     [ -n "$link" ] || continue
     mkdir -p "$(dirname "$link")"
@@ -73,8 +87,12 @@ if [ -n "@SWAP@" ]; then
     sed -i.before-hardway '/^[^#].*[[:space:]]swap[[:space:]]/s/^/# hardway: /' /etc/fstab
 fi
 systemctl daemon-reload
-# Blobs that no kept release names.
-find /opt/hardway/releases -mindepth 1 -maxdepth 1 -type d -printf '%T@ %f\n' | sort -rn | tail -n +3 | while read -r _ old; do
-    [ "releases/$old" = "$(readlink /opt/hardway/current)" ] || rm -rf "/opt/hardway/releases/$old"
+# Releases that no kept generation uses, then blobs that no kept release uses.
+for folder in /opt/hardway/releases/*; do
+    used=
+    for kept in /etc/hardway/generations/[0-9]*; do
+        [ "$(readlink "$kept/release" 2>/dev/null)" = "$folder" ] && used=yes
+    done
+    [ -n "$used" ] || rm -rf "$folder"
 done
 find /opt/hardway/blobs -type f -links 1 -mmin +60 -delete

@@ -28,12 +28,17 @@ for directory in /opt/cni/bin /usr/lib/cni /usr/libexec/cni; do
 done
 [ -e /run/systemd/resolve/resolv.conf ] && p resolv_conf /run/systemd/resolve/resolv.conf
 [ -e /proc/sys/net/ipv4/ip_forward ] && p ip_forward "$(cat /proc/sys/net/ipv4/ip_forward)"
+sed -n 's/^-\{0,1\}\([a-z][A-Za-z0-9._-]*\) *=.*/\1/p' /etc/sysctl.d/90-hardway.conf 2>/dev/null | while read -r key; do
+    path=/proc/sys/$(printf %s "$key" | tr . /)
+    [ -r "$path" ] && p sysctl "$key $(cat "$path")"
+done
+for module in $(cat /etc/modules-load.d/hardway.conf 2>/dev/null); do [ -d "/sys/module/$module" ] && p module "$module"; done
 for feature in overlay; do grep -qw "$feature" /proc/filesystems && p "kernel.$feature" yes; done
 ip -o -4 addr show 2>/dev/null | awk '{print "address=" $4}'
 ip -4 route show 2>/dev/null | awk '{print "route=" $1 " " $2 " " $3 " " $4 " " $5}'
 ss -Hltnp 2>/dev/null | awk '{print "listen=" $4 " " $6}'
 [ -d /var/lib/etcd/member ] && p etcd_data yes
-p release "$(readlink /opt/hardway/current 2>/dev/null)"
+p release "$(readlink /etc/hardway/current/release 2>/dev/null | sed 's#^/opt/hardway/##')"
 p generation "$(readlink /etc/hardway/current 2>/dev/null)"
 for path in /etc/hardway/generations/[0-9]*; do [ -d "$path" ] && p kept "${path##*/}"; done
 for path in /opt/hardway/blobs/[0-9a-f]*; do [ -f "$path" ] && p blob "${path##*/}"; done
@@ -47,7 +52,7 @@ if cd /etc/hardway/current 2>/dev/null; then
     cd /
 fi
 for link in /etc/systemd/system/*.service /etc/systemd/system/containerd.service.d/hardway.conf \
-    /etc/systemd/system/multi-user.target.wants/* /etc/sysctl.d/90-hardway.conf /etc/modules-load.d/hardway.conf; do
+    /opt/hardway/current /etc/systemd/system/multi-user.target.wants/* /etc/sysctl.d/90-hardway.conf /etc/modules-load.d/hardway.conf; do
     [ -L "$link" ] && p link "$link $(readlink "$link")"
 done
 for user in etcd kube-apiserver kube-controller-manager kube-scheduler api-balancer; do

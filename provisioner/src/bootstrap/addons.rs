@@ -3,8 +3,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::api::{Api, Applied, documents};
+use crate::artifacts::Release;
 use crate::inventory::Inventory;
 use crate::survey::Survey;
+use crate::templates::Templates;
 use crate::ui::Ui;
 
 const DEADLINE: Duration = Duration::from_secs(90);
@@ -14,14 +16,30 @@ pub fn access(survey: &Survey) -> anyhow::Result<Vec<Value>> {
     documents(&survey.templates.render("rbac.yaml", &json!({}))?)
 }
 
-/// Cluster DNS.
-pub fn objects(inventory: &Inventory, survey: &Survey) -> anyhow::Result<Vec<Value>> {
-    let values = json!({
+/// All manifests: (file name, YAML).
+pub fn manifests(
+    inventory: &Inventory,
+    release: &Release,
+    templates: &Templates,
+) -> anyhow::Result<Vec<(String, String)>> {
+    let mut found = vec![("rbac.yaml".to_owned(), templates.render("rbac.yaml", &json!({}))?)];
+    let dns = templates.render("cluster-dns.yaml", &dns_values(inventory, release))?;
+    found.push(("cluster-dns.yaml".to_owned(), dns));
+    Ok(found)
+}
+
+fn dns_values(inventory: &Inventory, release: &Release) -> Value {
+    json!({
         "dns_ip": inventory.cluster.dns_ip,
         "cluster_domain": inventory.cluster.cluster_domain,
-        "dns_image": survey.release.dns_image(),
+        "dns_image": release.dns_image(),
         "replicas": inventory.nodes().count().min(2),
-    });
+    })
+}
+
+/// Cluster DNS.
+pub fn objects(inventory: &Inventory, survey: &Survey) -> anyhow::Result<Vec<Value>> {
+    let values = dns_values(inventory, &survey.release);
     documents(&survey.templates.render("cluster-dns.yaml", &values)?)
 }
 

@@ -1,146 +1,117 @@
+mod diffs;
 mod text;
 
-use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::json;
 
 use super::{Context, Outcome};
+use crate::bootstrap::pending_objects;
 use crate::fleet::Fleet;
-use crate::plan::{Change, HostPlan};
-use crate::ssh::Connection;
+use crate::inventory::Inventory;
+use crate::plan::{SavedPlan, Scope};
+use crate::rollout::{Batch, any_api, waves};
 use crate::survey::{Survey, survey};
 
-pub use text::{FileDiff, host_text};
+pub use diffs::FileDiff;
+pub use text::{host_text, order_text};
 
-/// Show what bootstrap would change, host by host. Changes nothing.
+/// Show what would change, host by host; exit code 3 when there is something to do. Changes nothing.
 #[derive(clap::Args)]
-pub struct Arguments {}
+pub struct Arguments {
+    #[command(flatten)]
+    scope: Scope,
+    /// Write the plan to a file, for hardway apply.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Name the files that change without showing how.
+    #[arg(long)]
+    brief: bool,
+}
 
 impl Arguments {
     pub fn run(&self, context: &Context) -> anyhow::Result<Outcome> {
-        run(context).map(|()| Outcome::Done)
-    }
-}
-
-fn run(context: &Context) -> anyhow::Result<()> {
-    let (inventory, state) = (&context.inventory()?, &context.open("plan")?);
-    let (ui, json) = (&context.ui, context.json);
-    let fleet = Fleet::connect(inventory, state, ui)?;
-    let survey = survey(&fleet, inventory, state, true)?;
-    let old = fleet.each(
-        "reading changed files",
-        |host| {
-            survey.plans[&host.name]
-                .files
-                .iter()
-                .any(|file| shows(file.change, file.secret))
-        },
-        |host, connection| read_old(connection, &survey.plans[&host.name]),
-    )?;
-    let empty = BTreeMap::new();
-    let mut nothing = true;
-    let mut reports = Vec::new();
-    for plan in survey.plans.values() {
-        nothing &= plan.is_empty();
-        let diffs = diffs(&survey, plan, old.get(&plan.host).unwrap_or(&empty));
-        if json {
-            reports.push(serde_json::json!({ "plan": plan, "diffs": diffs }));
+        let inventory = context.inventory()?;
+        self.scope.check(&inventory)?;
+        let state = context.open("plan")?;
+        let fleet = Fleet::connect_to(&inventory, &state, &context.ui, |host| self.scope.covers(host))?;
+        let survey = survey(&fleet, &inventory, &state, true)?;
+        let plan = make(&fleet, &inventory, &survey, &self.scope);
+        if let Some(path) = &self.out {
+            plan.write(path)?;
+        }
+        let diffs = if self.brief {
+            Default::default()
         } else {
-            let members = inventory.etcd_members().len();
-            ui.print(&host_text(
-                plan,
-                &survey.facts[&plan.host].generation,
-                &diffs,
-                members,
+            diffs::collect(&fleet, &survey)?
+        };
+        let findings = survey.preflight(&inventory);
+        let order = waves(&inventory, &survey.plans, Batch::default());
+        let nothing = is_nothing(&plan);
+        if context.json {
+            let hosts: Vec<_> = survey
+                .plans
+                .values()
+                .map(|plan| json!({ "plan": plan, "diffs": diffs.get(&plan.host) }))
+                .collect();
+            let problems: Vec<_> = findings
+                .iter()
+                .map(|finding| json!({ "host": finding.host, "text": finding.text }))
+                .collect();
+            let report = json!({
+                "hosts": hosts,
+                "objects": plan.objects,
+                "order": order.iter().map(text::wave).collect::<Vec<_>>(),
+                "problems": problems,
+            });
+            context.ui.print(&format!("{report}\n"));
+            return Ok(Outcome::differs_if(!nothing));
+        }
+        let members = inventory.etcd_members().len();
+        for (host, plan) in &survey.plans {
+            let shown = diffs.get(host).map(Vec::as_slice).unwrap_or_default();
+            context
+                .ui
+                .print(&host_text(plan, &survey.facts[host].generation, shown, members));
+        }
+        for object in plan.objects.iter().flatten() {
+            context.ui.print(&format!("api\n  ~ {object}\n"));
+        }
+        context.ui.print(&order_text(&order, &survey.plans));
+        if nothing {
+            context.ui.print("nothing to change\n");
+        }
+        for finding in &findings {
+            context
+                .ui
+                .print(&format!("preflight: {}: {}\n", finding.host, finding.text));
+        }
+        if let Some(path) = &self.out {
+            context.ui.print(&format!(
+                "the plan is in {}; hardway apply {} carries it out\n",
+                path.display(),
+                path.display()
             ));
         }
+        Ok(Outcome::differs_if(!nothing))
     }
-    let findings = survey.preflight(inventory);
-    if json {
-        let problems: Vec<_> = findings
-            .iter()
-            .map(|finding| serde_json::json!({ "host": finding.host, "text": finding.text }))
-            .collect();
-        ui.print(&format!(
-            "{}\n",
-            serde_json::json!({ "hosts": reports, "problems": problems })
-        ));
-        return Ok(());
-    }
-    if nothing {
-        ui.print("nothing to change\n");
-    }
-    for finding in &findings {
-        ui.print(&format!("preflight: {}: {}\n", finding.host, finding.text));
-    }
-    Ok(())
 }
 
-fn shows(change: Change, secret: bool) -> bool {
-    !secret && matches!(change, Change::Change | Change::Repair | Change::Remove)
+/// What would be done now.
+pub fn make(fleet: &Fleet<'_>, inventory: &Inventory, survey: &Survey, scope: &Scope) -> SavedPlan {
+    let up = survey
+        .facts
+        .values()
+        .any(|facts| facts.unit("kube-apiserver.service").state == "active");
+    let asks_elsewhere = !scope.is_everything();
+    let objects = (up || asks_elsewhere)
+        .then(|| {
+            any_api(fleet, inventory, survey).and_then(|api| pending_objects(inventory, survey, &api, scope))
+        })
+        .and_then(|pending| pending.ok());
+    SavedPlan::new(&inventory.cluster.name, scope, survey.plans.clone(), objects)
 }
 
-/// The present content of the files that change; never of secret ones.
-fn read_old(connection: &Connection, plan: &HostPlan) -> anyhow::Result<BTreeMap<String, String>> {
-    let paths: Vec<&str> = plan
-        .files
-        .iter()
-        .filter(|file| shows(file.change, file.secret))
-        .map(|file| file.path.as_str())
-        .collect();
-    let script = format!(
-        "cd /etc/hardway/current && for path in {}; do [ -f \"$path\" ] && \
-         printf '%s %s\\n' \"$(wc -c <\"$path\")\" \"$path\" && cat \"$path\"; done; true",
-        paths.join(" ")
-    );
-    let text = connection.script("reading changed files", &script)?;
-    Ok(split(&text))
-}
-
-/// `LENGTH PATH`, a newline, then that many bytes; repeated.
-fn split(mut text: &str) -> BTreeMap<String, String> {
-    let mut files = BTreeMap::new();
-    while let Some((head, rest)) = text.split_once('\n') {
-        let Some((length, path)) = head.trim_start().split_once(' ') else {
-            break;
-        };
-        let Some(content) = length.parse().ok().and_then(|length: usize| rest.get(..length)) else {
-            break;
-        };
-        files.insert(path.to_owned(), content.to_owned());
-        text = &rest[content.len()..];
-    }
-    files
-}
-
-fn diffs(survey: &Survey, plan: &HostPlan, old: &BTreeMap<String, String>) -> Vec<FileDiff> {
-    let desired = &survey.desired[&plan.host];
-    let mut diffs = Vec::new();
-    for file in &plan.files {
-        if file.secret || file.change == Change::Add {
-            continue;
-        }
-        let Some(old) = old.get(&file.path) else { continue };
-        let new = desired.files.iter().find(|wanted| wanted.path == file.path);
-        let new = new
-            .map(|file| String::from_utf8_lossy(&file.content).into_owned())
-            .unwrap_or_default();
-        diffs.push(FileDiff {
-            path: file.path.clone(),
-            old: old.clone(),
-            new,
-        });
-    }
-    diffs
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_are_split_by_length() {
-        let files = split("4 a/b\nx\ny\n0 empty\n3 last\nend");
-        assert_eq!(files["a/b"], "x\ny\n");
-        assert_eq!((files["empty"].as_str(), files["last"].as_str()), ("", "end"));
-        assert!(split("99 cut\nx").is_empty());
-    }
+pub fn is_nothing(plan: &SavedPlan) -> bool {
+    plan.hosts.values().all(crate::plan::HostPlan::is_empty) && plan.objects.iter().flatten().next().is_none()
 }

@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use super::{Context, Outcome};
-use crate::api::{self, Api};
-use crate::bootstrap;
+use crate::api;
 use crate::fleet::Fleet;
 use crate::inventory::Inventory;
+use crate::rollout::{any_api, etcd_member};
 use crate::state::State;
 use crate::survey::{Survey, survey};
 use crate::ui::Ui;
@@ -34,7 +34,7 @@ fn run(inventory: &Inventory, state: &State, ui: &Ui, json: bool) -> anyhow::Res
         .iter()
         .map(|failure| format!("{}: unreachable: {}", failure.host, failure.reason))
         .collect();
-    let api = reachable_api(&fleet, inventory, &survey);
+    let api = any_api(&fleet, inventory, &survey);
     let nodes = match &api {
         Ok(api) => api.nodes().unwrap_or_else(|error| {
             findings.push(format!("nodes cannot be listed: {error:#}"));
@@ -61,17 +61,6 @@ fn run(inventory: &Inventory, state: &State, ui: &Ui, json: bool) -> anyhow::Res
         ui.print(&text(&hosts, &etcd, &certificates, &findings));
     }
     Ok(!findings.is_empty())
-}
-
-fn reachable_api(fleet: &Fleet<'_>, inventory: &Inventory, survey: &Survey) -> anyhow::Result<Api> {
-    let mut last = anyhow::anyhow!("the inventory has no control plane");
-    for host in inventory.control_planes() {
-        match bootstrap::connect(fleet, host, survey).and_then(|api| api.get("/version").map(|_| api)) {
-            Ok(api) => return Ok(api),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }
 
 fn host_status(
@@ -140,23 +129,11 @@ fn etcd_health(
 ) -> Vec<Value> {
     let mut members = Vec::new();
     for host in inventory.etcd_members() {
-        let health = survey
-            .secrets
-            .leaf(&host.name, "etcd-health")
-            .ok_or_else(|| anyhow::anyhow!("there is no etcd-health certificate"))
-            .and_then(|identity| {
-                let authority = survey.secrets.authority(pki::Authority::Etcd).certificate();
-                Api::connect(fleet.target(host)?, 2379, authority, identity)
-            })
-            .and_then(|etcd| etcd.get("/health"));
-        let healthy = matches!(&health, Ok(answer) if answer["health"] == "true");
-        if !healthy {
-            let reason = match &health {
-                Ok(answer) => answer.to_string(),
-                Err(error) => format!("{error:#}"),
-            };
-            findings.push(format!("{}: etcd is not healthy: {reason}", host.name));
+        let health = etcd_member(fleet, &survey.secrets, host);
+        if let Err(error) = &health {
+            findings.push(format!("{}: {error:#}", host.name));
         }
+        let healthy = health.is_ok();
         members.push(json!({ "name": host.name, "healthy": healthy }));
     }
     members

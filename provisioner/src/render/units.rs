@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::{CONTENT, Cluster, content_hash};
-use crate::desired::{Desired, File, Stage, Unit};
+use crate::desired::{Desired, File, Stage, Unit, sha256};
 use crate::inventory::{Host, Role};
 use crate::templates::TemplateError;
 
@@ -108,6 +108,13 @@ pub fn all_names() -> impl Iterator<Item = &'static str> {
     ROWS.iter().map(|row| row.name)
 }
 
+/// Units that are restarted when a file changes; the units that it is the definition of not among them.
+pub fn restarts_for(path: &str) -> impl Iterator<Item = &'static str> {
+    ROWS.iter()
+        .filter(move |row| row.files.contains(&path))
+        .map(|row| row.name)
+}
+
 /// Adds the host's units; returns the names of the programs that they start.
 pub fn add(
     cluster: &Cluster<'_>,
@@ -130,17 +137,19 @@ pub fn add(
             .iter()
             .filter_map(|name| cluster.release.sha256_of(name))
             .collect();
-        let content = content_hash(&text, &files, &hashes);
+        let content = content_hash(&text, &files, File::sha256, &hashes);
+        let identity = content_hash(&text, &files, File::identity, &hashes);
         let (file, link) = place(row.name);
-        desired
-            .files
-            .push(File::public(file.as_str(), text.replace(CONTENT, &content)));
+        let mut unit_file = File::public(file.as_str(), text.replace(CONTENT, &content));
+        unit_file.identity = Some(sha256(text.replace(CONTENT, &identity).as_bytes()));
+        desired.files.push(unit_file);
         desired.units.push(Unit {
             name: row.name,
             link,
             file,
             stage: row.stage,
             content,
+            identity,
         });
         programs.extend(row.binaries);
     }

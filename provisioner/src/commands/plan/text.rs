@@ -1,17 +1,10 @@
 use std::fmt::Write;
 
-use serde::Serialize;
 use similar::TextDiff;
 
-use crate::plan::{Change, EtcdEffect, HostPlan};
-
-/// Old and new content of one file.
-#[derive(Clone, Debug, Serialize)]
-pub struct FileDiff {
-    pub path: String,
-    pub old: String,
-    pub new: String,
-}
+use super::FileDiff;
+use crate::plan::{Action, Change, EtcdEffect, HostPlan};
+use crate::rollout::Wave;
 
 /// One host's plan for people; empty when nothing changes.
 pub fn host_text(plan: &HostPlan, generation: &str, diffs: &[FileDiff], etcd_members: usize) -> String {
@@ -75,6 +68,22 @@ fn write(
             }
         }
     }
+    for certificate in &plan.certificates {
+        let reason = certificate.reason.as_deref().unwrap_or("held by the operator");
+        writeln!(
+            text,
+            "  certificate {} of {}: {}, {} days{}",
+            certificate.subject,
+            certificate.issuer,
+            reason,
+            certificate.lifetime_days,
+            if certificate.names.is_empty() {
+                String::new()
+            } else {
+                format!(", for {}", certificate.names.join(" "))
+            }
+        )?;
+    }
     for user in &plan.users {
         writeln!(text, "  user      {user}")?;
     }
@@ -83,6 +92,9 @@ fn write(
     }
     for link in &plan.stale_links {
         writeln!(text, "  unlink    {link}")?;
+    }
+    for path in &plan.drop_ins {
+        writeln!(text, "  put aside {path}")?;
     }
     if plan.kernel_settings {
         writeln!(text, "  kernel    modules and sysctls")?;
@@ -116,5 +128,51 @@ fn write(
                 "  etcd      one of {etcd_members} members restarts, {quorum} are needed: {effect}"
             )
         }
+    }
+}
+
+/// In which order hosts are interrupted.
+pub fn order_text(waves: &[Wave], plans: &std::collections::BTreeMap<String, HostPlan>) -> String {
+    let mut text = String::new();
+    for (index, wave) in waves.iter().enumerate() {
+        let step = index + 1;
+        text.push_str(&match wave {
+            Wave::Together(hosts) => {
+                format!("{step}. at once, nothing is interrupted: {}\n", hosts.join(", "))
+            }
+            Wave::Rolling(hosts) => {
+                let mut units: Vec<&str> = hosts
+                    .iter()
+                    .filter_map(|host| plans.get(host))
+                    .flat_map(|plan| &plan.units)
+                    .filter(|unit| unit.action != Action::Stop)
+                    .map(|unit| unit.name.trim_end_matches(".service"))
+                    .collect();
+                let mut seen = Vec::new();
+                units.retain(|unit| {
+                    !seen.contains(unit) && {
+                        seen.push(*unit);
+                        true
+                    }
+                });
+                format!(
+                    "{step}. {}: {}, then the health gate\n",
+                    hosts.join(", "),
+                    units.join(", ")
+                )
+            }
+        });
+    }
+    if text.is_empty() {
+        text
+    } else {
+        format!("order\n{text}")
+    }
+}
+
+pub fn wave(wave: &Wave) -> serde_json::Value {
+    match wave {
+        Wave::Together(hosts) => serde_json::json!({ "together": hosts }),
+        Wave::Rolling(hosts) => serde_json::json!({ "rolling": hosts }),
     }
 }

@@ -1,0 +1,295 @@
+//! What is on a host, compared with what should be there, down to the running processes. No I/O but one script.
+
+mod fix;
+mod probe;
+mod processes;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::desired::{Desired, File, GENERATION, RELEASE, sha256};
+use crate::facts::Facts;
+use crate::inventory::{Host, Inventory};
+use crate::ports::ports;
+
+pub use fix::corrected;
+pub use probe::{Probe, gather, parse};
+
+/// What kind of thing differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    File,
+    Program,
+    Link,
+    User,
+    Unit,
+    DropIn,
+    Flags,
+    Sysctl,
+    Module,
+    Route,
+    Certificate,
+    Port,
+}
+
+/// One difference; subjects of files are full paths.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    pub kind: Kind,
+    pub subject: String,
+    pub problem: String,
+    #[serde(skip)]
+    pub remedy: Remedy,
+}
+
+/// What a plan has to do about it beyond what it finds by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Facts tell already.
+    Plan,
+    /// The file of the generation is written anew.
+    Write(String),
+    /// The program with this hash is sent again.
+    Send(String),
+    /// The unit is restarted.
+    Restart(String),
+    /// The foreign drop-in is put aside and the unit restarted.
+    PutAside { path: String, unit: String },
+    /// Modules are loaded again.
+    Kernel,
+}
+
+/// A node's pod range, from the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodRange {
+    pub node: String,
+    pub cidr: String,
+}
+
+impl PodRange {
+    pub fn of_nodes(nodes: &[Value]) -> Vec<PodRange> {
+        let range = |node: &Value| {
+            Some(PodRange {
+                node: node["metadata"]["name"].as_str()?.to_owned(),
+                cidr: node["spec"]["podCIDR"].as_str()?.to_owned(),
+            })
+        };
+        nodes.iter().filter_map(range).collect()
+    }
+}
+
+struct Found(Vec<Difference>);
+
+impl Found {
+    fn add(&mut self, kind: Kind, subject: impl Into<String>, problem: impl Into<String>, remedy: Remedy) {
+        self.0.push(Difference {
+            kind,
+            subject: subject.into(),
+            problem: problem.into(),
+            remedy,
+        });
+    }
+}
+
+/// Every difference on one host; `ranges` is empty when no API server answers.
+pub fn differences(
+    inventory: &Inventory,
+    host: &Host,
+    desired: &Desired,
+    facts: &Facts,
+    probe: &Probe,
+    ranges: &[PodRange],
+) -> Vec<Difference> {
+    let mut found = Found(Vec::new());
+    if facts.generation.is_empty() {
+        found.add(
+            Kind::File,
+            "/etc/hardway/current",
+            "the host was never bootstrapped",
+            Remedy::Plan,
+        );
+        return found.0;
+    }
+    files(desired, probe, &mut found);
+    programs(desired, probe, &mut found);
+    for (link, target) in desired.all_links() {
+        match facts.links.get(&link) {
+            Some(at) if *at == target => {}
+            Some(at) => found.add(
+                Kind::Link,
+                link,
+                format!("leads to {at}, not to {target}"),
+                Remedy::Plan,
+            ),
+            None => found.add(Kind::Link, link, format!("is no link to {target}"), Remedy::Plan),
+        }
+    }
+    for user in desired.users.iter().filter(|user| !facts.users.contains(**user)) {
+        found.add(Kind::User, *user, "does not exist", Remedy::Plan);
+    }
+    processes::compare(desired, facts, probe, &mut found);
+    for problem in crate::plan::sysctl_differences(desired, facts) {
+        let (subject, problem) = problem
+            .trim_start_matches("sysctl ")
+            .split_once(' ')
+            .unwrap_or((&problem, ""));
+        found.add(Kind::Sysctl, subject, problem, Remedy::Plan);
+    }
+    modules(desired, facts, &mut found);
+    routes(host, probe, ranges, &mut found);
+    for port in ports(inventory, host) {
+        let holder = probe.listening.iter().find(|(number, _)| *number == port.number);
+        let restart = Remedy::Restart(port.unit());
+        match holder {
+            None => found.add(
+                Kind::Port,
+                port.number.to_string(),
+                format!("{} does not listen", port.daemon),
+                restart,
+            ),
+            Some((_, process)) if !process.is_empty() && !port.daemon.starts_with(process.as_str()) => found
+                .add(
+                    Kind::Port,
+                    port.number.to_string(),
+                    format!("is held by {process}, not by {}", port.daemon),
+                    restart,
+                ),
+            Some(_) => {}
+        }
+    }
+    found.0
+}
+
+/// Manifest and modes belong to the generation like what they list.
+fn managed(desired: &Desired) -> Vec<(String, String, u32, &'static str)> {
+    let own = |file: &File| (file.path.clone(), file.sha256(), file.mode, file.owner);
+    let mut all: Vec<_> = desired.files.iter().map(own).collect();
+    for (name, text) in [("MANIFEST", desired.manifest()), ("MODES", desired.modes())] {
+        all.push((name.to_owned(), sha256(text.as_bytes()), 0o644, "root"));
+    }
+    all
+}
+
+fn files(desired: &Desired, probe: &Probe, found: &mut Found) {
+    let managed = managed(desired);
+    for (path, hash, mode, owner) in &managed {
+        let subject = format!("{GENERATION}/{path}");
+        let remedy = || Remedy::Write(path.clone());
+        let Some(file) = probe.files.get(path) else {
+            found.add(Kind::File, subject, "was removed", remedy());
+            continue;
+        };
+        let mut problems = Vec::new();
+        if file.hash != *hash {
+            problems.push("was changed".to_owned());
+        }
+        if file.mode != *mode {
+            problems.push(format!("has mode {:o}, not {mode:o}", file.mode));
+        }
+        if file.owner != *owner {
+            problems.push(format!("belongs to {}, not to {owner}", file.owner));
+        }
+        if !problems.is_empty() {
+            found.add(Kind::File, subject, problems.join(", "), remedy());
+        }
+    }
+    for path in probe.files.keys() {
+        if !managed.iter().any(|(known, ..)| known == path) {
+            found.add(
+                Kind::File,
+                format!("{GENERATION}/{path}"),
+                "does not belong there",
+                Remedy::Write(path.clone()),
+            );
+        }
+    }
+    expiry(desired, found);
+}
+
+fn expiry(desired: &Desired, found: &mut Found) {
+    let now = std::time::SystemTime::now();
+    for file in desired.files.iter().filter(|file| file.path.ends_with(".crt")) {
+        let subject = format!("{GENERATION}/{}", file.path);
+        match pki::inspect(&desired.text(&file.path)) {
+            Ok(certificate) => {
+                let lifetime = certificate
+                    .not_after
+                    .duration_since(certificate.not_before)
+                    .unwrap_or_default();
+                let left = certificate.remaining(now);
+                if left < lifetime / 3 {
+                    let days = left.as_secs() / 86_400;
+                    found.add(
+                        Kind::Certificate,
+                        subject,
+                        format!("expires in {days} days"),
+                        Remedy::Plan,
+                    );
+                }
+            }
+            Err(error) => found.add(Kind::Certificate, subject, error.to_string(), Remedy::Plan),
+        }
+    }
+}
+
+fn programs(desired: &Desired, probe: &Probe, found: &mut Found) {
+    for artifact in &desired.artifacts {
+        let path = format!("{}/{}", artifact.folder(), artifact.name);
+        let subject = format!("{RELEASE}/{path}");
+        let remedy = Remedy::Send(artifact.sha256.clone());
+        match probe.programs.get(&path) {
+            None => found.add(Kind::Program, subject, "was removed", remedy),
+            Some(file) if file.hash != artifact.sha256 => {
+                found.add(Kind::Program, subject, "was changed", remedy)
+            }
+            Some(file) if file.mode != 0o755 => {
+                found.add(
+                    Kind::Program,
+                    subject,
+                    format!("has mode {:o}, not 755", file.mode),
+                    remedy,
+                );
+            }
+            Some(file) if file.owner != "root" => {
+                found.add(
+                    Kind::Program,
+                    subject,
+                    format!("belongs to {}, not to root", file.owner),
+                    remedy,
+                );
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+fn modules(desired: &Desired, facts: &Facts, found: &mut Found) {
+    if facts.container {
+        return;
+    }
+    for module in desired.text("config/modules.conf").lines() {
+        if !facts.modules.contains(module) {
+            found.add(Kind::Module, module, "is not loaded", Remedy::Kernel);
+        }
+    }
+}
+
+fn routes(host: &Host, probe: &Probe, ranges: &[PodRange], found: &mut Found) {
+    if !host.is_node() {
+        return;
+    }
+    for range in ranges.iter().filter(|range| range.node != host.name) {
+        if !probe.routes.contains(&range.cidr) {
+            found.add(
+                Kind::Route,
+                &range.cidr,
+                format!("no route to the pods of {}", range.node),
+                Remedy::Restart("pod-network.service".to_owned()),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::render::all_names;
+use crate::ssh::{Connection, SshError};
+
+/// What a host really holds and runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Probe {
+    /// Path in the current generation -> file.
+    pub files: BTreeMap<String, FoundFile>,
+    /// Path in the current release, for example `bin/kubelet`.
+    pub programs: BTreeMap<String, FoundFile>,
+    pub units: BTreeMap<String, FoundUnit>,
+    /// Destinations, for example `10.200.1.0/24`.
+    pub routes: BTreeSet<String>,
+    /// (port, process).
+    pub listening: Vec<(u16, String)>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FoundFile {
+    /// sha256; `other` when it is no regular file.
+    pub hash: String,
+    pub mode: u32,
+    pub owner: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FoundUnit {
+    pub fragment: String,
+    pub drop_ins: Vec<String>,
+    pub needs_reload: bool,
+    pub file_state: String,
+    /// Of the main process; None when it does not run.
+    pub exe: Option<String>,
+    pub command: Vec<String>,
+}
+
+const SCRIPT: &str = include_str!("../../../templates/scripts/verify.sh");
+
+/// Asks one host.
+pub fn gather(connection: &Connection) -> Result<Probe, SshError> {
+    let units: Vec<&str> = all_names().collect();
+    let doing = "reading what is on the host";
+    let text = connection.script(doing, &SCRIPT.replace("@UNITS@", &units.join(" ")))?;
+    parse(&text).ok_or_else(|| SshError::Lost {
+        doing: doing.to_owned(),
+        reason: "the host's answer is incomplete".to_owned(),
+    })
+}
+
+/// Reads the script's answer; None when its last line is missing.
+pub fn parse(text: &str) -> Option<Probe> {
+    let mut probe = Probe::default();
+    let mut complete = false;
+    for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
+        match key {
+            "file" => drop(file(value).map(|(path, file)| probe.files.insert(path, file))),
+            "program" => drop(file(value).map(|(path, file)| probe.programs.insert(path, file))),
+            "show" => show(&mut probe, value),
+            "exe" => {
+                if let Some((unit, exe)) = value.split_once(' ') {
+                    probe.units.entry(unit.to_owned()).or_default().exe = Some(exe.to_owned());
+                }
+            }
+            "command" => {
+                if let Some((unit, words)) = value.split_once(' ') {
+                    let words = words.trim_end_matches('\u{1f}').split('\u{1f}');
+                    probe.units.entry(unit.to_owned()).or_default().command =
+                        words.map(str::to_owned).collect();
+                }
+            }
+            "route" => {
+                probe.routes.extend(value.split(' ').next().map(str::to_owned));
+            }
+            "listen" => {
+                let (local, process) = value.split_once(' ').unwrap_or((value, ""));
+                let number = local.rsplit_once(':').and_then(|(_, number)| number.parse().ok());
+                let process = process.split('"').nth(1).unwrap_or_default().to_owned();
+                probe.listening.extend(number.map(|number| (number, process)));
+            }
+            "complete" => complete = true,
+            _ => {}
+        }
+    }
+    complete.then_some(probe)
+}
+
+/// `HASH MODE OWNER PATH`.
+fn file(value: &str) -> Option<(String, FoundFile)> {
+    let mut words = value.splitn(4, ' ');
+    let (hash, mode, owner, path) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    let file = FoundFile {
+        hash: hash.to_owned(),
+        mode: u32::from_str_radix(mode, 8).unwrap_or_default(),
+        owner: owner.to_owned(),
+    };
+    Some((path.to_owned(), file))
+}
+
+fn show(probe: &mut Probe, value: &str) {
+    let Some((unit, (key, value))) = value
+        .split_once(' ')
+        .and_then(|(unit, rest)| Some((unit, rest.split_once('=')?)))
+    else {
+        return;
+    };
+    let unit = probe.units.entry(unit.to_owned()).or_default();
+    match key {
+        "FragmentPath" => unit.fragment = value.to_owned(),
+        "DropInPaths" => unit.drop_ins = value.split_whitespace().map(str::to_owned).collect(),
+        "NeedDaemonReload" => unit.needs_reload = value == "yes",
+        "UnitFileState" => unit.file_state = value.to_owned(),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_read() {
+        let text = "file=abc 644 root config/a b.yaml\nprogram=def 755 root bin/kubelet\n\
+                    show=etcd.service FragmentPath=/etc/systemd/system/etcd.service\n\
+                    show=etcd.service DropInPaths=/a/b.conf /c/d.conf\nexe=etcd.service /usr/bin/etcd\n\
+                    command=etcd.service /usr/bin/etcd\u{1f}--name=a b\u{1f}\nroute=10.200.1.0/24 via 10.77.0.2\n\
+                    listen=*:6443 users:((\"kube-apiserver\",pid=1,fd=3))\nnonsense\nfile=short\ncomplete=yes\n";
+        let probe = parse(text).unwrap();
+        assert_eq!(probe.files["config/a b.yaml"].mode, 0o644);
+        let etcd = &probe.units["etcd.service"];
+        assert_eq!(etcd.command, ["/usr/bin/etcd", "--name=a b"]);
+        assert_eq!(etcd.drop_ins.len(), 2);
+        assert_eq!(probe.listening, [(6443, "kube-apiserver".to_owned())]);
+        assert!(probe.routes.contains("10.200.1.0/24"));
+        assert_eq!(parse("file=abc 644 root a\n"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_answer_makes_it_panic(text in "(?s)((file|show|exe|command|listen|route)=)?.{0,200}") {
+            let _ = parse(&text);
+        }
+    }
+}

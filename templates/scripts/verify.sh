@@ -1,0 +1,36 @@
+# Prints everything that is managed on this host as it is, one `key=value` a line. Changes nothing.
+export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+p() { printf '%s=%s\n' "$1" "$2"; }
+# HASH MODE OWNER PATH, for regular files below a folder; the path comes last because it may hold spaces.
+files() {
+    cd "$2" 2>/dev/null || return 0
+    find . -type f -printf '%P\0' | xargs -0 -r stat -c '%a %U %n' | while read -r mode owner path; do
+        hash=$(sha256sum <"$path")
+        p "$1" "${hash%% *} $mode $owner $path"
+    done
+    find . ! -type f ! -type d ! -path ./release -printf "$1=other 0 - %P\n"
+    cd /
+}
+# Twenty programs are read at once.
+files file /etc/hardway/current/
+if cd /opt/hardway/current/ 2>/dev/null; then
+    find . -type f -printf '%P\0' | xargs -0 -r stat -c '%a %U %n' >"/tmp/.hardway-modes.$$"
+    find . -type f -printf '%P\0' | xargs -0 -r -n 1 -P "$(nproc)" sha256sum >"/tmp/.hardway-hashes.$$"
+    while read -r mode owner path; do
+        hash=$(grep -F "  $path" "/tmp/.hardway-hashes.$$" | head -n 1)
+        p program "${hash%% *} $mode $owner $path"
+    done <"/tmp/.hardway-modes.$$"
+    rm -f "/tmp/.hardway-modes.$$" "/tmp/.hardway-hashes.$$"
+    cd /
+fi
+for unit in @UNITS@; do
+    systemctl show "$unit" -p FragmentPath -p DropInPaths -p NeedDaemonReload -p UnitFileState | sed "s#^#show=$unit #"
+    pid=$(systemctl show "$unit" -p MainPID --value 2>/dev/null)
+    if [ "${pid:-0}" -gt 0 ]; then
+        p exe "$unit $(readlink "/proc/$pid/exe")"
+        p command "$unit $(tr '\0\n' '\037\036' <"/proc/$pid/cmdline")"
+    fi
+done
+ip -4 -o route show 2>/dev/null | sed 's/^/route=/'
+ss -Hltnp 2>/dev/null | awk '{print "listen=" $4 " " $6}'
+p complete yes
