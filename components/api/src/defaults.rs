@@ -8,6 +8,8 @@ mod others;
 mod pod;
 mod volumes;
 
+pub use apps::TEMPLATE_GENERATION;
+
 use crate::Resource;
 use crate::value::{Object, is_zero};
 use apimachinery::{SchemaSet, Type};

@@ -11,4 +11,5 @@ pub mod validate;
 mod value;
 pub mod warnings;
 
+pub use defaults::TEMPLATE_GENERATION;
 pub use registry::{Registry, Resource, Subresource, schema_name};

@@ -9,6 +9,7 @@ pub use update::prepare_update;
 
 use crate::Resource;
 use apimachinery::fieldset::FieldSet;
+use serde_json::Value;
 
 /// Fields that a write through this endpoint never changes.
 pub fn reset_fields(resource: &Resource, subresource: &str) -> FieldSet {
@@ -17,5 +18,17 @@ pub fn reset_fields(resource: &Resource, subresource: &str) -> FieldSet {
         "" if rules.status => FieldSet::of_names(&["status"]).union(&FieldSet::of_names(rules.main_keeps)),
         "status" => FieldSet::of_names(rules.status_keeps),
         _ => FieldSet::default(),
+    }
+}
+
+/// Brings a new or changed object that was found valid into the form in which it is stored and answered.
+pub fn settle(resource: &Resource, object: &mut Value) {
+    if resource.custom {
+        return;
+    }
+    apimachinery::decode::settle(&resource.schemas, resource.schema_id, object);
+    // A job gets the labels of its pods as it is read back, these being made by then.
+    if let Some(job) = object.as_object_mut().filter(|_| resource.gvk.kind == "Job") {
+        crate::defaults::labels_from_template(job);
     }
 }

@@ -4,11 +4,13 @@ mod autoscaling;
 mod batch;
 mod core;
 mod flow_control;
+mod internal;
 mod metadata;
 mod networking;
 mod others;
 mod pod;
 mod rbac;
+mod resource;
 mod shared;
 mod small;
 mod storage;
@@ -68,7 +70,8 @@ fn kind(resource: &Resource, old: Option<&Value>, new: &Value) -> ErrorList {
         "flowcontrol.apiserver.k8s.io" => flow_control::check(name, new),
         "node.k8s.io" | "apiregistration.k8s.io" => small::check(name, old, new),
         "rbac.authorization.k8s.io" => rbac::check(name, old, new),
-        "storage.k8s.io" => storage::check(name, old, new).or_else(|| small::check(name, old, new)),
+        "resource.k8s.io" => resource::check(name, old, new),
+        "storage.k8s.io" => storage::check(name, old, new),
         "coordination.k8s.io"
         | "discovery.k8s.io"
         | "scheduling.k8s.io"

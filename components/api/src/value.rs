@@ -86,3 +86,67 @@ pub(crate) fn zero(map: &mut Object, key: &str, value: impl Into<Value>) {
         map.insert(key.to_owned(), value.into());
     }
 }
+
+/// Fields that are maps, so that an empty one is the same as none. An empty struct is not.
+const MAPS: &[&str] = &[
+    "annotations",
+    "capacity",
+    "labels",
+    "limits",
+    "matchLabels",
+    "nodeSelector",
+    "overhead",
+    "parameters",
+    "requests",
+    "volumeAttributes",
+];
+
+/// Whether values mean the same: empty lists and maps are as good as none.
+pub(crate) fn same(old: &Value, new: &Value) -> bool {
+    match (old, new) {
+        (Value::Null, Value::Array(items)) | (Value::Array(items), Value::Null) => items.is_empty(),
+        (Value::Array(old), Value::Array(new)) => {
+            old.len() == new.len() && old.iter().zip(new).all(|(old, new)| same(old, new))
+        }
+        (Value::Object(before), Value::Object(after)) => {
+            let no_map = |key: &str, value: &Value, other: &Value| {
+                other.is_null()
+                    && MAPS.contains(&key)
+                    && value.as_object().is_some_and(serde_json::Map::is_empty)
+            };
+            let fits = |key: &str| {
+                let (old, new) = (
+                    before.get(key).unwrap_or(&Value::Null),
+                    after.get(key).unwrap_or(&Value::Null),
+                );
+                same(old, new) || no_map(key, old, new) || no_map(key, new, old)
+            };
+            before
+                .keys()
+                .chain(after.keys().filter(|key| !before.contains_key(*key)))
+                .all(|key| fits(key))
+        }
+        (old, new) => old == new,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn empty_means_the_same_as_missing() {
+        for (old, new, wanted) in [
+            (json!({"items": []}), json!({}), true),
+            (json!({"labels": {}}), json!({}), true),
+            (json!({"emptyDir": {}}), json!({}), false),
+            (json!({"a": [{"labels": {}}]}), json!({"a": [{}]}), true),
+            (json!({"a": 1}), json!({"a": 2}), false),
+            (json!([]), Value::Null, true),
+        ] {
+            assert_eq!(same(&old, &new), wanted, "{old} {new}");
+            assert_eq!(same(&new, &old), wanted, "{new} {old}");
+        }
+    }
+}

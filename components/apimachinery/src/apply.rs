@@ -5,10 +5,10 @@ mod merge;
 mod remove;
 mod validate;
 
-pub use compare::{Comparison, compare};
+pub use compare::{Comparison, compare, compare_typed};
 pub use merge::merge;
 pub use remove::remove;
-pub use validate::validate;
+pub use validate::{has_keyless_items, validate};
 
 use crate::fieldset::FieldSet;
 use crate::schema::{Field, ListKind, SchemaSet, Type};

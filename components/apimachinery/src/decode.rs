@@ -3,6 +3,8 @@
 //! or written as the type's definition says.
 mod scalar;
 
+pub use scalar::noun;
+
 use crate::schema::{Field, Schema, SchemaId, SchemaSet, Type};
 use serde_json::{Map, Value};
 
@@ -285,14 +287,6 @@ impl<'a> Decoder<'a> {
             self.fields.truncate(depth);
             self.path.truncate(length);
             fitted?;
-            if field.always
-                && !field.pointer
-                && matches!(field.ty, Type::List(..))
-                && is_zero(value, &field.ty)
-            {
-                *value = Value::Null;
-                continue;
-            }
             if value.is_null() || (!field.pointer && !field.always && is_zero(value, &field.ty)) {
                 drop.push(key.clone());
             }
@@ -327,6 +321,9 @@ impl<'a> Decoder<'a> {
                 self.mismatch(&what, name);
                 Ok(())
             }
+            Err(scalar::Wrong::Inner(what, name)) if self.unstructured => Err(DecodeError(format!(
+                "json: cannot unmarshal {what} into Go value of type {name}"
+            ))),
             Err(scalar::Wrong::Inner(what, name)) => Err(self.mismatched(&what, name)),
             Err(scalar::Wrong::Text(message)) => Err(DecodeError(message)),
         }
@@ -337,14 +334,64 @@ fn named(field: Option<&Field>) -> Option<&str> {
     field.and_then(|field| field.type_name.as_deref())
 }
 
+/// Whether a plain scalar is at its zero value. Empty lists and maps that were given are told apart from missing
+/// ones until [`settle`].
 fn is_zero(value: &Value, ty: &Type) -> bool {
     match value {
         Value::String(text) => text.is_empty(),
         Value::Bool(set) => !set,
         Value::Number(number) => number.as_f64() == Some(0.0) && !matches!(ty, Type::IntOrString),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(map) => map.is_empty() && matches!(ty, Type::Map(..)),
+        Value::Array(_) | Value::Object(_) => false,
         Value::Null => true,
+    }
+}
+
+/// Whether a list or map was given empty, which the stored form doesn't tell from a missing one.
+pub(crate) fn is_empty_collection(value: &Value, ty: &Type) -> bool {
+    match (ty, value) {
+        (Type::List(..), Value::Array(items)) => items.is_empty(),
+        (Type::Map(..), Value::Object(map)) => map.is_empty(),
+        _ => false,
+    }
+}
+
+/// Brings a value that fits the struct `id` into the form in which it is stored: empty lists and maps are left out,
+/// or null where the field is always written.
+pub fn settle(set: &SchemaSet, id: SchemaId, value: &mut Value) {
+    let Value::Object(map) = value else { return };
+    let schema = set.get(id);
+    map.retain(|key, value| {
+        let Some(field) = schema.field(key) else {
+            return true;
+        };
+        if is_empty_collection(value, &field.ty) {
+            *value = Value::Null;
+            return field.always;
+        }
+        settle_value(set, &field.ty, value);
+        true
+    });
+}
+
+/// The same for a value of any type.
+pub(crate) fn settle_value(set: &SchemaSet, ty: &Type, value: &mut Value) {
+    match (ty, value) {
+        (Type::Struct(id), value) => settle(set, *id, value),
+        (Type::List(inner, _), Value::Array(items)) if has_structs(inner) => {
+            items.iter_mut().for_each(|item| settle_value(set, inner, item));
+        }
+        (Type::Map(inner, _), Value::Object(map)) if has_structs(inner) => {
+            map.values_mut().for_each(|item| settle_value(set, inner, item));
+        }
+        _ => {}
+    }
+}
+
+fn has_structs(ty: &Type) -> bool {
+    match ty {
+        Type::Struct(_) => true,
+        Type::List(inner, _) | Type::Map(inner, _) => has_structs(inner),
+        _ => false,
     }
 }
 

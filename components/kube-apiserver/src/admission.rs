@@ -97,7 +97,7 @@ pub async fn mutate(
         pod_defaults::new_node(attributes, object);
     }
     if on("Priority") {
-        pod_defaults::priority(server, attributes, object)?;
+        pod_defaults::priority(server, attributes, object, old)?;
     }
     if on("DefaultTolerationSeconds") {
         pod_defaults::tolerations(server, attributes, object);

@@ -58,6 +58,10 @@ pub struct Decoded {
     pub warnings: Vec<String>,
 }
 
+/// What upstream reads first of a body, as its errors print it.
+const TYPE_META: &str =
+    r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+
 /// Parses JSON or YAML; duplicate keys are given with their paths.
 pub fn parse_body(bytes: &[u8], media_type: &str) -> Result<(Value, Vec<String>), String> {
     match media_type {
@@ -105,9 +109,10 @@ pub fn decode(
     let (mut value, duplicates) =
         parse_body(bytes, media_type).map_err(|error| unrecognized(format!("json parse error: {error}")))?;
     if !value.is_object() {
-        return Err(unrecognized(
-            "json parse error: the body is not an object".to_owned(),
-        ));
+        return Err(unrecognized(format!(
+            "json parse error: json: cannot unmarshal {} into Go value of type {TYPE_META}",
+            apimachinery::decode::noun(&value)
+        )));
     }
     check_kind(&mut value, kind)?;
     let unknown = fit(row, kind, &mut value).map_err(cannot)?;

@@ -1,7 +1,6 @@
 //! The part of an object that the server itself writes.
 
 use api::Resource;
-use apimachinery::field::{Error, Path};
 use apimachinery::{ApiError, meta, time};
 use serde_json::{Value, json};
 
@@ -26,7 +25,7 @@ pub fn ensure_namespace(row: &Resource, namespace: &str, object: &mut Value) -> 
 }
 
 /// What the server sets on a new object.
-pub fn prepare_create(row: &Resource, object: &mut Value) -> Result<(), ApiError> {
+pub fn prepare_create(object: &mut Value) {
     for field in [
         "resourceVersion",
         "selfLink",
@@ -45,14 +44,6 @@ pub fn prepare_create(row: &Resource, object: &mut Value) -> Result<(), ApiError
         let base = meta::generate_name(object).to_owned();
         meta::set(object, "name", meta::generated_name(&base, rand::random()));
     }
-    if meta::name(object).is_empty() {
-        let errors = [Error::required(
-            &Path::new("metadata").child("name"),
-            "name or generateName is required",
-        )];
-        return Err(ApiError::invalid(&row.gvk, "", &errors));
-    }
-    Ok(())
 }
 
 /// What a client can't change on an existing object.

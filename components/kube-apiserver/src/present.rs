@@ -46,10 +46,21 @@ pub fn shape_one(
 
 /// Metadata only.
 pub fn partial(value: &Value, version: &str) -> Value {
+    let mut metadata = value.get("metadata").cloned().unwrap_or_else(|| json!({}));
+    // The count of template changes is a field inside upstream, and an annotation only of whole objects.
+    if value["kind"] == "DaemonSet"
+        && let Some(map) = metadata.as_object_mut()
+        && let Some(annotations) = map.get_mut("annotations").and_then(Value::as_object_mut)
+    {
+        annotations.remove(api::TEMPLATE_GENERATION);
+        if annotations.is_empty() {
+            map.remove("annotations");
+        }
+    }
     json!({
         "kind": "PartialObjectMetadata",
         "apiVersion": format!("meta.k8s.io/{version}"),
-        "metadata": value.get("metadata").cloned().unwrap_or_else(|| json!({})),
+        "metadata": metadata,
     })
 }
 

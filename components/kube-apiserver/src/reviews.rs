@@ -40,6 +40,7 @@ pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> R
     if target.row.gvk.kind != "SelfSubjectReview" {
         crate::verbs::write::track(&target.row, None, &mut review, request, &options, "")?;
     }
+    api::strategy::settle(&target.row, &mut review);
     let status = match target.row.gvk.kind.as_str() {
         "SelfSubjectReview" => token::who_am_i(request),
         "TokenReview" => token::review(server, &review).await?,
@@ -48,6 +49,11 @@ pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> R
         "SelfSubjectRulesReview" => rules::own(server, request, &review)?,
         _ => return Err(ApiError::method_not_allowed()),
     };
+    if target.row.gvk.kind == "SelfSubjectRulesReview" {
+        // The answer doesn't repeat the question.
+        review["spec"] = json!({});
+        review["metadata"] = json!({});
+    }
     review["status"] = status;
     if target.row.gvk.kind == "SelfSubjectReview" {
         meta::set(

@@ -117,5 +117,13 @@ fn unsupported_field(row: &Resource, name: &str) -> String {
             "{name:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
         );
     }
-    format!("field label not supported: {name}")
+    match (&*row.gvk.group, &*row.plural) {
+        ("batch", "jobs") => format!("field label {name:?} not supported for batchv1.Job"),
+        ("resource.k8s.io", _) => format!(
+            "field label not supported for {}, Kind={}: {name}",
+            row.gvk.api_version(),
+            row.gvk.kind
+        ),
+        _ => format!("field label not supported: {name}"),
+    }
 }

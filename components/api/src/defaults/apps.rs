@@ -3,7 +3,7 @@ use crate::value::{Object, absent, is_zero, items_mut, make, zero};
 use serde_json::json;
 
 /// Counts changes of a DaemonSet's template.
-pub(crate) const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+pub const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
 /// Defaults of the apps group.
 pub(super) fn apply(kind: &str, object: &mut Object) {

@@ -1,11 +1,21 @@
 use crate::value::{Object, absent, is_zero, make, map_mut};
-use serde_json::json;
+use serde_json::{Value, json};
+
+/// Where the old version keeps metrics that it has no fields for.
+const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
 
 /// Defaults of a HorizontalPodAutoscaler.
 pub(super) fn apply(version: &str, object: &mut Object) {
+    let annotations = object
+        .get("metadata")
+        .and_then(|metadata| metadata.get("annotations"));
+    let metrics_in_annotation = annotations.is_some_and(|annotations| annotations.get(METRICS).is_some());
     let spec = make(object, "spec");
     absent(spec, "minReplicas", 1);
     if version == "v1" {
+        if !metrics_in_annotation {
+            absent(spec, "targetCPUUtilizationPercentage", 80);
+        }
         return;
     }
     if is_zero(spec.get("metrics")) {
@@ -17,12 +27,12 @@ pub(super) fn apply(version: &str, object: &mut Object) {
     let up = make(behavior, "scaleUp");
     absent(up, "stabilizationWindowSeconds", 0);
     absent(up, "selectPolicy", "Max");
-    if is_zero(up.get("policies")) {
+    if up.get("policies").is_none_or(Value::is_null) {
         up.insert("policies".into(), json!([{"type": "Pods", "value": 4, "periodSeconds": 15}, {"type": "Percent", "value": 100, "periodSeconds": 15}]));
     }
     let down = make(behavior, "scaleDown");
     absent(down, "selectPolicy", "Max");
-    if is_zero(down.get("policies")) {
+    if down.get("policies").is_none_or(Value::is_null) {
         down.insert(
             "policies".into(),
             json!([{"type": "Percent", "value": 100, "periodSeconds": 15}]),

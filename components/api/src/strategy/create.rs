@@ -46,10 +46,10 @@ pub fn prepare_create(resource: &Resource, value: &mut Value) {
         }
         "PersistentVolumeClaim" => {
             object.insert("status".into(), json!({"phase": "Pending"}));
+            data_source(object);
         }
         "Job" => {
             job(object, &name, &uid);
-            crate::defaults::labels_from_template(object);
         }
         "DaemonSet" => {
             make(make(object, "metadata"), "annotations")
@@ -70,6 +70,26 @@ pub fn prepare_create(resource: &Resource, value: &mut Value) {
     }
     // What is always written comes back where the status was dropped.
     let _ = apimachinery::decode::fit(&resource.schemas, resource.schema_id, value);
+}
+
+/// Of a claim's two fields for where its data comes from, the one that was left out follows the other.
+pub(super) fn data_source(claim: &mut Object) {
+    let Some(spec) = claim.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let given = |spec: &Object, field: &str| spec.get(field).filter(|value| value.is_object()).cloned();
+    match (given(spec, "dataSource"), given(spec, "dataSourceRef")) {
+        (Some(source), None) => {
+            spec.insert("dataSourceRef".into(), source);
+        }
+        (None, Some(mut reference)) if is_zero(reference.get("namespace")) => {
+            reference
+                .as_object_mut()
+                .map(|reference| reference.remove("namespace"));
+            spec.insert("dataSource".into(), reference);
+        }
+        _ => {}
+    }
 }
 
 fn meta_time(object: &Object) -> Value {

@@ -1,7 +1,7 @@
 use super::rules;
 use crate::Resource;
 use crate::defaults::apps::TEMPLATE_GENERATION;
-use crate::value::{at, is_zero, make};
+use crate::value::{at, is_zero, make, same};
 use apimachinery::meta;
 use serde_json::{Value, json};
 
@@ -64,13 +64,19 @@ pub fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: 
     }
     if let ("Service", "") = (resource.gvk.kind.as_str(), subresource) {
         service(old, new);
+        drop_what_the_type_needed(old, new);
+    }
+    if let ("PersistentVolumeClaim", "", Some(claim)) =
+        (resource.gvk.kind.as_str(), subresource, new.as_object_mut())
+    {
+        super::create::data_source(claim);
     }
     if resource.gvk.kind == "DaemonSet" {
         let before: i64 = meta::annotation(old, TEMPLATE_GENERATION)
             .and_then(|text| text.parse().ok())
             .unwrap_or(0);
         let changed =
-            subresource.is_empty() && at(old, &["spec", "template"]) != at(new, &["spec", "template"]);
+            subresource.is_empty() && !same(at(old, &["spec", "template"]), at(new, &["spec", "template"]));
         meta::set_annotation(
             new,
             TEMPLATE_GENERATION,
@@ -114,10 +120,10 @@ fn keep_metadata(old: &Value, new: &mut Value) {
 /// The generation counts changes of what is wanted, and the start of a deletion.
 fn generation(parts: &[&str], subresource: &str, old: &Value, new: &mut Value) {
     let before = meta::generation(old);
-    let labels =
-        parts.contains(&"endpoints") && at(old, &["metadata", "labels"]) != at(new, &["metadata", "labels"]);
-    let changed =
-        subresource != "status" && (labels || parts.iter().any(|part| old.get(part) != new.get(part)));
+    let labels = parts.contains(&"endpoints")
+        && !same(at(old, &["metadata", "labels"]), at(new, &["metadata", "labels"]));
+    let changed = subresource != "status"
+        && (labels || parts.iter().any(|part| !same(at(old, &[part]), at(new, &[part]))));
     let generation = before + i64::from(changed);
     if generation == 0 {
         meta::remove(new, "generation");
@@ -163,6 +169,67 @@ fn service(old: &Value, new: &mut Value) {
                 &["spec", "healthCheckNodePort"],
                 at(old, &["spec", "healthCheckNodePort"]).clone(),
             );
+        }
+    }
+}
+
+/// What only the old type of a service needed goes, unless the client changed it: then it is told.
+fn drop_what_the_type_needed(old: &Value, new: &mut Value) {
+    let kind = |service: &Value| at(service, &["spec", "type"]).as_str().unwrap_or("").to_owned();
+    let addressed = |service: &Value| kind(service) != "ExternalName";
+    let node_ports = |service: &Value| matches!(kind(service).as_str(), "NodePort" | "LoadBalancer");
+    let balanced = |service: &Value| kind(service) == "LoadBalancer";
+    let checked =
+        |service: &Value| balanced(service) && at(service, &["spec", "externalTrafficPolicy"]) == "Local";
+    let outside = |service: &Value| {
+        node_ports(service)
+            || (kind(service) == "ClusterIP" && !is_zero(Some(at(service, &["spec", "externalIPs"]))))
+    };
+    let ended = |needs: &dyn Fn(&Value) -> bool| needs(old) && !needs(new);
+    let mut gone: Vec<&[&str]> = Vec::new();
+    if ended(&addressed) {
+        gone.extend([
+            &["clusterIP", "clusterIPs"][..],
+            &["ipFamilies"],
+            &["ipFamilyPolicy"],
+        ]);
+    }
+    if ended(&checked) {
+        gone.push(&["healthCheckNodePort"]);
+    }
+    if ended(&balanced) {
+        gone.extend([&["allocateLoadBalancerNodePorts"][..], &["loadBalancerClass"]]);
+    }
+    if ended(&outside) {
+        gone.push(&["externalTrafficPolicy"]);
+    }
+    let ports_end = ended(&node_ports);
+    for fields in gone {
+        if fields
+            .iter()
+            .all(|field| at(old, &["spec", field]) == at(new, &["spec", field]))
+        {
+            fields
+                .iter()
+                .for_each(|field| put(new, &["spec", field], Value::Null));
+        }
+    }
+    let numbers = |service: &Value| -> Vec<Value> {
+        at(service, &["spec", "ports"])
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|port| at(port, &["nodePort"]).clone())
+            .collect()
+    };
+    if ports_end && numbers(old) == numbers(new) {
+        for port in new
+            .pointer_mut("/spec/ports")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            put(port, &["nodePort"], Value::Null);
         }
     }
 }

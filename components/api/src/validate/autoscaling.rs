@@ -44,6 +44,14 @@ pub(super) fn check(new: &Value) -> ErrorList {
         at(spec, &["scaleTargetRef"]),
         &path.child("scaleTargetRef"),
     ));
+    if let Some(percent) = int(spec, &["targetCPUUtilizationPercentage"]).filter(|percent| *percent < 1) {
+        // The old version's target is the first metric of the new one.
+        let path = path
+            .child("metrics")
+            .index(0)
+            .child("resource.target.averageUtilization");
+        errors.push(Error::invalid(&path, percent, "must be greater than 0"));
+    }
     for (index, metric) in list(spec, &["metrics"]).iter().enumerate() {
         errors.extend(self::metric(metric, &path.child("metrics").index(index)));
     }

@@ -1,10 +1,11 @@
 //! Validation of jobs and cron jobs.
-use super::pod;
-use super::shared::{immutable, maybe_one_of, non_negative, one_of, texts};
+use super::shared::{domain_prefixed_path, immutable, maybe_one_of, non_negative, one_of, same, texts};
+use super::{internal, pod};
 use crate::value::{at, int, list, text};
 use apimachinery::field::{BadValue, Error, ErrorList, Path};
-use apimachinery::names;
-use serde_json::{Value, json};
+use apimachinery::selector::LabelSelector;
+use apimachinery::{meta, names};
+use serde_json::Value;
 
 /// A new or changed job or cron job.
 pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<ErrorList> {
@@ -13,13 +14,68 @@ pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<Erro
     Some(match kind {
         "Job" => {
             let mut errors = job(spec, &path, false);
+            errors.extend(selects_its_pods(spec, &path));
+            errors.extend(names_its_pods(new));
             if let Some(old) = old {
                 errors.extend(job_change(at(old, &["spec"]), spec, &path));
             }
             errors
         }
-        "CronJob" => cron_job(spec, &path),
+        "CronJob" => {
+            let mut errors = cron_job(spec, &path);
+            // Names of jobs are made of this one and a time.
+            if old.is_none() && meta::name(new).len() > MAX_CRON_JOB_NAME {
+                errors.insert(
+                    0,
+                    Error::invalid(
+                        &Path::new("metadata.name"),
+                        meta::name(new),
+                        "must be no more than 52 characters",
+                    ),
+                );
+            }
+            errors
+        }
         _ => return None,
+    })
+}
+
+/// A CronJob's name has at most this many characters.
+const MAX_CRON_JOB_NAME: usize = 52;
+
+/// An indexed job has at most this many pods at once, and failed indexes.
+const MAX_INDEXED: i64 = 100_000;
+
+/// Whether the selector was made or given: it must match the pods that the job makes.
+fn selects_its_pods(spec: &Value, path: &Path) -> Option<Error> {
+    let labels = at(spec, &["template", "metadata", "labels"]);
+    let selector = at(spec, &["selector"]);
+    let matches = match LabelSelector::from_object(Some(selector).filter(|selector| selector.is_object())) {
+        Ok(wanted) => selector.is_object() && wanted.matches(labels.as_object()),
+        Err(_) => return None,
+    };
+    (!matches).then(|| {
+        Error::invalid(
+            &path.child("template.metadata.labels"),
+            labels,
+            "`selector` does not match template `labels`",
+        )
+    })
+}
+
+/// The pods of an indexed job have host names, made of the job's name and the index.
+fn names_its_pods(job: &Value) -> Option<Error> {
+    let spec = at(job, &["spec"]);
+    let completions = int(spec, &["completions"]).filter(|completions| *completions > 0)?;
+    let name = meta::name(job);
+    let last = format!("{name}-{}", completions - 1);
+    let wrong = text(spec, &["completionMode"]) == "Indexed" && !names::dns1123_label(&last).is_empty();
+    wrong.then(|| {
+        Error::invalid(
+            &Path::new("metadata.name"),
+            name,
+            format!("will not able to create pod with invalid DNS label: {last}"),
+        )
     })
 }
 
@@ -52,6 +108,15 @@ fn job(spec: &Value, path: &Path, in_template: bool) -> ErrorList {
             "when completion mode is Indexed",
         ));
     }
+    if let Some(parallelism) =
+        int(spec, &["parallelism"]).filter(|parallelism| indexed && *parallelism > MAX_INDEXED)
+    {
+        errors.push(Error::invalid(
+            &path.child("parallelism"),
+            parallelism,
+            format!("must be less than or equal to {MAX_INDEXED} when completion mode is Indexed"),
+        ));
+    }
     let per_index = int(spec, &["backoffLimitPerIndex"]);
     if per_index.is_some() && matches!(mode.as_str(), None | Some("NonIndexed")) {
         errors.push(Error::invalid(
@@ -61,6 +126,13 @@ fn job(spec: &Value, path: &Path, in_template: bool) -> ErrorList {
         ));
     }
     if let Some(failed) = int(spec, &["maxFailedIndexes"]) {
+        if matches!(mode.as_str(), None | Some("NonIndexed")) {
+            errors.push(Error::invalid(
+                &path.child("maxFailedIndexes"),
+                failed,
+                "requires indexed completion mode",
+            ));
+        }
         if int(spec, &["completions"]).is_some_and(|completions| failed > completions) {
             errors.push(Error::invalid(
                 &path.child("maxFailedIndexes"),
@@ -78,6 +150,10 @@ fn job(spec: &Value, path: &Path, in_template: bool) -> ErrorList {
     if at(spec, &["podFailurePolicy"]).is_object() {
         errors.extend(failure_policy(spec, &path.child("podFailurePolicy")));
     }
+    if at(spec, &["successPolicy"]).is_object() {
+        errors.extend(success_policy(spec, &path.child("successPolicy")));
+    }
+    errors.extend(managed_by(spec, &path.child("managedBy")));
     errors.extend(maybe_one_of(
         &path.child("podReplacementPolicy"),
         at(spec, &["podReplacementPolicy"]),
@@ -105,6 +181,59 @@ fn job(spec: &Value, path: &Path, in_template: bool) -> ErrorList {
             restart,
             &["OnFailure", "Never"],
         )),
+    }
+    errors
+}
+
+fn success_policy(spec: &Value, path: &Path) -> ErrorList {
+    if text(spec, &["completionMode"]) != "Indexed" {
+        let shown = internal::shown(internal::SUCCESS_POLICY, at(spec, &["successPolicy"]));
+        return vec![Error::invalid(path, shown, "requires indexed completion mode")];
+    }
+    let mut errors = ErrorList::new();
+    let rules = list(spec, &["successPolicy", "rules"]);
+    if rules.is_empty() {
+        errors.push(Error::required(
+            &path.child("rules"),
+            "at least one rules must be specified when the successPolicy is specified",
+        ));
+    }
+    let completions = int(spec, &["completions"]).unwrap_or(0);
+    for (index, rule) in rules.iter().enumerate() {
+        let path = path.child("rules").index(index);
+        let count = int(rule, &["succeededCount"]);
+        if count.is_none() && at(rule, &["succeededIndexes"]).is_null() {
+            errors.push(Error::required(
+                &path,
+                "at least one of succeededCount or succeededIndexes must be specified",
+            ));
+        }
+        if let Some(count) = count {
+            errors.extend(non_negative(
+                &path.child("succeededCount"),
+                at(rule, &["succeededCount"]),
+            ));
+            if count > completions {
+                errors.push(Error::invalid(
+                    &path.child("succeededCount"),
+                    count,
+                    format!(
+                        "must be less than or equal to {completions} (the number of specified completions)"
+                    ),
+                ));
+            }
+        }
+    }
+    errors
+}
+
+fn managed_by(spec: &Value, path: &Path) -> ErrorList {
+    let Some(manager) = at(spec, &["managedBy"]).as_str() else {
+        return ErrorList::new();
+    };
+    let mut errors = domain_prefixed_path(path, manager);
+    if manager.len() > 63 {
+        errors.push(Error::too_long(path, 63));
     }
     errors
 }
@@ -223,65 +352,25 @@ fn exit_codes(codes: &Value, containers: &[&str], path: &Path) -> ErrorList {
     errors
 }
 
-/// The policy in the field names that upstream prints.
-fn internal_policy(policy: &Value) -> BadValue {
-    if !policy.is_object() {
-        return BadValue::Json(Value::Null);
+/// Indexed jobs may grow and shrink, with as many pods at once as indexes.
+fn completions_change(old: &Value, new: &Value, path: &Path) -> Option<Error> {
+    let (before, after) = (at(old, &["completions"]), at(new, &["completions"]));
+    if text(new, &["completionMode"]) != "Indexed" {
+        return immutable(path, before, after);
     }
-    let rules: Vec<String> = list(policy, &["rules"])
-        .iter()
-        .map(|rule| {
-            let codes = at(rule, &["onExitCodes"]);
-            let codes = if codes.is_object() {
-                format!(
-                    "{{\"ContainerName\":{},\"Operator\":{},\"Values\":{}}}",
-                    at(codes, &["containerName"]),
-                    json!(text(codes, &["operator"])),
-                    at(codes, &["values"])
-                )
-            } else {
-                "null".into()
-            };
-            let patterns: Vec<String> = list(rule, &["onPodConditions"])
-                .iter()
-                .map(|pattern| {
-                    format!(
-                        "{{\"Type\":{},\"Status\":{}}}",
-                        json!(text(pattern, &["type"])),
-                        json!(text(pattern, &["status"]))
-                    )
-                })
-                .collect();
-            let patterns = if patterns.is_empty() {
-                "null".to_owned()
-            } else {
-                format!("[{}]", patterns.join(","))
-            };
-            format!(
-                "{{\"Action\":{},\"OnExitCodes\":{codes},\"OnPodConditions\":{patterns}}}",
-                json!(text(rule, &["action"]))
-            )
-        })
-        .collect();
-    let rules = if rules.is_empty() {
-        "null".to_owned()
-    } else {
-        format!("[{}]", rules.join(","))
-    };
-    BadValue::Raw(format!("{{\"Rules\":{rules}}}"))
+    let tandem = before == after || after.is_null() || after == at(new, &["parallelism"]);
+    (!tandem).then(|| {
+        Error::invalid(
+            path,
+            after,
+            "can only be modified in tandem with spec.parallelism",
+        )
+    })
 }
 
 fn job_change(old: &Value, new: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
-    let elastic = text(new, &["completionMode"]) == "Indexed"
-        && int(new, &["completions"]) == int(new, &["parallelism"]);
-    if !elastic {
-        errors.extend(immutable(
-            &path.child("completions"),
-            at(old, &["completions"]),
-            at(new, &["completions"]),
-        ));
-    }
+    errors.extend(completions_change(old, new, &path.child("completions")));
     errors.extend(immutable(
         &path.child("selector"),
         at(old, &["selector"]),
@@ -309,18 +398,30 @@ fn job_change(old: &Value, new: &Value, path: &Path) -> ErrorList {
         }
         template
     };
-    errors.extend(immutable(&path.child("template"), &template(old), &template(new)));
+    if !same(&template(old), &template(new)) {
+        let shown = internal::shown(
+            internal::POD_TEMPLATE,
+            &internal::template(at(new, &["template"])),
+        );
+        errors.push(Error::invalid(
+            &path.child("template"),
+            shown,
+            "field is immutable",
+        ));
+    }
     errors.extend(immutable(
         &path.child("completionMode"),
         at(old, &["completionMode"]),
         at(new, &["completionMode"]),
     ));
-    if at(old, &["podFailurePolicy"]) != at(new, &["podFailurePolicy"]) {
-        errors.push(Error::invalid(
-            &path.child("podFailurePolicy"),
-            internal_policy(at(new, &["podFailurePolicy"])),
-            "field is immutable",
-        ));
+    for (field, members) in [
+        ("podFailurePolicy", internal::POD_FAILURE_POLICY),
+        ("successPolicy", internal::SUCCESS_POLICY),
+    ] {
+        if !same(at(old, &[field]), at(new, &[field])) {
+            let shown = internal::shown_pointer(members, at(new, &[field]));
+            errors.push(Error::invalid(&path.child(field), shown, "field is immutable"));
+        }
     }
     errors.extend(immutable(
         &path.child("backoffLimitPerIndex"),

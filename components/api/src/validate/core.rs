@@ -1,11 +1,14 @@
 //! Validation of the core group's kinds that aren't pods or storage.
+mod limit_range;
+mod quota;
 mod service;
 
 pub(super) use service::non_special_ip;
 
+use super::internal;
 use super::shared::{self, amount, one_of, texts};
 use crate::value::{at, is_zero, list, text};
-use apimachinery::field::{BadValue, Error, ErrorList, Path};
+use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::{meta, names};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -24,8 +27,8 @@ pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<Erro
         "Node" => node(old, new),
         "Endpoints" => endpoints(new),
         "PodTemplate" => super::pod::template(at(new, &["template"]), &Path::new("template")),
-        "LimitRange" => limit_range(new),
-        "ResourceQuota" => quota(old, new),
+        "LimitRange" => limit_range::check(new),
+        "ResourceQuota" => quota::check(old, new),
         "ServiceAccount" => ErrorList::new(),
         _ => return None,
     })
@@ -190,17 +193,9 @@ fn node(old: Option<&Value>, new: &Value) -> ErrorList {
             )),
         }
         if !seen.insert((key, text(taint, &["effect"]))) {
-            let shown = |field: &str| serde_json::json!(text(taint, &[field]));
-            let added = at(taint, &["timeAdded"]);
-            let shown = format!(
-                "{{\"Key\":{},\"Value\":{},\"Effect\":{},\"TimeAdded\":{added}}}",
-                shown("key"),
-                shown("value"),
-                shown("effect")
-            );
             errors.push(Error {
                 detail: "taints must be unique by key and effect pair".into(),
-                ..Error::duplicate(&path, BadValue::Raw(shown))
+                ..Error::duplicate(&path, internal::shown(internal::TAINT, taint))
             });
         }
     }
@@ -216,15 +211,10 @@ fn node(old: Option<&Value>, new: &Value) -> ErrorList {
     {
         errors.extend(shared::cidr(&spec.child("podCIDRs").index(index), cidr));
     }
-    let ranges = list(new, &["spec", "podCIDRs"]);
-    let v6 = |range: &Value| range.as_str().is_some_and(|range| range.contains(':'));
-    if ranges.len() > 2 || (ranges.len() == 2 && v6(&ranges[0]) == v6(&ranges[1])) {
-        errors.push(Error::invalid(
-            &spec.child("podCIDRs"),
-            Value::from(ranges),
-            "may specify no more than one CIDR for each IP family",
-        ));
-    }
+    errors.extend(one_range_per_family(
+        list(new, &["spec", "podCIDRs"]),
+        &spec.child("podCIDRs"),
+    ));
     for field in ["capacity", "allocatable"] {
         for (name, quantity) in at(new, &["status", field]).as_object().into_iter().flatten() {
             errors.extend(shared::resource_name(
@@ -252,6 +242,37 @@ fn node(old: Option<&Value>, new: &Value) -> ErrorList {
                 "node updates may not change providerID except from \"\" to valid",
             ));
         }
+    }
+    errors
+}
+
+/// Several ranges must be a pair, one of each family.
+fn one_range_per_family(ranges: &[Value], path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if ranges.len() < 2 {
+        return errors;
+    }
+    let mut families = Vec::new();
+    for (index, range) in ranges.iter().filter_map(Value::as_str).enumerate() {
+        match range.parse::<ipnet::IpNet>() {
+            Ok(range) => families.push(range.addr().is_ipv6()),
+            Err(_) => {
+                let why = format!(
+                    "invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[{index}]: <nil> (invalid CIDR address: {range})"
+                );
+                errors.push(Error::internal(path, why));
+                families.clear();
+                break;
+            }
+        }
+    }
+    let both = families.contains(&true) && families.contains(&false);
+    if !both || ranges.len() > 2 {
+        errors.push(Error::invalid(
+            path,
+            Value::from(ranges),
+            "may specify no more than one CIDR for each IP family",
+        ));
     }
     errors
 }
@@ -320,104 +341,5 @@ fn address_of(address: &Value, path: &Path) -> ErrorList {
         ));
     }
     errors.extend(service::non_special_ip(ip, &path.child("ip")));
-    errors
-}
-
-fn limit_range(new: &Value) -> ErrorList {
-    let mut errors = ErrorList::new();
-    for (index, limit) in list(new, &["spec", "limits"]).iter().enumerate() {
-        let path = Path::new("spec.limits").index(index);
-        let kind = text(limit, &["type"]);
-        if list(new, &["spec", "limits"])[..index]
-            .iter()
-            .any(|other| text(other, &["type"]) == kind)
-        {
-            errors.push(Error::duplicate(&path.child("type"), kind));
-        }
-        errors.extend(texts(&path.child("type"), kind, names::qualified_name(kind)));
-        if errors.is_empty()
-            && !kind.contains('/')
-            && !matches!(kind, "Pod" | "Container" | "PersistentVolumeClaim")
-        {
-            errors.push(Error::invalid(
-                &path.child("type"),
-                kind,
-                "must be a standard limit type or fully qualified",
-            ));
-        }
-        for field in ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] {
-            for (name, quantity) in at(limit, &[field]).as_object().into_iter().flatten() {
-                errors.extend(shared::resource_name(&path.child(field).key(name), name));
-                errors.extend(amount(&path.child(field).key(name), quantity));
-            }
-        }
-    }
-    errors
-}
-
-fn quota(old: Option<&Value>, new: &Value) -> ErrorList {
-    let mut errors = ErrorList::new();
-    for (name, quantity) in at(new, &["spec", "hard"]).as_object().into_iter().flatten() {
-        let path = Path::new("spec.hard").key(name);
-        let found = shared::resource_name(&path, name);
-        if !found.is_empty() && !name.contains('/') {
-            errors.extend(found);
-            errors.push(Error::invalid(
-                &path,
-                name.as_str(),
-                "must be a standard resource for quota",
-            ));
-        } else {
-            errors.extend(found);
-        }
-        errors.extend(amount(&path, quantity));
-    }
-    for expression in list(new, &["spec", "scopeSelector", "matchExpressions"]) {
-        let path = Path::new("spec.scopeSelector.matchExpressions");
-        let scope = text(expression, &["scopeName"]);
-        if !matches!(
-            scope,
-            "Terminating"
-                | "NotTerminating"
-                | "BestEffort"
-                | "NotBestEffort"
-                | "PriorityClass"
-                | "CrossNamespacePodAffinity"
-                | "VolumeAttributesClass"
-        ) {
-            errors.push(Error::invalid(
-                &path.child("scopeName"),
-                scope,
-                "unsupported scope",
-            ));
-        }
-        let values = list(expression, &["values"]);
-        match text(expression, &["operator"]) {
-            "In" | "NotIn" if values.is_empty() => errors.push(Error::required(
-                &path.child("values"),
-                "must be at least one scope value when `operator` is 'In' or 'NotIn' for scope selector",
-            )),
-            "Exists" | "DoesNotExist" if !values.is_empty() => errors.push(Error::invalid(
-                &path.child("values"),
-                Value::from(values),
-                "must be no value when `operator` is 'Exists' or 'DoesNotExist' for scope selector",
-            )),
-            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-            other => errors.push(Error::invalid(
-                &path.child("operator"),
-                other,
-                "not a valid selector operator",
-            )),
-        }
-    }
-    if let Some(old) = old {
-        if at(old, &["spec", "scopes"]) != at(new, &["spec", "scopes"]) {
-            errors.push(Error::invalid(
-                &Path::new("spec.scopes"),
-                at(new, &["spec", "scopes"]),
-                "field is immutable",
-            ));
-        }
-    }
     errors
 }

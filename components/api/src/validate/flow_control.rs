@@ -1,9 +1,10 @@
 //! Validation of flow schemas and priority levels.
+use super::internal;
 use super::shared::{one_of, texts};
 use crate::value::{at, int, list, text};
-use apimachinery::field::{BadValue, Error, ErrorList, Path};
+use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::names;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const VERBS: &[&str] = &[
     "create",
@@ -46,10 +47,9 @@ fn flow_schema(spec: &Value, path: &Path) -> ErrorList {
     }
     let method = at(spec, &["distinguisherMethod"]);
     if method.is_object() && !matches!(text(method, &["type"]), "ByNamespace" | "ByUser") {
-        let shown = format!("{{\"Type\":{}}}", json!(text(method, &["type"])));
         errors.push(Error::not_supported(
             &path.child("distinguisherMethod.type"),
-            BadValue::Raw(shown),
+            internal::shown(internal::DISTINGUISHER, method),
             &["ByNamespace", "ByUser"],
         ));
     }

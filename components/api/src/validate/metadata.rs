@@ -1,7 +1,7 @@
 //! Validation of `metadata`.
 use crate::Resource;
 use crate::value::{at, list, text};
-use apimachinery::field::{Error, ErrorList, Path};
+use apimachinery::field::{BadValue, Error, ErrorList, Path};
 use apimachinery::{meta, names};
 use serde_json::Value;
 use std::collections::HashSet;
@@ -16,7 +16,13 @@ fn name_errors(resource: &Resource, name: &str) -> Vec<String> {
         "Service" => names::dns1123_label(name),
         "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding" => names::path_segment_name(name),
         "APIService" | "IPAddress" => Vec::new(),
-        "CertificateSigningRequest" | "Event" => Vec::new(),
+        "CertificateSigningRequest" | "Event" | "PodDisruptionBudget" => Vec::new(),
+        "StatefulSet" => names::dns1123_label(name),
+        // Checked by generated code, which counts bytes where other checks count characters.
+        "ReplicationController" => names::dns1123_subdomain(name)
+            .into_iter()
+            .map(|message| message.replace("no more than 253 characters", "no more than 253 bytes"))
+            .collect(),
         _ => names::dns1123_subdomain(name),
     }
 }
@@ -159,7 +165,7 @@ fn owners(object: &Value, path: &Path) -> ErrorList {
                     );
                     errors.push(Error::invalid(
                         path,
-                        Value::Array(meta::owner_references(object).to_vec()),
+                        shown_owners(meta::owner_references(object)),
                         detail,
                     ));
                 }
@@ -167,6 +173,28 @@ fn owners(object: &Value, path: &Path) -> ErrorList {
         }
     }
     errors
+}
+
+/// Owner references as upstream prints them, in the order of their declaration.
+fn shown_owners(owners: &[Value]) -> BadValue {
+    const FIELDS: [&str; 6] = [
+        "apiVersion",
+        "kind",
+        "name",
+        "uid",
+        "controller",
+        "blockOwnerDeletion",
+    ];
+    let one = |owner: &Value| {
+        let given = FIELDS
+            .iter()
+            .filter_map(|field| owner.get(*field).map(|value| format!("\"{field}\":{value}")));
+        format!("{{{}}}", given.collect::<Vec<_>>().join(","))
+    };
+    BadValue::Raw(format!(
+        "[{}]",
+        owners.iter().map(one).collect::<Vec<_>>().join(",")
+    ))
 }
 
 fn managed_fields(object: &Value, path: &Path) -> ErrorList {

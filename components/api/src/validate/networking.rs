@@ -1,9 +1,10 @@
 //! Validation of network policies, ingresses, addresses and disruption budgets.
+use super::internal;
 use super::shared::{
-    self, cidr, count_or_percent, immutable, label_selector, not_more_than_all, one_of, port_or_name, texts,
+    self, cidr, count_or_percent, label_selector, not_more_than_all, one_of, port_or_name, texts,
 };
 use crate::value::{at, int, list, text};
-use apimachinery::field::{BadValue, Error, ErrorList, Path};
+use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::{meta, names};
 use serde_json::{Value, json};
 
@@ -157,7 +158,7 @@ fn ingress(spec: &Value, path: &Path) -> ErrorList {
     if list(spec, &["rules"]).is_empty() && !at(spec, &["defaultBackend"]).is_object() {
         errors.push(Error::invalid(
             path,
-            BadValue::Raw("{}".into()),
+            at(spec, &["rules"]),
             "either `defaultBackend` or `rules` must be specified",
         ));
     }
@@ -344,32 +345,19 @@ fn backend(backend: &Value, path: &Path) -> ErrorList {
 fn ingress_class(old: Option<&Value>, new: &Value) -> ErrorList {
     let path = Path::new("spec");
     let mut errors = ErrorList::new();
+    let path_of_controller = path.child("controller");
     let controller = text(new, &["spec", "controller"]);
-    if old.is_none() && controller.is_empty() {
-        errors.push(Error::required(&path.child("controller"), ""));
-    }
-    if controller.len() > 250 {
-        errors.push(Error::too_long(&path.child("controller"), 250));
-    }
-    if !controller.is_empty() {
-        let domain = controller
-            .split_once('/')
-            .filter(|(domain, rest)| !rest.is_empty() && names::dns1123_subdomain(domain).is_empty());
-        if domain.is_none() {
-            errors.push(Error::invalid(
-                &path.child("controller"),
-                controller,
-                "must be a domain-prefixed path (such as \"acme.io/foo\")",
-            ));
-        }
-    }
-    if let Some(old) = old {
-        errors.extend(immutable(
-            &path.child("controller"),
-            at(old, &["spec", "controller"]),
-            at(new, &["spec", "controller"]),
+    if old.is_some_and(|old| text(old, &["spec", "controller"]) != controller) {
+        errors.push(Error::invalid(
+            &path_of_controller,
+            controller,
+            "field is immutable",
         ));
     }
+    if controller.len() > 250 {
+        errors.push(Error::too_long(&path_of_controller, 250));
+    }
+    errors.extend(shared::domain_prefixed_path(&path_of_controller, controller));
     let parameters = at(new, &["spec", "parameters"]);
     if parameters.is_object() {
         let path = path.child("parameters");
@@ -412,7 +400,9 @@ fn ingress_class(old: Option<&Value>, new: &Value) -> ErrorList {
 }
 
 fn ip_address(old: Option<&Value>, new: &Value) -> ErrorList {
-    let mut errors: ErrorList = shared::ip(&Path::new("metadata.name"), meta::name(new))
+    let name = Some(meta::name(new)).filter(|name| !name.is_empty());
+    let mut errors: ErrorList = name
+        .and_then(|name| shared::ip(&Path::new("metadata.name"), name))
         .into_iter()
         .collect();
     let path = Path::new("spec.parentRef");
@@ -427,18 +417,11 @@ fn ip_address(old: Option<&Value>, new: &Value) -> ErrorList {
         errors.push(Error::required(&path, ""));
     }
     if old.is_some_and(|old| at(old, &["spec", "parentRef"]) != parent) {
-        let shown = |field: &str| json!(text(parent, &[field]));
-        let value = match parent.is_object() {
-            true => format!(
-                "{{\"Group\":{},\"Resource\":{},\"Namespace\":{},\"Name\":{}}}",
-                shown("group"),
-                shown("resource"),
-                shown("namespace"),
-                shown("name")
-            ),
-            false => "null".to_owned(),
-        };
-        errors.push(Error::invalid(&path, BadValue::Raw(value), "field is immutable"));
+        errors.push(Error::invalid(
+            &path,
+            internal::shown_pointer(internal::PARENT_REF, parent),
+            "field is immutable",
+        ));
     }
     errors
 }
@@ -451,6 +434,10 @@ fn service_cidr(old: Option<&Value>, new: &Value) -> ErrorList {
         let before = list(old, &["spec", "cidrs"]);
         if before == cidrs {
             return errors;
+        }
+        // A range of the other family may be added.
+        if before.len() == 1 && cidrs.len() == 2 && before[0] == cidrs[0] {
+            return ranges(cidrs, &path);
         }
         if before.len() != cidrs.len() {
             errors.push(Error::invalid(
@@ -469,25 +456,29 @@ fn service_cidr(old: Option<&Value>, new: &Value) -> ErrorList {
         }
         return errors;
     }
+    errors.extend(ranges(cidrs, &path));
+    errors
+}
+
+/// One range, or one of each family.
+fn ranges(cidrs: &[Value], path: &Path) -> ErrorList {
     if cidrs.is_empty() {
-        return vec![Error::required(&path, "at least one CIDR required")];
+        return vec![Error::required(path, "at least one CIDR required")];
     }
     let v6 = |cidr: &Value| cidr.as_str().is_some_and(|cidr| cidr.contains(':'));
     if cidrs.len() > 2 || (cidrs.len() == 2 && v6(&cidrs[0]) == v6(&cidrs[1])) {
         return vec![Error::invalid(
-            &path,
+            path,
             Value::from(cidrs),
             "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64",
         )];
     }
-    errors.extend(
-        cidrs
-            .iter()
-            .filter_map(Value::as_str)
-            .enumerate()
-            .filter_map(|(index, text)| cidr(&path.index(index), text)),
-    );
-    errors
+    cidrs
+        .iter()
+        .filter_map(Value::as_str)
+        .enumerate()
+        .filter_map(|(index, text)| cidr(&path.index(index), text))
+        .collect()
 }
 
 fn disruption_budget(new: &Value) -> ErrorList {

@@ -8,9 +8,9 @@ mod update;
 mod volumes;
 
 pub(super) use affinity::node_selector;
-pub(super) use container::resources;
 pub(super) use scheduling::tolerations;
 pub(super) use update::{difference, update};
+pub(super) use volumes::volume_source;
 
 use super::metadata;
 use super::shared::{self, maybe_one_of, one_of, texts};
@@ -70,7 +70,6 @@ pub(super) fn spec(spec: &Value, path: &Path) -> ErrorList {
         &path.child("nodeSelector"),
     ));
     errors.extend(security::pod(spec, &path.child("securityContext")));
-    errors.extend(image_pull_secrets(spec, &path.child("imagePullSecrets")));
     errors.extend(affinity::affinity(
         at(spec, &["affinity"]),
         &path.child("affinity"),
@@ -149,19 +148,6 @@ pub(super) fn spec(spec: &Value, path: &Path) -> ErrorList {
         errors.extend(shared::amount(&path.child("overhead").key(name), quantity));
     }
     errors
-}
-
-fn image_pull_secrets(spec: &Value, path: &Path) -> ErrorList {
-    let missing = |(index, secret): (usize, &Value)| {
-        text(secret, &["name"])
-            .is_empty()
-            .then(|| Error::required(&path.index(index).child("name"), ""))
-    };
-    list(spec, &["imagePullSecrets"])
-        .iter()
-        .enumerate()
-        .filter_map(missing)
-        .collect()
 }
 
 fn dns_config(spec: &Value, path: &Path) -> ErrorList {

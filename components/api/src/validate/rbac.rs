@@ -1,7 +1,8 @@
 //! Validation of roles and bindings.
+use super::internal;
 use super::shared::label_selector;
 use crate::value::{at, list, text};
-use apimachinery::field::{BadValue, Error, ErrorList, Path};
+use apimachinery::field::{Error, ErrorList, Path};
 use serde_json::Value;
 
 const GROUP: &str = "rbac.authorization.k8s.io";
@@ -120,15 +121,9 @@ fn binding(kind: &str, old: Option<&Value>, binding: &Value) -> ErrorList {
         ));
     }
     if old.is_some_and(|old| at(old, &["roleRef"]) != reference) {
-        let shown = format!(
-            "{{\"APIGroup\":{},\"Kind\":{},\"Name\":{}}}",
-            Value::from(group),
-            Value::from(role),
-            Value::from(name)
-        );
         errors.push(Error::invalid(
             &path,
-            BadValue::Raw(shown),
+            internal::shown(internal::ROLE_REF, reference),
             "cannot change roleRef",
         ));
     }

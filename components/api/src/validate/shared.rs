@@ -1,4 +1,5 @@
 //! Checks that many kinds share.
+pub(super) use crate::value::same;
 use crate::value::{is_zero, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::{Quantity, names};
@@ -63,8 +64,22 @@ pub(super) fn maybe_one_of(path: &Path, value: &Value, supported: &[&str]) -> Op
 
 /// The field may not change.
 pub(super) fn immutable(path: &Path, old: &Value, new: &Value) -> Option<Error> {
-    (old != new && !(is_zero(Some(old)) && is_zero(Some(new)) && (old.is_null() || new.is_null())))
-        .then(|| Error::invalid(path, new, "field is immutable"))
+    let both_unset = is_zero(Some(old)) && is_zero(Some(new)) && (old.is_null() || new.is_null());
+    (!both_unset && !same(old, new)).then(|| Error::invalid(path, selector_shown(new), "field is immutable"))
+}
+
+/// A value for a message: a selector is shown without what is empty in it.
+pub(super) fn selector_shown(value: &Value) -> Value {
+    let is_part = |key: &String| matches!(key.as_str(), "matchLabels" | "matchExpressions");
+    match value {
+        Value::Object(map) if !map.is_empty() && map.keys().all(is_part) => Value::Object(
+            map.iter()
+                .filter(|(_, value)| !is_zero(Some(value)))
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
+        ),
+        other => other.clone(),
+    }
 }
 
 /// An IP address.
@@ -214,6 +229,47 @@ pub(super) fn resource_name(path: &Path, name: &str) -> ErrorList {
             name,
             "must be a standard resource type or fully qualified",
         )];
+    }
+    errors
+}
+
+/// The name of a resource that containers can have.
+pub(super) fn container_resource_name(path: &Path, name: &str) -> ErrorList {
+    let mut errors = resource_name(path, name);
+    let standard = matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-");
+    if !name.contains('/') && !standard {
+        errors.push(Error::invalid(
+            path,
+            name,
+            "must be a standard resource for containers",
+        ));
+    }
+    errors
+}
+
+/// `example.com/path`.
+pub(super) fn domain_prefixed_path(path: &Path, text: &str) -> ErrorList {
+    if text.is_empty() {
+        return vec![Error::required(path, "")];
+    }
+    let Some((domain, rest)) = text
+        .split_once('/')
+        .filter(|(domain, rest)| !domain.is_empty() && !rest.is_empty())
+    else {
+        return vec![Error::invalid(
+            path,
+            text,
+            "must be a domain-prefixed path (such as \"acme.io/foo\")",
+        )];
+    };
+    let mut errors = texts(path, domain, names::dns1123_subdomain(domain));
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/%:@._~!$&'()*+,;=-".contains(&byte);
+    if !rest.bytes().all(plain) {
+        errors.push(Error::invalid(
+            path,
+            rest,
+            r"Invalid path (regex used for validation is '[A-Za-z0-9/\-._~%!$&'()*+,;=:]+')",
+        ));
     }
     errors
 }

@@ -1,18 +1,16 @@
 //! Validation of kinds with little to check.
-use super::shared::{self, immutable, label_selector, non_negative, texts};
+use super::internal;
+use super::shared::{self, immutable, non_negative, texts};
 use crate::value::{at, int, list, text};
-use apimachinery::field::{BadValue, Error, ErrorList, Path};
+use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::{meta, names};
-use serde_json::{Value, json};
-use std::collections::HashSet;
+use serde_json::Value;
 
 /// These kinds, new or changed; `None` for other kinds.
 pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<ErrorList> {
     Some(match kind {
         "RuntimeClass" => runtime_class(old, new),
         "ControllerRevision" => controller_revision(old, new),
-        "CSIStorageCapacity" => storage_capacity(old, new),
-        "CSINode" => csi_node(old, new),
         "APIService" => api_service(new),
         _ => return None,
     })
@@ -43,16 +41,10 @@ fn runtime_class(old: Option<&Value>, new: &Value) -> ErrorList {
             ..error
         }));
         if tolerations[..index].contains(toleration) {
-            let field = |name: &str| json!(text(toleration, &[name]));
-            let shown = format!(
-                "{{\"Key\":{},\"Operator\":{},\"Value\":{},\"Effect\":{},\"TolerationSeconds\":{}}}",
-                field("key"),
-                field("operator"),
-                field("value"),
-                field("effect"),
-                at(toleration, &["tolerationSeconds"])
-            );
-            errors.push(Error::duplicate(&path.index(index), BadValue::Raw(shown)));
+            errors.push(Error::duplicate(
+                &path.index(index),
+                internal::shown(internal::TOLERATION, toleration),
+            ));
         }
     }
     errors.extend(old.and_then(|old| {
@@ -85,102 +77,13 @@ fn controller_revision(old: Option<&Value>, new: &Value) -> ErrorList {
     errors
 }
 
-fn storage_capacity(old: Option<&Value>, new: &Value) -> ErrorList {
-    let class = text(new, &["storageClassName"]);
-    let mut errors = texts(
-        &Path::new("storageClassName"),
-        class,
-        names::dns1123_subdomain(class),
-    );
-    errors.extend(label_selector(
-        &Path::new("nodeTopology"),
-        at(new, &["nodeTopology"]),
-    ));
-    for field in ["capacity", "maximumVolumeSize"] {
-        errors.extend(shared::amount(&Path::new(field), at(new, &[field])));
-    }
-    if let Some(old) = old {
-        for field in ["nodeTopology", "storageClassName"] {
-            errors.extend(immutable(&Path::new(field), at(old, &[field]), at(new, &[field])));
-        }
-    }
-    errors
-}
-
-fn csi_node(old: Option<&Value>, new: &Value) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let mut seen = HashSet::new();
-    let path = Path::new("spec.drivers");
-    for (index, driver) in list(new, &["spec", "drivers"]).iter().enumerate() {
-        let path = path.index(index);
-        let name = text(driver, &["name"]);
-        if name.is_empty() {
-            errors.push(Error::required(&path.child("name"), ""));
-        } else {
-            if name.len() > 63 {
-                errors.push(Error::too_long(&path.child("name"), 63));
-            }
-            errors.extend(texts(
-                &path.child("name"),
-                name,
-                names::dns1123_subdomain(&name.to_lowercase()),
-            ));
-        }
-        let node = text(driver, &["nodeID"]);
-        if node.is_empty() {
-            errors.push(Error::required(&path.child("nodeID"), ""));
-        } else if node.len() > 256 {
-            errors.push(Error::invalid(
-                &path.child("nodeID"),
-                node,
-                "must be 256 characters or less",
-            ));
-        }
-        let mut keys = HashSet::new();
-        for key in list(driver, &["topologyKeys"]).iter().filter_map(Value::as_str) {
-            if key.is_empty() {
-                errors.push(Error::required(&path, ""));
-            } else if !keys.insert(key) {
-                errors.push(Error::duplicate(&path, key));
-            }
-            if !key.is_empty() {
-                errors.extend(texts(&path, key, names::qualified_name(key)));
-            }
-        }
-        if !name.is_empty() && !seen.insert(name) {
-            errors.push(Error::duplicate(&path.child("name"), name));
-        }
-    }
-    for driver in old.into_iter().flat_map(|old| list(old, &["spec", "drivers"])) {
-        let Some(changed) = list(new, &["spec", "drivers"])
-            .iter()
-            .find(|other| other["name"] == driver["name"])
-        else {
-            continue;
-        };
-        let same = at(driver, &["nodeID"]) == at(changed, &["nodeID"])
-            && at(driver, &["topologyKeys"]) == at(changed, &["topologyKeys"]);
-        if !same {
-            let shown = format!(
-                "{{\"Name\":{},\"NodeID\":{},\"TopologyKeys\":{},\"Allocatable\":{}}}",
-                json!(text(changed, &["name"])),
-                json!(text(changed, &["nodeID"])),
-                at(changed, &["topologyKeys"]),
-                at(changed, &["allocatable"])
-            );
-            errors.push(Error::invalid(&path, BadValue::Raw(shown), "field is immutable"));
-        }
-    }
-    errors
-}
-
 fn api_service(new: &Value) -> ErrorList {
     let path = Path::new("spec");
     let spec = at(new, &["spec"]);
     let (group, version) = (text(spec, &["group"]), text(spec, &["version"]));
     let mut errors = ErrorList::new();
     let wanted = format!("{version}.{group}");
-    if meta::name(new) != wanted {
+    if !meta::name(new).is_empty() && meta::name(new) != wanted {
         errors.push(Error::invalid(
             &Path::new("metadata.name"),
             meta::name(new),

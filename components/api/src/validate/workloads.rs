@@ -1,11 +1,11 @@
 //! Validation of controllers of pods.
-use super::pod;
 use super::shared::{
     count_or_percent, immutable, label_selector, maybe_one_of, non_negative, not_more_than_all, number_of,
-    one_of, texts,
+    one_of, selector_shown, texts,
 };
+use super::{internal, metadata, pod};
 use crate::value::{at, is_zero, list, text};
-use apimachinery::field::{BadValue, Error, ErrorList, Path};
+use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::names;
 use apimachinery::selector::LabelSelector;
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<Erro
             errors
         }
         "StatefulSet" => {
-            let mut errors = stateful_set(spec, &path);
+            let mut errors = stateful_set(spec, before.is_none(), &path);
             errors.extend(before.and_then(|before| stateful_set_change(before, spec, &path)));
             errors
         }
@@ -58,7 +58,7 @@ fn selector(spec: &Value, path: &Path, noun: &str) -> ErrorList {
     if is_zero(Some(at(selector, &["matchLabels"]))) && is_zero(Some(at(selector, &["matchExpressions"]))) {
         errors.push(Error::invalid(
             &path.child("selector"),
-            selector,
+            selector_shown(selector),
             format!("empty selector is invalid for {noun}"),
         ));
     } else if !errors.is_empty() && noun != "daemonset" {
@@ -95,6 +95,11 @@ fn template(spec: &Value, path: &Path, noun: &str) -> ErrorList {
             labels,
             "`selector` does not match template `labels`",
         ));
+    }
+    if noun == "StatefulSet" {
+        // Upstream checks these before the rest of the template too, and its causes repeat accordingly.
+        errors.extend(metadata::labels(labels, &path.child("labels")));
+        errors.extend(metadata::annotations(template, &path.child("annotations")));
     }
     errors.extend(pod::template(template, &path));
     if !text(template, &["spec", "restartPolicy"]).is_empty() {
@@ -133,20 +138,10 @@ fn deployment(spec: &Value, path: &Path) -> ErrorList {
             "this should be defaulted and never be nil",
         )),
         "RollingUpdate" => errors.extend(rolling_deployment(rolling, &strategy_path.child("rollingUpdate"))),
-        kind => {
-            let shown = if rolling.is_object() {
-                format!(
-                    "{{\"MaxUnavailable\":{},\"MaxSurge\":{}}}",
-                    at(rolling, &["maxUnavailable"]),
-                    at(rolling, &["maxSurge"])
-                )
-            } else {
-                "null".into()
-            };
-            let shown = format!("{{\"Type\":{},\"RollingUpdate\":{shown}}}", json!(kind));
+        _ => {
             errors.push(Error::not_supported(
                 &strategy_path,
-                BadValue::Raw(shown),
+                internal::shown(internal::UPDATE_STRATEGY, strategy),
                 &["Recreate", "RollingUpdate"],
             ));
         }
@@ -259,20 +254,10 @@ fn daemon_set(spec: &Value, path: &Path) -> ErrorList {
             rolling,
             &path.child("updateStrategy.rollingUpdate"),
         )),
-        kind => {
-            let shown = if rolling.is_object() {
-                format!(
-                    "{{\"MaxUnavailable\":{},\"MaxSurge\":{}}}",
-                    at(rolling, &["maxUnavailable"]),
-                    at(rolling, &["maxSurge"])
-                )
-            } else {
-                "null".into()
-            };
-            let shown = format!("{{\"Type\":{},\"RollingUpdate\":{shown}}}", json!(kind));
+        _ => {
             errors.push(Error::not_supported(
                 &path.child("updateStrategy"),
-                BadValue::Raw(shown),
+                internal::shown(internal::UPDATE_STRATEGY, strategy),
                 &["RollingUpdate", "OnDelete"],
             ));
         }
@@ -306,7 +291,8 @@ fn rolling_daemon_set(rolling: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-fn stateful_set(spec: &Value, path: &Path) -> ErrorList {
+/// What never changes is checked in a new set only.
+fn stateful_set(spec: &Value, is_new: bool, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     match text(spec, &["podManagementPolicy"]) {
         "" => errors.push(Error::required(&path.child("podManagementPolicy"), "")),
@@ -319,21 +305,6 @@ fn stateful_set(spec: &Value, path: &Path) -> ErrorList {
     }
     let strategy = at(spec, &["updateStrategy"]);
     let rolling = at(strategy, &["rollingUpdate"]);
-    let shown = || {
-        let rolling = if rolling.is_object() {
-            format!(
-                "{{\"Partition\":{},\"MaxUnavailable\":{}}}",
-                at(rolling, &["partition"]),
-                at(rolling, &["maxUnavailable"])
-            )
-        } else {
-            "null".into()
-        };
-        BadValue::Raw(format!(
-            "{{\"Type\":{},\"RollingUpdate\":{rolling}}}",
-            at(strategy, &["type"])
-        ))
-    };
     match text(strategy, &["type"]) {
         "" => errors.push(Error::required(&path.child("updateStrategy"), "")),
         "OnDelete" if rolling.is_object() => errors.push(Error::invalid(
@@ -356,7 +327,7 @@ fn stateful_set(spec: &Value, path: &Path) -> ErrorList {
         }
         _ => errors.push(Error::invalid(
             &path.child("updateStrategy"),
-            shown(),
+            internal::shown(internal::STATEFUL_SET_STRATEGY, strategy),
             "must be 'RollingUpdate' or 'OnDelete'",
         )),
     }
@@ -377,14 +348,19 @@ fn stateful_set(spec: &Value, path: &Path) -> ErrorList {
     ));
     errors.extend(selector(spec, path, "statefulset"));
     let service = text(spec, &["serviceName"]);
-    if !service.is_empty() {
+    if is_new && !service.is_empty() {
         errors.extend(texts(
             &path.child("serviceName"),
             service,
             names::dns1123_label(service),
         ));
     }
-    for (index, claim) in list(spec, &["volumeClaimTemplates"]).iter().enumerate() {
+    let claims = if is_new {
+        list(spec, &["volumeClaimTemplates"])
+    } else {
+        &[]
+    };
+    for (index, claim) in claims.iter().enumerate() {
         errors.extend(super::storage::claim_spec(
             at(claim, &["spec"]),
             &path.child("volumeClaimTemplates").index(index).child("spec"),
@@ -397,7 +373,13 @@ fn stateful_set(spec: &Value, path: &Path) -> ErrorList {
 /// The claims are volumes of the pods, by their names.
 fn template_with_claims(spec: &Value, path: &Path) -> ErrorList {
     let mut spec = spec.clone();
-    let claims: Vec<Value> = list(&spec, &["volumeClaimTemplates"]).iter().map(|claim| json!({"name": text(claim, &["metadata", "name"]), "persistentVolumeClaim": {"claimName": text(claim, &["metadata", "name"])}})).collect();
+    let mut claims: Vec<Value> = Vec::new();
+    for claim in list(&spec, &["volumeClaimTemplates"]) {
+        let name = text(claim, &["metadata", "name"]);
+        if !claims.iter().any(|other| text(other, &["name"]) == name) {
+            claims.push(json!({"name": name, "persistentVolumeClaim": {"claimName": name}}));
+        }
+    }
     if let Some(pod) = spec.pointer_mut("/template/spec").and_then(Value::as_object_mut) {
         if let Some(volumes) = pod.entry("volumes").or_insert_with(|| json!([])).as_array_mut() {
             volumes.retain(|volume| !claims.iter().any(|claim| claim["name"] == volume["name"]));

@@ -1,7 +1,8 @@
 use super::{Shape, items, shape};
+use crate::decode::{is_empty_collection, settle_value};
 use crate::fieldset::FieldSet;
 use crate::schema::{Field, SchemaSet, Type};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// How two versions of an object differ.
@@ -23,10 +24,21 @@ impl Comparison {
     }
 }
 
-/// Compares two versions of an object.
+/// Compares two versions of an object, of which the later may be made of what was applied: what that gives is there,
+/// also when it is empty.
 pub fn compare(set: &SchemaSet, ty: &Type, before: &Value, after: &Value) -> Comparison {
+    compare_as(set, ty, before, after, false)
+}
+
+/// Compares two versions of an object as upstream's typed objects: what would not be written is not there.
+pub fn compare_typed(set: &SchemaSet, ty: &Type, before: &Value, after: &Value) -> Comparison {
+    compare_as(set, ty, before, after, true)
+}
+
+fn compare_as(set: &SchemaSet, ty: &Type, before: &Value, after: &Value, typed: bool) -> Comparison {
     let mut comparer = Comparer {
         set,
+        typed,
         path: Vec::new(),
         out: Comparison::default(),
     };
@@ -36,6 +48,7 @@ pub fn compare(set: &SchemaSet, ty: &Type, before: &Value, after: &Value) -> Com
 
 struct Comparer<'a> {
     set: &'a SchemaSet,
+    typed: bool,
     path: Vec<String>,
     out: Comparison,
 }
@@ -65,12 +78,23 @@ impl<'a> Comparer<'a> {
         before: Option<&Value>,
         after: Option<&Value>,
     ) {
+        if before.is_none() && after.is_none() {
+            return;
+        }
         let shape = shape(self.set, ty, field, after.or(before));
         if matches!(
             shape,
             Shape::Leaf | Shape::List(_, crate::schema::ListKind::Atomic)
         ) || (length(before) == 0 && length(after) == 0)
         {
+            // Inside what is taken as a whole, what is empty counts no more than elsewhere.
+            if let (true, Some(ty), Some(before), Some(after)) = (self.typed, ty, before, after)
+                && before != after
+            {
+                let mut after = after.clone();
+                settle_value(self.set, ty, &mut after);
+                return self.leaf(Some(before), Some(&after));
+            }
             return self.leaf(before, after);
         }
         match (before, after) {
@@ -88,10 +112,10 @@ impl<'a> Comparer<'a> {
         }
     }
 
-    fn map<'f>(
+    fn map<'f, 'v>(
         &mut self,
-        before: Option<&Value>,
-        after: Option<&Value>,
+        before: Option<&'v Value>,
+        after: Option<&'v Value>,
         below: impl Fn(&str) -> Option<(&'a Type, Option<&'f Field>)>,
     ) {
         let (before, after) = (
@@ -104,13 +128,16 @@ impl<'a> Comparer<'a> {
             .filter(|(key, _)| !before.is_some_and(|before| before.contains_key(*key)));
         for (key, _) in before.into_iter().flatten().chain(new) {
             let (ty, field) = below(key).unzip();
+            let field = field.flatten();
+            let empty = |value: &Value| {
+                field.is_some_and(|field| !field.always && is_empty_collection(value, &field.ty))
+            };
+            let there = |map: Option<&'v Map<String, Value>>| {
+                map?.get(key).filter(|value| !(self.typed && empty(value)))
+            };
+            let (before, after) = (there(before), there(after));
             self.path.push(format!("f:{key}"));
-            self.value(
-                ty,
-                field.flatten(),
-                before.and_then(|map| map.get(key)),
-                after.and_then(|map| map.get(key)),
-            );
+            self.value(ty, field, before, after);
             self.path.pop();
         }
     }

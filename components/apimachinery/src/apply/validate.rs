@@ -11,6 +11,31 @@ pub fn validate(set: &SchemaSet, ty: &Type, value: &Value) -> Vec<String> {
     errors
 }
 
+/// Whether a list whose items are told apart by keys has an item without any: its fields can't be owned.
+pub fn has_keyless_items(set: &SchemaSet, ty: &Type, value: &Value) -> bool {
+    match (ty, value) {
+        (Type::Struct(id), Value::Object(map)) => {
+            let schema = set.get(*id);
+            let below = |(key, value): (&String, &Value)| {
+                schema.field(key).is_some_and(|field| {
+                    field.atomic != Some(true) && has_keyless_items(set, &field.ty, value)
+                })
+            };
+            !schema.atomic && map.iter().any(below)
+        }
+        (Type::Map(inner, false), Value::Object(map)) => {
+            map.values().any(|value| has_keyless_items(set, inner, value))
+        }
+        (Type::List(inner, kind @ ListKind::Map(_)), Value::Array(list)) => {
+            list.iter().enumerate().any(|(position, item)| {
+                items::element(set, Some(inner), kind, position, item) == "k:{}"
+                    || has_keyless_items(set, inner, item)
+            })
+        }
+        _ => false,
+    }
+}
+
 fn walk(set: &SchemaSet, ty: Option<&Type>, value: &Value, path: &str, errors: &mut Vec<String>) {
     if value.is_null() {
         return;

@@ -16,7 +16,7 @@ pub(super) enum Wrong {
 }
 
 /// Go's noun for a kind of JSON value.
-pub(super) fn noun(value: &Value) -> &'static str {
+pub fn noun(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",
@@ -189,7 +189,10 @@ pub(super) fn go_kind(value: &Value) -> &'static str {
 pub(super) fn conversion_error(ty: &Type, name: &str, value: &Value) -> String {
     match (ty, value) {
         (Type::Bytes, Value::String(text)) => {
-            format!("illegal base64 data at input byte {}", corrupt_at(text))
+            format!(
+                "error decoding from json: illegal base64 data at input byte {}",
+                corrupt_at(text)
+            )
         }
         (Type::Bytes, _) => format!("cannot restore slice from {}", go_kind(value)),
         (Type::String, Value::Number(_)) | (Type::Int32 | Type::Int64, Value::Number(_)) => {

@@ -107,3 +107,37 @@ fn errors_read_as_gos() {
         assert_eq!(fit(&set(), 1, &mut value).unwrap_err().0, message);
     }
 }
+
+#[test]
+fn empty_collections_last_until_settled() {
+    let mut value = json!({"items": [], "texts": [], "data": {}, "status": {"name": "a"}});
+    fit(&set(), 1, &mut value).unwrap();
+    assert_eq!(
+        value,
+        json!({"items": [], "texts": [], "data": {}, "status": {"name": "a"}})
+    );
+    settle(&set(), 1, &mut value);
+    assert_eq!(value, json!({"status": {"name": "a"}}));
+}
+
+#[test]
+fn converted_values_are_told_off_in_other_words() {
+    for (mut value, message) in [
+        (json!({"items": [{"count": "x"}]}), "unrecognized type: int32"),
+        (
+            json!({"items": [{"count": 2.5}]}),
+            "cannot convert float64 to int32",
+        ),
+        (json!({"items": "x"}), "cannot restore slice from string"),
+        (json!({"items": ["x"]}), "cannot restore struct from: string"),
+        (json!({"data": "x"}), "cannot restore map from string"),
+        (json!({"data": {"a": 5}}), "cannot restore slice from int64"),
+        (
+            json!({"data": {"a": "changed"}}),
+            "error decoding from json: illegal base64 data at input byte 4",
+        ),
+        (json!({"texts": [5]}), "cannot convert int64 to string"),
+    ] {
+        assert_eq!(fit_unstructured(&set(), 1, &mut value).unwrap_err().0, message);
+    }
+}

@@ -1,5 +1,5 @@
 use super::entry::{Entry, Managers, Operation, Owned};
-use crate::apply::{compare, field_set, merge, remove, validate};
+use crate::apply::{compare, compare_typed, field_set, has_keyless_items, merge, remove, validate};
 use crate::fieldset::FieldSet;
 use crate::schema::{SchemaId, SchemaSet, Type};
 use crate::status::{ApiError, Cause, Details, Reason};
@@ -79,7 +79,8 @@ impl FieldManager<'_> {
             .as_ref()
             .and_then(Value::as_array)
             .map_or(&[][..], Vec::as_slice);
-        if is_reset(given) {
+        // What can't be tracked has no owners; upstream gives up likewise.
+        if is_reset(given) || has_keyless_items(self.schemas, &self.ty(), new) {
             return;
         }
         let own = Managers::decode(given)
@@ -102,7 +103,7 @@ impl FieldManager<'_> {
     }
 
     fn record(&self, before: &Value, new: &Value, managers: &mut Managers, writer: Writer<'_>) {
-        let comparison = compare(self.schemas, &self.ty(), before, new);
+        let comparison = compare_typed(self.schemas, &self.ty(), before, new);
         let touched = comparison.modified.union(&comparison.added);
         for owned in managers.0.values_mut() {
             owned.fields = owned
@@ -228,6 +229,8 @@ impl FieldManager<'_> {
             .values()
             .fold(FieldSet::default(), |all, owned| all.union(&owned.fields));
         let there = field_set(self.schemas, &self.ty(), merged);
+        // What the manager never owned stays, and with it the structs around it.
+        let all = all.union(&there.difference(former));
         let gone = named(&there)
             .intersection(&named(former))
             .difference(&named(&all));

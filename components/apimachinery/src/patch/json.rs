@@ -35,6 +35,13 @@ fn apply_one(target: &mut Value, operation: &Value) -> Result<(), PatchError> {
         "add" => add(target, path, value()?),
         "remove" => remove(target, path).map(|_| ()),
         "replace" => {
+            // As the library that upstream uses has it, a map's missing entry is made.
+            if let Some((parent, last)) = split(path)?
+                && let Value::Object(map) = find(target, parent)?
+            {
+                map.insert(last, value()?);
+                return Ok(());
+            }
             *find(target, path)? = value()?;
             Ok(())
         }
@@ -182,7 +189,8 @@ mod tests {
         for operation in [
             json!({"op": "test", "path": "/a", "value": 2}),
             json!({"op": "remove", "path": "/none"}),
-            json!({"op": "replace", "path": "/none", "value": 1}),
+            json!({"op": "replace", "path": "/none/x", "value": 1}),
+            json!({"op": "replace", "path": "/l/0", "value": 1}),
             json!({"op": "add", "path": "/none/x", "value": 1}),
             json!({"op": "fly", "path": "/a"}),
             json!({"op": "add", "path": "/l/7", "value": 1}),

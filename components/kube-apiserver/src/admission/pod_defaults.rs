@@ -20,7 +20,16 @@ fn new_pod(attributes: &Attributes<'_>) -> bool {
 }
 
 /// Priority: the number behind the class.
-pub fn priority(server: &Server, attributes: &Attributes<'_>, pod: &mut Value) -> Result<(), ApiError> {
+pub fn priority(
+    server: &Server,
+    attributes: &Attributes<'_>,
+    pod: &mut Value,
+    old: Option<&Value>,
+) -> Result<(), ApiError> {
+    if let Some(old) = old.filter(|_| attributes.is("", "pods") && attributes.subresource.is_empty()) {
+        keep_priority(pod, old);
+        return Ok(());
+    }
     if !new_pod(attributes) {
         return Ok(());
     }
@@ -71,6 +80,15 @@ pub fn priority(server: &Server, attributes: &Attributes<'_>, pod: &mut Value) -
     pod["spec"]["priority"] = json!(value);
     pod["spec"]["preemptionPolicy"] = json!(policy);
     Ok(())
+}
+
+/// A change that leaves out what was computed keeps it.
+fn keep_priority(pod: &mut Value, old: &Value) {
+    for field in ["priority", "preemptionPolicy"] {
+        if pod["spec"][field].is_null() && !old["spec"][field].is_null() {
+            pod["spec"][field] = old["spec"][field].clone();
+        }
+    }
 }
 
 /// The class for pods that name none; of several the lowest.
@@ -193,6 +211,8 @@ pub fn storage_protection(attributes: &Attributes<'_>, object: &mut Value) {
         "kubernetes.io/pvc-protection"
     } else if attributes.is("", "persistentvolumes") {
         "kubernetes.io/pv-protection"
+    } else if attributes.is("storage.k8s.io", "volumeattributesclasses") {
+        "kubernetes.io/vac-protection"
     } else {
         return;
     };

@@ -50,7 +50,7 @@ pub fn subject(server: &Server, target: &Target, review: &Value) -> Result<Value
     if target.row.gvk.kind == "LocalSubjectAccessReview" {
         let path = Path::new("spec").child("resourceAttributes");
         let asked = text(&spec["resourceAttributes"], "namespace");
-        if asked != target.namespace {
+        if !spec["resourceAttributes"].is_null() && asked != target.namespace {
             errors.push(Error::invalid(
                 &path.child("namespace"),
                 asked,

@@ -10,7 +10,7 @@ use crate::serving::body::Response;
 use crate::verbs::options::{self, FieldValidation};
 use crate::verbs::target::Target;
 use crate::verbs::write::{self, Write};
-use apimachinery::field::{Error, Path};
+use apimachinery::field::{BadValue, Error, Path};
 use apimachinery::selector::LabelSelector;
 use apimachinery::{ApiError, GroupVersionKind, meta, patch};
 use http::StatusCode;
@@ -143,15 +143,13 @@ fn patched(target: &Target, media_type: &str, mut scale: Value, body: &Value) ->
         FieldValidation::Ignore,
     ) {
         Ok(decoded) => Ok(decoded.value),
-        Err(error) => Err(ApiError::new(
-            422,
-            apimachinery::Reason::Invalid,
-            error
+        Err(error) => {
+            let why = error
                 .message()
                 .split_once(": ")
-                .map_or(error.message(), |(_, why)| why),
-            None,
-        )),
+                .map_or(error.message(), |(_, why)| why);
+            Err(crate::verbs::patch::unfit(BadValue::from(scale.to_string()), why))
+        }
     }
 }
 

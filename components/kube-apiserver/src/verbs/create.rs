@@ -61,10 +61,11 @@ pub async fn create_object(
     let mut attributes = admission::Attributes::of(request, target, Operation::Create, options.dry_run);
     attributes.name = name;
     admission::mutate(server, &attributes, &mut object, None).await?;
-    metadata::prepare_create(row, &mut object)?;
+    metadata::prepare_create(&mut object);
     note_requester(request, row, &mut object);
     strategy::prepare_create(row, &mut object);
     api::validate::create(row, &object)?;
+    strategy::settle(row, &mut object);
     api::warnings::create(row, &object)
         .into_iter()
         .for_each(|warning| request.warn(warning));

@@ -20,6 +20,7 @@ use storage::{Change, ObjectRef, Preconditions, StorageError, Updated};
 
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
+const ORPHANED_PODS: &str = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning";
 
 pub async fn delete(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
     let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
@@ -28,6 +29,10 @@ pub async fn delete(server: &Server, request: &ApiRequest, target: &Target) -> R
     let options = read_options(request)?;
     let attributes = admission::Attributes::of(request, target, Operation::Delete, options.dry_run);
     admission::validate(server, &attributes, None, None).await?;
+    if orphans_by_default(&target.row) && target.row.gvk.kind == "Job" && options.says_nothing_of_dependents()
+    {
+        request.warn(ORPHANED_PODS);
+    }
     let (object, gone) = delete_one(target, &options).await?;
     if gone {
         crate::services::release(server, &target.row, &object, options.dry_run).await;
@@ -98,7 +103,10 @@ fn read_options(request: &ApiRequest) -> Result<DeleteOptions, ApiError> {
 /// Kinds whose deletion answers with the object that was deleted.
 fn returns_object(row: &Resource) -> bool {
     if row.gvk.group == "resource.k8s.io" {
-        return matches!(row.plural.as_str(), "resourceclaims" | "resourceclaimtemplates");
+        return true;
+    }
+    if row.gvk.group == "storage.k8s.io" {
+        return row.plural != "csistoragecapacities";
     }
     row.gvk.group.is_empty()
         && matches!(
@@ -111,6 +119,14 @@ fn returns_object(row: &Resource) -> bool {
                 | "resourcequotas"
                 | "serviceaccounts"
         )
+}
+
+/// Kinds whose dependents stay unless the client says otherwise, as they did before there was a choice.
+fn orphans_by_default(row: &Resource) -> bool {
+    matches!(
+        (&*row.gvk.group, &*row.gvk.kind),
+        ("", "ReplicationController") | ("batch", "Job")
+    )
 }
 
 enum Failure {
@@ -166,7 +182,11 @@ pub async fn delete_one(target: &Target, options: &DeleteOptions) -> Result<(Val
         .await;
     let last = last.into_inner();
     match updated {
-        Ok(Updated::Deleted(object)) => Ok((present::value_of(&target.row, &object)?, true)),
+        // A pod is answered as it was marked, also when it is gone at once.
+        Ok(Updated::Deleted(object)) => match last.filter(|_| is_pod(&target.row)) {
+            Some(marked) => Ok(marked),
+            None => Ok((present::value_of(&target.row, &object)?, true)),
+        },
         Ok(Updated::Written(object) | Updated::Created(object)) => {
             Ok((present::value_of(&target.row, &object)?, false))
         }
@@ -221,7 +241,7 @@ fn plan(row: &Resource, options: &DeleteOptions, old: &Value) -> (Value, bool) {
     if row.gvk.kind == "Namespace" {
         return plan_namespace(options, object);
     }
-    let finalizers = finalizers_after(options, old);
+    let finalizers = finalizers_after(options, orphans_by_default(row), old);
     let deleting = meta::deletion_timestamp(old).is_some();
     set_finalizers(&mut object, &finalizers);
     let grace = grace_period(row, options, old);
@@ -235,7 +255,7 @@ fn plan(row: &Resource, options: &DeleteOptions, old: &Value) -> (Value, bool) {
         }
         return (object, false);
     }
-    if finalizers.is_empty() {
+    if finalizers.is_empty() && !is_pod(row) {
         return (object, true);
     }
     if !deleting {
@@ -244,7 +264,11 @@ fn plan(row: &Resource, options: &DeleteOptions, old: &Value) -> (Value, bool) {
     } else if meta::deletion_grace_period_seconds(old).is_some_and(|left| left > 0) {
         metadata::mark_deleted(&mut object, 0);
     }
-    (object, false)
+    (object, finalizers.is_empty())
+}
+
+fn is_pod(row: &Resource) -> bool {
+    row.gvk.kind == "Pod" && row.gvk.group.is_empty()
 }
 
 /// Only kinds that count generations have one to add to.
@@ -255,7 +279,7 @@ fn bump(object: &mut Value) {
 }
 
 fn plan_namespace(options: &DeleteOptions, mut object: Value) -> (Value, bool) {
-    let finalizers = finalizers_after(options, &object);
+    let finalizers = finalizers_after(options, false, &object);
     set_finalizers(&mut object, &finalizers);
     let spec_finalizers = object["spec"]["finalizers"]
         .as_array()
@@ -273,12 +297,16 @@ fn plan_namespace(options: &DeleteOptions, mut object: Value) -> (Value, bool) {
     (object, gone)
 }
 
-fn finalizers_after(options: &DeleteOptions, old: &Value) -> Vec<String> {
+fn finalizers_after(options: &DeleteOptions, orphans: bool, old: &Value) -> Vec<String> {
     let mut finalizers: Vec<String> = meta::finalizers(old).map(str::to_owned).collect();
     let (orphan, foreground) = match (options.propagation_policy.as_deref(), options.orphan_dependents) {
         (Some("Orphan"), _) | (None, Some(true)) => (Some(true), Some(false)),
         (Some("Foreground"), _) => (Some(false), Some(true)),
         (Some(_), _) | (None, Some(false)) => (Some(false), Some(false)),
+        // A client that set either finalizer before has decided.
+        (None, None) if orphans && !finalizers.iter().any(|name| name == ORPHAN || name == FOREGROUND) => {
+            (Some(true), None)
+        }
         (None, None) => (None, None),
     };
     for (wanted, name) in [(orphan, ORPHAN), (foreground, FOREGROUND)] {
@@ -302,7 +330,7 @@ fn set_finalizers(object: &mut Value, finalizers: &[String]) {
 
 /// Seconds that the object still has; only pods that run somewhere get any.
 fn grace_period(row: &Resource, options: &DeleteOptions, old: &Value) -> i64 {
-    if row.gvk.kind != "Pod" || !row.gvk.group.is_empty() {
+    if !is_pod(row) {
         return 0;
     }
     let unscheduled = old["spec"]["nodeName"].as_str().unwrap_or("").is_empty();

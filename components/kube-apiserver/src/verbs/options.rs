@@ -121,6 +121,11 @@ pub struct DeleteOptions {
 }
 
 impl DeleteOptions {
+    /// Whether the kind's own default decides what becomes of dependents.
+    pub fn says_nothing_of_dependents(&self) -> bool {
+        self.orphan_dependents.is_none() && self.propagation_policy.is_none()
+    }
+
     pub fn read(request: &ApiRequest, body: Option<&Value>) -> Result<Self, ApiError> {
         let mut options = Self::default();
         let mut dry_run: Vec<String> = request.query.all("dryRun").map(str::to_owned).collect();

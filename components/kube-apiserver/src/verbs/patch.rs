@@ -13,7 +13,7 @@ use crate::serving::body::Response;
 use api::Resource;
 use apimachinery::field::{BadValue, Error, Path};
 use apimachinery::patch::{self, PatchError};
-use apimachinery::{ApiError, GroupVersionKind, Reason, meta};
+use apimachinery::{ApiError, GroupVersionKind, Reason, decode, meta};
 use http::StatusCode;
 use serde_json::Value;
 
@@ -144,10 +144,13 @@ fn patched(
     } else {
         new.clone()
     };
-    let unknown = kinds::fit(row, &row.gvk, &mut new).map_err(|error| match form {
-        Form::Strategic => unfit(BadValue::from(go_value(body)), &conversion_error(&error)),
-        _ => unfit(BadValue::from(text.to_string()), &error),
-    })?;
+    let unknown = match form {
+        // Upstream converts a strategically patched object without JSON, and words errors about types differently.
+        Form::Strategic => decode::fit_unstructured(&row.schemas, row.schema_id, &mut new)
+            .map_err(|error| unfit(BadValue::from(go_value(body)), &error.to_string()))?,
+        _ => kinds::fit(row, &row.gvk, &mut new)
+            .map_err(|error| unfit(BadValue::from(text.to_string()), &error))?,
+    };
     if !unknown.is_empty() {
         let problems: Vec<String> = unknown
             .iter()
@@ -195,7 +198,7 @@ fn check_identity(target: &Target, new: &Value) -> Result<(), ApiError> {
 }
 
 /// The patched object isn't one of its kind.
-fn unfit(value: BadValue, error: &str) -> ApiError {
+pub fn unfit(value: BadValue, error: &str) -> ApiError {
     let errors = [Error::invalid(&Path::new("patch"), value, error)];
     ApiError::invalid(&GroupVersionKind::default(), "", &errors)
 }
@@ -214,39 +217,6 @@ fn go_value(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Null => "<nil>".to_owned(),
         other => other.to_string(),
-    }
-}
-
-/// Upstream converts a strategically patched object without JSON, and words type errors differently.
-fn conversion_error(error: &str) -> String {
-    let parsed = error.strip_prefix("json: cannot unmarshal ").and_then(|rest| {
-        let (noun, rest) = rest.split_once(" into ")?;
-        let ty = rest
-            .rsplit_once(" of type ")
-            .map(|(_, ty)| ty)
-            .or_else(|| rest.rsplit_once("value of type ").map(|(_, ty)| ty))?;
-        Some((noun.to_owned(), ty.to_owned()))
-    });
-    let Some((noun, ty)) = parsed else {
-        return error.to_owned();
-    };
-    let from = match noun.split(' ').next().unwrap_or("") {
-        "string" => "string",
-        "bool" => "bool",
-        "number" if noun.contains('.') => "float64",
-        "number" => "int64",
-        "object" => "map[string]interface {}",
-        _ => "[]interface {}",
-    };
-    let basic = ["string", "bool", "int32", "int64", "float64"];
-    if basic.contains(&ty.as_str()) {
-        format!("cannot convert {from} to {ty}")
-    } else if ty.starts_with("[]") {
-        format!("cannot restore slice from: {from}")
-    } else if ty.starts_with("map[") {
-        format!("cannot restore map from: {from}")
-    } else {
-        format!("cannot restore struct from: {from}")
     }
 }
 

@@ -293,6 +293,7 @@ async fn attempt(
     strategy::prepare_update(row, &target.subresource, old, &mut new);
     require_version(target, wanted, &new)?;
     api::validate::update(row, &target.subresource, old, &new)?;
+    strategy::settle(row, &mut new);
     api::warnings::update(row, old, &new)
         .into_iter()
         .for_each(|warning| request.warn(warning));
@@ -375,10 +376,11 @@ async fn create_missing(
     }
     let attributes = admission::Attributes::of(request, target, Operation::Create, options.dry_run);
     admission::mutate(server, &attributes, &mut object, None).await?;
-    metadata::prepare_create(row, &mut object)?;
+    metadata::prepare_create(&mut object);
     super::create::note_requester(request, row, &mut object);
     strategy::prepare_create(row, &mut object);
     api::validate::create(row, &object)?;
+    strategy::settle(row, &mut object);
     api::warnings::create(row, &object)
         .into_iter()
         .for_each(|warning| request.warn(warning));

@@ -18,7 +18,7 @@ const BY_VALUE: &[&str] = &[
     "CertificateSigningRequestCondition.lastTransitionTime", "HorizontalPodAutoscalerCondition.lastTransitionTime", "APIServiceCondition.lastTransitionTime",
     "CustomResourceDefinitionCondition.lastTransitionTime", "FlowSchemaCondition.lastTransitionTime", "PriorityLevelConfigurationCondition.lastTransitionTime", "VolumeError.time",
     "ResourceFieldSelector.divisor", "v2.HorizontalPodAutoscalerStatus.currentMetrics", "CustomResourceDefinitionStatus.conditions", "TypedLocalObjectReference.apiGroup",
-    "core.v1.TypedObjectReference.apiGroup", "rbac.v1.ClusterRole.rules", "rbac.v1.Role.rules", "EndpointSlice.endpoints", "EndpointSlice.ports", "DeviceClaim.requests",
+    "core.v1.TypedObjectReference.apiGroup", "rbac.v1.ClusterRole.rules", "rbac.v1.Role.rules", "EndpointSlice.endpoints", "EndpointSlice.ports", "DeviceClaim.requests", "CSINodeDriver.topologyKeys",
 ];
 /// Structs that upstream embeds in others, and the fields that are the outer struct's own.
 const EMBEDDED: &[(&str, &str, &[&str])] = &[
@@ -49,8 +49,11 @@ fn embedded(short: &str, name: &str) -> Option<String> {
     EMBEDDED.iter().find(|(outer, _, own)| *outer == short && !own.contains(&name)).map(|(_, inner, _)| (*inner).to_owned())
 }
 
-/// Fields whose zero default is declared, although upstream leaves the zero out.
-const LEFT_OUT: &[&str] = &["ReplicationControllerSpec.minReadySeconds"];
+/// Fields that are required or whose zero default is declared, although upstream leaves the zero out.
+const LEFT_OUT: &[&str] = &[
+    "ReplicationControllerSpec.minReadySeconds", "networking.v1.IPAddressSpec.parentRef", "admissionregistration.v1.ValidatingAdmissionPolicyBindingSpec.validationActions",
+    "core.v1.LocalObjectReference.name",
+];
 
 /// All schemas; structs refer to each other by position.
 pub fn model(raw: &Value, presence: &Presence) -> Result<Vec<Schema>> {
@@ -170,7 +173,7 @@ impl Builder<'_> {
             });
         Ok(Field {
             name: name.to_owned(),
-            always: (by_value && !listed(LEFT_OUT, schema, name)) || required || by_value_listed,
+            always: ((by_value || required) && !listed(LEFT_OUT, schema, name)) || by_value_listed,
             pointer: pointer && !(by_value_listed && ty == Type::Quantity),
             required,
             default: default.filter(|_| !zero),

@@ -1,4 +1,5 @@
-use crate::validate::shared::{self, immutable, maybe_one_of, one_of, port_or_name, texts};
+use crate::validate::internal;
+use crate::validate::shared::{self, maybe_one_of, one_of, port_or_name, texts};
 use crate::value::{at, is_zero, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::names;
@@ -13,6 +14,10 @@ pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
     let spec = at(new, &["spec"]);
     let kind = text(spec, &["type"]);
     let mut errors = ErrorList::new();
+    if let Some(old) = old {
+        errors.extend(balancer_class(spec, Some(old), &path.child("loadBalancerClass")));
+        errors.extend(address_change(old, spec, &path.child("clusterIPs").index(0)));
+    }
     let ports = list(spec, &["ports"]);
     if ports.is_empty() && text(spec, &["clusterIP"]) != "None" && kind != "ExternalName" {
         errors.push(Error::required(&path.child("ports"), ""));
@@ -118,24 +123,48 @@ pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
         ));
     }
     errors.extend(traffic(spec, kind, &path));
-    if let Some(old) = old {
-        let class = |object: &Value| text(object, &["spec", "type"]).to_owned();
-        if class(old) == "LoadBalancer" && class(new) == "LoadBalancer" {
-            errors.extend(immutable(
-                &path.child("loadBalancerClass"),
-                at(old, &["spec", "loadBalancerClass"]),
-                at(spec, &["loadBalancerClass"]),
-            ));
-        }
-        let (before, after) = (text(old, &["spec", "clusterIP"]), text(spec, &["clusterIP"]));
-        if class(old) != "ExternalName" && kind != "ExternalName" && !before.is_empty() && before != after {
-            let detail = if after.is_empty() {
-                "primary clusterIP can not be unset"
-            } else {
-                "may not change once set"
-            };
-            errors.push(Error::invalid(&path.child("clusterIPs").index(0), after, detail));
-        }
+    errors
+}
+
+/// The first address stays, also that there is none.
+fn address_change(old: &Value, spec: &Value, path: &Path) -> Option<Error> {
+    let (before, after) = (text(old, &["spec", "clusterIP"]), text(spec, &["clusterIP"]));
+    let outside = |kind: &str| kind == "ExternalName";
+    if outside(text(old, &["spec", "type"]))
+        || outside(text(spec, &["type"]))
+        || before.is_empty()
+        || before == after
+    {
+        return None;
+    }
+    if before == "None" && !after.is_empty() && shared::ip(path, after).is_some() {
+        return shared::ip(path, after);
+    }
+    let detail = if after.is_empty() {
+        "primary clusterIP can not be unset"
+    } else {
+        "may not change once set"
+    };
+    Some(Error::invalid(path, after, detail))
+}
+
+/// Which implementation balances: chosen once, while the service is balanced at all.
+fn balancer_class(spec: &Value, old: Option<&Value>, path: &Path) -> ErrorList {
+    let class = at(spec, &["loadBalancerClass"]);
+    let mut errors = ErrorList::new();
+    let balanced = text(spec, &["type"]) == "LoadBalancer";
+    if let Some(old) = old.filter(|old| balanced && text(old, &["spec", "type"]) == "LoadBalancer")
+        && at(old, &["spec", "loadBalancerClass"]) != class
+    {
+        errors.push(Error::invalid(path, class, "may not change once set"));
+    }
+    match class.as_str() {
+        Some(name) if balanced => errors.extend(texts(path, name, names::qualified_name(name))),
+        Some(_) => errors.push(Error::forbidden(
+            path,
+            "may only be used when `type` is 'LoadBalancer'",
+        )),
+        None => {}
     }
     errors
 }
@@ -200,7 +229,10 @@ fn conflicts(ports: &[Value], kind: &str, path: &Path) -> ErrorList {
         if !seen.insert((number, protocol)) {
             errors.push(Error::duplicate(
                 &path.index(index),
-                serde_json::json!({"protocol": protocol, "port": number}),
+                internal::shown(
+                    internal::SERVICE_PORT,
+                    &serde_json::json!({"protocol": protocol, "port": number}),
+                ),
             ));
         }
     }
@@ -235,21 +267,7 @@ fn traffic(spec: &Value, kind: &str, path: &Path) -> ErrorList {
         at(spec, &["ipFamilyPolicy"]),
         &["SingleStack", "PreferDualStack", "RequireDualStack"],
     ));
-    let class = at(spec, &["loadBalancerClass"]);
-    if let Some(class) = class.as_str() {
-        if kind == "LoadBalancer" {
-            errors.extend(texts(
-                &path.child("loadBalancerClass"),
-                class,
-                names::qualified_name(class),
-            ));
-        } else {
-            errors.push(Error::forbidden(
-                &path.child("loadBalancerClass"),
-                "may only be used when `type` is 'LoadBalancer'",
-            ));
-        }
-    }
+    errors.extend(balancer_class(spec, None, &path.child("loadBalancerClass")));
     if kind != "LoadBalancer" && !at(spec, &["allocateLoadBalancerNodePorts"]).is_null() {
         errors.push(Error::forbidden(
             &path.child("allocateLoadBalancerNodePorts"),

@@ -42,7 +42,7 @@ pub(in crate::validate) fn tolerations(tolerations: &[Value], path: &Path) -> Er
             ),
             "Exists" if !value.is_empty() => errors.push(Error::invalid(
                 &path.child("operator"),
-                toleration,
+                value,
                 "value must be empty when `operator` is 'Exists'",
             )),
             "Exists" => {}

@@ -1,4 +1,6 @@
 //! What may change in a pod after its creation.
+use crate::validate::internal;
+use crate::validate::shared::same;
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use serde_json::Value;
@@ -19,24 +21,21 @@ pub(in crate::validate) fn update(old: &Value, new: &Value) -> ErrorList {
             ));
             return errors;
         }
+        let nameless = after
+            .iter()
+            .enumerate()
+            .filter(|(_, container)| text(container, &["image"]).trim().is_empty());
+        errors.extend(
+            nameless.map(|(index, _)| Error::required(&path.child(kind).index(index).child("image"), "")),
+        );
     }
-    if let (Some(before), after) = (
-        at(old, &["activeDeadlineSeconds"]).as_i64(),
-        at(new, &["activeDeadlineSeconds"]).as_i64(),
+    if let Some(error) = deadline(
+        at(old, &["activeDeadlineSeconds"]),
+        at(new, &["activeDeadlineSeconds"]),
+        &path.child("activeDeadlineSeconds"),
     ) {
-        match after {
-            Some(after) if after > before => errors.push(Error::invalid(
-                &path.child("activeDeadlineSeconds"),
-                after,
-                format!("must be less than or equal to previous value: {before}"),
-            )),
-            Some(_) => {}
-            None => errors.push(Error::invalid(
-                &path.child("activeDeadlineSeconds"),
-                Value::Null,
-                "must not update from a positive integer to nil value",
-            )),
-        }
+        errors.push(error);
+        return errors;
     }
     let (before, after) = (list(old, &["tolerations"]), list(new, &["tolerations"]));
     if !before
@@ -59,9 +58,6 @@ pub(in crate::validate) fn update(old: &Value, new: &Value) -> ErrorList {
         );
         errors.push(Error::forbidden(&path.child("schedulingGates"), names));
     }
-    if !errors.is_empty() && errors.iter().all(|error| error.field != "spec.tolerations") {
-        return errors;
-    }
     // Everything that may change is taken over; what still differs may not.
     let mut munged = new.clone();
     for kind in ["containers", "initContainers"] {
@@ -77,13 +73,8 @@ pub(in crate::validate) fn update(old: &Value, new: &Value) -> ErrorList {
     }
     let mut take = vec!["activeDeadlineSeconds", "tolerations", "schedulingGates"];
     if gated {
+        errors.extend(placement(old, new, &mut munged, &path));
         take.push("nodeSelector");
-        if at(new, &["affinity", "nodeAffinity"]) != at(old, &["affinity", "nodeAffinity"]) {
-            let node = at(old, &["affinity", "nodeAffinity"]).clone();
-            if let Some(affinity) = munged.get_mut("affinity").and_then(Value::as_object_mut) {
-                affinity.insert("nodeAffinity".into(), node);
-            }
-        }
     }
     if at(old, &["terminationGracePeriodSeconds"])
         .as_i64()
@@ -100,13 +91,113 @@ pub(in crate::validate) fn update(old: &Value, new: &Value) -> ErrorList {
             };
         }
     }
-    if munged != *old {
+    if !same(&munged, old) {
         errors.push(Error::forbidden(
             &path,
             format!("{ALLOWED}\n{}", difference(&munged, old)),
         ));
     }
     errors
+}
+
+/// A deadline may come closer, and never go away.
+fn deadline(before: &Value, after: &Value, path: &Path) -> Option<Error> {
+    match (before.as_i64(), after.as_i64()) {
+        (_, Some(after)) if !(0..=i64::from(i32::MAX)).contains(&after) => Some(Error::invalid(
+            path,
+            after,
+            format!("must be between 0 and {}, inclusive", i32::MAX),
+        )),
+        (Some(before), Some(after)) if after > before => Some(Error::invalid(
+            path,
+            after,
+            format!("must be less than or equal to previous value: {before}"),
+        )),
+        (Some(_), None) => Some(Error::invalid(
+            path,
+            Value::Null,
+            "must not update from a positive integer to nil value",
+        )),
+        _ => None,
+    }
+}
+
+const ONLY_ADDITIONS: &str = "only additions are allowed (no mutations or deletions)";
+
+/// A pod that waits for its gates may be narrowed down to fewer nodes. What may change is taken from the old pod.
+fn placement(old: &Value, new: &Value, munged: &mut Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let (before, after) = (at(old, &["nodeSelector"]), at(new, &["nodeSelector"]));
+    if before
+        .as_object()
+        .is_some_and(|before| before.iter().any(|(key, value)| after.get(key) != Some(value)))
+    {
+        errors.push(Error::invalid(&path.child("nodeSelector"), after, ONLY_ADDITIONS));
+    }
+    let (before, after) = (
+        at(old, &["affinity", "nodeAffinity"]),
+        at(new, &["affinity", "nodeAffinity"]),
+    );
+    if same(before, after) {
+        return errors;
+    }
+    errors.extend(narrowed(before, after, &path.child("affinity.nodeAffinity")));
+    match munged.get_mut("affinity").and_then(Value::as_object_mut) {
+        Some(affinity) if before.is_null() => {
+            affinity.remove("nodeAffinity");
+            if affinity.is_empty() && at(old, &["affinity"]).is_null() {
+                munged.as_object_mut().map(|spec| spec.remove("affinity"));
+            }
+        }
+        Some(affinity) => {
+            affinity.insert("nodeAffinity".into(), before.clone());
+        }
+        None => munged["affinity"] = serde_json::json!({"nodeAffinity": before}),
+    }
+    errors
+}
+
+const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+
+/// The required terms may get more expressions each, and there may be neither more nor fewer of them.
+fn narrowed(before: &Value, after: &Value, path: &Path) -> ErrorList {
+    const TERMS: &[&str] = &[REQUIRED, "nodeSelectorTerms"];
+    let (old_terms, new_terms) = (list(before, TERMS), list(after, TERMS));
+    let path = path.child(REQUIRED).child("nodeSelectorTerms");
+    if old_terms.is_empty() {
+        return ErrorList::new();
+    }
+    if old_terms.len() != new_terms.len() {
+        let shown = internal::shown_list(internal::NODE_TERM, at(after, TERMS));
+        return vec![Error::invalid(
+            &path,
+            shown,
+            "no additions/deletions to non-empty NodeSelectorTerms list are allowed",
+        )];
+    }
+    const FIELDS: [&str; 2] = ["matchExpressions", "matchFields"];
+    let empty = |term: &Value| FIELDS.iter().all(|field| list(term, &[field]).is_empty());
+    let only_grew = |old: &Value, new: &Value| {
+        FIELDS
+            .iter()
+            .all(|field| starts_with(list(new, &[field]), list(old, &[field])))
+    };
+    let mut errors = ErrorList::new();
+    for (index, (old, new)) in old_terms.iter().zip(new_terms).enumerate() {
+        // An empty term matches no node; with expressions it could match some.
+        if (empty(old) && !empty(new)) || !only_grew(old, new) {
+            errors.push(Error::invalid(
+                &path.index(index),
+                internal::shown(internal::NODE_TERM, new),
+                ONLY_ADDITIONS,
+            ));
+        }
+    }
+    errors
+}
+
+fn starts_with(items: &[Value], first: &[Value]) -> bool {
+    items.len() >= first.len() && items.iter().zip(first).all(|(item, first)| same(item, first))
 }
 
 /// The fields that differ, old and new, one below the other.

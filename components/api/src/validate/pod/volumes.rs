@@ -49,17 +49,21 @@ fn source(volume: &Value, path: &Path) -> ErrorList {
             "may not specify more than 1 volume type",
         ));
     }
-    let Some(kind) = sources.first() else {
-        return errors;
-    };
-    let path = path.child(kind);
-    let value = at(volume, &[kind]);
+    if let Some(kind) = sources.first() {
+        errors.extend(volume_source(kind, at(volume, &[kind]), &path.child(kind)));
+    }
+    errors
+}
+
+/// One kind of source, in a pod's volume or in a PersistentVolume.
+pub(in crate::validate) fn volume_source(kind: &str, value: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
     let required = |field: &str| {
         text(value, &[field])
             .is_empty()
             .then(|| Error::required(&path.child(field), ""))
     };
-    match kind.as_str() {
+    match kind {
         "hostPath" => {
             errors.extend(required("path"));
             if text(value, &["path"]).split('/').any(|part| part == "..") {
@@ -87,13 +91,13 @@ fn source(volume: &Value, path: &Path) -> ErrorList {
         }
         "secret" => {
             errors.extend(required("secretName"));
-            errors.extend(mode(value, "defaultMode", &path));
-            errors.extend(keys(value, &path));
+            errors.extend(mode(value, "defaultMode", path));
+            errors.extend(keys(value, path));
         }
         "configMap" => {
             errors.extend(required("name"));
-            errors.extend(mode(value, "defaultMode", &path));
-            errors.extend(keys(value, &path));
+            errors.extend(mode(value, "defaultMode", path));
+            errors.extend(keys(value, path));
         }
         "persistentVolumeClaim" => errors.extend(required("claimName")),
         "emptyDir" => errors.extend(
@@ -102,11 +106,29 @@ fn source(volume: &Value, path: &Path) -> ErrorList {
                 ..error
             }),
         ),
-        "downwardAPI" => errors.extend(mode(value, "defaultMode", &path)),
-        "projected" => errors.extend(projected(value, &path)),
+        "downwardAPI" => errors.extend(mode(value, "defaultMode", path)),
+        "projected" => errors.extend(projected(value, path)),
         "nfs" => {
             errors.extend(required("server"));
             errors.extend(required("path"));
+            let place = text(value, &["path"]);
+            if !place.is_empty() && !place.starts_with('/') {
+                errors.push(Error::invalid(
+                    &path.child("path"),
+                    place,
+                    "must be an absolute path",
+                ));
+            }
+        }
+        "local" => {
+            errors.extend(required("path"));
+            if text(value, &["path"]).split('/').any(|part| part == "..") {
+                errors.push(Error::invalid(
+                    &path.child("path"),
+                    text(value, &["path"]),
+                    "must not contain '..'",
+                ));
+            }
         }
         "csi" => errors.extend(required("driver")),
         _ => {}

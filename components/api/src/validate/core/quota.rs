@@ -1,0 +1,229 @@
+use crate::validate::shared::{amount, resource_name, same};
+use crate::value::{at, list, text};
+use apimachinery::Quantity;
+use apimachinery::field::{Error, ErrorList, Path};
+use serde_json::Value;
+
+const SCOPES: &[&str] = &[
+    "Terminating",
+    "NotTerminating",
+    "BestEffort",
+    "NotBestEffort",
+    "PriorityClass",
+    "CrossNamespacePodAffinity",
+    "VolumeAttributesClass",
+];
+
+/// Scopes that no object can have at once.
+const CONFLICTS: &[(&str, &str)] = &[("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating")];
+
+/// A ResourceQuota.
+pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
+    let (spec, path) = (at(new, &["spec"]), Path::new("spec"));
+    let mut errors = amounts(at(spec, &["hard"]), &path.child("hard"));
+    errors.extend(scopes(spec, &path.child("scopes")));
+    errors.extend(selector(spec, &path.child("scopeSelector.matchExpressions")));
+    if let Some(old) = old {
+        let (before, after) = (at(old, &["spec", "scopes"]), at(spec, &["scopes"]));
+        if !same(before, after) {
+            errors.push(Error::invalid(&path.child("scopes"), after, "field is immutable"));
+        }
+    }
+    errors
+}
+
+fn amounts(hard: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    for (name, quantity) in hard.as_object().into_iter().flatten() {
+        let path = path.key(name);
+        let found = resource_name(&path, name);
+        let standard = found.is_empty() || name.contains('/');
+        errors.extend(found);
+        if !standard {
+            errors.push(Error::invalid(
+                &path,
+                name.as_str(),
+                "must be a standard resource for quota",
+            ));
+        }
+        errors.extend(amount(&path, quantity));
+        if counts(name) && Quantity::from_json(quantity).is_ok_and(|amount| amount.is_finer_than(1)) {
+            errors.push(Error::invalid(&path, quantity, "must be an integer"));
+        }
+    }
+    errors
+}
+
+/// Whether this resource is counted in whole objects.
+fn counts(name: &str) -> bool {
+    const WHOLE: &[&str] = &[
+        "pods",
+        "resourcequotas",
+        "services",
+        "replicationcontrollers",
+        "secrets",
+        "configmaps",
+        "persistentvolumeclaims",
+        "services.nodeports",
+        "services.loadbalancers",
+    ];
+    WHOLE.contains(&name)
+}
+
+fn computes(name: &str) -> bool {
+    let bare = name
+        .strip_prefix("requests.")
+        .or_else(|| name.strip_prefix("limits."))
+        .unwrap_or(name);
+    matches!(bare, "cpu" | "memory" | "ephemeral-storage") || bare.starts_with("hugepages-")
+}
+
+/// Whether a quota of that scope can count that resource. Resources of others are not known here.
+fn applies(scope: &str, resource: &str) -> bool {
+    let standard =
+        counts(resource) || computes(resource) || resource == "storage" || resource == "requests.storage";
+    match scope {
+        _ if !standard => true,
+        "Terminating"
+        | "NotTerminating"
+        | "NotBestEffort"
+        | "PriorityClass"
+        | "CrossNamespacePodAffinity" => resource == "pods" || computes(resource),
+        "BestEffort" => resource == "pods",
+        "VolumeAttributesClass" => matches!(resource, "persistentvolumeclaims" | "requests.storage"),
+        _ => true,
+    }
+}
+
+fn hard(spec: &Value) -> impl Iterator<Item = &String> {
+    at(spec, &["hard"])
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name)
+}
+
+fn scopes(spec: &Value, path: &Path) -> ErrorList {
+    let shown = at(spec, &["scopes"]);
+    let scopes: Vec<&str> = list(spec, &["scopes"]).iter().filter_map(Value::as_str).collect();
+    let mut errors = ErrorList::new();
+    for scope in &scopes {
+        if !SCOPES.contains(scope) {
+            errors.push(Error::invalid(path, shown, "unsupported scope"));
+        }
+        errors.extend(
+            hard(spec)
+                .filter(|name| !applies(scope, name))
+                .map(|_| Error::invalid(path, shown, "unsupported scope applied to resource")),
+        );
+    }
+    if conflicting(&scopes) {
+        errors.push(Error::invalid(path, shown, "conflicting scopes"));
+    }
+    errors
+}
+
+fn conflicting(scopes: &[&str]) -> bool {
+    CONFLICTS
+        .iter()
+        .any(|(one, other)| scopes.contains(one) && scopes.contains(other))
+}
+
+fn selector(spec: &Value, path: &Path) -> ErrorList {
+    const ONLY_EXISTS: &str = "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity";
+    let mut errors = ErrorList::new();
+    let mut seen = Vec::new();
+    for expression in list(spec, &["scopeSelector", "matchExpressions"]) {
+        let scope = text(expression, &["scopeName"]);
+        if !SCOPES.contains(&scope) {
+            errors.push(Error::invalid(
+                &path.child("scopeName"),
+                scope,
+                "unsupported scope",
+            ));
+        }
+        errors.extend(hard(spec).filter(|name| !applies(scope, name)).map(|_| {
+            Error::invalid(
+                path,
+                at(spec, &["scopeSelector"]),
+                "unsupported scope applied to resource",
+            )
+        }));
+        let (operator, values) = (text(expression, &["operator"]), list(expression, &["values"]));
+        if matches!(
+            scope,
+            "BestEffort" | "NotBestEffort" | "Terminating" | "NotTerminating" | "CrossNamespacePodAffinity"
+        ) && operator != "Exists"
+        {
+            errors.push(Error::invalid(&path.child("operator"), operator, ONLY_EXISTS));
+        }
+        match operator {
+            "In" | "NotIn" if values.is_empty() => errors.push(Error::required(
+                &path.child("values"),
+                "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector",
+            )),
+            "Exists" | "DoesNotExist" if !values.is_empty() => errors.push(Error::invalid(
+                &path.child("values"),
+                Value::from(values),
+                "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector",
+            )),
+            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
+            other => errors.push(Error::invalid(
+                &path.child("operator"),
+                other,
+                "not a valid selector operator",
+            )),
+        }
+        seen.push(scope);
+    }
+    if conflicting(&seen) {
+        errors.push(Error::invalid(
+            path,
+            at(spec, &["scopeSelector"]),
+            "conflicting scopes",
+        ));
+    }
+    errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn scopes_are_known_and_fit_what_is_counted() {
+        for (spec, wrong) in [
+            (
+                json!({"hard": {"pods": "3"}, "scopes": ["NotTerminating"]}),
+                vec![],
+            ),
+            (
+                json!({"hard": {"pods": "3"}, "scopes": ["Odd"]}),
+                vec!["spec.scopes: Invalid value: [\"Odd\"]: unsupported scope"],
+            ),
+            (
+                json!({"hard": {"services": "3"}, "scopes": ["BestEffort"]}),
+                vec!["spec.scopes: Invalid value: [\"BestEffort\"]: unsupported scope applied to resource"],
+            ),
+            (
+                json!({"hard": {"count/jobs.batch": "3"}, "scopes": ["BestEffort"]}),
+                vec![],
+            ),
+            (
+                json!({"scopes": ["Terminating", "NotTerminating"]}),
+                vec!["spec.scopes: Invalid value: [\"Terminating\",\"NotTerminating\"]: conflicting scopes"],
+            ),
+            (
+                json!({"hard": {"pods": "500m"}}),
+                vec!["spec.hard[pods]: Invalid value: \"500m\": must be an integer"],
+            ),
+        ] {
+            let found: Vec<String> = check(None, &json!({"spec": spec}))
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            assert_eq!(found, wrong);
+        }
+    }
+}

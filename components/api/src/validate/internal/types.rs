@@ -1,0 +1,234 @@
+use super::Kind::{List, Number, Plain, Pointer, Struct, Text};
+use super::Member;
+pub(in crate::validate) use super::pod::{POD_TEMPLATE, template};
+
+type Members = &'static [Member];
+
+/// rbac.RoleRef
+pub(in crate::validate) const ROLE_REF: Members = &[
+    Member("APIGroup", "apiGroup", Text),
+    Member("Kind", "kind", Text),
+    Member("Name", "name", Text),
+];
+
+/// networking.ParentReference
+pub(in crate::validate) const PARENT_REF: Members = &[
+    Member("Group", "group", Text),
+    Member("Resource", "resource", Text),
+    Member("Namespace", "namespace", Text),
+    Member("Name", "name", Text),
+];
+
+/// core.Taint
+pub(in crate::validate) const TAINT: Members = &[
+    Member("Key", "key", Text),
+    Member("Value", "value", Text),
+    Member("Effect", "effect", Text),
+    Member("TimeAdded", "timeAdded", Plain),
+];
+
+/// core.Toleration
+pub(in crate::validate) const TOLERATION: Members = &[
+    Member("Key", "key", Text),
+    Member("Operator", "operator", Text),
+    Member("Value", "value", Text),
+    Member("Effect", "effect", Text),
+    Member("TolerationSeconds", "tolerationSeconds", Plain),
+];
+
+const NODE_REQUIREMENT: Members = &[
+    Member("Key", "key", Text),
+    Member("Operator", "operator", Text),
+    Member("Values", "values", Plain),
+];
+
+/// core.NodeSelectorTerm
+pub(in crate::validate) const NODE_TERM: Members = &[
+    Member("MatchExpressions", "matchExpressions", List(NODE_REQUIREMENT)),
+    Member("MatchFields", "matchFields", List(NODE_REQUIREMENT)),
+];
+
+/// core.NodeSelector
+pub(in crate::validate) const NODE_SELECTOR: Members =
+    &[Member("NodeSelectorTerms", "nodeSelectorTerms", List(NODE_TERM))];
+
+/// core.VolumeNodeAffinity
+pub(in crate::validate) const VOLUME_NODE_AFFINITY: Members =
+    &[Member("Required", "required", Pointer(NODE_SELECTOR))];
+
+/// core.ServicePort; a target port that was not given is 0.
+pub(in crate::validate) const SERVICE_PORT: Members = &[
+    Member("Name", "name", Text),
+    Member("Protocol", "protocol", Text),
+    Member("AppProtocol", "appProtocol", Plain),
+    Member("Port", "port", Number),
+    Member("TargetPort", "targetPort", Number),
+    Member("NodePort", "nodePort", Number),
+];
+
+/// apps.DeploymentStrategy and apps.DaemonSetUpdateStrategy
+pub(in crate::validate) const UPDATE_STRATEGY: Members = &[
+    Member("Type", "type", Text),
+    Member(
+        "RollingUpdate",
+        "rollingUpdate",
+        Pointer(&[
+            Member("MaxUnavailable", "maxUnavailable", Number),
+            Member("MaxSurge", "maxSurge", Number),
+        ]),
+    ),
+];
+
+/// apps.StatefulSetUpdateStrategy
+pub(in crate::validate) const STATEFUL_SET_STRATEGY: Members = &[
+    Member("Type", "type", Text),
+    Member(
+        "RollingUpdate",
+        "rollingUpdate",
+        Pointer(&[
+            Member("Partition", "partition", Number),
+            Member("MaxUnavailable", "maxUnavailable", Plain),
+        ]),
+    ),
+];
+
+/// batch.PodFailurePolicy
+pub(in crate::validate) const POD_FAILURE_POLICY: Members = &[Member(
+    "Rules",
+    "rules",
+    List(&[
+        Member("Action", "action", Text),
+        Member(
+            "OnExitCodes",
+            "onExitCodes",
+            Pointer(&[
+                Member("ContainerName", "containerName", Plain),
+                Member("Operator", "operator", Text),
+                Member("Values", "values", Plain),
+            ]),
+        ),
+        Member(
+            "OnPodConditions",
+            "onPodConditions",
+            List(&[Member("Type", "type", Text), Member("Status", "status", Text)]),
+        ),
+    ]),
+)];
+
+/// batch.SuccessPolicy
+pub(in crate::validate) const SUCCESS_POLICY: Members = &[Member(
+    "Rules",
+    "rules",
+    List(&[
+        Member("SucceededIndexes", "succeededIndexes", Plain),
+        Member("SucceededCount", "succeededCount", Plain),
+    ]),
+)];
+
+/// flowcontrol.FlowDistinguisherMethod
+pub(in crate::validate) const DISTINGUISHER: Members = &[Member("Type", "type", Text)];
+
+/// storage.CSINodeDriver; its allocatable count is cleared before it is compared.
+pub(in crate::validate) const CSI_NODE_DRIVER: Members = &[
+    Member("Name", "name", Text),
+    Member("NodeID", "nodeID", Text),
+    Member("TopologyKeys", "topologyKeys", Plain),
+    Member(
+        "Allocatable",
+        "allocatable",
+        Pointer(&[Member("Count", "count", Plain)]),
+    ),
+];
+
+/// storage.VolumeAttachmentSpec
+pub(in crate::validate) const VOLUME_ATTACHMENT_SPEC: Members = &[
+    Member("Attacher", "attacher", Text),
+    Member(
+        "Source",
+        "source",
+        Struct(&[
+            Member("PersistentVolumeName", "persistentVolumeName", Plain),
+            Member("InlineVolumeSpec", "inlineVolumeSpec", Plain),
+        ]),
+    ),
+    Member("NodeName", "nodeName", Text),
+];
+
+const DEVICE_TOLERATION: Members = &[
+    Member("Key", "key", Text),
+    Member("Operator", "operator", Text),
+    Member("Value", "value", Text),
+    Member("Effect", "effect", Text),
+    Member("TolerationSeconds", "tolerationSeconds", Plain),
+];
+
+const DEVICE_SELECTOR: Members = &[Member(
+    "CEL",
+    "cel",
+    Pointer(&[Member("Expression", "expression", Text)]),
+)];
+
+const CAPACITY_REQUIREMENTS: Members = &[Member("Requests", "requests", Plain)];
+
+const EXACT_REQUEST: Members = &[
+    Member("DeviceClassName", "deviceClassName", Text),
+    Member("Selectors", "selectors", List(DEVICE_SELECTOR)),
+    Member("AllocationMode", "allocationMode", Text),
+    Member("Count", "count", Number),
+    Member("AdminAccess", "adminAccess", Plain),
+    Member("Tolerations", "tolerations", List(DEVICE_TOLERATION)),
+    Member("Capacity", "capacity", Pointer(CAPACITY_REQUIREMENTS)),
+];
+
+const SUB_REQUEST: Members = &[
+    Member("Name", "name", Text),
+    Member("DeviceClassName", "deviceClassName", Text),
+    Member("Selectors", "selectors", List(DEVICE_SELECTOR)),
+    Member("AllocationMode", "allocationMode", Text),
+    Member("Count", "count", Number),
+    Member("Tolerations", "tolerations", List(DEVICE_TOLERATION)),
+    Member("Capacity", "capacity", Pointer(CAPACITY_REQUIREMENTS)),
+];
+
+const DEVICE_CONSTRAINT: Members = &[
+    Member("Requests", "requests", Plain),
+    Member("MatchAttribute", "matchAttribute", Plain),
+    Member("DistinctAttribute", "distinctAttribute", Plain),
+];
+
+const DEVICE_CONFIG: Members = &[
+    Member("Requests", "requests", Plain),
+    Member(
+        "Opaque",
+        "opaque",
+        Pointer(&[
+            Member("Driver", "driver", Text),
+            Member("Parameters", "parameters", Plain),
+        ]),
+    ),
+];
+
+/// resource.ResourceClaimSpec
+pub(in crate::validate) const CLAIM_SPEC: Members = &[Member(
+    "Devices",
+    "devices",
+    Struct(&[
+        Member(
+            "Requests",
+            "requests",
+            List(&[
+                Member("Name", "name", Text),
+                Member("Exactly", "exactly", Pointer(EXACT_REQUEST)),
+                Member("FirstAvailable", "firstAvailable", List(SUB_REQUEST)),
+            ]),
+        ),
+        Member("Constraints", "constraints", List(DEVICE_CONSTRAINT)),
+        Member("Config", "config", List(DEVICE_CONFIG)),
+    ]),
+)];
+
+/// resource.ResourceClaimTemplateSpec
+pub(in crate::validate) const CLAIM_TEMPLATE_SPEC: Members = &[
+    Member("", "metadata", super::Kind::Metadata),
+    Member("Spec", "spec", Struct(CLAIM_SPEC)),
+];

@@ -1,0 +1,235 @@
+use super::MODES;
+use crate::validate::shared::{immutable, maybe_one_of, one_of, resource_name, same, texts};
+use crate::validate::{internal, pod};
+use crate::value::{at, is_zero, list, text};
+use apimachinery::field::{BadValue, Error, ErrorList, Path};
+use apimachinery::{Quantity, names};
+use serde_json::Value;
+
+/// Fields of a volume's spec that say nothing about where its data is.
+const PLAIN: &[&str] = &[
+    "accessModes",
+    "capacity",
+    "claimRef",
+    "mountOptions",
+    "nodeAffinity",
+    "persistentVolumeReclaimPolicy",
+    "storageClassName",
+    "volumeAttributesClassName",
+    "volumeMode",
+];
+
+/// A PersistentVolume.
+pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
+    let (spec, path) = (at(new, &["spec"]), Path::new("spec"));
+    let mut errors = self::spec(spec, false, &path);
+    if let Some(old) = old {
+        errors.extend(change(at(old, &["spec"]), spec, &path));
+    }
+    errors
+}
+
+fn source(spec: &Value) -> Value {
+    spec.as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| !PLAIN.contains(&key.as_str()))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+/// The spec of a volume; one inside an attachment has no policy, class and affinity of its own.
+pub(super) fn spec(spec: &Value, inline: bool, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let modes = list(spec, &["accessModes"]);
+    if modes.is_empty() {
+        errors.push(Error::required(&path.child("accessModes"), ""));
+    }
+    errors.extend(
+        modes
+            .iter()
+            .filter_map(|mode| one_of(&path.child("accessModes"), mode, MODES)),
+    );
+    if modes.len() > 1 && modes.iter().any(|mode| mode == "ReadWriteOncePod") {
+        errors.push(Error::forbidden(
+            &path.child("accessModes"),
+            "may not use ReadWriteOncePod with other access modes",
+        ));
+    }
+    if inline {
+        for field in ["claimRef", "persistentVolumeReclaimPolicy", "storageClassName"] {
+            if !is_zero(Some(at(spec, &[field]))) {
+                errors.push(Error::forbidden(
+                    &path.child(field),
+                    "may not be specified in the context of inline volumes",
+                ));
+            }
+        }
+    } else {
+        errors.extend(capacity(at(spec, &["capacity"]), &path.child("capacity")));
+        if !text(spec, &["persistentVolumeReclaimPolicy"]).is_empty() {
+            errors.extend(maybe_one_of(
+                &path.child("persistentVolumeReclaimPolicy"),
+                at(spec, &["persistentVolumeReclaimPolicy"]),
+                &["Delete", "Recycle", "Retain"],
+            ));
+        }
+    }
+    errors.extend(affinity(at(spec, &["nodeAffinity"]), &path.child("nodeAffinity")));
+    errors.extend(data(spec, path));
+    let class = text(spec, &["storageClassName"]);
+    if !class.is_empty() {
+        errors.extend(texts(
+            &path.child("storageClassName"),
+            class,
+            names::dns1123_subdomain(class),
+        ));
+    }
+    errors.extend(maybe_one_of(
+        &path.child("volumeMode"),
+        at(spec, &["volumeMode"]),
+        &["Block", "Filesystem"],
+    ));
+    errors
+}
+
+fn capacity(capacity: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if is_zero(Some(capacity)) {
+        errors.push(Error::required(path, ""));
+    }
+    if capacity.get("storage").is_none() || capacity.as_object().is_some_and(|map| map.len() > 1) {
+        errors.push(Error::not_supported(path, capacity, &["storage"]));
+    }
+    for (name, quantity) in capacity.as_object().into_iter().flatten() {
+        errors.extend(resource_name(path, name));
+        let Ok(amount) = Quantity::from_json(quantity) else {
+            continue;
+        };
+        if amount.sign() < 0 {
+            errors.push(Error::invalid(
+                &path.key(name),
+                BadValue::Raw(amount.value().to_string()),
+                "must be a valid resource quantity",
+            ));
+        }
+        if amount.sign() <= 0 {
+            errors.push(Error::invalid(
+                &path.key(name),
+                amount.to_string(),
+                "must be greater than zero",
+            ));
+        }
+    }
+    errors
+}
+
+fn affinity(affinity: &Value, path: &Path) -> ErrorList {
+    match (affinity.is_object(), at(affinity, &["required"])) {
+        (false, _) => ErrorList::new(),
+        (true, Value::Null) => vec![Error::required(
+            &path.child("required"),
+            "must specify required node constraints",
+        )],
+        (true, required) => pod::node_selector(required, &path.child("required")),
+    }
+}
+
+/// Where the data is: exactly one kind of source.
+fn data(spec: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let sources = source(spec);
+    let mut kinds = sources.as_object().into_iter().flatten();
+    let Some((kind, value)) = kinds.next() else {
+        return vec![Error::required(path, "must specify a volume type")];
+    };
+    errors.extend(pod::volume_source(kind, value, &path.child(kind)));
+    if kind == "csi" && text(value, &["volumeHandle"]).is_empty() {
+        errors.push(Error::required(&path.child("csi.volumeHandle"), ""));
+    }
+    if kind == "hostPath"
+        && text(value, &["path"]) == "/"
+        && text(spec, &["persistentVolumeReclaimPolicy"]) == "Recycle"
+    {
+        errors.push(Error::forbidden(
+            &path.child("persistentVolumeReclaimPolicy"),
+            "may not be 'recycle' for a hostPath mount of '/'",
+        ));
+    }
+    errors.extend(
+        kinds.map(|(extra, _)| {
+            Error::forbidden(&path.child(extra), "may not specify more than 1 volume type")
+        }),
+    );
+    errors
+}
+
+fn change(old: &Value, new: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if !same(&source(old), &source(new)) {
+        let why = format!(
+            "spec.persistentvolumesource is immutable after creation\n{}",
+            pod::difference(&source(new), &source(old))
+        );
+        errors.push(Error::forbidden(&path.child("persistentvolumesource"), why));
+    }
+    errors.extend(immutable(
+        &Path::new("volumeMode"),
+        at(old, &["volumeMode"]),
+        at(new, &["volumeMode"]),
+    ));
+    let (before, after) = (at(old, &["nodeAffinity"]), at(new, &["nodeAffinity"]));
+    // Deprecated labels may be replaced by those that took their place.
+    if before.is_object() && !same(&renewed(before, after), after) {
+        let shown = internal::shown_pointer(internal::VOLUME_NODE_AFFINITY, after);
+        errors.push(Error::invalid(
+            &Path::new("nodeAffinity"),
+            shown,
+            "field is immutable, except for updating from beta label to GA",
+        ));
+    }
+    errors
+}
+
+const RENAMED: &[(&str, &str)] = &[
+    (
+        "failure-domain.beta.kubernetes.io/zone",
+        "topology.kubernetes.io/zone",
+    ),
+    (
+        "failure-domain.beta.kubernetes.io/region",
+        "topology.kubernetes.io/region",
+    ),
+    (
+        "beta.kubernetes.io/instance-type",
+        "node.kubernetes.io/instance-type",
+    ),
+];
+
+/// The affinity with those labels renamed that were renamed in the new one. For upstream, the new name of any other
+/// label is empty.
+fn renewed(affinity: &Value, new: &Value) -> Value {
+    let mut renewed = affinity.clone();
+    let terms = renewed
+        .pointer_mut("/required/nodeSelectorTerms")
+        .and_then(Value::as_array_mut);
+    for (index, term) in terms.into_iter().flatten().enumerate() {
+        let expressions = term.get_mut("matchExpressions").and_then(Value::as_array_mut);
+        for (place, expression) in expressions.into_iter().flatten().enumerate() {
+            let name = RENAMED
+                .iter()
+                .find(|(old, _)| expression["key"] == *old)
+                .map_or("", |(_, name)| name);
+            let wanted = new.pointer(&format!(
+                "/required/nodeSelectorTerms/{index}/matchExpressions/{place}"
+            ));
+            if wanted.is_some_and(|wanted| text(wanted, &["key"]) == name) {
+                expression["key"] = wanted
+                    .and_then(|wanted| wanted.get("key"))
+                    .cloned()
+                    .unwrap_or_default();
+            }
+        }
+    }
+    renewed
+}
