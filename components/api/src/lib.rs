@@ -1,6 +1,7 @@
 //! The kind registry: schemas, defaults, validation, strategies, table columns.
 pub mod defaults;
 pub mod discovery;
+pub mod expressions;
 pub mod managed;
 pub mod openapi;
 pub mod registry;

@@ -112,9 +112,15 @@ impl Checker<'_> {
                 test,
                 optional,
             } => {
-                // `google.protobuf.Timestamp` is a name, not three.
-                if let Some(ty) = expr
-                    .qualified_name()
+                // `authorizer.requestResource` and `google.protobuf.Timestamp` are names, not fields.
+                let name = expr.qualified_name().filter(|_| !*test && !*optional);
+                if let Some(name) = name
+                    .as_deref()
+                    .filter(|name| self.environment.index(name).is_some() && !self.is_local(name))
+                {
+                    return self.ident(expr.at, name);
+                }
+                if let Some(ty) = name
                     .filter(|name| !self.is_variable(name))
                     .and_then(|name| type_named(&name))
                 {
@@ -140,7 +146,13 @@ impl Checker<'_> {
     /// Whether the first part of a dotted name is a variable.
     fn is_variable(&self, name: &str) -> bool {
         let first = name.split('.').next().unwrap_or(name);
-        self.environment.index(first).is_some() || self.locals.iter().any(|(local, _)| local == first)
+        self.environment.index(first).is_some() || self.is_local(first)
+    }
+
+    /// Whether the first part of a dotted name is a variable of a comprehension, which hides others.
+    fn is_local(&self, name: &str) -> bool {
+        let first = name.split('.').next().unwrap_or(name);
+        self.locals.iter().any(|(local, _)| local == first)
     }
 
     fn ident(&mut self, at: u32, name: &str) -> Node {

@@ -130,6 +130,9 @@ pub struct ApiServerFlags {
     pub authorization_mode: Vec<String>,
 
     // admission
+    /// AdmissionConfiguration: what plugins are told.
+    #[arg(long)]
+    pub admission_control_config_file: Option<PathBuf>,
     #[arg(long, value_delimiter = ',')]
     pub enable_admission_plugins: Vec<String>,
     #[arg(long, value_delimiter = ',')]

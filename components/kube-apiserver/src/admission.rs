@@ -1,16 +1,14 @@
-//! Built-in admission: what may change or refuse a write after it was authorized.
+//! Admission: what may change or refuse a write after it was authorized.
 
-use crate::identity::User;
-use crate::request::ApiRequest;
-use crate::server::Server;
-use crate::verbs::target::Target;
-use api::Resource;
-use apimachinery::{ApiError, GroupResource};
-use serde_json::Value;
-use std::sync::Arc;
-
+pub mod attributes;
 pub mod certificates;
+pub mod conditions;
+pub mod configuration;
+pub mod inputs;
 pub mod limit_ranger;
+pub mod live;
+pub mod matching;
+pub mod metrics;
 pub mod namespace_lifecycle;
 pub mod node_restriction;
 pub mod plugins;
@@ -18,98 +16,152 @@ pub mod pod_defaults;
 pub mod pod_security;
 pub mod rbac;
 pub mod resource_quota;
+pub mod scope;
 pub mod service_account;
+pub mod webhooks;
 
-/// What is being done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    Create,
-    Update,
-    Delete,
-    Connect,
+pub use attributes::{Attributes, Operation};
+
+use crate::server::Server;
+use apimachinery::ApiError;
+use configuration::AdmissionConfiguration;
+use live::Live;
+use metrics::Phase;
+use plugins::Plugin;
+use serde_json::Value;
+use std::time::Instant;
+use webhooks::reinvocation::Reinvocation;
+use webhooks::sync::Webhooks;
+use webhooks::{mutating, validating};
+
+/// What admission has ready for all requests.
+pub struct Admission {
+    /// In the order in which they run.
+    pub plugins: Vec<Plugin>,
+    pub configuration: AdmissionConfiguration,
+    pub webhooks: Live<Webhooks>,
 }
 
-/// What plugins know of a request.
-pub struct Attributes<'a> {
-    pub request: &'a ApiRequest,
-    pub user: Arc<User>,
-    pub row: Arc<Resource>,
-    pub operation: Operation,
-    pub namespace: String,
-    pub name: String,
-    pub subresource: String,
-    pub dry_run: bool,
-}
-
-impl<'a> Attributes<'a> {
-    pub fn of(request: &'a ApiRequest, target: &Target, operation: Operation, dry_run: bool) -> Self {
+impl Admission {
+    pub fn new(plugins: Vec<Plugin>, configuration: AdmissionConfiguration) -> Self {
         Self {
-            request,
-            user: Arc::clone(&request.user),
-            row: Arc::clone(&target.row),
-            operation,
-            namespace: target.namespace.clone(),
-            name: target.name.clone(),
-            subresource: target.subresource.clone(),
-            dry_run,
+            plugins,
+            configuration,
+            webhooks: Live::default(),
         }
     }
 
-    /// `group/plural`, for matching.
-    pub fn is(&self, group: &str, plural: &str) -> bool {
-        self.row.gvk.group == group && self.row.plural == plural
-    }
-
-    pub fn forbidden(&self, why: &str) -> ApiError {
-        ApiError::forbidden(&self.resource(), &self.name, why)
-    }
-
-    pub fn resource(&self) -> GroupResource {
-        self.row.group_resource()
+    /// Whether a plugin runs.
+    pub fn has(&self, plugin: Plugin) -> bool {
+        self.plugins.contains(&plugin)
     }
 }
 
-/// Runs the plugins that may change the object, in upstream's order.
+/// Runs the plugins that may change the object of a create, update or connect.
 pub async fn mutate(
     server: &Server,
     attributes: &Attributes<'_>,
     object: &mut Value,
     old: Option<&Value>,
 ) -> Result<(), ApiError> {
-    let on = |name: &str| {
-        plugins::enabled(
-            name,
-            &server.flags.enable_admission_plugins,
-            &server.flags.disable_admission_plugins,
-        )
+    admit(server, attributes, Some(object), old).await
+}
+
+/// Everything that may refuse a delete of the object.
+pub async fn remove(server: &Server, attributes: &Attributes<'_>, old: &Value) -> Result<(), ApiError> {
+    admit(server, attributes, None, Some(old)).await?;
+    validate(server, attributes, None, Some(old)).await
+}
+
+/// Both phases for a request whose object is not stored: options of a connection, a question, an order.
+pub async fn pass(server: &Server, attributes: &Attributes<'_>, object: &mut Value) -> Result<(), ApiError> {
+    mutate(server, attributes, object, None).await?;
+    validate(server, attributes, Some(object), None).await
+}
+
+async fn admit(
+    server: &Server,
+    attributes: &Attributes<'_>,
+    mut object: Option<&mut Value>,
+    old: Option<&Value>,
+) -> Result<(), ApiError> {
+    let started = Instant::now();
+    let mut state = Reinvocation::default();
+    let mut outcome = round(server, attributes, object.as_deref_mut(), old, &mut state).await;
+    if outcome.is_ok() && state.needed() {
+        // Webhooks changed the object: everybody looks again, once.
+        state.begin_again();
+        outcome = round(server, attributes, object, old, &mut state).await;
+    }
+    server.metrics.admission.step(
+        Phase::Admit,
+        attributes.operation,
+        outcome.is_err(),
+        started.elapsed(),
+    );
+    outcome
+}
+
+async fn round(
+    server: &Server,
+    attributes: &Attributes<'_>,
+    mut object: Option<&mut Value>,
+    old: Option<&Value>,
+    state: &mut Reinvocation,
+) -> Result<(), ApiError> {
+    for plugin in &server.admission.plugins {
+        if !plugin.admits(attributes) {
+            continue;
+        }
+        let started = Instant::now();
+        let outcome = admit_one(server, *plugin, attributes, object.as_deref_mut(), old, state).await;
+        server.metrics.admission.plugin(
+            plugin.name(),
+            Phase::Admit,
+            attributes.operation,
+            outcome.is_err(),
+            started.elapsed(),
+        );
+        outcome?;
+    }
+    Ok(())
+}
+
+async fn admit_one(
+    server: &Server,
+    plugin: Plugin,
+    attributes: &Attributes<'_>,
+    object: Option<&mut Value>,
+    old: Option<&Value>,
+    state: &mut Reinvocation,
+) -> Result<(), ApiError> {
+    match plugin {
+        Plugin::NamespaceLifecycle => {
+            return namespace_lifecycle::admit(server, attributes, object.as_deref()).await;
+        }
+        Plugin::NodeRestriction => {
+            return node_restriction::admit(server, attributes, object.as_deref(), old).await;
+        }
+        Plugin::MutatingAdmissionWebhook => {
+            return mutating::admit(server, attributes, object, old, state).await;
+        }
+        _ => {}
+    }
+    let Some(object) = object else {
+        return Ok(());
     };
-    if on("NamespaceLifecycle") {
-        namespace_lifecycle::admit(server, attributes, Some(object)).await?;
-    }
-    if on("LimitRanger") {
-        limit_ranger::mutate(server, attributes, object);
-    }
-    if on("ServiceAccount") {
-        service_account::mutate(server, attributes, object).await?;
-    }
-    node_restriction::admit(server, attributes, Some(object), old).await?;
-    if on("TaintNodesByCondition") {
-        pod_defaults::new_node(attributes, object);
-    }
-    if on("Priority") {
-        pod_defaults::priority(server, attributes, object, old)?;
-    }
-    if on("DefaultTolerationSeconds") {
-        pod_defaults::tolerations(server, attributes, object);
-    }
-    if on("DefaultStorageClass") || on("DefaultIngressClass") {
-        pod_defaults::default_class(server, attributes, object);
-    }
-    if on("StorageObjectInUseProtection") {
-        pod_defaults::storage_protection(attributes, object);
-    }
-    if on("RuntimeClass") {
-        pod_defaults::runtime_class(server, attributes, object)?;
+    match plugin {
+        Plugin::LimitRanger => limit_ranger::mutate(server, attributes, object),
+        Plugin::ServiceAccount => service_account::mutate(server, attributes, object).await?,
+        Plugin::TaintNodesByCondition => pod_defaults::new_node(attributes, object),
+        Plugin::Priority => pod_defaults::priority(server, attributes, object, old)?,
+        Plugin::DefaultTolerationSeconds => pod_defaults::tolerations(server, attributes, object),
+        Plugin::DefaultStorageClass | Plugin::DefaultIngressClass => {
+            pod_defaults::default_class(server, attributes, object);
+        }
+        Plugin::StorageObjectInUseProtection => pod_defaults::storage_protection(attributes, object),
+        Plugin::RuntimeClass => pod_defaults::runtime_class(server, attributes, object)?,
+        _ => {}
     }
     Ok(())
 }
@@ -121,37 +173,59 @@ pub async fn validate(
     object: Option<&Value>,
     old: Option<&Value>,
 ) -> Result<(), ApiError> {
-    if attributes.operation == Operation::Delete {
-        namespace_lifecycle::admit(server, attributes, object).await?;
-        node_restriction::admit(server, attributes, object, old).await?;
-    }
-    let on = |name: &str| {
-        plugins::enabled(
-            name,
-            &server.flags.enable_admission_plugins,
-            &server.flags.disable_admission_plugins,
-        )
-    };
+    let started = Instant::now();
+    let outcome = validate_all(server, attributes, object, old).await;
+    server.metrics.admission.step(
+        Phase::Validate,
+        attributes.operation,
+        outcome.is_err(),
+        started.elapsed(),
+    );
+    outcome
+}
+
+async fn validate_all(
+    server: &Server,
+    attributes: &Attributes<'_>,
+    object: Option<&Value>,
+    old: Option<&Value>,
+) -> Result<(), ApiError> {
+    // Not a plugin: nobody can turn it off.
     rbac::admit(server, attributes, object, old).await?;
-    if attributes.row.gvk.group == "admissionregistration.k8s.io" && attributes.operation == Operation::Create
-    {
-        // Not refused: the object is valid and other servers of the cluster may act on it.
-        tracing::warn!(
-            kind = attributes.row.gvk.kind,
-            name = attributes.name,
-            "stored, but not called: this server has built-in admission only"
+    for plugin in &server.admission.plugins {
+        if !plugin.validates(attributes) {
+            continue;
+        }
+        let started = Instant::now();
+        let outcome = validate_one(server, *plugin, attributes, object, old).await;
+        server.metrics.admission.plugin(
+            plugin.name(),
+            Phase::Validate,
+            attributes.operation,
+            outcome.is_err(),
+            started.elapsed(),
         );
-    }
-    if on("LimitRanger") {
-        limit_ranger::validate(server, attributes, object)?;
-    }
-    if on("PodSecurity") {
-        pod_security::admit(server, attributes, object).await?;
-    }
-    certificates::admit(server, attributes, object, old)?;
-    // Last, so that nothing is counted that is refused for another reason.
-    if on("ResourceQuota") {
-        resource_quota::admit(server, attributes, object, old).await?;
+        outcome?;
     }
     Ok(())
+}
+
+async fn validate_one(
+    server: &Server,
+    plugin: Plugin,
+    attributes: &Attributes<'_>,
+    object: Option<&Value>,
+    old: Option<&Value>,
+) -> Result<(), ApiError> {
+    match plugin {
+        Plugin::LimitRanger => limit_ranger::validate(server, attributes, object),
+        Plugin::PodSecurity => pod_security::admit(server, attributes, object).await,
+        Plugin::CertificateApproval => certificates::approval(server, attributes, old),
+        Plugin::CertificateSigning => certificates::signing(server, attributes, object, old),
+        Plugin::CertificateSubjectRestriction => certificates::subject(attributes, object),
+        Plugin::ValidatingAdmissionWebhook => validating::admit(server, attributes, object, old).await,
+        // Last, so that nothing is counted that is refused for another reason.
+        Plugin::ResourceQuota => resource_quota::admit(server, attributes, object, old).await,
+        _ => Ok(()),
+    }
 }

@@ -4,6 +4,7 @@ pub mod policy;
 pub mod sink;
 
 use crate::identity::User;
+use crate::request::Annotations;
 use crate::request_info::RequestInfo;
 use crate::serving::body::Response;
 use crate::serving::peer::Peer;
@@ -143,6 +144,15 @@ fn event(record: &Record, level: Level, response: &Response, started: Instant, _
         "stageTimestamp": micro(now),
         "annotations": { "apiserver.latency.k8s.io/total": format!("{:?}", started.elapsed()) },
     });
+    if let Some(annotations) = response.extensions().get::<Annotations>() {
+        let with_request = annotations
+            .with_request
+            .iter()
+            .filter(|_| matches!(level, Level::Request | Level::RequestResponse));
+        for (key, value) in annotations.always.iter().chain(with_request) {
+            event["annotations"][key] = json!(value);
+        }
+    }
     if !record.user_agent.is_empty() {
         event["userAgent"] = json!(record.user_agent);
     }

@@ -1,5 +1,7 @@
 //! Flags checked and files read, before a port is bound or a task started.
 
+use crate::admission::Admission;
+use crate::admission::configuration::AdmissionConfiguration;
 use crate::aggregator::backend::ProxyIdentity;
 use crate::audit::Audit;
 use crate::audit::policy::Policy;
@@ -31,6 +33,7 @@ pub struct Configuration {
     pub backends: Backends,
     /// By which aggregated servers know this one.
     pub proxy_identity: ProxyIdentity,
+    pub admission: Admission,
 }
 
 impl Configuration {
@@ -60,6 +63,7 @@ impl Configuration {
         let transformers = crate::etcd::transformers(&flags)?;
         let backends = Backends::load(&flags)?;
         let proxy_identity = proxy_identity(&flags)?;
+        let admission = admission(&flags)?;
         Ok(Self {
             flags,
             advertise,
@@ -73,6 +77,7 @@ impl Configuration {
             transformers,
             backends,
             proxy_identity,
+            admission,
         })
     }
 }
@@ -100,7 +105,6 @@ fn check(flags: &ApiServerFlags) -> anyhow::Result<()> {
     if !(0.0..=0.02).contains(&flags.goaway_chance) {
         bail!("--goaway-chance must be between 0 and 0.02");
     }
-    crate::admission::plugins::check(&flags.enable_admission_plugins, &flags.disable_admission_plugins)?;
     Ok(())
 }
 
@@ -111,6 +115,16 @@ fn proxy_identity(flags: &ApiServerFlags) -> anyhow::Result<ProxyIdentity> {
         _ => bail!("--proxy-client-cert-file and --proxy-client-key-file belong together"),
     };
     ProxyIdentity::load(files).context("--proxy-client-cert-file")
+}
+
+fn admission(flags: &ApiServerFlags) -> anyhow::Result<Admission> {
+    let plugins =
+        crate::admission::plugins::chain(&flags.enable_admission_plugins, &flags.disable_admission_plugins)?;
+    let configuration = match &flags.admission_control_config_file {
+        Some(file) => AdmissionConfiguration::load(file).context("--admission-control-config-file")?,
+        None => AdmissionConfiguration::default(),
+    };
+    Ok(Admission::new(plugins, configuration))
 }
 
 fn front_proxy(flags: &ApiServerFlags) -> anyhow::Result<Option<FrontProxy>> {

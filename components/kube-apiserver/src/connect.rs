@@ -4,9 +4,11 @@
 pub mod backend;
 pub mod container;
 pub mod destination;
+pub mod options;
 pub mod proxy;
 pub mod relay;
 
+use crate::admission::{self, Attributes, Operation};
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
@@ -21,6 +23,11 @@ pub async fn handle(
     target: &Target,
     upgrade: Option<OnUpgrade>,
 ) -> Result<Response, ApiError> {
+    if target.subresource != "log" {
+        let mut options = options::of(request, target);
+        let attributes = Attributes::of(request, target, Operation::Connect, false);
+        admission::pass(server, &attributes, &mut options).await?;
+    }
     match target.subresource.as_str() {
         "log" => container::log(server, request, target).await,
         "exec" | "attach" => container::stream(server, request, target, upgrade).await,

@@ -1,5 +1,6 @@
 //! Counters that other people's dashboards expect, under upstream's names.
 
+use crate::admission::metrics::AdmissionMetrics;
 use crate::audit::Record;
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -50,6 +51,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     durations: Family<DurationLabels, Histogram>,
     inflight: Family<KindLabels, Gauge>,
+    pub admission: AdmissionMetrics,
 }
 
 impl Metrics {
@@ -57,6 +59,7 @@ impl Metrics {
     pub fn new(extend: impl FnOnce(&mut Registry)) -> Self {
         let mut registry = Registry::default();
         extend(&mut registry);
+        let admission = AdmissionMetrics::register(&mut registry);
         let requests = Family::<RequestLabels, Counter>::default();
         let durations = Family::<DurationLabels, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
         let inflight = Family::<KindLabels, Gauge>::default();
@@ -80,6 +83,7 @@ impl Metrics {
             requests,
             durations,
             inflight,
+            admission,
         }
     }
 

@@ -190,6 +190,10 @@ async fn allowed(
     };
     let mut response = outcome.unwrap_or_else(|error| answer::failure(&error));
     answer::add_warnings(&mut response, &request.take_warnings());
+    let annotations = request.take_annotations();
+    if !annotations.is_empty() {
+        response.extensions_mut().insert(annotations);
+    }
     Ok(if compressible {
         compress::apply(response)
     } else {
@@ -275,7 +279,7 @@ async fn read_body(method: &Method, incoming: Incoming, limit: Duration) -> Resu
 }
 
 /// `?timeout=` shortens the server's own limit.
-fn request_timeout(server: &Server, query: &Query) -> Result<Duration, ApiError> {
+pub fn request_timeout(server: &Server, query: &Query) -> Result<Duration, ApiError> {
     let own = server.flags.request_timeout;
     match query.get("timeout").filter(|text| !text.is_empty()) {
         None => Ok(own),

@@ -5,8 +5,23 @@ use crate::request_info::{Query, RequestInfo};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// What handlers add to a request's audit event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Annotations {
+    pub always: BTreeMap<String, String>,
+    /// Only for events that also carry the request's body.
+    pub with_request: BTreeMap<String, String>,
+}
+
+impl Annotations {
+    pub fn is_empty(&self) -> bool {
+        self.always.is_empty() && self.with_request.is_empty()
+    }
+}
 
 /// Everything a handler needs to know.
 #[derive(Debug)]
@@ -19,6 +34,7 @@ pub struct ApiRequest {
     pub body: Bytes,
     pub received: Instant,
     warnings: Mutex<Vec<String>>,
+    annotations: Mutex<Annotations>,
 }
 
 impl ApiRequest {
@@ -39,6 +55,7 @@ impl ApiRequest {
             body,
             received: Instant::now(),
             warnings: Mutex::default(),
+            annotations: Mutex::default(),
         }
     }
 
@@ -49,6 +66,20 @@ impl ApiRequest {
         if !warnings.contains(&text) {
             warnings.push(text);
         }
+    }
+
+    /// Adds an annotation to the audit event; the first of a key stays.
+    pub fn annotate(&self, key: String, value: String) {
+        self.annotations.lock().always.entry(key).or_insert(value);
+    }
+
+    /// Adds an annotation to audit events that carry the request's body.
+    pub fn annotate_request_level(&self, key: String, value: String) {
+        self.annotations.lock().with_request.entry(key).or_insert(value);
+    }
+
+    pub fn take_annotations(&self) -> Annotations {
+        std::mem::take(&mut self.annotations.lock())
     }
 
     pub fn take_warnings(&self) -> Vec<String> {

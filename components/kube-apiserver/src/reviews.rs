@@ -4,6 +4,7 @@ pub mod access;
 pub mod rules;
 pub mod token;
 
+use crate::admission::{self, Attributes, Operation};
 use crate::answer;
 use crate::kinds;
 use crate::media::{self, Shape};
@@ -40,6 +41,8 @@ pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> R
     if target.row.gvk.kind != "SelfSubjectReview" {
         crate::verbs::write::track(&target.row, None, &mut review, request, &options, "")?;
     }
+    let attributes = Attributes::of_write(request, target, Operation::Create, &options);
+    admission::pass(server, &attributes, &mut review).await?;
     api::strategy::settle(&target.row, &mut review);
     let status = match target.row.gvk.kind.as_str() {
         "SelfSubjectReview" => token::who_am_i(request),

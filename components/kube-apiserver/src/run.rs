@@ -47,6 +47,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         transformers,
         backends,
         proxy_identity,
+        admission,
     } = configuration;
     let backend = connect(&flags).await?;
     let options = StorageOptions {
@@ -130,6 +131,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         metrics,
         audit,
         backends,
+        admission,
         webhooks: Clients::new(Some(resolver)),
         openapi: Default::default(),
         tracker: TaskTracker::new(),
@@ -179,6 +181,10 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
     tasks.spawn(named(
         "autoregistration",
         aggregator::keeper::run(Arc::clone(&server)),
+    ));
+    tasks.spawn(named(
+        "webhooks",
+        crate::admission::webhooks::sync::run(Arc::clone(&server)),
     ));
     tasks.spawn(upkeep(Arc::clone(&server)));
     tasks.spawn(named(

@@ -1,5 +1,6 @@
 //! The server's parts, put together.
 
+use crate::admission::Admission;
 use crate::aggregator::Aggregator;
 use crate::audit::Audit;
 use crate::authentication::Authenticator;
@@ -37,6 +38,7 @@ pub struct Server {
     pub metrics: Metrics,
     pub audit: Audit,
     pub backends: Backends,
+    pub admission: Admission,
     pub webhooks: Clients,
     pub openapi: crate::handlers::openapi::Hashes,
     /// Detached handlers; the process waits for them when it stops.

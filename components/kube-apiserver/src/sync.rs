@@ -12,23 +12,33 @@ use storage::{EventKind, ObjectRef, RequestedRevision, Store, WatchItem, WatchRe
 
 const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
 /// Changes that come together are taken in together.
-const SETTLE: Duration = Duration::from_millis(5);
+pub const SETTLE: Duration = Duration::from_millis(5);
 
 /// Objects parsed once per revision.
-struct Parsed<T> {
+pub struct Parsed<T> {
     store: Store,
     known: AHashMap<String, (i64, Arc<T>)>,
 }
 
 impl<T: DeserializeOwned + Default> Parsed<T> {
-    fn new(store: Store) -> Self {
+    pub fn new(store: Store) -> Self {
         Self {
             store,
             known: AHashMap::new(),
         }
     }
 
-    fn snapshot(&mut self) -> Vec<Arc<T>> {
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Changes with every change of the resource.
+    pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.store.changes()
+    }
+
+    /// All objects as they are now; only those that changed are parsed.
+    pub fn snapshot(&mut self) -> Vec<Arc<T>> {
         let current = self.store.cached(None);
         let mut next = AHashMap::with_capacity(current.len());
         let mut all = Vec::with_capacity(current.len());
@@ -53,8 +63,18 @@ fn parse<T: DeserializeOwned>(object: &ObjectRef) -> Option<T> {
         Ok(parsed) => Some(parsed),
         Err(error) => {
             // One bad object must not take everybody's rights away.
-            tracing::error!(key = object.key(), %error, "an RBAC object can't be read");
+            tracing::error!(key = object.key(), %error, "an object can't be read");
             None
+        }
+    }
+}
+
+/// Waits until the caches of stores are loaded.
+pub async fn loaded<'a>(stores: impl IntoIterator<Item = &'a Store>) {
+    for store in stores {
+        while let Err(error) = store.warm_up().await {
+            tracing::warn!(resource = store.resource().name, %error, "a cache can't be loaded yet");
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 }
@@ -82,17 +102,13 @@ pub async fn rbac(stores: Stores, authorizer: Arc<Authorizer>, built: impl FnOnc
         bindings.store.changes(),
     ];
     let mut built = Some(built);
-    for store in [
+    loaded([
         &cluster_roles.store,
         &roles.store,
         &cluster_bindings.store,
         &bindings.store,
-    ] {
-        while let Err(error) = store.warm_up().await {
-            tracing::warn!(resource = store.resource().name, %error, "the RBAC rules can't be loaded yet");
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    }
+    ])
+    .await;
     for generation in 1u64.. {
         for change in &mut changes {
             change.mark_unchanged();

@@ -4,7 +4,6 @@ use crate::flags::Unused::{self, Harmless, Refused};
 
 /// Each upstream flag without a field in [`super::ApiServerFlags`], and how it is treated.
 pub const UNUSED_FLAGS: &[(&str, Unused)] = &[
-    ("admission-control-config-file", Refused),
     ("aggregator-reject-forwarding-redirect", Harmless),
     ("allow-metric-labels", Harmless),
     ("allow-metric-labels-manifest", Harmless),

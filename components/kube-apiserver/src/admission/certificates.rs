@@ -52,58 +52,64 @@ fn requested_organizations(object: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Checks writes of signing requests.
-pub fn admit(
+/// CertificateSubjectRestriction: nobody asks for the group that may do everything.
+pub fn subject(attributes: &Attributes<'_>, object: Option<&Value>) -> Result<(), ApiError> {
+    let Some(object) = object else { return Ok(()) };
+    let new = attributes.operation == Operation::Create && attributes.subresource.is_empty();
+    if !new || object["spec"]["signerName"] != "kubernetes.io/kube-apiserver-client" {
+        return Ok(());
+    }
+    let masters = requested_organizations(object)
+        .iter()
+        .any(|group| group == crate::identity::MASTERS);
+    if masters {
+        return Err(attributes.forbidden(
+            "use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed",
+        ));
+    }
+    Ok(())
+}
+
+fn signer_of(old: Option<&Value>) -> &str {
+    old.and_then(|old| old["spec"]["signerName"].as_str())
+        .unwrap_or("")
+}
+
+/// CertificateApproval: who approves or denies must be let for the signer.
+pub fn approval(server: &Server, attributes: &Attributes<'_>, old: Option<&Value>) -> Result<(), ApiError> {
+    if attributes.operation != Operation::Update || attributes.subresource != "approval" {
+        return Ok(());
+    }
+    require(
+        server,
+        attributes,
+        signer_of(old),
+        "approve",
+        "user not permitted to approve requests with signerName",
+    )
+}
+
+/// CertificateSigning: who puts a certificate into the status must be let for the signer.
+pub fn signing(
     server: &Server,
     attributes: &Attributes<'_>,
     object: Option<&Value>,
     old: Option<&Value>,
 ) -> Result<(), ApiError> {
-    if !attributes.is(GROUP, "certificatesigningrequests") {
+    if attributes.operation != Operation::Update || attributes.subresource != "status" {
         return Ok(());
     }
-    let Some(object) = object else { return Ok(()) };
-    let signer = object["spec"]["signerName"].as_str().unwrap_or("");
-    match (attributes.operation, attributes.subresource.as_str()) {
-        (Operation::Create, "") => {
-            let masters = requested_organizations(object)
-                .iter()
-                .any(|group| group == crate::identity::MASTERS);
-            if signer == "kubernetes.io/kube-apiserver-client" && masters {
-                return Err(attributes.forbidden("use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed"));
-            }
-            Ok(())
-        }
-        (Operation::Update, "approval") => {
-            let signer = old
-                .and_then(|old| old["spec"]["signerName"].as_str())
-                .unwrap_or(signer);
-            require(
-                server,
-                attributes,
-                signer,
-                "approve",
-                "user not permitted to approve requests with signerName",
-            )
-        }
-        (Operation::Update, "status") => {
-            let certificate = |object: &Value| object["status"]["certificate"].clone();
-            if old.is_some_and(|old| certificate(old) == certificate(object)) {
-                return Ok(());
-            }
-            let signer = old
-                .and_then(|old| old["spec"]["signerName"].as_str())
-                .unwrap_or(signer);
-            require(
-                server,
-                attributes,
-                signer,
-                "sign",
-                "user not permitted to sign requests with signerName",
-            )
-        }
-        _ => Ok(()),
+    let certificate = |object: Option<&Value>| object.map(|object| object["status"]["certificate"].clone());
+    if certificate(old) == certificate(object) {
+        return Ok(());
     }
+    require(
+        server,
+        attributes,
+        signer_of(old),
+        "sign",
+        "user not permitted to sign requests with signerName",
+    )
 }
 
 /// A signer may be named as a whole or by its domain.

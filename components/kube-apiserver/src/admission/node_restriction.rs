@@ -8,7 +8,6 @@ use crate::verbs::target::Target;
 use apimachinery::{ApiError, meta};
 use serde_json::Value;
 
-const NAME: &str = "NodeRestriction";
 /// Labels that kubelets may set in the reserved name spaces.
 const KUBELET_LABELS: &[&str] = &[
     "kubernetes.io/hostname",
@@ -29,11 +28,7 @@ const KUBELET_LABELS: &[&str] = &[
 const KUBELET_LABEL_DOMAINS: &[&str] = &["kubelet.kubernetes.io", "node.kubernetes.io"];
 
 fn enabled(server: &Server) -> bool {
-    super::plugins::enabled(
-        NAME,
-        &server.flags.enable_admission_plugins,
-        &server.flags.disable_admission_plugins,
-    )
+    server.admission.has(super::plugins::Plugin::NodeRestriction)
 }
 
 /// A token may be requested only for a pod of the node.
@@ -88,7 +83,7 @@ pub async fn admit(
         attributes.subresource.as_str(),
     );
     match key {
-        ("", "pods", "") => pod(server, node, attributes, object).await,
+        ("", "pods", "") => pod(server, node, attributes, object, old).await,
         ("", "pods", "status") => pod_status(node, attributes, object, old),
         ("", "pods", "eviction") => pod_eviction(server, node, attributes).await,
         ("", "pods", other) => Err(attributes.forbidden(&format!(
@@ -113,22 +108,16 @@ async fn pod(
     node: &str,
     attributes: &Attributes<'_>,
     object: Option<&Value>,
+    old: Option<&Value>,
 ) -> Result<(), ApiError> {
     match (attributes.operation, object) {
         (Operation::Create, Some(pod)) => mirror_pod(server, node, attributes, pod).await,
-        (Operation::Delete, _) => {
-            let existing = server
-                .stores
-                .read("", "pods", &attributes.namespace, &attributes.name)
-                .await
-                .map_err(ApiError::internal)?;
-            match existing {
-                Some(pod) if pod["spec"]["nodeName"].as_str() != Some(node) => Err(attributes.forbidden(
-                    &format!("node {node:?} can only delete pods with spec.nodeName set to itself"),
-                )),
-                _ => Ok(()),
-            }
-        }
+        (Operation::Delete, _) => match old {
+            Some(pod) if pod["spec"]["nodeName"].as_str() != Some(node) => Err(attributes.forbidden(
+                &format!("node {node:?} can only delete pods with spec.nodeName set to itself"),
+            )),
+            _ => Ok(()),
+        },
         _ => Err(attributes.forbidden(&format!("unexpected operation {:?}", attributes.operation))),
     }
 }

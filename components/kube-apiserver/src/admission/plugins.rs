@@ -1,49 +1,167 @@
-//! Names of admission plugins, and which are on.
+//! The admission plugins: names, order, which are on, and which requests they are about.
 
+use super::attributes::{Attributes, Operation};
 use anyhow::bail;
 
-/// Plugins that run when nothing is said, in upstream's order.
-pub const DEFAULT: &[&str] = &[
-    "NamespaceLifecycle",
-    "LimitRanger",
-    "ServiceAccount",
-    "TaintNodesByCondition",
-    "PodSecurity",
-    "Priority",
-    "DefaultTolerationSeconds",
-    "DefaultStorageClass",
-    "StorageObjectInUseProtection",
-    "PersistentVolumeClaimResize",
-    "RuntimeClass",
-    "CertificateApproval",
-    "CertificateSigning",
-    "ClusterTrustBundleAttest",
-    "CertificateSubjectRestriction",
-    "DefaultIngressClass",
-    "PodTopologyLabels",
-    "MutatingAdmissionPolicy",
-    "MutatingAdmissionWebhook",
-    "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionWebhook",
-    "ResourceQuota",
+/// A plugin, in the order in which upstream runs them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Plugin {
+    NamespaceLifecycle,
+    LimitRanger,
+    ServiceAccount,
+    NodeRestriction,
+    TaintNodesByCondition,
+    PodSecurity,
+    Priority,
+    DefaultTolerationSeconds,
+    DefaultStorageClass,
+    StorageObjectInUseProtection,
+    PersistentVolumeClaimResize,
+    RuntimeClass,
+    CertificateApproval,
+    CertificateSigning,
+    ClusterTrustBundleAttest,
+    CertificateSubjectRestriction,
+    DefaultIngressClass,
+    PodTopologyLabels,
+    MutatingAdmissionPolicy,
+    MutatingAdmissionWebhook,
+    ValidatingAdmissionPolicy,
+    ValidatingAdmissionWebhook,
+    ResourceQuota,
+}
+
+use Plugin::*;
+
+const ALL: [Plugin; 23] = [
+    NamespaceLifecycle,
+    LimitRanger,
+    ServiceAccount,
+    NodeRestriction,
+    TaintNodesByCondition,
+    PodSecurity,
+    Priority,
+    DefaultTolerationSeconds,
+    DefaultStorageClass,
+    StorageObjectInUseProtection,
+    PersistentVolumeClaimResize,
+    RuntimeClass,
+    CertificateApproval,
+    CertificateSigning,
+    ClusterTrustBundleAttest,
+    CertificateSubjectRestriction,
+    DefaultIngressClass,
+    PodTopologyLabels,
+    MutatingAdmissionPolicy,
+    MutatingAdmissionWebhook,
+    ValidatingAdmissionPolicy,
+    ValidatingAdmissionWebhook,
+    ResourceQuota,
 ];
 
-/// Plugins that have to be asked for.
-const OPTIONAL: &[&str] = &["NodeRestriction"];
+impl Plugin {
+    /// The name in flags and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            NamespaceLifecycle => "NamespaceLifecycle",
+            LimitRanger => "LimitRanger",
+            ServiceAccount => "ServiceAccount",
+            NodeRestriction => "NodeRestriction",
+            TaintNodesByCondition => "TaintNodesByCondition",
+            PodSecurity => "PodSecurity",
+            Priority => "Priority",
+            DefaultTolerationSeconds => "DefaultTolerationSeconds",
+            DefaultStorageClass => "DefaultStorageClass",
+            StorageObjectInUseProtection => "StorageObjectInUseProtection",
+            PersistentVolumeClaimResize => "PersistentVolumeClaimResize",
+            RuntimeClass => "RuntimeClass",
+            CertificateApproval => "CertificateApproval",
+            CertificateSigning => "CertificateSigning",
+            ClusterTrustBundleAttest => "ClusterTrustBundleAttest",
+            CertificateSubjectRestriction => "CertificateSubjectRestriction",
+            DefaultIngressClass => "DefaultIngressClass",
+            PodTopologyLabels => "PodTopologyLabels",
+            MutatingAdmissionPolicy => "MutatingAdmissionPolicy",
+            MutatingAdmissionWebhook => "MutatingAdmissionWebhook",
+            ValidatingAdmissionPolicy => "ValidatingAdmissionPolicy",
+            ValidatingAdmissionWebhook => "ValidatingAdmissionWebhook",
+            ResourceQuota => "ResourceQuota",
+        }
+    }
 
-/// Refuses names that are unknown or that this server doesn't have.
-pub fn check(enable: &[String], disable: &[String]) -> anyhow::Result<()> {
+    /// Whether it runs when nothing is said.
+    fn by_default(self) -> bool {
+        self != NodeRestriction
+    }
+
+    /// Whether it may change or refuse this request before the object is validated. Cheap: it is asked of
+    /// every plugin for every write.
+    pub fn admits(self, attributes: &Attributes<'_>) -> bool {
+        let on = |group, plural| attributes.is(group, plural);
+        let creates = attributes.operation == Operation::Create && attributes.subresource.is_empty();
+        match self {
+            NamespaceLifecycle => attributes.operation != Operation::Connect,
+            NodeRestriction => {
+                attributes.operation != Operation::Connect
+                    && attributes.user.in_group(crate::identity::NODES_GROUP)
+            }
+            LimitRanger | ServiceAccount | RuntimeClass => creates && on("", "pods"),
+            Priority | DefaultTolerationSeconds => {
+                on("", "pods")
+                    && attributes.subresource.is_empty()
+                    && matches!(attributes.operation, Operation::Create | Operation::Update)
+            }
+            PodTopologyLabels => attributes.operation == Operation::Create && on("", "pods"),
+            TaintNodesByCondition => creates && on("", "nodes"),
+            DefaultStorageClass => creates && on("", "persistentvolumeclaims"),
+            StorageObjectInUseProtection => {
+                creates
+                    && (on("", "persistentvolumeclaims")
+                        || on("", "persistentvolumes")
+                        || on("storage.k8s.io", "volumeattributesclasses"))
+            }
+            DefaultIngressClass => creates && on("networking.k8s.io", "ingresses"),
+            MutatingAdmissionPolicy | MutatingAdmissionWebhook => true,
+            _ => false,
+        }
+    }
+
+    /// Whether it may refuse this request once the object is known to be valid.
+    pub fn validates(self, attributes: &Attributes<'_>) -> bool {
+        let on = |group, plural| attributes.is(group, plural);
+        let writes = matches!(attributes.operation, Operation::Create | Operation::Update);
+        match self {
+            LimitRanger => writes && (on("", "pods") || on("", "persistentvolumeclaims")),
+            ServiceAccount => writes && on("", "pods"),
+            PodSecurity => writes && (attributes.row.namespaced || on("", "namespaces")),
+            Priority => writes && on("scheduling.k8s.io", "priorityclasses"),
+            PersistentVolumeClaimResize => {
+                attributes.operation == Operation::Update && on("", "persistentvolumeclaims")
+            }
+            RuntimeClass => attributes.operation == Operation::Create && on("", "pods"),
+            CertificateApproval | CertificateSigning | CertificateSubjectRestriction => {
+                writes && on("certificates.k8s.io", "certificatesigningrequests")
+            }
+            ClusterTrustBundleAttest => writes && on("certificates.k8s.io", "clustertrustbundles"),
+            ValidatingAdmissionPolicy | ValidatingAdmissionWebhook => true,
+            ResourceQuota => writes,
+            _ => false,
+        }
+    }
+}
+
+/// The plugins that run, in their order. Unknown names and contradictions are refused.
+pub fn chain(enable: &[String], disable: &[String]) -> anyhow::Result<Vec<Plugin>> {
     for (flag, names) in [
         ("--enable-admission-plugins", enable),
         ("--disable-admission-plugins", disable),
     ] {
         for name in names {
-            let known = DEFAULT.contains(&name.as_str()) || OPTIONAL.contains(&name.as_str());
-            if !known {
+            if !ALL.iter().any(|plugin| plugin.name() == name) {
+                let supported: Vec<&str> = ALL.iter().map(|plugin| plugin.name()).collect();
                 bail!(
-                    "{flag}: plugin {name:?} is not supported; supported are {}, {}",
-                    DEFAULT.join(", "),
-                    OPTIONAL.join(", ")
+                    "{flag}: plugin {name:?} is not supported; supported are {}",
+                    supported.join(", ")
                 );
             }
         }
@@ -51,11 +169,27 @@ pub fn check(enable: &[String], disable: &[String]) -> anyhow::Result<()> {
     if let Some(both) = enable.iter().find(|name| disable.contains(name)) {
         bail!("admission plugin {both:?} is both enabled and disabled");
     }
-    Ok(())
+    let listed = |names: &[String], plugin: Plugin| names.iter().any(|name| name == plugin.name());
+    Ok(ALL
+        .into_iter()
+        .filter(|plugin| (plugin.by_default() || listed(enable, *plugin)) && !listed(disable, *plugin))
+        .collect())
 }
 
-/// Whether a plugin runs.
-pub fn enabled(name: &str, enable: &[String], disable: &[String]) -> bool {
-    let listed = |names: &[String]| names.iter().any(|other| other == name);
-    (DEFAULT.contains(&name) || listed(enable)) && !listed(disable)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chains() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let default = chain(&[], &[]).unwrap();
+        assert_eq!(default.len(), ALL.len() - 1);
+        let all = chain(&names(&["NodeRestriction"]), &[]).unwrap();
+        assert!(all.is_sorted() && all.contains(&NodeRestriction));
+        let less = chain(&[], &names(&["ResourceQuota", "PodSecurity"])).unwrap();
+        assert!(!less.contains(&ResourceQuota) && !less.contains(&PodSecurity));
+        assert!(chain(&names(&["Imaginary"]), &[]).is_err());
+        assert!(chain(&names(&["Priority"]), &names(&["Priority"])).is_err());
+    }
 }

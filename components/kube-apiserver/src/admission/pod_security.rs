@@ -1,6 +1,7 @@
 //! PodSecurity: the Pod Security Standards that a namespace's labels ask for.
 
 pub mod checks;
+pub mod configuration;
 
 use super::{Attributes, Operation};
 use crate::server::Server;

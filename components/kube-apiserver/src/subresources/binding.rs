@@ -41,8 +41,10 @@ pub async fn bind(server: &Server, request: &ApiRequest, target: &Target) -> Res
             "name in URL does not match name in Binding object",
         ));
     }
+    let mut attributes = admission::Attributes::of_write(request, target, Operation::Create, &options);
+    attributes.name.clone_from(&name);
+    admission::mutate(server, &attributes, &mut binding, None).await?;
     check(&kind, &name, &binding)?;
-    let attributes = admission::Attributes::of(request, target, Operation::Create, options.dry_run);
     admission::validate(server, &attributes, Some(&binding), None).await?;
     assign(server, &target.namespace, &name, &binding, options.dry_run).await?;
     Ok(answer::value(

@@ -1,5 +1,6 @@
 //! pods/eviction: deletion that disruption budgets may refuse.
 
+use crate::admission::{self, Attributes, Operation};
 use crate::answer;
 use crate::kinds;
 use crate::media::{self, Shape};
@@ -30,12 +31,14 @@ pub async fn evict(server: &Server, request: &ApiRequest, target: &Target) -> Re
         &media::content_type(&request.headers),
         options.field_validation,
     )?;
-    let eviction = decoded.value;
+    let mut eviction = decoded.value;
     if !meta::name(&eviction).is_empty() && meta::name(&eviction) != target.name {
         return Err(ApiError::bad_request(
             "name in URL does not match name in Eviction object",
         ));
     }
+    let attributes = Attributes::of_write(request, target, Operation::Create, &options);
+    admission::pass(server, &attributes, &mut eviction).await?;
     let body = eviction
         .get("deleteOptions")
         .filter(|options| options.is_object());
@@ -54,7 +57,7 @@ pub async fn evict(server: &Server, request: &ApiRequest, target: &Target) -> Re
             .resource_version
             .get_or_insert_with(|| meta::resource_version(&pod).to_owned());
     }
-    delete_one(target, &delete).await?;
+    delete_one(target, &delete, None).await?;
     Ok(answer::value(
         StatusCode::CREATED,
         &status::success(None),

@@ -9,7 +9,7 @@ use crate::server::Server;
 use crate::serving::body::Response;
 use crate::verbs::options::{self, FieldValidation};
 use crate::verbs::target::Target;
-use crate::verbs::write::{self, Write};
+use crate::verbs::write::{self, View, Write};
 use apimachinery::field::{BadValue, Error, Path};
 use apimachinery::selector::LabelSelector;
 use apimachinery::{ApiError, GroupVersionKind, meta, patch};
@@ -100,7 +100,11 @@ pub async fn change(server: &Server, request: &ApiRequest, target: &Target) -> R
         )?
         .value
     };
-    let outcome = write::change(server, request, target, &options, Write::default(), |existing| {
+    let wanted = Write {
+        view: Some(View { of, back: apply }),
+        ..Write::default()
+    };
+    let outcome = write::change(server, request, target, &options, wanted, |existing| {
         let Some(old) = &existing.old else {
             return Err(write::missing(target));
         };

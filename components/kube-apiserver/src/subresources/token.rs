@@ -1,5 +1,6 @@
 //! serviceaccounts/token: a token for a service account, bound to what it is for.
 
+use crate::admission::{self, Attributes, Operation};
 use crate::answer;
 use crate::identity::{User, service_account_user};
 use crate::kinds;
@@ -51,7 +52,10 @@ pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> R
             "name in URL does not match name in TokenRequest",
         ));
     }
+    let attributes = Attributes::of_write(request, target, Operation::Create, &options);
+    admission::mutate(server, &attributes, &mut asked, None).await?;
     check(&kind, &target.name, &asked)?;
+    admission::validate(server, &attributes, Some(&asked), None).await?;
     let bound = bound_objects(server, target, &account, &asked).await?;
     crate::admission::node_restriction::token_request(server, &request.user, target, &asked, &bound)?;
     let (claims, granted) = claims(server, &request.user, target, &account, &asked, bound);

@@ -58,9 +58,11 @@ pub async fn create_object(
     kinds::default(row, &mut object);
     let name = meta::name(&object).to_owned();
     write::track(row, None, &mut object, request, options, "")?;
-    let mut attributes = admission::Attributes::of(request, target, Operation::Create, options.dry_run);
+    let mut attributes = admission::Attributes::of_write(request, target, Operation::Create, options);
     attributes.name = name;
     admission::mutate(server, &attributes, &mut object, None).await?;
+    // A webhook may have moved it.
+    metadata::ensure_namespace(row, &target.namespace, &mut object)?;
     metadata::prepare_create(&mut object);
     note_requester(request, row, &mut object);
     strategy::prepare_create(row, &mut object);

@@ -2,7 +2,7 @@
 
 use super::options::DeleteOptions;
 use super::target::Target;
-use crate::admission::{self, Operation};
+use crate::admission::{self, Attributes};
 use crate::answer;
 use crate::media::{self, Shape};
 use crate::metadata;
@@ -27,13 +27,12 @@ pub async fn delete(server: &Server, request: &ApiRequest, target: &Target) -> R
         !matches!(shape, Shape::PartialList(_))
     })?;
     let options = read_options(request)?;
-    let attributes = admission::Attributes::of(request, target, Operation::Delete, options.dry_run);
-    admission::validate(server, &attributes, None, None).await?;
+    let attributes = Attributes::of_delete(request, target, &options);
     if orphans_by_default(&target.row) && target.row.gvk.kind == "Job" && options.says_nothing_of_dependents()
     {
         request.warn(ORPHANED_PODS);
     }
-    let (object, gone) = delete_one(target, &options).await?;
+    let (object, gone) = delete_one(target, &options, Some((server, &attributes))).await?;
     if gone {
         crate::services::release(server, &target.row, &object, options.dry_run).await;
     }
@@ -146,8 +145,12 @@ impl From<ApiError> for Failure {
     }
 }
 
-/// Deletes or marks one object; gives it as it is then, and whether it is gone.
-pub async fn delete_one(target: &Target, options: &DeleteOptions) -> Result<(Value, bool), ApiError> {
+/// Deletes or marks one object; gives it as it is then, and whether it is gone. Admission is asked if given.
+pub async fn delete_one(
+    target: &Target,
+    options: &DeleteOptions,
+    admit: Option<(&Server, &Attributes<'_>)>,
+) -> Result<(Value, bool), ApiError> {
     let last: Mutex<Option<(Value, bool)>> = Mutex::new(None);
     let decide = |current: Option<ObjectRef>| {
         let last = &last;
@@ -157,6 +160,9 @@ pub async fn delete_one(target: &Target, options: &DeleteOptions) -> Result<(Val
             };
             let old = present::value_of(&target.row, &current)?;
             check(target, options, &old)?;
+            if let Some((server, attributes)) = admit {
+                admission::remove(server, attributes, &old).await?;
+            }
             let (object, gone) = plan(&target.row, options, &old);
             let change = match (gone, object == old) {
                 _ if options.dry_run => Change::Nothing,
@@ -367,9 +373,9 @@ pub async fn delete_collection(
             name: object.name().to_owned(),
             ..target.clone()
         };
-        let attributes = admission::Attributes::of(request, &one, Operation::Delete, options.dry_run);
-        admission::validate(server, &attributes, None, None).await?;
-        match delete_one(&one, &options).await {
+        // As with upstream the request names no object, not even while each is looked at.
+        let attributes = Attributes::of_delete(request, target, &options);
+        match delete_one(&one, &options, Some((server, &attributes))).await {
             Ok((object, gone)) => {
                 if gone {
                     crate::services::release(server, &target.row, &object, options.dry_run).await;

@@ -39,6 +39,7 @@ pub async fn update(server: &Server, request: &ApiRequest, target: &Target) -> R
         uid: some(meta::uid(&object)),
         apply: false,
         replaces: true,
+        view: None,
     };
     let outcome = write::change(
         server,

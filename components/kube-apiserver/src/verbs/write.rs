@@ -33,6 +33,16 @@ pub struct Write {
     pub apply: bool,
     /// PUT: the whole object is replaced.
     pub replaces: bool,
+    /// Admission sees the object as another kind.
+    pub view: Option<View>,
+}
+
+/// An object seen as another kind, as the scale subresource does.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    pub of: fn(&Value) -> Value,
+    /// The object with a changed view put back.
+    pub back: fn(&Target, &Value, &Value) -> Result<Value, ApiError>,
 }
 
 /// What came of a change.
@@ -287,8 +297,19 @@ async fn attempt(
         }
         track(row, Some(old), &mut new, request, options, &target.subresource)?;
     }
-    let attributes = admission::Attributes::of(request, target, Operation::Update, options.dry_run);
-    admission::mutate(server, &attributes, &mut new, Some(old)).await?;
+    let attributes = admission::Attributes::of_write(request, target, Operation::Update, options);
+    let seen_before = wanted.view.map(|view| (view.of)(old));
+    match (wanted.view, &seen_before) {
+        (Some(view), Some(before)) => {
+            let sent = (view.of)(&new);
+            let mut seen = sent.clone();
+            admission::mutate(server, &attributes, &mut seen, Some(before)).await?;
+            if seen != sent {
+                new = (view.back)(target, &new, &seen)?;
+            }
+        }
+        _ => admission::mutate(server, &attributes, &mut new, Some(old)).await?,
+    }
     metadata::prepare_update(old, &mut new);
     strategy::prepare_update(row, &target.subresource, old, &mut new);
     require_version(target, wanted, &new)?;
@@ -297,7 +318,12 @@ async fn attempt(
     api::warnings::update(row, old, &new)
         .into_iter()
         .for_each(|warning| request.warn(warning));
-    admission::validate(server, &attributes, Some(&new), Some(old)).await?;
+    match (wanted.view, &seen_before) {
+        (Some(view), Some(before)) => {
+            admission::validate(server, &attributes, Some(&(view.of)(&new)), Some(before)).await?;
+        }
+        _ => admission::validate(server, &attributes, Some(&new), Some(old)).await?,
+    }
     let reserved = if target.subresource.is_empty() {
         reserve(server, row, Some(old), &mut new, options.dry_run).await?
     } else {
@@ -374,7 +400,7 @@ async fn create_missing(
     if wanted.replaces {
         track(row, None, &mut object, request, options, "")?;
     }
-    let attributes = admission::Attributes::of(request, target, Operation::Create, options.dry_run);
+    let attributes = admission::Attributes::of_write(request, target, Operation::Create, options);
     admission::mutate(server, &attributes, &mut object, None).await?;
     metadata::prepare_create(&mut object);
     super::create::note_requester(request, row, &mut object);

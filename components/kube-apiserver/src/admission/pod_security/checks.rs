@@ -11,6 +11,13 @@ pub enum Level {
 }
 
 impl Level {
+    /// The level of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Privileged, Self::Baseline, Self::Restricted]
+            .into_iter()
+            .find(|level| level.name() == name)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Privileged => "privileged",

@@ -1,0 +1,240 @@
+//! What the expressions of admission may name: the variables of match conditions and policies, with their types.
+
+use cel::{Decl, Environment, ListKind, Object, ObjectField, Shape, Type};
+use std::sync::{Arc, LazyLock};
+
+/// Which variables there are besides `object`, `oldObject`, `request` and `namespaceObject`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    pub params: bool,
+    pub authorizer: bool,
+    /// Mutations construct objects and JSON patches.
+    pub patch_types: bool,
+}
+
+/// The environment of an expression, without `variables`.
+pub fn environment(names: Names) -> Environment {
+    let mut environment = Environment::new()
+        .with("object", Decl::dynamic())
+        .with("oldObject", Decl::dynamic())
+        .with("request", Decl::new(Shape::Object(Arc::clone(&REQUEST))))
+        .with(
+            "namespaceObject",
+            Decl::new(Shape::Object(Arc::clone(&NAMESPACE))),
+        );
+    if names.params {
+        environment = environment.with("params", Decl::dynamic());
+    }
+    if names.authorizer {
+        environment = environment
+            .with(
+                "authorizer",
+                Decl::new(Shape::Opaque("kubernetes.authorization.Authorizer")),
+            )
+            .with(
+                "authorizer.requestResource",
+                Decl::new(Shape::Opaque("kubernetes.authorization.ResourceCheck")),
+            );
+    }
+    if names.patch_types {
+        environment = environment.with_patch_types();
+    }
+    environment
+}
+
+/// The environment with `variables`, whose fields have the types of their expressions.
+pub fn with_variables(environment: Environment, variables: &[(String, Type)]) -> Environment {
+    let fields: Vec<(&str, Decl)> = variables
+        .iter()
+        .map(|(name, ty)| (name.as_str(), declaration(ty)))
+        .collect();
+    let object = object("kubernetes.variables", &fields);
+    environment.with("variables", Decl::new(Shape::Object(object)))
+}
+
+/// Data of a type that an expression has.
+fn declaration(ty: &Type) -> Decl {
+    Decl::new(match ty {
+        Type::Null => Shape::Null,
+        Type::Bool => Shape::Bool,
+        Type::Int => Shape::Int,
+        Type::Double => Shape::Double,
+        Type::String => Shape::String,
+        Type::Bytes => Shape::Bytes,
+        Type::Timestamp => Shape::Timestamp,
+        Type::Duration => Shape::Duration,
+        Type::List(item) => Shape::List(Arc::new(declaration(item)), ListKind::Atomic),
+        Type::Map(key, value) if **key == Type::String => Shape::Map(Arc::new(declaration(value))),
+        Type::Object(object) => Shape::Object(Arc::clone(object)),
+        Type::Optional(inner) => Shape::Optional(Arc::new(declaration(inner))),
+        Type::Opaque(name) => Shape::Opaque(name),
+        _ => Shape::Dyn,
+    })
+}
+
+fn text() -> Decl {
+    Decl::new(Shape::String)
+}
+
+fn list(item: Decl) -> Decl {
+    Decl::new(Shape::List(Arc::new(item), ListKind::Atomic))
+}
+
+fn map(value: Decl) -> Decl {
+    Decl::new(Shape::Map(Arc::new(value)))
+}
+
+/// An object whose absent fields are absent, as in upstream's untyped data.
+fn object(name: &str, fields: &[(&str, Decl)]) -> Arc<Object> {
+    let fields = fields
+        .iter()
+        .map(|(name, decl)| {
+            let field = ObjectField {
+                json_name: (*name).to_owned(),
+                decl: Arc::new(decl.clone()),
+                zero_when_absent: false,
+            };
+            ((*name).to_owned(), field)
+        })
+        .collect();
+    Arc::new(Object {
+        name: name.to_owned(),
+        fields,
+    })
+}
+
+static REQUEST: LazyLock<Arc<Object>> = LazyLock::new(|| {
+    let names = |name: &str, last: &str| {
+        Decl::new(Shape::Object(object(
+            name,
+            &[("group", text()), ("version", text()), (last, text())],
+        )))
+    };
+    let kind = || names("kubernetes.GroupVersionKind", "kind");
+    let resource = || names("kubernetes.GroupVersionResource", "resource");
+    let user = object(
+        "kubernetes.UserInfo",
+        &[
+            ("username", text()),
+            ("uid", text()),
+            ("groups", list(text())),
+            ("extra", map(list(text()))),
+        ],
+    );
+    object(
+        "kubernetes.AdmissionRequest",
+        &[
+            ("kind", kind()),
+            ("resource", resource()),
+            ("subResource", text()),
+            ("requestKind", kind()),
+            ("requestResource", resource()),
+            ("requestSubResource", text()),
+            ("name", text()),
+            ("namespace", text()),
+            ("operation", text()),
+            ("userInfo", Decl::new(Shape::Object(user))),
+            ("dryRun", Decl::new(Shape::Bool)),
+            ("options", Decl::dynamic()),
+        ],
+    )
+});
+
+/// Fields of a namespace's metadata that expressions see.
+pub const NAMESPACE_METADATA: [&str; 12] = [
+    "name",
+    "generateName",
+    "namespace",
+    "labels",
+    "annotations",
+    "uid",
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "generation",
+    "resourceVersion",
+    "finalizers",
+];
+
+static NAMESPACE: LazyLock<Arc<Object>> = LazyLock::new(|| {
+    let metadata = NAMESPACE_METADATA.map(|name| {
+        let decl = match name {
+            "labels" | "annotations" => map(text()),
+            "finalizers" => list(text()),
+            "creationTimestamp" | "deletionTimestamp" => Decl::new(Shape::Timestamp),
+            "deletionGracePeriodSeconds" | "generation" => Decl::new(Shape::Int),
+            _ => text(),
+        };
+        (if name == "uid" { "UID" } else { name }, decl)
+    });
+    let part = |name: &str, fields: &[(&str, Decl)]| Decl::new(Shape::Object(object(name, fields)));
+    object(
+        "kubernetes.Namespace",
+        &[
+            ("metadata", part("kubernetes.NamespaceMetadata", &metadata)),
+            (
+                "spec",
+                part("kubernetes.NamespaceSpec", &[("finalizers", list(text()))]),
+            ),
+            ("status", part("kubernetes.NamespaceStatus", &[("phase", text())])),
+        ],
+    )
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cel::Program;
+
+    #[test]
+    fn names_are_known_where_they_are_given() {
+        let all = Names {
+            params: true,
+            authorizer: true,
+            patch_types: false,
+        };
+        for (text, names, good) in [
+            ("object.spec.x == oldObject.spec.x", Names::default(), true),
+            ("request.userInfo.username == 'a'", Names::default(), true),
+            ("request.nothing == 'a'", Names::default(), false),
+            ("request.dryRun == 'a'", Names::default(), false),
+            (
+                "namespaceObject.metadata.labels['a'] == 'b'",
+                Names::default(),
+                true,
+            ),
+            ("params.x == 1", Names::default(), false),
+            ("params.x == 1", all, true),
+            ("authorizer.requestResource.check('get').allowed()", all, true),
+            (
+                "authorizer.group('').resource('pods').check('get').allowed()",
+                all,
+                true,
+            ),
+            (
+                "authorizer.path('/x').check('get').allowed()",
+                Names::default(),
+                false,
+            ),
+        ] {
+            let compiled = Program::compile(text, &environment(names));
+            assert_eq!(compiled.is_ok(), good, "{text}: {:?}", compiled.err());
+        }
+    }
+
+    #[test]
+    fn variables_have_their_types() {
+        let typed = with_variables(
+            environment(Names::default()),
+            &[("a".to_owned(), Type::Int), ("b".to_owned(), Type::Dyn)],
+        );
+        for (text, good) in [
+            ("variables.a + 1 == 2", true),
+            ("variables.a == 'x'", false),
+            ("variables.b == 'x'", true),
+            ("variables.c == 1", false),
+        ] {
+            assert_eq!(Program::compile(text, &typed).is_ok(), good, "{text}");
+        }
+    }
+}

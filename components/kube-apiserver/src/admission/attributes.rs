@@ -1,0 +1,176 @@
+//! What admission knows of a request.
+
+use crate::identity::User;
+use crate::request::ApiRequest;
+use crate::verbs::options::{DeleteOptions, WriteOptions};
+use crate::verbs::target::Target;
+use api::Resource;
+use apimachinery::{ApiError, GroupResource, GroupVersionKind};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// What is being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    Create,
+    Update,
+    Delete,
+    Connect,
+}
+
+impl Operation {
+    /// The name that rules and reviews use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+        }
+    }
+}
+
+/// The options of the request.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Options<'a> {
+    /// CONNECT has none.
+    #[default]
+    None,
+    Write(&'a WriteOptions),
+    Delete(&'a DeleteOptions),
+}
+
+/// What plugins know of a request.
+#[derive(Clone)]
+pub struct Attributes<'a> {
+    pub request: &'a ApiRequest,
+    pub user: Arc<User>,
+    pub row: Arc<Resource>,
+    pub operation: Operation,
+    pub namespace: String,
+    pub name: String,
+    pub subresource: String,
+    pub dry_run: bool,
+    pub options: Options<'a>,
+}
+
+impl<'a> Attributes<'a> {
+    pub fn of(request: &'a ApiRequest, target: &Target, operation: Operation, dry_run: bool) -> Self {
+        Self {
+            request,
+            user: Arc::clone(&request.user),
+            row: Arc::clone(&target.row),
+            operation,
+            namespace: target.namespace.clone(),
+            name: target.name.clone(),
+            subresource: target.subresource.clone(),
+            dry_run,
+            options: Options::None,
+        }
+    }
+
+    /// A create or update with its options.
+    pub fn of_write(
+        request: &'a ApiRequest,
+        target: &Target,
+        operation: Operation,
+        options: &'a WriteOptions,
+    ) -> Self {
+        Self {
+            options: Options::Write(options),
+            ..Self::of(request, target, operation, options.dry_run)
+        }
+    }
+
+    /// A delete with its options.
+    pub fn of_delete(request: &'a ApiRequest, target: &Target, options: &'a DeleteOptions) -> Self {
+        Self {
+            options: Options::Delete(options),
+            ..Self::of(request, target, Operation::Delete, options.dry_run)
+        }
+    }
+
+    /// `group/plural`, for matching.
+    pub fn is(&self, group: &str, plural: &str) -> bool {
+        self.row.gvk.group == group && self.row.plural == plural
+    }
+
+    pub fn forbidden(&self, why: &str) -> ApiError {
+        ApiError::forbidden(&self.resource(), &self.name, why)
+    }
+
+    pub fn resource(&self) -> GroupResource {
+        self.row.group_resource()
+    }
+
+    /// The kind of the object that is sent: that of the subresource, where it has its own.
+    pub fn kind(&self) -> &GroupVersionKind {
+        self.row
+            .subresource(&self.subresource)
+            .map_or(&self.row.gvk, |subresource| &subresource.gvk)
+    }
+
+    /// The namespace as webhooks and policies see it: a namespace is in itself.
+    pub fn seen_namespace(&self) -> &str {
+        if self.is("", "namespaces") {
+            &self.name
+        } else {
+            &self.namespace
+        }
+    }
+
+    /// The options as an object; null for CONNECT.
+    pub fn options_object(&self) -> Value {
+        match self.options {
+            Options::None => Value::Null,
+            Options::Write(options) => {
+                let kind = match self.operation {
+                    Operation::Create => "CreateOptions",
+                    _ => "UpdateOptions",
+                };
+                let mut object = json!({ "kind": kind, "apiVersion": "meta.k8s.io/v1" });
+                if options.dry_run {
+                    object["dryRun"] = json!(["All"]);
+                }
+                if !options.field_manager.is_empty() {
+                    object["fieldManager"] = json!(options.field_manager);
+                }
+                if let Some(given) = self
+                    .request
+                    .query
+                    .get("fieldValidation")
+                    .filter(|text| !text.is_empty())
+                {
+                    object["fieldValidation"] = json!(given);
+                }
+                object
+            }
+            Options::Delete(options) => delete_options(options),
+        }
+    }
+}
+
+fn delete_options(options: &DeleteOptions) -> Value {
+    let mut object = json!({ "kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1" });
+    if options.dry_run {
+        object["dryRun"] = json!(["All"]);
+    }
+    if let Some(seconds) = options.grace_period_seconds {
+        object["gracePeriodSeconds"] = json!(seconds);
+    }
+    if let Some(orphan) = options.orphan_dependents {
+        object["orphanDependents"] = json!(orphan);
+    }
+    if let Some(policy) = &options.propagation_policy {
+        object["propagationPolicy"] = json!(policy);
+    }
+    for (field, value) in [
+        ("uid", &options.uid),
+        ("resourceVersion", &options.resource_version),
+    ] {
+        if let Some(value) = value {
+            object["preconditions"][field] = json!(value);
+        }
+    }
+    object
+}

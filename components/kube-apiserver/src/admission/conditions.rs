@@ -1,0 +1,92 @@
+//! matchConditions: expressions that must all be true for a webhook or policy to be asked.
+
+use super::inputs::Inputs;
+use cel::{Environment, Program};
+use serde_json::Value;
+
+/// Budget of all conditions of one webhook or policy.
+const BUDGET: u64 = cel::RUNTIME_BUDGET / 4;
+
+/// What the conditions come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Evaluated {
+    Match,
+    NoMatch,
+    /// They could not be evaluated, and the failure policy is to fail.
+    Failed(String),
+}
+
+#[derive(Debug)]
+struct Condition {
+    name: String,
+    program: Result<Program, String>,
+}
+
+/// Compiled conditions.
+#[derive(Debug)]
+pub struct Conditions {
+    list: Vec<Condition>,
+    environment: Environment,
+    fails_open: bool,
+}
+
+impl Conditions {
+    pub fn compile(conditions: &Value, environment: Environment, fails_open: bool) -> Self {
+        let list = conditions
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|condition| Condition {
+                name: condition["name"].as_str().unwrap_or("").to_owned(),
+                program: Program::compile(condition["expression"].as_str().unwrap_or(""), &environment)
+                    .map_err(|error| format!("compilation failed: {error}")),
+            })
+            .collect();
+        Self {
+            list,
+            environment,
+            fails_open,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// False for certain decides, whatever else can't be evaluated; `failed` is told of each failure.
+    pub fn evaluate(&self, inputs: &Inputs<'_>, mut failed: impl FnMut()) -> Evaluated {
+        let values = inputs.values(&self.environment);
+        let mut left = BUDGET;
+        let mut errors = Vec::new();
+        for condition in &self.list {
+            let (outcome, cost) = match &condition.program {
+                Ok(program) => {
+                    let outcome = program.evaluate(&values, left.min(cel::PER_CALL_LIMIT));
+                    let truth = outcome.result.map_err(|error| error.to_string());
+                    (truth.map(|value| value.as_bool()), outcome.cost)
+                }
+                Err(why) => (Err(why.clone()), 0),
+            };
+            left = left.saturating_sub(cost);
+            match outcome {
+                Ok(Some(true)) => {}
+                Ok(_) => return Evaluated::NoMatch,
+                Err(why) => {
+                    failed();
+                    tracing::debug!(
+                        condition = condition.name,
+                        why,
+                        "a match condition can't be evaluated"
+                    );
+                    errors.push(why);
+                }
+            }
+        }
+        match (errors.as_slice(), self.fails_open) {
+            ([], _) => Evaluated::Match,
+            (_, true) => Evaluated::NoMatch,
+            ([only], false) => Evaluated::Failed(only.clone()),
+            (all, false) => Evaluated::Failed(format!("[{}]", all.join(", "))),
+        }
+    }
+}

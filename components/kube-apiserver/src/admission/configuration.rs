@@ -1,0 +1,172 @@
+//! `--admission-control-config-file`: what plugins are told.
+
+use crate::webhook::Identities;
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+use super::pod_security::configuration::PodSecurityConfiguration;
+
+/// What the file says, read and checked.
+#[derive(Debug, Default)]
+pub struct AdmissionConfiguration {
+    pub mutating: Identities,
+    pub validating: Identities,
+    pub pod_security: PodSecurityConfiguration,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct File {
+    api_version: String,
+    kind: String,
+    #[serde(default)]
+    plugins: Vec<Plugin>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Plugin {
+    name: String,
+    #[serde(default)]
+    path: String,
+    #[serde(default)]
+    configuration: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WebhookAdmissionConfiguration {
+    kube_config_file: Option<PathBuf>,
+}
+
+impl AdmissionConfiguration {
+    /// Reads the file and those that it names; relative paths start at its folder.
+    pub fn load(path: &Path) -> anyhow::Result<Self> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let file: File = serde_json::from_value(document(path)?)
+            .with_context(|| format!("{} is no AdmissionConfiguration", path.display()))?;
+        expect(
+            &file.api_version,
+            &file.kind,
+            &["apiserver.config.k8s.io/v1"],
+            "AdmissionConfiguration",
+        )?;
+        let mut loaded = Self::default();
+        for plugin in &file.plugins {
+            let told = match (&plugin.configuration, plugin.path.as_str()) {
+                (Some(told), _) if !told.is_null() => told.clone(),
+                (_, "") => continue,
+                (_, other) => document(&folder.join(other))?,
+            };
+            loaded
+                .take(&plugin.name, told, folder)
+                .with_context(|| format!("{}: plugin {}", path.display(), plugin.name))?;
+        }
+        Ok(loaded)
+    }
+
+    fn take(&mut self, plugin: &str, told: Value, folder: &Path) -> anyhow::Result<()> {
+        match plugin {
+            "MutatingAdmissionWebhook" => self.mutating = webhooks(told, folder)?,
+            "ValidatingAdmissionWebhook" => self.validating = webhooks(told, folder)?,
+            "PodSecurity" => {
+                let told = checked(
+                    told,
+                    &["pod-security.admission.config.k8s.io/v1"],
+                    "PodSecurityConfiguration",
+                )?;
+                self.pod_security = PodSecurityConfiguration::read(&told)?;
+            }
+            other => bail!("a configuration of {other:?} is not supported"),
+        }
+        Ok(())
+    }
+}
+
+fn webhooks(told: Value, folder: &Path) -> anyhow::Result<Identities> {
+    let versions = ["apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1alpha1"];
+    let told: WebhookAdmissionConfiguration =
+        typed(checked(told, &versions, "WebhookAdmissionConfiguration")?)?;
+    match told.kube_config_file {
+        Some(file) => Identities::load(&folder.join(file)),
+        None => Ok(Identities::default()),
+    }
+}
+
+/// The document without its type, which must be the expected one.
+fn checked(mut told: Value, versions: &[&str], kind: &str) -> anyhow::Result<Value> {
+    let take = |value: &mut Value, field: &str| {
+        value
+            .as_object_mut()
+            .and_then(|object| object.remove(field))
+            .and_then(|text| text.as_str().map(str::to_owned))
+            .unwrap_or_default()
+    };
+    let (version, found) = (take(&mut told, "apiVersion"), take(&mut told, "kind"));
+    expect(&version, &found, versions, kind)?;
+    Ok(told)
+}
+
+fn expect(version: &str, kind: &str, versions: &[&str], wanted: &str) -> anyhow::Result<()> {
+    if kind != wanted || !versions.contains(&version) {
+        bail!(
+            "expected kind {wanted} of {}, found {kind:?} of {version:?}",
+            versions.join(" or ")
+        );
+    }
+    Ok(())
+}
+
+fn typed<T: DeserializeOwned>(told: Value) -> anyhow::Result<T> {
+    Ok(serde_json::from_value(told)?)
+}
+
+fn document(path: &Path) -> anyhow::Result<Value> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    serde_yaml_ng::from_str(&text).with_context(|| format!("reading {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> anyhow::Result<AdmissionConfiguration> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(
+            folder.path().join("kubeconfig"),
+            "users: [{name: '*', user: {token: t}}]\n",
+        )
+        .unwrap();
+        let path = folder.path().join("config.yaml");
+        std::fs::write(&path, text).unwrap();
+        AdmissionConfiguration::load(&path)
+    }
+
+    #[test]
+    fn files() {
+        let head = "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n";
+        let webhook = "- name: ValidatingAdmissionWebhook\n  configuration: {apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration, kubeConfigFile: kubeconfig}\n";
+        let security = "- name: PodSecurity\n  configuration: {apiVersion: pod-security.admission.config.k8s.io/v1, kind: PodSecurityConfiguration, defaults: {enforce: LEVEL}}\n";
+        for (text, good) in [
+            (format!("{head}{webhook}"), true),
+            (format!("{head}{}", security.replace("LEVEL", "baseline")), true),
+            (format!("{head}{}", security.replace("LEVEL", "strict")), false),
+            (
+                format!("{head}- {{name: Other, configuration: {{a: b}}}}\n"),
+                false,
+            ),
+            (format!("{head}- {{name: Other}}\n"), true),
+            ("kind: Other\napiVersion: v1\n".to_owned(), false),
+            (
+                format!("{head}{}", webhook.replace("kubeconfig}", "missing}")),
+                false,
+            ),
+        ] {
+            let loaded = load(&text);
+            assert_eq!(loaded.is_ok(), good, "{text}: {:?}", loaded.err());
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! Admission's metrics under upstream's names.
+
+use super::attributes::Operation;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use std::time::Duration;
+
+/// Whether objects may be changed, or only looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Admit,
+    Validate,
+}
+
+impl Phase {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Admit => "admit",
+            Self::Validate => "validate",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StepLabels {
+    operation: &'static str,
+    rejected: &'static str,
+    r#type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NamedLabels {
+    name: String,
+    operation: &'static str,
+    rejected: &'static str,
+    r#type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    name: String,
+    operation: &'static str,
+    rejected: &'static str,
+    code: String,
+    r#type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RejectionLabels {
+    name: String,
+    operation: &'static str,
+    error_type: &'static str,
+    rejection_code: String,
+    r#type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OpenLabels {
+    name: String,
+    r#type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ConditionLabels {
+    name: String,
+    kind: &'static str,
+    operation: &'static str,
+    r#type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PolicyLabels {
+    policy: String,
+    policy_binding: String,
+    error_type: &'static str,
+    enforcement_action: &'static str,
+}
+
+const STEP_BUCKETS: [f64; 6] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5];
+const WEBHOOK_BUCKETS: [f64; 8] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 25.0];
+const POLICY_BUCKETS: [f64; 7] = [0.000_000_5, 0.001, 0.01, 0.1, 1.0, 5.0, 10.0];
+
+/// What is counted and timed.
+pub struct AdmissionMetrics {
+    steps: Family<StepLabels, Histogram>,
+    plugins: Family<NamedLabels, Histogram>,
+    webhooks: Family<NamedLabels, Histogram>,
+    requests: Family<RequestLabels, Counter>,
+    // Upstream's counters without `_total` at the end of their names.
+    rejections: Family<RejectionLabels, Gauge>,
+    opened: Family<OpenLabels, Gauge>,
+    exclusions: Family<ConditionLabels, Counter>,
+    condition_errors: Family<ConditionLabels, Counter>,
+    validating_checks: Family<PolicyLabels, Counter>,
+    validating_durations: Family<PolicyLabels, Histogram>,
+    mutating_checks: Family<PolicyLabels, Counter>,
+    mutating_durations: Family<PolicyLabels, Histogram>,
+}
+
+fn histogram<L: Clone + Eq + std::hash::Hash>(buckets: fn() -> Histogram) -> Family<L, Histogram> {
+    Family::new_with_constructor(buckets)
+}
+
+impl AdmissionMetrics {
+    pub fn register(registry: &mut Registry) -> Self {
+        let steps = || Histogram::new(STEP_BUCKETS);
+        let webhooks = || Histogram::new(WEBHOOK_BUCKETS);
+        let policies = || Histogram::new(POLICY_BUCKETS);
+        let metrics = Self {
+            steps: histogram(steps),
+            plugins: histogram(steps),
+            webhooks: histogram(webhooks),
+            requests: Family::default(),
+            rejections: Family::default(),
+            opened: Family::default(),
+            exclusions: Family::default(),
+            condition_errors: Family::default(),
+            validating_checks: Family::default(),
+            validating_durations: histogram(policies),
+            mutating_checks: Family::default(),
+            mutating_durations: histogram(policies),
+        };
+        let under = registry.sub_registry_with_prefix("apiserver");
+        under.register(
+            "admission_step_admission_duration_seconds",
+            "Time that all plugins together took, by step",
+            metrics.steps.clone(),
+        );
+        under.register(
+            "admission_controller_admission_duration_seconds",
+            "Time that a plugin took",
+            metrics.plugins.clone(),
+        );
+        under.register(
+            "admission_webhook_admission_duration_seconds",
+            "Time that a webhook took",
+            metrics.webhooks.clone(),
+        );
+        under.register(
+            "admission_webhook_request",
+            "Requests to webhooks",
+            metrics.requests.clone(),
+        );
+        under.register(
+            "admission_webhook_rejection_count",
+            "Refusals because of webhooks",
+            metrics.rejections.clone(),
+        );
+        under.register(
+            "admission_webhook_fail_open_count",
+            "Webhooks that could not be asked and were ignored",
+            metrics.opened.clone(),
+        );
+        under.register(
+            "admission_match_condition_exclusions",
+            "Webhooks and policies left out by their match conditions",
+            metrics.exclusions.clone(),
+        );
+        under.register(
+            "admission_match_condition_evaluation_errors",
+            "Match conditions that could not be evaluated",
+            metrics.condition_errors.clone(),
+        );
+        for (name, checks, durations) in [
+            (
+                "validating_admission_policy",
+                &metrics.validating_checks,
+                &metrics.validating_durations,
+            ),
+            (
+                "mutating_admission_policy",
+                &metrics.mutating_checks,
+                &metrics.mutating_durations,
+            ),
+        ] {
+            under.register(format!("{name}_check"), "Evaluations of policies", checks.clone());
+            under.register(
+                format!("{name}_check_duration_seconds"),
+                "Time of evaluations of policies",
+                durations.clone(),
+            );
+        }
+        metrics
+    }
+
+    /// All plugins have run.
+    pub fn step(&self, phase: Phase, operation: Operation, rejected: bool, elapsed: Duration) {
+        let labels = StepLabels {
+            operation: operation.name(),
+            rejected: word(rejected),
+            r#type: phase.name(),
+        };
+        self.steps.get_or_create(&labels).observe(elapsed.as_secs_f64());
+    }
+
+    /// One plugin has run.
+    pub fn plugin(&self, name: &str, phase: Phase, operation: Operation, rejected: bool, elapsed: Duration) {
+        let labels = NamedLabels {
+            name: name.to_owned(),
+            operation: operation.name(),
+            rejected: word(rejected),
+            r#type: phase.name(),
+        };
+        self.plugins.get_or_create(&labels).observe(elapsed.as_secs_f64());
+    }
+
+    /// A webhook was called. `code` is that of its refusal or failure, 200 if it let the request pass.
+    pub fn webhook(
+        &self,
+        name: &str,
+        phase: Phase,
+        operation: Operation,
+        rejected: bool,
+        code: u16,
+        elapsed: Duration,
+    ) {
+        let labels = NamedLabels {
+            name: name.to_owned(),
+            operation: operation.name(),
+            rejected: word(rejected),
+            r#type: phase.name(),
+        };
+        self.webhooks
+            .get_or_create(&labels)
+            .observe(elapsed.as_secs_f64());
+        self.requests
+            .get_or_create(&RequestLabels {
+                name: labels.name,
+                operation: labels.operation,
+                rejected: labels.rejected,
+                code: code.to_string(),
+                r#type: labels.r#type,
+            })
+            .inc();
+    }
+
+    /// A request was refused because of a webhook.
+    pub fn rejection(
+        &self,
+        name: &str,
+        phase: Phase,
+        operation: Operation,
+        error_type: &'static str,
+        code: u16,
+    ) {
+        // Other codes don't belong into a label.
+        let code = if code > 600 { 600 } else { code };
+        self.rejections
+            .get_or_create(&RejectionLabels {
+                name: name.to_owned(),
+                operation: operation.name(),
+                error_type,
+                rejection_code: code.to_string(),
+                r#type: phase.name(),
+            })
+            .inc();
+    }
+
+    /// A webhook could not be asked and was ignored.
+    pub fn failed_open(&self, name: &str, phase: Phase) {
+        self.opened
+            .get_or_create(&OpenLabels {
+                name: name.to_owned(),
+                r#type: phase.name(),
+            })
+            .inc();
+    }
+
+    /// A match condition was false.
+    pub fn excluded_by_condition(&self, name: &str, kind: &'static str, phase: Phase, operation: Operation) {
+        let labels = condition(name, kind, phase, operation);
+        self.exclusions.get_or_create(&labels).inc();
+    }
+
+    /// A match condition could not be evaluated.
+    pub fn condition_error(&self, name: &str, kind: &'static str, phase: Phase, operation: Operation) {
+        let labels = condition(name, kind, phase, operation);
+        self.condition_errors.get_or_create(&labels).inc();
+    }
+
+    /// A policy was evaluated.
+    pub fn policy(
+        &self,
+        phase: Phase,
+        policy: &str,
+        binding: &str,
+        outcome: PolicyOutcome,
+        elapsed: Duration,
+    ) {
+        let labels = PolicyLabels {
+            policy: policy.to_owned(),
+            policy_binding: binding.to_owned(),
+            error_type: outcome.error_type,
+            enforcement_action: outcome.action,
+        };
+        let (checks, durations) = match phase {
+            Phase::Admit => (&self.mutating_checks, &self.mutating_durations),
+            Phase::Validate => (&self.validating_checks, &self.validating_durations),
+        };
+        checks.get_or_create(&labels).inc();
+        durations.get_or_create(&labels).observe(elapsed.as_secs_f64());
+    }
+}
+
+/// What came of evaluating a policy.
+#[derive(Clone, Copy, Debug)]
+pub struct PolicyOutcome {
+    /// `no_error`, `compile_error`, `invalid_error` (evaluation).
+    pub error_type: &'static str,
+    /// `allow`, `deny`, `warn`, `audit`.
+    pub action: &'static str,
+}
+
+fn word(rejected: bool) -> &'static str {
+    if rejected { "true" } else { "false" }
+}
+
+fn condition(name: &str, kind: &'static str, phase: Phase, operation: Operation) -> ConditionLabels {
+    ConditionLabels {
+        name: name.to_owned(),
+        kind,
+        operation: operation.name(),
+        r#type: phase.name(),
+    }
+}

@@ -1,0 +1,135 @@
+//! What surrounds a request: its namespace, and its objects in other versions; looked up when first needed.
+
+use super::attributes::Attributes;
+use super::matching::{Criteria, Invocation, namespace_is_object};
+use crate::kinds;
+use crate::server::Server;
+use crate::stores;
+use api::{Registry, Resource};
+use apimachinery::{ApiError, GroupResource, meta};
+use serde_json::Value;
+use std::borrow::Cow;
+use storage::{ObjectRef, RequestedRevision, StorageError};
+use tokio::sync::OnceCell;
+
+/// One request with what belongs to it.
+pub struct Surroundings<'a> {
+    pub server: &'a Server,
+    pub attributes: &'a Attributes<'a>,
+    pub registry: &'a Registry,
+    namespace: OnceCell<Option<ObjectRef>>,
+}
+
+/// Objects in the version of an invocation.
+pub struct Versioned<'v> {
+    pub object: Option<Cow<'v, Value>>,
+    pub old: Option<Cow<'v, Value>>,
+}
+
+impl<'a> Surroundings<'a> {
+    pub fn new(server: &'a Server, attributes: &'a Attributes<'a>, registry: &'a Registry) -> Self {
+        Self {
+            server,
+            attributes,
+            registry,
+            namespace: OnceCell::new(),
+        }
+    }
+
+    /// Whether both selectors take the request.
+    pub async fn selected(
+        &self,
+        criteria: &Criteria,
+        object: Option<&Value>,
+        old: Option<&Value>,
+    ) -> Result<bool, ApiError> {
+        let taken = criteria.matches_object(object, old).map_err(ApiError::internal)?;
+        Ok(taken && self.in_selected_namespace(criteria, object).await?)
+    }
+
+    async fn in_selected_namespace(
+        &self,
+        criteria: &Criteria,
+        object: Option<&Value>,
+    ) -> Result<bool, ApiError> {
+        let namespace = self.attributes.seen_namespace();
+        if criteria.namespaces.is_everything()
+            || (namespace.is_empty() && self.attributes.row.plural != "namespaces")
+        {
+            return Ok(true);
+        }
+        let selector = criteria.namespaces.get().map_err(ApiError::internal)?;
+        if namespace_is_object(self.attributes) {
+            return Ok(selector.matches(object.and_then(meta::labels)));
+        }
+        match self.namespace().await? {
+            Some(stored) => Ok(selector.matches_with(|key| stored.label(key))),
+            None => Err(ApiError::not_found(
+                &GroupResource::new("", "namespaces"),
+                namespace,
+            )),
+        }
+    }
+
+    /// The request's namespace as stored; `None` when there is none.
+    pub async fn namespace(&self) -> Result<Option<&ObjectRef>, ApiError> {
+        let name = self.attributes.seen_namespace();
+        if name.is_empty() {
+            return Ok(None);
+        }
+        self.namespace
+            .get_or_try_init(|| find_namespace(self.server, name))
+            .await
+            .map(Option::as_ref)
+    }
+
+    /// The objects as the invocation's kind.
+    pub async fn versioned<'v>(
+        &self,
+        invocation: &Invocation,
+        object: Option<&'v Value>,
+        old: Option<&'v Value>,
+    ) -> Result<Versioned<'v>, ApiError> {
+        Ok(Versioned {
+            object: self.in_version(invocation, object).await?,
+            old: self.in_version(invocation, old).await?,
+        })
+    }
+
+    async fn in_version<'v>(
+        &self,
+        invocation: &Invocation,
+        object: Option<&'v Value>,
+    ) -> Result<Option<Cow<'v, Value>>, ApiError> {
+        Ok(match object {
+            Some(object) if invocation.converted => Some(Cow::Owned(
+                converted(&self.attributes.row, &invocation.row, object).await?,
+            )),
+            other => other.map(Cow::Borrowed),
+        })
+    }
+}
+
+async fn find_namespace(server: &Server, name: &str) -> Result<Option<ObjectRef>, ApiError> {
+    let store = server
+        .stores
+        .named("", "namespaces")
+        .ok_or_else(|| ApiError::internal("namespaces are not registered"))?;
+    if let Some(cached) = store.cached_object("", name) {
+        return Ok(Some(cached));
+    }
+    match store.get("", name, RequestedRevision::Unset).await {
+        Ok(object) => Ok(Some(object)),
+        Err(StorageError::NotFound { .. } | StorageError::InvalidKey { .. }) => Ok(None),
+        Err(error) => Err(stores::to_api_error(
+            error,
+            &GroupResource::new("", "namespaces"),
+            name,
+        )),
+    }
+}
+
+/// An object of one version of a resource in another.
+pub async fn converted(from: &Resource, to: &Resource, object: &Value) -> Result<Value, ApiError> {
+    kinds::to_version(to, kinds::to_storage(from, object.clone())?)
+}

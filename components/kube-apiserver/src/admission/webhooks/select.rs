@@ -1,0 +1,57 @@
+//! Whether a webhook is to be asked about a request.
+
+use super::hook::Hook;
+use crate::admission::conditions::Evaluated;
+use crate::admission::inputs::{self, Inputs, Rights};
+use crate::admission::matching::Invocation;
+use crate::admission::metrics::Phase;
+use crate::admission::scope::Surroundings;
+use apimachinery::ApiError;
+use serde_json::Value;
+
+/// The version in which the webhook gets the request; `None` when it isn't asked.
+pub async fn invocation(
+    hook: &Hook,
+    phase: Phase,
+    surroundings: &Surroundings<'_>,
+    object: Option<&Value>,
+    old: Option<&Value>,
+) -> Result<Option<Invocation>, ApiError> {
+    let attributes = surroundings.attributes;
+    let Some(found) = hook.criteria.matches_rules(attributes, surroundings.registry) else {
+        return Ok(None);
+    };
+    if !surroundings.selected(&hook.criteria, object, old).await? {
+        return Ok(None);
+    }
+    if hook.conditions.is_empty() {
+        return Ok(Some(found));
+    }
+    let versioned = surroundings.versioned(&found, object, old).await?;
+    let metrics = &surroundings.server.metrics.admission;
+    let request = inputs::request(attributes, &found);
+    let inputs = Inputs {
+        object: versioned.object.as_deref(),
+        old: versioned.old.as_deref(),
+        request: &request,
+        namespace: None,
+        params: None,
+        rights: &Rights::of(&surroundings.server.authorizer, attributes),
+    };
+    let failed = || metrics.condition_error(&hook.name, "webhook", phase, attributes.operation);
+    match hook.conditions.evaluate(&inputs, failed) {
+        Evaluated::Match => Ok(Some(found)),
+        Evaluated::NoMatch => {
+            metrics.excluded_by_condition(&hook.name, "webhook", phase, attributes.operation);
+            Ok(None)
+        }
+        Evaluated::Failed(why) => {
+            tracing::warn!(
+                webhook = hook.name,
+                why,
+                "match conditions can't be evaluated, failing closed"
+            );
+            Err(attributes.forbidden(&why))
+        }
+    }
+}
