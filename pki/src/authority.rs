@@ -40,12 +40,26 @@ pub struct CertificateAuthority {
 impl CertificateAuthority {
     /// A new self-signed authority; `cluster` tells the authorities of two clusters apart.
     pub fn generate(authority: Authority, cluster: &str, now: SystemTime) -> Result<Self, PkiError> {
+        Self::named(authority, format!("{cluster}-{}", authority.name()), now)
+    }
+
+    /// An authority that takes over from this one, under a name that tells the two apart: `lab-etcd-ca`, then
+    /// `lab-etcd-ca-2`.
+    pub fn successor(&self, authority: Authority, cluster: &str, now: SystemTime) -> Result<Self, PkiError> {
+        let first = format!("{cluster}-{}", authority.name());
+        let present = crate::inspect(&self.certificate)?.common_name;
+        let number: u32 = present
+            .strip_prefix(&format!("{first}-"))
+            .and_then(|number| number.parse().ok())
+            .unwrap_or(1);
+        Self::named(authority, format!("{first}-{}", number.saturating_add(1)), now)
+    }
+
+    fn named(authority: Authority, name: String, now: SystemTime) -> Result<Self, PkiError> {
         let (key, pair) = KeyMaterial::generate()?;
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, format!("{cluster}-{}", authority.name()));
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![
             KeyUsagePurpose::KeyCertSign,

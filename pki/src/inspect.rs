@@ -2,7 +2,7 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use rustls_pki_types::{CertificateDer, pem::PemObject};
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::PkiError;
@@ -22,6 +22,14 @@ pub struct Inspected {
     pub not_after: SystemTime,
     /// DER SubjectPublicKeyInfo, to compare with a key.
     pub public_key: Vec<u8>,
+    /// Hexadecimal.
+    pub serial: String,
+    /// SHA-256 of the DER, hexadecimal.
+    pub fingerprint: String,
+    /// The subject's own key identifier, hexadecimal: tells authorities of one name apart.
+    pub key_id: Option<String>,
+    /// The key identifier of the authority that signed it.
+    pub authority_key_id: Option<String>,
 }
 
 impl Inspected {
@@ -33,12 +41,27 @@ impl Inspected {
 
 /// Reads the first certificate of a PEM text.
 pub fn inspect(pem: &str) -> Result<Inspected, PkiError> {
-    let invalid = |reason: String| PkiError::NotACertificate {
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| invalid(&error))?;
+    inspect_der(&der)
+}
+
+/// Reads every certificate of a PEM text, in its order; an unreadable one is an error.
+pub fn inspect_all(pem: &str) -> Result<Vec<Inspected>, PkiError> {
+    CertificateDer::pem_slice_iter(pem.as_bytes())
+        .map(|der| inspect_der(&der.map_err(|error| invalid(&error))?))
+        .collect()
+}
+
+fn invalid(reason: &dyn std::fmt::Display) -> PkiError {
+    PkiError::NotACertificate {
         what: "the text".to_owned(),
-        reason,
-    };
-    let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| invalid(error.to_string()))?;
-    let (_, certificate) = X509Certificate::from_der(&der).map_err(|error| invalid(error.to_string()))?;
+        reason: reason.to_string(),
+    }
+}
+
+/// Reads a DER certificate.
+pub fn inspect_der(der: &[u8]) -> Result<Inspected, PkiError> {
+    let (_, certificate) = X509Certificate::from_der(der).map_err(|error| invalid(&error))?;
     let (mut dns_names, mut addresses) = (Vec::new(), Vec::new());
     if let Ok(Some(names)) = certificate.subject_alternative_name() {
         for name in &names.value.general_names {
@@ -77,7 +100,29 @@ pub fn inspect(pem: &str) -> Result<Inspected, PkiError> {
         not_before: time(certificate.validity().not_before.timestamp()),
         not_after: time(certificate.validity().not_after.timestamp()),
         public_key: certificate.public_key().raw.to_vec(),
+        serial: hex(certificate.raw_serial()),
+        fingerprint: hex(ring::digest::digest(&ring::digest::SHA256, der).as_ref()),
+        key_id: key_ids(&certificate).0,
+        authority_key_id: key_ids(&certificate).1,
     })
+}
+
+fn key_ids(certificate: &X509Certificate<'_>) -> (Option<String>, Option<String>) {
+    let (mut own, mut authority) = (None, None);
+    for extension in certificate.extensions() {
+        match extension.parsed_extension() {
+            ParsedExtension::SubjectKeyIdentifier(id) => own = Some(hex(id.0)),
+            ParsedExtension::AuthorityKeyIdentifier(id) => {
+                authority = id.key_identifier.as_ref().map(|id| hex(id.0));
+            }
+            _ => {}
+        }
+    }
+    (own, authority)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn time(seconds: i64) -> SystemTime {

@@ -9,7 +9,7 @@ use rcgen::{
 use crate::{KeyMaterial, PkiError};
 
 /// Hosts' clocks may differ by this much and a fresh certificate is still accepted everywhere.
-const BACKDATED: Duration = Duration::from_secs(300);
+pub const BACKDATED: Duration = Duration::from_secs(300);
 
 /// What a leaf may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,9 +13,9 @@ mod request;
 
 pub use authority::{AUTHORITY_LIFETIME, Authority, CertificateAuthority};
 pub use error::PkiError;
-pub use inspect::{Inspected, inspect};
+pub use inspect::{Inspected, inspect, inspect_all, inspect_der};
 pub use keys::{KeyMaterial, ServiceAccountKeys};
-pub use leaf::{Issued, LeafRequest, Usage};
+pub use leaf::{BACKDATED, Issued, LeafRequest, Usage};
 pub use profile::{ApiNames, HostNames, LEAF_LIFETIME, Names, PROFILES, Profile, Scope, profile};
 pub use renewal::{Renewal, renewal};
 pub use request::RequestTerms;

@@ -250,3 +250,21 @@ fn signing_requests_get_the_signers_terms() {
     );
     assert!(authority.sign_request("nonsense", &forever, now()).is_err());
 }
+
+#[test]
+fn a_successor_has_a_name_and_a_key_of_its_own() {
+    let now = SystemTime::now();
+    let mut authority = CertificateAuthority::generate(Authority::Etcd, "lab", now).unwrap();
+    for name in ["lab-etcd-ca-2", "lab-etcd-ca-3"] {
+        let next = authority.successor(Authority::Etcd, "lab", now).unwrap();
+        let (old, new) = (
+            inspect(authority.certificate()).unwrap(),
+            inspect(next.certificate()).unwrap(),
+        );
+        assert_eq!(new.common_name, name);
+        assert!(new.key_id.is_some() && old.key_id != new.key_id && old.fingerprint != new.fingerprint);
+        authority = next;
+    }
+    let bundle = format!("{0}{0}", authority.certificate());
+    assert_eq!(pki::inspect_all(&bundle).unwrap().len(), 2);
+}

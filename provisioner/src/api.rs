@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use base64::Engine;
 use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt as _;
 use pki::Issued;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 
 use crate::ssh::{Forward, Target};
@@ -52,7 +55,7 @@ impl Api {
         }
     }
 
-    /// Any HTTPS server whose certificate `authority` (PEM) has signed.
+    /// Any HTTPS server whose certificate one of `authority` (PEM) has signed.
     fn at(
         address: SocketAddr,
         authority: &str,
@@ -63,13 +66,13 @@ impl Api {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let authority = der(authority).context("the authority's certificate cannot be read")?;
+        let authorities = ders(authority).context("the authorities' certificates cannot be read")?;
         let base64 = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
         let uri = format!("https://{endpoint}")
             .parse()
             .context("the API server's address is not a URL")?;
         let mut config = kube::Config::new(uri);
-        config.root_cert = Some(vec![authority]);
+        config.root_cert = Some(authorities);
         config.connect_timeout = Some(Duration::from_secs(3));
         config.read_timeout = Some(Duration::from_secs(30));
         config.auth_info.client_certificate_data = Some(base64(&identity.certificate));
@@ -137,6 +140,69 @@ impl Api {
     pub fn get(&self, path: &str) -> anyhow::Result<Value> {
         let body = self.send(Method::GET, path, "application/json", Vec::new())?;
         serde_json::from_slice(&body).with_context(|| format!("GET {path} was not answered with JSON"))
+    }
+
+    /// An answer that need not be JSON.
+    pub fn raw(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        self.send(Method::GET, path, "application/json", Vec::new())
+    }
+
+    /// Creates, or calls an action; what the server answers, null when it is not JSON.
+    pub fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let answer = self.send(Method::POST, path, "application/json", serde_json::to_vec(body)?)?;
+        Ok(serde_json::from_slice(&answer).unwrap_or_default())
+    }
+
+    /// Posts, and gives each part of a long answer to `sink` as it comes; silence of a minute is an error.
+    pub fn stream(
+        &self,
+        path: &str,
+        body: &Value,
+        sink: &mut dyn FnMut(&[u8]) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header("content-type", "application/json")
+            .body(kube::client::Body::from(serde_json::to_vec(body)?))
+            .context("cannot build the request")?;
+        let failed = || format!("POST https://{}{path} failed", self.endpoint);
+        self.runtime.block_on(async {
+            let silence = Duration::from_secs(60);
+            let response = tokio::time::timeout(silence, self.client.send(request))
+                .await
+                .with_context(failed)?
+                .with_context(failed)?;
+            anyhow::ensure!(
+                response.status().is_success(),
+                "{}: {}",
+                failed(),
+                response.status()
+            );
+            let mut body = response.into_body();
+            while let Some(frame) = tokio::time::timeout(silence, body.frame())
+                .await
+                .with_context(failed)?
+            {
+                if let Some(data) = frame.with_context(failed)?.data_ref() {
+                    sink(data)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    pub fn put(&self, path: &str, object: &Value) -> anyhow::Result<()> {
+        self.send(Method::PUT, path, "application/json", serde_json::to_vec(object)?)?;
+        Ok(())
+    }
+
+    /// Deletes an object; one that is gone already is no error.
+    pub fn delete(&self, path: &str) -> anyhow::Result<()> {
+        match self.send(Method::DELETE, path, "application/json", Vec::new()) {
+            Err(error) if !is_status(&error, StatusCode::NOT_FOUND) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Waits until the server calls itself ready.
@@ -310,9 +376,13 @@ fn contains(live: &Value, wanted: &Value) -> bool {
     }
 }
 
-fn der(pem: &str) -> Option<Vec<u8>> {
-    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-    base64::engine::general_purpose::STANDARD.decode(body).ok()
+/// All certificates of a PEM text.
+fn ders(pem: &str) -> anyhow::Result<Vec<Vec<u8>>> {
+    let found = CertificateDer::pem_slice_iter(pem.as_bytes())
+        .map(|der| der.map(|der| der.to_vec()))
+        .collect::<Result<Vec<_>, _>>()?;
+    anyhow::ensure!(!found.is_empty(), "there is none");
+    Ok(found)
 }
 
 /// The merge patch that brings a node's labels to what the inventory says; None when they are.

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::api::{self, Api};
 use crate::fleet::Fleet;
-use crate::identities::OPERATOR;
+use crate::identities::{OPERATOR, Secrets};
 use crate::inventory::{Host, Inventory, Role};
 use crate::plan::Scope;
 use crate::rollout::{Options, Rollout};
@@ -32,14 +32,7 @@ pub fn run(inventory: &Inventory, state: &State, ui: &Ui) -> anyhow::Result<()> 
     ui.phase(state, "facts and plan");
     let mut survey = survey(&fleet, inventory, state, false)?;
     preflight(inventory, &survey, ui)?;
-    let rollout = Rollout {
-        fleet: &fleet,
-        inventory,
-        state,
-        ui,
-        options: Options::named("bootstrap"),
-    };
-    let changes = carry_out(&rollout, &mut survey, &Scope::default())?;
+    let changes = bring(&fleet, inventory, state, ui, &mut survey, "bootstrap")?;
     operation.finish()?;
     ui.summary(if changes == 0 {
         "nothing to change"
@@ -47,6 +40,30 @@ pub fn run(inventory: &Inventory, state: &State, ui: &Ui) -> anyhow::Result<()> 
         "the cluster is up"
     });
     Ok(())
+}
+
+/// Brings the connected hosts of a survey to what it says they should be. Returns how much was changed.
+pub fn bring(
+    fleet: &Fleet<'_>,
+    inventory: &Inventory,
+    state: &State,
+    ui: &Ui,
+    survey: &mut Survey,
+    cause: &str,
+) -> anyhow::Result<usize> {
+    let rollout = Rollout {
+        fleet,
+        inventory,
+        state,
+        ui,
+        options: Options::named(cause),
+    };
+    let connected = inventory.hosts.iter().filter(|host| fleet.is_connected(host));
+    let scope = Scope {
+        hosts: connected.map(|host| host.name.clone()).collect(),
+        roles: Vec::new(),
+    };
+    carry_out(&rollout, survey, &scope)
 }
 
 /// Carries out a survey's plans, then brings the objects in the API and the nodes to what they should be.
@@ -155,12 +172,11 @@ fn nodes(inventory: &Inventory, api: &Api, scope: &Scope) -> anyhow::Result<usiz
 }
 
 /// An API server on a host, with the break-glass identity: RBAC may not be there yet.
-pub fn connect(fleet: &Fleet<'_>, host: &Host, survey: &Survey) -> anyhow::Result<Api> {
-    let identity = survey
-        .secrets
+pub fn connect(fleet: &Fleet<'_>, host: &Host, secrets: &Secrets) -> anyhow::Result<Api> {
+    let identity = secrets
         .leaf(OPERATOR, "break-glass")
         .context("there is no break-glass certificate")?;
-    let authority = survey.secrets.authority(pki::Authority::Kubernetes).certificate();
+    let authority = secrets.trusted(pki::Authority::Kubernetes);
     Api::connect(fleet.target(host)?, 6443, authority, identity)
 }
 

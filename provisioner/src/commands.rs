@@ -2,10 +2,13 @@
 
 pub mod apply;
 pub mod bootstrap;
+pub mod certs;
 pub mod completions;
+pub mod etcd;
 pub mod explain;
 pub mod history;
 pub mod kubeconfig;
+pub mod node;
 pub mod plan;
 pub mod render;
 pub mod reset;

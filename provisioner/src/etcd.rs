@@ -1,4 +1,13 @@
-//! Rules that keep etcd's members: formed once, never formed again over lost data. No I/O.
+//! etcd's members: rules that keep them (no I/O), and what each says and does when asked.
+
+mod drill;
+mod member;
+mod restore;
+pub mod snapshot;
+
+pub use drill::{Drilled, drill};
+pub use member::{Member, Membership, Status, wait_healthy};
+pub use restore::restore;
 
 use std::collections::BTreeMap;
 
@@ -26,8 +35,7 @@ pub fn check(inventory: &Inventory, record: &Record, facts: &BTreeMap<String, Fa
             report(
                 joined,
                 format!(
-                    "is a new etcd member, but etcd was formed with {}; changing members is not supported yet: keep the \
-                     members as they were",
+                    "is a new etcd member, etcd's members are {}; let it join with hardway node join {joined}",
                     record.etcd_members.join(", ")
                 ),
             );
@@ -35,7 +43,10 @@ pub fn check(inventory: &Inventory, record: &Record, facts: &BTreeMap<String, Fa
         for left in record.etcd_members.iter().filter(|name| !members.contains(name)) {
             report(
                 left,
-                "is an etcd member and would lose its role; keep it in the inventory as it was".to_owned(),
+                format!(
+                    "is an etcd member and would lose its role; put it back into the inventory and take it out with \
+                     hardway node remove {left}"
+                ),
             );
         }
     }
@@ -43,9 +54,10 @@ pub fn check(inventory: &Inventory, record: &Record, facts: &BTreeMap<String, Fa
         if facts.get(name).is_some_and(|facts| !facts.etcd_data) && members.contains(name) {
             report(
                 name,
-                "was an etcd member and has lost /var/lib/etcd; starting it empty could lose committed data: restore the \
-                 directory, or remove and add the member with etcdctl member"
-                    .to_owned(),
+                format!(
+                    "was an etcd member and has lost /var/lib/etcd; starting it empty could lose committed data: restore \
+                     the directory, or take it in anew with hardway node replace {name}"
+                ),
             );
         }
     }

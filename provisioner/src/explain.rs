@@ -231,6 +231,10 @@ fn pki_reason(name: &str) -> String {
         "controller-manager-service-account.key" => {
             "the same key for the controller manager, which runs as another user"
         }
+        "kubernetes-signer.crt" => {
+            "the authority that signs certificate requests, alone, also while two are trusted"
+        }
+        "kubernetes-signer.key" => "its key: the controller manager signs certificate requests with it",
         _ => "part of the cluster's PKI",
     }
     .to_owned()
@@ -244,7 +248,7 @@ mod tests {
     fn every_profile_and_file_has_a_reason() {
         for (path, expected) in [
             ("pki/etcd-ca.crt", "authority of etcd's members"),
-            ("pki/kubernetes-ca.key", "signs certificate requests"),
+            ("pki/kubernetes-signer.key", "signs certificate requests"),
             ("pki/kubelet-client.key", "key of the client certificate"),
             ("units/etcd.service", "the only store"),
             ("kubeconfig/kubelet.yaml", "how kubelet finds the API"),

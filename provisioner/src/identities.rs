@@ -1,11 +1,11 @@
 //! Keys and certificates of a cluster: kept in its directory, issued when missing or due.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+mod files;
+mod slots;
 
-use anyhow::Context as _;
-use base64::Engine;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
 use pki::{
     ApiNames, Authority, CertificateAuthority, HostNames, Issued, KeyMaterial, PROFILES, Profile, Scope,
     ServiceAccountKeys, renewal,
@@ -13,18 +13,33 @@ use pki::{
 
 use crate::inventory::{Inventory, Role};
 use crate::render::holds;
+use crate::rotation::{Rotation, Subject, holding};
 use crate::state::{State, write_file};
+
+pub use slots::{clean, promote, withdraw};
 
 /// Everything secret, in memory.
 pub struct Secrets {
-    authorities: BTreeMap<Authority, CertificateAuthority>,
+    authorities: BTreeMap<Authority, Held>,
+    /// Signs service-account tokens.
     pub service_account: ServiceAccountKeys,
-    pub encryption: EncryptionKey,
+    /// PEM `PUBLIC KEY`s that verify them.
+    pub token_verifiers: String,
+    /// The first one encrypts, all decrypt.
+    pub encryption: Vec<EncryptionKey>,
     leaves: BTreeMap<(String, &'static str), Issued>,
     /// What was issued in this run: (host, profile, reason).
     pub issued: Vec<(String, &'static str, String)>,
     /// Every text that was made in this run and was not there before; another dry run makes others.
     pub fresh: BTreeSet<String>,
+}
+
+/// One authority: outside of a rotation all three are the same.
+struct Held {
+    issues: CertificateAuthority,
+    signs: CertificateAuthority,
+    /// PEM certificates.
+    trusted: String,
 }
 
 /// The key under which Secrets are stored in etcd.
@@ -39,8 +54,19 @@ pub struct EncryptionKey {
 pub const OPERATOR: &str = "operator";
 
 impl Secrets {
+    /// The authority that issues leaves.
     pub fn authority(&self, authority: Authority) -> &CertificateAuthority {
-        &self.authorities[&authority]
+        &self.authorities[&authority].issues
+    }
+
+    /// The authority that signs certificate requests in the cluster.
+    pub fn signer(&self) -> &CertificateAuthority {
+        &self.authorities[&Authority::Kubernetes].signs
+    }
+
+    /// PEM certificates of all that are trusted, one after the other.
+    pub fn trusted(&self, authority: Authority) -> &str {
+        &self.authorities[&authority].trusted
     }
 
     /// Every certificate: (host, name, PEM). Authorities belong to the operator.
@@ -48,7 +74,7 @@ impl Secrets {
         let authorities = self
             .authorities
             .iter()
-            .map(|(which, authority)| (OPERATOR, which.name(), authority.certificate()));
+            .map(|(which, held)| (OPERATOR, which.name(), held.issues.certificate()));
         let leaves = self
             .leaves
             .iter()
@@ -61,182 +87,158 @@ impl Secrets {
     }
 }
 
-/// Reads what exists, issues what is missing, and (unless `dry`) writes it.
+/// Reads what exists, issues what is missing, and (unless `dry`) writes it. A rotation that is under way decides
+/// which authority issues and what is trusted.
 pub fn prepare(inventory: &Inventory, state: &State, now: SystemTime, dry: bool) -> anyhow::Result<Secrets> {
-    let folder = state.folder().join("pki");
+    let rotation = state.record()?.rotation;
+    let rotation = rotation.as_ref();
+    let mut slots = slots::Slots {
+        state,
+        cluster: &inventory.cluster.name,
+        now,
+        dry,
+        fresh: BTreeSet::new(),
+    };
     let mut authorities = BTreeMap::new();
-    let mut fresh = BTreeSet::new();
     for authority in Authority::ALL {
-        let value = self::authority(
-            state,
-            &folder,
-            authority,
-            &inventory.cluster.name,
-            now,
-            dry,
-            &mut fresh,
-        )?;
-        authorities.insert(authority, value);
+        let held = slots.authority(authority, holding(rotation, Subject::of(authority)))?;
+        authorities.insert(authority, held);
     }
+    let (service_account, token_verifiers) =
+        slots.service_account(holding(rotation, Subject::ServiceAccountKey))?;
+    let encryption = slots.encryption(holding(rotation, Subject::EncryptionKey))?;
     let mut secrets = Secrets {
         authorities,
-        service_account: service_account(state, &folder, dry, &mut fresh)?,
-        encryption: encryption(state, &state.folder().join("secrets"), dry, &mut fresh)?,
+        service_account,
+        token_verifiers,
+        encryption,
         leaves: BTreeMap::new(),
         issued: Vec::new(),
-        fresh,
+        fresh: slots.fresh,
     };
-    let api = api_names(inventory);
+    let issue = Issue {
+        state,
+        api: api_names(inventory),
+        not_before: renew_before(rotation),
+        lifetime: rotation
+            .and_then(|rotation| rotation.lifetime)
+            .map(Duration::from_secs),
+        now,
+        dry,
+    };
     for profile in PROFILES {
-        let operator = profile.scope == Scope::Operator;
-        let hosts = inventory
-            .hosts
-            .iter()
-            .filter(|host| holds(inventory, host, profile.scope));
-        let mut subjects: Vec<HostNames> = hosts
-            .map(|host| HostNames {
-                name: host.name.clone(),
-                addresses: vec![host.address],
-            })
-            .collect();
-        if operator {
-            subjects.push(HostNames {
-                name: OPERATOR.to_owned(),
-                addresses: Vec::new(),
-            });
-        }
-        for subject in subjects {
-            leaf(&mut secrets, state, &folder, profile, &subject, &api, now, dry)?;
+        for subject in subjects(inventory, profile) {
+            issue.leaf(&mut secrets, profile, &subject)?;
         }
     }
     Ok(secrets)
 }
 
-fn authority(
+/// Replaces authorities that have expired; the old certificates are kept for reference. Returns their names.
+pub fn replace_expired(
+    inventory: &Inventory,
     state: &State,
-    folder: &Path,
-    authority: Authority,
-    cluster: &str,
+    now: SystemTime,
+) -> anyhow::Result<Vec<&'static str>> {
+    let mut replaced = Vec::new();
+    for authority in Authority::ALL {
+        if slots::replace_if_expired(state, authority, &inventory.cluster.name, now)? {
+            replaced.push(authority.name());
+        }
+    }
+    Ok(replaced)
+}
+
+fn subjects(inventory: &Inventory, profile: &Profile) -> Vec<HostNames> {
+    if profile.scope == Scope::Operator {
+        return vec![HostNames {
+            name: OPERATOR.to_owned(),
+            addresses: Vec::new(),
+        }];
+    }
+    inventory
+        .hosts
+        .iter()
+        .filter(|host| holds(inventory, host, profile.scope))
+        .map(|host| HostNames {
+            name: host.name.clone(),
+            addresses: vec![host.address],
+        })
+        .collect()
+}
+
+/// Leaves from before this moment are issued anew.
+fn renew_before(rotation: Option<&Rotation>) -> Option<SystemTime> {
+    rotation
+        .filter(|rotation| rotation.subjects.contains(&Subject::Leaves))
+        .map(|rotation| SystemTime::UNIX_EPOCH + Duration::from_secs(rotation.started))
+}
+
+/// How leaves are issued in this run.
+struct Issue<'a> {
+    state: &'a State,
+    api: ApiNames,
+    not_before: Option<SystemTime>,
+    lifetime: Option<Duration>,
     now: SystemTime,
     dry: bool,
-    fresh: &mut BTreeSet<String>,
-) -> anyhow::Result<CertificateAuthority> {
-    let (certificate, key) = paths(folder, authority.name());
-    match (read(&certificate)?, state.read_secret(&key)?) {
-        (Some(certificate), Some(key)) => {
-            CertificateAuthority::load(&certificate, KeyMaterial::from_pem(key))
-                .with_context(|| format!("{} cannot be used", folder.join(authority.name()).display()))
-        }
-        // The key is written first, so a certificate without one was damaged by hand.
-        (Some(_), None) => anyhow::bail!(
-            "{} is missing but its certificate exists; restore it from a backup: a new authority would lock out every \
-             host",
-            key.display()
-        ),
-        (None, _) => {
-            let made = CertificateAuthority::generate(authority, cluster, now)?;
-            fresh.insert(made.certificate().to_owned());
-            fresh.insert(made.key().pem().to_owned());
-            if !dry {
-                state.write_secret(&key, made.key().pem())?;
-                write_file(&certificate, made.certificate().as_bytes(), 0o644)?;
-            }
-            Ok(made)
-        }
-    }
 }
 
-fn service_account(
-    state: &State,
-    folder: &Path,
-    dry: bool,
-    fresh: &mut BTreeSet<String>,
-) -> anyhow::Result<ServiceAccountKeys> {
-    let path = folder.join("service-account.key");
-    if let Some(key) = state.read_secret(&path)? {
-        return ServiceAccountKeys::from_private(KeyMaterial::from_pem(key))
-            .with_context(|| format!("{} cannot be used", path.display()));
-    }
-    let keys = ServiceAccountKeys::generate()?;
-    fresh.insert(keys.public.clone());
-    fresh.insert(keys.private.pem().to_owned());
-    if !dry {
-        state.write_secret(&path, keys.private.pem())?;
-    }
-    Ok(keys)
-}
-
-fn encryption(
-    state: &State,
-    folder: &Path,
-    dry: bool,
-    fresh: &mut BTreeSet<String>,
-) -> anyhow::Result<EncryptionKey> {
-    let path = folder.join("encryption-key1");
-    let key = match state.read_secret(&path)? {
-        Some(key) => key.trim().to_owned(),
-        None => {
-            let mut bytes = [0u8; 32];
-            rand::fill(&mut bytes);
-            let key = base64::engine::general_purpose::STANDARD.encode(bytes);
-            fresh.insert(key.clone());
-            if !dry {
-                state.write_secret(&path, &key)?;
+impl Issue<'_> {
+    fn leaf(
+        &self,
+        secrets: &mut Secrets,
+        profile: &'static Profile,
+        subject: &HostNames,
+    ) -> anyhow::Result<()> {
+        let leaves = self.state.folder().join("pki/leaves");
+        let (certificate, key) = files::paths(&leaves.join(&subject.name), profile.name);
+        let mut request = profile.request(subject, &self.api);
+        if let Some(lifetime) = self.lifetime {
+            request.lifetime = lifetime;
+        }
+        let authority = secrets.authority(profile.authority);
+        let held = match (files::read(&certificate)?, self.state.read_secret(&key)?) {
+            (Some(certificate), Some(key)) => Some(Issued {
+                certificate,
+                key: KeyMaterial::from_pem(key),
+            }),
+            _ => None,
+        };
+        let reason = match &held {
+            None => Some("new".to_owned()),
+            Some(held) => renewal(held, &request, authority.certificate(), self.now)
+                .map(|reason| format!("{reason:?}"))
+                .or_else(|| self.is_due(held).then(|| "rotated".to_owned())),
+        };
+        let issued = match (held, reason) {
+            (Some(held), None) => held,
+            (_, reason) => {
+                let issued = authority.issue(&request, self.now)?;
+                if !self.dry {
+                    self.state.write_secret(&key, issued.key.pem())?;
+                    write_file(&certificate, issued.certificate.as_bytes(), 0o644)?;
+                }
+                secrets.fresh.insert(issued.certificate.clone());
+                secrets.fresh.insert(issued.key.pem().to_owned());
+                let reason = reason.unwrap_or_default();
+                secrets.issued.push((subject.name.clone(), profile.name, reason));
+                issued
             }
-            key
-        }
-    };
-    Ok(EncryptionKey {
-        name: "key1".to_owned(),
-        key,
-    })
-}
+        };
+        secrets
+            .leaves
+            .insert((subject.name.clone(), profile.name), issued);
+        Ok(())
+    }
 
-fn leaf(
-    secrets: &mut Secrets,
-    state: &State,
-    folder: &Path,
-    profile: &'static Profile,
-    subject: &HostNames,
-    api: &ApiNames,
-    now: SystemTime,
-    dry: bool,
-) -> anyhow::Result<()> {
-    let (certificate, key) = paths(&folder.join("leaves").join(&subject.name), profile.name);
-    let request = profile.request(subject, api);
-    let authority = &secrets.authorities[&profile.authority];
-    let held = match (read(&certificate)?, state.read_secret(&key)?) {
-        (Some(certificate), Some(key)) => Some(Issued {
-            certificate,
-            key: KeyMaterial::from_pem(key),
-        }),
-        _ => None,
-    };
-    let reason = match &held {
-        None => Some("new".to_owned()),
-        Some(held) => {
-            renewal(held, &request, authority.certificate(), now).map(|reason| format!("{reason:?}"))
-        }
-    };
-    let issued = match (held, reason) {
-        (Some(held), None) => held,
-        (_, reason) => {
-            let issued = authority.issue(&request, now)?;
-            if !dry {
-                state.write_secret(&key, issued.key.pem())?;
-                write_file(&certificate, issued.certificate.as_bytes(), 0o644)?;
-            }
-            secrets.fresh.insert(issued.certificate.clone());
-            secrets.fresh.insert(issued.key.pem().to_owned());
-            let reason = reason.unwrap_or_default();
-            secrets.issued.push((subject.name.clone(), profile.name, reason));
-            issued
-        }
-    };
-    secrets
-        .leaves
-        .insert((subject.name.clone(), profile.name), issued);
-    Ok(())
+    /// True for a leaf from before the rotation of leaves began.
+    fn is_due(&self, held: &Issued) -> bool {
+        let Some(begun) = self.not_before else {
+            return false;
+        };
+        pki::inspect(&held.certificate).map_or(true, |found| found.not_before + pki::BACKDATED < begun)
+    }
 }
 
 /// Every name and address under which the API is reached.
@@ -263,20 +265,5 @@ fn api_names(inventory: &Inventory) -> ApiNames {
         service_address: inventory.kubernetes_service().into(),
         dns_names,
         addresses,
-    }
-}
-
-fn paths(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
-    (
-        folder.join(format!("{name}.crt")),
-        folder.join(format!("{name}.key")),
-    )
-}
-
-fn read(path: &Path) -> anyhow::Result<Option<String>> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
 }

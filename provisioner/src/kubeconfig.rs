@@ -22,7 +22,7 @@ pub fn render(inventory: &Inventory, secrets: &Secrets, break_glass: bool) -> an
         "kind": "Config",
         "clusters": [{ "name": cluster, "cluster": {
             "server": format!("https://{}", inventory.public_endpoint()),
-            "certificate-authority-data": base64(secrets.authority(Authority::Kubernetes).certificate()),
+            "certificate-authority-data": base64(secrets.trusted(Authority::Kubernetes)),
         }}],
         "users": [{ "name": profile, "user": {
             "client-certificate-data": base64(&identity.certificate),

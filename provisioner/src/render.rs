@@ -15,6 +15,7 @@ use crate::desired::{Desired, File, GENERATION, RELEASE, sha256};
 use crate::facts::Facts;
 use crate::identities::Secrets;
 use crate::inventory::{Host, Inventory, ProxyMode, Role, host_port};
+use crate::state::{EtcdInitial, Record};
 use crate::templates::{TemplateError, Templates};
 
 /// What rendering needs to know beside the host itself.
@@ -23,6 +24,7 @@ pub struct Cluster<'a> {
     pub secrets: &'a Secrets,
     pub release: &'a Release,
     pub templates: &'a Templates,
+    pub record: &'a Record,
 }
 
 /// Everything `host` should hold.
@@ -67,10 +69,15 @@ fn identify(desired: &mut Desired, fresh: &BTreeSet<String>) {
 fn values(cluster: &Cluster<'_>, host: &Host, facts: &Facts) -> Value {
     let inventory = cluster.inventory;
     let members = inventory.etcd_members();
-    let initial_cluster: Vec<String> = members
-        .iter()
-        .map(|member| format!("{}=https://{}", member.name, host_port(member.address, 2380)))
-        .collect();
+    let initial = cluster
+        .record
+        .etcd_initial
+        .get(&host.name)
+        .cloned()
+        .unwrap_or_else(|| EtcdInitial {
+            cluster: initial_cluster(inventory),
+            existing: false,
+        });
     let etcd_servers: Vec<String> = members
         .iter()
         .map(|member| format!("https://{}", host_port(member.address, 2379)))
@@ -99,7 +106,8 @@ fn values(cluster: &Cluster<'_>, host: &Host, facts: &Facts) -> Value {
         "content": CONTENT,
         "capabilities": "",
         "netlink": false,
-        "initial_cluster": initial_cluster.join(","),
+        "initial_cluster": initial.cluster,
+        "initial_cluster_state": if initial.existing { "existing" } else { "new" },
         "etcd_servers": etcd_servers.join(","),
         "etcd_here": inventory.runs_etcd(host),
         "etcd_binary": cluster.release.path_of("etcd").unwrap_or_else(|| "/usr/bin/etcd".to_owned()),
@@ -113,9 +121,24 @@ fn values(cluster: &Cluster<'_>, host: &Host, facts: &Facts) -> Value {
         "systemd_cgroup": facts.systemd_cgroup(),
         "container": facts.container,
         "cni_bin": facts.cni_bin.as_deref().unwrap_or("/opt/cni/bin"),
-        "key_name": cluster.secrets.encryption.name,
-        "key": cluster.secrets.encryption.key,
+        "encryption_keys": encryption_keys(cluster.secrets),
     })
+}
+
+/// `name=https://address:2380` for every member of the inventory.
+pub fn initial_cluster(inventory: &Inventory) -> String {
+    let members = inventory.etcd_members();
+    let parts: Vec<String> = members
+        .iter()
+        .map(|member| format!("{}=https://{}", member.name, host_port(member.address, 2380)))
+        .collect();
+    parts.join(",")
+}
+
+fn encryption_keys(secrets: &Secrets) -> Vec<Value> {
+    let keys = secrets.encryption.iter();
+    keys.map(|key| json!({ "name": key.name, "secret": key.key }))
+        .collect()
 }
 
 /// Where clients on the hosts find the API.
@@ -129,13 +152,13 @@ pub fn node_endpoint(inventory: &Inventory) -> String {
 const CONTENT: &str = "@CONTENT@";
 
 /// Hash over what a unit is started with; `hash` gives a file's.
-fn content_hash(unit: &str, files: &[&File], hash: fn(&File) -> String, binaries: &[&str]) -> String {
+fn content_hash(unit: &str, files: &[&File], hash: fn(&File) -> String, parts: &[String]) -> String {
     let mut text = unit.to_owned();
     for file in files {
         text.push_str(&hash(file));
     }
-    for binary in binaries {
-        text.push_str(binary);
+    for part in parts {
+        text.push_str(part);
     }
     sha256(text.as_bytes())[..16].to_owned()
 }

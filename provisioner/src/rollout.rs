@@ -65,13 +65,7 @@ impl Rollout<'_> {
         }
         self.ui.phase(self.state, "push");
         self.push(survey)?;
-        // Recorded first: a number that was begun is never given again.
-        for (host, plan) in &survey.plans {
-            if let Some(number) = plan.generation {
-                survey.record.generations.insert(host.clone(), number);
-            }
-        }
-        self.state.save(&survey.record)?;
+        self.number(survey)?;
         let mut access = false;
         for wave in &waves {
             match wave {
@@ -94,8 +88,18 @@ impl Rollout<'_> {
         Ok(())
     }
 
+    /// Recorded first: a number that was begun is never given again.
+    fn number(&self, survey: &mut Survey) -> anyhow::Result<()> {
+        for (host, plan) in &survey.plans {
+            if let Some(number) = plan.generation {
+                survey.record.generations.insert(host.clone(), number);
+            }
+        }
+        self.state.save(&survey.record)
+    }
+
     fn access(&self, survey: &Survey) -> anyhow::Result<()> {
-        let api = any_api(self.fleet, self.inventory, survey)?;
+        let api = any_api(self.fleet, self.inventory, &survey.secrets)?;
         addons::apply(&api, &addons::access(survey)?, self.ui)?;
         Ok(())
     }
@@ -197,7 +201,9 @@ impl Rollout<'_> {
             apply::start(connection, plan, stage)?;
             match stage {
                 Stage::Host => apply::import_images(connection, desired, plan)?,
-                Stage::ApiServer => connect(self.fleet, host, survey)?.wait_ready(gate::deadline())?,
+                Stage::ApiServer => {
+                    connect(self.fleet, host, &survey.secrets)?.wait_ready(gate::deadline())?
+                }
                 _ => {}
             }
         }
@@ -275,6 +281,6 @@ impl Rollout<'_> {
 
     /// An API server of this cluster that is ready.
     pub fn api(&self, survey: &Survey) -> anyhow::Result<Api> {
-        any_api(self.fleet, self.inventory, survey).context("no API server is ready")
+        any_api(self.fleet, self.inventory, &survey.secrets).context("no API server is ready")
     }
 }

@@ -15,7 +15,7 @@ pub use file::{private_folder, read_file, write_file};
 pub use journal::Event;
 pub use lock::{LockOptions, Locked};
 pub use operation::{InTheWay, Operation, Unfinished, unfinished};
-pub use record::{BadState, Record, UpgradedRelease};
+pub use record::{BadState, EtcdInitial, Record, UpgradedRelease};
 pub use vault::Unlock;
 
 use lock::Lock;

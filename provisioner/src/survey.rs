@@ -85,6 +85,7 @@ fn compare(
         secrets: &secrets,
         release: &release,
         templates: &templates,
+        record: &record,
     };
     let mut desired = BTreeMap::new();
     let mut plans = BTreeMap::new();

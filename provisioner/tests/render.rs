@@ -72,6 +72,7 @@ impl Fixture {
             secrets: &self.secrets,
             release: &self.release,
             templates: &self.templates,
+            record: &Default::default(),
         };
         let host = self
             .inventory
@@ -199,7 +200,8 @@ fn secrets_are_in_secret_files_only() {
         for host in &fixture.inventory.hosts {
             for file in fixture.desired(&host.name, &debian()).files {
                 let text = String::from_utf8(file.content.clone()).unwrap();
-                let secret = text.contains("PRIVATE KEY") || text.contains(&fixture.secrets.encryption.key);
+                let secret =
+                    text.contains("PRIVATE KEY") || text.contains(&fixture.secrets.encryption[0].key);
                 assert_eq!(secret, file.secret, "{name} {}", file.path);
                 assert_eq!(
                     file.mode,

@@ -5,22 +5,18 @@ use component_config::kube_apiserver::ApiServerFlags;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use storage::{Backend, EtcdBackend, EtcdOptions, EtcdTls, Transformers};
+use storage::{EtcdBackend, EtcdOptions, EtcdTls, Transformers};
 
 /// How often the encryption configuration is looked at for changes.
 const RELOAD_PERIOD: Duration = Duration::from_secs(10);
 
 /// Connects as the flags say; https needs an authority and a client certificate.
-pub async fn connect(flags: &ApiServerFlags) -> anyhow::Result<Arc<dyn Backend>> {
+pub async fn connect(flags: &ApiServerFlags) -> anyhow::Result<Arc<EtcdBackend>> {
     let encrypted = flags.etcd_servers.iter().any(|url| url.starts_with("https://"));
-    let tls = match (&flags.etcd_cafile, &flags.etcd_certfile, &flags.etcd_keyfile) {
-        (Some(ca), Some(certificate), Some(key)) => Some(EtcdTls {
-            ca: read(ca)?,
-            certificate: read(certificate)?,
-            key: read(key)?,
-        }),
-        (None, None, None) if !encrypted => None,
-        _ => bail!(
+    let tls = match credentials(flags)? {
+        Some(tls) => Some(tls),
+        None if !encrypted && flags.etcd_cafile.is_none() && flags.etcd_certfile.is_none() => None,
+        None => bail!(
             "--etcd-cafile, --etcd-certfile and --etcd-keyfile belong together, and are needed for https"
         ),
     };
@@ -32,6 +28,42 @@ pub async fn connect(flags: &ApiServerFlags) -> anyhow::Result<Arc<dyn Backend>>
         .await
         .with_context(|| format!("connecting to etcd at {}", flags.etcd_servers.join(", ")))?;
     Ok(Arc::new(backend))
+}
+
+/// The three files of the client's side, when all are given.
+fn credentials(flags: &ApiServerFlags) -> anyhow::Result<Option<EtcdTls>> {
+    match (&flags.etcd_cafile, &flags.etcd_certfile, &flags.etcd_keyfile) {
+        (Some(ca), Some(certificate), Some(key)) => Ok(Some(EtcdTls {
+            ca: read(ca)?,
+            certificate: read(certificate)?,
+            key: read(key)?,
+        })),
+        _ => Ok(None),
+    }
+}
+
+/// Takes up renewed certificates for etcd; ends only with the process.
+pub async fn follow_credentials(backend: Arc<EtcdBackend>, flags: ApiServerFlags) -> anyhow::Result<()> {
+    let mut seen = credentials(&flags).unwrap_or_default();
+    loop {
+        tokio::time::sleep(RELOAD_PERIOD).await;
+        let fresh = match credentials(&flags) {
+            Ok(Some(fresh)) if seen.as_ref() != Some(&fresh) => fresh,
+            Ok(_) => continue,
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "the certificates for etcd can't be read, keeping the old ones");
+                continue;
+            }
+        };
+        match backend.set_tls(fresh.clone()).await {
+            Ok(()) => {
+                tracing::info!("the certificates for etcd were reloaded");
+                seen = Some(fresh);
+            }
+            // Half-written files don't fit together; the next look finds them whole.
+            Err(error) => tracing::warn!(%error, "the new certificates for etcd can't be used yet"),
+        }
+    }
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {

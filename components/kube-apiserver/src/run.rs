@@ -49,7 +49,8 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         proxy_identity,
         admission,
     } = configuration;
-    let backend = connect(&flags).await?;
+    let etcd = crate::etcd::connect(&flags).await?;
+    let backend: Arc<dyn Backend> = Arc::clone(&etcd) as _;
     let options = StorageOptions {
         prefix: flags.etcd_prefix.clone(),
         transformers: transformers.clone(),
@@ -191,6 +192,10 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         "reload",
         reload(certificate, authorities, Arc::clone(&server)),
     ));
+    tasks.spawn(named(
+        "etcd-credentials",
+        crate::etcd::follow_credentials(etcd, server.flags.clone()),
+    ));
     let interval = server.flags.etcd_compaction_interval;
     if !interval.is_zero() {
         tasks.spawn(named("compaction", async move {
@@ -310,6 +315,12 @@ async fn reload(
                 "the serving certificate can't be reloaded; the old one stays"
             );
         }
+        if let Err(error) = server.backends.reload(&server.flags) {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the certificates for kubelets can't be reloaded; the old ones stay"
+            );
+        }
         for authority in &authorities {
             if let Err(error) = authority.reload() {
                 tracing::error!(
@@ -319,10 +330,4 @@ async fn reload(
             }
         }
     }
-}
-
-async fn connect(
-    flags: &component_config::kube_apiserver::ApiServerFlags,
-) -> anyhow::Result<Arc<dyn Backend>> {
-    crate::etcd::connect(flags).await
 }

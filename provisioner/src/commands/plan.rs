@@ -106,7 +106,8 @@ pub fn make(fleet: &Fleet<'_>, inventory: &Inventory, survey: &Survey, scope: &S
     let asks_elsewhere = !scope.is_everything();
     let objects = (up || asks_elsewhere)
         .then(|| {
-            any_api(fleet, inventory, survey).and_then(|api| pending_objects(inventory, survey, &api, scope))
+            any_api(fleet, inventory, &survey.secrets)
+                .and_then(|api| pending_objects(inventory, survey, &api, scope))
         })
         .and_then(|pending| pending.ok());
     SavedPlan::new(&inventory.cluster.name, scope, survey.plans.clone(), objects)

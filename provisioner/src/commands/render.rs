@@ -93,6 +93,7 @@ pub fn render_all(
         secrets: &secrets,
         release: &release,
         templates: &templates,
+        record: &record,
     };
     let supposed = supposed();
     let mut hosts = Vec::new();

@@ -6,6 +6,7 @@ use super::{Context, Outcome};
 use crate::fleet::{Failed, Fleet};
 use crate::inventory::Inventory;
 use crate::render::all_names;
+use crate::ssh::Connection;
 use crate::state::State;
 use crate::ui::Ui;
 
@@ -39,17 +40,12 @@ fn run(inventory: &Inventory, state: &State, ui: &Ui, yes: bool) -> anyhow::Resu
         ui.error(Some(&failure.host), "connect", &failure.reason);
     }
     ui.phase(state, "reset");
-    let units: Vec<&str> = all_names().collect();
-    let script = SCRIPT
-        .replace("@UNITS@", &units.join(" "))
-        .replace("@ROUTE_PROTOCOL@", &ROUTE_PROTOCOL.to_string());
     fleet.each(
         "reset",
         |_| true,
         |host, connection| {
             ui.host(&host.name, "reset");
-            connection.script("removing the cluster", &script)?;
-            Ok(())
+            clean(connection)
         },
     )?;
     if !unreachable.is_empty() {
@@ -67,6 +63,16 @@ fn run(inventory: &Inventory, state: &State, ui: &Ui, yes: bool) -> anyhow::Resu
         remove(&state.folder().join(name), false)?;
     }
     ui.summary("the hosts are as they were");
+    Ok(())
+}
+
+/// Takes from one host what hardway put there.
+pub fn clean(connection: &Connection) -> anyhow::Result<()> {
+    let units: Vec<&str> = all_names().collect();
+    let script = SCRIPT
+        .replace("@UNITS@", &units.join(" "))
+        .replace("@ROUTE_PROTOCOL@", &ROUTE_PROTOCOL.to_string());
+    connection.script("removing the cluster", &script)?;
     Ok(())
 }
 

@@ -34,7 +34,7 @@ fn run(inventory: &Inventory, state: &State, ui: &Ui, json: bool) -> anyhow::Res
         .iter()
         .map(|failure| format!("{}: unreachable: {}", failure.host, failure.reason))
         .collect();
-    let api = any_api(&fleet, inventory, &survey);
+    let api = any_api(&fleet, inventory, &survey.secrets);
     let nodes = match &api {
         Ok(api) => api.nodes().unwrap_or_else(|error| {
             findings.push(format!("nodes cannot be listed: {error:#}"));

@@ -113,7 +113,7 @@ fn compare(
     context: &Context,
 ) -> anyhow::Result<BTreeMap<String, Vec<Difference>>> {
     let probes = fleet.each("verify", |_| true, |_, connection| Ok(drift::gather(connection)?))?;
-    let ranges = match any_api(fleet, inventory, survey).and_then(|api| api.nodes()) {
+    let ranges = match any_api(fleet, inventory, &survey.secrets).and_then(|api| api.nodes()) {
         Ok(nodes) => PodRange::of_nodes(&nodes),
         Err(error) => {
             context.ui.note(&format!(

@@ -20,10 +20,9 @@ pub fn add(cluster: &Cluster<'_>, host: &Host, desired: &mut Desired) {
     }
     for authority in authorities {
         let path = format!("pki/{}.crt", authority.name());
-        desired.files.push(File::public(
-            path,
-            cluster.secrets.authority(authority).certificate(),
-        ));
+        desired
+            .files
+            .push(File::public(path, cluster.secrets.trusted(authority)));
     }
     for profile in PROFILES
         .iter()
@@ -45,9 +44,10 @@ pub fn add(cluster: &Cluster<'_>, host: &Host, desired: &mut Desired) {
     }
     if control_plane {
         let keys = &cluster.secrets.service_account;
-        desired
-            .files
-            .push(File::public("pki/service-account.pub", keys.public.as_str()));
+        desired.files.push(File::public(
+            "pki/service-account.pub",
+            cluster.secrets.token_verifiers.as_str(),
+        ));
         for (name, owner) in [
             ("service-account", "kube-apiserver"),
             ("controller-manager-service-account", "kube-controller-manager"),
@@ -56,12 +56,15 @@ pub fn add(cluster: &Cluster<'_>, host: &Host, desired: &mut Desired) {
                 .files
                 .push(File::secret(format!("pki/{name}.key"), owner, keys.private.pem()));
         }
-        // The controller manager signs certificate requests.
-        let key = cluster.secrets.authority(Authority::Kubernetes).key();
+        // The controller manager signs certificate requests; its signer is one certificate, never a bundle.
+        let signer = cluster.secrets.signer();
+        desired
+            .files
+            .push(File::public("pki/kubernetes-signer.crt", signer.certificate()));
         desired.files.push(File::secret(
-            "pki/kubernetes-ca.key",
+            "pki/kubernetes-signer.key",
             "kube-controller-manager",
-            key.pem(),
+            signer.key().pem(),
         ));
     }
 }

@@ -13,6 +13,9 @@ struct Row {
     binaries: &'static [&'static str],
     /// Files that it reads at its start only; leaf certificates and kubeconfigs are followed while it runs.
     files: &'static [&'static str],
+    /// Leaves that it uses. A renewed one is followed; one from another authority is a reason to restart, so that no
+    /// process is left that still shows the old authority's when that is dropped.
+    leaves: &'static [&'static str],
 }
 
 const ROWS: &[Row] = &[
@@ -22,24 +25,29 @@ const ROWS: &[Row] = &[
         binaries: &[],
         // It reads the streaming server's certificate once.
         files: &["containerd/config.toml", "pki/kubelet-server.crt"],
+        leaves: &[],
     },
     Row {
         name: "api-balancer.service",
         stage: Stage::Host,
         binaries: &["api-balancer"],
-        files: &["pki/kubernetes-ca.crt"],
+        // It is always ours and follows the authorities; a restart would cut every client's connection.
+        files: &[],
+        leaves: &[],
     },
     Row {
         name: "hardway-haproxy.service",
         stage: Stage::Host,
         binaries: &[],
         files: &["pki/kubernetes-ca.crt", "config/haproxy.cfg"],
+        leaves: &[],
     },
     Row {
         name: "etcd.service",
         stage: Stage::Etcd,
         binaries: &["etcd"],
         files: &["pki/etcd-ca.crt"],
+        leaves: &["etcd-server", "etcd-peer"],
     },
     Row {
         name: "kube-apiserver.service",
@@ -53,6 +61,12 @@ const ROWS: &[Row] = &[
             "pki/service-account.key",
             "config/encryption.yaml",
         ],
+        leaves: &[
+            "apiserver",
+            "apiserver-etcd-client",
+            "apiserver-kubelet-client",
+            "front-proxy-client",
+        ],
     },
     Row {
         name: "kube-controller-manager.service",
@@ -60,10 +74,11 @@ const ROWS: &[Row] = &[
         binaries: &["kube-controller-manager"],
         files: &[
             "pki/kubernetes-ca.crt",
-            "pki/kubernetes-ca.key",
+            "pki/kubernetes-signer.crt",
             "pki/controller-manager-service-account.key",
             "kubeconfig/controller-manager.yaml",
         ],
+        leaves: &["controller-manager", "controller-manager-server"],
     },
     Row {
         name: "kube-scheduler.service",
@@ -74,12 +89,14 @@ const ROWS: &[Row] = &[
             "config/kube-scheduler.yaml",
             "kubeconfig/scheduler.yaml",
         ],
+        leaves: &["scheduler", "scheduler-server"],
     },
     Row {
         name: "pod-network.service",
         stage: Stage::Clients,
         binaries: &["pod-network"],
         files: &["pki/kubernetes-ca.crt", "kubeconfig/pod-network.yaml"],
+        leaves: &["pod-network"],
     },
     Row {
         name: "kube-proxy.service",
@@ -90,6 +107,7 @@ const ROWS: &[Row] = &[
             "config/kube-proxy.yaml",
             "kubeconfig/kube-proxy.yaml",
         ],
+        leaves: &["kube-proxy"],
     },
     Row {
         name: "kubelet.service",
@@ -100,6 +118,7 @@ const ROWS: &[Row] = &[
             "config/kubelet.yaml",
             "kubeconfig/kubelet.yaml",
         ],
+        leaves: &["kubelet-client", "kubelet-server"],
     },
 ];
 
@@ -137,8 +156,27 @@ pub fn add(
             .iter()
             .filter_map(|name| cluster.release.sha256_of(name))
             .collect();
-        let content = content_hash(&text, &files, File::sha256, &hashes);
-        let identity = content_hash(&text, &files, File::identity, &hashes);
+        let programs_of_it: Vec<String> = hashes.into_iter().map(str::to_owned).collect();
+        let content = content_hash(
+            &text,
+            &files,
+            File::sha256,
+            &[
+                programs_of_it.clone(),
+                started_with(cluster, host, row, |signed| {
+                    signed.authority_key_id.unwrap_or_default()
+                }),
+            ]
+            .concat(),
+        );
+        // The names of authorities are the same in two runs that would each make one.
+        let named = started_with(cluster, host, row, |signed| signed.issuer);
+        let identity = content_hash(
+            &text,
+            &files,
+            File::identity,
+            &[programs_of_it, without_fresh(named, &cluster.secrets.fresh)].concat(),
+        );
         let (file, link) = place(row.name);
         let mut unit_file = File::public(file.as_str(), text.replace(CONTENT, &content));
         unit_file.identity = Some(sha256(text.replace(CONTENT, &identity).as_bytes()));
@@ -154,6 +192,31 @@ pub fn add(
         programs.extend(row.binaries);
     }
     Ok(programs)
+}
+
+/// What a unit's process keeps from its start, beside files and programs: who signed its leaves; for the kubelet the
+/// key of the tokens that it fetched for pods, so that a restart makes it fetch others.
+fn started_with(
+    cluster: &Cluster<'_>,
+    host: &Host,
+    row: &Row,
+    signer: fn(pki::Inspected) -> String,
+) -> Vec<String> {
+    let mut parts: Vec<String> = row
+        .leaves
+        .iter()
+        .filter_map(|leaf| cluster.secrets.leaf(&host.name, leaf))
+        .filter_map(|leaf| pki::inspect(&leaf.certificate).ok())
+        .map(signer)
+        .collect();
+    if row.name == "kubelet.service" {
+        parts.push(cluster.secrets.service_account.public.clone());
+    }
+    parts
+}
+
+fn without_fresh(parts: Vec<String>, fresh: &std::collections::BTreeSet<String>) -> Vec<String> {
+    parts.into_iter().filter(|part| !fresh.contains(part)).collect()
 }
 
 /// The unit's file in the generation and the link that systemd follows to it.

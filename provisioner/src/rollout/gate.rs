@@ -1,11 +1,11 @@
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use http::StatusCode;
 
 use crate::api::{self, Api};
 use crate::apply;
 use crate::bootstrap::connect;
+use crate::etcd::Member;
 use crate::fleet::Fleet;
 use crate::identities::Secrets;
 use crate::inventory::{Host, Inventory, Role};
@@ -37,7 +37,7 @@ pub fn host(
         api::wait("the etcd member is healthy", deadline, healthy)?;
     }
     let server = if host.has(Role::ControlPlane) {
-        let server = connect(fleet, host, survey)?;
+        let server = connect(fleet, host, &survey.secrets)?;
         server.wait_ready(deadline)?;
         Some(server)
     } else {
@@ -46,7 +46,7 @@ pub fn host(
     if host.is_node() {
         let server = match server {
             Some(server) => server,
-            None => any_api(fleet, inventory, survey)?,
+            None => any_api(fleet, inventory, &survey.secrets)?,
         };
         let path = format!("/api/v1/nodes/{}", host.name);
         api::wait("the node is ready", deadline, || {
@@ -74,13 +74,8 @@ pub fn local(
 
 /// Asks one etcd member for its health; it needs a leader and quorum to call itself healthy.
 pub fn etcd_member(fleet: &Fleet<'_>, secrets: &Secrets, host: &Host) -> anyhow::Result<()> {
-    let identity = secrets
-        .leaf(&host.name, "etcd-health")
-        .context("there is no etcd-health certificate")?;
-    let authority = secrets.authority(pki::Authority::Etcd).certificate();
-    let etcd = Api::connect(fleet.target(host)?, 2379, authority, identity)?;
-    let answer = etcd.get("/health")?;
-    anyhow::ensure!(answer["health"] == "true", "etcd is not healthy: {answer}");
+    let healthy = Member::connect(fleet, host, secrets)?.is_healthy()?;
+    anyhow::ensure!(healthy, "etcd is not healthy");
     Ok(())
 }
 
@@ -114,14 +109,14 @@ pub fn others_hold_quorum(
 }
 
 /// The first API server that answers.
-pub fn any_api(fleet: &Fleet<'_>, inventory: &Inventory, survey: &Survey) -> anyhow::Result<Api> {
+pub fn any_api(fleet: &Fleet<'_>, inventory: &Inventory, secrets: &Secrets) -> anyhow::Result<Api> {
     let mut last = anyhow::anyhow!("the inventory has no control plane");
     for host in inventory.control_planes() {
-        match connect(fleet, host, survey).and_then(|api| api.get("/version").map(|_| api)) {
+        match connect(fleet, host, secrets).and_then(|api| api.get("/version").map(|_| api)) {
             Ok(api) => return Ok(api),
             // It answers, though this path is not to be had yet.
             Err(error) if api::is_status(&error, StatusCode::FORBIDDEN) => {
-                return connect(fleet, host, survey);
+                return connect(fleet, host, secrets);
             }
             Err(error) => last = error,
         }

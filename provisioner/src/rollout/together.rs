@@ -20,8 +20,9 @@ impl Rollout<'_> {
             self.etcd(survey, hosts)?;
         }
         ui.phase(state, "control plane");
-        let ready =
-            |host: &Host, survey: &Survey| connect(self.fleet, host, survey)?.wait_ready(gate::deadline());
+        let ready = |host: &Host, survey: &Survey| {
+            connect(self.fleet, host, &survey.secrets)?.wait_ready(gate::deadline())
+        };
         self.stage(survey, hosts, "control plane", Stage::ApiServer, &ready)?;
         let api = self.api(survey)?;
         api.wait_ready(gate::deadline())?;
@@ -36,6 +37,17 @@ impl Rollout<'_> {
         )?;
         ui.phase(state, "health");
         self.settle(survey, hosts)
+    }
+
+    /// Switches the planned hosts and starts what needs nothing of the cluster; nothing is asked of the API.
+    pub fn switch_only(&self, survey: &mut Survey) -> anyhow::Result<()> {
+        self.ui.phase(self.state, "push");
+        self.push(survey)?;
+        self.number(survey)?;
+        self.ui.phase(self.state, "hosts");
+        let changed = survey.plans.iter().filter(|(_, plan)| !plan.is_empty());
+        let hosts: Vec<String> = changed.map(|(host, _)| host.clone()).collect();
+        self.activate_all(survey, &hosts)
     }
 
     fn activate_all(&self, survey: &Survey, hosts: &[String]) -> anyhow::Result<()> {

@@ -15,9 +15,23 @@ pub struct Record {
     /// Members whose data directory has been seen: one that lacks it later has lost it.
     #[serde(default)]
     pub etcd_started: Vec<String>,
+    /// What a member's `--initial-cluster` was when it started for the first time, and whether it joined one that
+    /// existed: kept, so that a change of members does not restart those that stay.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub etcd_initial: BTreeMap<String, EtcdInitial>,
     /// Set by an upgrade until the inventory names another folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<UpgradedRelease>,
+    /// A rotation that has begun and not ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<crate::rotation::Rotation>,
+}
+
+/// How a member of etcd began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EtcdInitial {
+    pub cluster: String,
+    pub existing: bool,
 }
 
 /// The folder that an upgrade took the release from.

@@ -75,19 +75,17 @@ impl TestLab {
 
     pub fn hardway(&self, arguments: &[&str]) -> Finished {
         let mut command = self.command(crate::binaries().join("hardway"));
-        let (verb, rest) = arguments.split_first().expect("a subcommand");
-        command
-            .arg(verb)
-            .arg("--inventory")
-            .arg(self.inventory())
-            .args(rest);
+        command.args(arguments).arg("--inventory").arg(self.inventory());
         run(&mut command, None)
     }
 
     /// Writes the administrator's kubeconfig for [`TestLab::kubectl`].
     pub fn fetch_kubeconfig(&self) {
+        // Moved into its place, so that a prober never reads half of it.
         let text = self.hardway(&["kubeconfig"]).ok();
-        std::fs::write(self.kubeconfig(), text).expect("written");
+        let new = self.kubeconfig().with_extension("new");
+        std::fs::write(&new, text).expect("written");
+        std::fs::rename(new, self.kubeconfig()).expect("moved");
     }
 
     /// From now on kubectl runs in that host's network and asks its local balancer.
@@ -131,6 +129,43 @@ impl TestLab {
 
     pub fn kill(&self, host: &str) {
         self.tool().args(["kill", host]).finish().ok();
+    }
+
+    /// The name of a host's network namespace.
+    pub fn namespace(&self, host: &str) -> String {
+        format!("hwlab-{}-{host}", self.name)
+    }
+
+    /// A prober that asks through a host's balancer, with the kubeconfig that [`TestLab::fetch_kubeconfig`] writes.
+    pub fn prober(&self, host: &str) -> crate::Prober {
+        crate::Prober::start(&self.namespace(host), self.kubeconfig())
+    }
+
+    /// Keeps the kubeconfig fresh until it is dropped.
+    pub fn refresher(&self) -> crate::Refresher {
+        let mut command = self.command(crate::binaries().join("hardway"));
+        command
+            .args(["kubeconfig", "--output"])
+            .arg(self.kubeconfig())
+            .arg("--inventory")
+            .arg(self.inventory());
+        crate::Refresher::start(command)
+    }
+
+    /// Gives a host an empty disk, as if another machine stood in its place.
+    pub fn fresh(&self, host: &str) {
+        self.tool().args(["fresh", host]).finish().ok();
+    }
+
+    /// Starts `hardway` without waiting for it; events as JSON lines on its standard output.
+    pub fn hardway_command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(crate::binaries().join("hardway"));
+        command
+            .args(arguments)
+            .arg("--inventory")
+            .arg(self.inventory())
+            .arg("--json");
+        command
     }
 
     pub fn start(&self, host: &str) {

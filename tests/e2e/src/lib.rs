@@ -4,10 +4,14 @@
 
 pub mod command;
 pub mod lab;
+pub mod prober;
+mod refresher;
 pub mod wait;
 
 pub use command::{Finished, run};
 pub use lab::TestLab;
+pub use prober::{Prober, Report};
+pub use refresher::Refresher;
 pub use wait::until;
 
 /// The folder with the built binaries.

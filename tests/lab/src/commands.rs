@@ -65,6 +65,9 @@ enum What {
     Kill { host: String },
     /// Boot a host again after `kill` or a shutdown.
     Start { host: String },
+    /// Put an empty disk into a host and boot it: another machine id and another SSH host key, which is pinned in the
+    /// inventory.
+    Fresh { host: String },
     /// Cut hosts off from all others; among themselves they stay connected.
     Partition {
         #[arg(required = true)]
@@ -174,6 +177,17 @@ impl Arguments {
                 let lab = Lab::open(&directory, &name)?;
                 host::start(&lab, lab.host(&host)?)?;
                 host::wait_for_ssh(&lab, lab.host(&host)?)?;
+            }
+            What::Fresh { host } => {
+                let lab = Lab::open(&directory, &name)?;
+                let spec = lab.host(&host)?;
+                let before = host::public_key(&lab, spec)?;
+                host::kill(&lab, spec)?;
+                host::wipe(&lab, spec)?;
+                host::create(&lab, spec)?;
+                host::start(&lab, spec)?;
+                host::wait_for_ssh(&lab, spec)?;
+                inventory::repin(&lab, &before, &host::public_key(&lab, spec)?)?;
             }
             What::Partition { hosts } => {
                 let lab = Lab::open(&directory, &name)?;

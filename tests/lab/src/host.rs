@@ -51,6 +51,12 @@ pub fn create(lab: &Lab, host: &HostSpec) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Removes the disk of a host that is off.
+pub fn wipe(lab: &Lab, host: &HostSpec) -> anyhow::Result<()> {
+    let directory = lab.host_directory(host);
+    std::fs::remove_dir_all(&directory).with_context(|| format!("cannot remove {}", directory.display()))
+}
+
 fn make_key(path: &std::path::Path) -> anyhow::Result<()> {
     let path = path.to_string_lossy();
     run(

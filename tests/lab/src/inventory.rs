@@ -18,6 +18,14 @@ pub fn write(lab: &Lab) -> anyhow::Result<()> {
     std::fs::write(&path, render(lab, &keys)).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Replaces one pinned host key; everything else in the file stays as it is.
+pub fn repin(lab: &Lab, before: &str, after: &str) -> anyhow::Result<()> {
+    let path = lab.inventory();
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    std::fs::write(&path, text.replace(before, after))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
 fn render(lab: &Lab, keys: &[String]) -> String {
     let mut text = String::new();
     let _ = writeln!(

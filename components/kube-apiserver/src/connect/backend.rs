@@ -1,6 +1,7 @@
 //! How the API server reaches kubelets: its client certificate, and whom it believes.
 
 use anyhow::Context;
+use arc_swap::ArcSwap;
 use component_config::kube_apiserver::ApiServerFlags;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -13,16 +14,66 @@ use std::sync::Arc;
 use crate::serving::certificates::{provider, read_certificates};
 
 /// TLS settings of outgoing connections.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Backends {
-    /// With the kubelet client certificate.
-    pub kubelet: Arc<ClientConfig>,
+    kubelet: ArcSwap<Kubelet>,
     /// Without any identity, for pods and services behind `https:`, which nobody has vouched for.
     pub anonymous: Arc<ClientConfig>,
 }
 
 impl Backends {
     pub fn load(flags: &ApiServerFlags) -> anyhow::Result<Self> {
+        let mut anonymous = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyServer(provider())))
+            .with_no_client_auth();
+        anonymous.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self {
+            kubelet: ArcSwap::from_pointee(Kubelet::load(flags)?),
+            anonymous: Arc::new(anonymous),
+        })
+    }
+
+    /// With the kubelet client certificate.
+    pub fn kubelet(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.kubelet.load().config)
+    }
+
+    /// Takes up renewed files; files that don't fit together change nothing.
+    pub fn reload(&self, flags: &ApiServerFlags) -> anyhow::Result<()> {
+        let files = Kubelet::read(flags)?;
+        if files != self.kubelet.load().files {
+            self.kubelet.store(Arc::new(Kubelet::load(flags)?));
+            tracing::info!("the certificates for kubelets were reloaded");
+        }
+        Ok(())
+    }
+}
+
+/// How kubelets are reached, and the files that say so.
+#[derive(Debug)]
+struct Kubelet {
+    config: Arc<ClientConfig>,
+    files: Vec<Vec<u8>>,
+}
+
+impl Kubelet {
+    fn read(flags: &ApiServerFlags) -> anyhow::Result<Vec<Vec<u8>>> {
+        [
+            &flags.kubelet_certificate_authority,
+            &flags.kubelet_client_certificate,
+            &flags.kubelet_client_key,
+        ]
+        .into_iter()
+        .flatten()
+        .map(|file| std::fs::read(file).with_context(|| format!("reading {}", file.display())))
+        .collect()
+    }
+
+    fn load(flags: &ApiServerFlags) -> anyhow::Result<Self> {
+        // Read first: a change in between is found by the next look.
+        let files = Self::read(flags)?;
         let builder =
             ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
         let builder = match &flags.kubelet_certificate_authority {
@@ -46,15 +97,9 @@ impl Backends {
             _ => builder.with_no_client_auth(),
         };
         kubelet.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let mut anonymous = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyServer(provider())))
-            .with_no_client_auth();
-        anonymous.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self {
-            kubelet: Arc::new(kubelet),
-            anonymous: Arc::new(anonymous),
+            config: Arc::new(kubelet),
+            files,
         })
     }
 }

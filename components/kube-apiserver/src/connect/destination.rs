@@ -49,7 +49,7 @@ pub async fn kubelet(server: &Server, node_name: &str) -> Result<Destination, Ap
     Ok(Destination {
         host,
         port: port.unwrap_or(KUBELET_PORT),
-        tls: Some(Arc::clone(&server.backends.kubelet)),
+        tls: Some(server.backends.kubelet()),
     })
 }
 

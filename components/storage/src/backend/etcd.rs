@@ -41,6 +41,11 @@ impl EtcdBackend {
         })
     }
 
+    /// Uses other certificates from the next connection on; `tls` must be whole, else nothing changes.
+    pub async fn set_tls(&self, tls: EtcdTls) -> Result<(), BackendError> {
+        self.endpoints.set_tls(tls).await
+    }
+
     /// One conditional write: `otherwise` the key as it is.
     async fn write_if(
         &self,

@@ -39,11 +39,15 @@ pub(crate) fn any_control_plane_may_lose_power(lab: &TestLab) {
             ready(lab, host, true)
         });
         println!("{host} came back by itself after {took:?}");
-        until("its etcd and API server run, and the API reaches etcd", Duration::from_secs(60), || {
-            lab.kubectl(&["get", "--raw", "/readyz/etcd"]).result()?;
-            lab.exec(host, &["systemctl", "is-active", "etcd", "kube-apiserver"])
-                .result()
-        });
+        until(
+            "its etcd and API server run, and the API reaches etcd",
+            Duration::from_secs(60),
+            || {
+                lab.kubectl(&["get", "--raw", "/readyz/etcd"]).result()?;
+                lab.exec(host, &["systemctl", "is-active", "etcd", "kube-apiserver"])
+                    .result()
+            },
+        );
     }
 }
 

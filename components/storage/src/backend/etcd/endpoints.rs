@@ -1,8 +1,10 @@
 //! The members of etcd: one is used by all calls until it fails.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -19,7 +21,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LAST_PAUSE: Duration = Duration::from_millis(500);
 
 /// PEM of the mutual TLS to etcd.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct EtcdTls {
     pub ca: Vec<u8>,
     pub certificate: Vec<u8>,
@@ -54,7 +56,7 @@ impl<T> Answer<T> {
 }
 
 pub(super) struct Endpoints {
-    clients: Vec<(String, Client)>,
+    clients: Vec<(String, ArcSwap<Client>)>,
     current: watch::Sender<usize>,
 }
 
@@ -64,24 +66,10 @@ impl Endpoints {
         if options.endpoints.is_empty() {
             return Err(refused("no etcd endpoints are given".to_owned()));
         }
-        let mut connect = ConnectOptions::new()
-            .with_connect_timeout(CONNECT)
-            .with_keep_alive(KEEP_ALIVE.0, KEEP_ALIVE.1)
-            // A member without a leader says so at once, and cancels its watches.
-            .with_require_leader(true);
-        if let Some(tls) = options.tls {
-            connect = connect.with_tls(
-                TlsOptions::new()
-                    .ca_certificate(Certificate::from_pem(tls.ca))
-                    .identity(Identity::from_pem(tls.certificate, tls.key)),
-            );
-        }
         let mut clients = Vec::new();
         for url in options.endpoints {
-            let client = Client::connect([&url], Some(connect.clone()))
-                .await
-                .map_err(|error| refused(format!("etcd endpoint {url}: {error}")))?;
-            clients.push((url, client));
+            let client = client(&url, options.tls.clone()).await?;
+            clients.push((url, ArcSwap::from_pointee(client)));
         }
         Ok(Endpoints {
             clients,
@@ -89,11 +77,23 @@ impl Endpoints {
         })
     }
 
+    /// New connections are made with other certificates; what runs on the present ones runs on.
+    pub(super) async fn set_tls(&self, tls: EtcdTls) -> Result<(), BackendError> {
+        let mut fresh = Vec::with_capacity(self.clients.len());
+        for (url, _) in &self.clients {
+            fresh.push(client(url, Some(tls.clone())).await?);
+        }
+        for ((_, slot), client) in self.clients.iter().zip(fresh) {
+            slot.store(Arc::new(client));
+        }
+        Ok(())
+    }
+
     /// The member in use, its number, and what tells when it is no longer used.
-    pub(super) fn current(&self) -> (usize, &Client, watch::Receiver<usize>) {
+    pub(super) fn current(&self) -> (usize, Arc<Client>, watch::Receiver<usize>) {
         let mut changes = self.current.subscribe();
         let index = *changes.borrow_and_update();
-        (index, &self.clients[index].1, changes)
+        (index, self.clients[index].1.load_full(), changes)
     }
 
     /// Moves on from a member that failed, unless somebody has already.
@@ -118,13 +118,9 @@ impl Endpoints {
     }
 
     /// Calls until there is an answer. Each try gets `patience`, doubled with each; `call` must be safe to repeat.
-    pub(super) async fn call<'a, T, F, Fut>(
-        &'a self,
-        patience: Duration,
-        call: F,
-    ) -> Result<Answer<T>, BackendError>
+    pub(super) async fn call<T, F, Fut>(&self, patience: Duration, call: F) -> Result<Answer<T>, BackendError>
     where
-        F: Fn(&'a Client) -> Fut,
+        F: Fn(Arc<Client>) -> Fut,
         Fut: Future<Output = Result<T, etcd_client::Error>>,
     {
         let deadline = Instant::now() + PATIENCE;
@@ -174,4 +170,24 @@ impl Endpoints {
             pause = (pause * 2).min(LAST_PAUSE);
         }
     }
+}
+
+async fn client(url: &str, tls: Option<EtcdTls>) -> Result<Client, BackendError> {
+    let mut connect = ConnectOptions::new()
+        .with_connect_timeout(CONNECT)
+        .with_keep_alive(KEEP_ALIVE.0, KEEP_ALIVE.1)
+        // A member without a leader says so at once, and cancels its watches.
+        .with_require_leader(true);
+    if let Some(tls) = tls {
+        connect = connect.with_tls(
+            TlsOptions::new()
+                .ca_certificate(Certificate::from_pem(tls.ca))
+                .identity(Identity::from_pem(tls.certificate, tls.key)),
+        );
+    }
+    Client::connect([url], Some(connect))
+        .await
+        .map_err(|error| BackendError::Unavailable {
+            message: format!("etcd endpoint {url}: {error}"),
+        })
 }

@@ -1,0 +1,126 @@
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::{Context, Outcome, end_on_interrupt};
+use crate::drain;
+use crate::fleet::Fleet;
+use crate::nodes::{self, Cluster, Replacement};
+use crate::{identities, inventory::Inventory, state::State};
+
+/// Take hosts in and out, empty them, replace them.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Take hosts of the inventory into the cluster, one after the other. A worker touches no other host.
+    Join {
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Move a node's pods elsewhere, as disruption budgets allow it; no new ones come.
+    Drain {
+        name: String,
+        #[command(flatten)]
+        drain: Drain,
+    },
+    /// Let new pods come again.
+    Uncordon { name: String },
+    /// Drain a host, take it out of etcd, clean it, delete its Node and its table in the inventory.
+    Remove {
+        name: String,
+        #[command(flatten)]
+        drain: Drain,
+    },
+    /// A fresh host takes over a name: write its address and host key into the inventory first.
+    Replace {
+        name: String,
+        /// Where the host that is being replaced still runs; without it, it is taken to be gone.
+        #[arg(long, value_name = "ADDRESS")]
+        old_address: Option<IpAddr>,
+        #[command(flatten)]
+        drain: Drain,
+    },
+}
+
+#[derive(clap::Args)]
+struct Drain {
+    /// How long disruption budgets may hold it up.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    timeout: u64,
+    /// Also end pods that no controller makes again.
+    #[arg(long)]
+    force: bool,
+}
+
+impl Drain {
+    fn options(&self) -> drain::Options {
+        drain::Options {
+            timeout: Duration::from_secs(self.timeout),
+            force: self.force,
+        }
+    }
+}
+
+impl Arguments {
+    pub fn run(&self, context: &Context) -> anyhow::Result<Outcome> {
+        let inventory = context.inventory()?;
+        let state = context.open(self.command.name())?;
+        end_on_interrupt()?;
+        let cluster = Cluster {
+            inventory: &inventory,
+            state: &state,
+            ui: &context.ui,
+        };
+        match &self.command {
+            Command::Join { names } => {
+                for name in names {
+                    nodes::join(&cluster, name)?;
+                }
+            }
+            Command::Drain { name, drain } => {
+                let api = api(&inventory, &state, context)?;
+                cluster.host(name)?;
+                drain::drain(&api, name, drain.options(), &context.ui)?;
+            }
+            Command::Uncordon { name } => {
+                cluster.host(name)?;
+                drain::cordon(&api(&inventory, &state, context)?, name, false)?;
+            }
+            Command::Remove { name, drain } => nodes::remove(&cluster, name, drain.options())?,
+            Command::Replace {
+                name,
+                old_address,
+                drain,
+            } => {
+                let replacement = Replacement {
+                    old_address: *old_address,
+                    drain: drain.options(),
+                };
+                nodes::replace(&cluster, name, replacement)?;
+            }
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+fn api(inventory: &Inventory, state: &State, context: &Context) -> anyhow::Result<crate::api::Api> {
+    let fleet = Fleet::connect_to(inventory, state, &context.ui, |_| false)?;
+    let secrets = identities::prepare(inventory, state, std::time::SystemTime::now(), true)?;
+    crate::rollout::any_api(&fleet, inventory, &secrets)
+}
+
+impl Command {
+    fn name(&self) -> &'static str {
+        match self {
+            Command::Join { .. } => "node join",
+            Command::Drain { .. } => "node drain",
+            Command::Uncordon { .. } => "node uncordon",
+            Command::Remove { .. } => "node remove",
+            Command::Replace { .. } => "node replace",
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Certificates and keys are replaced under a client that writes and reads ten times a second, and rescued when all
+//! have expired.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+use std::time::Duration;
+
+use e2e::{TestLab, run, until};
+use serde_json::Value;
+
+const NODES: &[&str] = &["cp-1", "cp-2", "cp-3", "worker-1", "worker-2"];
+
+#[test]
+fn certificates_and_keys_are_replaced_while_the_cluster_serves() {
+    let lab = TestLab::up("rotation", &["--control-planes", "3", "--workers", "2"]);
+    lab.hardway(&["bootstrap"]).ok();
+    lab.fetch_kubeconfig();
+    lab.ask_through("worker-1");
+    lab.kubectl(&[
+        "create",
+        "secret",
+        "generic",
+        "kept",
+        "--from-literal=word=correct-horse",
+    ])
+    .ok();
+    everything_is_listed(&lab);
+    leaves_without_a_restart(&lab);
+    authorities_and_keys_with_kills(&lab);
+    an_abort_goes_back(&lab);
+    rescued_when_everything_has_expired(&lab);
+}
+
+fn listed(lab: &TestLab) -> Vec<Value> {
+    let finished = lab.hardway(&["certs", "list", "--json"]);
+    let answer: Value = serde_json::from_str(&finished.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}{}", finished.stdout, finished.stderr));
+    answer["certificates"].as_array().cloned().unwrap_or_default()
+}
+
+fn text<'v>(row: &'v Value, field: &str) -> &'v str {
+    row[field].as_str().unwrap_or_default()
+}
+
+fn everything_is_listed(lab: &TestLab) {
+    let finished = lab.hardway(&["certs", "list"]);
+    println!("{}", finished.stdout);
+    assert_eq!(finished.code, 0, "{finished:?}");
+    let rows = listed(lab);
+    let served: BTreeSet<String> = rows
+        .iter()
+        .filter(|row| row["kind"] == "served")
+        .map(|row| {
+            let process = text(row, "place").split(' ').next().unwrap_or_default();
+            format!("{} {process}", text(row, "host"))
+        })
+        .collect();
+    for host in NODES {
+        let mut processes = vec!["kubelet", "containerd"];
+        if host.starts_with("cp") {
+            processes.extend(["etcd", "kube-apiserver", "kube-controller", "kube-scheduler"]);
+        }
+        for process in processes {
+            assert!(
+                served.contains(&format!("{host} {process}")),
+                "{host} {process}: {served:?}"
+            );
+        }
+    }
+    for row in &rows {
+        assert!(row["days"].as_i64().is_some_and(|days| days > 300), "{row}");
+        assert!(!text(row, "issuer").is_empty(), "{row}");
+    }
+    assert_eq!(lab.hardway(&["certs", "list", "--warn-days", "400"]).code, 3);
+    let metrics = lab.hardway(&["certs", "list", "--prometheus"]).ok();
+    assert!(
+        metrics.contains("hardway_certificate_not_after_seconds{host=\"cp-1\",kind=\"served\""),
+        "{metrics}"
+    );
+}
+
+/// Every container's ID by pod and name, and how often it was started.
+fn containers(lab: &TestLab) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for pod in lab.get(&["pods", "-A"])["items"].as_array().into_iter().flatten() {
+        for container in pod["status"]["containerStatuses"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            found.insert(
+                format!("{} {}", pod["metadata"]["name"], container["name"]),
+                format!("{} {}", container["containerID"], container["restartCount"]),
+            );
+        }
+    }
+    assert!(!found.is_empty(), "there are no containers to look at");
+    found
+}
+
+/// The processes of daemons that follow their files.
+fn processes(lab: &TestLab) -> BTreeMap<String, String> {
+    let script = "for u in etcd kube-apiserver kube-controller-manager kube-scheduler kube-proxy api-balancer pod-network; \
+                  do echo $u $(systemctl show -p MainPID --value $u); done";
+    NODES
+        .iter()
+        .map(|host| ((*host).to_owned(), lab.exec(host, &["sh", "-c", script]).ok()))
+        .collect()
+}
+
+fn leaves_without_a_restart(lab: &TestLab) {
+    let (before, running, pids) = (listed(lab), containers(lab), processes(lab));
+    let refresher = lab.refresher();
+    let prober = lab.prober("worker-1");
+    let said = lab.hardway(&["certs", "rotate"]);
+    println!("{}", said.stderr);
+    let report = prober.finish();
+    drop(refresher);
+    said.ok();
+    report.nothing_failed("rotation of all leaves");
+    assert_eq!(containers(lab), running, "a container was restarted");
+    assert_eq!(processes(lab), pids, "a daemon was restarted");
+    let leaves = |rows: &[Value]| -> BTreeSet<String> {
+        let rows = rows.iter().filter(|row| row["authority"] == false);
+        rows.map(|row| text(row, "fingerprint").to_owned()).collect()
+    };
+    let after = listed(lab);
+    let both: Vec<_> = leaves(&before).intersection(&leaves(&after)).cloned().collect();
+    assert!(both.is_empty(), "{} leaves are as before: {both:?}", both.len());
+}
+
+/// Runs a rotation and kills it at the `nth` phase after the stage has begun. False when it got through before.
+fn kill_in(lab: &TestLab, arguments: &[&str], stage: &str, nth: usize) -> bool {
+    let mut child = lab
+        .hardway_command(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("hardway runs");
+    let mut left = None;
+    for line in BufReader::new(child.stdout.take().expect("piped")).lines() {
+        let Ok(line) = line else { break };
+        let Ok(event) = serde_json::from_str::<Value>(&line) else {
+            panic!("not JSON: {line}")
+        };
+        if event["event"] != "phase" {
+            continue;
+        }
+        let phase = text(&event, "phase");
+        match &mut left {
+            None if phase.starts_with(&format!("{stage}:")) => left = Some(nth),
+            Some(0) => {
+                println!("killed in {stage}, {phase}");
+                run(
+                    std::process::Command::new("kill").args(["-KILL", &child.id().to_string()]),
+                    None,
+                )
+                .ok();
+                child.wait().expect("ended");
+                return true;
+            }
+            Some(left) => *left -= 1,
+            None => {}
+        }
+    }
+    let output = child.wait_with_output().expect("ended");
+    assert!(
+        output.status.success(),
+        "it failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    false
+}
+
+/// Issuers of all leaves, and names of all authorities.
+fn authorities(lab: &TestLab) -> BTreeSet<String> {
+    listed(lab)
+        .iter()
+        .map(|row| text(row, "issuer").to_owned())
+        .collect()
+}
+
+fn authorities_and_keys_with_kills(lab: &TestLab) {
+    let running = containers(lab);
+    let before = authorities(lab);
+    let all = ["certs", "rotate", "--all", "--settle", "20"];
+    let refresher = lab.refresher();
+    let prober = lab.prober("worker-1");
+    for (stage, nth) in [("trust", 3), ("issue", 4), ("switch", 2), ("drop", 3)] {
+        assert!(kill_in(lab, &all, stage, nth), "{stage} was not interrupted");
+    }
+    let said = lab.hardway(&all);
+    println!("{}", said.stderr);
+    lab.fetch_kubeconfig();
+    let report = prober.finish();
+    drop(refresher);
+    said.ok();
+    report.nothing_failed("rotation of all authorities and keys");
+    let after = authorities(lab);
+    assert!(
+        before.is_disjoint(&after),
+        "something of the old authorities is left: {before:?} {after:?}"
+    );
+    assert_eq!(containers(lab), running, "a container was restarted");
+    let word = lab
+        .kubectl(&["get", "secret", "kept", "-o", "jsonpath={.data.word}"])
+        .ok();
+    assert_eq!(word, "Y29ycmVjdC1ob3JzZQ==");
+    encrypted_with(lab, "key2");
+    assert_eq!(lab.hardway(&["certs", "list"]).code, 0);
+}
+
+fn encrypted_with(lab: &TestLab, key: &str) {
+    let script = format!(
+        "cd /etc/hardway/current/pki && ETCDCTL_API=3 etcdctl --endpoints https://127.0.0.1:2379 --cacert etcd-ca.crt \
+         --cert etcd-health.crt --key etcd-health.key get /registry/secrets/default/kept --print-value-only \
+         | head -c 100 | grep -aq k8s:enc:secretbox:v1:{key}:"
+    );
+    lab.exec("cp-1", &["sh", "-c", &script]).ok();
+}
+
+fn an_abort_goes_back(lab: &TestLab) {
+    let before = authorities(lab);
+    let refresher = lab.refresher();
+    let prober = lab.prober("worker-1");
+    assert!(kill_in(
+        lab,
+        &["certs", "rotate", "--all", "--settle", "5"],
+        "issue",
+        4
+    ));
+    let other = lab.hardway(&["certs", "rotate", "--encryption-key"]);
+    assert_eq!(other.code, 1, "another rotation may not begin: {other:?}");
+    let said = lab.hardway(&["certs", "rotate", "--abort", "--settle", "5"]);
+    println!("{}", said.stderr);
+    lab.fetch_kubeconfig();
+    let report = prober.finish();
+    drop(refresher);
+    said.ok();
+    report.nothing_failed("an aborted rotation");
+    assert_eq!(authorities(lab), before);
+    encrypted_with(lab, "key2");
+    assert_eq!(
+        lab.hardway(&["certs", "rotate", "--abort"]).code,
+        1,
+        "there is nothing to abort"
+    );
+}
+
+fn rescued_when_everything_has_expired(lab: &TestLab) {
+    lab.hardway(&["certs", "rotate", "--lifetime", "150"]).ok();
+    until("all leaves have expired", Duration::from_secs(200), || {
+        let rows = listed(lab);
+        let valid = rows
+            .iter()
+            .filter(|row| row["authority"] == false)
+            .filter(|row| row["days"].as_i64().is_some_and(|days| days >= 0))
+            .count();
+        if valid <= 2 {
+            Ok(())
+        } else {
+            Err(format!("{valid} are valid"))
+        }
+    });
+    for host in ["cp-1", "cp-2", "cp-3"] {
+        lab.exec(
+            host,
+            &["systemctl", "restart", "--no-block", "etcd", "kube-apiserver"],
+        )
+        .ok();
+    }
+    assert_ne!(lab.kubectl(&["get", "nodes"]).code, 0, "the API should be dead");
+    let said = lab.hardway(&["certs", "rotate", "--rescue"]);
+    println!("{}", said.stderr);
+    said.ok();
+    lab.fetch_kubeconfig();
+    let word = lab
+        .kubectl(&["get", "secret", "kept", "-o", "jsonpath={.data.word}"])
+        .ok();
+    assert_eq!(word, "Y29ycmVjdC1ob3JzZQ==");
+    until("all nodes are ready", Duration::from_secs(60), || {
+        let nodes = lab.kubectl(&["get", "nodes"]).result()?;
+        if nodes.matches(" Ready ").count() == NODES.len() {
+            Ok(())
+        } else {
+            Err(nodes)
+        }
+    });
+    assert_eq!(lab.hardway(&["certs", "list"]).code, 0);
+}
