@@ -1,6 +1,6 @@
 //! What the expressions of admission may name: the variables of match conditions and policies, with their types.
 
-use cel::{Decl, Environment, ListKind, Object, ObjectField, Shape, Type};
+use cel::{Decl, Environment, ListKind, Object, ObjectField, Program, Shape, Type};
 use std::sync::{Arc, LazyLock};
 
 /// Which variables there are besides `object`, `oldObject`, `request` and `namespaceObject`.
@@ -70,6 +70,96 @@ fn declaration(ty: &Type) -> Decl {
         Type::Opaque(name) => Shape::Opaque(name),
         _ => Shape::Dyn,
     })
+}
+
+/// What an expression is used for, which says what it may come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Condition,
+    Message,
+    AuditAnnotation,
+    Variable,
+    JsonPatch,
+    ApplyConfiguration,
+}
+
+impl Purpose {
+    fn wants(self) -> &'static str {
+        match self {
+            Self::Condition => "must evaluate to bool",
+            Self::Message => "must evaluate to string",
+            Self::AuditAnnotation => "must evaluate to one of [string null_type]",
+            Self::Variable => "",
+            Self::JsonPatch => "must evaluate to list(JSONPatch)",
+            Self::ApplyConfiguration => "must evaluate to Object",
+        }
+    }
+
+    fn takes(self, ty: &Type) -> bool {
+        let named = |ty: &Type, name: &str| matches!(ty, Type::Object(object) if object.name == name);
+        match self {
+            Self::Condition => *ty == Type::Bool,
+            Self::Message => *ty == Type::String,
+            Self::AuditAnnotation => matches!(ty, Type::String | Type::Null),
+            Self::Variable => true,
+            // The elements of an empty list have no type of their own.
+            Self::JsonPatch => {
+                matches!(ty, Type::List(item) if **item == Type::Dyn || named(item, "JSONPatch"))
+            }
+            Self::ApplyConfiguration => named(ty, "Object"),
+        }
+    }
+}
+
+/// Compiles an expression for a purpose; the errors are upstream's.
+pub fn compile(text: &str, environment: &Environment, purpose: Purpose) -> Result<Program, String> {
+    let program =
+        Program::compile(text, environment).map_err(|error| format!("compilation failed: {error}"))?;
+    if purpose.takes(program.ty()) {
+        Ok(program)
+    } else {
+        Err(purpose.wants().to_owned())
+    }
+}
+
+/// The variables of a policy, each able to use those before it.
+#[derive(Debug)]
+pub struct Variables {
+    /// Compiled, or why not; the position is that of the field in `variables`.
+    pub programs: Vec<(String, Result<Program, String>)>,
+    types: Vec<(String, Type)>,
+    names: Names,
+    /// What they are compiled and evaluated in, with `variables` for those before them.
+    pub environment: Environment,
+}
+
+impl Variables {
+    pub fn new(names: Names) -> Self {
+        Self {
+            programs: Vec::new(),
+            types: Vec::new(),
+            names,
+            environment: with_variables(environment(names), &[]),
+        }
+    }
+
+    /// Adds a variable. One that doesn't compile is known all the same, so that only it is reported.
+    pub fn add(&mut self, name: &str, expression: &str) -> Result<(), String> {
+        let compiled = compile(expression, &self.environment, Purpose::Variable);
+        let ty = compiled
+            .as_ref()
+            .map_or(Type::Dyn, |program| program.ty().clone());
+        let outcome = compiled.as_ref().map(|_| ()).map_err(Clone::clone);
+        self.types.push((name.to_owned(), ty));
+        self.programs.push((name.to_owned(), compiled));
+        self.environment = with_variables(environment(self.names), &self.types);
+        outcome
+    }
+
+    /// An environment with the same variables, and other names beside them.
+    pub fn beside(&self, names: Names) -> Environment {
+        with_variables(environment(names), &self.types)
+    }
 }
 
 fn text() -> Decl {

@@ -14,6 +14,7 @@ pub mod node_restriction;
 pub mod plugins;
 pub mod pod_defaults;
 pub mod pod_security;
+pub mod policies;
 pub mod rbac;
 pub mod resource_quota;
 pub mod scope;
@@ -28,6 +29,7 @@ use configuration::AdmissionConfiguration;
 use live::Live;
 use metrics::Phase;
 use plugins::Plugin;
+use policies::sync::Policies;
 use serde_json::Value;
 use std::time::Instant;
 use webhooks::reinvocation::Reinvocation;
@@ -40,6 +42,7 @@ pub struct Admission {
     pub plugins: Vec<Plugin>,
     pub configuration: AdmissionConfiguration,
     pub webhooks: Live<Webhooks>,
+    pub policies: Live<Policies>,
 }
 
 impl Admission {
@@ -48,12 +51,31 @@ impl Admission {
             plugins,
             configuration,
             webhooks: Live::default(),
+            policies: Live::default(),
         }
     }
 
     /// Whether a plugin runs.
     pub fn has(&self, plugin: Plugin) -> bool {
         self.plugins.contains(&plugin)
+    }
+}
+
+/// Who is asked again in a second round.
+#[derive(Default)]
+struct Rounds {
+    webhooks: Reinvocation,
+    policies: Reinvocation,
+}
+
+impl Rounds {
+    fn needed(&self) -> bool {
+        self.webhooks.needed() || self.policies.needed()
+    }
+
+    fn begin_again(&mut self) {
+        self.webhooks.begin_again();
+        self.policies.begin_again();
     }
 }
 
@@ -86,10 +108,10 @@ async fn admit(
     old: Option<&Value>,
 ) -> Result<(), ApiError> {
     let started = Instant::now();
-    let mut state = Reinvocation::default();
+    let mut state = Rounds::default();
     let mut outcome = round(server, attributes, object.as_deref_mut(), old, &mut state).await;
     if outcome.is_ok() && state.needed() {
-        // Webhooks changed the object: everybody looks again, once.
+        // Webhooks or policies changed the object: everybody looks again, once.
         state.begin_again();
         outcome = round(server, attributes, object, old, &mut state).await;
     }
@@ -107,7 +129,7 @@ async fn round(
     attributes: &Attributes<'_>,
     mut object: Option<&mut Value>,
     old: Option<&Value>,
-    state: &mut Reinvocation,
+    state: &mut Rounds,
 ) -> Result<(), ApiError> {
     for plugin in &server.admission.plugins {
         if !plugin.admits(attributes) {
@@ -133,7 +155,7 @@ async fn admit_one(
     attributes: &Attributes<'_>,
     object: Option<&mut Value>,
     old: Option<&Value>,
-    state: &mut Reinvocation,
+    state: &mut Rounds,
 ) -> Result<(), ApiError> {
     match plugin {
         Plugin::NamespaceLifecycle => {
@@ -143,7 +165,10 @@ async fn admit_one(
             return node_restriction::admit(server, attributes, object.as_deref(), old).await;
         }
         Plugin::MutatingAdmissionWebhook => {
-            return mutating::admit(server, attributes, object, old, state).await;
+            return mutating::admit(server, attributes, object, old, &mut state.webhooks).await;
+        }
+        Plugin::MutatingAdmissionPolicy => {
+            return policies::mutating::admit(server, attributes, object, old, &mut state.policies).await;
         }
         _ => {}
     }
@@ -223,6 +248,9 @@ async fn validate_one(
         Plugin::CertificateApproval => certificates::approval(server, attributes, old),
         Plugin::CertificateSigning => certificates::signing(server, attributes, object, old),
         Plugin::CertificateSubjectRestriction => certificates::subject(attributes, object),
+        Plugin::ValidatingAdmissionPolicy => {
+            policies::validating::admit(server, attributes, object, old).await
+        }
         Plugin::ValidatingAdmissionWebhook => validating::admit(server, attributes, object, old).await,
         // Last, so that nothing is counted that is refused for another reason.
         Plugin::ResourceQuota => resource_quota::admit(server, attributes, object, old).await,

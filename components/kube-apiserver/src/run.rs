@@ -187,6 +187,10 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         "webhooks",
         crate::admission::webhooks::sync::run(Arc::clone(&server)),
     ));
+    tasks.spawn(named(
+        "policies",
+        crate::admission::policies::sync::run(Arc::clone(&server)),
+    ));
     tasks.spawn(upkeep(Arc::clone(&server)));
     tasks.spawn(named(
         "reload",

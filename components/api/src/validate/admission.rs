@@ -1,4 +1,5 @@
-//! Validation of webhook configurations and admission policies, but for their expressions.
+//! Validation of webhook configurations and admission policies.
+mod expressions;
 mod policies;
 mod rules;
 mod webhooks;

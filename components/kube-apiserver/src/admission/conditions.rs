@@ -1,6 +1,7 @@
 //! matchConditions: expressions that must all be true for a webhook or policy to be asked.
 
 use super::inputs::Inputs;
+use api::expressions::{Purpose, compile};
 use cel::{Environment, Program};
 use serde_json::Value;
 
@@ -19,6 +20,7 @@ pub enum Evaluated {
 #[derive(Debug)]
 struct Condition {
     name: String,
+    text: String,
     program: Result<Program, String>,
 }
 
@@ -38,8 +40,12 @@ impl Conditions {
             .flatten()
             .map(|condition| Condition {
                 name: condition["name"].as_str().unwrap_or("").to_owned(),
-                program: Program::compile(condition["expression"].as_str().unwrap_or(""), &environment)
-                    .map_err(|error| format!("compilation failed: {error}")),
+                text: condition["expression"].as_str().unwrap_or("").to_owned(),
+                program: compile(
+                    condition["expression"].as_str().unwrap_or(""),
+                    &environment,
+                    Purpose::Condition,
+                ),
             })
             .collect();
         Self {
@@ -62,10 +68,12 @@ impl Conditions {
             let (outcome, cost) = match &condition.program {
                 Ok(program) => {
                     let outcome = program.evaluate(&values, left.min(cel::PER_CALL_LIMIT));
-                    let truth = outcome.result.map_err(|error| error.to_string());
+                    let truth = outcome.result.map_err(|error| {
+                        format!("expression '{}' resulted in error: {error}", condition.text)
+                    });
                     (truth.map(|value| value.as_bool()), outcome.cost)
                 }
-                Err(why) => (Err(why.clone()), 0),
+                Err(why) => (Err(format!("compilation error: {why}")), 0),
             };
             left = left.saturating_sub(cost);
             match outcome {

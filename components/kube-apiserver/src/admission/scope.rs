@@ -47,6 +47,19 @@ impl<'a> Surroundings<'a> {
         Ok(taken && self.in_selected_namespace(criteria, object).await?)
     }
 
+    /// The version in which the request meets the criteria, if it does.
+    pub async fn matched(
+        &self,
+        criteria: &Criteria,
+        object: Option<&Value>,
+        old: Option<&Value>,
+    ) -> Result<Option<Invocation>, ApiError> {
+        match criteria.matches_rules(self.attributes, self.registry) {
+            Some(found) if self.selected(criteria, object, old).await? => Ok(Some(found)),
+            _ => Ok(None),
+        }
+    }
+
     async fn in_selected_namespace(
         &self,
         criteria: &Criteria,
@@ -81,6 +94,19 @@ impl<'a> Surroundings<'a> {
             .get_or_try_init(|| find_namespace(self.server, name))
             .await
             .map(Option::as_ref)
+    }
+
+    /// What expressions see of the request's namespace; a namespace is in none.
+    pub async fn namespace_object(&self) -> Result<Option<Value>, ApiError> {
+        if self.attributes.is("", "namespaces") {
+            return Ok(None);
+        }
+        match self.namespace().await? {
+            Some(stored) => stores::parse(stored)
+                .map(|namespace| Some(super::inputs::namespace(&namespace)))
+                .map_err(ApiError::internal),
+            None => Ok(None),
+        }
     }
 
     /// The objects as the invocation's kind.

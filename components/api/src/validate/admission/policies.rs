@@ -1,3 +1,4 @@
+use super::expressions::PolicyExpressions;
 use super::rules::constraints;
 use super::webhooks::match_conditions;
 use crate::validate::shared::{maybe_one_of, one_of, texts};
@@ -6,6 +7,9 @@ use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::{meta, names};
 use serde_json::Value;
 use std::collections::HashSet;
+
+const MAX_ANNOTATIONS: usize = 20;
+const MAX_VALUE_EXPRESSION: usize = 5 * 1024;
 
 fn required_text(value: &Value, field: &str, noun: &str, path: &Path) -> Option<Error> {
     text(value, &[field])
@@ -33,8 +37,10 @@ pub(super) fn validating(new: &Value, spec: &Value, path: &Path) -> ErrorList {
     } else {
         errors.push(Error::required(&path.child("matchConstraints"), ""));
     }
-    errors.extend(match_conditions(spec, &path.child("matchConditions")));
-    errors.extend(variables(spec, path));
+    let params = at(spec, &["paramKind"]).is_object();
+    let mut expressions = PolicyExpressions::new(params, false);
+    errors.extend(match_conditions(spec, params, &path.child("matchConditions")));
+    errors.extend(variables(spec, &mut expressions, path));
     let (validations, annotations) = (list(spec, &["validations"]), list(spec, &["auditAnnotations"]));
     if validations.is_empty() && annotations.is_empty() {
         errors.push(Error::required(
@@ -49,10 +55,19 @@ pub(super) fn validating(new: &Value, spec: &Value, path: &Path) -> ErrorList {
     for (index, validation) in validations.iter().enumerate() {
         let path = path.child("validations").index(index);
         errors.extend(required_text(validation, "expression", "expression", &path));
+        errors.extend(expressions.condition(validation, &path));
+        errors.extend(messages(validation, &expressions, &path));
         errors.extend(maybe_one_of(
             &path.child("reason"),
             at(validation, &["reason"]),
             &["Forbidden", "Invalid", "RequestEntityTooLarge"],
+        ));
+    }
+    if annotations.len() > MAX_ANNOTATIONS {
+        errors.push(Error::invalid(
+            &path.child("auditAnnotations"),
+            Value::from(annotations),
+            format!("must not have more than {MAX_ANNOTATIONS} auditAnnotations"),
         ));
     }
     let mut seen = HashSet::new();
@@ -80,6 +95,13 @@ pub(super) fn validating(new: &Value, spec: &Value, path: &Path) -> ErrorList {
                 &path.child("valueExpression"),
                 "valueExpression is not specified",
             ));
+        } else if expression.len() > MAX_VALUE_EXPRESSION {
+            errors.push(Error::required(
+                &path.child("valueExpression"),
+                format!("must not exceed {MAX_VALUE_EXPRESSION} bytes in length"),
+            ));
+        } else {
+            errors.extend(expressions.audit_annotation(annotation, &path));
         }
         if !seen.insert(key) {
             errors.push(Error::duplicate(&path.child("key"), key));
@@ -88,7 +110,39 @@ pub(super) fn validating(new: &Value, spec: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-fn variables(spec: &Value, path: &Path) -> ErrorList {
+/// What a client is told when a validation fails.
+fn messages(validation: &Value, expressions: &PolicyExpressions, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let (message, expression) = (
+        text(validation, &["message"]),
+        text(validation, &["messageExpression"]),
+    );
+    if !expression.is_empty() && expression.trim().is_empty() {
+        errors.push(Error::invalid(
+            &path.child("messageExpression"),
+            expression,
+            "must be non-empty if specified",
+        ));
+    } else if !expression.is_empty() {
+        errors.extend(expressions.message(validation, path));
+    }
+    if !message.is_empty() && message.trim().is_empty() {
+        errors.push(Error::invalid(
+            &path.child("message"),
+            message,
+            "message must be non-empty if specified",
+        ));
+    } else if message.trim().contains('\n') {
+        errors.push(Error::invalid(
+            &path.child("message"),
+            message,
+            "message must not contain line breaks",
+        ));
+    }
+    errors
+}
+
+fn variables(spec: &Value, expressions: &mut PolicyExpressions, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     for (index, variable) in list(spec, &["variables"]).iter().enumerate() {
         let path = path.child("variables").index(index);
@@ -102,6 +156,7 @@ fn variables(spec: &Value, path: &Path) -> ErrorList {
             ));
         }
         errors.extend(required_text(variable, "expression", "expression", &path));
+        errors.extend(expressions.variable(variable, &path));
     }
     errors
 }
@@ -190,8 +245,10 @@ pub(super) fn mutating(spec: &Value, path: &Path) -> ErrorList {
     } else {
         errors.push(Error::required(&path.child("matchConstraints"), ""));
     }
-    errors.extend(match_conditions(spec, &path.child("matchConditions")));
-    errors.extend(variables(spec, path));
+    let params = at(spec, &["paramKind"]).is_object();
+    let mut expressions = PolicyExpressions::new(params, true);
+    errors.extend(match_conditions(spec, params, &path.child("matchConditions")));
+    errors.extend(variables(spec, &mut expressions, path));
     let mutations = list(spec, &["mutations"]);
     if mutations.is_empty() {
         errors.push(Error::required(
@@ -225,6 +282,8 @@ pub(super) fn mutating(spec: &Value, path: &Path) -> ErrorList {
             ));
         } else if text(mutation, &[field, "expression"]).trim().is_empty() {
             errors.push(Error::required(&path.child(field).child("expression"), ""));
+        } else {
+            errors.extend(expressions.mutation(at(mutation, &[field]), kind, &path.child(field)));
         }
     }
     match text(spec, &["reinvocationPolicy"]) {

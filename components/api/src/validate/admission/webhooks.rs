@@ -1,3 +1,4 @@
+use super::expressions;
 use super::rules::rule;
 use crate::validate::shared::{label_selector, maybe_one_of, one_of, texts};
 use crate::value::{at, int, list, text};
@@ -67,7 +68,7 @@ pub(super) fn webhooks(mutating: bool, new: &Value) -> ErrorList {
             errors.extend(label_selector(&path.child(field), at(hook, &[field])));
         }
         errors.extend(client(at(hook, &["clientConfig"]), &path.child("clientConfig")));
-        errors.extend(match_conditions(hook, &path.child("matchConditions")));
+        errors.extend(match_conditions(hook, false, &path.child("matchConditions")));
         errors.extend(review_versions(hook, &path.child("admissionReviewVersions")));
         if !name.is_empty() && !seen.insert(name) {
             errors.push(Error::duplicate(&path.child("name"), name));
@@ -107,8 +108,8 @@ fn review_versions(hook: &Value, path: &Path) -> ErrorList {
 /// A webhook or policy has at most this many conditions.
 const MAX_CONDITIONS: usize = 64;
 
-/// Named conditions under which a webhook or policy is asked at all. Their expressions are compiled elsewhere.
-pub(super) fn match_conditions(owner: &Value, path: &Path) -> ErrorList {
+/// Named conditions under which a webhook or policy is asked at all.
+pub(super) fn match_conditions(owner: &Value, params: bool, path: &Path) -> ErrorList {
     let conditions = list(owner, &["matchConditions"]);
     let mut errors = ErrorList::new();
     if conditions.len() > MAX_CONDITIONS {
@@ -118,8 +119,15 @@ pub(super) fn match_conditions(owner: &Value, path: &Path) -> ErrorList {
     for (index, condition) in conditions.iter().enumerate() {
         let path = path.index(index);
         let name = text(condition, &["name"]);
-        if text(condition, &["expression"]).trim().is_empty() {
+        let expression = text(condition, &["expression"]);
+        if expression.trim().is_empty() {
             errors.push(Error::required(&path.child("expression"), ""));
+        } else {
+            errors.extend(expressions::condition(
+                expression,
+                params,
+                &path.child("expression"),
+            ));
         }
         if name.is_empty() {
             errors.push(Error::required(&path.child("name"), ""));

@@ -18,12 +18,9 @@ pub async fn invocation(
     old: Option<&Value>,
 ) -> Result<Option<Invocation>, ApiError> {
     let attributes = surroundings.attributes;
-    let Some(found) = hook.criteria.matches_rules(attributes, surroundings.registry) else {
+    let Some(found) = surroundings.matched(&hook.criteria, object, old).await? else {
         return Ok(None);
     };
-    if !surroundings.selected(&hook.criteria, object, old).await? {
-        return Ok(None);
-    }
     if hook.conditions.is_empty() {
         return Ok(Some(found));
     }

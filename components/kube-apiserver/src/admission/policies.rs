@@ -1,0 +1,11 @@
+//! ValidatingAdmissionPolicy and MutatingAdmissionPolicy: rules written as expressions.
+
+pub mod apply;
+pub mod evaluation;
+pub mod failure;
+pub mod mutating;
+pub mod params;
+pub mod policy;
+pub mod sync;
+pub mod validating;
+pub mod validation;

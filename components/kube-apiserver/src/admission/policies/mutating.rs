@@ -1,0 +1,242 @@
+//! MutatingAdmissionPolicy: every policy that is bound to the request, one after the other.
+
+use super::apply::mutated;
+use super::failure::{Denial, failed};
+use super::params;
+use super::policy::{Binding, MutatingPolicy};
+use crate::admission::attributes::Attributes;
+use crate::admission::conditions::Evaluated;
+use crate::admission::inputs::{self, Inputs, Rights};
+use crate::admission::matching::{Invocation, policy_exempt};
+use crate::admission::metrics::{Phase, PolicyOutcome};
+use crate::admission::scope::{Surroundings, converted};
+use crate::admission::webhooks::mutating::complete;
+use crate::admission::webhooks::reinvocation::Reinvocation;
+use crate::server::Server;
+use apimachinery::ApiError;
+use serde_json::Value;
+use std::time::Instant;
+
+/// A policy to apply, with one binding and one parameter.
+struct Application<'a> {
+    policy: &'a MutatingPolicy,
+    binding: &'a Binding,
+    invocation: Invocation,
+    params: Option<Value>,
+    /// For [`Reinvocation`].
+    id: String,
+}
+
+/// Lets every policy that is about the request change its object. What matches is decided before anything is
+/// changed.
+pub async fn admit(
+    server: &Server,
+    attributes: &Attributes<'_>,
+    object: Option<&mut Value>,
+    old: Option<&Value>,
+    state: &mut Reinvocation,
+) -> Result<(), ApiError> {
+    let policies = server.admission.policies.get().await?;
+    if policies.mutating.is_empty() || policy_exempt(attributes) {
+        return Ok(());
+    }
+    let Some(object) = object else {
+        return Ok(());
+    };
+    let registry = server.registry.load_full();
+    let surroundings = Surroundings::new(server, attributes, &registry);
+    let mut denials = Vec::new();
+    let mut applications = Vec::new();
+    for policy in &policies.mutating {
+        applicable(
+            policy,
+            &surroundings,
+            object,
+            old,
+            &mut applications,
+            &mut denials,
+        )
+        .await?;
+    }
+    state.enter(Some(object));
+    for application in &applications {
+        if !state.wants(&application.id) {
+            continue;
+        }
+        let started = Instant::now();
+        let changed = apply_one(application, &surroundings, object, old, &mut denials).await?;
+        if changed {
+            state.changed();
+        }
+        if application.policy.reinvocable {
+            state.asked(&application.id);
+        }
+        let outcome = PolicyOutcome {
+            error_type: "no_error",
+            action: "allow",
+        };
+        server.metrics.admission.policy(
+            Phase::Admit,
+            &application.policy.policy.name,
+            &application.binding.name,
+            outcome,
+            started.elapsed(),
+        );
+    }
+    state.leave(Some(object));
+    if denials.is_empty() {
+        Ok(())
+    } else {
+        Err(failed(attributes, &denials))
+    }
+}
+
+fn deny(policy: &MutatingPolicy, binding: Option<&Binding>, message: String, denials: &mut Vec<Denial>) {
+    if policy.policy.fails_open {
+        tracing::debug!(
+            policy = policy.policy.name,
+            message,
+            "a policy can't be applied, failing open"
+        );
+        return;
+    }
+    denials.push(Denial {
+        policy: policy.policy.name.clone(),
+        binding: binding.map(|binding| binding.name.clone()),
+        message,
+        reason: String::new(),
+    });
+}
+
+async fn applicable<'a>(
+    policy: &'a MutatingPolicy,
+    surroundings: &Surroundings<'_>,
+    object: &Value,
+    old: Option<&Value>,
+    applications: &mut Vec<Application<'a>>,
+    denials: &mut Vec<Denial>,
+) -> Result<(), ApiError> {
+    let common = &policy.policy;
+    let matched = surroundings.matched(&common.criteria, Some(object), old).await;
+    let invocation = match matched {
+        Ok(Some(invocation)) => invocation,
+        Ok(None) => return Ok(()),
+        Err(error) => {
+            deny(policy, None, error.message().to_owned(), denials);
+            return Ok(());
+        }
+    };
+    let row = match params::kind(common, surroundings.registry) {
+        Ok(row) => row,
+        Err(why) => {
+            deny(policy, None, why, denials);
+            return Ok(());
+        }
+    };
+    for binding in &common.bindings {
+        match surroundings.matched(&binding.criteria, Some(object), old).await {
+            Ok(Some(_)) => {}
+            Ok(None) => continue,
+            Err(error) => {
+                deny(policy, Some(binding), error.message().to_owned(), denials);
+                continue;
+            }
+        }
+        let namespace = surroundings.attributes.seen_namespace();
+        let found = match params::collect(surroundings.server, row, binding, namespace).await {
+            Ok(found) => found,
+            Err(why) => {
+                deny(policy, Some(binding), why, denials);
+                continue;
+            }
+        };
+        for (index, params) in found.into_iter().enumerate() {
+            applications.push(Application {
+                policy,
+                binding,
+                invocation: invocation.clone(),
+                params,
+                id: format!("{}/{}/{index}", common.name, binding.name),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Applies the mutations of one policy; says whether the object is another afterwards.
+async fn apply_one(
+    application: &Application<'_>,
+    surroundings: &Surroundings<'_>,
+    object: &mut Value,
+    old: Option<&Value>,
+    denials: &mut Vec<Denial>,
+) -> Result<bool, ApiError> {
+    let (policy, invocation) = (application.policy, &application.invocation);
+    let attributes = surroundings.attributes;
+    let namespace = surroundings.namespace_object().await?;
+    let request = inputs::request(attributes, invocation);
+    let rights = Rights::of(&surroundings.server.authorizer, attributes);
+    let versioned = surroundings.versioned(invocation, Some(&*object), old).await?;
+    let Some(mut current) = versioned.object.map(|object| object.into_owned()) else {
+        return Ok(false);
+    };
+    let before = current.clone();
+    let metrics = &surroundings.server.metrics.admission;
+    let refuse = |message: String, denials: &mut Vec<Denial>| {
+        deny(policy, Some(application.binding), message, denials);
+    };
+    let matched = {
+        let inputs = Inputs {
+            object: Some(&current),
+            old: versioned.old.as_deref(),
+            request: &request,
+            namespace: namespace.as_ref(),
+            params: application.params.as_ref(),
+            rights: &rights,
+        };
+        let name = &policy.policy.name;
+        let failed = || metrics.condition_error(name, "policy", Phase::Admit, attributes.operation);
+        policy.policy.conditions.evaluate(&inputs, failed)
+    };
+    match matched {
+        Evaluated::Match => {}
+        Evaluated::NoMatch => {
+            let name = &policy.policy.name;
+            metrics.excluded_by_condition(name, "policy", Phase::Admit, attributes.operation);
+            return Ok(false);
+        }
+        Evaluated::Failed(why) => {
+            refuse(why, denials);
+            return Ok(false);
+        }
+    }
+    for (kind, expression) in &policy.mutations {
+        let inputs = Inputs {
+            object: Some(&current),
+            old: versioned.old.as_deref(),
+            request: &request,
+            namespace: namespace.as_ref(),
+            params: application.params.as_ref(),
+            rights: &rights,
+        };
+        let typed = (&*invocation.row, &invocation.kind);
+        let made =
+            mutated(&policy.policy, *kind, expression, &inputs, &current, typed).and_then(|mut made| {
+                complete(&invocation.row, &invocation.kind, &mut made)?;
+                Ok(made)
+            });
+        match made {
+            Ok(made) => current = made,
+            Err(why) => refuse(why, denials),
+        }
+    }
+    if current == before {
+        return Ok(false);
+    }
+    *object = if invocation.converted {
+        converted(&invocation.row, &attributes.row, &current).await?
+    } else {
+        current
+    };
+    Ok(true)
+}

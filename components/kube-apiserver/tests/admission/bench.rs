@@ -1,0 +1,138 @@
+//! An API server, a webhook, and requests to the server.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use testkit::api_server::ApiServer;
+use testkit::etcd::Etcd;
+use testkit::webhook::{Answer, Seen, WebhookServer};
+
+pub const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1";
+pub const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+pub struct Bench {
+    _etcd: Etcd,
+    pub server: ApiServer,
+    pub client: kube::Client,
+    pub webhook: WebhookServer,
+}
+
+/// Code, body, and the texts of warnings.
+pub type Answered = (u16, Value, Vec<String>);
+
+impl Bench {
+    pub async fn start(answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
+        let etcd = Etcd::start().await.unwrap();
+        let binary = Path::new(env!("CARGO_BIN_EXE_kube-apiserver"));
+        let server = ApiServer::start(binary, &etcd, &[]).await.unwrap();
+        let client = server.admin().await.unwrap();
+        let webhook = WebhookServer::start(server.pki(), &["hook.default.svc"], answer)
+            .await
+            .unwrap();
+        Self {
+            _etcd: etcd,
+            server,
+            client,
+            webhook,
+        }
+    }
+
+    pub async fn send(&self, method: &str, path: &str, content: &str, body: Option<&Value>) -> Answered {
+        let body = body.map(Value::to_string).unwrap_or_default().into_bytes();
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", content)
+            .body(kube::client::Body::from(body))
+            .unwrap();
+        let response = self.client.send(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let warnings = parts
+            .headers
+            .get_all("warning")
+            .iter()
+            .map(|value| value.to_str().unwrap().to_owned())
+            .collect();
+        let bytes = body.collect_bytes().await.unwrap();
+        let value = serde_json::from_slice(&bytes).unwrap_or_default();
+        (parts.status.as_u16(), value, warnings)
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answered {
+        self.send("POST", path, "application/json", Some(body)).await
+    }
+
+    pub async fn merge(&self, path: &str, body: &Value) -> Answered {
+        self.send("PATCH", path, "application/merge-patch+json", Some(body))
+            .await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answered {
+        self.send("DELETE", path, "application/json", None).await
+    }
+
+    pub fn client_config(&self, path: &str) -> Value {
+        let bundle = std::fs::read(self.server.pki().file("ca.crt")).unwrap();
+        json!({"url": self.webhook.url(path), "caBundle": STANDARD.encode(bundle)})
+    }
+
+    /// A webhook for config maps; `more` overrides.
+    pub fn hook(&self, name: &str, path: &str, more: Value) -> Value {
+        let mut hook = json!({
+            "name": name,
+            "clientConfig": self.client_config(path),
+            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["*"]}],
+            "admissionReviewVersions": ["v1"],
+            "sideEffects": "None",
+        });
+        for (key, value) in more.as_object().unwrap() {
+            hook[key] = value.clone();
+        }
+        hook
+    }
+
+    pub async fn configure(&self, kind: &str, name: &str, hooks: Vec<Value>) {
+        let object = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": kind,
+            "metadata": {"name": name},
+            "webhooks": hooks,
+        });
+        let plural = format!("{}s", kind.to_lowercase());
+        let (code, body, _) = self.post(&format!("{CONFIGURATIONS}/{plural}"), &object).await;
+        assert_eq!(code, 201, "{body}");
+        self.settled(name).await;
+    }
+
+    /// Configurations reach admission by a watch: waits until a marker configuration made afterwards acts.
+    pub async fn settled(&self, name: &str) {
+        let marker = format!("marker-{name}");
+        let mut hook = self.hook("marker.example.com", "/deny", json!({}));
+        hook["namespaceSelector"] = json!({});
+        hook["objectSelector"] = json!({"matchLabels": {"marker": name}});
+        let object = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingWebhookConfiguration",
+            "metadata": {"name": marker},
+            "webhooks": [hook],
+        });
+        let path = format!("{CONFIGURATIONS}/validatingwebhookconfigurations");
+        assert_eq!(self.post(&path, &object).await.0, 201);
+        let probe = json!({"metadata": {"name": "probe", "labels": {"marker": name}}});
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let (code, body, _) = self.post(&format!("{MAPS}?dryRun=All"), &probe).await;
+            if code >= 400 {
+                break;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "the configuration does not act: {body}"
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(self.delete(&format!("{path}/{marker}")).await.0, 200);
+    }
+}

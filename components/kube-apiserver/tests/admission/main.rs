@@ -1,0 +1,6 @@
+//! Admission as clients see it, with the whole server over a real etcd.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
+
+mod bench;
+mod policies;
+mod webhooks;

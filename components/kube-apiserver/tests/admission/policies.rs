@@ -1,0 +1,297 @@
+//! Policies written as expressions.
+
+use crate::bench::{Bench, CONFIGURATIONS, MAPS};
+use serde_json::{Value, json};
+use testkit::webhook::{Answer, Seen};
+
+fn answer(seen: &Seen) -> Answer {
+    let uid = &seen.body["request"]["uid"];
+    Answer::ok(
+        json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "response": {
+            "uid": uid, "allowed": false, "status": {"code": 403, "message": "marker"},
+        }}),
+    )
+}
+
+fn maps() -> Value {
+    json!({"resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["CREATE", "UPDATE"]}]})
+}
+
+impl Bench {
+    async fn policy(&self, kind: &str, name: &str, spec: Value, binding: Value) {
+        let object = |kind: &str, spec: &Value| json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": name}, "spec": spec});
+        let plural = kind.to_lowercase().replace("policy", "policies");
+        let (code, body, _) = self
+            .post(&format!("{CONFIGURATIONS}/{plural}"), &object(kind, &spec))
+            .await;
+        assert_eq!(code, 201, "{body}");
+        let mut binding = binding;
+        binding["policyName"] = json!(name);
+        let kind = format!("{kind}Binding");
+        let plural = format!("{}s", kind.to_lowercase());
+        let (code, body, _) = self
+            .post(&format!("{CONFIGURATIONS}/{plural}"), &object(&kind, &binding))
+            .await;
+        assert_eq!(code, 201, "{body}");
+        self.settled(name).await;
+        // Webhooks and policies are read side by side.
+        tokio::time::timeout(std::time::Duration::from_secs(10), self.acts(name))
+            .await
+            .unwrap();
+    }
+
+    /// Waits until a policy made after this one acts.
+    async fn acts(&self, name: &str) {
+        let probe = format!("zz-probe-{name}");
+        let spec = json!({"matchConstraints": maps(), "validations": [{"expression": format!("object.metadata.name != '{probe}'")}]});
+        let object = |kind: &str, spec: Value| json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": probe}, "spec": spec});
+        let policies = format!("{CONFIGURATIONS}/validatingadmissionpolicies");
+        let bindings = format!("{CONFIGURATIONS}/validatingadmissionpolicybindings");
+        assert_eq!(
+            self.post(&policies, &object("ValidatingAdmissionPolicy", spec))
+                .await
+                .0,
+            201
+        );
+        let binding = json!({"policyName": probe, "validationActions": ["Deny"]});
+        assert_eq!(
+            self.post(&bindings, &object("ValidatingAdmissionPolicyBinding", binding))
+                .await
+                .0,
+            201
+        );
+        while self
+            .post(
+                &format!("{MAPS}?dryRun=All"),
+                &json!({"metadata": {"name": probe}}),
+            )
+            .await
+            .0
+            == 201
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        self.delete(&format!("{policies}/{probe}")).await;
+        self.delete(&format!("{bindings}/{probe}")).await;
+    }
+}
+
+fn map(name: &str, data: Value) -> Value {
+    json!({"metadata": {"name": name, "labels": {"app": name}}, "data": data})
+}
+
+#[tokio::test]
+async fn validations_messages_actions_and_parameters() {
+    let bench = Bench::start(answer).await;
+    let (code, params, _) = bench.post(MAPS, &map("limits", json!({"most": "2"}))).await;
+    assert_eq!(code, 201, "{params}");
+    let spec = json!({
+        "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+        "matchConstraints": maps(),
+        "matchConditions": [{"name": "only", "expression": "object.metadata.name.startsWith('checked')"}],
+        "variables": [
+            {"name": "size", "expression": "has(object.data) ? object.data.size() : 0"},
+            {"name": "most", "expression": "int(params.data.most)"},
+            {"name": "fits", "expression": "variables.size <= variables.most"},
+        ],
+        "validations": [
+            {"expression": "variables.fits", "messageExpression": "'at most ' + string(variables.most) + ', not ' + string(variables.size)", "reason": "Forbidden"},
+            {"expression": "request.operation != 'UPDATE' || object.metadata.labels == oldObject.metadata.labels", "message": "labels stay"},
+            {"expression": "authorizer.requestResource.check('create').allowed()"},
+            {"expression": "namespaceObject.metadata.name == 'default'"},
+        ],
+        "auditAnnotations": [{"key": "size", "valueExpression": "string(variables.size)"}],
+    });
+    let binding = json!({"validationActions": ["Deny"], "paramRef": {"name": "limits", "namespace": "default", "parameterNotFoundAction": "Deny"}});
+    bench
+        .policy("ValidatingAdmissionPolicy", "sizes.example.com", spec, binding)
+        .await;
+    assert_eq!(
+        bench
+            .post(MAPS, &map("free", json!({"a": "", "b": "", "c": ""})))
+            .await
+            .0,
+        201
+    );
+    let (code, made, _) = bench
+        .post(MAPS, &map("checked", json!({"a": "1", "b": "2"})))
+        .await;
+    assert_eq!(code, 201, "{made}");
+    let (code, status, _) = bench
+        .post(MAPS, &map("checked-2", json!({"a": "", "b": "", "c": ""})))
+        .await;
+    assert_eq!((code, &status["reason"]), (403, &json!("Forbidden")));
+    assert_eq!(
+        status["message"],
+        "configmaps \"checked-2\" is forbidden: ValidatingAdmissionPolicy 'sizes.example.com' with binding 'sizes.example.com' denied request: at most 2, not 3"
+    );
+    let labels = json!({"metadata": {"labels": {"app": "other"}}});
+    let (code, status, _) = bench.merge(&format!("{MAPS}/checked"), &labels).await;
+    assert_eq!((code, &status["reason"]), (422, &json!("Invalid")));
+    assert!(
+        status["message"]
+            .as_str()
+            .unwrap()
+            .ends_with("denied request: labels stay"),
+        "{status}"
+    );
+    let spec = json!({"matchConstraints": maps(), "validations": [{"expression": "!has(object.data) || !('loud' in object.data)"}]});
+    bench
+        .policy(
+            "ValidatingAdmissionPolicy",
+            "warns.example.com",
+            spec,
+            json!({"validationActions": ["Warn", "Audit"]}),
+        )
+        .await;
+    let (code, _, warnings) = bench.post(MAPS, &map("warned", json!({"loud": ""}))).await;
+    assert_eq!(code, 201);
+    assert_eq!(
+        warnings,
+        [
+            "299 - \"Validation failed for ValidatingAdmissionPolicy 'warns.example.com' with binding 'warns.example.com': failed expression: !has(object.data) || !('loud' in object.data)\""
+        ]
+    );
+
+    let spec =
+        json!({"matchConstraints": maps(), "validations": [{"expression": "object.data.absent == 'x'"}]});
+    let only = json!({"validationActions": ["Deny"], "matchResources": {"objectSelector": {"matchLabels": {"app": "error"}}}});
+    bench
+        .policy("ValidatingAdmissionPolicy", "errors.example.com", spec, only)
+        .await;
+    let (code, status, _) = bench.post(MAPS, &map("error", json!({"a": "b"}))).await;
+    assert_eq!(code, 422);
+    assert!(
+        status["message"].as_str().unwrap().ends_with(
+            "denied request: expression 'object.data.absent == 'x'' resulted in error: no such key: absent"
+        ),
+        "{status}"
+    );
+
+    assert_eq!(bench.delete(&format!("{MAPS}/limits")).await.0, 200);
+    let mut missing = bench.post(MAPS, &map("checked-3", json!({}))).await;
+    for _ in 0..200 {
+        if missing.0 != 201 {
+            break;
+        }
+        missing = bench
+            .post(&format!("{MAPS}?dryRun=All"), &map("checked-4", json!({})))
+            .await;
+    }
+    assert!(missing.1["message"].as_str().unwrap().ends_with("denied request: failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction"), "{missing:?}");
+}
+
+#[tokio::test]
+async fn mutations_by_patch_and_by_configuration() {
+    let bench = Bench::start(answer).await;
+    let spec = json!({
+        "matchConstraints": maps(),
+        "reinvocationPolicy": "IfNeeded",
+        "variables": [{"name": "team", "expression": "object.metadata.name.split('-')[0]"}],
+        "mutations": [
+            {"patchType": "JSONPatch", "jsonPatch": {"expression": "[JSONPatch{op: 'add', path: '/metadata/labels/' + jsonpatch.escapeKey('example.com/team'), value: variables.team}]"}},
+            {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": "Object{metadata: Object.metadata{annotations: {'made': 'by ' + variables.team}}, data: {'extra': string(object.metadata.labels.size())}}"}},
+        ],
+    });
+    bench
+        .policy("MutatingAdmissionPolicy", "teams.example.com", spec, json!({}))
+        .await;
+    let (code, made, _) = bench.post(MAPS, &map("red-one", json!({"a": "b"}))).await;
+    assert_eq!(code, 201, "{made}");
+    assert_eq!(
+        made["metadata"]["labels"],
+        json!({"app": "red-one", "example.com/team": "red"})
+    );
+    assert_eq!(made["metadata"]["annotations"], json!({"made": "by red"}));
+    assert_eq!(made["data"], json!({"a": "b", "extra": "2"}));
+
+    let apps = json!({"resourceRules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments"], "operations": ["CREATE"]}]});
+    let spec = json!({
+        "matchConstraints": apps,
+        "reinvocationPolicy": "Never",
+        "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": "Object{spec: Object.spec{template: Object.spec.template{spec: Object.spec.template.spec{initContainers: [Object.spec.template.spec.initContainers{name: 'proxy', image: 'p'}]}}}}"}}],
+    });
+    bench
+        .policy("MutatingAdmissionPolicy", "proxies.example.com", spec, json!({}))
+        .await;
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}], "initContainers": [{"name": "own", "image": "o"}]}});
+    let deployment = json!({"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template}});
+    let (code, made, _) = bench
+        .post("/apis/apps/v1/namespaces/default/deployments", &deployment)
+        .await;
+    assert_eq!(code, 201, "{made}");
+    let inits = made["spec"]["template"]["spec"]["initContainers"]
+        .as_array()
+        .unwrap();
+    let names: Vec<&str> = inits.iter().map(|init| init["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["own", "proxy"]);
+    assert_eq!(inits[1]["terminationMessagePolicy"], "File");
+
+    let spec = json!({
+        "matchConstraints": maps(),
+        "reinvocationPolicy": "Never",
+        "matchConditions": [{"name": "bad", "expression": "object.metadata.name == 'bad'"}],
+        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": "[JSONPatch{op: 'remove', path: '/data/none'}]"}}],
+    });
+    bench
+        .policy("MutatingAdmissionPolicy", "bad.example.com", spec, json!({}))
+        .await;
+    let (code, status, _) = bench.post(MAPS, &map("bad", json!({"a": "b"}))).await;
+    assert_eq!((code, &status["reason"]), (403, &json!("Forbidden")));
+    assert!(
+        status["message"].as_str().unwrap().starts_with(
+            "policy 'bad.example.com' with binding 'bad.example.com' denied request: JSON Patch:"
+        ),
+        "{status}"
+    );
+}
+
+#[tokio::test]
+async fn expressions_are_checked_when_they_are_stored() {
+    let bench = Bench::start(answer).await;
+    let policy = |spec: Value| json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": "p"}, "spec": spec});
+    for (spec, part) in [
+        (
+            json!({"matchConstraints": maps(), "validations": [{"expression": "object.data"}]}),
+            "spec.validations[0].expression: Invalid value: \"object.data\": must evaluate to bool",
+        ),
+        (
+            json!({"matchConstraints": maps(), "validations": [{"expression": "nothing == 1"}]}),
+            "compilation failed: ERROR: <input>:1:1: undeclared reference to 'nothing' (in container '')",
+        ),
+        (
+            json!({"matchConstraints": maps(), "validations": [{"expression": "true", "messageExpression": "1"}]}),
+            "spec.validations[0].messageExpression: Invalid value: \"1\": must evaluate to string",
+        ),
+        (
+            json!({"matchConstraints": maps(), "validations": [{"expression": "params.x == 1"}]}),
+            "undeclared reference to 'params'",
+        ),
+    ] {
+        let (code, status, _) = bench
+            .post(
+                &format!("{CONFIGURATIONS}/validatingadmissionpolicies"),
+                &policy(spec),
+            )
+            .await;
+        assert_eq!(code, 422, "{status}");
+        assert!(status["message"].as_str().unwrap().contains(part), "{status}");
+    }
+    let hook = bench.hook(
+        "a.example.com",
+        "/",
+        json!({"matchConditions": [{"name": "x", "expression": "... [] bad expression"}]}),
+    );
+    let object = json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration", "metadata": {"name": "bad"}, "webhooks": [hook]});
+    let (code, status, _) = bench
+        .post(
+            &format!("{CONFIGURATIONS}/mutatingwebhookconfigurations"),
+            &object,
+        )
+        .await;
+    assert_eq!(code, 422);
+    assert!(
+        status["message"].as_str().unwrap().contains("compilation failed"),
+        "{status}"
+    );
+}
