@@ -10,6 +10,7 @@ DAEMONS := kube-apiserver kube-scheduler kube-controller-manager kubelet kube-pr
 LAB ?= demo
 export PATH := $(TOOLS)/bin:$(PATH)
 export HARDWAY_BINARIES ?= $(BINARIES)
+export HARDWAY_PYTHON ?= $(TOOLS)/python/bin/python3
 
 .PHONY: demo demo-down test build deps lint unit e2e clean help
 

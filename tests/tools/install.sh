@@ -9,6 +9,7 @@ packages=(
   debootstrap systemd-container openssh-client openssh-server            # the lab, and a real sshd for tests
   iproute2 iptables nftables conntrack procps util-linux                 # networks
   busybox-static ca-certificates curl xz-utils zstd                      # test images, downloads
+  python3 python3-venv                                                   # the Python clients that are tested
 )
 missing=()
 for package in "${packages[@]}"; do
@@ -52,5 +53,13 @@ if [ "$(cat "$tools/.installed" 2>/dev/null)" != "$wanted" ]; then
     for file in "$tools/root/$directory"/*; do ln -sf "$file" "$tools/bin/$(basename "$file")"; done
   done
   echo "$wanted" > "$tools/.installed"
+fi
+# The Python clients in an environment of their own.
+requirements=$(dirname "$0")/../clients/python/requirements.txt
+if ! cmp -s "$requirements" "$tools/python/.installed"; then
+  rm -rf "$tools/python"
+  /usr/bin/python3 -m venv "$tools/python"
+  "$tools/python/bin/pip" install -q --disable-pip-version-check -r "$requirements"
+  cp "$requirements" "$tools/python/.installed"
 fi
 "$tools/bin/kubectl" version --client | sed -n 1p
