@@ -73,7 +73,10 @@ async fn an_operator_written_with_kopf_lives_its_life() {
     command
         .args(["-m", "kopf", "run", "--standalone", "--namespace", "default"])
         .arg(python::path("operator_kopf.py"))
-        .env("KUBECONFIG", running.api.kubeconfig("admin", &["system:masters"]).unwrap())
+        .env(
+            "KUBECONFIG",
+            running.api.kubeconfig("admin", &["system:masters"]).unwrap(),
+        )
         .env("CERTIFICATES", running.api.pki().file(""))
         .env("PORT", port.to_string())
         .env("PYTHONUNBUFFERED", "1");
@@ -85,7 +88,16 @@ async fn an_operator_written_with_kopf_lives_its_life() {
     let rude = greeting("rude", json!({ "text": "a curse" }));
     let deadline = tokio::time::Instant::now() + WITHIN;
     let refused = loop {
-        match objects.create(&PostParams { dry_run: true, ..PostParams::default() }, &rude).await {
+        match objects
+            .create(
+                &PostParams {
+                    dry_run: true,
+                    ..PostParams::default()
+                },
+                &rude,
+            )
+            .await
+        {
             Err(kube::Error::Api(status)) => break status,
             other => assert!(tokio::time::Instant::now() < deadline, "not refused: {other:?}"),
         }
@@ -96,7 +108,10 @@ async fn an_operator_written_with_kopf_lives_its_life() {
 
     // Creation: defaults, the child with its owner, the status.
     objects
-        .create(&PostParams::default(), &greeting("hello", json!({ "text": "hello" })))
+        .create(
+            &PostParams::default(),
+            &greeting("hello", json!({ "text": "hello" })),
+        )
         .await
         .unwrap();
     let children: Api<ConfigMap> = Api::default_namespaced(client.clone());
@@ -118,12 +133,22 @@ async fn an_operator_written_with_kopf_lives_its_life() {
 
     // Update and deletion.
     objects
-        .patch("hello", &PatchParams::default(), &Patch::Merge(json!({ "spec": { "times": 2 } })))
+        .patch(
+            "hello",
+            &PatchParams::default(),
+            &Patch::Merge(json!({ "spec": { "times": 2 } })),
+        )
         .await
         .unwrap();
     until(&children, "hello", "the child follows", text("hello hello")).await;
     objects.delete("hello", &DeleteParams::default()).await.unwrap();
-    until(&children, "hello-farewell", "the finalizer's work is done", text("goodbye")).await;
+    until(
+        &children,
+        "hello-farewell",
+        "the finalizer's work is done",
+        text("goodbye"),
+    )
+    .await;
     wait_for(&objects, "hello", "the object goes", |object| object.is_none()).await;
     println!("{}", operator.output());
 }
@@ -216,7 +241,10 @@ async fn an_operator_written_with_kube_rs_lives_its_life() {
         .try_for_each(|_| async { Ok(()) });
     let life = async {
         objects
-            .create(&PostParams::default(), &greeting("hello", json!({ "text": "hello" })))
+            .create(
+                &PostParams::default(),
+                &greeting("hello", json!({ "text": "hello" })),
+            )
             .await
             .unwrap();
         wait_for(&objects, "hello", "the status is set", |object| {
@@ -226,12 +254,19 @@ async fn an_operator_written_with_kube_rs_lives_its_life() {
         // A child that somebody removes is made again.
         let first = children.get("hello").await.unwrap().uid();
         children.delete("hello", &DeleteParams::default()).await.unwrap();
-        until(&children, "hello", "the child is made again", |child: Option<&ConfigMap>| {
-            child.is_some_and(|child| child.uid() != first)
-        })
+        until(
+            &children,
+            "hello",
+            "the child is made again",
+            |child: Option<&ConfigMap>| child.is_some_and(|child| child.uid() != first),
+        )
         .await;
         objects
-            .patch("hello", &PatchParams::default(), &Patch::Merge(json!({ "spec": { "text": "good morning" } })))
+            .patch(
+                "hello",
+                &PatchParams::default(),
+                &Patch::Merge(json!({ "spec": { "text": "good morning" } })),
+            )
             .await
             .unwrap();
         wait_for(&objects, "hello", "the status follows the generation", |object| {

@@ -50,6 +50,26 @@ impl TestLab {
         self.state.join("hosts.toml")
     }
 
+    /// A host's address, from the inventory.
+    pub fn address(&self, host: &str) -> String {
+        let inventory = std::fs::read_to_string(self.inventory()).expect("written by the lab");
+        let mut lines = inventory
+            .lines()
+            .skip_while(|line| *line != format!("name = {host:?}"));
+        lines
+            .find_map(|line| line.strip_prefix("address = "))
+            .expect("each host has an address")
+            .trim_matches('"')
+            .to_owned()
+    }
+
+    /// The address of this machine inside the lab's network: the first of the hosts' segment.
+    pub fn machine_address(&self, host: &str) -> String {
+        let address = self.address(host);
+        let (network, _) = address.rsplit_once('.').expect("an IPv4 address");
+        format!("{network}.1")
+    }
+
     /// Where `hardway` keeps the cluster's keys and journal for this lab's inventory.
     pub fn kubeconfig(&self) -> PathBuf {
         self.scratch.path().join("kubeconfig")
