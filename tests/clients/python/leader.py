@@ -4,6 +4,7 @@
 
 Prints «leading» when elected, and keeps the Lease until it is killed.
 """
+import logging
 import sys
 import threading
 
@@ -18,8 +19,9 @@ def lead():
 
 
 kubeconfig, identity = sys.argv[1:]
+logging.basicConfig(level=logging.INFO)
 config.load_kube_config(config_file=kubeconfig)
 lock = LeaseLock("operator", "default", identity)
 leaderelection.LeaderElection(electionconfig.Config(
-    lock, lease_duration=3, renew_deadline=2, retry_period=0.5,
+    lock, lease_duration=5, renew_deadline=4, retry_period=2,
     onstarted_leading=lead, onstopped_leading=None)).run()
