@@ -1,6 +1,7 @@
 //! Turning values, stored objects and failures into responses.
 
 use crate::media::{Accepted, Encoding};
+use crate::protobuf;
 use crate::serving::body::{Body, Response};
 use apimachinery::ApiError;
 use bytes::Bytes;
@@ -19,6 +20,9 @@ pub fn value(code: StatusCode, value: &Value, accepted: &Accepted) -> Response {
 /// Serializes a value in the negotiated encoding.
 pub fn encode(value: &Value, accepted: &Accepted) -> Result<Bytes, String> {
     let text = match accepted.encoding {
+        Encoding::Protobuf => {
+            protobuf::encode::answer(&api::schema::built_in(), value).map_err(|error| error.to_string())?
+        }
         Encoding::Yaml => serde_yaml_ng::to_string(value)
             .map_err(|error| error.to_string())?
             .into_bytes(),

@@ -1,5 +1,7 @@
 //! Media types of requests and answers.
 
+use crate::request::ApiRequest;
+use api::Resource;
 use apimachinery::ApiError;
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -14,6 +16,7 @@ pub enum Encoding {
     #[default]
     Json,
     Yaml,
+    Protobuf,
 }
 
 impl Encoding {
@@ -21,6 +24,7 @@ impl Encoding {
         match self {
             Self::Json => JSON,
             Self::Yaml => YAML,
+            Self::Protobuf => PROTOBUF,
         }
     }
 }
@@ -88,6 +92,7 @@ impl Range {
         match self.media_type.as_str() {
             "*/*" | "application/*" | JSON => Some(Encoding::Json),
             YAML => Some(Encoding::Yaml),
+            PROTOBUF => Some(Encoding::Protobuf),
             _ => None,
         }
     }
@@ -119,11 +124,60 @@ fn ranges(headers: &HeaderMap) -> Vec<Range> {
     ranges
 }
 
-/// Chooses the answer's form. `allowed` says which shapes the request can be answered in.
-pub fn negotiate(
+/// What a request is answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// One object, as itself, as a Table or as its metadata.
+    Object,
+    /// A list of objects.
+    List,
+    /// Events, of objects in any shape.
+    Watch,
+    /// Something that has no other shape.
+    Plain,
+}
+
+impl Answer {
+    fn allows(self, shape: &Shape) -> bool {
+        match (self, shape) {
+            (_, Shape::Object) | (Self::Watch, _) => true,
+            (Self::Plain, _) => false,
+            (_, Shape::Table(_)) => true,
+            (Self::Object, Shape::PartialObject(_)) | (Self::List, Shape::PartialList(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Chooses the form of an answer with objects of a kind. Custom resources have no protobuf message.
+pub fn negotiate(request: &ApiRequest, row: &Resource, answer: Answer) -> Result<Accepted, ApiError> {
+    let pretty = match answer {
+        Answer::Watch => Some("false"),
+        _ => request.query.get("pretty"),
+    };
+    choose_form(&request.headers, pretty, answer, !row.custom)
+}
+
+/// Chooses the form of an answer of a built-in kind, whatever the request is about.
+pub fn negotiate_plain(request: &ApiRequest) -> Result<Accepted, ApiError> {
+    choose_form(&request.headers, request.query.get("pretty"), Answer::Plain, true)
+}
+
+/// Chooses the form of a document, which is no kind.
+pub fn negotiate_document(request: &ApiRequest) -> Result<Accepted, ApiError> {
+    choose_form(
+        &request.headers,
+        request.query.get("pretty"),
+        Answer::Plain,
+        false,
+    )
+}
+
+fn choose_form(
     headers: &HeaderMap,
     pretty: Option<&str>,
-    allowed: impl Fn(&Shape) -> bool,
+    answer: Answer,
+    protobuf: bool,
 ) -> Result<Accepted, ApiError> {
     let pretty = match pretty {
         Some(value) => !matches!(value, "0" | "false"),
@@ -140,13 +194,21 @@ pub fn negotiate(
         let Some(encoding) = range.encoding() else {
             continue;
         };
-        if let Some(shape) = range.shape().filter(|shape| allowed(shape)) {
+        let possible = |shape: &Shape| {
+            // A Table has no message either.
+            answer.allows(shape)
+                && (encoding != Encoding::Protobuf || protobuf && !matches!(shape, Shape::Table(_)))
+        };
+        if let Some(shape) = range.shape().filter(possible) {
             return Ok(Accepted {
                 encoding,
                 shape,
                 pretty,
             });
         }
+    }
+    if protobuf {
+        return Err(ApiError::not_acceptable(&[JSON, YAML, PROTOBUF]));
     }
     Err(ApiError::not_acceptable(&[JSON, YAML]))
 }
@@ -242,11 +304,32 @@ mod tests {
             ),
             ("text/html", None),
         ] {
-            let found = negotiate(&accept(text), None, |_| true)
+            let found = choose_form(&accept(text), None, Answer::List, false)
                 .ok()
                 .map(|accepted| (accepted.encoding, accepted.shape));
             assert_eq!(found, expected, "{text}");
         }
+    }
+
+    #[test]
+    fn protobuf_is_for_kinds_that_have_a_message() {
+        let first = |text: &str, answer| {
+            choose_form(&accept(text), None, answer, true)
+                .ok()
+                .map(|accepted| (accepted.encoding, accepted.shape))
+        };
+        let client = "application/vnd.kubernetes.protobuf,application/json";
+        let plain = Some((Encoding::Protobuf, Shape::Object));
+        assert_eq!(first(client, Answer::Object), plain);
+        assert_eq!(
+            first("application/vnd.kubernetes.protobuf;stream=watch", Answer::Watch),
+            plain
+        );
+        let metadata = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
+        let list = Some((Encoding::Protobuf, Shape::PartialList("v1".into())));
+        assert_eq!(first(metadata, Answer::List), list);
+        let table = "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json";
+        assert_eq!(first(table, Answer::List), Some((Encoding::Json, Shape::Object)));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Stored objects as they are shown: in the requested version and shape.
 
+pub mod protobuf;
+
 use crate::kinds;
 use crate::media::Shape;
 use crate::request::ApiRequest;

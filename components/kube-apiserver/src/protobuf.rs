@@ -1,11 +1,11 @@
-//! Protobuf request bodies, decoded by a table of field numbers over the kinds' schemas.
-//!
-//! Answers are JSON, which every client that sends protobuf takes as well.
+//! Kubernetes' protobuf encoding, in both directions, by a table of field numbers over the kinds' schemas.
 
 mod alternatives;
+pub mod encode;
+pub mod envelope;
 mod stored;
 mod table;
-mod wire;
+pub mod wire;
 
 use apimachinery::schema::{Schema, SchemaSet};
 use apimachinery::{Type, time};
@@ -29,6 +29,8 @@ pub enum ProtobufError {
     Malformed,
     #[error("no schema for {0}")]
     UnknownKind(String),
+    #[error("cannot be encoded as protobuf: {0}")]
+    Unencodable(String),
 }
 
 /// An object in its envelope.

@@ -7,7 +7,7 @@ pub mod token;
 use crate::admission::{self, Attributes, Operation};
 use crate::answer;
 use crate::kinds;
-use crate::media::{self, Shape};
+use crate::media;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
@@ -20,9 +20,7 @@ use serde_json::{Value, json};
 
 /// Answers a review.
 pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
-        *shape == Shape::Object
-    })?;
+    let accepted = media::negotiate_plain(request)?;
     let options = options::write(request, "CreateOptions", false)?;
     let decoded = kinds::decode(
         &target.row,

@@ -297,7 +297,7 @@ async fn a_killed_leader_of_the_python_client_is_followed_by_the_other_candidate
     let first = candidate("first");
     first.says("leading", WITHIN).unwrap();
     let second = candidate("second");
-    second.says("leader is first", WITHIN).unwrap();
+    second.says("lease held by first", WITHIN).unwrap();
     drop(first);
     second.says("leading", WITHIN).unwrap();
     let leases: Api<k8s_openapi::api::coordination::v1::Lease> =

@@ -52,7 +52,7 @@ pub fn handle(server: &Server, request: &ApiRequest, parts: &[&str]) -> Result<R
     let Some(document) = document else {
         return Ok(not_found());
     };
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |_| true)?;
+    let accepted = media::negotiate_document(request)?;
     let mut response = answer::value(StatusCode::OK, &document, &accepted);
     response
         .headers_mut()

@@ -1,5 +1,7 @@
 //! OpenAPI documents. They are large and seldom asked for, so they are made each time and only their hashes kept.
 
+mod version2;
+
 use super::discovery::tagged;
 use super::paths::not_found;
 use crate::aggregator;
@@ -29,9 +31,11 @@ pub async fn handle(
     let registry = server.registry.load_full();
     match parts {
         ["v2"] => {
-            if media::choose(&request.headers, &[media::JSON]).is_none() {
-                return Err(ApiError::not_acceptable(&[media::JSON]));
-            }
+            let offered = [media::JSON, version2::PROTOBUF, version2::OLD_PROTOBUF];
+            let Some(chosen) = media::choose(&request.headers, &offered) else {
+                return Err(ApiError::not_acceptable(&offered));
+            };
+            let protobuf = chosen != media::JSON;
             let server = Arc::clone(server);
             let bytes = blocking(move || {
                 let mut document = api::openapi::v2_document(&registry);
@@ -42,10 +46,15 @@ pub async fn handle(
                         aggregator::openapi::merge(&mut document, &theirs, group, version);
                     }
                 }
-                document.to_string().into_bytes()
+                if protobuf {
+                    version2::encode(&document)
+                } else {
+                    document.to_string().into_bytes()
+                }
             })
             .await?;
-            Ok(tagged(&request.headers, media::JSON, bytes))
+            let content_type = if protobuf { version2::PROTOBUF } else { media::JSON };
+            Ok(tagged(&request.headers, content_type, bytes))
         }
         ["v3"] => {
             let mut index = (*index(server, registry).await?).clone();

@@ -1,10 +1,14 @@
 //! Fields of JSON schemas that hold either a schema or something else, for which JSON has no message.
 
+use super::encode::{self, writer};
 use super::table::TABLE;
 use super::wire::{Field, Reader};
 use super::{ProtobufError, structure, utf8};
 use apimachinery::schema::{Schema, SchemaSet};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 
 /// What a field may hold besides a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +56,72 @@ pub fn put(
         object.insert(key, value);
     }
     Ok(())
+}
+
+/// Encodes the field's JSON text as field `number`.
+pub fn write(
+    set: &SchemaSet,
+    schema: &Schema,
+    form: Form,
+    json: &str,
+    out: &mut Vec<u8>,
+    number: u32,
+    depth: usize,
+) -> Result<(), ProtobufError> {
+    if form != Form::Names {
+        return write_either(set, schema, form, json, out, number, depth);
+    }
+    let entries: HashMap<String, &RawValue> = parsed(json)?;
+    for (key, value) in entries {
+        writer::nested(out, number, |out| {
+            writer::bytes(out, 1, key.as_bytes());
+            write_either(set, schema, form, value.get(), out, 2, depth)
+        })?;
+    }
+    Ok(())
+}
+
+fn parsed<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, ProtobufError> {
+    serde_json::from_str(json).map_err(|error| ProtobufError::Unencodable(error.to_string()))
+}
+
+fn write_either(
+    set: &SchemaSet,
+    schema: &Schema,
+    form: Form,
+    json: &str,
+    out: &mut Vec<u8>,
+    number: u32,
+    depth: usize,
+) -> Result<(), ProtobufError> {
+    let schema_as = |out: &mut Vec<u8>, number: u32, json: &str| {
+        writer::nested(out, number, |out| {
+            encode::append(set, &schema.name, json.as_bytes(), out, depth)
+        })
+    };
+    writer::nested(out, number, |out| match (form, json.as_bytes().first()) {
+        (Form::Bool, Some(b'{')) => {
+            writer::number(out, 1, 1);
+            schema_as(out, 2, json)
+        }
+        (Form::Bool, _) => {
+            writer::number(out, 1, u64::from(json == "true"));
+            Ok(())
+        }
+        (_, Some(b'{')) => schema_as(out, 1, json),
+        (Form::Names, _) => {
+            for name in parsed::<Vec<String>>(json)? {
+                writer::bytes(out, 2, name.as_bytes());
+            }
+            Ok(())
+        }
+        _ => {
+            for item in parsed::<Vec<&RawValue>>(json)? {
+                schema_as(out, 2, item.get())?;
+            }
+            Ok(())
+        }
+    })
 }
 
 fn either(

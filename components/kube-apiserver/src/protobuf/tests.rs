@@ -50,6 +50,81 @@ fn recorded_objects_decode_to_their_json() {
     assert!(checked > 50, "{checked}");
 }
 
+/// What was encoded from recorded JSON decodes like what upstream encoded.
+#[test]
+fn recorded_json_encodes_to_what_upstream_sends() {
+    let registry = api::Registry::built_in();
+    let mut checked = 0;
+    for pair in pairs() {
+        let bytes = STANDARD.decode(pair["protobuf"].as_str().unwrap()).unwrap();
+        let theirs = open(&bytes).unwrap();
+        let version = apimachinery::GroupVersion::parse(&theirs.api_version).unwrap();
+        let kind = version.kind(theirs.kind.as_str());
+        let Some(row) = registry.kind(&kind) else { continue };
+        let schema = api::schema_name(&kind);
+        let mut json = pair["json"].clone();
+        json["kind"] = json!(kind.kind);
+        json["apiVersion"] = json!(kind.api_version());
+        let encoded =
+            encode::answer(&row.schemas, &json).unwrap_or_else(|error| panic!("{}: {error}", pair["url"]));
+        let ours = open(&encoded).unwrap();
+        assert_eq!(
+            (&ours.api_version, &ours.kind),
+            (&theirs.api_version, &theirs.kind)
+        );
+        let fit = |raw: &[u8]| {
+            let mut value = decode(&row.schemas, &schema, raw).unwrap();
+            value["kind"] = json!(kind.kind);
+            value["apiVersion"] = json!(kind.api_version());
+            apimachinery::decode::fit(&row.schemas, row.schema_id, &mut value).unwrap();
+            value
+        };
+        let (ours, theirs) = (fit(ours.raw), fit(theirs.raw));
+        if meta::resource_version(&ours) == meta::resource_version(&theirs) {
+            assert_eq!(ours, theirs, "{}", pair["url"]);
+        } else {
+            assert_eq!(ours["spec"], theirs["spec"]);
+        }
+        checked += 1;
+    }
+    assert!(checked > 50, "{checked}");
+}
+
+#[test]
+fn metadata_alone_is_field_1() {
+    let set = api::schema::built_in();
+    let pod = br#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a"},"spec":{"nodeName":"n"}}"#;
+    let message = encode::metadata(&set, pod).unwrap();
+    assert_eq!(message, [0x0a, 3, 0x0a, 1, b'a']);
+}
+
+#[test]
+fn a_watch_event_is_framed_by_its_length() {
+    let frame = envelope::watch_frame("ADDED", "v1", "Pod", &[0x0a, 0]);
+    let length = u32::from_be_bytes(frame[..4].try_into().unwrap()) as usize;
+    assert_eq!(length, frame.len() - 4);
+    let mut fields = Reader::new(&frame[4..]);
+    assert_eq!(fields.next().unwrap().unwrap(), (1, Field::Bytes(b"ADDED")));
+    let Some(Ok((2, Field::Bytes(extension)))) = fields.next() else {
+        panic!("no object")
+    };
+    let Some(Ok((1, Field::Bytes(object)))) = Reader::new(extension).next() else {
+        panic!("no raw object")
+    };
+    assert_eq!(open(object).unwrap().raw, [0x0a, 0]);
+}
+
+#[test]
+fn lengths_of_more_than_a_byte_are_put_before_their_message() {
+    let set = api::schema::built_in();
+    let text = "x".repeat(300);
+    let map = json!({ "metadata": { "name": text }, "data": { "a": text, "b": "" } }).to_string();
+    let message = encode::message(&set, "io.k8s.api.core.v1.ConfigMap", map.as_bytes()).unwrap();
+    let back = decode(&set, "io.k8s.api.core.v1.ConfigMap", &message).unwrap();
+    assert_eq!(back["metadata"]["name"], text.as_str());
+    assert_eq!(back["data"], json!({ "a": text, "b": "" }));
+}
+
 #[test]
 fn the_bitmap_decodes() {
     // magic, typeMeta, raw { range, data }
@@ -64,5 +139,11 @@ proptest! {
         let set = api::schema::built_in();
         let _ = decode(&set, "io.k8s.api.core.v1.Pod", &bytes);
         let _ = open(&[MAGIC, &bytes].concat());
+    }
+
+    #[test]
+    fn no_json_panics(text in "[\\[\\]{}:,\"a-z0-9]{0,80}") {
+        let set = api::schema::built_in();
+        let _ = encode::message(&set, "io.k8s.api.core.v1.Pod", text.as_bytes());
     }
 }

@@ -1,7 +1,7 @@
 //! componentstatuses, which clients still ask for: etcd, scheduler and controller manager.
 
 use crate::answer;
-use crate::media::{self, Shape};
+use crate::media::{self, Answer, Shape};
 use crate::present;
 use crate::request::ApiRequest;
 use crate::server::Server;
@@ -45,7 +45,11 @@ fn status(name: &str, health: Result<String, String>) -> Value {
 }
 
 pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |_| true)?;
+    let answer = match request.info.verb.as_str() {
+        "get" => Answer::Object,
+        _ => Answer::List,
+    };
+    let accepted = media::negotiate(request, &target.row, answer)?;
     let all = statuses(server).await;
     let registry = server.registry.load();
     if request.info.verb == "get" {

@@ -3,7 +3,7 @@
 use crate::admission::{self, Attributes, Operation};
 use crate::answer;
 use crate::kinds;
-use crate::media::{self, Shape};
+use crate::media;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
@@ -19,9 +19,7 @@ use serde_json::{Value, json};
 use storage::{Change, ObjectRef, Preconditions, StorageError};
 
 pub async fn evict(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
-        *shape == Shape::Object
-    })?;
+    let accepted = media::negotiate_plain(request)?;
     let options = options::write(request, "CreateOptions", false)?;
     let kind = GroupVersionKind::new("policy", "v1", "Eviction");
     let decoded = kinds::decode(

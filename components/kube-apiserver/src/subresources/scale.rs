@@ -2,7 +2,7 @@
 
 use crate::answer;
 use crate::kinds;
-use crate::media::{self, Shape};
+use crate::media;
 use crate::present;
 use crate::request::ApiRequest;
 use crate::server::Server;
@@ -59,9 +59,7 @@ fn selector_text(selector: &Value) -> String {
 }
 
 pub async fn get(request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
-        *shape == Shape::Object
-    })?;
+    let accepted = media::negotiate_plain(request)?;
     let object = target
         .store
         .get(&target.namespace, &target.name, RequestedRevision::Unset)
@@ -76,9 +74,7 @@ pub async fn get(request: &ApiRequest, target: &Target) -> Result<Response, ApiE
 
 /// update and patch.
 pub async fn change(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
-        *shape == Shape::Object
-    })?;
+    let accepted = media::negotiate_plain(request)?;
     let is_patch = request.info.verb == "patch";
     let options = options::write(
         request,

@@ -4,7 +4,7 @@ use crate::admission::{self, Attributes, Operation};
 use crate::answer;
 use crate::identity::{User, service_account_user};
 use crate::kinds;
-use crate::media::{self, Shape};
+use crate::media;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
@@ -24,9 +24,7 @@ const PROJECTED_SECONDS: i64 = 3607;
 const EXTENDED_SECONDS: i64 = 365 * 24 * 3600;
 
 pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
-        *shape == Shape::Object
-    })?;
+    let accepted = media::negotiate_plain(request)?;
     let options = options::write(request, "CreateOptions", false)?;
     let kind = GroupVersionKind::new("authentication.k8s.io", "v1", "TokenRequest");
     let decoded = kinds::decode(

@@ -6,7 +6,7 @@ use super::write;
 use crate::admission::{self, Operation};
 use crate::answer;
 use crate::kinds;
-use crate::media::{self, Shape};
+use crate::media::{self, Answer};
 use crate::metadata;
 use crate::present;
 use crate::request::ApiRequest;
@@ -19,9 +19,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
-        !matches!(shape, Shape::PartialList(_))
-    })?;
+    let accepted = media::negotiate(request, &target.row, Answer::Object)?;
     let options = options::write(request, "CreateOptions", false)?;
     let decoded = kinds::decode(
         &target.row,

@@ -4,7 +4,7 @@ use super::options::DeleteOptions;
 use super::target::Target;
 use crate::admission::{self, Attributes};
 use crate::answer;
-use crate::media::{self, Shape};
+use crate::media::{self, Answer};
 use crate::metadata;
 use crate::present;
 use crate::request::ApiRequest;
@@ -23,9 +23,7 @@ const ORPHAN: &str = "orphan";
 const ORPHANED_PODS: &str = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning";
 
 pub async fn delete(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
-        !matches!(shape, Shape::PartialList(_))
-    })?;
+    let accepted = media::negotiate(request, &target.row, Answer::Object)?;
     let options = read_options(request)?;
     let attributes = Attributes::of_delete(request, target, &options);
     if orphans_by_default(&target.row) && target.row.gvk.kind == "Job" && options.says_nothing_of_dependents()
@@ -357,9 +355,7 @@ pub async fn delete_collection(
     request: &ApiRequest,
     target: &Target,
 ) -> Result<Response, ApiError> {
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
-        !matches!(shape, Shape::PartialObject(_))
-    })?;
+    let accepted = media::negotiate(request, &target.row, Answer::List)?;
     let options = read_options(request)?;
     let page = target
         .store

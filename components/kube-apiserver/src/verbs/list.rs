@@ -3,7 +3,7 @@
 use super::options::refuse;
 use super::target::Target;
 use crate::answer;
-use crate::media::{self, Accepted, Encoding, Shape};
+use crate::media::{self, Accepted, Answer, Encoding, Shape};
 use crate::present;
 use crate::request::ApiRequest;
 use crate::selectors;
@@ -112,9 +112,7 @@ pub fn check_timeout(request: &ApiRequest) -> Result<Option<u64>, ApiError> {
 }
 
 pub async fn list(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
-        !matches!(shape, Shape::PartialObject(_))
-    })?;
+    let accepted = media::negotiate(request, &target.row, Answer::List)?;
     let page = target
         .store
         .list(parameters(request, target)?)
@@ -133,6 +131,10 @@ pub async fn list(server: &Server, request: &ApiRequest, target: &Target) -> Res
             media::JSON,
             spliced(target, &page, &metadata)?,
         ));
+    }
+    if accepted.encoding == Encoding::Protobuf {
+        let body = present::protobuf::list(&target.row, &page.items, &metadata, &accepted.shape)?;
+        return Ok(answer::with_body(StatusCode::OK, media::PROTOBUF, body));
     }
     shaped(server, request, target, &page, metadata, &accepted)
 }

@@ -5,7 +5,7 @@ use super::target::Target;
 use super::write::{self, Existing, Write};
 use crate::answer;
 use crate::kinds;
-use crate::media::{self, Shape};
+use crate::media::{self, Answer};
 use crate::present;
 use crate::request::ApiRequest;
 use crate::server::Server;
@@ -56,9 +56,7 @@ impl Form {
 
 pub async fn patch(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
     let form = Form::of(&target.row, &media::content_type(&request.headers))?;
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
-        !matches!(shape, Shape::PartialList(_))
-    })?;
+    let accepted = media::negotiate(request, &target.row, Answer::Object)?;
     let options = options::write(request, "PatchOptions", form == Form::Apply)?;
     let body = parse(request, form)?;
     let wanted = Write {

@@ -5,7 +5,7 @@ use super::target::Target;
 use super::write::{self, Existing, Write};
 use crate::answer;
 use crate::kinds;
-use crate::media::{self, Shape};
+use crate::media::{self, Answer};
 use crate::metadata;
 use crate::present;
 use crate::request::ApiRequest;
@@ -15,9 +15,7 @@ use apimachinery::{ApiError, meta};
 use http::StatusCode;
 
 pub async fn update(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate(&request.headers, request.query.get("pretty"), |shape| {
-        !matches!(shape, Shape::PartialList(_))
-    })?;
+    let accepted = media::negotiate(request, &target.row, Answer::Object)?;
     let options = options::write(request, "UpdateOptions", false)?;
     let decoded = kinds::decode(
         &target.row,

@@ -5,7 +5,7 @@ use super::options::refuse;
 use super::target::Target;
 use crate::answer;
 use crate::kinds;
-use crate::media::{self, Encoding, Shape};
+use crate::media::{self, Answer, Encoding, Shape};
 use crate::present;
 use crate::request::ApiRequest;
 use crate::selectors;
@@ -26,13 +26,17 @@ pub async fn watch(
     request: &Arc<ApiRequest>,
     target: &Target,
 ) -> Result<Response, ApiError> {
-    let accepted = media::negotiate(&request.headers, Some("false"), |_| true)?;
-    if accepted.encoding != Encoding::Json {
-        return Err(ApiError::not_acceptable(&[
-            "application/json",
-            "application/json;stream=watch",
-        ]));
-    }
+    let accepted = media::negotiate(request, &target.row, Answer::Watch)?;
+    let content_type = match accepted.encoding {
+        Encoding::Json => media::JSON,
+        Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+        Encoding::Yaml => {
+            return Err(ApiError::not_acceptable(&[
+                "application/json",
+                "application/json;stream=watch",
+            ]));
+        }
+    };
     let query = &request.query;
     let bookmarks = query.is_true("allowWatchBookmarks");
     let send_initial_events = query
@@ -60,8 +64,12 @@ pub async fn watch(
         Ok(watcher) => Some(watcher),
         // A revision that is gone is reported inside the stream, where reflectors look for it.
         Err(error @ storage::StorageError::Expired { .. }) => {
-            let frame = error_frame(&target.error(error));
-            return Ok(answer::with_body(StatusCode::OK, media::JSON, Body::bytes(frame)));
+            let frame = frame_of("ERROR", &target.error(error).to_status(), accepted.encoding);
+            return Ok(answer::with_body(
+                StatusCode::OK,
+                content_type,
+                Body::bytes(frame),
+            ));
         }
         Err(error) => return Err(target.error(error)),
     };
@@ -78,6 +86,7 @@ pub async fn watch(
         server: Arc::clone(server),
         request: Arc::clone(request),
         target: target.clone(),
+        encoding: accepted.encoding,
         shape: accepted.shape,
         until: Instant::now() + Duration::from_secs_f64(seconds),
         columns_sent: false,
@@ -89,7 +98,7 @@ pub async fn watch(
     });
     Ok(answer::with_body(
         StatusCode::OK,
-        media::JSON,
+        content_type,
         Body::stream(stream),
     ))
 }
@@ -116,16 +125,12 @@ fn check_options(request: &ApiRequest, send_initial_events: Option<bool>) -> Res
     refuse("ListOptions", &errors)
 }
 
-/// An ERROR event.
-fn error_frame(error: &ApiError) -> Bytes {
-    format!("{}\n", json!({ "type": "ERROR", "object": error.to_status() })).into()
-}
-
 struct Frames {
     watcher: Watcher,
     server: Arc<Server>,
     request: Arc<ApiRequest>,
     target: Target,
+    encoding: Encoding,
     shape: Shape,
     until: Instant,
     columns_sent: bool,
@@ -173,15 +178,18 @@ impl Frames {
     fn frame(&mut self, item: WatchItem) -> Option<(Bytes, bool)> {
         match item {
             WatchItem::Event(event) => {
-                if self.shape == Shape::Object && !kinds::needs_conversion(&self.target.row) {
-                    return Some((event.frame(), true));
-                }
-                let object =
-                    present::value_of(&self.target.row, event.object()).and_then(|value| self.shaped(value));
-                Some(match object {
-                    Ok(object) => (frame(event.kind.as_str(), &object), true),
-                    Err(error) => (error_frame(&error), true),
-                })
+                let (row, object, kind) = (&self.target.row, event.object(), event.kind.as_str());
+                let frame = if self.encoding == Encoding::Protobuf {
+                    present::protobuf::frame(kind, row, object, &self.shape)
+                } else if self.shape == Shape::Object && !kinds::needs_conversion(row) {
+                    Ok(event.frame())
+                } else {
+                    present::value_of(row, object)
+                        .and_then(|value| self.shaped(value))
+                        .map(|object| self.frame_of(kind, &object))
+                };
+                let frame = frame.unwrap_or_else(|error| self.frame_of("ERROR", &error.to_status()));
+                Some((frame, true))
             }
             WatchItem::Bookmark {
                 revision,
@@ -194,19 +202,24 @@ impl Frames {
                     revision,
                     initial_events_end,
                 );
-                if self.shape == Shape::Object {
+                if self.shape == Shape::Object && self.encoding == Encoding::Json {
                     return Some((plain, true));
                 }
                 let parsed: Value = serde_json::from_slice(&plain).unwrap_or_default();
                 let object = self.shaped(parsed["object"].clone()).unwrap_or_default();
-                Some((frame("BOOKMARK", &object), true))
+                Some((self.frame_of("BOOKMARK", &object), true))
             }
             WatchItem::Expired { oldest } => {
                 let message = format!("too old resource version: {} ({oldest})", self.watcher.revision());
-                Some((error_frame(&ApiError::expired(message)), false))
+                let status = ApiError::expired(message).to_status();
+                Some((self.frame_of("ERROR", &status), false))
             }
             WatchItem::Closed => None,
         }
+    }
+
+    fn frame_of(&self, kind: &str, object: &Value) -> Bytes {
+        frame_of(kind, object, self.encoding)
     }
 
     fn shaped(&mut self, value: Value) -> Result<Value, ApiError> {
@@ -227,6 +240,15 @@ impl Frames {
     }
 }
 
-fn frame(kind: &str, object: &Value) -> Bytes {
+/// A frame with an object that isn't stored as it is sent.
+fn frame_of(kind: &str, object: &Value, encoding: Encoding) -> Bytes {
+    if encoding == Encoding::Protobuf {
+        match present::protobuf::frame_of(kind, object) {
+            Ok(frame) => return frame,
+            // Bookmarks and Status have messages; without one there is nothing that could be sent.
+            Err(error) => tracing::error!(kind, error = error.to_string(), "an event cannot be encoded"),
+        }
+        return Bytes::new();
+    }
     format!("{}\n", json!({ "type": kind, "object": object })).into()
 }
