@@ -1,0 +1,115 @@
+//! Answers in protobuf, as upstream's components ask for them.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
+
+use futures::AsyncReadExt;
+use kube::client::Body;
+use kube_apiserver::protobuf;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::Duration;
+use testkit::api_server::ApiServer;
+use testkit::etcd::Etcd;
+
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
+async fn ask(
+    client: &kube::Client,
+    method: &str,
+    path: &str,
+    accept: &str,
+    body: Value,
+) -> (u16, String, Vec<u8>) {
+    let body = if body.is_null() {
+        Vec::new()
+    } else {
+        serde_json::to_vec(&body).unwrap()
+    };
+    let request = http::Request::builder()
+        .method(method)
+        .uri(path)
+        .header("accept", accept)
+        .header("content-type", "application/json")
+        .body(Body::from(body))
+        .unwrap();
+    let response = client.send(request).await.unwrap();
+    let code = response.status().as_u16();
+    let content_type = response.headers()["content-type"].to_str().unwrap().to_owned();
+    let bytes = response.into_body().collect_bytes().await.unwrap().to_vec();
+    (code, content_type, bytes)
+}
+
+fn decoded(bytes: &[u8], kind: &str, schema: &str) -> Value {
+    let envelope = protobuf::open(bytes).unwrap();
+    assert_eq!(envelope.kind, kind);
+    protobuf::decode(&api::schema::built_in(), schema, envelope.raw).unwrap()
+}
+
+#[tokio::test]
+async fn objects_lists_metadata_and_events_are_answered_in_protobuf() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[])
+        .await
+        .unwrap();
+    let client = server.admin().await.unwrap();
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let map = json!({ "metadata": { "name": "a", "labels": { "l": "1" } }, "data": { "k": "v" } });
+    let schema = "io.k8s.api.core.v1.ConfigMap";
+
+    let (code, content_type, bytes) = ask(&client, "POST", maps, PROTOBUF, map).await;
+    assert_eq!((code, content_type.as_str()), (201, PROTOBUF));
+    let created = decoded(&bytes, "ConfigMap", schema);
+    assert_eq!(created["data"]["k"], "v");
+
+    let client_go = "application/vnd.kubernetes.protobuf,application/json";
+    let (_, content_type, bytes) = ask(&client, "GET", &format!("{maps}/a"), client_go, Value::Null).await;
+    assert_eq!(content_type, PROTOBUF);
+    assert_eq!(decoded(&bytes, "ConfigMap", schema), created);
+
+    let list = format!("{maps}?labelSelector=l");
+    let (_, _, bytes) = ask(&client, "GET", &list, client_go, Value::Null).await;
+    let listed = decoded(&bytes, "ConfigMapList", &format!("{schema}List"));
+    assert_eq!(listed["items"], json!([created]));
+    let revision = listed["metadata"]["resourceVersion"].as_str().unwrap();
+
+    let metadata = format!("{PROTOBUF};as=PartialObjectMetadataList;v=v1;g=meta.k8s.io");
+    let (_, _, bytes) = ask(&client, "GET", &list, &metadata, Value::Null).await;
+    let metadata = decoded(&bytes, "PartialObjectMetadataList", &format!("{schema}List"));
+    assert_eq!(metadata["items"][0], json!({ "metadata": created["metadata"] }));
+
+    let (code, content_type, bytes) =
+        ask(&client, "DELETE", &format!("{maps}/a"), client_go, Value::Null).await;
+    assert_eq!((code, content_type.as_str()), (200, PROTOBUF));
+    let status = decoded(&bytes, "Status", "io.k8s.apimachinery.pkg.apis.meta.v1.Status");
+    assert_eq!(status["status"], "Success");
+
+    // The watch from the list on sees the deletion, framed by its length.
+    let request = http::Request::get(format!("{maps}?watch=1&resourceVersion={revision}"))
+        .header("accept", "application/vnd.kubernetes.protobuf;stream=watch")
+        .body(Vec::new())
+        .unwrap();
+    let mut stream = Box::pin(client.request_stream(request).await.unwrap());
+    let mut length = [0; 4];
+    let read = async {
+        stream.read_exact(&mut length).await.unwrap();
+        let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+        stream.read_exact(&mut frame).await.unwrap();
+        frame
+    };
+    let frame = tokio::time::timeout(Duration::from_secs(20), read).await.unwrap();
+    let event = protobuf::decode(
+        &api::schema::built_in(),
+        "io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent",
+        &frame,
+    );
+    // The object inside is protobuf, where the schema expects JSON, so only its place is checked.
+    assert!(event.is_err());
+    assert_eq!(&frame[..9], b"\x0a\x07DELETED");
+    assert!(frame.windows(4).any(|window| window == b"k8s\0"));
+
+    // What has no message is answered with the next best form.
+    let table = format!("{PROTOBUF};as=Table;v=v1;g=meta.k8s.io,application/json");
+    let (_, content_type, _) = ask(&client, "GET", maps, &table, Value::Null).await;
+    assert_eq!(content_type, "application/json");
+    let (code, _, _) = ask(&client, "GET", maps, "text/html", Value::Null).await;
+    assert_eq!(code, 406);
+}
