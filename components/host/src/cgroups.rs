@@ -39,6 +39,10 @@ pub struct Used {
     pub memory_bytes: u64,
     pub working_set_bytes: u64,
     pub rss_bytes: u64,
+    pub page_faults: u64,
+    pub major_page_faults: u64,
+    /// None when swapping is not accounted for.
+    pub swap_bytes: Option<u64>,
 }
 
 impl Cgroups {
@@ -50,6 +54,11 @@ impl Cgroups {
 
     pub fn version(&self) -> Version {
         self.version
+    }
+
+    /// Whether groups can be kept from swapping (version 2; the root group itself has no limits).
+    pub fn controls_swap(&self) -> bool {
+        subdirectories(&self.root).iter().any(|group| group.join("memory.swap.max").exists())
     }
 
     fn directories(&self, path: &str) -> Vec<PathBuf> {
@@ -161,6 +170,22 @@ impl Cgroups {
         subdirectories(&directory).iter().filter_map(|child| Some(child.file_name()?.to_str()?.to_owned())).collect()
     }
 
+    /// The group's limit in bytes; None when there is none.
+    pub fn memory_limit(&self, path: &str) -> Option<u64> {
+        let file = match self.version {
+            Version::V1 => "memory.limit_in_bytes",
+            Version::V2 => "memory.max",
+        };
+        let text = std::fs::read_to_string(self.directory("memory", path).join(file)).ok()?;
+        // Version 1 says the largest number of whole pages.
+        text.trim().parse().ok().filter(|limit| *limit < u64::MAX / 4)
+    }
+
+    /// Processes and threads in a group and its descendants.
+    pub fn process_count(&self, path: &str) -> Option<u64> {
+        std::fs::read_to_string(self.directory("pids", path).join("pids.current")).ok()?.trim().parse().ok()
+    }
+
     /// What a group has used so far.
     pub fn used(&self, path: &str) -> io::Result<Used> {
         let number = |file: PathBuf| -> io::Result<u64> { Ok(std::fs::read_to_string(file)?.trim().parse().unwrap_or(0)) };
@@ -174,23 +199,41 @@ impl Cgroups {
                     memory_bytes: usage,
                     working_set_bytes: usage.saturating_sub(field(&stat, "total_inactive_file")),
                     rss_bytes: field(&stat, "total_rss"),
+                    page_faults: field(&stat, "total_pgfault"),
+                    major_page_faults: field(&stat, "total_pgmajfault"),
+                    swap_bytes: number(memory.join("memory.memsw.usage_in_bytes")).ok().map(|both| both.saturating_sub(usage)),
                 })
             }
             Version::V2 => {
                 let directory = self.directory("", path);
                 let stat = std::fs::read_to_string(directory.join("memory.stat"))?;
                 let cpu = std::fs::read_to_string(directory.join("cpu.stat"))?;
-                // The root group has no memory.current.
-                let usage = number(directory.join("memory.current")).unwrap_or_else(|_| field(&stat, "anon") + field(&stat, "file"));
+                // The root group has no memory.current; what it uses is what the machine does not have free.
+                let usage = match number(directory.join("memory.current")) {
+                    Ok(usage) => usage,
+                    Err(_) => machine_memory_in_use(&std::fs::read_to_string("/proc/meminfo")?),
+                };
                 Ok(Used {
                     cpu_nanoseconds: field(&cpu, "usage_usec").saturating_mul(1000),
                     memory_bytes: usage,
                     working_set_bytes: usage.saturating_sub(field(&stat, "inactive_file")),
                     rss_bytes: field(&stat, "anon"),
+                    page_faults: field(&stat, "pgfault"),
+                    major_page_faults: field(&stat, "pgmajfault"),
+                    swap_bytes: number(directory.join("memory.swap.current")).ok(),
                 })
             }
         }
     }
+}
+
+/// Bytes that are not free, from /proc/meminfo.
+fn machine_memory_in_use(meminfo: &str) -> u64 {
+    let of = |name: &str| {
+        let line = meminfo.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0)
+    };
+    of("MemTotal:").saturating_sub(of("MemFree:")).saturating_mul(1024)
 }
 
 fn field(text: &str, name: &str) -> u64 {
@@ -238,7 +281,7 @@ fn settings(version: Version, limits: Limits) -> Vec<(&'static str, &'static str
 }
 
 /// Shares (2 to 262144) as weight (1 to 10000).
-fn weight(shares: i64) -> i64 {
+pub(crate) fn weight(shares: i64) -> i64 {
     1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142
 }
 
@@ -262,5 +305,6 @@ mod tests {
     fn statistics_are_found_by_their_whole_name() {
         assert_eq!(field("inactive_file_x 1\ninactive_file 7\n", "inactive_file"), 7);
         assert_eq!(field("", "anon"), 0);
+        assert_eq!(machine_memory_in_use("MemTotal:       100 kB\nMemFree:         60 kB\n"), 40 * 1024);
     }
 }

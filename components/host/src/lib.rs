@@ -6,3 +6,4 @@ pub mod mounts;
 pub mod network_namespace;
 pub mod command;
 pub mod routing;
+pub mod slices;

@@ -6,6 +6,7 @@
 //! - one module per controller: `plan` decides purely, `reconcile` acts
 
 pub mod affinity;
+pub mod bootstrap;
 pub mod certificates;
 pub mod clusterrole_aggregation;
 pub mod cronjob;
@@ -19,6 +20,7 @@ pub mod endpointslice_mirroring;
 pub mod error;
 pub mod garbage_collector;
 pub mod hash;
+pub mod horizontal_pod_autoscaler;
 pub mod job;
 pub mod namespace;
 pub mod node_ipam;

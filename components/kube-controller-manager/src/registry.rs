@@ -27,10 +27,18 @@ const fn on(name: &'static str, alias: &'static str, start: Start) -> Controller
     }
 }
 
+const fn off(name: &'static str, alias: &'static str, start: Start) -> Controller {
+    Controller {
+        name,
+        alias,
+        by_default: false,
+        start,
+    }
+}
+
 /// Names of upstream controllers that have no work in this implementation; listing them is not an error.
 const WITHOUT_WORK: &[&str] = &[
     "device-taint-eviction-controller",
-    "ephemeral-volume-controller",
     "kube-apiserver-serving-clustertrustbundle-publisher-controller",
     "legacy-serviceaccount-token-cleaner-controller",
     "node-route-controller",
@@ -117,11 +125,31 @@ pub const CONTROLLERS: &[Controller] = &[
         "resourcequota",
         crate::resource_quota::start,
     ),
+    on(
+        "horizontal-pod-autoscaler-controller",
+        "horizontalpodautoscaling",
+        crate::horizontal_pod_autoscaler::start,
+    ),
     on("disruption-controller", "disruption", crate::disruption::start),
     on(
         "endpointslice-mirroring-controller",
         "endpointslicemirroring",
         crate::endpointslice_mirroring::start,
+    ),
+    off(
+        "bootstrap-signer-controller",
+        "bootstrapsigner",
+        crate::bootstrap::start_signer,
+    ),
+    off(
+        "token-cleaner-controller",
+        "tokencleaner",
+        crate::bootstrap::start_cleaner,
+    ),
+    on(
+        "ephemeral-volume-controller",
+        "ephemeral-volume",
+        crate::volume::start_ephemeral,
     ),
     on(
         "persistentvolume-binder-controller",
@@ -228,6 +256,8 @@ mod tests {
         );
         assert!(!names(&["*", "-deployment"]).contains(&"deployment-controller"));
         assert!(names(&["*"]).contains(&"deployment-controller"));
+        assert!(!names(&["*"]).contains(&"token-cleaner-controller"));
+        assert_eq!(names(&["tokencleaner"]), ["token-cleaner-controller"]);
         assert!(chosen(&["no-such".to_owned()]).is_err());
     }
 }

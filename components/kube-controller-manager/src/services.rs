@@ -4,14 +4,50 @@ pub mod trigger;
 
 use std::net::IpAddr;
 
+use client::Informer;
+use client::informer::{Change, Key, key_of};
 use k8s_openapi::api::core::v1::{Container, ObjectReference, Pod, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::owner::Meta as _;
+use crate::selector::Selector;
 use crate::workload::pods;
 
 pub const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
 pub const TRIGGER_TIME: &str = "endpoints.kubernetes.io/last-change-trigger-time";
+
+/// What a service selects pods by; None when others look after its endpoints.
+pub fn selector(service: &Service) -> Option<Selector> {
+    let labels = service
+        .spec
+        .as_ref()?
+        .selector
+        .as_ref()
+        .filter(|labels| !labels.is_empty())?;
+    Some(Selector::of_map(labels))
+}
+
+/// The services that select a pod as it was or as it is, if the change means anything to them.
+pub fn in_front(services: &Informer<Service>, change: &Change<Pod>) -> impl Iterator<Item = Key> {
+    let irrelevant = match (&change.old, &change.new) {
+        (Some(old), Some(new)) => !is_relevant_change(old, new),
+        _ => false,
+    };
+    let candidates = if irrelevant {
+        Vec::new()
+    } else {
+        services.list_namespace(change.object().namespace())
+    };
+    let change = change.clone();
+    candidates.into_iter().filter_map(move |service| {
+        let selector = selector(&service)?;
+        let pods = change.old.iter().chain(&change.new);
+        let selected = pods
+            .into_iter()
+            .any(|pod| selector.matches(pod.metadata.labels.as_ref()));
+        selected.then(|| key_of(service.as_ref()))
+    })
+}
 
 pub fn is_headless(service: &Service) -> bool {
     service.spec.as_ref().and_then(|spec| spec.cluster_ip.as_deref()) == Some("None")

@@ -1,12 +1,14 @@
 //! Whether a pod may run here: the kubelet's last word after the scheduler's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Toleration};
 
+use crate::eviction::{Pressure, is_critical};
 use crate::pod::members::PodView;
 use crate::pod::phase::Phase;
+use crate::pod::qos::{Qos, qos_class};
 use crate::pod::resources::pod_requests;
 
 /// Kernel settings that pods may change without being allowed to by the node's owner: they are part of a
@@ -35,6 +37,8 @@ pub struct NodeFacts {
     pub pods: i64,
     /// Names, or prefixes that end in `*`, of further kernel settings that pods may change.
     pub allowed_sysctls: Vec<String>,
+    /// What the node is short of.
+    pub pressures: BTreeSet<Pressure>,
 }
 
 /// What this kubelet must not run at all, because running it in another way would be unsafe or wrong.
@@ -60,6 +64,27 @@ fn refused_by_nature(pod: &Pod, node: &NodeFacts) -> Option<(String, String)> {
     None
 }
 
+/// A node that is short of memory takes no pod that requests none, unless the pod says that it can live with that.
+/// One that is short of anything else takes no pod at all.
+fn refused_by_pressure(pod: &Pod, pressures: &BTreeSet<Pressure>) -> Option<(String, String)> {
+    if pressures.is_empty() || is_critical(pod) {
+        return None;
+    }
+    if pressures.iter().all(|pressure| *pressure == Pressure::Memory) {
+        let tolerates = |toleration: &Toleration| {
+            let key = toleration.key.as_deref().unwrap_or_default();
+            let effect = toleration.effect.as_deref().unwrap_or_default();
+            let any_key = key.is_empty() && toleration.operator.as_deref() == Some("Exists");
+            (key == "node.kubernetes.io/memory-pressure" || any_key) && (effect.is_empty() || effect == "NoSchedule")
+        };
+        if qos_class(pod) != Qos::BestEffort || pod.view().tolerations.iter().flatten().any(tolerates) {
+            return None;
+        }
+    }
+    let names: Vec<&str> = pressures.iter().map(|pressure| pressure.name()).collect();
+    Some(("Evicted".to_owned(), format!("Pod was rejected: The node had condition: [{}]. ", names.join(" "))))
+}
+
 /// A reason and message when the pod has to be refused.
 pub fn admit(pod: &Pod, others: &[Arc<Pod>], node: &NodeFacts) -> Option<(String, String)> {
     if let Some(refusal) = refused_by_nature(pod, node) {
@@ -68,6 +93,9 @@ pub fn admit(pod: &Pod, others: &[Arc<Pod>], node: &NodeFacts) -> Option<(String
     // Static pods were put here by the node's owner.
     if crate::sources::is_static(pod) {
         return None;
+    }
+    if let Some(refusal) = refused_by_pressure(pod, &node.pressures) {
+        return Some(refusal);
     }
     if let (Some(labels), Some(selector)) = (&node.labels, &pod.view().node_selector) {
         if !selector.iter().all(|(key, value)| labels.get(key) == Some(value)) {
@@ -97,7 +125,8 @@ pub fn admit(pod: &Pod, others: &[Arc<Pod>], node: &NodeFacts) -> Option<(String
     None
 }
 
-fn is_over(pod: &Pod) -> bool {
+/// Whether all its containers have ended for good.
+pub(crate) fn is_over(pod: &Pod) -> bool {
     pod.status.as_ref().and_then(|status| status.phase.as_deref()).and_then(Phase::parse).is_some_and(Phase::is_terminal)
 }
 
@@ -117,7 +146,7 @@ mod tests {
 
     #[test]
     fn pods_that_do_not_fit_are_refused_by_name() {
-        let node = NodeFacts { labels: Some([("a".to_owned(), "b".to_owned())].into()), milli_cpu: 1000, memory: 1 << 30, pods: 2, allowed_sysctls: Vec::new() };
+        let node = NodeFacts { labels: Some([("a".to_owned(), "b".to_owned())].into()), milli_cpu: 1000, memory: 1 << 30, pods: 2, ..NodeFacts::default() };
         let others = [Arc::new(pod("1", "600m", json!({})))];
         let reason = |pod: &Pod, others: &[Arc<Pod>]| admit(pod, others, &node).map(|(reason, _)| reason);
         assert_eq!(reason(&pod("2", "400m", json!({"a": "b"})), &others), None);
@@ -125,6 +154,28 @@ mod tests {
         assert_eq!(reason(&pod("2", "1m", json!({"a": "c"})), &others).as_deref(), Some("NodeAffinity"));
         let two = [others[0].clone(), Arc::new(pod("3", "1m", json!({})))];
         assert_eq!(reason(&pod("2", "1m", json!({})), &two).as_deref(), Some("OutOfpods"));
+    }
+
+    #[test]
+    fn a_node_that_is_short_of_something_takes_few_pods() {
+        let tolerant = json!({"tolerations": [{"key": "node.kubernetes.io/memory-pressure", "operator": "Exists", "effect": "NoSchedule"}]});
+        let burstable = json!({"resources": {"requests": {"memory": "1"}}});
+        for (what, pressures, container, mut spec, want) in [
+            ("no pressure", &[][..], json!({}), json!({}), false),
+            ("memory, requests none", &[Pressure::Memory], json!({}), json!({}), true),
+            ("memory, requests some", &[Pressure::Memory], burstable.clone(), json!({}), false),
+            ("memory, tolerated", &[Pressure::Memory], json!({}), tolerant.clone(), false),
+            ("disk", &[Pressure::Disk], burstable.clone(), json!({}), true),
+            ("disk besides memory, tolerated", &[Pressure::Memory, Pressure::Disk], json!({}), tolerant, true),
+            ("critical", &[Pressure::Pid], json!({}), json!({"priority": 2_000_001_000}), false),
+        ] {
+            let mut container = container;
+            container["name"] = json!("c");
+            spec["containers"] = json!([container]);
+            let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p", "uid": "u"}, "spec": spec})).unwrap();
+            let node = NodeFacts { milli_cpu: 1000, memory: 1000, pods: 9, pressures: pressures.iter().copied().collect(), ..NodeFacts::default() };
+            assert_eq!(admit(&pod, &[], &node).is_some(), want, "{what}");
+        }
     }
 
     #[test]

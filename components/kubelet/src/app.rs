@@ -22,6 +22,7 @@ use parts::{cgroup_driver, delegation, host_name, log_rotation, node_settings, s
 
 use crate::admission::NodeFacts;
 use crate::context::Context;
+use crate::eviction::{DiskUse, EvictionControl, Pressures};
 use crate::images::{Images, Thresholds};
 use crate::manager::{Manager, Pokes};
 use crate::node::{MachineFacts, NodeReporter, Reservations, RuntimeHealth, addresses_of_host, allocatable, renew_lease};
@@ -30,7 +31,7 @@ use crate::pod::resources::{bytes, milli};
 use crate::pod_cgroups::PodCgroups;
 use crate::probes::Probes;
 use crate::runtime::{Runtime, follow_events};
-use crate::server::{ServerState, router};
+use crate::server::{CpuRates, ServerState, router};
 use crate::sources::{follow_api, follow_files, keep_mirrors};
 use crate::status_writer::StatusWriter;
 use crate::volumes::{Tokens, Volumes};
@@ -46,6 +47,7 @@ pub fn configuration(flags: &KubeletFlags) -> anyhow::Result<KubeletConfiguratio
     };
     flags.apply_to(&mut configuration)?;
     configuration.check()?;
+    crate::eviction::Settings::read(&configuration)?;
     if let (Some(bootstrap), Some(kubeconfig)) = (&flags.bootstrap_kubeconfig, &flags.kubeconfig) {
         anyhow::ensure!(
             kubeconfig.exists(),
@@ -95,6 +97,8 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
     let (capacity, allocatable) = allocatable(&facts, &reservations);
     let addresses = addresses_of_host(&flags.node_ip)?;
 
+    let eviction = crate::eviction::Settings::read(&configuration)?;
+    let pressures = Pressures::default();
     let mut tasks = Tasks::new();
     let shutdown = tasks.shutdown();
     let recorder = match &api {
@@ -106,7 +110,7 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
         let pokes = pokes.clone();
         move |namespace, name| pokes.object_changed(namespace, name)
     });
-    let settings = node_settings(&flags, &configuration, &node_name, driver, facts.memory);
+    let settings = node_settings(&flags, &configuration, &node_name, driver, &cgroups, facts.memory);
     let pod_cgroups = PodCgroups::new(cgroups, driver, &configuration.cgroup_root, settings.cpu, configuration.pod_pids_limit);
     // What pods may use together is what is not reserved for others.
     let reserved = |name: &str| [&reservations.system, &reservations.kube].iter().filter_map(|map| map.get(name)).filter_map(|text| crate::pod::resources::parse(text)).sum::<f64>();
@@ -115,7 +119,7 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
         memory: configuration.enforce_node_allocatable.iter().any(|what| what == "pods").then(|| facts.memory.saturating_sub(reserved("memory") as i64)),
         ..Default::default()
     };
-    pod_cgroups.create_classes(all_pods).context("cannot make the cgroups of the pods")?;
+    pod_cgroups.create_classes(all_pods).await.context("cannot make the cgroups of the pods")?;
     let status = StatusWriter::new(api.clone());
     let parallel = match (configuration.serialize_image_pulls, configuration.max_parallel_image_pulls) {
         (true, None | Some(1)) => 1,
@@ -131,6 +135,7 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
         images: Images::new(runtime.clone(), parallel),
         probes: Probes::new(runtime.clone(), recorder.clone()),
         cgroups: pod_cgroups,
+        disk: DiskUse::default(),
         status: status.clone(),
         recorder: recorder.clone(),
         services,
@@ -183,8 +188,7 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
             facts,
             capacity,
             allocatable: allocatable.clone(),
-            root: flags.root_dir.clone(),
-            eviction_hard: configuration.eviction_hard.clone(),
+            pressures: pressures.clone(),
             max_images: configuration.node_status_max_images,
             update_every: configuration.node_status_update_frequency.0,
             report_every: configuration.node_status_report_frequency.map_or(Duration::from_secs(300), |every| every.0),
@@ -243,11 +247,19 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
         memory: allocatable.get("memory").map_or(0, bytes),
         pods: allocatable.get("pods").map_or(0, bytes),
         allowed_sysctls: configuration.allowed_unsafe_sysctls.clone(),
+        ..NodeFacts::default()
     };
+    let pressures_of_node = pressures.clone();
     let name = node_name.clone();
     let facts_of_node = Arc::new(move || {
         let labels = node_informer.as_ref().and_then(|nodes| nodes.get("", &name)).and_then(|node| node.metadata.labels.clone());
-        NodeFacts { labels, ..node_facts.clone() }
+        NodeFacts { labels, pressures: pressures_of_node.get(), ..node_facts.clone() }
+    });
+    let control = EvictionControl { context: context.clone(), settings: eviction, pressures, table: pokes.table(), changes: changes.clone() };
+    let stop = shutdown.clone();
+    tasks.spawn("eviction", async move {
+        control.run(stop).await;
+        Ok(())
     });
     let manager = Manager::new(context.clone(), pokes.clone(), facts_of_node, api.is_some(), !manifests.is_empty());
     let stop = shutdown.clone();
@@ -268,6 +280,7 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
             delegation,
             node_name: node_name.clone(),
             streams: stream_authority(&configuration),
+            rates: CpuRates::default(),
         };
         let certificate = serving_certificate(&flags, &configuration, &node_name, &addresses)?;
         let mut tls = daemon::tls::server_config(certificate)?;

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{ObjectReference, Pod, Service};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use parking_lot::RwLock;
 
+use crate::eviction::DiskUse;
 use crate::images::Images;
 use crate::pod::environment::FieldContext;
 use crate::pod::members::{PodView, Role};
@@ -28,6 +29,7 @@ pub struct Context {
     pub images: Images,
     pub probes: Probes,
     pub cgroups: PodCgroups,
+    pub disk: DiskUse,
     pub status: StatusWriter,
     pub recorder: Recorder,
     pub services: Option<Informer<Service>>,

@@ -8,7 +8,7 @@ use k8s_cri::v1 as cri;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Shared;
-use crate::images::{Thresholds, collect_garbage};
+use crate::images::{Thresholds, collect_garbage, remove_unused};
 use crate::manager::PodTable;
 use crate::runtime::{ContainerRecord, RunState, Runtime, RuntimeError, label, run_state};
 
@@ -32,7 +32,12 @@ pub async fn keep_house(context: Shared, table: PodTable, thresholds: Thresholds
     loop {
         let result = tokio::select! {
             () = shutdown.cancelled() => return,
-            _ = containers.tick() => collect_containers(&context.runtime, &table).await,
+            _ = containers.tick() => {
+                if let Err(error) = context.cgroups.share_out(&table.list()).await {
+                    tracing::warn!(%error, "the cgroup of burstable pods keeps its share");
+                }
+                collect_containers(&context.runtime, &table).await
+            }
             _ = logs.tick() => rotate_logs(&context.runtime, rotation).await,
             _ = images.tick() => match collect_garbage(&context.runtime, thresholds, &mut unused_since).await {
                 Ok(0) => Ok(()),
@@ -46,6 +51,18 @@ pub async fn keep_house(context: Shared, table: PodTable, thresholds: Thresholds
         if let Err(error) = result {
             tracing::warn!(%error, "housekeeping failed, trying again later");
         }
+    }
+}
+
+/// Removes everything on the disk that nobody needs: the node has no room left.
+pub async fn free_disk(runtime: &Runtime, table: &PodTable) {
+    if let Err(error) = collect_containers(runtime, table).await {
+        tracing::warn!(%error, "dead containers not removed");
+    }
+    match remove_unused(runtime).await {
+        Ok(0) => {}
+        Ok(freed) => tracing::info!(freed, "unused images removed"),
+        Err(error) => tracing::warn!(%error, "unused images not removed"),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::pod::members::{PodView, Role};
 use crate::pod::security::ImageUser;
 use crate::runtime::Runtime;
 
-pub use collect::{Thresholds, collect_garbage};
+pub use collect::{Thresholds, collect_garbage, remove_unused};
 pub use name::{NameError, normalize};
 
 /// Why an image is not there: a reason as in container statuses, and a message.

@@ -10,9 +10,11 @@
 //! - [`housekeeping`]: logs, records and images that are not needed any more
 //! - [`server`]: logs, exec, attach, port-forward, metrics
 
+
 pub mod admission;
 pub mod app;
 pub mod context;
+pub mod eviction;
 pub mod handlers;
 pub mod housekeeping;
 pub mod images;

@@ -145,6 +145,13 @@ impl Manager {
         match change {
             Change::Apply(pod) => self.apply(pod, shutdown),
             Change::Remove(pod) => self.remove(&pod),
+            Change::Evict(pod, eviction) => {
+                if let Some(worker) = self.workers.get(pod.uid()) {
+                    worker.input.send_modify(|input| {
+                        input.evicted.get_or_insert(eviction);
+                    });
+                }
+            }
             Change::ApiSynced => {
                 self.api_synced = true;
                 self.clean(shutdown).await;
@@ -185,7 +192,7 @@ impl Manager {
             admit(&pod, &self.pokes.table.list(), &(self.node)())
         };
         self.pokes.table.pods.write().insert(uid.clone(), pod.clone());
-        self.start_worker(PodInput { pod, removed: false, rejected }, shutdown);
+        self.start_worker(PodInput { pod, removed: false, rejected, evicted: None }, shutdown);
     }
 
     fn start_worker(&mut self, input: PodInput, shutdown: &CancellationToken) {
@@ -254,7 +261,7 @@ impl Manager {
         }
         for pod in orphans.into_values() {
             tracing::info!(pod = %pod.full_name(), "ending an orphaned pod");
-            self.start_worker(PodInput { pod: Arc::new(pod), removed: true, rejected: None }, shutdown);
+            self.start_worker(PodInput { pod: Arc::new(pod), removed: true, rejected: None, evicted: None }, shutdown);
         }
         let known: BTreeSet<String> = self.workers.keys().cloned().chain(self.pokes.table.pods.read().keys().cloned()).collect();
         for (uid, error) in clean_orphans(&self.context.volumes.root, &known) {

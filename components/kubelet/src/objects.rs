@@ -57,6 +57,11 @@ impl ObjectCache {
         Self { client, config_maps: Arc::default(), secrets: Arc::default(), changed: Arc::new(changed) }
     }
 
+    /// The client that reads them; None without an API server.
+    pub fn client(&self) -> Option<Client> {
+        self.client.clone()
+    }
+
     pub async fn config_map(&self, namespace: &str, name: &str) -> Result<Option<Arc<ConfigMap>>, ObjectError> {
         self.get("configmap", &self.config_maps, namespace, name).await
     }

@@ -19,6 +19,7 @@ use daemon::metrics::Metrics;
 use daemon::tls::Peer;
 use http::StatusCode;
 
+pub use stats::CpuRates;
 pub use stream::StreamAuthority;
 
 use crate::context::Shared;
@@ -34,6 +35,7 @@ pub struct ServerState {
     pub delegation: Option<Arc<Delegation>>,
     pub node_name: String,
     pub streams: StreamAuthority,
+    pub rates: CpuRates,
 }
 
 /// All routes, each behind authentication and authorization.

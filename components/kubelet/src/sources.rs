@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
 
+use crate::eviction::Eviction;
+
 pub use api::{follow_api, is_mirror};
 pub use files::{follow_files, static_pod};
 pub use mirror::{is_static, keep_mirrors};
@@ -17,6 +19,8 @@ pub use mirror::{is_static, keep_mirrors};
 pub enum Change {
     Apply(Arc<Pod>),
     Remove(Arc<Pod>),
+    /// The node needs back what the pod has.
+    Evict(Arc<Pod>, Eviction),
     /// Every pod of the API server has been seen once.
     ApiSynced,
     /// The manifest directory has been read once.

@@ -1,6 +1,7 @@
 //! Volumes of pods: what they contain (pure), and the files and mounts that hold it.
 
 mod atomic_writer;
+mod claim;
 mod directories;
 mod host_path;
 mod manager;

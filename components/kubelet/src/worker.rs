@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Shared;
+use crate::eviction::Eviction;
 use crate::pod::back_off::BackOff;
 use crate::pod::container_config::container_hash;
 use crate::pod::members::PodView;
@@ -39,6 +40,8 @@ pub struct PodInput {
     pub removed: bool,
     /// The pod may not run here: reason and message.
     pub rejected: Option<(String, String)>,
+    /// The pod has to leave.
+    pub evicted: Option<Eviction>,
 }
 
 /// How a worker is reached.
@@ -142,6 +145,9 @@ impl Worker {
                 self.publish_rejected(&input.pod, reason, message);
                 self.wait_for_input().await;
                 continue;
+            }
+            if let (Some(eviction), false) = (&input.evicted, self.is_terminal()) {
+                self.publish_evicted(&input.pod, &eviction.message);
             }
             if self.is_terminal() || self.deadline_passed(&input.pod) {
                 self.finish(&input.pod).await;

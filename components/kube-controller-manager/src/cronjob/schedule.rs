@@ -92,7 +92,7 @@ impl Schedule {
                             continue;
                         };
                         // A time that the clock skips does not come that day.
-                        let exists = i8::from(time.hour()) == hour && time.minute() == minute;
+                        let exists = time.hour() == hour && time.minute() == minute;
                         if exists && time.timestamp() > after {
                             return Some(time.timestamp());
                         }

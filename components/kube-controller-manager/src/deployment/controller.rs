@@ -13,6 +13,7 @@ use kube::{Api, Client};
 use crate::owner::{Meta as _, controller_of};
 use crate::runtime::{Context, work};
 use crate::selector::Selector;
+use crate::workload::claim::adopters;
 use crate::workload::index::by_controller;
 
 use super::plan;
@@ -91,15 +92,8 @@ impl Controller {
         if controller_of(&set.metadata).is_some() {
             return;
         }
-        for deployment in self.deployments.list_namespace(set.namespace()) {
-            let selector = deployment.spec.as_ref().map(|spec| Selector::new(&spec.selector));
-            if let Some(Ok(selector)) = selector
-                && !selector.is_empty()
-                && selector.matches(set.metadata.labels.as_ref())
-            {
-                self.queue.add(key_of(deployment.as_ref()));
-            }
-        }
+        let selector = |deployment: &Deployment| Selector::new(&deployment.spec.as_ref()?.selector).ok();
+        adopters(&self.deployments, set.as_ref(), selector).for_each(|key| self.queue.add(key));
     }
 
     /// Of pods only the end matters, and only where new ones wait for it.

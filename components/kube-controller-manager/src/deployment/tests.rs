@@ -132,7 +132,7 @@ fn progress_arrival_and_deadline_are_told_by_condition() {
             &deployment,
             &spec,
             Some(&new),
-            &[new.clone()],
+            std::slice::from_ref(&new),
             at(second),
         ));
         assert_eq!(reason(&deployment), want, "at {second}");

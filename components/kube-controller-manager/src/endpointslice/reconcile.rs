@@ -21,7 +21,7 @@ use super::written::Written;
 use crate::error::{Error, Result, ignore_not_found, is_namespace_terminating};
 use crate::owner::{Meta as _, controller_reference};
 use crate::runtime::{Context, work};
-use crate::selector::{Labels, Selector};
+use crate::selector::Labels;
 use crate::services::{self, HEADLESS_LABEL, TRIGGER_TIME, trigger::Triggers};
 
 const ACCOUNT: &str = "endpointslice-controller";
@@ -77,8 +77,10 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         controller
             .services
             .on_change(move |change| queue.add(key_of(change.object().as_ref())));
-        let this = controller.clone();
-        controller.pods.on_change(move |change| this.pod_changed(change));
+        let (services, queue) = (controller.services.clone(), controller.queue.clone());
+        controller
+            .pods
+            .on_change(move |change| services::in_front(&services, change).for_each(|key| queue.add(key)));
         let this = controller.clone();
         controller
             .slices
@@ -104,37 +106,7 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
     .boxed()
 }
 
-fn selector(service: &Service) -> Option<Selector> {
-    let labels = service
-        .spec
-        .as_ref()?
-        .selector
-        .as_ref()
-        .filter(|labels| !labels.is_empty())?;
-    Some(Selector::of_map(labels))
-}
-
 impl Controller {
-    fn pod_changed(&self, change: &Change<Pod>) {
-        if let (Some(old), Some(new)) = (&change.old, &change.new)
-            && !services::is_relevant_change(old, new)
-        {
-            return;
-        }
-        for service in self.services.list_namespace(change.object().namespace()) {
-            let Some(selector) = selector(&service) else {
-                continue;
-            };
-            let selected = |pod: &Option<Arc<Pod>>| {
-                pod.as_ref()
-                    .is_some_and(|pod| selector.matches(pod.metadata.labels.as_ref()))
-            };
-            if selected(&change.old) || selected(&change.new) {
-                self.queue.add(key_of(service.as_ref()));
-            }
-        }
-    }
-
     fn slice_changed(&self, change: &Change<EndpointSlice>) {
         let slice = change.object();
         let (Some(service), Some(MANAGER)) = (slice.label(SERVICE_NAME), slice.label(MANAGED_BY)) else {
@@ -172,7 +144,7 @@ impl Controller {
             return Ok(Requeue::No);
         };
         let external = service.spec.as_ref().and_then(|spec| spec.type_.as_deref()) == Some("ExternalName");
-        let Some(selector) = selector(&service).filter(|_| !external) else {
+        let Some(selector) = services::selector(&service).filter(|_| !external) else {
             return Ok(Requeue::No);
         };
         if service.is_deleting() {

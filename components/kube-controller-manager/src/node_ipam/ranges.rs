@@ -72,7 +72,7 @@ impl Range {
         match self.network {
             IpNet::V4(network) => {
                 let address =
-                    u32::from(network.network()) + ((index as u32) << (32 - u32::from(self.part)) % 32);
+                    u32::from(network.network()) + ((index as u32) << ((32 - u32::from(self.part)) % 32));
                 Ipv4Net::new(address.into(), self.part)
                     .map(|net| net.to_string())
                     .unwrap_or_default()

@@ -17,7 +17,7 @@ use crate::error::{Error, Result, is_namespace_terminating};
 use crate::owner::{Meta as _, controller_of};
 use crate::runtime::{Context, work};
 use crate::selector::Selector;
-use crate::workload::claim::claim;
+use crate::workload::claim::{adopters, claim};
 use crate::workload::index::{by_controller, controlled, orphans};
 use crate::workload::pod_control::{pod_from_template, slow_start};
 use crate::workload::{Expectations, PodControl, pods, ranking};
@@ -140,14 +140,8 @@ impl<K: ReplicaKind> Controller<K> {
         if controller_of(&pod.metadata).is_some() {
             return;
         }
-        for set in self.sets.list_namespace(pod.namespace()) {
-            let selector = Selector::new(&set.view().0.selector);
-            if selector
-                .is_ok_and(|selector| !selector.is_empty() && selector.matches(pod.metadata.labels.as_ref()))
-            {
-                self.queue.add(key_of(set.as_ref()));
-            }
-        }
+        let selector = |set: &K| Selector::new(&set.view().0.selector).ok();
+        adopters(&self.sets, pod, selector).for_each(|key| self.queue.add(key));
     }
 
     async fn reconcile(&self, key: &Key) -> Result<Requeue> {

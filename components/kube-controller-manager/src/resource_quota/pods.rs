@@ -30,7 +30,7 @@ fn list(resources: Option<&ResourceRequirements>, limits: bool) -> Usage {
 
 fn add(total: &mut Usage, more: &Usage) {
     for (name, quantity) in more {
-        *total.entry(name.clone()).or_default() += quantity.clone();
+        *total.entry(name.clone()).or_default() += *quantity;
     }
 }
 
@@ -38,7 +38,7 @@ fn raise(total: &mut Usage, floor: &Usage) {
     for (name, quantity) in floor {
         let entry = total.entry(name.clone()).or_default();
         if *entry < *quantity {
-            *entry = quantity.clone();
+            *entry = *quantity;
         }
     }
 }
@@ -81,14 +81,14 @@ fn total(spec: &PodSpec, limits: bool) -> Usage {
 pub fn usage(pod: &Pod) -> Usage {
     let one: Quantity = "1".parse().unwrap_or_default();
     // Ended pods still are objects, but use nothing.
-    let mut usage = Usage::from([("count/pods".to_owned(), one.clone())]);
+    let mut usage = Usage::from([("count/pods".to_owned(), one)]);
     let Some(spec) = pod.spec.as_ref().filter(|_| !pods::is_terminal(pod)) else {
         return usage;
     };
     usage.insert("pods".to_owned(), one);
     for (name, quantity) in total(spec, false) {
         if ["cpu", "memory", "ephemeral-storage"].contains(&name.as_str()) || name.starts_with("hugepages-") {
-            usage.insert(name.clone(), quantity.clone());
+            usage.insert(name.clone(), quantity);
         }
         usage.insert(format!("requests.{name}"), quantity);
     }

@@ -62,7 +62,7 @@ pub fn claim(claim: &PersistentVolumeClaim) -> Usage {
     let storage: Option<Quantity> = requests.get("storage").and_then(|text| text.0.parse().ok());
     let mut usage = Usage::from([("persistentvolumeclaims".to_owned(), number(1))]);
     if let Some(storage) = &storage {
-        usage.insert("requests.storage".to_owned(), storage.clone());
+        usage.insert("requests.storage".to_owned(), *storage);
     }
     if let Some(class) = spec.storage_class_name.filter(|class| !class.is_empty()) {
         usage.insert(format!("{class}{STORAGE_CLASS}persistentvolumeclaims"), number(1));

@@ -19,7 +19,7 @@ use crate::error::{Error, Result, is_already_exists, is_namespace_terminating, i
 use crate::owner::{Meta as _, controller_of};
 use crate::runtime::{Context, work};
 use crate::selector::Selector;
-use crate::workload::claim::claim;
+use crate::workload::claim::{adopters, claim};
 use crate::workload::history::{self, Writer};
 use crate::workload::index::{by_controller, controlled, orphans};
 use crate::workload::{PodControl, pods};
@@ -90,15 +90,8 @@ impl Controller {
                 }
                 Some(_) => {}
                 None => {
-                    for set in self.sets.list_namespace(pod.namespace()) {
-                        let selector = set.spec.as_ref().map(|spec| Selector::new(&spec.selector));
-                        if let Some(Ok(selector)) = selector
-                            && !selector.is_empty()
-                            && selector.matches(pod.metadata.labels.as_ref())
-                        {
-                            self.queue.add(key_of(set.as_ref()));
-                        }
-                    }
+                    let selector = |set: &StatefulSet| Selector::new(&set.spec.as_ref()?.selector).ok();
+                    adopters(&self.sets, pod.as_ref(), selector).for_each(|key| self.queue.add(key));
                 }
             }
         }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use client::Informer;
+use client::informer::{Key, key_of};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Resource};
 use serde::Serialize;
@@ -11,6 +13,25 @@ use serde_json::json;
 use crate::error::{Error, Result, is_not_found, status};
 use crate::owner::{Meta as _, controller_of, controller_reference};
 use crate::selector::Selector;
+
+/// The sets whose selectors match an object that nobody controls: each of them may adopt it.
+pub fn adopters<K, O>(
+    sets: &Informer<K>,
+    orphan: &O,
+    selector_of: impl Fn(&K) -> Option<Selector>,
+) -> impl Iterator<Item = Key>
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+    O: Resource,
+{
+    let mut candidates = sets.list_namespace(orphan.namespace());
+    candidates.retain(|set| {
+        // An empty selector would take in everything, which no set may.
+        selector_of(set)
+            .is_some_and(|selector| !selector.is_empty() && selector.matches(orphan.meta().labels.as_ref()))
+    });
+    candidates.into_iter().map(|set| key_of(set.as_ref()))
+}
 
 /// What is to be done with the objects around an owner.
 #[derive(Debug)]

@@ -8,11 +8,12 @@ use component_config::kubelet::{KubeletConfiguration, KubeletFlags};
 use daemon::delegation::Delegation;
 use daemon::identity::ClientAuthority;
 use daemon::tls::ServingCertificate;
+use host::cgroups::{Cgroups, Version};
 
 use crate::housekeeping::LogRotation;
 use crate::pod::cgroup_path::CgroupDriver;
 use crate::pod::host_files::DnsSettings;
-use crate::pod::resources::CpuSettings;
+use crate::pod::resources::{CpuSettings, Unified};
 use crate::pod::sandbox_config::NodeSettings;
 use crate::runtime::Runtime;
 use crate::server::StreamAuthority;
@@ -86,7 +87,7 @@ pub(super) async fn cgroup_driver(runtime: &Runtime, configuration: &KubeletConf
     if name == "systemd" { CgroupDriver::Systemd } else { CgroupDriver::Cgroupfs }
 }
 
-pub(super) fn node_settings(flags: &KubeletFlags, configuration: &KubeletConfiguration, node_name: &str, driver: CgroupDriver, memory: i64) -> NodeSettings {
+pub(super) fn node_settings(flags: &KubeletFlags, configuration: &KubeletConfiguration, node_name: &str, driver: CgroupDriver, cgroups: &Cgroups, memory: i64) -> NodeSettings {
     let resolv = match configuration.resolv_conf.as_deref() {
         // Set and empty: pods get nothing from the host.
         Some("") => None,
@@ -110,6 +111,10 @@ pub(super) fn node_settings(flags: &KubeletFlags, configuration: &KubeletConfigu
             quota_enabled: configuration.cpu_cfs_quota,
             quota_period: i64::try_from(configuration.cpu_cfs_quota_period.0.as_micros()).unwrap_or(100_000),
         },
+        unified: (cgroups.version() == Version::V2).then(|| Unified {
+            kill_together: !configuration.single_process_oom_kill.unwrap_or(false),
+            swap_is_controlled: cgroups.controls_swap(),
+        }),
         seccomp_default: configuration.seccomp_default,
         memory_capacity: memory,
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::facts::MachineFacts;
 use super::register::initial_node;
 use super::status::{NodeInput, is_same, node_status};
+use crate::eviction::{Pressure, Pressures};
 use crate::runtime::Runtime;
 
 /// What was last heard from the runtime; empty when all is well.
@@ -50,8 +50,7 @@ pub struct NodeReporter {
     pub facts: MachineFacts,
     pub capacity: BTreeMap<String, Quantity>,
     pub allocatable: BTreeMap<String, Quantity>,
-    pub root: PathBuf,
-    pub eviction_hard: BTreeMap<String, String>,
+    pub pressures: Pressures,
     pub max_images: i32,
     pub update_every: Duration,
     pub report_every: Duration,
@@ -147,7 +146,7 @@ impl NodeReporter {
     async fn status(&self, previous: &NodeStatus) -> NodeStatus {
         let (problems, handlers) = self.ask_runtime().await;
         *self.health.problems.write() = problems.clone();
-        let (memory_pressure, disk_pressure, pid_pressure) = self.pressures();
+        let pressures = self.pressures.get();
         node_status(NodeInput {
             previous,
             addresses: &self.addresses,
@@ -159,9 +158,9 @@ impl NodeReporter {
             images: self.images().await,
             handlers,
             problems: &problems,
-            memory_pressure,
-            disk_pressure,
-            pid_pressure,
+            memory_pressure: pressures.contains(&Pressure::Memory),
+            disk_pressure: pressures.contains(&Pressure::Disk),
+            pid_pressure: pressures.contains(&Pressure::Pid),
             now: Timestamp::now(),
         })
     }
@@ -208,37 +207,6 @@ impl NodeReporter {
                 size_bytes: i64::try_from(image.size).ok(),
             })
             .collect()
-    }
-
-    /// Memory, disk and process pressure by the hard eviction thresholds.
-    fn pressures(&self) -> (bool, bool, bool) {
-        let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let available = meminfo
-            .lines()
-            .find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok())
-            .map(|kibibytes| kibibytes * 1024);
-        let capacity = u64::try_from(self.facts.memory).unwrap_or(0);
-        let memory = available.is_some_and(|available| self.below("memory.available", available, capacity));
-        let disk = host::file_systems::usage(&self.root).is_ok_and(|usage| {
-            self.below("nodefs.available", usage.available, usage.capacity)
-                || (usage.inodes > 0 && self.below("nodefs.inodesFree", usage.inodes_free, usage.inodes))
-        });
-        let processes = std::fs::read_to_string("/proc/loadavg").ok().and_then(|text| text.split('/').nth(1)?.split(' ').next()?.parse::<u64>().ok());
-        let limit = std::fs::read_to_string("/proc/sys/kernel/pid_max").ok().and_then(|text| text.trim().parse::<u64>().ok());
-        let pid = match (processes, limit) {
-            (Some(used), Some(limit)) => self.below("pid.available", limit.saturating_sub(used), limit),
-            _ => false,
-        };
-        (memory, disk, pid)
-    }
-
-    fn below(&self, signal: &str, available: u64, capacity: u64) -> bool {
-        let Some(text) = self.eviction_hard.get(signal).map(|text| text.trim()) else { return false };
-        let threshold = match text.strip_suffix('%').and_then(|percent| percent.parse::<f64>().ok()) {
-            Some(percent) => capacity as f64 * percent / 100.0,
-            None => crate::pod::resources::parse(text).unwrap_or(0.0),
-        };
-        (available as f64) < threshold
     }
 
     async fn patch(&self, old: &NodeStatus, new: &NodeStatus) -> Result<NodeStatus, kube::Error> {

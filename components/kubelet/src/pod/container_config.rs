@@ -87,7 +87,7 @@ pub fn container_config(prepared: Prepared<'_>, settings: &NodeSettings) -> Resu
         stdin_once: container.stdin_once.unwrap_or(false),
         tty: container.tty.unwrap_or(false),
         linux: Some(cri::LinuxContainerConfig {
-            resources: Some(container_resources(container, score, settings.cpu)),
+            resources: Some(container_resources(container, score, settings.cpu, settings.unified)),
             security_context: Some(security),
         }),
         ..Default::default()

@@ -94,7 +94,7 @@ pub fn phase(pod: &Pod, init: &[ContainerStatus], apps: &[ContainerStatus], term
         return Phase::Failed;
     }
     let any_app_ran = apps.iter().any(has_run);
-    if pending_initialization > 0 && !any_app_ran || failed_initialization > 0 && !any_app_ran {
+    if !any_app_ran && (pending_initialization > 0 || failed_initialization > 0) {
         return if terminal { Phase::Failed } else { Phase::Pending };
     }
     if waiting > 0 {

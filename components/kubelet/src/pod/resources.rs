@@ -70,8 +70,22 @@ fn amount(container: &Container, name: &str, limits: bool) -> Option<Quantity> {
     amounts.as_ref()?.get(name).cloned()
 }
 
-/// A container's cgroup settings.
-pub fn container_resources(container: &Container, oom_score_adj: i64, cpu: CpuSettings) -> cri::LinuxContainerResources {
+/// What there is on cgroup v2 only.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unified {
+    /// When memory runs out, a container ends as a whole and not process by process.
+    pub kill_together: bool,
+    /// The kernel can keep containers from swapping.
+    pub swap_is_controlled: bool,
+}
+
+/// A container's cgroup settings; `unified` on cgroup v2.
+pub fn container_resources(
+    container: &Container,
+    oom_score_adj: i64,
+    cpu: CpuSettings,
+    unified: Option<Unified>,
+) -> cri::LinuxContainerResources {
     let limit = amount(container, "cpu", true);
     let request = amount(container, "cpu", false).or_else(|| limit.clone());
     let mut resources = cri::LinuxContainerResources {
@@ -83,6 +97,15 @@ pub fn container_resources(container: &Container, oom_score_adj: i64, cpu: CpuSe
     if cpu.quota_enabled {
         resources.cpu_period = cpu.quota_period;
         resources.cpu_quota = limit.as_ref().map_or(0, |limit| quota(milli(limit), cpu.quota_period));
+    }
+    if let Some(unified) = unified {
+        if unified.kill_together {
+            resources.unified.insert("memory.oom.group".to_owned(), "1".to_owned());
+        }
+        if unified.swap_is_controlled {
+            // Memory and swap together: no swap.
+            resources.memory_swap_limit_in_bytes = resources.memory_limit_in_bytes;
+        }
     }
     resources
 }
@@ -141,7 +164,15 @@ pub fn pod_limits(pod: &Pod, cpu: CpuSettings) -> PodLimits {
 
 /// Requested amounts (milli-CPU, bytes) that the pod was scheduled with.
 pub fn pod_requests(pod: &Pod) -> (i64, i64) {
-    let of = |name: &str, unit: fn(&Quantity) -> i64| -> i64 {
+    (request_of(pod, "cpu", milli), requested(pod, "memory"))
+}
+
+/// The amount of a resource, in whole units, that the pod was scheduled with.
+pub fn requested(pod: &Pod, name: &str) -> i64 {
+    request_of(pod, name, bytes)
+}
+
+fn request_of(pod: &Pod, name: &str, unit: fn(&Quantity) -> i64) -> i64 {
         let one = |container: &Container| amount(container, name, false).as_ref().map_or(0, unit);
         let apps: i64 = pod.containers().iter().map(one).sum();
         let mut sidecars = 0;
@@ -156,8 +187,6 @@ pub fn pod_requests(pod: &Pod) -> (i64, i64) {
         }
         let overhead = pod.view().overhead.as_ref().and_then(|overhead| overhead.get(name)).map_or(0, unit);
         (apps + sidecars).max(most_init) + overhead
-    };
-    (of("cpu", milli), of("memory", bytes))
 }
 
 #[cfg(test)]
@@ -170,6 +199,18 @@ mod tests {
             assert_eq!(milli(&Quantity(text.to_owned())), want, "{text}");
         }
         assert_eq!(bytes(&Quantity("64Mi".to_owned())), 64 << 20);
+    }
+
+    #[test]
+    fn settings_of_version_2_are_for_version_2() {
+        let container: Container =
+            serde_json::from_value(serde_json::json!({"name": "c", "resources": {"limits": {"memory": "1Ki"}}})).unwrap();
+        let cpu = CpuSettings { quota_enabled: true, quota_period: 100_000 };
+        let whole = Unified { kill_together: true, swap_is_controlled: true };
+        for (unified, swap, settings) in [(None, 0, 0), (Some(Unified::default()), 0, 0), (Some(whole), 1024, 1)] {
+            let resources = container_resources(&container, 0, cpu, unified);
+            assert_eq!((resources.memory_swap_limit_in_bytes, resources.unified.len()), (swap, settings), "{unified:?}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::cgroup_path::{CgroupDriver, pod_cgroup, runtime_parent};
 use super::host_files::{DnsSettings, dns_config, sandbox_host_name};
 use super::members::PodView;
 use super::qos::qos_class;
-use super::resources::{CpuSettings, pod_limits};
+use super::resources::{CpuSettings, Unified, pod_limits};
 use super::security::sandbox_security;
 use crate::runtime::{annotation, label};
 
@@ -24,6 +24,8 @@ pub struct NodeSettings {
     pub cgroup_driver: CgroupDriver,
     pub cgroup_root: String,
     pub cpu: CpuSettings,
+    /// On cgroup v2.
+    pub unified: Option<Unified>,
     pub seccomp_default: bool,
     pub memory_capacity: i64,
 }

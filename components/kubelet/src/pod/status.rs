@@ -16,7 +16,7 @@ use super::probe_state::ProbeTable;
 use super::qos::qos_class;
 use crate::runtime::Observed;
 
-pub use conditions::is_owned;
+pub use conditions::{disrupt, is_ours, is_owned};
 pub use patch::status_patch;
 
 /// Why a container waits: reason and message.

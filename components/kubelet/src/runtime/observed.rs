@@ -207,9 +207,9 @@ impl Runtime {
         let (containers, sandboxes) =
             tokio::try_join!(futures::future::try_join_all(containers), futures::future::try_join_all(sandboxes))?;
         let mut containers: Vec<ObservedContainer> = containers.into_iter().flatten().collect();
-        containers.sort_by(|a, b| b.created_at.cmp(&a.created_at));
+        containers.sort_by_key(|container| std::cmp::Reverse(container.created_at));
         let mut sandboxes: Vec<ObservedSandbox> = sandboxes.into_iter().flatten().collect();
-        sandboxes.sort_by(|a, b| b.created_at.cmp(&a.created_at));
+        sandboxes.sort_by_key(|sandbox| std::cmp::Reverse(sandbox.created_at));
         Ok(Observed { sandboxes, containers })
     }
 }

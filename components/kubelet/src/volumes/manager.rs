@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Pod, Volume};
 
 use super::payload::{self, DEFAULT_MODE, Payload, Selection};
-use super::{PodDirectories, Tokens, atomic_writer, host_path, ownership};
+use super::{PodDirectories, Tokens, atomic_writer, claim, host_path, ownership};
 use crate::objects::ObjectCache;
 use crate::pod::environment::FieldContext;
 use crate::pod::members::PodView;
@@ -26,6 +26,8 @@ pub struct VolumeError {
 #[derive(Clone, Debug, Default)]
 pub struct PreparedVolumes {
     pub paths: BTreeMap<String, PathBuf>,
+    /// Volumes that no container may write to, whatever its mount says.
+    pub read_only: BTreeSet<String>,
     pub renew_at: Option<Timestamp>,
 }
 
@@ -54,6 +56,14 @@ impl Volumes {
         let directories = PodDirectories::new(&self.root, pod.uid());
         let name = &volume.name;
         let group = pod.view().security_context.as_ref().and_then(|context| context.fs_group).and_then(|group| u32::try_from(group).ok());
+        if let Some((claim, ephemeral, read_only)) = claim::claim_of(pod, volume) {
+            let client = self.objects.client().ok_or("there is no API server to read the claim from")?;
+            let found = claim::find(&client, pod, &claim, ephemeral, read_only).await?;
+            if found.read_only {
+                prepared.read_only.insert(name.clone());
+            }
+            return blocking(move || claimed(found, group)).await;
+        }
         if let Some(source) = &volume.host_path {
             let source = source.clone();
             return blocking(move || host_path::prepare(&source).map(|()| PathBuf::from(source.path))).await;
@@ -156,6 +166,25 @@ fn mounted_volumes(pod: &Pod) -> BTreeSet<String> {
         .flat_map(|container| container.volume_mounts.iter().flatten())
         .map(|mount| mount.name.clone())
         .collect()
+}
+
+/// A host path is made if its type says so, and keeps its owner; a local volume gets the pod's group.
+fn claimed(found: claim::Claimed, group: Option<u32>) -> Result<PathBuf, String> {
+    match found.place {
+        claim::Place::HostPath(source) => host_path::prepare(&source).map(|()| PathBuf::from(source.path)),
+        claim::Place::Local(path) => {
+            let io = |error: std::io::Error| format!("{}: {error}", path.display());
+            if !std::fs::metadata(&path).map_err(io)?.is_dir() {
+                return Err(format!("{} is not a directory", path.display()));
+            }
+            if let Some(group) = group.filter(|_| !found.read_only) {
+                if !ownership::has_group(&path, group).map_err(io)? {
+                    ownership::set_group(&path, group, true).map_err(io)?;
+                }
+            }
+            Ok(path)
+        }
+    }
 }
 
 fn empty_dir(directory: &Path, source: &EmptyDirVolumeSource, pod: &Pod, group: Option<u32>) -> Result<(), String> {

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::Worker;
 use crate::pod::members::{PodView, Role, init_role, should_restart};
-use crate::pod::status::{StatusInput, is_owned, pod_status, rejected_status};
+use crate::pod::status::{StatusInput, disrupt, is_ours, pod_status, rejected_status};
 use crate::runtime::RunState;
 
 impl Worker {
@@ -30,6 +30,12 @@ impl Worker {
         self.publish_with(pod, false, Some((reason, message)));
     }
 
+    /// Makes the pod Failed because the node needs back what it has.
+    pub(super) fn publish_evicted(&mut self, pod: &Pod, message: &str) {
+        disrupt(&mut self.status, message, Timestamp::now());
+        self.publish_with(pod, false, Some(("Evicted", message)));
+    }
+
     fn publish_with(&mut self, pod: &Pod, terminal: bool, failed_because: Option<(&str, &str)>) {
         let host_ips = self.context.host_ips.read().clone();
         // Conditions that others set come from the API's object, everything else from what was said last.
@@ -39,9 +45,9 @@ impl Worker {
             let mut merged = conditions;
             for condition in own {
                 match merged.iter_mut().find(|existing| existing.type_ == condition.type_) {
-                    Some(existing) if is_owned(&condition.type_) => *existing = condition,
+                    Some(existing) if is_ours(&condition) => *existing = condition,
                     Some(_) => {}
-                    None if is_owned(&condition.type_) => merged.push(condition),
+                    None if is_ours(&condition) => merged.push(condition),
                     None => {}
                 }
             }

@@ -60,7 +60,7 @@ pub(super) async fn create_sandbox(context: &Shared, pod: &Arc<Pod>, attempt: u3
         context.event(pod, None, Type::Normal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
     }
     let internal = |error: std::io::Error| RuntimeError { code: tonic::Code::Internal, message: error.to_string() };
-    context.cgroups.create(pod).map_err(internal)?;
+    context.cgroups.create(pod).await.map_err(internal)?;
     let config = sandbox_config(pod, attempt, &context.settings);
     std::fs::create_dir_all(&config.log_directory).map_err(internal)?;
     let handler = match pod.view().runtime_class_name.as_deref().filter(|class| !class.is_empty()) {
@@ -71,7 +71,7 @@ pub(super) async fn create_sandbox(context: &Shared, pod: &Arc<Pod>, attempt: u3
         None => String::new(),
     };
     context.runtime.run_sandbox(config, &handler).await?;
-    // Under systemd the pod's slice exists only now.
+    // Under systemd on cgroup v1 the pod's slice exists only now.
     context.cgroups.limit(pod).map_err(internal)?;
     Ok(())
 }
@@ -201,7 +201,7 @@ impl Starting {
             mounts.push(cri::Mount {
                 container_path: absolute(&mount.mount_path),
                 host_path: host_path.to_string_lossy().into_owned(),
-                readonly: mount.read_only.unwrap_or(false),
+                readonly: mount.read_only.unwrap_or(false) || self.volumes.read_only.contains(&mount.name),
                 propagation: propagation(mount.mount_propagation.as_deref()) as i32,
                 recursive_read_only: matches!(mount.recursive_read_only.as_deref(), Some("Enabled")),
                 ..Default::default()

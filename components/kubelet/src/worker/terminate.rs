@@ -75,10 +75,17 @@ impl Worker {
         Ok(())
     }
 
+    /// The pod's grace period in seconds, or the shorter one that the node can afford.
+    fn grace(&self, pod: &Pod) -> u64 {
+        let own = grace_period(pod);
+        let evicted = self.input.borrow().evicted.as_ref().and_then(|eviction| eviction.grace);
+        evicted.map_or(own, |grace| grace.min(own))
+    }
+
     /// Stops every container, app containers first and sidecars in reverse. Ends early when the grace period
     /// gets shorter meanwhile.
     async fn stop_all(&mut self, pod: &Arc<Pod>) {
-        let grace = grace_period(pod);
+        let grace = self.grace(pod);
         let pod_ips = self.pod_ips(pod);
         let context = self.context.clone();
         let observed = self.observed.clone();

@@ -9,9 +9,32 @@ use crate::pod::phase::Phase;
 
 const OWNED: [&str; 5] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
 
+/// Set by whoever ends a pod before its time, the kubelet among others.
+const DISRUPTION: &str = "DisruptionTarget";
+const BY_KUBELET: &str = "TerminationByKubelet";
+
 /// Whether the kubelet decides a condition.
 pub fn is_owned(kind: &str) -> bool {
     OWNED.contains(&kind)
+}
+
+/// Whether the kubelet has set a condition.
+pub fn is_ours(condition: &PodCondition) -> bool {
+    is_owned(&condition.type_) || (condition.type_ == DISRUPTION && condition.reason.as_deref() == Some(BY_KUBELET))
+}
+
+/// Says that the kubelet ends the pod for the node's sake; who counts disruptions must not take it for a failure.
+pub fn disrupt(status: &mut PodStatus, message: &str, now: jiff::Timestamp) {
+    let conditions = status.conditions.get_or_insert_default();
+    conditions.retain(|condition| condition.type_ != DISRUPTION);
+    conditions.push(PodCondition {
+        type_: DISRUPTION.to_owned(),
+        status: "True".to_owned(),
+        reason: Some(BY_KUBELET.to_owned()),
+        message: Some(message.to_owned()),
+        last_transition_time: Some(Time(whole_seconds(now))),
+        ..PodCondition::default()
+    });
 }
 
 struct Verdict {
