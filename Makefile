@@ -6,7 +6,7 @@ HOST_TRIPLE := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 TOOLS := $(CACHE)/tools
 BINARIES := $(CARGO_TARGET_DIR)/$(HOST_TRIPLE)/release
 DAEMONS := kube-apiserver kube-scheduler kube-controller-manager kubelet kube-proxy \
-	cluster-dns pod-network api-balancer pause
+	cluster-dns pod-network api-balancer pause smoke-probe
 LAB ?= demo
 export PATH := $(TOOLS)/bin:$(PATH)
 export HARDWAY_BINARIES ?= $(BINARIES)

@@ -1,5 +1,7 @@
 //! The administrator's side of the Kubernetes API: readiness, objects, nodes.
 
+mod streams;
+
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 

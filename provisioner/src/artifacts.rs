@@ -106,6 +106,16 @@ pub fn collect(binaries: Option<&Path>, state: &State) -> anyhow::Result<Release
     Ok(release)
 }
 
+/// The image of the program that `hardway smoke` runs in pods; not part of a release.
+pub fn smoke_image(binaries: Option<&Path>, state: &State) -> anyhow::Result<Artifact> {
+    let beside = beside_this_program()?;
+    let program = own(binaries.unwrap_or(&beside), &beside, "smoke-probe")?;
+    let mut hashes = Hashes::load(state);
+    let image = image(&mut hashes, state, "smoke-probe", "65534:65534", &program)?;
+    hashes.save(state)?;
+    Ok(image)
+}
+
 fn beside_this_program() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe().context("cannot find this program's own path")?;
     Ok(program.parent().unwrap_or(Path::new("/")).to_owned())

@@ -13,9 +13,11 @@ pub mod plan;
 pub mod render;
 pub mod reset;
 pub mod rollback;
+pub mod smoke;
 pub mod state;
 pub mod status;
 pub mod trust;
+pub mod upgrade;
 pub mod verify;
 
 use std::path::PathBuf;

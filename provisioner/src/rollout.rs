@@ -202,6 +202,9 @@ impl Rollout<'_> {
             match stage {
                 Stage::Host => apply::import_images(connection, desired, plan)?,
                 Stage::ApiServer => {
+                    // One that ends again and again is noticed before its port is waited for.
+                    let unit = ["kube-apiserver.service".to_owned()];
+                    gate::local(self.inventory, host, &unit, connection)?;
                     connect(self.fleet, host, &survey.secrets)?.wait_ready(gate::deadline())?
                 }
                 _ => {}

@@ -15,10 +15,11 @@ if [ -z "$target" ]; then
 fi
 [ -d "$target" ] || { echo "generation $target is not there any more; kept: $(ls -1 | grep -E '^[0-9]+$' | tr '\n' ' ')" >&2; exit 1; }
 [ -f "$target/meta/units" ] || { echo "generation $target was made by an older hardway and cannot be gone back to" >&2; exit 1; }
-(cd "$target" && sha256sum -c --quiet MANIFEST >&2)
+intact() { sha256sum -c --quiet - >&2 || { echo "generation $target was changed on this host and is not gone back to" >&2; exit 1; }; }
+(cd "$target" && intact <MANIFEST)
 release=$(readlink "$target/release" || true)
 if [ -n "$release" ]; then
-    (cd "$release" && sed 's/ /  /' "/etc/hardway/generations/$target/meta/release" | sha256sum -c --quiet - >&2)
+    (cd "$release" && sed 's/ /  /' "/etc/hardway/generations/$target/meta/release" | intact)
 fi
 ln -sfn "generations/$target" ../.current
 mv -T ../.current ../current

@@ -16,6 +16,7 @@ const DAEMONS: &[&str] = &[
     "pod-network",
     "api-balancer",
     "pause",
+    "smoke-probe",
 ];
 const PURE: &[&str] = &["apimachinery", "cel", "api", "component-config", "pki"];
 
