@@ -129,18 +129,23 @@ pub struct Variables {
     pub programs: Vec<(String, Result<Program, String>)>,
     types: Vec<(String, Type)>,
     names: Names,
+    any: bool,
     /// What they are compiled and evaluated in, with `variables` for those before them.
     pub environment: Environment,
 }
 
 impl Variables {
-    pub fn new(names: Names) -> Self {
-        Self {
+    /// No variables yet; `variables` is known only to policies that have `any`.
+    pub fn new(names: Names, any: bool) -> Self {
+        let mut variables = Self {
             programs: Vec::new(),
             types: Vec::new(),
             names,
-            environment: with_variables(environment(names), &[]),
-        }
+            any,
+            environment: Environment::default(),
+        };
+        variables.environment = variables.beside(names);
+        variables
     }
 
     /// Adds a variable. One that doesn't compile is known all the same, so that only it is reported.
@@ -152,13 +157,17 @@ impl Variables {
         let outcome = compiled.as_ref().map(|_| ()).map_err(Clone::clone);
         self.types.push((name.to_owned(), ty));
         self.programs.push((name.to_owned(), compiled));
-        self.environment = with_variables(environment(self.names), &self.types);
+        self.environment = self.beside(self.names);
         outcome
     }
 
     /// An environment with the same variables, and other names beside them.
     pub fn beside(&self, names: Names) -> Environment {
-        with_variables(environment(names), &self.types)
+        if self.any {
+            with_variables(environment(names), &self.types)
+        } else {
+            environment(names)
+        }
     }
 }
 

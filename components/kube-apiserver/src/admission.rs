@@ -19,6 +19,8 @@ pub mod rbac;
 pub mod resource_quota;
 pub mod scope;
 pub mod service_account;
+pub mod topology;
+pub mod volumes;
 pub mod webhooks;
 
 pub use attributes::{Attributes, Operation};
@@ -186,6 +188,7 @@ async fn admit_one(
         }
         Plugin::StorageObjectInUseProtection => pod_defaults::storage_protection(attributes, object),
         Plugin::RuntimeClass => pod_defaults::runtime_class(server, attributes, object)?,
+        Plugin::PodTopologyLabels => topology::label(server, attributes, object),
         _ => {}
     }
     Ok(())
@@ -244,7 +247,12 @@ async fn validate_one(
 ) -> Result<(), ApiError> {
     match plugin {
         Plugin::LimitRanger => limit_ranger::validate(server, attributes, object),
-        Plugin::PodSecurity => pod_security::admit(server, attributes, object).await,
+        Plugin::ServiceAccount => service_account::validate(server, attributes, object).await,
+        Plugin::Priority => pod_defaults::single_default(server, attributes, object),
+        Plugin::PersistentVolumeClaimResize => volumes::resize(server, attributes, object, old),
+        Plugin::RuntimeClass => pod_defaults::overhead(server, attributes, object),
+        Plugin::ClusterTrustBundleAttest => certificates::attest(server, attributes, object),
+        Plugin::PodSecurity => pod_security::admit(server, attributes, object, old).await,
         Plugin::CertificateApproval => certificates::approval(server, attributes, old),
         Plugin::CertificateSigning => certificates::signing(server, attributes, object, old),
         Plugin::CertificateSubjectRestriction => certificates::subject(attributes, object),

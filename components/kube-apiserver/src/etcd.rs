@@ -51,7 +51,10 @@ pub async fn follow_credentials(backend: Arc<EtcdBackend>, flags: ApiServerFlags
             Ok(Some(fresh)) if seen.as_ref() != Some(&fresh) => fresh,
             Ok(_) => continue,
             Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "the certificates for etcd can't be read, keeping the old ones");
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "the certificates for etcd can't be read, keeping the old ones"
+                );
                 continue;
             }
         };

@@ -112,6 +112,21 @@ pub fn signing(
     )
 }
 
+/// ClusterTrustBundleAttest: who says whom to trust for a signer must be let for it.
+pub fn attest(server: &Server, attributes: &Attributes<'_>, object: Option<&Value>) -> Result<(), ApiError> {
+    let signer = object.and_then(|object| object["spec"]["signerName"].as_str());
+    match signer.filter(|signer| !signer.is_empty()) {
+        None => Ok(()),
+        Some(signer) => require(
+            server,
+            attributes,
+            signer,
+            "attest",
+            "user not permitted to attest for signerName",
+        ),
+    }
+}
+
 /// A signer may be named as a whole or by its domain.
 fn require(
     server: &Server,

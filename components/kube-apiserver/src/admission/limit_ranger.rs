@@ -152,50 +152,60 @@ pub fn validate(
 }
 
 fn bounds(limit: &Value, kind: &str, requests: &Value, limits: &Value, problems: &mut Vec<String>) {
-    for (name, bound) in limit["min"].as_object().into_iter().flatten() {
-        let Some(least) = amount(bound) else { continue };
-        match requests.get(name) {
-            None => problems.push(format!(
-                "minimum {name} usage per {kind} is {}.  No request is specified",
-                text(bound)
-            )),
-            Some(given) => {
-                if amount(given).is_some_and(|given| given < least) {
-                    problems.push(format!(
-                        "minimum {name} usage per {kind} is {}, but request is {}",
-                        text(bound),
-                        text(given)
-                    ));
-                }
+    let each = |field: &str| {
+        let bounds = limit[field].as_object().into_iter().flatten();
+        bounds.filter_map(|(name, bound)| Some((name.as_str(), bound, amount(bound)?)))
+    };
+    let given = |values: &Value, name: &str| {
+        let value = values.get(name)?;
+        Some((amount(value)?, text(value)))
+    };
+    for (name, bound, least) in each("min") {
+        let usage = format!("minimum {name} usage per {kind} is {}", text(bound));
+        match (given(requests, name), given(limits, name)) {
+            (None, _) => problems.push(format!("{usage}.  No request is specified")),
+            (Some((request, shown)), _) if request < least => {
+                problems.push(format!("{usage}, but request is {shown}"));
             }
+            (_, Some((limit, shown))) if limit < least => {
+                problems.push(format!("{usage}, but limit is {shown}"));
+            }
+            _ => {}
         }
     }
-    for (name, bound) in limit["max"].as_object().into_iter().flatten() {
-        let Some(most) = amount(bound) else { continue };
-        let subject = if kind == "PersistentVolumeClaim" {
-            requests
+    for (name, bound, most) in each("max") {
+        let usage = format!("maximum {name} usage per {kind} is {}", text(bound));
+        // Claims have requests only.
+        let (subject, word) = if kind == "PersistentVolumeClaim" {
+            (requests, "request")
         } else {
-            limits
+            (limits, "limit")
         };
-        let word = if kind == "PersistentVolumeClaim" {
-            "request"
-        } else {
-            "limit"
-        };
-        match subject.get(name) {
-            None => problems.push(format!(
-                "maximum {name} usage per {kind} is {}.  No {word} is specified",
-                text(bound)
-            )),
-            Some(given) => {
-                if amount(given).is_some_and(|given| given > most) {
-                    problems.push(format!(
-                        "maximum {name} usage per {kind} is {}, but {word} is {}",
-                        text(bound),
-                        text(given)
-                    ));
-                }
+        match (given(subject, name), given(requests, name)) {
+            (None, _) => problems.push(format!("{usage}.  No {word} is specified")),
+            (Some((amount, shown)), _) if amount > most => {
+                problems.push(format!("{usage}, but {word} is {shown}"));
             }
+            (_, Some((request, shown))) if request > most => {
+                problems.push(format!("{usage}, but request is {shown}"));
+            }
+            _ => {}
+        }
+    }
+    for (name, bound, _) in each("maxLimitRequestRatio") {
+        let usage = format!("{name} max limit to request ratio per {kind} is {}", text(bound));
+        let number = |values: &Value| {
+            given(values, name)
+                .map(|(amount, _)| amount.millis() as f64)
+                .filter(|n| *n > 0.0)
+        };
+        match (number(requests), number(limits), amount(bound)) {
+            (None, _, _) => problems.push(format!("{usage}, but no request is specified or request is 0")),
+            (_, None, _) => problems.push(format!("{usage}, but no limit is specified or limit is 0")),
+            (Some(request), Some(limit), Some(most)) if limit / request > most.millis() as f64 / 1000.0 => {
+                problems.push(format!("{usage}, but provided ratio is {:.6}", limit / request));
+            }
+            _ => {}
         }
     }
 }
@@ -235,6 +245,43 @@ pub fn pod_total(pod: &Value, field: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bounds_on_both_sides_and_their_ratio() {
+        let limit =
+            json!({"min": {"cpu": "100m"}, "max": {"cpu": "2"}, "maxLimitRequestRatio": {"cpu": "4"}});
+        for (requests, limits, expected) in [
+            (json!({"cpu": "500m"}), json!({"cpu": "2"}), vec![]),
+            (
+                json!({"cpu": "50m"}),
+                json!({"cpu": "100m"}),
+                vec!["minimum cpu usage per Container is 100m, but request is 50m"],
+            ),
+            (
+                json!({"cpu": "1"}),
+                json!({"cpu": "3"}),
+                vec!["maximum cpu usage per Container is 2, but limit is 3"],
+            ),
+            (
+                json!({"cpu": "200m"}),
+                json!({"cpu": "2"}),
+                vec!["cpu max limit to request ratio per Container is 4, but provided ratio is 10.000000"],
+            ),
+            (
+                json!({}),
+                json!({}),
+                vec![
+                    "minimum cpu usage per Container is 100m.  No request is specified",
+                    "maximum cpu usage per Container is 2.  No limit is specified",
+                    "cpu max limit to request ratio per Container is 4, but no request is specified or request is 0",
+                ],
+            ),
+        ] {
+            let mut problems = Vec::new();
+            bounds(&limit, "Container", &requests, &limits, &mut problems);
+            assert_eq!(problems, expected);
+        }
+    }
 
     #[test]
     fn defaults_and_totals() {

@@ -90,7 +90,8 @@ pub async fn admit(
             "unexpected pod subresource {other:?}, only 'status' and 'eviction' are allowed"
         ))),
         ("", "nodes", _) => own_node(node, attributes, object, old),
-        ("", "persistentvolumeclaims", "") => Err(attributes.forbidden("may only update PVC status")),
+        ("", "persistentvolumeclaims", "status") => claim_status(node, attributes, object, old),
+        ("", "persistentvolumeclaims", _) => Err(attributes.forbidden("may only update PVC status")),
         ("coordination.k8s.io", "leases", _) => lease(node, attributes, object),
         ("storage.k8s.io", "csinodes", _) => same_name(node, attributes, object, "csinode"),
         ("resource.k8s.io", "resourceslices", _) => slice(node, attributes, object, old),
@@ -243,6 +244,14 @@ fn pod_status(
     if object.is_some_and(|new| labels(new) != labels(old)) {
         return Err(attributes.forbidden(&format!("node {node:?} cannot update labels through pod status")));
     }
+    for (field, what) in [
+        ("resourceClaimStatuses", "resource claim statuses"),
+        ("extendedResourceClaimStatus", "extended resource claim status"),
+    ] {
+        if object.is_some_and(|new| new["status"][field] != old["status"][field]) {
+            return Err(attributes.forbidden(&format!("node {node:?} cannot update {what}")));
+        }
+    }
     Ok(())
 }
 
@@ -383,8 +392,46 @@ fn slice(
             .forbidden("can only create ResourceSlice with the same NodeName as the requesting node")),
         Operation::Update if named(old) != node => Err(attributes
             .forbidden("can only update ResourceSlice with the same NodeName as the requesting node")),
+        Operation::Delete if named(old) != node => Err(attributes
+            .forbidden("can only delete ResourceSlice with the same NodeName as the requesting node")),
         _ => Ok(()),
     }
+}
+
+/// A kubelet reports on growing volumes and changes nothing else of a claim.
+fn claim_status(
+    node: &str,
+    attributes: &Attributes<'_>,
+    object: Option<&Value>,
+    old: Option<&Value>,
+) -> Result<(), ApiError> {
+    let (Operation::Update, Some(new), Some(old)) = (attributes.operation, object, old) else {
+        return Err(attributes.forbidden(&format!("unexpected operation {:?}", attributes.operation.name())));
+    };
+    let rest = |claim: &Value| {
+        let mut claim = claim.clone();
+        if let Some(status) = claim.get_mut("status").and_then(Value::as_object_mut) {
+            for field in [
+                "capacity",
+                "conditions",
+                "allocatedResources",
+                "allocatedResourceStatuses",
+                "currentVolumeAttributesClassName",
+                "modifyVolumeStatus",
+            ] {
+                status.remove(field);
+            }
+        }
+        meta::remove(&mut claim, "resourceVersion");
+        meta::remove(&mut claim, "managedFields");
+        claim
+    };
+    if rest(new) != rest(old) {
+        return Err(attributes.forbidden(&format!(
+            "node {node:?} is not allowed to update fields other than status.capacity and status.conditions"
+        )));
+    }
+    Ok(())
 }
 
 fn signing_request(node: &str, attributes: &Attributes<'_>, object: Option<&Value>) -> Result<(), ApiError> {

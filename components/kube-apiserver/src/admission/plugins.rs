@@ -111,7 +111,9 @@ impl Plugin {
                     && attributes.subresource.is_empty()
                     && matches!(attributes.operation, Operation::Create | Operation::Update)
             }
-            PodTopologyLabels => attributes.operation == Operation::Create && on("", "pods"),
+            PodTopologyLabels => {
+                attributes.operation == Operation::Create && (on("", "pods") || on("", "bindings"))
+            }
             TaintNodesByCondition => creates && on("", "nodes"),
             DefaultStorageClass => creates && on("", "persistentvolumeclaims"),
             StorageObjectInUseProtection => {

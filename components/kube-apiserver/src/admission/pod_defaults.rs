@@ -202,6 +202,52 @@ pub fn runtime_class(server: &Server, attributes: &Attributes<'_>, pod: &mut Val
     Ok(())
 }
 
+/// Priority: of priority classes only one is the default.
+pub fn single_default(
+    server: &Server,
+    attributes: &Attributes<'_>,
+    object: Option<&Value>,
+) -> Result<(), ApiError> {
+    let Some(class) = object.filter(|class| class["globalDefault"] == true) else {
+        return Ok(());
+    };
+    match global_default(server) {
+        Some(other)
+            if attributes.operation == Operation::Create || meta::name(&other) != meta::name(class) =>
+        {
+            Err(attributes.forbidden(&format!(
+                "PriorityClass {} is already marked as default. Only one default can exist",
+                meta::name(&other)
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// RuntimeClass: a pod's overhead is what its class says, and nothing without one that says something.
+pub fn overhead(
+    server: &Server,
+    attributes: &Attributes<'_>,
+    object: Option<&Value>,
+) -> Result<(), ApiError> {
+    let Some(pod) = object.filter(|_| attributes.subresource.is_empty()) else {
+        return Ok(());
+    };
+    let given = pod["spec"].get("overhead").filter(|overhead| !overhead.is_null());
+    let Some(given) = given else { return Ok(()) };
+    let wanted = pod["spec"]["runtimeClassName"]
+        .as_str()
+        .and_then(|name| server.stores.cached("node.k8s.io", "runtimeclasses", "", name))
+        .and_then(|class| class["overhead"].get("podFixed").cloned());
+    match wanted {
+        Some(wanted) if wanted == *given => Ok(()),
+        Some(_) => Err(attributes
+            .forbidden("pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead")),
+        None => Err(attributes
+            .forbidden("pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead")),
+    }
+}
+
 /// StorageObjectInUseProtection: claims and volumes stay while they are used.
 pub fn storage_protection(attributes: &Attributes<'_>, object: &mut Value) {
     if attributes.operation != Operation::Create || !attributes.subresource.is_empty() {

@@ -69,6 +69,9 @@ fn check_mirror(attributes: &Attributes<'_>, pod: &Value) -> Result<(), ApiError
     {
         return Err(attributes.forbidden("a mirror pod may not reference service accounts"));
     }
+    if references_secrets(pod) {
+        return Err(attributes.forbidden("a mirror pod may not reference secrets"));
+    }
     let projects = |volume: &Value| {
         array(&volume["projected"], "sources")
             .iter()
@@ -78,6 +81,29 @@ fn check_mirror(attributes: &Attributes<'_>, pod: &Value) -> Result<(), ApiError
         return Err(attributes.forbidden("a mirror pod may not use ServiceAccountToken volume projections"));
     }
     Ok(())
+}
+
+/// Whether volumes, variables or image pulls name a secret.
+fn references_secrets(pod: &Value) -> bool {
+    let spec = &pod["spec"];
+    let by_volume = array(spec, "volumes").iter().any(|volume| {
+        volume.get("secret").is_some()
+            || array(&volume["projected"], "sources")
+                .iter()
+                .any(|source| source.get("secret").is_some())
+    });
+    let by_container = ["initContainers", "containers", "ephemeralContainers"]
+        .iter()
+        .flat_map(|list| array(spec, list))
+        .any(|container| {
+            array(container, "env")
+                .iter()
+                .any(|variable| variable["valueFrom"].get("secretKeyRef").is_some())
+                || array(container, "envFrom")
+                    .iter()
+                    .any(|from| from.get("secretRef").is_some())
+        });
+    by_volume || by_container || !array(spec, "imagePullSecrets").is_empty()
 }
 
 fn wants_token(account: &Value, pod: &Value) -> bool {
@@ -146,6 +172,106 @@ fn token_volume(name: &str) -> Value {
     })
 }
 
+const ENFORCE_MOUNTABLE: &str = "kubernetes.io/enforce-mountable-secrets";
+
+/// A pod has an account, and uses only the secrets that the account lists, where that is asked for.
+pub async fn validate(
+    server: &Server,
+    attributes: &Attributes<'_>,
+    object: Option<&Value>,
+) -> Result<(), ApiError> {
+    let Some(pod) = object else { return Ok(()) };
+    let ephemeral =
+        attributes.operation == Operation::Update && attributes.subresource == "ephemeralcontainers";
+    if !(concerns(attributes) || ephemeral) {
+        return Ok(());
+    }
+    if meta::annotation(pod, MIRROR).is_some() {
+        return check_mirror(attributes, pod);
+    }
+    let name = pod["spec"]["serviceAccountName"].as_str().unwrap_or("");
+    if name.is_empty() {
+        if ephemeral {
+            return Ok(());
+        }
+        let why = format!(
+            "no service account specified for pod {}/{}",
+            attributes.namespace,
+            meta::name(pod)
+        );
+        return Err(attributes.forbidden(&why));
+    }
+    // The account was there a moment ago, when the pod got its token.
+    let account = server
+        .stores
+        .cached("", "serviceaccounts", &attributes.namespace, name);
+    let Some(account) =
+        account.filter(|account| meta::annotation(account, ENFORCE_MOUNTABLE) == Some("true"))
+    else {
+        return Ok(());
+    };
+    match unlisted(&account, pod, ephemeral) {
+        Some(why) => Err(attributes.forbidden(&why)),
+        None => Ok(()),
+    }
+}
+
+/// The first secret of a pod that its account doesn't list.
+fn unlisted(account: &Value, pod: &Value, ephemeral: bool) -> Option<String> {
+    let name = meta::name(account);
+    let listed =
+        |field: &str, secret: &str| array(account, field).iter().any(|entry| entry["name"] == secret);
+    let spec = &pod["spec"];
+    let not = format!("is not allowed because service account {name} does not reference that secret");
+    let lists: &[(&str, &str)] = if ephemeral {
+        &[("ephemeralContainers", "ephemeral container")]
+    } else {
+        for volume in array(spec, "volumes") {
+            if let Some(secret) = volume["secret"]["secretName"].as_str()
+                && !listed("secrets", secret)
+            {
+                return Some(format!("volume with secret.secretName={secret:?} {not}"));
+            }
+        }
+        &[("initContainers", "init container"), ("containers", "container")]
+    };
+    for (list, noun) in lists {
+        for container in array(spec, list) {
+            let own = container["name"].as_str().unwrap_or("");
+            for variable in array(container, "env") {
+                if let Some(secret) = variable["valueFrom"]["secretKeyRef"]["name"].as_str()
+                    && !listed("secrets", secret)
+                {
+                    let variable = variable["name"].as_str().unwrap_or("");
+                    return Some(format!(
+                        "{noun} {own} with envVar {variable} referencing secret.secretName={secret:?} {not}"
+                    ));
+                }
+            }
+            for from in array(container, "envFrom") {
+                if let Some(secret) = from["secretRef"]["name"].as_str()
+                    && !listed("secrets", secret)
+                {
+                    return Some(format!(
+                        "{noun} {own} with envFrom referencing secret.secretName={secret:?} {not}"
+                    ));
+                }
+            }
+        }
+    }
+    if ephemeral {
+        return None;
+    }
+    array(spec, "imagePullSecrets")
+        .iter()
+        .enumerate()
+        .find(|(_, secret)| !listed("imagePullSecrets", secret["name"].as_str().unwrap_or("")))
+        .map(|(index, secret)| {
+            let secret = secret["name"].as_str().unwrap_or("");
+            format!("imagePullSecrets[{index}].name={secret:?} is not allowed because service account {name} does not reference that imagePullSecret")
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,6 +288,36 @@ mod tests {
         assert_eq!(array(&pod["spec"]["containers"][1], "volumeMounts").len(), 1);
         mount_token(&mut pod);
         assert_eq!(array(&pod["spec"], "volumes").len(), 1);
+    }
+
+    #[test]
+    fn only_listed_secrets_are_used_where_that_is_asked_for() {
+        let account = json!({"metadata": {"name": "a"}, "secrets": [{"name": "s"}], "imagePullSecrets": [{"name": "p"}]});
+        let volume = |secret: &str| json!({"spec": {"volumes": [{"secret": {"secretName": secret}}]}});
+        let variable = json!({"spec": {"containers": [{"name": "c", "env": [{"name": "V", "valueFrom": {"secretKeyRef": {"name": "x"}}}]}]}});
+        for (pod, expected) in [
+            (volume("s"), None),
+            (
+                volume("x"),
+                Some(
+                    "volume with secret.secretName=\"x\" is not allowed because service account a does not reference that secret",
+                ),
+            ),
+            (
+                variable,
+                Some(
+                    "container c with envVar V referencing secret.secretName=\"x\" is not allowed because service account a does not reference that secret",
+                ),
+            ),
+            (
+                json!({"spec": {"imagePullSecrets": [{"name": "p"}, {"name": "q"}]}}),
+                Some(
+                    "imagePullSecrets[1].name=\"q\" is not allowed because service account a does not reference that imagePullSecret",
+                ),
+            ),
+        ] {
+            assert_eq!(unlisted(&account, &pod, false).as_deref(), expected);
+        }
     }
 
     #[test]

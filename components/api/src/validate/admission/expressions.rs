@@ -1,5 +1,5 @@
 use crate::expressions::{Names, Purpose, Variables, compile, environment};
-use crate::value::text;
+use crate::value::{at, list, text};
 use apimachinery::field::{Error, Path};
 use serde_json::Value;
 
@@ -29,9 +29,11 @@ pub(super) struct PolicyExpressions {
 }
 
 impl PolicyExpressions {
-    pub(super) fn new(params: bool, mutating: bool) -> Self {
+    pub(super) fn new(spec: &Value, mutating: bool) -> Self {
+        let params = at(spec, &["paramKind"]).is_object();
+        let any = !list(spec, &["variables"]).is_empty();
         Self {
-            variables: Variables::new(names(params, true, mutating)),
+            variables: Variables::new(names(params, true, mutating), any),
             params,
         }
     }

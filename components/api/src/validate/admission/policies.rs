@@ -38,7 +38,7 @@ pub(super) fn validating(new: &Value, spec: &Value, path: &Path) -> ErrorList {
         errors.push(Error::required(&path.child("matchConstraints"), ""));
     }
     let params = at(spec, &["paramKind"]).is_object();
-    let mut expressions = PolicyExpressions::new(params, false);
+    let mut expressions = PolicyExpressions::new(spec, false);
     errors.extend(match_conditions(spec, params, &path.child("matchConditions")));
     errors.extend(variables(spec, &mut expressions, path));
     let (validations, annotations) = (list(spec, &["validations"]), list(spec, &["auditAnnotations"]));
@@ -246,7 +246,7 @@ pub(super) fn mutating(spec: &Value, path: &Path) -> ErrorList {
         errors.push(Error::required(&path.child("matchConstraints"), ""));
     }
     let params = at(spec, &["paramKind"]).is_object();
-    let mut expressions = PolicyExpressions::new(params, true);
+    let mut expressions = PolicyExpressions::new(spec, true);
     errors.extend(match_conditions(spec, params, &path.child("matchConditions")));
     errors.extend(variables(spec, &mut expressions, path));
     let mutations = list(spec, &["mutations"]);

@@ -33,6 +33,21 @@ pub struct PodSecurityConfiguration {
 }
 
 impl PodSecurityConfiguration {
+    /// Why nothing holds for a user, a namespace or a pod.
+    pub fn exempts(&self, user: &str, namespace: &str, spec: &Value) -> Option<&'static str> {
+        let listed = |names: &[String], name: &str| names.iter().any(|exempt| exempt == name);
+        let class = spec["runtimeClassName"].as_str().unwrap_or("");
+        if listed(&self.namespaces, namespace) {
+            Some("namespace")
+        } else if listed(&self.users, user) {
+            Some("user")
+        } else if !class.is_empty() && listed(&self.runtime_classes, class) {
+            Some("runtimeClass")
+        } else {
+            None
+        }
+    }
+
     /// Reads a PodSecurityConfiguration.
     pub fn read(told: &Value) -> anyhow::Result<Self> {
         let mode = |name: &str| {

@@ -55,7 +55,7 @@ async fn one(
         },
         reason: String::new(),
     };
-    let mut configure = |denial: Denial, denials: &mut Vec<Denial>| {
+    let configure = |denial: Denial, denials: &mut Vec<Denial>| {
         if !common.fails_open {
             denials.push(denial);
         }
