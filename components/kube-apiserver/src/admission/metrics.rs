@@ -33,6 +33,14 @@ struct StepLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PluginLabels {
+    name: &'static str,
+    operation: &'static str,
+    rejected: &'static str,
+    r#type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct NamedLabels {
     name: String,
     operation: &'static str,
@@ -87,7 +95,7 @@ const POLICY_BUCKETS: [f64; 7] = [0.000_000_5, 0.001, 0.01, 0.1, 1.0, 5.0, 10.0]
 /// What is counted and timed.
 pub struct AdmissionMetrics {
     steps: Family<StepLabels, Histogram>,
-    plugins: Family<NamedLabels, Histogram>,
+    plugins: Family<PluginLabels, Histogram>,
     webhooks: Family<NamedLabels, Histogram>,
     requests: Family<RequestLabels, Counter>,
     // Upstream's counters without `_total` at the end of their names.
@@ -198,9 +206,16 @@ impl AdmissionMetrics {
     }
 
     /// One plugin has run.
-    pub fn plugin(&self, name: &str, phase: Phase, operation: Operation, rejected: bool, elapsed: Duration) {
-        let labels = NamedLabels {
-            name: name.to_owned(),
+    pub fn plugin(
+        &self,
+        name: &'static str,
+        phase: Phase,
+        operation: Operation,
+        rejected: bool,
+        elapsed: Duration,
+    ) {
+        let labels = PluginLabels {
+            name,
             operation: operation.name(),
             rejected: word(rejected),
             r#type: phase.name(),

@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 mod bench;
+mod plugins;
 mod policies;
 mod webhooks;

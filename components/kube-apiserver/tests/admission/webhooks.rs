@@ -446,3 +446,39 @@ async fn reinvocation_and_dry_run() {
         (&json!(3), &json!(1))
     );
 }
+
+/// A measurement, not a check: run it alone, with a release build.
+#[tokio::test]
+#[ignore = "measures"]
+async fn overhead_of_a_local_webhook() {
+    let bench = Bench::start(answer).await;
+    let median = async |name: &str| {
+        let mut times = Vec::new();
+        for _ in 0..400 {
+            let started = std::time::Instant::now();
+            let (code, body, _) = bench
+                .post(&format!("{MAPS}?dryRun=All"), &map(name, json!({"a": "b"})))
+                .await;
+            assert_eq!(code, 201, "{body}");
+            times.push(started.elapsed());
+        }
+        times.sort_unstable();
+        times[times.len() / 2]
+    };
+    let without = median("without").await;
+    bench
+        .configure("ValidatingWebhookConfiguration", "elsewhere", vec![bench.hook("pods.example.com", "/ok", json!({"rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["*"]}]}))])
+        .await;
+    let unrelated = median("unrelated").await;
+    bench
+        .configure(
+            "ValidatingWebhookConfiguration",
+            "here",
+            vec![bench.hook("maps.example.com", "/ok", json!({}))],
+        )
+        .await;
+    let validated = median("validated").await;
+    println!(
+        "median of a create: {without:?} without webhooks, {unrelated:?} with one for other kinds, {validated:?} with one called"
+    );
+}

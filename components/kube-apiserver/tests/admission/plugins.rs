@@ -1,0 +1,114 @@
+//! Plugins that are on without being asked for.
+
+use crate::bench::Bench;
+use serde_json::{Value, json};
+use testkit::webhook::Answer;
+
+const SPACES: &str = "/api/v1/namespaces";
+
+async fn bench() -> Bench {
+    Bench::start(|_| Answer::ok(json!({}))).await
+}
+
+fn message(answer: &Value) -> &str {
+    answer["message"].as_str().unwrap_or("")
+}
+
+#[tokio::test]
+async fn pod_security_refuses_pods_and_warns_of_what_makes_them() {
+    let bench = bench().await;
+    let space = |name: &str, level: &str| json!({"metadata": {"name": name, "labels": {"pod-security.kubernetes.io/enforce": level}}});
+    let (code, status, _) = bench.post(SPACES, &space("odd", "strict")).await;
+    assert_eq!(code, 422);
+    assert_eq!(
+        message(&status),
+        "Namespace \"odd\" is invalid: metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: \"strict\": must be one of privileged, baseline, restricted"
+    );
+    assert_eq!(bench.post(SPACES, &space("kept", "baseline")).await.0, 201);
+    let account = json!({"metadata": {"name": "default"}});
+    assert_eq!(
+        bench
+            .post(&format!("{SPACES}/kept/serviceaccounts"), &account)
+            .await
+            .0,
+        201
+    );
+    let pod = json!({"metadata": {"name": "p", "labels": {"a": "b"}}, "spec": {"hostNetwork": true, "containers": [{"name": "c", "image": "i"}]}});
+    let (code, status, _) = bench.post(&format!("{SPACES}/kept/pods"), &pod).await;
+    assert_eq!(code, 403, "{status}");
+    assert!(
+        message(&status)
+            .contains("violates PodSecurity \"baseline:latest\": host namespaces (hostNetwork=true)"),
+        "{status}"
+    );
+    let deployment = json!({"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": pod}});
+    let (code, body, warnings) = bench
+        .post("/apis/apps/v1/namespaces/kept/deployments", &deployment)
+        .await;
+    assert_eq!(code, 201, "{body}");
+    assert!(
+        warnings
+            .iter()
+            .any(|text| text.contains("would violate PodSecurity")),
+        "{warnings:?}"
+    );
+}
+
+#[tokio::test]
+async fn claims_classes_and_bindings() {
+    let bench = bench().await;
+    let class = |name: &str, expands: bool| json!({"metadata": {"name": name}, "provisioner": "p", "allowVolumeExpansion": expands});
+    for (name, expands) in [("grows", true), ("stays", false)] {
+        let (code, body, _) = bench
+            .post("/apis/storage.k8s.io/v1/storageclasses", &class(name, expands))
+            .await;
+        assert_eq!(code, 201, "{body}");
+    }
+    let claims = "/api/v1/namespaces/default/persistentvolumeclaims";
+    for (name, class, expected) in [("a", "grows", 200), ("b", "stays", 403)] {
+        let claim = json!({"metadata": {"name": name}, "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": class, "volumeName": "v", "resources": {"requests": {"storage": "1Gi"}}}});
+        let (code, made, _) = bench.post(claims, &claim).await;
+        assert_eq!(code, 201, "{made}");
+        assert_eq!(
+            made["metadata"]["finalizers"],
+            json!(["kubernetes.io/pvc-protection"])
+        );
+        let path = format!("{claims}/{name}");
+        let larger = json!({"spec": {"resources": {"requests": {"storage": "2Gi"}}}});
+        let bound = json!({"status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}});
+        assert_eq!(bench.merge(&format!("{path}/status"), &bound).await.0, 200);
+        let (code, status, _) = bench.merge(&path, &larger).await;
+        assert_eq!(code, expected, "{status}");
+    }
+    let priority = |name: &str| json!({"metadata": {"name": name}, "value": 1, "globalDefault": true});
+    let classes = "/apis/scheduling.k8s.io/v1/priorityclasses";
+    assert_eq!(bench.post(classes, &priority("one")).await.0, 201);
+    let (code, status, _) = bench.post(classes, &priority("two")).await;
+    assert_eq!(code, 403);
+    assert!(
+        message(&status)
+            .ends_with("PriorityClass one is already marked as default. Only one default can exist"),
+        "{status}"
+    );
+
+    let node =
+        json!({"metadata": {"name": "n", "labels": {"topology.kubernetes.io/zone": "z", "other": "x"}}});
+    assert_eq!(bench.post("/api/v1/nodes", &node).await.0, 201);
+    let account = json!({"metadata": {"name": "default"}});
+    bench
+        .post("/api/v1/namespaces/default/serviceaccounts", &account)
+        .await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    assert_eq!(bench.post(pods, &pod).await.0, 201);
+    let binding = json!({"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}});
+    let (code, status, _) = bench.post(&format!("{pods}/p/binding"), &binding).await;
+    assert_eq!(code, 201, "{status}");
+    let (_, placed, _) = bench
+        .send("GET", &format!("{pods}/p"), "application/json", None)
+        .await;
+    assert_eq!(
+        placed["metadata"]["labels"],
+        json!({"topology.kubernetes.io/zone": "z"})
+    );
+}
