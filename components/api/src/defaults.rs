@@ -17,6 +17,9 @@ use serde_json::Value;
 
 /// Fills in what the client left out of an object that fits the schema.
 pub fn apply(resource: &Resource, value: &mut Value) {
+    if let Some(definition) = &resource.custom {
+        return crate::custom::default(definition, value);
+    }
     from_schema(&resource.schemas, &resource.ty(), value);
     let Some(object) = value.as_object_mut() else {
         return;

@@ -21,8 +21,11 @@ pub fn apply(
     let reset = strategy::reset_fields(resource, writer.subresource);
     let mut new =
         manager(resource, &resource.gvk.api_version(), &reset).apply(old, applied, writer, force)?;
-    decode::fit(&resource.schemas, resource.schema_id, &mut new)
-        .map_err(|error| ApiError::bad_request(error.to_string()))?;
+    match &resource.custom {
+        Some(definition) => crate::custom::fit(definition, &mut new).map_err(ApiError::bad_request)?,
+        None => decode::fit(&resource.schemas, resource.schema_id, &mut new)
+            .map_err(|error| ApiError::bad_request(error.to_string()))?,
+    };
     defaults::apply(resource, &mut new);
     Ok(new)
 }
@@ -37,5 +40,6 @@ fn manager<'a>(
         schema: resource.schema_id,
         api_version,
         reset,
+        typed: resource.custom.is_none(),
     }
 }

@@ -1,5 +1,6 @@
 //! OpenAPI documents from the schemas, the registry and the texts. They are made when asked for and not kept
 //! here: the texts are large, and clients ask rarely.
+mod custom;
 mod operations;
 mod schemas;
 mod version2;

@@ -1,5 +1,6 @@
 //! What a kind does to an object before it is checked and stored.
 mod create;
+mod custom;
 mod rules;
 mod update;
 
@@ -14,6 +15,9 @@ use serde_json::Value;
 /// Fields that a write through this endpoint never changes.
 pub fn reset_fields(resource: &Resource, subresource: &str) -> FieldSet {
     let rules = rules(resource);
+    if let Some(definition) = &resource.custom {
+        return custom::reset_fields(definition, subresource);
+    }
     match subresource {
         "" if rules.status => FieldSet::of_names(&["status"]).union(&FieldSet::of_names(rules.main_keeps)),
         "status" => FieldSet::of_names(rules.status_keeps),
@@ -23,7 +27,7 @@ pub fn reset_fields(resource: &Resource, subresource: &str) -> FieldSet {
 
 /// Brings a new or changed object that was found valid into the form in which it is stored and answered.
 pub fn settle(resource: &Resource, object: &mut Value) {
-    if resource.custom {
+    if resource.custom.is_some() {
         return;
     }
     apimachinery::decode::settle(&resource.schemas, resource.schema_id, object);

@@ -18,6 +18,16 @@ pub fn render(resource: &Resource, objects: &[Value], now: Timestamp) -> Value {
     json!({"columnDefinitions": columns(resource), "rows": rows})
 }
 
+/// What the column Name says of itself.
+pub(crate) fn name_description() -> &'static str {
+    "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names"
+}
+
+/// What the column Age says of itself.
+pub(crate) fn age_description() -> &'static str {
+    "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata"
+}
+
 /// The column definitions of a kind.
 pub fn columns(resource: &Resource) -> Vec<Value> {
     let column = |column: &crate::registry::Column| json!({"name": column.name, "type": column.ty, "format": column.format, "description": column.description, "priority": column.priority});
@@ -27,7 +37,7 @@ pub fn columns(resource: &Resource) -> Vec<Value> {
 /// One row: its cells in the order of the columns.
 pub fn row(resource: &Resource, object: &Value, now: Timestamp) -> Value {
     let mut row = json!({"cells": cells(resource, object, now)});
-    if resource.gvk.kind == "Pod" {
+    if resource.gvk.kind == "Pod" && resource.custom.is_none() {
         if let Some(conditions) = pod::conditions(object) {
             row["conditions"] = conditions;
         }
@@ -37,6 +47,12 @@ pub fn row(resource: &Resource, object: &Value, now: Timestamp) -> Value {
 
 /// Cells of an object in the order of the kind's columns.
 pub fn cells(resource: &Resource, object: &Value, now: Timestamp) -> Vec<Value> {
+    if let Some(definition) = &resource.custom {
+        let added = definition.columns.iter().zip(resource.columns.iter().skip(1));
+        let mut cells = vec![words::name(object)];
+        cells.extend(added.map(|(path, column)| crate::custom::cell(path, &column.ty, object, now)));
+        return cells;
+    }
     let kind = (resource.gvk.group.as_str(), resource.gvk.kind.as_str());
     let found = core::cells(kind, object, now)
         .or_else(|| workloads::cells(kind, object, now))

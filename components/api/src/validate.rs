@@ -3,6 +3,7 @@ mod admission;
 mod autoscaling;
 mod batch;
 mod core;
+mod definition;
 mod flow_control;
 mod internal;
 mod metadata;
@@ -16,9 +17,10 @@ mod small;
 mod storage;
 mod workloads;
 
+pub(crate) use metadata::embedded as embedded_metadata;
 pub use metadata::field_manager;
 
-use crate::{Resource, strategy};
+use crate::{Resource, custom, strategy};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::{ApiError, meta};
 use serde_json::Value;
@@ -26,6 +28,10 @@ use serde_json::Value;
 /// Checks a new object.
 pub fn create(resource: &Resource, object: &Value) -> Result<(), ApiError> {
     let mut errors = metadata::create(resource, object);
+    if let Some(definition) = &resource.custom {
+        errors = custom::check(definition, None, object, errors);
+        return answer(resource, object, errors);
+    }
     errors.extend(kind(resource, None, object));
     answer(resource, object, errors)
 }
@@ -40,7 +46,14 @@ pub fn update(resource: &Resource, subresource: &str, old: &Value, new: &Value) 
             "must be specified for an update",
         ));
     }
+    if let Some(definition) = &resource.custom {
+        errors = custom::check(definition, Some(old), new, errors);
+        return answer(resource, new, errors);
+    }
     // A status is written by controllers; its endpoint can't change what is checked below.
+    if subresource == "status" && resource.gvk.kind == "CustomResourceDefinition" {
+        errors.extend(definition::check_status(new));
+    }
     if !matches!(
         subresource,
         "status" | "resize" | "ephemeralcontainers" | "finalize"
@@ -67,6 +80,7 @@ fn kind(resource: &Resource, old: Option<&Value>, new: &Value) -> ErrorList {
         "autoscaling" if name == "HorizontalPodAutoscaler" => Some(autoscaling::check(new)),
         "networking.k8s.io" | "policy" => networking::check(name, old, new),
         "admissionregistration.k8s.io" => admission::check(name, new),
+        "apiextensions.k8s.io" => Some(definition::check(old, new)),
         "flowcontrol.apiserver.k8s.io" => flow_control::check(name, new),
         "node.k8s.io" | "apiregistration.k8s.io" => small::check(name, old, new),
         "rbac.authorization.k8s.io" => rbac::check(name, old, new),

@@ -14,6 +14,9 @@ pub fn deprecation(resource: &Resource) -> Option<String> {
 /// Warnings about what a new object says.
 pub fn create(resource: &Resource, object: &Value) -> Vec<String> {
     let mut warnings: Vec<String> = Vec::new();
+    if resource.custom.is_some() {
+        return warnings;
+    }
     match resource.gvk.kind.as_str() {
         "Pod" => warnings.extend(pod(at(object, &["spec"]), "spec")),
         "PodTemplate" => warnings.extend(pod(at(object, &["template", "spec"]), "template.spec")),
@@ -25,6 +28,7 @@ pub fn create(resource: &Resource, object: &Value) -> Vec<String> {
         }
         "Service" if !list(object, &["spec", "externalIPs"]).is_empty() => warnings
             .push("spec.externalIPs is deprecated and may no longer be implemented in some clusters".into()),
+        "CustomResourceDefinition" => warnings.extend(formats(object)),
         "Secret" if text(object, &["type"]) == "kubernetes.io/tls" => warnings.extend(certificate(object)),
         "CSIDriver"
             if !list(object, &["spec", "tokenRequests"]).is_empty()
@@ -94,4 +98,28 @@ fn pod(spec: &Value, path: &str) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// Formats in a definition's schemas that mean nothing here.
+fn formats(definition: &Value) -> Vec<String> {
+    fn walk(schema: &Value, path: &str, out: &mut Vec<String>) {
+        let format = text(schema, &["format"]);
+        if !format.is_empty() && !crate::custom::is_known_format(format) {
+            out.push(format!("{path}: unrecognized format {format:?}"));
+        }
+        for (name, below) in schema["properties"].as_object().into_iter().flatten() {
+            walk(below, &format!("{path}.properties[{name}]"), out);
+        }
+        for name in ["items", "additionalProperties"] {
+            if schema[name].is_object() {
+                walk(&schema[name], &format!("{path}.{name}"), out);
+            }
+        }
+    }
+    let mut out = Vec::new();
+    for (index, version) in list(definition, &["spec", "versions"]).iter().enumerate() {
+        let path = format!("spec.versions[{index}].schema.openAPIV3Schema");
+        walk(&version["schema"]["openAPIV3Schema"], &path, &mut out);
+    }
+    out
 }

@@ -44,7 +44,7 @@ pub fn to_storage(row: &Resource, mut value: Value) -> Result<Value, ApiError> {
 }
 
 fn is_old_autoscaler(row: &Resource) -> bool {
-    row.gvk.kind == "HorizontalPodAutoscaler" && row.gvk.version == "v1"
+    row.gvk.kind == "HorizontalPodAutoscaler" && row.gvk.version == "v1" && row.custom.is_none()
 }
 
 fn is_renamed_event(row: &Resource) -> bool {
@@ -84,8 +84,12 @@ pub fn decode(
     media_type: &str,
     mode: FieldValidation,
 ) -> Result<Decoded, ApiError> {
-    if media_type == media::PROTOBUF {
+    let own_custom = row.custom.is_some() && *kind == row.gvk;
+    if media_type == media::PROTOBUF && !own_custom {
         return decode_protobuf(row, kind, bytes);
+    }
+    if own_custom && !matches!(media_type, media::JSON | media::YAML) {
+        return Err(ApiError::unsupported_media_type(&[media::JSON, media::YAML]));
     }
     if !matches!(media_type, media::JSON | media::YAML) {
         return Err(ApiError::unsupported_media_type(&[
@@ -151,7 +155,14 @@ fn decode_protobuf(row: &Resource, kind: &GroupVersionKind, bytes: &[u8]) -> Res
     })?;
     let mut typed = json!({ "kind": envelope.kind, "apiVersion": envelope.api_version });
     check_kind(&mut typed, kind)?;
-    let mut value = protobuf::decode(&row.schemas, &api::schema_name(kind), envelope.raw)
+    let built_in;
+    let schemas = if row.custom.is_some() {
+        built_in = api::schema::built_in();
+        &built_in
+    } else {
+        &row.schemas
+    };
+    let mut value = protobuf::decode(schemas, &api::schema_name(kind), envelope.raw)
         .map_err(|error| refuse(error.to_string()))?;
     value["kind"] = json!(kind.kind);
     value["apiVersion"] = json!(kind.api_version());
@@ -164,13 +175,19 @@ fn decode_protobuf(row: &Resource, kind: &GroupVersionKind, bytes: &[u8]) -> Res
 
 /// Fits a value to the kind's schema; gives unknown fields, which are dropped.
 pub fn fit(row: &Resource, kind: &GroupVersionKind, value: &mut Value) -> Result<Vec<String>, String> {
-    let schema = if *kind == row.gvk {
-        Some(row.schema_id)
+    if let Some(definition) = row.custom.as_ref().filter(|_| *kind == row.gvk) {
+        return api::custom::fit(definition, value);
+    }
+    let built_in;
+    let (schemas, schema) = if *kind == row.gvk {
+        (&row.schemas, Some(row.schema_id))
     } else {
-        row.schemas.id(&api::schema_name(kind))
+        // A subresource's kind is always a built-in one.
+        built_in = api::schema::built_in();
+        (&built_in, built_in.id(&api::schema_name(kind)))
     };
     match schema {
-        Some(id) => apimachinery::decode::fit(&row.schemas, id, value).map_err(|error| error.to_string()),
+        Some(id) => apimachinery::decode::fit(schemas, id, value).map_err(|error| error.to_string()),
         None => Ok(Vec::new()),
     }
 }

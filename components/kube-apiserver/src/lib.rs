@@ -12,6 +12,7 @@ pub mod bootstrap;
 pub mod compress;
 pub mod configuration;
 pub mod connect;
+pub mod definitions;
 pub mod etcd;
 pub mod flow_control;
 pub mod handlers;

@@ -155,7 +155,7 @@ pub fn negotiate(request: &ApiRequest, row: &Resource, answer: Answer) -> Result
         Answer::Watch => Some("false"),
         _ => request.query.get("pretty"),
     };
-    choose_form(&request.headers, pretty, answer, !row.custom)
+    choose_form(&request.headers, pretty, answer, row.custom.is_none())
 }
 
 /// Chooses the form of an answer of a built-in kind, whatever the request is about.

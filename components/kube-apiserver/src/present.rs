@@ -2,6 +2,7 @@
 
 pub mod protobuf;
 
+use crate::definitions::read;
 use crate::kinds;
 use crate::media::Shape;
 use crate::request::ApiRequest;
@@ -13,6 +14,9 @@ use storage::ObjectRef;
 
 /// The object's JSON in the row's version; the stored bytes when that is the stored version.
 pub fn json_bytes(row: &Resource, object: &ObjectRef) -> Result<Bytes, ApiError> {
+    if let Some(definition) = &row.custom {
+        return read::json(row, definition, object);
+    }
     if !kinds::needs_conversion(row) {
         return Ok(object.json());
     }
@@ -24,6 +28,9 @@ pub fn json_bytes(row: &Resource, object: &ObjectRef) -> Result<Bytes, ApiError>
 
 /// The object as a value in the row's version.
 pub fn value_of(row: &Resource, object: &ObjectRef) -> Result<Value, ApiError> {
+    if let Some(definition) = &row.custom {
+        return read::value(row, definition, object);
+    }
     let value = crate::stores::parse(object).map_err(ApiError::internal)?;
     kinds::to_version(row, value)
 }
@@ -120,7 +127,7 @@ pub fn without_type(mut value: Value) -> Value {
 
 /// The bytes of an object as an item of a list, after its opening brace.
 pub fn list_item(row: &Resource, object: &ObjectRef) -> Result<Bytes, ApiError> {
-    if row.custom {
+    if row.custom.is_some() {
         return Ok(json_bytes(row, object)?.slice(1..));
     }
     if kinds::needs_conversion(row) {

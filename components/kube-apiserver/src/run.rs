@@ -124,7 +124,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         lifecycle: Lifecycle::with_pending(
             &[
                 &bootstrap::STEPS[..],
-                &["informer-sync", sync::RBAC_STEP],
+                &["informer-sync", sync::RBAC_STEP, crate::definitions::STEP],
                 flow_control_steps,
             ]
             .concat(),
@@ -191,6 +191,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         "policies",
         crate::admission::policies::sync::run(Arc::clone(&server)),
     ));
+    tasks.spawn(named("definitions", crate::definitions::run(Arc::clone(&server))));
     tasks.spawn(upkeep(Arc::clone(&server)));
     tasks.spawn(named(
         "reload",

@@ -1,6 +1,8 @@
 //! Field selectors: which fields a kind has, and filters made of both kinds of selectors.
 
+use crate::definitions::read;
 use api::Resource;
+use api::custom::Definition;
 use apimachinery::ApiError;
 use std::sync::Arc;
 use storage::{Filter, StoredObject};
@@ -91,6 +93,9 @@ pub fn filter(row: &Resource, labels: &str, fields: &str) -> Result<Option<Filte
         LabelSelector::parse(labels).map_err(|error| ApiError::bad_request(error.to_string()))?;
     let field_selector =
         FieldSelector::parse(fields).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    if let Some(definition) = &row.custom {
+        return custom_filter(row, definition, label_selector, field_selector);
+    }
     let known = selectable_fields(row);
     for requirement in &field_selector.requirements {
         let name = requirement.field.as_str();
@@ -105,6 +110,64 @@ pub fn filter(row: &Resource, labels: &str, fields: &str) -> Result<Option<Filte
     Ok(Some(Arc::new(move |object: &StoredObject| {
         label_selector.matches_with(|key| object.label(key))
             && field_selector.matches(|name| object.field(name))
+    })))
+}
+
+/// A filter over custom objects. Their fields are read in the row's version, where defaults are filled in.
+fn custom_filter(
+    row: &Resource,
+    definition: &Arc<Definition>,
+    labels: LabelSelector,
+    fields: FieldSelector,
+) -> Result<Option<Filter>, ApiError> {
+    for requirement in &fields.requirements {
+        let name = requirement.field.as_str();
+        let general = name == "metadata.name" || (name == "metadata.namespace" && row.namespaced);
+        let selectable = definition
+            .selectable
+            .iter()
+            .any(|path| path.as_str().trim_start_matches('.') == name);
+        if !general && !selectable {
+            return Err(ApiError::bad_request(format!(
+                "field label not supported: {name}"
+            )));
+        }
+    }
+    if labels.is_everything() && fields.is_everything() {
+        return Ok(None);
+    }
+    let own = fields
+        .requirements
+        .iter()
+        .any(|requirement| !requirement.field.starts_with("metadata."));
+    let row = row.clone();
+    Ok(Some(Arc::new(move |object: &StoredObject| {
+        if !labels.matches_with(|key| object.label(key)) {
+            return false;
+        }
+        if !own {
+            return fields.matches(|name| object.field(name));
+        }
+        let Some(definition) = &row.custom else {
+            return false;
+        };
+        // An object that can't be read in this version matches nothing.
+        let Ok(value) = read::value(&row, definition, object) else {
+            return false;
+        };
+        let texts: Vec<(String, String)> = definition
+            .selectable
+            .iter()
+            .map(|path| {
+                let name = path.as_str().trim_start_matches('.').to_owned();
+                let found = path.get(&value).ok().flatten();
+                (name, found.map(read::selector_text).unwrap_or_default())
+            })
+            .collect();
+        fields.matches(|name| match texts.iter().find(|(known, _)| known == name) {
+            Some((_, text)) => Some(text.as_str()),
+            None => object.field(name),
+        })
     })))
 }
 

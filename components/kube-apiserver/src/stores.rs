@@ -16,7 +16,7 @@ use storage::{
 pub struct Stores {
     pub storage: Storage,
     registry: Arc<arc_swap::ArcSwap<api::Registry>>,
-    /// Built-in stores, which never change once made.
+    /// Stores that are open.
     known: Arc<parking_lot::RwLock<ahash::AHashMap<GroupResource, Store>>>,
 }
 
@@ -36,10 +36,14 @@ impl Stores {
             return store.clone();
         }
         let store = self.open(row);
-        if !row.custom {
-            self.known.write().insert(resource, store.clone());
-        }
+        self.known.write().insert(resource, store.clone());
         store
+    }
+
+    /// Forgets the store of a custom resource whose definition is gone or another one; its watches end.
+    pub fn forget(&self, row: &Resource) {
+        self.known.write().remove(&row.group_resource());
+        self.storage.remove(&storage_name(row));
     }
 
     fn open(&self, row: &Resource) -> Store {
@@ -52,7 +56,9 @@ impl Stores {
                 .iter()
                 .map(|field| FieldSpec::with_default(&field.name, &field.default))
                 .collect(),
-            decoder: (!row.custom)
+            decoder: row
+                .custom
+                .is_none()
                 .then(|| Arc::new(StoredProtobuf::new(Arc::new(row.clone()))) as Arc<dyn ForeignDecoder>),
         })
     }

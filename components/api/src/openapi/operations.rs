@@ -156,7 +156,7 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
         scope: if row.namespaced { "Namespaced" } else { "" },
         suffix: String::new(),
     };
-    let schema = if row.custom {
+    let schema = if row.custom.is_some() {
         row.schema().name.clone()
     } else {
         schema_name(&row.gvk)
@@ -260,7 +260,13 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
     }
     for subresource in &row.subresources {
         let schema = schema_name(&subresource.gvk);
-        if row.schemas.id(&schema).is_none() {
+        let (schema, known) = if row.custom.is_some() && subresource.gvk == row.gvk {
+            (row.schema().name.clone(), true)
+        } else {
+            let known = crate::schema::built_in().id(&schema).is_some();
+            (schema, known)
+        };
+        if !known {
             continue;
         }
         let builder = Builder {

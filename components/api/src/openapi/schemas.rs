@@ -13,6 +13,7 @@ pub(super) fn all() -> Map<String, Value> {
 /// The schemas that the paths and kinds need.
 pub(super) fn reachable(paths: &Value, rows: &[&Arc<Resource>]) -> Map<String, Value> {
     let mut all = all();
+    rows.iter().for_each(|row| super::custom::add(row, &mut all));
     let mut pending = Vec::new();
     references(paths, &mut pending);
     pending.extend(rows.iter().map(|row| row.schema().name.clone()));

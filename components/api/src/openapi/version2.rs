@@ -21,6 +21,12 @@ pub fn document(registry: &Registry) -> Value {
         .map(|(path, operations)| (path, path_item(&operations)))
         .collect();
     let mut definitions = schemas::all();
+    let mut customs = Map::new();
+    registry
+        .iter()
+        .for_each(|row| super::custom::add(row, &mut customs));
+    customs.values_mut().for_each(super::custom::for_version_2);
+    definitions.extend(customs);
     schemas::describe(&mut definitions);
     definitions.values_mut().for_each(definition);
     json!({

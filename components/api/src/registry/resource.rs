@@ -1,4 +1,5 @@
 use super::storage;
+use crate::custom::Definition;
 use crate::schema;
 use apimachinery::schema::SchemaId;
 use apimachinery::{
@@ -49,8 +50,8 @@ pub struct Resource {
     pub storage_version: GroupVersion,
     pub schemas: Arc<SchemaSet>,
     pub schema_id: SchemaId,
-    /// Defined by a CustomResourceDefinition.
-    pub custom: bool,
+    /// What a CustomResourceDefinition says about the kind; `None` for those that are built in.
+    pub custom: Option<Arc<Definition>>,
 }
 
 #[derive(Deserialize)]
@@ -82,7 +83,7 @@ fn resource(row: Row, schemas: &Arc<SchemaSet>) -> Option<Resource> {
         storage_version: storage::version(&row.gvk),
         schemas: Arc::clone(schemas),
         schema_id,
-        custom: false,
+        custom: None,
         gvk: row.gvk,
         plural: row.plural,
         singular: row.singular,

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 /// Changes a new object before it is checked: drops what a client can't set, sets what the server sets.
 /// `metadata.uid` must be set already.
 pub fn prepare_create(resource: &Resource, value: &mut Value) {
+    if let Some(definition) = &resource.custom {
+        return super::custom::prepare_create(definition, value);
+    }
     let rules = rules(resource);
     let uid = meta::uid(value).to_owned();
     let name = meta::name(value).to_owned();
@@ -60,6 +63,7 @@ pub fn prepare_create(resource: &Resource, value: &mut Value) {
                 .iter()
                 .filter(|version| version["storage"] == true)
                 .map(|version| version["name"].clone())
+                .take(1)
                 .collect();
             object.insert("status".into(), json!({"storedVersions": stored}));
         }

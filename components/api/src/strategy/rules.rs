@@ -36,10 +36,8 @@ pub fn rules(resource: &Resource) -> Rules {
         create_on_update: false,
         unconditional_update: true,
     };
-    if resource.custom {
+    if resource.custom.is_some() {
         return Rules {
-            generation: SPEC,
-            status_keeps: &["spec", "metadata"],
             unconditional_update: false,
             ..plain
         };

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 /// Changes the wanted object before it is checked: an endpoint changes only its own part of an object.
 pub fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: &mut Value) {
+    if let Some(definition) = &resource.custom {
+        return super::custom::prepare_update(definition, subresource, old, new);
+    }
     let rules = rules(resource);
     let keep = |new: &mut Value, path: &[&str]| put(new, path, at(old, path).clone());
     match subresource {
@@ -62,6 +65,9 @@ pub fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: 
         }
         _ => keep(new, &["status"]),
     }
+    if let ("CustomResourceDefinition", "") = (resource.gvk.kind.as_str(), subresource) {
+        storage_version(new);
+    }
     if let ("Service", "") = (resource.gvk.kind.as_str(), subresource) {
         service(old, new);
         drop_what_the_type_needed(old, new);
@@ -91,6 +97,22 @@ pub fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: 
     }
     let _ = apimachinery::decode::fit(&resource.schemas, resource.schema_id, new);
     generation(rules.generation, subresource, old, new);
+}
+
+/// Objects may be stored in the version that is the storage version now.
+fn storage_version(definition: &mut Value) {
+    let storage = crate::value::list(definition, &["spec", "versions"])
+        .iter()
+        .find(|version| version["storage"] == true)
+        .map(|version| version["name"].clone());
+    let Some(storage) = storage else {
+        return;
+    };
+    let mut stored = crate::value::list(definition, &["status", "storedVersions"]).to_vec();
+    if !stored.contains(&storage) {
+        stored.push(storage);
+        put(definition, &["status", "storedVersions"], Value::Array(stored));
+    }
 }
 
 /// Sets or, with null, removes what is at a path.

@@ -11,6 +11,9 @@ const MAX_ANNOTATIONS: usize = 256 * 1024;
 
 /// How names of a kind are checked.
 fn name_errors(resource: &Resource, name: &str) -> Vec<String> {
+    if resource.custom.is_some() {
+        return names::dns1123_subdomain(name);
+    }
     match resource.gvk.kind.as_str() {
         "Namespace" => names::dns1123_label(name),
         "Service" => names::dns1123_label(name),
@@ -58,6 +61,11 @@ pub(super) fn create(resource: &Resource, object: &Value) -> ErrorList {
     }
     errors.extend(shared(object, &path));
     errors
+}
+
+/// Metadata of a resource that is embedded in another object.
+pub(crate) fn embedded(object: &Value, path: &Path) -> ErrorList {
+    shared(object, path)
 }
 
 /// What holds for new and changed objects.

@@ -81,6 +81,13 @@ impl<'a> Comparer<'a> {
         if before.is_none() && after.is_none() {
             return;
         }
+        if ty.is_none()
+            && matches!((before, after), (Some(Value::Object(_)), Some(after)) if !after.is_object())
+        {
+            // A map of no declared type has become something else: what was below it is gone.
+            self.value(ty, field, before, Some(&Value::Object(serde_json::Map::new())));
+            return self.leaf(before, after);
+        }
         let shape = shape(self.set, ty, field, after.or(before));
         if matches!(
             shape,

@@ -51,6 +51,8 @@ pub struct FieldManager<'a> {
     pub api_version: &'a str,
     /// Fields that writes through this endpoint never change, so that writing them gives no ownership.
     pub reset: &'a FieldSet,
+    /// Objects are decoded to types, of which what is empty may not be written; custom objects are not.
+    pub typed: bool,
 }
 
 impl FieldManager<'_> {
@@ -103,7 +105,11 @@ impl FieldManager<'_> {
     }
 
     fn record(&self, before: &Value, new: &Value, managers: &mut Managers, writer: Writer<'_>) {
-        let comparison = compare_typed(self.schemas, &self.ty(), before, new);
+        let comparison = if self.typed {
+            compare_typed(self.schemas, &self.ty(), before, new)
+        } else {
+            compare(self.schemas, &self.ty(), before, new)
+        };
         let touched = comparison.modified.union(&comparison.added);
         for owned in managers.0.values_mut() {
             owned.fields = owned

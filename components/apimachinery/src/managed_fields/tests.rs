@@ -63,6 +63,7 @@ fn manager<'a>(schemas: &'a SchemaSet, reset: &'a FieldSet) -> FieldManager<'a> 
         schema: 3,
         api_version: "v1",
         reset,
+        typed: true,
     }
 }
 

@@ -73,7 +73,7 @@ fn order_of(registry: &Registry, routes: &Routes) -> Order {
             .iter()
             .any(|served| served.group == *group && served.version == *version);
         if !group.is_empty() && !known {
-            served.push(default_priorities(group, version, row.custom));
+            served.push(default_priorities(group, version, row.custom.is_some()));
         }
     }
     // An APIService for this server without anything behind it serves nothing.

@@ -29,7 +29,7 @@ pub async fn run(server: Arc<Server>) -> anyhow::Result<()> {
         let registry = server.registry.load_full();
         let mut wanted: Vec<(String, String)> = registry
             .iter()
-            .filter(|row| row.custom)
+            .filter(|row| row.custom.is_some())
             .map(|row| (row.gvk.group.clone(), row.gvk.version.clone()))
             .collect();
         wanted.sort();

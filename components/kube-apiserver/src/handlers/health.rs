@@ -16,6 +16,7 @@ fn checks(endpoint: &str) -> Vec<&'static str> {
         all.push("etcd-readiness");
         all.push("informer-sync");
         all.push(crate::sync::RBAC_STEP);
+        all.push(crate::definitions::STEP);
     }
     all.extend(crate::bootstrap::STEPS);
     all.push(crate::bootstrap::FLOW_CONTROL_STEP);

@@ -46,6 +46,23 @@ pub async fn handle(
             return Err(ApiError::method_not_allowed());
         }
     }
+    if let Some(definition) = &row.custom {
+        if definition.terminating && info.verb == "create" {
+            return Err(ApiError::new(
+                405,
+                Reason::MethodNotAllowed,
+                "create not allowed while custom resource definition is terminating",
+                Some(apimachinery::status::Details {
+                    group: row.gvk.group.clone(),
+                    kind: row.plural.clone(),
+                    ..Default::default()
+                }),
+            ));
+        }
+        if let Some(warning) = &definition.deprecation {
+            request.warn(warning.as_str());
+        }
+    }
     warn_of_deprecation(request, row);
     let target = Target::of(server, Arc::clone(row), info);
     if matches!(
@@ -64,7 +81,7 @@ pub async fn handle(
         };
     }
     match (info.verb.as_str(), info.subresource.as_str()) {
-        ("get", "scale") => scale::get(request, &target).await,
+        ("get", "scale") => scale::get(server, request, &target).await,
         ("update" | "patch", "scale") => scale::change(server, request, &target).await,
         ("create", "binding") => binding::bind(server, request, &target).await,
         ("create", "eviction") => eviction::evict(server, request, &target).await,

@@ -55,7 +55,7 @@ pub async fn evict(server: &Server, request: &ApiRequest, target: &Target) -> Re
             .resource_version
             .get_or_insert_with(|| meta::resource_version(&pod).to_owned());
     }
-    delete_one(target, &delete, None).await?;
+    delete_one(server, target, &delete, None).await?;
     Ok(answer::value(
         StatusCode::CREATED,
         &status::success(None),

@@ -1,15 +1,17 @@
 //! The scale subresource: replicas of any kind that has them.
 
 use crate::answer;
+use crate::definitions::conversion;
 use crate::kinds;
 use crate::media;
-use crate::present;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
 use crate::verbs::options::{self, FieldValidation};
 use crate::verbs::target::Target;
 use crate::verbs::write::{self, View, Write};
+use api::Resource;
+use api::custom::{Scale, SimplePath};
 use apimachinery::field::{BadValue, Error, Path};
 use apimachinery::selector::LabelSelector;
 use apimachinery::{ApiError, GroupVersionKind, meta, patch};
@@ -19,6 +21,44 @@ use storage::RequestedRevision;
 
 fn scale_kind() -> GroupVersionKind {
     GroupVersionKind::new("autoscaling", "v1", "Scale")
+}
+
+/// The scale of an object of this kind.
+fn of_kind(row: &Resource, object: &Value) -> Result<Value, ApiError> {
+    match row
+        .custom
+        .as_ref()
+        .and_then(|definition| definition.scale.as_ref())
+    {
+        Some(scale) => custom(scale, object),
+        None => Ok(of(object)),
+    }
+}
+
+/// The scale of a custom object, from where its definition says.
+fn custom(scale: &Scale, object: &Value) -> Result<Value, ApiError> {
+    let number = |path: &SimplePath| Scale::number(path, object).map_err(ApiError::internal);
+    let mut made = of(&json!({"metadata": object["metadata"]}));
+    let Some(replicas) = number(&scale.spec_replicas)? else {
+        return Err(ApiError::internal(format!(
+            "the spec replicas field {:?} does not exist",
+            scale.spec_replicas.as_str()
+        )));
+    };
+    if replicas != 0 {
+        made["spec"]["replicas"] = json!(replicas);
+    }
+    made["status"]["replicas"] = json!(number(&scale.status_replicas)?.unwrap_or(0));
+    let selector = scale
+        .label_selector
+        .as_ref()
+        .and_then(|path| path.get(object).ok().flatten())
+        .and_then(Value::as_str)
+        .filter(|text| !text.is_empty());
+    if let Some(selector) = selector {
+        made["status"]["selector"] = json!(selector);
+    }
+    Ok(made)
 }
 
 /// The scale of an object.
@@ -58,7 +98,7 @@ fn selector_text(selector: &Value) -> String {
         .unwrap_or_default()
 }
 
-pub async fn get(request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
+pub async fn get(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
     let accepted = media::negotiate_plain(request)?;
     let object = target
         .store
@@ -67,7 +107,10 @@ pub async fn get(request: &ApiRequest, target: &Target) -> Result<Response, ApiE
         .map_err(|error| target.error(error))?;
     Ok(answer::value(
         StatusCode::OK,
-        &of(&present::value_of(&target.row, &object)?),
+        &of_kind(
+            &target.row,
+            &conversion::value(server, &target.row, &object).await?,
+        )?,
         &accepted,
     ))
 }
@@ -105,14 +148,15 @@ pub async fn change(server: &Server, request: &ApiRequest, target: &Target) -> R
             return Err(write::missing(target));
         };
         let scale = if is_patch {
-            patched(target, &media_type, of(old), &body)?
+            patched(target, &media_type, of_kind(&target.row, old)?, &body)?
         } else {
             body.clone()
         };
         apply(target, old, &scale)
     })
     .await?;
-    Ok(answer::value(StatusCode::OK, &of(&outcome.object), &accepted))
+    let scale = of_kind(&target.row, &outcome.object)?;
+    Ok(answer::value(StatusCode::OK, &scale, &accepted))
 }
 
 fn patched(target: &Target, media_type: &str, mut scale: Value, body: &Value) -> Result<Value, ApiError> {
@@ -169,6 +213,10 @@ fn apply(target: &Target, old: &Value, scale: &Value) -> Result<Value, ApiError>
         return Err(ApiError::modified(&target.resource(), &target.name));
     }
     let mut new = old.clone();
-    new["spec"]["replicas"] = json!(replicas);
+    let definition = target.row.custom.as_ref();
+    match definition.and_then(|definition| definition.scale.as_ref()) {
+        Some(scale) => scale.spec_replicas.set(&mut new, json!(replicas)),
+        None => new["spec"]["replicas"] = json!(replicas),
+    }
     Ok(new)
 }

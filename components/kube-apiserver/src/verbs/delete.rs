@@ -4,6 +4,7 @@ use super::options::DeleteOptions;
 use super::target::Target;
 use crate::admission::{self, Attributes};
 use crate::answer;
+use crate::definitions::{self, conversion};
 use crate::media::{self, Answer};
 use crate::metadata;
 use crate::present;
@@ -30,7 +31,7 @@ pub async fn delete(server: &Server, request: &ApiRequest, target: &Target) -> R
     {
         request.warn(ORPHANED_PODS);
     }
-    let (object, gone) = delete_one(target, &options, Some((server, &attributes))).await?;
+    let (object, gone) = delete_one(server, target, &options, Some((server, &attributes))).await?;
     if gone {
         crate::services::release(server, &target.row, &object, options.dry_run).await;
     }
@@ -145,6 +146,7 @@ impl From<ApiError> for Failure {
 
 /// Deletes or marks one object; gives it as it is then, and whether it is gone. Admission is asked if given.
 pub async fn delete_one(
+    server: &Server,
     target: &Target,
     options: &DeleteOptions,
     admit: Option<(&Server, &Attributes<'_>)>,
@@ -156,7 +158,7 @@ pub async fn delete_one(
             let Some(current) = current else {
                 return Err(Failure::Api(super::write::missing(target)));
             };
-            let old = present::value_of(&target.row, &current)?;
+            let old = conversion::value(server, &target.row, &current).await?;
             check(target, options, &old)?;
             if let Some((server, attributes)) = admit {
                 admission::remove(server, attributes, &old).await?;
@@ -167,7 +169,7 @@ pub async fn delete_one(
                 (true, _) => Change::Delete,
                 (false, true) => Change::Nothing,
                 (false, false) => {
-                    let mut stored = crate::kinds::to_storage(&target.row, object.clone())?;
+                    let mut stored = conversion::to_storage(server, &target.row, object.clone()).await?;
                     meta::remove(&mut stored, "resourceVersion");
                     Change::Write {
                         json: serde_json::to_vec(&stored)
@@ -189,10 +191,10 @@ pub async fn delete_one(
         // A pod is answered as it was marked, also when it is gone at once.
         Ok(Updated::Deleted(object)) => match last.filter(|_| is_pod(&target.row)) {
             Some(marked) => Ok(marked),
-            None => Ok((present::value_of(&target.row, &object)?, true)),
+            None => Ok((conversion::value(server, &target.row, &object).await?, true)),
         },
         Ok(Updated::Written(object) | Updated::Created(object)) => {
-            Ok((present::value_of(&target.row, &object)?, false))
+            Ok((conversion::value(server, &target.row, &object).await?, false))
         }
         Ok(Updated::Unchanged(_)) => last.ok_or_else(|| ApiError::internal("the deletion had no outcome")),
         Err(Failure::Api(error)) => Err(error),
@@ -202,7 +204,7 @@ pub async fn delete_one(
 
 fn check(target: &Target, options: &DeleteOptions, old: &Value) -> Result<(), ApiError> {
     // Upstream's texts name the kind here, except for namespaces, which have a path of their own.
-    let namespace = target.row.gvk.kind == "Namespace";
+    let namespace = is_namespace(&target.row);
     let named = GroupResource::new(
         &*target.row.gvk.group,
         if namespace {
@@ -239,11 +241,23 @@ fn check(target: &Target, options: &DeleteOptions, old: &Value) -> Result<(), Ap
     Ok(())
 }
 
+fn is_namespace(row: &Resource) -> bool {
+    row.gvk.group.is_empty() && row.plural == "namespaces"
+}
+
 /// What deleting does to the object: the object afterwards, and whether it is gone.
 fn plan(row: &Resource, options: &DeleteOptions, old: &Value) -> (Value, bool) {
     let mut object = old.clone();
-    if row.gvk.kind == "Namespace" {
+    if is_namespace(row) {
         return plan_namespace(options, object);
+    }
+    if row.gvk.group == definitions::GROUP && row.plural == definitions::PLURAL {
+        // It stays until the objects that it defines are gone.
+        let gone = meta::deletion_timestamp(old).is_some() && meta::finalizers(old).next().is_none();
+        return match meta::deletion_timestamp(old) {
+            None => (definitions::begin_deletion(object), false),
+            Some(_) => (object, gone),
+        };
     }
     let finalizers = finalizers_after(options, orphans_by_default(row), old);
     let deleting = meta::deletion_timestamp(old).is_some();
@@ -371,7 +385,7 @@ pub async fn delete_collection(
         };
         // As with upstream the request names no object, not even while each is looked at.
         let attributes = Attributes::of_delete(request, target, &options);
-        match delete_one(&one, &options, Some((server, &attributes))).await {
+        match delete_one(server, &one, &options, Some((server, &attributes))).await {
             Ok((object, gone)) => {
                 if gone {
                     crate::services::release(server, &target.row, &object, options.dry_run).await;

@@ -2,6 +2,7 @@
 
 use super::target::Target;
 use crate::answer;
+use crate::definitions::conversion;
 use crate::media::{self, Answer, Encoding, Shape};
 use crate::present;
 use crate::request::ApiRequest;
@@ -20,6 +21,7 @@ pub async fn get(server: &Server, request: &ApiRequest, target: &Target) -> Resu
         .get(&target.namespace, &target.name, revision)
         .await
         .map_err(|error| target.error(error))?;
+    conversion::ensure(server, &target.row, std::slice::from_ref(&object)).await?;
     if accepted.shape == Shape::Object && accepted.encoding == Encoding::Json && !accepted.pretty {
         let bytes = present::json_bytes(&target.row, &object)?;
         return Ok(answer::bytes_of(StatusCode::OK, media::JSON, bytes));

@@ -3,6 +3,7 @@
 use super::options::refuse;
 use super::target::Target;
 use crate::answer;
+use crate::definitions::conversion;
 use crate::media::{self, Accepted, Answer, Encoding, Shape};
 use crate::present;
 use crate::request::ApiRequest;
@@ -113,12 +114,23 @@ pub fn check_timeout(request: &ApiRequest) -> Result<Option<u64>, ApiError> {
 
 pub async fn list(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
     let accepted = media::negotiate(request, &target.row, Answer::List)?;
-    let page = target
+    let mut wanted = parameters(request, target)?;
+    // What a webhook has to convert can be told apart only then; a page may come out shorter than it could be.
+    let late = wanted.filter.take_if(|_| conversion::by_webhook(&target.row));
+    let mut page = target
         .store
-        .list(parameters(request, target)?)
+        .list(wanted)
         .await
         .map_err(|error| target.error(error))?;
+    conversion::ensure(server, &target.row, &page.items).await?;
+    if let Some(filter) = late {
+        page.items.retain(|object| filter(object));
+        page.remaining = None;
+    }
     let mut metadata = json!({ "resourceVersion": page.revision.to_string() });
+    if target.row.custom.is_some() && accepted.shape == Shape::Object {
+        metadata["continue"] = json!("");
+    }
     if let Some(token) = &page.continue_token {
         metadata["continue"] = json!(token);
     }
@@ -185,7 +197,10 @@ fn shaped(
             "kind": row.list_kind,
             "apiVersion": row.gvk.api_version(),
             "metadata": metadata,
-            "items": objects.into_iter().map(present::without_type).collect::<Vec<_>>(),
+            "items": objects
+                .into_iter()
+                .map(|object| if row.custom.is_some() { object } else { present::without_type(object) })
+                .collect::<Vec<_>>(),
         }),
     };
     Ok(answer::value(StatusCode::OK, &value, accepted))

@@ -36,13 +36,12 @@ impl Form {
         match media_type {
             JSON_PATCH => Ok(Self::Json),
             MERGE_PATCH => Ok(Self::Merge),
-            STRATEGIC_PATCH if !row.custom => Ok(Self::Strategic),
+            STRATEGIC_PATCH if row.custom.is_none() => Ok(Self::Strategic),
             APPLY_PATCH => Ok(Self::Apply),
-            _ if row.custom => Err(ApiError::unsupported_media_type(&[
+            _ if row.custom.is_some() => Err(ApiError::unsupported_media_type(&[
                 JSON_PATCH,
                 MERGE_PATCH,
                 APPLY_PATCH,
-                "application/apply-patch+cbor",
             ])),
             _ => Err(ApiError::unsupported_media_type(&[
                 JSON_PATCH,

@@ -4,6 +4,7 @@ use super::list::check_timeout;
 use super::options::refuse;
 use super::target::Target;
 use crate::answer;
+use crate::definitions::conversion;
 use crate::kinds;
 use crate::media::{self, Answer, Encoding, Shape};
 use crate::present;
@@ -11,14 +12,18 @@ use crate::request::ApiRequest;
 use crate::selectors;
 use crate::server::Server;
 use crate::serving::body::{Body, Response};
+use api::Resource;
 use apimachinery::ApiError;
 use apimachinery::field::{Error, Path};
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
-use storage::{RequestedRevision, WatchItem, WatchRequest, Watcher, bookmark_frame};
+use storage::{
+    EventKind, Filter, RequestedRevision, WatchEvent, WatchItem, WatchRequest, Watcher, bookmark_frame,
+};
 use tokio::time::Instant;
 
 pub async fn watch(
@@ -49,6 +54,10 @@ pub async fn watch(
         let separator = if fields.is_empty() { "" } else { "," };
         fields.push_str(&format!("{separator}metadata.name={}", target.name));
     }
+    let mut filter = selectors::filter(&target.row, query.get("labelSelector").unwrap_or(""), &fields)?;
+    let late = filter
+        .take_if(|_| conversion::by_webhook(&target.row))
+        .map(LateFilter::new);
     let watcher = target
         .store
         .watch(WatchRequest {
@@ -57,7 +66,7 @@ pub async fn watch(
                 .map_err(|error| target.error(error))?,
             send_initial_events,
             bookmarks,
-            filter: selectors::filter(&target.row, query.get("labelSelector").unwrap_or(""), &fields)?,
+            filter,
         })
         .await;
     let watcher = match watcher {
@@ -90,6 +99,7 @@ pub async fn watch(
         shape: accepted.shape,
         until: Instant::now() + Duration::from_secs_f64(seconds),
         columns_sent: false,
+        late,
     };
     let stream = futures::stream::unfold(Some(stream), |state| async move {
         let mut frames = state?;
@@ -134,6 +144,41 @@ struct Frames {
     shape: Shape,
     until: Instant,
     columns_sent: bool,
+    late: Option<LateFilter>,
+}
+
+/// A selector over objects that a webhook converts, which storage can't apply.
+struct LateFilter {
+    filter: Filter,
+    /// Keys of objects that are known not to be selected.
+    outside: HashSet<String>,
+}
+
+impl LateFilter {
+    fn new(filter: Filter) -> Self {
+        Self {
+            filter,
+            outside: HashSet::new(),
+        }
+    }
+
+    /// What an event is to a watcher that sees selected objects only.
+    fn kind(&mut self, event: &WatchEvent) -> Option<EventKind> {
+        let object = event.object();
+        let selected = (self.filter)(object);
+        let was_outside = self.outside.contains(object.key());
+        if event.kind == EventKind::Deleted {
+            self.outside.remove(object.key());
+            return (selected && !was_outside).then_some(EventKind::Deleted);
+        }
+        if !selected {
+            let first = self.outside.insert(object.key().to_owned());
+            // Whether it was selected before the watch began is not known; telling too much harms nobody.
+            return (first && event.kind == EventKind::Modified).then_some(EventKind::Deleted);
+        }
+        self.outside.remove(object.key());
+        Some(if was_outside { EventKind::Added } else { event.kind })
+    }
 }
 
 /// Frames sent in one write at most.
@@ -142,15 +187,34 @@ const BATCH_BYTES: usize = 64 * 1024;
 impl Frames {
     /// The next bytes, and whether more may follow. `None` at the end.
     async fn next(&mut self) -> Option<(Bytes, bool)> {
-        let item = tokio::select! {
-            item = self.watcher.next() => item,
-            () = tokio::time::sleep_until(self.until) => return None,
-            () = self.server.lifecycle.drain.cancelled() => return None,
+        let (first, more) = loop {
+            let mut item = tokio::select! {
+                item = self.watcher.next() => item,
+                () = tokio::time::sleep_until(self.until) => return None,
+                () = self.server.lifecycle.drain.cancelled() => return None,
+            };
+            let converts = conversion::by_webhook(&self.target.row);
+            if let (true, WatchItem::Event(event)) = (converts, &mut item) {
+                let objects = std::slice::from_ref(event.object());
+                // What can't be converted is told in the stream by the frame itself.
+                let _ = conversion::ensure(&self.server, &self.target.row, objects).await;
+                if let Some(late) = &mut self.late {
+                    match late.kind(event) {
+                        Some(kind) => event.kind = kind,
+                        None => continue,
+                    }
+                    // An object that leaves the selection is shown as it was.
+                    let objects = std::slice::from_ref(event.object());
+                    let _ = conversion::ensure(&self.server, &self.target.row, objects).await;
+                }
+            }
+            let (first, more) = self.frame(item)?;
+            if !more || converts {
+                return Some((first, more));
+            }
+            break (first, more);
         };
-        let (first, more) = self.frame(item)?;
-        if !more {
-            return Some((first, false));
-        }
+        debug_assert!(more);
         // What is there already goes out in the same write.
         let mut batch: Option<Vec<u8>> = None;
         loop {
@@ -181,6 +245,8 @@ impl Frames {
                 let (row, object, kind) = (&self.target.row, event.object(), event.kind.as_str());
                 let frame = if self.encoding == Encoding::Protobuf {
                     present::protobuf::frame(kind, row, object, &self.shape)
+                } else if self.shape == Shape::Object && row.custom.is_some() {
+                    custom_frame(row, &event)
                 } else if self.shape == Shape::Object && !kinds::needs_conversion(row) {
                     Ok(event.frame())
                 } else {
@@ -238,6 +304,17 @@ impl Frames {
         }
         Ok(shaped)
     }
+}
+
+/// A custom object's frame: the stored one when nothing in it has to change.
+fn custom_frame(row: &Resource, event: &WatchEvent) -> Result<Bytes, ApiError> {
+    let object = event.object();
+    let json = present::json_bytes(row, object)?;
+    if json.as_ptr() == object.json_bytes().as_ptr() {
+        return Ok(event.frame());
+    }
+    let start = format!(r#"{{"type":"{}","object":"#, event.kind.as_str());
+    Ok([start.as_bytes(), &json, b"}\n"].concat().into())
 }
 
 /// A frame with an object that isn't stored as it is sent.

@@ -3,9 +3,8 @@
 use super::options::WriteOptions;
 use super::target::Target;
 use crate::admission::{self, Operation};
-use crate::kinds;
+use crate::definitions::conversion;
 use crate::metadata;
-use crate::present;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::services::{Reserved, reserve};
@@ -130,11 +129,11 @@ pub fn apply(
 
 /// How long objects of this kind live by themselves.
 fn time_to_live(server: &Server, row: &Resource) -> Option<Duration> {
-    (row.gvk.kind == "Event").then_some(server.flags.event_ttl)
+    (row.gvk.kind == "Event" && row.custom.is_none()).then_some(server.flags.event_ttl)
 }
 
-fn bytes_of(row: &Resource, object: &Value) -> Result<Vec<u8>, ApiError> {
-    let mut stored = kinds::to_storage(row, object.clone())?;
+async fn bytes_of(server: &Server, row: &Resource, object: &Value) -> Result<Vec<u8>, ApiError> {
+    let mut stored = conversion::to_storage(server, row, object.clone()).await?;
     meta::remove(&mut stored, "resourceVersion");
     serde_json::to_vec(&stored).map_err(ApiError::internal)
 }
@@ -165,12 +164,12 @@ pub async fn store_new(
         .create(
             &target.namespace,
             name,
-            &bytes_of(row, &object)?,
+            &bytes_of(server, row, &object).await?,
             time_to_live(server, row),
         )
         .await
         .map_err(error)?;
-    present::value_of(row, &stored)
+    conversion::value(server, row, &stored).await
 }
 
 /// An error on its way through the transaction.
@@ -209,10 +208,10 @@ pub async fn change(
     let decide = |current: Option<ObjectRef>| {
         let (last, reserved, wanted, make) = (&last, &reserved, &wanted, &make);
         async move {
-            let old = current
-                .as_ref()
-                .map(|object| present::value_of(&target.row, object))
-                .transpose()?;
+            let old = match &current {
+                Some(object) => Some(conversion::value(server, &target.row, object).await?),
+                None => None,
+            };
             let attempt = attempt(server, request, target, options, wanted, old, make).await?;
             reserved.lock().push(attempt.reserved);
             *last.lock() = Some(Outcome {
@@ -234,16 +233,16 @@ pub async fn change(
     settle(server, reserved.into_inner(), updated.is_ok()).await;
     match updated {
         Ok(Updated::Created(object)) => Ok(Outcome {
-            object: present::value_of(&target.row, &object)?,
+            object: conversion::value(server, &target.row, &object).await?,
             created: true,
         }),
         Ok(Updated::Written(object)) => Ok(Outcome {
-            object: present::value_of(&target.row, &object)?,
+            object: conversion::value(server, &target.row, &object).await?,
             created: false,
         }),
         Ok(Updated::Deleted(object)) => {
             // The last finalizer is gone, and the object with it.
-            let object = present::value_of(&target.row, &object)?;
+            let object = conversion::value(server, &target.row, &object).await?;
             crate::services::release(server, &target.row, &object, options.dry_run).await;
             Ok(Outcome {
                 object,
@@ -338,7 +337,7 @@ async fn attempt(
         Change::Nothing
     } else {
         Change::Write {
-            json: bytes_of(row, &new)?,
+            json: bytes_of(server, row, &new).await?,
             ttl: time_to_live(server, row),
         }
     };
@@ -352,7 +351,8 @@ async fn attempt(
 
 /// An object that is being deleted but isn't to go yet, although it has no finalizers.
 fn holds_on(row: &Resource, object: &Value) -> bool {
-    let spec_finalizers = row.gvk.kind == "Namespace"
+    let spec_finalizers = row.plural == "namespaces"
+        && row.gvk.group.is_empty()
         && object["spec"]["finalizers"]
             .as_array()
             .is_some_and(|list| !list.is_empty());
@@ -415,7 +415,7 @@ async fn create_missing(
     Ok(Attempt {
         reserved,
         change: Change::Write {
-            json: bytes_of(row, &object)?,
+            json: bytes_of(server, row, &object).await?,
             ttl: time_to_live(server, row),
         },
         object,

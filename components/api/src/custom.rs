@@ -1,0 +1,104 @@
+//! Kinds that are defined by CustomResourceDefinitions: their schemas and what follows from them.
+mod columns;
+mod decl;
+mod defaulting;
+mod formats;
+mod metadata;
+mod paths;
+mod prune;
+mod row;
+mod rules;
+mod scale;
+mod schema;
+mod typed;
+mod unique;
+mod validate;
+
+pub use columns::JsonPath;
+pub use paths::SimplePath;
+pub use row::{Conversion, Definition, compare_versions, rows};
+pub use rules::{Compiled, Rule, RuleSet};
+pub use scale::Scale;
+pub use schema::{Additional, Kind, Schema};
+
+pub(crate) use columns::cell;
+pub(crate) use decl::of_root as declare;
+pub(crate) use defaulting::{drop_nulls, fill};
+pub(crate) use formats::is_known as is_known_format;
+pub(crate) use prune::prune;
+pub(crate) use rules::environment;
+pub(crate) use validate::{Validation, check as check_schema};
+
+use apimachinery::field::{Error, ErrorKind, ErrorList, Path};
+use serde_json::Value;
+
+/// Fits a decoded object to its kind: metadata becomes what it can be, fields that the schema doesn't have are
+/// dropped and named. Fails when metadata has the wrong types, in the words of upstream's decoder.
+pub fn fit(definition: &Definition, value: &mut Value) -> Result<Vec<String>, String> {
+    let mut unknown = metadata::coerce(value)?;
+    unknown.extend(prune(&definition.schema, value, true));
+    unknown.sort();
+    Ok(unknown)
+}
+
+/// Fits an object that was read from storage, where nothing is refused: what is wrong with metadata is dropped.
+pub fn fit_stored(definition: &Definition, value: &mut Value) {
+    fit_to(&definition.schema, value);
+}
+
+/// The same in another version than the row's.
+pub fn fit_to(schema: &Schema, value: &mut Value) {
+    metadata::repair(value);
+    prune(schema, value, true);
+    fill(schema, value);
+    drop_nulls(schema, value);
+}
+
+/// Fills in what the client left out.
+pub fn default(definition: &Definition, value: &mut Value) {
+    fill(&definition.schema, value);
+    drop_nulls(&definition.schema, value);
+}
+
+/// What is wrong with a new object, or one that is to replace `old`. `errors` are those of the metadata.
+pub(crate) fn check(
+    definition: &Definition,
+    old: Option<&Value>,
+    new: &Value,
+    mut errors: ErrorList,
+) -> ErrorList {
+    errors.extend(check_schema(&definition.schema, old, new));
+    errors.extend(definition.scale.iter().flat_map(|scale| scale.check(new)));
+    errors.extend(metadata::check_embedded(
+        &definition.schema,
+        new,
+        &Path::root(),
+        true,
+    ));
+    errors.extend(unique::check(&definition.schema, old, new));
+    if definition.rules.is_empty() {
+        return errors;
+    }
+    if errors.iter().any(blocks_rules) {
+        errors.push(Error::invalid(
+            &Path::root(),
+            Value::Null,
+            "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation",
+        ));
+        return errors;
+    }
+    errors.extend(definition.rules.check(&definition.schema, old, new));
+    errors
+}
+
+/// Errors after which rules would be evaluated over something that their types don't fit.
+fn blocks_rules(error: &Error) -> bool {
+    matches!(
+        error.kind,
+        ErrorKind::NotSupported
+            | ErrorKind::Required
+            | ErrorKind::TooLong
+            | ErrorKind::TooMany
+            | ErrorKind::TypeInvalid
+    )
+}

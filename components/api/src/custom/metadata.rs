@@ -1,0 +1,127 @@
+//! Metadata of custom objects and of resources embedded in them.
+use super::schema::{Additional, Schema};
+use crate::schema::{OBJECT_META, built_in};
+use apimachinery::decode;
+use apimachinery::field::{Error, ErrorList, Path};
+use serde_json::{Map, Value};
+
+/// Fits `metadata` to ObjectMeta; gives the paths of unknown fields. Wrong types are errors.
+pub(super) fn coerce(value: &mut Value) -> Result<Vec<String>, String> {
+    let Some(object) = value.as_object_mut() else {
+        return Ok(Vec::new());
+    };
+    let Some(metadata) = object.get_mut("metadata") else {
+        return Ok(Vec::new());
+    };
+    if metadata.is_null() {
+        object.remove("metadata");
+        return Ok(Vec::new());
+    }
+    let schemas = built_in();
+    let Some(id) = schemas.id(OBJECT_META) else {
+        return Ok(Vec::new());
+    };
+    let unknown = decode::fit(&schemas, id, metadata).map_err(|error| error.to_string())?;
+    Ok(unknown
+        .into_iter()
+        .map(|path| format!("metadata.{path}"))
+        .collect())
+}
+
+/// The same for stored objects: fields with wrong types are dropped one by one.
+pub(super) fn repair(value: &mut Value) {
+    if coerce(value).is_ok() {
+        return;
+    }
+    let Some(metadata) = value.get_mut("metadata") else {
+        return;
+    };
+    let Some(fields) = metadata.as_object() else {
+        *metadata = Value::Object(Map::new());
+        return;
+    };
+    let kept = fields.iter().filter(|(name, field)| {
+        let mut alone = serde_json::json!({"metadata": {(*name).clone(): (*field).clone()}});
+        coerce(&mut alone).is_ok()
+    });
+    let kept: Map<String, Value> = kept.map(|(name, field)| (name.clone(), field.clone())).collect();
+    *metadata = Value::Object(kept);
+    // What is left fits field by field.
+    let _ = coerce(value);
+}
+
+/// Resources embedded in an object need a kind, a version and sound metadata.
+pub(super) fn check_embedded(schema: &Schema, value: &Value, path: &Path, root: bool) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if schema.embedded && !root {
+        errors.extend(check_resource(value, path));
+    }
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                let below = match (schema.properties.get(key), &schema.additional) {
+                    (Some(below), _) => Some((below, path.child(key))),
+                    (None, Additional::Schema(below)) => Some((&**below, path.key(key))),
+                    _ => None,
+                };
+                if let Some((below, path)) = below {
+                    errors.extend(check_embedded(below, value, &path, false));
+                }
+            }
+        }
+        Value::Array(items) => {
+            if let Some(below) = &schema.items {
+                for (index, item) in items.iter().enumerate() {
+                    errors.extend(check_embedded(below, item, &path.index(index), false));
+                }
+            }
+        }
+        _ => {}
+    }
+    errors
+}
+
+fn check_resource(value: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let Some(map) = value.as_object() else {
+        return errors;
+    };
+    let text = |name: &str| map.get(name).and_then(Value::as_str).unwrap_or("");
+    match text("apiVersion") {
+        "" => errors.push(Error::required(&path.child("apiVersion"), "must not be empty")),
+        version if version.matches('/').count() > 1 => errors.push(Error::invalid(
+            &path.child("apiVersion"),
+            version,
+            format!("unexpected GroupVersion string: {version}"),
+        )),
+        _ => {}
+    }
+    match text("kind") {
+        "" => errors.push(Error::required(&path.child("kind"), "must not be empty")),
+        kind => errors.extend(
+            apimachinery::names::dns1035_label(&kind.to_lowercase())
+                .into_iter()
+                .map(|message| {
+                    Error::invalid(
+                        &path.child("kind"),
+                        kind,
+                        format!("may have mixed case, but should otherwise match: {message}"),
+                    )
+                }),
+        ),
+    }
+    let mut alone = serde_json::json!({"metadata": map.get("metadata").cloned().unwrap_or_default()});
+    if let Err(error) = coerce(&mut alone) {
+        errors.push(Error::invalid(
+            &path.child("metadata"),
+            map.get("metadata").cloned().unwrap_or_default(),
+            error,
+        ));
+        return errors;
+    }
+    errors.extend(crate::validate::embedded_metadata(
+        &alone,
+        &path.child("metadata"),
+    ));
+    errors
+}

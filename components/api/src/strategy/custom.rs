@@ -1,0 +1,86 @@
+//! Custom objects: everything but metadata and status is what is wanted.
+use crate::custom::Definition;
+use apimachinery::fieldset::FieldSet;
+use apimachinery::meta;
+use serde_json::{Map, Value};
+
+/// Fields that a write through this endpoint never changes.
+pub(super) fn reset_fields(definition: &Definition, subresource: &str) -> FieldSet {
+    match subresource {
+        "" if definition.has_status => FieldSet::of_names(&["status"]),
+        "status" => {
+            let wanted = definition.schema.properties.keys().map(String::as_str);
+            let mut names: Vec<&str> = wanted
+                .filter(|name| !matches!(*name, "status" | "apiVersion" | "kind"))
+                .collect();
+            names.extend(["spec", "metadata"]);
+            FieldSet::of_names(&names)
+        }
+        _ => FieldSet::default(),
+    }
+}
+
+pub(super) fn prepare_create(definition: &Definition, value: &mut Value) {
+    if definition.has_status
+        && let Some(object) = value.as_object_mut()
+    {
+        object.remove("status");
+    }
+    meta::set(value, "generation", 1);
+}
+
+pub(super) fn prepare_update(definition: &Definition, subresource: &str, old: &Value, new: &mut Value) {
+    match subresource {
+        "status" if definition.has_status => only_status(old, new),
+        // A scale is written to the object as a whole.
+        _ => {
+            if definition.has_status {
+                put(new, "status", old.get("status"));
+            }
+            let wanted = |object: &Value| {
+                let mut wanted = object.as_object().cloned().unwrap_or_default();
+                wanted.remove("metadata");
+                if definition.has_status {
+                    wanted.remove("status");
+                }
+                wanted
+            };
+            let mut generation = meta::generation(old);
+            if wanted(old) != wanted(new) {
+                generation += 1;
+            }
+            meta::set(new, "generation", generation);
+            return;
+        }
+    }
+    meta::set(new, "generation", meta::generation(old));
+}
+
+/// The status endpoint changes the status alone, and who owns it.
+fn only_status(old: &Value, new: &mut Value) {
+    let status = new.get("status").cloned();
+    let managed = meta::get(new, "managedFields").cloned();
+    let version = meta::get(new, "resourceVersion").cloned();
+    *new = old.clone();
+    put(new, "status", status.as_ref());
+    for (name, value) in [("managedFields", managed), ("resourceVersion", version)] {
+        match value {
+            Some(value) => meta::set(new, name, value),
+            None => {
+                meta::remove(new, name);
+            }
+        }
+    }
+}
+
+fn put(value: &mut Value, name: &str, wanted: Option<&Value>) {
+    if !value.is_object() {
+        *value = Value::Object(Map::new());
+    }
+    if let Some(object) = value.as_object_mut() {
+        match wanted {
+            Some(wanted) => object.insert(name.to_owned(), wanted.clone()),
+            None => object.remove(name),
+        };
+    }
+}
