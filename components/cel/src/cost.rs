@@ -23,6 +23,8 @@ const AUTHORIZATION: u64 = 350_000;
 pub(crate) enum CostRule {
     One,
     Fixed(u64),
+    /// A scalar becomes a text of a few bytes.
+    ScalarText,
     /// The text is read once.
     Traverse(usize),
     /// The text is read and one as long is made.
@@ -53,6 +55,7 @@ impl CostRule {
         match (function, id) {
             ("startsWith" | "endsWith", _) | (_, "string_to_bytes" | "bytes_to_string") => Self::Traverse(0),
             ("strings.quote" | "format", id) if id != "format" => Self::Traverse(0),
+            (_, "scalar") => Self::ScalarText,
             (_, "in_list") => Self::Elements(1),
             ("_<_" | "_<=_" | "_>_" | "_>=_", "text") | ("_==_" | "_!=_", _) => Self::Compare(0, 1),
             ("_+_", "text") => Self::Concatenate,
@@ -101,7 +104,7 @@ impl CostRule {
     pub(crate) fn actual(self, args: &[Value<'_>], result: Option<&Value<'_>>) -> u64 {
         let size = |index: usize| args.get(index).map_or(1, Value::cost_size);
         match self {
-            Self::One => 1,
+            Self::One | Self::ScalarText => 1,
             Self::Fixed(cost) => cost,
             Self::Traverse(index) => scaled(size(index), TRAVERSAL),
             Self::Rebuild(index) => scaled(size(index), 2.0 * TRAVERSAL),
@@ -135,6 +138,7 @@ impl CostRule {
         let (cost, result) = match self {
             Self::One => (Cost::fixed(1), None),
             Self::Fixed(cost) => (Cost::fixed(cost), None),
+            Self::ScalarText => (Cost::fixed(1), Some(Size { min: 1, max: 64 })),
             Self::Traverse(index) => (size(index).scaled(TRAVERSAL), None),
             Self::Rebuild(index) => {
                 let text = size(index);

@@ -231,6 +231,8 @@ fn costs_are_counted_and_limited() {
         // Names, then for each element: accumulator, not_strictly_false, accumulator, x, size, comparison.
         ("self.items.all(x, x.size() == 1)", 2 + 2 * 6 + 1, 2 + 5 * 6 + 1),
         ("self.name.startsWith('a')", 3, 6),
+        // A number's text is short.
+        ("('size ' + string(self.size)).size() > 0", 6, 12),
     ] {
         let program = Program::compile(text, &environment).unwrap();
         let variables = [
