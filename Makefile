@@ -12,12 +12,13 @@ export PATH := $(TOOLS)/bin:$(PATH)
 export HARDWAY_BINARIES ?= $(BINARIES)
 export HARDWAY_PYTHON ?= $(TOOLS)/python/bin/python3
 
-.PHONY: demo demo-down test build deps lint unit e2e clean help
+.PHONY: demo demo-down test build deps lint unit e2e vm-cgroup2 clean help
 
 help:
 	@echo 'make demo       build, make five hosts, bootstrap, show a workload'
 	@echo 'make demo-down  remove the hosts of the demo'
 	@echo 'make test       everything: unit, integration, end-to-end in a lab'
+	@echo 'make vm-cgroup2 the kubelet and the lab on cgroup v2, in QEMU'
 	@echo 'make build      static release binaries into $(BINARIES)'
 
 # Static binaries run on any distribution. --target keeps the flag away from build scripts and macros.
@@ -45,3 +46,8 @@ e2e: build
 	cargo nextest run --locked -p e2e --no-fail-fast
 
 test: unit e2e
+
+# A machine with cgroup v2 in QEMU, for hosts that have v1: a cluster of that one machine, and a lab inside it. Needs
+# Debian's qemu-system-x86; not part of `test`, since without the CPU's help it takes many minutes.
+vm-cgroup2: build
+	tests/vm/run.sh '$(CACHE)/vm' '$(BINARIES)' bootstrap cgroup2 eviction lab

@@ -33,7 +33,8 @@ sed -n 's/^-\{0,1\}\([a-z][A-Za-z0-9._-]*\) *=.*/\1/p' /etc/sysctl.d/90-hardway.
     [ -r "$path" ] && p sysctl "$key $(cat "$path")"
 done
 for module in $(cat /etc/modules-load.d/hardway.conf 2>/dev/null); do [ -d "/sys/module/$module" ] && p module "$module"; done
-for feature in overlay; do grep -qw "$feature" /proc/filesystems && p "kernel.$feature" yes; done
+# A module that is not loaded yet will be: modules-load.d names it.
+for feature in overlay; do { grep -qw "$feature" /proc/filesystems || modprobe -nq "$feature" 2>/dev/null; } && p "kernel.$feature" yes; done
 ip -o -4 addr show 2>/dev/null | awk '{print "address=" $4}'
 ip -4 route show 2>/dev/null | awk '{print "route=" $1 " " $2 " " $3 " " $4 " " $5}'
 ss -Hltnp 2>/dev/null | awk '{print "listen=" $4 " " $6}'

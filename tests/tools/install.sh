@@ -4,6 +4,7 @@
 set -euo pipefail
 
 tools=${1:?the folder for the tools}
+here=$(cd "$(dirname "$0")" && pwd)
 packages=(
   build-essential pkg-config perl protobuf-compiler libprotobuf-dev      # building
   debootstrap systemd-container openssh-client openssh-server            # the lab, and a real sshd for tests
@@ -27,9 +28,7 @@ command -v cargo-nextest >/dev/null || cargo install --locked cargo-nextest
 suite_packages() { # SUITE PACKAGE[=VERSION]...
   local suite=$1 work mirror
   shift
-  mirror=${HARDWAY_DEBIAN_MIRROR:-$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
-    grep -v '^ *#' | grep -oE '[a-z]+://[^ ]+/debian/?( |$)' | sed -n '1s#/* *$##p' || true)}
-  [ -n "$mirror" ] || { echo "no Debian mirror in the apt sources; set HARDWAY_DEBIAN_MIRROR" >&2; exit 1; }
+  mirror=$("$here/mirror.sh")
   work=$(mktemp -d)
   mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/packages"
   echo "deb $mirror $suite main" > "$work/sources.list"

@@ -138,6 +138,14 @@ fn kubelet(cluster: &Cluster<'_>, host: &Host, facts: &Facts) -> String {
     configuration.fail_cgroup_v1 = facts.cgroup_v2;
     // Inside a container the swap that shows belongs to the machine.
     configuration.fail_swap_on = !facts.container;
+    if facts.container {
+        // So does the disk: that others have filled a part of it is no reason to evict pods.
+        for signal in ["nodefs.available", "imagefs.available"] {
+            configuration
+                .eviction_hard
+                .insert(signal.to_owned(), "1Gi".to_owned());
+        }
+    }
     configuration.serialize_image_pulls = false;
     // A hundred pods start on a node at once without waiting for each other's events.
     configuration.kube_api_qps = 100;

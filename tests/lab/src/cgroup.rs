@@ -80,8 +80,11 @@ fn parse(mounts: &str, own: &str) -> Vec<Hierarchy> {
 /// Moves the calling process into a group called `name` in every hierarchy.
 pub fn enter(name: &str) -> anyhow::Result<()> {
     for hierarchy in hierarchies()? {
-        let parent = hierarchy.mount.join(&hierarchy.own);
+        let parent = hierarchy.parent();
         let group = parent.join(name);
+        if hierarchy.is_unified() {
+            pass_controllers_on(&hierarchy.mount);
+        }
         std::fs::create_dir_all(&group)
             .with_context(|| format!("cannot make the cgroup {}", group.display()))?;
         if hierarchy
@@ -98,34 +101,41 @@ pub fn enter(name: &str) -> anyhow::Result<()> {
             std::fs::write(group.join("cgroup.clone_children"), "1")
                 .context("cannot set cgroup.clone_children")?;
         }
-        if hierarchy.controllers.is_empty() {
-            pass_controllers_on(&hierarchy.mount, &hierarchy.own);
-        }
         std::fs::write(group.join("cgroup.procs"), std::process::id().to_string())
             .with_context(|| format!("cannot enter the cgroup {}", group.display()))?;
     }
     Ok(())
 }
 
-/// On cgroup v2 each level must hand its controllers down. A level that holds processes itself cannot
-/// (no-internal-process rule); then the hosts run without limits, which is what the warning says.
-fn pass_controllers_on(mount: &Path, own: &Path) {
-    let Ok(controllers) = std::fs::read_to_string(mount.join("cgroup.controllers")) else {
-        return;
-    };
-    let wanted: Vec<String> = controllers
-        .split_whitespace()
-        .map(|name| format!("+{name}"))
-        .collect();
-    let mut level = mount.to_owned();
-    for part in std::iter::once(None).chain(own.components().map(Some)) {
-        if let Some(part) = part {
-            level.push(part);
+impl Hierarchy {
+    fn is_unified(&self) -> bool {
+        self.controllers.is_empty()
+    }
+
+    /// Where the hosts' groups are. In the unified hierarchy that is the top: this process's own group, a login
+    /// session for example, has processes and so cannot hand controllers down (no-internal-process rule).
+    fn parent(&self) -> PathBuf {
+        if self.is_unified() {
+            self.mount.clone()
+        } else {
+            self.mount.join(&self.own)
         }
-        if let Err(error) = std::fs::write(level.join("cgroup.subtree_control"), wanted.join(" ")) {
+    }
+}
+
+/// The hosts get all controllers that the top has. In a container the top is an ordinary group, which cannot hand
+/// down what it has while it has processes; then the hosts run without limits, which is what the warning says.
+fn pass_controllers_on(top: &Path) {
+    let read = |file: &str| std::fs::read_to_string(top.join(file)).unwrap_or_default();
+    let passed = read("cgroup.subtree_control");
+    for controller in read("cgroup.controllers").split_whitespace() {
+        if passed.split_whitespace().any(|name| name == controller) {
+            continue;
+        }
+        if let Err(error) = std::fs::write(top.join("cgroup.subtree_control"), format!("+{controller}")) {
             eprintln!(
-                "hardway-lab: {} does not hand its controllers down: {error}",
-                level.display()
+                "hardway-lab: {} does not hand {controller} down: {error}",
+                top.display()
             );
         }
     }
@@ -135,7 +145,7 @@ fn pass_controllers_on(mount: &Path, own: &Path) {
 /// waited for.
 pub fn remove(name: &str) -> anyhow::Result<()> {
     for hierarchy in hierarchies()? {
-        let group = hierarchy.mount.join(&hierarchy.own).join(name);
+        let group = hierarchy.parent().join(name);
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
         while group.exists() {
             match remove_tree(&group) {
@@ -173,6 +183,7 @@ mod tests {
         let found = parse(mounts, own);
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].own, PathBuf::from("a/b"));
+        assert_eq!(found[0].parent(), PathBuf::from("/sys/fs/cgroup/cpu/a/b"));
         let unified = "25 20 0:22 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n";
         let found = parse(unified, "0::/user.slice\n");
         assert_eq!(
@@ -183,5 +194,6 @@ mod tests {
                 own: PathBuf::from("user.slice"),
             }]
         );
+        assert_eq!(found[0].parent(), PathBuf::from("/sys/fs/cgroup"));
     }
 }

@@ -1,6 +1,7 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::Context as _;
@@ -89,6 +90,17 @@ enum What {
         path: String,
         /// The hosts; all when none is named.
         hosts: Vec<String>,
+    },
+    /// Write a static program as a container image archive to standard output.
+    ImageArchive {
+        /// Full name with a tag, for example hardway.local/busybox:sample.
+        #[arg(long)]
+        image: String,
+        /// The program; it becomes the image's only file, at --path, and its entry point.
+        #[arg(long)]
+        program: PathBuf,
+        #[arg(long, default_value = "/bin/busybox")]
+        path: String,
     },
     #[command(name = "internal-launch", hide = true)]
     Launch { host: String },
@@ -204,15 +216,16 @@ impl Arguments {
                 hosts,
             } => {
                 let lab = Lab::open(&directory, &name)?;
-                let content =
-                    std::fs::read(&program).with_context(|| format!("cannot read {}", program.display()))?;
-                let archive = provisioner::image::Image::of_binary(&image, &path, content, "").archive()?;
+                let archive = image_archive(&image, &program, &path)?;
                 for spec in &lab.hosts {
                     if hosts.is_empty() || hosts.contains(&spec.name) {
                         host::load_image(&lab, spec, &archive)?;
                     }
                 }
             }
+            What::ImageArchive { image, program, path } => std::io::stdout()
+                .write_all(&image_archive(&image, &program, &path)?)
+                .context("cannot write the archive")?,
             What::Launch { host } => {
                 let lab = Lab::open(&directory, &name)?;
                 launch::run(&lab, lab.host(&host)?)?;
@@ -220,6 +233,11 @@ impl Arguments {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn image_archive(image: &str, program: &Path, path: &str) -> anyhow::Result<Vec<u8>> {
+    let content = std::fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
+    provisioner::image::Image::of_binary(image, path, content, "").archive()
 }
 
 fn up(lab: &Lab) -> anyhow::Result<()> {
