@@ -237,7 +237,7 @@ impl Arguments {
 
 fn image_archive(image: &str, program: &Path, path: &str) -> anyhow::Result<Vec<u8>> {
     let content = std::fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
-    provisioner::image::Image::of_binary(image, path, content, "").archive()
+    Ok(provisioner::image::Image::of_binary(image, path, content, "").archive()?)
 }
 
 fn up(lab: &Lab) -> anyhow::Result<()> {
