@@ -7,7 +7,6 @@ mod output;
 pub mod report;
 pub mod scan;
 
-use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::{Duration, SystemTime};
 
 pub use output::{json, prometheus, table};
@@ -15,10 +14,13 @@ pub use report::{Finding, Place, Row};
 
 use crate::fleet::{Failure, Fleet};
 use crate::identities::OPERATOR;
-use crate::inventory::{Host, Inventory};
-use crate::ssh::{Forward, Target};
+use crate::inventory::Inventory;
+use crate::ssh::Connection;
 use crate::state::State;
 use crate::ui::Ui;
+
+/// A listener that says nothing for this long does not speak TLS.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Everything that was found.
 #[derive(Debug)]
@@ -42,92 +44,38 @@ pub fn collect(inventory: &Inventory, state: &State, ui: &Ui, warn: Duration) ->
 
 /// What the connected hosts hold and serve, not judged yet; a list per host.
 pub fn from(fleet: &Fleet<'_>) -> anyhow::Result<Vec<Vec<Row>>> {
-    let scans = fleet.each(
+    let found = fleet.each(
         "certificates",
         |_| true,
-        |_, connection| Ok(scan::ask(connection)?),
-    )?;
-    let hosts: Vec<&Host> = fleet
-        .inventory
-        .hosts
-        .iter()
-        .filter(|host| scans.contains_key(&host.name))
-        .collect();
-    let rows = std::thread::scope(|scope| {
-        let threads: Vec<_> = hosts
-            .iter()
-            .map(|host| {
-                let scan = &scans[&host.name];
-                scope.spawn(|| of_host(fleet, host, scan))
-            })
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| {
-                thread
-                    .join()
-                    .map_err(|_| anyhow::anyhow!("a thread that reads certificates panicked"))?
-            })
-            .collect::<anyhow::Result<Vec<_>>>()
-    })?;
-    Ok(rows)
-}
-
-fn of_host(fleet: &Fleet<'_>, host: &Host, scan: &scan::Scan) -> anyhow::Result<Vec<Row>> {
-    let mut rows = report::of_files(&host.name, &scan.files);
-    let target = fleet.target(host)?;
-    for listener in &scan.listeners {
-        rows.extend(served(target, &host.name, listener));
-    }
-    Ok(rows)
-}
-
-/// A handshake with one listener; none when it does not speak TLS.
-pub fn served(target: &Target, host: &str, listener: &scan::Listener) -> Option<Row> {
-    let chain = match reach(target, listener) {
-        Some(Reached::Direct(address)) => handshake::certificates(address),
-        Some(Reached::Forwarded(forward)) => handshake::certificates(forward.address),
-        None => None,
-    }?;
-    let certificate = pki::inspect_der(chain.first()?).ok()?;
-    Some(Row::new(
-        host,
-        Place::Process {
-            process: listener.process.clone(),
-            address: listener.address.to_string(),
+        |host, connection| {
+            let scan = scan::ask(connection)?;
+            let mut rows = report::of_files(&host.name, &scan.files);
+            for listener in &scan.listeners {
+                rows.extend(served(connection, &host.name, listener));
+            }
+            Ok(rows)
         },
-        certificate,
-    ))
+    )?;
+    Ok(found.into_values().collect())
 }
 
-enum Reached {
-    Direct(SocketAddr),
-    Forwarded(Forward),
-}
-
-/// The listener itself, when this machine reaches it; through SSH otherwise.
-fn reach(target: &Target, listener: &scan::Listener) -> Option<Reached> {
-    let outside: IpAddr = target.host.parse().ok()?;
+/// A handshake with one listener, from the host itself; none when it does not speak TLS.
+fn served(connection: &Connection, host: &str, listener: &scan::Listener) -> Option<Row> {
     let address = listener.address;
-    let direct = if address.ip().is_unspecified() {
-        Some(SocketAddr::new(outside, address.port()))
-    } else {
-        (!address.ip().is_loopback()).then_some(address)
-    };
-    if let Some(direct) = direct
-        && target.settings.bastion.is_none()
-        && TcpStream::connect_timeout(&direct, Duration::from_secs(1)).is_ok()
-    {
-        return Some(Reached::Direct(direct));
-    }
     let inside = if address.ip().is_unspecified() {
         "127.0.0.1".to_owned()
     } else {
         address.ip().to_string()
     };
-    Forward::to(target.clone(), &inside, address.port())
-        .ok()
-        .map(Reached::Forwarded)
+    let chain = connection
+        .through(&inside, address.port(), PATIENCE, handshake::certificates)
+        .ok()??;
+    let certificate = pki::inspect_der(chain.first()?).ok()?;
+    let place = Place::Process {
+        process: listener.process.clone(),
+        address: address.to_string(),
+    };
+    Some(Row::new(host, place, certificate))
 }
 
 /// What the operator keeps: the authorities, and the administrator's leaves.

@@ -31,7 +31,8 @@ pub struct Listener {
     pub address: SocketAddr,
 }
 
-/// Processes whose sockets are asked; the kernel cuts names after 15 characters.
+/// Processes whose sockets are asked; the kernel cuts names after 15 characters. Balancers pass TLS on, so what they
+/// show is another process's.
 const PROCESSES: &[&str] = &[
     "etcd",
     "kube-apiserver",
@@ -40,8 +41,6 @@ const PROCESSES: &[&str] = &[
     "kubelet",
     "kube-proxy",
     "containerd",
-    "haproxy",
-    "api-balancer",
     "pod-network",
 ];
 

@@ -1,4 +1,5 @@
 use std::io::{Read, Write};
+use std::time::Duration;
 
 use super::{Connection, SshError};
 
@@ -79,6 +80,34 @@ impl Connection {
             status: output.status,
             stderr,
         })
+    }
+
+    /// Hands a connection to an address, as the host sees it, to `talk`. Either side's silence of `patience` ends it.
+    pub fn through<T>(
+        &self,
+        address: &str,
+        port: u16,
+        patience: Duration,
+        talk: impl FnOnce(&mut ssh2::Channel) -> T,
+    ) -> Result<T, SshError> {
+        let before = self.session.timeout();
+        self.session
+            .set_timeout(u32::try_from(patience.as_millis()).unwrap_or(u32::MAX));
+        let talked = self
+            .session
+            .channel_direct_tcpip(address, port, None)
+            .map(|mut channel| {
+                let said = talk(&mut channel);
+                // The other end may have gone first.
+                let _ = channel.close();
+                said
+            })
+            .map_err(|error| SshError::Lost {
+                doing: format!("connecting to {address}:{port}"),
+                reason: error.to_string(),
+            });
+        self.session.set_timeout(before);
+        talked
     }
 
     /// A script without input.

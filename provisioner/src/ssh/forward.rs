@@ -16,14 +16,8 @@ pub struct Forward {
 }
 
 impl Forward {
-    /// Listens on a free loopback port; each connection gets a session of its own to `port` of the host's loopback.
+    /// Listens on a free loopback port; each connection gets a session of its own to `port` of the host.
     pub fn open(target: Target, port: u16) -> Result<Forward, SshError> {
-        Forward::to(target, "127.0.0.1", port)
-    }
-
-    /// The same to an address as the host sees it.
-    pub fn to(target: Target, destination: &str, port: u16) -> Result<Forward, SshError> {
-        let destination = destination.to_owned();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| local(&error))?;
         let address = listener.local_addr().map_err(|error| local(&error))?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -34,9 +28,9 @@ impl Forward {
                     return;
                 }
                 let Ok(stream) = stream else { continue };
-                let (target, destination) = (target.clone(), destination.clone());
+                let target = target.clone();
                 // The copy ends when the client closes; a failed one shows as a closed connection there.
-                std::thread::spawn(move || drop(serve(&target, &destination, port, stream)));
+                std::thread::spawn(move || drop(serve(&target, port, stream)));
             }
         });
         Ok(Forward {
@@ -58,7 +52,7 @@ impl Drop for Forward {
     }
 }
 
-fn serve(target: &Target, destination: &str, port: u16, stream: TcpStream) -> Result<(), SshError> {
+fn serve(target: &Target, port: u16, stream: TcpStream) -> Result<(), SshError> {
     let connection = Connection::open(target)?;
     let lost = |error: ssh2::Error| SshError::Lost {
         doing: format!("forwarding port {port}"),
@@ -66,7 +60,7 @@ fn serve(target: &Target, destination: &str, port: u16, stream: TcpStream) -> Re
     };
     let channel = connection
         .session
-        .channel_direct_tcpip(destination, port, None)
+        .channel_direct_tcpip("127.0.0.1", port, None)
         .map_err(lost)?;
     stream.set_nonblocking(true).map_err(|error| local(&error))?;
     copy(&connection.session, channel, stream, &connection.wire);
