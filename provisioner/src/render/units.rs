@@ -157,26 +157,14 @@ pub fn add(
             .filter_map(|name| cluster.release.sha256_of(name))
             .collect();
         let programs_of_it: Vec<String> = hashes.into_iter().map(str::to_owned).collect();
-        let content = content_hash(
-            &text,
-            &files,
-            File::sha256,
-            &[
-                programs_of_it.clone(),
-                started_with(cluster, host, row, |signed| {
-                    signed.authority_key_id.unwrap_or_default()
-                }),
-            ]
-            .concat(),
-        );
-        // The names of authorities are the same in two runs that would each make one.
-        let named = started_with(cluster, host, row, |signed| signed.issuer);
-        let identity = content_hash(
-            &text,
-            &files,
-            File::identity,
-            &[programs_of_it, without_fresh(named, &cluster.secrets.fresh)].concat(),
-        );
+        let by_key = signers(cluster, host, row, |leaf| {
+            leaf.authority_key_id.unwrap_or_default()
+        });
+        // Names of authorities are the same in two runs that would each make one.
+        let by_name = signers(cluster, host, row, |leaf| leaf.issuer);
+        let parts = |signers: Vec<String>| [programs_of_it.clone(), signers].concat();
+        let content = content_hash(&text, &files, File::sha256, &parts(by_key));
+        let identity = content_hash(&text, &files, File::identity, &parts(by_name));
         let (file, link) = place(row.name);
         let mut unit_file = File::public(file.as_str(), text.replace(CONTENT, &content));
         unit_file.identity = Some(sha256(text.replace(CONTENT, &identity).as_bytes()));
@@ -194,29 +182,14 @@ pub fn add(
     Ok(programs)
 }
 
-/// What a unit's process keeps from its start, beside files and programs: who signed its leaves; for the kubelet the
-/// key of the tokens that it fetched for pods, so that a restart makes it fetch others.
-fn started_with(
-    cluster: &Cluster<'_>,
-    host: &Host,
-    row: &Row,
-    signer: fn(pki::Inspected) -> String,
-) -> Vec<String> {
-    let mut parts: Vec<String> = row
-        .leaves
+/// What a unit's process keeps from its start, beside files and programs: who signed its leaves.
+fn signers(cluster: &Cluster<'_>, host: &Host, row: &Row, name: fn(pki::Inspected) -> String) -> Vec<String> {
+    row.leaves
         .iter()
         .filter_map(|leaf| cluster.secrets.leaf(&host.name, leaf))
         .filter_map(|leaf| pki::inspect(&leaf.certificate).ok())
-        .map(signer)
-        .collect();
-    if row.name == "kubelet.service" {
-        parts.push(cluster.secrets.service_account.public.clone());
-    }
-    parts
-}
-
-fn without_fresh(parts: Vec<String>, fresh: &std::collections::BTreeSet<String>) -> Vec<String> {
-    parts.into_iter().filter(|part| !fresh.contains(part)).collect()
+        .map(name)
+        .collect()
 }
 
 /// The unit's file in the generation and the link that systemd follows to it.

@@ -19,6 +19,8 @@ use crate::survey::Survey;
 
 /// Long enough for every reload interval, a kubelet's sync and a leader election.
 const DEADLINE: Duration = Duration::from_secs(240);
+/// What has to be set going is set going again after this time.
+const NUDGE: Duration = Duration::from_secs(45);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Through what the gates look.
@@ -49,8 +51,13 @@ pub fn pass(seen: &Seen<'_>, gate: Gate) -> anyhow::Result<()> {
         return Ok(());
     }
     let deadline = Instant::now() + DEADLINE;
+    let mut nudged: Option<Instant> = None;
     loop {
-        let last = match look(seen, gate) {
+        let nudge = nudged.is_none_or(|nudged| nudged.elapsed() >= NUDGE);
+        if nudge {
+            nudged = Some(Instant::now());
+        }
+        let last = match look(seen, gate, nudge) {
             Ok(missing) if missing.is_empty() => return Ok(()),
             Ok(missing) => missing.join("; "),
             Err(error) => format!("{error:#}"),
@@ -65,15 +72,15 @@ pub fn pass(seen: &Seen<'_>, gate: Gate) -> anyhow::Result<()> {
     }
 }
 
-/// What is still missing.
-fn look(seen: &Seen<'_>, gate: Gate) -> anyhow::Result<Vec<String>> {
+/// What is still missing; with `nudge`, what can be set going to mend it is.
+fn look(seen: &Seen<'_>, gate: Gate, nudge: bool) -> anyhow::Result<Vec<String>> {
     match gate {
         Gate::EtcdHealthy => etcd(seen),
         Gate::ApiServersReady => api_servers(seen),
         Gate::NodesReady => nodes(seen),
         Gate::ServedCertificates => served(seen),
         Gate::RootCaPublished => root_ca(seen),
-        Gate::TokensRenewed => probes::old_tokens(seen),
+        Gate::TokensRenewed => probes::old_tokens(seen, nudge),
         Gate::SecretsRewritten => rewrite::secrets(seen),
         Gate::TokensSettled => Ok(Vec::new()),
     }

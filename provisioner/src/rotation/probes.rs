@@ -1,6 +1,6 @@
 //! What the pods on the hosts hold: their tokens and the authorities that they were given.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use base64::Engine as _;
@@ -18,13 +18,27 @@ const AUTHORITIES: &str = "cd /var/lib/kubelet/pods 2>/dev/null || exit 0; \
     for file in */volumes/kubernetes.io~projected/*/ca.crt; do \
     [ -f \"$file\" ] && printf '%s %s\\n' \"${file%%/*}\" \"$(sha256sum <\"$file\" | cut -d' ' -f1)\"; done; true";
 
-/// Pods and Secrets whose token was signed with another key than the present one.
-pub fn old_tokens(seen: &Seen<'_>) -> anyhow::Result<Vec<String>> {
+/// Pods and Secrets whose token was signed with another key than the present one. With `renew`, what gives them new
+/// ones is set going: a kubelet keeps the tokens of its pods, and fetches others when it is started again.
+pub fn old_tokens(seen: &Seen<'_>, renew: bool) -> anyhow::Result<Vec<String>> {
     let present = key_id(&seen.survey.secrets.service_account.public)?;
     let api = seen.api()?;
-    let mut old: Vec<String> = in_pods(seen, &api, TOKENS, |header| {
+    let in_pods = in_pods(seen, &api, TOKENS, |header| {
         token_key_id(header).is_some_and(|id| id != present)
     })?;
+    if renew {
+        seen.fleet.each(
+            "renewing tokens",
+            |host| in_pods.contains_key(&host.name),
+            |_, connection| {
+                Ok(connection.script(
+                    "starting the kubelet again",
+                    "systemctl try-restart kubelet.service",
+                )?)
+            },
+        )?;
+    }
+    let mut old: Vec<String> = in_pods.into_values().flatten().collect();
     let path = "/api/v1/secrets?fieldSelector=type%3Dkubernetes.io/service-account-token";
     for secret in api.get(path)?["items"].as_array().into_iter().flatten() {
         let token = secret["data"]["token"]
@@ -54,27 +68,31 @@ pub fn old_tokens(seen: &Seen<'_>) -> anyhow::Result<Vec<String>> {
 /// Pods whose volume holds another bundle than the present one.
 pub fn old_root_ca(seen: &Seen<'_>, bundle: &str) -> anyhow::Result<Vec<String>> {
     let present = sha256(bundle.as_bytes());
-    in_pods(seen, &seen.api()?, AUTHORITIES, |hash| hash != present)
+    let found = in_pods(seen, &seen.api()?, AUTHORITIES, |hash| hash != present)?;
+    Ok(found.into_values().flatten().collect())
 }
 
-/// Lines `UID VALUE` of the script on every host; those of running pods whose value is `old`.
+/// Lines `UID VALUE` of the script on every host; those of running pods whose value is `old`, by host.
 fn in_pods(
     seen: &Seen<'_>,
     api: &crate::api::Api,
     script: &str,
     old: impl Fn(&str) -> bool,
-) -> anyhow::Result<Vec<String>> {
+) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
     let answers = seen.fleet.each(
         "looking into pods",
         |host| host.is_node(),
         |_, connection| Ok(connection.script("looking into pods", script)?),
     )?;
     let running = running(&api.get("/api/v1/pods")?);
-    let mut found = Vec::new();
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (host, answer) in answers {
         for (uid, value) in answer.lines().filter_map(|line| line.split_once(' ')) {
             if running.contains(uid) && old(value.trim()) {
-                found.push(format!("{host}: pod {uid} still has the old one"));
+                found
+                    .entry(host.clone())
+                    .or_default()
+                    .push(format!("{host}: pod {uid} still has the old one"));
             }
         }
     }

@@ -139,11 +139,13 @@ fn kill_in(lab: &TestLab, arguments: &[&str], stage: &str, nth: usize) -> bool {
         .spawn()
         .expect("hardway runs");
     let mut left = None;
+    let mut last = String::new();
     for line in BufReader::new(child.stdout.take().expect("piped")).lines() {
         let Ok(line) = line else { break };
         let Ok(event) = serde_json::from_str::<Value>(&line) else {
             panic!("not JSON: {line}")
         };
+        last = line;
         if event["event"] != "phase" {
             continue;
         }
@@ -167,7 +169,7 @@ fn kill_in(lab: &TestLab, arguments: &[&str], stage: &str, nth: usize) -> bool {
     let output = child.wait_with_output().expect("ended");
     assert!(
         output.status.success(),
-        "it failed: {}",
+        "it failed: {last}\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
     false
