@@ -1,5 +1,8 @@
 //! Flags and configuration of kube-apiserver.
 
+pub mod authentication;
+pub mod authorization;
+mod identity;
 mod unused;
 
 use clap::Parser;
@@ -8,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::flags::parse_duration;
+pub use identity::{AuthenticationFlags, AuthorizationFlags};
 pub use unused::UNUSED_FLAGS;
 
 /// The command line of kube-apiserver; names and defaults are upstream's.
@@ -125,9 +129,14 @@ pub struct ApiServerFlags {
     #[arg(long, value_delimiter = ',')]
     pub api_audiences: Vec<String>,
 
+    #[command(flatten)]
+    pub authentication: AuthenticationFlags,
+
     // authorization
     #[arg(long, value_delimiter = ',')]
     pub authorization_mode: Vec<String>,
+    #[command(flatten)]
+    pub authorization: AuthorizationFlags,
 
     // admission
     /// AdmissionConfiguration: what plugins are told.
@@ -312,10 +321,10 @@ mod tests {
     #[test]
     fn harmless_flags_are_taken_and_refused_ones_named() {
         assert!(parse_line(&format!("{LEAST} --profiling=false --watch-cache=true")).is_ok());
-        let error = parse_line(&format!("{LEAST} --token-auth-file=/x"))
+        let error = parse_line(&format!("{LEAST} --authorization-policy-file=/x"))
             .unwrap_err()
             .to_string();
-        assert!(error.contains("--token-auth-file"), "{error}");
+        assert!(error.contains("--authorization-policy-file"), "{error}");
     }
 
     #[test]

@@ -1,16 +1,22 @@
 //! Who sends a request.
 
+pub mod anonymous;
 pub mod bootstrap_token;
 pub mod front_proxy;
 pub mod impersonation;
 pub mod lookup;
+pub mod oidc;
 pub mod service_account;
+pub mod static_tokens;
 pub mod token_cache;
+pub mod webhook;
 pub mod x509;
 
 use crate::identity::User;
 use crate::serving::certificates::ClientAuthority;
 use crate::serving::peer::Peer;
+use anonymous::Anonymous;
+use arc_swap::ArcSwap;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use lookup::Lookup;
@@ -33,12 +39,24 @@ pub struct Authenticator {
     pub front_proxy: Option<front_proxy::FrontProxy>,
     pub client_authority: Option<Arc<ClientAuthority>>,
     pub tokens: TokenAuthenticator,
-    pub anonymous: bool,
+    pub anonymous: ArcSwap<Anonymous>,
 }
 
 impl Authenticator {
-    /// Finds out who sent a request.
-    pub async fn authenticate(&self, headers: &HeaderMap, peer: &Peer) -> Result<Arc<User>, Rejected> {
+    /// Uses other issuers and another rule for anonymous callers from now on.
+    pub fn replace(&self, issuers: Vec<oidc::Issuer>, anonymous: Anonymous) {
+        self.tokens.issuers.replace(issuers);
+        self.tokens.cache.clear();
+        self.anonymous.store(Arc::new(anonymous));
+    }
+
+    /// Finds out who sent a request for a path.
+    pub async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        peer: &Peer,
+        path: &str,
+    ) -> Result<Arc<User>, Rejected> {
         let mut refusals = Vec::new();
         if let Some(front_proxy) = &self.front_proxy {
             match front_proxy.authenticate(headers, peer) {
@@ -64,7 +82,7 @@ impl Authenticator {
         if !refusals.is_empty() {
             return Err(Rejected(refusals.join(", ")));
         }
-        if self.anonymous {
+        if self.anonymous.load().allows(path) {
             Ok(Arc::new(User::anonymous()))
         } else {
             Err(Rejected("no credentials".to_owned()))
@@ -82,10 +100,15 @@ fn bearer_token(headers: &HeaderMap) -> Option<&str> {
 
 /// Everything that takes bearer tokens.
 pub struct TokenAuthenticator {
+    pub static_tokens: Option<static_tokens::StaticTokens>,
     pub service_accounts: service_account::ServiceAccountTokens,
     pub bootstrap: bool,
+    pub issuers: oidc::Issuers,
+    pub webhook: Option<webhook::WebhookTokens>,
     pub lookup: Arc<dyn Lookup>,
     pub cache: token_cache::TokenCache,
+    /// What the webhook said, which may be good for longer.
+    pub webhook_cache: token_cache::TokenCache,
 }
 
 impl TokenAuthenticator {
@@ -95,37 +118,87 @@ impl TokenAuthenticator {
         token: &str,
         audiences: &[String],
     ) -> Result<Option<Authenticated>, Rejected> {
+        if let Some(tokens) = &self.static_tokens
+            && let Some(user) = tokens.authenticate(token)
+        {
+            return Ok(Some(Authenticated {
+                user,
+                audiences: Vec::new(),
+            }));
+        }
         if let Some(known) = self.cache.get(token, audiences) {
             return known.map_err(Rejected);
         }
         let outcome = self.check(token, audiences).await;
-        self.cache.put(
-            token,
-            audiences,
-            outcome
-                .as_ref()
-                .map(Clone::clone)
-                .map_err(|refusal| refusal.0.clone()),
-        );
-        outcome
+        self.cache.put(token, audiences, kept(&outcome));
+        match (outcome, &self.webhook) {
+            (Ok(Some(found)), _) => Ok(Some(found)),
+            (other, None) => other,
+            // Nobody else's; the others' refusals say nothing about it then.
+            (other, Some(webhook)) => match self.ask(webhook, token, audiences).await {
+                Ok(None) => other,
+                decided => decided,
+            },
+        }
     }
 
+    /// Each kind of token in turn; one kind's refusal doesn't keep the next from being tried.
     async fn check(&self, token: &str, audiences: &[String]) -> Result<Option<Authenticated>, Rejected> {
-        if let Some(found) = self
+        let mut refusals: Vec<String> = Vec::new();
+        let mut note = |outcome: Result<Option<Authenticated>, Rejected>| match outcome {
+            Ok(found) => found,
+            Err(refusal) => {
+                refusals.push(refusal.0);
+                None
+            }
+        };
+        let of_account = self
             .service_accounts
             .authenticate(token, audiences, &*self.lookup)
-            .await?
-        {
+            .await;
+        if let Some(found) = note(of_account) {
             return Ok(Some(found));
         }
-        if self.bootstrap
-            && let Some(user) = bootstrap_token::authenticate(token, &*self.lookup).await?
-        {
-            return Ok(Some(Authenticated {
-                user: Arc::new(user.authenticated()),
-                audiences: Vec::new(),
-            }));
+        if self.bootstrap {
+            let found = bootstrap_token::authenticate(token, &*self.lookup).await;
+            let found = found.map(|user| {
+                user.map(|user| Authenticated {
+                    user: Arc::new(user.authenticated()),
+                    audiences: Vec::new(),
+                })
+            });
+            if let Some(found) = note(found) {
+                return Ok(Some(found));
+            }
         }
-        Ok(None)
+        if let Some(found) = note(self.issuers.authenticate(token, audiences).await) {
+            return Ok(Some(found));
+        }
+        if refusals.is_empty() {
+            Ok(None)
+        } else {
+            Err(Rejected(refusals.join(", ")))
+        }
     }
+
+    async fn ask(
+        &self,
+        webhook: &webhook::WebhookTokens,
+        token: &str,
+        audiences: &[String],
+    ) -> Result<Option<Authenticated>, Rejected> {
+        if let Some(known) = self.webhook_cache.get(token, audiences) {
+            return known.map_err(Rejected);
+        }
+        let outcome = webhook.authenticate(token, audiences).await;
+        self.webhook_cache.put(token, audiences, kept(&outcome));
+        outcome
+    }
+}
+
+fn kept(outcome: &Result<Option<Authenticated>, Rejected>) -> Result<Option<Authenticated>, String> {
+    outcome
+        .as_ref()
+        .map(Clone::clone)
+        .map_err(|refusal| refusal.0.clone())
 }

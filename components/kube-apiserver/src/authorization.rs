@@ -4,8 +4,12 @@ pub mod attributes;
 pub mod cache;
 pub mod node;
 pub mod rbac;
+pub mod webhook;
 
+use arc_swap::ArcSwap;
 use attributes::Attributes;
+use std::sync::Arc;
+use webhook::WebhookAuthorizer;
 
 /// What one authorizer says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,38 +49,101 @@ impl std::str::FromStr for Mode {
             "Node" => Ok(Self::Node),
             "RBAC" => Ok(Self::Rbac),
             other => Err(format!(
-                "--authorization-mode: {other:?} is not supported; use Node, RBAC, AlwaysAllow or AlwaysDeny"
+                "--authorization-mode: {other:?} is not supported; use Node, RBAC, Webhook, AlwaysAllow or AlwaysDeny"
             )),
         }
     }
 }
 
+/// One member of the chain.
+#[derive(Clone)]
+pub enum Link {
+    Mode(Mode),
+    Webhook(Arc<WebhookAuthorizer>),
+}
+
 /// The authorizers in the order in which they are asked.
 pub struct Authorizer {
-    pub modes: Vec<Mode>,
+    chain: ArcSwap<Vec<Link>>,
     pub rbac: rbac::Rbac,
     pub node: node::NodeAuthorizer,
     cache: cache::DecisionCache,
 }
 
+/// How far a question has come.
+enum Step {
+    Decided(Decision),
+    /// A webhook is next; the question goes on behind it if it has no opinion.
+    Ask(Arc<WebhookAuthorizer>, usize),
+}
+
 impl Authorizer {
-    pub fn new(modes: Vec<Mode>, rbac: rbac::Rbac, node: node::NodeAuthorizer) -> Self {
+    pub fn new(chain: Vec<Link>, rbac: rbac::Rbac, node: node::NodeAuthorizer) -> Self {
         Self {
-            modes,
+            chain: ArcSwap::from_pointee(chain),
             rbac,
             node,
             cache: cache::DecisionCache::default(),
         }
     }
 
+    pub fn chain(&self) -> Arc<Vec<Link>> {
+        self.chain.load_full()
+    }
+
+    /// Uses another chain from now on.
+    pub fn replace(&self, chain: Vec<Link>) {
+        self.chain.store(Arc::new(chain));
+    }
+
     /// Decides; the first authorizer with an opinion wins, none means no.
-    pub fn authorize(&self, attributes: &Attributes<'_>) -> Decision {
+    pub async fn decide(&self, attributes: &Attributes<'_>) -> Decision {
         // The one bypass: this group is what repairs a cluster whose rules are broken.
         if attributes.user.in_group(crate::identity::MASTERS) {
             return Decision::Allow(String::new());
         }
-        let mut reasons: Vec<String> = Vec::new();
-        for mode in &self.modes {
+        let chain = self.chain.load_full();
+        let mut reasons = Vec::new();
+        let mut from = 0;
+        loop {
+            match self.walk(&chain, from, attributes, &mut reasons) {
+                Step::Decided(decision) => return decision,
+                Step::Ask(webhook, next) => match webhook.authorize(attributes).await {
+                    Decision::NoOpinion(reason) => {
+                        note(&mut reasons, reason);
+                        from = next;
+                    }
+                    decided => return decided,
+                },
+            }
+        }
+    }
+
+    /// Decides from within code that can't wait; only a webhook in the chain makes it block its thread.
+    pub fn authorize(&self, attributes: &Attributes<'_>) -> Decision {
+        if attributes.user.in_group(crate::identity::MASTERS) {
+            return Decision::Allow(String::new());
+        }
+        match self.walk(&self.chain.load(), 0, attributes, &mut Vec::new()) {
+            Step::Decided(decision) => decision,
+            Step::Ask(..) => {
+                tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(self.decide(attributes)))
+            }
+        }
+    }
+
+    fn walk(
+        &self,
+        chain: &[Link],
+        from: usize,
+        attributes: &Attributes<'_>,
+        reasons: &mut Vec<String>,
+    ) -> Step {
+        for (position, link) in chain.iter().enumerate().skip(from) {
+            let mode = match link {
+                Link::Mode(mode) => mode,
+                Link::Webhook(webhook) => return Step::Ask(Arc::clone(webhook), position + 1),
+            };
             let decision = match mode {
                 Mode::AlwaysAllow => Decision::Allow(String::new()),
                 Mode::AlwaysDeny => Decision::NoOpinion("Everything is forbidden.".to_owned()),
@@ -88,11 +155,16 @@ impl Authorizer {
                 }
             };
             match decision {
-                Decision::NoOpinion(reason) if reason.is_empty() => {}
-                Decision::NoOpinion(reason) => reasons.push(reason),
-                decided => return decided,
+                Decision::NoOpinion(reason) => note(reasons, reason),
+                decided => return Step::Decided(decided),
             }
         }
-        Decision::NoOpinion(reasons.join(", "))
+        Step::Decided(Decision::NoOpinion(reasons.join(", ")))
+    }
+}
+
+fn note(reasons: &mut Vec<String>, reason: String) {
+    if !reason.is_empty() {
+        reasons.push(reason);
     }
 }

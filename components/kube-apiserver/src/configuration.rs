@@ -1,5 +1,9 @@
 //! Flags checked and files read, before a port is bound or a task started.
 
+pub mod authentication;
+pub mod authorization;
+pub mod reload;
+
 use crate::admission::Admission;
 use crate::admission::configuration::AdmissionConfiguration;
 use crate::aggregator::backend::ProxyIdentity;
@@ -7,11 +11,12 @@ use crate::audit::Audit;
 use crate::audit::policy::Policy;
 use crate::audit::sink::{Rotation, Sink};
 use crate::authentication::front_proxy::FrontProxy;
-use crate::authorization::Mode;
+use crate::authorization::Link;
 use crate::connect::backend::Backends;
 use crate::serving::certificates::{ClientAuthority, ServingCertificate};
 use crate::tokens::issue::TokenIssuer;
 use crate::tokens::keys::{SigningKey, VerifyingKey, verifying_keys};
+use crate::webhook::Clients;
 use anyhow::{Context, bail};
 use component_config::kube_apiserver::ApiServerFlags;
 use std::net::IpAddr;
@@ -27,7 +32,8 @@ pub struct Configuration {
     pub client_authority: Option<Arc<ClientAuthority>>,
     pub front_proxy: Option<FrontProxy>,
     pub issuer: Arc<TokenIssuer>,
-    pub modes: Vec<Mode>,
+    pub chain: Vec<Link>,
+    pub authentication: authentication::Authentication,
     pub audit: Audit,
     pub transformers: storage::Transformers,
     pub backends: Backends,
@@ -57,7 +63,9 @@ impl Configuration {
             .map(Arc::new);
         let front_proxy = front_proxy(&flags)?;
         let issuer = Arc::new(issuer(&flags)?);
-        let modes = modes(&flags)?;
+        let clients = Clients::new(None);
+        let chain = authorization::load(&flags, &clients)?;
+        let authentication = authentication::load(&flags, &clients)?;
         let audit = audit(&flags)?;
         let advertise = advertise_address(&flags)?;
         let transformers = crate::etcd::transformers(&flags)?;
@@ -72,7 +80,8 @@ impl Configuration {
             client_authority,
             front_proxy,
             issuer,
-            modes,
+            chain,
+            authentication,
             audit,
             transformers,
             backends,
@@ -178,11 +187,7 @@ fn issuer(flags: &ApiServerFlags) -> anyhow::Result<TokenIssuer> {
     if flags.service_account_issuer.iter().any(String::is_empty) {
         bail!("--service-account-issuer must not be empty");
     }
-    let audiences = if flags.api_audiences.is_empty() {
-        flags.service_account_issuer.clone()
-    } else {
-        flags.api_audiences.clone()
-    };
+    let audiences = audiences(flags);
     Ok(TokenIssuer {
         issuers: flags.service_account_issuer.clone(),
         audiences,
@@ -195,15 +200,13 @@ fn issuer(flags: &ApiServerFlags) -> anyhow::Result<TokenIssuer> {
     })
 }
 
-fn modes(flags: &ApiServerFlags) -> anyhow::Result<Vec<Mode>> {
-    if flags.authorization_mode.is_empty() {
-        bail!("--authorization-mode is required; use Node,RBAC");
+/// Audiences that the API server's own tokens are for.
+fn audiences(flags: &ApiServerFlags) -> Vec<String> {
+    if flags.api_audiences.is_empty() {
+        flags.service_account_issuer.clone()
+    } else {
+        flags.api_audiences.clone()
     }
-    flags
-        .authorization_mode
-        .iter()
-        .map(|mode| mode.parse().map_err(anyhow::Error::msg))
-        .collect()
 }
 
 fn audit(flags: &ApiServerFlags) -> anyhow::Result<Audit> {

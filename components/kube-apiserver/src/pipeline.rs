@@ -91,7 +91,7 @@ async fn guarded(
     peer: Arc<Peer>,
     record: &mut audit::Record,
 ) -> Result<Response, ApiError> {
-    let user = match server.authenticator.authenticate(&parts.headers, &peer).await {
+    let user = match server.authenticator.authenticate(&parts.headers, &peer, &info.path).await {
         Ok(user) => user,
         Err(refusal) => {
             tracing::warn!(path = info.path, refusal = refusal.0, "authentication failed");
@@ -99,7 +99,7 @@ async fn guarded(
         }
     };
     record.user = Some(Arc::clone(&user));
-    let user = acting_user(server, &parts, user, record)?;
+    let user = acting_user(server, &parts, user, record).await?;
     let time = request_timeout(server, &query).unwrap_or(server.flags.request_timeout);
     let mut entry = inflight::enter(server, &user, &info, &query, time).await;
     let outcome = match entry.pass.take() {
@@ -123,7 +123,7 @@ async fn allowed(
     peer: &Peer,
     pass: Pass,
 ) -> Result<Response, ApiError> {
-    authorize(server, &user, &info, &query)?;
+    authorize(server, &user, &info, &query).await?;
     let remote = server.aggregator.routes().of(&info).cloned();
     if let Some(remote) = remote {
         let timeout = (!info.is_long_running())
@@ -218,7 +218,7 @@ fn timed_out() -> ApiError {
     ApiError::timeout("request did not complete within the allotted timeout", 0)
 }
 
-fn acting_user(
+async fn acting_user(
     server: &Server,
     parts: &Parts,
     user: Arc<User>,
@@ -227,14 +227,19 @@ fn acting_user(
     let Some(target) = impersonation::requested(&parts.headers)? else {
         return Ok(user);
     };
-    let target = Arc::new(impersonation::impersonate(&server.authorizer, &user, target)?);
+    let target = Arc::new(impersonation::impersonate(&server.authorizer, &user, target).await?);
     record.impersonated = Some(Arc::clone(&target));
     Ok(target)
 }
 
-fn authorize(server: &Server, user: &User, info: &RequestInfo, query: &Query) -> Result<(), ApiError> {
+async fn authorize(
+    server: &Server,
+    user: &User,
+    info: &RequestInfo,
+    query: &Query,
+) -> Result<(), ApiError> {
     let question = Attributes::of_request(user, info, query.get("fieldSelector"));
-    let decision = server.authorizer.authorize(&question);
+    let decision = server.authorizer.decide(&question).await;
     if decision.allowed() {
         return Ok(());
     }

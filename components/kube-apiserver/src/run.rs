@@ -5,7 +5,7 @@ use crate::authentication::token_cache::TokenCache;
 use crate::authentication::{Authenticator, TokenAuthenticator, service_account::ServiceAccountTokens};
 use crate::authorization::{Authorizer, node::NodeAuthorizer, rbac::Rbac};
 use crate::bootstrap;
-use crate::configuration::Configuration;
+use crate::configuration::{self, Configuration};
 use crate::flow_control::{self, FlowControl};
 use crate::inflight::InFlight;
 use crate::lifecycle::Lifecycle;
@@ -42,7 +42,8 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         client_authority,
         front_proxy,
         issuer,
-        modes,
+        chain,
+        authentication,
         audit,
         transformers,
         backends,
@@ -77,21 +78,25 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         front_proxy,
         client_authority,
         tokens: TokenAuthenticator {
+            static_tokens: authentication.static_tokens,
             service_accounts: ServiceAccountTokens {
                 issuer: Arc::clone(&issuer),
                 check_objects: flags.service_account_lookup,
             },
             bootstrap: flags.enable_bootstrap_token_auth,
+            issuers: authentication.issuers,
+            webhook: authentication.webhook,
             lookup: Arc::new(stores.clone()),
             cache: TokenCache::default(),
+            webhook_cache: TokenCache::for_time(flags.authentication.authentication_token_webhook_cache_ttl),
         },
-        anonymous: flags.anonymous_auth,
+        anonymous: ArcSwap::from_pointee(authentication.anonymous),
     };
     let node = NodeAuthorizer {
         rules: bootstrap::objects::node_rules()?,
         ..NodeAuthorizer::default()
     };
-    let authorizer = Arc::new(Authorizer::new(modes, Rbac::default(), node));
+    let authorizer = Arc::new(Authorizer::new(chain, Rbac::default(), node));
     let flow_control = flags
         .enable_priority_and_fairness
         .then(|| FlowControl::new(flags.max_requests_inflight + flags.max_mutating_requests_inflight))
@@ -178,6 +183,10 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
     tasks.spawn(named(
         "apiservices",
         aggregator::availability::run(Arc::clone(&server)),
+    ));
+    tasks.spawn(named(
+        "configuration",
+        configuration::reload::run(Arc::clone(&server)),
     ));
     tasks.spawn(named(
         "autoregistration",

@@ -2,5 +2,6 @@
 
 pub mod claims;
 pub mod issue;
+pub mod jwk;
 pub mod jwt;
 pub mod keys;

@@ -49,7 +49,7 @@ pub fn requested(headers: &HeaderMap) -> Result<Option<User>, ApiError> {
 }
 
 /// Checks that `by` may act as `target`, and gives the user to go on with.
-pub fn impersonate(authorizer: &Authorizer, by: &User, mut target: User) -> Result<User, ApiError> {
+pub async fn impersonate(authorizer: &Authorizer, by: &User, mut target: User) -> Result<User, ApiError> {
     let account =
         service_account(&target.name).map(|(namespace, name)| (namespace.to_owned(), name.to_owned()));
     match &account {
@@ -59,18 +59,21 @@ pub fn impersonate(authorizer: &Authorizer, by: &User, mut target: User) -> Resu
                 Attributes::resource(by, "impersonate", "", "serviceaccounts")
                     .in_namespace(namespace)
                     .named(name),
-            )?;
+            )
+        .await?;
         }
         None => check(
             authorizer,
             Attributes::resource(by, "impersonate", "", "users").named(&target.name),
-        )?,
+        )
+        .await?,
     }
     for group in &target.groups {
         check(
             authorizer,
             Attributes::resource(by, "impersonate", "", "groups").named(group),
-        )?;
+        )
+        .await?;
     }
     const AUTHENTICATION: &str = "authentication.k8s.io";
     for (key, values) in &target.extra {
@@ -80,14 +83,16 @@ pub fn impersonate(authorizer: &Authorizer, by: &User, mut target: User) -> Resu
                 Attributes::resource(by, "impersonate", AUTHENTICATION, "userextras")
                     .of_subresource(key)
                     .named(value),
-            )?;
+            )
+        .await?;
         }
     }
     if !target.uid.is_empty() {
         check(
             authorizer,
             Attributes::resource(by, "impersonate", AUTHENTICATION, "uids").named(&target.uid),
-        )?;
+        )
+        .await?;
     }
     if let Some((namespace, _)) = account
         && target.groups.is_empty()
@@ -106,9 +111,9 @@ pub fn impersonate(authorizer: &Authorizer, by: &User, mut target: User) -> Resu
     Ok(target)
 }
 
-fn check(authorizer: &Authorizer, mut question: Attributes<'_>) -> Result<(), ApiError> {
+async fn check(authorizer: &Authorizer, mut question: Attributes<'_>) -> Result<(), ApiError> {
     question.version = Cow::Borrowed(if question.group.is_empty() { "" } else { "v1" });
-    let decision = authorizer.authorize(&question);
+    let decision = authorizer.decide(&question).await;
     if decision.allowed() {
         return Ok(());
     }

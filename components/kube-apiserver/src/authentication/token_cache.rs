@@ -13,8 +13,8 @@ const CAPACITY: usize = 4096;
 type Outcome = Result<Option<Authenticated>, String>;
 
 /// Keyed by hash, so that tokens themselves aren't kept in memory.
-#[derive(Default)]
 pub struct TokenCache {
+    good_for: Duration,
     entries: Mutex<ahash::AHashMap<[u8; 32], (Instant, Outcome)>>,
 }
 
@@ -28,11 +28,29 @@ fn key(token: &str, audiences: &[String]) -> [u8; 32] {
     hash.finalize().into()
 }
 
+impl Default for TokenCache {
+    fn default() -> Self {
+        Self::for_time(GOOD_FOR)
+    }
+}
+
 impl TokenCache {
+    /// Keeps outcomes for this long.
+    pub fn for_time(good_for: Duration) -> Self {
+        Self {
+            good_for,
+            entries: Mutex::default(),
+        }
+    }
+
+    pub fn clear(&self) {
+        self.entries.lock().clear();
+    }
+
     pub fn get(&self, token: &str, audiences: &[String]) -> Option<Outcome> {
         let entries = self.entries.lock();
         let (made, outcome) = entries.get(&key(token, audiences))?;
-        (made.elapsed() < GOOD_FOR).then(|| outcome.clone())
+        (made.elapsed() < self.good_for).then(|| outcome.clone())
     }
 
     /// Keeps successes only: a failure may be cured by the object that the token is bound to arriving.
@@ -42,7 +60,7 @@ impl TokenCache {
         }
         let mut entries = self.entries.lock();
         if entries.len() >= CAPACITY {
-            entries.retain(|_, (made, _)| made.elapsed() < GOOD_FOR);
+            entries.retain(|_, (made, _)| made.elapsed() < self.good_for);
             if entries.len() >= CAPACITY {
                 entries.clear();
             }

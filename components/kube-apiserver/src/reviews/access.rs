@@ -26,7 +26,7 @@ fn strings(value: &Value) -> Vec<String> {
 }
 
 /// May somebody do something?
-pub fn subject(server: &Server, target: &Target, review: &Value) -> Result<Value, ApiError> {
+pub async fn subject(server: &Server, target: &Target, review: &Value) -> Result<Value, ApiError> {
     let spec = &review["spec"];
     let user = User {
         name: text(spec, "user").to_owned(),
@@ -68,18 +68,18 @@ pub fn subject(server: &Server, target: &Target, review: &Value) -> Result<Value
     if !errors.is_empty() {
         return Err(invalid(&errors));
     }
-    Ok(status(&server.authorizer.authorize(&question(&user, spec))))
+    Ok(status(&server.authorizer.decide(&question(&user, spec)).await))
 }
 
 /// May I do something?
-pub fn own(server: &Server, request: &ApiRequest, review: &Value) -> Result<Value, ApiError> {
+pub async fn own(server: &Server, request: &ApiRequest, review: &Value) -> Result<Value, ApiError> {
     let spec = &review["spec"];
     let errors = check(spec);
     if !errors.is_empty() {
         return Err(invalid(&errors));
     }
     Ok(status(
-        &server.authorizer.authorize(&question(&request.user, spec)),
+        &server.authorizer.decide(&question(&request.user, spec)).await,
     ))
 }
 

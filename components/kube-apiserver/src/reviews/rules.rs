@@ -1,6 +1,6 @@
 //! SelfSubjectRulesReview: everything that one may do in a namespace.
 
-use crate::authorization::Mode;
+use crate::authorization::{Link, Mode};
 use crate::request::ApiRequest;
 use crate::server::Server;
 use apimachinery::ApiError;
@@ -16,7 +16,14 @@ pub fn own(server: &Server, request: &ApiRequest, review: &Value) -> Result<Valu
     let mut resources = Vec::new();
     let mut paths = Vec::new();
     let mut incomplete = Vec::new();
-    for mode in &server.authorizer.modes {
+    for link in server.authorizer.chain().iter() {
+        let mode = match link {
+            Link::Mode(mode) => mode,
+            Link::Webhook(_) => {
+                incomplete.push("webhook authorizer does not support user rule resolution");
+                continue;
+            }
+        };
         match mode {
             // What a node may do depends on its pods; nobody else has rules there.
             Mode::Node if request.user.in_group(NODES) => {

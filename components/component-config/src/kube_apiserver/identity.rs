@@ -1,0 +1,60 @@
+//! Flags about who callers are and what they may do, beyond certificates and service accounts.
+
+use crate::flags::parse_duration;
+use clap::Args;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Authentication by files, webhooks and other issuers.
+#[derive(Args, Clone, Debug)]
+pub struct AuthenticationFlags {
+    /// File with an AuthenticationConfiguration; re-read when it changes.
+    #[arg(long)]
+    pub authentication_config: Option<PathBuf>,
+    /// CSV file of tokens.
+    #[arg(long)]
+    pub token_auth_file: Option<PathBuf>,
+    /// Kubeconfig of the webhook that reviews tokens.
+    #[arg(long)]
+    pub authentication_token_webhook_config_file: Option<PathBuf>,
+    #[arg(long, default_value = "v1beta1")]
+    pub authentication_token_webhook_version: String,
+    #[arg(long, value_parser = parse_duration, default_value = "2m")]
+    pub authentication_token_webhook_cache_ttl: Duration,
+    #[arg(long)]
+    pub oidc_issuer_url: Option<String>,
+    #[arg(long, default_value = "")]
+    pub oidc_client_id: String,
+    #[arg(long)]
+    pub oidc_ca_file: Option<PathBuf>,
+    #[arg(long, default_value = "sub")]
+    pub oidc_username_claim: String,
+    /// `-` is no prefix; the issuer's URL and `#` if not given, unless the claim is `email`.
+    #[arg(long, default_value = "")]
+    pub oidc_username_prefix: String,
+    #[arg(long, default_value = "")]
+    pub oidc_groups_claim: String,
+    #[arg(long, default_value = "")]
+    pub oidc_groups_prefix: String,
+    #[arg(long, value_delimiter = ',', default_value = "RS256")]
+    pub oidc_signing_algs: Vec<String>,
+    /// `claim=value`, all of which a token must have.
+    #[arg(long, value_delimiter = ',')]
+    pub oidc_required_claim: Vec<String>,
+}
+
+/// Authorization by webhooks and by file.
+#[derive(Args, Clone, Debug)]
+pub struct AuthorizationFlags {
+    /// File with an AuthorizationConfiguration; re-read when it changes.
+    #[arg(long)]
+    pub authorization_config: Option<PathBuf>,
+    #[arg(long)]
+    pub authorization_webhook_config_file: Option<PathBuf>,
+    #[arg(long, default_value = "v1beta1")]
+    pub authorization_webhook_version: String,
+    #[arg(long, value_parser = parse_duration, default_value = "5m")]
+    pub authorization_webhook_cache_authorized_ttl: Duration,
+    #[arg(long, value_parser = parse_duration, default_value = "30s")]
+    pub authorization_webhook_cache_unauthorized_ttl: Duration,
+}

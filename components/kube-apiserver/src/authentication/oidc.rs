@@ -1,0 +1,158 @@
+//! Tokens of other issuers: OpenID Connect and structured authentication configuration.
+
+pub mod compile;
+pub mod evaluate;
+pub mod fetch;
+pub mod keys;
+
+use super::{Authenticated, Rejected};
+use crate::tokens::jwt::{self, TokenError};
+use arc_swap::ArcSwap;
+use compile::Mapping;
+use keys::KeySet;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// Tolerated difference between clocks for `nbf`, seconds.
+const NOT_BEFORE_LEEWAY: i64 = 300;
+
+/// One issuer, ready to check its tokens.
+pub struct Issuer {
+    pub url: String,
+    pub audiences: Vec<String>,
+    /// Signature algorithms that are taken.
+    pub algorithms: Vec<String>,
+    pub mapping: Mapping,
+    pub keys: Arc<KeySet>,
+}
+
+/// The issuers in use; they change when the configuration file does.
+#[derive(Default)]
+pub struct Issuers {
+    current: ArcSwap<Vec<Issuer>>,
+}
+
+impl Issuers {
+    pub fn new(issuers: Vec<Issuer>) -> Self {
+        Self {
+            current: ArcSwap::from_pointee(issuers),
+        }
+    }
+
+    pub fn replace(&self, issuers: Vec<Issuer>) {
+        self.current.store(Arc::new(issuers));
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.current.load().is_empty()
+    }
+
+    /// Checks a token; `None` if it is of none of the issuers. `audiences` empty means those of the API server.
+    pub async fn authenticate(
+        &self,
+        token: &str,
+        audiences: &[String],
+    ) -> Result<Option<Authenticated>, Rejected> {
+        let issuers = self.current.load_full();
+        if issuers.is_empty() {
+            return Ok(None);
+        }
+        let Ok(peek) = jwt::unverified::<Value>(token) else {
+            return Ok(None);
+        };
+        let Some(issuer) = issuers.iter().find(|issuer| peek["iss"] == issuer.url.as_str()) else {
+            return Ok(None);
+        };
+        let user = issuer.check(token).await?;
+        let good_for: Vec<String> = audiences
+            .iter()
+            .filter(|audience| issuer.audiences.contains(audience))
+            .cloned()
+            .collect();
+        if !audiences.is_empty() && good_for.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Authenticated {
+            user: Arc::new(user.authenticated()),
+            audiences: good_for,
+        }))
+    }
+}
+
+fn refused(why: impl std::fmt::Display) -> Rejected {
+    Rejected(format!("oidc: {why}"))
+}
+
+impl Issuer {
+    async fn check(&self, token: &str) -> Result<crate::identity::User, Rejected> {
+        let claims = self.verified(token).await?;
+        let now = jiff::Timestamp::now().as_second();
+        check_claims(&claims, &self.audiences, now).map_err(refused)?;
+        evaluate::user(&self.mapping, &claims).map_err(refused)
+    }
+
+    async fn verified(&self, token: &str) -> Result<Value, Rejected> {
+        let keys = self.keys.current().await.map_err(refused)?;
+        match jwt::verify_with(token, &keys, &self.algorithms) {
+            Err(TokenError::Signature) => {}
+            decided => return decided.map_err(refused),
+        }
+        // The issuer may have new keys.
+        let Some(keys) = self.keys.newer_than(&keys).await.map_err(refused)? else {
+            return Err(refused("verify token: failed to verify signature: no key verifies it"));
+        };
+        jwt::verify_with(token, &keys, &self.algorithms)
+            .map_err(|error| refused(format!("verify token: failed to verify signature: {error}")))
+    }
+}
+
+/// Audience and time.
+fn check_claims(claims: &Value, audiences: &[String], now: i64) -> Result<(), String> {
+    let carried: Vec<&str> = match &claims["aud"] {
+        Value::String(one) => vec![one],
+        Value::Array(all) => all.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    if !audiences.iter().any(|audience| carried.contains(&audience.as_str())) {
+        return Err(format!(
+            "verify token: expected audience in {audiences:?} got {carried:?}"
+        ));
+    }
+    let seconds = |claim: &str| claims[claim].as_i64().or_else(|| claims[claim].as_f64().map(|at| at as i64));
+    match seconds("exp") {
+        None => return Err("verify token: the token has no expiry".to_owned()),
+        Some(expiry) if expiry <= now => {
+            return Err("verify token: token is expired".to_owned());
+        }
+        Some(_) => {}
+    }
+    match seconds("nbf") {
+        Some(begin) if begin > now + NOT_BEFORE_LEEWAY => {
+            Err("verify token: current time is before the nbf (not before) time".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn audience_and_time() {
+        let audiences = ["a".to_owned(), "b".to_owned()];
+        for (claims, expected) in [
+            (json!({"aud": "a", "exp": 200}), true),
+            (json!({"aud": ["x", "b"], "exp": 200}), true),
+            (json!({"aud": ["x"], "exp": 200}), false),
+            (json!({"exp": 200}), false),
+            (json!({"aud": "a", "exp": 100}), false),
+            (json!({"aud": "a"}), false),
+            (json!({"aud": "a", "exp": 200, "nbf": 390}), true),
+            (json!({"aud": "a", "exp": 2000, "nbf": 500}), false),
+        ] {
+            assert_eq!(check_claims(&claims, &audiences, 100).is_ok(), expected, "{claims}");
+        }
+    }
+}
