@@ -1,5 +1,6 @@
 //! Flags and configuration of kube-apiserver.
 
+mod audit;
 pub mod authentication;
 pub mod authorization;
 mod identity;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::flags::parse_duration;
+pub use audit::AuditFlags;
 pub use identity::{AuthenticationFlags, AuthorizationFlags};
 pub use unused::UNUSED_FLAGS;
 
@@ -203,6 +205,8 @@ pub struct ApiServerFlags {
     /// Megabytes at which the audit log is rotated; 0 is never.
     #[arg(long, default_value_t = 0)]
     pub audit_log_maxsize: u64,
+    #[command(flatten)]
+    pub audit: AuditFlags,
 
     /// Verbosity of the log.
     #[arg(short = 'v', long = "v", default_value_t = 0)]

@@ -1,80 +1,27 @@
-//! The audit log: who did what, one JSON line per request.
+//! The audit log: who did what, at each stage of a request, as far as the policy wants it told.
 
+pub mod backend;
+pub mod batch;
+pub mod event;
+pub mod file;
+pub mod legacy;
 pub mod policy;
-pub mod sink;
+pub mod record;
+pub mod truncate;
 
-use crate::identity::User;
-use crate::request::Annotations;
-use crate::request_info::RequestInfo;
-use crate::serving::body::Response;
-use crate::serving::peer::Peer;
-use http::request::Parts;
-use http::{HeaderMap, Version};
-use policy::{Level, Policy};
-use serde_json::{Value, json};
-use sink::Sink;
-use std::net::IpAddr;
+use crate::serving::body::{Body, Response};
+use apimachinery::ApiError;
+use backend::Backend;
+use event::{Stage, event};
+use futures::StreamExt;
+use http::HeaderMap;
+use policy::Policy;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
+pub use record::Record;
 use std::sync::Arc;
-use std::time::Instant;
-
-/// What is known of a request for its audit event and its metrics.
-#[derive(Debug)]
-pub struct Record {
-    pub id: String,
-    pub method: String,
-    pub uri: String,
-    pub user_agent: String,
-    pub sources: Vec<String>,
-    pub protocol: Version,
-    pub received: jiff::Timestamp,
-    pub info: RequestInfo,
-    pub user: Option<Arc<User>>,
-    pub impersonated: Option<Arc<User>>,
-}
-
-impl Record {
-    pub fn new(parts: &Parts, peer: &Peer, id: String) -> Self {
-        let header = |name: &str| {
-            parts
-                .headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or("")
-                .to_owned()
-        };
-        Self {
-            id,
-            method: parts.method.as_str().to_owned(),
-            uri: parts.uri.to_string(),
-            user_agent: header("user-agent"),
-            sources: sources(
-                &header("x-forwarded-for"),
-                &header("x-real-ip"),
-                peer.address.ip(),
-            ),
-            protocol: parts.version,
-            received: jiff::Timestamp::now(),
-            info: RequestInfo::default(),
-            user: None,
-            impersonated: None,
-        }
-    }
-}
-
-fn sources(forwarded: &str, real: &str, peer: IpAddr) -> Vec<String> {
-    let listed = forwarded
-        .split(',')
-        .chain(std::iter::once(real))
-        .map(str::trim)
-        .filter(|text| text.parse::<IpAddr>().is_ok());
-    let mut all: Vec<String> = Vec::new();
-    for text in listed.map(str::to_owned).chain(std::iter::once(peer.to_string())) {
-        if !all.contains(&text) {
-            all.push(text);
-        }
-    }
-    all
-}
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// The caller's Audit-ID, or a fresh one.
 pub fn id_of(headers: &HeaderMap) -> String {
@@ -85,99 +32,145 @@ pub fn id_of(headers: &HeaderMap) -> String {
     given.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned)
 }
 
-/// Policy and where events go; nothing is done without both.
-#[derive(Default)]
+/// Policy and backends; nothing is done without both.
+#[derive(Clone, Default)]
 pub struct Audit {
-    enabled: Option<(Policy, Sink)>,
+    enabled: Option<Arc<Enabled>>,
+}
+
+struct Enabled {
+    policy: Policy,
+    backends: Vec<Backend>,
+    /// Ends of open answers that are being written.
+    endings: TaskTracker,
+    events: Counter,
+    rejected: Counter,
 }
 
 impl Audit {
-    pub fn new(policy: Policy, sink: Sink) -> Self {
+    pub fn new(policy: Policy, backends: Vec<Backend>) -> Self {
         Self {
-            enabled: Some((policy, sink)),
+            enabled: Some(Arc::new(Enabled {
+                policy,
+                backends,
+                endings: TaskTracker::new(),
+                events: Counter::default(),
+                rejected: Counter::default(),
+            })),
         }
     }
 
-    /// Writes the event of a finished request, as far as the policy wants it.
-    pub fn write(&self, record: &Record, response: &Response, started: Instant) {
-        let Some((policy, sink)) = &self.enabled else {
+    pub fn register(&self, registry: &mut Registry) {
+        if let Some(enabled) = &self.enabled {
+            registry.register("apiserver_audit_event", "Audit events", enabled.events.clone());
+            registry.register(
+                "apiserver_audit_requests_rejected",
+                "Requests refused because their audit event could not be written",
+                enabled.rejected.clone(),
+            );
+        }
+    }
+
+    /// Finds out what is to be recorded, once the user is known (or known not to be), and records the reception.
+    pub async fn begin(&self, record: &mut Record) -> Result<(), ApiError> {
+        let Some(enabled) = &self.enabled else {
+            return Ok(());
+        };
+        record.rules = enabled.policy.rules(record.user.as_deref(), &record.info);
+        let lost = enabled.record(record, Stage::RequestReceived).await;
+        if lost {
+            enabled.rejected.inc();
+            return Err(ApiError::internal("failed to audit the request"));
+        }
+        Ok(())
+    }
+
+    /// Records how a request was answered. For an answer that goes on, its end is recorded when it comes.
+    pub async fn finish(&self, record: &Record, response: &mut Response) {
+        let (Some(enabled), true) = (&self.enabled, record.is_audited()) else {
             return;
         };
-        let level = policy.level(record.user.as_deref(), &record.info);
-        if level == Level::None {
+        let open = record.info.is_long_running() && matches!(response.body(), Body::Stream(_));
+        if !open {
+            enabled.record(record, Stage::ResponseComplete).await;
             return;
         }
-        let event = event(record, level, response, started, policy.omits_managed_fields());
-        sink.write(&event);
+        enabled.record(record, Stage::ResponseStarted).await;
+        let ending = Ending {
+            enabled: Arc::clone(enabled),
+            record: Some(record.clone()),
+        };
+        let body = std::mem::replace(response.body_mut(), Body::empty());
+        if let Body::Stream(stream) = body {
+            *response.body_mut() = Body::stream(stream.inspect(move |_| {
+                let _ = &ending;
+            }));
+        }
     }
-}
 
-fn user_json(user: &User) -> Value {
-    let mut value = json!({ "username": user.name });
-    if !user.uid.is_empty() {
-        value["uid"] = json!(user.uid);
+    /// Records that a handler panicked.
+    pub async fn panicked(&self, record: &Record) {
+        if let (Some(enabled), true) = (&self.enabled, record.is_audited()) {
+            enabled.record(record, Stage::Panic).await;
+        }
     }
-    if !user.groups.is_empty() {
-        value["groups"] = json!(user.groups);
-    }
-    if !user.extra.is_empty() {
-        value["extra"] = json!(user.extra);
-    }
-    value
-}
 
-fn event(record: &Record, level: Level, response: &Response, started: Instant, _omit: bool) -> Value {
-    let info = &record.info;
-    let now = jiff::Timestamp::now();
-    let mut event = json!({
-        "kind": "Event",
-        "apiVersion": "audit.k8s.io/v1",
-        "level": level.name(),
-        "auditID": record.id,
-        "stage": "ResponseComplete",
-        "requestURI": record.uri,
-        "verb": info.verb,
-        "user": record.user.as_deref().map_or_else(|| json!({}), user_json),
-        "sourceIPs": record.sources,
-        "responseStatus": { "metadata": {}, "code": response.status().as_u16() },
-        "requestReceivedTimestamp": micro(record.received),
-        "stageTimestamp": micro(now),
-        "annotations": { "apiserver.latency.k8s.io/total": format!("{:?}", started.elapsed()) },
-    });
-    if let Some(annotations) = response.extensions().get::<Annotations>() {
-        let with_request = annotations
-            .with_request
+    /// Writes what is handed over in batches, until `end` and then what is left.
+    pub async fn run(&self, end: CancellationToken) {
+        let Some(enabled) = &self.enabled else {
+            return end.cancelled().await;
+        };
+        // Open answers end first: their last events go through the buffers.
+        let ended = CancellationToken::new();
+        let endings = async {
+            end.cancelled().await;
+            enabled.endings.close();
+            enabled.endings.wait().await;
+            ended.cancel();
+        };
+        let all = enabled
+            .backends
             .iter()
-            .filter(|_| matches!(level, Level::Request | Level::RequestResponse));
-        for (key, value) in annotations.always.iter().chain(with_request) {
-            event["annotations"][key] = json!(value);
-        }
+            .map(|backend| backend.run(ended.cancelled()));
+        futures::future::join(endings, futures::future::join_all(all)).await;
     }
-    if !record.user_agent.is_empty() {
-        event["userAgent"] = json!(record.user_agent);
-    }
-    if let Some(user) = &record.impersonated {
-        event["impersonatedUser"] = user_json(user);
-    }
-    if info.is_resource {
-        let mut reference = serde_json::Map::new();
-        for (key, text) in [
-            ("resource", &info.resource),
-            ("namespace", &info.namespace),
-            ("name", &info.name),
-            ("apiGroup", &info.group),
-            ("apiVersion", &info.version),
-            ("subresource", &info.subresource),
-        ] {
-            if !text.is_empty() {
-                reference.insert(key.to_owned(), json!(text));
-            }
-        }
-        event["objectRef"] = Value::Object(reference);
-    }
-    event
 }
 
-fn micro(time: jiff::Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
+impl Enabled {
+    /// Says whether an event is lost that the request must not go on without.
+    async fn record(&self, record: &Record, stage: Stage) -> bool {
+        let Some(rules) = record.rules.as_ref().filter(|rules| rules.wants(stage)) else {
+            return false;
+        };
+        let event = event(record, rules, stage);
+        self.events.inc();
+        let mut refuse = false;
+        for backend in &self.backends {
+            let taken = backend.take(&event).await;
+            refuse |= !taken && backend.is_strict() && stage == Stage::RequestReceived;
+        }
+        refuse
+    }
+}
+
+/// Records the end of an answer that stayed open, however it ends.
+struct Ending {
+    enabled: Arc<Enabled>,
+    record: Option<Record>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let Some(record) = self.record.take() else { return };
+        let enabled = Arc::clone(&self.enabled);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let tracker = enabled.endings.clone();
+            tracker.spawn_on(
+                async move {
+                    enabled.record(&record, Stage::ResponseComplete).await;
+                },
+                &runtime,
+            );
+        }
+    }
 }

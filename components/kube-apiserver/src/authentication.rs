@@ -121,10 +121,7 @@ impl TokenAuthenticator {
         if let Some(tokens) = &self.static_tokens
             && let Some(user) = tokens.authenticate(token)
         {
-            return Ok(Some(Authenticated {
-                user,
-                audiences: Vec::new(),
-            }));
+            return Ok(self.for_us(user, audiences));
         }
         if let Some(known) = self.cache.get(token, audiences) {
             return known.map_err(Rejected);
@@ -161,17 +158,14 @@ impl TokenAuthenticator {
         }
         if self.bootstrap {
             let found = bootstrap_token::authenticate(token, &*self.lookup).await;
-            let found = found.map(|user| {
-                user.map(|user| Authenticated {
-                    user: Arc::new(user.authenticated()),
-                    audiences: Vec::new(),
-                })
-            });
+            let found = found
+                .map(|user| user.and_then(|user| self.for_us(Arc::new(user.authenticated()), audiences)));
             if let Some(found) = note(found) {
                 return Ok(Some(found));
             }
         }
-        if let Some(found) = note(self.issuers.authenticate(token, audiences).await) {
+        let of_issuer = self.issuers.authenticate(token).await;
+        if let Some(found) = note(of_issuer.map(|user| user.and_then(|user| self.for_us(user, audiences)))) {
             return Ok(Some(found));
         }
         if refusals.is_empty() {
@@ -179,6 +173,17 @@ impl TokenAuthenticator {
         } else {
             Err(Rejected(refusals.join(", ")))
         }
+    }
+
+    /// A credential that names no audience stands for the API server's own. `None` if others were asked about.
+    fn for_us(&self, user: Arc<User>, asked: &[String]) -> Option<Authenticated> {
+        let own = &self.service_accounts.issuer.audiences;
+        let audiences: Vec<String> = asked
+            .iter()
+            .filter(|audience| own.contains(audience))
+            .cloned()
+            .collect();
+        (asked.is_empty() || !audiences.is_empty()).then_some(Authenticated { user, audiences })
     }
 
     async fn ask(

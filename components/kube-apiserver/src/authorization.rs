@@ -126,9 +126,9 @@ impl Authorizer {
         }
         match self.walk(&self.chain.load(), 0, attributes, &mut Vec::new()) {
             Step::Decided(decision) => decision,
-            Step::Ask(..) => {
-                tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(self.decide(attributes)))
-            }
+            Step::Ask(..) => tokio::task::block_in_place(|| {
+                tokio::runtime::Handle::current().block_on(self.decide(attributes))
+            }),
         }
     }
 

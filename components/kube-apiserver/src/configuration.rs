@@ -1,5 +1,6 @@
 //! Flags checked and files read, before a port is bound or a task started.
 
+pub mod audit;
 pub mod authentication;
 pub mod authorization;
 pub mod reload;
@@ -8,8 +9,6 @@ use crate::admission::Admission;
 use crate::admission::configuration::AdmissionConfiguration;
 use crate::aggregator::backend::ProxyIdentity;
 use crate::audit::Audit;
-use crate::audit::policy::Policy;
-use crate::audit::sink::{Rotation, Sink};
 use crate::authentication::front_proxy::FrontProxy;
 use crate::authorization::Link;
 use crate::connect::backend::Backends;
@@ -66,7 +65,7 @@ impl Configuration {
         let clients = Clients::new(None);
         let chain = authorization::load(&flags, &clients)?;
         let authentication = authentication::load(&flags, &clients)?;
-        let audit = audit(&flags)?;
+        let audit = audit::load(&flags, &clients)?;
         let advertise = advertise_address(&flags)?;
         let transformers = crate::etcd::transformers(&flags)?;
         let backends = Backends::load(&flags)?;
@@ -206,21 +205,6 @@ fn audiences(flags: &ApiServerFlags) -> Vec<String> {
         flags.service_account_issuer.clone()
     } else {
         flags.api_audiences.clone()
-    }
-}
-
-fn audit(flags: &ApiServerFlags) -> anyhow::Result<Audit> {
-    match (&flags.audit_policy_file, &flags.audit_log_path) {
-        (Some(policy), Some(path)) => {
-            let rotation = Rotation {
-                max_megabytes: flags.audit_log_maxsize,
-                max_backups: flags.audit_log_maxbackup,
-                max_age: flags.audit_log_maxage,
-            };
-            Ok(Audit::new(Policy::load(policy)?, Sink::open(path, rotation)?))
-        }
-        (None, Some(_)) => bail!("--audit-log-path needs --audit-policy-file"),
-        _ => Ok(Audit::default()),
     }
 }
 

@@ -107,3 +107,15 @@ pub async fn reload_transformers(transformers: Transformers, file: PathBuf) -> a
         seen = text;
     }
 }
+
+/// Follows the keys of the key management services; ends only with the process.
+pub async fn follow_services(transformers: Transformers) -> anyhow::Result<()> {
+    loop {
+        let asked = transformers.clone();
+        // How often each service is really asked is the provider's business; failures are logged there.
+        if asked.has_services() {
+            tokio::task::spawn_blocking(move || asked.check().is_ok()).await?;
+        }
+        tokio::time::sleep(RELOAD_PERIOD).await;
+    }
+}

@@ -2,7 +2,10 @@
 
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// State of the process that several places look at.
@@ -11,13 +14,20 @@ pub struct Lifecycle {
     stopping: AtomicBool,
     /// Start-up steps that have not finished.
     pending: Mutex<BTreeSet<&'static str>>,
+    /// New requests are told to come back, for another server.
+    refusing: AtomicBool,
     /// Cancelled when no new connection is taken and watches have to end.
     pub drain: CancellationToken,
+    /// When they began to end.
+    draining: OnceLock<Instant>,
+    /// Watches end spread over this time, so that their clients don't all come to the next server at once.
+    pub watch_grace: Duration,
 }
 
 impl Lifecycle {
-    pub fn with_pending(steps: &[&'static str]) -> Self {
+    pub fn with_pending(steps: &[&'static str], watch_grace: Duration) -> Self {
         Self {
+            watch_grace,
             pending: Mutex::new(steps.iter().copied().collect()),
             ..Self::default()
         }
@@ -36,7 +46,45 @@ impl Lifecycle {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
+    /// From now on requests are told to come back.
+    pub fn begin_refusing(&self) {
+        self.refusing.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_refusing(&self) -> bool {
+        self.refusing.load(Ordering::Relaxed)
+    }
+
+    /// Connections and watches end.
+    pub fn begin_draining(&self) {
+        self.draining.get_or_init(Instant::now);
+        self.drain.cancel();
+    }
+
+    /// Comes when a watch has to end; `share`, between 0 and 1, is its place among all watches.
+    pub async fn watch_ends(&self, share: f64) {
+        self.drain.cancelled().await;
+        let since = self.draining.get().copied().unwrap_or_else(Instant::now);
+        tokio::time::sleep_until(since + self.watch_grace.mul_f64(share.clamp(0.0, 1.0))).await;
+    }
+
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn watches_end_spread_over_the_grace_period() {
+        let lifecycle = Lifecycle::with_pending(&[], Duration::from_secs(10));
+        lifecycle.begin_draining();
+        let began = Instant::now();
+        lifecycle.watch_ends(0.5).await;
+        assert_eq!(began.elapsed(), Duration::from_secs(5));
+        lifecycle.watch_ends(0.2).await;
+        assert_eq!(began.elapsed(), Duration::from_secs(5), "its time is past");
     }
 }

@@ -32,6 +32,7 @@ pub async fn handle(server: Arc<Server>, request: http::Request<Incoming>, peer:
     let (mut parts, incoming) = request.into_parts();
     let upgrade = parts.extensions.remove::<OnUpgrade>();
     let mut record = audit::Record::new(&parts, &peer, audit_id.clone());
+    let retiring = Arc::clone(&peer);
     let answered = AssertUnwindSafe(answer_of(
         Arc::clone(&server),
         parts,
@@ -42,14 +43,24 @@ pub async fn handle(server: Arc<Server>, request: http::Request<Incoming>, peer:
     ))
     .catch_unwind()
     .await;
+    let panicked = answered.is_err();
     let mut response = answered.unwrap_or_else(|_| {
         tracing::error!(audit_id, "a handler panicked");
         answer::failure(&ApiError::internal(
             "the handler of this request failed unexpectedly",
         ))
     });
+    if record.is_audited() && record.status.is_null() {
+        record.note_response(&server.registry.load(), &response);
+    }
     if let Ok(value) = HeaderValue::from_str(&audit_id) {
         response.headers_mut().insert("audit-id", value);
+    }
+    if record.protocol == http::Version::HTTP_2
+        && server.flags.goaway_chance > 0.0
+        && rand::random::<f64>() < server.flags.goaway_chance
+    {
+        retiring.retire.notify_one();
     }
     if server.lifecycle.is_stopping() && record.protocol == http::Version::HTTP_11 {
         response
@@ -59,7 +70,11 @@ pub async fn handle(server: Arc<Server>, request: http::Request<Incoming>, peer:
     server
         .metrics
         .observe(&record, response.status(), started.elapsed());
-    server.audit.write(&record, &response, started);
+    if panicked {
+        server.audit.panicked(&record).await;
+    } else {
+        server.audit.finish(&record, &mut response).await;
+    }
     response
 }
 
@@ -77,8 +92,31 @@ async fn answer_of(
         Err(error) => return answer::failure(&ApiError::internal(error)),
     };
     record.info = info.clone();
+    if server.lifecycle.is_refusing() && !is_answered_to_the_end(&info.path) {
+        peer.retire.notify_one();
+        return come_back();
+    }
     let outcome = guarded(&server, parts, query, info, incoming, upgrade, peer, record).await;
     outcome.unwrap_or_else(|error| answer::failure(&error))
+}
+
+/// Probes and metrics are answered for as long as there is somebody to answer.
+fn is_answered_to_the_end(path: &str) -> bool {
+    ["/readyz", "/livez", "/healthz", "/metrics"]
+        .iter()
+        .any(|prefix| path.starts_with(prefix))
+}
+
+/// What a server that goes away tells: another connection, and so another server, will do.
+fn come_back() -> Response {
+    let mut response = answer::text(
+        StatusCode::TOO_MANY_REQUESTS,
+        "The apiserver is shutting down, please try again later.\n",
+    );
+    response
+        .headers_mut()
+        .insert(http::header::RETRY_AFTER, HeaderValue::from_static("5"));
+    response
 }
 
 async fn guarded(
@@ -91,19 +129,30 @@ async fn guarded(
     peer: Arc<Peer>,
     record: &mut audit::Record,
 ) -> Result<Response, ApiError> {
-    let user = match server.authenticator.authenticate(&parts.headers, &peer, &info.path).await {
+    let user = match server
+        .authenticator
+        .authenticate(&parts.headers, &peer, &info.path)
+        .await
+    {
         Ok(user) => user,
         Err(refusal) => {
             tracing::warn!(path = info.path, refusal = refusal.0, "authentication failed");
+            server.audit.begin(record).await?;
             return Err(ApiError::unauthorized("Unauthorized"));
         }
     };
     record.user = Some(Arc::clone(&user));
+    server.audit.begin(record).await?;
     let user = acting_user(server, &parts, user, record).await?;
     let time = request_timeout(server, &query).unwrap_or(server.flags.request_timeout);
     let mut entry = inflight::enter(server, &user, &info, &query, time).await;
     let outcome = match entry.pass.take() {
-        Some(pass) => allowed(server, parts, query, info, incoming, upgrade, user, &peer, pass).await,
+        Some(pass) => {
+            allowed(
+                server, parts, query, info, incoming, upgrade, user, &peer, pass, record,
+            )
+            .await
+        }
         None => Ok(inflight::refusal()),
     };
     let mut response = outcome.unwrap_or_else(|error| answer::failure(&error));
@@ -122,8 +171,9 @@ async fn allowed(
     user: Arc<User>,
     peer: &Peer,
     pass: Pass,
+    record: &mut audit::Record,
 ) -> Result<Response, ApiError> {
-    authorize(server, &user, &info, &query).await?;
+    authorize(server, &user, &info, &query, record).await?;
     let remote = server.aggregator.routes().of(&info).cloned();
     if let Some(remote) = remote {
         let timeout = (!info.is_long_running())
@@ -141,6 +191,7 @@ async fn allowed(
     } else {
         read_body(&parts.method, incoming, server.flags.request_timeout).await?
     };
+    record.note_request(&server.registry.load(), &parts.headers, &body);
     let timeout = request_timeout(server, &query)?;
     let compressible = compress::wanted(&parts.headers, &info);
     let request = Arc::new(ApiRequest::new(
@@ -194,6 +245,9 @@ async fn allowed(
     if !annotations.is_empty() {
         response.extensions_mut().insert(annotations);
     }
+    if record.is_audited() {
+        record.note_response(&server.registry.load(), &response);
+    }
     Ok(if compressible {
         compress::apply(response)
     } else {
@@ -237,9 +291,11 @@ async fn authorize(
     user: &User,
     info: &RequestInfo,
     query: &Query,
+    record: &mut audit::Record,
 ) -> Result<(), ApiError> {
     let question = Attributes::of_request(user, info, query.get("fieldSelector"));
     let decision = server.authorizer.decide(&question).await;
+    record.decided(decision.allowed(), decision.reason());
     if decision.allowed() {
         return Ok(());
     }

@@ -45,7 +45,9 @@ pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> R
     let status = match target.row.gvk.kind.as_str() {
         "SelfSubjectReview" => token::who_am_i(request),
         "TokenReview" => token::review(server, &review).await?,
-        "SubjectAccessReview" | "LocalSubjectAccessReview" => access::subject(server, target, &review).await?,
+        "SubjectAccessReview" | "LocalSubjectAccessReview" => {
+            access::subject(server, target, &review).await?
+        }
         "SelfSubjectAccessReview" => access::own(server, request, &review).await?,
         "SelfSubjectRulesReview" => rules::own(server, request, &review)?,
         _ => return Err(ApiError::method_not_allowed()),

@@ -32,6 +32,11 @@ use tokio_util::task::TaskTracker;
 /// Longest wait for requests to finish once no new ones are taken.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How often it is looked whether requests still run.
+const IDLE_CHECK: Duration = Duration::from_millis(20);
+/// Longest wait for the last audit events to be written.
+const AUDIT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Serves until a signal.
 pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
     let Configuration {
@@ -109,6 +114,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
     let resolver = Resolver::new(stores.clone(), flags.enable_aggregator_routing);
     let aggregator = Aggregator::new(proxy_identity, Arc::clone(&resolver));
     let metrics = Metrics::new(|registry| {
+        audit.register(registry);
         aggregator.metrics.register(registry);
         if let Some(control) = &flow_control {
             control.metrics.register(registry);
@@ -120,6 +126,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         port,
         registry,
         stores: stores.clone(),
+        encryption: transformers.clone(),
         authenticator,
         authorizer: Arc::clone(&authorizer),
         issuer,
@@ -133,6 +140,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
                 flow_control_steps,
             ]
             .concat(),
+            flags.shutdown_watch_termination_grace_period,
         ),
         metrics,
         audit,
@@ -144,6 +152,11 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         flags,
     });
 
+    let audit_end = CancellationToken::new();
+    let auditing = {
+        let (audit, end) = (server.audit.clone(), audit_end.clone());
+        tokio::spawn(async move { audit.run(end).await })
+    };
     let mut tasks: JoinSet<(&'static str, anyhow::Result<()>)> = JoinSet::new();
     let connections = TaskTracker::new();
     let stop_accepting = CancellationToken::new();
@@ -188,6 +201,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         "configuration",
         configuration::reload::run(Arc::clone(&server)),
     ));
+    tasks.spawn(named("kms", crate::etcd::follow_services(transformers.clone())));
     tasks.spawn(named(
         "autoregistration",
         aggregator::keeper::run(Arc::clone(&server)),
@@ -246,6 +260,10 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         return Err(error);
     }
     stop(&server, &stop_accepting, &connections).await;
+    audit_end.cancel();
+    if tokio::time::timeout(AUDIT_TIMEOUT, auditing).await.is_err() {
+        tracing::warn!("the last audit events could not be written in time");
+    }
     Ok(())
 }
 
@@ -292,15 +310,31 @@ async fn stop(server: &Server, stop_accepting: &CancellationToken, connections: 
     server.lifecycle.begin_stopping();
     bootstrap::kubernetes_service::leave(server).await;
     tokio::time::sleep(server.flags.shutdown_delay_duration).await;
+    if server.flags.shutdown_send_retry_after {
+        // The listener stays: who still comes is sent elsewhere, and nobody's connection is refused.
+        server.lifecycle.begin_refusing();
+        let idle = async {
+            while server.inflight.taken() != (0, 0) {
+                tokio::time::sleep(IDLE_CHECK).await;
+            }
+        };
+        if tokio::time::timeout(server.flags.request_timeout, idle)
+            .await
+            .is_err()
+        {
+            tracing::warn!("not all requests ended in time");
+        }
+    }
     stop_accepting.cancel();
-    server.lifecycle.drain.cancel();
+    server.lifecycle.begin_draining();
     connections.close();
     server.tracker.close();
     let drained = async {
         connections.wait().await;
         server.tracker.wait().await;
     };
-    if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
+    let patience = DRAIN_TIMEOUT + server.lifecycle.watch_grace;
+    if tokio::time::timeout(patience, drained).await.is_err() {
         tracing::warn!(
             connections = connections.len(),
             "not all connections ended in time"

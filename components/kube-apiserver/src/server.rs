@@ -27,6 +27,8 @@ pub struct Server {
     pub port: u16,
     pub registry: Arc<ArcSwap<api::Registry>>,
     pub stores: Stores,
+    /// Encryption at rest.
+    pub encryption: storage::Transformers,
     pub authenticator: Authenticator,
     pub authorizer: Arc<Authorizer>,
     pub issuer: Arc<TokenIssuer>,

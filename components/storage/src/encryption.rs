@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 mod config;
+mod kms;
 mod provider;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,16 @@ impl Rules {
         }
     }
 
+    fn services(&self) -> impl Iterator<Item = &kms::Kms> {
+        self.rules
+            .iter()
+            .flat_map(|(_, providers)| &providers.0)
+            .filter_map(|provider| match provider {
+                Provider::Kms(service) => Some(service),
+                _ => None,
+            })
+    }
+
     /// The first entry that names the resource counts, exactly or by wildcard.
     fn of(&self, name: &str) -> &Providers {
         let found = self
@@ -77,6 +88,27 @@ impl Transformers {
         let generation = self.current.load().generation + 1;
         self.current.store(Arc::new(Rules::new(generation, rules)));
         Ok(())
+    }
+
+    /// Whether there are key management services, which [`Transformers::check`] asks.
+    pub fn has_services(&self) -> bool {
+        self.current.load().services().next().is_some()
+    }
+
+    /// Asks the key management services how they are, and follows changes of their keys. Blocks for their
+    /// answers. The error names the first one that fails.
+    pub fn check(&self) -> Result<(), String> {
+        let current = self.current.load_full();
+        let failures: Vec<String> = current
+            .services()
+            .filter_map(|service| {
+                service
+                    .check()
+                    .err()
+                    .map(|why| format!("{}: {why}", service.name()))
+            })
+            .collect();
+        failures.into_iter().next().map_or(Ok(()), Err)
     }
 
     /// What values of one resource go through; `name` as in [`crate::ResourceSpec::name`].

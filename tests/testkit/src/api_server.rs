@@ -71,10 +71,7 @@ impl ApiServer {
             .arg(format!("--kubelet-client-key={}", file("kubelet-client.key")))
             .arg(format!("--service-account-key-file={}", file("sa.pub")))
             .arg(format!("--service-account-signing-key-file={}", file("sa.key")))
-            .args([
-                "--service-account-issuer=https://kubernetes.default.svc",
-                "--authorization-mode=Node,RBAC",
-            ])
+            .args(["--service-account-issuer=https://kubernetes.default.svc"])
             .args([
                 "--enable-admission-plugins=NodeRestriction",
                 "--allow-privileged=true",
@@ -91,6 +88,13 @@ impl ApiServer {
                 "--requestheader-group-headers=X-Remote-Group",
                 "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             ]);
+        // A chain from a file and one from flags exclude each other.
+        if !extra
+            .iter()
+            .any(|flag| flag.starts_with("--authorization-config"))
+        {
+            command.arg("--authorization-mode=Node,RBAC");
+        }
         if let Some(pki) = etcd.pki() {
             command
                 .arg(format!("--etcd-cafile={}", pki.file("ca.crt").display()))

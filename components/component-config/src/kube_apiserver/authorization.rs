@@ -33,12 +33,20 @@ pub struct AuthorizerConfiguration {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WebhookConfiguration {
     /// How long an allowed answer is kept.
-    #[serde(rename = "authorizedTTL", deserialize_with = "duration", default = "five_minutes")]
+    #[serde(
+        rename = "authorizedTTL",
+        deserialize_with = "duration",
+        default = "five_minutes"
+    )]
     pub authorized_ttl: Duration,
     #[serde(default = "yes")]
     pub cache_authorized_requests: bool,
     /// How long any other answer is kept.
-    #[serde(rename = "unauthorizedTTL", deserialize_with = "duration", default = "half_a_minute")]
+    #[serde(
+        rename = "unauthorizedTTL",
+        deserialize_with = "duration",
+        default = "half_a_minute"
+    )]
     pub unauthorized_ttl: Duration,
     #[serde(default = "yes")]
     pub cache_unauthorized_requests: bool,

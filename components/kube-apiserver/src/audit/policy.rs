@@ -1,10 +1,12 @@
 //! The audit policy file: which requests are recorded, and how much of them.
 
+use super::event::Stage;
 use crate::identity::User;
 use crate::request_info::RequestInfo;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 use std::path::Path;
+use std::sync::Arc;
 
 /// How much of a request is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -26,6 +28,28 @@ impl Level {
     }
 }
 
+impl Level {
+    /// Whether answers' objects are told.
+    pub fn tells_responses(self) -> bool {
+        self >= Self::RequestResponse
+    }
+}
+
+/// What is recorded of one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    pub level: Level,
+    pub omit_managed_fields: bool,
+    /// Stages without an event.
+    pub omitted: Vec<Stage>,
+}
+
+impl Rules {
+    pub fn wants(&self, stage: Stage) -> bool {
+        !self.omitted.contains(&stage)
+    }
+}
+
 /// audit.k8s.io/v1 Policy.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -39,6 +63,9 @@ pub struct Policy {
     omit_stages: Vec<String>,
     #[serde(default)]
     omit_managed_fields: bool,
+    /// What each rule comes to, made once.
+    #[serde(skip)]
+    compiled: Vec<Arc<Rules>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -60,7 +87,7 @@ struct Rule {
     #[serde(default, rename = "omitStages")]
     omit_stages: Vec<String>,
     #[serde(default, rename = "omitManagedFields")]
-    _omit_managed_fields: Option<bool>,
+    omit_managed_fields: Option<bool>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -88,24 +115,60 @@ impl Policy {
                 policy.kind
             );
         }
-        if policy.rules.is_empty() {
-            bail!("{}: rules is empty; at least one rule is needed", file.display());
-        }
-        Ok(policy)
+        policy.checked().with_context(|| file.display().to_string())
     }
 
-    pub fn omits_managed_fields(&self) -> bool {
-        self.omit_managed_fields
+    /// The policy with its rules checked and compiled.
+    fn checked(mut self) -> anyhow::Result<Self> {
+        if self.rules.is_empty() {
+            bail!("rules is empty; at least one rule is needed");
+        }
+        let stages = |names: &[String], field: &str| -> anyhow::Result<Vec<Stage>> {
+            let stage = |name: &String| {
+                let found = Stage::ALL.into_iter().find(|stage| stage.name() == name);
+                found.with_context(|| format!("{field}: {name:?} is not a stage"))
+            };
+            names.iter().map(stage).collect()
+        };
+        let everywhere = stages(&self.omit_stages, "omitStages")?;
+        for (index, rule) in self.rules.iter().enumerate() {
+            let field = format!("rules[{index}]");
+            let of_resources = !rule.resources.is_empty() || !rule.namespaces.is_empty();
+            if of_resources && !rule.non_resource_urls.is_empty() {
+                bail!(
+                    "{field}.nonResourceURLs: rules cannot apply to both regular resources and non-resource URLs"
+                );
+            }
+            for path in &rule.non_resource_urls {
+                if path != "*" && (!path.starts_with('/') || path.trim_end_matches('*').contains('*')) {
+                    bail!(
+                        "{field}.nonResourceURLs: {path:?} must begin with a slash, and may have * at its end only"
+                    );
+                }
+            }
+            for (at, resources) in rule.resources.iter().enumerate() {
+                if !resources.resource_names.is_empty() && resources.resources.is_empty() {
+                    bail!(
+                        "{field}.resources[{at}].resourceNames: using resourceNames requires at least one resource"
+                    );
+                }
+            }
+            let mut omitted = stages(&rule.omit_stages, &format!("{field}.omitStages"))?;
+            omitted.extend(everywhere.iter().copied());
+            self.compiled.push(Arc::new(Rules {
+                level: rule.level,
+                omit_managed_fields: rule.omit_managed_fields.unwrap_or(self.omit_managed_fields),
+                omitted,
+            }));
+        }
+        Ok(self)
     }
 
-    /// The level of the first rule that fits.
-    pub fn level(&self, user: Option<&User>, info: &RequestInfo) -> Level {
-        let complete = |stages: &[String]| stages.iter().any(|stage| stage == "ResponseComplete");
-        match self.rules.iter().find(|rule| rule.fits(user, info)) {
-            Some(rule) if complete(&rule.omit_stages) || complete(&self.omit_stages) => Level::None,
-            Some(rule) => rule.level,
-            None => Level::None,
-        }
+    /// What is recorded of a request: the first rule that fits decides, and nothing without one.
+    pub fn rules(&self, user: Option<&User>, info: &RequestInfo) -> Option<Arc<Rules>> {
+        let position = self.rules.iter().position(|rule| rule.fits(user, info))?;
+        let rules = self.compiled.get(position)?;
+        (rules.level != Level::None).then(|| Arc::clone(rules))
     }
 }
 
@@ -173,10 +236,34 @@ impl GroupResources {
 mod tests {
     use super::*;
 
+    fn policy(text: &str) -> anyhow::Result<Policy> {
+        serde_yaml_ng::from_str::<Policy>(text)?.checked()
+    }
+
+    #[test]
+    fn stages_and_managed_fields_are_omitted_as_said() {
+        let head = "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [Panic]\nomitManagedFields: true\nrules:\n";
+        let rules = |rule: &str| {
+            let policy = policy(&format!("{head}- {rule}")).unwrap();
+            policy.rules(None, &RequestInfo::default()).unwrap()
+        };
+        let one = rules("{level: Metadata, omitStages: [RequestReceived], omitManagedFields: false}");
+        assert!(!one.omit_managed_fields && !one.wants(Stage::RequestReceived) && !one.wants(Stage::Panic));
+        assert!(one.wants(Stage::ResponseComplete) && rules("{level: Request}").omit_managed_fields);
+        for wrong in [
+            "{level: Metadata, omitStages: [Later]}",
+            "{level: Metadata, nonResourceURLs: ['/a'], namespaces: [b]}",
+            "{level: Metadata, nonResourceURLs: ['/a*b']}",
+            "{level: Metadata, resources: [{resourceNames: [a]}]}",
+        ] {
+            assert!(policy(&format!("{head}- {wrong}")).is_err(), "{wrong}");
+        }
+    }
+
     #[test]
     fn the_first_rule_that_fits_decides() {
-        let policy: Policy = serde_yaml_ng::from_str(
-            "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- {level: None, users: [quiet]}\n- {level: Request, resources: [{group: '', resources: [secrets]}]}\n- {level: None, nonResourceURLs: ['/health*']}\n- {level: Metadata}\n",
+        let policy = policy(
+            "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- {level: None, users: [quiet]}\n- {level: Request, resources: [{group: '', resources: [secrets]}]}\n- {level: None, nonResourceURLs: ['/health*']}\n- {level: Metadata, omitStages: [RequestReceived], omitManagedFields: true}\n",
         )
         .unwrap();
         let user = |name: &str| User {
@@ -199,7 +286,9 @@ mod tests {
             ("x", path("/healthz"), Level::None),
             ("x", path("/version"), Level::Metadata),
         ] {
-            assert_eq!(policy.level(Some(&user(who)), &info), expected, "{who} {info:?}");
+            let found = policy.rules(Some(&user(who)), &info);
+            let level = found.as_ref().map_or(Level::None, |rules| rules.level);
+            assert_eq!(level, expected, "{who} {info:?}");
         }
     }
 }

@@ -60,13 +60,15 @@ pub async fn impersonate(authorizer: &Authorizer, by: &User, mut target: User) -
                     .in_namespace(namespace)
                     .named(name),
             )
-        .await?;
+            .await?;
         }
-        None => check(
-            authorizer,
-            Attributes::resource(by, "impersonate", "", "users").named(&target.name),
-        )
-        .await?,
+        None => {
+            check(
+                authorizer,
+                Attributes::resource(by, "impersonate", "", "users").named(&target.name),
+            )
+            .await?
+        }
     }
     for group in &target.groups {
         check(
@@ -84,7 +86,7 @@ pub async fn impersonate(authorizer: &Authorizer, by: &User, mut target: User) -
                     .of_subresource(key)
                     .named(value),
             )
-        .await?;
+            .await?;
         }
     }
     if !target.uid.is_empty() {

@@ -5,7 +5,8 @@ pub mod evaluate;
 pub mod fetch;
 pub mod keys;
 
-use super::{Authenticated, Rejected};
+use super::Rejected;
+use crate::identity::User;
 use crate::tokens::jwt::{self, TokenError};
 use arc_swap::ArcSwap;
 use compile::Mapping;
@@ -47,12 +48,8 @@ impl Issuers {
         self.current.load().is_empty()
     }
 
-    /// Checks a token; `None` if it is of none of the issuers. `audiences` empty means those of the API server.
-    pub async fn authenticate(
-        &self,
-        token: &str,
-        audiences: &[String],
-    ) -> Result<Option<Authenticated>, Rejected> {
+    /// The user of a token; `None` if it is of none of the issuers.
+    pub async fn authenticate(&self, token: &str) -> Result<Option<Arc<User>>, Rejected> {
         let issuers = self.current.load_full();
         if issuers.is_empty() {
             return Ok(None);
@@ -64,18 +61,7 @@ impl Issuers {
             return Ok(None);
         };
         let user = issuer.check(token).await?;
-        let good_for: Vec<String> = audiences
-            .iter()
-            .filter(|audience| issuer.audiences.contains(audience))
-            .cloned()
-            .collect();
-        if !audiences.is_empty() && good_for.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(Authenticated {
-            user: Arc::new(user.authenticated()),
-            audiences: good_for,
-        }))
+        Ok(Some(Arc::new(user.authenticated())))
     }
 }
 
@@ -84,7 +70,7 @@ fn refused(why: impl std::fmt::Display) -> Rejected {
 }
 
 impl Issuer {
-    async fn check(&self, token: &str) -> Result<crate::identity::User, Rejected> {
+    async fn check(&self, token: &str) -> Result<User, Rejected> {
         let claims = self.verified(token).await?;
         let now = jiff::Timestamp::now().as_second();
         check_claims(&claims, &self.audiences, now).map_err(refused)?;
@@ -99,7 +85,9 @@ impl Issuer {
         }
         // The issuer may have new keys.
         let Some(keys) = self.keys.newer_than(&keys).await.map_err(refused)? else {
-            return Err(refused("verify token: failed to verify signature: no key verifies it"));
+            return Err(refused(
+                "verify token: failed to verify signature: no key verifies it",
+            ));
         };
         jwt::verify_with(token, &keys, &self.algorithms)
             .map_err(|error| refused(format!("verify token: failed to verify signature: {error}")))
@@ -113,12 +101,19 @@ fn check_claims(claims: &Value, audiences: &[String], now: i64) -> Result<(), St
         Value::Array(all) => all.iter().filter_map(Value::as_str).collect(),
         _ => Vec::new(),
     };
-    if !audiences.iter().any(|audience| carried.contains(&audience.as_str())) {
+    if !audiences
+        .iter()
+        .any(|audience| carried.contains(&audience.as_str()))
+    {
         return Err(format!(
             "verify token: expected audience in {audiences:?} got {carried:?}"
         ));
     }
-    let seconds = |claim: &str| claims[claim].as_i64().or_else(|| claims[claim].as_f64().map(|at| at as i64));
+    let seconds = |claim: &str| {
+        claims[claim]
+            .as_i64()
+            .or_else(|| claims[claim].as_f64().map(|at| at as i64))
+    };
     match seconds("exp") {
         None => return Err("verify token: the token has no expiry".to_owned()),
         Some(expiry) if expiry <= now => {
@@ -152,7 +147,11 @@ mod tests {
             (json!({"aud": "a", "exp": 200, "nbf": 390}), true),
             (json!({"aud": "a", "exp": 2000, "nbf": 500}), false),
         ] {
-            assert_eq!(check_claims(&claims, &audiences, 100).is_ok(), expected, "{claims}");
+            assert_eq!(
+                check_claims(&claims, &audiences, 100).is_ok(),
+                expected,
+                "{claims}"
+            );
         }
     }
 }

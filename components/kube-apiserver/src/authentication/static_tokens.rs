@@ -25,7 +25,10 @@ impl StaticTokens {
             let fields = fields(line);
             // Never the line itself: it has a token in it.
             let [token, name, uid, rest @ ..] = fields.as_slice() else {
-                bail!("line {}: at least the columns token, user name and user uid are needed", number + 1);
+                bail!(
+                    "line {}: at least the columns token, user name and user uid are needed",
+                    number + 1
+                );
             };
             if token.is_empty() {
                 tracing::warn!(line = number + 1, "an empty token was found and left out");
@@ -47,7 +50,10 @@ impl StaticTokens {
             };
             let known = tokens.insert(Sha256::digest(token).into(), Arc::new(user.authenticated()));
             if known.is_some() {
-                tracing::warn!(line = number + 1, "a token is given more than once; the last one counts");
+                tracing::warn!(
+                    line = number + 1,
+                    "a token is given more than once; the last one counts"
+                );
             }
         }
         Ok(Self(tokens))
@@ -96,9 +102,12 @@ mod tests {
             ("", None),
         ] {
             let user = tokens.authenticate(token);
-            let seen = user
-                .as_ref()
-                .map(|user| (user.name.as_str(), user.groups.iter().map(String::as_str).collect()));
+            let seen = user.as_ref().map(|user| {
+                (
+                    user.name.as_str(),
+                    user.groups.iter().map(String::as_str).collect(),
+                )
+            });
             assert_eq!(seen, expected, "{token}");
         }
         assert!(StaticTokens::parse("secret,jane").is_err());

@@ -63,7 +63,11 @@ impl WebhookTokens {
         token: &str,
         audiences: &[String],
     ) -> Result<Option<Authenticated>, Rejected> {
-        let wanted = if audiences.is_empty() { &self.audiences } else { audiences };
+        let wanted = if audiences.is_empty() {
+            &self.audiences
+        } else {
+            audiences
+        };
         let question = json!({
             "kind": "TokenReview",
             "apiVersion": format!("authentication.k8s.io/{}", self.version),
@@ -149,11 +153,18 @@ mod tests {
             user: UserInfo::default(),
         };
         let wanted = ["a".to_owned()];
-        let good = |outcome: Result<Option<Authenticated>, Rejected>| outcome.unwrap().map(|found| found.audiences);
-        assert_eq!(good(decide(status(true, &["a", "b"], ""), &wanted, true)), Some(vec!["a".to_owned()]));
+        let good =
+            |outcome: Result<Option<Authenticated>, Rejected>| outcome.unwrap().map(|found| found.audiences);
+        assert_eq!(
+            good(decide(status(true, &["a", "b"], ""), &wanted, true)),
+            Some(vec!["a".to_owned()])
+        );
         assert_eq!(good(decide(status(true, &["b"], ""), &wanted, true)), None);
         assert_eq!(good(decide(status(true, &[], ""), &wanted, true)), None);
-        assert_eq!(good(decide(status(true, &[], ""), &wanted, false)), Some(vec!["a".to_owned()]));
+        assert_eq!(
+            good(decide(status(true, &[], ""), &wanted, false)),
+            Some(vec!["a".to_owned()])
+        );
         assert_eq!(good(decide(status(false, &[], ""), &wanted, false)), None);
         assert!(decide(status(false, &[], "expired"), &wanted, false).is_err());
     }

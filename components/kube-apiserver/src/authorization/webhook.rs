@@ -116,7 +116,11 @@ impl WebhookAuthorizer {
     }
 
     fn failed(&self, error: &str) -> Decision {
-        tracing::error!(name = self.settings.name, error, "an authorization webhook gave no decision");
+        tracing::error!(
+            name = self.settings.name,
+            error,
+            "an authorization webhook gave no decision"
+        );
         if self.settings.deny_on_failure {
             Decision::Deny(String::new())
         } else {
@@ -216,7 +220,10 @@ fn spec(attributes: &Attributes<'_>, groups: &str) -> Value {
             .iter()
             .map(|(key, value)| json!({ "key": key, "operator": "In", "values": [value] }))
             .collect();
-        fields.insert("fieldSelector".to_owned(), json!({ "requirements": requirements }));
+        fields.insert(
+            "fieldSelector".to_owned(),
+            json!({ "requirements": requirements }),
+        );
     }
     spec.insert(which.to_owned(), Value::Object(fields));
     spec.insert("user".to_owned(), json!(user.name));
@@ -257,13 +264,25 @@ mod tests {
             groups: vec!["dev".into()],
             ..User::default()
         };
-        let pods = spec(&Attributes::resource(&user, "get", "", "pods").in_namespace("a"), "groups");
+        let pods = spec(
+            &Attributes::resource(&user, "get", "", "pods").in_namespace("a"),
+            "groups",
+        );
         for (texts, expected) in [
             (&[][..], Ok(true)),
-            (&["has(request.resourceAttributes)", "request.resourceAttributes.namespace == 'a'"][..], Ok(true)),
+            (
+                &[
+                    "has(request.resourceAttributes)",
+                    "request.resourceAttributes.namespace == 'a'",
+                ][..],
+                Ok(true),
+            ),
             (&["request.user == 'joe'"][..], Ok(false)),
             (&["'dev' in request.groups"][..], Ok(true)),
-            (&["request.nothing == 'x'", "request.user == 'joe'"][..], Ok(false)),
+            (
+                &["request.nothing == 'x'", "request.user == 'joe'"][..],
+                Ok(false),
+            ),
             (&["request.nothing == 'x'"][..], Err(())),
         ] {
             let found = compile(texts).unwrap().hold(&pods).map_err(|_| ());
@@ -276,7 +295,10 @@ mod tests {
     #[test]
     fn answers_become_decisions() {
         let read = |status: Value| read(json!({ "status": status }).to_string().as_bytes());
-        assert_eq!(read(json!({"allowed": true, "reason": "r"})), Ok(Decision::Allow("r".into())));
+        assert_eq!(
+            read(json!({"allowed": true, "reason": "r"})),
+            Ok(Decision::Allow("r".into()))
+        );
         assert_eq!(read(json!({"denied": true})), Ok(Decision::Deny(String::new())));
         assert_eq!(read(json!({})), Ok(Decision::NoOpinion(String::new())));
         assert!(read(json!({"allowed": true, "denied": true})).is_err());

@@ -12,8 +12,8 @@ use crate::webhook::{Clients, Kubeconfig, Place};
 use anyhow::{Context, bail};
 use component_config::kube_apiserver::ApiServerFlags;
 use component_config::kube_apiserver::authentication::{
-    AuthenticationConfiguration, ClaimMappings, ClaimValidationRule, Issuer as IssuerConfig, JwtAuthenticator,
-    PrefixedClaimOrExpression,
+    AuthenticationConfiguration, ClaimMappings, ClaimValidationRule, Issuer as IssuerConfig,
+    JwtAuthenticator, PrefixedClaimOrExpression,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -32,11 +32,17 @@ pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Authent
     let (issuers, anonymous) = match (&given.authentication_config, &given.oidc_issuer_url) {
         (Some(_), Some(_)) => bail!("--authentication-config and --oidc-* can't be used together"),
         (Some(file), None) => {
-            let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+            let text =
+                std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
             from_file(flags, &text).with_context(|| format!("--authentication-config {}", file.display()))?
         }
         (None, Some(url)) => {
-            let issuer = issuer(&by_flags(flags, url)?, "oidc", given.oidc_signing_algs.clone(), flags)?;
+            let issuer = issuer(
+                &by_flags(flags, url)?,
+                "oidc",
+                given.oidc_signing_algs.clone(),
+                flags,
+            )?;
             (vec![issuer], Anonymous::everywhere(flags.anonymous_auth))
         }
         (None, None) => (Vec::new(), Anonymous::everywhere(flags.anonymous_auth)),
@@ -100,7 +106,9 @@ pub fn from_file(flags: &ApiServerFlags, text: &str) -> anyhow::Result<(Vec<Issu
             bail!("anonymous: can't be set when --anonymous-auth=false is given")
         }
         Some(anonymous) if !anonymous.enabled && !anonymous.conditions.is_empty() => {
-            bail!("anonymous.conditions: Invalid value: enabled should be set to true when conditions are defined")
+            bail!(
+                "anonymous.conditions: Invalid value: enabled should be set to true when conditions are defined"
+            )
         }
         Some(anonymous) => Anonymous::from_config(anonymous),
     };
@@ -118,7 +126,11 @@ fn issuer(
     let fetcher = Fetcher::new(config.issuer.certificate_authority.as_bytes())
         .with_context(|| format!("{field}.issuer.certificateAuthority"))?;
     Ok(Issuer {
-        keys: Arc::new(KeySet::new(&config.issuer.url, &config.issuer.discovery_url, fetcher)),
+        keys: Arc::new(KeySet::new(
+            &config.issuer.url,
+            &config.issuer.discovery_url,
+            fetcher,
+        )),
         url: config.issuer.url.clone(),
         audiences: config.issuer.audiences.clone(),
         algorithms,
@@ -128,12 +140,15 @@ fn issuer(
 
 fn check(issuer: &IssuerConfig, field: &str, own: &[String]) -> anyhow::Result<()> {
     let https = |name: &str, text: &str| -> anyhow::Result<()> {
-        let parsed = url::Url::parse(text).with_context(|| format!("{field}.issuer.{name}: Invalid value: {text:?}"))?;
+        let parsed = url::Url::parse(text)
+            .with_context(|| format!("{field}.issuer.{name}: Invalid value: {text:?}"))?;
         if parsed.scheme() != "https" {
             bail!("{field}.issuer.{name}: Invalid value: {text:?}: URL scheme must be https");
         }
         if !parsed.username().is_empty() || parsed.query().is_some() || parsed.fragment().is_some() {
-            bail!("{field}.issuer.{name}: Invalid value: {text:?}: URL must not contain a username, a query or a fragment");
+            bail!(
+                "{field}.issuer.{name}: Invalid value: {text:?}: URL must not contain a username, a query or a fragment"
+            );
         }
         Ok(())
     };
@@ -142,7 +157,10 @@ fn check(issuer: &IssuerConfig, field: &str, own: &[String]) -> anyhow::Result<(
     }
     https("url", &issuer.url)?;
     if own.contains(&issuer.url) {
-        bail!("{field}.issuer.url: Invalid value: {:?}: URL must not overlap with disallowed issuers", issuer.url);
+        bail!(
+            "{field}.issuer.url: Invalid value: {:?}: URL must not overlap with disallowed issuers",
+            issuer.url
+        );
     }
     if !issuer.discovery_url.is_empty() {
         https("discoveryURL", &issuer.discovery_url)?;
@@ -205,7 +223,9 @@ fn by_flags(flags: &ApiServerFlags, url: &str) -> anyhow::Result<JwtAuthenticato
     });
     let certificate_authority = match &given.oidc_ca_file {
         None => String::new(),
-        Some(file) => std::fs::read_to_string(file).with_context(|| format!("--oidc-ca-file {}", file.display()))?,
+        Some(file) => {
+            std::fs::read_to_string(file).with_context(|| format!("--oidc-ca-file {}", file.display()))?
+        }
     };
     Ok(JwtAuthenticator {
         issuer: IssuerConfig {

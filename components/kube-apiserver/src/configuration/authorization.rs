@@ -15,37 +15,48 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// The chain that the flags describe.
 pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Vec<Link>> {
     let given = &flags.authorization;
-    if let Some(file) = &given.authorization_config {
-        if !flags.authorization_mode.is_empty() || given.authorization_webhook_config_file.is_some() {
-            bail!("--authorization-config can't be used together with --authorization-mode or --authorization-webhook-*");
-        }
-        let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-        return from_file(&text, clients).with_context(|| format!("--authorization-config {}", file.display()));
-    }
-    if flags.authorization_mode.is_empty() {
-        bail!("--authorization-mode is required; use Node,RBAC");
-    }
-    flags
+    let modes: Vec<&String> = flags
         .authorization_mode
         .iter()
-        .map(|mode| match (mode.as_str(), &given.authorization_webhook_config_file) {
-            ("Webhook", Some(file)) => {
-                let settings = Settings {
-                    name: "default".to_owned(),
-                    version: given.authorization_webhook_version.clone(),
-                    authorized: given.authorization_webhook_cache_authorized_ttl,
-                    unauthorized: given.authorization_webhook_cache_unauthorized_ttl,
-                    timeout: LONGEST,
-                    deny_on_failure: false,
-                };
-                check_version(&settings.version)?;
-                let endpoint = endpoint(file, clients).context("--authorization-webhook-config-file")?;
-                let webhook = WebhookAuthorizer::new(settings, endpoint, MatchConditions::default());
-                Ok(Link::Webhook(Arc::new(webhook)))
-            }
-            ("Webhook", None) => bail!("--authorization-mode=Webhook needs --authorization-webhook-config-file"),
-            _ => mode.parse::<Mode>().map(Link::Mode).map_err(anyhow::Error::msg),
-        })
+        .filter(|mode| !mode.is_empty())
+        .collect();
+    if let Some(file) = &given.authorization_config {
+        if !modes.is_empty() || given.authorization_webhook_config_file.is_some() {
+            bail!(
+                "--authorization-config can't be used together with --authorization-mode or --authorization-webhook-*"
+            );
+        }
+        let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        return from_file(&text, clients)
+            .with_context(|| format!("--authorization-config {}", file.display()));
+    }
+    if modes.is_empty() {
+        bail!("--authorization-mode is required; use Node,RBAC");
+    }
+    modes
+        .into_iter()
+        .map(
+            |mode| match (mode.as_str(), &given.authorization_webhook_config_file) {
+                ("Webhook", Some(file)) => {
+                    let settings = Settings {
+                        name: "default".to_owned(),
+                        version: given.authorization_webhook_version.clone(),
+                        authorized: given.authorization_webhook_cache_authorized_ttl,
+                        unauthorized: given.authorization_webhook_cache_unauthorized_ttl,
+                        timeout: LONGEST,
+                        deny_on_failure: false,
+                    };
+                    check_version(&settings.version)?;
+                    let endpoint = endpoint(file, clients).context("--authorization-webhook-config-file")?;
+                    let webhook = WebhookAuthorizer::new(settings, endpoint, MatchConditions::default());
+                    Ok(Link::Webhook(Arc::new(webhook)))
+                }
+                ("Webhook", None) => {
+                    bail!("--authorization-mode=Webhook needs --authorization-webhook-config-file")
+                }
+                _ => mode.parse::<Mode>().map(Link::Mode).map_err(anyhow::Error::msg),
+            },
+        )
         .collect()
 }
 
@@ -72,7 +83,11 @@ pub fn from_file(text: &str, clients: &Clients) -> anyhow::Result<Vec<Link>> {
             bail!("{field}.name: Duplicate value: {:?}", authorizer.name);
         }
         names.push(&authorizer.name);
-        let once = |mode: Mode| !chain.iter().any(|link| matches!(link, Link::Mode(known) if *known == mode));
+        let once = |mode: Mode| {
+            !chain
+                .iter()
+                .any(|link| matches!(link, Link::Mode(known) if *known == mode))
+        };
         match (authorizer.kind.as_str(), &authorizer.webhook) {
             ("Webhook", Some(webhook)) => {
                 let link = webhook_link(&authorizer.name, webhook, &format!("{field}.webhook"), clients)?;
@@ -122,15 +137,21 @@ fn webhook_link(
     if !config.match_conditions.is_empty() && config.match_condition_subject_access_review_version != "v1" {
         bail!("{field}.matchConditionSubjectAccessReviewVersion: must be v1 when matchConditions are set");
     }
-    let file = match (config.connection_info.kind.as_str(), &config.connection_info.kube_config_file) {
+    let file = match (
+        config.connection_info.kind.as_str(),
+        &config.connection_info.kube_config_file,
+    ) {
         ("KubeConfigFile", Some(file)) => file,
         ("KubeConfigFile", None) => bail!("{field}.connectionInfo.kubeConfigFile: Required value"),
         ("InClusterConfig", _) => {
-            bail!("{field}.connectionInfo.type: InClusterConfig needs a server that runs as a pod; use KubeConfigFile")
+            bail!(
+                "{field}.connectionInfo.type: InClusterConfig needs a server that runs as a pod; use KubeConfigFile"
+            )
         }
         (other, _) => bail!("{field}.connectionInfo.type: Unsupported value: {other:?}; use KubeConfigFile"),
     };
-    let endpoint = endpoint(file, clients).with_context(|| format!("{field}.connectionInfo.kubeConfigFile"))?;
+    let endpoint =
+        endpoint(file, clients).with_context(|| format!("{field}.connectionInfo.kubeConfigFile"))?;
     let texts = config
         .match_conditions
         .iter()
@@ -164,15 +185,33 @@ mod tests {
             )
         };
         for (text, expected) in [
-            ("authorizers: [{type: Node, name: n}, {type: RBAC, name: r}]".to_owned(), None),
+            (
+                "authorizers: [{type: Node, name: n}, {type: RBAC, name: r}]".to_owned(),
+                None,
+            ),
             ("authorizers: []".to_owned(), Some("at least one")),
-            ("authorizers: [{type: RBAC, name: r}, {type: RBAC, name: s}]".to_owned(), Some("Duplicate")),
-            ("authorizers: [{type: RBAC, name: r}, {type: Node, name: r}]".to_owned(), Some("Duplicate")),
-            ("authorizers: [{type: Webhook, name: r}]".to_owned(), Some("required when type=Webhook")),
-            ("authorizers: [{type: Magic, name: r}]".to_owned(), Some("Unsupported value")),
+            (
+                "authorizers: [{type: RBAC, name: r}, {type: RBAC, name: s}]".to_owned(),
+                Some("Duplicate"),
+            ),
+            (
+                "authorizers: [{type: RBAC, name: r}, {type: Node, name: r}]".to_owned(),
+                Some("Duplicate"),
+            ),
+            (
+                "authorizers: [{type: Webhook, name: r}]".to_owned(),
+                Some("required when type=Webhook"),
+            ),
+            (
+                "authorizers: [{type: Magic, name: r}]".to_owned(),
+                Some("Unsupported value"),
+            ),
             (webhook(""), Some("/none")),
             (webhook(", timeoot: 3s"), Some("unknown field")),
-            (webhook(", matchConditions: [{expression: a}]"), Some("matchConditionSubjectAccessReviewVersion")),
+            (
+                webhook(", matchConditions: [{expression: a}]"),
+                Some("matchConditionSubjectAccessReviewVersion"),
+            ),
         ] {
             let outcome = from_file(&format!("{head}{text}"), &Clients::new(None));
             match expected {

@@ -75,5 +75,9 @@ pub async fn run(server: Arc<Server>) -> anyhow::Result<()> {
 
 fn refused(what: &'static str, error: &anyhow::Error) {
     let error = format!("{error:#}");
-    tracing::error!(what, error, "a changed configuration is not taken; the old one stays");
+    tracing::error!(
+        what,
+        error,
+        "a changed configuration is not taken; the old one stays"
+    );
 }

@@ -7,11 +7,16 @@ use crate::server::Server;
 use crate::serving::body::Response;
 use http::StatusCode;
 
+/// The key management services of the encryption at rest.
+const KMS: &str = "kms-providers";
 const ENDPOINTS: [&str; 3] = ["healthz", "livez", "readyz"];
 
 /// The checks of an endpoint, in the order in which they are reported.
-fn checks(endpoint: &str) -> Vec<&'static str> {
+fn checks(endpoint: &str, services: bool) -> Vec<&'static str> {
     let mut all = vec!["ping", "log", "etcd"];
+    if services {
+        all.push(KMS);
+    }
     if endpoint == "readyz" {
         all.push("etcd-readiness");
         all.push("informer-sync");
@@ -29,7 +34,7 @@ fn checks(endpoint: &str) -> Vec<&'static str> {
 /// Paths of all individual checks.
 pub fn check_paths() -> Vec<String> {
     let of = |endpoint: &'static str| {
-        checks(endpoint)
+        checks(endpoint, false)
             .into_iter()
             .map(move |check| format!("/{endpoint}/{check}"))
     };
@@ -51,6 +56,12 @@ async fn passes(server: &Server, check: &str) -> Result<(), String> {
             .check(server.flags.etcd_readycheck_timeout)
             .await
             .map_err(|error| error.to_string()),
+        KMS => {
+            let encryption = server.encryption.clone();
+            tokio::task::spawn_blocking(move || encryption.check())
+                .await
+                .unwrap_or_else(|error| Err(error.to_string()))
+        }
         "shutdown" if server.lifecycle.is_stopping() => Err("process is shutting down".to_owned()),
         "shutdown" => Ok(()),
         step if server.lifecycle.is_pending(step) => Err("not finished".to_owned()),
@@ -62,7 +73,7 @@ pub async fn handle(server: &Server, request: &ApiRequest, parts: &[&str]) -> Re
     let Some((endpoint, rest)) = parts.split_first() else {
         return not_found();
     };
-    let known = checks(endpoint);
+    let known = checks(endpoint, server.encryption.has_services());
     if !rest.is_empty() {
         let name = rest.join("/");
         let Some(check) = known.iter().find(|check| **check == name) else {

@@ -99,8 +99,9 @@ async fn connection<H, F>(
         .map(|der| der.clone().into_owned())
         .collect();
     let peer = Arc::new(Peer::new(address, local, chain));
+    let of_requests = Arc::clone(&peer);
     let service = hyper::service::service_fn(move |request| {
-        let answer = handler(request, Arc::clone(&peer));
+        let answer = handler(request, Arc::clone(&of_requests));
         async move { Ok::<http::Response<Body>, Infallible>(answer.await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -126,6 +127,10 @@ async fn connection<H, F>(
     let outcome = tokio::select! {
         outcome = serving.as_mut() => outcome,
         () = stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+        () = peer.retire.notified() => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }

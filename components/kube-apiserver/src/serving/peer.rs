@@ -3,6 +3,7 @@
 use rustls::pki_types::CertificateDer;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use tokio::sync::Notify;
 
 use crate::authentication::x509::CertificateIdentity;
 
@@ -11,6 +12,8 @@ use crate::authentication::x509::CertificateIdentity;
 pub struct Peer {
     pub address: SocketAddr,
     pub local: SocketAddr,
+    /// Told when the client should go on with another connection.
+    pub retire: Notify,
     /// Certificates that the client presented, its own first.
     pub chain: Vec<CertificateDer<'static>>,
     /// Who the certificate says it is; read once per connection, checked against the authorities per request
@@ -23,6 +26,7 @@ impl Peer {
         Self {
             address,
             local,
+            retire: Notify::new(),
             chain,
             identity: OnceLock::new(),
         }

@@ -98,6 +98,7 @@ pub async fn watch(
         encoding: accepted.encoding,
         shape: accepted.shape,
         until: Instant::now() + Duration::from_secs_f64(seconds),
+        share: rand::random(),
         columns_sent: false,
         late,
     };
@@ -143,6 +144,8 @@ struct Frames {
     encoding: Encoding,
     shape: Shape,
     until: Instant,
+    /// Its place among all watches when the server stops.
+    share: f64,
     columns_sent: bool,
     late: Option<LateFilter>,
 }
@@ -191,7 +194,7 @@ impl Frames {
             let mut item = tokio::select! {
                 item = self.watcher.next() => item,
                 () = tokio::time::sleep_until(self.until) => return None,
-                () = self.server.lifecycle.drain.cancelled() => return None,
+                () = self.server.lifecycle.watch_ends(self.share) => return None,
             };
             let converts = conversion::by_webhook(&self.target.row);
             if let (true, WatchItem::Event(event)) = (converts, &mut item) {

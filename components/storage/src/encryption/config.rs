@@ -4,7 +4,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
+use super::kms::Kms;
 use super::provider::{Cipher, NamedKey, Provider};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long a key management service may take to answer, if the configuration doesn't say.
+const KMS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What is wrong with the configuration; never contains a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,7 +52,7 @@ struct ProviderConfig {
     aescbc: Option<Keys>,
     secretbox: Option<Keys>,
     identity: Option<Identity>,
-    kms: Option<serde_json::Value>,
+    kms: Option<KmsConfig>,
 }
 
 #[derive(Deserialize)]
@@ -68,6 +74,21 @@ struct Key {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Identity {}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct KmsConfig {
+    #[serde(default)]
+    api_version: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    endpoint: String,
+    #[serde(default)]
+    timeout: Option<String>,
+    /// Of version 1 only.
+    cachesize: Option<serde_json::Value>,
+}
 
 /// A resource by name, all of a group, or all.
 #[derive(Debug, PartialEq, Eq)]
@@ -189,11 +210,8 @@ fn selectors(field: &str, resources: &[String]) -> Result<Vec<Selector>, Encrypt
 
 fn provider_of(field: String, config: ProviderConfig) -> Result<Provider, EncryptionConfigError> {
     let mut found = Vec::new();
-    if config.kms.is_some() {
-        return wrong(
-            format!("{field}.kms"),
-            "KMS providers are not supported; use aesgcm, aescbc or secretbox",
-        );
+    if let Some(service) = config.kms {
+        found.push(Provider::Kms(kms(&format!("{field}.kms"), service)?));
     }
     for (name, cipher, keys) in [
         ("aesgcm", Cipher::AesGcm, config.aesgcm),
@@ -216,8 +234,65 @@ fn provider_of(field: String, config: ProviderConfig) -> Result<Provider, Encryp
             field,
             "more than one provider in one element, split it into several",
         ),
-        (None, _) => wrong(field, "expected one of aesgcm, aescbc, secretbox, identity"),
+        (None, _) => wrong(field, "expected one of aesgcm, aescbc, secretbox, kms, identity"),
     }
+}
+
+fn kms(field: &str, config: KmsConfig) -> Result<Kms, EncryptionConfigError> {
+    if config.api_version != "v2" {
+        return wrong(
+            format!("{field}.apiVersion"),
+            format!(
+                "unsupported apiVersion {:?} for KMS provider, only v2 is supported",
+                config.api_version
+            ),
+        );
+    }
+    if config.cachesize.is_some() {
+        return wrong(format!("{field}.cachesize"), "cachesize is not supported in v2");
+    }
+    if config.name.is_empty() || config.name.contains(':') {
+        return wrong(
+            format!("{field}.name"),
+            format!("{:?}: a name is required, and must not contain ':'", config.name),
+        );
+    }
+    let Some(socket) = config
+        .endpoint
+        .strip_prefix("unix://")
+        .filter(|path| path.starts_with('/'))
+    else {
+        return wrong(
+            format!("{field}.endpoint"),
+            format!("{:?}: must be of the form unix:///path", config.endpoint),
+        );
+    };
+    let timeout = match config.timeout.as_deref() {
+        None => KMS_TIMEOUT,
+        Some(text) => match duration(text).filter(|timeout| !timeout.is_zero()) {
+            Some(timeout) => timeout,
+            None => {
+                return wrong(
+                    format!("{field}.timeout"),
+                    format!("{text:?}: must be a positive duration"),
+                );
+            }
+        },
+    };
+    Kms::new(&config.name, PathBuf::from(socket), timeout).or_else(|message| wrong(field, message))
+}
+
+/// `3s`, `500ms`, `1m`.
+fn duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let number: f64 = text[..digits].parse().ok()?;
+    let seconds = match &text[digits..] {
+        "ms" => number / 1000.0,
+        "s" => number,
+        "m" => number * 60.0,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(seconds).ok()
 }
 
 fn named_keys(field: &str, cipher: Cipher, keys: Vec<Key>) -> Result<Vec<NamedKey>, EncryptionConfigError> {

@@ -1,5 +1,6 @@
 //! The ciphers, in the form upstream stores: `k8s:enc:CIPHER:v1:KEYNAME:` and the cipher's own bytes.
 
+use super::kms::Kms;
 use aes::cipher::{BlockDecryptMut, BlockEncryptMut, KeyIvInit, block_padding::Pkcs7};
 use aes::{Aes128, Aes192, Aes256};
 use crypto_secretbox::aead::Aead;
@@ -28,6 +29,7 @@ pub(super) enum Provider {
     Identity,
     /// Keys in order: the first encrypts.
     Cipher(Cipher, Vec<NamedKey>),
+    Kms(Kms),
 }
 
 pub(super) struct NamedKey {
@@ -94,8 +96,10 @@ fn wrong_length(got: usize, expected: &str) -> String {
 impl Provider {
     /// None when the value isn't of this provider; else the plain text and whether its key is not the first.
     pub(super) fn decrypt(&self, etcd_key: &str, stored: &[u8]) -> Option<Result<(Vec<u8>, bool), String>> {
-        let Provider::Cipher(cipher, keys) = self else {
-            return None;
+        let (cipher, keys) = match self {
+            Provider::Identity => return None,
+            Provider::Kms(service) => return service.decrypt(etcd_key, stored),
+            Provider::Cipher(cipher, keys) => (cipher, keys),
         };
         if !stored.starts_with(cipher.prefix().as_bytes()) {
             return None;
@@ -116,8 +120,10 @@ impl Provider {
     }
 
     pub(super) fn encrypt(&self, etcd_key: &str, plain: &[u8]) -> Result<Vec<u8>, String> {
-        let Provider::Cipher(_, keys) = self else {
-            return Ok(plain.to_vec());
+        let keys = match self {
+            Provider::Identity => return Ok(plain.to_vec()),
+            Provider::Kms(service) => return service.encrypt(etcd_key, plain),
+            Provider::Cipher(_, keys) => keys,
         };
         let key = keys.first().ok_or("no key is configured")?;
         let mut out = Vec::with_capacity(key.prefix.len() + plain.len() + 64);

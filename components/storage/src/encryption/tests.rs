@@ -229,7 +229,7 @@ fn bad_configurations_name_the_field_and_no_secret() {
         (config("secrets", "{}"), "resources[0].providers[0]"),
         (
             config("secrets", "{kms: {name: x}}"),
-            "resources[0].providers[0].kms",
+            "resources[0].providers[0].kms.apiVersion",
         ),
         (
             config("secrets", "{aescbc: {keys: []}}"),

@@ -60,13 +60,21 @@ fn program(variable: &str, text: &str, field: &str, wanted: &[Type]) -> Result<P
     let environment = Environment::new().with(variable, Decl::dynamic());
     let program = match Program::compile(text, &environment) {
         Ok(program) => program,
-        Err(error) => return wrong(field, format!("Invalid value: {text:?}: compilation failed: {error}")),
+        Err(error) => {
+            return wrong(
+                field,
+                format!("Invalid value: {text:?}: compilation failed: {error}"),
+            );
+        }
     };
     if !may_be(program.ty(), wanted) {
         let names: Vec<String> = wanted.iter().map(ToString::to_string).collect();
         return wrong(
             field,
-            format!("Invalid value: {text:?}: must evaluate to one of [{}]", names.join(" ")),
+            format!(
+                "Invalid value: {text:?}: must evaluate to one of [{}]",
+                names.join(" ")
+            ),
         );
     }
     Ok(program)
@@ -82,16 +90,26 @@ fn prefixed(
     wanted: &[Type],
 ) -> Result<Option<Source>, Mistake> {
     match (source.claim.is_empty(), source.expression.is_empty()) {
-        (true, true) if source.prefix.is_some() => {
-            wrong(format!("{field}.claim"), "Required value: non-empty claim name is required when prefix is set")
-        }
+        (true, true) if source.prefix.is_some() => wrong(
+            format!("{field}.claim"),
+            "Required value: non-empty claim name is required when prefix is set",
+        ),
         (true, true) => Ok(None),
-        (false, false) => wrong(field, "Invalid value: \"\": claim and expression can't both be set"),
-        (true, false) if source.prefix.is_some() => {
-            wrong(format!("{field}.prefix"), "Invalid value: prefix can't be set when expression is set")
-        }
-        (true, false) => program("claims", &source.expression, &format!("{field}.expression"), wanted)
-            .map(|program| Some(Source::Expression(program))),
+        (false, false) => wrong(
+            field,
+            "Invalid value: \"\": claim and expression can't both be set",
+        ),
+        (true, false) if source.prefix.is_some() => wrong(
+            format!("{field}.prefix"),
+            "Invalid value: prefix can't be set when expression is set",
+        ),
+        (true, false) => program(
+            "claims",
+            &source.expression,
+            &format!("{field}.expression"),
+            wanted,
+        )
+        .map(|program| Some(Source::Expression(program))),
         (false, true) => match &source.prefix {
             None => wrong(
                 format!("{field}.prefix"),
@@ -115,7 +133,10 @@ pub fn mapping(config: &JwtAuthenticator, field: &str) -> Result<Mapping, Mistak
             (true, true) => return wrong(field, "Required value: claim or expression is required"),
             (false, false) => return wrong(field, "Invalid value: claim and expression can't both be set"),
             (false, true) if !rule.message.is_empty() => {
-                return wrong(format!("{field}.message"), "Invalid value: message can't be set when claim is set");
+                return wrong(
+                    format!("{field}.message"),
+                    "Invalid value: message can't be set when claim is set",
+                );
             }
             (false, true) => required.push((rule.claim.clone(), rule.required_value.clone())),
             (true, false) if !rule.required_value.is_empty() => {
@@ -125,7 +146,12 @@ pub fn mapping(config: &JwtAuthenticator, field: &str) -> Result<Mapping, Mistak
                 );
             }
             (true, false) => claim_rules.push(Rule {
-                program: program("claims", &rule.expression, &format!("{field}.expression"), &[Type::Bool])?,
+                program: program(
+                    "claims",
+                    &rule.expression,
+                    &format!("{field}.expression"),
+                    &[Type::Bool],
+                )?,
                 expression: rule.expression.clone(),
                 message: rule.message.clone(),
             }),
@@ -147,7 +173,12 @@ pub fn mapping(config: &JwtAuthenticator, field: &str) -> Result<Mapping, Mistak
         }),
         (true, false) => {
             let text = &mappings.uid.expression;
-            Some(Source::Expression(program("claims", text, &of("uid.expression"), &[Type::String])?))
+            Some(Source::Expression(program(
+                "claims",
+                text,
+                &of("uid.expression"),
+                &[Type::String],
+            )?))
         }
     };
     let mut extra: Vec<(String, Program)> = Vec::new();
@@ -155,12 +186,23 @@ pub fn mapping(config: &JwtAuthenticator, field: &str) -> Result<Mapping, Mistak
         let field = of(&format!("extra[{index}]"));
         check_key(&mapping.key, &format!("{field}.key"))?;
         if extra.iter().any(|(key, _)| *key == mapping.key) {
-            return wrong(format!("{field}.key"), format!("Duplicate value: {:?}", mapping.key));
+            return wrong(
+                format!("{field}.key"),
+                format!("Duplicate value: {:?}", mapping.key),
+            );
         }
         if mapping.value_expression.is_empty() {
-            return wrong(format!("{field}.valueExpression"), "Required value: valueExpression is required");
+            return wrong(
+                format!("{field}.valueExpression"),
+                "Required value: valueExpression is required",
+            );
         }
-        let program = program("claims", &mapping.value_expression, &format!("{field}.valueExpression"), &texts())?;
+        let program = program(
+            "claims",
+            &mapping.value_expression,
+            &format!("{field}.valueExpression"),
+            &texts(),
+        )?;
         extra.push((mapping.key.clone(), program));
     }
     let mut user_rules = Vec::new();
@@ -195,13 +237,21 @@ fn check_email(config: &JwtAuthenticator, mappings: &ClaimMappings, field: &str)
             !next.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_')
         })
     };
-    let verified = |text: &str| uses(text, "email_verified") || text.contains("?.email_verified") || text.contains("?email_verified");
+    let verified = |text: &str| {
+        uses(text, "email_verified") || text.contains("?.email_verified") || text.contains("?email_verified")
+    };
     if !uses(&mappings.username.expression, "email") {
         return Ok(());
     }
     let known = verified(&mappings.username.expression)
-        || mappings.extra.iter().any(|extra| verified(&extra.value_expression))
-        || config.claim_validation_rules.iter().any(|rule| verified(&rule.expression));
+        || mappings
+            .extra
+            .iter()
+            .any(|extra| verified(&extra.value_expression))
+        || config
+            .claim_validation_rules
+            .iter()
+            .any(|rule| verified(&rule.expression));
     if known {
         return Ok(());
     }
@@ -215,8 +265,14 @@ fn check_key(key: &str, field: &str) -> Result<(), Mistake> {
     if key.is_empty() {
         return wrong(field, "Required value");
     }
-    let Some((domain, path)) = key.split_once('/').filter(|(domain, path)| !domain.is_empty() && !path.is_empty()) else {
-        return wrong(field, format!("Invalid value: {key:?}: must be a domain-prefixed path (such as \"acme.io/foo\")"));
+    let Some((domain, path)) = key
+        .split_once('/')
+        .filter(|(domain, path)| !domain.is_empty() && !path.is_empty())
+    else {
+        return wrong(
+            field,
+            format!("Invalid value: {key:?}: must be a domain-prefixed path (such as \"acme.io/foo\")"),
+        );
     };
     if key != key.to_lowercase() {
         return wrong(field, format!("Invalid value: {key:?}: key must be lowercase"));
@@ -225,7 +281,9 @@ fn check_key(key: &str, field: &str) -> Result<(), Mistake> {
     if reserved("k8s.io") || reserved("kubernetes.io") {
         return wrong(
             field,
-            format!("Invalid value: {key:?}: k8s.io, kubernetes.io and their subdomains are reserved for Kubernetes use ({path:?})"),
+            format!(
+                "Invalid value: {key:?}: k8s.io, kubernetes.io and their subdomains are reserved for Kubernetes use ({path:?})"
+            ),
         );
     }
     Ok(())

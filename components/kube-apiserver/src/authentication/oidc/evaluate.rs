@@ -19,11 +19,13 @@ pub fn user(mapping: &Mapping, claims: &Value) -> Result<User, String> {
             Some(_) => {}
         }
     }
-    check("claims", &mapping.claim_rules, claims).map_err(|why| format!("error evaluating claim validation expression: {why}"))?;
+    check("claims", &mapping.claim_rules, claims)
+        .map_err(|why| format!("error evaluating claim validation expression: {why}"))?;
     let name = match &mapping.username {
         Source::Claim { name, prefix } => format!("{prefix}{}", username_claim(claims, name)?),
         Source::Expression(program) => {
-            let found = strings(program, claims).map_err(|why| format!("error evaluating username claim expression: {why}"))?;
+            let found = strings(program, claims)
+                .map_err(|why| format!("error evaluating username claim expression: {why}"))?;
             found.into_iter().next().unwrap_or_default()
         }
     };
@@ -36,9 +38,8 @@ pub fn user(mapping: &Mapping, claims: &Value) -> Result<User, String> {
             .into_iter()
             .map(|group| format!("{prefix}{group}"))
             .collect(),
-        Some(Source::Expression(program)) => {
-            strings(program, claims).map_err(|why| format!("error evaluating group claim expression: {why}"))?
-        }
+        Some(Source::Expression(program)) => strings(program, claims)
+            .map_err(|why| format!("error evaluating group claim expression: {why}"))?,
     };
     let uid = match &mapping.uid {
         None => String::new(),
@@ -54,14 +55,18 @@ pub fn user(mapping: &Mapping, claims: &Value) -> Result<User, String> {
     };
     let mut extra = BTreeMap::new();
     for (key, program) in &mapping.extra {
-        let values = strings(program, claims).map_err(|why| format!("error evaluating extra claim expression: {why}"))?;
+        let values = strings(program, claims)
+            .map_err(|why| format!("error evaluating extra claim expression: {why}"))?;
         if !values.is_empty() {
             extra.insert(key.clone(), values);
         }
     }
     // The token's own number, as for every credential.
     if let Some(id) = claims["jti"].as_str().filter(|id| !id.is_empty()) {
-        extra.insert(crate::identity::CREDENTIAL_ID.to_owned(), vec![format!("JTI={id}")]);
+        extra.insert(
+            crate::identity::CREDENTIAL_ID.to_owned(),
+            vec![format!("JTI={id}")],
+        );
     }
     let user = User {
         name,
@@ -76,7 +81,8 @@ pub fn user(mapping: &Mapping, claims: &Value) -> Result<User, String> {
             "groups": user.groups,
             "extra": user.extra,
         });
-        check("user", &mapping.user_rules, &object).map_err(|why| format!("error evaluating user info validation rule: {why}"))?;
+        check("user", &mapping.user_rules, &object)
+            .map_err(|why| format!("error evaluating user info validation rule: {why}"))?;
     }
     Ok(user)
 }
@@ -108,11 +114,17 @@ fn group_claim(claims: &Value, name: &str) -> Result<Vec<String>, String> {
             .map(|group| group.as_str().map(str::to_owned))
             .collect::<Option<_>>()
             .ok_or_else(|| format!("parse groups claim {name:?}: not all of its values are strings")),
-        _ => Err(format!("parse groups claim {name:?}: it is neither a string nor a list")),
+        _ => Err(format!(
+            "parse groups claim {name:?}: it is neither a string nor a list"
+        )),
     }
 }
 
-fn run<T>(program: &Program, input: &Value, read: impl FnOnce(&CelValue<'_>) -> Result<T, String>) -> Result<T, String> {
+fn run<T>(
+    program: &Program,
+    input: &Value,
+    read: impl FnOnce(&CelValue<'_>) -> Result<T, String>,
+) -> Result<T, String> {
     let decl = Decl::dynamic();
     let outcome = program.evaluate(&[Some(from_json(input, &decl))], PER_CALL_LIMIT);
     match outcome.result {
@@ -132,7 +144,10 @@ fn check(what: &str, rules: &[Rule], input: &Value) -> Result<(), String> {
             return Err(if rule.message.is_empty() {
                 format!("validation expression '{}' failed", rule.expression)
             } else {
-                format!("validation expression '{}' failed: {}", rule.expression, rule.message)
+                format!(
+                    "validation expression '{}' failed: {}",
+                    rule.expression, rule.message
+                )
             });
         }
     }
@@ -178,7 +193,11 @@ mod tests {
         let number = json!({"sub": 5, "roles": "dev", "id": "7"});
         for (text, claims, expected) in [
             (by_claims, &claims, Some(("o:jane", vec!["dev", "ops"], "7"))),
-            (by_expressions, &claims, Some(("jane@t", vec!["g:dev", "g:ops"], ""))),
+            (
+                by_expressions,
+                &claims,
+                Some(("jane@t", vec!["g:dev", "g:ops"], "")),
+            ),
             (email, &claims, Some(("j@x", vec![], ""))),
             (email, &unverified, None),
             (by_claims, &number, None),
@@ -193,19 +212,46 @@ mod tests {
         }
         let found = user(&mapping(&config(by_expressions), "jwt[0]").unwrap(), &claims).unwrap();
         assert_eq!(found.extra["acme.io/tenant"], ["t"]);
-        assert_eq!(found.extra["authentication.kubernetes.io/credential-id"], ["JTI=n"]);
+        assert_eq!(
+            found.extra["authentication.kubernetes.io/credential-id"],
+            ["JTI=n"]
+        );
     }
 
     #[test]
     fn rules_refuse_tokens() {
         let base = "claimMappings: {username: {claim: sub, prefix: ''}}\n";
         for (rules, claims, expected) in [
-            ("claimValidationRules: [{claim: hd, requiredValue: x}]", json!({"sub": "a", "hd": "x"}), true),
-            ("claimValidationRules: [{claim: hd, requiredValue: x}]", json!({"sub": "a"}), false),
-            ("claimValidationRules: [{expression: 'claims.age > 17', message: too young}]", json!({"sub": "a", "age": 18}), true),
-            ("claimValidationRules: [{expression: 'claims.age > 17', message: too young}]", json!({"sub": "a", "age": 17}), false),
-            ("userValidationRules: [{expression: \"!user.username.startsWith('system:')\"}]", json!({"sub": "a"}), true),
-            ("userValidationRules: [{expression: \"!user.username.startsWith('system:')\"}]", json!({"sub": "system:x"}), false),
+            (
+                "claimValidationRules: [{claim: hd, requiredValue: x}]",
+                json!({"sub": "a", "hd": "x"}),
+                true,
+            ),
+            (
+                "claimValidationRules: [{claim: hd, requiredValue: x}]",
+                json!({"sub": "a"}),
+                false,
+            ),
+            (
+                "claimValidationRules: [{expression: 'claims.age > 17', message: too young}]",
+                json!({"sub": "a", "age": 18}),
+                true,
+            ),
+            (
+                "claimValidationRules: [{expression: 'claims.age > 17', message: too young}]",
+                json!({"sub": "a", "age": 17}),
+                false,
+            ),
+            (
+                "userValidationRules: [{expression: \"!user.username.startsWith('system:')\"}]",
+                json!({"sub": "a"}),
+                true,
+            ),
+            (
+                "userValidationRules: [{expression: \"!user.username.startsWith('system:')\"}]",
+                json!({"sub": "system:x"}),
+                false,
+            ),
         ] {
             let mapping = mapping(&config(&format!("{base}{rules}")), "jwt[0]").unwrap();
             assert_eq!(user(&mapping, &claims).is_ok(), expected, "{rules} {claims}");
@@ -215,12 +261,27 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for (text, field) in [
-            ("claimMappings: {username: {claim: sub}}", "jwt[0].claimMappings.username.prefix"),
+            (
+                "claimMappings: {username: {claim: sub}}",
+                "jwt[0].claimMappings.username.prefix",
+            ),
             ("claimMappings: {}", "jwt[0].claimMappings.username"),
-            ("claimMappings: {username: {expression: 'claims.'}}", "jwt[0].claimMappings.username.expression"),
-            ("claimMappings: {username: {expression: '1 + 1'}}", "jwt[0].claimMappings.username.expression"),
-            ("claimMappings: {username: {expression: 'claims.email'}}", "jwt[0].claimMappings.username.expression"),
-            ("claimMappings: {username: {claim: a, prefix: '', expression: b}}", "jwt[0].claimMappings.username"),
+            (
+                "claimMappings: {username: {expression: 'claims.'}}",
+                "jwt[0].claimMappings.username.expression",
+            ),
+            (
+                "claimMappings: {username: {expression: '1 + 1'}}",
+                "jwt[0].claimMappings.username.expression",
+            ),
+            (
+                "claimMappings: {username: {expression: 'claims.email'}}",
+                "jwt[0].claimMappings.username.expression",
+            ),
+            (
+                "claimMappings: {username: {claim: a, prefix: '', expression: b}}",
+                "jwt[0].claimMappings.username",
+            ),
             (
                 "claimMappings: {username: {claim: a, prefix: ''}, extra: [{key: foo, valueExpression: claims.a}]}",
                 "jwt[0].claimMappings.extra[0].key",
@@ -230,7 +291,11 @@ mod tests {
                 "jwt[0].claimMappings.extra[0].key",
             ),
         ] {
-            assert_eq!(mapping(&config(text), "jwt[0]").unwrap_err().field, field, "{text}");
+            assert_eq!(
+                mapping(&config(text), "jwt[0]").unwrap_err().field,
+                field,
+                "{text}"
+            );
         }
     }
 }

@@ -41,7 +41,10 @@ impl KeySet {
     /// `discovery_url` empty is the usual place below the issuer's URL.
     pub fn new(issuer: &str, discovery_url: &str, fetcher: Fetcher) -> Self {
         let discovery_url = if discovery_url.is_empty() {
-            format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'))
+            format!(
+                "{}/.well-known/openid-configuration",
+                issuer.trim_end_matches('/')
+            )
         } else {
             discovery_url.to_owned()
         };
@@ -64,7 +67,10 @@ impl KeySet {
                     (Ok(keys), _) => Ok(keys),
                     // An issuer that is away for a while doesn't lock everybody out.
                     (Err(_), Some(keys)) => Ok(keys),
-                    (Err(why), None) => Err(format!("authenticator for issuer {:?} is not initialized: {why}", self.issuer)),
+                    (Err(why), None) => Err(format!(
+                        "authenticator for issuer {:?} is not initialized: {why}",
+                        self.issuer
+                    )),
                 }
             }
         }
@@ -133,8 +139,12 @@ impl KeySet {
         };
         let read = async {
             let (body, good_for) = self.fetcher.get(&uri).await?;
-            let set: JwkSet = serde_json::from_slice(&body).map_err(|error| format!("failed to decode keys: {error}"))?;
-            Ok((set.public_keys(), good_for.unwrap_or(LONGEST).clamp(LEAST_PAUSE, LONGEST)))
+            let set: JwkSet =
+                serde_json::from_slice(&body).map_err(|error| format!("failed to decode keys: {error}"))?;
+            Ok((
+                set.public_keys(),
+                good_for.unwrap_or(LONGEST).clamp(LEAST_PAUSE, LONGEST),
+            ))
         };
         let outcome: Result<_, String> = read.await;
         if outcome.is_err() {

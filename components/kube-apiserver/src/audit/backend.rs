@@ -1,0 +1,197 @@
+//! Where events go: files and webhooks, at once or in batches.
+
+use super::batch::{Batches, Batching, Intake, buffer};
+use super::file::RotatingFile;
+use super::legacy;
+use super::truncate::Truncation;
+use crate::webhook::{CallError, Endpoint};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Longest wait for a webhook's answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
+const ATTEMPTS: u32 = 5;
+
+/// When events are handed over.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Mode {
+    Batch(Batching),
+    /// Before the request goes on.
+    Blocking,
+    /// And the request fails when its first event can't be written.
+    BlockingStrict,
+}
+
+/// The form of events in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Json,
+    Legacy,
+}
+
+/// What takes the events.
+pub enum Target {
+    File(Mutex<RotatingFile>, Format),
+    Webhook {
+        endpoint: Endpoint,
+        initial_backoff: Duration,
+    },
+}
+
+impl Target {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::File(..) => "log",
+            Self::Webhook { .. } => "webhook",
+        }
+    }
+
+    async fn write(&self, events: &[Value]) -> Result<(), String> {
+        match self {
+            Self::File(file, format) => {
+                let mut text = String::new();
+                for event in events {
+                    match format {
+                        Format::Json => text.push_str(&event.to_string()),
+                        Format::Legacy => text.push_str(&legacy::line(event)),
+                    }
+                    text.push('\n');
+                }
+                file.lock()
+                    .write(text.as_bytes())
+                    .map_err(|error| error.to_string())
+            }
+            Self::Webhook {
+                endpoint,
+                initial_backoff,
+            } => post(endpoint, *initial_backoff, events)
+                .await
+                .map_err(|error| error.to_string()),
+        }
+    }
+}
+
+async fn post(endpoint: &Endpoint, backoff: Duration, events: &[Value]) -> Result<(), CallError> {
+    let list = json!({
+        "kind": "EventList",
+        "apiVersion": "audit.k8s.io/v1",
+        "metadata": {},
+        "items": events,
+    });
+    let body = bytes::Bytes::from(list.to_string());
+    let mut pause = backoff;
+    for attempt in 1..=ATTEMPTS {
+        match endpoint.post(body.clone(), TIMEOUT).await {
+            Ok(_) => return Ok(()),
+            Err(error) if attempt == ATTEMPTS || matches!(error.code(), 400..=428 | 430..=499) => {
+                return Err(error);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "an audit webhook is tried again");
+                // Servers that failed together should not come back together.
+                tokio::time::sleep(pause.mul_f64(1.0 + rand::random::<f64>() * 0.2)).await;
+                pause = pause.mul_f64(1.5);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One backend.
+pub struct Backend {
+    target: Arc<Target>,
+    truncation: Option<Truncation>,
+    strict: bool,
+    intake: Option<Intake>,
+    batches: Mutex<Option<Batches>>,
+    pub failures: AtomicU64,
+}
+
+impl Backend {
+    pub fn new(target: Target, mode: Mode, truncation: Option<Truncation>) -> Self {
+        let (intake, batches) = match mode {
+            Mode::Batch(settings) => {
+                let (intake, batches) = buffer(settings);
+                (Some(intake), Some(batches))
+            }
+            _ => (None, None),
+        };
+        Self {
+            target: Arc::new(target),
+            truncation,
+            strict: mode == Mode::BlockingStrict,
+            intake,
+            batches: Mutex::new(batches),
+            failures: AtomicU64::new(0),
+        }
+    }
+
+    pub fn name(&self) -> &'static str {
+        self.target.name()
+    }
+
+    /// Whether a request must not go on without its first event.
+    pub fn is_strict(&self) -> bool {
+        self.strict
+    }
+
+    /// Takes an event; false if it is lost.
+    pub async fn take(&self, event: &Value) -> bool {
+        if let Some(intake) = &self.intake {
+            let room = intake.put(event.clone());
+            if !room {
+                self.failed("the buffer is full", 1);
+            }
+            return room;
+        }
+        self.write(vec![event.clone()]).await
+    }
+
+    async fn write(&self, events: Vec<Value>) -> bool {
+        let batches = match &self.truncation {
+            None => vec![events],
+            Some(truncation) => truncation.batches(events),
+        };
+        let mut well = true;
+        for batch in batches {
+            if let Err(error) = self.target.write(&batch).await {
+                self.failed(&error, batch.len() as u64);
+                well = false;
+            }
+        }
+        well
+    }
+
+    fn failed(&self, error: &str, events: u64) {
+        self.failures.fetch_add(events, Ordering::Relaxed);
+        tracing::error!(backend = self.name(), error, events, "audit events are lost");
+    }
+
+    /// Writes batches until there are no more; `last` is when no more events come in.
+    pub async fn run(&self, last: impl Future<Output = ()>) {
+        let Some(mut batches) = self.batches.lock().take() else {
+            return last.await;
+        };
+        tokio::pin!(last);
+        let mut closing = false;
+        loop {
+            let batch = tokio::select! {
+                batch = batches.next() => batch,
+                () = &mut last, if !closing => {
+                    closing = true;
+                    batches.close();
+                    continue;
+                }
+            };
+            match batch {
+                Some(batch) => {
+                    self.write(batch).await;
+                }
+                None => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What is known of a request for its audit events and its metrics, gathered on its way.
+
+use super::policy::Rules;
+use crate::identity::User;
+use crate::protobuf;
+use crate::request::Annotations;
+use crate::request_info::RequestInfo;
+use crate::serving::body::{Body, Response};
+use crate::serving::peer::Peer;
+use api::Registry;
+use apimachinery::GroupVersion;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, Version};
+use serde_json::{Map, Value, json};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub id: String,
+    pub method: String,
+    pub uri: String,
+    pub user_agent: String,
+    pub sources: Vec<String>,
+    pub protocol: Version,
+    pub received: jiff::Timestamp,
+    pub began: Instant,
+    pub info: RequestInfo,
+    pub user: Option<Arc<User>>,
+    pub impersonated: Option<Arc<User>>,
+    /// What the policy says; `None` until the user is known, or if nothing is recorded of this request.
+    pub rules: Option<Arc<Rules>>,
+    pub request_object: Option<Value>,
+    pub response_object: Option<Value>,
+    /// `responseStatus`
+    pub status: Value,
+    pub annotations: Map<String, Value>,
+    /// Annotations that tell parts of the request.
+    pub request_annotations: Map<String, Value>,
+}
+
+impl Record {
+    pub fn new(parts: &Parts, peer: &Peer, id: String) -> Self {
+        let header = |name: &str| {
+            parts
+                .headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or("")
+                .to_owned()
+        };
+        Self {
+            id,
+            method: parts.method.as_str().to_owned(),
+            uri: parts.uri.to_string(),
+            user_agent: header("user-agent"),
+            sources: sources(
+                &header("x-forwarded-for"),
+                &header("x-real-ip"),
+                peer.address.ip(),
+            ),
+            protocol: parts.version,
+            received: jiff::Timestamp::now(),
+            began: Instant::now(),
+            info: RequestInfo::default(),
+            user: None,
+            impersonated: None,
+            rules: None,
+            request_object: None,
+            response_object: None,
+            status: Value::Null,
+            annotations: Map::new(),
+            request_annotations: Map::new(),
+        }
+    }
+
+    #[cfg(test)]
+    pub fn for_tests() -> Self {
+        let (parts, ()) = http::Request::new(()).into_parts();
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+        Self::new(&parts, &Peer::new(address, address, Vec::new()), "id".to_owned())
+    }
+
+    /// Whether anything is recorded of this request.
+    pub fn is_audited(&self) -> bool {
+        self.rules.is_some()
+    }
+
+    /// Notes who decided how about the request.
+    pub fn decided(&mut self, allowed: bool, reason: &str) {
+        if self.rules.is_none() {
+            return;
+        }
+        let decision = if allowed { "allow" } else { "forbid" };
+        self.annotations
+            .insert("authorization.k8s.io/decision".to_owned(), json!(decision));
+        self.annotations
+            .insert("authorization.k8s.io/reason".to_owned(), json!(reason));
+    }
+
+    /// Takes a copy of the request's body, if it is an object.
+    pub fn note_request(&mut self, registry: &Registry, headers: &HeaderMap, body: &Bytes) {
+        if self.rules.is_some() && self.info.is_resource && !body.is_empty() {
+            self.request_object = object(registry, headers, body);
+        }
+    }
+
+    /// Takes what a finished answer says, before it is compressed.
+    pub fn note_response(&mut self, registry: &Registry, response: &Response) {
+        let Some(rules) = &self.rules else { return };
+        let code = response.status().as_u16();
+        let wanted = rules.level.tells_responses() && self.info.is_resource;
+        let body = if wanted || code >= 400 || self.info.verb == "delete" {
+            whole(response.body()).and_then(|body| object(registry, response.headers(), &body))
+        } else {
+            None
+        };
+        self.status = super::event::status_of(code, body.as_ref());
+        if wanted {
+            self.response_object = body;
+        }
+        if let Some(annotations) = response.extensions().get::<Annotations>() {
+            let told = |(key, value): (&String, &String)| (key.clone(), json!(value));
+            self.annotations.extend(annotations.always.iter().map(told));
+            self.request_annotations
+                .extend(annotations.with_request.iter().map(told));
+        }
+    }
+}
+
+/// A body that is all there.
+fn whole(body: &Body) -> Option<Bytes> {
+    match body {
+        Body::Slices { slices, .. } => Some(slices.iter().flatten().copied().collect()),
+        Body::Stream(_) => None,
+    }
+}
+
+fn object(registry: &Registry, headers: &HeaderMap, body: &[u8]) -> Option<Value> {
+    let content_type = headers
+        .get(http::header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
+    if content_type.contains("yaml") {
+        return serde_yaml_ng::from_slice(body).ok();
+    }
+    if content_type.contains("protobuf") {
+        return of_protobuf(registry, body);
+    }
+    serde_json::from_slice(body).ok()
+}
+
+fn of_protobuf(registry: &Registry, body: &[u8]) -> Option<Value> {
+    let envelope = protobuf::open(body).ok()?;
+    let version = GroupVersion::parse(&envelope.api_version).ok()?;
+    let kind = version.kind(envelope.kind.as_str());
+    // A list has no row of its own; the schemas of its group have it.
+    let row = registry
+        .kind(&kind)
+        .or_else(|| registry.iter().find(|row| row.gvk.group_version() == version))?;
+    let mut value = protobuf::decode(&row.schemas, &api::schema_name(&kind), envelope.raw).ok()?;
+    value["kind"] = json!(kind.kind);
+    value["apiVersion"] = json!(kind.api_version());
+    Some(value)
+}
+
+fn sources(forwarded: &str, real: &str, peer: IpAddr) -> Vec<String> {
+    let listed = forwarded
+        .split(',')
+        .chain(std::iter::once(real))
+        .map(str::trim)
+        .filter(|text| text.parse::<IpAddr>().is_ok());
+    let mut all: Vec<String> = Vec::new();
+    for text in listed.map(str::to_owned).chain(std::iter::once(peer.to_string())) {
+        if !all.contains(&text) {
+            all.push(text);
+        }
+    }
+    all
+}

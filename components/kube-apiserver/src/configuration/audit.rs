@@ -1,0 +1,83 @@
+//! From flags to the audit policy and its backends.
+
+use super::authentication::endpoint;
+use crate::audit::Audit;
+use crate::audit::backend::{Backend, Format, Mode, Target};
+use crate::audit::batch::Batching;
+use crate::audit::file::{RotatingFile, Rotation};
+use crate::audit::policy::Policy;
+use crate::audit::truncate::Truncation;
+use crate::webhook::Clients;
+use anyhow::{Context, bail};
+use component_config::kube_apiserver::ApiServerFlags;
+use parking_lot::Mutex;
+
+/// Everything that the flags name; nothing is recorded without a policy.
+pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Audit> {
+    let given = &flags.audit;
+    let mut backends = Vec::new();
+    if let Some(path) = &flags.audit_log_path {
+        let rotation = Rotation {
+            max_megabytes: flags.audit_log_maxsize,
+            max_backups: flags.audit_log_maxbackup,
+            max_age: flags.audit_log_maxage,
+            compress: given.audit_log_compress,
+        };
+        let format = match given.audit_log_format.as_str() {
+            "json" => Format::Json,
+            "legacy" => Format::Legacy,
+            other => bail!("--audit-log-format: {other:?} is not supported; use json or legacy"),
+        };
+        let batching = Batching {
+            buffer: given.audit_log_batch_buffer_size,
+            max_size: given.audit_log_batch_max_size,
+            max_wait: given.audit_log_batch_max_wait,
+            throttle: given.audit_log_batch_throttle_enable.then_some((
+                given.audit_log_batch_throttle_qps,
+                given.audit_log_batch_throttle_burst,
+            )),
+        };
+        let truncation = given.audit_log_truncate_enabled.then_some(Truncation {
+            max_event: given.audit_log_truncate_max_event_size,
+            max_batch: given.audit_log_truncate_max_batch_size,
+        });
+        let target = Target::File(Mutex::new(RotatingFile::open(path, rotation)?), format);
+        let mode = mode(&given.audit_log_mode, batching).context("--audit-log-mode")?;
+        backends.push(Backend::new(target, mode, truncation));
+    }
+    if let Some(file) = &given.audit_webhook_config_file {
+        let batching = Batching {
+            buffer: given.audit_webhook_batch_buffer_size,
+            max_size: given.audit_webhook_batch_max_size,
+            max_wait: given.audit_webhook_batch_max_wait,
+            throttle: given.audit_webhook_batch_throttle_enable.then_some((
+                given.audit_webhook_batch_throttle_qps,
+                given.audit_webhook_batch_throttle_burst,
+            )),
+        };
+        let truncation = given.audit_webhook_truncate_enabled.then_some(Truncation {
+            max_event: given.audit_webhook_truncate_max_event_size,
+            max_batch: given.audit_webhook_truncate_max_batch_size,
+        });
+        let target = Target::Webhook {
+            endpoint: endpoint(file, clients).context("--audit-webhook-config-file")?,
+            initial_backoff: given.audit_webhook_initial_backoff,
+        };
+        let mode = mode(&given.audit_webhook_mode, batching).context("--audit-webhook-mode")?;
+        backends.push(Backend::new(target, mode, truncation));
+    }
+    match &flags.audit_policy_file {
+        _ if backends.is_empty() => Ok(Audit::default()),
+        Some(policy) => Ok(Audit::new(Policy::load(policy)?, backends)),
+        None => bail!("--audit-log-path and --audit-webhook-config-file need --audit-policy-file"),
+    }
+}
+
+fn mode(text: &str, batching: Batching) -> anyhow::Result<Mode> {
+    match text {
+        "batch" => Ok(Mode::Batch(batching)),
+        "blocking" => Ok(Mode::Blocking),
+        "blocking-strict" => Ok(Mode::BlockingStrict),
+        other => bail!("{other:?} is not supported; use batch, blocking or blocking-strict"),
+    }
+}

@@ -1,0 +1,333 @@
+//! Who callers are and what they may do, as issuers, webhooks and configuration files say.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
+
+use http::StatusCode;
+use kube_apiserver::tokens::jwt;
+use kube_apiserver::tokens::keys::SigningKey;
+use p256::elliptic_curve::rand_core::OsRng;
+use p256::pkcs8::{EncodePrivateKey, LineEnding};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use testkit::api_server::ApiServer;
+use testkit::cluster_pki::ClusterPki;
+use testkit::etcd::Etcd;
+use testkit::webhook::{Answer, WebhookServer};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_kube-apiserver");
+
+async fn eventually<F: Future<Output = Option<String>>>(what: &str, mut wrong: impl FnMut() -> F) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while let Some(seen) = wrong().await {
+        assert!(Instant::now() < deadline, "{what}: {seen}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A client with a token, or without any credentials, that shows failures instead of trying again.
+async fn client(server: &ApiServer, token: Option<&str>) -> kube::Client {
+    let user = token.map_or(json!({}), |token| json!({ "token": token }));
+    let kubeconfig = json!({
+        "clusters": [{"name": "c", "cluster": {"server": server.url(), "certificate-authority": server.pki().file("ca.crt")}}],
+        "users": [{"name": "u", "user": user}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    });
+    let kubeconfig: kube::config::Kubeconfig = serde_json::from_value(kubeconfig).unwrap();
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default())
+        .await
+        .unwrap();
+    config.default_retry = false;
+    kube::Client::try_from(config).unwrap()
+}
+
+async fn send(client: &kube::Client, method: &str, path: &str, body: &Value) -> (StatusCode, Value) {
+    let body = if body.is_null() {
+        Vec::new()
+    } else {
+        body.to_string().into_bytes()
+    };
+    let request = http::Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", "application/json")
+        .body(kube::client::Body::from(body))
+        .unwrap();
+    let (parts, body) = client.send(request).await.unwrap().into_parts();
+    let bytes = body.collect_bytes().await.unwrap();
+    (parts.status, serde_json::from_slice(&bytes).unwrap_or_default())
+}
+
+/// Who the server takes the bearer of a token for.
+async fn who(server: &ApiServer, token: &str) -> Result<Value, StatusCode> {
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+    let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+    match send(&client(server, Some(token)).await, "POST", path, &review).await {
+        (StatusCode::CREATED, answer) => Ok(answer["status"]["userInfo"].clone()),
+        (code, _) => Err(code),
+    }
+}
+
+fn fresh_key() -> SigningKey {
+    let secret = p256::SecretKey::random(&mut OsRng);
+    SigningKey::from_pem(secret.to_pkcs8_pem(LineEnding::LF).unwrap().as_bytes()).unwrap()
+}
+
+fn token(key: &SigningKey, issuer: &str, extra: Value) -> String {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let mut claims = json!({"iss": issuer, "aud": "kubernetes", "sub": "jane", "exp": now + 600, "roles": ["dev"], "tenant": "t"});
+    for (name, value) in extra.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    jwt::sign(key, &claims).unwrap()
+}
+
+#[tokio::test]
+async fn an_issuers_tokens_are_good_as_the_file_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = ClusterPki::write(folder.path()).unwrap();
+    let keys = Arc::new(Mutex::new(vec![fresh_key()]));
+    let own_url = Arc::new(Mutex::new(String::new()));
+    let issuer = {
+        let (keys, own_url) = (Arc::clone(&keys), Arc::clone(&own_url));
+        WebhookServer::start(&pki, &[], move |seen| {
+            let url = own_url.lock().unwrap().clone();
+            Answer::ok(if seen.path == "/keys" {
+                let keys: Vec<Value> = keys
+                    .lock()
+                    .unwrap()
+                    .iter()
+                    .filter_map(|key| key.public.to_jwk())
+                    .collect();
+                json!({ "keys": keys })
+            } else {
+                json!({"issuer": url, "jwks_uri": format!("{url}/keys")})
+            })
+        })
+        .await
+        .unwrap()
+    };
+    let url = issuer.url("");
+    own_url.lock().unwrap().clone_from(&url);
+    let file = folder.path().join("authentication.yaml");
+    let config = |prefix: &str| {
+        json!({
+            "apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration",
+            "jwt": [{
+                "issuer": {"url": url, "audiences": ["kubernetes"], "certificateAuthority": std::fs::read_to_string(pki.file("ca.crt")).unwrap()},
+                "claimMappings": {
+                    "username": {"expression": format!("'{prefix}' + claims.sub")},
+                    "groups": {"expression": "claims.roles.map(r, 'oidc:' + r)"},
+                    "extra": [{"key": "acme.io/tenant", "valueExpression": "claims.tenant"}],
+                },
+                "claimValidationRules": [{"expression": "claims.tenant == 't'", "message": "wrong tenant"}],
+                "userValidationRules": [{"expression": "!user.username.startsWith('system:')"}],
+            }],
+            "anonymous": {"enabled": true, "conditions": [{"path": "/livez"}]},
+        })
+        .to_string()
+    };
+    std::fs::write(&file, config("a:")).unwrap();
+    let etcd = Etcd::start().await.unwrap();
+    let flag = format!("--authentication-config={}", file.display());
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &[&flag])
+        .await
+        .unwrap();
+
+    let first = token(&keys.lock().unwrap()[0], &url, json!({}));
+    let user = who(&server, &first).await.unwrap();
+    assert_eq!(user["username"], "a:jane");
+    assert_eq!(user["groups"], json!(["oidc:dev", "system:authenticated"]));
+    assert_eq!(user["extra"]["acme.io/tenant"], json!(["t"]));
+    for wrong in [
+        json!({"aud": "others"}),
+        json!({"exp": 1000}),
+        json!({"tenant": "u"}),
+        json!({"iss": "https://nobody.example"}),
+    ] {
+        let refused = token(&keys.lock().unwrap()[0], &url, wrong.clone());
+        assert_eq!(
+            who(&server, &refused).await,
+            Err(StatusCode::UNAUTHORIZED),
+            "{wrong}"
+        );
+    }
+    assert_eq!(
+        who(&server, &token(&fresh_key(), &url, json!({}))).await,
+        Err(StatusCode::UNAUTHORIZED)
+    );
+
+    // New keys are found when a token needs them, and old ones are forgotten.
+    *keys.lock().unwrap() = vec![fresh_key()];
+    let second = token(&keys.lock().unwrap()[0], &url, json!({}));
+    eventually("the new key is found", || async {
+        who(&server, &second).await.err().map(|code| code.to_string())
+    })
+    .await;
+
+    // Anonymous callers get where they may, and no further.
+    let anonymous = client(&server, None).await;
+    assert_eq!(
+        send(&anonymous, "GET", "/livez", &Value::Null).await.0,
+        StatusCode::OK
+    );
+    assert_eq!(
+        send(&anonymous, "GET", "/version", &Value::Null).await.0,
+        StatusCode::UNAUTHORIZED
+    );
+
+    // A changed file is taken in; a broken one is not.
+    std::fs::write(&file, config("b:")).unwrap();
+    eventually("the file is read again", || async {
+        let user = who(&server, &second).await.unwrap();
+        (user["username"] != "b:jane").then(|| user.to_string())
+    })
+    .await;
+    std::fs::write(&file, config("c:").replace("claims.tenant == 't'", "claims.")).unwrap();
+    eventually("the mistake is reported", || async {
+        let log = server.log();
+        (!log.contains("jwt[0].claimValidationRules[0].expression")).then_some(log)
+    })
+    .await;
+    assert_eq!(who(&server, &second).await.unwrap()["username"], "b:jane");
+}
+
+#[tokio::test]
+async fn webhooks_say_who_callers_are_and_what_they_may() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = ClusterPki::write(folder.path()).unwrap();
+    let webhook = WebhookServer::start(&pki, &[], |seen| {
+        let spec = &seen.body["spec"];
+        Answer::ok(match seen.body["kind"].as_str() {
+            Some("TokenReview") if spec["token"] == "of-joe" => {
+                json!({"status": {"authenticated": true, "user": {"username": "joe", "groups": ["hook"]}, "audiences": spec["audiences"]}})
+            }
+            Some("TokenReview") => json!({"status": {"authenticated": false}}),
+            _ => {
+                let attributes = &spec["resourceAttributes"];
+                let allowed = spec["user"] == "joe" && attributes["resource"] == "configmaps";
+                json!({"status": {"allowed": allowed, "denied": attributes["resource"] == "pods", "reason": "says the hook"}})
+            }
+        })
+    })
+    .await
+    .unwrap();
+    let kubeconfig = folder.path().join("webhook.kubeconfig");
+    let config = json!({
+        "clusters": [{"name": "c", "cluster": {"server": webhook.url("/hook"), "certificate-authority": pki.file("ca.crt")}}],
+        "users": [{"name": "u", "user": {}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    });
+    std::fs::write(&kubeconfig, config.to_string()).unwrap();
+    let chain = folder.path().join("authorization.yaml");
+    let config = |policy: &str| {
+        json!({
+            "apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthorizationConfiguration",
+            "authorizers": [
+                {"type": "Webhook", "name": "hook", "webhook": {
+                    "timeout": "3s", "subjectAccessReviewVersion": "v1", "matchConditionSubjectAccessReviewVersion": "v1",
+                    "authorizedTTL": "30s", "unauthorizedTTL": "30s", "failurePolicy": policy,
+                    "connectionInfo": {"type": "KubeConfigFile", "kubeConfigFile": kubeconfig},
+                    "matchConditions": [{"expression": "has(request.resourceAttributes)"}, {"expression": "request.user == 'joe'"}],
+                }},
+                {"type": "Node", "name": "node"},
+                {"type": "RBAC", "name": "rbac"},
+            ],
+        })
+        .to_string()
+    };
+    std::fs::write(&chain, config("NoOpinion")).unwrap();
+    let tokens = folder.path().join("tokens.csv");
+    std::fs::write(&tokens, "of-eve,eve,7,\"dev,ops\"\n").unwrap();
+    let etcd = Etcd::start().await.unwrap();
+    let flags = [
+        format!("--authorization-config={}", chain.display()),
+        format!(
+            "--authentication-token-webhook-config-file={}",
+            kubeconfig.display()
+        ),
+        "--authentication-token-webhook-version=v1".to_owned(),
+        format!("--token-auth-file={}", tokens.display()),
+    ];
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &flags).await.unwrap();
+
+    assert_eq!(
+        who(&server, "of-joe").await.unwrap()["groups"],
+        json!(["hook", "system:authenticated"])
+    );
+    assert_eq!(
+        who(&server, "of-eve").await.unwrap()["groups"],
+        json!(["dev", "ops", "system:authenticated"])
+    );
+    assert_eq!(who(&server, "of-nobody").await, Err(StatusCode::UNAUTHORIZED));
+
+    let joe = client(&server, Some("of-joe")).await;
+    let eve = client(&server, Some("of-eve")).await;
+    let list = |resource: &str| format!("/api/v1/namespaces/default/{resource}");
+    for _ in 0..3 {
+        assert_eq!(
+            send(&joe, "GET", &list("configmaps"), &Value::Null).await.0,
+            StatusCode::OK
+        );
+    }
+    let (code, answer) = send(&joe, "GET", &list("pods"), &Value::Null).await;
+    assert_eq!(code, StatusCode::FORBIDDEN);
+    assert!(
+        answer["message"].as_str().unwrap().ends_with("says the hook"),
+        "{answer}"
+    );
+    assert_eq!(
+        send(&joe, "GET", &list("services"), &Value::Null).await.0,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        send(&eve, "GET", &list("configmaps"), &Value::Null).await.0,
+        StatusCode::FORBIDDEN
+    );
+    let asked = |user: &str, resource: &str| {
+        let about = |seen: &&testkit::webhook::Seen| {
+            seen.body["spec"]["user"] == user
+                && seen.body["spec"]["resourceAttributes"]["resource"] == resource
+        };
+        webhook.seen().iter().filter(about).count()
+    };
+    assert_eq!(asked("joe", "configmaps"), 1, "answers are kept");
+    assert_eq!(asked("eve", "configmaps"), 0, "the conditions keep others away");
+    let tokens = webhook
+        .seen()
+        .iter()
+        .filter(|seen| seen.body["spec"]["token"] == "of-joe")
+        .count();
+    assert_eq!(tokens, 1, "known tokens are not asked about again");
+
+    // Without the webhook it is as the failure policy says.
+    drop(webhook);
+    std::fs::write(&chain, config("Deny")).unwrap();
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "joe"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "subjects": [{"kind": "User", "name": "joe", "apiGroup": "rbac.authorization.k8s.io"}]});
+    let admin = server.admin().await.unwrap();
+    let path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+    assert_eq!(send(&admin, "POST", path, &binding).await.0, StatusCode::CREATED);
+    eventually("the file is read again", || async {
+        let log = server.log();
+        (!log.contains("the authorization configuration was reloaded")).then_some(log)
+    })
+    .await;
+    assert_eq!(
+        send(&joe, "GET", &list("endpoints"), &Value::Null).await.0,
+        StatusCode::FORBIDDEN
+    );
+    std::fs::write(&chain, config("NoOpinion")).unwrap();
+    eventually("RBAC decides in the webhook's place", || async {
+        let (code, answer) = send(&joe, "GET", &list("endpoints"), &Value::Null).await;
+        (code != StatusCode::OK).then(|| answer.to_string())
+    })
+    .await;
+}

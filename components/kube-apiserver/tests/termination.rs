@@ -1,0 +1,169 @@
+//! A server that stops leaves nobody standing: behind a balancer no request is refused, and watches end in turn.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
+
+use futures::StreamExt;
+use http::StatusCode;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, WatchParams};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+use testkit::api_server::ApiServer;
+use testkit::etcd::Etcd;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_kube-apiserver");
+
+/// A client that shows failures instead of trying again.
+async fn client(server: &ApiServer) -> kube::Client {
+    let kubeconfig = server.kubeconfig("admin", &["system:masters"]).unwrap();
+    let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig).unwrap();
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default())
+        .await
+        .unwrap();
+    config.default_retry = false;
+    kube::Client::try_from(config).unwrap()
+}
+
+async fn get(client: &kube::Client, path: &str) -> Result<StatusCode, String> {
+    let request = http::Request::get(path)
+        .body(kube::client::Body::empty())
+        .unwrap();
+    let answer = client.send(request).await.map_err(|error| format!("{error:?}"))?;
+    let status = answer.status();
+    answer
+        .into_body()
+        .collect_bytes()
+        .await
+        .map_err(|error| format!("{error:?}"))?;
+    Ok(status)
+}
+
+/// Two servers and what a balancer knows of them.
+struct Balancer {
+    clients: [kube::Client; 2],
+    ready: [AtomicBool; 2],
+    turn: AtomicUsize,
+}
+
+impl Balancer {
+    /// Probes as balancers do, until aborted.
+    async fn probe(self: Arc<Self>) {
+        loop {
+            for (client, ready) in self.clients.iter().zip(&self.ready) {
+                let probe = tokio::time::timeout(Duration::from_secs(1), get(client, "/readyz"));
+                ready.store(matches!(probe.await, Ok(Ok(StatusCode::OK))), SeqCst);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    fn pick(&self) -> &kube::Client {
+        let turn = self.turn.fetch_add(1, SeqCst);
+        let other = usize::from(!self.ready[turn % 2].load(SeqCst));
+        &self.clients[(turn + other) % 2]
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_is_refused_while_one_of_two_servers_stops() {
+    let etcd = Etcd::start().await.unwrap();
+    let flags = ["--shutdown-delay-duration=3s"];
+    let mut first = ApiServer::start(Path::new(BINARY), &etcd, &flags).await.unwrap();
+    let second = ApiServer::start(Path::new(BINARY), &etcd, &["--advertise-address=192.0.2.3"])
+        .await
+        .unwrap();
+    let balancer = Arc::new(Balancer {
+        clients: [client(&first).await, client(&second).await],
+        ready: [AtomicBool::new(true), AtomicBool::new(true)],
+        turn: AtomicUsize::new(0),
+    });
+    let probing = tokio::spawn(Arc::clone(&balancer).probe());
+    let stop = Arc::new(AtomicBool::new(false));
+    let loops: Vec<_> = (0..4)
+        .map(|number| {
+            let (balancer, stop) = (Arc::clone(&balancer), Arc::clone(&stop));
+            tokio::spawn(async move {
+                let mut answered = 0usize;
+                let mut refused = Vec::new();
+                while !stop.load(SeqCst) {
+                    let path = if number % 2 == 0 {
+                        "/api/v1/namespaces/default"
+                    } else {
+                        "/api/v1/namespaces"
+                    };
+                    match get(balancer.pick(), path).await {
+                        Ok(StatusCode::OK) => answered += 1,
+                        other => refused.push(format!("{other:?}")),
+                    }
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                (answered, refused)
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let stopping = tokio::task::spawn_blocking(move || {
+        first.terminate(Duration::from_secs(60)).unwrap();
+        first
+    });
+    let _first = stopping.await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    stop.store(true, SeqCst);
+    let mut total = 0;
+    for task in loops {
+        let (answered, refused) = task.await.unwrap();
+        assert!(refused.is_empty(), "{refused:?} of {answered}");
+        total += answered;
+    }
+    assert!(total > 100, "{total}");
+    probing.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watches_end_spread_out_and_late_requests_are_told_to_come_back() {
+    let etcd = Etcd::start().await.unwrap();
+    let flags = [
+        "--shutdown-watch-termination-grace-period=3s",
+        "--shutdown-delay-duration=1s",
+        "--shutdown-send-retry-after=true",
+    ];
+    let mut server = ApiServer::start(Path::new(BINARY), &etcd, &flags).await.unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(client(&server).await, "kube-system");
+    let mut watches = Vec::new();
+    for _ in 0..30 {
+        let mut watch = maps.watch(&WatchParams::default(), "0").await.unwrap().boxed();
+        assert!(watch.next().await.unwrap().is_ok());
+        watches.push(watch);
+    }
+    let probing = client(&server).await;
+    let pid = server.pid().unwrap().to_string();
+    let signalled = Instant::now();
+    assert!(
+        std::process::Command::new("kill")
+            .arg(&pid)
+            .status()
+            .unwrap()
+            .success()
+    );
+    // Readiness goes at once, liveness stays; other requests are still answered.
+    let mut unready = None;
+    while unready.is_none() {
+        assert!(signalled.elapsed() < Duration::from_millis(900), "still ready");
+        if get(&probing, "/readyz").await == Ok(StatusCode::INTERNAL_SERVER_ERROR) {
+            unready = Some(signalled.elapsed());
+        }
+    }
+    assert_eq!(get(&probing, "/livez").await, Ok(StatusCode::OK));
+    assert_eq!(get(&probing, "/api/v1/namespaces").await, Ok(StatusCode::OK));
+    let ends = watches.into_iter().map(|mut watch| async move {
+        while let Some(Ok(_)) = watch.next().await {}
+        signalled.elapsed()
+    });
+    let mut ends: Vec<Duration> = futures::future::join_all(ends).await;
+    ends.sort();
+    let (first, last) = (ends[0], ends[ends.len() - 1]);
+    assert!(first >= Duration::from_secs(1), "{first:?}");
+    assert!(last - first > Duration::from_millis(1500), "{ends:?}");
+    server.terminate(Duration::from_secs(60)).unwrap();
+}

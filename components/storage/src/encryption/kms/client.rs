@@ -1,0 +1,136 @@
+//! The connection to a key management service: gRPC over a Unix socket, on a thread of its own, because values are
+//! encrypted and decrypted in code that can't wait.
+
+use super::message::{
+    DecryptRequest, DecryptResponse, EncryptRequest, EncryptResponse, StatusRequest, StatusResponse,
+};
+use http::uri::PathAndQuery;
+use hyper_util::rt::TokioIo;
+use std::path::PathBuf;
+use std::sync::mpsc as answers;
+use std::time::Duration;
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+use tonic::client::Grpc;
+use tonic::transport::{Channel, Endpoint};
+use tonic_prost::ProstCodec;
+
+/// What the service is asked.
+pub enum Question {
+    Status(answers::SyncSender<Result<StatusResponse, String>>),
+    Encrypt(
+        EncryptRequest,
+        answers::SyncSender<Result<EncryptResponse, String>>,
+    ),
+    Decrypt(
+        DecryptRequest,
+        answers::SyncSender<Result<DecryptResponse, String>>,
+    ),
+}
+
+/// Asks the service and waits for its answers. The thread ends with the client.
+#[derive(Debug)]
+pub struct Client {
+    questions: mpsc::UnboundedSender<Question>,
+    timeout: Duration,
+}
+
+impl Client {
+    /// `socket` is the path of the service's socket; it is connected to when first needed.
+    pub fn start(name: &str, socket: PathBuf, timeout: Duration) -> Result<Self, String> {
+        // Bounded by the callers, each of which waits for its answer.
+        let (questions, receiver) = mpsc::unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| error.to_string())?;
+        std::thread::Builder::new()
+            .name(format!("kms-{name}"))
+            .spawn(move || runtime.block_on(serve(socket, receiver, timeout)))
+            .map_err(|error| error.to_string())?;
+        Ok(Self { questions, timeout })
+    }
+
+    fn ask<T>(
+        &self,
+        question: impl FnOnce(answers::SyncSender<Result<T, String>>) -> Question,
+    ) -> Result<T, String> {
+        let (sender, receiver) = answers::sync_channel(1);
+        let gone = || "the connection to the key management service is gone".to_owned();
+        self.questions.send(question(sender)).map_err(|_| gone())?;
+        match receiver.recv_timeout(self.timeout + Duration::from_millis(100)) {
+            Ok(answer) => answer,
+            Err(answers::RecvTimeoutError::Timeout) => Err("context deadline exceeded".to_owned()),
+            Err(answers::RecvTimeoutError::Disconnected) => Err(gone()),
+        }
+    }
+
+    pub fn status(&self) -> Result<StatusResponse, String> {
+        self.ask(Question::Status)
+    }
+
+    pub fn encrypt(&self, request: EncryptRequest) -> Result<EncryptResponse, String> {
+        self.ask(|answer| Question::Encrypt(request, answer))
+    }
+
+    pub fn decrypt(&self, request: DecryptRequest) -> Result<DecryptResponse, String> {
+        self.ask(|answer| Question::Decrypt(request, answer))
+    }
+}
+
+async fn serve(socket: PathBuf, mut questions: mpsc::UnboundedReceiver<Question>, timeout: Duration) {
+    let connector = tower::service_fn(move |_: http::Uri| {
+        let socket = socket.clone();
+        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+    });
+    // The name is nobody's: the socket is.
+    let channel = Endpoint::from_static("http://localhost").connect_with_connector_lazy(connector);
+    let mut running = tokio::task::JoinSet::new();
+    loop {
+        tokio::select! {
+            question = questions.recv() => match question {
+                Some(question) => {
+                    running.spawn(answer(channel.clone(), question, timeout));
+                }
+                None => return,
+            },
+            Some(_) = running.join_next(), if !running.is_empty() => {}
+        }
+    }
+}
+
+async fn answer(channel: Channel, question: Question, timeout: Duration) {
+    // A caller that gave up is not told.
+    match question {
+        Question::Status(to) => drop(to.send(call(channel, "Status", StatusRequest {}, timeout).await)),
+        Question::Encrypt(request, to) => drop(to.send(call(channel, "Encrypt", request, timeout).await)),
+        Question::Decrypt(request, to) => drop(to.send(call(channel, "Decrypt", request, timeout).await)),
+    }
+}
+
+async fn call<Q, A>(
+    channel: Channel,
+    method: &'static str,
+    request: Q,
+    timeout: Duration,
+) -> Result<A, String>
+where
+    Q: prost::Message + 'static,
+    A: prost::Message + Default + 'static,
+{
+    let path = PathAndQuery::try_from(format!("/v2.KeyManagementService/{method}"))
+        .map_err(|error| error.to_string())?;
+    let exchange = async {
+        let mut client = Grpc::new(channel);
+        client.ready().await.map_err(|error| error.to_string())?;
+        let codec = ProstCodec::<Q, A>::default();
+        client
+            .unary(tonic::Request::new(request), path, codec)
+            .await
+            .map(tonic::Response::into_inner)
+            .map_err(|status| format!("{}: {}", status.code(), status.message()))
+    };
+    tokio::time::timeout(timeout, exchange)
+        .await
+        .unwrap_or_else(|_| Err("context deadline exceeded".to_owned()))
+}

@@ -1,0 +1,160 @@
+//! A provider against a service over a real socket.
+
+use super::message::*;
+use super::*;
+use bytes::{BufMut, Bytes, BytesMut};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+
+/// A service that "encrypts" by turning bits, with a key that can be changed.
+#[derive(Default)]
+struct Service {
+    key: AtomicUsize,
+    sick: AtomicBool,
+    decrypted: AtomicUsize,
+}
+
+impl Service {
+    fn key_id(&self) -> String {
+        format!("key-{}", self.key.load(SeqCst))
+    }
+
+    fn answer(&self, method: &str, message: &[u8]) -> Vec<u8> {
+        let turn = |bytes: &[u8]| bytes.iter().map(|byte| !byte).collect::<Vec<u8>>();
+        match method {
+            "Status" => StatusResponse {
+                version: "v2".into(),
+                healthz: if self.sick.load(SeqCst) { "no key" } else { "ok" }.into(),
+                key_id: self.key_id(),
+            }
+            .encode_to_vec(),
+            "Encrypt" => EncryptResponse {
+                ciphertext: turn(&EncryptRequest::decode(message).unwrap().plaintext),
+                key_id: self.key_id(),
+                annotations: [("a.example".to_owned(), b"x".to_vec())].into(),
+            }
+            .encode_to_vec(),
+            _ => {
+                self.decrypted.fetch_add(1, SeqCst);
+                let request = DecryptRequest::decode(message).unwrap();
+                assert_eq!(request.annotations["a.example"], b"x");
+                DecryptResponse {
+                    plaintext: turn(&request.ciphertext),
+                }
+                .encode_to_vec()
+            }
+        }
+    }
+
+    /// Serves on its own thread until the process ends.
+    fn start(self: &Arc<Self>, socket: &Path) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener = std::os::unix::net::UnixListener::bind(socket).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let service = Arc::clone(self);
+        std::thread::spawn(move || {
+            runtime.block_on(async move {
+                let listener = tokio::net::UnixListener::from_std(listener).unwrap();
+                let mut connections = tokio::task::JoinSet::new();
+                while let Ok((stream, _)) = listener.accept().await {
+                    let service = Arc::clone(&service);
+                    let handle = service_fn(move |request: http::Request<Incoming>| {
+                        let service = Arc::clone(&service);
+                        async move {
+                            let method = request.uri().path().rsplit('/').next().unwrap().to_owned();
+                            let body = request.into_body().collect().await.unwrap().to_bytes();
+                            // gRPC's frame: a flag, a length, the message.
+                            let answer = service.answer(&method, &body[5..]);
+                            let mut frame = BytesMut::new();
+                            frame.put_u8(0);
+                            frame.put_u32(answer.len() as u32);
+                            frame.extend_from_slice(&answer);
+                            let mut trailers = http::HeaderMap::new();
+                            trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
+                            let frames: [Result<Frame<Bytes>, Infallible>; 2] =
+                                [Ok(Frame::data(frame.freeze())), Ok(Frame::trailers(trailers))];
+                            let body = StreamBody::new(futures::stream::iter(frames));
+                            Ok::<_, Infallible>(
+                                http::Response::builder()
+                                    .header("content-type", "application/grpc")
+                                    .body(body)
+                                    .unwrap(),
+                            )
+                        }
+                    });
+                    connections.spawn(
+                        hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                            .serve_connection(TokioIo::new(stream), handle),
+                    );
+                }
+            });
+        });
+    }
+}
+
+fn provider(socket: &Path) -> Kms {
+    Kms::new("test", socket.to_owned(), Duration::from_secs(3)).unwrap()
+}
+
+const KEY: &str = "/registry/secrets/a/b";
+
+#[test]
+fn values_are_written_and_read_under_the_services_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("kms.sock");
+    let service = Arc::new(Service::default());
+    service.start(&socket);
+    let kms = provider(&socket);
+    kms.check().unwrap();
+    let stored = kms.encrypt(KEY, b"text").unwrap();
+    assert!(stored.starts_with(b"k8s:enc:kms:v2:test:"));
+    assert!(!stored.windows(4).any(|window| window == b"text"));
+    assert_eq!(kms.decrypt(KEY, &stored), Some(Ok((b"text".to_vec(), false))));
+    assert_eq!(kms.decrypt(KEY, b"k8s:enc:kms:v2:other:x"), None);
+    assert!(
+        kms.decrypt("/registry/secrets/a/c", &stored).unwrap().is_err(),
+        "moved to another key"
+    );
+
+    // Another server knows nothing, and asks once.
+    let other = provider(&socket);
+    let before = service.decrypted.load(SeqCst);
+    for _ in 0..3 {
+        assert_eq!(other.decrypt(KEY, &stored), Some(Ok((b"text".to_vec(), false))));
+    }
+    assert_eq!(service.decrypted.load(SeqCst), before + 1);
+
+    // With another key old values are still read, and known to be outdated.
+    service.key.store(1, SeqCst);
+    kms.refresh(&mut kms.state.lock());
+    assert_eq!(kms.decrypt(KEY, &stored), Some(Ok((b"text".to_vec(), true))));
+    let fresh = kms.encrypt(KEY, b"text").unwrap();
+    assert_eq!(kms.decrypt(KEY, &fresh), Some(Ok((b"text".to_vec(), false))));
+}
+
+#[test]
+fn a_sick_or_absent_service_is_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("kms.sock");
+    let kms = provider(&socket);
+    assert!(kms.check().is_err());
+    assert!(kms.encrypt(KEY, b"text").is_err());
+    let service = Arc::new(Service::default());
+    service.sick.store(true, SeqCst);
+    service.start(&socket);
+    let kms = provider(&socket);
+    assert_eq!(
+        kms.check(),
+        Err("expected healthz status to be ok, got no key".to_owned())
+    );
+    service.sick.store(false, SeqCst);
+    assert!(kms.encrypt(KEY, b"text").is_ok());
+}
