@@ -138,7 +138,7 @@ fn object_reference(record: &Record) -> Value {
 fn shown(object: &Value, rules: &Rules) -> Value {
     let mut object = object.clone();
     if rules.omit_managed_fields {
-        let mut omit = |object: &mut Value| {
+        let omit = |object: &mut Value| {
             if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
                 metadata.remove("managedFields");
             }
