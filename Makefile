@@ -50,4 +50,4 @@ test: unit e2e
 # A machine with cgroup v2 in QEMU, for hosts that have v1: a cluster of that one machine, and a lab inside it. Needs
 # Debian's qemu-system-x86; not part of `test`, since without the CPU's help it takes many minutes.
 vm-cgroup2: build
-	tests/vm/run.sh '$(CACHE)/vm' '$(BINARIES)' bootstrap cgroup2 eviction lab
+	tests/vm/run.sh '$(CACHE)/vm' '$(BINARIES)' kubelet bootstrap cgroup2 eviction lab

@@ -1,6 +1,6 @@
 #!/bin/bash
 # run.sh IMAGE BINARIES CHECK...: boots the virtual machine, copies the binaries and the checks into it and runs them
-# (bootstrap, cgroup2, eviction, lab: the scripts in guest/). KEEP=yes leaves it running and says how to get in.
+# (kubelet, bootstrap, cgroup2, eviction, lab: the scripts in guest/). KEEP=yes leaves it running and says how to get in.
 set -euo pipefail
 
 image=${1:?the folder of image.sh} binaries=${2:?the folder with the static binaries}

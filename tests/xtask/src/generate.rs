@@ -35,6 +35,20 @@ pub fn api_data(reference: &Path, protobuf: &Path, answers: &Path, out: &Path) -
     Ok(())
 }
 
+/// Fails with the names of the files whose content differs; how they are compressed does not matter.
+pub fn compare(fresh: &Path, kept: &Path) -> Result<()> {
+    let mut different = Vec::new();
+    for entry in std::fs::read_dir(fresh)? {
+        let name = entry?.file_name();
+        if read_gz(&fresh.join(&name))? != read_gz(&kept.join(&name)).unwrap_or_default() {
+            different.push(name.to_string_lossy().into_owned());
+        }
+    }
+    different.sort();
+    anyhow::ensure!(different.is_empty(), "not as generated: {}", different.join(", "));
+    Ok(())
+}
+
 fn read_gz(path: &Path) -> Result<String> {
     let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
     let mut text = String::new();
@@ -51,4 +65,26 @@ fn write_gz(path: &Path, bytes: &[u8]) -> Result<()> {
     encoder.write_all(bytes)?;
     std::fs::write(path, encoder.finish()?)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_are_named() {
+        let (fresh, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for (name, new, old) in [
+            ("a.gz", "1", Some("1")),
+            ("b.gz", "1", Some("2")),
+            ("c.gz", "1", None),
+        ] {
+            write_gz(&fresh.path().join(name), new.as_bytes()).unwrap();
+            if let Some(old) = old {
+                write_gz(&kept.path().join(name), old.as_bytes()).unwrap();
+            }
+        }
+        let error = compare(fresh.path(), kept.path()).unwrap_err();
+        assert_eq!(error.to_string(), "not as generated: b.gz, c.gz");
+    }
 }

@@ -25,6 +25,9 @@ enum Task {
         /// Where to write.
         #[arg(long, default_value = "components/api/src/gen")]
         out: PathBuf,
+        /// Write nothing; fail when what stands there is not what would be written.
+        #[arg(long)]
+        check: bool,
     },
 }
 
@@ -35,6 +38,18 @@ fn main() -> Result<()> {
             protobuf,
             answers,
             out,
+            check: false,
         } => xtask::generate::api_data(&reference, &protobuf, &answers, &out),
+        Task::ApiData {
+            reference,
+            protobuf,
+            answers,
+            out,
+            check: true,
+        } => {
+            let fresh = tempfile::tempdir()?;
+            xtask::generate::api_data(&reference, &protobuf, &answers, fresh.path())?;
+            xtask::generate::compare(fresh.path(), &out)
+        }
     }
 }

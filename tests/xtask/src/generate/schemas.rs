@@ -9,32 +9,107 @@ const TYPE_NAMES: &str = include_str!("type_names.txt");
 const OPTIONALS: &str = include_str!("optionals.txt");
 /// Timestamps and amounts that upstream holds by value: written as null or zero when unset.
 const BY_VALUE: &[&str] = &[
-    "core.v1.Event.eventTime", "core.v1.Event.firstTimestamp", "core.v1.Event.lastTimestamp", "events.v1.Event.eventTime", "events.v1.Event.deprecatedFirstTimestamp",
-    "events.v1.Event.deprecatedLastTimestamp", "EventSeries.lastObservedTime", "PodCondition.lastProbeTime", "PodCondition.lastTransitionTime", "NodeCondition.lastHeartbeatTime",
-    "NodeCondition.lastTransitionTime", "DeploymentCondition.lastUpdateTime", "DeploymentCondition.lastTransitionTime", "ReplicaSetCondition.lastTransitionTime",
-    "StatefulSetCondition.lastTransitionTime", "DaemonSetCondition.lastTransitionTime", "ReplicationControllerCondition.lastTransitionTime", "JobCondition.lastProbeTime",
-    "JobCondition.lastTransitionTime", "PersistentVolumeClaimCondition.lastProbeTime", "PersistentVolumeClaimCondition.lastTransitionTime", "NamespaceCondition.lastTransitionTime",
-    "ContainerStateRunning.startedAt", "ContainerStateTerminated.startedAt", "ContainerStateTerminated.finishedAt", "CertificateSigningRequestCondition.lastUpdateTime",
-    "CertificateSigningRequestCondition.lastTransitionTime", "HorizontalPodAutoscalerCondition.lastTransitionTime", "APIServiceCondition.lastTransitionTime",
-    "CustomResourceDefinitionCondition.lastTransitionTime", "FlowSchemaCondition.lastTransitionTime", "PriorityLevelConfigurationCondition.lastTransitionTime", "VolumeError.time",
-    "ResourceFieldSelector.divisor", "v2.HorizontalPodAutoscalerStatus.currentMetrics", "CustomResourceDefinitionStatus.conditions", "TypedLocalObjectReference.apiGroup",
-    "core.v1.TypedObjectReference.apiGroup", "rbac.v1.ClusterRole.rules", "rbac.v1.Role.rules", "EndpointSlice.endpoints", "EndpointSlice.ports", "DeviceClaim.requests", "CSINodeDriver.topologyKeys",
+    "core.v1.Event.eventTime",
+    "core.v1.Event.firstTimestamp",
+    "core.v1.Event.lastTimestamp",
+    "events.v1.Event.eventTime",
+    "events.v1.Event.deprecatedFirstTimestamp",
+    "events.v1.Event.deprecatedLastTimestamp",
+    "EventSeries.lastObservedTime",
+    "PodCondition.lastProbeTime",
+    "PodCondition.lastTransitionTime",
+    "NodeCondition.lastHeartbeatTime",
+    "NodeCondition.lastTransitionTime",
+    "DeploymentCondition.lastUpdateTime",
+    "DeploymentCondition.lastTransitionTime",
+    "ReplicaSetCondition.lastTransitionTime",
+    "StatefulSetCondition.lastTransitionTime",
+    "DaemonSetCondition.lastTransitionTime",
+    "ReplicationControllerCondition.lastTransitionTime",
+    "JobCondition.lastProbeTime",
+    "JobCondition.lastTransitionTime",
+    "PersistentVolumeClaimCondition.lastProbeTime",
+    "PersistentVolumeClaimCondition.lastTransitionTime",
+    "NamespaceCondition.lastTransitionTime",
+    "ContainerStateRunning.startedAt",
+    "ContainerStateTerminated.startedAt",
+    "ContainerStateTerminated.finishedAt",
+    "CertificateSigningRequestCondition.lastUpdateTime",
+    "CertificateSigningRequestCondition.lastTransitionTime",
+    "HorizontalPodAutoscalerCondition.lastTransitionTime",
+    "APIServiceCondition.lastTransitionTime",
+    "CustomResourceDefinitionCondition.lastTransitionTime",
+    "FlowSchemaCondition.lastTransitionTime",
+    "PriorityLevelConfigurationCondition.lastTransitionTime",
+    "VolumeError.time",
+    "ResourceFieldSelector.divisor",
+    "v2.HorizontalPodAutoscalerStatus.currentMetrics",
+    "CustomResourceDefinitionStatus.conditions",
+    "TypedLocalObjectReference.apiGroup",
+    "core.v1.TypedObjectReference.apiGroup",
+    "rbac.v1.ClusterRole.rules",
+    "rbac.v1.Role.rules",
+    "EndpointSlice.endpoints",
+    "EndpointSlice.ports",
+    "DeviceClaim.requests",
+    "CSINodeDriver.topologyKeys",
 ];
 /// Structs that upstream embeds in others, and the fields that are the outer struct's own.
 const EMBEDDED: &[(&str, &str, &[&str])] = &[
     ("Volume", "VolumeSource", &["name"]),
-    ("PersistentVolumeSpec", "PersistentVolumeSource", &["accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity", "persistentVolumeReclaimPolicy", "storageClassName", "volumeAttributesClassName", "volumeMode"]),
-    ("EphemeralContainer", "EphemeralContainerCommon", &["targetContainerName"]),
-    ("Probe", "ProbeHandler", &["failureThreshold", "initialDelaySeconds", "periodSeconds", "successThreshold", "terminationGracePeriodSeconds", "timeoutSeconds"]),
+    (
+        "PersistentVolumeSpec",
+        "PersistentVolumeSource",
+        &[
+            "accessModes",
+            "capacity",
+            "claimRef",
+            "mountOptions",
+            "nodeAffinity",
+            "persistentVolumeReclaimPolicy",
+            "storageClassName",
+            "volumeAttributesClassName",
+            "volumeMode",
+        ],
+    ),
+    (
+        "EphemeralContainer",
+        "EphemeralContainerCommon",
+        &["targetContainerName"],
+    ),
+    (
+        "Probe",
+        "ProbeHandler",
+        &[
+            "failureThreshold",
+            "initialDelaySeconds",
+            "periodSeconds",
+            "successThreshold",
+            "terminationGracePeriodSeconds",
+            "timeoutSeconds",
+        ],
+    ),
     ("IngressRule", "IngressRuleValue", &["host"]),
     ("RuleWithOperations", "Rule", &["operations"]),
     ("SecretKeySelector", "LocalObjectReference", &["key", "optional"]),
-    ("ConfigMapKeySelector", "LocalObjectReference", &["key", "optional"]),
+    (
+        "ConfigMapKeySelector",
+        "LocalObjectReference",
+        &["key", "optional"],
+    ),
     ("SecretEnvSource", "LocalObjectReference", &["optional"]),
     ("ConfigMapEnvSource", "LocalObjectReference", &["optional"]),
     ("SecretProjection", "LocalObjectReference", &["items", "optional"]),
-    ("ConfigMapProjection", "LocalObjectReference", &["items", "optional"]),
-    ("ConfigMapVolumeSource", "LocalObjectReference", &["defaultMode", "items", "optional"]),
+    (
+        "ConfigMapProjection",
+        "LocalObjectReference",
+        &["items", "optional"],
+    ),
+    (
+        "ConfigMapVolumeSource",
+        "LocalObjectReference",
+        &["defaultMode", "items", "optional"],
+    ),
 ];
 
 /// The embedded struct that a field belongs to.
@@ -46,12 +121,17 @@ fn embedded(short: &str, name: &str) -> Option<String> {
             _ => Some("RuleWithOperations.Rule".into()),
         };
     }
-    EMBEDDED.iter().find(|(outer, _, own)| *outer == short && !own.contains(&name)).map(|(_, inner, _)| (*inner).to_owned())
+    EMBEDDED
+        .iter()
+        .find(|(outer, _, own)| *outer == short && !own.contains(&name))
+        .map(|(_, inner, _)| (*inner).to_owned())
 }
 
 /// Fields that are required or whose zero default is declared, although upstream leaves the zero out.
 const LEFT_OUT: &[&str] = &[
-    "ReplicationControllerSpec.minReadySeconds", "networking.v1.IPAddressSpec.parentRef", "admissionregistration.v1.ValidatingAdmissionPolicyBindingSpec.validationActions",
+    "ReplicationControllerSpec.minReadySeconds",
+    "networking.v1.IPAddressSpec.parentRef",
+    "admissionregistration.v1.ValidatingAdmissionPolicyBindingSpec.validationActions",
     "core.v1.LocalObjectReference.name",
 ];
 
@@ -249,7 +329,9 @@ impl Builder<'_> {
 /// Whether the field is listed by the end of its full name.
 fn listed(lines: &[&str], schema: &str, name: &str) -> bool {
     let full = format!("{schema}.{name}");
-    lines.iter().any(|line| full.strip_suffix(line).is_some_and(|rest| rest.ends_with('.')))
+    lines
+        .iter()
+        .any(|line| full.strip_suffix(line).is_some_and(|rest| rest.ends_with('.')))
 }
 
 fn list_kind(property: &Value) -> ListKind {
