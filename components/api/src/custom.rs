@@ -37,6 +37,7 @@ use serde_json::Value;
 pub fn fit(definition: &Definition, value: &mut Value) -> Result<Vec<String>, String> {
     let mut unknown = metadata::coerce(value)?;
     unknown.extend(prune(&definition.schema, value, true));
+    unknown.extend(metadata::coerce_embedded(&definition.schema, value)?);
     unknown.sort();
     Ok(unknown)
 }
@@ -50,6 +51,7 @@ pub fn fit_stored(definition: &Definition, value: &mut Value) {
 pub fn fit_to(schema: &Schema, value: &mut Value) {
     metadata::repair(value);
     prune(schema, value, true);
+    metadata::repair_embedded(schema, value);
     fill(schema, value);
     drop_nulls(schema, value);
 }

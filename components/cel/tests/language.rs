@@ -1,4 +1,5 @@
 //! The language and the libraries: tables of expressions and what they come to.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 use cel::{Decl, Environment, Object, ObjectField, Program, Shape, Value, from_json};
 use serde_json::json;
 use std::sync::Arc;
@@ -244,6 +245,24 @@ fn costs_are_counted_and_limited() {
         assert_eq!(program.cost().max, estimated, "{text}");
         let outcome = program.evaluate(&variables, 0);
         assert!(outcome.result.is_err_and(|error| error.over_budget), "{text}");
+    }
+}
+
+#[test]
+fn texts_do_not_grow_without_bound() {
+    let environment = Environment::new().with("text", Decl::dynamic());
+    let data = json!("x".repeat(1_000_000));
+    for expression in [
+        "text.replace('', text).size() > 0",
+        "text.split('').join(text).size() > 0",
+        "text.split('').map(c, text).join().size() > 0",
+    ] {
+        let program = Program::compile(expression, &environment).unwrap();
+        let variables = [Some(from_json(&data, environment.decl("text").unwrap()))];
+        assert!(
+            program.evaluate(&variables, u64::MAX).result.is_err(),
+            "{expression}"
+        );
     }
 }
 

@@ -50,6 +50,59 @@ pub(super) fn repair(value: &mut Value) {
     let _ = coerce(value);
 }
 
+/// The same for resources that are embedded in an object.
+pub(super) fn coerce_embedded(schema: &Schema, value: &mut Value) -> Result<Vec<String>, String> {
+    let mut unknown = Vec::new();
+    let mut failed = None;
+    each_embedded(schema, value, "", &mut |resource, path| match coerce(resource) {
+        Ok(fields) => unknown.extend(fields.into_iter().map(|field| format!("{path}.{field}"))),
+        Err(error) => {
+            failed.get_or_insert(format!("{path}: {error}"));
+        }
+    });
+    failed.map_or(Ok(unknown), Err)
+}
+
+/// The same for stored objects.
+pub(super) fn repair_embedded(schema: &Schema, value: &mut Value) {
+    each_embedded(schema, value, "", &mut |resource, _| repair(resource));
+}
+
+/// Calls `visit` with every resource that is embedded below, and its path.
+fn each_embedded(schema: &Schema, value: &mut Value, path: &str, visit: &mut dyn FnMut(&mut Value, &str)) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map.iter_mut() {
+                let Some(below) = schema.below(key) else {
+                    continue;
+                };
+                let path = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
+                if below.embedded && value.is_object() {
+                    visit(value, &path);
+                }
+                each_embedded(below, value, &path, visit);
+            }
+        }
+        Value::Array(items) => {
+            let Some(below) = &schema.items else {
+                return;
+            };
+            for (index, item) in items.iter_mut().enumerate() {
+                let path = format!("{path}[{index}]");
+                if below.embedded && item.is_object() {
+                    visit(item, &path);
+                }
+                each_embedded(below, item, &path, visit);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Resources embedded in an object need a kind, a version and sound metadata.
 pub(super) fn check_embedded(schema: &Schema, value: &Value, path: &Path, root: bool) -> ErrorList {
     let mut errors = ErrorList::new();
@@ -124,4 +177,30 @@ fn check_resource(value: &Value, path: &Path) -> ErrorList {
         &path.child("metadata"),
     ));
     errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn metadata_is_fitted_wherever_it_stands() {
+        let schema = Schema::parse(
+            &json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
+                "template": {"type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true},
+            }}}}),
+        );
+        let mut value = json!({"metadata": {"name": "a", "odd": 1}, "spec": {"template": {"kind": "A", "apiVersion": "v1", "metadata": {"name": "b", "odd": 1}}}});
+        assert_eq!(coerce(&mut value).unwrap(), ["metadata.odd"]);
+        assert_eq!(
+            coerce_embedded(&schema, &mut value).unwrap(),
+            ["spec.template.metadata.odd"]
+        );
+        assert_eq!(value["spec"]["template"]["metadata"], json!({"name": "b"}));
+        value["spec"]["template"]["metadata"]["labels"] = json!(5);
+        assert!(coerce_embedded(&schema, &mut value).is_err());
+        repair_embedded(&schema, &mut value);
+        assert_eq!(value["spec"]["template"]["metadata"], json!({"name": "b"}));
+    }
 }

@@ -111,6 +111,9 @@ fn format_text<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Result<Value<
         };
         next += 1;
         out.push_str(&clause(verb, precision, &value)?);
+        if out.len() > super::strings::MAX_MADE {
+            return Err(super::strings::too_long());
+        }
     }
     Ok(Value::text(out))
 }

@@ -7,6 +7,13 @@ use std::string::String as Owned;
 
 type Answer<'a> = Result<Value<'a>, EvalError>;
 
+/// Longest text that a function makes, in bytes: costs are counted once it is made, so this bounds it before.
+pub(super) const MAX_MADE: usize = 32 << 20;
+
+pub(super) fn too_long() -> EvalError {
+    EvalError::new("the text is too long")
+}
+
 fn text<'v>(args: &'v [Value<'_>], index: usize) -> Result<&'v str, EvalError> {
     args.get(index)
         .and_then(Value::as_str)
@@ -106,6 +113,20 @@ fn substring<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Answer<'a> {
 fn replace<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Answer<'a> {
     let (whole, old, new) = (text(args, 0)?, text(args, 1)?, text(args, 2)?);
     let count = if args.len() > 3 { number(args, 3)? } else { -1 };
+    let places = usize::try_from(count).map_or(usize::MAX, |count| count);
+    let found = if old.is_empty() {
+        whole.chars().count() + 1
+    } else {
+        whole.matches(old).count()
+    };
+    if found
+        .min(places)
+        .saturating_mul(new.len())
+        .saturating_add(whole.len())
+        > MAX_MADE
+    {
+        return Err(too_long());
+    }
     Ok(Value::text(match usize::try_from(count) {
         Ok(count) => whole.replacen(old, new, count),
         Err(_) => whole.replace(old, new),
@@ -145,6 +166,9 @@ fn join<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Answer<'a> {
             out.push_str(separator);
         }
         out.push_str(item.as_str().ok_or_else(no_such_overload)?);
+        if out.len() > MAX_MADE {
+            return Err(too_long());
+        }
     }
     Ok(Value::text(out))
 }

@@ -39,6 +39,7 @@ impl Served {
     pub fn update(&mut self, server: &Server, definitions: &[Arc<Value>]) {
         let mut next = BTreeMap::new();
         let mut changed = false;
+        let mut former = Vec::new();
         for definition in definitions {
             if !names::is_true(definition, "Established") {
                 continue;
@@ -52,9 +53,7 @@ impl Served {
                 known => {
                     changed = true;
                     // The same objects under the same schema keep their store, and watches go on.
-                    if let Some(known) = known.filter(|known| known.basis != basis) {
-                        forget(server, &known);
-                    }
+                    former.extend(known.filter(|known| known.basis != basis));
                     let rows =
                         api::custom::rows(definition, &mut || ENCODING.fetch_add(1, Ordering::Relaxed));
                     Entry {
@@ -66,14 +65,12 @@ impl Served {
             };
             next.insert(name, entry);
         }
-        for gone in self.entries.values() {
-            changed = true;
-            forget(server, gone);
-        }
-        self.entries = next;
-        if changed {
+        former.extend(std::mem::replace(&mut self.entries, next).into_values());
+        if changed || !former.is_empty() {
             self.swap(server);
         }
+        // Only now, so that watches that come back find what is served from here on.
+        former.iter().for_each(|entry| forget(server, entry));
     }
 
     fn swap(&self, server: &Server) {
