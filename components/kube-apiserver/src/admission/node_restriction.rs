@@ -1,5 +1,7 @@
 //! NodeRestriction: a kubelet writes only its own node, its own pods and what belongs to them.
 
+mod audience;
+
 use super::{Attributes, Operation};
 use crate::identity::User;
 use crate::server::Server;
@@ -32,7 +34,7 @@ fn enabled(server: &Server) -> bool {
 }
 
 /// A token may be requested only for a pod of the node.
-pub fn token_request(
+pub async fn token_request(
     server: &Server,
     user: &User,
     target: &Target,
@@ -58,7 +60,10 @@ pub fn token_request(
             "node requested token bound to a pod scheduled on a different node",
         ));
     }
-    Ok(())
+    let pod = bound.pod.as_ref().map_or("", |pod| pod.name.as_str());
+    audience::check(server, user, target, asked, pod)
+        .await
+        .map_err(|why| refuse(&why))
 }
 
 /// Checks a write by a kubelet.
