@@ -2,10 +2,10 @@
 
 use super::attributes::Attributes;
 use super::matching::{Criteria, Invocation, namespace_is_object};
-use crate::kinds;
+use crate::definitions::conversion;
 use crate::server::Server;
 use crate::stores;
-use api::{Registry, Resource};
+use api::Registry;
 use apimachinery::{ApiError, GroupResource, meta};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -129,7 +129,8 @@ impl<'a> Surroundings<'a> {
     ) -> Result<Option<Cow<'v, Value>>, ApiError> {
         Ok(match object {
             Some(object) if invocation.converted => Some(Cow::Owned(
-                converted(&self.attributes.row, &invocation.row, object).await?,
+                conversion::between(self.server, &self.attributes.row, &invocation.row, object.clone())
+                    .await?,
             )),
             other => other.map(Cow::Borrowed),
         })
@@ -153,9 +154,4 @@ async fn find_namespace(server: &Server, name: &str) -> Result<Option<ObjectRef>
             name,
         )),
     }
-}
-
-/// An object of one version of a resource in another.
-pub async fn converted(from: &Resource, to: &Resource, object: &Value) -> Result<Value, ApiError> {
-    kinds::to_version(to, kinds::to_storage(from, object.clone())?)
 }

@@ -78,6 +78,23 @@ pub async fn to_storage(server: &Server, row: &Resource, object: Value) -> Resul
     }
 }
 
+/// An object of one version of a kind in another.
+pub async fn between(
+    server: &Server,
+    from: &Resource,
+    to: &Resource,
+    object: Value,
+) -> Result<Value, ApiError> {
+    match &from.custom {
+        Some(definition) if definition.conversion != Conversion::None => {
+            let wanted = to.gvk.api_version();
+            let mut converted = call(server, from, definition, vec![object], &wanted).await?;
+            Ok(converted.pop().unwrap_or_default())
+        }
+        _ => crate::kinds::to_version(to, crate::kinds::to_storage(from, object)?),
+    }
+}
+
 fn failed(row: &Resource, from: &str, why: impl std::fmt::Display) -> ApiError {
     ApiError::new(
         500,

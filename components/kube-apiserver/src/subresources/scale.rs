@@ -140,7 +140,10 @@ pub async fn change(server: &Server, request: &ApiRequest, target: &Target) -> R
         .value
     };
     let wanted = Write {
-        view: Some(View { of, back: apply }),
+        view: Some(View {
+            of: of_kind,
+            back: apply,
+        }),
         ..Write::default()
     };
     let outcome = write::change(server, request, target, &options, wanted, |existing| {

@@ -39,7 +39,7 @@ pub struct Write {
 /// An object seen as another kind, as the scale subresource does.
 #[derive(Clone, Copy, Debug)]
 pub struct View {
-    pub of: fn(&Value) -> Value,
+    pub of: fn(&Resource, &Value) -> Result<Value, ApiError>,
     /// The object with a changed view put back.
     pub back: fn(&Target, &Value, &Value) -> Result<Value, ApiError>,
 }
@@ -297,10 +297,10 @@ async fn attempt(
         track(row, Some(old), &mut new, request, options, &target.subresource)?;
     }
     let attributes = admission::Attributes::of_write(request, target, Operation::Update, options);
-    let seen_before = wanted.view.map(|view| (view.of)(old));
+    let seen_before = wanted.view.map(|view| (view.of)(row, old)).transpose()?;
     match (wanted.view, &seen_before) {
         (Some(view), Some(before)) => {
-            let sent = (view.of)(&new);
+            let sent = (view.of)(row, &new)?;
             let mut seen = sent.clone();
             admission::mutate(server, &attributes, &mut seen, Some(before)).await?;
             if seen != sent {
@@ -319,7 +319,7 @@ async fn attempt(
         .for_each(|warning| request.warn(warning));
     match (wanted.view, &seen_before) {
         (Some(view), Some(before)) => {
-            admission::validate(server, &attributes, Some(&(view.of)(&new)), Some(before)).await?;
+            admission::validate(server, &attributes, Some(&(view.of)(row, &new)?), Some(before)).await?;
         }
         _ => admission::validate(server, &attributes, Some(&new), Some(old)).await?,
     }

@@ -447,6 +447,64 @@ async fn reinvocation_and_dry_run() {
     );
 }
 
+#[tokio::test]
+async fn custom_resources_are_changed_pruned_and_guarded() {
+    let bench = Bench::start(answer).await;
+    let text = json!({"type": "string"});
+    let schema = json!({"type": "object", "properties": {"data": {"type": "object", "properties": {"start": text, "first": text}}}});
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced",
+            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}],
+        },
+    });
+    let (code, body, _) = bench
+        .post(
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+            &definition,
+        )
+        .await;
+    assert_eq!(code, 201, "{body}");
+    let rules = json!([{"apiGroups": ["example.com"], "apiVersions": ["*"], "resources": ["widgets"], "operations": ["*"]}]);
+    let hooks = vec![
+        bench.hook("first.example.com", "/first", json!({"rules": rules})),
+        bench.hook("second.example.com", "/second", json!({"rules": rules})),
+    ];
+    bench
+        .configure("MutatingWebhookConfiguration", "widgets", hooks)
+        .await;
+    let refusing = json!([{"apiGroups": ["example.com"], "apiVersions": ["*"], "resources": ["widgets"], "operations": ["DELETE"]}]);
+    bench
+        .configure(
+            "ValidatingWebhookConfiguration",
+            "widgets",
+            vec![bench.hook("keep.example.com", "/deny", json!({"rules": refusing}))],
+        )
+        .await;
+    let widgets = "/apis/example.com/v1/namespaces/default/widgets";
+    let widget = json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}, "data": {"start": "yes"}});
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let made = loop {
+        let (code, body, _) = bench.post(widgets, &widget).await;
+        if code == 201 {
+            break body;
+        }
+        assert!(std::time::Instant::now() < deadline, "{body}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert_eq!(
+        made["data"],
+        json!({"start": "yes", "first": "yes"}),
+        "what the schema lacks is pruned"
+    );
+    let (code, status, _) = bench.delete(&format!("{widgets}/w")).await;
+    assert_eq!(code, 403, "{status}");
+}
+
 /// A measurement, not a check: run it alone, with a release build.
 #[tokio::test]
 #[ignore = "measures"]

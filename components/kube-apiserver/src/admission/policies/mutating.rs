@@ -9,9 +9,10 @@ use crate::admission::conditions::Evaluated;
 use crate::admission::inputs::{self, Inputs, Rights};
 use crate::admission::matching::{Invocation, policy_exempt};
 use crate::admission::metrics::{Phase, PolicyOutcome};
-use crate::admission::scope::{Surroundings, converted};
+use crate::admission::scope::Surroundings;
 use crate::admission::webhooks::mutating::complete;
 use crate::admission::webhooks::reinvocation::Reinvocation;
+use crate::definitions::conversion;
 use crate::server::Server;
 use apimachinery::ApiError;
 use serde_json::Value;
@@ -234,7 +235,7 @@ async fn apply_one(
         return Ok(false);
     }
     *object = if invocation.converted {
-        converted(&invocation.row, &attributes.row, &current).await?
+        conversion::between(surroundings.server, &invocation.row, &attributes.row, current).await?
     } else {
         current
     };

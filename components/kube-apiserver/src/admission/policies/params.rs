@@ -1,9 +1,8 @@
 //! The objects that a binding parametrizes its policy with.
 
 use super::policy::{Binding, Policy};
-use crate::kinds;
+use crate::definitions::conversion;
 use crate::server::Server;
-use crate::stores;
 use api::{Registry, Resource};
 use apimachinery::selector::LabelSelector;
 use serde_json::Value;
@@ -55,15 +54,12 @@ pub async fn collect(
     if found.is_empty() && reference["parameterNotFoundAction"] == "Deny" {
         return Err("no params found for policy binding with `Deny` parameterNotFoundAction".to_owned());
     }
-    found
-        .iter()
-        .map(|object| {
-            let stored = stores::parse(object).map_err(|error| error.to_string())?;
-            kinds::to_version(row, stored)
-                .map(Some)
-                .map_err(|error| error.to_string())
-        })
-        .collect()
+    let mut params = Vec::with_capacity(found.len());
+    for object in &found {
+        let value = conversion::value(server, row, object).await;
+        params.push(Some(value.map_err(|error| error.message().to_owned())?));
+    }
+    Ok(params)
 }
 
 /// The namespace of the parameters; empty for kinds of the cluster.

@@ -9,7 +9,8 @@ use super::select;
 use crate::admission::attributes::Attributes;
 use crate::admission::matching::{Invocation, exempt};
 use crate::admission::metrics::Phase;
-use crate::admission::scope::{Surroundings, converted};
+use crate::admission::scope::Surroundings;
+use crate::definitions::conversion;
 use crate::kinds;
 use crate::server::Server;
 use api::Resource;
@@ -152,9 +153,14 @@ async fn apply(
     complete(&invocation.row, &invocation.kind, &mut object).map_err(internal)?;
     let changed = object != *before;
     if changed && invocation.converted {
-        object = converted(&invocation.row, &surroundings.attributes.row, &object)
-            .await
-            .map_err(Failure::Internal)?;
+        object = conversion::between(
+            surroundings.server,
+            &invocation.row,
+            &surroundings.attributes.row,
+            object,
+        )
+        .await
+        .map_err(Failure::Internal)?;
     }
     let Value::Array(patch) = operations else {
         return Err(internal("a patch is a list".to_owned()));
