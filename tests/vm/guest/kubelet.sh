@@ -62,7 +62,7 @@ limits() {
 }
 wanted='6 1
 20000 100000, 8, 67108864, 500
-max 100000, 6, max, 500
+max 100000, 6, 134217728, 500
 max 100000, 1, max, 500'
 expect 'classes and pods have their limits' "$wanted" "$(limits)"
 expect 'guaranteed container' '20000 100000, 67108864' "$(container '' cpu.max), $(container '' memory.max)"
