@@ -92,16 +92,7 @@ async fn life(client: &Client, sample: &Sample) -> Result<()> {
             "the {annotation} patch is lost"
         );
     }
-    let mut changed = objects.get(name).await.context("get")?;
-    changed
-        .metadata
-        .annotations
-        .get_or_insert_default()
-        .insert("replaced".to_owned(), "yes".to_owned());
-    objects
-        .replace(name, &PostParams::default(), &changed)
-        .await
-        .context("replace")?;
+    replace(&objects, name).await.context("replace")?;
     let listed = objects
         .list(&ListParams::default().labels("applied=yes"))
         .await
@@ -137,6 +128,19 @@ async fn life(client: &Client, sample: &Sample) -> Result<()> {
     Ok(())
 }
 
+/// Reads it and writes it back changed; again when a controller was faster.
+async fn replace(objects: &Api<DynamicObject>, name: &str) -> Result<()> {
+    loop {
+        let mut changed = objects.get(name).await?;
+        let annotations = changed.metadata.annotations.get_or_insert_default();
+        annotations.insert("replaced".to_owned(), "yes".to_owned());
+        match objects.replace(name, &PostParams::default(), &changed).await {
+            Err(kube::Error::Api(status)) if status.reason == "Conflict" => {}
+            outcome => return outcome.map(|_| ()).map_err(Into::into),
+        }
+    }
+}
+
 /// Deletes it, and takes over the controllers' part for objects that are held by finalizers.
 async fn delete(client: &Client, objects: &Api<DynamicObject>, sample: &Sample) -> Result<()> {
     let name = sample.name();
@@ -156,13 +160,12 @@ async fn delete(client: &Client, objects: &Api<DynamicObject>, sample: &Sample) 
             .body(request)?;
         client.send(request).await?;
     } else {
-        objects
-            .patch(
-                name,
-                &PatchParams::default(),
-                &Patch::Merge(json!({ "metadata": { "finalizers": null } })),
-            )
-            .await?;
+        let released = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+        match objects.patch(name, &PatchParams::default(), &released).await {
+            // Its own controller was faster.
+            Err(kube::Error::Api(status)) if status.reason == "NotFound" => {}
+            outcome => outcome.map(|_| ())?,
+        }
     }
     Ok(())
 }
