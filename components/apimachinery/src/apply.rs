@@ -56,54 +56,45 @@ pub(crate) fn shape<'a>(
 
 /// All fields of an object, as an applier owns them.
 pub fn field_set(set: &SchemaSet, ty: &Type, value: &Value) -> FieldSet {
-    let mut out = FieldSet::default();
-    collect(set, Some(ty), None, value, &mut Vec::new(), &mut out);
-    out
+    fields_below(set, Some(ty), None, value).1
 }
 
-fn collect(
+/// Whether the value itself is a field, and the fields below it.
+fn fields_below(
     set: &SchemaSet,
     ty: Option<&Type>,
     field: Option<&Field>,
     value: &Value,
-    path: &mut Vec<String>,
-    out: &mut FieldSet,
-) {
-    match (shape(set, ty, field, Some(value)), value) {
+) -> (bool, FieldSet) {
+    let mut out = FieldSet::default();
+    let own = match (shape(set, ty, field, Some(value)), value) {
         (Shape::Struct(schema), Value::Object(map)) => {
             for (key, value) in map {
-                path.push(format!("f:{key}"));
                 let field = schema.field(key);
-                collect(set, field.map(|field| &field.ty), field, value, path, out);
-                if field.is_none()
-                    || value.is_null()
-                    || value.as_object().is_some_and(serde_json::Map::is_empty)
-                {
-                    out.insert(path);
-                }
-                path.pop();
+                let (own, below) = fields_below(set, field.map(|field| &field.ty), field, value);
+                let empty = value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty);
+                out.push(format!("f:{key}"), own || field.is_none() || empty, below);
             }
+            false
         }
         (Shape::Map(inner), Value::Object(map)) => {
             for (key, value) in map {
-                path.push(format!("f:{key}"));
-                collect(set, inner, None, value, path, out);
-                out.insert(path);
-                path.pop();
+                let (_, below) = fields_below(set, inner, None, value);
+                out.push(format!("f:{key}"), true, below);
             }
+            false
         }
-        (Shape::List(_, ListKind::Atomic), _) => out.insert(path),
+        (Shape::List(_, ListKind::Atomic) | Shape::Leaf, _) => true,
         (Shape::List(inner, kind), Value::Array(list)) => {
             for (position, item) in list.iter().enumerate() {
-                path.push(items::element(set, inner, kind, position, item));
-                collect(set, inner, None, item, path, out);
-                out.insert(path);
-                path.pop();
+                let (_, below) = fields_below(set, inner, None, item);
+                out.push(items::element(set, inner, kind, position, item), true, below);
             }
+            false
         }
-        (Shape::Struct(_) | Shape::Map(_) | Shape::List(..), _) => {}
-        (Shape::Leaf, _) => out.insert(path),
-    }
+        (Shape::Struct(_) | Shape::Map(_) | Shape::List(..), _) => false,
+    };
+    (own, out)
 }
 
 #[cfg(test)]

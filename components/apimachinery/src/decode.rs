@@ -37,7 +37,6 @@ fn fit_as(
     let mut decoder = Decoder {
         set,
         fields: Vec::new(),
-        path: String::new(),
         owner: "",
         unknown: Vec::new(),
         first: None,
@@ -55,7 +54,11 @@ fn fit_as(
     }
     match decoder.first {
         Some(error) => Err(error),
-        None => Ok(decoder.unknown),
+        None => Ok(decoder
+            .unknown
+            .into_iter()
+            .map(|path| path.strip_prefix('.').unwrap_or(&path).to_owned())
+            .collect()),
     }
 }
 
@@ -114,10 +117,10 @@ struct Decoder<'a> {
     set: &'a SchemaSet,
     /// Names of the fields around, without indices and map keys, as Go's errors have them.
     fields: Vec<&'a str>,
-    /// The same with indices and map keys, as strict decoding has them.
-    path: String,
     /// Name of the innermost struct.
     owner: &'a str,
+    /// Paths from the value at hand, with indices and map keys: `.spec.items[0].x`. Whoever descended puts the step
+    /// that led there in front, so that a step costs nothing where nothing is unknown.
     unknown: Vec<String>,
     /// Go goes on after a wrong type and reports the first at the end.
     first: Option<DecodeError>,
@@ -195,14 +198,13 @@ impl<'a> Decoder<'a> {
                 return self.misshapen("slice from", other, &name);
             }
         };
-        let length = self.path.len();
         for (index, item) in items.iter_mut().enumerate() {
-            self.path.push_str(&format!("[{index}]"));
+            let known = self.unknown.len();
             self.value(inner, declared, item)?;
+            self.came_by(known, || format!("[{index}]"));
             if item.is_null() {
                 *item = self.zero_element(inner);
             }
-            self.path.truncate(length);
         }
         Ok(())
     }
@@ -228,17 +230,13 @@ impl<'a> Decoder<'a> {
                 return self.misshapen("map from", other, &name);
             }
         };
-        let length = self.path.len();
         for (key, item) in map.iter_mut() {
-            if length > 0 {
-                self.path.push('.');
-            }
-            self.path.push_str(key);
+            let known = self.unknown.len();
             self.value(inner, declared, item)?;
+            self.came_by(known, || format!(".{key}"));
             if item.is_null() {
                 *item = self.zero_element(inner);
             }
-            self.path.truncate(length);
         }
         Ok(())
     }
@@ -259,33 +257,38 @@ impl<'a> Decoder<'a> {
         zero(self.set, &field)
     }
 
+    /// Puts the step to a value in front of the unknown fields found in it, those after the first `known`.
+    fn came_by(&mut self, known: usize, step: impl Fn() -> String) {
+        for path in &mut self.unknown[known..] {
+            path.insert_str(0, &step());
+        }
+    }
+
     fn structure(&mut self, schema: &'a Schema, map: &mut Map<String, Value>) -> Result<(), DecodeError> {
         let owner = std::mem::replace(&mut self.owner, &schema.short);
-        let length = self.path.len();
         let mut drop = Vec::new();
+        // Both are sorted by name.
+        let mut fields = schema.fields.iter().peekable();
         for (key, value) in map.iter_mut() {
-            let Some(field) = schema.field(key) else {
+            while fields
+                .next_if(|field| field.name.as_str() < key.as_str())
+                .is_some()
+            {}
+            let Some(field) = fields.next_if(|field| field.name == *key) else {
                 if !schema.preserve_unknown {
-                    self.unknown.push(if length > 0 {
-                        format!("{}.{key}", self.path)
-                    } else {
-                        key.clone()
-                    });
+                    self.unknown.push(format!(".{key}"));
                     drop.push(key.clone());
                 }
                 continue;
             };
-            if length > 0 {
-                self.path.push('.');
-            }
-            self.path.push_str(key);
+            let known = self.unknown.len();
             let depth = self.fields.len();
             self.fields.extend(field.embedded.as_deref());
             self.fields.push(&field.name);
             self.owner = &schema.short;
             let fitted = self.value(&field.ty, Some(field), value);
             self.fields.truncate(depth);
-            self.path.truncate(length);
+            self.came_by(known, || format!(".{key}"));
             fitted?;
             if value.is_null() || (!field.pointer && !field.always && is_zero(value, &field.ty)) {
                 drop.push(key.clone());

@@ -1,21 +1,31 @@
 //! Sets of fields as a trie, and their FieldsV1 form.
 mod element;
+mod owned;
 
 pub use element::Element;
+pub use owned::FieldsV1;
 
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 
 /// A set of fields. An element is keyed by its FieldsV1 text: `f:spec`, `k:{"name":"a"}`, `v:"x"`, `i:0`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldSet {
-    nodes: BTreeMap<String, Node>,
+    /// Sorted by element; none of them is empty.
+    nodes: Vec<Node>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Node {
+    element: String,
     member: bool,
     below: FieldSet,
+}
+
+impl Node {
+    fn is_empty(&self) -> bool {
+        !self.member && self.below.is_empty()
+    }
 }
 
 impl FieldSet {
@@ -24,15 +34,63 @@ impl FieldSet {
         self.nodes.is_empty()
     }
 
+    fn find(&self, element: &str) -> Result<usize, usize> {
+        // Fields are mostly added in their order.
+        match self.nodes.last().map(|last| last.element.as_str().cmp(element)) {
+            None | Some(Ordering::Less) => Err(self.nodes.len()),
+            Some(Ordering::Equal) => Ok(self.nodes.len() - 1),
+            Some(Ordering::Greater) => self
+                .nodes
+                .binary_search_by(|node| node.element.as_str().cmp(element)),
+        }
+    }
+
+    fn get(&self, element: &str) -> Option<&Node> {
+        self.find(element).ok().map(|at| &self.nodes[at])
+    }
+
     /// Adds the field at this path of element texts.
     pub fn insert<S: AsRef<str>>(&mut self, path: &[S]) {
+        self.attach(path, FieldSet::default());
+    }
+
+    /// Adds the field at this path, and below it these.
+    pub(crate) fn attach<S: AsRef<str>>(&mut self, path: &[S], below: FieldSet) {
         let Some((first, rest)) = path.split_first() else {
             return;
         };
-        let node = self.nodes.entry(first.as_ref().to_owned()).or_default();
+        let first = first.as_ref();
+        let at = self.find(first).unwrap_or_else(|at| {
+            let node = Node {
+                element: first.to_owned(),
+                ..Node::default()
+            };
+            self.nodes.insert(at, node);
+            at
+        });
+        let node = &mut self.nodes[at];
         match rest {
-            [] => node.member = true,
-            rest => node.below.insert(rest),
+            [] => {
+                node.member = true;
+                node.below.add(below);
+            }
+            rest => node.below.attach(rest, below),
+        }
+    }
+
+    /// Adds an element at this level; cheapest in order.
+    pub(crate) fn push(&mut self, element: String, member: bool, below: FieldSet) {
+        let node = Node {
+            element,
+            member,
+            below,
+        };
+        if node.is_empty() {
+            return;
+        }
+        match self.find(&node.element) {
+            Ok(at) => self.nodes[at].merge(node),
+            Err(at) => self.nodes.insert(at, node),
         }
     }
 
@@ -48,84 +106,114 @@ impl FieldSet {
 
     /// Whether the element itself is in the set.
     pub fn has(&self, element: &str) -> bool {
-        self.nodes.get(element).is_some_and(|node| node.member)
+        self.get(element).is_some_and(|node| node.member)
     }
 
     /// What is below the element.
     pub fn below(&self, element: &str) -> Option<&Self> {
-        self.nodes
-            .get(element)
+        self.get(element)
             .map(|node| &node.below)
             .filter(|below| !below.is_empty())
     }
 
     /// Elements at this level, each with whether it is itself in the set.
     pub fn elements(&self) -> impl Iterator<Item = (&str, bool)> {
-        self.nodes
-            .iter()
-            .map(|(element, node)| (element.as_str(), node.member))
+        self.nodes.iter().map(|node| (node.element.as_str(), node.member))
     }
 
-    fn combine(&self, other: &Self, keep: fn(bool, bool) -> bool, only_left: bool, only_right: bool) -> Self {
-        let mut nodes = BTreeMap::new();
-        let empty = Node::default();
-        let right = other
-            .nodes
-            .keys()
-            .filter(|key| only_right && !self.nodes.contains_key(*key));
-        for key in self.nodes.keys().chain(right) {
-            let (left, right) = (self.nodes.get(key), other.nodes.get(key));
-            if right.is_none() && !only_left {
-                continue;
+    /// Adds the fields of another set.
+    pub fn add(&mut self, other: Self) {
+        if self.nodes.is_empty() {
+            *self = other;
+            return;
+        }
+        if other.nodes.is_empty() {
+            return;
+        }
+        let mut merged: Vec<Node> = Vec::with_capacity(self.nodes.len() + other.nodes.len());
+        let mut right = other.nodes.into_iter().peekable();
+        for mut node in std::mem::take(&mut self.nodes) {
+            while let Some(before) = right.next_if(|other| other.element < node.element) {
+                merged.push(before);
             }
-            let (left, right) = (left.unwrap_or(&empty), right.unwrap_or(&empty));
-            let node = Node {
-                member: keep(left.member, right.member),
-                below: left.below.combine(&right.below, keep, only_left, only_right),
-            };
-            if node.member || !node.below.is_empty() {
-                nodes.insert(key.clone(), node);
+            if let Some(same) = right.next_if(|other| other.element == node.element) {
+                node.merge(same);
+            }
+            merged.push(node);
+        }
+        merged.extend(right);
+        self.nodes = merged;
+    }
+
+    /// Removes the fields of another set; what is below a removed field stays.
+    pub fn subtract(&mut self, other: &Self) {
+        let mut emptied = false;
+        for removed in &other.nodes {
+            if let Ok(at) = self.find(&removed.element) {
+                let node = &mut self.nodes[at];
+                node.member &= !removed.member;
+                node.below.subtract(&removed.below);
+                emptied |= node.is_empty();
             }
         }
-        Self { nodes }
+        if emptied {
+            self.nodes.retain(|node| !node.is_empty());
+        }
+    }
+
+    /// Removes the fields of another set with all that is below them.
+    pub fn subtract_below(&mut self, other: &Self) {
+        if other.is_empty() {
+            return;
+        }
+        self.nodes.retain_mut(|node| match other.get(&node.element) {
+            Some(removed) if removed.member => false,
+            Some(removed) => {
+                node.below.subtract_below(&removed.below);
+                !node.is_empty()
+            }
+            None => true,
+        });
     }
 
     /// Fields in either set.
     pub fn union(&self, other: &Self) -> Self {
-        self.combine(other, |a, b| a || b, true, true)
+        let mut both = self.clone();
+        both.add(other.clone());
+        both
     }
 
     /// Fields in both sets.
     pub fn intersection(&self, other: &Self) -> Self {
-        self.combine(other, |a, b| a && b, false, false)
+        let nodes = self.nodes.iter().filter_map(|node| {
+            let right = other.get(&node.element)?;
+            let both = Node {
+                member: node.member && right.member,
+                below: node.below.intersection(&right.below),
+                element: String::new(),
+            };
+            (!both.is_empty()).then(|| Node {
+                element: node.element.clone(),
+                ..both
+            })
+        });
+        Self {
+            nodes: nodes.collect(),
+        }
     }
 
     /// Fields of this set that aren't in the other; what is below a removed field stays.
     pub fn difference(&self, other: &Self) -> Self {
-        self.combine(other, |a, b| a && !b, true, false)
+        let mut left = self.clone();
+        left.subtract(other);
+        left
     }
 
     /// Fields of this set that neither are in the other nor are below such a field.
     pub fn recursive_difference(&self, other: &Self) -> Self {
-        let mut nodes = BTreeMap::new();
-        for (key, node) in &self.nodes {
-            match other.nodes.get(key) {
-                Some(removed) if removed.member => {}
-                Some(removed) => {
-                    let node = Node {
-                        member: node.member,
-                        below: node.below.recursive_difference(&removed.below),
-                    };
-                    if node.member || !node.below.is_empty() {
-                        nodes.insert(key.clone(), node);
-                    }
-                }
-                None => {
-                    nodes.insert(key.clone(), node.clone());
-                }
-            }
-        }
-        Self { nodes }
+        let mut left = self.clone();
+        left.subtract_below(other);
+        left
     }
 
     /// Reads FieldsV1.
@@ -135,28 +223,36 @@ impl FieldSet {
             if key == "." {
                 continue;
             }
-            Element::parse(key)?;
+            if !Element::is_valid(key) {
+                return None;
+            }
             let below = value.as_object()?;
-            let node = Node {
-                member: below.is_empty() || below.contains_key("."),
-                below: Self::from_fields_v1(value)?,
-            };
-            set.nodes.insert(key.clone(), node);
+            let member = below.is_empty() || below.contains_key(".");
+            set.push(key.clone(), member, Self::from_fields_v1(value)?);
         }
         Some(set)
     }
 
     /// Writes FieldsV1.
     pub fn to_fields_v1(&self) -> Value {
-        let mut map = Map::new();
-        for (key, node) in &self.nodes {
-            let mut below = node.below.to_fields_v1();
-            if let (true, Value::Object(below)) = (node.member && !node.below.is_empty(), &mut below) {
+        self.clone().into_fields_v1()
+    }
+
+    /// Turns into FieldsV1.
+    pub fn into_fields_v1(self) -> Value {
+        Value::Object(self.into_map())
+    }
+
+    fn into_map(self) -> Map<String, Value> {
+        let entry = |node: Node| {
+            let both = node.member && !node.below.is_empty();
+            let mut below = node.below.into_map();
+            if both {
                 below.insert(".".into(), Value::Object(Map::new()));
             }
-            map.insert(key.clone(), below);
-        }
-        Value::Object(map)
+            (node.element, Value::Object(below))
+        };
+        self.nodes.into_iter().map(entry).collect()
     }
 
     /// All fields as readable paths (`.spec.containers[name="a"].image`); at each level the fields themselves come first, then what is below them.
@@ -173,14 +269,10 @@ impl FieldSet {
                 Element::parse(key).map_or_else(|| key.to_owned(), |element| element.to_string())
             )
         };
-        out.extend(
-            self.nodes
-                .iter()
-                .filter(|(_, node)| node.member)
-                .map(|(key, _)| shown(key)),
-        );
-        for (key, node) in self.nodes.iter().filter(|(_, node)| !node.below.is_empty()) {
-            node.below.collect_paths(&shown(key), out);
+        let members = self.nodes.iter().filter(|node| node.member);
+        out.extend(members.map(|node| shown(&node.element)));
+        for node in self.nodes.iter().filter(|node| !node.below.is_empty()) {
+            node.below.collect_paths(&shown(&node.element), out);
         }
     }
 
@@ -191,9 +283,12 @@ impl FieldSet {
         ty: &crate::schema::Type,
     ) -> Self {
         use crate::schema::Type;
-        let nodes = self.nodes.iter().map(|(key, node)| {
+        let nodes = self.nodes.iter().map(|node| {
             let field = match ty {
-                Type::Struct(id) => key.strip_prefix("f:").and_then(|name| set.get(*id).field(name)),
+                Type::Struct(id) => node
+                    .element
+                    .strip_prefix("f:")
+                    .and_then(|name| set.get(*id).field(name)),
                 _ => None,
             };
             let below = match (field, ty) {
@@ -203,17 +298,22 @@ impl FieldSet {
                 }
                 (None, _) => node.below.clone(),
             };
-            (
-                key.clone(),
-                Node {
-                    member: node.member || (field.is_some() && !node.below.is_empty()),
-                    below,
-                },
-            )
+            Node {
+                element: node.element.clone(),
+                member: node.member || (field.is_some() && !node.below.is_empty()),
+                below,
+            }
         });
         Self {
             nodes: nodes.collect(),
         }
+    }
+}
+
+impl Node {
+    fn merge(&mut self, other: Node) {
+        self.member |= other.member;
+        self.below.add(other.below);
     }
 }
 

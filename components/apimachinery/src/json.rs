@@ -22,7 +22,7 @@ pub fn parse(text: &[u8]) -> Result<Document, SyntaxError> {
     let mut parser = Parser {
         text,
         at: 0,
-        path: String::new(),
+        path: Vec::new(),
         duplicates: Vec::new(),
     };
     let value = parser.value(0)?;
@@ -36,14 +36,46 @@ pub fn parse(text: &[u8]) -> Result<Document, SyntaxError> {
     })
 }
 
+/// One step of the way to a value; written out only when a duplicate is found.
+#[derive(Clone, Copy)]
+enum Step {
+    /// Where the key's string begins in the text.
+    Key(usize),
+    Index(usize),
+}
+
 struct Parser<'a> {
     text: &'a [u8],
     at: usize,
-    path: String,
+    path: Vec<Step>,
     duplicates: Vec<String>,
 }
 
 impl Parser<'_> {
+    /// The way to the value at hand, as strict decoding names it.
+    fn shown_path(&self) -> String {
+        let mut shown = String::new();
+        for step in &self.path {
+            match step {
+                Step::Index(index) => shown.push_str(&format!("[{index}]")),
+                Step::Key(at) => {
+                    let mut key = Parser {
+                        text: self.text,
+                        at: *at,
+                        path: Vec::new(),
+                        duplicates: Vec::new(),
+                    };
+                    if !shown.is_empty() {
+                        shown.push('.');
+                    }
+                    // It was read before.
+                    shown.push_str(&key.string().unwrap_or_default());
+                }
+            }
+        }
+        shown
+    }
+
     fn space(&mut self) {
         while matches!(self.text.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
@@ -150,27 +182,43 @@ impl Parser<'_> {
 
     fn string(&mut self) -> Result<String, SyntaxError> {
         self.at += 1;
-        let mut out = Vec::new();
+        let start = self.at;
+        self.plain();
+        if self.text.get(self.at) == Some(&b'"') {
+            let bytes = &self.text[start..self.at];
+            self.at += 1;
+            return Ok(text(bytes.to_vec()));
+        }
+        let mut out = self.text[start..self.at].to_vec();
         loop {
             match self.text.get(self.at) {
                 None => return Err(self.unexpected("")),
                 Some(b'"') => {
                     self.at += 1;
-                    // Go replaces what isn't UTF-8 as well.
-                    return Ok(String::from_utf8(out)
-                        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()));
+                    return Ok(text(out));
                 }
                 Some(0..0x20) => return Err(self.unexpected("in string literal")),
                 Some(b'\\') => {
                     self.at += 1;
                     self.escape(&mut out)?;
                 }
-                Some(byte) => {
-                    out.push(*byte);
-                    self.at += 1;
+                Some(_) => {
+                    let start = self.at;
+                    self.plain();
+                    out.extend_from_slice(&self.text[start..self.at]);
                 }
             }
         }
+    }
+
+    /// Moves past what stands for itself in a string.
+    fn plain(&mut self) {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let length = rest
+            .iter()
+            .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))
+            .unwrap_or(rest.len());
+        self.at += length;
     }
 
     fn escape(&mut self, out: &mut Vec<u8>) -> Result<(), SyntaxError> {
@@ -233,10 +281,9 @@ impl Parser<'_> {
             return Ok(Value::Array(items));
         }
         loop {
-            let length = self.path.len();
-            self.path.push_str(&format!("[{}]", items.len()));
+            self.path.push(Step::Index(items.len()));
             items.push(self.value(depth + 1)?);
-            self.path.truncate(length);
+            self.path.pop();
             self.space();
             match self.text.get(self.at) {
                 Some(b',') => self.at += 1,
@@ -262,22 +309,18 @@ impl Parser<'_> {
             if self.text.get(self.at) != Some(&b'"') {
                 return Err(self.unexpected("looking for beginning of object key string"));
             }
+            self.path.push(Step::Key(self.at));
             let key = self.string()?;
             self.space();
             if self.text.get(self.at) != Some(&b':') {
                 return Err(self.unexpected("after object key"));
             }
             self.at += 1;
-            let length = self.path.len();
-            if length > 0 {
-                self.path.push('.');
-            }
-            self.path.push_str(&key);
             let value = self.value(depth + 1)?;
             if map.insert(key, value).is_some() {
-                self.duplicates.push(self.path.clone());
+                self.duplicates.push(self.shown_path());
             }
-            self.path.truncate(length);
+            self.path.pop();
             self.space();
             match self.text.get(self.at) {
                 Some(b',') => self.at += 1,
@@ -289,6 +332,11 @@ impl Parser<'_> {
             }
         }
     }
+}
+
+/// Bytes as text; Go replaces what isn't UTF-8 as well.
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 #[cfg(test)]

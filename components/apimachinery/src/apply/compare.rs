@@ -1,8 +1,9 @@
 use super::{Shape, items, shape};
 use crate::decode::{is_empty_collection, settle_value};
 use crate::fieldset::FieldSet;
-use crate::schema::{Field, SchemaSet, Type};
-use serde_json::{Map, Value};
+use crate::schema::{Field, ListKind, SchemaSet, Type};
+use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// How two versions of an object differ.
@@ -13,19 +14,8 @@ pub struct Comparison {
     pub removed: FieldSet,
 }
 
-impl Comparison {
-    /// The comparison without what is at or below these fields.
-    pub fn without(&self, ignored: &FieldSet) -> Self {
-        Self {
-            added: self.added.recursive_difference(ignored),
-            modified: self.modified.recursive_difference(ignored),
-            removed: self.removed.recursive_difference(ignored),
-        }
-    }
-}
-
 /// Compares two versions of an object, of which the later may be made of what was applied: what that gives is there,
-/// also when it is empty.
+/// also when it is empty. managedFields are not looked at.
 pub fn compare(set: &SchemaSet, ty: &Type, before: &Value, after: &Value) -> Comparison {
     compare_as(set, ty, before, after, false)
 }
@@ -42,148 +32,238 @@ fn compare_as(set: &SchemaSet, ty: &Type, before: &Value, after: &Value, typed: 
         path: Vec::new(),
         out: Comparison::default(),
     };
-    comparer.value(Some(ty), None, Some(before), Some(after));
+    comparer.value(Some(ty), None, before, after);
     comparer.out
+}
+
+/// A step on the way; its element text is only made for what differs.
+enum Step<'a> {
+    Field(&'a str),
+    Element(String),
+}
+
+impl Step<'_> {
+    fn text(&self) -> Cow<'_, str> {
+        match self {
+            Step::Field(name) => Cow::Owned(format!("f:{name}")),
+            Step::Element(text) => Cow::Borrowed(text),
+        }
+    }
 }
 
 struct Comparer<'a> {
     set: &'a SchemaSet,
     typed: bool,
-    path: Vec<String>,
+    path: Vec<Step<'a>>,
     out: Comparison,
 }
 
-fn length(value: Option<&Value>) -> usize {
+fn is_empty(value: &Value) -> bool {
     match value {
-        Some(Value::Object(map)) => map.len(),
-        Some(Value::Array(list)) => list.len(),
-        _ => 0,
+        Value::Object(map) => map.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => true,
     }
 }
 
+/// Whether this is `metadata.managedFields`, given the names above it.
+fn is_managed_fields(path: &[Step<'_>], key: &str) -> bool {
+    key == "managedFields" && matches!(path, [Step::Field("metadata")])
+}
+
 impl<'a> Comparer<'a> {
-    fn leaf(&mut self, before: Option<&Value>, after: Option<&Value>) {
-        match (before, after) {
-            (None, Some(_)) => self.out.added.insert(&self.path),
-            (Some(_), None) => self.out.removed.insert(&self.path),
-            (before, after) if before != after => self.out.modified.insert(&self.path),
-            _ => {}
-        }
+    fn added(&mut self, below: FieldSet) {
+        let path: Vec<_> = self.path.iter().map(Step::text).collect();
+        self.out.added.attach(&path, below);
     }
 
-    fn value(
-        &mut self,
-        ty: Option<&'a Type>,
-        field: Option<&Field>,
-        before: Option<&Value>,
-        after: Option<&Value>,
-    ) {
-        if before.is_none() && after.is_none() {
+    fn removed(&mut self, below: FieldSet) {
+        let path: Vec<_> = self.path.iter().map(Step::text).collect();
+        self.out.removed.attach(&path, below);
+    }
+
+    fn modified(&mut self) {
+        let path: Vec<_> = self.path.iter().map(Step::text).collect();
+        self.out.modified.insert(&path);
+    }
+
+    fn leaf(&mut self, ty: Option<&Type>, before: &Value, after: &Value) {
+        if before == after {
             return;
         }
-        if ty.is_none()
-            && matches!((before, after), (Some(Value::Object(_)), Some(after)) if !after.is_object())
+        // Inside what is taken as a whole, what is empty counts no more than elsewhere.
+        if let (true, Some(ty)) = (self.typed, ty) {
+            let mut settled = after.clone();
+            settle_value(self.set, ty, &mut settled);
+            if *before == settled {
+                return;
+            }
+        }
+        self.modified();
+    }
+
+    /// Whether what a field holds counts as nothing.
+    fn is_nothing(&self, field: Option<&Field>, value: &Value) -> bool {
+        self.typed && field.is_some_and(|field| !field.always && is_empty_collection(value, &field.ty))
+    }
+
+    /// What is there before and after.
+    fn value(&mut self, ty: Option<&'a Type>, field: Option<&Field>, before: &'a Value, after: &'a Value) {
+        if let (None, Value::Object(map)) = (ty, before)
+            && !after.is_object()
         {
             // A map of no declared type has become something else: what was below it is gone.
-            self.value(ty, field, before, Some(&Value::Object(serde_json::Map::new())));
-            return self.leaf(before, after);
-        }
-        let shape = shape(self.set, ty, field, after.or(before));
-        if matches!(
-            shape,
-            Shape::Leaf | Shape::List(_, crate::schema::ListKind::Atomic)
-        ) || (length(before) == 0 && length(after) == 0)
-        {
-            // Inside what is taken as a whole, what is empty counts no more than elsewhere.
-            if let (true, Some(ty), Some(before), Some(after)) = (self.typed, ty, before, after)
-                && before != after
-            {
-                let mut after = after.clone();
-                settle_value(self.set, ty, &mut after);
-                return self.leaf(Some(before), Some(&after));
+            for (key, value) in map {
+                self.path.push(Step::Field(key));
+                self.either(None, None, Some(value), None);
+                self.path.pop();
             }
-            return self.leaf(before, after);
+            return self.leaf(ty, before, after);
         }
-        match (before, after) {
-            (None, _) => self.out.added.insert(&self.path),
-            (_, None) => self.out.removed.insert(&self.path),
-            _ => {}
+        let shape = shape(self.set, ty, field, Some(after));
+        if is_empty(before) && is_empty(after) {
+            return self.leaf(ty, before, after);
         }
         match shape {
+            Shape::Leaf | Shape::List(_, ListKind::Atomic) => self.leaf(ty, before, after),
             Shape::Struct(schema) => self.map(before, after, |key| {
                 schema.field(key).map(|field| (&field.ty, Some(field)))
             }),
             Shape::Map(inner) => self.map(before, after, |_| inner.map(|ty| (ty, None))),
             Shape::List(inner, kind) => self.list(inner, kind, before, after),
-            Shape::Leaf => {}
         }
     }
 
-    fn map<'f, 'v>(
+    fn map<'f>(
         &mut self,
-        before: Option<&'v Value>,
-        after: Option<&'v Value>,
+        before: &'a Value,
+        after: &'a Value,
         below: impl Fn(&str) -> Option<(&'a Type, Option<&'f Field>)>,
     ) {
-        let (before, after) = (
-            before.and_then(Value::as_object),
-            after.and_then(Value::as_object),
-        );
-        let new = after
-            .into_iter()
-            .flatten()
-            .filter(|(key, _)| !before.is_some_and(|before| before.contains_key(*key)));
-        for (key, _) in before.into_iter().flatten().chain(new) {
-            let (ty, field) = below(key).unzip();
-            let field = field.flatten();
-            let empty = |value: &Value| {
-                field.is_some_and(|field| !field.always && is_empty_collection(value, &field.ty))
+        let (before, after) = (before.as_object(), after.as_object());
+        let mut new = after.into_iter().flatten().peekable();
+        let step =
+            |comparer: &mut Self, key: &'a str, before: Option<&'a Value>, after: Option<&'a Value>| {
+                if is_managed_fields(&comparer.path, key) {
+                    return;
+                }
+                let (ty, field) = below(key).unzip();
+                let field = field.flatten();
+                let before = before.filter(|value| !comparer.is_nothing(field, value));
+                let after = after.filter(|value| !comparer.is_nothing(field, value));
+                comparer.path.push(Step::Field(key));
+                comparer.either(ty, field, before, after);
+                comparer.path.pop();
             };
-            let there = |map: Option<&'v Map<String, Value>>| {
-                map?.get(key).filter(|value| !(self.typed && empty(value)))
-            };
-            let (before, after) = (there(before), there(after));
-            self.path.push(format!("f:{key}"));
-            self.value(ty, field, before, after);
-            self.path.pop();
+        // Both are sorted by key.
+        for (key, old) in before.into_iter().flatten() {
+            while let Some((key, value)) = new.next_if(|(other, _)| *other < key) {
+                step(self, key, None, Some(value));
+            }
+            let same = new.next_if(|(other, _)| *other == key).map(|(_, value)| value);
+            step(self, key, Some(old), same);
+        }
+        for (key, value) in new {
+            step(self, key, None, Some(value));
         }
     }
 
-    fn list(
+    fn either(
         &mut self,
-        inner: Option<&'a Type>,
-        kind: &crate::schema::ListKind,
-        before: Option<&Value>,
-        after: Option<&Value>,
+        ty: Option<&'a Type>,
+        field: Option<&Field>,
+        before: Option<&'a Value>,
+        after: Option<&'a Value>,
     ) {
-        let mut paired: BTreeMap<String, (Vec<&Value>, Vec<&Value>)> = BTreeMap::new();
-        let list = |value: Option<&'_ Value>| -> Vec<Value> {
-            value.and_then(Value::as_array).cloned().unwrap_or_default()
-        };
+        match (before, after) {
+            (Some(before), Some(after)) => self.value(ty, field, before, after),
+            (None, Some(after)) => {
+                let below = self.whole(ty, field, after);
+                self.added(below);
+            }
+            (Some(before), None) => {
+                let below = self.whole(ty, field, before);
+                self.removed(below);
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// All fields below a value that is only there before or after.
+    fn whole(&self, ty: Option<&Type>, field: Option<&Field>, value: &Value) -> FieldSet {
+        let mut out = FieldSet::default();
+        match (shape(self.set, ty, field, Some(value)), value) {
+            (Shape::Leaf | Shape::List(_, ListKind::Atomic), _) => {}
+            (Shape::Struct(schema), Value::Object(map)) => {
+                for (key, value) in map {
+                    let field = schema.field(key);
+                    if self.is_nothing(field, value) {
+                        continue;
+                    }
+                    let below = self.whole(field.map(|field| &field.ty), field, value);
+                    out.push(format!("f:{key}"), true, below);
+                }
+            }
+            (Shape::Map(inner), Value::Object(map)) => {
+                for (key, value) in map {
+                    out.push(format!("f:{key}"), true, self.whole(inner, None, value));
+                }
+            }
+            (Shape::List(inner, kind), Value::Array(list)) => {
+                let elements = items::elements(self.set, inner, kind, list);
+                let mut sorted: Vec<(String, &Value)> = elements.into_iter().zip(list).collect();
+                sorted.sort_by(|(a, _), (b, _)| a.cmp(b));
+                let mut sorted = sorted.into_iter().peekable();
+                while let Some((element, item)) = sorted.next() {
+                    let mut repeated = false;
+                    while sorted.next_if(|(other, _)| *other == element).is_some() {
+                        repeated = true;
+                    }
+                    // Repeated items can't be told apart: they are one leaf.
+                    let below = if repeated {
+                        FieldSet::default()
+                    } else {
+                        self.whole(inner, None, item)
+                    };
+                    out.push(element, true, below);
+                }
+            }
+            _ => {}
+        }
+        out
+    }
+
+    fn list(&mut self, inner: Option<&'a Type>, kind: &ListKind, before: &'a Value, after: &'a Value) {
+        if before == after {
+            return;
+        }
+        let list = |value: &'a Value| value.as_array().map_or(&[][..], Vec::as_slice);
         let (before, after) = (list(before), list(after));
-        for (element, item) in items::elements(self.set, inner, kind, &before)
+        type Pair<'v> = (Vec<&'v Value>, Vec<&'v Value>);
+        let mut paired: BTreeMap<String, Pair<'a>> = BTreeMap::new();
+        for (element, item) in items::elements(self.set, inner, kind, before)
             .into_iter()
-            .zip(&before)
+            .zip(before)
         {
             paired.entry(element).or_default().0.push(item);
         }
-        for (element, item) in items::elements(self.set, inner, kind, &after)
+        for (element, item) in items::elements(self.set, inner, kind, after)
             .into_iter()
-            .zip(&after)
+            .zip(after)
         {
             paired.entry(element).or_default().1.push(item);
         }
         for (element, (before, after)) in paired {
-            self.path.push(element);
+            self.path.push(Step::Element(element));
             if before.len() <= 1 && after.len() <= 1 {
-                self.value(inner, None, before.first().copied(), after.first().copied());
+                self.either(inner, None, before.first().copied(), after.first().copied());
             } else if before.is_empty() {
-                self.out.added.insert(&self.path);
+                self.added(FieldSet::default());
             } else if after.is_empty() {
-                self.out.removed.insert(&self.path);
+                self.removed(FieldSet::default());
             } else if before != after {
                 // Repeated items can't be told apart: they are one leaf.
-                self.out.modified.insert(&self.path);
+                self.modified();
             }
             self.path.pop();
         }

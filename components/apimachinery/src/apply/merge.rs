@@ -4,78 +4,81 @@ use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 
 /// Merges what is applied into the live object: structs and granular maps by key, keyed lists and sets by item.
-pub fn merge(set: &SchemaSet, ty: &Type, live: &Value, applied: &Value) -> Value {
-    value(set, Some(ty), None, Some(live), applied)
+pub fn merge(set: &SchemaSet, ty: &Type, live: &mut Value, applied: &Value) {
+    value(set, Some(ty), None, live, applied);
 }
 
-fn value(
-    set: &SchemaSet,
-    ty: Option<&Type>,
-    field: Option<&Field>,
-    live: Option<&Value>,
-    applied: &Value,
-) -> Value {
+fn value(set: &SchemaSet, ty: Option<&Type>, field: Option<&Field>, live: &mut Value, applied: &Value) {
     match (shape(set, ty, field, Some(applied)), live, applied) {
         (Shape::Struct(schema), live, Value::Object(applied)) => map(set, live, applied, |key| {
             schema.field(key).map(|field| (&field.ty, Some(field)))
         }),
         (Shape::Map(inner), live, Value::Object(applied)) => {
-            map(set, live, applied, |_| inner.map(|ty| (ty, None)))
+            map(set, live, applied, |_| inner.map(|ty| (ty, None)));
         }
-        (Shape::List(inner, kind), Some(Value::Array(live)), Value::Array(applied))
+        (Shape::List(inner, kind), Value::Array(live), Value::Array(applied))
             if *kind != ListKind::Atomic =>
         {
-            Value::Array(list(set, inner, kind, live, applied))
+            list(set, inner, kind, live, applied);
         }
-        (Shape::Struct(_) | Shape::Map(_), Some(live @ Value::Object(_)), Value::Null) => live.clone(),
-        (Shape::List(_, kind), Some(live @ Value::Array(_)), Value::Null) if *kind != ListKind::Atomic => {
-            live.clone()
-        }
-        (_, _, applied) => applied.clone(),
+        (Shape::Struct(_) | Shape::Map(_), Value::Object(_), Value::Null) => {}
+        (Shape::List(_, kind), Value::Array(_), Value::Null) if *kind != ListKind::Atomic => {}
+        (_, live, applied) => live.clone_from(applied),
     }
 }
 
 fn map<'t>(
     set: &SchemaSet,
-    live: Option<&Value>,
+    live: &mut Value,
     applied: &Map<String, Value>,
     below: impl Fn(&str) -> Option<(&'t Type, Option<&'t Field>)>,
-) -> Value {
-    let mut out = live.and_then(Value::as_object).cloned().unwrap_or_default();
+) {
+    if !live.is_object() {
+        *live = Value::Object(Map::new());
+    }
+    let Value::Object(live) = live else { return };
     for (key, item) in applied {
         let (ty, field) = below(key).unzip();
-        let merged = value(set, ty, field.flatten(), out.get(key), item);
-        out.insert(key.clone(), merged);
+        let field = field.flatten();
+        match live.get_mut(key) {
+            Some(live) => value(set, ty, field, live, item),
+            None => {
+                live.insert(key.clone(), fresh(set, ty, field, item));
+            }
+        }
     }
-    Value::Object(out)
+}
+
+/// What is applied where nothing is.
+fn fresh(set: &SchemaSet, ty: Option<&Type>, field: Option<&Field>, applied: &Value) -> Value {
+    let mut made = Value::Null;
+    value(set, ty, field, &mut made, applied);
+    made
 }
 
 /// Keeps the applied order among applied items, and the live order among the rest.
-fn list(
-    set: &SchemaSet,
-    inner: Option<&Type>,
-    kind: &ListKind,
-    live: &[Value],
-    applied: &[Value],
-) -> Vec<Value> {
+fn list(set: &SchemaSet, inner: Option<&Type>, kind: &ListKind, live: &mut Vec<Value>, applied: &[Value]) {
     let left = items::elements(set, inner, kind, live);
     let right = items::elements(set, inner, kind, applied);
-    let live_by: HashMap<&str, &Value> = left.iter().map(String::as_str).zip(live).collect();
+    // The last of repeated items counts.
+    let live_by: HashMap<&str, usize> = left.iter().map(String::as_str).zip(0..).collect();
     let applied_set: HashSet<&str> = right.iter().map(String::as_str).collect();
     let mut shared = right
         .iter()
         .filter(|element| live_by.contains_key(element.as_str()));
     let mut next_shared = shared.next();
     let mut done: HashSet<&str> = HashSet::new();
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(left.len().max(right.len()));
+    let old = std::mem::take(live);
     let take = |at: usize, out: &mut Vec<Value>| {
-        out.push(value(
-            set,
-            inner,
-            None,
-            live_by.get(right[at].as_str()).copied(),
-            &applied[at],
-        ))
+        out.push(match live_by.get(right[at].as_str()) {
+            Some(live) => {
+                let mut item = old[*live].clone();
+                value(set, inner, None, &mut item, &applied[at]);
+                item
+            }
+            None => fresh(set, inner, None, &applied[at]),
+        });
     };
     let (mut l, mut r) = (0, 0);
     while l < left.len() || r < right.len() {
@@ -94,7 +97,7 @@ fn list(
         }
         if l < left.len() {
             if !applied_set.contains(left[l].as_str()) {
-                out.push(live[l].clone());
+                out.push(old[l].clone());
                 l += 1;
                 continue;
             }
@@ -111,5 +114,5 @@ fn list(
             r += 1;
         }
     }
-    out
+    *live = out;
 }

@@ -92,12 +92,8 @@ fn merged_lists_keep_both_orders() {
         (json!(["a", "s", "b"]), json!(["b", "a"]), json!(["s", "b", "a"])),
         (json!([]), json!(["a"]), json!(["a"])),
     ] {
-        let out = merge(
-            &set(),
-            &Type::Struct(1),
-            &json!({"owners": live}),
-            &json!({"owners": applied}),
-        );
+        let mut out = json!({"owners": live});
+        merge(&set(), &Type::Struct(1), &mut out, &json!({"owners": applied}));
         assert_eq!(out, json!({"owners": merged}));
     }
 }

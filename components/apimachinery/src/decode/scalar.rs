@@ -105,11 +105,36 @@ fn timestamp(value: &mut Value, canonical: impl Fn(&str) -> Result<String, Strin
     let Some(given) = value.as_str() else {
         return Err(Wrong::Inner(noun(value).to_owned(), "string"));
     };
-    *value = Value::from(canonical(given).map_err(Wrong::Text)?);
+    let written = canonical(given).map_err(Wrong::Text)?;
+    if written != given {
+        *value = Value::from(written);
+    }
     Ok(())
 }
 
+/// Whether a text is a quantity as it is written out: a small number that its suffix suits.
+fn is_canonical_quantity(text: &str) -> bool {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, suffix) = text.split_at(digits);
+    let Some(number) = (1..=4)
+        .contains(&digits)
+        .then(|| number.parse::<u32>().ok())
+        .flatten()
+    else {
+        return false;
+    };
+    let step = match suffix {
+        "" | "m" | "k" | "M" | "G" | "T" => 1000,
+        "Ki" | "Mi" | "Gi" | "Ti" => 1024,
+        _ => return false,
+    };
+    !text.starts_with('0') && number % step != 0
+}
+
 fn quantity(value: &mut Value) -> Result<(), Wrong> {
+    if value.as_str().is_some_and(is_canonical_quantity) {
+        return Ok(());
+    }
     let parsed = Quantity::from_json(value);
     *value = Value::from(
         parsed
@@ -203,5 +228,21 @@ pub(super) fn conversion_error(ty: &Type, name: &str, value: &Value) -> String {
         (Type::Int32, _) => "unrecognized type: int32".into(),
         (Type::Int64, _) => "unrecognized type: int64".into(),
         _ => "unrecognized type: float64".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn canonical_quantities_are_written_as_they_are(text in "[0-9]{1,5}(m|k|M|G|T|Ki|Mi|Gi|Ti)?") {
+            if is_canonical_quantity(&text) {
+                let written = Quantity::from_json(&Value::from(text.as_str())).unwrap().to_string();
+                prop_assert_eq!(written, text);
+            }
+        }
     }
 }

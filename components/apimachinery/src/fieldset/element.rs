@@ -13,6 +13,11 @@ pub enum Element {
 }
 
 impl Element {
+    /// Whether the text is a FieldsV1 key.
+    pub fn is_valid(text: &str) -> bool {
+        text.starts_with("f:") || Self::parse(text).is_some()
+    }
+
     /// Reads a FieldsV1 key.
     pub fn parse(text: &str) -> Option<Self> {
         let (kind, rest) = text.split_once(':')?;

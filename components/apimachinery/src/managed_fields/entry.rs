@@ -1,5 +1,5 @@
-use crate::fieldset::FieldSet;
-use serde_json::{Value, json};
+use crate::fieldset::FieldsV1;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// How a manager wrote its fields.
@@ -7,6 +7,15 @@ use std::collections::BTreeMap;
 pub enum Operation {
     Apply,
     Update,
+}
+
+impl Operation {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Apply => "Apply",
+            Self::Update => "Update",
+        }
+    }
 }
 
 /// What tells managers apart. Appliers keep their identity over versions.
@@ -21,7 +30,7 @@ pub struct Entry {
 /// What a manager owns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Owned {
-    pub fields: FieldSet,
+    pub fields: FieldsV1,
     /// The version that the fields are of.
     pub api_version: String,
     pub time: String,
@@ -63,10 +72,14 @@ impl Entry {
 }
 
 impl Managers {
-    /// Reads `metadata.managedFields`; an entry that can't be read makes the whole list unreadable.
-    pub fn decode(list: &[Value]) -> Option<Self> {
+    /// Takes `metadata.managedFields`; an entry that can't be read makes the whole list unreadable.
+    pub fn decode(list: Vec<Value>) -> Option<Self> {
         let mut managers = BTreeMap::new();
-        for item in list {
+        for mut item in list {
+            let fields = match item.get_mut("fieldsV1").map(Value::take) {
+                Some(fields) => FieldsV1::new(fields)?,
+                None => FieldsV1::default(),
+            };
             let text = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or("");
             let operation = match text("operation") {
                 "Apply" => Operation::Apply,
@@ -76,10 +89,6 @@ impl Managers {
             if text("fieldsType") != "FieldsV1" || text("apiVersion").is_empty() {
                 return None;
             }
-            let fields = match item.get("fieldsV1") {
-                Some(fields) => FieldSet::from_fields_v1(fields)?,
-                None => FieldSet::default(),
-            };
             let entry = Entry::new(
                 operation,
                 text("manager"),
@@ -98,9 +107,9 @@ impl Managers {
         Some(Self(managers))
     }
 
-    /// Writes `metadata.managedFields`: appliers first, then by time and name.
-    pub fn encode(&self) -> Vec<Value> {
-        let mut entries: Vec<_> = self.0.iter().collect();
+    /// Turns into `metadata.managedFields`: appliers first, then by time and name.
+    pub fn encode(self) -> Vec<Value> {
+        let mut entries: Vec<_> = self.0.into_iter().collect();
         entries.sort_by(|(a, x), (b, y)| {
             (a.operation, &x.time, &a.manager, &x.api_version, &a.subresource).cmp(&(
                 b.operation,
@@ -110,18 +119,21 @@ impl Managers {
                 &b.subresource,
             ))
         });
-        let entry = |(entry, owned): (&Entry, &Owned)| {
-            let mut value = json!({
-                "manager": entry.manager, "operation": format!("{:?}", entry.operation), "apiVersion": owned.api_version,
-                "fieldsType": "FieldsV1", "fieldsV1": owned.fields.to_fields_v1(),
-            });
+        let entry = |(entry, owned): (Entry, Owned)| {
+            let mut value = Map::new();
+            let mut set = |key: &str, item: Value| value.insert(key.to_owned(), item);
+            set("manager", entry.manager.into());
+            set("operation", entry.operation.as_str().into());
+            set("apiVersion", owned.api_version.into());
+            set("fieldsType", "FieldsV1".into());
+            set("fieldsV1", owned.fields.into_value());
             if !owned.time.is_empty() {
-                value["time"] = Value::from(owned.time.clone());
+                set("time", owned.time.into());
             }
             if !entry.subresource.is_empty() {
-                value["subresource"] = Value::from(entry.subresource.clone());
+                set("subresource", entry.subresource.into());
             }
-            value
+            Value::Object(value)
         };
         entries.into_iter().map(entry).collect()
     }

@@ -1,10 +1,13 @@
 use super::entry::{Entry, Managers, Operation, Owned};
-use crate::apply::{compare, compare_typed, field_set, has_keyless_items, merge, remove, validate};
-use crate::fieldset::FieldSet;
+use crate::apply::{
+    Comparison, compare, compare_typed, field_set, has_keyless_items, merge, remove, validate,
+};
+use crate::fieldset::{FieldSet, FieldsV1};
 use crate::schema::{SchemaId, SchemaSet, Type};
 use crate::status::{ApiError, Cause, Details, Reason};
 use crate::{decode, meta};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 /// Updaters beyond this many are folded into one.
@@ -68,36 +71,27 @@ impl FieldManager<'_> {
         object
     }
 
-    fn without_managed_fields(object: &Value) -> Value {
-        let mut object = object.clone();
-        meta::remove(&mut object, "managedFields");
-        object
-    }
-
     /// Records a create (`live` is `None`) or update in `new`'s managedFields.
     pub fn update(&self, live: Option<&Value>, new: &mut Value, writer: Writer<'_>) {
-        let given = meta::remove(new, "managedFields");
-        let given = given
-            .as_ref()
-            .and_then(Value::as_array)
-            .map_or(&[][..], Vec::as_slice);
+        let given = match meta::remove(new, "managedFields") {
+            Some(Value::Array(list)) => list,
+            _ => Vec::new(),
+        };
         // What can't be tracked has no owners; upstream gives up likewise.
-        if is_reset(given) || has_keyless_items(self.schemas, &self.ty(), new) {
+        if is_reset(&given) || has_keyless_items(self.schemas, &self.ty(), new) {
             return;
         }
         let own = Managers::decode(given)
             .filter(|managers| writer.subresource.is_empty() && !managers.0.is_empty());
-        let kept = || {
-            live.map(|live| Managers::decode(meta::managed_fields(live)).unwrap_or_default())
-                .unwrap_or_default()
-        };
-        let mut managers = own.unwrap_or_else(kept);
+        let mut managers = own.unwrap_or_else(|| live.map(kept).unwrap_or_default());
         if live.is_some() && managers.0.is_empty() {
             // Nobody tracked this object so far: only an apply starts to.
             return;
         }
-        let before = live.map_or_else(|| self.empty(), Self::without_managed_fields);
-        self.record(&before, new, &mut managers, writer);
+        match live {
+            Some(live) => self.record(live, new, &mut managers, writer),
+            None => self.record(&self.empty(), new, &mut managers, writer),
+        }
         let encoded = managers.encode();
         if !encoded.is_empty() {
             meta::set(new, "managedFields", encoded);
@@ -105,33 +99,48 @@ impl FieldManager<'_> {
     }
 
     fn record(&self, before: &Value, new: &Value, managers: &mut Managers, writer: Writer<'_>) {
-        let comparison = if self.typed {
+        let Comparison {
+            added,
+            modified,
+            removed,
+        } = if self.typed {
             compare_typed(self.schemas, &self.ty(), before, new)
         } else {
             compare(self.schemas, &self.ty(), before, new)
         };
-        let touched = comparison.modified.union(&comparison.added);
-        for owned in managers.0.values_mut() {
-            owned.fields = owned
-                .fields
-                .difference(&touched.intersection(&owned.fields))
-                .difference(&comparison.removed);
+        let mut touched = modified;
+        touched.add(added);
+        let mut taken = if managers.0.is_empty() && self.reset.is_empty() {
+            std::mem::take(&mut touched)
+        } else {
+            touched.clone()
+        };
+        taken.subtract_below(self.reset);
+        taken.subtract(&UNOWNED);
+        let entry = Entry::new(
+            Operation::Update,
+            writer.manager,
+            self.api_version,
+            writer.subresource,
+        );
+        for (other, owned) in &mut managers.0 {
+            // What the writer keeps isn't taken away first.
+            if *other == entry && owned.fields.contains(&taken) {
+                let mut lost = touched.clone();
+                lost.subtract(&taken);
+                owned.fields.subtract(&lost);
+            } else {
+                owned.fields.subtract(&touched);
+            }
+            owned.fields.subtract(&removed);
         }
-        let visible = comparison.without(self.reset);
-        let taken = visible.added.union(&visible.modified).difference(&UNOWNED);
         if !taken.is_empty() {
-            let entry = Entry::new(
-                Operation::Update,
-                writer.manager,
-                self.api_version,
-                writer.subresource,
-            );
             let owned = managers.0.entry(entry).or_insert_with(|| Owned {
-                fields: FieldSet::default(),
+                fields: FieldsV1::default(),
                 api_version: self.api_version.to_owned(),
                 time: String::new(),
             });
-            owned.fields = owned.fields.union(&taken);
+            owned.fields.add(taken);
             owned.time = writer.now.to_owned();
         }
         tidy(managers);
@@ -171,10 +180,8 @@ impl FieldManager<'_> {
                 None,
             ));
         }
-        let mut managers = live
-            .map(|live| Managers::decode(meta::managed_fields(live)).unwrap_or_default())
-            .unwrap_or_default();
-        let before = live.map_or_else(|| self.empty(), Self::without_managed_fields);
+        let mut managers = live.map(kept).unwrap_or_default();
+        let before = live.map_or_else(|| Cow::Owned(self.empty()), Cow::Borrowed);
         if live.is_some() && managers.0.is_empty() {
             self.record(
                 &self.empty(),
@@ -193,14 +200,18 @@ impl FieldManager<'_> {
             writer.subresource,
         );
         let former = managers.0.get(&entry).cloned();
-        let owned = field_set(self.schemas, &self.ty(), applied)
-            .recursive_difference(self.reset)
-            .difference(&UNOWNED);
-        let mut merged = merge(self.schemas, &self.ty(), &before, applied);
+        let mut owned = field_set(self.schemas, &self.ty(), applied);
+        owned.subtract_below(self.reset);
+        owned.subtract(&UNOWNED);
+        let dropped = former
+            .as_ref()
+            .is_some_and(|former| !former.fields.is_within(&owned));
+        let mut merged = without_managed_fields(&before);
+        merge(self.schemas, &self.ty(), &mut merged, applied);
         managers.0.insert(
             entry.clone(),
             Owned {
-                fields: owned,
+                fields: FieldsV1::from(owned),
                 api_version: self.api_version.to_owned(),
                 time: former
                     .as_ref()
@@ -208,13 +219,13 @@ impl FieldManager<'_> {
                     .unwrap_or_default(),
             },
         );
-        if let Some(former) = &former {
-            self.prune(&mut merged, &former.fields, &managers);
+        if let Some(former) = former.filter(|_| dropped) {
+            self.prune(&mut merged, &former.fields.to_set(), &managers);
         }
         let forced = force || self.forced_by_last_applied(live, writer);
         self.settle(&before, &merged, &mut managers, &entry, forced)?;
         // A configuration that changes nothing leaves the time alone, even when it is a manager's first.
-        let changed = merged != before;
+        let changed = !is_same(&merged, &before);
         if let Some(owned) = managers.0.get_mut(&entry).filter(|_| changed) {
             owned.time = writer.now.to_owned();
         }
@@ -230,13 +241,14 @@ impl FieldManager<'_> {
     /// Takes out what the manager applied before, doesn't apply now, and nobody else owns.
     fn prune(&self, merged: &mut Value, former: &FieldSet, managers: &Managers) {
         let named = |fields: &FieldSet| fields.with_named_parents(self.schemas, &self.ty());
-        let all = managers
-            .0
-            .values()
-            .fold(FieldSet::default(), |all, owned| all.union(&owned.fields));
+        let all = managers.0.values().fold(FieldSet::default(), |mut all, owned| {
+            all.add(owned.fields.to_set());
+            all
+        });
         let there = field_set(self.schemas, &self.ty(), merged);
         // What the manager never owned stays, and with it the structs around it.
-        let all = all.union(&there.difference(former));
+        let mut all = all;
+        all.add(there.difference(former));
         let gone = named(&there)
             .intersection(&named(former))
             .difference(&named(&all));
@@ -252,13 +264,21 @@ impl FieldManager<'_> {
         own: &Entry,
         force: bool,
     ) -> Result<(), ApiError> {
-        let comparison = compare(self.schemas, &self.ty(), before, merged);
-        let touched = comparison.modified.union(&comparison.added);
+        let Comparison {
+            added,
+            modified,
+            removed,
+        } = compare(self.schemas, &self.ty(), before, merged);
+        let mut touched = modified;
+        touched.add(added);
         let mut conflicts = Vec::new();
         for (entry, owned) in managers.0.iter_mut().filter(|(entry, _)| *entry != own) {
-            let lost = owned.fields.intersection(&touched);
-            conflicts.extend(lost.paths().into_iter().map(|path| (entry.describe(), path)));
-            owned.fields = owned.fields.difference(&lost).difference(&comparison.removed);
+            if owned.fields.touches(&touched) {
+                let lost = owned.fields.to_set().intersection(&touched);
+                conflicts.extend(lost.paths().into_iter().map(|path| (entry.describe(), path)));
+                owned.fields.subtract(&lost);
+            }
+            owned.fields.subtract(&removed);
         }
         if conflicts.is_empty() || force {
             Ok(())
@@ -276,6 +296,45 @@ impl FieldManager<'_> {
     }
 }
 
+/// The managers of a stored object.
+fn kept(live: &Value) -> Managers {
+    Managers::decode(meta::managed_fields(live).to_vec()).unwrap_or_default()
+}
+
+/// A copy of the object without its managedFields, which are most of many objects.
+fn without_managed_fields(object: &Value) -> Value {
+    let Value::Object(map) = object else {
+        return object.clone();
+    };
+    let copy = |(key, value): (&String, &Value)| match value {
+        Value::Object(metadata) if key == "metadata" => {
+            let kept = metadata.iter().filter(|(key, _)| *key != "managedFields");
+            let metadata = kept.map(|(key, value)| (key.clone(), value.clone()));
+            (key.clone(), Value::Object(metadata.collect()))
+        }
+        value => (key.clone(), value.clone()),
+    };
+    Value::Object(map.iter().map(copy).collect())
+}
+
+/// Whether two objects are the same but for their managedFields.
+fn is_same(a: &Value, b: &Value) -> bool {
+    let (Value::Object(a), Value::Object(b)) = (a, b) else {
+        return a == b;
+    };
+    a.len() == b.len()
+        && a.iter().zip(b).all(|((key, left), (other, right))| {
+            key == other
+                && match (left, right) {
+                    (Value::Object(left), Value::Object(right)) if key == "metadata" => {
+                        let own = |(key, _): &(&String, &Value)| *key != "managedFields";
+                        left.iter().filter(own).eq(right.iter().filter(own))
+                    }
+                    _ => left == right,
+                }
+        })
+}
+
 /// A list of one empty entry asks to forget all managers.
 fn is_reset(given: &[Value]) -> bool {
     given.len() == 1 && given[0].as_object().is_some_and(Map::is_empty)
@@ -283,7 +342,7 @@ fn is_reset(given: &[Value]) -> bool {
 
 fn tidy(managers: &mut Managers) {
     managers.0.retain(|_, owned| {
-        owned.fields = owned.fields.difference(&UNOWNED);
+        owned.fields.subtract(&UNOWNED);
         !owned.fields.is_empty()
     });
 }
@@ -308,7 +367,7 @@ fn fold(managers: &mut Managers) {
         let bucket = Entry::new(Operation::Update, FOLDED, &owned.api_version, "");
         match managers.0.get_mut(&bucket) {
             Some(folded) => {
-                folded.fields = folded.fields.union(&owned.fields);
+                folded.fields.add(owned.fields.to_set());
                 folded.time = folded.time.clone().max(owned.time);
             }
             None => {

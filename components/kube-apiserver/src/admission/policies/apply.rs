@@ -88,7 +88,9 @@ fn applied(mut made: Value, object: &Value, row: &Resource, gvk: &GroupVersionKi
             atomic.join(", ")
         ));
     }
-    Ok(apply::merge(&row.schemas, &ty, object, &made))
+    let mut merged = object.clone();
+    apply::merge(&row.schemas, &ty, &mut merged, &made);
+    Ok(merged)
 }
 
 /// Paths of lists, maps and structs that a merge would replace as a whole.
