@@ -70,8 +70,11 @@ pub struct ApiServerFlags {
     pub livez_grace_period: Duration,
 
     // etcd
-    #[arg(long, value_delimiter = ',', required = true)]
+    #[arg(long, value_delimiter = ',', required_unless_present = "storage_directory")]
     pub etcd_servers: Vec<String>,
+    /// Store everything in files of this directory instead of etcd: one API server, no high availability.
+    #[arg(long, conflicts_with = "etcd_servers")]
+    pub storage_directory: Option<PathBuf>,
     #[arg(long, default_value = "/registry")]
     pub etcd_prefix: String,
     #[arg(long)]

@@ -1,17 +1,27 @@
-//! The connection to etcd.
+//! The connection to etcd, or the store that is used instead.
 
 use anyhow::{Context, bail};
 use component_config::kube_apiserver::ApiServerFlags;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use storage::{EtcdBackend, EtcdOptions, EtcdTls, Transformers};
+use storage::{Backend, EmbeddedBackend, EtcdBackend, EtcdOptions, EtcdTls, Transformers};
 
 /// How often the encryption configuration is looked at for changes.
 const RELOAD_PERIOD: Duration = Duration::from_secs(10);
 
+/// The store that the flags name, and etcd itself where that is it.
+pub async fn open(flags: &ApiServerFlags) -> anyhow::Result<(Arc<dyn Backend>, Option<Arc<EtcdBackend>>)> {
+    if let Some(directory) = flags.storage_directory.clone() {
+        let opened = tokio::task::spawn_blocking(move || EmbeddedBackend::open(&directory)).await?;
+        return Ok((Arc::new(opened.context("--storage-directory")?), None));
+    }
+    let etcd = connect(flags).await?;
+    Ok((Arc::clone(&etcd) as _, Some(etcd)))
+}
+
 /// Connects as the flags say; https needs an authority and a client certificate.
-pub async fn connect(flags: &ApiServerFlags) -> anyhow::Result<Arc<EtcdBackend>> {
+async fn connect(flags: &ApiServerFlags) -> anyhow::Result<Arc<EtcdBackend>> {
     let encrypted = flags.etcd_servers.iter().any(|url| url.starts_with("https://"));
     let tls = match credentials(flags)? {
         Some(tls) => Some(tls),

@@ -22,7 +22,7 @@ use arc_swap::ArcSwap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use storage::{Backend, Storage, StorageOptions};
+use storage::{Storage, StorageOptions};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -55,8 +55,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         proxy_identity,
         admission,
     } = configuration;
-    let etcd = crate::etcd::connect(&flags).await?;
-    let backend: Arc<dyn Backend> = Arc::clone(&etcd) as _;
+    let (backend, etcd) = crate::etcd::open(&flags).await?;
     let options = StorageOptions {
         prefix: flags.etcd_prefix.clone(),
         transformers: transformers.clone(),
@@ -220,10 +219,12 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         "reload",
         reload(certificate, authorities, Arc::clone(&server)),
     ));
-    tasks.spawn(named(
-        "etcd-credentials",
-        crate::etcd::follow_credentials(etcd, server.flags.clone()),
-    ));
+    if let Some(etcd) = etcd {
+        tasks.spawn(named(
+            "etcd-credentials",
+            crate::etcd::follow_credentials(etcd, server.flags.clone()),
+        ));
+    }
     let interval = server.flags.etcd_compaction_interval;
     if !interval.is_zero() {
         tasks.spawn(named("compaction", async move {

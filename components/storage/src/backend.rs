@@ -1,4 +1,4 @@
-//! The revisioned key-value store under everything: one trait, etcd and memory behind it.
+//! The revisioned key-value store under everything: one trait; etcd, an embedded log and memory behind it.
 
 use std::time::Duration;
 
@@ -7,9 +7,12 @@ use tokio::sync::mpsc;
 
 use crate::revision::Revision;
 
+mod embedded;
 mod etcd;
+mod history;
 mod memory;
 
+pub use embedded::EmbeddedBackend;
 pub use etcd::{EtcdBackend, EtcdOptions, EtcdTls};
 pub use memory::MemoryBackend;
 

@@ -13,8 +13,8 @@ mod storage;
 mod store;
 
 pub use backend::{
-    Backend, BackendError, BackendWatch, EtcdBackend, EtcdOptions, EtcdTls, KeyValue, MemoryBackend,
-    ProgressRequester, RangeRequest, RangeResult, RawEvent, TxnOutcome, WatchMessage,
+    Backend, BackendError, BackendWatch, EmbeddedBackend, EtcdBackend, EtcdOptions, EtcdTls, KeyValue,
+    MemoryBackend, ProgressRequester, RangeRequest, RangeResult, RawEvent, TxnOutcome, WatchMessage,
 };
 pub use cache::{EventKind, WatchEvent, WatchItem, Watcher, bookmark_frame};
 pub use encryption::{EncryptionConfigError, Transformers};

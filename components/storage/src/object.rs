@@ -129,6 +129,11 @@ impl StoredObject {
         )
     }
 
+    /// The kind of event it arrived as.
+    pub(crate) fn frame_kind(&self) -> EventKind {
+        self.frame_kind
+    }
+
     pub(crate) fn found(&self) -> Found {
         Found {
             stale: self.stale,

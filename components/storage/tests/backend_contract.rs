@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use storage::{
-    Backend, BackendError, BackendWatch, EtcdBackend, EtcdOptions, EtcdTls, MemoryBackend, RangeRequest,
-    RawEvent, Revision, TxnOutcome,
+    Backend, BackendError, BackendWatch, EmbeddedBackend, EtcdBackend, EtcdOptions, EtcdTls, MemoryBackend,
+    RangeRequest, RawEvent, Revision, TxnOutcome,
 };
 use testkit::etcd::{Etcd, EtcdSpec};
 
@@ -14,6 +14,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn on_memory<F: Future<Output = ()>>(contract: impl FnOnce(Arc<dyn Backend>) -> F) {
     contract(Arc::new(MemoryBackend::default())).await;
+}
+
+/// Opened anew with a log of a few entries, so that snapshots are made and read all the time.
+async fn on_embedded<F: Future<Output = ()>>(contract: impl FnOnce(Arc<dyn Backend>) -> F) {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = EmbeddedBackend::open_with(directory.path(), 100).unwrap();
+    contract(Arc::new(backend)).await;
 }
 
 async fn on_etcd<F: Future<Output = ()>>(contract: impl FnOnce(Arc<dyn Backend>) -> F) {
@@ -39,6 +46,9 @@ macro_rules! contract {
     ($($name:ident),*) => {
         mod memory {
             $(#[tokio::test] async fn $name() { super::on_memory(super::$name).await })*
+        }
+        mod embedded {
+            $(#[tokio::test] async fn $name() { super::on_embedded(super::$name).await })*
         }
         mod etcd {
             $(#[tokio::test] async fn $name() { super::on_etcd(super::$name).await })*

@@ -7,9 +7,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::json;
 use storage::{
-    Backend, Change, EventKind, Filter, ListRequest, MemoryBackend, Preconditions, RequestedRevision,
-    ResourceSpec, Revision, RevisionMatch, Storage, StorageError, StorageOptions, Store, WatchItem,
-    WatchRequest,
+    Backend, Change, EmbeddedBackend, EventKind, Filter, ListRequest, MemoryBackend, Preconditions,
+    RequestedRevision, ResourceSpec, Revision, RevisionMatch, Storage, StorageError, StorageOptions, Store,
+    WatchItem, WatchRequest,
 };
 
 type State = BTreeMap<(String, String), (Revision, u8)>;
@@ -65,6 +65,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 struct World {
+    /// Of the embedded backend; a new server is then the same one after a restart.
+    directory: Option<tempfile::TempDir>,
     backend: Arc<dyn Backend>,
     store: Store,
     /// Servers from before, whose watchers still run.
@@ -112,10 +114,15 @@ fn selected(state: &State, namespace: Option<u8>, colour: Option<u8>) -> State {
 }
 
 impl World {
-    async fn new() -> World {
-        let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::default());
+    async fn new(directory: Option<tempfile::TempDir>) -> World {
+        let backend: Arc<dyn Backend> = match &directory {
+            // A log of a few entries, so that snapshots are made all the time.
+            Some(directory) => Arc::new(EmbeddedBackend::open_with(directory.path(), 500).unwrap()),
+            None => Arc::new(MemoryBackend::default()),
+        };
         let start = backend.current_revision().await.unwrap();
         World {
+            directory,
             store: open(&backend),
             older: Vec::new(),
             backend,
@@ -167,6 +174,7 @@ impl World {
                 namespace,
                 colour,
             } => self.watch(back, namespace, colour).await,
+            Step::NewServer if self.directory.is_some() => self.restart().await,
             Step::NewServer => {
                 let older = std::mem::replace(&mut self.store, open(&self.backend));
                 self.older.push(older);
@@ -182,6 +190,32 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Ends the server with all its watches, and starts another on the same directory.
+    async fn restart(&mut self) {
+        self.check_watches().await;
+        let Some(directory) = self
+            .directory
+            .as_ref()
+            .map(|directory| directory.path().to_owned())
+        else {
+            return;
+        };
+        self.backend = Arc::new(MemoryBackend::default());
+        self.store = open(&self.backend);
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        // The old server's tasks end in their own time, and the directory is free with the last of them.
+        self.backend = loop {
+            match EmbeddedBackend::open_with(&directory, 500) {
+                Ok(backend) => break Arc::new(backend),
+                Err(error) => assert!(std::time::Instant::now() < deadline, "{error}"),
+            }
+            tokio::task::yield_now().await;
+        };
+        self.store = open(&self.backend);
+        let (newest, _) = self.newest();
+        assert_eq!(self.backend.current_revision().await.unwrap(), newest);
     }
 
     async fn write(&mut self, namespace: u8, name: u8, colour: u8) {
@@ -293,7 +327,7 @@ impl World {
     }
 
     /// Every watcher has seen every change once, in order.
-    async fn check_watches(mut self) {
+    async fn check_watches(&mut self) {
         for mut watch in std::mem::take(&mut self.watches) {
             let mut before = selected(&self.history[&watch.from], watch.namespace, watch.colour);
             for (at, state) in self.history.range(watch.from..).skip(1) {
@@ -326,17 +360,33 @@ impl World {
     }
 }
 
+fn agree(steps: Vec<Step>, directory: Option<tempfile::TempDir>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut world = World::new(directory).await;
+        for step in steps {
+            world.run(step).await;
+        }
+        world.check_watches().await;
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn lists_and_watches_agree_with_history(steps in prop::collection::vec(step(), 1..60)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let mut world = World::new().await;
-            for step in steps {
-                world.run(step).await;
-            }
-            world.check_watches().await;
-        });
+        agree(steps, None);
+    }
+}
+
+proptest! {
+    // Fewer: each write waits for the disk.
+    #![proptest_config(ProptestConfig { cases: 30, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn the_embedded_backend_agrees_over_restarts(steps in prop::collection::vec(step(), 1..60)) {
+        agree(steps, Some(tempfile::tempdir().unwrap()));
     }
 }

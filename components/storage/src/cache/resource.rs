@@ -1,6 +1,6 @@
 //! The cache of one resource: how changes become events and a new snapshot.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,7 +50,12 @@ pub(crate) struct ResourceCache {
     pinned: Mutex<VecDeque<(Instant, Revision, Arc<View>)>>,
     /// Keys whose newest value can't be read.
     unreadable: Mutex<BTreeSet<String>>,
+    /// What this server wrote and the watch hasn't brought yet, by revision: it is neither decoded nor kept twice.
+    written: Mutex<BTreeMap<Revision, ObjectRef>>,
 }
+
+/// Written objects that are kept for the watch at most.
+const MOST_WRITTEN: usize = 256;
 
 /// Value of `changes` when the resource is gone.
 pub(crate) const CLOSED: u64 = u64::MAX;
@@ -74,6 +79,7 @@ impl ResourceCache {
             load_lock: tokio::sync::Mutex::new(()),
             pinned: Mutex::default(),
             unreadable: Mutex::default(),
+            written: Mutex::default(),
         }
     }
 
@@ -253,6 +259,44 @@ impl ResourceCache {
         }
     }
 
+    /// The object that a write at `revision` came to: the cached one where the watch was faster, else what `make`
+    /// gives, which the watch will find here.
+    pub(crate) fn written(
+        &self,
+        key: &str,
+        revision: Revision,
+        make: impl FnOnce() -> ObjectRef,
+    ) -> ObjectRef {
+        let view = self.view();
+        if let Some(object) = view.get(key).filter(|object| object.revision() == revision) {
+            return object.clone();
+        }
+        let object = make();
+        if self.is_ready() && view.revision < revision {
+            let mut written = self.written.lock();
+            written.insert(revision, object.clone());
+            if written.len() > MOST_WRITTEN {
+                written.pop_first();
+            }
+        }
+        object
+    }
+
+    /// Takes what was written at the revision of an event. What is older has been seen already.
+    fn take_written(&self, key: &str, revision: Revision, kind: EventKind) -> Option<ObjectRef> {
+        let mut written = self.written.lock();
+        while let Some((at, object)) = written.pop_first() {
+            if at == revision {
+                return Some(object).filter(|object| object.key() == key && object.frame_kind() == kind);
+            }
+            if at > revision {
+                written.insert(at, object);
+                return None;
+            }
+        }
+        None
+    }
+
     pub(super) fn begin_loading(&self) {
         *self.intake.lock() = Intake::Loading(Vec::new());
     }
@@ -318,7 +362,8 @@ impl ResourceCache {
                     Some(_) => EventKind::Modified,
                     None => EventKind::Added,
                 };
-                let object = match self.decode(&event.key, value, revision, kind) {
+                let known = self.take_written(&event.key, revision, kind).map(Ok);
+                let object = match known.unwrap_or_else(|| self.decode(&event.key, value, revision, kind)) {
                     Ok(object) => object,
                     Err(error) => {
                         tracing::error!(%error, again = unreadable, "an object is unreadable");
@@ -342,7 +387,10 @@ impl ResourceCache {
             None => match view.remove(&event.key) {
                 Some(previous) => {
                     view.revision = revision;
-                    let object = Arc::new(previous.at_revision(revision, EventKind::Deleted)?);
+                    let object = match self.take_written(&event.key, revision, EventKind::Deleted) {
+                        Some(object) => object,
+                        None => Arc::new(previous.at_revision(revision, EventKind::Deleted)?),
+                    };
                     Some(CacheEvent::new(revision, object, Some(previous), true))
                 }
                 None => None,

@@ -1,10 +1,15 @@
 //! A watcher: a position in the ring of its resource.
 
 use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use futures::StreamExt;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
+use tokio_stream::wrappers::WatchStream;
 
 use super::event::{CacheEvent, WatchEvent};
 use super::hub::RunningHub;
@@ -55,7 +60,9 @@ pub(crate) struct WatcherParts {
 pub struct Watcher {
     hub: Arc<RunningHub>,
     cache: Arc<ResourceCache>,
+    /// Sees whether the resource is gone.
     changes: watch::Receiver<u64>,
+    wakes: WatchStream<u64>,
     parts: WatcherParts,
     cursor: u64,
     initial: std::vec::IntoIter<ObjectRef>,
@@ -64,7 +71,8 @@ pub struct Watcher {
     after: Revision,
     revision: Revision,
     pending: VecDeque<Arc<CacheEvent>>,
-    next_bookmark: Instant,
+    /// Only for watches that want bookmarks.
+    bookmark_due: Option<Pin<Box<Sleep>>>,
     ended: bool,
 }
 
@@ -75,9 +83,13 @@ impl Watcher {
         parts: WatcherParts,
         begin: Begin,
     ) -> Self {
+        let bookmark_due = parts
+            .bookmarks
+            .then(|| Box::pin(tokio::time::sleep_until(hub.next_bookmark())));
         Watcher {
             changes: cache.changes(),
-            next_bookmark: hub.next_bookmark(),
+            wakes: WatchStream::from_changes(cache.changes()),
+            bookmark_due,
             hub,
             cache,
             parts,
@@ -98,17 +110,26 @@ impl Watcher {
 
     /// The next item; waits for it. After `Expired` or `Closed` it repeats `Closed`. Cancel safe.
     pub async fn next(&mut self) -> WatchItem {
+        std::future::poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// The same for who polls. What is waited for is set up anew only after a change.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<WatchItem> {
         loop {
             if let Some(item) = self.try_next() {
-                return item;
+                return Poll::Ready(item);
             }
-            let wake = tokio::select! {
-                // The sender lives in the cache that this watcher holds.
-                changed = self.changes.changed() => changed.is_ok(),
-                () = tokio::time::sleep_until(self.next_bookmark), if self.parts.bookmarks => true,
-            };
-            if !wake {
-                self.ended = true;
+            if let Some(bookmark) = &mut self.bookmark_due {
+                // Due means that `try_next` gives it.
+                if bookmark.as_mut().poll(context).is_ready() {
+                    continue;
+                }
+            }
+            // The sender lives in the cache that this watcher holds.
+            match self.wakes.poll_next_unpin(context) {
+                Poll::Ready(Some(_)) => {}
+                Poll::Ready(None) => self.ended = true,
+                Poll::Pending => return Poll::Pending,
             }
         }
     }
@@ -187,10 +208,11 @@ impl Watcher {
     }
 
     fn bookmark(&mut self) -> Option<WatchItem> {
-        if !self.parts.bookmarks || Instant::now() < self.next_bookmark {
+        let due = self.bookmark_due.as_mut()?;
+        if Instant::now() < due.deadline() {
             return None;
         }
-        self.next_bookmark = self.hub.next_bookmark();
+        due.as_mut().reset(self.hub.next_bookmark());
         Some(WatchItem::Bookmark {
             revision: self.revision,
             initial_events_end: false,

@@ -51,14 +51,16 @@ impl<'a> Candidate<'a> {
     }
 
     fn at(self, store: &Store, key: &str, revision: Revision, kind: EventKind) -> ObjectRef {
-        let fields = store.cache.fields().clone();
         let found = Found {
             stale: false,
             generation: self.generation,
         };
-        Arc::new(StoredObject::from_shape(
-            key, revision, self.json, self.shape, fields, kind, found,
-        ))
+        store.cache.written(key, revision, || {
+            let fields = store.cache.fields().clone();
+            Arc::new(StoredObject::from_shape(
+                key, revision, self.json, self.shape, fields, kind, found,
+            ))
+        })
     }
 }
 
@@ -261,9 +263,10 @@ async fn remove(store: &Store, key: &str, object: &ObjectRef) -> Result<Round, S
         .await
         .map_err(|error| StorageError::from_backend(key, error))?;
     Ok(match outcome {
-        TxnOutcome::Done(revision) => Round::Done(Updated::Deleted(Arc::new(
-            object.at_revision(revision, EventKind::Deleted)?,
-        ))),
+        TxnOutcome::Done(revision) => {
+            let gone = Arc::new(object.at_revision(revision, EventKind::Deleted)?);
+            Round::Done(Updated::Deleted(store.cache.written(key, revision, || gone)))
+        }
         TxnOutcome::Conflict(current) => Round::Lost(current),
     })
 }
