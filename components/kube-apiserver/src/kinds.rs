@@ -30,13 +30,23 @@ pub fn to_version(row: &Resource, mut value: Value) -> Result<Value, ApiError> {
     Ok(value)
 }
 
+/// Says of what kind a stored object is, unless it does.
+pub fn set_type(row: &Resource, value: &mut Value) {
+    if meta::kind(value) != row.gvk.kind {
+        value["kind"] = json!(row.gvk.kind);
+    }
+    let version = row.storage_version.to_string();
+    if meta::api_version(value) != version {
+        value["apiVersion"] = json!(version);
+    }
+}
+
 /// An object in the version in which it is stored.
 pub fn to_storage(row: &Resource, mut value: Value) -> Result<Value, ApiError> {
     if is_old_autoscaler(row) {
         autoscalers::to_v2(&mut value);
     }
-    value["apiVersion"] = json!(row.storage_version.to_string());
-    value["kind"] = json!(row.gvk.kind);
+    set_type(row, &mut value);
     if is_renamed_event(row) {
         events::to_core(&mut value);
     }
@@ -66,6 +76,13 @@ const TYPE_META: &str =
 pub fn parse_body(bytes: &[u8], media_type: &str) -> Result<(Value, Vec<String>), String> {
     match media_type {
         media::YAML => {
+            // Most clients send JSON by that name, which is read as such where both readers agree.
+            if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
+                && let Ok(document) = apimachinery::json::parse(bytes)
+                && document.duplicates.is_empty()
+            {
+                return Ok((document.value, Vec::new()));
+            }
             let value: Value = serde_yaml_ng::from_slice(bytes).map_err(|error| format!("yaml: {error}"))?;
             Ok((value, Vec::new()))
         }

@@ -3,6 +3,10 @@ use component_config::kube_apiserver::{ParseError, parse};
 use kube_apiserver::{configuration::Configuration, run};
 use std::process::ExitCode;
 
+/// A request makes and drops thousands of small values, which is half of the CPU of a write with libc's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Exit code for a bad command line or configuration.
 const BAD_USAGE: u8 = 2;
 

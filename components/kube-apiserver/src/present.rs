@@ -2,13 +2,18 @@
 
 pub mod protobuf;
 
+use crate::answer;
 use crate::definitions::read;
 use crate::kinds;
-use crate::media::Shape;
+use crate::media::{self, Accepted, Encoding, Shape};
 use crate::request::ApiRequest;
+use crate::server::Server;
+use crate::serving::body::Response;
+use crate::verbs::write::Shown;
 use api::{Registry, Resource};
 use apimachinery::{ApiError, meta};
 use bytes::Bytes;
+use http::StatusCode;
 use serde_json::{Value, json};
 use storage::ObjectRef;
 
@@ -33,6 +38,34 @@ pub fn value_of(row: &Resource, object: &ObjectRef) -> Result<Value, ApiError> {
     }
     let value = crate::stores::parse(object).map_err(ApiError::internal)?;
     kinds::to_version(row, value)
+}
+
+/// An answer that is one object. What is stored in the wanted form is sent as it is.
+pub fn one(
+    server: &Server,
+    request: &ApiRequest,
+    row: &Resource,
+    object: Shown,
+    code: StatusCode,
+    accepted: &Accepted,
+) -> Result<Response, ApiError> {
+    if let Shown::Stored(object) = &object
+        && accepted.shape == Shape::Object
+        && accepted.encoding == Encoding::Json
+        && !accepted.pretty
+    {
+        return Ok(answer::bytes_of(code, media::JSON, json_bytes(row, object)?));
+    }
+    if let Shown::Stored(object) = &object
+        && accepted.encoding == Encoding::Protobuf
+        && !matches!(accepted.shape, Shape::Table(_))
+    {
+        let body = protobuf::one(row, object, &accepted.shape)?;
+        return Ok(answer::with_body(code, media::PROTOBUF, body));
+    }
+    let value = object.into_value(row)?;
+    let shaped = shape_one(&server.registry.load(), row, value, &accepted.shape, request)?;
+    Ok(answer::value(code, &shaped, accepted))
 }
 
 /// One object in a shape.

@@ -3,5 +3,6 @@
 pub mod accept;
 pub mod body;
 pub mod certificates;
+mod cork;
 pub mod peer;
 pub mod verifier;

@@ -182,6 +182,9 @@ fn take_in(authorizer: &Authorizer, kind: Kind, event: EventKind, object: &Objec
         }
         return;
     }
+    if kind == Kind::Pod && graph.knows_pod(object) {
+        return;
+    }
     let Ok(value) = stores::parse(object) else {
         tracing::error!(key = object.key(), "an object can't be read");
         return;

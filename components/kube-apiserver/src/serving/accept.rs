@@ -1,6 +1,7 @@
 //! Accepting connections and serving requests on them until told to stop.
 
 use super::body::{Body, Response};
+use super::cork;
 use super::peer::Peer;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -20,6 +21,8 @@ use tokio_util::task::TaskTracker;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client that has not finished sending its headers by then is cut off.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(32);
+/// For what is still to be sent when a connection has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Upstream's frame of 250 streams per HTTP/2 connection.
 const DEFAULT_STREAMS: u32 = 250;
 
@@ -101,7 +104,8 @@ async fn connection<H, F>(
     let peer = Arc::new(Peer::new(address, local, chain));
     let of_requests = Arc::clone(&peer);
     let service = hyper::service::service_fn(move |request| {
-        let answer = handler(request, Arc::clone(&of_requests));
+        // Boxed, so that a stream that only sends its body, a watch, doesn't keep the handler's memory.
+        let answer = Box::pin(handler(request, Arc::clone(&of_requests)));
         async move { Ok::<http::Response<Body>, Infallible>(answer.await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -122,19 +126,32 @@ async fn connection<H, F>(
         .max_send_buf_size(256 * 1024)
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .keep_alive_timeout(Duration::from_secs(15));
-    let serving = builder.serve_connection_with_upgrades(TokioIo::new(tls), service);
+    let is_http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+    let (corked, cork) = cork::corked(tls, is_http2);
+    let serving = builder.serve_connection_with_upgrades(TokioIo::new(corked), service);
     tokio::pin!(serving);
-    let outcome = tokio::select! {
-        outcome = serving.as_mut() => outcome,
-        () = stop.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
-        () = peer.retire.notified() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+    let stopped = async {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = peer.retire.notified() => {}
         }
     };
+    tokio::pin!(stopped);
+    let mut stopping = false;
+    let outcome = std::future::poll_fn(|context| {
+        if !stopping && stopped.as_mut().poll(context).is_ready() {
+            stopping = true;
+            serving.as_mut().graceful_shutdown();
+        }
+        let outcome = serving.as_mut().poll(context);
+        // What was written meanwhile leaves in one piece; an error in it shows with the next read or write.
+        let _ = cork.poll_flush(context);
+        outcome
+    })
+    .await;
+    // The last words, such as GOAWAY; a client that doesn't take them is not waited for.
+    let rest = std::future::poll_fn(|context| cork.poll_flush(context));
+    let _ = tokio::time::timeout(LAST_WORDS, rest).await;
     if let Err(error) = outcome {
         tracing::debug!(%address, %error, "connection ended");
     }

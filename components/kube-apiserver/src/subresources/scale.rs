@@ -158,7 +158,8 @@ pub async fn change(server: &Server, request: &ApiRequest, target: &Target) -> R
         apply(target, old, &scale)
     })
     .await?;
-    let scale = of_kind(&target.row, &outcome.object)?;
+    let object = outcome.object.into_value(&target.row)?;
+    let scale = of_kind(&target.row, &object)?;
     Ok(answer::value(StatusCode::OK, &scale, &accepted))
 }
 

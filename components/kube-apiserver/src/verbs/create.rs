@@ -2,9 +2,8 @@
 
 use super::options::{self, WriteOptions};
 use super::target::Target;
-use super::write;
+use super::write::{self, Shown};
 use crate::admission::{self, Operation};
-use crate::answer;
 use crate::kinds;
 use crate::media::{self, Answer};
 use crate::metadata;
@@ -33,24 +32,24 @@ pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> R
         .iter()
         .for_each(|warning| request.warn(warning.as_str()));
     let created = create_object(server, request, target, decoded.value, &options).await?;
-    let shaped = present::shape_one(
-        &server.registry.load(),
+    present::one(
+        server,
+        request,
         &target.row,
         created,
-        &accepted.shape,
-        request,
-    )?;
-    Ok(answer::value(StatusCode::CREATED, &shaped, &accepted))
+        StatusCode::CREATED,
+        &accepted,
+    )
 }
 
-/// Creates an object that is decoded already; gives it as stored, in the row's version.
+/// Creates an object that is decoded already; gives it as stored.
 pub async fn create_object(
     server: &Server,
     request: &ApiRequest,
     target: &Target,
     mut object: Value,
     options: &WriteOptions,
-) -> Result<Value, ApiError> {
+) -> Result<Shown, ApiError> {
     let row = &target.row;
     metadata::ensure_namespace(row, &target.namespace, &mut object)?;
     kinds::default(row, &mut object);

@@ -1,9 +1,9 @@
 //! get: one object.
 
 use super::target::Target;
-use crate::answer;
+use super::write::Shown;
 use crate::definitions::conversion;
-use crate::media::{self, Answer, Encoding, Shape};
+use crate::media::{self, Answer};
 use crate::present;
 use crate::request::ApiRequest;
 use crate::server::Server;
@@ -22,21 +22,6 @@ pub async fn get(server: &Server, request: &ApiRequest, target: &Target) -> Resu
         .await
         .map_err(|error| target.error(error))?;
     conversion::ensure(server, &target.row, std::slice::from_ref(&object)).await?;
-    if accepted.shape == Shape::Object && accepted.encoding == Encoding::Json && !accepted.pretty {
-        let bytes = present::json_bytes(&target.row, &object)?;
-        return Ok(answer::bytes_of(StatusCode::OK, media::JSON, bytes));
-    }
-    if accepted.encoding == Encoding::Protobuf {
-        let body = present::protobuf::one(&target.row, &object, &accepted.shape)?;
-        return Ok(answer::with_body(StatusCode::OK, media::PROTOBUF, body));
-    }
-    let value = present::value_of(&target.row, &object)?;
-    let shaped = present::shape_one(
-        &server.registry.load(),
-        &target.row,
-        value,
-        &accepted.shape,
-        request,
-    )?;
-    Ok(answer::value(StatusCode::OK, &shaped, &accepted))
+    let shown = Shown::Stored(object);
+    present::one(server, request, &target.row, shown, StatusCode::OK, &accepted)
 }

@@ -3,7 +3,6 @@
 use super::options::{self, FieldValidation};
 use super::target::Target;
 use super::write::{self, Existing, Write};
-use crate::answer;
 use crate::kinds;
 use crate::media::{self, Answer};
 use crate::present;
@@ -75,19 +74,12 @@ pub async fn patch(server: &Server, request: &ApiRequest, target: &Target) -> Re
         Ok(new)
     })
     .await?;
-    let shaped = present::shape_one(
-        &server.registry.load(),
-        &target.row,
-        outcome.object,
-        &accepted.shape,
-        request,
-    )?;
     let code = if outcome.created {
         StatusCode::CREATED
     } else {
         StatusCode::OK
     };
-    Ok(answer::value(code, &shaped, &accepted))
+    present::one(server, request, &target.row, outcome.object, code, &accepted)
 }
 
 fn parse(request: &ApiRequest, form: Form) -> Result<Value, ApiError> {
@@ -136,17 +128,22 @@ fn patched(
             ApiError::new(422, Reason::Invalid, message, Some(Default::default()))
         }
     })?;
-    let text = if form == Form::Strategic {
-        Value::Null
-    } else {
-        new.clone()
-    };
     let unknown = match form {
         // Upstream converts a strategically patched object without JSON, and words errors about types differently.
         Form::Strategic => decode::fit_unstructured(&row.schemas, row.schema_id, &mut new)
             .map_err(|error| unfit(BadValue::from(go_value(body)), &error.to_string()))?,
-        _ => kinds::fit(row, &row.gvk, &mut new)
-            .map_err(|error| unfit(BadValue::from(text.to_string()), &error))?,
+        // Patched again: what was fitted half is no longer what the client wanted.
+        _ => kinds::fit(row, &row.gvk, &mut new).map_err(|error| {
+            let mut text = old.clone();
+            let _ = match form {
+                Form::Json => patch::json::apply(&mut text, body),
+                _ => {
+                    patch::merge::apply(&mut text, body);
+                    Ok(())
+                }
+            };
+            unfit(BadValue::from(text.to_string()), &error)
+        })?,
     };
     if !unknown.is_empty() {
         let problems: Vec<String> = unknown

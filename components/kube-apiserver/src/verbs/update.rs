@@ -3,7 +3,6 @@
 use super::options;
 use super::target::Target;
 use super::write::{self, Existing, Write};
-use crate::answer;
 use crate::kinds;
 use crate::media::{self, Answer};
 use crate::metadata;
@@ -56,19 +55,12 @@ pub async fn update(server: &Server, request: &ApiRequest, target: &Target) -> R
         },
     )
     .await?;
-    let shaped = present::shape_one(
-        &server.registry.load(),
-        &target.row,
-        outcome.object,
-        &accepted.shape,
-        request,
-    )?;
     let code = if outcome.created {
         StatusCode::CREATED
     } else {
         StatusCode::OK
     };
-    Ok(answer::value(code, &shaped, &accepted))
+    present::one(server, request, &target.row, outcome.object, code, &accepted)
 }
 
 fn some(text: &str) -> Option<String> {

@@ -4,7 +4,9 @@ use super::options::WriteOptions;
 use super::target::Target;
 use crate::admission::{self, Operation};
 use crate::definitions::conversion;
+use crate::kinds;
 use crate::metadata;
+use crate::present;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::services::{Reserved, reserve};
@@ -44,10 +46,35 @@ pub struct View {
     pub back: fn(&Target, &Value, &Value) -> Result<Value, ApiError>,
 }
 
+/// An object to be shown: as it is stored, or a value that isn't.
+#[derive(Debug)]
+pub enum Shown {
+    Stored(ObjectRef),
+    Value(Value),
+}
+
+impl Shown {
+    /// A custom object may have to be converted first.
+    async fn of(server: &Server, row: &Resource, object: ObjectRef) -> Result<Self, ApiError> {
+        if row.custom.is_some() {
+            return conversion::value(server, row, &object).await.map(Self::Value);
+        }
+        Ok(Self::Stored(object))
+    }
+
+    /// The object in the row's version.
+    pub fn into_value(self, row: &Resource) -> Result<Value, ApiError> {
+        match self {
+            Self::Stored(object) => present::value_of(row, &object),
+            Self::Value(value) => Ok(value),
+        }
+    }
+}
+
 /// What came of a change.
 #[derive(Debug)]
 pub struct Outcome {
-    pub object: Value,
+    pub object: Shown,
     pub created: bool,
 }
 
@@ -132,10 +159,30 @@ fn time_to_live(server: &Server, row: &Resource) -> Option<Duration> {
     (row.gvk.kind == "Event" && row.custom.is_none()).then_some(server.flags.event_ttl)
 }
 
-async fn bytes_of(server: &Server, row: &Resource, object: &Value) -> Result<Vec<u8>, ApiError> {
-    let mut stored = conversion::to_storage(server, row, object.clone()).await?;
-    meta::remove(&mut stored, "resourceVersion");
-    serde_json::to_vec(&stored).map_err(ApiError::internal)
+/// The object as it is stored. A built-in one that is stored in the row's version isn't copied: its resourceVersion
+/// only stands aside meanwhile.
+async fn bytes_of(server: &Server, row: &Resource, object: &mut Value) -> Result<Vec<u8>, ApiError> {
+    if row.custom.is_some() || kinds::needs_conversion(row) {
+        let mut stored = conversion::to_storage(server, row, object.clone()).await?;
+        meta::remove(&mut stored, "resourceVersion");
+        return serialize(&stored);
+    }
+    let version = meta::remove(object, "resourceVersion");
+    kinds::set_type(row, object);
+    let bytes = serialize(object);
+    if let Some(version) = version {
+        meta::set(object, "resourceVersion", version);
+    }
+    bytes
+}
+
+/// Most objects fit without growing the buffer.
+const USUAL_LENGTH: usize = 16 * 1024;
+
+fn serialize(value: &Value) -> Result<Vec<u8>, ApiError> {
+    let mut bytes = Vec::with_capacity(USUAL_LENGTH);
+    serde_json::to_writer(&mut bytes, value).map_err(ApiError::internal)?;
+    Ok(bytes)
 }
 
 /// Stores a new object; dry runs only look whether the name is free.
@@ -143,9 +190,9 @@ pub async fn store_new(
     server: &Server,
     target: &Target,
     name: &str,
-    object: Value,
+    mut object: Value,
     dry_run: bool,
-) -> Result<Value, ApiError> {
+) -> Result<Shown, ApiError> {
     let row = &target.row;
     let error = |error: StorageError| crate::stores::to_api_error(error, &target.resource(), name);
     if dry_run {
@@ -155,7 +202,7 @@ pub async fn store_new(
             .await
         {
             Ok(_) => Err(ApiError::already_exists(&target.resource(), name)),
-            Err(StorageError::NotFound { .. }) => Ok(object),
+            Err(StorageError::NotFound { .. }) => Ok(Shown::Value(object)),
             Err(other) => Err(error(other)),
         };
     }
@@ -164,12 +211,12 @@ pub async fn store_new(
         .create(
             &target.namespace,
             name,
-            &bytes_of(server, row, &object).await?,
+            &bytes_of(server, row, &mut object).await?,
             time_to_live(server, row),
         )
         .await
         .map_err(error)?;
-    conversion::value(server, row, &stored).await
+    Shown::of(server, row, stored).await
 }
 
 /// An error on its way through the transaction.
@@ -215,7 +262,7 @@ pub async fn change(
             let attempt = attempt(server, request, target, options, wanted, old, make).await?;
             reserved.lock().push(attempt.reserved);
             *last.lock() = Some(Outcome {
-                object: attempt.object,
+                object: Shown::Value(attempt.object),
                 created: attempt.created,
             });
             Ok::<Change, Failure>(if options.dry_run {
@@ -233,11 +280,11 @@ pub async fn change(
     settle(server, reserved.into_inner(), updated.is_ok()).await;
     match updated {
         Ok(Updated::Created(object)) => Ok(Outcome {
-            object: conversion::value(server, &target.row, &object).await?,
+            object: Shown::of(server, &target.row, object).await?,
             created: true,
         }),
         Ok(Updated::Written(object)) => Ok(Outcome {
-            object: conversion::value(server, &target.row, &object).await?,
+            object: Shown::of(server, &target.row, object).await?,
             created: false,
         }),
         Ok(Updated::Deleted(object)) => {
@@ -245,7 +292,7 @@ pub async fn change(
             let object = conversion::value(server, &target.row, &object).await?;
             crate::services::release(server, &target.row, &object, options.dry_run).await;
             Ok(Outcome {
-                object,
+                object: Shown::Value(object),
                 created: false,
             })
         }
@@ -337,7 +384,7 @@ async fn attempt(
         Change::Nothing
     } else {
         Change::Write {
-            json: bytes_of(server, row, &new).await?,
+            json: bytes_of(server, row, &mut new).await?,
             ttl: time_to_live(server, row),
         }
     };
@@ -415,7 +462,7 @@ async fn create_missing(
     Ok(Attempt {
         reserved,
         change: Change::Write {
-            json: bytes_of(server, row, &object).await?,
+            json: bytes_of(server, row, &mut object).await?,
             ttl: time_to_live(server, row),
         },
         object,

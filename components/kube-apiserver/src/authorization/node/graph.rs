@@ -2,6 +2,7 @@
 
 use ahash::{AHashMap, AHashSet};
 use serde_json::Value;
+use storage::StoredObject;
 
 /// Kinds that a pod can lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,6 +18,10 @@ pub enum Kind {
 }
 
 type Vertex = (Kind, String, String);
+
+fn mentions(text: &[u8], word: &[u8]) -> bool {
+    memchr::memmem::find(text, word).is_some()
+}
 
 /// Edges from objects to the nodes that need them, by way of pods, claims and volumes.
 #[derive(Debug, Default)]
@@ -47,6 +52,17 @@ impl Graph {
             .filter(|(kind, ..)| *kind == Kind::Claim)
             .filter_map(|(_, namespace, name)| self.bound_volume.get(&(namespace.clone(), name.clone())))
             .any(|targets| targets.contains(&vertex))
+    }
+
+    /// Whether a pod's event says nothing new: pods without a node lead nowhere, and what a pod refers to is fixed
+    /// but for its ephemeral containers.
+    pub fn knows_pod(&self, pod: &StoredObject) -> bool {
+        let node = pod.field("spec.nodeName").unwrap_or("");
+        let vertex = (Kind::Pod, pod.namespace().to_owned(), pod.name().to_owned());
+        match self.contributions.get(&vertex) {
+            Some((known, _)) => known == node && !mentions(pod.json_bytes(), b"\"ephemeralContainers\""),
+            None => node.is_empty(),
+        }
     }
 
     /// Takes a pod in, new or changed.

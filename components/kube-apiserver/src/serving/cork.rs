@@ -1,0 +1,192 @@
+//! Writes of one turn of a connection, sent together.
+//!
+//! HTTP/2 writes and flushes each frame by itself. When many streams have something to send, as when a hundred watches
+//! get the same event, each frame became a TLS record and a system call of its own. Here a flush is only noted, and
+//! done by who drives the connection when it has nothing more to do.
+
+use parking_lot::Mutex;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Bytes that wait at most; a flush beyond is done at once.
+const LIMIT: usize = 64 * 1024;
+/// A larger buffer isn't kept when it is empty: idle connections are many.
+const KEPT: usize = 4 * 1024;
+
+struct State<S> {
+    stream: S,
+    waiting: Vec<u8>,
+    /// Bytes at the front of `waiting` that are written already.
+    written: usize,
+    /// Whether anything was written that the stream itself may still hold.
+    dirty: bool,
+    /// Whether flushes are put off.
+    corked: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> State<S> {
+    /// Writes what waits.
+    fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written < self.waiting.len() {
+            let rest = &self.waiting[self.written..];
+            match ready!(Pin::new(&mut self.stream).poll_write(context, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.written += count,
+            }
+        }
+        self.written = 0;
+        self.waiting.clear();
+        if self.waiting.capacity() > KEPT {
+            self.waiting = Vec::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.dirty {
+            ready!(self.poll_drain(context))?;
+            ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+            self.dirty = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Makes room for a write.
+    fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.waiting.len() - self.written < LIMIT {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_drain(context)
+    }
+}
+
+/// The stream that a connection is served on.
+pub struct Corked<S>(Arc<Mutex<State<S>>>);
+
+/// Flushes it; for who drives the connection.
+pub struct Cork<S>(Arc<Mutex<State<S>>>);
+
+/// Splits a stream into what the connection uses and what flushes it. Only HTTP/2 is worth it, and only there does
+/// the stream stay with the connection: one that is upgraded has nobody to flush it.
+pub fn corked<S>(stream: S, is_http2: bool) -> (Corked<S>, Cork<S>) {
+    let state = Arc::new(Mutex::new(State {
+        stream,
+        waiting: Vec::new(),
+        written: 0,
+        dirty: false,
+        corked: is_http2,
+    }));
+    (Corked(Arc::clone(&state)), Cork(state))
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Cork<S> {
+    /// Sends what waits; when the peer is slow the connection is woken once it can take more.
+    pub fn poll_flush(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.0.lock();
+        if state.corked {
+            state.poll_flush(context)
+        } else {
+            Poll::Ready(Ok(()))
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Corked<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0.lock().stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Corked<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut state = self.0.lock();
+        ready!(state.poll_room(context))?;
+        state.dirty = true;
+        state.waiting.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut state = self.0.lock();
+        ready!(state.poll_room(context))?;
+        state.dirty = true;
+        let before = state.waiting.len();
+        for slice in slices {
+            state.waiting.extend_from_slice(slice);
+        }
+        Poll::Ready(Ok(state.waiting.len() - before))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// Done later, unless much waits.
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.0.lock();
+        if state.corked {
+            state.poll_room(context)
+        } else {
+            state.poll_flush(context)
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.0.lock();
+        ready!(state.poll_flush(context))?;
+        Pin::new(&mut state.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn writes_wait_for_the_flush_and_arrive_whole() {
+        let (near, mut far) = tokio::io::duplex(1 << 20);
+        let (mut corked, cork) = corked(near, true);
+        corked.write_all(b"one ").await.unwrap();
+        corked.flush().await.unwrap();
+        corked.write_all(b"two").await.unwrap();
+        let mut found = [0; 7];
+        // Zero time: whatever had been sent would be there.
+        let nothing = tokio::time::timeout(std::time::Duration::ZERO, far.read(&mut found)).await;
+        assert!(nothing.is_err(), "nothing is sent before the flush");
+        std::future::poll_fn(|context| cork.poll_flush(context))
+            .await
+            .unwrap();
+        far.read_exact(&mut found).await.unwrap();
+        assert_eq!(&found, b"one two");
+    }
+
+    #[tokio::test]
+    async fn a_slow_peer_holds_the_writer_up() {
+        let (near, mut far) = tokio::io::duplex(1000);
+        let (mut corked, cork) = corked(near, true);
+        let data: Vec<u8> = (0..300_000u32).map(|number| number as u8).collect();
+        let sent = data.clone();
+        let writer = tokio::spawn(async move {
+            corked.write_all(&sent).await.unwrap();
+            std::future::poll_fn(|context| cork.poll_flush(context))
+                .await
+                .unwrap();
+        });
+        let mut found = vec![0; data.len()];
+        far.read_exact(&mut found).await.unwrap();
+        writer.await.unwrap();
+        assert_eq!(found, data);
+    }
+}
