@@ -17,6 +17,7 @@ pub struct ApiServer {
     pki: ClusterPki,
     port: u16,
     process: Option<Child>,
+    ready_after: Option<Duration>,
 }
 
 impl ApiServer {
@@ -39,10 +40,15 @@ impl ApiServer {
                 pki,
                 port,
                 process: None,
+                ready_after: None,
             };
+            let started = Instant::now();
             server.spawn(binary, etcd, extra)?;
             match server.wait_ready().await {
-                Ok(()) => return Ok(server),
+                Ok(()) => {
+                    server.ready_after = Some(started.elapsed());
+                    return Ok(server);
+                }
                 Err(error) => last = Some(error),
             }
         }
@@ -129,7 +135,7 @@ impl ApiServer {
                 Ok(Err(error)) => last = error.to_string(),
                 Err(_) => last = "no answer".to_owned(),
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         bail!(
             "the API server was not ready in time; last: {last}; log: {}",
@@ -154,6 +160,11 @@ impl ApiServer {
     /// Process id, while it runs.
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Child::id)
+    }
+
+    /// From the start of the process until it said that it is ready.
+    pub fn ready_after(&self) -> Option<Duration> {
+        self.ready_after
     }
 
     /// Everything it logged.
@@ -203,6 +214,34 @@ impl ApiServer {
         kube::Client::try_from(config).context("client")
     }
 
+    /// A client of the administrator that connects to another port, such as that of a relay.
+    pub async fn admin_at(&self, port: u16) -> Result<kube::Client> {
+        crypto();
+        let kubeconfig =
+            Kubeconfig::read_from(self.kubeconfig("admin", &["system:masters"])?).context("kubeconfig")?;
+        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .context("kubeconfig")?;
+        config.cluster_url = format!("https://127.0.0.1:{port}").parse().context("url")?;
+        kube::Client::try_from(config).context("client")
+    }
+
+    /// kill -9.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            // It may have ended by itself; either way it is gone after the wait.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// Starts it again on its port, as [`ApiServer::start`] did, and waits until it is ready.
+    pub async fn restart(&mut self, binary: &Path, etcd: &Etcd, extra: &[&str]) -> Result<()> {
+        self.kill();
+        self.spawn(binary, etcd, extra)?;
+        self.wait_ready().await
+    }
+
     /// SIGTERM, then waits for the end.
     pub fn terminate(&mut self, within: Duration) -> Result<()> {
         let Some(mut process) = self.process.take() else {
@@ -226,11 +265,7 @@ impl ApiServer {
 
 impl Drop for ApiServer {
     fn drop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            // It may have ended by itself; either way it is gone after the wait.
-            let _ = process.kill();
-            let _ = process.wait();
-        }
+        self.kill();
     }
 }
 

@@ -1,0 +1,204 @@
+//! Many watchers of one resource over HTTP: everyone sees every event once, in order, whatever etcd goes through,
+//! and one that stops reading delays nobody.
+//! `WATCHERS` and `EVENTS` set the size; 2000 and 10000 are what the project promises.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
+
+use futures::{AsyncBufRead, AsyncBufReadExt, TryStreamExt};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams, WatchParams};
+use kube::core::{ObjectMeta, Request};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use testkit::api_server::ApiServer;
+use testkit::etcd::{Etcd, EtcdSpec};
+use tokio::task::JoinSet;
+
+/// Streams that one connection carries; upstream's servers take 250.
+const PER_CONNECTION: usize = 200;
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn size(name: &str, default: usize) -> usize {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+/// Another build, such as a release, may be tested by its path.
+fn binary() -> PathBuf {
+    std::env::var_os("KUBE_APISERVER").map_or_else(
+        || Path::new(env!("CARGO_BIN_EXE_kube-apiserver")).to_owned(),
+        PathBuf::from,
+    )
+}
+
+async fn watch(client: &kube::Client, version: &str) -> impl AsyncBufRead + use<> {
+    let request = Request::new("/api/v1/namespaces/default/configmaps")
+        .watch(&WatchParams::default().timeout(290).disable_bookmarks(), version)
+        .unwrap();
+    client.request_stream(request).await.unwrap()
+}
+
+/// The number that an event's object carries in an annotation, read without building the object.
+fn number_of(line: &str) -> usize {
+    let (_, rest) = line
+        .split_once("\"number\":\"")
+        .unwrap_or_else(|| panic!("no event: {line}"));
+    rest.split('"').next().unwrap().parse().unwrap()
+}
+
+/// Reads up to event number `last`, each exactly once, in order.
+async fn follow(stream: impl AsyncBufRead, last: usize, seen: Arc<AtomicUsize>) {
+    let mut lines = Box::pin(stream).lines();
+    for want in 1..=last {
+        let line = tokio::time::timeout(PATIENCE, lines.try_next()).await;
+        let line = line
+            .unwrap_or_else(|_| panic!("no event {want}"))
+            .unwrap()
+            .unwrap_or_else(|| panic!("the watch ended before event {want}"));
+        assert_eq!(number_of(&line), want, "lost, repeated or out of order");
+        seen.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+async fn write(maps: &Api<ConfigMap>, number: usize) {
+    let patch = json!({ "metadata": { "annotations": { "number": number.to_string() } } });
+    let deadline = Instant::now() + PATIENCE;
+    // While etcd is away a write fails; an unchanged one makes no event, so it is repeated until it is there.
+    while let Err(error) = maps
+        .patch("counter", &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+    {
+        assert!(Instant::now() < deadline, "event {number}: {error}");
+    }
+}
+
+struct Run {
+    etcd: Etcd,
+    server: ApiServer,
+    maps: Api<ConfigMap>,
+    watchers: JoinSet<()>,
+    seen: Arc<AtomicUsize>,
+}
+
+impl Run {
+    async fn start(
+        spec: EtcdSpec,
+        watchers: usize,
+        events: usize,
+    ) -> (Run, Vec<Box<dyn std::any::Any + Send>>) {
+        let etcd = Etcd::start_with(spec).await.unwrap();
+        let server = ApiServer::start(&binary(), &etcd, &[]).await.unwrap();
+        let maps: Api<ConfigMap> = Api::namespaced(server.admin().await.unwrap(), "default");
+        let counter = ConfigMap {
+            metadata: ObjectMeta {
+                name: Some("counter".to_owned()),
+                ..ObjectMeta::default()
+            },
+            ..ConfigMap::default()
+        };
+        maps.create(&PostParams::default(), &counter).await.unwrap();
+        let list = maps.list(&ListParams::default()).await.unwrap();
+        let version = list.metadata.resource_version.unwrap();
+        let mut run = Run {
+            etcd,
+            server,
+            maps,
+            watchers: JoinSet::new(),
+            seen: Arc::default(),
+        };
+        let mut client = run.server.admin().await.unwrap();
+        // These are opened and never read.
+        let mut stuck: Vec<Box<dyn std::any::Any + Send>> = Vec::new();
+        let stuck_client = run.server.admin().await.unwrap();
+        for _ in 0..3 {
+            stuck.push(Box::new(Box::pin(watch(&stuck_client, &version).await)));
+        }
+        for number in 0..watchers {
+            if number % PER_CONNECTION == 0 {
+                client = run.server.admin().await.unwrap();
+            }
+            let stream = watch(&client, &version).await;
+            run.watchers.spawn(follow(stream, events, Arc::clone(&run.seen)));
+        }
+        (run, stuck)
+    }
+
+    async fn finish(mut self, watchers: usize, events: usize) {
+        while let Some(watcher) = self.watchers.join_next().await {
+            watcher.unwrap();
+        }
+        assert_eq!(self.seen.load(Ordering::Relaxed), watchers * events);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_watcher_sees_every_event_once_in_order() {
+    let (watchers, events) = (size("WATCHERS", 300), size("EVENTS", 300));
+    let (run, stuck) = Run::start(EtcdSpec::default(), watchers, events).await;
+    let begin = Instant::now();
+    for number in 1..=events {
+        write(&run.maps, number).await;
+    }
+    let written = begin.elapsed();
+    run.finish(watchers, events).await;
+    let all = begin.elapsed();
+    println!("{watchers} watchers, {events} events: written in {written:?}, all delivered in {all:?}");
+    drop(stuck);
+}
+
+/// Restarts, compactions and changes of the leader while events flow.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_while_etcd_restarts_compacts_and_changes_its_leader() {
+    let (watchers, events) = (size("WATCHERS", 300).min(500), size("EVENTS", 300).min(1000));
+    let spec = EtcdSpec {
+        members: 3,
+        tls: false,
+    };
+    let (mut run, stuck) = Run::start(spec, watchers, events).await;
+    let mut etcd = etcd_client::Client::connect(run.etcd.endpoints(), None)
+        .await
+        .unwrap();
+    for number in 1..=events {
+        write(&run.maps, number).await;
+        if number % (events / 6).max(1) == 0 {
+            match number / (events / 6).max(1) {
+                1 | 4 => {
+                    // The leader or not, one member is gone and comes back.
+                    let member = number % 3;
+                    run.etcd.kill(member);
+                    write(&run.maps, number).await;
+                    run.etcd.restart(member).await.unwrap();
+                }
+                2 | 5 => {
+                    let revision = etcd.get("x", None).await.unwrap().header().unwrap().revision();
+                    etcd.compact(revision, None::<etcd_client::CompactionOptions>)
+                        .await
+                        .unwrap();
+                }
+                _ => move_leader(&run.etcd).await,
+            }
+        }
+    }
+    run.finish(watchers, events).await;
+    drop(stuck);
+}
+
+/// Makes another member the leader.
+async fn move_leader(etcd: &Etcd) {
+    for endpoint in etcd.endpoints() {
+        let mut client = etcd_client::Client::connect([endpoint], None).await.unwrap();
+        let status = client.status().await.unwrap();
+        let own = status.header().unwrap().member_id();
+        if status.leader() == own {
+            let members = client.member_list().await.unwrap();
+            let other = members
+                .members()
+                .iter()
+                .map(|member| member.id())
+                .find(|id| *id != own);
+            client.move_leader(other.unwrap()).await.unwrap();
+            return;
+        }
+    }
+}
