@@ -12,13 +12,14 @@ export PATH := $(TOOLS)/bin:$(PATH)
 export HARDWAY_BINARIES ?= $(BINARIES)
 export HARDWAY_PYTHON ?= $(TOOLS)/python/bin/python3
 
-.PHONY: demo demo-down test build deps lint unit e2e vm-cgroup2 clean help
+.PHONY: demo demo-down test build deps lint unit e2e vm-cgroup2 bench-api clean help
 
 help:
 	@echo 'make demo       build, make five hosts, bootstrap, show a workload'
 	@echo 'make demo-down  remove the hosts of the demo'
 	@echo 'make test       everything: unit, integration, end-to-end in a lab'
 	@echo 'make vm-cgroup2 the kubelet and the lab on cgroup v2, in QEMU'
+	@echo 'make bench-api  speed and memory of the API server, beside their targets'
 	@echo 'make build      static release binaries into $(BINARIES)'
 
 # Static binaries run on any distribution. --target keeps the flag away from build scripts and macros.
@@ -51,3 +52,8 @@ test: unit e2e
 # Debian's qemu-system-x86; not part of `test`, since without the CPU's help it takes many minutes.
 vm-cgroup2: build
 	tests/vm/run.sh '$(CACHE)/vm' '$(BINARIES)' kubelet bootstrap cgroup2 eviction lab
+	tests/vm/run.sh '$(CACHE)/vm' '$(BINARIES)' bootstrap cgroup2 eviction lab
+# Over an etcd of its own, on free ports. `bench-api --help` tells how another API server is measured.
+bench-api: deps
+	cargo build --locked --release -p kube-apiserver -p bench
+	'$(CARGO_TARGET_DIR)/release/bench-api' --binary '$(CARGO_TARGET_DIR)/release/kube-apiserver'
