@@ -53,6 +53,7 @@ test: unit e2e
 vm-cgroup2: build
 	tests/vm/run.sh '$(CACHE)/vm' '$(BINARIES)' kubelet bootstrap cgroup2 eviction lab
 	tests/vm/run.sh '$(CACHE)/vm' '$(BINARIES)' bootstrap cgroup2 eviction lab
+
 # Over an etcd of its own, on free ports. `bench-api --help` tells how another API server is measured.
 bench-api: deps
 	cargo build --locked --release -p kube-apiserver -p bench
