@@ -52,7 +52,6 @@ test: unit e2e
 # Debian's qemu-system-x86; not part of `test`, since without the CPU's help it takes many minutes.
 vm-cgroup2: build
 	tests/vm/run.sh '$(CACHE)/vm' '$(BINARIES)' kubelet bootstrap cgroup2 eviction lab
-	tests/vm/run.sh '$(CACHE)/vm' '$(BINARIES)' bootstrap cgroup2 eviction lab
 
 # Over an etcd of its own, on free ports. `bench-api --help` tells how another API server is measured.
 bench-api: deps
