@@ -25,6 +25,10 @@ if cd /opt/hardway/current/ 2>/dev/null; then
 fi
 for unit in @UNITS@; do
     systemctl show "$unit" -p FragmentPath -p DropInPaths -p NeedDaemonReload -p UnitFileState | sed "s#^#show=$unit #"
+    # Also those that systemd has not read yet.
+    for path in "/etc/systemd/system/$unit.d"/*.conf "/run/systemd/system/$unit.d"/*.conf; do
+        [ -e "$path" ] && p dropin "$unit $path"
+    done
     pid=$(systemctl show "$unit" -p MainPID --value 2>/dev/null)
     if [ "${pid:-0}" -gt 0 ]; then
         p exe "$unit $(readlink "/proc/$pid/exe")"

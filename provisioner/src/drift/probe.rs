@@ -58,6 +58,14 @@ pub fn parse(text: &str) -> Option<Probe> {
             "file" => drop(file(value).map(|(path, file)| probe.files.insert(path, file))),
             "program" => drop(file(value).map(|(path, file)| probe.programs.insert(path, file))),
             "show" => show(&mut probe, value),
+            "dropin" => {
+                if let Some((unit, path)) = value.split_once(' ') {
+                    let known = &mut probe.units.entry(unit.to_owned()).or_default().drop_ins;
+                    if !known.iter().any(|one| one == path) {
+                        known.push(path.to_owned());
+                    }
+                }
+            }
             "exe" => {
                 if let Some((unit, exe)) = value.split_once(' ') {
                     probe.units.entry(unit.to_owned()).or_default().exe = Some(exe.to_owned());
@@ -123,14 +131,15 @@ mod tests {
     fn an_answer_is_read() {
         let text = "file=abc 644 root config/a b.yaml\nprogram=def 755 root bin/kubelet\n\
                     show=etcd.service FragmentPath=/etc/systemd/system/etcd.service\n\
-                    show=etcd.service DropInPaths=/a/b.conf /c/d.conf\nexe=etcd.service /usr/bin/etcd\n\
+                    show=etcd.service DropInPaths=/a/b.conf /c/d.conf\n\
+                    dropin=etcd.service /c/d.conf\ndropin=etcd.service /c/e.conf\nexe=etcd.service /usr/bin/etcd\n\
                     command=etcd.service /usr/bin/etcd\u{1f}--name=a b\u{1f}\nroute=10.200.1.0/24 via 10.77.0.2\n\
                     listen=*:6443 users:((\"kube-apiserver\",pid=1,fd=3))\nnonsense\nfile=short\ncomplete=yes\n";
         let probe = parse(text).unwrap();
         assert_eq!(probe.files["config/a b.yaml"].mode, 0o644);
         let etcd = &probe.units["etcd.service"];
         assert_eq!(etcd.command, ["/usr/bin/etcd", "--name=a b"]);
-        assert_eq!(etcd.drop_ins.len(), 2);
+        assert_eq!(etcd.drop_ins, ["/a/b.conf", "/c/d.conf", "/c/e.conf"]);
         assert_eq!(probe.listening, [(6443, "kube-apiserver".to_owned())]);
         assert!(probe.routes.contains("10.200.1.0/24"));
         assert_eq!(parse("file=abc 644 root a\n"), None);

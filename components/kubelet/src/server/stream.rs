@@ -1,10 +1,11 @@
 //! exec, attach and port-forward.
 //!
 //! The runtime has a streaming server that speaks SPDY. A client that speaks SPDY too (upstream's API server)
-//! is connected to it byte by byte; one that speaks WebSocket is translated: its channels to SPDY streams for
-//! exec and attach, its messages to the bytes of the tunnelled connection for port-forward.
+//! is connected to it byte by byte; one that speaks WebSocket is translated: its channels to SPDY streams, or, for
+//! port-forward as kubectl does it, its messages to the bytes of the tunnelled connection.
 
 mod channels;
+mod ports;
 mod secure;
 mod tunnel;
 mod upstream;
@@ -176,6 +177,11 @@ pub(super) async fn run(State(state): State<ServerState>, Path((namespace, pod, 
 
 pub(super) async fn port_forward(State(state): State<ServerState>, Path((namespace, name)): Path<(String, String)>, request: Request) -> Response {
     let (_, _, ports) = wanted(request.uri().query().unwrap_or_default());
+    let channels = protocol(request.headers()) == Protocol::WebSocket && ports::is_wanted(request.headers());
+    let checked = match ports::checked(&ports) {
+        Err(reason) if channels => return refuse(StatusCode::BAD_REQUEST, reason),
+        checked => checked.unwrap_or_default(),
+    };
     let Some(pod) = state.table.find(&namespace, &name) else {
         return refuse(StatusCode::NOT_FOUND, format!("pod does not exist: pods \"{name}\" not found"));
     };
@@ -192,6 +198,7 @@ pub(super) async fn port_forward(State(state): State<ServerState>, Path((namespa
     };
     match protocol(request.headers()) {
         Protocol::Spdy => upstream::pass_through(&url, &state.streams, request).await,
+        Protocol::WebSocket if channels => ports::serve(&url, &state.streams, checked, request).await,
         Protocol::WebSocket => tunnel::serve(&url, &state.streams, request).await,
         Protocol::Other => refuse(StatusCode::BAD_REQUEST, "unable to upgrade: missing upgrade headers in request"),
     }

@@ -12,8 +12,8 @@ use super::secure::StreamAuthority;
 use super::upstream;
 use crate::server::refuse;
 
-const PROTOCOL: &str = "SPDY/3.1+portforward.k8s.io";
-const SPDY_PROTOCOL: &str = "portforward.k8s.io";
+pub(super) const PROTOCOL: &str = "SPDY/3.1+portforward.k8s.io";
+pub(super) const SPDY_PROTOCOL: &str = "portforward.k8s.io";
 const BLOCK: usize = 32 << 10;
 
 pub(super) async fn serve(url: &str, trusted: &StreamAuthority, request: Request) -> Response {

@@ -1,0 +1,125 @@
+//! To another release and back, while a client writes and reads ten times a second.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use e2e::TestLab;
+
+use crate::said;
+
+/// The release again with other hashes: each program has one byte more behind its end.
+fn release(lab: &TestLab, name: &str) -> PathBuf {
+    let folder = lab.scratch.path().join(name);
+    std::fs::create_dir(&folder).expect("made");
+    for program in [
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+        "kubelet",
+        "kube-proxy",
+        "pod-network",
+        "api-balancer",
+        "cluster-dns",
+        "pause",
+    ] {
+        let mut content = std::fs::read(e2e::binaries().join(program)).expect("read");
+        content.extend(name.as_bytes());
+        write_program(&folder.join(program), &content);
+    }
+    folder
+}
+
+fn write_program(path: &Path, content: &[u8]) {
+    std::fs::write(path, content).expect("written");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("made executable");
+}
+
+fn releases(lab: &TestLab) -> Vec<String> {
+    crate::HOSTS
+        .iter()
+        .map(|host| lab.exec(host, &["readlink", "-f", "/opt/hardway/current"]).ok())
+        .collect()
+}
+
+pub(crate) fn a_release_that_does_not_start_stops_at_the_first_host(lab: &TestLab) {
+    let folder = release(lab, "broken");
+    // It answers the checks, and then it does not serve.
+    let genuine = e2e::binaries().join("kube-apiserver");
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *--version|*--help) exec {} \"$@\";; esac\necho 'cannot serve' >&2\nexit 1\n",
+        genuine.display()
+    );
+    write_program(&folder.join("kube-apiserver"), script.as_bytes());
+    let before = releases(lab);
+    let prober = lab.prober("worker-1");
+    let failed = lab.hardway(&["upgrade", "--in-place", "--to", folder.to_str().expect("plain")]);
+    let report = prober.finish();
+    assert_eq!(failed.code, 1, "{failed:?}");
+    let said = said(&failed);
+    assert!(
+        said.contains("cp-1")
+            && said.contains("the host is back on generation")
+            && !said.contains("cp-2: rolling"),
+        "{said}"
+    );
+    assert_eq!(before, releases(lab), "a host stayed on the broken release");
+    report.nothing_failed("an upgrade that fails on the first host");
+    let other = lab.hardway(&["upgrade", "--to", e2e::binaries().to_str().expect("plain")]);
+    assert!(
+        other.code == 1 && crate::said(&other).contains("--abort"),
+        "{other:?}"
+    );
+    lab.hardway(&["upgrade", "--abort"]).ok();
+    let planned = lab.hardway(&["plan", "--brief"]);
+    assert_eq!(planned.code, 0, "{planned:?}");
+}
+
+pub(crate) fn upgrade_and_rollback_lose_nothing(lab: &TestLab) {
+    let folder = release(lab, "next");
+    let before = releases(lab);
+    let prober = lab.prober("worker-1");
+    let begun = Instant::now();
+    println!(
+        "{}",
+        said(&lab.hardway(&["upgrade", "--to", folder.to_str().expect("plain")]))
+    );
+    println!("upgrade of 3+2: {:.1} s", begun.elapsed().as_secs_f64());
+    let report = prober.finish();
+    let after = releases(lab);
+    assert!(
+        before.iter().zip(&after).all(|(before, after)| before != after),
+        "{after:?}"
+    );
+    only_its_own_balancer(&report, "upgrade");
+    let nodes = lab.kubectl(&["get", "nodes"]).ok();
+    assert!(!nodes.contains("SchedulingDisabled"), "{nodes}");
+    let planned = lab.hardway(&["plan", "--brief"]);
+    assert_eq!(planned.code, 0, "{planned:?}");
+    let prober = lab.prober("worker-1");
+    let begun = Instant::now();
+    println!("{}", lab.hardway(&["rollback"]).ok());
+    println!("rollback of 3+2: {:.1} s", begun.elapsed().as_secs_f64());
+    only_its_own_balancer(&prober.finish(), "rollback");
+    assert_eq!(before, releases(lab));
+}
+
+/// The prober asks through the balancer of its own host, which is replaced as well: connections are refused for the
+/// moment in which that one restarts, and at no other time.
+fn only_its_own_balancer(report: &e2e::Report, what: &str) {
+    println!("{what}: {report}");
+    assert!(report.lost.is_empty(), "{what}: {:#?}", report.lost);
+    assert!(
+        report
+            .failures
+            .iter()
+            .all(|(_, why)| why.contains("Connection refused")),
+        "{what}: {:#?}",
+        report.failures
+    );
+    assert!(
+        report.outage() < Duration::from_secs(1),
+        "{what}: {:#?}",
+        report.failures
+    );
+}
