@@ -4,13 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ahash::{AHashMap, AHashSet};
-use client::{Lenient, supervise};
 use futures::StreamExt as _;
 use kube::Api;
-use kube::Resource as _;
 use kube::api::{DynamicObject, PartialObjectMeta};
 use kube::runtime::{WatchStreamExt as _, watcher};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Collector;
@@ -20,36 +17,31 @@ use crate::runtime::{Context, every};
 
 const REDISCOVER: Duration = Duration::from_secs(30);
 
-type Watch = Lenient<PartialObjectMeta<DynamicObject>>;
-
-/// The watches by what they watch, and the tasks that run them. Each task begins again after a panic.
-#[derive(Default)]
-struct Watches {
-    stops: AHashMap<Discovered, CancellationToken>,
-    tasks: JoinSet<()>,
-}
-
 /// Keeps the watches until the context ends.
 pub(super) async fn run(context: Arc<Context>, collector: Arc<Collector>) {
-    let mut watches = Watches::default();
+    let mut watched: AHashMap<Discovered, CancellationToken> = AHashMap::new();
     // Until the first success it is tried faster.
-    while watches.stops.is_empty() && !context.shutdown.is_cancelled() {
-        refresh(&context, &collector, &mut watches).await;
-        if watches.stops.is_empty() {
+    while watched.is_empty() && !context.shutdown.is_cancelled() {
+        refresh(&context, &collector, &mut watched).await;
+        if watched.is_empty() {
             tokio::select! {
                 () = context.shutdown.cancelled() => return,
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
             }
         }
     }
-    let watches = tokio::sync::Mutex::new(watches);
+    let watched = tokio::sync::Mutex::new(watched);
     every(&context, REDISCOVER, || async {
-        refresh(&context, &collector, &mut *watches.lock().await).await;
+        refresh(&context, &collector, &mut *watched.lock().await).await;
     })
     .await;
 }
 
-async fn refresh(context: &Arc<Context>, collector: &Arc<Collector>, watches: &mut Watches) {
+async fn refresh(
+    context: &Arc<Context>,
+    collector: &Arc<Collector>,
+    watched: &mut AHashMap<Discovered, CancellationToken>,
+) {
     let discovery = match discover(&context.root.client).await {
         Ok(discovery) => discovery,
         Err(error) => {
@@ -60,7 +52,7 @@ async fn refresh(context: &Arc<Context>, collector: &Arc<Collector>, watches: &m
     collector.resources.replace(&discovery.resources);
     let wanted: AHashSet<Discovered> = discovery.resources.into_iter().filter(is_collected).collect();
     // A group that could not be asked keeps its watches.
-    watches.stops.retain(|resource, stop| {
+    watched.retain(|resource, stop| {
         let keep = wanted.contains(resource) || discovery.failed.contains(&resource.resource.api_version);
         if !keep {
             stop.cancel();
@@ -68,19 +60,14 @@ async fn refresh(context: &Arc<Context>, collector: &Arc<Collector>, watches: &m
         keep
     });
     for resource in wanted {
-        if !watches.stops.contains_key(&resource) {
+        if !watched.contains_key(&resource) {
             let stop = context.shutdown.child_token();
-            watches.stops.insert(resource.clone(), stop.clone());
-            let api: Api<Watch> = Api::all_with(context.root.client.clone(), &resource.resource);
-            let collector = collector.clone();
-            watches.tasks.spawn(async move {
-                let task = format!("garbage collector watch of {}", resource.resource.plural);
-                supervise::keep_running(&task, &stop, || watch(&collector, &resource, api.clone())).await;
-            });
+            watched.insert(resource.clone(), stop.clone());
+            let api: Api<PartialObjectMeta<DynamicObject>> =
+                Api::all_with(context.root.client.clone(), &resource.resource);
+            tokio::spawn(watch(collector.clone(), resource, api, stop));
         }
     }
-    // Those that were stopped above.
-    while watches.tasks.try_join_next().is_some() {}
 }
 
 /// Events own nothing, are owned by nothing, and are many.
@@ -91,42 +78,48 @@ fn is_collected(resource: &Discovered) -> bool {
         && resource.resource.plural != "events"
 }
 
-async fn watch(collector: &Collector, resource: &Discovered, api: Api<Watch>) {
+async fn watch(
+    collector: Arc<Collector>,
+    resource: Discovered,
+    api: Api<PartialObjectMeta<DynamicObject>>,
+    stop: CancellationToken,
+) {
     let mut stream = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
     let mut listed: Option<AHashSet<String>> = None;
-    while let Some(event) = stream.next().await {
+    loop {
+        let event = tokio::select! {
+            () = stop.cancelled() => return,
+            event = stream.next() => event,
+        };
         match event {
-            Ok(watcher::Event::Init) => listed = Some(AHashSet::new()),
-            Ok(watcher::Event::InitApply(object)) => {
+            Some(Ok(watcher::Event::Init)) => listed = Some(AHashSet::new()),
+            Some(Ok(watcher::Event::InitApply(object))) => {
                 if let Some(listed) = &mut listed {
-                    listed.extend(object.meta().uid.clone());
+                    listed.extend(object.metadata.uid.clone());
                 }
-                upsert(collector, resource, &object);
+                upsert(&collector, &resource, &object);
             }
-            Ok(watcher::Event::InitDone) => {
+            Some(Ok(watcher::Event::InitDone)) => {
                 if let Some(listed) = listed.take() {
-                    remove_unlisted(collector, resource, &listed);
+                    remove_unlisted(&collector, &resource, &listed);
                 }
             }
-            Ok(watcher::Event::Apply(object)) => upsert(collector, resource, &object),
-            Ok(watcher::Event::Delete(object)) => {
-                let uid = object.meta().uid.as_deref().unwrap_or_default();
+            Some(Ok(watcher::Event::Apply(object))) => upsert(&collector, &resource, &object),
+            Some(Ok(watcher::Event::Delete(object))) => {
+                let uid = object.metadata.uid.as_deref().unwrap_or_default();
                 let effects = collector.graph.lock().remove(uid);
                 collector.apply(effects);
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 tracing::debug!(resource = resource.resource.plural, group = resource.resource.group, %error, "watch failed, trying again");
             }
+            None => return,
         }
     }
 }
 
-/// An object whose metadata does not decode stays in the graph as it was, so that nothing is deleted for its sake.
-fn upsert(collector: &Collector, resource: &Discovered, object: &Watch) {
-    let meta = match object {
-        Lenient::Object(object) => &object.metadata,
-        Lenient::Malformed(malformed) => return malformed.log(&resource.resource.kind),
-    };
+fn upsert(collector: &Collector, resource: &Discovered, object: &PartialObjectMeta<DynamicObject>) {
+    let meta = &object.metadata;
     let Some(uid) = meta.uid.clone() else { return };
     let identity = Identity {
         api_version: resource.resource.api_version.clone(),
