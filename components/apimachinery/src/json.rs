@@ -92,7 +92,7 @@ impl Parser<'_> {
             b'\n' => "'\\n'".to_owned(),
             b'\t' => "'\\t'".to_owned(),
             b'\r' => "'\\r'".to_owned(),
-            0x20..0x7f => format!("'{}'", char::from(*byte)),
+            0x20..=0x7e => format!("'{}'", char::from(*byte)),
             // Go takes the byte for a character of that number, and shows it unless it has no form.
             0xa1..=0xac | 0xae..=0xff => format!("'{}'", char::from(*byte)),
             0x80..=0xff => format!("'\\u{byte:04x}'"),

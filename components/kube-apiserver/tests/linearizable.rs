@@ -45,18 +45,18 @@ fn object(name: &str, value: u64, version: Option<&str>) -> ConfigMap {
     object.metadata.resource_version = version.map(str::to_owned);
     // The second copy tells whether an object is whole.
     object.data = Some(BTreeMap::from([
-        ("value".to_owned(), text.clone()),
-        ("z".repeat(2000), text),
+        ("first".to_owned(), text.clone()),
+        ("filler".to_owned(), "z".repeat(2000)),
+        ("second".to_owned(), text),
     ]));
     object
 }
 
 fn value_of(object: &ConfigMap) -> u64 {
     let data = object.data.as_ref().unwrap();
-    let mut values = data.values();
-    let value = values.next().unwrap();
-    assert_eq!((data.len(), values.next()), (2, Some(value)), "half an object");
-    value.parse().unwrap()
+    let value = data.get("first");
+    assert_eq!((data.len(), data.get("second")), (3, value), "half an object");
+    value.unwrap().parse().unwrap()
 }
 
 /// What an answer says; None when it leaves open what happened.
