@@ -331,3 +331,75 @@ async fn webhooks_say_who_callers_are_and_what_they_may() {
     })
     .await;
 }
+
+/// The certificate that the server shows now.
+async fn shown(server: &ApiServer) -> Vec<u8> {
+    use rustls::pki_types::pem::PemObject;
+    let mut roots = rustls::RootCertStore::empty();
+    for root in rustls::pki_types::CertificateDer::pem_file_iter(server.pki().file("ca.crt")).unwrap() {
+        roots.add(root.unwrap()).unwrap();
+    }
+    let tls = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let tcp = tokio::net::TcpStream::connect(("127.0.0.1", server.port()))
+        .await
+        .unwrap();
+    let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+    let stream = tokio_rustls::TlsConnector::from(Arc::new(tls))
+        .connect(name, tcp)
+        .await
+        .unwrap();
+    stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+}
+
+#[tokio::test]
+async fn renewed_certificates_and_authorities_are_taken_up() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let other = ClusterPki::write(folder.path()).unwrap();
+    other.leaf("boss", "boss", &["system:masters"]).unwrap();
+    let own = {
+        use base64::Engine;
+        base64::engine::general_purpose::STANDARD.encode(std::fs::read(server.pki().file("ca.crt")).unwrap())
+    };
+    let kubeconfig = json!({
+        "clusters": [{"name": "c", "cluster": {"server": server.url(), "certificate-authority-data": own}}],
+        "users": [{"name": "u", "user": {"client-certificate": other.file("boss.crt"), "client-key": other.file("boss.key")}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    });
+    let mut config = kube::Config::from_custom_kubeconfig(
+        serde_json::from_value(kubeconfig).unwrap(),
+        &Default::default(),
+    )
+    .await
+    .unwrap();
+    config.default_retry = false;
+    let boss = kube::Client::try_from(config).unwrap();
+    let path = "/api/v1/namespaces";
+    assert_eq!(
+        send(&boss, "GET", path, &Value::Null).await.0,
+        StatusCode::UNAUTHORIZED
+    );
+    let before = shown(&server).await;
+    let both = ["ca.crt"].map(|name| {
+        let read = |pki: &ClusterPki| std::fs::read_to_string(pki.file(name)).unwrap();
+        read(server.pki()) + &read(&other)
+    });
+    std::fs::write(server.pki().file("ca.crt"), &both[0]).unwrap();
+    server
+        .pki()
+        .serving("apiserver", &["kubernetes.default.svc"])
+        .unwrap();
+    eventually("the other authority's clients are known", || async {
+        let (code, answer) = send(&boss, "GET", path, &Value::Null).await;
+        (code != StatusCode::OK).then(|| answer.to_string())
+    })
+    .await;
+    eventually("the new certificate is shown", || async {
+        (shown(&server).await == before).then(|| "the old one".to_owned())
+    })
+    .await;
+}
