@@ -148,7 +148,10 @@ fn again(fleet: &Fleet<'_>) -> anyhow::Result<()> {
         |_, connection| {
             connection.script(
                 "starting the clients again",
-                &format!("for unit in {units}; do systemctl try-restart \"$unit.service\" || exit 1; done"),
+                &format!(
+                    "for unit in {units}; do systemctl cat \"$unit.service\" >/dev/null 2>&1 || continue; \
+                     systemctl try-restart \"$unit.service\" || exit 1; done"
+                ),
             )?;
             Ok(())
         },
