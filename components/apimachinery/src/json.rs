@@ -102,10 +102,10 @@ impl Parser<'_> {
     }
 
     fn value(&mut self, depth: usize) -> Result<Value, SyntaxError> {
-        if depth > MAX_DEPTH {
-            return Err(SyntaxError("exceeded max depth".into()));
-        }
         self.space();
+        if depth > MAX_DEPTH {
+            return Err(self.unexpected("exceeded max depth"));
+        }
         match self.text.get(self.at) {
             Some(b'{') => self.object(depth),
             Some(b'[') => self.array(depth),

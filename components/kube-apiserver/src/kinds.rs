@@ -68,6 +68,23 @@ pub struct Decoded {
     pub warnings: Vec<String>,
 }
 
+/// The beginning of a body, for an error about it: JSON as it is, anything else in hexadecimal.
+fn summary(bytes: &[u8]) -> String {
+    const MOST: usize = 30;
+    let (start, more) = match bytes.get(..MOST) {
+        Some(start) if bytes.len() > MOST => (start, " ..."),
+        _ => (bytes, ""),
+    };
+    match start.first() {
+        None => "<empty>".to_owned(),
+        Some(b'{') => format!("{}{more}", String::from_utf8_lossy(start)),
+        Some(_) => format!(
+            "{}{more}",
+            start.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        ),
+    }
+}
+
 /// What upstream reads first of a body, as its errors print it.
 const TYPE_META: &str =
     r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
@@ -123,8 +140,9 @@ pub fn decode(
     };
     let unrecognized = |why: String| {
         ApiError::bad_request(format!(
-            "the object provided is unrecognized (must be of type {}): couldn't get version/kind; {why}",
-            kind.kind
+            "the object provided is unrecognized (must be of type {}): couldn't get version/kind; {why} ({})",
+            kind.kind,
+            summary(bytes)
         ))
     };
     let (mut value, duplicates) =

@@ -26,12 +26,7 @@ pub fn ensure_namespace(row: &Resource, namespace: &str, object: &mut Value) -> 
 
 /// What the server sets on a new object.
 pub fn prepare_create(object: &mut Value) {
-    for field in [
-        "resourceVersion",
-        "selfLink",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-    ] {
+    for field in ["selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"] {
         meta::remove(object, field);
     }
     meta::set(

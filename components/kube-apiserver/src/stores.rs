@@ -169,9 +169,9 @@ pub fn to_api_error(error: StorageError, resource: &GroupResource, name: &str) -
         StorageError::InvalidResourceVersion { value } => ApiError::bad_request(format!(
             "invalid resource version: resourceVersion: Invalid value: {value:?}: strconv.ParseUint: parsing {value:?}: invalid syntax"
         )),
-        StorageError::InvalidContinue { message } => {
-            ApiError::bad_request(format!("continue key is not valid: {message}"))
-        }
+        StorageError::InvalidContinue { message } => ApiError::bad_request(format!(
+            "invalid continue token: continue key is not valid: {message}"
+        )),
         StorageError::InvalidKey { .. } => ApiError::not_found(resource, name),
         StorageError::TooLarge { .. } => {
             ApiError::request_entity_too_large("the object is too large for the store")

@@ -13,7 +13,10 @@ pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<Erro
     let spec = at(new, &["spec"]);
     Some(match kind {
         "Job" => {
-            let mut errors = job(spec, &path, false);
+            let mut errors = job(spec, &path);
+            if !at(spec, &["selector"]).is_object() {
+                errors.push(Error::required(&path.child("selector"), ""));
+            }
             errors.extend(selects_its_pods(spec, &path));
             errors.extend(names_its_pods(new));
             if let Some(old) = old {
@@ -79,7 +82,7 @@ fn names_its_pods(job: &Value) -> Option<Error> {
     })
 }
 
-fn job(spec: &Value, path: &Path, in_template: bool) -> ErrorList {
+fn job(spec: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     for field in [
         "parallelism",
@@ -91,9 +94,6 @@ fn job(spec: &Value, path: &Path, in_template: bool) -> ErrorList {
         "maxFailedIndexes",
     ] {
         errors.extend(non_negative(&path.child(field), at(spec, &[field])));
-    }
-    if !in_template && !at(spec, &["selector"]).is_object() {
-        errors.push(Error::required(&path.child("selector"), ""));
     }
     let mode = at(spec, &["completionMode"]);
     errors.extend(maybe_one_of(
@@ -495,7 +495,6 @@ fn cron_job(spec: &Value, path: &Path) -> ErrorList {
     errors.extend(job(
         at(spec, &["jobTemplate", "spec"]),
         &path.child("jobTemplate.spec"),
-        true,
     ));
     for field in ["successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
         errors.extend(non_negative(&path.child(field), at(spec, &[field])));

@@ -220,7 +220,7 @@ fn daemon_set(spec: &Value, path: &Path) -> ErrorList {
     if at(spec, &["selector"]).is_object() && wanted.is_everything() {
         errors.push(Error::invalid(
             &path.child("selector"),
-            at(spec, &["selector"]),
+            selector_shown(at(spec, &["selector"])),
             "empty selector is invalid for daemonset",
         ));
     }

@@ -262,8 +262,11 @@ impl<'a> Comparer<'a> {
             } else if after.is_empty() {
                 self.removed(FieldSet::default());
             } else if before != after {
-                // Repeated items can't be told apart: they are one leaf.
+                // Repeated items can't be told apart: they are one leaf, and nobody owns what was inside.
                 self.modified();
+                for item in before {
+                    self.either(inner, None, Some(item), None);
+                }
             }
             self.path.pop();
         }

@@ -121,7 +121,7 @@ fn fresh(row: &Resource, wanted: &Value) -> Value {
         "kube-apiserver"
     };
     // A namespace's finalizer is set by the server and nobody's field.
-    let finalizers = (row.gvk.kind == "Namespace").then(|| object["spec"].take());
+    let finalizers = (row.gvk.kind == "Namespace").then(|| std::mem::replace(&mut object["spec"], json!({})));
     api::managed::track(
         row,
         None,

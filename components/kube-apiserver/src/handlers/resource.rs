@@ -35,7 +35,7 @@ pub async fn handle(
     }
 
     if info.subresource.is_empty() {
-        if !row.has_verb(&info.verb) {
+        if !row.has_verb(&info.verb) || !names_fittingly(&info.verb, &info.name) {
             return Err(ApiError::method_not_allowed());
         }
     } else {
@@ -103,6 +103,15 @@ pub async fn handle(
     }
 }
 
+/// One object is read and changed by its name; a new one is made in the collection.
+fn names_fittingly(verb: &str, name: &str) -> bool {
+    match verb {
+        "create" => name.is_empty(),
+        "get" | "update" | "patch" | "delete" => !name.is_empty(),
+        _ => true,
+    }
+}
+
 fn no_such_resource() -> ApiError {
     ApiError::new(
         404,
@@ -142,4 +151,25 @@ fn addressable(row: &Resource, request: &ApiRequest) -> bool {
         return !info.namespace.is_empty() || across || (info.name.is_empty() && info.verb == "create");
     }
     info.namespace.is_empty() || row.plural == "namespaces"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verbs_name_one_object_or_none() {
+        for (verb, name, fits) in [
+            ("create", "", true),
+            ("create", "a", false),
+            ("update", "", false),
+            ("update", "a", true),
+            ("patch", "", false),
+            ("delete", "", false),
+            ("list", "", true),
+            ("watch", "a", true),
+        ] {
+            assert_eq!(names_fittingly(verb, name), fits, "{verb} {name}");
+        }
+    }
 }

@@ -206,6 +206,11 @@ pub async fn store_new(
             Err(other) => Err(error(other)),
         };
     }
+    if !meta::resource_version(&object).is_empty() {
+        return Err(ApiError::internal(
+            "resourceVersion should not be set on objects to be created",
+        ));
+    }
     let stored = target
         .store
         .create(

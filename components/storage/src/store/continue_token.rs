@@ -40,14 +40,41 @@ pub(super) fn encode(scope_prefix: &str, position: &Position) -> String {
     URL_SAFE_NO_PAD.encode(serde_json::json!(token).to_string())
 }
 
+/// Where a text stops being base64, as Go says it.
+fn not_base64(error: base64::DecodeError, text: &str) -> String {
+    let at = match error {
+        base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
+        _ => text.len(),
+    };
+    format!("illegal base64 data at input byte {at}")
+}
+
+/// Why bytes are no token, as Go says it of those that aren't even JSON.
+fn not_a_token(bytes: &[u8]) -> String {
+    match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        None => "unexpected end of JSON input".to_owned(),
+        Some(b'{') => "not a token".to_owned(),
+        Some(byte @ (0x20..=0x7e | 0xa1..=0xac | 0xae..=0xff)) => {
+            format!(
+                "invalid character '{}' looking for beginning of value",
+                char::from(*byte)
+            )
+        }
+        Some(byte) if *byte < 0x80 => {
+            format!("invalid character '\\x{byte:02x}' looking for beginning of value")
+        }
+        Some(byte) => format!("invalid character '\\u{byte:04x}' looking for beginning of value"),
+    }
+}
+
 pub(super) fn decode(scope_prefix: &str, text: &str) -> Result<Position, StorageError> {
     let invalid = |message: &str| StorageError::InvalidContinue {
         message: message.to_owned(),
     };
     let bytes = URL_SAFE_NO_PAD
         .decode(text.trim_end_matches('='))
-        .map_err(|_| invalid("not base64"))?;
-    let token: Token = serde_json::from_slice(&bytes).map_err(|_| invalid("not a token"))?;
+        .map_err(|error| invalid(&not_base64(error, text)))?;
+    let token: Token = serde_json::from_slice(&bytes).map_err(|_| invalid(&not_a_token(&bytes)))?;
     if token.v != VERSION {
         return Err(invalid("unknown version"));
     }

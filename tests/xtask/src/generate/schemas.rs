@@ -135,6 +135,9 @@ const LEFT_OUT: &[&str] = &[
     "core.v1.LocalObjectReference.name",
 ];
 
+/// Fields that have no named type, although one of the same name elsewhere has.
+const PLAIN_TEXTS: &[&str] = &["rbac.v1.Subject.kind"];
+
 /// All schemas; structs refer to each other by position.
 pub fn model(raw: &Value, presence: &Presence) -> Result<Vec<Schema>> {
     let all = raw.as_object().context("schemas are no object")?;
@@ -261,7 +264,11 @@ impl Builder<'_> {
                 Some(kind) if !matches!(ty, Type::Map(..)) => Some(kind == "atomic"),
                 _ => None,
             },
-            type_name: self.types.get(key.as_str()).map(|name| (*name).to_owned()),
+            type_name: self
+                .types
+                .get(key.as_str())
+                .filter(|_| !listed(PLAIN_TEXTS, schema, name))
+                .map(|name| (*name).to_owned()),
             patch,
             embedded: embedded(short, name),
             ty,

@@ -22,6 +22,9 @@ pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
     if ports.is_empty() && text(spec, &["clusterIP"]) != "None" && kind != "ExternalName" {
         errors.push(Error::required(&path.child("ports"), ""));
     }
+    if old.is_none() && kind != "ExternalName" {
+        errors.extend(addresses(spec, &path.child("clusterIPs")));
+    }
     match kind {
         "LoadBalancer" => {
             if text(spec, &["clusterIP"]) == "None" {
@@ -124,6 +127,25 @@ pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
     }
     errors.extend(traffic(spec, kind, &path));
     errors
+}
+
+/// Addresses that the client wants: each one an address, or none at all.
+fn addresses(spec: &Value, path: &Path) -> ErrorList {
+    let mut wanted: Vec<&str> = list(spec, &["clusterIPs"])
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    if wanted.is_empty() {
+        wanted.extend(Some(text(spec, &["clusterIP"])).filter(|address| !address.is_empty()));
+    }
+    let wrong = |(index, address): (usize, &&str)| {
+        if index == 0 && *address == "None" {
+            None
+        } else {
+            shared::ip(&path.index(index), address)
+        }
+    };
+    wanted.iter().enumerate().filter_map(wrong).collect()
 }
 
 /// The first address stays, also that there is none.

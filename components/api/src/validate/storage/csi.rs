@@ -1,5 +1,5 @@
 use crate::validate::internal;
-use crate::validate::shared::{amount, immutable, label_selector, maybe_one_of, one_of, texts};
+use crate::validate::shared::{amount, immutable, label_selector, maybe_one_of, non_negative, one_of, texts};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::names;
@@ -107,6 +107,10 @@ pub(super) fn node(old: Option<&Value>, new: &Value) -> ErrorList {
                 "must be 256 characters or less",
             ));
         }
+        errors.extend(non_negative(
+            &path.child("allocatable.count"),
+            at(driver, &["allocatable", "count"]),
+        ));
         let mut keys = HashSet::new();
         for key in list(driver, &["topologyKeys"]).iter().filter_map(Value::as_str) {
             if key.is_empty() {
