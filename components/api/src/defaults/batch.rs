@@ -34,7 +34,13 @@ fn job(object: &mut Object) {
     };
     absent(spec, "podReplacementPolicy", policy);
     failure_policy(spec);
-    labels_from_template(object);
+    // A new job takes its labels once those that find its pods are in its template.
+    if object
+        .get("metadata")
+        .is_some_and(|metadata| metadata["uid"].is_string())
+    {
+        labels_from_template(object);
+    }
 }
 
 fn failure_policy(spec: &mut Object) {

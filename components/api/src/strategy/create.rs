@@ -52,7 +52,16 @@ pub fn prepare_create(resource: &Resource, value: &mut Value) {
             data_source(object);
         }
         "Job" => {
+            // Labels that the template has become the job's own, with those that are added to them.
+            let labelled = !is_zero(
+                object
+                    .get("spec")
+                    .map(|spec| at(spec, &["template", "metadata", "labels"])),
+            );
             job(object, &name, &uid);
+            if labelled {
+                crate::defaults::labels_from_template(object);
+            }
         }
         "DaemonSet" => {
             make(make(object, "metadata"), "annotations")

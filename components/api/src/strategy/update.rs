@@ -77,6 +77,9 @@ pub fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: 
     {
         super::create::data_source(claim);
     }
+    if let ("Job", Some(job)) = (resource.gvk.kind.as_str(), new.as_object_mut()) {
+        crate::defaults::labels_from_template(job);
+    }
     if resource.gvk.kind == "DaemonSet" {
         let before: i64 = meta::annotation(old, TEMPLATE_GENERATION)
             .and_then(|text| text.parse().ok())

@@ -3,12 +3,29 @@ use crate::fieldset::FieldSet;
 use crate::schema::{Field, ListKind, SchemaSet, Type};
 use serde_json::Value;
 
-/// Removes these fields, each with all that is below it.
+/// Removes these fields, each with all that is below it. What is emptied by that becomes null.
 pub fn remove(set: &SchemaSet, ty: &Type, value: &mut Value, fields: &FieldSet) {
     from(set, Some(ty), None, value, fields);
 }
 
 fn from(set: &SchemaSet, ty: Option<&Type>, field: Option<&Field>, value: &mut Value, fields: &FieldSet) {
+    if !empty(value) {
+        inside(set, ty, field, value, fields);
+        if empty(value) {
+            *value = Value::Null;
+        }
+    }
+}
+
+fn empty(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => map.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    }
+}
+
+fn inside(set: &SchemaSet, ty: Option<&Type>, field: Option<&Field>, value: &mut Value, fields: &FieldSet) {
     match (shape(set, ty, field, Some(value)), value) {
         (shape @ (Shape::Struct(_) | Shape::Map(_)), Value::Object(map)) => {
             map.retain(|key, _| !fields.has(&format!("f:{key}")));

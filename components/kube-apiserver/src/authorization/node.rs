@@ -94,6 +94,9 @@ impl NodeAuthorizer {
         if attributes.verb != "create" || attributes.subresource != "token" {
             return plain("can only create tokens for individual service accounts");
         }
+        if attributes.name.is_empty() {
+            return plain("can only create tokens for individual service accounts");
+        }
         self.related(node, Kind::ServiceAccount, attributes)
     }
 
@@ -116,7 +119,7 @@ impl NodeAuthorizer {
     fn pod(&self, node: &str, attributes: &Attributes<'_>) -> Option<Decision> {
         match &*attributes.verb {
             "get" if attributes.subresource.is_empty() => Some(self.related(node, Kind::Pod, attributes)),
-            "list" | "watch" => {
+            "list" | "watch" if attributes.subresource.is_empty() => {
                 let own = attributes
                     .selected_fields
                     .iter()
@@ -206,10 +209,7 @@ fn other_node(node: &str, attributes: &Attributes<'_>) -> Option<Decision> {
         ("create", "") => None,
         ("get" | "list" | "watch", "") => {
             if attributes.name.is_empty() {
-                return Some(no(
-                    node,
-                    &format!("cannot {} all nodes, only its own Node object", attributes.verb),
-                ));
+                return Some(no(node, "cannot read all nodes, only its own Node object"));
             }
             (attributes.name != node).then(|| {
                 no(

@@ -104,3 +104,26 @@ fn selectors_have_expressions() {
         Vec::<String>::new()
     );
 }
+
+#[test]
+fn selectors_are_expressions_about_a_device() {
+    let class = |expression: &str| json!({"spec": {"selectors": [{"cel": {"expression": expression}}]}});
+    for (expression, fits) in [
+        ("device.driver == 'a.example.com'", true),
+        (
+            "device.attributes['a.example.com'].model == 'x' && 'a.example.com' in device.capacity",
+            true,
+        ),
+        ("device.attributes['a.example.com'].healthy", true),
+        ("device.name == 'x'", false),
+        ("device.driver", false),
+        ("changed", false),
+        ("", false),
+    ] {
+        assert_eq!(
+            found("DeviceClass", None, class(expression)).is_empty(),
+            fits,
+            "{expression}"
+        );
+    }
+}
