@@ -374,7 +374,7 @@ mod tests {
         }
         assert_eq!(
             parse(&[b'['; 100_000]).unwrap_err().to_string(),
-            "exceeded max depth"
+            "invalid character '[' exceeded max depth"
         );
     }
 
