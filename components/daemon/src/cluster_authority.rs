@@ -80,7 +80,9 @@ mod tests {
     use http::{HeaderMap, Request, Response, StatusCode};
     use kube::client::Body;
     use parking_lot::Mutex;
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    };
 
     use super::*;
     use crate::delegation::Rejection;
@@ -107,7 +109,10 @@ mod tests {
 
     fn map(data: serde_json::Value) -> (StatusCode, serde_json::Value) {
         let metadata = serde_json::json!({ "name": NAME, "namespace": NAMESPACE });
-        (StatusCode::OK, serde_json::json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data }))
+        (
+            StatusCode::OK,
+            serde_json::json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data }),
+        )
     }
 
     /// An API server that gives these answers, one after the other.
@@ -119,7 +124,9 @@ mod tests {
                 "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
             );
             let (status, body) = answers.lock().pop_front().expect("an answer");
-            let response = Response::builder().status(status).body(Body::from(body.to_string().into_bytes()));
+            let response = Response::builder()
+                .status(status)
+                .body(Body::from(body.to_string().into_bytes()));
             async move { Ok::<_, Infallible>(response.expect("a response")) }
         });
         Client::new(service, "default")
@@ -153,11 +160,23 @@ mod tests {
         .into_iter()
         .enumerate()
         {
-            assert_eq!(refresh(&delegation, &mut seen).await.is_ok(), read, "round {round}");
+            assert_eq!(
+                refresh(&delegation, &mut seen).await.is_ok(),
+                read,
+                "round {round}"
+            );
             for (peer, accepted) in peers.iter().zip(accepted) {
                 let user = delegation.authenticate(Some(peer), &HeaderMap::new()).await;
-                let want = if accepted { Ok("prometheus") } else { Err(&Rejection::Unauthorized) };
-                assert_eq!(user.as_ref().map(|user| user.name.as_str()), want, "round {round}");
+                let want = if accepted {
+                    Ok("prometheus")
+                } else {
+                    Err(&Rejection::Unauthorized)
+                };
+                assert_eq!(
+                    user.as_ref().map(|user| user.name.as_str()),
+                    want,
+                    "round {round}"
+                );
             }
         }
     }

@@ -20,8 +20,9 @@ pub fn init(flags: &LoggingFlags) {
         _ => "trace",
     };
     // Libraries log each connection at info.
-    let default =
-        format!("{ours},hickory_server=warn,hyper=warn,h2=warn,rustls=warn,tower=warn,kube_client=warn,kube_runtime=warn,tonic=warn,hyper_util=warn");
+    let default = format!(
+        "{ours},hickory_server=warn,hyper=warn,h2=warn,rustls=warn,tower=warn,kube_client=warn,kube_runtime=warn,tonic=warn,hyper_util=warn"
+    );
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let layer = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -18,7 +18,9 @@ pub struct Cgroups {
 }
 
 /// Controllers of version 1 in which pods get groups.
-const CONTROLLERS_V1: [&str; 8] = ["cpu", "cpuacct", "cpuset", "memory", "pids", "blkio", "devices", "freezer"];
+const CONTROLLERS_V1: [&str; 8] = [
+    "cpu", "cpuacct", "cpuset", "memory", "pids", "blkio", "devices", "freezer",
+];
 
 /// Limits of one group. None leaves what is there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,8 +50,15 @@ pub struct Used {
 impl Cgroups {
     /// Finds out which version is mounted at `root`, usually `/sys/fs/cgroup`.
     pub fn open(root: &Path) -> Self {
-        let version = if root.join("cgroup.controllers").exists() { Version::V2 } else { Version::V1 };
-        Self { root: root.to_owned(), version }
+        let version = if root.join("cgroup.controllers").exists() {
+            Version::V2
+        } else {
+            Version::V1
+        };
+        Self {
+            root: root.to_owned(),
+            version,
+        }
     }
 
     pub fn version(&self) -> Version {
@@ -58,7 +67,9 @@ impl Cgroups {
 
     /// Whether groups can be kept from swapping (version 2; the root group itself has no limits).
     pub fn controls_swap(&self) -> bool {
-        subdirectories(&self.root).iter().any(|group| group.join("memory.swap.max").exists())
+        subdirectories(&self.root)
+            .iter()
+            .any(|group| group.join("memory.swap.max").exists())
     }
 
     fn directories(&self, path: &str) -> Vec<PathBuf> {
@@ -167,7 +178,10 @@ impl Cgroups {
     /// Names of the groups directly below `path`.
     pub fn children(&self, path: &str) -> Vec<String> {
         let directory = self.directory("memory", path);
-        subdirectories(&directory).iter().filter_map(|child| Some(child.file_name()?.to_str()?.to_owned())).collect()
+        subdirectories(&directory)
+            .iter()
+            .filter_map(|child| Some(child.file_name()?.to_str()?.to_owned()))
+            .collect()
     }
 
     /// The group's limit in bytes; None when there is none.
@@ -183,12 +197,18 @@ impl Cgroups {
 
     /// Processes and threads in a group and its descendants.
     pub fn process_count(&self, path: &str) -> Option<u64> {
-        std::fs::read_to_string(self.directory("pids", path).join("pids.current")).ok()?.trim().parse().ok()
+        std::fs::read_to_string(self.directory("pids", path).join("pids.current"))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
     }
 
     /// What a group has used so far.
     pub fn used(&self, path: &str) -> io::Result<Used> {
-        let number = |file: PathBuf| -> io::Result<u64> { Ok(std::fs::read_to_string(file)?.trim().parse().unwrap_or(0)) };
+        let number = |file: PathBuf| -> io::Result<u64> {
+            Ok(std::fs::read_to_string(file)?.trim().parse().unwrap_or(0))
+        };
         match self.version {
             Version::V1 => {
                 let memory = self.directory("memory", path);
@@ -201,7 +221,9 @@ impl Cgroups {
                     rss_bytes: field(&stat, "total_rss"),
                     page_faults: field(&stat, "total_pgfault"),
                     major_page_faults: field(&stat, "total_pgmajfault"),
-                    swap_bytes: number(memory.join("memory.memsw.usage_in_bytes")).ok().map(|both| both.saturating_sub(usage)),
+                    swap_bytes: number(memory.join("memory.memsw.usage_in_bytes"))
+                        .ok()
+                        .map(|both| both.saturating_sub(usage)),
                 })
             }
             Version::V2 => {
@@ -231,18 +253,29 @@ impl Cgroups {
 fn machine_memory_in_use(meminfo: &str) -> u64 {
     let of = |name: &str| {
         let line = meminfo.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0)
+        line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok())
+            .unwrap_or(0)
     };
-    of("MemTotal:").saturating_sub(of("MemFree:")).saturating_mul(1024)
+    of("MemTotal:")
+        .saturating_sub(of("MemFree:"))
+        .saturating_mul(1024)
 }
 
 fn field(text: &str, name: &str) -> u64 {
-    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok()).unwrap_or(0)
+    text.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
+        .unwrap_or(0)
 }
 
 fn subdirectories(directory: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
-    entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 fn remove_tree(directory: &Path) -> io::Result<()> {
@@ -257,23 +290,54 @@ fn remove_tree(directory: &Path) -> io::Result<()> {
 
 /// The files to write: controller, file and text.
 fn settings(version: Version, limits: Limits) -> Vec<(&'static str, &'static str, String)> {
-    let unlimited = |value: i64| if value < 0 { "max".to_owned() } else { value.to_string() };
+    let unlimited = |value: i64| {
+        if value < 0 {
+            "max".to_owned()
+        } else {
+            value.to_string()
+        }
+    };
     let mut files = Vec::new();
     match version {
         Version::V1 => {
-            files.extend(limits.cpu_shares.map(|shares| ("cpu", "cpu.shares", shares.to_string())));
-            files.extend(limits.cpu_period.filter(|period| *period > 0).map(|period| ("cpu", "cpu.cfs_period_us", period.to_string())));
-            files.extend(limits.cpu_quota.map(|quota| ("cpu", "cpu.cfs_quota_us", quota.to_string())));
-            files.extend(limits.memory.map(|bytes| ("memory", "memory.limit_in_bytes", bytes.to_string())));
+            files.extend(
+                limits
+                    .cpu_shares
+                    .map(|shares| ("cpu", "cpu.shares", shares.to_string())),
+            );
+            files.extend(
+                limits
+                    .cpu_period
+                    .filter(|period| *period > 0)
+                    .map(|period| ("cpu", "cpu.cfs_period_us", period.to_string())),
+            );
+            files.extend(
+                limits
+                    .cpu_quota
+                    .map(|quota| ("cpu", "cpu.cfs_quota_us", quota.to_string())),
+            );
+            files.extend(
+                limits
+                    .memory
+                    .map(|bytes| ("memory", "memory.limit_in_bytes", bytes.to_string())),
+            );
             files.extend(limits.pids.map(|count| ("pids", "pids.max", unlimited(count))));
         }
         Version::V2 => {
-            files.extend(limits.cpu_shares.map(|shares| ("cpu", "cpu.weight", weight(shares).to_string())));
+            files.extend(
+                limits
+                    .cpu_shares
+                    .map(|shares| ("cpu", "cpu.weight", weight(shares).to_string())),
+            );
             if let Some(quota) = limits.cpu_quota {
                 let period = limits.cpu_period.filter(|period| *period > 0).unwrap_or(100_000);
                 files.push(("cpu", "cpu.max", format!("{} {period}", unlimited(quota))));
             }
-            files.extend(limits.memory.map(|bytes| ("memory", "memory.max", unlimited(bytes))));
+            files.extend(
+                limits
+                    .memory
+                    .map(|bytes| ("memory", "memory.max", unlimited(bytes))),
+            );
             files.extend(limits.pids.map(|count| ("pids", "pids.max", unlimited(count))));
         }
     }
@@ -291,7 +355,13 @@ mod tests {
 
     #[test]
     fn limits_become_files_of_either_version() {
-        let limits = Limits { cpu_shares: Some(1024), cpu_quota: Some(-1), cpu_period: Some(100_000), memory: Some(4096), pids: None };
+        let limits = Limits {
+            cpu_shares: Some(1024),
+            cpu_quota: Some(-1),
+            cpu_period: Some(100_000),
+            memory: Some(4096),
+            pids: None,
+        };
         let v1 = settings(Version::V1, limits);
         assert!(v1.contains(&("cpu", "cpu.cfs_quota_us", "-1".to_owned())));
         assert!(v1.contains(&("memory", "memory.limit_in_bytes", "4096".to_owned())));
@@ -305,6 +375,9 @@ mod tests {
     fn statistics_are_found_by_their_whole_name() {
         assert_eq!(field("inactive_file_x 1\ninactive_file 7\n", "inactive_file"), 7);
         assert_eq!(field("", "anon"), 0);
-        assert_eq!(machine_memory_in_use("MemTotal:       100 kB\nMemFree:         60 kB\n"), 40 * 1024);
+        assert_eq!(
+            machine_memory_in_use("MemTotal:       100 kB\nMemFree:         60 kB\n"),
+            40 * 1024
+        );
     }
 }

@@ -16,17 +16,23 @@ pub struct Usage {
 /// is not there. What goes away meanwhile is not counted.
 pub fn below(directory: &Path) -> (u64, u64) {
     use std::os::unix::fs::MetadataExt;
-    let Ok(top) = std::fs::symlink_metadata(directory) else { return (0, 0) };
+    let Ok(top) = std::fs::symlink_metadata(directory) else {
+        return (0, 0);
+    };
     let device = top.dev();
     let (mut bytes, mut inodes) = (top.blocks().saturating_mul(512), 1_u64);
     // Files with several names are counted once.
     let mut linked = std::collections::HashSet::new();
     let mut queue = vec![directory.to_owned()];
     while let Some(next) = queue.pop() {
-        let Ok(entries) = std::fs::read_dir(&next) else { continue };
+        let Ok(entries) = std::fs::read_dir(&next) else {
+            continue;
+        };
         for entry in entries.flatten() {
             let Ok(metadata) = entry.metadata() else { continue };
-            if metadata.dev() != device || (metadata.nlink() > 1 && metadata.is_file() && !linked.insert(metadata.ino())) {
+            if metadata.dev() != device
+                || (metadata.nlink() > 1 && metadata.is_file() && !linked.insert(metadata.ino()))
+            {
                 continue;
             }
             bytes = bytes.saturating_add(metadata.blocks().saturating_mul(512));

@@ -16,23 +16,36 @@ pub struct MountError {
 
 fn failed(operation: &'static str, path: &Path) -> impl FnOnce(nix::Error) -> MountError {
     let path = path.to_owned();
-    move |error| MountError { operation, path, source: error.into() }
+    move |error| MountError {
+        operation,
+        path,
+        source: error.into(),
+    }
 }
 
 /// Mounts a tmpfs; `options` are such as `size=1048576,mode=0755`.
 pub fn mount_tmpfs(target: &Path, options: &str) -> Result<(), MountError> {
     let flags = MsFlags::MS_RELATIME;
-    mount(Some("tmpfs"), target, Some("tmpfs"), flags, Some(options)).map_err(failed("mount tmpfs on", target))
+    mount(Some("tmpfs"), target, Some("tmpfs"), flags, Some(options))
+        .map_err(failed("mount tmpfs on", target))
 }
 
 /// Makes `source` visible at `target`, which must exist and be of the same kind.
 pub fn bind(source: &Path, target: &Path) -> Result<(), MountError> {
-    mount(Some(source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>).map_err(failed("bind to", target))
+    mount(Some(source), target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        .map_err(failed("bind to", target))
 }
 
 /// Mounts from the host below `path` are seen by containers and the other way round.
 pub fn make_shared(path: &Path) -> Result<(), MountError> {
-    mount(None::<&str>, path, None::<&str>, MsFlags::MS_SHARED | MsFlags::MS_REC, None::<&str>).map_err(failed("make shared", path))
+    mount(
+        None::<&str>,
+        path,
+        None::<&str>,
+        MsFlags::MS_SHARED | MsFlags::MS_REC,
+        None::<&str>,
+    )
+    .map_err(failed("make shared", path))
 }
 
 /// Unmounts. A mount that is still in use goes away with its last user.
@@ -55,7 +68,11 @@ pub fn mount_points() -> io::Result<Vec<MountPoint>> {
 
 /// Mounts at `path` or below, the innermost first.
 pub fn mount_points_below(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found: Vec<PathBuf> = mount_points()?.into_iter().map(|point| point.path).filter(|point| point.starts_with(path)).collect();
+    let mut found: Vec<PathBuf> = mount_points()?
+        .into_iter()
+        .map(|point| point.path)
+        .filter(|point| point.starts_with(path))
+        .collect();
     found.reverse();
     Ok(found)
 }
@@ -74,7 +91,11 @@ fn parse(table: &str) -> Vec<MountPoint> {
             let path = fields.nth(4)?;
             let shared = fields.skip(1).any(|field| field.starts_with("shared:"));
             let file_system = right.split(' ').next()?.to_owned();
-            Some(MountPoint { path: PathBuf::from(unescape(path)), file_system, shared })
+            Some(MountPoint {
+                path: PathBuf::from(unescape(path)),
+                file_system,
+                shared,
+            })
         })
         .collect()
 }
@@ -87,7 +108,10 @@ fn unescape(text: &str) -> std::ffi::OsString {
     let mut at = 0;
     while at < bytes.len() {
         let octal = bytes.get(at + 1..at + 4).filter(|_| bytes[at] == b'\\');
-        match octal.and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+        match octal
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok())
+        {
             Some(byte) => {
                 out.push(byte);
                 at += 4;

@@ -30,7 +30,10 @@ pub async fn run(flags: ControllerManagerFlags) -> anyhow::Result<()> {
     if flags.secure_port != 0 {
         let server = Server::prepare(&flags).await?;
         if flags.client_ca_file.is_none() {
-            tasks.spawn("client CA", cluster_authority::follow(server.delegation, tasks.shutdown()));
+            tasks.spawn(
+                "client CA",
+                cluster_authority::follow(server.delegation, tasks.shutdown()),
+            );
         }
         let shutdown = tasks.shutdown();
         tasks.spawn("server", async move {
@@ -101,10 +104,9 @@ impl Server {
             .or(flags.kubeconfig.as_ref());
         let reviews = connection(reviewer.map(|path| path.as_path()), "--authentication-kubeconfig")?;
         let delegation = Arc::new(Delegation::new(reviews.client, authority));
-        let router = Health::new()
-            .router()
-            .merge(Metrics::new().router())
-            .layer(axum::middleware::from_fn_with_state(delegation.clone(), require_path));
+        let router = Health::new().router().merge(Metrics::new().router()).layer(
+            axum::middleware::from_fn_with_state(delegation.clone(), require_path),
+        );
         let address = (flags.bind_address, flags.secure_port);
         let listener = TcpListener::bind(address)
             .await

@@ -80,9 +80,15 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         let router = Router::new()
             .merge(metrics.router())
             .merge(health.router())
-            .layer(axum::middleware::from_fn_with_state(delegation.clone(), require_path));
+            .layer(axum::middleware::from_fn_with_state(
+                delegation.clone(),
+                require_path,
+            ));
         if flags.client_ca_file.is_none() {
-            tasks.spawn("client CA", cluster_authority::follow(delegation, shutdown.clone()));
+            tasks.spawn(
+                "client CA",
+                cluster_authority::follow(delegation, shutdown.clone()),
+            );
         }
         let stop = shutdown.clone();
         tasks.spawn("serving", async move { serve(listener, tls, router, stop).await });

@@ -43,22 +43,39 @@ pub struct NodeFacts {
 
 /// What this kubelet must not run at all, because running it in another way would be unsafe or wrong.
 fn refused_by_nature(pod: &Pod, node: &NodeFacts) -> Option<(String, String)> {
-    let refuse = |reason: &str, message: String| Some((reason.to_owned(), format!("Pod was rejected: {message}")));
+    let refuse =
+        |reason: &str, message: String| Some((reason.to_owned(), format!("Pod was rejected: {message}")));
     let spec = pod.view();
     if spec.os.as_ref().is_some_and(|os| os.name != "linux") {
-        return refuse("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS".to_owned());
+        return refuse(
+            "PodOSNotSupported",
+            "Failed to admit pod as the OS field doesn't match node OS".to_owned(),
+        );
     }
     if spec.host_users == Some(false) {
-        return refuse("UserNamespaceNotSupported", "hostUsers: false is not supported on this node".to_owned());
+        return refuse(
+            "UserNamespaceNotSupported",
+            "hostUsers: false is not supported on this node".to_owned(),
+        );
     }
-    for sysctl in spec.security_context.iter().flat_map(|context| context.sysctls.iter().flatten()) {
+    for sysctl in spec
+        .security_context
+        .iter()
+        .flat_map(|context| context.sysctls.iter().flatten())
+    {
         let name = sysctl.name.replace('/', ".");
-        let allowed = node.allowed_sysctls.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(prefix) => name.starts_with(prefix),
-            None => name == *pattern,
-        });
+        let allowed = node
+            .allowed_sysctls
+            .iter()
+            .any(|pattern| match pattern.strip_suffix('*') {
+                Some(prefix) => name.starts_with(prefix),
+                None => name == *pattern,
+            });
         if !allowed && !SAFE_SYSCTLS.contains(&name.as_str()) {
-            return refuse("SysctlForbidden", format!("forbidden sysctl: {name:?} not allowlisted"));
+            return refuse(
+                "SysctlForbidden",
+                format!("forbidden sysctl: {name:?} not allowlisted"),
+            );
         }
     }
     None
@@ -75,14 +92,21 @@ fn refused_by_pressure(pod: &Pod, pressures: &BTreeSet<Pressure>) -> Option<(Str
             let key = toleration.key.as_deref().unwrap_or_default();
             let effect = toleration.effect.as_deref().unwrap_or_default();
             let any_key = key.is_empty() && toleration.operator.as_deref() == Some("Exists");
-            (key == "node.kubernetes.io/memory-pressure" || any_key) && (effect.is_empty() || effect == "NoSchedule")
+            (key == "node.kubernetes.io/memory-pressure" || any_key)
+                && (effect.is_empty() || effect == "NoSchedule")
         };
         if qos_class(pod) != Qos::BestEffort || pod.view().tolerations.iter().flatten().any(tolerates) {
             return None;
         }
     }
     let names: Vec<&str> = pressures.iter().map(|pressure| pressure.name()).collect();
-    Some(("Evicted".to_owned(), format!("Pod was rejected: The node had condition: [{}]. ", names.join(" "))))
+    Some((
+        "Evicted".to_owned(),
+        format!(
+            "Pod was rejected: The node had condition: [{}]. ",
+            names.join(" ")
+        ),
+    ))
 }
 
 /// A reason and message when the pod has to be refused.
@@ -112,9 +136,11 @@ pub fn admit(pod: &Pod, others: &[Arc<Pod>], node: &NodeFacts) -> Option<(String
     let used_cpu: i64 = active.iter().map(|(cpu, _)| cpu).sum();
     let used_memory: i64 = active.iter().map(|(_, memory)| memory).sum();
     let count = i64::try_from(active.len()).unwrap_or(i64::MAX);
-    for (name, wanted, used, capacity) in
-        [("pods", 1, count, node.pods), ("cpu", cpu, used_cpu, node.milli_cpu), ("memory", memory, used_memory, node.memory)]
-    {
+    for (name, wanted, used, capacity) in [
+        ("pods", 1, count, node.pods),
+        ("cpu", cpu, used_cpu, node.milli_cpu),
+        ("memory", memory, used_memory, node.memory),
+    ] {
         if wanted > 0 && used.saturating_add(wanted) > capacity {
             let message = format!(
                 "Pod was rejected: Node didn't have enough resource: {name}, requested: {wanted}, used: {used}, capacity: {capacity}"
@@ -127,7 +153,11 @@ pub fn admit(pod: &Pod, others: &[Arc<Pod>], node: &NodeFacts) -> Option<(String
 
 /// Whether all its containers have ended for good.
 pub(crate) fn is_over(pod: &Pod) -> bool {
-    pod.status.as_ref().and_then(|status| status.phase.as_deref()).and_then(Phase::parse).is_some_and(Phase::is_terminal)
+    pod.status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref())
+        .and_then(Phase::parse)
+        .is_some_and(Phase::is_terminal)
 }
 
 #[cfg(test)]
@@ -146,14 +176,29 @@ mod tests {
 
     #[test]
     fn pods_that_do_not_fit_are_refused_by_name() {
-        let node = NodeFacts { labels: Some([("a".to_owned(), "b".to_owned())].into()), milli_cpu: 1000, memory: 1 << 30, pods: 2, ..NodeFacts::default() };
+        let node = NodeFacts {
+            labels: Some([("a".to_owned(), "b".to_owned())].into()),
+            milli_cpu: 1000,
+            memory: 1 << 30,
+            pods: 2,
+            ..NodeFacts::default()
+        };
         let others = [Arc::new(pod("1", "600m", json!({})))];
         let reason = |pod: &Pod, others: &[Arc<Pod>]| admit(pod, others, &node).map(|(reason, _)| reason);
         assert_eq!(reason(&pod("2", "400m", json!({"a": "b"})), &others), None);
-        assert_eq!(reason(&pod("2", "401m", json!({})), &others).as_deref(), Some("OutOfcpu"));
-        assert_eq!(reason(&pod("2", "1m", json!({"a": "c"})), &others).as_deref(), Some("NodeAffinity"));
+        assert_eq!(
+            reason(&pod("2", "401m", json!({})), &others).as_deref(),
+            Some("OutOfcpu")
+        );
+        assert_eq!(
+            reason(&pod("2", "1m", json!({"a": "c"})), &others).as_deref(),
+            Some("NodeAffinity")
+        );
         let two = [others[0].clone(), Arc::new(pod("3", "1m", json!({})))];
-        assert_eq!(reason(&pod("2", "1m", json!({})), &two).as_deref(), Some("OutOfpods"));
+        assert_eq!(
+            reason(&pod("2", "1m", json!({})), &two).as_deref(),
+            Some("OutOfpods")
+        );
     }
 
     #[test]
@@ -162,36 +207,93 @@ mod tests {
         let burstable = json!({"resources": {"requests": {"memory": "1"}}});
         for (what, pressures, container, mut spec, want) in [
             ("no pressure", &[][..], json!({}), json!({}), false),
-            ("memory, requests none", &[Pressure::Memory], json!({}), json!({}), true),
-            ("memory, requests some", &[Pressure::Memory], burstable.clone(), json!({}), false),
-            ("memory, tolerated", &[Pressure::Memory], json!({}), tolerant.clone(), false),
+            (
+                "memory, requests none",
+                &[Pressure::Memory],
+                json!({}),
+                json!({}),
+                true,
+            ),
+            (
+                "memory, requests some",
+                &[Pressure::Memory],
+                burstable.clone(),
+                json!({}),
+                false,
+            ),
+            (
+                "memory, tolerated",
+                &[Pressure::Memory],
+                json!({}),
+                tolerant.clone(),
+                false,
+            ),
             ("disk", &[Pressure::Disk], burstable.clone(), json!({}), true),
-            ("disk besides memory, tolerated", &[Pressure::Memory, Pressure::Disk], json!({}), tolerant, true),
-            ("critical", &[Pressure::Pid], json!({}), json!({"priority": 2_000_001_000}), false),
+            (
+                "disk besides memory, tolerated",
+                &[Pressure::Memory, Pressure::Disk],
+                json!({}),
+                tolerant,
+                true,
+            ),
+            (
+                "critical",
+                &[Pressure::Pid],
+                json!({}),
+                json!({"priority": 2_000_001_000}),
+                false,
+            ),
         ] {
             let mut container = container;
             container["name"] = json!("c");
             spec["containers"] = json!([container]);
-            let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p", "uid": "u"}, "spec": spec})).unwrap();
-            let node = NodeFacts { milli_cpu: 1000, memory: 1000, pods: 9, pressures: pressures.iter().copied().collect(), ..NodeFacts::default() };
+            let pod: Pod =
+                serde_json::from_value(json!({"metadata": {"name": "p", "uid": "u"}, "spec": spec})).unwrap();
+            let node = NodeFacts {
+                milli_cpu: 1000,
+                memory: 1000,
+                pods: 9,
+                pressures: pressures.iter().copied().collect(),
+                ..NodeFacts::default()
+            };
             assert_eq!(admit(&pod, &[], &node).is_some(), want, "{what}");
         }
     }
 
     #[test]
     fn what_would_be_unsafe_is_refused() {
-        let node = NodeFacts { milli_cpu: 1000, memory: 1, pods: 1, allowed_sysctls: vec!["kernel.msg*".to_owned()], ..NodeFacts::default() };
+        let node = NodeFacts {
+            milli_cpu: 1000,
+            memory: 1,
+            pods: 1,
+            allowed_sysctls: vec!["kernel.msg*".to_owned()],
+            ..NodeFacts::default()
+        };
         for (spec, want) in [
-            (json!({"securityContext": {"sysctls": [{"name": "net/ipv4/tcp_rmem", "value": "1"}]}}), None),
-            (json!({"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}}), None),
-            (json!({"securityContext": {"sysctls": [{"name": "kernel.sem", "value": "1"}]}}), Some("SysctlForbidden")),
+            (
+                json!({"securityContext": {"sysctls": [{"name": "net/ipv4/tcp_rmem", "value": "1"}]}}),
+                None,
+            ),
+            (
+                json!({"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}}),
+                None,
+            ),
+            (
+                json!({"securityContext": {"sysctls": [{"name": "kernel.sem", "value": "1"}]}}),
+                Some("SysctlForbidden"),
+            ),
             (json!({"hostUsers": false}), Some("UserNamespaceNotSupported")),
             (json!({"os": {"name": "windows"}}), Some("PodOSNotSupported")),
         ] {
             let mut spec = spec.clone();
             spec["containers"] = json!([]);
-            let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p", "uid": "u"}, "spec": spec})).unwrap();
-            assert_eq!(admit(&pod, &[], &node).map(|(reason, _)| reason).as_deref(), want, "{spec}");
+            let pod: Pod =
+                serde_json::from_value(json!({"metadata": {"name": "p", "uid": "u"}, "spec": spec})).unwrap();
+            assert_eq!(
+                admit(&pod, &[], &node).map(|(reason, _)| reason).as_deref(),
+                want,
+                "{spec}"
+            );
         }
     }
 }

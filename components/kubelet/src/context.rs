@@ -41,14 +41,22 @@ pub struct Context {
 
 impl Context {
     /// Records an event about a pod or one of its containers.
-    pub fn event(&self, pod: &Pod, container: Option<(Role, &str)>, kind: Type, reason: &str, message: impl Into<String>) {
+    pub fn event(
+        &self,
+        pod: &Pod,
+        container: Option<(Role, &str)>,
+        kind: Type,
+        reason: &str,
+        message: impl Into<String>,
+    ) {
         let message = message.into();
         // Events may not get anywhere, and the log is what is left on a host whose API server is down.
         match kind {
             Type::Warning => tracing::warn!(pod = %pod.full_name(), reason, message),
             Type::Normal => tracing::debug!(pod = %pod.full_name(), reason, message),
         }
-        self.recorder.event(pod_reference(pod, container), kind, reason, message);
+        self.recorder
+            .event(pod_reference(pod, container), kind, reason, message);
     }
 
     /// Calls `use_context` with what fields of pods depend on.

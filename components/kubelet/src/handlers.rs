@@ -30,7 +30,11 @@ pub struct Target<'a> {
 impl Target<'_> {
     /// Does what a probe says.
     pub async fn probe(&self, probe: &Probe) -> Outcome {
-        let timeout = Duration::from_secs(u64::try_from(probe.timeout_seconds.unwrap_or(1)).unwrap_or(1).max(1));
+        let timeout = Duration::from_secs(
+            u64::try_from(probe.timeout_seconds.unwrap_or(1))
+                .unwrap_or(1)
+                .max(1),
+        );
         if let Some(action) = &probe.exec {
             return self.exec(action, timeout).await;
         }
@@ -42,7 +46,12 @@ impl Target<'_> {
                 return self.tcp(action).await;
             }
             if let Some(action) = &probe.grpc {
-                return grpc::check(self.pod_ip, action.port, action.service.as_deref().unwrap_or_default()).await;
+                return grpc::check(
+                    self.pod_ip,
+                    action.port,
+                    action.service.as_deref().unwrap_or_default(),
+                )
+                .await;
             }
             Outcome::Failure("missing probe handler".to_owned())
         };
@@ -55,7 +64,9 @@ impl Target<'_> {
     fn timeout_message(&self, probe: &Probe, timeout: Duration) -> String {
         match &probe.http_get {
             Some(action) => match self.url(action) {
-                Ok(url) => format!("Get \"{url}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"),
+                Ok(url) => format!(
+                    "Get \"{url}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+                ),
                 Err(error) => error,
             },
             None => format!("timeout: no answer within {}s", timeout.as_secs()),
@@ -65,16 +76,26 @@ impl Target<'_> {
     /// Runs a command in the container; success is exit code 0.
     pub async fn exec(&self, action: &ExecAction, timeout: Duration) -> Outcome {
         let command = action.command.clone().unwrap_or_default();
-        match self.runtime.exec_sync(self.container_id, command.clone(), timeout).await {
+        match self
+            .runtime
+            .exec_sync(self.container_id, command.clone(), timeout)
+            .await
+        {
             Ok(answer) => {
                 let mut output = String::from_utf8_lossy(&answer.stdout).into_owned();
                 output.push_str(&String::from_utf8_lossy(&answer.stderr));
                 let output = shorten(output);
-                if answer.exit_code == 0 { Outcome::Success(output) } else { Outcome::Failure(output) }
+                if answer.exit_code == 0 {
+                    Outcome::Success(output)
+                } else {
+                    Outcome::Failure(output)
+                }
             }
-            Err(error) if error.code == tonic::Code::DeadlineExceeded => {
-                Outcome::Failure(format!("command timed out: \"{}\" timed out after {}s", command.join(" "), timeout.as_secs()))
-            }
+            Err(error) if error.code == tonic::Code::DeadlineExceeded => Outcome::Failure(format!(
+                "command timed out: \"{}\" timed out after {}s",
+                command.join(" "),
+                timeout.as_secs()
+            )),
             Err(error) => Outcome::Failure(error.to_string()),
         }
     }
@@ -82,14 +103,22 @@ impl Target<'_> {
     /// The exit code and output of a hook's command.
     pub async fn exec_hook(&self, action: &ExecAction) -> Result<(), String> {
         let command = action.command.clone().unwrap_or_default();
-        let answer = self.runtime.exec_sync(self.container_id, command.clone(), Duration::ZERO).await.map_err(|error| error.to_string())?;
+        let answer = self
+            .runtime
+            .exec_sync(self.container_id, command.clone(), Duration::ZERO)
+            .await
+            .map_err(|error| error.to_string())?;
         if answer.exit_code == 0 {
             return Ok(());
         }
         let mut output = String::from_utf8_lossy(&answer.stdout).into_owned();
         output.push_str(&String::from_utf8_lossy(&answer.stderr));
         let output = shorten(output);
-        Err(format!("command '{}' exited with {}: {output}", command.join(" "), answer.exit_code))
+        Err(format!(
+            "command '{}' exited with {}: {output}",
+            command.join(" "),
+            answer.exit_code
+        ))
     }
 
     fn port(&self, port: &IntOrString) -> Result<u16, String> {
@@ -99,23 +128,41 @@ impl Target<'_> {
                 if let Ok(number) = name.parse() {
                     return Ok(number);
                 }
-                let found = self.container.ports.iter().flatten().find(|port| port.name.as_deref() == Some(name));
-                let port = found.ok_or_else(|| format!("couldn't find port: {name} in container {}", self.container.name))?;
-                u16::try_from(port.container_port).map_err(|_| format!("invalid port {}", port.container_port))
+                let found = self
+                    .container
+                    .ports
+                    .iter()
+                    .flatten()
+                    .find(|port| port.name.as_deref() == Some(name));
+                let port = found.ok_or_else(|| {
+                    format!("couldn't find port: {name} in container {}", self.container.name)
+                })?;
+                u16::try_from(port.container_port)
+                    .map_err(|_| format!("invalid port {}", port.container_port))
             }
         }
     }
 
     fn host(&self, host: Option<&String>) -> String {
-        let host = host.filter(|host| !host.is_empty()).map_or(self.pod_ip, String::as_str);
-        if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() }
+        let host = host
+            .filter(|host| !host.is_empty())
+            .map_or(self.pod_ip, String::as_str);
+        if host.contains(':') && !host.starts_with('[') {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        }
     }
 
     fn url(&self, action: &HTTPGetAction) -> Result<String, String> {
         let scheme = action.scheme.as_deref().unwrap_or("HTTP").to_lowercase();
         let path = action.path.as_deref().unwrap_or("/");
         let slash = if path.starts_with('/') { "" } else { "/" };
-        Ok(format!("{scheme}://{}:{}{slash}{path}", self.host(action.host.as_ref()), self.port(&action.port)?))
+        Ok(format!(
+            "{scheme}://{}:{}{slash}{path}",
+            self.host(action.host.as_ref()),
+            self.port(&action.port)?
+        ))
     }
 
     /// Asks over HTTP; 200 to 399 is success.
@@ -150,7 +197,10 @@ impl Target<'_> {
 fn shorten(mut text: String) -> String {
     const LIMIT: usize = 10 << 10;
     if text.len() > LIMIT {
-        let cut = (0..=LIMIT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        let cut = (0..=LIMIT)
+            .rev()
+            .find(|at| text.is_char_boundary(*at))
+            .unwrap_or(0);
         text.truncate(cut);
     }
     text

@@ -25,7 +25,13 @@ const LOGS: Duration = Duration::from_secs(10);
 const IMAGES: Duration = Duration::from_secs(300);
 
 /// Keeps house until `shutdown`.
-pub async fn keep_house(context: Shared, table: PodTable, thresholds: Thresholds, rotation: LogRotation, shutdown: CancellationToken) {
+pub async fn keep_house(
+    context: Shared,
+    table: PodTable,
+    thresholds: Thresholds,
+    rotation: LogRotation,
+    shutdown: CancellationToken,
+) {
     let later = |period| tokio::time::interval_at(tokio::time::Instant::now() + period, period);
     let (mut containers, mut logs, mut images) = (later(CONTAINERS), later(LOGS), later(IMAGES));
     let mut unused_since = HashMap::new();
@@ -73,17 +79,24 @@ async fn collect_containers(runtime: &Runtime, table: &PodTable) -> Result<(), R
         runtime.remove_container(container).await?;
     }
     let sandboxes = runtime.list_sandboxes(None).await?;
-    let used: HashSet<&str> = containers.iter().map(|container| container.pod_sandbox_id.as_str()).collect();
+    let used: HashSet<&str> = containers
+        .iter()
+        .map(|container| container.pod_sandbox_id.as_str())
+        .collect();
     let mut newest: HashMap<&str, &cri::PodSandbox> = HashMap::new();
     for sandbox in &sandboxes {
-        let Some(uid) = sandbox.labels.get(label::POD_UID) else { continue };
+        let Some(uid) = sandbox.labels.get(label::POD_UID) else {
+            continue;
+        };
         let best = newest.entry(uid).or_insert(sandbox);
         if sandbox.created_at > best.created_at {
             *best = sandbox;
         }
     }
     for sandbox in &sandboxes {
-        let Some(uid) = sandbox.labels.get(label::POD_UID) else { continue };
+        let Some(uid) = sandbox.labels.get(label::POD_UID) else {
+            continue;
+        };
         let dead = sandbox.state != cri::PodSandboxState::SandboxReady as i32;
         let is_newest = newest.get(uid.as_str()).is_some_and(|best| best.id == sandbox.id);
         if dead && !used.contains(sandbox.id.as_str()) && table.contains(uid) && !is_newest {
@@ -100,19 +113,32 @@ fn superfluous_containers(containers: &[cri::Container]) -> Vec<&str> {
     for container in containers {
         let record = ContainerRecord::read(&container.labels, &container.annotations);
         if !record.pod_uid.is_empty() {
-            by_name.entry((record.pod_uid, record.name)).or_default().push(container);
+            by_name
+                .entry((record.pod_uid, record.name))
+                .or_default()
+                .push(container);
         }
     }
     let mut ids = Vec::new();
     for group in by_name.values_mut() {
         group.sort_by_key(|container| std::cmp::Reverse(container.created_at));
-        ids.extend(group.iter().skip(2).filter(|container| run_state(container.state) == RunState::Exited).map(|container| container.id.as_str()));
+        ids.extend(
+            group
+                .iter()
+                .skip(2)
+                .filter(|container| run_state(container.state) == RunState::Exited)
+                .map(|container| container.id.as_str()),
+        );
     }
     ids
 }
 
 async fn rotate_logs(runtime: &Runtime, rotation: LogRotation) -> Result<(), RuntimeError> {
-    let running = runtime.list_containers(None).await?.into_iter().filter(|container| run_state(container.state) == RunState::Running);
+    let running = runtime
+        .list_containers(None)
+        .await?
+        .into_iter()
+        .filter(|container| run_state(container.state) == RunState::Running);
     for container in running {
         let status = match runtime.container_status(&container.id).await {
             Ok(status) => status,
@@ -132,13 +158,23 @@ async fn rotate_logs(runtime: &Runtime, rotation: LogRotation) -> Result<(), Run
 
 fn rename_away(path: &Path, max_files: usize) -> std::io::Result<()> {
     let stamp = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default()
+        .to_owned();
     std::fs::rename(path, path.with_file_name(format!("{name}.{stamp}")))?;
-    let Some(directory) = path.parent() else { return Ok(()) };
+    let Some(directory) = path.parent() else {
+        return Ok(());
+    };
     let mut rotated: Vec<PathBuf> = std::fs::read_dir(directory)?
         .flatten()
         .map(|entry| entry.path())
-        .filter(|file| file.file_name().and_then(|file| file.to_str()).is_some_and(|file| file.starts_with(&format!("{name}."))))
+        .filter(|file| {
+            file.file_name()
+                .and_then(|file| file.to_str())
+                .is_some_and(|file| file.starts_with(&format!("{name}.")))
+        })
         .collect();
     rotated.sort();
     // The file that is written to is one of them.
@@ -158,11 +194,24 @@ mod tests {
         let container = |id: &str, created_at: i64, running: bool| cri::Container {
             id: id.to_owned(),
             created_at,
-            state: if running { cri::ContainerState::ContainerRunning } else { cri::ContainerState::ContainerExited } as i32,
-            labels: [(label::POD_UID.to_owned(), "u".to_owned()), (label::CONTAINER_NAME.to_owned(), "c".to_owned())].into(),
+            state: if running {
+                cri::ContainerState::ContainerRunning
+            } else {
+                cri::ContainerState::ContainerExited
+            } as i32,
+            labels: [
+                (label::POD_UID.to_owned(), "u".to_owned()),
+                (label::CONTAINER_NAME.to_owned(), "c".to_owned()),
+            ]
+            .into(),
             ..Default::default()
         };
-        let containers = [container("a", 1, false), container("b", 2, false), container("c", 3, false), container("d", 4, true)];
+        let containers = [
+            container("a", 1, false),
+            container("b", 2, false),
+            container("c", 3, false),
+            container("d", 4, true),
+        ];
         let mut ids = superfluous_containers(&containers);
         ids.sort_unstable();
         assert_eq!(ids, ["a", "b"]);

@@ -53,7 +53,13 @@ const NOTICE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 fn found(image: cri::Image) -> Found {
-    Found { id: image.id, user: ImageUser { uid: image.uid.map(|uid| uid.value), name: image.username } }
+    Found {
+        id: image.id,
+        user: ImageUser {
+            uid: image.uid.map(|uid| uid.value),
+            name: image.username,
+        },
+    }
 }
 
 impl Images {
@@ -81,12 +87,20 @@ impl Images {
         let reference = normalize(image).map_err(|error| {
             let message = format!("Failed to apply default image tag \"{image}\": {error}");
             context.event(pod, who, Type::Warning, "InspectFailed", message.clone());
-            ImageError { reason: "InvalidImageName", message, retry_at: None }
+            ImageError {
+                reason: "InvalidImageName",
+                message,
+                retry_at: None,
+            }
         })?;
         let present = self.runtime.image_status(&reference).await.map_err(|error| {
             let message = format!("Failed to inspect image \"{image}\": {error}");
             context.event(pod, who, Type::Warning, "InspectFailed", message.clone());
-            ImageError { reason: "ImageInspectError", message, retry_at: None }
+            ImageError {
+                reason: "ImageInspectError",
+                message,
+                retry_at: None,
+            }
         })?;
         let policy = policy(container, &reference);
         match (policy, present) {
@@ -97,9 +111,16 @@ impl Images {
             (Policy::Never, None) => {
                 let message = format!("Container image \"{image}\" is not present with pull policy of Never");
                 context.event(pod, who, Type::Warning, "ErrImageNeverPull", message.clone());
-                Err(ImageError { reason: "ErrImageNeverPull", message, retry_at: None })
+                Err(ImageError {
+                    reason: "ErrImageNeverPull",
+                    message,
+                    retry_at: None,
+                })
             }
-            (_, _) => self.pull(context, pod, role, container, image, &reference, sandbox_config).await,
+            (_, _) => {
+                self.pull(context, pod, role, container, image, &reference, sandbox_config)
+                    .await
+            }
         }
     }
 
@@ -116,7 +137,10 @@ impl Images {
         let who = Some((role, container.name.as_str()));
         let key = format!("{}_{image}", pod.uid());
         let now = Timestamp::now();
-        let waits = self.back_off.lock().waits_until(&key, self.failed_at(&key, now), now);
+        let waits = self
+            .back_off
+            .lock()
+            .waits_until(&key, self.failed_at(&key, now), now);
         if let Some((until, _)) = waits {
             let mut message = format!("Back-off pulling image \"{image}\"");
             context.event(pod, who, Type::Normal, "BackOff", message.clone());
@@ -124,14 +148,28 @@ impl Images {
                 message.push_str(": ErrImagePull: ");
                 message.push_str(last.split_once('\n').map_or(last.as_str(), |(_, text)| text));
             }
-            return Err(ImageError { reason: "ImagePullBackOff", message, retry_at: Some(until) });
+            return Err(ImageError {
+                reason: "ImagePullBackOff",
+                message,
+                retry_at: Some(until),
+            });
         }
         let _permit = self.pulls.acquire().await;
-        context.event(pod, who, Type::Normal, "Pulling", format!("Pulling image \"{image}\""));
+        context.event(
+            pod,
+            who,
+            Type::Normal,
+            "Pulling",
+            format!("Pulling image \"{image}\""),
+        );
         let started = std::time::Instant::now();
         let mut result = Err(None);
         for auth in credentials::candidates(context, pod, reference).await {
-            match self.runtime.pull_image(reference, auth, sandbox_config.clone()).await {
+            match self
+                .runtime
+                .pull_image(reference, auth, sandbox_config.clone())
+                .await
+            {
                 Ok(id) => {
                     result = Ok(id);
                     break;
@@ -146,28 +184,51 @@ impl Images {
                 let image_found = self.runtime.image_status(&id).await.ok().flatten();
                 let size = image_found.as_ref().map_or(0, |image| image.size);
                 let took = format!("{:.3}s", started.elapsed().as_secs_f64());
-                let message = format!("Successfully pulled image \"{image}\" in {took} ({took} including waiting). Image size: {size} bytes.");
+                let message = format!(
+                    "Successfully pulled image \"{image}\" in {took} ({took} including waiting). Image size: {size} bytes."
+                );
                 context.event(pod, who, Type::Normal, "Pulled", message);
-                Ok(image_found.map(found).unwrap_or(Found { id, user: ImageUser::default() }))
+                Ok(image_found.map(found).unwrap_or(Found {
+                    id,
+                    user: ImageUser::default(),
+                }))
             }
             Err(error) => {
-                let text = error.map_or_else(|| "no credentials to try".to_owned(), |error| error.to_string());
+                let text =
+                    error.map_or_else(|| "no credentials to try".to_owned(), |error| error.to_string());
                 let message = format!("failed to pull image \"{image}\": {text}");
-                context.event(pod, who, Type::Warning, "Failed", format!("Failed to pull image \"{image}\": {text}"));
+                context.event(
+                    pod,
+                    who,
+                    Type::Warning,
+                    "Failed",
+                    format!("Failed to pull image \"{image}\": {text}"),
+                );
                 let failed = Timestamp::now();
                 self.back_off.lock().next(&key, failed, failed);
                 // Soon, to find that it has to wait: that is when ErrImagePull becomes ImagePullBackOff.
                 let retry_at = failed.checked_add(NOTICE).ok();
-                self.last_error.lock().insert(key, format!("{}\n{message}", failed.as_millisecond()));
-                Err(ImageError { reason: "ErrImagePull", message, retry_at })
+                self.last_error
+                    .lock()
+                    .insert(key, format!("{}\n{message}", failed.as_millisecond()));
+                Err(ImageError {
+                    reason: "ErrImagePull",
+                    message,
+                    retry_at,
+                })
             }
         }
     }
 
     fn failed_at(&self, key: &str, now: Timestamp) -> Timestamp {
         let errors = self.last_error.lock();
-        let stamp = errors.get(key).and_then(|text| text.split_once('\n')).and_then(|(stamp, _)| stamp.parse().ok());
-        stamp.and_then(|millis| Timestamp::from_millisecond(millis).ok()).unwrap_or(now)
+        let stamp = errors
+            .get(key)
+            .and_then(|text| text.split_once('\n'))
+            .and_then(|(stamp, _)| stamp.parse().ok());
+        stamp
+            .and_then(|millis| Timestamp::from_millisecond(millis).ok())
+            .unwrap_or(now)
     }
 
     /// Forgets what a pod waited for.

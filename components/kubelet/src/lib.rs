@@ -10,7 +10,6 @@
 //! - [`housekeeping`]: logs, records and images that are not needed any more
 //! - [`server`]: logs, exec, attach, port-forward, metrics
 
-
 pub mod admission;
 pub mod app;
 pub mod context;

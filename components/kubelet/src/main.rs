@@ -15,12 +15,15 @@ fn main() -> ExitCode {
         println!("Kubernetes v1.36.2");
         return ExitCode::SUCCESS;
     }
-    daemon::logging::init(&daemon::logging::LoggingFlags { verbosity: flags.verbosity });
+    daemon::logging::init(&daemon::logging::LoggingFlags {
+        verbosity: flags.verbosity,
+    });
     let configuration = match kubelet::app::configuration(&flags) {
         Ok(configuration) => configuration,
         Err(error) => return refuse(&format!("{error:#}")),
     };
-    let run = || -> anyhow::Result<()> { daemon::runtime()?.block_on(kubelet::app::run(flags, configuration)) };
+    let run =
+        || -> anyhow::Result<()> { daemon::runtime()?.block_on(kubelet::app::run(flags, configuration)) };
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -37,7 +37,10 @@ impl PodTable {
     /// The pod of that name; of several (one being deleted) the one that is not.
     pub fn find(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
         let pods = self.pods.read();
-        let mut found: Vec<_> = pods.values().filter(|pod| pod.namespace() == namespace && pod.name() == name).collect();
+        let mut found: Vec<_> = pods
+            .values()
+            .filter(|pod| pod.namespace() == namespace && pod.name() == name)
+            .collect();
         found.sort_by_key(|pod| pod.is_deleted());
         found.first().map(|pod| (*pod).clone())
     }
@@ -70,7 +73,14 @@ impl Pokes {
 
     /// A config map or secret changed: the volumes that show it have to be written again.
     pub fn object_changed(&self, namespace: &str, name: &str) {
-        let users: Vec<Arc<Pod>> = self.table.pods.read().values().filter(|pod| pod.namespace() == namespace).cloned().collect();
+        let users: Vec<Arc<Pod>> = self
+            .table
+            .pods
+            .read()
+            .values()
+            .filter(|pod| pod.namespace() == namespace)
+            .cloned()
+            .collect();
         let workers = self.workers.read();
         for pod in users {
             let (config_maps, secrets) = referenced(&pod);
@@ -103,7 +113,13 @@ pub struct Manager {
 
 impl Manager {
     /// `api` and `files` say which sources there are to wait for.
-    pub fn new(context: Shared, pokes: Pokes, node: Arc<dyn Fn() -> NodeFacts + Send + Sync>, api: bool, files: bool) -> Self {
+    pub fn new(
+        context: Shared,
+        pokes: Pokes,
+        node: Arc<dyn Fn() -> NodeFacts + Send + Sync>,
+        api: bool,
+        files: bool,
+    ) -> Self {
         Self {
             context,
             pokes,
@@ -117,7 +133,11 @@ impl Manager {
     }
 
     /// Runs until `shutdown`, then waits for the workers to leave their pods as they are.
-    pub async fn run(mut self, mut changes: UnboundedReceiver<Change>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    pub async fn run(
+        mut self,
+        mut changes: UnboundedReceiver<Change>,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
         let mut cleaning = tokio::time::interval(std::time::Duration::from_secs(60));
         loop {
             tokio::select! {
@@ -185,14 +205,25 @@ impl Manager {
             });
             return;
         }
-        let started = pod.status.as_ref().is_some_and(|status| status.start_time.is_some());
+        let started = pod
+            .status
+            .as_ref()
+            .is_some_and(|status| status.start_time.is_some());
         let rejected = if known || started || pod.is_deleted() {
             None
         } else {
             admit(&pod, &self.pokes.table.list(), &(self.node)())
         };
         self.pokes.table.pods.write().insert(uid.clone(), pod.clone());
-        self.start_worker(PodInput { pod, removed: false, rejected, evicted: None }, shutdown);
+        self.start_worker(
+            PodInput {
+                pod,
+                removed: false,
+                rejected,
+                evicted: None,
+            },
+            shutdown,
+        );
     }
 
     fn start_worker(&mut self, input: PodInput, shutdown: &CancellationToken) {
@@ -200,9 +231,25 @@ impl Manager {
         let poke = Arc::new(Notify::new());
         let refresh = Arc::new(AtomicBool::new(false));
         let (sender, receiver) = watch::channel(input);
-        let worker = Worker::new(self.context.clone(), receiver, poke.clone(), refresh.clone(), shutdown.clone());
-        self.pokes.workers.write().insert(uid.clone(), (poke.clone(), refresh.clone()));
-        self.workers.insert(uid.clone(), WorkerHandle { input: sender, poke, refresh });
+        let worker = Worker::new(
+            self.context.clone(),
+            receiver,
+            poke.clone(),
+            refresh.clone(),
+            shutdown.clone(),
+        );
+        self.pokes
+            .workers
+            .write()
+            .insert(uid.clone(), (poke.clone(), refresh.clone()));
+        self.workers.insert(
+            uid.clone(),
+            WorkerHandle {
+                input: sender,
+                poke,
+                refresh,
+            },
+        );
         self.running.spawn(async move {
             worker.run().await;
             uid
@@ -238,7 +285,10 @@ impl Manager {
         if !(self.api_synced && self.files_synced) {
             return;
         }
-        let (sandboxes, containers) = match tokio::try_join!(self.context.runtime.list_sandboxes(None), self.context.runtime.list_containers(None)) {
+        let (sandboxes, containers) = match tokio::try_join!(
+            self.context.runtime.list_sandboxes(None),
+            self.context.runtime.list_containers(None)
+        ) {
             Ok(found) => found,
             Err(error) => return tracing::warn!(%error, "cannot look for orphaned pods"),
         };
@@ -246,24 +296,48 @@ impl Manager {
         for (labels, annotations) in sandboxes
             .iter()
             .map(|sandbox| (&sandbox.labels, &sandbox.annotations))
-            .chain(containers.iter().map(|container| (&container.labels, &container.annotations)))
+            .chain(
+                containers
+                    .iter()
+                    .map(|container| (&container.labels, &container.annotations)),
+            )
         {
-            let Some(uid) = labels.get(label::POD_UID) else { continue };
+            let Some(uid) = labels.get(label::POD_UID) else {
+                continue;
+            };
             if self.workers.contains_key(uid) || self.pokes.table.contains(uid) {
                 continue;
             }
             let record = ContainerRecord::read(labels, annotations);
             let pod = orphans.entry(uid.clone()).or_insert_with(|| orphan(&record));
             if let (Some(spec), false) = (&mut pod.spec, record.name.is_empty()) {
-                spec.containers.push(Container { name: record.name.clone(), ..Container::default() });
-                spec.termination_grace_period_seconds = record.termination_grace_period.or(spec.termination_grace_period_seconds);
+                spec.containers.push(Container {
+                    name: record.name.clone(),
+                    ..Container::default()
+                });
+                spec.termination_grace_period_seconds = record
+                    .termination_grace_period
+                    .or(spec.termination_grace_period_seconds);
             }
         }
         for pod in orphans.into_values() {
             tracing::info!(pod = %pod.full_name(), "ending an orphaned pod");
-            self.start_worker(PodInput { pod: Arc::new(pod), removed: true, rejected: None, evicted: None }, shutdown);
+            self.start_worker(
+                PodInput {
+                    pod: Arc::new(pod),
+                    removed: true,
+                    rejected: None,
+                    evicted: None,
+                },
+                shutdown,
+            );
         }
-        let known: BTreeSet<String> = self.workers.keys().cloned().chain(self.pokes.table.pods.read().keys().cloned()).collect();
+        let known: BTreeSet<String> = self
+            .workers
+            .keys()
+            .cloned()
+            .chain(self.pokes.table.pods.read().keys().cloned())
+            .collect();
         for (uid, error) in clean_orphans(&self.context.volumes.root, &known) {
             tracing::warn!(uid, %error, "files of an orphaned pod stay");
         }
@@ -273,8 +347,14 @@ impl Manager {
 /// Whether a new version of a pod is more than an echo of the status that was written.
 fn differs(old: &Pod, new: &Pod) -> bool {
     let others = |pod: &Pod| {
-        let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-        conditions.filter(|condition| !is_owned(&condition.type_)).cloned().collect::<Vec<_>>()
+        let conditions = pod
+            .status
+            .iter()
+            .flat_map(|status| status.conditions.iter().flatten());
+        conditions
+            .filter(|condition| !is_owned(&condition.type_))
+            .cloned()
+            .collect::<Vec<_>>()
     };
     old.spec != new.spec
         || old.metadata.labels != new.metadata.labels
@@ -287,7 +367,10 @@ fn differs(old: &Pod, new: &Pod) -> bool {
 
 /// Enough of a pod to end it.
 fn orphan(record: &ContainerRecord) -> Pod {
-    let mut pod = Pod { spec: Some(PodSpec::default()), ..Pod::default() };
+    let mut pod = Pod {
+        spec: Some(PodSpec::default()),
+        ..Pod::default()
+    };
     pod.metadata.uid = Some(record.pod_uid.clone());
     pod.metadata.name = Some(record.pod_name.clone());
     pod.metadata.namespace = Some(record.pod_namespace.clone());

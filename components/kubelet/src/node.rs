@@ -6,7 +6,7 @@ mod register;
 mod report;
 mod status;
 
-pub use facts::{MachineFacts, Reservations, allocatable, addresses_of_host};
+pub use facts::{MachineFacts, Reservations, addresses_of_host, allocatable};
 pub use lease::renew_lease;
 pub use register::initial_node;
 pub use report::{NodeReporter, RuntimeHealth};

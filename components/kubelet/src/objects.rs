@@ -46,7 +46,11 @@ pub enum ObjectError {
     #[error("failed to sync {kind} cache: timed out waiting for the condition")]
     Timeout { kind: &'static str },
     #[error("{kind} \"{name}\" cannot be read: {reason}")]
-    Read { kind: &'static str, name: String, reason: String },
+    Read {
+        kind: &'static str,
+        name: String,
+        reason: String,
+    },
     #[error("{kind} \"{name}\": there is no API server to read it from")]
     Standalone { kind: &'static str, name: String },
 }
@@ -54,7 +58,12 @@ pub enum ObjectError {
 impl ObjectCache {
     /// Without a client nothing can be read.
     pub fn new(client: Option<Client>, changed: impl Fn(&str, &str) + Send + Sync + 'static) -> Self {
-        Self { client, config_maps: Arc::default(), secrets: Arc::default(), changed: Arc::new(changed) }
+        Self {
+            client,
+            config_maps: Arc::default(),
+            secrets: Arc::default(),
+            changed: Arc::new(changed),
+        }
     }
 
     /// The client that reads them; None without an API server.
@@ -62,7 +71,11 @@ impl ObjectCache {
         self.client.clone()
     }
 
-    pub async fn config_map(&self, namespace: &str, name: &str) -> Result<Option<Arc<ConfigMap>>, ObjectError> {
+    pub async fn config_map(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Arc<ConfigMap>>, ObjectError> {
         self.get("configmap", &self.config_maps, namespace, name).await
     }
 
@@ -73,9 +86,19 @@ impl ObjectCache {
     /// The runtime's name for what a RuntimeClass stands for.
     pub async fn runtime_handler(&self, class: &str) -> Result<String, ObjectError> {
         let kind = "runtimeclass";
-        let failed = |reason: String| ObjectError::Read { kind, name: class.to_owned(), reason };
-        let client = self.client.clone().ok_or_else(|| ObjectError::Standalone { kind, name: class.to_owned() })?;
-        let found = Api::<RuntimeClass>::all(client).get(class).await.map_err(|error| failed(error.to_string()))?;
+        let failed = |reason: String| ObjectError::Read {
+            kind,
+            name: class.to_owned(),
+            reason,
+        };
+        let client = self.client.clone().ok_or_else(|| ObjectError::Standalone {
+            kind,
+            name: class.to_owned(),
+        })?;
+        let found = Api::<RuntimeClass>::all(client)
+            .get(class)
+            .await
+            .map_err(|error| failed(error.to_string()))?;
         Ok(found.handler)
     }
 
@@ -96,7 +119,10 @@ impl ObjectCache {
             + 'static,
     {
         let Some(client) = &self.client else {
-            return Err(ObjectError::Standalone { kind, name: name.to_owned() });
+            return Err(ObjectError::Standalone {
+                kind,
+                name: name.to_owned(),
+            });
         };
         let key = (namespace.to_owned(), name.to_owned());
         let informer = {
@@ -109,9 +135,15 @@ impl ObjectCache {
                 let changed = self.changed.clone();
                 informer.on_change(move |change| {
                     let meta = change.object().meta();
-                    changed(meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default());
+                    changed(
+                        meta.namespace.as_deref().unwrap_or_default(),
+                        meta.name.as_deref().unwrap_or_default(),
+                    );
                 });
-                Watched { informer, _guard: token.drop_guard() }
+                Watched {
+                    informer,
+                    _guard: token.drop_guard(),
+                }
             });
             watched.informer.clone()
         };
@@ -130,8 +162,16 @@ impl ObjectCache {
         let mut secrets = BTreeSet::new();
         for pod in pods {
             let (own_config_maps, own_secrets) = referenced(pod);
-            config_maps.extend(own_config_maps.into_iter().map(|name| (pod.namespace().to_owned(), name)));
-            secrets.extend(own_secrets.into_iter().map(|name| (pod.namespace().to_owned(), name)));
+            config_maps.extend(
+                own_config_maps
+                    .into_iter()
+                    .map(|name| (pod.namespace().to_owned(), name)),
+            );
+            secrets.extend(
+                own_secrets
+                    .into_iter()
+                    .map(|name| (pod.namespace().to_owned(), name)),
+            );
         }
         self.config_maps.lock().retain(|key, _| config_maps.contains(key));
         self.secrets.lock().retain(|key, _| secrets.contains(key));
@@ -143,16 +183,36 @@ pub fn referenced(pod: &Pod) -> (BTreeSet<String>, BTreeSet<String>) {
     let mut config_maps = BTreeSet::new();
     let mut secrets = BTreeSet::new();
     let ephemeral = pod.ephemeral_containers();
-    for container in pod.init_containers().iter().chain(pod.containers()).chain(&ephemeral) {
+    for container in pod
+        .init_containers()
+        .iter()
+        .chain(pod.containers())
+        .chain(&ephemeral)
+    {
         let (own_config_maps, own_secrets) = crate::pod::environment::referenced(container);
         config_maps.extend(own_config_maps);
         secrets.extend(own_secrets);
     }
-    secrets.extend(pod.view().image_pull_secrets.iter().flatten().map(|reference| reference.name.clone()));
+    secrets.extend(
+        pod.view()
+            .image_pull_secrets
+            .iter()
+            .flatten()
+            .map(|reference| reference.name.clone()),
+    );
     for volume in pod.view().volumes.iter().flatten() {
         config_maps.extend(volume.config_map.as_ref().map(|source| source.name.clone()));
-        secrets.extend(volume.secret.as_ref().and_then(|source| source.secret_name.clone()));
-        for source in volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten()) {
+        secrets.extend(
+            volume
+                .secret
+                .as_ref()
+                .and_then(|source| source.secret_name.clone()),
+        );
+        for source in volume
+            .projected
+            .iter()
+            .flat_map(|projected| projected.sources.iter().flatten())
+        {
             config_maps.extend(source.config_map.as_ref().map(|source| source.name.clone()));
             secrets.extend(source.secret.as_ref().map(|source| source.name.clone()));
         }

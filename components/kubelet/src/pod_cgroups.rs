@@ -31,7 +31,13 @@ pub struct PodCgroups {
 }
 
 impl PodCgroups {
-    pub fn new(cgroups: Cgroups, driver: CgroupDriver, root: &str, cpu: CpuSettings, pids_limit: i64) -> Self {
+    pub fn new(
+        cgroups: Cgroups,
+        driver: CgroupDriver,
+        root: &str,
+        cpu: CpuSettings,
+        pids_limit: i64,
+    ) -> Self {
         Self {
             cgroups,
             driver,
@@ -72,25 +78,45 @@ impl PodCgroups {
 
     /// Makes the groups of the classes; `all` limits what all pods use together.
     pub async fn create_classes(&self, all: Limits) -> io::Result<()> {
-        let least = Limits { cpu_shares: Some(2), ..Limits::default() };
-        for (qos, limits) in [(Qos::Guaranteed, all), (Qos::Burstable, least), (Qos::BestEffort, least)] {
-            self.ensure(&class_cgroup(self.driver, &self.root, qos), limits).await?;
+        let least = Limits {
+            cpu_shares: Some(2),
+            ..Limits::default()
+        };
+        for (qos, limits) in [
+            (Qos::Guaranteed, all),
+            (Qos::Burstable, least),
+            (Qos::BestEffort, least),
+        ] {
+            self.ensure(&class_cgroup(self.driver, &self.root, qos), limits)
+                .await?;
         }
         Ok(())
     }
 
     /// Gives the burstable class the share of its pods, which are among `pods`.
     pub async fn share_out(&self, pods: &[Arc<Pod>]) -> io::Result<()> {
-        let own = pods.iter().filter(|pod| qos_class(pod) == Qos::Burstable && !crate::admission::is_over(pod));
-        let wanted: HashMap<String, i64> = own.map(|pod| (pod.uid().to_owned(), pod_requests(pod).0)).collect();
+        let own = pods
+            .iter()
+            .filter(|pod| qos_class(pod) == Qos::Burstable && !crate::admission::is_over(pod));
+        let wanted: HashMap<String, i64> = own
+            .map(|pod| (pod.uid().to_owned(), pod_requests(pod).0))
+            .collect();
         let changed = std::mem::replace(&mut *self.burstable.lock(), wanted.clone()) != wanted;
-        if changed { self.share_burstable().await } else { Ok(()) }
+        if changed {
+            self.share_burstable().await
+        } else {
+            Ok(())
+        }
     }
 
     async fn share_burstable(&self) -> io::Result<()> {
         let together: i64 = self.burstable.lock().values().sum();
-        let limits = Limits { cpu_shares: Some(shares(together)), ..Limits::default() };
-        self.ensure(&class_cgroup(self.driver, &self.root, Qos::Burstable), limits).await
+        let limits = Limits {
+            cpu_shares: Some(shares(together)),
+            ..Limits::default()
+        };
+        self.ensure(&class_cgroup(self.driver, &self.root, Qos::Burstable), limits)
+            .await
     }
 
     /// Makes the pod's group, when that is ours to do, and sets its limits.
@@ -133,7 +159,11 @@ impl PodCgroups {
             }
         }
         let left = self.burstable.lock().remove(pod.uid());
-        if left.is_some_and(|request| request > 0) { self.share_burstable().await } else { Ok(()) }
+        if left.is_some_and(|request| request > 0) {
+            self.share_burstable().await
+        } else {
+            Ok(())
+        }
     }
 
     async fn remove_path(&self, path: &str) -> io::Result<()> {
@@ -147,7 +177,10 @@ impl PodCgroups {
         }
         for process in self.cgroups.processes(path) {
             // It may have ended by itself meanwhile.
-            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(process), nix::sys::signal::Signal::SIGKILL);
+            let _ = nix::sys::signal::kill(
+                nix::unistd::Pid::from_raw(process),
+                nix::sys::signal::Signal::SIGKILL,
+            );
         }
         self.cgroups.remove(path)
     }

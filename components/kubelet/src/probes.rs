@@ -49,13 +49,22 @@ struct Job {
 
 impl Probes {
     pub fn new(runtime: Runtime, recorder: Recorder) -> Self {
-        Self { runtime, recorder, running: Arc::default(), results: Arc::default() }
+        Self {
+            runtime,
+            recorder,
+            running: Arc::default(),
+            results: Arc::default(),
+        }
     }
 
     /// Results of the given containers.
     pub fn results(&self, observed: &Observed) -> ProbeTable {
         let results = self.results.lock();
-        observed.containers.iter().filter_map(|container| Some((container.id.clone(), *results.get(&container.id)?))).collect()
+        observed
+            .containers
+            .iter()
+            .filter_map(|container| Some((container.id.clone(), *results.get(&container.id)?)))
+            .collect()
     }
 
     /// Takes over what was known before a restart of the kubelet, so that ready containers stay ready.
@@ -73,9 +82,20 @@ impl Probes {
     /// Starts the probes of running containers and ends those of others. `poke` is told of changes.
     pub fn sync(&self, pod: &Arc<Pod>, observed: &Observed, pod_ip: &str, poke: &Arc<Notify>) {
         let mut wanted = Vec::new();
-        let sidecars = pod.init_containers().iter().filter(|container| init_role(container) == Role::Sidecar).map(|c| (Role::Sidecar, c));
-        for (role, container) in sidecars.chain(pod.containers().iter().map(|container| (Role::App, container))) {
-            let Some(running) = observed.container(&container.name).filter(|observed| observed.state == RunState::Running) else { continue };
+        let sidecars = pod
+            .init_containers()
+            .iter()
+            .filter(|container| init_role(container) == Role::Sidecar)
+            .map(|c| (Role::Sidecar, c));
+        for (role, container) in
+            sidecars.chain(pod.containers().iter().map(|container| (Role::App, container)))
+        {
+            let Some(running) = observed
+                .container(&container.name)
+                .filter(|observed| observed.state == RunState::Running)
+            else {
+                continue;
+            };
             for (kind, probe) in [
                 (ProbeKind::Startup, &container.startup_probe),
                 (ProbeKind::Liveness, &container.liveness_probe),
@@ -88,7 +108,10 @@ impl Probes {
         }
         let mut table = self.running.lock();
         table.retain(|key, running| {
-            let keep = running.pod_uid != pod.uid() || wanted.iter().any(|(_, _, container, kind, _)| container.id == key.0 && *kind == key.1);
+            let keep = running.pod_uid != pod.uid()
+                || wanted
+                    .iter()
+                    .any(|(_, _, container, kind, _)| container.id == key.0 && *kind == key.1);
             if !keep {
                 running.task.abort();
             }
@@ -105,7 +128,13 @@ impl Probes {
             let job = self.job(pod, role, container, running, kind, probe, pod_ip, poke);
             // Owned by this table: aborted when the container or the pod goes.
             let task = tokio::spawn(job.run()).abort_handle();
-            table.insert(key, Running { pod_uid: pod.uid().to_owned(), task });
+            table.insert(
+                key,
+                Running {
+                    pod_uid: pod.uid().to_owned(),
+                    task,
+                },
+            );
         }
     }
 
@@ -135,7 +164,10 @@ impl Probes {
     }
 
     fn started(&self, container_id: &str) -> Option<bool> {
-        self.results.lock().get(container_id).and_then(|results| results.started)
+        self.results
+            .lock()
+            .get(container_id)
+            .and_then(|results| results.started)
     }
 
     fn set(&self, container_id: &str, kind: ProbeKind, success: bool) -> bool {
@@ -188,14 +220,20 @@ impl Streak {
             self.last = Some(success);
             self.length = 1;
         }
-        let threshold = if success { success_threshold } else { failure_threshold };
+        let threshold = if success {
+            success_threshold
+        } else {
+            failure_threshold
+        };
         (self.length >= threshold.max(1)).then_some(success)
     }
 }
 
 impl Job {
     async fn run(self) {
-        let seconds = |value: Option<i32>, default: i32| Duration::from_secs(u64::try_from(value.unwrap_or(default)).unwrap_or(0));
+        let seconds = |value: Option<i32>, default: i32| {
+            Duration::from_secs(u64::try_from(value.unwrap_or(default)).unwrap_or(0))
+        };
         let period = seconds(self.probe.period_seconds, 10).max(Duration::from_secs(1));
         let initial = seconds(self.probe.initial_delay_seconds, 0);
         let age = Duration::try_from(Timestamp::now().duration_since(self.started_at)).unwrap_or_default();
@@ -206,7 +244,10 @@ impl Job {
         loop {
             ticks.tick().await;
             // The other probes wait for the startup probe.
-            if self.kind != ProbeKind::Startup && self.container.startup_probe.is_some() && self.probes.started(&self.container_id) != Some(true) {
+            if self.kind != ProbeKind::Startup
+                && self.container.startup_probe.is_some()
+                && self.probes.started(&self.container_id) != Some(true)
+            {
                 ticks.reset_after(Duration::from_secs(1).min(period));
                 continue;
             }
@@ -222,10 +263,17 @@ impl Job {
             if let Outcome::Failure(output) = &outcome {
                 let reference = pod_reference(&self.pod, Some((self.role, &self.container.name)));
                 let message = format!("{} probe failed: {output}", self.kind.word());
-                self.probes.recorder.event(reference, Type::Warning, "Unhealthy", message);
+                self.probes
+                    .recorder
+                    .event(reference, Type::Warning, "Unhealthy", message);
             }
-            let thresholds = (self.probe.success_threshold.unwrap_or(1), self.probe.failure_threshold.unwrap_or(3));
-            let Some(result) = streak.count(success, thresholds.0, thresholds.1) else { continue };
+            let thresholds = (
+                self.probe.success_threshold.unwrap_or(1),
+                self.probe.failure_threshold.unwrap_or(3),
+            );
+            let Some(result) = streak.count(success, thresholds.0, thresholds.1) else {
+                continue;
+            };
             if self.probes.set(&self.container_id, self.kind, result) {
                 self.poke.notify_one();
             }
@@ -244,7 +292,12 @@ mod tests {
     #[test]
     fn thresholds_count_consecutive_results() {
         let mut streak = Streak::default();
-        let results: Vec<_> = [false, false, true, false, false, false, true, true].map(|success| streak.count(success, 2, 3)).into();
-        assert_eq!(results, [None, None, None, None, None, Some(false), None, Some(true)]);
+        let results: Vec<_> = [false, false, true, false, false, false, true, true]
+            .map(|success| streak.count(success, 2, 3))
+            .into();
+        assert_eq!(
+            results,
+            [None, None, None, None, None, Some(false), None, Some(true)]
+        );
     }
 }

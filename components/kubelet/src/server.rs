@@ -50,10 +50,16 @@ pub fn router(state: ServerState) -> Router {
         .route("/exec/{namespace}/{pod}/{container}", any(stream::exec))
         .route("/exec/{namespace}/{pod}/{uid}/{container}", any(stream::exec_uid))
         .route("/attach/{namespace}/{pod}/{container}", any(stream::attach))
-        .route("/attach/{namespace}/{pod}/{uid}/{container}", any(stream::attach_uid))
+        .route(
+            "/attach/{namespace}/{pod}/{uid}/{container}",
+            any(stream::attach_uid),
+        )
         .route("/run/{namespace}/{pod}/{container}", any(stream::run))
         .route("/portForward/{namespace}/{pod}", any(stream::port_forward))
-        .route("/portForward/{namespace}/{pod}/{uid}", any(stream::port_forward_uid))
+        .route(
+            "/portForward/{namespace}/{pod}/{uid}",
+            any(stream::port_forward_uid),
+        )
         .route("/stats/summary", any(stats::summary))
         .route("/metrics", get(stats::own_metrics))
         .route("/metrics/cadvisor", get(stats::cadvisor))

@@ -42,7 +42,11 @@ pub struct StatusWriter {
 impl StatusWriter {
     /// Without a client, statuses are only kept.
     pub fn new(client: Option<Client>) -> Self {
-        Self { client, entries: Arc::default(), queue: Queue::new() }
+        Self {
+            client,
+            entries: Arc::default(),
+            queue: Queue::new(),
+        }
     }
 
     /// Notes what the API server has of a pod; `uid` is the worker's, which differs for static pods.
@@ -58,7 +62,10 @@ impl StatusWriter {
         });
         entry.api_uid = Some(from_api.uid().to_owned());
         entry.written = from_api.status.clone().unwrap_or_default();
-        let differs = entry.wanted.as_ref().is_some_and(|wanted| status_patch("", &entry.written, wanted).is_some());
+        let differs = entry
+            .wanted
+            .as_ref()
+            .is_some_and(|wanted| status_patch("", &entry.written, wanted).is_some());
         drop(entries);
         if differs {
             self.queue.add(uid.to_owned());
@@ -87,7 +94,10 @@ impl StatusWriter {
 
     /// The status that a worker last set.
     pub fn get(&self, uid: &str) -> Option<PodStatus> {
-        self.entries.lock().get(uid).and_then(|entry| entry.wanted.clone())
+        self.entries
+            .lock()
+            .get(uid)
+            .and_then(|entry| entry.wanted.clone())
     }
 
     /// All of the pod's containers have ended and its files are gone: it may be deleted from the API.
@@ -129,14 +139,31 @@ impl StatusWriter {
         let Some(client) = &self.client else { return Ok(()) };
         let (namespace, name, api_uid, patch, wanted, delete) = {
             let entries = self.entries.lock();
-            let Some(entry) = entries.get(uid) else { return Ok(()) };
-            let Some(api_uid) = entry.api_uid.clone() else { return Ok(()) };
-            let patch = entry.wanted.as_ref().and_then(|wanted| status_patch(&api_uid, &entry.written, wanted));
-            (entry.namespace.clone(), entry.name.clone(), api_uid, patch, entry.wanted.clone(), entry.delete)
+            let Some(entry) = entries.get(uid) else {
+                return Ok(());
+            };
+            let Some(api_uid) = entry.api_uid.clone() else {
+                return Ok(());
+            };
+            let patch = entry
+                .wanted
+                .as_ref()
+                .and_then(|wanted| status_patch(&api_uid, &entry.written, wanted));
+            (
+                entry.namespace.clone(),
+                entry.name.clone(),
+                api_uid,
+                patch,
+                entry.wanted.clone(),
+                entry.delete,
+            )
         };
         let api: Api<Pod> = Api::namespaced(client.clone(), &namespace);
         if let Some(patch) = patch {
-            match api.patch_status(&name, &PatchParams::default(), &Patch::Strategic(&patch)).await {
+            match api
+                .patch_status(&name, &PatchParams::default(), &Patch::Strategic(&patch))
+                .await
+            {
                 Ok(_) => {
                     if let (Some(entry), Some(wanted)) = (self.entries.lock().get_mut(uid), wanted) {
                         entry.written = wanted;
@@ -147,8 +174,15 @@ impl StatusWriter {
             }
         }
         if delete {
-            let preconditions = Some(Preconditions { uid: Some(api_uid), resource_version: None });
-            let parameters = DeleteParams { grace_period_seconds: Some(0), preconditions, ..DeleteParams::default() };
+            let preconditions = Some(Preconditions {
+                uid: Some(api_uid),
+                resource_version: None,
+            });
+            let parameters = DeleteParams {
+                grace_period_seconds: Some(0),
+                preconditions,
+                ..DeleteParams::default()
+            };
             match api.delete(&name, &parameters).await {
                 Ok(_) => {}
                 Err(error) if is_gone(&error) => {}

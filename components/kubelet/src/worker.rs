@@ -56,8 +56,13 @@ pub struct WorkerHandle {
 enum Done {
     Sandbox(Result<(), RuntimeError>),
     Volumes(Result<PreparedVolumes, VolumeError>),
-    Started { name: String, result: Result<(), StartError> },
-    Killed { name: String },
+    Started {
+        name: String,
+        result: Result<(), StartError>,
+    },
+    Killed {
+        name: String,
+    },
 }
 
 /// How long to wait before the runtime is asked again after it failed.
@@ -194,10 +199,20 @@ impl Worker {
         for waiting in &plan.waiting {
             let value = (waiting.reason.to_owned(), waiting.message.clone());
             self.reasons.insert(waiting.name.clone(), value);
-            let finished = self.observed.container(&waiting.name).and_then(|last| last.finished_at).unwrap_or_default();
+            let finished = self
+                .observed
+                .container(&waiting.name)
+                .and_then(|last| last.finished_at)
+                .unwrap_or_default();
             if self.said_back_off.insert(waiting.name.clone(), finished) != Some(finished) {
-                let role = pod.member(&waiting.name).map(|(role, _)| (role, waiting.name.as_str()));
-                let message = format!("Back-off restarting failed container {} in pod {}", waiting.name, pod.full_name());
+                let role = pod
+                    .member(&waiting.name)
+                    .map(|(role, _)| (role, waiting.name.as_str()));
+                let message = format!(
+                    "Back-off restarting failed container {} in pod {}",
+                    waiting.name,
+                    pod.full_name()
+                );
                 self.context.event(pod, role, Type::Warning, "BackOff", message);
             }
         }
@@ -212,7 +227,12 @@ impl Worker {
             wake_by(at);
         }
         if let (Some(seconds), Some(start)) = (pod.view().active_deadline_seconds, &self.status.start_time) {
-            wake_by(start.0.saturating_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(now));
+            wake_by(
+                start
+                    .0
+                    .saturating_add(jiff::SignedDuration::from_secs(seconds))
+                    .unwrap_or(now),
+            );
         }
         if let Some(attempt) = plan.create_sandbox {
             match self.sandbox_retry.filter(|at| *at > now) {
@@ -223,14 +243,25 @@ impl Worker {
         }
         for kill in plan.kills {
             let grace = match kill.cause {
-                KillCause::Liveness => pod.member(&kill.name).and_then(|(_, c)| c.liveness_probe).and_then(|p| p.termination_grace_period_seconds),
-                KillCause::Startup => pod.member(&kill.name).and_then(|(_, c)| c.startup_probe).and_then(|p| p.termination_grace_period_seconds),
+                KillCause::Liveness => pod
+                    .member(&kill.name)
+                    .and_then(|(_, c)| c.liveness_probe)
+                    .and_then(|p| p.termination_grace_period_seconds),
+                KillCause::Startup => pod
+                    .member(&kill.name)
+                    .and_then(|(_, c)| c.startup_probe)
+                    .and_then(|p| p.termination_grace_period_seconds),
                 KillCause::Changed | KillCause::SandboxLost => None,
             };
             self.kill(pod, kill, grace);
         }
         if let (Some(volumes), Some(sandbox)) = (self.volumes.clone(), self.observed.sandbox().cloned()) {
-            let in_order = pod.containers().iter().any(|container| container.lifecycle.as_ref().is_some_and(|l| l.post_start.is_some()));
+            let in_order = pod.containers().iter().any(|container| {
+                container
+                    .lifecycle
+                    .as_ref()
+                    .is_some_and(|l| l.post_start.is_some())
+            });
             for start in plan.starts {
                 if let Some(at) = self.retry_at.get(&start.name).copied().filter(|at| *at > now) {
                     wake_by(at);
@@ -254,7 +285,11 @@ impl Worker {
         if refresh {
             // What was missing may be there now.
             let reasons = &self.reasons;
-            self.retry_at.retain(|name, _| reasons.get(name).is_none_or(|(reason, _)| reason != "CreateContainerConfigError"));
+            self.retry_at.retain(|name, _| {
+                reasons
+                    .get(name)
+                    .is_none_or(|(reason, _)| reason != "CreateContainerConfigError")
+            });
         }
         let renew = self.volumes.as_ref().and_then(|volumes| volumes.renew_at);
         let due = self.volumes.is_none() || refresh || renew.is_some_and(|at| at <= now);
@@ -267,20 +302,24 @@ impl Worker {
         self.volumes_busy = true;
         let (context, pod) = (self.context.clone(), pod.clone());
         let pod_ips = self.pod_ips(&pod);
-        self.operations.spawn(async move { Done::Volumes(start::prepare_volumes(&context, &pod, &pod_ips).await) });
+        self.operations
+            .spawn(async move { Done::Volumes(start::prepare_volumes(&context, &pod, &pod_ips).await) });
         None
     }
 
     fn create_sandbox(&mut self, pod: &Arc<Pod>, attempt: u32) {
         self.sandbox_busy = true;
         let (context, pod, old) = (self.context.clone(), pod.clone(), self.observed.sandboxes.clone());
-        self.operations.spawn(async move { Done::Sandbox(start::create_sandbox(&context, &pod, attempt, &old).await) });
+        self.operations
+            .spawn(async move { Done::Sandbox(start::create_sandbox(&context, &pod, attempt, &old).await) });
     }
 
     /// Waits for the next thing that matters.
     async fn wait(&mut self, wake: Option<Timestamp>) {
         let now = Timestamp::now();
-        let pause = wake.map_or(SAFETY_RELIST, |at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
+        let pause = wake.map_or(SAFETY_RELIST, |at| {
+            Duration::try_from(at.duration_since(now)).unwrap_or_default()
+        });
         // A little more, so that the moment has passed when it is looked at.
         let pause = pause.min(SAFETY_RELIST) + Duration::from_millis(5);
         tokio::select! {
@@ -326,7 +365,8 @@ impl Worker {
                 self.sandbox_busy = false;
                 self.sandbox_retry = Some(later(Duration::from_secs(3)));
                 let message = format!("Failed to create pod sandbox: {error}");
-                self.context.event(&pod, None, Type::Warning, "FailedCreatePodSandBox", message);
+                self.context
+                    .event(&pod, None, Type::Warning, "FailedCreatePodSandBox", message);
             }
             Done::Volumes(Ok(volumes)) => {
                 self.volumes_busy = false;
@@ -335,9 +375,12 @@ impl Worker {
             }
             Done::Volumes(Err(error)) => {
                 self.volumes_busy = false;
-                let pause = self.volumes_retry.map_or(VOLUME_FIRST_PAUSE, |(_, pause)| (pause * 2).min(VOLUME_LONGEST_PAUSE));
+                let pause = self.volumes_retry.map_or(VOLUME_FIRST_PAUSE, |(_, pause)| {
+                    (pause * 2).min(VOLUME_LONGEST_PAUSE)
+                });
                 self.volumes_retry = Some((later(pause), pause));
-                self.context.event(&pod, None, Type::Warning, "FailedMount", error.to_string());
+                self.context
+                    .event(&pod, None, Type::Warning, "FailedMount", error.to_string());
             }
             Done::Started { name, result } => {
                 self.busy.remove(&name);
@@ -349,9 +392,13 @@ impl Worker {
                     Err(error) => {
                         // What was made has its own back-off; what was not is tried again after a pause.
                         if !error.made {
-                            self.retry_at.insert(name.clone(), error.retry_at.unwrap_or_else(|| later(CONFIG_RETRY)));
+                            self.retry_at.insert(
+                                name.clone(),
+                                error.retry_at.unwrap_or_else(|| later(CONFIG_RETRY)),
+                            );
                         }
-                        self.reasons.insert(name, (error.reason.to_owned(), error.message));
+                        self.reasons
+                            .insert(name, (error.reason.to_owned(), error.message));
                     }
                 }
             }
@@ -362,16 +409,33 @@ impl Worker {
     }
 
     fn is_terminal(&self) -> bool {
-        self.status.phase.as_deref().and_then(Phase::parse).is_some_and(Phase::is_terminal)
+        self.status
+            .phase
+            .as_deref()
+            .and_then(Phase::parse)
+            .is_some_and(Phase::is_terminal)
     }
 
     /// `activeDeadlineSeconds` is over: the pod fails.
     fn deadline_passed(&mut self, pod: &Pod) -> bool {
-        let (Some(seconds), Some(start)) = (pod.view().active_deadline_seconds, &self.status.start_time) else { return false };
+        let (Some(seconds), Some(start)) = (pod.view().active_deadline_seconds, &self.status.start_time)
+        else {
+            return false;
+        };
         let passed = Timestamp::now().duration_since(start.0).as_secs() >= seconds;
         if passed {
-            self.context.event(pod, None, Type::Normal, "DeadlineExceeded", "Pod was active on the node longer than the specified deadline");
-            self.publish_failed(pod, "DeadlineExceeded", "Pod was active on the node longer than the specified deadline");
+            self.context.event(
+                pod,
+                None,
+                Type::Normal,
+                "DeadlineExceeded",
+                "Pod was active on the node longer than the specified deadline",
+            );
+            self.publish_failed(
+                pod,
+                "DeadlineExceeded",
+                "Pod was active on the node longer than the specified deadline",
+            );
         }
         passed
     }

@@ -74,17 +74,22 @@ async fn watch_nodes(
     let credentials = Credentials::from_kubeconfig(&flags.kubeconfig)?;
     let connection = client::connect(credentials, concat!("pod-network/", env!("CARGO_PKG_VERSION")))?;
     let api = Api::all(connection.client);
-    let informer = Informer::start_with(api, watcher::Config::default(), shutdown.clone(), |node: &mut Node| {
-        // All but the addresses: a node's images alone are many kilobytes.
-        if let Some(status) = &mut node.status {
-            *status = k8s_openapi::api::core::v1::NodeStatus {
-                addresses: status.addresses.take(),
-                ..Default::default()
-            };
-        }
-        node.metadata.annotations = None;
-        node.metadata.labels = None;
-    });
+    let informer = Informer::start_with(
+        api,
+        watcher::Config::default(),
+        shutdown.clone(),
+        |node: &mut Node| {
+            // All but the addresses: a node's images alone are many kilobytes.
+            if let Some(status) = &mut node.status {
+                *status = k8s_openapi::api::core::v1::NodeStatus {
+                    addresses: status.addresses.take(),
+                    ..Default::default()
+                };
+            }
+            node.metadata.annotations = None;
+            node.metadata.labels = None;
+        },
+    );
     let changed = Arc::new(tokio::sync::Notify::new());
     let note = changed.clone();
     informer.on_change(move |change| {

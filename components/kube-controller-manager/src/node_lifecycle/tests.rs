@@ -81,7 +81,12 @@ fn taints_follow_conditions_and_leave_others_alone() {
             want.map(|want| want.into_iter().map(str::to_owned).collect())
         );
     }
-    let given_up = no_execute_taints(std::slice::from_ref(&mine), Some("node.kubernetes.io/unreachable"), at(1)).unwrap();
+    let given_up = no_execute_taints(
+        std::slice::from_ref(&mine),
+        Some("node.kubernetes.io/unreachable"),
+        at(1),
+    )
+    .unwrap();
     let swapped = no_execute_taints(&given_up, Some("node.kubernetes.io/not-ready"), at(1));
     assert_eq!(
         keys(swapped),

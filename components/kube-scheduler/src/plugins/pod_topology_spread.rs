@@ -209,7 +209,9 @@ impl CheckedConstraint {
     /// As [`Self::least_and_domains`] for counts that are kept: two arrays side by side.
     fn least_of_kept(&self, cluster: &Cluster) -> (i64, i64) {
         let nodes_in = &cluster.topology.row(self.key).nodes_in;
-        let table = cluster.counts(self.matcher).map_or(&[][..], |counts| counts.table(self.key));
+        let table = cluster
+            .counts(self.matcher)
+            .map_or(&[][..], |counts| counts.table(self.key));
         let (mut least, mut domains) = (u32::MAX, 0);
         for (domain, nodes) in nodes_in.iter().enumerate() {
             if *nodes > 0 {

@@ -20,12 +20,20 @@ use crate::server::StreamAuthority;
 
 /// /proc/swaps has one line for each area below its head.
 pub(super) fn swap_is_on() -> bool {
-    std::fs::read_to_string("/proc/swaps").is_ok_and(|table| table.lines().filter(|line| !line.trim().is_empty()).count() > 1)
+    std::fs::read_to_string("/proc/swaps")
+        .is_ok_and(|table| table.lines().filter(|line| !line.trim().is_empty()).count() > 1)
 }
 
-pub(super) fn delegation(api: kube::Client, configuration: &KubeletConfiguration) -> anyhow::Result<Delegation> {
+pub(super) fn delegation(
+    api: kube::Client,
+    configuration: &KubeletConfiguration,
+) -> anyhow::Result<Delegation> {
     let file = &configuration.authentication.x509.client_ca_file;
-    let authority = if file.is_empty() { None } else { Some(ClientAuthority::load(Path::new(file))?) };
+    let authority = if file.is_empty() {
+        None
+    } else {
+        Some(ClientAuthority::load(Path::new(file))?)
+    };
     Ok(Delegation::new(api, authority))
 }
 
@@ -41,23 +49,37 @@ pub(super) fn serving_certificate(
     addresses: &[std::net::IpAddr],
 ) -> anyhow::Result<ServingCertificate> {
     if !configuration.tls_cert_file.is_empty() {
-        return ServingCertificate::from_files(Path::new(&configuration.tls_cert_file), Path::new(&configuration.tls_private_key_file));
+        return ServingCertificate::from_files(
+            Path::new(&configuration.tls_cert_file),
+            Path::new(&configuration.tls_private_key_file),
+        );
     }
     tracing::warn!(cert_dir = %flags.cert_dir.display(), "no serving certificate is configured, using a self-signed one");
-    let names = std::iter::once(node_name.to_owned()).chain(addresses.iter().map(ToString::to_string)).collect();
+    let names = std::iter::once(node_name.to_owned())
+        .chain(addresses.iter().map(ToString::to_string))
+        .collect();
     ServingCertificate::self_signed(names)
 }
 
 pub(super) fn log_rotation(configuration: &KubeletConfiguration) -> anyhow::Result<LogRotation> {
     let text = &configuration.container_log_max_size;
-    let max_size = crate::pod::resources::parse(text).with_context(|| format!("containerLogMaxSize: {text:?} is not a quantity"))?;
-    Ok(LogRotation { max_size: max_size as u64, max_files: usize::try_from(configuration.container_log_max_files).unwrap_or(5).max(2) })
+    let max_size = crate::pod::resources::parse(text)
+        .with_context(|| format!("containerLogMaxSize: {text:?} is not a quantity"))?;
+    Ok(LogRotation {
+        max_size: max_size as u64,
+        max_files: usize::try_from(configuration.container_log_max_files)
+            .unwrap_or(5)
+            .max(2),
+    })
 }
 
 pub(super) fn host_name() -> anyhow::Result<String> {
     let name = nix::unistd::gethostname().context("cannot find out the host name")?;
     let name = name.to_string_lossy().trim().to_lowercase();
-    anyhow::ensure!(!name.is_empty(), "the host name is empty; use --hostname-override");
+    anyhow::ensure!(
+        !name.is_empty(),
+        "the host name is empty; use --hostname-override"
+    );
     Ok(name)
 }
 
@@ -82,19 +104,36 @@ pub(super) async fn cgroup_driver(runtime: &Runtime, configuration: &KubeletConf
     let found = runtime.cgroup_driver().await;
     let name = found.unwrap_or(&configuration.cgroup_driver);
     if name != configuration.cgroup_driver {
-        tracing::info!(driver = name, configured = configuration.cgroup_driver, "using the container runtime's cgroup driver");
+        tracing::info!(
+            driver = name,
+            configured = configuration.cgroup_driver,
+            "using the container runtime's cgroup driver"
+        );
     }
-    if name == "systemd" { CgroupDriver::Systemd } else { CgroupDriver::Cgroupfs }
+    if name == "systemd" {
+        CgroupDriver::Systemd
+    } else {
+        CgroupDriver::Cgroupfs
+    }
 }
 
-pub(super) fn node_settings(flags: &KubeletFlags, configuration: &KubeletConfiguration, node_name: &str, driver: CgroupDriver, cgroups: &Cgroups, memory: i64) -> NodeSettings {
+pub(super) fn node_settings(
+    flags: &KubeletFlags,
+    configuration: &KubeletConfiguration,
+    node_name: &str,
+    driver: CgroupDriver,
+    cgroups: &Cgroups,
+    memory: i64,
+) -> NodeSettings {
     let resolv = match configuration.resolv_conf.as_deref() {
         // Set and empty: pods get nothing from the host.
         Some("") => None,
         Some(path) => Some(path.to_owned()),
         None => Some("/etc/resolv.conf".to_owned()),
     };
-    let host_file = resolv.map(|path| std::fs::read_to_string(&path).unwrap_or_default()).unwrap_or_default();
+    let host_file = resolv
+        .map(|path| std::fs::read_to_string(&path).unwrap_or_default())
+        .unwrap_or_default();
     NodeSettings {
         node_name: node_name.to_owned(),
         root: flags.root_dir.to_string_lossy().into_owned(),

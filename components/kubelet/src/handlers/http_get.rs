@@ -27,9 +27,17 @@ static CLIENT: LazyLock<Option<Client<Connector, Empty<bytes::Bytes>>>> = LazyLo
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Unchecked(provider)))
         .with_no_client_auth();
-    let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
+    let connector = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(config)
+        .https_or_http()
+        .enable_http1()
+        .build();
     // Each probe makes a connection of its own: an old one would say nothing about whether new ones work.
-    Some(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector))
+    Some(
+        Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(0)
+            .build(connector),
+    )
 });
 
 #[derive(Debug)]
@@ -53,7 +61,12 @@ impl ServerCertVerifier for Unchecked {
         certificate: &CertificateDer<'_>,
         signature: &rustls::DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        rustls::crypto::verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -62,7 +75,12 @@ impl ServerCertVerifier for Unchecked {
         certificate: &CertificateDer<'_>,
         signature: &rustls::DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        rustls::crypto::verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
@@ -89,7 +107,11 @@ pub(super) async fn get(url: &str, headers: &[HTTPHeader]) -> Outcome {
         };
         let status = answer.status();
         if status.is_redirection() {
-            let target = answer.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).and_then(|to| redirect(&uri, to));
+            let target = answer
+                .headers()
+                .get(header::LOCATION)
+                .and_then(|value| value.to_str().ok())
+                .and_then(|to| redirect(&uri, to));
             match target {
                 Some(target) if target.host() == uri.host() => {
                     uri = target;
@@ -98,7 +120,11 @@ pub(super) async fn get(url: &str, headers: &[HTTPHeader]) -> Outcome {
                 _ => return Outcome::Success("Probe terminated redirects".to_owned()),
             }
         }
-        let body = Limited::new(answer.into_body(), MAX_BODY).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let body = Limited::new(answer.into_body(), MAX_BODY)
+            .collect()
+            .await
+            .map(|body| body.to_bytes())
+            .unwrap_or_default();
         let text = String::from_utf8_lossy(&body).into_owned();
         return if status.is_success() {
             Outcome::Success(text)
@@ -119,15 +145,25 @@ fn redirect(from: &Uri, to: &str) -> Option<Uri> {
 }
 
 fn request(uri: &Uri, headers: &[HTTPHeader]) -> Result<Request<Empty<bytes::Bytes>>, String> {
-    let mut request = Request::get(uri.clone()).body(Empty::new()).map_err(|error| error.to_string())?;
+    let mut request = Request::get(uri.clone())
+        .body(Empty::new())
+        .map_err(|error| error.to_string())?;
     let map = request.headers_mut();
     for given in headers {
-        let name: HeaderName = given.name.parse().map_err(|_| format!("invalid header name {:?}", given.name))?;
-        let value: HeaderValue = given.value.parse().map_err(|_| format!("invalid value of header {}", given.name))?;
+        let name: HeaderName = given
+            .name
+            .parse()
+            .map_err(|_| format!("invalid header name {:?}", given.name))?;
+        let value: HeaderValue = given
+            .value
+            .parse()
+            .map_err(|_| format!("invalid value of header {}", given.name))?;
         map.append(name, value);
     }
-    map.entry(header::USER_AGENT).or_insert(HeaderValue::from_static("kube-probe/1.36"));
-    map.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+    map.entry(header::USER_AGENT)
+        .or_insert(HeaderValue::from_static("kube-probe/1.36"));
+    map.entry(header::ACCEPT)
+        .or_insert(HeaderValue::from_static("*/*"));
     map.insert(header::CONNECTION, HeaderValue::from_static("close"));
     Ok(request)
 }
@@ -140,7 +176,9 @@ fn cause(error: &(dyn std::error::Error + 'static), uri: &Uri) -> String {
     }
     let address = uri.authority().map_or("", |authority| authority.as_str());
     match last.downcast_ref::<std::io::Error>() {
-        Some(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => format!("dial tcp {address}: connect: connection refused"),
+        Some(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            format!("dial tcp {address}: connect: connection refused")
+        }
         Some(error) => format!("dial tcp {address}: {error}"),
         None => last.to_string(),
     }

@@ -20,7 +20,11 @@ pub struct Thresholds {
 async fn in_use(runtime: &Runtime) -> Result<HashSet<String>, RuntimeError> {
     let containers = runtime.list_containers(None).await?.into_iter();
     let names = |container: cri::Container| {
-        [container.image_ref, container.image_id, container.image.map(|image| image.image).unwrap_or_default()]
+        [
+            container.image_ref,
+            container.image_id,
+            container.image.map(|image| image.image).unwrap_or_default(),
+        ]
     };
     Ok(containers.flat_map(names).collect())
 }
@@ -34,7 +38,12 @@ fn is_used(image: &cri::Image, in_use: &HashSet<String>) -> bool {
 pub async fn remove_unused(runtime: &Runtime) -> Result<u64, RuntimeError> {
     let in_use = in_use(runtime).await?;
     let mut freed = 0;
-    for image in runtime.list_images().await?.iter().filter(|image| !is_used(image, &in_use)) {
+    for image in runtime
+        .list_images()
+        .await?
+        .iter()
+        .filter(|image| !is_used(image, &in_use))
+    {
         runtime.remove_image(&image.id).await?;
         freed += image.size;
     }
@@ -43,10 +52,22 @@ pub async fn remove_unused(runtime: &Runtime) -> Result<u64, RuntimeError> {
 
 /// Removes unused images, the longest unused first, while the file system that holds them is too full.
 /// `unused_since` is kept by the caller between calls.
-pub async fn collect_garbage(runtime: &Runtime, thresholds: Thresholds, unused_since: &mut HashMap<String, Instant>) -> Result<u64, RuntimeError> {
+pub async fn collect_garbage(
+    runtime: &Runtime,
+    thresholds: Thresholds,
+    unused_since: &mut HashMap<String, Instant>,
+) -> Result<u64, RuntimeError> {
     let file_systems = runtime.image_file_systems().await?;
-    let Some(mount) = file_systems.image_filesystems.first().and_then(|used| used.fs_id.as_ref()) else { return Ok(0) };
-    let Ok(usage) = host::file_systems::usage(Path::new(&mount.mountpoint)) else { return Ok(0) };
+    let Some(mount) = file_systems
+        .image_filesystems
+        .first()
+        .and_then(|used| used.fs_id.as_ref())
+    else {
+        return Ok(0);
+    };
+    let Ok(usage) = host::file_systems::usage(Path::new(&mount.mountpoint)) else {
+        return Ok(0);
+    };
     let used_percent = 100 - usage.available.saturating_mul(100) / usage.capacity.max(1);
     let images = runtime.list_images().await?;
     let in_use = in_use(runtime).await?;
@@ -60,8 +81,14 @@ pub async fn collect_garbage(runtime: &Runtime, thresholds: Thresholds, unused_s
         return Ok(0);
     }
     let goal = usage.capacity / 100 * u64::try_from(thresholds.low).unwrap_or(0);
-    let mut to_free = usage.capacity.saturating_sub(usage.available).saturating_sub(goal);
-    let mut candidates: Vec<_> = images.iter().filter_map(|image| unused_since.get(&image.id).map(|since| (*since, image))).collect();
+    let mut to_free = usage
+        .capacity
+        .saturating_sub(usage.available)
+        .saturating_sub(goal);
+    let mut candidates: Vec<_> = images
+        .iter()
+        .filter_map(|image| unused_since.get(&image.id).map(|since| (*since, image)))
+        .collect();
     candidates.sort_by_key(|(since, _)| *since);
     let mut freed = 0;
     for (since, image) in candidates {

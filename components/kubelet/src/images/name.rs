@@ -33,7 +33,9 @@ pub fn normalize(image: &str) -> Result<String, NameError> {
         !tag.is_empty()
             && tag.len() <= 128
             && !tag.starts_with(['.', '-'])
-            && tag.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+            && tag
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
     };
     if tag.is_some_and(|tag| !is_tag(tag)) {
         return Err(refuse());
@@ -44,7 +46,11 @@ pub fn normalize(image: &str) -> Result<String, NameError> {
         });
         return if fits { Ok(image.to_owned()) } else { Err(refuse()) };
     }
-    Ok(if tag.is_some() { image.to_owned() } else { format!("{image}:latest") })
+    Ok(if tag.is_some() {
+        image.to_owned()
+    } else {
+        format!("{image}:latest")
+    })
 }
 
 /// Lower-case letters and digits, with single dots, one or two underscores, or dashes between them.
@@ -52,7 +58,9 @@ fn is_component(part: &str) -> bool {
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
     edge(part.chars().next())
         && edge(part.chars().last())
-        && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c))
+        && part
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c))
         && !part.contains("..")
         && !part.contains("___")
 }
@@ -68,7 +76,10 @@ mod tests {
             ("busybox:1", Some("busybox:1")),
             ("localhost:5000/a/b", Some("localhost:5000/a/b:latest")),
             ("example.org/a/b:v1.2", Some("example.org/a/b:v1.2")),
-            ("a@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", Some("a@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef")),
+            (
+                "a@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+                Some("a@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
+            ),
             ("", None),
             ("Upper", None),
             ("a:", None),

@@ -22,7 +22,10 @@ pub struct MachineFacts {
 }
 
 fn read(path: &str) -> String {
-    std::fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+    std::fs::read_to_string(path)
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
 impl MachineFacts {
@@ -31,12 +34,26 @@ impl MachineFacts {
         let memory_info = std::fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
         let total = memory_info
             .lines()
-            .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.trim().parse::<i64>().ok())
+            .find_map(|line| {
+                line.strip_prefix("MemTotal:")?
+                    .trim()
+                    .strip_suffix(" kB")?
+                    .trim()
+                    .parse::<i64>()
+                    .ok()
+            })
             .context("/proc/meminfo has no MemTotal")?;
-        let storage = host::file_systems::usage(root).with_context(|| format!("cannot look at the file system of {}", root.display()))?.capacity;
+        let storage = host::file_systems::usage(root)
+            .with_context(|| format!("cannot look at the file system of {}", root.display()))?
+            .capacity;
         let system = nix::sys::utsname::uname().context("uname")?;
         let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-        let pretty = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")).unwrap_or("Linux").trim_matches('"').to_owned();
+        let pretty = release
+            .lines()
+            .find_map(|line| line.strip_prefix("PRETTY_NAME="))
+            .unwrap_or("Linux")
+            .trim_matches('"')
+            .to_owned();
         let machine_id = read("/etc/machine-id");
         let uuid = read("/sys/class/dmi/id/product_uuid");
         let info = NodeSystemInfo {
@@ -53,7 +70,12 @@ impl MachineFacts {
             swap: None,
         };
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self { cpus, memory: total.saturating_mul(1024), storage, info })
+        Ok(Self {
+            cpus,
+            memory: total.saturating_mul(1024),
+            storage,
+            info,
+        })
     }
 }
 
@@ -83,7 +105,12 @@ pub fn addresses_of_host(given: &[IpAddr]) -> anyhow::Result<Vec<IpAddr>> {
     }
     let interfaces = nix::ifaddrs::getifaddrs().context("cannot list network interfaces")?;
     let first = interfaces
-        .filter_map(|interface| interface.address?.as_sockaddr_in().map(|address| IpAddr::V4(address.ip())))
+        .filter_map(|interface| {
+            interface
+                .address?
+                .as_sockaddr_in()
+                .map(|address| IpAddr::V4(address.ip()))
+        })
         .find(|address| !address.is_loopback());
     Ok(vec![first.context("this host has no address; use --node-ip")?])
 }
@@ -99,17 +126,27 @@ pub struct Reservations {
 }
 
 /// Capacity and what of it pods can have.
-pub fn allocatable(facts: &MachineFacts, reservations: &Reservations) -> (BTreeMap<String, Quantity>, BTreeMap<String, Quantity>) {
+pub fn allocatable(
+    facts: &MachineFacts,
+    reservations: &Reservations,
+) -> (BTreeMap<String, Quantity>, BTreeMap<String, Quantity>) {
     let mut pods = i64::from(reservations.max_pods);
     if reservations.pods_per_core > 0 {
         pods = pods.min(i64::from(reservations.pods_per_core).saturating_mul(facts.cpus as i64));
     }
     let reserved = |name: &str, unit: fn(&Quantity) -> i64| -> i64 {
-        [&reservations.system, &reservations.kube].iter().filter_map(|map| map.get(name)).map(|text| unit(&Quantity(text.clone()))).sum()
+        [&reservations.system, &reservations.kube]
+            .iter()
+            .filter_map(|map| map.get(name))
+            .map(|text| unit(&Quantity(text.clone())))
+            .sum()
     };
     let threshold = |signal: &str, capacity: i64| -> i64 {
         match reservations.eviction_hard.get(signal).map(|text| text.trim()) {
-            Some(text) => match text.strip_suffix('%').and_then(|percent| percent.parse::<f64>().ok()) {
+            Some(text) => match text
+                .strip_suffix('%')
+                .and_then(|percent| percent.parse::<f64>().ok())
+            {
                 Some(percent) => (capacity as f64 * percent / 100.0) as i64,
                 None => parse(text).map_or(0, |value| value as i64),
             },
@@ -127,8 +164,14 @@ pub fn allocatable(facts: &MachineFacts, reservations: &Reservations) -> (BTreeM
     .map(|(name, quantity)| (name.to_owned(), quantity))
     .into();
     let mut allocatable = capacity.clone();
-    let cpu = (facts.cpus as i64 * 1000).saturating_sub(reserved("cpu", milli)).max(0);
-    let cpu = if cpu % 1000 == 0 { (cpu / 1000).to_string() } else { format!("{cpu}m") };
+    let cpu = (facts.cpus as i64 * 1000)
+        .saturating_sub(reserved("cpu", milli))
+        .max(0);
+    let cpu = if cpu % 1000 == 0 {
+        (cpu / 1000).to_string()
+    } else {
+        format!("{cpu}m")
+    };
     allocatable.insert("cpu".to_owned(), Quantity(cpu));
     let memory = facts.memory - reserved("memory", bytes) - threshold("memory.available", facts.memory);
     allocatable.insert("memory".to_owned(), kibibytes(memory.max(0)));
@@ -143,8 +186,18 @@ mod tests {
 
     #[test]
     fn what_is_reserved_is_not_given_to_pods() {
-        let facts = MachineFacts { cpus: 4, memory: 1 << 30, storage: 100 << 30, info: NodeSystemInfo::default() };
-        let map = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let facts = MachineFacts {
+            cpus: 4,
+            memory: 1 << 30,
+            storage: 100 << 30,
+            info: NodeSystemInfo::default(),
+        };
+        let map = |pairs: &[(&str, &str)]| {
+            pairs
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect()
+        };
         let reservations = Reservations {
             system: map(&[("cpu", "500m"), ("memory", "100Mi")]),
             kube: BTreeMap::new(),

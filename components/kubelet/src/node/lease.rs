@@ -14,7 +14,12 @@ const NAMESPACE: &str = "kube-node-lease";
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Renews the lease every quarter of its duration until `shutdown`.
-pub async fn renew_lease(client: Client, node_name: String, duration_seconds: i32, shutdown: CancellationToken) {
+pub async fn renew_lease(
+    client: Client,
+    node_name: String,
+    duration_seconds: i32,
+    shutdown: CancellationToken,
+) {
     let leases: Api<Lease> = Api::namespaced(client.clone(), NAMESPACE);
     let nodes: Api<Node> = Api::all(client);
     let interval = Duration::from_secs(u64::try_from(duration_seconds).unwrap_or(40).max(4)) / 4;
@@ -37,15 +42,29 @@ pub async fn renew_lease(client: Client, node_name: String, duration_seconds: i3
     }
 }
 
-async fn renew(leases: &Api<Lease>, nodes: &Api<Node>, name: &str, seconds: i32, held: Option<Lease>) -> Result<Lease, kube::Error> {
+async fn renew(
+    leases: &Api<Lease>,
+    nodes: &Api<Node>,
+    name: &str,
+    seconds: i32,
+    held: Option<Lease>,
+) -> Result<Lease, kube::Error> {
     let mut lease = match held {
         Some(lease) => lease,
         None => match leases.get_opt(name).await? {
             Some(lease) => lease,
             None => {
                 let owner = nodes.get_opt(name).await?;
-                let fresh = Lease { metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }, spec: Some(spec(name, seconds)) };
-                return leases.create(&PostParams::default(), &owned(fresh, owner.as_ref())).await;
+                let fresh = Lease {
+                    metadata: ObjectMeta {
+                        name: Some(name.to_owned()),
+                        ..ObjectMeta::default()
+                    },
+                    spec: Some(spec(name, seconds)),
+                };
+                return leases
+                    .create(&PostParams::default(), &owned(fresh, owner.as_ref()))
+                    .await;
             }
         },
     };

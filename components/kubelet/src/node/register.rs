@@ -7,7 +7,14 @@ use k8s_openapi::api::core::v1::{Node, NodeSpec, NodeStatus, Taint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 /// Makes the object. Labels that every node has win over those given.
-pub fn initial_node(name: &str, host_name: &str, labels: &BTreeMap<String, String>, taints: &[ConfiguredTaint], provider_id: &str, status: NodeStatus) -> Node {
+pub fn initial_node(
+    name: &str,
+    host_name: &str,
+    labels: &BTreeMap<String, String>,
+    taints: &[ConfiguredTaint],
+    provider_id: &str,
+    status: NodeStatus,
+) -> Node {
     let mut all = labels.clone();
     let info = status.node_info.clone().unwrap_or_default();
     for (key, value) in [
@@ -32,7 +39,13 @@ pub fn initial_node(name: &str, host_name: &str, labels: &BTreeMap<String, Strin
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
             labels: Some(all),
-            annotations: Some([("volumes.kubernetes.io/controller-managed-attach-detach".to_owned(), "true".to_owned())].into()),
+            annotations: Some(
+                [(
+                    "volumes.kubernetes.io/controller-managed-attach-detach".to_owned(),
+                    "true".to_owned(),
+                )]
+                .into(),
+            ),
             ..ObjectMeta::default()
         },
         spec: Some(NodeSpec {

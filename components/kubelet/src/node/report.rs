@@ -91,7 +91,11 @@ impl NodeReporter {
                     Err(error) => tracing::warn!(node = self.name, %error, "node status not reported"),
                 }
             }
-            let pause = if ready { self.update_every } else { self.update_every.min(Duration::from_millis(500)) };
+            let pause = if ready {
+                self.update_every
+            } else {
+                self.update_every.min(Duration::from_millis(500))
+            };
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
@@ -112,8 +116,22 @@ impl NodeReporter {
     async fn register(&self) -> Result<NodeStatus, kube::Error> {
         let nodes: Api<Node> = Api::all(self.client.clone());
         let existing = nodes.get_opt(&self.name).await?;
-        let status = self.status(&existing.as_ref().and_then(|node| node.status.clone()).unwrap_or_default()).await;
-        let wanted = initial_node(&self.name, &self.host_name, &self.labels, &self.taints, &self.provider_id, status);
+        let status = self
+            .status(
+                &existing
+                    .as_ref()
+                    .and_then(|node| node.status.clone())
+                    .unwrap_or_default(),
+            )
+            .await;
+        let wanted = initial_node(
+            &self.name,
+            &self.host_name,
+            &self.labels,
+            &self.taints,
+            &self.provider_id,
+            status,
+        );
         match existing {
             None if self.register => {
                 let made = match nodes.create(&PostParams::default(), &wanted).await {
@@ -124,7 +142,9 @@ impl NodeReporter {
                 tracing::info!(node = self.name, "node registered");
                 Ok(made.status.unwrap_or_default())
             }
-            None => Err(kube::Error::Service(format!("node {} does not exist and registerNode is off", self.name).into())),
+            None => Err(kube::Error::Service(
+                format!("node {} does not exist and registerNode is off", self.name).into(),
+            )),
             Some(node) => {
                 self.update_labels(&nodes, &node, &wanted).await?;
                 Ok(node.status.unwrap_or_default())
@@ -135,12 +155,21 @@ impl NodeReporter {
     /// A node that was registered before gets the labels that may have changed; its taints are others' affair.
     async fn update_labels(&self, nodes: &Api<Node>, node: &Node, wanted: &Node) -> Result<(), kube::Error> {
         let current = node.metadata.labels.clone().unwrap_or_default();
-        let missing: BTreeMap<_, _> = wanted.metadata.labels.iter().flatten().filter(|(key, value)| current.get(*key) != Some(value)).collect();
+        let missing: BTreeMap<_, _> = wanted
+            .metadata
+            .labels
+            .iter()
+            .flatten()
+            .filter(|(key, value)| current.get(*key) != Some(value))
+            .collect();
         if missing.is_empty() {
             return Ok(());
         }
         let patch = json!({"metadata": {"labels": missing}});
-        nodes.patch(&self.name, &PatchParams::default(), &Patch::Strategic(&patch)).await.map(|_| ())
+        nodes
+            .patch(&self.name, &PatchParams::default(), &Patch::Strategic(&patch))
+            .await
+            .map(|_| ())
     }
 
     async fn status(&self, previous: &NodeStatus) -> NodeStatus {
@@ -184,7 +213,11 @@ impl NodeReporter {
                 }
                 let handlers = answer.runtime_handlers.into_iter().map(|handler| {
                     let features = handler.features.unwrap_or_default();
-                    (handler.name, features.recursive_read_only_mounts, features.user_namespaces)
+                    (
+                        handler.name,
+                        features.recursive_read_only_mounts,
+                        features.user_namespaces,
+                    )
                 });
                 let mut handlers: Vec<_> = handlers.collect();
                 handlers.sort();
@@ -203,7 +236,14 @@ impl NodeReporter {
             .take(limit)
             .map(|image| ContainerImage {
                 // Five names are enough to find an image by.
-                names: Some(image.repo_digests.into_iter().chain(image.repo_tags).take(5).collect()),
+                names: Some(
+                    image
+                        .repo_digests
+                        .into_iter()
+                        .chain(image.repo_tags)
+                        .take(5)
+                        .collect(),
+                ),
                 size_bytes: i64::try_from(image.size).ok(),
             })
             .collect()
@@ -213,23 +253,44 @@ impl NodeReporter {
         let nodes: Api<Node> = Api::all(self.client.clone());
         let mut status = serde_json::to_value(new).map_err(kube::Error::SerdeError)?;
         // Addresses are merged by their type, which would keep an address that is gone.
-        if let (Some(addresses), true) = (status.get_mut("addresses").and_then(|a| a.as_array_mut()), old.addresses != new.addresses) {
+        if let (Some(addresses), true) = (
+            status.get_mut("addresses").and_then(|a| a.as_array_mut()),
+            old.addresses != new.addresses,
+        ) {
             addresses.insert(0, json!({"$patch": "replace"}));
         }
         let patch = json!({"status": status});
-        let node = nodes.patch_status(&self.name, &PatchParams::default(), &Patch::Strategic(&patch)).await?;
-        Ok(NodeStatus { conditions: new.conditions.clone(), ..node.status.unwrap_or_default() })
+        let node = nodes
+            .patch_status(&self.name, &PatchParams::default(), &Patch::Strategic(&patch))
+            .await?;
+        Ok(NodeStatus {
+            conditions: new.conditions.clone(),
+            ..node.status.unwrap_or_default()
+        })
     }
 
     fn note_changes(&self, old: &NodeStatus, new: &NodeStatus) {
         let status = |list: &NodeStatus, kind: &str| {
-            list.conditions.iter().flatten().find(|condition| condition.type_ == kind).map(|condition| condition.status.clone())
+            list.conditions
+                .iter()
+                .flatten()
+                .find(|condition| condition.type_ == kind)
+                .map(|condition| condition.status.clone())
         };
         if status(old, "Ready") != status(new, "Ready") {
-            let reason = if status(new, "Ready").as_deref() == Some("True") { "NodeReady" } else { "NodeNotReady" };
+            let reason = if status(new, "Ready").as_deref() == Some("True") {
+                "NodeReady"
+            } else {
+                "NodeNotReady"
+            };
             self.event(reason, &format!("Node {} status is now: {reason}", self.name));
         }
-        for condition in new.conditions.iter().flatten().filter(|condition| condition.type_.ends_with("Pressure")) {
+        for condition in new
+            .conditions
+            .iter()
+            .flatten()
+            .filter(|condition| condition.type_.ends_with("Pressure"))
+        {
             if status(old, &condition.type_).as_ref() != Some(&condition.status) {
                 let reason = match (condition.type_.as_str(), condition.status == "True") {
                     ("MemoryPressure", true) => "NodeHasInsufficientMemory",

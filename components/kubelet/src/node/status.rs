@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    ContainerImage, DaemonEndpoint, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeStatus,
-    NodeSystemInfo,
+    ContainerImage, DaemonEndpoint, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeRuntimeHandler,
+    NodeRuntimeHandlerFeatures, NodeStatus, NodeSystemInfo,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -34,19 +34,36 @@ pub(super) struct NodeInput<'a> {
 
 pub(super) fn node_status(input: NodeInput<'_>) -> NodeStatus {
     let conditions = conditions(&input);
-    let mut addresses: Vec<NodeAddress> =
-        input.addresses.iter().map(|address| NodeAddress { type_: "InternalIP".to_owned(), address: address.to_string() }).collect();
-    addresses.push(NodeAddress { type_: "Hostname".to_owned(), address: input.host_name.to_owned() });
-    let handlers = input.handlers.into_iter().map(|(name, recursive, user)| NodeRuntimeHandler {
-        name: Some(name),
-        features: Some(NodeRuntimeHandlerFeatures { recursive_read_only_mounts: Some(recursive), user_namespaces: Some(user) }),
+    let mut addresses: Vec<NodeAddress> = input
+        .addresses
+        .iter()
+        .map(|address| NodeAddress {
+            type_: "InternalIP".to_owned(),
+            address: address.to_string(),
+        })
+        .collect();
+    addresses.push(NodeAddress {
+        type_: "Hostname".to_owned(),
+        address: input.host_name.to_owned(),
     });
+    let handlers = input
+        .handlers
+        .into_iter()
+        .map(|(name, recursive, user)| NodeRuntimeHandler {
+            name: Some(name),
+            features: Some(NodeRuntimeHandlerFeatures {
+                recursive_read_only_mounts: Some(recursive),
+                user_namespaces: Some(user),
+            }),
+        });
     NodeStatus {
         addresses: Some(addresses),
         capacity: Some(input.capacity.clone()),
         allocatable: Some(input.allocatable.clone()),
         conditions: Some(conditions),
-        daemon_endpoints: Some(NodeDaemonEndpoints { kubelet_endpoint: Some(DaemonEndpoint { port: input.port }) }),
+        daemon_endpoints: Some(NodeDaemonEndpoints {
+            kubelet_endpoint: Some(DaemonEndpoint { port: input.port }),
+        }),
         node_info: Some(input.info.clone()),
         images: Some(input.images),
         runtime_handlers: Some(handlers.collect()),
@@ -58,11 +75,28 @@ fn conditions(input: &NodeInput<'_>) -> Vec<NodeCondition> {
     let ready = input.problems.is_empty();
     let problems = input.problems.join(", ");
     let rows = [
-        pressure("MemoryPressure", input.memory_pressure, "Memory", "memory available", "insufficient memory available"),
+        pressure(
+            "MemoryPressure",
+            input.memory_pressure,
+            "Memory",
+            "memory available",
+            "insufficient memory available",
+        ),
         disk(input.disk_pressure),
-        pressure("PIDPressure", input.pid_pressure, "PID", "PID available", "insufficient PID available"),
+        pressure(
+            "PIDPressure",
+            input.pid_pressure,
+            "PID",
+            "PID available",
+            "insufficient PID available",
+        ),
         if ready {
-            ("Ready", true, "KubeletReady", "kubelet is posting ready status".to_owned())
+            (
+                "Ready",
+                true,
+                "KubeletReady",
+                "kubelet is posting ready status".to_owned(),
+            )
         } else {
             ("Ready", false, "KubeletNotReady", problems)
         },
@@ -72,35 +106,61 @@ fn conditions(input: &NodeInput<'_>) -> Vec<NodeCondition> {
     rows.into_iter()
         .map(|(kind, status, reason, message)| {
             let text = if status { "True" } else { "False" };
-            let since = before.iter().find(|condition| condition.type_ == kind && condition.status == text);
+            let since = before
+                .iter()
+                .find(|condition| condition.type_ == kind && condition.status == text);
             NodeCondition {
                 type_: kind.to_owned(),
                 status: text.to_owned(),
                 reason: Some(reason.to_owned()),
                 message: Some(message),
                 last_heartbeat_time: Some(now.clone()),
-                last_transition_time: Some(since.and_then(|condition| condition.last_transition_time.clone()).unwrap_or_else(|| now.clone())),
+                last_transition_time: Some(
+                    since
+                        .and_then(|condition| condition.last_transition_time.clone())
+                        .unwrap_or_else(|| now.clone()),
+                ),
             }
         })
         .collect()
 }
 
-fn pressure(kind: &'static str, on: bool, what: &str, enough: &str, lacking: &str) -> (&'static str, bool, &'static str, String) {
+fn pressure(
+    kind: &'static str,
+    on: bool,
+    what: &str,
+    enough: &str,
+    lacking: &str,
+) -> (&'static str, bool, &'static str, String) {
     let reason = match (what, on) {
         ("Memory", true) => "KubeletHasInsufficientMemory",
         ("Memory", false) => "KubeletHasSufficientMemory",
         (_, true) => "KubeletHasInsufficientPID",
         (_, false) => "KubeletHasSufficientPID",
     };
-    let message = if on { format!("kubelet has {lacking}") } else { format!("kubelet has sufficient {enough}") };
+    let message = if on {
+        format!("kubelet has {lacking}")
+    } else {
+        format!("kubelet has sufficient {enough}")
+    };
     (kind, on, reason, message)
 }
 
 fn disk(on: bool) -> (&'static str, bool, &'static str, String) {
     if on {
-        ("DiskPressure", true, "KubeletHasDiskPressure", "kubelet has disk pressure".to_owned())
+        (
+            "DiskPressure",
+            true,
+            "KubeletHasDiskPressure",
+            "kubelet has disk pressure".to_owned(),
+        )
     } else {
-        ("DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure".to_owned())
+        (
+            "DiskPressure",
+            false,
+            "KubeletHasNoDiskPressure",
+            "kubelet has no disk pressure".to_owned(),
+        )
     }
 }
 

@@ -25,7 +25,11 @@ fn since(earlier: Timestamp, later: Timestamp) -> Duration {
 
 impl BackOff {
     pub fn new(initial: Duration, maximum: Duration) -> Self {
-        Self { initial: initial.min(maximum), maximum, entries: HashMap::new() }
+        Self {
+            initial: initial.min(maximum),
+            maximum,
+            entries: HashMap::new(),
+        }
     }
 
     fn live(&self, key: &str, event: Timestamp) -> Option<Entry> {

@@ -32,7 +32,11 @@ fn class_names(qos: Qos) -> Vec<String> {
 }
 
 fn path(driver: CgroupDriver, root: &str, names: &[String]) -> String {
-    let parts: Vec<&str> = root.split('/').filter(|part| !part.is_empty()).chain(names.iter().map(String::as_str)).collect();
+    let parts: Vec<&str> = root
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .chain(names.iter().map(String::as_str))
+        .collect();
     match driver {
         CgroupDriver::Cgroupfs => format!("/{}", parts.join("/")),
         CgroupDriver::Systemd => slice_path(&parts),
@@ -70,8 +74,20 @@ mod tests {
     #[test]
     fn names_are_those_of_upstream() {
         for (driver, root, qos, path, parent) in [
-            (CgroupDriver::Cgroupfs, "", Qos::Burstable, "/kubepods/burstable/poda-b", "/kubepods/burstable/poda-b"),
-            (CgroupDriver::Cgroupfs, "/x", Qos::Guaranteed, "/x/kubepods/poda-b", "/x/kubepods/poda-b"),
+            (
+                CgroupDriver::Cgroupfs,
+                "",
+                Qos::Burstable,
+                "/kubepods/burstable/poda-b",
+                "/kubepods/burstable/poda-b",
+            ),
+            (
+                CgroupDriver::Cgroupfs,
+                "/x",
+                Qos::Guaranteed,
+                "/x/kubepods/poda-b",
+                "/x/kubepods/poda-b",
+            ),
             (
                 CgroupDriver::Systemd,
                 "/",

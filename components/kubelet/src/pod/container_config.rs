@@ -33,10 +33,15 @@ pub struct Prepared<'a> {
 /// does (FNV-1a over Go's dump of the JSON's bytes), so that neither kubelet restarts what the other started.
 pub fn container_hash(container: &Container) -> String {
     let image = serde_json::Value::from(container.image.clone().unwrap_or_default());
-    let json = format!("{{\"image\":{image},\"name\":{}}}", serde_json::Value::from(container.name.clone()));
+    let json = format!(
+        "{{\"image\":{image},\"name\":{}}}",
+        serde_json::Value::from(container.name.clone())
+    );
     let bytes: Vec<String> = json.bytes().map(|byte| byte.to_string()).collect();
     let dump = format!("([]uint8)[{}]", bytes.join(" "));
-    let hash = dump.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let hash = dump.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
     format!("{hash:x}")
 }
 
@@ -46,22 +51,48 @@ pub fn log_path(container: &str, attempt: u32) -> String {
 }
 
 /// Makes the configuration.
-pub fn container_config(prepared: Prepared<'_>, settings: &NodeSettings) -> Result<cri::ContainerConfig, SecurityError> {
-    let Prepared { pod, role, container, attempt, .. } = prepared;
-    let mut security = container_security(pod, container, &prepared.image_user, &settings.root, settings.seccomp_default)?;
+pub fn container_config(
+    prepared: Prepared<'_>,
+    settings: &NodeSettings,
+) -> Result<cri::ContainerConfig, SecurityError> {
+    let Prepared {
+        pod,
+        role,
+        container,
+        attempt,
+        ..
+    } = prepared;
+    let mut security = container_security(
+        pod,
+        container,
+        &prepared.image_user,
+        &settings.root,
+        settings.seccomp_default,
+    )?;
     if let (Some(target), Some(namespaces)) = (prepared.target_id, &mut security.namespace_options) {
         namespaces.pid = cri::NamespaceMode::Target as i32;
         namespaces.target_id = target;
     }
-    let variables: HashMap<&str, &str> = prepared.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let variables: HashMap<&str, &str> = prepared
+        .environment
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
     let expanded = |words: &Option<Vec<String>>| -> Vec<String> {
-        words.iter().flatten().map(|word| expand(word, |name| variables.get(name).map(|value| (*value).to_owned()))).collect()
+        words
+            .iter()
+            .flatten()
+            .map(|word| expand(word, |name| variables.get(name).map(|value| (*value).to_owned())))
+            .collect()
     };
     let command = expanded(&container.command);
     let args = expanded(&container.args);
     let score = oom_score_adj(pod, role, container, settings.memory_capacity);
     Ok(cri::ContainerConfig {
-        metadata: Some(cri::ContainerMetadata { name: container.name.clone(), attempt }),
+        metadata: Some(cri::ContainerMetadata {
+            name: container.name.clone(),
+            attempt,
+        }),
         image: Some(cri::ImageSpec {
             image: prepared.image,
             user_specified_image: container.image.clone().unwrap_or_default(),
@@ -70,7 +101,14 @@ pub fn container_config(prepared: Prepared<'_>, settings: &NodeSettings) -> Resu
         command,
         args,
         working_dir: container.working_dir.clone().unwrap_or_default(),
-        envs: prepared.environment.iter().map(|(key, value)| cri::KeyValue { key: key.clone(), value: value.clone() }).collect(),
+        envs: prepared
+            .environment
+            .iter()
+            .map(|(key, value)| cri::KeyValue {
+                key: key.clone(),
+                value: value.clone(),
+            })
+            .collect(),
         mounts: prepared.mounts,
         devices: prepared.devices,
         labels: [
@@ -87,7 +125,12 @@ pub fn container_config(prepared: Prepared<'_>, settings: &NodeSettings) -> Resu
         stdin_once: container.stdin_once.unwrap_or(false),
         tty: container.tty.unwrap_or(false),
         linux: Some(cri::LinuxContainerConfig {
-            resources: Some(container_resources(container, score, settings.cpu, settings.unified)),
+            resources: Some(container_resources(
+                container,
+                score,
+                settings.cpu,
+                settings.unified,
+            )),
             security_context: Some(security),
         }),
         ..Default::default()
@@ -98,18 +141,38 @@ fn annotations(pod: &Pod, container: &Container, attempt: u32) -> HashMap<String
     let mut map: HashMap<String, String> = [
         (annotation::HASH, container_hash(container)),
         (annotation::RESTART_COUNT, attempt.to_string()),
-        (annotation::TERMINATION_MESSAGE_PATH, termination_message_path(container).to_owned()),
-        (annotation::TERMINATION_MESSAGE_POLICY, container.termination_message_policy.clone().unwrap_or_else(|| "File".to_owned())),
+        (
+            annotation::TERMINATION_MESSAGE_PATH,
+            termination_message_path(container).to_owned(),
+        ),
+        (
+            annotation::TERMINATION_MESSAGE_POLICY,
+            container
+                .termination_message_policy
+                .clone()
+                .unwrap_or_else(|| "File".to_owned()),
+        ),
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into();
     if let Some(seconds) = pod.metadata.deletion_grace_period_seconds {
-        map.insert(annotation::POD_DELETION_GRACE_PERIOD.to_owned(), seconds.to_string());
+        map.insert(
+            annotation::POD_DELETION_GRACE_PERIOD.to_owned(),
+            seconds.to_string(),
+        );
     }
     if let Some(seconds) = pod.view().termination_grace_period_seconds {
-        map.insert(annotation::POD_TERMINATION_GRACE_PERIOD.to_owned(), seconds.to_string());
+        map.insert(
+            annotation::POD_TERMINATION_GRACE_PERIOD.to_owned(),
+            seconds.to_string(),
+        );
     }
-    if let Some(Ok(text)) = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.pre_stop.as_ref()).map(serde_json::to_string) {
+    if let Some(Ok(text)) = container
+        .lifecycle
+        .as_ref()
+        .and_then(|lifecycle| lifecycle.pre_stop.as_ref())
+        .map(serde_json::to_string)
+    {
         map.insert(annotation::PRE_STOP_HANDLER.to_owned(), text);
     }
     if let Some(Ok(text)) = container.ports.as_ref().map(serde_json::to_string) {
@@ -120,7 +183,11 @@ fn annotations(pod: &Pod, container: &Container, attempt: u32) -> HashMap<String
 
 /// Where a container may leave a message about its end.
 pub fn termination_message_path(container: &Container) -> &str {
-    container.termination_message_path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/dev/termination-log")
+    container
+        .termination_message_path
+        .as_deref()
+        .filter(|path| !path.is_empty())
+        .unwrap_or("/dev/termination-log")
 }
 
 #[cfg(test)]
@@ -129,7 +196,11 @@ mod tests {
 
     #[test]
     fn the_hash_is_upstreams() {
-        let container = Container { name: "test_container".to_owned(), image: Some("foo/image:v1".to_owned()), ..Container::default() };
+        let container = Container {
+            name: "test_container".to_owned(),
+            image: Some("foo/image:v1".to_owned()),
+            ..Container::default()
+        };
         assert_eq!(container_hash(&container), "8e45cbd0");
     }
 }

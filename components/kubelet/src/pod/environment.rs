@@ -32,18 +32,43 @@ pub fn referenced(container: &Container) -> (BTreeSet<String>, BTreeSet<String>)
     let mut config_maps = BTreeSet::new();
     let mut secrets = BTreeSet::new();
     for source in container.env_from.iter().flatten() {
-        config_maps.extend(source.config_map_ref.as_ref().map(|reference| reference.name.clone()));
+        config_maps.extend(
+            source
+                .config_map_ref
+                .as_ref()
+                .map(|reference| reference.name.clone()),
+        );
         secrets.extend(source.secret_ref.as_ref().map(|reference| reference.name.clone()));
     }
-    for source in container.env.iter().flatten().filter_map(|variable| variable.value_from.as_ref()) {
-        config_maps.extend(source.config_map_key_ref.as_ref().map(|reference| reference.name.clone()));
-        secrets.extend(source.secret_key_ref.as_ref().map(|reference| reference.name.clone()));
+    for source in container
+        .env
+        .iter()
+        .flatten()
+        .filter_map(|variable| variable.value_from.as_ref())
+    {
+        config_maps.extend(
+            source
+                .config_map_key_ref
+                .as_ref()
+                .map(|reference| reference.name.clone()),
+        );
+        secrets.extend(
+            source
+                .secret_key_ref
+                .as_ref()
+                .map(|reference| reference.name.clone()),
+        );
     }
     (config_maps, secrets)
 }
 
 /// The variables in the order in which they are set.
-pub fn environment(pod: &Pod, container: &Container, objects: &Objects, context: &FieldContext<'_>) -> Result<Vec<(String, String)>, EnvironmentError> {
+pub fn environment(
+    pod: &Pod,
+    container: &Container,
+    objects: &Objects,
+    context: &FieldContext<'_>,
+) -> Result<Vec<(String, String)>, EnvironmentError> {
     let links = pod.view().enable_service_links.unwrap_or(true);
     let services = service_variables(&objects.services, pod.namespace(), links);
     let mut result = OrderedMap::default();
@@ -57,28 +82,46 @@ pub fn environment(pod: &Pod, container: &Container, objects: &Objects, context:
                     }
                 }
                 None if reference.optional == Some(true) => {}
-                None => return Err(EnvironmentError(format!("configmap \"{}\" not found", reference.name))),
+                None => {
+                    return Err(EnvironmentError(format!(
+                        "configmap \"{}\" not found",
+                        reference.name
+                    )));
+                }
             }
         }
         if let Some(reference) = &source.secret_ref {
             match objects.secrets.get(&reference.name) {
                 Some(secret) => {
                     for (key, value) in secret.data.iter().flatten() {
-                        result.insert(format!("{prefix}{key}"), String::from_utf8_lossy(&value.0).into_owned());
+                        result.insert(
+                            format!("{prefix}{key}"),
+                            String::from_utf8_lossy(&value.0).into_owned(),
+                        );
                     }
                 }
                 None if reference.optional == Some(true) => {}
-                None => return Err(EnvironmentError(format!("secret \"{}\" not found", reference.name))),
+                None => {
+                    return Err(EnvironmentError(format!(
+                        "secret \"{}\" not found",
+                        reference.name
+                    )));
+                }
             }
         }
     }
     for variable in container.env.iter().flatten() {
-        let value = match (&variable.value_from, variable.value.as_deref().unwrap_or_default()) {
+        let value = match (
+            &variable.value_from,
+            variable.value.as_deref().unwrap_or_default(),
+        ) {
             (Some(source), "") => match from_source(pod, container, source, objects, context)? {
                 Some(value) => value,
                 None => continue,
             },
-            (_, text) => expand(text, |name| result.get(name).or_else(|| services.get(name)).cloned()),
+            (_, text) => expand(text, |name| {
+                result.get(name).or_else(|| services.get(name)).cloned()
+            }),
         };
         result.insert(variable.name.clone(), value);
     }
@@ -98,16 +141,23 @@ fn from_source(
     context: &FieldContext<'_>,
 ) -> Result<Option<String>, EnvironmentError> {
     if let Some(field) = &source.field_ref {
-        return pod_field(pod, &field.field_path, context).map(Some).map_err(EnvironmentError);
+        return pod_field(pod, &field.field_path, context)
+            .map(Some)
+            .map_err(EnvironmentError);
     }
     if let Some(reference) = &source.resource_field_ref {
-        return resource_field(pod, container, reference, context).map(Some).map_err(EnvironmentError);
+        return resource_field(pod, container, reference, context)
+            .map(Some)
+            .map_err(EnvironmentError);
     }
     if let Some(reference) = &source.config_map_key_ref {
         let optional = reference.optional == Some(true);
         return match objects.config_maps.get(&reference.name) {
             None if optional => Ok(None),
-            None => Err(EnvironmentError(format!("configmap \"{}\" not found", reference.name))),
+            None => Err(EnvironmentError(format!(
+                "configmap \"{}\" not found",
+                reference.name
+            ))),
             Some(config_map) => match config_map.data.as_ref().and_then(|data| data.get(&reference.key)) {
                 Some(value) => Ok(Some(value.clone())),
                 None if optional => Ok(None),
@@ -124,17 +174,25 @@ fn from_source(
         let optional = reference.optional == Some(true);
         return match objects.secrets.get(&reference.name) {
             None if optional => Ok(None),
-            None => Err(EnvironmentError(format!("secret \"{}\" not found", reference.name))),
+            None => Err(EnvironmentError(format!(
+                "secret \"{}\" not found",
+                reference.name
+            ))),
             Some(secret) => match secret.data.as_ref().and_then(|data| data.get(&reference.key)) {
                 Some(value) => Ok(Some(String::from_utf8_lossy(&value.0).into_owned())),
                 None if optional => Ok(None),
-                None => {
-                    Err(EnvironmentError(format!("couldn't find key {} in Secret {}/{}", reference.key, pod.namespace(), reference.name)))
-                }
+                None => Err(EnvironmentError(format!(
+                    "couldn't find key {} in Secret {}/{}",
+                    reference.key,
+                    pod.namespace(),
+                    reference.name
+                ))),
             },
         };
     }
-    Err(EnvironmentError("a variable's valueFrom names a source that is not supported".to_owned()))
+    Err(EnvironmentError(
+        "a variable's valueFrom names a source that is not supported".to_owned(),
+    ))
 }
 
 mod indexmap_lite {

@@ -37,7 +37,11 @@ pub fn host_name(pod: &Pod, cluster_domain: &str, node_name: &str) -> (String, S
 pub fn sandbox_host_name(pod: &Pod, cluster_domain: &str, node_name: &str) -> String {
     let (name, domain) = host_name(pod, cluster_domain, node_name);
     let qualified = format!("{name}.{domain}");
-    if pod.view().set_hostname_as_fqdn == Some(true) && !domain.is_empty() && qualified.len() <= 64 { qualified } else { name }
+    if pod.view().set_hostname_as_fqdn == Some(true) && !domain.is_empty() && qualified.len() <= 64 {
+        qualified
+    } else {
+        name
+    }
 }
 
 /// `/etc/hosts` of a pod with its own network.
@@ -48,7 +52,11 @@ pub fn hosts_file(pod: &Pod, pod_ips: &[String], cluster_domain: &str, node_name
          fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n",
     );
     for ip in pod_ips {
-        let _ = if domain.is_empty() { writeln!(text, "{ip}\t{name}") } else { writeln!(text, "{ip}\t{name}.{domain}\t{name}") };
+        let _ = if domain.is_empty() {
+            writeln!(text, "{ip}\t{name}")
+        } else {
+            writeln!(text, "{ip}\t{name}.{domain}\t{name}")
+        };
     }
     text.push_str(&aliases(pod));
     text
@@ -56,7 +64,10 @@ pub fn hosts_file(pod: &Pod, pod_ips: &[String], cluster_domain: &str, node_name
 
 /// `/etc/hosts` of a pod in the host's network: the host's own, and the pod's aliases.
 pub fn host_network_hosts_file(pod: &Pod, host_file: &str) -> String {
-    format!("# Kubernetes-managed hosts file (host network).\n{host_file}{}", aliases(pod))
+    format!(
+        "# Kubernetes-managed hosts file (host network).\n{host_file}{}",
+        aliases(pod)
+    )
 }
 
 fn aliases(pod: &Pod) -> String {
@@ -66,7 +77,12 @@ fn aliases(pod: &Pod) -> String {
         text.push_str("\n# Entries added by HostAliases.\n");
     }
     for alias in aliases {
-        let _ = writeln!(text, "{}\t{}", alias.ip, alias.hostnames.as_deref().unwrap_or_default().join("\t"));
+        let _ = writeln!(
+            text,
+            "{}\t{}",
+            alias.ip,
+            alias.hostnames.as_deref().unwrap_or_default().join("\t")
+        );
     }
     text
 }
@@ -95,10 +111,18 @@ pub fn dns_config(pod: &Pod, settings: &DnsSettings) -> cri::DnsConfig {
         let mut searches = Vec::new();
         if !settings.cluster_domain.is_empty() {
             let domain = &settings.cluster_domain;
-            searches = vec![format!("{}.svc.{domain}", pod.namespace()), format!("svc.{domain}"), domain.clone()];
+            searches = vec![
+                format!("{}.svc.{domain}", pod.namespace()),
+                format!("svc.{domain}"),
+                domain.clone(),
+            ];
         }
         searches.extend(host.searches);
-        cri::DnsConfig { servers: settings.cluster_dns.clone(), searches, options: vec!["ndots:5".to_owned()] }
+        cri::DnsConfig {
+            servers: settings.cluster_dns.clone(),
+            searches,
+            options: vec!["ndots:5".to_owned()],
+        }
     } else {
         host
     };
@@ -107,7 +131,9 @@ pub fn dns_config(pod: &Pod, settings: &DnsSettings) -> cri::DnsConfig {
         config.searches.extend(own.searches.iter().flatten().cloned());
         for option in own.options.iter().flatten() {
             let name = option.name.clone().unwrap_or_default();
-            config.options.retain(|existing| existing.split(':').next() != Some(name.as_str()));
+            config
+                .options
+                .retain(|existing| existing.split(':').next() != Some(name.as_str()));
             config.options.push(match &option.value {
                 Some(value) if !value.is_empty() => format!("{name}:{value}"),
                 _ => name,
@@ -130,7 +156,12 @@ fn parse_resolv_conf(text: &str) -> cri::DnsConfig {
         let mut words = line.split_whitespace();
         match words.next() {
             Some("nameserver") => config.servers.extend(words.next().map(str::to_owned)),
-            Some("search") => config.searches = words.filter(|word| *word != ".").map(|word| word.trim_end_matches('.').to_owned()).collect(),
+            Some("search") => {
+                config.searches = words
+                    .filter(|word| *word != ".")
+                    .map(|word| word.trim_end_matches('.').to_owned())
+                    .collect()
+            }
             Some("options") => config.options = words.map(str::to_owned).collect(),
             _ => {}
         }
@@ -156,21 +187,49 @@ mod tests {
             host_file: "nameserver 1.2.3.4\nsearch example.org\noptions edns0\n".to_owned(),
         };
         let first = |spec| dns_config(&pod(spec), &settings);
-        let config = first(json!({"containers": [], "dnsConfig": {"options": [{"name": "ndots", "value": "2"}]}}));
+        let config =
+            first(json!({"containers": [], "dnsConfig": {"options": [{"name": "ndots", "value": "2"}]}}));
         assert_eq!(config.servers, ["10.0.0.10"]);
-        assert_eq!(config.searches, ["n.svc.cluster.local", "svc.cluster.local", "cluster.local", "example.org"]);
+        assert_eq!(
+            config.searches,
+            [
+                "n.svc.cluster.local",
+                "svc.cluster.local",
+                "cluster.local",
+                "example.org"
+            ]
+        );
         assert_eq!(config.options, ["ndots:2"]);
-        assert_eq!(first(json!({"containers": [], "hostNetwork": true})).servers, ["1.2.3.4"]);
-        assert_eq!(first(json!({"containers": [], "hostNetwork": true, "dnsPolicy": "ClusterFirstWithHostNet"})).servers, ["10.0.0.10"]);
-        assert_eq!(first(json!({"containers": [], "dnsPolicy": "Default"})).options, ["edns0"]);
-        assert_eq!(first(json!({"containers": [], "dnsPolicy": "None", "dnsConfig": {"nameservers": ["9.9.9.9"]}})).servers, ["9.9.9.9"]);
+        assert_eq!(
+            first(json!({"containers": [], "hostNetwork": true})).servers,
+            ["1.2.3.4"]
+        );
+        assert_eq!(
+            first(json!({"containers": [], "hostNetwork": true, "dnsPolicy": "ClusterFirstWithHostNet"}))
+                .servers,
+            ["10.0.0.10"]
+        );
+        assert_eq!(
+            first(json!({"containers": [], "dnsPolicy": "Default"})).options,
+            ["edns0"]
+        );
+        assert_eq!(
+            first(json!({"containers": [], "dnsPolicy": "None", "dnsConfig": {"nameservers": ["9.9.9.9"]}}))
+                .servers,
+            ["9.9.9.9"]
+        );
     }
 
     #[test]
     fn hosts_name_the_pod_and_its_aliases() {
-        let pod = pod(json!({"containers": [], "hostname": "h", "subdomain": "s", "hostAliases": [{"ip": "1.1.1.1", "hostnames": ["a", "b"]}]}));
+        let pod = pod(
+            json!({"containers": [], "hostname": "h", "subdomain": "s", "hostAliases": [{"ip": "1.1.1.1", "hostnames": ["a", "b"]}]}),
+        );
         let text = hosts_file(&pod, &["10.1.0.2".to_owned()], "cluster.local", "node");
-        assert!(text.contains("\n10.1.0.2\th.s.n.svc.cluster.local\th\n"), "{text}");
+        assert!(
+            text.contains("\n10.1.0.2\th.s.n.svc.cluster.local\th\n"),
+            "{text}"
+        );
         assert!(text.ends_with("\n1.1.1.1\ta\tb\n"), "{text}");
     }
 }

@@ -48,17 +48,29 @@ pub trait PodView {
         &self.view().containers
     }
     fn ephemeral_containers(&self) -> Vec<Container> {
-        self.view().ephemeral_containers.iter().flatten().map(ephemeral_as_container).collect()
+        self.view()
+            .ephemeral_containers
+            .iter()
+            .flatten()
+            .map(ephemeral_as_container)
+            .collect()
     }
     /// The container called `name` and its role.
     fn member(&self, name: &str) -> Option<(Role, Container)> {
-        if let Some(container) = self.init_containers().iter().find(|container| container.name == name) {
+        if let Some(container) = self
+            .init_containers()
+            .iter()
+            .find(|container| container.name == name)
+        {
             return Some((init_role(container), container.clone()));
         }
         if let Some(container) = self.containers().iter().find(|container| container.name == name) {
             return Some((Role::App, container.clone()));
         }
-        self.ephemeral_containers().into_iter().find(|container| container.name == name).map(|container| (Role::Ephemeral, container))
+        self.ephemeral_containers()
+            .into_iter()
+            .find(|container| container.name == name)
+            .map(|container| (Role::Ephemeral, container))
     }
 }
 
@@ -93,7 +105,11 @@ pub enum RestartPolicy {
 
 /// Sidecars are init containers that are always restarted.
 pub fn init_role(container: &Container) -> Role {
-    if container.restart_policy.as_deref() == Some("Always") { Role::Sidecar } else { Role::Init }
+    if container.restart_policy.as_deref() == Some("Always") {
+        Role::Sidecar
+    } else {
+        Role::Init
+    }
 }
 
 fn ephemeral_as_container(ephemeral: &EphemeralContainer) -> Container {
@@ -121,7 +137,12 @@ fn ephemeral_as_container(ephemeral: &EphemeralContainer) -> Container {
 }
 
 /// Whether a container that is not running is to be started (again), by the policies of container and pod.
-pub fn should_restart(pod: &Pod, role: Role, container: &Container, last: Option<&ObservedContainer>) -> bool {
+pub fn should_restart(
+    pod: &Pod,
+    role: Role,
+    container: &Container,
+    last: Option<&ObservedContainer>,
+) -> bool {
     let Some(last) = last else { return true };
     match last.state {
         RunState::Running => return false,

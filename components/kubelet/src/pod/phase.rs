@@ -24,7 +24,9 @@ impl Phase {
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        [Phase::Pending, Phase::Running, Phase::Succeeded, Phase::Failed].into_iter().find(|phase| phase.as_str() == text)
+        [Phase::Pending, Phase::Running, Phase::Succeeded, Phase::Failed]
+            .into_iter()
+            .find(|phase| phase.as_str() == text)
     }
 
     pub fn is_terminal(self) -> bool {
@@ -58,7 +60,10 @@ pub fn phase(pod: &Pod, init: &[ContainerStatus], apps: &[ContainerStatus], term
                 pending_initialization += 1;
             }
         } else {
-            let last = status.last_state.as_ref().and_then(|last| last.terminated.as_ref());
+            let last = status
+                .last_state
+                .as_ref()
+                .and_then(|last| last.terminated.as_ref());
             match last {
                 Some(last) if !sidecar && last.exit_code != 0 => failed_initialization += 1,
                 Some(_) if !sidecar => {}
@@ -75,7 +80,10 @@ pub fn phase(pod: &Pod, init: &[ContainerStatus], apps: &[ContainerStatus], term
             continue;
         };
         let state = status.state.clone().unwrap_or_default();
-        let last = status.last_state.as_ref().and_then(|last| last.terminated.as_ref());
+        let last = status
+            .last_state
+            .as_ref()
+            .and_then(|last| last.terminated.as_ref());
         if state.running.is_some() {
             running += 1;
         } else if let Some(terminated) = &state.terminated {
@@ -123,6 +131,12 @@ fn restarts(pod: &Pod, container: &k8s_openapi::api::core::v1::Container, exit_c
 
 fn has_run(status: &ContainerStatus) -> bool {
     status.restart_count > 0
-        || status.state.as_ref().is_some_and(|state| state.running.is_some() || state.terminated.is_some())
-        || status.last_state.as_ref().is_some_and(|last| last.terminated.is_some())
+        || status
+            .state
+            .as_ref()
+            .is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+        || status
+            .last_state
+            .as_ref()
+            .is_some_and(|last| last.terminated.is_some())
 }

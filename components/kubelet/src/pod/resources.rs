@@ -19,9 +19,14 @@ pub fn bytes(quantity: &Quantity) -> i64 {
 /// Reads a quantity's text. Doubles are exact for all whole numbers that occur (below 2^53).
 pub fn parse(text: &str) -> Option<f64> {
     let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit() && !"+-.".contains(c)).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && !"+-.".contains(c))
+        .unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
-    if let Some(exponent) = suffix.strip_prefix(['e', 'E']).filter(|exponent| !exponent.is_empty()) {
+    if let Some(exponent) = suffix
+        .strip_prefix(['e', 'E'])
+        .filter(|exponent| !exponent.is_empty())
+    {
         return Some(number.parse::<f64>().ok()? * 10f64.powi(exponent.parse().ok()?));
     }
     let factor = match suffix {
@@ -48,12 +53,20 @@ pub fn parse(text: &str) -> Option<f64> {
 
 /// cpu.shares of an amount of milli-CPU.
 pub fn shares(milli_cpu: i64) -> i64 {
-    if milli_cpu <= 0 { 2 } else { (milli_cpu.saturating_mul(1024) / 1000).clamp(2, 262_144) }
+    if milli_cpu <= 0 {
+        2
+    } else {
+        (milli_cpu.saturating_mul(1024) / 1000).clamp(2, 262_144)
+    }
 }
 
 /// cpu.cfs_quota_us for `period` microseconds; 0 means no limit.
 pub fn quota(milli_cpu: i64, period: i64) -> i64 {
-    if milli_cpu <= 0 { 0 } else { (milli_cpu.saturating_mul(period) / 1000).max(1000) }
+    if milli_cpu <= 0 {
+        0
+    } else {
+        (milli_cpu.saturating_mul(period) / 1000).max(1000)
+    }
 }
 
 /// Settings that apply to all containers of a node.
@@ -66,7 +79,11 @@ pub struct CpuSettings {
 
 fn amount(container: &Container, name: &str, limits: bool) -> Option<Quantity> {
     let resources = container.resources.as_ref()?;
-    let amounts = if limits { &resources.limits } else { &resources.requests };
+    let amounts = if limits {
+        &resources.limits
+    } else {
+        &resources.requests
+    };
     amounts.as_ref()?.get(name).cloned()
 }
 
@@ -96,11 +113,15 @@ pub fn container_resources(
     };
     if cpu.quota_enabled {
         resources.cpu_period = cpu.quota_period;
-        resources.cpu_quota = limit.as_ref().map_or(0, |limit| quota(milli(limit), cpu.quota_period));
+        resources.cpu_quota = limit
+            .as_ref()
+            .map_or(0, |limit| quota(milli(limit), cpu.quota_period));
     }
     if let Some(unified) = unified {
         if unified.kill_together {
-            resources.unified.insert("memory.oom.group".to_owned(), "1".to_owned());
+            resources
+                .unified
+                .insert("memory.oom.group".to_owned(), "1".to_owned());
         }
         if unified.swap_is_controlled {
             // Memory and swap together: no swap.
@@ -122,11 +143,25 @@ pub struct PodLimits {
 /// Sums over the containers; a limit applies to the pod only when every container has one.
 pub fn pod_limits(pod: &Pod, cpu: CpuSettings) -> PodLimits {
     let total = |name: &str, limits: bool, unit: fn(&Quantity) -> i64| -> (i64, bool) {
-        let pod_level = pod.view().resources.as_ref().and_then(|r| if limits { r.limits.as_ref() } else { r.requests.as_ref() });
+        let pod_level = pod.view().resources.as_ref().and_then(|r| {
+            if limits {
+                r.limits.as_ref()
+            } else {
+                r.requests.as_ref()
+            }
+        });
         if let Some(own) = pod_level.and_then(|amounts| amounts.get(name)) {
             return (unit(own), true);
         }
-        let of = |container: &Container| amount(container, name, limits).or_else(|| if limits { None } else { amount(container, name, true) });
+        let of = |container: &Container| {
+            amount(container, name, limits).or_else(|| {
+                if limits {
+                    None
+                } else {
+                    amount(container, name, true)
+                }
+            })
+        };
         let mut complete = true;
         let mut add = |container: &Container| match of(container) {
             Some(quantity) => unit(&quantity),
@@ -148,7 +183,12 @@ pub fn pod_limits(pod: &Pod, cpu: CpuSettings) -> PodLimits {
             }
         }
         sum = (sum + sidecars).max(most_init);
-        let overhead = pod.view().overhead.as_ref().and_then(|overhead| overhead.get(name)).map_or(0, unit);
+        let overhead = pod
+            .view()
+            .overhead
+            .as_ref()
+            .and_then(|overhead| overhead.get(name))
+            .map_or(0, unit);
         (sum + overhead, complete)
     };
     let (requests, _) = total("cpu", false, milli);
@@ -156,7 +196,8 @@ pub fn pod_limits(pod: &Pod, cpu: CpuSettings) -> PodLimits {
     let (memory_limit, memory_complete) = total("memory", true, bytes);
     PodLimits {
         shares: shares(requests),
-        quota: (cpu.quota_enabled && cpu_complete && cpu_limit > 0).then(|| quota(cpu_limit, cpu.quota_period)),
+        quota: (cpu.quota_enabled && cpu_complete && cpu_limit > 0)
+            .then(|| quota(cpu_limit, cpu.quota_period)),
         period: cpu.quota_period,
         memory: (memory_complete && memory_limit > 0).then_some(memory_limit),
     }
@@ -173,20 +214,25 @@ pub fn requested(pod: &Pod, name: &str) -> i64 {
 }
 
 fn request_of(pod: &Pod, name: &str, unit: fn(&Quantity) -> i64) -> i64 {
-        let one = |container: &Container| amount(container, name, false).as_ref().map_or(0, unit);
-        let apps: i64 = pod.containers().iter().map(one).sum();
-        let mut sidecars = 0;
-        let mut most_init = 0;
-        for container in pod.init_containers() {
-            if init_role(container) == Role::Sidecar {
-                sidecars += one(container);
-                most_init = most_init.max(sidecars);
-            } else {
-                most_init = most_init.max(sidecars + one(container));
-            }
+    let one = |container: &Container| amount(container, name, false).as_ref().map_or(0, unit);
+    let apps: i64 = pod.containers().iter().map(one).sum();
+    let mut sidecars = 0;
+    let mut most_init = 0;
+    for container in pod.init_containers() {
+        if init_role(container) == Role::Sidecar {
+            sidecars += one(container);
+            most_init = most_init.max(sidecars);
+        } else {
+            most_init = most_init.max(sidecars + one(container));
         }
-        let overhead = pod.view().overhead.as_ref().and_then(|overhead| overhead.get(name)).map_or(0, unit);
-        (apps + sidecars).max(most_init) + overhead
+    }
+    let overhead = pod
+        .view()
+        .overhead
+        .as_ref()
+        .and_then(|overhead| overhead.get(name))
+        .map_or(0, unit);
+    (apps + sidecars).max(most_init) + overhead
 }
 
 #[cfg(test)]
@@ -195,7 +241,16 @@ mod tests {
 
     #[test]
     fn quantities_are_read_in_every_spelling() {
-        for (text, want) in [("100m", 100), ("1", 1000), ("1.5", 1500), ("2k", 2_000_000), ("1e3", 1_000_000), ("1Ki", 1_024_000), ("x", 0), ("", 0)] {
+        for (text, want) in [
+            ("100m", 100),
+            ("1", 1000),
+            ("1.5", 1500),
+            ("2k", 2_000_000),
+            ("1e3", 1_000_000),
+            ("1Ki", 1_024_000),
+            ("x", 0),
+            ("", 0),
+        ] {
             assert_eq!(milli(&Quantity(text.to_owned())), want, "{text}");
         }
         assert_eq!(bytes(&Quantity("64Mi".to_owned())), 64 << 20);
@@ -203,13 +258,29 @@ mod tests {
 
     #[test]
     fn settings_of_version_2_are_for_version_2() {
-        let container: Container =
-            serde_json::from_value(serde_json::json!({"name": "c", "resources": {"limits": {"memory": "1Ki"}}})).unwrap();
-        let cpu = CpuSettings { quota_enabled: true, quota_period: 100_000 };
-        let whole = Unified { kill_together: true, swap_is_controlled: true };
-        for (unified, swap, settings) in [(None, 0, 0), (Some(Unified::default()), 0, 0), (Some(whole), 1024, 1)] {
+        let container: Container = serde_json::from_value(
+            serde_json::json!({"name": "c", "resources": {"limits": {"memory": "1Ki"}}}),
+        )
+        .unwrap();
+        let cpu = CpuSettings {
+            quota_enabled: true,
+            quota_period: 100_000,
+        };
+        let whole = Unified {
+            kill_together: true,
+            swap_is_controlled: true,
+        };
+        for (unified, swap, settings) in [
+            (None, 0, 0),
+            (Some(Unified::default()), 0, 0),
+            (Some(whole), 1024, 1),
+        ] {
             let resources = container_resources(&container, 0, cpu, unified);
-            assert_eq!((resources.memory_swap_limit_in_bytes, resources.unified.len()), (swap, settings), "{unified:?}");
+            assert_eq!(
+                (resources.memory_swap_limit_in_bytes, resources.unified.len()),
+                (swap, settings),
+                "{unified:?}"
+            );
         }
     }
 

@@ -40,13 +40,31 @@ pub fn log_directory(pod_logs: &str, pod: &Pod) -> String {
 pub fn sandbox_config(pod: &Pod, attempt: u32, settings: &NodeSettings) -> cri::PodSandboxConfig {
     let qos = qos_class(pod);
     let cgroup = pod_cgroup(settings.cgroup_driver, &settings.cgroup_root, qos, pod.uid());
-    let mut labels: HashMap<String, String> = pod.metadata.labels.clone().unwrap_or_default().into_iter().collect();
+    let mut labels: HashMap<String, String> = pod
+        .metadata
+        .labels
+        .clone()
+        .unwrap_or_default()
+        .into_iter()
+        .collect();
     labels.insert(label::POD_NAME.to_owned(), pod.name().to_owned());
     labels.insert(label::POD_NAMESPACE.to_owned(), pod.namespace().to_owned());
     labels.insert(label::POD_UID.to_owned(), pod.uid().to_owned());
-    let mut annotations: HashMap<String, String> = pod.metadata.annotations.clone().unwrap_or_default().into_iter().collect();
-    annotations.entry(annotation::CONFIG_SOURCE.to_owned()).or_insert_with(|| "api".to_owned());
-    let sysctls = pod.view().security_context.iter().flat_map(|context| context.sysctls.iter().flatten());
+    let mut annotations: HashMap<String, String> = pod
+        .metadata
+        .annotations
+        .clone()
+        .unwrap_or_default()
+        .into_iter()
+        .collect();
+    annotations
+        .entry(annotation::CONFIG_SOURCE.to_owned())
+        .or_insert_with(|| "api".to_owned());
+    let sysctls = pod
+        .view()
+        .security_context
+        .iter()
+        .flat_map(|context| context.sysctls.iter().flatten());
     cri::PodSandboxConfig {
         metadata: Some(cri::PodSandboxMetadata {
             name: pod.name().to_owned(),
@@ -55,7 +73,11 @@ pub fn sandbox_config(pod: &Pod, attempt: u32, settings: &NodeSettings) -> cri::
             attempt,
         }),
         // The host's name is not to be changed from a pod in its network.
-        hostname: if pod.host_network() { String::new() } else { sandbox_host_name(pod, &settings.cluster_domain, &settings.node_name) },
+        hostname: if pod.host_network() {
+            String::new()
+        } else {
+            sandbox_host_name(pod, &settings.cluster_domain, &settings.node_name)
+        },
         log_directory: log_directory(&settings.pod_logs, pod),
         dns_config: Some(dns_config(pod, &settings.dns)),
         port_mappings: port_mappings(pod),
@@ -64,7 +86,9 @@ pub fn sandbox_config(pod: &Pod, attempt: u32, settings: &NodeSettings) -> cri::
         linux: Some(cri::LinuxPodSandboxConfig {
             cgroup_parent: runtime_parent(settings.cgroup_driver, &cgroup),
             security_context: Some(sandbox_security(pod, &settings.root)),
-            sysctls: sysctls.map(|sysctl| (sysctl.name.replace('/', "."), sysctl.value.clone())).collect(),
+            sysctls: sysctls
+                .map(|sysctl| (sysctl.name.replace('/', "."), sysctl.value.clone()))
+                .collect(),
             overhead: None,
             resources: Some(sandbox_resources(pod, settings.cpu)),
         }),
@@ -87,7 +111,11 @@ fn port_mappings(pod: &Pod) -> Vec<cri::PortMapping> {
     if pod.host_network() {
         return Vec::new();
     }
-    let ports = pod.init_containers().iter().chain(pod.containers()).flat_map(|container| container.ports.iter().flatten());
+    let ports = pod
+        .init_containers()
+        .iter()
+        .chain(pod.containers())
+        .flat_map(|container| container.ports.iter().flatten());
     ports
         .map(|port| cri::PortMapping {
             protocol: match port.protocol.as_deref() {

@@ -21,7 +21,11 @@ pub struct ImageUser {
 pub fn sandbox_namespaces(pod: &Pod) -> cri::NamespaceOption {
     let spec = pod.view();
     let node_or = |node: Option<bool>, other: cri::NamespaceMode| if node == Some(true) { cri::NamespaceMode::Node } else { other } as i32;
-    let pid = if spec.share_process_namespace == Some(true) { cri::NamespaceMode::Pod } else { cri::NamespaceMode::Container };
+    let pid = if spec.share_process_namespace == Some(true) {
+        cri::NamespaceMode::Pod
+    } else {
+        cri::NamespaceMode::Container
+    };
     cri::NamespaceOption {
         network: node_or(spec.host_network, cri::NamespaceMode::Pod),
         pid: node_or(spec.host_pid, pid),
@@ -37,7 +41,10 @@ fn int(value: Option<i64>) -> Option<cri::Int64Value> {
 
 fn seccomp(profile: Option<&SeccompProfile>, root: &str, default_on: bool) -> cri::SecurityProfile {
     use cri::security_profile::ProfileType;
-    let make = |kind: ProfileType, localhost_ref: String| cri::SecurityProfile { profile_type: kind as i32, localhost_ref };
+    let make = |kind: ProfileType, localhost_ref: String| cri::SecurityProfile {
+        profile_type: kind as i32,
+        localhost_ref,
+    };
     match profile.map(|profile| (profile.type_.as_str(), profile.localhost_profile.as_deref())) {
         Some(("RuntimeDefault", _)) => make(ProfileType::RuntimeDefault, String::new()),
         Some(("Localhost", Some(file))) => make(ProfileType::Localhost, format!("{root}/seccomp/{file}")),
@@ -52,10 +59,16 @@ fn apparmor(profile: Option<&AppArmorProfile>) -> Option<cri::SecurityProfile> {
     let profile = profile?;
     let (kind, localhost_ref) = match profile.type_.as_str() {
         "RuntimeDefault" => (ProfileType::RuntimeDefault, String::new()),
-        "Localhost" => (ProfileType::Localhost, profile.localhost_profile.clone().unwrap_or_default()),
+        "Localhost" => (
+            ProfileType::Localhost,
+            profile.localhost_profile.clone().unwrap_or_default(),
+        ),
         _ => (ProfileType::Unconfined, String::new()),
     };
-    Some(cri::SecurityProfile { profile_type: kind as i32, localhost_ref })
+    Some(cri::SecurityProfile {
+        profile_type: kind as i32,
+        localhost_ref,
+    })
 }
 
 fn selinux(options: Option<&SELinuxOptions>) -> Option<cri::SeLinuxOption> {
@@ -69,7 +82,9 @@ fn selinux(options: Option<&SELinuxOptions>) -> Option<cri::SeLinuxOption> {
 }
 
 fn supplemental_groups(pod: &Pod) -> (Vec<i64>, i32) {
-    let Some(context) = &pod.view().security_context else { return (Vec::new(), 0) };
+    let Some(context) = &pod.view().security_context else {
+        return (Vec::new(), 0);
+    };
     let mut groups: Vec<i64> = context.fs_group.into_iter().collect();
     groups.extend(context.supplemental_groups.iter().flatten());
     let policy = match context.supplemental_groups_policy.as_deref() {
@@ -83,15 +98,28 @@ fn supplemental_groups(pod: &Pod) -> (Vec<i64>, i32) {
 pub fn sandbox_security(pod: &Pod, root: &str) -> cri::LinuxSandboxSecurityContext {
     let context = pod.view().security_context.clone().unwrap_or_default();
     let (groups, policy) = supplemental_groups(pod);
-    let privileged = |container: &Container| container.security_context.as_ref().is_some_and(|context| context.privileged == Some(true));
+    let privileged = |container: &Container| {
+        container
+            .security_context
+            .as_ref()
+            .is_some_and(|context| context.privileged == Some(true))
+    };
     cri::LinuxSandboxSecurityContext {
         namespace_options: Some(sandbox_namespaces(pod)),
         selinux_options: selinux(context.se_linux_options.as_ref()),
         run_as_user: int(context.run_as_user),
-        run_as_group: if context.run_as_user.is_some() { int(context.run_as_group) } else { None },
+        run_as_group: if context.run_as_user.is_some() {
+            int(context.run_as_group)
+        } else {
+            None
+        },
         supplemental_groups: groups,
         supplemental_groups_policy: policy,
-        privileged: pod.init_containers().iter().chain(pod.containers()).any(privileged),
+        privileged: pod
+            .init_containers()
+            .iter()
+            .chain(pod.containers())
+            .any(privileged),
         // Upstream always confines the sandbox's own process.
         seccomp: Some(seccomp(context.seccomp_profile.as_ref(), root, true)),
         ..Default::default()
@@ -99,7 +127,13 @@ pub fn sandbox_security(pod: &Pod, root: &str) -> cri::LinuxSandboxSecurityConte
 }
 
 /// A container's security context, its own settings over the pod's.
-pub fn container_security(pod: &Pod, container: &Container, user: &ImageUser, root: &str, seccomp_default: bool) -> Result<cri::LinuxContainerSecurityContext, SecurityError> {
+pub fn container_security(
+    pod: &Pod,
+    container: &Container,
+    user: &ImageUser,
+    root: &str,
+    seccomp_default: bool,
+) -> Result<cri::LinuxContainerSecurityContext, SecurityError> {
     let outer = pod.view().security_context.clone().unwrap_or_default();
     let own = container.security_context.clone().unwrap_or_default();
     let run_as_user = own.run_as_user.or(outer.run_as_user);
@@ -123,28 +157,51 @@ pub fn container_security(pod: &Pod, container: &Container, user: &ImageUser, ro
         selinux_options: selinux(own.se_linux_options.as_ref().or(outer.se_linux_options.as_ref())),
         run_as_user: int(uid),
         run_as_group: int(run_as_group),
-        run_as_username: if uid.is_none() { user.name.clone() } else { String::new() },
+        run_as_username: if uid.is_none() {
+            user.name.clone()
+        } else {
+            String::new()
+        },
         readonly_rootfs: own.read_only_root_filesystem == Some(true),
         supplemental_groups: groups,
         supplemental_groups_policy: policy,
         no_new_privs: own.allow_privilege_escalation == Some(false) && !privileged,
         masked_paths: if privileged { Vec::new() } else { masked_paths },
         readonly_paths: if privileged { Vec::new() } else { readonly_paths },
-        seccomp: (!privileged).then(|| seccomp(own.seccomp_profile.as_ref().or(outer.seccomp_profile.as_ref()), root, seccomp_default)),
-        apparmor: apparmor(own.app_armor_profile.as_ref().or(outer.app_armor_profile.as_ref())),
+        seccomp: (!privileged).then(|| {
+            seccomp(
+                own.seccomp_profile.as_ref().or(outer.seccomp_profile.as_ref()),
+                root,
+                seccomp_default,
+            )
+        }),
+        apparmor: apparmor(
+            own.app_armor_profile
+                .as_ref()
+                .or(outer.app_armor_profile.as_ref()),
+        ),
         ..Default::default()
     })
 }
 
-fn check_non_root(pod: &Pod, container: &Container, run_as_user: Option<i64>, user: &ImageUser) -> Result<(), SecurityError> {
+fn check_non_root(
+    pod: &Pod,
+    container: &Container,
+    run_as_user: Option<i64>,
+    user: &ImageUser,
+) -> Result<(), SecurityError> {
     let place = format!("(pod: \"{}\", container: {})", pod.full_name(), container.name);
     match run_as_user.or(user.uid) {
-        Some(0) if run_as_user.is_some() => {
-            Err(SecurityError(format!("container's runAsUser breaks non-root policy {place}")))
-        }
-        Some(0) => Err(SecurityError(format!("container has runAsNonRoot and image will run as root {place}"))),
+        Some(0) if run_as_user.is_some() => Err(SecurityError(format!(
+            "container's runAsUser breaks non-root policy {place}"
+        ))),
+        Some(0) => Err(SecurityError(format!(
+            "container has runAsNonRoot and image will run as root {place}"
+        ))),
         Some(_) => Ok(()),
-        None if user.name.is_empty() => Err(SecurityError(format!("container has runAsNonRoot and image will run as root {place}"))),
+        None if user.name.is_empty() => Err(SecurityError(format!(
+            "container has runAsNonRoot and image will run as root {place}"
+        ))),
         None => Err(SecurityError(format!(
             "container has runAsNonRoot and image has non-numeric user ({}), cannot verify user is non-root {place}",
             user.name
@@ -171,6 +228,12 @@ fn proc_paths(proc_mount: Option<&str>) -> (Vec<String>, Vec<String>) {
         "/sys/firmware",
         "/sys/devices/virtual/powercap",
     ]);
-    let read_only = own(&["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]);
+    let read_only = own(&[
+        "/proc/bus",
+        "/proc/fs",
+        "/proc/irq",
+        "/proc/sys",
+        "/proc/sysrq-trigger",
+    ]);
     (masked, read_only)
 }

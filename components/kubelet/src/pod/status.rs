@@ -61,16 +61,34 @@ pub fn pod_status(input: &StatusInput<'_>) -> PodStatus {
         phase: Some(phase.as_str().to_owned()),
         qos_class: Some(qos_class(pod).as_str().to_owned()),
         host_ip: input.host_ips.first().cloned(),
-        host_ips: non_empty(input.host_ips.iter().map(|ip| HostIP { ip: ip.clone() }).collect()),
+        host_ips: non_empty(
+            input
+                .host_ips
+                .iter()
+                .map(|ip| HostIP { ip: ip.clone() })
+                .collect(),
+        ),
         pod_ip: pod_ips.first().cloned(),
         pod_ips: non_empty(pod_ips.into_iter().map(|ip| PodIP { ip }).collect()),
-        start_time: Some(input.previous.start_time.clone().unwrap_or(Time(whole_seconds(input.now)))),
+        start_time: Some(
+            input
+                .previous
+                .start_time
+                .clone()
+                .unwrap_or(Time(whole_seconds(input.now))),
+        ),
         observed_generation: pod.metadata.generation,
         init_container_statuses: non_empty(init),
         container_statuses: non_empty(apps),
         ephemeral_container_statuses: non_empty(ephemeral),
-        reason: input.failed_because.map(|(reason, _)| reason.to_owned()).or_else(|| input.previous.reason.clone()),
-        message: input.failed_because.map(|(_, message)| message.to_owned()).or_else(|| input.previous.message.clone()),
+        reason: input
+            .failed_because
+            .map(|(reason, _)| reason.to_owned())
+            .or_else(|| input.previous.reason.clone()),
+        message: input
+            .failed_because
+            .map(|(_, message)| message.to_owned())
+            .or_else(|| input.previous.message.clone()),
         // What the kubelet does not decide.
         nominated_node_name: input.previous.nominated_node_name.clone(),
         resource_claim_statuses: input.previous.resource_claim_statuses.clone(),
@@ -96,14 +114,29 @@ pub fn rejected_status(pod: &Pod, reason: &str, message: &str, now: Timestamp) -
 fn pod_ips(input: &StatusInput<'_>) -> Vec<String> {
     if input.pod.host_network() {
         let begun = input.observed.sandbox().is_some() || input.previous.pod_ip.is_some();
-        return if begun { input.host_ips.to_vec() } else { Vec::new() };
+        return if begun {
+            input.host_ips.to_vec()
+        } else {
+            Vec::new()
+        };
     }
-    let observed = input.observed.sandbox().filter(|sandbox| sandbox.ready).map(|sandbox| sandbox.ips.clone()).unwrap_or_default();
+    let observed = input
+        .observed
+        .sandbox()
+        .filter(|sandbox| sandbox.ready)
+        .map(|sandbox| sandbox.ips.clone())
+        .unwrap_or_default();
     if !observed.is_empty() {
         return observed;
     }
     // The address of an ended pod stays visible.
-    input.previous.pod_ips.iter().flatten().map(|ip| ip.ip.clone()).collect()
+    input
+        .previous
+        .pod_ips
+        .iter()
+        .flatten()
+        .map(|ip| ip.ip.clone())
+        .collect()
 }
 
 /// Times in the API have no fractions of seconds.

@@ -86,8 +86,17 @@ pub fn step(snapshot: &Snapshot<'_>) -> Plan {
         None => {
             if sandbox_is_wanted(snapshot) {
                 // Containers cannot live without their sandbox; its successor is made when they are gone.
-                for container in observed.containers.iter().filter(|container| container.state == RunState::Running) {
-                    plan.kill(snapshot, container, "Pod sandbox changed, it will be killed and re-created.".to_owned(), KillCause::SandboxLost);
+                for container in observed
+                    .containers
+                    .iter()
+                    .filter(|container| container.state == RunState::Running)
+                {
+                    plan.kill(
+                        snapshot,
+                        container,
+                        "Pod sandbox changed, it will be killed and re-created.".to_owned(),
+                        KillCause::SandboxLost,
+                    );
                 }
                 if plan.kills.is_empty() && snapshot.busy.is_empty() {
                     plan.create_sandbox = Some(observed.sandbox().map_or(0, |sandbox| sandbox.attempt + 1));
@@ -100,7 +109,12 @@ pub fn step(snapshot: &Snapshot<'_>) -> Plan {
         Some(sandbox) => {
             for container in &observed.containers {
                 if container.state == RunState::Running && container.sandbox_id != sandbox {
-                    plan.kill(snapshot, container, format!("Container {} belongs to an old sandbox", container.name), KillCause::SandboxLost);
+                    plan.kill(
+                        snapshot,
+                        container,
+                        format!("Container {} belongs to an old sandbox", container.name),
+                        KillCause::SandboxLost,
+                    );
                 }
             }
         }
@@ -109,7 +123,11 @@ pub fn step(snapshot: &Snapshot<'_>) -> Plan {
     let initialized = has_initialized(pod, observed);
     let mut ready_for_apps = true;
     for (index, container) in pod.init_containers().iter().enumerate() {
-        let later_seen = || pod.init_containers()[index + 1..].iter().any(|later| observed.container(&later.name).is_some());
+        let later_seen = || {
+            pod.init_containers()[index + 1..]
+                .iter()
+                .any(|later| observed.container(&later.name).is_some())
+        };
         match init_role(container) {
             Role::Sidecar => {
                 plan.keep_running(snapshot, Role::Sidecar, container);
@@ -153,7 +171,9 @@ pub fn step(snapshot: &Snapshot<'_>) -> Plan {
         }
         let alive = |container: &Container| {
             snapshot.busy.contains(&container.name)
-                || observed.container(&container.name).is_none_or(|last| last.state != RunState::Exited || should_restart(pod, Role::App, container, Some(last)))
+                || observed.container(&container.name).is_none_or(|last| {
+                    last.state != RunState::Exited || should_restart(pod, Role::App, container, Some(last))
+                })
         };
         plan.finished = !pod.containers().iter().any(alive);
         if plan.finished {
@@ -166,7 +186,8 @@ pub fn step(snapshot: &Snapshot<'_>) -> Plan {
 /// The sandbox that containers can be started in: the newest one, if it is ready, alone and has an address.
 fn usable_sandbox<'a>(snapshot: &Snapshot<'a>) -> Option<&'a str> {
     let sandbox = snapshot.observed.sandbox()?;
-    let fits = sandbox.ready && (sandbox.host_network == snapshot.pod.host_network() || !sandbox.ips.is_empty());
+    let fits =
+        sandbox.ready && (sandbox.host_network == snapshot.pod.host_network() || !sandbox.ips.is_empty());
     let addressed = snapshot.pod.host_network() || !sandbox.ips.is_empty();
     (fits && addressed).then_some(sandbox.id.as_str())
 }
@@ -175,29 +196,48 @@ fn usable_sandbox<'a>(snapshot: &Snapshot<'a>) -> Option<&'a str> {
 fn sandbox_is_wanted(snapshot: &Snapshot<'_>) -> bool {
     let Snapshot { pod, observed, .. } = snapshot;
     let ran_before = observed.sandbox().is_some() && !observed.containers.is_empty();
-    if pod.restart_policy() == RestartPolicy::Never && ran_before && pod.containers().iter().all(|c| c.restart_policy_rules.is_none() && c.restart_policy.is_none()) {
+    if pod.restart_policy() == RestartPolicy::Never
+        && ran_before
+        && pod
+            .containers()
+            .iter()
+            .all(|c| c.restart_policy_rules.is_none() && c.restart_policy.is_none())
+    {
         return false;
     }
     let initialized = has_initialized(pod, observed);
     if !initialized {
         return true;
     }
-    pod.containers().iter().any(|container| match observed.container(&container.name) {
-        Some(last) if last.state == RunState::Exited => should_restart(pod, Role::App, container, Some(last)),
-        _ => true,
-    })
+    pod.containers()
+        .iter()
+        .any(|container| match observed.container(&container.name) {
+            Some(last) if last.state == RunState::Exited => {
+                should_restart(pod, Role::App, container, Some(last))
+            }
+            _ => true,
+        })
 }
 
 /// Init containers are over once any app container exists.
 pub fn has_initialized(pod: &Pod, observed: &Observed) -> bool {
-    pod.containers().iter().any(|container| observed.container(&container.name).is_some())
+    pod.containers()
+        .iter()
+        .any(|container| observed.container(&container.name).is_some())
 }
 
 fn is_started(snapshot: &Snapshot<'_>, container: &Container) -> bool {
-    let Some(running) = snapshot.observed.container(&container.name).filter(|last| last.state == RunState::Running) else {
+    let Some(running) = snapshot
+        .observed
+        .container(&container.name)
+        .filter(|last| last.state == RunState::Running)
+    else {
         return false;
     };
-    let probed = snapshot.probes.get(&running.id).and_then(|results| results.started);
+    let probed = snapshot
+        .probes
+        .get(&running.id)
+        .and_then(|results| results.started);
     !snapshot.busy.contains(&container.name) && (container.startup_probe.is_none() || probed == Some(true))
 }
 
@@ -214,33 +254,82 @@ impl Plan {
         let results = snapshot.probes.get(&running.id).copied().unwrap_or_default();
         let name = &container.name;
         if !running.hash.is_empty() && running.hash != (snapshot.hash)(container) {
-            self.kill(snapshot, running, format!("Container {name} definition changed, will be restarted"), KillCause::Changed);
+            self.kill(
+                snapshot,
+                running,
+                format!("Container {name} definition changed, will be restarted"),
+                KillCause::Changed,
+            );
         } else if results.started == Some(false) {
-            self.kill(snapshot, running, format!("Container {name} failed startup probe, will be restarted"), KillCause::Startup);
+            self.kill(
+                snapshot,
+                running,
+                format!("Container {name} failed startup probe, will be restarted"),
+                KillCause::Startup,
+            );
         } else if results.alive == Some(false) {
-            self.kill(snapshot, running, format!("Container {name} failed liveness probe, will be restarted"), KillCause::Liveness);
+            self.kill(
+                snapshot,
+                running,
+                format!("Container {name} failed liveness probe, will be restarted"),
+                KillCause::Liveness,
+            );
         }
     }
 
-    fn kill(&mut self, snapshot: &Snapshot<'_>, container: &ObservedContainer, message: String, cause: KillCause) {
-        if !snapshot.busy.contains(&container.name) && !self.kills.iter().any(|kill| kill.id == container.id) {
-            self.kills.push(Kill { id: container.id.clone(), name: container.name.clone(), message, cause });
+    fn kill(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        container: &ObservedContainer,
+        message: String,
+        cause: KillCause,
+    ) {
+        if !snapshot.busy.contains(&container.name) && !self.kills.iter().any(|kill| kill.id == container.id)
+        {
+            self.kills.push(Kill {
+                id: container.id.clone(),
+                name: container.name.clone(),
+                message,
+                cause,
+            });
         }
     }
 
-    fn start(&mut self, snapshot: &Snapshot<'_>, role: Role, container: &Container, last: Option<&ObservedContainer>) {
+    fn start(
+        &mut self,
+        snapshot: &Snapshot<'_>,
+        role: Role,
+        container: &Container,
+        last: Option<&ObservedContainer>,
+    ) {
         let name = container.name.clone();
         if snapshot.busy.contains(&name) || self.kills.iter().any(|kill| kill.name == name) {
             return;
         }
-        let failed_at = last.filter(|last| last.state == RunState::Exited).and_then(|last| last.finished_at);
-        if let Some((until, pause)) = failed_at.and_then(|at| snapshot.back_off.waits_until(&name, at, snapshot.now)) {
+        let failed_at = last
+            .filter(|last| last.state == RunState::Exited)
+            .and_then(|last| last.finished_at);
+        if let Some((until, pause)) =
+            failed_at.and_then(|at| snapshot.back_off.waits_until(&name, at, snapshot.now))
+        {
             self.wake(until);
-            let message = format!("back-off {} restarting failed container={name} pod={}", go_seconds(pause), snapshot.pod.full_name());
-            self.waiting.push(Waiting { name, reason: "CrashLoopBackOff", message });
+            let message = format!(
+                "back-off {} restarting failed container={name} pod={}",
+                go_seconds(pause),
+                snapshot.pod.full_name()
+            );
+            self.waiting.push(Waiting {
+                name,
+                reason: "CrashLoopBackOff",
+                message,
+            });
             return;
         }
-        self.starts.push(Start { name, role, attempt: last.map_or(0, |last| last.attempt + 1) });
+        self.starts.push(Start {
+            name,
+            role,
+            attempt: last.map_or(0, |last| last.attempt + 1),
+        });
     }
 }
 

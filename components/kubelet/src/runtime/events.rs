@@ -11,7 +11,12 @@ const RECONNECT: Duration = Duration::from_secs(1);
 
 impl Runtime {
     async fn events(&self) -> Result<tonic::Streaming<cri::ContainerEventResponse>, tonic::Status> {
-        Ok(self.services.clone().get_container_events(cri::GetEventsRequest {}).await?.into_inner())
+        Ok(self
+            .services
+            .clone()
+            .get_container_events(cri::GetEventsRequest {})
+            .await?
+            .into_inner())
     }
 }
 
@@ -33,7 +38,10 @@ pub async fn follow_events(runtime: Runtime, shutdown: CancellationToken, change
                     };
                     match message {
                         Ok(Some(event)) => {
-                            let labels = event.pod_sandbox_status.map(|status| status.labels).unwrap_or_default();
+                            let labels = event
+                                .pod_sandbox_status
+                                .map(|status| status.labels)
+                                .unwrap_or_default();
                             match labels.get(label::POD_UID) {
                                 Some(uid) => changed(Some(uid)),
                                 None => changed(None),

@@ -55,7 +55,9 @@ impl ContainerRecord {
             pod_namespace: text(labels, label::POD_NAMESPACE),
             name: text(labels, label::CONTAINER_NAME),
             hash: text(annotations, annotation::HASH),
-            restart_count: annotations.get(annotation::RESTART_COUNT).and_then(|count| count.parse().ok()),
+            restart_count: annotations
+                .get(annotation::RESTART_COUNT)
+                .and_then(|count| count.parse().ok()),
             termination_message_path: text(annotations, annotation::TERMINATION_MESSAGE_PATH),
             termination_message_policy: text(annotations, annotation::TERMINATION_MESSAGE_POLICY),
             termination_grace_period: annotations

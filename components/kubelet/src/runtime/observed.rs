@@ -64,7 +64,10 @@ impl Observed {
 
     /// The instance before the newest one.
     pub fn previous(&self, name: &str) -> Option<&ObservedContainer> {
-        self.containers.iter().filter(|container| container.name == name).nth(1)
+        self.containers
+            .iter()
+            .filter(|container| container.name == name)
+            .nth(1)
     }
 
     pub fn sandbox(&self) -> Option<&ObservedSandbox> {
@@ -72,16 +75,27 @@ impl Observed {
     }
 
     pub fn running(&self) -> impl Iterator<Item = &ObservedContainer> {
-        self.containers.iter().filter(|container| matches!(container.state, RunState::Running | RunState::Created | RunState::Unknown))
+        self.containers.iter().filter(|container| {
+            matches!(
+                container.state,
+                RunState::Running | RunState::Created | RunState::Unknown
+            )
+        })
     }
 
     pub fn any_running(&self) -> bool {
-        self.containers.iter().any(|container| container.state == RunState::Running)
+        self.containers
+            .iter()
+            .any(|container| container.state == RunState::Running)
     }
 }
 
 fn time(nanoseconds: i64) -> Option<Timestamp> {
-    if nanoseconds <= 0 { None } else { Timestamp::from_nanosecond(i128::from(nanoseconds)).ok() }
+    if nanoseconds <= 0 {
+        None
+    } else {
+        Timestamp::from_nanosecond(i128::from(nanoseconds)).ok()
+    }
 }
 
 pub(crate) fn run_state(state: i32) -> RunState {
@@ -101,7 +115,11 @@ impl ObservedContainer {
         let mut container = Self {
             id: status.id.clone(),
             sandbox_id,
-            name: if record.name.is_empty() { metadata.name } else { record.name.clone() },
+            name: if record.name.is_empty() {
+                metadata.name
+            } else {
+                record.name.clone()
+            },
             attempt: record.restart_count.unwrap_or(metadata.attempt),
             state,
             created_at: time(status.created_at).unwrap_or_default(),
@@ -110,7 +128,11 @@ impl ObservedContainer {
             exit_code: status.exit_code,
             reason: status.reason.clone(),
             message: status.message.clone(),
-            image: status.image.as_ref().map(|image| image.image.clone()).unwrap_or_default(),
+            image: status
+                .image
+                .as_ref()
+                .map(|image| image.image.clone())
+                .unwrap_or_default(),
             image_ref: status.image_ref.clone(),
             hash: record.hash.clone(),
             log_path: status.log_path.clone(),
@@ -132,22 +154,32 @@ const MAX_MESSAGE_LINES: usize = 80;
 
 fn termination_message(record: &ContainerRecord, status: &cri::ContainerStatus) -> Option<String> {
     let path = record.termination_message_path.as_str();
-    let mount = status.mounts.iter().find(|mount| !path.is_empty() && mount.container_path == path);
-    let from_file = mount.and_then(|mount| read_tail(&mount.host_path, MAX_MESSAGE_BYTES).ok()).unwrap_or_default();
+    let mount = status
+        .mounts
+        .iter()
+        .find(|mount| !path.is_empty() && mount.container_path == path);
+    let from_file = mount
+        .and_then(|mount| read_tail(&mount.host_path, MAX_MESSAGE_BYTES).ok())
+        .unwrap_or_default();
     if !from_file.is_empty() {
         return Some(from_file);
     }
     let failed = status.exit_code != 0 || status.reason == "OOMKilled";
     if record.termination_message_policy == "FallbackToLogsOnError" && failed {
         let text = read_tail(&status.log_path, 64 << 10).ok()?;
-        let lines: Vec<&str> = text.lines().filter_map(crate::server::logs::content_of_line).collect();
+        let lines: Vec<&str> = text
+            .lines()
+            .filter_map(crate::server::logs::content_of_line)
+            .collect();
         let first = lines.len().saturating_sub(MAX_MESSAGE_LINES);
         let mut message = lines[first..].join("\n");
         if !message.is_empty() {
             message.push('\n');
         }
         while message.len() > 2048 {
-            let cut = (message.len() - 2048..message.len()).find(|at| message.is_char_boundary(*at)).unwrap_or(message.len());
+            let cut = (message.len() - 2048..message.len())
+                .find(|at| message.is_char_boundary(*at))
+                .unwrap_or(message.len());
             message = message.split_off(cut);
         }
         return Some(message);
@@ -168,13 +200,21 @@ fn read_tail(path: &str, limit: u64) -> std::io::Result<String> {
 impl Runtime {
     /// Looks at everything of one pod. Exited containers that `known` has are not asked about again.
     pub async fn observe(&self, pod_uid: &str, known: &Observed) -> Result<Observed, RuntimeError> {
-        let (sandboxes, containers) = tokio::try_join!(self.list_sandboxes(Some(pod_uid)), self.list_containers(Some(pod_uid)))?;
-        let known_containers: HashMap<&str, &ObservedContainer> =
-            known.containers.iter().map(|container| (container.id.as_str(), container)).collect();
+        let (sandboxes, containers) = tokio::try_join!(
+            self.list_sandboxes(Some(pod_uid)),
+            self.list_containers(Some(pod_uid))
+        )?;
+        let known_containers: HashMap<&str, &ObservedContainer> = known
+            .containers
+            .iter()
+            .map(|container| (container.id.as_str(), container))
+            .collect();
         let known_containers = &known_containers;
         let containers = containers.into_iter().map(|listed| async move {
             if let Some(container) = known_containers.get(listed.id.as_str()) {
-                if container.state == RunState::Exited || (container.state == RunState::Running && run_state(listed.state) == RunState::Running) {
+                if container.state == RunState::Exited
+                    || (container.state == RunState::Running && run_state(listed.state) == RunState::Running)
+                {
                     return Ok(Some((*container).clone()));
                 }
             }
@@ -186,7 +226,10 @@ impl Runtime {
         });
         let sandboxes = sandboxes.into_iter().map(|listed| async move {
             let ready = listed.state == cri::PodSandboxState::SandboxReady as i32;
-            let known = known.sandboxes.iter().find(|sandbox| sandbox.id == listed.id && !sandbox.ips.is_empty());
+            let known = known
+                .sandboxes
+                .iter()
+                .find(|sandbox| sandbox.id == listed.id && !sandbox.ips.is_empty());
             let mut sandbox = ObservedSandbox {
                 attempt: listed.metadata.as_ref().map_or(0, |metadata| metadata.attempt),
                 created_at: listed.created_at,
@@ -204,24 +247,34 @@ impl Runtime {
             }
             Ok(Some(sandbox))
         });
-        let (containers, sandboxes) =
-            tokio::try_join!(futures::future::try_join_all(containers), futures::future::try_join_all(sandboxes))?;
+        let (containers, sandboxes) = tokio::try_join!(
+            futures::future::try_join_all(containers),
+            futures::future::try_join_all(sandboxes)
+        )?;
         let mut containers: Vec<ObservedContainer> = containers.into_iter().flatten().collect();
         containers.sort_by_key(|container| std::cmp::Reverse(container.created_at));
         let mut sandboxes: Vec<ObservedSandbox> = sandboxes.into_iter().flatten().collect();
         sandboxes.sort_by_key(|sandbox| std::cmp::Reverse(sandbox.created_at));
-        Ok(Observed { sandboxes, containers })
+        Ok(Observed {
+            sandboxes,
+            containers,
+        })
     }
 }
 
 fn read_network(sandbox: &mut ObservedSandbox, status: cri::PodSandboxStatus) {
-    let options = status.linux.and_then(|linux| linux.namespaces).and_then(|namespaces| namespaces.options);
+    let options = status
+        .linux
+        .and_then(|linux| linux.namespaces)
+        .and_then(|namespaces| namespaces.options);
     sandbox.host_network = options.is_some_and(|options| options.network == cri::NamespaceMode::Node as i32);
     if sandbox.host_network {
         return;
     }
     if let Some(network) = status.network.filter(|network| !network.ip.is_empty()) {
         sandbox.ips.push(network.ip);
-        sandbox.ips.extend(network.additional_ips.into_iter().map(|ip| ip.ip));
+        sandbox
+            .ips
+            .extend(network.additional_ips.into_iter().map(|ip| ip.ip));
     }
 }

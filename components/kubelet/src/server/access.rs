@@ -23,7 +23,11 @@ pub(super) fn actions(node: &str, method: &Method, path: &str) -> Vec<Action> {
     } else {
         None
     };
-    narrow.into_iter().chain(std::iter::once("proxy")).map(|subresource| action(node, method, subresource)).collect()
+    narrow
+        .into_iter()
+        .chain(std::iter::once("proxy"))
+        .map(|subresource| action(node, method, subresource))
+        .collect()
 }
 
 fn action(node: &str, method: &Method, subresource: &str) -> Action {
@@ -60,7 +64,12 @@ mod tests {
             let got: Vec<String> = actions("n", &Method::GET, path)
                 .into_iter()
                 .map(|action| match action {
-                    Action::Resource { subresource, name, resource, .. } => {
+                    Action::Resource {
+                        subresource,
+                        name,
+                        resource,
+                        ..
+                    } => {
                         assert_eq!((name.as_str(), resource.as_str()), ("n", "nodes"));
                         subresource
                     }

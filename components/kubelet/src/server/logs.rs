@@ -49,27 +49,44 @@ pub(crate) struct LogOptions {
 }
 
 fn is_true(value: &Option<String>) -> bool {
-    value.as_deref().is_some_and(|text| matches!(text, "" | "true" | "1" | "True" | "t"))
+    value
+        .as_deref()
+        .is_some_and(|text| matches!(text, "" | "true" | "1" | "True" | "t"))
 }
 
 impl LogQuery {
     pub(crate) fn check(&self, now: Timestamp) -> Result<LogOptions, String> {
         let count = |name: &str, value: Option<i64>, least: i64| match value {
-            Some(value) if value < least => Err(format!("{name}: Invalid value: {value}: must be at least {least}")),
+            Some(value) if value < least => Err(format!(
+                "{name}: Invalid value: {value}: must be at least {least}"
+            )),
             value => Ok(value.and_then(|value| usize::try_from(value).ok())),
         };
         let since = match (self.since_seconds, &self.since_time) {
-            (Some(_), Some(_)) => return Err("at most one of sinceTime or sinceSeconds may be specified".to_owned()),
-            (Some(seconds), None) if seconds < 1 => return Err(format!("sinceSeconds: Invalid value: {seconds}: must be at least 1")),
+            (Some(_), Some(_)) => {
+                return Err("at most one of sinceTime or sinceSeconds may be specified".to_owned());
+            }
+            (Some(seconds), None) if seconds < 1 => {
+                return Err(format!(
+                    "sinceSeconds: Invalid value: {seconds}: must be at least 1"
+                ));
+            }
             (Some(seconds), None) => now.checked_sub(SignedDuration::from_secs(seconds)).ok(),
-            (None, Some(text)) => Some(text.parse().map_err(|error| format!("sinceTime: Invalid value: {text:?}: {error}"))?),
+            (None, Some(text)) => Some(
+                text.parse()
+                    .map_err(|error| format!("sinceTime: Invalid value: {text:?}: {error}"))?,
+            ),
             (None, None) => None,
         };
         let stream = match self.stream.as_deref() {
             None | Some("" | "All") => None,
             Some("Stdout") => Some("stdout"),
             Some("Stderr") => Some("stderr"),
-            Some(other) => return Err(format!("stream: Unsupported value: {other:?}: supported values: \"All\", \"Stdout\", \"Stderr\"")),
+            Some(other) => {
+                return Err(format!(
+                    "stream: Unsupported value: {other:?}: supported values: \"All\", \"Stdout\", \"Stderr\""
+                ));
+            }
         };
         Ok(LogOptions {
             follow: is_true(&self.follow),
@@ -96,9 +113,17 @@ pub(super) async fn serve(
         return refuse(StatusCode::NOT_FOUND, format!("pod \"{name}\" not found"));
     };
     if pod.member(&container).is_none() {
-        return refuse(StatusCode::NOT_FOUND, format!("container \"{container}\" not found in pod \"{name}\""));
+        return refuse(
+            StatusCode::NOT_FOUND,
+            format!("container \"{container}\" not found in pod \"{name}\""),
+        );
     }
-    let observed = match state.context.runtime.observe(pod.uid(), &Observed::default()).await {
+    let observed = match state
+        .context
+        .runtime
+        .observe(pod.uid(), &Observed::default())
+        .await
+    {
         Ok(observed) => observed,
         Err(error) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, error),
     };
@@ -106,29 +131,48 @@ pub(super) async fn serve(
         Ok(instance) => instance.clone(),
         Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
     };
-    let stream = follow::stream(Arc::new(state), PathBuf::from(&instance.log_path), instance, options);
+    let stream = follow::stream(
+        Arc::new(state),
+        PathBuf::from(&instance.log_path),
+        instance,
+        options,
+    );
     ([(header::CONTENT_TYPE, "text/plain")], Body::from_stream(stream)).into_response()
 }
 
 /// The instance whose log is meant, or why there is none, in upstream's words.
-fn choose<'a>(pod: &Pod, observed: &'a Observed, container: &str, previous: bool) -> Result<&'a ObservedContainer, String> {
+fn choose<'a>(
+    pod: &Pod,
+    observed: &'a Observed,
+    container: &str,
+    previous: bool,
+) -> Result<&'a ObservedContainer, String> {
     let newest = observed.container(container);
     let found = if previous {
         // Until a failed container is started again, its newest instance is the previous one.
-        let waiting = newest.is_some_and(|newest| newest.state == RunState::Exited) && observed.previous(container).is_none();
+        let waiting = newest.is_some_and(|newest| newest.state == RunState::Exited)
+            && observed.previous(container).is_none();
         match observed.previous(container) {
             Some(before) => Some(before),
             None if waiting && pod.restart_policy() != crate::pod::members::RestartPolicy::Never => newest,
             None => None,
         }
     } else {
-        newest.filter(|newest| newest.state != RunState::Created).or_else(|| observed.previous(container))
+        newest
+            .filter(|newest| newest.state != RunState::Created)
+            .or_else(|| observed.previous(container))
     };
     found.ok_or_else(|| {
         if previous {
-            format!("previous terminated container \"{container}\" in pod \"{}\" not found", pod.name())
+            format!(
+                "previous terminated container \"{container}\" in pod \"{}\" not found",
+                pod.name()
+            )
         } else {
-            format!("container \"{container}\" in pod \"{}\" is waiting to start: ContainerCreating", pod.name())
+            format!(
+                "container \"{container}\" in pod \"{}\" is waiting to start: ContainerCreating",
+                pod.name()
+            )
         }
     })
 }

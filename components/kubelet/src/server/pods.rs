@@ -35,10 +35,16 @@ pub(super) async fn running(State(state): State<ServerState>) -> Response {
         Err(error) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, error),
     };
     let mut pods: BTreeMap<String, Pod> = BTreeMap::new();
-    for container in containers.into_iter().filter(|container| RunState::Running == crate::runtime::run_state(container.state)) {
+    for container in containers
+        .into_iter()
+        .filter(|container| RunState::Running == crate::runtime::run_state(container.state))
+    {
         let record = ContainerRecord::read(&container.labels, &container.annotations);
         let pod = pods.entry(record.pod_uid.clone()).or_insert_with(|| {
-            let mut pod = Pod { spec: Some(PodSpec::default()), ..Pod::default() };
+            let mut pod = Pod {
+                spec: Some(PodSpec::default()),
+                ..Pod::default()
+            };
             pod.metadata.name = Some(record.pod_name.clone());
             pod.metadata.namespace = Some(record.pod_namespace.clone());
             pod.metadata.uid = Some(record.pod_uid.clone());
@@ -46,7 +52,11 @@ pub(super) async fn running(State(state): State<ServerState>) -> Response {
         });
         if let Some(spec) = &mut pod.spec {
             let image = container.image.map(|image| image.image);
-            spec.containers.push(Container { name: record.name, image, ..Container::default() });
+            spec.containers.push(Container {
+                name: record.name,
+                image,
+                ..Container::default()
+            });
         }
     }
     answer(&pods.into_values().collect::<Vec<_>>())

@@ -17,9 +17,14 @@ use frame::{Frame, Headers};
 /// What the server sent on a stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    Data { stream: u32, bytes: Bytes },
+    Data {
+        stream: u32,
+        bytes: Bytes,
+    },
     /// The server will send nothing more on this stream.
-    Finished { stream: u32 },
+    Finished {
+        stream: u32,
+    },
     /// A frame that had to be answered was.
     Ping(u32),
 }
@@ -40,7 +45,11 @@ pub(super) struct Receiver<R> {
 
 impl<W: AsyncWrite + Unpin> Sender<W> {
     pub(super) fn new(writer: W) -> Self {
-        Self { writer, headers: Headers::default(), next_stream: 1 }
+        Self {
+            writer,
+            headers: Headers::default(),
+            next_stream: 1,
+        }
     }
 
     /// Opens a stream with headers such as `streamType: stdin`; returns its number.
@@ -55,7 +64,9 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
 
     pub(super) async fn data(&mut self, stream: u32, bytes: &[u8]) -> io::Result<()> {
         for chunk in bytes.chunks(frame::MAX_DATA) {
-            self.writer.write_all(&frame::data_head(stream, chunk.len(), false)).await?;
+            self.writer
+                .write_all(&frame::data_head(stream, chunk.len(), false))
+                .await?;
             self.writer.write_all(chunk).await?;
         }
         self.writer.flush().await
@@ -75,7 +86,11 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
 
 impl<R: AsyncRead + Unpin> Receiver<R> {
     pub(super) fn new(reader: R) -> Self {
-        Self { reader, buffer: BytesMut::new(), open: HashMap::new() }
+        Self {
+            reader,
+            buffer: BytesMut::new(),
+            open: HashMap::new(),
+        }
     }
 
     /// The next thing that matters; None at the end of the connection. May be dropped while it waits.
@@ -89,7 +104,10 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
                         }
                         return Ok(Some(Event::Data { stream, bytes }));
                     }
-                    Frame::Data { stream, last: true, .. } | Frame::Reset { stream } => return Ok(Some(Event::Finished { stream })),
+                    Frame::Data {
+                        stream, last: true, ..
+                    }
+                    | Frame::Reset { stream } => return Ok(Some(Event::Finished { stream })),
                     Frame::Ping(id) => return Ok(Some(Event::Ping(id))),
                     Frame::GoAway => return Ok(None),
                     Frame::Data { .. } | Frame::Other => {}

@@ -62,7 +62,10 @@ fn percent_decode(text: &str) -> String {
     let mut at = 0;
     while at < bytes.len() {
         let hex = bytes.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
-        match hex.and_then(|hex| std::str::from_utf8(hex).ok()).and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+        match hex
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok())
+        {
             Some(byte) => {
                 out.push(byte);
                 at += 3;
@@ -76,28 +79,57 @@ fn percent_decode(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-async fn running_container(state: &ServerState, namespace: &str, name: &str, container: &str) -> Result<ObservedContainer, Response> {
+async fn running_container(
+    state: &ServerState,
+    namespace: &str,
+    name: &str,
+    container: &str,
+) -> Result<ObservedContainer, Response> {
     let Some(pod) = state.table.find(namespace, name) else {
-        return Err(refuse(StatusCode::NOT_FOUND, format!("pod does not exist: pods \"{name}\" not found")));
+        return Err(refuse(
+            StatusCode::NOT_FOUND,
+            format!("pod does not exist: pods \"{name}\" not found"),
+        ));
     };
-    let observed = state.context.runtime.observe(pod.uid(), &Observed::default()).await.map_err(|error| refuse(StatusCode::INTERNAL_SERVER_ERROR, error))?;
+    let observed = state
+        .context
+        .runtime
+        .observe(pod.uid(), &Observed::default())
+        .await
+        .map_err(|error| refuse(StatusCode::INTERNAL_SERVER_ERROR, error))?;
     match observed.container(container) {
         Some(found) if found.state == RunState::Running => Ok(found.clone()),
-        Some(_) => Err(refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("container not running ({container})"))),
-        None => Err(refuse(StatusCode::NOT_FOUND, format!("container not found (\"{container}\")"))),
+        Some(_) => Err(refuse(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("container not running ({container})"),
+        )),
+        None => Err(refuse(
+            StatusCode::NOT_FOUND,
+            format!("container not found (\"{container}\")"),
+        )),
     }
 }
 
 type Three = Path<(String, String, String)>;
 type Four = Path<(String, String, String, String)>;
 
-pub(super) async fn exec(State(state): State<ServerState>, Path((namespace, pod, container)): Three, request: Request) -> Response {
+pub(super) async fn exec(
+    State(state): State<ServerState>,
+    Path((namespace, pod, container)): Three,
+    request: Request,
+) -> Response {
     let (wanted, command, _) = wanted(request.uri().query().unwrap_or_default());
     if command.is_empty() {
-        return refuse(StatusCode::BAD_REQUEST, "you must specify at least 1 command for the container");
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "you must specify at least 1 command for the container",
+        );
     }
     if !(wanted.stdin || wanted.stdout || wanted.stderr) {
-        return refuse(StatusCode::BAD_REQUEST, "you must specify at least 1 of stdin, stdout, stderr");
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "you must specify at least 1 of stdin, stdout, stderr",
+        );
     }
     let found = match running_container(&state, &namespace, &pod, &container).await {
         Ok(found) => found,
@@ -117,21 +149,35 @@ pub(super) async fn exec(State(state): State<ServerState>, Path((namespace, pod,
     }
 }
 
-pub(super) async fn exec_uid(state: State<ServerState>, Path((namespace, pod, _, container)): Four, request: Request) -> Response {
+pub(super) async fn exec_uid(
+    state: State<ServerState>,
+    Path((namespace, pod, _, container)): Four,
+    request: Request,
+) -> Response {
     exec(state, Path((namespace, pod, container)), request).await
 }
 
-pub(super) async fn attach(State(state): State<ServerState>, Path((namespace, pod, container)): Three, request: Request) -> Response {
+pub(super) async fn attach(
+    State(state): State<ServerState>,
+    Path((namespace, pod, container)): Three,
+    request: Request,
+) -> Response {
     let (mut wanted, _, _) = wanted(request.uri().query().unwrap_or_default());
     if !(wanted.stdin || wanted.stdout || wanted.stderr) {
-        return refuse(StatusCode::BAD_REQUEST, "you must specify at least 1 of stdin, stdout, stderr");
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "you must specify at least 1 of stdin, stdout, stderr",
+        );
     }
     let found = match running_container(&state, &namespace, &pod, &container).await {
         Ok(found) => found,
         Err(response) => return response,
     };
     // Whether there is a terminal is the container's affair, not the client's.
-    let member = state.table.find(&namespace, &pod).and_then(|pod| pod.member(&container));
+    let member = state
+        .table
+        .find(&namespace, &pod)
+        .and_then(|pod| pod.member(&container));
     wanted.tty = member.is_some_and(|(_, container)| container.tty == Some(true));
     if wanted.tty {
         wanted.stderr = false;
@@ -149,20 +195,37 @@ pub(super) async fn attach(State(state): State<ServerState>, Path((namespace, po
     }
 }
 
-pub(super) async fn attach_uid(state: State<ServerState>, Path((namespace, pod, _, container)): Four, request: Request) -> Response {
+pub(super) async fn attach_uid(
+    state: State<ServerState>,
+    Path((namespace, pod, _, container)): Four,
+    request: Request,
+) -> Response {
     attach(state, Path((namespace, pod, container)), request).await
 }
 
 /// Runs a command and answers with its output.
-pub(super) async fn run(State(state): State<ServerState>, Path((namespace, pod, container)): Three, request: Request) -> Response {
+pub(super) async fn run(
+    State(state): State<ServerState>,
+    Path((namespace, pod, container)): Three,
+    request: Request,
+) -> Response {
     let query = request.uri().query().unwrap_or_default();
-    let command = query.split('&').find_map(|pair| pair.strip_prefix("cmd=")).map(percent_decode).unwrap_or_default();
+    let command = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("cmd="))
+        .map(percent_decode)
+        .unwrap_or_default();
     let found = match running_container(&state, &namespace, &pod, &container).await {
         Ok(found) => found,
         Err(response) => return response,
     };
     let words = command.split_whitespace().map(str::to_owned).collect();
-    match state.context.runtime.exec_sync(&found.id, words, std::time::Duration::ZERO).await {
+    match state
+        .context
+        .runtime
+        .exec_sync(&found.id, words, std::time::Duration::ZERO)
+        .await
+    {
         Ok(answer) => {
             let output = [answer.stdout, answer.stderr].concat();
             if answer.exit_code == 0 {
@@ -175,7 +238,11 @@ pub(super) async fn run(State(state): State<ServerState>, Path((namespace, pod, 
     }
 }
 
-pub(super) async fn port_forward(State(state): State<ServerState>, Path((namespace, name)): Path<(String, String)>, request: Request) -> Response {
+pub(super) async fn port_forward(
+    State(state): State<ServerState>,
+    Path((namespace, name)): Path<(String, String)>,
+    request: Request,
+) -> Response {
     let (_, _, ports) = wanted(request.uri().query().unwrap_or_default());
     let channels = protocol(request.headers()) == Protocol::WebSocket && ports::is_wanted(request.headers());
     let checked = match ports::checked(&ports) {
@@ -183,14 +250,25 @@ pub(super) async fn port_forward(State(state): State<ServerState>, Path((namespa
         checked => checked.unwrap_or_default(),
     };
     let Some(pod) = state.table.find(&namespace, &name) else {
-        return refuse(StatusCode::NOT_FOUND, format!("pod does not exist: pods \"{name}\" not found"));
+        return refuse(
+            StatusCode::NOT_FOUND,
+            format!("pod does not exist: pods \"{name}\" not found"),
+        );
     };
-    let observed = match state.context.runtime.observe(pod.uid(), &Observed::default()).await {
+    let observed = match state
+        .context
+        .runtime
+        .observe(pod.uid(), &Observed::default())
+        .await
+    {
         Ok(observed) => observed,
         Err(error) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, error),
     };
     let Some(sandbox) = observed.sandbox().filter(|sandbox| sandbox.ready) else {
-        return refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("pod {name} has no running sandbox"));
+        return refuse(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("pod {name} has no running sandbox"),
+        );
     };
     let url = match state.context.runtime.port_forward(&sandbox.id, ports).await {
         Ok(url) => url,
@@ -200,7 +278,10 @@ pub(super) async fn port_forward(State(state): State<ServerState>, Path((namespa
         Protocol::Spdy => upstream::pass_through(&url, &state.streams, request).await,
         Protocol::WebSocket if channels => ports::serve(&url, &state.streams, checked, request).await,
         Protocol::WebSocket => tunnel::serve(&url, &state.streams, request).await,
-        Protocol::Other => refuse(StatusCode::BAD_REQUEST, "unable to upgrade: missing upgrade headers in request"),
+        Protocol::Other => refuse(
+            StatusCode::BAD_REQUEST,
+            "unable to upgrade: missing upgrade headers in request",
+        ),
     }
 }
 
@@ -216,7 +297,10 @@ async fn remote_command(url: &str, trusted: &StreamAuthority, wanted: Wanted, re
     match protocol(request.headers()) {
         Protocol::Spdy => upstream::pass_through(url, trusted, request).await,
         Protocol::WebSocket => channels::serve(url, trusted, wanted, request).await,
-        Protocol::Other => refuse(StatusCode::BAD_REQUEST, "unable to upgrade: missing upgrade headers in request"),
+        Protocol::Other => refuse(
+            StatusCode::BAD_REQUEST,
+            "unable to upgrade: missing upgrade headers in request",
+        ),
     }
 }
 
@@ -228,7 +312,11 @@ enum Protocol {
 }
 
 fn protocol(headers: &HeaderMap) -> Protocol {
-    let upgrade = headers.get(header::UPGRADE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
+    let upgrade = headers
+        .get(header::UPGRADE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     match upgrade.as_str() {
         "spdy/3.1" => Protocol::Spdy,
         "websocket" => Protocol::WebSocket,
@@ -242,11 +330,28 @@ mod tests {
 
     #[test]
     fn queries_are_read_in_both_spellings() {
-        let (streams, command, _) = wanted("command=sh&command=-c&command=echo%20a%2Bb+c&input=1&output=1&error=1&tty=1");
+        let (streams, command, _) =
+            wanted("command=sh&command=-c&command=echo%20a%2Bb+c&input=1&output=1&error=1&tty=1");
         assert_eq!(command, ["sh", "-c", "echo a+b c"]);
-        assert_eq!(streams, Wanted { stdin: true, stdout: true, stderr: false, tty: true });
+        assert_eq!(
+            streams,
+            Wanted {
+                stdin: true,
+                stdout: true,
+                stderr: false,
+                tty: true
+            }
+        );
         let (streams, _, ports) = wanted("stdout=true&stderr=true&stdin=false&ports=80,81");
-        assert_eq!(streams, Wanted { stdin: false, stdout: true, stderr: true, tty: false });
+        assert_eq!(
+            streams,
+            Wanted {
+                stdin: false,
+                stdout: true,
+                stderr: true,
+                tty: false
+            }
+        );
         assert_eq!(ports, [80, 81]);
         assert_eq!(percent_decode("%zz%4"), "%zz%4");
     }

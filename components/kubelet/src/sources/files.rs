@@ -31,7 +31,12 @@ pub enum ManifestError {
 /// Makes a pod of a manifest's text: named after the node, identified by the text.
 pub fn static_pod(text: &str, origin: &Path, node_name: &str) -> Result<Pod, ManifestError> {
     let mut pod: Pod = serde_yaml_ng::from_str(text)?;
-    let name = pod.metadata.name.clone().filter(|name| !name.is_empty()).ok_or_else(|| ManifestError::Invalid("metadata.name is missing".to_owned()))?;
+    let name = pod
+        .metadata
+        .name
+        .clone()
+        .filter(|name| !name.is_empty())
+        .ok_or_else(|| ManifestError::Invalid("metadata.name is missing".to_owned()))?;
     if pod.view().containers.is_empty() {
         return Err(ManifestError::Invalid("spec.containers is empty".to_owned()));
     }
@@ -49,8 +54,13 @@ pub fn static_pod(text: &str, origin: &Path, node_name: &str) -> Result<Pod, Man
     let annotations = pod.metadata.annotations.get_or_insert_default();
     annotations.insert(annotation::CONFIG_HASH.to_owned(), uid);
     annotations.insert(annotation::CONFIG_SOURCE.to_owned(), "file".to_owned());
-    annotations.insert(annotation::CONFIG_SEEN.to_owned(), jiff::Timestamp::now().to_string());
-    let Some(spec) = &mut pod.spec else { return Err(ManifestError::Invalid("spec is missing".to_owned())) };
+    annotations.insert(
+        annotation::CONFIG_SEEN.to_owned(),
+        jiff::Timestamp::now().to_string(),
+    );
+    let Some(spec) = &mut pod.spec else {
+        return Err(ManifestError::Invalid("spec is missing".to_owned()));
+    };
     spec.node_name = Some(node_name.to_owned());
     spec.restart_policy.get_or_insert_with(|| "Always".to_owned());
     spec.dns_policy.get_or_insert_with(|| "ClusterFirst".to_owned());
@@ -73,7 +83,12 @@ struct Known {
 }
 
 /// Follows the directory (or single file) until `shutdown`.
-pub async fn follow_files(path: PathBuf, node_name: String, changes: UnboundedSender<Change>, shutdown: CancellationToken) {
+pub async fn follow_files(
+    path: PathBuf,
+    node_name: String,
+    changes: UnboundedSender<Change>,
+    shutdown: CancellationToken,
+) {
     let mut known: BTreeMap<PathBuf, Known> = BTreeMap::new();
     let mut synced = false;
     loop {
@@ -93,14 +108,30 @@ fn manifests(path: &Path) -> Vec<PathBuf> {
     if path.is_file() {
         return vec![path.to_owned()];
     }
-    let Ok(entries) = std::fs::read_dir(path) else { return Vec::new() };
-    let visible = |file: &PathBuf| file.file_name().and_then(|name| name.to_str()).is_some_and(|name| !name.starts_with('.'));
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|file| file.is_file()).filter(visible).collect();
+    let Ok(entries) = std::fs::read_dir(path) else {
+        return Vec::new();
+    };
+    let visible = |file: &PathBuf| {
+        file.file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| !name.starts_with('.'))
+    };
+    let mut files: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|file| file.is_file())
+        .filter(visible)
+        .collect();
     files.sort();
     files
 }
 
-fn scan(path: &Path, node_name: &str, known: &mut BTreeMap<PathBuf, Known>, changes: &UnboundedSender<Change>) {
+fn scan(
+    path: &Path,
+    node_name: &str,
+    known: &mut BTreeMap<PathBuf, Known>,
+    changes: &UnboundedSender<Change>,
+) {
     let files = manifests(path);
     known.retain(|file, entry| {
         let keep = files.contains(file);
@@ -110,12 +141,19 @@ fn scan(path: &Path, node_name: &str, known: &mut BTreeMap<PathBuf, Known>, chan
         keep
     });
     for file in files {
-        let Ok(metadata) = std::fs::metadata(&file) else { continue };
+        let Ok(metadata) = std::fs::metadata(&file) else {
+            continue;
+        };
         let (modified, length) = (metadata.modified().ok(), metadata.len());
-        if known.get(&file).is_some_and(|entry| entry.modified == modified && entry.length == length) {
+        if known
+            .get(&file)
+            .is_some_and(|entry| entry.modified == modified && entry.length == length)
+        {
             continue;
         }
-        let read = std::fs::read_to_string(&file).map_err(ManifestError::from).and_then(|text| static_pod(&text, &file, node_name));
+        let read = std::fs::read_to_string(&file)
+            .map_err(ManifestError::from)
+            .and_then(|text| static_pod(&text, &file, node_name));
         let before = known.remove(&file).and_then(|entry| entry.pod);
         let pod = match read {
             Ok(pod) => Some(Arc::new(pod)),
@@ -133,7 +171,14 @@ fn scan(path: &Path, node_name: &str, known: &mut BTreeMap<PathBuf, Known>, chan
         if let Some(pod) = &pod {
             let _ = changes.send(Change::Apply(pod.clone()));
         }
-        known.insert(file, Known { modified, length, pod });
+        known.insert(
+            file,
+            Known {
+                modified,
+                length,
+                pod,
+            },
+        );
     }
 }
 
@@ -141,7 +186,8 @@ fn scan(path: &Path, node_name: &str, known: &mut BTreeMap<PathBuf, Known>, chan
 mod tests {
     use super::*;
 
-    const MANIFEST: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: c, image: i}]}\n";
+    const MANIFEST: &str =
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: c, image: i}]}\n";
 
     #[test]
     fn a_manifest_becomes_a_pod_of_this_node() {
@@ -149,9 +195,19 @@ mod tests {
         assert_eq!((pod.name(), pod.namespace()), ("web-node1", "default"));
         assert_eq!(pod.annotation(annotation::CONFIG_SOURCE), Some("file"));
         assert_eq!(pod.annotation(annotation::CONFIG_HASH), Some(pod.uid()));
-        let other = static_pod(&MANIFEST.replace("image: i", "image: j"), Path::new("/m/web.yaml"), "Node1").unwrap();
+        let other = static_pod(
+            &MANIFEST.replace("image: i", "image: j"),
+            Path::new("/m/web.yaml"),
+            "Node1",
+        )
+        .unwrap();
         assert_ne!(pod.uid(), other.uid());
-        for text in ["", "a: [", "metadata: {}\nspec: {containers: []}", "metadata: {name: x}\nspec: {containers: []}"] {
+        for text in [
+            "",
+            "a: [",
+            "metadata: {}\nspec: {containers: []}",
+            "metadata: {name: x}\nspec: {containers: []}",
+        ] {
             assert!(static_pod(text, Path::new("/m"), "n").is_err(), "{text}");
         }
     }

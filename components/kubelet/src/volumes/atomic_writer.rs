@@ -13,7 +13,11 @@ use super::payload::Payload;
 const DATA: &str = "..data";
 
 /// Makes `directory` hold `payload`. `finish` may change owners before the switch. Returns whether anything changed.
-pub(super) fn write(directory: &Path, payload: &Payload, finish: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<bool> {
+pub(super) fn write(
+    directory: &Path,
+    payload: &Payload,
+    finish: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<bool> {
     let old = std::fs::read_link(directory.join(DATA)).ok();
     let unchanged = match &old {
         Some(old) => is_same(&directory.join(old), payload)?,
@@ -94,7 +98,9 @@ fn link_names(directory: &Path, payload: &Payload) -> io::Result<()> {
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();
-        let stale = name.to_str().is_some_and(|name| !name.starts_with("..") && !wanted.contains(name));
+        let stale = name
+            .to_str()
+            .is_some_and(|name| !name.starts_with("..") && !wanted.contains(name));
         if stale && entry.file_type()?.is_symlink() {
             std::fs::remove_file(entry.path())?;
         }
@@ -115,8 +121,15 @@ mod tests {
     use super::*;
 
     fn payload(files: &[(&str, &str)]) -> Payload {
-        let file = |text: &str| File { bytes: text.as_bytes().to_vec(), mode: 0o644, owner: None };
-        files.iter().map(|(path, text)| ((*path).to_owned(), file(text))).collect()
+        let file = |text: &str| File {
+            bytes: text.as_bytes().to_vec(),
+            mode: 0o644,
+            owner: None,
+        };
+        files
+            .iter()
+            .map(|(path, text)| ((*path).to_owned(), file(text)))
+            .collect()
     }
 
     #[test]
@@ -125,12 +138,21 @@ mod tests {
         let write = |files: &[(&str, &str)]| write(directory.path(), &payload(files), |_| Ok(())).unwrap();
         let read = |path: &str| std::fs::read_to_string(directory.path().join(path)).ok();
         assert!(write(&[("a", "1"), ("d/b", "2")]));
-        assert_eq!((read("a"), read("d/b")), (Some("1".to_owned()), Some("2".to_owned())));
+        assert_eq!(
+            (read("a"), read("d/b")),
+            (Some("1".to_owned()), Some("2".to_owned()))
+        );
         assert!(!write(&[("a", "1"), ("d/b", "2")]));
         let before = std::fs::read_link(directory.path().join(DATA)).unwrap();
         assert!(write(&[("a", "3"), ("c", "4")]));
-        assert_eq!((read("a"), read("c"), read("d/b")), (Some("3".to_owned()), Some("4".to_owned()), None));
+        assert_eq!(
+            (read("a"), read("c"), read("d/b")),
+            (Some("3".to_owned()), Some("4".to_owned()), None)
+        );
         assert!(!directory.path().join(before).exists());
-        assert_eq!(std::fs::read_link(directory.path().join("c")).unwrap(), Path::new("..data/c"));
+        assert_eq!(
+            std::fs::read_link(directory.path().join("c")).unwrap(),
+            Path::new("..data/c")
+        );
     }
 }

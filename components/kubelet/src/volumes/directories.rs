@@ -12,7 +12,9 @@ pub struct PodDirectories {
 
 impl PodDirectories {
     pub fn new(root: &Path, uid: &str) -> Self {
-        Self { base: root.join("pods").join(uid) }
+        Self {
+            base: root.join("pods").join(uid),
+        }
     }
 
     pub fn base(&self) -> &Path {
@@ -21,7 +23,10 @@ impl PodDirectories {
 
     /// A volume of a plugin such as `empty-dir`.
     pub fn volume(&self, plugin: &str, name: &str) -> PathBuf {
-        self.base.join("volumes").join(format!("kubernetes.io~{plugin}")).join(name)
+        self.base
+            .join("volumes")
+            .join(format!("kubernetes.io~{plugin}"))
+            .join(name)
     }
 
     pub fn hosts_file(&self) -> PathBuf {
@@ -35,7 +40,11 @@ impl PodDirectories {
 
     /// Where a part of a volume is bound for one mount of a container.
     pub fn sub_path(&self, volume: &str, container: &str, index: usize) -> PathBuf {
-        self.base.join("volume-subpaths").join(volume).join(container).join(index.to_string())
+        self.base
+            .join("volume-subpaths")
+            .join(volume)
+            .join(container)
+            .join(index.to_string())
     }
 
     /// Unmounts and removes everything. Nothing that is still mounted is ever deleted through its mount.
@@ -55,7 +64,19 @@ impl PodDirectories {
 
 /// Removes the files of pods that are not in `known`; returns the UIDs whose files stay because of an error.
 pub fn clean_orphans(root: &Path, known: &BTreeSet<String>) -> Vec<(String, io::Error)> {
-    let Ok(entries) = std::fs::read_dir(root.join("pods")) else { return Vec::new() };
-    let orphans = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).filter(|uid| !known.contains(uid));
-    orphans.filter_map(|uid| PodDirectories::new(root, &uid).remove().err().map(|error| (uid, error))).collect()
+    let Ok(entries) = std::fs::read_dir(root.join("pods")) else {
+        return Vec::new();
+    };
+    let orphans = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|uid| !known.contains(uid));
+    orphans
+        .filter_map(|uid| {
+            PodDirectories::new(root, &uid)
+                .remove()
+                .err()
+                .map(|error| (uid, error))
+        })
+        .collect()
 }

@@ -18,8 +18,10 @@ pub(super) fn prepare(source: &HostPathVolumeSource) -> Result<(), String> {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let made = match kind {
-                "DirectoryOrCreate" => std::fs::create_dir_all(path).and_then(|()| std::fs::set_permissions(path, PermissionsExt::from_mode(0o755))),
-                "FileOrCreate" => std::fs::File::create(path).and_then(|file| file.set_permissions(PermissionsExt::from_mode(0o644))),
+                "DirectoryOrCreate" => std::fs::create_dir_all(path)
+                    .and_then(|()| std::fs::set_permissions(path, PermissionsExt::from_mode(0o755))),
+                "FileOrCreate" => std::fs::File::create(path)
+                    .and_then(|file| file.set_permissions(PermissionsExt::from_mode(0o644))),
                 // The runtime makes a directory of a path that is not there.
                 "" => return Ok(()),
                 _ => return Err(mismatch(kind, &source.path)),
@@ -38,7 +40,11 @@ pub(super) fn prepare(source: &HostPathVolumeSource) -> Result<(), String> {
         "BlockDevice" => is(FileTypeExt::is_block_device),
         _ => return Err(format!("hostPath type {kind:?} is not known")),
     };
-    if fits { Ok(()) } else { Err(mismatch(kind, &source.path)) }
+    if fits {
+        Ok(())
+    } else {
+        Err(mismatch(kind, &source.path))
+    }
 }
 
 fn mismatch(kind: &str, path: &str) -> String {
@@ -61,8 +67,17 @@ mod tests {
     fn types_are_checked_and_made() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
-        let prepare = |name: &str, kind: &str| prepare(&HostPathVolumeSource { path: path(name), type_: Some(kind.to_owned()) });
-        assert!(prepare("none", "Directory").unwrap_err().contains("is not a directory"));
+        let prepare = |name: &str, kind: &str| {
+            prepare(&HostPathVolumeSource {
+                path: path(name),
+                type_: Some(kind.to_owned()),
+            })
+        };
+        assert!(
+            prepare("none", "Directory")
+                .unwrap_err()
+                .contains("is not a directory")
+        );
         assert!(prepare("none", "").is_ok());
         assert!(prepare("made", "DirectoryOrCreate").is_ok());
         assert!(prepare("made", "Directory").is_ok());

@@ -41,23 +41,53 @@ pub struct Volumes {
 
 impl Volumes {
     /// Makes or refreshes every volume of the pod.
-    pub async fn prepare(&self, pod: &Arc<Pod>, context: &FieldContext<'_>) -> Result<PreparedVolumes, VolumeError> {
+    pub async fn prepare(
+        &self,
+        pod: &Arc<Pod>,
+        context: &FieldContext<'_>,
+    ) -> Result<PreparedVolumes, VolumeError> {
         let mounted = mounted_volumes(pod);
         let mut prepared = PreparedVolumes::default();
-        for volume in pod.view().volumes.iter().flatten().filter(|volume| mounted.contains(&volume.name)) {
-            let failed = |reason: String| VolumeError { volume: volume.name.clone(), reason };
-            let path = self.prepare_one(pod, volume, context, &mut prepared).await.map_err(failed)?;
+        for volume in pod
+            .view()
+            .volumes
+            .iter()
+            .flatten()
+            .filter(|volume| mounted.contains(&volume.name))
+        {
+            let failed = |reason: String| VolumeError {
+                volume: volume.name.clone(),
+                reason,
+            };
+            let path = self
+                .prepare_one(pod, volume, context, &mut prepared)
+                .await
+                .map_err(failed)?;
             prepared.paths.insert(volume.name.clone(), path);
         }
         Ok(prepared)
     }
 
-    async fn prepare_one(&self, pod: &Arc<Pod>, volume: &Volume, context: &FieldContext<'_>, prepared: &mut PreparedVolumes) -> Result<PathBuf, String> {
+    async fn prepare_one(
+        &self,
+        pod: &Arc<Pod>,
+        volume: &Volume,
+        context: &FieldContext<'_>,
+        prepared: &mut PreparedVolumes,
+    ) -> Result<PathBuf, String> {
         let directories = PodDirectories::new(&self.root, pod.uid());
         let name = &volume.name;
-        let group = pod.view().security_context.as_ref().and_then(|context| context.fs_group).and_then(|group| u32::try_from(group).ok());
+        let group = pod
+            .view()
+            .security_context
+            .as_ref()
+            .and_then(|context| context.fs_group)
+            .and_then(|group| u32::try_from(group).ok());
         if let Some((claim, ephemeral, read_only)) = claim::claim_of(pod, volume) {
-            let client = self.objects.client().ok_or("there is no API server to read the claim from")?;
+            let client = self
+                .objects
+                .client()
+                .ok_or("there is no API server to read the claim from")?;
             let found = claim::find(&client, pod, &claim, ephemeral, read_only).await?;
             if found.read_only {
                 prepared.read_only.insert(name.clone());
@@ -69,7 +99,8 @@ impl Volumes {
             return blocking(move || host_path::prepare(&source).map(|()| PathBuf::from(source.path))).await;
         }
         if let Some(source) = &volume.empty_dir {
-            let (directory, source, pod) = (directories.volume("empty-dir", name), source.clone(), pod.clone());
+            let (directory, source, pod) =
+                (directories.volume("empty-dir", name), source.clone(), pod.clone());
             return blocking(move || empty_dir(&directory, &source, &pod, group).map(|()| directory)).await;
         }
         let select = |kind: &'static str, items, optional: Option<bool>, mode: Option<i32>| Selection {
@@ -79,14 +110,31 @@ impl Volumes {
             default_mode: mode.unwrap_or(DEFAULT_MODE),
         };
         let (plugin, files) = if let Some(source) = &volume.config_map {
-            let selection = select("configmap", source.items.as_deref(), source.optional, source.default_mode);
+            let selection = select(
+                "configmap",
+                source.items.as_deref(),
+                source.optional,
+                source.default_mode,
+            );
             ("configmap", self.config_map(pod, &source.name, selection).await?)
         } else if let Some(source) = &volume.secret {
-            let selection = select("secret", source.items.as_deref(), source.optional, source.default_mode);
-            ("secret", self.secret(pod, source.secret_name.as_deref().unwrap_or_default(), selection).await?)
+            let selection = select(
+                "secret",
+                source.items.as_deref(),
+                source.optional,
+                source.default_mode,
+            );
+            (
+                "secret",
+                self.secret(pod, source.secret_name.as_deref().unwrap_or_default(), selection)
+                    .await?,
+            )
         } else if let Some(source) = &volume.downward_api {
             let mode = source.default_mode.unwrap_or(DEFAULT_MODE);
-            ("downward-api", payload::downward(pod, source.items.as_deref(), mode, context)?)
+            (
+                "downward-api",
+                payload::downward(pod, source.items.as_deref(), mode, context)?,
+            )
         } else if volume.projected.is_some() {
             ("projected", self.projected(pod, volume, context, prepared).await?)
         } else {
@@ -98,43 +146,93 @@ impl Volumes {
     }
 
     async fn config_map(&self, pod: &Pod, name: &str, selection: Selection<'_>) -> Result<Payload, String> {
-        match self.objects.config_map(pod.namespace(), name).await.map_err(|error| error.to_string())? {
-            Some(found) => selection.files(&payload::config_map_keys(found.data.as_ref(), found.binary_data.as_ref())),
+        match self
+            .objects
+            .config_map(pod.namespace(), name)
+            .await
+            .map_err(|error| error.to_string())?
+        {
+            Some(found) => selection.files(&payload::config_map_keys(
+                found.data.as_ref(),
+                found.binary_data.as_ref(),
+            )),
             None if selection.optional => Ok(Payload::new()),
             None => Err(format!("configmap \"{name}\" not found")),
         }
     }
 
     async fn secret(&self, pod: &Pod, name: &str, selection: Selection<'_>) -> Result<Payload, String> {
-        match self.objects.secret(pod.namespace(), name).await.map_err(|error| error.to_string())? {
+        match self
+            .objects
+            .secret(pod.namespace(), name)
+            .await
+            .map_err(|error| error.to_string())?
+        {
             Some(found) => selection.files(&payload::secret_keys(found.data.as_ref())),
             None if selection.optional => Ok(Payload::new()),
             None => Err(format!("secret \"{name}\" not found")),
         }
     }
 
-    async fn projected(&self, pod: &Pod, volume: &Volume, context: &FieldContext<'_>, prepared: &mut PreparedVolumes) -> Result<Payload, String> {
+    async fn projected(
+        &self,
+        pod: &Pod,
+        volume: &Volume,
+        context: &FieldContext<'_>,
+        prepared: &mut PreparedVolumes,
+    ) -> Result<Payload, String> {
         let mut files = Payload::new();
-        let Some(projected) = &volume.projected else { return Ok(files) };
+        let Some(projected) = &volume.projected else {
+            return Ok(files);
+        };
         let default_mode = projected.default_mode.unwrap_or(DEFAULT_MODE);
         for source in projected.sources.iter().flatten() {
             if let Some(source) = &source.config_map {
-                let selection =
-                    Selection { kind: "configmap", items: source.items.as_deref(), optional: source.optional == Some(true), default_mode };
+                let selection = Selection {
+                    kind: "configmap",
+                    items: source.items.as_deref(),
+                    optional: source.optional == Some(true),
+                    default_mode,
+                };
                 files.extend(self.config_map(pod, &source.name, selection).await?);
             } else if let Some(source) = &source.secret {
-                let selection = Selection { kind: "secret", items: source.items.as_deref(), optional: source.optional == Some(true), default_mode };
+                let selection = Selection {
+                    kind: "secret",
+                    items: source.items.as_deref(),
+                    optional: source.optional == Some(true),
+                    default_mode,
+                };
                 files.extend(self.secret(pod, &source.name, selection).await?);
             } else if let Some(source) = &source.downward_api {
-                files.extend(payload::downward(pod, source.items.as_deref(), default_mode, context)?);
+                files.extend(payload::downward(
+                    pod,
+                    source.items.as_deref(),
+                    default_mode,
+                    context,
+                )?);
             } else if let Some(source) = &source.service_account_token {
                 payload::check_path(&source.path)?;
                 let (token, renew_at) = self.tokens.get(pod, source).await?;
-                prepared.renew_at = Some(prepared.renew_at.map_or(renew_at, |earlier| earlier.min(renew_at)));
+                prepared.renew_at = Some(
+                    prepared
+                        .renew_at
+                        .map_or(renew_at, |earlier| earlier.min(renew_at)),
+                );
                 // Readable for the one user that the pod runs as, and else as the mode says.
                 let owner = single_user(pod);
-                let mode = if owner.is_some() { 0o600 } else { payload::mode_bits(default_mode) };
-                files.insert(source.path.clone(), payload::File { bytes: token.into_bytes(), mode, owner });
+                let mode = if owner.is_some() {
+                    0o600
+                } else {
+                    payload::mode_bits(default_mode)
+                };
+                files.insert(
+                    source.path.clone(),
+                    payload::File {
+                        bytes: token.into_bytes(),
+                        mode,
+                        owner,
+                    },
+                );
             } else {
                 return Err("this source of a projected volume is not supported".to_owned());
             }
@@ -150,10 +248,20 @@ fn single_user(pod: &Pod) -> Option<u32> {
         return None;
     }
     let outer = context.and_then(|context| context.run_as_user);
-    let own = |container: &k8s_openapi::api::core::v1::Container| container.security_context.as_ref().and_then(|own| own.run_as_user).or(outer);
+    let own = |container: &k8s_openapi::api::core::v1::Container| {
+        container
+            .security_context
+            .as_ref()
+            .and_then(|own| own.run_as_user)
+            .or(outer)
+    };
     let mut users = pod.init_containers().iter().chain(pod.containers()).map(own);
     let first = users.next()??;
-    if users.all(|user| user == Some(first)) { u32::try_from(first).ok() } else { None }
+    if users.all(|user| user == Some(first)) {
+        u32::try_from(first).ok()
+    } else {
+        None
+    }
 }
 
 /// Names of the volumes that some container mounts.
@@ -187,7 +295,12 @@ fn claimed(found: claim::Claimed, group: Option<u32>) -> Result<PathBuf, String>
     }
 }
 
-fn empty_dir(directory: &Path, source: &EmptyDirVolumeSource, pod: &Pod, group: Option<u32>) -> Result<(), String> {
+fn empty_dir(
+    directory: &Path,
+    source: &EmptyDirVolumeSource,
+    pod: &Pod,
+    group: Option<u32>,
+) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt;
     let io = |error: std::io::Error| format!("{}: {error}", directory.display());
     let existed = directory.exists();
@@ -196,10 +309,14 @@ fn empty_dir(directory: &Path, source: &EmptyDirVolumeSource, pod: &Pod, group: 
         "" => {}
         "Memory" => {
             if !host::mounts::is_mount_point(directory).map_err(io)? {
-                let cpu = CpuSettings { quota_enabled: false, quota_period: 0 };
+                let cpu = CpuSettings {
+                    quota_enabled: false,
+                    quota_period: 0,
+                };
                 let own = source.size_limit.as_ref().map(bytes).filter(|size| *size > 0);
                 let size = own.into_iter().chain(pod_limits(pod, cpu).memory).min();
-                let options = size.map_or_else(|| "mode=0777".to_owned(), |size| format!("mode=0777,size={size}"));
+                let options =
+                    size.map_or_else(|| "mode=0777".to_owned(), |size| format!("mode=0777,size={size}"));
                 host::mounts::mount_tmpfs(directory, &options).map_err(|error| error.to_string())?;
             }
         }
@@ -231,7 +348,9 @@ fn write_files(directory: &Path, files: &Payload, in_memory: bool, group: Option
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => Err(format!("interrupted: {error}")),

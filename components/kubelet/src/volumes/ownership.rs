@@ -37,7 +37,10 @@ pub(super) fn set_group_of_root(root: &Path, group: u32) -> io::Result<()> {
     if metadata.gid() != group {
         lchown(root, None, Some(group))?;
     }
-    std::fs::set_permissions(root, PermissionsExt::from_mode(metadata.mode() & 0o7777 | SET_GID | 0o550))
+    std::fs::set_permissions(
+        root,
+        PermissionsExt::from_mode(metadata.mode() & 0o7777 | SET_GID | 0o550),
+    )
 }
 
 /// Whether the root of a volume already has what `set_group` would give it.

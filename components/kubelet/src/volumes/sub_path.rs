@@ -19,20 +19,41 @@ pub struct SubPathError {
 ///
 /// The path is opened step by step, following no symbolic link below its resolved form and making missing
 /// directories; what was opened is bound, so nothing can be exchanged between check and use.
-pub fn resolve_sub_path(volume_name: &str, volume: &Path, sub_path: &str, target: &Path) -> Result<PathBuf, SubPathError> {
-    let refuse = |reason: String| SubPathError { volume: volume_name.to_owned(), reason };
+pub fn resolve_sub_path(
+    volume_name: &str,
+    volume: &Path,
+    sub_path: &str,
+    target: &Path,
+) -> Result<PathBuf, SubPathError> {
+    let refuse = |reason: String| SubPathError {
+        volume: volume_name.to_owned(),
+        reason,
+    };
     let io = |error: std::io::Error| refuse(error.to_string());
     if sub_path.starts_with('/') || sub_path.split('/').any(|part| part == "..") {
-        return Err(refuse(format!("{sub_path:?} must be relative and must not contain '..'")));
+        return Err(refuse(format!(
+            "{sub_path:?} must be relative and must not contain '..'"
+        )));
     }
-    let base = volume.canonicalize().map_err(|error| refuse(format!("{}: {error}", volume.display())))?;
+    let base = volume
+        .canonicalize()
+        .map_err(|error| refuse(format!("{}: {error}", volume.display())))?;
     // Files of config maps and secrets are links through ..data, so links that stay inside are resolved.
     let parts: Vec<String> = match base.join(sub_path).canonicalize() {
         Ok(real) => {
-            let inside = real.strip_prefix(&base).map_err(|_| refuse(format!("{sub_path:?} leads out of the volume")))?;
-            inside.iter().map(|part| part.to_string_lossy().into_owned()).collect()
+            let inside = real
+                .strip_prefix(&base)
+                .map_err(|_| refuse(format!("{sub_path:?} leads out of the volume")))?;
+            inside
+                .iter()
+                .map(|part| part.to_string_lossy().into_owned())
+                .collect()
         }
-        Err(_) => sub_path.split('/').filter(|part| !part.is_empty() && *part != ".").map(str::to_owned).collect(),
+        Err(_) => sub_path
+            .split('/')
+            .filter(|part| !part.is_empty() && *part != ".")
+            .map(str::to_owned)
+            .collect(),
     };
     let opened = open_below(&base, &parts).map_err(|error| refuse(format!("{sub_path:?}: {error}")))?;
     let link = PathBuf::from(format!("/proc/self/fd/{}", opened.as_raw_fd()));
@@ -45,7 +66,11 @@ pub fn resolve_sub_path(volume_name: &str, volume: &Path, sub_path: &str, target
         if let Some(parent) = target.parent() {
             std::fs::create_dir_all(parent).map_err(io)?;
         }
-        std::fs::OpenOptions::new().create(true).append(true).open(target).map_err(io)?;
+        std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(target)
+            .map_err(io)?;
     }
     host::mounts::bind(&link, target).map_err(|error| refuse(error.to_string()))?;
     Ok(target.to_owned())
@@ -79,7 +104,12 @@ mod tests {
     fn links_are_not_followed_and_directories_are_made() {
         let directory = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/etc", directory.path().join("link")).unwrap();
-        let open = |parts: &[&str]| open_below(directory.path(), &parts.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>());
+        let open = |parts: &[&str]| {
+            open_below(
+                directory.path(),
+                &parts.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>(),
+            )
+        };
         assert!(open(&["a", "b"]).is_ok());
         assert!(directory.path().join("a/b").is_dir());
         assert!(matches!(open(&["link"]), Err(Errno::ELOOP)));

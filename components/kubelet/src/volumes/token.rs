@@ -43,11 +43,18 @@ impl Kept {
 
 impl Tokens {
     pub fn new(client: Option<Client>) -> Self {
-        Self { client, kept: Arc::default() }
+        Self {
+            client,
+            kept: Arc::default(),
+        }
     }
 
     /// A token for a projection and the time at which it has to be renewed.
-    pub async fn get(&self, pod: &Pod, projection: &ServiceAccountTokenProjection) -> Result<(String, Timestamp), String> {
+    pub async fn get(
+        &self,
+        pod: &Pod,
+        projection: &ServiceAccountTokenProjection,
+    ) -> Result<(String, Timestamp), String> {
         let lifetime = projection.expiration_seconds.unwrap_or(3600);
         let audience = projection.audience.clone().unwrap_or_default();
         let key = (pod.uid().to_owned(), audience.clone(), lifetime);
@@ -66,7 +73,10 @@ impl Tokens {
             Err(error) => match kept.filter(|kept| now < kept.expires) {
                 Some(kept) => {
                     tracing::warn!(pod = %pod.full_name(), error, "token cannot be renewed yet");
-                    Ok((kept.token, now.saturating_add(SignedDuration::from_secs(30)).unwrap_or(now)))
+                    Ok((
+                        kept.token,
+                        now.saturating_add(SignedDuration::from_secs(30)).unwrap_or(now),
+                    ))
                 }
                 None => Err(error),
             },
@@ -74,11 +84,23 @@ impl Tokens {
     }
 
     async fn request(&self, pod: &Pod, audience: String, lifetime: i64) -> Result<Kept, String> {
-        let account = pod.view().service_account_name.as_deref().filter(|name| !name.is_empty()).unwrap_or("default");
-        let client = self.client.clone().ok_or("there is no API server to request a token from")?;
+        let account = pod
+            .view()
+            .service_account_name
+            .as_deref()
+            .filter(|name| !name.is_empty())
+            .unwrap_or("default");
+        let client = self
+            .client
+            .clone()
+            .ok_or("there is no API server to request a token from")?;
         let request = TokenRequest {
             spec: Some(TokenRequestSpec {
-                audiences: Some(if audience.is_empty() { Vec::new() } else { vec![audience] }),
+                audiences: Some(if audience.is_empty() {
+                    Vec::new()
+                } else {
+                    vec![audience]
+                }),
                 expiration_seconds: Some(lifetime),
                 bound_object_ref: Some(BoundObjectReference {
                     api_version: Some("v1".to_owned()),
@@ -94,10 +116,19 @@ impl Tokens {
             .create_subresource("token", account, &PostParams::default(), &request)
             .await
             .map_err(|error| format!("failed to fetch token: {error}"))?;
-        let status = answer.status.ok_or("the API server answered a token request without a token")?;
-        let lifetime = answer.spec.and_then(|spec| spec.expiration_seconds).unwrap_or(lifetime);
+        let status = answer
+            .status
+            .ok_or("the API server answered a token request without a token")?;
+        let lifetime = answer
+            .spec
+            .and_then(|spec| spec.expiration_seconds)
+            .unwrap_or(lifetime);
         match (status.token, status.expiration_timestamp) {
-            (Some(token), Some(expires)) => Ok(Kept { token, expires: expires.0, lifetime }),
+            (Some(token), Some(expires)) => Ok(Kept {
+                token,
+                expires: expires.0,
+                lifetime,
+            }),
             _ => Err("the API server answered a token request without a token".to_owned()),
         }
     }

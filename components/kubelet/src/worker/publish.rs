@@ -17,7 +17,10 @@ impl Worker {
         if pod.host_network() {
             return self.context.host_ips.read().clone();
         }
-        self.observed.sandbox().map(|sandbox| sandbox.ips.clone()).unwrap_or_default()
+        self.observed
+            .sandbox()
+            .map(|sandbox| sandbox.ips.clone())
+            .unwrap_or_default()
     }
 
     /// Makes the status and hands it to the writer. `terminal` says that nothing will be started any more.
@@ -44,7 +47,10 @@ impl Worker {
             let own = previous.conditions.take().unwrap_or_default();
             let mut merged = conditions;
             for condition in own {
-                match merged.iter_mut().find(|existing| existing.type_ == condition.type_) {
+                match merged
+                    .iter_mut()
+                    .find(|existing| existing.type_ == condition.type_)
+                {
                     Some(existing) if is_ours(&condition) => *existing = condition,
                     Some(_) => {}
                     None if is_ours(&condition) => merged.push(condition),
@@ -82,26 +88,52 @@ impl Worker {
 
     /// Whether every container has ended for good, so that the phase may become terminal.
     pub(super) fn containers_done(&self, pod: &Pod) -> bool {
-        let ended = |role: Role, container: &k8s_openapi::api::core::v1::Container| match self.observed.container(&container.name) {
+        let ended = |role: Role, container: &k8s_openapi::api::core::v1::Container| match self
+            .observed
+            .container(&container.name)
+        {
             Some(last) => last.state == RunState::Exited && !should_restart(pod, role, container, Some(last)),
             None => false,
         };
         let failed_init = pod.init_containers().iter().any(|container| {
             init_role(container) == Role::Init
                 && self.observed.container(&container.name).is_some_and(|last| {
-                    last.state == RunState::Exited && last.exit_code != 0 && !should_restart(pod, Role::Init, container, Some(last))
+                    last.state == RunState::Exited
+                        && last.exit_code != 0
+                        && !should_restart(pod, Role::Init, container, Some(last))
                 })
         });
-        failed_init || pod.containers().iter().all(|container| ended(Role::App, container))
+        failed_init
+            || pod
+                .containers()
+                .iter()
+                .all(|container| ended(Role::App, container))
     }
 
     /// Before the first look: containers that were ready when the kubelet stopped are taken to be so still.
     pub(super) fn adopt_results(&self, pod: &Pod) {
         let Some(status) = &pod.status else { return };
-        for container in status.container_statuses.iter().chain(&status.init_container_statuses).flatten() {
-            let Some((_, id)) = container.container_id.as_deref().and_then(|id| id.split_once("://")) else { continue };
-            if container.state.as_ref().is_some_and(|state| state.running.is_some()) {
-                self.context.probes.adopt(id, container.started == Some(true), container.ready);
+        for container in status
+            .container_statuses
+            .iter()
+            .chain(&status.init_container_statuses)
+            .flatten()
+        {
+            let Some((_, id)) = container
+                .container_id
+                .as_deref()
+                .and_then(|id| id.split_once("://"))
+            else {
+                continue;
+            };
+            if container
+                .state
+                .as_ref()
+                .is_some_and(|state| state.running.is_some())
+            {
+                self.context
+                    .probes
+                    .adopt(id, container.started == Some(true), container.ready);
             }
         }
     }

@@ -32,14 +32,26 @@ pub(super) struct StartError {
 
 impl StartError {
     fn config(message: impl ToString) -> Self {
-        Self { reason: "CreateContainerConfigError", message: message.to_string(), made: false, retry_at: None }
+        Self {
+            reason: "CreateContainerConfigError",
+            message: message.to_string(),
+            made: false,
+            retry_at: None,
+        }
     }
 }
 
 /// Makes the pod's directories, cgroup and volumes.
-pub(super) async fn prepare_volumes(context: &Shared, pod: &Arc<Pod>, pod_ips: &[String]) -> Result<PreparedVolumes, VolumeError> {
+pub(super) async fn prepare_volumes(
+    context: &Shared,
+    pod: &Arc<Pod>,
+    pod_ips: &[String],
+) -> Result<PreparedVolumes, VolumeError> {
     let directories = PodDirectories::new(Path::new(&context.settings.root), pod.uid());
-    let pod_failed = |error: std::io::Error| VolumeError { volume: "pod directory".to_owned(), reason: error.to_string() };
+    let pod_failed = |error: std::io::Error| VolumeError {
+        volume: "pod directory".to_owned(),
+        reason: error.to_string(),
+    };
     std::fs::create_dir_all(directories.base()).map_err(pod_failed)?;
     let host_ips = context.host_ips.read().clone();
     let fields = crate::pod::environment::FieldContext {
@@ -52,21 +64,48 @@ pub(super) async fn prepare_volumes(context: &Shared, pod: &Arc<Pod>, pod_ips: &
 }
 
 /// Makes a sandbox after stopping its predecessors.
-pub(super) async fn create_sandbox(context: &Shared, pod: &Arc<Pod>, attempt: u32, old: &[ObservedSandbox]) -> Result<(), RuntimeError> {
+pub(super) async fn create_sandbox(
+    context: &Shared,
+    pod: &Arc<Pod>,
+    attempt: u32,
+    old: &[ObservedSandbox],
+) -> Result<(), RuntimeError> {
     for sandbox in old.iter().filter(|sandbox| sandbox.ready) {
         context.runtime.stop_sandbox(&sandbox.id).await?;
     }
     if !old.is_empty() {
-        context.event(pod, None, Type::Normal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
+        context.event(
+            pod,
+            None,
+            Type::Normal,
+            "SandboxChanged",
+            "Pod sandbox changed, it will be killed and re-created.",
+        );
     }
-    let internal = |error: std::io::Error| RuntimeError { code: tonic::Code::Internal, message: error.to_string() };
+    let internal = |error: std::io::Error| RuntimeError {
+        code: tonic::Code::Internal,
+        message: error.to_string(),
+    };
     context.cgroups.create(pod).await.map_err(internal)?;
     let config = sandbox_config(pod, attempt, &context.settings);
     std::fs::create_dir_all(&config.log_directory).map_err(internal)?;
-    let handler = match pod.view().runtime_class_name.as_deref().filter(|class| !class.is_empty()) {
+    let handler = match pod
+        .view()
+        .runtime_class_name
+        .as_deref()
+        .filter(|class| !class.is_empty())
+    {
         Some(class) => {
-            let failed = |error: crate::objects::ObjectError| RuntimeError { code: tonic::Code::FailedPrecondition, message: error.to_string() };
-            context.volumes.objects.runtime_handler(class).await.map_err(failed)?
+            let failed = |error: crate::objects::ObjectError| RuntimeError {
+                code: tonic::Code::FailedPrecondition,
+                message: error.to_string(),
+            };
+            context
+                .volumes
+                .objects
+                .runtime_handler(class)
+                .await
+                .map_err(failed)?
         }
         None => String::new(),
     };
@@ -78,8 +117,17 @@ pub(super) async fn create_sandbox(context: &Shared, pod: &Arc<Pod>, attempt: u3
 
 impl Worker {
     /// Begins to start a container.
-    pub(super) fn start(&mut self, pod: &Arc<Pod>, start: Start, volumes: &PreparedVolumes, sandbox: &ObservedSandbox) {
-        let last = self.observed.container(&start.name).filter(|last| last.state == RunState::Exited);
+    pub(super) fn start(
+        &mut self,
+        pod: &Arc<Pod>,
+        start: Start,
+        volumes: &PreparedVolumes,
+        sandbox: &ObservedSandbox,
+    ) {
+        let last = self
+            .observed
+            .container(&start.name)
+            .filter(|last| last.state == RunState::Exited);
         if let Some(finished) = last.and_then(|last| last.finished_at) {
             self.back_off.next(&start.name, finished, Timestamp::now());
         }
@@ -94,7 +142,12 @@ impl Worker {
             pod_ips: self.pod_ips(pod),
             observed: self.observed.clone(),
         };
-        self.operations.spawn(async move { Done::Started { name, result: starting.run().await } });
+        self.operations.spawn(async move {
+            Done::Started {
+                name,
+                result: starting.run().await,
+            }
+        });
     }
 }
 
@@ -111,43 +164,96 @@ struct Starting {
 impl Starting {
     async fn run(self) -> Result<(), StartError> {
         let Some((role, container)) = self.pod.member(&self.start.name) else {
-            return Err(StartError::config(format!("container {} is not in the pod's spec", self.start.name)));
+            return Err(StartError::config(format!(
+                "container {} is not in the pod's spec",
+                self.start.name
+            )));
         };
         let who = Some((role, container.name.as_str()));
         let (context, pod) = (&self.context, &self.pod);
         let sandbox_config = sandbox_config(pod, self.sandbox.attempt, &context.settings);
-        let image = context.images.ensure(context, pod, role, &container, sandbox_config.clone()).await.map_err(|error| {
-            context.event(pod, who, Type::Warning, "Failed", format!("Error: {}", error.reason));
-            StartError { reason: error.reason, message: error.message, made: false, retry_at: error.retry_at }
-        })?;
+        let image = context
+            .images
+            .ensure(context, pod, role, &container, sandbox_config.clone())
+            .await
+            .map_err(|error| {
+                context.event(
+                    pod,
+                    who,
+                    Type::Warning,
+                    "Failed",
+                    format!("Error: {}", error.reason),
+                );
+                StartError {
+                    reason: error.reason,
+                    message: error.message,
+                    made: false,
+                    retry_at: error.retry_at,
+                }
+            })?;
         let failed = |error: StartError| {
-            context.event(pod, who, Type::Warning, "Failed", format!("Error: {}", error.message));
+            context.event(
+                pod,
+                who,
+                Type::Warning,
+                "Failed",
+                format!("Error: {}", error.message),
+            );
             error
         };
         let config = self.config(role, &container, image).await.map_err(failed)?;
         // The runtime does not make the directory of the log.
         let log = Path::new(&log_directory(&context.settings.pod_logs, pod)).join(&container.name);
-        std::fs::create_dir_all(&log).map_err(StartError::config).map_err(failed)?;
-        let id = context.runtime.create_container(&self.sandbox.id, config, sandbox_config).await.map_err(|error| {
-            failed(StartError { reason: "CreateContainerError", message: error.message, made: false, retry_at: None })
-        })?;
+        std::fs::create_dir_all(&log)
+            .map_err(StartError::config)
+            .map_err(failed)?;
+        let id = context
+            .runtime
+            .create_container(&self.sandbox.id, config, sandbox_config)
+            .await
+            .map_err(|error| {
+                failed(StartError {
+                    reason: "CreateContainerError",
+                    message: error.message,
+                    made: false,
+                    retry_at: None,
+                })
+            })?;
         context.event(pod, who, Type::Normal, "Created", "Container created");
         context.runtime.start_container(&id).await.map_err(|error| {
-            failed(StartError { reason: "RunContainerError", message: error.message, made: true, retry_at: None })
+            failed(StartError {
+                reason: "RunContainerError",
+                message: error.message,
+                made: true,
+                retry_at: None,
+            })
         })?;
         context.event(pod, who, Type::Normal, "Started", "Container started");
         self.link_legacy_log(&container, &id);
         self.post_start(role, &container, &id).await
     }
 
-    async fn config(&self, role: Role, container: &Container, image: crate::images::Found) -> Result<cri::ContainerConfig, StartError> {
+    async fn config(
+        &self,
+        role: Role,
+        container: &Container,
+        image: crate::images::Found,
+    ) -> Result<cri::ContainerConfig, StartError> {
         let objects = self.objects(container).await?;
         let environment = self
             .context
-            .with_fields(&self.pod_ips, |fields| environment(&self.pod, container, &objects, fields))
+            .with_fields(&self.pod_ips, |fields| {
+                environment(&self.pod, container, &objects, fields)
+            })
             .map_err(StartError::config)?;
         let mounts = self.mounts(container, &environment).map_err(StartError::config)?;
-        let target = self.pod.view().ephemeral_containers.iter().flatten().find(|ephemeral| ephemeral.name == container.name);
+        let target = self
+            .pod
+            .view()
+            .ephemeral_containers
+            .iter()
+            .flatten()
+            .find(|ephemeral| ephemeral.name == container.name);
         let target_id = target
             .and_then(|ephemeral| ephemeral.target_container_name.as_deref())
             .and_then(|name| self.observed.container(name))
@@ -173,7 +279,11 @@ impl Starting {
         let namespace = self.pod.namespace();
         let mut objects = Objects::default();
         for name in config_maps {
-            if let Some(found) = cache.config_map(namespace, &name).await.map_err(StartError::config)? {
+            if let Some(found) = cache
+                .config_map(namespace, &name)
+                .await
+                .map_err(StartError::config)?
+            {
                 objects.config_maps.insert(name, (*found).clone());
             }
         }
@@ -183,20 +293,36 @@ impl Starting {
             }
         }
         if let Some(services) = &self.context.services {
-            objects.services = services.list_namespace(namespace).iter().map(|service| (**service).clone()).collect();
+            objects.services = services
+                .list_namespace(namespace)
+                .iter()
+                .map(|service| (**service).clone())
+                .collect();
             if namespace != "default" {
-                objects.services.extend(services.get("default", "kubernetes").map(|service| (*service).clone()));
+                objects.services.extend(
+                    services
+                        .get("default", "kubernetes")
+                        .map(|service| (*service).clone()),
+                );
             }
         }
         Ok(objects)
     }
 
-    fn mounts(&self, container: &Container, environment: &[(String, String)]) -> Result<Vec<cri::Mount>, String> {
+    fn mounts(
+        &self,
+        container: &Container,
+        environment: &[(String, String)],
+    ) -> Result<Vec<cri::Mount>, String> {
         let directories = PodDirectories::new(Path::new(&self.context.settings.root), self.pod.uid());
         let mut mounts = Vec::new();
         let declared = container.volume_mounts.as_deref().unwrap_or_default();
         for (index, mount) in declared.iter().enumerate() {
-            let volume = self.volumes.paths.get(&mount.name).ok_or_else(|| format!("volume {:?} is not prepared", mount.name))?;
+            let volume = self
+                .volumes
+                .paths
+                .get(&mount.name)
+                .ok_or_else(|| format!("volume {:?} is not prepared", mount.name))?;
             let host_path = self.host_path(&directories, container, environment, mount, index, volume)?;
             mounts.push(cri::Mount {
                 container_path: absolute(&mount.mount_path),
@@ -207,11 +333,20 @@ impl Starting {
                 ..Default::default()
             });
         }
-        let is_taken = |path: &str| declared.iter().any(|mount| mount.mount_path.trim_end_matches('/') == path);
+        let is_taken = |path: &str| {
+            declared
+                .iter()
+                .any(|mount| mount.mount_path.trim_end_matches('/') == path)
+        };
         if !is_taken("/etc/hosts") && !self.pod_ips.is_empty() {
-            mounts.push(self.hosts(&directories, container).map_err(|error| format!("cannot write the hosts file: {error}"))?);
+            mounts.push(
+                self.hosts(&directories, container)
+                    .map_err(|error| format!("cannot write the hosts file: {error}"))?,
+            );
         }
-        let message = self.termination_log(&directories, container).map_err(|error| format!("cannot make the termination log: {error}"))?;
+        let message = self
+            .termination_log(&directories, container)
+            .map_err(|error| format!("cannot make the termination log: {error}"))?;
         mounts.push(message);
         Ok(mounts)
     }
@@ -225,7 +360,12 @@ impl Starting {
         index: usize,
         volume: &Path,
     ) -> Result<PathBuf, String> {
-        let lookup = |name: &str| environment.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        let lookup = |name: &str| {
+            environment
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.clone())
+        };
         let sub_path = match (mount.sub_path.as_deref(), mount.sub_path_expr.as_deref()) {
             (_, Some(expression)) if !expression.is_empty() => {
                 let expanded = expand(expression, lookup);
@@ -244,13 +384,24 @@ impl Starting {
     fn hosts(&self, directories: &PodDirectories, container: &Container) -> std::io::Result<cri::Mount> {
         let settings = &self.context.settings;
         let text = if self.pod.host_network() {
-            host_network_hosts_file(&self.pod, &std::fs::read_to_string("/etc/hosts").unwrap_or_default())
+            host_network_hosts_file(
+                &self.pod,
+                &std::fs::read_to_string("/etc/hosts").unwrap_or_default(),
+            )
         } else {
-            hosts_file(&self.pod, &self.pod_ips, &settings.cluster_domain, &settings.node_name)
+            hosts_file(
+                &self.pod,
+                &self.pod_ips,
+                &settings.cluster_domain,
+                &settings.node_name,
+            )
         };
         let path = directories.hosts_file();
         std::fs::write(&path, text)?;
-        let read_only = container.security_context.as_ref().is_some_and(|context| context.read_only_root_filesystem == Some(true));
+        let read_only = container
+            .security_context
+            .as_ref()
+            .is_some_and(|context| context.read_only_root_filesystem == Some(true));
         Ok(cri::Mount {
             container_path: "/etc/hosts".to_owned(),
             host_path: path.to_string_lossy().into_owned(),
@@ -259,7 +410,11 @@ impl Starting {
         })
     }
 
-    fn termination_log(&self, directories: &PodDirectories, container: &Container) -> std::io::Result<cri::Mount> {
+    fn termination_log(
+        &self,
+        directories: &PodDirectories,
+        container: &Container,
+    ) -> std::io::Result<cri::Mount> {
         use std::os::unix::fs::PermissionsExt;
         let directory = directories.container(&container.name);
         std::fs::create_dir_all(&directory)?;
@@ -280,29 +435,72 @@ impl Starting {
         if self.context.settings.pod_logs != "/var/log/pods" || !directory.is_dir() {
             return;
         }
-        let target = Path::new(&log_directory(&self.context.settings.pod_logs, &self.pod)).join(log_path(&container.name, self.start.attempt));
-        let link = directory.join(format!("{}_{}_{}-{id}.log", self.pod.name(), self.pod.namespace(), container.name));
+        let target = Path::new(&log_directory(&self.context.settings.pod_logs, &self.pod))
+            .join(log_path(&container.name, self.start.attempt));
+        let link = directory.join(format!(
+            "{}_{}_{}-{id}.log",
+            self.pod.name(),
+            self.pod.namespace(),
+            container.name
+        ));
         if let Err(error) = std::os::unix::fs::symlink(&target, &link) {
             tracing::debug!(link = %link.display(), %error, "log link not made");
         }
     }
 
     async fn post_start(&self, role: Role, container: &Container, id: &str) -> Result<(), StartError> {
-        let Some(hook) = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.as_ref()) else { return Ok(()) };
+        let Some(hook) = container
+            .lifecycle
+            .as_ref()
+            .and_then(|lifecycle| lifecycle.post_start.as_ref())
+        else {
+            return Ok(());
+        };
         let pod_ip = self.pod_ips.first().map_or("", String::as_str);
-        let target = Target { runtime: &self.context.runtime, pod: &self.pod, container, container_id: id, pod_ip };
-        let Err(message) = run_hook(&target, hook).await else { return Ok(()) };
+        let target = Target {
+            runtime: &self.context.runtime,
+            pod: &self.pod,
+            container,
+            container_id: id,
+            pod_ip,
+        };
+        let Err(message) = run_hook(&target, hook).await else {
+            return Ok(());
+        };
         let who = Some((role, container.name.as_str()));
         let message = format!("PostStartHook failed: {message}");
-        self.context.event(&self.pod, who, Type::Warning, "FailedPostStartHook", message.clone());
+        self.context.event(
+            &self.pod,
+            who,
+            Type::Warning,
+            "FailedPostStartHook",
+            message.clone(),
+        );
         let grace = super::stop::grace_period(&self.pod);
-        super::stop::stop_container(&self.context, &self.pod, id, &container.name, "FailedPostStartHook", grace, &self.pod_ips).await;
-        Err(StartError { reason: "PostStartHookError", message, made: true, retry_at: None })
+        super::stop::stop_container(
+            &self.context,
+            &self.pod,
+            id,
+            &container.name,
+            "FailedPostStartHook",
+            grace,
+            &self.pod_ips,
+        )
+        .await;
+        Err(StartError {
+            reason: "PostStartHookError",
+            message,
+            made: true,
+            retry_at: None,
+        })
     }
 }
 
 /// Runs a lifecycle hook.
-pub(super) async fn run_hook(target: &Target<'_>, hook: &k8s_openapi::api::core::v1::LifecycleHandler) -> Result<(), String> {
+pub(super) async fn run_hook(
+    target: &Target<'_>,
+    hook: &k8s_openapi::api::core::v1::LifecycleHandler,
+) -> Result<(), String> {
     if let Some(action) = &hook.exec {
         return target.exec_hook(action).await;
     }
@@ -313,13 +511,20 @@ pub(super) async fn run_hook(target: &Target<'_>, hook: &k8s_openapi::api::core:
         };
     }
     if let Some(action) = &hook.sleep {
-        tokio::time::sleep(std::time::Duration::from_secs(u64::try_from(action.seconds).unwrap_or(0))).await;
+        tokio::time::sleep(std::time::Duration::from_secs(
+            u64::try_from(action.seconds).unwrap_or(0),
+        ))
+        .await;
     }
     Ok(())
 }
 
 fn absolute(path: &str) -> String {
-    if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }
+    if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("/{path}")
+    }
 }
 
 fn propagation(mode: Option<&str>) -> cri::MountPropagation {

@@ -78,7 +78,12 @@ impl Worker {
     /// The pod's grace period in seconds, or the shorter one that the node can afford.
     fn grace(&self, pod: &Pod) -> u64 {
         let own = grace_period(pod);
-        let evicted = self.input.borrow().evicted.as_ref().and_then(|eviction| eviction.grace);
+        let evicted = self
+            .input
+            .borrow()
+            .evicted
+            .as_ref()
+            .and_then(|eviction| eviction.grace);
         evicted.map_or(own, |grace| grace.min(own))
     }
 
@@ -96,7 +101,18 @@ impl Worker {
                 let stops = group.iter().map(|container| {
                     let message = format!("Stopping container {}", container.name);
                     let (context, pod_ips) = (&context, &pod_ips);
-                    async move { stop_container(context, pod, &container.id, &container.name, &message, left, pod_ips).await }
+                    async move {
+                        stop_container(
+                            context,
+                            pod,
+                            &container.id,
+                            &container.name,
+                            &message,
+                            left,
+                            pod_ips,
+                        )
+                        .await
+                    }
                 });
                 futures::future::join_all(stops).await;
             }
@@ -154,7 +170,11 @@ impl Worker {
         if let Err(error) = self.context.cgroups.remove(pod).await {
             // Processes that are dying keep it for a moment.
             tokio::time::sleep(Duration::from_millis(50)).await;
-            self.context.cgroups.remove(pod).await.map_err(|_| format!("cgroup: {error}"))?;
+            self.context
+                .cgroups
+                .remove(pod)
+                .await
+                .map_err(|_| format!("cgroup: {error}"))?;
         }
         Ok(())
     }
@@ -184,7 +204,10 @@ fn stopping_order<'a>(pod: &Pod, observed: &'a Observed) -> Vec<Vec<&'a Observed
     let mut sidecars: Vec<(usize, &ObservedContainer)> = Vec::new();
     for container in observed.running() {
         let is_sidecar = matches!(pod.member(&container.name), Some((Role::Sidecar, _)));
-        let position = pod.init_containers().iter().position(|init| init.name == container.name);
+        let position = pod
+            .init_containers()
+            .iter()
+            .position(|init| init.name == container.name);
         match position.filter(|_| is_sidecar) {
             Some(at) => sidecars.push((at, container)),
             None => groups[0].push(container),

@@ -27,7 +27,11 @@ pub fn pod_field(pod: &Pod, path: &str, context: &FieldContext<'_>) -> Result<St
             "metadata.annotations" => &meta.annotations,
             _ => return Err(format!("field {path:?} does not support subscripts")),
         };
-        return Ok(values.as_ref().and_then(|values| values.get(key)).cloned().unwrap_or_default());
+        return Ok(values
+            .as_ref()
+            .and_then(|values| values.get(key))
+            .cloned()
+            .unwrap_or_default());
     }
     let first = |ips: &[String]| ips.first().cloned().unwrap_or_default();
     Ok(match path {
@@ -60,21 +64,46 @@ fn format_map(map: Option<&BTreeMap<String, String>>) -> String {
 }
 
 /// The value of a resource field such as `limits.cpu`, in units of its divisor, rounded up.
-pub fn resource_field(pod: &Pod, own: &Container, reference: &ResourceFieldSelector, context: &FieldContext<'_>) -> Result<String, String> {
-    let container = match reference.container_name.as_deref().filter(|name| !name.is_empty()) {
-        Some(name) => pod.member(name).map(|(_, container)| container).ok_or_else(|| format!("container {name} not found"))?,
+pub fn resource_field(
+    pod: &Pod,
+    own: &Container,
+    reference: &ResourceFieldSelector,
+    context: &FieldContext<'_>,
+) -> Result<String, String> {
+    let container = match reference
+        .container_name
+        .as_deref()
+        .filter(|name| !name.is_empty())
+    {
+        Some(name) => pod
+            .member(name)
+            .map(|(_, container)| container)
+            .ok_or_else(|| format!("container {name} not found"))?,
         None => own.clone(),
     };
-    let (list, name) = reference.resource.split_once('.').ok_or_else(|| format!("unsupported container resource : {}", reference.resource))?;
+    let (list, name) = reference
+        .resource
+        .split_once('.')
+        .ok_or_else(|| format!("unsupported container resource : {}", reference.resource))?;
     let resources = container.resources.unwrap_or_default();
-    let find = |amounts: &Option<BTreeMap<String, Quantity>>| amounts.as_ref().and_then(|amounts| amounts.get(name)).cloned();
+    let find = |amounts: &Option<BTreeMap<String, Quantity>>| {
+        amounts.as_ref().and_then(|amounts| amounts.get(name)).cloned()
+    };
     let quantity = match list {
         "limits" => find(&resources.limits).or_else(|| context.allocatable.get(name).cloned()),
         "requests" => find(&resources.requests).or_else(|| find(&resources.limits)),
         _ => return Err(format!("unsupported container resource : {}", reference.resource)),
     };
-    let value = quantity.as_ref().map_or(Some(0.0), |quantity| parse(&quantity.0)).ok_or("unreadable quantity")?;
-    let divisor = reference.divisor.as_ref().and_then(|divisor| parse(&divisor.0)).filter(|divisor| *divisor > 0.0).unwrap_or(1.0);
+    let value = quantity
+        .as_ref()
+        .map_or(Some(0.0), |quantity| parse(&quantity.0))
+        .ok_or("unreadable quantity")?;
+    let divisor = reference
+        .divisor
+        .as_ref()
+        .and_then(|divisor| parse(&divisor.0))
+        .filter(|divisor| *divisor > 0.0)
+        .unwrap_or(1.0);
     // A quotient of decimal fractions may be off by a rounding error, which must not become a whole unit.
     Ok(format!("{}", (value / divisor - 1e-9).ceil().max(0.0) as i64))
 }

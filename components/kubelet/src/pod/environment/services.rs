@@ -9,7 +9,12 @@ pub fn service_variables(services: &[Service], namespace: &str, links: bool) -> 
     let mut variables = BTreeMap::new();
     let mut chosen: BTreeMap<&str, &Service> = BTreeMap::new();
     for service in services {
-        let (Some(name), Some(own)) = (service.metadata.name.as_deref(), service.metadata.namespace.as_deref()) else { continue };
+        let (Some(name), Some(own)) = (
+            service.metadata.name.as_deref(),
+            service.metadata.namespace.as_deref(),
+        ) else {
+            continue;
+        };
         let master = own == "default" && name == "kubernetes";
         if own == namespace && links {
             chosen.insert(name, service);
@@ -19,16 +24,29 @@ pub fn service_variables(services: &[Service], namespace: &str, links: bool) -> 
     }
     for (name, service) in chosen {
         let Some(spec) = &service.spec else { continue };
-        let Some(ip) = spec.cluster_ip.as_deref().filter(|ip| !ip.is_empty() && *ip != "None") else { continue };
+        let Some(ip) = spec
+            .cluster_ip
+            .as_deref()
+            .filter(|ip| !ip.is_empty() && *ip != "None")
+        else {
+            continue;
+        };
         let prefix = variable_name(name);
         let ports = spec.ports.as_deref().unwrap_or_default();
         let Some(first) = ports.first() else { continue };
-        let bracketed = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
+        let bracketed = if ip.contains(':') {
+            format!("[{ip}]")
+        } else {
+            ip.to_owned()
+        };
         variables.insert(format!("{prefix}_SERVICE_HOST"), ip.to_owned());
         variables.insert(format!("{prefix}_SERVICE_PORT"), first.port.to_string());
         for port in ports {
             if let Some(port_name) = port.name.as_deref().filter(|name| !name.is_empty()) {
-                variables.insert(format!("{prefix}_SERVICE_PORT_{}", variable_name(port_name)), port.port.to_string());
+                variables.insert(
+                    format!("{prefix}_SERVICE_PORT_{}", variable_name(port_name)),
+                    port.port.to_string(),
+                );
             }
         }
         for (index, port) in ports.iter().enumerate() {

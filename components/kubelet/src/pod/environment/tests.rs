@@ -29,22 +29,49 @@ fn pod() -> Pod {
 fn objects() -> Objects {
     let service = json!({"metadata": {"name": "web", "namespace": "n"}, "spec": {"clusterIP": "10.0.0.9", "ports": [{"name": "http", "port": 80}]}});
     Objects {
-        config_maps: [("cm".to_owned(), serde_json::from_value(json!({"data": {"key": "value"}})).unwrap())].into(),
-        secrets: [("s".to_owned(), serde_json::from_value(json!({"data": {"k": "c2VjcmV0"}})).unwrap())].into(),
+        config_maps: [(
+            "cm".to_owned(),
+            serde_json::from_value(json!({"data": {"key": "value"}})).unwrap(),
+        )]
+        .into(),
+        secrets: [(
+            "s".to_owned(),
+            serde_json::from_value(json!({"data": {"k": "c2VjcmV0"}})).unwrap(),
+        )]
+        .into(),
         services: vec![serde_json::from_value(service).unwrap()],
     }
 }
 
-fn context<'a>(ips: &'a [String], allocatable: &'a BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>) -> FieldContext<'a> {
-    FieldContext { node_name: "node", host_ips: ips, pod_ips: ips, allocatable }
+fn context<'a>(
+    ips: &'a [String],
+    allocatable: &'a BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>,
+) -> FieldContext<'a> {
+    FieldContext {
+        node_name: "node",
+        host_ips: ips,
+        pod_ips: ips,
+        allocatable,
+    }
 }
 
 #[test]
 fn variables_come_from_all_sources_in_order() {
     let pod = pod();
     let (ips, allocatable) = (["10.1.0.2".to_owned()], BTreeMap::new());
-    let variables = environment(&pod, &pod.containers()[0], &objects(), &context(&ips, &allocatable)).unwrap();
-    let get = |name: &str| variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let variables = environment(
+        &pod,
+        &pod.containers()[0],
+        &objects(),
+        &context(&ips, &allocatable),
+    )
+    .unwrap();
+    let get = |name: &str| {
+        variables
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    };
     assert_eq!(variables[0].0, "P_key");
     for (name, want) in [
         ("B", Some("1-value-$(LATER)-$(A)-10.0.0.9")),

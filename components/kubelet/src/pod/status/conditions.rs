@@ -7,7 +7,13 @@ use super::{StatusInput, whole_seconds};
 use crate::pod::members::{PodView, Role, init_role};
 use crate::pod::phase::Phase;
 
-const OWNED: [&str; 5] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
+const OWNED: [&str; 5] = [
+    "PodReadyToStartContainers",
+    "Initialized",
+    "Ready",
+    "ContainersReady",
+    "PodScheduled",
+];
 
 /// Set by whoever ends a pod before its time, the kubelet among others.
 const DISRUPTION: &str = "DisruptionTarget";
@@ -20,7 +26,8 @@ pub fn is_owned(kind: &str) -> bool {
 
 /// Whether the kubelet has set a condition.
 pub fn is_ours(condition: &PodCondition) -> bool {
-    is_owned(&condition.type_) || (condition.type_ == DISRUPTION && condition.reason.as_deref() == Some(BY_KUBELET))
+    is_owned(&condition.type_)
+        || (condition.type_ == DISRUPTION && condition.reason.as_deref() == Some(BY_KUBELET))
 }
 
 /// Says that the kubelet ends the pod for the node's sake; who counts disruptions must not take it for a failure.
@@ -45,10 +52,18 @@ struct Verdict {
 
 impl Verdict {
     fn yes() -> Self {
-        Self { status: true, reason: None, message: None }
+        Self {
+            status: true,
+            reason: None,
+            message: None,
+        }
     }
     fn no(reason: &str, message: Option<String>) -> Self {
-        Self { status: false, reason: Some(reason.to_owned()), message }
+        Self {
+            status: false,
+            reason: Some(reason.to_owned()),
+            message,
+        }
     }
 }
 
@@ -56,9 +71,16 @@ impl Verdict {
 pub(super) fn conditions(input: &StatusInput<'_>, status: &PodStatus, phase: Phase) -> Vec<PodCondition> {
     let containers_ready = containers_ready(input, status, phase);
     let ready = ready(input, &containers_ready, phase);
-    let sandbox = input.observed.sandbox().is_some_and(|sandbox| sandbox.ready && (input.pod.host_network() || !sandbox.ips.is_empty()));
+    let sandbox = input
+        .observed
+        .sandbox()
+        .is_some_and(|sandbox| sandbox.ready && (input.pod.host_network() || !sandbox.ips.is_empty()));
     let verdicts = [
-        Verdict { status: sandbox, reason: None, message: None },
+        Verdict {
+            status: sandbox,
+            reason: None,
+            message: None,
+        },
         initialized(input, status, phase),
         ready,
         containers_ready,
@@ -71,7 +93,9 @@ pub(super) fn conditions(input: &StatusInput<'_>, status: &PodStatus, phase: Pha
         .map(|(kind, verdict)| {
             let text = if verdict.status { "True" } else { "False" };
             let before = previous.iter().find(|condition| condition.type_ == *kind);
-            let unchanged = before.filter(|before| before.status == text).and_then(|before| before.last_transition_time.clone());
+            let unchanged = before
+                .filter(|before| before.status == text)
+                .and_then(|before| before.last_transition_time.clone());
             PodCondition {
                 type_: (*kind).to_owned(),
                 status: text.to_owned(),
@@ -83,7 +107,12 @@ pub(super) fn conditions(input: &StatusInput<'_>, status: &PodStatus, phase: Pha
             }
         })
         .collect();
-    conditions.extend(previous.iter().filter(|condition| !is_owned(&condition.type_)).cloned());
+    conditions.extend(
+        previous
+            .iter()
+            .filter(|condition| !is_owned(&condition.type_))
+            .cloned(),
+    );
     conditions
 }
 
@@ -91,22 +120,39 @@ fn initialized(input: &StatusInput<'_>, status: &PodStatus, phase: Phase) -> Ver
     let statuses = status.init_container_statuses.as_deref().unwrap_or_default();
     let mut incomplete = Vec::new();
     for container in input.pod.init_containers() {
-        let done = statuses.iter().find(|status| status.name == container.name).is_some_and(|status| match init_role(container) {
-            Role::Sidecar => status.started == Some(true) || phase.is_terminal(),
-            _ => status.ready,
-        });
+        let done = statuses
+            .iter()
+            .find(|status| status.name == container.name)
+            .is_some_and(|status| match init_role(container) {
+                Role::Sidecar => status.started == Some(true) || phase.is_terminal(),
+                _ => status.ready,
+            });
         if !done {
             incomplete.push(container.name.as_str());
         }
     }
-    let any_app = status.container_statuses.iter().flatten().any(|app| app.container_id.is_some());
+    let any_app = status
+        .container_statuses
+        .iter()
+        .flatten()
+        .any(|app| app.container_id.is_some());
     if phase == Phase::Succeeded && incomplete.is_empty() {
-        return Verdict { status: true, reason: Some("PodCompleted".to_owned()), message: None };
+        return Verdict {
+            status: true,
+            reason: Some("PodCompleted".to_owned()),
+            message: None,
+        };
     }
     if incomplete.is_empty() || any_app {
         Verdict::yes()
     } else {
-        Verdict::no("ContainersNotInitialized", Some(format!("containers with incomplete status: [{}]", incomplete.join(" "))))
+        Verdict::no(
+            "ContainersNotInitialized",
+            Some(format!(
+                "containers with incomplete status: [{}]",
+                incomplete.join(" ")
+            )),
+        )
     }
 }
 
@@ -116,9 +162,16 @@ fn containers_ready(input: &StatusInput<'_>, status: &PodStatus, phase: Phase) -
         Phase::Failed => return Verdict::no("PodFailed", None),
         _ => {}
     }
-    let find = |list: &Option<Vec<ContainerStatus>>, name: &str| list.iter().flatten().find(|status| status.name == name).cloned();
+    let find = |list: &Option<Vec<ContainerStatus>>, name: &str| {
+        list.iter().flatten().find(|status| status.name == name).cloned()
+    };
     let mut unready = Vec::new();
-    for container in input.pod.init_containers().iter().filter(|container| init_role(container) == Role::Sidecar) {
+    for container in input
+        .pod
+        .init_containers()
+        .iter()
+        .filter(|container| init_role(container) == Role::Sidecar)
+    {
         if !find(&status.init_container_statuses, &container.name).is_some_and(|status| status.ready) {
             unready.push(container.name.clone());
         }
@@ -131,13 +184,20 @@ fn containers_ready(input: &StatusInput<'_>, status: &PodStatus, phase: Phase) -
     if unready.is_empty() {
         Verdict::yes()
     } else {
-        Verdict::no("ContainersNotReady", Some(format!("containers with unready status: [{}]", unready.join(" "))))
+        Verdict::no(
+            "ContainersNotReady",
+            Some(format!("containers with unready status: [{}]", unready.join(" "))),
+        )
     }
 }
 
 fn ready(input: &StatusInput<'_>, containers: &Verdict, phase: Phase) -> Verdict {
     if !containers.status {
-        return Verdict { status: false, reason: containers.reason.clone(), message: containers.message.clone() };
+        return Verdict {
+            status: false,
+            reason: containers.reason.clone(),
+            message: containers.message.clone(),
+        };
     }
     if phase.is_terminal() {
         return Verdict::no("PodCompleted", None);
@@ -145,8 +205,14 @@ fn ready(input: &StatusInput<'_>, containers: &Verdict, phase: Phase) -> Verdict
     let previous = input.previous.conditions.as_deref().unwrap_or_default();
     let mut unmet = Vec::new();
     for gate in input.pod.view().readiness_gates.iter().flatten() {
-        match previous.iter().find(|condition| condition.type_ == gate.condition_type) {
-            None => unmet.push(format!("corresponding condition of pod readiness gate \"{}\" does not exist.", gate.condition_type)),
+        match previous
+            .iter()
+            .find(|condition| condition.type_ == gate.condition_type)
+        {
+            None => unmet.push(format!(
+                "corresponding condition of pod readiness gate \"{}\" does not exist.",
+                gate.condition_type
+            )),
             Some(condition) if condition.status != "True" => unmet.push(format!(
                 "the status of pod readiness gate \"{}\" is not \"True\", but {}",
                 gate.condition_type, condition.status
@@ -154,5 +220,9 @@ fn ready(input: &StatusInput<'_>, containers: &Verdict, phase: Phase) -> Verdict
             Some(_) => {}
         }
     }
-    if unmet.is_empty() { Verdict::yes() } else { Verdict::no("ReadinessGatesNotReady", Some(unmet.join(", "))) }
+    if unmet.is_empty() {
+        Verdict::yes()
+    } else {
+        Verdict::no("ReadinessGatesNotReady", Some(unmet.join(", ")))
+    }
 }

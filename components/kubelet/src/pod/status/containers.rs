@@ -1,8 +1,8 @@
 //! Container statuses with upstream's reasons.
 
 use k8s_openapi::api::core::v1::{
-    Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
-    ContainerUser, LinuxContainerUser, VolumeMountStatus,
+    Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
+    ContainerStatus, ContainerUser, LinuxContainerUser, VolumeMountStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -12,23 +12,51 @@ use crate::pod::step::has_initialized;
 use crate::runtime::{ObservedContainer, RunState};
 
 pub(super) fn init_statuses(input: &StatusInput<'_>) -> Vec<ContainerStatus> {
-    let previous = input.previous.init_container_statuses.as_deref().unwrap_or_default();
-    input.pod.init_containers().iter().map(|container| one(input, init_role(container), container, previous)).collect()
+    let previous = input
+        .previous
+        .init_container_statuses
+        .as_deref()
+        .unwrap_or_default();
+    input
+        .pod
+        .init_containers()
+        .iter()
+        .map(|container| one(input, init_role(container), container, previous))
+        .collect()
 }
 
 pub(super) fn app_statuses(input: &StatusInput<'_>) -> Vec<ContainerStatus> {
     let previous = input.previous.container_statuses.as_deref().unwrap_or_default();
-    let mut statuses: Vec<_> = input.pod.containers().iter().map(|container| one(input, Role::App, container, previous)).collect();
+    let mut statuses: Vec<_> = input
+        .pod
+        .containers()
+        .iter()
+        .map(|container| one(input, Role::App, container, previous))
+        .collect();
     statuses.sort_by(|a, b| a.name.cmp(&b.name));
     statuses
 }
 
 pub(super) fn ephemeral_statuses(input: &StatusInput<'_>) -> Vec<ContainerStatus> {
-    let previous = input.previous.ephemeral_container_statuses.as_deref().unwrap_or_default();
-    input.pod.ephemeral_containers().iter().map(|container| one(input, Role::Ephemeral, container, previous)).collect()
+    let previous = input
+        .previous
+        .ephemeral_container_statuses
+        .as_deref()
+        .unwrap_or_default();
+    input
+        .pod
+        .ephemeral_containers()
+        .iter()
+        .map(|container| one(input, Role::Ephemeral, container, previous))
+        .collect()
 }
 
-fn one(input: &StatusInput<'_>, role: Role, container: &Container, previous: &[ContainerStatus]) -> ContainerStatus {
+fn one(
+    input: &StatusInput<'_>,
+    role: Role,
+    container: &Container,
+    previous: &[ContainerStatus],
+) -> ContainerStatus {
     let name = &container.name;
     let before = previous.iter().find(|status| status.name == *name);
     let mut status = ContainerStatus {
@@ -41,8 +69,14 @@ fn one(input: &StatusInput<'_>, role: Role, container: &Container, previous: &[C
     match input.observed.container(name) {
         Some(newest) => {
             fill(input, &mut status, newest);
-            status.last_state = input.observed.previous(name).filter(|earlier| earlier.state == RunState::Exited).map(|earlier| terminated(input, earlier));
-            let waits = newest.state != RunState::Running && !input.terminal && should_restart(input.pod, role, container, Some(newest));
+            status.last_state = input
+                .observed
+                .previous(name)
+                .filter(|earlier| earlier.state == RunState::Exited)
+                .map(|earlier| terminated(input, earlier));
+            let waits = newest.state != RunState::Running
+                && !input.terminal
+                && should_restart(input.pod, role, container, Some(newest));
             if let (true, Some((reason, message))) = (waits, input.reasons.get(name)) {
                 if newest.state == RunState::Exited {
                     status.last_state = status.state.take();
@@ -56,20 +90,37 @@ fn one(input: &StatusInput<'_>, role: Role, container: &Container, previous: &[C
     if let Some(before) = before {
         // A removed record must not make the count go back.
         status.restart_count = status.restart_count.max(before.restart_count);
-        if status.last_state.as_ref().is_none_or(|last| last.terminated.is_none()) && status.restart_count > 0 {
+        if status
+            .last_state
+            .as_ref()
+            .is_none_or(|last| last.terminated.is_none())
+            && status.restart_count > 0
+        {
             status.last_state = before.last_state.clone();
         }
     }
     decide_ready(input, role, container, &mut status);
-    if input.observed.container(name).is_some_and(|newest| newest.state == RunState::Running) {
+    if input
+        .observed
+        .container(name)
+        .is_some_and(|newest| newest.state == RunState::Running)
+    {
         status.resources = container.resources.clone();
-        status.allocated_resources = container.resources.as_ref().and_then(|resources| resources.requests.clone());
+        status.allocated_resources = container
+            .resources
+            .as_ref()
+            .and_then(|resources| resources.requests.clone());
     }
     status
 }
 
 /// No instance exists: not started yet, or its record is gone.
-fn absent(input: &StatusInput<'_>, role: Role, status: &mut ContainerStatus, before: Option<&ContainerStatus>) {
+fn absent(
+    input: &StatusInput<'_>,
+    role: Role,
+    status: &mut ContainerStatus,
+    before: Option<&ContainerStatus>,
+) {
     let ran = before.filter(|before| before.container_id.is_some());
     if let Some(before) = ran {
         let state = before.state.clone().unwrap_or_default();
@@ -109,7 +160,10 @@ fn completed_init() -> ContainerState {
         exit_code: 0,
         ..ContainerStateTerminated::default()
     };
-    ContainerState { terminated: Some(terminated), ..ContainerState::default() }
+    ContainerState {
+        terminated: Some(terminated),
+        ..ContainerState::default()
+    }
 }
 
 fn lost() -> ContainerState {
@@ -119,7 +173,10 @@ fn lost() -> ContainerState {
         exit_code: 137,
         ..ContainerStateTerminated::default()
     };
-    ContainerState { terminated: Some(terminated), ..ContainerState::default() }
+    ContainerState {
+        terminated: Some(terminated),
+        ..ContainerState::default()
+    }
 }
 
 fn waiting(reason: &str, message: &str) -> ContainerState {
@@ -127,7 +184,10 @@ fn waiting(reason: &str, message: &str) -> ContainerState {
         reason: Some(reason.to_owned()),
         message: (!message.is_empty()).then(|| message.to_owned()),
     };
-    ContainerState { waiting: Some(waiting), ..ContainerState::default() }
+    ContainerState {
+        waiting: Some(waiting),
+        ..ContainerState::default()
+    }
 }
 
 fn fill(input: &StatusInput<'_>, status: &mut ContainerStatus, newest: &ObservedContainer) {
@@ -146,7 +206,9 @@ fn fill(input: &StatusInput<'_>, status: &mut ContainerStatus, newest: &Observed
     });
     status.state = Some(match newest.state {
         RunState::Running => ContainerState {
-            running: Some(ContainerStateRunning { started_at: newest.started_at.map(|at| Time(whole_seconds(at))) }),
+            running: Some(ContainerStateRunning {
+                started_at: newest.started_at.map(|at| Time(whole_seconds(at))),
+            }),
             ..ContainerState::default()
         },
         RunState::Exited => terminated(input, newest),
@@ -168,21 +230,34 @@ fn terminated(input: &StatusInput<'_>, container: &ObservedContainer) -> Contain
         exit_code: container.exit_code,
         reason: Some(reason.to_owned()),
         message: (!container.message.is_empty()).then(|| container.message.clone()),
-        started_at: container.started_at.or(Some(container.created_at)).map(|at| Time(whole_seconds(at))),
+        started_at: container
+            .started_at
+            .or(Some(container.created_at))
+            .map(|at| Time(whole_seconds(at))),
         finished_at: container.finished_at.map(|at| Time(whole_seconds(at))),
         signal: None,
     };
-    ContainerState { terminated: Some(terminated), ..ContainerState::default() }
+    ContainerState {
+        terminated: Some(terminated),
+        ..ContainerState::default()
+    }
 }
 
 fn decide_ready(input: &StatusInput<'_>, role: Role, container: &Container, status: &mut ContainerStatus) {
     let state = status.state.clone().unwrap_or_default();
     if role == Role::Init {
-        status.ready = state.terminated.is_some_and(|terminated| terminated.exit_code == 0);
+        status.ready = state
+            .terminated
+            .is_some_and(|terminated| terminated.exit_code == 0);
         status.started = Some(state.running.is_some());
         return;
     }
-    let results = input.observed.container(&status.name).and_then(|newest| input.probes.get(&newest.id)).copied().unwrap_or_default();
+    let results = input
+        .observed
+        .container(&status.name)
+        .and_then(|newest| input.probes.get(&newest.id))
+        .copied()
+        .unwrap_or_default();
     if state.running.is_none() || role == Role::Ephemeral {
         status.ready = false;
         return;
@@ -202,7 +277,12 @@ fn volume_mounts(container: &Container) -> Option<Vec<VolumeMountStatus>> {
                 name: mount.name.clone(),
                 mount_path: mount.mount_path.clone(),
                 read_only: read_only.then_some(true),
-                recursive_read_only: read_only.then(|| mount.recursive_read_only.clone().unwrap_or_else(|| "Disabled".to_owned())),
+                recursive_read_only: read_only.then(|| {
+                    mount
+                        .recursive_read_only
+                        .clone()
+                        .unwrap_or_else(|| "Disabled".to_owned())
+                }),
                 volume_status: None,
             }
         })

@@ -8,7 +8,9 @@ const REPLACED: [&str; 2] = ["podIPs", "hostIPs"];
 
 /// The patch, or None when nothing differs. The UID keeps it from hitting a successor of the same name.
 pub fn status_patch(uid: &str, old: &PodStatus, new: &PodStatus) -> Option<Value> {
-    let (Ok(Value::Object(old)), Ok(Value::Object(new))) = (serde_json::to_value(old), serde_json::to_value(new)) else {
+    let (Ok(Value::Object(old)), Ok(Value::Object(new))) =
+        (serde_json::to_value(old), serde_json::to_value(new))
+    else {
         return None;
     };
     let mut changes = Map::new();
@@ -19,10 +21,15 @@ pub fn status_patch(uid: &str, old: &PodStatus, new: &PodStatus) -> Option<Value
         }
         let change = match (field.as_str(), value, before) {
             ("conditions", Value::Array(conditions), before) => {
-                let before = before.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+                let before = before
+                    .and_then(Value::as_array)
+                    .map(Vec::as_slice)
+                    .unwrap_or_default();
                 Value::Array(changed_conditions(before, conditions))
             }
-            (field, Value::Array(items), Some(Value::Array(before))) if REPLACED.contains(&field) && !before.is_empty() => {
+            (field, Value::Array(items), Some(Value::Array(before)))
+                if REPLACED.contains(&field) && !before.is_empty() =>
+            {
                 let directive = std::iter::once(json!({"$patch": "replace"}));
                 Value::Array(directive.chain(items.iter().cloned()).collect())
             }
@@ -40,12 +47,15 @@ pub fn status_patch(uid: &str, old: &PodStatus, new: &PodStatus) -> Option<Value
 fn changed_conditions(old: &[Value], new: &[Value]) -> Vec<Value> {
     new.iter()
         .filter_map(|condition| {
-            let before = old.iter().find(|before| before.get("type") == condition.get("type"));
+            let before = old
+                .iter()
+                .find(|before| before.get("type") == condition.get("type"));
             if before == Some(condition) {
                 return None;
             }
             let mut change = condition.clone();
-            if let (Some(before), Some(change)) = (before.and_then(Value::as_object), change.as_object_mut()) {
+            if let (Some(before), Some(change)) = (before.and_then(Value::as_object), change.as_object_mut())
+            {
                 for field in before.keys() {
                     change.entry(field.clone()).or_insert(Value::Null);
                 }

@@ -44,11 +44,24 @@ struct Case {
 impl Case {
     fn new(spec: Value, mut containers: Vec<ObservedContainer>) -> Self {
         containers.reverse();
-        let sandbox = ObservedSandbox { id: "s".to_owned(), attempt: 0, ready: true, created_at: 0, ips: vec!["10.0.0.2".to_owned()], host_network: false };
+        let sandbox = ObservedSandbox {
+            id: "s".to_owned(),
+            attempt: 0,
+            ready: true,
+            created_at: 0,
+            ips: vec!["10.0.0.2".to_owned()],
+            host_network: false,
+        };
         Self {
-            pod: serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": spec})).unwrap(),
+            pod: serde_json::from_value(
+                json!({"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": spec}),
+            )
+            .unwrap(),
             previous: PodStatus::default(),
-            observed: Observed { sandboxes: vec![sandbox], containers },
+            observed: Observed {
+                sandboxes: vec![sandbox],
+                containers,
+            },
             probes: ProbeTable::new(),
             reasons: Reasons::new(),
             terminal: false,
@@ -77,7 +90,12 @@ impl Case {
 }
 
 fn condition(status: &PodStatus, kind: &str) -> (String, String) {
-    let found = status.conditions.iter().flatten().find(|condition| condition.type_ == kind).unwrap();
+    let found = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == kind)
+        .unwrap();
     (found.status.clone(), found.reason.clone().unwrap_or_default())
 }
 
@@ -94,17 +112,67 @@ fn phases_follow_the_containers() {
     use RunState::{Exited, Running};
     for (spec, containers, terminal, want) in [
         (one("Always"), vec![], false, "Pending"),
-        (one("Always"), vec![container("a", 0, Running, 0)], false, "Running"),
-        (one("Always"), vec![container("a", 0, Exited, 0)], false, "Running"),
-        (one("Always"), vec![container("a", 0, Exited, 0)], true, "Succeeded"),
-        (one("Always"), vec![container("a", 0, Exited, 137)], true, "Failed"),
-        (one("OnFailure"), vec![container("a", 0, Exited, 0)], false, "Succeeded"),
-        (one("OnFailure"), vec![container("a", 0, Exited, 1)], false, "Running"),
+        (
+            one("Always"),
+            vec![container("a", 0, Running, 0)],
+            false,
+            "Running",
+        ),
+        (
+            one("Always"),
+            vec![container("a", 0, Exited, 0)],
+            false,
+            "Running",
+        ),
+        (
+            one("Always"),
+            vec![container("a", 0, Exited, 0)],
+            true,
+            "Succeeded",
+        ),
+        (
+            one("Always"),
+            vec![container("a", 0, Exited, 137)],
+            true,
+            "Failed",
+        ),
+        (
+            one("OnFailure"),
+            vec![container("a", 0, Exited, 0)],
+            false,
+            "Succeeded",
+        ),
+        (
+            one("OnFailure"),
+            vec![container("a", 0, Exited, 1)],
+            false,
+            "Running",
+        ),
         (one("Never"), vec![container("a", 0, Exited, 1)], false, "Failed"),
-        (with_init("Always"), vec![container("i", 0, Running, 0)], false, "Pending"),
-        (with_init("Always"), vec![container("i", 0, Exited, 1)], false, "Pending"),
-        (with_init("Never"), vec![container("i", 0, Exited, 1)], false, "Failed"),
-        (with_init("Always"), vec![container("i", 0, Exited, 0), container("a", 0, Running, 0)], false, "Running"),
+        (
+            with_init("Always"),
+            vec![container("i", 0, Running, 0)],
+            false,
+            "Pending",
+        ),
+        (
+            with_init("Always"),
+            vec![container("i", 0, Exited, 1)],
+            false,
+            "Pending",
+        ),
+        (
+            with_init("Never"),
+            vec![container("i", 0, Exited, 1)],
+            false,
+            "Failed",
+        ),
+        (
+            with_init("Always"),
+            vec![container("i", 0, Exited, 0), container("a", 0, Running, 0)],
+            false,
+            "Running",
+        ),
     ] {
         let mut case = Case::new(spec.clone(), containers.clone());
         case.terminal = terminal;
@@ -118,11 +186,21 @@ fn a_new_pod_says_what_it_waits_for() {
     case.observed.sandboxes.clear();
     let status = case.status();
     let reason = |statuses: &Option<Vec<k8s_openapi::api::core::v1::ContainerStatus>>| {
-        statuses.as_ref().unwrap()[0].state.clone().unwrap().waiting.unwrap().reason.unwrap()
+        statuses.as_ref().unwrap()[0]
+            .state
+            .clone()
+            .unwrap()
+            .waiting
+            .unwrap()
+            .reason
+            .unwrap()
     };
     assert_eq!(reason(&status.init_container_statuses), "PodInitializing");
     assert_eq!(reason(&status.container_statuses), "PodInitializing");
-    assert_eq!(condition(&status, "Initialized"), ("False".to_owned(), "ContainersNotInitialized".to_owned()));
+    assert_eq!(
+        condition(&status, "Initialized"),
+        ("False".to_owned(), "ContainersNotInitialized".to_owned())
+    );
     assert_eq!(condition(&status, "PodReadyToStartContainers").0, "False");
     assert_eq!(condition(&status, "PodScheduled").0, "True");
     assert_eq!(status.qos_class.as_deref(), Some("BestEffort"));
@@ -132,13 +210,25 @@ fn a_new_pod_says_what_it_waits_for() {
 
 #[test]
 fn a_crashing_container_shows_its_last_end() {
-    let mut case = Case::new(one("Always"), vec![container("a", 0, RunState::Exited, 1), container("a", 1, RunState::Exited, 2)]);
+    let mut case = Case::new(
+        one("Always"),
+        vec![
+            container("a", 0, RunState::Exited, 1),
+            container("a", 1, RunState::Exited, 2),
+        ],
+    );
     let status = case.status().container_statuses.unwrap().remove(0);
     assert_eq!(status.state.unwrap().terminated.unwrap().exit_code, 2);
     assert_eq!(status.last_state.unwrap().terminated.unwrap().exit_code, 1);
-    case.reasons.insert("a".to_owned(), ("CrashLoopBackOff".to_owned(), "back-off".to_owned()));
+    case.reasons.insert(
+        "a".to_owned(),
+        ("CrashLoopBackOff".to_owned(), "back-off".to_owned()),
+    );
     let status = case.status().container_statuses.unwrap().remove(0);
-    assert_eq!(status.state.unwrap().waiting.unwrap().reason.as_deref(), Some("CrashLoopBackOff"));
+    assert_eq!(
+        status.state.unwrap().waiting.unwrap().reason.as_deref(),
+        Some("CrashLoopBackOff")
+    );
     assert_eq!(status.last_state.unwrap().terminated.unwrap().exit_code, 2);
     assert_eq!((status.restart_count, status.ready), (1, false));
     assert_eq!(status.container_id.as_deref(), Some("containerd://a1"));
@@ -148,14 +238,28 @@ fn a_crashing_container_shows_its_last_end() {
 fn readiness_needs_the_probe() {
     let probed = json!({"containers": [{"name": "a", "readinessProbe": {"tcpSocket": {"port": 1}}}]});
     let mut case = Case::new(probed, vec![container("a", 0, RunState::Running, 0)]);
-    assert_eq!(condition(&case.status(), "Ready"), ("False".to_owned(), "ContainersNotReady".to_owned()));
-    case.probes.insert("a0".to_owned(), ProbeResults { ready: Some(true), ..Default::default() });
+    assert_eq!(
+        condition(&case.status(), "Ready"),
+        ("False".to_owned(), "ContainersNotReady".to_owned())
+    );
+    case.probes.insert(
+        "a0".to_owned(),
+        ProbeResults {
+            ready: Some(true),
+            ..Default::default()
+        },
+    );
     let status = case.status();
     assert_eq!(condition(&status, "Ready").0, "True");
     assert_eq!(status.pod_ip.as_deref(), Some("10.0.0.2"));
     case.pod.spec.as_mut().unwrap().readiness_gates =
-        Some(vec![k8s_openapi::api::core::v1::PodReadinessGate { condition_type: "example.org/gate".to_owned() }]);
-    assert_eq!(condition(&case.status(), "Ready"), ("False".to_owned(), "ReadinessGatesNotReady".to_owned()));
+        Some(vec![k8s_openapi::api::core::v1::PodReadinessGate {
+            condition_type: "example.org/gate".to_owned(),
+        }]);
+    assert_eq!(
+        condition(&case.status(), "Ready"),
+        ("False".to_owned(), "ReadinessGatesNotReady".to_owned())
+    );
 }
 
 #[test]
@@ -166,12 +270,23 @@ fn transition_times_change_with_the_status_only() {
         condition.last_transition_time = Some(Time(at(1)));
     }
     let again = case.status();
-    assert!(again.conditions.iter().flatten().all(|condition| condition.last_transition_time == Some(Time(at(1)))));
+    assert!(
+        again
+            .conditions
+            .iter()
+            .flatten()
+            .all(|condition| condition.last_transition_time == Some(Time(at(1))))
+    );
     assert_eq!(status_patch("u", &case.previous, &again), None);
     case.observed.containers[0].state = RunState::Exited;
     let ended = case.status();
     let patch = status_patch("u", &again, &ended).unwrap();
-    let kinds: Vec<&str> = patch["status"]["conditions"].as_array().unwrap().iter().filter_map(|c| c["type"].as_str()).collect();
+    let kinds: Vec<&str> = patch["status"]["conditions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|c| c["type"].as_str())
+        .collect();
     assert_eq!(kinds, ["Ready", "ContainersReady"]);
     assert!(patch["status"].get("podIP").is_none());
     assert_eq!(patch["metadata"]["uid"], "u");
@@ -180,10 +295,23 @@ fn transition_times_change_with_the_status_only() {
 #[test]
 fn app_statuses_are_sorted_by_name_and_others_conditions_are_kept() {
     let spec = json!({"containers": [{"name": "b"}, {"name": "a"}]});
-    let mut case = Case::new(spec, vec![container("b", 0, RunState::Running, 0), container("a", 0, RunState::Running, 0)]);
-    case.previous.conditions = Some(vec![serde_json::from_value(json!({"type": "example.org/x", "status": "True"})).unwrap()]);
+    let mut case = Case::new(
+        spec,
+        vec![
+            container("b", 0, RunState::Running, 0),
+            container("a", 0, RunState::Running, 0),
+        ],
+    );
+    case.previous.conditions = Some(vec![
+        serde_json::from_value(json!({"type": "example.org/x", "status": "True"})).unwrap(),
+    ]);
     let status = case.status();
-    let names: Vec<_> = status.container_statuses.iter().flatten().map(|status| status.name.as_str()).collect();
+    let names: Vec<_> = status
+        .container_statuses
+        .iter()
+        .flatten()
+        .map(|status| status.name.as_str())
+        .collect();
     assert_eq!(names, ["a", "b"]);
     assert_eq!(condition(&status, "example.org/x").0, "True");
 }
@@ -191,11 +319,22 @@ fn app_statuses_are_sorted_by_name_and_others_conditions_are_kept() {
 #[test]
 fn a_terminal_phase_stays_and_lost_containers_are_named() {
     let mut case = Case::new(one("Always"), vec![]);
-    case.previous.container_statuses = Case::new(one("Always"), vec![container("a", 0, RunState::Running, 0)]).status().container_statuses;
+    case.previous.container_statuses =
+        Case::new(one("Always"), vec![container("a", 0, RunState::Running, 0)])
+            .status()
+            .container_statuses;
     case.terminal = true;
     let status = case.status();
-    let terminated = status.container_statuses.as_ref().unwrap()[0].state.clone().unwrap().terminated.unwrap();
-    assert_eq!((terminated.reason.as_deref(), terminated.exit_code), (Some("ContainerStatusUnknown"), 137));
+    let terminated = status.container_statuses.as_ref().unwrap()[0]
+        .state
+        .clone()
+        .unwrap()
+        .terminated
+        .unwrap();
+    assert_eq!(
+        (terminated.reason.as_deref(), terminated.exit_code),
+        (Some("ContainerStatusUnknown"), 137)
+    );
     assert_eq!(status.phase.as_deref(), Some("Failed"));
     case.previous = status;
     case.terminal = false;

@@ -13,7 +13,8 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn pod(spec: Value) -> Pod {
-    serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": spec})).unwrap()
+    serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": spec}))
+        .unwrap()
 }
 
 fn container(name: &str, state: RunState, exit_code: i32) -> ObservedContainer {
@@ -47,7 +48,14 @@ fn exited(name: &str, code: i32) -> ObservedContainer {
 }
 
 fn sandbox(ready: bool) -> ObservedSandbox {
-    ObservedSandbox { id: "s".to_owned(), attempt: 0, ready, created_at: 0, ips: vec!["10.0.0.2".to_owned()], host_network: false }
+    ObservedSandbox {
+        id: "s".to_owned(),
+        attempt: 0,
+        ready,
+        created_at: 0,
+        ips: vec!["10.0.0.2".to_owned()],
+        host_network: false,
+    }
 }
 
 struct Case {
@@ -63,7 +71,10 @@ impl Case {
     fn new(spec: Value, containers: Vec<ObservedContainer>) -> Self {
         Self {
             pod: pod(spec),
-            observed: Observed { sandboxes: vec![sandbox(true)], containers },
+            observed: Observed {
+                sandboxes: vec![sandbox(true)],
+                containers,
+            },
             probes: ProbeTable::new(),
             busy: BTreeSet::new(),
             back_off: BackOff::new(Duration::from_secs(10), Duration::from_secs(300)),
@@ -86,7 +97,11 @@ impl Case {
     /// `+name` for starts, `-name` for kills, `sandbox N`, `finished`.
     fn summary(&self) -> String {
         let plan = self.plan();
-        let mut words: Vec<String> = plan.create_sandbox.map(|attempt| format!("sandbox {attempt}")).into_iter().collect();
+        let mut words: Vec<String> = plan
+            .create_sandbox
+            .map(|attempt| format!("sandbox {attempt}"))
+            .into_iter()
+            .collect();
         words.extend(plan.kills.iter().map(|kill| format!("-{}", kill.name)));
         words.extend(plan.starts.iter().map(|start| format!("+{}", start.name)));
         words.extend(plan.waiting.iter().map(|waiting| format!("~{}", waiting.name)));
@@ -121,9 +136,17 @@ fn containers_follow_their_restart_policy() {
         (two("OnFailure"), vec![exited("a", 0), exited("b", 0)], "finished"),
         (two("Never"), vec![exited("a", 1), running("b")], ""),
         (two("Never"), vec![exited("a", 1), exited("b", 0)], "finished"),
-        (two("Always"), vec![container("a", RunState::Created, 0), running("b")], "+a"),
+        (
+            two("Always"),
+            vec![container("a", RunState::Created, 0), running("b")],
+            "+a",
+        ),
     ] {
-        assert_eq!(Case::new(spec.clone(), containers.clone()).summary(), want, "{spec} {containers:?}");
+        assert_eq!(
+            Case::new(spec.clone(), containers.clone()).summary(),
+            want,
+            "{spec} {containers:?}"
+        );
     }
 }
 
@@ -137,15 +160,31 @@ fn init_containers_run_in_order_and_sidecars_stay() {
         (with_init("Never"), vec![exited("i", 1)], "finished"),
         (with_init("Always"), vec![exited("i", 0), exited("j", 0)], "+a"),
         (with_init("Always"), vec![exited("j", 0)], "+a"),
-        (with_init("Always"), vec![exited("i", 0), exited("j", 0), running("a")], ""),
+        (
+            with_init("Always"),
+            vec![exited("i", 0), exited("j", 0), running("a")],
+            "",
+        ),
         (with_init("Always"), vec![running("a")], ""),
         (with_sidecar("Always"), vec![], "+s"),
         (with_sidecar("Always"), vec![running("s")], "+i"),
         (with_sidecar("Always"), vec![running("s"), exited("i", 0)], "+a"),
-        (with_sidecar("Always"), vec![exited("s", 1), exited("i", 0), running("a")], "+s"),
-        (with_sidecar("Never"), vec![running("s"), exited("i", 0), exited("a", 0)], "finished"),
+        (
+            with_sidecar("Always"),
+            vec![exited("s", 1), exited("i", 0), running("a")],
+            "+s",
+        ),
+        (
+            with_sidecar("Never"),
+            vec![running("s"), exited("i", 0), exited("a", 0)],
+            "finished",
+        ),
     ] {
-        assert_eq!(Case::new(spec.clone(), containers.clone()).summary(), want, "{spec} {containers:?}");
+        assert_eq!(
+            Case::new(spec.clone(), containers.clone()).summary(),
+            want,
+            "{spec} {containers:?}"
+        );
     }
 }
 
@@ -153,11 +192,36 @@ fn init_containers_run_in_order_and_sidecars_stay() {
 fn a_sandbox_is_made_when_there_is_something_to_run_in_it() {
     for (policy, sandboxes, containers, want) in [
         ("Always", vec![], vec![], "sandbox 0"),
-        ("Always", vec![sandbox(false)], vec![exited("a", 0), exited("b", 0)], "sandbox 1"),
-        ("Always", vec![sandbox(false)], vec![running("a"), exited("b", 0)], "-a"),
-        ("OnFailure", vec![sandbox(false)], vec![exited("a", 0), exited("b", 0)], "finished"),
-        ("OnFailure", vec![sandbox(false)], vec![exited("a", 137), exited("b", 0)], "sandbox 1"),
-        ("Never", vec![sandbox(false)], vec![exited("a", 137), exited("b", 0)], "finished"),
+        (
+            "Always",
+            vec![sandbox(false)],
+            vec![exited("a", 0), exited("b", 0)],
+            "sandbox 1",
+        ),
+        (
+            "Always",
+            vec![sandbox(false)],
+            vec![running("a"), exited("b", 0)],
+            "-a",
+        ),
+        (
+            "OnFailure",
+            vec![sandbox(false)],
+            vec![exited("a", 0), exited("b", 0)],
+            "finished",
+        ),
+        (
+            "OnFailure",
+            vec![sandbox(false)],
+            vec![exited("a", 137), exited("b", 0)],
+            "sandbox 1",
+        ),
+        (
+            "Never",
+            vec![sandbox(false)],
+            vec![exited("a", 137), exited("b", 0)],
+            "finished",
+        ),
         ("Never", vec![sandbox(false)], vec![], "sandbox 1"),
     ] {
         let mut case = Case::new(two(policy), containers.clone());
@@ -169,13 +233,25 @@ fn a_sandbox_is_made_when_there_is_something_to_run_in_it() {
 #[test]
 fn probes_and_changes_restart_containers() {
     let mut case = Case::new(two("Always"), vec![running("a"), running("b")]);
-    case.probes.insert("id-a".to_owned(), ProbeResults { alive: Some(false), ..Default::default() });
+    case.probes.insert(
+        "id-a".to_owned(),
+        ProbeResults {
+            alive: Some(false),
+            ..Default::default()
+        },
+    );
     assert_eq!(case.summary(), "-a");
     case.busy.insert("a".to_owned());
     assert_eq!(case.summary(), "");
     case.busy.clear();
     case.probes.clear();
-    case.probes.insert("id-b".to_owned(), ProbeResults { started: Some(false), ..Default::default() });
+    case.probes.insert(
+        "id-b".to_owned(),
+        ProbeResults {
+            started: Some(false),
+            ..Default::default()
+        },
+    );
     assert_eq!(case.summary(), "-b");
     case.probes.clear();
     case.hash = "other";
@@ -189,7 +265,10 @@ fn a_container_that_failed_again_waits() {
     let plan = case.plan();
     assert_eq!(case.summary(), "~a");
     assert_eq!(plan.wake_at, Some(at(20)));
-    assert_eq!(plan.waiting[0].message, "back-off 10s restarting failed container=a pod=p_n(u)");
+    assert_eq!(
+        plan.waiting[0].message,
+        "back-off 10s restarting failed container=a pod=p_n(u)"
+    );
 }
 
 #[test]

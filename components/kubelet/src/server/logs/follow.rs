@@ -21,11 +21,23 @@ const BLOCK: usize = 32 << 10;
 /// Blocks that wait for a slow client.
 const WAITING: usize = 4;
 
-pub(super) fn stream(state: Arc<ServerState>, path: PathBuf, container: ObservedContainer, options: LogOptions) -> ReceiverStream<io::Result<Bytes>> {
+pub(super) fn stream(
+    state: Arc<ServerState>,
+    path: PathBuf,
+    container: ObservedContainer,
+    options: LogOptions,
+) -> ReceiverStream<io::Result<Bytes>> {
     let (sender, receiver) = mpsc::channel(WAITING);
     // Ends when the client goes: sending fails then.
     tokio::spawn(async move {
-        let mut reader = Reader { state, path, container, options, sender: sender.clone(), sent: 0 };
+        let mut reader = Reader {
+            state,
+            path,
+            container,
+            options,
+            sender: sender.clone(),
+            sent: 0,
+        };
         if let Err(error) = reader.run().await {
             let _ = sender.send(Err(error)).await;
         }
@@ -112,7 +124,13 @@ impl Reader {
     }
 
     async fn is_running(&self) -> bool {
-        match self.state.context.runtime.container_status(&self.container.id).await {
+        match self
+            .state
+            .context
+            .runtime
+            .container_status(&self.container.id)
+            .await
+        {
             Ok(status) => crate::runtime::run_state(status.state) == RunState::Running,
             Err(error) => !error.is_not_found(),
         }
@@ -120,7 +138,9 @@ impl Reader {
 
     /// The new file, if the one that is read has been renamed away.
     fn rotated(&self, current: &std::fs::File) -> io::Result<Option<std::fs::File>> {
-        let Ok(found) = std::fs::metadata(&self.path) else { return Ok(None) };
+        let Ok(found) = std::fs::metadata(&self.path) else {
+            return Ok(None);
+        };
         let own = current.metadata()?;
         if (found.dev(), found.ino()) == (own.dev(), own.ino()) {
             return Ok(None);
@@ -130,10 +150,14 @@ impl Reader {
 
     /// Sends all complete lines of `pending` and leaves the rest.
     async fn send_lines(&mut self, pending: &mut Vec<u8>) -> Result<(), Done> {
-        let Some(end) = pending.iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
+        let Some(end) = pending.iter().rposition(|byte| *byte == b'\n') else {
+            return Ok(());
+        };
         let mut out = Vec::with_capacity(end);
         for line in pending[..end].split(|byte| *byte == b'\n') {
-            let Some(line) = LogLine::parse(line) else { continue };
+            let Some(line) = LogLine::parse(line) else {
+                continue;
+            };
             let wanted = self.options.stream.is_none_or(|stream| stream == line.stream);
             if !wanted || !line.is_since(self.options.since) {
                 continue;

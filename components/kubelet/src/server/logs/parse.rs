@@ -24,7 +24,12 @@ impl<'a> LogLine<'a> {
         if !matches!(stream, "stdout" | "stderr") || time.is_empty() {
             return None;
         }
-        Some(Self { time, stream, partial: tags.split(|byte| *byte == b':').next() == Some(b"P"), content })
+        Some(Self {
+            time,
+            stream,
+            partial: tags.split(|byte| *byte == b':').next() == Some(b"P"),
+            content,
+        })
     }
 
     /// Whether it was written at or after `since`.
@@ -77,9 +82,21 @@ mod tests {
     #[test]
     fn lines_are_read() {
         let line = LogLine::parse(b"2026-01-01T00:00:00.5Z stdout F a b  c").unwrap();
-        assert_eq!((line.stream, line.partial, line.content), ("stdout", false, &b"a b  c"[..]));
-        assert!(LogLine::parse(b"2026-01-01T00:00:00.5Z stderr P x").unwrap().partial);
-        assert_eq!(LogLine::parse(b"2026-01-01T00:00:00.5Z stdout F").unwrap().content, b"");
+        assert_eq!(
+            (line.stream, line.partial, line.content),
+            ("stdout", false, &b"a b  c"[..])
+        );
+        assert!(
+            LogLine::parse(b"2026-01-01T00:00:00.5Z stderr P x")
+                .unwrap()
+                .partial
+        );
+        assert_eq!(
+            LogLine::parse(b"2026-01-01T00:00:00.5Z stdout F")
+                .unwrap()
+                .content,
+            b""
+        );
         for bad in [&b""[..], b"x", b"t other F x", b"t stdout", b"\xff stdout F x"] {
             assert_eq!(LogLine::parse(bad), None);
         }
@@ -89,8 +106,19 @@ mod tests {
 
     #[test]
     fn the_tail_is_found_from_the_end() {
-        for (text, lines, want) in [("a\nb\nc\n", 1, 4), ("a\nb\nc\n", 2, 2), ("a\nb\nc\n", 9, 0), ("a\nb\nc", 1, 4), ("a\n", 0, 2), ("", 3, 0)] {
-            assert_eq!(tail_offset(&mut Cursor::new(text), lines).unwrap(), want, "{text:?} {lines}");
+        for (text, lines, want) in [
+            ("a\nb\nc\n", 1, 4),
+            ("a\nb\nc\n", 2, 2),
+            ("a\nb\nc\n", 9, 0),
+            ("a\nb\nc", 1, 4),
+            ("a\n", 0, 2),
+            ("", 3, 0),
+        ] {
+            assert_eq!(
+                tail_offset(&mut Cursor::new(text), lines).unwrap(),
+                want,
+                "{text:?} {lines}"
+            );
         }
         let long = "x".repeat(200_000) + "\nlast\n";
         assert_eq!(tail_offset(&mut Cursor::new(&long), 1).unwrap(), 200_001);

@@ -28,14 +28,19 @@ pub(super) enum Frame {
 
 /// Takes one whole frame off the front of `buffer`, if it is there.
 pub(super) fn take(buffer: &mut BytesMut) -> io::Result<Option<Frame>> {
-    let Some(head) = buffer.first_chunk::<HEAD>() else { return Ok(None) };
+    let Some(head) = buffer.first_chunk::<HEAD>() else {
+        return Ok(None);
+    };
     let first = u16::from_be_bytes([head[0], head[1]]);
     let kind = u16::from_be_bytes([head[2], head[3]]);
     let flags = head[4];
     let length = usize::from(head[5]) << 16 | usize::from(head[6]) << 8 | usize::from(head[7]);
     let stream = u32::from_be_bytes([head[0] & 0x7f, head[1], head[2], head[3]]);
     if first & CONTROL != 0 && first & !CONTROL != VERSION {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("SPDY version {} instead of {VERSION}", first & !CONTROL)));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("SPDY version {} instead of {VERSION}", first & !CONTROL),
+        ));
     }
     if buffer.len() < HEAD + length {
         return Ok(None);
@@ -43,11 +48,17 @@ pub(super) fn take(buffer: &mut BytesMut) -> io::Result<Option<Frame>> {
     buffer.advance(HEAD);
     let mut body = buffer.split_to(length).freeze();
     if first & CONTROL == 0 {
-        return Ok(Some(Frame::Data { stream, bytes: body, last: flags & FIN != 0 }));
+        return Ok(Some(Frame::Data {
+            stream,
+            bytes: body,
+            last: flags & FIN != 0,
+        }));
     }
     let number = if body.len() >= 4 { body.get_u32() } else { 0 };
     Ok(Some(match kind {
-        RST_STREAM => Frame::Reset { stream: number & 0x7fff_ffff },
+        RST_STREAM => Frame::Reset {
+            stream: number & 0x7fff_ffff,
+        },
         PING => Frame::Ping(number),
         GO_AWAY => Frame::GoAway,
         _ => Frame::Other,
@@ -137,7 +148,14 @@ mod tests {
         assert_eq!(take(&mut buffer).unwrap(), None);
         buffer.put_slice(b"c");
         buffer.put_slice(&ping(7));
-        assert_eq!(take(&mut buffer).unwrap(), Some(Frame::Data { stream: 5, bytes: Bytes::from_static(b"abc"), last: true }));
+        assert_eq!(
+            take(&mut buffer).unwrap(),
+            Some(Frame::Data {
+                stream: 5,
+                bytes: Bytes::from_static(b"abc"),
+                last: true
+            })
+        );
         assert_eq!(take(&mut buffer).unwrap(), Some(Frame::Ping(7)));
         assert_eq!(take(&mut buffer).unwrap(), None);
     }

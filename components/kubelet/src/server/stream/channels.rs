@@ -29,7 +29,12 @@ const CLOSE: u8 = 255;
 /// Pings that wait for an answer; the runtime sends few, if any.
 const PINGS: usize = 8;
 
-pub(super) async fn serve(url: &str, trusted: &StreamAuthority, wanted: Wanted, request: Request) -> Response {
+pub(super) async fn serve(
+    url: &str,
+    trusted: &StreamAuthority,
+    wanted: Wanted,
+    request: Request,
+) -> Response {
     let upgrade = match WebSocketUpgrade::from_request(request, &()).await {
         Ok(upgrade) => upgrade.protocols(PROTOCOLS),
         Err(rejection) => return rejection.into_response(),
@@ -57,7 +62,10 @@ struct Streams {
 
 impl Streams {
     async fn open<W: AsyncWrite + Unpin>(sender: &mut Sender<W>, wanted: Wanted) -> std::io::Result<Self> {
-        let mut streams = Streams { error: sender.open(&[("streamType", "error")]).await?, ..Streams::default() };
+        let mut streams = Streams {
+            error: sender.open(&[("streamType", "error")]).await?,
+            ..Streams::default()
+        };
         if wanted.stdin {
             streams.stdin = Some(sender.open(&[("streamType", "stdin")]).await?);
         }
@@ -83,21 +91,32 @@ impl Streams {
     }
 
     fn channel(&self, stream: u32) -> Option<u8> {
-        [(Some(self.error), ERROR), (self.stdout, STDOUT), (self.stderr, STDERR)]
-            .into_iter()
-            .find(|(own, _)| *own == Some(stream))
-            .map(|(_, channel)| channel)
+        [
+            (Some(self.error), ERROR),
+            (self.stdout, STDOUT),
+            (self.stderr, STDERR),
+        ]
+        .into_iter()
+        .find(|(own, _)| *own == Some(stream))
+        .map(|(_, channel)| channel)
     }
 
     /// The streams on which the runtime sends.
     fn outputs(&self) -> Vec<u32> {
-        [Some(self.error), self.stdout, self.stderr].into_iter().flatten().collect()
+        [Some(self.error), self.stdout, self.stderr]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }
 
 /// Both directions at once: a client that only sends must not keep the output from flowing, or both would
 /// wait for each other.
-async fn translate(socket: WebSocket, runtime: impl AsyncRead + AsyncWrite + Unpin, wanted: Wanted) -> anyhow::Result<()> {
+async fn translate(
+    socket: WebSocket,
+    runtime: impl AsyncRead + AsyncWrite + Unpin,
+    wanted: Wanted,
+) -> anyhow::Result<()> {
     let (reader, writer) = tokio::io::split(runtime);
     let mut sender = Sender::new(writer);
     let streams = Streams::open(&mut sender, wanted).await?;
@@ -117,7 +136,12 @@ async fn translate(socket: WebSocket, runtime: impl AsyncRead + AsyncWrite + Unp
         // The client has gone: closing the connection ends the streams of the process.
         result = inputs(from_client, sender, streams, pinged) => return result,
     }
-    to_client.send(Message::Close(Some(CloseFrame { code: close_code::NORMAL, reason: "".into() }))).await?;
+    to_client
+        .send(Message::Close(Some(CloseFrame {
+            code: close_code::NORMAL,
+            reason: "".into(),
+        })))
+        .await?;
     Ok(())
 }
 

@@ -48,7 +48,12 @@ pub(super) fn checked(ports: &[i32]) -> Result<Vec<u16>, String> {
     ports.iter().map(port).collect()
 }
 
-pub(super) async fn serve(url: &str, trusted: &StreamAuthority, ports: Vec<u16>, request: Request) -> Response {
+pub(super) async fn serve(
+    url: &str,
+    trusted: &StreamAuthority,
+    ports: Vec<u16>,
+    request: Request,
+) -> Response {
     let upgrade = match WebSocketUpgrade::from_request(request, &()).await {
         Ok(upgrade) => upgrade.protocols([PROTOCOL]),
         Err(rejection) => return rejection.into_response(),
@@ -72,7 +77,13 @@ impl Streams {
         let mut streams = Vec::with_capacity(ports.len() * 2);
         for (index, port) in ports.iter().enumerate() {
             let (port, request) = (port.to_string(), index.to_string());
-            let headers = |kind: &'static str| [("streamType", kind), ("port", port.as_str()), ("requestID", request.as_str())];
+            let headers = |kind: &'static str| {
+                [
+                    ("streamType", kind),
+                    ("port", port.as_str()),
+                    ("requestID", request.as_str()),
+                ]
+            };
             // The runtime wants the error stream first, and nothing is sent on it from here.
             let error = sender.open(&headers("error")).await?;
             sender.finish(error).await?;
@@ -89,18 +100,27 @@ impl Streams {
 
     /// The stream that a client may write to by this channel.
     fn input(&self, channel: u8) -> Option<u32> {
-        self.0.get(usize::from(channel)).copied().filter(|_| channel.is_multiple_of(2))
+        self.0
+            .get(usize::from(channel))
+            .copied()
+            .filter(|_| channel.is_multiple_of(2))
     }
 }
 
-async fn translate(socket: WebSocket, runtime: impl AsyncRead + AsyncWrite + Unpin, ports: &[u16]) -> anyhow::Result<()> {
+async fn translate(
+    socket: WebSocket,
+    runtime: impl AsyncRead + AsyncWrite + Unpin,
+    ports: &[u16],
+) -> anyhow::Result<()> {
     let (reader, writer) = tokio::io::split(runtime);
     let mut sender = Sender::new(writer);
     let streams = Streams::open(&mut sender, ports).await?;
     let (mut to_client, from_client) = socket.split();
     for (channel, port) in (0u8..).zip(ports.iter().flat_map(|port| [port, port])) {
         let [low, high] = port.to_le_bytes();
-        to_client.send(Message::Binary(vec![channel, low, high].into())).await?;
+        to_client
+            .send(Message::Binary(vec![channel, low, high].into()))
+            .await?;
     }
     let (pings, pinged) = mpsc::channel(PINGS);
     tokio::select! {
@@ -108,7 +128,12 @@ async fn translate(socket: WebSocket, runtime: impl AsyncRead + AsyncWrite + Unp
         // The client has gone: closing the connection ends the streams in the runtime.
         result = inputs(from_client, sender, &streams, pinged) => return result,
     }
-    to_client.send(Message::Close(Some(CloseFrame { code: close_code::NORMAL, reason: "".into() }))).await?;
+    to_client
+        .send(Message::Close(Some(CloseFrame {
+            code: close_code::NORMAL,
+            reason: "".into(),
+        })))
+        .await?;
     Ok(())
 }
 
@@ -196,7 +221,13 @@ mod tests {
     #[test]
     fn only_data_channels_are_written_to() {
         let streams = Streams(vec![3, 1, 7, 5]);
-        assert_eq!([0, 1, 2, 3, 4].map(|channel| streams.input(channel)), [Some(3), None, Some(7), None, None]);
-        assert_eq!([3, 1, 7, 9].map(|stream| streams.channel(stream)), [Some(0), Some(1), Some(2), None]);
+        assert_eq!(
+            [0, 1, 2, 3, 4].map(|channel| streams.input(channel)),
+            [Some(3), None, Some(7), None, None]
+        );
+        assert_eq!(
+            [3, 1, 7, 9].map(|stream| streams.channel(stream)),
+            [Some(0), Some(1), Some(2), None]
+        );
     }
 }

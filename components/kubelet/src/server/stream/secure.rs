@@ -34,7 +34,9 @@ impl StreamAuthority {
 
     fn roots(&self) -> Result<RootCertStore, UpstreamError> {
         let Some(file) = &self.file else {
-            return Err(UpstreamError::Authority("it speaks TLS, and authentication.x509.clientCAFile is not set".to_owned()));
+            return Err(UpstreamError::Authority(
+                "it speaks TLS, and authentication.x509.clientCAFile is not set".to_owned(),
+            ));
         };
         let bad = |reason: String| UpstreamError::Authority(format!("{}: {reason}", file.display()));
         let bytes = std::fs::read(file).map_err(|error| bad(error.to_string()))?;
@@ -50,7 +52,11 @@ impl StreamAuthority {
     }
 
     /// Makes the connection one of TLS with `host`, a name or an address.
-    pub(super) async fn secure(&self, stream: TcpStream, host: &str) -> Result<TlsStream<TcpStream>, UpstreamError> {
+    pub(super) async fn secure(
+        &self,
+        stream: TcpStream,
+        host: &str,
+    ) -> Result<TlsStream<TcpStream>, UpstreamError> {
         let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
@@ -86,25 +92,38 @@ mod tests {
 
     fn acceptor(ca: &Ca, name: &str) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, ca).unwrap();
-        let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
+        let certificate = CertificateParams::new(vec![name.to_owned()])
             .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+            .signed_by(&key, ca)
             .unwrap();
+        let config =
+            rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(
+                    vec![certificate.der().clone()],
+                    PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+                )
+                .unwrap();
         TlsAcceptor::from(Arc::new(config))
     }
 
     /// Upgrades one connection and sends back what it gets, without its first line.
     async fn streaming_server(acceptor: Option<TlsAcceptor>) -> u16 {
-        async fn answer(mut stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin) -> io::Result<()> {
+        async fn answer(
+            mut stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+        ) -> io::Result<()> {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
                 head.push(stream.read_u8().await?);
             }
             assert!(head.starts_with(b"POST /exec/token "));
-            stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n").await?;
+            stream
+                .write_all(
+                    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n",
+                )
+                .await?;
             stream.flush().await?;
             let (mut reader, mut writer) = tokio::io::split(stream);
             tokio::io::copy(&mut reader, &mut writer).await?;
@@ -133,15 +152,38 @@ mod tests {
         for (scheme, tls, authority, error) in [
             ("https", Some(acceptor(&ca, "127.0.0.1")), &known, None),
             ("http", None, &unknown, None),
-            ("https", Some(acceptor(&ca, "10.0.0.1")), &known, Some("certificate")),
-            ("https", Some(acceptor(&other, "127.0.0.1")), &known, Some("certificate")),
-            ("https", Some(acceptor(&ca, "127.0.0.1")), &unknown, Some("clientCAFile")),
-            ("https", Some(acceptor(&ca, "127.0.0.1")), &missing, Some("none.crt")),
+            (
+                "https",
+                Some(acceptor(&ca, "10.0.0.1")),
+                &known,
+                Some("certificate"),
+            ),
+            (
+                "https",
+                Some(acceptor(&other, "127.0.0.1")),
+                &known,
+                Some("certificate"),
+            ),
+            (
+                "https",
+                Some(acceptor(&ca, "127.0.0.1")),
+                &unknown,
+                Some("clientCAFile"),
+            ),
+            (
+                "https",
+                Some(acceptor(&ca, "127.0.0.1")),
+                &missing,
+                Some("none.crt"),
+            ),
             ("ftp", None, &known, Some("cannot be used")),
         ] {
             let port = streaming_server(tls).await;
             let url = format!("{scheme}://127.0.0.1:{port}/exec/token");
-            match (upstream::connect(&url, authority, "v4.channel.k8s.io").await, error) {
+            match (
+                upstream::connect(&url, authority, "v4.channel.k8s.io").await,
+                error,
+            ) {
                 (Ok(mut stream), None) => {
                     stream.write_all(b"hello").await.unwrap();
                     stream.flush().await.unwrap();

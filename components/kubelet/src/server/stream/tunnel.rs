@@ -40,7 +40,11 @@ async fn carry(socket: WebSocket, runtime: impl AsyncRead + AsyncWrite + Unpin) 
         loop {
             match reader.read(&mut block).await? {
                 0 => break,
-                length => to_client.send(Message::Binary(block[..length].to_vec().into())).await?,
+                length => {
+                    to_client
+                        .send(Message::Binary(block[..length].to_vec().into()))
+                        .await?
+                }
             }
         }
         to_client.send(Message::Close(None)).await?;

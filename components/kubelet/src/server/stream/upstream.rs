@@ -47,7 +47,11 @@ async fn request(
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let stream = tokio::net::TcpStream::connect((host, port)).await?;
     stream.set_nodelay(true)?;
-    let stream = if secure { Either::Left(trusted.secure(stream, host).await?) } else { Either::Right(stream) };
+    let stream = if secure {
+        Either::Left(trusted.secure(stream, host).await?)
+    } else {
+        Either::Right(stream)
+    };
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     // Ends with the connection, whose life is that of the upgraded stream.
     tokio::spawn(async move {
@@ -68,17 +72,29 @@ async fn request(
 }
 
 /// A SPDY connection of the given protocol.
-pub(super) async fn connect(url: &str, trusted: &StreamAuthority, protocol: &'static str) -> Result<TokioIo<hyper::upgrade::Upgraded>, UpstreamError> {
+pub(super) async fn connect(
+    url: &str,
+    trusted: &StreamAuthority,
+    protocol: &'static str,
+) -> Result<TokioIo<hyper::upgrade::Upgraded>, UpstreamError> {
     let response = request(url, trusted, std::iter::once(HeaderValue::from_static(protocol))).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Err(UpstreamError::Connect(std::io::Error::other(format!("it answered {}", response.status()))));
+        return Err(UpstreamError::Connect(std::io::Error::other(format!(
+            "it answered {}",
+            response.status()
+        ))));
     }
     Ok(TokioIo::new(hyper::upgrade::on(response).await?))
 }
 
 /// Connects a SPDY client with the runtime.
 pub(super) async fn pass_through(url: &str, trusted: &StreamAuthority, mut client: Request) -> Response {
-    let protocols: Vec<HeaderValue> = client.headers().get_all(PROTOCOL_VERSION).iter().cloned().collect();
+    let protocols: Vec<HeaderValue> = client
+        .headers()
+        .get_all(PROTOCOL_VERSION)
+        .iter()
+        .cloned()
+        .collect();
     let response = match request(url, trusted, protocols.into_iter()).await {
         Ok(response) => response,
         Err(error) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, error),
