@@ -31,9 +31,6 @@ pub fn remove(cluster: &Cluster<'_>, name: &str, options: Options) -> anyhow::Re
             inventory.path.display()
         )
     })?;
-    // What is left must be a whole inventory.
-    let after = Inventory::parse(&inventory.path, &remaining)?;
-    let mut operation = state.operation("node remove", &json!({ "name": name }))?;
     let fleet = reach(cluster, host)?;
     let secrets = cluster.secrets()?;
     if inventory.runs_etcd(host) {
@@ -42,6 +39,9 @@ pub fn remove(cluster: &Cluster<'_>, name: &str, options: Options) -> anyhow::Re
             quorum::removal(&etcd.voters, name)?;
         }
     }
+    // What is left must be a whole inventory.
+    let after = Inventory::parse(&inventory.path, &remaining)?;
+    let mut operation = state.operation("node remove", &json!({ "name": name }))?;
     if host.is_node() {
         operation.step("drain", || {
             if !fleet.is_connected(host) {
