@@ -12,7 +12,7 @@ export PATH := $(TOOLS)/bin:$(PATH)
 export HARDWAY_BINARIES ?= $(BINARIES)
 export HARDWAY_PYTHON ?= $(TOOLS)/python/bin/python3
 
-.PHONY: demo demo-down test build deps lint unit e2e vm-cgroup2 bench-api clean help
+.PHONY: demo demo-down test build deps lint unit e2e e2e-long vm-cgroup2 bench-api clean help
 
 help:
 	@echo 'make demo       build, make five hosts, bootstrap, show a workload'
@@ -45,6 +45,10 @@ unit: deps
 
 e2e: build
 	cargo nextest run --locked -p e2e --no-fail-fast
+
+# Operations that take long or are not proven yet; `test` leaves them out.
+e2e-long: build
+	cargo nextest run --locked -p e2e --no-fail-fast --run-ignored only
 
 test: unit e2e
 
