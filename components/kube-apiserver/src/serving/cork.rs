@@ -107,6 +107,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Corked<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Corked<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut state = self.0.lock();
+        // What is upgraded may be dropped without a flush, when the other side ends with an error: nothing waits here.
+        if !state.corked {
+            return Pin::new(&mut state.stream).poll_write(context, bytes);
+        }
         ready!(state.poll_room(context))?;
         state.dirty = true;
         state.waiting.extend_from_slice(bytes);
@@ -119,6 +123,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Corked<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let mut state = self.0.lock();
+        if !state.corked {
+            return Pin::new(&mut state.stream).poll_write_vectored(context, slices);
+        }
         ready!(state.poll_room(context))?;
         state.dirty = true;
         let before = state.waiting.len();
@@ -138,7 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Corked<S> {
         if state.corked {
             state.poll_room(context)
         } else {
-            state.poll_flush(context)
+            Pin::new(&mut state.stream).poll_flush(context)
         }
     }
 
@@ -170,6 +177,17 @@ mod tests {
             .unwrap();
         far.read_exact(&mut found).await.unwrap();
         assert_eq!(&found, b"one two");
+    }
+
+    #[tokio::test]
+    async fn an_upgraded_stream_that_is_dropped_has_sent_everything() {
+        let (near, mut far) = tokio::io::duplex(1 << 20);
+        let (mut plain, cork) = corked(near, false);
+        plain.write_all(b"last words").await.unwrap();
+        drop((plain, cork));
+        let mut found = Vec::new();
+        far.read_to_end(&mut found).await.unwrap();
+        assert_eq!(found, b"last words");
     }
 
     #[tokio::test]
