@@ -120,8 +120,11 @@ async fn backends_are_exchanged_while_it_runs() {
     balancer.write_configuration("backends: [");
     balancer.write_configuration(&format!("backends: ['{}']\n", second.address));
     eventually("the new backend is used", async || {
-        let mut client = Client::connect(&authority, balancer.address).await.unwrap();
-        client.ask("/whoami").await.is_ok_and(|name| name == "second")
+        // One that was opened to the old backend in that moment is reset, perhaps in its handshake.
+        match Client::connect(&authority, balancer.address).await {
+            Ok(mut client) => client.ask("/whoami").await.is_ok_and(|name| name == "second"),
+            Err(_) => false,
+        }
     })
     .await;
     eventually("the old connection is reset", async || {
