@@ -286,7 +286,12 @@ impl<'a> Decoder<'a> {
             self.fields.extend(field.embedded.as_deref());
             self.fields.push(&field.name);
             self.owner = &schema.short;
-            let fitted = self.value(&field.ty, Some(field), value);
+            let fitted = match (&field.ty, &*value) {
+                (Type::Any, Value::Object(_) | Value::Array(_)) if holds_schemas(schema, field) => {
+                    self.schemas_inside(schema, value)
+                }
+                _ => self.value(&field.ty, Some(field), value),
+            };
             self.fields.truncate(depth);
             self.came_by(known, || format!(".{key}"));
             fitted?;
@@ -299,6 +304,22 @@ impl<'a> Decoder<'a> {
             map.remove(&key);
         }
         fill(self.set, schema, map);
+        Ok(())
+    }
+
+    /// Upstream decodes what may be a schema or something else apart: without naming what is unknown.
+    fn schemas_inside(&mut self, schema: &'a Schema, value: &mut Value) -> Result<(), DecodeError> {
+        let items = match value {
+            Value::Array(items) => items.as_mut_slice(),
+            one => std::slice::from_mut(one),
+        };
+        let known = self.unknown.len();
+        let outer = std::mem::take(&mut self.fields);
+        for map in items.iter_mut().filter_map(Value::as_object_mut) {
+            self.structure(schema, map)?;
+        }
+        self.fields = outer;
+        self.unknown.truncate(known);
         Ok(())
     }
 
@@ -331,6 +352,15 @@ impl<'a> Decoder<'a> {
             Err(scalar::Wrong::Text(message)) => Err(DecodeError(message)),
         }
     }
+}
+
+/// Whether a field of a JSON schema holds schemas, though it may hold something else too.
+fn holds_schemas(schema: &Schema, field: &Field) -> bool {
+    schema.short == "JSONSchemaProps"
+        && matches!(
+            field.name.as_str(),
+            "items" | "additionalItems" | "additionalProperties"
+        )
 }
 
 fn named(field: Option<&Field>) -> Option<&str> {

@@ -13,7 +13,7 @@ use serde_json::Value;
 pub fn value(code: StatusCode, value: &Value, accepted: &Accepted) -> Response {
     match encode(value, accepted) {
         Ok(bytes) => bytes_of(code, accepted.encoding.content_type(), bytes),
-        Err(error) => failure(&ApiError::internal(error)),
+        Err(error) => failure(&ApiError::internal(error), &Accepted::default()),
     }
 }
 
@@ -68,10 +68,10 @@ pub fn json(code: StatusCode, document: &Value) -> Response {
     value(code, document, &Accepted::default())
 }
 
-/// A failure as a Status object: the one place where errors become answers.
-pub fn failure(error: &ApiError) -> Response {
+/// A failure as a Status object, in the client's encoding: the one place where errors become answers.
+pub fn failure(error: &ApiError, accepted: &Accepted) -> Response {
     let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = json(code, &error.to_status());
+    let mut response = value(code, &error.to_status(), accepted);
     if let Some(seconds) = error.retry_after_seconds() {
         response
             .headers_mut()

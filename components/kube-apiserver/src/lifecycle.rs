@@ -1,10 +1,10 @@
 //! Starting, running, stopping: what readiness and draining depend on.
 
-use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Lifecycle {
     stopping: AtomicBool,
     /// Start-up steps that have not finished.
-    pending: Mutex<BTreeSet<&'static str>>,
+    pending: watch::Sender<BTreeSet<&'static str>>,
     /// New requests are told to come back, for another server.
     refusing: AtomicBool,
     /// Cancelled when no new connection is taken and watches have to end.
@@ -28,17 +28,27 @@ impl Lifecycle {
     pub fn with_pending(steps: &[&'static str], watch_grace: Duration) -> Self {
         Self {
             watch_grace,
-            pending: Mutex::new(steps.iter().copied().collect()),
+            pending: watch::Sender::new(steps.iter().copied().collect()),
             ..Self::default()
         }
     }
 
     pub fn finished(&self, step: &str) {
-        self.pending.lock().remove(step);
+        self.pending.send_if_modified(|pending| pending.remove(step));
     }
 
     pub fn is_pending(&self, step: &str) -> bool {
-        self.pending.lock().contains(step)
+        self.pending.borrow().contains(step)
+    }
+
+    /// Comes when a start-up step has finished.
+    pub async fn after(&self, step: &str) {
+        // The sender is here, so that waiting can't fail.
+        let _ = self
+            .pending
+            .subscribe()
+            .wait_for(|pending| !pending.contains(step))
+            .await;
     }
 
     /// Readiness goes off; requests are still answered.
@@ -76,6 +86,17 @@ impl Lifecycle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_step_is_waited_for() {
+        let lifecycle = Lifecycle::with_pending(&["a", "b"], Duration::ZERO);
+        let (waited, ()) = tokio::join!(
+            tokio::time::timeout(Duration::from_secs(10), lifecycle.after("a")),
+            async { lifecycle.finished("a") }
+        );
+        assert!(waited.is_ok() && lifecycle.is_pending("b"));
+        lifecycle.after("never begun").await;
+    }
 
     #[tokio::test(start_paused = true)]
     async fn watches_end_spread_over_the_grace_period() {

@@ -1,10 +1,11 @@
 //! Media types of requests and answers.
 
 use crate::request::ApiRequest;
+use crate::request_info::Query;
 use api::Resource;
 use apimachinery::ApiError;
-use http::HeaderMap;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Uri};
 
 pub const JSON: &str = "application/json";
 pub const YAML: &str = "application/yaml";
@@ -173,6 +174,35 @@ pub fn negotiate_document(request: &ApiRequest) -> Result<Accepted, ApiError> {
     )
 }
 
+/// What a failure is to be answered with, kept aside since a request is taken apart before it fails.
+#[derive(Clone, Debug)]
+pub struct FailureForm {
+    accept: Option<HeaderValue>,
+    agent: Option<HeaderValue>,
+    uri: Uri,
+}
+
+impl FailureForm {
+    pub fn of<B>(request: &http::Request<B>) -> Self {
+        Self {
+            accept: request.headers().get(ACCEPT).cloned(),
+            agent: request.headers().get(USER_AGENT).cloned(),
+            uri: request.uri().clone(),
+        }
+    }
+
+    /// The form of the Status; JSON for a client that takes nothing else.
+    pub fn choose(&self) -> Accepted {
+        let given = [(ACCEPT, &self.accept), (USER_AGENT, &self.agent)];
+        let headers = given
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.clone()?)))
+            .collect();
+        let query = Query::parse(self.uri.query());
+        choose_form(&headers, query.get("pretty"), Answer::Plain, true).unwrap_or_default()
+    }
+}
+
 fn choose_form(
     headers: &HeaderMap,
     pretty: Option<&str>,
@@ -246,7 +276,7 @@ pub fn aggregated_discovery(headers: &HeaderMap) -> Option<&'static str> {
 
 fn prefers_pretty(headers: &HeaderMap) -> bool {
     let agent = headers
-        .get(http::header::USER_AGENT)
+        .get(USER_AGENT)
         .and_then(|value| value.to_str().ok())
         .unwrap_or("");
     ["curl", "Wget", "Mozilla/5.0"]

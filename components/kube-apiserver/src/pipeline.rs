@@ -9,6 +9,7 @@ use crate::compress;
 use crate::handlers;
 use crate::identity::User;
 use crate::inflight::{self, Pass};
+use crate::media::FailureForm;
 use crate::request::ApiRequest;
 use crate::request_info::{Query, RequestInfo};
 use crate::server::Server;
@@ -29,6 +30,7 @@ use std::time::{Duration, Instant};
 pub async fn handle(server: Arc<Server>, request: http::Request<Incoming>, peer: Arc<Peer>) -> Response {
     let started = Instant::now();
     let audit_id = audit::id_of(request.headers());
+    let form = FailureForm::of(&request);
     let (mut parts, incoming) = request.into_parts();
     let upgrade = parts.extensions.remove::<OnUpgrade>();
     let mut record = audit::Record::new(&parts, &peer, audit_id.clone());
@@ -39,6 +41,7 @@ pub async fn handle(server: Arc<Server>, request: http::Request<Incoming>, peer:
         incoming,
         upgrade,
         peer,
+        &form,
         &mut record,
     ))
     .catch_unwind()
@@ -46,9 +49,8 @@ pub async fn handle(server: Arc<Server>, request: http::Request<Incoming>, peer:
     let panicked = answered.is_err();
     let mut response = answered.unwrap_or_else(|_| {
         tracing::error!(audit_id, "a handler panicked");
-        answer::failure(&ApiError::internal(
-            "the handler of this request failed unexpectedly",
-        ))
+        let error = ApiError::internal("the handler of this request failed unexpectedly");
+        answer::failure(&error, &form.choose())
     });
     if record.is_audited() && record.status.is_null() {
         record.note_response(&server.registry.load(), &response);
@@ -84,20 +86,21 @@ async fn answer_of(
     incoming: Incoming,
     upgrade: Option<OnUpgrade>,
     peer: Arc<Peer>,
+    form: &FailureForm,
     record: &mut audit::Record,
 ) -> Response {
     let query = Query::parse(parts.uri.query());
     let info = match RequestInfo::parse(&parts.method, parts.uri.path(), &query) {
         Ok(info) => info,
-        Err(error) => return answer::failure(&ApiError::internal(error)),
+        Err(error) => return answer::failure(&ApiError::internal(error), &form.choose()),
     };
     record.info = info.clone();
     if server.lifecycle.is_refusing() && !is_answered_to_the_end(&info.path) {
         peer.retire.notify_one();
         return come_back();
     }
-    let outcome = guarded(&server, parts, query, info, incoming, upgrade, peer, record).await;
-    outcome.unwrap_or_else(|error| answer::failure(&error))
+    let outcome = guarded(&server, parts, query, info, incoming, upgrade, peer, form, record).await;
+    outcome.unwrap_or_else(|error| answer::failure(&error, &form.choose()))
 }
 
 /// Probes and metrics are answered for as long as there is somebody to answer.
@@ -127,6 +130,7 @@ async fn guarded(
     incoming: Incoming,
     upgrade: Option<OnUpgrade>,
     peer: Arc<Peer>,
+    form: &FailureForm,
     record: &mut audit::Record,
 ) -> Result<Response, ApiError> {
     let user = match server
@@ -149,13 +153,13 @@ async fn guarded(
     let outcome = match entry.pass.take() {
         Some(pass) => {
             allowed(
-                server, parts, query, info, incoming, upgrade, user, &peer, pass, record,
+                server, parts, query, info, incoming, upgrade, user, &peer, pass, form, record,
             )
             .await
         }
         None => Ok(inflight::refusal()),
     };
-    let mut response = outcome.unwrap_or_else(|error| answer::failure(&error));
+    let mut response = outcome.unwrap_or_else(|error| answer::failure(&error, &form.choose()));
     entry.mark(&mut response);
     Ok(response)
 }
@@ -171,6 +175,7 @@ async fn allowed(
     user: Arc<User>,
     peer: &Peer,
     pass: Pass,
+    form: &FailureForm,
     record: &mut audit::Record,
 ) -> Result<Response, ApiError> {
     authorize(server, &user, &info, &query, record).await?;
@@ -239,7 +244,7 @@ async fn allowed(
         drop(pass);
         outcome
     };
-    let mut response = outcome.unwrap_or_else(|error| answer::failure(&error));
+    let mut response = outcome.unwrap_or_else(|error| answer::failure(&error, &form.choose()));
     answer::add_warnings(&mut response, &request.take_warnings());
     let annotations = request.take_annotations();
     if !annotations.is_empty() {

@@ -17,6 +17,8 @@ use table::{Entry, Message, TABLE};
 use wire::{Field, Reader};
 
 const MAGIC: &[u8] = b"k8s\0";
+/// The schema of the answer to what failed, or has no object.
+pub const STATUS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
 /// Deeper nesting is refused; no kind comes near it.
 const MAX_DEPTH: usize = 64;
 

@@ -124,6 +124,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         advertise,
         port,
         registry,
+        registry_changed: tokio::sync::watch::Sender::new(()),
         stores: stores.clone(),
         encryption: transformers.clone(),
         authenticator,
@@ -161,6 +162,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
     let stop_accepting = CancellationToken::new();
     let limits = Limits {
         max_streams: server.flags.http2_max_streams_per_connection,
+        ..Limits::default()
     };
     let handler = {
         let server = Arc::clone(&server);
@@ -293,9 +295,8 @@ async fn start_up(server: Arc<Server>) -> (&'static str, anyhow::Result<()>) {
 
 /// What is repeated for as long as the server runs.
 async fn upkeep(server: Arc<Server>) -> (&'static str, anyhow::Result<()>) {
-    while server.lifecycle.is_pending("informer-sync") || server.lifecycle.is_pending(bootstrap::STEPS[0]) {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    server.lifecycle.after("informer-sync").await;
+    server.lifecycle.after(bootstrap::STEPS[0]).await;
     tokio::join!(
         bootstrap::kubernetes_service::run(Arc::clone(&server)),
         bootstrap::authentication::run(Arc::clone(&server)),

@@ -16,6 +16,7 @@ use crate::webhook::Clients;
 use arc_swap::ArcSwap;
 use component_config::kube_apiserver::ApiServerFlags;
 use std::sync::Arc;
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 /// Everything that request handlers use.
@@ -26,6 +27,8 @@ pub struct Server {
     pub advertise: std::net::IpAddr,
     pub port: u16,
     pub registry: Arc<ArcSwap<api::Registry>>,
+    /// Told after the registry was replaced.
+    pub registry_changed: watch::Sender<()>,
     pub stores: Stores,
     /// Encryption at rest.
     pub encryption: storage::Transformers,

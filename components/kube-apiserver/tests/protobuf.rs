@@ -113,3 +113,47 @@ async fn objects_lists_metadata_and_events_are_answered_in_protobuf() {
     let (code, _, _) = ask(&client, "GET", maps, "text/html", Value::Null).await;
     assert_eq!(code, 406);
 }
+
+#[tokio::test]
+async fn failures_are_answered_in_the_clients_encoding() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[])
+        .await
+        .unwrap();
+    let client = server.admin().await.unwrap();
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let wrong = json!({ "metadata": { "name": "Wrong!" } });
+    let definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/none";
+    for (method, path, body, code) in [
+        ("GET", format!("{maps}/none"), Value::Null, 404),
+        ("POST", maps.to_owned(), wrong, 422),
+        ("PUT", maps.to_owned(), json!({}), 405),
+        ("GET", definition.to_owned(), Value::Null, 404),
+    ] {
+        let (_, content_type, json) = ask(&client, method, &path, "application/json", body.clone()).await;
+        assert_eq!(content_type, "application/json");
+        let json: Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!(json["code"], code);
+
+        let (found, content_type, bytes) = ask(&client, method, &path, PROTOBUF, body.clone()).await;
+        assert_eq!(
+            (found, content_type.as_str()),
+            (code, PROTOBUF),
+            "{method} {path}"
+        );
+        let status = decoded(&bytes, "Status", protobuf::STATUS);
+        for field in ["message", "reason", "code", "status"] {
+            assert_eq!(status[field], json[field], "{method} {path} {field}");
+        }
+        assert_eq!(status["details"]["name"], json["details"]["name"]);
+
+        let (_, content_type, yaml) = ask(&client, method, &path, "application/yaml", body.clone()).await;
+        assert_eq!(content_type, "application/yaml");
+        assert_eq!(serde_yaml_ng::from_slice::<Value>(&yaml).unwrap(), json);
+
+        // What can't be had is answered as JSON, with the failure that came first.
+        let (found, content_type, _) = ask(&client, method, &path, "text/html", body).await;
+        assert_eq!(content_type, "application/json");
+        assert!(found == code || found == 406, "{found}");
+    }
+}

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::revision::Revision;
 
@@ -98,6 +99,8 @@ pub struct WatchMessage {
 pub struct BackendWatch {
     pub messages: mpsc::Receiver<Result<WatchMessage, BackendError>>,
     pub progress: ProgressRequester,
+    /// What feeds it, if that is a task.
+    pub feed: Option<AbortOnDropHandle<()>>,
 }
 
 /// Asks a watch to report how far it is, by a message without events.

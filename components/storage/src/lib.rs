@@ -26,4 +26,5 @@ pub use revision::{RequestedRevision, Revision};
 pub use storage::{Storage, StorageOptions};
 pub use store::{
     Change, Filter, ListPage, ListRequest, Preconditions, RevisionMatch, Store, Updated, WatchRequest,
+    continue_key,
 };

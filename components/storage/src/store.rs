@@ -16,6 +16,8 @@ mod list;
 mod watch;
 mod write;
 
+pub use continue_token::continue_key;
+
 /// Selects objects by label and field; made from parsed selectors by the caller.
 pub type Filter = Arc<dyn Fn(&StoredObject) -> bool + Send + Sync>;
 

@@ -81,6 +81,7 @@ impl Backend for Panicking {
         Ok(BackendWatch {
             messages,
             progress: watch.progress,
+            feed: watch.feed,
         })
     }
 

@@ -20,12 +20,49 @@ pub struct ApiServer {
     ready_after: Option<Duration>,
 }
 
+/// Where an API server keeps its objects.
+#[derive(Clone, Copy)]
+pub enum Store<'a> {
+    Etcd(&'a Etcd),
+    /// Its own files in a directory.
+    Directory(&'a Path),
+}
+
+impl<'a> From<&'a Etcd> for Store<'a> {
+    fn from(etcd: &'a Etcd) -> Self {
+        Self::Etcd(etcd)
+    }
+}
+
+impl Store<'_> {
+    fn arguments(&self) -> Vec<String> {
+        let etcd = match self {
+            Self::Directory(directory) => {
+                return vec![format!("--storage-directory={}", directory.display())];
+            }
+            Self::Etcd(etcd) => etcd,
+        };
+        let mut arguments = vec![format!("--etcd-servers={}", etcd.endpoints().join(","))];
+        if let Some(pki) = etcd.pki() {
+            for (flag, file) in [
+                ("cafile", "ca.crt"),
+                ("certfile", "client.crt"),
+                ("keyfile", "client.key"),
+            ] {
+                arguments.push(format!("--etcd-{flag}={}", pki.file(file).display()));
+            }
+        }
+        arguments
+    }
+}
+
 impl ApiServer {
     /// Starts `binary` with upstream's flags and `extra` ones, and waits until it is ready.
     ///
     /// Tests of the crate kube-apiserver pass `env!("CARGO_BIN_EXE_kube-apiserver")`, others [`binary`].
-    pub async fn start(binary: &Path, etcd: &Etcd, extra: &[&str]) -> Result<Self> {
+    pub async fn start<'a>(binary: &Path, store: impl Into<Store<'a>>, extra: &[&str]) -> Result<Self> {
         crypto();
+        let store = store.into();
         let mut last = None;
         // A port found free may be taken before it is bound.
         for _ in 0..5 {
@@ -43,7 +80,7 @@ impl ApiServer {
                 ready_after: None,
             };
             let started = Instant::now();
-            server.spawn(binary, etcd, extra)?;
+            server.spawn(binary, store, extra)?;
             match server.wait_ready().await {
                 Ok(()) => {
                     server.ready_after = Some(started.elapsed());
@@ -55,12 +92,12 @@ impl ApiServer {
         Err(last.context("no attempt to start the API server")?)
     }
 
-    fn spawn(&mut self, binary: &Path, etcd: &Etcd, extra: &[&str]) -> Result<()> {
+    fn spawn(&mut self, binary: &Path, store: Store<'_>, extra: &[&str]) -> Result<()> {
         let log = std::fs::File::create(self.log_file()).context("log of the API server")?;
         let file = |name: &str| self.pki.file(name).display().to_string();
         let mut command = Command::new(binary);
         command
-            .arg(format!("--etcd-servers={}", etcd.endpoints().join(",")))
+            .args(store.arguments())
             .args([
                 "--bind-address=127.0.0.1",
                 "--advertise-address=192.0.2.2",
@@ -100,12 +137,6 @@ impl ApiServer {
             .any(|flag| flag.starts_with("--authorization-config"))
         {
             command.arg("--authorization-mode=Node,RBAC");
-        }
-        if let Some(pki) = etcd.pki() {
-            command
-                .arg(format!("--etcd-cafile={}", pki.file("ca.crt").display()))
-                .arg(format!("--etcd-certfile={}", pki.file("client.crt").display()))
-                .arg(format!("--etcd-keyfile={}", pki.file("client.key").display()));
         }
         let errors = log.try_clone().context("log of the API server")?;
         let process = command
@@ -236,9 +267,14 @@ impl ApiServer {
     }
 
     /// Starts it again on its port, as [`ApiServer::start`] did, and waits until it is ready.
-    pub async fn restart(&mut self, binary: &Path, etcd: &Etcd, extra: &[&str]) -> Result<()> {
+    pub async fn restart<'a>(
+        &mut self,
+        binary: &Path,
+        store: impl Into<Store<'a>>,
+        extra: &[&str],
+    ) -> Result<()> {
         self.kill();
-        self.spawn(binary, etcd, extra)?;
+        self.spawn(binary, store.into(), extra)?;
         self.wait_ready().await
     }
 

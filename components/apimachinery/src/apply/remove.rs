@@ -3,25 +3,16 @@ use crate::fieldset::FieldSet;
 use crate::schema::{Field, ListKind, SchemaSet, Type};
 use serde_json::Value;
 
-/// Removes these fields, each with all that is below it. What is emptied by that becomes null.
+/// Removes these fields, each with all that is below it. A list that is emptied by that becomes null,
+/// a struct or map stays as `{}`.
 pub fn remove(set: &SchemaSet, ty: &Type, value: &mut Value, fields: &FieldSet) {
     from(set, Some(ty), None, value, fields);
 }
 
 fn from(set: &SchemaSet, ty: Option<&Type>, field: Option<&Field>, value: &mut Value, fields: &FieldSet) {
-    if !empty(value) {
-        inside(set, ty, field, value, fields);
-        if empty(value) {
-            *value = Value::Null;
-        }
-    }
-}
-
-fn empty(value: &Value) -> bool {
-    match value {
-        Value::Object(map) => map.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        _ => false,
+    inside(set, ty, field, value, fields);
+    if value.as_array().is_some_and(Vec::is_empty) {
+        *value = Value::Null;
     }
 }
 

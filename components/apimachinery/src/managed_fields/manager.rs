@@ -202,6 +202,7 @@ impl FieldManager<'_> {
         let former = managers.0.get(&entry).cloned();
         let mut owned = field_set(self.schemas, &self.ty(), applied);
         owned.subtract_below(self.reset);
+        let named = owned.clone();
         owned.subtract(&UNOWNED);
         let dropped = former
             .as_ref()
@@ -220,7 +221,7 @@ impl FieldManager<'_> {
             },
         );
         if let Some(former) = former.filter(|_| dropped) {
-            self.prune(&mut merged, &former.fields.to_set(), &managers);
+            self.prune(&mut merged, &former.fields.to_set(), named, &managers);
         }
         let forced = force || self.forced_by_last_applied(live, writer);
         self.settle(&before, &merged, &mut managers, &entry, forced)?;
@@ -238,20 +239,27 @@ impl FieldManager<'_> {
         Ok(merged)
     }
 
-    /// Takes out what the manager applied before, doesn't apply now, and nobody else owns.
-    fn prune(&self, merged: &mut Value, former: &FieldSet, managers: &Managers) {
+    /// Takes out what the manager applied before, doesn't name now in `kept`, and no other applier owns. A struct of
+    /// which it applied a part, and that no applier names any more, goes as a whole, as upstream does it.
+    fn prune(&self, merged: &mut Value, former: &FieldSet, mut kept: FieldSet, managers: &Managers) {
         let named = |fields: &FieldSet| fields.with_named_parents(self.schemas, &self.ty());
-        let all = managers.0.values().fold(FieldSet::default(), |mut all, owned| {
-            all.add(owned.fields.to_set());
-            all
-        });
-        let there = field_set(self.schemas, &self.ty(), merged);
-        // What the manager never owned stays, and with it the structs around it.
-        let mut all = all;
-        all.add(there.difference(former));
-        let gone = named(&there)
-            .intersection(&named(former))
-            .difference(&named(&all));
+        let fields_of = |value: &Value| named(&field_set(self.schemas, &self.ty(), value));
+        let without = |gone: &FieldSet| {
+            let mut pruned = merged.clone();
+            remove(self.schemas, &self.ty(), &mut pruned, gone);
+            pruned
+        };
+        let last = named(former);
+        let there = fields_of(merged);
+        for (entry, owned) in &managers.0 {
+            if entry.operation == Operation::Apply {
+                kept.add(owned.fields.to_set());
+            }
+        }
+        let mut kept = named(&kept);
+        kept.add(fields_of(&without(&last)));
+        let pruned = without(&there.difference(&kept));
+        let gone = there.difference(&fields_of(&pruned)).intersection(&last);
         remove(self.schemas, &self.ty(), merged, &gone);
     }
 

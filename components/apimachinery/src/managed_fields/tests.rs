@@ -146,3 +146,29 @@ fn creates_are_recorded_and_untracked_objects_left_alone() {
     fields.update(Some(&untracked), &mut changed, writer("u"));
     assert_eq!(changed["metadata"].get("managedFields"), None);
 }
+
+#[test]
+fn what_an_apply_empties_stays_as_an_empty_map() {
+    let (schemas, reset) = (set(), FieldSet::default());
+    let fields = manager(&schemas, &reset);
+    let applied = json!({"metadata": {"name": "x", "labels": {"a": "b"}}, "spec": {"replicas": 2}});
+    let live = fields.apply(None, &applied, writer("a"), false).unwrap();
+    let emptied = json!({"metadata": {"name": "x", "labels": {}}, "spec": {"replicas": 2}});
+    let new = fields.apply(Some(&live), &emptied, writer("a"), false).unwrap();
+    assert_eq!(new["metadata"]["labels"], json!({}));
+}
+
+#[test]
+fn a_struct_that_no_applier_names_any_more_goes_as_a_whole() {
+    let (schemas, reset) = (set(), FieldSet::default());
+    let fields = manager(&schemas, &reset);
+    let applied = json!({"metadata": {"name": "x", "labels": {"a": "b"}}, "spec": {"replicas": 2}});
+    let live = fields.apply(None, &applied, writer("a"), false).unwrap();
+    let without = json!({"spec": {"replicas": 2}});
+    let new = fields.apply(Some(&live), &without, writer("a"), false).unwrap();
+    assert_eq!(new["metadata"].get("name"), None);
+    // The name is nobody's: while something in its struct is applied, it stays.
+    let fewer = json!({"metadata": {}, "spec": {"replicas": 2}});
+    let new = fields.apply(Some(&live), &fewer, writer("a"), false).unwrap();
+    assert_eq!(new["metadata"]["name"], json!("x"));
+}

@@ -8,11 +8,7 @@ use apimachinery::managed_fields::Writer;
 use apimachinery::{meta, time};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
 use storage::{Change, ObjectRef, Preconditions, StorageError, Store};
-
-/// How often the registry is looked at: a pointer is compared.
-const PERIOD: Duration = Duration::from_millis(250);
 
 /// Follows the registry and the APIServices. Never ends.
 pub async fn run(server: Arc<Server>) -> anyhow::Result<()> {
@@ -20,12 +16,12 @@ pub async fn run(server: Arc<Server>) -> anyhow::Result<()> {
         .stores
         .named(GROUP, "apiservices")
         .ok_or_else(|| anyhow::anyhow!("apiservices is not registered"))?;
-    while server.lifecycle.is_pending(crate::bootstrap::STEPS[0]) {
-        tokio::time::sleep(PERIOD).await;
-    }
+    server.lifecycle.after(crate::bootstrap::STEPS[0]).await;
     let mut changes = store.changes();
+    let mut definitions = server.registry_changed.subscribe();
     loop {
         changes.mark_unchanged();
+        definitions.mark_unchanged();
         let registry = server.registry.load_full();
         let mut wanted: Vec<(String, String)> = registry
             .iter()
@@ -44,18 +40,9 @@ pub async fn run(server: Arc<Server>) -> anyhow::Result<()> {
                 tracing::warn!(%error, "an APIService of a custom group can't be kept");
             }
         }
-        loop {
-            tokio::select! {
-                outcome = changes.changed() => {
-                    outcome?;
-                    break;
-                }
-                () = tokio::time::sleep(PERIOD) => {
-                    if !Arc::ptr_eq(&registry, &server.registry.load()) {
-                        break;
-                    }
-                }
-            }
+        tokio::select! {
+            outcome = changes.changed() => outcome?,
+            outcome = definitions.changed() => outcome?,
         }
     }
 }

@@ -161,7 +161,12 @@ fn of_protobuf(registry: &Registry, body: &[u8]) -> Option<Value> {
     let row = registry
         .kind(&kind)
         .or_else(|| registry.iter().find(|row| row.gvk.group_version() == version))?;
-    let mut value = protobuf::decode(&row.schemas, &api::schema_name(&kind), envelope.raw).ok()?;
+    let schema = if kind.kind == "Status" && kind.group.is_empty() {
+        protobuf::STATUS.to_owned()
+    } else {
+        api::schema_name(&kind)
+    };
+    let mut value = protobuf::decode(&row.schemas, &schema, envelope.raw).ok()?;
     value["kind"] = json!(kind.kind);
     value["apiVersion"] = json!(kind.api_version());
     Some(value)

@@ -97,6 +97,7 @@ impl Served {
             }
             registry
         });
+        server.registry_changed.send_replace(());
         tracing::info!(
             versions = rows.len(),
             "the custom resources that are served have changed"

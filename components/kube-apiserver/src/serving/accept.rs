@@ -17,10 +17,6 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// A client that has not finished its handshake by then is cut off.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// A client that has not finished sending its headers by then is cut off.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(32);
 /// For what is still to be sent when a connection has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Upstream's frame of 250 streams per HTTP/2 connection.
@@ -29,7 +25,22 @@ const DEFAULT_STREAMS: u32 = 250;
 /// How connections are served.
 #[derive(Clone, Debug)]
 pub struct Limits {
+    /// Of one HTTP/2 connection; 0 is upstream's number.
     pub max_streams: u32,
+    /// A client that has not finished its handshake by then is cut off.
+    pub handshake: Duration,
+    /// A client that has not finished sending its headers by then is cut off.
+    pub headers: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_streams: 0,
+            handshake: Duration::from_secs(10),
+            headers: Duration::from_secs(32),
+        }
+    }
 }
 
 /// Accepts until `stop`, then tells open connections to finish. Connections are counted in `tracker`.
@@ -85,7 +96,7 @@ async fn connection<H, F>(
         tracing::debug!(%error, "setting TCP_NODELAY failed");
     }
     let local = stream.local_addr().unwrap_or(address);
-    let tls = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+    let tls = match tokio::time::timeout(limits.handshake, acceptor.accept(stream)).await {
         Ok(Ok(tls)) => tls,
         Ok(Err(error)) => {
             tracing::debug!(%address, %error, "TLS handshake failed");
@@ -112,7 +123,7 @@ async fn connection<H, F>(
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT);
+        .header_read_timeout(limits.headers);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     BackendError, BackendWatch, KeyValue, ProgressRequester, RangeRequest, RangeResult, RawEvent,
@@ -233,11 +234,11 @@ impl Shared {
             prefix: prefix.to_owned(),
             next: from,
         };
-        // Ends when the reader goes away, which notices when it ends.
-        tokio::spawn(feed.run(self.revision.subscribe(), progress_requests, sender));
+        let feed = tokio::spawn(feed.run(self.revision.subscribe(), progress_requests, sender));
         Ok(BackendWatch {
             messages,
             progress: ProgressRequester(progress),
+            feed: Some(AbortOnDropHandle::new(feed)),
         })
     }
 }

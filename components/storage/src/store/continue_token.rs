@@ -100,6 +100,11 @@ pub(super) fn decode(scope_prefix: &str, text: &str) -> Result<Position, Storage
     })
 }
 
+/// The key at which a list over the keys below `scope_prefix` goes on. It is always below it.
+pub fn continue_key(scope_prefix: &str, token: &str) -> Result<String, StorageError> {
+    decode(scope_prefix, token).map(|position| position.start_key)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

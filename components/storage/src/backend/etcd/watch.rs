@@ -6,6 +6,7 @@ use std::time::Duration;
 use etcd_client::{EventType, WatchOptions, WatchRequestSender, WatchResponse, WatchResponseStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::endpoints::Endpoints;
 use super::failure::{self, Failure};
@@ -52,11 +53,11 @@ pub(super) async fn start(
         responses,
         changes,
     };
-    // Ends when the reader drops the receiver.
-    tokio::spawn(pump.run(progress_requests, sender));
+    let pump = tokio::spawn(pump.run(progress_requests, sender));
     Ok(BackendWatch {
         messages,
         progress: ProgressRequester(progress),
+        feed: Some(AbortOnDropHandle::new(pump)),
     })
 }
 

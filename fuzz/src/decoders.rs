@@ -1,0 +1,208 @@
+//! One function per kind of input that clients send. Each must return, whatever it is given; where what was read can
+//! be written and read again, both must be the same.
+
+use api::{Registry, Resource};
+use apimachinery::managed_fields::Writer;
+use apimachinery::selector::{FieldSelector, LabelSelector};
+use apimachinery::{decode, json, patch};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kube_apiserver::{admission, authentication, kinds, media, protobuf, tokens};
+use serde_json::{Value, json};
+use std::sync::{Arc, LazyLock};
+
+static ROWS: LazyLock<Vec<Arc<Resource>>> = LazyLock::new(|| Registry::built_in().iter().cloned().collect());
+
+/// The kind that the first byte stands for, and what is left.
+fn kind(input: &[u8]) -> Option<(&'static Resource, &[u8])> {
+    let (first, rest) = input.split_first()?;
+    let row = ROWS.get(usize::from(*first) % ROWS.len())?;
+    Some((row, rest))
+}
+
+/// What a created object goes through.
+fn create(row: &Resource, mut value: Value) -> Option<Value> {
+    value.as_object()?;
+    decode::fit(&row.schemas, row.schema_id, &mut value).ok()?;
+    let mut again = value.clone();
+    assert_eq!(
+        decode::fit(&row.schemas, row.schema_id, &mut again),
+        Ok(Vec::new())
+    );
+    assert_eq!(value, again, "an object that fits is changed by fitting it again");
+    api::defaults::apply(row, &mut value);
+    api::strategy::prepare_create(row, &mut value);
+    let _ = api::validate::create(row, &value);
+    api::managed::track(row, None, &mut value, writer("fuzz"));
+    api::strategy::settle(row, &mut value);
+    let _ = api::table::render(row, std::slice::from_ref(&value), jiff::Timestamp::UNIX_EPOCH);
+    Some(value)
+}
+
+fn update(row: &Resource, old: &Value, mut new: Value) {
+    if !new.is_object() || decode::fit(&row.schemas, row.schema_id, &mut new).is_err() {
+        return;
+    }
+    api::defaults::apply(row, &mut new);
+    api::strategy::prepare_update(row, "", old, &mut new);
+    let _ = api::validate::update(row, "", old, &new);
+    api::managed::track(row, Some(old), &mut new, writer("update"));
+}
+
+fn writer(manager: &str) -> Writer<'_> {
+    Writer {
+        manager,
+        subresource: "",
+        now: "2026-01-01T00:00:00Z",
+    }
+}
+
+/// A kind's number, then a JSON body.
+pub fn json(input: &[u8]) {
+    let Some((row, text)) = kind(input) else { return };
+    let Ok((value, _)) = kinds::parse_body(text, media::JSON) else {
+        return;
+    };
+    let again = json::parse(value.to_string().as_bytes()).expect("what is written can be read");
+    assert_eq!(again.value, value);
+    let Some(object) = create(row, value) else { return };
+    let text = object.to_string();
+    let _ = protobuf::encode::message(&row.schemas, &api::schema_name(&row.gvk), text.as_bytes());
+    let _ = protobuf::encode::metadata(&row.schemas, text.as_bytes());
+}
+
+/// A YAML body.
+pub fn yaml(input: &[u8]) {
+    if let Ok((value, _)) = kinds::parse_body(input, media::YAML) {
+        json::parse(value.to_string().as_bytes()).expect("what is written can be read");
+    }
+}
+
+/// A kind's number, then a message, with or without an envelope.
+pub fn protobuf(input: &[u8]) {
+    let Some((row, bytes)) = kind(input) else { return };
+    let raw = protobuf::open(bytes).map_or(bytes, |envelope| envelope.raw);
+    let schema = api::schema_name(&row.gvk);
+    let Ok(value) = protobuf::decode(&row.schemas, &schema, raw) else {
+        return;
+    };
+    let Some(object) = create(row, value) else { return };
+    let _ = protobuf::encode::message(&row.schemas, &schema, object.to_string().as_bytes());
+}
+
+/// A kind's number, then `[OBJECT, PATCH]`: each form of patch, and the patch as an applied configuration.
+pub fn patches(input: &[u8]) {
+    let Some((row, text)) = kind(input) else { return };
+    let Ok(json::Document {
+        value: Value::Array(mut pair),
+        ..
+    }) = json::parse(text)
+    else {
+        return;
+    };
+    let (Some(patch), Some(object)) = (pair.pop(), pair.pop()) else {
+        return;
+    };
+    let Some(old) = create(row, object) else { return };
+    let mut new = old.clone();
+    if patch::json::apply(&mut new, &patch).is_ok() {
+        update(row, &old, new);
+    }
+    let mut new = old.clone();
+    patch::merge::apply(&mut new, &patch);
+    update(row, &old, new);
+    let mut new = old.clone();
+    if patch::strategic::apply(&row.schemas, row.schema_id, &mut new, &patch).is_ok() {
+        update(row, &old, new);
+    }
+    if patch.is_object()
+        && let Ok(applied) = api::managed::apply(row, Some(&old), &patch, writer("applier"), true)
+    {
+        update(row, &old, applied);
+    }
+}
+
+/// A selector's text, or the JSON of a selector object.
+pub fn selectors(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
+    if let Ok(selector) = LabelSelector::parse(text) {
+        selector.matches_with(|key| (key.len() % 2 == 0).then_some("1"));
+    }
+    if let Ok(selector) = FieldSelector::parse(text) {
+        selector.matches(|_| Some("a"));
+    }
+    if let Ok(document) = json::parse(input)
+        && let Ok(selector) = LabelSelector::from_object(Some(&document.value))
+    {
+        selector.matches_with(|_| None);
+    }
+}
+
+/// An expression as an admission policy may have it; with a budget that keeps one run short.
+pub fn expressions(input: &[u8]) {
+    const BUDGET: u64 = 20_000;
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
+    let environment = cel::Environment::new()
+        .with("object", cel::Decl::dynamic())
+        .with("self", cel::Decl::bounded(cel::Shape::String, 100))
+        .with_patch_types();
+    let Ok(program) = cel::Program::compile(text, &environment) else {
+        return;
+    };
+    let object = json!({
+        "metadata": {"name": "a", "labels": {"x": "y"}},
+        "spec": {"replicas": 3, "list": [1, 2.5, "c", null], "cidr": "10.0.0.0/8", "when": "2026-01-01T00:00:00Z"},
+    });
+    let variables = [
+        Some(cel::from_json(
+            &object,
+            environment.decl("object").expect("declared"),
+        )),
+        Some(cel::Value::text("some text")),
+    ];
+    let _ = program.evaluate(&variables, BUDGET);
+}
+
+/// The text of a continue token.
+pub fn continue_token(input: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(input) {
+        let prefix = "/registry/pods/default/";
+        if let Ok(key) = storage::continue_key(prefix, text) {
+            assert!(key.starts_with(prefix));
+            assert!(!key.split('/').any(|segment| segment == ".."), "{key}");
+        }
+    }
+}
+
+/// A client's certificate, a signing request, a key file, a web token.
+pub fn certificates(input: &[u8]) {
+    if let Some(identity) = authentication::x509::CertificateIdentity::read(input) {
+        assert!(
+            identity
+                .user
+                .groups
+                .iter()
+                .any(|group| group == "system:authenticated")
+        );
+    }
+    let _ = tokens::keys::verifying_keys(input);
+    let _ = tokens::keys::VerifyingKey::from_spki(input);
+    if let Ok(text) = std::str::from_utf8(input) {
+        let _ = tokens::jwt::unverified::<Value>(text);
+        let _ = tokens::jwt::verify::<Value>(text, &[]);
+    }
+    let pem = format!(
+        "-----BEGIN CERTIFICATE REQUEST-----\n{}\n-----END CERTIFICATE REQUEST-----\n",
+        STANDARD.encode(input)
+    );
+    let request = json!({ "spec": { "request": STANDARD.encode(pem), "signerName": "example.com/a" } });
+    let _ = admission::certificates::requested_common_name(&request);
+    let row = ROWS
+        .iter()
+        .find(|row| row.gvk.kind == "CertificateSigningRequest");
+    let _ = api::validate::create(row.expect("a built-in kind"), &request);
+}
