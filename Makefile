@@ -50,7 +50,7 @@ e2e: build
 e2e-long: build
 	cargo nextest run --locked -p e2e --no-fail-fast --run-ignored only
 
-test: unit e2e
+test: lint unit e2e
 
 # A machine with cgroup v2 in QEMU, for hosts that have v1: a cluster of that one machine, and a lab inside it. Needs
 # Debian's qemu-system-x86; not part of `test`, since without the CPU's help it takes many minutes.

@@ -37,10 +37,11 @@ pub fn columns(resource: &Resource) -> Vec<Value> {
 /// One row: its cells in the order of the columns.
 pub fn row(resource: &Resource, object: &Value, now: Timestamp) -> Value {
     let mut row = json!({"cells": cells(resource, object, now)});
-    if resource.gvk.kind == "Pod" && resource.custom.is_none() {
-        if let Some(conditions) = pod::conditions(object) {
-            row["conditions"] = conditions;
-        }
+    if resource.gvk.kind == "Pod"
+        && resource.custom.is_none()
+        && let Some(conditions) = pod::conditions(object)
+    {
+        row["conditions"] = conditions;
     }
     row
 }

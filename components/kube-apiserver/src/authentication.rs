@@ -202,8 +202,8 @@ impl TokenAuthenticator {
 }
 
 fn kept(outcome: &Result<Option<Authenticated>, Rejected>) -> Result<Option<Authenticated>, String> {
-    outcome
-        .as_ref()
-        .map(Clone::clone)
-        .map_err(|refusal| refusal.0.clone())
+    match outcome {
+        Ok(known) => Ok(known.clone()),
+        Err(refusal) => Err(refusal.0.clone()),
+    }
 }

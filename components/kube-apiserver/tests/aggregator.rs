@@ -185,7 +185,7 @@ async fn a_group_is_served_by_another_server() {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "service unavailable\n".to_owned(),
             ))
-            .then(|| answer.1)
+            .then_some(answer.1)
     })
     .await;
     assert_eq!(batch(&get(&admin, "/apis", v2).await.1)["freshness"], "Stale");

@@ -216,10 +216,7 @@ impl Queue {
     /// but not one whose last attempt failed with an error.
     pub fn pop(&mut self, now: Instant) -> Option<Popped> {
         self.end_backoffs(now);
-        loop {
-            let Some((_, _, Reverse(ticket), uid)) = self.active.pop() else {
-                break;
-            };
+        while let Some((_, _, Reverse(ticket), uid)) = self.active.pop() {
             if let Some(entry) = self.entries.get_mut(&uid)
                 && entry.ticket == ticket
                 && entry.place == Place::Active

@@ -121,11 +121,11 @@ pub fn admit(pod: &Pod, others: &[Arc<Pod>], node: &NodeFacts) -> Option<(String
     if let Some(refusal) = refused_by_pressure(pod, &node.pressures) {
         return Some(refusal);
     }
-    if let (Some(labels), Some(selector)) = (&node.labels, &pod.view().node_selector) {
-        if !selector.iter().all(|(key, value)| labels.get(key) == Some(value)) {
-            let message = "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector";
-            return Some(("NodeAffinity".to_owned(), message.to_owned()));
-        }
+    if let (Some(labels), Some(selector)) = (&node.labels, &pod.view().node_selector)
+        && !selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+    {
+        let message = "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector";
+        return Some(("NodeAffinity".to_owned(), message.to_owned()));
     }
     let active: Vec<(i64, i64)> = others
         .iter()

@@ -84,11 +84,11 @@ impl Pokes {
         let workers = self.workers.read();
         for pod in users {
             let (config_maps, secrets) = referenced(&pod);
-            if config_maps.contains(name) || secrets.contains(name) {
-                if let Some((poke, refresh)) = workers.get(pod.uid()) {
-                    refresh.store(true, Ordering::Release);
-                    poke.notify_one();
-                }
+            if (config_maps.contains(name) || secrets.contains(name))
+                && let Some((poke, refresh)) = workers.get(pod.uid())
+            {
+                refresh.store(true, Ordering::Release);
+                poke.notify_one();
             }
         }
     }

@@ -1,4 +1,5 @@
 //! Reconciling real routes and rules in network namespaces.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr, TcpListener};

@@ -1,4 +1,5 @@
 //! One contract for every backend.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 use std::future::Future;
 use std::sync::Arc;

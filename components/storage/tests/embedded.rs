@@ -1,4 +1,5 @@
 //! What only the embedded backend promises: nothing acknowledged is lost, whatever happens to the process.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,5 @@
 //! What happens to watches and writes when etcd dies, moves, hangs or forgets.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

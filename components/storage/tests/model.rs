@@ -1,4 +1,5 @@
 //! Lists and watches against a model that keeps every state there ever was.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! A panic below the caches is survived: the feed begins again, nobody waits for ever, watchers miss nothing.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

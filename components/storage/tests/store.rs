@@ -1,4 +1,5 @@
 //! Stores over the in-memory backend: reads, writes, lists and watches as the API promises them.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 use std::sync::Arc;
 use std::time::Duration;

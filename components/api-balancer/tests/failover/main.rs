@@ -1,4 +1,5 @@
 //! The balancer against real sockets and fake API servers that speak TLS.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 mod support;
 

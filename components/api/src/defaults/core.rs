@@ -116,14 +116,13 @@ fn node(object: &mut Object) {
     } else if let Some(first) = spec.get("podCIDRs").and_then(|list| list.get(0)).cloned() {
         spec.insert("podCIDR".into(), first);
     }
-    if let Some(status) = map_mut(object, "status") {
-        if let Some(capacity) = status
+    if let Some(status) = map_mut(object, "status")
+        && let Some(capacity) = status
             .get("capacity")
             .filter(|capacity| !is_zero(Some(capacity)))
             .cloned()
-        {
-            absent(status, "allocatable", capacity);
-        }
+    {
+        absent(status, "allocatable", capacity);
     }
 }
 

@@ -53,14 +53,13 @@ pub(super) fn template_spec(spec: &mut Object) {
     absent(spec, "terminationGracePeriodSeconds", 30);
     zero(spec, "schedulerName", "default-scheduler");
     // The old name of the field follows the new one.
-    if is_zero(spec.get("serviceAccountName")) {
-        if let Some(old) = spec
+    if is_zero(spec.get("serviceAccountName"))
+        && let Some(old) = spec
             .get("serviceAccount")
             .filter(|old| !is_zero(Some(old)))
             .cloned()
-        {
-            spec.insert("serviceAccountName".into(), old);
-        }
+    {
+        spec.insert("serviceAccountName".into(), old);
     }
     if let Some(name) = spec
         .get("serviceAccountName")

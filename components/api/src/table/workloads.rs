@@ -60,8 +60,7 @@ pub(super) fn cells(kind: (&str, &str), value: &Value, now: Timestamp) -> Option
             selected(),
         ],
         ("apps", "ControllerRevision") => {
-            let controller =
-                meta::controller_of(value).map_or_else(|| "<none>".to_owned(), |owner| controller(owner));
+            let controller = meta::controller_of(value).map_or_else(|| "<none>".to_owned(), controller);
             vec![
                 name(value),
                 json!(controller),

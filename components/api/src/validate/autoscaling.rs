@@ -185,14 +185,14 @@ fn target(target: &Value, source: &str, path: &Path) -> ErrorList {
         ));
     }
     for field in ["value", "averageValue"] {
-        if let Ok(amount) = Quantity::from_json(at(target, &[field])) {
-            if amount.sign() != 1 {
-                errors.push(Error::invalid(
-                    &path.child(field),
-                    amount.to_string(),
-                    "must be positive",
-                ));
-            }
+        if let Ok(amount) = Quantity::from_json(at(target, &[field]))
+            && amount.sign() != 1
+        {
+            errors.push(Error::invalid(
+                &path.child(field),
+                amount.to_string(),
+                "must be positive",
+            ));
         }
     }
     let utilization = int(target, &["averageUtilization"]);

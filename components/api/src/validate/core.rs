@@ -111,24 +111,21 @@ fn secret(old: Option<&Value>, new: &Value) -> ErrorList {
         }
     };
     match text(new, &["type"]) {
-        "kubernetes.io/service-account-token" => {
+        "kubernetes.io/service-account-token"
             if meta::annotation(new, "kubernetes.io/service-account.name")
                 .unwrap_or("")
-                .is_empty()
-            {
-                errors.push(Error::required(
-                    &Path::new("metadata.annotations").key("kubernetes.io/service-account.name"),
-                    "",
-                ));
-            }
+                .is_empty() =>
+        {
+            errors.push(Error::required(
+                &Path::new("metadata.annotations").key("kubernetes.io/service-account.name"),
+                "",
+            ));
         }
         "kubernetes.io/dockercfg" => json_data(data, ".dockercfg", &path, &mut errors),
         "kubernetes.io/dockerconfigjson" => json_data(data, ".dockerconfigjson", &path, &mut errors),
-        "kubernetes.io/basic-auth" => {
-            if data.get("username").is_none() && data.get("password").is_none() {
-                needs(&mut errors, "username");
-                needs(&mut errors, "password");
-            }
+        "kubernetes.io/basic-auth" if data.get("username").is_none() && data.get("password").is_none() => {
+            needs(&mut errors, "username");
+            needs(&mut errors, "password");
         }
         "kubernetes.io/ssh-auth" if is_zero(data.get("ssh-privatekey")) => {
             errors.push(Error::required(&path.key("ssh-privatekey"), ""))

@@ -359,13 +359,12 @@ fn event(new: &Value) -> ErrorList {
     let namespace = text(new, &[regarding, "namespace"]);
     let own = meta::namespace(new);
     let involved = Path::new("involvedObject").child("namespace");
-    if legacy && !namespace.is_empty() && namespace != own {
-        errors.push(Error::invalid(
-            &involved,
-            namespace,
-            "does not match event.namespace",
-        ));
-    } else if legacy && namespace.is_empty() && !matches!(own, "default" | "kube-system") {
+    let matches = if namespace.is_empty() {
+        matches!(own, "default" | "kube-system")
+    } else {
+        namespace == own
+    };
+    if legacy && !matches {
         errors.push(Error::invalid(
             &involved,
             namespace,

@@ -380,11 +380,11 @@ fn template_with_claims(spec: &Value, path: &Path) -> ErrorList {
             claims.push(json!({"name": name, "persistentVolumeClaim": {"claimName": name}}));
         }
     }
-    if let Some(pod) = spec.pointer_mut("/template/spec").and_then(Value::as_object_mut) {
-        if let Some(volumes) = pod.entry("volumes").or_insert_with(|| json!([])).as_array_mut() {
-            volumes.retain(|volume| !claims.iter().any(|claim| claim["name"] == volume["name"]));
-            volumes.extend(claims);
-        }
+    if let Some(pod) = spec.pointer_mut("/template/spec").and_then(Value::as_object_mut)
+        && let Some(volumes) = pod.entry("volumes").or_insert_with(|| json!([])).as_array_mut()
+    {
+        volumes.retain(|volume| !claims.iter().any(|claim| claim["name"] == volume["name"]));
+        volumes.extend(claims);
     }
     template(&spec, path, "StatefulSet")
 }

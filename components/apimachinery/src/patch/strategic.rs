@@ -189,9 +189,7 @@ impl Merger<'_> {
         match rule.merge_key.as_deref() {
             None => {
                 for value in patch {
-                    if value.is_object() || value.is_array() {
-                        items.push(value.clone());
-                    } else if !items.contains(value) {
+                    if value.is_object() || value.is_array() || !items.contains(value) {
                         items.push(value.clone());
                     }
                 }

@@ -76,7 +76,8 @@ impl Served {
     fn swap(&self, server: &Server) {
         let mut rows: Vec<&Resource> = self.entries.values().flat_map(|entry| &entry.rows).collect();
         rows.sort_by(|a, b| {
-            (&a.gvk.group)
+            a.gvk
+                .group
                 .cmp(&b.gvk.group)
                 .then_with(|| api::custom::compare_versions(&a.gvk.version, &b.gvk.version))
                 .then_with(|| a.plural.cmp(&b.plural))

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ahash::{AHashMap, AHashSet};
+use client::supervise;
 use futures::StreamExt as _;
 use kube::Api;
 use kube::api::{DynamicObject, PartialObjectMeta};
 use kube::runtime::{WatchStreamExt as _, watcher};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Collector;
@@ -17,31 +19,37 @@ use crate::runtime::{Context, every};
 
 const REDISCOVER: Duration = Duration::from_secs(30);
 
+/// Asked for as metadata only.
+type Watched = PartialObjectMeta<DynamicObject>;
+
+/// The watches by what they watch, and the tasks that run them; dropped, they end.
+#[derive(Default)]
+struct Watches {
+    stops: AHashMap<Discovered, CancellationToken>,
+    tasks: JoinSet<()>,
+}
+
 /// Keeps the watches until the context ends.
 pub(super) async fn run(context: Arc<Context>, collector: Arc<Collector>) {
-    let mut watched: AHashMap<Discovered, CancellationToken> = AHashMap::new();
+    let mut watches = Watches::default();
     // Until the first success it is tried faster.
-    while watched.is_empty() && !context.shutdown.is_cancelled() {
-        refresh(&context, &collector, &mut watched).await;
-        if watched.is_empty() {
+    while watches.stops.is_empty() && !context.shutdown.is_cancelled() {
+        refresh(&context, &collector, &mut watches).await;
+        if watches.stops.is_empty() {
             tokio::select! {
                 () = context.shutdown.cancelled() => return,
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
             }
         }
     }
-    let watched = tokio::sync::Mutex::new(watched);
+    let watches = tokio::sync::Mutex::new(watches);
     every(&context, REDISCOVER, || async {
-        refresh(&context, &collector, &mut *watched.lock().await).await;
+        refresh(&context, &collector, &mut *watches.lock().await).await;
     })
     .await;
 }
 
-async fn refresh(
-    context: &Arc<Context>,
-    collector: &Arc<Collector>,
-    watched: &mut AHashMap<Discovered, CancellationToken>,
-) {
+async fn refresh(context: &Arc<Context>, collector: &Arc<Collector>, watches: &mut Watches) {
     let discovery = match discover(&context.root.client).await {
         Ok(discovery) => discovery,
         Err(error) => {
@@ -52,7 +60,7 @@ async fn refresh(
     collector.resources.replace(&discovery.resources);
     let wanted: AHashSet<Discovered> = discovery.resources.into_iter().filter(is_collected).collect();
     // A group that could not be asked keeps its watches.
-    watched.retain(|resource, stop| {
+    watches.stops.retain(|resource, stop| {
         let keep = wanted.contains(resource) || discovery.failed.contains(&resource.resource.api_version);
         if !keep {
             stop.cancel();
@@ -60,14 +68,19 @@ async fn refresh(
         keep
     });
     for resource in wanted {
-        if !watched.contains_key(&resource) {
+        if !watches.stops.contains_key(&resource) {
             let stop = context.shutdown.child_token();
-            watched.insert(resource.clone(), stop.clone());
-            let api: Api<PartialObjectMeta<DynamicObject>> =
-                Api::all_with(context.root.client.clone(), &resource.resource);
-            tokio::spawn(watch(collector.clone(), resource, api, stop));
+            watches.stops.insert(resource.clone(), stop.clone());
+            let api: Api<Watched> = Api::all_with(context.root.client.clone(), &resource.resource);
+            let collector = collector.clone();
+            watches.tasks.spawn(async move {
+                let task = format!("garbage collector's watch of {}", resource.resource.plural);
+                supervise::keep_running(&task, &stop, || watch(&collector, &resource, api.clone())).await;
+            });
         }
     }
+    // Those that were stopped, now or before.
+    while watches.tasks.try_join_next().is_some() {}
 }
 
 /// Events own nothing, are owned by nothing, and are many.
@@ -78,42 +91,35 @@ fn is_collected(resource: &Discovered) -> bool {
         && resource.resource.plural != "events"
 }
 
-async fn watch(
-    collector: Arc<Collector>,
-    resource: Discovered,
-    api: Api<PartialObjectMeta<DynamicObject>>,
-    stop: CancellationToken,
-) {
-    let mut stream = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
+/// Feeds the graph for as long as it is polled. A new list after an interruption also tells what has gone meanwhile.
+async fn watch(collector: &Collector, resource: &Discovered, api: Api<Watched>) {
+    let stream = watcher(api, watcher::Config::default()).default_backoff();
+    let mut stream = std::pin::pin!(stream);
     let mut listed: Option<AHashSet<String>> = None;
-    loop {
-        let event = tokio::select! {
-            () = stop.cancelled() => return,
-            event = stream.next() => event,
-        };
+    while let Some(event) = stream.next().await {
         match event {
-            Some(Ok(watcher::Event::Init)) => listed = Some(AHashSet::new()),
-            Some(Ok(watcher::Event::InitApply(object))) => {
+            Ok(watcher::Event::Init) => listed = Some(AHashSet::new()),
+            Ok(watcher::Event::InitApply(object)) => {
                 if let Some(listed) = &mut listed {
                     listed.extend(object.metadata.uid.clone());
                 }
-                upsert(&collector, &resource, &object);
+                upsert(collector, resource, &object);
             }
-            Some(Ok(watcher::Event::InitDone)) => {
+            Ok(watcher::Event::InitDone) => {
                 if let Some(listed) = listed.take() {
-                    remove_unlisted(&collector, &resource, &listed);
+                    remove_unlisted(collector, resource, &listed);
                 }
             }
-            Some(Ok(watcher::Event::Apply(object))) => upsert(&collector, &resource, &object),
-            Some(Ok(watcher::Event::Delete(object))) => {
+            Ok(watcher::Event::Apply(object)) => upsert(collector, resource, &object),
+            Ok(watcher::Event::Delete(object)) => {
                 let uid = object.metadata.uid.as_deref().unwrap_or_default();
                 let effects = collector.graph.lock().remove(uid);
                 collector.apply(effects);
             }
-            Some(Err(error)) => {
-                tracing::debug!(resource = resource.resource.plural, group = resource.resource.group, %error, "watch failed, trying again");
+            Err(error) => {
+                let (plural, group) = (&resource.resource.plural, &resource.resource.group);
+                tracing::warn!(resource = plural, group, %error, "watch failed, trying again");
             }
-            None => return,
         }
     }
 }

@@ -30,14 +30,9 @@ struct List<T> {
 
 #[derive(Deserialize)]
 #[serde(default)]
+#[derive(Default)]
 struct Meta {
     name: String,
-}
-
-impl Default for Meta {
-    fn default() -> Self {
-        Self { name: String::new() }
-    }
 }
 
 #[derive(Deserialize)]

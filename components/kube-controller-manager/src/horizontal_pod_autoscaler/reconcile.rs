@@ -260,10 +260,10 @@ impl Controller {
     /// What the server has; asked anew when what is known is old and not `enough`.
     async fn discovery(&self, enough: impl Fn(&Discovery) -> bool) -> Result<Arc<Discovery>> {
         let mut known = self.discovery.lock().await;
-        if let Some((at, discovery)) = &*known {
-            if enough(discovery) || at.elapsed() < REDISCOVER {
-                return Ok(discovery.clone());
-            }
+        if let Some((at, discovery)) = &*known
+            && (enough(discovery) || at.elapsed() < REDISCOVER)
+        {
+            return Ok(discovery.clone());
         }
         let discovery = Arc::new(discover(&self.client).await?);
         *known = Some((Instant::now(), discovery.clone()));

@@ -250,7 +250,7 @@ fn pods_count_when_their_use_says_something() {
             at: before(10),
             window: Duration::from_secs(60),
         };
-        let found: PodMetrics = measured.then(|| (name, metric)).into_iter().collect();
+        let found: PodMetrics = measured.then_some((name, metric)).into_iter().collect();
         let groups = group(&[pod], &found, cpu, delays, now());
         (
             groups.ready,

@@ -50,10 +50,10 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
                 let claim = change.object();
                 let owner = crate::owner::controller_of(&claim.metadata).filter(|owner| owner.kind == "Pod");
                 // A claim that was deleted has to be made again for a pod that is still there.
-                if let (None, Some(owner)) = (&change.new, owner) {
-                    if this.pods.get(claim.namespace(), &owner.name).is_some() {
-                        keys.add((claim.namespace().to_owned(), owner.name.clone()));
-                    }
+                if let (None, Some(owner)) = (&change.new, owner)
+                    && this.pods.get(claim.namespace(), &owner.name).is_some()
+                {
+                    keys.add((claim.namespace().to_owned(), owner.name.clone()));
                 }
             });
         work(

@@ -1,4 +1,5 @@
 //! Real rules, real connections, both modes.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 mod lab;
 mod load;

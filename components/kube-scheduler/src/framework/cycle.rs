@@ -130,20 +130,16 @@ impl Cycle {
     pub fn check(&self, cluster: &Cluster, node: NodeSlot, what_if: Option<&WhatIf>) -> Result<(), Failure> {
         for plugin in &self.filters {
             match plugin {
-                Plugin::NodeUnschedulable => {
-                    if cluster.nodes.unschedulable[node as usize] {
-                        return Err(Failure::unresolvable(*plugin, Reason::Unschedulable));
-                    }
+                Plugin::NodeUnschedulable if cluster.nodes.unschedulable[node as usize] => {
+                    return Err(Failure::unresolvable(*plugin, Reason::Unschedulable));
                 }
-                Plugin::NodeName => {
-                    if self.pod.node_name.as_deref() != Some(cluster.nodes.name(node)) {
-                        return Err(Failure::unresolvable(*plugin, Reason::NodeName));
-                    }
+                Plugin::NodeName if self.pod.node_name.as_deref() != Some(cluster.nodes.name(node)) => {
+                    return Err(Failure::unresolvable(*plugin, Reason::NodeName));
                 }
-                Plugin::TaintToleration => {
-                    if !self.tolerated[cluster.nodes.taint_set[node as usize] as usize] {
-                        return Err(Failure::unresolvable(*plugin, Reason::Taints));
-                    }
+                Plugin::TaintToleration
+                    if !self.tolerated[cluster.nodes.taint_set[node as usize] as usize] =>
+                {
+                    return Err(Failure::unresolvable(*plugin, Reason::Taints));
                 }
                 Plugin::NodeAffinity => self.check_node_affinity(cluster, node)?,
                 Plugin::NodePorts => self.check_ports(cluster, node, what_if)?,

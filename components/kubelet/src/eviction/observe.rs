@@ -39,10 +39,10 @@ pub struct DiskUse {
 impl DiskUse {
     /// What the pod had lately.
     pub async fn of(&self, pod: &Arc<Pod>, root: &Path, logs: &str, at_most: Duration) -> Arc<PodDisk> {
-        if let Some((at, known)) = self.known.lock().get(pod.uid()) {
-            if at.elapsed() < at_most {
-                return known.clone();
-            }
+        if let Some((at, known)) = self.known.lock().get(pod.uid())
+            && at.elapsed() < at_most
+        {
+            return known.clone();
         }
         let (pod_of_task, root, logs) = (pod.clone(), root.to_owned(), log_directory(logs, pod));
         let measured =

@@ -139,10 +139,10 @@ impl ObservedContainer {
             user: status.user.clone().and_then(|user| user.linux),
             resources: status.resources.clone().and_then(|resources| resources.linux),
         };
-        if state == RunState::Exited {
-            if let Some(message) = termination_message(&record, &status) {
-                container.message = message;
-            }
+        if state == RunState::Exited
+            && let Some(message) = termination_message(&record, &status)
+        {
+            container.message = message;
         }
         container
     }
@@ -211,12 +211,11 @@ impl Runtime {
             .collect();
         let known_containers = &known_containers;
         let containers = containers.into_iter().map(|listed| async move {
-            if let Some(container) = known_containers.get(listed.id.as_str()) {
-                if container.state == RunState::Exited
-                    || (container.state == RunState::Running && run_state(listed.state) == RunState::Running)
-                {
-                    return Ok(Some((*container).clone()));
-                }
+            if let Some(container) = known_containers.get(listed.id.as_str())
+                && (container.state == RunState::Exited
+                    || (container.state == RunState::Running && run_state(listed.state) == RunState::Running))
+            {
+                return Ok(Some((*container).clone()));
             }
             match self.container_status(&listed.id).await {
                 Ok(status) => Ok(Some(ObservedContainer::read(listed.pod_sandbox_id, status))),

@@ -163,10 +163,10 @@ fn scan(
                 before.clone()
             }
         };
-        if let (Some(old), Some(new)) = (&before, &pod) {
-            if old.uid() != new.uid() {
-                let _ = changes.send(Change::Remove(old.clone()));
-            }
+        if let (Some(old), Some(new)) = (&before, &pod)
+            && old.uid() != new.uid()
+        {
+            let _ = changes.send(Change::Remove(old.clone()));
         }
         if let Some(pod) = &pod {
             let _ = changes.send(Change::Apply(pod.clone()));

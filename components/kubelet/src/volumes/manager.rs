@@ -285,10 +285,10 @@ fn claimed(found: claim::Claimed, group: Option<u32>) -> Result<PathBuf, String>
             if !std::fs::metadata(&path).map_err(io)?.is_dir() {
                 return Err(format!("{} is not a directory", path.display()));
             }
-            if let Some(group) = group.filter(|_| !found.read_only) {
-                if !ownership::has_group(&path, group).map_err(io)? {
-                    ownership::set_group(&path, group, true).map_err(io)?;
-                }
+            if let Some(group) = group.filter(|_| !found.read_only)
+                && !ownership::has_group(&path, group).map_err(io)?
+            {
+                ownership::set_group(&path, group, true).map_err(io)?;
             }
             Ok(path)
         }
@@ -325,10 +325,10 @@ fn empty_dir(
     if !existed {
         std::fs::set_permissions(directory, PermissionsExt::from_mode(0o777)).map_err(io)?;
     }
-    if let Some(group) = group {
-        if !ownership::has_group(directory, group).map_err(io)? {
-            ownership::set_group(directory, group, true).map_err(io)?;
-        }
+    if let Some(group) = group
+        && !ownership::has_group(directory, group).map_err(io)?
+    {
+        ownership::set_group(directory, group, true).map_err(io)?;
     }
     Ok(())
 }

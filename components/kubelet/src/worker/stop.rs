@@ -67,37 +67,36 @@ pub(super) async fn stop_container(
         .map(|(role, container)| (*role, container.name.as_str()));
     context.event(pod, who, Type::Normal, "Killing", message);
     let began = Instant::now();
-    if let Some((_, container)) = &member {
-        if let Some(hook) = container
+    if let Some((_, container)) = &member
+        && let Some(hook) = container
             .lifecycle
             .as_ref()
             .and_then(|lifecycle| lifecycle.pre_stop.as_ref())
-        {
-            let pod_ip = pod_ips.first().map_or("", String::as_str);
-            let target = Target {
-                runtime: &context.runtime,
-                pod,
-                container,
-                container_id: id,
-                pod_ip,
-            };
-            match tokio::time::timeout(Duration::from_secs(grace), run_hook(&target, hook)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    context.event(
-                        pod,
-                        who,
-                        Type::Warning,
-                        "FailedPreStopHook",
-                        format!("PreStopHook failed: {error}"),
-                    );
-                }
-                Err(_) => tracing::warn!(
-                    container = target.describe(),
-                    grace,
-                    "preStop hook did not end within the grace period"
-                ),
+    {
+        let pod_ip = pod_ips.first().map_or("", String::as_str);
+        let target = Target {
+            runtime: &context.runtime,
+            pod,
+            container,
+            container_id: id,
+            pod_ip,
+        };
+        match tokio::time::timeout(Duration::from_secs(grace), run_hook(&target, hook)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                context.event(
+                    pod,
+                    who,
+                    Type::Warning,
+                    "FailedPreStopHook",
+                    format!("PreStopHook failed: {error}"),
+                );
             }
+            Err(_) => tracing::warn!(
+                container = target.describe(),
+                grace,
+                "preStop hook did not end within the grace period"
+            ),
         }
     }
     let left = grace

@@ -26,14 +26,12 @@ pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
         errors.extend(addresses(spec, &path.child("clusterIPs")));
     }
     match kind {
-        "LoadBalancer" => {
-            if text(spec, &["clusterIP"]) == "None" {
-                errors.push(Error::invalid(
-                    &path.child("clusterIPs").index(0),
-                    "None",
-                    "may not be set to 'None' for LoadBalancer services",
-                ));
-            }
+        "LoadBalancer" if text(spec, &["clusterIP"]) == "None" => {
+            errors.push(Error::invalid(
+                &path.child("clusterIPs").index(0),
+                "None",
+                "may not be set to 'None' for LoadBalancer services",
+            ));
         }
         "NodePort" if text(spec, &["clusterIP"]) == "None" => errors.push(Error::invalid(
             &path.child("clusterIPs").index(0),
@@ -82,17 +80,16 @@ pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
             &["ClientIP", "None"],
         ));
     }
-    if text(spec, &["sessionAffinity"]) == "ClientIP" {
-        if let Some(seconds) = at(spec, &["sessionAffinityConfig", "clientIP", "timeoutSeconds"])
+    if text(spec, &["sessionAffinity"]) == "ClientIP"
+        && let Some(seconds) = at(spec, &["sessionAffinityConfig", "clientIP", "timeoutSeconds"])
             .as_i64()
             .filter(|seconds| *seconds <= 0 || *seconds > 86400)
-        {
-            errors.push(Error::invalid(
-                &path.child("sessionAffinityConfig.clientIP.timeoutSeconds"),
-                seconds,
-                "must be greater than 0 and less than 86400",
-            ));
-        }
+    {
+        errors.push(Error::invalid(
+            &path.child("sessionAffinityConfig.clientIP.timeoutSeconds"),
+            seconds,
+            "must be greater than 0 and less than 86400",
+        ));
     }
     for (index, ip) in list(spec, &["externalIPs"])
         .iter()

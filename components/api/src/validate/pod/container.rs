@@ -259,10 +259,8 @@ fn environment(container: &Value, path: &Path) -> ErrorList {
             let path = path.child(kind);
             match kind.as_str() {
                 "fieldRef" => errors.extend(field_reference(source, &path)),
-                "resourceFieldRef" => {
-                    if text(source, &["resource"]).is_empty() {
-                        errors.push(Error::required(&path.child("resource"), ""));
-                    }
+                "resourceFieldRef" if text(source, &["resource"]).is_empty() => {
+                    errors.push(Error::required(&path.child("resource"), ""));
                 }
                 "configMapKeyRef" | "secretKeyRef" => {
                     if text(source, &["name"]).is_empty() {

@@ -20,7 +20,7 @@ impl<'de> Deserialize<'de> for GoDuration {
 impl Serialize for GoDuration {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let millis = self.0.as_millis();
-        if millis % 1000 == 0 {
+        if millis.is_multiple_of(1000) {
             serializer.collect_str(&format_args!("{}s", millis / 1000))
         } else {
             serializer.collect_str(&format_args!("{millis}ms"))

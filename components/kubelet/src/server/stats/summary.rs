@@ -228,8 +228,8 @@ fn pod_network(network: &cri::NetworkUsage, now: &str) -> Value {
 }
 
 fn container(used: &ContainerUse, stats: &PodStats, places: &Places, now: &str) -> Value {
-    let memory = used.stats.memory.clone().unwrap_or_default();
-    let cpu = used.stats.cpu.clone().unwrap_or_default();
+    let memory = used.stats.memory.unwrap_or_default();
+    let cpu = used.stats.cpu.unwrap_or_default();
     let layer = used.stats.writable_layer.clone().unwrap_or_default();
     let (log_bytes, log_inodes) = stats
         .disk
