@@ -12,7 +12,7 @@ export PATH := $(TOOLS)/bin:$(PATH)
 export HARDWAY_BINARIES ?= $(BINARIES)
 export HARDWAY_PYTHON ?= $(TOOLS)/python/bin/python3
 
-.PHONY: demo demo-down test build deps lint unit e2e e2e-long vm-cgroup2 bench-api clean help
+.PHONY: demo demo-down test build deps lint unit e2e e2e-long vm-cgroup2 bench-api fuzz clean help
 
 help:
 	@echo 'make demo       build, make five hosts, bootstrap, show a workload'
@@ -20,6 +20,7 @@ help:
 	@echo 'make test       everything: unit, integration, end-to-end in a lab'
 	@echo 'make vm-cgroup2 the kubelet and the lab on cgroup v2, in QEMU'
 	@echo 'make bench-api  speed and memory of the API server, beside their targets'
+	@echo 'make fuzz       every decoder of what clients send, FUZZ_SECONDS=600 each'
 	@echo 'make build      static release binaries into $(BINARIES)'
 
 # Static binaries run on any distribution. --target keeps the flag away from build scripts and macros.
@@ -61,3 +62,8 @@ vm-cgroup2: build
 bench-api: deps
 	cargo build --locked --release -p kube-apiserver -p bench
 	'$(CARGO_TARGET_DIR)/release/bench-api' --binary '$(CARGO_TARGET_DIR)/release/kube-apiserver'
+
+# One decoder after the other, with cargo-fuzz. The kept inputs are replayed by `make unit`.
+FUZZ_SECONDS ?= 600
+fuzz:
+	fuzz/run.sh '$(FUZZ_SECONDS)' $(FUZZ_TARGETS)

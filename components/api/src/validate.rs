@@ -25,6 +25,11 @@ use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::{ApiError, meta};
 use serde_json::Value;
 
+/// Why a stored CustomResourceDefinition is not structural, which older servers took; `None` when it is.
+pub fn non_structural(definition: &Value) -> Option<String> {
+    definition::non_structural(definition)
+}
+
 /// Checks a new object.
 pub fn create(resource: &Resource, object: &Value) -> Result<(), ApiError> {
     let mut errors = metadata::create(resource, object);

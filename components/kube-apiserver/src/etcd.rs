@@ -1,5 +1,7 @@
 //! The connection to etcd, or the store that is used instead.
 
+use crate::metrics::access::Followed;
+use crate::server::Server;
 use anyhow::{Context, bail};
 use component_config::kube_apiserver::ApiServerFlags;
 use std::path::{Path, PathBuf};
@@ -94,7 +96,11 @@ pub fn transformers(flags: &ApiServerFlags) -> anyhow::Result<Transformers> {
 }
 
 /// Takes up changes of the encryption configuration; ends only with the process.
-pub async fn reload_transformers(transformers: Transformers, file: PathBuf) -> anyhow::Result<()> {
+pub async fn reload_transformers(
+    server: Arc<Server>,
+    transformers: Transformers,
+    file: PathBuf,
+) -> anyhow::Result<()> {
     let mut seen = tokio::fs::read_to_string(&file).await.unwrap_or_default();
     loop {
         tokio::time::sleep(RELOAD_PERIOD).await;
@@ -108,7 +114,12 @@ pub async fn reload_transformers(transformers: Transformers, file: PathBuf) -> a
         if text == seen {
             continue;
         }
-        match transformers.reload(&text) {
+        let outcome = transformers.reload(&text);
+        server
+            .metrics
+            .access
+            .reloaded(Followed::Encryption, outcome.is_ok());
+        match outcome {
             Ok(()) => tracing::info!(file = %file.display(), "reloaded the encryption configuration"),
             Err(error) => {
                 tracing::error!(%error, "the new encryption configuration is refused, keeping the old one")

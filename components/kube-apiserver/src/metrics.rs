@@ -1,7 +1,10 @@
 //! Counters that other people's dashboards expect, under upstream's names.
 
+pub mod access;
+
 use crate::admission::metrics::AdmissionMetrics;
 use crate::audit::Record;
+use access::AccessMetrics;
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -52,14 +55,16 @@ pub struct Metrics {
     durations: Family<DurationLabels, Histogram>,
     inflight: Family<KindLabels, Gauge>,
     pub admission: AdmissionMetrics,
+    pub access: AccessMetrics,
 }
 
 impl Metrics {
-    /// The server's own metrics, and those that `extend` adds.
-    pub fn new(extend: impl FnOnce(&mut Registry)) -> Self {
+    /// The server's own metrics, and those that `extend` adds. `server` tells this server from others.
+    pub fn new(server: String, extend: impl FnOnce(&mut Registry)) -> Self {
         let mut registry = Registry::default();
         extend(&mut registry);
         let admission = AdmissionMetrics::register(&mut registry);
+        let access = AccessMetrics::register(&mut registry, server);
         let requests = Family::<RequestLabels, Counter>::default();
         let durations = Family::<DurationLabels, Histogram>::new_with_constructor(|| Histogram::new(BUCKETS));
         let inflight = Family::<KindLabels, Gauge>::default();
@@ -84,6 +89,7 @@ impl Metrics {
             durations,
             inflight,
             admission,
+            access,
         }
     }
 

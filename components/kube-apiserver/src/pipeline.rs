@@ -133,11 +133,13 @@ async fn guarded(
     form: &FailureForm,
     record: &mut audit::Record,
 ) -> Result<Response, ApiError> {
-    let user = match server
+    let begun = Instant::now();
+    let outcome = server
         .authenticator
         .authenticate(&parts.headers, &peer, &info.path)
-        .await
-    {
+        .await;
+    note_authentication(server, &peer, outcome.as_deref().ok(), begun.elapsed());
+    let user = match outcome {
         Ok(user) => user,
         Err(refusal) => {
             tracing::warn!(path = info.path, refusal = refusal.0, "authentication failed");
@@ -162,6 +164,16 @@ async fn guarded(
     let mut response = outcome.unwrap_or_else(|error| answer::failure(&error, &form.choose()));
     entry.mark(&mut response);
     Ok(response)
+}
+
+fn note_authentication(server: &Server, peer: &Peer, user: Option<&User>, elapsed: Duration) {
+    let metrics = &server.metrics.access;
+    metrics.authenticated(user.map(|user| user.name.as_str()), elapsed);
+    if let (Some(user), Some(certificate)) = (user, peer.certificate())
+        && std::ptr::eq(user, &*certificate.user)
+    {
+        metrics.certificate(certificate.expires);
+    }
 }
 
 /// From the right to run to the answer.
@@ -299,7 +311,10 @@ async fn authorize(
     record: &mut audit::Record,
 ) -> Result<(), ApiError> {
     let question = Attributes::of_request(user, info, query.get("fieldSelector"));
+    let begun = Instant::now();
     let decision = server.authorizer.decide(&question).await;
+    let metrics = &server.metrics.access;
+    metrics.decided(&decision, begun.elapsed());
     record.decided(decision.allowed(), decision.reason());
     if decision.allowed() {
         return Ok(());

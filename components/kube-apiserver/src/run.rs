@@ -19,6 +19,7 @@ use crate::sync;
 use crate::webhook::{Clients, Resolver};
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,7 +113,9 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
     };
     let resolver = Resolver::new(stores.clone(), flags.enable_aggregator_routing);
     let aggregator = Aggregator::new(proxy_identity, Arc::clone(&resolver));
-    let metrics = Metrics::new(|registry| {
+    let advertised = SocketAddr::new(advertise, port).to_string();
+    let own = format!("sha256:{}", hex::encode(Sha256::digest(&advertised)));
+    let metrics = Metrics::new(own, |registry| {
         audit.register(registry);
         aggregator.metrics.register(registry);
         if let Some(control) = &flow_control {
@@ -120,7 +123,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         }
     });
     let server = Arc::new(Server {
-        advertised: SocketAddr::new(advertise, port).to_string(),
+        advertised,
         advertise,
         port,
         registry,
@@ -240,7 +243,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
     ) {
         tasks.spawn(named(
             "encryption",
-            crate::etcd::reload_transformers(transformers, file.clone()),
+            crate::etcd::reload_transformers(Arc::clone(&server), transformers, file.clone()),
         ));
     }
 

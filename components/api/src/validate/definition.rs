@@ -23,6 +23,33 @@ fn joined(path: &Path, value: &str, prefix: &str, messages: Vec<String>) -> Erro
     vec![Error::invalid(path, value, detail)]
 }
 
+/// Why a definition that is stored is not structural, as one text; `None` when it is.
+pub(super) fn non_structural(definition: &Value) -> Option<String> {
+    let mut errors = ErrorList::new();
+    let path = Path::new("spec");
+    let preserve = &definition["spec"]["preserveUnknownFields"];
+    if *preserve == true {
+        let field = path.child("preserveUnknownFields");
+        errors.push(Error::invalid(&field, preserve, "must be false"));
+    }
+    for (index, version) in list(&definition["spec"], &["versions"]).iter().enumerate() {
+        let schema = &version["schema"]["openAPIV3Schema"];
+        if schema.is_object() {
+            let path = path
+                .child("versions")
+                .index(index)
+                .child("schema.openAPIV3Schema");
+            errors.extend(structural::check(schema, &path));
+        }
+    }
+    let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    match texts.as_slice() {
+        [] => None,
+        [one] => Some(one.clone()),
+        many => Some(format!("[{}]", many.join(", "))),
+    }
+}
+
 /// One of some texts.
 fn one_of(path: &Path, value: &str, allowed: &[&str]) -> ErrorList {
     if value.is_empty() {

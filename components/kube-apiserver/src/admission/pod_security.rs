@@ -85,7 +85,7 @@ fn judge(attributes: &Attributes<'_>, policy: &Policy, enforce: bool, pod: &Valu
     let (spec, annotations) = (&pod["spec"], meta::annotations(pod));
     let request = attributes.request;
     let found = |level: &configuration::LevelVersion| {
-        let found = violations(level.level, spec, annotations);
+        let found = violations(level.level, level.minor(), spec, annotations);
         (!found.is_empty()).then(|| {
             format!(
                 "violate PodSecurity \"{}:{}\": {}",

@@ -13,6 +13,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 pub struct CertificateIdentity {
     pub common_name: String,
     pub user: Arc<User>,
+    /// Seconds since 1970.
+    pub expires: i64,
 }
 
 impl CertificateIdentity {
@@ -39,6 +41,7 @@ impl CertificateIdentity {
         Some(Self {
             common_name,
             user: Arc::new(user.authenticated()),
+            expires: certificate.validity().not_after.timestamp(),
         })
     }
 }

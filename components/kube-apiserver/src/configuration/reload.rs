@@ -1,6 +1,7 @@
 //! Configuration files that are followed while the server runs.
 
 use super::{authentication, authorization};
+use crate::metrics::access;
 use crate::server::Server;
 use crate::webhook::Clients;
 use std::path::{Path, PathBuf};
@@ -53,7 +54,10 @@ pub async fn run(server: Arc<Server>) -> anyhow::Result<()> {
     loop {
         tokio::time::sleep(PERIOD).await;
         if let Some(text) = authentication.as_mut().and_then(Followed::changed) {
-            match authentication::from_file(&server.flags, text) {
+            let outcome = authentication::from_file(&server.flags, text);
+            let metrics = &server.metrics.access;
+            metrics.reloaded(access::Followed::Authentication, outcome.is_ok());
+            match outcome {
                 Ok((issuers, anonymous)) => {
                     server.authenticator.replace(issuers, anonymous);
                     tracing::info!("the authentication configuration was reloaded");
@@ -62,7 +66,10 @@ pub async fn run(server: Arc<Server>) -> anyhow::Result<()> {
             }
         }
         if let Some(text) = authorization.as_mut().and_then(Followed::changed) {
-            match authorization::from_file(text, &clients) {
+            let outcome = authorization::from_file(text, &clients);
+            let metrics = &server.metrics.access;
+            metrics.reloaded(access::Followed::Authorization, outcome.is_ok());
+            match outcome {
                 Ok(chain) => {
                     server.authorizer.replace(chain);
                     tracing::info!("the authorization configuration was reloaded");

@@ -149,6 +149,23 @@ fn take_short(wanted: &Value, accepted: &mut Value, used: &BTreeSet<String>) -> 
     }
 }
 
+const NON_STRUCTURAL: &str = "NonStructuralSchema";
+
+/// That a definition from an older server isn't structural. There is no condition that it is.
+pub fn structure(own: &Value) -> Option<Condition> {
+    api::validate::non_structural(own).map(|why| Condition::new(NON_STRUCTURAL, "True", "Violations", why))
+}
+
+/// Takes away what [`structure`] said before; false if it was not there.
+pub fn forget_structure(definition: &mut Value) -> bool {
+    let Some(list) = definition["status"]["conditions"].as_array_mut() else {
+        return false;
+    };
+    let before = list.len();
+    list.retain(|condition| text(condition, "type") != NON_STRUCTURAL);
+    list.len() < before
+}
+
 /// The approval that definitions in Kubernetes' own groups need.
 pub fn approval(own: &Value) -> Option<Condition> {
     let group = text(&own["spec"], "group");
@@ -278,6 +295,24 @@ mod tests {
         );
         assert_eq!(conditions[0].message, "\"A\" is already in use");
         assert_eq!(conditions[1].reason, "NotAccepted");
+    }
+
+    #[test]
+    fn definitions_of_older_servers_are_told_to_be_no_structure() {
+        let schema = |schema: Value| json!({"spec": {"versions": [{"schema": {"openAPIV3Schema": schema}}]}});
+        assert!(structure(&schema(json!({"type": "object"}))).is_none());
+        let mut old = schema(json!({"properties": {"a": {}}}));
+        old["spec"]["preserveUnknownFields"] = json!(true);
+        let condition = structure(&old).unwrap();
+        assert_eq!(
+            condition.message,
+            "[spec.preserveUnknownFields: Invalid value: true: must be false, \
+             spec.versions[0].schema.openAPIV3Schema.type: Required value: must not be empty at the root, \
+             spec.versions[0].schema.openAPIV3Schema.properties[a].type: Required value: must not be empty for specified object fields]"
+        );
+        set(&mut old, &condition, "1");
+        assert!(is_true(&old, NON_STRUCTURAL));
+        assert!(forget_structure(&mut old) && !forget_structure(&mut old));
     }
 
     #[test]

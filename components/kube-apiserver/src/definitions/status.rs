@@ -35,6 +35,10 @@ fn wanted(definitions: &[Arc<Value>], definition: &Value) -> Option<Value> {
     for condition in conditions.iter().chain(&names::approval(definition)) {
         changed |= names::set(&mut new, condition, &now);
     }
+    changed |= match names::structure(definition) {
+        Some(condition) => names::set(&mut new, &condition, &now),
+        None => names::forget_structure(&mut new),
+    };
     changed.then_some(new)
 }
 

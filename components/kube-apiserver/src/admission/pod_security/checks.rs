@@ -1,5 +1,7 @@
 //! The checks of the Pod Security Standards, pure.
 
+mod profiles;
+
 use serde_json::{Map, Value};
 
 /// A standard; each includes the ones before it.
@@ -41,18 +43,6 @@ const BASELINE_CAPABILITIES: [&str; 13] = [
     "SETPCAP",
     "SETUID",
     "SYS_CHROOT",
-];
-const SAFE_SYSCTLS: [&str; 10] = [
-    "kernel.shm_rmid_forced",
-    "net.ipv4.ip_local_port_range",
-    "net.ipv4.tcp_syncookies",
-    "net.ipv4.ping_group_range",
-    "net.ipv4.ip_unprivileged_port_start",
-    "net.ipv4.ip_local_reserved_ports",
-    "net.ipv4.tcp_keepalive_time",
-    "net.ipv4.tcp_fin_timeout",
-    "net.ipv4.tcp_keepalive_intvl",
-    "net.ipv4.tcp_keepalive_probes",
 ];
 const RESTRICTED_VOLUMES: [&str; 9] = [
     "configMap",
@@ -105,19 +95,25 @@ fn failing(spec: &Value, fails: impl Fn(&Value) -> bool) -> Vec<String> {
         .collect()
 }
 
-/// Everything in a pod that the level forbids.
-pub fn violations(level: Level, spec: &Value, annotations: Option<&Map<String, Value>>) -> Vec<String> {
+/// Everything in a pod that the level forbids, as it was in the minor version `minor` of Kubernetes; `u32::MAX` is the
+/// newest.
+pub fn violations(
+    level: Level,
+    minor: u32,
+    spec: &Value,
+    annotations: Option<&Map<String, Value>>,
+) -> Vec<String> {
     let mut found = Vec::new();
     if level >= Level::Baseline {
-        baseline(spec, annotations, &mut found);
+        baseline(spec, minor, annotations, &mut found);
     }
     if level >= Level::Restricted {
-        restricted(spec, &mut found);
+        restricted(spec, minor, &mut found);
     }
     found
 }
 
-fn baseline(spec: &Value, annotations: Option<&Map<String, Value>>, found: &mut Vec<String>) {
+fn baseline(spec: &Value, minor: u32, annotations: Option<&Map<String, Value>>, found: &mut Vec<String>) {
     let host: Vec<String> = ["hostNetwork", "hostPID", "hostIPC"]
         .into_iter()
         .filter(|field| spec[*field] == true)
@@ -196,73 +192,47 @@ fn baseline(spec: &Value, annotations: Option<&Map<String, Value>>, found: &mut 
             &format!("uses {noun} {}", ports.join(", ")),
         ));
     }
-    baseline_profiles(spec, annotations, found);
+    if minor >= 34 {
+        handler_hosts(spec, found);
+    }
+    profiles::baseline(spec, minor, annotations, found);
 }
 
-fn baseline_profiles(spec: &Value, annotations: Option<&Map<String, Value>>, found: &mut Vec<String>) {
-    let bad_apparmor = |context: &Value| context["appArmorProfile"]["type"] == "Unconfined";
-    let annotated = annotations.into_iter().flatten().any(|(key, value)| {
-        key.starts_with("container.apparmor.security.beta.kubernetes.io/")
-            && !value.as_str().is_some_and(|text| {
-                text.is_empty() || text == "runtime/default" || text.starts_with("localhost/")
-            })
-    });
-    if annotated
-        || bad_apparmor(&spec["securityContext"])
-        || containers(spec).any(|container| bad_apparmor(&container["securityContext"]))
-    {
-        found.push(
-            "forbidden AppArmor profile (must not set AppArmor profile type to \"Unconfined\")".to_owned(),
-        );
-    }
-    let bad_selinux = |context: &Value| {
-        let options = &context["seLinuxOptions"];
-        let kind = options["type"].as_str().unwrap_or("");
-        !matches!(
-            kind,
-            "" | "container_t" | "container_init_t" | "container_kvm_t" | "container_engine_t"
-        ) || ["user", "role"]
-            .iter()
-            .any(|field| !options[*field].as_str().unwrap_or("").is_empty())
+/// Hosts that a container's probes and hooks name: the kubelet would reach them from where it is.
+fn hosts(container: &Value) -> Vec<String> {
+    let probes = ["livenessProbe", "readinessProbe", "startupProbe"].map(|probe| &container[probe]);
+    let hooks = ["postStart", "preStop"].map(|hook| &container["lifecycle"][hook]);
+    let named = |handler: &&Value| {
+        ["httpGet", "tcpSocket"].map(|action| handler[action]["host"].as_str().map(str::to_owned))
     };
-    if bad_selinux(&spec["securityContext"])
-        || containers(spec).any(|container| bad_selinux(&container["securityContext"]))
-    {
-        found.push(
-            "seLinuxOptions (pod or containers set forbidden securityContext.seLinuxOptions)".to_owned(),
-        );
-    }
-    let names = failing(spec, |container| {
-        !matches!(
-            container["securityContext"]["procMount"].as_str(),
-            None | Some("Default")
-        )
-    });
-    if !names.is_empty() {
-        found.push(of_containers(
-            "procMount",
-            &names,
-            "must not set securityContext.procMount",
-        ));
-    }
-    let unconfined = |context: &Value| context["seccompProfile"]["type"] == "Unconfined";
-    if unconfined(&spec["securityContext"])
-        || containers(spec).any(|container| unconfined(&container["securityContext"]))
-    {
-        found.push("seccompProfile (pod or containers must not set securityContext.seccompProfile.type to \"Unconfined\")".to_owned());
-    }
-    let sysctls: Vec<String> = items(&spec["securityContext"], "sysctls")
+    probes
         .iter()
-        .map(|sysctl| name(sysctl).to_owned())
-        .filter(|sysctl| !SAFE_SYSCTLS.contains(&sysctl.as_str()))
-        .collect();
-    if !sysctls.is_empty() {
-        found.push(format!("forbidden sysctls ({})", sysctls.join(", ")));
-    }
+        .chain(&hooks)
+        .flat_map(named)
+        .flatten()
+        .filter(|host| !host.is_empty())
+        .collect()
 }
 
-fn restricted(spec: &Value, found: &mut Vec<String>) {
-    let windows = spec["os"]["name"] == "windows";
+fn handler_hosts(spec: &Value, found: &mut Vec<String>) {
+    let mut names = failing(spec, |container| !hosts(container).is_empty());
+    let mut all: Vec<String> = containers(spec).flat_map(hosts).collect();
+    if all.is_empty() {
+        return;
+    }
+    for list in [&mut names, &mut all] {
+        list.sort();
+        list.dedup();
+    }
+    let verb = if names.len() == 1 { "uses" } else { "use" };
+    let noun = if all.len() == 1 { "host" } else { "hosts" };
+    let detail = format!("{verb} probe or lifecycle {noun} {}", quoted(&all));
+    found.push(of_containers("probe or lifecycle host", &names, &detail));
+}
+
+fn restricted(spec: &Value, minor: u32, found: &mut Vec<String>) {
+    // Before 1.25 a pod didn't say its system, and all were asked the same.
+    let windows = minor >= 25 && spec["os"]["name"] == "windows";
     let volumes: Vec<String> = items(spec, "volumes")
         .iter()
         .filter(|volume| !RESTRICTED_VOLUMES.iter().any(|kind| volume.get(*kind).is_some()))
@@ -275,7 +245,7 @@ fn restricted(spec: &Value, found: &mut Vec<String>) {
             quoted(&volumes)
         ));
     }
-    if !windows {
+    if !windows && minor >= 8 {
         let names = failing(spec, |container| {
             container["securityContext"]["allowPrivilegeEscalation"] != false
         });
@@ -286,6 +256,8 @@ fn restricted(spec: &Value, found: &mut Vec<String>) {
                 "must set securityContext.allowPrivilegeEscalation=false",
             ));
         }
+    }
+    if !windows && minor >= 22 {
         let keeps = |container: &Value| {
             !items(&container["securityContext"]["capabilities"], "drop")
                 .iter()
@@ -332,12 +304,12 @@ fn restricted(spec: &Value, found: &mut Vec<String>) {
             quoted(&names)
         ));
     }
-    let root = |context: &Value| context["runAsUser"] == 0;
+    let root = |context: &Value| minor >= 23 && context["runAsUser"] == 0;
     if root(&spec["securityContext"]) || containers(spec).any(|container| root(&container["securityContext"]))
     {
         found.push("runAsUser=0 (pod or containers must not set runAsUser=0)".to_owned());
     }
-    if !windows {
+    if !windows && minor >= 19 {
         let good = |context: &Value| {
             matches!(
                 context["seccompProfile"]["type"].as_str(),
@@ -372,10 +344,10 @@ mod tests {
 
     #[test]
     fn levels() {
-        assert!(violations(Level::Restricted, &good(), None).is_empty());
+        assert!(violations(Level::Restricted, u32::MAX, &good(), None).is_empty());
         let plain = json!({"containers": [{"name": "c"}]});
-        assert!(violations(Level::Baseline, &plain, None).is_empty());
-        assert_eq!(violations(Level::Restricted, &plain, None).len(), 4);
+        assert!(violations(Level::Baseline, u32::MAX, &plain, None).is_empty());
+        assert_eq!(violations(Level::Restricted, u32::MAX, &plain, None).len(), 4);
         for change in [
             json!({"hostNetwork": true}),
             json!({"containers": [{"name": "c", "securityContext": {"privileged": true}}]}),
@@ -383,8 +355,54 @@ mod tests {
             json!({"containers": [{"name": "c", "ports": [{"hostPort": 80}]}]}),
             json!({"containers": [{"name": "c", "securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}]}),
         ] {
-            assert_eq!(violations(Level::Baseline, &change, None).len(), 1, "{change}");
-            assert!(violations(Level::Privileged, &change, None).is_empty());
+            assert_eq!(
+                violations(Level::Baseline, u32::MAX, &change, None).len(),
+                1,
+                "{change}"
+            );
+            assert!(violations(Level::Privileged, u32::MAX, &change, None).is_empty());
+        }
+    }
+
+    #[test]
+    fn rules_hold_since_their_version() {
+        let plain = json!({"containers": [{"name": "c"}]});
+        let root = json!({"securityContext": {"runAsUser": 0}, "containers": []});
+        let sysctl = |name: &str| json!({"securityContext": {"sysctls": [{"name": name}]}, "containers": []});
+        let engine =
+            json!({"securityContext": {"seLinuxOptions": {"type": "container_engine_t"}}, "containers": []});
+        let probed = json!({"containers": [
+            {"name": "b", "livenessProbe": {"httpGet": {"host": "h", "port": 1}}},
+            {"name": "a", "lifecycle": {"preStop": {"tcpSocket": {"host": "g", "port": 1}}}},
+            {"name": "c", "readinessProbe": {"httpGet": {"port": 1}}}]});
+        assert_eq!(
+            violations(Level::Baseline, 34, &probed, None),
+            ["probe or lifecycle host (containers \"a\", \"b\" use probe or lifecycle hosts \"g\", \"h\")"]
+        );
+        let mut windows = plain.clone();
+        windows["os"] = json!({"name": "windows"});
+        for (level, spec, counts) in [
+            (
+                Level::Restricted,
+                &plain,
+                &[(7, 1), (8, 2), (18, 2), (19, 3), (21, 3), (22, 4), (36, 4)][..],
+            ),
+            (Level::Restricted, &windows, &[(24, 4), (25, 1)]),
+            (Level::Restricted, &root, &[(22, 0), (23, 1)]),
+            (Level::Baseline, &sysctl("net.ipv4.tcp_rmem"), &[(31, 1), (32, 0)]),
+            (
+                Level::Baseline,
+                &sysctl("net.ipv4.tcp_fin_timeout"),
+                &[(28, 1), (29, 0)],
+            ),
+            (Level::Baseline, &sysctl("kernel.msgmax"), &[(0, 1), (36, 1)]),
+            (Level::Baseline, &engine, &[(30, 1), (31, 0)]),
+            (Level::Baseline, &probed, &[(33, 0), (34, 1)]),
+        ] {
+            for (minor, count) in counts {
+                let found = violations(level, *minor, spec, None);
+                assert_eq!(found.len(), *count, "1.{minor} {spec}: {found:?}");
+            }
         }
     }
 }

@@ -21,6 +21,16 @@ impl Default for LevelVersion {
     }
 }
 
+impl LevelVersion {
+    /// The minor version of Kubernetes whose rules hold; the newest are `u32::MAX`.
+    pub fn minor(&self) -> u32 {
+        self.version
+            .strip_prefix("v1.")
+            .and_then(|minor| minor.parse().ok())
+            .unwrap_or(u32::MAX)
+    }
+}
+
 /// What holds for namespaces that say nothing themselves, and for whom nothing holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodSecurityConfiguration {

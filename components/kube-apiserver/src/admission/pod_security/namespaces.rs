@@ -58,7 +58,7 @@ pub fn admit(
 fn existing<'a>(namespace: &str, level: &LevelVersion, pods: impl Iterator<Item = &'a Value>) -> Vec<String> {
     let mut by_reason: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for pod in pods {
-        let found = violations(level.level, &pod["spec"], meta::annotations(pod));
+        let found = violations(level.level, level.minor(), &pod["spec"], meta::annotations(pod));
         if !found.is_empty() {
             // The short form: rules without what in the pod breaks them.
             let rules: Vec<&str> = found
