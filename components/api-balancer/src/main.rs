@@ -1,3 +1,4 @@
+use api_balancer::handover::Inherited;
 use clap::Parser;
 use component_config::api_balancer::Flags;
 
@@ -17,9 +18,10 @@ fn main() -> anyhow::Result<()> {
         Some(_) => log.without_time().init(),
         None => log.init(),
     }
+    let inherited = Inherited::from_environment();
     // One thread is enough to move bytes for one host, and keeps the memory small.
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
-        .block_on(api_balancer::run::run(flags))
+        .block_on(api_balancer::run::run(flags, inherited))
 }

@@ -5,20 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::backend::{Backends, Connection};
+use crate::handover::{Pair, Seat};
 
 /// Unacknowledged bytes are given up after this time: a host without power sends no FIN.
 const USER_TIMEOUT: Duration = Duration::from_secs(3);
+const BUFFER: usize = 16 * 1024;
 
 /// Accepts clients until the future is dropped.
 pub async fn serve(
     listener: TcpListener,
     backends: watch::Receiver<Arc<Backends>>,
     connect_timeout: Duration,
+    seat: Seat,
 ) {
     let random = RandomState::new();
     let mut count = 0u64;
@@ -35,13 +40,58 @@ pub async fn serve(
         count = count.wrapping_add(1);
         let seed = random.hash_one(count);
         let backends = backends.borrow().clone();
-        // A connection has no state that outlives it; it ends with its sockets or with the process.
+        let seat = seat.clone();
+        // A connection has no state that outlives it; it ends with its sockets, with the process or in its seat.
         tokio::spawn(async move {
             tracing::debug!(%peer, "connection accepted");
-            if let Err(error) = connection(client, &backends, seed, connect_timeout).await {
+            let ended = match connect(&backends, seed, connect_timeout).await {
+                Some((server, open)) => carry(client, server, open, seat).await,
+                None => {
+                    tracing::warn!(backends = backends.list.len(), "no backend accepts connections");
+                    reset(&client);
+                    Err(Ended::NoBackend)
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%peer, %error, "connection ended");
             }
         });
+    }
+}
+
+/// Goes on with the connections of the process before; those to backends that are no longer there end.
+pub fn resume(pairs: Vec<Pair>, backends: &Backends, seat: &Seat) {
+    for pair in pairs {
+        let known = backends
+            .list
+            .iter()
+            .find(|backend| backend.address == pair.backend);
+        let streams = pair
+            .client
+            .set_nonblocking(true)
+            .and_then(|()| pair.server.set_nonblocking(true))
+            .and_then(|()| {
+                Ok((
+                    TcpStream::from_std(pair.client)?,
+                    TcpStream::from_std(pair.server)?,
+                ))
+            });
+        match (known, streams) {
+            (Some(backend), Ok((client, server))) => {
+                let (open, seat) = (backend.open(), seat.clone());
+                tokio::spawn(async move {
+                    if let Err(error) = carry(client, server, open, seat).await {
+                        tracing::debug!(%error, "connection ended");
+                    }
+                });
+            }
+            (None, Ok((client, server))) => {
+                tracing::info!(backend = %pair.backend, "its connection ends: the backend was removed");
+                reset(&client);
+                reset(&server);
+            }
+            (_, Err(error)) => tracing::warn!(%error, "a connection of the process before is not usable"),
+        }
     }
 }
 
@@ -55,17 +105,13 @@ enum Ended {
     Broken(String, std::io::Error),
 }
 
-async fn connection(
+/// Passes bytes both ways until both sides have ended, the backend falls out or the connection is handed over.
+async fn carry(
     mut client: TcpStream,
-    backends: &Backends,
-    seed: u64,
-    connect_timeout: Duration,
+    mut server: TcpStream,
+    mut open: Connection,
+    seat: Seat,
 ) -> Result<(), Ended> {
-    let Some((mut server, mut open)) = connect(backends, seed, connect_timeout).await else {
-        tracing::warn!(backends = backends.list.len(), "no backend accepts connections");
-        reset(&client);
-        return Err(Ended::NoBackend);
-    };
     let address = open.backend().address.clone();
     // Failing to set an option costs latency or a slower failover, not the connection.
     for stream in [&client, &server] {
@@ -73,9 +119,23 @@ async fn connection(
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
     }
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
+    let both = async {
+        tokio::try_join!(
+            pass(from_client, to_server, seat.clone()),
+            pass(from_server, to_client, seat.clone())
+        )
+    };
     let ended = tokio::select! {
-        copied = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut server, 16 * 1024, 16 * 1024) => match copied {
-            Ok(_) => return Ok(()),
+        passed = both => match passed {
+            Ok((Rest::Ended, Rest::Ended)) => return Ok(()),
+            Ok(_) => {
+                if let (Ok(client), Ok(server)) = (client.into_std(), server.into_std()) {
+                    seat.hand_over(Pair { backend: address, client, server }).await;
+                }
+                return Ok(());
+            }
             Err(error) => Ended::Broken(address, error),
         },
         () = open.cut() => Ended::Cut(address),
@@ -84,6 +144,30 @@ async fn connection(
     reset(&client);
     reset(&server);
     Err(ended)
+}
+
+/// Why no more bytes pass in one direction.
+enum Rest {
+    /// The sender has ended, and the receiver was told.
+    Ended,
+    /// Everything that was read has been written, and the next process reads on.
+    Held,
+}
+
+async fn pass(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, mut seat: Seat) -> std::io::Result<Rest> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        // Only between a write and the next read nothing is in the buffer.
+        let count = tokio::select! {
+            read = from.read(&mut buffer) => read?,
+            () = seat.hold() => return Ok(Rest::Held),
+        };
+        if count == 0 {
+            to.shutdown().await?;
+            return Ok(Rest::Ended);
+        }
+        to.write_all(&buffer[..count]).await?;
+    }
 }
 
 /// Connects to the first backend that accepts. No byte has been read from the client so far, so none is lost.

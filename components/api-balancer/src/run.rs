@@ -11,18 +11,22 @@ use tokio::sync::watch;
 
 use crate::backend::Backends;
 use crate::configuration::{Fingerprint, POLL_INTERVAL, fingerprint, load};
+use crate::handover::{Handover, Inherited, Seat};
 use crate::{prober, proxy, status};
 
-/// Runs until SIGTERM or SIGINT.
-pub async fn run(flags: Flags) -> anyhow::Result<()> {
+/// Runs until SIGTERM or SIGINT; then open connections go to the next process, if there is to be one.
+pub async fn run(flags: Flags, inherited: Inherited) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM handler")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT handler")?;
-    let running = Running::start(flags).await?;
+    let handover = Handover::new();
+    let running = Running::start(flags, inherited, &handover).await?;
     tokio::select! {
-        ended = running.run() => ended,
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+        ended = running.run() => return ended,
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
     }
+    handover.finish().await;
+    Ok(())
 }
 
 /// A balancer that has read its configuration and bound its ports.
@@ -34,6 +38,7 @@ pub struct Running {
     flags: Flags,
     seen: Fingerprint,
     listener: TcpListener,
+    seat: Seat,
     health: TcpListener,
     backends_sender: watch::Sender<Arc<Backends>>,
     tls: watch::Receiver<Arc<rustls::ClientConfig>>,
@@ -41,8 +46,12 @@ pub struct Running {
 }
 
 impl Running {
-    /// Reads the configuration, then binds the ports.
-    pub async fn start(flags: Flags) -> anyhow::Result<Running> {
+    /// Reads the configuration, then takes over what the process before left and binds the other ports.
+    pub async fn start(
+        flags: Flags,
+        mut inherited: Inherited,
+        handover: &Handover,
+    ) -> anyhow::Result<Running> {
         anyhow::ensure!(
             flags.health_listen.ip().is_loopback(),
             "--health-listen={} is not a loopback address; it speaks plain HTTP",
@@ -53,9 +62,17 @@ impl Running {
         let initial = Backends::from_configuration(&loaded.configuration, &Backends::default());
         let (backends_sender, backends) = watch::channel(Arc::new(initial));
         let (tls_sender, tls) = watch::channel(loaded.tls);
-        let listener = bind(flags.listen).await?;
+        let listener = match inherited.take_listener(flags.listen) {
+            Some(listener) => {
+                TcpListener::from_std(listener).context("the listener of the process before")?
+            }
+            None => bind(flags.listen).await?,
+        };
         let health = bind(flags.health_listen).await?;
         let address = listener.local_addr().context("local address")?;
+        let seat = handover.seat();
+        inherited.accepted(&listener);
+        proxy::resume(inherited.pairs, &backends.borrow(), &seat);
         tracing::info!(listen = %address, backends = ?loaded.configuration.backends, "serving");
         Ok(Running {
             address,
@@ -63,6 +80,7 @@ impl Running {
             flags,
             seen,
             listener,
+            seat,
             health,
             backends_sender,
             tls,
@@ -80,7 +98,7 @@ impl Running {
         let connect_timeout = self.flags.connect_timeout;
         tokio::select! {
             probed = prober::run(settings, self.backends.clone(), self.tls) => probed,
-            () = proxy::serve(self.listener, self.backends.clone(), connect_timeout) => Ok(()),
+            () = proxy::serve(self.listener, self.backends.clone(), connect_timeout, self.seat) => Ok(()),
             () = status::serve(self.health, self.backends) => Ok(()),
             reloaded = reload(&self.flags, self.seen, self.backends_sender, self.tls_sender) => reloaded,
         }

@@ -310,3 +310,52 @@ async fn two_servers_share_one_etcd_and_one_leaves_in_order() {
         "{seen:?}"
     );
 }
+
+/// Regression: an unchanged object was not written again, so a new first key never came to be used.
+#[tokio::test]
+async fn a_replaced_secret_is_written_again_when_another_key_encrypts() {
+    let etcd = Etcd::start().await.unwrap();
+    let binary = Path::new(env!("CARGO_BIN_EXE_kube-apiserver"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("encryption.yaml");
+    let write = |names: &[&str]| {
+        let secret = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+        let keys: Vec<_> = names
+            .iter()
+            .map(|name| json!({"name": name, "secret": secret}))
+            .collect();
+        let configuration = json!({
+            "apiVersion": "apiserver.config.k8s.io/v1",
+            "kind": "EncryptionConfiguration",
+            "resources": [{"resources": ["secrets"], "providers": [{"secretbox": {"keys": keys}}]}],
+        });
+        std::fs::write(&file, configuration.to_string()).unwrap();
+    };
+    let flag = format!("--encryption-provider-config={}", file.display());
+    write(&["old"]);
+    let mut server = ApiServer::start(binary, &etcd, &[&flag]).await.unwrap();
+    let secrets = |client| Api::<Secret>::namespaced(client, "default");
+    let secret = Secret {
+        metadata: named("kept"),
+        ..Secret::default()
+    };
+    secrets(server.admin().await.unwrap())
+        .create(&PostParams::default(), &secret)
+        .await
+        .unwrap();
+    write(&["new", "old"]);
+    server.restart(binary, &etcd, &[&flag]).await.unwrap();
+    let api = secrets(server.admin().await.unwrap());
+    let mut versions = Vec::new();
+    for _ in 0..3 {
+        let present = api.get("kept").await.unwrap();
+        versions.push(present.metadata.resource_version.clone());
+        api.replace("kept", &PostParams::default(), &present)
+            .await
+            .unwrap();
+    }
+    assert!(
+        versions[0] != versions[1] && versions[1] == versions[2],
+        "{versions:?}"
+    );
+}

@@ -205,6 +205,13 @@ impl Store {
         self.cache.changes()
     }
 
+    /// Whether the object is stored as it would be stored now; if not, writing it again changes what is stored even when
+    /// the object is the same.
+    pub fn is_current(&self, object: &StoredObject) -> bool {
+        let found = object.found();
+        !found.stale && found.generation == self.cache.transformer().generation()
+    }
+
     /// Number of cached objects.
     pub fn cached_len(&self) -> usize {
         self.cache.view().len()

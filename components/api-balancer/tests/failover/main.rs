@@ -1,7 +1,9 @@
 //! The balancer against real sockets and fake API servers that speak TLS.
 #![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
+mod restart;
 mod support;
+mod unit;
 
 use std::io::Write;
 use std::net::SocketAddr;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use api_balancer::backend::Backends;
+use api_balancer::handover::{Handover, Inherited};
 use api_balancer::run::Running;
 use clap::Parser;
 use component_config::api_balancer::Flags;
@@ -38,6 +39,10 @@ pub struct TestAuthority {
 }
 
 impl TestAuthority {
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
     pub fn new() -> TestAuthority {
         let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
         parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -173,7 +178,9 @@ impl Balancer {
             format!("--config={}", configuration.display()),
             format!("--ca={}", ca.display()),
         ]);
-        let running = Running::start(flags).await.unwrap();
+        let running = Running::start(flags, Inherited::default(), &Handover::new())
+            .await
+            .unwrap();
         let (address, backends) = (running.address, running.backends.clone());
         let task = tokio::spawn(running.run());
         Balancer {

@@ -264,7 +264,10 @@ pub async fn change(
                 Some(object) => Some(conversion::value(server, &target.row, object).await?),
                 None => None,
             };
-            let attempt = attempt(server, request, target, options, wanted, old, make).await?;
+            let rewrite = current
+                .as_ref()
+                .is_some_and(|object| !target.store.is_current(object));
+            let attempt = attempt(server, request, target, options, wanted, old, rewrite, make).await?;
             reserved.lock().push(attempt.reserved);
             *last.lock() = Some(Outcome {
                 object: Shown::Value(attempt.object),
@@ -324,6 +327,7 @@ struct Attempt {
     created: bool,
 }
 
+/// With `rewrite`, an unchanged object is written as well: what is stored was encrypted with another key than the first.
 async fn attempt(
     server: &Server,
     request: &ApiRequest,
@@ -331,6 +335,7 @@ async fn attempt(
     options: &WriteOptions,
     wanted: &Write,
     old: Option<Value>,
+    rewrite: bool,
     make: &(impl Fn(&Existing) -> Result<Value, ApiError> + Send + Sync),
 ) -> Result<Attempt, ApiError> {
     let row = &target.row;
@@ -385,7 +390,7 @@ async fn attempt(
         && !holds_on(row, &new);
     let change = if gone {
         Change::Delete
-    } else if new == *old {
+    } else if new == *old && !rewrite {
         Change::Nothing
     } else {
         Change::Write {

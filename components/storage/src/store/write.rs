@@ -232,9 +232,7 @@ async fn write(
             TxnOutcome::Conflict(current) => Round::Lost(current),
         }));
     };
-    let found = object.found();
-    let current = !found.stale && found.generation == candidate.generation;
-    if ttl.is_none() && current && candidate.is_same_as(object) {
+    if ttl.is_none() && store.is_current(object) && candidate.is_same_as(object) {
         return Ok(None);
     }
     let stored = candidate.stored(store, key)?;
