@@ -65,6 +65,8 @@ pub enum Remedy {
 pub struct PodRange {
     pub node: String,
     pub cidr: String,
+    /// Where its pods are reached.
+    pub address: Option<String>,
 }
 
 impl PodRange {
@@ -73,6 +75,11 @@ impl PodRange {
             Some(PodRange {
                 node: node["metadata"]["name"].as_str()?.to_owned(),
                 cidr: node["spec"]["podCIDR"].as_str()?.to_owned(),
+                address: node["status"]["addresses"]
+                    .as_array()
+                    .and_then(|list| list.iter().find(|one| one["type"] == "InternalIP"))
+                    .and_then(|one| one["address"].as_str())
+                    .map(str::to_owned),
             })
         };
         nodes.iter().filter_map(range).collect()
@@ -280,14 +287,24 @@ fn routes(host: &Host, probe: &Probe, ranges: &[PodRange], found: &mut Found) {
         return;
     }
     for range in ranges.iter().filter(|range| range.node != host.name) {
-        if !probe.routes.contains(&range.cidr) {
-            found.add(
-                Kind::Route,
-                &range.cidr,
-                format!("no route to the pods of {}", range.node),
-                Remedy::Restart("pod-network.service".to_owned()),
-            );
-        }
+        let problem = match (probe.routes.get(&range.cidr), &range.address) {
+            (None, _) => format!("no route to the pods of {}", range.node),
+            (Some(Some(hop)), Some(address)) if hop != address => {
+                format!(
+                    "leads to {hop}, the pods of {} are behind {address}",
+                    range.node
+                )
+            }
+            (Some(None), Some(address)) => {
+                format!(
+                    "has no next hop, the pods of {} are behind {address}",
+                    range.node
+                )
+            }
+            _ => continue,
+        };
+        let remedy = Remedy::Restart("pod-network.service".to_owned());
+        found.add(Kind::Route, &range.cidr, problem, remedy);
     }
 }
 

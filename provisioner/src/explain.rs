@@ -221,7 +221,7 @@ fn pki_reason(name: &str) -> String {
         return format!(
             "{what} {usage} certificate of {} ({}), signed by {}",
             profile.name,
-            profile.common_name,
+            profile.common_name.replace("{node}", "<the host's name>"),
             profile.authority.name()
         );
     }
@@ -250,6 +250,7 @@ mod tests {
             ("pki/etcd-ca.crt", "authority of etcd's members"),
             ("pki/kubernetes-signer.key", "signs certificate requests"),
             ("pki/kubelet-client.key", "key of the client certificate"),
+            ("pki/kubelet-client.crt", "(system:node:<the host's name>)"),
             ("units/etcd.service", "the only store"),
             ("kubeconfig/kubelet.yaml", "how kubelet finds the API"),
             ("config/sysctl.conf", "kernel settings"),

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::render::all_names;
 use crate::ssh::{Connection, SshError};
@@ -11,8 +11,8 @@ pub struct Probe {
     /// Path in the current release, for example `bin/kubelet`.
     pub programs: BTreeMap<String, FoundFile>,
     pub units: BTreeMap<String, FoundUnit>,
-    /// Destinations, for example `10.200.1.0/24`.
-    pub routes: BTreeSet<String>,
+    /// Destination, for example `10.200.1.0/24` -> next hop, when it has one.
+    pub routes: BTreeMap<String, Option<String>>,
     /// (port, process).
     pub listening: Vec<(u16, String)>,
 }
@@ -79,7 +79,12 @@ pub fn parse(text: &str) -> Option<Probe> {
                 }
             }
             "route" => {
-                probe.routes.extend(value.split(' ').next().map(str::to_owned));
+                let mut words = value.split(' ').map(str::to_owned);
+                let destination = words.next();
+                let hop = words.next().filter(|word| word == "via").and_then(|_| words.next());
+                probe
+                    .routes
+                    .extend(destination.map(|destination| (destination, hop)));
             }
             "listen" => {
                 let (local, process) = value.split_once(' ').unwrap_or((value, ""));
@@ -141,7 +146,7 @@ mod tests {
         assert_eq!(etcd.command, ["/usr/bin/etcd", "--name=a b"]);
         assert_eq!(etcd.drop_ins, ["/a/b.conf", "/c/d.conf", "/c/e.conf"]);
         assert_eq!(probe.listening, [(6443, "kube-apiserver".to_owned())]);
-        assert!(probe.routes.contains("10.200.1.0/24"));
+        assert_eq!(probe.routes["10.200.1.0/24"].as_deref(), Some("10.77.0.2"));
         assert_eq!(parse("file=abc 644 root a\n"), None);
     }
 

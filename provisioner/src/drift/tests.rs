@@ -90,7 +90,7 @@ fn clean(desired: &Desired, inventory: &Inventory, host: &Host) -> (Facts, Probe
         files: managed(desired).into_iter().map(found).collect(),
         programs: [("bin/kubelet".to_owned(), program)].into(),
         units: [("kubelet.service".to_owned(), unit)].into(),
-        routes: ["10.200.0.0/24".to_owned()].into(),
+        routes: [("10.200.0.0/24".to_owned(), Some("10.77.0.1".to_owned()))].into(),
         listening: ports(inventory, host)
             .iter()
             .map(|port| (port.number, port.daemon.chars().take(15).collect()))
@@ -108,10 +108,12 @@ fn compare(change: impl FnOnce(&mut Facts, &mut Probe)) -> Vec<Difference> {
         PodRange {
             node: "cp".to_owned(),
             cidr: "10.200.0.0/24".to_owned(),
+            address: Some("10.77.0.1".to_owned()),
         },
         PodRange {
             node: "w".to_owned(),
             cidr: "10.200.1.0/24".to_owned(),
+            address: None,
         },
     ];
     let found = differences(&inventory, host, &desired, &facts, &probe, &ranges);
@@ -199,6 +201,11 @@ fn everything_else_that_differs_is_named() {
             probe.units.get_mut("kubelet.service").unwrap().exe = Some("/tmp/x".to_owned());
         }),
         (Kind::Route, "pods of cp", |_, probe| probe.routes.clear()),
+        (Kind::Route, "leads to 10.77.0.9", |_, probe| {
+            probe
+                .routes
+                .insert("10.200.0.0/24".to_owned(), Some("10.77.0.9".to_owned()));
+        }),
         (Kind::Port, "does not listen", |_, probe| {
             probe.listening.retain(|(port, _)| *port != 10250)
         }),

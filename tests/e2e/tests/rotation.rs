@@ -27,7 +27,6 @@ fn leaves_are_renewed_while_the_cluster_serves() {
 }
 
 #[test]
-#[ignore = "long; has not passed as a whole yet: make e2e-long"]
 fn authorities_and_keys_are_replaced_while_the_cluster_serves() {
     let lab = cluster("rotation");
     lab.kubectl(&[
