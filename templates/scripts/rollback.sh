@@ -10,7 +10,10 @@ current=$(readlink ../current)
 current=${current##*/}
 target=@TARGET@
 if [ -z "$target" ]; then
-    target=$(ls -1 | grep -E '^[0-9]+$' | sort -n | awk -v current="$current" '$1 < current' | tail -n 1)
+    # One that failed its gate is not what was before.
+    target=$(ls -1 | grep -E '^[0-9]+$' | sort -n | while read -r number; do
+        [ "$number" -ge "$current" ] || [ -e "$number/meta/failed" ] || echo "$number"
+    done | tail -n 1)
     [ -n "$target" ] || { echo "there is no generation before $current" >&2; exit 1; }
 fi
 [ -d "$target" ] || { echo "generation $target is not there any more; kept: $(ls -1 | grep -E '^[0-9]+$' | tr '\n' ' ')" >&2; exit 1; }
@@ -23,6 +26,10 @@ if [ -n "$release" ]; then
 fi
 ln -sfn "generations/$target" ../.current
 mv -T ../.current ../current
+rm -f "$target/meta/failed"
+case '@CAUSE@' in
+failed-*) [ "$current" = "$target" ] || touch "$current/meta/failed" 2>/dev/null || true ;;
+esac
 printf '%s %s %s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$target" "${release##*/}" '@CAUSE@' >>../history
 # Units and links that only the other generation had.
 cut -d' ' -f2 "$current/meta/units" 2>/dev/null | while read -r unit; do

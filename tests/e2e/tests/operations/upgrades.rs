@@ -98,6 +98,7 @@ pub(crate) fn upgrade_and_rollback_lose_nothing(lab: &TestLab) {
     assert_eq!(planned.code, 0, "{planned:?}");
     let prober = lab.prober("worker-1");
     let begun = Instant::now();
+    // On cp-1 the generation before is the one that failed; it is left out.
     println!("{}", lab.hardway(&["rollback"]).ok());
     println!("rollback of 3+2: {:.1} s", begun.elapsed().as_secs_f64());
     prober.finish().nothing_failed("rollback");
