@@ -290,16 +290,10 @@ fn routes(host: &Host, probe: &Probe, ranges: &[PodRange], found: &mut Found) {
         let problem = match (probe.routes.get(&range.cidr), &range.address) {
             (None, _) => format!("no route to the pods of {}", range.node),
             (Some(Some(hop)), Some(address)) if hop != address => {
-                format!(
-                    "leads to {hop}, the pods of {} are behind {address}",
-                    range.node
-                )
+                format!("leads to {hop}, the pods of {} are behind {address}", range.node)
             }
             (Some(None), Some(address)) => {
-                format!(
-                    "has no next hop, the pods of {} are behind {address}",
-                    range.node
-                )
+                format!("has no next hop, the pods of {} are behind {address}", range.node)
             }
             _ => continue,
         };

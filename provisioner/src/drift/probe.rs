@@ -81,7 +81,10 @@ pub fn parse(text: &str) -> Option<Probe> {
             "route" => {
                 let mut words = value.split(' ').map(str::to_owned);
                 let destination = words.next();
-                let hop = words.next().filter(|word| word == "via").and_then(|_| words.next());
+                let hop = words
+                    .next()
+                    .filter(|word| word == "via")
+                    .and_then(|_| words.next());
                 probe
                     .routes
                     .extend(destination.map(|destination| (destination, hop)));
