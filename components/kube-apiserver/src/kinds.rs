@@ -89,6 +89,26 @@ fn summary(bytes: &[u8]) -> String {
 const TYPE_META: &str =
     r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
 
+/// Brackets that may be open at once in YAML; values are nested far less.
+const MOST_OPEN: usize = 1000;
+
+/// Parses YAML that a client sent. The parser's work grows with the square of the brackets that are open, before it
+/// looks at how deep values are nested, so they are counted first; those in texts count too.
+pub fn parse_yaml(bytes: &[u8]) -> Result<Value, String> {
+    let mut open = 0usize;
+    for byte in bytes {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        if open > MOST_OPEN {
+            return Err(format!("yaml: exceeded max depth of {MOST_OPEN}"));
+        }
+    }
+    serde_yaml_ng::from_slice(bytes).map_err(|error| format!("yaml: {error}"))
+}
+
 /// Parses JSON or YAML; duplicate keys are given with their paths.
 pub fn parse_body(bytes: &[u8], media_type: &str) -> Result<(Value, Vec<String>), String> {
     match media_type {
@@ -100,8 +120,7 @@ pub fn parse_body(bytes: &[u8], media_type: &str) -> Result<(Value, Vec<String>)
             {
                 return Ok((document.value, Vec::new()));
             }
-            let value: Value = serde_yaml_ng::from_slice(bytes).map_err(|error| format!("yaml: {error}"))?;
-            Ok((value, Vec::new()))
+            Ok((parse_yaml(bytes)?, Vec::new()))
         }
         _ => {
             let document = apimachinery::json::parse(bytes).map_err(|error| error.to_string())?;
@@ -271,4 +290,24 @@ pub fn default(row: &Resource, value: &mut Value) {
 /// Cells of objects, without what every Table has.
 pub fn table(_registry: &Registry, row: &Resource, objects: &[Value]) -> Value {
     api::table::render(row, objects, jiff::Timestamp::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn open_brackets_are_counted_before_yaml_is_parsed() {
+        let begin = Instant::now();
+        for open in ["[", "{a: ", "- [", "x: {"] {
+            let text = open.repeat(500_000);
+            let error = parse_yaml(text.as_bytes()).unwrap_err();
+            assert!(error.contains("max depth"), "{error}");
+        }
+        // Parsing one of them took minutes.
+        assert!(begin.elapsed() < Duration::from_secs(10));
+        let many = format!("a: [{}]", "[1], {b: 2}, ".repeat(2000));
+        assert!(parse_yaml(many.as_bytes()).is_ok());
+    }
 }
