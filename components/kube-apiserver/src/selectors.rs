@@ -5,7 +5,7 @@ use api::Resource;
 use api::custom::Definition;
 use apimachinery::ApiError;
 use std::sync::Arc;
-use storage::{Filter, StoredObject};
+use storage::{Filter, Marks, StoredObject};
 
 /// A field that selectors may name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ pub fn selectable_fields(row: &Resource) -> Vec<SelectableField> {
         .collect()
 }
 
-use apimachinery::selector::{FieldSelector, LabelSelector};
+use apimachinery::selector::{FieldSelector, LabelSelector, Operator};
 
 /// A filter made of both selectors of a request; `None` selects everything.
 pub fn filter(row: &Resource, labels: &str, fields: &str) -> Result<Option<Filter>, ApiError> {
@@ -107,10 +107,33 @@ pub fn filter(row: &Resource, labels: &str, fields: &str) -> Result<Option<Filte
     if label_selector.is_everything() && field_selector.is_everything() {
         return Ok(None);
     }
-    Ok(Some(Arc::new(move |object: &StoredObject| {
+    let marks = label_marks(&label_selector).and(field_marks(&field_selector));
+    Ok(Some(Filter::new(marks, move |object: &StoredObject| {
         label_selector.matches_with(|key| object.label(key))
             && field_selector.matches(|name| object.field(name))
     })))
+}
+
+/// What all objects that the selector matches are marked with.
+fn label_marks(selector: &LabelSelector) -> Marks {
+    let pinned = selector.requirements.iter().filter_map(|requirement| {
+        let equal = matches!(requirement.operator, Operator::Equals | Operator::In);
+        match &*requirement.values {
+            [value] if equal => Some(Marks::label(&requirement.key, value)),
+            _ => None,
+        }
+    });
+    pinned.fold(Marks::default(), Marks::and)
+}
+
+/// The same for fields; the name and the namespace are not marked.
+fn field_marks(selector: &FieldSelector) -> Marks {
+    let pinned = selector.requirements.iter().filter(|requirement| {
+        requirement.equal && !matches!(&*requirement.field, "metadata.name" | "metadata.namespace")
+    });
+    pinned
+        .map(|requirement| Marks::field(&requirement.field, &requirement.value))
+        .fold(Marks::default(), Marks::and)
 }
 
 /// A filter over custom objects. Their fields are read in the row's version, where defaults are filled in.
@@ -141,34 +164,38 @@ fn custom_filter(
         .iter()
         .any(|requirement| !requirement.field.starts_with("metadata."));
     let row = row.clone();
-    Ok(Some(Arc::new(move |object: &StoredObject| {
-        if !labels.matches_with(|key| object.label(key)) {
-            return false;
-        }
-        if !own {
-            return fields.matches(|name| object.field(name));
-        }
-        let Some(definition) = &row.custom else {
-            return false;
-        };
-        // An object that can't be read in this version matches nothing.
-        let Ok(value) = read::value(&row, definition, object) else {
-            return false;
-        };
-        let texts: Vec<(String, String)> = definition
-            .selectable
-            .iter()
-            .map(|path| {
-                let name = path.as_str().trim_start_matches('.').to_owned();
-                let found = path.get(&value).ok().flatten();
-                (name, found.map(read::selector_text).unwrap_or_default())
+    // Fields are those of the row's version, which are not what is marked.
+    Ok(Some(Filter::new(
+        label_marks(&labels),
+        move |object: &StoredObject| {
+            if !labels.matches_with(|key| object.label(key)) {
+                return false;
+            }
+            if !own {
+                return fields.matches(|name| object.field(name));
+            }
+            let Some(definition) = &row.custom else {
+                return false;
+            };
+            // An object that can't be read in this version matches nothing.
+            let Ok(value) = read::value(&row, definition, object) else {
+                return false;
+            };
+            let texts: Vec<(String, String)> = definition
+                .selectable
+                .iter()
+                .map(|path| {
+                    let name = path.as_str().trim_start_matches('.').to_owned();
+                    let found = path.get(&value).ok().flatten();
+                    (name, found.map(read::selector_text).unwrap_or_default())
+                })
+                .collect();
+            fields.matches(|name| match texts.iter().find(|(known, _)| known == name) {
+                Some((_, text)) => Some(text.as_str()),
+                None => object.field(name),
             })
-            .collect();
-        fields.matches(|name| match texts.iter().find(|(known, _)| known == name) {
-            Some((_, text)) => Some(text.as_str()),
-            None => object.field(name),
-        })
-    })))
+        },
+    )))
 }
 
 fn unsupported_field(row: &Resource, name: &str) -> String {
@@ -188,5 +215,25 @@ fn unsupported_field(row: &Resource, name: &str) -> String {
             row.gvk.kind
         ),
         _ => format!("field label not supported: {name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Anything else could hold for objects without the mark.
+    #[test]
+    fn only_conditions_that_pin_a_value_need_a_mark() {
+        let labels = LabelSelector::parse("a=b,c in (d),e!=f,g in (h,i),!j,k,l>1,m notin (n)").unwrap();
+        assert_eq!(
+            label_marks(&labels),
+            Marks::label("a", "b").and(Marks::label("c", "d"))
+        );
+        let fields = FieldSelector::parse(
+            "spec.nodeName=n1,status.phase!=Running,status.podIP=,metadata.name=x,metadata.namespace=y",
+        )
+        .unwrap();
+        assert_eq!(field_marks(&fields), Marks::field("spec.nodeName", "n1"));
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use storage::{
-    Backend, Change, ListRequest, MemoryBackend, Preconditions, RequestedRevision, ResourceSpec, Storage,
-    StorageError, StorageOptions, Store, WatchItem, WatchRequest,
+    Backend, Change, Filter, ListRequest, Marks, MemoryBackend, Preconditions, RequestedRevision,
+    ResourceSpec, Storage, StorageError, StorageOptions, Store, WatchItem, WatchRequest,
 };
 
 const PODS: usize = 10_000;
@@ -105,7 +105,9 @@ async fn lists(pods: &Store) {
         bytes >> 20
     );
     let cpu = cpu_time();
-    let filter: storage::Filter = Arc::new(|object| object.label("app") == Some("app-7"));
+    let filter = Filter::new(Marks::label("app", "app-7"), |object| {
+        object.label("app") == Some("app-7")
+    });
     for _ in 0..ROUNDS {
         let request = ListRequest {
             filter: Some(filter.clone()),
@@ -193,8 +195,10 @@ async fn fan_out(pods: &Store, filler: &str, watchers: usize, node: Option<&'sta
     const EVENTS: usize = 500;
     let mut tasks = Vec::new();
     for _ in 0..watchers {
-        let filter = node.map(|node| -> storage::Filter {
-            Arc::new(move |object| object.field("spec.nodeName") == Some(node) || object.name() == "pod-9999")
+        let filter = node.map(|node| {
+            Filter::new(Marks::default(), move |object| {
+                object.field("spec.nodeName") == Some(node) || object.name() == "pod-9999"
+            })
         });
         let request = WatchRequest {
             send_initial_events: Some(false),

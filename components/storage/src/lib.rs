@@ -19,7 +19,7 @@ pub use backend::{
 pub use cache::{EventKind, WatchEvent, WatchItem, Watcher, bookmark_frame};
 pub use encryption::{EncryptionConfigError, Transformers};
 pub use error::StorageError;
-pub use object::{EncodingId, ObjectRef, OwnerUid, StoredObject};
+pub use object::{EncodingId, Marks, ObjectRef, OwnerUid, StoredObject};
 pub use raw::RawStore;
 pub use resource::{FieldSpec, ForeignDecoder, ResourceSpec};
 pub use revision::{RequestedRevision, Revision};

@@ -9,11 +9,13 @@ use crate::error::StorageError;
 use crate::resource::FieldSpec;
 use crate::revision::Revision;
 
+mod marks;
 mod scan;
 mod shape;
 #[cfg(test)]
 mod tests;
 
+pub use marks::Marks;
 pub use shape::OwnerUid;
 pub(crate) use shape::Shape;
 
@@ -211,6 +213,12 @@ impl StoredObject {
             .iter()
             .find(|(candidate, _)| &**candidate == key)
             .map(|(_, value)| &**value)
+    }
+
+    /// The selectable fields besides name and namespace, as they are declared.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        let names = self.field_specs.iter().map(|field| field.name.as_str());
+        names.zip(self.fields.iter().map(|value| &**value))
     }
 
     /// The value of a selectable field; None when the resource doesn't have this field.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::cache::{ResourceCache, RunningHub, Watcher};
 use crate::error::StorageError;
-use crate::object::{ObjectRef, StoredObject};
+use crate::object::{Marks, ObjectRef, StoredObject};
 use crate::resource::ResourceSpec;
 use crate::revision::{RequestedRevision, Revision};
 
@@ -19,7 +19,30 @@ mod write;
 pub use continue_token::continue_key;
 
 /// Selects objects by label and field; made from parsed selectors by the caller.
-pub type Filter = Arc<dyn Fn(&StoredObject) -> bool + Send + Sync>;
+#[derive(Clone)]
+pub struct Filter {
+    matches: Arc<dyn Fn(&StoredObject) -> bool + Send + Sync>,
+    marks: Marks,
+}
+
+impl Filter {
+    /// Selects what `matches` says. All that it selects must have `marks`, which spare it the look at most others.
+    pub fn new(marks: Marks, matches: impl Fn(&StoredObject) -> bool + Send + Sync + 'static) -> Self {
+        Filter {
+            matches: Arc::new(matches),
+            marks,
+        }
+    }
+
+    /// Whether the object is selected.
+    pub fn matches(&self, object: &StoredObject) -> bool {
+        (self.matches)(object)
+    }
+
+    pub(crate) fn marks(&self) -> Marks {
+        self.marks
+    }
+}
 
 /// What must hold for a write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -191,7 +214,9 @@ impl Store {
     /// The cached state as it is, without waiting (quotas, allocators, admission). Empty before `warm_up`.
     pub fn cached(&self, namespace: Option<&str>) -> Vec<ObjectRef> {
         let view = self.cache.view();
-        view.iter(&self.cache.scope(namespace)).cloned().collect()
+        view.iter(&self.cache.scope(namespace), Marks::default())
+            .cloned()
+            .collect()
     }
 
     /// One cached object as it is, without waiting. None before `warm_up`.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::json;
 use storage::{
-    Backend, Change, EmbeddedBackend, EventKind, Filter, ListRequest, MemoryBackend, Preconditions,
+    Backend, Change, EmbeddedBackend, EventKind, Filter, ListRequest, Marks, MemoryBackend, Preconditions,
     RequestedRevision, ResourceSpec, Revision, RevisionMatch, Storage, StorageError, StorageOptions, Store,
     WatchItem, WatchRequest,
 };
@@ -98,7 +98,9 @@ fn open(backend: &Arc<dyn Backend>) -> Store {
 
 fn of_colour(colour: Option<u8>) -> Option<Filter> {
     let wanted = colour?.to_string();
-    Some(Arc::new(move |object| object.label("colour") == Some(&wanted)))
+    Some(Filter::new(Marks::label("colour", &wanted), move |object| {
+        object.label("colour") == Some(&wanted)
+    }))
 }
 
 fn selected(state: &State, namespace: Option<u8>, colour: Option<u8>) -> State {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use storage::{
-    Backend, Change, EventKind, FieldSpec, Filter, ListRequest, MemoryBackend, Preconditions, RangeRequest,
-    RequestedRevision, ResourceSpec, Revision, RevisionMatch, Storage, StorageError, StorageOptions, Store,
-    Transformers, Updated, WatchItem, WatchRequest, Watcher,
+    Backend, Change, EventKind, FieldSpec, Filter, ListRequest, Marks, MemoryBackend, Preconditions,
+    RangeRequest, RequestedRevision, ResourceSpec, Revision, RevisionMatch, Storage, StorageError,
+    StorageOptions, Store, Transformers, Updated, WatchItem, WatchRequest, Watcher,
 };
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -48,7 +48,7 @@ fn pod(name: &str, node: &str) -> Vec<u8> {
 }
 
 fn on_node(node: &'static str) -> Option<Filter> {
-    Some(Arc::new(move |object| {
+    Some(Filter::new(Marks::field("spec.nodeName", node), move |object| {
         object.field("spec.nodeName") == Some(node)
     }))
 }

@@ -124,7 +124,7 @@ pub async fn list(server: &Server, request: &ApiRequest, target: &Target) -> Res
         .map_err(|error| target.error(error))?;
     conversion::ensure(server, &target.row, &page.items).await?;
     if let Some(filter) = late {
-        page.items.retain(|object| filter(object));
+        page.items.retain(|object| filter.matches(object));
         page.remaining = None;
     }
     let mut metadata = json!({ "resourceVersion": page.revision.to_string() });

@@ -16,15 +16,16 @@ use api::Resource;
 use apimachinery::ApiError;
 use apimachinery::field::{Error, Path};
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http::StatusCode;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use storage::{
     EventKind, Filter, RequestedRevision, WatchEvent, WatchItem, WatchRequest, Watcher, bookmark_frame,
 };
-use tokio::time::Instant;
 
 pub async fn watch(
     server: &Arc<Server>,
@@ -97,8 +98,7 @@ pub async fn watch(
         target: target.clone(),
         encoding: accepted.encoding,
         shape: accepted.shape,
-        until: Instant::now() + Duration::from_secs_f64(seconds),
-        share: rand::random(),
+        end: Box::pin(end(Arc::clone(server), Duration::from_secs_f64(seconds))),
         columns_sent: false,
         late,
     };
@@ -143,9 +143,8 @@ struct Frames {
     target: Target,
     encoding: Encoding,
     shape: Shape,
-    until: Instant,
-    /// Its place among all watches when the server stops.
-    share: f64,
+    /// Comes when its time is over. Kept from event to event: its timer is set and taken off once.
+    end: BoxFuture<'static, ()>,
     columns_sent: bool,
     late: Option<LateFilter>,
 }
@@ -168,7 +167,7 @@ impl LateFilter {
     /// What an event is to a watcher that sees selected objects only.
     fn kind(&mut self, event: &WatchEvent) -> Option<EventKind> {
         let object = event.object();
-        let selected = (self.filter)(object);
+        let selected = self.filter.matches(object);
         let was_outside = self.outside.contains(object.key());
         if event.kind == EventKind::Deleted {
             self.outside.remove(object.key());
@@ -187,15 +186,29 @@ impl LateFilter {
 /// Frames sent in one write at most.
 const BATCH_BYTES: usize = 64 * 1024;
 
+/// Comes when a watch has lasted for `time`, or the server stops.
+async fn end(server: Arc<Server>, time: Duration) {
+    // Its place among all watches when the server stops.
+    let share = rand::random();
+    tokio::select! {
+        () = tokio::time::sleep(time) => {}
+        () = server.lifecycle.watch_ends(share) => {}
+    }
+}
+
 impl Frames {
+    /// The next item; `None` when its time is over.
+    fn poll_item(&mut self, context: &mut Context<'_>) -> Poll<Option<WatchItem>> {
+        if self.end.as_mut().poll(context).is_ready() {
+            return Poll::Ready(None);
+        }
+        self.watcher.poll_next(context).map(Some)
+    }
+
     /// The next bytes, and whether more may follow. `None` at the end.
     async fn next(&mut self) -> Option<(Bytes, bool)> {
         let (first, more) = loop {
-            let mut item = tokio::select! {
-                item = self.watcher.next() => item,
-                () = tokio::time::sleep_until(self.until) => return None,
-                () = self.server.lifecycle.watch_ends(self.share) => return None,
-            };
+            let mut item = std::future::poll_fn(|context| self.poll_item(context)).await?;
             let converts = conversion::by_webhook(&self.target.row);
             if let (true, WatchItem::Event(event)) = (converts, &mut item) {
                 let objects = std::slice::from_ref(event.object());

@@ -50,6 +50,8 @@ impl RevisionProbe {
             done: false,
         };
         loop {
+            // Whoever else can run now, and what has arrived on connections, may ask as well; then one question does.
+            tokio::task::yield_now().await;
             {
                 let mut state = running.probe.state.lock();
                 if state.waiting.is_empty() {

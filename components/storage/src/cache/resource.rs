@@ -17,7 +17,7 @@ use super::view::{Scope, View};
 use crate::backend::{KeyValue, RawEvent};
 use crate::encryption::ResourceTransformer;
 use crate::error::StorageError;
-use crate::object::{Found, ObjectRef, StoredObject};
+use crate::object::{Found, Marks, ObjectRef, StoredObject};
 use crate::resource::{FieldSpec, ResourceSpec};
 use crate::revision::Revision;
 
@@ -424,7 +424,7 @@ impl ResourceCache {
         let older = self.view();
         let everything = self.scope(None);
         let mut changes = Vec::new();
-        for object in older.iter(&everything) {
+        for object in older.iter(&everything, Marks::default()) {
             let gone = newer
                 .get(object.key())
                 .is_none_or(|now| now.uid() != object.uid());
@@ -440,7 +440,7 @@ impl ResourceCache {
                 }
             }
         }
-        for object in newer.iter(&everything) {
+        for object in newer.iter(&everything, Marks::default()) {
             match older.get(object.key()) {
                 Some(before) if before.revision() == object.revision() => {}
                 before => {

@@ -5,12 +5,12 @@ use std::cmp::Ordering;
 use std::ops::Bound;
 
 use crate::backend::prefix_end;
-use crate::object::ObjectRef;
+use crate::object::{Marks, ObjectRef};
 use crate::revision::Revision;
 
-/// An object ordered by its key, so that the key is kept once.
+/// An object ordered by its key, so that the key is kept once. Its marks lie in the tree itself.
 #[derive(Clone)]
-struct ByKey(ObjectRef);
+struct ByKey(ObjectRef, Marks);
 
 impl PartialEq for ByKey {
     fn eq(&self, other: &Self) -> bool {
@@ -79,7 +79,10 @@ impl View {
     }
 
     pub(crate) fn insert(&mut self, object: ObjectRef) -> Option<ObjectRef> {
-        self.objects.insert(ByKey(object)).map(|previous| previous.0)
+        let marks = Marks::of(&object);
+        self.objects
+            .insert(ByKey(object, marks))
+            .map(|previous| previous.0)
     }
 
     pub(crate) fn remove(&mut self, key: &str) -> Option<ObjectRef> {
@@ -90,7 +93,12 @@ impl View {
         self.objects.len()
     }
 
-    pub(crate) fn iter<'a>(&'a self, scope: &'a Scope) -> impl Iterator<Item = &'a ObjectRef> + 'a {
+    /// Objects in order, at least all those that have these marks.
+    pub(crate) fn iter<'a>(
+        &'a self,
+        scope: &'a Scope,
+        marks: Marks,
+    ) -> impl Iterator<Item = &'a ObjectRef> + 'a {
         let bounds = (
             Bound::Included(scope.start.as_str()),
             Bound::Excluded(scope.end.as_str()),
@@ -98,6 +106,10 @@ impl View {
         // A continue key can lie behind the end of its scope; such a range is empty, not an error.
         let empty = scope.start >= scope.end;
         let range = (!empty).then(|| self.objects.range::<_, str>(bounds));
-        range.into_iter().flatten().map(|found| &found.0)
+        range
+            .into_iter()
+            .flatten()
+            .filter(move |found| found.1.may_have(marks))
+            .map(|found| &found.0)
     }
 }

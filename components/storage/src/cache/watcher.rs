@@ -180,7 +180,7 @@ impl Watcher {
         let filter = self.parts.filter.clone();
         let found = self
             .initial
-            .find(|object| filter.as_ref().is_none_or(|filter| filter(object)));
+            .find(|object| filter.as_ref().is_none_or(|filter| filter.matches(object)));
         if found.is_none() && self.initial.as_slice().is_empty() {
             // Frees the list.
             self.initial = Vec::new().into_iter();
@@ -202,7 +202,7 @@ impl Watcher {
             return None;
         }
         match &self.parts.filter {
-            Some(filter) => event.seen_by(&|object: &StoredObject| filter(object)),
+            Some(filter) => event.seen_by(&|object: &StoredObject| filter.matches(object)),
             None => event.seen_by(&|_| true),
         }
     }

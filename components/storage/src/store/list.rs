@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::continue_token::{self, Position};
 use super::key::object_key;
-use super::{ListPage, ListRequest, RevisionMatch, Store};
+use super::{Filter, ListPage, ListRequest, RevisionMatch, Store};
 use crate::backend::{BackendError, RangeRequest};
 use crate::cache::{EventKind, Scope, View, fetch};
 use crate::error::StorageError;
-use crate::object::ObjectRef;
+use crate::object::{Marks, ObjectRef};
 use crate::revision::{RequestedRevision, Revision};
 
 /// A snapshot and the revision it stands for.
@@ -213,9 +213,10 @@ fn page(
         end: scope.end.clone(),
     };
     let filter = request.filter.as_ref();
+    let marks = filter.map_or_else(Marks::default, Filter::marks);
     let mut matching = view
-        .iter(&rest)
-        .filter(|object| filter.is_none_or(|filter| filter(object)));
+        .iter(&rest, marks)
+        .filter(|object| filter.is_none_or(|filter| filter.matches(object)));
     if limit == 0 {
         let items = matching.cloned().collect();
         return ListPage {

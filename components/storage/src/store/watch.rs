@@ -1,9 +1,10 @@
 //! Where a watch begins.
 
 use super::list::{at_hand, newest, not_older_than};
-use super::{Store, WatchRequest};
+use super::{Filter, Store, WatchRequest};
 use crate::cache::{Begin, Watcher, WatcherParts};
 use crate::error::StorageError;
+use crate::object::Marks;
 use crate::revision::{RequestedRevision, Revision};
 
 pub(super) async fn watch(store: &Store, request: WatchRequest) -> Result<Watcher, StorageError> {
@@ -48,9 +49,10 @@ fn with_state(store: &Store, request: &WatchRequest) -> Begin {
     let position = store.hub.position();
     let (view, cursor) = store.cache.view_and_cursor();
     let scope = store.cache.scope(request.namespace.as_deref());
+    let marks = request.filter.as_ref().map_or_else(Marks::default, Filter::marks);
     Begin {
         cursor,
-        initial: view.iter(&scope).cloned().collect(),
+        initial: view.iter(&scope, marks).cloned().collect(),
         revision: position.max(view.revision),
         mark_end: request.send_initial_events == Some(true) && request.bookmarks,
     }
