@@ -6,7 +6,7 @@ use super::ring::Ring;
 use super::view::View;
 use super::{CacheEvent, Scope};
 use crate::backend::RawEvent;
-use crate::object::StoredObject;
+use crate::object::{Marks, StoredObject};
 use crate::resource::ResourceSpec;
 use crate::revision::Revision;
 
@@ -130,7 +130,7 @@ fn changes_during_the_first_list_are_kept() {
     assert_eq!(cache.view().len(), 0);
     let exact = cache.view_at(Revision::new(6)).unwrap();
     assert_eq!(
-        exact.iter(&Scope::prefix("/r/")).count(),
+        exact.iter(&Scope::prefix("/r/"), Marks::default()).count(),
         1,
         "undone from the events"
     );
