@@ -18,4 +18,4 @@ pub use keys::{KeyMaterial, ServiceAccountKeys};
 pub use leaf::{BACKDATED, Issued, LeafRequest, Usage};
 pub use profile::{ApiNames, HostNames, LEAF_LIFETIME, Names, PROFILES, Profile, Scope, profile};
 pub use renewal::{Renewal, renewal};
-pub use request::RequestTerms;
+pub use request::{RequestTerms, client_request};

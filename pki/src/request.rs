@@ -1,8 +1,11 @@
 use std::time::{Duration, SystemTime};
 
-use rcgen::{CertificateSigningRequestParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose};
+use rcgen::{
+    CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, KeyUsagePurpose,
+};
 
-use crate::{CertificateAuthority, PkiError, leaf};
+use crate::{CertificateAuthority, KeyMaterial, PkiError, leaf};
 
 /// What the signer grants to a certificate signing request, whatever the request itself asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,4 +56,25 @@ impl CertificateAuthority {
             .map_err(PkiError::during("sign a certificate signing request"))?;
         Ok(certificate.pem())
     }
+}
+
+/// A new key and a PEM PKCS #10 request for a client certificate that its signer may grant.
+pub fn client_request(
+    common_name: &str,
+    organization: Option<&str>,
+) -> Result<(KeyMaterial, String), PkiError> {
+    let (key, pair) = KeyMaterial::generate()?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    if let Some(organization) = organization {
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, organization);
+    }
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    let request = params
+        .serialize_request(&pair)
+        .and_then(|request| request.pem())
+        .map_err(PkiError::during("write a certificate signing request"))?;
+    Ok((key, request))
 }

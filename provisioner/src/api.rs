@@ -1,5 +1,6 @@
 //! The administrator's side of the Kubernetes API: readiness, objects, nodes.
 
+mod endpoint;
 mod streams;
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -55,6 +56,11 @@ impl Api {
                 Api::at(forward.address, authority, identity, Some(forward))
             }
         }
+    }
+
+    /// The server at an address.
+    pub fn direct(address: SocketAddr, authority: &str, identity: &Issued) -> anyhow::Result<Api> {
+        Api::at(address, authority, identity, None)
     }
 
     /// Any HTTPS server whose certificate one of `authority` (PEM) has signed.
@@ -338,6 +344,8 @@ fn path_of(object: &Value) -> anyhow::Result<(String, String)> {
         "Deployment" => "deployments",
         "ClusterRole" => "clusterroles",
         "ClusterRoleBinding" => "clusterrolebindings",
+        "Role" => "roles",
+        "RoleBinding" => "rolebindings",
         other => anyhow::bail!("an add-on holds a {other:?}, which hardway does not apply"),
     };
     let prefix = if version.contains('/') {

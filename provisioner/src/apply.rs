@@ -10,7 +10,8 @@ use crate::artifacts::{Codec, compressed};
 use crate::desired::{Artifact, Desired, Stage};
 use crate::facts::Facts;
 use crate::plan::{Action, HostPlan};
-use crate::ssh::{Connection, quote};
+use crate::shell::Shell;
+use crate::ssh::quote;
 use crate::state::State;
 use crate::ui::Ui;
 
@@ -20,7 +21,7 @@ const GATE: &str = include_str!("../../templates/scripts/gate.sh");
 
 /// Sends the programs and images that the host lacks.
 pub fn push(
-    connection: &Connection,
+    connection: &dyn Shell,
     state: &State,
     ui: &Ui,
     desired: &Desired,
@@ -73,17 +74,26 @@ pub fn codec(facts: &Facts) -> Codec {
 
 /// Unpacks beside the place, compares the hash, renames. A cut leaves a hidden file that the next push removes.
 fn push_script(sha256: &str, codec: Codec) -> String {
+    unpack_script(sha256, codec.unpack())
+}
+
+/// The same for a file that is there as it is.
+pub fn place_script(sha256: &str) -> String {
+    unpack_script(sha256, "cat")
+}
+
+fn unpack_script(sha256: &str, unpack: &str) -> String {
     format!(
         "set -eu; umask 022; cd /; mkdir -p /opt/hardway/blobs; new=/opt/hardway/blobs/.{sha256}; \
          trap 'rm -f \"$new\"' EXIT; {} >\"$new\"; echo '{sha256}  '\"$new\" | sha256sum -c --quiet - >&2; \
          chmod 755 \"$new\"; mv \"$new\" /opt/hardway/blobs/{sha256}",
-        codec.unpack()
+        unpack
     )
 }
 
 /// Switches the host to its release and generation and makes its users, links and kernel settings.
 pub fn activate(
-    connection: &Connection,
+    connection: &dyn Shell,
     desired: &Desired,
     plan: &HostPlan,
     facts: &Facts,
@@ -161,7 +171,7 @@ pub struct WentBack {
 }
 
 /// Puts the host back on a generation that it still holds: `target`, or the one before the current.
-pub fn go_back(connection: &Connection, target: Option<u64>, cause: &str) -> anyhow::Result<WentBack> {
+pub fn go_back(connection: &dyn Shell, target: Option<u64>, cause: &str) -> anyhow::Result<WentBack> {
     let target = target.map(|number| number.to_string()).unwrap_or_default();
     let script = ROLLBACK
         .replace("@TARGET@", &target)
@@ -184,12 +194,7 @@ pub fn go_back(connection: &Connection, target: Option<u64>, cause: &str) -> any
 }
 
 /// Waits until units run, keep running and listen on their ports.
-pub fn wait_up(
-    connection: &Connection,
-    units: &[&str],
-    ports: &[u16],
-    limit: Duration,
-) -> anyhow::Result<()> {
+pub fn wait_up(connection: &dyn Shell, units: &[&str], ports: &[u16], limit: Duration) -> anyhow::Result<()> {
     let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
     let script = GATE
         .replace("@UNITS@", &units.join(" "))
@@ -221,7 +226,7 @@ fn archive(desired: &Desired) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Starts or restarts the units of one stage and waits until systemd calls them started.
-pub fn start(connection: &Connection, plan: &HostPlan, stage: Stage) -> anyhow::Result<()> {
+pub fn start(connection: &dyn Shell, plan: &HostPlan, stage: Stage) -> anyhow::Result<()> {
     let changes = plan.starts(stage);
     if changes.is_empty() {
         return Ok(());
@@ -239,7 +244,7 @@ pub fn start(connection: &Connection, plan: &HostPlan, stage: Stage) -> anyhow::
 }
 
 /// Imports the images that containerd lacks, once it runs.
-pub fn import_images(connection: &Connection, desired: &Desired, plan: &HostPlan) -> anyhow::Result<()> {
+pub fn import_images(connection: &dyn Shell, desired: &Desired, plan: &HostPlan) -> anyhow::Result<()> {
     for artifact in &desired.artifacts {
         let Some(image) = &artifact.image else { continue };
         if !plan.images.contains(image) {

@@ -23,6 +23,8 @@ const REQUIRED: &[&str] = &[
 ];
 /// Ours in any release; taken from beside this program when the folder holds upstream's daemons only.
 const OURS: &[&str] = &["api-balancer", "pod-network"];
+/// This program, for hosts that take snapshots by themselves and for bundles.
+const OWN: &str = "hardway";
 /// Taken when the folder has it, else the host's package is used.
 const OPTIONAL: &[&str] = &["etcd"];
 /// Programs that run from an image of their own: (program, user).
@@ -96,6 +98,9 @@ pub fn collect(binaries: Option<&Path>, state: &State) -> anyhow::Result<Release
             release.artifacts.push(hashes.artifact(name, &path)?);
         }
     }
+    if let Some(path) = found(folder, &beside, OWN) {
+        release.artifacts.push(hashes.artifact(OWN, &path)?);
+    }
     for (program, user) in IMAGES {
         let path = own(folder, &beside, program)?;
         release
@@ -104,6 +109,19 @@ pub fn collect(binaries: Option<&Path>, state: &State) -> anyhow::Result<Release
     }
     hashes.save(state)?;
     Ok(release)
+}
+
+/// The programs that images are made of; hosts get the images, a bundle both.
+pub fn programs_of_images(binaries: Option<&Path>, state: &State) -> anyhow::Result<Vec<Artifact>> {
+    let beside = beside_this_program()?;
+    let folder = binaries.unwrap_or(&beside);
+    let mut hashes = Hashes::load(state);
+    let names = IMAGES.iter().map(|(program, _)| *program).chain(["smoke-probe"]);
+    let programs = names
+        .map(|name| hashes.artifact(name, &own(folder, &beside, name)?))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    hashes.save(state)?;
+    Ok(programs)
 }
 
 /// The image of the program that `hardway smoke` runs in pods; not part of a release.
@@ -121,12 +139,15 @@ fn beside_this_program() -> anyhow::Result<PathBuf> {
     Ok(program.parent().unwrap_or(Path::new("/")).to_owned())
 }
 
-fn own(folder: &Path, beside: &Path, name: &str) -> anyhow::Result<PathBuf> {
-    let found = [folder, beside]
+fn found(folder: &Path, beside: &Path, name: &str) -> Option<PathBuf> {
+    [folder, beside]
         .map(|folder| folder.join(name))
         .into_iter()
-        .find(|path| path.is_file());
-    found.with_context(|| {
+        .find(|path| path.is_file())
+}
+
+fn own(folder: &Path, beside: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    found(folder, beside, name).with_context(|| {
         format!(
             "release: {name} is neither in {} nor beside hardway; build it with make build",
             folder.display()

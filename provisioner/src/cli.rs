@@ -53,6 +53,7 @@ struct Global {
 #[derive(Subcommand)]
 enum Command {
     Bootstrap(commands::bootstrap::Arguments),
+    Bundle(commands::bundle::Arguments),
     Plan(commands::plan::Arguments),
     Apply(commands::apply::Arguments),
     Upgrade(commands::upgrade::Arguments),
@@ -78,6 +79,7 @@ impl Command {
     fn run(&self, context: &Context) -> anyhow::Result<Outcome> {
         match self {
             Command::Bootstrap(arguments) => arguments.run(context),
+            Command::Bundle(arguments) => arguments.run(context),
             Command::Plan(arguments) => arguments.run(context),
             Command::Apply(arguments) => arguments.run(context),
             Command::Upgrade(arguments) => arguments.run(context),

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod bootstrap;
+pub mod bundle;
 pub mod certs;
 pub mod completions;
 pub mod etcd;

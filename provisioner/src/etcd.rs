@@ -8,6 +8,7 @@ pub mod snapshot;
 pub use drill::{Drilled, drill};
 pub use member::{Member, Membership, Status, wait_healthy};
 pub use restore::restore;
+pub use snapshot::Source;
 
 use std::collections::BTreeMap;
 

@@ -167,6 +167,9 @@ fn config_reason(path: &str) -> &'static str {
         "config/api-balancer.yaml" => {
             "the API servers that the node-local balancer spreads over; followed while it runs"
         }
+        "config/backup.json" => "how this host takes snapshots of etcd, and where they go",
+        "config/backup-s3.toml" => "credentials of the storage that snapshots are sent to",
+        "config/backup-authority.crt" => "authority that the storage's certificate is checked against",
         "config/haproxy.cfg" => "the API servers behind the load balancer",
         "config/sysctl.conf" => {
             "kernel settings that pods need: forwarding, bridged packets, what upstream's kubelet asks for"
@@ -189,6 +192,9 @@ fn unit_reason(name: &str) -> &'static str {
         "kube-proxy" => "makes Service addresses work on this node",
         "pod-network" => "CNI configuration and routes to the other nodes' pods",
         "api-balancer" => "lets this host's clients survive the loss of any API server without another box",
+        "hardway-backup" | "hardway-backup.timer" => {
+            "takes a snapshot of etcd, checks it, keeps the newest and sends it"
+        }
         "hardway-haproxy" => "load balancer over the API servers",
         _ => "part of the cluster",
     }

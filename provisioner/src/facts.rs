@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::render::all_names;
-use crate::ssh::{Connection, SshError};
+use crate::shell::Shell;
+use crate::ssh::SshError;
 
 /// A snapshot of one host.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -74,7 +75,7 @@ const SCRIPT: &str = include_str!("../../templates/scripts/facts.sh");
 const CAP_SYS_RESOURCE: u64 = 1 << 24;
 
 /// Asks one host.
-pub fn gather(connection: &Connection) -> Result<Facts, SshError> {
+pub fn gather(connection: &dyn Shell) -> Result<Facts, SshError> {
     let units: Vec<&str> = all_names().collect();
     let doing = "reading facts";
     let text = connection.script(doing, &SCRIPT.replace("@UNITS@", &units.join(" ")))?;

@@ -20,7 +20,10 @@ pub use slots::{clean, promote, withdraw};
 
 /// Everything secret, in memory.
 pub struct Secrets {
+    /// Empty on a worker that has taken itself in.
     authorities: BTreeMap<Authority, Held>,
+    /// PEM certificates by authority.
+    trusted: BTreeMap<Authority, String>,
     /// Signs service-account tokens.
     pub service_account: ServiceAccountKeys,
     /// PEM `PUBLIC KEY`s that verify them.
@@ -38,8 +41,6 @@ pub struct Secrets {
 struct Held {
     issues: CertificateAuthority,
     signs: CertificateAuthority,
-    /// PEM certificates.
-    trusted: String,
 }
 
 /// The key under which Secrets are stored in etcd.
@@ -54,6 +55,24 @@ pub struct EncryptionKey {
 pub const OPERATOR: &str = "operator";
 
 impl Secrets {
+    /// What a worker holds that has taken itself in: no authority's key.
+    pub fn of_worker(
+        trusted: BTreeMap<Authority, String>,
+        leaves: BTreeMap<(String, &'static str), Issued>,
+    ) -> anyhow::Result<Secrets> {
+        Ok(Secrets {
+            authorities: BTreeMap::new(),
+            trusted,
+            // Signs nothing: no worker holds this key.
+            service_account: ServiceAccountKeys::generate()?,
+            token_verifiers: String::new(),
+            encryption: Vec::new(),
+            leaves,
+            issued: Vec::new(),
+            fresh: BTreeSet::new(),
+        })
+    }
+
     /// The authority that issues leaves.
     pub fn authority(&self, authority: Authority) -> &CertificateAuthority {
         &self.authorities[&authority].issues
@@ -66,7 +85,7 @@ impl Secrets {
 
     /// PEM certificates of all that are trusted, one after the other.
     pub fn trusted(&self, authority: Authority) -> &str {
-        &self.authorities[&authority].trusted
+        self.trusted.get(&authority).map_or("", String::as_str)
     }
 
     /// Every certificate: (host, name, PEM). Authorities belong to the operator.
@@ -99,16 +118,18 @@ pub fn prepare(inventory: &Inventory, state: &State, now: SystemTime, dry: bool)
         dry,
         fresh: BTreeSet::new(),
     };
-    let mut authorities = BTreeMap::new();
+    let (mut authorities, mut trusted) = (BTreeMap::new(), BTreeMap::new());
     for authority in Authority::ALL {
-        let held = slots.authority(authority, holding(rotation, Subject::of(authority)))?;
+        let (held, certificates) = slots.authority(authority, holding(rotation, Subject::of(authority)))?;
         authorities.insert(authority, held);
+        trusted.insert(authority, certificates);
     }
     let (service_account, token_verifiers) =
         slots.service_account(holding(rotation, Subject::ServiceAccountKey))?;
     let encryption = slots.encryption(holding(rotation, Subject::EncryptionKey))?;
     let mut secrets = Secrets {
         authorities,
+        trusted,
         service_account,
         token_verifiers,
         encryption,
@@ -242,7 +263,7 @@ impl Issue<'_> {
 }
 
 /// Every name and address under which the API is reached.
-fn api_names(inventory: &Inventory) -> ApiNames {
+pub fn api_names(inventory: &Inventory) -> ApiNames {
     let mut dns_names = Vec::new();
     let mut addresses = Vec::new();
     for host in &inventory.hosts {

@@ -1,5 +1,6 @@
 //! What the operator wrote down: the cluster, how to reach the hosts, and the hosts.
 
+mod backup;
 mod check;
 mod decode;
 mod problem;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use ipnet::Ipv4Net;
 
+pub use backup::{Backup, Credentials, S3};
 pub use problem::{InvalidInventory, Problem};
 
 /// A checked inventory.
@@ -20,6 +22,7 @@ pub struct Inventory {
     pub cluster: Cluster,
     pub ssh: SshSettings,
     pub release: Release,
+    pub backup: Option<Backup>,
     pub hosts: Vec<Host>,
 }
 
@@ -69,6 +72,8 @@ pub struct Bastion {
 pub struct Release {
     /// Where the daemons' binaries are; beside this program when not given.
     pub binaries: Option<PathBuf>,
+    /// Who must have signed a bundle.
+    pub bundle_key: Option<crate::bundle::PublicKey>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -302,7 +302,7 @@ fn units(desired: &Desired, facts: &Facts, stale_links: &[String]) -> Vec<UnitCh
     for link in stale_links {
         let name = link.rsplit('/').next().unwrap_or_default();
         let known = changes.iter().any(|unit| unit.name == name);
-        if !link.contains(".wants/") && name.ends_with(".service") && !known {
+        if !link.contains(".wants/") && (name.ends_with(".service") || name.ends_with(".timer")) && !known {
             changes.push(UnitChange {
                 name: name.to_owned(),
                 action: Action::Stop,

@@ -118,7 +118,8 @@ fn resources(host: &Host, facts: &Facts, plan: Option<&HostPlan>, report: &mut d
     }
 }
 
-fn tools(inventory: &Inventory, host: &Host, facts: &Facts, report: &mut dyn FnMut(String)) {
+/// Programs that a host needs for its roles, each with the Debian package that brings it.
+pub fn tools_of(inventory: &Inventory, host: &Host, facts: &Facts) -> Vec<(&'static str, &'static str)> {
     let mut wanted = vec![
         ("tar", "tar"),
         ("gzip", "gzip"),
@@ -148,13 +149,21 @@ fn tools(inventory: &Inventory, host: &Host, facts: &Facts, report: &mut dyn FnM
     if host.has(Role::LoadBalancer) {
         wanted.push(("haproxy", "haproxy"));
     }
+    wanted
+}
+
+fn tools(inventory: &Inventory, host: &Host, facts: &Facts, report: &mut dyn FnMut(String)) {
+    let wanted = tools_of(inventory, host, facts);
     let missing: Vec<String> = wanted
         .iter()
         .filter(|(tool, _)| facts.tool(tool).is_none())
         .map(|(tool, package)| format!("{tool} (package {package})"))
         .collect();
     if !missing.is_empty() {
-        report(format!("lacks {}; install them", missing.join(", ")));
+        report(format!(
+            "lacks {}; install them, or bootstrap with --bundle FILE, which brings them",
+            missing.join(", ")
+        ));
     }
     if !host.is_node() {
         return;

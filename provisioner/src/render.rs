@@ -1,5 +1,6 @@
 //! From inventory, facts and secrets to what each host should hold. No I/O.
 
+mod backup;
 mod configs;
 mod keys;
 pub use keys::holds;
@@ -33,6 +34,7 @@ pub fn desired(cluster: &Cluster<'_>, host: &Host, facts: &Facts) -> Result<Desi
     let mut desired = Desired::default();
     keys::add(cluster, host, &mut desired);
     configs::add(cluster, host, facts, &values, &mut desired)?;
+    backup::add(cluster, host, &values, &mut desired)?;
     identify(&mut desired, &cluster.secrets.fresh);
     let uses_binaries = units::add(cluster, host, &values, &mut desired)?;
     for artifact in &cluster.release.artifacts {
@@ -122,6 +124,8 @@ fn values(cluster: &Cluster<'_>, host: &Host, facts: &Facts) -> Value {
         "container": facts.container,
         "cni_bin": facts.cni_bin.as_deref().unwrap_or("/opt/cni/bin"),
         "encryption_keys": encryption_keys(cluster.secrets),
+        "backup_directory": inventory.backup.as_ref().map(|backup| backup.directory.display().to_string()),
+        "backup_schedule": inventory.backup.as_ref().map(|backup| backup.schedule.clone()),
     })
 }
 

@@ -20,7 +20,7 @@ use crate::state::{Event, State};
 use crate::survey::Survey;
 use crate::ui::Ui;
 
-pub use gate::{any_api, etcd_member, others_hold_quorum};
+pub use gate::{any_api, etcd_member, local, others_hold_quorum};
 pub use waves::{Batch, Wave, waves};
 
 /// Called for a host before it is interrupted and after it is healthy again.

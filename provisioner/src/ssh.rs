@@ -5,6 +5,7 @@
 mod bastion;
 mod connect;
 mod exec;
+mod fetch;
 mod forward;
 mod host_key;
 mod known_hosts;

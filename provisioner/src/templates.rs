@@ -19,6 +19,8 @@ embedded! {
     "pod-network.service" => "units/pod-network.service.tera",
     "api-balancer.service" => "units/api-balancer.service.tera",
     "hardway-haproxy.service" => "units/hardway-haproxy.service.tera",
+    "hardway-backup.service" => "units/hardway-backup.service.tera",
+    "hardway-backup.timer" => "units/hardway-backup.timer.tera",
     "containerd.service" => "units/containerd.conf.tera",
     "containerd-v2.toml" => "config/containerd-v2.toml.tera",
     "containerd-v3.toml" => "config/containerd-v3.toml.tera",
@@ -30,6 +32,7 @@ embedded! {
     "sysctl.conf" => "config/sysctl.conf.tera",
     "modules.conf" => "config/modules.conf.tera",
     "cluster-dns.yaml" => "addons/cluster-dns.yaml.tera",
+    "node-bootstrap.yaml" => "addons/node-bootstrap.yaml.tera",
     "rbac.yaml" => "addons/rbac.yaml.tera",
 }
 

@@ -52,7 +52,7 @@ if cd /etc/hardway/current 2>/dev/null; then
     rm -f "/tmp/.hardway-modes.$$"
     cd /
 fi
-for link in /etc/systemd/system/*.service /etc/systemd/system/containerd.service.d/hardway.conf \
+for link in /etc/systemd/system/*.service /etc/systemd/system/*.timer /etc/systemd/system/containerd.service.d/hardway.conf \
     /opt/hardway/current /etc/systemd/system/multi-user.target.wants/* /etc/sysctl.d/90-hardway.conf /etc/modules-load.d/hardway.conf; do
     [ -L "$link" ] && p link "$link $(readlink "$link")"
 done
@@ -62,6 +62,8 @@ done
 for unit in @UNITS@; do
     pid=$(systemctl show "$unit" -p MainPID --value 2>/dev/null)
     content=
+    # A timer has no process; systemd has read its file, since activation makes it.
+    [ "$unit" != "${unit%.timer}" ] && content=$(sed -n 's/^X-Hardway-Content=//p' "/etc/systemd/system/$unit" 2>/dev/null)
     [ "${pid:-0}" -gt 0 ] && content=$(tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | sed -n 's/^HARDWAY_CONTENT=//p')
     p unit "$unit $(systemctl show "$unit" -p ActiveState --value 2>/dev/null) ${pid:-0} ${content:--}"
 done

@@ -32,6 +32,8 @@ for unit in $units; do
     [ -L "/etc/systemd/system/$unit" ] && rm -f "/etc/systemd/system/$unit"
     [ -e "/etc/systemd/system/$unit.before-hardway" ] && mv "/etc/systemd/system/$unit.before-hardway" "/etc/systemd/system/$unit"
 done
+# Snapshots stay: they are what is left when all else is gone.
+[ -L /etc/systemd/system/hardway-backup.service ] && rm -f /etc/systemd/system/hardway-backup.service
 rm -f /etc/systemd/system/containerd.service.d/hardway.conf /run/hardway.lock
 rmdir /etc/systemd/system/containerd.service.d 2>/dev/null
 rm -f /etc/sysctl.d/90-hardway.conf /etc/modules-load.d/hardway.conf /etc/cni/net.d/10-hardway.conflist

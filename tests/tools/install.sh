@@ -9,7 +9,7 @@ packages=(
   build-essential pkg-config perl protobuf-compiler libprotobuf-dev      # building
   debootstrap systemd-container openssh-client openssh-server            # the lab, and a real sshd for tests
   iproute2 iptables nftables conntrack procps util-linux                 # networks
-  busybox-static ca-certificates curl xz-utils zstd                      # test images, downloads
+  busybox-static ca-certificates curl openssl xz-utils zstd                      # test images, downloads
   python3 python3-venv                                                   # the Python clients that are tested
 )
 missing=()
@@ -60,5 +60,14 @@ if ! cmp -s "$requirements" "$tools/python/.installed"; then
   /usr/bin/python3 -m venv "$tools/python"
   "$tools/python/bin/pip" install -q --disable-pip-version-check -r "$requirements"
   cp "$requirements" "$tools/python/.installed"
+fi
+# An S3-compatible server, in an environment of its own.
+storage=$(dirname "$0")/storage.txt
+if ! cmp -s "$storage" "$tools/storage/.installed"; then
+  rm -rf "$tools/storage"
+  /usr/bin/python3 -m venv "$tools/storage"
+  "$tools/storage/bin/pip" install -q --disable-pip-version-check -r "$storage"
+  ln -sf ../storage/bin/moto_server "$tools/bin/moto_server"
+  cp "$storage" "$tools/storage/.installed"
 fi
 "$tools/bin/kubectl" version --client | sed -n 1p

@@ -16,6 +16,9 @@ enum Command {
     Defrag(health::Defrag),
     Snapshot(snapshots::Take),
     Snapshots(snapshots::List),
+    Pull(snapshots::Pull),
+    #[command(hide = true)]
+    Backup(snapshots::OnHost),
     Drill(snapshots::Drill),
     Restore(snapshots::Restore),
 }
@@ -27,6 +30,8 @@ impl Arguments {
             Command::Defrag(arguments) => arguments.run(context),
             Command::Snapshot(arguments) => arguments.run(context),
             Command::Snapshots(arguments) => arguments.run(context),
+            Command::Pull(arguments) => arguments.run(context),
+            Command::Backup(arguments) => arguments.run(context),
             Command::Drill(arguments) => arguments.run(context),
             Command::Restore(arguments) => arguments.run(context),
         }

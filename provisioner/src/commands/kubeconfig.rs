@@ -29,8 +29,11 @@ impl Arguments {
         let secrets = identities::prepare(&inventory, &state, SystemTime::now(), true)?;
         let text = kubeconfig::render(&inventory, &secrets, self.break_glass)?;
         match &self.output {
-            Some(path) => write_file(path, text.as_bytes(), 0o600)?,
-            None => context.ui.print(&text),
+            Some(path) => {
+                write_file(path, text.as_bytes(), 0o600)?;
+                context.answer(&serde_json::json!({ "path": path }), "");
+            }
+            None => context.answer(&serde_json::json!({ "kubeconfig": text }), &text),
         }
         Ok(Outcome::Done)
     }

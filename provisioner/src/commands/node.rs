@@ -1,5 +1,10 @@
+mod here;
+mod token;
+
 use std::net::IpAddr;
 use std::time::Duration;
+
+use serde_json::json;
 
 use super::{Context, Outcome, end_on_interrupt};
 use crate::drain;
@@ -21,6 +26,8 @@ enum Command {
         #[arg(required = true)]
         names: Vec<String>,
     },
+    JoinHere(here::Arguments),
+    Token(token::Arguments),
     /// Move a node's pods elsewhere, as disruption budgets allow it; no new ones come.
     Drain {
         name: String,
@@ -28,7 +35,9 @@ enum Command {
         drain: Drain,
     },
     /// Let new pods come again.
-    Uncordon { name: String },
+    Uncordon {
+        name: String,
+    },
     /// Drain a host, take it out of etcd, clean it, delete its Node and its table in the inventory.
     Remove {
         name: String,
@@ -67,6 +76,11 @@ impl Drain {
 
 impl Arguments {
     pub fn run(&self, context: &Context) -> anyhow::Result<Outcome> {
+        match &self.command {
+            Command::JoinHere(arguments) => return arguments.run(context),
+            Command::Token(arguments) => return arguments.run(context),
+            _ => {}
+        }
         let inventory = context.inventory()?;
         let state = context.open(self.command.name())?;
         end_on_interrupt()?;
@@ -76,6 +90,7 @@ impl Arguments {
             ui: &context.ui,
         };
         match &self.command {
+            Command::JoinHere(_) | Command::Token(_) => {}
             Command::Join { names } => {
                 for name in names {
                     nodes::join(&cluster, name)?;
@@ -85,10 +100,15 @@ impl Arguments {
                 let api = api(&inventory, &state, context)?;
                 cluster.host(name)?;
                 drain::drain(&api, name, drain.options(), &context.ui)?;
+                context.answer(&json!({ "drained": name }), &format!("{name} is empty\n"));
             }
             Command::Uncordon { name } => {
                 cluster.host(name)?;
                 drain::cordon(&api(&inventory, &state, context)?, name, false)?;
+                context.answer(
+                    &json!({ "uncordoned": name }),
+                    &format!("{name} takes pods again\n"),
+                );
             }
             Command::Remove { name, drain } => nodes::remove(&cluster, name, drain.options())?,
             Command::Replace {
@@ -117,6 +137,8 @@ impl Command {
     fn name(&self) -> &'static str {
         match self {
             Command::Join { .. } => "node join",
+            Command::JoinHere(_) => "node join-here",
+            Command::Token(_) => "node token",
             Command::Drain { .. } => "node drain",
             Command::Uncordon { .. } => "node uncordon",
             Command::Remove { .. } => "node remove",

@@ -2,13 +2,13 @@ use std::fs::OpenOptions;
 use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::Context as _;
+use serde_json::json;
 
 use super::{Context, Outcome};
 use crate::fleet;
 use crate::inventory::{Host, Inventory};
 use crate::ssh::{HostKey, UntrustedKey, entry_name, fetch_host_key};
 use crate::state::State;
-use crate::ui::Ui;
 
 /// Show the host keys of hosts that are not known yet and record them.
 #[derive(clap::Args)]
@@ -21,14 +21,24 @@ pub struct Arguments {
 impl Arguments {
     pub fn run(&self, context: &Context) -> anyhow::Result<Outcome> {
         let (inventory, state) = (context.inventory()?, context.open("trust")?);
-        run(&inventory, &state, &context.ui, self.yes).map(|()| Outcome::Done)
+        run(&inventory, &state, context, self.yes).map(|()| Outcome::Done)
     }
 }
 
 /// Records the keys of hosts that are not known yet. A key that changed is refused, never replaced.
-fn run(inventory: &Inventory, state: &State, ui: &Ui, yes: bool) -> anyhow::Result<()> {
+fn run(inventory: &Inventory, state: &State, context: &Context, yes: bool) -> anyhow::Result<()> {
     let mut unknown: Vec<(&Host, HostKey)> = Vec::new();
     let mut problems = Vec::new();
+    let mut answers = Vec::new();
+    let mut tell = |host: &Host, key: &HostKey, what: &str| {
+        answers.push(json!({
+            "host": host.name, "algorithm": key.algorithm, "fingerprint": key.fingerprint(), "state": what,
+        }));
+        // They are to be compared before the question is asked.
+        if !context.json {
+            context.ui.print(&line(host, key, what));
+        }
+    };
     for host in &inventory.hosts {
         let target = fleet::target(inventory, state, host)?;
         let key = match fetch_host_key(&target) {
@@ -39,22 +49,25 @@ fn run(inventory: &Inventory, state: &State, ui: &Ui, yes: bool) -> anyhow::Resu
             }
         };
         match target.trust.check(&target.host, target.settings.port, &key) {
-            Ok(()) => ui.print(&line(host, &key, "known")),
+            Ok(()) => tell(host, &key, "known"),
             Err(UntrustedKey::Unknown { .. }) => {
-                ui.print(&line(host, &key, "new"));
+                tell(host, &key, "new");
                 unknown.push((host, key));
             }
             Err(error) => problems.push(format!("{}: {error}", host.name)),
         }
     }
-    if !unknown.is_empty() && (yes || confirm()?) {
+    let mut text = String::new();
+    let records = !unknown.is_empty() && (yes || confirm()?);
+    if records {
         record(state, &unknown)?;
-        ui.print(&format!(
+        text = format!(
             "{} keys recorded in {}\n",
             unknown.len(),
             state.known_hosts().display()
-        ));
+        );
     }
+    context.answer(&json!({ "keys": answers, "recorded": records }), &text);
     anyhow::ensure!(problems.is_empty(), "{}", problems.join("\n"));
     Ok(())
 }

@@ -1,9 +1,10 @@
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use pki::Authority;
+use pki::{Authority, Issued};
 use serde_json::{Value, json};
 
 use crate::api::Api;
@@ -58,6 +59,15 @@ impl Member {
         .with_context(|| format!("etcd of {}", host.name))?;
         Ok(Member {
             host: host.name.clone(),
+            api,
+        })
+    }
+
+    /// One whose address is known, without a way through SSH.
+    pub fn at(name: &str, address: SocketAddr, authority: &str, identity: &Issued) -> anyhow::Result<Member> {
+        let api = Api::direct(address, authority, identity).with_context(|| format!("etcd of {name}"))?;
+        Ok(Member {
+            host: name.to_owned(),
             api,
         })
     }

@@ -35,16 +35,15 @@ pub fn folder(state: &State) -> PathBuf {
     state.folder().join("snapshots")
 }
 
-/// Takes a snapshot of `member`; the newest `keep` stay.
-pub fn take(
-    state: &State,
-    member: &Member,
-    cluster: &str,
-    encryption_keys: Vec<String>,
-    keep: usize,
-) -> anyhow::Result<Snapshot> {
-    let folder = folder(state);
-    private_folder(&folder)?;
+/// What a snapshot does not say of itself.
+pub struct Source {
+    pub cluster: String,
+    pub encryption_keys: Vec<String>,
+}
+
+/// Takes a snapshot of `member` into `folder`; the newest `keep` stay.
+pub fn take(folder: &Path, member: &Member, source: Source, keep: usize) -> anyhow::Result<Snapshot> {
+    private_folder(folder)?;
     let revision = member.status()?.revision;
     let taken = jiff::Timestamp::now();
     let name = format!("etcd-{}-{revision}.db", taken.strftime("%Y%m%dT%H%M%SZ"));
@@ -62,20 +61,20 @@ pub fn take(
     std::fs::rename(&partial, &path).with_context(|| format!("cannot write {}", path.display()))?;
     let snapshot = Snapshot {
         file: name,
-        cluster: cluster.to_owned(),
+        cluster: source.cluster,
         member: member.host.clone(),
         taken,
         revision,
         bytes: checked.bytes,
         sha256: checked.sha256,
-        encryption_keys,
+        encryption_keys: source.encryption_keys,
     };
     write_file(
         &path.with_extension("json"),
         &serde_json::to_vec_pretty(&snapshot)?,
         0o600,
     )?;
-    prune(&folder, keep)?;
+    prune(folder, keep)?;
     Ok(snapshot)
 }
 

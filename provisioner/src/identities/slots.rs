@@ -37,7 +37,8 @@ impl Slots<'_> {
         Ok(read(&marker(&self.pki(), name))?.is_some())
     }
 
-    pub fn authority(&mut self, authority: Authority, holding: Holding) -> anyhow::Result<Held> {
+    /// One authority, and the certificates (PEM) that are trusted in its stead.
+    pub fn authority(&mut self, authority: Authority, holding: Holding) -> anyhow::Result<(Held, String)> {
         let (cluster, now) = (self.cluster, self.now);
         let folder = self.pki();
         let old = self.load_or(&folder, authority, || {
@@ -57,15 +58,12 @@ impl Slots<'_> {
             let authority = of(which);
             CertificateAuthority::load(authority.certificate(), authority.key().clone())
         };
-        Ok(Held {
+        let held = Held {
             issues: copy(holding.issues)?,
             signs: copy(holding.signs)?,
-            trusted: holding
-                .trusted
-                .iter()
-                .map(|which| of(*which).certificate())
-                .collect(),
-        })
+        };
+        let trusted = holding.trusted.iter();
+        Ok((held, trusted.map(|which| of(*which).certificate()).collect()))
     }
 
     fn load_or(

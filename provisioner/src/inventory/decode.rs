@@ -5,9 +5,11 @@ use std::str::FromStr;
 use ipnet::Ipv4Net;
 use toml::de::DeTable;
 
+use super::backup;
 use super::problem::{Lines, Problem};
 use super::reader::{Document, Table, nearest};
 use super::{Bastion, Cluster, Host, Inventory, ProxyMode, Release, Role, SshSettings, Taint};
+use crate::bundle::PublicKey;
 
 type Decoded = (Option<Inventory>, Lines, Vec<Problem>);
 
@@ -47,6 +49,9 @@ pub fn decode(path: &Path, text: &str) -> Result<Decoded, Vec<Problem>> {
         .table(document, "release")
         .map(|table| release(document, table, folder))
         .unwrap_or_default();
+    let backup = root
+        .table(document, "backup")
+        .and_then(|table| backup::decode(document, table, folder));
     let tables = root.tables(document, "hosts");
     let count = tables.len();
     let hosts: Vec<Host> = tables
@@ -60,6 +65,7 @@ pub fn decode(path: &Path, text: &str) -> Result<Decoded, Vec<Problem>> {
         cluster,
         ssh,
         release,
+        backup,
         hosts,
     });
     Ok((
@@ -263,8 +269,18 @@ fn release(document: &mut Document<'_>, mut table: Table<'_, '_>, folder: &Path)
         }
         path
     });
+    let bundle_key = table.string(document, "bundle_key").and_then(|text| {
+        let key = PublicKey::parse(&text);
+        if let Err(problem) = &key {
+            let line = document.lines.of("release.bundle_key");
+            let message = format!("is not a minisign public key ({problem})");
+            let remedy = "write the line RW… that hardway bundle keygen prints";
+            document.report(line, "release.bundle_key", &text, &message, remedy);
+        }
+        key.ok()
+    });
     table.finish(document);
-    Release { binaries }
+    Release { binaries, bundle_key }
 }
 
 fn host(
@@ -371,7 +387,7 @@ fn taint(text: &str) -> Option<Taint> {
 }
 
 /// `~/` is the operator's home; other relative paths start at the inventory's folder.
-fn resolve(folder: &Path, text: &str) -> PathBuf {
+pub(super) fn resolve(folder: &Path, text: &str) -> PathBuf {
     match (text.strip_prefix("~/"), std::env::var_os("HOME")) {
         (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
         _ => folder.join(text),

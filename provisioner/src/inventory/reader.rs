@@ -133,6 +133,29 @@ impl<'d, 't> Table<'d, 't> {
         }
     }
 
+    /// A whole number inside `range`; `remedy` says what to write.
+    pub fn number(
+        &mut self,
+        document: &mut Document<'_>,
+        name: &'static str,
+        range: std::ops::RangeInclusive<u16>,
+        remedy: &str,
+    ) -> Option<u16> {
+        let value = self.take(document, name)?;
+        let field = self.field(name);
+        let Some(integer) = value.get_ref().as_integer() else {
+            wrong_type(document, &field, value, remedy);
+            return None;
+        };
+        let number = u16::from_str_radix(integer.as_str(), integer.radix()).ok();
+        let inside = number.filter(|number| range.contains(number));
+        if inside.is_none() {
+            let line = document.line(value.span().start);
+            document.report(line, &field, integer.as_str(), "is out of range", remedy);
+        }
+        inside
+    }
+
     pub fn strings(&mut self, document: &mut Document<'_>, name: &'static str) -> Option<Vec<String>> {
         let value = self.take(document, name)?;
         let field = self.field(name);

@@ -50,6 +50,13 @@ const ROWS: &[Row] = &[
         leaves: &["etcd-server", "etcd-peer"],
     },
     Row {
+        name: "hardway-backup.timer",
+        stage: Stage::Clients,
+        binaries: &["hardway"],
+        files: &[],
+        leaves: &[],
+    },
+    Row {
         name: "kube-apiserver.service",
         stage: Stage::ApiServer,
         binaries: &["kube-apiserver"],
@@ -156,7 +163,9 @@ pub fn add(
             .iter()
             .filter_map(|name| cluster.release.sha256_of(name))
             .collect();
-        let programs_of_it: Vec<String> = hashes.into_iter().map(str::to_owned).collect();
+        // A timer starts a program anew each time; it need not hear of a newer one.
+        let keeps = !row.name.ends_with(".timer");
+        let programs_of_it: Vec<String> = hashes.into_iter().filter(|_| keeps).map(str::to_owned).collect();
         let by_key = signers(cluster, host, row, |leaf| {
             leaf.authority_key_id.unwrap_or_default()
         });
@@ -207,6 +216,7 @@ fn place(name: &str) -> (String, String) {
 fn runs(cluster: &Cluster<'_>, host: &Host, unit: &str) -> bool {
     match unit {
         "etcd.service" => cluster.inventory.runs_etcd(host),
+        "hardway-backup.timer" => cluster.inventory.backup.is_some() && cluster.inventory.runs_etcd(host),
         "hardway-haproxy.service" => host.has(Role::LoadBalancer),
         "api-balancer.service" => host.is_node() && cluster.inventory.balances_locally(),
         "kube-apiserver.service" | "kube-controller-manager.service" | "kube-scheduler.service" => {

@@ -10,6 +10,7 @@ use crate::fleet::Fleet;
 use crate::identities::Secrets;
 use crate::inventory::{Host, Inventory, Role};
 use crate::ports::ports;
+use crate::shell::Shell;
 use crate::ssh::Connection;
 use crate::survey::Survey;
 
@@ -61,7 +62,7 @@ pub fn local(
     inventory: &Inventory,
     host: &Host,
     units: &[String],
-    connection: &Connection,
+    connection: &dyn Shell,
 ) -> anyhow::Result<()> {
     let names: Vec<&str> = units.iter().map(String::as_str).collect();
     let numbers: Vec<u16> = ports(inventory, host)

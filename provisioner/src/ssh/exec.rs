@@ -115,7 +115,7 @@ impl Connection {
         self.check(doing, script, &mut std::io::empty(), &|_| {})
     }
 
-    fn command(&self, script: &str) -> String {
+    pub(super) fn command(&self, script: &str) -> String {
         let shell = if self.sudo { "sudo -n sh -c" } else { "sh -c" };
         // libssh2 does not notice that a command stopped reading and would wait for room in the channel, so what
         // a failed script leaves of its input is read to the end.

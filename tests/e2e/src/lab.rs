@@ -9,6 +9,18 @@ use crate::command::{Finished, run};
 
 pub const SAMPLE_IMAGE: &str = "hardway.local/busybox:sample";
 
+/// A host's address in an inventory that the lab wrote.
+pub fn address_in(inventory: &str, host: &str) -> String {
+    let mut lines = inventory
+        .lines()
+        .skip_while(|line| *line != format!("name = {host:?}"));
+    lines
+        .find_map(|line| line.strip_prefix("address = "))
+        .expect("each host has an address")
+        .trim_matches('"')
+        .to_owned()
+}
+
 /// A running lab and a folder for what the test writes.
 pub struct TestLab {
     name: String,
@@ -53,14 +65,7 @@ impl TestLab {
     /// A host's address, from the inventory.
     pub fn address(&self, host: &str) -> String {
         let inventory = std::fs::read_to_string(self.inventory()).expect("written by the lab");
-        let mut lines = inventory
-            .lines()
-            .skip_while(|line| *line != format!("name = {host:?}"));
-        lines
-            .find_map(|line| line.strip_prefix("address = "))
-            .expect("each host has an address")
-            .trim_matches('"')
-            .to_owned()
+        address_in(&inventory, host)
     }
 
     /// The address of this machine inside the lab's network: the first of the hosts' segment.
@@ -145,6 +150,10 @@ impl TestLab {
 
     pub fn exec(&self, host: &str, command: &[&str]) -> Finished {
         run(self.tool().args(["exec", host]).args(command), None)
+    }
+
+    pub fn exec_with_input(&self, host: &str, command: &[&str], input: &[u8]) -> Finished {
+        run(self.tool().args(["exec", host]).args(command), Some(input))
     }
 
     pub fn kill(&self, host: &str) {

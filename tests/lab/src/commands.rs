@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
+use crate::image::Flavour;
 use crate::state::{HostSpec, Lab};
 use crate::{host, image, inventory, launch, network};
 
@@ -46,6 +47,9 @@ enum What {
         /// The folder with the binaries to push, for the inventory.
         #[arg(long)]
         binaries: Option<PathBuf>,
+        /// Hosts that have Debian and sshd and nothing that a node needs, nor a source of packages.
+        #[arg(long)]
+        bare: bool,
     },
     /// Stop all hosts and remove everything but the image.
     Down,
@@ -118,12 +122,13 @@ impl Arguments {
             anyhow::bail!("must run as root: it makes namespaces and mounts");
         }
         match command {
-            What::Image => println!("{}", image::ensure(&cache)?.display()),
+            What::Image => println!("{}", image::ensure(&cache, Flavour::Plain)?.display()),
             What::Up {
                 control_planes,
                 workers,
                 hosts,
                 binaries,
+                bare,
             } => {
                 let mut specs = Vec::new();
                 for index in 1..=control_planes {
@@ -135,7 +140,8 @@ impl Arguments {
                 for text in &hosts {
                     specs.push(text.parse()?);
                 }
-                let base = image::ensure(&cache)?;
+                let flavour = if bare { Flavour::Bare } else { Flavour::Plain };
+                let base = image::ensure(&cache, flavour)?;
                 let lab = Lab::create(&directory, &name, &base, specs, binaries)?;
                 // A half-made lab is worth nothing and would be in the way of the next one.
                 if let Err(error) = up(&lab) {

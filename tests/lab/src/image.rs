@@ -41,6 +41,49 @@ const DISABLED_UNITS: &[&str] = &[
     "apt-daily-upgrade.timer",
 ];
 
+/// Packages that hosts without anything lack.
+const NOT_BARE: &[&str] = &[
+    "iptables",
+    "nftables",
+    "curl",
+    "conntrack",
+    "socat",
+    "containerd",
+    "runc",
+    "containernetworking-plugins",
+    "etcd-server",
+    "etcd-client",
+    "haproxy",
+];
+
+/// What is installed on the hosts of a lab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// Everything that a bootstrap asks for.
+    Plain,
+    /// Debian and sshd, and nowhere to get packages from.
+    Bare,
+}
+
+impl Flavour {
+    fn packages(self) -> impl Iterator<Item = &'static str> {
+        let all = PACKAGES.iter().copied();
+        all.filter(move |package| self == Flavour::Plain || !NOT_BARE.contains(package))
+    }
+
+    fn disabled_units(self) -> impl Iterator<Item = &'static str> {
+        let all = DISABLED_UNITS.iter().copied();
+        all.filter(move |unit| self == Flavour::Plain || unit.ends_with(".timer"))
+    }
+
+    fn prefix(self) -> &'static str {
+        match self {
+            Flavour::Plain => "base-",
+            Flavour::Bare => "bare-",
+        }
+    }
+}
+
 /// Makes mounts behave inside the container as on a machine: systemd-nspawn mounts cgroup v1 controllers
 /// read-only, and everything private, while containers need their own groups and shared mounts.
 const MOUNTS_UNIT: &str = "\
@@ -60,9 +103,9 @@ WantedBy=sysinit.target
 ";
 
 /// The image's path; makes it if it is not there. Several labs may ask at once.
-pub fn ensure(cache: &Path) -> anyhow::Result<PathBuf> {
+pub fn ensure(cache: &Path, flavour: Flavour) -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(cache).with_context(|| format!("cannot make {}", cache.display()))?;
-    let image = cache.join(format!("base-{}", fingerprint()));
+    let image = cache.join(format!("{}{}", flavour.prefix(), fingerprint(flavour)));
     let lock = std::fs::File::create(cache.join("lock")).context("cannot make the cache's lock")?;
     let _lock = Flock::lock(lock, FlockArg::LockExclusive)
         .map_err(|(_, error)| anyhow::anyhow!("cannot lock the image cache: {error}"))?;
@@ -71,36 +114,40 @@ pub fn ensure(cache: &Path) -> anyhow::Result<PathBuf> {
     }
     for entry in std::fs::read_dir(cache)?.flatten() {
         // Half-made images, and those of earlier versions of this program.
-        if entry.file_name().to_string_lossy().starts_with("base-") {
+        if entry.file_name().to_string_lossy().starts_with(flavour.prefix()) {
             std::fs::remove_dir_all(entry.path())
                 .with_context(|| format!("cannot remove {}", entry.path().display()))?;
         }
     }
-    make(&image)?;
+    make(&image, flavour)?;
     std::fs::write(image.join(".complete"), "").context("cannot finish the image")?;
     Ok(image)
 }
 
-fn fingerprint() -> String {
+fn fingerprint(flavour: Flavour) -> String {
     let mut hash = Sha256::new();
     hash.update(SUITE);
-    for part in PACKAGES.iter().chain(DISABLED_UNITS).chain([&MOUNTS_UNIT]) {
+    for part in flavour
+        .packages()
+        .chain(flavour.disabled_units())
+        .chain([MOUNTS_UNIT])
+    {
         hash.update([0]);
         hash.update(part);
     }
     hex::encode(&hash.finalize()[..6])
 }
 
-fn make(image: &Path) -> anyhow::Result<()> {
+fn make(image: &Path, flavour: Flavour) -> anyhow::Result<()> {
     eprintln!("hardway-lab: making the {SUITE} image (once, about a minute)");
     let output = Command::new("debootstrap")
         .args([
             "--variant=minbase",
-            &format!("--include={}", PACKAGES.join(",")),
+            &format!("--include={}", flavour.packages().collect::<Vec<_>>().join(",")),
             SUITE,
         ])
         .arg(image)
-        .arg(mirror()?)
+        .arg(provisioner::bundle::debian_mirror()?)
         .output()
         .context("cannot run debootstrap; apt-get install debootstrap")?;
     if !output.status.success() {
@@ -135,8 +182,11 @@ fn make(image: &Path) -> anyhow::Result<()> {
         crate::process::run("chroot", &all)
     };
     chroot(&["systemctl", "enable", "lab-mounts.service", "ssh.service"])?;
-    for unit in DISABLED_UNITS {
+    for unit in flavour.disabled_units() {
         chroot(&["systemctl", "disable", unit])?;
+    }
+    if flavour == Flavour::Bare {
+        write("etc/apt/sources.list", "")?;
     }
     // What debootstrap leaves behind, and what must differ between hosts.
     for path in ["etc/machine-id", "var/lib/dbus/machine-id", "etc/hostname"] {
@@ -154,49 +204,4 @@ fn make(image: &Path) -> anyhow::Result<()> {
         let _ = std::fs::remove_dir_all(image.join(folder));
     }
     Ok(())
-}
-
-/// The Debian mirror: `HARDWAY_DEBIAN_MIRROR`, else the first one of this machine's own apt sources.
-fn mirror() -> anyhow::Result<String> {
-    if let Ok(mirror) = std::env::var("HARDWAY_DEBIAN_MIRROR") {
-        return Ok(mirror);
-    }
-    let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
-    if let Ok(entries) = std::fs::read_dir("/etc/apt/sources.list.d") {
-        let mut more: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-        more.sort();
-        files.extend(more);
-    }
-    files
-        .iter()
-        .filter_map(|file| std::fs::read_to_string(file).ok())
-        .find_map(|text| debian_mirror(&text))
-        .context("no Debian mirror in this machine's apt sources; set HARDWAY_DEBIAN_MIRROR")
-}
-
-/// The first URL that ends in `/debian`, in either format of apt's sources.
-fn debian_mirror(sources: &str) -> Option<String> {
-    sources
-        .lines()
-        .filter(|line| !line.trim_start().starts_with('#'))
-        .flat_map(str::split_whitespace)
-        .find(|word| word.contains("://") && word.trim_end_matches('/').ends_with("/debian"))
-        .map(|word| word.trim_end_matches('/').to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_mirror_is_found_in_both_formats() {
-        let old = "# deb http://x/debian a b\ndeb [arch=amd64] http://mirror.test/debian/ bookworm main\n";
-        assert_eq!(debian_mirror(old).as_deref(), Some("http://mirror.test/debian"));
-        let new = "Types: deb\nURIs: http://mirror.test/debian\nSuites: bookworm\n";
-        assert_eq!(debian_mirror(new).as_deref(), Some("http://mirror.test/debian"));
-        assert_eq!(
-            debian_mirror("deb http://mirror.test/debian-security x main\n"),
-            None
-        );
-    }
 }
