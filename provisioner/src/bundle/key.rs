@@ -23,8 +23,7 @@ impl PublicKey {
         let line = text
             .lines()
             .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with("untrusted comment:"))
-            .next_back()
+            .rfind(|line| !line.is_empty() && !line.starts_with("untrusted comment:"))
             .unwrap_or_default();
         minisign::PublicKey::from_base64(line)
             .map(PublicKey)
