@@ -3,6 +3,7 @@
 //! The binaries come from `HARDWAY_BINARIES` (static release builds, see the Makefile), kubectl from `PATH`.
 
 pub mod command;
+mod interruption;
 pub mod lab;
 pub mod prober;
 mod refresher;

@@ -7,7 +7,6 @@ use e2e::{TestLab, until};
 use serde_json::Value;
 
 #[test]
-#[ignore = "long; has not passed as a whole yet: make e2e-long"]
 fn hosts_come_and_go_and_the_data_stays() {
     let lab = TestLab::up(
         "nodes",

@@ -2,11 +2,9 @@
 //! have expired.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
 use std::time::Duration;
 
-use e2e::{TestLab, run, until};
+use e2e::{TestLab, until};
 use serde_json::Value;
 
 const NODES: &[&str] = &["cp-1", "cp-2", "cp-3", "worker-1", "worker-2"];
@@ -40,6 +38,43 @@ fn authorities_and_keys_are_replaced_while_the_cluster_serves() {
     authorities_and_keys_with_kills(&lab);
     an_abort_goes_back(&lab);
     rescued_when_everything_has_expired(&lab);
+}
+
+#[test]
+#[ignore = "long: make e2e-long"]
+fn one_authority_or_key_is_replaced_and_the_others_stay() {
+    let lab = cluster("one-by-one");
+    lab.kubectl(&[
+        "create",
+        "secret",
+        "generic",
+        "kept",
+        "--from-literal=word=correct-horse",
+    ])
+    .ok();
+    for subject in [
+        &["--ca", "etcd"][..],
+        &["--ca", "front-proxy"],
+        &["--service-account-key"],
+        &["--encryption-key"],
+    ] {
+        let before = authorities(&lab);
+        let refresher = lab.refresher();
+        let prober = lab.prober("worker-1");
+        let mut arguments = vec!["certs", "rotate", "--settle", "20"];
+        arguments.extend(subject);
+        let said = lab.hardway(&arguments);
+        lab.fetch_kubeconfig();
+        let report = prober.finish();
+        drop(refresher);
+        println!("{}", said.stderr);
+        said.ok();
+        report.nothing_failed(&format!("rotation with {subject:?}"));
+        // Each authority is its own issuer.
+        let replaced = before.difference(&authorities(&lab)).count();
+        assert_eq!(replaced, usize::from(subject[0] == "--ca"), "{subject:?}");
+    }
+    encrypted_with(&lab, "key2");
 }
 
 fn listed(lab: &TestLab) -> Vec<Value> {
@@ -140,51 +175,6 @@ fn leaves_without_a_restart(lab: &TestLab) {
     assert!(both.is_empty(), "{} leaves are as before: {both:?}", both.len());
 }
 
-/// Runs a rotation and kills it at the `nth` phase after the stage has begun. False when it got through before.
-fn kill_in(lab: &TestLab, arguments: &[&str], stage: &str, nth: usize) -> bool {
-    let mut child = lab
-        .hardway_command(arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("hardway runs");
-    let mut left = None;
-    let mut last = String::new();
-    for line in BufReader::new(child.stdout.take().expect("piped")).lines() {
-        let Ok(line) = line else { break };
-        let Ok(event) = serde_json::from_str::<Value>(&line) else {
-            panic!("not JSON: {line}")
-        };
-        last = line;
-        if event["event"] != "phase" {
-            continue;
-        }
-        let phase = text(&event, "phase");
-        match &mut left {
-            None if phase.starts_with(&format!("{stage}:")) => left = Some(nth),
-            Some(0) => {
-                println!("killed in {stage}, {phase}");
-                run(
-                    std::process::Command::new("kill").args(["-KILL", &child.id().to_string()]),
-                    None,
-                )
-                .ok();
-                child.wait().expect("ended");
-                return true;
-            }
-            Some(left) => *left -= 1,
-            None => {}
-        }
-    }
-    let output = child.wait_with_output().expect("ended");
-    assert!(
-        output.status.success(),
-        "it failed: {last}\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    false
-}
-
 /// Issuers of all leaves, and names of all authorities.
 fn authorities(lab: &TestLab) -> BTreeSet<String> {
     listed(lab)
@@ -200,7 +190,10 @@ fn authorities_and_keys_with_kills(lab: &TestLab) {
     let refresher = lab.refresher();
     let prober = lab.prober("worker-1");
     for (stage, nth) in [("trust", 3), ("issue", 4), ("switch", 2), ("drop", 3)] {
-        assert!(kill_in(lab, &all, stage, nth), "{stage} was not interrupted");
+        assert!(
+            lab.kill_in(&all, &format!("{stage}:"), nth),
+            "{stage} was not interrupted"
+        );
     }
     let said = lab.hardway(&all);
     println!("{}", said.stderr);
@@ -236,12 +229,7 @@ fn an_abort_goes_back(lab: &TestLab) {
     let before = authorities(lab);
     let refresher = lab.refresher();
     let prober = lab.prober("worker-1");
-    assert!(kill_in(
-        lab,
-        &["certs", "rotate", "--all", "--settle", "5"],
-        "issue",
-        4
-    ));
+    assert!(lab.kill_in(&["certs", "rotate", "--all", "--settle", "5"], "issue:", 4));
     let other = lab.hardway(&["certs", "rotate", "--encryption-key"]);
     assert_eq!(other.code, 1, "another rotation may not begin: {other:?}");
     let said = lab.hardway(&["certs", "rotate", "--abort", "--settle", "5"]);

@@ -11,7 +11,6 @@ mod upgrades;
 use e2e::TestLab;
 
 #[test]
-#[ignore = "long; has not passed as a whole yet: make e2e-long"]
 fn operators_plan_verify_roll_back_and_upgrade() {
     let lab = TestLab::up("operations", &["--control-planes", "3", "--workers", "2"]);
     plans::damaged_plans_and_states_change_nothing(&lab);
@@ -26,6 +25,7 @@ fn operators_plan_verify_roll_back_and_upgrade() {
     generations::rollback_takes_seconds_and_uploads_nothing(&lab);
     upgrades::a_release_that_does_not_start_stops_at_the_first_host(&lab);
     upgrades::upgrade_and_rollback_lose_nothing(&lab);
+    upgrades::an_upgrade_that_was_killed_is_finished_by_the_next(&lab);
 }
 
 /// What would differ after a change on any host: the generation and each unit's process.

@@ -104,3 +104,22 @@ pub(crate) fn upgrade_and_rollback_lose_nothing(lab: &TestLab) {
     prober.finish().nothing_failed("rollback");
     assert_eq!(before, releases(lab));
 }
+
+pub(crate) fn an_upgrade_that_was_killed_is_finished_by_the_next(lab: &TestLab) {
+    let folder = lab.scratch.path().join("next");
+    let arguments = ["upgrade", "--in-place", "--to", folder.to_str().expect("plain")];
+    let before = releases(lab);
+    let prober = lab.prober("worker-1");
+    // The second phase that begins so is cp-2's.
+    assert!(lab.kill_in(&arguments, "rolling: cp-1", 0));
+    lab.hardway(&arguments).ok();
+    prober
+        .finish()
+        .nothing_failed("an upgrade that was killed and finished");
+    let after = releases(lab);
+    assert!(
+        before.iter().zip(&after).all(|(before, after)| before != after),
+        "{after:?}"
+    );
+    assert_eq!(lab.hardway(&["plan", "--brief"]).code, 0);
+}
