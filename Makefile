@@ -47,7 +47,7 @@ unit: deps
 e2e: build
 	cargo nextest run --locked -p e2e --no-fail-fast
 
-# What takes long and mostly repeats what `test` shows; `test` leaves it out.
+# What takes long or is not proven yet; `test` leaves it out.
 e2e-long: build
 	cargo nextest run --locked -p e2e --no-fail-fast --run-ignored only
 

@@ -25,6 +25,14 @@ fn operators_plan_verify_roll_back_and_upgrade() {
     generations::rollback_takes_seconds_and_uploads_nothing(&lab);
     upgrades::a_release_that_does_not_start_stops_at_the_first_host(&lab);
     upgrades::upgrade_and_rollback_lose_nothing(&lab);
+}
+
+#[test]
+#[ignore = "has not been run as a whole yet: make e2e-long"]
+fn a_killed_upgrade_is_finished() {
+    let lab = TestLab::up("killed-upgrade", &["--control-planes", "3", "--workers", "2"]);
+    lab.hardway(&["bootstrap"]).ok();
+    lab.fetch_kubeconfig();
     upgrades::an_upgrade_that_was_killed_is_finished_by_the_next(&lab);
 }
 

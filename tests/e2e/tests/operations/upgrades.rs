@@ -106,11 +106,11 @@ pub(crate) fn upgrade_and_rollback_lose_nothing(lab: &TestLab) {
 }
 
 pub(crate) fn an_upgrade_that_was_killed_is_finished_by_the_next(lab: &TestLab) {
-    let folder = lab.scratch.path().join("next");
+    let folder = release(lab, "next");
     let arguments = ["upgrade", "--in-place", "--to", folder.to_str().expect("plain")];
     let before = releases(lab);
     let prober = lab.prober("worker-1");
-    // The second phase that begins so is cp-2's.
+    // In the phase after that: cp-2's.
     assert!(lab.kill_in(&arguments, "rolling: cp-1", 0));
     lab.hardway(&arguments).ok();
     prober
