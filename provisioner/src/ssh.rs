@@ -9,6 +9,7 @@ mod fetch;
 mod forward;
 mod host_key;
 mod known_hosts;
+mod turns;
 
 pub use connect::{Connection, Target, fetch_host_key};
 pub use exec::{Output, Progress, quote};

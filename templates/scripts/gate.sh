@@ -3,21 +3,33 @@ export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 units='@UNITS@'
 ports='@PORTS@'
 deadline=$(($(date +%s) + @SECONDS@))
-snapshot() {
-    for unit in $units; do
-        echo "$unit $(systemctl show "$unit" -p ActiveState -p MainPID -p NRestarts | sort | tr '\n' ' ')"
-    done
+# Sets: now (all that must not change), bad (units that are not active), restarts (of all units together).
+look() {
+    now=
+    [ -z "$units" ] || now=$(systemctl show $units -p Id -p ActiveState -p MainPID -p NRestarts)
+    bad= restarts=0 again= id= state= count=0
+    while IFS='=' read -r key value; do
+        case $key in Id) id=$value ;; ActiveState) state=$value ;; NRestarts) count=$value ;; '') unit ;; esac
+    done <<UNITS
+$now
+
+UNITS
 }
-restarts() { printf '%s\n' "$1" | sed 's/.*NRestarts=\([0-9]*\).*/\1/' | awk '{sum += $1} END {print sum + 0}'; }
-first=$(restarts "$(snapshot)")
+unit() {
+    [ -n "$id" ] || return 0
+    [ "$state" = active ] || bad="$bad$id is $state "
+    [ "$count" -eq 0 ] || again="$again$id "
+    restarts=$((restarts + count))
+    id= state= count=0
+}
+look
+first=$restarts
 last= calm=0
 while :; do
-    now=$(snapshot)
-    bad=$(printf '%s\n' "$now" | grep -v 'ActiveState=active ' | sed 's/ .*ActiveState=\([a-z-]*\).*/ is \1/' | tr '\n' ' ')
-    listening=$(ss -Hltn | awk '{print $4}')
+    listening=" $(ss -Hltn | while read -r _ _ _ local _; do printf '%s ' "${local##*:}"; done)"
     missing=
     for port in $ports; do
-        printf '%s\n' "$listening" | grep -q ":$port\$" || missing="$missing $port"
+        case $listening in *" $port "*) ;; *) missing="$missing $port" ;; esac
     done
     if [ -z "$bad$missing" ] && [ "$now" = "$last" ]; then
         calm=$((calm + 1))
@@ -28,15 +40,15 @@ while :; do
     fi
     last=$now
     # A daemon that ends again and again does not come up by waiting.
-    [ "$(($(restarts "$now") - first))" -lt 3 ] || break
+    [ "$((restarts - first))" -lt 3 ] || break
     [ "$(date +%s)" -lt "$deadline" ] || break
     sleep 0.25
+    look
 done
 [ -z "$bad" ] || echo "$bad" >&2
 [ -z "$missing" ] || echo "nothing listens on port$missing" >&2
-[ -n "$bad$missing" ] || echo "units restart again and again: $(printf '%s\n' "$now" | grep -v 'NRestarts=0 ' | cut -d' ' -f1 | tr '\n' ' ')" >&2
+[ -n "$bad$missing" ] || echo "units restart again and again: $again" >&2
 for unit in $units; do
-    systemctl show "$unit" -p ActiveState -p NRestarts | tr '\n' ' ' | grep -q 'NRestarts=0 ActiveState=active\|ActiveState=active NRestarts=0' && continue
-    journalctl -u "$unit" -n 4 --no-pager -o cat >&2
+    case " $bad $again" in *" $unit "*) journalctl -u "$unit" -n 4 --no-pager -o cat >&2 ;; esac
 done
 exit 1

@@ -41,12 +41,13 @@ pub(super) fn open(bastion: &Bastion, target: &Target) -> Result<(UnixStream, Re
     };
     handshake(
         &mut session,
+        &wake,
         &address,
         &trust.preferred(&bastion.host, bastion.port),
     )?;
     trust.check(&bastion.host, bastion.port, &shown_key(&session, &address)?)?;
     let user = bastion.user.as_deref().unwrap_or(&target.settings.user);
-    login(&session, &target.settings, user, &address)?;
+    login(&session, &wake, &target.settings, user, &address)?;
     let channel = session
         .channel_direct_tcpip(&target.host, target.settings.port, None)
         .map_err(|error| SshError::Unreachable {

@@ -1,11 +1,11 @@
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ssh2::{MethodType, Session};
 
 use super::bastion;
+use super::turns::{doorstep, in_turns, whole};
 use super::{HostKey, SshError, Trust};
 use crate::inventory::SshSettings;
 
@@ -14,10 +14,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// (libssh2's keep-alive is not used: it cuts every wait at its interval.)
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(130);
 
-/// Handshakes and logins take turns: OpenSSL's first use of each algorithm fills caches that all threads share,
-/// and in statically linked builds parallel first uses were seen to crash inside it (sk_pop on freed memory).
-/// What follows on a session, the bulk of the work, runs in parallel.
-static KEY_EXCHANGE: Mutex<()> = Mutex::new(());
 /// A host that accepts a connection and then says nothing must not hold up the others for long.
 const KEY_EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -43,12 +39,13 @@ impl Connection {
     pub fn open(target: &Target) -> Result<Connection, SshError> {
         let port = target.settings.port;
         let address = format!("{}:{port}", target.host);
+        let _turn = target.settings.bastion.as_ref().map(|_| doorstep());
         let (mut session, wire, relay) = transport(target)?;
         let preferred = target.trust.preferred(&target.host, port);
-        handshake(&mut session, &address, &preferred)?;
+        handshake(&mut session, &wire, &address, &preferred)?;
         let key = shown_key(&session, &address)?;
         target.trust.check(&target.host, port, &key)?;
-        login(&session, &target.settings, &target.settings.user, &address)?;
+        login(&session, &wire, &target.settings, &target.settings.user, &address)?;
         Ok(Connection {
             wire,
             session,
@@ -69,8 +66,8 @@ impl Drop for Connection {
 /// The key that a host shows, unchecked: for `hardway trust`.
 pub fn fetch_host_key(target: &Target) -> Result<HostKey, SshError> {
     let address = format!("{}:{}", target.host, target.settings.port);
-    let (mut session, _wire, _relay) = transport(target)?;
-    handshake(&mut session, &address, &["ssh-ed25519".to_owned()])?;
+    let (mut session, wire, _relay) = transport(target)?;
+    handshake(&mut session, &wire, &address, &["ssh-ed25519".to_owned()])?;
     shown_key(&session, &address)
 }
 
@@ -131,7 +128,12 @@ pub(super) fn dial(host: &str, port: u16) -> Result<TcpStream, SshError> {
     Err(unreachable(last))
 }
 
-pub(super) fn handshake(session: &mut Session, address: &str, preferred: &[String]) -> Result<(), SshError> {
+pub(super) fn handshake(
+    session: &mut Session,
+    wire: &impl AsFd,
+    address: &str,
+    preferred: &[String],
+) -> Result<(), SshError> {
     if !preferred.is_empty() {
         // The known types first, the others behind them: a host that lost the known type is then reported
         // as changed, not as "unable to exchange encryption keys".
@@ -151,14 +153,10 @@ pub(super) fn handshake(session: &mut Session, address: &str, preferred: &[Strin
                 reason: error.to_string(),
             })?;
     }
-    let _turn = KEY_EXCHANGE.lock().unwrap_or_else(PoisonError::into_inner);
-    session.set_timeout(KEY_EXCHANGE_TIMEOUT.as_millis() as u32);
-    let shaken = session.handshake().map_err(|error| SshError::Unreachable {
+    in_turns(session, wire, KEY_EXCHANGE_TIMEOUT, Session::handshake).map_err(|error| SshError::Unreachable {
         address: address.to_owned(),
         reason: format!("SSH handshake: {error}"),
-    });
-    session.set_timeout(SILENCE_TIMEOUT.as_millis() as u32);
-    shaken
+    })
 }
 
 /// An RSA key is offered under the names of its signature algorithms.
@@ -185,16 +183,18 @@ pub(super) fn shown_key(session: &Session, address: &str) -> Result<HostKey, Ssh
 
 pub(super) fn login(
     session: &Session,
+    wire: &impl AsFd,
     settings: &SshSettings,
     user: &str,
     address: &str,
 ) -> Result<(), SshError> {
-    let turn = KEY_EXCHANGE.lock().unwrap_or_else(PoisonError::into_inner);
     let result = match &settings.key {
-        Some(key) => session.userauth_pubkey_file(user, None, key, None),
-        None => session.userauth_agent(user),
+        Some(key) => in_turns(&mut session.clone(), wire, KEY_EXCHANGE_TIMEOUT, |session| {
+            session.userauth_pubkey_file(user, None, key, None)
+        }),
+        // The agent's side of the conversation cannot be taken up again half way.
+        None => whole(|| session.userauth_agent(user)),
     };
-    drop(turn);
     result.map_err(|error| {
         let remedy = match &settings.key {
             Some(key) => {
