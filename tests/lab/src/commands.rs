@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 
 use crate::image::Flavour;
 use crate::state::{HostSpec, Lab};
-use crate::{host, image, inventory, launch, network};
+use crate::{hollow, host, image, inventory, launch, network};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -44,6 +44,9 @@ enum What {
         /// Further hosts as NAME=ROLE[+ROLE…].
         #[arg(long = "host", value_name = "NAME=ROLES")]
         hosts: Vec<String>,
+        /// Hollow workers beside them: real to the provisioner, but nothing runs on them.
+        #[arg(long, default_value_t = 0)]
+        hollow: u8,
         /// The folder with the binaries to push, for the inventory.
         #[arg(long)]
         binaries: Option<PathBuf>,
@@ -127,6 +130,7 @@ impl Arguments {
                 control_planes,
                 workers,
                 hosts,
+                hollow,
                 binaries,
                 bare,
             } => {
@@ -140,6 +144,7 @@ impl Arguments {
                 for text in &hosts {
                     specs.push(text.parse()?);
                 }
+                specs.extend((1..=hollow).map(|index| HostSpec::hollow(&format!("hollow-{index}"))));
                 let flavour = if bare { Flavour::Bare } else { Flavour::Plain };
                 let base = image::ensure(&cache, flavour)?;
                 let lab = Lab::create(&directory, &name, &base, specs, binaries)?;
@@ -203,9 +208,12 @@ impl Arguments {
                 host::kill(&lab, spec)?;
                 host::wipe(&lab, spec)?;
                 host::create(&lab, spec)?;
+                inventory::repin(&lab, &before, &host::public_key(&lab, spec)?)?;
+                if spec.hollow {
+                    hollow::write_ports(&lab)?;
+                }
                 host::start(&lab, spec)?;
                 host::wait_for_ssh(&lab, spec)?;
-                inventory::repin(&lab, &before, &host::public_key(&lab, spec)?)?;
             }
             What::Partition { hosts } => {
                 let lab = Lab::open(&directory, &name)?;
@@ -251,13 +259,18 @@ fn up(lab: &Lab) -> anyhow::Result<()> {
     for spec in &lab.hosts {
         host::create(lab, spec)?;
     }
+    inventory::write(lab)?;
+    if lab.hosts.iter().any(|spec| spec.hollow) {
+        hollow::prepare(lab)?;
+        hollow::write_ports(lab)?;
+    }
     for spec in &lab.hosts {
         host::start(lab, spec)?;
     }
     for spec in &lab.hosts {
         host::wait_for_ssh(lab, spec)?;
     }
-    inventory::write(lab)
+    Ok(())
 }
 
 fn down(lab: &Lab) -> anyhow::Result<()> {

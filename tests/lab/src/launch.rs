@@ -18,6 +18,9 @@ const PLAIN_FOLDERS: &[&str] = &["/var/lib/containerd", "/var/lib/kubelet", "/va
 
 /// Does not return when it works.
 pub fn run(lab: &Lab, spec: &HostSpec) -> anyhow::Result<()> {
+    if spec.hollow {
+        return crate::hollow::run(lab, spec);
+    }
     let directory = lab.host_directory(spec);
     cgroup::enter(&host::cgroup_name(lab, spec))?;
     unshare(CloneFlags::CLONE_NEWNS).context("cannot make a mount namespace")?;

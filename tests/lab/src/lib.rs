@@ -6,6 +6,7 @@
 
 pub mod cgroup;
 pub mod commands;
+pub mod hollow;
 pub mod host;
 pub mod image;
 pub mod inventory;

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    match lab::commands::Arguments::parse().run() {
+    // A hollow host knows this program by other names.
+    let result = lab::hollow::tools::called().unwrap_or_else(|| lab::commands::Arguments::parse().run());
+    match result {
         Ok(code) => code,
         Err(error) => {
             eprintln!("hardway-lab: {error:#}");

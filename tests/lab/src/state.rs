@@ -19,6 +19,9 @@ pub struct HostSpec {
     /// Position in the lab, from 0; names its interface on the bridge.
     #[serde(default)]
     pub index: usize,
+    /// Only what the provisioner asks of a host, see [`crate::hollow`].
+    #[serde(default)]
+    pub hollow: bool,
 }
 
 impl HostSpec {
@@ -28,6 +31,15 @@ impl HostSpec {
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
             address: String::new(),
             index: 0,
+            hollow: false,
+        }
+    }
+
+    /// A worker that costs next to nothing and runs nothing.
+    pub fn hollow(name: &str) -> Self {
+        Self {
+            hollow: true,
+            ..Self::new(name, &["worker"])
         }
     }
 }
