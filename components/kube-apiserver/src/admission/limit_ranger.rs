@@ -44,13 +44,9 @@ pub fn mutate(server: &Server, attributes: &Attributes<'_>, object: &mut Value) 
                     .into_iter()
                     .flatten()
                 {
-                    let set = default_container(limit, container);
-                    if !set.is_empty() {
-                        notes.push(format!(
-                            "{} for {label} {}",
-                            set.join(", "),
-                            container["name"].as_str().unwrap_or("")
-                        ));
+                    for set in default_container(limit, container) {
+                        let name = container["name"].as_str().unwrap_or("");
+                        notes.push(format!("{set} for {label} {name}"));
                     }
                 }
             }
@@ -65,6 +61,7 @@ pub fn mutate(server: &Server, attributes: &Attributes<'_>, object: &mut Value) 
     }
 }
 
+/// What was set, one text for the requests and one for the limits.
 fn default_container(limit: &Value, container: &mut Value) -> Vec<String> {
     let mut set = Vec::new();
     for (field, defaults, word) in [
