@@ -21,7 +21,8 @@ pub use unused::UNUSED_FLAGS;
 #[command(
     name = "kube-apiserver",
     about = "Serves the Kubernetes API",
-    version,
+    display_name = "Kubernetes",
+    version = crate::KUBERNETES_VERSION,
     args_override_self = true
 )]
 pub struct ApiServerFlags {

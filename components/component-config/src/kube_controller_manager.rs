@@ -13,8 +13,7 @@ use crate::flags::{Unused, parse_duration};
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "kube-controller-manager",
-    about = "Runs the controllers of the cluster",
-    disable_version_flag = true
+    about = "Runs the controllers of the cluster"
 )]
 pub struct ControllerManagerFlags {
     /// Kubeconfig for the API server.

@@ -12,3 +12,11 @@ pub mod kube_proxy;
 pub mod kube_scheduler;
 pub mod kubelet;
 pub mod pod_network;
+
+/// The version of Kubernetes whose API and behaviour the daemons have, as they report it.
+pub const KUBERNETES_VERSION: &str = "v1.36.2";
+
+/// What a daemon calls itself in its requests.
+pub fn user_agent(daemon: &str) -> String {
+    format!("{daemon}/{KUBERNETES_VERSION}")
+}

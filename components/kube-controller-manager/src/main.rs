@@ -10,7 +10,9 @@ use daemon::logging::{self, LoggingFlags};
 #[derive(clap::Parser)]
 #[command(
     name = "kube-controller-manager",
-    about = "Runs the controllers of the cluster"
+    about = "Runs the controllers of the cluster",
+    display_name = "Kubernetes",
+    version = component_config::KUBERNETES_VERSION
 )]
 struct CommandLine {
     #[command(flatten)]

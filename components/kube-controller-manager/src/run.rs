@@ -20,8 +20,6 @@ use tokio::net::TcpListener;
 use crate::registry;
 use crate::runtime::Context;
 
-const USER_AGENT: &str = "kube-controller-manager/v1.36.2";
-
 /// Runs until a signal, or until leadership is lost.
 pub async fn run(flags: ControllerManagerFlags) -> anyhow::Result<()> {
     let chosen = registry::chosen(&flags.controllers)?;
@@ -73,7 +71,11 @@ fn election(flags: &ControllerManagerFlags) -> Election {
 
 fn connection(path: Option<&Path>, flag: &str) -> anyhow::Result<Connection> {
     let credentials = Credentials::from_flag(path).with_context(|| format!("{flag} cannot be used"))?;
-    connect(credentials, USER_AGENT).with_context(|| format!("{flag} cannot be used"))
+    connect(
+        credentials,
+        &component_config::user_agent("kube-controller-manager"),
+    )
+    .with_context(|| format!("{flag} cannot be used"))
 }
 
 /// What serves health and metrics, with its port bound.

@@ -13,7 +13,7 @@ fn main() -> anyhow::Result<()> {
     };
     let flags = Flags::parse_from(arguments);
     if flags.version.is_some() {
-        println!("Kubernetes v1.36.2");
+        println!("Kubernetes {}", component_config::KUBERNETES_VERSION);
         return Ok(());
     }
     let write_to = flags.write_config_to.clone();

@@ -26,8 +26,6 @@ use crate::queue::Timing;
 use crate::scheduler::effects::Effects;
 use crate::scheduler::{Core, Scheduler, inputs};
 
-const USER_AGENT: &str = concat!("kube-scheduler/", env!("CARGO_PKG_VERSION"));
-
 /// Everything that flags and files say, checked.
 pub struct Settings {
     pub flags: Flags,
@@ -199,7 +197,8 @@ fn connect(kubeconfig: Option<&Path>, master: Option<&str>) -> anyhow::Result<Co
             .parse()
             .with_context(|| format!("--master={master} is not a URL"))?;
     }
-    client::connect(credentials, USER_AGENT).context("cannot connect to the API server")
+    client::connect(credentials, &component_config::user_agent("kube-scheduler"))
+        .context("cannot connect to the API server")
 }
 
 fn serving_certificate(flags: &Flags) -> anyhow::Result<ServingCertificate> {

@@ -89,7 +89,7 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
     let connection: Option<Connection> = match &flags.kubeconfig {
         Some(path) => Some(client::connect(
             Credentials::from_kubeconfig(path)?,
-            "kubelet/v1.36.2",
+            &component_config::user_agent("kubelet"),
         )?),
         None => None,
     };

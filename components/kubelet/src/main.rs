@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     };
     let flags = KubeletFlags::parse_from(words);
     if flags.version == Some(true) {
-        println!("Kubernetes v1.36.2");
+        println!("Kubernetes {}", component_config::KUBERNETES_VERSION);
         return ExitCode::SUCCESS;
     }
     daemon::logging::init(&daemon::logging::LoggingFlags {

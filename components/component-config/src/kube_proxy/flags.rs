@@ -8,7 +8,7 @@ use crate::flags::Unused;
 /// Flags of kube-proxy. With --config all but --hostname-override, --cleanup and the logging flags come
 /// from the file, as upstream has it.
 #[derive(Clone, Debug, clap::Parser)]
-#[command(name = "kube-proxy", version, about)]
+#[command(name = "kube-proxy", display_name = "Kubernetes", version = crate::KUBERNETES_VERSION, about)]
 pub struct Flags {
     /// Configuration file.
     #[arg(long)]

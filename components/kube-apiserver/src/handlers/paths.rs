@@ -11,9 +11,6 @@ use http::{Method, StatusCode};
 use serde_json::json;
 use std::sync::Arc;
 
-/// The version that clients see.
-pub const GIT_VERSION: &str = "v1.36.2";
-
 /// Paths listed at `/`, besides those of discovery.
 const PATHS: &[&str] = &[
     "/.well-known/openid-configuration",
@@ -111,7 +108,7 @@ fn version() -> serde_json::Value {
         "emulationMinor": "36",
         "minCompatibilityMajor": "1",
         "minCompatibilityMinor": "35",
-        "gitVersion": GIT_VERSION,
+        "gitVersion": component_config::KUBERNETES_VERSION,
         "gitCommit": "hardway",
         "gitTreeState": "",
         "buildDate": "2026-01-01T00:00:00Z",

@@ -62,7 +62,7 @@ impl MachineFacts {
             container_runtime_version: runtime_version,
             kernel_version: system.release().to_string_lossy().into_owned(),
             kube_proxy_version: String::new(),
-            kubelet_version: VERSION.to_owned(),
+            kubelet_version: component_config::KUBERNETES_VERSION.to_owned(),
             system_uuid: if uuid.is_empty() { machine_id.clone() } else { uuid },
             machine_id,
             operating_system: "linux".to_owned(),
@@ -78,9 +78,6 @@ impl MachineFacts {
         })
     }
 }
-
-/// The version of Kubernetes whose API this speaks.
-pub const VERSION: &str = "v1.36.2";
 
 fn architecture() -> &'static str {
     match std::env::consts::ARCH {
