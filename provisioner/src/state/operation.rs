@@ -106,6 +106,8 @@ impl State {
     }
 
     fn begin(&self, command: &str, input: &Value, staged: bool) -> anyhow::Result<Operation<'_>> {
+        // What cannot be read is told before anything is begun.
+        self.record()?;
         let id = format!("{:016x}", rand::random::<u64>());
         self.journal(Event::Begin {
             operation: id.clone(),
