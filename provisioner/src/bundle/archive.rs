@@ -126,7 +126,7 @@ fn copy(part: impl Read, entry: &Entry, out: &mut dyn Write) -> Result<(), Strin
             .map_err(|error| format!("cannot be written: {error}"))?;
     }
     if size != entry.size || hex::encode(hasher.finalize()) != entry.sha256 {
-        return Err("is not what was signed; the bundle is damaged or was tampered with".to_owned());
+        return Err("is not what was signed; the bundle is damaged or was tampered with: copy it again from where it was made".to_owned());
     }
     out.flush().map_err(|error| format!("cannot be written: {error}"))
 }

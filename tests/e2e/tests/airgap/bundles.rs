@@ -52,7 +52,7 @@ pub(crate) fn damaged_and_foreign_ones_change_nothing(lab: &TestLab, bundle: &Bu
     let unpinned = lab.inventory().with_file_name("unpinned.toml");
     std::fs::write(&unpinned, text.replace("bundle_key", "# bundle_key")).expect("written");
     let cases: &[(&[u8], &[&str], &str)] = &[
-        (&changed, &[], "copy the bundle again"),
+        (&changed, &[], "is not what was signed"),
         (&whole[..whole.len() / 3], &[], "copy"),
         (&whole[..300], &[], "is not a bundle"),
         (&whole, &["--bundle-key", &other], "is not signed by the key"),

@@ -11,7 +11,6 @@ use e2e::TestLab;
 const HOSTS: &[&str] = &["cp-1", "worker-1", "edge-1"];
 
 #[test]
-#[ignore = "its steps have passed by hand, not as one run yet: make e2e-long"]
 fn a_bundle_is_enough_for_hosts_without_a_network() {
     let lab = TestLab::up(
         "airgap",
