@@ -12,7 +12,7 @@ export PATH := $(TOOLS)/bin:$(PATH)
 export HARDWAY_BINARIES ?= $(BINARIES)
 export HARDWAY_PYTHON ?= $(TOOLS)/python/bin/python3
 
-.PHONY: demo demo-down test build deps lint unit e2e e2e-long vm-cgroup2 bench-api fuzz clean help
+.PHONY: demo demo-down test build deps lint unit e2e e2e-long vm-cgroup2 bench-api bench-provisioner fuzz clean help
 
 help:
 	@echo 'make demo       build, make five hosts, bootstrap, show a workload'
@@ -21,6 +21,7 @@ help:
 	@echo 'make vm-cgroup2 the kubelet and the lab on cgroup v2, in QEMU'
 	@echo 'make bench-api  speed and memory of the API server, beside their targets'
 	@echo 'make fuzz       every decoder of what clients send, FUZZ_SECONDS=600 each'
+	@echo 'make bench-provisioner  a bootstrap and a join with 10, 50 and 100 hosts: seconds and bytes'
 	@echo 'make build      static release binaries into $(BINARIES)'
 
 # Static binaries run on any distribution. --target keeps the flag away from build scripts and macros.
@@ -67,3 +68,8 @@ bench-api: deps
 FUZZ_SECONDS ?= 600
 fuzz:
 	fuzz/run.sh '$(FUZZ_SECONDS)' $(FUZZ_TARGETS)
+
+# One real control plane and hollow workers, as root. SIZES="10 50" takes other sizes.
+SIZES ?= 10 50 100
+bench-provisioner: build
+	cargo run --locked --release -p e2e --bin bench-provisioner -- $(SIZES)

@@ -1,4 +1,4 @@
-//! The thin layer that acts on one host: push, activate, start. Every step may be cut at any point and repeated.
+//! The thin layer that acts on one host: activate, start. Every step may be cut at any point and repeated.
 
 use std::io::{Cursor, Read};
 use std::time::Duration;
@@ -6,88 +6,23 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde::Serialize;
 
-use crate::artifacts::{Codec, compressed};
-use crate::desired::{Artifact, Desired, Stage};
+use crate::desired::{Desired, Stage};
 use crate::facts::Facts;
 use crate::plan::{Action, HostPlan};
 use crate::shell::Shell;
 use crate::ssh::quote;
-use crate::state::State;
-use crate::ui::Ui;
 
 const ACTIVATE: &str = include_str!("../../templates/scripts/activate.sh");
 const ROLLBACK: &str = include_str!("../../templates/scripts/rollback.sh");
 const GATE: &str = include_str!("../../templates/scripts/gate.sh");
 
-/// Sends the programs and images that the host lacks.
-pub fn push(
-    connection: &dyn Shell,
-    state: &State,
-    ui: &Ui,
-    desired: &Desired,
-    plan: &HostPlan,
-    facts: &Facts,
-) -> anyhow::Result<()> {
-    if plan.pushes.is_empty() {
-        return Ok(());
-    }
-    let codec = codec(facts);
-    let missing: Vec<&Artifact> = desired
-        .artifacts
-        .iter()
-        .filter(|artifact| plan.pushes.iter().any(|push| push.sha256 == artifact.sha256))
-        .collect();
-    let mut files = Vec::new();
-    for artifact in missing {
-        let path = compressed(state, artifact, codec)?;
-        let size = path
-            .metadata()
-            .with_context(|| format!("cannot read {}", path.display()))?
-            .len();
-        files.push((artifact, path, size));
-    }
-    ui.transfer(&plan.host, files.iter().map(|(_, _, size)| size).sum());
-    for (artifact, path, _) in &files {
-        let mut file =
-            std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let script = push_script(&artifact.sha256, codec);
-        connection.check(
-            &format!("pushing {}", artifact.name),
-            &script,
-            &mut file,
-            &|bytes| {
-                ui.sent(&plan.host, bytes);
-            },
-        )?;
-    }
-    Ok(())
-}
-
-/// How files travel to a host.
-pub fn codec(facts: &Facts) -> Codec {
-    if facts.tool("zstd").is_some() {
-        Codec::Zstd
-    } else {
-        Codec::Gzip
-    }
-}
-
-/// Unpacks beside the place, compares the hash, renames. A cut leaves a hidden file that the next push removes.
-fn push_script(sha256: &str, codec: Codec) -> String {
-    unpack_script(sha256, codec.unpack())
-}
-
-/// The same for a file that is there as it is.
+/// Takes a file from standard input beside its place, compares the hash, renames. A cut leaves a hidden file that the next
+/// one writes over.
 pub fn place_script(sha256: &str) -> String {
-    unpack_script(sha256, "cat")
-}
-
-fn unpack_script(sha256: &str, unpack: &str) -> String {
     format!(
         "set -eu; umask 022; cd /; mkdir -p /opt/hardway/blobs; new=/opt/hardway/blobs/.{sha256}; \
-         trap 'rm -f \"$new\"' EXIT; {} >\"$new\"; echo '{sha256}  '\"$new\" | sha256sum -c --quiet - >&2; \
-         chmod 755 \"$new\"; mv \"$new\" /opt/hardway/blobs/{sha256}",
-        unpack
+         trap 'rm -f \"$new\"' EXIT; cat >\"$new\"; echo '{sha256}  '\"$new\" | sha256sum -c --quiet - >&2; \
+         chmod 755 \"$new\"; mv \"$new\" /opt/hardway/blobs/{sha256}"
     )
 }
 

@@ -13,7 +13,7 @@ use crate::inventory::{Host, Inventory, Role};
 use crate::plan::Scope;
 use crate::rollout::{Options, Rollout};
 use crate::state::State;
-use crate::survey::{Survey, survey};
+use crate::survey::{Survey, ask, compare};
 use crate::ui::Ui;
 
 const NODES_DEADLINE: Duration = Duration::from_secs(120);
@@ -27,10 +27,11 @@ pub fn run(inventory: &Inventory, state: &State, ui: &Ui) -> anyhow::Result<()> 
             "the last run stopped in phase {phase:?}; going on from what the hosts hold"
         ));
     }
-    ui.phase(state, "connect");
+    ui.phase(state, "facts");
     let fleet = Fleet::connect(inventory, state, ui)?;
-    ui.phase(state, "facts and plan");
-    let mut survey = survey(&fleet, inventory, state, false)?;
+    let (facts, skew) = ask(&fleet)?;
+    ui.phase(state, "plan");
+    let mut survey = compare(facts, skew, inventory, state, false)?;
     preflight(inventory, &survey, ui)?;
     let changes = bring(&fleet, inventory, state, ui, &mut survey, "bootstrap")?;
     operation.finish()?;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::desired::GENERATION;
 use crate::render::all_names;
 use crate::shell::Shell;
 use crate::ssh::SshError;
@@ -27,7 +28,6 @@ pub struct Facts {
     pub disk_var_kb: u64,
     pub tools: BTreeMap<String, String>,
     pub containerd_version: String,
-    pub etcd_version: String,
     pub cni_bin: Option<String>,
     pub resolv_conf: Option<String>,
     pub ip_forward: bool,
@@ -89,6 +89,8 @@ pub fn gather(connection: &dyn Shell) -> Result<Facts, SshError> {
 pub fn parse(text: &str) -> Option<Facts> {
     let mut facts = Facts::default();
     let mut complete = false;
+    let mut found = BTreeSet::new();
+    let mut contents = BTreeMap::new();
     for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
         let owned = || value.to_owned();
         match key {
@@ -102,16 +104,13 @@ pub fn parse(text: &str) -> Option<Facts> {
             "cpus" => facts.cpus = value.parse().unwrap_or_default(),
             "memory_kb" => facts.memory_kb = value.parse().unwrap_or_default(),
             "machine_id" => facts.machine_id = owned(),
-            "cgroup" => facts.cgroup_v2 = value == "cgroup2fs",
+            "filesystem" => filesystem(&mut facts, value),
             "swap" => facts.swap = value.trim() != "0",
             "capabilities" => {
                 let held = u64::from_str_radix(value, 16).unwrap_or_default();
                 facts.may_lower_oom_scores = held & CAP_SYS_RESOURCE != 0;
             }
-            "disk_opt_kb" => facts.disk_opt_kb = value.parse().unwrap_or_default(),
-            "disk_var_kb" => facts.disk_var_kb = value.parse().unwrap_or_default(),
             "containerd_version" => facts.containerd_version = owned(),
-            "etcd_version" => facts.etcd_version = owned(),
             "cni_bin" => facts.cni_bin = Some(owned()),
             "resolv_conf" => facts.resolv_conf = Some(owned()),
             "ip_forward" => facts.ip_forward = value == "1",
@@ -131,8 +130,6 @@ pub fn parse(text: &str) -> Option<Facts> {
                 facts.listening.push((local.to_owned(), process_name(process)));
             }
             "etcd_data" => facts.etcd_data = true,
-            "release" => facts.release = owned(),
-            "generation" => facts.generation = owned(),
             "kept" => facts.kept_generations.extend(value.parse::<u64>()),
             "blob" => {
                 facts.blobs.insert(owned());
@@ -148,9 +145,13 @@ pub fn parse(text: &str) -> Option<Facts> {
             "damaged" => {
                 facts.damaged.insert(owned());
             }
-            "link" => {
-                if let Some((link, target)) = value.split_once(' ') {
-                    facts.links.insert(link.to_owned(), target.to_owned());
+            "link" => link(&mut facts, value),
+            "found" => {
+                found.insert(value);
+            }
+            "environ" => {
+                if let Some((process, content)) = environment(value) {
+                    contents.insert(process, content);
                 }
             }
             "user" => {
@@ -168,7 +169,53 @@ pub fn parse(text: &str) -> Option<Facts> {
             }
         }
     }
+    // Files that are gone, or that have another mode or owner than they were written with.
+    let other = facts.modes.iter().filter(|line| !found.contains(line.as_str()));
+    facts
+        .damaged
+        .extend(other.filter_map(|line| Some(line.splitn(3, ' ').nth(2)?.to_owned())));
+    for unit in facts.units.values_mut() {
+        if let Some(content) = contents.get(&unit.pid) {
+            (*content).clone_into(&mut unit.content);
+        }
+    }
     complete.then_some(facts)
+}
+
+/// `/var/lib ext2/ext3 1234 4096`: path, kind, free blocks, bytes of one.
+fn filesystem(facts: &mut Facts, value: &str) {
+    let words: Vec<&str> = value.split(' ').collect();
+    let [path, kind, blocks, size] = words.as_slice() else {
+        return;
+    };
+    let number = |text: &str| text.parse::<u64>().unwrap_or_default();
+    let free_kb = number(blocks).saturating_mul(number(size)) / 1024;
+    match *path {
+        "/sys/fs/cgroup" => facts.cgroup_v2 = *kind == "cgroup2fs",
+        "/var/lib" => facts.disk_var_kb = free_kb,
+        _ => facts.disk_opt_kb = free_kb,
+    }
+}
+
+fn link(facts: &mut Facts, value: &str) {
+    let Some((link, target)) = value.split_once(' ') else {
+        return;
+    };
+    if link == GENERATION {
+        target.clone_into(&mut facts.generation);
+    } else if link.strip_prefix(GENERATION) == Some("/release") {
+        let release = target.strip_prefix("/opt/hardway/").unwrap_or(target);
+        release.clone_into(&mut facts.release);
+    } else {
+        facts.links.insert(link.to_owned(), target.to_owned());
+    }
+}
+
+/// `/proc/12/environ:HARDWAY_CONTENT=beef`: the process and what it was started with.
+fn environment(value: &str) -> Option<(u32, &str)> {
+    let (file, content) = value.split_once(":HARDWAY_CONTENT=")?;
+    let process = file.strip_prefix("/proc/")?.strip_suffix("/environ")?;
+    Some((process.parse().ok()?, content))
 }
 
 fn unit(facts: &mut Facts, value: &str) {
@@ -227,17 +274,26 @@ mod tests {
 
     #[test]
     fn an_answer_is_read() {
-        let text = "time=1800000000.5\nuid=0\nos=debian 13\ncontainer=systemd-nspawn\ncgroup=tmpfs\nswap=0\n\
+        let text = "time=1800000000.5\nuid=0\nos=debian 13\ncontainer=systemd-nspawn\nswap=0\n\
+                    filesystem=/sys/fs/cgroup tmpfs 0 4096\nfilesystem=/opt overlayfs 1000 4096\n\
                     capabilities=000001fffeffffff\ntool.gzip=/usr/bin/gzip\ncontainerd_version=v2.1.0\n\
-                    listen=0.0.0.0:22 users:((\"sshd\",pid=1,fd=3))\ngeneration=generations/7\n\
-                    manifest=abc  pki/a.crt\nlink=/etc/a /etc/b\nunit=etcd.service active 12 beef\n\
-                    unit=kubelet.service inactive 0 -\nnonsense\ncomplete=yes\n";
+                    listen=0.0.0.0:22 users:((\"sshd\",pid=1,fd=3))\nlink=/etc/hardway/current generations/7\n\
+                    manifest=abc  pki/a.crt\nmode=644 root pki/a.crt\nmode=600 root pki/a key\n\
+                    found=644 root pki/a.crt\nfound=640 root pki/a key\nlink=/etc/a /etc/b\n\
+                    link=/etc/hardway/current/release /opt/hardway/releases/cafe\nunit=etcd.service active 12 -\n\
+                    unit=kubelet.service inactive 0 -\nenviron=/proc/12/environ:HARDWAY_CONTENT=beef\nnonsense\ncomplete=yes\n";
         let facts = parse(text).unwrap();
         assert!(facts.container && !facts.cgroup_v2 && !facts.swap && !facts.may_lower_oom_scores);
         assert_eq!(facts.containerd_major(), 2);
         assert_eq!(facts.listening, [("0.0.0.0:22".to_owned(), "sshd".to_owned())]);
         assert_eq!(facts.generation_number(), 7);
         assert_eq!(facts.manifest["pki/a.crt"], "abc");
+        assert_eq!(
+            (facts.disk_opt_kb, facts.release.as_str()),
+            (4000, "releases/cafe")
+        );
+        assert_eq!(facts.damaged, BTreeSet::from(["pki/a key".to_owned()]));
+        assert_eq!(facts.links.len(), 1);
         assert_eq!(facts.unit("etcd.service").content, "beef");
         assert_eq!(facts.unit("kubelet.service").content, "");
         assert_eq!(facts.unit("other.service"), UnitFacts::default());

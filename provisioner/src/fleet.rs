@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::Context as _;
 
 use crate::inventory::{Host, Inventory};
-use crate::ssh::{Connection, KnownHosts, SshError, Target, Trust};
+use crate::ssh::{Connection, KnownHosts, Target, Trust};
 use crate::state::State;
 use crate::ui::Ui;
 
-/// Hosts that are worked on at the same time.
-pub const CONCURRENCY: usize = 32;
+/// Hosts that are worked on at the same time. Each has a thread that mostly waits for its host.
+pub const CONCURRENCY: usize = 128;
 
 /// What went wrong on one host.
 #[derive(Debug)]
@@ -49,12 +49,12 @@ fn advice(failures: &[Failure]) -> String {
     )
 }
 
-/// Sessions by host name.
+/// Hosts by name, each with one session that is opened when the host is first worked on.
 pub struct Fleet<'a> {
     pub inventory: &'a Inventory,
     pub ui: &'a Ui,
     targets: BTreeMap<String, Target>,
-    sessions: BTreeMap<String, Mutex<Connection>>,
+    sessions: BTreeMap<String, Mutex<Option<Connection>>>,
     concurrency: usize,
 }
 
@@ -91,36 +91,29 @@ pub fn target(inventory: &Inventory, state: &State, host: &Host) -> anyhow::Resu
 }
 
 impl<'a> Fleet<'a> {
-    /// Connects to every host at once.
+    /// All hosts; each is connected to with the first work for it, so that none waits for another.
     pub fn connect(inventory: &'a Inventory, state: &State, ui: &'a Ui) -> anyhow::Result<Fleet<'a>> {
         Fleet::connect_to(inventory, state, ui, |_| true)
     }
 
-    /// Connects to the chosen hosts at once; the others are left alone.
+    /// The chosen hosts; the others are left alone.
     pub fn connect_to(
         inventory: &'a Inventory,
         state: &State,
         ui: &'a Ui,
         chosen: impl Fn(&Host) -> bool,
     ) -> anyhow::Result<Fleet<'a>> {
-        let hosts: Vec<&Host> = inventory.hosts.iter().filter(|host| chosen(host)).collect();
         let targets = inventory
             .hosts
             .iter()
             .map(|host| Ok((host.name.clone(), target(inventory, state, host)?)))
             .collect::<anyhow::Result<BTreeMap<_, _>>>()?;
-        let opened = parallel(&hosts, CONCURRENCY, |host| {
-            Connection::open(&targets[&host.name]).map_err(reason)
-        });
-        let sessions = gathered(ui, "connect", opened)?;
+        let chosen = inventory.hosts.iter().filter(|host| chosen(host));
         Ok(Fleet {
             inventory,
             ui,
             targets,
-            sessions: sessions
-                .into_iter()
-                .map(|(name, session)| (name, Mutex::new(session)))
-                .collect(),
+            sessions: chosen.map(|host| (host.name.clone(), Mutex::default())).collect(),
             concurrency: CONCURRENCY,
         })
     }
@@ -139,10 +132,10 @@ impl<'a> Fleet<'a> {
         let mut sessions = BTreeMap::new();
         let mut failures = Vec::new();
         for (name, result) in parallel(&hosts, CONCURRENCY, |host| {
-            Connection::open(&targets[&host.name]).map_err(reason)
+            Connection::open(&targets[&host.name]).map_err(|error| error.to_string())
         }) {
             match result {
-                Ok(session) => drop(sessions.insert(name, Mutex::new(session))),
+                Ok(session) => drop(sessions.insert(name, Mutex::new(Some(session)))),
                 Err(reason) => failures.push(Failure {
                     host: name,
                     phase: "connect".to_owned(),
@@ -169,6 +162,7 @@ impl<'a> Fleet<'a> {
             .with_context(|| format!("{} is not in the inventory", host.name))
     }
 
+    /// True for the hosts that this fleet is about.
     pub fn is_connected(&self, host: &Host) -> bool {
         self.sessions.contains_key(&host.name)
     }
@@ -212,17 +206,20 @@ impl<'a> Fleet<'a> {
             .collect();
         let results = parallel(&hosts, concurrency, |host| {
             let session = &self.sessions[&host.name];
-            let session = session
+            let mut session = session
                 .lock()
                 .map_err(|_| "a thread for this host panicked".to_owned())?;
-            work(host, &session).map_err(|error| format!("{error:#}"))
+            let connection = match &mut *session {
+                Some(connection) => connection,
+                none => {
+                    let opened = Connection::open(&self.targets[&host.name]);
+                    none.insert(opened.map_err(|error| error.to_string())?)
+                }
+            };
+            work(host, connection).map_err(|error| format!("{error:#}"))
         });
         gathered(self.ui, phase, results)
     }
-}
-
-fn reason(error: SshError) -> String {
-    error.to_string()
 }
 
 fn gathered<T>(

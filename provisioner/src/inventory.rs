@@ -68,12 +68,24 @@ pub struct Bastion {
 }
 
 /// The `[release]` table.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release {
     /// Where the daemons' binaries are; beside this program when not given.
     pub binaries: Option<PathBuf>,
     /// Who must have signed a bundle.
     pub bundle_key: Option<crate::bundle::PublicKey>,
+    /// Whether hosts may pass the release on to each other.
+    pub relay: bool,
+}
+
+impl Default for Release {
+    fn default() -> Self {
+        Release {
+            binaries: None,
+            bundle_key: None,
+            relay: true,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -27,6 +27,7 @@ pub mod nodes;
 pub mod plan;
 pub mod ports;
 pub mod preflight;
+pub mod push;
 pub mod render;
 pub mod rollout;
 pub mod rotation;

@@ -63,9 +63,7 @@ impl Rollout<'_> {
         if waves.is_empty() {
             return Ok(());
         }
-        self.ui.phase(self.state, "push");
-        self.push(survey)?;
-        self.number(survey)?;
+        self.stage_all(survey, &waves)?;
         let mut access = false;
         for wave in &waves {
             match wave {
@@ -102,54 +100,6 @@ impl Rollout<'_> {
         let api = any_api(self.fleet, self.inventory, &survey.secrets)?;
         addons::apply(&api, &addons::access(survey)?, self.ui)?;
         Ok(())
-    }
-
-    /// Nothing is switched on any host before every host has what it needs.
-    fn push(&self, survey: &Survey) -> anyhow::Result<()> {
-        self.compress(survey)?;
-        self.fleet.each(
-            "push",
-            |host| survey.plans.contains_key(&host.name),
-            |host, connection| {
-                let name = &host.name;
-                apply::push(
-                    connection,
-                    self.state,
-                    self.ui,
-                    &survey.desired[name],
-                    &survey.plans[name],
-                    &survey.facts[name],
-                )
-            },
-        )?;
-        Ok(())
-    }
-
-    /// Each file is compressed once, by one of as many threads as there are files, before hosts ask for it.
-    fn compress(&self, survey: &Survey) -> anyhow::Result<()> {
-        let mut wanted = std::collections::BTreeMap::new();
-        for (host, plan) in &survey.plans {
-            let codec = apply::codec(&survey.facts[host]);
-            for artifact in &survey.desired[host].artifacts {
-                if plan.pushes.iter().any(|push| push.sha256 == artifact.sha256) {
-                    wanted.insert((artifact.sha256.clone(), codec), artifact);
-                }
-            }
-        }
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = wanted
-                .iter()
-                .map(|((_, codec), artifact)| {
-                    scope.spawn(|| crate::artifacts::compressed(self.state, artifact, *codec))
-                })
-                .collect();
-            for thread in threads {
-                thread
-                    .join()
-                    .map_err(|_| anyhow::anyhow!("a compression thread panicked"))??;
-            }
-            Ok(())
-        })
     }
 
     fn roll(&self, survey: &mut Survey, hosts: &[String]) -> anyhow::Result<()> {

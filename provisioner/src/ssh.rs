@@ -12,7 +12,7 @@ mod known_hosts;
 mod turns;
 
 pub use connect::{Connection, Target, fetch_host_key};
-pub use exec::{Output, Progress, quote};
+pub use exec::{Output, Progress, Running, quote};
 pub use forward::Forward;
 pub use host_key::{HostKey, Trust, UntrustedKey};
 pub use known_hosts::{KnownHosts, Lookup, entry_name};

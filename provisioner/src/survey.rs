@@ -69,7 +69,8 @@ pub fn survey(fleet: &Fleet<'_>, inventory: &Inventory, state: &State, dry: bool
     compare(facts, skew, inventory, state, dry)
 }
 
-fn compare(
+/// The comparison alone, with facts that were asked for before.
+pub fn compare(
     facts: BTreeMap<String, Facts>,
     skew: BTreeMap<String, f64>,
     inventory: &Inventory,

@@ -29,9 +29,8 @@ impl Arguments {
         end_on_interrupt()?;
         let ui = &context.ui;
         let operation = state.simple_operation("apply", &json!({ "plan": saved.checksum }))?;
-        ui.phase(&state, "connect");
-        let fleet = Fleet::connect_to(&inventory, &state, ui, |host| saved.scope.covers(host))?;
         ui.phase(&state, "facts and plan");
+        let fleet = Fleet::connect_to(&inventory, &state, ui, |host| saved.scope.covers(host))?;
         let survey = survey(&fleet, &inventory, &state, true)?;
         let now = plan::make(&fleet, &inventory, &survey, &saved.scope);
         let differences = saved.differences(&now);

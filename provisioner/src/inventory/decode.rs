@@ -279,8 +279,13 @@ fn release(document: &mut Document<'_>, mut table: Table<'_, '_>, folder: &Path)
         }
         key.ok()
     });
+    let relay = table.boolean(document, "relay").unwrap_or(true);
     table.finish(document);
-    Release { binaries, bundle_key }
+    Release {
+        binaries,
+        bundle_key,
+        relay,
+    }
 }
 
 fn host(

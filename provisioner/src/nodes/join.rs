@@ -50,7 +50,7 @@ pub(super) fn steps(cluster: &Cluster<'_>, host: &Host, operation: &mut Operatio
             // The others learn of a new API server or member, one after the other.
             return settle(cluster, "node join");
         }
-        ui.phase(state, "connect");
+        ui.phase(state, "facts and plan");
         let fleet = Fleet::connect_to(inventory, state, ui, |other| other.name == host.name)?;
         let mut survey = survey(&fleet, inventory, state, false)?;
         bootstrap::preflight(inventory, &survey, ui)?;

@@ -102,8 +102,10 @@ fn reach<'a>(cluster: &Cluster<'a>, host: &Host) -> anyhow::Result<Fleet<'a>> {
     let Cluster {
         inventory, state, ui, ..
     } = *cluster;
-    match Fleet::connect_to(inventory, state, ui, |other| other.name == host.name) {
-        Ok(fleet) => Ok(fleet),
+    let fleet = Fleet::connect_to(inventory, state, ui, |other| other.name == host.name)?;
+    // A session is opened with the first work; whether there is one decides what is asked of the host.
+    match fleet.each("connect", |_| true, |_, _| Ok(())) {
+        Ok(_) => Ok(fleet),
         Err(_) => Fleet::connect_to(inventory, state, ui, |_| false),
     }
 }
@@ -125,5 +127,41 @@ fn remove_leaves(cluster: &Cluster<'_>, name: &str) -> anyhow::Result<()> {
             Err(error).with_context(|| format!("cannot remove {}", folder.display()))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::state::{State, Unlock};
+    use crate::ui::{Format, Ui};
+
+    #[test]
+    fn a_host_that_cannot_be_reached_is_not_asked_for_anything() {
+        let closed = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let text = format!(
+            "[cluster]\nname = \"one\"\n[ssh]\nuser = \"root\"\nport = {closed}\n[[hosts]]\nname = \"cp-1\"\n\
+             address = \"127.0.0.1\"\nroles = [\"control-plane\"]\n"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hosts.toml");
+        let inventory = Inventory::parse(&path, &text).unwrap();
+        let state = State::peek(&path, &Unlock::default());
+        let ui = Ui::new(Format::Json);
+        let cluster = Cluster {
+            inventory: &inventory,
+            state: &state,
+            ui: &ui,
+        };
+        let host = &inventory.hosts[0];
+        let fleet = reach(&cluster, host).unwrap();
+        assert!(!fleet.is_connected(host));
+        clean(&fleet, host).unwrap();
     }
 }

@@ -1,17 +1,49 @@
-use super::{Rollout, gate};
+use super::{Rollout, Wave, gate};
 use crate::apply;
 use crate::bootstrap::{addons, connect};
 use crate::desired::Stage;
 use crate::inventory::Host;
 use crate::plan::Action;
+use crate::push::Push;
 use crate::survey::Survey;
 
 impl Rollout<'_> {
-    /// Hosts on which nothing is interrupted, all at once, stage by stage.
+    /// Every planned host gets what it lacks; one on which nothing is interrupted goes on at once to its switch and to
+    /// what needs nothing of the cluster. No host waits for another, unless it receives from it.
+    pub(super) fn stage_all(&self, survey: &mut Survey, waves: &[Wave]) -> anyhow::Result<()> {
+        let together = waves.iter().find_map(|wave| match wave {
+            Wave::Together(hosts) => Some(hosts.as_slice()),
+            Wave::Rolling(_) => None,
+        });
+        self.ui.phase(self.state, "compress");
+        self.number(survey)?;
+        let shared = &*survey;
+        let push = Push::prepare(self.fleet, self.state, shared, self.ui)?;
+        self.ui.phase(self.state, "push and switch");
+        self.fleet.each(
+            "push and switch",
+            |host| shared.plans.contains_key(&host.name),
+            |host, connection| {
+                push.to(host, connection)?;
+                if !together.is_some_and(|hosts| hosts.contains(&host.name)) {
+                    return Ok(());
+                }
+                self.state.check_lock()?;
+                let (desired, plan) = (&shared.desired[&host.name], &shared.plans[&host.name]);
+                self.ui.host(&host.name, "activate");
+                let facts = &shared.facts[&host.name];
+                apply::activate(connection, desired, plan, facts, &self.options.cause)?;
+                apply::start(connection, plan, Stage::Host)?;
+                apply::import_images(connection, desired, plan)
+            },
+        )?;
+        Ok(())
+    }
+
+    /// Hosts on which nothing is interrupted, all at once; they have been switched already. They wait for each other
+    /// only where one needs the other: to form etcd, and for the API.
     pub(super) fn together(&self, survey: &mut Survey, hosts: &[String]) -> anyhow::Result<()> {
         let (ui, state) = (self.ui, self.state);
-        ui.phase(state, "hosts");
-        self.activate_all(survey, hosts)?;
         if hosts
             .iter()
             .any(|host| !survey.plans[host].starts(Stage::Etcd).is_empty())
@@ -28,47 +60,14 @@ impl Rollout<'_> {
         api.wait_ready(gate::deadline())?;
         addons::apply(&api, &addons::access(survey)?, ui)?;
         ui.phase(state, "clients of the API");
-        self.stage(
-            survey,
-            hosts,
-            "clients of the API",
-            Stage::Clients,
-            &|_, _| Ok(()),
-        )?;
-        ui.phase(state, "health");
-        self.settle(survey, hosts)
+        self.clients(survey, hosts)
     }
 
     /// Switches the planned hosts and starts what needs nothing of the cluster; nothing is asked of the API.
     pub fn switch_only(&self, survey: &mut Survey) -> anyhow::Result<()> {
-        self.ui.phase(self.state, "push");
-        self.push(survey)?;
-        self.number(survey)?;
-        self.ui.phase(self.state, "hosts");
         let changed = survey.plans.iter().filter(|(_, plan)| !plan.is_empty());
         let hosts: Vec<String> = changed.map(|(host, _)| host.clone()).collect();
-        self.activate_all(survey, &hosts)
-    }
-
-    fn activate_all(&self, survey: &Survey, hosts: &[String]) -> anyhow::Result<()> {
-        self.fleet.each(
-            "hosts",
-            |host| hosts.contains(&host.name),
-            |host, connection| {
-                let (desired, plan) = (&survey.desired[&host.name], &survey.plans[&host.name]);
-                self.ui.host(&host.name, "activate");
-                apply::activate(
-                    connection,
-                    desired,
-                    plan,
-                    &survey.facts[&host.name],
-                    &self.options.cause,
-                )?;
-                apply::start(connection, plan, Stage::Host)?;
-                apply::import_images(connection, desired, plan)
-            },
-        )?;
-        Ok(())
+        self.stage_all(survey, &[Wave::Together(hosts)])
     }
 
     fn etcd(&self, survey: &mut Survey, hosts: &[String]) -> anyhow::Result<()> {
@@ -120,24 +119,24 @@ impl Rollout<'_> {
         Ok(())
     }
 
-    /// The gate of hosts that were not interrupted; nodes are waited for by the caller, all together.
-    fn settle(&self, survey: &Survey, hosts: &[String]) -> anyhow::Result<()> {
+    /// Starts the clients of the API, each host followed by its own gate; nodes are waited for by the caller, all
+    /// together.
+    fn clients(&self, survey: &Survey, hosts: &[String]) -> anyhow::Result<()> {
         let changed = |host: &Host| {
             let plan = &survey.plans[&host.name];
             plan.generation.is_some() || plan.units.iter().any(|unit| unit.action == Action::Start)
         };
         self.fleet.each(
-            "health",
+            "clients of the API",
             |host| hosts.contains(&host.name) && changed(host),
             |host, connection| {
+                let plan = &survey.plans[&host.name];
+                self.ui.host(&host.name, "clients of the API");
+                apply::start(connection, plan, Stage::Clients)?;
                 self.ui.host(&host.name, "health");
-                match gate::local(
-                    self.inventory,
-                    host,
-                    &survey.desired[&host.name].unit_names(),
-                    connection,
-                ) {
-                    Ok(()) => self.switched(host, &survey.plans[&host.name]),
+                let units = survey.desired[&host.name].unit_names();
+                match gate::local(self.inventory, host, &units, connection) {
+                    Ok(()) => self.switched(host, plan),
                     Err(error) => Err(self.back(survey, host, connection, error)),
                 }
             },

@@ -82,6 +82,44 @@ impl Connection {
         })
     }
 
+    /// Starts a script that stays: sends `input` and waits for its first line of output.
+    pub fn start(self, doing: &str, script: &str, input: &[u8]) -> Result<Running, SshError> {
+        let lost = |error: &dyn std::fmt::Display| SshError::Lost {
+            doing: doing.to_owned(),
+            reason: error.to_string(),
+        };
+        let mut channel = self.session.channel_session().map_err(|error| lost(&error))?;
+        channel
+            .exec(&self.command(script))
+            .map_err(|error| lost(&error))?;
+        channel.write_all(input).map_err(|error| lost(&error))?;
+        let mut running = Running {
+            channel,
+            connection: self,
+            first_line: String::new(),
+        };
+        let mut line = Vec::new();
+        let mut byte = [0u8; 1];
+        while running.channel.read(&mut byte).map_err(|error| lost(&error))? == 1 && byte[0] != b'\n' {
+            line.push(byte[0]);
+        }
+        if byte[0] != b'\n' {
+            let mut said = Vec::new();
+            running
+                .channel
+                .stderr()
+                .read_to_end(&mut said)
+                .map_err(|error| lost(&error))?;
+            return Err(SshError::Command {
+                doing: doing.to_owned(),
+                status: running.channel.exit_status().unwrap_or(-1),
+                stderr: last_lines(&String::from_utf8_lossy(&said), 6),
+            });
+        }
+        running.first_line = String::from_utf8_lossy(&line).into_owned();
+        Ok(running)
+    }
+
     /// Hands a connection to an address, as the host sees it, to `talk`. Either side's silence of `patience` ends it.
     pub fn through<T>(
         &self,
@@ -125,6 +163,25 @@ impl Connection {
                 "(\n{script}\n)\nstatus=$?\ncat >/dev/null\nexit $status"
             ))
         )
+    }
+}
+
+/// A script that runs until this is dropped: its input ends then, which it takes as the sign to clean up.
+pub struct Running {
+    pub first_line: String,
+    channel: ssh2::Channel,
+    connection: Connection,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A host that is gone cleans up by itself, when its sshd notices.
+        self.connection.session.set_timeout(10_000);
+        if self.channel.send_eof().is_ok() {
+            let _ = self.channel.read_to_end(&mut Vec::new());
+        }
+        let _ = self.channel.close();
+        let _ = self.channel.wait_close();
     }
 }
 

@@ -160,6 +160,28 @@ impl TestLab {
         self.tool().args(["kill", host]).finish().ok();
     }
 
+    /// The name of the network namespace that the operator is in.
+    pub fn outer_namespace(&self) -> String {
+        format!("hwlab-{}", self.name)
+    }
+
+    /// Names the process that a host's first process is a child of.
+    pub(crate) fn process_file(&self, host: &str) -> PathBuf {
+        self.state.join("hosts").join(host).join("pid")
+    }
+
+    /// A hollow host's root as this machine sees it; none when the host is off.
+    pub fn root(&self, host: &str) -> Option<PathBuf> {
+        root_of(&self.process_file(host))
+    }
+
+    /// What a host has printed.
+    pub fn console(&self, host: &str) -> String {
+        let path = self.state.join("hosts").join(host).join("console.log");
+        let text = std::fs::read(path).unwrap_or_default();
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
     /// The name of a host's network namespace.
     pub fn namespace(&self, host: &str) -> String {
         format!("hwlab-{}-{host}", self.name)
@@ -209,6 +231,14 @@ impl TestLab {
             .finish()
             .ok();
     }
+}
+
+pub(crate) fn root_of(process_file: &std::path::Path) -> Option<PathBuf> {
+    let text = std::fs::read_to_string(process_file).ok()?;
+    let launcher = text.split(' ').next()?;
+    let children = std::fs::read_to_string(format!("/proc/{launcher}/task/{launcher}/children")).ok()?;
+    let init = children.split_whitespace().next()?;
+    Some(PathBuf::from(format!("/proc/{init}/root")))
 }
 
 trait Finish {

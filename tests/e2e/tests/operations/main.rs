@@ -28,7 +28,7 @@ fn operators_plan_verify_roll_back_and_upgrade() {
 }
 
 #[test]
-#[ignore = "has not passed as a whole yet: make e2e-long"]
+#[ignore = "takes minutes: make e2e-long"]
 fn a_killed_upgrade_is_finished() {
     let lab = TestLab::up("killed-upgrade", &["--control-planes", "3", "--workers", "2"]);
     lab.hardway(&["bootstrap"]).ok();
