@@ -15,6 +15,7 @@ use crate::request_info::{Query, RequestInfo};
 use crate::server::Server;
 use crate::serving::body::{self, ReadError, Response};
 use crate::serving::peer::Peer;
+use crate::sync::RBAC_STEP;
 use apimachinery::{ApiError, GroupResource};
 use bytes::Bytes;
 use futures::FutureExt;
@@ -25,6 +26,9 @@ use hyper::upgrade::OnUpgrade;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// How long a request waits at most for the first RBAC index of a server that has just started.
+const RIGHTS_KNOWN: Duration = Duration::from_secs(10);
 
 /// Answers one request; never panics and never fails.
 pub async fn handle(server: Arc<Server>, request: http::Request<Incoming>, peer: Arc<Peer>) -> Response {
@@ -312,7 +316,14 @@ async fn authorize(
 ) -> Result<(), ApiError> {
     let question = Attributes::of_request(user, info, query.get("fieldSelector"));
     let begun = Instant::now();
-    let decision = server.authorizer.decide(&question).await;
+    let mut decision = server.authorizer.decide(&question).await;
+    // A server that has just started knows no role yet; what it would refuse now waits until it does. Paths don't:
+    // probes are answered at once.
+    if !decision.allowed() && info.is_resource && server.lifecycle.is_pending(RBAC_STEP) {
+        // When the time is over, the decision below is the answer.
+        let _ = tokio::time::timeout(RIGHTS_KNOWN, server.lifecycle.after(RBAC_STEP)).await;
+        decision = server.authorizer.decide(&question).await;
+    }
     let metrics = &server.metrics.access;
     metrics.decided(&decision, begun.elapsed());
     record.decided(decision.allowed(), decision.reason());
