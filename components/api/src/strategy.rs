@@ -5,6 +5,7 @@ mod rules;
 mod update;
 
 pub use create::prepare_create;
+pub(crate) use create::qos_class;
 pub use rules::{Rules, rules};
 pub use update::prepare_update;
 

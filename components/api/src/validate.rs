@@ -1,5 +1,6 @@
 //! Validation of new and changed objects, with upstream's paths, types and messages.
 mod admission;
+mod amounts;
 mod autoscaling;
 mod batch;
 mod core;
@@ -14,11 +15,14 @@ mod rbac;
 mod resource;
 mod shared;
 mod small;
+mod status;
 mod storage;
 mod workloads;
 
 pub(crate) use metadata::embedded as embedded_metadata;
 pub use metadata::field_manager;
+use others::signer_name;
+pub use pod::allow_privileged;
 
 use crate::{Resource, custom, strategy};
 use apimachinery::field::{Error, ErrorList, Path};
@@ -59,15 +63,19 @@ pub fn update(resource: &Resource, subresource: &str, old: &Value, new: &Value) 
     if subresource == "status" && resource.gvk.kind == "CustomResourceDefinition" {
         errors.extend(definition::check_status(new));
     }
-    if !matches!(
-        subresource,
-        "status" | "resize" | "ephemeralcontainers" | "finalize"
-    ) {
-        // Upstream checks these once as a new object and once as a change, and its causes repeat accordingly.
-        if matches!(resource.gvk.kind.as_str(), "Job" | "PersistentVolume") {
-            errors.extend(kind(resource, None, new));
+    // An endpoint for a part lets that part through; where it has no rules of its own, the whole is checked.
+    let part = resource
+        .subresource(subresource)
+        .and_then(|_| status::check(&resource.gvk.kind, subresource, old, new));
+    match part {
+        Some(found) => errors.extend(found),
+        None => {
+            // Upstream checks these once as a new object and once as a change, and its causes repeat accordingly.
+            if matches!(resource.gvk.kind.as_str(), "Job" | "PersistentVolume") {
+                errors.extend(kind(resource, None, new));
+            }
+            errors.extend(kind(resource, Some(old), new));
         }
-        errors.extend(kind(resource, Some(old), new));
     }
     answer(resource, new, errors)
 }
@@ -102,8 +110,11 @@ fn kind(resource: &Resource, old: Option<&Value>, new: &Value) -> ErrorList {
 }
 
 fn whole_pod(old: Option<&Value>, new: &Value) -> ErrorList {
-    let mut errors = pod::create(new);
-    errors.extend(old.into_iter().flat_map(|old| pod::update(old, new)));
+    let Some(old) = old else {
+        return pod::create(new);
+    };
+    let mut errors = pod::whole(new);
+    errors.extend(pod::update(old, new));
     errors
 }
 

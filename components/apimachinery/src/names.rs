@@ -80,6 +80,24 @@ pub fn dns1123_subdomain(text: &str) -> Vec<String> {
     errors
 }
 
+/// What is wrong with a DNS subdomain whose labels may begin with an underscore and have some inside.
+pub fn dns1123_subdomain_with_underscore(text: &str) -> Vec<String> {
+    let mut errors = Vec::new();
+    if text.len() > 253 {
+        errors.push(max_dns_length_message(253));
+    }
+    let label = |label: &str| {
+        let label = label.strip_prefix('_').unwrap_or(label);
+        bounded(label, lower, |byte| matches!(byte, b'-' | b'_'))
+    };
+    if !text.split('.').all(label) {
+        const MESSAGE: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character";
+        const REGEX: &str = r"_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*";
+        errors.push(regex_message(MESSAGE, REGEX, &["example.com"]));
+    }
+    errors
+}
+
 /// What is wrong with a DNS label that starts with a letter (RFC 1035).
 pub fn dns1035_label(text: &str) -> Vec<String> {
     let mut errors = Vec::new();

@@ -68,6 +68,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
     for row in registry.load().stored() {
         stores.of(row);
     }
+    api::validate::allow_privileged(flags.allow_privileged);
     let listener = TcpListener::bind(SocketAddr::new(flags.bind_address, flags.secure_port))
         .await
         .with_context(|| format!("listening on {}:{}", flags.bind_address, flags.secure_port))?;

@@ -113,7 +113,64 @@ fn meta_time(object: &Object) -> Value {
         .unwrap_or_default()
 }
 
+/// Labels whose values are the pod's own become part of the selectors that name them.
+fn own_labels(object: &mut Object) {
+    let labels = object
+        .get("metadata")
+        .map(|metadata| at(metadata, &["labels"]).clone())
+        .unwrap_or_default();
+    let Some(spec) = object.get_mut("spec") else {
+        return;
+    };
+    let mut terms: Vec<&mut Value> = Vec::new();
+    if let Some(affinity) = spec.get_mut("affinity").and_then(Value::as_object_mut) {
+        for (_, rules) in affinity.iter_mut().filter(|(kind, _)| *kind != "nodeAffinity") {
+            for (_, items) in rules.as_object_mut().into_iter().flatten() {
+                for item in items.as_array_mut().into_iter().flatten() {
+                    terms.push(if item.get("podAffinityTerm").is_some() {
+                        &mut item["podAffinityTerm"]
+                    } else {
+                        item
+                    });
+                }
+            }
+        }
+        terms.into_iter().for_each(|term| select_own(term, &labels));
+    }
+    let constraints = spec
+        .get_mut("topologySpreadConstraints")
+        .and_then(Value::as_array_mut);
+    for constraint in constraints.into_iter().flatten() {
+        select_own(constraint, &labels);
+    }
+}
+
+fn select_own(term: &mut Value, labels: &Value) {
+    let Some(term) = term
+        .as_object_mut()
+        .filter(|term| term.get("labelSelector").is_some_and(Value::is_object))
+    else {
+        return;
+    };
+    for (field, operator) in [("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn")] {
+        let keys = term
+            .get(field)
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
+        for key in keys.iter().filter_map(Value::as_str) {
+            let Some(value) = labels.get(key) else { continue };
+            let selector = make(term, "labelSelector");
+            let expressions = selector.entry("matchExpressions").or_insert_with(|| json!([]));
+            if let Some(expressions) = expressions.as_array_mut() {
+                expressions.push(json!({"key": key, "operator": operator, "values": [value]}));
+            }
+        }
+    }
+}
+
 fn pod(object: &mut Object) {
+    own_labels(object);
     let class = qos_class(object.get("spec").unwrap_or(&Value::Null));
     let mut status = json!({"phase": "Pending", "qosClass": class});
     let gated = object
@@ -170,9 +227,8 @@ fn job(object: &mut Object, name: &str, uid: &str) {
         ("batch.kubernetes.io/controller-uid", uid),
         ("batch.kubernetes.io/job-name", name),
     ] {
-        if !labels.contains_key(key) || key.ends_with("uid") {
-            labels.insert(key.into(), Value::from(value));
-        }
+        // What the client set by hand is left for validation to tell.
+        labels.entry(key).or_insert_with(|| Value::from(value));
     }
     absent(spec, "selector", json!({}));
     zero(

@@ -1,7 +1,7 @@
 use super::rules;
 use crate::Resource;
 use crate::defaults::apps::TEMPLATE_GENERATION;
-use crate::value::{at, is_zero, make, same};
+use crate::value::{at, is_zero, list, make, same};
 use apimachinery::meta;
 use serde_json::{Value, json};
 
@@ -59,9 +59,13 @@ pub fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: 
         }
         "ephemeralcontainers" => {
             let containers = at(new, &["spec", "ephemeralContainers"]).clone();
-            keep(new, &["spec"]);
-            keep(new, &["status"]);
+            only_what_identifies(old, new);
             put(new, &["spec", "ephemeralContainers"], containers);
+        }
+        "resize" => {
+            let wanted = new.clone();
+            only_what_identifies(old, new);
+            resize(&wanted, new);
         }
         _ => keep(new, &["status"]),
     }
@@ -95,11 +99,46 @@ pub fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: 
     if resource.gvk.kind == "Secret" && is_zero(new.get("type")) {
         put(new, &["type"], old.get("type").cloned().unwrap_or_default());
     }
+    if let ("Pod", "status") = (resource.gvk.kind.as_str(), subresource) {
+        pod_status(old, new);
+    }
     if resource.gvk.kind == "Namespace" && subresource.is_empty() {
         keep(new, &["spec", "finalizers"]);
     }
     let _ = apimachinery::decode::fit(&resource.schemas, resource.schema_id, new);
     generation(rules.generation, subresource, old, new);
+}
+
+/// A part of a pod is changed; of the rest, the client only says which pod it means.
+fn only_what_identifies(old: &Value, new: &mut Value) {
+    let version = meta::get(new, "resourceVersion").cloned().unwrap_or_default();
+    keep_metadata(old, new);
+    put(new, &["metadata", "resourceVersion"], version);
+    put(new, &["spec"], at(old, &["spec"]).clone());
+    put(new, &["status"], at(old, &["status"]).clone());
+}
+
+/// What containers are to have, and whether they must be started anew for it.
+fn resize(wanted: &Value, pod: &mut Value) {
+    for kind in ["containers", "initContainers"] {
+        let asked = list(wanted, &["spec", kind]);
+        let containers = pod
+            .pointer_mut(&format!("/spec/{kind}"))
+            .and_then(Value::as_array_mut);
+        for container in containers.into_iter().flatten() {
+            let Some(found) = asked.iter().find(|asked| asked["name"] == container["name"]) else {
+                continue;
+            };
+            for field in ["resources", "resizePolicy"] {
+                put(container, &[field], at(found, &[field]).clone());
+            }
+        }
+    }
+    put(
+        pod,
+        &["spec", "resources"],
+        at(wanted, &["spec", "resources"]).clone(),
+    );
 }
 
 /// Objects may be stored in the version that is the storage version now.
@@ -140,6 +179,26 @@ fn keep_metadata(old: &Value, new: &mut Value) {
     let managed = meta::get(new, "managedFields").cloned();
     put(new, &["metadata"], at(old, &["metadata"]).clone());
     put(new, &["metadata", "managedFields"], managed.unwrap_or_default());
+}
+
+/// Old and new fields for a pod's addresses follow each other; the class is the server's own.
+fn pod_status(old: &Value, new: &mut Value) {
+    if is_zero(Some(at(new, &["status", "qosClass"]))) {
+        put(
+            new,
+            &["status", "qosClass"],
+            at(old, &["status", "qosClass"]).clone(),
+        );
+    }
+    let first = list(new, &["status", "podIPs"])
+        .first()
+        .map(|first| at(first, &["ip"]).clone());
+    let own = at(new, &["status", "podIP"]).clone();
+    if !is_zero(Some(&own)) && first.as_ref() != Some(&own) {
+        put(new, &["status", "podIPs"], json!([{ "ip": own }]));
+    } else if let Some(first) = first {
+        put(new, &["status", "podIP"], first);
+    }
 }
 
 /// The generation counts changes of what is wanted, and the start of a deletion.

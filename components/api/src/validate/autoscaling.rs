@@ -121,7 +121,7 @@ fn metric(metric: &Value, path: &Path) -> ErrorList {
         }
     };
     let source = at(metric, &[field]);
-    let path = path.child(field);
+    let (whole, path) = (path, path.child(field));
     if !source.is_object() {
         errors.push(Error::required(
             &path,
@@ -164,9 +164,26 @@ fn metric(metric: &Value, path: &Path) -> ErrorList {
             &path.child("describedObject"),
         ));
     }
+    if field == "containerResource" && text(source, &["container"]).is_empty() {
+        errors.push(Error::required(
+            &path.child("container"),
+            "must specify a container",
+        ));
+    }
     errors.extend(target(at(source, &["target"]), field, &path.child("target")));
+    for other in FIELDS.iter().filter(|other| **other != field) {
+        if at(metric, &[other]).is_object() {
+            errors.push(Error::forbidden(
+                &whole.child(other),
+                "must populate the given metric source only",
+            ));
+        }
+    }
     errors
 }
+
+/// Where each source is.
+const FIELDS: [&str; 5] = ["object", "external", "pods", "resource", "containerResource"];
 
 fn target(target: &Value, source: &str, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
@@ -253,6 +270,15 @@ fn rules(rules: &Value, path: &Path) -> ErrorList {
         at(rules, &["selectPolicy"]),
         &["Disabled", "Max", "Min"],
     ));
+    if let Ok(tolerance) = Quantity::from_json(at(rules, &["tolerance"]))
+        && tolerance.sign() < 0
+    {
+        errors.push(Error::invalid(
+            &path.child("tolerance"),
+            tolerance.to_string(),
+            "must be greater than or equal to 0",
+        ));
+    }
     let policies = list(rules, &["policies"]);
     if policies.is_empty() {
         errors.push(Error::required(

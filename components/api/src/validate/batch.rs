@@ -1,8 +1,12 @@
 //! Validation of jobs and cron jobs.
-use super::shared::{domain_prefixed_path, immutable, maybe_one_of, non_negative, one_of, same, texts};
-use super::{internal, pod};
-use crate::value::{at, int, list, text};
-use apimachinery::field::{BadValue, Error, ErrorList, Path};
+mod change;
+mod policies;
+mod schedule;
+
+use super::pod;
+use super::shared::{domain_prefixed_path, label_selector, maybe_one_of, non_negative, one_of};
+use crate::value::{at, int, text};
+use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::selector::LabelSelector;
 use apimachinery::{meta, names};
 use serde_json::Value;
@@ -13,14 +17,20 @@ pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<Erro
     let spec = at(new, &["spec"]);
     Some(match kind {
         "Job" => {
-            let mut errors = job(spec, &path);
-            if !at(spec, &["selector"]).is_object() {
+            let mut errors = ErrorList::new();
+            if old.is_none() {
+                errors.extend(generated_selector(new));
+            }
+            errors.extend(job(spec, &path));
+            if at(spec, &["selector"]).is_object() {
+                errors.extend(label_selector(&path.child("selector"), at(spec, &["selector"])));
+            } else {
                 errors.push(Error::required(&path.child("selector"), ""));
             }
             errors.extend(selects_its_pods(spec, &path));
             errors.extend(names_its_pods(new));
             if let Some(old) = old {
-                errors.extend(job_change(at(old, &["spec"]), spec, &path));
+                errors.extend(change::check(at(old, &["spec"]), spec, &path));
             }
             errors
         }
@@ -48,6 +58,53 @@ const MAX_CRON_JOB_NAME: usize = 52;
 
 /// An indexed job has at most this many pods at once, and failed indexes.
 const MAX_INDEXED: i64 = 100_000;
+
+/// A selector that the server made selects by what the server made.
+fn generated_selector(job: &Value) -> ErrorList {
+    let spec = at(job, &["spec"]);
+    let mut errors = ErrorList::new();
+    if at(spec, &["manualSelector"]) == &Value::Bool(true) || !at(spec, &["selector"]).is_object() {
+        return errors;
+    }
+    let (uid, name) = (meta::uid(job), meta::name(job));
+    let labels = at(spec, &["template", "metadata", "labels"]);
+    let path = Path::new("spec.template.metadata.labels");
+    let wanted = [
+        ("batch.kubernetes.io/controller-uid", uid),
+        ("batch.kubernetes.io/job-name", name),
+        ("controller-uid", uid),
+        ("job-name", name),
+    ];
+    let has = |key: &str| labels.get(key).is_some();
+    for (key, value) in wanted {
+        // Jobs made before the longer names have only the shorter ones.
+        if key.contains('/') && !has(key) && has("controller-uid") {
+            continue;
+        }
+        match labels.get(key).and_then(Value::as_str) {
+            None => errors.push(Error::required(&path.key(key), format!("must be '{value}'"))),
+            Some(other) if other != value => errors.push(Error::invalid(
+                &path.key(key),
+                labels,
+                format!("must be '{value}'"),
+            )),
+            Some(_) => {}
+        }
+    }
+    let expected = wanted
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), Value::from(value)))
+        .collect();
+    let selector = LabelSelector::from_object(Some(at(spec, &["selector"])));
+    if selector.is_ok_and(|selector| !selector.matches(Some(&expected))) {
+        errors.push(Error::invalid(
+            &Path::new("spec.selector"),
+            super::shared::selector_shown(at(spec, &["selector"])),
+            "`selector` not auto-generated",
+        ));
+    }
+    errors
+}
 
 /// Whether the selector was made or given: it must match the pods that the job makes.
 fn selects_its_pods(spec: &Value, path: &Path) -> Option<Error> {
@@ -147,11 +204,14 @@ fn job(spec: &Value, path: &Path) -> ErrorList {
             ));
         }
     }
+    if indexed && let Some(completions) = int(spec, &["completions"]) {
+        errors.extend(many_indexes(spec, completions, path));
+    }
     if at(spec, &["podFailurePolicy"]).is_object() {
-        errors.extend(failure_policy(spec, &path.child("podFailurePolicy")));
+        errors.extend(policies::failure(spec, &path.child("podFailurePolicy")));
     }
     if at(spec, &["successPolicy"]).is_object() {
-        errors.extend(success_policy(spec, &path.child("successPolicy")));
+        errors.extend(policies::success(spec, &path.child("successPolicy")));
     }
     errors.extend(managed_by(spec, &path.child("managedBy")));
     errors.extend(maybe_one_of(
@@ -185,44 +245,42 @@ fn job(spec: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-fn success_policy(spec: &Value, path: &Path) -> ErrorList {
-    if text(spec, &["completionMode"]) != "Indexed" {
-        let shown = internal::shown(internal::SUCCESS_POLICY, at(spec, &["successPolicy"]));
-        return vec![Error::invalid(path, shown, "requires indexed completion mode")];
-    }
+/// A job with more indexes than can be followed one by one keeps fewer of them.
+fn many_indexes(spec: &Value, completions: i64, path: &Path) -> ErrorList {
+    const MAX_PARALLEL: i64 = 10_000;
     let mut errors = ErrorList::new();
-    let rules = list(spec, &["successPolicy", "rules"]);
-    if rules.is_empty() {
-        errors.push(Error::required(
-            &path.child("rules"),
-            "at least one rules must be specified when the successPolicy is specified",
-        ));
+    if int(spec, &["backoffLimitPerIndex"]).is_none() || completions <= MAX_INDEXED {
+        let failed = int(spec, &["maxFailedIndexes"]).filter(|failed| *failed > MAX_INDEXED);
+        errors.extend(failed.map(|failed| {
+            Error::invalid(
+                &path.child("maxFailedIndexes"),
+                failed,
+                format!("must be less than or equal to {MAX_INDEXED}"),
+            )
+        }));
+        return errors;
     }
-    let completions = int(spec, &["completions"]).unwrap_or(0);
-    for (index, rule) in rules.iter().enumerate() {
-        let path = path.child("rules").index(index);
-        let count = int(rule, &["succeededCount"]);
-        if count.is_none() && at(rule, &["succeededIndexes"]).is_null() {
-            errors.push(Error::required(
-                &path,
-                "at least one of succeededCount or succeededIndexes must be specified",
-            ));
-        }
-        if let Some(count) = count {
-            errors.extend(non_negative(
-                &path.child("succeededCount"),
-                at(rule, &["succeededCount"]),
-            ));
-            if count > completions {
-                errors.push(Error::invalid(
-                    &path.child("succeededCount"),
-                    count,
-                    format!(
-                        "must be less than or equal to {completions} (the number of specified completions)"
-                    ),
-                ));
-            }
-        }
+    let many = format!("when completions is above {MAX_INDEXED}");
+    match int(spec, &["maxFailedIndexes"]) {
+        None => errors.push(Error::required(
+            &path.child("maxFailedIndexes"),
+            format!("must be specified {many}"),
+        )),
+        Some(failed) if failed > MAX_PARALLEL => errors.push(Error::invalid(
+            &path.child("maxFailedIndexes"),
+            failed,
+            format!("must be less than or equal to {MAX_PARALLEL} {many}"),
+        )),
+        Some(_) => {}
+    }
+    if let Some(parallelism) = int(spec, &["parallelism"]).filter(|count| *count > MAX_PARALLEL) {
+        errors.push(Error::invalid(
+            &path.child("parallelism"),
+            parallelism,
+            format!(
+                "must be less than or equal to {MAX_PARALLEL} {many} and used with backoff limit per index"
+            ),
+        ));
     }
     errors
 }
@@ -235,204 +293,6 @@ fn managed_by(spec: &Value, path: &Path) -> ErrorList {
     if manager.len() > 63 {
         errors.push(Error::too_long(path, 63));
     }
-    errors
-}
-
-fn failure_policy(spec: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let containers: Vec<&str> = ["containers", "initContainers"]
-        .iter()
-        .flat_map(|kind| list(spec, &["template", "spec", kind]))
-        .map(|container| text(container, &["name"]))
-        .collect();
-    for (index, rule) in list(spec, &["podFailurePolicy", "rules"]).iter().enumerate() {
-        let path = path.child("rules").index(index);
-        match text(rule, &["action"]) {
-            "" => errors.push(Error::required(
-                &path.child("action"),
-                "valid values: [\"Count\" \"FailIndex\" \"FailJob\" \"Ignore\"]",
-            )),
-            "FailIndex" if int(spec, &["backoffLimitPerIndex"]).is_none() => {
-                errors.push(Error::invalid(
-                    &path.child("action"),
-                    "FailIndex",
-                    "requires the backoffLimitPerIndex to be set",
-                ));
-            }
-            _ => errors.extend(one_of(
-                &path.child("action"),
-                at(rule, &["action"]),
-                &["Count", "FailIndex", "FailJob", "Ignore"],
-            )),
-        }
-        let codes = at(rule, &["onExitCodes"]);
-        if codes.is_object() {
-            errors.extend(exit_codes(codes, &containers, &path.child("onExitCodes")));
-        }
-        let conditions = list(rule, &["onPodConditions"]);
-        for (index, pattern) in conditions.iter().enumerate() {
-            let path = path.child("onPodConditions").index(index);
-            let kind = text(pattern, &["type"]);
-            errors.extend(texts(&path.child("type"), kind, names::qualified_name(kind)));
-            match text(pattern, &["status"]) {
-                "" => errors.push(Error::required(
-                    &path.child("status"),
-                    "valid values: [\"False\" \"True\" \"Unknown\"]",
-                )),
-                _ => errors.extend(one_of(
-                    &path.child("status"),
-                    at(pattern, &["status"]),
-                    &["False", "True", "Unknown"],
-                )),
-            }
-        }
-        match (codes.is_object(), !conditions.is_empty()) {
-            (true, true) => errors.push(Error::invalid(
-                &path,
-                BadValue::Omitted,
-                "specifying both OnExitCodes and OnPodConditions is not supported",
-            )),
-            (false, false) => errors.push(Error::invalid(
-                &path,
-                BadValue::Omitted,
-                "specifying one of OnExitCodes and OnPodConditions is required",
-            )),
-            _ => {}
-        }
-    }
-    errors
-}
-
-fn exit_codes(codes: &Value, containers: &[&str], path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let operator = text(codes, &["operator"]);
-    match operator {
-        "" => errors.push(Error::required(
-            &path.child("operator"),
-            "valid values: [\"In\" \"NotIn\"]",
-        )),
-        _ => errors.extend(one_of(
-            &path.child("operator"),
-            at(codes, &["operator"]),
-            &["In", "NotIn"],
-        )),
-    }
-    if let Some(name) = at(codes, &["containerName"])
-        .as_str()
-        .filter(|name| !containers.contains(name))
-    {
-        errors.push(Error::invalid(
-            &path.child("containerName"),
-            name,
-            "must be one of the container or initContainer names in the pod template",
-        ));
-    }
-    let values = list(codes, &["values"]);
-    if values.is_empty() {
-        errors.push(Error::invalid(
-            &path.child("values"),
-            at(codes, &["values"]),
-            "at least one value is required",
-        ));
-    }
-    let mut last = i64::MIN;
-    for (index, value) in values.iter().enumerate() {
-        let number = value.as_i64().unwrap_or(0);
-        let path = path.child("values").index(index);
-        if number == 0 && operator == "In" {
-            errors.push(Error::invalid(&path, 0, "must not be 0 for the In operator"));
-        }
-        if number == last {
-            errors.push(Error::duplicate(&path, number));
-        } else if number < last {
-            errors.push(Error::invalid(&path.clone(), number, "must be ordered"));
-        }
-        last = number;
-    }
-    errors
-}
-
-/// Indexed jobs may grow and shrink, with as many pods at once as indexes.
-fn completions_change(old: &Value, new: &Value, path: &Path) -> Option<Error> {
-    let (before, after) = (at(old, &["completions"]), at(new, &["completions"]));
-    if text(new, &["completionMode"]) != "Indexed" {
-        return immutable(path, before, after);
-    }
-    let tandem = before == after || after.is_null() || after == at(new, &["parallelism"]);
-    (!tandem).then(|| {
-        Error::invalid(
-            path,
-            after,
-            "can only be modified in tandem with spec.parallelism",
-        )
-    })
-}
-
-fn job_change(old: &Value, new: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    errors.extend(completions_change(old, new, &path.child("completions")));
-    errors.extend(immutable(
-        &path.child("selector"),
-        at(old, &["selector"]),
-        at(new, &["selector"]),
-    ));
-    let suspended = at(old, &["suspend"]) == &Value::Bool(true);
-    let template = |spec: &Value| {
-        let mut template = at(spec, &["template"]).clone();
-        if suspended {
-            for path in [
-                "/spec/nodeSelector",
-                "/spec/affinity",
-                "/spec/tolerations",
-                "/spec/schedulingGates",
-                "/metadata/labels",
-                "/metadata/annotations",
-            ] {
-                if let Some((parent, last)) = path.rsplit_once('/') {
-                    template
-                        .pointer_mut(parent)
-                        .and_then(Value::as_object_mut)
-                        .and_then(|map| map.remove(last));
-                }
-            }
-        }
-        template
-    };
-    if !same(&template(old), &template(new)) {
-        let shown = internal::shown(
-            internal::POD_TEMPLATE,
-            &internal::template(at(new, &["template"])),
-        );
-        errors.push(Error::invalid(
-            &path.child("template"),
-            shown,
-            "field is immutable",
-        ));
-    }
-    errors.extend(immutable(
-        &path.child("completionMode"),
-        at(old, &["completionMode"]),
-        at(new, &["completionMode"]),
-    ));
-    for (field, members) in [
-        ("podFailurePolicy", internal::POD_FAILURE_POLICY),
-        ("successPolicy", internal::SUCCESS_POLICY),
-    ] {
-        if !same(at(old, &[field]), at(new, &[field])) {
-            let shown = internal::shown_pointer(members, at(new, &[field]));
-            errors.push(Error::invalid(&path.child(field), shown, "field is immutable"));
-        }
-    }
-    errors.extend(immutable(
-        &path.child("backoffLimitPerIndex"),
-        at(old, &["backoffLimitPerIndex"]),
-        at(new, &["backoffLimitPerIndex"]),
-    ));
-    errors.extend(immutable(
-        &path.child("managedBy"),
-        at(old, &["managedBy"]),
-        at(new, &["managedBy"]),
-    ));
     errors
 }
 
@@ -449,17 +309,8 @@ fn cron_job(spec: &Value, path: &Path) -> ErrorList {
                 "cannot use TZ or CRON_TZ in schedule, use timeZone field instead",
             ));
         }
-        let fields: Vec<&str> = schedule.split_whitespace().collect();
-        if !schedule.starts_with('@') && fields.len() != 5 {
-            errors.push(Error::invalid(
-                &path.child("schedule"),
-                schedule,
-                format!(
-                    "expected exactly 5 fields, found {}: [{}]",
-                    fields.len(),
-                    fields.join(" ")
-                ),
-            ));
+        if let Err(why) = schedule::check(schedule) {
+            errors.push(Error::invalid(&path.child("schedule"), schedule, why));
         }
     }
     errors.extend(non_negative(
@@ -492,10 +343,22 @@ fn cron_job(spec: &Value, path: &Path) -> ErrorList {
             &["Allow", "Forbid", "Replace"],
         )),
     }
-    errors.extend(job(
-        at(spec, &["jobTemplate", "spec"]),
-        &path.child("jobTemplate.spec"),
-    ));
+    let (template, own) = (at(spec, &["jobTemplate", "spec"]), path.child("jobTemplate.spec"));
+    errors.extend(job(template, &own));
+    if at(template, &["selector"]).is_object() {
+        errors.push(Error::invalid(
+            &own.child("selector"),
+            super::shared::selector_shown(at(template, &["selector"])),
+            "`selector` will be auto-generated",
+        ));
+    }
+    if at(template, &["manualSelector"]) == &Value::Bool(true) {
+        errors.push(Error::not_supported(
+            &own.child("manualSelector"),
+            Value::Bool(true),
+            &["nil", "false"],
+        ));
+    }
     for field in ["successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
         errors.extend(non_negative(&path.child(field), at(spec, &[field])));
     }

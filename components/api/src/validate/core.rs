@@ -3,10 +3,11 @@ mod limit_range;
 mod quota;
 mod service;
 
-pub(super) use service::non_special_ip;
+pub(super) use quota::amounts as quota_amounts;
+pub(super) use service::{balancer_status, non_special_ip};
 
 use super::internal;
-use super::shared::{self, amount, one_of, texts};
+use super::shared::{self, one_of, texts};
 use crate::value::{at, is_zero, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::{meta, names};
@@ -23,7 +24,8 @@ pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<Erro
         "ConfigMap" => config_map(old, new),
         "Secret" => secret(old, new),
         "Service" => service::check(old, new),
-        "Namespace" => namespace(new),
+        "Namespace" if old.is_none() => finalizers(new, |_| Path::new("spec.finalizers")),
+        "Namespace" => ErrorList::new(),
         "Node" => node(old, new),
         "Endpoints" => endpoints(new),
         "PodTemplate" => super::pod::template(at(new, &["template"]), &Path::new("template")),
@@ -154,19 +156,13 @@ fn json_data(data: &Value, key: &str, path: &Path, errors: &mut ErrorList) {
     }
 }
 
-fn namespace(new: &Value) -> ErrorList {
-    let path = Path::new("spec.finalizers");
-    let check = |(index, finalizer): (usize, &Value)| {
-        texts(
-            &path.index(index),
-            finalizer.as_str().unwrap_or(""),
-            names::qualified_name(finalizer.as_str().unwrap_or("")),
-        )
-    };
-    list(new, &["spec", "finalizers"])
+/// Finalizers of a namespace's spec, which are checked where they can be set.
+pub(super) fn finalizers(namespace: &Value, path: impl Fn(usize) -> Path) -> ErrorList {
+    list(namespace, &["spec", "finalizers"])
         .iter()
+        .filter_map(Value::as_str)
         .enumerate()
-        .flat_map(check)
+        .flat_map(|(index, finalizer)| super::metadata::finalizer(finalizer, &path(index)))
         .collect()
 }
 
@@ -178,8 +174,9 @@ fn node(old: Option<&Value>, new: &Value) -> ErrorList {
         let path = path.index(index);
         let (key, value) = (text(taint, &["key"]), text(taint, &["value"]));
         errors.extend(texts(&path.child("key"), key, names::qualified_name(key)));
-        if let Some(message) = names::label_value(value).first() {
-            errors.push(Error::invalid(&path.child("value"), value, message.as_str()));
+        let wrong = names::label_value(value);
+        if !wrong.is_empty() {
+            errors.push(Error::invalid(&path.child("value"), value, wrong.join(";")));
         }
         match text(taint, &["effect"]) {
             "" => errors.push(Error::required(&path.child("effect"), "")),
@@ -212,23 +209,22 @@ fn node(old: Option<&Value>, new: &Value) -> ErrorList {
         list(new, &["spec", "podCIDRs"]),
         &spec.child("podCIDRs"),
     ));
-    for field in ["capacity", "allocatable"] {
-        for (name, quantity) in at(new, &["status", field]).as_object().into_iter().flatten() {
-            errors.extend(shared::resource_name(
-                &Path::new("status").child(field).key(name),
-                name,
-            ));
-            errors.extend(amount(&Path::new("status").child(field).key(name), quantity));
-        }
-    }
+    let amounts = node_amounts(new);
+    errors.extend(amounts.clone());
     if let Some(old) = old {
-        let (before, after) = (at(old, &["spec", "podCIDRs"]), at(new, &["spec", "podCIDRs"]));
-        if !is_zero(Some(before)) && before != after {
-            errors.push(Error::forbidden(
-                &spec.child("podCIDRs"),
-                "node updates may not change podCIDR except from \"\" to valid",
-            ));
-        }
+        errors.extend(amounts);
+        errors.extend(node_addresses(new));
+        let (before, after) = (list(old, &["spec", "podCIDRs"]), list(new, &["spec", "podCIDRs"]));
+        let changes = if before.len() == after.len() {
+            before.iter().zip(after).filter(|(old, new)| old != new).count()
+        } else {
+            usize::from(!before.is_empty())
+        };
+        let change = Error::forbidden(
+            &spec.child("podCIDRs"),
+            "node updates may not change podCIDR except from \"\" to valid",
+        );
+        errors.extend(std::iter::repeat_n(change, changes));
         let (before, after) = (
             text(old, &["spec", "providerID"]),
             text(new, &["spec", "providerID"]),
@@ -239,7 +235,40 @@ fn node(old: Option<&Value>, new: &Value) -> ErrorList {
                 "node updates may not change providerID except from \"\" to valid",
             ));
         }
+        if text(old, &["spec", "externalID"]) != text(new, &["spec", "externalID"]) {
+            errors.push(Error::forbidden(&spec.child("externalID"), "may not be updated"));
+        }
     }
+    errors
+}
+
+/// Amounts in a node's status, which are checked in every write.
+fn node_amounts(node: &Value) -> ErrorList {
+    ["capacity", "allocatable"]
+        .iter()
+        .flat_map(|field| {
+            let path = Path::new("status").child(field);
+            let amounts = at(node, &["status", field]).as_object().into_iter().flatten();
+            amounts
+                .flat_map(move |(name, quantity)| shared::resource_amount(&path.child(name), name, quantity))
+        })
+        .collect()
+}
+
+fn node_addresses(node: &Value) -> ErrorList {
+    let addresses = list(node, &["status", "addresses"]);
+    let path = Path::new("status.addresses");
+    let twice = |index: &usize| addresses[..*index].contains(&addresses[*index]);
+    (0..addresses.len())
+        .filter(twice)
+        .map(|index| Error::duplicate(&path.index(index), &addresses[index]))
+        .collect()
+}
+
+/// A node's status, changed through its own endpoint.
+pub(super) fn node_status(node: &Value) -> ErrorList {
+    let mut errors = node_amounts(node);
+    errors.extend(node_addresses(node));
     errors
 }
 

@@ -3,7 +3,7 @@ use super::internal;
 use super::shared::{one_of, texts};
 use crate::value::{at, int, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
-use apimachinery::names;
+use apimachinery::{meta, names};
 use serde_json::Value;
 
 const VERBS: &[&str] = &[
@@ -22,8 +22,30 @@ const VERBS: &[&str] = &[
 pub(super) fn check(kind: &str, new: &Value) -> Option<ErrorList> {
     let (spec, path) = (at(new, &["spec"]), Path::new("spec"));
     match kind {
-        "FlowSchema" => Some(flow_schema(spec, &path)),
-        "PriorityLevelConfiguration" => Some(priority_level(spec, &path)),
+        "FlowSchema" => {
+            let mut errors = flow_schema(spec, &path);
+            if meta::name(new) != "exempt" && int(spec, &["matchingPrecedence"]) == Some(1) {
+                errors.push(Error::invalid(
+                    &path.child("matchingPrecedence"),
+                    1,
+                    "only the schema named 'exempt' may have matchingPrecedence 1",
+                ));
+            }
+            Some(errors)
+        }
+        "PriorityLevelConfiguration" => {
+            let mut errors = ErrorList::new();
+            let kind = text(spec, &["type"]);
+            if (meta::name(new) == "exempt") != (kind == "Exempt") {
+                errors.push(Error::invalid(
+                    &path.child("type"),
+                    kind,
+                    "type must be 'Exempt' if and only if name is 'exempt'",
+                ));
+            }
+            errors.extend(priority_level(spec, &path));
+            Some(errors)
+        }
         _ => None,
     }
 }
@@ -217,7 +239,11 @@ fn priority_level(spec: &Value, path: &Path) -> ErrorList {
             &path.child("limited"),
             "must be nil if the type is not Limited",
         )),
-        "Exempt" => {}
+        "Exempt" => errors.extend(exempt(at(spec, &["exempt"]), &path.child("exempt"))),
+        "Limited" if at(spec, &["exempt"]).is_object() => errors.push(Error::forbidden(
+            &path.child("exempt"),
+            "must be nil if the type is Limited",
+        )),
         "Limited" if !at(spec, &["limited"]).is_object() => errors.push(Error::required(
             &path.child("limited"),
             "must not be empty when type is Limited",
@@ -230,6 +256,28 @@ fn priority_level(spec: &Value, path: &Path) -> ErrorList {
         )),
     }
     errors
+}
+
+fn exempt(exempt: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if let Some(shares) = int(exempt, &["nominalConcurrencyShares"]).filter(|shares| *shares < 0) {
+        errors.push(Error::invalid(
+            &path.child("nominalConcurrencyShares"),
+            shares,
+            "must be a non-negative integer",
+        ));
+    }
+    errors.extend(lendable(exempt, path));
+    errors
+}
+
+fn lendable(level: &Value, path: &Path) -> Option<Error> {
+    let percent = int(level, &["lendablePercent"]).filter(|percent| !(0..=100).contains(percent))?;
+    Some(Error::invalid(
+        &path.child("lendablePercent"),
+        percent,
+        "must be between 0 and 100, inclusive",
+    ))
 }
 
 fn limited(limited: &Value, path: &Path) -> ErrorList {
@@ -261,13 +309,7 @@ fn limited(limited: &Value, path: &Path) -> ErrorList {
             &["Queue", "Reject"],
         )),
     }
-    if let Some(percent) = int(limited, &["lendablePercent"]).filter(|percent| !(0..=100).contains(percent)) {
-        errors.push(Error::invalid(
-            &path.child("lendablePercent"),
-            percent,
-            "must be between 0 and 100, inclusive",
-        ));
-    }
+    errors.extend(lendable(limited, path));
     if let Some(percent) = int(limited, &["borrowingLimitPercent"]).filter(|percent| *percent < 0) {
         errors.push(Error::invalid(
             &path.child("borrowingLimitPercent"),

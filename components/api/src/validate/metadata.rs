@@ -60,6 +60,7 @@ pub(super) fn create(resource: &Resource, object: &Value) -> ErrorList {
         errors.push(Error::required(&path.child("namespace"), ""));
     }
     errors.extend(shared(object, &path));
+    errors.extend(unknown_finalizers(resource, object, &path));
     errors
 }
 
@@ -81,26 +82,57 @@ fn shared(object: &Value, path: &Path) -> ErrorList {
     errors.extend(labels(at(object, &["metadata", "labels"]), &path.child("labels")));
     errors.extend(annotations(object, &path.child("annotations")));
     errors.extend(owners(object, &path.child("ownerReferences")));
-    for finalizer in meta::finalizers(object) {
-        let path = path.child("finalizers");
-        errors.extend(
-            names::qualified_name(finalizer)
-                .into_iter()
-                .map(|message| Error::invalid(&path, finalizer, message)),
-        );
-        if !finalizer.contains('/')
-            && names::qualified_name(finalizer).is_empty()
-            && !matches!(finalizer, "kubernetes" | "orphan" | "foregroundDeletion")
-        {
-            errors.push(Error::invalid(
-                &path,
-                finalizer,
-                "name is neither a standard finalizer name nor is it fully qualified",
-            ));
-        }
-    }
+    let finalizers = path.child("finalizers");
+    errors.extend(meta::finalizers(object).flat_map(|name| finalizer_name(name, &finalizers)));
     errors.extend(managed_fields(object, &path.child("managedFields")));
     errors
+}
+
+/// The name of a finalizer, as any object may have it.
+fn finalizer_name(name: &str, path: &Path) -> ErrorList {
+    names::qualified_name(name)
+        .into_iter()
+        .map(|message| Error::invalid(path, name, message))
+        .collect()
+}
+
+/// Built-in objects have finalizers of Kubernetes itself, or such with a domain.
+fn unknown_finalizer(name: &str, path: &Path) -> Option<Error> {
+    let known = name.contains('/') || matches!(name, "kubernetes" | "orphan" | "foregroundDeletion");
+    (!known).then(|| {
+        Error::invalid(
+            path,
+            name,
+            "name is neither a standard finalizer name nor is it fully qualified",
+        )
+    })
+}
+
+/// The name of a finalizer in a built-in object's spec.
+pub(super) fn finalizer(name: &str, path: &Path) -> ErrorList {
+    let mut errors = finalizer_name(name, path);
+    errors.extend(unknown_finalizer(name, path));
+    errors
+}
+
+/// Kinds whose finalizers are looked at as those of custom objects are.
+fn is_generic(resource: &Resource) -> bool {
+    resource.custom.is_some()
+        || matches!(
+            resource.gvk.group.as_str(),
+            "apiextensions.k8s.io" | "apiregistration.k8s.io" | "admissionregistration.k8s.io"
+        )
+}
+
+fn unknown_finalizers(resource: &Resource, object: &Value, path: &Path) -> ErrorList {
+    if is_generic(resource) {
+        return ErrorList::new();
+    }
+    let path = path.child("finalizers");
+    meta::finalizers(object)
+        .enumerate()
+        .filter_map(|(index, name)| unknown_finalizer(name, &path.index(index)))
+        .collect()
 }
 
 /// Labels: qualified names with label values.
@@ -301,5 +333,6 @@ pub(super) fn update(resource: &Resource, old: &Value, new: &Value) -> ErrorList
         3
     };
     errors.extend(std::iter::repeat_n(shared(new, &path), times).flatten());
+    errors.extend(unknown_finalizers(resource, new, &path));
     errors
 }

@@ -1,4 +1,6 @@
 //! Validation of network policies, ingresses, addresses and disruption budgets.
+mod ingress;
+
 use super::internal;
 use super::shared::{
     self, cidr, count_or_percent, label_selector, not_more_than_all, one_of, port_or_name, texts,
@@ -12,8 +14,8 @@ use serde_json::{Value, json};
 pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<ErrorList> {
     Some(match kind {
         "NetworkPolicy" => network_policy(at(new, &["spec"]), &Path::new("spec")),
-        "Ingress" => ingress(at(new, &["spec"]), &Path::new("spec")),
-        "IngressClass" => ingress_class(old, new),
+        "Ingress" => ingress::check(old, new),
+        "IngressClass" => ingress::class(old, new),
         "IPAddress" => ip_address(old, new),
         "ServiceCIDR" => service_cidr(old, new),
         "PodDisruptionBudget" => disruption_budget(new),
@@ -153,264 +155,28 @@ fn ip_block(block: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-fn ingress(spec: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    if list(spec, &["rules"]).is_empty() && !at(spec, &["defaultBackend"]).is_object() {
-        errors.push(Error::invalid(
-            path,
-            at(spec, &["rules"]),
-            "either `defaultBackend` or `rules` must be specified",
-        ));
-    }
-    if at(spec, &["defaultBackend"]).is_object() {
-        errors.extend(backend(
-            at(spec, &["defaultBackend"]),
-            &path.child("defaultBackend"),
-        ));
-    }
-    for (index, rule) in list(spec, &["rules"]).iter().enumerate() {
-        let path = path.child("rules").index(index);
-        let host = text(rule, &["host"]);
-        if !host.is_empty() {
-            errors.extend(host_name(host, &path.child("host")));
-        }
-        let http = at(rule, &["http"]);
-        if !http.is_object() {
-            continue;
-        }
-        if list(http, &["paths"]).is_empty() {
-            errors.push(Error::required(&path.child("http.paths"), ""));
-        }
-        for (index, item) in list(http, &["paths"]).iter().enumerate() {
-            errors.extend(http_path(item, &path.child("http.paths").index(index)));
-        }
-    }
-    for (index, tls) in list(spec, &["tls"]).iter().enumerate() {
-        let path = path.child("tls").index(index);
-        for (index, host) in list(tls, &["hosts"]).iter().filter_map(Value::as_str).enumerate() {
-            errors.extend(host_name(host, &path.child("hosts").index(index)));
-        }
-        let secret = text(tls, &["secretName"]);
-        if !secret.is_empty() {
-            errors.extend(texts(
-                &path.child("secretName"),
-                secret,
-                names::dns1123_subdomain(secret),
-            ));
-        }
-    }
-    if let Some(class) = at(spec, &["ingressClassName"]).as_str() {
-        errors.extend(texts(
-            &path.child("ingressClassName"),
-            class,
-            names::dns1123_subdomain(class),
-        ));
-    }
-    errors
-}
-
-fn host_name(host: &str, path: &Path) -> ErrorList {
-    if host.parse::<std::net::IpAddr>().is_ok() {
-        return vec![Error::invalid(
-            path,
-            host,
-            "must be a DNS name, not an IP address",
-        )];
-    }
-    texts(
-        path,
-        host,
-        if host.contains('*') {
-            names::wildcard_dns1123_subdomain(host)
-        } else {
-            names::dns1123_subdomain(host)
-        },
-    )
-}
-
-fn http_path(item: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let value = text(item, &["path"]);
-    match at(item, &["pathType"]).as_str() {
-        None => {
-            return vec![Error::required(
-                &path.child("pathType"),
-                "pathType must be specified",
-            )];
-        }
-        Some("Exact" | "Prefix") => {
-            if !value.starts_with('/') {
-                errors.push(Error::invalid(
-                    &path.child("path"),
-                    value,
-                    "must be an absolute path",
-                ));
-            }
-            for part in ["//", "/./", "/../", "%2f", "%2F"] {
-                if value.contains(part) {
-                    errors.push(Error::invalid(
-                        &path.child("path"),
-                        value,
-                        format!("must not contain '{part}'"),
-                    ));
-                }
-            }
-            for part in ["/..", "/."] {
-                if value.ends_with(part) {
-                    errors.push(Error::invalid(
-                        &path.child("path"),
-                        value,
-                        format!("cannot end with '{part}'"),
-                    ));
-                }
-            }
-        }
-        Some("ImplementationSpecific") => {
-            if !value.is_empty() && !value.starts_with('/') {
-                errors.push(Error::invalid(
-                    &path.child("path"),
-                    value,
-                    "must be an absolute path",
-                ));
-            }
-        }
-        Some(other) => errors.push(Error::not_supported(
-            &path.child("pathType"),
-            other,
-            &["Exact", "ImplementationSpecific", "Prefix"],
-        )),
-    }
-    errors.extend(backend(at(item, &["backend"]), &path.child("backend")));
-    errors
-}
-
-fn backend(backend: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let (service, resource) = (at(backend, &["service"]), at(backend, &["resource"]));
-    match (service.is_object(), resource.is_object()) {
-        (true, true) => errors.push(Error::invalid(
-            path,
-            "",
-            "cannot set both resource and service backends",
-        )),
-        (false, false) => errors.push(Error::invalid(
-            path,
-            "",
-            "resource or service backend is required",
-        )),
-        (false, true) => {
-            for field in ["kind", "name"] {
-                if text(resource, &[field]).is_empty() {
-                    errors.push(Error::required(&path.child("resource").child(field), ""));
-                }
-            }
-        }
-        (true, false) => {
-            let name = text(service, &["name"]);
-            let service_path = path.child("service");
-            if name.is_empty() {
-                errors.push(Error::required(&service_path.child("name"), ""));
-            } else {
-                errors.extend(texts(
-                    &service_path.child("name"),
-                    name,
-                    names::dns1123_label(name),
-                ));
-            }
-            let (port_name, number) = (
-                text(service, &["port", "name"]),
-                int(service, &["port", "number"]).unwrap_or(0),
-            );
-            match (port_name.is_empty(), number == 0) {
-                (false, false) => errors.push(Error::invalid(
-                    path,
-                    "",
-                    "cannot set both port name & port number",
-                )),
-                (true, true) => errors.push(Error::required(path, "port name or number is required")),
-                (false, true) => errors.extend(texts(
-                    &service_path.child("port.name"),
-                    port_name,
-                    names::port_name(port_name),
-                )),
-                (true, false) => {
-                    errors.extend(shared::port(&service_path.child("port.number"), &json!(number)))
-                }
-            }
-        }
-    }
-    errors
-}
-
-fn ingress_class(old: Option<&Value>, new: &Value) -> ErrorList {
-    let path = Path::new("spec");
-    let mut errors = ErrorList::new();
-    let path_of_controller = path.child("controller");
-    let controller = text(new, &["spec", "controller"]);
-    if old.is_some_and(|old| text(old, &["spec", "controller"]) != controller) {
-        errors.push(Error::invalid(
-            &path_of_controller,
-            controller,
-            "field is immutable",
-        ));
-    }
-    if controller.len() > 250 {
-        errors.push(Error::too_long(&path_of_controller, 250));
-    }
-    errors.extend(shared::domain_prefixed_path(&path_of_controller, controller));
-    let parameters = at(new, &["spec", "parameters"]);
-    if parameters.is_object() {
-        let path = path.child("parameters");
-        if let Some(group) = at(parameters, &["apiGroup"]).as_str() {
-            errors.extend(texts(
-                &path.child("apiGroup"),
-                group,
-                names::dns1123_subdomain(group),
-            ));
-        }
-        for field in ["kind", "name"] {
-            if text(parameters, &[field]).is_empty() {
-                errors.push(Error::required(&path.child(field), ""));
-            }
-        }
-        let namespace = text(parameters, &["namespace"]);
-        match text(parameters, &["scope"]) {
-            "Namespace" if namespace.is_empty() => errors.push(Error::required(
-                &path.child("namespace"),
-                "`parameters.scope` is set to 'Namespace'",
-            )),
-            "Namespace" => errors.extend(texts(
-                &path.child("namespace"),
-                namespace,
-                names::dns1123_label(namespace),
-            )),
-            "Cluster" if !namespace.is_empty() => errors.push(Error::forbidden(
-                &path.child("namespace"),
-                "`parameters.scope` is set to 'Cluster'",
-            )),
-            "Cluster" => {}
-            scope => errors.push(Error::not_supported(
-                &path.child("scope"),
-                scope,
-                &["Cluster", "Namespace"],
-            )),
-        }
-    }
-    errors
-}
-
 fn ip_address(old: Option<&Value>, new: &Value) -> ErrorList {
     let name = Some(meta::name(new)).filter(|name| !name.is_empty());
     let mut errors: ErrorList = name
-        .and_then(|name| shared::ip(&Path::new("metadata.name"), name))
+        .and_then(|name| shared::canonical_ip(&Path::new("metadata.name"), name))
         .into_iter()
         .collect();
     let path = Path::new("spec.parentRef");
     let parent = at(new, &["spec", "parentRef"]);
     if parent.is_object() {
-        for field in ["resource", "name"] {
-            if text(parent, &[field]).is_empty() {
-                errors.push(Error::required(&path.child(field), ""));
+        let group = text(parent, &["group"]);
+        if !group.is_empty() {
+            errors.extend(texts(
+                &path.child("group"),
+                group,
+                names::dns1123_subdomain(group),
+            ));
+        }
+        for field in ["resource", "name", "namespace"] {
+            match text(parent, &[field]) {
+                "" if field == "namespace" => {}
+                "" => errors.push(Error::required(&path.child(field), "")),
+                name => errors.extend(texts(&path.child(field), name, names::path_segment_name(name))),
             }
         }
     } else {
@@ -432,27 +198,21 @@ fn service_cidr(old: Option<&Value>, new: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     if let Some(old) = old {
         let before = list(old, &["spec", "cidrs"]);
-        if before == cidrs {
-            return errors;
-        }
         // A range of the other family may be added.
-        if before.len() == 1 && cidrs.len() == 2 && before[0] == cidrs[0] {
-            return ranges(cidrs, &path);
-        }
-        if before.len() != cidrs.len() {
-            errors.push(Error::invalid(
+        let added = before.len() == 1 && cidrs.len() == 2;
+        if before.len() != cidrs.len() && !added {
+            return vec![Error::invalid(
                 &path,
                 at(new, &["spec", "cidrs"]),
                 "field is immutable",
-            ));
-            return errors;
+            )];
         }
-        for (index, cidr) in cidrs
-            .iter()
-            .enumerate()
-            .filter(|(index, cidr)| before[*index] != **cidr)
-        {
+        let pairs = before.iter().zip(cidrs).enumerate();
+        for (index, (_, cidr)) in pairs.filter(|(_, (before, after))| before != after) {
             errors.push(Error::invalid(&path.index(index), cidr, "field is immutable"));
+        }
+        if added {
+            errors.extend(ranges(cidrs, &path));
         }
         return errors;
     }
@@ -465,20 +225,31 @@ fn ranges(cidrs: &[Value], path: &Path) -> ErrorList {
     if cidrs.is_empty() {
         return vec![Error::required(path, "at least one CIDR required")];
     }
-    let v6 = |cidr: &Value| cidr.as_str().is_some_and(|cidr| cidr.contains(':'));
-    if cidrs.len() > 2 || (cidrs.len() == 2 && v6(&cidrs[0]) == v6(&cidrs[1])) {
+    if cidrs.len() > 2 {
         return vec![Error::invalid(
             path,
-            Value::from(cidrs),
-            "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64",
+            serde_json::json!({ "CIDRs": cidrs }),
+            "may only hold up to 2 values",
         )];
     }
-    cidrs
+    let mut errors: ErrorList = cidrs
         .iter()
         .filter_map(Value::as_str)
         .enumerate()
-        .filter_map(|(index, text)| cidr(&path.index(index), text))
-        .collect()
+        .filter_map(|(index, text)| shared::canonical_cidr(&path.index(index), text))
+        .collect();
+    let family = |cidr: &Value| {
+        let range = cidr.as_str()?.parse::<ipnet::IpNet>().ok()?;
+        Some(range.addr().is_ipv6())
+    };
+    if cidrs.len() == 2 && family(&cidrs[0]).is_some() && family(&cidrs[0]) == family(&cidrs[1]) {
+        errors.push(Error::invalid(
+            path,
+            Value::from(cidrs),
+            "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64",
+        ));
+    }
+    errors
 }
 
 fn disruption_budget(new: &Value) -> ErrorList {

@@ -323,7 +323,7 @@ fn parse_request(pem: &[u8]) -> Result<(), String> {
 }
 
 /// `example.com/signer-name`.
-fn signer_name(name: &str, path: &Path) -> ErrorList {
+pub(super) fn signer_name(name: &str, path: &Path) -> ErrorList {
     const FORM: &str = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
     if name.is_empty() {
         return vec![Error::required(path, "")];

@@ -1,48 +1,127 @@
 //! Validation of pods and of pod templates.
 mod affinity;
+mod annotations;
+mod claims;
 mod container;
+mod devices;
+mod environment;
+mod ephemeral;
 mod handlers;
+mod os;
+mod resize;
+mod resources;
 mod scheduling;
 mod security;
+mod status;
 mod update;
 mod volumes;
+mod windows;
 
 pub(super) use affinity::node_selector;
+pub(super) use ephemeral::update as ephemeral_containers;
+pub(super) use resize::update as resize;
 pub(super) use scheduling::tolerations;
+pub use security::allow_privileged;
+pub(super) use status::update as status;
 pub(super) use update::{difference, update};
-pub(super) use volumes::volume_source;
+pub(super) use volumes::{driver_name, volume_source};
 
 use super::metadata;
 use super::shared::{self, maybe_one_of, one_of, texts};
-use crate::value::{at, is_zero, list, text};
+use crate::value::{at, flag, int, is_zero, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
-use apimachinery::names;
+use apimachinery::{meta, names};
 use serde_json::Value;
 use std::collections::HashSet;
+
+/// What a spec is part of: some rules only hold for pods, and one needs the pod's name.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    is_pod: bool,
+    name: &'a str,
+}
 
 /// A whole new pod.
 pub(super) fn create(pod: &Value) -> ErrorList {
     let path = Path::new("spec");
-    let mut errors = ErrorList::new();
-    errors.extend(spec(at(pod, &["spec"]), &path));
+    let mut errors = whole(pod);
+    if !list(pod, &["spec", "ephemeralContainers"]).is_empty() {
+        errors.push(Error::forbidden(
+            &path.child("ephemeralContainers"),
+            "cannot be set on create",
+        ));
+    }
+    if !text(pod, &["spec", "nodeName"]).is_empty() && !list(pod, &["spec", "schedulingGates"]).is_empty() {
+        errors.push(Error::forbidden(
+            &path.child("nodeName"),
+            "cannot be set until all schedulingGates have been cleared",
+        ));
+    }
+    errors.extend(annotations::match_fields(pod, at(pod, &["spec"]), &path));
+    errors
+}
+
+/// What holds for a pod at any time.
+pub(super) fn whole(pod: &Value) -> ErrorList {
+    let (spec, path) = (at(pod, &["spec"]), Path::new("spec"));
+    let part = Part {
+        is_pod: true,
+        name: meta::name(pod),
+    };
+    let mut errors = annotations::check(pod, spec, &Path::new("metadata.annotations"));
+    errors.extend(self::spec(spec, part, &path));
+    if text(spec, &["serviceAccountName"]).is_empty() {
+        errors.extend(volumes::tokens_of_nobody(spec, &path.child("volumes")));
+    }
+    for kind in ["containers", "initContainers"] {
+        for (index, container) in list(spec, &[kind]).iter().enumerate() {
+            errors.extend(container::trimmed_image(container, || {
+                path.child(kind).index(index)
+            }));
+        }
+    }
     errors
 }
 
 /// A pod template.
 pub(super) fn template(template: &Value, path: &Path) -> ErrorList {
     let mut errors = metadata::labels(at(template, &["metadata", "labels"]), &path.child("labels"));
+    let (own, path_of_spec) = (at(template, &["spec"]), path.child("spec"));
     errors.extend(metadata::annotations(template, &path.child("annotations")));
-    errors.extend(spec(at(template, &["spec"]), &path.child("spec")));
+    errors.extend(annotations::check(template, own, &path.child("annotations")));
+    let part = Part {
+        is_pod: false,
+        name: "",
+    };
+    errors.extend(spec(own, part, &path_of_spec));
+    errors.extend(annotations::match_fields(template, own, &path_of_spec));
+    if !list(own, &["ephemeralContainers"]).is_empty() {
+        errors.push(Error::forbidden(
+            &path_of_spec.child("ephemeralContainers"),
+            "ephemeral containers not allowed in pod template",
+        ));
+    }
     errors
 }
 
 /// A pod's spec.
-pub(super) fn spec(spec: &Value, path: &Path) -> ErrorList {
+fn spec(spec: &Value, part: Part<'_>, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let grace = at(spec, &["terminationGracePeriodSeconds"]).as_i64();
-    let volumes = volumes::volumes(list(spec, &["volumes"]), &path.child("volumes"), &mut errors);
+    let volumes = volumes::volumes(
+        list(spec, &["volumes"]),
+        part,
+        &path.child("volumes"),
+        &mut errors,
+    );
+    let claims = claims::check(
+        list(spec, &["resourceClaims"]),
+        &path.child("resourceClaims"),
+        &mut errors,
+    );
     let context = container::Context {
         volumes: &volumes,
+        claims: &claims,
         grace,
         spec,
     };
@@ -55,6 +134,10 @@ pub(super) fn spec(spec: &Value, path: &Path) -> ErrorList {
         &context,
         &path.child("ephemeralContainers"),
     ));
+    if at(spec, &["resources"]).is_object() {
+        errors.extend(resources::of_pod(spec, &claims, &path.child("resources")));
+    }
+    errors.extend(host_ports(spec, part, &path.child("containers")));
     errors.extend(one_of(
         &path.child("restartPolicy"),
         at(spec, &["restartPolicy"]),
@@ -88,6 +171,8 @@ pub(super) fn spec(spec: &Value, path: &Path) -> ErrorList {
         list(spec, &["topologySpreadConstraints"]),
         &path.child("topologySpreadConstraints"),
     ));
+    errors.extend(windows::host_processes(spec, path));
+    errors.extend(security::user_namespace(spec, path));
     for (field, check) in [
         (
             "serviceAccountName",
@@ -112,6 +197,7 @@ pub(super) fn spec(spec: &Value, path: &Path) -> ErrorList {
             errors.extend(texts(&path.child(field), name, names::dns1123_label(name)));
         }
     }
+    errors.extend(host_name_override(spec, path));
     errors.extend(scheduling::tolerations(
         list(spec, &["tolerations"]),
         &path.child("tolerations"),
@@ -143,12 +229,66 @@ pub(super) fn spec(spec: &Value, path: &Path) -> ErrorList {
         at(spec, &["preemptionPolicy"]),
         &["PreemptLowerPriority", "Never"],
     ));
-    for (name, quantity) in at(spec, &["overhead"]).as_object().into_iter().flatten() {
-        errors.extend(shared::resource_name(&path.child("overhead"), name));
-        errors.extend(shared::amount(&path.child("overhead").key(name), quantity));
+    if at(spec, &["overhead"]).is_object() {
+        let overhead = serde_json::json!({"limits": at(spec, &["overhead"])});
+        errors.extend(resources::requirements(&overhead, &[], &path.child("overhead")));
+    }
+    errors.extend(os::check(spec, path));
+    errors
+}
+
+/// With the host's network, a container's port is the host's; templates may leave it out.
+fn host_ports(spec: &Value, part: Part<'_>, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if !flag(spec, &["hostNetwork"]) {
+        return errors;
+    }
+    for (index, container) in list(spec, &["containers"]).iter().enumerate() {
+        for (place, port) in list(container, &["ports"]).iter().enumerate() {
+            let number = |field: &str| int(port, &[field]).unwrap_or(0);
+            let host = number("hostPort");
+            if (part.is_pod || host != 0) && host != number("containerPort") {
+                errors.push(Error::invalid(
+                    &path.index(index).child("ports").index(place).child("hostPort"),
+                    host,
+                    "must match `containerPort` when `hostNetwork` is true",
+                ));
+            }
+        }
     }
     errors
 }
+
+/// A host's name has at most this many bytes on Linux.
+const MAX_HOST_NAME: usize = 64;
+
+fn host_name_override(spec: &Value, path: &Path) -> ErrorList {
+    let Some(name) = at(spec, &["hostnameOverride"]).as_str() else {
+        return ErrorList::new();
+    };
+    let own = path.child("hostnameOverride");
+    let mut errors = texts(&own, name, names::dns1123_subdomain(name));
+    if name.len() > MAX_HOST_NAME {
+        errors.push(Error::too_long(&own, MAX_HOST_NAME));
+    }
+    if flag(spec, &["setHostnameAsFQDN"]) {
+        errors.push(Error::forbidden(
+            &path.child("setHostnameAsFQDN"),
+            "setHostnameAsFQDN and hostnameOverride are mutually exclusive",
+        ));
+    }
+    if flag(spec, &["hostNetwork"]) {
+        errors.push(Error::forbidden(
+            &own,
+            "may not be specified when hostNetwork is true",
+        ));
+    }
+    errors
+}
+
+/// Domains to search have at most this many names, and bytes with the spaces between them.
+const MAX_SEARCHES: usize = 32;
+const MAX_SEARCH_BYTES: usize = 2048;
 
 fn dns_config(spec: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
@@ -177,20 +317,37 @@ fn dns_config(spec: &Value, path: &Path) -> ErrorList {
     for (index, server) in servers.iter().filter_map(Value::as_str).enumerate() {
         errors.extend(shared::ip(&path.child("nameservers").index(index), server));
     }
-    for (index, domain) in list(spec, &["dnsConfig", "searches"])
+    let searches: Vec<&str> = list(spec, &["dnsConfig", "searches"])
         .iter()
         .filter_map(Value::as_str)
+        .collect();
+    let shown = || at(spec, &["dnsConfig", "searches"]);
+    if searches.len() > MAX_SEARCHES {
+        errors.push(Error::invalid(
+            &path.child("searches"),
+            shown(),
+            format!("must not have more than {MAX_SEARCHES} search paths"),
+        ));
+    }
+    if searches.join(" ").len() > MAX_SEARCH_BYTES {
+        errors.push(Error::invalid(
+            &path.child("searches"),
+            shown(),
+            format!(
+                "must not have more than {MAX_SEARCH_BYTES} characters (including spaces) in the search list"
+            ),
+        ));
+    }
+    for (index, domain) in searches
+        .into_iter()
         .enumerate()
+        .filter(|(_, domain)| *domain != ".")
     {
-        let bare = if domain == "." {
-            "a"
-        } else {
-            domain.trim_end_matches('.')
-        };
+        let bare = domain.strip_suffix('.').unwrap_or(domain);
         errors.extend(texts(
             &path.child("searches").index(index),
             bare,
-            names::dns1123_subdomain(bare),
+            names::dns1123_subdomain_with_underscore(bare),
         ));
     }
     for (index, option) in list(spec, &["dnsConfig", "options"]).iter().enumerate() {
@@ -208,3 +365,6 @@ fn dns_config(spec: &Value, path: &Path) -> ErrorList {
 pub(super) fn repeated<'a>(seen: &mut HashSet<&'a str>, name: &'a str) -> bool {
     !name.is_empty() && !seen.insert(name)
 }
+
+#[cfg(test)]
+mod tests;

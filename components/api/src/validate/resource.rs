@@ -3,6 +3,8 @@ mod claim;
 mod selector;
 mod slice;
 
+pub(super) use claim::status as claim_status;
+
 use crate::value::{at, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use serde_json::Value;

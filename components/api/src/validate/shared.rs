@@ -1,8 +1,9 @@
 //! Checks that many kinds share.
+pub(super) use super::amounts::*;
 pub(super) use crate::value::same;
 use crate::value::{is_zero, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
-use apimachinery::{Quantity, names};
+use apimachinery::names;
 use serde_json::Value;
 use std::net::IpAddr;
 
@@ -104,6 +105,38 @@ pub(super) fn cidr(path: &Path, text: &str) -> Option<Error> {
     })
 }
 
+/// An IP address, written as it is always written.
+pub(super) fn canonical_ip(path: &Path, text: &str) -> Option<Error> {
+    ip(path, text).or_else(|| {
+        let address = text.parse::<IpAddr>().ok()?;
+        let detail = match address {
+            IpAddr::V6(address) if address.to_ipv4_mapped().is_some() => {
+                "must not be an IPv4-mapped IPv6 address".to_owned()
+            }
+            address if address.to_string() != text => {
+                format!("must be in canonical form (\"{address}\")")
+            }
+            _ => return None,
+        };
+        Some(Error::invalid(path, text, detail))
+    })
+}
+
+/// An address range, written as it is always written.
+pub(super) fn canonical_cidr(path: &Path, text: &str) -> Option<Error> {
+    cidr(path, text).or_else(|| {
+        let range = text.parse::<ipnet::IpNet>().ok()?;
+        let detail = if range.addr() != range.network() {
+            "must not have bits set beyond the prefix length".to_owned()
+        } else if range.to_string() != text {
+            format!("must be in canonical form (\"{range}\")")
+        } else {
+            return None;
+        };
+        Some(Error::invalid(path, text, detail))
+    })
+}
+
 /// A LabelSelector object.
 pub(super) fn label_selector(path: &Path, selector: &Value) -> ErrorList {
     if !selector.is_object() {
@@ -185,66 +218,6 @@ pub(super) fn number_of(value: &Value) -> i64 {
             .unwrap_or(0),
         number => number.as_i64().unwrap_or(0),
     }
-}
-
-/// An amount that may not be negative.
-pub(super) fn amount(path: &Path, value: &Value) -> Option<Error> {
-    let amount = Quantity::from_json(value).ok()?;
-    (amount.sign() < 0)
-        .then(|| Error::invalid(path, amount.to_string(), "must be greater than or equal to 0"))
-}
-
-/// The name of a resource such as `cpu` or `example.com/gpu`.
-pub(super) fn resource_name(path: &Path, name: &str) -> ErrorList {
-    let errors = texts(path, name, names::qualified_name(name));
-    const STANDARD: &[&str] = &[
-        "cpu",
-        "memory",
-        "ephemeral-storage",
-        "storage",
-        "pods",
-        "requests.cpu",
-        "requests.memory",
-        "requests.storage",
-        "requests.ephemeral-storage",
-        "limits.cpu",
-        "limits.memory",
-        "limits.ephemeral-storage",
-        "resourcequotas",
-        "services",
-        "replicationcontrollers",
-        "secrets",
-        "configmaps",
-        "persistentvolumeclaims",
-        "services.nodeports",
-        "services.loadbalancers",
-    ];
-    if errors.is_empty()
-        && !name.contains('/')
-        && !STANDARD.contains(&name)
-        && !name.starts_with("hugepages-")
-    {
-        return vec![Error::invalid(
-            path,
-            name,
-            "must be a standard resource type or fully qualified",
-        )];
-    }
-    errors
-}
-
-/// The name of a resource that containers can have.
-pub(super) fn container_resource_name(path: &Path, name: &str) -> ErrorList {
-    let mut errors = resource_name(path, name);
-    let standard = matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-");
-    if !name.contains('/') && !standard {
-        errors.push(Error::invalid(
-            path,
-            name,
-            "must be a standard resource for containers",
-        ));
-    }
-    errors
 }
 
 /// `example.com/path`.

@@ -1,9 +1,11 @@
 //! Validation of kinds with little to check.
 use super::internal;
 use super::shared::{self, immutable, non_negative, texts};
-use crate::value::{at, int, list, text};
+use crate::value::{at, flag, int, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::{meta, names};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 /// These kinds, new or changed; `None` for other kinds.
@@ -120,7 +122,30 @@ fn api_service(new: &Value) -> ErrorList {
         }
     }
     let service = at(spec, &["service"]);
+    let bundle = text(spec, &["caBundle"]);
+    let insecure = flag(spec, &["insecureSkipTLSVerify"]);
+    let unchecked = |errors: &mut ErrorList, why: &str| {
+        errors.push(Error::invalid(
+            &path.child("insecureSkipTLSVerify"),
+            Value::Bool(true),
+            why,
+        ));
+    };
     if !service.is_object() {
+        if !bundle.is_empty() {
+            let bytes = STANDARD.decode(bundle).map_or(bundle.len(), |bytes| bytes.len());
+            errors.push(Error::invalid(
+                &path.child("caBundle"),
+                format!("{bytes} bytes").as_str(),
+                "local APIServices may not have a caBundle",
+            ));
+        }
+        if insecure {
+            unchecked(
+                &mut errors,
+                "local APIServices may not have insecureSkipTLSVerify",
+            );
+        }
         return errors;
     }
     for field in ["namespace", "name"] {
@@ -135,6 +160,9 @@ fn api_service(new: &Value) -> ErrorList {
             port,
             "port is not valid: must be between 1 and 65535, inclusive",
         ));
+    }
+    if insecure && !bundle.is_empty() {
+        unchecked(&mut errors, "may not be true if caBundle is present");
     }
     errors
 }

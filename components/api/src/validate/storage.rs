@@ -5,8 +5,9 @@ mod class;
 mod csi;
 mod volume;
 
-pub(super) use claim::claim_spec;
+pub(super) use claim::{claim_spec, claim_status};
 
+use super::pod::driver_name;
 use crate::value::text;
 use apimachinery::field::ErrorList;
 use serde_json::Value;
@@ -31,24 +32,6 @@ pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<Erro
         "CSIStorageCapacity" => csi::capacity(old, new),
         _ => return None,
     })
-}
-
-/// The name of a CSI driver: a domain of at most 63 bytes.
-fn driver_name(name: &str, path: &apimachinery::field::Path) -> ErrorList {
-    use apimachinery::field::Error;
-    if name.is_empty() {
-        return vec![Error::required(path, "")];
-    }
-    let mut errors = ErrorList::new();
-    if name.len() > 63 {
-        errors.push(Error::too_long(path, 63));
-    }
-    errors.extend(super::shared::texts(
-        path,
-        name,
-        apimachinery::names::dns1123_subdomain(&name.to_lowercase()),
-    ));
-    errors
 }
 
 /// The driver of a class: a qualified name, which upstream checks and shows in lower case.

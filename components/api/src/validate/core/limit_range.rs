@@ -1,4 +1,4 @@
-use crate::validate::shared::{container_resource_name, resource_name, texts};
+use crate::validate::shared::{container_resource_name, is_overcommitted, resource_name, texts};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::{Quantity, names};
@@ -117,7 +117,20 @@ fn amounts(limit: &Value, name: &str, path: &Path) -> ErrorList {
     );
     ordered(min, "min", limit, "default", "default", min);
     ordered(limit, "default", max, "max", "default", max);
-    let Some(ratio) = ratio else { return errors };
+    let differs = limit.zip(request).filter(|(limit, request)| limit != request);
+    let differs = differs
+        .filter(|_| !is_overcommitted(name))
+        .map(|(limit, request)| {
+            Error::invalid(
+                &path.child("defaultRequest").key(name),
+                request.to_string(),
+                format!("default value {limit} must equal to defaultRequest value {request} in {name}"),
+            )
+        });
+    let Some(ratio) = ratio else {
+        errors.extend(differs);
+        return errors;
+    };
     let path = path.child("maxLimitRequestRatio").key(name);
     if ratio.millis() < 1000 {
         errors.push(Error::invalid(
@@ -136,6 +149,7 @@ fn amounts(limit: &Value, name: &str, path: &Path) -> ErrorList {
             ));
         }
     }
+    errors.extend(differs);
     errors
 }
 

@@ -1,8 +1,8 @@
-use crate::validate::shared::{amount, resource_name, same};
+use crate::validate::shared::{is_counted as counts, is_huge_page, resource_amount, resource_name};
 use crate::value::{at, list, text};
-use apimachinery::Quantity;
 use apimachinery::field::{Error, ErrorList, Path};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 const SCOPES: &[&str] = &[
     "Terminating",
@@ -24,50 +24,43 @@ pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
     errors.extend(scopes(spec, &path.child("scopes")));
     errors.extend(selector(spec, &path.child("scopeSelector.matchExpressions")));
     if let Some(old) = old {
-        let (before, after) = (at(old, &["spec", "scopes"]), at(spec, &["scopes"]));
-        if !same(before, after) {
-            errors.push(Error::invalid(&path.child("scopes"), after, "field is immutable"));
+        let set = |quota: &Value| -> BTreeSet<String> {
+            let scopes = list(quota, &["spec", "scopes"]).iter();
+            scopes.filter_map(Value::as_str).map(str::to_owned).collect()
+        };
+        if set(old) != set(new) {
+            errors.push(Error::invalid(
+                &path.child("scopes"),
+                at(spec, &["scopes"]),
+                "field is immutable",
+            ));
         }
     }
     errors
 }
 
-fn amounts(hard: &Value, path: &Path) -> ErrorList {
+/// Amounts by the names of what is counted, of a spec or a status.
+pub(in crate::validate) fn amounts(hard: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     for (name, quantity) in hard.as_object().into_iter().flatten() {
         let path = path.key(name);
-        let found = resource_name(&path, name);
-        let standard = found.is_empty() || name.contains('/');
-        errors.extend(found);
-        if !standard {
+        errors.extend(resource_name(&path, name));
+        if !name.contains('/') && !is_standard(name) {
             errors.push(Error::invalid(
                 &path,
                 name.as_str(),
                 "must be a standard resource for quota",
             ));
         }
-        errors.extend(amount(&path, quantity));
-        if counts(name) && Quantity::from_json(quantity).is_ok_and(|amount| amount.is_finer_than(1)) {
-            errors.push(Error::invalid(&path, quantity, "must be an integer"));
-        }
+        errors.extend(resource_amount(&path, name, quantity));
     }
     errors
 }
 
-/// Whether this resource is counted in whole objects.
-fn counts(name: &str) -> bool {
-    const WHOLE: &[&str] = &[
-        "pods",
-        "resourcequotas",
-        "services",
-        "replicationcontrollers",
-        "secrets",
-        "configmaps",
-        "persistentvolumeclaims",
-        "services.nodeports",
-        "services.loadbalancers",
-    ];
-    WHOLE.contains(&name)
+/// Whether quotas know the resource by this name.
+fn is_standard(name: &str) -> bool {
+    let computed = computes(name) && !name.starts_with("limits.hugepages-");
+    counts(name) || computed || name == "requests.storage"
 }
 
 fn computes(name: &str) -> bool {
@@ -75,15 +68,13 @@ fn computes(name: &str) -> bool {
         .strip_prefix("requests.")
         .or_else(|| name.strip_prefix("limits."))
         .unwrap_or(name);
-    matches!(bare, "cpu" | "memory" | "ephemeral-storage") || bare.starts_with("hugepages-")
+    matches!(bare, "cpu" | "memory" | "ephemeral-storage") || is_huge_page(bare)
 }
 
 /// Whether a quota of that scope can count that resource. Resources of others are not known here.
 fn applies(scope: &str, resource: &str) -> bool {
-    let standard =
-        counts(resource) || computes(resource) || resource == "storage" || resource == "requests.storage";
     match scope {
-        _ if !standard => true,
+        _ if !is_standard(resource) => true,
         "Terminating"
         | "NotTerminating"
         | "NotBestEffort"

@@ -1,3 +1,6 @@
+mod addresses;
+mod annotations;
+
 use crate::validate::internal;
 use crate::validate::shared::{self, maybe_one_of, one_of, port_or_name, texts};
 use crate::value::{at, is_zero, list, text};
@@ -7,23 +10,29 @@ use serde_json::Value;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+pub(in crate::validate) use addresses::balancer_status;
+use addresses::check as addresses;
+
 const TYPES: &[&str] = &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 
 pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
     let path = Path::new("spec");
     let spec = at(new, &["spec"]);
     let kind = text(spec, &["type"]);
-    let mut errors = ErrorList::new();
-    if let Some(old) = old {
-        errors.extend(balancer_class(spec, Some(old), &path.child("loadBalancerClass")));
-        errors.extend(address_change(old, spec, &path.child("clusterIPs").index(0)));
+    // Addresses are given out before the rest is looked at, so what is wrong with them is told alone.
+    let mut errors = addresses(spec, old.is_none(), &path);
+    if !errors.is_empty() {
+        return errors;
     }
+    if let Some(old) = old {
+        errors.extend(address_change(old, spec, &path.child("clusterIPs").index(0)));
+        errors.extend(balancer_class(spec, Some(old), &path.child("loadBalancerClass")));
+        errors.extend(health_port_change(at(old, &["spec"]), spec, &path));
+    }
+    errors.extend(annotations::check(new, kind));
     let ports = list(spec, &["ports"]);
     if ports.is_empty() && text(spec, &["clusterIP"]) != "None" && kind != "ExternalName" {
         errors.push(Error::required(&path.child("ports"), ""));
-    }
-    if old.is_none() && kind != "ExternalName" {
-        errors.extend(addresses(spec, &path.child("clusterIPs")));
     }
     match kind {
         "LoadBalancer" if text(spec, &["clusterIP"]) == "None" => {
@@ -39,7 +48,20 @@ pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
             "may not be set to 'None' for NodePort services",
         )),
         "ExternalName" => {
-            let name = text(spec, &["externalName"]).trim_end_matches('.');
+            for (field, shown) in [
+                ("clusterIP", "clusterIPs"),
+                ("ipFamilies", "ipFamilies"),
+                ("ipFamilyPolicy", "ipFamilyPolicy"),
+            ] {
+                if !is_zero(Some(at(spec, &[field]))) {
+                    errors.push(Error::forbidden(
+                        &path.child(shown),
+                        "may not be set for ExternalName services",
+                    ));
+                }
+            }
+            let name = text(spec, &["externalName"]);
+            let name = name.strip_suffix('.').unwrap_or(name);
             if name.is_empty() {
                 errors.push(Error::required(&path.child("externalName"), ""));
             } else {
@@ -47,12 +69,6 @@ pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
                     &path.child("externalName"),
                     name,
                     names::dns1123_subdomain(name),
-                ));
-            }
-            if !is_zero(Some(at(spec, &["clusterIP"]))) {
-                errors.push(Error::forbidden(
-                    &path.child("clusterIPs"),
-                    "may not be set for ExternalName services",
                 ));
             }
         }
@@ -106,43 +122,21 @@ pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
         errors.extend(one_of(&path.child("type"), at(spec, &["type"]), TYPES));
     }
     errors.extend(conflicts(ports, kind, &path.child("ports")));
-    for (index, range) in list(spec, &["loadBalancerSourceRanges"])
-        .iter()
-        .filter_map(Value::as_str)
-        .enumerate()
-    {
-        errors.extend(shared::cidr(
-            &path.child("LoadBalancerSourceRanges").index(index),
-            range.trim(),
-        ));
-    }
-    if !list(spec, &["loadBalancerSourceRanges"]).is_empty() && kind != "LoadBalancer" {
+    let ranges = list(spec, &["loadBalancerSourceRanges"]);
+    if !ranges.is_empty() && kind != "LoadBalancer" {
         errors.push(Error::forbidden(
             &path.child("LoadBalancerSourceRanges"),
             "may only be used when `type` is 'LoadBalancer'",
         ));
     }
+    for (index, range) in ranges.iter().filter_map(Value::as_str).enumerate() {
+        errors.extend(shared::cidr(
+            &path.child("LoadBalancerSourceRanges").index(index),
+            range.trim(),
+        ));
+    }
     errors.extend(traffic(spec, kind, &path));
     errors
-}
-
-/// Addresses that the client wants: each one an address, or none at all.
-fn addresses(spec: &Value, path: &Path) -> ErrorList {
-    let mut wanted: Vec<&str> = list(spec, &["clusterIPs"])
-        .iter()
-        .filter_map(Value::as_str)
-        .collect();
-    if wanted.is_empty() {
-        wanted.extend(Some(text(spec, &["clusterIP"])).filter(|address| !address.is_empty()));
-    }
-    let wrong = |(index, address): (usize, &&str)| {
-        if index == 0 && *address == "None" {
-            None
-        } else {
-            shared::ip(&path.index(index), address)
-        }
-    };
-    wanted.iter().enumerate().filter_map(wrong).collect()
 }
 
 /// The first address stays, also that there is none.
@@ -276,15 +270,11 @@ fn traffic(spec: &Value, kind: &str, path: &Path) -> ErrorList {
             "may only be set for externally-accessible services",
         ));
     }
+    errors.extend(health_port(spec, kind, path));
     errors.extend(maybe_one_of(
         &path.child("internalTrafficPolicy"),
         at(spec, &["internalTrafficPolicy"]),
         &["Cluster", "Local"],
-    ));
-    errors.extend(maybe_one_of(
-        &path.child("ipFamilyPolicy"),
-        at(spec, &["ipFamilyPolicy"]),
-        &["SingleStack", "PreferDualStack", "RequireDualStack"],
     ));
     errors.extend(balancer_class(spec, None, &path.child("loadBalancerClass")));
     if kind != "LoadBalancer" && !at(spec, &["allocateLoadBalancerNodePorts"]).is_null() {
@@ -301,6 +291,32 @@ fn traffic(spec: &Value, kind: &str, path: &Path) -> ErrorList {
         ));
     }
     errors
+}
+
+/// Whether nodes say on a port of their own which of them have endpoints.
+fn is_checked(spec: &Value) -> bool {
+    text(spec, &["type"]) == "LoadBalancer" && text(spec, &["externalTrafficPolicy"]) == "Local"
+}
+
+fn health_port(spec: &Value, kind: &str, path: &Path) -> Option<Error> {
+    let path = path.child("healthCheckNodePort");
+    let port = at(spec, &["healthCheckNodePort"])
+        .as_i64()
+        .filter(|port| *port != 0)?;
+    if kind != "LoadBalancer" || !is_checked(spec) {
+        return Some(Error::invalid(
+            &path,
+            port,
+            "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
+        ));
+    }
+    shared::port(&path, &Value::from(port))
+}
+
+fn health_port_change(old: &Value, new: &Value, path: &Path) -> Option<Error> {
+    let port = |spec: &Value| at(spec, &["healthCheckNodePort"]).as_i64().unwrap_or(0);
+    (is_checked(old) && is_checked(new) && port(old) != 0 && port(old) != port(new))
+        .then(|| Error::forbidden(&path.child("healthCheckNodePort"), "field is immutable"))
 }
 
 /// Addresses that traffic can't be sent to.

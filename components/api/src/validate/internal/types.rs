@@ -232,3 +232,25 @@ pub(in crate::validate) const CLAIM_TEMPLATE_SPEC: Members = &[
     Member("", "metadata", super::Kind::Metadata),
     Member("Spec", "spec", Struct(CLAIM_SPEC)),
 ];
+
+/// core.PodResourceClaim
+pub(in crate::validate) const POD_RESOURCE_CLAIM: Members = &[
+    Member("Name", "name", Text),
+    Member("ResourceClaimName", "resourceClaimName", Plain),
+    Member("ResourceClaimTemplateName", "resourceClaimTemplateName", Plain),
+];
+
+/// core.SeccompProfile
+pub(in crate::validate) const PROFILE: Members = &[
+    Member("Type", "type", Text),
+    Member("LocalhostProfile", "localhostProfile", Plain),
+];
+
+/// core.ClusterTrustBundleProjection
+pub(in crate::validate) const TRUST_BUNDLE: Members = &[
+    Member("Name", "name", Plain),
+    Member("SignerName", "signerName", Plain),
+    Member("LabelSelector", "labelSelector", Plain),
+    Member("Optional", "optional", Plain),
+    Member("Path", "path", Text),
+];

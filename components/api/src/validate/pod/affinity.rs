@@ -17,7 +17,12 @@ pub(super) fn affinity(affinity: &Value, path: &Path) -> ErrorList {
     for (index, term) in list(node, &[PREFERRED]).iter().enumerate() {
         let path = node_path.child(PREFERRED).index(index);
         errors.extend(weight(term, &path));
-        errors.extend(term_of(at(term, &["preference"]), &path.child("preference")));
+        // Values of a preference are not checked, as it may be met without them.
+        errors.extend(term_of(
+            at(term, &["preference"]),
+            false,
+            &path.child("preference"),
+        ));
     }
     for kind in ["podAffinity", "podAntiAffinity"] {
         let path = path.child(kind);
@@ -55,11 +60,11 @@ pub(in crate::validate) fn node_selector(selector: &Value, path: &Path) -> Error
     terms
         .iter()
         .enumerate()
-        .flat_map(|(index, term)| term_of(term, &path.index(index)))
+        .flat_map(|(index, term)| term_of(term, true, &path.index(index)))
         .collect()
 }
 
-fn term_of(term: &Value, path: &Path) -> ErrorList {
+fn term_of(term: &Value, values_count: bool, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     for (index, requirement) in list(term, &["matchExpressions"]).iter().enumerate() {
         let path = path.child("matchExpressions").index(index);
@@ -86,13 +91,55 @@ fn term_of(term: &Value, path: &Path) -> ErrorList {
         }
         let key = text(requirement, &["key"]);
         errors.extend(texts(&path.child("key"), key, names::qualified_name(key)));
-        for (index, value) in values.iter().filter_map(Value::as_str).enumerate() {
+        let checked = values.iter().filter(|_| values_count).filter_map(Value::as_str);
+        for (index, value) in checked.enumerate() {
             errors.extend(texts(
                 &path.child("values").index(index),
                 value,
                 names::label_value(value),
             ));
         }
+    }
+    for (index, requirement) in list(term, &["matchFields"]).iter().enumerate() {
+        errors.extend(field_requirement(
+            requirement,
+            &path.child("matchFields").index(index),
+        ));
+    }
+    errors
+}
+
+/// A node can be told by its name alone.
+fn field_requirement(requirement: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let values = list(requirement, &["values"]);
+    match text(requirement, &["operator"]) {
+        "In" | "NotIn" if values.len() != 1 => errors.push(Error::required(
+            &path.child("values"),
+            "must be only one value when `operator` is 'In' or 'NotIn' for node field selector",
+        )),
+        "In" | "NotIn" => {}
+        other => errors.push(Error::invalid(
+            &path.child("operator"),
+            other,
+            "not a valid selector operator",
+        )),
+    }
+    match text(requirement, &["key"]) {
+        "metadata.name" => {
+            for (index, name) in values.iter().filter_map(Value::as_str).enumerate() {
+                errors.extend(texts(
+                    &path.child("values").index(index),
+                    name,
+                    names::dns1123_subdomain(name),
+                ));
+            }
+        }
+        other => errors.push(Error::invalid(
+            &path.child("key"),
+            other,
+            "not a valid field selector key",
+        )),
     }
     errors
 }
@@ -110,10 +157,67 @@ fn pod_term(term: &Value, path: &Path) -> ErrorList {
             names::dns1123_label(namespace),
         ));
     }
+    errors.extend(label_keys(term, path));
     let key = text(term, &["topologyKey"]);
     if key.is_empty() {
         errors.push(Error::required(&path.child("topologyKey"), "can not be empty"));
     }
     errors.extend(texts(&path.child("topologyKey"), key, names::qualified_name(key)));
+    errors
+}
+
+/// Labels whose values are the new pod's own: selected by, or selected against.
+fn label_keys(term: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let selector = at(term, &["labelSelector"]);
+    let keys = |field: &str| -> Vec<&str> { list(term, &[field]).iter().filter_map(Value::as_str).collect() };
+    for field in ["matchLabelKeys", "mismatchLabelKeys"] {
+        let (keys, path) = (keys(field), path.child(field));
+        if !keys.is_empty() && selector.is_null() {
+            errors.push(Error::forbidden(
+                &path,
+                "must not be specified when labelSelector is not set",
+            ));
+            continue;
+        }
+        for (index, key) in keys.iter().enumerate() {
+            errors.extend(texts(&path.index(index), key, names::qualified_name(key)));
+        }
+    }
+    // The server itself added one expression per key; a second one is the client's.
+    let matched = keys("matchLabelKeys");
+    let mut seen: std::collections::HashSet<&str> = at(selector, &["matchLabels"])
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, _)| key.as_str())
+        .collect();
+    for expression in list(selector, &["matchExpressions"]) {
+        let key = text(expression, &["key"]);
+        let twice = !seen.insert(key);
+        if let Some(index) = matched
+            .iter()
+            .rposition(|matched| *matched == key)
+            .filter(|_| twice)
+        {
+            errors.push(Error::invalid(
+                &path.index(index),
+                key,
+                "exists in both matchLabelKeys and labelSelector",
+            ));
+        }
+    }
+    let against = keys("mismatchLabelKeys");
+    for (index, key) in matched
+        .iter()
+        .enumerate()
+        .filter(|(_, key)| against.contains(key))
+    {
+        errors.push(Error::invalid(
+            &path.child("matchLabelKeys").index(index),
+            *key,
+            "exists in both matchLabelKeys and mismatchLabelKeys",
+        ));
+    }
     errors
 }

@@ -1,14 +1,16 @@
-use super::{handlers, repeated, security};
+use super::{devices, environment, handlers, repeated, resources, security};
 use crate::validate::shared::{self, one_of, texts};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
-use apimachinery::{Quantity, names};
+use apimachinery::names;
 use serde_json::Value;
 use std::collections::HashSet;
 
 /// What a container is checked against.
 pub(super) struct Context<'a> {
-    pub(super) volumes: &'a HashSet<String>,
+    pub(super) volumes: &'a devices::Volumes<'a>,
+    /// Names of claims for devices.
+    pub(super) claims: &'a [&'a str],
     pub(super) grace: Option<i64>,
     pub(super) spec: &'a Value,
 }
@@ -33,13 +35,14 @@ pub(super) fn containers(context: &Context<'_>, path: &Path) -> ErrorList {
             &path.child("lifecycle"),
         ));
         errors.extend(handlers::probes(container, context.grace, &path));
-        errors.extend(restart_policy(container, &path));
+        errors.extend(restart_rules(container, &path));
     }
     errors.extend(host_port_conflicts(containers, path));
     errors
 }
 
 pub(super) fn init_containers(context: &Context<'_>, path: &Path) -> ErrorList {
+    let whole = path;
     let mut errors = ErrorList::new();
     let mut seen: HashSet<&str> = list(context.spec, &["containers"])
         .iter()
@@ -52,6 +55,8 @@ pub(super) fn init_containers(context: &Context<'_>, path: &Path) -> ErrorList {
         if repeated(&mut seen, name) {
             errors.push(Error::duplicate(&path.child("name"), name));
         }
+        // Initial containers run one by one, so each may use the port of another. Upstream's paths name the first.
+        errors.extend(host_port_conflicts(std::slice::from_ref(container), whole));
         if text(container, &["restartPolicy"]) == "Always" {
             errors.extend(handlers::lifecycle(
                 container,
@@ -69,48 +74,118 @@ pub(super) fn init_containers(context: &Context<'_>, path: &Path) -> ErrorList {
                 }
             }
         }
-        errors.extend(restart_policy(container, &path));
+        errors.extend(restart_rules(container, &path));
     }
     errors
 }
 
 pub(super) fn ephemeral_containers(context: &Context<'_>, path: &Path) -> ErrorList {
+    const WHY: &str = "cannot be set for an Ephemeral Container";
+    const UNFIT: [&str; 9] = [
+        "ports",
+        "resources",
+        "resizePolicy",
+        "restartPolicy",
+        "restartPolicyRules",
+        "livenessProbe",
+        "readinessProbe",
+        "startupProbe",
+        "lifecycle",
+    ];
     let mut errors = ErrorList::new();
+    let others: HashSet<&str> = list(context.spec, &["containers"])
+        .iter()
+        .chain(list(context.spec, &["initContainers"]))
+        .map(|container| text(container, &["name"]))
+        .collect();
+    let mut seen = others.clone();
     for (index, container) in list(context.spec, &["ephemeralContainers"]).iter().enumerate() {
         let path = path.index(index);
         errors.extend(common(context, container, &path));
+        errors.extend(trimmed_image(container, || path.clone()));
+        let name = text(container, &["name"]);
+        if !seen.insert(name) {
+            errors.push(Error::duplicate(&path.child("name"), name));
+        }
         let target = text(container, &["targetContainerName"]);
-        let known = list(context.spec, &["containers"])
-            .iter()
-            .chain(list(context.spec, &["initContainers"]))
-            .any(|container| text(container, &["name"]) == target);
-        if !target.is_empty() && !known {
+        if !target.is_empty() && !others.contains(target) {
             errors.push(Error::not_found(&path.child("targetContainerName"), target));
         }
-        for field in [
-            "ports",
-            "livenessProbe",
-            "readinessProbe",
-            "startupProbe",
-            "lifecycle",
-        ] {
-            if !at(container, &[field]).is_null() {
-                errors.push(Error::forbidden(
-                    &path.child(field),
-                    "cannot be set for an Ephemeral Container",
-                ));
+        for field in UNFIT.iter().filter(|field| is_given(at(container, &[field]))) {
+            errors.push(Error::forbidden(&path.child(field), WHY));
+        }
+        for (index, mount) in list(container, &["volumeMounts"]).iter().enumerate() {
+            for field in ["subPath", "subPathExpr"] {
+                if !text(mount, &[field]).is_empty() {
+                    let path = path.child("volumeMounts").index(index);
+                    errors.push(Error::forbidden(&path.child(field), WHY));
+                }
             }
         }
     }
     errors
 }
 
-fn restart_policy(container: &Value, path: &Path) -> Option<Error> {
-    shared::maybe_one_of(
-        &path.child("restartPolicy"),
+/// What is always written, such as resources, is not given while it is empty.
+fn is_given(value: &Value) -> bool {
+    !value.is_null() && value.as_object().is_none_or(|map| !map.is_empty())
+}
+
+/// The image of a container that is to run now.
+pub(super) fn trimmed_image(container: &Value, path: impl FnOnce() -> Path) -> Option<Error> {
+    let image = text(container, &["image"]);
+    (image.trim() != image).then(|| {
+        Error::invalid(
+            &path().child("image"),
+            image,
+            "must not have leading or trailing whitespace",
+        )
+    })
+}
+
+/// Rules and exit codes of one container.
+const MAX_RESTART_RULES: usize = 20;
+const MAX_EXIT_CODES: usize = 255;
+
+/// When a container is started again, whatever holds for its pod.
+fn restart_rules(container: &Value, path: &Path) -> ErrorList {
+    let (policy, rules) = (
         at(container, &["restartPolicy"]),
-        &["Always", "Never", "OnFailure"],
-    )
+        list(container, &["restartPolicyRules"]),
+    );
+    let mut errors = ErrorList::new();
+    let own = || path.child("restartPolicy");
+    if !policy.is_null() {
+        errors.extend(one_of(&own(), policy, &["Always", "Never", "OnFailure"]));
+    } else if !rules.is_empty() {
+        errors.push(Error::required(
+            &own(),
+            "must specify restartPolicy when restart rules are used",
+        ));
+    }
+    let path = path.child("restartPolicyRules");
+    if rules.len() > MAX_RESTART_RULES {
+        errors.push(Error::too_many(&path, rules.len(), MAX_RESTART_RULES));
+    }
+    for (index, rule) in rules.iter().enumerate() {
+        let path = path.index(index);
+        errors.extend(one_of(&path.child("action"), at(rule, &["action"]), &["Restart"]));
+        let (codes, path) = (at(rule, &["exitCodes"]), path.child("exitCodes"));
+        if !codes.is_object() {
+            errors.push(Error::required(&path, "must be specified"));
+            continue;
+        }
+        errors.extend(one_of(
+            &path.child("operator"),
+            at(codes, &["operator"]),
+            &["In", "NotIn"],
+        ));
+        let values = list(codes, &["values"]).len();
+        if values > MAX_EXIT_CODES {
+            errors.push(Error::too_many(&path.child("values"), values, MAX_EXIT_CODES));
+        }
+    }
+    errors
 }
 
 fn common(context: &Context<'_>, container: &Value, path: &Path) -> ErrorList {
@@ -121,15 +196,8 @@ fn common(context: &Context<'_>, container: &Value, path: &Path) -> ErrorList {
     } else {
         errors.extend(texts(&path.child("name"), name, names::dns1123_label(name)));
     }
-    let image = text(container, &["image"]);
-    if image.is_empty() {
+    if text(container, &["image"]).is_empty() {
         errors.push(Error::required(&path.child("image"), ""));
-    } else if image.trim() != image {
-        errors.push(Error::invalid(
-            &path.child("image"),
-            image,
-            "must not have leading or trailing whitespace",
-        ));
     }
     errors.extend(one_of(
         &path.child("terminationMessagePolicy"),
@@ -137,19 +205,64 @@ fn common(context: &Context<'_>, container: &Value, path: &Path) -> ErrorList {
         &["FallbackToLogsOnError", "File"],
     ));
     errors.extend(ports(container, &path.child("ports")));
-    errors.extend(environment(container, &path.child("env")));
-    errors.extend(environment_from(container, &path.child("envFrom")));
-    errors.extend(mounts(context, container, &path.child("volumeMounts")));
+    errors.extend(environment::variables(container, &path.child("env")));
+    errors.extend(environment::sources(container, &path.child("envFrom")));
+    errors.extend(devices::mounts(
+        context.volumes,
+        container,
+        &path.child("volumeMounts"),
+    ));
+    errors.extend(devices::devices(
+        context.volumes,
+        container,
+        &path.child("volumeDevices"),
+    ));
     errors.extend(one_of(
         &path.child("imagePullPolicy"),
         at(container, &["imagePullPolicy"]),
         &["Always", "IfNotPresent", "Never"],
     ));
-    errors.extend(resources(at(container, &["resources"]), &path.child("resources")));
+    errors.extend(resources::requirements(
+        at(container, &["resources"]),
+        context.claims,
+        &path.child("resources"),
+    ));
+    errors.extend(resize_policy(context, container, &path.child("resizePolicy")));
     errors.extend(security::container(
+        context.spec,
         at(container, &["securityContext"]),
         &path.child("securityContext"),
     ));
+    errors
+}
+
+/// Which resources can be changed without a restart. Upstream's paths have no index.
+fn resize_policy(context: &Context<'_>, container: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let mut seen = HashSet::new();
+    for (index, policy) in list(container, &["resizePolicy"]).iter().enumerate() {
+        let (name, restart) = (text(policy, &["resourceName"]), text(policy, &["restartPolicy"]));
+        if !seen.insert(name) {
+            errors.push(Error::duplicate(&path.index(index), name));
+        }
+        for (value, known) in [
+            (name, &["cpu", "memory"]),
+            (restart, &["NotRequired", "RestartContainer"]),
+        ] {
+            if value.is_empty() {
+                errors.push(Error::required(path, ""));
+            } else if !known.contains(&value) {
+                errors.push(Error::not_supported(path, value, known));
+            }
+        }
+        if text(context.spec, &["restartPolicy"]) == "Never" && restart != "NotRequired" {
+            errors.push(Error::invalid(
+                path,
+                restart,
+                "must be 'NotRequired' when `restartPolicy` is 'Never'",
+            ));
+        }
+    }
     errors
 }
 
@@ -210,209 +323,4 @@ fn host_port_conflicts(containers: &[Value], path: &Path) -> ErrorList {
         }
     }
     errors
-}
-
-const FIELDS: &[&str] = &[
-    "metadata.name",
-    "metadata.namespace",
-    "metadata.uid",
-    "spec.nodeName",
-    "spec.serviceAccountName",
-    "status.hostIP",
-    "status.hostIPs",
-    "status.podIP",
-    "status.podIPs",
-];
-
-fn environment(container: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    for (index, variable) in list(container, &["env"]).iter().enumerate() {
-        let path = path.index(index);
-        let name = text(variable, &["name"]);
-        if name.is_empty() {
-            errors.push(Error::required(&path.child("name"), ""));
-        } else {
-            errors.extend(texts(&path.child("name"), name, names::env_var_name(name)));
-        }
-        let Some(from) = at(variable, &["valueFrom"]).as_object() else {
-            continue;
-        };
-        let path = path.child("valueFrom");
-        match from.len() {
-            0 => {
-                errors.push(Error::invalid(&path, "", "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"));
-                continue;
-            }
-            1 if !text(variable, &["value"]).is_empty() => errors.push(Error::invalid(
-                &path,
-                "",
-                "may not be specified when `value` is not empty",
-            )),
-            1 => {}
-            _ => errors.push(Error::invalid(
-                &path,
-                "",
-                "may not have more than one field specified at a time",
-            )),
-        }
-        for (kind, source) in from {
-            let path = path.child(kind);
-            match kind.as_str() {
-                "fieldRef" => errors.extend(field_reference(source, &path)),
-                "resourceFieldRef" if text(source, &["resource"]).is_empty() => {
-                    errors.push(Error::required(&path.child("resource"), ""));
-                }
-                "configMapKeyRef" | "secretKeyRef" => {
-                    if text(source, &["name"]).is_empty() {
-                        errors.push(Error::required(&path.child("name"), ""));
-                    }
-                    let key = text(source, &["key"]);
-                    if key.is_empty() {
-                        errors.push(Error::required(&path.child("key"), ""));
-                    } else {
-                        errors.extend(texts(&path.child("key"), key, names::config_map_key(key)));
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-    errors
-}
-
-fn field_reference(source: &Value, path: &Path) -> Option<Error> {
-    let field = text(source, &["fieldPath"]);
-    if text(source, &["apiVersion"]).is_empty() {
-        return Some(Error::required(&path.child("apiVersion"), ""));
-    }
-    if field.is_empty() {
-        return Some(Error::required(&path.child("fieldPath"), ""));
-    }
-    let subscript = field
-        .strip_prefix("metadata.labels['")
-        .or_else(|| field.strip_prefix("metadata.annotations['"))
-        .is_some_and(|rest| rest.ends_with("']"));
-    (!subscript && !FIELDS.contains(&field)).then(|| {
-        Error::invalid(
-            &path.child("fieldPath"),
-            field,
-            format!("error converting fieldPath: field label not supported: {field}"),
-        )
-    })
-}
-
-fn environment_from(container: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    for (index, source) in list(container, &["envFrom"]).iter().enumerate() {
-        let path = path.index(index);
-        let prefix = text(source, &["prefix"]);
-        if !prefix.is_empty() {
-            errors.extend(texts(&path.child("prefix"), prefix, names::env_var_name(prefix)));
-        }
-        let kinds: Vec<&str> = ["configMapRef", "secretRef"]
-            .into_iter()
-            .filter(|kind| at(source, &[kind]).is_object())
-            .collect();
-        for kind in &kinds {
-            let name = text(source, &[kind, "name"]);
-            if name.is_empty() {
-                errors.push(Error::required(&path.child(kind).child("name"), ""));
-            } else {
-                errors.extend(texts(
-                    &path.child(kind).child("name"),
-                    name,
-                    names::dns1123_subdomain(name),
-                ));
-            }
-        }
-        match kinds.len() {
-            0 => errors.push(Error::invalid(
-                &path,
-                "",
-                "must specify one of: `configMapRef` or `secretRef`",
-            )),
-            1 => {}
-            _ => errors.push(Error::invalid(
-                &path,
-                "",
-                "may not have more than one field specified at a time",
-            )),
-        }
-    }
-    errors
-}
-
-fn mounts(context: &Context<'_>, container: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let mut seen = HashSet::new();
-    for (index, mount) in list(container, &["volumeMounts"]).iter().enumerate() {
-        let path = path.index(index);
-        let name = text(mount, &["name"]);
-        if name.is_empty() {
-            errors.push(Error::required(&path.child("name"), ""));
-        }
-        if !context.volumes.contains(name) {
-            errors.push(Error::not_found(&path.child("name"), name));
-        }
-        let place = text(mount, &["mountPath"]);
-        if place.is_empty() {
-            errors.push(Error::required(&path.child("mountPath"), ""));
-        }
-        if !seen.insert(place) {
-            errors.push(Error::invalid(&path.child("mountPath"), place, "must be unique"));
-        }
-        for field in ["subPath", "subPathExpr"] {
-            errors.extend(super::volumes::local_path(
-                text(mount, &[field]),
-                &path.child(field),
-            ));
-        }
-        errors.extend(shared::maybe_one_of(
-            &path.child("mountPropagation"),
-            at(mount, &["mountPropagation"]),
-            &["Bidirectional", "HostToContainer", "None"],
-        ));
-    }
-    errors
-}
-
-/// Requests and limits: known names, no negative amounts, requests within limits.
-pub(in crate::validate) fn resources(resources: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    for kind in ["limits", "requests"] {
-        for (name, quantity) in at(resources, &[kind]).as_object().into_iter().flatten() {
-            let path = path.child(kind);
-            errors.extend(container_resource(&path, name));
-            errors.extend(shared::amount(&path.key(name), quantity));
-            if kind == "limits" {
-                continue;
-            }
-            let limit = at(resources, &["limits", name]);
-            let (Ok(request), Ok(most)) = (Quantity::from_json(quantity), Quantity::from_json(limit)) else {
-                continue;
-            };
-            if request > most {
-                errors.push(Error::invalid(
-                    &path,
-                    request.to_string(),
-                    format!("must be less than or equal to {name} limit of {most}"),
-                ));
-            }
-        }
-    }
-    errors
-}
-
-fn container_resource(path: &Path, name: &str) -> ErrorList {
-    let path = path.key(name);
-    let errors = texts(&path, name, names::qualified_name(name));
-    let standard = matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-");
-    if !errors.is_empty() || standard || name.contains('/') {
-        return errors;
-    }
-    vec![Error::invalid(
-        &path,
-        name,
-        "must be a standard resource for containers",
-    )]
 }

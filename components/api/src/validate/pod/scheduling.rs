@@ -36,9 +36,9 @@ pub(in crate::validate) fn tolerations(tolerations: &[Value], path: &Path) -> Er
         let value = text(toleration, &["value"]);
         match operator {
             "" | "Equal" => errors.extend(
-                names::label_value(value)
-                    .first()
-                    .map(|message| Error::invalid(&path.child("operator"), value, message.as_str())),
+                Some(names::label_value(value).join(";"))
+                    .filter(|messages| !messages.is_empty())
+                    .map(|messages| Error::invalid(&path.child("operator"), value, messages)),
             ),
             "Exists" if !value.is_empty() => errors.push(Error::invalid(
                 &path.child("operator"),
@@ -104,6 +104,15 @@ pub(super) fn topology_spread(constraints: &[Value], path: &Path) -> ErrorList {
             at(constraint, &["whenUnsatisfiable"]),
             &["DoNotSchedule", "ScheduleAnyway"],
         ));
+        let again = constraints[index + 1..].iter().any(|other| {
+            text(other, &["topologyKey"]) == key && text(other, &["whenUnsatisfiable"]) == action
+        });
+        if again {
+            errors.push(Error::duplicate(
+                &path.child("{topologyKey, whenUnsatisfiable}"),
+                format!("{{{key}, {action}}}").as_str(),
+            ));
+        }
         if let Some(domains) = at(constraint, &["minDomains"]).as_i64() {
             if domains <= 0 {
                 errors.push(Error::invalid(
@@ -127,10 +136,50 @@ pub(super) fn topology_spread(constraints: &[Value], path: &Path) -> ErrorList {
                 &["Honor", "Ignore"],
             ));
         }
+        errors.extend(label_keys(constraint, &path.child("matchLabelKeys")));
         errors.extend(label_selector(
             &path.child("labelSelector"),
             at(constraint, &["labelSelector"]),
         ));
+    }
+    errors
+}
+
+/// Labels whose values are the pod's own, besides those that the selector names.
+fn label_keys(constraint: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let keys = list(constraint, &["matchLabelKeys"]);
+    let selector = at(constraint, &["labelSelector"]);
+    if keys.is_empty() {
+        return errors;
+    }
+    if selector.is_null() {
+        errors.push(Error::forbidden(
+            path,
+            "must not be specified when labelSelector is not set",
+        ));
+    }
+    // The server's own expressions for these keys are as it makes them; others are the client's.
+    let expressions = list(selector, &["matchExpressions"]);
+    for (index, key) in keys.iter().filter_map(Value::as_str).enumerate() {
+        errors.extend(texts(&path.index(index), key, names::qualified_name(key)));
+        let labelled = at(selector, &["matchLabels"]).get(key).is_some();
+        let count = expressions
+            .iter()
+            .filter(|expression| text(expression, &["key"]) == key)
+            .count();
+        let own = expressions.iter().any(|expression| {
+            text(expression, &["key"]) == key
+                && text(expression, &["operator"]) == "In"
+                && list(expression, &["values"]).len() == 1
+        });
+        if labelled || count > usize::from(own) {
+            errors.push(Error::invalid(
+                &path.index(index),
+                key,
+                "exists in both matchLabelKeys and labelSelector",
+            ));
+        }
     }
     errors
 }

@@ -1,10 +1,25 @@
+use super::{volumes, windows};
+use crate::validate::internal;
 use crate::validate::shared::{maybe_one_of, one_of, within};
-use crate::value::{at, list, text};
+use crate::value::{at, flag, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use serde_json::Value;
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const MAX_ID: i64 = i32::MAX as i64;
+
+/// Whether the whole server lets containers be privileged: `--allow-privileged`.
+static ALLOW_PRIVILEGED: AtomicBool = AtomicBool::new(true);
+
+/// Says whether containers may be privileged, once for the process.
+pub fn allow_privileged(allowed: bool) {
+    ALLOW_PRIVILEGED.store(allowed, Ordering::Relaxed);
+}
+
+pub(super) fn privileged_is_allowed() -> bool {
+    ALLOW_PRIVILEGED.load(Ordering::Relaxed)
+}
 
 /// The security context of a pod.
 pub(super) fn pod(spec: &Value, path: &Path) -> ErrorList {
@@ -21,6 +36,14 @@ pub(super) fn pod(spec: &Value, path: &Path) -> ErrorList {
             MAX_ID,
         ));
     }
+    let shares = at(spec, &["shareProcessNamespace"]);
+    if shares == &Value::Bool(true) && flag(spec, &["hostPID"]) {
+        errors.push(Error::invalid(
+            &path.child("shareProcessNamespace"),
+            shares,
+            "ShareProcessNamespace and HostPID cannot both be enabled",
+        ));
+    }
     let mut seen = HashSet::new();
     for (index, sysctl) in list(context, &["sysctls"]).iter().enumerate() {
         let path = path.child("sysctls").index(index).child("name");
@@ -32,17 +55,75 @@ pub(super) fn pod(spec: &Value, path: &Path) -> ErrorList {
         } else if !seen.insert(name) {
             errors.push(Error::duplicate(&path, name));
         }
+        errors.extend(shared_with_host(spec, name).map(|field| {
+            Error::invalid(
+                &path,
+                name,
+                format!("may not be specified when '{field}' is true"),
+            )
+        }));
     }
     errors.extend(maybe_one_of(
         &path.child("fsGroupChangePolicy"),
         at(context, &["fsGroupChangePolicy"]),
         &["Always", "OnRootMismatch"],
     ));
-    errors.extend(seccomp(
-        at(context, &["seccompProfile"]),
-        &path.child("seccompProfile"),
+    errors.extend(profiles(context, path));
+    errors.extend(maybe_one_of(
+        &path.child("supplementalGroupsPolicy"),
+        at(context, &["supplementalGroupsPolicy"]),
+        &["Merge", "Strict"],
+    ));
+    errors.extend(maybe_one_of(
+        &path.child("seLinuxChangePolicy"),
+        at(context, &["seLinuxChangePolicy"]),
+        &["MountOption", "Recursive"],
     ));
     errors
+}
+
+/// How processes are confined, in a pod's context or a container's.
+fn profiles(context: &Value, path: &Path) -> ErrorList {
+    let mut errors = seccomp(at(context, &["seccompProfile"]), &path.child("seccompProfile"));
+    errors.extend(windows::options(
+        at(context, &["windowsOptions"]),
+        &path.child("windowsOptions"),
+    ));
+    errors.extend(app_armor(
+        at(context, &["appArmorProfile"]),
+        &path.child("appArmorProfile"),
+    ));
+    errors
+}
+
+/// The field by which a pod shares with the host what this setting is of.
+fn shared_with_host(spec: &Value, sysctl: &str) -> Option<&'static str> {
+    let dotted = sysctl.replace('/', ".");
+    let of_ipc = dotted == "kernel.sem"
+        || ["kernel.shm", "kernel.msg", "fs.mqueue."]
+            .iter()
+            .any(|prefix| dotted.starts_with(prefix));
+    if dotted.starts_with("net.") && flag(spec, &["hostNetwork"]) {
+        Some("hostNetwork")
+    } else {
+        (of_ipc && flag(spec, &["hostIPC"])).then_some("hostIPC")
+    }
+}
+
+/// A pod with users of its own shares none of these with the host.
+pub(super) fn user_namespace(spec: &Value, path: &Path) -> ErrorList {
+    if at(spec, &["hostUsers"]) != &Value::Bool(false) {
+        return ErrorList::new();
+    }
+    [
+        ("hostNetwork", "hostNetwork"),
+        ("hostPID", "HostPID"),
+        ("hostIPC", "HostIPC"),
+    ]
+    .into_iter()
+    .filter(|(field, _)| flag(spec, &[field]))
+    .map(|(_, shown)| Error::forbidden(&path.child(shown), "when `pod.Spec.HostUsers` is false"))
+    .collect()
 }
 
 fn sysctl_name(name: &str) -> bool {
@@ -63,29 +144,88 @@ fn seccomp(profile: &Value, path: &Path) -> ErrorList {
     if !profile.is_object() {
         return errors;
     }
-    match text(profile, &["type"]) {
-        "" => errors.push(Error::required(
+    let (kind, file) = (
+        text(profile, &["type"]),
+        at(profile, &["localhostProfile"]).as_str(),
+    );
+    if kind.is_empty() {
+        errors.push(Error::required(
             &path.child("type"),
             "type is required when seccompProfile is set",
-        )),
-        "Localhost" if text(profile, &["localhostProfile"]).is_empty() => errors.push(Error::required(
-            &path.child("localhostProfile"),
+        ));
+    } else {
+        errors.extend(one_of(&path.child("type"), at(profile, &["type"]), PROFILES));
+    }
+    let path = path.child("localhostProfile");
+    match file {
+        None if kind == "Localhost" => errors.push(Error::required(
+            &path,
             "must be set when seccomp type is Localhost",
         )),
-        _ => errors.extend(one_of(
-            &path.child("type"),
-            at(profile, &["type"]),
-            &["Localhost", "RuntimeDefault", "Unconfined"],
+        Some(file) if kind == "Localhost" => errors.extend(volumes::descending_path(file, &path)),
+        Some(_) => errors.push(Error::invalid(
+            &path,
+            internal::shown(internal::PROFILE, profile),
+            "can only be set when seccomp type is Localhost",
         )),
+        None => {}
+    }
+    errors
+}
+
+const PROFILES: &[&str] = &["Localhost", "RuntimeDefault", "Unconfined"];
+
+/// The longest path that the kernel takes.
+const MAX_PROFILE: usize = 4095;
+
+fn app_armor(profile: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if !profile.is_object() {
+        return errors;
+    }
+    let file = at(profile, &["localhostProfile"]).as_str();
+    let own = path.child("localhostProfile");
+    match text(profile, &["type"]) {
+        "Localhost" => match file {
+            Some(file) if !file.trim().is_empty() => {
+                if file.trim() != file {
+                    errors.push(Error::invalid(&own, file, "must not be padded with whitespace"));
+                }
+                if file.len() > MAX_PROFILE {
+                    errors.push(Error::too_long(&own, MAX_PROFILE));
+                }
+            }
+            Some(file) if !file.is_empty() => {
+                errors.push(Error::invalid(&own, file, "must not be padded with whitespace"));
+            }
+            _ => errors.push(Error::required(
+                &own,
+                "must be set when AppArmor type is Localhost",
+            )),
+        },
+        "RuntimeDefault" | "Unconfined" => errors.extend(
+            file.map(|file| Error::invalid(&own, file, "can only be set when AppArmor type is Localhost")),
+        ),
+        "" => errors.push(Error::required(
+            &path.child("type"),
+            "type is required when appArmorProfile is set",
+        )),
+        other => errors.push(Error::not_supported(&path.child("type"), other, PROFILES)),
     }
     errors
 }
 
 /// The security context of a container.
-pub(super) fn container(context: &Value, path: &Path) -> ErrorList {
+pub(super) fn container(spec: &Value, context: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if !context.is_object() {
         return errors;
+    }
+    if flag(context, &["privileged"]) && !privileged_is_allowed() {
+        errors.push(Error::forbidden(
+            &path.child("privileged"),
+            "disallowed by cluster policy",
+        ));
     }
     for field in ["runAsUser", "runAsGroup"] {
         errors.extend(within(&path.child(field), at(context, &[field]), 0, MAX_ID));
@@ -95,6 +235,13 @@ pub(super) fn container(context: &Value, path: &Path) -> ErrorList {
         at(context, &["procMount"]),
         &["Default", "Unmasked"],
     ));
+    if at(context, &["procMount"]) == "Unmasked" && at(spec, &["hostUsers"]) != &Value::Bool(false) {
+        errors.push(Error::invalid(
+            &path.child("procMount"),
+            "Unmasked",
+            "`hostUsers` must be false to use `Unmasked`",
+        ));
+    }
     errors.extend(seccomp(
         at(context, &["seccompProfile"]),
         &path.child("seccompProfile"),
@@ -118,5 +265,13 @@ pub(super) fn container(context: &Value, path: &Path) -> ErrorList {
             ));
         }
     }
+    errors.extend(windows::options(
+        at(context, &["windowsOptions"]),
+        &path.child("windowsOptions"),
+    ));
+    errors.extend(app_armor(
+        at(context, &["appArmorProfile"]),
+        &path.child("appArmorProfile"),
+    ));
     errors
 }

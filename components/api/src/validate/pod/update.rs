@@ -1,4 +1,5 @@
 //! What may change in a pod after its creation.
+use super::{annotations, container::trimmed_image, scheduling::tolerations};
 use crate::validate::internal;
 use crate::validate::shared::same;
 use crate::value::{at, list, text};
@@ -10,8 +11,8 @@ const ALLOWED: &str = "pod updates may not change fields other than `spec.contai
 /// The rules of a change through the pod's own endpoint.
 pub(in crate::validate) fn update(old: &Value, new: &Value) -> ErrorList {
     let path = Path::new("spec");
+    let mut errors = annotations::change(old, new, &Path::new("metadata.annotations"));
     let (old, new) = (at(old, &["spec"]), at(new, &["spec"]));
-    let mut errors = ErrorList::new();
     for kind in ["containers", "initContainers"] {
         let (before, after) = (list(old, &[kind]), list(new, &[kind]));
         if before.len() != after.len() {
@@ -21,13 +22,12 @@ pub(in crate::validate) fn update(old: &Value, new: &Value) -> ErrorList {
             ));
             return errors;
         }
-        let nameless = after
-            .iter()
-            .enumerate()
-            .filter(|(_, container)| text(container, &["image"]).trim().is_empty());
-        errors.extend(
-            nameless.map(|(index, _)| Error::required(&path.child(kind).index(index).child("image"), "")),
-        );
+        for (index, container) in after.iter().enumerate() {
+            if text(container, &["image"]).is_empty() {
+                errors.push(Error::required(&path.child(kind).index(index).child("image"), ""));
+            }
+            errors.extend(trimmed_image(container, || path.child(kind).index(index)));
+        }
     }
     if let Some(error) = deadline(
         at(old, &["activeDeadlineSeconds"]),
@@ -35,7 +35,9 @@ pub(in crate::validate) fn update(old: &Value, new: &Value) -> ErrorList {
         &path.child("activeDeadlineSeconds"),
     ) {
         errors.push(error);
-        return errors;
+        if !at(new, &["activeDeadlineSeconds"]).is_null() {
+            return errors;
+        }
     }
     let (before, after) = (list(old, &["tolerations"]), list(new, &["tolerations"]));
     if !before
@@ -46,17 +48,20 @@ pub(in crate::validate) fn update(old: &Value, new: &Value) -> ErrorList {
             &path.child("tolerations"),
             "existing toleration can not be modified except its tolerationSeconds",
         ));
+    } else {
+        errors.extend(tolerations(after, &path.child("tolerations")));
     }
     let gated = !list(old, &["schedulingGates"]).is_empty();
-    if let Some(added) = list(new, &["schedulingGates"])
-        .iter()
-        .find(|gate| !list(old, &["schedulingGates"]).contains(gate))
-    {
-        let names = format!(
+    let gates = list(new, &["schedulingGates"]).iter().enumerate();
+    for (index, added) in gates.filter(|(_, gate)| !list(old, &["schedulingGates"]).contains(gate)) {
+        let why = format!(
             "only deletion is allowed, but found new scheduling gate '{}'",
             text(added, &["name"])
         );
-        errors.push(Error::forbidden(&path.child("schedulingGates"), names));
+        errors.push(Error::forbidden(
+            &path.child("schedulingGates").index(index).child("name"),
+            why,
+        ));
     }
     // Everything that may change is taken over; what still differs may not.
     let mut munged = new.clone();
@@ -111,7 +116,7 @@ fn deadline(before: &Value, after: &Value, path: &Path) -> Option<Error> {
         (Some(before), Some(after)) if after > before => Some(Error::invalid(
             path,
             after,
-            format!("must be less than or equal to previous value: {before}"),
+            "must be less than or equal to previous value",
         )),
         (Some(_), None) => Some(Error::invalid(
             path,
@@ -132,7 +137,11 @@ fn placement(old: &Value, new: &Value, munged: &mut Value, path: &Path) -> Error
         .as_object()
         .is_some_and(|before| before.iter().any(|(key, value)| after.get(key) != Some(value)))
     {
-        errors.push(Error::invalid(&path.child("nodeSelector"), after, ONLY_ADDITIONS));
+        errors.push(Error::invalid(
+            &path.child("nodeSelector"),
+            after,
+            "only additions to spec.nodeSelector are allowed (no mutations or deletions)",
+        ));
     }
     let (before, after) = (
         at(old, &["affinity", "nodeAffinity"]),

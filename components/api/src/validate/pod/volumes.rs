@@ -1,19 +1,70 @@
-use super::repeated;
-use crate::validate::shared::{self, texts};
+//! Volumes of pods: their names, and exactly one source each.
+mod disks;
+mod projected;
+mod sources;
+
+pub(in crate::validate) use sources::{driver_name, volume_source};
+
+use super::{Part, devices::Volumes, repeated};
+use crate::validate::shared::texts;
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::names;
 use serde_json::Value;
 use std::collections::HashSet;
 
-/// Checks volumes; returns the names of those that may be mounted.
-pub(super) fn volumes(volumes: &[Value], path: &Path, errors: &mut ErrorList) -> HashSet<String> {
+/// Kinds of sources in the order in which upstream looks for them.
+const KINDS: [&str; 30] = [
+    "emptyDir",
+    "hostPath",
+    "gitRepo",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "secret",
+    "nfs",
+    "iscsi",
+    "glusterfs",
+    "flocker",
+    "persistentVolumeClaim",
+    "rbd",
+    "cinder",
+    "cephfs",
+    "quobyte",
+    "downwardAPI",
+    "fc",
+    "flexVolume",
+    "configMap",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "storageos",
+    "projected",
+    "scaleIO",
+    "csi",
+    "ephemeral",
+    "image",
+];
+
+/// Checks volumes; returns those that may be mounted.
+pub(super) fn volumes<'a>(
+    volumes: &'a [Value],
+    part: Part<'_>,
+    path: &Path,
+    errors: &mut ErrorList,
+) -> Volumes<'a> {
+    let made: HashSet<String> = volumes
+        .iter()
+        .filter(|volume| !part.name.is_empty() && at(volume, &["ephemeral"]).is_object())
+        .map(|volume| format!("{}-{}", part.name, text(volume, &["name"])))
+        .collect();
     let mut seen = HashSet::new();
-    let mut good = HashSet::new();
+    let mut good = Volumes::new();
     for (index, volume) in volumes.iter().enumerate() {
         let path = path.index(index);
-        let mut found = source(volume, &path);
         let name = text(volume, &["name"]);
+        let mut found = source(volume, part, &path);
         if name.is_empty() {
             found.push(Error::required(&path.child("name"), ""));
         } else {
@@ -24,119 +75,128 @@ pub(super) fn volumes(volumes: &[Value], path: &Path, errors: &mut ErrorList) ->
         }
         // A volume that isn't right can't be mounted.
         if found.is_empty() {
-            good.insert(name.to_owned());
+            good.insert(name, volume);
         }
         errors.extend(found);
+        let claim = text(volume, &["persistentVolumeClaim", "claimName"]);
+        if made.contains(claim) {
+            errors.push(Error::invalid(
+                &path.child("persistentVolumeClaim.claimName"),
+                claim,
+                "must not reference a PVC that gets created for an ephemeral volume",
+            ));
+        }
     }
     good
 }
 
-fn source(volume: &Value, path: &Path) -> ErrorList {
+fn source(volume: &Value, part: Part<'_>, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
-    let sources: Vec<&String> = volume
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(key, _)| key)
-        .filter(|key| *key != "name")
-        .collect();
-    if sources.is_empty() {
-        errors.push(Error::required(path, "must specify a volume type"));
+    let mut given = KINDS.iter().filter(|kind| !at(volume, &[kind]).is_null());
+    let Some(kind) = given.next() else {
+        return vec![Error::required(path, "must specify a volume type")];
+    };
+    let (value, own) = (at(volume, &[kind]), path.child(kind));
+    let name = text(volume, &["name"]);
+    errors.extend(match *kind {
+        "ephemeral" => ephemeral(value, name, part, path),
+        "image" => image(value, part, &own),
+        "projected" => projected::check(value, &own),
+        _ => volume_source(kind, value, &own),
+    });
+    let portal = text(value, &["targetPortal"]);
+    let named = *kind == "iscsi" && !at(value, &["initiatorName"]).is_null();
+    if named && name.len() + 1 + portal.len() > disks::MAX_ISCSI_NAME {
+        errors.push(Error::invalid(
+            &path.child("name"),
+            name,
+            disks::ISCSI_NAME_TOO_LONG,
+        ));
     }
-    for extra in sources.iter().skip(1) {
+    for extra in given {
+        // Two of upstream's paths are not those of the fields.
+        let shown = match *extra {
+            "cephfs" => "cephFS",
+            "downwardAPI" => "downwarAPI",
+            other => other,
+        };
         errors.push(Error::forbidden(
-            &path.child(extra),
+            &path.child(shown),
             "may not specify more than 1 volume type",
         ));
     }
-    if let Some(kind) = sources.first() {
-        errors.extend(volume_source(kind, at(volume, &[kind]), &path.child(kind)));
-    }
     errors
 }
 
-/// One kind of source, in a pod's volume or in a PersistentVolume.
-pub(in crate::validate) fn volume_source(kind: &str, value: &Value, path: &Path) -> ErrorList {
+/// A claim that is made for the pod, named after both.
+fn ephemeral(value: &Value, name: &str, part: Part<'_>, path: &Path) -> ErrorList {
+    let template = at(value, &["volumeClaimTemplate"]);
+    let own = path.child("ephemeral.volumeClaimTemplate");
     let mut errors = ErrorList::new();
-    let required = |field: &str| {
-        text(value, &[field])
-            .is_empty()
-            .then(|| Error::required(&path.child(field), ""))
-    };
-    match kind {
-        "hostPath" => {
-            errors.extend(required("path"));
-            if text(value, &["path"]).split('/').any(|part| part == "..") {
-                errors.push(Error::invalid(
-                    &path.child("path"),
-                    text(value, &["path"]),
-                    "must not contain '..'",
-                ));
-            }
-            const TYPES: &[&str] = &[
-                "",
-                "DirectoryOrCreate",
-                "Directory",
-                "FileOrCreate",
-                "File",
-                "Socket",
-                "CharDevice",
-                "BlockDevice",
-            ];
-            errors.extend(shared::maybe_one_of(
-                &path.child("type"),
-                at(value, &["type"]),
-                TYPES,
+    if template.is_object() {
+        let metadata = own.child("metadata");
+        errors.extend(crate::validate::metadata::annotations(
+            template,
+            &metadata.child("annotations"),
+        ));
+        errors.extend(crate::validate::metadata::labels(
+            at(template, &["metadata", "labels"]),
+            &metadata.child("labels"),
+        ));
+        let others = at(template, &["metadata"]).as_object().into_iter().flatten();
+        for (field, _) in others.filter(|(field, _)| !matches!(field.as_str(), "labels" | "annotations")) {
+            errors.push(Error::forbidden(&metadata.child(field), "cannot be set"));
+        }
+        errors.extend(crate::validate::storage::claim_spec(
+            at(template, &["spec"]),
+            &own.child("spec"),
+        ));
+    } else {
+        errors.push(Error::required(&own, ""));
+    }
+    if !part.name.is_empty() && !name.is_empty() {
+        let claim = format!("{}-{name}", part.name);
+        for message in names::dns1123_subdomain(&claim) {
+            errors.push(Error::invalid(
+                &path.child("name"),
+                name,
+                format!("PVC name {claim:?}: {message}"),
             ));
         }
-        "secret" => {
-            errors.extend(required("secretName"));
-            errors.extend(mode(value, "defaultMode", path));
-            errors.extend(keys(value, path));
-        }
-        "configMap" => {
-            errors.extend(required("name"));
-            errors.extend(mode(value, "defaultMode", path));
-            errors.extend(keys(value, path));
-        }
-        "persistentVolumeClaim" => errors.extend(required("claimName")),
-        "emptyDir" => errors.extend(
-            shared::amount(&path.child("sizeLimit"), at(value, &["sizeLimit"])).map(|error| Error {
-                detail: "SizeLimit field must be a valid resource quantity".into(),
-                ..error
-            }),
-        ),
-        "downwardAPI" => errors.extend(mode(value, "defaultMode", path)),
-        "projected" => errors.extend(projected(value, path)),
-        "nfs" => {
-            errors.extend(required("server"));
-            errors.extend(required("path"));
-            let place = text(value, &["path"]);
-            if !place.is_empty() && !place.starts_with('/') {
-                errors.push(Error::invalid(
-                    &path.child("path"),
-                    place,
-                    "must be an absolute path",
-                ));
-            }
-        }
-        "local" => {
-            errors.extend(required("path"));
-            if text(value, &["path"]).split('/').any(|part| part == "..") {
-                errors.push(Error::invalid(
-                    &path.child("path"),
-                    text(value, &["path"]),
-                    "must not contain '..'",
-                ));
-            }
-        }
-        "csi" => errors.extend(required("driver")),
-        _ => {}
     }
     errors
 }
 
-fn mode(value: &Value, field: &str, path: &Path) -> Option<Error> {
+fn image(value: &Value, part: Part<'_>, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if part.is_pod && text(value, &["reference"]).is_empty() {
+        errors.push(Error::required(&path.child("reference"), ""));
+    }
+    errors.extend(sources::pull_policy(
+        at(value, &["pullPolicy"]),
+        &path.child("pullPolicy"),
+    ));
+    errors
+}
+
+/// A pod without an account has no tokens.
+pub(super) fn tokens_of_nobody(spec: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    for (index, volume) in list(spec, &["volumes"]).iter().enumerate() {
+        for (place, source) in list(volume, &["projected", "sources"]).iter().enumerate() {
+            if !at(source, &["serviceAccountToken"]).is_null() {
+                let path = path.index(index).child("projected.sources").index(place);
+                errors.push(Error::forbidden(
+                    &path.child("serviceAccountToken"),
+                    "must not be specified when serviceAccountName is not set",
+                ));
+            }
+        }
+    }
+    errors
+}
+
+pub(super) fn mode(value: &Value, field: &str, path: &Path) -> Option<Error> {
     let number = at(value, &[field]).as_i64()?;
     (!(0..=0o777).contains(&number)).then(|| {
         Error::invalid(
@@ -147,6 +207,7 @@ fn mode(value: &Value, field: &str, path: &Path) -> Option<Error> {
     })
 }
 
+/// Files that get certain names.
 fn keys(value: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     for (index, item) in list(value, &["items"]).iter().enumerate() {
@@ -158,61 +219,34 @@ fn keys(value: &Value, path: &Path) -> ErrorList {
         if file.is_empty() {
             errors.push(Error::required(&path.child("path"), ""));
         }
-        errors.extend(local_path(file, &path.child("path")));
+        errors.extend(reserved_path(file, &path.child("path")));
         errors.extend(mode(item, "mode", &path));
     }
     errors
 }
 
-/// A relative path that stays below its volume.
-pub(super) fn local_path(file: &str, path: &Path) -> ErrorList {
+/// Whether a path leads up somewhere.
+pub(super) fn backsteps(file: &str) -> bool {
+    file.split('/').any(|part| part == "..")
+}
+
+/// A relative path that stays below where it begins.
+pub(super) fn descending_path(file: &str, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if file.starts_with('/') {
         errors.push(Error::invalid(path, file, "must be a relative path"));
     }
-    if file.split('/').any(|part| part == "..") {
+    if backsteps(file) {
         errors.push(Error::invalid(path, file, "must not contain '..'"));
-    }
-    if file.starts_with("..") && !file.starts_with("../") && file != ".." {
-        errors.push(Error::invalid(path, file, "must not start with '..'"));
     }
     errors
 }
 
-fn projected(value: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    errors.extend(mode(value, "defaultMode", path));
-    for (index, source) in list(value, &["sources"]).iter().enumerate() {
-        let path = path.child("sources").index(index);
-        let kinds: Vec<(&String, &Value)> = source.as_object().into_iter().flatten().collect();
-        if kinds.is_empty() {
-            errors.push(Error::required(&path, "must specify a projection type"));
-        }
-        for (kind, value) in kinds {
-            let path = path.child(kind);
-            match kind.as_str() {
-                "secret" | "configMap" => {
-                    if text(value, &["name"]).is_empty() {
-                        errors.push(Error::required(&path.child("name"), ""));
-                    }
-                    errors.extend(keys(value, &path));
-                }
-                "serviceAccountToken" => {
-                    let seconds = at(value, &["expirationSeconds"]).as_i64().unwrap_or(3600);
-                    if seconds < 600 {
-                        errors.push(Error::invalid(
-                            &path.child("expirationSeconds"),
-                            seconds,
-                            "may not specify a duration less than 10 minutes",
-                        ));
-                    }
-                    if text(value, &["path"]).is_empty() {
-                        errors.push(Error::required(&path.child("path"), ""));
-                    }
-                }
-                _ => {}
-            }
-        }
+/// A relative path whose first part is not one of those that the kubelet uses itself.
+pub(super) fn reserved_path(file: &str, path: &Path) -> ErrorList {
+    let mut errors = descending_path(file, path);
+    if file.starts_with("..") && !file.starts_with("../") {
+        errors.push(Error::invalid(path, file, "must not start with '..'"));
     }
     errors
 }

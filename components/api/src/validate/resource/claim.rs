@@ -193,3 +193,54 @@ pub(super) fn configurations(value: &Value, names: &[&str], path: &Path) -> Erro
     }
     errors
 }
+
+/// Who may use the devices at the same time.
+const MAX_CONSUMERS: usize = 256;
+
+/// What was given out, and to whom.
+pub(in crate::validate) fn status(old: &Value, new: &Value) -> ErrorList {
+    let path = Path::new("status");
+    let mut errors = ErrorList::new();
+    let (before, after) = (
+        at(old, &["status", "allocation"]),
+        at(new, &["status", "allocation"]),
+    );
+    if before.is_object() && after.is_object() && !same(before, after) {
+        errors.push(Error::invalid(
+            &path.child("allocation"),
+            after,
+            "field is immutable",
+        ));
+    }
+    let consumers = list(new, &["status", "reservedFor"]);
+    let path = path.child("reservedFor");
+    if !consumers.is_empty() && !after.is_object() {
+        errors.push(Error::forbidden(
+            &path,
+            "may not be specified when `allocated` is not set",
+        ));
+    }
+    let added = consumers
+        .iter()
+        .any(|consumer| !list(old, &["status", "reservedFor"]).contains(consumer));
+    if added && apimachinery::meta::deletion_timestamp(new).is_some() {
+        errors.push(Error::forbidden(
+            &path,
+            "new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set",
+        ));
+    }
+    errors.extend(set(
+        consumers,
+        MAX_CONSUMERS,
+        &path,
+        |consumer| text(consumer, &["uid"]),
+        |consumer, path| {
+            ["resource", "name", "uid"]
+                .iter()
+                .filter(|field| text(consumer, &[field]).is_empty())
+                .map(|field| Error::required(&path.child(field), ""))
+                .collect()
+        },
+    ));
+    errors
+}

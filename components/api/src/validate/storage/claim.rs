@@ -1,9 +1,10 @@
 use super::MODES;
 use crate::validate::pod::difference;
 use crate::validate::shared::{immutable, label_selector, maybe_one_of, one_of, same, texts};
-use crate::value::{at, list, text};
+use crate::validate::status::capacities;
+use crate::value::{at, list, object, text};
 use apimachinery::field::{BadValue, Error, ErrorList, Path};
-use apimachinery::{Quantity, names};
+use apimachinery::{Quantity, meta, names};
 use serde_json::Value;
 
 /// A PersistentVolumeClaim.
@@ -140,6 +141,24 @@ fn change(old: &Value, new: &Value) -> ErrorList {
     let bound = text(new, &["status", "phase"]) == "Bound";
     let mut errors = ErrorList::new();
     let mut expected = before.clone();
+    // A claim that has no class yet may get one: what the annotation said, or any if there is none.
+    const CLASS: &str = "volume.beta.kubernetes.io/storage-class";
+    let noted = meta::annotation(old, CLASS);
+    if let (Value::Null, Some(class)) = (
+        at(before, &["storageClassName"]),
+        at(after, &["storageClassName"]).as_str(),
+    ) && noted.is_none_or(|noted| noted == class)
+    {
+        expected["storageClassName"] = Value::from(class);
+    }
+    let moved = noted.is_some() && meta::annotation(new, CLASS).is_none() && expected != *before;
+    if !moved && meta::annotation(new, CLASS) != noted {
+        errors.push(Error::invalid(
+            &Path::new("metadata.annotations").child(CLASS),
+            meta::annotation(new, CLASS).unwrap_or(""),
+            "field is immutable",
+        ));
+    }
     // Binding: the volume's name may be set once.
     if text(before, &["volumeName"]).is_empty()
         && let Some(name) = after.get("volumeName")
@@ -175,6 +194,19 @@ fn change(old: &Value, new: &Value) -> ErrorList {
         at(before, &["volumeMode"]),
         at(after, &["volumeMode"]),
     ));
+    if at(before, &["volumeAttributesClassName"]).is_string() {
+        let lost = match at(after, &["volumeAttributesClassName"]).as_str() {
+            None => Some("nil"),
+            Some("") => Some("an empty string"),
+            Some(_) => None,
+        };
+        errors.extend(lost.map(|what| {
+            Error::forbidden(
+                &path.child("volumeAttributesClassName"),
+                format!("update from non-nil value to {what} is forbidden"),
+            )
+        }));
+    }
     errors
 }
 
@@ -194,4 +226,52 @@ fn copy(from: &Value, to: &mut Value, path: &[&str]) {
         Value::Null => map.remove(*last),
         value => map.insert((*last).to_owned(), value.clone()),
     };
+}
+
+/// What is said about a claim that is bound, or grows.
+pub(in crate::validate) fn claim_status(claim: &Value) -> ErrorList {
+    const STATES: &[&str] = &[
+        "ControllerResizeInProgress",
+        "ControllerResizeInfeasible",
+        "NodeResizeInProgress",
+        "NodeResizeInfeasible",
+        "NodeResizePending",
+    ];
+    let path = Path::new("status");
+    let mut errors = ErrorList::new();
+    if list(claim, &["spec", "accessModes"]).is_empty() {
+        errors.push(Error::required(&Path::new("Spec.accessModes"), ""));
+    }
+    errors.extend(capacities(
+        claim,
+        &["status", "capacity"],
+        &path.child("capacity"),
+    ));
+    let states = path.child("allocatedResourceStatus");
+    for (name, state) in object(claim, &["status", "allocatedResourceStatuses"])
+        .into_iter()
+        .flatten()
+    {
+        errors.extend(resource_key(name, &states));
+        if !STATES.iter().any(|known| state == known) {
+            errors.push(Error::not_supported(&states, name.as_str(), STATES));
+        }
+    }
+    let path = path.child("allocatedResources");
+    const ALLOCATED: &[&str] = &["status", "allocatedResources"];
+    for (name, _) in object(claim, ALLOCATED).into_iter().flatten() {
+        errors.extend(resource_key(name, &path));
+    }
+    errors.extend(capacities(claim, ALLOCATED, &path));
+    errors
+}
+
+/// Of Kubernetes' own resources, a claim can have storage only.
+fn resource_key(name: &str, path: &Path) -> ErrorList {
+    let mut errors = texts(path, name, names::qualified_name(name));
+    let native = !name.contains('/') || name.contains("kubernetes.io/");
+    if errors.is_empty() && native && name != "storage" {
+        errors.push(Error::not_supported(path, name, &["storage"]));
+    }
+    errors
 }

@@ -27,6 +27,16 @@ pub(super) fn driver(old: Option<&Value>, new: &Value) -> ErrorList {
                 )
             }),
     );
+    if let Some(seconds) = at(new, &["spec", "nodeAllocatableUpdatePeriodSeconds"])
+        .as_i64()
+        .filter(|seconds| *seconds < 10)
+    {
+        errors.push(Error::invalid(
+            &path.child("nodeAllocatableUpdatePeriodSeconds"),
+            seconds,
+            "must be greater than or equal to 10 seconds",
+        ));
+    }
     let requests = list(new, &["spec", "tokenRequests"]);
     for (index, request) in requests.iter().enumerate() {
         let path = path.child("tokenRequests").index(index);

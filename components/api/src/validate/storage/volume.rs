@@ -40,7 +40,21 @@ fn source(spec: &Value) -> Value {
 
 /// The spec of a volume; one inside an attachment has no policy, class and affinity of its own.
 pub(super) fn spec(spec: &Value, inline: bool, path: &Path) -> ErrorList {
+    const INLINE: &str = "may not be specified in the context of inline volumes";
     let mut errors = ErrorList::new();
+    if inline {
+        for field in ["claimRef", "capacity"] {
+            if !is_zero(Some(at(spec, &[field]))) {
+                errors.push(Error::forbidden(&path.child(field), INLINE));
+            }
+        }
+        if !at(spec, &["csi"]).is_object() {
+            errors.push(Error::required(
+                &path.child("csi"),
+                "has to be specified in the context of inline volumes",
+            ));
+        }
+    }
     let modes = list(spec, &["accessModes"]);
     if modes.is_empty() {
         errors.push(Error::required(&path.child("accessModes"), ""));
@@ -57,13 +71,15 @@ pub(super) fn spec(spec: &Value, inline: bool, path: &Path) -> ErrorList {
         ));
     }
     if inline {
-        for field in ["claimRef", "persistentVolumeReclaimPolicy", "storageClassName"] {
-            if !is_zero(Some(at(spec, &[field]))) {
-                errors.push(Error::forbidden(
-                    &path.child(field),
-                    "may not be specified in the context of inline volumes",
-                ));
-            }
+        let policy = at(spec, &["persistentVolumeReclaimPolicy"]);
+        if !is_zero(Some(policy)) && policy != "Retain" {
+            errors.push(Error::forbidden(
+                &path.child("persistentVolumeReclaimPolicy"),
+                "may only be Retain in the context of inline volumes",
+            ));
+        }
+        if at(spec, &["nodeAffinity"]).is_object() {
+            errors.push(Error::forbidden(&path.child("nodeAffinity"), INLINE));
         }
     } else {
         errors.extend(capacity(at(spec, &["capacity"]), &path.child("capacity")));
@@ -75,21 +91,47 @@ pub(super) fn spec(spec: &Value, inline: bool, path: &Path) -> ErrorList {
             ));
         }
     }
-    errors.extend(affinity(at(spec, &["nodeAffinity"]), &path.child("nodeAffinity")));
+    if !inline {
+        errors.extend(affinity(at(spec, &["nodeAffinity"]), &path.child("nodeAffinity")));
+    }
     errors.extend(data(spec, path));
     let class = text(spec, &["storageClassName"]);
-    if !class.is_empty() {
+    if !class.is_empty() && inline {
+        errors.push(Error::forbidden(&path.child("storageClassName"), INLINE));
+    } else if !class.is_empty() {
         errors.extend(texts(
             &path.child("storageClassName"),
             class,
             names::dns1123_subdomain(class),
         ));
     }
-    errors.extend(maybe_one_of(
-        &path.child("volumeMode"),
-        at(spec, &["volumeMode"]),
-        &["Block", "Filesystem"],
-    ));
+    let mode = at(spec, &["volumeMode"]);
+    if !inline {
+        errors.extend(maybe_one_of(
+            &path.child("volumeMode"),
+            mode,
+            &["Block", "Filesystem"],
+        ));
+    } else if !mode.is_null() && mode != "Filesystem" {
+        errors.push(Error::forbidden(
+            &path.child("volumeMode"),
+            "may not specify volumeMode other than Filesystem in the context of inline volumes",
+        ));
+    }
+    if let Some(class) = at(spec, &["volumeAttributesClassName"]).as_str() {
+        let own = path.child("volumeAttributesClassName");
+        if class.is_empty() {
+            errors.push(Error::required(&own, "an empty string is disallowed"));
+        } else {
+            errors.extend(texts(&own, class, names::dns1123_subdomain(class)));
+        }
+        if !at(spec, &["csi"]).is_object() {
+            errors.push(Error::required(
+                &path.child("csi"),
+                "has to be specified when using volumeAttributesClassName",
+            ));
+        }
+    }
     errors
 }
 
@@ -143,12 +185,16 @@ fn data(spec: &Value, path: &Path) -> ErrorList {
     let Some((kind, value)) = kinds.next() else {
         return vec![Error::required(path, "must specify a volume type")];
     };
-    errors.extend(pod::volume_source(kind, value, &path.child(kind)));
-    if kind == "csi" && text(value, &["volumeHandle"]).is_empty() {
-        errors.push(Error::required(&path.child("csi.volumeHandle"), ""));
+    if kind == "local" && !at(spec, &["nodeAffinity"]).is_object() {
+        errors.push(Error::required(
+            &path.child("nodeAffinity"),
+            "Local volume requires node affinity",
+        ));
     }
+    errors.extend(pod::volume_source(kind, value, &path.child(kind)));
+    errors.extend(of_volumes(kind, value, &path.child(kind)));
     if kind == "hostPath"
-        && text(value, &["path"]) == "/"
+        && is_root(text(value, &["path"]))
         && text(spec, &["persistentVolumeReclaimPolicy"]) == "Recycle"
     {
         errors.push(Error::forbidden(
@@ -164,8 +210,82 @@ fn data(spec: &Value, path: &Path) -> ErrorList {
     errors
 }
 
+/// Whether a path is `/`, however it is written.
+fn is_root(place: &str) -> bool {
+    place.starts_with('/') && place.split('/').all(|part| matches!(part, "" | "."))
+}
+
+/// What a source has in a volume that it doesn't have in a pod.
+fn of_volumes(kind: &str, value: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let required = |field: &str| {
+        let parts: Vec<&str> = field.split('.').collect();
+        text(value, &parts)
+            .is_empty()
+            .then(|| Error::required(&path.child(field), ""))
+    };
+    match kind {
+        "csi" => {
+            errors.extend(required("volumeHandle"));
+            for field in [
+                "controllerPublishSecretRef",
+                "controllerExpandSecretRef",
+                "nodePublishSecretRef",
+                "nodeExpandSecretRef",
+            ] {
+                let reference = at(value, &[field]);
+                if !reference.is_object() {
+                    continue;
+                }
+                for (part, check) in [
+                    ("name", names::dns1123_subdomain as fn(&str) -> Vec<String>),
+                    ("namespace", names::dns1123_label),
+                ] {
+                    let path = path.child(field).child(part);
+                    match text(reference, &[part]) {
+                        "" => errors.push(Error::required(&path, "")),
+                        name => errors.extend(texts(&path, name, check(name))),
+                    }
+                }
+            }
+        }
+        "iscsi" if at(value, &["secretRef"]).is_object() => errors.extend(required("secretRef.name")),
+        "cinder" | "storageos" if at(value, &["secretRef"]).is_object() => {
+            errors.extend(required("secretRef.namespace"));
+        }
+        "azureFile" if at(value, &["secretNamespace"]) == "" => errors.extend(required("secretNamespace")),
+        "glusterfs" => match at(value, &["endpointsNamespace"]).as_str() {
+            Some("") => errors.push(Error::invalid(
+                &path.child("endpointsNamespace"),
+                "",
+                "if the endpointnamespace is set, it must be a valid namespace name",
+            )),
+            Some(name) => errors.extend(texts(
+                &path.child("endpointsNamespace"),
+                name,
+                names::dns1123_label(name),
+            )),
+            None => {}
+        },
+        _ => {}
+    }
+    errors
+}
+
 fn change(old: &Value, new: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
+    // The secret for growing may be added later.
+    let added = text(new, &["csi", "controllerExpandSecretRef", "name"]);
+    let mut kept = new.clone();
+    if at(old, &["csi"]).is_object()
+        && at(old, &["csi", "controllerExpandSecretRef"]).is_null()
+        && !added.is_empty()
+    {
+        kept.pointer_mut("/csi")
+            .and_then(Value::as_object_mut)
+            .map(|csi| csi.remove("controllerExpandSecretRef"));
+    }
+    let new = &kept;
     if !same(&source(old), &source(new)) {
         let why = format!(
             "spec.persistentvolumesource is immutable after creation\n{}",
@@ -178,6 +298,13 @@ fn change(old: &Value, new: &Value, path: &Path) -> ErrorList {
         at(old, &["volumeMode"]),
         at(new, &["volumeMode"]),
     ));
+    if !at(old, &["volumeAttributesClassName"]).is_null() && at(new, &["volumeAttributesClassName"]).is_null()
+    {
+        errors.push(Error::forbidden(
+            &path.child("volumeAttributesClassName"),
+            "update from non-nil value to nil is forbidden",
+        ));
+    }
     let (before, after) = (at(old, &["nodeAffinity"]), at(new, &["nodeAffinity"]));
     // Deprecated labels may be replaced by those that took their place.
     if before.is_object() && !same(&renewed(before, after), after) {

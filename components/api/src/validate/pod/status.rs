@@ -1,0 +1,250 @@
+//! What may change in a pod's status.
+use super::annotations;
+use crate::validate::shared::{self, immutable, one_of, texts};
+use crate::value::{at, list, text};
+use apimachinery::field::{Error, ErrorList, Path};
+use apimachinery::names;
+use serde_json::Value;
+use std::collections::HashSet;
+
+/// The kinds of containers that have a status.
+const KINDS: [(&str, &str); 3] = [
+    ("containerStatuses", "containers"),
+    ("initContainerStatuses", "initContainers"),
+    ("ephemeralContainerStatuses", "ephemeralContainers"),
+];
+
+/// A change through the status endpoint.
+pub(in crate::validate) fn update(old: &Value, new: &Value) -> ErrorList {
+    let (metadata, path) = (Path::new("metadata"), Path::new("status"));
+    let mut errors = annotations::change(old, new, &metadata.child("annotations"));
+    for (index, condition) in list(new, &["status", "conditions"]).iter().enumerate() {
+        let kind = text(condition, &["type"]);
+        if !matches!(kind, "PodScheduled" | "Ready" | "Initialized") {
+            let path = metadata.child("conditions").index(index).child("Type");
+            errors.extend(texts(&path, kind, names::qualified_name(kind)));
+        }
+    }
+    let nominated = text(new, &["status", "nominatedNodeName"]);
+    if !nominated.is_empty() && nominated != text(old, &["status", "nominatedNodeName"]) {
+        errors.extend(texts(
+            &path.child("nominatedNodeName"),
+            nominated,
+            names::dns1123_subdomain(nominated),
+        ));
+    }
+    errors.extend(immutable(
+        &path.child("qosClass"),
+        at(old, &["status", "qosClass"]),
+        at(new, &["status", "qosClass"]),
+    ));
+    for (field, _) in KINDS {
+        errors.extend(transitions(old, new, field, &path.child(field)));
+    }
+    errors.extend(claims(new, &path.child("resourceClaimStatuses")));
+    errors.extend(addresses(new, "podIPs", &path));
+    errors.extend(addresses(new, "hostIPs", &path));
+    for (field, _) in KINDS {
+        errors.extend(users(new, field, &path.child(field)));
+    }
+    for (field, containers) in KINDS {
+        errors.extend(allocated(new, field, containers, &path.child(field)));
+    }
+    errors
+}
+
+/// Containers that ended stay ended, unless they are started again by their pod's rules or their own.
+fn transitions(old: &Value, new: &Value, field: &str, path: &Path) -> ErrorList {
+    let ephemeral = field == "ephemeralContainerStatuses";
+    let policy = if ephemeral {
+        "Never"
+    } else {
+        text(old, &["spec", "restartPolicy"])
+    };
+    let mut errors = ErrorList::new();
+    if policy == "Always" {
+        return errors;
+    }
+    let own_rules = |name: &str| {
+        ["containers", "initContainers"]
+            .iter()
+            .flat_map(|kind| list(old, &["spec", kind]))
+            .any(|container| {
+                text(container, &["name"]) == name
+                    && (!list(container, &["restartPolicyRules"]).is_empty()
+                        || matches!(text(container, &["restartPolicy"]), "Always" | "OnFailure"))
+            })
+    };
+    for (index, before) in list(old, &["status", field]).iter().enumerate() {
+        let ended = at(before, &["state", "terminated"]);
+        let name = text(before, &["name"]);
+        let failed = at(ended, &["exitCode"]).as_i64().unwrap_or(0) != 0;
+        if !ended.is_object() || (failed && policy == "OnFailure") || (!ephemeral && own_rules(name)) {
+            continue;
+        }
+        let again = list(new, &["status", field])
+            .iter()
+            .any(|after| text(after, &["name"]) == name && !at(after, &["state", "terminated"]).is_object());
+        if again {
+            errors.push(Error::forbidden(
+                &path.index(index).child("state"),
+                "may not be transitioned to non-terminated state",
+            ));
+        }
+    }
+    errors
+}
+
+fn claims(pod: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let mut seen = HashSet::new();
+    for (index, status) in list(pod, &["status", "resourceClaimStatuses"]).iter().enumerate() {
+        let path = path.index(index).child("name");
+        let name = text(status, &["name"]);
+        let known = list(pod, &["spec", "resourceClaims"])
+            .iter()
+            .any(|claim| text(claim, &["name"]) == name);
+        if !known {
+            errors.push(Error::invalid(
+                &path,
+                name,
+                "must match the name of an entry in `spec.resourceClaims`",
+            ));
+        }
+        if !seen.insert(name) {
+            errors.push(Error::duplicate(&path, name));
+        }
+        if let Some(claim) = at(status, &["resourceClaimName"]).as_str() {
+            errors.extend(texts(&path, claim, names::dns1123_subdomain(claim)));
+        }
+    }
+    errors
+}
+
+/// Addresses are one of each family, and none twice.
+fn addresses(pod: &Value, field: &str, path: &Path) -> ErrorList {
+    let given = list(pod, &["status", field]);
+    let path = path.child(field);
+    let ips: Vec<&str> = given.iter().map(|given| text(given, &["ip"])).collect();
+    let mut errors = ErrorList::new();
+    if let Some(first) = ips
+        .first()
+        .filter(|first| field == "hostIPs" && text(pod, &["status", "hostIP"]) != **first)
+    {
+        errors.push(Error::invalid(
+            &path.index(0).child("ip"),
+            *first,
+            "must be equal to `hostIP`",
+        ));
+    }
+    for (index, ip) in ips.iter().enumerate() {
+        errors.extend(shared::ip(&path.index(index), ip));
+    }
+    if ips.len() < 2 {
+        return errors;
+    }
+    let families: HashSet<bool> = ips.iter().map(|ip| ip.contains(':')).collect();
+    if families.len() < 2 || ips.len() > 2 {
+        errors.push(Error::invalid(
+            &path,
+            Value::from(given),
+            "may specify no more than one IP for each IP family",
+        ));
+    }
+    for (index, ip) in ips
+        .iter()
+        .enumerate()
+        .filter(|(index, ip)| ips[..*index].contains(ip))
+    {
+        errors.push(Error::duplicate(&path.index(index), *ip));
+    }
+    errors
+}
+
+fn users(pod: &Value, field: &str, path: &Path) -> ErrorList {
+    let windows = text(pod, &["spec", "os", "name"]) == "windows";
+    let mut errors = ErrorList::new();
+    for (index, status) in list(pod, &["status", field]).iter().enumerate() {
+        let user = at(status, &["user", "linux"]);
+        if !user.is_object() {
+            continue;
+        }
+        let path = path.index(index).child("linux");
+        if windows {
+            errors.push(Error::forbidden(&path, "cannot be set for a windows pod"));
+            continue;
+        }
+        for id in ["uid", "gid"] {
+            let most = i64::from(i32::MAX);
+            errors.extend(shared::within(&path.child(id), at(user, &[id]), 0, most));
+        }
+        for (index, group) in list(user, &["supplementalGroups"]).iter().enumerate() {
+            let path = path.child("supplementalGroups").index(index);
+            errors.extend(shared::within(&path, group, 0, i64::from(i32::MAX)));
+        }
+    }
+    errors
+}
+
+/// How the devices are that containers have.
+fn allocated(pod: &Value, field: &str, containers: &str, path: &Path) -> ErrorList {
+    const FIELD: &str = "allocatedResourcesStatus";
+    let mut errors = ErrorList::new();
+    for (index, status) in list(pod, &["status", field]).iter().enumerate() {
+        let path = path.index(index).child(FIELD);
+        let resources = list(status, &[FIELD]);
+        if containers == "ephemeralContainers" {
+            if !resources.is_empty() {
+                errors.push(Error::forbidden(
+                    &path,
+                    "must not be specified in container status",
+                ));
+            }
+            continue;
+        }
+        let container = list(pod, &["spec", containers])
+            .iter()
+            .find(|container| container["name"] == status["name"]);
+        for (index, resource) in resources.iter().enumerate() {
+            let path = path.index(index);
+            let name = text(resource, &["name"]);
+            if let Some(why) = container.and_then(|container| unknown(container, name)) {
+                errors.push(Error::invalid(&path.child("name"), name, why));
+            }
+            let mut seen = HashSet::new();
+            for (index, health) in list(resource, &["resources"]).iter().enumerate() {
+                let path = path.child("resources").index(index);
+                errors.extend(one_of(
+                    &path.child("health"),
+                    at(health, &["health"]),
+                    &["Healthy", "Unhealthy", "Unknown"],
+                ));
+                let id = text(health, &["resourceID"]);
+                if !seen.insert(id) {
+                    errors.push(Error::duplicate(&path.child("resourceID"), id));
+                }
+            }
+        }
+    }
+    errors
+}
+
+/// Why a container can't have been given this.
+fn unknown(container: &Value, name: &str) -> Option<&'static str> {
+    let Some(claimed) = name.strip_prefix("claim:") else {
+        return at(container, &["resources", "requests"])
+            .get(name)
+            .is_none()
+            .then_some("must match one of the container's resource requests");
+    };
+    let known = list(container, &["resources", "claims"]).iter().any(|claim| {
+        let (own, request) = (text(claim, &["name"]), text(claim, &["request"]));
+        match claimed.split_once('/') {
+            Some((name, part)) => own == name && request == part,
+            None => own == claimed && request.is_empty(),
+        }
+    });
+    (!known).then_some(
+        "must match one of the container's resource claims in a format 'claim:<claimName>/<request>' or 'claim:<claimName>' if request is empty",
+    )
+}

@@ -1,0 +1,222 @@
+//! Volumes that are put together from several sources.
+use super::{keys, mode, reserved_path};
+use crate::validate::internal;
+use crate::validate::pod::environment;
+use crate::validate::shared::{label_selector, texts};
+use crate::validate::signer_name;
+use crate::value::{at, int, list, text};
+use apimachinery::field::{Error, ErrorList, Path};
+use apimachinery::names;
+use serde_json::Value;
+use std::collections::HashSet;
+
+const TWICE: &str = "conflicting duplicate paths";
+
+/// How long a token may last, in seconds.
+const MIN_SECONDS: i64 = 600;
+const MAX_SECONDS: i64 = 1 << 32;
+
+/// Kinds of sources in the order in which upstream looks at them.
+const KINDS: [&str; 6] = [
+    "secret",
+    "configMap",
+    "downwardAPI",
+    "serviceAccountToken",
+    "clusterTrustBundle",
+    "podCertificate",
+];
+
+pub(super) fn check(value: &Value, path: &Path) -> ErrorList {
+    let mut errors: ErrorList = mode(value, "defaultMode", path).into_iter().collect();
+    let mut places: HashSet<&str> = HashSet::new();
+    for (index, source) in list(value, &["sources"]).iter().enumerate() {
+        let own = path.child("sources").index(index);
+        let mut count = 0;
+        for kind in KINDS {
+            let value = at(source, &[kind]);
+            if value.is_null() {
+                continue;
+            }
+            count += 1;
+            let found = source_of(kind, value, path, &own.child(kind));
+            errors.extend(found);
+            // Each file is there once.
+            let files: Vec<&str> = match kind {
+                "serviceAccountToken" => Vec::new(),
+                "clusterTrustBundle" => vec![text(value, &["path"])],
+                "podCertificate" => ["credentialBundlePath", "keyPath", "certificateChainPath"]
+                    .iter()
+                    .map(|field| text(value, &[field]))
+                    .filter(|file| !file.is_empty())
+                    .collect(),
+                _ => list(value, &["items"])
+                    .iter()
+                    .map(|item| text(item, &["path"]))
+                    .filter(|file| !file.is_empty())
+                    .collect(),
+            };
+            for file in files.into_iter().filter(|file| !places.insert(file)) {
+                let shown = match kind {
+                    "secret" | "configMap" => text(value, &["name"]),
+                    _ => file,
+                };
+                errors.push(Error::invalid(path, shown, TWICE));
+            }
+        }
+        match count {
+            0 => errors.push(Error::required(&own, "must specify a projection type")),
+            1 => {}
+            _ => errors.push(Error::forbidden(
+                &own,
+                "may not specify more than 1 volume type per source",
+            )),
+        }
+    }
+    errors
+}
+
+fn source_of(kind: &str, value: &Value, volume: &Path, path: &Path) -> ErrorList {
+    match kind {
+        "secret" | "configMap" => {
+            let mut errors = ErrorList::new();
+            if text(value, &["name"]).is_empty() {
+                errors.push(Error::required(&path.child("name"), ""));
+            }
+            errors.extend(keys(value, path));
+            errors
+        }
+        "downwardAPI" => list(value, &["items"])
+            .iter()
+            .flat_map(|file| environment::file(file, path))
+            .collect(),
+        "serviceAccountToken" => token(value, volume, path),
+        "clusterTrustBundle" => trust_bundle(value, path),
+        _ => certificate(value, path),
+    }
+}
+
+fn token(value: &Value, volume: &Path, path: &Path) -> ErrorList {
+    let seconds = int(value, &["expirationSeconds"]).unwrap_or(3600);
+    let mut errors = ErrorList::new();
+    let detail = if seconds < MIN_SECONDS {
+        Some("may not specify a duration less than 10 minutes")
+    } else {
+        (seconds > MAX_SECONDS).then_some("may not specify a duration larger than 2^32 seconds")
+    };
+    errors.extend(detail.map(|detail| Error::invalid(&path.child("expirationSeconds"), seconds, detail)));
+    // Upstream's path is the volume's.
+    let file = text(value, &["path"]);
+    if file.is_empty() {
+        errors.push(Error::required(&volume.child("path"), ""));
+    } else {
+        errors.extend(reserved_path(file, &volume.child("path")));
+    }
+    errors
+}
+
+fn trust_bundle(value: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let (name, signer) = (at(value, &["name"]).as_str(), at(value, &["signerName"]).as_str());
+    let selector = at(value, &["labelSelector"]);
+    match (name, signer) {
+        (Some(_), Some(_)) => errors.push(Error::invalid(
+            path,
+            internal::shown(internal::TRUST_BUNDLE, value),
+            "only one of name and signerName may be used",
+        )),
+        (Some(name), None) => {
+            if name.is_empty() {
+                errors.push(Error::required(
+                    &path.child("name"),
+                    "must be a valid object name",
+                ));
+            }
+            // The name of a signer's bundle begins with the signer's.
+            let own = name.rsplit_once(':').map_or(name, |(_, own)| own);
+            for message in names::dns1123_subdomain(own) {
+                errors.push(Error::invalid(
+                    &path.child("name"),
+                    name,
+                    format!("not a valid clustertrustbundlename: {message}"),
+                ));
+            }
+            if !selector.is_null() {
+                errors.push(Error::invalid(
+                    &path.child("labelSelector"),
+                    selector,
+                    "labelSelector must be unset if name is specified",
+                ));
+            }
+        }
+        (None, Some(signer)) => {
+            if signer.is_empty() {
+                errors.push(Error::required(
+                    &path.child("signerName"),
+                    "must be a valid signer name",
+                ));
+            }
+            errors.extend(signer_name(signer, &path.child("signerName")));
+            errors.extend(label_selector(&path.child("labelSelector"), selector));
+        }
+        (None, None) => errors.push(Error::required(
+            path,
+            "either name or signerName must be specified",
+        )),
+    }
+    let file = text(value, &["path"]);
+    if file.is_empty() {
+        errors.push(Error::required(&path.child("path"), ""));
+    }
+    errors.extend(reserved_path(file, &path.child("path")));
+    errors
+}
+
+/// A certificate lasts between an hour and ninety-one days.
+const MIN_CERTIFICATE: i64 = 3600;
+const MAX_CERTIFICATE: i64 = 91 * 24 * 3600;
+
+fn certificate(value: &Value, path: &Path) -> ErrorList {
+    const TYPES: &[&str] = &[
+        "ECDSAP256",
+        "ECDSAP384",
+        "ECDSAP521",
+        "ED25519",
+        "RSA3072",
+        "RSA4096",
+    ];
+    let mut errors = signer_name(text(value, &["signerName"]), &path.child("signerName"));
+    errors.extend(crate::validate::shared::one_of(
+        &path.child("keyType"),
+        at(value, &["keyType"]),
+        TYPES,
+    ));
+    if let Some(seconds) = int(value, &["maxExpirationSeconds"])
+        .filter(|seconds| !(MIN_CERTIFICATE..=MAX_CERTIFICATE).contains(seconds))
+    {
+        errors.push(Error::invalid(
+            &path.child("maxExpirationSeconds"),
+            seconds,
+            format!("must be between {MIN_CERTIFICATE} and {MAX_CERTIFICATE}, inclusive"),
+        ));
+    }
+    let mut given = 0;
+    for field in ["credentialBundlePath", "keyPath", "certificateChainPath"] {
+        let file = text(value, &[field]);
+        given += usize::from(!file.is_empty());
+        errors.extend(reserved_path(file, &path.child(field)));
+    }
+    if given == 0 {
+        errors.push(Error::required(
+            path,
+            "specify at least one of credentialBundlePath, keyPath, and certificateChainPath",
+        ));
+    }
+    for (key, _) in at(value, &["userAnnotations"]).as_object().into_iter().flatten() {
+        errors.extend(texts(
+            &path.child("userAnnotations"),
+            key,
+            names::qualified_name(key),
+        ));
+    }
+    errors
+}

@@ -1,0 +1,150 @@
+//! What the endpoints for a part of an object let through: statuses, finalizers, approvals.
+mod conditions;
+mod counts;
+mod requests;
+
+use super::{core, pod, resource, shared, storage};
+use crate::value::{at, list, object, text};
+use apimachinery::field::{Error, ErrorList, Path};
+use apimachinery::meta;
+use serde_json::Value;
+
+/// A change through the endpoint of a kind, which has taken over nothing else; `None` where the whole is to be checked.
+pub(super) fn check(kind: &str, subresource: &str, old: &Value, new: &Value) -> Option<ErrorList> {
+    Some(match (kind, subresource) {
+        ("Pod", "status") => pod::status(old, new),
+        ("Pod", "resize") => pod::resize(old, new),
+        ("Pod", "ephemeralcontainers") => pod::ephemeral_containers(old, new),
+        ("Namespace", "finalize") => core::finalizers(new, |index| Path::new("spec.finalizers").index(index)),
+        ("CertificateSigningRequest", "status" | "approval") => requests::check(subresource, old, new),
+        ("VolumeAttachment", "status") => return None,
+        (kind, "status") => status(kind, old, new),
+        _ => return None,
+    })
+}
+
+fn status(kind: &str, old: &Value, new: &Value) -> ErrorList {
+    let path = Path::new("status");
+    match kind {
+        "Deployment"
+        | "ReplicaSet"
+        | "ReplicationController"
+        | "StatefulSet"
+        | "DaemonSet"
+        | "Job"
+        | "HorizontalPodAutoscaler"
+        | "PodDisruptionBudget" => {
+            let mut errors = ErrorList::new();
+            if kind == "PodDisruptionBudget" {
+                errors.extend(conditions::check(new, &path.child("conditions")));
+            }
+            errors.extend(counts::check(kind, old, new));
+            errors
+        }
+        "Service" => core::balancer_status(new, true),
+        "Ingress" => core::balancer_status(new, false),
+        "Node" => core::node_status(new),
+        "Namespace" => phase(new).into_iter().collect(),
+        "ResourceQuota" => {
+            let mut errors = versioned(new);
+            for field in ["hard", "used"] {
+                errors.extend(core::quota_amounts(
+                    at(new, &["status", field]),
+                    &path.child(field),
+                ));
+            }
+            errors
+        }
+        "PersistentVolume" => versioned(new),
+        "PersistentVolumeClaim" => {
+            let mut errors = versioned(new);
+            errors.extend(storage::claim_status(new));
+            errors
+        }
+        "FlowSchema" | "PriorityLevelConfiguration" => named_conditions(new, &path.child("conditions")),
+        "ValidatingAdmissionPolicy" => conditions::check(new, &path.child("conditions")),
+        "ResourceClaim" => resource::claim_status(old, new),
+        _ => ErrorList::new(),
+    }
+}
+
+fn versioned(object: &Value) -> ErrorList {
+    if meta::resource_version(object).is_empty() {
+        vec![Error::required(&Path::new("resourceVersion"), "")]
+    } else {
+        ErrorList::new()
+    }
+}
+
+fn phase(namespace: &Value) -> Option<Error> {
+    let (wanted, empty) = if meta::deletion_timestamp(namespace).is_none() {
+        ("Active", "empty")
+    } else {
+        ("Terminating", "not empty")
+    };
+    let phase = text(namespace, &["status", "phase"]);
+    (phase != wanted).then(|| {
+        Error::invalid(
+            &Path::new("status.Phase"),
+            phase,
+            format!("may only be '{wanted}' if `deletionTimestamp` is {empty}"),
+        )
+    })
+}
+
+/// Conditions that have a name, and each only once.
+fn named_conditions(object: &Value, path: &Path) -> ErrorList {
+    let conditions = list(object, &["status", "conditions"]);
+    let mut errors = ErrorList::new();
+    for (index, condition) in conditions.iter().enumerate() {
+        let path = path.index(index).child("type");
+        let kind = text(condition, &["type"]);
+        if conditions[..index]
+            .iter()
+            .any(|other| text(other, &["type"]) == kind)
+        {
+            errors.push(Error::duplicate(&path, kind));
+        }
+        if kind.is_empty() {
+            errors.push(Error::required(&path, "must not be empty"));
+        }
+    }
+    errors
+}
+
+/// Amounts that are there, not negative.
+pub(super) fn capacities(object: &Value, field: &[&str], path: &Path) -> ErrorList {
+    self::object(object, field)
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, quantity)| {
+            let amount = apimachinery::Quantity::from_json(quantity).ok()?;
+            (amount.value() < 0).then(|| {
+                Error::invalid(
+                    &path.key(name),
+                    amount.value(),
+                    "must be a valid resource quantity",
+                )
+            })
+        })
+        .collect()
+}
+
+/// Names that are each there once.
+fn repeats(items: &[Value], path: &Path) -> ErrorList {
+    (0..items.len())
+        .filter(|index| items[..*index].contains(&items[*index]))
+        .map(|index| Error::duplicate(&path.index(index), &items[index]))
+        .collect()
+}
+
+fn non_negative(object: &Value, fields: &[&str]) -> ErrorList {
+    let path = Path::new("status");
+    fields
+        .iter()
+        .filter_map(|field| shared::non_negative(&path.child(field), at(object, &["status", field])))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;
