@@ -36,6 +36,29 @@ pub struct Refused {
     path: String,
     pub status: StatusCode,
     message: String,
+    /// The causes that the server gave in detail.
+    pub causes: Vec<String>,
+}
+
+impl Refused {
+    /// Reads a Status; anything else is shown as it is.
+    fn read(method: Method, path: &str, status: StatusCode, body: &[u8]) -> Refused {
+        let said: Value = serde_json::from_slice(body).unwrap_or_default();
+        let message = match said["message"].as_str() {
+            Some(message) => message.to_owned(),
+            None => String::from_utf8_lossy(body).chars().take(300).collect(),
+        };
+        let causes = said["details"]["causes"].as_array().into_iter().flatten();
+        Refused {
+            method,
+            path: path.to_owned(),
+            status,
+            message,
+            causes: causes
+                .filter_map(|cause| cause["message"].as_str().map(str::to_owned))
+                .collect(),
+        }
+    }
 }
 
 impl Api {
@@ -122,17 +145,7 @@ impl Api {
                 if status.is_success() {
                     return Ok(body);
                 }
-                let message = serde_json::from_slice::<Value>(&body)
-                    .ok()
-                    .and_then(|status| status["message"].as_str().map(str::to_owned))
-                    .unwrap_or_else(|| String::from_utf8_lossy(&body).chars().take(300).collect());
-                Err(Refused {
-                    method: method.clone(),
-                    path: path.to_owned(),
-                    status,
-                    message,
-                }
-                .into())
+                Err(Refused::read(method.clone(), path, status, &body).into())
             };
             tokio::time::timeout(Duration::from_secs(30), exchange)
                 .await
@@ -423,6 +436,22 @@ mod tests {
         ] {
             assert_eq!(contains(&live, &wanted), expected, "{wanted}");
         }
+    }
+
+    #[test]
+    fn a_refusal_keeps_what_the_server_says() {
+        let status = json!({
+            "kind": "Status", "message": "no",
+            "details": { "causes": [{ "reason": "DisruptionBudget", "message": "The disruption budget web needs 2" }] },
+        });
+        let read = |body: &[u8]| Refused::read(Method::POST, "/x", StatusCode::TOO_MANY_REQUESTS, body);
+        let refused = read(status.to_string().as_bytes());
+        assert_eq!(refused.causes, ["The disruption budget web needs 2"]);
+        assert!(
+            refused.to_string().ends_with("429 Too Many Requests: no"),
+            "{refused}"
+        );
+        assert!(read(b"busy").to_string().ends_with(": busy"));
     }
 
     #[test]

@@ -108,9 +108,7 @@ pub struct WentBack {
 /// Puts the host back on a generation that it still holds: `target`, or the one before the current.
 pub fn go_back(connection: &dyn Shell, target: Option<u64>, cause: &str) -> anyhow::Result<WentBack> {
     let target = target.map(|number| number.to_string()).unwrap_or_default();
-    let script = ROLLBACK
-        .replace("@TARGET@", &target)
-        .replace("@CAUSE@", &word(cause));
+    let script = rollback_script(&target, cause, false);
     let said = connection.script("going back", &script)?;
     let mut back = WentBack::default();
     for (key, value) in said.lines().filter_map(|line| line.split_once('=')) {
@@ -126,6 +124,18 @@ pub fn go_back(connection: &dyn Shell, target: Option<u64>, cause: &str) -> anyh
         "the host did not say which generation it is on"
     );
     Ok(back)
+}
+
+fn rollback_script(target: &str, cause: &str, unattended: bool) -> String {
+    ROLLBACK
+        .replace("@TARGET@", target)
+        .replace("@CAUSE@", &word(cause))
+        .replace("@UNATTENDED@", if unattended { "yes" } else { "" })
+}
+
+/// What the host runs to go back by itself.
+pub fn unattended_script(target: u64, cause: &str) -> String {
+    rollback_script(&target.to_string(), &format!("failed-{cause},unattended"), true)
 }
 
 /// Waits until units run, keep running and listen on their ports.

@@ -7,17 +7,19 @@ mod output;
 pub mod report;
 pub mod scan;
 
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 pub use output::{json, prometheus, table};
 pub use report::{Finding, Place, Row};
 
 use crate::fleet::{Failure, Fleet};
-use crate::identities::OPERATOR;
+use crate::identities::{self, OPERATOR};
 use crate::inventory::Inventory;
 use crate::ssh::Connection;
 use crate::state::State;
 use crate::ui::Ui;
+use crate::{outside, rollout};
 
 /// A listener that says nothing for this long does not speak TLS.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -34,12 +36,25 @@ pub fn collect(inventory: &Inventory, state: &State, ui: &Ui, warn: Duration) ->
     let (fleet, unreachable) = Fleet::connect_reachable(inventory, state, ui)?;
     let found = from(&fleet)?;
     let mut sources: Vec<Row> = found.into_iter().flatten().collect();
+    match outsiders(&fleet, inventory, state) {
+        Ok(rows) => sources.extend(rows),
+        Err(error) => ui.note(&format!(
+            "nodes that took themselves in are not listed, no API server answers: {error:#}"
+        )),
+    }
     sources.extend(operators(state)?);
     report::judge(&mut sources, SystemTime::now(), warn);
     Ok(Collected {
         rows: sources,
         unreachable,
     })
+}
+
+/// What the kubelets of nodes serve that no inventory names.
+fn outsiders(fleet: &Fleet<'_>, inventory: &Inventory, state: &State) -> anyhow::Result<Vec<Row>> {
+    let secrets = identities::prepare(inventory, state, SystemTime::now(), true)?;
+    let api = rollout::any_api(fleet, inventory, &secrets)?;
+    outside::certificates(fleet, &outside::ask(&api, inventory)?)
 }
 
 /// What the connected hosts hold and serve, not judged yet; a list per host.
@@ -51,7 +66,12 @@ pub fn from(fleet: &Fleet<'_>) -> anyhow::Result<Vec<Vec<Row>>> {
             let scan = scan::ask(connection)?;
             let mut rows = report::of_files(&host.name, &scan.files);
             for listener in &scan.listeners {
-                rows.extend(served(connection, &host.name, listener));
+                rows.extend(served(
+                    connection,
+                    &host.name,
+                    &listener.process,
+                    listener.address,
+                ));
             }
             Ok(rows)
         },
@@ -59,9 +79,8 @@ pub fn from(fleet: &Fleet<'_>) -> anyhow::Result<Vec<Vec<Row>>> {
     Ok(found.into_values().collect())
 }
 
-/// A handshake with one listener, from the host itself; none when it does not speak TLS.
-fn served(connection: &Connection, host: &str, listener: &scan::Listener) -> Option<Row> {
-    let address = listener.address;
+/// A handshake with a process of `host`, from the connected host; none when it does not speak TLS.
+pub fn served(connection: &Connection, host: &str, process: &str, address: SocketAddr) -> Option<Row> {
     let inside = if address.ip().is_unspecified() {
         "127.0.0.1".to_owned()
     } else {
@@ -72,7 +91,7 @@ fn served(connection: &Connection, host: &str, listener: &scan::Listener) -> Opt
         .ok()??;
     let certificate = pki::inspect_der(chain.first()?).ok()?;
     let place = Place::Process {
-        process: listener.process.clone(),
+        process: process.to_owned(),
         address: address.to_string(),
     };
     Some(Row::new(host, place, certificate))

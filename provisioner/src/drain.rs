@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::api::{Api, is_status};
+use crate::api::{Api, Refused, is_status};
 use crate::ui::Ui;
 
 const PAUSE: Duration = Duration::from_millis(500);
@@ -61,36 +61,24 @@ fn name_of(pod: &Value) -> String {
     format!("{}/{}", text("namespace"), text("name"))
 }
 
-/// The budgets that cover a pod and allow no disruption now.
-pub fn blocking(pod: &Value, budgets: &[Value]) -> Vec<String> {
-    let namespace = &pod["metadata"]["namespace"];
-    budgets
-        .iter()
-        .filter(|budget| budget["metadata"]["namespace"] == *namespace)
-        .filter(|budget| {
-            budget["status"]["disruptionsAllowed"]
-                .as_i64()
-                .unwrap_or_default()
-                == 0
-        })
-        .filter(|budget| {
-            let wanted = budget["spec"]["selector"]["matchLabels"].as_object();
-            wanted.is_none_or(|labels| {
-                labels
-                    .iter()
-                    .all(|(key, value)| pod["metadata"]["labels"][key] == *value)
-            })
-        })
-        .filter_map(|budget| budget["metadata"]["name"].as_str().map(str::to_owned))
-        .collect()
+/// What the API server says against an eviction; it names the budget.
+fn refusal(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<Refused>() {
+        Some(refused) if !refused.causes.is_empty() => refused.causes.join(", "),
+        _ => format!("{error:#}"),
+    }
 }
 
 /// Sets or takes away the mark that keeps new pods off a node; true when it changed.
 pub fn cordon(api: &Api, node: &str, on: bool) -> anyhow::Result<bool> {
     let path = format!("/api/v1/nodes/{node}");
-    let present = api.get(&path)?["spec"]["unschedulable"]
-        .as_bool()
-        .unwrap_or_default();
+    let found = api
+        .get(&path)
+        .map_err(|error| match is_status(&error, StatusCode::NOT_FOUND) {
+            true => anyhow::anyhow!("the cluster has no node {node}; hardway status lists them"),
+            false => error,
+        })?;
+    let present = found["spec"]["unschedulable"].as_bool().unwrap_or_default();
     if present == on {
         return Ok(false);
     }
@@ -132,10 +120,11 @@ fn evict_all(api: &Api, node: &str, options: Options, ui: &Ui) -> anyhow::Result
                     held_up.insert(name, "is stopping".to_owned());
                 }
                 Err(error) if is_status(&error, StatusCode::TOO_MANY_REQUESTS) => {
-                    let budgets = api.get("/apis/policy/v1/poddisruptionbudgets")?;
-                    let budgets = budgets["items"].as_array().cloned().unwrap_or_default();
-                    let names = blocking(pod, &budgets).join(", ");
-                    held_up.insert(name, format!("is held by the disruption budget {names}"));
+                    let why = format!("may not go yet: {}", refusal(&error));
+                    if held_up.get(&name) != Some(&why) {
+                        ui.note(&format!("{node}: {name} {why}"));
+                    }
+                    held_up.insert(name, why);
                 }
                 Err(error) => return Err(error.context(format!("cannot evict {name}"))),
             }
@@ -213,24 +202,5 @@ mod tests {
             };
             assert_eq!(found, want, "{pod}");
         }
-    }
-
-    #[test]
-    fn budgets_that_hold_a_pod_are_named() {
-        let budget = |name: &str, namespace: &str, app: &str, allowed: i64| {
-            json!({
-                "metadata": { "name": name, "namespace": namespace },
-                "spec": { "selector": { "matchLabels": { "app": app } } },
-                "status": { "disruptionsAllowed": allowed },
-            })
-        };
-        let budgets = [
-            budget("holds", "n", "web", 0),
-            budget("allows", "n", "web", 1),
-            budget("other", "n", "db", 0),
-            budget("elsewhere", "m", "web", 0),
-        ];
-        let pod = pod(json!({ "labels": { "app": "web" } }), "Running");
-        assert_eq!(blocking(&pod, &budgets), ["holds"]);
     }
 }

@@ -4,12 +4,15 @@ mod fix;
 mod probe;
 mod processes;
 
+use pki::Inspected;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::certs::Row;
 use crate::desired::{Desired, File, GENERATION, RELEASE, sha256};
 use crate::facts::Facts;
 use crate::inventory::{Host, Inventory};
+use crate::outside::Outsider;
 use crate::ports::ports;
 
 pub use fix::corrected;
@@ -31,6 +34,7 @@ pub enum Kind {
     Route,
     Certificate,
     Port,
+    Node,
 }
 
 /// One difference; subjects of files are full paths.
@@ -86,6 +90,29 @@ impl PodRange {
     }
 }
 
+/// What can be seen from elsewhere of a node that SSH does not reach.
+pub fn outsider(outsider: &Outsider, served: &[Row], now: std::time::SystemTime) -> Vec<Difference> {
+    let mut found = Found(Vec::new());
+    if !outsider.ready {
+        found.add(Kind::Node, &outsider.name, "is not ready", Remedy::Plan);
+    }
+    for row in served.iter().filter(|row| row.host == outsider.name) {
+        if let Some(days) = soon(&row.certificate, now) {
+            let problem =
+                format!("expires in {days} days; run hardway node join-here there with a new token");
+            found.add(Kind::Certificate, row.place.to_string(), problem, Remedy::Plan);
+        }
+    }
+    found.0
+}
+
+/// The days that are left when it should have been renewed.
+fn soon(certificate: &Inspected, now: std::time::SystemTime) -> Option<u64> {
+    let lifetime = certificate.not_after.duration_since(certificate.not_before);
+    let left = certificate.remaining(now);
+    (left < lifetime.unwrap_or_default() / 3).then_some(left.as_secs() / 86_400)
+}
+
 struct Found(Vec<Difference>);
 
 impl Found {
@@ -117,6 +144,10 @@ pub fn differences(
             Remedy::Plan,
         );
         return found.0;
+    }
+    if let Some(back) = facts.unconfirmed {
+        let problem = format!("has the generation unconfirmed: the host goes back to {back} by itself");
+        found.add(Kind::Unit, "hardway-guard.timer", problem, Remedy::Plan);
     }
     files(desired, probe, &mut found);
     programs(desired, probe, &mut found);
@@ -220,13 +251,7 @@ fn expiry(desired: &Desired, found: &mut Found) {
         let subject = format!("{GENERATION}/{}", file.path);
         match pki::inspect(&desired.text(&file.path)) {
             Ok(certificate) => {
-                let lifetime = certificate
-                    .not_after
-                    .duration_since(certificate.not_before)
-                    .unwrap_or_default();
-                let left = certificate.remaining(now);
-                if left < lifetime / 3 {
-                    let days = left.as_secs() / 86_400;
+                if let Some(days) = soon(&certificate, now) {
                     found.add(
                         Kind::Certificate,
                         subject,

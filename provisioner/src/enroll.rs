@@ -12,6 +12,6 @@ mod request;
 mod token;
 
 pub use here::{Here, join};
-pub use objects::{Summary, create, delete, list};
+pub use objects::{Summary, create, delete, delete_for, list};
 pub use offer::{Member, Offer};
 pub use token::{Token, authority_hashes};

@@ -99,11 +99,17 @@ fn readers(desired: &Desired, path: &str) -> Vec<String> {
         let text = desired.text(file);
         names(&text, path) || through.iter().any(|path| names(&text, path))
     };
-    desired
-        .units
-        .iter()
-        .filter(|unit| format!("{GENERATION}/{}", unit.file) == path || unit_reads(&unit.file))
-        .map(|unit| unit.name.to_owned())
+    let units = desired.units.iter().map(|unit| (unit.name, unit.file.as_str()));
+    // What only a timer starts is no unit of its own.
+    let started = desired.files.iter().filter_map(|file| {
+        let name = file.path.strip_prefix("units/")?;
+        let known = desired.units.iter().any(|unit| unit.file == file.path);
+        (!known).then_some((name, file.path.as_str()))
+    });
+    units
+        .chain(started)
+        .filter(|(_, file)| format!("{GENERATION}/{file}") == path || unit_reads(file))
+        .map(|(name, _)| name.to_owned())
         .collect()
 }
 

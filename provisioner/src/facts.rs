@@ -46,6 +46,8 @@ pub struct Facts {
     pub release: String,
     pub generation: String,
     pub kept_generations: Vec<u64>,
+    /// The current generation has not passed its health gate: without the operator the host goes back to this one.
+    pub unconfirmed: Option<u64>,
     pub blobs: BTreeSet<String>,
     /// Path in the current generation -> sha256.
     pub manifest: BTreeMap<String, String>,
@@ -130,6 +132,7 @@ pub fn parse(text: &str) -> Option<Facts> {
                 facts.listening.push((local.to_owned(), process_name(process)));
             }
             "etcd_data" => facts.etcd_data = true,
+            "unconfirmed" => facts.unconfirmed = value.parse().ok(),
             "kept" => facts.kept_generations.extend(value.parse::<u64>()),
             "blob" => {
                 facts.blobs.insert(owned());

@@ -9,6 +9,7 @@ mod reader;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ipnet::Ipv4Net;
 
@@ -76,6 +77,8 @@ pub struct Release {
     pub bundle_key: Option<crate::bundle::PublicKey>,
     /// Whether hosts may pass the release on to each other.
     pub relay: bool,
+    /// A host that is interrupted goes back by itself when its new generation is not confirmed within this time.
+    pub confirm_within: Duration,
 }
 
 impl Default for Release {
@@ -84,6 +87,7 @@ impl Default for Release {
             binaries: None,
             bundle_key: None,
             relay: true,
+            confirm_within: Duration::from_secs(300),
         }
     }
 }

@@ -2,11 +2,13 @@
 
 mod edit;
 mod join;
+mod outsider;
 pub mod quorum;
 mod remove;
 mod replace;
 
 pub use join::join;
+pub use outsider::remove_outsider;
 pub use remove::remove;
 pub use replace::{Replacement, replace};
 

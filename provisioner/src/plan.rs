@@ -22,6 +22,9 @@ pub struct HostPlan {
     pub release: Option<String>,
     /// The number that the new generation gets.
     pub generation: Option<u64>,
+    /// The generation that the host is on has not passed its health gate; it would go back to this one by itself.
+    #[serde(default)]
+    pub unconfirmed: Option<u64>,
     pub files: Vec<FileChange>,
     /// Certificates among them.
     pub certificates: Vec<CertificateChange>,
@@ -142,6 +145,7 @@ impl HostPlan {
 pub fn plan(host: &str, desired: &Desired, facts: &Facts, recorded_generation: u64) -> HostPlan {
     let mut plan = HostPlan {
         host: host.to_owned(),
+        unconfirmed: facts.unconfirmed,
         ..HostPlan::default()
     };
     for artifact in &desired.artifacts {

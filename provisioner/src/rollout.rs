@@ -13,9 +13,10 @@ use crate::apply;
 use crate::bootstrap::{addons, connect};
 use crate::desired::Stage;
 use crate::fleet::Fleet;
+use crate::guard::{self, Way};
 use crate::inventory::{Host, Inventory};
 use crate::plan::HostPlan;
-use crate::ssh::Connection;
+use crate::ssh::{Connection, SshError};
 use crate::state::{Event, State};
 use crate::survey::Survey;
 use crate::ui::Ui;
@@ -63,6 +64,7 @@ impl Rollout<'_> {
         if waves.is_empty() {
             return Ok(());
         }
+        self.take_over(survey)?;
         self.stage_all(survey, &waves)?;
         let mut access = false;
         for wave in &waves {
@@ -83,6 +85,17 @@ impl Rollout<'_> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Hosts that an earlier run left between switch and gate do not go back while this one is on its way to them.
+    fn take_over(&self, survey: &Survey) -> anyhow::Result<()> {
+        let left = |host: &Host| {
+            let plan = survey.plans.get(&host.name);
+            plan.is_some_and(|plan| plan.unconfirmed.is_some())
+        };
+        self.fleet
+            .each("taking over", left, |_, connection| Ok(guard::hold(connection)?))?;
         Ok(())
     }
 
@@ -121,9 +134,17 @@ impl Rollout<'_> {
             others_hold_quorum(self.fleet, self.inventory, survey, host)?;
         }
         (self.options.before)(host)?;
+        let guarded = match self.guarded(survey, host, connection) {
+            Ok(guarded) => guarded,
+            Err(error) => {
+                (self.options.after)(host)?;
+                return Err(error);
+            }
+        };
         let changed = self
             .change(survey, host, connection)
-            .and_then(|()| self.gate(survey, host, &survey.desired[&host.name].unit_names(), connection));
+            .and_then(|()| self.gate(survey, host, &survey.desired[&host.name].unit_names(), connection))
+            .and_then(|()| confirmed(guarded, connection));
         match changed {
             Ok(()) => {
                 self.switched(host, plan)?;
@@ -131,6 +152,20 @@ impl Rollout<'_> {
             }
             Err(error) => Err(self.back(survey, host, connection, error)),
         }
+    }
+
+    /// Prepares that the host goes back by itself, when there is something to go back to.
+    fn guarded(&self, survey: &Survey, host: &Host, connection: &Connection) -> anyhow::Result<bool> {
+        let way = Way::of(&survey.plans[&host.name], &survey.facts[&host.name]);
+        if let Some(way) = way {
+            self.arm(connection, way)?;
+        }
+        Ok(way.is_some())
+    }
+
+    fn arm(&self, connection: &Connection, way: Way) -> anyhow::Result<()> {
+        let within = self.inventory.release.confirm_within;
+        Ok(guard::arm(connection, way, within, &self.options.cause)?)
     }
 
     fn change(&self, survey: &Survey, host: &Host, connection: &Connection) -> anyhow::Result<()> {
@@ -183,10 +218,11 @@ impl Rollout<'_> {
         error: anyhow::Error,
     ) -> anyhow::Error {
         let (facts, plan) = (&survey.facts[&host.name], &survey.plans[&host.name]);
-        let target = match plan.generation {
-            Some(_) => facts.generation_number(),
+        let target = match (plan.unconfirmed, plan.generation) {
+            (Some(confirmed), _) => confirmed,
+            (None, Some(_)) => facts.generation_number(),
             // The run before switched it already.
-            None => {
+            (None, None) => {
                 let kept = facts.kept_generations.iter().copied();
                 kept.filter(|number| *number < facts.generation_number())
                     .max()
@@ -201,7 +237,8 @@ impl Rollout<'_> {
         let back = apply::go_back(connection, Some(target), &cause)
             .and_then(|back| {
                 self.record_back(host, target, &cause)?;
-                self.gate(survey, host, &back.units, connection)
+                self.gate(survey, host, &back.units, connection)?;
+                undone(connection)
             })
             .and_then(|()| (self.options.after)(host));
         match back {
@@ -235,5 +272,20 @@ impl Rollout<'_> {
     /// An API server of this cluster that is ready.
     pub fn api(&self, survey: &Survey) -> anyhow::Result<Api> {
         any_api(self.fleet, self.inventory, &survey.secrets).context("no API server is ready")
+    }
+}
+
+fn confirmed(guarded: bool, connection: &Connection) -> anyhow::Result<()> {
+    if guarded {
+        guard::disarm(connection)?;
+    }
+    Ok(())
+}
+
+/// The way back was gone by the operator; the host may have been faster.
+fn undone(connection: &Connection) -> anyhow::Result<()> {
+    match guard::disarm(connection) {
+        Ok(()) | Err(SshError::Command { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }

@@ -59,9 +59,10 @@ if [ -n "$generation" ]; then
     ln -sfn "generations/$generation" ../.current
     mv -T ../.current ../current
     printf '%s %s %s %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$generation" "${release:--}" '@CAUSE@' >>../history
-    # The two newest stay, and the one before this: to roll back to.
+    # The two newest stay, and the one before this: to roll back to. So does the last that was confirmed.
+    confirmed=$(cat ../guard/target 2>/dev/null || true)
     ls -1 | grep -E '^[0-9]+$' | sort -n | head -n -2 | while read -r old; do
-        [ "generations/$old" = "$before" ] || rm -rf "$old"
+        [ "generations/$old" = "$before" ] || [ "$old" = "$confirmed" ] || rm -rf "$old"
     done
 fi
 for unit in @STOP@; do systemctl disable --now "$unit" >/dev/null 2>&1 || true; done

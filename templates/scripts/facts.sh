@@ -58,6 +58,7 @@ ip -4 route show 2>/dev/null | while read -r a b c d e _; do p route "$a $b $c $
 ss -Hltnp 2>/dev/null | while read -r _ _ _ local _ process; do p listen "$local $process"; done
 [ -d /var/lib/etcd/member ] && p etcd_data yes
 for path in /etc/hardway/generations/[0-9]*; do [ -d "$path" ] && p kept "${path##*/}"; done
+line_of /etc/hardway/guard/target; [ -z "$line" ] || p unconfirmed "$line"
 for path in /opt/hardway/blobs/[0-9a-f]*; do [ -f "$path" ] && p blob "${path##*/}"; done
 if cd /etc/hardway/current 2>/dev/null; then
     sed 's/^/manifest=/' MANIFEST 2>/dev/null

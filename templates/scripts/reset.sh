@@ -1,6 +1,10 @@
 # Takes from a host what hardway put there. Repeatable: what is gone already is not missed.
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 units='@UNITS@'
+# First, so that the host does not go back to what is being removed.
+rm -f /etc/hardway/guard/target
+systemctl stop hardway-guard.timer hardway-guard.service >/dev/null 2>&1
+rm -f /etc/systemd/system/hardway-guard.service /etc/systemd/system/hardway-guard.timer /etc/systemd/system/timers.target.wants/hardway-guard.timer
 for unit in $units; do
     [ "$unit" = containerd.service ] || systemctl disable --now "$unit" >/dev/null 2>&1
 done

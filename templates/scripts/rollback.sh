@@ -5,6 +5,9 @@ export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 umask 077
 exec 9>/run/hardway.lock
 command -v flock >/dev/null && flock -w 60 9
+# By the host itself: not when the new generation has been confirmed meanwhile.
+unattended=@UNATTENDED@
+[ -z "$unattended" ] || [ -e /etc/hardway/guard/target ] || exit 0
 cd /etc/hardway/generations
 current=$(readlink ../current)
 current=${current##*/}
@@ -59,3 +62,8 @@ sort "$target/meta/units" | while read -r _ unit content; do
     systemctl reset-failed "$unit" >/dev/null 2>&1 || true
     systemctl restart "$unit" >&2
 done
+if [ -n "$unattended" ]; then
+    rm -rf /etc/hardway/guard
+    systemctl stop hardway-guard.timer
+    rm -f /etc/systemd/system/hardway-guard.service /etc/systemd/system/hardway-guard.timer /etc/systemd/system/timers.target.wants/hardway-guard.timer
+fi

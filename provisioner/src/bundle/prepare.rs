@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use super::{Kind, MANIFEST, Manifest, PublicKey, archive, packages};
 use crate::fleet::Fleet;
-use crate::inventory::Inventory;
+use crate::inventory::{Host, Inventory};
 use crate::state::{State, UpgradedRelease, private_folder, read_file};
 use crate::survey::ask;
 use crate::ui::Ui;
@@ -72,24 +72,31 @@ impl Prepared {
         Ok(())
     }
 
-    /// Installs on every host of the inventory the packages that it lacks.
-    pub fn install_packages(&self, inventory: &Inventory, state: &State, ui: &Ui) -> anyhow::Result<()> {
+    /// Installs on the chosen hosts of the inventory the packages that each lacks. Returns on how many.
+    pub fn install_packages(
+        &self,
+        inventory: &Inventory,
+        state: &State,
+        ui: &Ui,
+        chosen: impl Fn(&Host) -> bool,
+    ) -> anyhow::Result<usize> {
         ui.note("looking for packages that hosts lack");
-        let fleet = Fleet::connect(inventory, state, ui)?;
+        let fleet = Fleet::connect_to(inventory, state, ui, chosen)?;
         let (facts, _) = ask(&fleet)?;
         let folder = self.folder.join(Kind::Package.folder());
-        fleet.each(
+        let installed = fleet.each(
             "packages",
             |host| facts.contains_key(&host.name),
             |host, connection| {
                 let lacking = packages::wanted(inventory, host, &facts[&host.name]);
                 if lacking.is_empty() {
-                    return Ok(());
+                    return Ok(false);
                 }
                 ui.host(&host.name, "packages");
-                packages::install(connection, &self.manifest, &folder, &lacking).map(drop)
+                packages::install(connection, &self.manifest, &folder, &lacking)?;
+                Ok(true)
             },
         )?;
-        Ok(())
+        Ok(installed.values().filter(|installed| **installed).count())
     }
 }

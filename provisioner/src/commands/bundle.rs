@@ -6,8 +6,9 @@ use serde_json::json;
 
 use super::{Context, Outcome};
 use crate::artifacts;
-use crate::bundle::{self, Kind, Manifest, PublicKey, SigningKey, Source};
+use crate::bundle::{self, Kind, Manifest, Prepared, PublicKey, SigningKey, Source};
 use crate::inventory::Inventory;
+use crate::state::State;
 use crate::state::vault::{ask_passphrase, read_passphrase};
 
 /// Pack programs, images and Debian packages into one signed file, for hosts without a network.
@@ -79,6 +80,31 @@ pub struct Pinned {
     /// The public key that must have signed the bundle, or a file with it [default: release.bundle_key of the inventory].
     #[arg(long, value_name = "KEY")]
     bundle_key: Option<String>,
+}
+
+/// Where what hosts lack comes from.
+#[derive(clap::Args)]
+pub struct Bundled {
+    /// Take what hosts lack from a bundle; nothing else is needed.
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
+    #[command(flatten)]
+    key: Pinned,
+}
+
+impl Bundled {
+    /// The bundle, checked and unpacked; None when none is named.
+    pub fn prepare(
+        &self,
+        context: &Context,
+        inventory: &Inventory,
+        state: &State,
+    ) -> anyhow::Result<Option<Prepared>> {
+        let Some(path) = &self.bundle else { return Ok(None) };
+        let key = self.key.key(Some(inventory))?;
+        context.ui.note("checking the bundle");
+        bundle::prepare(path, &key, &state.cache()).map(Some)
+    }
 }
 
 impl Pinned {

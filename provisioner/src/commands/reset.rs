@@ -6,7 +6,7 @@ use super::{Context, Outcome};
 use crate::fleet::{Failed, Fleet};
 use crate::inventory::Inventory;
 use crate::render::all_names;
-use crate::ssh::Connection;
+use crate::shell::Shell;
 use crate::state::State;
 use crate::ui::Ui;
 
@@ -67,12 +67,12 @@ fn run(inventory: &Inventory, state: &State, ui: &Ui, yes: bool) -> anyhow::Resu
 }
 
 /// Takes from one host what hardway put there.
-pub fn clean(connection: &Connection) -> anyhow::Result<()> {
+pub fn clean(shell: &dyn Shell) -> anyhow::Result<()> {
     let units: Vec<&str> = all_names().collect();
     let script = SCRIPT
         .replace("@UNITS@", &units.join(" "))
         .replace("@ROUTE_PROTOCOL@", &ROUTE_PROTOCOL.to_string());
-    connection.script("removing the cluster", &script)?;
+    shell.script("removing the cluster", &script)?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use super::{Context, Outcome};
 use crate::api;
 use crate::fleet::Fleet;
 use crate::inventory::Inventory;
+use crate::outside::{self, Outsider};
 use crate::rollout::{any_api, etcd_member};
 use crate::state::State;
 use crate::survey::{Survey, survey};
@@ -51,14 +52,17 @@ fn run(inventory: &Inventory, state: &State, ui: &Ui, json: bool) -> anyhow::Res
             hosts.push(host_status(inventory, &survey, &host.name, &nodes, &mut findings));
         }
     }
+    let outsiders = outside::of_nodes(inventory, &nodes);
+    for outsider in outsiders.iter().filter(|outsider| !outsider.ready) {
+        findings.push(format!("{}: the node is not ready", outsider.name));
+    }
     let etcd = etcd_health(&fleet, inventory, &survey, &mut findings);
     let certificates = certificates(&survey, &mut findings)?;
     if json {
-        let report =
-            json!({ "hosts": hosts, "etcd": etcd, "certificates": certificates, "findings": findings });
+        let report = json!({ "hosts": hosts, "outsiders": outsiders, "etcd": etcd, "certificates": certificates, "findings": findings });
         ui.print(&format!("{report}\n"));
     } else {
-        ui.print(&text(&hosts, &etcd, &certificates, &findings));
+        ui.print(&text(&hosts, &outsiders, &etcd, &certificates, &findings));
     }
     Ok(!findings.is_empty())
 }
@@ -92,7 +96,13 @@ fn host_status(
             unit.name
         ));
     }
-    if plan.files.is_empty() && !plan.is_empty() && plan.units.is_empty() {
+    if let Some(back) = plan.unconfirmed {
+        findings.push(format!(
+            "{name}: generation {} has not passed its health gate, the host goes back to {back} by itself; run hardway \
+             bootstrap",
+            facts.generation_number()
+        ));
+    } else if plan.files.is_empty() && !plan.is_empty() && plan.units.is_empty() {
         findings.push(format!(
             "{name}: bootstrap would change links, users, programs or kernel settings"
         ));
@@ -156,7 +166,13 @@ fn certificates(survey: &Survey, findings: &mut Vec<String>) -> anyhow::Result<V
     Ok(rows)
 }
 
-fn text(hosts: &[Value], etcd: &[Value], certificates: &[Value], findings: &[String]) -> String {
+fn text(
+    hosts: &[Value],
+    outsiders: &[Outsider],
+    etcd: &[Value],
+    certificates: &[Value],
+    findings: &[String],
+) -> String {
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     let mut lines: Vec<String> = Vec::new();
     for host in hosts {
@@ -177,6 +193,13 @@ fn text(hosts: &[Value], etcd: &[Value], certificates: &[Value], findings: &[Str
         for (unit, state) in host["units"].as_object().into_iter().flatten() {
             lines.push(format!("  {unit:<32} {}", text(state)));
         }
+    }
+    for outsider in outsiders {
+        let ready = if outsider.ready { "Ready" } else { "NotReady" };
+        lines.push(format!(
+            "{:<16} {ready:<9} took itself in {} kubelet {}",
+            outsider.name, outsider.os, outsider.kubelet
+        ));
     }
     for member in etcd {
         let health = if member["healthy"] == true {

@@ -4,14 +4,17 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::json;
 
+use super::bundle::Bundled;
 use super::{Context, Outcome, end_on_interrupt};
 use crate::bootstrap::preflight;
+use crate::bundle::Prepared;
 use crate::drain;
 use crate::fleet::Fleet;
 use crate::inventory::Inventory;
-use crate::rollout::Batch;
+use crate::outside;
+use crate::rollout::{Batch, any_api};
 use crate::state::State;
-use crate::survey::survey;
+use crate::survey;
 use crate::upgrade::{self, Limits, Upgrade};
 
 const COMMAND: &str = "upgrade";
@@ -23,8 +26,10 @@ const COMMAND: &str = "upgrade";
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The folder with the new release's programs.
-    #[arg(long, value_name = "DIR", required_unless_present = "abort")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["abort", "bundle"], conflicts_with = "bundle")]
     to: Option<PathBuf>,
+    #[command(flatten)]
+    bundled: Bundled,
     /// Workers that are upgraded at once: a number or a percentage.
     #[arg(long, default_value = "1", value_name = "COUNT")]
     max_unavailable: Batch,
@@ -41,7 +46,7 @@ pub struct Arguments {
     #[arg(long)]
     check: bool,
     /// Take an upgrade that was not finished back.
-    #[arg(long, conflicts_with_all = ["to", "check"])]
+    #[arg(long, conflicts_with_all = ["to", "bundle", "check"])]
     abort: bool,
 }
 
@@ -49,15 +54,15 @@ impl Arguments {
     pub fn run(&self, context: &Context) -> anyhow::Result<Outcome> {
         let inventory = context.inventory()?;
         let state = context.open(COMMAND)?;
-        match &self.to {
-            Some(folder) => {
-                let folder = folder
-                    .canonicalize()
-                    .with_context(|| format!("cannot find {}", folder.display()))?;
-                self.forward(context, &inventory, &state, &folder)
-            }
-            None => self.back(context, &inventory, &state),
-        }
+        let bundle = self.bundled.prepare(context, &inventory, &state)?;
+        let unpacked = bundle.as_ref().map(Prepared::binaries);
+        let Some(folder) = self.to.as_ref().or(unpacked.as_ref()) else {
+            return self.back(context, &inventory, &state);
+        };
+        let folder = folder
+            .canonicalize()
+            .with_context(|| format!("cannot find {}", folder.display()))?;
+        self.forward(context, &inventory, &state, &folder, bundle.as_ref())
     }
 
     fn limits(&self) -> Limits {
@@ -77,6 +82,7 @@ impl Arguments {
         written: &Inventory,
         state: &State,
         folder: &Path,
+        bundle: Option<&Prepared>,
     ) -> anyhow::Result<Outcome> {
         let ui = &context.ui;
         ui.phase(state, "connect");
@@ -84,7 +90,7 @@ impl Arguments {
         inventory.release.binaries = Some(folder.to_owned());
         let fleet = Fleet::connect(&inventory, state, ui)?;
         ui.phase(state, "checks");
-        let survey = survey(&fleet, &inventory, state, true)?;
+        let mut survey = survey::survey(&fleet, &inventory, state, true)?;
         let target = upgrade::target(folder, &survey)?;
         let now = upgrade::situation(&fleet, &inventory, &survey)?;
         let problems = upgrade::check(&now, &target);
@@ -107,8 +113,13 @@ impl Arguments {
             "{} things speak against this upgrade; no host was changed",
             problems.len()
         );
-        preflight(&inventory, &survey, ui)?;
         end_on_interrupt()?;
+        if let Some(bundle) = bundle
+            && bundle.install_packages(&inventory, state, ui, |_| true)? > 0
+        {
+            survey = survey::survey(&fleet, &inventory, state, true)?;
+        }
+        preflight(&inventory, &survey, ui)?;
         let mut operation = state.operation(COMMAND, &json!({ "to": folder.display().to_string() }))?;
         let mut survey = survey.issued(&inventory, state)?;
         let upgrade = Upgrade {
@@ -131,6 +142,13 @@ impl Arguments {
                 written.path.display()
             ));
         }
+        for outsider in outside::ask(&any_api(&fleet, &inventory, &survey.secrets)?, &inventory)? {
+            ui.note(&format!(
+                "{name} took itself in and keeps its release ({}): bring the new one with hardway node join-here on {name}",
+                outsider.kubelet,
+                name = outsider.name
+            ));
+        }
         ui.summary(if changes == 0 {
             "nothing to change"
         } else {
@@ -149,7 +167,7 @@ impl Arguments {
         let mut operation = state.resume(open);
         ui.phase(state, "connect");
         let fleet = Fleet::connect(inventory, state, ui)?;
-        let mut survey = survey(&fleet, inventory, state, false)?;
+        let mut survey = survey::survey(&fleet, inventory, state, false)?;
         preflight(inventory, &survey, ui)?;
         let upgrade = Upgrade {
             fleet: &fleet,

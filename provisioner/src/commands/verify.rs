@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use serde_json::json;
 
@@ -8,6 +9,7 @@ use crate::bootstrap::{carry_out, preflight};
 use crate::drift::{self, Difference, PodRange};
 use crate::fleet::Fleet;
 use crate::inventory::Inventory;
+use crate::outside;
 use crate::plan::Scope;
 use crate::rollout::{Batch, Options, Rollout, any_api, waves};
 use crate::state::State;
@@ -34,7 +36,10 @@ impl Arguments {
         let covered = |host: &crate::inventory::Host| self.scope.covers(host);
         let fleet = Fleet::connect_to(&inventory, &state, &context.ui, covered)?;
         let survey = survey(&fleet, &inventory, &state, true)?;
-        let found = compare(&fleet, &inventory, &survey, context)?;
+        let mut found = compare(&fleet, &inventory, &survey, context)?;
+        if self.scope.is_everything() {
+            found.extend(outsiders(&fleet, &inventory, &survey, context)?);
+        }
         let mut text = String::new();
         for (host, differences) in &found {
             for difference in differences {
@@ -104,6 +109,31 @@ impl Arguments {
         ui.summary("the differences are put right");
         Ok(Outcome::Done)
     }
+}
+
+/// Nodes that took themselves in, seen from the cluster.
+fn outsiders(
+    fleet: &Fleet<'_>,
+    inventory: &Inventory,
+    survey: &Survey,
+    context: &Context,
+) -> anyhow::Result<BTreeMap<String, Vec<Difference>>> {
+    // That no API server answers was told already.
+    let Ok(api) = any_api(fleet, inventory, &survey.secrets) else {
+        return Ok(BTreeMap::new());
+    };
+    let outsiders = outside::ask(&api, inventory)?;
+    let served = outside::certificates(fleet, &outsiders)?;
+    let mut found = BTreeMap::new();
+    for outsider in &outsiders {
+        context.ui.note(&format!(
+            "{} took itself in: its node and what its kubelet serves were looked at, its files were not",
+            outsider.name
+        ));
+        let differences = drift::outsider(outsider, &served, SystemTime::now());
+        found.insert(outsider.name.clone(), differences);
+    }
+    Ok(found)
 }
 
 fn compare(

@@ -13,6 +13,7 @@ use crate::artifacts;
 use crate::bundle::{self, Kind, Prepared, PublicKey};
 use crate::desired::{Artifact, Desired, Stage};
 use crate::facts::{self, Facts};
+use crate::guard::{self, Way};
 use crate::inventory::{Host, Inventory};
 use crate::plan::{HostPlan, plan};
 use crate::render::{self, Cluster};
@@ -157,6 +158,34 @@ fn carry_out(
             place(artifact)?;
         }
     }
+    let way = Way::of(changes, facts);
+    if let Some(way) = way {
+        guard::arm(&ThisHost, way, inventory.release.confirm_within, CAUSE)?;
+    }
+    let Err(error) = switch(inventory, host, desired, changes, facts, ui) else {
+        return match way {
+            Some(_) => Ok(guard::disarm(&ThisHost)?),
+            None => Ok(()),
+        };
+    };
+    let Some(way) = way else { return Err(error) };
+    ui.note("going back");
+    let back = apply::go_back(&ThisHost, Some(way.back_to), &format!("failed-{CAUSE}"));
+    match back.and_then(|_| Ok(guard::disarm(&ThisHost)?)) {
+        Ok(()) => Err(error.context(format!("this host is back on generation {}", way.back_to))),
+        Err(second) => Err(error.context(format!("going back failed as well ({second:#})"))),
+    }
+}
+
+/// Switches, starts what has to be started and waits until all of it runs.
+fn switch(
+    inventory: &Inventory,
+    host: &Host,
+    desired: &Desired,
+    changes: &HostPlan,
+    facts: &Facts,
+    ui: &Ui,
+) -> anyhow::Result<()> {
     apply::activate(&ThisHost, desired, changes, facts, CAUSE)?;
     for stage in Stage::ALL {
         apply::start(&ThisHost, changes, stage)?;

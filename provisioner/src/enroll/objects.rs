@@ -106,6 +106,11 @@ pub fn create(
     Ok((token, expires))
 }
 
+/// For whom a token is; it is found again by this.
+fn description(host: &str) -> String {
+    format!("hardway: for {host}")
+}
+
 fn token_secret(token: &Token, host: &str, expires: jiff::Timestamp) -> Value {
     let encoded = |text: &str| STANDARD.encode(text);
     json!({
@@ -116,7 +121,7 @@ fn token_secret(token: &Token, host: &str, expires: jiff::Timestamp) -> Value {
         "data": {
             "token-id": encoded(&token.id),
             "token-secret": encoded(&token.secret),
-            "description": encoded(&format!("hardway: for {host}")),
+            "description": encoded(&description(host)),
             "expiration": encoded(&expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
             "usage-bootstrap-authentication": encoded("true"),
             "usage-bootstrap-signing": encoded("true"),
@@ -200,6 +205,15 @@ pub fn delete(api: &Api, id: &str) -> anyhow::Result<()> {
         format!("{RBAC}/roles/{}", offer_name(id)),
     ] {
         api.delete(&path)?;
+    }
+    Ok(())
+}
+
+/// Takes back every token that was made for a host.
+pub fn delete_for(api: &Api, host: &str) -> anyhow::Result<()> {
+    let wanted = description(host);
+    for token in list(api)?.iter().filter(|token| token.description == wanted) {
+        delete(api, &token.id)?;
     }
     Ok(())
 }

@@ -24,9 +24,11 @@ const SCRIPT: &str = include_str!("../../../templates/scripts/etcd-restore.sh");
 /// A run that was cut off is finished by the same command.
 pub fn restore(inventory: &Inventory, state: &State, ui: &Ui, path: &Path) -> anyhow::Result<()> {
     let checked = snapshot::verify(path)?;
-    let mut operation = state.operation("etcd restore", &json!({ "sha256": checked.sha256 }))?;
     ui.phase(state, "connect");
     let fleet = Fleet::connect(inventory, state, ui)?;
+    // Also of a run that goes on in the middle: nothing more is stopped or replaced while a host is out of reach.
+    fleet.each("connect", |_| true, |_, _| Ok(()))?;
+    let mut operation = state.operation("etcd restore", &json!({ "sha256": checked.sha256 }))?;
     operation.step("prepare", || prepare(&fleet, inventory, state, ui))?;
     operation.step("stop", || {
         ui.phase(state, "stop");

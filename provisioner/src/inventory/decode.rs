@@ -1,6 +1,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use toml::de::DeTable;
@@ -279,12 +280,22 @@ fn release(document: &mut Document<'_>, mut table: Table<'_, '_>, folder: &Path)
         }
         key.ok()
     });
-    let relay = table.boolean(document, "relay").unwrap_or(true);
+    let relay = table.boolean(document, "relay");
+    let confirm_within = table.number(
+        document,
+        "confirm_within",
+        30..=3600,
+        "write within how many seconds a host's new generation has to be confirmed, 30 to 3600",
+    );
     table.finish(document);
+    let unless_written = Release::default();
     Release {
         binaries,
         bundle_key,
-        relay,
+        relay: relay.unwrap_or(unless_written.relay),
+        confirm_within: confirm_within.map_or(unless_written.confirm_within, |seconds| {
+            Duration::from_secs(seconds.into())
+        }),
     }
 }
 

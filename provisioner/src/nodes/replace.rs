@@ -11,16 +11,18 @@ use crate::inventory::Host;
 use crate::ssh::Connection;
 
 /// What is known about the host that goes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Replacement {
     /// Its address, when it still runs and the fresh host has another one.
     pub old_address: Option<IpAddr>,
+    /// Its SSH host key, when no known_hosts file has it.
+    pub old_host_key: Option<String>,
     pub drain: Options,
 }
 
 /// A fresh host takes over the name and roles of another one, in one operation: also those of the first control
 /// plane, and of a host that is gone for ever.
-pub fn replace(cluster: &Cluster<'_>, name: &str, replacement: Replacement) -> anyhow::Result<()> {
+pub fn replace(cluster: &Cluster<'_>, name: &str, replacement: &Replacement) -> anyhow::Result<()> {
     let Cluster {
         inventory, state, ui, ..
     } = *cluster;
@@ -32,6 +34,10 @@ pub fn replace(cluster: &Cluster<'_>, name: &str, replacement: Replacement) -> a
         ui.phase(state, "check");
         let fleet = Fleet::connect_to(inventory, state, ui, |other| other.name == name)?;
         is_fresh(&fleet, host)?;
+        if let Some(address) = replacement.old_address {
+            // Known before anything is taken out.
+            reach_old(cluster, host, address, replacement)?;
+        }
         if inventory.runs_etcd(host) {
             quorum::removal(&cluster.etcd(&fleet, &secrets, name)?.voters, name)?;
         }
@@ -64,7 +70,7 @@ pub fn replace(cluster: &Cluster<'_>, name: &str, replacement: Replacement) -> a
     operation.step("clean the old host", || match replacement.old_address {
         Some(address) => {
             ui.phase(state, "clean the old host");
-            clean_old(cluster, host, address)
+            reset::clean(&reach_old(cluster, host, address, replacement)?)
         }
         None => Ok(()),
     })?;
@@ -106,7 +112,13 @@ fn is_fresh(fleet: &Fleet<'_>, host: &Host) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn clean_old(cluster: &Cluster<'_>, host: &Host, address: IpAddr) -> anyhow::Result<()> {
+/// A session to the host that goes.
+fn reach_old(
+    cluster: &Cluster<'_>,
+    host: &Host,
+    address: IpAddr,
+    replacement: &Replacement,
+) -> anyhow::Result<Connection> {
     anyhow::ensure!(
         address != host.address,
         "{address} is the fresh host's address; the old one cannot have the same"
@@ -114,9 +126,11 @@ fn clean_old(cluster: &Cluster<'_>, host: &Host, address: IpAddr) -> anyhow::Res
     let old = Host {
         address,
         // The pinned key is the fresh host's.
-        host_key: None,
+        host_key: replacement.old_host_key.clone(),
         ..host.clone()
     };
     let target = fleet::target(cluster.inventory, cluster.state, &old)?;
-    reset::clean(&Connection::open(&target)?)
+    Connection::open(&target).with_context(|| {
+        format!("the old host at {address}; leave --old-address out when it is gone, give its key with --old-host-key")
+    })
 }

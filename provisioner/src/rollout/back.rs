@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
-use super::{Rollout, others_hold_quorum};
+use super::{Rollout, others_hold_quorum, undone};
 use crate::apply::{self, WentBack};
+use crate::guard::{self, Way};
 use crate::inventory::{Host, Role};
 use crate::ssh::Connection;
 use crate::survey::Survey;
@@ -40,14 +41,31 @@ impl Rollout<'_> {
         }
         let before = survey.facts[&host.name].generation_number();
         self.ui.host(&host.name, "going back");
-        let back = apply::go_back(connection, target, &self.options.cause)?;
+        // Where it is now is where it was healthy, unless an earlier run left it in the middle.
+        let way = Way {
+            from: before,
+            back_to: survey.facts[&host.name].unconfirmed.unwrap_or(before),
+        };
+        self.arm(connection, way)?;
+        let back = match apply::go_back(connection, target, &self.options.cause) {
+            Ok(back) => back,
+            Err(error) => {
+                guard::disarm(connection)?;
+                return Err(error);
+            }
+        };
         self.record_back(host, back.generation, &self.options.cause)?;
-        let Err(error) = self.gate(survey, host, &back.units, connection) else {
+        let gated = self
+            .gate(survey, host, &back.units, connection)
+            .and_then(|()| Ok(guard::disarm(connection)?));
+        let Err(error) = gated else {
             return Ok(back);
         };
         let cause = format!("failed-{}", self.options.cause);
+        let before = way.back_to;
         let forward = apply::go_back(connection, Some(before), &cause)
-            .and_then(|_| self.record_back(host, before, &cause));
+            .and_then(|_| self.record_back(host, before, &cause))
+            .and_then(|()| undone(connection));
         Err(error.context(match forward {
             Ok(()) => format!(
                 "not healthy on generation {}; it is on {before} again",

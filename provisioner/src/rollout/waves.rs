@@ -58,12 +58,14 @@ impl Batch {
 /// The order in which hosts are changed; hosts without a change are left out.
 pub fn waves(inventory: &Inventory, plans: &BTreeMap<String, HostPlan>, batch: Batch) -> Vec<Wave> {
     let interrupts = |plan: &HostPlan| plan.units.iter().any(|unit| unit.action != Action::Start);
-    let (mut quiet, mut alone, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut first, mut quiet, mut alone, mut others) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for host in &inventory.hosts {
         let Some(plan) = plans.get(&host.name).filter(|plan| !plan.is_empty()) else {
             continue;
         };
-        if !interrupts(plan) {
+        if plan.unconfirmed.is_some() {
+            first.push(host.name.clone());
+        } else if !interrupts(plan) {
             quiet.push(host.name.clone());
         } else if host.has(Role::ControlPlane) || host.has(Role::LoadBalancer) || inventory.runs_etcd(host) {
             alone.push(host.name.clone());
@@ -72,7 +74,8 @@ pub fn waves(inventory: &Inventory, plans: &BTreeMap<String, HostPlan>, batch: B
         }
     }
     let total = inventory.with_role(Role::Worker).count();
-    let mut waves = Vec::new();
+    // What an earlier run left in the middle is seen through before anything else is touched.
+    let mut waves: Vec<Wave> = first.into_iter().map(|host| Wave::Rolling(vec![host])).collect();
     if !quiet.is_empty() {
         waves.push(Wave::Together(quiet));
     }
@@ -169,6 +172,25 @@ mod tests {
             plans.insert("h9".to_owned(), HostPlan::default());
             assert_eq!(&waves(&inventory(), &plans, *batch), expected);
         }
+    }
+
+    #[test]
+    fn what_was_left_unconfirmed_comes_first() {
+        let unconfirmed = HostPlan {
+            unconfirmed: Some(1),
+            ..HostPlan::default()
+        };
+        let plans = BTreeMap::from([
+            ("h0".to_owned(), plan(Some(Action::Start))),
+            ("h1".to_owned(), plan(Some(Action::Restart))),
+            ("h4".to_owned(), unconfirmed),
+        ]);
+        let expected = [
+            Wave::Rolling(vec!["h4".to_owned()]),
+            Wave::Together(vec!["h0".to_owned()]),
+            Wave::Rolling(vec!["h1".to_owned()]),
+        ];
+        assert_eq!(waves(&inventory(), &plans, Batch::default()), expected);
     }
 
     #[test]

@@ -12,7 +12,9 @@ use crate::bootstrap;
 use crate::fleet::Fleet;
 use crate::identities;
 use crate::inventory::Inventory;
+use crate::outside;
 use crate::plan::{Action, UnitChange};
+use crate::rollout::any_api;
 use crate::state::{Operation, State};
 use crate::survey::survey;
 use crate::ui::Ui;
@@ -40,6 +42,9 @@ pub fn rotate(inventory: &Inventory, state: &State, ui: &Ui, options: &Options) 
         seconds_now(),
         options.lifetime.map(|lifetime| lifetime.as_secs()),
     )?;
+    if record.rotation.is_none() && rotation.subjects.contains(&Subject::KubernetesCa) {
+        nobody_is_left_behind(inventory, state, ui)?;
+    }
     let mut operation = operation(state, &rotation)?;
     let all = steps(&rotation.subjects, None);
     let ended = all.iter().all(|step| operation.is_done(step.stage.name()));
@@ -72,6 +77,21 @@ pub fn rotate(inventory: &Inventory, state: &State, ui: &Ui, options: &Options) 
     identities::clean(state)?;
     operation.finish()?;
     ui.summary(&format!("rotated: {}", names(&rotation)));
+    Ok(())
+}
+
+/// Nodes that took themselves in would not learn of a new authority, and would lose the cluster.
+fn nobody_is_left_behind(inventory: &Inventory, state: &State, ui: &Ui) -> anyhow::Result<()> {
+    let fleet = Fleet::connect_to(inventory, state, ui, |_| false)?;
+    let secrets = identities::prepare(inventory, state, SystemTime::now(), true)?;
+    let outsiders = outside::ask(&any_api(&fleet, inventory, &secrets)?, inventory)?;
+    let names: Vec<&str> = outsiders.iter().map(|outsider| outsider.name.as_str()).collect();
+    anyhow::ensure!(
+        names.is_empty(),
+        "{} took themselves in with a token, and SSH does not reach them to bring a new authority: take them out with \
+         hardway node remove, and in again afterwards; nothing was changed",
+        names.join(", ")
+    );
     Ok(())
 }
 

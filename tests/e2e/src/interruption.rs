@@ -12,22 +12,10 @@ impl TestLab {
     /// Runs `hardway` and kills it (SIGKILL) at the `nth` phase after the first whose name begins with `begins`. False
     /// when it got through before.
     pub fn kill_in(&self, arguments: &[&str], begins: &str, nth: usize) -> bool {
-        let mut child = self
-            .hardway_command(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("hardway runs");
         let mut left = None;
-        let mut last = String::new();
-        for line in BufReader::new(child.stdout.take().expect("piped")).lines() {
-            let Ok(line) = line else { break };
-            let Ok(event) = serde_json::from_str::<Value>(&line) else {
-                panic!("not JSON: {line}")
-            };
-            last = line;
+        self.kill_when(arguments, |event| {
             if event["event"] != "phase" {
-                continue;
+                return false;
             }
             let phase = event["phase"].as_str().unwrap_or_default();
             if left.is_none() && phase.starts_with(begins) {
@@ -35,15 +23,40 @@ impl TestLab {
             } else if let Some(count) = left.as_mut().filter(|count| **count > 0) {
                 *count -= 1;
             } else if left.is_some() {
-                println!("killed after {begins}, in {phase}");
-                run(
-                    Command::new("kill").args(["-KILL", &child.id().to_string()]),
-                    None,
-                )
-                .ok();
-                child.wait().expect("ended");
                 return true;
             }
+            false
+        })
+    }
+
+    /// Runs `hardway` and kills it (SIGKILL) at the first event for which `is_time` is true. False when it got through
+    /// before.
+    pub fn kill_when(&self, arguments: &[&str], mut is_time: impl FnMut(&Value) -> bool) -> bool {
+        let mut child = self
+            .hardway_command(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("hardway runs");
+        let mut last = String::new();
+        for line in BufReader::new(child.stdout.take().expect("piped")).lines() {
+            let Ok(line) = line else { break };
+            let Ok(event) = serde_json::from_str::<Value>(&line) else {
+                panic!("not JSON: {line}")
+            };
+            let now = is_time(&event);
+            if !now {
+                last = line;
+                continue;
+            }
+            println!("killed at {line}");
+            run(
+                Command::new("kill").args(["-KILL", &child.id().to_string()]),
+                None,
+            )
+            .ok();
+            child.wait().expect("ended");
+            return true;
         }
         let output = child.wait_with_output().expect("ended");
         assert!(

@@ -7,7 +7,9 @@ mod hollow;
 mod interruption;
 pub mod lab;
 pub mod prober;
+mod quorum;
 mod refresher;
+mod release;
 pub mod scale;
 pub mod wait;
 
@@ -15,6 +17,7 @@ pub use command::{Finished, run};
 pub use hollow::HollowNodes;
 pub use lab::TestLab;
 pub use prober::{Prober, Report};
+pub use quorum::{QuorumWatch, Seen};
 pub use refresher::Refresher;
 pub use wait::until;
 

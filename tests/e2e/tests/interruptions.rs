@@ -39,7 +39,87 @@ fn an_interrupted_bootstrap_is_finished_by_the_next_one() {
             Err(nodes)
         }
     });
+    a_host_left_between_switch_and_gate_goes_back(&lab);
     reset_leaves_nothing(&lab);
+}
+
+fn current(lab: &TestLab, host: &str) -> Result<u64, String> {
+    let link = lab.exec(host, &["readlink", "/etc/hardway/current"]).result()?;
+    let number = link
+        .trim()
+        .rsplit('/')
+        .next()
+        .and_then(|number| number.parse().ok());
+    number.ok_or(link)
+}
+
+/// Killed when worker-1 has been switched and restarted, and waits for its gate.
+fn killed_before_the_gate(lab: &TestLab) {
+    let killed = lab.kill_when(&["bootstrap"], |event| {
+        event["event"] == "host" && event["host"] == "worker-1" && event["doing"] == "health"
+    });
+    assert!(killed, "the bootstrap was not interrupted");
+}
+
+fn a_host_left_between_switch_and_gate_goes_back(lab: &TestLab) {
+    let whole = std::fs::read_to_string(lab.inventory()).expect("the inventory");
+    let labelled = |value: &str| {
+        let text = whole
+            .replace("[release]\n", "[release]\nconfirm_within = 30\n")
+            .replace(
+                "name = \"worker-1\"\n",
+                &format!("name = \"worker-1\"\nlabels = {{ \"example.test/tier\" = \"{value}\" }}\n"),
+            );
+        std::fs::write(lab.inventory(), text).expect("written");
+    };
+    let goes_back = |to: u64| {
+        until("worker-1 goes back", Duration::from_secs(90), || {
+            match current(lab, "worker-1")? {
+                number if number == to => lab
+                    .exec("worker-1", &["test", "!", "-e", "/etc/hardway/guard"])
+                    .result(),
+                number => Err(format!("it is on {number}")),
+            }
+        });
+    };
+    let before = current(lab, "worker-1").expect("a generation");
+    labelled("gold");
+    killed_before_the_gate(lab);
+    assert!(current(lab, "worker-1").expect("a generation") > before);
+    let status = lab.hardway(&["status"]);
+    assert!(
+        status.code == 3 && status.stdout.contains("has not passed its health gate"),
+        "{status:?}"
+    );
+    let planned = lab.hardway(&["plan", "--brief"]);
+    assert!(
+        planned.code == 3 && planned.stdout.contains("unconfirmed"),
+        "{planned:?}"
+    );
+    goes_back(before);
+    let flags = lab
+        .exec("worker-1", &["systemctl", "show", "-p", "ExecStart", "kubelet"])
+        .ok();
+    assert!(!flags.contains("example.test/tier"), "{flags}");
+    let history = lab.hardway(&["history", "--host", "worker-1"]).ok();
+    assert!(history.contains("failed-bootstrap,unattended"), "{history}");
+    // A run that takes over confirms it, and nothing is left that could go back.
+    killed_before_the_gate(lab);
+    lab.hardway(&["bootstrap"]).ok();
+    let confirmed = current(lab, "worker-1").expect("a generation");
+    assert!(confirmed > before);
+    let left = "ls -d /etc/hardway/guard /etc/systemd/system/hardway-guard.* 2>/dev/null; systemctl is-active hardway-guard.timer";
+    let left = lab.exec("worker-1", &["sh", "-c", left]).stdout;
+    assert_eq!(left.trim(), "inactive");
+    // Nor does a host forget it that loses its power meanwhile.
+    labelled("silver");
+    killed_before_the_gate(lab);
+    lab.kill("worker-1");
+    lab.start("worker-1");
+    goes_back(confirmed);
+    std::fs::write(lab.inventory(), &whole).expect("written");
+    lab.hardway(&["bootstrap"]).ok();
+    assert_eq!(lab.hardway(&["verify"]).code, 0);
 }
 
 /// Runs a bootstrap and ends it at the first event that has not been interrupted yet: the beginning of a

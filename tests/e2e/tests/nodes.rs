@@ -30,12 +30,14 @@ fn hosts_come_and_go_and_the_data_stays() {
     std::fs::write(lab.inventory(), &whole).expect("written");
     a_worker_joins_and_touches_no_other_host(&lab);
     a_worker_leaves(&lab);
+    a_drain_waits_for_budgets(&lab);
     a_namespace_comes_back_from_a_snapshot(&lab);
     a_step_that_would_lose_quorum_is_refused(&lab);
     // cp-2 is dead since then; the first one is replaced like any other.
     for host in ["cp-2", "cp-1", "cp-3"] {
         a_control_plane_is_replaced(&lab, host);
     }
+    a_worker_moves_to_another_host(&lab, &whole);
     everything_on_fresh_hosts(&lab);
 }
 
@@ -123,6 +125,137 @@ fn a_worker_leaves(lab: &TestLab) {
     });
 }
 
+fn a_drain_waits_for_budgets(lab: &TestLab) {
+    lab.load_sample_image(&["worker-1", "worker-2"]);
+    let deployment = "kind: Deployment\napiVersion: apps/v1\nmetadata: {name: web}\nspec:\n  replicas: 2\n  selector: {matchLabels: {app: web}}\n  \
+                      template:\n    metadata: {labels: {app: web}}\n    spec:\n      terminationGracePeriodSeconds: 1\n      containers:\n      \
+                      - {name: web, image: 'hardway.local/busybox:sample', command: [/bin/busybox, sleep, '3600']}\n";
+    lab.kubectl_with_input(&["apply", "-f", "-"], deployment).ok();
+    lab.kubectl(&[
+        "create",
+        "pdb",
+        "web",
+        "--selector",
+        "app=web",
+        "--min-available",
+        "2",
+    ])
+    .ok();
+    let (node, _) = until("both pods run and are counted", Duration::from_secs(90), || {
+        let pods = lab.get(&["pods", "-l", "app=web"]);
+        let budget = lab.get(&["pdb", "web"]);
+        let node = pods["items"][0]["spec"]["nodeName"].as_str();
+        match (budget["status"]["currentHealthy"].as_u64(), node) {
+            (Some(2), Some(node)) => Ok(node.to_owned()),
+            _ => Err(format!("{}", pods["items"][0]["status"])),
+        }
+    });
+    let held = lab.hardway(&["node", "drain", &node, "--timeout", "3"]);
+    assert!(
+        held.code == 1
+            && held
+                .stderr
+                .contains("The disruption budget web needs 2 healthy pods"),
+        "{held:?}"
+    );
+    let open = |node: &str| lab.get(&["node", node])["spec"]["unschedulable"] != true;
+    assert!(open(&node), "{node} stayed cordoned");
+    // It waits, and goes on when the budget allows it.
+    let mut patched = false;
+    let killed = lab.kill_when(&["node", "drain", &node, "--timeout", "90"], |event| {
+        let text = event["text"].as_str().unwrap_or_default();
+        if !patched && text.contains("disruption budget web") {
+            patched = true;
+            lab.kubectl(&["patch", "pdb", "web", "-p", r#"{"spec":{"minAvailable":1}}"#])
+                .ok();
+        }
+        false
+    });
+    assert!(patched && !killed, "the budget held nothing up");
+    let pods = lab.get(&["pods", "-l", "app=web"]);
+    let there = |pod: &&Value| {
+        pod["spec"]["nodeName"] == node.as_str() && !pod["metadata"]["deletionTimestamp"].is_string()
+    };
+    assert_eq!(
+        pods["items"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(there)
+            .count(),
+        0
+    );
+    assert!(!open(&node), "{node} takes pods");
+    lab.hardway(&["node", "uncordon", &node]).ok();
+    assert!(open(&node), "{node} takes no pods");
+    let unknown = lab.hardway(&["node", "drain", "worker-9"]);
+    assert!(
+        unknown.code == 1 && unknown.stderr.contains("no node worker-9"),
+        "{unknown:?}"
+    );
+    lab.kubectl(&["delete", "deployment/web", "pdb/web"]).ok();
+}
+
+/// The old host still runs: its pods move, and nothing is left on it.
+fn a_worker_moves_to_another_host(lab: &TestLab, whole: &str) {
+    let table = |host: &str, text: &str| {
+        let begins = text.find(&format!("name = \"{host}\"")).expect("its table");
+        let rest = &text[begins..];
+        rest[..rest.find("\n[").unwrap_or(rest.len())].to_owned()
+    };
+    let field = |name: &str, table: &str| {
+        let line = table
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{name} = ")));
+        line.expect("its field").trim_matches('"').to_owned()
+    };
+    let written = std::fs::read_to_string(lab.inventory()).expect("the inventory");
+    let (old, new) = (table("worker-2", &written), table("worker-3", whole));
+    let fresh = old
+        .replace(&field("address", &old), &field("address", &new))
+        .replace(&field("host_key", &old), &field("host_key", &new));
+    std::fs::write(lab.inventory(), written.replace(&old, &fresh)).expect("written");
+    let uid = |lab: &TestLab| lab.get(&["node", "worker-2"])["metadata"]["uid"].clone();
+    let before = uid(lab);
+    let address = field("address", &old);
+    let unknown = lab.hardway(&["node", "replace", "worker-2", "--old-address", &address]);
+    assert!(
+        unknown.code == 1 && unknown.stderr.contains("--old-host-key"),
+        "{unknown:?}"
+    );
+    assert_eq!(uid(lab), before, "it was changed");
+    let key = field("host_key", &old);
+    let said = lab.hardway(&[
+        "node",
+        "replace",
+        "worker-2",
+        "--old-address",
+        &address,
+        "--old-host-key",
+        &key,
+    ]);
+    println!("{}", said.stderr);
+    said.ok();
+    let node = lab.get(&["node", "worker-2"]);
+    assert_ne!(node["metadata"]["uid"], before);
+    assert!(
+        node["status"]["addresses"]
+            .to_string()
+            .contains(&field("address", &new)),
+        "{node}"
+    );
+    ready(lab, 5);
+    let left = lab.exec(
+        "worker-2",
+        &["sh", "-c", "ls -d /etc/hardway /opt/hardway 2>/dev/null; true"],
+    );
+    assert_eq!(
+        left.ok().trim(),
+        "",
+        "the old host still has something of the cluster"
+    );
+}
+
 fn a_namespace_comes_back_from_a_snapshot(lab: &TestLab) {
     lab.kubectl(&["create", "namespace", "kept"]).ok();
     lab.kubectl(&[
@@ -205,10 +338,12 @@ fn a_step_that_would_lose_quorum_is_refused(lab: &TestLab) {
 fn a_control_plane_is_replaced(lab: &TestLab, host: &str) {
     let refresher = lab.refresher();
     let prober = lab.prober("worker-1");
+    let watch = lab.watch_quorum(&["cp-1", "cp-2", "cp-3"]);
     lab.fresh(host);
     let said = lab.hardway(&["node", "replace", host]);
     println!("{}", said.stderr);
     let report = prober.finish();
+    let seen = watch.finish();
     drop(refresher);
     println!(
         "{host} was replaced: {report}; failing for {:.1?}",
@@ -221,6 +356,7 @@ fn a_control_plane_is_replaced(lab: &TestLab, host: &str) {
         report.failures
     );
     assert!(report.lost.is_empty(), "{host}: {:?}", report.lost);
+    seen.never_without_quorum(&format!("replacement of {host}"));
     lab.fetch_kubeconfig();
     ready(lab, 5);
     assert_eq!(lab.hardway(&["etcd", "status"]).code, 0);
@@ -232,6 +368,16 @@ fn everything_on_fresh_hosts(lab: &TestLab) {
     for host in ["cp-1", "cp-2", "cp-3"] {
         lab.fresh(host);
     }
+    assert!(lab.kill_in(&["etcd", "restore", "--yes"], "stop", 0));
+    // A host that is lost meanwhile is told before anything more is done to the others.
+    lab.kill("cp-3");
+    let refused = lab.hardway(&["etcd", "restore", "--yes"]);
+    assert!(
+        refused.code == 1 && refused.stderr.contains("cp-3") && refused.stderr.contains("connect"),
+        "{refused:?}"
+    );
+    assert!(!refused.stderr.contains("  data"), "{refused:?}");
+    lab.start("cp-3");
     let said = lab.hardway(&["etcd", "restore", "--yes"]);
     println!("{}", said.stderr);
     said.ok();

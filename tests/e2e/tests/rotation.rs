@@ -53,7 +53,8 @@ fn one_authority_or_key_is_replaced_and_the_others_stay() {
     ])
     .ok();
     for subject in [
-        &["--ca", "etcd"][..],
+        &["--ca", "kubernetes"][..],
+        &["--ca", "etcd"],
         &["--ca", "front-proxy"],
         &["--service-account-key"],
         &["--encryption-key"],

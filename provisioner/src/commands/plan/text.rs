@@ -45,6 +45,13 @@ fn write(
             .unwrap_or("none");
         writeln!(text, "  generation {from} -> {number}")?;
     }
+    if let Some(back) = plan.unconfirmed {
+        writeln!(
+            text,
+            "  unconfirmed {}: gated first; without that the host goes back to {back} by itself",
+            generation.rsplit('/').next().unwrap_or_default()
+        )?;
+    }
     for file in &plan.files {
         let sign = match file.change {
             Change::Add => '+',

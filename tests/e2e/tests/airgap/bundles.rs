@@ -121,3 +121,62 @@ pub(crate) fn nothing_else_is_needed(lab: &TestLab, bundle: &Bundle) {
     assert_eq!(drift.code, 0, "{drift:?}");
     lab.fetch_kubeconfig();
 }
+
+/// edge-1 again, as a host of the inventory: on a fresh disk, with the packages that it lacks.
+pub(crate) fn a_host_without_packages_joins(lab: &TestLab, bundle: &Bundle, whole: &str) {
+    let edge = whole
+        .find("\n[[hosts]]\nname = \"edge-1\"")
+        .expect("edge-1 is the last");
+    let text = std::fs::read_to_string(lab.inventory()).expect("the inventory");
+    std::fs::write(
+        lab.inventory(),
+        text.trim_end().to_owned() + "\n" + &whole[edge..],
+    )
+    .expect("written");
+    lab.fresh("edge-1");
+    let lacking = lab.hardway(&["node", "join", "edge-1"]);
+    assert!(
+        lacking.code == 1 && lacking.stderr.contains("lacks"),
+        "{lacking:?}"
+    );
+    let said = lab.hardway(&[
+        "node",
+        "join",
+        "edge-1",
+        "--bundle",
+        &bundle.path.display().to_string(),
+    ]);
+    println!("{}", said.stderr);
+    said.ok();
+    assert_eq!(lab.hardway(&["verify"]).code, 0);
+}
+
+pub(crate) fn another_release_comes_as_a_bundle(lab: &TestLab, bundle: &Bundle) {
+    let folder = lab.other_release("next").display().to_string();
+    let path = lab.scratch.path().join("next.bundle").display().to_string();
+    let key = bundle.path.with_file_name("bundle.key").display().to_string();
+    lab.hardway(&[
+        "bundle",
+        "--out",
+        &path,
+        "--key",
+        &key,
+        "--binaries",
+        &folder,
+        "--no-packages",
+    ])
+    .ok();
+    let checked = lab.hardway(&["upgrade", "--bundle", &path, "--check"]);
+    assert_eq!(checked.code, 0, "{checked:?}");
+    let before = lab
+        .exec("worker-1", &["readlink", "-f", "/opt/hardway/current"])
+        .ok();
+    let said = lab.hardway(&["upgrade", "--bundle", &path, "--in-place"]);
+    println!("{}", said.stderr);
+    said.ok();
+    for host in HOSTS {
+        let now = lab.exec(host, &["readlink", "-f", "/opt/hardway/current"]).ok();
+        assert_ne!(now, before, "{host} runs the release before");
+    }
+    assert_eq!(lab.hardway(&["plan", "--brief"]).code, 0);
+}

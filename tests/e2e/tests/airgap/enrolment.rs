@@ -172,6 +172,74 @@ pub(crate) fn a_worker_takes_itself_in(lab: &TestLab, bundle: &Bundle, address: 
     assert!(again.stdout.contains("nothing to change"), "{again:?}");
 }
 
+pub(crate) fn the_operator_sees_it_and_takes_it_out(lab: &TestLab) {
+    let seen = |arguments: &[&str]| {
+        let said = lab.hardway(arguments);
+        assert!(said.code == 0 && said.stdout.contains("edge-1"), "{said:?}");
+        said.stdout
+    };
+    let status = seen(&["status"]);
+    assert!(status.contains("took itself in"), "{status}");
+    let listed = seen(&["certs", "list"]);
+    let kubelet =
+        |line: &str| line.starts_with("edge-1") && line.contains("kubelet") && line.contains(":10250");
+    assert!(listed.lines().any(kubelet), "{listed}");
+    let verified = lab.hardway(&["verify"]);
+    assert!(
+        verified.code == 0 && verified.stderr.contains("edge-1 took itself in"),
+        "{verified:?}"
+    );
+    // It would not learn of a new authority.
+    let refused = lab.hardway(&["certs", "rotate", "--ca", "kubernetes"]);
+    assert!(
+        refused.code == 1 && refused.stderr.contains("edge-1"),
+        "{refused:?}"
+    );
+    lab.hardway(&["node", "drain", "edge-1", "--force"]).ok();
+    lab.hardway(&["node", "uncordon", "edge-1"]).ok();
+    let range = lab.get(&["node", "edge-1"])["spec"]["podCIDR"]
+        .as_str()
+        .expect("a pod range")
+        .to_owned();
+    let unconfirmed = lab.exec("edge-1", &["/root/hardway", "node", "leave-here"]);
+    assert!(
+        unconfirmed.code == 1 && unconfirmed.stderr.contains("--yes"),
+        "{unconfirmed:?}"
+    );
+    let elsewhere = "cat >/root/hardway && chmod 755 /root/hardway && /root/hardway node leave-here --yes";
+    let program = std::fs::read(e2e::binaries().join("hardway")).expect("the program");
+    let plane = lab.exec_with_input("cp-1", &["sh", "-c", elsewhere], &program);
+    assert!(
+        plane.code == 1 && plane.stderr.contains("node remove"),
+        "{plane:?}"
+    );
+    let said = lab.hardway(&["node", "remove", "edge-1"]);
+    println!("{}", said.stderr);
+    assert!(
+        said.code == 0 && said.stderr.contains("node leave-here"),
+        "{said:?}"
+    );
+    assert_ne!(
+        lab.kubectl(&["get", "node", "edge-1"]).code,
+        0,
+        "the Node is still there"
+    );
+    let routes = lab.exec("worker-1", &["ip", "route"]).ok();
+    assert!(!routes.contains(&range), "{routes}");
+    let tokens = lab.hardway(&["node", "token", "list"]).ok();
+    assert!(!tokens.contains("edge-1"), "{tokens}");
+    lab.exec("edge-1", &["/root/hardway", "node", "leave-here", "--yes"])
+        .ok();
+    assert!(!holds(lab, "edge-1").contains("hardway"));
+    let again = lab.hardway(&["node", "remove", "edge-1"]);
+    assert!(
+        again.code == 1 && again.stderr.contains("nor a node of the cluster"),
+        "{again:?}"
+    );
+    lab.hardway(&["certs", "rotate", "--ca", "kubernetes", "--dry-run"])
+        .ok();
+}
+
 /// A pod there is reached from elsewhere, and its log and shell through the API server.
 fn works(lab: &TestLab) {
     lab.load_sample_image(&["edge-1", "worker-1"]);

@@ -42,6 +42,9 @@ fn a_bundle_is_enough_for_hosts_without_a_network() {
     backups::one_that_cannot_be_sent_is_kept_and_reported(&lab);
     enrolment::wrong_tokens_and_hashes_change_nothing(&lab, &address);
     enrolment::a_worker_takes_itself_in(&lab, &bundle, &address);
+    enrolment::the_operator_sees_it_and_takes_it_out(&lab);
+    bundles::a_host_without_packages_joins(&lab, &bundle, &inventory);
+    bundles::another_release_comes_as_a_bundle(&lab, &bundle);
 }
 
 /// What a host holds of a cluster.

@@ -1,0 +1,211 @@
+//! Watches etcd's members from outside, ten times a second: how many of those that vote answer, and whether the cluster
+//! does linearizable reads.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use nix::sched::{CloneFlags, setns};
+use serde_json::{Value, json};
+
+use crate::TestLab;
+
+const INTERVAL: Duration = Duration::from_millis(100);
+/// A member that takes longer is not counted.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What was seen of etcd.
+#[derive(Debug, Default)]
+pub struct Seen {
+    pub looks: u64,
+    /// Looks at which fewer members that vote answered than a quorum needs.
+    pub without_quorum: Vec<String>,
+    /// The smallest number of members that answered, and how many voted then.
+    pub fewest: Option<(usize, usize)>,
+    /// The longest time between two linearizable reads that succeeded: an election is part of it.
+    pub longest_gap: Duration,
+}
+
+impl Seen {
+    #[track_caller]
+    pub fn never_without_quorum(&self, what: &str) {
+        println!("{what}: etcd: {self:?}");
+        assert!(self.without_quorum.is_empty(), "{what}: {self:#?}");
+        assert!(self.looks > 20, "{what}: only {} looks", self.looks);
+        assert!(self.longest_gap < Duration::from_secs(10), "{what}: {self:#?}");
+    }
+}
+
+/// Looks until it is asked what it saw.
+pub struct QuorumWatch {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Seen>,
+}
+
+impl TestLab {
+    /// Watches the members on these hosts, which are known by their addresses from now on.
+    pub fn watch_quorum(&self, hosts: &[&str]) -> QuorumWatch {
+        let pki = self.inventory().with_extension("hardway").join("pki");
+        let kubeconfigs: Vec<(String, Kubeconfig)> = hosts
+            .iter()
+            .map(|host| {
+                let address = self.address(host);
+                let kubeconfig = client_of(&pki, hosts[0], &address);
+                (address, kubeconfig)
+            })
+            .collect();
+        let network = std::fs::File::open(Path::new("/run/netns").join(self.outer_namespace()))
+            .expect("the operator's network");
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            setns(&network, CloneFlags::CLONE_NEWNET).expect("entered the operator's network");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(watch(kubeconfigs, &stopped))
+        });
+        QuorumWatch { stop, thread }
+    }
+}
+
+impl QuorumWatch {
+    pub fn finish(self) -> Seen {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("the watch does not panic")
+    }
+}
+
+/// The certificates are read now, since the host's may be replaced while it is watched.
+fn client_of(pki: &Path, leaf_of: &str, address: &str) -> Kubeconfig {
+    let leaf = |kind: &str| {
+        pki.join("leaves")
+            .join(leaf_of)
+            .join(format!("etcd-health.{kind}"))
+    };
+    let text = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "etcd",
+        "clusters": [{ "name": "etcd", "cluster": {
+            "server": format!("https://{address}:2379"), "certificate-authority": pki.join("etcd.crt"),
+        } }],
+        "users": [{ "name": "etcd", "user": { "client-certificate": leaf("crt"), "client-key": leaf("key") } }],
+        "contexts": [{ "name": "etcd", "context": { "cluster": "etcd", "user": "etcd" } }],
+    });
+    let mut kubeconfig = Kubeconfig::from_yaml(&text.to_string()).expect("a kubeconfig");
+    for named in &mut kubeconfig.auth_infos {
+        let user = named.auth_info.as_mut().expect("a user");
+        let content = |path: &mut Option<String>| std::fs::read(path.take().expect("a file")).expect("read");
+        let certificate = content(&mut user.client_certificate);
+        let key = content(&mut user.client_key);
+        user.client_certificate_data = Some(base64(&certificate));
+        user.client_key_data = Some(base64(&key).into());
+    }
+    kubeconfig
+}
+
+fn base64(bytes: &[u8]) -> String {
+    serde_json::to_value(k8s_openapi::ByteString(bytes.to_vec()))
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .expect("bytes have a text form")
+}
+
+async fn watch(kubeconfigs: Vec<(String, Kubeconfig)>, stop: &AtomicBool) -> Seen {
+    let mut members = Vec::new();
+    for (address, kubeconfig) in kubeconfigs {
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .expect("a configuration");
+        members.push((address, kube::Client::try_from(config).expect("a client")));
+    }
+    let mut seen = Seen::default();
+    let mut last_read = Instant::now();
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while !stop.load(Ordering::Relaxed) {
+        ticks.tick().await;
+        let mut asked = tokio::task::JoinSet::new();
+        for (address, client) in &members {
+            let (address, client) = (address.clone(), client.clone());
+            asked.spawn(async move { look(&client).await.map(|voters| (address, voters)) });
+        }
+        let answers: Vec<(String, Option<Voters>)> = asked.join_all().await.into_iter().flatten().collect();
+        // Those that have gone on say who votes.
+        let voters = answers
+            .iter()
+            .filter_map(|(_, said)| said.as_ref())
+            .max_by_key(|said| said.revision);
+        if let Some(voters) = voters {
+            let alive = voters
+                .addresses
+                .iter()
+                .filter(|voter| answers.iter().any(|(address, _)| address == *voter))
+                .count();
+            let (all, needed) = (voters.addresses.len(), voters.addresses.len() / 2 + 1);
+            seen.fewest = Some(
+                seen.fewest
+                    .map_or((alive, all), |fewest| fewest.min((alive, all))),
+            );
+            if alive < needed {
+                seen.without_quorum
+                    .push(format!("look {}: {alive} of {all}", seen.looks));
+            }
+            seen.longest_gap = seen.longest_gap.max(last_read.elapsed());
+            last_read = Instant::now();
+        }
+        seen.looks += 1;
+    }
+    seen.longest_gap = seen.longest_gap.max(last_read.elapsed());
+    seen
+}
+
+/// Who votes, as of a revision.
+struct Voters {
+    revision: u64,
+    addresses: BTreeSet<String>,
+}
+
+/// None when the member does not answer; without voters when it answers and does no linearizable read.
+async fn look(client: &kube::Client) -> Option<Option<Voters>> {
+    ask(client, "/v3/maintenance/status", &json!({})).await?;
+    let linearizable = async {
+        // Both go through a quorum.
+        let read = ask(client, "/v3/kv/range", &json!({ "key": "AA==", "limit": 1 })).await?;
+        let list = ask(
+            client,
+            "/v3/cluster/member/list",
+            &json!({ "linearizable": true }),
+        )
+        .await?;
+        let revision = read["header"]["revision"].as_str()?.parse().ok()?;
+        let addresses = list["members"]
+            .as_array()?
+            .iter()
+            .filter(|member| member["isLearner"] != true)
+            .filter_map(|member| {
+                let peer = member["peerURLs"][0].as_str()?;
+                Some(peer.strip_prefix("https://")?.rsplit_once(':')?.0.to_owned())
+            })
+            .collect();
+        Some(Voters { revision, addresses })
+    };
+    Some(linearizable.await)
+}
+
+async fn ask(client: &kube::Client, path: &str, body: &Value) -> Option<Value> {
+    let request = http::Request::builder()
+        .method("POST")
+        .uri(path)
+        .header("content-type", "application/json")
+        .body(body.to_string().into_bytes())
+        .ok()?;
+    tokio::time::timeout(PATIENCE, client.request::<Value>(request))
+        .await
+        .ok()?
+        .ok()
+}
