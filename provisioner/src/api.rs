@@ -24,8 +24,8 @@ const DIRECT_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Api {
     runtime: tokio::runtime::Runtime,
     client: kube::Client,
-    pub endpoint: String,
-    _forward: Option<Forward>,
+    endpoint: String,
+    forward: Option<Forward>,
 }
 
 /// An answer other than success.
@@ -93,13 +93,13 @@ impl Api {
         identity: &Issued,
         forward: Option<Forward>,
     ) -> anyhow::Result<Api> {
-        let endpoint = address.to_string();
+        let named = forward.as_ref().map(|forward| forward.to.clone());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let authorities = ders(authority).context("the authorities' certificates cannot be read")?;
         let base64 = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
-        let uri = format!("https://{endpoint}")
+        let uri = format!("https://{address}")
             .parse()
             .context("the API server's address is not a URL")?;
         let mut config = kube::Config::new(uri);
@@ -115,8 +115,8 @@ impl Api {
         Ok(Api {
             runtime,
             client,
-            endpoint,
-            _forward: forward,
+            endpoint: named.unwrap_or_else(|| address.to_string()),
+            forward,
         })
     }
 
@@ -134,7 +134,7 @@ impl Api {
                     .client
                     .send(request)
                     .await
-                    .with_context(|| format!("{method} https://{}{path} failed", self.endpoint))?;
+                    .map_err(|error| self.unanswered(error, &format!("{method} {path}")))?;
                 let status = response.status();
                 let body = response
                     .into_body()
@@ -156,6 +156,14 @@ impl Api {
                     ))
                 })
         })
+    }
+
+    /// Says which way did not work: through SSH it is mostly SSH that failed.
+    fn unanswered(&self, error: kube::Error, request: &str) -> anyhow::Error {
+        match self.forward.as_ref().and_then(Forward::failure) {
+            Some(reason) => anyhow::anyhow!("{}: {request} through SSH: {reason}", self.endpoint),
+            None => anyhow::Error::new(error).context(format!("{}: {request} failed", self.endpoint)),
+        }
     }
 
     pub fn get(&self, path: &str) -> anyhow::Result<Value> {

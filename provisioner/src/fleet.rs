@@ -24,7 +24,10 @@ pub struct Failure {
 
 /// One or more hosts failed; each has been reported.
 #[derive(Debug, thiserror::Error)]
-#[error("{} failed in phase {phase}: {}", hosts(failures), advice(failures))]
+#[error(
+    "{} failed in phase {phase}; correct what is said above and run the command again",
+    hosts(failures)
+)]
 pub struct Failed {
     pub phase: String,
     pub failures: Vec<Failure>,
@@ -36,17 +39,6 @@ fn hosts(failures: &[Failure]) -> String {
         .map(|failure| failure.host.as_str())
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-fn advice(failures: &[Failure]) -> String {
-    let reasons: Vec<String> = failures
-        .iter()
-        .map(|failure| format!("{}: {}", failure.host, failure.reason))
-        .collect();
-    format!(
-        "{}. The other hosts are as they were; correct this and run the command again",
-        reasons.join("; ")
-    )
 }
 
 /// Hosts by name, each with one session that is opened when the host is first worked on.

@@ -156,7 +156,7 @@ impl Inventory {
             Err(error) => Err(InvalidInventory {
                 path: path.to_owned(),
                 problems: vec![Problem {
-                    line: 1,
+                    line: 0,
                     field: String::new(),
                     value: String::new(),
                     message: format!("cannot be read: {error}"),

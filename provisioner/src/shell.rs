@@ -1,9 +1,9 @@
 //! Where scripts run that change a host: over SSH, or on this machine when it is the host itself.
 
-use std::io::{Read, Write as _};
+use std::io::Read;
 use std::process::{Command, Stdio};
 
-use crate::ssh::{Connection, Progress, SshError};
+use crate::ssh::{Connection, Output, Progress, SshError, feed, lost};
 
 /// Runs POSIX shell scripts as root of a host.
 pub trait Shell {
@@ -45,10 +45,6 @@ impl Shell for ThisHost {
         input: &mut dyn Read,
         sent: Progress<'_>,
     ) -> Result<String, SshError> {
-        let lost = |error: std::io::Error| SshError::Lost {
-            doing: doing.to_owned(),
-            reason: error.to_string(),
-        };
         let mut child = Command::new("sh")
             .args(["-c", script])
             .current_dir("/")
@@ -56,29 +52,18 @@ impl Shell for ThisHost {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(lost)?;
+            .map_err(lost(doing))?;
         if let Some(mut stdin) = child.stdin.take() {
-            let mut buffer = vec![0u8; 128 * 1024];
-            loop {
-                let count = input.read(&mut buffer).map_err(lost)?;
-                // A script that stopped reading says why in its own words.
-                if count == 0 || stdin.write_all(&buffer[..count]).is_err() {
-                    break;
-                }
-                sent(count as u64);
-            }
+            // A script that stopped reading says why in its own words.
+            let _ = feed(doing, input, &mut stdin, sent)?;
         }
-        let output = child.wait_with_output().map_err(lost)?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-        }
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        let lines: Vec<&str> = stderr.lines().filter(|line| !line.trim().is_empty()).collect();
-        Err(SshError::Command {
-            doing: doing.to_owned(),
+        let output = child.wait_with_output().map_err(lost(doing))?;
+        let ended = Output {
             status: output.status.code().unwrap_or(-1),
-            stderr: lines[lines.len().saturating_sub(6)..].join(" | "),
-        })
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        };
+        ended.checked(doing)
     }
 }
 

@@ -13,6 +13,7 @@ mod turns;
 
 pub use connect::{Connection, Target, fetch_host_key};
 pub use exec::{Output, Progress, Running, quote};
+pub(crate) use exec::{feed, lost};
 pub use forward::Forward;
 pub use host_key::{HostKey, Trust, UntrustedKey};
 pub use known_hosts::{KnownHosts, Lookup, entry_name};

@@ -59,7 +59,7 @@ impl Api {
             runtime,
             client,
             endpoint: endpoint.to_owned(),
-            _forward: None,
+            forward: None,
         })
     }
 }

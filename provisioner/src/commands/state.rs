@@ -114,6 +114,11 @@ impl Arguments {
 
 fn show(context: &Context) -> anyhow::Result<Outcome> {
     let state = context.peek();
+    anyhow::ensure!(
+        state.folder().is_dir(),
+        "{} does not exist; hardway bootstrap makes it",
+        state.folder().display()
+    );
     let holder = read_file(&state.folder().join("lock"))?
         .and_then(|text| crate::state::lock::Holder::parse(&text))
         .map(|holder| holder.to_string());

@@ -171,18 +171,22 @@ fn s3(document: &mut Document<'_>, mut table: Table<'_, '_>, folder: &Path) -> O
         }
     };
     let authority = authority.and_then(|name| {
-        let text = std::fs::read_to_string(resolve(folder, &name)).unwrap_or_default();
-        let is_certificate = pki::inspect(&text).is_ok();
-        if !is_certificate {
+        let read = std::fs::read_to_string(resolve(folder, &name))
+            .map_err(|error| format!("cannot be read ({error})"))
+            .and_then(|text| match pki::inspect(&text) {
+                Ok(_) => Ok(text),
+                Err(error) => Err(format!("holds no certificate ({error})")),
+            });
+        if let Err(problem) = &read {
             report(
                 document,
                 "backup.s3.authority",
                 &name,
-                "is not a file with a certificate",
+                problem,
                 "name a PEM file, or leave it out when the system knows the authority",
             );
         }
-        is_certificate.then_some(text)
+        read.ok()
     });
     Some(S3 {
         endpoint,

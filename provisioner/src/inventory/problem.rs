@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// One thing wrong with an inventory: where, what, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// 1-based line in the file.
+    /// 1-based line in the file; 0 for the file as a whole.
     pub line: usize,
     /// For example `hosts[2].roles[0]`; empty for syntax errors.
     pub field: String,
@@ -17,7 +17,9 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: ", self.line)?;
+        if self.line > 0 {
+            write!(f, "line {}: ", self.line)?;
+        }
         if !self.field.is_empty() {
             write!(f, "{}: ", self.field)?;
         }

@@ -119,7 +119,7 @@ pub fn any_api(fleet: &Fleet<'_>, inventory: &Inventory, secrets: &Secrets) -> a
             Err(error) if api::is_status(&error, StatusCode::FORBIDDEN) => {
                 return connect(fleet, host, secrets);
             }
-            Err(error) => last = error,
+            Err(error) => last = error.context(format!("the API server of {} does not answer", host.name)),
         }
     }
     Err(last)

@@ -42,8 +42,17 @@ pub fn rotate(inventory: &Inventory, state: &State, ui: &Ui, options: &Options) 
         seconds_now(),
         options.lifetime.map(|lifetime| lifetime.as_secs()),
     )?;
-    if record.rotation.is_none() && rotation.subjects.contains(&Subject::KubernetesCa) {
-        nobody_is_left_behind(inventory, state, ui)?;
+    if record.rotation.is_none() {
+        anyhow::ensure!(
+            !record.generations.is_empty(),
+            "this cluster has not been bootstrapped, so there is nothing to rotate; run hardway bootstrap"
+        );
+        // Before anything is begun that would have to be finished.
+        ui.phase(state, "connect");
+        Fleet::connect(inventory, state, ui)?.each("connect", |_| true, |_, _| Ok(()))?;
+        if rotation.subjects.contains(&Subject::KubernetesCa) {
+            nobody_is_left_behind(inventory, state, ui)?;
+        }
     }
     let mut operation = operation(state, &rotation)?;
     let all = steps(&rotation.subjects, None);

@@ -1,3 +1,4 @@
+use std::fmt::Display;
 use std::io::{Read, Write};
 use std::time::Duration;
 
@@ -14,6 +15,51 @@ pub struct Output {
     pub stderr: String,
 }
 
+impl Output {
+    /// What a script printed that must have worked; else the end of what it complained about.
+    pub(crate) fn checked(self, doing: &str) -> Result<String, SshError> {
+        if self.status == 0 {
+            return Ok(self.stdout);
+        }
+        Err(SshError::Command {
+            doing: doing.to_owned(),
+            status: self.status,
+            stderr: last_lines(&self.stderr, 6),
+        })
+    }
+}
+
+/// What goes wrong on the way to a host.
+pub(crate) fn lost<E: Display>(doing: &str) -> impl Fn(E) -> SshError + '_ {
+    move |error| SshError::Lost {
+        doing: doing.to_owned(),
+        reason: error.to_string(),
+    }
+}
+
+/// Sends all of `input`. What goes wrong at the other end is for the caller to judge.
+pub(crate) fn feed(
+    doing: &str,
+    input: &mut dyn Read,
+    output: &mut dyn Write,
+    sent: Progress<'_>,
+) -> Result<std::io::Result<()>, SshError> {
+    let mut buffer = vec![0u8; 128 * 1024];
+    loop {
+        let count = input.read(&mut buffer).map_err(|error| SshError::Local {
+            what: format!("the data for {doing}"),
+            reason: error.to_string(),
+        })?;
+        if count == 0 {
+            return Ok(Ok(()));
+        }
+        if let Err(error) = output.write_all(&buffer[..count]) {
+            return Ok(Err(error));
+        }
+        sent(count as u64);
+    }
+}
+
 impl Connection {
     /// Runs a shell script and returns what it printed; any exit status.
     /// The script stands in the command, so it must hold no secret; secrets go into `input`.
@@ -24,42 +70,20 @@ impl Connection {
         input: &mut dyn Read,
         sent: Progress<'_>,
     ) -> Result<Output, SshError> {
-        let lost = |error: &dyn std::fmt::Display| SshError::Lost {
-            doing: doing.to_owned(),
-            reason: error.to_string(),
-        };
-        let mut channel = self.session.channel_session().map_err(|error| lost(&error))?;
-        channel
-            .exec(&self.command(script))
-            .map_err(|error| lost(&error))?;
-        let mut buffer = vec![0u8; 128 * 1024];
-        loop {
-            let count = input.read(&mut buffer).map_err(|error| SshError::Local {
-                what: format!("the data for {doing}"),
-                reason: error.to_string(),
-            })?;
-            if count == 0 {
-                break;
-            }
-            channel
-                .write_all(&buffer[..count])
-                .map_err(|error| lost(&error))?;
-            sent(count as u64);
-        }
-        channel.send_eof().map_err(|error| lost(&error))?;
-        let mut output = Output::default();
+        let mut channel = self.session.channel_session().map_err(lost(doing))?;
+        channel.exec(&self.command(script)).map_err(lost(doing))?;
+        feed(doing, input, &mut channel, sent)?.map_err(lost(doing))?;
+        channel.send_eof().map_err(lost(doing))?;
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        channel.read_to_end(&mut stdout).map_err(|error| lost(&error))?;
-        channel
-            .stderr()
-            .read_to_end(&mut stderr)
-            .map_err(|error| lost(&error))?;
-        channel.close().map_err(|error| lost(&error))?;
-        channel.wait_close().map_err(|error| lost(&error))?;
-        output.stdout = String::from_utf8_lossy(&stdout).into_owned();
-        output.stderr = String::from_utf8_lossy(&stderr).into_owned();
-        output.status = channel.exit_status().map_err(|error| lost(&error))?;
-        Ok(output)
+        channel.read_to_end(&mut stdout).map_err(lost(doing))?;
+        channel.stderr().read_to_end(&mut stderr).map_err(lost(doing))?;
+        channel.close().map_err(lost(doing))?;
+        channel.wait_close().map_err(lost(doing))?;
+        Ok(Output {
+            status: channel.exit_status().map_err(lost(doing))?,
+            stdout: String::from_utf8_lossy(&stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+        })
     }
 
     /// Like [`Connection::run`]; an exit status other than zero is an error.
@@ -70,29 +94,14 @@ impl Connection {
         input: &mut dyn Read,
         sent: Progress<'_>,
     ) -> Result<String, SshError> {
-        let output = self.run(doing, script, input, sent)?;
-        if output.status == 0 {
-            return Ok(output.stdout);
-        }
-        let stderr = last_lines(&output.stderr, 6);
-        Err(SshError::Command {
-            doing: doing.to_owned(),
-            status: output.status,
-            stderr,
-        })
+        self.run(doing, script, input, sent)?.checked(doing)
     }
 
     /// Starts a script that stays: sends `input` and waits for its first line of output.
     pub fn start(self, doing: &str, script: &str, input: &[u8]) -> Result<Running, SshError> {
-        let lost = |error: &dyn std::fmt::Display| SshError::Lost {
-            doing: doing.to_owned(),
-            reason: error.to_string(),
-        };
-        let mut channel = self.session.channel_session().map_err(|error| lost(&error))?;
-        channel
-            .exec(&self.command(script))
-            .map_err(|error| lost(&error))?;
-        channel.write_all(input).map_err(|error| lost(&error))?;
+        let mut channel = self.session.channel_session().map_err(lost(doing))?;
+        channel.exec(&self.command(script)).map_err(lost(doing))?;
+        channel.write_all(input).map_err(lost(doing))?;
         let mut running = Running {
             channel,
             connection: self,
@@ -100,7 +109,7 @@ impl Connection {
         };
         let mut line = Vec::new();
         let mut byte = [0u8; 1];
-        while running.channel.read(&mut byte).map_err(|error| lost(&error))? == 1 && byte[0] != b'\n' {
+        while running.channel.read(&mut byte).map_err(lost(doing))? == 1 && byte[0] != b'\n' {
             line.push(byte[0]);
         }
         if byte[0] != b'\n' {
@@ -109,12 +118,19 @@ impl Connection {
                 .channel
                 .stderr()
                 .read_to_end(&mut said)
-                .map_err(|error| lost(&error))?;
-            return Err(SshError::Command {
-                doing: doing.to_owned(),
-                status: running.channel.exit_status().unwrap_or(-1),
-                stderr: last_lines(&String::from_utf8_lossy(&said), 6),
-            });
+                .map_err(lost(doing))?;
+            let ended = Output {
+                // One that says nothing and is content is no use either.
+                status: running
+                    .channel
+                    .exit_status()
+                    .ok()
+                    .filter(|status| *status != 0)
+                    .unwrap_or(-1),
+                stdout: String::new(),
+                stderr: String::from_utf8_lossy(&said).into_owned(),
+            };
+            ended.checked(doing)?;
         }
         running.first_line = String::from_utf8_lossy(&line).into_owned();
         Ok(running)
@@ -140,10 +156,7 @@ impl Connection {
                 let _ = channel.close();
                 said
             })
-            .map_err(|error| SshError::Lost {
-                doing: format!("connecting to {address}:{port}"),
-                reason: error.to_string(),
-            });
+            .map_err(|error| lost(&format!("connecting to {address}:{port}"))(error));
         self.session.set_timeout(before);
         talked
     }

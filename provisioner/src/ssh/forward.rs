@@ -1,17 +1,21 @@
 //! A port of a host as a port of this machine, for when the host's address cannot be reached directly.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use super::bastion::{copy, local};
-use super::{Connection, SshError, Target};
+use super::{Connection, SshError, Target, lost};
 
 /// Ends with its owner; connections through it end when either side hangs up.
 pub struct Forward {
     pub address: SocketAddr,
+    /// Host and port at the other end.
+    pub to: String,
     stop: Arc<AtomicBool>,
+    /// Why the last connection did not get through.
+    failure: Arc<Mutex<Option<String>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -22,6 +26,9 @@ impl Forward {
         let address = listener.local_addr().map_err(|error| local(&error))?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
+        let failure = Arc::new(Mutex::new(None));
+        let failed = failure.clone();
+        let forwarded = target.clone();
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if stopped.load(Ordering::Acquire) {
@@ -29,15 +36,28 @@ impl Forward {
                 }
                 let Ok(stream) = stream else { continue };
                 let target = target.clone();
-                // The copy ends when the client closes; a failed one shows as a closed connection there.
-                std::thread::spawn(move || drop(serve(&target, port, stream)));
+                let failed = failed.clone();
+                // The copy ends when the client closes; to the client a failed one is a closed connection.
+                std::thread::spawn(move || {
+                    let outcome = serve(&target, port, stream);
+                    if let (Err(error), Ok(mut failed)) = (outcome, failed.lock()) {
+                        *failed = Some(error.to_string());
+                    }
+                });
             }
         });
         Ok(Forward {
             address,
+            to: format!("{}:{port}", forwarded.host),
             stop,
+            failure,
             thread: Some(thread),
         })
+    }
+
+    /// Why the last connection that failed did not get through.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.lock().ok().and_then(|failure| failure.clone())
     }
 }
 
@@ -54,14 +74,10 @@ impl Drop for Forward {
 
 fn serve(target: &Target, port: u16, stream: TcpStream) -> Result<(), SshError> {
     let connection = Connection::open(target)?;
-    let lost = |error: ssh2::Error| SshError::Lost {
-        doing: format!("forwarding port {port}"),
-        reason: error.to_string(),
-    };
     let channel = connection
         .session
         .channel_direct_tcpip("127.0.0.1", port, None)
-        .map_err(lost)?;
+        .map_err(lost(&format!("forwarding port {port}")))?;
     stream.set_nonblocking(true).map_err(|error| local(&error))?;
     copy(&connection.session, channel, stream, &connection.wire);
     Ok(())

@@ -114,15 +114,23 @@ impl List {
             let backup = backup_table(&inventory)?;
             let (fleet, _) = Fleet::connect_reachable(&inventory, &state, &context.ui)?;
             let taken = backup::kept_on_hosts(&fleet, &inventory, backup)?;
-            let text: String = taken.iter().map(|taken| line(&taken.snapshot)).collect();
+            let text = lines(taken.iter().map(|taken| line(&taken.snapshot)));
             context.answer(&json!({ "snapshots": taken }), &text);
             return Ok(Outcome::Done);
         }
         let snapshots = snapshot::list(&state)?;
-        let text: String = snapshots.iter().map(line).collect();
+        let text = lines(snapshots.iter().map(line));
         context.answer(&json!({ "snapshots": snapshots }), &text);
         Ok(Outcome::Done)
     }
+}
+
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    let text: String = lines.collect();
+    if text.is_empty() {
+        return "no snapshots are kept\n".to_owned();
+    }
+    text
 }
 
 fn in_storage(context: &Context) -> anyhow::Result<Outcome> {
@@ -132,10 +140,11 @@ fn in_storage(context: &Context) -> anyhow::Result<Outcome> {
     let mut objects = Store::open(s3)?.list(below.trim_end_matches('/'))?;
     objects.retain(|object| object.key.ends_with(".db"));
     let url = |key: &str| format!("s3://{}/{key}", s3.bucket);
-    let text: String = objects
-        .iter()
-        .map(|object| format!("{} {:>8} KiB\n", url(&object.key), object.bytes / 1024))
-        .collect();
+    let text = lines(
+        objects
+            .iter()
+            .map(|object| format!("{} {:>8} KiB\n", url(&object.key), object.bytes / 1024)),
+    );
     let answers: Vec<_> = objects
         .iter()
         .map(|object| json!({ "url": url(&object.key), "bytes": object.bytes }))

@@ -109,7 +109,7 @@ impl Arguments {
             }
             Command::List => {
                 let tokens = enroll::list(&api)?;
-                let text: String = tokens
+                let mut text: String = tokens
                     .iter()
                     .map(|token| {
                         format!(
@@ -121,6 +121,9 @@ impl Arguments {
                         )
                     })
                     .collect();
+                if text.is_empty() {
+                    "there are no tokens\n".clone_into(&mut text);
+                }
                 context.answer(&json!({ "tokens": tokens }), &text);
             }
             Command::Delete { id } => {
