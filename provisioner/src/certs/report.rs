@@ -141,8 +141,10 @@ fn findings(row: &Row, rows: &[Row], now: SystemTime, warn: Duration) -> Vec<Fin
         findings.extend(old_served(row, &here));
     }
     let authorities: Vec<&&Row> = here.iter().filter(|other| other.certificate.authority).collect();
+    // One that vouches for itself, such as a storage's, has no authority that could go.
+    let own = certificate.issuer == certificate.common_name;
     let known = certificate.authority_key_id.as_ref().is_none_or(|id| {
-        authorities.is_empty()
+        own || authorities.is_empty()
             || authorities
                 .iter()
                 .any(|authority| authority.certificate.key_id.as_ref() == Some(id))

@@ -11,6 +11,7 @@ mod quorum;
 mod refresher;
 mod release;
 pub mod scale;
+mod service_account;
 pub mod wait;
 
 pub use command::{Finished, run};
@@ -19,6 +20,7 @@ pub use lab::TestLab;
 pub use prober::{Prober, Report};
 pub use quorum::{QuorumWatch, Seen};
 pub use refresher::Refresher;
+pub use service_account::PodProber;
 pub use wait::until;
 
 /// The folder with the built binaries.

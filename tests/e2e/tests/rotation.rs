@@ -190,6 +190,7 @@ fn authorities_and_keys_with_kills(lab: &TestLab) {
     let all = ["certs", "rotate", "--all", "--settle", "20"];
     let refresher = lab.refresher();
     let prober = lab.prober("worker-1");
+    let pod = lab.pod_prober("worker-2");
     for (stage, nth) in [("trust", 3), ("issue", 4), ("switch", 2), ("drop", 3)] {
         assert!(
             lab.kill_in(&all, &format!("{stage}:"), nth),
@@ -200,9 +201,11 @@ fn authorities_and_keys_with_kills(lab: &TestLab) {
     println!("{}", said.stderr);
     lab.fetch_kubeconfig();
     let report = prober.finish();
+    let of_pod = pod.finish();
     drop(refresher);
     said.ok();
     report.nothing_failed("rotation of all authorities and keys");
+    of_pod.nothing_failed("rotation of all, seen by a pod that keeps its token for a while");
     let after = authorities(lab);
     assert!(
         before.is_disjoint(&after),
