@@ -136,7 +136,10 @@ fn a_directory_is_encrypted_and_travels_with_a_passphrase() {
     );
     operator.ok(&["state", "decrypt", "--passphrase-file", "right"]);
     assert_eq!(std::fs::read_to_string(&key).unwrap(), word);
-    // In clear here, and sealed on the way.
+    // In clear here, and sealed on the way. Snapshots are no part of it.
+    let snapshot = operator.at("hosts.hardway/snapshots/etcd-1.db");
+    std::fs::create_dir_all(snapshot.parent().unwrap()).unwrap();
+    std::fs::write(&snapshot, "data").unwrap();
     operator.ok(&[&["state", "export", "one.age"][..], &right].concat());
     assert_eq!(mode(&operator.at("one.age")), 0o600);
     assert!(!holds(&std::fs::read(operator.at("one.age")).unwrap(), b"kept"));
@@ -153,4 +156,5 @@ fn a_directory_is_encrypted_and_travels_with_a_passphrase() {
     operator.ok(&["state", "import", "one.age", "--passphrase-file", "right"]);
     assert_eq!(std::fs::read_to_string(&key).unwrap(), word);
     assert_eq!(mode(&key), 0o600);
+    assert!(!snapshot.exists());
 }

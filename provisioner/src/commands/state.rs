@@ -28,7 +28,7 @@ enum Command {
     Encrypt(To),
     /// Write all keys in clear again (mode 0600).
     Decrypt,
-    /// Write the whole directory into one file, encrypted when the directory is or somebody to encrypt it to is named.
+    /// Write the directory, without snapshots, into one file, encrypted when the directory is or somebody to encrypt it to is named.
     Export {
         file: PathBuf,
         #[command(flatten)]

@@ -40,12 +40,16 @@ pub fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Writes the directory as a compressed tar archive, encrypted to `lockers` when given.
+/// Writes the directory as a compressed tar archive, encrypted to `lockers` when given. Snapshots are no part of it: they
+/// are large, and the hosts' own ones do not lie here either.
 pub fn export(state: &State, file: &Path, lockers: Option<&Lockers>) -> anyhow::Result<()> {
     let context = || format!("cannot pack {}", state.folder().display());
     let mut builder = tar::Builder::new(zstd::Encoder::new(Vec::new(), 3).with_context(context)?);
     for path in files(state.folder())? {
         let name = path.strip_prefix(state.folder()).unwrap_or(&path);
+        if !belongs(name) {
+            continue;
+        }
         let content = read_file(&path)?.unwrap_or_default();
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
