@@ -5,6 +5,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
+
+use provisioner::identities;
+use provisioner::inventory::Inventory;
+use provisioner::state::{OpenOptions, State};
 
 const INVENTORY: &str = "[cluster]\nname = \"one\"\n[[hosts]]\nname = \"cp-1\"\naddress = \"10.77.0.11\"\nroles = [\"control-plane\"]\n";
 
@@ -118,14 +123,17 @@ fn a_key_for_bundles_opens_with_its_passphrase() {
 #[test]
 fn a_directory_is_encrypted_and_travels_with_a_passphrase() {
     let operator = Operator::new();
-    let key = operator.at("hosts.hardway/pki/kubernetes.key");
-    std::fs::create_dir_all(key.parent().unwrap()).unwrap();
-    let word = "-----BEGIN PRIVATE KEY-----\nkept\n-----END PRIVATE KEY-----\n";
-    std::fs::write(&key, word).unwrap();
+    let path = operator.at("hosts.toml");
+    let state = State::open(&path, "test", &OpenOptions::default()).unwrap();
+    identities::prepare(&Inventory::load(&path).unwrap(), &state, SystemTime::now(), false).unwrap();
+    drop(state);
+    let key = operator.at("hosts.hardway/pki/kubernetes-ca.key");
+    let word = std::fs::read_to_string(&key).unwrap();
+    assert!(word.contains("PRIVATE KEY"));
     let right = ["--passphrase", "--passphrase-file", "right"];
     operator.ok(&[&["state", "encrypt"][..], &right].concat());
     let sealed = std::fs::read(&key).unwrap();
-    assert!(!holds(&sealed, b"kept"));
+    assert!(!holds(&sealed, b"PRIVATE KEY"));
     assert!(operator.ok(&["state", "show"]).contains("encrypted"));
     operator.refused(&["state", "decrypt"], "passphrase");
     operator.refused(&["state", "decrypt", "--passphrase-file", "wrong"], "passphrase");
@@ -142,7 +150,10 @@ fn a_directory_is_encrypted_and_travels_with_a_passphrase() {
     std::fs::write(&snapshot, "data").unwrap();
     operator.ok(&[&["state", "export", "one.age"][..], &right].concat());
     assert_eq!(mode(&operator.at("one.age")), 0o600);
-    assert!(!holds(&std::fs::read(operator.at("one.age")).unwrap(), b"kept"));
+    assert!(!holds(
+        &std::fs::read(operator.at("one.age")).unwrap(),
+        b"PRIVATE KEY"
+    ));
     operator.refused(
         &["state", "import", "one.age", "--passphrase-file", "right"],
         "--replace",

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::OnceLock;
 
+use age::DecryptError;
 use age::secrecy::{ExposeSecret, SecretString};
 use age::{IdentityFile, x25519};
 use anyhow::Context as _;
@@ -168,7 +169,8 @@ impl Vault {
         let damaged =
             |error: &dyn std::fmt::Display| BadState::new(path, format!("cannot be opened: {error}"));
         let decryptor = age::Decryptor::new(sealed).map_err(|error| damaged(&error))?;
-        let identities: Vec<Box<dyn age::Identity>> = if decryptor.is_scrypt() {
+        let with_passphrase = decryptor.is_scrypt();
+        let identities: Vec<Box<dyn age::Identity>> = if with_passphrase {
             vec![Box::new(age::scrypt::Identity::new(self.passphrase(path)?))]
         } else {
             let file = self.unlock.identity.as_ref().ok_or_else(|| {
@@ -185,7 +187,13 @@ impl Vault {
         };
         let mut reader = decryptor
             .decrypt(identities.iter().map(|identity| &**identity))
-            .map_err(|error| damaged(&error))?;
+            .map_err(|error| match error {
+                DecryptError::DecryptionFailed if with_passphrase => {
+                    BadState::new(path, "is not opened by this passphrase")
+                }
+                DecryptError::NoMatchingKeys => BadState::new(path, "is not opened by this age identity"),
+                error => damaged(&error),
+            })?;
         let mut text = Vec::new();
         std::io::Read::read_to_end(&mut reader, &mut text).map_err(|error| damaged(&error))?;
         Ok(text)
