@@ -154,3 +154,11 @@ fn report(json: bool, error: &anyhow::Error) {
         eprintln!("error: {error:#}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_can_be_typed_is_no_contradiction() {
+        super::command().debug_assert();
+    }
+}

@@ -39,7 +39,7 @@ enum Command {
     Drain {
         name: String,
         #[command(flatten)]
-        drain: Drain,
+        drain: Draining,
     },
     /// Let new pods come again.
     Uncordon {
@@ -51,7 +51,7 @@ enum Command {
     Remove {
         name: String,
         #[command(flatten)]
-        drain: Drain,
+        drain: Draining,
     },
     /// A fresh host takes over a name: write its address and host key into the inventory first.
     Replace {
@@ -63,14 +63,14 @@ enum Command {
         #[arg(long, value_name = "KEY", requires = "old_address", value_parser = host_key)]
         old_host_key: Option<String>,
         #[command(flatten)]
-        drain: Drain,
+        drain: Draining,
         #[command(flatten)]
         bundled: Bundled,
     },
 }
 
 #[derive(clap::Args)]
-struct Drain {
+struct Draining {
     /// How long disruption budgets may hold it up.
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     timeout: u64,
@@ -79,7 +79,7 @@ struct Drain {
     force: bool,
 }
 
-impl Drain {
+impl Draining {
     fn options(&self) -> drain::Options {
         drain::Options {
             timeout: Duration::from_secs(self.timeout),
