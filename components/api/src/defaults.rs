@@ -41,17 +41,21 @@ pub fn apply(resource: &Resource, value: &mut Value) {
 fn from_schema(set: &SchemaSet, ty: &Type, value: &mut Value) {
     match (ty, value) {
         (Type::Struct(id), Value::Object(map)) => {
-            for field in &set.get(*id).fields {
-                if let Some(default) = field.default.as_ref().filter(|_| {
-                    if field.pointer {
-                        map.get(&field.name).is_none_or(Value::is_null)
-                    } else {
-                        is_zero(map.get(&field.name))
-                    }
-                }) {
+            let schema = set.get(*id);
+            for field in &schema.fields {
+                let Some(default) = &field.default else { continue };
+                let given = map.get(&field.name);
+                let missing = if field.pointer {
+                    given.is_none_or(Value::is_null)
+                } else {
+                    is_zero(given)
+                };
+                if missing {
                     map.insert(field.name.clone(), default.clone());
                 }
-                if let Some(value) = map.get_mut(&field.name) {
+            }
+            for (name, value) in map.iter_mut().filter(|(_, value)| value.is_object() || value.is_array()) {
+                if let Some(field) = schema.field(name) {
                     from_schema(set, &field.ty, value);
                 }
             }

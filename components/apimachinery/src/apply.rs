@@ -10,7 +10,7 @@ pub use merge::merge;
 pub use remove::remove;
 pub use validate::{has_keyless_items, validate};
 
-use crate::fieldset::FieldSet;
+use crate::fieldset::{FieldSet, field_element};
 use crate::schema::{Field, ListKind, SchemaSet, Type};
 use serde_json::Value;
 
@@ -73,14 +73,14 @@ fn fields_below(
                 let field = schema.field(key);
                 let (own, below) = fields_below(set, field.map(|field| &field.ty), field, value);
                 let empty = value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty);
-                out.push(format!("f:{key}"), own || field.is_none() || empty, below);
+                out.push(field_element(key), own || field.is_none() || empty, below);
             }
             false
         }
         (Shape::Map(inner), Value::Object(map)) => {
             for (key, value) in map {
                 let (_, below) = fields_below(set, inner, None, value);
-                out.push(format!("f:{key}"), true, below);
+                out.push(field_element(key), true, below);
             }
             false
         }

@@ -3,6 +3,7 @@ mod element;
 mod owned;
 
 pub use element::Element;
+pub(crate) use element::field_element;
 pub use owned::FieldsV1;
 
 use serde_json::{Map, Value};
@@ -98,7 +99,7 @@ impl FieldSet {
     pub fn of_names(paths: &[&str]) -> Self {
         let mut set = Self::default();
         for path in paths {
-            let elements: Vec<String> = path.split('.').map(|name| format!("f:{name}")).collect();
+            let elements: Vec<String> = path.split('.').map(|name| field_element(name)).collect();
             set.insert(&elements);
         }
         set

@@ -19,4 +19,4 @@ pub mod notify;
 pub mod tasks;
 pub mod tls;
 
-pub use tasks::{Tasks, runtime};
+pub use tasks::{Tasks, runtime, runtime_on_this_thread};

@@ -30,6 +30,16 @@ pub fn runtime_with(workers: usize) -> anyhow::Result<tokio::runtime::Runtime> {
         .context("cannot start the runtime")
 }
 
+/// A runtime on the calling thread.
+pub fn runtime_on_this_thread() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(64)
+        .thread_keep_alive(Duration::from_secs(2))
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+}
+
 /// The daemon's tasks and the signal to stop them.
 pub struct Tasks {
     set: JoinSet<(&'static str, anyhow::Result<()>)>,

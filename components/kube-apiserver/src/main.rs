@@ -34,7 +34,8 @@ fn main() -> ExitCode {
             return ExitCode::from(BAD_USAGE);
         }
     };
-    let served = daemon::runtime().and_then(|runtime| runtime.block_on(run::run(configuration)));
+    // Connections have threads of their own; here is what the server does by itself.
+    let served = daemon::runtime_on_this_thread().and_then(|runtime| runtime.block_on(run::run(configuration)));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -49,6 +49,13 @@ pub struct Accepted {
     pub pretty: bool,
 }
 
+impl Accepted {
+    /// Whole objects as JSON without whitespace: how they are stored.
+    pub fn is_plain_json(&self) -> bool {
+        self.shape == Shape::Object && self.encoding == Encoding::Json && !self.pretty
+    }
+}
+
 /// One range of an Accept header.
 #[derive(Debug)]
 struct Range {

@@ -235,7 +235,7 @@ async fn allowed(
     } else if mutating {
         // Detached: the client hanging up must not cut a write in half.
         let tracker = server.tracker.clone();
-        let task = server.tracker.spawn(async move {
+        let writing = async move {
             let outcome = handling.await;
             if let Some((seat, time)) = pass.afterwards() {
                 tracker.spawn(async move {
@@ -245,7 +245,15 @@ async fn allowed(
             }
             drop(pass);
             outcome
-        });
+        };
+        // Policies may ask for rights in the middle of an expression, which waits for a webhook if there is one.
+        let task = if server.authorizer.asks_others() {
+            let runtime = tokio::runtime::Handle::current();
+            server.tracker.spawn_blocking(move || runtime.block_on(writing))
+        } else {
+            // In a box: a task is moved several times before it runs, and this is a large one.
+            server.tracker.spawn(Box::pin(writing))
+        };
         match tokio::time::timeout(timeout, task).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(ApiError::internal(

@@ -8,7 +8,7 @@ use crate::kinds;
 use crate::media::{self, Accepted, Encoding, Shape};
 use crate::request::ApiRequest;
 use crate::server::Server;
-use crate::serving::body::Response;
+use crate::serving::body::{Body, Response};
 use crate::verbs::write::Shown;
 use api::{Registry, Resource};
 use apimachinery::{ApiError, meta};
@@ -50,9 +50,7 @@ pub fn one(
     accepted: &Accepted,
 ) -> Result<Response, ApiError> {
     if let Shown::Stored(object) = &object
-        && accepted.shape == Shape::Object
-        && accepted.encoding == Encoding::Json
-        && !accepted.pretty
+        && accepted.is_plain_json()
     {
         return Ok(answer::bytes_of(code, media::JSON, json_bytes(row, object)?));
     }
@@ -171,4 +169,20 @@ pub fn list_item(row: &Resource, object: &ObjectRef) -> Result<Bytes, ApiError> 
     }
     // An opening brace, then the stored bytes after kind and apiVersion, without a copy.
     Ok(object.untyped_json())
+}
+
+/// A list as slices: its items, each after its opening brace, between what is the list's own.
+pub fn list_of(row: &Resource, metadata: &Value, items: impl IntoIterator<Item = Bytes>) -> Body {
+    let header = format!(
+        r#"{{"kind":"{}","apiVersion":"{}","metadata":{metadata},"items":["#,
+        row.list_kind,
+        row.gvk.api_version()
+    );
+    let mut slices = vec![Bytes::from(header)];
+    for (position, item) in items.into_iter().enumerate() {
+        slices.push(Bytes::from_static(if position > 0 { b",{" } else { b"{" }));
+        slices.push(item);
+    }
+    slices.push(Bytes::from_static(b"]}\n"));
+    Body::slices(slices)
 }

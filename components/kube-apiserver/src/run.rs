@@ -13,6 +13,7 @@ use crate::metrics::Metrics;
 use crate::pipeline;
 use crate::server::Server;
 use crate::serving::accept::{self, Limits};
+use crate::serving::threads::Threads;
 use crate::serving::certificates::{ClientAuthority, RELOAD_PERIOD, ServingCertificate};
 use crate::stores::Stores;
 use crate::sync;
@@ -172,8 +173,11 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         let server = Arc::clone(&server);
         move |request, peer| pipeline::handle(Arc::clone(&server), request, peer)
     };
+    let threads =
+        Arc::new(Threads::for_this_machine().context("starting the threads that serve connections")?);
     let accepting = accept::serve(
         listener,
+        Arc::clone(&threads),
         Arc::new(tls),
         limits,
         handler,
@@ -271,6 +275,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
     if tokio::time::timeout(AUDIT_TIMEOUT, auditing).await.is_err() {
         tracing::warn!("the last audit events could not be written in time");
     }
+    drop(threads);
     Ok(())
 }
 

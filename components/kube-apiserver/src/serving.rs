@@ -5,4 +5,5 @@ pub mod body;
 pub mod certificates;
 mod cork;
 pub mod peer;
+pub mod threads;
 pub mod verifier;

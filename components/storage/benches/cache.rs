@@ -28,7 +28,7 @@ async fn run() {
     for number in 0..PODS {
         let key = format!("/registry/pods/ns-{}/pod-{number}", number % 100);
         backend
-            .create(&key, pod(number, &filler), None)
+            .create(&key, pod(number, &filler).into(), None)
             .await
             .expect("create");
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -83,7 +84,7 @@ pub enum TxnOutcome {
 pub struct RawEvent {
     pub key: String,
     /// None for a deletion.
-    pub value: Option<Vec<u8>>,
+    pub value: Option<Bytes>,
     pub revision: Revision,
 }
 
@@ -139,7 +140,7 @@ pub trait Backend: Send + Sync + 'static {
     async fn create(
         &self,
         key: &str,
-        value: Vec<u8>,
+        value: Bytes,
         ttl: Option<Duration>,
     ) -> Result<TxnOutcome, BackendError>;
 
@@ -147,7 +148,7 @@ pub trait Backend: Send + Sync + 'static {
     async fn update(
         &self,
         key: &str,
-        value: Vec<u8>,
+        value: Bytes,
         expected: Revision,
         ttl: Option<Duration>,
     ) -> Result<TxnOutcome, BackendError>;

@@ -4,8 +4,10 @@ mod consistent;
 mod event;
 mod hub;
 mod load;
+mod relay;
 mod resource;
 mod ring;
+mod sent;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -17,6 +19,7 @@ pub use event::{EventKind, WatchEvent, bookmark_frame};
 pub(crate) use hub::{CacheOptions, Hub, RunningHub};
 pub(crate) use load::fetch;
 pub(crate) use resource::ResourceCache;
+pub(crate) use sent::Sent;
 pub(crate) use view::{Scope, View};
 pub(crate) use watcher::{Begin, WatcherParts};
 pub use watcher::{WatchItem, Watcher};

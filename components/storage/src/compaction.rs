@@ -35,8 +35,8 @@ async fn round(backend: &Arc<dyn Backend>, seen: &mut Seen) -> Result<(), Storag
     let failed = |error| StorageError::from_backend(KEY, error);
     let value = seen.newest.unwrap_or(Revision::ZERO).to_string().into_bytes();
     let outcome = match seen.key_at {
-        None => backend.create(KEY, value, None).await,
-        Some(at) => backend.update(KEY, value, at, None).await,
+        None => backend.create(KEY, value.into(), None).await,
+        Some(at) => backend.update(KEY, value.into(), at, None).await,
     };
     match outcome.map_err(failed)? {
         TxnOutcome::Conflict(current) => {
@@ -90,7 +90,7 @@ mod tests {
         let first = one.newest.unwrap();
         for number in 0..5 {
             backend
-                .create(&format!("/r/{number}"), vec![], None)
+                .create(&format!("/r/{number}"), Default::default(), None)
                 .await
                 .unwrap();
         }

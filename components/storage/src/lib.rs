@@ -5,6 +5,7 @@ mod cache;
 pub mod compaction;
 mod encryption;
 mod error;
+mod local;
 mod object;
 mod raw;
 mod resource;

@@ -56,8 +56,8 @@ impl RawStore {
     ) -> Result<TxnOutcome, StorageError> {
         let key = self.key(path);
         let outcome = match expected {
-            None => self.backend.create(&key, value, ttl).await,
-            Some(expected) => self.backend.update(&key, value, expected, ttl).await,
+            None => self.backend.create(&key, value.into(), ttl).await,
+            Some(expected) => self.backend.update(&key, value.into(), expected, ttl).await,
         };
         outcome.map_err(|error| StorageError::from_backend(&key, error))
     }

@@ -4,6 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::cache::{ResourceCache, RunningHub, Watcher};
 use crate::error::StorageError;
 use crate::object::{Marks, ObjectRef, StoredObject};
@@ -153,7 +155,7 @@ impl Store {
         json: &[u8],
         ttl: Option<Duration>,
     ) -> Result<ObjectRef, StorageError> {
-        write::create(self, namespace, name, json, ttl).await
+        write::create(self, namespace, name, Bytes::copy_from_slice(json), ttl).await
     }
 
     /// Reads, asks `decide` what to do, and does it in one transaction on the revision that was read; begins again
@@ -242,7 +244,7 @@ impl Store {
         self.cache.view().len()
     }
 
-    /// Number of watches that run, the server's own included.
+    /// Number of watches that run.
     pub fn watchers(&self) -> usize {
         self.cache.watchers()
     }

@@ -81,16 +81,16 @@ fn conflict(outcome: Result<TxnOutcome, BackendError>) -> Option<String> {
 }
 
 async fn conditional_writes(backend: Arc<dyn Backend>) {
-    let a1 = done(backend.create("/r/a", b"1".to_vec(), None).await);
+    let a1 = done(backend.create("/r/a", b"1"[..].into(), None).await);
     assert_eq!(backend.current_revision().await.unwrap(), a1);
     assert_eq!(
-        conflict(backend.create("/r/a", b"2".to_vec(), None).await),
+        conflict(backend.create("/r/a", b"2"[..].into(), None).await),
         Some("1".into())
     );
-    let a2 = done(backend.update("/r/a", b"2".to_vec(), a1, None).await);
+    let a2 = done(backend.update("/r/a", b"2"[..].into(), a1, None).await);
     assert!(a2 > a1);
     assert_eq!(
-        conflict(backend.update("/r/a", b"3".to_vec(), a1, None).await),
+        conflict(backend.update("/r/a", b"3"[..].into(), a1, None).await),
         Some("2".into())
     );
     assert_eq!(conflict(backend.delete("/r/a", a1).await), Some("2".into()));
@@ -98,10 +98,10 @@ async fn conditional_writes(backend: Arc<dyn Backend>) {
     assert!(gone > a2);
     assert_eq!(conflict(backend.delete("/r/a", a2).await), None);
     assert_eq!(
-        conflict(backend.update("/r/a", b"3".to_vec(), a2, None).await),
+        conflict(backend.update("/r/a", b"3"[..].into(), a2, None).await),
         None
     );
-    assert!(done(backend.create("/r/a", b"4".to_vec(), None).await) > gone);
+    assert!(done(backend.create("/r/a", b"4"[..].into(), None).await) > gone);
 }
 
 async fn ranges(backend: Arc<dyn Backend>) {
@@ -128,8 +128,8 @@ async fn ranges(backend: Arc<dyn Backend>) {
 }
 
 async fn history(backend: Arc<dyn Backend>) {
-    let first = done(backend.create("/r/a", b"1".to_vec(), None).await);
-    let second = done(backend.update("/r/a", b"2".to_vec(), first, None).await);
+    let first = done(backend.create("/r/a", b"1"[..].into(), None).await);
+    let second = done(backend.update("/r/a", b"2"[..].into(), first, None).await);
     let third = done(backend.delete("/r/a", second).await);
     for (at, want) in [(first, Some("1")), (second, Some("2")), (third, None)] {
         let found = backend
@@ -175,15 +175,15 @@ async fn events(watch: &mut BackendWatch, count: usize) -> Vec<RawEvent> {
 }
 
 async fn watches(backend: Arc<dyn Backend>) {
-    let first = done(backend.create("/r/a", b"1".to_vec(), None).await);
-    let second = done(backend.update("/r/a", b"2".to_vec(), first, None).await);
-    done(backend.create("/s/a", b"elsewhere".to_vec(), None).await);
+    let first = done(backend.create("/r/a", b"1"[..].into(), None).await);
+    let second = done(backend.update("/r/a", b"2"[..].into(), first, None).await);
+    done(backend.create("/s/a", b"elsewhere"[..].into(), None).await);
     let mut watch = backend.watch("/r/", second).await.unwrap();
     let third = done(backend.delete("/r/a", second).await);
-    let fourth = done(backend.create("/r/b", b"3".to_vec(), None).await);
+    let fourth = done(backend.create("/r/b", b"3"[..].into(), None).await);
     let want = |key: &str, value: Option<&str>, revision| RawEvent {
         key: key.into(),
-        value: value.map(|value| value.as_bytes().to_vec()),
+        value: value.map(|value| value.as_bytes().to_vec().into()),
         revision,
     };
     assert_eq!(
@@ -195,7 +195,7 @@ async fn watches(backend: Arc<dyn Backend>) {
         ]
     );
     // Progress covers writes that the watch doesn't see.
-    let elsewhere = done(backend.create("/s/b", b"elsewhere".to_vec(), None).await);
+    let elsewhere = done(backend.create("/s/b", b"elsewhere"[..].into(), None).await);
     let seen = async {
         loop {
             watch.progress.request();
@@ -210,9 +210,9 @@ async fn watches(backend: Arc<dyn Backend>) {
 }
 
 async fn compaction(backend: Arc<dyn Backend>) {
-    let first = done(backend.create("/r/a", b"1".to_vec(), None).await);
-    let second = done(backend.update("/r/a", b"2".to_vec(), first, None).await);
-    let third = done(backend.create("/r/b", b"3".to_vec(), None).await);
+    let first = done(backend.create("/r/a", b"1"[..].into(), None).await);
+    let second = done(backend.update("/r/a", b"2"[..].into(), first, None).await);
+    let third = done(backend.create("/r/b", b"3"[..].into(), None).await);
     backend.compact(third).await.unwrap();
     let error = backend.compact(second).await.unwrap_err();
     assert!(matches!(error, BackendError::Compacted { .. }), "{error:?}");
@@ -243,9 +243,9 @@ async fn compaction(backend: Arc<dyn Backend>) {
 
 async fn time_to_live(backend: Arc<dyn Backend>) {
     let ttl = Some(Duration::from_secs(1));
-    let kept = done(backend.create("/r/kept", b"1".to_vec(), ttl).await);
-    done(backend.update("/r/kept", b"2".to_vec(), kept, None).await);
-    let short = done(backend.create("/r/short", b"1".to_vec(), ttl).await);
+    let kept = done(backend.create("/r/kept", b"1"[..].into(), ttl).await);
+    done(backend.update("/r/kept", b"2"[..].into(), kept, None).await);
+    let short = done(backend.create("/r/short", b"1"[..].into(), ttl).await);
     let mut watch = backend
         .watch("/r/", Revision::parse(&(short.value() + 1).to_string()).unwrap())
         .await

@@ -36,10 +36,10 @@ async fn a_killed_process_loses_nothing_acknowledged() {
     for rotate_above in [100, 1 << 20] {
         let directory = tempfile::tempdir().unwrap();
         let backend = EmbeddedBackend::open_with(directory.path(), rotate_above).unwrap();
-        let first = done(backend.create("/r/a", b"1".to_vec(), None).await);
+        let first = done(backend.create("/r/a", b"1"[..].into(), None).await);
         for number in 0..20 {
             let key = format!("/r/{number}");
-            done(backend.create(&key, vec![b'x'; 50], None).await);
+            done(backend.create(&key, vec![b'x'; 50].into(), None).await);
             let killed = copy(directory.path());
             let again = EmbeddedBackend::open_with(killed.path(), rotate_above).unwrap();
             assert_eq!(all(&again).await, all(&backend).await, "after {key}");
@@ -48,7 +48,7 @@ async fn a_killed_process_loses_nothing_acknowledged() {
                 backend.current_revision().await.unwrap()
             );
         }
-        done(backend.update("/r/a", b"2".to_vec(), first, None).await);
+        done(backend.update("/r/a", b"2"[..].into(), first, None).await);
         let old = RangeRequest {
             revision: Some(first),
             ..RangeRequest::prefix("/r/")
@@ -71,7 +71,7 @@ async fn a_killed_process_loses_nothing_acknowledged() {
 async fn a_torn_end_is_dropped_and_other_damage_refused() {
     let directory = tempfile::tempdir().unwrap();
     let backend = EmbeddedBackend::open(directory.path()).unwrap();
-    done(backend.create("/r/a", b"1".to_vec(), None).await);
+    done(backend.create("/r/a", b"1"[..].into(), None).await);
     let before = all(&backend).await;
     let log = std::fs::read_dir(directory.path())
         .unwrap()
@@ -79,7 +79,7 @@ async fn a_torn_end_is_dropped_and_other_damage_refused() {
         .find(|path| path.to_string_lossy().contains("log-"))
         .unwrap();
     let short = std::fs::metadata(&log).unwrap().len();
-    done(backend.create("/r/b", b"2".to_vec(), None).await);
+    done(backend.create("/r/b", b"2"[..].into(), None).await);
     let long = std::fs::metadata(&log).unwrap().len();
     for length in short + 1..long {
         let killed = copy(directory.path());
@@ -93,7 +93,7 @@ async fn a_torn_end_is_dropped_and_other_damage_refused() {
         let again = EmbeddedBackend::open(killed.path()).unwrap();
         assert_eq!(all(&again).await, before, "cut at {length}");
         // What is written after the cut is found again.
-        done(again.create("/r/c", b"3".to_vec(), None).await);
+        done(again.create("/r/c", b"3"[..].into(), None).await);
         let after = all(&again).await;
         drop(again);
         assert_eq!(all(&EmbeddedBackend::open(killed.path()).unwrap()).await, after);
@@ -101,7 +101,7 @@ async fn a_torn_end_is_dropped_and_other_damage_refused() {
     drop(backend);
     // A snapshot is never torn, so damage in one is not taken for that.
     let backend = EmbeddedBackend::open_with(directory.path(), 1).unwrap();
-    done(backend.create("/r/d", b"4".to_vec(), None).await);
+    done(backend.create("/r/d", b"4"[..].into(), None).await);
     drop(backend);
     let snapshot = std::fs::read_dir(directory.path())
         .unwrap()
@@ -128,7 +128,7 @@ async fn a_second_server_is_refused_and_times_to_live_survive() {
     assert!(EmbeddedBackend::open(directory.path()).is_err());
     done(
         backend
-            .create("/r/short", b"1".to_vec(), Some(Duration::from_millis(200)))
+            .create("/r/short", b"1"[..].into(), Some(Duration::from_millis(200)))
             .await,
     );
     drop(backend);
@@ -155,7 +155,7 @@ async fn a_second_server_is_refused_and_times_to_live_survive() {
 async fn writers_at_once_see_each_other() {
     let directory = tempfile::tempdir().unwrap();
     let backend = Arc::new(EmbeddedBackend::open_with(directory.path(), 4096).unwrap());
-    done(backend.create("/r/count", b"0".to_vec(), None).await);
+    done(backend.create("/r/count", b"0"[..].into(), None).await);
     let writers: Vec<_> = (0..8)
         .map(|_| {
             let backend = Arc::clone(&backend);
@@ -164,7 +164,7 @@ async fn writers_at_once_see_each_other() {
                     loop {
                         let found = backend.range(RangeRequest::prefix("/r/")).await.unwrap();
                         let number: u64 = std::str::from_utf8(&found.kvs[0].value).unwrap().parse().unwrap();
-                        let next = (number + 1).to_string().into_bytes();
+                        let next = (number + 1).to_string().into();
                         let at = found.kvs[0].mod_revision;
                         if let TxnOutcome::Done(_) = backend.update("/r/count", next, at, None).await.unwrap()
                         {

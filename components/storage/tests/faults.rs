@@ -170,7 +170,7 @@ async fn compaction_while_the_watch_is_away() {
     let mut changed = found(kvs, "changed");
     for number in 2..5 {
         let outcome = other
-            .update(&key("changed"), counter("changed", number), changed, None)
+            .update(&key("changed"), counter("changed", number).into(), changed, None)
             .await
             .unwrap();
         let storage::TxnOutcome::Done(at) = outcome else {
@@ -178,7 +178,7 @@ async fn compaction_while_the_watch_is_away() {
         };
         changed = at;
     }
-    other.create(&key("new"), counter("new", 1), None).await.unwrap();
+    other.create(&key("new"), counter("new", 1).into(), None).await.unwrap();
     other
         .compact(other.current_revision().await.unwrap())
         .await

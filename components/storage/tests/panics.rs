@@ -40,7 +40,7 @@ impl Backend for Panicking {
     async fn create(
         &self,
         key: &str,
-        value: Vec<u8>,
+        value: bytes::Bytes,
         ttl: Option<Duration>,
     ) -> Result<TxnOutcome, BackendError> {
         self.inner.create(key, value, ttl).await
@@ -49,7 +49,7 @@ impl Backend for Panicking {
     async fn update(
         &self,
         key: &str,
-        value: Vec<u8>,
+        value: bytes::Bytes,
         expected: Revision,
         ttl: Option<Duration>,
     ) -> Result<TxnOutcome, BackendError> {

@@ -155,7 +155,7 @@ async fn updates_and_preconditions() {
     pods.warm_up().await.unwrap();
     // Another server writes behind the cache's back; the write is redone on the newest state.
     let elsewhere = backend
-        .update("/registry/pods/ns/a", pod("a", "n2"), first.revision(), None)
+        .update("/registry/pods/ns/a", pod("a", "n2").into(), first.revision(), None)
         .await
         .unwrap();
     let mut seen = Vec::new();
@@ -564,7 +564,7 @@ async fn unreadable_values_stop_nothing() {
     let Fixture { backend, pods, .. } = fixture();
     write(&pods, "a", "n1").await;
     backend
-        .create("/registry/pods/ns/bad", b"k8s\0protobuf".to_vec(), None)
+        .create("/registry/pods/ns/bad", b"k8s\0protobuf"[..].into(), None)
         .await
         .unwrap();
     let list = pods.list(ListRequest::default()).await.unwrap();
@@ -585,7 +585,7 @@ async fn unreadable_values_stop_nothing() {
     backend
         .update(
             "/registry/pods/ns/a",
-            b"junk".to_vec(),
+            b"junk"[..].into(),
             current.mod_revision,
             None,
         )

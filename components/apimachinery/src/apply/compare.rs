@@ -1,6 +1,6 @@
 use super::{Shape, items, shape};
 use crate::decode::{is_empty_collection, settle_value};
-use crate::fieldset::FieldSet;
+use crate::fieldset::{FieldSet, field_element};
 use crate::schema::{Field, ListKind, SchemaSet, Type};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -45,7 +45,7 @@ enum Step<'a> {
 impl Step<'_> {
     fn text(&self) -> Cow<'_, str> {
         match self {
-            Step::Field(name) => Cow::Owned(format!("f:{name}")),
+            Step::Field(name) => Cow::Owned(field_element(name)),
             Step::Element(text) => Cow::Borrowed(text),
         }
     }
@@ -201,12 +201,12 @@ impl<'a> Comparer<'a> {
                         continue;
                     }
                     let below = self.whole(field.map(|field| &field.ty), field, value);
-                    out.push(format!("f:{key}"), true, below);
+                    out.push(field_element(key), true, below);
                 }
             }
             (Shape::Map(inner), Value::Object(map)) => {
                 for (key, value) in map {
-                    out.push(format!("f:{key}"), true, self.whole(inner, None, value));
+                    out.push(field_element(key), true, self.whole(inner, None, value));
                 }
             }
             (Shape::List(inner, kind), Value::Array(list)) => {

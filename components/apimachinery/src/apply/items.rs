@@ -19,25 +19,37 @@ pub(super) fn element(
     }
 }
 
+/// The value of a key field: what is given, or its default.
+fn key_value<'a>(
+    set: &SchemaSet,
+    item_type: Option<&Type>,
+    name: &str,
+    item: &'a Value,
+) -> Option<Cow<'a, Value>> {
+    if let Some(given) = item.get(name).filter(|value| !value.is_null()) {
+        return Some(Cow::Borrowed(given));
+    }
+    let Some(Type::Struct(id)) = item_type else {
+        return None;
+    };
+    let field = set.get(*id).field(name)?;
+    // A key that is always written counts with its zero value.
+    let zero = || (field.always && !field.pointer).then(|| crate::decode::zero(set, field));
+    field.default.clone().or_else(zero).map(Cow::Owned)
+}
+
+/// Whether any of the key fields has a value.
+pub(super) fn has_key(set: &SchemaSet, item_type: Option<&Type>, keys: &[String], item: &Value) -> bool {
+    keys.iter()
+        .any(|name| key_value(set, item_type, name, item).is_some())
+}
+
 /// `k:` and the key fields as JSON, sorted by name.
 fn keyed(set: &SchemaSet, item_type: Option<&Type>, keys: &[String], item: &Value) -> String {
-    let default = |name: &str| match item_type {
-        // A key that is always written counts with its zero value.
-        Some(Type::Struct(id)) => set.get(*id).field(name).and_then(|field| {
-            let zero = || (field.always && !field.pointer).then(|| crate::decode::zero(set, field));
-            field.default.clone().or_else(zero)
-        }),
-        _ => None,
-    };
-    let mut found: Vec<(&str, Cow<'_, Value>)> = Vec::with_capacity(keys.len());
-    for name in keys {
-        let given = item.get(name).filter(|value| !value.is_null()).map(Cow::Borrowed);
-        found.extend(
-            given
-                .or_else(|| default(name).map(Cow::Owned))
-                .map(|value| (name.as_str(), value)),
-        );
-    }
+    let mut found: Vec<(&str, Cow<'_, Value>)> = keys
+        .iter()
+        .filter_map(|name| Some((name.as_str(), key_value(set, item_type, name, item)?)))
+        .collect();
     found.sort_by_key(|(name, _)| *name);
     let mut text = String::from("k:{");
     for (position, (name, value)) in found.iter().enumerate() {

@@ -1,5 +1,5 @@
 use super::{Shape, items, shape};
-use crate::fieldset::FieldSet;
+use crate::fieldset::{FieldSet, field_element};
 use crate::schema::{Field, ListKind, SchemaSet, Type};
 use serde_json::Value;
 
@@ -19,9 +19,9 @@ fn from(set: &SchemaSet, ty: Option<&Type>, field: Option<&Field>, value: &mut V
 fn inside(set: &SchemaSet, ty: Option<&Type>, field: Option<&Field>, value: &mut Value, fields: &FieldSet) {
     match (shape(set, ty, field, Some(value)), value) {
         (shape @ (Shape::Struct(_) | Shape::Map(_)), Value::Object(map)) => {
-            map.retain(|key, _| !fields.has(&format!("f:{key}")));
+            map.retain(|key, _| !fields.has(&field_element(key)));
             for (key, value) in map.iter_mut() {
-                let Some(below) = fields.below(&format!("f:{key}")) else {
+                let Some(below) = fields.below(&field_element(key)) else {
                     continue;
                 };
                 let (ty, field) = match &shape {

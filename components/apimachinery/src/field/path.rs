@@ -15,23 +15,34 @@ impl Path {
         Self::default()
     }
 
+    /// Paths are made for every field that is looked at, wrong or not, so this takes no detour by a formatter.
+    fn and<const N: usize>(&self, parts: [&str; N]) -> Self {
+        let length = parts.iter().map(|part| part.len()).sum::<usize>();
+        let mut path = String::with_capacity(self.0.len() + length);
+        path.push_str(&self.0);
+        for part in parts {
+            path.push_str(part);
+        }
+        Self(path)
+    }
+
     /// The field `name` below this path; `name` may hold several names joined by dots.
     pub fn child(&self, name: &str) -> Self {
         if self.0.is_empty() {
             Self(name.to_owned())
         } else {
-            Self(format!("{}.{name}", self.0))
+            self.and([".", name])
         }
     }
 
     /// The element number `index` of the list here.
     pub fn index(&self, index: usize) -> Self {
-        Self(format!("{}[{index}]", self.0))
+        self.and(["[", itoa::Buffer::new().format(index), "]"])
     }
 
     /// The entry `key` of the map here.
     pub fn key(&self, key: &str) -> Self {
-        Self(format!("{}[{key}]", self.0))
+        self.and(["[", key, "]"])
     }
 
     /// The path as text.

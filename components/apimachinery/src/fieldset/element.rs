@@ -50,3 +50,8 @@ impl fmt::Display for Element {
         }
     }
 }
+
+/// The text of the field of this name. Made for each field of each written object, so without a formatter.
+pub(crate) fn field_element(name: &str) -> String {
+    ["f:", name].concat()
+}

@@ -110,7 +110,8 @@ impl FieldManager<'_> {
         };
         let mut touched = modified;
         touched.add(added);
-        let mut taken = if managers.0.is_empty() && self.reset.is_empty() {
+        // Who owns nothing loses nothing.
+        let mut taken = if managers.0.is_empty() {
             std::mem::take(&mut touched)
         } else {
             touched.clone()

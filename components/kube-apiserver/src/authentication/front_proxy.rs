@@ -28,7 +28,7 @@ impl FrontProxy {
         if name.is_empty() || peer.chain.is_empty() {
             return Ok(None);
         }
-        if self.authority.verify(&peer.chain).is_err() {
+        if self.authority.verify(peer).is_err() {
             // Not a proxy's certificate; the headers of anybody else mean nothing.
             return Ok(None);
         }

@@ -52,7 +52,7 @@ pub fn authenticate(authority: &ClientAuthority, peer: &Peer) -> Result<Option<A
         return Ok(None);
     }
     authority
-        .verify(&peer.chain)
+        .verify(peer)
         .map_err(|error| Rejected(format!("verifying certificate failed: {error}")))?;
     let identity = peer
         .certificate()

@@ -205,13 +205,13 @@ fn log_query(query: &Query) -> Result<Vec<(String, String)>, ApiError> {
 }
 
 /// A GET that opens a stream needs the right to create one, too.
-fn require_create(server: &Server, request: &ApiRequest) -> Result<(), ApiError> {
+async fn require_create(server: &Server, request: &ApiRequest) -> Result<(), ApiError> {
     if request.info.verb == "create" {
         return Ok(());
     }
     let mut question = Attributes::of_request(&request.user, &request.info, None);
     question.verb = std::borrow::Cow::Borrowed("create");
-    let decision = server.authorizer.authorize(&question);
+    let decision = server.authorizer.decide(&question).await;
     if decision.allowed() {
         return Ok(());
     }
@@ -230,7 +230,7 @@ pub async fn stream(
     target: &Target,
     upgrade: Option<OnUpgrade>,
 ) -> Result<Response, ApiError> {
-    require_create(server, request)?;
+    require_create(server, request).await?;
     if !relay::is_upgrade(&request.headers) || upgrade.is_none() {
         return Err(ApiError::bad_request("Upgrade request required"));
     }
@@ -280,7 +280,7 @@ pub async fn port_forward(
     target: &Target,
     upgrade: Option<OnUpgrade>,
 ) -> Result<Response, ApiError> {
-    require_create(server, request)?;
+    require_create(server, request).await?;
     if !relay::is_upgrade(&request.headers) || upgrade.is_none() {
         return Err(ApiError::bad_request("Upgrade request required"));
     }

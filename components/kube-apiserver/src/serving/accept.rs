@@ -3,6 +3,7 @@
 use super::body::{Body, Response};
 use super::cork;
 use super::peer::Peer;
+use super::threads::Threads;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -44,8 +45,10 @@ impl Default for Limits {
 }
 
 /// Accepts until `stop`, then tells open connections to finish. Connections are counted in `tracker`.
+/// `threads` must outlive them.
 pub async fn serve<H, F>(
     listener: TcpListener,
+    threads: Arc<Threads>,
     tls: Arc<ServerConfig>,
     limits: Limits,
     handler: H,
@@ -63,14 +66,13 @@ pub async fn serve<H, F>(
         };
         match accepted {
             Ok((stream, address)) => {
-                tracker.spawn(connection(
-                    stream,
-                    address,
-                    acceptor.clone(),
-                    limits.clone(),
-                    handler.clone(),
-                    stop.clone(),
-                ));
+                let (acceptor, limits, handler, stop) =
+                    (acceptor.clone(), limits.clone(), handler.clone(), stop.clone());
+                let serving =
+                    move |stream| connection(stream, address, acceptor, limits, handler, stop);
+                if let Err(error) = threads.serve(stream, &tracker, serving) {
+                    tracing::warn!(%address, %error, "a connection cannot be served");
+                }
             }
             Err(error) => {
                 // Out of descriptors, most likely: wait for connections to close instead of spinning.

@@ -10,8 +10,11 @@ use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::peer::{Peer, Verified};
 use super::verifier::AnyOwnedCertificate;
 
 /// How often the files are looked at.
@@ -98,6 +101,8 @@ pub struct ClientAuthority {
 
 #[derive(Debug)]
 struct Loaded {
+    /// No two sets of authorities have the same.
+    number: u64,
     pem: String,
     verifier: Arc<dyn rustls::server::danger::ClientCertVerifier>,
 }
@@ -124,18 +129,36 @@ impl ClientAuthority {
         self.current.load().pem.clone()
     }
 
-    /// Checks a chain, leaf first, for use as a client certificate now.
-    pub fn verify(&self, chain: &[CertificateDer<'_>]) -> Result<(), rustls::Error> {
-        let Some((leaf, intermediates)) = chain.split_first() else {
+    /// Checks a connection's chain for use as a client certificate now. The signatures are looked at once for each
+    /// connection: they cost more than the rest of a small request.
+    pub fn verify(&self, peer: &Peer) -> Result<(), rustls::Error> {
+        let Some((leaf, intermediates)) = peer.chain.split_first() else {
             return Err(rustls::Error::NoCertificatesPresented);
         };
+        let loaded = self.current.load();
         let now = rustls::pki_types::UnixTime::now();
-        self.current
-            .load()
-            .verifier
-            .verify_client_cert(leaf, intermediates, now)
-            .map(|_| ())
+        let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        if peer.is_verified(loaded.number, seconds) {
+            return Ok(());
+        }
+        loaded.verifier.verify_client_cert(leaf, intermediates, now)?;
+        if let Some(until) = first_expiry(&peer.chain) {
+            peer.note_verified(Verified {
+                authorities: loaded.number,
+                until,
+            });
+        }
+        Ok(())
     }
+}
+
+/// When the first certificate of the chain expires, in seconds since 1970.
+fn first_expiry(chain: &[CertificateDer<'_>]) -> Option<i64> {
+    let expiry = |der: &CertificateDer<'_>| {
+        let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        Some(certificate.validity().not_after.timestamp())
+    };
+    chain.iter().map(expiry).try_fold(i64::MAX, |first, expiry| Some(first.min(expiry?)))
 }
 
 fn load_authority(file: &Path) -> anyhow::Result<Loaded> {
@@ -149,7 +172,12 @@ fn load_authority(file: &Path) -> anyhow::Result<Loaded> {
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
         .build()
         .with_context(|| format!("using authorities in {}", file.display()))?;
-    Ok(Loaded { pem, verifier })
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    Ok(Loaded {
+        number: NUMBER.fetch_add(1, Ordering::Relaxed),
+        pem,
+        verifier,
+    })
 }
 
 /// The configuration of the listener.

@@ -1,6 +1,7 @@
 //! What is known of a connection's other end.
 
 use rustls::pki_types::CertificateDer;
+use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
@@ -16,9 +17,19 @@ pub struct Peer {
     pub retire: Notify,
     /// Certificates that the client presented, its own first.
     pub chain: Vec<CertificateDer<'static>>,
-    /// Who the certificate says it is; read once per connection, checked against the authorities per request
-    /// only when these have changed.
+    /// Who the certificate says it is; read once per connection.
     identity: OnceLock<Option<Arc<CertificateIdentity>>>,
+    /// The last check against authorities that succeeded.
+    verified: Mutex<Option<Verified>>,
+}
+
+/// A check of a chain need not be repeated until a certificate in it expires, or the authorities change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Number of what it was checked against.
+    pub authorities: u64,
+    /// Seconds since 1970.
+    pub until: i64,
 }
 
 impl Peer {
@@ -29,7 +40,19 @@ impl Peer {
             retire: Notify::new(),
             chain,
             identity: OnceLock::new(),
+            verified: Mutex::default(),
         }
+    }
+
+    /// Whether the chain was found to be good by these authorities.
+    pub fn is_verified(&self, authorities: u64, now: i64) -> bool {
+        self.verified
+            .lock()
+            .is_some_and(|check| check.authorities == authorities && now < check.until)
+    }
+
+    pub fn note_verified(&self, check: Verified) {
+        *self.verified.lock() = Some(check);
     }
 
     /// The identity in the certificate, if there is a readable one.

@@ -9,12 +9,13 @@ use crate::present;
 use crate::request::ApiRequest;
 use crate::selectors;
 use crate::server::Server;
-use crate::serving::body::{Body, Response};
+use crate::serving::body::Response;
 use apimachinery::ApiError;
 use apimachinery::field::{Error, Path};
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use storage::{ListPage, ListRequest, RequestedRevision, RevisionMatch};
 
 /// Reads the parameters that list and deletecollection share.
@@ -112,7 +113,14 @@ pub fn check_timeout(request: &ApiRequest) -> Result<Option<u64>, ApiError> {
     }
 }
 
-pub async fn list(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
+/// Objects that are rendered at most on the thread of the connection, whose others wait meanwhile.
+const FEW: usize = 50;
+
+pub async fn list(
+    server: &Arc<Server>,
+    request: &Arc<ApiRequest>,
+    target: &Target,
+) -> Result<Response, ApiError> {
     let accepted = media::negotiate(request, &target.row, Answer::List)?;
     let mut wanted = parameters(request, target)?;
     // What a webhook has to convert can be told apart only then; a page may come out shorter than it could be.
@@ -137,36 +145,42 @@ pub async fn list(server: &Server, request: &ApiRequest, target: &Target) -> Res
     if let Some(remaining) = page.remaining.filter(|remaining| *remaining > 0) {
         metadata["remainingItemCount"] = json!(remaining);
     }
-    if accepted.shape == Shape::Object && accepted.encoding == Encoding::Json && !accepted.pretty {
-        return Ok(answer::with_body(
-            StatusCode::OK,
-            media::JSON,
-            spliced(target, &page, &metadata)?,
-        ));
+    if accepted.is_plain_json() {
+        let row = &target.row;
+        let items: Vec<Bytes> = page
+            .items
+            .iter()
+            .map(|object| present::list_item(row, object))
+            .collect::<Result<_, _>>()?;
+        let body = present::list_of(row, &metadata, items);
+        return Ok(answer::with_body(StatusCode::OK, media::JSON, body));
     }
+    let few = page.items.len() <= FEW;
+    let render = {
+        let (server, request, target) = (Arc::clone(server), Arc::clone(request), target.clone());
+        move || rendered(&server, &request, &target, &page, metadata, &accepted)
+    };
+    if few {
+        return render();
+    }
+    tokio::task::spawn_blocking(render)
+        .await
+        .unwrap_or_else(|error| Err(ApiError::internal(error)))
+}
+
+fn rendered(
+    server: &Server,
+    request: &ApiRequest,
+    target: &Target,
+    page: &ListPage,
+    metadata: Value,
+    accepted: &Accepted,
+) -> Result<Response, ApiError> {
     if accepted.encoding == Encoding::Protobuf {
         let body = present::protobuf::list(&target.row, &page.items, &metadata, &accepted.shape)?;
         return Ok(answer::with_body(StatusCode::OK, media::PROTOBUF, body));
     }
-    shaped(server, request, target, &page, metadata, &accepted)
-}
-
-/// The list as slices of stored objects.
-fn spliced(target: &Target, page: &ListPage, metadata: &Value) -> Result<Body, ApiError> {
-    let row = &target.row;
-    let header = format!(
-        r#"{{"kind":"{}","apiVersion":"{}","metadata":{metadata},"items":["#,
-        row.list_kind,
-        row.gvk.api_version()
-    );
-    let mut slices = Vec::with_capacity(page.items.len() * 2 + 2);
-    slices.push(Bytes::from(header));
-    for (position, object) in page.items.iter().enumerate() {
-        slices.push(Bytes::from_static(if position > 0 { b",{" } else { b"{" }));
-        slices.push(present::list_item(row, object)?);
-    }
-    slices.push(Bytes::from_static(b"]}\n"));
-    Ok(Body::slices(slices))
+    shaped(server, request, target, page, metadata, accepted)
 }
 
 fn shaped(

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::history::{History, Shared};
@@ -73,7 +74,7 @@ impl EmbeddedBackend {
         &self,
         key: &str,
         expected: Option<Revision>,
-        value: Option<Vec<u8>>,
+        value: Option<Bytes>,
         ttl: Option<Duration>,
     ) -> Result<TxnOutcome, BackendError> {
         let key = key.to_owned();
@@ -107,7 +108,7 @@ impl Backend for EmbeddedBackend {
     async fn create(
         &self,
         key: &str,
-        value: Vec<u8>,
+        value: Bytes,
         ttl: Option<Duration>,
     ) -> Result<TxnOutcome, BackendError> {
         self.write(key, None, Some(value), ttl).await
@@ -116,7 +117,7 @@ impl Backend for EmbeddedBackend {
     async fn update(
         &self,
         key: &str,
-        value: Vec<u8>,
+        value: Bytes,
         expected: Revision,
         ttl: Option<Duration>,
     ) -> Result<TxnOutcome, BackendError> {

@@ -4,22 +4,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use etcd_client::{CompactionOptions, Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp, TxnOpResponse};
+use bytes::Bytes;
 
 use super::{Backend, BackendError, BackendWatch, KeyValue, RangeRequest, RangeResult, TxnOutcome};
 use crate::revision::Revision;
 
+mod connection;
 mod endpoints;
 mod failure;
 mod lease;
+mod member;
 mod watch;
+mod wire;
 
+use connection::{COMPACT, RANGE, TXN};
 use endpoints::{Answer, Endpoints};
 pub use endpoints::{EtcdOptions, EtcdTls};
 use lease::LeasePool;
+use wire::request_op::Request;
+use wire::response_op::Response;
 
-/// Messages can be as large as what one range or one batch of events comes to.
-const MOST_BYTES: usize = i32::MAX as usize;
 /// Time for an answer to a write before another member is tried; it doubles with each try.
 const WRITE_PATIENCE: Duration = Duration::from_millis(1500);
 /// The same for reads, which may be large.
@@ -34,7 +38,7 @@ pub struct EtcdBackend {
 impl EtcdBackend {
     /// Checks the options; connections are made when they are needed.
     pub async fn connect(options: EtcdOptions) -> Result<Self, BackendError> {
-        let endpoints = Arc::new(Endpoints::new(options).await?);
+        let endpoints = Arc::new(Endpoints::new(options)?);
         Ok(EtcdBackend {
             leases: LeasePool::new(endpoints.clone()),
             endpoints,
@@ -43,7 +47,7 @@ impl EtcdBackend {
 
     /// Uses other certificates from the next connection on; `tls` must be whole, else nothing changes.
     pub async fn set_tls(&self, tls: EtcdTls) -> Result<(), BackendError> {
-        self.endpoints.set_tls(tls).await
+        self.endpoints.set_tls(&tls)
     }
 
     /// One conditional write: `otherwise` the key as it is.
@@ -51,34 +55,41 @@ impl EtcdBackend {
         &self,
         key: &str,
         expected: Option<Revision>,
-        operation: TxnOp,
+        change: Request,
     ) -> Result<Answer<TxnOutcome>, BackendError> {
-        let compare = Compare::mod_revision(key, CompareOp::Equal, expected.map_or(0, Revision::value));
-        let txn = Txn::new()
-            .when([compare])
-            .and_then([operation])
-            .or_else([TxnOp::get(key, None)]);
+        let key = Bytes::copy_from_slice(key.as_bytes());
+        let compare = wire::Compare {
+            target: wire::CompareTarget::ModRevision.into(),
+            key: key.clone(),
+            mod_revision: Some(expected.map_or(0, Revision::value)),
+        };
+        let read = Request::Range(wire::RangeRequest {
+            key,
+            ..wire::RangeRequest::default()
+        });
+        let operation = |request| wire::RequestOp {
+            request: Some(request),
+        };
+        let txn = wire::TxnRequest {
+            compare: vec![compare],
+            success: vec![operation(change)],
+            failure: vec![operation(read)],
+        };
+        let txn = &txn;
         self.endpoints
-            .call(WRITE_PATIENCE, |client| {
-                let txn = txn.clone();
-                async move {
-                    client
-                        .kv_client()
-                        .max_decoding_message_size(MOST_BYTES)
-                        .txn(txn)
-                        .await
-                }
+            .call(WRITE_PATIENCE, |member| async move {
+                member.unary::<wire::TxnResponse>(TXN, txn).await
             })
             .await?
             .map(|response| {
-                if response.succeeded() {
-                    return Ok(TxnOutcome::Done(revision_of(response.header())?));
+                if response.succeeded {
+                    return Ok(TxnOutcome::Done(revision_of(response.header)?));
                 }
                 let current = response
-                    .op_responses()
+                    .responses
                     .into_iter()
-                    .find_map(|response| match response {
-                        TxnOpResponse::Get(mut found) => found.take_kvs().pop(),
+                    .find_map(|response| match response.response {
+                        Some(Response::Range(mut found)) => found.kvs.pop(),
                         _ => None,
                     });
                 Ok(TxnOutcome::Conflict(current.map(key_value)))
@@ -88,17 +99,19 @@ impl EtcdBackend {
     async fn put_if(
         &self,
         key: &str,
-        value: Vec<u8>,
+        value: Bytes,
         expected: Option<Revision>,
         ttl: Option<Duration>,
     ) -> Result<TxnOutcome, BackendError> {
-        let options = match ttl {
-            Some(ttl) => Some(PutOptions::new().with_lease(self.leases.lease(ttl).await?)),
-            None => None,
+        let put = wire::PutRequest {
+            key: Bytes::copy_from_slice(key.as_bytes()),
+            value: value.clone(),
+            lease: match ttl {
+                Some(ttl) => self.leases.lease(ttl).await?,
+                None => 0,
+            },
         };
-        let answer = self
-            .write_if(key, expected, TxnOp::put(key, value.clone(), options))
-            .await?;
+        let answer = self.write_if(key, expected, Request::Put(put)).await?;
         Ok(match answer.value {
             // An earlier try was applied though its answer got lost: the key holds what this call wrote.
             TxnOutcome::Conflict(Some(current))
@@ -111,50 +124,43 @@ impl EtcdBackend {
     }
 }
 
-fn revision_of(header: Option<&etcd_client::ResponseHeader>) -> Result<Revision, BackendError> {
+fn revision_of(header: Option<wire::ResponseHeader>) -> Result<Revision, BackendError> {
     match header {
-        Some(header) => Ok(Revision::new(header.revision())),
+        Some(header) => Ok(Revision::new(header.revision)),
         None => Err(BackendError::Unavailable {
             message: "etcd answered without a header".to_owned(),
         }),
     }
 }
 
-fn key_value(kv: etcd_client::KeyValue) -> KeyValue {
-    let mod_revision = Revision::new(kv.mod_revision());
-    let (key, value) = kv.into_key_value();
+fn key_value(kv: wire::KeyValue) -> KeyValue {
     KeyValue {
-        key: text(key),
-        value,
-        mod_revision,
+        key: text(&kv.key),
+        value: kv.value.into(),
+        mod_revision: Revision::new(kv.mod_revision),
     }
 }
 
 /// Keys below the prefix are text; anything else is kept recognisable and matches no resource.
-fn text(key: Vec<u8>) -> String {
-    String::from_utf8(key).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+fn text(key: &[u8]) -> String {
+    String::from_utf8_lossy(key).into_owned()
 }
 
 #[async_trait]
 impl Backend for EtcdBackend {
     async fn range(&self, request: RangeRequest) -> Result<RangeResult, BackendError> {
-        let mut options = GetOptions::new()
-            .with_range(request.end.clone())
-            .with_limit(request.limit as i64);
-        if let Some(revision) = request.revision {
-            options = options.with_revision(revision.value());
-        }
-        let answer = self
+        let question = wire::RangeRequest {
+            key: request.start.into(),
+            range_end: request.end.into(),
+            limit: i64::try_from(request.limit).unwrap_or(i64::MAX),
+            revision: request.revision.map_or(0, Revision::value),
+            count_only: false,
+        };
+        let question = &question;
+        let found = self
             .endpoints
-            .call(READ_PATIENCE, |client| {
-                let (start, options) = (request.start.clone(), options.clone());
-                async move {
-                    client
-                        .kv_client()
-                        .max_decoding_message_size(MOST_BYTES)
-                        .get(start, Some(options))
-                        .await
-                }
+            .call(READ_PATIENCE, |member| async move {
+                member.unary::<wire::RangeResponse>(RANGE, question).await
             })
             .await
             .map_err(|error| match (error, request.revision) {
@@ -166,19 +172,19 @@ impl Backend for EtcdBackend {
                 }
                 (error, _) => error,
             })?;
-        let mut found = answer.value;
+        let found = found.value;
         Ok(RangeResult {
-            more: found.more(),
-            count: u64::try_from(found.count()).unwrap_or_default(),
-            revision: revision_of(found.header())?,
-            kvs: found.take_kvs().into_iter().map(key_value).collect(),
+            more: found.more,
+            count: u64::try_from(found.count).unwrap_or_default(),
+            revision: revision_of(found.header)?,
+            kvs: found.kvs.into_iter().map(key_value).collect(),
         })
     }
 
     async fn create(
         &self,
         key: &str,
-        value: Vec<u8>,
+        value: Bytes,
         ttl: Option<Duration>,
     ) -> Result<TxnOutcome, BackendError> {
         self.put_if(key, value, None, ttl).await
@@ -187,7 +193,7 @@ impl Backend for EtcdBackend {
     async fn update(
         &self,
         key: &str,
-        value: Vec<u8>,
+        value: Bytes,
         expected: Revision,
         ttl: Option<Duration>,
     ) -> Result<TxnOutcome, BackendError> {
@@ -195,8 +201,11 @@ impl Backend for EtcdBackend {
     }
 
     async fn delete(&self, key: &str, expected: Revision) -> Result<TxnOutcome, BackendError> {
+        let removal = wire::DeleteRangeRequest {
+            key: Bytes::copy_from_slice(key.as_bytes()),
+        };
         let answer = self
-            .write_if(key, Some(expected), TxnOp::delete(key, None))
+            .write_if(key, Some(expected), Request::Delete(removal))
             .await?;
         match answer.value {
             // It is gone, but whether by this call can't be known any more.
@@ -209,16 +218,19 @@ impl Backend for EtcdBackend {
 
     async fn current_revision(&self) -> Result<Revision, BackendError> {
         // A linearizable read of nothing. Its answer must not be older than the call, which holds on any member.
+        let nothing = wire::RangeRequest {
+            key: Bytes::from_static(b"\0"),
+            count_only: true,
+            ..wire::RangeRequest::default()
+        };
+        let nothing = &nothing;
         let answer = self
             .endpoints
-            .call(WRITE_PATIENCE, |client| async move {
-                client
-                    .kv_client()
-                    .get("\0", Some(GetOptions::new().with_count_only()))
-                    .await
+            .call(WRITE_PATIENCE, |member| async move {
+                member.unary::<wire::RangeResponse>(RANGE, nothing).await
             })
             .await?;
-        revision_of(answer.value.header())
+        revision_of(answer.value.header)
     }
 
     async fn watch(&self, prefix: &str, from: Revision) -> Result<BackendWatch, BackendError> {
@@ -228,11 +240,11 @@ impl Backend for EtcdBackend {
     async fn compact(&self, revision: Revision) -> Result<(), BackendError> {
         let result = self
             .endpoints
-            .call(READ_PATIENCE, |client| async move {
-                client
-                    .kv_client()
-                    .compact(revision.value(), None::<CompactionOptions>)
-                    .await
+            .call(READ_PATIENCE, |member| async move {
+                let question = wire::CompactionRequest {
+                    revision: revision.value(),
+                };
+                member.unary::<wire::Ignored>(COMPACT, &question).await
             })
             .await;
         match result {

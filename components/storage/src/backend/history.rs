@@ -300,7 +300,7 @@ impl Feed {
             .filter(|change| change.key.starts_with(&self.prefix))
             .map(|change| RawEvent {
                 key: change.key.to_string(),
-                value: change.version.value.as_ref().map(|value| value.to_vec()),
+                value: change.version.value.clone(),
                 revision: change.version.at,
             })
             .collect();

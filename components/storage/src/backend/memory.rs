@@ -33,13 +33,13 @@ impl Default for MemoryBackend {
     }
 }
 
-fn write(history: &mut History, key: &str, value: Option<Vec<u8>>, lease: Option<u64>) -> Revision {
+fn write(history: &mut History, key: &str, value: Option<Bytes>, lease: Option<u64>) -> Revision {
     let at = history.revision().next();
     history.apply(Record {
         key: key.into(),
         version: Version {
             at,
-            value: value.map(Bytes::from),
+            value,
             lease,
         },
     });
@@ -51,7 +51,7 @@ impl MemoryBackend {
         &self,
         key: &str,
         expected: Option<Revision>,
-        value: Option<Vec<u8>>,
+        value: Option<Bytes>,
         ttl: Option<Duration>,
     ) -> TxnOutcome {
         let lease = self.lease(key, ttl);
@@ -93,7 +93,7 @@ impl Backend for MemoryBackend {
     async fn create(
         &self,
         key: &str,
-        value: Vec<u8>,
+        value: Bytes,
         ttl: Option<Duration>,
     ) -> Result<TxnOutcome, BackendError> {
         Ok(self.write_if(key, None, Some(value), ttl))
@@ -102,7 +102,7 @@ impl Backend for MemoryBackend {
     async fn update(
         &self,
         key: &str,
-        value: Vec<u8>,
+        value: Bytes,
         expected: Revision,
         ttl: Option<Duration>,
     ) -> Result<TxnOutcome, BackendError> {

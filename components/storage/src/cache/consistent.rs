@@ -1,4 +1,4 @@
-//! One question for the newest revision at a time, shared by all who ask meanwhile.
+//! One question for the newest revision at a time, shared by all who ask meanwhile on the same runtime.
 
 use std::sync::Arc;
 

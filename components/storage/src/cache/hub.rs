@@ -17,6 +17,7 @@ use super::consistent::RevisionProbe;
 use super::resource::ResourceCache;
 use crate::backend::{Backend, BackendError, BackendWatch, ProgressRequester, RawEvent, WatchMessage};
 use crate::error::StorageError;
+use crate::local::PerRuntime;
 use crate::revision::Revision;
 
 /// A silent watch is asked for its progress this often, which also keeps bookmarks young.
@@ -41,7 +42,7 @@ pub(crate) struct Hub {
     /// All caches have seen everything up to here; zero before the first contact.
     position: watch::Sender<Revision>,
     progress: Mutex<Option<ProgressRequester>>,
-    probe: RevisionProbe,
+    probes: PerRuntime<RevisionProbe>,
     last_failure: Mutex<Option<BackendError>>,
 }
 
@@ -83,7 +84,7 @@ impl Hub {
             routes: RwLock::default(),
             position: watch::Sender::new(Revision::ZERO),
             progress: Mutex::default(),
-            probe: RevisionProbe::default(),
+            probes: PerRuntime::default(),
             last_failure: Mutex::default(),
         })
     }
@@ -136,7 +137,8 @@ impl Hub {
 
     /// Waits until the caches have seen the newest revision of the backend.
     pub(crate) async fn consistent(&self) -> Result<(Revision, bool), BackendError> {
-        let newest = self.probe.newest(&self.backend).await?;
+        let probe = self.probes.get_or_insert_with(RevisionProbe::default);
+        let newest = probe.newest(&self.backend).await?;
         Ok((
             newest,
             self.wait_for(newest, self.options.consistent_read_timeout).await,

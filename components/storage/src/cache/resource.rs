@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -12,7 +12,9 @@ use tokio::sync::watch;
 
 use super::event::{CacheEvent, EventKind};
 use super::hub::panic_message;
+use super::relay::Relays;
 use super::ring::Ring;
+use super::sent::{Sending, Sent, UnderWay};
 use super::view::{Scope, View};
 use crate::backend::{KeyValue, RawEvent};
 use crate::encryption::ResourceTransformer;
@@ -44,6 +46,8 @@ pub(crate) struct ResourceCache {
     ring: RwLock<Ring>,
     /// Sequence number of the next event; closed state is `u64::MAX`.
     changes: watch::Sender<u64>,
+    relays: Relays,
+    watchers: Arc<AtomicUsize>,
     intake: Mutex<Intake>,
     ready: AtomicBool,
     pub(super) load_lock: tokio::sync::Mutex<()>,
@@ -52,6 +56,16 @@ pub(crate) struct ResourceCache {
     unreadable: Mutex<BTreeSet<String>>,
     /// What this server wrote and the watch hasn't brought yet, by revision: it is neither decoded nor kept twice.
     written: Mutex<BTreeMap<Revision, ObjectRef>>,
+    sending: Sending,
+}
+
+/// A watch that is counted.
+pub(super) struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Written objects that are kept for the watch at most.
@@ -74,12 +88,15 @@ impl ResourceCache {
             view: ArcSwap::from_pointee(View::new(Revision::ZERO)),
             ring: RwLock::new(Ring::new(Revision::ZERO)),
             changes: watch::Sender::new(0),
+            relays: Relays::default(),
+            watchers: Arc::default(),
             intake: Mutex::new(Intake::Idle),
             ready: AtomicBool::new(false),
             load_lock: tokio::sync::Mutex::new(()),
             pinned: Mutex::default(),
             unreadable: Mutex::default(),
             written: Mutex::default(),
+            sending: Sending::default(),
         }
     }
 
@@ -128,9 +145,19 @@ impl ResourceCache {
         self.changes.subscribe()
     }
 
-    /// Those that follow the changes: each watch does.
+    /// The same for the many that follow it on the threads of connections.
+    pub(super) fn changes_here(&self) -> watch::Receiver<u64> {
+        self.relays.subscribe(&self.changes)
+    }
+
     pub(crate) fn watchers(&self) -> usize {
-        self.changes.receiver_count()
+        self.watchers.load(Ordering::Relaxed)
+    }
+
+    /// Counts a watch until what it gets is dropped.
+    pub(super) fn count_watcher(&self) -> Counted {
+        self.watchers.fetch_add(1, Ordering::Relaxed);
+        Counted(Arc::clone(&self.watchers))
     }
 
     /// A snapshot together with the sequence number of the first event after it.
@@ -282,6 +309,19 @@ impl ResourceCache {
         object
     }
 
+    /// A write begins; the watch finds in it what it would else have to read again.
+    pub(crate) fn sending(&self, key: &str, sent: &Arc<Sent>) -> UnderWay<'_> {
+        self.sending.begin(key, sent)
+    }
+
+    /// What this server wrote, or is still waiting to hear that it has written.
+    fn own(&self, key: &str, revision: Revision, kind: EventKind, stored: &[u8]) -> Option<ObjectRef> {
+        self.take_written(key, revision, kind).or_else(|| {
+            let sent = self.sending.find(key, stored)?;
+            Some(Arc::new(sent.at(key, revision, kind, self.fields.clone())))
+        })
+    }
+
     /// Takes what was written at the revision of an event. What is older has been seen already.
     fn take_written(&self, key: &str, revision: Revision, kind: EventKind) -> Option<ObjectRef> {
         let mut written = self.written.lock();
@@ -362,8 +402,8 @@ impl ResourceCache {
                     Some(_) => EventKind::Modified,
                     None => EventKind::Added,
                 };
-                let known = self.take_written(&event.key, revision, kind).map(Ok);
-                let object = match known.unwrap_or_else(|| self.decode(&event.key, value, revision, kind)) {
+                let known = self.own(&event.key, revision, kind, &value).map(Ok);
+                let object = match known.unwrap_or_else(|| self.decode(&event.key, value.into(), revision, kind)) {
                     Ok(object) => object,
                     Err(error) => {
                         tracing::error!(%error, again = unreadable, "an object is unreadable");

@@ -92,7 +92,7 @@ fn lost_history_becomes_the_difference() {
     // Changes that the list has seen already are not repeated.
     let repeated = |revision| RawEvent {
         key: "/r/new".into(),
-        value: Some(value("new", "6")),
+        value: Some(value("new", "6").into()),
         revision: Revision::new(revision),
     };
     let (_, cursor) = cache.view_and_cursor();
@@ -117,7 +117,7 @@ fn changes_during_the_first_list_are_kept() {
     let cache = cache();
     let change = |revision, uid: Option<&str>| RawEvent {
         key: "/r/a".into(),
-        value: uid.map(|uid| value("a", uid)),
+        value: uid.map(|uid| value("a", uid).into()),
         revision: Revision::new(revision),
     };
     cache.take_in(vec![change(3, Some("0"))]);

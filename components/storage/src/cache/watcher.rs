@@ -13,7 +13,7 @@ use tokio_stream::wrappers::WatchStream;
 
 use super::event::{CacheEvent, WatchEvent};
 use super::hub::RunningHub;
-use super::resource::{CLOSED, ResourceCache};
+use super::resource::{CLOSED, Counted, ResourceCache};
 use super::view::Scope;
 use crate::object::{ObjectRef, StoredObject};
 use crate::revision::Revision;
@@ -60,6 +60,7 @@ pub(crate) struct WatcherParts {
 pub struct Watcher {
     hub: Arc<RunningHub>,
     cache: Arc<ResourceCache>,
+    _counted: Counted,
     /// Sees whether the resource is gone.
     changes: watch::Receiver<u64>,
     wakes: WatchStream<u64>,
@@ -87,8 +88,9 @@ impl Watcher {
             .bookmarks
             .then(|| Box::pin(tokio::time::sleep_until(hub.next_bookmark())));
         Watcher {
-            changes: cache.changes(),
-            wakes: WatchStream::from_changes(cache.changes()),
+            _counted: cache.count_watcher(),
+            changes: cache.changes_here(),
+            wakes: WatchStream::from_changes(cache.changes_here()),
             bookmark_due,
             hub,
             cache,

@@ -10,7 +10,7 @@ use crate::resource::FieldSpec;
 pub struct OwnerUid(pub Box<str>);
 
 /// Result of the one pass over an object's bytes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Shape {
     pub name: Box<str>,
     pub namespace: Box<str>,

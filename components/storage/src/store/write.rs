@@ -4,78 +4,64 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::key::object_key;
 use super::list::read;
 use super::{Change, Preconditions, Store, Updated};
 use crate::backend::{KeyValue, TxnOutcome};
-use crate::cache::EventKind;
+use crate::cache::{EventKind, Sent};
 use crate::error::StorageError;
-use crate::object::{Found, ObjectRef, Shape, StoredObject};
+use crate::object::{ObjectRef, Shape, StoredObject};
 use crate::revision::Revision;
 
 /// Rounds of a write before it is given up; each lost to another writer.
 const MOST_ROUNDS: usize = 256;
 
-/// JSON that has been checked and can be stored.
-struct Candidate<'a> {
-    json: &'a [u8],
-    shape: Shape,
-    /// The encryption configuration that it is written under.
-    generation: u32,
+/// Looks at JSON and prepares it to be stored.
+fn prepare(store: &Store, key: &str, json: Bytes) -> Result<Sent, StorageError> {
+    let shape = Shape::scan(&json, store.cache.fields()).map_err(|error| StorageError::corrupt(key, error))?;
+    let transformer = store.cache.transformer();
+    let generation = transformer.generation();
+    let stored = transformer
+        .encode(key, shape.without_version(&json))
+        .map_err(|message| StorageError::corrupt(key, message))?
+        .into();
+    Ok(Sent {
+        json,
+        shape,
+        generation,
+        stored,
+    })
 }
 
-impl<'a> Candidate<'a> {
-    fn new(store: &Store, key: &str, json: &'a [u8]) -> Result<Self, StorageError> {
-        let shape =
-            Shape::scan(json, store.cache.fields()).map_err(|error| StorageError::corrupt(key, error))?;
-        Ok(Candidate {
-            json,
-            shape,
-            generation: store.cache.transformer().generation(),
-        })
-    }
+fn is_same(sent: &Sent, object: &StoredObject) -> bool {
+    let (json, _) = sent
+        .shape
+        .with_version(&sent.json, object.revision().value(), b"", b"");
+    json == object.json_bytes()
+}
 
-    fn stored(&self, store: &Store, key: &str) -> Result<Vec<u8>, StorageError> {
-        store
-            .cache
-            .transformer()
-            .encode(key, self.shape.without_version(self.json))
-            .map_err(|message| StorageError::corrupt(key, message))
-    }
-
-    fn is_same_as(&self, object: &StoredObject) -> bool {
-        self.shape
-            .with_version(self.json, object.revision().value(), b"", b"")
-            .0
-            == object.json_bytes()
-    }
-
-    fn at(self, store: &Store, key: &str, revision: Revision, kind: EventKind) -> ObjectRef {
-        let found = Found {
-            stale: false,
-            generation: self.generation,
-        };
-        store.cache.written(key, revision, || {
-            let fields = store.cache.fields().clone();
-            Arc::new(StoredObject::from_shape(
-                key, revision, self.json, self.shape, fields, kind, found,
-            ))
-        })
-    }
+/// The object that a write at `revision` came to.
+fn at(store: &Store, key: &str, revision: Revision, kind: EventKind, sent: &Sent) -> ObjectRef {
+    let fields = store.cache.fields().clone();
+    store
+        .cache
+        .written(key, revision, || Arc::new(sent.at(key, revision, kind, fields)))
 }
 
 pub(super) async fn create(
     store: &Store,
     namespace: &str,
     name: &str,
-    json: &[u8],
+    json: Bytes,
     ttl: Option<Duration>,
 ) -> Result<ObjectRef, StorageError> {
     let key = object_key(store, namespace, name)?;
-    let candidate = Candidate::new(store, &key, json)?;
-    let stored = candidate.stored(store, &key)?;
-    match store.hub.backend().create(&key, stored, ttl).await {
-        Ok(TxnOutcome::Done(revision)) => Ok(candidate.at(store, &key, revision, EventKind::Added)),
+    let sent = Arc::new(prepare(store, &key, json)?);
+    let _under_way = store.cache.sending(&key, &sent);
+    match store.hub.backend().create(&key, sent.stored.clone(), ttl).await {
+        Ok(TxnOutcome::Done(revision)) => Ok(at(store, &key, revision, EventKind::Added, &sent)),
         Ok(TxnOutcome::Conflict(_)) => Err(StorageError::AlreadyExists { key }),
         Err(error) => Err(StorageError::from_backend(&key, error)),
     }
@@ -182,7 +168,7 @@ where
         };
         let outcome = match change {
             Change::Nothing => None,
-            Change::Write { json, ttl } => write(store, &key, &base, &json, ttl).await?,
+            Change::Write { json, ttl } => write(store, &key, &base, json.into(), ttl).await?,
             Change::Delete => match &base.object {
                 Some(object) => Some(remove(store, &key, object).await?),
                 None => None,
@@ -211,46 +197,39 @@ async fn write(
     store: &Store,
     key: &str,
     base: &Base,
-    json: &[u8],
+    json: Bytes,
     ttl: Option<Duration>,
 ) -> Result<Option<Round>, StorageError> {
-    let candidate = Candidate::new(store, key, json)?;
+    let sent = Arc::new(prepare(store, key, json)?);
     let backend = store.hub.backend();
     let failed = |error| StorageError::from_backend(key, error);
     let Some(object) = &base.object else {
+        let _under_way = store.cache.sending(key, &sent);
         let outcome = backend
-            .create(key, candidate.stored(store, key)?, ttl)
+            .create(key, sent.stored.clone(), ttl)
             .await
             .map_err(failed)?;
         return Ok(Some(match outcome {
-            TxnOutcome::Done(revision) => Round::Done(Updated::Created(candidate.at(
-                store,
-                key,
-                revision,
-                EventKind::Added,
-            ))),
+            TxnOutcome::Done(revision) => {
+                Round::Done(Updated::Created(at(store, key, revision, EventKind::Added, &sent)))
+            }
             TxnOutcome::Conflict(current) => Round::Lost(current),
         }));
     };
-    if ttl.is_none() && store.is_current(object) && candidate.is_same_as(object) {
+    if ttl.is_none() && store.is_current(object) && is_same(&sent, object) {
         return Ok(None);
     }
-    let stored = candidate.stored(store, key)?;
-    Ok(Some(
-        match backend
-            .update(key, stored, object.revision(), ttl)
-            .await
-            .map_err(failed)?
-        {
-            TxnOutcome::Done(revision) => Round::Done(Updated::Written(candidate.at(
-                store,
-                key,
-                revision,
-                EventKind::Modified,
-            ))),
-            TxnOutcome::Conflict(current) => Round::Lost(current),
-        },
-    ))
+    let _under_way = store.cache.sending(key, &sent);
+    let outcome = backend
+        .update(key, sent.stored.clone(), object.revision(), ttl)
+        .await
+        .map_err(failed)?;
+    Ok(Some(match outcome {
+        TxnOutcome::Done(revision) => {
+            Round::Done(Updated::Written(at(store, key, revision, EventKind::Modified, &sent)))
+        }
+        TxnOutcome::Conflict(current) => Round::Lost(current),
+    }))
 }
 
 async fn remove(store: &Store, key: &str, object: &ObjectRef) -> Result<Round, StorageError> {

@@ -43,7 +43,7 @@ pub async fn check(
     let question = Question::resource(user, VERB, "", audience)
         .in_namespace(namespace)
         .named(&target.name);
-    if server.authorizer.authorize(&question).allowed() {
+    if server.authorizer.decide(&question).await.allowed() {
         return Ok(());
     }
     Err(format!(

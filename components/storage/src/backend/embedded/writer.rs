@@ -26,7 +26,7 @@ pub(super) enum Job {
     Write {
         key: String,
         expected: Option<Revision>,
-        value: Option<Vec<u8>>,
+        value: Option<Bytes>,
         ttl: Option<Duration>,
         /// The asker may have gone; what it asked for is done all the same.
         answer: oneshot::Sender<Result<TxnOutcome, BackendError>>,
@@ -173,7 +173,7 @@ impl Writer {
         &mut self,
         batch: &mut Batch,
         key: Arc<str>,
-        value: Option<Vec<u8>>,
+        value: Option<Bytes>,
         lease: Option<u64>,
     ) -> Revision {
         let newest = batch
@@ -186,7 +186,7 @@ impl Writer {
         }
         let version = Version {
             at,
-            value: value.map(Bytes::from),
+            value,
             lease,
         };
         batch.keys.insert(key.clone(), version.clone());

@@ -4,17 +4,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use etcd_client::{Certificate, Client, ConnectOptions, Identity, TlsOptions};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::failure::{self, Failure};
+use super::failure::{self, CallError, Failure};
+use super::member::Member;
 use crate::backend::BackendError;
 
-const CONNECT: Duration = Duration::from_secs(1);
-/// etcd refuses clients that ask more often than every five seconds.
-const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
 /// A call is given up after this long without any member's answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -56,49 +52,47 @@ impl<T> Answer<T> {
 }
 
 pub(super) struct Endpoints {
-    clients: Vec<(String, ArcSwap<Client>)>,
+    members: Vec<Arc<Member>>,
     current: watch::Sender<usize>,
 }
 
 impl Endpoints {
-    pub(super) async fn new(options: EtcdOptions) -> Result<Self, BackendError> {
-        let refused = |message: String| BackendError::Unavailable { message };
+    pub(super) fn new(options: EtcdOptions) -> Result<Self, BackendError> {
         if options.endpoints.is_empty() {
-            return Err(refused("no etcd endpoints are given".to_owned()));
+            return Err(BackendError::Unavailable {
+                message: "no etcd endpoints are given".to_owned(),
+            });
         }
-        let mut clients = Vec::new();
-        for url in options.endpoints {
-            let client = client(&url, options.tls.clone()).await?;
-            clients.push((url, ArcSwap::from_pointee(client)));
-        }
+        let members = options
+            .endpoints
+            .iter()
+            .map(|url| Member::new(url, options.tls.as_ref()).map(Arc::new))
+            .collect::<Result<_, _>>()?;
         Ok(Endpoints {
-            clients,
+            members,
             current: watch::Sender::new(0),
         })
     }
 
     /// New connections are made with other certificates; what runs on the present ones runs on.
-    pub(super) async fn set_tls(&self, tls: EtcdTls) -> Result<(), BackendError> {
-        let mut fresh = Vec::with_capacity(self.clients.len());
-        for (url, _) in &self.clients {
-            fresh.push(client(url, Some(tls.clone())).await?);
-        }
-        for ((_, slot), client) in self.clients.iter().zip(fresh) {
-            slot.store(Arc::new(client));
+    pub(super) fn set_tls(&self, tls: &EtcdTls) -> Result<(), BackendError> {
+        let connector = super::member::connector(tls)?;
+        for member in &self.members {
+            member.use_from_now(connector.clone());
         }
         Ok(())
     }
 
     /// The member in use, its number, and what tells when it is no longer used.
-    pub(super) fn current(&self) -> (usize, Arc<Client>, watch::Receiver<usize>) {
+    pub(super) fn current(&self) -> (usize, Arc<Member>, watch::Receiver<usize>) {
         let mut changes = self.current.subscribe();
         let index = *changes.borrow_and_update();
-        (index, self.clients[index].1.load_full(), changes)
+        (index, Arc::clone(&self.members[index]), changes)
     }
 
     /// Moves on from a member that failed, unless somebody has already.
     pub(super) fn give_up(&self, index: usize, why: &str) {
-        let next = (index + 1) % self.clients.len();
+        let next = (index + 1) % self.members.len();
         let moved = next != index
             && self.current.send_if_modified(|current| {
                 let same = *current == index;
@@ -109,8 +103,8 @@ impl Endpoints {
             });
         if moved {
             tracing::warn!(
-                from = self.clients[index].0,
-                to = self.clients[next].0,
+                from = self.members[index].url(),
+                to = self.members[next].url(),
                 why,
                 "switching the etcd member"
             );
@@ -120,16 +114,16 @@ impl Endpoints {
     /// Calls until there is an answer. Each try gets `patience`, doubled with each; `call` must be safe to repeat.
     pub(super) async fn call<T, F, Fut>(&self, patience: Duration, call: F) -> Result<Answer<T>, BackendError>
     where
-        F: Fn(Arc<Client>) -> Fut,
-        Fut: Future<Output = Result<T, etcd_client::Error>>,
+        F: Fn(Arc<Member>) -> Fut,
+        Fut: Future<Output = Result<T, CallError>>,
     {
         let deadline = Instant::now() + PATIENCE;
         let mut patience = patience;
         let mut pause = FIRST_PAUSE;
         let mut retried = false;
         loop {
-            let (index, client, mut changes) = self.current();
-            let attempt = timeout(patience, call(client));
+            let (index, member, mut changes) = self.current();
+            let attempt = timeout(patience, call(member));
             let result = tokio::select! {
                 result = attempt => result,
                 // Another call found out that this member is dead.
@@ -152,7 +146,7 @@ impl Endpoints {
                     retried = true;
                     self.give_up(index, "no answer");
                     patience *= 2;
-                    format!("etcd member {} doesn't answer", self.clients[index].0)
+                    format!("etcd member {} doesn't answer", self.members[index].url())
                 }
                 Failure::Member {
                     message,
@@ -170,24 +164,4 @@ impl Endpoints {
             pause = (pause * 2).min(LAST_PAUSE);
         }
     }
-}
-
-async fn client(url: &str, tls: Option<EtcdTls>) -> Result<Client, BackendError> {
-    let mut connect = ConnectOptions::new()
-        .with_connect_timeout(CONNECT)
-        .with_keep_alive(KEEP_ALIVE.0, KEEP_ALIVE.1)
-        // A member without a leader says so at once, and cancels its watches.
-        .with_require_leader(true);
-    if let Some(tls) = tls {
-        connect = connect.with_tls(
-            TlsOptions::new()
-                .ca_certificate(Certificate::from_pem(tls.ca))
-                .identity(Identity::from_pem(tls.certificate, tls.key)),
-        );
-    }
-    Client::connect([url], Some(connect))
-        .await
-        .map_err(|error| BackendError::Unavailable {
-            message: format!("etcd endpoint {url}: {error}"),
-        })
 }

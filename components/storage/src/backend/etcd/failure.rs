@@ -1,6 +1,8 @@
 //! What an error of etcd means: final, or worth another member.
 
-use etcd_client::Error;
+use std::error::Error;
+use std::fmt::Display;
+
 use tonic::Code;
 
 use crate::backend::BackendError;
@@ -16,28 +18,54 @@ pub(super) enum Failure {
     Silent,
 }
 
-pub(super) fn classify(error: Error) -> Failure {
-    match error {
-        Error::GRpcStatus(status) => by_status(status.code(), status.message(), source(&status)),
-        Error::TransportError(error) => Failure::Member {
+/// Why a call failed.
+#[derive(Debug)]
+pub(super) enum CallError {
+    /// The member's own answer.
+    Status(Code, String),
+    /// The way to it.
+    Connection { message: String, sent: bool },
+}
+
+impl CallError {
+    pub(super) fn new(code: Code, message: &str) -> Self {
+        Self::Status(code, message.to_owned())
+    }
+
+    pub(super) fn connecting(error: impl Display) -> Self {
+        Self::Connection {
+            message: format!("cannot connect to etcd: {error}"),
+            sent: false,
+        }
+    }
+
+    pub(super) fn before_sending(error: impl Error + 'static) -> Self {
+        Self::Connection {
             message: format!("connection to etcd: {}", chain(&error)),
-            maybe_applied: true,
-        },
-        Error::IoError(error) => Failure::Member {
-            message: error.to_string(),
-            maybe_applied: true,
-        },
-        error => Failure::Final(BackendError::Unavailable {
-            message: error.to_string(),
-        }),
+            sent: false,
+        }
+    }
+
+    pub(super) fn under_way(error: h2::Error) -> Self {
+        Self::Connection {
+            // A stream that was refused was not looked at.
+            sent: error.reason() != Some(h2::Reason::REFUSED_STREAM),
+            message: format!("connection to etcd: {}", chain(&error)),
+        }
     }
 }
 
-fn source(error: &dyn std::error::Error) -> String {
-    error.source().map(chain).unwrap_or_default()
+pub(super) fn classify(error: CallError) -> Failure {
+    match error {
+        CallError::Status(code, message) => by_status(code, &message),
+        CallError::Connection { message, sent } => Failure::Member {
+            message,
+            maybe_applied: sent,
+        },
+    }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(error) = next {
@@ -50,7 +78,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn by_status(code: Code, message: &str, source: String) -> Failure {
+fn by_status(code: Code, message: &str) -> Failure {
     // Numbers that the message lacks are filled in by the caller, who knows what was asked.
     let unknown = Revision::ZERO;
     match code {
@@ -78,14 +106,9 @@ fn by_status(code: Code, message: &str, source: String) -> Failure {
             let refused = ["no leader", "not started", "is stopping"]
                 .iter()
                 .any(|text| message.contains(text));
-            let message = match source.is_empty() {
-                true => message.to_owned(),
-                false => format!("{message}: {source}"),
-            };
-            let connecting = message.contains("tcp connect error") || message.contains("Connection refused");
             Failure::Member {
-                message,
-                maybe_applied: !refused && !connecting,
+                message: message.to_owned(),
+                maybe_applied: !refused,
             }
         }
         _ => Failure::Final(BackendError::Unavailable {
@@ -147,7 +170,7 @@ mod tests {
                 },
             ),
         ] {
-            assert_eq!(by_status(code, message, String::new()), want);
+            assert_eq!(by_status(code, message), want);
         }
     }
 }

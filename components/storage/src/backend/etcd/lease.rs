@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 use super::WRITE_PATIENCE;
+use super::connection::LEASE_GRANT;
 use super::endpoints::Endpoints;
+use super::wire::{LeaseGrantRequest, LeaseGrantResponse};
 use crate::backend::BackendError;
 
 /// A lease takes new keys for this part of its time, or at least a minute; it lives that much longer.
@@ -52,11 +54,12 @@ impl LeasePool {
         let lifetime = i64::try_from(seconds + reuse.as_secs()).unwrap_or(i64::MAX);
         let answer = self
             .endpoints
-            .call(WRITE_PATIENCE, |client| async move {
-                client.lease_client().grant(lifetime, None).await
+            .call(WRITE_PATIENCE, |member| async move {
+                let question = LeaseGrantRequest { ttl: lifetime };
+                member.unary::<LeaseGrantResponse>(LEASE_GRANT, &question).await
             })
             .await?;
-        let id = answer.value.id();
+        let id = answer.value.id;
         shared.retain(|_, lease| lease.until > granted_at);
         shared.insert(
             seconds,

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use etcd_client::{EventType, WatchOptions, WatchRequestSender, WatchResponse, WatchResponseStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::connection::{Requests, Responses, WATCH};
 use super::endpoints::Endpoints;
 use super::failure::{self, Failure};
-use super::{MOST_BYTES, READ_PATIENCE, text};
-use crate::backend::{BackendError, BackendWatch, ProgressRequester, RawEvent, WatchMessage};
+use super::wire::{
+    EventType, Ignored, WatchCreateRequest, WatchRequest, WatchResponse, watch_request::Request,
+};
+use super::{READ_PATIENCE, text};
+use crate::backend::{BackendError, BackendWatch, ProgressRequester, RawEvent, WatchMessage, prefix_end};
 use crate::revision::Revision;
 
 /// Messages the reader may be behind; then the stream is no longer read and etcd holds them.
@@ -24,13 +27,17 @@ pub(super) async fn start(
     prefix: &str,
     from: Revision,
 ) -> Result<BackendWatch, BackendError> {
-    let (index, client, changes) = endpoints.current();
-    let options = WatchOptions::new()
-        .with_prefix()
-        .with_progress_notify()
-        .with_start_revision(from.value());
-    let mut watcher = client.watch_client().max_decoding_message_size(MOST_BYTES);
-    let stream = match timeout(READ_PATIENCE, watcher.watch(prefix, Some(options))).await {
+    let (index, member, changes) = endpoints.current();
+    let create = WatchCreateRequest {
+        key: prefix.to_owned().into(),
+        range_end: prefix_end(prefix).into(),
+        start_revision: from.value(),
+        progress_notify: true,
+    };
+    let create = WatchRequest {
+        request: Some(Request::Create(create)),
+    };
+    let (requests, responses) = match timeout(READ_PATIENCE, member.stream(WATCH, &create)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             let error = as_backend_error(failure::classify(error));
@@ -42,7 +49,6 @@ pub(super) async fn start(
             return Err(as_backend_error(Failure::Silent));
         }
     };
-    let (requests, responses) = stream.split();
     let (sender, messages) = mpsc::channel(BUFFER);
     let (progress, progress_requests) = mpsc::channel(1);
     let pump = Pump {
@@ -75,8 +81,8 @@ struct Pump {
     endpoints: Arc<Endpoints>,
     index: usize,
     from: Revision,
-    requests: WatchRequestSender,
-    responses: WatchResponseStream,
+    requests: Requests,
+    responses: Responses,
     changes: watch::Receiver<usize>,
 }
 
@@ -101,12 +107,12 @@ impl Pump {
                 biased;
                 () = sender.closed() => return,
                 _ = self.changes.changed() => break unavailable("switched the etcd member"),
-                response = self.responses.message() => response,
+                response = self.responses.next::<WatchResponse>() => response,
                 request = progress.recv() => {
                     if request.is_none() {
                         return;
                     }
-                    if self.requests.request_progress().await.is_err() {
+                    if self.requests.send(&progress_request()).is_err() {
                         break unavailable("the watch stream is closed");
                     }
                     answer_by.get_or_insert(Instant::now() + SILENCE);
@@ -119,7 +125,7 @@ impl Pump {
             };
             answer_by = None;
             match response {
-                Ok(Some(response)) => match self.message(&response) {
+                Ok(Some(response)) => match self.message(response) {
                     Ok(Some(message)) => {
                         if sender.send(Ok(message)).await.is_err() {
                             return;
@@ -140,41 +146,46 @@ impl Pump {
         let _ = sender.send(Err(end)).await;
     }
 
-    fn message(&self, response: &WatchResponse) -> Result<Option<WatchMessage>, BackendError> {
-        if response.compact_revision() > 0 {
-            let oldest = Revision::new(response.compact_revision());
+    fn message(&self, response: WatchResponse) -> Result<Option<WatchMessage>, BackendError> {
+        if response.compact_revision > 0 {
             return Err(BackendError::Compacted {
                 requested: self.from,
-                oldest,
+                oldest: Revision::new(response.compact_revision),
             });
         }
-        if response.canceled() {
-            let reason = response.cancel_reason().to_owned();
+        if response.canceled {
             return Err(BackendError::Unavailable {
-                message: format!("etcd cancelled the watch: {reason}"),
+                message: format!("etcd cancelled the watch: {}", response.cancel_reason),
             });
         }
-        if response.created() {
+        if response.created {
             return Ok(None);
         }
         let events: Vec<RawEvent> = response
-            .events()
-            .iter()
+            .events
+            .into_iter()
             .filter_map(|event| {
-                let kv = event.kv()?;
+                let put = event.r#type() == EventType::Put;
+                let kv = event.kv?;
                 Some(RawEvent {
-                    key: text(kv.key().to_vec()),
-                    value: (event.event_type() == EventType::Put).then(|| kv.value().to_vec()),
-                    revision: Revision::new(kv.mod_revision()),
+                    key: text(&kv.key),
+                    value: put.then_some(kv.value),
+                    revision: Revision::new(kv.mod_revision),
                 })
             })
             .collect();
         // With events only what they cover is certain; a message without events is a report of progress.
-        let revision = match (events.last(), response.header()) {
+        let revision = match (events.last(), response.header) {
             (Some(last), _) => last.revision,
-            (None, Some(header)) => Revision::new(header.revision()),
+            (None, Some(header)) => Revision::new(header.revision),
             (None, None) => return Ok(None),
         };
         Ok(Some(WatchMessage { events, revision }))
+    }
+}
+
+fn progress_request() -> WatchRequest {
+    WatchRequest {
+        request: Some(Request::Progress(Ignored {})),
     }
 }

@@ -1,0 +1,162 @@
+//! The threads that serve connections. Each has a runtime of its own, and a connection stays on one of them: what
+//! belongs to a request is done by one thread, none is woken or robbed of tasks to go on with it. That is worth a
+//! third of a request's CPU (docs/decisions.md).
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+
+/// More would only cost memory: each thread serves thousands of requests a second.
+const MOST: usize = 16;
+/// Threads for what would keep a connection's thread busy for long.
+const MOST_BLOCKING: usize = 64;
+
+/// The threads; they end when this is dropped.
+pub struct Threads(Vec<Thread>);
+
+struct Thread {
+    runtime: Handle,
+    connections: Arc<AtomicUsize>,
+    /// Dropped to end it.
+    end: Option<oneshot::Sender<()>>,
+    joined: Option<JoinHandle<()>>,
+}
+
+/// Counts an open connection until dropped.
+struct Open(Arc<AtomicUsize>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Threads {
+    /// One for each CPU.
+    pub fn for_this_machine() -> io::Result<Self> {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::start(cpus.min(MOST))
+    }
+
+    pub fn start(count: usize) -> io::Result<Self> {
+        (0..count.max(1))
+            .map(Thread::start)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    /// Serves a connection on the thread that has the fewest of them.
+    pub fn serve<F>(
+        &self,
+        stream: TcpStream,
+        tracker: &TaskTracker,
+        connection: impl FnOnce(TcpStream) -> F + Send + 'static,
+    ) -> io::Result<()>
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let least = self
+            .0
+            .iter()
+            .min_by_key(|thread| thread.connections.load(Ordering::Relaxed))
+            .ok_or(io::ErrorKind::NotFound)?;
+        least.connections.fetch_add(1, Ordering::Relaxed);
+        let open = Open(Arc::clone(&least.connections));
+        // It is known to the reactor of the thread that accepted it; the other one has to get to know it.
+        let stream = stream.into_std()?;
+        let serving = async move {
+            let _open = open;
+            match TcpStream::from_std(stream) {
+                Ok(stream) => connection(stream).await,
+                Err(error) => tracing::warn!(%error, "a connection cannot be served"),
+            }
+        };
+        tracker.spawn_on(serving, &least.runtime);
+        Ok(())
+    }
+}
+
+impl Thread {
+    fn start(number: usize) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread()
+            .max_blocking_threads(MOST_BLOCKING)
+            .enable_all()
+            .build()?;
+        let handle = runtime.handle().clone();
+        let (end, ended) = oneshot::channel::<()>();
+        let joined = std::thread::Builder::new()
+            .name(format!("serving-{number}"))
+            .spawn(move || {
+                // The sender is only ever dropped.
+                let _ = runtime.block_on(ended);
+                runtime.shutdown_background();
+            })?;
+        Ok(Self {
+            runtime: handle,
+            connections: Arc::default(),
+            end: Some(end),
+            joined: Some(joined),
+        })
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(Err(_)) = self.joined.take().map(JoinHandle::join) {
+            tracing::error!("a thread that served connections panicked");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn connections_are_spread_and_stay_where_they_are() {
+        let threads = Threads::start(3).unwrap();
+        let tracker = TaskTracker::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut clients = Vec::new();
+        for _ in 0..6 {
+            clients.push(TcpStream::connect(address).await.unwrap());
+            let (accepted, _) = listener.accept().await.unwrap();
+            let echo = |mut stream: TcpStream| async move {
+                let mut byte = [0];
+                while stream.read_exact(&mut byte).await.is_ok() {
+                    let name = std::thread::current().name().unwrap_or("").as_bytes().to_vec();
+                    stream.write_all(&name).await.unwrap();
+                }
+            };
+            threads.serve(accepted, &tracker, echo).unwrap();
+        }
+        let mut served: Vec<String> = Vec::new();
+        for client in &mut clients {
+            let mut names = Vec::new();
+            for _ in 0..3 {
+                client.write_all(b"?").await.unwrap();
+                let mut name = [0; "serving-0".len()];
+                client.read_exact(&mut name).await.unwrap();
+                names.push(String::from_utf8(name.to_vec()).unwrap());
+            }
+            names.dedup();
+            assert_eq!(names.len(), 1, "{names:?}");
+            served.append(&mut names);
+        }
+        served.sort();
+        let want = ["serving-0", "serving-0", "serving-1", "serving-1", "serving-2", "serving-2"];
+        assert_eq!(served, want);
+        drop(clients);
+        tracker.close();
+        tracker.wait().await;
+    }
+}
