@@ -34,7 +34,7 @@ pub fn apply(resource: &Resource, value: &mut Value) {
         (_, kind) => others::apply(kind, object),
     }
     // Structs that the functions above made get what is always written.
-    let _ = apimachinery::decode::fit(&resource.schemas, resource.schema_id, value);
+    apimachinery::decode::complete(&resource.schemas, &resource.ty(), value);
 }
 
 /// Sets the defaults that the schema itself declares.
@@ -54,7 +54,10 @@ fn from_schema(set: &SchemaSet, ty: &Type, value: &mut Value) {
                     map.insert(field.name.clone(), default.clone());
                 }
             }
-            for (name, value) in map.iter_mut().filter(|(_, value)| value.is_object() || value.is_array()) {
+            for (name, value) in map
+                .iter_mut()
+                .filter(|(_, value)| value.is_object() || value.is_array())
+            {
                 if let Some(field) = schema.field(name) {
                     from_schema(set, &field.ty, value);
                 }

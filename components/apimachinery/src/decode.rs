@@ -89,6 +89,28 @@ fn fill(set: &SchemaSet, schema: &Schema, map: &mut Map<String, Value>) {
     }
 }
 
+/// Adds what is always written to all structs of a value that fits `ty` otherwise.
+pub fn complete(set: &SchemaSet, ty: &Type, value: &mut Value) {
+    match (ty, value) {
+        (Type::Struct(id), Value::Object(map)) => {
+            let schema = set.get(*id);
+            for (name, value) in map.iter_mut().filter(|(_, value)| value.is_object() || value.is_array()) {
+                if let Some(field) = schema.field(name) {
+                    complete(set, &field.ty, value);
+                }
+            }
+            fill(set, schema, map);
+        }
+        (Type::List(inner, _), Value::Array(items)) if has_structs(inner) => {
+            items.iter_mut().for_each(|item| complete(set, inner, item));
+        }
+        (Type::Map(inner, _), Value::Object(map)) if has_structs(inner) => {
+            map.values_mut().for_each(|item| complete(set, inner, item));
+        }
+        _ => {}
+    }
+}
+
 /// Upstream's name of a type, as its errors print it.
 pub fn short_type(set: &SchemaSet, ty: &Type) -> String {
     match ty {

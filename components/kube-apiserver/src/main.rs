@@ -35,7 +35,8 @@ fn main() -> ExitCode {
         }
     };
     // Connections have threads of their own; here is what the server does by itself.
-    let served = daemon::runtime_on_this_thread().and_then(|runtime| runtime.block_on(run::run(configuration)));
+    let served =
+        daemon::runtime_on_this_thread().and_then(|runtime| runtime.block_on(run::run(configuration)));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -81,35 +81,35 @@ impl Stores {
         resource: &str,
         namespace: &str,
         name: &str,
-    ) -> Result<Option<Value>, StorageError> {
+    ) -> Result<Option<Arc<Value>>, StorageError> {
         let Some(store) = self.named(group, resource) else {
             return Ok(None);
         };
         if let Some(object) = store.cached_object(namespace, name) {
-            return parse(&object).map(Some);
+            return value(group, resource, &object).map(Some);
         }
         match store.get(namespace, name, RequestedRevision::Unset).await {
-            Ok(object) => parse(&object).map(Some),
+            Ok(object) => value(group, resource, &object).map(Some),
             Err(StorageError::NotFound { .. } | StorageError::InvalidKey { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     /// A cached object as it is, without waiting.
-    pub fn cached(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Value> {
+    pub fn cached(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
         let object = self.named(group, resource)?.cached_object(namespace, name)?;
-        parse(&object).ok()
+        value(group, resource, &object).ok()
     }
 
     /// All cached objects of a namespace, or of all.
-    pub fn cached_list(&self, group: &str, resource: &str, namespace: Option<&str>) -> Vec<Value> {
+    pub fn cached_list(&self, group: &str, resource: &str, namespace: Option<&str>) -> Vec<Arc<Value>> {
         let Some(store) = self.named(group, resource) else {
             return Vec::new();
         };
         store
             .cached(namespace)
             .iter()
-            .filter_map(|object| parse(object).ok())
+            .filter_map(|object| value(group, resource, object).ok())
             .collect()
     }
 }
@@ -117,6 +117,24 @@ impl Stores {
 /// The name that EncryptionConfiguration uses; all versions of a resource share one store.
 fn storage_name(row: &Resource) -> String {
     GroupResource::new(&*row.storage_version.group, &*row.plural).to_string()
+}
+
+/// What writes of other objects are checked against. These are few and small, and asked for with every write, so
+/// their values are kept beside them.
+const KEPT: &[(&str, &str)] = &[
+    ("", "namespaces"),
+    ("", "serviceaccounts"),
+    ("", "limitranges"),
+    ("", "resourcequotas"),
+    ("scheduling.k8s.io", "priorityclasses"),
+    ("node.k8s.io", "runtimeclasses"),
+];
+
+fn value(group: &str, resource: &str, object: &ObjectRef) -> Result<Arc<Value>, StorageError> {
+    if KEPT.contains(&(group, resource)) {
+        return object.kept_value(|| parse(object));
+    }
+    parse(object).map(Arc::new)
 }
 
 /// A stored object as a value.
@@ -130,8 +148,9 @@ pub fn parse(object: &ObjectRef) -> Result<Value, StorageError> {
 #[async_trait]
 impl Lookup for Stores {
     async fn get(&self, resource: &str, namespace: &str, name: &str) -> Result<Option<Value>, LookupError> {
-        self.read("", resource, namespace, name)
-            .await
+        let found = self.read("", resource, namespace, name).await;
+        found
+            .map(|object| object.map(Arc::unwrap_or_clone))
             .map_err(|error| LookupError {
                 resource: resource.to_owned(),
                 message: error.to_string(),

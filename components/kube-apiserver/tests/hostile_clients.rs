@@ -86,7 +86,15 @@ async fn who_does_not_finish_a_handshake_or_headers_is_cut_off() {
     let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
     let handler = |_, _| async { kube_apiserver::answer::text(http::StatusCode::OK, "ok") };
     let threads = Arc::new(kube_apiserver::serving::threads::Threads::start(1).unwrap());
-    let serving = accept::serve(listener, threads, Arc::new(tls), limits, handler, stop.clone(), tracker);
+    let serving = accept::serve(
+        listener,
+        threads,
+        Arc::new(tls),
+        limits,
+        handler,
+        stop.clone(),
+        tracker,
+    );
     let clients = async {
         pki.leaf("someone", "someone", &[]).unwrap();
         let target = Target::new(&pki, port, "someone");

@@ -23,9 +23,7 @@ impl<T: Clone> PerRuntime<T> {
     pub(crate) fn get(&self) -> Option<T> {
         let here = here();
         let all = self.0.lock();
-        all.iter()
-            .find(|(id, _)| *id == here)
-            .map(|(_, own)| own.clone())
+        all.iter().find(|(id, _)| *id == here).map(|(_, own)| own.clone())
     }
 
     /// What this runtime has, made now if it has none.

@@ -1,9 +1,10 @@
 //! Stored objects: the bytes that will be sent, and a small index.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use serde_json::Value;
 
 use crate::error::StorageError;
 use crate::resource::FieldSpec;
@@ -56,6 +57,7 @@ pub struct StoredObject {
     /// The encryption configuration under which it was read or written.
     generation: u32,
     encodings: Mutex<Vec<(EncodingId, Bytes)>>,
+    value: OnceLock<Arc<Value>>,
 }
 
 impl StoredObject {
@@ -91,6 +93,7 @@ impl StoredObject {
             stale: found.stale,
             generation: found.generation,
             encodings: Mutex::new(Vec::new()),
+            value: OnceLock::new(),
         }
     }
 
@@ -260,6 +263,15 @@ impl StoredObject {
         }
         encodings.push((id, bytes.clone()));
         Ok(bytes)
+    }
+
+    /// The object as a value, which is kept: for objects of which there are few.
+    pub fn kept_value<E>(&self, parse: impl FnOnce() -> Result<Value, E>) -> Result<Arc<Value>, E> {
+        if let Some(value) = self.value.get() {
+            return Ok(Arc::clone(value));
+        }
+        let value = Arc::new(parse()?);
+        Ok(Arc::clone(self.value.get_or_init(|| value)))
     }
 
     /// Rough bytes held, for bounding caches.

@@ -178,7 +178,10 @@ async fn compaction_while_the_watch_is_away() {
         };
         changed = at;
     }
-    other.create(&key("new"), counter("new", 1).into(), None).await.unwrap();
+    other
+        .create(&key("new"), counter("new", 1).into(), None)
+        .await
+        .unwrap();
     other
         .compact(other.current_revision().await.unwrap())
         .await

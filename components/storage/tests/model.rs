@@ -161,7 +161,10 @@ impl World {
             Step::Delete { namespace, name } => self.delete(namespace, name).await,
             Step::Elsewhere => {
                 let key = format!("/registry/other/{}", self.history.len());
-                self.backend.create(&key, bytes::Bytes::new(), None).await.unwrap();
+                self.backend
+                    .create(&key, bytes::Bytes::new(), None)
+                    .await
+                    .unwrap();
                 let at = self.backend.current_revision().await.unwrap();
                 let (_, state) = self.newest();
                 self.history.insert(at, state);

@@ -155,7 +155,12 @@ async fn updates_and_preconditions() {
     pods.warm_up().await.unwrap();
     // Another server writes behind the cache's back; the write is redone on the newest state.
     let elsewhere = backend
-        .update("/registry/pods/ns/a", pod("a", "n2").into(), first.revision(), None)
+        .update(
+            "/registry/pods/ns/a",
+            pod("a", "n2").into(),
+            first.revision(),
+            None,
+        )
         .await
         .unwrap();
     let mut seen = Vec::new();

@@ -92,6 +92,7 @@ impl Builder {
             atomic: schema.map_atomic,
             preserve_unknown: schema.preserve_unknown || matches!(schema.additional, Additional::Anything),
             unions: Vec::new(),
+            prefixes: Default::default(),
         })
     }
 

@@ -26,11 +26,9 @@ pub fn has_keyless_items(set: &SchemaSet, ty: &Type, value: &Value) -> bool {
         (Type::Map(inner, false), Value::Object(map)) => {
             map.values().any(|value| has_keyless_items(set, inner, value))
         }
-        (Type::List(inner, ListKind::Map(keys)), Value::Array(list)) => {
-            list.iter().any(|item| {
-                !items::has_key(set, Some(inner), keys, item) || has_keyless_items(set, inner, item)
-            })
-        }
+        (Type::List(inner, ListKind::Map(keys)), Value::Array(list)) => list
+            .iter()
+            .any(|item| !items::has_key(set, Some(inner), keys, item) || has_keyless_items(set, inner, item)),
         _ => false,
     }
 }

@@ -21,17 +21,36 @@ pub(super) fn quantity(text: &str) -> Result<Quantity, ParseQuantityError> {
         return Err(ParseQuantityError::FormatWrong);
     }
     let (factor, exponent, format) = unit(suffix)?;
+    let signed = |nanos: i128| Quantity {
+        nanos: if negative { -nanos } else { nanos },
+        format,
+    };
+    // Nearly all quantities are whole numbers of something.
+    if fraction.is_empty()
+        && let Ok(number) = whole.parse::<u32>()
+        && let Some(power) = POWERS_OF_TEN.get(usize::try_from(exponent + 9).unwrap_or(usize::MAX))
+    {
+        return Ok(signed((i128::from(number) * factor * power).min(CAP)));
+    }
     let digits = format!("{whole}{fraction}");
     let nanos = scale(
         digits.trim_start_matches('0'),
         exponent - fraction.len() as i64 + 9,
         factor,
     );
-    Ok(Quantity {
-        nanos: if negative { -nanos } else { nanos },
-        format,
-    })
+    Ok(signed(nanos))
 }
+
+/// For suffixes up to `G`, larger ones are rare. The product of one of these, a 32-bit number and a factor fits 128 bits.
+const POWERS_OF_TEN: [i128; 19] = {
+    let mut powers = [1; 19];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
 
 /// `[eEinumkKMGTP]*[-+]?[0-9]*`
 fn suffix_shape(suffix: &str) -> bool {

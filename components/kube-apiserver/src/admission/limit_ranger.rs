@@ -4,6 +4,7 @@ use super::{Attributes, Operation};
 use crate::server::Server;
 use apimachinery::{ApiError, Quantity, meta};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 fn amount(value: &Value) -> Option<Quantity> {
     Quantity::from_json(value).ok()
@@ -13,7 +14,7 @@ fn items<'a>(value: &'a Value, field: &str) -> &'a [Value] {
     value[field].as_array().map_or(&[], Vec::as_slice)
 }
 
-fn ranges(server: &Server, attributes: &Attributes<'_>) -> Vec<Value> {
+fn ranges(server: &Server, attributes: &Attributes<'_>) -> Vec<Arc<Value>> {
     server
         .stores
         .cached_list("", "limitranges", Some(&attributes.namespace))

@@ -172,7 +172,7 @@ async fn mirror_pod(
                 .read("", "nodes", "", node)
                 .await
                 .map_err(ApiError::internal)?;
-            let uid = stored.as_ref().map(meta::uid).unwrap_or("");
+            let uid = stored.as_deref().map(meta::uid).unwrap_or("");
             if owner["uid"].as_str() != Some(uid) {
                 return refuse(format!(
                     "node {node} UID mismatch: expected {} got {uid}",

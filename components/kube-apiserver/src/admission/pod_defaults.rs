@@ -4,6 +4,7 @@ use super::{Attributes, Operation};
 use crate::server::Server;
 use apimachinery::{ApiError, meta};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
@@ -92,7 +93,7 @@ fn keep_priority(pod: &mut Value, old: &Value) {
 }
 
 /// The class for pods that name none; of several the lowest.
-fn global_default(server: &Server) -> Option<Value> {
+fn global_default(server: &Server) -> Option<Arc<Value>> {
     server
         .stores
         .cached_list("scheduling.k8s.io", "priorityclasses", None)

@@ -199,7 +199,7 @@ async fn examine(server: &Server, remote: &Arc<Remote>) -> Finding {
     let slices = server
         .stores
         .cached_list("discovery.k8s.io", "endpointslices", Some(&reference.namespace));
-    if let Some(finding) = obstacle(reference, service.as_ref(), &slices) {
+    if let Some(finding) = obstacle(reference, service.as_deref(), &slices) {
         return finding;
     }
     match ask(&server.aggregator, remote).await {

@@ -3,6 +3,7 @@
 use super::service::Reference;
 use crate::webhook::{ServicePort, port_name, ready_endpoints};
 use serde_json::{Value, json};
+use std::borrow::Borrow;
 
 /// A condition without its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl Finding {
 }
 
 /// What keeps the Service from being asked; `None` if nothing does.
-pub fn obstacle(reference: &Reference, service: Option<&Value>, slices: &[Value]) -> Option<Finding> {
+pub fn obstacle(reference: &Reference, service: Option<&Value>, slices: &[impl Borrow<Value>]) -> Option<Finding> {
     let Reference {
         namespace,
         name,
@@ -67,6 +68,7 @@ pub fn obstacle(reference: &Reference, service: Option<&Value>, slices: &[Value]
     };
     let has_slices = slices
         .iter()
+        .map(Borrow::borrow)
         .any(|slice| apimachinery::meta::label(slice, "kubernetes.io/service-name") == Some(name));
     if !has_slices {
         return Some(Finding::unavailable(

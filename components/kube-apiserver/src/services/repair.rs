@@ -32,7 +32,7 @@ pub async fn run(server: Arc<Server>) {
     }
 }
 
-fn services(server: &Server) -> Vec<Value> {
+fn services(server: &Server) -> Vec<Arc<Value>> {
     server.stores.cached_list("", "services", None)
 }
 
@@ -52,7 +52,10 @@ fn ports_of(service: &Value) -> Vec<u16> {
 }
 
 async fn ports(server: &Server, leaked: &mut AHashMap<u16, u8>) -> Result<(), node_ports::PortError> {
-    let wanted: BTreeSet<u16> = services(server).iter().flat_map(ports_of).collect();
+    let wanted: BTreeSet<u16> = services(server)
+        .iter()
+        .flat_map(|service| ports_of(service))
+        .collect();
     let before = leaked.clone();
     let orphans = node_ports::change(server, false, |ports| {
         let range = ports.range;

@@ -68,8 +68,7 @@ pub async fn serve<H, F>(
             Ok((stream, address)) => {
                 let (acceptor, limits, handler, stop) =
                     (acceptor.clone(), limits.clone(), handler.clone(), stop.clone());
-                let serving =
-                    move |stream| connection(stream, address, acceptor, limits, handler, stop);
+                let serving = move |stream| connection(stream, address, acceptor, limits, handler, stop);
                 if let Err(error) = threads.serve(stream, &tracker, serving) {
                     tracing::warn!(%address, %error, "a connection cannot be served");
                 }

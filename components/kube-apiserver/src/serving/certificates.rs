@@ -158,7 +158,10 @@ fn first_expiry(chain: &[CertificateDer<'_>]) -> Option<i64> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         Some(certificate.validity().not_after.timestamp())
     };
-    chain.iter().map(expiry).try_fold(i64::MAX, |first, expiry| Some(first.min(expiry?)))
+    chain
+        .iter()
+        .map(expiry)
+        .try_fold(i64::MAX, |first, expiry| Some(first.min(expiry?)))
 }
 
 fn load_authority(file: &Path) -> anyhow::Result<Loaded> {

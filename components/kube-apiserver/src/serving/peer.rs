@@ -1,7 +1,7 @@
 //! What is known of a connection's other end.
 
-use rustls::pki_types::CertificateDer;
 use parking_lot::Mutex;
+use rustls::pki_types::CertificateDer;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;

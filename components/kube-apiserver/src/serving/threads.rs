@@ -153,7 +153,14 @@ mod tests {
             served.append(&mut names);
         }
         served.sort();
-        let want = ["serving-0", "serving-0", "serving-1", "serving-1", "serving-2", "serving-2"];
+        let want = [
+            "serving-0",
+            "serving-0",
+            "serving-1",
+            "serving-1",
+            "serving-2",
+            "serving-2",
+        ];
         assert_eq!(served, want);
         drop(clients);
         tracker.close();

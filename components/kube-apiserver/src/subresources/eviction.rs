@@ -16,6 +16,7 @@ use apimachinery::status::{self, Cause, Details};
 use apimachinery::{ApiError, GroupResource, GroupVersionKind, Reason, meta};
 use http::StatusCode;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use storage::{Change, ObjectRef, Preconditions, StorageError};
 
 pub async fn evict(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
@@ -85,7 +86,7 @@ async fn take_disruption(
     pod: &Value,
     dry_run: bool,
 ) -> Result<(), ApiError> {
-    let budgets: Vec<Value> = server
+    let budgets: Vec<Arc<Value>> = server
         .stores
         .cached_list("policy", "poddisruptionbudgets", Some(&target.namespace))
         .into_iter()

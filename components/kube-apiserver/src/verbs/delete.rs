@@ -401,7 +401,11 @@ pub async fn delete_collection(
     }
     let metadata = json!({ "resourceVersion": page.revision.to_string() });
     if accepted.is_plain_json() {
-        let body = present::list_of(&target.row, &metadata, items.into_iter().map(|item| item.slice(1..)));
+        let body = present::list_of(
+            &target.row,
+            &metadata,
+            items.into_iter().map(|item| item.slice(1..)),
+        );
         return Ok(answer::with_body(StatusCode::OK, media::JSON, body));
     }
     let items: Vec<Value> = items

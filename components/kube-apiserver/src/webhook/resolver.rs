@@ -4,6 +4,7 @@ use crate::stores::Stores;
 use apimachinery::meta;
 use rand::seq::SliceRandom;
 use serde_json::Value;
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 /// Why a service leads nowhere; the texts are upstream's.
@@ -67,7 +68,7 @@ impl Resolver {
 
 fn addresses(
     service: &Value,
-    slices: &[Value],
+    slices: &[impl Borrow<Value>],
     port: u16,
     endpoints_only: bool,
 ) -> Result<Vec<(String, u16)>, ResolveError> {
@@ -115,10 +116,10 @@ pub fn port_name(service: &Value, asked: ServicePort<'_>) -> Option<String> {
 }
 
 /// Ready addresses behind a port of a service, from the slices of its namespace.
-pub fn ready_endpoints(service: &str, port_name: &str, slices: &[Value]) -> Vec<(String, u16)> {
+pub fn ready_endpoints(service: &str, port_name: &str, slices: &[impl Borrow<Value>]) -> Vec<(String, u16)> {
     let mut ready = Vec::new();
     let of_service = |slice: &&Value| meta::label(slice, "kubernetes.io/service-name") == Some(service);
-    for slice in slices.iter().filter(of_service) {
+    for slice in slices.iter().map(Borrow::borrow).filter(of_service) {
         let port = slice["ports"]
             .as_array()
             .into_iter()

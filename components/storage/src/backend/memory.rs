@@ -37,11 +37,7 @@ fn write(history: &mut History, key: &str, value: Option<Bytes>, lease: Option<u
     let at = history.revision().next();
     history.apply(Record {
         key: key.into(),
-        version: Version {
-            at,
-            value,
-            lease,
-        },
+        version: Version { at, value, lease },
     });
     at
 }

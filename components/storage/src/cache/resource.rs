@@ -403,23 +403,24 @@ impl ResourceCache {
                     None => EventKind::Added,
                 };
                 let known = self.own(&event.key, revision, kind, &value).map(Ok);
-                let object = match known.unwrap_or_else(|| self.decode(&event.key, value.into(), revision, kind)) {
-                    Ok(object) => object,
-                    Err(error) => {
-                        tracing::error!(%error, again = unreadable, "an object is unreadable");
-                        // To watchers it is gone: its old state would be a lie.
-                        let gone = self.change(
-                            view,
-                            RawEvent {
-                                key: event.key.clone(),
-                                value: None,
-                                revision,
-                            },
-                        );
-                        self.unreadable.lock().insert(event.key);
-                        return gone;
-                    }
-                };
+                let object =
+                    match known.unwrap_or_else(|| self.decode(&event.key, value.into(), revision, kind)) {
+                        Ok(object) => object,
+                        Err(error) => {
+                            tracing::error!(%error, again = unreadable, "an object is unreadable");
+                            // To watchers it is gone: its old state would be a lie.
+                            let gone = self.change(
+                                view,
+                                RawEvent {
+                                    key: event.key.clone(),
+                                    value: None,
+                                    revision,
+                                },
+                            );
+                            self.unreadable.lock().insert(event.key);
+                            return gone;
+                        }
+                    };
                 let previous = view.insert(object.clone());
                 view.revision = revision;
                 Some(CacheEvent::new(revision, object, previous, false))

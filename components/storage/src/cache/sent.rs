@@ -71,7 +71,10 @@ impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         let mut all = self.all.0.lock();
         // Another write of the key may have begun meanwhile.
-        if all.get(&self.key).is_some_and(|sent| Arc::ptr_eq(sent, &self.sent)) {
+        if all
+            .get(&self.key)
+            .is_some_and(|sent| Arc::ptr_eq(sent, &self.sent))
+        {
             all.remove(&self.key);
         }
     }
@@ -100,7 +103,10 @@ mod tests {
         assert!(sending.find("/b", b"1").is_none());
         let two = sending.begin("/a", &second);
         drop(one);
-        assert!(sending.find("/a", b"2").is_some(), "the later one is still under way");
+        assert!(
+            sending.find("/a", b"2").is_some(),
+            "the later one is still under way"
+        );
         drop(two);
         assert!(sending.find("/a", b"2").is_none());
     }

@@ -20,7 +20,8 @@ const MOST_ROUNDS: usize = 256;
 
 /// Looks at JSON and prepares it to be stored.
 fn prepare(store: &Store, key: &str, json: Bytes) -> Result<Sent, StorageError> {
-    let shape = Shape::scan(&json, store.cache.fields()).map_err(|error| StorageError::corrupt(key, error))?;
+    let shape =
+        Shape::scan(&json, store.cache.fields()).map_err(|error| StorageError::corrupt(key, error))?;
     let transformer = store.cache.transformer();
     let generation = transformer.generation();
     let stored = transformer
@@ -210,9 +211,13 @@ async fn write(
             .await
             .map_err(failed)?;
         return Ok(Some(match outcome {
-            TxnOutcome::Done(revision) => {
-                Round::Done(Updated::Created(at(store, key, revision, EventKind::Added, &sent)))
-            }
+            TxnOutcome::Done(revision) => Round::Done(Updated::Created(at(
+                store,
+                key,
+                revision,
+                EventKind::Added,
+                &sent,
+            ))),
             TxnOutcome::Conflict(current) => Round::Lost(current),
         }));
     };
@@ -225,9 +230,13 @@ async fn write(
         .await
         .map_err(failed)?;
     Ok(Some(match outcome {
-        TxnOutcome::Done(revision) => {
-            Round::Done(Updated::Written(at(store, key, revision, EventKind::Modified, &sent)))
-        }
+        TxnOutcome::Done(revision) => Round::Done(Updated::Written(at(
+            store,
+            key,
+            revision,
+            EventKind::Modified,
+            &sent,
+        ))),
         TxnOutcome::Conflict(current) => Round::Lost(current),
     }))
 }

@@ -6,6 +6,7 @@ use crate::server::Server;
 use crate::verbs::target::Target;
 use apimachinery::meta;
 use serde_json::Value;
+use std::sync::Arc;
 
 const VERB: &str = "request-serviceaccounts-token-audience";
 
@@ -35,7 +36,10 @@ pub async fn check(
         } else {
             ""
         };
-        server.stores.cached(group, plural, namespace, name)
+        server
+            .stores
+            .cached(group, plural, namespace, name)
+            .map(Arc::unwrap_or_clone)
     };
     if stored.is_some_and(|pod| references(&pod, audience, &known)) {
         return Ok(());

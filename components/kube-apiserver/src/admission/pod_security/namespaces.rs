@@ -48,7 +48,11 @@ pub fn admit(
         return Ok(());
     }
     let pods = server.stores.cached_list("", "pods", Some(name));
-    for warning in existing(name, &policy.enforce, pods.iter().take(MOST_PODS)) {
+    for warning in existing(
+        name,
+        &policy.enforce,
+        pods.iter().map(AsRef::as_ref).take(MOST_PODS),
+    ) {
         attributes.request.warn(warning);
     }
     Ok(())

@@ -184,11 +184,7 @@ impl Writer {
         if let Some(expiry) = lease {
             self.expiries.push(Reverse((expiry, at, key.clone())));
         }
-        let version = Version {
-            at,
-            value,
-            lease,
-        };
+        let version = Version { at, value, lease };
         batch.keys.insert(key.clone(), version.clone());
         batch.entries.push(Entry::Change(Record { key, version }));
         at

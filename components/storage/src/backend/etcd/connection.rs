@@ -94,8 +94,7 @@ impl Connection {
         match tls {
             None => Self::handshake(address, stream).await,
             Some(tls) => {
-                let name =
-                    ServerName::try_from(address.host.clone()).map_err(CallError::connecting)?;
+                let name = ServerName::try_from(address.host.clone()).map_err(CallError::connecting)?;
                 let stream = tls.connect(name, stream).await.map_err(CallError::connecting)?;
                 Self::handshake(address, stream).await
             }
@@ -354,7 +353,10 @@ fn length_of(bytes: &[u8]) -> Result<Option<usize>, CallError> {
 
 fn check(status: http::StatusCode, headers: &HeaderMap) -> Result<(), CallError> {
     if status != http::StatusCode::OK {
-        return Err(CallError::new(Code::Unavailable, &format!("HTTP status {status}")));
+        return Err(CallError::new(
+            Code::Unavailable,
+            &format!("HTTP status {status}"),
+        ));
     }
     status_of(headers)
 }
@@ -383,7 +385,9 @@ fn percent_decoded(text: &[u8]) -> String {
         let escaped = match (first, after) {
             (b'%', [high, low, ..]) => {
                 let digit = |byte: &u8| char::from(*byte).to_digit(16);
-                digit(high).zip(digit(low)).map(|(high, low)| (high * 16 + low) as u8)
+                digit(high)
+                    .zip(digit(low))
+                    .map(|(high, low)| (high * 16 + low) as u8)
             }
             _ => None,
         };

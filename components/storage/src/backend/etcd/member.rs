@@ -160,7 +160,9 @@ mod tests {
             ("", None),
         ] {
             let found = address(url).ok();
-            let found = found.as_ref().map(|address| (address.host.as_str(), address.port));
+            let found = found
+                .as_ref()
+                .map(|address| (address.host.as_str(), address.port));
             assert_eq!(found, want, "{url}");
         }
     }
