@@ -94,7 +94,10 @@ pub fn complete(set: &SchemaSet, ty: &Type, value: &mut Value) {
     match (ty, value) {
         (Type::Struct(id), Value::Object(map)) => {
             let schema = set.get(*id);
-            for (name, value) in map.iter_mut().filter(|(_, value)| value.is_object() || value.is_array()) {
+            for (name, value) in map
+                .iter_mut()
+                .filter(|(_, value)| value.is_object() || value.is_array())
+            {
                 if let Some(field) = schema.field(name) {
                     complete(set, &field.ty, value);
                 }

@@ -45,7 +45,11 @@ impl Finding {
 }
 
 /// What keeps the Service from being asked; `None` if nothing does.
-pub fn obstacle(reference: &Reference, service: Option<&Value>, slices: &[impl Borrow<Value>]) -> Option<Finding> {
+pub fn obstacle(
+    reference: &Reference,
+    service: Option<&Value>,
+    slices: &[impl Borrow<Value>],
+) -> Option<Finding> {
     let Reference {
         namespace,
         name,
