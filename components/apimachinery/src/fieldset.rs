@@ -99,7 +99,7 @@ impl FieldSet {
     pub fn of_names(paths: &[&str]) -> Self {
         let mut set = Self::default();
         for path in paths {
-            let elements: Vec<String> = path.split('.').map(|name| field_element(name)).collect();
+            let elements: Vec<String> = path.split('.').map(field_element).collect();
             set.insert(&elements);
         }
         set
