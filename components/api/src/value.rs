@@ -103,10 +103,15 @@ const MAPS: &[&str] = &[
 
 /// Whether values mean the same: empty lists and maps are as good as none.
 pub(crate) fn same(old: &Value, new: &Value) -> bool {
+    // Most of what is compared has not changed at all, which is cheaper to find out.
+    old == new || same_meaning(old, new)
+}
+
+fn same_meaning(old: &Value, new: &Value) -> bool {
     match (old, new) {
         (Value::Null, Value::Array(items)) | (Value::Array(items), Value::Null) => items.is_empty(),
         (Value::Array(old), Value::Array(new)) => {
-            old.len() == new.len() && old.iter().zip(new).all(|(old, new)| same(old, new))
+            old.len() == new.len() && old.iter().zip(new).all(|(old, new)| same_meaning(old, new))
         }
         (Value::Object(before), Value::Object(after)) => {
             let no_map = |key: &str, value: &Value, other: &Value| {
@@ -119,7 +124,7 @@ pub(crate) fn same(old: &Value, new: &Value) -> bool {
                     before.get(key).unwrap_or(&Value::Null),
                     after.get(key).unwrap_or(&Value::Null),
                 );
-                same(old, new) || no_map(key, old, new) || no_map(key, new, old)
+                same_meaning(old, new) || no_map(key, old, new) || no_map(key, new, old)
             };
             before
                 .keys()

@@ -139,10 +139,13 @@ fn value(group: &str, resource: &str, object: &ObjectRef) -> Result<Arc<Value>, 
 
 /// A stored object as a value.
 pub fn parse(object: &ObjectRef) -> Result<Value, StorageError> {
-    serde_json::from_slice(object.json_bytes()).map_err(|error| StorageError::Corrupt {
-        key: object.key().to_owned(),
-        message: error.to_string(),
-    })
+    match apimachinery::json::parse(object.json_bytes()) {
+        Ok(document) => Ok(document.value),
+        Err(error) => Err(StorageError::Corrupt {
+            key: object.key().to_owned(),
+            message: error.to_string(),
+        }),
+    }
 }
 
 #[async_trait]

@@ -1,13 +1,15 @@
 //! What an applied configuration must satisfy before it can be merged.
 use super::items;
+use crate::fieldset::Element;
 use crate::schema::{ListKind, SchemaSet, Type};
 use serde_json::Value;
 use std::collections::HashSet;
+use std::fmt;
 
 /// Fields that aren't declared, wrong types, list items without keys or repeated; worded as upstream words them.
 pub fn validate(set: &SchemaSet, ty: &Type, value: &Value) -> Vec<String> {
     let mut errors = Vec::new();
-    walk(set, Some(ty), value, "", &mut errors);
+    walk(set, Some(ty), value, &At::Root, &mut errors);
     errors
 }
 
@@ -33,15 +35,37 @@ pub fn has_keyless_items(set: &SchemaSet, ty: &Type, value: &Value) -> bool {
     }
 }
 
-fn walk(set: &SchemaSet, ty: Option<&Type>, value: &Value, path: &str, errors: &mut Vec<String>) {
+/// Where a value is; written out only for what is wrong.
+#[derive(Clone, Copy)]
+enum At<'a> {
+    Root,
+    Field(&'a At<'a>, &'a str),
+    /// By its element text.
+    Item(&'a At<'a>, &'a str),
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Field(parent, name) => write!(f, "{parent}.{name}"),
+            Self::Item(parent, element) => write!(f, "{parent}{}", readable(element)),
+        }
+    }
+}
+
+fn readable(element: &str) -> String {
+    Element::parse(element).map_or_else(|| element.to_owned(), |parsed| parsed.to_string())
+}
+
+fn walk(set: &SchemaSet, ty: Option<&Type>, value: &Value, path: &At<'_>, errors: &mut Vec<String>) {
     if value.is_null() {
         return;
     }
     let mut fail = |message: String| {
-        errors.push(if path.is_empty() {
-            message
-        } else {
-            format!("{path}: {message}")
+        errors.push(match path {
+            At::Root => message,
+            path => format!("{path}: {message}"),
         })
     };
     let shown = || crate::go::print(value);
@@ -52,7 +76,7 @@ fn walk(set: &SchemaSet, ty: Option<&Type>, value: &Value, path: &str, errors: &
             };
             let schema = set.get(*id);
             for (key, value) in map {
-                let below = format!("{path}.{key}");
+                let below = At::Field(path, key);
                 match schema.field(key) {
                     Some(field) => walk(set, Some(&field.ty), value, &below, errors),
                     None if schema.preserve_unknown => {}
@@ -65,7 +89,7 @@ fn walk(set: &SchemaSet, ty: Option<&Type>, value: &Value, path: &str, errors: &
                 return fail(format!("expected map, got &{{{}}}", shown()));
             };
             for (key, value) in map {
-                walk(set, Some(inner), value, &format!("{path}.{key}"), errors);
+                walk(set, Some(inner), value, &At::Field(path, key), errors);
             }
         }
         Some(Type::List(inner, kind)) => {
@@ -74,24 +98,29 @@ fn walk(set: &SchemaSet, ty: Option<&Type>, value: &Value, path: &str, errors: &
             };
             let mut seen = HashSet::new();
             for (position, item) in list.iter().enumerate() {
+                let mut element = String::new();
                 if let ListKind::Map(keys) = kind {
                     if !item.is_object() {
                         errors.push(format!("{path}: element {position}: associative list with keys may not have non-map elements"));
                         continue;
                     }
-                    let element = items::element(set, Some(inner), kind, position, item);
+                    element = items::element(set, Some(inner), kind, position, item);
                     if element == "k:{}" {
                         errors.push(format!("{path}: element {position}: associative list with keys has an element that omits all key fields [{}]", keys.iter().map(|key| format!("{key:?}")).collect::<Vec<_>>().join(" ")));
                         continue;
                     }
                 }
-                let element = items::element(set, Some(inner), kind, position, item);
-                let readable = crate::fieldset::Element::parse(&element)
-                    .map_or_else(|| element.clone(), |parsed| parsed.to_string());
-                if *kind != ListKind::Atomic && !seen.insert(element) {
-                    errors.push(format!("{path}: duplicate entries for key {readable}"));
+                if element.is_empty() {
+                    element = items::element(set, Some(inner), kind, position, item);
                 }
-                walk(set, Some(inner), item, &format!("{path}{readable}"), errors);
+                if *kind != ListKind::Atomic && seen.contains(&element) {
+                    errors.push(format!(
+                        "{path}: duplicate entries for key {}",
+                        readable(&element)
+                    ));
+                }
+                walk(set, Some(inner), item, &At::Item(path, &element), errors);
+                seen.insert(element);
             }
         }
         Some(Type::String | Type::Bytes | Type::Duration) if !value.is_string() => {

@@ -155,7 +155,7 @@ fn is_significant(new: &Value, old: &Value) -> bool {
             .filter(|(key, _)| CHECKED_ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix)))
             .collect()
     };
-    essence(new) != essence(old) || checked(new) != checked(old)
+    (new["spec"] != old["spec"] && essence(new) != essence(old)) || checked(new) != checked(old)
 }
 
 #[cfg(test)]

@@ -203,6 +203,7 @@ impl Builder<'_> {
             atomic: definition["x-kubernetes-map-type"] == "atomic",
             preserve_unknown: false,
             unions,
+            ..Schema::default()
         })
     }
 

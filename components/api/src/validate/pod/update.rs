@@ -63,6 +63,9 @@ pub(in crate::validate) fn update(old: &Value, new: &Value) -> ErrorList {
             why,
         ));
     }
+    if old == new {
+        return errors;
+    }
     // Everything that may change is taken over; what still differs may not.
     let mut munged = new.clone();
     for kind in ["containers", "initContainers"] {
