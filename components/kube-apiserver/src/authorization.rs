@@ -9,7 +9,11 @@ pub mod webhook;
 use arc_swap::ArcSwap;
 use attributes::Attributes;
 use std::sync::Arc;
+use std::time::Duration;
 use webhook::WebhookAuthorizer;
+
+/// How long a question waits at most for the first RBAC index of a server that has just started.
+const RIGHTS_KNOWN: Duration = Duration::from_secs(10);
 
 /// What one authorizer says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,8 +100,25 @@ impl Authorizer {
         self.chain.store(Arc::new(chain));
     }
 
-    /// Decides; the first authorizer with an opinion wins, none means no.
+    /// Decides; the first authorizer with an opinion wins, none means no. What would be refused because no role is
+    /// known yet waits until they are.
     pub async fn decide(&self, attributes: &Attributes<'_>) -> Decision {
+        let decision = self.ask(attributes).await;
+        if decision.allowed() || attributes.is_probe() || self.rbac.is_built() || !self.has_rbac() {
+            return decision;
+        }
+        match tokio::time::timeout(RIGHTS_KNOWN, self.rbac.built()).await {
+            Ok(()) => self.ask(attributes).await,
+            Err(_) => decision,
+        }
+    }
+
+    fn has_rbac(&self) -> bool {
+        let chain = self.chain.load();
+        chain.iter().any(|link| matches!(link, Link::Mode(Mode::Rbac)))
+    }
+
+    async fn ask(&self, attributes: &Attributes<'_>) -> Decision {
         // The one bypass: this group is what repairs a cluster whose rules are broken.
         if attributes.user.in_group(crate::identity::MASTERS) {
             return Decision::Allow(String::new());

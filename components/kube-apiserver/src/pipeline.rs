@@ -11,11 +11,10 @@ use crate::identity::User;
 use crate::inflight::{self, Pass};
 use crate::media::FailureForm;
 use crate::request::ApiRequest;
-use crate::request_info::{Query, RequestInfo};
+use crate::request_info::{self, Query, RequestInfo};
 use crate::server::Server;
 use crate::serving::body::{self, ReadError, Response};
 use crate::serving::peer::Peer;
-use crate::sync::RBAC_STEP;
 use apimachinery::{ApiError, GroupResource};
 use bytes::Bytes;
 use futures::FutureExt;
@@ -26,9 +25,6 @@ use hyper::upgrade::OnUpgrade;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// How long a request waits at most for the first RBAC index of a server that has just started.
-const RIGHTS_KNOWN: Duration = Duration::from_secs(10);
 
 /// Answers one request; never panics and never fails.
 pub async fn handle(server: Arc<Server>, request: http::Request<Incoming>, peer: Arc<Peer>) -> Response {
@@ -99,19 +95,12 @@ async fn answer_of(
         Err(error) => return answer::failure(&ApiError::internal(error), &form.choose()),
     };
     record.info = info.clone();
-    if server.lifecycle.is_refusing() && !is_answered_to_the_end(&info.path) {
+    if server.lifecycle.is_refusing() && !request_info::is_probe(&info.path) {
         peer.retire.notify_one();
         return come_back();
     }
     let outcome = guarded(&server, parts, query, info, incoming, upgrade, peer, form, record).await;
     outcome.unwrap_or_else(|error| answer::failure(&error, &form.choose()))
-}
-
-/// Probes and metrics are answered for as long as there is somebody to answer.
-fn is_answered_to_the_end(path: &str) -> bool {
-    ["/readyz", "/livez", "/healthz", "/metrics"]
-        .iter()
-        .any(|prefix| path.starts_with(prefix))
 }
 
 /// What a server that goes away tells: another connection, and so another server, will do.
@@ -324,14 +313,7 @@ async fn authorize(
 ) -> Result<(), ApiError> {
     let question = Attributes::of_request(user, info, query.get("fieldSelector"));
     let begun = Instant::now();
-    let mut decision = server.authorizer.decide(&question).await;
-    // A server that has just started knows no role yet; what it would refuse now waits until it does. Paths don't:
-    // probes are answered at once.
-    if !decision.allowed() && info.is_resource && server.lifecycle.is_pending(RBAC_STEP) {
-        // When the time is over, the decision below is the answer.
-        let _ = tokio::time::timeout(RIGHTS_KNOWN, server.lifecycle.after(RBAC_STEP)).await;
-        decision = server.authorizer.decide(&question).await;
-    }
+    let decision = server.authorizer.decide(&question).await;
     let metrics = &server.metrics.access;
     metrics.decided(&decision, begun.elapsed());
     record.decided(decision.allowed(), decision.reason());

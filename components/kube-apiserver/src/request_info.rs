@@ -3,6 +3,13 @@
 use http::Method;
 use percent_encoding::percent_decode_str;
 
+/// Paths that are asked for, and answered, whatever state the server is in: health and metrics.
+pub fn is_probe(path: &str) -> bool {
+    ["/readyz", "/livez", "/healthz", "/metrics"]
+        .iter()
+        .any(|prefix| path.starts_with(prefix))
+}
+
 /// The parts of a request that authorization and routing look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestInfo {

@@ -1,11 +1,14 @@
 //! Clients that are slow, send too much, or send what is no request: they are cut off, and others are served.
 #![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
+#[path = "hostile_clients/exchange.rs"]
+mod exchange;
 #[path = "hostile_clients/frames.rs"]
 mod frames;
 #[path = "hostile_clients/wire.rs"]
 mod wire;
 
+use exchange::Answer;
 use frames::{CLOSED, ENHANCE_YOUR_CALM};
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use wire::{Answer, PATIENCE, Target};
+use wire::{PATIENCE, Target};
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 /// More than a server grows by while it answers a few honest requests.

@@ -1,6 +1,9 @@
 //! A server that stops leaves nobody standing: behind a balancer no request is refused, and watches end in turn.
 #![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
+#[path = "hostile_clients/wire.rs"]
+mod wire;
+
 use futures::StreamExt;
 use http::StatusCode;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -11,6 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 use testkit::api_server::ApiServer;
 use testkit::etcd::Etcd;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_kube-apiserver");
 
@@ -166,4 +171,62 @@ async fn watches_end_spread_out_and_late_requests_are_told_to_come_back() {
     assert!(first >= Duration::from_secs(1), "{first:?}");
     assert!(last - first > Duration::from_millis(1500), "{ends:?}");
     server.terminate(Duration::from_secs(60)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_made_before_the_end_is_answered_once() {
+    let etcd = Etcd::start().await.unwrap();
+    let mut server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    server.kubeconfig("admin", &["system:masters"]).unwrap();
+    let target = wire::Target::new(server.pki(), server.port(), "admin");
+    let (shaking, silent) = (target.dial().await, target.connect(b"http/1.1").await);
+    let mut asking = target.connect(b"http/1.1").await;
+    let mut framed = target.connect(b"h2").await;
+    let pid = server.pid().unwrap().to_string();
+    let killed = std::process::Command::new("kill").arg(&pid).status().unwrap();
+    assert!(killed.success());
+    // The listener is closed with the beginning of the end.
+    let closed = async { while TcpStream::connect(("127.0.0.1", server.port())).await.is_ok() {} };
+    tokio::time::timeout(wire::PATIENCE, closed).await.unwrap();
+    let request = b"GET /api/v1/namespaces/default HTTP/1.1\r\nhost: x\r\n\r\n";
+    asking.write_all(request).await.unwrap();
+    assert_answered_and_ended(&mut asking).await;
+    let mut shaken = target.shake(shaking, b"http/1.1").await;
+    shaken.write_all(request).await.unwrap();
+    assert_answered_and_ended(&mut shaken).await;
+    // HTTP/2 is told to go, in its own words, not just cut off.
+    framed.write_all(PREFACE).await.unwrap();
+    let mut said = Vec::new();
+    while !frames(&said).any(|kind| kind == GOAWAY) {
+        let read = framed.read_buf(&mut said).await.unwrap();
+        assert!(read > 0, "{:?}", frames(&said).collect::<Vec<_>>());
+    }
+    drop(framed);
+    // Who says nothing is not waited for.
+    server.terminate(Duration::from_secs(20)).unwrap();
+    drop(silent);
+}
+
+/// The client's preface and empty SETTINGS.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+const GOAWAY: u8 = 7;
+
+/// The types of HTTP/2 frames.
+fn frames(mut bytes: &[u8]) -> impl Iterator<Item = u8> {
+    std::iter::from_fn(move || {
+        let (head, rest) = bytes.split_at_checked(9)?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        bytes = rest.get(length..)?;
+        Some(head[3])
+    })
+}
+
+async fn assert_answered_and_ended(stream: &mut (impl AsyncRead + Unpin)) {
+    let mut text = Vec::new();
+    let reading = stream.read_to_end(&mut text);
+    // An end without a close_notify is an end too.
+    let _ = tokio::time::timeout(wire::PATIENCE, reading).await.unwrap();
+    let text = String::from_utf8_lossy(&text).to_lowercase();
+    assert!(text.starts_with("http/1.1 200 "), "{text}");
+    assert!(text.contains("connection: close"), "{text}");
 }

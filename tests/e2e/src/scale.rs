@@ -23,10 +23,11 @@ impl std::ops::Sub for Traffic {
     type Output = Traffic;
 
     fn sub(self, before: Traffic) -> Traffic {
+        // `between` is a difference of counters that are not read at the same instant, so it can go back a little.
         Traffic {
-            up: self.up - before.up,
-            down: self.down - before.down,
-            between: self.between - before.between,
+            up: self.up.saturating_sub(before.up),
+            down: self.down.saturating_sub(before.down),
+            between: self.between.saturating_sub(before.between),
         }
     }
 }
@@ -47,6 +48,8 @@ pub struct Run {
     pub uploads: Vec<String>,
     pub relayed: Vec<String>,
     pub notes: Vec<String>,
+    /// What went wrong, in the operator's words.
+    pub errors: Vec<String>,
     /// User and system time of the operator's process.
     pub cpu_seconds: f64,
 }
@@ -157,6 +160,7 @@ impl Swarm {
             uploads: Vec::new(),
             relayed: Vec::new(),
             notes: Vec::new(),
+            errors: Vec::new(),
             cpu_seconds: 0.0,
         };
         let mut since = self.traffic();
@@ -189,6 +193,7 @@ impl Swarm {
                     found.relayed.push(text("host"));
                 }
                 Some("note") => found.notes.push(text("text")),
+                Some("error" | "failed") => found.errors.push(line),
                 _ => {}
             }
         }
@@ -196,9 +201,9 @@ impl Swarm {
         let output = child.wait_with_output().expect("ended");
         assert!(
             output.status.success(),
-            "hardway {arguments:?} failed: {}\n{:#?}",
+            "hardway {arguments:?} failed in {current:?}: {}\n{}\n{found:#?}",
+            found.errors.join("\n"),
             String::from_utf8_lossy(&output.stderr),
-            found
         );
         found.phases = traffic
             .into_iter()

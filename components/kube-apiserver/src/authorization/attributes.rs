@@ -38,6 +38,11 @@ impl<'a> Attributes<'a> {
         }
     }
 
+    /// Health and metrics, which are asked for while a server is not ready too.
+    pub fn is_probe(&self) -> bool {
+        !self.is_resource && crate::request_info::is_probe(&self.path)
+    }
+
     /// A question about a resource without a request behind it.
     pub fn resource(user: &'a User, verb: &'a str, group: &'a str, resource: &'a str) -> Self {
         Self {

@@ -20,6 +20,8 @@ use tokio_util::task::TaskTracker;
 
 /// For what is still to be sent when a connection has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// A client whose connection was made while the server stopped has this long for its first request.
+const FIRST_REQUEST: Duration = Duration::from_secs(2);
 /// Upstream's frame of 250 streams per HTTP/2 connection.
 const DEFAULT_STREAMS: u32 = 250;
 
@@ -61,6 +63,8 @@ pub async fn serve<H, F>(
     let acceptor = TlsAcceptor::from(tls);
     loop {
         let accepted = tokio::select! {
+            // Whom the kernel has connected already is served too.
+            biased;
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => return,
         };
@@ -116,6 +120,7 @@ async fn connection<H, F>(
     let peer = Arc::new(Peer::new(address, local, chain));
     let of_requests = Arc::clone(&peer);
     let service = hyper::service::service_fn(move |request| {
+        of_requests.note_request();
         // Boxed, so that a stream that only sends its body, a watch, doesn't keep the handler's memory.
         let answer = Box::pin(handler(request, Arc::clone(&of_requests)));
         async move { Ok::<http::Response<Body>, Infallible>(answer.await) }
@@ -144,8 +149,11 @@ async fn connection<H, F>(
     tokio::pin!(serving);
     let stopped = async {
         tokio::select! {
-            () = stop.cancelled() => {}
             () = peer.retire.notified() => {}
+            () = stop.cancelled() => {
+                // Ended before its first request, a new connection would look to the client as if that had failed.
+                let _ = tokio::time::timeout(FIRST_REQUEST, peer.asked.notified()).await;
+            }
         }
     };
     tokio::pin!(stopped);

@@ -3,6 +3,7 @@
 use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Notify;
 
@@ -15,6 +16,9 @@ pub struct Peer {
     pub local: SocketAddr,
     /// Told when the client should go on with another connection.
     pub retire: Notify,
+    /// Told with the first request.
+    pub asked: Notify,
+    has_asked: AtomicBool,
     /// Certificates that the client presented, its own first.
     pub chain: Vec<CertificateDer<'static>>,
     /// Who the certificate says it is; read once per connection.
@@ -38,6 +42,8 @@ impl Peer {
             address,
             local,
             retire: Notify::new(),
+            asked: Notify::new(),
+            has_asked: AtomicBool::new(false),
             chain,
             identity: OnceLock::new(),
             verified: Mutex::default(),
@@ -53,6 +59,13 @@ impl Peer {
 
     pub fn note_verified(&self, check: Verified) {
         *self.verified.lock() = Some(check);
+    }
+
+    /// A request has come.
+    pub fn note_request(&self) {
+        if !self.has_asked.swap(true, Ordering::Relaxed) {
+            self.asked.notify_one();
+        }
     }
 
     /// The identity in the certificate, if there is a readable one.
