@@ -160,7 +160,9 @@ pub fn plan(host: &str, desired: &Desired, facts: &Facts, recorded_generation: u
     plan.files = files(desired, facts);
     if !plan.files.is_empty() || facts.generation.is_empty() {
         let newest = facts.kept_generations.iter().copied().max().unwrap_or_default();
-        plan.generation = Some(newest.max(recorded_generation).max(facts.generation_number()) + 1);
+        // What a host says is not trusted to leave room for one more.
+        let last = newest.max(recorded_generation).max(facts.generation_number());
+        plan.generation = Some(last.saturating_add(1));
     }
     let wanted_links = desired.all_links();
     plan.links = wanted_links

@@ -15,7 +15,7 @@ pub use file::{private_folder, read_file, write_file};
 pub use journal::Event;
 pub use lock::{LockOptions, Locked};
 pub use operation::{InTheWay, Operation, Unfinished, unfinished};
-pub use record::{BadState, EtcdInitial, Record, UpgradedRelease};
+pub use record::{BadState, EtcdInitial, LONGEST_LIFETIME, Record, UpgradedRelease};
 pub use vault::Unlock;
 
 use lock::Lock;
@@ -101,9 +101,11 @@ impl State {
         let Some(text) = read_file(&path)? else {
             return Ok(Record::default());
         };
-        serde_json::from_slice(&text).map_err(|error| {
-            BadState::new(&path, format!("is damaged ({error}); restore it from a backup")).into()
-        })
+        let read = serde_json::from_slice::<Record>(&text).map_err(|error| error.to_string());
+        read.and_then(|record| record.check().map(|()| record))
+            .map_err(|problem| {
+                BadState::new(&path, format!("is damaged ({problem}); restore it from a backup")).into()
+            })
     }
 
     pub fn save(&self, record: &Record) -> anyhow::Result<()> {

@@ -3,96 +3,36 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+#[path = "fixture/cluster.rs"]
+mod cluster;
 
-use provisioner::artifacts::Release;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use cluster::debian;
 use provisioner::commands::plan::{FileDiff, host_text};
-use provisioner::desired::{Artifact, Desired};
+use provisioner::desired::Desired;
 use provisioner::facts::{Facts, UnitFacts};
-use provisioner::identities::{Secrets, prepare};
 use provisioner::inventory::Inventory;
 use provisioner::plan::{Action, EtcdEffect, plan};
-use provisioner::render::{Cluster, desired};
 use provisioner::state::State;
-use provisioner::templates::Templates;
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn artifact(name: &str, image: Option<&str>) -> Artifact {
-    let digit = name.len() % 10;
-    Artifact {
-        name: name.to_owned(),
-        sha256: format!("{digit}").repeat(64),
-        size: 20_000_000,
-        source: PathBuf::from(name),
-        image: image.map(str::to_owned),
-    }
-}
-
-struct Fixture {
-    inventory: Inventory,
-    secrets: Secrets,
-    release: Release,
-    templates: Templates,
-}
+struct Fixture(cluster::Fixture);
 
 fn fixture(name: &str) -> Fixture {
     let inventory = Inventory::load(&repository().join("inventories").join(name)).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let state = State::peek(&folder.path().join("x.toml"), &Default::default());
-    let secrets = prepare(&inventory, &state, SystemTime::now(), true).unwrap();
-    let programs = [
-        "kube-apiserver",
-        "kube-controller-manager",
-        "kube-scheduler",
-        "kubelet",
-        "kube-proxy",
-        "api-balancer",
-        "pod-network",
-    ];
-    let mut artifacts: Vec<Artifact> = programs.iter().map(|name| artifact(name, None)).collect();
-    artifacts.push(artifact("pause.tar", Some("hardway.local/pause:1")));
-    artifacts.push(artifact("cluster-dns.tar", Some("hardway.local/cluster-dns:1")));
-    Fixture {
-        inventory,
-        secrets,
-        release: Release { artifacts },
-        templates: Templates::load().unwrap(),
-    }
+    Fixture(cluster::fixture(inventory, &state).unwrap())
 }
 
 impl Fixture {
     fn desired(&self, host: &str, facts: &Facts) -> Desired {
-        let cluster = Cluster {
-            inventory: &self.inventory,
-            secrets: &self.secrets,
-            release: &self.release,
-            templates: &self.templates,
-            record: &Default::default(),
-        };
-        let host = self
-            .inventory
-            .hosts
-            .iter()
-            .find(|known| known.name == host)
-            .unwrap();
-        desired(&cluster, host, facts).unwrap()
-    }
-}
-
-fn debian() -> Facts {
-    Facts {
-        os: "debian 13".to_owned(),
-        cgroup_v2: true,
-        may_lower_oom_scores: true,
-        containerd_version: "1.7.24~ds1".to_owned(),
-        cni_bin: Some("/usr/lib/cni".to_owned()),
-        tools: BTreeMap::from([("containerd".to_owned(), "/usr/bin/containerd".to_owned())]),
-        ..Facts::default()
+        self.0.desired(host, facts, &Default::default()).unwrap()
     }
 }
 
@@ -197,11 +137,11 @@ fn secrets_are_in_secret_files_only() {
         "etcd-hosts.toml",
     ] {
         let fixture = fixture(name);
-        for host in &fixture.inventory.hosts {
+        for host in &fixture.0.inventory.hosts {
             for file in fixture.desired(&host.name, &debian()).files {
                 let text = String::from_utf8(file.content.clone()).unwrap();
                 let secret =
-                    text.contains("PRIVATE KEY") || text.contains(&fixture.secrets.encryption[0].key);
+                    text.contains("PRIVATE KEY") || text.contains(&fixture.0.secrets.encryption[0].key);
                 assert_eq!(secret, file.secret, "{name} {}", file.path);
                 assert_eq!(
                     file.mode,
@@ -257,7 +197,7 @@ fn what_was_applied_needs_nothing_more() {
         "etcd-hosts.toml",
     ] {
         let fixture = fixture(name);
-        for host in &fixture.inventory.hosts {
+        for host in &fixture.0.inventory.hosts {
             let desired = fixture.desired(&host.name, &debian());
             let plan = plan(&host.name, &desired, &applied(&desired, 3), 3);
             assert!(plan.is_empty(), "{name}: {plan:?}");

@@ -18,7 +18,7 @@ qemu-system-x86_64 -machine q35 -accel "$accelerator" -cpu "$processor" -smp "${
 {
   echo "vm $(cat "$image/host-key.pub")" > "$state/known_hosts"
   printf 'Host vm\n  HostName 127.0.0.1\n  Port %s\n  User root\n  IdentityFile %s\n  IdentitiesOnly yes\n' "$port" "$image/key"
-  printf '  UserKnownHostsFile %s\n  HostKeyAlias vm\n  StrictHostKeyChecking yes\n  ConnectTimeout 60\n  LogLevel ERROR\n' "$state/known_hosts"
+  printf '  UserKnownHostsFile %s\n  HostKeyAlias vm\n  StrictHostKeyChecking yes\n  ConnectTimeout 300\n  LogLevel ERROR\n' "$state/known_hosts"
 } > "$state/ssh.config"
 for _ in $(seq 150); do
   ssh -F "$state/ssh.config" vm true 2> "$state/ssh.error" && exit 0

@@ -74,7 +74,8 @@ async fn allow_reader(admin: &kube::Client) {
             { "apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"] },
         ],
     });
-    let subject = |name: &str| json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name });
+    let subject =
+        |name: &str| json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name });
     let binding = json!({
         "metadata": { "name": "reader" },
         "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "reader" },

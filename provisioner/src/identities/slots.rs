@@ -142,7 +142,7 @@ impl Slots<'_> {
             Some(last) if *last > old => *last,
             // The old one is gone when the rotation was about to end.
             _ if holding.trusted == [Which::New] => old,
-            _ => old + 1,
+            _ => old.saturating_add(1),
         };
         let mut keys = Vec::new();
         for which in holding.trusted {

@@ -27,6 +27,36 @@ pub struct Record {
     pub rotation: Option<crate::rotation::Rotation>,
 }
 
+/// Far more than a host ever gets.
+const MOST_GENERATIONS: u64 = 1 << 32;
+/// A hundred years, in seconds.
+pub const LONGEST_LIFETIME: u64 = 100 * 365 * 24 * 3600;
+/// The year 10000, in seconds since 1970.
+const END_OF_TIME: u64 = 253_402_300_800;
+
+impl Record {
+    /// What a file can say and hardway never wrote.
+    pub fn check(&self) -> Result<(), String> {
+        for (host, number) in &self.generations {
+            if *number > MOST_GENERATIONS {
+                return Err(format!("generations: {host}: {number} is no generation"));
+            }
+        }
+        let Some(rotation) = &self.rotation else {
+            return Ok(());
+        };
+        if rotation.started > END_OF_TIME {
+            return Err(format!("rotation.started: {} is no time", rotation.started));
+        }
+        match rotation.lifetime {
+            Some(seconds) if seconds > LONGEST_LIFETIME => {
+                Err(format!("rotation.lifetime: {seconds} seconds are too many"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// How a member of etcd began.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EtcdInitial {

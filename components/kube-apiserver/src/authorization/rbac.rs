@@ -24,7 +24,8 @@ impl Rbac {
 
     pub fn replace(&self, index: RbacIndex) {
         self.index.store(Arc::new(index));
-        self.built.send_if_modified(|built| !std::mem::replace(built, true));
+        self.built
+            .send_if_modified(|built| !std::mem::replace(built, true));
     }
 
     pub fn is_built(&self) -> bool {

@@ -59,26 +59,17 @@ fn slice_path(parts: &[&str]) -> String {
     path
 }
 
-/// The last slice of a path, which is what runc takes as parent under the systemd driver.
-pub fn runtime_parent(driver: CgroupDriver, path: &str) -> String {
-    match driver {
-        CgroupDriver::Cgroupfs => path.to_owned(),
-        CgroupDriver::Systemd => path.rsplit('/').next().unwrap_or(path).to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn names_are_those_of_upstream() {
-        for (driver, root, qos, path, parent) in [
+        for (driver, root, qos, path) in [
             (
                 CgroupDriver::Cgroupfs,
                 "",
                 Qos::Burstable,
-                "/kubepods/burstable/poda-b",
                 "/kubepods/burstable/poda-b",
             ),
             (
@@ -86,19 +77,15 @@ mod tests {
                 "/x",
                 Qos::Guaranteed,
                 "/x/kubepods/poda-b",
-                "/x/kubepods/poda-b",
             ),
             (
                 CgroupDriver::Systemd,
                 "/",
                 Qos::BestEffort,
                 "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-poda_b.slice",
-                "kubepods-besteffort-poda_b.slice",
             ),
         ] {
-            let got = pod_cgroup(driver, root, qos, "a-b");
-            assert_eq!(got, path);
-            assert_eq!(runtime_parent(driver, &got), parent);
+            assert_eq!(pod_cgroup(driver, root, qos, "a-b"), path);
         }
     }
 }

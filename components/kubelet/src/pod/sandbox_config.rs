@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use k8s_cri::v1 as cri;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::cgroup_path::{CgroupDriver, pod_cgroup, runtime_parent};
+use super::cgroup_path::{CgroupDriver, pod_cgroup};
 use super::host_files::{DnsSettings, dns_config, sandbox_host_name};
 use super::members::PodView;
 use super::qos::qos_class;
@@ -84,7 +84,8 @@ pub fn sandbox_config(pod: &Pod, attempt: u32, settings: &NodeSettings) -> cri::
         labels,
         annotations,
         linux: Some(cri::LinuxPodSandboxConfig {
-            cgroup_parent: runtime_parent(settings.cgroup_driver, &cgroup),
+            // The whole path under systemd too: runc takes the last slice, containerd reads usage at the path.
+            cgroup_parent: cgroup,
             security_context: Some(sandbox_security(pod, &settings.root)),
             sysctls: sysctls
                 .map(|sysctl| (sysctl.name.replace('/', "."), sysctl.value.clone()))

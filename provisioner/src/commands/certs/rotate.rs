@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{Context, Outcome};
 use crate::commands::end_on_interrupt;
 use crate::rotation::{self, Options, Rotation, Subject};
+use crate::state::LONGEST_LIFETIME;
 
 /// Replace leaves, authorities and keys while the cluster serves.
 ///
@@ -33,7 +34,7 @@ pub struct Arguments {
     #[arg(long, conflicts_with_all = ["ca", "service_account_key", "encryption_key", "all", "lifetime"])]
     rescue: bool,
     /// Lifetime of new leaves, in seconds; a year when not given.
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(30..))]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(30..=LONGEST_LIFETIME))]
     lifetime: Option<u64>,
     /// How long clients in pods may keep a token before they read its file again.
     #[arg(long, value_name = "SECONDS", default_value_t = 75)]

@@ -11,7 +11,6 @@ mod upgrades;
 use e2e::TestLab;
 
 #[test]
-#[ignore = "failed once on a 403 of a server that had just started; not run since that was mended: make e2e-long"]
 fn operators_plan_verify_roll_back_and_upgrade() {
     let lab = TestLab::up("operations", &["--control-planes", "3", "--workers", "2"]);
     plans::damaged_plans_and_states_change_nothing(&lab);
@@ -29,7 +28,6 @@ fn operators_plan_verify_roll_back_and_upgrade() {
 }
 
 #[test]
-#[ignore = "takes minutes: make e2e-long"]
 fn a_killed_upgrade_is_finished() {
     let lab = TestLab::up("killed-upgrade", &["--control-planes", "3", "--workers", "2"]);
     lab.hardway(&["bootstrap"]).ok();
