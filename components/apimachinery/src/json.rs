@@ -36,6 +36,29 @@ pub fn parse(text: &[u8]) -> Result<Document, SyntaxError> {
     })
 }
 
+/// How many bytes stand for themselves before a quote, an escape or a control character. Eight are looked at together.
+fn plain_length(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGHS: u64 = ONES * 0x80;
+    // The highest bit of each byte that is below `limit`, and perhaps of some after it.
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGHS;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (position, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let quotes = below(word ^ (ONES * u64::from(b'"')), 1);
+        let escapes = below(word ^ (ONES * u64::from(b'\\')), 1);
+        let found = quotes | escapes | below(word, 0x20);
+        if found != 0 {
+            return position * 8 + (found.trailing_zeros() / 8) as usize;
+        }
+    }
+    let plain = rest
+        .iter()
+        .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))
+        .unwrap_or(rest.len());
+    words.len() * 8 + plain
+}
+
 /// One step of the way to a value; written out only when a duplicate is found.
 #[derive(Clone, Copy)]
 enum Step {
@@ -213,12 +236,7 @@ impl Parser<'_> {
 
     /// Moves past what stands for itself in a string.
     fn plain(&mut self) {
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        let length = rest
-            .iter()
-            .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))
-            .unwrap_or(rest.len());
-        self.at += length;
+        self.at += plain_length(self.text.get(self.at..).unwrap_or_default());
     }
 
     fn escape(&mut self, out: &mut Vec<u8>) -> Result<(), SyntaxError> {
@@ -379,6 +397,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn strings_end_where_a_byte_by_byte_search_says(bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'"'), Just(0x1f), Just(0x20), Just(b'\\'), Just(0xff)], 0..40)) {
+            let slow = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+            prop_assert_eq!(plain_length(&bytes), slow.unwrap_or(bytes.len()));
+        }
+
         #[test]
         fn agrees_with_serde(text in r#"[\[\]{}",:0-9a-z.eE+\\ -]{0,40}"#) {
             if let Ok(value) = serde_json::from_str::<Value>(&text) {

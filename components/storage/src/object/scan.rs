@@ -217,3 +217,17 @@ impl<'a> Scanner<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn strings_end_where_a_byte_by_byte_search_says(bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'"'), Just(b'#'), Just(b'\\'), Just(b']')], 0..40)) {
+            let slow = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+            prop_assert_eq!(quote_or_escape(&bytes), slow);
+        }
+    }
+}
