@@ -1,6 +1,7 @@
 //! The administrator's side of the Kubernetes API: readiness, objects, nodes.
 
 mod endpoint;
+mod refused;
 mod streams;
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -15,10 +16,16 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 
+pub use refused::{Refused, is_status};
+
 use crate::ssh::{Forward, Target};
+use refused::is_busy;
 
 /// A server that is up accepts at once; one that is out of reach is reached through SSH.
 const DIRECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// A server that is busy for longer is told of.
+const BUSY: Duration = Duration::from_secs(15);
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// One API server, reached with the break-glass certificate: RBAC may not be there yet.
 pub struct Api {
@@ -26,39 +33,6 @@ pub struct Api {
     client: kube::Client,
     endpoint: String,
     forward: Option<Forward>,
-}
-
-/// An answer other than success.
-#[derive(Debug, thiserror::Error)]
-#[error("{method} {path} was answered with {status}: {message}")]
-pub struct Refused {
-    method: Method,
-    path: String,
-    pub status: StatusCode,
-    message: String,
-    /// The causes that the server gave in detail.
-    pub causes: Vec<String>,
-}
-
-impl Refused {
-    /// Reads a Status; anything else is shown as it is.
-    fn read(method: Method, path: &str, status: StatusCode, body: &[u8]) -> Refused {
-        let said: Value = serde_json::from_slice(body).unwrap_or_default();
-        let message = match said["message"].as_str() {
-            Some(message) => message.to_owned(),
-            None => String::from_utf8_lossy(body).chars().take(300).collect(),
-        };
-        let causes = said["details"]["causes"].as_array().into_iter().flatten();
-        Refused {
-            method,
-            path: path.to_owned(),
-            status,
-            message,
-            causes: causes
-                .filter_map(|cause| cause["message"].as_str().map(str::to_owned))
-                .collect(),
-        }
-    }
 }
 
 impl Api {
@@ -106,6 +80,8 @@ impl Api {
         config.root_cert = Some(authorities);
         config.connect_timeout = Some(Duration::from_secs(3));
         config.read_timeout = Some(Duration::from_secs(30));
+        // The client would ask again for half a minute also when the answer is that a disruption budget says no.
+        config.default_retry = false;
         config.auth_info.client_certificate_data = Some(base64(&identity.certificate));
         config.auth_info.client_key_data = Some(base64(identity.key.pem()).into());
         let client = {
@@ -120,7 +96,25 @@ impl Api {
         })
     }
 
+    /// Asks again while the server is too busy to say anything.
     fn send(&self, method: Method, path: &str, content_type: &str, body: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+        let deadline = Instant::now() + BUSY;
+        loop {
+            let answer = self.send_once(method.clone(), path, content_type, body.clone());
+            match &answer {
+                Err(error) if is_busy(error) && Instant::now() < deadline => std::thread::sleep(PAUSE),
+                _ => return answer,
+            }
+        }
+    }
+
+    fn send_once(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Vec<u8>,
+    ) -> anyhow::Result<Vec<u8>> {
         let request = Request::builder()
             .method(method.clone())
             .uri(path)
@@ -330,12 +324,6 @@ pub enum Applied {
     Unchanged,
 }
 
-pub fn is_status(error: &anyhow::Error, status: StatusCode) -> bool {
-    error
-        .downcast_ref::<Refused>()
-        .is_some_and(|refused| refused.status == status)
-}
-
 /// True when a node's kubelet reports Ready.
 pub fn is_ready(node: &Value) -> bool {
     let conditions = node["status"]["conditions"].as_array();
@@ -444,22 +432,6 @@ mod tests {
         ] {
             assert_eq!(contains(&live, &wanted), expected, "{wanted}");
         }
-    }
-
-    #[test]
-    fn a_refusal_keeps_what_the_server_says() {
-        let status = json!({
-            "kind": "Status", "message": "no",
-            "details": { "causes": [{ "reason": "DisruptionBudget", "message": "The disruption budget web needs 2" }] },
-        });
-        let read = |body: &[u8]| Refused::read(Method::POST, "/x", StatusCode::TOO_MANY_REQUESTS, body);
-        let refused = read(status.to_string().as_bytes());
-        assert_eq!(refused.causes, ["The disruption budget web needs 2"]);
-        assert!(
-            refused.to_string().ends_with("429 Too Many Requests: no"),
-            "{refused}"
-        );
-        assert!(read(b"busy").to_string().ends_with(": busy"));
     }
 
     #[test]
