@@ -91,7 +91,7 @@ fn client_of(pki: &Path, leaf_of: &str, address: &str) -> Kubeconfig {
     let text = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "etcd",
         "clusters": [{ "name": "etcd", "cluster": {
-            "server": format!("https://{address}:2379"), "certificate-authority": pki.join("etcd.crt"),
+            "server": format!("https://{address}:2379"), "certificate-authority": pki.join("etcd-ca.crt"),
         } }],
         "users": [{ "name": "etcd", "user": { "client-certificate": leaf("crt"), "client-key": leaf("key") } }],
         "contexts": [{ "name": "etcd", "context": { "cluster": "etcd", "user": "etcd" } }],

@@ -162,11 +162,11 @@ pub fn order_text(waves: &[Wave], plans: &std::collections::BTreeMap<String, Hos
                         true
                     }
                 });
-                format!(
-                    "{step}. {}: {}, then the health gate\n",
-                    hosts.join(", "),
-                    units.join(", ")
-                )
+                let restarts = match units.join(", ") {
+                    none if none.is_empty() => none,
+                    units => format!("{units}, then "),
+                };
+                format!("{step}. {}: {restarts}the health gate\n", hosts.join(", "))
             }
         });
     }
