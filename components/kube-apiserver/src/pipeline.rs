@@ -212,10 +212,7 @@ async fn allowed(
         user,
         body,
     ));
-    let handling = {
-        let (server, request) = (Arc::clone(server), Arc::clone(&request));
-        async move { handlers::dispatch(&server, &request, upgrade).await }
-    };
+    let handling = handled(Arc::clone(server), Arc::clone(&request), upgrade);
     let outcome = if long_running {
         // A watch keeps its seat until it has begun, not while it runs.
         let outcome = handling.await;
@@ -235,14 +232,8 @@ async fn allowed(
             drop(pass);
             outcome
         };
-        // Policies may ask for rights in the middle of an expression, which waits for a webhook if there is one.
-        let task = if server.authorizer.asks_others() {
-            let runtime = tokio::runtime::Handle::current();
-            server.tracker.spawn_blocking(move || runtime.block_on(writing))
-        } else {
-            // In a box: a task is moved several times before it runs, and this is a large one.
-            server.tracker.spawn(Box::pin(writing))
-        };
+        // In a box: a task is moved several times before it runs, and this is a large one.
+        let task = server.tracker.spawn(Box::pin(writing));
         match tokio::time::timeout(timeout, task).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(ApiError::internal(
@@ -271,6 +262,27 @@ async fn allowed(
     } else {
         response
     })
+}
+
+/// What the handler answers. Policies may ask for rights in the middle of an expression, which then waits for a webhook
+/// if one is among the authorizers: the handler runs on a thread that serves nobody else.
+async fn handled(
+    server: Arc<Server>,
+    request: Arc<ApiRequest>,
+    upgrade: Option<OnUpgrade>,
+) -> Result<Response, ApiError> {
+    if !server.authorizer.asks_others() {
+        return handlers::dispatch(&server, &request, upgrade).await;
+    }
+    let runtime = tokio::runtime::Handle::current();
+    let handling = async move { handlers::dispatch(&server, &request, upgrade).await };
+    tokio::task::spawn_blocking(move || runtime.block_on(handling))
+        .await
+        .unwrap_or_else(|_| {
+            Err(ApiError::internal(
+                "the handler of this request failed unexpectedly",
+            ))
+        })
 }
 
 /// A request to another server; dropping it ends the exchange. The pass is held by the caller until then.

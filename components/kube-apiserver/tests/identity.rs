@@ -196,6 +196,40 @@ async fn an_issuers_tokens_are_good_as_the_file_says() {
     assert_eq!(who(&server, &second).await.unwrap()["username"], "b:jane");
 }
 
+/// Policies ask the webhook in the middle of an expression. More of them at once than there are threads that serve
+/// connections: were one of these to wait there, the answer would have nobody to read it.
+async fn policies_ask_it(server: &ApiServer, joe: &kube::Client) {
+    let admin = server.admin().await.unwrap();
+    let group = "/apis/admissionregistration.k8s.io/v1";
+    let api_version = "admissionregistration.k8s.io/v1";
+    let asks = "object.metadata.name != 'never' && authorizer.group('').resource('configmaps').namespace('default').name(object.metadata.name).check('delete').allowed()";
+    let policy = json!({"apiVersion": api_version, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": "asks"}, "spec": {
+        "matchConstraints": {"resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["CREATE"]}]},
+        "validations": [{"expression": asks}],
+    }});
+    let binding = json!({"apiVersion": api_version, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": "asks"},
+        "spec": {"policyName": "asks", "validationActions": ["Deny"]}});
+    for (plural, object) in [
+        ("validatingadmissionpolicies", &policy),
+        ("validatingadmissionpolicybindings", &binding),
+    ] {
+        let made = send(&admin, "POST", &format!("{group}/{plural}"), object).await;
+        assert_eq!(made.0, StatusCode::CREATED, "{}", made.1);
+    }
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let map = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
+    eventually("the policy holds", || async {
+        let (code, answer) = send(joe, "POST", &format!("{maps}?dryRun=All"), &map("never")).await;
+        (code != StatusCode::UNPROCESSABLE_ENTITY).then(|| answer.to_string())
+    })
+    .await;
+    let posts = (0..40).map(|number| async move {
+        let (code, answer) = send(joe, "POST", maps, &map(&format!("asked-{number}"))).await;
+        assert_eq!(code, StatusCode::CREATED, "{answer}");
+    });
+    futures::future::join_all(posts).await;
+}
+
 #[tokio::test]
 async fn webhooks_say_who_callers_are_and_what_they_may() {
     let folder = tempfile::tempdir().unwrap();
@@ -305,6 +339,8 @@ async fn webhooks_say_who_callers_are_and_what_they_may() {
         .filter(|seen| seen.body["spec"]["token"] == "of-joe")
         .count();
     assert_eq!(tokens, 1, "known tokens are not asked about again");
+
+    policies_ask_it(&server, &joe).await;
 
     // Without the webhook it is as the failure policy says.
     drop(webhook);
