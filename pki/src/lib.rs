@@ -10,6 +10,7 @@ mod leaf;
 mod profile;
 mod renewal;
 mod request;
+pub mod tokens;
 
 pub use authority::{AUTHORITY_LIFETIME, Authority, CertificateAuthority};
 pub use error::PkiError;

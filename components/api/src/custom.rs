@@ -22,7 +22,7 @@ pub use scale::Scale;
 pub use schema::{Additional, Kind, Schema};
 
 pub(crate) use columns::cell;
-pub(crate) use decl::of_root as declare;
+pub(crate) use decl::{escape as escaped_name, of_root as declare};
 pub(crate) use defaulting::{drop_nulls, fill};
 pub(crate) use formats::is_known as is_known_format;
 pub(crate) use prune::prune;

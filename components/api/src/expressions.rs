@@ -1,5 +1,7 @@
 //! What the expressions of admission may name: the variables of match conditions and policies, with their types.
 
+pub mod types;
+
 use cel::{Decl, Environment, ListKind, Object, ObjectField, Program, Shape, Type};
 use std::sync::{Arc, LazyLock};
 

@@ -53,40 +53,65 @@ async fn answer(State(metrics): State<Metrics>) -> Response {
     }
 }
 
-/// Resident memory and processor time, read from /proc/self. Left out when /proc is not there.
-fn process(text: &mut String) {
+/// What every process tells: memory, processor time, files and start, read from /proc. Left out where that is not there.
+pub fn process(text: &mut String) {
     use std::fmt::Write as _;
-    let field = |name: &str| -> Option<u64> {
-        let status = std::fs::read_to_string("/proc/self/status").ok()?;
-        status
-            .lines()
-            .find_map(|line| line.strip_prefix(name))?
-            .split_whitespace()
-            .next()?
-            .parse()
-            .ok()
+    let mut put = |name: &str, kind: &str, value: Option<String>| {
+        if let Some(value) = value {
+            let _ = writeln!(text, "# TYPE {name} {kind}\n{name} {value}");
+        }
     };
-    if let Some(kibibytes) = field("VmRSS:") {
-        let _ = writeln!(text, "# TYPE process_resident_memory_bytes gauge");
-        let _ = writeln!(text, "process_resident_memory_bytes {}", kibibytes * 1024);
-    }
-    // Fields 14 and 15 of stat(5), in ticks of 10 ms; the command name before them may hold spaces.
-    let ticks = std::fs::read_to_string("/proc/self/stat").ok().and_then(|stat| {
-        let (_, rest) = stat.rsplit_once(')')?;
-        let fields: Vec<&str> = rest.split_whitespace().collect();
-        let user: u64 = fields.get(11)?.parse().ok()?;
-        let system: u64 = fields.get(12)?.parse().ok()?;
-        Some(user + system)
-    });
-    if let Some(ticks) = ticks {
-        let _ = writeln!(text, "# TYPE process_cpu_seconds_total counter");
-        let _ = writeln!(
-            text,
-            "process_cpu_seconds_total {}.{:02}",
-            ticks / 100,
-            ticks % 100
-        );
-    }
+    let bytes = |field: &str| {
+        let kibibytes: u64 = line_of("/proc/self/status", field)?.parse().ok()?;
+        Some((kibibytes * 1024).to_string())
+    };
+    put("process_resident_memory_bytes", "gauge", bytes("VmRSS:"));
+    put("process_virtual_memory_bytes", "gauge", bytes("VmSize:"));
+    let fields = stat();
+    let ticks = |index: usize| fields.get(index)?.parse::<u64>().ok();
+    let used = ticks(USER_TIME)
+        .zip(ticks(SYSTEM_TIME))
+        .map(|(user, system)| user + system);
+    put("process_cpu_seconds_total", "counter", used.map(seconds));
+    let files = std::fs::read_dir("/proc/self/fd").ok();
+    // One of them is this look's own.
+    let open = files.map(|files| files.count().saturating_sub(1).to_string());
+    put("process_open_fds", "gauge", open);
+    put(
+        "process_max_fds",
+        "gauge",
+        line_of("/proc/self/limits", "Max open files"),
+    );
+    let booted = line_of("/proc/stat", "btime").and_then(|time| time.parse::<u64>().ok());
+    let started = booted
+        .zip(ticks(START_TIME))
+        .map(|(booted, ticks)| seconds(booted * TICKS_PER_SECOND + ticks));
+    put("process_start_time_seconds", "gauge", started);
+}
+
+/// Linux has this everywhere.
+const TICKS_PER_SECOND: u64 = 100;
+// Fields 14, 15 and 22 of stat(5), counted from the third.
+const USER_TIME: usize = 11;
+const SYSTEM_TIME: usize = 12;
+const START_TIME: usize = 19;
+
+fn seconds(ticks: u64) -> String {
+    format!("{}.{:02}", ticks / TICKS_PER_SECOND, ticks % TICKS_PER_SECOND)
+}
+
+/// The fields of /proc/self/stat behind the command's name, which may hold spaces.
+fn stat() -> Vec<String> {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    rest.split_whitespace().map(str::to_owned).collect()
+}
+
+/// The first word behind `start` in the line that begins so.
+fn line_of(file: &str, start: &str) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(start))?;
+    line.split_whitespace().next().map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -94,7 +119,19 @@ mod tests {
     #[test]
     fn process_metrics_are_there() {
         let text = super::Metrics::new().encode().expect("encoded");
-        assert!(text.contains("process_resident_memory_bytes "), "{text}");
-        assert!(text.contains("process_cpu_seconds_total "), "{text}");
+        for name in [
+            "process_resident_memory_bytes",
+            "process_virtual_memory_bytes",
+            "process_cpu_seconds_total",
+            "process_open_fds",
+            "process_max_fds",
+            "process_start_time_seconds",
+        ] {
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix(&format!("{name} ")));
+            let value: Option<f64> = line.and_then(|value| value.parse().ok());
+            assert!(value.is_some_and(|value| value >= 0.0), "{name} in {text}");
+        }
     }
 }

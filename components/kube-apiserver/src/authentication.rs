@@ -13,6 +13,7 @@ pub mod webhook;
 pub mod x509;
 
 use crate::identity::User;
+use crate::metrics::tokens::TokenMetrics;
 use crate::serving::certificates::ClientAuthority;
 use crate::serving::peer::Peer;
 use anonymous::Anonymous;
@@ -21,6 +22,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use lookup::Lookup;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The credentials were there but not good.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +111,7 @@ pub struct TokenAuthenticator {
     pub cache: token_cache::TokenCache,
     /// What the webhook said, which may be good for longer.
     pub webhook_cache: token_cache::TokenCache,
+    pub metrics: TokenMetrics,
 }
 
 impl TokenAuthenticator {
@@ -123,9 +126,20 @@ impl TokenAuthenticator {
         {
             return Ok(self.for_us(user, audiences));
         }
+        let began = Instant::now();
         if let Some(known) = self.cache.get(token, audiences) {
+            self.metrics.asked(true, began.elapsed());
             return known.map_err(Rejected);
         }
+        let running = self.metrics.fetching();
+        let outcome = self.fetch(token, audiences).await;
+        drop(running);
+        self.metrics.fetched(outcome.is_ok());
+        self.metrics.asked(false, began.elapsed());
+        outcome
+    }
+
+    async fn fetch(&self, token: &str, audiences: &[String]) -> Result<Option<Authenticated>, Rejected> {
         let outcome = self.check(token, audiences).await;
         self.cache.put(token, audiences, kept(&outcome));
         match (outcome, &self.webhook) {

@@ -113,11 +113,15 @@ impl FlowControl {
             }
             None => {
                 let began = Instant::now();
-                flow.metrics.queued.inc();
-                let queued = QueuedGauge(&flow);
+                let waits = flow.metrics.waits(work.seats);
                 let hash = flow.hash(user, info);
-                let outcome = flow.level.wait(hash, work.seats, time / PATIENCE).await;
-                drop(queued);
+                let outcome = flow
+                    .level
+                    .wait(hash, work.seats, time / PATIENCE, |length| {
+                        flow.metrics.enqueued(length)
+                    })
+                    .await;
+                drop(waits);
                 match &outcome {
                     Ok(_) => flow.metrics.began(work.seats, began.elapsed()),
                     Err(refusal) => flow.metrics.refused(*refusal, began.elapsed()),
@@ -132,14 +136,5 @@ impl FlowControl {
             after: work.after,
         });
         Some(Admission { flow, outcome })
-    }
-}
-
-/// Counts a waiting request for as long as it waits.
-struct QueuedGauge<'a>(&'a Flow);
-
-impl Drop for QueuedGauge<'_> {
-    fn drop(&mut self) {
-        self.0.metrics.queued.dec();
     }
 }

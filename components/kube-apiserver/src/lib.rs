@@ -9,6 +9,7 @@ pub mod audit;
 pub mod authentication;
 pub mod authorization;
 pub mod bootstrap;
+pub mod build_info;
 pub mod compress;
 pub mod configuration;
 pub mod connect;

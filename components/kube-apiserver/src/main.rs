@@ -1,11 +1,19 @@
 use clap::error::ErrorKind;
 use component_config::kube_apiserver::{ParseError, parse};
+use kube_apiserver::build_info::BuildInfo;
 use kube_apiserver::{configuration::Configuration, run};
 use std::process::ExitCode;
 
 /// A request makes and drops thousands of small values, which is half of the CPU of a write with libc's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Read here and not in the library, which needn't be compiled again for every commit.
+const BUILD: BuildInfo = BuildInfo {
+    commit: option_env!("HARDWAY_COMMIT"),
+    tree_state: option_env!("HARDWAY_TREE_STATE"),
+    source_date_epoch: option_env!("SOURCE_DATE_EPOCH"),
+};
 
 /// Exit code for a bad command line or configuration.
 const BAD_USAGE: u8 = 2;
@@ -36,7 +44,7 @@ fn main() -> ExitCode {
     };
     // Connections have threads of their own; here is what the server does by itself.
     let served =
-        daemon::runtime_on_this_thread().and_then(|runtime| runtime.block_on(run::run(configuration)));
+        daemon::runtime_on_this_thread().and_then(|runtime| runtime.block_on(run::run(configuration, BUILD)));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -69,9 +69,7 @@ pub async fn handle(server: Arc<Server>, request: http::Request<Incoming>, peer:
             .headers_mut()
             .insert(http::header::CONNECTION, HeaderValue::from_static("close"));
     }
-    server
-        .metrics
-        .observe(&record, response.status(), started.elapsed());
+    server.metrics.observe(&record, &mut response, started.elapsed());
     if panicked {
         server.audit.panicked(&record).await;
     } else {

@@ -5,11 +5,13 @@ use crate::authentication::token_cache::TokenCache;
 use crate::authentication::{Authenticator, TokenAuthenticator, service_account::ServiceAccountTokens};
 use crate::authorization::{Authorizer, node::NodeAuthorizer, rbac::Rbac};
 use crate::bootstrap;
+use crate::build_info::BuildInfo;
 use crate::configuration::{self, Configuration};
 use crate::flow_control::{self, FlowControl};
 use crate::inflight::InFlight;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
+use crate::metrics::tokens::TokenMetrics;
 use crate::pipeline;
 use crate::server::Server;
 use crate::serving::accept::{self, Limits};
@@ -20,6 +22,7 @@ use crate::sync;
 use crate::webhook::{Clients, Resolver};
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use prometheus_client::metrics::counter::Counter;
 use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -40,7 +43,7 @@ const IDLE_CHECK: Duration = Duration::from_millis(20);
 const AUDIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves until a signal.
-pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
+pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Result<()> {
     let Configuration {
         flags,
         advertise,
@@ -81,6 +84,8 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
         .chain(front_proxy.as_ref().map(|proxy| &proxy.authority))
         .cloned()
         .collect();
+    let token_metrics = TokenMetrics::default();
+    let handshake_errors = Counter::default();
     let authenticator = Authenticator {
         front_proxy,
         client_authority,
@@ -89,6 +94,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
             service_accounts: ServiceAccountTokens {
                 issuer: Arc::clone(&issuer),
                 check_objects: flags.service_account_lookup,
+                metrics: token_metrics.clone(),
             },
             bootstrap: flags.enable_bootstrap_token_auth,
             issuers: authentication.issuers,
@@ -96,6 +102,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
             lookup: Arc::new(stores.clone()),
             cache: TokenCache::default(),
             webhook_cache: TokenCache::for_time(flags.authentication.authentication_token_webhook_cache_ttl),
+            metrics: token_metrics.clone(),
         },
         anonymous: ArcSwap::from_pointee(authentication.anonymous),
     };
@@ -117,14 +124,21 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
     let aggregator = Aggregator::new(proxy_identity, Arc::clone(&resolver));
     let advertised = SocketAddr::new(advertise, port).to_string();
     let own = format!("sha256:{}", hex::encode(Sha256::digest(&advertised)));
-    let metrics = Metrics::new(own, |registry| {
+    let metrics = Metrics::new(own, build, |registry| {
         audit.register(registry);
         aggregator.metrics.register(registry);
+        token_metrics.register(registry);
+        registry.register(
+            "apiserver_tls_handshake_errors",
+            "Connections that ended in their handshake",
+            handshake_errors.clone(),
+        );
         if let Some(control) = &flow_control {
             control.metrics.register(registry);
         }
     });
     let server = Arc::new(Server {
+        build,
         advertised,
         advertise,
         port,
@@ -167,6 +181,7 @@ pub async fn run(configuration: Configuration) -> anyhow::Result<()> {
     let stop_accepting = CancellationToken::new();
     let limits = Limits {
         max_streams: server.flags.http2_max_streams_per_connection,
+        handshake_errors,
         ..Limits::default()
     };
     let handler = {

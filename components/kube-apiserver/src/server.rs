@@ -5,6 +5,7 @@ use crate::aggregator::Aggregator;
 use crate::audit::Audit;
 use crate::authentication::Authenticator;
 use crate::authorization::Authorizer;
+use crate::build_info::BuildInfo;
 use crate::connect::backend::Backends;
 use crate::flow_control::FlowControl;
 use crate::inflight::InFlight;
@@ -22,6 +23,7 @@ use tokio_util::task::TaskTracker;
 /// Everything that request handlers use.
 pub struct Server {
     pub flags: ApiServerFlags,
+    pub build: BuildInfo,
     /// `address:port` under which clients outside this host reach the server.
     pub advertised: String,
     pub advertise: std::net::IpAddr,

@@ -3,6 +3,7 @@
 pub mod addresses;
 pub mod families;
 pub mod node_ports;
+pub mod ranges;
 pub mod repair;
 pub mod reserve;
 

@@ -4,4 +4,5 @@ pub mod claims;
 pub mod issue;
 pub mod jwk;
 pub mod jwt;
-pub mod keys;
+
+pub use pki::tokens as keys;

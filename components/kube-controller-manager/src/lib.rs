@@ -5,6 +5,7 @@
 //! - [`workload`]: what the controllers that make pods share
 //! - one module per controller: `plan` decides purely, `reconcile` acts
 
+pub mod admission_policies;
 pub mod affinity;
 pub mod bootstrap;
 pub mod certificates;
@@ -35,6 +36,7 @@ pub mod root_ca;
 pub mod run;
 pub mod runtime;
 pub mod selector;
+pub mod service_cidr;
 pub mod serviceaccount;
 pub mod services;
 pub mod statefulset;

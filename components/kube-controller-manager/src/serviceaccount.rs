@@ -1,4 +1,6 @@
-//! The service account `default` of every namespace.
+//! The service account `default` of every namespace, and the tokens of accounts.
+
+pub mod tokens;
 
 use std::sync::Arc;
 

@@ -158,7 +158,7 @@ const RESERVED: &[&str] = &[
 ];
 
 /// The name that expressions use for a property; `None` when it has characters that can't be written.
-pub(super) fn escape(name: &str) -> Option<String> {
+pub(crate) fn escape(name: &str) -> Option<String> {
     if RESERVED.contains(&name) {
         return Some(format!("__{name}__"));
     }

@@ -3,6 +3,7 @@
 use super::lookup::Lookup;
 use super::{Authenticated, Rejected};
 use crate::identity::{CREDENTIAL_ID, User, service_account_user};
+use crate::metrics::tokens::TokenMetrics;
 use crate::tokens::claims::{Claims, KubernetesClaims, Reference};
 use crate::tokens::issue::{LEGACY_ISSUER, TokenIssuer};
 use crate::tokens::jwt;
@@ -18,6 +19,7 @@ pub struct ServiceAccountTokens {
     pub issuer: Arc<TokenIssuer>,
     /// Whether the bound objects must still be there.
     pub check_objects: bool,
+    pub metrics: TokenMetrics,
 }
 
 impl ServiceAccountTokens {
@@ -60,9 +62,15 @@ impl ServiceAccountTokens {
         }
         check_time(&claims, jiff::Timestamp::now().as_second())?;
         let user = if legacy {
-            self.legacy(token, &claims, lookup).await?
+            let user = self.legacy(token, &claims, lookup).await?;
+            self.metrics.legacy();
+            user
         } else {
-            self.bound(&claims, lookup).await?
+            let user = self.bound(&claims, lookup).await?;
+            let renewal = claims.kubernetes.as_ref().and_then(|bound| bound.warnafter);
+            self.metrics
+                .bound(renewal.is_some_and(|time| time < jiff::Timestamp::now().as_second()));
+            user
         };
         Ok(Some(Authenticated {
             user: Arc::new(user.authenticated()),

@@ -5,7 +5,7 @@ use super::demand::Demand;
 use super::estimate;
 use super::level::Level;
 use super::limits::{self, Limits, Shares, Want};
-use super::metrics::{FlowControlMetrics, LevelLabels};
+use super::metrics::{FlowControlMetrics, LevelLabels, Moment};
 use super::objects::{FlowSchema, PriorityLevel, PriorityLevelSpec};
 use apimachinery::meta;
 use http::HeaderValue;
@@ -161,7 +161,12 @@ impl Configuration {
     }
 
     /// Moves seats from levels that don't need them to those that do.
-    pub fn reallocate(&self, total: u32, demands: &mut BTreeMap<String, Demand>) {
+    pub fn reallocate(
+        &self,
+        total: u32,
+        demands: &mut BTreeMap<String, Demand>,
+        metrics: &FlowControlMetrics,
+    ) {
         let wants: Vec<Want> = self
             .levels
             .iter()
@@ -174,14 +179,47 @@ impl Configuration {
                     smooth: demand.smooth,
                     exempt: entry.level.exempt,
                 };
+                let labels = LevelLabels {
+                    priority_level: name.clone(),
+                };
+                metrics.high.get_or_create(&labels).set(demand.high);
+                metrics.target.get_or_create(&labels).set(want.target());
                 demand.reset_high();
                 want
             })
             .collect();
-        for (entry, seats) in self.levels.values().zip(limits::allocate(total, &wants)) {
+        let allocation = limits::allocate(total, &wants);
+        metrics.fair.set(allocation.fair);
+        for (entry, seats) in self.levels.values().zip(allocation.seats) {
             if entry.level.limit() != seats {
                 entry.level.set_limit(seats);
             }
+        }
+    }
+
+    /// A look at every level: its demand is noted, and what it does is counted.
+    pub fn sample(&self, demands: &mut BTreeMap<String, Demand>, metrics: &FlowControlMetrics) {
+        let mut executing: BTreeMap<&str, i64> = BTreeMap::new();
+        for flow in self.classifier.flows() {
+            *executing.entry(&flow.level.name).or_default() += flow.metrics.executing.get();
+        }
+        for (name, entry) in &self.levels {
+            let level = &entry.level;
+            let (wanted, most) = level.take_demand();
+            match demands.get_mut(name) {
+                Some(demand) => demand.sample(wanted, most),
+                None => demands.entry(name.clone()).or_default().sample(wanted, most),
+            }
+            let moment = Moment {
+                wanted,
+                seats: level.in_use(),
+                limit: level.limit(),
+                nominal: entry.limits.nominal,
+                executing: executing.get(name.as_str()).copied().unwrap_or(0),
+                waiting: level.waiting(),
+                room: level.room(),
+            };
+            metrics.sampled(name, moment);
         }
     }
 

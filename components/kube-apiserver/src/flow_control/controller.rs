@@ -30,7 +30,7 @@ pub async fn run(server: Arc<Server>) -> anyhow::Result<()> {
     let Some(control) = server.flow_control.clone() else {
         return std::future::pending().await;
     };
-    tokio::try_join!(follow(&server, &control), share(&control), keep(&server))?;
+    tokio::try_join!(follow(&server, &control), share(&server, &control), keep(&server))?;
     Ok(())
 }
 
@@ -94,24 +94,21 @@ impl FlowControl {
     }
 }
 
-async fn share(control: &FlowControl) -> anyhow::Result<()> {
+async fn share(server: &Server, control: &FlowControl) -> anyhow::Result<()> {
     let mut demands: BTreeMap<String, Demand> = BTreeMap::new();
     let mut ticks = tokio::time::interval(SAMPLE);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     for tick in 1u32.. {
         ticks.tick().await;
         let current = control.current.load();
-        for (name, entry) in &current.levels {
-            let (now, most) = entry.level.take_demand();
-            match demands.get_mut(name) {
-                Some(demand) => demand.sample(now, most),
-                None => demands.entry(name.clone()).or_default().sample(now, most),
-            }
-        }
+        current.sample(&mut demands, &control.metrics);
+        control
+            .metrics
+            .sampled_kinds(server.inflight.taken(), control.total);
         if tick % SAMPLES == 0 {
             let known: BTreeSet<&String> = current.levels.keys().collect();
             demands.retain(|name, _| known.contains(name));
-            current.reallocate(control.total, &mut demands);
+            current.reallocate(control.total, &mut demands, &control.metrics);
             for (name, demand) in &demands {
                 let labels = super::metrics::LevelLabels {
                     priority_level: name.clone(),

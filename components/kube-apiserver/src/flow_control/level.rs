@@ -132,6 +132,11 @@ impl Level {
         (now, self.high.swap(now, SeqCst))
     }
 
+    /// Requests that the queues may hold.
+    pub fn room(&self) -> u32 {
+        self.crowd.lock().as_ref().map_or(0, Queues::room)
+    }
+
     fn note(&self, wanted: u32) {
         if wanted > self.high.load(SeqCst) {
             self.high.fetch_max(wanted, SeqCst);
@@ -177,8 +182,14 @@ impl Level {
         }
     }
 
-    /// Waits for seats in the flow's queues, at most for `patience`.
-    pub async fn wait(self: &Arc<Self>, flow: u64, seats: u32, patience: Duration) -> Result<Seat, Refusal> {
+    /// Waits for seats in the flow's queues, at most for `patience`. `enqueued` is told the queue's length.
+    pub async fn wait(
+        self: &Arc<Self>,
+        flow: u64,
+        seats: u32,
+        patience: Duration,
+        enqueued: impl FnOnce(usize),
+    ) -> Result<Seat, Refusal> {
         if !self.queued.load(SeqCst) {
             return Err(Refusal::ConcurrencyLimit);
         }
@@ -197,6 +208,7 @@ impl Level {
                 payload: sender,
             };
             let queue = queues.enqueue(waiting).map_err(|_| Refusal::QueueFull)?;
+            enqueued(queues.length(queue));
             self.waiting.fetch_add(1, SeqCst);
             self.note(self.in_use() + queues.waiting_seats());
             Place {
@@ -324,16 +336,22 @@ mod tests {
         assert!(level.try_enter(1).is_none());
         let waiting = {
             let level = Arc::clone(&level);
-            tokio::spawn(async move { level.wait(0, 1, PATIENCE).await })
+            tokio::spawn(async move { level.wait(0, 1, PATIENCE, |_| ()).await })
         };
         while level.waiting() == 0 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(level.wait(0, 1, PATIENCE).await.unwrap_err(), Refusal::QueueFull);
+        assert_eq!(
+            level.wait(0, 1, PATIENCE, |_| ()).await.unwrap_err(),
+            Refusal::QueueFull
+        );
         drop(first);
         let third = waiting.await.unwrap().unwrap();
         assert_eq!((level.in_use(), level.waiting()), (2, 0));
-        assert_eq!(level.wait(0, 1, PATIENCE).await.unwrap_err(), Refusal::TimeOut);
+        assert_eq!(
+            level.wait(0, 1, PATIENCE, |_| ()).await.unwrap_err(),
+            Refusal::TimeOut
+        );
         assert_eq!((level.in_use(), level.waiting()), (2, 0));
         drop(third);
         assert_eq!(level.in_use(), 1);
@@ -345,7 +363,7 @@ mod tests {
         let seat = level.try_enter(1).unwrap();
         let waiting = {
             let level = Arc::clone(&level);
-            tokio::spawn(async move { level.wait(7, 1, PATIENCE).await })
+            tokio::spawn(async move { level.wait(7, 1, PATIENCE, |_| ()).await })
         };
         while level.waiting() == 0 {
             tokio::task::yield_now().await;
@@ -362,7 +380,7 @@ mod tests {
     async fn a_level_that_rejects_never_queues_and_a_wide_request_runs_alone() {
         let level = level(3, None);
         assert_eq!(
-            level.wait(0, 1, PATIENCE).await.unwrap_err(),
+            level.wait(0, 1, PATIENCE, |_| ()).await.unwrap_err(),
             Refusal::ConcurrencyLimit
         );
         let wide = level.try_enter(10).unwrap();
@@ -382,7 +400,10 @@ mod tests {
                     for _ in 0..20 {
                         let seat = match level.try_enter(1) {
                             Some(seat) => seat,
-                            None => level.wait(flow, 1 + (flow % 2) as u32, PATIENCE).await.unwrap(),
+                            None => level
+                                .wait(flow, 1 + (flow % 2) as u32, PATIENCE, |_| ())
+                                .await
+                                .unwrap(),
                         };
                         assert!(level.in_use() <= 3);
                         tokio::task::yield_now().await;

@@ -56,27 +56,45 @@ pub struct Want {
     pub exempt: bool,
 }
 
+/// How all seats are shared out now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Allocation {
+    /// Of each level.
+    pub seats: Vec<u32>,
+    /// Part of what it aims at that every level gets which isn't at one of its limits.
+    pub fair: f64,
+}
+
+impl Want {
+    /// What the level is entitled to.
+    fn least(&self) -> f64 {
+        let lower = f64::from(self.limits.lower);
+        lower.max(self.high.min(f64::from(self.limits.nominal)))
+    }
+
+    /// Seats that it aims at.
+    pub fn target(&self) -> f64 {
+        self.least().max(self.smooth)
+    }
+}
+
 /// The seats that each level may use now: lenders give what they don't need, borrowers share it by their demand.
-pub fn allocate(total: u32, wants: &[Want]) -> Vec<u32> {
+pub fn allocate(total: u32, wants: &[Want]) -> Allocation {
     let total = f64::from(total);
-    let least = |want: &Want| {
-        let lower = f64::from(want.limits.lower);
-        lower.max(want.high.min(f64::from(want.limits.nominal)))
-    };
+    let least = Want::least;
     let exempt_used: f64 = wants.iter().filter(|want| want.exempt).map(least).sum();
     let left = (total - exempt_used).max(0.0);
     let limited: Vec<&Want> = wants.iter().filter(|want| !want.exempt).collect();
     let least_sum: f64 = limited.iter().map(|want| least(want)).sum();
     let seats = |want: &Want, fraction: f64| {
-        let target = least(want).max(want.smooth);
-        (fraction * target)
+        (fraction * want.target())
             .max(least(want))
             .min(f64::from(want.limits.upper))
     };
     if least_sum >= left {
         // Not even what everybody is entitled to: all give in proportion.
         let scale = if least_sum > 0.0 { left / least_sum } else { 1.0 };
-        return wants
+        let seats = wants
             .iter()
             .map(|want| {
                 round(if want.exempt {
@@ -86,6 +104,7 @@ pub fn allocate(total: u32, wants: &[Want]) -> Vec<u32> {
                 })
             })
             .collect();
+        return Allocation { seats, fair: scale };
     }
     // The sum grows with the fraction, so the fair one is found by halving.
     let (mut low, mut high) = (0.0_f64, 1.0_f64);
@@ -101,7 +120,7 @@ pub fn allocate(total: u32, wants: &[Want]) -> Vec<u32> {
             high = middle;
         }
     }
-    wants
+    let seats = wants
         .iter()
         .map(|want| {
             round(if want.exempt {
@@ -110,7 +129,8 @@ pub fn allocate(total: u32, wants: &[Want]) -> Vec<u32> {
                 seats(want, high)
             })
         })
-        .collect()
+        .collect();
+    Allocation { seats, fair: high }
 }
 
 fn round(seats: f64) -> u32 {
@@ -220,7 +240,7 @@ mod tests {
             ),
         ];
         for (wants, expected) in table {
-            assert_eq!(allocate(100, &wants), expected, "{wants:?}");
+            assert_eq!(allocate(100, &wants).seats, expected, "{wants:?}");
         }
     }
 }

@@ -42,6 +42,47 @@ pub struct LevelLabels {
     pub priority_level: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabels {
+    phase: &'static str,
+    priority_level: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    phase: &'static str,
+    request_kind: &'static str,
+}
+
+const EXECUTING: &str = "executing";
+const WAITING: &str = "waiting";
+
+/// What a level does at one moment, as it is sampled.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moment {
+    /// Seats in use and waited for.
+    pub wanted: u32,
+    pub seats: u32,
+    pub limit: u32,
+    pub nominal: u32,
+    pub executing: i64,
+    pub waiting: u32,
+    /// Requests that its queues may hold.
+    pub room: u32,
+}
+
+fn fraction(part: f64, whole: u32) -> f64 {
+    // A level without seats is full when there is anything in it.
+    part / f64::from(whole.max(1))
+}
+
+const DEMANDS: [f64; 12] = [0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.7, 2.0, 2.8, 4.0, 6.0];
+const SEAT_USES: [f64; 13] = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0];
+const REQUEST_USES: [f64; 10] = [0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.25, 0.5, 0.75, 1.0];
+const KIND_USES: [f64; 15] = [
+    0.0, 0.001, 0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0,
+];
+const LENGTHS: [f64; 8] = [0.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0];
 const WAITS: [f64; 12] = [0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0];
 const RUNS: [f64; 13] = [
     0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0,
@@ -61,6 +102,14 @@ pub struct FlowControlMetrics {
     pub executing: Family<FlowLabels, Gauge>,
     pub executing_seats: Family<FlowLabels, Gauge>,
     pub queued: Family<FlowLabels, Gauge>,
+    queued_seats: Family<FlowLabels, Gauge>,
+    lengths: Histograms<FlowLabels>,
+    demand: Histograms<LevelLabels>,
+    seat_use: Histograms<PhaseLabels>,
+    request_use: Histograms<PhaseLabels>,
+    kind_use: Histograms<KindLabels>,
+    pub fair: Gauge<f64, AtomicU64>,
+    pub target: Family<LevelLabels, Gauge<f64, AtomicU64>>,
     pub limit: Family<LevelLabels, Gauge>,
     pub nominal: Family<LevelLabels, Gauge>,
     pub lower: Family<LevelLabels, Gauge>,
@@ -82,6 +131,14 @@ impl Default for FlowControlMetrics {
             executing: Family::default(),
             executing_seats: Family::default(),
             queued: Family::default(),
+            queued_seats: Family::default(),
+            lengths: Family::new_with_constructor(|| Histogram::new(LENGTHS)),
+            demand: Family::new_with_constructor(|| Histogram::new(DEMANDS)),
+            seat_use: Family::new_with_constructor(|| Histogram::new(SEAT_USES)),
+            request_use: Family::new_with_constructor(|| Histogram::new(REQUEST_USES)),
+            kind_use: Family::new_with_constructor(|| Histogram::new(KIND_USES)),
+            fair: Gauge::default(),
+            target: Family::default(),
             limit: Family::default(),
             nominal: Family::default(),
             lower: Family::default(),
@@ -134,6 +191,42 @@ impl FlowControlMetrics {
             self.queued.clone(),
         );
         registry.register(
+            "current_inqueue_seats",
+            "Seats that requests in queues will take",
+            self.queued_seats.clone(),
+        );
+        registry.register(
+            "request_queue_length_after_enqueue",
+            "Length of a queue, seen by a request that has just come into it",
+            self.lengths.clone(),
+        );
+        registry.register(
+            "demand_seats",
+            "Samples of the seats wanted, by the level's share",
+            self.demand.clone(),
+        );
+        registry.register(
+            "priority_level_seat_utilization",
+            "Samples of the seats in use, by those that may be",
+            self.seat_use.clone(),
+        );
+        registry.register(
+            "priority_level_request_utilization",
+            "Samples of the requests that wait and run, by how many may",
+            self.request_use.clone(),
+        );
+        registry.register(
+            "read_vs_write_current_requests",
+            "Samples of the requests that run, by all seats",
+            self.kind_use.clone(),
+        );
+        registry.register(
+            "seat_fair_frac",
+            "Part of what it aims at that every level gets",
+            self.fair.clone(),
+        );
+        registry.register("target_seats", "Seats that a level aims at", self.target.clone());
+        registry.register(
             "current_limit_seats",
             "Seats that a level may use now",
             self.limit.clone(),
@@ -175,6 +268,42 @@ impl FlowControlMetrics {
         );
     }
 
+    /// A look at a level.
+    pub fn sampled(&self, priority_level: &str, moment: Moment) {
+        let level = LevelLabels {
+            priority_level: priority_level.to_owned(),
+        };
+        let phase = |phase: &'static str| PhaseLabels {
+            phase,
+            priority_level: priority_level.to_owned(),
+        };
+        self.demand
+            .get_or_create(&level)
+            .observe(fraction(f64::from(moment.wanted), moment.nominal));
+        self.seat_use
+            .get_or_create(&phase(EXECUTING))
+            .observe(fraction(f64::from(moment.seats), moment.limit));
+        self.request_use
+            .get_or_create(&phase(EXECUTING))
+            .observe(fraction(moment.executing as f64, moment.limit));
+        self.request_use
+            .get_or_create(&phase(WAITING))
+            .observe(fraction(f64::from(moment.waiting), moment.room));
+    }
+
+    /// A look at the requests that run on the server, of `total` seats.
+    pub fn sampled_kinds(&self, (reading, mutating): (usize, usize), total: u32) {
+        for (request_kind, running) in [("readOnly", reading), ("mutating", mutating)] {
+            let labels = KindLabels {
+                phase: EXECUTING,
+                request_kind,
+            };
+            self.kind_use
+                .get_or_create(&labels)
+                .observe(fraction(running as f64, total));
+        }
+    }
+
     /// Handles of one schema's series, looked up once.
     pub fn flow(&self, priority_level: &str, flow_schema: &str) -> FlowMetrics {
         let labels = FlowLabels {
@@ -203,6 +332,8 @@ impl FlowControlMetrics {
             executing: self.executing.get_or_create(&labels).clone(),
             executing_seats: self.executing_seats.get_or_create(&labels).clone(),
             queued: self.queued.get_or_create(&labels).clone(),
+            queued_seats: self.queued_seats.get_or_create(&labels).clone(),
+            lengths: self.lengths.get_or_create(&labels).clone(),
             seats: self.seats.get_or_create(&labels).clone(),
             waited: wait("true"),
             gave_up: wait("false"),
@@ -221,7 +352,9 @@ pub struct FlowMetrics {
     refused: Family<RefusedLabels, Counter>,
     pub executing: Gauge,
     pub executing_seats: Gauge,
-    pub queued: Gauge,
+    queued: Gauge,
+    queued_seats: Gauge,
+    lengths: Histogram,
     seats: Histogram,
     waited: Histogram,
     gave_up: Histogram,
@@ -230,6 +363,19 @@ pub struct FlowMetrics {
 }
 
 impl FlowMetrics {
+    /// A request is in a queue of this length, itself included.
+    pub fn enqueued(&self, length: usize) {
+        self.lengths.observe(length as f64);
+    }
+
+    /// Counts a waiting request until dropped.
+    pub fn waits(&self, seats: u32) -> Waits<'_> {
+        let seats = i64::from(seats);
+        self.queued.inc();
+        self.queued_seats.inc_by(seats);
+        Waits { flow: self, seats }
+    }
+
     /// A request has its seats, after waiting for them.
     pub fn began(&self, seats: u32, waited: Duration) {
         self.dispatched.inc();
@@ -255,5 +401,68 @@ impl FlowMetrics {
             reason: refusal.reason(),
         };
         self.refused.get_or_create(&labels).inc();
+    }
+}
+
+/// A request that waits.
+pub struct Waits<'a> {
+    flow: &'a FlowMetrics,
+    seats: i64,
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.flow.queued.dec();
+        self.flow.queued_seats.dec_by(self.seats);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn upstreams_names() {
+        let mut registry = Registry::default();
+        let metrics = FlowControlMetrics::default();
+        metrics.register(&mut registry);
+        let flow = metrics.flow("l", "s");
+        let waiting = flow.waits(3);
+        flow.enqueued(11);
+        metrics.sampled(
+            "l",
+            Moment {
+                wanted: 6,
+                seats: 4,
+                limit: 8,
+                nominal: 4,
+                executing: 2,
+                waiting: 1,
+                room: 100,
+            },
+        );
+        metrics.sampled_kinds((2, 1), 10);
+        let text = || {
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+            text
+        };
+        let flows = "{priority_level=\"l\",flow_schema=\"s\"}";
+        for line in [
+            format!("apiserver_flowcontrol_current_inqueue_requests{flows} 1"),
+            format!("apiserver_flowcontrol_current_inqueue_seats{flows} 3"),
+            format!("apiserver_flowcontrol_request_queue_length_after_enqueue_sum{flows} 11.0"),
+            "apiserver_flowcontrol_demand_seats_sum{priority_level=\"l\"} 1.5".to_owned(),
+            "apiserver_flowcontrol_priority_level_seat_utilization_sum{phase=\"executing\",priority_level=\"l\"} 0.5".to_owned(),
+            "apiserver_flowcontrol_priority_level_request_utilization_sum{phase=\"executing\",priority_level=\"l\"} 0.25".to_owned(),
+            "apiserver_flowcontrol_priority_level_request_utilization_sum{phase=\"waiting\",priority_level=\"l\"} 0.01".to_owned(),
+            "apiserver_flowcontrol_read_vs_write_current_requests_sum{phase=\"executing\",request_kind=\"readOnly\"} 0.2".to_owned(),
+            "apiserver_flowcontrol_seat_fair_frac 0.0".to_owned(),
+        ] {
+            let text = text();
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+        drop(waiting);
+        assert!(text().contains(&format!("apiserver_flowcontrol_current_inqueue_seats{flows} 0")));
     }
 }

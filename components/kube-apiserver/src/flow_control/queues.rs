@@ -104,6 +104,17 @@ impl<T> Queues<T> {
         self.waiting
     }
 
+    /// Requests in one queue.
+    pub fn length(&self, queue: usize) -> usize {
+        self.queues.get(queue).map_or(0, |queue| queue.waiting.len())
+    }
+
+    /// Requests that all queues may hold.
+    pub fn room(&self) -> u32 {
+        let queues = self.config.queues.max(1);
+        queues.saturating_mul(self.config.queue_length_limit)
+    }
+
     pub fn waiting_seats(&self) -> u32 {
         self.waiting_seats
     }

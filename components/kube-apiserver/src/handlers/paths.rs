@@ -40,7 +40,7 @@ pub async fn handle(server: &Arc<Server>, request: &ApiRequest) -> Result<Respon
         ["openapi", rest @ ..] => openapi::handle(server, request, rest).await,
         ["version"] => Ok(answer::value(
             StatusCode::OK,
-            &version(),
+            &server.build.version(),
             &crate::media::Accepted {
                 pretty: true,
                 ..Default::default()
@@ -56,6 +56,7 @@ pub async fn handle(server: &Arc<Server>, request: &ApiRequest) -> Result<Respon
             if let Some(control) = &server.flow_control {
                 control.current().publish(&control.metrics);
             }
+            server.metrics.objects.publish(server);
             let text = server
                 .metrics
                 .encode(server.inflight.taken())
@@ -98,31 +99,4 @@ fn all_paths(server: &Server) -> Vec<String> {
     paths.sort();
     paths.dedup();
     paths
-}
-
-fn version() -> serde_json::Value {
-    json!({
-        "major": "1",
-        "minor": "36",
-        "emulationMajor": "1",
-        "emulationMinor": "36",
-        "minCompatibilityMajor": "1",
-        "minCompatibilityMinor": "35",
-        "gitVersion": component_config::KUBERNETES_VERSION,
-        "gitCommit": "hardway",
-        "gitTreeState": "",
-        "buildDate": "2026-01-01T00:00:00Z",
-        "goVersion": "none",
-        "compiler": "rustc",
-        "platform": format!("{}/{}", std::env::consts::OS, architecture()),
-    })
-}
-
-/// Go's name of the architecture.
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
 }

@@ -99,6 +99,12 @@ fn address(range: &IpNet, number: u128) -> IpAddr {
     }
 }
 
+/// How many addresses services may have.
+pub fn size(range: &IpNet) -> u128 {
+    let (first, last) = bounds(range);
+    last - first + 1
+}
+
 /// Addresses at the beginning that are left to those who ask for a certain one.
 fn reserved_for_static(size: u128) -> u128 {
     if size < 16 {

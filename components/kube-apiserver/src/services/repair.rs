@@ -2,6 +2,7 @@
 
 use super::addresses::{self, ALLOCATOR, AddressError, Owner};
 use super::node_ports;
+use super::ranges;
 use super::reserve::Reserved;
 use crate::server::Server;
 use crate::stores;
@@ -36,7 +37,8 @@ fn services(server: &Server) -> Vec<Arc<Value>> {
     server.stores.cached_list("", "services", None)
 }
 
-fn ports_of(service: &Value) -> Vec<u16> {
+/// Node ports of a service.
+pub fn ports_of(service: &Value) -> Vec<u16> {
     let spec = &service["spec"];
     let listed = spec["ports"]
         .as_array()
@@ -86,6 +88,7 @@ async fn ports(server: &Server, leaked: &mut AHashMap<u16, u8>) -> Result<(), no
 
 async fn service_addresses(server: &Server) -> Result<(), AddressError> {
     let mut used: AHashSet<String> = AHashSet::new();
+    let ranges = ranges::all(&server.flags.service_cluster_ip_range, &ranges::objects(server));
     for service in services(server) {
         let owner = Owner {
             namespace: meta::namespace(&service),
@@ -94,12 +97,7 @@ async fn service_addresses(server: &Server) -> Result<(), AddressError> {
         for address in Reserved::of_service(&service).addresses() {
             used.insert(address.clone());
             let Ok(parsed) = address.parse() else { continue };
-            let Some(range) = server
-                .flags
-                .service_cluster_ip_range
-                .iter()
-                .find(|range| range.contains(&parsed))
-            else {
+            let Some(range) = ranges.iter().find(|range| range.contains(&parsed)) else {
                 continue;
             };
             if server

@@ -3,6 +3,7 @@
 use super::addresses::{self, AddressError, Owner};
 use super::families;
 use super::node_ports::{self, PortError};
+use super::ranges;
 use crate::server::Server;
 use api::Resource;
 use apimachinery::field::{Error, Path};
@@ -170,7 +171,7 @@ async fn fill(
 
 async fn take_addresses(
     server: &Server,
-    ranges: &[IpNet],
+    configured: &[IpNet],
     held: &Reserved,
     spec: &mut Value,
     owner: &Owner<'_>,
@@ -196,9 +197,11 @@ async fn take_addresses(
         .filter_map(Value::as_str)
         .map(str::to_owned)
         .collect();
+    let objects = ranges::objects(server);
     let mut addresses_now = Vec::new();
     for (position, family) in families.iter().enumerate() {
-        let Some(range) = ranges.iter().find(|range| families::of(range) == family) else {
+        let ranges = ranges::of_family(configured, &objects, family);
+        let Some(first) = ranges.first() else {
             continue;
         };
         match given.get(position).filter(|address| !address.is_empty()) {
@@ -214,6 +217,10 @@ async fn take_addresses(
                 let parsed: IpAddr = address
                     .parse()
                     .map_err(|_| refuse("not an IP address".to_owned()))?;
+                let range = ranges
+                    .iter()
+                    .find(|range| range.contains(&parsed))
+                    .unwrap_or(first);
                 match addresses::take(server, range, parsed, owner, dry_run).await {
                     Ok(()) => {}
                     Err(error @ (AddressError::Taken | AddressError::OutOfRange { .. })) => {
@@ -225,7 +232,7 @@ async fn take_addresses(
                 addresses_now.push(address.clone());
             }
             None => {
-                let address = addresses::take_any(server, range, owner, dry_run)
+                let address = take_any(server, &ranges, owner, dry_run)
                     .await
                     .map_err(|error| Failure::Internal(format!("failed to allocate a serviceIP: {error}")))?
                     .to_string();
@@ -239,6 +246,22 @@ async fn take_addresses(
         spec["clusterIPs"] = json!(addresses_now);
     }
     Ok(())
+}
+
+/// An address of the first range that has one.
+async fn take_any(
+    server: &Server,
+    ranges: &[IpNet],
+    owner: &Owner<'_>,
+    dry_run: bool,
+) -> Result<IpAddr, AddressError> {
+    for range in ranges {
+        match addresses::take_any(server, range, owner, dry_run).await {
+            Err(AddressError::Full) => {}
+            outcome => return outcome,
+        }
+    }
+    Err(AddressError::Full)
 }
 
 async fn take_ports(

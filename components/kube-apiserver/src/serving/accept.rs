@@ -7,6 +7,7 @@ use super::threads::Threads;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use prometheus_client::metrics::counter::Counter;
 use rustls::ServerConfig;
 use std::convert::Infallible;
 use std::future::Future;
@@ -34,6 +35,8 @@ pub struct Limits {
     pub handshake: Duration,
     /// A client that has not finished sending its headers by then is cut off.
     pub headers: Duration,
+    /// Counts handshakes that failed.
+    pub handshake_errors: Counter,
 }
 
 impl Default for Limits {
@@ -42,6 +45,7 @@ impl Default for Limits {
             max_streams: 0,
             handshake: Duration::from_secs(10),
             headers: Duration::from_secs(32),
+            handshake_errors: Counter::default(),
         }
     }
 }
@@ -105,9 +109,13 @@ async fn connection<H, F>(
         Ok(Ok(tls)) => tls,
         Ok(Err(error)) => {
             tracing::debug!(%address, %error, "TLS handshake failed");
+            limits.handshake_errors.inc();
             return;
         }
-        Err(_) => return,
+        Err(_) => {
+            limits.handshake_errors.inc();
+            return;
+        }
     };
     let chain = tls
         .get_ref()

@@ -1,11 +1,13 @@
 //! Compact JSON web tokens.
 
 use super::jwk::PublicKey;
-use super::keys::{KeyError, SigningKey, VerifyingKey};
+use super::keys::VerifyingKey;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+
+pub use pki::tokens::sign;
 
 /// Why a token is not one of ours. Never repeats the token.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -18,25 +20,11 @@ pub enum TokenError {
     Algorithm,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Header {
     alg: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default)]
     kid: String,
-}
-
-/// Signs claims.
-pub fn sign<T: Serialize>(key: &SigningKey, claims: &T) -> Result<String, KeyError> {
-    let header = Header {
-        alg: key.public.algorithm.name().to_owned(),
-        kid: key.public.id.clone(),
-    };
-    let encode = |bytes: Vec<u8>| URL_SAFE_NO_PAD.encode(bytes);
-    let header = serde_json::to_vec(&header).map_err(|_| KeyError::Signing)?;
-    let claims = serde_json::to_vec(claims).map_err(|_| KeyError::Signing)?;
-    let message = format!("{}.{}", encode(header), encode(claims));
-    let signature = encode(key.sign(message.as_bytes())?);
-    Ok(format!("{message}.{signature}"))
 }
 
 /// Reads the claims without looking at the signature, to find out whether a token is meant for us.

@@ -82,12 +82,12 @@ fn uses(pod: &Pod, claim: &str) -> bool {
     !pods::is_terminal(pod) && pods::node_name(pod).is_some() && claims_of(pod).any(|name| name == claim)
 }
 
-fn has(finalizers: &Option<Vec<String>>, finalizer: &str) -> bool {
+pub(super) fn has(finalizers: &Option<Vec<String>>, finalizer: &str) -> bool {
     finalizers.iter().flatten().any(|own| own == finalizer)
 }
 
 /// The finalizers with one put in or taken out.
-fn with(finalizers: &Option<Vec<String>>, finalizer: &str, wanted: bool) -> Option<Vec<String>> {
+pub(super) fn with(finalizers: &Option<Vec<String>>, finalizer: &str, wanted: bool) -> Option<Vec<String>> {
     let mut list = finalizers.clone().unwrap_or_default();
     list.retain(|own| own != finalizer);
     if wanted {

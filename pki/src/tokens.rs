@@ -1,4 +1,4 @@
-//! Keys that sign and verify service-account tokens, read from PEM.
+//! Service-account tokens: the keys that sign and verify them, read from PEM, and signing.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,6 +6,7 @@ use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey};
 use ring::rand::SystemRandom;
 use ring::signature::{self, EcdsaKeyPair, KeyPair, RsaKeyPair, UnparsedPublicKey};
 use rustls_pki_types::pem::{PemObject, SectionKind};
+use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::FromDer;
@@ -208,6 +209,27 @@ impl SigningKey {
             }
         }
     }
+}
+
+#[derive(Serialize)]
+struct Header<'a> {
+    alg: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    kid: &'a str,
+}
+
+/// A compact JSON web token with these claims.
+pub fn sign<T: Serialize>(key: &SigningKey, claims: &T) -> Result<String, KeyError> {
+    let header = Header {
+        alg: key.public.algorithm.name(),
+        kid: &key.public.id,
+    };
+    let encode = |bytes: Vec<u8>| URL_SAFE_NO_PAD.encode(bytes);
+    let header = serde_json::to_vec(&header).map_err(|_| KeyError::Signing)?;
+    let claims = serde_json::to_vec(claims).map_err(|_| KeyError::Signing)?;
+    let message = format!("{}.{}", encode(header), encode(claims));
+    let signature = encode(key.sign(message.as_bytes())?);
+    Ok(format!("{message}.{signature}"))
 }
 
 /// All keys of PEM data that can verify: public keys, certificates, and the public halves of private keys.

@@ -1,0 +1,241 @@
+//! Says in the status of a ValidatingAdmissionPolicy which of its expressions don't fit what it is about.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use api::expressions::types::{Warning, warnings};
+use api::{Registry, Resource};
+use apimachinery::GroupVersion;
+use client::informer::{Change, Key, key_of};
+use client::workqueue::Requeue;
+use client::{Informer, Queue};
+use futures::future::{BoxFuture, FutureExt as _};
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result, ignore_not_found};
+use crate::owner::Meta as _;
+use crate::runtime::{Context, work};
+
+/// Upstream's default of `--concurrent-validating-admission-policy-status-syncs`.
+const WORKERS: usize = 5;
+const ACCOUNT: &str = "validatingadmissionpolicy-status-controller";
+const MANAGER: &str = "validatingadmissionpolicy-status";
+
+struct Controller {
+    policies: Informer<ValidatingAdmissionPolicy>,
+    definitions: Informer<CustomResourceDefinition>,
+    client: Client,
+    built_in: Registry,
+}
+
+pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
+    let controller = Arc::new(Controller {
+        policies: context.informer(),
+        definitions: context.informer(),
+        client: context.client(ACCOUNT),
+        built_in: Registry::built_in(),
+    });
+    async move {
+        if !crate::synced!(controller.policies, controller.definitions) {
+            return;
+        }
+        let queue: Queue<Key> = Queue::new();
+        let keys = queue.clone();
+        controller
+            .policies
+            .on_change(move |change: &Change<ValidatingAdmissionPolicy>| {
+                if change.new.is_some() {
+                    keys.add(key_of(change.object().as_ref()));
+                }
+            });
+        work(
+            "validatingadmissionpolicy-status",
+            &context,
+            queue,
+            WORKERS,
+            controller,
+            |controller, key| async move { controller.reconcile(&key.1).await },
+        )
+        .await;
+    }
+    .boxed()
+}
+
+fn items<'a>(value: &'a Value, field: &str) -> &'a [Value] {
+    value[field].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn texts(value: &Value, field: &str) -> Vec<String> {
+    items(value, field)
+        .iter()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The resources that a policy names one by one; rules with `*` are about too much to look at.
+fn named(spec: &Value) -> Vec<(String, String, String)> {
+    let mut named = BTreeSet::new();
+    for rule in items(&spec["matchConstraints"], "resourceRules") {
+        let (groups, versions, resources) = (
+            texts(rule, "apiGroups"),
+            texts(rule, "apiVersions"),
+            texts(rule, "resources"),
+        );
+        let wild = |texts: &[String]| texts.iter().any(|text| text.contains('*'));
+        if wild(&groups) || wild(&versions) || wild(&resources) {
+            continue;
+        }
+        for group in &groups {
+            for version in &versions {
+                // A subresource has a kind of its own, which is not looked at.
+                for resource in resources.iter().filter(|resource| !resource.contains('/')) {
+                    named.insert((group.clone(), version.clone(), resource.clone()));
+                }
+            }
+        }
+    }
+    named.into_iter().collect()
+}
+
+/// What is written about a policy.
+fn status(policy: &ValidatingAdmissionPolicy, found: Vec<Warning>) -> Value {
+    let warnings: Vec<Value> = found
+        .into_iter()
+        .map(|found| json!({"fieldRef": found.field, "warning": found.warning}))
+        .collect();
+    let checking = if warnings.is_empty() {
+        json!({})
+    } else {
+        json!({ "expressionWarnings": warnings })
+    };
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": policy.name()},
+        "status": {"observedGeneration": policy.generation(), "typeChecking": checking},
+    })
+}
+
+impl Controller {
+    async fn reconcile(&self, name: &str) -> Result<Requeue> {
+        let Some(policy) = self.policies.get("", name) else {
+            return Ok(Requeue::No);
+        };
+        let observed = policy
+            .status
+            .as_ref()
+            .and_then(|status| status.observed_generation)
+            .unwrap_or_default();
+        if policy.generation() <= observed {
+            return Ok(Requeue::No);
+        }
+        let value = serde_json::to_value(policy.as_ref())
+            .map_err(|error| Error::invalid("ValidatingAdmissionPolicy", name, error))?;
+        let written = status(&policy, self.check(&value));
+        let api: Api<ValidatingAdmissionPolicy> = Api::all(self.client.clone());
+        let params = PatchParams::apply(MANAGER).force();
+        ignore_not_found(api.patch_status(name, &params, &Patch::Apply(&written)).await)?;
+        Ok(Requeue::No)
+    }
+
+    fn check(&self, policy: &Value) -> Vec<Warning> {
+        let spec = &policy["spec"];
+        let params = if spec["paramKind"].is_object() {
+            let version = spec["paramKind"]["apiVersion"].as_str().unwrap_or("");
+            let kind = spec["paramKind"]["kind"].as_str().unwrap_or("");
+            let found = self.find(&GroupVersion::parse(version).unwrap_or_default(), |row| {
+                row.gvk.kind == kind
+            });
+            // Nothing can be said about expressions over what nobody knows.
+            match found {
+                Some(found) => Some(found),
+                None => return Vec::new(),
+            }
+        } else {
+            None
+        };
+        let types: Vec<Arc<Resource>> = named(spec)
+            .into_iter()
+            .filter_map(|(group, version, resource)| {
+                self.find(&GroupVersion::new(&*group, &*version), |row| {
+                    row.plural == resource
+                })
+            })
+            .collect();
+        warnings(policy, &types, params.as_deref())
+    }
+
+    /// A kind of the server itself, or one that a definition makes.
+    fn find(&self, version: &GroupVersion, wanted: impl Fn(&Resource) -> bool) -> Option<Arc<Resource>> {
+        let built_in = self
+            .built_in
+            .iter()
+            .find(|row| row.gvk.group_version() == *version && wanted(row));
+        if let Some(row) = built_in {
+            return Some(Arc::clone(row));
+        }
+        self.definitions
+            .list()
+            .iter()
+            .filter(|definition| definition.spec.group == version.group)
+            .filter_map(|definition| serde_json::to_value(definition.as_ref()).ok())
+            .flat_map(|definition| api::custom::rows(&definition, &mut || 0))
+            .find(|row| row.gvk.group_version() == *version && wanted(row))
+            .map(Arc::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn controller() -> Controller {
+        let definition: CustomResourceDefinition = serde_json::from_value(json!({
+            "metadata": {"name": "widgets.example.com"},
+            "spec": {
+                "group": "example.com", "scope": "Namespaced",
+                "names": {"plural": "widgets", "kind": "Widget"},
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                    "type": "object", "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}
+                }}}],
+            },
+            "status": {"acceptedNames": {"plural": "widgets", "kind": "Widget"}, "conditions": [], "storedVersions": ["v1"]},
+        }))
+        .unwrap();
+        let config = kube::Config::new("https://127.0.0.1:1".parse().unwrap());
+        Controller {
+            policies: Informer::fixed([]),
+            definitions: Informer::fixed([definition]),
+            client: Client::try_from(config).unwrap(),
+            built_in: Registry::built_in(),
+        }
+    }
+
+    #[tokio::test]
+    async fn built_in_and_custom_kinds_are_checked_and_wildcards_are_not() {
+        let controller = controller();
+        for (group, version, resource, expression, count) in [
+            ("apps", "v1", "deployments", "object.spec.replicas > 1", 0),
+            ("apps", "v1", "deployments", "object.spec.odd > 1", 1),
+            ("*", "v1", "deployments", "object.spec.odd > 1", 0),
+            ("example.com", "v1", "widgets", "object.spec.size > 1", 0),
+            ("example.com", "v1", "widgets", "object.spec.odd > 1", 1),
+            ("example.com", "v1", "unknown", "object.spec.odd > 1", 0),
+        ] {
+            let policy = json!({"spec": {
+                "matchConstraints": {"resourceRules": [{"apiGroups": [group], "apiVersions": [version], "resources": [resource]}]},
+                "validations": [{"expression": expression}],
+            }});
+            assert_eq!(
+                controller.check(&policy).len(),
+                count,
+                "{group} {resource} {expression}"
+            );
+        }
+    }
+}
