@@ -81,19 +81,17 @@ fn texts(value: &Value, field: &str) -> Vec<String> {
 fn named(spec: &Value) -> Vec<(String, String, String)> {
     let mut named = BTreeSet::new();
     for rule in items(&spec["matchConstraints"], "resourceRules") {
-        let (groups, versions, resources) = (
-            texts(rule, "apiGroups"),
-            texts(rule, "apiVersions"),
-            texts(rule, "resources"),
-        );
+        let (groups, versions) = (texts(rule, "apiGroups"), texts(rule, "apiVersions"));
         let wild = |texts: &[String]| texts.iter().any(|text| text.contains('*'));
-        if wild(&groups) || wild(&versions) || wild(&resources) {
+        if wild(&groups) || wild(&versions) {
             continue;
         }
+        let mut resources = texts(rule, "resources");
+        // A subresource has a kind of its own, which is not looked at.
+        resources.retain(|resource| !resource.contains(['*', '/']));
         for group in &groups {
             for version in &versions {
-                // A subresource has a kind of its own, which is not looked at.
-                for resource in resources.iter().filter(|resource| !resource.contains('/')) {
+                for resource in &resources {
                     named.insert((group.clone(), version.clone(), resource.clone()));
                 }
             }
@@ -148,14 +146,9 @@ impl Controller {
         let params = if spec["paramKind"].is_object() {
             let version = spec["paramKind"]["apiVersion"].as_str().unwrap_or("");
             let kind = spec["paramKind"]["kind"].as_str().unwrap_or("");
-            let found = self.find(&GroupVersion::parse(version).unwrap_or_default(), |row| {
+            self.find(&GroupVersion::parse(version).unwrap_or_default(), |row| {
                 row.gvk.kind == kind
-            });
-            // Nothing can be said about expressions over what nobody knows.
-            match found {
-                Some(found) => Some(found),
-                None => return Vec::new(),
-            }
+            })
         } else {
             None
         };

@@ -135,7 +135,8 @@ pub fn warnings(policy: &Value, types: &[Arc<Resource>], params: Option<&Resourc
                 .iter()
                 .filter_map(|(kind, environment)| {
                     let why = compile(text, environment, Purpose::Variable).err()?;
-                    Some(format!("{kind}: {why}"))
+                    let why = why.strip_prefix("compilation failed: ").unwrap_or(&why);
+                    Some(format!("{kind}: {why}\n"))
                 })
                 .collect();
             if !misfits.is_empty() {
@@ -178,7 +179,7 @@ mod tests {
             (
                 "object.spec.replicas > '1'",
                 deployments,
-                &["apps/v1, Kind=Deployment: "],
+                &["apps/v1, Kind=Deployment: ERROR: <input>:1:"],
             ),
             (
                 "object.spec.replicas > 1",
