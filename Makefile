@@ -12,13 +12,12 @@ export PATH := $(TOOLS)/bin:$(PATH)
 export HARDWAY_BINARIES ?= $(BINARIES)
 # What /version says of the API server; without git it names no commit. The commit's time makes builds the same again.
 ifndef HARDWAY_COMMIT
-HARDWAY_COMMIT := $(shell git rev-parse HEAD 2>/dev/null)
-HARDWAY_TREE_STATE := $(if $(shell git status --porcelain 2>/dev/null),dirty,clean)
+HARDWAY_COMMIT := $(shell git describe --always --abbrev=40 --dirty --exclude '*' 2>/dev/null)
 endif
 ifndef SOURCE_DATE_EPOCH
 SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null)
 endif
-export HARDWAY_COMMIT HARDWAY_TREE_STATE SOURCE_DATE_EPOCH
+export HARDWAY_COMMIT SOURCE_DATE_EPOCH
 export HARDWAY_PYTHON ?= $(TOOLS)/python/bin/python3
 
 .PHONY: demo demo-down test build deps lint unit e2e e2e-long vm-cgroup2 bench-api bench-provisioner fuzz clean help

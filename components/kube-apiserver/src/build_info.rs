@@ -6,8 +6,6 @@ use serde_json::{Value, json};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BuildInfo {
     pub commit: Option<&'static str>,
-    /// `clean` or `dirty`.
-    pub tree_state: Option<&'static str>,
     /// The commit's time in seconds since 1970, so that the same sources make the same program.
     pub source_date_epoch: Option<&'static str>,
 }
@@ -25,14 +23,9 @@ impl BuildInfo {
     }
 
     fn commit(&self) -> &'static str {
-        self.commit.unwrap_or("")
-    }
-
-    fn tree_state(&self) -> &'static str {
-        match self.commit() {
-            "" => "",
-            _ => self.tree_state.unwrap_or(""),
-        }
+        self.commit
+            .filter(|commit| !commit.is_empty())
+            .unwrap_or("unknown")
     }
 
     /// The labels of `kubernetes_build_info`.
@@ -41,7 +34,7 @@ impl BuildInfo {
             ("build_date", self.date()),
             ("compiler", COMPILER.to_owned()),
             ("git_commit", self.commit().to_owned()),
-            ("git_tree_state", self.tree_state().to_owned()),
+            ("git_tree_state", String::new()),
             ("git_version", component_config::KUBERNETES_VERSION.to_owned()),
             ("go_version", GO.to_owned()),
             ("major", MAJOR.to_owned()),
@@ -65,7 +58,7 @@ impl BuildInfo {
             "minCompatibilityMinor": "35",
             "gitVersion": component_config::KUBERNETES_VERSION,
             "gitCommit": self.commit(),
-            "gitTreeState": self.tree_state(),
+            "gitTreeState": "",
             "buildDate": self.date(),
             "goVersion": GO,
             "compiler": COMPILER,
@@ -98,31 +91,24 @@ mod tests {
     fn what_the_compiler_was_told_is_told() {
         let told = BuildInfo {
             commit: Some("abc"),
-            tree_state: Some("clean"),
             source_date_epoch: Some("1767225600"),
         };
-        for (build, commit, state, date) in [
-            (told, "abc", "clean", "2026-01-01T00:00:00Z"),
-            (BuildInfo::default(), "", "", "1970-01-01T00:00:00Z"),
+        for (build, commit, date) in [
+            (told, "abc", "2026-01-01T00:00:00Z"),
+            (BuildInfo::default(), "unknown", "1970-01-01T00:00:00Z"),
             (
                 BuildInfo {
                     commit: Some(""),
                     source_date_epoch: Some(""),
-                    ..told
                 },
-                "",
-                "",
+                "unknown",
                 "1970-01-01T00:00:00Z",
             ),
         ] {
             let version = build.version();
             assert_eq!(
-                (
-                    &version["gitCommit"],
-                    &version["gitTreeState"],
-                    &version["buildDate"]
-                ),
-                (&json!(commit), &json!(state), &json!(date))
+                (&version["gitCommit"], &version["buildDate"]),
+                (&json!(commit), &json!(date))
             );
         }
     }

@@ -11,7 +11,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Read here and not in the library, which needn't be compiled again for every commit.
 const BUILD: BuildInfo = BuildInfo {
     commit: option_env!("HARDWAY_COMMIT"),
-    tree_state: option_env!("HARDWAY_TREE_STATE"),
     source_date_epoch: option_env!("SOURCE_DATE_EPOCH"),
 };
 
