@@ -3,12 +3,12 @@
 mod holder;
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::sync::Arc;
+use std::io::Read;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -36,10 +36,35 @@ pub struct LockOptions {
 #[error("{0}")]
 pub struct Locked(String);
 
+/// What stands in the file.
+struct Lease {
+    path: PathBuf,
+    me: Holder,
+    /// Renewals and looks take turns: half a renewal would look like a theft.
+    file: Mutex<File>,
+}
+
+impl Lease {
+    /// Who holds the lock by the file at its path, whatever became of the one that was opened.
+    fn holder(&self) -> Option<Holder> {
+        let _turn = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        Holder::parse(&std::fs::read(&self.path).ok()?)
+    }
+
+    fn renew(&self) -> std::io::Result<()> {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or_default()];
+        file.read_exact_at(&mut text, 0)?;
+        match Holder::parse(&text) {
+            Some(found) if found.same(&self.me) => write(&file, &self.me),
+            _ => Err(std::io::Error::other("taken away")),
+        }
+    }
+}
+
 /// Held until it is dropped; the lease is renewed meanwhile.
 pub struct Lock {
-    path: std::path::PathBuf,
-    me: Holder,
+    lease: Arc<Lease>,
     lost: Arc<AtomicBool>,
     // Ends the renewal.
     end: Option<Sender<()>>,
@@ -115,16 +140,21 @@ impl Lock {
             drop(file);
             return Ok(Err((open(path)?, refused)));
         }
-        write(&mut file, &me).with_context(|| format!("cannot write {}", path.display()))?;
+        write(&file, &me).with_context(|| format!("cannot write {}", path.display()))?;
+        let lease = Arc::new(Lease {
+            path: path.to_owned(),
+            me,
+            file: Mutex::new(open(path)?),
+        });
         let (end, ended) = channel();
         let lost = Arc::new(AtomicBool::new(false));
         let renewal = {
-            let (mut copy, me, lost) = (open(path)?, me.clone(), lost.clone());
+            let (lease, lost) = (lease.clone(), lost.clone());
             std::thread::Builder::new()
                 .name("lock".to_owned())
                 .spawn(move || {
                     while ended.recv_timeout(RENEWAL) == Err(RecvTimeoutError::Timeout) {
-                        if renew(&mut copy, &me).is_err() {
+                        if lease.renew().is_err() {
                             lost.store(true, Ordering::Release);
                             return;
                         }
@@ -133,8 +163,7 @@ impl Lock {
                 .context("cannot start a thread")?
         };
         Ok(Ok(Lock {
-            path: path.to_owned(),
-            me,
+            lease,
             lost,
             end: Some(end),
             renewal: Some(renewal),
@@ -144,10 +173,8 @@ impl Lock {
 
     /// An error when the lock was taken away: nothing more may be done then.
     pub fn check(&self) -> anyhow::Result<()> {
-        let found = std::fs::read(&self.path)
-            .ok()
-            .and_then(|text| Holder::parse(&text));
-        let mine = found.as_ref().is_some_and(|found| found.same(&self.me));
+        let found = self.lease.holder();
+        let mine = found.as_ref().is_some_and(|found| found.same(&self.lease.me));
         if mine && !self.lost.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -184,21 +211,11 @@ fn open(path: &Path) -> anyhow::Result<File> {
         .with_context(|| format!("cannot open {}", path.display()))
 }
 
-fn write(file: &mut File, holder: &Holder) -> std::io::Result<()> {
+/// The file is at no time empty, which would mean a free lock.
+fn write(file: &File, holder: &Holder) -> std::io::Result<()> {
     let text = holder.with_lease(jiff::Timestamp::now(), LEASE).encode();
-    file.rewind()?;
-    file.set_len(0)?;
-    file.write_all(&text)
-}
-
-fn renew(file: &mut File, me: &Holder) -> std::io::Result<()> {
-    let mut text = Vec::new();
-    file.rewind()?;
-    file.read_to_end(&mut text)?;
-    match Holder::parse(&text) {
-        Some(found) if found.same(me) => write(file, me),
-        _ => Err(std::io::Error::other("taken away")),
-    }
+    file.write_all_at(&text, 0)?;
+    file.set_len(text.len() as u64)
 }
 
 #[cfg(test)]

@@ -15,7 +15,6 @@ fn said(finished: &Finished) -> String {
 }
 
 #[test]
-#[ignore = "has not passed as a whole yet; make e2e-long"]
 fn hosts_pass_the_release_on_and_a_join_touches_no_other() {
     let swarm = Swarm::up("relay", 6);
     two_operators(&swarm);
@@ -62,7 +61,6 @@ fn hosts_pass_the_release_on_and_a_join_touches_no_other() {
 }
 
 #[test]
-#[ignore = "has not passed as a whole yet; make e2e-long"]
 fn hosts_that_do_not_reach_each_other_get_the_release_from_the_operator() {
     let swarm = Swarm::up("isolated", 6);
     // The control plane is not asked for anything before the push is through.

@@ -81,6 +81,16 @@ fn only_a_stale_lock_is_broken_and_only_when_asked() {
     assert!(stopped.contains("ada@another-machine"), "{stopped}");
 }
 
+#[test]
+fn a_renewal_is_not_taken_for_a_theft() {
+    let folder = tempfile::tempdir().unwrap();
+    let lock = Lock::take(folder.path(), "bootstrap", LockOptions::default()).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..2_000).for_each(|_| lock.lease.renew().unwrap()));
+        (0..2_000).for_each(|_| lock.check().unwrap());
+    });
+}
+
 proptest::proptest! {
     #[test]
     fn no_lock_file_makes_it_panic(text in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
