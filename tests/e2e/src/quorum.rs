@@ -1,10 +1,10 @@
 //! Watches etcd's members from outside, ten times a second: how many of those that vote answer, and whether the cluster
 //! does linearizable reads.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use crate::TestLab;
 
 const INTERVAL: Duration = Duration::from_millis(100);
-/// A member that takes longer is not counted.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// A member that says nothing for longer is not counted.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What was seen of etcd.
 #[derive(Debug, Default)]
@@ -115,53 +115,94 @@ fn base64(bytes: &[u8]) -> String {
         .expect("bytes have a text form")
 }
 
+/// What the members said last, by address.
+#[derive(Default)]
+struct Said {
+    answers: BTreeMap<String, (Instant, Option<Voters>)>,
+    /// Members that were asked at least once.
+    asked: BTreeSet<String>,
+    reads: Vec<Instant>,
+}
+
 async fn watch(kubeconfigs: Vec<(String, Kubeconfig)>, stop: &AtomicBool) -> Seen {
-    let mut members = Vec::new();
+    let said = Arc::new(Mutex::new(Said::default()));
+    // A member that hangs holds nobody else up.
+    let count = kubeconfigs.len();
+    let mut asking = tokio::task::JoinSet::new();
     for (address, kubeconfig) in kubeconfigs {
         let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await
             .expect("a configuration");
-        members.push((address, kube::Client::try_from(config).expect("a client")));
+        let client = kube::Client::try_from(config).expect("a client");
+        asking.spawn(ask_again_and_again(address, client, said.clone()));
     }
+    let begun = Instant::now();
     let mut seen = Seen::default();
-    let mut last_read = Instant::now();
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while !stop.load(Ordering::Relaxed) {
         ticks.tick().await;
-        let mut asked = tokio::task::JoinSet::new();
-        for (address, client) in &members {
-            let (address, client) = (address.clone(), client.clone());
-            asked.spawn(async move { look(&client).await.map(|voters| (address, voters)) });
+        let said = said.lock().expect("nobody panicked");
+        if said.asked.len() < count {
+            continue;
         }
-        let answers: Vec<(String, Option<Voters>)> = asked.join_all().await.into_iter().flatten().collect();
-        // Those that have gone on say who votes.
-        let voters = answers
+        let fresh: Vec<(&String, &Option<Voters>)> = said
+            .answers
             .iter()
-            .filter_map(|(_, said)| said.as_ref())
-            .max_by_key(|said| said.revision);
-        if let Some(voters) = voters {
-            let alive = voters
-                .addresses
-                .iter()
-                .filter(|voter| answers.iter().any(|(address, _)| address == *voter))
-                .count();
-            let (all, needed) = (voters.addresses.len(), voters.addresses.len() / 2 + 1);
-            seen.fewest = Some(
-                seen.fewest
-                    .map_or((alive, all), |fewest| fewest.min((alive, all))),
-            );
-            if alive < needed {
-                seen.without_quorum
-                    .push(format!("look {}: {alive} of {all}", seen.looks));
-            }
-            seen.longest_gap = seen.longest_gap.max(last_read.elapsed());
-            last_read = Instant::now();
+            .filter(|(_, (when, _))| when.elapsed() < PATIENCE)
+            .map(|(address, (_, voters))| (address, voters))
+            .collect();
+        // Those that have gone on say who votes.
+        let voters = fresh
+            .iter()
+            .filter_map(|(_, voters)| voters.as_ref())
+            .max_by_key(|voters| voters.revision);
+        let Some(voters) = voters else { continue };
+        let alive = voters
+            .addresses
+            .iter()
+            .filter(|voter| fresh.iter().any(|(address, _)| address == voter))
+            .count();
+        let (all, needed) = (voters.addresses.len(), voters.addresses.len() / 2 + 1);
+        seen.fewest = Some(
+            seen.fewest
+                .map_or((alive, all), |fewest| fewest.min((alive, all))),
+        );
+        if alive < needed {
+            seen.without_quorum
+                .push(format!("look {}: {alive} of {all}", seen.looks));
         }
         seen.looks += 1;
     }
-    seen.longest_gap = seen.longest_gap.max(last_read.elapsed());
+    let ended = Instant::now();
+    let said = said.lock().expect("nobody panicked");
+    let reads = &said.reads;
+    let after = reads.iter().copied().chain([ended]);
+    seen.longest_gap = [begun]
+        .into_iter()
+        .chain(reads.iter().copied())
+        .zip(after)
+        .map(|(before, after)| after.saturating_duration_since(before))
+        .max()
+        .unwrap_or_default();
     seen
+}
+
+async fn ask_again_and_again(address: String, client: kube::Client, said: Arc<Mutex<Said>>) {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let found = look(&client).await;
+        let now = Instant::now();
+        let mut said = said.lock().expect("nobody panicked");
+        said.asked.insert(address.clone());
+        let Some(voters) = found else { continue };
+        if voters.is_some() {
+            said.reads.push(now);
+        }
+        said.answers.insert(address.clone(), (now, voters));
+    }
 }
 
 /// Who votes, as of a revision.
