@@ -1,7 +1,7 @@
 //! Says in the status of a ValidatingAdmissionPolicy which of its expressions don't fit what it is about.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use api::expressions::types::{Warning, warnings};
 use api::{Registry, Resource};
@@ -29,7 +29,8 @@ struct Controller {
     policies: Informer<ValidatingAdmissionPolicy>,
     definitions: Informer<CustomResourceDefinition>,
     client: Client,
-    built_in: Registry,
+    /// Read when the first policy is looked at: most clusters have none, and it takes megabytes.
+    built_in: LazyLock<Registry>,
 }
 
 pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
@@ -37,7 +38,7 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         policies: context.informer(),
         definitions: context.informer(),
         client: context.client(ACCOUNT),
-        built_in: Registry::built_in(),
+        built_in: LazyLock::new(Registry::built_in),
     });
     async move {
         if !crate::synced!(controller.policies, controller.definitions) {
@@ -205,7 +206,7 @@ mod tests {
             policies: Informer::fixed([]),
             definitions: Informer::fixed([definition]),
             client: Client::try_from(config).unwrap(),
-            built_in: Registry::built_in(),
+            built_in: LazyLock::new(Registry::built_in),
         }
     }
 
