@@ -5,8 +5,7 @@ use e2e::TestLab;
 /// Megabytes of resident memory that each daemon may have.
 const LIMITS: &[(&str, u64)] = &[
     ("kube-apiserver", 60),
-    // The leader has 29, with secrets, definitions and admission policies that it watches as well.
-    ("kube-controller", 33),
+    ("kube-controller", 30),
     ("kube-scheduler", 30),
     ("kubelet", 30),
     ("kube-proxy", 30),
