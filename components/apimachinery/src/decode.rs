@@ -2,8 +2,14 @@
 //! unknown fields are dropped and named, texts such as quantities become canonical, and what is zero is left out
 //! or written as the type's definition says.
 mod scalar;
+mod stored;
+mod zero;
 
 pub use scalar::noun;
+pub use stored::settle;
+pub(crate) use stored::{is_empty_collection, settle_value};
+use zero::fill;
+pub use zero::{complete, zero};
 
 use crate::schema::{Field, Schema, SchemaId, SchemaSet, Type};
 use serde_json::{Map, Value};
@@ -59,58 +65,6 @@ fn fit_as(
             .into_iter()
             .map(|path| path.strip_prefix('.').unwrap_or(&path).to_owned())
             .collect()),
-    }
-}
-
-/// The zero value that a missing field of this type is written as.
-pub fn zero(set: &SchemaSet, field: &Field) -> Value {
-    match &field.ty {
-        _ if field.pointer && !matches!(field.ty, Type::Quantity | Type::IntOrString) => Value::Null,
-        Type::String => Value::from(""),
-        Type::Bool => Value::from(false),
-        Type::Int32 | Type::Int64 | Type::Double | Type::IntOrString => Value::from(0),
-        Type::Quantity => Value::from("0"),
-        Type::Duration => Value::from("0s"),
-        Type::Struct(id) => {
-            let mut map = Map::new();
-            fill(set, set.get(*id), &mut map);
-            Value::Object(map)
-        }
-        _ => Value::Null,
-    }
-}
-
-/// Adds the fields that are written even when they are zero.
-fn fill(set: &SchemaSet, schema: &Schema, map: &mut Map<String, Value>) {
-    for field in &schema.fields {
-        if field.always && !map.contains_key(&field.name) {
-            map.insert(field.name.clone(), zero(set, field));
-        }
-    }
-}
-
-/// Adds what is always written to all structs of a value that fits `ty` otherwise.
-pub fn complete(set: &SchemaSet, ty: &Type, value: &mut Value) {
-    match (ty, value) {
-        (Type::Struct(id), Value::Object(map)) => {
-            let schema = set.get(*id);
-            for (name, value) in map
-                .iter_mut()
-                .filter(|(_, value)| value.is_object() || value.is_array())
-            {
-                if let Some(field) = schema.field(name) {
-                    complete(set, &field.ty, value);
-                }
-            }
-            fill(set, schema, map);
-        }
-        (Type::List(inner, _), Value::Array(items)) if has_structs(inner) => {
-            items.iter_mut().for_each(|item| complete(set, inner, item));
-        }
-        (Type::Map(inner, _), Value::Object(map)) if has_structs(inner) => {
-            map.values_mut().for_each(|item| complete(set, inner, item));
-        }
-        _ => {}
     }
 }
 
@@ -401,55 +355,6 @@ fn is_zero(value: &Value, ty: &Type) -> bool {
         Value::Number(number) => number.as_f64() == Some(0.0) && !matches!(ty, Type::IntOrString),
         Value::Array(_) | Value::Object(_) => false,
         Value::Null => true,
-    }
-}
-
-/// Whether a list or map was given empty, which the stored form doesn't tell from a missing one.
-pub(crate) fn is_empty_collection(value: &Value, ty: &Type) -> bool {
-    match (ty, value) {
-        (Type::List(..), Value::Array(items)) => items.is_empty(),
-        (Type::Map(..), Value::Object(map)) => map.is_empty(),
-        _ => false,
-    }
-}
-
-/// Brings a value that fits the struct `id` into the form in which it is stored: empty lists and maps are left out,
-/// or null where the field is always written.
-pub fn settle(set: &SchemaSet, id: SchemaId, value: &mut Value) {
-    let Value::Object(map) = value else { return };
-    let schema = set.get(id);
-    map.retain(|key, value| {
-        let Some(field) = schema.field(key) else {
-            return true;
-        };
-        if is_empty_collection(value, &field.ty) {
-            *value = Value::Null;
-            return field.always;
-        }
-        settle_value(set, &field.ty, value);
-        true
-    });
-}
-
-/// The same for a value of any type.
-pub(crate) fn settle_value(set: &SchemaSet, ty: &Type, value: &mut Value) {
-    match (ty, value) {
-        (Type::Struct(id), value) => settle(set, *id, value),
-        (Type::List(inner, _), Value::Array(items)) if has_structs(inner) => {
-            items.iter_mut().for_each(|item| settle_value(set, inner, item));
-        }
-        (Type::Map(inner, _), Value::Object(map)) if has_structs(inner) => {
-            map.values_mut().for_each(|item| settle_value(set, inner, item));
-        }
-        _ => {}
-    }
-}
-
-fn has_structs(ty: &Type) -> bool {
-    match ty {
-        Type::Struct(_) => true,
-        Type::List(inner, _) | Type::Map(inner, _) => has_structs(inner),
-        _ => false,
     }
 }
 

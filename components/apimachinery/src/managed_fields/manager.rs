@@ -1,18 +1,18 @@
+use super::conflict::conflict;
 use super::entry::{Entry, Managers, Operation, Owned};
+use super::limit::fold;
+use super::object::{is_reset, is_same, kept, without_managed_fields};
 use crate::apply::{
     Comparison, compare, compare_typed, field_set, has_keyless_items, merge, remove, validate,
 };
 use crate::fieldset::{FieldSet, FieldsV1};
 use crate::schema::{SchemaId, SchemaSet, Type};
-use crate::status::{ApiError, Cause, Details, Reason};
+use crate::status::{ApiError, Reason};
 use crate::{decode, meta};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-/// Updaters beyond this many are folded into one.
-const MAX_UPDATERS: usize = 10;
-const FOLDED: &str = "ancient-changes";
 /// Owner of what was there before the first apply.
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -305,133 +305,9 @@ impl FieldManager<'_> {
     }
 }
 
-/// The managers of a stored object.
-fn kept(live: &Value) -> Managers {
-    Managers::decode(meta::managed_fields(live).to_vec()).unwrap_or_default()
-}
-
-/// A copy of the object without its managedFields, which are most of many objects.
-fn without_managed_fields(object: &Value) -> Value {
-    let Value::Object(map) = object else {
-        return object.clone();
-    };
-    let copy = |(key, value): (&String, &Value)| match value {
-        Value::Object(metadata) if key == "metadata" => {
-            let kept = metadata.iter().filter(|(key, _)| *key != "managedFields");
-            let metadata = kept.map(|(key, value)| (key.clone(), value.clone()));
-            (key.clone(), Value::Object(metadata.collect()))
-        }
-        value => (key.clone(), value.clone()),
-    };
-    Value::Object(map.iter().map(copy).collect())
-}
-
-/// Whether two objects are the same but for their managedFields.
-fn is_same(a: &Value, b: &Value) -> bool {
-    let (Value::Object(a), Value::Object(b)) = (a, b) else {
-        return a == b;
-    };
-    a.len() == b.len()
-        && a.iter().zip(b).all(|((key, left), (other, right))| {
-            key == other
-                && match (left, right) {
-                    (Value::Object(left), Value::Object(right)) if key == "metadata" => {
-                        let own = |(key, _): &(&String, &Value)| *key != "managedFields";
-                        left.iter().filter(own).eq(right.iter().filter(own))
-                    }
-                    _ => left == right,
-                }
-        })
-}
-
-/// A list of one empty entry asks to forget all managers.
-fn is_reset(given: &[Value]) -> bool {
-    given.len() == 1 && given[0].as_object().is_some_and(Map::is_empty)
-}
-
 fn tidy(managers: &mut Managers) {
     managers.0.retain(|_, owned| {
         owned.fields.subtract(&UNOWNED);
         !owned.fields.is_empty()
     });
-}
-
-/// Folds the oldest updaters into one when there are too many.
-fn fold(managers: &mut Managers) {
-    let mut updaters: Vec<(String, Entry)> = managers
-        .0
-        .iter()
-        .filter(|(entry, _)| entry.operation == Operation::Update)
-        .map(|(entry, owned)| (owned.time.clone(), entry.clone()))
-        .collect();
-    if updaters.len() <= MAX_UPDATERS {
-        return;
-    }
-    updaters.sort();
-    let excess = updaters.len() - MAX_UPDATERS + 1;
-    for (_, entry) in updaters.into_iter().take(excess) {
-        let Some(owned) = managers.0.remove(&entry) else {
-            continue;
-        };
-        let bucket = Entry::new(Operation::Update, FOLDED, &owned.api_version, "");
-        match managers.0.get_mut(&bucket) {
-            Some(folded) => {
-                folded.fields.add(owned.fields.to_set());
-                folded.time = folded.time.clone().max(owned.time);
-            }
-            None => {
-                managers.0.insert(bucket, owned);
-            }
-        }
-    }
-}
-
-fn conflict(conflicts: &[(String, String)]) -> ApiError {
-    let mut managers: Vec<&str> = conflicts.iter().map(|(manager, _)| manager.as_str()).collect();
-    managers.sort_unstable();
-    managers.dedup();
-    let texts: Vec<String> = managers
-        .into_iter()
-        .map(|manager| {
-            let paths: Vec<&str> = conflicts
-                .iter()
-                .filter(|(other, _)| other == manager)
-                .map(|(_, path)| path.as_str())
-                .collect();
-            match paths[..] {
-                [path] => format!("conflict with {manager}: {path}"),
-                _ => format!(
-                    "conflicts with {manager}:{}",
-                    paths.iter().map(|path| format!("\n- {path}")).collect::<String>()
-                ),
-            }
-        })
-        .collect();
-    let noun = if conflicts.len() == 1 {
-        "conflict"
-    } else {
-        "conflicts"
-    };
-    let causes = conflicts
-        .iter()
-        .map(|(manager, path)| Cause {
-            reason: "FieldManagerConflict".into(),
-            message: format!("conflict with {manager}"),
-            field: path.clone(),
-        })
-        .collect();
-    let message = format!(
-        "Apply failed with {} {noun}: {}",
-        conflicts.len(),
-        texts.join("\n")
-    );
-    ApiError::new(
-        409,
-        Reason::Conflict,
-        message,
-        Some(Details {
-            causes,
-            ..Details::default()
-        }),
-    )
 }

@@ -1,0 +1,45 @@
+//! The form in which a value is stored.
+use super::zero::has_structs;
+use crate::schema::{SchemaId, SchemaSet, Type};
+use serde_json::Value;
+
+/// Whether a list or map was given empty, which the stored form doesn't tell from a missing one.
+pub(crate) fn is_empty_collection(value: &Value, ty: &Type) -> bool {
+    match (ty, value) {
+        (Type::List(..), Value::Array(items)) => items.is_empty(),
+        (Type::Map(..), Value::Object(map)) => map.is_empty(),
+        _ => false,
+    }
+}
+
+/// Brings a value that fits the struct `id` into the form in which it is stored: empty lists and maps are left out,
+/// or null where the field is always written.
+pub fn settle(set: &SchemaSet, id: SchemaId, value: &mut Value) {
+    let Value::Object(map) = value else { return };
+    let schema = set.get(id);
+    map.retain(|key, value| {
+        let Some(field) = schema.field(key) else {
+            return true;
+        };
+        if is_empty_collection(value, &field.ty) {
+            *value = Value::Null;
+            return field.always;
+        }
+        settle_value(set, &field.ty, value);
+        true
+    });
+}
+
+/// The same for a value of any type.
+pub(crate) fn settle_value(set: &SchemaSet, ty: &Type, value: &mut Value) {
+    match (ty, value) {
+        (Type::Struct(id), value) => settle(set, *id, value),
+        (Type::List(inner, _), Value::Array(items)) if has_structs(inner) => {
+            items.iter_mut().for_each(|item| settle_value(set, inner, item));
+        }
+        (Type::Map(inner, _), Value::Object(map)) if has_structs(inner) => {
+            map.values_mut().for_each(|item| settle_value(set, inner, item));
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,48 @@
+//! An object beside its managedFields.
+use super::entry::Managers;
+use crate::meta;
+use serde_json::{Map, Value};
+
+/// The managers of a stored object.
+pub(super) fn kept(live: &Value) -> Managers {
+    Managers::decode(meta::managed_fields(live).to_vec()).unwrap_or_default()
+}
+
+/// A copy of the object without its managedFields, which are most of many objects.
+pub(super) fn without_managed_fields(object: &Value) -> Value {
+    let Value::Object(map) = object else {
+        return object.clone();
+    };
+    let copy = |(key, value): (&String, &Value)| match value {
+        Value::Object(metadata) if key == "metadata" => {
+            let kept = metadata.iter().filter(|(key, _)| *key != "managedFields");
+            let metadata = kept.map(|(key, value)| (key.clone(), value.clone()));
+            (key.clone(), Value::Object(metadata.collect()))
+        }
+        value => (key.clone(), value.clone()),
+    };
+    Value::Object(map.iter().map(copy).collect())
+}
+
+/// Whether two objects are the same but for their managedFields.
+pub(super) fn is_same(a: &Value, b: &Value) -> bool {
+    let (Value::Object(a), Value::Object(b)) = (a, b) else {
+        return a == b;
+    };
+    a.len() == b.len()
+        && a.iter().zip(b).all(|((key, left), (other, right))| {
+            key == other
+                && match (left, right) {
+                    (Value::Object(left), Value::Object(right)) if key == "metadata" => {
+                        let own = |(key, _): &(&String, &Value)| *key != "managedFields";
+                        left.iter().filter(own).eq(right.iter().filter(own))
+                    }
+                    _ => left == right,
+                }
+        })
+}
+
+/// A list of one empty entry asks to forget all managers.
+pub(super) fn is_reset(given: &[Value]) -> bool {
+    given.len() == 1 && given[0].as_object().is_some_and(Map::is_empty)
+}

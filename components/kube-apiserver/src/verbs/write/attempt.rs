@@ -1,0 +1,194 @@
+//! One try to change an object: from the existing one to what would be stored.
+use super::store::{bytes_of, time_to_live};
+use super::{Existing, Write, missing, track};
+use crate::admission::{self, Operation};
+use crate::metadata;
+use crate::request::ApiRequest;
+use crate::server::Server;
+use crate::services::{Reserved, reserve};
+use crate::verbs::create::note_requester;
+use crate::verbs::options::WriteOptions;
+use crate::verbs::target::Target;
+use api::{Resource, strategy};
+use apimachinery::field::{Error, Path};
+use apimachinery::{ApiError, meta};
+use serde_json::Value;
+use storage::Change;
+
+/// What a try came to.
+pub(super) struct Attempt {
+    pub reserved: Reserved,
+    pub object: Value,
+    pub change: Change,
+    pub created: bool,
+}
+
+/// With `rewrite`, an unchanged object is written as well: what is stored was encrypted with another key than the first.
+pub(super) async fn attempt(
+    server: &Server,
+    request: &ApiRequest,
+    target: &Target,
+    options: &WriteOptions,
+    wanted: &Write,
+    old: Option<Value>,
+    rewrite: bool,
+    make: &(impl Fn(&Existing) -> Result<Value, ApiError> + Send + Sync),
+) -> Result<Attempt, ApiError> {
+    let row = &target.row;
+    let existing = Existing { old };
+    let Some(old) = &existing.old else {
+        let object = make(&existing)?;
+        return create_missing(server, request, target, options, wanted, object).await;
+    };
+    check_preconditions(target, wanted, old)?;
+    let mut new = make(&existing)?;
+    if !wanted.apply {
+        let version = meta::resource_version(&new).to_owned();
+        if !version.is_empty() && version != meta::resource_version(old) {
+            return Err(ApiError::modified(&target.resource(), &target.name));
+        }
+        track(row, Some(old), &mut new, request, options, &target.subresource)?;
+    }
+    let attributes = admission::Attributes::of_write(request, target, Operation::Update, options);
+    let seen_before = wanted.view.map(|view| (view.of)(row, old)).transpose()?;
+    match (wanted.view, &seen_before) {
+        (Some(view), Some(before)) => {
+            let sent = (view.of)(row, &new)?;
+            let mut seen = sent.clone();
+            admission::mutate(server, &attributes, &mut seen, Some(before)).await?;
+            if seen != sent {
+                new = (view.back)(target, &new, &seen)?;
+            }
+        }
+        _ => admission::mutate(server, &attributes, &mut new, Some(old)).await?,
+    }
+    metadata::prepare_update(old, &mut new);
+    strategy::prepare_update(row, &target.subresource, old, &mut new);
+    require_version(target, wanted, &new)?;
+    api::validate::update(row, &target.subresource, old, &new)?;
+    strategy::settle(row, &mut new);
+    api::warnings::update(row, old, &new)
+        .into_iter()
+        .for_each(|warning| request.warn(warning));
+    match (wanted.view, &seen_before) {
+        (Some(view), Some(before)) => {
+            admission::validate(server, &attributes, Some(&(view.of)(row, &new)?), Some(before)).await?;
+        }
+        _ => admission::validate(server, &attributes, Some(&new), Some(old)).await?,
+    }
+    let reserved = if target.subresource.is_empty() {
+        reserve(server, row, Some(old), &mut new, options.dry_run).await?
+    } else {
+        Reserved::default()
+    };
+    let gone = meta::deletion_timestamp(&new).is_some()
+        && meta::finalizers(&new).next().is_none()
+        && !holds_on(row, &new);
+    let change = if gone {
+        Change::Delete
+    } else if new == *old && !rewrite {
+        Change::Nothing
+    } else {
+        Change::Write {
+            json: bytes_of(server, row, &mut new).await?,
+            ttl: time_to_live(server, row),
+        }
+    };
+    Ok(Attempt {
+        reserved,
+        object: new,
+        change,
+        created: false,
+    })
+}
+
+async fn create_missing(
+    server: &Server,
+    request: &ApiRequest,
+    target: &Target,
+    options: &WriteOptions,
+    wanted: &Write,
+    mut object: Value,
+) -> Result<Attempt, ApiError> {
+    let row = &target.row;
+    if !target.subresource.is_empty() {
+        return Err(missing(target));
+    }
+    if !meta::uid(&object).is_empty() {
+        let why = format!(
+            "uid mismatch: the provided object specified uid {}, and no existing object was found",
+            meta::uid(&object)
+        );
+        return Err(ApiError::conflict(&target.resource(), &target.name, &why));
+    }
+    if wanted.replaces {
+        track(row, None, &mut object, request, options, "")?;
+    }
+    let attributes = admission::Attributes::of_write(request, target, Operation::Create, options);
+    admission::mutate(server, &attributes, &mut object, None).await?;
+    metadata::prepare_create(&mut object);
+    note_requester(request, row, &mut object);
+    strategy::prepare_create(row, &mut object);
+    api::validate::create(row, &object)?;
+    strategy::settle(row, &mut object);
+    api::warnings::create(row, &object)
+        .into_iter()
+        .for_each(|warning| request.warn(warning));
+    admission::validate(server, &attributes, Some(&object), None).await?;
+    let reserved = reserve(server, row, None, &mut object, options.dry_run).await?;
+    Ok(Attempt {
+        reserved,
+        change: Change::Write {
+            json: bytes_of(server, row, &mut object).await?,
+            ttl: time_to_live(server, row),
+        },
+        object,
+        created: true,
+    })
+}
+
+fn check_preconditions(target: &Target, wanted: &Write, old: &Value) -> Result<(), ApiError> {
+    if let Some(uid) = wanted.uid.as_deref().filter(|uid| *uid != meta::uid(old)) {
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            target.display_key(),
+            meta::uid(old)
+        );
+        return Err(ApiError::conflict(&target.resource(), &target.name, &why));
+    }
+    if wanted
+        .resource_version
+        .as_deref()
+        .is_some_and(|version| version != meta::resource_version(old))
+    {
+        return Err(ApiError::modified(&target.resource(), &target.name));
+    }
+    Ok(())
+}
+
+/// Some kinds are only replaced by those who know what they replace.
+fn require_version(target: &Target, wanted: &Write, new: &Value) -> Result<(), ApiError> {
+    if wanted.replaces
+        && wanted.resource_version.is_none()
+        && !strategy::rules(&target.row).unconditional_update
+    {
+        let path = Path::new("metadata").child("resourceVersion");
+        let errors = [Error::invalid(
+            &path,
+            apimachinery::field::BadValue::Raw("0x0".to_owned()),
+            "must be specified for an update",
+        )];
+        return Err(ApiError::invalid(&target.row.gvk, meta::name(new), &errors));
+    }
+    Ok(())
+}
+
+/// An object that is being deleted but isn't to go yet, although it has no finalizers.
+fn holds_on(row: &Resource, object: &Value) -> bool {
+    let spec_finalizers = row.plural == "namespaces"
+        && row.gvk.group.is_empty()
+        && object["spec"]["finalizers"]
+            .as_array()
+            .is_some_and(|list| !list.is_empty());
+    spec_finalizers || meta::deletion_grace_period_seconds(object).is_some_and(|seconds| seconds > 0)
+}

@@ -1,0 +1,85 @@
+//! The last step: the object's bytes.
+use super::Shown;
+use crate::definitions::conversion;
+use crate::kinds;
+use crate::server::Server;
+use crate::verbs::target::Target;
+use api::Resource;
+use apimachinery::{ApiError, meta};
+use serde_json::Value;
+use std::time::Duration;
+use storage::StorageError;
+
+/// How long objects of this kind live by themselves.
+pub(super) fn time_to_live(server: &Server, row: &Resource) -> Option<Duration> {
+    (row.gvk.kind == "Event" && row.custom.is_none()).then_some(server.flags.event_ttl)
+}
+
+/// The object as it is stored. A built-in one that is stored in the row's version isn't copied: its resourceVersion
+/// only stands aside meanwhile.
+pub(super) async fn bytes_of(
+    server: &Server,
+    row: &Resource,
+    object: &mut Value,
+) -> Result<Vec<u8>, ApiError> {
+    if row.custom.is_some() || kinds::needs_conversion(row) {
+        let mut stored = conversion::to_storage(server, row, object.clone()).await?;
+        meta::remove(&mut stored, "resourceVersion");
+        return serialize(&stored);
+    }
+    let version = meta::remove(object, "resourceVersion");
+    kinds::set_type(row, object);
+    let bytes = serialize(object);
+    if let Some(version) = version {
+        meta::set(object, "resourceVersion", version);
+    }
+    bytes
+}
+
+/// Most objects fit without growing the buffer.
+const USUAL_LENGTH: usize = 16 * 1024;
+
+fn serialize(value: &Value) -> Result<Vec<u8>, ApiError> {
+    let mut bytes = Vec::with_capacity(USUAL_LENGTH);
+    serde_json::to_writer(&mut bytes, value).map_err(ApiError::internal)?;
+    Ok(bytes)
+}
+
+/// Stores a new object; dry runs only look whether the name is free.
+pub async fn store_new(
+    server: &Server,
+    target: &Target,
+    name: &str,
+    mut object: Value,
+    dry_run: bool,
+) -> Result<Shown, ApiError> {
+    let row = &target.row;
+    let error = |error: StorageError| crate::stores::to_api_error(error, &target.resource(), name);
+    if dry_run {
+        return match target
+            .store
+            .get(&target.namespace, name, storage::RequestedRevision::Unset)
+            .await
+        {
+            Ok(_) => Err(ApiError::already_exists(&target.resource(), name)),
+            Err(StorageError::NotFound { .. }) => Ok(Shown::Value(object)),
+            Err(other) => Err(error(other)),
+        };
+    }
+    if !meta::resource_version(&object).is_empty() {
+        return Err(ApiError::internal(
+            "resourceVersion should not be set on objects to be created",
+        ));
+    }
+    let stored = target
+        .store
+        .create(
+            &target.namespace,
+            name,
+            &bytes_of(server, row, &mut object).await?,
+            time_to_live(server, row),
+        )
+        .await
+        .map_err(error)?;
+    Shown::of(server, row, stored).await
+}
