@@ -222,16 +222,9 @@ impl<'a> Decoder<'a> {
 
     fn zero_element(&self, ty: &Type) -> Value {
         let field = Field {
-            name: String::new(),
-            ty: ty.clone(),
-            pointer: false,
             always: true,
             required: true,
-            default: None,
-            atomic: None,
-            type_name: None,
-            patch: None,
-            embedded: None,
+            ..Field::new("", ty.clone())
         };
         zero(self.set, &field)
     }

@@ -81,6 +81,24 @@ pub struct Field {
     pub embedded: Option<String>,
 }
 
+impl Field {
+    /// A field of which nothing else is said.
+    pub fn new(name: &str, ty: Type) -> Self {
+        Self {
+            name: name.to_owned(),
+            ty,
+            pointer: false,
+            always: false,
+            required: false,
+            default: None,
+            atomic: None,
+            type_name: None,
+            patch: None,
+            embedded: None,
+        }
+    }
+}
+
 /// A discriminated union of fields, which server-side apply keeps consistent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Union {
@@ -208,18 +226,7 @@ mod tests {
             "name",
             "names",
         ];
-        let field = |name: &&str| Field {
-            name: (*name).to_owned(),
-            ty: Type::String,
-            pointer: false,
-            always: false,
-            required: false,
-            default: None,
-            atomic: None,
-            type_name: None,
-            patch: None,
-            embedded: None,
-        };
+        let field = |name: &&str| Field::new(name, Type::String);
         let alone = Schema {
             fields: names.iter().map(field).collect(),
             ..Schema::default()

@@ -6,11 +6,11 @@ pub mod token;
 
 use crate::admission::{self, Attributes, Operation};
 use crate::answer;
-use crate::kinds;
 use crate::media;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
+use crate::verbs::body;
 use crate::verbs::options;
 use crate::verbs::target::Target;
 use apimachinery::field::{Error, Path};
@@ -22,18 +22,7 @@ use serde_json::{Value, json};
 pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
     let accepted = media::negotiate_plain(request)?;
     let options = options::write(request, "CreateOptions", false)?;
-    let decoded = kinds::decode(
-        &target.row,
-        &target.row.gvk,
-        &request.body,
-        &media::content_type(&request.headers),
-        options.field_validation,
-    )?;
-    decoded
-        .warnings
-        .iter()
-        .for_each(|warning| request.warn(warning.as_str()));
-    let mut review = decoded.value;
+    let mut review = body::object(&target.row, &target.row.gvk, request, &options)?;
     crate::metadata::ensure_namespace(&target.row, &target.namespace, &mut review)?;
     check_metadata(target, &review)?;
     if target.row.gvk.kind != "SelfSubjectReview" {

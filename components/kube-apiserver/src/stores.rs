@@ -1,4 +1,7 @@
 //! The store of each kind.
+mod failure;
+
+pub use failure::Failure;
 
 use crate::authentication::lookup::{Lookup, LookupError};
 use crate::protobuf::StoredProtobuf;

@@ -1,5 +1,6 @@
 //! One generic path per verb.
 
+pub mod body;
 pub mod create;
 pub mod delete;
 pub mod get;

@@ -23,16 +23,8 @@ struct Builder {
 
 fn field(name: &str, ty: Type) -> Field {
     Field {
-        name: name.to_owned(),
-        ty,
         pointer: true,
-        always: false,
-        required: false,
-        default: None,
-        atomic: None,
-        type_name: None,
-        patch: None,
-        embedded: None,
+        ..Field::new(name, ty)
     }
 }
 

@@ -3,18 +3,7 @@ use crate::schema::Schema;
 use serde_json::json;
 
 fn set() -> SchemaSet {
-    let plain = |name: &str, ty: Type| Field {
-        name: name.into(),
-        ty,
-        pointer: false,
-        always: false,
-        required: false,
-        default: None,
-        atomic: None,
-        type_name: None,
-        patch: None,
-        embedded: None,
-    };
+    let plain = Field::new;
     let list = |inner, kind| Type::List(Box::new(inner), kind);
     let port = Schema {
         name: "Port".into(),

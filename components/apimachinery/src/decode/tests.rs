@@ -2,21 +2,6 @@ use super::*;
 use crate::schema::ListKind;
 use serde_json::json;
 
-fn field(name: &str, ty: Type) -> Field {
-    Field {
-        name: name.into(),
-        ty,
-        pointer: false,
-        always: false,
-        required: false,
-        default: None,
-        atomic: None,
-        type_name: None,
-        patch: None,
-        embedded: None,
-    }
-}
-
 fn set() -> SchemaSet {
     let list = |inner| Type::List(Box::new(inner), ListKind::Atomic);
     let inner = Schema {
@@ -24,14 +9,14 @@ fn set() -> SchemaSet {
         short: "Inner".into(),
         package: "v1".into(),
         fields: vec![
-            field("amount", Type::Quantity),
+            Field::new("amount", Type::Quantity),
             Field {
                 pointer: true,
-                ..field("count", Type::Int32)
+                ..Field::new("count", Type::Int32)
             },
             Field {
                 always: true,
-                ..field("name", Type::String)
+                ..Field::new("name", Type::String)
             },
         ],
         ..Schema::default()
@@ -41,14 +26,14 @@ fn set() -> SchemaSet {
         short: "Outer".into(),
         package: "v1".into(),
         fields: vec![
-            field("data", Type::Map(Box::new(Type::Bytes), false)),
-            field("items", list(Type::Struct(0))),
-            field("number", Type::Int32),
+            Field::new("data", Type::Map(Box::new(Type::Bytes), false)),
+            Field::new("items", list(Type::Struct(0))),
+            Field::new("number", Type::Int32),
             Field {
                 always: true,
-                ..field("status", Type::Struct(0))
+                ..Field::new("status", Type::Struct(0))
             },
-            field("texts", list(Type::String)),
+            Field::new("texts", list(Type::String)),
         ],
         ..Schema::default()
     };

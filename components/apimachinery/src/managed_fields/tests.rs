@@ -4,18 +4,7 @@ use crate::schema::{Field, ListKind, Schema, SchemaSet, Type};
 use serde_json::{Value, json};
 
 fn set() -> SchemaSet {
-    let plain = |name: &str, ty: Type| Field {
-        name: name.into(),
-        ty,
-        pointer: false,
-        always: false,
-        required: false,
-        default: None,
-        atomic: None,
-        type_name: None,
-        patch: None,
-        embedded: None,
-    };
+    let plain = Field::new;
     let meta = Schema {
         name: "Meta".into(),
         fields: vec![

@@ -3,9 +3,31 @@
 use super::attributes::{Attributes, Operation};
 use anyhow::bail;
 
-/// A plugin, in the order in which upstream runs them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Plugin {
+/// Declares the plugins once: the variants, the list of all of them, and their names.
+macro_rules! plugins {
+    ($($name:ident,)*) => {
+        /// A plugin, in the order in which upstream runs them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Plugin {
+            $($name,)*
+        }
+
+        use Plugin::*;
+
+        const ALL: &[Plugin] = &[$($name,)*];
+
+        impl Plugin {
+            /// The name in flags and metrics.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $($name => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+plugins! {
     NamespaceLifecycle,
     LimitRanger,
     ServiceAccount,
@@ -31,64 +53,7 @@ pub enum Plugin {
     ResourceQuota,
 }
 
-use Plugin::*;
-
-const ALL: [Plugin; 23] = [
-    NamespaceLifecycle,
-    LimitRanger,
-    ServiceAccount,
-    NodeRestriction,
-    TaintNodesByCondition,
-    PodSecurity,
-    Priority,
-    DefaultTolerationSeconds,
-    DefaultStorageClass,
-    StorageObjectInUseProtection,
-    PersistentVolumeClaimResize,
-    RuntimeClass,
-    CertificateApproval,
-    CertificateSigning,
-    ClusterTrustBundleAttest,
-    CertificateSubjectRestriction,
-    DefaultIngressClass,
-    PodTopologyLabels,
-    MutatingAdmissionPolicy,
-    MutatingAdmissionWebhook,
-    ValidatingAdmissionPolicy,
-    ValidatingAdmissionWebhook,
-    ResourceQuota,
-];
-
 impl Plugin {
-    /// The name in flags and metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            NamespaceLifecycle => "NamespaceLifecycle",
-            LimitRanger => "LimitRanger",
-            ServiceAccount => "ServiceAccount",
-            NodeRestriction => "NodeRestriction",
-            TaintNodesByCondition => "TaintNodesByCondition",
-            PodSecurity => "PodSecurity",
-            Priority => "Priority",
-            DefaultTolerationSeconds => "DefaultTolerationSeconds",
-            DefaultStorageClass => "DefaultStorageClass",
-            StorageObjectInUseProtection => "StorageObjectInUseProtection",
-            PersistentVolumeClaimResize => "PersistentVolumeClaimResize",
-            RuntimeClass => "RuntimeClass",
-            CertificateApproval => "CertificateApproval",
-            CertificateSigning => "CertificateSigning",
-            ClusterTrustBundleAttest => "ClusterTrustBundleAttest",
-            CertificateSubjectRestriction => "CertificateSubjectRestriction",
-            DefaultIngressClass => "DefaultIngressClass",
-            PodTopologyLabels => "PodTopologyLabels",
-            MutatingAdmissionPolicy => "MutatingAdmissionPolicy",
-            MutatingAdmissionWebhook => "MutatingAdmissionWebhook",
-            ValidatingAdmissionPolicy => "ValidatingAdmissionPolicy",
-            ValidatingAdmissionWebhook => "ValidatingAdmissionWebhook",
-            ResourceQuota => "ResourceQuota",
-        }
-    }
-
     /// Whether it runs when nothing is said.
     fn by_default(self) -> bool {
         self != NodeRestriction
@@ -173,7 +138,8 @@ pub fn chain(enable: &[String], disable: &[String]) -> anyhow::Result<Vec<Plugin
     }
     let listed = |names: &[String], plugin: Plugin| names.iter().any(|name| name == plugin.name());
     Ok(ALL
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|plugin| (plugin.by_default() || listed(enable, *plugin)) && !listed(disable, *plugin))
         .collect())
 }

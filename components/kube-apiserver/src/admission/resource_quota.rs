@@ -2,11 +2,11 @@
 
 use super::{Attributes, Operation};
 use crate::server::Server;
-use crate::stores;
+use crate::stores::{self, Failure};
 use apimachinery::{ApiError, GroupResource, Quantity, meta};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use storage::{Change, ObjectRef, Preconditions, StorageError};
+use storage::{Change, ObjectRef, Preconditions};
 
 type Usage = BTreeMap<String, Quantity>;
 
@@ -225,17 +225,6 @@ fn require_all(
     )))
 }
 
-enum Failure {
-    Storage(StorageError),
-    Api(ApiError),
-}
-
-impl From<StorageError> for Failure {
-    fn from(error: StorageError) -> Self {
-        Self::Storage(error)
-    }
-}
-
 async fn charge(
     server: &Server,
     attributes: &Attributes<'_>,
@@ -268,12 +257,7 @@ async fn charge(
         .await
     {
         Ok(_) => Ok(()),
-        Err(Failure::Api(error)) => Err(error),
-        Err(Failure::Storage(error)) => Err(stores::to_api_error(
-            error,
-            &GroupResource::new("", "resourcequotas"),
-            name,
-        )),
+        Err(failure) => Err(failure.into_api_error(&GroupResource::new("", "resourcequotas"), name)),
     }
 }
 

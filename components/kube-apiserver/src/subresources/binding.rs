@@ -2,32 +2,25 @@
 
 use crate::admission::{self, Operation};
 use crate::answer;
-use crate::kinds;
 use crate::media;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
-use crate::stores;
+use crate::stores::{self, Failure};
+use crate::verbs::body;
 use crate::verbs::options;
 use crate::verbs::target::Target;
 use apimachinery::field::{Error, Path};
 use apimachinery::{ApiError, GroupResource, GroupVersionKind, meta, status};
 use http::StatusCode;
 use serde_json::{Value, json};
-use storage::{Change, ObjectRef, Preconditions, StorageError};
+use storage::{Change, ObjectRef, Preconditions};
 
 pub async fn bind(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
     let accepted = media::negotiate_plain(request)?;
     let options = options::write(request, "CreateOptions", false)?;
     let kind = GroupVersionKind::new("", "v1", "Binding");
-    let decoded = kinds::decode(
-        &target.row,
-        &kind,
-        &request.body,
-        &media::content_type(&request.headers),
-        options.field_validation,
-    )?;
-    let mut binding = decoded.value;
+    let mut binding = body::object(&target.row, &kind, request, &options)?;
     crate::metadata::ensure_namespace(&target.row, &target.namespace, &mut binding)?;
     let name = if target.name.is_empty() {
         meta::name(&binding).to_owned()
@@ -73,23 +66,6 @@ fn check(kind: &GroupVersionKind, name: &str, binding: &Value) -> Result<(), Api
     }
 }
 
-enum Failure {
-    Storage(StorageError),
-    Api(ApiError),
-}
-
-impl From<StorageError> for Failure {
-    fn from(error: StorageError) -> Self {
-        Self::Storage(error)
-    }
-}
-
-impl From<ApiError> for Failure {
-    fn from(error: ApiError) -> Self {
-        Self::Api(error)
-    }
-}
-
 async fn assign(
     server: &Server,
     namespace: &str,
@@ -124,8 +100,7 @@ async fn assign(
         .await
     {
         Ok(_) => Ok(()),
-        Err(Failure::Api(error)) => Err(error),
-        Err(Failure::Storage(error)) => Err(stores::to_api_error(error, &pods, name)),
+        Err(failure) => Err(failure.into_api_error(&pods, name)),
     }
 }
 

@@ -2,12 +2,12 @@
 
 use crate::admission::{self, Attributes, Operation};
 use crate::answer;
-use crate::kinds;
 use crate::media;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
-use crate::stores;
+use crate::stores::{self, Failure};
+use crate::verbs::body;
 use crate::verbs::delete::delete_one;
 use crate::verbs::options::{self, DeleteOptions};
 use crate::verbs::target::Target;
@@ -17,20 +17,13 @@ use apimachinery::{ApiError, GroupResource, GroupVersionKind, Reason, meta};
 use http::StatusCode;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use storage::{Change, ObjectRef, Preconditions, StorageError};
+use storage::{Change, ObjectRef, Preconditions};
 
 pub async fn evict(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
     let accepted = media::negotiate_plain(request)?;
     let options = options::write(request, "CreateOptions", false)?;
     let kind = GroupVersionKind::new("policy", "v1", "Eviction");
-    let decoded = kinds::decode(
-        &target.row,
-        &kind,
-        &request.body,
-        &media::content_type(&request.headers),
-        options.field_validation,
-    )?;
-    let mut eviction = decoded.value;
+    let mut eviction = body::object(&target.row, &kind, request, &options)?;
     if !meta::name(&eviction).is_empty() && meta::name(&eviction) != target.name {
         return Err(ApiError::bad_request(
             "name in URL does not match name in Eviction object",
@@ -116,17 +109,6 @@ async fn take_disruption(
     decrement(server, target, meta::name(budget), dry_run).await
 }
 
-enum Failure {
-    Storage(StorageError),
-    Api(ApiError),
-}
-
-impl From<StorageError> for Failure {
-    fn from(error: StorageError) -> Self {
-        Self::Storage(error)
-    }
-}
-
 async fn decrement(server: &Server, target: &Target, budget: &str, dry_run: bool) -> Result<(), ApiError> {
     let resource = GroupResource::new("policy", "poddisruptionbudgets");
     let store = server
@@ -154,8 +136,7 @@ async fn decrement(server: &Server, target: &Target, budget: &str, dry_run: bool
         .await
     {
         Ok(_) => Ok(()),
-        Err(Failure::Api(error)) => Err(error),
-        Err(Failure::Storage(error)) => Err(stores::to_api_error(error, &resource, budget)),
+        Err(failure) => Err(failure.into_api_error(&resource, budget)),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::media;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
+use crate::verbs::body;
 use crate::verbs::options::{self, FieldValidation};
 use crate::verbs::target::Target;
 use crate::verbs::write::{self, View, Write};
@@ -130,14 +131,7 @@ pub async fn change(server: &Server, request: &ApiRequest, target: &Target) -> R
             .map_err(ApiError::bad_request)?
             .0
     } else {
-        kinds::decode(
-            &target.row,
-            &scale_kind(),
-            &request.body,
-            &media_type,
-            options.field_validation,
-        )?
-        .value
+        body::object(&target.row, &scale_kind(), request, &options)?
     };
     let wanted = Write {
         view: Some(View {

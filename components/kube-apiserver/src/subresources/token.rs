@@ -3,12 +3,12 @@
 use crate::admission::{self, Attributes, Operation};
 use crate::answer;
 use crate::identity::{User, service_account_user};
-use crate::kinds;
 use crate::media;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
 use crate::tokens::claims::{Claims, KubernetesClaims, Reference};
+use crate::verbs::body;
 use crate::verbs::options;
 use crate::verbs::target::Target;
 use apimachinery::field::{Error, Path};
@@ -27,18 +27,7 @@ pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> R
     let accepted = media::negotiate_plain(request)?;
     let options = options::write(request, "CreateOptions", false)?;
     let kind = GroupVersionKind::new("authentication.k8s.io", "v1", "TokenRequest");
-    let decoded = kinds::decode(
-        &target.row,
-        &kind,
-        &request.body,
-        &media::content_type(&request.headers),
-        options.field_validation,
-    )?;
-    decoded
-        .warnings
-        .iter()
-        .for_each(|warning| request.warn(warning.as_str()));
-    let mut asked = decoded.value;
+    let mut asked = body::object(&target.row, &kind, request, &options)?;
     let account = server
         .stores
         .read("", "serviceaccounts", &target.namespace, &target.name)

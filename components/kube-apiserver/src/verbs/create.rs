@@ -1,5 +1,6 @@
 //! create: a new object.
 
+use super::body;
 use super::options::{self, WriteOptions};
 use super::target::Target;
 use super::write::{self, Shown};
@@ -20,18 +21,8 @@ use serde_json::Value;
 pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
     let accepted = media::negotiate(request, &target.row, Answer::Object)?;
     let options = options::write(request, "CreateOptions", false)?;
-    let decoded = kinds::decode(
-        &target.row,
-        &target.row.gvk,
-        &request.body,
-        &media::content_type(&request.headers),
-        options.field_validation,
-    )?;
-    decoded
-        .warnings
-        .iter()
-        .for_each(|warning| request.warn(warning.as_str()));
-    let created = create_object(server, request, target, decoded.value, &options).await?;
+    let object = body::object(&target.row, &target.row.gvk, request, &options)?;
+    let created = create_object(server, request, target, object, &options).await?;
     present::one(
         server,
         request,

@@ -11,6 +11,7 @@ use crate::present;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
+use crate::stores::Failure;
 use api::Resource;
 use apimachinery::status::{self, Details};
 use apimachinery::{ApiError, GroupResource, meta};
@@ -18,7 +19,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use storage::{Change, ObjectRef, Preconditions, StorageError, Updated};
+use storage::{Change, ObjectRef, Preconditions, Updated};
 
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
@@ -128,23 +129,6 @@ fn orphans_by_default(row: &Resource) -> bool {
     )
 }
 
-enum Failure {
-    Storage(StorageError),
-    Api(ApiError),
-}
-
-impl From<StorageError> for Failure {
-    fn from(error: StorageError) -> Self {
-        Self::Storage(error)
-    }
-}
-
-impl From<ApiError> for Failure {
-    fn from(error: ApiError) -> Self {
-        Self::Api(error)
-    }
-}
-
 /// Deletes or marks one object; gives it as it is then, and whether it is gone. Admission is asked if given.
 pub async fn delete_one(
     server: &Server,
@@ -198,8 +182,7 @@ pub async fn delete_one(
             Ok((conversion::value(server, &target.row, &object).await?, false))
         }
         Ok(Updated::Unchanged(_)) => last.ok_or_else(|| ApiError::internal("the deletion had no outcome")),
-        Err(Failure::Api(error)) => Err(error),
-        Err(Failure::Storage(error)) => Err(target.error(error)),
+        Err(failure) => Err(failure.into_api_error(&target.resource(), &target.name)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! update: an object replaced by another.
 
+use super::body;
 use super::options;
 use super::target::Target;
 use super::write::{self, Existing, Write};
@@ -16,18 +17,7 @@ use http::StatusCode;
 pub async fn update(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
     let accepted = media::negotiate(request, &target.row, Answer::Object)?;
     let options = options::write(request, "UpdateOptions", false)?;
-    let decoded = kinds::decode(
-        &target.row,
-        &target.row.gvk,
-        &request.body,
-        &media::content_type(&request.headers),
-        options.field_validation,
-    )?;
-    decoded
-        .warnings
-        .iter()
-        .for_each(|warning| request.warn(warning.as_str()));
-    let mut object = decoded.value;
+    let mut object = body::object(&target.row, &target.row.gvk, request, &options)?;
     metadata::ensure_namespace(&target.row, &target.namespace, &mut object)?;
     write::check_name(target, &object)?;
     kinds::default(&target.row, &mut object);

@@ -11,13 +11,14 @@ use crate::present;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::services::Reserved;
+use crate::stores::Failure;
 use api::Resource;
 use apimachinery::field::{Error, Path};
 use apimachinery::managed_fields::Writer;
 use apimachinery::{ApiError, meta};
 use parking_lot::Mutex;
 use serde_json::Value;
-use storage::{Change, ObjectRef, Preconditions, StorageError, Updated};
+use storage::{Change, ObjectRef, Preconditions, Updated};
 
 /// The object before the change, in the row's version.
 #[derive(Debug)]
@@ -154,24 +155,6 @@ pub fn apply(
     api::managed::apply(row, old, wanted, writer, options.force == Some(true))
 }
 
-/// An error on its way through the transaction.
-enum Failure {
-    Storage(StorageError),
-    Api(ApiError),
-}
-
-impl From<StorageError> for Failure {
-    fn from(error: StorageError) -> Self {
-        Self::Storage(error)
-    }
-}
-
-impl From<ApiError> for Failure {
-    fn from(error: ApiError) -> Self {
-        Self::Api(error)
-    }
-}
-
 /// Changes an object in a transaction. `make` gives the wanted object from the existing one, and is asked again
 /// when the object has changed meanwhile.
 pub async fn change(
@@ -236,8 +219,7 @@ pub async fn change(
             })
         }
         Ok(Updated::Unchanged(_)) => last.ok_or_else(|| ApiError::internal("the update had no outcome")),
-        Err(Failure::Api(error)) => Err(error),
-        Err(Failure::Storage(error)) => Err(target.error(error)),
+        Err(failure) => Err(failure.into_api_error(&target.resource(), &target.name)),
     }
 }
 

@@ -3,18 +3,7 @@ use crate::schema::{ListKind, Schema};
 use serde_json::json;
 
 fn set() -> SchemaSet {
-    let plain = |name: &str, ty: Type| Field {
-        name: name.into(),
-        ty,
-        pointer: false,
-        always: false,
-        required: false,
-        default: None,
-        atomic: None,
-        type_name: None,
-        patch: None,
-        embedded: None,
-    };
+    let plain = Field::new;
     let list = |name: &str, item: Type, key: Option<&str>| Field {
         patch: Some(PatchRule {
             merge: true,
