@@ -1,11 +1,11 @@
 //! Connections to an aggregated server: pooled, with this server's identity as a front proxy.
 
 use super::service::Spec;
-use crate::connect::backend::AnyServer;
 use crate::serving::certificates::provider;
 use crate::webhook::{Connector, Credentials, Dialer, Resolver, client_config, root_cause};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use daemon::any_server::AnyServer;
 use http::{Request, Response, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;

@@ -223,6 +223,20 @@ async fn require_create(server: &Server, request: &ApiRequest) -> Result<(), Api
     ))
 }
 
+/// The pod, if the client may open a stream to it and asks for one.
+async fn pod_to_stream(
+    server: &Server,
+    request: &ApiRequest,
+    target: &Target,
+    upgrade: Option<&OnUpgrade>,
+) -> Result<Value, ApiError> {
+    require_create(server, request).await?;
+    if !relay::is_upgrade(&request.headers) || upgrade.is_none() {
+        return Err(ApiError::bad_request("Upgrade request required"));
+    }
+    pod(target).await
+}
+
 /// exec and attach.
 pub async fn stream(
     server: &Server,
@@ -230,11 +244,7 @@ pub async fn stream(
     target: &Target,
     upgrade: Option<OnUpgrade>,
 ) -> Result<Response, ApiError> {
-    require_create(server, request).await?;
-    if !relay::is_upgrade(&request.headers) || upgrade.is_none() {
-        return Err(ApiError::bad_request("Upgrade request required"));
-    }
-    let pod = pod(target).await?;
+    let pod = pod_to_stream(server, request, target, upgrade.as_ref()).await?;
     let container = container(&pod, &target.name, request.query.get("container").unwrap_or(""))?;
     let destination = location(server, target, &pod).await?;
     let query = stream_query(&request.query);
@@ -280,11 +290,7 @@ pub async fn port_forward(
     target: &Target,
     upgrade: Option<OnUpgrade>,
 ) -> Result<Response, ApiError> {
-    require_create(server, request).await?;
-    if !relay::is_upgrade(&request.headers) || upgrade.is_none() {
-        return Err(ApiError::bad_request("Upgrade request required"));
-    }
-    let pod = pod(target).await?;
+    let pod = pod_to_stream(server, request, target, upgrade.as_ref()).await?;
     let destination = location(server, target, &pod).await?;
     let ports: Vec<(String, String)> = request
         .query

@@ -112,3 +112,37 @@ async fn claims_classes_and_bindings() {
         json!({"topology.kubernetes.io/zone": "z"})
     );
 }
+
+#[tokio::test]
+async fn a_binding_and_an_eviction_with_unknown_fields_are_warned_of() {
+    let bench = bench().await;
+    let account = json!({"metadata": {"name": "default"}});
+    bench
+        .post("/api/v1/namespaces/default/serviceaccounts", &account)
+        .await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    assert_eq!(bench.post(pods, &pod).await.0, 201);
+    let bodies = [
+        (
+            "binding",
+            json!({"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n", "colour": "red"}}),
+            "unknown field \"target.colour\"",
+        ),
+        (
+            "eviction",
+            json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}, "colour": "red"}),
+            "unknown field \"colour\"",
+        ),
+    ];
+    for (subresource, body, unknown) in bodies {
+        let (code, answer, warnings) = bench.post(&format!("{pods}/p/{subresource}"), &body).await;
+        assert_eq!(code, 201, "{answer}");
+        assert!(
+            warnings
+                .iter()
+                .any(|text| text.contains(&unknown.replace('"', "\\\""))),
+            "{subresource}: {warnings:?}"
+        );
+    }
+}

@@ -18,8 +18,8 @@ fn required_text(value: &Value, field: &str, noun: &str, path: &Path) -> Option<
         .then(|| Error::required(&path.child(field), format!("{noun} is not specified")))
 }
 
-/// The spec of a ValidatingAdmissionPolicy.
-pub(super) fn validating(new: &Value, spec: &Value, path: &Path) -> ErrorList {
+/// What both kinds of policy begin with, and the expressions that their other fields may use.
+fn beginning(spec: &Value, mutates: bool, path: &Path) -> (ErrorList, PolicyExpressions) {
     let mut errors: ErrorList = maybe_one_of(
         &path.child("failurePolicy"),
         at(spec, &["failurePolicy"]),
@@ -34,13 +34,25 @@ pub(super) fn validating(new: &Value, spec: &Value, path: &Path) -> ErrorList {
             true,
             &path.child("matchConstraints"),
         ));
+        if mutates {
+            errors.extend(mutable_operations(
+                at(spec, &["matchConstraints"]),
+                &path.child("matchConstraints"),
+            ));
+        }
     } else {
         errors.push(Error::required(&path.child("matchConstraints"), ""));
     }
     let params = at(spec, &["paramKind"]).is_object();
-    let mut expressions = PolicyExpressions::new(spec, false);
+    let mut expressions = PolicyExpressions::new(spec, mutates);
     errors.extend(match_conditions(spec, params, &path.child("matchConditions")));
     errors.extend(variables(spec, &mut expressions, path));
+    (errors, expressions)
+}
+
+/// The spec of a ValidatingAdmissionPolicy.
+pub(super) fn validating(new: &Value, spec: &Value, path: &Path) -> ErrorList {
+    let (mut errors, mut expressions) = beginning(spec, false, path);
     let (validations, annotations) = (list(spec, &["validations"]), list(spec, &["auditAnnotations"]));
     if validations.is_empty() && annotations.is_empty() {
         errors.push(Error::required(
@@ -224,31 +236,7 @@ fn mutable_operations(constraints: &Value, path: &Path) -> ErrorList {
 
 /// The spec of a MutatingAdmissionPolicy.
 pub(super) fn mutating(spec: &Value, path: &Path) -> ErrorList {
-    let mut errors: ErrorList = maybe_one_of(
-        &path.child("failurePolicy"),
-        at(spec, &["failurePolicy"]),
-        &["Fail", "Ignore"],
-    )
-    .into_iter()
-    .collect();
-    errors.extend(param_kind(at(spec, &["paramKind"]), &path.child("paramKind")));
-    if at(spec, &["matchConstraints"]).is_object() {
-        errors.extend(constraints(
-            at(spec, &["matchConstraints"]),
-            true,
-            &path.child("matchConstraints"),
-        ));
-        errors.extend(mutable_operations(
-            at(spec, &["matchConstraints"]),
-            &path.child("matchConstraints"),
-        ));
-    } else {
-        errors.push(Error::required(&path.child("matchConstraints"), ""));
-    }
-    let params = at(spec, &["paramKind"]).is_object();
-    let mut expressions = PolicyExpressions::new(spec, true);
-    errors.extend(match_conditions(spec, params, &path.child("matchConditions")));
-    errors.extend(variables(spec, &mut expressions, path));
+    let (mut errors, mut expressions) = beginning(spec, true, path);
     let mutations = list(spec, &["mutations"]);
     if mutations.is_empty() {
         errors.push(Error::required(
