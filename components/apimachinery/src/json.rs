@@ -21,6 +21,7 @@ pub struct SyntaxError(pub String);
 pub fn parse(text: &[u8]) -> Result<Document, SyntaxError> {
     let mut parser = Parser {
         text,
+        utf8: std::str::from_utf8(text).ok(),
         at: 0,
         path: Vec::new(),
         duplicates: Vec::new(),
@@ -69,6 +70,8 @@ enum Step {
 
 struct Parser<'a> {
     text: &'a [u8],
+    /// The same, if all of it is UTF-8, as it nearly always is: then no string of it has to be looked at again.
+    utf8: Option<&'a str>,
     at: usize,
     path: Vec<Step>,
     duplicates: Vec<String>,
@@ -84,6 +87,7 @@ impl Parser<'_> {
                 Step::Key(at) => {
                     let mut key = Parser {
                         text: self.text,
+                        utf8: self.utf8,
                         at: *at,
                         path: Vec::new(),
                         duplicates: Vec::new(),
@@ -208,9 +212,12 @@ impl Parser<'_> {
         let start = self.at;
         self.plain();
         if self.text.get(self.at) == Some(&b'"') {
-            let bytes = &self.text[start..self.at];
+            let end = self.at;
             self.at += 1;
-            return Ok(text(bytes.to_vec()));
+            return Ok(match self.utf8 {
+                Some(whole) => whole[start..end].to_owned(),
+                None => text(self.text[start..end].to_vec()),
+            });
         }
         let mut out = self.text[start..self.at].to_vec();
         loop {
