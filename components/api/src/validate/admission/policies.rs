@@ -52,7 +52,7 @@ fn beginning(spec: &Value, mutates: bool, path: &Path) -> (ErrorList, PolicyExpr
 
 /// The spec of a ValidatingAdmissionPolicy.
 pub(super) fn validating(new: &Value, spec: &Value, path: &Path) -> ErrorList {
-    let (mut errors, mut expressions) = beginning(spec, false, path);
+    let (mut errors, expressions) = beginning(spec, false, path);
     let (validations, annotations) = (list(spec, &["validations"]), list(spec, &["auditAnnotations"]));
     if validations.is_empty() && annotations.is_empty() {
         errors.push(Error::required(
@@ -236,7 +236,7 @@ fn mutable_operations(constraints: &Value, path: &Path) -> ErrorList {
 
 /// The spec of a MutatingAdmissionPolicy.
 pub(super) fn mutating(spec: &Value, path: &Path) -> ErrorList {
-    let (mut errors, mut expressions) = beginning(spec, true, path);
+    let (mut errors, expressions) = beginning(spec, true, path);
     let mutations = list(spec, &["mutations"]);
     if mutations.is_empty() {
         errors.push(Error::required(
