@@ -5,7 +5,7 @@ use arc_swap::ArcSwap;
 use component_config::kube_apiserver::ApiServerFlags;
 use daemon::any_server::AnyServer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::PrivateKeyDer;
 use rustls::{ClientConfig, RootCertStore};
 use std::path::Path;
 use std::sync::Arc;
