@@ -1,6 +1,8 @@
 //! The administrator's side of the Kubernetes API: readiness, objects, nodes.
 
+mod apply;
 mod endpoint;
+mod node;
 mod refused;
 mod streams;
 
@@ -14,8 +16,10 @@ use http_body_util::BodyExt as _;
 use pki::Issued;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+pub use apply::{Applied, documents};
+pub use node::{is_ready, label_patch};
 pub use refused::{Refused, is_status};
 
 use crate::ssh::{Forward, Target};
@@ -246,41 +250,6 @@ impl Api {
         wait(what, deadline, ask)
     }
 
-    /// Creates an object, or corrects the fields of it that differ. Returns what was done.
-    pub fn apply(&self, object: &Value) -> anyhow::Result<Applied> {
-        let (collection, name) = path_of(object)?;
-        let path = format!("{collection}/{name}");
-        let live = match self.get(&path) {
-            Ok(live) => live,
-            Err(error) if is_status(&error, StatusCode::NOT_FOUND) => {
-                let body = serde_json::to_vec(object)?;
-                match self.send(Method::POST, &collection, "application/json", body) {
-                    Ok(_) => return Ok(Applied::Created),
-                    // Somebody was faster; compare with theirs.
-                    Err(error) if is_status(&error, StatusCode::CONFLICT) => self.get(&path)?,
-                    Err(error) => return Err(error),
-                }
-            }
-            Err(error) => return Err(error),
-        };
-        if contains(&live, object) {
-            return Ok(Applied::Unchanged);
-        }
-        let patch = serde_json::to_vec(object)?;
-        self.send(Method::PATCH, &path, "application/merge-patch+json", patch)?;
-        Ok(Applied::Changed)
-    }
-
-    /// Whether [`Api::apply`] would change something.
-    pub fn differs(&self, object: &Value) -> anyhow::Result<bool> {
-        let (collection, name) = path_of(object)?;
-        match self.get(&format!("{collection}/{name}")) {
-            Ok(live) => Ok(!contains(&live, object)),
-            Err(error) if is_status(&error, StatusCode::NOT_FOUND) => Ok(true),
-            Err(error) => Err(error),
-        }
-    }
-
     pub fn patch(&self, path: &str, patch: &Value) -> anyhow::Result<()> {
         self.send(
             Method::PATCH,
@@ -289,11 +258,6 @@ impl Api {
             serde_json::to_vec(patch)?,
         )?;
         Ok(())
-    }
-
-    pub fn nodes(&self) -> anyhow::Result<Vec<Value>> {
-        let list = self.get("/api/v1/nodes")?;
-        Ok(list["items"].as_array().cloned().unwrap_or_default())
     }
 }
 
@@ -317,84 +281,6 @@ pub fn wait<T>(
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Applied {
-    Created,
-    Changed,
-    Unchanged,
-}
-
-/// True when a node's kubelet reports Ready.
-pub fn is_ready(node: &Value) -> bool {
-    let conditions = node["status"]["conditions"].as_array();
-    conditions.is_some_and(|conditions| {
-        conditions
-            .iter()
-            .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
-    })
-}
-
-/// The documents of a YAML stream.
-pub fn documents(text: &str) -> anyhow::Result<Vec<Value>> {
-    use serde::Deserialize;
-    serde_yaml_ng::Deserializer::from_str(text)
-        .map(|document| Value::deserialize(document).context("an add-on's manifest is not YAML"))
-        .collect()
-}
-
-/// Collection path and name of the kinds that add-ons are made of.
-fn path_of(object: &Value) -> anyhow::Result<(String, String)> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let (version, kind) = (text(&object["apiVersion"]), text(&object["kind"]));
-    let resource = match kind.as_str() {
-        "ServiceAccount" => "serviceaccounts",
-        "Service" => "services",
-        "ConfigMap" => "configmaps",
-        "Deployment" => "deployments",
-        "ClusterRole" => "clusterroles",
-        "ClusterRoleBinding" => "clusterrolebindings",
-        "Role" => "roles",
-        "RoleBinding" => "rolebindings",
-        other => anyhow::bail!("an add-on holds a {other:?}, which hardway does not apply"),
-    };
-    let prefix = if version.contains('/') {
-        format!("/apis/{version}")
-    } else {
-        format!("/api/{version}")
-    };
-    let namespace = text(&object["metadata"]["namespace"]);
-    let collection = match namespace.is_empty() {
-        true => format!("{prefix}/{resource}"),
-        false => format!("{prefix}/namespaces/{namespace}/{resource}"),
-    };
-    Ok((collection, text(&object["metadata"]["name"])))
-}
-
-/// True when every field of `wanted` is in `live`; defaults that the server added do not count.
-fn contains(live: &Value, wanted: &Value) -> bool {
-    match (live, wanted) {
-        (Value::Object(live), Value::Object(wanted)) => wanted.iter().all(|(name, value)| {
-            // Empty values are dropped by the server.
-            let empty = match value {
-                Value::Null => true,
-                Value::String(text) => text.is_empty(),
-                Value::Array(items) => items.is_empty(),
-                Value::Object(fields) => fields.is_empty(),
-                _ => false,
-            };
-            live.get(name).map_or(empty, |live| contains(live, value))
-        }),
-        (Value::Array(live), Value::Array(wanted)) => {
-            live.len() == wanted.len()
-                && live
-                    .iter()
-                    .zip(wanted)
-                    .all(|(live, wanted)| contains(live, wanted))
-        }
-        (live, wanted) => live == wanted,
-    }
-}
-
 /// All certificates of a PEM text.
 fn ders(pem: &str) -> anyhow::Result<Vec<Vec<u8>>> {
     let found = CertificateDer::pem_slice_iter(pem.as_bytes())
@@ -402,56 +288,4 @@ fn ders(pem: &str) -> anyhow::Result<Vec<Vec<u8>>> {
         .collect::<Result<Vec<_>, _>>()?;
     anyhow::ensure!(!found.is_empty(), "there is none");
     Ok(found)
-}
-
-/// The merge patch that brings a node's labels to what the inventory says; None when they are.
-pub fn label_patch(node: &Value, wanted: &[(String, String)]) -> Option<Value> {
-    let mut labels = serde_json::Map::new();
-    for (key, value) in wanted {
-        if node["metadata"]["labels"][key] != json!(value) {
-            labels.insert(key.clone(), json!(value));
-        }
-    }
-    (!labels.is_empty()).then(|| json!({ "metadata": { "labels": labels } }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_fields_that_were_asked_for_are_compared() {
-        let live = json!({ "a": 1, "b": { "c": [ { "d": 1, "added": true } ] }, "default": "x" });
-        for (wanted, expected) in [
-            (json!({ "a": 1 }), true),
-            (json!({ "a": 2 }), false),
-            (json!({ "b": { "c": [ { "d": 1 } ] } }), true),
-            (json!({ "b": { "c": [ { "d": 1 }, { "d": 2 } ] } }), false),
-            (json!({ "gone": "" }), true),
-            (json!({ "gone": "y" }), false),
-        ] {
-            assert_eq!(contains(&live, &wanted), expected, "{wanted}");
-        }
-    }
-
-    #[test]
-    fn paths_are_the_apis() {
-        let object = json!({ "apiVersion": "apps/v1", "kind": "Deployment",
-                             "metadata": { "name": "d", "namespace": "n" } });
-        let (collection, name) = path_of(&object).unwrap();
-        assert_eq!(
-            (collection.as_str(), name.as_str()),
-            ("/apis/apps/v1/namespaces/n/deployments", "d")
-        );
-        assert!(path_of(&json!({ "kind": "Other" })).is_err());
-    }
-
-    #[test]
-    fn labels_are_patched_only_where_they_differ() {
-        let node = json!({ "metadata": { "labels": { "a": "1" } } });
-        let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
-        assert_eq!(label_patch(&node, &[pair("a", "1")]), None);
-        let patch = label_patch(&node, &[pair("a", "1"), pair("b/c", "")]).unwrap();
-        assert_eq!(patch, json!({ "metadata": { "labels": { "b/c": "" } } }));
-    }
 }

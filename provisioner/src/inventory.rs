@@ -5,6 +5,7 @@ mod check;
 mod decode;
 mod problem;
 mod reader;
+mod ssh;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
