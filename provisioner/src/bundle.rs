@@ -16,6 +16,7 @@ pub use packages::{Source, debian_mirror, install, wanted};
 pub use prepare::{Prepared, prepare};
 pub use write::write;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -91,6 +92,18 @@ impl Manifest {
             if !name_is_safe || !is_hash {
                 return Err(bad(format!("lists {:?}, which is no name of a file", entry.name)));
             }
+        }
+        let mut names = BTreeSet::new();
+        if let Some(twice) = manifest
+            .entries
+            .iter()
+            .find(|entry| !names.insert((entry.kind, &entry.name)))
+        {
+            return Err(bad(format!("lists {:?} twice", twice.name)));
+        }
+        let mut sizes = manifest.entries.iter().map(|entry| entry.size);
+        if sizes.try_fold(0, u64::checked_add).is_none() {
+            return Err(bad("lists more bytes than there can be".to_owned()));
         }
         Ok(manifest)
     }

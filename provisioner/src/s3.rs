@@ -1,6 +1,7 @@
 //! S3-compatible storage: rusty-s3 signs, hyper sends. URLs carry signatures, so none is ever shown.
 
 mod body;
+mod listing;
 
 use std::fs::File;
 use std::io::Write;
@@ -22,6 +23,8 @@ use url::Url;
 
 use crate::inventory::S3;
 use body::Upload;
+
+pub use listing::Object;
 
 /// How long a signature is good.
 const SIGNED_FOR: Duration = Duration::from_secs(900);
@@ -55,13 +58,6 @@ pub struct Store {
     runtime: tokio::runtime::Runtime,
     /// For errors: endpoint and bucket.
     name: String,
-}
-
-/// What a listing says of an object.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Object {
-    pub key: String,
-    pub bytes: u64,
 }
 
 impl Store {
@@ -143,34 +139,18 @@ impl Store {
 
     /// All objects whose key begins with `prefix`, sorted.
     pub fn list(&self, prefix: &str) -> anyhow::Result<Vec<Object>> {
-        let mut objects = Vec::new();
-        let mut more: Option<String> = None;
-        loop {
+        let page = |token: Option<String>| {
             let mut action = self.bucket.list_objects_v2(Some(&self.credentials));
             action.with_prefix(prefix);
-            if let Some(token) = more {
+            if let Some(token) = token {
                 action.with_continuation_token(token);
             }
             let mut answer = Limited(Vec::new());
-            self.send(
-                Method::GET,
-                prefix,
-                action.sign(SIGNED_FOR),
-                Upload::nothing(),
-                &mut answer,
-            )?;
-            let listed = rusty_s3::actions::ListObjectsV2::parse_response(&answer.0)
-                .with_context(|| format!("{}: the listing cannot be read", self.name))?;
-            objects.extend(listed.contents.into_iter().map(|found| Object {
-                key: found.key,
-                bytes: found.size,
-            }));
-            more = listed.next_continuation_token;
-            if more.is_none() {
-                objects.sort_by(|a, b| a.key.cmp(&b.key));
-                return Ok(objects);
-            }
-        }
+            let url = action.sign(SIGNED_FOR);
+            self.send(Method::GET, prefix, url, Upload::nothing(), &mut answer)?;
+            Ok(answer.0)
+        };
+        listing::all(page).with_context(|| format!("{}: the listing cannot be read", self.name))
     }
 
     pub fn delete(&self, key: &str) -> anyhow::Result<()> {
@@ -321,5 +301,12 @@ mod tests {
             "{told}"
         );
         assert!(refused(StatusCode::BAD_GATEWAY, b"<html>").contains("502"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_refusal_makes_it_panic(answer in "(?s)(<(/)?(Code|Message|Error)>|<|é|\u{0}|.){0,20}") {
+            refused(StatusCode::FORBIDDEN, answer.as_bytes());
+        }
     }
 }

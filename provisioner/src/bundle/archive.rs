@@ -111,7 +111,9 @@ fn small(part: Option<std::io::Result<tar::Entry<'_, impl Read>>>, name: &str) -
 fn copy(part: impl Read, entry: &Entry, out: &mut dyn Write) -> Result<(), String> {
     let cut = |error: std::io::Error| format!("is damaged or cut off ({error}); copy the bundle again");
     // No more is unpacked than was signed for.
-    let mut content = zstd::Decoder::new(part).map_err(cut)?.take(entry.size + 1);
+    let mut content = zstd::Decoder::new(part)
+        .map_err(cut)?
+        .take(entry.size.saturating_add(1));
     let mut hasher = Sha256::new();
     let mut buffer = vec![0u8; 1 << 18];
     let mut size = 0;
