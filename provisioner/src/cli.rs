@@ -110,7 +110,10 @@ pub fn command() -> clap::Command {
 
 /// Runs the command that the operator typed.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return misused(&error),
+    };
     let json = arguments.global.json;
     match arguments.command.run(&context(arguments.global)) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
@@ -123,6 +126,22 @@ pub fn main() -> ExitCode {
             ExitCode::from(if bad_input { BAD_INPUT } else { FAILED })
         }
     }
+}
+
+/// What was typed is no command, or asks for help.
+fn misused(error: &clap::Error) -> ExitCode {
+    // It is not known what was meant; a program that said this word anywhere reads JSON.
+    let json = std::env::args_os().any(|word| word == "--json");
+    if json && error.use_stderr() {
+        report(
+            json,
+            &anyhow::anyhow!("{}", error.render().to_string().trim_end()),
+        );
+    } else {
+        // When nobody reads it the exit code says it.
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(BAD_INPUT))
 }
 
 fn context(global: Global) -> Context {
