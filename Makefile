@@ -20,7 +20,7 @@ endif
 export HARDWAY_COMMIT SOURCE_DATE_EPOCH
 export HARDWAY_PYTHON ?= $(TOOLS)/python/bin/python3
 
-.PHONY: demo demo-down test build deps lint unit e2e e2e-long vm-cgroup2 bench-api bench-provisioner fuzz clean help
+.PHONY: demo demo-down test build deps lint unit e2e vm-cgroup2 bench-api bench-provisioner fuzz clean help
 
 help:
 	@echo 'make demo       build, make five hosts, bootstrap, show a workload'
@@ -55,10 +55,6 @@ unit: deps
 
 e2e: build
 	cargo nextest run --locked -p e2e --no-fail-fast
-
-# What takes long or is not proven yet; `test` leaves it out.
-e2e-long: build
-	cargo nextest run --locked -p e2e --no-fail-fast --run-ignored only
 
 test: lint unit e2e
 

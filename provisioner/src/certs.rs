@@ -10,7 +10,7 @@ pub mod scan;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-pub use output::{json, prometheus, table};
+pub use output::{json, prometheus, summary, table};
 pub use report::{Finding, Place, Row};
 
 use crate::fleet::{Failure, Fleet};
@@ -34,20 +34,30 @@ pub struct Collected {
 /// Asks all hosts; those that cannot be reached are listed, and the others are not held up by them.
 pub fn collect(inventory: &Inventory, state: &State, ui: &Ui, warn: Duration) -> anyhow::Result<Collected> {
     let (fleet, unreachable) = Fleet::connect_reachable(inventory, state, ui)?;
-    let found = from(&fleet)?;
-    let mut sources: Vec<Row> = found.into_iter().flatten().collect();
-    match outsiders(&fleet, inventory, state) {
-        Ok(rows) => sources.extend(rows),
-        Err(error) => ui.note(&format!(
+    let of_outsiders = outsiders(&fleet, inventory, state).unwrap_or_else(|error| {
+        ui.note(&format!(
             "nodes that took themselves in are not listed, no API server answers: {error:#}"
-        )),
-    }
-    sources.extend(operators(state)?);
-    report::judge(&mut sources, SystemTime::now(), warn);
+        ));
+        Vec::new()
+    });
     Ok(Collected {
-        rows: sources,
+        rows: judged(&fleet, state, of_outsiders, warn)?,
         unreachable,
     })
+}
+
+/// All that the connected hosts and the operator hold and serve, judged, with rows of what others showed.
+pub fn judged(
+    fleet: &Fleet<'_>,
+    state: &State,
+    others: Vec<Row>,
+    warn: Duration,
+) -> anyhow::Result<Vec<Row>> {
+    let mut rows: Vec<Row> = from(fleet)?.into_iter().flatten().collect();
+    rows.extend(others);
+    rows.extend(operators(state)?);
+    report::judge(&mut rows, SystemTime::now(), warn);
+    Ok(rows)
 }
 
 /// What the kubelets of nodes serve that no inventory names.
@@ -59,7 +69,7 @@ fn outsiders(fleet: &Fleet<'_>, inventory: &Inventory, state: &State) -> anyhow:
 
 /// What the connected hosts hold and serve, not judged yet; a list per host.
 pub fn from(fleet: &Fleet<'_>) -> anyhow::Result<Vec<Vec<Row>>> {
-    let found = fleet.each(
+    let found = fleet.each_repeatable(
         "certificates",
         |_| true,
         |host, connection| {

@@ -46,6 +46,8 @@ pub struct Facts {
     pub release: String,
     pub generation: String,
     pub kept_generations: Vec<u64>,
+    /// Those of them that failed their gate.
+    pub failed_generations: BTreeSet<u64>,
     /// The current generation has not passed its health gate: without the operator the host goes back to this one.
     pub unconfirmed: Option<u64>,
     pub blobs: BTreeSet<String>,
@@ -134,6 +136,7 @@ pub fn parse(text: &str) -> Option<Facts> {
             "etcd_data" => facts.etcd_data = true,
             "unconfirmed" => facts.unconfirmed = value.parse().ok(),
             "kept" => facts.kept_generations.extend(value.parse::<u64>()),
+            "failed" => facts.failed_generations.extend(value.parse::<u64>()),
             "blob" => {
                 facts.blobs.insert(owned());
             }
@@ -264,6 +267,13 @@ impl Facts {
             .next()
             .and_then(|number| number.parse().ok())
             .unwrap_or_default()
+    }
+
+    /// The generation that the host was on before, and still holds; one that failed is not what was before.
+    pub fn generation_before(&self) -> Option<u64> {
+        let kept = self.kept_generations.iter().copied();
+        kept.filter(|number| *number < self.generation_number() && !self.failed_generations.contains(number))
+            .max()
     }
 
     pub fn unit(&self, name: &str) -> UnitFacts {

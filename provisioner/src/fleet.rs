@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::Context as _;
 
 use crate::inventory::{Host, Inventory};
-use crate::ssh::{Connection, KnownHosts, Target, Trust};
+use crate::ssh::{Connection, KnownHosts, Target, Trust, is_lost};
 use crate::state::State;
 use crate::ui::Ui;
 
@@ -169,6 +169,32 @@ impl<'a> Fleet<'a> {
         self.run(phase, self.concurrency, chosen, work)
     }
 
+    /// Like [`Fleet::each`], for work that may be cut at any point and begun again: a host whose connection is lost is
+    /// connected to once more.
+    pub fn each_repeatable<T: Send>(
+        &self,
+        phase: &str,
+        chosen: impl Fn(&Host) -> bool,
+        work: impl Fn(&Host, &Connection) -> anyhow::Result<T> + Sync,
+    ) -> Result<BTreeMap<String, T>, Failed> {
+        let once_more = |host: &Host, connection: &Connection| match work(host, connection) {
+            Err(error) if is_lost(&error) => {
+                let connection = self.reconnect(host, phase, &error)?;
+                work(host, &connection)
+            }
+            done => done,
+        };
+        self.run(phase, self.concurrency, chosen, once_more)
+    }
+
+    /// Another connection to a host in the place of one that was lost; the error tells both.
+    pub fn reconnect(&self, host: &Host, phase: &str, lost: &anyhow::Error) -> anyhow::Result<Connection> {
+        let reason = format!("{lost:#}");
+        self.ui
+            .note(&format!("{}: {phase}: {reason}; connecting again", host.name));
+        Connection::open(self.target(host)?).with_context(|| format!("{reason}; connecting again failed"))
+    }
+
     /// Like [`Fleet::each`], one host after the other; stops at the first that fails.
     pub fn one_by_one<T: Send>(
         &self,
@@ -208,7 +234,12 @@ impl<'a> Fleet<'a> {
                     none.insert(opened.map_err(|error| error.to_string())?)
                 }
             };
-            work(host, connection).map_err(|error| format!("{error:#}"))
+            let done = work(host, connection);
+            if done.as_ref().is_err_and(is_lost) {
+                // What comes next for this host connects anew.
+                *session = None;
+            }
+            done.map_err(|error| format!("{error:#}"))
         });
         gathered(self.ui, phase, results)
     }

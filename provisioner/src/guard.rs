@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::apply;
+use crate::desired::sha256;
 use crate::facts::Facts;
 use crate::plan::HostPlan;
 use crate::shell::Shell;
@@ -34,12 +35,14 @@ impl Way {
 /// From now on the host goes back after `within`, unless [`disarm`] comes first. Refused when it is not on the
 /// generation that it was found on.
 pub fn arm(shell: &dyn Shell, way: Way, within: Duration, cause: &str) -> Result<(), SshError> {
+    let go_back = apply::unattended_script(way.back_to, cause);
     let script = ARM
+        .replace("@SHA256@", &sha256(go_back.as_bytes()))
         .replace("@FROM@", &way.from.to_string())
         .replace("@TARGET@", &way.back_to.to_string())
         .replace("@SECONDS@", &within.as_secs().to_string());
-    let mut back = std::io::Cursor::new(apply::unattended_script(way.back_to, cause));
-    shell.check("preparing the way back", &script, &mut back, &|_| {})?;
+    let mut go_back = std::io::Cursor::new(go_back);
+    shell.check("preparing the way back", &script, &mut go_back, &|_| {})?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ mod key;
 mod package;
 mod relay;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
@@ -33,6 +33,8 @@ pub struct Push<'a> {
     /// Hosts that lack the same.
     groups: Vec<Group>,
     uploads: (Mutex<usize>, Condvar),
+    /// Hosts that have had their turn among those that pass on.
+    begun: Mutex<BTreeSet<String>>,
 }
 
 impl<'a> Push<'a> {
@@ -59,15 +61,17 @@ impl<'a> Push<'a> {
             packages,
             groups,
             uploads: Default::default(),
+            begun: Mutex::default(),
         })
     }
 
-    /// Returns when the host has what it lacks.
+    /// Returns when the host has what it lacks. May be repeated.
     pub fn to(&self, host: &Host, connection: &dyn Shell) -> anyhow::Result<()> {
         let Some(package) = self.packages.get(&host.name) else {
             return Ok(());
         };
-        let group = self.groups.iter().find(|group| group.has(&host.name));
+        let first = locked(&self.begun).insert(host.name.clone());
+        let group = self.groups.iter().find(|group| first && group.has(&host.name));
         match group.map(|group| (group, group.part(&host.name))) {
             None => self.upload(host, connection, package, false),
             Some((group, Part::Seed)) => {

@@ -16,11 +16,12 @@ use crate::fleet::Fleet;
 use crate::guard::{self, Way};
 use crate::inventory::{Host, Inventory};
 use crate::plan::HostPlan;
-use crate::ssh::{Connection, SshError};
+use crate::ssh::{Connection, SshError, is_lost};
 use crate::state::{Event, State};
 use crate::survey::Survey;
 use crate::ui::Ui;
 
+pub use back::stay;
 pub use gate::{any_api, etcd_member, local, others_hold_quorum};
 pub use waves::{Batch, Wave, waves};
 
@@ -95,7 +96,7 @@ impl Rollout<'_> {
             plan.is_some_and(|plan| plan.unconfirmed.is_some())
         };
         self.fleet
-            .each("taking over", left, |_, connection| Ok(guard::hold(connection)?))?;
+            .each_repeatable("taking over", left, |_, connection| Ok(guard::hold(connection)?))?;
         Ok(())
     }
 
@@ -141,16 +142,42 @@ impl Rollout<'_> {
                 return Err(error);
             }
         };
-        let changed = self
-            .change(survey, host, connection)
-            .and_then(|()| self.gate(survey, host, &survey.desired[&host.name].unit_names(), connection))
-            .and_then(|()| confirmed(guarded, connection));
+        let through = |connection: &Connection| {
+            self.change(survey, host, connection)?;
+            let units = survey.desired[&host.name].unit_names();
+            self.gate(survey, host, &units, connection)?;
+            confirmed(guarded, connection)
+        };
+        let mut again = None;
+        let mut changed = through(connection);
+        if let Err(lost) = &changed
+            && is_lost(lost)
+        {
+            changed = match self.fleet.reconnect(host, "rolling", lost) {
+                Ok(connection) => through(again.insert(connection)),
+                Err(error) => return Err(error.context(self.left_alone(guarded))),
+            };
+        }
         match changed {
             Ok(()) => {
                 self.switched(host, plan)?;
                 (self.options.after)(host)
             }
-            Err(error) => Err(self.back(survey, host, connection, error)),
+            Err(error) if is_lost(&error) => Err(error.context(self.left_alone(guarded))),
+            Err(error) => Err(self.back(survey, host, again.as_ref().unwrap_or(connection), error)),
+        }
+    }
+
+    /// What becomes of a host that is out of reach between its switch and its gate.
+    fn left_alone(&self, guarded: bool) -> String {
+        match guarded {
+            true => format!(
+                "the host was not seen through its health gate: it goes back by itself within {} s, unless the command is \
+                 run again before",
+                self.inventory.release.confirm_within.as_secs()
+            ),
+            false => "the host was not seen through its health gate, and has no generation to go back to"
+                .to_owned(),
         }
     }
 

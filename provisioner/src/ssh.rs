@@ -45,3 +45,9 @@ pub enum SshError {
     #[error("cannot read {what}: {reason}")]
     Local { what: String, reason: String },
 }
+
+/// True when the connection to a host broke off; what was under way there may have been done, half done or not begun.
+pub fn is_lost(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain();
+    causes.any(|cause| matches!(cause.downcast_ref(), Some(SshError::Lost { .. })))
+}

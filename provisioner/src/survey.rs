@@ -32,7 +32,7 @@ pub struct Survey {
 
 /// Facts of all connected hosts, with each clock's distance from this machine's in seconds.
 pub fn ask(fleet: &Fleet<'_>) -> anyhow::Result<(BTreeMap<String, Facts>, BTreeMap<String, f64>)> {
-    let answers = fleet.each(
+    let answers = fleet.each_repeatable(
         "facts",
         |_| true,
         |_, connection| {

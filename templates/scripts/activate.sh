@@ -3,9 +3,13 @@
 set -eu
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 umask 077
+# All input first: a run whose connection was lost may wait here for ever, and must hold nothing then.
+archive=$(mktemp /run/hardway-generation.XXXXXX)
+trap 'rm -f "$archive"' EXIT
+cat >"$archive"
 # A run that was cut off may still be at work here.
 exec 9>/run/hardway.lock
-command -v flock >/dev/null && flock -w 60 9
+! command -v flock >/dev/null || flock -w 60 9 || { echo 'another run of hardway is still at work on this host: it holds /run/hardway.lock' >&2; exit 1; }
 release=@RELEASE@
 generation=@GENERATION@
 mkdir -p /etc/hardway/generations /opt/hardway/releases /opt/hardway/blobs /var/lib/hardway /etc/cni/net.d
@@ -41,7 +45,7 @@ if [ -n "$generation" ]; then
     before=$(readlink ../current 2>/dev/null || true)
     rm -rf .new.*
     mkdir ".new.$generation"
-    tar -xmf - -C ".new.$generation"
+    tar -xmf "$archive" -C ".new.$generation"
     cd ".new.$generation"
     sha256sum -c --quiet MANIFEST >&2
     find . -type d -exec chmod 755 {} +

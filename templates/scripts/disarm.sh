@@ -2,7 +2,7 @@
 set -eu
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 exec 9>/run/hardway.lock
-command -v flock >/dev/null && flock -w 60 9
+! command -v flock >/dev/null || flock -w 60 9 || { echo 'another run of hardway is still at work on this host: it holds /run/hardway.lock' >&2; exit 1; }
 [ -e /etc/hardway/guard/target ] || { echo "nobody confirmed the new generation in time, and the host went back by itself" >&2; exit 1; }
 rm -f /etc/hardway/guard/target
 systemctl stop hardway-guard.timer hardway-guard.service

@@ -5,6 +5,8 @@ p() { printf '%s=%s\n' "$1" "$2"; }
 # The first line of a file, as $line.
 line_of() { line=; { [ -r "$1" ] && IFS= read -r line <"$1"; } 2>/dev/null; }
 date '+time=%s.%N'
+# A host that is just going back by itself is asked when it has arrived.
+[ ! -e /etc/hardway/guard/target ] || flock -s -w 60 /run/hardway.lock true 2>/dev/null
 while read -r key _ effective _; do [ "$key" = Uid: ] && p uid "$effective"; done </proc/self/status
 line_of /proc/sys/kernel/hostname; p hostname "$line"
 (. /etc/os-release && p os "$ID $VERSION_ID") 2>/dev/null
@@ -57,7 +59,7 @@ ip -o -4 addr show 2>/dev/null | while read -r _ _ _ address _; do p address "$a
 ip -4 route show 2>/dev/null | while read -r a b c d e _; do p route "$a $b $c $d $e"; done
 ss -Hltnp 2>/dev/null | while read -r _ _ _ local _ process; do p listen "$local $process"; done
 [ -d /var/lib/etcd/member ] && p etcd_data yes
-for path in /etc/hardway/generations/[0-9]*; do [ -d "$path" ] && p kept "${path##*/}"; done
+for path in /etc/hardway/generations/[0-9]*; do [ -d "$path" ] && p kept "${path##*/}"; [ -e "$path/meta/failed" ] && p failed "${path##*/}"; done
 line_of /etc/hardway/guard/target; [ -z "$line" ] || p unconfirmed "$line"
 for path in /opt/hardway/blobs/[0-9a-f]*; do [ -f "$path" ] && p blob "${path##*/}"; done
 if cd /etc/hardway/current 2>/dev/null; then

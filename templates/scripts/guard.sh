@@ -3,13 +3,19 @@
 set -eu
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 umask 077
+# All input first: a run whose connection was lost may wait here for ever, and must hold nothing then.
+script=$(mktemp /run/hardway-guard.XXXXXX)
+trap 'rm -f "$script"' EXIT
+cat >"$script"
+# Half of a way back is none.
+echo '@SHA256@  '"$script" | sha256sum -c --quiet - >&2
 exec 9>/run/hardway.lock
-command -v flock >/dev/null && flock -w 60 9
+! command -v flock >/dev/null || flock -w 60 9 || { echo 'another run of hardway is still at work on this host: it holds /run/hardway.lock' >&2; exit 1; }
 current=$(readlink /etc/hardway/current)
 [ "${current##*/}" = '@FROM@' ] || { echo "this host is on generation ${current##*/}, and was on @FROM@ when it was asked: run the command again" >&2; exit 1; }
 guard=/etc/hardway/guard
 mkdir -p "$guard"
-cat >"$guard/.go-back"
+cp "$script" "$guard/.go-back"
 mv "$guard/.go-back" "$guard/go-back"
 cat >/etc/systemd/system/hardway-guard.service <<'UNIT'
 [Unit]

@@ -3,9 +3,11 @@
 set -eu
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 umask 022
-work=/var/lib/hardway-packages
+# Of its own: a run whose connection was lost may still wait here for the rest of its input.
+find /var/lib -maxdepth 1 -name 'hardway-packages.*' -mmin +120 -exec rm -rf {} +
+work=$(mktemp -d /var/lib/hardway-packages.XXXXXX)
+chmod 755 "$work"
 policy=/usr/sbin/policy-rc.d
-rm -rf "$work"
 mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
 made=
 end() { rm -rf "$work"; [ -z "$made" ] || rm -f "$policy"; }

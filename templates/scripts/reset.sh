@@ -42,7 +42,7 @@ rm -f /etc/systemd/system/containerd.service.d/hardway.conf /run/hardway.lock
 rmdir /etc/systemd/system/containerd.service.d 2>/dev/null
 rm -f /etc/sysctl.d/90-hardway.conf /etc/modules-load.d/hardway.conf /etc/cni/net.d/10-hardway.conflist
 if [ -e /etc/fstab.before-hardway ]; then sed -i 's/^# hardway: //' /etc/fstab; rm -f /etc/fstab.before-hardway; swapon -a; fi
-rm -rf /etc/hardway /opt/hardway /var/lib/hardway /var/lib/cni /var/log/pods /var/log/containers /run/hardway-haproxy
+rm -rf /etc/hardway /opt/hardway /var/lib/hardway /var/lib/cni /var/log/pods /var/log/containers /run/hardway-haproxy /var/lib/hardway-packages.*
 # These may be mount points; what is in them goes.
 for path in /var/lib/etcd /var/lib/kubelet; do [ -d "$path" ] && find "$path" -mindepth 1 -delete; rmdir "$path" 2>/dev/null; done
 for user in kube-apiserver kube-controller-manager kube-scheduler api-balancer; do userdel "$user" >/dev/null 2>&1; done

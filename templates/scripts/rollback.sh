@@ -4,7 +4,7 @@ set -eu
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 umask 077
 exec 9>/run/hardway.lock
-command -v flock >/dev/null && flock -w 60 9
+! command -v flock >/dev/null || flock -w 60 9 || { echo 'another run of hardway is still at work on this host: it holds /run/hardway.lock' >&2; exit 1; }
 # By the host itself: not when the new generation has been confirmed meanwhile.
 unattended=@UNATTENDED@
 [ -z "$unattended" ] || [ -e /etc/hardway/guard/target ] || exit 0

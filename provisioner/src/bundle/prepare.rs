@@ -84,7 +84,7 @@ impl Prepared {
         let fleet = Fleet::connect_to(inventory, state, ui, chosen)?;
         let (facts, _) = ask(&fleet)?;
         let folder = self.folder.join(Kind::Package.folder());
-        let installed = fleet.each(
+        let installed = fleet.each_repeatable(
             "packages",
             |host| facts.contains_key(&host.name),
             |host, connection| {

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
@@ -5,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Collected, Finding, Row};
 
 /// Days until the end; negative when it has passed.
-fn days(row: &Row, now: SystemTime) -> i64 {
+pub fn days(row: &Row, now: SystemTime) -> i64 {
     let whole = |seconds: u64| i64::try_from(seconds / 86_400).unwrap_or(i64::MAX);
     match row.certificate.not_after.duration_since(now) {
         Ok(left) => whole(left.as_secs()),
@@ -21,6 +22,26 @@ fn seconds(time: SystemTime) -> u64 {
 
 fn timestamp(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time).map_or_else(|_| String::new(), |time| format!("{time:.0}"))
+}
+
+/// One line: how many different certificates there are, and which expires first.
+pub fn summary(rows: &[Row], now: SystemTime) -> Option<String> {
+    let different: BTreeSet<&str> = rows
+        .iter()
+        .map(|row| row.certificate.fingerprint.as_str())
+        .collect();
+    let first = rows.iter().min_by_key(|row| row.certificate.not_after)?;
+    let ends = match days(first, now) {
+        gone if gone < 0 => "has expired".to_owned(),
+        days => format!("expires in {days} days"),
+    };
+    Some(format!(
+        "{} certificates on the hosts and here; the first, {} of {} ({}), {ends}",
+        different.len(),
+        first.certificate.common_name,
+        first.host,
+        first.place,
+    ))
 }
 
 fn names(row: &Row) -> Vec<String> {
@@ -160,4 +181,35 @@ pub fn prometheus(collected: &Collected) -> String {
         ));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use pki::{Authority, CertificateAuthority};
+
+    use super::super::Place;
+    use super::*;
+
+    #[test]
+    fn the_summary_is_of_what_there_is() {
+        let now = SystemTime::now();
+        let authority = CertificateAuthority::generate(Authority::Etcd, "lab", now).unwrap();
+        let certificate = pki::inspect(authority.certificate()).unwrap();
+        let end = certificate.not_after;
+        let path = "/etc/hardway/current/pki/etcd-ca.crt".to_owned();
+        // The same one in two places.
+        let rows = ["cp-1", "cp-2"].map(|host| {
+            let place = Place::File { path: path.clone() };
+            Row::new(host, place, certificate.clone())
+        });
+        let said = |at: SystemTime| summary(&rows, at).unwrap();
+        let first = "1 certificates on the hosts and here; the first, lab-etcd-ca of cp-1 \
+                     (/etc/hardway/current/pki/etcd-ca.crt), ";
+        let day = Duration::from_secs(86_400);
+        assert_eq!(said(end - 5 * day), format!("{first}expires in 5 days"));
+        assert_eq!(said(end + Duration::from_secs(1)), format!("{first}has expired"));
+        assert_eq!(summary(&[], now), None);
+    }
 }

@@ -3,7 +3,7 @@ use serde_json::json;
 use super::{Context, Outcome, end_on_interrupt};
 use crate::fleet::Fleet;
 use crate::plan::Scope;
-use crate::rollout::{Options, Rollout};
+use crate::rollout::{Options, Rollout, stay};
 use crate::survey::survey;
 
 /// Put hosts back on the generation before; nothing is uploaded.
@@ -34,7 +34,18 @@ impl Arguments {
             ui,
             options: Options::named("rollback"),
         };
-        let done = rollout.go_back(&survey, self.to)?;
+        let stay = stay(&survey.facts, self.to);
+        // Who names hosts means each of them; who means all means those that were changed.
+        let chosen = !self.scope.is_everything() || self.to.is_some();
+        if let Some((host, reason)) = stay.iter().next()
+            && (chosen || stay.len() == survey.facts.len())
+        {
+            anyhow::bail!("{host}: {reason}; no host was changed");
+        }
+        for (host, reason) in &stay {
+            ui.note(&format!("{host} stays where it is: {reason}"));
+        }
+        let done = rollout.go_back(&survey, self.to, |host| !stay.contains_key(&host.name))?;
         operation.finish()?;
         let mut text = String::new();
         for (host, back) in &done {

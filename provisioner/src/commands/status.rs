@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Context, Outcome};
 use crate::api;
+use crate::certs::{self, Collected, Finding, Row};
 use crate::fleet::Fleet;
 use crate::inventory::Inventory;
 use crate::outside::{self, Outsider};
@@ -57,12 +58,20 @@ fn run(inventory: &Inventory, state: &State, ui: &Ui, json: bool) -> anyhow::Res
         findings.push(format!("{}: the node is not ready", outsider.name));
     }
     let etcd = etcd_health(&fleet, inventory, &survey, &mut findings);
-    let certificates = certificates(&survey, &mut findings)?;
+    let of_outsiders = outside::certificates(&fleet, &outsiders)?;
+    let certificates = Collected {
+        rows: certs::judged(&fleet, state, of_outsiders, EXPIRY_WARNING)?,
+        unreachable,
+    };
+    findings.extend(certificates.rows.iter().flat_map(certificate_findings));
+    let now = SystemTime::now();
     if json {
-        let report = json!({ "hosts": hosts, "outsiders": outsiders, "etcd": etcd, "certificates": certificates, "findings": findings });
+        let rows = &certs::json(&certificates, now)["certificates"];
+        let report = json!({ "hosts": hosts, "outsiders": outsiders, "etcd": etcd, "certificates": rows, "findings": findings });
         ui.print(&format!("{report}\n"));
     } else {
-        ui.print(&text(&hosts, &outsiders, &etcd, &certificates, &findings));
+        let summary = certs::summary(&certificates.rows, now);
+        ui.print(&text(&hosts, &outsiders, &etcd, summary.as_deref(), &findings));
     }
     Ok(!findings.is_empty())
 }
@@ -149,28 +158,27 @@ fn etcd_health(
     members
 }
 
-fn certificates(survey: &Survey, findings: &mut Vec<String>) -> anyhow::Result<Vec<Value>> {
-    let now = SystemTime::now();
-    let mut rows = Vec::new();
-    for (host, name, certificate) in survey.secrets.certificates() {
-        let found = pki::inspect(certificate)?;
-        let remaining = found.remaining(now);
-        let days = remaining.as_secs() / 86_400;
-        if remaining < EXPIRY_WARNING {
-            findings.push(format!(
-                "{host}: certificate {name} expires in {days} days; run hardway bootstrap"
-            ));
-        }
-        rows.push(json!({ "host": host, "name": name, "days": days }));
-    }
-    Ok(rows)
+/// What is wrong with a certificate on a host, and what to do.
+fn certificate_findings(row: &Row) -> Vec<String> {
+    let found = row.findings.iter().map(|finding| {
+        let remedy = match finding {
+            Finding::Expired | Finding::ExpiresSoon if row.certificate.authority => {
+                "; run hardway certs rotate --all"
+            }
+            Finding::Expired => "; run hardway certs rotate, with --rescue when no API server answers",
+            Finding::ExpiresSoon => "; run hardway certs rotate",
+            _ => "",
+        };
+        format!("{}: {}: {finding}{remedy}", row.host, row.place)
+    });
+    found.collect()
 }
 
 fn text(
     hosts: &[Value],
     outsiders: &[Outsider],
     etcd: &[Value],
-    certificates: &[Value],
+    certificates: Option<&str>,
     findings: &[String],
 ) -> String {
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
@@ -209,15 +217,7 @@ fn text(
         };
         lines.push(format!("etcd {:<16} {health}", text(&member["name"])));
     }
-    if let Some(first) = certificates.iter().min_by_key(|row| row["days"].as_u64()) {
-        lines.push(format!(
-            "{} certificates; the first to expire is {} of {}, in {} days",
-            certificates.len(),
-            text(&first["name"]),
-            text(&first["host"]),
-            first["days"]
-        ));
-    }
+    lines.extend(certificates.map(str::to_owned));
     for finding in findings {
         lines.push(format!("differs: {finding}"));
     }

@@ -142,7 +142,7 @@ fn compare(
     survey: &Survey,
     context: &Context,
 ) -> anyhow::Result<BTreeMap<String, Vec<Difference>>> {
-    let probes = fleet.each("verify", |_| true, |_, connection| Ok(drift::gather(connection)?))?;
+    let probes = fleet.each_repeatable("verify", |_| true, |_, connection| Ok(drift::gather(connection)?))?;
     let ranges = match any_api(fleet, inventory, &survey.secrets).and_then(|api| api.nodes()) {
         Ok(nodes) => PodRange::of_nodes(&nodes),
         Err(error) => {

@@ -17,7 +17,8 @@ pub fn certificates(
         .filter(|file| file.path.ends_with(".crt") && file.change != Change::Remove);
     let mut found = Vec::new();
     for file in changed {
-        let Ok(certificate) = pki::inspect(&desired.text(&file.path)) else {
+        let text = desired.text(&file.path);
+        let Ok(certificate) = pki::inspect(&text) else {
             continue;
         };
         let name = file.path.trim_start_matches("pki/").trim_end_matches(".crt");
@@ -25,7 +26,12 @@ pub fn certificates(
             .issued
             .iter()
             .find(|(holder, profile, _)| holder == host && *profile == name)
-            .map(|(_, _, reason)| reason.clone());
+            .map(|(_, _, reason)| reason.clone())
+            // An authority that this run makes, perhaps beside one that is there.
+            .or_else(|| {
+                let made = secrets.fresh.iter().any(|made| text.contains(made.as_str()));
+                made.then(|| "new".to_owned())
+            });
         let mut subject = format!("CN={}", certificate.common_name);
         for organization in &certificate.organizations {
             subject.push_str(&format!(",O={organization}"));

@@ -5,6 +5,7 @@ use crate::desired::Stage;
 use crate::inventory::Host;
 use crate::plan::Action;
 use crate::push::Push;
+use crate::ssh::is_lost;
 use crate::survey::Survey;
 
 impl Rollout<'_> {
@@ -20,7 +21,7 @@ impl Rollout<'_> {
         let shared = &*survey;
         let push = Push::prepare(self.fleet, self.state, shared, self.ui)?;
         self.ui.phase(self.state, "push and switch");
-        self.fleet.each(
+        self.fleet.each_repeatable(
             "push and switch",
             |host| shared.plans.contains_key(&host.name),
             |host, connection| {
@@ -107,7 +108,7 @@ impl Rollout<'_> {
         stage: Stage,
         ready: &(dyn Fn(&Host, &Survey) -> anyhow::Result<()> + Sync),
     ) -> anyhow::Result<()> {
-        self.fleet.each(
+        self.fleet.each_repeatable(
             phase,
             |host| hosts.contains(&host.name) && !survey.plans[&host.name].starts(stage).is_empty(),
             |host, connection| {
@@ -126,7 +127,7 @@ impl Rollout<'_> {
             let plan = &survey.plans[&host.name];
             plan.generation.is_some() || plan.units.iter().any(|unit| unit.action == Action::Start)
         };
-        self.fleet.each(
+        self.fleet.each_repeatable(
             "clients of the API",
             |host| hosts.contains(&host.name) && changed(host),
             |host, connection| {
@@ -137,6 +138,7 @@ impl Rollout<'_> {
                 let units = survey.desired[&host.name].unit_names();
                 match gate::local(self.inventory, host, &units, connection) {
                     Ok(()) => self.switched(host, plan),
+                    Err(error) if is_lost(&error) => Err(error),
                     Err(error) => Err(self.back(survey, host, connection, error)),
                 }
             },

@@ -2,6 +2,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use ssh2::{MethodType, Session};
 
 use super::bastion;
@@ -10,9 +11,13 @@ use super::{HostKey, SshError, Trust};
 use crate::inventory::SshSettings;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// No answer for this long means that the host is gone; a unit may take up to 120 s to start.
+/// A command that says nothing for this long hangs; a unit may take up to 120 s to start.
 /// (libssh2's keep-alive is not used: it cuts every wait at its interval.)
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(130);
+/// A host whose kernel has acknowledged nothing for this long is gone.
+const GONE_AFTER: Duration = Duration::from_secs(30);
+/// How often an idle connection's other end is asked whether it is there.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A host that accepts a connection and then says nothing must not hold up the others for long.
 const KEY_EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -116,16 +121,24 @@ pub(super) fn dial(host: &str, port: u16) -> Result<TcpStream, SshError> {
     for address in addresses {
         match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
             Ok(stream) => {
-                // Small requests and answers alternate.
-                stream
-                    .set_nodelay(true)
-                    .map_err(|error| unreachable(error.to_string()))?;
+                watched(&stream).map_err(|error| unreachable(error.to_string()))?;
                 return Ok(stream);
             }
             Err(error) => last = error.to_string(),
         }
     }
     Err(unreachable(last))
+}
+
+/// Also while a command says nothing, the kernel notices that the other end has gone.
+fn watched(stream: &TcpStream) -> std::io::Result<()> {
+    // Small requests and answers alternate.
+    stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, PROBE_INTERVAL)?;
+    sockopt::set_tcp_keepintvl(stream, PROBE_INTERVAL)?;
+    sockopt::set_tcp_user_timeout(stream, GONE_AFTER.as_millis() as u32)?;
+    Ok(())
 }
 
 pub(super) fn handshake(

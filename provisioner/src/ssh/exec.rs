@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::{Connection, SshError};
 
+/// How long a channel that broke may take to end, in milliseconds.
+const FAREWELL: u32 = 1_000;
+
 /// Called with the number of bytes that were just sent.
 pub type Progress<'p> = &'p dyn Fn(u64);
 
@@ -71,8 +74,28 @@ impl Connection {
         sent: Progress<'_>,
     ) -> Result<Output, SshError> {
         let mut channel = self.session.channel_session().map_err(lost(doing))?;
+        let ended = self.talk(&mut channel, doing, script, input, sent);
+        if ended.is_err() {
+            // Before libssh2 lets go of a channel it waits for the other end to say so, and on a dead connection it
+            // does that without a pause.
+            let before = self.session.timeout();
+            self.session.set_timeout(FAREWELL);
+            drop(channel);
+            self.session.set_timeout(before);
+        }
+        ended
+    }
+
+    fn talk(
+        &self,
+        channel: &mut ssh2::Channel,
+        doing: &str,
+        script: &str,
+        input: &mut dyn Read,
+        sent: Progress<'_>,
+    ) -> Result<Output, SshError> {
         channel.exec(&self.command(script)).map_err(lost(doing))?;
-        feed(doing, input, &mut channel, sent)?.map_err(lost(doing))?;
+        feed(doing, input, channel, sent)?.map_err(lost(doing))?;
         channel.send_eof().map_err(lost(doing))?;
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         channel.read_to_end(&mut stdout).map_err(lost(doing))?;

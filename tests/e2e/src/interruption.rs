@@ -1,4 +1,4 @@
-//! `hardway`, killed in the middle of what it does.
+//! `hardway`, killed or cut off in the middle of what it does.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
@@ -27,6 +27,25 @@ impl TestLab {
             }
             false
         })
+    }
+
+    /// Runs `hardway` to its end, with all its events; `seen` is called with each, while it goes on.
+    pub fn hardway_watched(&self, arguments: &[&str], mut seen: impl FnMut(&Value)) -> (i32, Vec<Value>) {
+        let mut child = self
+            .hardway_command(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("hardway runs");
+        let mut events = Vec::new();
+        for line in BufReader::new(child.stdout.take().expect("piped")).lines() {
+            let line = line.expect("text");
+            let event = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            seen(&event);
+            events.push(event);
+        }
+        let status = child.wait().expect("ended");
+        (status.code().unwrap_or(-1), events)
     }
 
     /// Runs `hardway` and kills it (SIGKILL) at the first event for which `is_time` is true. False when it got through

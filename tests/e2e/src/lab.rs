@@ -160,6 +160,26 @@ impl TestLab {
         self.tool().args(["kill", host]).finish().ok();
     }
 
+    /// From now on nobody reaches the host, nor it anybody, until [`TestLab::heal`].
+    pub fn partition(&self, host: &str) {
+        self.tool().args(["partition", host]).finish().ok();
+    }
+
+    pub fn heal(&self) {
+        self.tool().arg("heal").finish().ok();
+    }
+
+    /// The generation that a host is on.
+    pub fn generation(&self, host: &str) -> Result<u64, String> {
+        let link = self.exec(host, &["readlink", "/etc/hardway/current"]).result()?;
+        let number = link
+            .trim()
+            .rsplit('/')
+            .next()
+            .and_then(|number| number.parse().ok());
+        number.ok_or(link)
+    }
+
     /// The name of the network namespace that the operator is in.
     pub fn outer_namespace(&self) -> String {
         format!("hwlab-{}", self.name)
@@ -189,7 +209,12 @@ impl TestLab {
 
     /// A prober that asks through a host's balancer, with the kubeconfig that [`TestLab::fetch_kubeconfig`] writes.
     pub fn prober(&self, host: &str) -> crate::Prober {
-        crate::Prober::start(&self.namespace(host), self.kubeconfig())
+        self.prober_of(host, crate::prober::BALANCER)
+    }
+
+    /// A prober in a host's network that asks another balancer, by its URL.
+    pub fn prober_of(&self, host: &str, server: &str) -> crate::Prober {
+        crate::Prober::start(&self.namespace(host), self.kubeconfig(), server)
     }
 
     /// Keeps the kubeconfig fresh until it is dropped.

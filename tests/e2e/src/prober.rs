@@ -14,6 +14,8 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// A request that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PATH: &str = "/api/v1/namespaces/default/configmaps";
+/// Each host's own.
+pub const BALANCER: &str = "https://127.0.0.1:7443";
 /// Every so many requests a new connection is made.
 const RECONNECT: u64 = 10;
 
@@ -73,9 +75,10 @@ pub struct Prober {
 }
 
 impl Prober {
-    /// Asks the balancer of a host, in that host's network, with the kubeconfig at `kubeconfig`, which is read again
-    /// for every new connection.
-    pub fn start(namespace: &str, kubeconfig: PathBuf) -> Self {
+    /// Asks `server`, a URL, in a host's network, with the kubeconfig at `kubeconfig`, which is read again for every
+    /// new connection.
+    pub fn start(namespace: &str, kubeconfig: PathBuf, server: &str) -> Self {
+        let server = server.to_owned();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let network =
@@ -87,7 +90,7 @@ impl Prober {
                 .enable_all()
                 .build()
                 .expect("a runtime");
-            runtime.block_on(probe(&kubeconfig, &stopped))
+            runtime.block_on(probe(&kubeconfig, &server, &stopped))
         });
         Self { stop, thread }
     }
@@ -98,7 +101,7 @@ impl Prober {
     }
 }
 
-async fn client(kubeconfig: &Path) -> Result<kube::Client, String> {
+async fn client(kubeconfig: &Path, server: &str) -> Result<kube::Client, String> {
     let text = |error: &dyn std::error::Error| error.to_string();
     let mut config = Kubeconfig::read_from(kubeconfig).map_err(|error| text(&error))?;
     for cluster in config
@@ -106,16 +109,18 @@ async fn client(kubeconfig: &Path) -> Result<kube::Client, String> {
         .iter_mut()
         .filter_map(|named| named.cluster.as_mut())
     {
-        cluster.server = Some("https://127.0.0.1:7443".to_owned());
+        cluster.server = Some(server.to_owned());
         cluster.tls_server_name = Some("kubernetes".to_owned());
     }
-    let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default())
+    let mut config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default())
         .await
         .map_err(|error| text(&error))?;
+    // By default the client asks again after 429, 503 and 504, and nobody would hear of them.
+    config.default_retry = false;
     kube::Client::try_from(config).map_err(|error| text(&error))
 }
 
-async fn probe(kubeconfig: &Path, stop: &AtomicBool) -> Report {
+async fn probe(kubeconfig: &Path, server: &str, stop: &AtomicBool) -> Report {
     let mut report = Report::default();
     let begun = Instant::now();
     let mut last_success = begun;
@@ -134,7 +139,7 @@ async fn probe(kubeconfig: &Path, stop: &AtomicBool) -> Report {
         ticks.tick().await;
         let number = report.requests;
         if number % RECONNECT == 0 {
-            match client(kubeconfig).await {
+            match client(kubeconfig, server).await {
                 Ok(client) => current = Some(client),
                 // Half-written, perhaps: the one before is as good.
                 Err(error) if current.is_none() => {

@@ -1,6 +1,7 @@
 //! A prober that is a pod as far as the API server can tell: it holds a service account's token, and takes a new one
 //! every quarter of a minute.
 
+use crate::prober::BALANCER;
 use crate::{Prober, Refresher, Report, TestLab};
 
 /// What a pod may do that reads and writes ConfigMaps.
@@ -51,7 +52,7 @@ impl TestLab {
         };
         crate::run(&mut command(&script), None).ok();
         PodProber {
-            prober: Prober::start(&self.namespace(host), path),
+            prober: Prober::start(&self.namespace(host), path, BALANCER),
             _refresher: Refresher::start(command(&format!("{script}; sleep 13"))),
         }
     }

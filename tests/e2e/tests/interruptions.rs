@@ -43,16 +43,6 @@ fn an_interrupted_bootstrap_is_finished_by_the_next_one() {
     reset_leaves_nothing(&lab);
 }
 
-fn current(lab: &TestLab, host: &str) -> Result<u64, String> {
-    let link = lab.exec(host, &["readlink", "/etc/hardway/current"]).result()?;
-    let number = link
-        .trim()
-        .rsplit('/')
-        .next()
-        .and_then(|number| number.parse().ok());
-    number.ok_or(link)
-}
-
 /// Killed when worker-1 has been switched and restarted, and waits for its gate.
 fn killed_before_the_gate(lab: &TestLab) {
     let killed = lab.kill_when(&["bootstrap"], |event| {
@@ -74,7 +64,7 @@ fn a_host_left_between_switch_and_gate_goes_back(lab: &TestLab) {
     };
     let goes_back = |to: u64| {
         until("worker-1 goes back", Duration::from_secs(90), || {
-            match current(lab, "worker-1")? {
+            match lab.generation("worker-1")? {
                 number if number == to => lab
                     .exec("worker-1", &["test", "!", "-e", "/etc/hardway/guard"])
                     .result(),
@@ -82,10 +72,10 @@ fn a_host_left_between_switch_and_gate_goes_back(lab: &TestLab) {
             }
         });
     };
-    let before = current(lab, "worker-1").expect("a generation");
+    let before = lab.generation("worker-1").expect("a generation");
     labelled("gold");
     killed_before_the_gate(lab);
-    assert!(current(lab, "worker-1").expect("a generation") > before);
+    assert!(lab.generation("worker-1").expect("a generation") > before);
     let status = lab.hardway(&["status"]);
     assert!(
         status.code == 3 && status.stdout.contains("has not passed its health gate"),
@@ -106,7 +96,7 @@ fn a_host_left_between_switch_and_gate_goes_back(lab: &TestLab) {
     // A run that takes over confirms it, and nothing is left that could go back.
     killed_before_the_gate(lab);
     lab.hardway(&["bootstrap"]).ok();
-    let confirmed = current(lab, "worker-1").expect("a generation");
+    let confirmed = lab.generation("worker-1").expect("a generation");
     assert!(confirmed > before);
     let left = "ls -d /etc/hardway/guard /etc/systemd/system/hardway-guard.* 2>/dev/null; systemctl is-active hardway-guard.timer";
     let left = lab.exec("worker-1", &["sh", "-c", left]).stdout;

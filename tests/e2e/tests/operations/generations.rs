@@ -7,15 +7,7 @@ use e2e::TestLab;
 use crate::HOSTS;
 
 pub(crate) fn rollback_takes_seconds_and_uploads_nothing(lab: &TestLab) {
-    let number = |host: &str| -> u64 {
-        let link = lab.exec(host, &["readlink", "/etc/hardway/current"]).ok();
-        let number = link
-            .trim()
-            .rsplit('/')
-            .next()
-            .and_then(|number| number.parse().ok());
-        number.expect("a generation")
-    };
+    let number = |host: &str| lab.generation(host).expect("a generation");
     // The generation before was edited by hand in an earlier step, and is not gone back to.
     let edited = lab.hardway(&["rollback", "--host", "worker-1", "--to", "1"]);
     assert!(

@@ -10,6 +10,11 @@ pub(crate) fn damaged_plans_and_states_change_nothing(lab: &TestLab) {
     let name = path.to_str().expect("plain");
     let planned = lab.hardway(&["plan", "--brief", "--out", name]);
     assert_eq!(planned.code, 3, "{planned:?}");
+    // No authority is there yet that the operator could hold.
+    assert!(
+        planned.stdout.contains("-kubernetes-ca: new, ") && !planned.stdout.contains("held by the operator"),
+        "{planned:?}"
+    );
     let whole = std::fs::read(&path).expect("written");
     let broken = lab.scratch.path().join("broken.json");
     let broken_name = broken.to_str().expect("plain");

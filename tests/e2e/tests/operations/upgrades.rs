@@ -1,34 +1,12 @@
 //! To another release and back, while a client writes and reads ten times a second.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use e2e::TestLab;
 
 use crate::said;
-
-/// The release again with other hashes: each program has one byte more behind its end.
-fn release(lab: &TestLab, name: &str) -> PathBuf {
-    let folder = lab.scratch.path().join(name);
-    std::fs::create_dir(&folder).expect("made");
-    for program in [
-        "kube-apiserver",
-        "kube-controller-manager",
-        "kube-scheduler",
-        "kubelet",
-        "kube-proxy",
-        "pod-network",
-        "api-balancer",
-        "cluster-dns",
-        "pause",
-    ] {
-        let mut content = std::fs::read(e2e::binaries().join(program)).expect("read");
-        content.extend(name.as_bytes());
-        write_program(&folder.join(program), &content);
-    }
-    folder
-}
 
 fn write_program(path: &Path, content: &[u8]) {
     std::fs::write(path, content).expect("written");
@@ -43,7 +21,7 @@ fn releases(lab: &TestLab) -> Vec<String> {
 }
 
 pub(crate) fn a_release_that_does_not_start_stops_at_the_first_host(lab: &TestLab) {
-    let folder = release(lab, "broken");
+    let folder = lab.other_release("broken");
     // It answers the checks, and then it does not serve.
     let genuine = e2e::binaries().join("kube-apiserver");
     let script = format!(
@@ -76,7 +54,7 @@ pub(crate) fn a_release_that_does_not_start_stops_at_the_first_host(lab: &TestLa
 }
 
 pub(crate) fn upgrade_and_rollback_lose_nothing(lab: &TestLab) {
-    let folder = release(lab, "next");
+    let folder = lab.other_release("next");
     let before = releases(lab);
     let prober = lab.prober("worker-1");
     let begun = Instant::now();
@@ -106,7 +84,7 @@ pub(crate) fn upgrade_and_rollback_lose_nothing(lab: &TestLab) {
 }
 
 pub(crate) fn an_upgrade_that_was_killed_is_finished_by_the_next(lab: &TestLab) {
-    let folder = release(lab, "next");
+    let folder = lab.other_release("next");
     let arguments = ["upgrade", "--in-place", "--to", folder.to_str().expect("plain")];
     let before = releases(lab);
     let prober = lab.prober("worker-1");
