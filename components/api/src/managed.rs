@@ -23,8 +23,11 @@ pub fn apply(
         manager(resource, &resource.gvk.api_version(), &reset).apply(old, applied, writer, force)?;
     match &resource.custom {
         Some(definition) => crate::custom::fit(definition, &mut new).map_err(ApiError::bad_request)?,
-        None => decode::fit(&resource.schemas, resource.schema_id, &mut new)
-            .map_err(|error| ApiError::bad_request(error.to_string()))?,
+        None => {
+            let before = old.unwrap_or(&Value::Null);
+            decode::fit_change(&resource.schemas, resource.schema_id, &mut new, before)
+                .map_err(|error| ApiError::bad_request(error.to_string()))?
+        }
     };
     defaults::apply(resource, &mut new);
     Ok(new)

@@ -113,7 +113,12 @@ fn whole_pod(old: Option<&Value>, new: &Value) -> ErrorList {
     let Some(old) = old else {
         return pod::create(new);
     };
-    let mut errors = pod::whole(new);
+    // A spec as it was has been checked, which is most of the work; annotations may have changed beside it.
+    let mut errors = if old.get("spec") == new.get("spec") {
+        pod::annotations_beside_spec(new)
+    } else {
+        pod::whole(new)
+    };
     errors.extend(pod::update(old, new));
     errors
 }

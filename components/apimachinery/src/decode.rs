@@ -24,14 +24,43 @@ pub fn fit(set: &SchemaSet, id: SchemaId, value: &mut Value) -> Result<Vec<Strin
     fit_as(set, id, value, false)
 }
 
-/// The same for a value that was already decoded without types, as strategic merge patches are; errors are
+/// The same for a changed object. What it has at the top like `before`, which fits, is not looked at again: most changes
+/// touch little of an object.
+pub fn fit_change(
+    set: &SchemaSet,
+    id: SchemaId,
+    value: &mut Value,
+    before: &Value,
+) -> Result<Vec<String>, DecodeError> {
+    apart_from_what_stays(value, before, |value| fit(set, id, value))
+}
+
+/// Does something to an object without the lists and maps at its top that are as they were before.
+fn apart_from_what_stays<T>(value: &mut Value, before: &Value, act: impl FnOnce(&mut Value) -> T) -> T {
+    let mut stays: Vec<(String, Value)> = Vec::new();
+    if let (Value::Object(map), Value::Object(before)) = (&mut *value, before) {
+        for (key, item) in map.iter_mut() {
+            if (item.is_object() || item.is_array()) && before.get(key) == Some(item) {
+                stays.push((key.clone(), item.take()));
+            }
+        }
+    }
+    let outcome = act(value);
+    if let Value::Object(map) = value {
+        map.extend(stays);
+    }
+    outcome
+}
+
+/// The same for a changed object that was already decoded without types, as strategic merge patches are; errors are
 /// worded as upstream's converter words them.
 pub fn fit_unstructured(
     set: &SchemaSet,
     id: SchemaId,
     value: &mut Value,
+    before: &Value,
 ) -> Result<Vec<String>, DecodeError> {
-    fit_as(set, id, value, true)
+    apart_from_what_stays(value, before, |value| fit_as(set, id, value, true))
 }
 
 fn fit_as(

@@ -227,6 +227,15 @@ fn decode_protobuf(row: &Resource, kind: &GroupVersionKind, bytes: &[u8]) -> Res
     })
 }
 
+/// Fits a changed object to its row's schema; gives unknown fields, which are dropped. `before` fits.
+pub fn fit_change(row: &Resource, value: &mut Value, before: &Value) -> Result<Vec<String>, String> {
+    match &row.custom {
+        Some(definition) => api::custom::fit(definition, value),
+        None => apimachinery::decode::fit_change(&row.schemas, row.schema_id, value, before)
+            .map_err(|error| error.to_string()),
+    }
+}
+
 /// Fits a value to the kind's schema; gives unknown fields, which are dropped.
 pub fn fit(row: &Resource, kind: &GroupVersionKind, value: &mut Value) -> Result<Vec<String>, String> {
     if let Some(definition) = row.custom.as_ref().filter(|_| *kind == row.gvk) {

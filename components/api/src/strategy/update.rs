@@ -105,7 +105,7 @@ pub fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: 
     if resource.gvk.kind == "Namespace" && subresource.is_empty() {
         keep(new, &["spec", "finalizers"]);
     }
-    let _ = apimachinery::decode::fit(&resource.schemas, resource.schema_id, new);
+    let _ = apimachinery::decode::fit_change(&resource.schemas, resource.schema_id, new, old);
     generation(rules.generation, subresource, old, new);
 }
 

@@ -68,7 +68,7 @@ pub(super) fn whole(pod: &Value) -> ErrorList {
         is_pod: true,
         name: meta::name(pod),
     };
-    let mut errors = annotations::check(pod, spec, &Path::new("metadata.annotations"));
+    let mut errors = annotations_beside_spec(pod);
     errors.extend(self::spec(spec, part, &path));
     if text(spec, &["serviceAccountName"]).is_empty() {
         errors.extend(volumes::tokens_of_nobody(spec, &path.child("volumes")));
@@ -81,6 +81,11 @@ pub(super) fn whole(pod: &Value) -> ErrorList {
         }
     }
     errors
+}
+
+/// Annotations that say what the spec says too.
+pub(super) fn annotations_beside_spec(pod: &Value) -> ErrorList {
+    annotations::check(pod, at(pod, &["spec"]), &Path::new("metadata.annotations"))
 }
 
 /// A pod template.

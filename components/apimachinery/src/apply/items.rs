@@ -2,7 +2,6 @@
 use crate::schema::{ListKind, SchemaSet, Type};
 use serde_json::Value;
 use std::borrow::Cow;
-use std::fmt::Write;
 
 /// The element text of a list item. Key fields that are missing count with their default.
 pub(super) fn element(
@@ -14,7 +13,11 @@ pub(super) fn element(
 ) -> String {
     match kind {
         ListKind::Atomic => format!("i:{position}"),
-        ListKind::Set => format!("v:{item}"),
+        ListKind::Set => {
+            let mut text = String::from("v:");
+            push_json(&mut text, item);
+            text
+        }
         ListKind::Map(keys) => keyed(set, item_type, keys, item),
     }
 }
@@ -51,14 +54,33 @@ fn keyed(set: &SchemaSet, item_type: Option<&Type>, keys: &[String], item: &Valu
         .filter_map(|name| Some((name.as_str(), key_value(set, item_type, name, item)?)))
         .collect();
     found.sort_by_key(|(name, _)| *name);
-    let mut text = String::from("k:{");
+    let mut text = String::with_capacity(USUAL_LENGTH);
+    text.push_str("k:{");
     for (position, (name, value)) in found.iter().enumerate() {
-        let comma = if position > 0 { "," } else { "" };
-        // Writing to a string can't fail; names of fields need no escapes.
-        let _ = write!(text, "{comma}\"{name}\":{value}");
+        // Names of fields need no escapes.
+        text.push_str(if position > 0 { ",\"" } else { "\"" });
+        text.push_str(name);
+        text.push_str("\":");
+        push_json(&mut text, value);
     }
     text.push('}');
     text
+}
+
+/// Room for most elements.
+const USUAL_LENGTH: usize = 48;
+
+/// Writes a value as JSON. Texts without anything to escape are copied, for formatting is slow and this is done for
+/// each item of each list that is compared or merged.
+fn push_json(out: &mut String, value: &Value) {
+    match value {
+        Value::String(text) if !text.bytes().any(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)) => {
+            out.push('"');
+            out.push_str(text);
+            out.push('"');
+        }
+        other => out.push_str(&other.to_string()),
+    }
 }
 
 /// Element texts of all items, in order.
@@ -72,4 +94,21 @@ pub(super) fn elements(
         .enumerate()
         .map(|(position, item)| element(set, item_type, kind, position, item))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn elements_are_json(text in any::<String>(), number in any::<i64>()) {
+            for value in [Value::from(text.as_str()), Value::from(number), Value::from(true)] {
+                let mut out = String::new();
+                push_json(&mut out, &value);
+                prop_assert_eq!(out, value.to_string());
+            }
+        }
+    }
 }

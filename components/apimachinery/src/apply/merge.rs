@@ -69,23 +69,22 @@ fn list(set: &SchemaSet, inner: Option<&Type>, kind: &ListKind, live: &mut Vec<V
     let mut next_shared = shared.next();
     let mut done: HashSet<&str> = HashSet::new();
     let mut out = Vec::with_capacity(left.len().max(right.len()));
-    let old = std::mem::take(live);
-    let take = |at: usize, out: &mut Vec<Value>| {
-        out.push(match live_by.get(right[at].as_str()) {
-            Some(live) => {
-                let mut item = old[*live].clone();
-                value(set, inner, None, &mut item, &applied[at]);
-                item
-            }
-            None => fresh(set, inner, None, &applied[at]),
-        });
+    // Each goes to one place at most: no item is applied twice, and none that is applied is also kept as it is.
+    let mut old = std::mem::take(live);
+    let merged = |at: usize, old: &mut [Value]| match live_by.get(right[at].as_str()) {
+        Some(live) => {
+            let mut item = old[*live].take();
+            value(set, inner, None, &mut item, &applied[at]);
+            item
+        }
+        None => fresh(set, inner, None, &applied[at]),
     };
     let (mut l, mut r) = (0, 0);
     while l < left.len() || r < right.len() {
         if l < left.len() && r < right.len() {
             if left[l] == right[r] {
                 done.insert(&left[l]);
-                take(r, &mut out);
+                out.push(merged(r, &mut old));
                 (l, r) = (l + 1, r + 1);
                 next_shared = shared.next();
                 continue;
@@ -97,7 +96,7 @@ fn list(set: &SchemaSet, inner: Option<&Type>, kind: &ListKind, live: &mut Vec<V
         }
         if l < left.len() {
             if !applied_set.contains(left[l].as_str()) {
-                out.push(old[l].clone());
+                out.push(old[l].take());
                 l += 1;
                 continue;
             }
@@ -107,7 +106,7 @@ fn list(set: &SchemaSet, inner: Option<&Type>, kind: &ListKind, live: &mut Vec<V
         }
         if r < right.len() {
             done.insert(&right[r]);
-            take(r, &mut out);
+            out.push(merged(r, &mut old));
             if next_shared == Some(&right[r]) {
                 next_shared = shared.next();
             }

@@ -42,6 +42,7 @@ enum At<'a> {
     Field(&'a At<'a>, &'a str),
     /// By its element text.
     Item(&'a At<'a>, &'a str),
+    Index(&'a At<'a>, usize),
 }
 
 impl fmt::Display for At<'_> {
@@ -50,6 +51,7 @@ impl fmt::Display for At<'_> {
             Self::Root => Ok(()),
             Self::Field(parent, name) => write!(f, "{parent}.{name}"),
             Self::Item(parent, element) => write!(f, "{parent}{}", readable(element)),
+            Self::Index(parent, index) => write!(f, "{parent}[{index}]"),
         }
     }
 }
@@ -96,6 +98,12 @@ fn walk(set: &SchemaSet, ty: Option<&Type>, value: &Value, path: &At<'_>, errors
             let Value::Array(list) = value else {
                 return fail(format!("expected list, got &{{{}}}", shown()));
             };
+            if *kind == ListKind::Atomic {
+                for (position, item) in list.iter().enumerate() {
+                    walk(set, Some(inner), item, &At::Index(path, position), errors);
+                }
+                return;
+            }
             let mut seen = HashSet::new();
             for (position, item) in list.iter().enumerate() {
                 let mut element = String::new();
@@ -113,7 +121,7 @@ fn walk(set: &SchemaSet, ty: Option<&Type>, value: &Value, path: &At<'_>, errors
                 if element.is_empty() {
                     element = items::element(set, Some(inner), kind, position, item);
                 }
-                if *kind != ListKind::Atomic && seen.contains(&element) {
+                if seen.contains(&element) {
                     errors.push(format!(
                         "{path}: duplicate entries for key {}",
                         readable(&element)

@@ -123,6 +123,36 @@ fn converted_values_are_told_off_in_other_words() {
         ),
         (json!({"texts": [5]}), "cannot convert int64 to string"),
     ] {
-        assert_eq!(fit_unstructured(&set(), 1, &mut value).unwrap_err().0, message);
+        assert_eq!(
+            fit_unstructured(&set(), 1, &mut value, &Value::Null)
+                .unwrap_err()
+                .0,
+            message
+        );
+    }
+}
+
+#[test]
+fn a_change_is_fitted_as_the_whole_object_is() {
+    let mut before =
+        json!({"items": [{"name": "a", "count": 1, "amount": "1"}], "texts": ["t"], "status": {"name": "s"}});
+    fit(&set(), 1, &mut before).unwrap();
+    for (path, value) in [
+        ("texts", json!(["u"])),
+        ("texts", Value::Null),
+        ("items", json!([{"amount": "1000m", "other": 1}])),
+        ("items", json!("x")),
+        ("status", json!({})),
+        ("data", json!({"a": "QQ=="})),
+        ("unknown", json!({"a": 1})),
+    ] {
+        let mut changed = before.clone();
+        changed[path] = value;
+        let mut whole = changed.clone();
+        let expected = fit(&set(), 1, &mut whole);
+        assert_eq!(fit_change(&set(), 1, &mut changed, &before), expected, "{path}");
+        if expected.is_ok() {
+            assert_eq!(changed, whole, "{path}");
+        }
     }
 }

@@ -201,9 +201,12 @@ impl FieldManager<'_> {
             writer.subresource,
         );
         let former = managers.0.get(&entry).cloned();
-        let mut owned = field_set(self.schemas, &self.ty(), applied);
-        owned.subtract_below(self.reset);
-        let named = owned.clone();
+        let named = || {
+            let mut named = field_set(self.schemas, &self.ty(), applied);
+            named.subtract_below(self.reset);
+            named
+        };
+        let mut owned = named();
         owned.subtract(&UNOWNED);
         let dropped = former
             .as_ref()
@@ -222,7 +225,7 @@ impl FieldManager<'_> {
             },
         );
         if let Some(former) = former.filter(|_| dropped) {
-            self.prune(&mut merged, &former.fields.to_set(), named, &managers);
+            self.prune(&mut merged, &former.fields.to_set(), named(), &managers);
         }
         let forced = force || self.forced_by_last_applied(live, writer);
         self.settle(&before, &merged, &mut managers, &entry, forced)?;

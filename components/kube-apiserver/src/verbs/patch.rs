@@ -130,10 +130,10 @@ fn patched(
     })?;
     let unknown = match form {
         // Upstream converts a strategically patched object without JSON, and words errors about types differently.
-        Form::Strategic => decode::fit_unstructured(&row.schemas, row.schema_id, &mut new)
+        Form::Strategic => decode::fit_unstructured(&row.schemas, row.schema_id, &mut new, old)
             .map_err(|error| unfit(BadValue::from(go_value(body)), &error.to_string()))?,
         // Patched again: what was fitted half is no longer what the client wanted.
-        _ => kinds::fit(row, &row.gvk, &mut new).map_err(|error| {
+        _ => kinds::fit_change(row, &mut new, old).map_err(|error| {
             let mut text = old.clone();
             let _ = match form {
                 Form::Json => patch::json::apply(&mut text, body),

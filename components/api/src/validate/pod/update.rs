@@ -13,6 +13,9 @@ pub(in crate::validate) fn update(old: &Value, new: &Value) -> ErrorList {
     let path = Path::new("spec");
     let mut errors = annotations::change(old, new, &Path::new("metadata.annotations"));
     let (old, new) = (at(old, &["spec"]), at(new, &["spec"]));
+    if old == new {
+        return errors;
+    }
     for kind in ["containers", "initContainers"] {
         let (before, after) = (list(old, &[kind]), list(new, &[kind]));
         if before.len() != after.len() {
