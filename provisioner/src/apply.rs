@@ -16,6 +16,9 @@ const ACTIVATE: &str = include_str!("../../templates/scripts/activate.sh");
 const ROLLBACK: &str = include_str!("../../templates/scripts/rollback.sh");
 const GATE: &str = include_str!("../../templates/scripts/gate.sh");
 
+/// Units that take up what changed without ending; rollback.sh knows them too.
+const RELOADED: &[&str] = &["hardway-haproxy.service"];
+
 /// Takes a file from standard input beside its place, compares the hash, renames. A cut leaves a hidden file that the next
 /// one writes over.
 pub fn place_script(sha256: &str) -> String {
@@ -178,9 +181,17 @@ pub fn start(connection: &dyn Shell, plan: &HostPlan, stage: Stage) -> anyhow::R
     }
     let names: Vec<&str> = changes.iter().map(|unit| unit.name.as_str()).collect();
     let list = names.join(" ");
+    let verb = |name: &&str| match RELOADED.contains(name) {
+        true => format!("systemctl reload-or-restart {name}"),
+        false => format!("systemctl restart {name}"),
+    };
+    let restarts = match names.iter().any(|name| RELOADED.contains(name)) {
+        true => names.iter().map(verb).collect::<Vec<_>>().join(" && "),
+        false => format!("systemctl restart {list}"),
+    };
     // A unit that failed often is not held back by its start limit. On failure the journal says why.
     let script = format!(
-        "systemctl reset-failed {list} >/dev/null 2>&1; systemctl restart {list} && exit 0; \
+        "systemctl reset-failed {list} >/dev/null 2>&1; {restarts} && exit 0; \
          for unit in {list}; do systemctl is-active --quiet \"$unit\" || \
          journalctl -u \"$unit\" -n 8 --no-pager -o cat >&2; done; exit 1"
     );

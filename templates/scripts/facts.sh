@@ -82,8 +82,10 @@ unit() {
     case $id in *.timer)
         { while IFS='=' read -r name text; do [ "$name" = X-Hardway-Content ] && content=$text; done <"/etc/systemd/system/$id"; } 2>/dev/null ;;
     esac
+    # One that is reloaded keeps its environment, and writes down what it runs with.
+    [ "$pid" -gt 0 ] && [ -r "/run/${id%.service}/content" ] && { line_of "/run/${id%.service}/content"; content=$line; }
     p unit "$id $state $pid ${content:--}"
-    [ "$pid" -gt 0 ] && environments="$environments /proc/$pid/environ"
+    [ "$pid" -gt 0 ] && [ -z "$content" ] && environments="$environments /proc/$pid/environ"
     [ "$id $state" = "containerd.service active" ] && containerd=yes
     id= state= pid=0
 }

@@ -56,11 +56,16 @@ sort "$target/meta/units" | while read -r _ unit content; do
     pid=$(systemctl show "$unit" -p MainPID --value)
     running=
     [ "${pid:-0}" -gt 0 ] && running=$(tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | sed -n 's/^HARDWAY_CONTENT=//p')
+    # One that is reloaded keeps its environment, and writes down what it runs with.
+    if [ -r "/run/${unit%.service}/content" ]; then read -r running <"/run/${unit%.service}/content"; fi
     state=$(systemctl show "$unit" -p ActiveState --value)
     [ "$running" = "$content" ] && [ "$state" = active ] && continue
     echo "restarted=$unit"
     systemctl reset-failed "$unit" >/dev/null 2>&1 || true
-    systemctl restart "$unit" >&2
+    case $unit in
+    hardway-haproxy.service) systemctl reload-or-restart "$unit" >&2 ;;
+    *) systemctl restart "$unit" >&2 ;;
+    esac
 done
 if [ -n "$unattended" ]; then
     rm -rf /etc/hardway/guard
