@@ -21,6 +21,8 @@ pub struct Image {
     pub name: String,
     pub files: Vec<ImageFile>,
     pub entrypoint: Vec<String>,
+    /// What the entry point is called with when nobody says otherwise.
+    pub arguments: Vec<String>,
     /// `uid:gid`; root when empty.
     pub user: String,
 }
@@ -43,6 +45,7 @@ impl Image {
                 content,
             }],
             entrypoint: vec![path.to_owned()],
+            arguments: Vec::new(),
             user: user.to_owned(),
         }
     }
@@ -63,6 +66,7 @@ impl Image {
             "os": "linux",
             "config": {
                 "Entrypoint": self.entrypoint,
+                "Cmd": self.arguments,
                 "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
                 "User": self.user,
                 "WorkingDir": "/",

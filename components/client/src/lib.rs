@@ -3,6 +3,7 @@
 //! - [`connection`]: a [`kube::Client`] whose certificates, CA bundle and token follow their files
 //! - [`informer`]: a watched, indexed copy of one resource
 //! - [`lenient`]: objects of lists and watches that may not decode
+//! - [`placement`]: whether a pod's selectors, affinity and tolerations let it onto a node
 //! - [`supervise`]: panics that are logged, and work that begins again
 //! - [`workqueue`]: keys that are deduplicated, never worked on twice at once, and retried with back-off
 //! - [`leader`]: leader election by Lease
@@ -14,6 +15,7 @@ pub mod events;
 pub mod informer;
 pub mod leader;
 pub mod lenient;
+pub mod placement;
 pub mod supervise;
 pub mod workqueue;
 

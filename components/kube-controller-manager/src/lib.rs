@@ -6,7 +6,6 @@
 //! - one module per controller: `plan` decides purely, `reconcile` acts
 
 pub mod admission_policies;
-pub mod affinity;
 pub mod bootstrap;
 pub mod certificates;
 pub mod clusterrole_aggregation;

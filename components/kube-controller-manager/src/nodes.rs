@@ -1,6 +1,7 @@
 //! Taints and conditions of nodes.
 
-use k8s_openapi::api::core::v1::{Node, NodeCondition, Taint, Toleration};
+use k8s_openapi::api::core::v1::{Node, NodeCondition, Taint};
+pub use client::placement::tolerates;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -39,21 +40,6 @@ pub fn taints(node: &Node) -> &[Taint] {
 
 pub fn same_taint(a: &Taint, key: &str, effect: &str) -> bool {
     a.key == key && a.effect == effect
-}
-
-pub fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let effect = toleration.effect.as_deref().unwrap_or_default();
-    let key = toleration.key.as_deref().unwrap_or_default();
-    if !(effect.is_empty() || effect == taint.effect) || !(key.is_empty() || key == taint.key) {
-        return false;
-    }
-    match toleration.operator.as_deref().unwrap_or("Equal") {
-        "Exists" => true,
-        "" | "Equal" => {
-            toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default()
-        }
-        _ => false,
-    }
 }
 
 /// Changes a node's taints: `change` gets the present ones and gives the new ones, or none to leave them.

@@ -1,12 +1,13 @@
 //! Whether a pod may run here: the kubelet's last word after the scheduler's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Pod, Toleration};
+use client::placement;
+use k8s_openapi::api::core::v1::{Node, Pod, Toleration};
 
 use crate::eviction::{Pressure, is_critical};
-use crate::pod::members::PodView;
+use crate::pod::members::{PodView, Role, init_role};
 use crate::pod::phase::Phase;
 use crate::pod::qos::{Qos, qos_class};
 use crate::pod::resources::pod_requests;
@@ -31,7 +32,8 @@ const SAFE_SYSCTLS: [&str; 12] = [
 /// What the node has to give.
 #[derive(Clone, Debug, Default)]
 pub struct NodeFacts {
-    pub labels: Option<BTreeMap<String, String>>,
+    /// As the API server has it; none before it was seen.
+    pub object: Option<Arc<Node>>,
     pub milli_cpu: i64,
     pub memory: i64,
     pub pods: i64,
@@ -121,20 +123,21 @@ pub fn admit(pod: &Pod, others: &[Arc<Pod>], node: &NodeFacts) -> Option<(String
     if let Some(refusal) = refused_by_pressure(pod, &node.pressures) {
         return Some(refusal);
     }
-    if let (Some(labels), Some(selector)) = (&node.labels, &pod.view().node_selector)
-        && !selector.iter().all(|(key, value)| labels.get(key) == Some(value))
-    {
-        let message = "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector";
-        return Some(("NodeAffinity".to_owned(), message.to_owned()));
-    }
-    let active: Vec<(i64, i64)> = others
+    let active: Vec<&Pod> = others
         .iter()
+        .map(Arc::as_ref)
         .filter(|other| other.uid() != pod.uid() && !is_over(other))
-        .map(|other| pod_requests(other))
         .collect();
+    refused_by_resources(pod, &active, node)
+        .or_else(|| refused_by_node(pod, &active, node.object.as_deref()))
+        .map(|(reason, message)| (reason, format!("Pod was rejected: {message}")))
+}
+
+fn refused_by_resources(pod: &Pod, active: &[&Pod], node: &NodeFacts) -> Option<(String, String)> {
+    let requests: Vec<(i64, i64)> = active.iter().map(|other| pod_requests(other)).collect();
     let (cpu, memory) = pod_requests(pod);
-    let used_cpu: i64 = active.iter().map(|(cpu, _)| cpu).sum();
-    let used_memory: i64 = active.iter().map(|(_, memory)| memory).sum();
+    let used_cpu: i64 = requests.iter().map(|(cpu, _)| cpu).sum();
+    let used_memory: i64 = requests.iter().map(|(_, memory)| memory).sum();
     let count = i64::try_from(active.len()).unwrap_or(i64::MAX);
     for (name, wanted, used, capacity) in [
         ("pods", 1, count, node.pods),
@@ -143,12 +146,88 @@ pub fn admit(pod: &Pod, others: &[Arc<Pod>], node: &NodeFacts) -> Option<(String
     ] {
         if wanted > 0 && used.saturating_add(wanted) > capacity {
             let message = format!(
-                "Pod was rejected: Node didn't have enough resource: {name}, requested: {wanted}, used: {used}, capacity: {capacity}"
+                "Node didn't have enough resource: {name}, requested: {wanted}, used: {used}, capacity: {capacity}"
             );
             return Some((format!("OutOf{name}"), message));
         }
     }
     None
+}
+
+/// What the scheduler looks at too, for pods that come past it.
+fn refused_by_node(pod: &Pod, active: &[&Pod], node: Option<&Node>) -> Option<(String, String)> {
+    let failed = |predicate: &str, why: &str| {
+        let message = format!("Predicate {predicate} failed: {why}");
+        Some((predicate.to_owned(), message))
+    };
+    if node.is_some_and(|node| !placement::allows(pod.view(), node)) {
+        return failed("NodeAffinity", "node(s) didn't match Pod's node affinity/selector");
+    }
+    let wanted = host_ports(pod);
+    if active
+        .iter()
+        .flat_map(|other| host_ports(other))
+        .any(|taken| wanted.iter().any(|wanted| wanted.collides(&taken)))
+    {
+        return failed(
+            "NodePorts",
+            "node(s) didn't have free ports for the requested pod ports",
+        );
+    }
+    let taints = node.and_then(|node| node.spec.as_ref()?.taints.as_deref());
+    let tolerations = pod.view().tolerations.as_deref().unwrap_or_default();
+    let untolerated = taints
+        .unwrap_or_default()
+        .iter()
+        .filter(|taint| taint.effect == "NoExecute")
+        .any(|taint| !tolerations.iter().any(|toleration| placement::tolerates(toleration, taint)));
+    if untolerated {
+        return failed(
+            "TaintToleration",
+            "node(s) had taints that the pod didn't tolerate",
+        );
+    }
+    None
+}
+
+/// A port of the node that a pod's containers take.
+struct HostPort {
+    address: String,
+    protocol: String,
+    port: i32,
+}
+
+impl HostPort {
+    fn collides(&self, other: &Self) -> bool {
+        let everywhere = |port: &Self| port.address == "0.0.0.0";
+        self.port == other.port
+            && self.protocol == other.protocol
+            && (self.address == other.address || everywhere(self) || everywhere(other))
+    }
+}
+
+fn host_ports(pod: &Pod) -> Vec<HostPort> {
+    let sidecars = pod
+        .init_containers()
+        .iter()
+        .filter(|container| init_role(container) == Role::Sidecar);
+    pod.containers()
+        .iter()
+        .chain(sidecars)
+        .flat_map(|container| container.ports.iter().flatten())
+        .filter_map(|port| {
+            let or = |text: &Option<String>, default: &str| {
+                text.clone()
+                    .filter(|text| !text.is_empty())
+                    .unwrap_or_else(|| default.to_owned())
+            };
+            Some(HostPort {
+                address: or(&port.host_ip, "0.0.0.0"),
+                protocol: or(&port.protocol, "TCP"),
+                port: port.host_port.filter(|port| *port > 0)?,
+            })
+        })
+        .collect()
 }
 
 /// Whether all its containers have ended for good.
@@ -177,7 +256,9 @@ mod tests {
     #[test]
     fn pods_that_do_not_fit_are_refused_by_name() {
         let node = NodeFacts {
-            labels: Some([("a".to_owned(), "b".to_owned())].into()),
+            object: Some(Arc::new(
+                serde_json::from_value(json!({"metadata": {"name": "n", "labels": {"a": "b"}}})).unwrap(),
+            )),
             milli_cpu: 1000,
             memory: 1 << 30,
             pods: 2,
@@ -199,6 +280,68 @@ mod tests {
             reason(&pod("2", "1m", json!({})), &two).as_deref(),
             Some("OutOfpods")
         );
+    }
+
+    #[test]
+    fn pods_that_come_past_the_scheduler_are_looked_at_as_it_would() {
+        let node = json!({
+            "metadata": {"name": "n", "labels": {"zone": "a"}},
+            "spec": {"taints": [{"key": "gone", "effect": "NoExecute"}, {"key": "full", "effect": "NoSchedule"}]},
+        });
+        let node = NodeFacts {
+            object: Some(Arc::new(serde_json::from_value(node).unwrap())),
+            milli_cpu: 1000,
+            memory: 1000,
+            pods: 9,
+            ..NodeFacts::default()
+        };
+        let pod = |name: &str, spec: &serde_json::Value, port: serde_json::Value| -> Pod {
+            let mut spec = spec.clone();
+            if !port.is_null() {
+                spec["containers"] = json!([{"name": "c", "ports": [port]}]);
+            } else {
+                spec["containers"] = json!([{"name": "c"}]);
+            }
+            serde_json::from_value(json!({"metadata": {"name": name, "uid": name}, "spec": spec})).unwrap()
+        };
+        let tolerant = json!({"tolerations": [{"key": "gone", "operator": "Exists"}]});
+        let zone = |zone: &str| {
+            json!({
+                "tolerations": [{"operator": "Exists"}],
+                "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms":
+                    [{"matchExpressions": [{"key": "zone", "operator": "In", "values": [zone]}]}]}}},
+            })
+        };
+        let taken = json!({"containerPort": 1, "hostPort": 80, "hostIP": "10.0.0.1"});
+        let others = [Arc::new(pod("other", &tolerant, taken))];
+        for (what, spec, port, want) in [
+            ("nothing said", json!({}), json!(null), Some("TaintToleration")),
+            ("tolerant", tolerant.clone(), json!(null), None),
+            ("its zone", zone("a"), json!(null), None),
+            ("another zone", zone("b"), json!(null), Some("NodeAffinity")),
+            (
+                "taken everywhere",
+                tolerant.clone(),
+                json!({"containerPort": 2, "hostPort": 80}),
+                Some("NodePorts"),
+            ),
+            (
+                "another address",
+                tolerant.clone(),
+                json!({"containerPort": 2, "hostPort": 80, "hostIP": "10.0.0.2"}),
+                None,
+            ),
+            (
+                "another protocol",
+                tolerant.clone(),
+                json!({"containerPort": 2, "hostPort": 80, "protocol": "UDP"}),
+                None,
+            ),
+            ("no host port", tolerant, json!({"containerPort": 80}), None),
+        ] {
+            let refusal = admit(&pod("p", &spec, port), &others, &node);
+            assert_eq!(refusal.map(|(reason, _)| reason).as_deref(), want, "{what}");
+        }
     }
 
     #[test]

@@ -328,7 +328,7 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
         Ok(())
     });
     let node_facts = NodeFacts {
-        labels: None,
+        object: None,
         milli_cpu: allocatable.get("cpu").map_or(0, milli),
         memory: allocatable.get("memory").map_or(0, bytes),
         pods: allocatable.get("pods").map_or(0, bytes),
@@ -338,12 +338,8 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
     let pressures_of_node = pressures.clone();
     let name = node_name.clone();
     let facts_of_node = Arc::new(move || {
-        let labels = node_informer
-            .as_ref()
-            .and_then(|nodes| nodes.get("", &name))
-            .and_then(|node| node.metadata.labels.clone());
         NodeFacts {
-            labels,
+            object: node_informer.as_ref().and_then(|nodes| nodes.get("", &name)),
             pressures: pressures_of_node.get(),
             ..node_facts.clone()
         }
@@ -386,6 +382,8 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
             node_name: node_name.clone(),
             streams: stream_authority(&configuration),
             rates: CpuRates::default(),
+            configuration: serde_json::to_string(&configuration)?.into(),
+            system_logs: configuration.enable_system_log_handler,
         };
         let certificate = serving_certificate(&flags, &configuration, &node_name, &addresses)?;
         let mut tls = daemon::tls::server_config(certificate)?;

@@ -2,6 +2,7 @@
 
 mod access;
 pub mod logs;
+mod node_logs;
 mod pods;
 mod spdy;
 mod stats;
@@ -36,6 +37,10 @@ pub struct ServerState {
     pub node_name: String,
     pub streams: StreamAuthority,
     pub rates: CpuRates,
+    /// The configuration in use, as JSON.
+    pub configuration: Arc<str>,
+    /// Whether the files below /var/log are shown.
+    pub system_logs: bool,
 }
 
 /// All routes, each behind authentication and authorization.
@@ -46,6 +51,10 @@ pub fn router(state: ServerState) -> Router {
         .route("/pods/", get(pods::list))
         .route("/runningpods", get(pods::running))
         .route("/runningpods/", get(pods::running))
+        .route("/configz", get(configz))
+        .route("/logs", get(node_logs::root))
+        .route("/logs/", get(node_logs::root))
+        .route("/logs/{*path}", get(node_logs::serve))
         .route("/containerLogs/{namespace}/{pod}/{container}", get(logs::serve))
         .route("/exec/{namespace}/{pod}/{container}", any(stream::exec))
         .route("/exec/{namespace}/{pod}/{uid}/{container}", any(stream::exec_uid))
@@ -72,6 +81,11 @@ pub fn router(state: ServerState) -> Router {
 
 async fn healthz() -> &'static str {
     "ok"
+}
+
+async fn configz(State(state): State<ServerState>) -> Response {
+    let text = format!("{{\"kubeletconfig\":{}}}", state.configuration);
+    ([(http::header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 /// Lets a request through when one of the permissions that its path needs is granted.

@@ -31,9 +31,14 @@ pub struct TestLab {
 }
 
 impl TestLab {
-    /// Makes hosts. `name` must differ between tests that run at once.
+    /// Makes hosts. `name` must differ between tests that run at once. `HARDWAY_USE_LAB` names a lab that is up
+    /// already; it stays.
     pub fn up(name: &str, arguments: &[&str]) -> Self {
-        let name = format!("{name}-{}", std::process::id());
+        let used = std::env::var("HARDWAY_USE_LAB").ok();
+        let name = match &used {
+            Some(used) => used.clone(),
+            None => format!("{name}-{}", std::process::id()),
+        };
         let state = PathBuf::from("/var/lib/hardway-lab").join(&name);
         let lab = Self {
             name,
@@ -41,6 +46,9 @@ impl TestLab {
             scratch: tempfile::tempdir().expect("temporary folder"),
             balancer: std::cell::OnceCell::new(),
         };
+        if used.is_some() {
+            return lab;
+        }
         let binaries = crate::binaries();
         lab.tool()
             .arg("up")
@@ -250,11 +258,12 @@ impl TestLab {
 
     /// Puts the sample image onto the hosts; all of them when none is named.
     pub fn load_sample_image(&self, hosts: &[&str]) {
-        self.tool()
-            .args(["load-image", "--image", SAMPLE_IMAGE, "--program", "/bin/busybox"])
-            .args(hosts)
-            .finish()
-            .ok();
+        self.load_image(&[&["--image", SAMPLE_IMAGE, "--program", "/bin/busybox"], hosts].concat());
+    }
+
+    /// Puts an image onto hosts; see `hardway-lab load-image --help`.
+    pub fn load_image(&self, arguments: &[&str]) {
+        self.tool().arg("load-image").args(arguments).finish().ok();
     }
 }
 
@@ -278,6 +287,9 @@ impl Finish for Command {
 
 impl Drop for TestLab {
     fn drop(&mut self) {
+        if std::env::var_os("HARDWAY_USE_LAB").is_some() {
+            return;
+        }
         if std::env::var_os("HARDWAY_KEEP_LAB").is_some() {
             eprintln!(
                 "kept the lab {}; remove it with: hardway-lab --name {} down",

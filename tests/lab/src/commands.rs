@@ -95,6 +95,12 @@ enum What {
         program: PathBuf,
         #[arg(long, default_value = "/bin/busybox")]
         path: String,
+        /// Another program of the image: PATH=PROGRAM.
+        #[arg(long)]
+        also: Vec<String>,
+        /// What the entry point is called with when a container names no arguments.
+        #[arg(long = "argument")]
+        arguments: Vec<String>,
         /// The hosts; all when none is named.
         hosts: Vec<String>,
     },
@@ -227,10 +233,18 @@ impl Arguments {
                 image,
                 program,
                 path,
+                also,
+                arguments,
                 hosts,
             } => {
                 let lab = Lab::open(&directory, &name)?;
-                let archive = image_archive(&image, &program, &path)?;
+                let mut image = image_of(&image, &program, &path)?;
+                image.arguments = arguments;
+                for text in &also {
+                    let (path, program) = text.split_once('=').context("--also is PATH=PROGRAM")?;
+                    image.files.extend(image_of("", program.as_ref(), path)?.files);
+                }
+                let archive = image.archive()?;
                 for spec in &lab.hosts {
                     if hosts.is_empty() || hosts.contains(&spec.name) {
                         host::load_image(&lab, spec, &archive)?;
@@ -238,7 +252,7 @@ impl Arguments {
                 }
             }
             What::ImageArchive { image, program, path } => std::io::stdout()
-                .write_all(&image_archive(&image, &program, &path)?)
+                .write_all(&image_of(&image, &program, &path)?.archive()?)
                 .context("cannot write the archive")?,
             What::Launch { host } => {
                 let lab = Lab::open(&directory, &name)?;
@@ -249,9 +263,9 @@ impl Arguments {
     }
 }
 
-fn image_archive(image: &str, program: &Path, path: &str) -> anyhow::Result<Vec<u8>> {
+fn image_of(image: &str, program: &Path, path: &str) -> anyhow::Result<provisioner::image::Image> {
     let content = std::fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
-    Ok(provisioner::image::Image::of_binary(image, path, content, "").archive()?)
+    Ok(provisioner::image::Image::of_binary(image, path, content, ""))
 }
 
 fn up(lab: &Lab) -> anyhow::Result<()> {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use client::placement;
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetStatus};
 use k8s_openapi::api::core::v1::{Node, Pod};
 
 use super::template::{HASH_LABEL, target_node};
-use crate::affinity;
 use crate::deployment::plan::resolve;
 use crate::nodes::{self, tolerates};
 use crate::owner::Meta as _;
@@ -33,7 +33,7 @@ pub fn fit(pod: &Pod, node: &Node) -> Fit {
         .node_name
         .as_deref()
         .is_some_and(|name| !name.is_empty() && name != node.name());
-    if elsewhere || !affinity::allows(spec, node) {
+    if elsewhere || !placement::allows(spec, node) {
         return Fit {
             runs: false,
             stays: false,

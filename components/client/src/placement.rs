@@ -1,17 +1,17 @@
-//! Node selectors: which nodes a pod may run on.
+//! Which nodes a pod may run on: node selectors, node affinity, tolerations. (The scheduler has its own, compiled
+//! form.)
 
-use k8s_openapi::api::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, PodSpec};
-
-use crate::owner::Meta as _;
+use k8s_openapi::api::core::v1::{
+    Node, NodeSelectorRequirement, NodeSelectorTerm, PodSpec, Taint, Toleration,
+};
 
 /// Whether the pod's node selector and required node affinity allow the node.
 pub fn allows(spec: &PodSpec, node: &Node) -> bool {
-    let label = |key: &str| node.label(key).map(str::to_owned);
     let selected = spec
         .node_selector
         .iter()
         .flatten()
-        .all(|(key, value)| label(key).as_ref() == Some(value));
+        .all(|(key, value)| label(node, key) == Some(value));
     let required = spec
         .affinity
         .as_ref()
@@ -39,10 +39,14 @@ fn term_matches(term: &NodeSelectorTerm, node: &Node) -> bool {
     }
     expressions
         .iter()
-        .all(|requirement| matches(requirement, node.label(&requirement.key)))
-        && fields
-            .iter()
-            .all(|requirement| requirement.key == "metadata.name" && matches(requirement, Some(node.name())))
+        .all(|requirement| matches(requirement, label(node, &requirement.key)))
+        && fields.iter().all(|requirement| {
+            requirement.key == "metadata.name" && matches(requirement, node.metadata.name.as_deref())
+        })
+}
+
+fn label<'a>(node: &'a Node, key: &str) -> Option<&'a str> {
+    node.metadata.labels.as_ref()?.get(key).map(String::as_str)
 }
 
 fn matches(requirement: &NodeSelectorRequirement, value: Option<&str>) -> bool {
@@ -60,6 +64,21 @@ fn matches(requirement: &NodeSelectorRequirement, value: Option<&str>) -> bool {
         "DoesNotExist" => value.is_none(),
         "Gt" => compare(|number, bound| number > bound),
         "Lt" => compare(|number, bound| number < bound),
+        _ => false,
+    }
+}
+
+pub fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
+    let effect = toleration.effect.as_deref().unwrap_or_default();
+    let key = toleration.key.as_deref().unwrap_or_default();
+    if !(effect.is_empty() || effect == taint.effect) || !(key.is_empty() || key == taint.key) {
+        return false;
+    }
+    match toleration.operator.as_deref().unwrap_or("Equal") {
+        "Exists" => true,
+        "" | "Equal" => {
+            toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default()
+        }
         _ => false,
     }
 }
