@@ -35,7 +35,7 @@ help:
 # Static binaries run on any distribution. --target keeps the flag away from build scripts and macros.
 build: deps
 	RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --release --target $(HOST_TRIPLE) \
-		$(addprefix -p ,$(DAEMONS)) -p provisioner -p lab
+		$(addprefix -p ,$(DAEMONS)) -p provisioner -p lab -p pod-server
 
 deps:
 	tests/tools/install.sh '$(TOOLS)'

@@ -1,7 +1,7 @@
 //! Taints and conditions of nodes.
 
-use k8s_openapi::api::core::v1::{Node, NodeCondition, Taint};
 pub use client::placement::tolerates;
+use k8s_openapi::api::core::v1::{Node, NodeCondition, Taint};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;

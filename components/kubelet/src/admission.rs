@@ -161,7 +161,10 @@ fn refused_by_node(pod: &Pod, active: &[&Pod], node: Option<&Node>) -> Option<(S
         Some((predicate.to_owned(), message))
     };
     if node.is_some_and(|node| !placement::allows(pod.view(), node)) {
-        return failed("NodeAffinity", "node(s) didn't match Pod's node affinity/selector");
+        return failed(
+            "NodeAffinity",
+            "node(s) didn't match Pod's node affinity/selector",
+        );
     }
     let wanted = host_ports(pod);
     if active
@@ -180,7 +183,11 @@ fn refused_by_node(pod: &Pod, active: &[&Pod], node: Option<&Node>) -> Option<(S
         .unwrap_or_default()
         .iter()
         .filter(|taint| taint.effect == "NoExecute")
-        .any(|taint| !tolerations.iter().any(|toleration| placement::tolerates(toleration, taint)));
+        .any(|taint| {
+            !tolerations
+                .iter()
+                .any(|toleration| placement::tolerates(toleration, taint))
+        });
     if untolerated {
         return failed(
             "TaintToleration",

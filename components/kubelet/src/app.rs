@@ -337,12 +337,10 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
     };
     let pressures_of_node = pressures.clone();
     let name = node_name.clone();
-    let facts_of_node = Arc::new(move || {
-        NodeFacts {
-            object: node_informer.as_ref().and_then(|nodes| nodes.get("", &name)),
-            pressures: pressures_of_node.get(),
-            ..node_facts.clone()
-        }
+    let facts_of_node = Arc::new(move || NodeFacts {
+        object: node_informer.as_ref().and_then(|nodes| nodes.get("", &name)),
+        pressures: pressures_of_node.get(),
+        ..node_facts.clone()
     });
     let control = EvictionControl {
         context: context.clone(),

@@ -18,6 +18,10 @@ pub enum Outcome {
     Failure(String),
 }
 
+/// How the kubelet names itself when it probes, and when it calls a hook.
+const PROBE_AGENT: &str = "kube-probe/1.36";
+pub const HOOK_AGENT: &str = "kube-lifecycle/1.36";
+
 /// What an action is done to.
 pub struct Target<'a> {
     pub runtime: &'a Runtime,
@@ -40,7 +44,7 @@ impl Target<'_> {
         }
         let limited = async {
             if let Some(action) = &probe.http_get {
-                return self.http_get(action).await;
+                return self.http_get(action, PROBE_AGENT).await;
             }
             if let Some(action) = &probe.tcp_socket {
                 return self.tcp(action).await;
@@ -166,9 +170,9 @@ impl Target<'_> {
     }
 
     /// Asks over HTTP; 200 to 399 is success.
-    pub async fn http_get(&self, action: &HTTPGetAction) -> Outcome {
+    pub async fn http_get(&self, action: &HTTPGetAction, agent: &'static str) -> Outcome {
         match self.url(action) {
-            Ok(url) => http_get::get(&url, action.http_headers.as_deref().unwrap_or_default()).await,
+            Ok(url) => http_get::get(&url, action.http_headers.as_deref().unwrap_or_default(), agent).await,
             Err(error) => Outcome::Failure(error),
         }
     }

@@ -11,6 +11,7 @@
 //! - [`server`]: logs, exec, attach, port-forward, metrics
 
 pub mod admission;
+pub mod allocation;
 pub mod app;
 pub mod context;
 pub mod eviction;

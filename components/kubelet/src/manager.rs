@@ -11,7 +11,8 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::{NodeFacts, admit};
+use crate::admission::{NodeFacts, admit, is_over};
+use crate::allocation::{self, Refusal};
 use crate::context::Shared;
 use crate::objects::referenced;
 use crate::pod::members::PodView;
@@ -107,6 +108,8 @@ pub struct Manager {
     running: JoinSet<String>,
     /// Ended workers whose objects are not gone yet: they must not come back.
     ended: BTreeSet<String>,
+    /// Pods as their objects are, that ask for more than they have been granted.
+    waiting: HashMap<String, Arc<Pod>>,
     api_synced: bool,
     files_synced: bool,
 }
@@ -127,6 +130,7 @@ impl Manager {
             workers: HashMap::new(),
             running: JoinSet::new(),
             ended: BTreeSet::new(),
+            waiting: HashMap::new(),
             api_synced: !api,
             files_synced: !files,
         }
@@ -147,10 +151,16 @@ impl Manager {
                     None => break,
                 },
                 Some(ended) = self.running.join_next() => match ended {
-                    Ok(uid) => self.worker_ended(&uid),
+                    Ok(uid) => {
+                        self.worker_ended(&uid);
+                        self.grant_waiting(&shutdown);
+                    }
                     Err(error) => anyhow::bail!("a pod worker panicked: {error}"),
                 },
-                _ = cleaning.tick() => self.clean(&shutdown).await,
+                _ = cleaning.tick() => {
+                    self.clean(&shutdown).await;
+                    self.grant_waiting(&shutdown);
+                }
             }
         }
         while let Some(ended) = self.running.join_next().await {
@@ -192,6 +202,8 @@ impl Manager {
             self.context.status.observed(&uid, &pod);
         }
         let known = self.pokes.table.contains(&uid);
+        let granted = self.pokes.table.pods.read().get(&uid).cloned();
+        let (pod, refused) = self.grant(pod, granted);
         if let Some(worker) = self.workers.get(&uid) {
             let old = self.pokes.table.pods.write().insert(uid, pod.clone());
             let shown = |pod: &Pod| (pod.metadata.labels.clone(), pod.metadata.annotations.clone());
@@ -199,8 +211,9 @@ impl Manager {
                 worker.refresh.store(true, Ordering::Release);
             }
             worker.input.send_if_modified(|input| {
-                let matters = differs(&input.pod, &pod);
+                let matters = differs(&input.pod, &pod) || input.refused != refused;
                 input.pod = pod;
+                input.refused = refused;
                 matters
             });
             return;
@@ -221,9 +234,35 @@ impl Manager {
                 removed: false,
                 rejected,
                 evicted: None,
+                refused,
             },
             shutdown,
         );
+    }
+
+    /// The pod with what it gets, and why that is less than it asks for. `granted` is what it had until now.
+    fn grant(&mut self, pod: Arc<Pod>, granted: Option<Arc<Pod>>) -> (Arc<Pod>, Option<Refusal>) {
+        let granted = granted.unwrap_or_else(|| Arc::new(allocation::with_resources_of_status(&pod)));
+        self.waiting.remove(pod.uid());
+        if !allocation::differ(&granted, &pod) || is_over(&pod) || pod.is_deleted() {
+            return (pod, None);
+        }
+        match allocation::fits(&pod, &self.pokes.table.list(), &(self.node)()) {
+            Ok(()) => (pod, None),
+            Err(refusal) => {
+                let kept = allocation::with_resources_of(&pod, &granted);
+                self.waiting.insert(pod.uid().to_owned(), pod);
+                (Arc::new(kept), Some(refusal))
+            }
+        }
+    }
+
+    /// Looks again whether there is room, after something has left.
+    fn grant_waiting(&mut self, shutdown: &CancellationToken) {
+        let waiting: Vec<Arc<Pod>> = self.waiting.values().cloned().collect();
+        for pod in waiting {
+            self.apply(pod, shutdown);
+        }
     }
 
     fn start_worker(&mut self, input: PodInput, shutdown: &CancellationToken) {
@@ -272,6 +311,7 @@ impl Manager {
 
     fn worker_ended(&mut self, uid: &str) {
         self.workers.remove(uid);
+        self.waiting.remove(uid);
         self.pokes.workers.write().remove(uid);
         if self.pokes.table.contains(uid) {
             self.ended.insert(uid.to_owned());
@@ -328,6 +368,7 @@ impl Manager {
                     removed: true,
                     rejected: None,
                     evicted: None,
+                    refused: None,
                 },
                 shutdown,
             );

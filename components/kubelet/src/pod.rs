@@ -10,6 +10,7 @@ pub mod members;
 pub mod phase;
 pub mod probe_state;
 pub mod qos;
+pub mod resize;
 pub mod resources;
 pub mod sandbox_config;
 pub mod security;

@@ -130,6 +130,21 @@ impl PodCgroups {
         self.ensure(&self.path(pod), self.limits(pod)).await
     }
 
+    /// Sets those limits that are higher for `pod` than they were for `before`; a lower request holds at once.
+    pub async fn widen(&self, before: &Pod, pod: &Pod) -> io::Result<()> {
+        let (old, new) = (pod_limits(before, self.cpu), pod_limits(pod, self.cpu));
+        let higher = |old: Option<i64>, new: Option<i64>| new.filter(|new| old.is_some_and(|old| *new > old));
+        let quota = higher(old.quota, new.quota);
+        let limits = Limits {
+            cpu_shares: Some(new.shares),
+            cpu_period: quota.map(|_| new.period),
+            cpu_quota: quota,
+            memory: higher(old.memory, new.memory),
+            pids: self.pids_limit,
+        };
+        self.ensure(&self.path(pod), limits).await
+    }
+
     /// Sets the pod's limits, if its group came into being without them.
     pub fn limit(&self, pod: &Pod) -> io::Result<()> {
         if self.slices_are_ours() {

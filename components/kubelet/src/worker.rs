@@ -5,6 +5,7 @@
 //! back-off that is over. It never waits inside an operation.
 
 mod publish;
+mod resize;
 mod start;
 mod stop;
 mod terminate;
@@ -20,12 +21,14 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::allocation::Refusal;
 use crate::context::Shared;
 use crate::eviction::Eviction;
 use crate::pod::back_off::BackOff;
 use crate::pod::container_config::container_hash;
 use crate::pod::members::PodView;
 use crate::pod::phase::Phase;
+use crate::pod::resize::Resizing;
 use crate::pod::status::Reasons;
 use crate::pod::step::{KillCause, Plan, Snapshot, step};
 use crate::runtime::{Observed, RuntimeError};
@@ -42,6 +45,8 @@ pub struct PodInput {
     pub rejected: Option<(String, String)>,
     /// The pod has to leave.
     pub evicted: Option<Eviction>,
+    /// Why it does not have the resources that its object asks for; `pod` says what it has.
+    pub refused: Option<Refusal>,
 }
 
 /// How a worker is reached.
@@ -62,6 +67,10 @@ enum Done {
     },
     Killed {
         name: String,
+    },
+    Resized {
+        pod: Arc<Pod>,
+        result: Result<(), String>,
     },
 }
 
@@ -94,6 +103,12 @@ pub struct Worker {
     back_off: BackOff,
     status: PodStatus,
     said_back_off: BTreeMap<String, Timestamp>,
+    resizing: Resizing,
+    resize_busy: bool,
+    /// What was tried last, and until when it is not tried again.
+    resize_retry: Option<(Arc<Pod>, Timestamp)>,
+    /// The pod as its group has been made for it.
+    sized_for: Arc<Pod>,
 }
 
 impl Worker {
@@ -104,7 +119,8 @@ impl Worker {
         refresh: Arc<std::sync::atomic::AtomicBool>,
         shutdown: CancellationToken,
     ) -> Self {
-        let status = input.borrow().pod.status.clone().unwrap_or_default();
+        let sized_for = input.borrow().pod.clone();
+        let status = sized_for.status.clone().unwrap_or_default();
         let back_off = BackOff::new(Duration::from_secs(10), context.back_off_maximum);
         Self {
             context,
@@ -125,6 +141,10 @@ impl Worker {
             back_off,
             status,
             said_back_off: BTreeMap::new(),
+            resizing: Resizing::default(),
+            resize_busy: false,
+            resize_retry: None,
+            sized_for,
         }
     }
 
@@ -161,6 +181,7 @@ impl Worker {
             }
             let plan = self.decide(&input.pod);
             self.take_waiting(&input.pod, &plan);
+            let resize = self.resize(&input.pod);
             self.publish(&input.pod, false);
             if plan.finished && self.busy.is_empty() && !self.sandbox_busy {
                 self.publish(&input.pod, self.containers_done(&input.pod));
@@ -168,7 +189,7 @@ impl Worker {
                     continue;
                 }
             }
-            let wake = self.execute(&input.pod, plan);
+            let wake = self.execute(&input.pod, plan).into_iter().chain(resize).min();
             self.wait(wake).await;
         }
     }
@@ -405,6 +426,7 @@ impl Worker {
             Done::Killed { name } => {
                 self.busy.remove(&name);
             }
+            Done::Resized { pod, result } => self.take_resized(pod, result),
         }
     }
 

@@ -42,7 +42,11 @@ async fn answer(
         println!("header {header}");
     }
     let (status, body) = respond(method, target, from, unhealthy_from);
-    let location = if status.starts_with('3') { "Location: /landed\r\n" } else { "" };
+    let location = if status.starts_with('3') {
+        "Location: /landed\r\n"
+    } else {
+        ""
+    };
     let text = format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\n{location}Content-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()

@@ -39,7 +39,17 @@ pub async fn handle(
         headers: request.headers.clone(),
         body: request.body.clone(),
     };
-    relay::send(&destination, outgoing, upgrade).await
+    relay::send(&destination, outgoing, upgrade)
+        .await
+        .map_err(unreachable_service)
+}
+
+/// What cannot be reached behind the proxy is unavailable; it is no error of the gateway's own.
+fn unreachable_service(error: ApiError) -> ApiError {
+    match error.message().strip_prefix("error dialing backend: ") {
+        Some(reason) => ApiError::service_unavailable(&format!("error trying to reach service: {reason}")),
+        None => error,
+    }
 }
 
 /// Relative links of the proxied page need the slash.

@@ -35,11 +35,14 @@ static CLIENT: LazyLock<Option<Client<Connector, Empty<bytes::Bytes>>>> = LazyLo
     Some(
         Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
+            // As upstream writes them; not every server reads them in small letters.
+            .http1_title_case_headers(true)
             .build(connector),
     )
 });
 
-pub(super) async fn get(url: &str, headers: &[HTTPHeader]) -> Outcome {
+/// `agent` is who asks, when the headers do not say it.
+pub(super) async fn get(url: &str, headers: &[HTTPHeader], agent: &'static str) -> Outcome {
     let Some(client) = CLIENT.as_ref() else {
         return Outcome::Failure("TLS is not available".to_owned());
     };
@@ -48,7 +51,7 @@ pub(super) async fn get(url: &str, headers: &[HTTPHeader]) -> Outcome {
         Err(error) => return Outcome::Failure(format!("parse \"{url}\": {error}")),
     };
     for _ in 0..MAX_REDIRECTS {
-        let request = match request(&uri, headers) {
+        let request = match request(&uri, headers, agent) {
             Ok(request) => request,
             Err(error) => return Outcome::Failure(error),
         };
@@ -95,7 +98,11 @@ fn redirect(from: &Uri, to: &str) -> Option<Uri> {
     to.parse::<Uri>().ok().filter(|uri| uri.host().is_some())
 }
 
-fn request(uri: &Uri, headers: &[HTTPHeader]) -> Result<Request<Empty<bytes::Bytes>>, String> {
+fn request(
+    uri: &Uri,
+    headers: &[HTTPHeader],
+    agent: &'static str,
+) -> Result<Request<Empty<bytes::Bytes>>, String> {
     let mut request = Request::get(uri.clone())
         .body(Empty::new())
         .map_err(|error| error.to_string())?;
@@ -112,7 +119,7 @@ fn request(uri: &Uri, headers: &[HTTPHeader]) -> Result<Request<Empty<bytes::Byt
         map.append(name, value);
     }
     map.entry(header::USER_AGENT)
-        .or_insert(HeaderValue::from_static("kube-probe/1.36"));
+        .or_insert(HeaderValue::from_static(agent));
     map.entry(header::ACCEPT)
         .or_insert(HeaderValue::from_static("*/*"));
     map.insert(header::CONNECTION, HeaderValue::from_static("close"));

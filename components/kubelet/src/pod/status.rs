@@ -14,6 +14,7 @@ use super::members::PodView;
 use super::phase::{Phase, phase};
 use super::probe_state::ProbeTable;
 use super::qos::qos_class;
+use super::resize::Resizing;
 use crate::runtime::Observed;
 
 pub use conditions::{disrupt, is_ours, is_owned};
@@ -30,6 +31,7 @@ pub struct StatusInput<'a> {
     pub observed: &'a Observed,
     pub probes: &'a ProbeTable,
     pub reasons: &'a Reasons,
+    pub resizing: &'a Resizing,
     /// Nothing will be started any more: the pod is deleted, evicted or finished.
     pub terminal: bool,
     /// Containers that should have been observed but are gone count as lost.

@@ -8,16 +8,17 @@ use k8s_cri::v1 as cri;
 use super::{ContainerRecord, Runtime, RuntimeError};
 
 /// A container's state as the runtime tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RunState {
     Created,
     Running,
     Exited,
+    #[default]
     Unknown,
 }
 
 /// One container that exists in the runtime, running or not.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ObservedContainer {
     pub id: String,
     pub sandbox_id: String,
@@ -167,15 +168,12 @@ fn termination_message(record: &ContainerRecord, status: &cri::ContainerStatus) 
     let failed = status.exit_code != 0 || status.reason == "OOMKilled";
     if record.termination_message_policy == "FallbackToLogsOnError" && failed {
         let text = read_tail(&status.log_path, 64 << 10).ok()?;
-        let lines: Vec<&str> = text
+        let lines: Vec<String> = text
             .lines()
-            .filter_map(crate::server::logs::content_of_line)
+            .filter_map(crate::server::logs::text_of_line)
             .collect();
         let first = lines.len().saturating_sub(MAX_MESSAGE_LINES);
-        let mut message = lines[first..].join("\n");
-        if !message.is_empty() {
-            message.push('\n');
-        }
+        let mut message = lines[first..].concat();
         while message.len() > 2048 {
             let cut = (message.len() - 2048..message.len())
                 .find(|at| message.is_char_boundary(*at))
@@ -275,5 +273,35 @@ fn read_network(sandbox: &mut ObservedSandbox, status: cri::PodSandboxStatus) {
         sandbox
             .ips
             .extend(network.additional_ips.into_iter().map(|ip| ip.ip));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_from_the_log_ends_as_the_log_does() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let line = |tag: &str, text: &str| format!("2026-01-01T00:00:00.000000000Z stdout {tag} {text}\n");
+        let record = ContainerRecord {
+            termination_message_policy: "FallbackToLogsOnError".to_owned(),
+            ..ContainerRecord::default()
+        };
+        for (text, exit_code, want) in [
+            (line("F", "one") + &line("F", "two"), 1, Some("one\ntwo\n")),
+            // What is written without a newline at the end.
+            (line("F", "one") + &line("P", "DONE"), 1, Some("one\nDONE")),
+            (line("P", "long ") + &line("F", "line"), 1, Some("long line\n")),
+            (line("F", "one"), 0, None),
+        ] {
+            std::fs::write(log.path(), &text).unwrap();
+            let status = cri::ContainerStatus {
+                exit_code,
+                log_path: log.path().to_string_lossy().into_owned(),
+                ..Default::default()
+            };
+            assert_eq!(termination_message(&record, &status).as_deref(), want, "{text}");
+        }
     }
 }

@@ -18,7 +18,7 @@ use super::{ServerState, refuse};
 use crate::pod::members::PodView;
 use crate::runtime::{Observed, ObservedContainer, RunState};
 
-pub use parse::content_of_line;
+pub use parse::text_of_line;
 pub(crate) use parse::{LogLine, tail_offset};
 
 /// The query of a log request, as in PodLogOptions.

@@ -84,7 +84,8 @@ fn listing(folder: &FilePath) -> std::io::Result<String> {
         names.push(format!("{}{slash}", entry.file_name().to_string_lossy()));
     }
     names.sort();
-    let mut page = "<!doctype html>\n<meta name=\"viewport\" content=\"width=device-width\">\n<pre>\n".to_owned();
+    let mut page =
+        "<!doctype html>\n<meta name=\"viewport\" content=\"width=device-width\">\n<pre>\n".to_owned();
     for name in names {
         let link = percent_encoding::utf8_percent_encode(&name, LINK);
         let text = name

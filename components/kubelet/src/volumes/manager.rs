@@ -140,6 +140,8 @@ impl Volumes {
         } else {
             return Err("this kind of volume is not supported".to_owned());
         };
+        // What a container wrote here would be lost with the next change.
+        prepared.read_only.insert(name.clone());
         let directory = directories.volume(plugin, name);
         let in_memory = plugin != "configmap";
         blocking(move || write_files(&directory, &files, in_memory, group).map(|()| directory)).await
@@ -220,7 +222,12 @@ impl Volumes {
                 );
                 // Readable for the one user that the pod runs as, and else as the mode says.
                 let owner = single_user(pod);
-                let mode = if owner.is_some() {
+                let grouped = pod
+                    .view()
+                    .security_context
+                    .as_ref()
+                    .is_some_and(|context| context.fs_group.is_some());
+                let mode = if owner.is_some() || grouped {
                     0o600
                 } else {
                     payload::mode_bits(default_mode)
@@ -241,12 +248,9 @@ impl Volumes {
     }
 }
 
-/// The user that every container of the pod runs as, when there is one and no group decides.
+/// The user that every container of the pod runs as, when there is one.
 fn single_user(pod: &Pod) -> Option<u32> {
     let context = pod.view().security_context.as_ref();
-    if context.is_some_and(|context| context.fs_group.is_some()) {
-        return None;
-    }
     let outer = context.and_then(|context| context.run_as_user);
     let own = |container: &k8s_openapi::api::core::v1::Container| {
         container

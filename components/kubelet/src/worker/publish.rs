@@ -65,6 +65,7 @@ impl Worker {
             observed: &self.observed,
             probes: &self.context.probes.results(&self.observed),
             reasons: &self.reasons,
+            resizing: self.resizing(),
             terminal,
             lost_is_ended: terminal,
             failed_because,

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{Container, Pod, VolumeMount};
 
 use super::{Done, Worker};
 use crate::context::Shared;
-use crate::handlers::{Outcome, Target};
+use crate::handlers::{HOOK_AGENT, Outcome, Target};
 use crate::pod::container_config::{Prepared, container_config, log_path, termination_message_path};
 use crate::pod::environment::{Objects, environment, referenced};
 use crate::pod::expansion::expand;
@@ -505,7 +505,7 @@ pub(super) async fn run_hook(
         return target.exec_hook(action).await;
     }
     if let Some(action) = &hook.http_get {
-        return match target.http_get(action).await {
+        return match target.http_get(action, HOOK_AGENT).await {
             Outcome::Success(_) => Ok(()),
             Outcome::Failure(message) => Err(message),
         };

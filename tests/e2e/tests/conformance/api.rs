@@ -9,7 +9,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::Value;
 
 /// A request that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
 pub(crate) struct Api {
@@ -53,7 +53,11 @@ impl Api {
             .body(kube::client::Body::from(body))
             .map_err(|error| error.to_string())?;
         let exchange = async {
-            let response = self.client.send(request).await.map_err(|error| error.to_string())?;
+            let response = self
+                .client
+                .send(request)
+                .await
+                .map_err(|error| error.to_string())?;
             let status = response.status().as_u16();
             let bytes = response
                 .into_body()
@@ -68,7 +72,12 @@ impl Api {
     }
 
     /// The object in an answer that must be a success.
-    pub(crate) async fn object(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, String> {
+    pub(crate) async fn object(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, String> {
         let (status, text) = self.ask(method, path, body).await?;
         if !(200..300).contains(&status) {
             return Err(format!("{method} {path}: {status} {text}"));

@@ -22,7 +22,10 @@ pub(crate) enum Step {
     /// Creates an object, see `object.rs` for what may be left out.
     Create(Value),
     /// Creates an object and expects to be refused.
-    Refused { create: Value, says: String },
+    Refused {
+        create: Value,
+        says: String,
+    },
     /// A merge patch; another kind of patch by its content type.
     Patch {
         at: String,
@@ -43,7 +46,11 @@ pub(crate) enum Step {
         save: BTreeMap<String, String>,
     },
     /// An object looks like this for so many seconds.
-    Still { get: String, matches: Value, seconds: u64 },
+    Still {
+        get: String,
+        matches: Value,
+        seconds: u64,
+    },
     /// Waits until an object is gone.
     Gone(String),
     /// Waits until a pod's log has these lines; `of` may have a query.

@@ -55,5 +55,8 @@ fn nodes_networking_and_storage_do_what_the_suite_demands() {
         failed.len()
     );
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
-    assert!(begun.elapsed() < Duration::from_secs(300), "the cases took too long");
+    assert!(
+        begun.elapsed() < Duration::from_secs(300),
+        "the cases took too long"
+    );
 }

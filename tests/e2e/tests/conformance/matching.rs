@@ -11,8 +11,20 @@ pub(crate) fn differs(expected: &Value, actual: &Value, path: &str) -> Option<St
     let say = || Some(format!("{path} is {actual}, not {expected}"));
     match expected {
         Value::Null => None,
-        Value::String(text) if text == "$absent" => if actual.is_null() { None } else { say() },
-        Value::String(text) if text == "$any" => if actual.is_null() { say() } else { None },
+        Value::String(text) if text == "$absent" => {
+            if actual.is_null() {
+                None
+            } else {
+                say()
+            }
+        }
+        Value::String(text) if text == "$any" => {
+            if actual.is_null() {
+                say()
+            } else {
+                None
+            }
+        }
         Value::Object(members) => members.iter().find_map(|(key, expected)| {
             let matches = match key.as_str() {
                 "$length" => length(actual) == expected.as_u64(),
@@ -27,7 +39,9 @@ pub(crate) fn differs(expected: &Value, actual: &Value, path: &str) -> Option<St
             if matches { None } else { say() }
         }),
         Value::Array(items) => {
-            let Some(actual) = actual.as_array() else { return say() };
+            let Some(actual) = actual.as_array() else {
+                return say();
+            };
             items.iter().find_map(|expected| {
                 let mut differences = actual.iter().map(|actual| differs(expected, actual, path));
                 if differences.any(|difference| difference.is_none()) {

@@ -39,12 +39,19 @@ pub(crate) fn all(lab: &TestLab, cases: Vec<Case>) -> Vec<Outcome> {
             .build()
             .expect("a runtime");
         runtime.block_on(async {
-            let api = Rc::new(Api::open(&kubeconfig).await.expect("the administrator's kubeconfig"));
+            let api = Rc::new(
+                Api::open(&kubeconfig)
+                    .await
+                    .expect("the administrator's kubeconfig"),
+            );
             let runs = cases.into_iter().enumerate().map(|(index, case)| {
                 let api = api.clone();
                 async move { one(&api, format!("c{stamp}-{index}"), case).await }
             });
-            futures::stream::iter(runs).buffer_unordered(AT_ONCE).collect().await
+            futures::stream::iter(runs)
+                .buffer_unordered(AT_ONCE)
+                .collect()
+                .await
         })
     });
     thread.join().expect("the runner does not panic")
@@ -116,7 +123,10 @@ impl Running<'_> {
     }
 
     fn texts(&self, texts: &[String]) -> Vec<String> {
-        texts.iter().map(|text| substitute_text(text, &self.saved)).collect()
+        texts
+            .iter()
+            .map(|text| substitute_text(text, &self.saved))
+            .collect()
     }
 
     async fn step(&mut self, step: &Step) -> Result<(), String> {
@@ -157,7 +167,11 @@ impl Running<'_> {
                 }
                 Ok(())
             }
-            Step::Still { get, matches, seconds } => {
+            Step::Still {
+                get,
+                matches,
+                seconds,
+            } => {
                 let (path, matches) = (self.path(get), self.value(matches));
                 let begun = Instant::now();
                 while begun.elapsed() < Duration::from_secs(*seconds) {

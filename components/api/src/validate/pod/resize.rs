@@ -2,9 +2,9 @@
 use super::{annotations, whole};
 use crate::strategy;
 use crate::validate::shared::same;
-use crate::value::{at, is_zero, list, object, text};
+use crate::value::{at, list, object, text};
 use apimachinery::field::{Error, ErrorList, Path};
-use apimachinery::{Quantity, meta};
+use apimachinery::meta;
 use serde_json::Value;
 
 /// A change through the endpoint for resources. The strategy has taken over nothing else from the client.
@@ -101,18 +101,6 @@ fn container(old: &Value, new: &Value, path: &Path) -> ErrorList {
         if removed {
             errors.push(Error::forbidden(&path.child(kind), why));
         }
-    }
-    let memory_restarts = list(new, &["resizePolicy"])
-        .iter()
-        .find(|policy| text(policy, &["resourceName"]) == "memory")
-        .is_some_and(|policy| !matches!(text(policy, &["restartPolicy"]), "" | "NotRequired"));
-    let limit = |container: &Value| at(container, &["resources", "limits", "memory"]).clone();
-    if !memory_restarts && is_zero(Some(&limit(old))) && Quantity::from_json(&limit(new)).is_ok() {
-        // A new limit is below the one that the node had before.
-        errors.push(Error::forbidden(
-            &path.child("limits").key("memory"),
-            "memory limits cannot be added unless resizePolicy is RestartContainer",
-        ));
     }
     errors
 }

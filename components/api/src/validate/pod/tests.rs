@@ -395,6 +395,10 @@ fn a_running_pod_gets_other_resources() {
             vec![],
         ),
         (
+            json!({"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "1536Mi"}}),
+            vec![],
+        ),
+        (
             json!({"requests": {"memory": "1Gi"}, "limits": {"memory": "2Gi"}}),
             vec!["spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed"],
         ),

@@ -19,9 +19,12 @@ const OWNED: [&str; 5] = [
 const DISRUPTION: &str = "DisruptionTarget";
 const BY_KUBELET: &str = "TerminationByKubelet";
 
+/// They come and go with a resize.
+pub(super) const OF_RESIZE: [&str; 2] = ["PodResizePending", "PodResizeInProgress"];
+
 /// Whether the kubelet decides a condition.
 pub fn is_owned(kind: &str) -> bool {
-    OWNED.contains(&kind)
+    OWNED.contains(&kind) || OF_RESIZE.contains(&kind)
 }
 
 /// Whether the kubelet has set a condition.
@@ -90,6 +93,7 @@ pub(super) fn conditions(input: &StatusInput<'_>, status: &PodStatus, phase: Pha
     let mut conditions: Vec<PodCondition> = OWNED
         .iter()
         .zip(verdicts)
+        .chain(of_resize(input))
         .map(|(kind, verdict)| {
             let text = if verdict.status { "True" } else { "False" };
             let before = previous.iter().find(|condition| condition.type_ == *kind);
@@ -114,6 +118,32 @@ pub(super) fn conditions(input: &StatusInput<'_>, status: &PodStatus, phase: Pha
             .cloned(),
     );
     conditions
+}
+
+fn of_resize(input: &StatusInput<'_>) -> Vec<(&'static &'static str, Verdict)> {
+    let resizing = input.resizing;
+    let mut found = Vec::new();
+    if let Some((reason, message)) = &resizing.pending {
+        found.push((
+            &OF_RESIZE[0],
+            Verdict {
+                status: true,
+                reason: Some((*reason).to_owned()),
+                message: Some(message.clone()),
+            },
+        ));
+    }
+    if !resizing.containers.is_empty() {
+        found.push((
+            &OF_RESIZE[1],
+            Verdict {
+                status: true,
+                reason: resizing.error.as_ref().map(|_| "Error".to_owned()),
+                message: resizing.error.clone(),
+            },
+        ));
+    }
+    found
 }
 
 fn initialized(input: &StatusInput<'_>, status: &PodStatus, phase: Phase) -> Verdict {

@@ -105,7 +105,11 @@ fn one(
         .container(name)
         .is_some_and(|newest| newest.state == RunState::Running)
     {
-        status.resources = container.resources.clone();
+        // What it still runs with is what was said before its resize.
+        let actual = before
+            .filter(|_| input.resizing.containers.contains(name))
+            .and_then(|before| before.resources.clone());
+        status.resources = actual.or_else(|| container.resources.clone());
         status.allocated_resources = container
             .resources
             .as_ref()

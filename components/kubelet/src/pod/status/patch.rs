@@ -3,6 +3,8 @@
 use k8s_openapi::api::core::v1::PodStatus;
 use serde_json::{Map, Value, json};
 
+use super::conditions::OF_RESIZE;
+
 /// Lists that a strategic merge would merge by key, though the kubelet decides all of their elements.
 const REPLACED: [&str; 2] = ["podIPs", "hostIPs"];
 
@@ -43,8 +45,18 @@ pub fn status_patch(uid: &str, old: &PodStatus, new: &PodStatus) -> Option<Value
     (!changes.is_empty()).then(|| json!({"metadata": {"uid": uid}, "status": changes}))
 }
 
-/// Changed conditions only; fields that are gone are nulled, since a merge would keep them.
+/// Changed conditions only, and those of a resize that is over; fields that are gone are nulled, since a merge would keep them.
 fn changed_conditions(old: &[Value], new: &[Value]) -> Vec<Value> {
+    let kind = |condition: &Value| condition.get("type").and_then(Value::as_str).map(str::to_owned);
+    let gone = old
+        .iter()
+        .filter_map(kind)
+        .filter(|kind_of_old| OF_RESIZE.contains(&kind_of_old.as_str()))
+        .filter(|kind_of_old| {
+            !new.iter()
+                .any(|condition| kind(condition).as_ref() == Some(kind_of_old))
+        })
+        .map(|kind| json!({"type": kind, "$patch": "delete"}));
     new.iter()
         .filter_map(|condition| {
             let before = old
@@ -62,5 +74,6 @@ fn changed_conditions(old: &[Value], new: &[Value]) -> Vec<Value> {
             }
             Some(change)
         })
+        .chain(gone)
         .collect()
 }

@@ -38,6 +38,7 @@ struct Case {
     observed: Observed,
     probes: ProbeTable,
     reasons: Reasons,
+    resizing: Resizing,
     terminal: bool,
 }
 
@@ -64,6 +65,7 @@ impl Case {
             },
             probes: ProbeTable::new(),
             reasons: Reasons::new(),
+            resizing: Resizing::default(),
             terminal: false,
         }
     }
@@ -75,6 +77,7 @@ impl Case {
             observed: &self.observed,
             probes: &self.probes,
             reasons: &self.reasons,
+            resizing: &self.resizing,
             terminal: self.terminal,
             lost_is_ended: self.terminal,
             failed_because: None,
@@ -340,4 +343,44 @@ fn a_terminal_phase_stays_and_lost_containers_are_named() {
     case.terminal = false;
     case.observed.containers = vec![container("a", 1, RunState::Running, 0)];
     assert_eq!(case.phase(), "Failed");
+}
+
+#[test]
+fn a_resize_is_told_from_its_beginning_to_its_end() {
+    let amounts = |cpu: &str| json!({"requests": {"cpu": cpu}});
+    let spec = |cpu: &str| json!({"restartPolicy": "Always", "containers": [{"name": "a", "resources": amounts(cpu)}]});
+    let case = |cpu: &str| Case::new(spec(cpu), vec![container("a", 0, RunState::Running, 0)]);
+    let resources = |status: &PodStatus| {
+        serde_json::to_value(&status.container_statuses.as_ref().unwrap()[0].resources).unwrap()
+    };
+    let has = |status: &PodStatus, kind: &str| status.conditions.iter().flatten().any(|c| c.type_ == kind);
+    let first = case("1").status();
+    assert_eq!(resources(&first), amounts("1"));
+    let mut resizing = case("2");
+    resizing.previous = first;
+    resizing.resizing.containers.insert("a".to_owned());
+    resizing.resizing.error = Some("no".to_owned());
+    let during = resizing.status();
+    assert_eq!(resources(&during), amounts("1"), "it still runs with what it had");
+    assert_eq!(
+        condition(&during, "PodResizeInProgress"),
+        ("True".to_owned(), "Error".to_owned())
+    );
+    let mut done = case("2");
+    done.previous = during.clone();
+    let after = done.status();
+    assert_eq!(resources(&after), amounts("2"));
+    assert!(!has(&after, "PodResizeInProgress"));
+    let patch = status_patch("u", &during, &after).unwrap();
+    let conditions = patch["status"]["conditions"].as_array().unwrap();
+    assert_eq!(
+        conditions,
+        &[json!({"type": "PodResizeInProgress", "$patch": "delete"})]
+    );
+    let mut pending = case("1");
+    pending.resizing.pending = Some(("Deferred", "no room".to_owned()));
+    assert_eq!(
+        condition(&pending.status(), "PodResizePending"),
+        ("True".to_owned(), "Deferred".to_owned())
+    );
 }

@@ -38,9 +38,11 @@ impl<'a> LogLine<'a> {
     }
 }
 
-/// The content of one line of a log file.
-pub fn content_of_line(line: &str) -> Option<&str> {
-    LogLine::parse(line.as_bytes()).and_then(|line| std::str::from_utf8(line.content).ok())
+/// What a container wrote in one line of a log file; without a newline when it wrote none.
+pub fn text_of_line(line: &str) -> Option<String> {
+    let line = LogLine::parse(line.as_bytes())?;
+    let end = if line.partial { "" } else { "\n" };
+    Some(format!("{}{end}", std::str::from_utf8(line.content).ok()?))
 }
 
 /// Where the last `lines` lines begin.
