@@ -1,4 +1,8 @@
-//! JSON text to value: duplicate keys are reported, depth is bounded, errors read as Go's.
+//! JSON text to value: duplicate keys are reported, depth is bounded, errors read as Go's. And back.
+mod write;
+
+pub use write::to_bytes;
+
 use serde_json::{Map, Number, Value};
 
 /// Deeper nesting than this is refused; no kind comes near it.

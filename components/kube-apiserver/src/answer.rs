@@ -32,7 +32,7 @@ pub fn encode(value: &Value, accepted: &Accepted) -> Result<Bytes, String> {
             text
         }
         Encoding::Json => {
-            let mut text = serde_json::to_vec(value).map_err(|error| error.to_string())?;
+            let mut text = apimachinery::json::to_bytes(value);
             text.push(b'\n');
             text
         }

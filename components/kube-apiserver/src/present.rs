@@ -11,7 +11,7 @@ use crate::server::Server;
 use crate::serving::body::{Body, Response};
 use crate::verbs::write::Shown;
 use api::{Registry, Resource};
-use apimachinery::{ApiError, meta};
+use apimachinery::{ApiError, json, meta};
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -26,9 +26,7 @@ pub fn json_bytes(row: &Resource, object: &ObjectRef) -> Result<Bytes, ApiError>
         return Ok(object.json());
     }
     let value = value_of(row, object)?;
-    serde_json::to_vec(&value)
-        .map(Bytes::from)
-        .map_err(ApiError::internal)
+    Ok(json::to_bytes(&value).into())
 }
 
 /// The object as a value in the row's version.
@@ -162,9 +160,7 @@ pub fn list_item(row: &Resource, object: &ObjectRef) -> Result<Bytes, ApiError> 
         return Ok(json_bytes(row, object)?.slice(1..));
     }
     if kinds::needs_conversion(row) {
-        let bytes = serde_json::to_vec(&without_type(value_of(row, object)?))
-            .map(Bytes::from)
-            .map_err(ApiError::internal)?;
+        let bytes = Bytes::from(json::to_bytes(&without_type(value_of(row, object)?)));
         return Ok(bytes.slice(1..));
     }
     // An opening brace, then the stored bytes after kind and apiVersion, without a copy.

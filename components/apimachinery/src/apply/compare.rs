@@ -176,6 +176,9 @@ impl<'a> Comparer<'a> {
         after: Option<&'a Value>,
     ) {
         match (before, after) {
+            // Most changes leave all but one of the members at the top as they are. Further down the same question
+            // would be asked of the same values again and again.
+            (Some(before), Some(after)) if self.path.len() == 1 && before == after => {}
             (Some(before), Some(after)) => self.value(ty, field, before, after),
             (None, Some(after)) => {
                 let below = self.whole(ty, field, after);

@@ -1,7 +1,7 @@
 //! What an applied configuration must satisfy before it can be merged.
 use super::items;
 use crate::fieldset::Element;
-use crate::schema::{ListKind, SchemaSet, Type};
+use crate::schema::{ListKind, SchemaId, SchemaSet, Type};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fmt;
@@ -33,6 +33,17 @@ pub fn has_keyless_items(set: &SchemaSet, ty: &Type, value: &Value) -> bool {
             .any(|item| !items::has_key(set, Some(inner), keys, item) || has_keyless_items(set, inner, item)),
         _ => false,
     }
+}
+
+/// The same of a changed object, of which `before` had no such item.
+pub fn change_has_keyless_items(set: &SchemaSet, id: SchemaId, before: &Value, value: &Value) -> bool {
+    let schema = set.get(id);
+    value.as_object().into_iter().flatten().any(|(key, value)| {
+        before.get(key) != Some(value)
+            && schema
+                .field(key)
+                .is_some_and(|field| has_keyless_items(set, &field.ty, value))
+    })
 }
 
 /// Where a value is; written out only for what is wrong.

@@ -3,7 +3,8 @@ use super::entry::{Entry, Managers, Operation, Owned};
 use super::limit::fold;
 use super::object::{is_reset, is_same, kept, without_managed_fields};
 use crate::apply::{
-    Comparison, compare, compare_typed, field_set, has_keyless_items, merge, remove, validate,
+    Comparison, change_has_keyless_items, compare, compare_typed, field_set, has_keyless_items, merge,
+    remove, validate,
 };
 use crate::fieldset::{FieldSet, FieldsV1};
 use crate::schema::{SchemaId, SchemaSet, Type};
@@ -78,7 +79,12 @@ impl FieldManager<'_> {
             _ => Vec::new(),
         };
         // What can't be tracked has no owners; upstream gives up likewise.
-        if is_reset(&given) || has_keyless_items(self.schemas, &self.ty(), new) {
+        // An object with owners has no keyless items, or it would have lost them.
+        let keyless = match live.filter(|live| !meta::managed_fields(live).is_empty()) {
+            Some(live) => change_has_keyless_items(self.schemas, self.schema, live, new),
+            None => has_keyless_items(self.schemas, &self.ty(), new),
+        };
+        if is_reset(&given) || keyless {
             return;
         }
         let own = Managers::decode(given)

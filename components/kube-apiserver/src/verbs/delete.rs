@@ -157,8 +157,7 @@ pub async fn delete_one(
                     let mut stored = conversion::to_storage(server, &target.row, object.clone()).await?;
                     meta::remove(&mut stored, "resourceVersion");
                     Change::Write {
-                        json: serde_json::to_vec(&stored)
-                            .map_err(|error| Failure::Api(ApiError::internal(error)))?,
+                        json: apimachinery::json::to_bytes(&stored),
                         ttl: None,
                     }
                 }
@@ -375,7 +374,7 @@ pub async fn delete_collection(
                 if gone {
                     crate::services::release(server, &target.row, &object, options.dry_run).await;
                 }
-                let item = serde_json::to_vec(&present::without_type(object)).map_err(ApiError::internal)?;
+                let item = apimachinery::json::to_bytes(&present::without_type(object));
                 items.push(item.into());
             }
             Err(error) if error.code() == 404 => {}

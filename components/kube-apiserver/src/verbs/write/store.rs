@@ -5,7 +5,7 @@ use crate::kinds;
 use crate::server::Server;
 use crate::verbs::target::Target;
 use api::Resource;
-use apimachinery::{ApiError, meta};
+use apimachinery::{ApiError, json, meta};
 use serde_json::Value;
 use std::time::Duration;
 use storage::StorageError;
@@ -25,23 +25,14 @@ pub(super) async fn bytes_of(
     if row.custom.is_some() || kinds::needs_conversion(row) {
         let mut stored = conversion::to_storage(server, row, object.clone()).await?;
         meta::remove(&mut stored, "resourceVersion");
-        return serialize(&stored);
+        return Ok(json::to_bytes(&stored));
     }
     let version = meta::remove(object, "resourceVersion");
     kinds::set_type(row, object);
-    let bytes = serialize(object);
+    let bytes = json::to_bytes(object);
     if let Some(version) = version {
         meta::set(object, "resourceVersion", version);
     }
-    bytes
-}
-
-/// Most objects fit without growing the buffer.
-const USUAL_LENGTH: usize = 16 * 1024;
-
-fn serialize(value: &Value) -> Result<Vec<u8>, ApiError> {
-    let mut bytes = Vec::with_capacity(USUAL_LENGTH);
-    serde_json::to_writer(&mut bytes, value).map_err(ApiError::internal)?;
     Ok(bytes)
 }
 
