@@ -83,6 +83,16 @@ async fn claims_classes_and_bindings() {
     let priority = |name: &str| json!({"metadata": {"name": name}, "value": 1, "globalDefault": true});
     let classes = "/apis/scheduling.k8s.io/v1/priorityclasses";
     assert_eq!(bench.post(classes, &priority("one")).await.0, 201);
+    // Admission looks into the cache, as upstream's does into an informer; a consistent read waits until it is there.
+    let (_, listed, _) = bench.send("GET", classes, "application/json", None).await;
+    assert!(
+        listed["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|class| class["metadata"]["name"] == "one"),
+        "{listed}"
+    );
     let (code, status, _) = bench.post(classes, &priority("two")).await;
     assert_eq!(code, 403);
     assert!(
