@@ -14,9 +14,9 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::lenient::Lenient;
+use crate::undecoded::Undecoded;
 use copy::Copy;
-use feed::Feed;
+use feed::Trimmed;
 
 /// Namespace (empty for cluster-scoped objects) and name.
 pub type Key = (String, String);
@@ -68,27 +68,24 @@ where
 {
     /// Starts to list and watch. `managedFields` are dropped from the copies: nobody reads them and they
     /// are up to half of an object. An object that does not decode is logged and left out.
-    pub fn start(api: Api<Lenient<K>>, config: watcher::Config, shutdown: CancellationToken) -> Self {
+    pub fn start(api: Api<K>, config: watcher::Config, shutdown: CancellationToken) -> Self {
         Self::start_with(api, config, shutdown, |_| {})
     }
 
     /// As [`Informer::start`], with a function that trims each object before it is kept.
     pub fn start_with(
-        api: Api<Lenient<K>>,
+        api: Api<K>,
         config: watcher::Config,
         shutdown: CancellationToken,
         trim: impl Fn(&mut K) + Send + Sync + 'static,
     ) -> Self {
         let (informer, synced) = Self::unfed();
-        let feed = Feed {
-            api,
-            config,
+        let sink = Box::new(Trimmed {
             copy: informer.copy.clone(),
             trim: Box::new(trim),
-            synced,
-        };
+        });
         // Its own supervisor: it begins again after a panic and ends with the token.
-        tokio::spawn(feed.run(shutdown));
+        tokio::spawn(feed::run(Undecoded::of(api), config, sink, synced, shutdown));
         informer
     }
 

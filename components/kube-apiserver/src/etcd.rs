@@ -12,14 +12,39 @@ use storage::{Backend, EmbeddedBackend, EtcdBackend, EtcdOptions, EtcdTls, Trans
 /// How often the encryption configuration is looked at for changes.
 const RELOAD_PERIOD: Duration = Duration::from_secs(10);
 
-/// The store that the flags name, and etcd itself where that is it.
-pub async fn open(flags: &ApiServerFlags) -> anyhow::Result<(Arc<dyn Backend>, Option<Arc<EtcdBackend>>)> {
-    if let Some(directory) = flags.storage_directory.clone() {
+/// The store that the flags name.
+pub enum Store {
+    Etcd(Arc<EtcdBackend>),
+    Embedded(Arc<EmbeddedBackend>),
+}
+
+impl Store {
+    pub async fn open(flags: &ApiServerFlags) -> anyhow::Result<Self> {
+        let Some(directory) = flags.storage_directory.clone() else {
+            return connect(flags).await.map(Self::Etcd);
+        };
         let opened = tokio::task::spawn_blocking(move || EmbeddedBackend::open(&directory)).await?;
-        return Ok((Arc::new(opened.context("--storage-directory")?), None));
+        Ok(Self::Embedded(Arc::new(opened.context("--storage-directory")?)))
     }
-    let etcd = connect(flags).await?;
-    Ok((Arc::clone(&etcd) as _, Some(etcd)))
+
+    pub fn backend(&self) -> Arc<dyn Backend> {
+        match self {
+            Self::Etcd(etcd) => Arc::clone(etcd) as _,
+            Self::Embedded(embedded) => Arc::clone(embedded) as _,
+        }
+    }
+
+    /// Does what it needs for as long as it is open: renewed certificates for etcd are taken up. Ends only when it is
+    /// of no use any more.
+    pub async fn keep(self, flags: ApiServerFlags) -> anyhow::Result<()> {
+        match self {
+            Self::Etcd(etcd) => follow_credentials(etcd, flags).await,
+            Self::Embedded(embedded) => {
+                embedded.ended().await;
+                bail!("the thread that writes to --storage-directory has ended")
+            }
+        }
+    }
 }
 
 /// Connects as the flags say; https needs an authority and a client certificate.
@@ -55,7 +80,7 @@ fn credentials(flags: &ApiServerFlags) -> anyhow::Result<Option<EtcdTls>> {
 }
 
 /// Takes up renewed certificates for etcd; ends only with the process.
-pub async fn follow_credentials(backend: Arc<EtcdBackend>, flags: ApiServerFlags) -> anyhow::Result<()> {
+async fn follow_credentials(backend: Arc<EtcdBackend>, flags: ApiServerFlags) -> anyhow::Result<()> {
     let mut seen = credentials(&flags).unwrap_or_default();
     loop {
         tokio::time::sleep(RELOAD_PERIOD).await;

@@ -20,7 +20,7 @@ use crate::serving::threads::Threads;
 use crate::stores::Stores;
 use crate::sync;
 use crate::webhook::{Clients, Resolver};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
 use prometheus_client::metrics::counter::Counter;
 use sha2::{Digest, Sha256};
@@ -60,7 +60,8 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         proxy_identity,
         admission,
     } = configuration;
-    let (backend, etcd) = crate::etcd::open(&flags).await?;
+    let store = crate::etcd::Store::open(&flags).await?;
+    let backend = store.backend();
     let options = StorageOptions {
         prefix: flags.etcd_prefix.clone(),
         transformers: transformers.clone(),
@@ -172,7 +173,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     });
 
     let audit_end = CancellationToken::new();
-    let auditing = {
+    let mut auditing = {
         let (audit, end) = (server.audit.clone(), audit_end.clone());
         tokio::spawn(async move { audit.run(end).await })
     };
@@ -244,12 +245,14 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         "reload",
         reload(certificate, authorities, Arc::clone(&server)),
     ));
-    if let Some(etcd) = etcd {
-        tasks.spawn(named(
-            "etcd-credentials",
-            crate::etcd::follow_credentials(etcd, server.flags.clone()),
-        ));
-    }
+    tasks.spawn(named("store", store.keep(server.flags.clone())));
+    tasks.spawn(named("serving threads", {
+        let threads = Arc::clone(&threads);
+        async move {
+            threads.lost().await;
+            bail!("a thread that serves connections has ended")
+        }
+    }));
     let interval = server.flags.etcd_compaction_interval;
     if !interval.is_zero() {
         tasks.spawn(named("compaction", async move {
@@ -280,6 +283,11 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
                 Ok((name, Err(error))) => break Some(Err(error.context(format!("task {name}")))),
                 Err(error) => break Some(Err(error.into())),
             },
+            // A server whose requests are no longer audited must not go on.
+            ended = &mut auditing => break Some(match ended {
+                Ok(()) => Err(anyhow::anyhow!("task audit ended unexpectedly")),
+                Err(error) => Err(anyhow::Error::new(error).context("task audit")),
+            }),
         }
     };
     if let Some(Err(error)) = ended {

@@ -6,12 +6,13 @@ pub use failure::Failure;
 use crate::authentication::lookup::{Lookup, LookupError};
 use crate::protobuf::StoredProtobuf;
 use api::Resource;
-use apimachinery::{ApiError, GroupResource};
+use apimachinery::{ApiError, GroupResource, meta};
 use async_trait::async_trait;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use storage::{
-    FieldSpec, ForeignDecoder, ObjectRef, RequestedRevision, ResourceSpec, Storage, StorageError, Store,
+    Change, FieldSpec, ForeignDecoder, ObjectRef, Preconditions, RequestedRevision, ResourceSpec, Storage,
+    StorageError, Store,
 };
 
 /// All stores, over one watch of etcd.
@@ -161,6 +162,44 @@ impl Lookup for Stores {
                 resource: resource.to_owned(),
                 message: error.to_string(),
             })
+    }
+
+    async fn label(
+        &self,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        (key, value): (&str, &str),
+    ) -> Result<(), LookupError> {
+        let Some(store) = self.named("", resource) else {
+            return Ok(());
+        };
+        let decide = |current: Option<ObjectRef>| async move {
+            let Some(mut object) = current.as_ref().map(parse).transpose()? else {
+                return Ok(Change::Nothing);
+            };
+            if meta::uid(&object) != uid {
+                return Ok(Change::Nothing);
+            }
+            let labels = &mut object["metadata"]["labels"];
+            if !labels.is_object() {
+                *labels = json!({});
+            }
+            labels[key] = json!(value);
+            meta::remove(&mut object, "resourceVersion");
+            Ok::<Change, StorageError>(Change::Write {
+                json: object.to_string().into_bytes(),
+                ttl: None,
+            })
+        };
+        let outcome = store
+            .update::<_, _, StorageError>(namespace, name, &Preconditions::default(), decide)
+            .await;
+        outcome.map(drop).map_err(|error| LookupError {
+            resource: resource.to_owned(),
+            message: error.to_string(),
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use futures::future::{BoxFuture, FutureExt as _};
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Patch, PatchParams};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource as _};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result, ignore_not_found};
@@ -27,8 +27,10 @@ const MANAGER: &str = "validatingadmissionpolicy-status";
 
 struct Controller {
     policies: Informer<ValidatingAdmissionPolicy>,
-    definitions: Informer<CustomResourceDefinition>,
     client: Client,
+    /// Reads the definitions of custom resources, with the process's own rights, when a policy is about one: they are
+    /// large and many, so no copy is kept.
+    reader: Client,
     /// Read when the first policy is looked at: most clusters have none, and it takes megabytes.
     built_in: LazyLock<Registry>,
 }
@@ -36,12 +38,12 @@ struct Controller {
 pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
     let controller = Arc::new(Controller {
         policies: context.informer(),
-        definitions: context.informer(),
         client: context.client(ACCOUNT),
+        reader: context.root.client.clone(),
         built_in: LazyLock::new(Registry::built_in),
     });
     async move {
-        if !crate::synced!(controller.policies, controller.definitions) {
+        if !crate::synced!(controller.policies) {
             return;
         }
         let queue: Queue<Key> = Queue::new();
@@ -135,28 +137,43 @@ impl Controller {
         }
         let value = serde_json::to_value(policy.as_ref())
             .map_err(|error| Error::invalid("ValidatingAdmissionPolicy", name, error))?;
-        let written = status(&policy, self.check(&value));
+        let definitions = self.definitions(&value["spec"]).await?;
+        let written = status(&policy, self.check(&value, &definitions));
         let api: Api<ValidatingAdmissionPolicy> = Api::all(self.client.clone());
         let params = PatchParams::apply(MANAGER).force();
         ignore_not_found(api.patch_status(name, &params, &Patch::Apply(&written)).await)?;
         Ok(Requeue::No)
     }
 
-    fn check(&self, policy: &Value) -> Vec<Warning> {
+    /// The definitions of custom resources, if the policy is about something that is not built in.
+    async fn definitions(&self, spec: &Value) -> Result<Vec<Value>> {
+        let built_in = |group: &str| self.built_in.iter().any(|row| row.gvk.group == group);
+        let (params, _) = parameters(spec);
+        if named(spec).iter().all(|(group, _, _)| built_in(group)) && built_in(&params.group) {
+            return Ok(Vec::new());
+        }
+        let request = http::Request::get(CustomResourceDefinition::url_path(&(), None))
+            .body(Vec::new())
+            .map_err(|error| Error::invalid("request", "definitions", error))?;
+        let mut list: Value = self.reader.request(request).await?;
+        Ok(match list["items"].take() {
+            Value::Array(items) => items,
+            _ => Vec::new(),
+        })
+    }
+
+    fn check(&self, policy: &Value, definitions: &[Value]) -> Vec<Warning> {
         let spec = &policy["spec"];
-        let params = if spec["paramKind"].is_object() {
-            let version = spec["paramKind"]["apiVersion"].as_str().unwrap_or("");
-            let kind = spec["paramKind"]["kind"].as_str().unwrap_or("");
-            self.find(&GroupVersion::parse(version).unwrap_or_default(), |row| {
-                row.gvk.kind == kind
-            })
-        } else {
+        let (version, kind) = parameters(spec);
+        let params = if kind.is_empty() {
             None
+        } else {
+            self.find(definitions, &version, |row| row.gvk.kind == kind)
         };
         let types: Vec<Arc<Resource>> = named(spec)
             .into_iter()
             .filter_map(|(group, version, resource)| {
-                self.find(&GroupVersion::new(&*group, &*version), |row| {
+                self.find(definitions, &GroupVersion::new(&*group, &*version), |row| {
                     row.plural == resource
                 })
             })
@@ -165,7 +182,12 @@ impl Controller {
     }
 
     /// A kind of the server itself, or one that a definition makes.
-    fn find(&self, version: &GroupVersion, wanted: impl Fn(&Resource) -> bool) -> Option<Arc<Resource>> {
+    fn find(
+        &self,
+        definitions: &[Value],
+        version: &GroupVersion,
+        wanted: impl Fn(&Resource) -> bool,
+    ) -> Option<Arc<Resource>> {
         let built_in = self
             .built_in
             .iter()
@@ -173,23 +195,27 @@ impl Controller {
         if let Some(row) = built_in {
             return Some(Arc::clone(row));
         }
-        self.definitions
-            .list()
+        definitions
             .iter()
-            .filter(|definition| definition.spec.group == version.group)
-            .filter_map(|definition| serde_json::to_value(definition.as_ref()).ok())
-            .flat_map(|definition| api::custom::rows(&definition, &mut || 0))
+            .filter(|definition| definition["spec"]["group"] == version.group.as_str())
+            .flat_map(|definition| api::custom::rows(definition, &mut || 0))
             .find(|row| row.gvk.group_version() == *version && wanted(row))
             .map(Arc::new)
     }
+}
+
+/// The kind of a policy's parameters; empty when it has none.
+fn parameters(spec: &Value) -> (GroupVersion, &str) {
+    let text = |field: &str| spec["paramKind"][field].as_str().unwrap_or("");
+    (GroupVersion::parse(text("apiVersion")).unwrap_or_default(), text("kind"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn controller() -> Controller {
-        let definition: CustomResourceDefinition = serde_json::from_value(json!({
+    fn definition() -> Value {
+        json!({
             "metadata": {"name": "widgets.example.com"},
             "spec": {
                 "group": "example.com", "scope": "Namespaced",
@@ -199,13 +225,16 @@ mod tests {
                 }}}],
             },
             "status": {"acceptedNames": {"plural": "widgets", "kind": "Widget"}, "conditions": [], "storedVersions": ["v1"]},
-        }))
-        .unwrap();
+        })
+    }
+
+    fn controller() -> Controller {
         let config = kube::Config::new("https://127.0.0.1:1".parse().unwrap());
+        let client = Client::try_from(config).unwrap();
         Controller {
             policies: Informer::fixed([]),
-            definitions: Informer::fixed([definition]),
-            client: Client::try_from(config).unwrap(),
+            client: client.clone(),
+            reader: client,
             built_in: LazyLock::new(Registry::built_in),
         }
     }
@@ -226,7 +255,7 @@ mod tests {
                 "validations": [{"expression": expression}],
             }});
             assert_eq!(
-                controller.check(&policy).len(),
+                controller.check(&policy, &[definition()]).len(),
                 count,
                 "{group} {resource} {expression}"
             );

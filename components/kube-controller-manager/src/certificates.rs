@@ -7,7 +7,7 @@ mod sign;
 
 pub use approve::start as start_approving;
 pub use clean::start as start_cleaning;
-pub use sign::start as start_signing;
+pub use sign::{Signer, signers, start as start_signing};
 
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 

@@ -21,6 +21,7 @@ use kube::Client;
 use parking_lot::Mutex;
 
 use crate::runtime::Context;
+use crate::runtime::census::Census;
 use graph::{Effects, Graph, Identity};
 use resources::Resources;
 
@@ -34,6 +35,8 @@ pub(crate) struct Collector {
     deletions: Queue<Identity>,
     /// Owners that are to leave their dependents behind.
     orphanings: Queue<Identity>,
+    /// Told what comes and goes, since everything is watched here anyway.
+    census: Arc<Census>,
 }
 
 pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
@@ -46,6 +49,7 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         client: context.client(ACCOUNT),
         deletions: Queue::new(),
         orphanings: Queue::new(),
+        census: context.census.clone(),
     });
     async move {
         let watching = watches::run(context.clone(), collector.clone());

@@ -1,6 +1,6 @@
 //! The controllers of a cluster.
 //!
-//! - [`run`]: start-up, serving, leader election; [`registry`]: the list of controllers
+//! - [`run`]: start-up, serving, leader election; [`files`]: what flags point to; [`registry`]: the list of controllers
 //! - [`runtime`]: what every controller gets: clients, shared informers, a queue
 //! - [`workload`]: what the controllers that make pods share
 //! - one module per controller: `plan` decides purely, `reconcile` acts
@@ -18,6 +18,7 @@ pub mod endpoints;
 pub mod endpointslice;
 pub mod endpointslice_mirroring;
 pub mod error;
+pub mod files;
 pub mod garbage_collector;
 pub mod hash;
 pub mod horizontal_pod_autoscaler;

@@ -9,6 +9,7 @@ use client::{Informer, Queue};
 use futures::future::{BoxFuture, FutureExt as _};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{ObjectMeta, PostParams};
+use kube::runtime::watcher;
 use kube::{Api, Client};
 
 use crate::error::{Result, is_already_exists, is_namespace_terminating, is_not_found};
@@ -28,22 +29,15 @@ struct Controller {
 }
 
 pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
-    let bundle = match &context.flags.root_ca_file {
-        Some(path) => match std::fs::read_to_string(path) {
-            Ok(bundle) => bundle,
-            Err(error) => {
-                tracing::error!(file = %path.display(), %error, "--root-ca-file cannot be read, nothing is published");
-                return futures::future::ready(()).boxed();
-            }
-        },
-        // Then the authority by which we reach the API server ourselves is the right one.
-        None => context.root.credentials.authority_pem().unwrap_or_default(),
-    };
     let controller = Arc::new(Controller {
         namespaces: context.informer(),
-        maps: context.informer(),
+        maps: Informer::start(
+            Api::all(context.root.client.clone()),
+            watcher::Config::default().fields(&format!("metadata.name={NAME}")),
+            context.shutdown.clone(),
+        ),
         client: context.client(ACCOUNT),
-        bundle,
+        bundle: context.files.root_authority.clone(),
     });
     async move {
         if !crate::synced!(controller.namespaces, controller.maps) {
@@ -56,9 +50,7 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
             .on_change(move |change| keys.add((String::new(), change.object().name().to_owned())));
         let keys = queue.clone();
         controller.maps.on_change(move |change: &Change<ConfigMap>| {
-            if change.object().name() == NAME {
-                keys.add((String::new(), change.object().namespace().to_owned()));
-            }
+            keys.add((String::new(), change.object().namespace().to_owned()));
         });
         work(
             "root-ca",

@@ -17,6 +17,7 @@ use daemon::metrics::Metrics;
 use daemon::tls::{self, ServingCertificate};
 use tokio::net::TcpListener;
 
+use crate::files::Files;
 use crate::registry;
 use crate::runtime::Context;
 
@@ -24,6 +25,7 @@ use crate::runtime::Context;
 pub async fn run(flags: ControllerManagerFlags) -> anyhow::Result<()> {
     let chosen = registry::chosen(&flags.controllers)?;
     let root = connection(flags.kubeconfig.as_deref(), "--kubeconfig")?;
+    let files = Files::load(&flags, root.credentials.authority_pem())?;
     let mut tasks = Tasks::new();
     if flags.secure_port != 0 {
         let server = Server::prepare(&flags).await?;
@@ -40,7 +42,7 @@ pub async fn run(flags: ControllerManagerFlags) -> anyhow::Result<()> {
     }
     let shutdown = tasks.shutdown();
     tasks.spawn("controllers", async move {
-        let context = Context::new(flags.clone(), root.clone(), shutdown.clone());
+        let context = Context::new(flags.clone(), files, root.clone(), shutdown.clone());
         if !flags.leader_elect {
             registry::run(context, chosen).await;
             return Ok(());

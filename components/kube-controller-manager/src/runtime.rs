@@ -1,6 +1,7 @@
 //! What every controller gets: clients, shared informers, event recorders, and a queue to work on.
 
 pub mod accounts;
+pub mod census;
 pub mod context;
 
 pub use context::Context;

@@ -14,71 +14,100 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::Key;
 use super::copy::Copy;
-use super::{Key, key_of};
-use crate::lenient::Lenient;
 use crate::supervise;
+use crate::undecoded::Undecoded;
 
-pub(super) struct Feed<K> {
-    pub(super) api: Api<Lenient<K>>,
-    pub(super) config: watcher::Config,
-    pub(super) copy: Arc<Copy<K>>,
-    pub(super) trim: Box<dyn Fn(&mut K) + Send + Sync>,
-    pub(super) synced: watch::Sender<bool>,
+/// Feeds `sink` until `shutdown`. After a panic it lists anew and tells everything again.
+pub(super) async fn run(
+    api: Api<Undecoded>,
+    config: watcher::Config,
+    sink: Box<dyn Sink>,
+    synced: watch::Sender<bool>,
+    shutdown: CancellationToken,
+) {
+    let mut replay = false;
+    supervise::keep_running(sink.kind(), &shutdown, || {
+        let replay = std::mem::replace(&mut replay, true);
+        watch(api.clone(), config.clone(), &*sink, &synced, replay)
+    })
+    .await;
 }
 
-impl<K> Feed<K>
+async fn watch(
+    api: Api<Undecoded>,
+    config: watcher::Config,
+    sink: &dyn Sink,
+    synced: &watch::Sender<bool>,
+    replay: bool,
+) {
+    let stream = watcher(api, config).backoff(WatchBackoff::default());
+    let mut stream = std::pin::pin!(stream);
+    // Keys seen since the last Init; what is missing at InitDone was deleted while we were away.
+    let mut listed: Option<AHashSet<Key>> = None;
+    while let Some(event) = stream.next().await {
+        match event {
+            Ok(watcher::Event::Init) => listed = Some(AHashSet::new()),
+            Ok(watcher::Event::InitApply(object)) => {
+                if let Some(listed) = &mut listed {
+                    listed.insert(object.key());
+                }
+                sink.take_in(&object, replay);
+            }
+            Ok(watcher::Event::InitDone) => {
+                if let Some(listed) = listed.take() {
+                    sink.retain(&listed);
+                }
+                synced.send_replace(true);
+            }
+            Ok(watcher::Event::Apply(object)) => sink.take_in(&object, false),
+            Ok(watcher::Event::Delete(object)) => sink.delete(&object.key()),
+            Err(error) => tracing::warn!(kind = sink.kind(), %error, "watch failed, trying again"),
+        }
+    }
+}
+
+/// Where objects of one kind go; the only part of a feed that knows the kind.
+pub(super) trait Sink: Send + Sync {
+    fn kind(&self) -> &'static str;
+
+    /// What a list after a panic repeats is told again with `replay`.
+    fn take_in(&self, object: &Undecoded, replay: bool);
+
+    fn delete(&self, key: &Key);
+
+    fn retain(&self, listed: &AHashSet<Key>);
+}
+
+pub(super) struct Trimmed<K> {
+    pub(super) copy: Arc<Copy<K>>,
+    pub(super) trim: Box<dyn Fn(&mut K) + Send + Sync>,
+}
+
+impl<K> Sink for Trimmed<K>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
-    /// Feeds until `shutdown`. After a panic it lists anew and tells everything again.
-    pub(super) async fn run(self, shutdown: CancellationToken) {
-        let mut replay = false;
-        supervise::keep_running(self.copy.kind(), &shutdown, || {
-            self.watch(std::mem::replace(&mut replay, true))
-        })
-        .await;
-    }
-
-    async fn watch(&self, replay: bool) {
-        let stream = watcher(self.api.clone(), self.config.clone()).backoff(WatchBackoff::default());
-        let mut stream = std::pin::pin!(stream);
-        // Keys seen since the last Init; what is missing at InitDone was deleted while we were away.
-        let mut listed: Option<AHashSet<Key>> = None;
-        while let Some(event) = stream.next().await {
-            match event {
-                Ok(watcher::Event::Init) => listed = Some(AHashSet::new()),
-                Ok(watcher::Event::InitApply(object)) => {
-                    if let Some(listed) = &mut listed {
-                        listed.insert(key_of(&object));
-                    }
-                    self.take_in(object, replay);
-                }
-                Ok(watcher::Event::InitDone) => {
-                    if let Some(listed) = listed.take() {
-                        self.copy.retain(&listed);
-                    }
-                    self.synced.send_replace(true);
-                }
-                Ok(watcher::Event::Apply(object)) => self.take_in(object, false),
-                Ok(watcher::Event::Delete(object)) => self.copy.delete(&key_of(&object)),
-                Err(error) => tracing::warn!(kind = self.copy.kind(), %error, "watch failed, trying again"),
-            }
-        }
+    fn kind(&self) -> &'static str {
+        self.copy.kind()
     }
 
     /// An object that does not decode stays as it was last known: no news is not a deletion.
-    fn take_in(&self, object: Lenient<K>, replay: bool) {
-        let mut object = match object {
-            Lenient::Object(object) => object,
-            Lenient::Malformed(malformed) => return malformed.log(self.copy.kind()),
+    fn take_in(&self, object: &Undecoded, replay: bool) {
+        let (kind, (namespace, name)) = (self.copy.kind(), object.key());
+        let mut object: K = match object.decode() {
+            Ok(object) => object,
+            Err(reason) => {
+                tracing::warn!(kind, namespace, name, %reason, "an object does not decode and is left out");
+                return;
+            }
         };
         object.managed_fields_mut().clear();
-        let (namespace, name) = key_of(&object);
         match catch_unwind(AssertUnwindSafe(|| (self.trim)(&mut object))) {
             Ok(()) => self.copy.apply(object, replay),
             Err(panic) => {
-                let (kind, panic) = (self.copy.kind(), supervise::message(&*panic));
+                let panic = supervise::message(&*panic);
                 tracing::error!(
                     kind,
                     namespace,
@@ -88,6 +117,14 @@ where
                 );
             }
         }
+    }
+
+    fn delete(&self, key: &Key) {
+        self.copy.delete(key);
+    }
+
+    fn retain(&self, listed: &AHashSet<Key>) {
+        self.copy.retain(listed);
     }
 }
 

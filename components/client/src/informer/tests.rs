@@ -84,7 +84,7 @@ const WATCH: &str = concat!(
 #[tokio::test]
 async fn a_malformed_object_or_a_panicking_handler_does_not_stop_the_watch() {
     let shutdown = CancellationToken::new();
-    let api: Api<Lenient<ConfigMap>> = Api::all(server(LIST, WATCH));
+    let api: Api<ConfigMap> = Api::all(server(LIST, WATCH));
     let informer = Informer::start(api, watcher::Config::default(), shutdown.clone());
     informer.add_index("all", |object| match object.name_any().as_str() {
         "c" => panic!("an index that cannot"),

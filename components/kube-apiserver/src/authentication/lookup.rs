@@ -1,4 +1,4 @@
-//! Reading the objects that credentials are bound to.
+//! Reading the objects that credentials are bound to, and noting on them that they were used.
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -15,4 +15,14 @@ pub struct LookupError {
 #[async_trait]
 pub trait Lookup: Send + Sync {
     async fn get(&self, resource: &str, namespace: &str, name: &str) -> Result<Option<Value>, LookupError>;
+
+    /// Labels an object that is still the one with this uid; one that is gone is left alone.
+    async fn label(
+        &self,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        label: (&str, &str),
+    ) -> Result<(), LookupError>;
 }

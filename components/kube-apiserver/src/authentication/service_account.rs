@@ -12,6 +12,10 @@ use std::sync::Arc;
 
 /// Tolerated difference between clocks, seconds.
 const LEEWAY: i64 = 60;
+/// When a token that is kept in a secret was last used, as a label of the secret.
+const LAST_USED: &str = "kubernetes.io/legacy-token-last-used";
+/// Since when such a token is no longer accepted.
+const INVALID_SINCE: &str = "kubernetes.io/legacy-token-invalid-since";
 
 /// Checks tokens that the issuer's keys signed.
 #[derive(Clone)]
@@ -115,15 +119,13 @@ impl ServiceAccountTokens {
         {
             return Err(Rejected("the legacy token's claims are incomplete".to_owned()));
         }
-        let secret = fetch(lookup, "secrets", namespace, &claims.legacy_secret).await?;
-        let stored = secret
-            .as_ref()
-            .and_then(|secret| secret["data"]["token"].as_str())
-            .and_then(decode)
+        let secret = fetch(lookup, "secrets", namespace, &claims.legacy_secret)
+            .await?
             .unwrap_or_default();
+        let stored = secret["data"]["token"].as_str().and_then(decode).unwrap_or_default();
         #[allow(deprecated)]
         let same = ring::constant_time::verify_slices_are_equal(&stored, token.as_bytes()).is_ok();
-        if !same {
+        if !same || apimachinery::meta::deletion_timestamp(&secret).is_some() {
             return Err(Rejected("service account token has been invalidated".to_owned()));
         }
         check_object(
@@ -136,8 +138,32 @@ impl ServiceAccountTokens {
             },
         )
         .await?;
+        let labels = &secret["metadata"]["labels"];
+        if labels[INVALID_SINCE].as_str().is_some_and(|since| !since.is_empty()) {
+            return Err(Rejected(format!(
+                "the token in secret {namespace}/{} for service account {namespace}/{name} has been marked invalid. Use tokens from the TokenRequest API or manually created secret-based tokens, or remove the '{INVALID_SINCE}' label from the secret to temporarily allow use of this token",
+                claims.legacy_secret
+            )));
+        }
+        let now = jiff::Timestamp::now();
+        if let Some(today) = unnoted_day(labels[LAST_USED].as_str(), now) {
+            let uid = apimachinery::meta::uid(&secret);
+            let label = (LAST_USED, today.as_str());
+            // Without the note the token is as good as with it.
+            if let Err(error) = lookup.label("secrets", namespace, &claims.legacy_secret, uid, label).await {
+                tracing::warn!(namespace, secret = claims.legacy_secret, %error, "the use of a token was not noted");
+            }
+        }
         Ok(user)
     }
+}
+
+/// The day to note as that of a token's last use, if it is not noted. Tomorrow is what a server with another clock says.
+fn unnoted_day(noted: Option<&str>, now: jiff::Timestamp) -> Option<String> {
+    let day = |time: jiff::Timestamp| time.strftime("%Y-%m-%d").to_string();
+    let tomorrow = now.checked_add(jiff::SignedDuration::from_hours(24)).map(day).unwrap_or_default();
+    let today = day(now);
+    (noted != Some(today.as_str()) && noted != Some(tomorrow.as_str())).then_some(today)
 }
 
 fn decode(text: &str) -> Option<Vec<u8>> {
@@ -210,4 +236,23 @@ fn with_extra(mut user: User, claims: &Claims, bound: &KubernetesClaims) -> User
             .insert(CREDENTIAL_ID.to_owned(), vec![format!("JTI={}", claims.jti)]);
     }
     user
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_days_use_is_noted_once() {
+        let now = "2026-02-28T23:59:00Z".parse().unwrap();
+        for (noted, want) in [
+            (None, Some("2026-02-28")),
+            (Some("2026-02-27"), Some("2026-02-28")),
+            (Some("nonsense"), Some("2026-02-28")),
+            (Some("2026-02-28"), None),
+            (Some("2026-03-01"), None),
+        ] {
+            assert_eq!(unnoted_day(noted, now).as_deref(), want, "{noted:?}");
+        }
+    }
 }

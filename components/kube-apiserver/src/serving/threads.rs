@@ -3,12 +3,13 @@
 //! third of a request's CPU (docs/decisions.md).
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio_util::task::TaskTracker;
 
 /// More would only cost memory: each thread serves thousands of requests a second.
@@ -17,7 +18,11 @@ const MOST: usize = 16;
 const MOST_BLOCKING: usize = 64;
 
 /// The threads; they end when this is dropped.
-pub struct Threads(Vec<Thread>);
+pub struct Threads {
+    all: Vec<Thread>,
+    /// Told when one ends by a panic.
+    lost: Arc<Notify>,
+}
 
 struct Thread {
     runtime: Handle,
@@ -44,10 +49,21 @@ impl Threads {
     }
 
     pub fn start(count: usize) -> io::Result<Self> {
-        (0..count.max(1))
-            .map(Thread::start)
-            .collect::<Result<_, _>>()
-            .map(Self)
+        let lost = Arc::new(Notify::new());
+        let all = (0..count.max(1))
+            .map(|number| {
+                let (end, ended) = oneshot::channel::<()>();
+                // The sender is only ever dropped.
+                let until = async { drop(ended.await) };
+                Thread::start(number, end, until, Arc::clone(&lost))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { all, lost })
+    }
+
+    /// Waits until one of them has panicked: its connections are dead, and new ones would be.
+    pub async fn lost(&self) {
+        self.lost.notified().await;
     }
 
     /// Serves a connection on the thread that has the fewest of them.
@@ -61,7 +77,7 @@ impl Threads {
         F: Future<Output = ()> + Send,
     {
         let least = self
-            .0
+            .all
             .iter()
             .min_by_key(|thread| thread.connections.load(Ordering::Relaxed))
             .ok_or(io::ErrorKind::NotFound)?;
@@ -82,18 +98,26 @@ impl Threads {
 }
 
 impl Thread {
-    fn start(number: usize) -> io::Result<Self> {
+    fn start(
+        number: usize,
+        end: oneshot::Sender<()>,
+        until: impl Future<Output = ()> + Send + 'static,
+        lost: Arc<Notify>,
+    ) -> io::Result<Self> {
         let runtime = Builder::new_current_thread()
             .max_blocking_threads(MOST_BLOCKING)
             .enable_all()
             .build()?;
         let handle = runtime.handle().clone();
-        let (end, ended) = oneshot::channel::<()>();
         let joined = std::thread::Builder::new()
             .name(format!("serving-{number}"))
             .spawn(move || {
-                // The sender is only ever dropped.
-                let _ = runtime.block_on(ended);
+                // A panic of a request is caught with its task; here it is the runtime's own.
+                let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(until)));
+                if outcome.is_err() {
+                    tracing::error!(number, "a thread that serves connections panicked");
+                    lost.notify_one();
+                }
                 runtime.shutdown_background();
             })?;
         Ok(Self {
@@ -108,9 +132,8 @@ impl Thread {
 impl Drop for Thread {
     fn drop(&mut self) {
         drop(self.end.take());
-        if let Some(Err(_)) = self.joined.take().map(JoinHandle::join) {
-            tracing::error!("a thread that served connections panicked");
-        }
+        // Its panics have been caught.
+        let _ = self.joined.take().map(JoinHandle::join);
     }
 }
 
@@ -165,5 +188,29 @@ mod tests {
         drop(clients);
         tracker.close();
         tracker.wait().await;
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_panics_is_not_missed_by_its_owner() {
+        let lost = Arc::new(Notify::new());
+        let (end, ended) = oneshot::channel::<()>();
+        let panicking = async move {
+            drop(ended.await);
+            panic!("on purpose");
+        };
+        let thread = Thread::start(0, end, panicking, Arc::clone(&lost)).unwrap();
+        assert!(
+            futures::FutureExt::now_or_never(lost.notified()).is_none(),
+            "nothing has happened yet"
+        );
+        // Ends it and waits for it.
+        drop(thread);
+        let threads = Threads {
+            all: Vec::new(),
+            lost,
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(10), threads.lost())
+            .await
+            .unwrap();
     }
 }

@@ -26,7 +26,7 @@ struct Cleaner {
 
 pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
     let cleaner = Arc::new(Cleaner {
-        secrets: context.informer(),
+        secrets: super::token::informer(&context),
         client: context.client(ACCOUNT),
     });
     async move {

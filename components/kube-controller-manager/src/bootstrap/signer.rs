@@ -12,6 +12,7 @@ use futures::future::{BoxFuture, FutureExt as _};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::PostParams;
+use kube::runtime::watcher;
 use kube::{Api, Client};
 use ring::hmac;
 
@@ -34,8 +35,12 @@ struct Signer {
 
 pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
     let signer = Arc::new(Signer {
-        secrets: context.informer(),
-        maps: context.informer(),
+        secrets: super::token::informer(&context),
+        maps: Informer::start(
+            Api::namespaced(context.root.client.clone(), PUBLIC),
+            watcher::Config::default().fields(&format!("metadata.name={NAME}")),
+            context.shutdown.clone(),
+        ),
         client: context.client(ACCOUNT),
     });
     async move {

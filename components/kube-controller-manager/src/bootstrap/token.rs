@@ -1,9 +1,14 @@
-//! What a bootstrap token's secret says: pure.
+//! The secrets that are bootstrap tokens, and what one says.
 
+use client::Informer;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 
+use kube::Api;
+use kube::runtime::watcher;
+
 use crate::owner::Meta as _;
+use crate::runtime::Context;
 
 /// Secrets of this type in kube-system are bootstrap tokens.
 pub const TYPE: &str = "bootstrap.kubernetes.io/token";
@@ -15,6 +20,15 @@ const PREFIX: &str = "bootstrap-token-";
 pub struct Token {
     pub id: String,
     pub secret: String,
+}
+
+/// Only those: other secrets are none of our business.
+pub fn informer(context: &Context) -> Informer<Secret> {
+    Informer::start(
+        Api::namespaced(context.root.client.clone(), NAMESPACE),
+        watcher::Config::default().fields(&format!("type={TYPE}")),
+        context.shutdown.clone(),
+    )
 }
 
 fn field(secret: &Secret, name: &str) -> Option<String> {

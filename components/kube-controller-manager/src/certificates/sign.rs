@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use anyhow::Context as _;
 use client::informer::Key;
 use client::workqueue::Requeue;
 use client::{Informer, Queue};
@@ -28,10 +29,21 @@ const ACCOUNT: &str = "certificate-controller";
 const SHORTEST: Duration = Duration::from_secs(600);
 
 /// A signer's files; read for every signature, so that a renewed authority is used at once.
-struct Signer {
-    name: &'static str,
-    certificate: PathBuf,
-    key: PathBuf,
+#[derive(Clone)]
+pub struct Signer {
+    pub name: &'static str,
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+impl Signer {
+    pub fn load(&self) -> anyhow::Result<CertificateAuthority> {
+        let read = |path: &Path| {
+            std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
+        };
+        let key = KeyMaterial::from_pem(read(&self.key)?);
+        Ok(CertificateAuthority::load(&read(&self.certificate)?, key)?)
+    }
 }
 
 struct Controller {
@@ -42,47 +54,61 @@ struct Controller {
 }
 
 /// The signers that have files: each its own, or all the common ones.
-fn signers(flags: &SigningFlags) -> Vec<Signer> {
-    let table: [(&'static str, &Option<PathBuf>, &Option<PathBuf>); 4] = [
+pub fn signers(flags: &SigningFlags) -> anyhow::Result<Vec<Signer>> {
+    let table: [(&'static str, &str, &Option<PathBuf>, &Option<PathBuf>); 4] = [
         (
             API_CLIENT,
+            "kube-apiserver-client",
             &flags.cluster_signing_kube_apiserver_client_cert_file,
             &flags.cluster_signing_kube_apiserver_client_key_file,
         ),
         (
             KUBELET_CLIENT,
+            "kubelet-client",
             &flags.cluster_signing_kubelet_client_cert_file,
             &flags.cluster_signing_kubelet_client_key_file,
         ),
         (
             KUBELET_SERVING,
+            "kubelet-serving",
             &flags.cluster_signing_kubelet_serving_cert_file,
             &flags.cluster_signing_kubelet_serving_key_file,
         ),
         (
             LEGACY,
+            "legacy-unknown",
             &flags.cluster_signing_legacy_unknown_cert_file,
             &flags.cluster_signing_legacy_unknown_key_file,
         ),
     ];
-    let specific = table.iter().any(|(_, certificate, _)| certificate.is_some());
-    table
-        .into_iter()
-        .filter_map(|(name, certificate, key)| {
-            let common = |file: &Option<PathBuf>| file.clone().filter(|_| !specific);
-            Some(Signer {
+    let pair = |infix: &str, certificate: &Option<PathBuf>, key: &Option<PathBuf>| match (certificate, key) {
+        (Some(certificate), Some(key)) => Ok(Some((certificate.clone(), key.clone()))),
+        (None, None) => Ok(None),
+        _ => anyhow::bail!(
+            "--cluster-signing-{infix}cert-file and --cluster-signing-{infix}key-file must be given together"
+        ),
+    };
+    let common = pair("", &flags.cluster_signing_cert_file, &flags.cluster_signing_key_file)?;
+    let mut signers = Vec::new();
+    for (name, flag, certificate, key) in table {
+        let own = pair(&format!("{flag}-"), certificate, key)?;
+        anyhow::ensure!(
+            own.is_none() || common.is_none(),
+            "--cluster-signing-cert-file excludes --cluster-signing-{flag}-cert-file: give the common files or each signer's own"
+        );
+        if let Some((certificate, key)) = own.or_else(|| common.clone()) {
+            signers.push(Signer {
                 name,
-                certificate: certificate
-                    .clone()
-                    .or_else(|| common(&flags.cluster_signing_cert_file))?,
-                key: key.clone().or_else(|| common(&flags.cluster_signing_key_file))?,
-            })
-        })
-        .collect()
+                certificate,
+                key,
+            });
+        }
+    }
+    Ok(signers)
 }
 
 pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
-    let signers = signers(&context.flags.signing);
+    let signers = context.files.signers.clone();
     if signers.is_empty() {
         tracing::info!("no signing authority is given, requests are not signed");
         return futures::future::ready(()).boxed();
@@ -164,13 +190,9 @@ impl Controller {
         request: &CertificateSigningRequest,
         usages: &[String],
     ) -> Result<String> {
-        let read = |path: &Path| {
-            std::fs::read_to_string(path)
-                .map_err(|error| Error::invalid("signing file", path.display().to_string(), error))
-        };
-        let invalid = |error: pki::PkiError| Error::invalid("signer", signer.name, error);
-        let key = KeyMaterial::from_pem(read(&signer.key)?);
-        let authority = CertificateAuthority::load(&read(&signer.certificate)?, key).map_err(invalid)?;
+        let authority = signer
+            .load()
+            .map_err(|error| Error::invalid("signer", signer.name, format!("{error:#}")))?;
         let pem = String::from_utf8_lossy(&request.spec.request.0);
         let asks = |usage: &str| usages.iter().any(|own| own == usage);
         let terms = RequestTerms {
@@ -182,7 +204,7 @@ impl Controller {
         };
         authority
             .sign_request(&pem, &terms, SystemTime::now())
-            .map_err(invalid)
+            .map_err(|error| Error::invalid("signer", signer.name, error))
     }
 }
 

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::Collector;
 use super::graph::Identity;
 use crate::discovery::{Discovered, discover};
+use crate::runtime::census::Event;
 use crate::runtime::{Context, every};
 
 const REDISCOVER: Duration = Duration::from_secs(30);
@@ -112,9 +113,11 @@ async fn watch(collector: &Collector, resource: &Discovered, api: Api<Watched>) 
             }
             Ok(watcher::Event::Apply(object)) => upsert(collector, resource, &object),
             Ok(watcher::Event::Delete(object)) => {
-                let uid = object.metadata.uid.as_deref().unwrap_or_default();
-                let effects = collector.graph.lock().remove(uid);
+                let meta = &object.metadata;
+                let effects = collector.graph.lock().remove(meta.uid.as_deref().unwrap_or_default());
                 collector.apply(effects);
+                let namespace = meta.namespace.as_deref().unwrap_or_default();
+                collector.census.tell(resource, namespace, Event::Gone);
             }
             Err(error) => {
                 let (plural, group) = (&resource.resource.plural, &resource.resource.group);
@@ -134,15 +137,29 @@ fn upsert(collector: &Collector, resource: &Discovered, object: &PartialObjectMe
         name: meta.name.clone().unwrap_or_default(),
         uid,
     };
-    let effects = collector.graph.lock().upsert(identity, meta);
+    let (known, effects) = {
+        let mut graph = collector.graph.lock();
+        let known = graph.get(&identity.uid).is_some_and(|node| !node.is_virtual);
+        (known, graph.upsert(identity, meta))
+    };
     collector.apply(effects);
+    if !known {
+        let namespace = meta.namespace.as_deref().unwrap_or_default();
+        collector.census.tell(resource, namespace, Event::Came);
+    }
 }
 
 fn remove_unlisted(collector: &Collector, resource: &Discovered, listed: &AHashSet<String>) {
     let mut graph = collector.graph.lock();
     let known = graph.seen_of(&resource.resource.api_version, &resource.resource.kind);
+    let mut namespaces = AHashSet::new();
     for uid in known.into_iter().filter(|uid| !listed.contains(uid)) {
+        namespaces.extend(graph.get(&uid).map(|node| node.identity.namespace.clone()));
         let effects = graph.remove(&uid);
         collector.apply(effects);
+    }
+    drop(graph);
+    for namespace in namespaces {
+        collector.census.tell(resource, &namespace, Event::Gone);
     }
 }

@@ -8,12 +8,11 @@ use client::informer::{Change, Key, key_of};
 use client::workqueue::Requeue;
 use client::{Informer, Queue};
 use futures::future::{BoxFuture, FutureExt as _};
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{
-    ConfigMap, PersistentVolumeClaim, Pod, ResourceQuota, ResourceQuotaStatus, Service,
+    PersistentVolumeClaim, Pod, ResourceQuota, ResourceQuotaStatus, Service,
 };
 use kube::api::{DynamicObject, ListParams, PostParams};
-use kube::{Api, Client, Resource};
+use kube::{Api, Client};
 use parking_lot::RwLock;
 
 use super::pods::{self, Usage};
@@ -21,6 +20,7 @@ use super::usage;
 use crate::discovery::{Discovery, discover};
 use crate::error::{Result, is_not_found};
 use crate::owner::Meta as _;
+use crate::runtime::census::Event;
 use crate::runtime::{Context, every, work};
 use crate::workload::pods::is_terminal;
 
@@ -50,11 +50,6 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         period: context.flags.resource_quota_sync_period,
         queue: Queue::new(),
     });
-    let others = (
-        context.informer::<ConfigMap>(),
-        context.informer::<Deployment>(),
-        context.informer::<ReplicaSet>(),
-    );
     async move {
         if !crate::synced!(
             controller.quotas,
@@ -94,10 +89,20 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
                 this.recount(change.object().namespace(), change.old.is_some());
             }
         });
-        controller.frees(&controller.claims);
-        controller.frees(&others.0);
-        controller.frees(&others.1);
-        controller.frees(&others.2);
+        let this = controller.clone();
+        controller
+            .claims
+            .on_change(move |change: &Change<PersistentVolumeClaim>| {
+                if change.old.is_none() || change.new.is_none() {
+                    this.recount(change.object().namespace(), change.new.is_none());
+                }
+            });
+        let this = controller.clone();
+        context.census.on_change(move |found, namespace, event| {
+            if this.counts(namespace, &found.resource.group, &found.resource.plural) {
+                this.recount(namespace, event == Event::Gone);
+            }
+        });
         let rediscovering = every(&context, REDISCOVER, || controller.rediscover());
         let (queue, workers) = (
             controller.queue.clone(),
@@ -127,16 +132,17 @@ impl Controller {
             .for_each(|quota| self.queue.add_after(key_of(quota.as_ref()), delay));
     }
 
-    fn frees<K>(self: &Arc<Self>, informer: &Informer<K>)
-    where
-        K: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
-    {
-        let this = self.clone();
-        informer.on_change(move |change: &Change<K>| {
-            if change.old.is_none() || change.new.is_none() {
-                this.recount(change.object().namespace(), change.new.is_none());
-            }
-        });
+    /// Whether a quota of the namespace limits how many objects of a resource there are.
+    fn counts(&self, namespace: &str, group: &str, plural: &str) -> bool {
+        if namespace.is_empty() {
+            return false;
+        }
+        let quotas = self.quotas.list_namespace(namespace);
+        let mut hard = quotas.iter().filter_map(|quota| quota.spec.as_ref()?.hard.as_ref());
+        hard.any(|hard| {
+            hard.keys()
+                .any(|name| usage::counted(name).is_some_and(|counted| counted.0 == group && counted.1 == plural))
+        })
     }
 
     async fn rediscover(&self) {

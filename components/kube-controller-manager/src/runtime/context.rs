@@ -15,24 +15,35 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::accounts::Accounts;
+use super::census::Census;
+use crate::files::Files;
 
 /// Handed to every controller. Informers are made when first asked for and shared afterwards.
 pub struct Context {
     pub flags: ControllerManagerFlags,
+    pub files: Files,
     pub shutdown: CancellationToken,
     /// The process's own identity: for informers and discovery, as upstream uses it.
     pub root: Connection,
+    pub census: Arc<Census>,
     accounts: Accounts,
     informers: Mutex<AHashMap<TypeId, Box<dyn Any + Send>>>,
 }
 
 impl Context {
-    pub fn new(flags: ControllerManagerFlags, root: Connection, shutdown: CancellationToken) -> Arc<Self> {
+    pub fn new(
+        flags: ControllerManagerFlags,
+        files: Files,
+        root: Connection,
+        shutdown: CancellationToken,
+    ) -> Arc<Self> {
         Arc::new(Self {
             accounts: Accounts::new(root.clone(), flags.use_service_account_credentials),
             flags,
+            files,
             shutdown,
             root,
+            census: Arc::default(),
             informers: Mutex::default(),
         })
     }

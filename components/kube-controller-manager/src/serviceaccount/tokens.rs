@@ -9,8 +9,8 @@ use futures::future::{BoxFuture, FutureExt as _};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::runtime::watcher;
 use kube::{Api, Client};
-use pki::tokens::SigningKey;
 use serde_json::json;
 
 use crate::error::{Error, Result, ignore_not_found, is_conflict, is_not_found};
@@ -26,41 +26,25 @@ struct Controller {
     secrets: Informer<Secret>,
     accounts: Informer<ServiceAccount>,
     client: Client,
-    key: SigningKey,
-    /// The authority that a token's holder finds beside it; none is written when it is empty.
-    bundle: Vec<u8>,
+    context: Arc<Context>,
 }
 
 pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
-    let nothing = || futures::future::ready(()).boxed();
-    let Some(file) = &context.flags.service_account_private_key_file else {
+    if context.files.token_key.is_none() {
         tracing::info!("no --service-account-private-key-file: secrets for service accounts get no tokens");
-        return nothing();
-    };
-    let key = match std::fs::read(file).map_err(|error| error.to_string()) {
-        Ok(pem) => SigningKey::from_pem(&pem).map_err(|error| error.to_string()),
-        Err(error) => Err(error),
-    };
-    let key = match key {
-        Ok(key) => key,
-        Err(error) => {
-            tracing::error!(file = %file.display(), error, "--service-account-private-key-file cannot be used, secrets for service accounts get no tokens");
-            return nothing();
-        }
-    };
-    let bundle = context
-        .flags
-        .root_ca_file
-        .as_ref()
-        .and_then(|file| std::fs::read(file).ok())
-        .unwrap_or_default();
+        return futures::future::ready(()).boxed();
+    }
     // As upstream, with the process's own rights: other controllers may need such a token first.
+    let client = context.root.client.clone();
     let controller = Arc::new(Controller {
-        secrets: context.informer(),
+        secrets: Informer::start(
+            Api::all(client.clone()),
+            watcher::Config::default().fields(&format!("type={TYPE}")),
+            context.shutdown.clone(),
+        ),
         accounts: context.informer(),
-        client: context.root.client.clone(),
-        key,
-        bundle,
+        client,
+        context: context.clone(),
     });
     async move {
         if !crate::synced!(controller.secrets, controller.accounts) {
@@ -68,11 +52,9 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         }
         let queue: Queue<Key> = Queue::new();
         let keys = queue.clone();
-        controller.secrets.on_change(move |change: &Change<Secret>| {
-            if is_token(change.object()) {
-                keys.add(key_of(change.object().as_ref()));
-            }
-        });
+        controller
+            .secrets
+            .on_change(move |change: &Change<Secret>| keys.add(key_of(change.object().as_ref())));
         let (this, keys) = (controller.clone(), queue.clone());
         controller
             .accounts
@@ -82,7 +64,7 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
                 let waiting = this.secrets.list_namespace(account.namespace());
                 waiting
                     .iter()
-                    .filter(|secret| is_token(secret) && names(secret) == account.name())
+                    .filter(|secret| names(secret) == account.name())
                     .for_each(|secret| keys.add(key_of(secret.as_ref())));
             });
         work(
@@ -96,10 +78,6 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         .await;
     }
     .boxed()
-}
-
-fn is_token(secret: &Secret) -> bool {
-    secret.type_.as_deref() == Some(TYPE)
 }
 
 /// The account that a secret is for.
@@ -176,7 +154,7 @@ impl Controller {
         let Some(secret) = self
             .secrets
             .get(&key.0, &key.1)
-            .filter(|secret| is_token(secret) && !names(secret).is_empty())
+            .filter(|secret| !names(secret).is_empty())
         else {
             return Ok(Requeue::No);
         };
@@ -201,11 +179,16 @@ impl Controller {
     }
 
     async fn fill(&self, secret: &Secret, account: &ServiceAccount) -> Result<Requeue> {
+        let files = &self.context.files;
+        let Some(key) = &files.token_key else {
+            return Ok(Requeue::No);
+        };
         let sign = |claims: &serde_json::Value| {
-            pki::tokens::sign(&self.key, claims)
+            pki::tokens::sign(key, claims)
                 .map_err(|error| Error::invalid("token for secret", secret.name(), error))
         };
-        let Some(updated) = filled(secret, account, &self.bundle, sign)? else {
+        // No authority is written when it is not known.
+        let Some(updated) = filled(secret, account, files.root_authority.as_bytes(), sign)? else {
             return Ok(Requeue::No);
         };
         let api: Api<Secret> = Api::namespaced(self.client.clone(), secret.namespace());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ahash::AHashMap;
 use client::informer::all_synced;
-use client::{Change, Informer, Lenient};
+use client::{Change, Informer};
 use futures::FutureExt as _;
 use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
 use k8s_openapi::api::core::v1 as core_v1;
@@ -47,7 +47,7 @@ pub fn start(client: &Client, sender: &UnboundedSender<Input>, shutdown: &Cancel
     let live = || Config::default().fields("status.phase!=Succeeded,status.phase!=Failed");
     macro_rules! watch {
         ($kind:ty, $config:expr, $trim:expr, $input:expr) => {{
-            let api: Api<Lenient<$kind>> = Api::all(client.clone());
+            let api: Api<$kind> = Api::all(client.clone());
             let informer = Informer::start_with(api, $config, shutdown.clone(), $trim);
             let sender = sender.clone();
             informer.on_change(move |change: &Change<$kind>| {

@@ -1,6 +1,7 @@
 //! A durable backend inside the API server, for a single node, development and tests: a write-ahead log that is
 //! synced before a write is shown or acknowledged, and snapshots that keep it short. All keys are held in memory.
 
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::history::{History, Shared};
@@ -30,6 +32,8 @@ pub struct EmbeddedBackend {
     /// Unbounded: the API server bounds the requests that wait here. None while it is dropped.
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
+    /// Taken by the one who watches over the thread.
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 impl EmbeddedBackend {
@@ -44,17 +48,27 @@ impl EmbeddedBackend {
         let shared = Arc::new(Shared::new(history));
         let (jobs, queue) = mpsc::channel();
         let writer = Writer::new(Arc::clone(&shared), files, rotate_above);
-        let thread = std::thread::Builder::new()
-            .name("storage-log".to_owned())
-            .spawn(move || writer.run(&queue))
-            .map_err(|error| BackendError::Unavailable {
+        let (thread, ended) =
+            thread(move || writer.run(&queue)).map_err(|error| BackendError::Unavailable {
                 message: format!("starting the log's thread: {error}"),
             })?;
         Ok(EmbeddedBackend {
             shared,
             jobs: Some(jobs),
             thread: Some(thread),
+            ended: Mutex::new(Some(ended)),
         })
+    }
+
+    /// Ends with the thread that writes, which before the backend's own end means that it panicked: nothing can be
+    /// written any more. For the first caller; further ones wait for ever.
+    pub async fn ended(&self) {
+        let ended = self.ended.lock().take();
+        match ended {
+            // Nothing is ever sent.
+            Some(ended) => drop(ended.await),
+            None => std::future::pending().await,
+        }
     }
 
     async fn ask<T>(
@@ -87,6 +101,18 @@ impl EmbeddedBackend {
         })
         .await
     }
+}
+
+/// Starts the thread; the receiver is told when it ends, also by a panic.
+fn thread(work: impl FnOnce() + Send + 'static) -> io::Result<(JoinHandle<()>, oneshot::Receiver<()>)> {
+    let (running, ended) = oneshot::channel();
+    let thread = std::thread::Builder::new()
+        .name("storage-log".to_owned())
+        .spawn(move || {
+            let _running = running;
+            work();
+        })?;
+    Ok((thread, ended))
 }
 
 impl Drop for EmbeddedBackend {
@@ -138,5 +164,23 @@ impl Backend for EmbeddedBackend {
 
     async fn compact(&self, revision: Revision) -> Result<(), BackendError> {
         self.ask(|answer| Job::Compact { revision, answer }).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_log_thread_that_panics_is_not_missed_by_its_owner() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut backend = EmbeddedBackend::open(directory.path()).unwrap();
+        assert!(futures::FutureExt::now_or_never(backend.ended()).is_none());
+        let (panicking, ended) = thread(|| panic!("on purpose")).unwrap();
+        backend.ended = Mutex::new(Some(ended));
+        tokio::time::timeout(Duration::from_secs(10), backend.ended())
+            .await
+            .unwrap();
+        assert!(panicking.join().is_err());
     }
 }

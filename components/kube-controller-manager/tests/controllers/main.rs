@@ -1,0 +1,9 @@
+//! The controller manager beside a real API server and etcd.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
+
+mod cluster;
+mod policies;
+mod quotas;
+mod ranges;
+mod tokens;
+mod volumes;
