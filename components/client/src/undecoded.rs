@@ -37,7 +37,8 @@ struct ShallowMeta {
 
 impl ShallowMeta {
     fn read(text: &str) -> Self {
-        serde_json::from_str::<Shallow>(text).map_or_else(|_| Self::of_malformed(text), |shallow| shallow.metadata)
+        serde_json::from_str::<Shallow>(text)
+            .map_or_else(|_| Self::of_malformed(text), |shallow| shallow.metadata)
     }
 
     fn of_malformed(text: &str) -> Self {

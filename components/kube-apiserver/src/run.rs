@@ -247,9 +247,9 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     ));
     tasks.spawn(named("store", store.keep(server.flags.clone())));
     tasks.spawn(named("serving threads", {
-        let threads = Arc::clone(&threads);
+        let lost = threads.lost();
         async move {
-            threads.lost().await;
+            lost.await;
             bail!("a thread that serves connections has ended")
         }
     }));

@@ -207,7 +207,10 @@ impl Controller {
 /// The kind of a policy's parameters; empty when it has none.
 fn parameters(spec: &Value) -> (GroupVersion, &str) {
     let text = |field: &str| spec["paramKind"][field].as_str().unwrap_or("");
-    (GroupVersion::parse(text("apiVersion")).unwrap_or_default(), text("kind"))
+    (
+        GroupVersion::parse(text("apiVersion")).unwrap_or_default(),
+        text("kind"),
+    )
 }
 
 #[cfg(test)]

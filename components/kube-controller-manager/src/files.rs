@@ -88,10 +88,16 @@ mod tests {
         };
         let key = rcgen::KeyPair::generate().unwrap();
         let authority = rcgen::CertificateParams::default().self_signed(&key).unwrap();
-        let (certificate, key) = (file("ca.crt", &authority.pem()), file("ca.key", &key.serialize_pem()));
+        let (certificate, key) = (
+            file("ca.crt", &authority.pem()),
+            file("ca.key", &key.serialize_pem()),
+        );
         let (empty, missing) = (file("empty", ""), "/does/not/exist".to_owned());
         for (words, want) in [
-            (vec![("root-ca-file", &missing)], "--root-ca-file=/does/not/exist: cannot be read"),
+            (
+                vec![("root-ca-file", &missing)],
+                "--root-ca-file=/does/not/exist: cannot be read",
+            ),
             (vec![("root-ca-file", &empty)], "holds no certificate"),
             (vec![("root-ca-file", &key)], "holds no certificate"),
             (
@@ -120,15 +126,24 @@ mod tests {
                 "--cluster-signing-cert-file excludes --cluster-signing-legacy-unknown-cert-file",
             ),
             (
-                vec![("cluster-signing-cert-file", &missing), ("cluster-signing-key-file", &key)],
+                vec![
+                    ("cluster-signing-cert-file", &missing),
+                    ("cluster-signing-key-file", &key),
+                ],
                 "the signer kubernetes.io/kube-apiserver-client cannot use /does/not/exist",
             ),
             (
-                vec![("cluster-signing-cert-file", &certificate), ("cluster-signing-key-file", &empty)],
+                vec![
+                    ("cluster-signing-cert-file", &certificate),
+                    ("cluster-signing-key-file", &empty),
+                ],
                 "cannot use",
             ),
         ] {
-            let words: Vec<_> = words.iter().map(|(flag, value)| format!("--{flag}={value}")).collect();
+            let words: Vec<_> = words
+                .iter()
+                .map(|(flag, value)| format!("--{flag}={value}"))
+                .collect();
             let error = load(&words).err().unwrap_or_default();
             assert!(error.contains(want), "{words:?}: {error:?}");
         }
@@ -139,7 +154,10 @@ mod tests {
             format!("--cluster-signing-key-file={key}"),
         ];
         let files = load(&good).unwrap();
-        assert_eq!(files.root_authority, std::fs::read_to_string(&certificate).unwrap());
+        assert_eq!(
+            files.root_authority,
+            std::fs::read_to_string(&certificate).unwrap()
+        );
         assert!(files.token_key.is_some());
         assert_eq!(files.signers.len(), 4);
         assert!(load(&[]).unwrap().signers.is_empty());

@@ -122,7 +122,10 @@ impl ServiceAccountTokens {
         let secret = fetch(lookup, "secrets", namespace, &claims.legacy_secret)
             .await?
             .unwrap_or_default();
-        let stored = secret["data"]["token"].as_str().and_then(decode).unwrap_or_default();
+        let stored = secret["data"]["token"]
+            .as_str()
+            .and_then(decode)
+            .unwrap_or_default();
         #[allow(deprecated)]
         let same = ring::constant_time::verify_slices_are_equal(&stored, token.as_bytes()).is_ok();
         if !same || apimachinery::meta::deletion_timestamp(&secret).is_some() {
@@ -139,7 +142,10 @@ impl ServiceAccountTokens {
         )
         .await?;
         let labels = &secret["metadata"]["labels"];
-        if labels[INVALID_SINCE].as_str().is_some_and(|since| !since.is_empty()) {
+        if labels[INVALID_SINCE]
+            .as_str()
+            .is_some_and(|since| !since.is_empty())
+        {
             return Err(Rejected(format!(
                 "the token in secret {namespace}/{} for service account {namespace}/{name} has been marked invalid. Use tokens from the TokenRequest API or manually created secret-based tokens, or remove the '{INVALID_SINCE}' label from the secret to temporarily allow use of this token",
                 claims.legacy_secret
@@ -150,7 +156,10 @@ impl ServiceAccountTokens {
             let uid = apimachinery::meta::uid(&secret);
             let label = (LAST_USED, today.as_str());
             // Without the note the token is as good as with it.
-            if let Err(error) = lookup.label("secrets", namespace, &claims.legacy_secret, uid, label).await {
+            if let Err(error) = lookup
+                .label("secrets", namespace, &claims.legacy_secret, uid, label)
+                .await
+            {
                 tracing::warn!(namespace, secret = claims.legacy_secret, %error, "the use of a token was not noted");
             }
         }
@@ -161,7 +170,10 @@ impl ServiceAccountTokens {
 /// The day to note as that of a token's last use, if it is not noted. Tomorrow is what a server with another clock says.
 fn unnoted_day(noted: Option<&str>, now: jiff::Timestamp) -> Option<String> {
     let day = |time: jiff::Timestamp| time.strftime("%Y-%m-%d").to_string();
-    let tomorrow = now.checked_add(jiff::SignedDuration::from_hours(24)).map(day).unwrap_or_default();
+    let tomorrow = now
+        .checked_add(jiff::SignedDuration::from_hours(24))
+        .map(day)
+        .unwrap_or_default();
     let today = day(now);
     (noted != Some(today.as_str()) && noted != Some(tomorrow.as_str())).then_some(today)
 }

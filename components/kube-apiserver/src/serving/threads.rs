@@ -62,8 +62,9 @@ impl Threads {
     }
 
     /// Waits until one of them has panicked: its connections are dead, and new ones would be.
-    pub async fn lost(&self) {
-        self.lost.notified().await;
+    pub fn lost(&self) -> impl Future<Output = ()> + use<> {
+        let lost = Arc::clone(&self.lost);
+        async move { lost.notified().await }
     }
 
     /// Serves a connection on the thread that has the fewest of them.

@@ -88,7 +88,11 @@ pub fn signers(flags: &SigningFlags) -> anyhow::Result<Vec<Signer>> {
             "--cluster-signing-{infix}cert-file and --cluster-signing-{infix}key-file must be given together"
         ),
     };
-    let common = pair("", &flags.cluster_signing_cert_file, &flags.cluster_signing_key_file)?;
+    let common = pair(
+        "",
+        &flags.cluster_signing_cert_file,
+        &flags.cluster_signing_key_file,
+    )?;
     let mut signers = Vec::new();
     for (name, flag, certificate, key) in table {
         let own = pair(&format!("{flag}-"), certificate, key)?;

@@ -114,7 +114,10 @@ async fn watch(collector: &Collector, resource: &Discovered, api: Api<Watched>) 
             Ok(watcher::Event::Apply(object)) => upsert(collector, resource, &object),
             Ok(watcher::Event::Delete(object)) => {
                 let meta = &object.metadata;
-                let effects = collector.graph.lock().remove(meta.uid.as_deref().unwrap_or_default());
+                let effects = collector
+                    .graph
+                    .lock()
+                    .remove(meta.uid.as_deref().unwrap_or_default());
                 collector.apply(effects);
                 let namespace = meta.namespace.as_deref().unwrap_or_default();
                 collector.census.tell(resource, namespace, Event::Gone);

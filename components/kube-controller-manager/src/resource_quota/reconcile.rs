@@ -8,9 +8,7 @@ use client::informer::{Change, Key, key_of};
 use client::workqueue::Requeue;
 use client::{Informer, Queue};
 use futures::future::{BoxFuture, FutureExt as _};
-use k8s_openapi::api::core::v1::{
-    PersistentVolumeClaim, Pod, ResourceQuota, ResourceQuotaStatus, Service,
-};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, ResourceQuota, ResourceQuotaStatus, Service};
 use kube::api::{DynamicObject, ListParams, PostParams};
 use kube::{Api, Client};
 use parking_lot::RwLock;
@@ -138,10 +136,13 @@ impl Controller {
             return false;
         }
         let quotas = self.quotas.list_namespace(namespace);
-        let mut hard = quotas.iter().filter_map(|quota| quota.spec.as_ref()?.hard.as_ref());
+        let mut hard = quotas
+            .iter()
+            .filter_map(|quota| quota.spec.as_ref()?.hard.as_ref());
         hard.any(|hard| {
-            hard.keys()
-                .any(|name| usage::counted(name).is_some_and(|counted| counted.0 == group && counted.1 == plural))
+            hard.keys().any(|name| {
+                usage::counted(name).is_some_and(|counted| counted.0 == group && counted.1 == plural)
+            })
         })
     }
 

@@ -25,6 +25,9 @@ impl Census {
     }
 
     pub fn tell(&self, resource: &Discovered, namespace: &str, event: Event) {
-        self.0.read().iter().for_each(|listener| listener(resource, namespace, event));
+        self.0
+            .read()
+            .iter()
+            .for_each(|listener| listener(resource, namespace, event));
     }
 }

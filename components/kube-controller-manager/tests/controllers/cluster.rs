@@ -23,9 +23,7 @@ impl Cluster {
         let etcd = Etcd::start().await.unwrap();
         let api = ApiServer::start(&binary().unwrap(), &etcd, &[]).await.unwrap();
         let client = api.admin().await.unwrap();
-        let kubeconfig = api
-            .kubeconfig("system:kube-controller-manager", &[])
-            .unwrap();
+        let kubeconfig = api.kubeconfig("system:kube-controller-manager", &[]).unwrap();
         let file = |name: &str| api.pki().file(name).display().to_string();
         let log = std::fs::File::create(api.pki().file("manager.log")).unwrap();
         let manager = Command::new(env!("CARGO_BIN_EXE_kube-controller-manager"))
@@ -33,7 +31,11 @@ impl Cluster {
             .arg(format!("--controllers={controllers}"))
             .arg(format!("--root-ca-file={}", file("ca.crt")))
             .arg(format!("--service-account-private-key-file={}", file("sa.key")))
-            .args(["--use-service-account-credentials=true", "--leader-elect=false", "--secure-port=0"])
+            .args([
+                "--use-service-account-credentials=true",
+                "--leader-elect=false",
+                "--secure-port=0",
+            ])
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -80,7 +82,12 @@ impl Cluster {
     }
 
     /// Waits until the object at `path`, or its absence, is what `fits` says.
-    pub async fn until(&self, path: &str, what: &str, fits: impl Fn(Option<&Value>) -> bool) -> Option<Value> {
+    pub async fn until(
+        &self,
+        path: &str,
+        what: &str,
+        fits: impl Fn(Option<&Value>) -> bool,
+    ) -> Option<Value> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let seen = self.get(path).await;

@@ -28,7 +28,13 @@ fn warnings(policy: &Value) -> Vec<String> {
     warnings
         .into_iter()
         .flatten()
-        .map(|warning| format!("{}: {}", warning["fieldRef"].as_str().unwrap(), warning["warning"].as_str().unwrap()))
+        .map(|warning| {
+            format!(
+                "{}: {}",
+                warning["fieldRef"].as_str().unwrap(),
+                warning["warning"].as_str().unwrap()
+            )
+        })
         .collect()
 }
 
@@ -36,10 +42,16 @@ fn warnings(policy: &Value) -> Vec<String> {
 async fn expressions_that_do_not_fit_their_kind_are_told_in_the_status() {
     let cluster = Cluster::start("validatingadmissionpolicy-status").await;
     cluster
-        .create(POLICIES, &policy("built-in", "apps", "deployments", "object.spec.replicas > '1'"))
+        .create(
+            POLICIES,
+            &policy("built-in", "apps", "deployments", "object.spec.replicas > '1'"),
+        )
         .await;
     let path = format!("{POLICIES}/built-in");
-    let seen = cluster.until(&path, "is looked at", |policy| looked_at(policy, 1)).await.unwrap();
+    let seen = cluster
+        .until(&path, "is looked at", |policy| looked_at(policy, 1))
+        .await
+        .unwrap();
     let told = warnings(&seen);
     assert_eq!(told.len(), 1, "{seen}");
     assert!(
@@ -49,7 +61,10 @@ async fn expressions_that_do_not_fit_their_kind_are_told_in_the_status() {
     // A right one has none.
     let right = json!({"spec": {"validations": [{"expression": "object.spec.replicas > 1"}]}});
     cluster.patch(&path, &right).await;
-    let seen = cluster.until(&path, "is looked at again", |policy| looked_at(policy, 2)).await.unwrap();
+    let seen = cluster
+        .until(&path, "is looked at again", |policy| looked_at(policy, 2))
+        .await
+        .unwrap();
     assert_eq!(warnings(&seen), [""; 0], "{seen}");
     assert!(seen["status"]["typeChecking"].is_object(), "{seen}");
 }
@@ -74,12 +89,18 @@ async fn expressions_about_custom_resources_are_held_against_their_schema() {
         )
         .await;
     cluster
-        .until(&format!("{DEFINITIONS}/boats.example.org"), "is established", |definition| {
-            let conditions = definition.and_then(|definition| definition["status"]["conditions"].as_array());
-            conditions.into_iter().flatten().any(|condition| {
-                condition["type"] == "Established" && condition["status"] == "True"
-            })
-        })
+        .until(
+            &format!("{DEFINITIONS}/boats.example.org"),
+            "is established",
+            |definition| {
+                let conditions =
+                    definition.and_then(|definition| definition["status"]["conditions"].as_array());
+                conditions
+                    .into_iter()
+                    .flatten()
+                    .any(|condition| condition["type"] == "Established" && condition["status"] == "True")
+            },
+        )
         .await;
     for (name, expression, want) in [
         ("right", "object.spec.masts < 4", 0),
@@ -90,7 +111,10 @@ async fn expressions_about_custom_resources_are_held_against_their_schema() {
             .create(POLICIES, &policy(name, "example.org", "boats", expression))
             .await;
         let path = format!("{POLICIES}/{name}");
-        let seen = cluster.until(&path, "is looked at", |policy| looked_at(policy, 1)).await.unwrap();
+        let seen = cluster
+            .until(&path, "is looked at", |policy| looked_at(policy, 1))
+            .await
+            .unwrap();
         assert_eq!(warnings(&seen).len(), want, "{seen}");
     }
 }

@@ -13,10 +13,19 @@ fn used(quota: Option<&Value>, name: &str) -> Option<String> {
 /// Objects of kinds without an informer of their own were given back only after minutes.
 #[tokio::test]
 async fn a_quota_gets_back_what_is_deleted_of_every_kind_that_it_counts() {
-    let cluster = Cluster::start("resourcequota,garbagecollector,persistentvolumeclaim-protection-controller").await;
+    let cluster =
+        Cluster::start("resourcequota,garbagecollector,persistentvolumeclaim-protection-controller").await;
     let objects = [
-        ("secrets", "/api/v1/namespaces/default/secrets", json!({"metadata": {"name": "x"}})),
-        ("configmaps", "/api/v1/namespaces/default/configmaps", json!({"metadata": {"name": "x"}})),
+        (
+            "secrets",
+            "/api/v1/namespaces/default/secrets",
+            json!({"metadata": {"name": "x"}}),
+        ),
+        (
+            "configmaps",
+            "/api/v1/namespaces/default/configmaps",
+            json!({"metadata": {"name": "x"}}),
+        ),
         (
             "replicationcontrollers",
             "/api/v1/namespaces/default/replicationcontrollers",
@@ -37,21 +46,31 @@ async fn a_quota_gets_back_what_is_deleted_of_every_kind_that_it_counts() {
             json!({"metadata": {"name": "x"}}),
         ),
     ];
-    let hard: serde_json::Map<String, Value> =
-        objects.iter().map(|(name, _, _)| ((*name).to_owned(), json!("5"))).collect();
+    let hard: serde_json::Map<String, Value> = objects
+        .iter()
+        .map(|(name, _, _)| ((*name).to_owned(), json!("5")))
+        .collect();
     let quota = json!({"metadata": {"name": "q"}, "spec": {"hard": hard}});
-    cluster.create("/api/v1/namespaces/default/resourcequotas", &quota).await;
+    cluster
+        .create("/api/v1/namespaces/default/resourcequotas", &quota)
+        .await;
     for (name, path, object) in &objects {
         cluster
-            .until(QUOTA, "counts nothing", |quota| used(quota, name).as_deref() == Some("0"))
+            .until(QUOTA, "counts nothing", |quota| {
+                used(quota, name).as_deref() == Some("0")
+            })
             .await;
         cluster.create(path, object).await;
         cluster
-            .until(QUOTA, "counts one", |quota| used(quota, name).as_deref() == Some("1"))
+            .until(QUOTA, "counts one", |quota| {
+                used(quota, name).as_deref() == Some("1")
+            })
             .await;
         cluster.delete(&format!("{path}/x")).await;
         cluster
-            .until(QUOTA, "counts nothing again", |quota| used(quota, name).as_deref() == Some("0"))
+            .until(QUOTA, "counts nothing again", |quota| {
+                used(quota, name).as_deref() == Some("0")
+            })
             .await;
     }
 }

@@ -9,7 +9,10 @@ const SERVICES: &str = "/api/v1/namespaces/default/services";
 
 fn ready(range: &Value) -> (Option<&str>, Option<&str>) {
     let conditions = range["status"]["conditions"].as_array();
-    let ready = conditions.into_iter().flatten().find(|condition| condition["type"] == "Ready");
+    let ready = conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| condition["type"] == "Ready");
     (
         ready.and_then(|ready| ready["status"].as_str()),
         ready.and_then(|ready| ready["reason"].as_str()),
@@ -23,7 +26,9 @@ async fn a_range_stays_until_no_service_has_an_address_of_it() {
     cluster.create(RANGES, &range("more", "10.96.0.0/24")).await;
     let path = format!("{RANGES}/more");
     let seen = cluster
-        .until(&path, "is ready", |range| range.is_some_and(|range| ready(range).0 == Some("True")))
+        .until(&path, "is ready", |range| {
+            range.is_some_and(|range| ready(range).0 == Some("True"))
+        })
         .await
         .unwrap();
     assert_eq!(

@@ -43,9 +43,13 @@ async fn with_token(cluster: &Cluster, token: &str) -> Client {
 #[tokio::test]
 async fn a_secret_for_an_account_holds_its_token_as_long_as_the_account_is_there() {
     let cluster = Cluster::start("serviceaccount-token").await;
-    cluster.create(ACCOUNTS, &json!({"metadata": {"name": "robot"}})).await;
+    cluster
+        .create(ACCOUNTS, &json!({"metadata": {"name": "robot"}}))
+        .await;
     cluster.create(SECRETS, &secret("robot-token", "robot")).await;
-    cluster.create(SECRETS, &json!({"metadata": {"name": "other"}})).await;
+    cluster
+        .create(SECRETS, &json!({"metadata": {"name": "other"}}))
+        .await;
     let path = format!("{SECRETS}/robot-token");
     let filled = cluster
         .until(&path, "has a token", |secret| {
@@ -97,7 +101,9 @@ async fn a_secret_for_no_account_goes_and_one_for_an_earlier_account_too() {
     let cluster = Cluster::start("serviceaccount-token").await;
     cluster.create(SECRETS, &secret("nobody", "nobody")).await;
     cluster.until_gone(&format!("{SECRETS}/nobody")).await;
-    cluster.create(ACCOUNTS, &json!({"metadata": {"name": "robot"}})).await;
+    cluster
+        .create(ACCOUNTS, &json!({"metadata": {"name": "robot"}}))
+        .await;
     let mut earlier = secret("earlier", "robot");
     earlier["metadata"]["annotations"]["kubernetes.io/service-account.uid"] = json!("of-an-earlier-robot");
     cluster.create(SECRETS, &earlier).await;

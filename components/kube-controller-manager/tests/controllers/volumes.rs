@@ -16,7 +16,9 @@ async fn a_class_of_volume_attributes_stays_while_a_claim_or_a_volume_has_it() {
         cluster.create(CLASSES, &class(name)).await;
         cluster
             .until(&format!("{CLASSES}/{name}"), "is protected", |class| {
-                class.is_some_and(|class| class["metadata"]["finalizers"] == json!(["kubernetes.io/vac-protection"]))
+                class.is_some_and(|class| {
+                    class["metadata"]["finalizers"] == json!(["kubernetes.io/vac-protection"])
+                })
             })
             .await;
     }
@@ -45,13 +47,26 @@ async fn a_class_of_volume_attributes_stays_while_a_claim_or_a_volume_has_it() {
     }
     cluster.until_gone(&format!("{CLASSES}/unused")).await;
     for name in ["gold", "silver"] {
-        assert!(cluster.get(&format!("{CLASSES}/{name}")).await.is_some(), "{name} is in use");
+        assert!(
+            cluster.get(&format!("{CLASSES}/{name}")).await.is_some(),
+            "{name} is in use"
+        );
     }
-    cluster.patch(&format!("{CLAIMS}/c"), &json!({"metadata": {"finalizers": null}})).await;
+    cluster
+        .patch(&format!("{CLAIMS}/c"), &json!({"metadata": {"finalizers": null}}))
+        .await;
     cluster.delete(&format!("{CLAIMS}/c")).await;
     cluster.until_gone(&format!("{CLASSES}/gold")).await;
-    assert!(cluster.get(&format!("{CLASSES}/silver")).await.is_some(), "silver is in use");
-    cluster.patch(&format!("{VOLUMES}/v"), &json!({"metadata": {"finalizers": null}})).await;
+    assert!(
+        cluster.get(&format!("{CLASSES}/silver")).await.is_some(),
+        "silver is in use"
+    );
+    cluster
+        .patch(
+            &format!("{VOLUMES}/v"),
+            &json!({"metadata": {"finalizers": null}}),
+        )
+        .await;
     cluster.delete(&format!("{VOLUMES}/v")).await;
     cluster.until_gone(&format!("{CLASSES}/silver")).await;
 }
