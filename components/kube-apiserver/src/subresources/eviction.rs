@@ -17,7 +17,9 @@ use apimachinery::{ApiError, GroupResource, GroupVersionKind, Reason, meta};
 use http::StatusCode;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use storage::{Change, ObjectRef, Preconditions};
+use storage::{Change, ObjectRef, Preconditions, StorageError, Updated};
+
+const EVICTED: &str = "EvictionByEvictionAPI";
 
 pub async fn evict(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
     let accepted = media::negotiate_plain(request)?;
@@ -49,12 +51,79 @@ pub async fn evict(server: &Server, request: &ApiRequest, target: &Target) -> Re
             .resource_version
             .get_or_insert_with(|| meta::resource_version(&pod).to_owned());
     }
+    if !delete.dry_run {
+        let marked = mark(target, &delete).await?;
+        // The mark made a new version of the same pod.
+        if delete.resource_version.is_some() {
+            delete.resource_version = Some(marked);
+        }
+    }
     delete_one(server, target, &delete, None).await?;
     Ok(answer::value(
         StatusCode::CREATED,
         &status::success(None),
         &accepted,
     ))
+}
+
+/// Says in the pod's status that it is evicted, which jobs look at; returns the version that says so.
+async fn mark(target: &Target, delete: &DeleteOptions) -> Result<String, ApiError> {
+    let preconditions = Preconditions {
+        uid: delete.uid.clone(),
+        resource_version: delete.resource_version.clone(),
+    };
+    let decide = |current: Option<ObjectRef>| async move {
+        let Some(mut pod) = current.as_ref().map(stores::parse).transpose()? else {
+            return Ok(Change::Nothing);
+        };
+        let conditions = &mut pod["status"]["conditions"];
+        if !set_evicted(conditions) {
+            return Ok(Change::Nothing);
+        }
+        meta::remove(&mut pod, "resourceVersion");
+        Ok::<Change, StorageError>(Change::Write {
+            json: pod.to_string().into_bytes(),
+            ttl: None,
+        })
+    };
+    let updated = target
+        .store
+        .update::<_, _, StorageError>(&target.namespace, &target.name, &preconditions, decide)
+        .await
+        .map_err(|error| target.error(error))?;
+    match updated {
+        Updated::Written(pod) | Updated::Unchanged(Some(pod)) => Ok(pod.revision().to_string()),
+        _ => Err(ApiError::not_found(&target.row.group_resource(), &target.name)),
+    }
+}
+
+/// False when they say so already.
+fn set_evicted(conditions: &mut Value) -> bool {
+    if !conditions.is_array() {
+        *conditions = json!([]);
+    }
+    let Value::Array(list) = conditions else {
+        return false;
+    };
+    let known = list
+        .iter()
+        .position(|condition| condition["type"] == "DisruptionTarget");
+    if known.is_some_and(|known| list[known]["status"] == "True" && list[known]["reason"] == EVICTED) {
+        return false;
+    }
+    let condition = json!({
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": EVICTED,
+        "message": "Eviction API: evicting",
+        "lastProbeTime": null,
+        "lastTransitionTime": apimachinery::time::format_time(jiff::Timestamp::now()),
+    });
+    match known {
+        Some(known) => list[known] = condition,
+        None => list.push(condition),
+    }
+    true
 }
 
 /// Finished, pending and terminating pods don't count for budgets.

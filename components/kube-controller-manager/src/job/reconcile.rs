@@ -173,7 +173,7 @@ impl Controller {
         else {
             return Ok(Requeue::No);
         };
-        if is_finished(&job) || job.is_deleting() {
+        if is_finished(&job) {
             return Ok(Requeue::No);
         }
         let selector = match spec.selector.as_ref().map(Selector::new) {
@@ -187,7 +187,8 @@ impl Controller {
                 return Ok(Requeue::No);
             }
         };
-        let satisfied = self.expectations.satisfied(key);
+        // A job that is being deleted makes and stops no pods any more, but still counts and lets go those that end.
+        let satisfied = self.expectations.satisfied(key) && !job.is_deleting();
         let jobs: Api<Job> = Api::namespaced(self.control.client.clone(), &key.0);
         let mut known = controlled(&self.pods, job.uid());
         known.extend(orphans(&self.pods, &key.0));
