@@ -54,7 +54,9 @@ impl Threads {
             .map(|number| {
                 let (end, ended) = oneshot::channel::<()>();
                 // The sender is only ever dropped.
-                let until = async { drop(ended.await) };
+                let until = async {
+                    let _ = ended.await;
+                };
                 Thread::start(number, end, until, Arc::clone(&lost))
             })
             .collect::<Result<_, _>>()?;
@@ -196,7 +198,7 @@ mod tests {
         let lost = Arc::new(Notify::new());
         let (end, ended) = oneshot::channel::<()>();
         let panicking = async move {
-            drop(ended.await);
+            let _ = ended.await;
             panic!("on purpose");
         };
         let thread = Thread::start(0, end, panicking, Arc::clone(&lost)).unwrap();

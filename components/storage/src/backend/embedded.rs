@@ -66,7 +66,9 @@ impl EmbeddedBackend {
         let ended = self.ended.lock().take();
         match ended {
             // Nothing is ever sent.
-            Some(ended) => drop(ended.await),
+            Some(ended) => {
+                let _ = ended.await;
+            }
             None => std::future::pending().await,
         }
     }
