@@ -98,6 +98,12 @@ async fn a_job_that_is_deleted_in_the_foreground_lets_its_pods_go() {
     cluster
         .delete(&format!("{JOBS}/j?propagationPolicy=Foreground"))
         .await;
+    cluster
+        .until(&format!("{PODS}/{pod}"), "is told to end", |pod| {
+            pod.is_some_and(|pod| pod["metadata"]["deletionTimestamp"].is_string())
+        })
+        .await;
+    is(&cluster, &pod, "Failed").await;
     cluster.until_gone(&format!("{JOBS}/j")).await;
     assert_eq!(cluster.get(&format!("{PODS}/{pod}")).await, None);
 }
