@@ -207,15 +207,18 @@ impl Manager {
         if let Some(worker) = self.workers.get(&uid) {
             let old = self.pokes.table.pods.write().insert(uid, pod.clone());
             let shown = |pod: &Pod| (pod.metadata.labels.clone(), pod.metadata.annotations.clone());
-            if old.as_deref().map(shown) != Some(shown(&pod)) {
-                worker.refresh.store(true, Ordering::Release);
-            }
+            let shows_more = old.as_deref().map(shown) != Some(shown(&pod));
             worker.input.send_if_modified(|input| {
                 let matters = differs(&input.pod, &pod) || input.refused != refused;
                 input.pod = pod;
                 input.refused = refused;
                 matters
             });
+            // After the pod: a worker that took the order first would write the old labels, and nothing after them.
+            if shows_more {
+                worker.refresh.store(true, Ordering::Release);
+                worker.poke.notify_one();
+            }
             return;
         }
         let started = pod
