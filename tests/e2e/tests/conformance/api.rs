@@ -23,7 +23,9 @@ pub(crate) type Answer = (u16, String);
 impl Api {
     pub(crate) async fn open(kubeconfig: &Path) -> Result<Self, Box<dyn std::error::Error>> {
         let config = Kubeconfig::read_from(kubeconfig)?;
-        let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
+        let mut config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
+        // Cases that expect a 503 would wait for another answer.
+        config.default_retry = false;
         Ok(Self {
             client: kube::Client::try_from(config)?,
             kubeconfig: kubeconfig.to_owned(),

@@ -65,6 +65,7 @@ struct Case {
     busy: BTreeSet<String>,
     back_off: BackOff,
     hash: &'static str,
+    now: Timestamp,
 }
 
 impl Case {
@@ -79,6 +80,7 @@ impl Case {
             busy: BTreeSet::new(),
             back_off: BackOff::new(Duration::from_secs(10), Duration::from_secs(300)),
             hash: "h",
+            now: at(12),
         }
     }
 
@@ -90,7 +92,7 @@ impl Case {
             busy: &self.busy,
             back_off: &self.back_off,
             hash: &|_| self.hash.to_owned(),
-            now: at(12),
+            now: self.now,
         })
     }
 
@@ -262,6 +264,11 @@ fn probes_and_changes_restart_containers() {
 fn a_container_that_failed_again_waits() {
     let mut case = Case::new(two("Always"), vec![exited("a", 1), running("b")]);
     case.back_off.next("a", at(5), at(5));
+    // Its end is shown first.
+    case.now = at(14);
+    assert_eq!(case.summary(), "");
+    assert_eq!(case.plan().wake_at, Some(at(15)));
+    case.now = at(15);
     let plan = case.plan();
     assert_eq!(case.summary(), "~a");
     assert_eq!(plan.wake_at, Some(at(20)));
