@@ -233,10 +233,10 @@ impl Running<'_> {
                 says,
             } => {
                 let (path, says) = (self.path(path), self.texts(says));
-                let method = method.as_deref().unwrap_or("GET");
+                let method = substitute_text(method.as_deref().unwrap_or("GET"), &self.saved);
                 let status = status.unwrap_or(200);
                 patiently(async || {
-                    let (got, text) = self.api.ask(method, &path, None).await?;
+                    let (got, text) = self.api.ask(&method, &path, None).await?;
                     if got != status {
                         return Err(format!("{method} {path}: {got} {text}"));
                     }
