@@ -36,16 +36,6 @@ async fn eventually<F: Future<Output = Option<String>>>(what: &str, mut wrong: i
     }
 }
 
-/// A client that shows failures instead of trying again.
-async fn client(server: &ApiServer, user: &str, groups: &[&str]) -> kube::Client {
-    let kubeconfig = kube::config::Kubeconfig::read_from(server.kubeconfig(user, groups).unwrap()).unwrap();
-    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default())
-        .await
-        .unwrap();
-    config.default_retry = false;
-    kube::Client::try_from(config).unwrap()
-}
-
 async fn available(admin: &kube::Client, name: &str) -> Value {
     let path = format!("/apis/apiregistration.k8s.io/v1/apiservices/{name}");
     let (_, text) = get(admin, &path, "application/json").await;
@@ -77,7 +67,7 @@ async fn a_group_is_served_by_another_server() {
     let mut other = ApiServer::start(Path::new(BINARY), &other_etcd, &[&trusted])
         .await
         .unwrap();
-    let admin = client(&own, "admin", &["system:masters"]).await;
+    let admin = own.admin().await.unwrap();
     external(&admin).await;
     let patch = json!({"spec": {
         "service": {"namespace": "default", "name": "aggregated", "port": other.port()},
@@ -108,7 +98,7 @@ async fn a_group_is_served_by_another_server() {
     assert!(
         matches!(event.unwrap(), Some(WatchEvent::Added(job)) if job.metadata.name.as_deref() == Some("j"))
     );
-    let there: Api<CronJob> = Api::namespaced(client(&other, "admin", &["system:masters"]).await, "default");
+    let there: Api<CronJob> = Api::namespaced(other.admin().await.unwrap(), "default");
     assert!(there.get("j").await.is_ok());
     let applied = json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "j"}, "spec": {"suspend": true}});
     let params = PatchParams::apply("test").force();
@@ -129,7 +119,7 @@ async fn a_group_is_served_by_another_server() {
         .create(&PostParams::default(), &serde_json::from_value(binding).unwrap())
         .await
         .unwrap();
-    let jane = client(&own, "jane", &[]).await;
+    let jane = own.client("jane", &[]).await.unwrap();
     let (path, json_type) = ("/apis/batch/v1/namespaces/default/cronjobs", "application/json");
     eventually("the binding is seen", || async {
         let (_, text) = get(&jane, "/apis/apps/v1/namespaces/default/deployments", json_type).await;
@@ -251,7 +241,7 @@ async fn echo_server(pki: &ClusterPki) -> (u16, tokio::task::JoinHandle<()>) {
 async fn connections_change_protocol_through_the_aggregator() {
     let etcd = Etcd::start().await.unwrap();
     let server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
-    let admin = client(&server, "admin", &["system:masters"]).await;
+    let admin = server.admin().await.unwrap();
     external(&admin).await;
     let (port, echo) = echo_server(server.pki()).await;
     let service = json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": "v1.echo.example.com"}, "spec": {

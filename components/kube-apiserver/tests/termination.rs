@@ -19,17 +19,6 @@ use tokio::net::TcpStream;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_kube-apiserver");
 
-/// A client that shows failures instead of trying again.
-async fn client(server: &ApiServer) -> kube::Client {
-    let kubeconfig = server.kubeconfig("admin", &["system:masters"]).unwrap();
-    let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig).unwrap();
-    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default())
-        .await
-        .unwrap();
-    config.default_retry = false;
-    kube::Client::try_from(config).unwrap()
-}
-
 async fn get(client: &kube::Client, path: &str) -> Result<StatusCode, String> {
     let request = http::Request::get(path)
         .body(kube::client::Body::empty())
@@ -79,7 +68,7 @@ async fn no_request_is_refused_while_one_of_two_servers_stops() {
         .await
         .unwrap();
     let balancer = Arc::new(Balancer {
-        clients: [client(&first).await, client(&second).await],
+        clients: [first.admin().await.unwrap(), second.admin().await.unwrap()],
         ready: [AtomicBool::new(true), AtomicBool::new(true)],
         turn: AtomicUsize::new(0),
     });
@@ -134,14 +123,14 @@ async fn watches_end_spread_out_and_late_requests_are_told_to_come_back() {
         "--shutdown-send-retry-after=true",
     ];
     let mut server = ApiServer::start(Path::new(BINARY), &etcd, &flags).await.unwrap();
-    let maps: Api<ConfigMap> = Api::namespaced(client(&server).await, "kube-system");
+    let maps: Api<ConfigMap> = Api::namespaced(server.admin().await.unwrap(), "kube-system");
     let mut watches = Vec::new();
     for _ in 0..30 {
         let mut watch = maps.watch(&WatchParams::default(), "0").await.unwrap().boxed();
         assert!(watch.next().await.unwrap().is_ok());
         watches.push(watch);
     }
-    let probing = client(&server).await;
+    let probing = server.admin().await.unwrap();
     let pid = server.pid().unwrap().to_string();
     let signalled = Instant::now();
     assert!(

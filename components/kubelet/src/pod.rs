@@ -3,6 +3,7 @@
 pub mod back_off;
 pub mod cgroup_path;
 pub mod container_config;
+pub mod dns;
 pub mod environment;
 pub mod expansion;
 pub mod host_files;

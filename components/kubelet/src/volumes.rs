@@ -3,6 +3,7 @@
 mod atomic_writer;
 mod claim;
 mod directories;
+mod empty_dir;
 mod host_path;
 mod manager;
 mod ownership;

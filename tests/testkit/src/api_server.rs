@@ -235,13 +235,14 @@ impl ApiServer {
         self.client("admin", &["system:masters"]).await
     }
 
-    /// A client with a certificate of that user and groups.
+    /// A client with a certificate of that user and groups; it shows failures instead of trying again.
     pub async fn client(&self, user: &str, groups: &[&str]) -> Result<kube::Client> {
         crypto();
         let kubeconfig = Kubeconfig::read_from(self.kubeconfig(user, groups)?).context("kubeconfig")?;
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await
             .context("kubeconfig")?;
+        config.default_retry = false;
         kube::Client::try_from(config).context("client")
     }
 
@@ -253,6 +254,7 @@ impl ApiServer {
         let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await
             .context("kubeconfig")?;
+        config.default_retry = false;
         config.cluster_url = format!("https://127.0.0.1:{port}").parse().context("url")?;
         kube::Client::try_from(config).context("client")
     }

@@ -80,7 +80,7 @@ async fn exchange(
         let connection = backend.dial().await?;
         return relay::over(connection, request, upgrade)
             .await
-            .map_err(|error| Unreachable(error.message().to_owned()));
+            .map_err(|error| Unreachable(error.to_string()));
     }
     *request.uri_mut() = backend.uri(path)?;
     // The pool chooses the version that the connection speaks.

@@ -318,7 +318,7 @@ async fn forward(
         headers: request.headers.clone(),
         body: Bytes::new(),
     };
-    relay::send(destination, outgoing, upgrade).await
+    Ok(relay::send(destination, outgoing, upgrade).await?)
 }
 
 #[cfg(test)]

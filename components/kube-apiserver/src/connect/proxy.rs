@@ -1,7 +1,7 @@
 //! nodes/proxy, pods/proxy and services/proxy.
 
 use super::destination::{Destination, ProxyName, kubelet};
-use super::relay::{self, Outgoing};
+use super::relay::{self, Failure, Outgoing};
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::{Body, Response};
@@ -45,10 +45,12 @@ pub async fn handle(
 }
 
 /// What cannot be reached behind the proxy is unavailable; it is no error of the gateway's own.
-fn unreachable_service(error: ApiError) -> ApiError {
-    match error.message().strip_prefix("error dialing backend: ") {
-        Some(reason) => ApiError::service_unavailable(&format!("error trying to reach service: {reason}")),
-        None => error,
+fn unreachable_service(failure: Failure) -> ApiError {
+    match failure {
+        Failure::Dial(reason) => {
+            ApiError::service_unavailable(&format!("error trying to reach service: {reason}"))
+        }
+        other => other.into(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::destination::Destination;
 use crate::serving::body::{Body, Response};
-use apimachinery::ApiError;
+use apimachinery::{ApiError, Reason};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use http::header::{CONNECTION, HOST, UPGRADE};
@@ -48,15 +48,31 @@ pub struct Outgoing {
     pub body: Bytes,
 }
 
-async fn dial(destination: &Destination) -> Result<Box<dyn Stream>, ApiError> {
-    let unreachable = |error: String| {
-        ApiError::new(
-            502,
-            apimachinery::Reason::Unknown,
-            format!("error dialing backend: {error}"),
-            None,
-        )
-    };
+/// Why the other server gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// No connection, or none that it may be trusted over.
+    #[error("error dialing backend: {0}")]
+    Dial(String),
+    #[error("error sending request to backend: {0}")]
+    Exchange(#[from] hyper::Error),
+    #[error("the path can't be sent on")]
+    Path,
+}
+
+impl From<Failure> for ApiError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Path => Self::bad_request(failure.to_string()),
+            Failure::Dial(_) | Failure::Exchange(_) => {
+                Self::new(502, Reason::Unknown, failure.to_string(), None)
+            }
+        }
+    }
+}
+
+async fn dial(destination: &Destination) -> Result<Box<dyn Stream>, Failure> {
+    let unreachable = Failure::Dial;
     let connect = TcpStream::connect((destination.host.as_str(), destination.port));
     let tcp = match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
         Ok(Ok(tcp)) => tcp,
@@ -125,15 +141,12 @@ pub async fn send(
     destination: &Destination,
     outgoing: Outgoing,
     upgrade: Option<OnUpgrade>,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Failure> {
     let upgrading = upgrade.is_some() && is_upgrade(&outgoing.headers);
     let stream = dial(destination).await?;
     let mut request = http::Request::new(Full::new(outgoing.body));
     *request.method_mut() = outgoing.method;
-    *request.uri_mut() = outgoing
-        .uri
-        .parse()
-        .map_err(|_| ApiError::bad_request("the path can't be sent on"))?;
+    *request.uri_mut() = outgoing.uri.parse().map_err(|_| Failure::Path)?;
     *request.headers_mut() = forwarded(&outgoing.headers, upgrading);
     if let Ok(host) = HeaderValue::from_str(&destination.authority()) {
         request.headers_mut().insert(HOST, host);
@@ -146,28 +159,20 @@ pub async fn over<T, B>(
     connection: T,
     request: http::Request<B>,
     upgrade: Option<OnUpgrade>,
-) -> Result<Response, ApiError>
+) -> Result<Response, Failure>
 where
     T: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let failed = |error: hyper::Error| {
-        ApiError::new(
-            502,
-            apimachinery::Reason::Unknown,
-            format!("error sending request to backend: {error}"),
-            None,
-        )
-    };
-    let (mut sender, connection) = http1::handshake(connection).await.map_err(failed)?;
+    let (mut sender, connection) = http1::handshake(connection).await?;
     // Owned by the connection itself: it ends when the answer has been read, or the joined streams have.
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "a backend connection ended");
         }
     });
-    let mut answer = sender.send_request(request).await.map_err(failed)?;
+    let mut answer = sender.send_request(request).await?;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS
         && let Some(client) = upgrade
     {

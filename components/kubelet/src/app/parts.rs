@@ -12,7 +12,7 @@ use host::cgroups::{Cgroups, Version};
 
 use crate::housekeeping::LogRotation;
 use crate::pod::cgroup_path::CgroupDriver;
-use crate::pod::host_files::DnsSettings;
+use crate::pod::dns::DnsSettings;
 use crate::pod::resources::{CpuSettings, Unified};
 use crate::pod::sandbox_config::NodeSettings;
 use crate::runtime::Runtime;
@@ -125,15 +125,12 @@ pub(super) fn node_settings(
     cgroups: &Cgroups,
     memory: i64,
 ) -> NodeSettings {
-    let resolv = match configuration.resolv_conf.as_deref() {
+    let resolv_conf = match configuration.resolv_conf.as_deref() {
         // Set and empty: pods get nothing from the host.
         Some("") => None,
         Some(path) => Some(path.to_owned()),
         None => Some("/etc/resolv.conf".to_owned()),
     };
-    let host_file = resolv
-        .map(|path| std::fs::read_to_string(&path).unwrap_or_default())
-        .unwrap_or_default();
     NodeSettings {
         node_name: node_name.to_owned(),
         root: flags.root_dir.to_string_lossy().into_owned(),
@@ -142,7 +139,7 @@ pub(super) fn node_settings(
         dns: DnsSettings {
             cluster_dns: configuration.cluster_dns.clone(),
             cluster_domain: configuration.cluster_domain.clone(),
-            host_file,
+            resolv_conf,
         },
         cgroup_driver: driver,
         cgroup_root: configuration.cgroup_root.clone(),

@@ -1,15 +1,15 @@
-//! Files that the kubelet makes for a pod: hosts, and what goes into resolv.conf.
+//! A pod's host name and its `/etc/hosts`.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use k8s_cri::v1 as cri;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::members::PodView;
 
-/// The kernel's limit for host names.
+/// A label of a domain name is no longer (RFC 1035).
 const MAX_HOST_NAME: usize = 63;
+/// The kernel's limit for host names.
+const MAX_QUALIFIED_NAME: usize = 64;
 
 /// A pod's host name and, for pods of a subdomain, its domain.
 pub fn host_name(pod: &Pod, cluster_domain: &str, node_name: &str) -> (String, String) {
@@ -33,15 +33,28 @@ pub fn host_name(pod: &Pod, cluster_domain: &str, node_name: &str) -> (String, S
     (name, domain)
 }
 
+/// The pod asks for a host name with its domain, and the kernel takes no name of that length.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "failed to construct FQDN from pod hostname and cluster domain, FQDN {name} is too long \
+     ({MAX_QUALIFIED_NAME} characters is the max, {} characters requested)",
+    name.len()
+)]
+pub struct NameTooLong {
+    name: String,
+}
+
 /// The host name that the sandbox gets: with the domain when the pod asks for it.
-pub fn sandbox_host_name(pod: &Pod, cluster_domain: &str, node_name: &str) -> String {
+pub fn sandbox_host_name(pod: &Pod, cluster_domain: &str, node_name: &str) -> Result<String, NameTooLong> {
     let (name, domain) = host_name(pod, cluster_domain, node_name);
-    let qualified = format!("{name}.{domain}");
-    if pod.view().set_hostname_as_fqdn == Some(true) && !domain.is_empty() && qualified.len() <= 64 {
-        qualified
-    } else {
-        name
+    if pod.view().set_hostname_as_fqdn != Some(true) || domain.is_empty() {
+        return Ok(name);
     }
+    let name = format!("{name}.{domain}");
+    if name.len() > MAX_QUALIFIED_NAME {
+        return Err(NameTooLong { name });
+    }
+    Ok(name)
 }
 
 /// `/etc/hosts` of a pod with its own network.
@@ -87,88 +100,6 @@ fn aliases(pod: &Pod) -> String {
     text
 }
 
-/// Settings of the node's DNS.
-#[derive(Clone, Debug, Default)]
-pub struct DnsSettings {
-    pub cluster_dns: Vec<String>,
-    pub cluster_domain: String,
-    /// Text of the host's resolv.conf.
-    pub host_file: String,
-}
-
-/// The DNS configuration of a pod by its policy.
-pub fn dns_config(pod: &Pod, settings: &DnsSettings) -> cri::DnsConfig {
-    let host = parse_resolv_conf(&settings.host_file);
-    let policy = pod.view().dns_policy.as_deref().unwrap_or("ClusterFirst");
-    let cluster = match policy {
-        "None" | "Default" => false,
-        "ClusterFirstWithHostNet" => true,
-        _ => !pod.host_network(),
-    };
-    let mut config = if policy == "None" {
-        cri::DnsConfig::default()
-    } else if cluster && !settings.cluster_dns.is_empty() {
-        let mut searches = Vec::new();
-        if !settings.cluster_domain.is_empty() {
-            let domain = &settings.cluster_domain;
-            searches = vec![
-                format!("{}.svc.{domain}", pod.namespace()),
-                format!("svc.{domain}"),
-                domain.clone(),
-            ];
-        }
-        searches.extend(host.searches);
-        cri::DnsConfig {
-            servers: settings.cluster_dns.clone(),
-            searches,
-            options: vec!["ndots:5".to_owned()],
-        }
-    } else {
-        host
-    };
-    if let Some(own) = &pod.view().dns_config {
-        config.servers.extend(own.nameservers.iter().flatten().cloned());
-        config.searches.extend(own.searches.iter().flatten().cloned());
-        for option in own.options.iter().flatten() {
-            let name = option.name.clone().unwrap_or_default();
-            config
-                .options
-                .retain(|existing| existing.split(':').next() != Some(name.as_str()));
-            config.options.push(match &option.value {
-                Some(value) if !value.is_empty() => format!("{name}:{value}"),
-                _ => name,
-            });
-        }
-    }
-    unique(&mut config.servers);
-    unique(&mut config.searches);
-    config
-}
-
-fn unique(items: &mut Vec<String>) {
-    let mut seen = BTreeSet::new();
-    items.retain(|item| seen.insert(item.clone()));
-}
-
-fn parse_resolv_conf(text: &str) -> cri::DnsConfig {
-    let mut config = cri::DnsConfig::default();
-    for line in text.lines() {
-        let mut words = line.split_whitespace();
-        match words.next() {
-            Some("nameserver") => config.servers.extend(words.next().map(str::to_owned)),
-            Some("search") => {
-                config.searches = words
-                    .filter(|word| *word != ".")
-                    .map(|word| word.trim_end_matches('.').to_owned())
-                    .collect()
-            }
-            Some("options") => config.options = words.map(str::to_owned).collect(),
-            _ => {}
-        }
-    }
-    config
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -177,47 +108,6 @@ mod tests {
 
     fn pod(spec: serde_json::Value) -> Pod {
         serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "n"}, "spec": spec})).unwrap()
-    }
-
-    #[test]
-    fn dns_follows_the_policy() {
-        let settings = DnsSettings {
-            cluster_dns: vec!["10.0.0.10".to_owned()],
-            cluster_domain: "cluster.local".to_owned(),
-            host_file: "nameserver 1.2.3.4\nsearch example.org\noptions edns0\n".to_owned(),
-        };
-        let first = |spec| dns_config(&pod(spec), &settings);
-        let config =
-            first(json!({"containers": [], "dnsConfig": {"options": [{"name": "ndots", "value": "2"}]}}));
-        assert_eq!(config.servers, ["10.0.0.10"]);
-        assert_eq!(
-            config.searches,
-            [
-                "n.svc.cluster.local",
-                "svc.cluster.local",
-                "cluster.local",
-                "example.org"
-            ]
-        );
-        assert_eq!(config.options, ["ndots:2"]);
-        assert_eq!(
-            first(json!({"containers": [], "hostNetwork": true})).servers,
-            ["1.2.3.4"]
-        );
-        assert_eq!(
-            first(json!({"containers": [], "hostNetwork": true, "dnsPolicy": "ClusterFirstWithHostNet"}))
-                .servers,
-            ["10.0.0.10"]
-        );
-        assert_eq!(
-            first(json!({"containers": [], "dnsPolicy": "Default"})).options,
-            ["edns0"]
-        );
-        assert_eq!(
-            first(json!({"containers": [], "dnsPolicy": "None", "dnsConfig": {"nameservers": ["9.9.9.9"]}}))
-                .servers,
-            ["9.9.9.9"]
-        );
     }
 
     #[test]
@@ -231,5 +121,21 @@ mod tests {
             "{text}"
         );
         assert!(text.ends_with("\n1.1.1.1\ta\tb\n"), "{text}");
+    }
+
+    #[test]
+    fn a_qualified_host_name_is_not_cut() {
+        let name = |hostname: &str| {
+            let spec =
+                json!({"containers": [], "hostname": hostname, "subdomain": "s", "setHostnameAsFQDN": true});
+            sandbox_host_name(&pod(spec), "cluster.local", "node")
+        };
+        assert_eq!(name("h").as_deref(), Ok("h.s.n.svc.cluster.local"));
+        assert_eq!(name(&"h".repeat(42)).map(|name| name.len()), Ok(64));
+        let refused = name(&"h".repeat(43)).unwrap_err().to_string();
+        assert!(
+            refused.ends_with("is too long (64 characters is the max, 65 characters requested)"),
+            "{refused}"
+        );
     }
 }

@@ -6,7 +6,8 @@ use k8s_cri::v1 as cri;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::cgroup_path::{CgroupDriver, pod_cgroup};
-use super::host_files::{DnsSettings, dns_config, sandbox_host_name};
+use super::dns::{DnsSettings, HostDnsError};
+use super::host_files::{NameTooLong, sandbox_host_name};
 use super::members::PodView;
 use super::qos::qos_class;
 use super::resources::{CpuSettings, Unified, pod_limits};
@@ -30,6 +31,15 @@ pub struct NodeSettings {
     pub memory_capacity: i64,
 }
 
+/// A sandbox cannot be as its pod wants it.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxConfigError {
+    #[error(transparent)]
+    HostDns(#[from] HostDnsError),
+    #[error(transparent)]
+    HostName(#[from] NameTooLong),
+}
+
 /// Directory of a pod's logs.
 pub fn log_directory(pod_logs: &str, pod: &Pod) -> String {
     // Static pods are known by the hash of their manifest, as upstream has it.
@@ -37,7 +47,12 @@ pub fn log_directory(pod_logs: &str, pod: &Pod) -> String {
 }
 
 /// Makes the configuration of attempt number `attempt`.
-pub fn sandbox_config(pod: &Pod, attempt: u32, settings: &NodeSettings) -> cri::PodSandboxConfig {
+pub fn sandbox_config(
+    pod: &Pod,
+    attempt: u32,
+    settings: &NodeSettings,
+    dns: cri::DnsConfig,
+) -> Result<cri::PodSandboxConfig, NameTooLong> {
     let qos = qos_class(pod);
     let cgroup = pod_cgroup(settings.cgroup_driver, &settings.cgroup_root, qos, pod.uid());
     let mut labels: HashMap<String, String> = pod
@@ -65,7 +80,7 @@ pub fn sandbox_config(pod: &Pod, attempt: u32, settings: &NodeSettings) -> cri::
         .security_context
         .iter()
         .flat_map(|context| context.sysctls.iter().flatten());
-    cri::PodSandboxConfig {
+    Ok(cri::PodSandboxConfig {
         metadata: Some(cri::PodSandboxMetadata {
             name: pod.name().to_owned(),
             uid: pod.uid().to_owned(),
@@ -76,10 +91,10 @@ pub fn sandbox_config(pod: &Pod, attempt: u32, settings: &NodeSettings) -> cri::
         hostname: if pod.host_network() {
             String::new()
         } else {
-            sandbox_host_name(pod, &settings.cluster_domain, &settings.node_name)
+            sandbox_host_name(pod, &settings.cluster_domain, &settings.node_name)?
         },
         log_directory: log_directory(&settings.pod_logs, pod),
-        dns_config: Some(dns_config(pod, &settings.dns)),
+        dns_config: Some(dns),
         port_mappings: port_mappings(pod),
         labels,
         annotations,
@@ -94,7 +109,7 @@ pub fn sandbox_config(pod: &Pod, attempt: u32, settings: &NodeSettings) -> cri::
             resources: Some(sandbox_resources(pod, settings.cpu)),
         }),
         windows: None,
-    }
+    })
 }
 
 fn sandbox_resources(pod: &Pod, cpu: CpuSettings) -> cri::LinuxContainerResources {

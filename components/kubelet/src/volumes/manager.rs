@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Pod, Volume};
+use k8s_openapi::api::core::v1::{Pod, Volume};
 
 use super::payload::{self, DEFAULT_MODE, Payload, Selection};
-use super::{PodDirectories, Tokens, atomic_writer, claim, host_path, ownership};
+use super::{PodDirectories, Tokens, atomic_writer, claim, empty_dir, host_path, ownership};
 use crate::objects::ObjectCache;
 use crate::pod::environment::FieldContext;
 use crate::pod::members::PodView;
-use crate::pod::resources::{CpuSettings, bytes, pod_limits};
 
 /// A volume that cannot be prepared (yet); goes into a FailedMount event.
 #[derive(Debug, thiserror::Error)]
@@ -99,9 +98,12 @@ impl Volumes {
             return blocking(move || host_path::prepare(&source).map(|()| PathBuf::from(source.path))).await;
         }
         if let Some(source) = &volume.empty_dir {
-            let (directory, source, pod) =
-                (directories.volume("empty-dir", name), source.clone(), pod.clone());
-            return blocking(move || empty_dir(&directory, &source, &pod, group).map(|()| directory)).await;
+            let (directory, source) = (directories.volume("empty-dir", name), source.clone());
+            let size = empty_dir::memory_size(&source, pod, context.allocatable.get("memory"));
+            return blocking(move || {
+                empty_dir::prepare(&directory, &source, size, group).map(|()| directory)
+            })
+            .await;
         }
         let select = |kind: &'static str, items, optional: Option<bool>, mode: Option<i32>| Selection {
             kind,
@@ -297,44 +299,6 @@ fn claimed(found: claim::Claimed, group: Option<u32>) -> Result<PathBuf, String>
             Ok(path)
         }
     }
-}
-
-fn empty_dir(
-    directory: &Path,
-    source: &EmptyDirVolumeSource,
-    pod: &Pod,
-    group: Option<u32>,
-) -> Result<(), String> {
-    use std::os::unix::fs::PermissionsExt;
-    let io = |error: std::io::Error| format!("{}: {error}", directory.display());
-    let existed = directory.exists();
-    std::fs::create_dir_all(directory).map_err(io)?;
-    match source.medium.as_deref().unwrap_or_default() {
-        "" => {}
-        "Memory" => {
-            if !host::mounts::is_mount_point(directory).map_err(io)? {
-                let cpu = CpuSettings {
-                    quota_enabled: false,
-                    quota_period: 0,
-                };
-                let own = source.size_limit.as_ref().map(bytes).filter(|size| *size > 0);
-                let size = own.into_iter().chain(pod_limits(pod, cpu).memory).min();
-                let options =
-                    size.map_or_else(|| "mode=0777".to_owned(), |size| format!("mode=0777,size={size}"));
-                host::mounts::mount_tmpfs(directory, &options).map_err(|error| error.to_string())?;
-            }
-        }
-        other => return Err(format!("emptyDir medium {other:?} is not supported")),
-    }
-    if !existed {
-        std::fs::set_permissions(directory, PermissionsExt::from_mode(0o777)).map_err(io)?;
-    }
-    if let Some(group) = group
-        && !ownership::has_group(directory, group).map_err(io)?
-    {
-        ownership::set_group(directory, group, true).map_err(io)?;
-    }
-    Ok(())
 }
 
 fn write_files(directory: &Path, files: &Payload, in_memory: bool, group: Option<u32>) -> Result<(), String> {

@@ -12,11 +12,12 @@ use super::{Done, Worker};
 use crate::context::Shared;
 use crate::handlers::{HOOK_AGENT, Outcome, Target};
 use crate::pod::container_config::{Prepared, container_config, log_path, termination_message_path};
+use crate::pod::dns::{DnsWarning, host_dns, pod_dns};
 use crate::pod::environment::{Objects, environment, referenced};
 use crate::pod::expansion::expand;
 use crate::pod::host_files::{host_network_hosts_file, hosts_file};
 use crate::pod::members::{PodView, Role};
-use crate::pod::sandbox_config::{log_directory, sandbox_config};
+use crate::pod::sandbox_config::{SandboxConfigError, log_directory, sandbox_config};
 use crate::pod::step::Start;
 use crate::runtime::{Observed, ObservedSandbox, RunState, RuntimeError};
 use crate::volumes::{PodDirectories, PreparedVolumes, VolumeError, resolve_sub_path};
@@ -63,6 +64,18 @@ pub(super) async fn prepare_volumes(
     context.volumes.prepare(pod, &fields).await
 }
 
+/// The configuration of a pod's sandbox on this node as it is now, and what is to be said about its DNS.
+fn configured(
+    context: &Shared,
+    pod: &Pod,
+    attempt: u32,
+) -> Result<(cri::PodSandboxConfig, Vec<DnsWarning>), SandboxConfigError> {
+    let settings = &context.settings;
+    let host_ips = context.host_ips.read().clone();
+    let dns = pod_dns(pod, &settings.dns, &host_ips, host_dns(&settings.dns)?);
+    Ok((sandbox_config(pod, attempt, settings, dns.config)?, dns.warnings))
+}
+
 /// Makes a sandbox after stopping its predecessors.
 pub(super) async fn create_sandbox(
     context: &Shared,
@@ -86,8 +99,15 @@ pub(super) async fn create_sandbox(
         code: tonic::Code::Internal,
         message: error.to_string(),
     };
+    let unfit = |error: &dyn std::error::Error| RuntimeError {
+        code: tonic::Code::FailedPrecondition,
+        message: error.to_string(),
+    };
+    let (config, warnings) = configured(context, pod, attempt).map_err(|error| unfit(&error))?;
+    for warning in warnings {
+        context.event(pod, None, Type::Warning, warning.reason, warning.message);
+    }
     context.cgroups.create(pod).await.map_err(internal)?;
-    let config = sandbox_config(pod, attempt, &context.settings);
     std::fs::create_dir_all(&config.log_directory).map_err(internal)?;
     let handler = match pod
         .view()
@@ -96,16 +116,8 @@ pub(super) async fn create_sandbox(
         .filter(|class| !class.is_empty())
     {
         Some(class) => {
-            let failed = |error: crate::objects::ObjectError| RuntimeError {
-                code: tonic::Code::FailedPrecondition,
-                message: error.to_string(),
-            };
-            context
-                .volumes
-                .objects
-                .runtime_handler(class)
-                .await
-                .map_err(failed)?
+            let handler = context.volumes.objects.runtime_handler(class).await;
+            handler.map_err(|error| unfit(&error))?
         }
         None => String::new(),
     };
@@ -171,7 +183,8 @@ impl Starting {
         };
         let who = Some((role, container.name.as_str()));
         let (context, pod) = (&self.context, &self.pod);
-        let sandbox_config = sandbox_config(pod, self.sandbox.attempt, &context.settings);
+        let (sandbox_config, _) =
+            configured(context, pod, self.sandbox.attempt).map_err(StartError::config)?;
         let image = context
             .images
             .ensure(context, pod, role, &container, sandbox_config.clone())
