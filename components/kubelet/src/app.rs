@@ -11,7 +11,6 @@ use client::events::{EventApi, Recorder};
 use client::{Connection, Credentials, Informer};
 use component_config::kubelet::{KubeletConfiguration, KubeletFlags, parse_labels};
 use daemon::Tasks;
-use daemon::metrics::Metrics;
 use host::cgroups::{Cgroups, Version};
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use kube::Api;
@@ -28,6 +27,7 @@ use crate::context::Context;
 use crate::eviction::{DiskUse, EvictionControl, Pressures};
 use crate::images::{Images, Thresholds};
 use crate::manager::{Manager, Pokes};
+use crate::metrics::KubeletMetrics;
 use crate::node::{
     MachineFacts, NodeReporter, Reservations, RuntimeHealth, addresses_of_host, allocatable, renew_lease,
 };
@@ -95,10 +95,12 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
     };
     let api = connection.as_ref().map(|connection| connection.client.clone());
 
+    let metrics = KubeletMetrics::new();
     let runtime = Runtime::new(
         &configuration.container_runtime_endpoint,
         &configuration.image_service_endpoint,
         configuration.runtime_request_timeout.0,
+        &metrics.runtime,
     )?;
     let version = wait_for_runtime(&runtime).await;
     let driver = cgroup_driver(&runtime, &configuration).await;
@@ -106,6 +108,10 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
         &flags.root_dir,
         format!("{}://{}", version.runtime_name, version.runtime_version),
     )?;
+    let machine = Machine {
+        cpus: facts.cpus,
+        memory: facts.memory,
+    };
     let reservations = Reservations {
         system: configuration.system_reserved.clone(),
         kube: configuration.kube_reserved.clone(),
@@ -186,11 +192,12 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
             tokens: Tokens::new(api.clone()),
         },
         images: Images::new(runtime.clone(), parallel),
-        probes: Probes::new(runtime.clone(), recorder.clone()),
+        probes: Probes::new(runtime.clone(), recorder.clone(), metrics.probes.clone()),
         cgroups: pod_cgroups,
         disk: DiskUse::default(),
         status: status.clone(),
         recorder: recorder.clone(),
+        metrics,
         services,
         host_ips: parking_lot::RwLock::new(addresses.iter().map(ToString::to_string).collect()),
         allocatable: allocatable.clone(),
@@ -375,11 +382,11 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
         let state = ServerState {
             context: context.clone(),
             table: pokes.table(),
-            metrics: Metrics::new(),
             delegation,
             node_name: node_name.clone(),
             streams: stream_authority(&configuration),
             rates: CpuRates::default(),
+            machine,
             configuration: serde_json::to_string(&configuration)?.into(),
             system_logs: configuration.enable_system_log_handler,
         };

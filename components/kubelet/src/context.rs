@@ -11,6 +11,7 @@ use parking_lot::RwLock;
 
 use crate::eviction::DiskUse;
 use crate::images::Images;
+use crate::metrics::KubeletMetrics;
 use crate::pod::environment::FieldContext;
 use crate::pod::members::{PodView, Role};
 use crate::pod::sandbox_config::NodeSettings;
@@ -32,6 +33,7 @@ pub struct Context {
     pub disk: DiskUse,
     pub status: StatusWriter,
     pub recorder: Recorder,
+    pub metrics: KubeletMetrics,
     pub services: Option<Informer<Service>>,
     /// Addresses of this node, the first one of its main family; found out anew with each node status.
     pub host_ips: RwLock<Vec<String>>,

@@ -16,6 +16,8 @@ use crate::runtime::Runtime;
 pub enum Outcome {
     Success(String),
     Failure(String),
+    /// It could not be done, so nothing is known of the container.
+    Unknown(String),
 }
 
 /// How the kubelet names itself when it probes, and when it calls a hook.
@@ -57,7 +59,7 @@ impl Target<'_> {
                 )
                 .await;
             }
-            Outcome::Failure("missing probe handler".to_owned())
+            Outcome::Unknown(format!("missing probe handler for {}", self.describe()))
         };
         match tokio::time::timeout(timeout, limited).await {
             Ok(outcome) => outcome,
@@ -100,7 +102,8 @@ impl Target<'_> {
                 command.join(" "),
                 timeout.as_secs()
             )),
-            Err(error) => Outcome::Failure(error.to_string()),
+            // The runtime may just be restarting.
+            Err(error) => Outcome::Unknown(error.to_string()),
         }
     }
 
@@ -173,14 +176,14 @@ impl Target<'_> {
     pub async fn http_get(&self, action: &HTTPGetAction, agent: &'static str) -> Outcome {
         match self.url(action) {
             Ok(url) => http_get::get(&url, action.http_headers.as_deref().unwrap_or_default(), agent).await,
-            Err(error) => Outcome::Failure(error),
+            Err(error) => Outcome::Unknown(error),
         }
     }
 
     async fn tcp(&self, action: &TCPSocketAction) -> Outcome {
         let address = match self.port(&action.port) {
             Ok(port) => format!("{}:{port}", self.host(action.host.as_ref())),
-            Err(error) => return Outcome::Failure(error),
+            Err(error) => return Outcome::Unknown(error),
         };
         match tokio::net::TcpStream::connect(&address).await {
             Ok(_) => Outcome::Success(String::new()),

@@ -19,6 +19,7 @@ pub mod handlers;
 pub mod housekeeping;
 pub mod images;
 pub mod manager;
+pub mod metrics;
 pub mod node;
 pub mod objects;
 pub mod pod;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use client::events::{Recorder, Type};
 use jiff::Timestamp;
@@ -13,9 +13,13 @@ use tokio::task::AbortHandle;
 
 use crate::context::pod_reference;
 use crate::handlers::{Outcome, Target};
+use crate::metrics::{ProbeMetrics, Probed};
 use crate::pod::members::{PodView, Role, init_role};
 use crate::pod::probe_state::{ProbeKind, ProbeTable};
 use crate::runtime::{Observed, ObservedContainer, RunState, Runtime};
+
+/// How often a probe is tried that cannot be done.
+const ATTEMPTS: usize = 3;
 
 /// Container ID and kind.
 type Key = (String, ProbeKind);
@@ -30,6 +34,7 @@ struct Running {
 pub struct Probes {
     runtime: Runtime,
     recorder: Recorder,
+    metrics: ProbeMetrics,
     running: Arc<Mutex<HashMap<Key, Running>>>,
     results: Arc<Mutex<ProbeTable>>,
 }
@@ -48,10 +53,11 @@ struct Job {
 }
 
 impl Probes {
-    pub fn new(runtime: Runtime, recorder: Recorder) -> Self {
+    pub fn new(runtime: Runtime, recorder: Recorder, metrics: ProbeMetrics) -> Self {
         Self {
             runtime,
             recorder,
+            metrics,
             running: Arc::default(),
             results: Arc::default(),
         }
@@ -197,6 +203,7 @@ impl Probes {
             }
             running.pod_uid != pod_uid
         });
+        self.metrics.forget(pod_uid);
         let mut results = self.results.lock();
         for container in &observed.containers {
             results.remove(&container.id);
@@ -230,6 +237,50 @@ impl Streak {
 }
 
 impl Job {
+    /// Whether the container is well; None when that could not be found out, which changes nothing.
+    async fn ask(&self) -> Option<bool> {
+        let target = Target {
+            runtime: &self.probes.runtime,
+            pod: &self.pod,
+            container: &self.container,
+            container_id: &self.container_id,
+            pod_ip: &self.pod_ip,
+        };
+        let begun = Instant::now();
+        let mut outcome = target.probe(&self.probe).await;
+        for _ in 1..ATTEMPTS {
+            if !matches!(outcome, Outcome::Unknown(_)) {
+                break;
+            }
+            outcome = target.probe(&self.probe).await;
+        }
+        let kind = self.kind.word();
+        let (success, complaint) = match outcome {
+            Outcome::Success(_) => (Some(true), None),
+            Outcome::Failure(output) => (Some(false), Some(format!("{kind} probe failed: {output}"))),
+            Outcome::Unknown(error) => (
+                None,
+                Some(format!("{kind} probe errored and resulted in unknown state: {error}")),
+            ),
+        };
+        if let Some(message) = complaint {
+            let reference = pod_reference(&self.pod, Some((self.role, &self.container.name)));
+            let recorder = &self.probes.recorder;
+            recorder.event(reference, Type::Warning, "Unhealthy", message);
+        }
+        let probed = Probed {
+            namespace: self.pod.namespace(),
+            pod: self.pod.name(),
+            uid: self.pod.uid(),
+            container: &self.container.name,
+            kind: self.kind,
+        };
+        if let Some(success) = success {
+            self.probes.metrics.count(probed, success, begun.elapsed());
+        }
+        success
+    }
+
     async fn run(self) {
         let seconds = |value: Option<i32>, default: i32| {
             Duration::from_secs(u64::try_from(value.unwrap_or(default)).unwrap_or(0))
@@ -251,22 +302,9 @@ impl Job {
                 ticks.reset_after(Duration::from_secs(1).min(period));
                 continue;
             }
-            let target = Target {
-                runtime: &self.probes.runtime,
-                pod: &self.pod,
-                container: &self.container,
-                container_id: &self.container_id,
-                pod_ip: &self.pod_ip,
+            let Some(success) = self.ask().await else {
+                continue;
             };
-            let outcome = target.probe(&self.probe).await;
-            let success = matches!(outcome, Outcome::Success(_));
-            if let Outcome::Failure(output) = &outcome {
-                let reference = pod_reference(&self.pod, Some((self.role, &self.container.name)));
-                let message = format!("{} probe failed: {output}", self.kind.word());
-                self.probes
-                    .recorder
-                    .event(reference, Type::Warning, "Unhealthy", message);
-            }
             let thresholds = (
                 self.probe.success_threshold.unwrap_or(1),
                 self.probe.failure_threshold.unwrap_or(3),

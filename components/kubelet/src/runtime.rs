@@ -18,6 +18,8 @@ pub use labels::{ContainerRecord, annotation, label};
 pub(crate) use observed::run_state;
 pub use observed::{Observed, ObservedContainer, ObservedSandbox, RunState};
 
+use crate::metrics::{Measured, RuntimeMetrics};
+
 /// Large enough for the list of all containers of a full node.
 const MAX_MESSAGE: usize = 16 << 20;
 
@@ -51,8 +53,8 @@ type Result<T> = std::result::Result<T, RuntimeError>;
 /// and made again when it breaks.
 #[derive(Clone)]
 pub struct Runtime {
-    services: RuntimeServiceClient<Channel>,
-    images: ImageServiceClient<Channel>,
+    services: RuntimeServiceClient<Measured>,
+    images: ImageServiceClient<Measured>,
     timeout: Duration,
 }
 
@@ -84,12 +86,13 @@ impl Runtime {
         endpoint: &str,
         image_endpoint: &str,
         timeout: Duration,
+        metrics: &RuntimeMetrics,
     ) -> std::result::Result<Self, EndpointError> {
-        let services = channel(endpoint)?;
+        let services = Measured::new(channel(endpoint)?, metrics.clone());
         let images = if image_endpoint.is_empty() {
             services.clone()
         } else {
-            channel(image_endpoint)?
+            Measured::new(channel(image_endpoint)?, metrics.clone())
         };
         Ok(Self {
             services: RuntimeServiceClient::new(services).max_decoding_message_size(MAX_MESSAGE),

@@ -16,7 +16,6 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use daemon::delegation::{Delegation, reject};
-use daemon::metrics::Metrics;
 use daemon::tls::Peer;
 use http::StatusCode;
 
@@ -31,16 +30,24 @@ use crate::manager::PodTable;
 pub struct ServerState {
     pub context: Shared,
     pub table: PodTable,
-    pub metrics: Metrics,
     /// None without an API server: then nobody is let in.
     pub delegation: Option<Arc<Delegation>>,
     pub node_name: String,
     pub streams: StreamAuthority,
     pub rates: CpuRates,
+    pub machine: Machine,
     /// The configuration in use, as JSON.
     pub configuration: Arc<str>,
     /// Whether the files below /var/log are shown.
     pub system_logs: bool,
+}
+
+/// What the machine has.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine {
+    pub cpus: usize,
+    /// Bytes.
+    pub memory: i64,
 }
 
 /// All routes, each behind authentication and authorization.

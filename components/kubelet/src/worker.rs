@@ -381,9 +381,11 @@ impl Worker {
             Done::Sandbox(Ok(())) => {
                 self.sandbox_busy = false;
                 self.sandbox_retry = None;
+                self.context.metrics.pod_started(true);
             }
             Done::Sandbox(Err(error)) => {
                 self.sandbox_busy = false;
+                self.context.metrics.pod_started(false);
                 self.sandbox_retry = Some(later(Duration::from_secs(3)));
                 let message = format!("Failed to create pod sandbox: {error}");
                 self.context
@@ -405,6 +407,10 @@ impl Worker {
             }
             Done::Started { name, result } => {
                 self.busy.remove(&name);
+                if let Some((role, _)) = pod.member(&name) {
+                    let failure = result.as_ref().err().map(|error| error.reason);
+                    self.context.metrics.container_started(role, failure);
+                }
                 match result {
                     Ok(()) => {
                         self.reasons.remove(&name);

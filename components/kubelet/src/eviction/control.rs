@@ -158,13 +158,15 @@ impl EvictionControl {
         };
         self.evict(
             &first.pod,
+            threshold.signal.name(),
             low_on_resource(first, threshold, observation),
             Some(grace),
         );
         Some(first.pod.clone())
     }
 
-    fn evict(&self, pod: &Arc<Pod>, message: String, grace: Option<u64>) {
+    fn evict(&self, pod: &Arc<Pod>, signal: &'static str, message: String, grace: Option<u64>) {
+        self.context.metrics.evicted(signal);
         self.context
             .event(pod, None, Type::Warning, "Evicted", message.clone());
         let eviction = Eviction { message, grace };
@@ -198,8 +200,8 @@ impl EvictionControl {
                 .iter()
                 .map(|(name, (bytes, _))| (name.clone(), *bytes))
                 .collect();
-            if let Some(message) = excess(&used.pod, &volumes, &used.containers) {
-                self.evict(&used.pod, message, Some(AT_ONCE));
+            if let Some(excess) = excess(&used.pod, &volumes, &used.containers) {
+                self.evict(&used.pod, excess.signal, excess.message, Some(AT_ONCE));
             }
         }
     }

@@ -36,9 +36,18 @@ fn limit(container: &k8s_openapi::api::core::v1::Container) -> Option<u64> {
     u64::try_from(limit).ok().filter(|limit| *limit > 0)
 }
 
-/// Why the pod has to go; None when it keeps its limits. `volumes` are the bytes in each emptyDir, by volume;
-/// `containers` have writable layers and logs.
-pub fn excess(pod: &Pod, volumes: &BTreeMap<String, u64>, containers: &[ContainerUse]) -> Option<String> {
+/// Why a pod has to go.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Excess {
+    /// The signal under which it is counted.
+    pub signal: &'static str,
+    pub message: String,
+}
+
+/// None when the pod keeps its limits. `volumes` are the bytes in each emptyDir, by volume; `containers` have writable
+/// layers and logs.
+pub fn excess(pod: &Pod, volumes: &BTreeMap<String, u64>, containers: &[ContainerUse]) -> Option<Excess> {
+    let of = |signal, message| Some(Excess { signal, message });
     for volume in pod.view().volumes.iter().flatten() {
         let Some(limit) = volume
             .empty_dir
@@ -49,10 +58,9 @@ pub fn excess(pod: &Pod, volumes: &BTreeMap<String, u64>, containers: &[Containe
         };
         let allowed = u64::try_from(bytes(limit)).unwrap_or(0);
         if allowed > 0 && volumes.get(&volume.name).is_some_and(|used| *used > allowed) {
-            return Some(format!(
-                "Usage of EmptyDir volume \"{}\" exceeds the limit \"{}\". ",
-                volume.name, limit.0
-            ));
+            let (name, limit) = (&volume.name, &limit.0);
+            let message = format!("Usage of EmptyDir volume \"{name}\" exceeds the limit \"{limit}\". ");
+            return of("emptydirfs.limit", message);
         }
     }
     let on_disk: u64 = pod
@@ -74,9 +82,8 @@ pub fn excess(pod: &Pod, volumes: &BTreeMap<String, u64>, containers: &[Containe
     let used: u64 = containers.iter().map(|container| container.disk).sum();
     if let Some(total) = total.filter(|total| *total > 0 && used.saturating_add(on_disk) > *total) {
         let text = super::message::amount(STORAGE, total);
-        return Some(format!(
-            "Pod ephemeral local storage usage exceeds the total limit of containers {text}. "
-        ));
+        let message = format!("Pod ephemeral local storage usage exceeds the total limit of containers {text}. ");
+        return of("ephemeralpodfs.limit", message);
     }
     for (container, limit) in pod.containers().iter().zip(limits) {
         let used = containers
@@ -85,10 +92,9 @@ pub fn excess(pod: &Pod, volumes: &BTreeMap<String, u64>, containers: &[Containe
             .map_or(0, |own| own.disk);
         if limit.is_some_and(|limit| used > limit) {
             let text = super::message::amount(STORAGE, limit.unwrap_or(0));
-            return Some(format!(
-                "Container {} exceeded its local ephemeral storage limit \"{text}\". ",
-                container.name
-            ));
+            let name = &container.name;
+            let message = format!("Container {name} exceeded its local ephemeral storage limit \"{text}\". ");
+            return of("ephemeralcontainerfs.limit", message);
         }
     }
     None
@@ -126,7 +132,10 @@ mod tests {
                 volume(json!({"sizeLimit": "1Mi"})),
                 2 * mib,
                 vec![],
-                Some("Usage of EmptyDir volume \"v\" exceeds the limit \"1Mi\". "),
+                Some((
+                    "emptydirfs.limit",
+                    "Usage of EmptyDir volume \"v\" exceeds the limit \"1Mi\". ",
+                )),
             ),
             (
                 "pod",
@@ -137,7 +146,10 @@ mod tests {
                 volume(json!({})),
                 3 * mib,
                 vec![own("a", mib), own("b", mib)],
-                Some("Pod ephemeral local storage usage exceeds the total limit of containers 4Mi. "),
+                Some((
+                    "ephemeralpodfs.limit",
+                    "Pod ephemeral local storage usage exceeds the total limit of containers 4Mi. ",
+                )),
             ),
             (
                 "memory is no disk",
@@ -156,7 +168,10 @@ mod tests {
                 volume(json!({})),
                 0,
                 vec![own("a", 2 * mib)],
-                Some("Container a exceeded its local ephemeral storage limit \"1Mi\". "),
+                Some((
+                    "ephemeralcontainerfs.limit",
+                    "Container a exceeded its local ephemeral storage limit \"1Mi\". ",
+                )),
             ),
         ] {
             let pod: Pod = serde_json::from_value(
@@ -165,8 +180,11 @@ mod tests {
             .unwrap();
             let volumes = BTreeMap::from([("v".to_owned(), used)]);
             assert_eq!(
-                excess(&pod, &volumes, &containers_used).as_deref(),
-                want,
+                excess(&pod, &volumes, &containers_used),
+                want.map(|(signal, message): (&'static str, &str)| Excess {
+                    signal,
+                    message: message.to_owned(),
+                }),
                 "{what}"
             );
         }

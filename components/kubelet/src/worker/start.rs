@@ -520,7 +520,7 @@ pub(super) async fn run_hook(
     if let Some(action) = &hook.http_get {
         return match target.http_get(action, HOOK_AGENT).await {
             Outcome::Success(_) => Ok(()),
-            Outcome::Failure(message) => Err(message),
+            Outcome::Failure(message) | Outcome::Unknown(message) => Err(message),
         };
     }
     if let Some(action) = &hook.sleep {
