@@ -45,11 +45,16 @@ pub(crate) enum Step {
         #[serde(default)]
         save: BTreeMap<String, String>,
     },
-    /// An object looks like this for so many seconds.
-    Still {
-        get: String,
-        matches: Value,
-        seconds: u64,
+    /// Waits until the kubelet has probed a pod so often.
+    Probed {
+        pod: String,
+        kind: String,
+        times: u64,
+    },
+    /// Waits until a pod is ready, which may not be sooner than this after its container began to run.
+    ReadyAfter {
+        pod: String,
+        seconds: i64,
     },
     /// Waits until an object is gone.
     Gone(String),

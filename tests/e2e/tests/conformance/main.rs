@@ -10,7 +10,7 @@ mod object;
 mod run;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use e2e::TestLab;
 
@@ -55,8 +55,4 @@ fn nodes_networking_and_storage_do_what_the_suite_demands() {
         failed.len()
     );
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
-    assert!(
-        begun.elapsed() < Duration::from_secs(300),
-        "the cases took too long"
-    );
 }

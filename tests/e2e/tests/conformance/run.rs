@@ -57,6 +57,11 @@ pub(crate) fn all(lab: &TestLab, cases: Vec<Case>) -> Vec<Outcome> {
     thread.join().expect("the runner does not panic")
 }
 
+fn time(value: Option<&Value>) -> Result<k8s_openapi::jiff::Timestamp, String> {
+    let text = value.and_then(Value::as_str).unwrap_or_default();
+    text.parse().map_err(|error| format!("{text:?}: {error}"))
+}
+
 async fn one(api: &Api, namespace: String, case: Case) -> Outcome {
     let begun = Instant::now();
     let result = steps(api, &namespace, &case).await;
@@ -167,21 +172,19 @@ impl Running<'_> {
                 }
                 Ok(())
             }
-            Step::Still {
-                get,
-                matches,
-                seconds,
-            } => {
-                let (path, matches) = (self.path(get), self.value(matches));
-                let begun = Instant::now();
-                while begun.elapsed() < Duration::from_secs(*seconds) {
-                    let object = self.api.object("GET", &path, None).await?;
-                    if let Some(difference) = differs(&matches, &object, "") {
-                        return Err(format!("{path} after {:?}: {difference}", begun.elapsed()));
-                    }
-                    tokio::time::sleep(INTERVAL).await;
+            Step::Probed { pod, kind, times } => self.probed(pod, kind, *times).await,
+            Step::ReadyAfter { pod, seconds } => {
+                let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+                let object = self.until(&format!("pods/{pod}"), &ready).await?;
+                let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
+                let mut conditions = conditions.filter(|condition| condition["type"] == "Ready");
+                let ready = time(conditions.next().map(|condition| &condition["lastTransitionTime"]))?;
+                let running = time(object.pointer("/status/containerStatuses/0/state/running/startedAt"))?;
+                let passed = ready.duration_since(running).as_secs();
+                match passed >= *seconds {
+                    true => Ok(()),
+                    false => Err(format!("{pod} was ready {passed} s after its start, {seconds} s are due")),
                 }
-                Ok(())
             }
             Step::Gone(path) => {
                 let path = self.path(path);
@@ -255,6 +258,33 @@ impl Running<'_> {
                 Ok(())
             }
         }
+    }
+
+    async fn probed(&self, pod: &str, kind: &str, times: u64) -> Result<(), String> {
+        let pod = substitute_text(pod, &self.saved);
+        let scheduled = json!({"spec": {"nodeName": "$any"}});
+        let object = self.until(&format!("pods/{pod}"), &scheduled).await?;
+        let node = object["spec"]["nodeName"].as_str().unwrap_or_default();
+        let path = format!("/api/v1/nodes/{node}/proxy/metrics/probes");
+        let labels = [
+            format!("namespace={:?}", self.namespace),
+            format!("pod={pod:?}"),
+            format!("probe_type={kind:?}"),
+        ];
+        patiently(async || {
+            let (_, text) = self.api.ask("GET", &path, None).await?;
+            let counts = text.lines().filter(|line| {
+                line.starts_with("prober_probe_total{") && labels.iter().all(|label| line.contains(label))
+            });
+            let counted: u64 = counts
+                .filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok())
+                .sum();
+            match counted >= times {
+                true => Ok(()),
+                false => Err(format!("{pod} was probed {counted} times of {times}")),
+            }
+        })
+        .await
     }
 
     async fn until(&self, path: &str, matches: &Value) -> Result<Value, String> {
