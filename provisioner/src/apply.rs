@@ -16,9 +16,6 @@ const ACTIVATE: &str = include_str!("../../templates/scripts/activate.sh");
 const ROLLBACK: &str = include_str!("../../templates/scripts/rollback.sh");
 const GATE: &str = include_str!("../../templates/scripts/gate.sh");
 
-/// Units that take up what changed without ending; rollback.sh knows them too.
-const RELOADED: &[&str] = &["hardway-haproxy.service"];
-
 /// Takes a file from standard input beside its place, compares the hash, renames. A cut leaves a hidden file that the next
 /// one writes over.
 pub fn place_script(sha256: &str) -> String {
@@ -181,14 +178,14 @@ pub fn start(connection: &dyn Shell, plan: &HostPlan, stage: Stage) -> anyhow::R
     }
     let names: Vec<&str> = changes.iter().map(|unit| unit.name.as_str()).collect();
     let list = names.join(" ");
-    let verb = |name: &&str| match RELOADED.contains(name) {
-        true => format!("systemctl reload-or-restart {name}"),
-        false => format!("systemctl restart {name}"),
+    let command = |verb: &str, reload: bool| {
+        let concerned = changes.iter().filter(|unit| (unit.action == Action::Reload) == reload);
+        let names: Vec<&str> = concerned.map(|unit| unit.name.as_str()).collect();
+        (!names.is_empty()).then(|| format!("systemctl {verb} {}", names.join(" ")))
     };
-    let restarts = match names.iter().any(|name| RELOADED.contains(name)) {
-        true => names.iter().map(verb).collect::<Vec<_>>().join(" && "),
-        false => format!("systemctl restart {list}"),
-    };
+    // One that has ended since it was looked at is started.
+    let commands = [command("reload-or-restart", true), command("restart", false)];
+    let restarts = commands.into_iter().flatten().collect::<Vec<_>>().join(" && ");
     // A unit that failed often is not held back by its start limit. On failure the journal says why.
     let script = format!(
         "systemctl reset-failed {list} >/dev/null 2>&1; {restarts} && exit 0; \

@@ -77,10 +77,19 @@ pub struct Unit {
     pub file: String,
     pub stage: Stage,
     /// Hash over the unit, the files it reads only at its start, and its program. The unit carries it in its
-    /// environment, so a running process tells what it was started with.
+    /// environment, so a running process tells what it was started with. Of a unit that can be told to read its files
+    /// again it has two parts, with a point between: the second one is over those files.
     pub content: String,
     /// Like [`File::identity`].
     pub identity: String,
+}
+
+impl Unit {
+    /// Whether a process that runs with `running` differs in nothing but files that it can read again.
+    pub fn reloads_from(&self, running: &str) -> bool {
+        let start = |content: &str| content.split_once('.').map(|(start, _)| start.to_owned());
+        start(&self.content).is_some_and(|own| start(running) == Some(own))
+    }
 }
 
 /// A local file that a host needs, known by its hash.

@@ -95,6 +95,8 @@ pub struct UnitChange {
 pub enum Action {
     Start,
     Restart,
+    /// It takes up what changed without ending.
+    Reload,
     Stop,
 }
 
@@ -325,6 +327,7 @@ fn unit_change(unit: &Unit, facts: &Facts) -> Option<UnitChange> {
     let action = match running {
         false => Action::Start,
         true if found.content == unit.content => return None,
+        true if unit.reloads_from(&found.content) => Action::Reload,
         true => Action::Restart,
     };
     Some(UnitChange {

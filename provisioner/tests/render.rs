@@ -267,3 +267,23 @@ fn renewed_leaves_restart_nothing_but_a_new_authority_does() {
         "{authority:?}"
     );
 }
+
+/// A reload applies nothing of the unit itself, such as its command line.
+#[test]
+fn haproxy_is_reloaded_for_its_files_and_restarted_for_its_unit() {
+    const UNIT: &str = "hardway-haproxy.service";
+    let before = fixture("external-load-balancer.toml");
+    let mut facts = applied(&before.desired("lb-1", &debian()), 1);
+    // Another authority is in its files.
+    let after = fixture("external-load-balancer.toml").desired("lb-1", &debian());
+    let action = |facts: &Facts| {
+        let plan = plan("lb-1", &after, facts, 1);
+        let unit = plan.units.iter().find(|unit| unit.name == UNIT);
+        unit.map(|unit| unit.action)
+    };
+    assert_eq!(action(&facts), Some(Action::Reload));
+    let running = &mut facts.units.get_mut(UNIT).unwrap().content;
+    *running = format!("0{}", &running[1..]);
+    assert_ne!(*running, after.units.iter().find(|unit| unit.name == UNIT).unwrap().content);
+    assert_eq!(action(&facts), Some(Action::Restart));
+}

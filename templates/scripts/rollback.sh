@@ -62,10 +62,10 @@ sort "$target/meta/units" | while read -r _ unit content; do
     [ "$running" = "$content" ] && [ "$state" = active ] && continue
     echo "restarted=$unit"
     systemctl reset-failed "$unit" >/dev/null 2>&1 || true
-    case $unit in
-    hardway-haproxy.service) systemctl reload-or-restart "$unit" >&2 ;;
-    *) systemctl restart "$unit" >&2 ;;
-    esac
+    # Two parts: what it is started with, and what it reads again when told to.
+    verb=restart
+    case $content in *.*) [ "${running%.*}" != "${content%.*}" ] || verb=reload-or-restart ;; esac
+    systemctl "$verb" "$unit" >&2
 done
 if [ -n "$unattended" ]; then
     rm -rf /etc/hardway/guard

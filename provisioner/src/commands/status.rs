@@ -9,6 +9,7 @@ use crate::certs::{self, Collected, Finding, Row};
 use crate::fleet::Fleet;
 use crate::inventory::Inventory;
 use crate::outside::{self, Outsider};
+use crate::plan::Action;
 use crate::rollout::{any_api, etcd_member};
 use crate::state::State;
 use crate::survey::{Survey, survey};
@@ -98,7 +99,7 @@ fn host_status(
     for unit in plan
         .units
         .iter()
-        .filter(|unit| unit.action == crate::plan::Action::Restart)
+        .filter(|unit| matches!(unit.action, Action::Restart | Action::Reload))
     {
         findings.push(format!(
             "{name}: {} runs with what is no longer current",

@@ -16,6 +16,8 @@ struct Row {
     /// Leaves that it uses. A renewed one is followed; one from another authority is a reason to restart, so that no
     /// process is left that still shows the old authority's when that is dropped.
     leaves: &'static [&'static str],
+    /// Its files are read again at a reload.
+    reloads: bool,
 }
 
 const ROWS: &[Row] = &[
@@ -26,6 +28,7 @@ const ROWS: &[Row] = &[
         // It reads the streaming server's certificate once.
         files: &["containerd/config.toml", "pki/kubelet-server.crt"],
         leaves: &[],
+        reloads: false,
     },
     Row {
         name: "api-balancer.service",
@@ -34,6 +37,7 @@ const ROWS: &[Row] = &[
         // It is always ours and follows the authorities; a restart would cut every client's connection.
         files: &[],
         leaves: &[],
+        reloads: false,
     },
     Row {
         name: "hardway-haproxy.service",
@@ -41,6 +45,7 @@ const ROWS: &[Row] = &[
         binaries: &[],
         files: &["pki/kubernetes-ca.crt", "config/haproxy.cfg"],
         leaves: &[],
+        reloads: true,
     },
     Row {
         name: "etcd.service",
@@ -48,6 +53,7 @@ const ROWS: &[Row] = &[
         binaries: &["etcd"],
         files: &["pki/etcd-ca.crt"],
         leaves: &["etcd-server", "etcd-peer"],
+        reloads: false,
     },
     Row {
         name: "hardway-backup.timer",
@@ -55,6 +61,7 @@ const ROWS: &[Row] = &[
         binaries: &["hardway"],
         files: &[],
         leaves: &[],
+        reloads: false,
     },
     Row {
         name: "kube-apiserver.service",
@@ -74,6 +81,7 @@ const ROWS: &[Row] = &[
             "apiserver-kubelet-client",
             "front-proxy-client",
         ],
+        reloads: false,
     },
     Row {
         name: "kube-controller-manager.service",
@@ -86,6 +94,7 @@ const ROWS: &[Row] = &[
             "kubeconfig/controller-manager.yaml",
         ],
         leaves: &["controller-manager", "controller-manager-server"],
+        reloads: false,
     },
     Row {
         name: "kube-scheduler.service",
@@ -97,6 +106,7 @@ const ROWS: &[Row] = &[
             "kubeconfig/scheduler.yaml",
         ],
         leaves: &["scheduler", "scheduler-server"],
+        reloads: false,
     },
     Row {
         name: "pod-network.service",
@@ -104,6 +114,7 @@ const ROWS: &[Row] = &[
         binaries: &["pod-network"],
         files: &["pki/kubernetes-ca.crt", "kubeconfig/pod-network.yaml"],
         leaves: &["pod-network"],
+        reloads: false,
     },
     Row {
         name: "kube-proxy.service",
@@ -115,6 +126,7 @@ const ROWS: &[Row] = &[
             "kubeconfig/kube-proxy.yaml",
         ],
         leaves: &["kube-proxy"],
+        reloads: false,
     },
     Row {
         name: "kubelet.service",
@@ -126,6 +138,7 @@ const ROWS: &[Row] = &[
             "kubeconfig/kubelet.yaml",
         ],
         leaves: &["kubelet-client", "kubelet-server"],
+        reloads: false,
     },
 ];
 
@@ -172,8 +185,22 @@ pub fn add(
         // Names of authorities are the same in two runs that would each make one.
         let by_name = signers(cluster, host, row, |leaf| leaf.issuer);
         let parts = |signers: Vec<String>| [programs_of_it.clone(), signers].concat();
-        let content = content_hash(&text, &files, File::sha256, &parts(by_key));
-        let identity = content_hash(&text, &files, File::identity, &parts(by_name));
+        let (content, identity) = match row.reloads {
+            false => (
+                content_hash(&text, &files, File::sha256, &parts(by_key)),
+                content_hash(&text, &files, File::identity, &parts(by_name)),
+            ),
+            true => {
+                let of = |hash, parts: &[String]| {
+                    let start = content_hash(&text, &[], hash, parts);
+                    format!("{start}.{}", content_hash("", &files, hash, &[]))
+                };
+                (
+                    of(File::sha256, &parts(by_key)),
+                    of(File::identity, &parts(by_name)),
+                )
+            }
+        };
         let (file, link) = place(row.name);
         let mut unit_file = File::public(file.as_str(), text.replace(CONTENT, &content));
         unit_file.identity = Some(sha256(text.replace(CONTENT, &identity).as_bytes()));
