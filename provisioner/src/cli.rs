@@ -133,10 +133,11 @@ fn misused(error: &clap::Error) -> ExitCode {
     // It is not known what was meant; a program that said this word anywhere reads JSON.
     let json = std::env::args_os().any(|word| word == "--json");
     if json && error.use_stderr() {
-        report(
-            json,
-            &anyhow::anyhow!("{}", error.render().to_string().trim_end()),
-        );
+        let text = error.render().to_string();
+        let text = text.trim_end();
+        // The event says already that it is one.
+        let text = text.strip_prefix("error: ").unwrap_or(text);
+        report(json, &anyhow::anyhow!("{text}"));
     } else {
         // When nobody reads it the exit code says it.
         let _ = error.print();

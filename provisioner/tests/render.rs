@@ -282,8 +282,6 @@ fn haproxy_is_reloaded_for_its_files_and_restarted_for_its_unit() {
         unit.map(|unit| unit.action)
     };
     assert_eq!(action(&facts), Some(Action::Reload));
-    let running = &mut facts.units.get_mut(UNIT).unwrap().content;
-    *running = format!("0{}", &running[1..]);
-    assert_ne!(*running, after.units.iter().find(|unit| unit.name == UNIT).unwrap().content);
+    facts.units.get_mut(UNIT).unwrap().content.insert(0, 'x');
     assert_eq!(action(&facts), Some(Action::Restart));
 }
