@@ -179,7 +179,9 @@ pub fn start(connection: &dyn Shell, plan: &HostPlan, stage: Stage) -> anyhow::R
     let names: Vec<&str> = changes.iter().map(|unit| unit.name.as_str()).collect();
     let list = names.join(" ");
     let command = |verb: &str, reload: bool| {
-        let concerned = changes.iter().filter(|unit| (unit.action == Action::Reload) == reload);
+        let concerned = changes
+            .iter()
+            .filter(|unit| (unit.action == Action::Reload) == reload);
         let names: Vec<&str> = concerned.map(|unit| unit.name.as_str()).collect();
         (!names.is_empty()).then(|| format!("systemctl {verb} {}", names.join(" ")))
     };

@@ -36,7 +36,7 @@ use crate::pod::resources::{bytes, milli};
 use crate::pod_cgroups::PodCgroups;
 use crate::probes::Probes;
 use crate::runtime::{Runtime, follow_events};
-use crate::server::{CpuRates, ServerState, router};
+use crate::server::{CpuRates, Machine, ServerState, router};
 use crate::sources::{follow_api, follow_files, keep_mirrors};
 use crate::status_writer::StatusWriter;
 use crate::volumes::{Tokens, Volumes};
@@ -95,7 +95,7 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
     };
     let api = connection.as_ref().map(|connection| connection.client.clone());
 
-    let metrics = KubeletMetrics::new();
+    let metrics = KubeletMetrics::default();
     let runtime = Runtime::new(
         &configuration.container_runtime_endpoint,
         &configuration.image_service_endpoint,

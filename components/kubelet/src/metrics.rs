@@ -45,8 +45,8 @@ struct FailureLabels {
     container_type: &'static str,
 }
 
-impl KubeletMetrics {
-    pub fn new() -> Self {
+impl Default for KubeletMetrics {
+    fn default() -> Self {
         let made = Self {
             page: Metrics::new(),
             probes: ProbeMetrics::new(),
@@ -82,7 +82,9 @@ impl KubeletMetrics {
         });
         made
     }
+}
 
+impl KubeletMetrics {
     /// A sandbox was made, or could not be.
     pub fn pod_started(&self, success: bool) {
         let counter = if success {
@@ -211,7 +213,9 @@ impl ProbeMetrics {
         // Held until both are counted: a pod that is forgotten in between would come back.
         let mut seen = self.seen.lock();
         self.total.get_or_create(&labels).inc();
-        self.seconds.get_or_create(&time_labels).observe(took.as_secs_f64());
+        self.seconds
+            .get_or_create(&time_labels)
+            .observe(took.as_secs_f64());
         let seen = seen.entry(probed.uid.to_owned()).or_default();
         seen.total.insert(labels);
         seen.seconds.insert(time_labels);
@@ -270,7 +274,7 @@ mod tests {
 
     #[test]
     fn starts_are_counted_by_kind_and_reason() {
-        let metrics = KubeletMetrics::new();
+        let metrics = KubeletMetrics::default();
         metrics.container_started(Role::App, None);
         metrics.container_started(Role::Sidecar, Some("ErrImagePull"));
         let text = metrics.page.encode().unwrap();

@@ -260,7 +260,9 @@ impl Job {
             Outcome::Failure(output) => (Some(false), Some(format!("{kind} probe failed: {output}"))),
             Outcome::Unknown(error) => (
                 None,
-                Some(format!("{kind} probe errored and resulted in unknown state: {error}")),
+                Some(format!(
+                    "{kind} probe errored and resulted in unknown state: {error}"
+                )),
             ),
         };
         if let Some(message) = complaint {

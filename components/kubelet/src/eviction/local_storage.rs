@@ -82,7 +82,8 @@ pub fn excess(pod: &Pod, volumes: &BTreeMap<String, u64>, containers: &[Containe
     let used: u64 = containers.iter().map(|container| container.disk).sum();
     if let Some(total) = total.filter(|total| *total > 0 && used.saturating_add(on_disk) > *total) {
         let text = super::message::amount(STORAGE, total);
-        let message = format!("Pod ephemeral local storage usage exceeds the total limit of containers {text}. ");
+        let message =
+            format!("Pod ephemeral local storage usage exceeds the total limit of containers {text}. ");
         return of("ephemeralpodfs.limit", message);
     }
     for (container, limit) in pod.containers().iter().zip(limits) {

@@ -148,7 +148,10 @@ mod tests {
 
     #[test]
     fn calls_have_upstreams_names() {
-        assert_eq!(operation_of("/runtime.v1.RuntimeService/RunPodSandbox"), "run_podsandbox");
+        assert_eq!(
+            operation_of("/runtime.v1.RuntimeService/RunPodSandbox"),
+            "run_podsandbox"
+        );
         assert_eq!(operation_of("/runtime.v1.ImageService/PullImage"), "pull_image");
         assert_eq!(operation_of("/runtime.v1.RuntimeService/New"), "other");
     }

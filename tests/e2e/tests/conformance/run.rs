@@ -178,12 +178,18 @@ impl Running<'_> {
                 let object = self.until(&format!("pods/{pod}"), &ready).await?;
                 let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
                 let mut conditions = conditions.filter(|condition| condition["type"] == "Ready");
-                let ready = time(conditions.next().map(|condition| &condition["lastTransitionTime"]))?;
+                let ready = time(
+                    conditions
+                        .next()
+                        .map(|condition| &condition["lastTransitionTime"]),
+                )?;
                 let running = time(object.pointer("/status/containerStatuses/0/state/running/startedAt"))?;
                 let passed = ready.duration_since(running).as_secs();
                 match passed >= *seconds {
                     true => Ok(()),
-                    false => Err(format!("{pod} was ready {passed} s after its start, {seconds} s are due")),
+                    false => Err(format!(
+                        "{pod} was ready {passed} s after its start, {seconds} s are due"
+                    )),
                 }
             }
             Step::Gone(path) => {

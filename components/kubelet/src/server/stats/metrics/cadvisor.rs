@@ -69,8 +69,16 @@ pub(in crate::server) async fn cadvisor(State(state): State<ServerState>) -> Res
     network(&state, &mut text).await;
     let machine = state.machine;
     for (name, help, value) in [
-        ("machine_cpu_cores", "Number of logical CPU cores.", machine.cpus as f64),
-        ("machine_memory_bytes", "Amount of memory installed on the machine.", machine.memory as f64),
+        (
+            "machine_cpu_cores",
+            "Number of logical CPU cores.",
+            machine.cpus as f64,
+        ),
+        (
+            "machine_memory_bytes",
+            "Amount of memory installed on the machine.",
+            machine.memory as f64,
+        ),
     ] {
         family(&mut text, name, "gauge", help, None, vec![(String::new(), value)]);
     }
@@ -102,23 +110,28 @@ async fn network(state: &ServerState, text: &mut String) {
             interfaces.push((labels, interface));
         }
     }
-    let mut add = |name: &str, help: &str, of: fn(&cri::NetworkInterfaceUsage) -> &Option<cri::UInt64Value>| {
-        let rows = interfaces.iter().filter_map(|(labels, interface)| {
-            Some((labels.clone(), value(of(interface))? as f64))
-        });
-        family(text, name, "counter", help, None, rows.collect());
-    };
-    add("container_network_receive_bytes_total", "Cumulative count of bytes received", |used| {
-        &used.rx_bytes
-    });
+    let mut add =
+        |name: &str, help: &str, of: fn(&cri::NetworkInterfaceUsage) -> &Option<cri::UInt64Value>| {
+            let rows = interfaces
+                .iter()
+                .filter_map(|(labels, interface)| Some((labels.clone(), value(of(interface))? as f64)));
+            family(text, name, "counter", help, None, rows.collect());
+        };
+    add(
+        "container_network_receive_bytes_total",
+        "Cumulative count of bytes received",
+        |used| &used.rx_bytes,
+    );
     add(
         "container_network_receive_errors_total",
         "Cumulative count of errors encountered while receiving",
         |used| &used.rx_errors,
     );
-    add("container_network_transmit_bytes_total", "Cumulative count of bytes transmitted", |used| {
-        &used.tx_bytes
-    });
+    add(
+        "container_network_transmit_bytes_total",
+        "Cumulative count of bytes transmitted",
+        |used| &used.tx_bytes,
+    );
     add(
         "container_network_transmit_errors_total",
         "Cumulative count of errors encountered while transmitting",
