@@ -122,9 +122,10 @@ impl<'a> Scanner<'a> {
     }
 
     fn skip_string(&mut self) -> Result<(usize, usize, bool), ScanError> {
-        if !self.eat(b'"') {
+        if self.bytes.get(self.pos) != Some(&b'"') && self.peek() != Some(b'"') {
             return self.error("expected a string");
         }
+        self.pos += 1;
         let start = self.pos;
         let mut escaped = false;
         loop {
@@ -183,35 +184,45 @@ impl<'a> Scanner<'a> {
 
     /// Moves past the value at the cursor, however deep, without recursion.
     pub(crate) fn skip_value(&mut self) -> Result<(), ScanError> {
+        let bytes = self.bytes;
         let mut depth = 0usize;
+        let mut at = self.pos;
         loop {
-            match self.peek() {
+            match bytes.get(at) {
                 Some(b'"') => {
+                    self.pos = at;
                     self.skip_string()?;
+                    at = self.pos;
+                }
+                Some(b',' | b':') if depth > 0 => {
+                    at += 1;
+                    continue;
                 }
                 Some(b'{' | b'[') => {
                     depth += 1;
-                    self.pos += 1;
+                    at += 1;
                     continue;
                 }
                 Some(b'}' | b']') if depth > 0 => {
                     depth -= 1;
-                    self.pos += 1;
+                    at += 1;
                 }
-                Some(b',' | b':') if depth > 0 => {
-                    self.pos += 1;
+                Some(b' ' | b'\n' | b'\r' | b'\t') => {
+                    at += 1;
                     continue;
                 }
                 Some(b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
-                    while let Some(b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'E') =
-                        self.bytes.get(self.pos)
-                    {
-                        self.pos += 1;
+                    while let Some(b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'E') = bytes.get(at) {
+                        at += 1;
                     }
                 }
-                _ => return self.error("expected a value"),
+                _ => {
+                    self.pos = at;
+                    return self.error("expected a value");
+                }
             }
             if depth == 0 {
+                self.pos = at;
                 return Ok(());
             }
         }
