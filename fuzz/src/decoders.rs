@@ -2,7 +2,7 @@
 //! be written and read again, both must be the same.
 
 use api::{Registry, Resource};
-use apimachinery::managed_fields::Writer;
+use apimachinery::managed_fields::{Compact, Writer};
 use apimachinery::selector::{FieldSelector, LabelSelector};
 use apimachinery::{decode, json, patch};
 use base64::Engine;
@@ -21,7 +21,7 @@ fn kind(input: &[u8]) -> Option<(&'static Resource, &[u8])> {
 }
 
 /// What a created object goes through.
-fn create(row: &Resource, mut value: Value) -> Option<Value> {
+fn create(row: &Resource, mut value: Value) -> Option<Compact> {
     value.as_object()?;
     decode::fit(&row.schemas, row.schema_id, &mut value).ok()?;
     let mut again = value.clone();
@@ -33,13 +33,17 @@ fn create(row: &Resource, mut value: Value) -> Option<Value> {
     api::defaults::apply(row, &mut value);
     api::strategy::prepare_create(row, &mut value);
     let _ = api::validate::create(row, &value);
-    api::managed::track(row, None, &mut value, writer("fuzz"));
-    api::strategy::settle(row, &mut value);
-    let _ = api::table::render(row, std::slice::from_ref(&value), jiff::Timestamp::UNIX_EPOCH);
-    Some(value)
+    let mut object = Compact::of(value);
+    api::managed::track(row, None, &mut object, writer("fuzz"));
+    api::strategy::settle(row, &mut object);
+    let whole = object.to_whole();
+    let (again, _) = Compact::parse(&object.to_bytes()).expect("what is written can be read");
+    assert_eq!(again, object, "an object is another after it was stored");
+    let _ = api::table::render(row, std::slice::from_ref(&whole), jiff::Timestamp::UNIX_EPOCH);
+    Some(object)
 }
 
-fn update(row: &Resource, old: &Value, mut new: Value) {
+fn update(row: &Resource, old: &Compact, mut new: Compact) {
     if !new.is_object() || decode::fit(&row.schemas, row.schema_id, &mut new).is_err() {
         return;
     }
@@ -66,9 +70,9 @@ pub fn json(input: &[u8]) {
     let again = json::parse(value.to_string().as_bytes()).expect("what is written can be read");
     assert_eq!(again.value, value);
     let Some(object) = create(row, value) else { return };
-    let text = object.to_string();
-    let _ = protobuf::encode::message(&row.schemas, &api::schema_name(&row.gvk), text.as_bytes());
-    let _ = protobuf::encode::metadata(&row.schemas, text.as_bytes());
+    let text = object.to_bytes();
+    let _ = protobuf::encode::message(&row.schemas, &api::schema_name(&row.gvk), &text);
+    let _ = protobuf::encode::metadata(&row.schemas, &text);
 }
 
 /// A YAML body.
@@ -87,7 +91,7 @@ pub fn protobuf(input: &[u8]) {
         return;
     };
     let Some(object) = create(row, value) else { return };
-    let _ = protobuf::encode::message(&row.schemas, &schema, object.to_string().as_bytes());
+    let _ = protobuf::encode::message(&row.schemas, &schema, &object.to_bytes());
 }
 
 /// A kind's number, then `[OBJECT, PATCH]`: each form of patch, and the patch as an applied configuration.
@@ -104,16 +108,16 @@ pub fn patches(input: &[u8]) {
         return;
     };
     let Some(old) = create(row, object) else { return };
-    let mut new = old.clone();
+    let mut new = old.to_whole();
     if patch::json::apply(&mut new, &patch).is_ok() {
-        update(row, &old, new);
+        update(row, &old, Compact::of(new));
     }
-    let mut new = old.clone();
+    let mut new = old.to_whole();
     patch::merge::apply(&mut new, &patch);
-    update(row, &old, new);
-    let mut new = old.clone();
+    update(row, &old, Compact::of(new));
+    let mut new = old.to_whole();
     if patch::strategic::apply(&row.schemas, row.schema_id, &mut new, &patch).is_ok() {
-        update(row, &old, new);
+        update(row, &old, Compact::of(new));
     }
     if patch.is_object()
         && let Ok(applied) = api::managed::apply(row, Some(&old), &patch, writer("applier"), true)

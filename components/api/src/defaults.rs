@@ -39,6 +39,9 @@ pub fn apply(resource: &Resource, value: &mut Value) {
 
 /// Sets the defaults that the schema itself declares.
 fn from_schema(set: &SchemaSet, ty: &Type, value: &mut Value) {
+    if !set.has_defaults(ty) {
+        return;
+    }
     match (ty, value) {
         (Type::Struct(id), Value::Object(map)) => {
             let schema = set.get(*id);

@@ -8,7 +8,7 @@ mod validate;
 pub use compare::{Comparison, compare, compare_typed};
 pub use merge::merge;
 pub use remove::remove;
-pub use validate::{change_has_keyless_items, has_keyless_items, validate};
+pub use validate::{Applied, Unapplicable, change_has_keyless_items, has_keyless_items, validate};
 
 use crate::fieldset::{FieldSet, field_element};
 use crate::schema::{Field, ListKind, SchemaSet, Type};

@@ -1,10 +1,12 @@
 //! Sets of fields as a trie, and their FieldsV1 form.
 mod element;
 mod owned;
+mod text;
 
 pub use element::Element;
 pub(crate) use element::field_element;
 pub use owned::FieldsV1;
+pub(crate) use text::written_length;
 
 use serde_json::{Map, Value};
 use std::cmp::Ordering;

@@ -2,7 +2,10 @@
 mod write;
 
 pub use write::to_bytes;
+pub(crate) use write::{compact_to_bytes, write_string};
 
+use crate::fieldset::written_length;
+use crate::managed_fields::hold;
 use serde_json::{Map, Number, Value};
 
 /// Deeper nesting than this is refused; no kind comes near it.
@@ -23,6 +26,15 @@ pub struct SyntaxError(pub String);
 
 /// Parses one JSON value that fills the whole text.
 pub fn parse(text: &[u8]) -> Result<Document, SyntaxError> {
+    parse_as(text, false)
+}
+
+/// Parses an object of a kind into its [`crate::managed_fields::Compact`] form.
+pub(crate) fn parse_compact(text: &[u8]) -> Result<Document, SyntaxError> {
+    parse_as(text, true)
+}
+
+fn parse_as(text: &[u8], compact: bool) -> Result<Document, SyntaxError> {
     let mut parser = Parser {
         text,
         utf8: std::str::from_utf8(text).ok(),
@@ -30,7 +42,7 @@ pub fn parse(text: &[u8]) -> Result<Document, SyntaxError> {
         path: Vec::new(),
         duplicates: Vec::new(),
     };
-    let value = parser.value(0)?;
+    let value = parser.value(0, compact)?;
     parser.space();
     if parser.at < text.len() {
         return Err(parser.unexpected("after top-level value"));
@@ -63,6 +75,35 @@ fn plain_length(bytes: &[u8]) -> usize {
         .unwrap_or(rest.len());
     words.len() * 8 + plain
 }
+
+/// Where the string that begins here ends, behind its quote.
+pub(crate) fn skip_string(text: &[u8], start: usize) -> Option<usize> {
+    if text.get(start) != Some(&b'"') {
+        return None;
+    }
+    let mut at = start + 1;
+    loop {
+        at += plain_length(text.get(at..)?);
+        match text.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' => at += 2,
+            _ => return None,
+        }
+    }
+}
+
+/// Whether the member of this name, with so many lists and maps around its map, is on the way to
+/// `metadata.managedFields[*].fieldsV1`.
+fn leads_to_fields(depth: usize, key: &str) -> bool {
+    matches!(
+        (depth, key),
+        (0, "metadata") | (1, "managedFields") | (3, "fieldsV1")
+    )
+}
+
+/// How many lists and maps are around `metadata.managedFields`, and around a `fieldsV1` in it.
+const MANAGED_FIELDS_DEPTH: usize = 2;
+const FIELDS_DEPTH: usize = 4;
 
 /// One step of the way to a value; written out only when a duplicate is found.
 #[derive(Clone, Copy)]
@@ -132,14 +173,19 @@ impl Parser<'_> {
         SyntaxError(format!("invalid character {shown} {context}"))
     }
 
-    fn value(&mut self, depth: usize) -> Result<Value, SyntaxError> {
+    /// The value at hand with so many others around. It is `on_way` when the text is read compact and the value is one
+    /// on the way to `fieldsV1`, or is that.
+    fn value(&mut self, depth: usize, on_way: bool) -> Result<Value, SyntaxError> {
         self.space();
+        if on_way && depth == FIELDS_DEPTH {
+            return self.fields(depth);
+        }
         if depth > MAX_DEPTH {
             return Err(self.unexpected("exceeded max depth"));
         }
         match self.text.get(self.at) {
-            Some(b'{') => self.object(depth),
-            Some(b'[') => self.array(depth),
+            Some(b'{') => self.object(depth, on_way),
+            Some(b'[') => self.array(depth, on_way && depth == MANAGED_FIELDS_DEPTH),
             Some(b'"') => self.string().map(Value::String),
             Some(b't') => self.word("true", Value::Bool(true)),
             Some(b'f') => self.word("false", Value::Bool(false)),
@@ -301,7 +347,21 @@ impl Parser<'_> {
         Ok(code)
     }
 
-    fn array(&mut self, depth: usize) -> Result<Value, SyntaxError> {
+    /// A `fieldsV1` as compact objects have it.
+    fn fields(&mut self, depth: usize) -> Result<Value, SyntaxError> {
+        let rest = self.utf8.and_then(|whole| whole.get(self.at..));
+        if let Some(rest) = rest
+            && let Some(length) = written_length(rest)
+        {
+            self.at += length;
+            return Ok(Value::from(&rest[..length]));
+        }
+        let mut value = self.value(depth, false)?;
+        hold(&mut value);
+        Ok(value)
+    }
+
+    fn array(&mut self, depth: usize, on_way: bool) -> Result<Value, SyntaxError> {
         self.at += 1;
         let mut items = Vec::new();
         self.space();
@@ -311,7 +371,7 @@ impl Parser<'_> {
         }
         loop {
             self.path.push(Step::Index(items.len()));
-            items.push(self.value(depth + 1)?);
+            items.push(self.value(depth + 1, on_way)?);
             self.path.pop();
             self.space();
             match self.text.get(self.at) {
@@ -325,7 +385,7 @@ impl Parser<'_> {
         }
     }
 
-    fn object(&mut self, depth: usize) -> Result<Value, SyntaxError> {
+    fn object(&mut self, depth: usize, on_way: bool) -> Result<Value, SyntaxError> {
         self.at += 1;
         let mut map = Map::new();
         self.space();
@@ -345,7 +405,7 @@ impl Parser<'_> {
                 return Err(self.unexpected("after object key"));
             }
             self.at += 1;
-            let value = self.value(depth + 1)?;
+            let value = self.value(depth + 1, on_way && leads_to_fields(depth, &key))?;
             if map.insert(key, value).is_some() {
                 self.duplicates.push(self.shown_path());
             }

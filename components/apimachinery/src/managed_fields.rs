@@ -1,10 +1,13 @@
 //! Who owns which fields: `metadata.managedFields` on every write, conflicts and server-side apply.
+mod compact;
 mod conflict;
 mod entry;
 mod limit;
 mod manager;
 mod object;
 
+pub use compact::Compact;
+pub(crate) use compact::hold;
 pub use entry::{Entry, Managers, Operation};
 pub use manager::{FieldManager, Writer};
 

@@ -176,6 +176,29 @@ impl Schema {
 pub struct SchemaSet {
     schemas: Vec<Schema>,
     by_name: HashMap<String, SchemaId>,
+    /// Which of them have, themselves or below, what is looked for in whole objects.
+    traits: Vec<Traits>,
+}
+
+/// What a walk over an object needn't go into a value for, when there is none of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Traits {
+    /// A field with a default.
+    defaults: bool,
+    /// A field that is always written.
+    always: bool,
+    /// A list whose items are told apart by keys.
+    keyed: bool,
+}
+
+impl Traits {
+    fn and(self, other: Self) -> Self {
+        Self {
+            defaults: self.defaults || other.defaults,
+            always: self.always || other.always,
+            keyed: self.keyed || other.keyed,
+        }
+    }
 }
 
 impl SchemaSet {
@@ -188,7 +211,62 @@ impl SchemaSet {
             .zip(&schemas)
             .map(|(id, schema)| (schema.name.clone(), id))
             .collect();
-        Self { schemas, by_name }
+        let mut set = Self {
+            traits: vec![Traits::default(); schemas.len()],
+            schemas,
+            by_name,
+        };
+        while set.spread_traits() {}
+        set
+    }
+
+    /// Gives each schema what its fields and those below have; says whether that was news.
+    fn spread_traits(&mut self) -> bool {
+        let mut news = false;
+        // Mostly, schemas refer to those before them.
+        for at in 0..self.schemas.len() {
+            let of = |field: &Field| {
+                let own = Traits {
+                    defaults: field.default.is_some(),
+                    always: field.always,
+                    keyed: false,
+                };
+                own.and(self.traits(&field.ty))
+            };
+            let fields = self.schemas[at].fields.iter().map(of);
+            let now = fields.fold(Traits::default(), Traits::and);
+            news |= now != self.traits[at];
+            self.traits[at] = now;
+        }
+        news
+    }
+
+    fn traits(&self, ty: &Type) -> Traits {
+        match ty {
+            Type::Struct(id) => self.traits.get(*id as usize).copied().unwrap_or_default(),
+            Type::List(inner, kind) => Traits {
+                keyed: matches!(kind, ListKind::Map(_)),
+                ..Traits::default()
+            }
+            .and(self.traits(inner)),
+            Type::Map(inner, _) => self.traits(inner),
+            _ => Traits::default(),
+        }
+    }
+
+    /// Whether a value of this type may have fields with defaults.
+    pub fn has_defaults(&self, ty: &Type) -> bool {
+        self.traits(ty).defaults
+    }
+
+    /// Whether a value of this type may have fields that are always written.
+    pub(crate) fn has_always(&self, ty: &Type) -> bool {
+        self.traits(ty).always
+    }
+
+    /// Whether a value of this type may have lists whose items are told apart by keys.
+    pub(crate) fn has_keyed(&self, ty: &Type) -> bool {
+        self.traits(ty).keyed
     }
 
     /// The schema of that number. Numbers come from this set only.
@@ -215,6 +293,46 @@ impl SchemaSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_below_a_schema_is_known() {
+        let field = |ty: Type| Field::new("f", ty);
+        let schema = |fields: Vec<Field>| Schema {
+            fields,
+            ..Schema::default()
+        };
+        let list = |id: SchemaId, kind: ListKind| Type::List(Box::new(Type::Struct(id)), kind);
+        let set = SchemaSet::new(vec![
+            schema(vec![field(Type::Map(Box::new(Type::Struct(1)), false))]),
+            // Refers to one before it, to one after it and to itself.
+            schema(vec![
+                field(list(1, ListKind::Atomic)),
+                field(Type::Struct(0)),
+                field(Type::Struct(2)),
+            ]),
+            schema(vec![Field {
+                default: Some(1.into()),
+                always: true,
+                ..field(Type::Int32)
+            }]),
+            schema(vec![field(list(4, ListKind::Map(vec!["f".into()])))]),
+            schema(vec![field(Type::String)]),
+        ]);
+        let has = |id: SchemaId| {
+            let ty = Type::Struct(id);
+            (set.has_defaults(&ty), set.has_always(&ty), set.has_keyed(&ty))
+        };
+        assert_eq!(
+            [has(0), has(1), has(2), has(3), has(4)],
+            [
+                (true, true, false),
+                (true, true, false),
+                (true, true, false),
+                (false, false, true),
+                (false, false, false)
+            ]
+        );
+    }
 
     #[test]
     fn fields_are_found_by_name_in_a_set_and_outside_of_one() {

@@ -27,12 +27,14 @@ pub use attributes::{Attributes, Operation};
 
 use crate::server::Server;
 use apimachinery::ApiError;
+use apimachinery::managed_fields::Compact;
 use configuration::AdmissionConfiguration;
 use live::Live;
 use metrics::Phase;
 use plugins::Plugin;
 use policies::sync::Policies;
 use serde_json::Value;
+
 use std::time::Instant;
 use webhooks::reinvocation::Reinvocation;
 use webhooks::sync::Webhooks;
@@ -81,24 +83,33 @@ impl Rounds {
     }
 }
 
+/// The object as plugins see it, who don't look at field sets.
+fn plain(object: Option<&Compact>) -> Option<&Value> {
+    object.map(|object| &**object)
+}
+
 /// Runs the plugins that may change the object of a create, update or connect.
 pub async fn mutate(
     server: &Server,
     attributes: &Attributes<'_>,
-    object: &mut Value,
-    old: Option<&Value>,
+    object: &mut Compact,
+    old: Option<&Compact>,
 ) -> Result<(), ApiError> {
     admit(server, attributes, Some(object), old).await
 }
 
 /// Everything that may refuse a delete of the object.
-pub async fn remove(server: &Server, attributes: &Attributes<'_>, old: &Value) -> Result<(), ApiError> {
+pub async fn remove(server: &Server, attributes: &Attributes<'_>, old: &Compact) -> Result<(), ApiError> {
     admit(server, attributes, None, Some(old)).await?;
     validate(server, attributes, None, Some(old)).await
 }
 
 /// Both phases for a request whose object is not stored: options of a connection, a question, an order.
-pub async fn pass(server: &Server, attributes: &Attributes<'_>, object: &mut Value) -> Result<(), ApiError> {
+pub async fn pass(
+    server: &Server,
+    attributes: &Attributes<'_>,
+    object: &mut Compact,
+) -> Result<(), ApiError> {
     mutate(server, attributes, object, None).await?;
     validate(server, attributes, Some(object), None).await
 }
@@ -106,8 +117,8 @@ pub async fn pass(server: &Server, attributes: &Attributes<'_>, object: &mut Val
 async fn admit(
     server: &Server,
     attributes: &Attributes<'_>,
-    mut object: Option<&mut Value>,
-    old: Option<&Value>,
+    mut object: Option<&mut Compact>,
+    old: Option<&Compact>,
 ) -> Result<(), ApiError> {
     let started = Instant::now();
     let mut state = Rounds::default();
@@ -129,8 +140,8 @@ async fn admit(
 async fn round(
     server: &Server,
     attributes: &Attributes<'_>,
-    mut object: Option<&mut Value>,
-    old: Option<&Value>,
+    mut object: Option<&mut Compact>,
+    old: Option<&Compact>,
     state: &mut Rounds,
 ) -> Result<(), ApiError> {
     for plugin in &server.admission.plugins {
@@ -155,16 +166,16 @@ async fn admit_one(
     server: &Server,
     plugin: Plugin,
     attributes: &Attributes<'_>,
-    object: Option<&mut Value>,
-    old: Option<&Value>,
+    object: Option<&mut Compact>,
+    old: Option<&Compact>,
     state: &mut Rounds,
 ) -> Result<(), ApiError> {
     match plugin {
         Plugin::NamespaceLifecycle => {
-            return namespace_lifecycle::admit(server, attributes, object.as_deref()).await;
+            return namespace_lifecycle::admit(server, attributes, plain(object.as_deref())).await;
         }
         Plugin::NodeRestriction => {
-            return node_restriction::admit(server, attributes, object.as_deref(), old).await;
+            return node_restriction::admit(server, attributes, plain(object.as_deref()), plain(old)).await;
         }
         Plugin::MutatingAdmissionWebhook => {
             return mutating::admit(server, attributes, object, old, &mut state.webhooks).await;
@@ -181,7 +192,7 @@ async fn admit_one(
         Plugin::LimitRanger => limit_ranger::mutate(server, attributes, object),
         Plugin::ServiceAccount => service_account::mutate(server, attributes, object).await?,
         Plugin::TaintNodesByCondition => pod_defaults::new_node(attributes, object),
-        Plugin::Priority => pod_defaults::priority(server, attributes, object, old)?,
+        Plugin::Priority => pod_defaults::priority(server, attributes, object, plain(old))?,
         Plugin::DefaultTolerationSeconds => pod_defaults::tolerations(server, attributes, object),
         Plugin::DefaultStorageClass | Plugin::DefaultIngressClass => {
             pod_defaults::default_class(server, attributes, object);
@@ -198,8 +209,8 @@ async fn admit_one(
 pub async fn validate(
     server: &Server,
     attributes: &Attributes<'_>,
-    object: Option<&Value>,
-    old: Option<&Value>,
+    object: Option<&Compact>,
+    old: Option<&Compact>,
 ) -> Result<(), ApiError> {
     let started = Instant::now();
     let outcome = validate_all(server, attributes, object, old).await;
@@ -215,11 +226,11 @@ pub async fn validate(
 async fn validate_all(
     server: &Server,
     attributes: &Attributes<'_>,
-    object: Option<&Value>,
-    old: Option<&Value>,
+    object: Option<&Compact>,
+    old: Option<&Compact>,
 ) -> Result<(), ApiError> {
     // Not a plugin: nobody can turn it off.
-    rbac::admit(server, attributes, object, old).await?;
+    rbac::admit(server, attributes, plain(object), plain(old)).await?;
     for plugin in &server.admission.plugins {
         if !plugin.validates(attributes) {
             continue;
@@ -242,9 +253,19 @@ async fn validate_one(
     server: &Server,
     plugin: Plugin,
     attributes: &Attributes<'_>,
-    object: Option<&Value>,
-    old: Option<&Value>,
+    object: Option<&Compact>,
+    old: Option<&Compact>,
 ) -> Result<(), ApiError> {
+    match plugin {
+        Plugin::ValidatingAdmissionPolicy => {
+            return policies::validating::admit(server, attributes, object, old).await;
+        }
+        Plugin::ValidatingAdmissionWebhook => {
+            return validating::admit(server, attributes, object, old).await;
+        }
+        _ => {}
+    }
+    let (object, old) = (plain(object), plain(old));
     match plugin {
         Plugin::LimitRanger => limit_ranger::validate(server, attributes, object),
         Plugin::ServiceAccount => service_account::validate(server, attributes, object).await,
@@ -256,10 +277,6 @@ async fn validate_one(
         Plugin::CertificateApproval => certificates::approval(server, attributes, old),
         Plugin::CertificateSigning => certificates::signing(server, attributes, object, old),
         Plugin::CertificateSubjectRestriction => certificates::subject(attributes, object),
-        Plugin::ValidatingAdmissionPolicy => {
-            policies::validating::admit(server, attributes, object, old).await
-        }
-        Plugin::ValidatingAdmissionWebhook => validating::admit(server, attributes, object, old).await,
         // Last, so that nothing is counted that is refused for another reason.
         Plugin::ResourceQuota => resource_quota::admit(server, attributes, object, old).await,
         _ => Ok(()),

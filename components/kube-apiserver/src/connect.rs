@@ -14,6 +14,7 @@ use crate::server::Server;
 use crate::serving::body::Response;
 use crate::verbs::target::Target;
 use apimachinery::ApiError;
+use apimachinery::managed_fields::Compact;
 use hyper::upgrade::OnUpgrade;
 
 /// Answers a connect request.
@@ -24,7 +25,7 @@ pub async fn handle(
     upgrade: Option<OnUpgrade>,
 ) -> Result<Response, ApiError> {
     if target.subresource != "log" {
-        let mut options = options::of(request, target);
+        let mut options = Compact::of(options::of(request, target));
         let attributes = Attributes::of(request, target, Operation::Connect, false);
         admission::pass(server, &attributes, &mut options).await?;
     }

@@ -7,6 +7,7 @@ use crate::media;
 use crate::protobuf;
 use crate::verbs::options::FieldValidation;
 use api::{Registry, Resource};
+use apimachinery::managed_fields::Compact;
 use apimachinery::{ApiError, GroupVersionKind, meta};
 use serde_json::{Value, json};
 
@@ -61,10 +62,10 @@ fn is_renamed_event(row: &Resource) -> bool {
     row.gvk.group == "events.k8s.io" && row.gvk.kind == "Event"
 }
 
-/// A body as a value, and the warnings about it.
+/// A body as an object, and the warnings about it.
 #[derive(Debug)]
 pub struct Decoded {
-    pub value: Value,
+    pub value: Compact,
     pub warnings: Vec<String>,
 }
 
@@ -111,21 +112,24 @@ pub fn parse_yaml(bytes: &[u8]) -> Result<Value, String> {
 
 /// Parses JSON or YAML; duplicate keys are given with their paths.
 pub fn parse_body(bytes: &[u8], media_type: &str) -> Result<(Value, Vec<String>), String> {
+    let (object, duplicates) = parse_object(bytes, media_type)?;
+    Ok((object.into_whole(), duplicates))
+}
+
+/// The same for the body that is an object of a kind.
+fn parse_object(bytes: &[u8], media_type: &str) -> Result<(Compact, Vec<String>), String> {
     match media_type {
         media::YAML => {
             // Most clients send JSON by that name, which is read as such where both readers agree.
             if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
-                && let Ok(document) = apimachinery::json::parse(bytes)
-                && document.duplicates.is_empty()
+                && let Ok((object, duplicates)) = Compact::parse(bytes)
+                && duplicates.is_empty()
             {
-                return Ok((document.value, Vec::new()));
+                return Ok((object, duplicates));
             }
-            Ok((parse_yaml(bytes)?, Vec::new()))
+            Ok((Compact::of(parse_yaml(bytes)?), Vec::new()))
         }
-        _ => {
-            let document = apimachinery::json::parse(bytes).map_err(|error| error.to_string())?;
-            Ok((document.value, document.duplicates))
-        }
+        _ => Compact::parse(bytes).map_err(|error| error.to_string()),
     }
 }
 
@@ -164,8 +168,8 @@ pub fn decode(
             summary(bytes)
         ))
     };
-    let (mut value, duplicates) =
-        parse_body(bytes, media_type).map_err(|error| unrecognized(format!("json parse error: {error}")))?;
+    let (mut value, duplicates) = parse_object(bytes, media_type)
+        .map_err(|error| unrecognized(format!("json parse error: {error}")))?;
     if !value.is_object() {
         return Err(unrecognized(format!(
             "json parse error: json: cannot unmarshal {} into Go value of type {TYPE_META}",
@@ -222,7 +226,7 @@ fn decode_protobuf(row: &Resource, kind: &GroupVersionKind, bytes: &[u8]) -> Res
     value["apiVersion"] = json!(kind.api_version());
     fit(row, kind, &mut value).map_err(refuse)?;
     Ok(Decoded {
-        value,
+        value: Compact::of(value),
         warnings: Vec::new(),
     })
 }

@@ -11,6 +11,7 @@ use crate::server::Server;
 use crate::serving::body::{Body, Response};
 use crate::verbs::write::Shown;
 use api::{Registry, Resource};
+use apimachinery::managed_fields::Compact;
 use apimachinery::{ApiError, json, meta};
 use bytes::Bytes;
 use http::StatusCode;
@@ -27,6 +28,15 @@ pub fn json_bytes(row: &Resource, object: &ObjectRef) -> Result<Bytes, ApiError>
     }
     let value = value_of(row, object)?;
     Ok(json::to_bytes(&value).into())
+}
+
+/// The object in compact form, in the row's version.
+pub fn compact(row: &Resource, object: &ObjectRef) -> Result<Compact, ApiError> {
+    if row.custom.is_none() && kinds::needs_conversion(row) {
+        return value_of(row, object).map(Compact::of);
+    }
+    crate::stores::parse_compact(object, &json_bytes(row, object)?)
+        .map_err(|error| crate::stores::to_api_error(error, &row.group_resource(), object.name()))
 }
 
 /// The object as a value in the row's version.
@@ -58,6 +68,13 @@ pub fn one(
     {
         let body = protobuf::one(row, object, &accepted.shape)?;
         return Ok(answer::with_body(code, media::PROTOBUF, body));
+    }
+    if let Shown::Object(object) = &object
+        && accepted.is_plain_json()
+    {
+        let mut text = object.to_bytes();
+        text.push(b'\n');
+        return Ok(answer::bytes_of(code, media::JSON, text));
     }
     let value = object.into_value(row)?;
     let shaped = shape_one(&server.registry.load(), row, value, &accepted.shape, request)?;
@@ -147,11 +164,15 @@ pub fn table(
 
 /// An object as an item of a typed list, where upstream leaves kind and apiVersion out.
 pub fn without_type(mut value: Value) -> Value {
+    remove_type(&mut value);
+    value
+}
+
+pub fn remove_type(value: &mut Value) {
     if let Some(map) = value.as_object_mut() {
         map.remove("kind");
         map.remove("apiVersion");
     }
-    value
 }
 
 /// The bytes of an object as an item of a list, after its opening brace.

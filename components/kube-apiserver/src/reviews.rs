@@ -54,7 +54,11 @@ pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> R
             apimachinery::time::format_time(jiff::Timestamp::now()),
         );
     }
-    Ok(answer::value(StatusCode::CREATED, &review, &accepted))
+    Ok(answer::value(
+        StatusCode::CREATED,
+        &review.into_whole(),
+        &accepted,
+    ))
 }
 
 /// Reviews carry no metadata of their own.

@@ -6,13 +6,15 @@ pub use failure::Failure;
 use crate::authentication::lookup::{Lookup, LookupError};
 use crate::protobuf::StoredProtobuf;
 use api::Resource;
+use apimachinery::json::SyntaxError;
+use apimachinery::managed_fields::Compact;
 use apimachinery::{ApiError, GroupResource, meta};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use storage::{
     Change, FieldSpec, ForeignDecoder, ObjectRef, Preconditions, RequestedRevision, ResourceSpec, Storage,
-    StorageError, Store,
+    StorageError, Store, StoredObject,
 };
 
 /// All stores, over one watch of etcd.
@@ -145,10 +147,22 @@ fn value(group: &str, resource: &str, object: &ObjectRef) -> Result<Arc<Value>, 
 pub fn parse(object: &ObjectRef) -> Result<Value, StorageError> {
     match apimachinery::json::parse(object.json_bytes()) {
         Ok(document) => Ok(document.value),
-        Err(error) => Err(StorageError::Corrupt {
-            key: object.key().to_owned(),
-            message: error.to_string(),
-        }),
+        Err(error) => Err(corrupt(object, &error)),
+    }
+}
+
+/// The same in compact form. `json` is the object's, or what was made of it.
+pub fn parse_compact(object: &StoredObject, json: &[u8]) -> Result<Compact, StorageError> {
+    match Compact::parse(json) {
+        Ok((object, _)) => Ok(object),
+        Err(error) => Err(corrupt(object, &error)),
+    }
+}
+
+fn corrupt(object: &StoredObject, error: &SyntaxError) -> StorageError {
+    StorageError::Corrupt {
+        key: object.key().to_owned(),
+        message: error.to_string(),
     }
 }
 

@@ -1,11 +1,11 @@
-use super::{Shape, items, shape};
+use super::{Applied, Shape, items, shape};
 use crate::schema::{Field, ListKind, SchemaSet, Type};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 
 /// Merges what is applied into the live object: structs and granular maps by key, keyed lists and sets by item.
-pub fn merge(set: &SchemaSet, ty: &Type, live: &mut Value, applied: &Value) {
-    value(set, Some(ty), None, live, applied);
+pub fn merge(set: &SchemaSet, ty: &Type, live: &mut Value, applied: Applied<'_>) {
+    value(set, Some(ty), None, live, applied.0);
 }
 
 fn value(set: &SchemaSet, ty: Option<&Type>, field: Option<&Field>, live: &mut Value, applied: &Value) {
@@ -69,7 +69,8 @@ fn list(set: &SchemaSet, inner: Option<&Type>, kind: &ListKind, live: &mut Vec<V
     let mut next_shared = shared.next();
     let mut done: HashSet<&str> = HashSet::new();
     let mut out = Vec::with_capacity(left.len().max(right.len()));
-    // Each goes to one place at most: no item is applied twice, and none that is applied is also kept as it is.
+    // Each goes to one place at most: no item is repeated in what is applied, and none that is applied is also kept as it
+    // is.
     let mut old = std::mem::take(live);
     let merged = |at: usize, old: &mut [Value]| match live_by.get(right[at].as_str()) {
         Some(live) => {

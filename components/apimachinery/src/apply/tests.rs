@@ -81,8 +81,9 @@ fn merged_lists_keep_both_orders() {
         (json!(["a", "s", "b"]), json!(["b", "a"]), json!(["s", "b", "a"])),
         (json!([]), json!(["a"]), json!(["a"])),
     ] {
-        let mut out = json!({"owners": live});
-        merge(&set(), &Type::Struct(1), &mut out, &json!({"owners": applied}));
+        let (mut out, applied) = (json!({"owners": live}), json!({"owners": applied}));
+        let applied = validate(&set(), &Type::Struct(1), &applied).unwrap();
+        merge(&set(), &Type::Struct(1), &mut out, applied);
         assert_eq!(out, json!({"owners": merged}));
     }
 }
@@ -94,8 +95,18 @@ fn removal_and_validation() {
     let fields = FieldSet::from_fields_v1(&json!({"f:labels": {"f:k": {}}, "f:ports": {"k:{\"port\":80,\"protocol\":\"TCP\"}": {"f:name": {}}, "k:{\"port\":81,\"protocol\":\"TCP\"}": {}}})).unwrap();
     remove(&set(), &Type::Struct(1), &mut object, &fields);
     assert_eq!(object, json!({"labels": {"l": "w"}, "ports": [{"port": 80}]}));
-    assert_eq!(
-        validate(&set(), &Type::Struct(1), &json!({"none": 1})),
-        [".none: field not declared in schema"]
-    );
+    for (applied, error) in [
+        (json!({"none": 1}), ".none: field not declared in schema"),
+        (
+            json!({"owners": ["a", "a"]}),
+            ".owners: duplicate entries for key [=\"a\"]",
+        ),
+        (
+            json!({"none": 1, "owners": ["a", "a"]}),
+            "errors:\n  .none: field not declared in schema\n  .owners: duplicate entries for key [=\"a\"]",
+        ),
+    ] {
+        let refused = validate(&set(), &Type::Struct(1), &applied).unwrap_err();
+        assert_eq!(refused.to_string(), error);
+    }
 }

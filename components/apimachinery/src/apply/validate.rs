@@ -6,15 +6,32 @@ use serde_json::Value;
 use std::collections::HashSet;
 use std::fmt;
 
-/// Fields that aren't declared, wrong types, list items without keys or repeated; worded as upstream words them.
-pub fn validate(set: &SchemaSet, ty: &Type, value: &Value) -> Vec<String> {
+/// An applied configuration that can be merged: among others, no item of its lists is repeated.
+#[derive(Clone, Copy, Debug)]
+pub struct Applied<'a>(pub(super) &'a Value);
+
+/// Why a configuration can't be merged: fields that aren't declared, wrong types, list items without keys or repeated;
+/// worded as upstream words them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", match .0.as_slice() { [one] => one.clone(), all => format!("errors:\n  {}", all.join("\n  ")) })]
+pub struct Unapplicable(pub Vec<String>);
+
+/// Checks what is to be merged into a value of the type.
+pub fn validate<'a>(set: &SchemaSet, ty: &Type, value: &'a Value) -> Result<Applied<'a>, Unapplicable> {
     let mut errors = Vec::new();
     walk(set, Some(ty), value, &At::Root, &mut errors);
-    errors
+    if errors.is_empty() {
+        Ok(Applied(value))
+    } else {
+        Err(Unapplicable(errors))
+    }
 }
 
 /// Whether a list whose items are told apart by keys has an item without any: its fields can't be owned.
 pub fn has_keyless_items(set: &SchemaSet, ty: &Type, value: &Value) -> bool {
+    if !set.has_keyed(ty) {
+        return false;
+    }
     match (ty, value) {
         (Type::Struct(id), Value::Object(map)) => {
             let schema = set.get(*id);

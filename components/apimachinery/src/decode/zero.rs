@@ -31,6 +31,9 @@ pub(super) fn fill(set: &SchemaSet, schema: &Schema, map: &mut Map<String, Value
 
 /// Adds what is always written to all structs of a value that fits `ty` otherwise.
 pub fn complete(set: &SchemaSet, ty: &Type, value: &mut Value) {
+    if !set.has_always(ty) {
+        return;
+    }
     match (ty, value) {
         (Type::Struct(id), Value::Object(map)) => {
             let schema = set.get(*id);
@@ -44,10 +47,10 @@ pub fn complete(set: &SchemaSet, ty: &Type, value: &mut Value) {
             }
             fill(set, schema, map);
         }
-        (Type::List(inner, _), Value::Array(items)) if has_structs(inner) => {
+        (Type::List(inner, _), Value::Array(items)) => {
             items.iter_mut().for_each(|item| complete(set, inner, item));
         }
-        (Type::Map(inner, _), Value::Object(map)) if has_structs(inner) => {
+        (Type::Map(inner, _), Value::Object(map)) => {
             map.values_mut().for_each(|item| complete(set, inner, item));
         }
         _ => {}

@@ -1,29 +1,36 @@
 //! What a manager owns, in the form in which it is stored: sets are added and taken away without decoding it.
-use super::{Element, FieldSet, Node};
-use serde_json::{Map, Value};
+use super::text::{Children, LEAF, copy, set_of, write_below, write_nodes};
+use super::{FieldSet, Node};
+use serde_json::Value;
+use std::cmp::Ordering;
 
-/// The mark of a field that is in the set and has others below it.
-const SELF: &str = ".";
+/// FieldsV1, always as we write it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldsV1(String);
 
-/// FieldsV1: each element with what is below it; an empty map is a field without any.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FieldsV1(Map<String, Value>);
+impl Default for FieldsV1 {
+    fn default() -> Self {
+        Self(LEAF.to_owned())
+    }
+}
 
 impl FieldsV1 {
-    /// Takes a stored value. `None` when it isn't FieldsV1.
-    pub fn new(fields: Value) -> Option<Self> {
-        match (check(&fields)?, fields) {
-            (true, Value::Object(map)) => Some(Self(map)),
-            (_, fields) => FieldSet::from_fields_v1(&fields).map(Self::from),
-        }
+    /// Takes a value. `None` when it isn't FieldsV1.
+    pub fn new(fields: &Value) -> Option<Self> {
+        FieldSet::from_fields_v1(fields).map(Self::from)
+    }
+
+    /// Takes text that is known to be written as we write it.
+    pub(crate) fn written(text: String) -> Self {
+        Self(text)
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0 == LEAF
     }
 
-    pub fn into_value(self) -> Value {
-        Value::Object(self.0)
+    pub fn into_text(self) -> String {
+        self.0
     }
 
     /// As a set of its own.
@@ -46,123 +53,154 @@ impl FieldsV1 {
         is_within(&self.0, set)
     }
 
-    pub fn add(&mut self, set: FieldSet) {
-        add(&mut self.0, set);
+    pub fn add(&mut self, set: &FieldSet) {
+        if !set.is_empty() {
+            let mut out = String::with_capacity(self.0.len());
+            write_below(&mut out, false, |out| add(out, &self.0, set));
+            self.0 = out;
+        }
     }
 
     /// Removes fields; what is below a removed field stays.
     pub fn subtract(&mut self, set: &FieldSet) {
-        subtract(&mut self.0, set);
+        if self.touches(set) {
+            let mut out = String::with_capacity(self.0.len());
+            write_below(&mut out, false, |out| subtract(out, &self.0, set));
+            self.0 = out;
+        }
+    }
+}
+
+impl From<&FieldSet> for FieldsV1 {
+    fn from(set: &FieldSet) -> Self {
+        let mut fields = Self::default();
+        fields.add(set);
+        fields
     }
 }
 
 impl From<FieldSet> for FieldsV1 {
     fn from(set: FieldSet) -> Self {
-        Self(set.into_map())
+        Self::from(&set)
     }
 }
 
-/// Whether it is written as we write it; `None` when it isn't FieldsV1.
-fn check(fields: &Value) -> Option<bool> {
-    let mut plain = true;
-    let map = fields.as_object()?;
-    for (key, value) in map {
-        if key == SELF {
-            plain &= map.len() > 1 && value.as_object().is_some_and(Map::is_empty);
-        } else if !Element::is_valid(key) {
-            return None;
-        } else {
-            plain &= check(value)?;
+/// What of ascending nodes is not before this element, and the node of the element itself.
+fn from<'n>(nodes: &'n [Node], element: &str) -> (&'n [Node], Option<&'n Node>) {
+    let before = nodes.iter().take_while(|node| node.element.as_str() < element);
+    let rest = &nodes[before.count()..];
+    (rest, rest.first().filter(|node| node.element == element))
+}
+
+fn touches(map: &str, set: &FieldSet) -> bool {
+    let mut rest: &[Node] = &set.nodes;
+    let mut children = Children::of(map);
+    while let Some(child) = children.peek().filter(|_| !rest.is_empty()) {
+        let (later, node) = from(rest, &child.element());
+        let touched = |node: &Node| (child.is_member() && node.member) || touches(child.map, &node.below);
+        if node.is_some_and(touched) {
+            return true;
+        }
+        rest = &later[usize::from(node.is_some())..];
+        if !rest.is_empty() {
+            children.pass(&child);
         }
     }
-    Some(plain)
+    false
 }
 
-/// What is below an element, and whether it is a field itself.
-fn below(value: &Value) -> Option<(&Map<String, Value>, bool)> {
-    let map = value.as_object()?;
-    Some((map, map.is_empty() || map.contains_key(SELF)))
-}
-
-fn set_of(map: &Map<String, Value>) -> FieldSet {
-    let mut set = FieldSet::default();
-    for (key, value) in map.iter().filter(|(key, _)| *key != SELF) {
-        if let Some((map, member)) = below(value) {
-            set.push(key.clone(), member, set_of(map));
-        }
-    }
-    set
-}
-
-fn touches(map: &Map<String, Value>, set: &FieldSet) -> bool {
-    set.nodes.iter().any(|node| {
-        map.get(&node.element)
-            .and_then(below)
-            .is_some_and(|(map, member)| (member && node.member) || touches(map, &node.below))
-    })
-}
-
-fn contains(map: &Map<String, Value>, set: &FieldSet) -> bool {
+fn contains(map: &str, set: &FieldSet) -> bool {
+    let mut children = Children::of(map);
     set.nodes.iter().all(|node| {
-        map.get(&node.element)
-            .and_then(below)
-            .is_some_and(|(map, member)| (member || !node.member) && contains(map, &node.below))
+        while let Some(child) = children.peek() {
+            match node.element.as_str().cmp(&child.element()) {
+                Ordering::Less => return false,
+                Ordering::Greater => {
+                    children.pass(&child);
+                }
+                Ordering::Equal => {
+                    return (child.is_member() || !node.member) && contains(child.map, &node.below);
+                }
+            }
+        }
+        false
     })
 }
 
-fn is_within(map: &Map<String, Value>, set: &FieldSet) -> bool {
-    map.iter().filter(|(key, _)| *key != SELF).all(|(key, value)| {
-        let (Some((map, member)), Some(node)) = (below(value), set.get(key)) else {
+fn is_within(map: &str, set: &FieldSet) -> bool {
+    let mut rest: &[Node] = &set.nodes;
+    let mut children = Children::of(map);
+    while let Some(child) = children.peek() {
+        let (later, node) = from(rest, &child.element());
+        let within = |node: &Node| (node.member || !child.is_member()) && is_within(child.map, &node.below);
+        if !node.is_some_and(within) {
             return false;
-        };
-        (node.member || !member) && is_within(map, &node.below)
-    })
+        }
+        rest = later;
+        children.pass(&child);
+    }
+    true
 }
 
-fn add(map: &mut Map<String, Value>, set: FieldSet) {
-    for node in set.nodes {
-        let Some(Value::Object(there)) = map.get_mut(&node.element) else {
-            let Node { element, .. } = &node;
-            let element = element.clone();
-            map.extend(FieldSet { nodes: vec![node] }.into_map().remove_entry(&element));
+/// Writes the elements of both.
+fn add(out: &mut String, map: &str, set: &FieldSet) {
+    let mut rest: &[Node] = &set.nodes;
+    let mut children = Children::of(map);
+    while let Some(child) = children.peek().filter(|_| !rest.is_empty()) {
+        let (later, node) = from(rest, &child.element());
+        write_nodes(out, &rest[..rest.len() - later.len()]);
+        rest = later;
+        let text = children.pass(&child);
+        let Some(node) = node else {
+            copy(out, text);
             continue;
         };
-        let member = node.member || there.is_empty() || there.contains_key(SELF);
-        add(there, node.below);
-        there.remove(SELF);
-        if member && !there.is_empty() {
-            there.insert(SELF.to_owned(), Value::Object(Map::new()));
-        }
+        child.begin(out);
+        write_below(out, node.member || child.is_member(), |out| {
+            add(out, child.map, &node.below)
+        });
+        rest = &later[1..];
     }
+    copy(out, children.rest());
+    write_nodes(out, rest);
 }
 
-fn subtract(map: &mut Map<String, Value>, set: &FieldSet) {
-    for node in &set.nodes {
-        let Some(Value::Object(there)) = map.get_mut(&node.element) else {
+/// Writes the elements that are left.
+fn subtract(out: &mut String, map: &str, set: &FieldSet) {
+    let mut rest: &[Node] = &set.nodes;
+    let mut children = Children::of(map);
+    while let Some(child) = children.peek().filter(|_| !rest.is_empty()) {
+        let (later, node) = from(rest, &child.element());
+        let text = children.pass(&child);
+        rest = later;
+        let Some(node) = node else {
+            copy(out, text);
             continue;
         };
-        let member = !node.member && (there.is_empty() || there.contains_key(SELF));
-        there.remove(SELF);
-        subtract(there, &node.below);
-        match (there.is_empty(), member) {
-            (true, false) => {
-                map.remove(&node.element);
-            }
-            (false, true) => {
-                there.insert(SELF.to_owned(), Value::Object(Map::new()));
-            }
-            _ => {}
+        let start = out.len();
+        child.begin(out);
+        let member = child.is_member() && !node.member;
+        if !write_below(out, member, |out| subtract(out, child.map, &node.below)) {
+            out.truncate(start);
         }
     }
+    copy(out, children.rest());
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Element, written_length};
     use super::*;
     use proptest::prelude::*;
 
     fn sets() -> impl Strategy<Value = FieldSet> {
-        let path = proptest::collection::vec(prop_oneof!["f:[a-c]", Just("k:{\"n\":1}".to_owned())], 1..4);
+        let element = prop_oneof![
+            3 => "f:[a-c]",
+            1 => Just("k:{\"n\":1}".to_owned()),
+            1 => "v:\"[a-b{}\\\\]{0,2}\"".prop_filter("JSON", |text| Element::is_valid(text)),
+            1 => "f:[\"\\\\{}\u{1}é]{1,2}",
+        ];
+        let path = proptest::collection::vec(element, 1..4);
         proptest::collection::vec(path, 0..8).prop_map(|paths| {
             let mut set = FieldSet::default();
             paths.iter().for_each(|path| set.insert(path));
@@ -174,10 +212,13 @@ mod tests {
         /// Every operation on the stored form is that of the sets.
         #[test]
         fn stored_sets_are_sets(left in sets(), right in sets()) {
-            let stored = FieldsV1::new(left.to_fields_v1()).unwrap();
+            let stored = FieldsV1::new(&left.to_fields_v1()).unwrap();
+            let text = left.to_fields_v1().to_string();
+            prop_assert_eq!(written_length(&text), Some(text.len()));
+            prop_assert_eq!(&stored, &FieldsV1::written(text));
             prop_assert_eq!(&stored.to_set(), &left);
             let mut sum = stored.clone();
-            sum.add(right.clone());
+            sum.add(&right);
             prop_assert_eq!(sum, FieldsV1::from(left.union(&right)));
             let mut rest = stored.clone();
             rest.subtract(&right);

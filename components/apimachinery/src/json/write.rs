@@ -1,6 +1,6 @@
 //! Value to JSON text. Written here because most of an object is short plain texts, which a general writer looks at byte
 //! by byte.
-use super::plain_length;
+use super::{FIELDS_DEPTH, MANAGED_FIELDS_DEPTH, leads_to_fields, plain_length};
 use serde_json::Value;
 
 /// Most objects fit without growing the buffer.
@@ -9,11 +9,19 @@ const USUAL_LENGTH: usize = 16 * 1024;
 /// The value as JSON without white space.
 pub fn to_bytes(value: &Value) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(USUAL_LENGTH);
-    write(&mut bytes, value);
+    write(&mut bytes, value, 0, false);
     bytes
 }
 
-fn write(out: &mut Vec<u8>, value: &Value) {
+/// The same of an object in its compact form, which is written as if it weren't.
+pub(crate) fn compact_to_bytes(object: &Value) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(USUAL_LENGTH);
+    write(&mut bytes, object, 0, true);
+    bytes
+}
+
+/// `depth` and `on_way` are as the parser has them.
+fn write(out: &mut Vec<u8>, value: &Value, depth: usize, on_way: bool) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
@@ -22,14 +30,19 @@ fn write(out: &mut Vec<u8>, value: &Value) {
             Some(whole) => out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes()),
             None => out.extend_from_slice(number.to_string().as_bytes()),
         },
+        Value::String(text) if on_way && depth == FIELDS_DEPTH => out.extend_from_slice(text.as_bytes()),
         Value::String(text) => write_string(out, text),
+        Value::Array(items) if on_way && depth == FIELDS_DEPTH => {
+            items.iter().for_each(|kept| write(out, kept, depth, false));
+        }
         Value::Array(items) => {
+            let on_way = on_way && depth == MANAGED_FIELDS_DEPTH;
             out.push(b'[');
             for (position, item) in items.iter().enumerate() {
                 if position > 0 {
                     out.push(b',');
                 }
-                write(out, item);
+                write(out, item, depth + 1, on_way);
             }
             out.push(b']');
         }
@@ -41,14 +54,14 @@ fn write(out: &mut Vec<u8>, value: &Value) {
                 }
                 write_string(out, key);
                 out.push(b':');
-                write(out, item);
+                write(out, item, depth + 1, on_way && leads_to_fields(depth, key));
             }
             out.push(b'}');
         }
     }
 }
 
-fn write_string(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text.as_bytes();
     loop {

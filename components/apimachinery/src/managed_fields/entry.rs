@@ -72,12 +72,14 @@ impl Entry {
 }
 
 impl Managers {
-    /// Takes `metadata.managedFields`; an entry that can't be read makes the whole list unreadable.
+    /// Takes `metadata.managedFields` of a compact object; an entry that can't be read makes the whole list unreadable.
     pub fn decode(list: Vec<Value>) -> Option<Self> {
         let mut managers = BTreeMap::new();
         for mut item in list {
             let fields = match item.get_mut("fieldsV1").map(Value::take) {
-                Some(fields) => FieldsV1::new(fields)?,
+                Some(Value::String(text)) => FieldsV1::written(text),
+                Some(Value::Array(kept)) => FieldsV1::new(kept.first()?)?,
+                Some(_) => return None,
                 None => FieldsV1::default(),
             };
             let text = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or("");
@@ -107,7 +109,7 @@ impl Managers {
         Some(Self(managers))
     }
 
-    /// Turns into `metadata.managedFields`: appliers first, then by time and name.
+    /// Turns into `metadata.managedFields` of a compact object: appliers first, then by time and name.
     pub fn encode(self) -> Vec<Value> {
         let mut entries: Vec<_> = self.0.into_iter().collect();
         entries.sort_by(|(a, x), (b, y)| {
@@ -126,7 +128,7 @@ impl Managers {
             set("operation", entry.operation.as_str().into());
             set("apiVersion", owned.api_version.into());
             set("fieldsType", "FieldsV1".into());
-            set("fieldsV1", owned.fields.into_value());
+            set("fieldsV1", owned.fields.into_text().into());
             if !owned.time.is_empty() {
                 set("time", owned.time.into());
             }

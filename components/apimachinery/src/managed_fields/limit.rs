@@ -26,7 +26,7 @@ pub(super) fn fold(managers: &mut Managers) {
         let bucket = Entry::new(Operation::Update, FOLDED, &owned.api_version, "");
         match managers.0.get_mut(&bucket) {
             Some(folded) => {
-                folded.fields.add(owned.fields.to_set());
+                folded.fields.add(&owned.fields.to_set());
                 folded.time = folded.time.clone().max(owned.time);
             }
             None => {

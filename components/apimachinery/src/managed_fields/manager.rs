@@ -1,7 +1,8 @@
+use super::compact::Compact;
 use super::conflict::conflict;
 use super::entry::{Entry, Managers, Operation, Owned};
 use super::limit::fold;
-use super::object::{is_reset, is_same, kept, without_managed_fields};
+use super::object::{is_reset, is_same, without_managed_fields};
 use crate::apply::{
     Comparison, change_has_keyless_items, compare, compare_typed, field_set, has_keyless_items, merge,
     remove, validate,
@@ -73,7 +74,7 @@ impl FieldManager<'_> {
     }
 
     /// Records a create (`live` is `None`) or update in `new`'s managedFields.
-    pub fn update(&self, live: Option<&Value>, new: &mut Value, writer: Writer<'_>) {
+    pub fn update(&self, live: Option<&Compact>, new: &mut Compact, writer: Writer<'_>) {
         let given = match meta::remove(new, "managedFields") {
             Some(Value::Array(list)) => list,
             _ => Vec::new(),
@@ -89,7 +90,7 @@ impl FieldManager<'_> {
         }
         let own = Managers::decode(given)
             .filter(|managers| writer.subresource.is_empty() && !managers.0.is_empty());
-        let mut managers = own.unwrap_or_else(|| live.map(kept).unwrap_or_default());
+        let mut managers = own.unwrap_or_else(|| live.map(Compact::managers).unwrap_or_default());
         if live.is_some() && managers.0.is_empty() {
             // Nobody tracked this object so far: only an apply starts to.
             return;
@@ -98,10 +99,7 @@ impl FieldManager<'_> {
             Some(live) => self.record(live, new, &mut managers, writer),
             None => self.record(&self.empty(), new, &mut managers, writer),
         }
-        let encoded = managers.encode();
-        if !encoded.is_empty() {
-            meta::set(new, "managedFields", encoded);
-        }
+        new.set_managers(managers);
     }
 
     fn record(&self, before: &Value, new: &Value, managers: &mut Managers, writer: Writer<'_>) {
@@ -147,7 +145,7 @@ impl FieldManager<'_> {
                 api_version: self.api_version.to_owned(),
                 time: String::new(),
             });
-            owned.fields.add(taken);
+            owned.fields.add(&taken);
             owned.time = writer.now.to_owned();
         }
         tidy(managers);
@@ -158,16 +156,15 @@ impl FieldManager<'_> {
     /// checked to name this object. The result's managedFields are up to date.
     pub fn apply(
         &self,
-        live: Option<&Value>,
+        live: Option<&Compact>,
         applied: &Value,
         writer: Writer<'_>,
         force: bool,
-    ) -> Result<Value, ApiError> {
+    ) -> Result<Compact, ApiError> {
         if !meta::managed_fields(applied).is_empty() {
             return Err(ApiError::bad_request("metadata.managedFields must be nil"));
         }
-        let errors = validate(self.schemas, &self.ty(), applied);
-        if !errors.is_empty() {
+        let configuration = validate(self.schemas, &self.ty(), applied).map_err(|errors| {
             let name = format!(
                 "({}/{}; {}, Kind={})",
                 meta::namespace(applied),
@@ -175,20 +172,16 @@ impl FieldManager<'_> {
                 meta::api_version(applied),
                 meta::kind(applied)
             );
-            let text = if errors.len() == 1 {
-                errors[0].clone()
-            } else {
-                format!("errors:\n  {}", errors.join("\n  "))
-            };
-            return Err(ApiError::new(
+            ApiError::new(
                 500,
                 Reason::Unknown,
-                format!("failed to create typed patch object {name}: {text}"),
+                format!("failed to create typed patch object {name}: {errors}"),
                 None,
-            ));
-        }
-        let mut managers = live.map(kept).unwrap_or_default();
-        let before = live.map_or_else(|| Cow::Owned(self.empty()), Cow::Borrowed);
+            )
+        })?;
+        let mut managers = live.map(Compact::managers).unwrap_or_default();
+        let before: Cow<'_, Value> =
+            live.map_or_else(|| Cow::Owned(self.empty()), |live| Cow::Borrowed(&**live));
         if live.is_some() && managers.0.is_empty() {
             self.record(
                 &self.empty(),
@@ -218,11 +211,11 @@ impl FieldManager<'_> {
             .as_ref()
             .is_some_and(|former| !former.fields.is_within(&owned));
         let mut merged = without_managed_fields(&before);
-        merge(self.schemas, &self.ty(), &mut merged, applied);
+        merge(self.schemas, &self.ty(), &mut merged, configuration);
         managers.0.insert(
             entry.clone(),
             Owned {
-                fields: FieldsV1::from(owned),
+                fields: FieldsV1::from(&owned),
                 api_version: self.api_version.to_owned(),
                 time: former
                     .as_ref()
@@ -242,11 +235,7 @@ impl FieldManager<'_> {
         }
         tidy(&mut managers);
         meta::remove(&mut merged, "managedFields");
-        let encoded = managers.encode();
-        if !encoded.is_empty() {
-            meta::set(&mut merged, "managedFields", encoded);
-        }
-        Ok(merged)
+        Ok(Compact::with_managers(merged, managers))
     }
 
     /// Takes out what the manager applied before, doesn't name now in `kept`, and no other applier owns. A struct of
@@ -306,7 +295,7 @@ impl FieldManager<'_> {
     }
 
     /// kubectl may take over what it applied on the client's side before.
-    fn forced_by_last_applied(&self, live: Option<&Value>, writer: Writer<'_>) -> bool {
+    fn forced_by_last_applied(&self, live: Option<&Compact>, writer: Writer<'_>) -> bool {
         writer.manager == "kubectl"
             && live
                 .and_then(|live| meta::annotation(live, LAST_APPLIED))

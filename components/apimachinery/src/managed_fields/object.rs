@@ -1,12 +1,5 @@
 //! An object beside its managedFields.
-use super::entry::Managers;
-use crate::meta;
 use serde_json::{Map, Value};
-
-/// The managers of a stored object.
-pub(super) fn kept(live: &Value) -> Managers {
-    Managers::decode(meta::managed_fields(live).to_vec()).unwrap_or_default()
-}
 
 /// A copy of the object without its managedFields, which are most of many objects.
 pub(super) fn without_managed_fields(object: &Value) -> Value {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::fieldset::FieldSet;
 use crate::schema::{Field, ListKind, Schema, SchemaSet, Type};
-use serde_json::{Value, json};
+use serde_json::json;
 
 fn set() -> SchemaSet {
     let plain = Field::new;
@@ -64,7 +64,8 @@ fn writer(manager: &str) -> Writer<'_> {
     }
 }
 
-fn owned(object: &Value, manager: &str) -> Vec<String> {
+fn owned(object: &Compact, manager: &str) -> Vec<String> {
+    let object = object.to_whole();
     let entry = object["metadata"]["managedFields"]
         .as_array()
         .unwrap()
@@ -127,11 +128,12 @@ fn life_of_an_applied_object() {
 fn creates_are_recorded_and_untracked_objects_left_alone() {
     let (schemas, reset) = (set(), FieldSet::of_names(&["metadata.labels"]));
     let fields = manager(&schemas, &reset);
-    let mut new = json!({"metadata": {"name": "x", "labels": {"a": "b"}}, "spec": {"replicas": 1}});
+    let mut new =
+        Compact::of(json!({"metadata": {"name": "x", "labels": {"a": "b"}}, "spec": {"replicas": 1}}));
     fields.update(None, &mut new, writer("u"));
     assert_eq!(owned(&new, "u"), [".spec.replicas"]);
-    let untracked = json!({"metadata": {"name": "x"}, "spec": {}});
-    let mut changed = json!({"metadata": {"name": "x"}, "spec": {"replicas": 3}});
+    let untracked = Compact::of(json!({"metadata": {"name": "x"}, "spec": {}}));
+    let mut changed = Compact::of(json!({"metadata": {"name": "x"}, "spec": {"replicas": 3}}));
     fields.update(Some(&untracked), &mut changed, writer("u"));
     assert_eq!(changed["metadata"].get("managedFields"), None);
 }

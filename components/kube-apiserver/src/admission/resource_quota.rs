@@ -149,6 +149,12 @@ pub async fn admit(
     if !relevant {
         return Ok(());
     }
+    let quotas = server
+        .stores
+        .cached_list("", "resourcequotas", Some(&attributes.namespace));
+    if quotas.is_empty() {
+        return Ok(());
+    }
     let (group, plural) = (attributes.row.gvk.group.as_str(), attributes.row.plural.as_str());
     let wanted = usage(group, plural, object);
     let held = old.map(|old| usage(group, plural, old)).unwrap_or_default();
@@ -165,9 +171,6 @@ pub async fn admit(
     if more.is_empty() {
         return Ok(());
     }
-    let quotas = server
-        .stores
-        .cached_list("", "resourcequotas", Some(&attributes.namespace));
     for quota in quotas.iter().filter(|quota| in_scope(quota, plural, object)) {
         require_all(attributes, quota, plural, object)?;
         let relevant: Usage = more

@@ -2,13 +2,16 @@
 
 use super::attributes::Attributes;
 use super::matching::{Criteria, Invocation, namespace_is_object};
+use super::plain;
 use crate::definitions::conversion;
 use crate::server::Server;
 use crate::stores;
 use api::Registry;
+use apimachinery::managed_fields::Compact;
 use apimachinery::{ApiError, GroupResource, meta};
 use serde_json::Value;
 use std::borrow::Cow;
+use std::sync::OnceLock;
 use storage::{ObjectRef, RequestedRevision, StorageError};
 use tokio::sync::OnceCell;
 
@@ -18,9 +21,12 @@ pub struct Surroundings<'a> {
     pub attributes: &'a Attributes<'a>,
     pub registry: &'a Registry,
     namespace: OnceCell<Option<ObjectRef>>,
+    /// The objects whole, made when the first asks for them.
+    object: OnceLock<Value>,
+    old: OnceLock<Value>,
 }
 
-/// Objects in the version of an invocation.
+/// Objects as those who are asked see them: whole, in the version of an invocation.
 pub struct Versioned<'v> {
     pub object: Option<Cow<'v, Value>>,
     pub old: Option<Cow<'v, Value>>,
@@ -33,17 +39,26 @@ impl<'a> Surroundings<'a> {
             attributes,
             registry,
             namespace: OnceCell::new(),
+            object: OnceLock::new(),
+            old: OnceLock::new(),
         }
+    }
+
+    /// The next who asks is to see the object as it is now.
+    pub fn object_changed(&mut self) {
+        self.object = OnceLock::new();
     }
 
     /// Whether both selectors take the request.
     pub async fn selected(
         &self,
         criteria: &Criteria,
-        object: Option<&Value>,
-        old: Option<&Value>,
+        object: Option<&Compact>,
+        old: Option<&Compact>,
     ) -> Result<bool, ApiError> {
-        let taken = criteria.matches_object(object, old).map_err(ApiError::internal)?;
+        let taken = criteria
+            .matches_object(plain(object), plain(old))
+            .map_err(ApiError::internal)?;
         Ok(taken && self.in_selected_namespace(criteria, object).await?)
     }
 
@@ -51,8 +66,8 @@ impl<'a> Surroundings<'a> {
     pub async fn matched(
         &self,
         criteria: &Criteria,
-        object: Option<&Value>,
-        old: Option<&Value>,
+        object: Option<&Compact>,
+        old: Option<&Compact>,
     ) -> Result<Option<Invocation>, ApiError> {
         match criteria.matches_rules(self.attributes, self.registry) {
             Some(found) if self.selected(criteria, object, old).await? => Ok(Some(found)),
@@ -63,7 +78,7 @@ impl<'a> Surroundings<'a> {
     async fn in_selected_namespace(
         &self,
         criteria: &Criteria,
-        object: Option<&Value>,
+        object: Option<&Compact>,
     ) -> Result<bool, ApiError> {
         let namespace = self.attributes.seen_namespace();
         if criteria.namespaces.is_everything()
@@ -73,7 +88,7 @@ impl<'a> Surroundings<'a> {
         }
         let selector = criteria.namespaces.get().map_err(ApiError::internal)?;
         if namespace_is_object(self.attributes) {
-            return Ok(selector.matches(object.and_then(meta::labels)));
+            return Ok(selector.matches(plain(object).and_then(meta::labels)));
         }
         match self.namespace().await? {
             Some(stored) => Ok(selector.matches_with(|key| stored.label(key))),
@@ -109,13 +124,15 @@ impl<'a> Surroundings<'a> {
         }
     }
 
-    /// The objects as the invocation's kind.
-    pub async fn versioned<'v>(
+    /// The objects as the invocation's kind. They are the same each time, but for [`Self::object_changed`].
+    pub async fn versioned(
         &self,
         invocation: &Invocation,
-        object: Option<&'v Value>,
-        old: Option<&'v Value>,
-    ) -> Result<Versioned<'v>, ApiError> {
+        object: Option<&Compact>,
+        old: Option<&Compact>,
+    ) -> Result<Versioned<'_>, ApiError> {
+        let object = object.map(|object| self.object.get_or_init(|| object.to_whole()));
+        let old = old.map(|old| self.old.get_or_init(|| old.to_whole()));
         Ok(Versioned {
             object: self.in_version(invocation, object).await?,
             old: self.in_version(invocation, old).await?,

@@ -291,7 +291,7 @@ async fn write(server: &Server, name: &str, finding: &Finding) -> Result<(), Sto
             subresource: "status",
             now,
         };
-        api::managed::track(row, Some(&current), &mut object, writer);
+        api::managed::track_whole(row, Some(&current), &mut object, writer);
         meta::remove(&mut object, "resourceVersion");
         seen.store(finding.status != "True", std::sync::atomic::Ordering::Relaxed);
         Ok(Change::Write {

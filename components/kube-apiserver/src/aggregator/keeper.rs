@@ -90,7 +90,7 @@ fn fresh(server: &Server, mut object: Value) -> Value {
             subresource: "",
             now: &now,
         };
-        api::managed::track(row, None, &mut object, writer);
+        api::managed::track_whole(row, None, &mut object, writer);
     }
     if let Some(conditions) = condition::needed(&object, &condition::Finding::local(), &now) {
         object["status"] = json!({ "conditions": conditions });

@@ -211,7 +211,7 @@ fn track(server: &Server, group: &str, plural: &str, mut object: Value) -> Optio
             subresource: "",
             now: &now,
         };
-        api::managed::track(row, None, &mut object, writer);
+        api::managed::track_whole(row, None, &mut object, writer);
     }
     Some(object)
 }

@@ -122,7 +122,7 @@ fn fresh(row: &Resource, wanted: &Value) -> Value {
     };
     // A namespace's finalizer is set by the server and nobody's field.
     let finalizers = (row.gvk.kind == "Namespace").then(|| std::mem::replace(&mut object["spec"], json!({})));
-    api::managed::track(
+    api::managed::track_whole(
         row,
         None,
         &mut object,

@@ -139,20 +139,19 @@ async fn remove_finalizer(store: &Store, definition: &Value) -> Result<(), ApiEr
 }
 
 /// What deleting does to a definition: it stays, marked, until its objects are gone.
-pub fn begin(mut definition: Value) -> Value {
+pub fn begin(definition: &mut Value) {
     let now = apimachinery::time::format_time(jiff::Timestamp::now());
-    meta::set(&mut definition, "deletionTimestamp", now.as_str());
-    let mut finalizers: Vec<String> = meta::finalizers(&definition).map(str::to_owned).collect();
+    meta::set(definition, "deletionTimestamp", now.as_str());
+    let mut finalizers: Vec<String> = meta::finalizers(definition).map(str::to_owned).collect();
     if !finalizers.iter().any(|finalizer| finalizer == FINALIZER) {
         finalizers.push(FINALIZER.to_owned());
     }
-    meta::set(&mut definition, "finalizers", json!(finalizers));
+    meta::set(definition, "finalizers", json!(finalizers));
     let condition = Condition::new(
         "Terminating",
         "True",
         "InstanceDeletionPending",
         "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
     );
-    super::names::set(&mut definition, &condition, &now);
-    definition
+    super::names::set(definition, &condition, &now);
 }

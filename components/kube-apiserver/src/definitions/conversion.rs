@@ -6,6 +6,7 @@ use crate::server::Server;
 use crate::webhook::{Credentials, Place};
 use api::Resource;
 use api::custom::{self, Conversion, Definition};
+use apimachinery::managed_fields::Compact;
 use apimachinery::{ApiError, Reason, meta};
 use base64::Engine;
 use serde_json::{Value, json};
@@ -55,6 +56,12 @@ pub async fn ensure(server: &Server, row: &Resource, objects: &[ObjectRef]) -> R
 pub fn by_webhook(row: &Resource) -> bool {
     let custom = row.custom.as_ref();
     custom.is_some_and(|definition| definition.conversion != Conversion::None)
+}
+
+/// A stored object in compact form, in the row's version.
+pub async fn compact(server: &Server, row: &Resource, object: &ObjectRef) -> Result<Compact, ApiError> {
+    ensure(server, row, std::slice::from_ref(object)).await?;
+    present::compact(row, object)
 }
 
 /// A stored object's value in the row's version.

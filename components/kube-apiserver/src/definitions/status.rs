@@ -77,7 +77,7 @@ async fn change(
                 subresource: "status",
                 now: &now,
             };
-            api::managed::track(row, Some(&old), &mut new, writer);
+            api::managed::track_whole(row, Some(&old), &mut new, writer);
             meta::remove(&mut new, "resourceVersion");
             let json = serde_json::to_vec(&new).map_err(|error| StorageError::Unavailable {
                 message: error.to_string(),

@@ -7,7 +7,7 @@ use super::objects::{FlowSchema, PriorityLevel};
 use super::status;
 use crate::server::Server;
 use crate::stores;
-use apimachinery::managed_fields::Writer;
+use apimachinery::managed_fields::{Compact, Writer};
 use apimachinery::{meta, time};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -200,8 +200,9 @@ fn applied(row: &api::Resource, current: &Value, condition: Value, now: &str) ->
         subresource: "status",
         now,
     };
-    let mut object = match api::managed::apply(row, Some(current), &configuration, writer, true) {
-        Ok(object) => object,
+    let live = Compact::of(current.clone());
+    let mut object = match api::managed::apply(row, Some(&live), &configuration, writer, true) {
+        Ok(object) => object.into_whole(),
         Err(error) => {
             tracing::warn!(
                 name = meta::name(current),

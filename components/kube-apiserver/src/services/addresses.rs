@@ -71,7 +71,7 @@ fn object(server: &Server, address: IpAddr, owner: &Owner<'_>) -> Value {
             subresource: "",
             now: &now,
         };
-        api::managed::track(row, None, &mut object, writer);
+        api::managed::track_whole(row, None, &mut object, writer);
     }
     object
 }

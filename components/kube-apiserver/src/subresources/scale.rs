@@ -14,6 +14,7 @@ use crate::verbs::write::{self, View, Write};
 use api::Resource;
 use api::custom::{Scale, SimplePath};
 use apimachinery::field::{BadValue, Error, Path};
+use apimachinery::managed_fields::Compact;
 use apimachinery::selector::LabelSelector;
 use apimachinery::{ApiError, GroupVersionKind, meta, patch};
 use http::StatusCode;
@@ -131,7 +132,7 @@ pub async fn change(server: &Server, request: &ApiRequest, target: &Target) -> R
             .map_err(ApiError::bad_request)?
             .0
     } else {
-        body::object(&target.row, &scale_kind(), request, &options)?
+        body::object(&target.row, &scale_kind(), request, &options)?.into_whole()
     };
     let wanted = Write {
         view: Some(View {
@@ -184,7 +185,7 @@ fn patched(target: &Target, media_type: &str, mut scale: Value, body: &Value) ->
         media::JSON,
         FieldValidation::Ignore,
     ) {
-        Ok(decoded) => Ok(decoded.value),
+        Ok(decoded) => Ok(decoded.value.into_whole()),
         Err(error) => {
             let why = error
                 .message()
@@ -196,7 +197,7 @@ fn patched(target: &Target, media_type: &str, mut scale: Value, body: &Value) ->
 }
 
 /// The object with the replicas of a scale.
-fn apply(target: &Target, old: &Value, scale: &Value) -> Result<Value, ApiError> {
+fn apply(target: &Target, old: &Compact, scale: &Value) -> Result<Compact, ApiError> {
     let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
     if replicas < 0 {
         let errors = [Error::invalid(

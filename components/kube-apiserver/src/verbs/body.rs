@@ -5,8 +5,8 @@ use crate::kinds;
 use crate::media;
 use crate::request::ApiRequest;
 use api::Resource;
+use apimachinery::managed_fields::Compact;
 use apimachinery::{ApiError, GroupVersionKind};
-use serde_json::Value;
 
 /// Decodes the body as an object of the kind; what was odd about it the client is told in warnings.
 pub fn object(
@@ -14,7 +14,7 @@ pub fn object(
     kind: &GroupVersionKind,
     request: &ApiRequest,
     options: &WriteOptions,
-) -> Result<Value, ApiError> {
+) -> Result<Compact, ApiError> {
     let decoded = kinds::decode(
         row,
         kind,

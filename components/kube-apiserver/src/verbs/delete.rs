@@ -2,6 +2,7 @@
 
 use super::options::DeleteOptions;
 use super::target::Target;
+use super::write;
 use crate::admission::{self, Attributes};
 use crate::answer;
 use crate::definitions::{self, conversion};
@@ -13,6 +14,7 @@ use crate::server::Server;
 use crate::serving::body::Response;
 use crate::stores::Failure;
 use api::Resource;
+use apimachinery::managed_fields::Compact;
 use apimachinery::status::{self, Details};
 use apimachinery::{ApiError, GroupResource, meta};
 use bytes::Bytes;
@@ -59,7 +61,7 @@ pub async fn delete(server: &Server, request: &ApiRequest, target: &Target) -> R
     let shaped = present::shape_one(
         &server.registry.load(),
         &target.row,
-        object,
+        object.into_whole(),
         &accepted.shape,
         request,
     )?;
@@ -135,32 +137,28 @@ pub async fn delete_one(
     target: &Target,
     options: &DeleteOptions,
     admit: Option<(&Server, &Attributes<'_>)>,
-) -> Result<(Value, bool), ApiError> {
-    let last: Mutex<Option<(Value, bool)>> = Mutex::new(None);
+) -> Result<(Compact, bool), ApiError> {
+    let last: Mutex<Option<(Compact, bool)>> = Mutex::new(None);
     let decide = |current: Option<ObjectRef>| {
         let last = &last;
         async move {
             let Some(current) = current else {
-                return Err(Failure::Api(super::write::missing(target)));
+                return Err(Failure::Api(write::missing(target)));
             };
-            let old = conversion::value(server, &target.row, &current).await?;
+            let old = conversion::compact(server, &target.row, &current).await?;
             check(target, options, &old)?;
             if let Some((server, attributes)) = admit {
                 admission::remove(server, attributes, &old).await?;
             }
-            let (object, gone) = plan(&target.row, options, &old);
+            let (mut object, gone) = plan(&target.row, options, &old);
             let change = match (gone, object == old) {
                 _ if options.dry_run => Change::Nothing,
                 (true, _) => Change::Delete,
                 (false, true) => Change::Nothing,
-                (false, false) => {
-                    let mut stored = conversion::to_storage(server, &target.row, object.clone()).await?;
-                    meta::remove(&mut stored, "resourceVersion");
-                    Change::Write {
-                        json: apimachinery::json::to_bytes(&stored),
-                        ttl: None,
-                    }
-                }
+                (false, false) => Change::Write {
+                    json: write::bytes_of(server, &target.row, &mut object).await?,
+                    ttl: None,
+                },
             };
             *last.lock() = Some((object, gone));
             Ok::<Change, Failure>(change)
@@ -175,10 +173,10 @@ pub async fn delete_one(
         // A pod is answered as it was marked, also when it is gone at once.
         Ok(Updated::Deleted(object)) => match last.filter(|_| is_pod(&target.row)) {
             Some(marked) => Ok(marked),
-            None => Ok((conversion::value(server, &target.row, &object).await?, true)),
+            None => Ok((conversion::compact(server, &target.row, &object).await?, true)),
         },
         Ok(Updated::Written(object) | Updated::Created(object)) => {
-            Ok((conversion::value(server, &target.row, &object).await?, false))
+            Ok((conversion::compact(server, &target.row, &object).await?, false))
         }
         Ok(Updated::Unchanged(_)) => last.ok_or_else(|| ApiError::internal("the deletion had no outcome")),
         Err(failure) => Err(failure.into_api_error(&target.resource(), &target.name)),
@@ -229,7 +227,7 @@ fn is_namespace(row: &Resource) -> bool {
 }
 
 /// What deleting does to the object: the object afterwards, and whether it is gone.
-fn plan(row: &Resource, options: &DeleteOptions, old: &Value) -> (Value, bool) {
+fn plan(row: &Resource, options: &DeleteOptions, old: &Compact) -> (Compact, bool) {
     let mut object = old.clone();
     if is_namespace(row) {
         return plan_namespace(options, object);
@@ -238,7 +236,10 @@ fn plan(row: &Resource, options: &DeleteOptions, old: &Value) -> (Value, bool) {
         // It stays until the objects that it defines are gone.
         let gone = meta::deletion_timestamp(old).is_some() && meta::finalizers(old).next().is_none();
         return match meta::deletion_timestamp(old) {
-            None => (definitions::begin_deletion(object), false),
+            None => {
+                definitions::begin_deletion(&mut object);
+                (object, false)
+            }
             Some(_) => (object, gone),
         };
     }
@@ -279,7 +280,7 @@ fn bump(object: &mut Value) {
     }
 }
 
-fn plan_namespace(options: &DeleteOptions, mut object: Value) -> (Value, bool) {
+fn plan_namespace(options: &DeleteOptions, mut object: Compact) -> (Compact, bool) {
     let finalizers = finalizers_after(options, false, &object);
     set_finalizers(&mut object, &finalizers);
     let spec_finalizers = object["spec"]["finalizers"]
@@ -370,12 +371,12 @@ pub async fn delete_collection(
         // As with upstream the request names no object, not even while each is looked at.
         let attributes = Attributes::of_delete(request, target, &options);
         match delete_one(server, &one, &options, Some((server, &attributes))).await {
-            Ok((object, gone)) => {
+            Ok((mut object, gone)) => {
                 if gone {
                     crate::services::release(server, &target.row, &object, options.dry_run).await;
                 }
-                let item = apimachinery::json::to_bytes(&present::without_type(object));
-                items.push(item.into());
+                present::remove_type(&mut object);
+                items.push(object.to_bytes().into());
             }
             Err(error) if error.code() == 404 => {}
             Err(error) => return Err(error),

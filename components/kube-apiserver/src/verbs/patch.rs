@@ -11,10 +11,11 @@ use crate::server::Server;
 use crate::serving::body::Response;
 use api::Resource;
 use apimachinery::field::{BadValue, Error, Path};
+use apimachinery::managed_fields::Compact;
 use apimachinery::patch::{self, PatchError};
 use apimachinery::{ApiError, GroupVersionKind, Reason, decode, meta};
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 const JSON_PATCH: &str = "application/json-patch+json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -99,24 +100,14 @@ fn parse(request: &ApiRequest, form: Form) -> Result<Value, ApiError> {
 
 fn patched(
     target: &Target,
-    old: &Value,
+    old: &Compact,
     form: Form,
     body: &Value,
     request: &ApiRequest,
     mode: FieldValidation,
-) -> Result<Value, ApiError> {
+) -> Result<Compact, ApiError> {
     let row = &target.row;
-    let mut new = old.clone();
-    match form {
-        Form::Json => patch::json::apply(&mut new, body),
-        Form::Merge if body.is_object() => {
-            patch::merge::apply(&mut new, body);
-            Ok(())
-        }
-        Form::Merge => Err(PatchError::Malformed("the patch is not a JSON object".to_owned())),
-        _ => patch::strategic::apply(&row.schemas, row.schema_id, &mut new, body),
-    }
-    .map_err(|error| match error {
+    let mut new = change(row, old, form, body).map_err(|error| match error {
         PatchError::Malformed(message) => ApiError::bad_request(message),
         PatchError::Rejected(_) if form == Form::Json => ApiError::new(
             422,
@@ -134,15 +125,8 @@ fn patched(
             .map_err(|error| unfit(BadValue::from(go_value(body)), &error.to_string()))?,
         // Patched again: what was fitted half is no longer what the client wanted.
         _ => kinds::fit_change(row, &mut new, old).map_err(|error| {
-            let mut text = old.clone();
-            let _ = match form {
-                Form::Json => patch::json::apply(&mut text, body),
-                _ => {
-                    patch::merge::apply(&mut text, body);
-                    Ok(())
-                }
-            };
-            unfit(BadValue::from(text.to_string()), &error)
+            let text = change(row, old, form, body).map(Compact::into_whole);
+            unfit(BadValue::from(text.unwrap_or_default().to_string()), &error)
         })?,
     };
     if !unknown.is_empty() {
@@ -169,6 +153,56 @@ fn patched(
     }
     check_identity(target, &new)?;
     Ok(new)
+}
+
+/// The object after the patch. What a patch might see or change of field sets is made whole for it.
+fn change(row: &Resource, old: &Compact, form: Form, body: &Value) -> Result<Compact, PatchError> {
+    let apply = |object: &mut Value| match form {
+        Form::Json => patch::json::apply(object, body),
+        Form::Merge if body.is_object() => {
+            patch::merge::apply(object, body);
+            Ok(())
+        }
+        Form::Merge => Err(PatchError::Malformed("the patch is not a JSON object".to_owned())),
+        _ => patch::strategic::apply(&row.schemas, row.schema_id, object, body),
+    };
+    if !concerns_managed_fields(form, body) {
+        let mut new = old.clone();
+        return apply(&mut new).map(|()| new);
+    }
+    let mut whole = old.to_whole();
+    apply(&mut whole).map(|()| Compact::of(whole))
+}
+
+/// False when a patch surely neither looks at `metadata.managedFields` nor changes them.
+fn concerns_managed_fields(form: Form, body: &Value) -> bool {
+    if form == Form::Json {
+        let concerns = |pointer: &Value| {
+            let mut names = pointer.as_str().unwrap_or("").split('/').skip(1);
+            match (names.next(), names.next()) {
+                (None | Some("metadata"), None) => true,
+                (first, second) => first == Some("metadata") && second == Some("managedFields"),
+            }
+        };
+        let mut operations = body.as_array().into_iter().flatten();
+        return operations.any(|operation| {
+            ["path", "from"]
+                .into_iter()
+                .filter_map(|field| operation.get(field))
+                .any(concerns)
+        });
+    }
+    // Directives of a strategic patch replace or delete what isn't named.
+    let directs = |map: &Map<String, Value>| map.keys().any(|key| key.starts_with('$'));
+    match body.as_object() {
+        None => true,
+        Some(body) if directs(body) => true,
+        Some(body) => match body.get("metadata") {
+            None => false,
+            Some(Value::Object(metadata)) => directs(metadata) || metadata.contains_key("managedFields"),
+            Some(_) => true,
+        },
+    }
 }
 
 /// Name and namespace after a patch must still be those of the URL.
@@ -219,7 +253,7 @@ fn apply(
     existing: &Existing,
     body: &Value,
     options: &options::WriteOptions,
-) -> Result<Value, ApiError> {
+) -> Result<Compact, ApiError> {
     let row = &target.row;
     let mut new = write::apply(row, existing.old.as_ref(), body, options, &target.subresource)?;
     if row.namespaced && meta::namespace(&new).is_empty() {

@@ -1,8 +1,10 @@
 //! What all writes share: tracking of field owners, preparation, checks, the transaction.
 mod attempt;
+mod new;
 mod store;
 
-pub use store::store_new;
+pub use new::admit_new;
+pub use store::{bytes_of, store_new};
 
 use super::options::WriteOptions;
 use super::target::Target;
@@ -14,7 +16,7 @@ use crate::services::Reserved;
 use crate::stores::Failure;
 use api::Resource;
 use apimachinery::field::{Error, Path};
-use apimachinery::managed_fields::Writer;
+use apimachinery::managed_fields::{Compact, Writer};
 use apimachinery::{ApiError, meta};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -23,7 +25,7 @@ use storage::{Change, ObjectRef, Preconditions, Updated};
 /// The object before the change, in the row's version.
 #[derive(Debug)]
 pub struct Existing {
-    pub old: Option<Value>,
+    pub old: Option<Compact>,
 }
 
 /// What the client requires of the object that it changes.
@@ -44,21 +46,21 @@ pub struct Write {
 pub struct View {
     pub of: fn(&Resource, &Value) -> Result<Value, ApiError>,
     /// The object with a changed view put back.
-    pub back: fn(&Target, &Value, &Value) -> Result<Value, ApiError>,
+    pub back: fn(&Target, &Compact, &Value) -> Result<Compact, ApiError>,
 }
 
 /// An object to be shown: as it is stored, or a value that isn't.
 #[derive(Debug)]
 pub enum Shown {
     Stored(ObjectRef),
-    Value(Value),
+    Object(Compact),
 }
 
 impl Shown {
     /// A custom object may have to be converted first.
     async fn of(server: &Server, row: &Resource, object: ObjectRef) -> Result<Self, ApiError> {
         if row.custom.is_some() {
-            return conversion::value(server, row, &object).await.map(Self::Value);
+            return conversion::compact(server, row, &object).await.map(Self::Object);
         }
         Ok(Self::Stored(object))
     }
@@ -67,7 +69,7 @@ impl Shown {
     pub fn into_value(self, row: &Resource) -> Result<Value, ApiError> {
         match self {
             Self::Stored(object) => present::value_of(row, &object),
-            Self::Value(value) => Ok(value),
+            Self::Object(object) => Ok(object.into_whole()),
         }
     }
 }
@@ -105,8 +107,8 @@ pub fn check_name(target: &Target, object: &Value) -> Result<(), ApiError> {
 /// Records which manager owns which fields.
 pub fn track(
     row: &Resource,
-    old: Option<&Value>,
-    object: &mut Value,
+    old: Option<&Compact>,
+    object: &mut Compact,
     request: &ApiRequest,
     options: &WriteOptions,
     subresource: &str,
@@ -142,11 +144,11 @@ pub fn manager(request: &ApiRequest, options: &WriteOptions) -> String {
 /// Server-side apply on an object, or on none.
 pub fn apply(
     row: &Resource,
-    old: Option<&Value>,
+    old: Option<&Compact>,
     wanted: &Value,
     options: &WriteOptions,
     subresource: &str,
-) -> Result<Value, ApiError> {
+) -> Result<Compact, ApiError> {
     let writer = Writer {
         manager: &options.field_manager,
         subresource,
@@ -163,7 +165,7 @@ pub async fn change(
     target: &Target,
     options: &WriteOptions,
     wanted: Write,
-    make: impl Fn(&Existing) -> Result<Value, ApiError> + Send + Sync,
+    make: impl Fn(&Existing) -> Result<Compact, ApiError> + Send + Sync,
 ) -> Result<Outcome, ApiError> {
     // What the last try came to; a dry run and an unchanged object have nothing else to show.
     let last: Mutex<Option<Outcome>> = Mutex::new(None);
@@ -174,7 +176,7 @@ pub async fn change(
         let (last, reserved, wanted, make) = (&last, &reserved, &wanted, &make);
         async move {
             let old = match &current {
-                Some(object) => Some(conversion::value(server, &target.row, object).await?),
+                Some(object) => Some(conversion::compact(server, &target.row, object).await?),
                 None => None,
             };
             let rewrite = current
@@ -184,7 +186,7 @@ pub async fn change(
                 attempt::attempt(server, request, target, options, wanted, old, rewrite, make).await?;
             reserved.lock().push(attempt.reserved);
             *last.lock() = Some(Outcome {
-                object: Shown::Value(attempt.object),
+                object: Shown::Object(attempt.object),
                 created: attempt.created,
             });
             Ok::<Change, Failure>(if options.dry_run {
@@ -211,10 +213,10 @@ pub async fn change(
         }),
         Ok(Updated::Deleted(object)) => {
             // The last finalizer is gone, and the object with it.
-            let object = conversion::value(server, &target.row, &object).await?;
+            let object = conversion::compact(server, &target.row, &object).await?;
             crate::services::release(server, &target.row, &object, options.dry_run).await;
             Ok(Outcome {
-                object: Shown::Value(object),
+                object: Shown::Object(object),
                 created: false,
             })
         }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 mod bench;
+mod field_sets;
 mod plugins;
 mod policies;
 mod webhooks;

@@ -247,6 +247,29 @@ async fn mutations_by_patch_and_by_configuration() {
 }
 
 #[tokio::test]
+async fn a_configuration_with_repeated_items_is_refused() {
+    let bench = Bench::start(answer).await;
+    let item = "Object.spec.template.spec.initContainers{name: 'proxy', image: 'p'}";
+    let apps = json!({"resourceRules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "resources": ["deployments"], "operations": ["CREATE"]}]});
+    let spec = json!({
+        "matchConstraints": apps,
+        "reinvocationPolicy": "Never",
+        "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": format!("Object{{spec: Object.spec{{template: Object.spec.template{{spec: Object.spec.template.spec{{initContainers: [{item}, {item}]}}}}}}}}")}}],
+    });
+    bench
+        .policy("MutatingAdmissionPolicy", "twice.example.com", spec, json!({}))
+        .await;
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}], "initContainers": [{"name": "proxy", "image": "o"}]}});
+    let deployment = json!({"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template}});
+    let (code, status, _) = bench
+        .post("/apis/apps/v1/namespaces/default/deployments", &deployment)
+        .await;
+    assert_eq!(code, 403, "{status}");
+    let why = ".spec.template.spec.initContainers: duplicate entries for key [name=\"proxy\"]";
+    assert!(status["message"].as_str().unwrap().ends_with(why), "{status}");
+}
+
+#[tokio::test]
 async fn expressions_are_checked_when_they_are_stored() {
     let bench = Bench::start(answer).await;
     let policy = |spec: Value| json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": "p"}, "spec": spec});

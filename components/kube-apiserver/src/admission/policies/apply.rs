@@ -81,6 +81,9 @@ fn applied(mut made: Value, object: &Value, row: &Resource, gvk: &GroupVersionKi
     };
     let schema = schema.ok_or_else(|| format!("unable to find the type of {}", gvk.kind))?;
     let ty = apimachinery::Type::Struct(schema);
+    let configuration = apply::validate(&row.schemas, &ty, &made).map_err(|errors| {
+        format!("error applying patch: failed to convert patch object to typed object: {errors}")
+    })?;
     let atomic = atomics(row, &ty, &made);
     if !atomic.is_empty() {
         return Err(format!(
@@ -89,7 +92,7 @@ fn applied(mut made: Value, object: &Value, row: &Resource, gvk: &GroupVersionKi
         ));
     }
     let mut merged = object.clone();
-    apply::merge(&row.schemas, &ty, &mut merged, &made);
+    apply::merge(&row.schemas, &ty, &mut merged, configuration);
     Ok(merged)
 }
 

@@ -15,7 +15,9 @@ use crate::admission::webhooks::reinvocation::Reinvocation;
 use crate::definitions::conversion;
 use crate::server::Server;
 use apimachinery::ApiError;
+use apimachinery::managed_fields::Compact;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::time::Instant;
 
 /// A policy to apply, with one binding and one parameter.
@@ -33,8 +35,8 @@ struct Application<'a> {
 pub async fn admit(
     server: &Server,
     attributes: &Attributes<'_>,
-    object: Option<&mut Value>,
-    old: Option<&Value>,
+    object: Option<&mut Compact>,
+    old: Option<&Compact>,
     state: &mut Reinvocation,
 ) -> Result<(), ApiError> {
     let policies = server.admission.policies.get().await?;
@@ -45,7 +47,7 @@ pub async fn admit(
         return Ok(());
     };
     let registry = server.registry.load_full();
-    let surroundings = Surroundings::new(server, attributes, &registry);
+    let mut surroundings = Surroundings::new(server, attributes, &registry);
     let mut denials = Vec::new();
     let mut applications = Vec::new();
     for policy in &policies.mutating {
@@ -67,6 +69,7 @@ pub async fn admit(
         let started = Instant::now();
         let changed = apply_one(application, &surroundings, object, old, &mut denials).await?;
         if changed {
+            surroundings.object_changed();
             state.changed();
         }
         if application.policy.reinvocable {
@@ -112,8 +115,8 @@ fn deny(policy: &MutatingPolicy, binding: Option<&Binding>, message: String, den
 async fn applicable<'a>(
     policy: &'a MutatingPolicy,
     surroundings: &Surroundings<'_>,
-    object: &Value,
-    old: Option<&Value>,
+    object: &Compact,
+    old: Option<&Compact>,
     applications: &mut Vec<Application<'a>>,
     denials: &mut Vec<Denial>,
 ) -> Result<(), ApiError> {
@@ -168,8 +171,8 @@ async fn applicable<'a>(
 async fn apply_one(
     application: &Application<'_>,
     surroundings: &Surroundings<'_>,
-    object: &mut Value,
-    old: Option<&Value>,
+    object: &mut Compact,
+    old: Option<&Compact>,
     denials: &mut Vec<Denial>,
 ) -> Result<bool, ApiError> {
     let (policy, invocation) = (application.policy, &application.invocation);
@@ -178,7 +181,7 @@ async fn apply_one(
     let request = inputs::request(attributes, invocation);
     let rights = Rights::of(&surroundings.server.authorizer, attributes);
     let versioned = surroundings.versioned(invocation, Some(&*object), old).await?;
-    let Some(mut current) = versioned.object.map(|object| object.into_owned()) else {
+    let Some(mut current) = versioned.object.map(Cow::into_owned) else {
         return Ok(false);
     };
     let before = current.clone();
@@ -234,10 +237,10 @@ async fn apply_one(
     if current == before {
         return Ok(false);
     }
-    *object = if invocation.converted {
+    *object = Compact::of(if invocation.converted {
         conversion::between(surroundings.server, &invocation.row, &attributes.row, current).await?
     } else {
         current
-    };
+    });
     Ok(true)
 }

@@ -11,6 +11,7 @@ use crate::admission::metrics::{Phase, PolicyOutcome};
 use crate::admission::scope::Surroundings;
 use crate::server::Server;
 use apimachinery::ApiError;
+use apimachinery::managed_fields::Compact;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -19,8 +20,8 @@ use std::time::{Duration, Instant};
 pub async fn admit(
     server: &Server,
     attributes: &Attributes<'_>,
-    object: Option<&Value>,
-    old: Option<&Value>,
+    object: Option<&Compact>,
+    old: Option<&Compact>,
 ) -> Result<(), ApiError> {
     let policies = server.admission.policies.get().await?;
     if policies.validating.is_empty() || policy_exempt(attributes) {
@@ -41,8 +42,8 @@ pub async fn admit(
 async fn one(
     policy: &ValidatingPolicy,
     surroundings: &Surroundings<'_>,
-    object: Option<&Value>,
-    old: Option<&Value>,
+    object: Option<&Compact>,
+    old: Option<&Compact>,
     denials: &mut Vec<Denial>,
 ) -> Result<(), ApiError> {
     let common = &policy.policy;
@@ -117,8 +118,8 @@ async fn evaluated(
     policy: &ValidatingPolicy,
     surroundings: &Surroundings<'_>,
     invocation: &Invocation,
-    object: Option<&Value>,
-    old: Option<&Value>,
+    object: Option<&Compact>,
+    old: Option<&Compact>,
     params: Option<&Value>,
 ) -> Result<Option<Findings>, ApiError> {
     let versioned = surroundings.versioned(invocation, object, old).await?;

@@ -14,6 +14,7 @@ use crate::definitions::conversion;
 use crate::kinds;
 use crate::server::Server;
 use api::Resource;
+use apimachinery::managed_fields::Compact;
 use apimachinery::{ApiError, GroupVersionKind, patch};
 use serde_json::Value;
 use std::time::Instant;
@@ -22,8 +23,8 @@ use std::time::Instant;
 pub async fn admit(
     server: &Server,
     attributes: &Attributes<'_>,
-    mut object: Option<&mut Value>,
-    old: Option<&Value>,
+    mut object: Option<&mut Compact>,
+    old: Option<&Compact>,
     state: &mut Reinvocation,
 ) -> Result<(), ApiError> {
     let hooks = server.admission.webhooks.get().await?;
@@ -31,7 +32,7 @@ pub async fn admit(
         return Ok(());
     }
     let registry = server.registry.load_full();
-    let surroundings = Surroundings::new(server, attributes, &registry);
+    let mut surroundings = Surroundings::new(server, attributes, &registry);
     let deadline =
         attributes.request.received + crate::pipeline::request_timeout(server, &attributes.request.query)?;
     state.enter(object.as_deref());
@@ -60,6 +61,7 @@ pub async fn admit(
                 turn.patched(attributes.request, &patched.patch);
                 if let Some(object) = object.as_deref_mut() {
                     *object = patched.object;
+                    surroundings.object_changed();
                 }
             }
             Ok(None) => {}
@@ -91,7 +93,7 @@ pub async fn admit(
 /// An object that a webhook's patch was applied to.
 struct Patched {
     /// In the request's version.
-    object: Value,
+    object: Compact,
     changed: bool,
     patch: Vec<Value>,
 }
@@ -100,8 +102,8 @@ async fn one(
     surroundings: &Surroundings<'_>,
     hook: &Hook,
     invocation: &Invocation,
-    object: Option<&Value>,
-    old: Option<&Value>,
+    object: Option<&Compact>,
+    old: Option<&Compact>,
     deadline: Instant,
 ) -> Result<Option<Patched>, Failure> {
     let versioned = surroundings
@@ -166,7 +168,7 @@ async fn apply(
         return Err(internal("a patch is a list".to_owned()));
     };
     Ok(Patched {
-        object,
+        object: Compact::of(object),
         changed,
         patch,
     })

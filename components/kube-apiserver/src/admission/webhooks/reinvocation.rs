@@ -1,6 +1,6 @@
 //! Which mutating webhooks are asked a second time, because others changed the object after them.
 
-use serde_json::Value;
+use apimachinery::managed_fields::Compact;
 use std::collections::HashSet;
 
 /// The state of one request's mutating admission, over at most two rounds.
@@ -12,7 +12,7 @@ pub struct Reinvocation {
     asked: HashSet<String>,
     due: HashSet<String>,
     /// The object as the last webhook left it; kept only while somebody might be asked again.
-    left: Option<Value>,
+    left: Option<Compact>,
 }
 
 impl Reinvocation {
@@ -31,14 +31,14 @@ impl Reinvocation {
     }
 
     /// The webhooks' turn. In the second round built-in plugins may have changed what the webhooks had left.
-    pub fn enter(&mut self, object: Option<&Value>) {
+    pub fn enter(&mut self, object: Option<&Compact>) {
         if self.round > 0 && !self.asked.is_empty() && self.left.as_ref() != object {
             self.require();
         }
     }
 
     /// The webhooks have had their turn.
-    pub fn leave(&mut self, object: Option<&Value>) {
+    pub fn leave(&mut self, object: Option<&Compact>) {
         self.left = if self.asked.is_empty() {
             None
         } else {
@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn only_those_before_a_change_are_asked_again() {
         let mut state = Reinvocation::default();
-        let object = json!({"a": 1});
+        let object = Compact::of(json!({"a": 1}));
         state.enter(Some(&object));
         state.asked("first");
         state.changed();
@@ -92,9 +92,9 @@ mod tests {
     fn a_change_by_built_in_plugins_asks_all_again() {
         let mut state = Reinvocation::default();
         state.asked("only");
-        state.leave(Some(&json!({"a": 1})));
+        state.leave(Some(&Compact::of(json!({"a": 1}))));
         state.begin_again();
-        state.enter(Some(&json!({"a": 2})));
+        state.enter(Some(&Compact::of(json!({"a": 2}))));
         assert!(state.wants("only"));
     }
 }

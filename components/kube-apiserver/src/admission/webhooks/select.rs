@@ -7,15 +7,15 @@ use crate::admission::matching::Invocation;
 use crate::admission::metrics::Phase;
 use crate::admission::scope::Surroundings;
 use apimachinery::ApiError;
-use serde_json::Value;
+use apimachinery::managed_fields::Compact;
 
 /// The version in which the webhook gets the request; `None` when it isn't asked.
 pub async fn invocation(
     hook: &Hook,
     phase: Phase,
     surroundings: &Surroundings<'_>,
-    object: Option<&Value>,
-    old: Option<&Value>,
+    object: Option<&Compact>,
+    old: Option<&Compact>,
 ) -> Result<Option<Invocation>, ApiError> {
     let attributes = surroundings.attributes;
     let Some(found) = surroundings.matched(&hook.criteria, object, old).await? else {

@@ -11,8 +11,8 @@ use crate::admission::metrics::Phase;
 use crate::admission::scope::Surroundings;
 use crate::server::Server;
 use apimachinery::ApiError;
+use apimachinery::managed_fields::Compact;
 use futures::future::join_all;
-use serde_json::Value;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,8 +20,8 @@ use std::time::Instant;
 pub async fn admit(
     server: &Server,
     attributes: &Attributes<'_>,
-    object: Option<&Value>,
-    old: Option<&Value>,
+    object: Option<&Compact>,
+    old: Option<&Compact>,
 ) -> Result<(), ApiError> {
     let hooks = server.admission.webhooks.get().await?;
     if hooks.validating.is_empty() || exempt(attributes) {
@@ -54,8 +54,8 @@ async fn one(
     index: usize,
     hook: &Hook,
     invocation: &Invocation,
-    object: Option<&Value>,
-    old: Option<&Value>,
+    object: Option<&Compact>,
+    old: Option<&Compact>,
     deadline: Instant,
 ) -> Result<(), ApiError> {
     let versioned = surroundings.versioned(invocation, object, old).await?;

@@ -1,16 +1,17 @@
 //! One try to change an object: from the existing one to what would be stored.
+use super::new::admit_new;
 use super::store::{bytes_of, time_to_live};
-use super::{Existing, Write, missing, track};
+use super::{Existing, View, Write, missing, track};
 use crate::admission::{self, Operation};
 use crate::metadata;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::services::{Reserved, reserve};
-use crate::verbs::create::note_requester;
 use crate::verbs::options::WriteOptions;
 use crate::verbs::target::Target;
 use api::{Resource, strategy};
 use apimachinery::field::{Error, Path};
+use apimachinery::managed_fields::Compact;
 use apimachinery::{ApiError, meta};
 use serde_json::Value;
 use storage::Change;
@@ -18,7 +19,7 @@ use storage::Change;
 /// What a try came to.
 pub(super) struct Attempt {
     pub reserved: Reserved,
-    pub object: Value,
+    pub object: Compact,
     pub change: Change,
     pub created: bool,
 }
@@ -30,9 +31,9 @@ pub(super) async fn attempt(
     target: &Target,
     options: &WriteOptions,
     wanted: &Write,
-    old: Option<Value>,
+    old: Option<Compact>,
     rewrite: bool,
-    make: &(impl Fn(&Existing) -> Result<Value, ApiError> + Send + Sync),
+    make: &(impl Fn(&Existing) -> Result<Compact, ApiError> + Send + Sync),
 ) -> Result<Attempt, ApiError> {
     let row = &target.row;
     let existing = Existing { old };
@@ -50,14 +51,15 @@ pub(super) async fn attempt(
         track(row, Some(old), &mut new, request, options, &target.subresource)?;
     }
     let attributes = admission::Attributes::of_write(request, target, Operation::Update, options);
-    let seen_before = wanted.view.map(|view| (view.of)(row, old)).transpose()?;
+    let seen = |view: View, object: &Compact| (view.of)(row, object).map(Compact::of);
+    let seen_before = wanted.view.map(|view| seen(view, old)).transpose()?;
     match (wanted.view, &seen_before) {
         (Some(view), Some(before)) => {
-            let sent = (view.of)(row, &new)?;
-            let mut seen = sent.clone();
-            admission::mutate(server, &attributes, &mut seen, Some(before)).await?;
-            if seen != sent {
-                new = (view.back)(target, &new, &seen)?;
+            let sent = seen(view, &new)?;
+            let mut admitted = sent.clone();
+            admission::mutate(server, &attributes, &mut admitted, Some(before)).await?;
+            if admitted != sent {
+                new = (view.back)(target, &new, &admitted)?;
             }
         }
         _ => admission::mutate(server, &attributes, &mut new, Some(old)).await?,
@@ -72,7 +74,7 @@ pub(super) async fn attempt(
         .for_each(|warning| request.warn(warning));
     match (wanted.view, &seen_before) {
         (Some(view), Some(before)) => {
-            admission::validate(server, &attributes, Some(&(view.of)(row, &new)?), Some(before)).await?;
+            admission::validate(server, &attributes, Some(&seen(view, &new)?), Some(before)).await?;
         }
         _ => admission::validate(server, &attributes, Some(&new), Some(old)).await?,
     }
@@ -108,7 +110,7 @@ async fn create_missing(
     target: &Target,
     options: &WriteOptions,
     wanted: &Write,
-    mut object: Value,
+    mut object: Compact,
 ) -> Result<Attempt, ApiError> {
     let row = &target.row;
     if !target.subresource.is_empty() {
@@ -124,18 +126,7 @@ async fn create_missing(
     if wanted.replaces {
         track(row, None, &mut object, request, options, "")?;
     }
-    let attributes = admission::Attributes::of_write(request, target, Operation::Create, options);
-    admission::mutate(server, &attributes, &mut object, None).await?;
-    metadata::prepare_create(&mut object);
-    note_requester(request, row, &mut object);
-    strategy::prepare_create(row, &mut object);
-    api::validate::create(row, &object)?;
-    strategy::settle(row, &mut object);
-    api::warnings::create(row, &object)
-        .into_iter()
-        .for_each(|warning| request.warn(warning));
-    admission::validate(server, &attributes, Some(&object), None).await?;
-    let reserved = reserve(server, row, None, &mut object, options.dry_run).await?;
+    let reserved = admit_new(server, request, target, options, &mut object).await?;
     Ok(Attempt {
         reserved,
         change: Change::Write {

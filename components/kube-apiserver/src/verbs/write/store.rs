@@ -5,8 +5,8 @@ use crate::kinds;
 use crate::server::Server;
 use crate::verbs::target::Target;
 use api::Resource;
+use apimachinery::managed_fields::Compact;
 use apimachinery::{ApiError, json, meta};
-use serde_json::Value;
 use std::time::Duration;
 use storage::StorageError;
 
@@ -15,21 +15,17 @@ pub(super) fn time_to_live(server: &Server, row: &Resource) -> Option<Duration> 
     (row.gvk.kind == "Event" && row.custom.is_none()).then_some(server.flags.event_ttl)
 }
 
-/// The object as it is stored. A built-in one that is stored in the row's version isn't copied: its resourceVersion
-/// only stands aside meanwhile.
-pub(super) async fn bytes_of(
-    server: &Server,
-    row: &Resource,
-    object: &mut Value,
-) -> Result<Vec<u8>, ApiError> {
-    if row.custom.is_some() || kinds::needs_conversion(row) {
-        let mut stored = conversion::to_storage(server, row, object.clone()).await?;
+/// The object as it is stored. One that is stored in the row's version isn't copied: its resourceVersion only stands
+/// aside meanwhile.
+pub async fn bytes_of(server: &Server, row: &Resource, object: &mut Compact) -> Result<Vec<u8>, ApiError> {
+    if kinds::needs_conversion(row) {
+        let mut stored = conversion::to_storage(server, row, object.to_whole()).await?;
         meta::remove(&mut stored, "resourceVersion");
         return Ok(json::to_bytes(&stored));
     }
     let version = meta::remove(object, "resourceVersion");
     kinds::set_type(row, object);
-    let bytes = json::to_bytes(object);
+    let bytes = object.to_bytes();
     if let Some(version) = version {
         meta::set(object, "resourceVersion", version);
     }
@@ -41,7 +37,7 @@ pub async fn store_new(
     server: &Server,
     target: &Target,
     name: &str,
-    mut object: Value,
+    mut object: Compact,
     dry_run: bool,
 ) -> Result<Shown, ApiError> {
     let row = &target.row;
@@ -53,7 +49,7 @@ pub async fn store_new(
             .await
         {
             Ok(_) => Err(ApiError::already_exists(&target.resource(), name)),
-            Err(StorageError::NotFound { .. }) => Ok(Shown::Value(object)),
+            Err(StorageError::NotFound { .. }) => Ok(Shown::Object(object)),
             Err(other) => Err(error(other)),
         };
     }

@@ -1,0 +1,60 @@
+//! What a new object goes through before it is stored, by whatever verb it is made.
+use crate::admission::{self, Attributes, Operation};
+use crate::metadata;
+use crate::request::ApiRequest;
+use crate::server::Server;
+use crate::services::{Reserved, reserve};
+use crate::verbs::options::WriteOptions;
+use crate::verbs::target::Target;
+use api::{Resource, strategy};
+use apimachinery::managed_fields::Compact;
+use apimachinery::{ApiError, meta};
+use serde_json::Value;
+
+/// Admits, prepares and checks an object whose managers are recorded.
+pub async fn admit_new(
+    server: &Server,
+    request: &ApiRequest,
+    target: &Target,
+    options: &WriteOptions,
+    object: &mut Compact,
+) -> Result<Reserved, ApiError> {
+    let row = &target.row;
+    let mut attributes = Attributes::of_write(request, target, Operation::Create, options);
+    attributes.name = meta::name(object).to_owned();
+    admission::mutate(server, &attributes, object, None).await?;
+    // A webhook may have moved it.
+    metadata::ensure_namespace(row, &target.namespace, object)?;
+    metadata::prepare_create(object);
+    note_requester(request, row, object);
+    strategy::prepare_create(row, object);
+    api::validate::create(row, object)?;
+    strategy::settle(row, object);
+    api::warnings::create(row, object)
+        .into_iter()
+        .for_each(|warning| request.warn(warning));
+    attributes.name = meta::name(object).to_owned();
+    admission::validate(server, &attributes, Some(object), None).await?;
+    reserve(server, row, None, object, options.dry_run).await
+}
+
+/// A signing request says who made it, whatever the body claims: approvers decide by it.
+fn note_requester(request: &ApiRequest, row: &Resource, object: &mut Value) {
+    if row.gvk.kind != "CertificateSigningRequest" {
+        return;
+    }
+    let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let user = crate::reviews::token::user_info(&request.user);
+    for field in ["username", "uid", "groups", "extra"] {
+        match user.get(field) {
+            Some(value) => {
+                spec.insert(field.to_owned(), value.clone());
+            }
+            None => {
+                spec.remove(field);
+            }
+        }
+    }
+}
