@@ -94,6 +94,8 @@ pub struct Worker {
     operations: JoinSet<Done>,
     busy: BTreeSet<String>,
     sandbox_busy: bool,
+    /// The volumes are to be written anew.
+    renew: bool,
     volumes_busy: bool,
     volumes: Option<PreparedVolumes>,
     volumes_retry: Option<(Timestamp, Duration)>,
@@ -132,6 +134,7 @@ impl Worker {
             operations: JoinSet::new(),
             busy: BTreeSet::new(),
             sandbox_busy: false,
+            renew: false,
             volumes_busy: false,
             volumes: None,
             volumes_retry: None,
@@ -156,6 +159,9 @@ impl Worker {
             if self.shutdown.is_cancelled() {
                 return;
             }
+            // Before the pod is read: an order that is taken after it could be for the next state of the pod, and would be
+            // carried out on this one.
+            self.renew |= self.refresh.swap(false, std::sync::atomic::Ordering::AcqRel);
             let input = self.input.borrow_and_update().clone();
             if let Err(error) = self.look(&input.pod).await {
                 tracing::warn!(pod = %input.pod.full_name(), %error, "the runtime cannot be asked about a pod");
@@ -302,7 +308,7 @@ impl Worker {
         if self.volumes_busy {
             return None;
         }
-        let refresh = self.refresh.swap(false, std::sync::atomic::Ordering::AcqRel);
+        let refresh = std::mem::take(&mut self.renew);
         if refresh {
             // What was missing may be there now.
             let reasons = &self.reasons;
