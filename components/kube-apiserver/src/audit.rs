@@ -13,6 +13,7 @@ use crate::serving::body::{Body, Response};
 use apimachinery::ApiError;
 use backend::Backend;
 use event::{Stage, event};
+use futures::FutureExt;
 use futures::StreamExt;
 use http::HeaderMap;
 use policy::Policy;
@@ -29,7 +30,7 @@ pub fn id_of(headers: &HeaderMap) -> String {
         .get("audit-id")
         .and_then(|value| value.to_str().ok())
         .filter(|text| !text.is_empty() && text.len() <= 64);
-    given.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_owned)
+    given.map_or_else(|| crate::metadata::new_uid(), str::to_owned)
 }
 
 /// Policy and backends; nothing is done without both.
@@ -146,7 +147,7 @@ impl Enabled {
         self.events.inc();
         let mut refuse = false;
         for backend in &self.backends {
-            let taken = backend.take(&event).await;
+            let taken = backend.take(&event).boxed().await;
             refuse |= !taken && backend.is_strict() && stage == Stage::RequestReceived;
         }
         refuse

@@ -18,6 +18,7 @@ use crate::serving::certificates::ClientAuthority;
 use crate::serving::peer::Peer;
 use anonymous::Anonymous;
 use arc_swap::ArcSwap;
+use futures::FutureExt;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use lookup::Lookup;
@@ -75,7 +76,7 @@ impl Authenticator {
             }
         }
         if let Some(token) = bearer_token(headers) {
-            match self.tokens.authenticate(token, &[]).await {
+            match self.tokens.authenticate(token, &[]).boxed().await {
                 Ok(Some(found)) => return Ok(found.user),
                 Ok(None) => refusals.push("invalid bearer token".to_owned()),
                 Err(refusal) => refusals.push(refusal.0),

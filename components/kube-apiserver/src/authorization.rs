@@ -8,6 +8,7 @@ pub mod webhook;
 
 use arc_swap::ArcSwap;
 use attributes::Attributes;
+use futures::FutureExt;
 use std::sync::Arc;
 use std::time::Duration;
 use webhook::WebhookAuthorizer;
@@ -129,7 +130,7 @@ impl Authorizer {
         loop {
             match self.walk(&chain, from, attributes, &mut reasons) {
                 Step::Decided(decision) => return decision,
-                Step::Ask(webhook, next) => match webhook.authorize(attributes).await {
+                Step::Ask(webhook, next) => match webhook.authorize(attributes).boxed().await {
                     Decision::NoOpinion(reason) => {
                         note(&mut reasons, reason);
                         from = next;

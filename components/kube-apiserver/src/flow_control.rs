@@ -22,6 +22,7 @@ use arc_swap::ArcSwap;
 use classify::Flow;
 use configuration::Configuration;
 use estimate::Counts;
+use futures::FutureExt;
 use level::{Refusal, Seat};
 use metrics::FlowControlMetrics;
 use std::sync::Arc;
@@ -120,6 +121,7 @@ impl FlowControl {
                     .wait(hash, work.seats, time / PATIENCE, |length| {
                         flow.metrics.enqueued(length)
                     })
+                    .boxed()
                     .await;
                 drop(waits);
                 match &outcome {

@@ -12,6 +12,7 @@ use crate::request_info::RequestInfo;
 use crate::server::Server;
 use crate::serving::body::Response;
 use apimachinery::ApiError;
+use futures::FutureExt;
 use hyper::upgrade::OnUpgrade;
 use std::sync::Arc;
 
@@ -31,6 +32,6 @@ pub async fn dispatch(
     if request.info.is_resource {
         resource::handle(server, request, upgrade).await
     } else {
-        paths::handle(server, request).await
+        paths::handle(server, request).boxed().await
     }
 }

@@ -187,7 +187,7 @@ async fn allowed(
         let timeout = (!info.is_long_running())
             .then(|| request_timeout(server, &query))
             .transpose()?;
-        let forwarding = aggregator::proxy::forward(&remote, &parts, incoming, upgrade, &user, peer);
+        let forwarding = aggregator::proxy::forward(&remote, &parts, incoming, upgrade, &user, peer).boxed();
         return within(timeout, forwarding).await;
     }
     check_encoding(&parts)?;

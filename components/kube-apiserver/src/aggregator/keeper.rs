@@ -81,7 +81,7 @@ async fn act(server: &Server, store: &Store, action: Action) -> Result<(), Stora
 
 fn fresh(server: &Server, mut object: Value) -> Value {
     let now = time::format_time(jiff::Timestamp::now());
-    meta::set(&mut object, "uid", uuid::Uuid::new_v4().to_string());
+    meta::set(&mut object, "uid", crate::metadata::new_uid());
     meta::set(&mut object, "creationTimestamp", now.as_str());
     let registry = server.registry.load();
     if let Some(row) = registry.resource(GROUP, "v1", "apiservices") {

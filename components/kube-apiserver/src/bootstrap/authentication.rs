@@ -79,7 +79,7 @@ pub async fn reconcile(server: &Server) -> anyhow::Result<()> {
                 "metadata": {
                     "name": NAME,
                     "namespace": NAMESPACE,
-                    "uid": uuid::Uuid::new_v4().to_string(),
+                    "uid": crate::metadata::new_uid(),
                     "creationTimestamp": time::format_time(jiff::Timestamp::now()),
                 },
             })

@@ -147,7 +147,7 @@ fn fresh(api_version: &str, kind: &str, labels: Value) -> Value {
         "metadata": {
             "name": NAME,
             "namespace": NAMESPACE,
-            "uid": uuid::Uuid::new_v4().to_string(),
+            "uid": crate::metadata::new_uid(),
             "creationTimestamp": time::format_time(jiff::Timestamp::now()),
             "labels": labels,
         },

@@ -113,7 +113,7 @@ fn fresh(row: &Resource, wanted: &Value) -> Value {
         object["status"] = json!({});
     }
     let now = time::format_time(jiff::Timestamp::now());
-    meta::set(&mut object, "uid", uuid::Uuid::new_v4().to_string());
+    meta::set(&mut object, "uid", crate::metadata::new_uid());
     meta::set(&mut object, "creationTimestamp", now.as_str());
     let manager = if row.gvk.group == "flowcontrol.apiserver.k8s.io" {
         "api-priority-and-fairness-config-producer-v1"

@@ -147,7 +147,7 @@ async fn call(
         .webhooks
         .endpoint(place, &bundle, Arc::new(Credentials::default()))
         .map_err(|error| failed(row, &from, error))?;
-    let uid = uuid::Uuid::new_v4().to_string();
+    let uid = crate::metadata::new_uid();
     let review = json!({
         "kind": "ConversionReview", "apiVersion": format!("{}/{version}", super::GROUP),
         "request": {"uid": uid, "desiredAPIVersion": wanted, "objects": objects},

@@ -11,6 +11,8 @@ use crate::verbs::target::Target;
 use crate::verbs::{create, delete, get, list, patch, update, watch};
 use api::Resource;
 use apimachinery::{ApiError, Reason};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use hyper::upgrade::OnUpgrade;
 use std::sync::Arc;
 
@@ -67,42 +69,58 @@ pub async fn handle(
     }
     warn_of_deprecation(request, row);
     let target = Target::of(server, Arc::clone(row), info);
+    match handler(server, request, &target, upgrade) {
+        Some(handling) => handling.await,
+        None => Err(ApiError::method_not_allowed()),
+    }
+}
+
+/// What answers the request. In a box: the request's own future, which is moved several times before it runs, would else
+/// have room for the largest of all.
+fn handler<'a>(
+    server: &'a Arc<Server>,
+    request: &'a Arc<ApiRequest>,
+    target: &'a Target,
+    upgrade: Option<OnUpgrade>,
+) -> Option<BoxFuture<'a, Result<Response, ApiError>>> {
+    let (row, info) = (&target.row, &request.info);
     if matches!(
         (row.gvk.group.as_str(), info.subresource.as_str()),
         ("", "log" | "exec" | "attach" | "portforward" | "proxy")
     ) {
-        return connect::handle(server, request, &target, upgrade).await;
+        return Some(connect::handle(server, request, target, upgrade).boxed());
     }
     if !row.is_stored() {
-        return match (row.gvk.group.as_str(), row.plural.as_str()) {
-            ("", "bindings") => binding::bind(server, request, &target).await,
+        return Some(match (row.gvk.group.as_str(), row.plural.as_str()) {
+            ("", "bindings") => binding::bind(server, request, target).boxed(),
             ("authentication.k8s.io" | "authorization.k8s.io", _) => {
-                reviews::handle(server, request, &target).await
+                reviews::handle(server, request, target).boxed()
             }
-            _ => component_status::handle(server, request, &target).await,
-        };
+            _ => component_status::handle(server, request, target).boxed(),
+        });
     }
-    match (info.verb.as_str(), info.subresource.as_str()) {
-        ("get", "scale") => scale::get(server, request, &target).await,
-        ("update" | "patch", "scale") => scale::change(server, request, &target).await,
-        ("create", "binding") => binding::bind(server, request, &target).await,
-        ("create", "eviction") => eviction::evict(server, request, &target).await,
-        ("create", "token") => token::create(server, request, &target).await,
-        ("get", "ephemeralcontainers" | "resize" | "approval") => get::get(server, request, &target).await,
-        ("get", "" | "status") => get::get(server, request, &target).await,
-        ("list", "") => list::list(server, request, &target).await,
-        ("watch", "") => watch::watch(server, request, &target).await,
-        ("create", "") => create::create(server, request, &target).await,
+    Some(match (info.verb.as_str(), info.subresource.as_str()) {
+        ("get", "scale") => scale::get(server, request, target).boxed(),
+        ("update" | "patch", "scale") => scale::change(server, request, target).boxed(),
+        ("create", "binding") => binding::bind(server, request, target).boxed(),
+        ("create", "eviction") => eviction::evict(server, request, target).boxed(),
+        ("create", "token") => token::create(server, request, target).boxed(),
+        ("get", "" | "status" | "ephemeralcontainers" | "resize" | "approval") => {
+            get::get(server, request, target).boxed()
+        }
+        ("list", "") => list::list(server, request, target).boxed(),
+        ("watch", "") => watch::watch(server, request, target).boxed(),
+        ("create", "") => create::create(server, request, target).boxed(),
         ("update", "" | "status" | "finalize" | "approval" | "ephemeralcontainers" | "resize") => {
-            update::update(server, request, &target).await
+            update::update(server, request, target).boxed()
         }
         ("patch", "" | "status" | "approval" | "ephemeralcontainers" | "resize") => {
-            patch::patch(server, request, &target).await
+            patch::patch(server, request, target).boxed()
         }
-        ("delete", "") => delete::delete(server, request, &target).await,
-        ("deletecollection", "") => delete::delete_collection(server, request, &target).await,
-        _ => Err(ApiError::method_not_allowed()),
-    }
+        ("delete", "") => delete::delete(server, request, target).boxed(),
+        ("deletecollection", "") => delete::delete_collection(server, request, target).boxed(),
+        _ => return None,
+    })
 }
 
 /// One object is read and changed by its name; a new one is made in the collection.

@@ -51,7 +51,7 @@ fn object(server: &Server, address: IpAddr, owner: &Owner<'_>) -> Value {
         "kind": "IPAddress",
         "metadata": {
             "name": address.to_string(),
-            "uid": uuid::Uuid::new_v4().to_string(),
+            "uid": crate::metadata::new_uid(),
             "creationTimestamp": time::format_time(jiff::Timestamp::now()),
             "labels": { FAMILY: if address.is_ipv4() { "IPv4" } else { "IPv6" }, MANAGED_BY: ALLOCATOR },
         },

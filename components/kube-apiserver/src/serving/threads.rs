@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Notify, oneshot};
@@ -16,6 +17,10 @@ use tokio_util::task::TaskTracker;
 const MOST: usize = 16;
 /// Threads for what would keep a connection's thread busy for long.
 const MOST_BLOCKING: usize = 64;
+
+/// Less than any time limit of a request or of a call to etcd. Who sets a timer for earlier than the thread would wake
+/// anyway has the thread woken by a system call, though it is awake; with this one always near, nobody does.
+const TICK: Duration = Duration::from_secs(1);
 
 /// The threads; they end when this is dropped.
 pub struct Threads {
@@ -116,7 +121,12 @@ impl Thread {
             .name(format!("serving-{number}"))
             .spawn(move || {
                 // A panic of a request is caught with its task; here it is the runtime's own.
-                let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(until)));
+                let outcome = catch_unwind(AssertUnwindSafe(|| {
+                    runtime.block_on(async {
+                        runtime.spawn(ticks());
+                        until.await;
+                    });
+                }));
                 if outcome.is_err() {
                     tracing::error!(number, "a thread that serves connections panicked");
                     lost.notify_one();
@@ -129,6 +139,13 @@ impl Thread {
             end: Some(end),
             joined: Some(joined),
         })
+    }
+}
+
+/// Ends with the runtime.
+async fn ticks() {
+    loop {
+        tokio::time::sleep(TICK).await;
     }
 }
 

@@ -217,7 +217,7 @@ fn claims(
         iat: Some(now),
         nbf: Some(now),
         iss: issuer.issuers.first().cloned().unwrap_or_default(),
-        jti: uuid::Uuid::new_v4().to_string(),
+        jti: crate::metadata::new_uid(),
         sub: subject,
         kubernetes: Some(bound),
         ..Claims::default()

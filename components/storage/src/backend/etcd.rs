@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::{Backend, BackendError, BackendWatch, KeyValue, RangeRequest, RangeResult, TxnOutcome};
 use crate::revision::Revision;
 
+mod acknowledgements;
 mod connection;
 mod endpoints;
 mod failure;

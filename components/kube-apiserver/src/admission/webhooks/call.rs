@@ -40,7 +40,7 @@ impl Question<'_> {
             .endpoint
             .as_ref()
             .map_err(|why| Failure::calling(format!("could not get REST client: {why}")))?;
-        let uid = uuid::Uuid::new_v4().to_string();
+        let uid = crate::metadata::new_uid();
         let body = review::question(version, &uid, attributes, self.invocation, self.object, self.old)
             .map_err(|error| Failure::calling(format!("could not create admission objects: {error}")))?;
         let left = self.deadline.saturating_duration_since(Instant::now());

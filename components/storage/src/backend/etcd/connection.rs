@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tonic::Code;
 
+use super::acknowledgements::Acknowledging;
 use super::failure::CallError;
 
 const CONNECT: Duration = Duration::from_secs(1);
@@ -110,7 +111,7 @@ impl Connection {
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_frame_size(FRAME)
-            .handshake::<_, Bytes>(stream)
+            .handshake::<_, Bytes>(Acknowledging::new(stream))
             .await
             .map_err(CallError::connecting)?;
         let calls = Arc::new(AtomicUsize::new(0));
