@@ -30,7 +30,7 @@ pub fn id_of(headers: &HeaderMap) -> String {
         .get("audit-id")
         .and_then(|value| value.to_str().ok())
         .filter(|text| !text.is_empty() && text.len() <= 64);
-    given.map_or_else(|| crate::metadata::new_uid(), str::to_owned)
+    given.map_or_else(crate::metadata::new_uid, str::to_owned)
 }
 
 /// Policy and backends; nothing is done without both.
