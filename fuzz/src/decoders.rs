@@ -64,9 +64,17 @@ fn writer(manager: &str) -> Writer<'_> {
 /// A kind's number, then a JSON body.
 pub fn json(input: &[u8]) {
     let Some((row, text)) = kind(input) else { return };
-    let Ok((value, _)) = kinds::parse_body(text, media::JSON) else {
+    let Ok(body) = kinds::parse_body(text, media::JSON) else {
         return;
     };
+    let value = body.value;
+    let unknown: Vec<String> = value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, _)| key.clone())
+        .collect();
+    json::problems(text, &body.duplicates, &unknown);
     let again = json::parse(value.to_string().as_bytes()).expect("what is written can be read");
     assert_eq!(again.value, value);
     let Some(object) = create(row, value) else { return };
@@ -77,8 +85,9 @@ pub fn json(input: &[u8]) {
 
 /// A YAML body.
 pub fn yaml(input: &[u8]) {
-    if let Ok((value, _)) = kinds::parse_body(input, media::YAML) {
-        json::parse(value.to_string().as_bytes()).expect("what is written can be read");
+    if let Ok(body) = kinds::parse_body(input, media::YAML) {
+        json::parse(body.value.to_string().as_bytes()).expect("what is written can be read");
+        kinds::yaml::duplicates(input);
     }
 }
 

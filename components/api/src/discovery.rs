@@ -71,15 +71,14 @@ pub fn resource_list(registry: &Registry, version: &GroupVersion) -> Option<Valu
     Some(document)
 }
 
-/// The first bytes of the hash of group/version/kind of the stored form, base64.
+/// The first bytes of the hash of group/version/kind of the stored form, base64. Clients compare what several API
+/// servers say, so it is upstream's hash.
 fn storage_version_hash(row: &Resource) -> String {
     use base64::Engine;
-    // FNV-1a: clients only compare it for equality.
-    let text = format!("{}/{}", row.storage_version, row.gvk.kind);
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    base64::engine::general_purpose::STANDARD.encode(hash.to_be_bytes())
+    use sha2::Digest;
+    let stored = &row.storage_version;
+    let text = format!("{}/{}/{}", stored.group, stored.version, row.gvk.kind);
+    base64::engine::general_purpose::STANDARD.encode(&sha2::Sha256::digest(text)[..8])
 }
 
 /// The aggregated document of `/api` (`core`) or `/apis`.
@@ -136,4 +135,23 @@ fn aggregated_version(registry: &Registry, version: &GroupVersion) -> Value {
         })
         .collect();
     json!({"version": version.version, "resources": resources, "freshness": "Current"})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Recorded from upstream: storage migrators compare the hashes of several API servers.
+    #[test]
+    fn hashes_of_stored_forms_are_upstreams() {
+        for (version, resource, expected) in [
+            (GroupVersion::new("apps", "v1"), "deployments", "8aSe+NMegvE="),
+            (GroupVersion::new("", "v1"), "pods", "xPOwRZ+Yhw8="),
+        ] {
+            let document = resource_list(&Registry::built_in(), &version).unwrap();
+            let resources = document["resources"].as_array().unwrap();
+            let found = resources.iter().find(|row| row["name"] == resource).unwrap();
+            assert_eq!(found["storageVersionHash"], expected, "{resource}");
+        }
+    }
 }

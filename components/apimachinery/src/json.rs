@@ -1,6 +1,8 @@
 //! JSON text to value: duplicate keys are reported, depth is bounded, errors read as Go's. And back.
+mod problems;
 mod write;
 
+pub use problems::{listed, problems};
 pub use write::to_bytes;
 pub(crate) use write::{compact_to_bytes, write_string};
 
@@ -35,13 +37,7 @@ pub(crate) fn parse_compact(text: &[u8]) -> Result<Document, SyntaxError> {
 }
 
 fn parse_as(text: &[u8], compact: bool) -> Result<Document, SyntaxError> {
-    let mut parser = Parser {
-        text,
-        utf8: std::str::from_utf8(text).ok(),
-        at: 0,
-        path: Vec::new(),
-        duplicates: Vec::new(),
-    };
+    let mut parser = Parser::new(text);
     let value = parser.value(0, compact)?;
     parser.space();
     if parser.at < text.len() {
@@ -122,7 +118,17 @@ struct Parser<'a> {
     duplicates: Vec<String>,
 }
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
+    fn new(text: &'a [u8]) -> Self {
+        Self {
+            text,
+            utf8: std::str::from_utf8(text).ok(),
+            at: 0,
+            path: Vec::new(),
+            duplicates: Vec::new(),
+        }
+    }
+
     /// The way to the value at hand, as strict decoding names it.
     fn shown_path(&self) -> String {
         let mut shown = String::new();

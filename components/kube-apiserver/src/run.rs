@@ -255,8 +255,9 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     }));
     let interval = server.flags.etcd_compaction_interval;
     if !interval.is_zero() {
+        let storage = server.stores.storage.clone();
         tasks.spawn(named("compaction", async move {
-            storage::compaction::run(backend, interval).await;
+            storage::compaction::run(storage, interval).await;
             Ok(())
         }));
     }

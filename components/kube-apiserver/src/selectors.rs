@@ -1,18 +1,12 @@
 //! Field selectors: which fields a kind has, and filters made of both kinds of selectors.
 
 use crate::definitions::read;
+use crate::kinds::events;
 use api::Resource;
 use api::custom::Definition;
 use apimachinery::ApiError;
 use std::sync::Arc;
-use storage::{Filter, Marks, StoredObject};
-
-/// A field that selectors may name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SelectableField {
-    pub name: String,
-    pub default: String,
-}
+use storage::{FieldSpec, Filter, Marks, StoredObject};
 
 /// Fields besides metadata.name and metadata.namespace, with the value of an absent one.
 /// Group, plural name, and fields with the value of an absent one.
@@ -73,16 +67,26 @@ const EVENT_FIELDS: &[(&str, &str)] = &[
 ];
 
 /// The selectable fields of a kind.
-pub fn selectable_fields(row: &Resource) -> Vec<SelectableField> {
+pub fn selectable_fields(row: &Resource) -> Vec<FieldSpec> {
     FIELDS
         .iter()
         .filter(|(group, plural, _)| *group == row.gvk.group && *plural == row.plural)
         .flat_map(|(_, _, fields)| fields.iter())
-        .map(|(name, default)| SelectableField {
-            name: (*name).to_owned(),
-            default: (*default).to_owned(),
+        .map(|(name, default)| FieldSpec {
+            paths: paths(row, name),
+            ..FieldSpec::with_default(name, default)
         })
         .collect()
+}
+
+/// Where a field is: mostly where its name says.
+fn paths(row: &Resource, name: &str) -> Vec<Vec<String>> {
+    let path = |path: &str| path.split('.').map(str::to_owned).collect();
+    match (&*row.plural, name) {
+        // Events of the newer API have no source.
+        ("events", "source") => vec![path("source.component"), path("reportingComponent")],
+        _ => vec![path(name)],
+    }
 }
 
 use apimachinery::selector::{FieldSelector, LabelSelector, Operator};
@@ -91,13 +95,17 @@ use apimachinery::selector::{FieldSelector, LabelSelector, Operator};
 pub fn filter(row: &Resource, labels: &str, fields: &str) -> Result<Option<Filter>, ApiError> {
     let label_selector =
         LabelSelector::parse(labels).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    let field_selector =
+    let mut field_selector =
         FieldSelector::parse(fields).map_err(|error| ApiError::bad_request(error.to_string()))?;
     if let Some(definition) = &row.custom {
         return custom_filter(row, definition, label_selector, field_selector);
     }
     let known = selectable_fields(row);
-    for requirement in &field_selector.requirements {
+    for requirement in &mut field_selector.requirements {
+        if row.gvk.group == "events.k8s.io" {
+            requirement.field = events::core_field(&requirement.field)
+                .ok_or_else(|| ApiError::bad_request(unsupported_field(row, &requirement.field)))?;
+        }
         let name = requirement.field.as_str();
         let general = name == "metadata.name" || (name == "metadata.namespace" && row.namespaced);
         if !general && !known.iter().any(|field| field.name == name) {

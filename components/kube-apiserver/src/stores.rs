@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use storage::{
-    Change, FieldSpec, ForeignDecoder, ObjectRef, Preconditions, RequestedRevision, ResourceSpec, Storage,
-    StorageError, Store, StoredObject,
+    Change, ForeignDecoder, ObjectRef, Preconditions, RequestedRevision, ResourceSpec, Storage, StorageError,
+    Store, StoredObject,
 };
 
 /// All stores, over one watch of etcd.
@@ -53,15 +53,11 @@ impl Stores {
     }
 
     fn open(&self, row: &Resource) -> Store {
-        let fields = crate::selectors::selectable_fields(row);
         self.storage.store(ResourceSpec {
             name: storage_name(row),
             path: row.storage_prefix.clone(),
             namespaced: row.namespaced,
-            fields: fields
-                .iter()
-                .map(|field| FieldSpec::with_default(&field.name, &field.default))
-                .collect(),
+            fields: crate::selectors::selectable_fields(row),
             decoder: row
                 .custom
                 .is_none()

@@ -263,6 +263,10 @@ async fn a_definition_is_served_until_it_is_deleted_and_its_objects_go_first() {
     let (_, document) = get(&client, "/openapi/v3/apis/example.com/v1").await;
     let published = &document["components"]["schemas"]["com.example.v1.Widget"];
     assert_eq!(published["properties"]["spec"]["description"], "What is wanted.");
+    assert_eq!(
+        published["x-kubernetes-selectable-fields"],
+        json!([{"fieldPath": "spec.color"}])
+    );
     let (_, group) = get(&client, "/apis/example.com/v1").await;
     let names: Vec<&str> = group["resources"]
         .as_array()

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backend::{Backend, BackendError, RangeRequest, TxnOutcome};
+use crate::backend::{Backend, BackendError, KeyValue, RangeRequest, TxnOutcome};
 use crate::error::StorageError;
 use crate::revision::Revision;
+use crate::storage::Storage;
 
 /// Outside of the prefix, the same for every API server.
 const KEY: &str = "compact_rev_key";
@@ -20,18 +21,22 @@ struct Seen {
 }
 
 /// Compacts every `interval` to where the store was one interval ago. Runs until it is dropped.
-pub async fn run(backend: Arc<dyn Backend>, interval: Duration) {
+pub async fn run(storage: Storage, interval: Duration) {
     let mut seen = Seen::default();
     loop {
-        if let Err(error) = round(&backend, &mut seen).await {
-            tracing::warn!(%error, "compaction of the store failed, trying again in the next round");
+        match round(storage.backend(), &mut seen).await {
+            Ok(compacted) => storage.forget_before(compacted),
+            Err(error) => {
+                tracing::warn!(%error, "compaction of the store failed, trying again in the next round");
+            }
         }
         tokio::time::sleep(interval).await;
     }
 }
 
-/// One round: who moves the key compacts to what it saw in the round before.
-async fn round(backend: &Arc<dyn Backend>, seen: &mut Seen) -> Result<(), StorageError> {
+/// One round: who moves the key compacts to what it saw in the round before. Gives the revision before which there is
+/// no history any more, whoever compacted.
+async fn round(backend: &Arc<dyn Backend>, seen: &mut Seen) -> Result<Revision, StorageError> {
     let failed = |error| StorageError::from_backend(KEY, error);
     let value = seen.newest.unwrap_or(Revision::ZERO).to_string().into_bytes();
     let outcome = match seen.key_at {
@@ -41,22 +46,30 @@ async fn round(backend: &Arc<dyn Backend>, seen: &mut Seen) -> Result<(), Storag
     match outcome.map_err(failed)? {
         TxnOutcome::Conflict(current) => {
             // Another server has done it.
+            let compacted = current.as_ref().and_then(said).unwrap_or(Revision::ZERO);
             seen.key_at = current.map(|kv| kv.mod_revision);
             seen.newest = Some(backend.current_revision().await.map_err(failed)?);
+            Ok(compacted)
         }
         TxnOutcome::Done(at) => {
             let compact_to = seen.newest.replace(at);
             seen.key_at = Some(at);
-            if let Some(revision) = compact_to {
-                match backend.compact(revision).await {
-                    Ok(()) => tracing::debug!(%revision, "compacted the store"),
-                    Err(BackendError::Compacted { .. }) => {}
-                    Err(error) => return Err(failed(error)),
-                }
+            let Some(revision) = compact_to else {
+                return Ok(Revision::ZERO);
+            };
+            match backend.compact(revision).await {
+                Ok(()) => tracing::debug!(%revision, "compacted the store"),
+                Err(BackendError::Compacted { .. }) => {}
+                Err(error) => return Err(failed(error)),
             }
+            Ok(revision)
         }
     }
-    Ok(())
+}
+
+/// The revision that the key speaks of.
+fn said(key: &KeyValue) -> Option<Revision> {
+    Revision::parse(&String::from_utf8_lossy(&key.value)).ok()
 }
 
 /// Reads what the key says, for tests and diagnosis: the revision of the last compaction.
@@ -99,8 +112,9 @@ mod tests {
             ..RangeRequest::prefix("/r/")
         };
         let before = backend.current_revision().await.unwrap();
-        round(&backend, &mut one).await.unwrap();
-        round(&backend, &mut two).await.unwrap();
+        assert_eq!(round(&backend, &mut one).await.unwrap(), first);
+        // The other server learns of it.
+        assert_eq!(round(&backend, &mut two).await.unwrap(), first);
         assert_eq!(last_compaction(&backend).await.unwrap(), Some(first));
         // What the first round saw is still readable, and everything after it.
         backend.range(old(first)).await.unwrap();

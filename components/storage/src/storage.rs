@@ -11,6 +11,7 @@ use crate::cache::{CacheOptions, Hub, ResourceCache, RunningHub};
 use crate::encryption::Transformers;
 use crate::error::StorageError;
 use crate::resource::ResourceSpec;
+use crate::revision::Revision;
 use crate::store::Store;
 
 /// How the store behaves.
@@ -113,6 +114,16 @@ impl Storage {
                 message: "no answer from the backend".to_owned(),
             }),
         }
+    }
+
+    pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
+        self.inner.hub.backend()
+    }
+
+    /// The store's history before `revision` is gone: exact states from then are no longer served from memory either, so
+    /// that what a client may come back to does not depend on the server that answers.
+    pub fn forget_before(&self, revision: Revision) {
+        self.inner.hub.forget_before(revision);
     }
 
     /// The backend itself with the prefix, for keys that are no objects of a resource.

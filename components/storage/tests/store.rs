@@ -318,6 +318,48 @@ async fn pages_stay_at_their_revision() {
     assert_eq!(names(&page), ["bb", "d"]);
 }
 
+/// Nothing has changed since the first page, so the state is still at hand; another server would not have it.
+#[tokio::test]
+async fn a_list_that_is_continued_expires_with_the_stores_history() {
+    let Fixture {
+        storage,
+        pods,
+        backend,
+    } = fixture();
+    for name in ["a", "b", "c"] {
+        write(&pods, name, "n1").await;
+    }
+    let page = |continue_token| ListRequest {
+        limit: 1,
+        continue_token,
+        ..ListRequest::default()
+    };
+    let first = pods.list(page(None)).await.unwrap();
+    let exactly = ListRequest {
+        revision: RequestedRevision::At(first.revision),
+        revision_match: Some(RevisionMatch::Exact),
+        ..ListRequest::default()
+    };
+    storage.forget_before(first.revision);
+    let second = pods.list(page(first.continue_token)).await.unwrap();
+    assert_eq!(names(&second), ["b"], "the compacted revision itself can be read");
+    backend
+        .create("/elsewhere", Default::default(), None)
+        .await
+        .unwrap();
+    storage.forget_before(backend.current_revision().await.unwrap());
+    let error = pods.list(exactly).await.unwrap_err();
+    assert!(matches!(error, StorageError::Expired { .. }), "{error:?}");
+    let error = pods.list(page(second.continue_token)).await.unwrap_err();
+    let StorageError::ExpiredContinue {
+        restart: Some(restart),
+    } = error
+    else {
+        panic!("{error:?}")
+    };
+    assert_eq!(names(&pods.list(page(Some(restart))).await.unwrap()), ["c"]);
+}
+
 #[tokio::test]
 async fn list_revisions() {
     let Fixture { pods, .. } = fixture();

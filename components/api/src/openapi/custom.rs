@@ -19,6 +19,12 @@ pub(super) fn add(row: &Resource, out: &mut Map<String, Value>) {
     }
     typed(&mut schema, &row.gvk.kind, row);
     schema["properties"]["metadata"] = reference("ObjectMeta", METADATA);
+    if !definition.selectable.is_empty() {
+        let fields = definition.selectable.iter();
+        schema["x-kubernetes-selectable-fields"] = fields
+            .map(|field| json!({"fieldPath": field.as_str().trim_start_matches('.')}))
+            .collect();
+    }
     out.insert(name.clone(), schema);
     let mut list = json!({
         "description": format!("{} is a list of {}", row.list_kind, row.gvk.kind),

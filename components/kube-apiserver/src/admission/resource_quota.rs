@@ -185,7 +185,7 @@ pub async fn admit(
     Ok(())
 }
 
-/// A quota on compute resources makes pods say how much they want.
+/// A quota on CPU or memory makes pods say how much they want. Upstream regrets it, and asks for nothing else.
 fn require_all(
     attributes: &Attributes<'_>,
     quota: &Value,
@@ -195,19 +195,7 @@ fn require_all(
     if plural != "pods" || attributes.operation != Operation::Create {
         return Ok(());
     }
-    let counted = usage("", "pods", object);
-    let compute = |name: &str| {
-        matches!(name, "cpu" | "memory" | "ephemeral-storage")
-            || name.starts_with("requests.")
-            || name.starts_with("limits.")
-    };
-    let missing: Vec<&str> = quota["status"]["hard"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, _)| name.as_str())
-        .filter(|name| compute(name) && !counted.contains_key(*name))
-        .collect();
+    let missing = unsaid(&quota["status"]["hard"], object);
     if missing.is_empty() {
         return Ok(());
     }
@@ -226,6 +214,25 @@ fn require_all(
         meta::name(quota),
         each.join("; ")
     )))
+}
+
+/// What a quota is on and the pod should say, but does not.
+fn unsaid<'q>(hard: &'q Value, pod: &Value) -> Vec<&'q str> {
+    let counted = usage("", "pods", pod);
+    let compute = |name: &str| {
+        let resource = name
+            .strip_prefix("requests.")
+            .or_else(|| name.strip_prefix("limits."));
+        matches!(resource.unwrap_or(name), "cpu" | "memory")
+    };
+    let names = hard
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.as_str());
+    names
+        .filter(|name| compute(name) && !counted.contains_key(*name))
+        .collect()
 }
 
 async fn charge(
@@ -330,6 +337,21 @@ mod tests {
         assert_eq!(
             add_to(&mut quota, &more).unwrap_err(),
             "exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2"
+        );
+    }
+
+    /// Not so for other resources: a quota on the storage of claims is none of a pod's business.
+    #[test]
+    fn a_pod_must_only_say_how_much_cpu_and_memory_it_wants() {
+        let hard = json!({
+            "pods": "5", "cpu": "1", "limits.cpu": "1", "limits.memory": "1Gi", "requests.memory": "1Gi", "requests.storage": "10Gi",
+            "ephemeral-storage": "50Gi", "requests.ephemeral-storage": "50Gi", "requests.example.com/dongle": "3",
+        });
+        let pod =
+            json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "250m"}}}]}});
+        assert_eq!(
+            unsaid(&hard, &pod),
+            ["limits.cpu", "limits.memory", "requests.memory"]
         );
     }
 

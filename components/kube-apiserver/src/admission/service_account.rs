@@ -4,12 +4,18 @@ use super::{Attributes, Operation};
 use crate::server::Server;
 use apimachinery::{ApiError, meta};
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 const VOLUME_PREFIX: &str = "kube-api-access-";
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// Recognized by the token endpoint as a request on behalf of a pod that didn't ask for a lifetime.
 const EXPIRATION_SECONDS: i64 = 3607;
 const MIRROR: &str = "kubernetes.io/config.mirror";
+/// How long a pod waits for the account `default`, and how often it looks; upstream waits as long.
+const DEFAULT_PATIENCE: Duration = Duration::from_millis(1500);
+const DEFAULT_LOOK: Duration = Duration::from_millis(20);
 
 fn concerns(attributes: &Attributes<'_>) -> bool {
     attributes.is("", "pods")
@@ -40,12 +46,7 @@ pub async fn mutate(server: &Server, attributes: &Attributes<'_>, pod: &mut Valu
         .as_str()
         .unwrap_or("")
         .to_owned();
-    let account = server
-        .stores
-        .read("", "serviceaccounts", &attributes.namespace, &name)
-        .await
-        .map_err(ApiError::internal)?;
-    let Some(account) = account else {
+    let Some(account) = account(server, &attributes.namespace, &name).await? else {
         let why = format!(
             "error looking up service account {}/{name}: serviceaccount {name:?} not found",
             attributes.namespace
@@ -59,6 +60,24 @@ pub async fn mutate(server: &Server, attributes: &Attributes<'_>, pod: &mut Valu
         pod["spec"]["imagePullSecrets"] = account["imagePullSecrets"].clone();
     }
     Ok(())
+}
+
+/// The account that a pod names. In a namespace that was just made its controller still has to make the default one.
+async fn account(server: &Server, namespace: &str, name: &str) -> Result<Option<Arc<Value>>, ApiError> {
+    let read = || server.stores.read("", "serviceaccounts", namespace, name);
+    let found = read().await.map_err(ApiError::internal)?;
+    if found.is_some() || name != "default" {
+        return Ok(found);
+    }
+    let until = Instant::now() + DEFAULT_PATIENCE;
+    while Instant::now() < until {
+        tokio::time::sleep(DEFAULT_LOOK).await;
+        let cached = server.stores.cached("", "serviceaccounts", namespace, name);
+        if cached.is_some() {
+            return Ok(cached);
+        }
+    }
+    read().await.map_err(ApiError::internal)
 }
 
 fn check_mirror(attributes: &Attributes<'_>, pod: &Value) -> Result<(), ApiError> {

@@ -145,7 +145,7 @@ fn object(registry: &Registry, headers: &HeaderMap, body: &[u8]) -> Option<Value
         .and_then(|value| value.to_str().ok())
         .unwrap_or("");
     if content_type.contains("yaml") {
-        return crate::kinds::parse_yaml(body).ok();
+        return crate::kinds::yaml::parse(body).ok();
     }
     if content_type.contains("protobuf") {
         return of_protobuf(registry, body);

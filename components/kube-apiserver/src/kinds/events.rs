@@ -34,6 +34,17 @@ pub fn from_core(value: &mut Value) {
     rename(value, NAMES.into_iter());
 }
 
+/// Core's name of a field that selectors of events.k8s.io may name.
+pub fn core_field(name: &str) -> Option<String> {
+    match name {
+        "reason" | "type" | "metadata.name" | "metadata.namespace" => Some(name.to_owned()),
+        "reportingController" => Some("reportingComponent".to_owned()),
+        _ => name
+            .strip_prefix("regarding.")
+            .map(|field| format!("involvedObject.{field}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -130,7 +130,7 @@ pub async fn change(server: &Server, request: &ApiRequest, target: &Target) -> R
     let body = if is_patch {
         kinds::parse_body(&request.body, media::YAML)
             .map_err(ApiError::bad_request)?
-            .0
+            .value
     } else {
         body::object(&target.row, &scale_kind(), request, &options)?.into_whole()
     };

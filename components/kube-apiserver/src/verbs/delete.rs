@@ -92,7 +92,8 @@ fn read_options(request: &ApiRequest) -> Result<DeleteOptions, ApiError> {
             media::PROTOBUF,
         ]));
     }
-    let (body, _) = crate::kinds::parse_body(&request.body, &media_type).map_err(ApiError::bad_request)?;
+    let body = crate::kinds::parse_body(&request.body, &media_type).map_err(ApiError::bad_request)?;
+    let body = body.value;
     if !matches!(meta::kind(&body), "" | "DeleteOptions") {
         return Err(ApiError::bad_request(format!(
             "decoded object cannot be converted to DeleteOptions: it is a {}",

@@ -3,7 +3,7 @@
 use super::options::{self, FieldValidation};
 use super::target::Target;
 use super::write::{self, Existing, Write};
-use crate::kinds;
+use crate::kinds::{self, Body};
 use crate::media::{self, Answer};
 use crate::present;
 use crate::request::ApiRequest;
@@ -13,7 +13,7 @@ use api::Resource;
 use apimachinery::field::{BadValue, Error, Path};
 use apimachinery::managed_fields::Compact;
 use apimachinery::patch::{self, PatchError};
-use apimachinery::{ApiError, GroupVersionKind, Reason, decode, meta};
+use apimachinery::{ApiError, GroupVersionKind, Reason, decode, json, meta};
 use http::StatusCode;
 use serde_json::{Map, Value};
 
@@ -58,18 +58,35 @@ pub async fn patch(server: &Server, request: &ApiRequest, target: &Target) -> Re
     let accepted = media::negotiate(request, &target.row, Answer::Object)?;
     let options = options::write(request, "PatchOptions", form == Form::Apply)?;
     let body = parse(request, form)?;
+    let strict = match options.field_validation {
+        FieldValidation::Ignore => Vec::new(),
+        _ => strict_problems(request, form, &body),
+    };
+    let body = body.value;
     let wanted = Write {
         apply: form == Form::Apply,
         ..Write::default()
     };
     let outcome = write::change(server, request, target, &options, wanted, |existing| {
         let new = match form {
-            Form::Apply => apply(target, existing, &body, &options)?,
+            Form::Apply => {
+                let new = apply(target, existing, &body, &options)?;
+                check_apply(request, &strict, options.field_validation)?;
+                new
+            }
             _ => {
                 let Some(old) = &existing.old else {
                     return Err(write::missing(target));
                 };
-                patched(target, old, form, &body, request, options.field_validation)?
+                patched(
+                    target,
+                    old,
+                    form,
+                    &body,
+                    &strict,
+                    request,
+                    options.field_validation,
+                )?
             }
         };
         Ok(new)
@@ -83,18 +100,52 @@ pub async fn patch(server: &Server, request: &ApiRequest, target: &Target) -> Re
     present::one(server, request, &target.row, outcome.object, code, &accepted)
 }
 
-fn parse(request: &ApiRequest, form: Form) -> Result<Value, ApiError> {
+fn parse(request: &ApiRequest, form: Form) -> Result<Body<Value>, ApiError> {
     let media_type = if form == Form::Apply {
         media::YAML
     } else {
         media::JSON
     };
-    match kinds::parse_body(&request.body, media_type) {
-        Ok((value, _)) => Ok(value),
-        Err(error) if form == Form::Apply => {
-            Err(ApiError::bad_request(format!("error decoding YAML: {error}")))
+    kinds::parse_body(&request.body, media_type).map_err(|error| {
+        let what = if form == Form::Apply { "YAML" } else { "patch" };
+        ApiError::bad_request(format!("error decoding {what}: {error}"))
+    })
+}
+
+/// What strict decoding says of the patch itself: keys that are there twice, and fields that no operation has.
+fn strict_problems(request: &ApiRequest, form: Form, body: &Body<Value>) -> Vec<String> {
+    match form {
+        Form::Apply if body.is_yaml => kinds::yaml::duplicates(&request.body),
+        Form::Json => {
+            let mut unknown = Vec::new();
+            for (position, operation) in body.value.as_array().into_iter().flatten().enumerate() {
+                let fields = operation
+                    .as_object()
+                    .into_iter()
+                    .flat_map(|operation| operation.keys());
+                let foreign =
+                    fields.filter(|name| !matches!(name.as_str(), "op" | "path" | "from" | "value"));
+                unknown.extend(foreign.map(|name| format!("[{position}].{name}")));
+            }
+            json::problems(&request.body, &body.duplicates, &unknown)
+                .into_iter()
+                .map(|problem| format!("json patch {problem}"))
+                .collect()
         }
-        Err(error) => Err(ApiError::bad_request(format!("error decoding patch: {error}"))),
+        _ => json::problems(&request.body, &body.duplicates, &[]),
+    }
+}
+
+/// Refuses or warns of what strict decoding says of an applied configuration, once it could be applied.
+fn check_apply(request: &ApiRequest, lines: &[String], mode: FieldValidation) -> Result<(), ApiError> {
+    match kinds::yaml::error(lines) {
+        Some(error) if mode == FieldValidation::Strict => Err(ApiError::bad_request(format!(
+            "error strict decoding YAML: error converting YAML to JSON: {error}"
+        ))),
+        _ => {
+            lines.iter().for_each(|line| request.warn(line.as_str()));
+            Ok(())
+        }
     }
 }
 
@@ -103,6 +154,7 @@ fn patched(
     old: &Compact,
     form: Form,
     body: &Value,
+    strict: &[String],
     request: &ApiRequest,
     mode: FieldValidation,
 ) -> Result<Compact, ApiError> {
@@ -122,30 +174,20 @@ fn patched(
     let unknown = match form {
         // Upstream converts a strategically patched object without JSON, and words errors about types differently.
         Form::Strategic => decode::fit_unstructured(&row.schemas, row.schema_id, &mut new, old)
-            .map_err(|error| unfit(BadValue::from(go_value(body)), &error.to_string()))?,
-        // Patched again: what was fitted half is no longer what the client wanted.
-        _ => kinds::fit_change(row, &mut new, old).map_err(|error| {
-            let text = change(row, old, form, body).map(Compact::into_whole);
-            unfit(BadValue::from(text.unwrap_or_default().to_string()), &error)
-        })?,
-    };
-    if !unknown.is_empty() {
-        let problems: Vec<String> = unknown
-            .iter()
-            .map(|path| format!("unknown field {path:?}"))
-            .collect();
-        match mode {
-            FieldValidation::Ignore => {}
-            FieldValidation::Warn => problems.into_iter().for_each(|problem| request.warn(problem)),
-            FieldValidation::Strict => {
-                return Err(ApiError::new(
-                    422,
-                    Reason::Invalid,
-                    format!("strict decoding error: {}", problems.join(", ")),
-                    None,
-                ));
-            }
+            .map_err(|error| error.to_string()),
+        _ => kinds::fit_change(row, &mut new, old),
+    }
+    .map_err(|error| unfit(shown(row, old, form, body), &error))?;
+    let unknown = json::listed(&[], &unknown);
+    let mut problems = strict.iter().cloned().chain(unknown).peekable();
+    match mode {
+        FieldValidation::Strict if problems.peek().is_some() => {
+            let joined = problems.collect::<Vec<_>>().join(", ");
+            let error = format!("strict decoding error: {joined}");
+            return Err(unfit(shown(row, old, form, body), &error));
         }
+        FieldValidation::Warn => problems.for_each(|problem| request.warn(problem)),
+        _ => {}
     }
     kinds::default(row, &mut new);
     if row.namespaced && meta::namespace(&new).is_empty() {
@@ -223,6 +265,16 @@ fn check_identity(target: &Target, new: &Value) -> Result<(), ApiError> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// What an error about a patched object shows. It is patched again: what was fitted half is no longer what the client
+/// wanted.
+fn shown(row: &Resource, old: &Compact, form: Form, body: &Value) -> BadValue {
+    if form == Form::Strategic {
+        return BadValue::from(go_value(body));
+    }
+    let text = change(row, old, form, body).map(Compact::into_whole);
+    BadValue::from(text.unwrap_or_default().to_string())
 }
 
 /// The patched object isn't one of its kind.

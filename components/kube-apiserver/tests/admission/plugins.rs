@@ -156,3 +156,22 @@ async fn a_binding_and_an_eviction_with_unknown_fields_are_warned_of() {
         );
     }
 }
+
+/// The controller that makes the account of a new namespace is as fast as the client that makes the first pod.
+#[tokio::test]
+async fn the_first_pod_of_a_namespace_waits_for_its_account() {
+    let bench = bench().await;
+    let space = json!({"metadata": {"name": "new"}});
+    assert_eq!(bench.post(SPACES, &space).await.0, 201);
+    let pods = format!("{SPACES}/new/pods");
+    let pod = |account: &str| json!({"metadata": {"name": "p"}, "spec": {"serviceAccountName": account, "containers": [{"name": "c", "image": "i"}]}});
+    let (code, status, _) = bench.post(&pods, &pod("mine")).await;
+    assert_eq!(code, 403, "others are not waited for: {status}");
+    let account = json!({"metadata": {"name": "default"}});
+    let accounts = format!("{SPACES}/new/serviceaccounts");
+    let unnamed = pod("");
+    let ((code, body, _), made) = tokio::join!(bench.post(&pods, &unnamed), bench.post(&accounts, &account));
+    assert_eq!(made.0, 201);
+    assert_eq!(code, 201, "{body}");
+    assert_eq!(body["spec"]["serviceAccountName"], "default");
+}

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::ops::Bound;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -43,6 +44,8 @@ pub(crate) struct Hub {
     position: watch::Sender<Revision>,
     progress: Mutex<Option<ProgressRequester>>,
     probes: PerRuntime<RevisionProbe>,
+    /// There is no history before this revision.
+    compacted: AtomicI64,
     last_failure: Mutex<Option<BackendError>>,
 }
 
@@ -85,12 +88,22 @@ impl Hub {
             position: watch::Sender::new(Revision::ZERO),
             progress: Mutex::default(),
             probes: PerRuntime::default(),
+            compacted: AtomicI64::new(0),
             last_failure: Mutex::default(),
         })
     }
 
     pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
         &self.backend
+    }
+
+    /// The revision before which there is no history.
+    pub(crate) fn compacted(&self) -> Revision {
+        Revision::new(self.compacted.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn forget_before(&self, revision: Revision) {
+        self.compacted.fetch_max(revision.value(), Ordering::Relaxed);
     }
 
     pub(crate) fn consistent_read_timeout(&self) -> Duration {

@@ -184,6 +184,13 @@ pub(super) async fn not_older_than(store: &Store, revision: Revision) -> Result<
 async fn exact(store: &Store, revision: Revision) -> Result<State, StorageError> {
     store.warm_up().await?;
     not_older_than(store, revision).await?;
+    let oldest = store.hub.compacted();
+    if revision < oldest {
+        return Err(StorageError::Expired {
+            requested: revision,
+            oldest,
+        });
+    }
     if let Some(view) = store.cache.view_at(revision) {
         return Ok((view, revision));
     }
