@@ -2,6 +2,7 @@
 //! be written and read again, both must be the same.
 
 use api::{Registry, Resource};
+use apimachinery::decode::Unchanged;
 use apimachinery::managed_fields::{Compact, Writer};
 use apimachinery::selector::{FieldSelector, LabelSelector};
 use apimachinery::{decode, json, patch};
@@ -35,7 +36,7 @@ fn create(row: &Resource, mut value: Value) -> Option<Compact> {
     let _ = api::validate::create(row, &value);
     let mut object = Compact::of(value);
     api::managed::track(row, None, &mut object, writer("fuzz"));
-    api::strategy::settle(row, &mut object);
+    api::strategy::settle(row, &mut object, &Unchanged::default());
     let whole = object.to_whole();
     let (again, _) = Compact::parse(&object.to_bytes()).expect("what is written can be read");
     assert_eq!(again, object, "an object is another after it was stored");
@@ -48,8 +49,12 @@ fn update(row: &Resource, old: &Compact, mut new: Compact) {
         return;
     }
     api::defaults::apply(row, &mut new);
-    api::strategy::prepare_update(row, "", old, &mut new);
-    let _ = api::validate::update(row, "", old, &new);
+    let unchanged = api::strategy::prepare_update(row, "", old, &mut new);
+    let _ = api::validate::update(row, "", old, &new, &unchanged);
+    let mut whole = new.clone();
+    api::strategy::settle(row, &mut whole, &Unchanged::default());
+    api::strategy::settle(row, &mut new, &unchanged);
+    assert_eq!(new, whole, "what stays wasn't settled");
     api::managed::track(row, Some(old), &mut new, writer("update"));
 }
 

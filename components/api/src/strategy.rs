@@ -10,6 +10,7 @@ pub use rules::{Rules, rules};
 pub use update::prepare_update;
 
 use crate::Resource;
+use apimachinery::decode::{self, Unchanged};
 use apimachinery::fieldset::FieldSet;
 use serde_json::Value;
 
@@ -27,11 +28,12 @@ pub fn reset_fields(resource: &Resource, subresource: &str) -> FieldSet {
 }
 
 /// Brings a new or changed object that was found valid into the form in which it is stored and answered.
-pub fn settle(resource: &Resource, object: &mut Value) {
+/// What stays of a changed object is in this form.
+pub fn settle(resource: &Resource, object: &mut Value, unchanged: &Unchanged) {
     if resource.custom.is_some() {
         return;
     }
-    apimachinery::decode::settle(&resource.schemas, resource.schema_id, object);
+    decode::settle_except(&resource.schemas, resource.schema_id, object, unchanged);
     // A job gets the labels of its pods as it is read back, these being made by then.
     if let Some(job) = object.as_object_mut().filter(|_| resource.gvk.kind == "Job") {
         crate::defaults::labels_from_template(job);

@@ -25,6 +25,7 @@ use others::signer_name;
 pub use pod::allow_privileged;
 
 use crate::{Resource, custom, strategy};
+use apimachinery::decode::Unchanged;
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::{ApiError, meta};
 use serde_json::Value;
@@ -41,12 +42,18 @@ pub fn create(resource: &Resource, object: &Value) -> Result<(), ApiError> {
         errors = custom::check(definition, None, object, errors);
         return answer(resource, object, errors);
     }
-    errors.extend(kind(resource, None, object));
+    errors.extend(kind(resource, None, object, &Unchanged::default()));
     answer(resource, object, errors)
 }
 
-/// Checks a changed object.
-pub fn update(resource: &Resource, subresource: &str, old: &Value, new: &Value) -> Result<(), ApiError> {
+/// Checks a changed object, of which `unchanged` is known to be as before.
+pub fn update(
+    resource: &Resource,
+    subresource: &str,
+    old: &Value,
+    new: &Value,
+    unchanged: &Unchanged,
+) -> Result<(), ApiError> {
     let mut errors = metadata::update(resource, old, new);
     if meta::resource_version(new).is_empty() && !strategy::rules(resource).unconditional_update {
         errors.push(Error::invalid(
@@ -72,18 +79,18 @@ pub fn update(resource: &Resource, subresource: &str, old: &Value, new: &Value) 
         None => {
             // Upstream checks these once as a new object and once as a change, and its causes repeat accordingly.
             if matches!(resource.gvk.kind.as_str(), "Job" | "PersistentVolume") {
-                errors.extend(kind(resource, None, new));
+                errors.extend(kind(resource, None, new, unchanged));
             }
-            errors.extend(kind(resource, Some(old), new));
+            errors.extend(kind(resource, Some(old), new, unchanged));
         }
     }
     answer(resource, new, errors)
 }
 
-fn kind(resource: &Resource, old: Option<&Value>, new: &Value) -> ErrorList {
+fn kind(resource: &Resource, old: Option<&Value>, new: &Value, unchanged: &Unchanged) -> ErrorList {
     let (group, name) = (resource.gvk.group.as_str(), resource.gvk.kind.as_str());
     let found = match group {
-        "" if name == "Pod" => Some(whole_pod(old, new)),
+        "" if name == "Pod" => Some(whole_pod(old, new, unchanged)),
         "" => core::check(name, old, new)
             .or_else(|| storage::check(name, old, new))
             .or_else(|| workloads::check(name, old, new))
@@ -109,17 +116,21 @@ fn kind(resource: &Resource, old: Option<&Value>, new: &Value) -> ErrorList {
     found.unwrap_or_default()
 }
 
-fn whole_pod(old: Option<&Value>, new: &Value) -> ErrorList {
+fn whole_pod(old: Option<&Value>, new: &Value, unchanged: &Unchanged) -> ErrorList {
     let Some(old) = old else {
         return pod::create(new);
     };
     // A spec as it was has been checked, which is most of the work; annotations may have changed beside it.
-    let mut errors = if old.get("spec") == new.get("spec") {
+    let stays = unchanged.has("spec") || old.get("spec") == new.get("spec");
+    let mut errors = if stays {
         pod::annotations_beside_spec(new)
     } else {
         pod::whole(new)
     };
-    errors.extend(pod::update(old, new));
+    errors.extend(pod::changed_annotations(old, new));
+    if !stays {
+        errors.extend(pod::changed_spec(old, new));
+    }
     errors
 }
 

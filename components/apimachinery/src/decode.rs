@@ -3,11 +3,13 @@
 //! or written as the type's definition says.
 mod scalar;
 mod stored;
+mod unchanged;
 mod zero;
 
 pub use scalar::noun;
-pub use stored::settle;
 pub(crate) use stored::{is_empty_collection, settle_value};
+pub use stored::{settle, settle_except};
+pub use unchanged::Unchanged;
 use zero::fill;
 pub use zero::{complete, zero};
 
@@ -32,24 +34,17 @@ pub fn fit_change(
     value: &mut Value,
     before: &Value,
 ) -> Result<Vec<String>, DecodeError> {
-    apart_from_what_stays(value, before, |value| fit(set, id, value))
+    fit_except(set, id, value, &Unchanged::between(before, value))
 }
 
-/// Does something to an object without the lists and maps at its top that are as they were before.
-fn apart_from_what_stays<T>(value: &mut Value, before: &Value, act: impl FnOnce(&mut Value) -> T) -> T {
-    let mut stays: Vec<(String, Value)> = Vec::new();
-    if let (Value::Object(map), Value::Object(before)) = (&mut *value, before) {
-        for (key, item) in map.iter_mut() {
-            if (item.is_object() || item.is_array()) && before.get(key) == Some(item) {
-                stays.push((key.clone(), item.take()));
-            }
-        }
-    }
-    let outcome = act(value);
-    if let Value::Object(map) = value {
-        map.extend(stays);
-    }
-    outcome
+/// The same where it is known what stays.
+pub fn fit_except(
+    set: &SchemaSet,
+    id: SchemaId,
+    value: &mut Value,
+    unchanged: &Unchanged,
+) -> Result<Vec<String>, DecodeError> {
+    unchanged.apart(value, |value| fit(set, id, value))
 }
 
 /// The same for a changed object that was already decoded without types, as strategic merge patches are; errors are
@@ -60,7 +55,7 @@ pub fn fit_unstructured(
     value: &mut Value,
     before: &Value,
 ) -> Result<Vec<String>, DecodeError> {
-    apart_from_what_stays(value, before, |value| fit_as(set, id, value, true))
+    Unchanged::between(before, value).apart(value, |value| fit_as(set, id, value, true))
 }
 
 fn fit_as(

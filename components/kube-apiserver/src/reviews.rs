@@ -13,6 +13,7 @@ use crate::serving::body::Response;
 use crate::verbs::body;
 use crate::verbs::options;
 use crate::verbs::target::Target;
+use apimachinery::decode::Unchanged;
 use apimachinery::field::{Error, Path};
 use apimachinery::{ApiError, GroupVersionKind, meta};
 use http::StatusCode;
@@ -30,7 +31,7 @@ pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> R
     }
     let attributes = Attributes::of_write(request, target, Operation::Create, &options);
     admission::pass(server, &attributes, &mut review).await?;
-    api::strategy::settle(&target.row, &mut review);
+    api::strategy::settle(&target.row, &mut review, &Unchanged::default());
     let status = match target.row.gvk.kind.as_str() {
         "SelfSubjectReview" => token::who_am_i(request),
         "TokenReview" => token::review(server, &review).await?,

@@ -199,7 +199,7 @@ impl Lookup for Stores {
             labels[key] = json!(value);
             meta::remove(&mut object, "resourceVersion");
             Ok::<Change, StorageError>(Change::Write {
-                json: object.to_string().into_bytes(),
+                json: object.to_string().into_bytes().into(),
                 ttl: None,
             })
         };

@@ -140,7 +140,12 @@ async fn update(pods: &Store, number: usize, json: Vec<u8>) {
         &Preconditions::default(),
         |_| {
             let json = json.clone();
-            async move { Ok::<_, StorageError>(Change::Write { json, ttl: None }) }
+            async move {
+                Ok::<_, StorageError>(Change::Write {
+                    json: json.into(),
+                    ttl: None,
+                })
+            }
         },
     )
     .await

@@ -26,6 +26,6 @@ pub use resource::{FieldSpec, ForeignDecoder, ResourceSpec};
 pub use revision::{RequestedRevision, Revision};
 pub use storage::{Storage, StorageOptions};
 pub use store::{
-    Change, Filter, ListPage, ListRequest, Preconditions, RevisionMatch, Store, Updated, WatchRequest,
+    Change, Filter, Json, ListPage, ListRequest, Preconditions, RevisionMatch, Store, Updated, WatchRequest,
     continue_key,
 };

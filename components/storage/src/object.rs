@@ -105,7 +105,8 @@ impl StoredObject {
         frame_kind: EventKind,
         found: Found,
     ) -> Result<Self, StorageError> {
-        let shape = Shape::scan(bytes, &field_specs).map_err(|error| StorageError::corrupt(key, error))?;
+        let shape =
+            Shape::scan(bytes, &[], &field_specs).map_err(|error| StorageError::corrupt(key, error))?;
         Ok(StoredObject::from_shape(
             key,
             revision,

@@ -1,10 +1,9 @@
 //! The store of one resource.
 
 use std::future::Future;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
-
-use bytes::Bytes;
 
 use crate::cache::{ResourceCache, RunningHub, Watcher};
 use crate::error::StorageError;
@@ -54,11 +53,35 @@ pub struct Preconditions {
     pub resource_version: Option<String>,
 }
 
+/// The JSON of an object that is to be written.
+#[derive(Clone, Debug, Default)]
+pub struct Json {
+    pub bytes: Vec<u8>,
+    /// Where maps and lists in it begin and end, in the order of their beginnings; those that are known. What isn't
+    /// looked for is not read then.
+    pub spans: Vec<Range<u32>>,
+}
+
+impl From<Vec<u8>> for Json {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            spans: Vec::new(),
+        }
+    }
+}
+
+impl<T: AsRef<[u8]> + ?Sized> From<&T> for Json {
+    fn from(bytes: &T) -> Self {
+        bytes.as_ref().to_vec().into()
+    }
+}
+
 /// What an update function decides.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// Write this JSON object (its resourceVersion is ignored). A time to live replaces the key's old one.
-    Write { json: Vec<u8>, ttl: Option<Duration> },
+    Write { json: Json, ttl: Option<Duration> },
     /// Delete the object.
     Delete,
     /// Leave everything as it is.
@@ -152,10 +175,10 @@ impl Store {
         &self,
         namespace: &str,
         name: &str,
-        json: &[u8],
+        json: impl Into<Json>,
         ttl: Option<Duration>,
     ) -> Result<ObjectRef, StorageError> {
-        write::create(self, namespace, name, Bytes::copy_from_slice(json), ttl).await
+        write::create(self, namespace, name, json.into(), ttl).await
     }
 
     /// Reads, asks `decide` what to do, and does it in one transaction on the revision that was read; begins again

@@ -48,7 +48,7 @@ async fn increment(store: &Store) -> Result<Revision, StorageError> {
         .update("", "counter", &Preconditions::default(), |object| async move {
             let count = object.map_or(0, |object| count_of(object.json_bytes()));
             Ok::<_, StorageError>(Change::Write {
-                json: counter("counter", count + 1),
+                json: counter("counter", count + 1).into(),
                 ttl: None,
             })
         })

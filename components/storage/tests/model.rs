@@ -232,7 +232,12 @@ impl World {
             .store
             .update(&namespace, &name, &Preconditions::default(), |_| {
                 let json = json.to_string().into_bytes();
-                async move { Ok::<_, StorageError>(Change::Write { json, ttl: None }) }
+                async move {
+                    Ok::<_, StorageError>(Change::Write {
+                        json: json.into(),
+                        ttl: None,
+                    })
+                }
             })
             .await
             .unwrap();

@@ -58,7 +58,12 @@ async fn write(store: &Store, name: &str, node: &str) -> Revision {
     let updated = store
         .update("ns", name, &Preconditions::default(), |_| {
             let json = pod(name, &node);
-            async move { Ok::<_, StorageError>(Change::Write { json, ttl: None }) }
+            async move {
+                Ok::<_, StorageError>(Change::Write {
+                    json: json.into(),
+                    ttl: None,
+                })
+            }
         })
         .await
         .unwrap();
@@ -169,7 +174,7 @@ async fn updates_and_preconditions() {
             seen.push(object.unwrap().revision());
             async {
                 Ok::<_, StorageError>(Change::Write {
-                    json: pod("a", "n3"),
+                    json: pod("a", "n3").into(),
                     ttl: None,
                 })
             }
@@ -186,7 +191,7 @@ async fn updates_and_preconditions() {
     let unchanged = pods
         .update("ns", "a", &Preconditions::default(), |object| async move {
             Ok::<_, StorageError>(Change::Write {
-                json: object.unwrap().json_bytes().to_vec(),
+                json: object.unwrap().json_bytes().to_vec().into(),
                 ttl: None,
             })
         })
@@ -246,7 +251,10 @@ async fn concurrent_updates_lose_nothing() {
                     pods.update("ns", "c", &Preconditions::default(), |object| async move {
                         let value: Value = serde_json::from_slice(object.unwrap().json_bytes()).unwrap();
                         let json = counter(value["count"].as_u64().unwrap() + 1);
-                        Ok::<_, StorageError>(Change::Write { json, ttl: None })
+                        Ok::<_, StorageError>(Change::Write {
+                            json: json.into(),
+                            ttl: None,
+                        })
                     })
                     .await
                     .unwrap();
@@ -563,7 +571,12 @@ async fn a_slow_watcher_expires_alone() {
         let updated = pods
             .update("ns", "a", &Preconditions::default(), |_| {
                 let json = json.clone();
-                async move { Ok::<_, StorageError>(Change::Write { json, ttl: None }) }
+                async move {
+                    Ok::<_, StorageError>(Change::Write {
+                        json: json.into(),
+                        ttl: None,
+                    })
+                }
             })
             .await
             .unwrap();
@@ -684,7 +697,7 @@ async fn encrypted_resources_are_rewritten_when_stale() {
     rotated
         .update("ns", "a", &Preconditions::default(), |object| async move {
             Ok::<_, StorageError>(Change::Write {
-                json: object.unwrap().json_bytes().to_vec(),
+                json: object.unwrap().json_bytes().to_vec().into(),
                 ttl: None,
             })
         })

@@ -2,16 +2,23 @@ use super::rules;
 use crate::Resource;
 use crate::defaults::apps::TEMPLATE_GENERATION;
 use crate::value::{at, is_zero, list, make, same};
+use apimachinery::decode::{self, Unchanged};
 use apimachinery::meta;
 use serde_json::{Value, json};
 
-/// Changes the wanted object before it is checked: an endpoint changes only its own part of an object.
-pub fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: &mut Value) {
+/// Changes the wanted object before it is checked: an endpoint changes only its own part of an object. Gives what then
+/// is as before.
+pub fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: &mut Value) -> Unchanged {
     if let Some(definition) = &resource.custom {
-        return super::custom::prepare_update(definition, subresource, old, new);
+        super::custom::prepare_update(definition, subresource, old, new);
+        return Unchanged::default();
     }
     let rules = rules(resource);
-    let keep = |new: &mut Value, path: &[&str]| put(new, path, at(old, path).clone());
+    let keep = |new: &mut Value, path: &[&str]| {
+        if at(new, path) != at(old, path) {
+            put(new, path, at(old, path).clone());
+        }
+    };
     match subresource {
         "" => {
             if rules.status {
@@ -105,8 +112,11 @@ pub fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: 
     if resource.gvk.kind == "Namespace" && subresource.is_empty() {
         keep(new, &["spec", "finalizers"]);
     }
-    let _ = apimachinery::decode::fit_change(&resource.schemas, resource.schema_id, new, old);
-    generation(rules.generation, subresource, old, new);
+    let mut unchanged = Unchanged::between(old, new);
+    let _ = decode::fit_except(&resource.schemas, resource.schema_id, new, &unchanged);
+    unchanged.forget("metadata");
+    generation(rules.generation, subresource, old, new, &unchanged);
+    unchanged
 }
 
 /// A part of a pod is changed; of the rest, the client only says which pod it means.
@@ -202,12 +212,15 @@ fn pod_status(old: &Value, new: &mut Value) {
 }
 
 /// The generation counts changes of what is wanted, and the start of a deletion.
-fn generation(parts: &[&str], subresource: &str, old: &Value, new: &mut Value) {
+fn generation(parts: &[&str], subresource: &str, old: &Value, new: &mut Value, unchanged: &Unchanged) {
     let before = meta::generation(old);
     let labels = parts.contains(&"endpoints")
         && !same(at(old, &["metadata", "labels"]), at(new, &["metadata", "labels"]));
     let changed = subresource != "status"
-        && (labels || parts.iter().any(|part| !same(at(old, &[part]), at(new, &[part]))));
+        && (labels
+            || parts
+                .iter()
+                .any(|part| !unchanged.has(part) && !same(at(old, &[part]), at(new, &[part]))));
     let generation = before + i64::from(changed);
     if generation == 0 {
         meta::remove(new, "generation");

@@ -23,7 +23,7 @@ pub(super) use resize::update as resize;
 pub(super) use scheduling::tolerations;
 pub use security::allow_privileged;
 pub(super) use status::update as status;
-pub(super) use update::{difference, update};
+pub(super) use update::{changed_annotations, changed_spec, difference};
 pub(super) use volumes::{driver_name, volume_source};
 
 use super::metadata;

@@ -1,4 +1,5 @@
 //! The form in which a value is stored.
+use super::Unchanged;
 use super::zero::has_structs;
 use crate::schema::{SchemaId, SchemaSet, Type};
 use serde_json::Value;
@@ -28,6 +29,11 @@ pub fn settle(set: &SchemaSet, id: SchemaId, value: &mut Value) {
         settle_value(set, &field.ty, value);
         true
     });
+}
+
+/// The same for a changed object of which is known what stays: that is in this form.
+pub fn settle_except(set: &SchemaSet, id: SchemaId, value: &mut Value, unchanged: &Unchanged) {
+    unchanged.apart(value, |value| settle(set, id, value));
 }
 
 /// The same for a value of any type.

@@ -153,6 +153,16 @@ fn a_change_is_fitted_as_the_whole_object_is() {
         assert_eq!(fit_change(&set(), 1, &mut changed, &before), expected, "{path}");
         if expected.is_ok() {
             assert_eq!(changed, whole, "{path}");
+            settle(&set(), 1, &mut whole);
+            let unchanged = Unchanged::between(&before, &changed);
+            assert!(
+                !unchanged.has(path)
+                    && ["texts", "items", "status"]
+                        .iter()
+                        .all(|name| unchanged.has(name) || *name == path)
+            );
+            settle_except(&set(), 1, &mut changed, &unchanged);
+            assert_eq!(changed, whole, "{path}");
         }
     }
 }

@@ -2,61 +2,99 @@
 //! by byte.
 use super::{FIELDS_DEPTH, MANAGED_FIELDS_DEPTH, leads_to_fields, plain_length};
 use serde_json::Value;
+use std::ops::Range;
 
 /// Most objects fit without growing the buffer.
 const USUAL_LENGTH: usize = 16 * 1024;
 
+/// Shorter maps and lists are passed as quickly without.
+const WORTH_NOTING: usize = 64;
+/// Members of the object, and members of those.
+const NOTED_DEPTH: Range<usize> = 1..3;
+
 /// The value as JSON without white space.
 pub fn to_bytes(value: &Value) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(USUAL_LENGTH);
-    write(&mut bytes, value, 0, false);
-    bytes
+    Writer::write(value, false).out
 }
 
-/// The same of an object in its compact form, which is written as if it weren't.
-pub(crate) fn compact_to_bytes(object: &Value) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(USUAL_LENGTH);
-    write(&mut bytes, object, 0, true);
-    bytes
+/// The same of an object in its compact form, which is written as if it weren't, and where its larger maps and lists are
+/// in it, in order: who looks for a field needn't read what is on the way.
+pub(crate) fn compact_to_bytes(object: &Value) -> (Vec<u8>, Vec<Range<u32>>) {
+    let Writer { out, mut spans } = Writer::write(object, true);
+    spans.sort_unstable_by_key(|span| span.start);
+    (out, spans)
 }
 
-/// `depth` and `on_way` are as the parser has them.
-fn write(out: &mut Vec<u8>, value: &Value, depth: usize, on_way: bool) {
-    match value {
-        Value::Null => out.extend_from_slice(b"null"),
-        Value::Bool(true) => out.extend_from_slice(b"true"),
-        Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Number(number) => match number.as_i64() {
-            Some(whole) => out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes()),
-            None => out.extend_from_slice(number.to_string().as_bytes()),
-        },
-        Value::String(text) if on_way && depth == FIELDS_DEPTH => out.extend_from_slice(text.as_bytes()),
-        Value::String(text) => write_string(out, text),
-        Value::Array(items) if on_way && depth == FIELDS_DEPTH => {
-            items.iter().for_each(|kept| write(out, kept, depth, false));
+struct Writer {
+    out: Vec<u8>,
+    spans: Vec<Range<u32>>,
+}
+
+impl Writer {
+    fn write(value: &Value, is_compact: bool) -> Self {
+        let mut writer = Self {
+            out: Vec::with_capacity(USUAL_LENGTH),
+            spans: Vec::new(),
+        };
+        writer.value(value, 0, is_compact);
+        writer
+    }
+
+    fn note(&mut self, depth: usize, start: usize) {
+        let end = self.out.len();
+        if NOTED_DEPTH.contains(&depth)
+            && end - start >= WORTH_NOTING
+            && let (Ok(start), Ok(end)) = (u32::try_from(start), u32::try_from(end))
+        {
+            self.spans.push(start..end);
         }
-        Value::Array(items) => {
-            let on_way = on_way && depth == MANAGED_FIELDS_DEPTH;
-            out.push(b'[');
-            for (position, item) in items.iter().enumerate() {
-                if position > 0 {
-                    out.push(b',');
-                }
-                write(out, item, depth + 1, on_way);
+    }
+
+    /// `depth` and `on_way` are as the parser has them.
+    fn value(&mut self, value: &Value, depth: usize, on_way: bool) {
+        let out = &mut self.out;
+        match value {
+            Value::Null => out.extend_from_slice(b"null"),
+            Value::Bool(true) => out.extend_from_slice(b"true"),
+            Value::Bool(false) => out.extend_from_slice(b"false"),
+            Value::Number(number) => match number.as_i64() {
+                Some(whole) => out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes()),
+                None => out.extend_from_slice(number.to_string().as_bytes()),
+            },
+            Value::String(text) if on_way && depth == FIELDS_DEPTH => {
+                out.extend_from_slice(text.as_bytes());
             }
-            out.push(b']');
-        }
-        Value::Object(map) => {
-            out.push(b'{');
-            for (position, (key, item)) in map.iter().enumerate() {
-                if position > 0 {
-                    out.push(b',');
-                }
-                write_string(out, key);
-                out.push(b':');
-                write(out, item, depth + 1, on_way && leads_to_fields(depth, key));
+            Value::String(text) => write_string(out, text),
+            Value::Array(items) if on_way && depth == FIELDS_DEPTH => {
+                items.iter().for_each(|kept| self.value(kept, depth, false));
             }
-            out.push(b'}');
+            Value::Array(items) => {
+                let start = out.len();
+                let on_way = on_way && depth == MANAGED_FIELDS_DEPTH;
+                out.push(b'[');
+                for (position, item) in items.iter().enumerate() {
+                    if position > 0 {
+                        self.out.push(b',');
+                    }
+                    self.value(item, depth + 1, on_way);
+                }
+                self.out.push(b']');
+                self.note(depth, start);
+            }
+            Value::Object(map) => {
+                let start = out.len();
+                out.push(b'{');
+                for (position, (key, item)) in map.iter().enumerate() {
+                    if position > 0 {
+                        self.out.push(b',');
+                    }
+                    write_string(&mut self.out, key);
+                    self.out.push(b':');
+                    self.value(item, depth + 1, on_way && leads_to_fields(depth, key));
+                }
+                self.out.push(b'}');
+                self.note(depth, start);
+            }
         }
     }
 }
@@ -101,6 +139,21 @@ mod tests {
         fn values_are_written_as_serde_writes_them(texts in proptest::collection::vec(any::<String>(), 0..4), number in any::<i64>(), large in any::<u64>(), real in any::<f64>()) {
             let value = json!({"t": texts, "n": [number, large, real, null, true, false], "o": {"": {}, "\u{1}\"\\/\n\u{7f}": []}});
             prop_assert_eq!(String::from_utf8(to_bytes(&value)).unwrap(), value.to_string());
+        }
+
+        #[test]
+        fn spans_are_those_of_the_larger_members(texts in proptest::collection::vec(".{0,70}", 0..6)) {
+            let below = json!({"texts": texts, "text": texts.concat(), "deep": {"deeper": texts}});
+            let object = json!({"a": below, "b": texts, "metadata": {"labels": below, "managedFields": [{"fieldsV1": r#"{"f:a":{}}"#}, below]}});
+            let (bytes, spans) = compact_to_bytes(&object);
+            let members = |value: &Value| -> Vec<Value> {
+                value.as_object().into_iter().flat_map(|map| map.values().cloned()).collect()
+            };
+            let inner: Vec<Value> = members(&object).iter().flat_map(|member| std::iter::once(member.clone()).chain(members(member))).collect();
+            let whole = |value: &Value| value.to_string().replace(r#""{\"f:a\":{}}""#, r#"{"f:a":{}}"#);
+            let large: Vec<String> = inner.iter().filter(|value| value.is_object() || value.is_array()).map(whole).filter(|text| text.len() >= WORTH_NOTING).collect();
+            let found: Vec<String> = spans.iter().map(|span| String::from_utf8(bytes[span.start as usize..span.end as usize].to_vec()).unwrap()).collect();
+            prop_assert_eq!(found, large);
         }
     }
 }

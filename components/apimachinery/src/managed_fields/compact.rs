@@ -4,7 +4,7 @@ use crate::fieldset::written_length;
 use crate::json::{self, SyntaxError};
 use crate::meta;
 use serde_json::Value;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 
 /// An object in which each `fieldsV1` of its `metadata.managedFields` is a text, its JSON as we write it. Field sets are
 /// half of the values of many objects, and most requests don't look at them. What is no field set, or is written
@@ -70,6 +70,11 @@ impl Compact {
 
     /// The JSON of the whole object.
     pub fn to_bytes(&self) -> Vec<u8> {
+        self.to_spanned_bytes().0
+    }
+
+    /// The same, and where its larger maps and lists are in it, in order.
+    pub fn to_spanned_bytes(&self) -> (Vec<u8>, Vec<Range<u32>>) {
         json::compact_to_bytes(&self.0)
     }
 }

@@ -5,6 +5,7 @@ use crate::request::ApiRequest;
 use crate::verbs::options::{DeleteOptions, WriteOptions};
 use crate::verbs::target::Target;
 use api::Resource;
+use apimachinery::decode::Unchanged;
 use apimachinery::{ApiError, GroupResource, GroupVersionKind};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -52,6 +53,8 @@ pub struct Attributes<'a> {
     pub subresource: String,
     pub dry_run: bool,
     pub options: Options<'a>,
+    /// What is known to be as before, when a changed object is validated.
+    pub unchanged: Unchanged,
 }
 
 impl<'a> Attributes<'a> {
@@ -66,6 +69,7 @@ impl<'a> Attributes<'a> {
             subresource: target.subresource.clone(),
             dry_run,
             options: Options::None,
+            unchanged: Unchanged::default(),
         }
     }
 

@@ -7,6 +7,7 @@ pub mod policy;
 
 use super::{Attributes, Operation};
 use crate::server::Server;
+use apimachinery::decode::Unchanged;
 use apimachinery::{ApiError, meta};
 use checks::violations;
 use policy::Policy;
@@ -52,7 +53,7 @@ pub async fn admit(
     if is_pod
         && attributes.operation == Operation::Update
         && attributes.subresource.is_empty()
-        && old.is_some_and(|old| !is_significant(pod, old))
+        && old.is_some_and(|old| !is_significant(pod, old, &attributes.unchanged))
     {
         return Ok(());
     }
@@ -123,7 +124,7 @@ fn note(
 }
 
 /// Whether a change of a pod can make it break other rules than before: images may change freely.
-fn is_significant(new: &Value, old: &Value) -> bool {
+fn is_significant(new: &Value, old: &Value, unchanged: &Unchanged) -> bool {
     let essence = |pod: &Value| {
         let mut spec = pod["spec"].clone();
         if let Some(spec) = spec.as_object_mut() {
@@ -155,7 +156,8 @@ fn is_significant(new: &Value, old: &Value) -> bool {
             .filter(|(key, _)| CHECKED_ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix)))
             .collect()
     };
-    (new["spec"] != old["spec"] && essence(new) != essence(old)) || checked(new) != checked(old)
+    (!unchanged.has("spec") && new["spec"] != old["spec"] && essence(new) != essence(old))
+        || checked(new) != checked(old)
 }
 
 #[cfg(test)]
@@ -190,7 +192,11 @@ mod tests {
                 true,
             ),
         ] {
-            assert_eq!(is_significant(&new, &pod), expected, "{new}");
+            assert_eq!(
+                is_significant(&new, &pod, &Unchanged::default()),
+                expected,
+                "{new}"
+            );
         }
     }
 }

@@ -257,7 +257,7 @@ async fn charge(
             Change::Nothing
         } else {
             Change::Write {
-                json: quota.to_string().into_bytes(),
+                json: quota.to_string().into_bytes().into(),
                 ttl: None,
             }
         })

@@ -295,7 +295,7 @@ async fn write(server: &Server, name: &str, finding: &Finding) -> Result<(), Sto
         meta::remove(&mut object, "resourceVersion");
         seen.store(finding.status != "True", std::sync::atomic::Ordering::Relaxed);
         Ok(Change::Write {
-            json: object.to_string().into_bytes(),
+            json: object.to_string().into_bytes().into(),
             ttl: None,
         })
     };

@@ -69,7 +69,7 @@ async fn act(server: &Server, store: &Store, action: Action) -> Result<(), Stora
             return Ok::<Change, StorageError>(Change::Nothing);
         }
         Ok(Change::Write {
-            json: object.to_string().into_bytes(),
+            json: object.to_string().into_bytes().into(),
             ttl: None,
         })
     };

@@ -87,7 +87,7 @@ pub async fn reconcile(server: &Server) -> anyhow::Result<()> {
         object["data"] = Value::Object(wanted.clone());
         meta::remove(&mut object, "resourceVersion");
         Ok(Change::Write {
-            json: object.to_string().into_bytes(),
+            json: object.to_string().into_bytes().into(),
             ttl: None,
         })
     };

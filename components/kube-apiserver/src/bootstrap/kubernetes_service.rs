@@ -127,7 +127,7 @@ async fn keep(
             Some(mut object) if existing.as_ref() != Some(&object) => {
                 meta::remove(&mut object, "resourceVersion");
                 Ok::<Change, StorageError>(Change::Write {
-                    json: object.to_string().into_bytes(),
+                    json: object.to_string().into_bytes().into(),
                     ttl: None,
                 })
             }

@@ -94,7 +94,7 @@ async fn reconcile_one(server: &Server, wanted: Value) -> Result<(), StorageErro
             Some(mut object) => {
                 meta::remove(&mut object, "resourceVersion");
                 Ok(Change::Write {
-                    json: object.to_string().into_bytes(),
+                    json: object.to_string().into_bytes().into(),
                     ttl: None,
                 })
             }

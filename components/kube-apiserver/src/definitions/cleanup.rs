@@ -93,7 +93,7 @@ fn mark(current: Option<ObjectRef>) -> Result<Change, StorageError> {
     crate::metadata::bump_generation(&mut object);
     meta::remove(&mut object, "resourceVersion");
     Ok(Change::Write {
-        json: object.to_string().into_bytes(),
+        json: object.to_string().into_bytes().into(),
         ttl: None,
     })
 }
@@ -121,7 +121,7 @@ async fn remove_finalizer(store: &Store, definition: &Value) -> Result<(), ApiEr
             meta::set(&mut object, "finalizers", json!(rest));
             meta::remove(&mut object, "resourceVersion");
             Ok::<Change, StorageError>(Change::Write {
-                json: object.to_string().into_bytes(),
+                json: object.to_string().into_bytes().into(),
                 ttl: None,
             })
         }

@@ -82,7 +82,10 @@ async fn change(
             let json = serde_json::to_vec(&new).map_err(|error| StorageError::Unavailable {
                 message: error.to_string(),
             })?;
-            Ok::<Change, StorageError>(Change::Write { json, ttl: None })
+            Ok::<Change, StorageError>(Change::Write {
+                json: json.into(),
+                ttl: None,
+            })
         }
     };
     let updated = store

@@ -177,7 +177,7 @@ async fn write_status(
         };
         let object = applied(row, &current, condition, now);
         Ok(Change::Write {
-            json: object.to_string().into_bytes(),
+            json: object.to_string().into_bytes().into(),
             ttl: None,
         })
     };

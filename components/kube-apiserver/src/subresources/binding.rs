@@ -90,7 +90,7 @@ async fn assign(
             Change::Nothing
         } else {
             Change::Write {
-                json: pod.to_string().into_bytes(),
+                json: pod.to_string().into_bytes().into(),
                 ttl: None,
             }
         })

@@ -82,7 +82,7 @@ async fn mark(target: &Target, delete: &DeleteOptions) -> Result<String, ApiErro
         }
         meta::remove(&mut pod, "resourceVersion");
         Ok::<Change, StorageError>(Change::Write {
-            json: pod.to_string().into_bytes(),
+            json: pod.to_string().into_bytes().into(),
             ttl: None,
         })
     };
@@ -195,7 +195,7 @@ async fn decrement(server: &Server, target: &Target, budget: &str, dry_run: bool
             Change::Nothing
         } else {
             Change::Write {
-                json: object.to_string().into_bytes(),
+                json: object.to_string().into_bytes().into(),
                 ttl: None,
             }
         })

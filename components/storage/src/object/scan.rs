@@ -1,6 +1,7 @@
 //! One pass over the bytes of a stored object: finds what is indexed without building a document.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// Why bytes are not an object that can be stored.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -35,11 +36,28 @@ fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
 pub(crate) struct Scanner<'a> {
     bytes: &'a [u8],
     pos: usize,
+    /// Values whose ends are known, from the cursor on.
+    spans: &'a [Range<u32>],
 }
 
 impl<'a> Scanner<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Scanner { bytes, pos: 0 }
+    pub(crate) fn new(bytes: &'a [u8], spans: &'a [Range<u32>]) -> Self {
+        Scanner { bytes, pos: 0, spans }
+    }
+
+    /// Moves past the value at the cursor if its end is known.
+    fn pass(&mut self) -> bool {
+        while let [span, rest @ ..] = self.spans
+            && (span.start as usize) <= self.pos
+        {
+            self.spans = rest;
+            let end = span.end as usize;
+            if span.start as usize == self.pos && end > self.pos && end <= self.bytes.len() {
+                self.pos = end;
+                return true;
+            }
+        }
+        false
     }
 
     pub(crate) fn position(&self) -> usize {
@@ -101,6 +119,7 @@ impl<'a> Scanner<'a> {
             let mut ahead = Scanner {
                 bytes: self.bytes,
                 pos: self.pos + 1,
+                spans: &[],
             };
             ahead.skip_space();
             return ahead.pos;
@@ -184,6 +203,9 @@ impl<'a> Scanner<'a> {
 
     /// Moves past the value at the cursor, however deep, without recursion.
     pub(crate) fn skip_value(&mut self) -> Result<(), ScanError> {
+        if self.pass() {
+            return Ok(());
+        }
         let bytes = self.bytes;
         let mut depth = 0usize;
         let mut at = self.pos;

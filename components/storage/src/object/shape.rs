@@ -41,9 +41,10 @@ enum Comma {
 }
 
 impl Shape {
-    /// Walks the object once. Fails when it isn't an object with metadata.
-    pub(crate) fn scan(bytes: &[u8], fields: &[FieldSpec]) -> Result<Shape, ScanError> {
-        let mut scanner = Scanner::new(bytes);
+    /// Walks the object once; what is in `spans` and not looked for is passed at once. Fails when it isn't an object with
+    /// metadata.
+    pub(crate) fn scan(bytes: &[u8], spans: &[Range<u32>], fields: &[FieldSpec]) -> Result<Shape, ScanError> {
+        let mut scanner = Scanner::new(bytes, spans);
         let mut shape = Shape::default();
         let mut values: Vec<Vec<Option<Box<str>>>> =
             fields.iter().map(|field| vec![None; field.paths.len()]).collect();

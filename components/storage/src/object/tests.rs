@@ -1,6 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::ops::Range;
 
 fn parse(text: &str, fields: &[FieldSpec]) -> Result<StoredObject, StorageError> {
     StoredObject::parse(
@@ -79,7 +80,7 @@ fn resource_version_is_put_in_place_and_taken_out() {
             r#"{"metadata":{"name":"a","x":1}}"#,
         ),
     ] {
-        let shape = Shape::scan(sent.as_bytes(), &[]).unwrap();
+        let shape = Shape::scan(sent.as_bytes(), &[], &[]).unwrap();
         assert_eq!(
             String::from_utf8(shape.without_version(sent.as_bytes())).unwrap(),
             stored
@@ -169,6 +170,28 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Where the maps and lists of a text are, in order.
+fn spans(text: &str) -> Vec<Range<u32>> {
+    let (mut open, mut found) = (Vec::new(), Vec::new());
+    let mut bytes = text.bytes().enumerate();
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'"' => {
+                while let Some((_, byte)) = bytes.next().filter(|(_, byte)| *byte != b'"') {
+                    if byte == b'\\' {
+                        bytes.next();
+                    }
+                }
+            }
+            b'{' | b'[' => open.push(at as u32),
+            b'}' | b']' => found.push(open.pop().unwrap()..at as u32 + 1),
+            _ => {}
+        }
+    }
+    found.sort_by_key(|span: &Range<u32>| span.start);
+    found
+}
+
 proptest! {
     #[test]
     fn splicing_agrees_with_a_parser(metadata in prop::collection::btree_map("name|uid|resourceVersion|labels|[a-z]{1,3}", value(), 0..6), spec in value(), extra in prop::collection::btree_map("kind|apiVersion|a|l|z", value(), 0..5), pretty in any::<bool>()) {
@@ -177,7 +200,7 @@ proptest! {
             object[key] = value;
         }
         let text = if pretty { serde_json::to_string_pretty(&object) } else { serde_json::to_string(&object) }.unwrap();
-        let shape = Shape::scan(text.as_bytes(), &[]).unwrap();
+        let shape = Shape::scan(text.as_bytes(), &[], &[]).unwrap();
         let sent: Value = serde_json::from_slice(&shape.with_version(text.as_bytes(), 9, b"", b"").0).unwrap();
         let stored: Value = serde_json::from_slice(&shape.without_version(text.as_bytes())).unwrap();
         object["metadata"]["resourceVersion"] = json!("9");
@@ -187,9 +210,27 @@ proptest! {
     }
 
     #[test]
+    fn passing_what_is_known_changes_nothing(object in value(), labels in value(), pretty in any::<bool>(), known in prop::collection::vec(any::<bool>(), 64)) {
+        let object = json!({"metadata": {"labels": labels, "more": object}, "spec": object, "a": {"m": object}});
+        let text = if pretty { serde_json::to_string_pretty(&object) } else { serde_json::to_string(&object) }.unwrap();
+        let mut spans = spans(&text);
+        let mut known = known.into_iter().cycle();
+        spans.retain(|_| known.next() == Some(true));
+        let fields = [FieldSpec::path("a.m"), FieldSpec::path("spec.a")];
+        let (with, without) = (Shape::scan(text.as_bytes(), &spans, &fields), Shape::scan(text.as_bytes(), &[], &fields));
+        prop_assert_eq!(format!("{with:?}"), format!("{without:?}"));
+    }
+
+    #[test]
+    fn wrong_spans_are_survived(spans in prop::collection::vec((0..80u32).prop_flat_map(|start| (Just(start), 0..90u32)), 0..5)) {
+        let spans: Vec<_> = spans.into_iter().map(|(start, end)| start..end).collect();
+        let _ = Shape::scan(br#"{"metadata":{"labels":{"a":"b"},"x":[{}]},"spec":{"a":{"m":1}}}"#, &spans, &[FieldSpec::path("spec.a.m")]);
+    }
+
+    #[test]
     fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..64), text in "[{}\\[\\]\":,\\\\a1 metad]{0,40}") {
-        let _ = Shape::scan(&bytes, &[]);
-        let _ = Shape::scan(text.as_bytes(), &[FieldSpec::path("a.m")]);
-        let _ = Shape::scan(format!("{{\"metadata\":{text}").as_bytes(), &[FieldSpec::path("a.m")]);
+        let _ = Shape::scan(&bytes, &[], &[]);
+        let _ = Shape::scan(text.as_bytes(), &[], &[FieldSpec::path("a.m")]);
+        let _ = Shape::scan(format!("{{\"metadata\":{text}").as_bytes(), &[], &[FieldSpec::path("a.m")]);
     }
 }

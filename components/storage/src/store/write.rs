@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::key::object_key;
 use super::list::read;
-use super::{Change, Preconditions, Store, Updated};
+use super::{Change, Json, Preconditions, Store, Updated};
 use crate::backend::{KeyValue, TxnOutcome};
 use crate::cache::{EventKind, Sent};
 use crate::error::StorageError;
@@ -19,9 +19,11 @@ use crate::revision::Revision;
 const MOST_ROUNDS: usize = 256;
 
 /// Looks at JSON and prepares it to be stored.
-fn prepare(store: &Store, key: &str, json: Bytes) -> Result<Sent, StorageError> {
-    let shape =
-        Shape::scan(&json, store.cache.fields()).map_err(|error| StorageError::corrupt(key, error))?;
+fn prepare(store: &Store, key: &str, json: Json) -> Result<Sent, StorageError> {
+    let Json { bytes, spans } = json;
+    let shape = Shape::scan(&bytes, &spans, store.cache.fields())
+        .map_err(|error| StorageError::corrupt(key, error))?;
+    let json = Bytes::from(bytes);
     let transformer = store.cache.transformer();
     let generation = transformer.generation();
     let stored = transformer
@@ -55,7 +57,7 @@ pub(super) async fn create(
     store: &Store,
     namespace: &str,
     name: &str,
-    json: Bytes,
+    json: Json,
     ttl: Option<Duration>,
 ) -> Result<ObjectRef, StorageError> {
     let key = object_key(store, namespace, name)?;
@@ -169,7 +171,7 @@ where
         };
         let outcome = match change {
             Change::Nothing => None,
-            Change::Write { json, ttl } => write(store, &key, &base, json.into(), ttl).await?,
+            Change::Write { json, ttl } => write(store, &key, &base, json, ttl).await?,
             Change::Delete => match &base.object {
                 Some(object) => Some(remove(store, &key, object).await?),
                 None => None,
@@ -198,7 +200,7 @@ async fn write(
     store: &Store,
     key: &str,
     base: &Base,
-    json: Bytes,
+    json: Json,
     ttl: Option<Duration>,
 ) -> Result<Option<Round>, StorageError> {
     let sent = Arc::new(prepare(store, key, json)?);

@@ -8,14 +8,15 @@ use serde_json::Value;
 
 const ALLOWED: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
-/// The rules of a change through the pod's own endpoint.
-pub(in crate::validate) fn update(old: &Value, new: &Value) -> ErrorList {
+pub(in crate::validate) fn changed_annotations(old: &Value, new: &Value) -> ErrorList {
+    annotations::change(old, new, &Path::new("metadata.annotations"))
+}
+
+/// The rules of a change through the pod's own endpoint, of pods with different specs.
+pub(in crate::validate) fn changed_spec(old: &Value, new: &Value) -> ErrorList {
     let path = Path::new("spec");
-    let mut errors = annotations::change(old, new, &Path::new("metadata.annotations"));
+    let mut errors = ErrorList::default();
     let (old, new) = (at(old, &["spec"]), at(new, &["spec"]));
-    if old == new {
-        return errors;
-    }
     for kind in ["containers", "initContainers"] {
         let (before, after) = (list(old, &[kind]), list(new, &[kind]));
         if before.len() != after.len() {
@@ -65,9 +66,6 @@ pub(in crate::validate) fn update(old: &Value, new: &Value) -> ErrorList {
             &path.child("schedulingGates").index(index).child("name"),
             why,
         ));
-    }
-    if old == new {
-        return errors;
     }
     // Everything that may change is taken over; what still differs may not.
     let mut munged = new.clone();

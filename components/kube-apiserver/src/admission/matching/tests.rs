@@ -33,6 +33,7 @@ fn attributes<'a>(
         subresource: subresource.to_owned(),
         dry_run: false,
         options: Default::default(),
+        unchanged: Default::default(),
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) async fn attempt(
         }
         track(row, Some(old), &mut new, request, options, &target.subresource)?;
     }
-    let attributes = admission::Attributes::of_write(request, target, Operation::Update, options);
+    let mut attributes = admission::Attributes::of_write(request, target, Operation::Update, options);
     let seen = |view: View, object: &Compact| (view.of)(row, object).map(Compact::of);
     let seen_before = wanted.view.map(|view| seen(view, old)).transpose()?;
     match (wanted.view, &seen_before) {
@@ -65,10 +65,10 @@ pub(super) async fn attempt(
         _ => admission::mutate(server, &attributes, &mut new, Some(old)).await?,
     }
     metadata::prepare_update(old, &mut new);
-    strategy::prepare_update(row, &target.subresource, old, &mut new);
+    let unchanged = strategy::prepare_update(row, &target.subresource, old, &mut new);
     require_version(target, wanted, &new)?;
-    api::validate::update(row, &target.subresource, old, &new)?;
-    strategy::settle(row, &mut new);
+    api::validate::update(row, &target.subresource, old, &new, &unchanged)?;
+    strategy::settle(row, &mut new, &unchanged);
     api::warnings::update(row, old, &new)
         .into_iter()
         .for_each(|warning| request.warn(warning));
@@ -76,7 +76,10 @@ pub(super) async fn attempt(
         (Some(view), Some(before)) => {
             admission::validate(server, &attributes, Some(&seen(view, &new)?), Some(before)).await?;
         }
-        _ => admission::validate(server, &attributes, Some(&new), Some(old)).await?,
+        _ => {
+            attributes.unchanged = unchanged;
+            admission::validate(server, &attributes, Some(&new), Some(old)).await?;
+        }
     }
     let reserved = if target.subresource.is_empty() {
         reserve(server, row, Some(old), &mut new, options.dry_run).await?

@@ -7,6 +7,7 @@ use crate::services::{Reserved, reserve};
 use crate::verbs::options::WriteOptions;
 use crate::verbs::target::Target;
 use api::{Resource, strategy};
+use apimachinery::decode::Unchanged;
 use apimachinery::managed_fields::Compact;
 use apimachinery::{ApiError, meta};
 use serde_json::Value;
@@ -29,7 +30,7 @@ pub async fn admit_new(
     note_requester(request, row, object);
     strategy::prepare_create(row, object);
     api::validate::create(row, object)?;
-    strategy::settle(row, object);
+    strategy::settle(row, object, &Unchanged::default());
     api::warnings::create(row, object)
         .into_iter()
         .for_each(|warning| request.warn(warning));

@@ -8,7 +8,7 @@ use api::Resource;
 use apimachinery::managed_fields::Compact;
 use apimachinery::{ApiError, json, meta};
 use std::time::Duration;
-use storage::StorageError;
+use storage::{Json, StorageError};
 
 /// How long objects of this kind live by themselves.
 pub(super) fn time_to_live(server: &Server, row: &Resource) -> Option<Duration> {
@@ -17,19 +17,19 @@ pub(super) fn time_to_live(server: &Server, row: &Resource) -> Option<Duration> 
 
 /// The object as it is stored. One that is stored in the row's version isn't copied: its resourceVersion only stands
 /// aside meanwhile.
-pub async fn bytes_of(server: &Server, row: &Resource, object: &mut Compact) -> Result<Vec<u8>, ApiError> {
+pub async fn bytes_of(server: &Server, row: &Resource, object: &mut Compact) -> Result<Json, ApiError> {
     if kinds::needs_conversion(row) {
         let mut stored = conversion::to_storage(server, row, object.to_whole()).await?;
         meta::remove(&mut stored, "resourceVersion");
-        return Ok(json::to_bytes(&stored));
+        return Ok(json::to_bytes(&stored).into());
     }
     let version = meta::remove(object, "resourceVersion");
     kinds::set_type(row, object);
-    let bytes = object.to_bytes();
+    let (bytes, spans) = object.to_spanned_bytes();
     if let Some(version) = version {
         meta::set(object, "resourceVersion", version);
     }
-    Ok(bytes)
+    Ok(Json { bytes, spans })
 }
 
 /// Stores a new object; dry runs only look whether the name is free.
@@ -63,7 +63,7 @@ pub async fn store_new(
         .create(
             &target.namespace,
             name,
-            &bytes_of(server, row, &mut object).await?,
+            bytes_of(server, row, &mut object).await?,
             time_to_live(server, row),
         )
         .await
