@@ -61,6 +61,12 @@ impl Context {
             .event(pod_reference(pod, container), kind, reason, message);
     }
 
+    /// Records an event about this node.
+    pub fn node_event(&self, kind: Type, reason: &str, message: impl Into<String>) {
+        let about = node_reference(&self.settings.node_name);
+        self.recorder.event(about, kind, reason, message.into());
+    }
+
     /// Calls `use_context` with what fields of pods depend on.
     pub fn with_fields<T>(&self, pod_ips: &[String], use_context: impl FnOnce(&FieldContext<'_>) -> T) -> T {
         let host_ips = self.host_ips.read().clone();
@@ -70,6 +76,16 @@ impl Context {
             pod_ips,
             allocatable: &self.allocatable,
         })
+    }
+}
+
+/// A reference as upstream has it, with the name for the UID.
+pub fn node_reference(name: &str) -> ObjectReference {
+    ObjectReference {
+        kind: Some("Node".to_owned()),
+        name: Some(name.to_owned()),
+        uid: Some(name.to_owned()),
+        ..ObjectReference::default()
     }
 }
 

@@ -17,6 +17,11 @@ until_is 'a pod reads a persistent volume of this host' 180 content kubectl logs
 until_is 'an emptyDir over its limit: the pod is evicted' 180 'Failed Evicted' of filler '{.status.phase} {.status.reason}'
 expect 'and told why' 'Usage of EmptyDir volume "data" exceeds the limit "1Mi". ' "$(of filler '{.status.message}')"
 
+# By default the kubelet waits until 100Mi are left, when the kernel has long begun to drop the pages of running programs.
+config=$(systemctl show kubelet --property ExecStart | grep -o -- '--config=[^ ]*' | cut -d = -f 2)
+sed -i '/^evictionHard:/,/^[^ ]/ { /^evictionHard:/d; /^ /d }' "$config"
+printf 'evictionHard:\n  memory.available: 500Mi\n  nodefs.available: 10%%\n' >> "$config"
+systemctl restart kubelet
 expect 'no pressure before' False "$(condition MemoryPressure)"
 kubectl apply -f "$here/hungry.yaml" > /dev/null
 until_is 'memory runs out: the pod that uses most is evicted' 240 'Failed Evicted' of hungry '{.status.phase} {.status.reason}'

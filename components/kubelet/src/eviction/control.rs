@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use client::events::Type;
-use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
@@ -120,9 +120,10 @@ impl EvictionControl {
             signal = threshold.signal.name(),
             "the node is running out of something"
         );
-        self.node_event(
+        self.context.node_event(
+            Type::Warning,
             "EvictionThresholdMet",
-            &format!("Attempting to reclaim {resource}"),
+            format!("Attempting to reclaim {resource}"),
         );
         let mut seen = seen;
         if threshold.signal.is_disk() {
@@ -204,16 +205,5 @@ impl EvictionControl {
                 self.evict(&used.pod, excess.signal, excess.message, Some(AT_ONCE));
             }
         }
-    }
-
-    fn node_event(&self, reason: &str, message: &str) {
-        let name = &self.context.settings.node_name;
-        let about = ObjectReference {
-            kind: Some("Node".to_owned()),
-            name: Some(name.clone()),
-            uid: Some(name.clone()),
-            ..ObjectReference::default()
-        };
-        self.context.recorder.event(about, Type::Warning, reason, message);
     }
 }

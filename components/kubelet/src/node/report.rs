@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use client::events::{Recorder, Type};
 use component_config::kubelet::configuration::Taint;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerImage, Node, NodeStatus, ObjectReference};
+use k8s_openapi::api::core::v1::{ContainerImage, Node, NodeStatus};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::facts::MachineFacts;
 use super::register::initial_node;
 use super::status::{NodeInput, is_same, node_status};
+use crate::context::node_reference;
 use crate::eviction::{Pressure, Pressures};
 use crate::runtime::Runtime;
 
@@ -104,12 +105,7 @@ impl NodeReporter {
     }
 
     fn event(&self, reason: &str, message: &str) {
-        let about = ObjectReference {
-            kind: Some("Node".to_owned()),
-            name: Some(self.name.clone()),
-            uid: Some(self.name.clone()),
-            ..ObjectReference::default()
-        };
+        let about = node_reference(&self.name);
         self.recorder.event(about, Type::Normal, reason, message);
     }
 

@@ -44,6 +44,8 @@ pub struct PodDns {
 pub struct DnsWarning {
     pub reason: &'static str,
     pub message: String,
+    /// It lies in the node's settings, so it is about the node too.
+    pub of_node: bool,
 }
 
 /// Reads the host's configuration.
@@ -102,13 +104,10 @@ pub fn pod_dns(pod: &Pod, settings: &DnsSettings, host_ips: &[String], host: cri
         if cluster {
             warnings.push(DnsWarning {
                 reason: "MissingClusterDNS",
-                message: format!(
-                    "pod: \"{}_{}({})\". kubelet does not have ClusterDNS IP configured and cannot create Pod using \
-                     \"ClusterFirst\" policy. Falling back to \"Default\" policy.",
-                    pod.name(),
-                    pod.namespace(),
-                    pod.uid()
-                ),
+                message: "kubelet does not have ClusterDNS IP configured and cannot create Pod using \
+                          \"ClusterFirst\" policy. Falling back to \"Default\" policy."
+                    .to_owned(),
+                of_node: true,
             });
         }
         match settings.resolv_conf {
@@ -173,6 +172,7 @@ fn fit(config: &mut cri::DnsConfig, warnings: &mut Vec<DnsWarning>) {
         warnings.push(DnsWarning {
             reason: "DNSConfigForming",
             message,
+            of_node: false,
         });
     };
     if config.servers.len() > MAX_SERVERS {
@@ -274,7 +274,8 @@ mod tests {
         };
         let dns = of(json!({"containers": []}), &settings);
         assert_eq!(dns.config.servers, ["1.2.3.4"]);
-        assert_eq!(dns.warnings[0].reason, "MissingClusterDNS");
+        let warning = &dns.warnings[0];
+        assert_eq!((warning.reason, warning.of_node), ("MissingClusterDNS", true));
     }
 
     #[test]

@@ -105,7 +105,12 @@ pub(super) async fn create_sandbox(
     };
     let (config, warnings) = configured(context, pod, attempt).map_err(|error| unfit(&error))?;
     for warning in warnings {
-        context.event(pod, None, Type::Warning, warning.reason, warning.message);
+        let mut message = warning.message;
+        if warning.of_node {
+            context.node_event(Type::Warning, warning.reason, message.as_str());
+            message = format!("pod: {:?}. {message}", pod.full_name());
+        }
+        context.event(pod, None, Type::Warning, warning.reason, message);
     }
     context.cgroups.create(pod).await.map_err(internal)?;
     std::fs::create_dir_all(&config.log_directory).map_err(internal)?;
