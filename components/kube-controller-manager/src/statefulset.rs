@@ -3,6 +3,7 @@
 pub mod plan;
 pub mod pod;
 mod reconcile;
+mod retention;
 #[cfg(test)]
 mod tests;
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetStatus};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 
-use super::pod::{ordinal, revision, set_identity};
+use super::pod::{claims, ordinal, revision, set_identity};
+use super::retention;
 use crate::deployment::plan::resolve;
 use crate::owner::Meta as _;
 use crate::workload::pods;
@@ -19,6 +20,10 @@ pub enum Action {
     Delete(Arc<Pod>),
     /// Write the pod again with its identity put right.
     Correct(Box<Pod>),
+    /// Make those claims of an ordinal that are missing: its pod waits for them.
+    CreateClaims(i32),
+    /// Write claims again with other owners; the pod is the one that they are of.
+    Own(Arc<Pod>, Vec<PersistentVolumeClaim>),
 }
 
 /// What the step is decided on.
@@ -26,6 +31,8 @@ pub struct View<'a> {
     pub set: &'a StatefulSet,
     pub spec: &'a StatefulSetSpec,
     pub pods: &'a [Arc<Pod>],
+    /// The claim of a name, as last seen.
+    pub claim: &'a (dyn Fn(&str) -> Option<Arc<PersistentVolumeClaim>> + Sync),
     pub current: &'a str,
     pub update: &'a str,
     pub collisions: i32,
@@ -86,6 +93,36 @@ impl View<'_> {
 
     fn is_healthy(&self, pod: &Pod) -> bool {
         self.is_available(pod) && !pod.is_deleting()
+    }
+
+    fn range(&self) -> std::ops::Range<i32> {
+        self.start()..self.start().saturating_add(self.replicas())
+    }
+
+    /// The claims of an ordinal by name, and what is there under these.
+    fn claims(
+        &self,
+        ordinal: i32,
+    ) -> impl Iterator<Item = (PersistentVolumeClaim, Option<Arc<PersistentVolumeClaim>>)> + '_ {
+        claims(self.set, self.spec, ordinal).into_iter().map(|claim| {
+            let there = (self.claim)(claim.name());
+            (claim, there)
+        })
+    }
+
+    fn may_create(&self, ordinal: i32) -> bool {
+        let name = format!("{}-{ordinal}", self.set.name());
+        !self.claims(ordinal).any(|(_, there)| {
+            there.is_some_and(|claim| retention::goes_with_an_earlier_pod(&claim, self.spec, &name))
+        })
+    }
+
+    /// The claims of a pod whose owners are not what the retention policy says.
+    pub fn misowned(&self, pod: &Pod, ordinal: i32) -> Vec<PersistentVolumeClaim> {
+        let in_range = self.range().contains(&ordinal);
+        self.claims(ordinal)
+            .filter_map(|(_, there)| retention::corrected(&*there?, self.set, self.spec, pod, in_range))
+            .collect()
     }
 
     /// The revision that a new pod of an ordinal gets.
@@ -151,11 +188,17 @@ pub fn step(view: &View<'_>) -> Vec<Action> {
         .iter()
         .filter_map(|pod| Some((ordinal(view.set, pod)?, pod.clone())))
         .collect();
-    let range = view.start()..view.start().saturating_add(view.replicas());
+    let range = view.range();
+    let own = |pod: &Arc<Pod>, ordinal: i32| {
+        let claims = view.misowned(pod, ordinal);
+        (!claims.is_empty()).then(|| Action::Own(pod.clone(), claims))
+    };
     let mut actions = Vec::new();
     for ordinal in range.clone() {
         let Some(pod) = by_ordinal.get(&ordinal) else {
-            actions.push(Action::Create(ordinal, view.revision_for(ordinal).to_owned()));
+            if view.may_create(ordinal) {
+                actions.push(Action::Create(ordinal, view.revision_for(ordinal).to_owned()));
+            }
             if view.is_ordered() {
                 return actions;
             }
@@ -171,20 +214,26 @@ pub fn step(view: &View<'_>) -> Vec<Action> {
             }
             continue;
         }
+        if pods::phase(pod) == "Pending" && view.claims(ordinal).any(|(_, there)| there.is_none()) {
+            actions.push(Action::CreateClaims(ordinal));
+        }
         if view.is_ordered() && !view.is_healthy(pod) {
             return actions;
         }
+        actions.extend(own(pod, ordinal));
         let mut corrected = pod.as_ref().clone();
         if !pod.is_deleting() && set_identity(&mut corrected, ordinal) {
             actions.push(Action::Correct(Box::new(corrected)));
         }
     }
-    let condemned: Vec<&Arc<Pod>> = by_ordinal
-        .iter()
-        .rev()
-        .filter(|(ordinal, _)| !range.contains(ordinal))
-        .map(|(_, pod)| pod)
-        .collect();
+    let outside = || {
+        by_ordinal
+            .iter()
+            .rev()
+            .filter(|(ordinal, _)| !range.contains(ordinal))
+    };
+    actions.extend(outside().filter_map(|(ordinal, pod)| own(pod, *ordinal)));
+    let condemned: Vec<&Arc<Pod>> = outside().map(|(_, pod)| pod).collect();
     let first_unhealthy = range
         .clone()
         .filter_map(|ordinal| by_ordinal.get(&ordinal))
@@ -198,7 +247,7 @@ pub fn step(view: &View<'_>) -> Vec<Action> {
             continue;
         }
         let first = first_unhealthy.is_some_and(|first| first.uid() == pod.uid());
-        if view.is_ordered() && !is_running_and_ready(pod) && !first {
+        if view.is_ordered() && !view.is_available(pod) && !first {
             return actions;
         }
         actions.push(Action::Delete(pod.clone()));

@@ -5,7 +5,8 @@ use k8s_openapi::api::core::v1::{
     PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, Pod, PodTemplateSpec, Volume,
 };
 
-use crate::owner::{Meta as _, controller_reference};
+use super::retention;
+use crate::owner::Meta as _;
 use crate::workload::pod_control::pod_from_template;
 
 pub const REVISION_LABEL: &str = "controller-revision-hash";
@@ -30,11 +31,6 @@ pub fn claim_name(set: &StatefulSet, template: &PersistentVolumeClaim, ordinal: 
 
 /// The claims that a pod's volumes need.
 pub fn claims(set: &StatefulSet, spec: &StatefulSetSpec, ordinal: i32) -> Vec<PersistentVolumeClaim> {
-    let deleted_with_set = spec
-        .persistent_volume_claim_retention_policy
-        .as_ref()
-        .and_then(|policy| policy.when_deleted.as_deref())
-        == Some("Delete");
     let templates = spec.volume_claim_templates.iter().flatten();
     templates
         .map(|template| {
@@ -43,16 +39,11 @@ pub fn claims(set: &StatefulSet, spec: &StatefulSetSpec, ordinal: i32) -> Vec<Pe
             claim.metadata.namespace = set.metadata.namespace.clone();
             let labels = claim.metadata.labels.get_or_insert_default();
             labels.extend(spec.selector.match_labels.clone().unwrap_or_default());
-            if deleted_with_set {
-                let mut reference = controller_reference(set);
-                reference.controller = None;
-                reference.block_owner_deletion = None;
-                claim
-                    .metadata
-                    .owner_references
-                    .get_or_insert_default()
-                    .push(reference);
-            }
+            claim
+                .metadata
+                .owner_references
+                .get_or_insert_default()
+                .extend(retention::owner_at_creation(set, spec));
             claim.status = None;
             claim
         })

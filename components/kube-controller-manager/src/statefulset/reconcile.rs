@@ -63,6 +63,10 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
             .on_change(move |change| queue.add(key_of(change.object().as_ref())));
         let this = controller.clone();
         controller.pods.on_change(move |change| this.pod_changed(change));
+        let this = controller.clone();
+        controller
+            .claims
+            .on_change(move |change| this.claim_changed(change));
         let (queue, workers) = (
             controller.queue.clone(),
             context.flags.concurrent_statefulset_syncs,
@@ -93,6 +97,19 @@ impl Controller {
                     let selector = |set: &StatefulSet| Selector::new(&set.spec.as_ref()?.selector).ok();
                     adopters(&self.sets, pod.as_ref(), selector).for_each(|key| self.queue.add(key));
                 }
+            }
+        }
+    }
+
+    /// A pod may wait for the claim of an earlier one of its name to go.
+    fn claim_changed(&self, change: &Change<PersistentVolumeClaim>) {
+        let (Some(claim), None) = (&change.old, &change.new) else {
+            return;
+        };
+        let references = claim.metadata.owner_references.iter().flatten();
+        for reference in references.filter(|reference| reference.kind == "Pod") {
+            if let Some((set, _)) = reference.name.rsplit_once('-') {
+                self.queue.add((claim.namespace().to_owned(), set.to_owned()));
             }
         }
     }
@@ -159,6 +176,7 @@ impl Controller {
             set: &set,
             spec,
             pods: &all,
+            claim: &|name| self.claims.get(&key.0, name),
             current: current.name(),
             update: update.name(),
             collisions,
@@ -167,7 +185,7 @@ impl Controller {
         let mut outcome = Ok(());
         if !set.is_deleting() {
             for action in plan::step(&view) {
-                outcome = self.act(&set, spec, &current, &update, action).await;
+                outcome = self.act(&view, &current, &update, action).await;
                 if outcome.is_err() {
                     break;
                 }
@@ -200,12 +218,12 @@ impl Controller {
 
     async fn act(
         &self,
-        set: &StatefulSet,
-        spec: &StatefulSetSpec,
+        view: &View<'_>,
         current: &ControllerRevision,
         update: &ControllerRevision,
         action: Action,
     ) -> Result<()> {
+        let (set, spec) = (view.set, view.spec);
         match action {
             Action::Create(ordinal, revision) => {
                 let older = Some(current).filter(|_| revision != update.name());
@@ -214,7 +232,19 @@ impl Controller {
                     .unwrap_or_else(|| spec.template.clone());
                 let pod = pod::pod(set, spec, &template, &revision, ordinal);
                 self.create_claims(set, spec, ordinal, pod.name()).await?;
-                self.create_pod(set, &pod).await
+                let Some(made) = self.create_pod(set, &pod).await? else {
+                    return Ok(());
+                };
+                // Claims that an earlier pod left behind.
+                self.own(set, view.misowned(&made, ordinal)).await
+            }
+            Action::CreateClaims(ordinal) => {
+                let pod = format!("{}-{ordinal}", set.name());
+                self.create_claims(set, spec, ordinal, &pod).await
+            }
+            Action::Own(pod, claims) => {
+                let outcome = self.own(set, claims).await;
+                self.tell(set, &pod, "Update", outcome)
             }
             Action::Delete(pod) => self.delete_pod(set, &pod).await,
             Action::Correct(pod) => {
@@ -223,9 +253,17 @@ impl Controller {
                     .pods(pod.namespace())
                     .replace(pod.name(), &PostParams::default(), &pod)
                     .await;
-                self.tell(set, &pod, "Update", outcome.map(|_| ()))
+                self.tell(set, &pod, "Update", outcome.map(|_| ()).map_err(Error::from))
             }
         }
+    }
+
+    async fn own(&self, set: &StatefulSet, claims: Vec<PersistentVolumeClaim>) -> Result<()> {
+        let api: Api<PersistentVolumeClaim> = Api::namespaced(self.control.client.clone(), set.namespace());
+        for claim in claims {
+            api.replace(claim.name(), &PostParams::default(), &claim).await?;
+        }
+        Ok(())
     }
 
     async fn create_claims(
@@ -237,7 +275,11 @@ impl Controller {
     ) -> Result<()> {
         let api: Api<PersistentVolumeClaim> = Api::namespaced(self.control.client.clone(), set.namespace());
         for claim in pod::claims(set, spec, ordinal) {
-            if self.claims.get(set.namespace(), claim.name()).is_some() {
+            if let Some(there) = self.claims.get(set.namespace(), claim.name()) {
+                if there.is_deleting() {
+                    let reason = "it is being deleted; its pod is made when it has gone";
+                    return Err(Error::invalid("PersistentVolumeClaim", there.name(), reason));
+                }
                 continue;
             }
             let name = claim.name().to_owned();
@@ -268,7 +310,8 @@ impl Controller {
         Ok(())
     }
 
-    async fn create_pod(&self, set: &StatefulSet, pod: &Pod) -> Result<()> {
+    /// Nothing when the pod was there already.
+    async fn create_pod(&self, set: &StatefulSet, pod: &Pod) -> Result<Option<Pod>> {
         match self
             .control
             .pods(set.namespace())
@@ -276,8 +319,15 @@ impl Controller {
             .await
         {
             // The copy we decided on was old.
-            Err(error) if is_already_exists(&error) || is_namespace_terminating(&error) => Ok(()),
-            outcome => self.tell(set, pod, "Create", outcome.map(|_| ())),
+            Err(error) if is_already_exists(&error) || is_namespace_terminating(&error) => Ok(None),
+            Ok(made) => {
+                self.tell(set, pod, "Create", Ok(()))?;
+                Ok(Some(made))
+            }
+            Err(error) => {
+                self.tell(set, pod, "Create", Err(error.into()))?;
+                Ok(None)
+            }
         }
     }
 
@@ -293,18 +343,12 @@ impl Controller {
             .await
         {
             Err(error) if is_not_found(&error) => Ok(()),
-            outcome => self.tell(set, pod, "Delete", outcome.map(|_| ())),
+            outcome => self.tell(set, pod, "Delete", outcome.map(|_| ()).map_err(Error::from)),
         }
     }
 
     /// Says in an event how something went.
-    fn tell(
-        &self,
-        set: &StatefulSet,
-        pod: &Pod,
-        verb: &str,
-        outcome: std::result::Result<(), kube::Error>,
-    ) -> Result<()> {
+    fn tell(&self, set: &StatefulSet, pod: &Pod, verb: &str, outcome: Result<()>) -> Result<()> {
         let about = |end: &str| format!("{verb} Pod {} in StatefulSet {} {end}", pod.name(), set.name());
         match outcome {
             Ok(()) => {
@@ -317,7 +361,6 @@ impl Controller {
                 Ok(())
             }
             Err(error) => {
-                let error = Error::from(error);
                 let message = about(&format!("failed error: {error}"));
                 self.control
                     .recorder

@@ -38,6 +38,7 @@ fn steps(set: &StatefulSet, pods: &[Arc<Pod>]) -> Vec<String> {
         set,
         spec: set.spec.as_ref().unwrap(),
         pods,
+        claim: &|_| None,
         current: "old",
         update: "new",
         collisions: 0,
@@ -49,6 +50,8 @@ fn steps(set: &StatefulSet, pods: &[Arc<Pod>]) -> Vec<String> {
             Action::Create(ordinal, revision) => format!("+{ordinal}@{revision}"),
             Action::Delete(pod) => format!("-{}", pod.metadata.name.as_deref().unwrap()),
             Action::Correct(pod) => format!("~{}", pod.metadata.name.as_deref().unwrap()),
+            Action::CreateClaims(ordinal) => format!("claims of {ordinal}"),
+            Action::Own(pod, _) => format!("owner of claims of {}", pod.metadata.name.as_deref().unwrap()),
         })
         .collect()
 }
@@ -95,6 +98,18 @@ fn pods_come_go_and_are_replaced_in_order() {
     }
 }
 
+/// It was enough that they were ready, so that two pods of a set that is short of them went at once.
+#[test]
+fn a_pod_beyond_the_range_goes_only_when_those_above_were_available() {
+    let mut set = set(0, "OrderedReady", 0);
+    set.spec.as_mut().unwrap().min_ready_seconds = Some(60);
+    let mut pods = pods(&[(0, "new", true), (1, "new", true)]);
+    // Ready, but for no time yet; the first of all that is short goes nevertheless.
+    assert_eq!(steps(&set, &pods), Vec::<String>::new());
+    pods.pop();
+    assert_eq!(steps(&set, &pods), ["-db-0"]);
+}
+
 #[test]
 fn a_partition_keeps_the_lower_ones_back() {
     let mut set = set(3, "OrderedReady", 0);
@@ -122,6 +137,7 @@ fn the_new_revision_becomes_current_when_all_have_it() {
             set: &set,
             spec: set.spec.as_ref().unwrap(),
             pods: &pods,
+            claim: &|_| None,
             current: "old",
             update: "new",
             collisions: 0,

@@ -6,5 +6,6 @@ mod jobs;
 mod policies;
 mod quotas;
 mod ranges;
+mod statefulsets;
 mod tokens;
 mod volumes;
