@@ -1,5 +1,6 @@
 //! DaemonSets: one pod on every node that fits.
 
+mod failures;
 pub mod plan;
 mod reconcile;
 pub mod template;

@@ -1,6 +1,7 @@
 //! Reads one DaemonSet, the nodes and its pods; makes or deletes pods; writes revisions and status.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use client::events::{Type, reference};
 use client::informer::{Change, Key, key_of};
@@ -13,6 +14,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
 use kube::api::PostParams;
 
+use super::failures::Failures;
 use super::plan::{self, Changes, Fit};
 use super::template::{self, HASH_LABEL};
 use crate::error::{Error, Result, is_namespace_terminating};
@@ -37,6 +39,7 @@ struct Controller {
     revisions: Informer<ControllerRevision>,
     control: PodControl,
     expectations: Expectations,
+    failures: Failures,
     queue: Queue<Key>,
 }
 
@@ -51,6 +54,7 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
             recorder: context.recorder_as(ACCOUNT, "daemonset-controller"),
         },
         expectations: Expectations::default(),
+        failures: Failures::default(),
         queue: Queue::new(),
     });
     async move {
@@ -197,10 +201,11 @@ impl Controller {
             .collect();
         fits.sort_by(|a, b| a.0.name().cmp(b.0.name()));
         let mut outcome = Ok(());
+        let mut wait = None;
         if satisfied {
-            outcome = self
-                .change(key, &set, &pod, plan::manage(&set, &fits, &all, &hash, now))
-                .await;
+            let mut changes = plan::manage(&set, &fits, &all, &hash, now);
+            wait = self.leave_for_now(&set, &mut changes);
+            outcome = self.change(key, &set, &pod, changes).await;
             let on_delete = spec
                 .update_strategy
                 .as_ref()
@@ -238,7 +243,23 @@ impl Controller {
             spec.min_ready_seconds.unwrap_or(0),
             now,
         );
+        let next = next.into_iter().chain(wait).min();
         Ok(next.map_or(Requeue::No, Requeue::After))
+    }
+
+    /// Takes out the failed pods that are not to be replaced yet; the shortest time until one is.
+    fn leave_for_now(&self, set: &DaemonSet, changes: &mut Changes) -> Option<Duration> {
+        let (now, mut shortest) = (Instant::now(), None::<Duration>);
+        changes.ended.retain(|pod| {
+            if pods::phase(pod) != "Failed" {
+                return true;
+            }
+            let node = template::target_node(pod).unwrap_or_default();
+            let wait = self.failures.wait(set.uid(), &node, now);
+            shortest = shortest.into_iter().chain(wait).min();
+            wait.is_none()
+        });
+        shortest
     }
 
     async fn change(&self, key: &Key, set: &DaemonSet, pod: &Pod, changes: Changes) -> Result<()> {
