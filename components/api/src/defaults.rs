@@ -12,6 +12,7 @@ pub use apps::TEMPLATE_GENERATION;
 
 use crate::Resource;
 use crate::value::{Object, is_zero};
+use apimachinery::decode::{self, Unchanged};
 use apimachinery::{SchemaSet, Type};
 use serde_json::Value;
 
@@ -34,7 +35,20 @@ pub fn apply(resource: &Resource, value: &mut Value) {
         (_, kind) => others::apply(kind, object),
     }
     // Structs that the functions above made get what is always written.
-    apimachinery::decode::complete(&resource.schemas, &resource.ty(), value);
+    decode::complete(&resource.schemas, &resource.ty(), value);
+}
+
+/// The same for a changed object; what stays has its defaults.
+pub fn apply_change(resource: &Resource, value: &mut Value, unchanged: &Unchanged) {
+    let is_pod = resource.gvk.group.is_empty() && resource.gvk.kind == "Pod";
+    // A pod's defaults are all in its spec; other kinds take some from one member to another.
+    if !is_pod || !unchanged.has("spec") {
+        return apply(resource, value);
+    }
+    unchanged.apart(value, |value| {
+        from_schema(&resource.schemas, &resource.ty(), value);
+        decode::complete(&resource.schemas, &resource.ty(), value);
+    });
 }
 
 /// Sets the defaults that the schema itself declares.
@@ -85,5 +99,40 @@ pub(crate) fn labels_from_template(object: &mut Object) {
     let metadata = crate::value::make(object, "metadata");
     if is_zero(metadata.get("labels")) && !is_zero(Some(&labels)) {
         metadata.insert("labels".into(), labels);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_pod_whose_spec_stays_has_the_defaults_of_a_whole_one() {
+        let registry = crate::Registry::built_in();
+        let row = registry.resource("", "v1", "pods").unwrap();
+        let mut old = json!({
+            "metadata": {"name": "p", "labels": {"a": "b"}},
+            "spec": {"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 1}]}]},
+        });
+        decode::fit(&row.schemas, row.schema_id, &mut old).unwrap();
+        apply(row, &mut old);
+        for (pointer, value) in [
+            ("/metadata/labels", Value::Null),
+            ("/metadata/labels/a", json!("c")),
+            ("/status", json!({})),
+            ("/status", json!({"conditions": [{"type": "t"}]})),
+            ("/spec/containers/0/ports", json!([{"containerPort": 2}])),
+            ("/spec/restartPolicy", Value::Null),
+            ("/spec", Value::Null),
+        ] {
+            let mut new = old.clone();
+            *new.pointer_mut(pointer).unwrap() = value;
+            let mut whole = new.clone();
+            apply(row, &mut whole);
+            let unchanged = Unchanged::between(&old, &new);
+            apply_change(row, &mut new, &unchanged);
+            assert_eq!(new, whole, "{pointer}");
+        }
     }
 }

@@ -5,7 +5,7 @@ mod merge;
 mod remove;
 mod validate;
 
-pub use compare::{Comparison, compare, compare_typed};
+pub use compare::{Comparison, compare, compare_change};
 pub use merge::merge;
 pub use remove::remove;
 pub use validate::{Applied, Unapplicable, change_has_keyless_items, has_keyless_items, validate};

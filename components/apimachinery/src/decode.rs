@@ -53,9 +53,9 @@ pub fn fit_unstructured(
     set: &SchemaSet,
     id: SchemaId,
     value: &mut Value,
-    before: &Value,
+    unchanged: &Unchanged,
 ) -> Result<Vec<String>, DecodeError> {
-    Unchanged::between(before, value).apart(value, |value| fit_as(set, id, value, true))
+    unchanged.apart(value, |value| fit_as(set, id, value, true))
 }
 
 fn fit_as(

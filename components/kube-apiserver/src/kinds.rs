@@ -8,6 +8,7 @@ use crate::media;
 use crate::protobuf;
 use crate::verbs::options::FieldValidation;
 use api::{Registry, Resource};
+use apimachinery::decode::Unchanged;
 use apimachinery::managed_fields::Compact;
 use apimachinery::{ApiError, GroupVersionKind, meta};
 use serde_json::{Value, json};
@@ -246,11 +247,11 @@ fn decode_protobuf(row: &Resource, kind: &GroupVersionKind, bytes: &[u8]) -> Res
     })
 }
 
-/// Fits a changed object to its row's schema; gives unknown fields, which are dropped. `before` fits.
-pub fn fit_change(row: &Resource, value: &mut Value, before: &Value) -> Result<Vec<String>, String> {
+/// Fits a changed object to its row's schema; gives unknown fields, which are dropped. What stays fits.
+pub fn fit_change(row: &Resource, value: &mut Value, unchanged: &Unchanged) -> Result<Vec<String>, String> {
     match &row.custom {
         Some(definition) => api::custom::fit(definition, value),
-        None => apimachinery::decode::fit_change(&row.schemas, row.schema_id, value, before)
+        None => apimachinery::decode::fit_except(&row.schemas, row.schema_id, value, unchanged)
             .map_err(|error| error.to_string()),
     }
 }

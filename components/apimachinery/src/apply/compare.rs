@@ -1,5 +1,5 @@
 use super::{Shape, items, shape};
-use crate::decode::{is_empty_collection, settle_value};
+use crate::decode::{Unchanged, is_empty_collection, settle_value};
 use crate::fieldset::{FieldSet, field_element};
 use crate::schema::{Field, ListKind, SchemaSet, Type};
 use serde_json::Value;
@@ -17,18 +17,23 @@ pub struct Comparison {
 /// Compares two versions of an object, of which the later may be made of what was applied: what that gives is there,
 /// also when it is empty. managedFields are not looked at.
 pub fn compare(set: &SchemaSet, ty: &Type, before: &Value, after: &Value) -> Comparison {
-    compare_as(set, ty, before, after, false)
+    compare_change(set, ty, before, after, &Unchanged::default(), false)
 }
 
-/// Compares two versions of an object as upstream's typed objects: what would not be written is not there.
-pub fn compare_typed(set: &SchemaSet, ty: &Type, before: &Value, after: &Value) -> Comparison {
-    compare_as(set, ty, before, after, true)
-}
-
-fn compare_as(set: &SchemaSet, ty: &Type, before: &Value, after: &Value, typed: bool) -> Comparison {
+/// Compares two versions of an object, of which `unchanged` is known to be the same. With `typed` as upstream's typed
+/// objects: what would not be written is not there.
+pub fn compare_change(
+    set: &SchemaSet,
+    ty: &Type,
+    before: &Value,
+    after: &Value,
+    unchanged: &Unchanged,
+    typed: bool,
+) -> Comparison {
     let mut comparer = Comparer {
         set,
         typed,
+        unchanged,
         path: Vec::new(),
         out: Comparison::default(),
     };
@@ -54,6 +59,7 @@ impl Step<'_> {
 struct Comparer<'a> {
     set: &'a SchemaSet,
     typed: bool,
+    unchanged: &'a Unchanged,
     path: Vec<Step<'a>>,
     out: Comparison,
 }
@@ -168,6 +174,13 @@ impl<'a> Comparer<'a> {
         }
     }
 
+    fn is_same_at_top(&self, before: &Value, after: &Value) -> bool {
+        match self.path.as_slice() {
+            [Step::Field(name)] => self.unchanged.has(name) || before == after,
+            _ => false,
+        }
+    }
+
     fn either(
         &mut self,
         ty: Option<&'a Type>,
@@ -178,7 +191,7 @@ impl<'a> Comparer<'a> {
         match (before, after) {
             // Most changes leave all but one of the members at the top as they are. Further down the same question
             // would be asked of the same values again and again.
-            (Some(before), Some(after)) if self.path.len() == 1 && before == after => {}
+            (Some(before), Some(after)) if self.is_same_at_top(before, after) => {}
             (Some(before), Some(after)) => self.value(ty, field, before, after),
             (None, Some(after)) => {
                 let below = self.whole(ty, field, after);

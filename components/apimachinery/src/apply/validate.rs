@@ -1,5 +1,6 @@
 //! What an applied configuration must satisfy before it can be merged.
 use super::items;
+use crate::decode::Unchanged;
 use crate::fieldset::Element;
 use crate::schema::{ListKind, SchemaId, SchemaSet, Type};
 use serde_json::Value;
@@ -52,11 +53,11 @@ pub fn has_keyless_items(set: &SchemaSet, ty: &Type, value: &Value) -> bool {
     }
 }
 
-/// The same of a changed object, of which `before` had no such item.
-pub fn change_has_keyless_items(set: &SchemaSet, id: SchemaId, before: &Value, value: &Value) -> bool {
+/// The same of a changed object, which had no such item before.
+pub fn change_has_keyless_items(set: &SchemaSet, id: SchemaId, value: &Value, unchanged: &Unchanged) -> bool {
     let schema = set.get(id);
     value.as_object().into_iter().flatten().any(|(key, value)| {
-        before.get(key) != Some(value)
+        !unchanged.has(key)
             && schema
                 .field(key)
                 .is_some_and(|field| has_keyless_items(set, &field.ty, value))

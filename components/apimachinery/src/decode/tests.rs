@@ -124,7 +124,7 @@ fn converted_values_are_told_off_in_other_words() {
         (json!({"texts": [5]}), "cannot convert int64 to string"),
     ] {
         assert_eq!(
-            fit_unstructured(&set(), 1, &mut value, &Value::Null)
+            fit_unstructured(&set(), 1, &mut value, &Unchanged::default())
                 .unwrap_err()
                 .0,
             message

@@ -27,7 +27,7 @@ impl Unchanged {
     }
 
     /// Lets `act` change `value`, which doesn't show it what stays: null stands there.
-    pub(super) fn apart<T>(&self, value: &mut Value, act: impl FnOnce(&mut Value) -> T) -> T {
+    pub fn apart<T>(&self, value: &mut Value, act: impl FnOnce(&mut Value) -> T) -> T {
         let mut stays: Vec<(String, Value)> = Vec::with_capacity(self.0.len());
         if let Value::Object(map) = &mut *value {
             for name in &self.0 {

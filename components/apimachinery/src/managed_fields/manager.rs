@@ -4,13 +4,14 @@ use super::entry::{Entry, Managers, Operation, Owned};
 use super::limit::fold;
 use super::object::{is_reset, is_same, without_managed_fields};
 use crate::apply::{
-    Comparison, change_has_keyless_items, compare, compare_typed, field_set, has_keyless_items, merge,
+    Comparison, change_has_keyless_items, compare, compare_change, field_set, has_keyless_items, merge,
     remove, validate,
 };
+use crate::decode::{self, Unchanged};
 use crate::fieldset::{FieldSet, FieldsV1};
+use crate::meta;
 use crate::schema::{SchemaId, SchemaSet, Type};
 use crate::status::{ApiError, Reason};
-use crate::{decode, meta};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -79,10 +80,11 @@ impl FieldManager<'_> {
             Some(Value::Array(list)) => list,
             _ => Vec::new(),
         };
+        let unchanged = live.map_or_else(Unchanged::default, |live| Unchanged::between(live, new));
         // What can't be tracked has no owners; upstream gives up likewise.
         // An object with owners has no keyless items, or it would have lost them.
         let keyless = match live.filter(|live| !meta::managed_fields(live).is_empty()) {
-            Some(live) => change_has_keyless_items(self.schemas, self.schema, live, new),
+            Some(_) => change_has_keyless_items(self.schemas, self.schema, new, &unchanged),
             None => has_keyless_items(self.schemas, &self.ty(), new),
         };
         if is_reset(&given) || keyless {
@@ -96,22 +98,25 @@ impl FieldManager<'_> {
             return;
         }
         match live {
-            Some(live) => self.record(live, new, &mut managers, writer),
-            None => self.record(&self.empty(), new, &mut managers, writer),
+            Some(live) => self.record(live, new, &unchanged, &mut managers, writer),
+            None => self.record(&self.empty(), new, &unchanged, &mut managers, writer),
         }
         new.set_managers(managers);
     }
 
-    fn record(&self, before: &Value, new: &Value, managers: &mut Managers, writer: Writer<'_>) {
+    fn record(
+        &self,
+        before: &Value,
+        new: &Value,
+        unchanged: &Unchanged,
+        managers: &mut Managers,
+        writer: Writer<'_>,
+    ) {
         let Comparison {
             added,
             modified,
             removed,
-        } = if self.typed {
-            compare_typed(self.schemas, &self.ty(), before, new)
-        } else {
-            compare(self.schemas, &self.ty(), before, new)
-        };
+        } = compare_change(self.schemas, &self.ty(), before, new, unchanged, self.typed);
         let mut touched = modified;
         touched.add(added);
         // Who owns nothing loses nothing.
@@ -186,6 +191,7 @@ impl FieldManager<'_> {
             self.record(
                 &self.empty(),
                 &before,
+                &Unchanged::default(),
                 &mut managers,
                 Writer {
                     manager: BEFORE_FIRST_APPLY,

@@ -10,6 +10,7 @@ use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
 use api::Resource;
+use apimachinery::decode::Unchanged;
 use apimachinery::field::{BadValue, Error, Path};
 use apimachinery::managed_fields::Compact;
 use apimachinery::patch::{self, PatchError};
@@ -171,11 +172,12 @@ fn patched(
             ApiError::new(422, Reason::Invalid, message, Some(Default::default()))
         }
     })?;
+    let unchanged = Unchanged::between(old, &new);
     let unknown = match form {
         // Upstream converts a strategically patched object without JSON, and words errors about types differently.
-        Form::Strategic => decode::fit_unstructured(&row.schemas, row.schema_id, &mut new, old)
+        Form::Strategic => decode::fit_unstructured(&row.schemas, row.schema_id, &mut new, &unchanged)
             .map_err(|error| error.to_string()),
-        _ => kinds::fit_change(row, &mut new, old),
+        _ => kinds::fit_change(row, &mut new, &unchanged),
     }
     .map_err(|error| unfit(shown(row, old, form, body), &error))?;
     let unknown = json::listed(&[], &unknown);
@@ -189,7 +191,7 @@ fn patched(
         FieldValidation::Warn => problems.for_each(|problem| request.warn(problem)),
         _ => {}
     }
-    kinds::default(row, &mut new);
+    api::defaults::apply_change(row, &mut new, &unchanged);
     if row.namespaced && meta::namespace(&new).is_empty() {
         meta::set(&mut new, "namespace", target.namespace.as_str());
     }
