@@ -1,5 +1,7 @@
 //! Service-account tokens: signature, audience, time, and the objects that they are bound to.
 
+mod legacy;
+
 use super::lookup::Lookup;
 use super::{Authenticated, Rejected};
 use crate::identity::{CREDENTIAL_ID, User, service_account_user};
@@ -12,10 +14,6 @@ use std::sync::Arc;
 
 /// Tolerated difference between clocks, seconds.
 const LEEWAY: i64 = 60;
-/// When a token that is kept in a secret was last used, as a label of the secret.
-const LAST_USED: &str = "kubernetes.io/legacy-token-last-used";
-/// Since when such a token is no longer accepted.
-const INVALID_SINCE: &str = "kubernetes.io/legacy-token-invalid-since";
 
 /// Checks tokens that the issuer's keys signed.
 #[derive(Clone)]
@@ -37,8 +35,8 @@ impl ServiceAccountTokens {
         let Ok(peek) = jwt::unverified::<Claims>(token) else {
             return Ok(None);
         };
-        let legacy = peek.iss == LEGACY_ISSUER;
-        if !legacy && !self.issuer.issuers.contains(&peek.iss) {
+        let is_legacy = peek.iss == LEGACY_ISSUER;
+        if !is_legacy && !self.issuer.issuers.contains(&peek.iss) {
             return Ok(None);
         }
         let claims: Claims =
@@ -49,7 +47,7 @@ impl ServiceAccountTokens {
             audiences
         };
         // Legacy tokens carry no audience and stand for the API server's own.
-        let carried = if claims.aud.is_empty() && legacy {
+        let carried = if claims.aud.is_empty() && is_legacy {
             &self.issuer.audiences
         } else {
             &claims.aud
@@ -65,8 +63,8 @@ impl ServiceAccountTokens {
             )));
         }
         check_time(&claims, jiff::Timestamp::now().as_second())?;
-        let user = if legacy {
-            let user = self.legacy(token, &claims, lookup).await?;
+        let user = if is_legacy {
+            let user = legacy::user_of(token, &claims, lookup).await?;
             self.metrics.legacy();
             user
         } else {
@@ -108,79 +106,6 @@ impl ServiceAccountTokens {
         }
         Ok(with_extra(user, claims, bound))
     }
-
-    async fn legacy(&self, token: &str, claims: &Claims, lookup: &dyn Lookup) -> Result<User, Rejected> {
-        let (namespace, name) = (&claims.legacy_namespace, &claims.legacy_name);
-        let user = service_account_user(namespace, name, &claims.legacy_uid);
-        if namespace.is_empty()
-            || name.is_empty()
-            || claims.legacy_secret.is_empty()
-            || claims.sub != user.name
-        {
-            return Err(Rejected("the legacy token's claims are incomplete".to_owned()));
-        }
-        let secret = fetch(lookup, "secrets", namespace, &claims.legacy_secret)
-            .await?
-            .unwrap_or_default();
-        let stored = secret["data"]["token"]
-            .as_str()
-            .and_then(decode)
-            .unwrap_or_default();
-        #[allow(deprecated)]
-        let same = ring::constant_time::verify_slices_are_equal(&stored, token.as_bytes()).is_ok();
-        if !same || apimachinery::meta::deletion_timestamp(&secret).is_some() {
-            return Err(Rejected("service account token has been invalidated".to_owned()));
-        }
-        check_object(
-            lookup,
-            "serviceaccounts",
-            namespace,
-            &Reference {
-                name: name.clone(),
-                uid: claims.legacy_uid.clone(),
-            },
-        )
-        .await?;
-        let labels = &secret["metadata"]["labels"];
-        if labels[INVALID_SINCE]
-            .as_str()
-            .is_some_and(|since| !since.is_empty())
-        {
-            return Err(Rejected(format!(
-                "the token in secret {namespace}/{} for service account {namespace}/{name} has been marked invalid. Use tokens from the TokenRequest API or manually created secret-based tokens, or remove the '{INVALID_SINCE}' label from the secret to temporarily allow use of this token",
-                claims.legacy_secret
-            )));
-        }
-        let now = jiff::Timestamp::now();
-        if let Some(today) = unnoted_day(labels[LAST_USED].as_str(), now) {
-            let uid = apimachinery::meta::uid(&secret);
-            let label = (LAST_USED, today.as_str());
-            // Without the note the token is as good as with it.
-            if let Err(error) = lookup
-                .label("secrets", namespace, &claims.legacy_secret, uid, label)
-                .await
-            {
-                tracing::warn!(namespace, secret = claims.legacy_secret, %error, "the use of a token was not noted");
-            }
-        }
-        Ok(user)
-    }
-}
-
-/// The day to note as that of a token's last use, if it is not noted. Tomorrow is what a server with another clock says.
-fn unnoted_day(noted: Option<&str>, now: jiff::Timestamp) -> Option<String> {
-    let day = |time: jiff::Timestamp| time.strftime("%Y-%m-%d").to_string();
-    let tomorrow = now
-        .checked_add(jiff::SignedDuration::from_hours(24))
-        .map(day)
-        .unwrap_or_default();
-    let today = day(now);
-    (noted != Some(today.as_str()) && noted != Some(tomorrow.as_str())).then_some(today)
-}
-
-fn decode(text: &str) -> Option<Vec<u8>> {
-    use base64::Engine;
-    base64::engine::general_purpose::STANDARD.decode(text).ok()
 }
 
 fn check_time(claims: &Claims, now: i64) -> Result<(), Rejected> {
@@ -248,23 +173,4 @@ fn with_extra(mut user: User, claims: &Claims, bound: &KubernetesClaims) -> User
             .insert(CREDENTIAL_ID.to_owned(), vec![format!("JTI={}", claims.jti)]);
     }
     user
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_days_use_is_noted_once() {
-        let now = "2026-02-28T23:59:00Z".parse().unwrap();
-        for (noted, want) in [
-            (None, Some("2026-02-28")),
-            (Some("2026-02-27"), Some("2026-02-28")),
-            (Some("nonsense"), Some("2026-02-28")),
-            (Some("2026-02-28"), None),
-            (Some("2026-03-01"), None),
-        ] {
-            assert_eq!(unnoted_day(noted, now).as_deref(), want, "{noted:?}");
-        }
-    }
 }
