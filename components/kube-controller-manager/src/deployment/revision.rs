@@ -91,8 +91,8 @@ pub fn annotate_new(
         }
     }
     let before = annotations.get(REVISION).cloned();
-    let number = match &before {
-        None => 0,
+    let number = match before.as_deref() {
+        None | Some("") => 0,
         Some(text) => match text.parse::<i64>() {
             Ok(number) => number,
             // Somebody wrote into it; it is theirs now.

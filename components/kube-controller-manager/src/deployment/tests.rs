@@ -173,6 +173,19 @@ fn revisions_and_history() {
 }
 
 #[test]
+fn an_empty_revision_is_none_and_another_text_somebodys_own() {
+    let spec = spec(1, json!(1), json!(0));
+    for (given, want) in [("", "5"), ("7", "7"), ("mine", "mine")] {
+        let mut new = set("new", 0, 0, 0, 0).as_ref().clone();
+        let annotations = new.metadata.annotations.get_or_insert_default();
+        annotations.insert(revision::REVISION.to_owned(), given.to_owned());
+        revision::annotate_new(&Deployment::default(), &spec, &mut new, 5, true);
+        let found = &new.metadata.annotations.unwrap()[revision::REVISION];
+        assert_eq!(found, want, "{given:?}");
+    }
+}
+
+#[test]
 fn a_set_is_recognised_by_its_template() {
     let spec = spec(1, json!(1), json!(0));
     let mut deployment = Deployment {
