@@ -56,8 +56,8 @@ sort "$target/meta/units" | while read -r _ unit content; do
     pid=$(systemctl show "$unit" -p MainPID --value)
     running=
     [ "${pid:-0}" -gt 0 ] && running=$(tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | sed -n 's/^HARDWAY_CONTENT=//p')
-    # One that is reloaded keeps its environment, and writes down what it runs with.
-    if [ -r "/run/${unit%.service}/content" ]; then read -r running <"/run/${unit%.service}/content"; fi
+    # One that is reloaded keeps its environment, and writes down what it runs with. Without a whole line read fails.
+    if [ -r "/run/${unit%.service}/content" ]; then read -r running <"/run/${unit%.service}/content" || true; fi
     state=$(systemctl show "$unit" -p ActiveState --value)
     [ "$running" = "$content" ] && [ "$state" = active ] && continue
     echo "restarted=$unit"
