@@ -14,10 +14,11 @@ export HARDWAY_BINARIES ?= $(BINARIES)
 ifndef HARDWAY_COMMIT
 HARDWAY_COMMIT := $(shell git describe --always --abbrev=40 --dirty --exclude '*' 2>/dev/null)
 endif
-ifndef SOURCE_DATE_EPOCH
-SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null)
+# Under a name of our own: C libraries are compiled again whenever SOURCE_DATE_EPOCH changes, and with them most of the rest.
+ifndef HARDWAY_COMMIT_TIME
+HARDWAY_COMMIT_TIME := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null))
 endif
-export HARDWAY_COMMIT SOURCE_DATE_EPOCH
+export HARDWAY_COMMIT HARDWAY_COMMIT_TIME
 export HARDWAY_PYTHON ?= $(TOOLS)/python/bin/python3
 
 .PHONY: demo demo-down test build deps lint unit e2e vm-cgroup2 bench-api bench-provisioner fuzz clean help

@@ -7,16 +7,13 @@ use serde_json::{Value, json};
 pub struct BuildInfo {
     pub commit: Option<&'static str>,
     /// The commit's time in seconds since 1970, so that the same sources make the same program.
-    pub source_date_epoch: Option<&'static str>,
+    pub commit_time: Option<&'static str>,
 }
 
 impl BuildInfo {
     /// Upstream's for builds that nobody told the time: 1970.
     fn date(&self) -> String {
-        let seconds = self
-            .source_date_epoch
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(0);
+        let seconds = self.commit_time.and_then(|text| text.parse().ok()).unwrap_or(0);
         jiff::Timestamp::from_second(seconds)
             .unwrap_or_default()
             .to_string()
@@ -91,7 +88,7 @@ mod tests {
     fn what_the_compiler_was_told_is_told() {
         let told = BuildInfo {
             commit: Some("abc"),
-            source_date_epoch: Some("1767225600"),
+            commit_time: Some("1767225600"),
         };
         for (build, commit, date) in [
             (told, "abc", "2026-01-01T00:00:00Z"),
@@ -99,7 +96,7 @@ mod tests {
             (
                 BuildInfo {
                     commit: Some(""),
-                    source_date_epoch: Some(""),
+                    commit_time: Some(""),
                 },
                 "unknown",
                 "1970-01-01T00:00:00Z",

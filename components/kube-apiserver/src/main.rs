@@ -11,7 +11,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Read here and not in the library, which needn't be compiled again for every commit.
 const BUILD: BuildInfo = BuildInfo {
     commit: option_env!("HARDWAY_COMMIT"),
-    source_date_epoch: option_env!("SOURCE_DATE_EPOCH"),
+    commit_time: option_env!("HARDWAY_COMMIT_TIME"),
 };
 
 /// Exit code for a bad command line or configuration.

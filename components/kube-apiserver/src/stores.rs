@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use storage::{
-    Change, ForeignDecoder, ObjectRef, Preconditions, RequestedRevision, ResourceSpec, Storage, StorageError,
-    Store, StoredObject,
+    Change, ForeignDecoder, ListRequest, ObjectRef, Preconditions, RequestedRevision, ResourceSpec, Storage,
+    StorageError, Store, StoredObject,
 };
 
 /// All stores, over one watch of etcd.
@@ -90,10 +90,20 @@ impl Stores {
         if let Some(object) = store.cached_object(namespace, name) {
             return value(group, resource, &object).map(Some);
         }
-        match store.get(namespace, name, RequestedRevision::Unset).await {
-            Ok(object) => value(group, resource, &object).map(Some),
-            Err(StorageError::NotFound { .. } | StorageError::InvalidKey { .. }) => Ok(None),
-            Err(error) => Err(error),
+        newest_in(&store, group, resource, namespace, name).await
+    }
+
+    /// The newest state of an object as a value, for answers that must know of every write before them.
+    pub async fn newest(
+        &self,
+        group: &str,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Arc<Value>>, StorageError> {
+        match self.named(group, resource) {
+            Some(store) => newest_in(&store, group, resource, namespace, name).await,
+            None => Ok(None),
         }
     }
 
@@ -113,6 +123,41 @@ impl Stores {
             .iter()
             .filter_map(|object| value(group, resource, object).ok())
             .collect()
+    }
+
+    /// All objects of a namespace in their newest state.
+    pub async fn newest_list(
+        &self,
+        group: &str,
+        resource: &str,
+        namespace: &str,
+    ) -> Result<Vec<Arc<Value>>, StorageError> {
+        let Some(store) = self.named(group, resource) else {
+            return Ok(Vec::new());
+        };
+        let request = ListRequest {
+            namespace: Some(namespace.to_owned()),
+            ..ListRequest::default()
+        };
+        let page = store.list(request).await?;
+        page.items
+            .iter()
+            .map(|object| value(group, resource, object))
+            .collect()
+    }
+}
+
+async fn newest_in(
+    store: &Store,
+    group: &str,
+    resource: &str,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Arc<Value>>, StorageError> {
+    match store.get(namespace, name, RequestedRevision::Unset).await {
+        Ok(object) => value(group, resource, &object).map(Some),
+        Err(StorageError::NotFound { .. } | StorageError::InvalidKey { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

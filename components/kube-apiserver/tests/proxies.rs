@@ -1,13 +1,14 @@
-//! What the API server passes on to nodes, and what it says when nobody is there.
+//! What the API server passes on to nodes, what it says when nobody is there, and what it must know before it acts.
 #![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 use http::{Method, Request};
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Client;
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, EvictParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 use std::convert::Infallible;
 use std::path::Path;
@@ -58,6 +59,13 @@ async fn node(client: &Client, kubelet: u16) {
         .unwrap();
 }
 
+/// The account of the default namespace, whose controller isn't there.
+async fn account(client: &Client) {
+    let account = serde_json::from_value(json!({"metadata": {"name": "default"}})).unwrap();
+    let accounts: Api<ServiceAccount> = Api::default_namespaced(client.clone());
+    accounts.create(&PostParams::default(), &account).await.unwrap();
+}
+
 async fn ask(client: &Client, method: Method, path: &str) -> Result<String, (u16, String)> {
     let request = Request::builder()
         .method(method)
@@ -88,6 +96,69 @@ async fn a_proxy_passes_every_method_on() {
 }
 
 #[tokio::test]
+async fn a_proxy_dials_where_the_last_write_says() {
+    // The node was taken from the cache, where another server's write arrives a moment later.
+    let (etcd, server) = started().await;
+    let other = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[])
+        .await
+        .unwrap();
+    let client = server.admin().await.unwrap();
+    let reader = other.admin().await.unwrap();
+    node(&client, 1).await;
+    let nodes: Api<Node> = Api::all(client.clone());
+    for last in 2..100 {
+        let address = format!("127.0.0.{last}");
+        let status = json!({"status": {"addresses": [{"type": "InternalIP", "address": address}]}});
+        nodes
+            .patch_status("n", &PatchParams::default(), &Patch::Merge(status))
+            .await
+            .unwrap();
+        let (_, message) = ask(&reader, Method::GET, "/api/v1/nodes/n/proxy/")
+            .await
+            .unwrap_err();
+        let expected = format!("error trying to reach service: dial tcp {address}:1:");
+        assert!(message.starts_with(&expected), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn an_eviction_knows_a_budget_that_was_just_made() {
+    // Budgets were taken from the cache, and a pod was evicted past the one that had just been made.
+    let (etcd, server) = started().await;
+    let other = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[])
+        .await
+        .unwrap();
+    let (client, reader) = (server.admin().await.unwrap(), other.admin().await.unwrap());
+    account(&client).await;
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    let pod = json!({"metadata": {"name": "p", "labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap())
+        .await
+        .unwrap();
+    let running =
+        json!({"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+    pods.patch_status("p", &PatchParams::default(), &Patch::Merge(running))
+        .await
+        .unwrap();
+    let budgets: Api<PodDisruptionBudget> = Api::default_namespaced(client.clone());
+    let evicting: Api<Pod> = Api::default_namespaced(reader);
+    for number in 0..50 {
+        let name = format!("b{number}");
+        let budget = json!({"metadata": {"name": name}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "a"}}}});
+        budgets
+            .create(&PostParams::default(), &serde_json::from_value(budget).unwrap())
+            .await
+            .unwrap();
+        let refused = evicting.evict("p", &EvictParams::default()).await;
+        assert!(
+            matches!(refused, Err(kube::Error::Api(status)) if status.code == 429),
+            "{name}"
+        );
+        budgets.delete(&name, &DeleteParams::default()).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn nobody_behind_a_proxy_is_unavailable_and_nobody_behind_logs_is_a_bad_gateway() {
     let (_etcd, server) = started().await;
     let client = server.admin().await.unwrap();
@@ -106,10 +177,7 @@ async fn nobody_behind_a_proxy_is_unavailable_and_nobody_behind_logs_is_a_bad_ga
 
     let pods: Api<Pod> = Api::default_namespaced(client.clone());
     let pod = json!({"metadata": {"name": "p"}, "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "i"}]}});
-    // The service account controller isn't there to make the namespace's account.
-    let account = serde_json::from_value(json!({"metadata": {"name": "default"}})).unwrap();
-    let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> = Api::default_namespaced(client.clone());
-    accounts.create(&PostParams::default(), &account).await.unwrap();
+    account(&client).await;
     pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap())
         .await
         .unwrap();

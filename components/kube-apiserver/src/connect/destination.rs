@@ -32,7 +32,7 @@ impl Destination {
 pub async fn kubelet(server: &Server, node_name: &str) -> Result<Destination, ApiError> {
     let node = server
         .stores
-        .read("", "nodes", "", node_name)
+        .newest("", "nodes", "", node_name)
         .await
         .map_err(ApiError::internal)?;
     let node = node.ok_or_else(|| ApiError::not_found(&GroupResource::new("", "nodes"), node_name))?;

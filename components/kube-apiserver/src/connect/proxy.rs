@@ -136,7 +136,7 @@ fn link_local(address: std::net::IpAddr) -> bool {
 async fn pod(server: &Server, target: &Target, name: &ProxyName) -> Result<Destination, ApiError> {
     let pod = server
         .stores
-        .read("", "pods", &target.namespace, &name.name)
+        .newest("", "pods", &target.namespace, &name.name)
         .await
         .map_err(ApiError::internal)?;
     let pod = pod.ok_or_else(|| ApiError::not_found(&target.resource(), &name.name))?;
@@ -169,7 +169,7 @@ async fn pod(server: &Server, target: &Target, name: &ProxyName) -> Result<Desti
 async fn service(server: &Server, target: &Target, name: &ProxyName) -> Result<Destination, ApiError> {
     let service = server
         .stores
-        .read("", "services", &target.namespace, &name.name)
+        .newest("", "services", &target.namespace, &name.name)
         .await
         .map_err(ApiError::internal)?;
     let service = service.ok_or_else(|| ApiError::not_found(&target.resource(), &name.name))?;
@@ -183,7 +183,9 @@ async fn service(server: &Server, target: &Target, name: &ProxyName) -> Result<D
     })?;
     let slices = server
         .stores
-        .cached_list("discovery.k8s.io", "endpointslices", Some(&target.namespace));
+        .newest_list("discovery.k8s.io", "endpointslices", &target.namespace)
+        .await
+        .map_err(ApiError::internal)?;
     let mut ready = ready_endpoints(&name.name, &port_name, &slices);
     if ready.is_empty() {
         return Err(none());

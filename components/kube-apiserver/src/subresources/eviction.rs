@@ -150,7 +150,9 @@ async fn take_disruption(
 ) -> Result<(), ApiError> {
     let budgets: Vec<Arc<Value>> = server
         .stores
-        .cached_list("policy", "poddisruptionbudgets", Some(&target.namespace))
+        .newest_list("policy", "poddisruptionbudgets", &target.namespace)
+        .await
+        .map_err(ApiError::internal)?
         .into_iter()
         .filter(|budget| {
             let selector = LabelSelector::from_object(budget["spec"].get("selector"));

@@ -30,7 +30,7 @@ pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> R
     let mut asked = body::object(&target.row, &kind, request, &options)?;
     let account = server
         .stores
-        .read("", "serviceaccounts", &target.namespace, &target.name)
+        .newest("", "serviceaccounts", &target.namespace, &target.name)
         .await
         .map_err(ApiError::internal)?
         .ok_or_else(|| ApiError::not_found(&target.resource(), &target.name))?;
@@ -121,7 +121,7 @@ async fn bound_objects(
     let resource = GroupResource::new("", plural);
     let object = server
         .stores
-        .read("", plural, namespace, &name)
+        .newest("", plural, namespace, &name)
         .await
         .map_err(ApiError::internal)?;
     let object = object.ok_or_else(|| ApiError::not_found(&resource, &name))?;
@@ -149,7 +149,7 @@ async fn bound_objects(
             {
                 let stored = server
                     .stores
-                    .read("", "nodes", "", node)
+                    .newest("", "nodes", "", node)
                     .await
                     .map_err(ApiError::internal)?;
                 let uid = stored
