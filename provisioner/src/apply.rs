@@ -99,6 +99,8 @@ fn word(text: &str) -> String {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct WentBack {
     pub generation: u64,
+    /// The hash of that generation's release.
+    pub release: String,
     /// Units that were restarted, in order.
     pub restarted: Vec<String>,
     /// All units of that generation.
@@ -114,6 +116,7 @@ pub fn go_back(connection: &dyn Shell, target: Option<u64>, cause: &str) -> anyh
     for (key, value) in said.lines().filter_map(|line| line.split_once('=')) {
         match key {
             "generation" => back.generation = value.parse().unwrap_or_default(),
+            "release" => value.clone_into(&mut back.release),
             "restarted" => back.restarted.push(value.to_owned()),
             "unit" => back.units.push(value.to_owned()),
             _ => {}

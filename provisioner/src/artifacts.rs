@@ -13,14 +13,10 @@ use crate::desired::{Artifact, RELEASE, sha256};
 use crate::image::Image;
 use crate::state::State;
 
-/// Must be in the folder: upstream's names.
-const REQUIRED: &[&str] = &[
-    "kube-apiserver",
-    "kube-controller-manager",
-    "kube-scheduler",
-    "kubelet",
-    "kube-proxy",
-];
+/// Must be in the folder of any release: upstream's names.
+const CONTROL_PLANE: &[&str] = &["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+/// The same, and all of upstream's that a worker runs.
+const NODE: &[&str] = &["kubelet", "kube-proxy"];
 /// Ours in any release; taken from beside this program when the folder holds upstream's daemons only.
 const OURS: &[&str] = &["api-balancer", "pod-network"];
 /// This program, for hosts that take snapshots by themselves and for bundles.
@@ -74,17 +70,30 @@ impl Release {
 
 /// Collects the release from `binaries`, or from beside this program.
 pub fn collect(binaries: Option<&Path>, state: &State) -> anyhow::Result<Release> {
+    let remedy = "build it with make build, or set release.binaries to the folder that holds it";
+    gather(binaries, state, &[CONTROL_PLANE, NODE].concat(), remedy)
+}
+
+/// What of it a worker runs, on that worker.
+pub fn collect_for_worker(binaries: Option<&Path>, state: &State) -> anyhow::Result<Release> {
+    let remedy =
+        "put the release's programs beside hardway, or name their folder with --binaries or a --bundle";
+    gather(binaries, state, NODE, remedy)
+}
+
+fn gather(
+    binaries: Option<&Path>,
+    state: &State,
+    required: &[&str],
+    remedy: &str,
+) -> anyhow::Result<Release> {
     let beside = beside_this_program()?;
     let folder = binaries.unwrap_or(&beside);
     let mut hashes = Hashes::load(state);
     let mut release = Release::default();
-    for name in REQUIRED {
+    for name in required {
         let path = folder.join(name);
-        anyhow::ensure!(
-            path.is_file(),
-            "release: {} is missing; build it with make build, or set release.binaries to the folder that holds it",
-            path.display()
-        );
+        anyhow::ensure!(path.is_file(), "release: {} is missing; {remedy}", path.display());
         release.artifacts.push(hashes.artifact(name, &path)?);
     }
     for name in OURS {
@@ -313,5 +322,35 @@ impl Codec {
             Codec::Zstd => "zstd -dcq",
             Codec::Gzip => "gzip -dc",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_takes_itself_in_needs_no_programs_of_a_control_plane() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in NODE.iter().chain(OURS).chain(IMAGES.iter().map(|(name, _)| name)) {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        let state = State::peek(&folder.path().join("hosts.toml"), &Default::default());
+        std::fs::create_dir_all(state.cache()).unwrap();
+        let release = collect_for_worker(Some(folder.path()), &state).unwrap();
+        assert!(release.sha256_of("kubelet").is_some());
+        let refused = collect(Some(folder.path()), &state).unwrap_err().to_string();
+        assert!(
+            refused.contains("kube-apiserver is missing; build it with make build, or set release.binaries"),
+            "{refused}"
+        );
+        std::fs::remove_file(folder.path().join("kubelet")).unwrap();
+        let refused = collect_for_worker(Some(folder.path()), &state)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refused.contains("kubelet is missing; put the release's programs beside hardway"),
+            "{refused}"
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! What is on a host, compared with what should be there, down to the running processes. No I/O but one script.
 
+mod expected;
 mod fix;
 mod probe;
 mod processes;
@@ -9,11 +10,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::certs::Row;
-use crate::desired::{Desired, File, GENERATION, RELEASE, sha256};
+use crate::desired::{Desired, GENERATION, RELEASE};
 use crate::facts::Facts;
 use crate::inventory::{Host, Inventory};
 use crate::outside::Outsider;
-use crate::ports::ports;
+use crate::ports::{Port, ports};
+
+use expected::Expected;
 
 pub use fix::corrected;
 pub use probe::{Probe, gather, parse};
@@ -22,6 +25,8 @@ pub use probe::{Probe, gather, parse};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
+    /// The whole of it is another one than is asked for, rightly.
+    Generation,
     File,
     Program,
     Link,
@@ -149,11 +154,25 @@ pub fn differences(
         let problem = format!("has the generation unconfirmed: the host goes back to {back} by itself");
         found.add(Kind::Unit, "hardway-guard.timer", problem, Remedy::Plan);
     }
-    files(desired, probe, &mut found);
-    programs(desired, probe, &mut found);
-    for (link, target) in desired.all_links() {
-        match facts.links.get(&link) {
-            Some(at) if *at == target => {}
+    let asked = Expected::asked(desired);
+    let expected = match Expected::held(&asked, facts, probe) {
+        None => asked,
+        Some((held, differing)) => {
+            found.add(
+                Kind::Generation,
+                facts.generation_number().to_string(),
+                another(&differing),
+                Remedy::Plan,
+            );
+            held
+        }
+    };
+    files(&expected, probe, &mut found);
+    expiry(desired, &mut found);
+    programs(&expected, probe, &mut found);
+    for (link, target) in &expected.links {
+        match facts.links.get(link) {
+            Some(at) if at == target => {}
             Some(at) => found.add(
                 Kind::Link,
                 link,
@@ -166,7 +185,7 @@ pub fn differences(
     for user in desired.users.iter().filter(|user| !facts.users.contains(**user)) {
         found.add(Kind::User, *user, "does not exist", Remedy::Plan);
     }
-    processes::compare(desired, facts, probe, &mut found);
+    processes::compare(&expected, facts, probe, &mut found);
     for problem in crate::plan::sysctl_differences(desired, facts) {
         let (subject, problem) = problem
             .trim_start_matches("sysctl ")
@@ -176,7 +195,13 @@ pub fn differences(
     }
     modules(desired, facts, &mut found);
     routes(host, probe, ranges, &mut found);
-    for port in ports(inventory, host) {
+    let runs = |unit: &str| expected.units.iter().any(|known| known.name == unit);
+    let asked_for_now =
+        |port: &Port| desired.units.iter().any(|unit| unit.name == port.unit()) && !runs(&port.unit());
+    for port in ports(inventory, host)
+        .into_iter()
+        .filter(|port| !asked_for_now(port))
+    {
         let holder = probe.listening.iter().find(|(number, _)| *number == port.number);
         let restart = Remedy::Restart(port.unit());
         match holder {
@@ -199,19 +224,26 @@ pub fn differences(
     found.0
 }
 
-/// Manifest and modes belong to the generation like what they list.
-fn managed(desired: &Desired) -> Vec<(String, String, u32, &'static str)> {
-    let own = |file: &File| (file.path.clone(), file.sha256(), file.mode, file.owner);
-    let mut all: Vec<_> = desired.files.iter().map(own).collect();
-    for (name, text) in [("MANIFEST", desired.manifest()), ("MODES", desired.modes())] {
-        all.push((name.to_owned(), sha256(text.as_bytes()), 0o644, "root"));
-    }
-    all
+const SHOWN_FILES: usize = 3;
+
+fn another(differing: &[String]) -> String {
+    let shown = differing.iter().filter(|path| !path.starts_with("meta/"));
+    let mut names: Vec<&str> = shown.map(String::as_str).collect();
+    let more = names.len().saturating_sub(SHOWN_FILES);
+    names.truncate(SHOWN_FILES);
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    format!(
+        "is not what is asked for now: {}{more} differ; hardway plan shows it",
+        names.join(", ")
+    )
 }
 
-fn files(desired: &Desired, probe: &Probe, found: &mut Found) {
-    let managed = managed(desired);
-    for (path, hash, mode, owner) in &managed {
+fn files(expected: &Expected, probe: &Probe, found: &mut Found) {
+    for (path, wanted) in &expected.files {
         let subject = format!("{GENERATION}/{path}");
         let remedy = || Remedy::Write(path.clone());
         let Some(file) = probe.files.get(path) else {
@@ -219,30 +251,31 @@ fn files(desired: &Desired, probe: &Probe, found: &mut Found) {
             continue;
         };
         let mut problems = Vec::new();
-        if file.hash != *hash {
+        if file.hash != wanted.hash {
             problems.push("was changed".to_owned());
         }
-        if file.mode != *mode {
-            problems.push(format!("has mode {:o}, not {mode:o}", file.mode));
+        if file.mode != wanted.mode {
+            problems.push(format!("has mode {:o}, not {:o}", file.mode, wanted.mode));
         }
-        if file.owner != *owner {
-            problems.push(format!("belongs to {}, not to {owner}", file.owner));
+        if file.owner != wanted.owner {
+            problems.push(format!("belongs to {}, not to {}", file.owner, wanted.owner));
         }
         if !problems.is_empty() {
             found.add(Kind::File, subject, problems.join(", "), remedy());
         }
     }
-    for path in probe.files.keys() {
-        if !managed.iter().any(|(known, ..)| known == path) {
-            found.add(
-                Kind::File,
-                format!("{GENERATION}/{path}"),
-                "does not belong there",
-                Remedy::Write(path.clone()),
-            );
-        }
+    for path in probe
+        .files
+        .keys()
+        .filter(|path| !expected.files.contains_key(*path))
+    {
+        found.add(
+            Kind::File,
+            format!("{GENERATION}/{path}"),
+            "does not belong there",
+            Remedy::Write(path.clone()),
+        );
     }
-    expiry(desired, found);
 }
 
 fn expiry(desired: &Desired, found: &mut Found) {
@@ -265,16 +298,13 @@ fn expiry(desired: &Desired, found: &mut Found) {
     }
 }
 
-fn programs(desired: &Desired, probe: &Probe, found: &mut Found) {
-    for artifact in &desired.artifacts {
-        let path = format!("{}/{}", artifact.folder(), artifact.name);
+fn programs(expected: &Expected, probe: &Probe, found: &mut Found) {
+    for (path, hash) in &expected.programs {
         let subject = format!("{RELEASE}/{path}");
-        let remedy = Remedy::Send(artifact.sha256.clone());
-        match probe.programs.get(&path) {
+        let remedy = Remedy::Send(hash.clone());
+        match probe.programs.get(path) {
             None => found.add(Kind::Program, subject, "was removed", remedy),
-            Some(file) if file.hash != artifact.sha256 => {
-                found.add(Kind::Program, subject, "was changed", remedy)
-            }
+            Some(file) if file.hash != *hash => found.add(Kind::Program, subject, "was changed", remedy),
             Some(file) if file.mode != 0o755 => {
                 found.add(
                     Kind::Program,

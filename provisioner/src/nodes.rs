@@ -40,7 +40,12 @@ impl<'a> Cluster<'a> {
             .hosts
             .iter()
             .find(|host| host.name == name)
-            .with_context(|| format!("{name} is not in {}", self.inventory.path.display()))
+            .with_context(|| {
+                format!(
+                    "{name} is not in {}; write a [[hosts]] table for it there",
+                    self.inventory.path.display()
+                )
+            })
     }
 
     fn secrets(&self) -> anyhow::Result<Secrets> {

@@ -50,6 +50,8 @@ done <"$target/meta/links"
 [ ! -e /etc/sysctl.d/90-hardway.conf ] || sysctl -q -p /etc/sysctl.d/90-hardway.conf >&2 || true
 systemctl daemon-reload
 echo "generation=$target"
+release=$(readlink "$target/release" || true)
+echo "release=${release##*/}"
 cut -d' ' -f2 "$target/meta/units" | sed 's/^/unit=/'
 # In the order in which they need each other.
 sort "$target/meta/units" | while read -r _ unit content; do

@@ -11,16 +11,20 @@ files() {
     find . ! -type f ! -type d ! -path ./release -printf "$1=other 0 - %P\n"
     cd /
 }
-# Twenty programs are read at once.
 files file /etc/hardway/current/
+for list in release units links; do
+    sed "s/^/own-$list=/" "/etc/hardway/current/meta/$list" 2>/dev/null
+done
+# Twenty programs are read at once.
 if cd /opt/hardway/current/ 2>/dev/null; then
-    find . -type f -printf '%P\0' | xargs -0 -r stat -c '%a %U %n' >"/tmp/.hardway-modes.$$"
-    find . -type f -printf '%P\0' | xargs -0 -r -n 1 -P "$(nproc)" sha256sum >"/tmp/.hardway-hashes.$$"
+    scratch=$(mktemp -d)
+    find . -type f -printf '%P\0' | xargs -0 -r stat -c '%a %U %n' >"$scratch/modes"
+    find . -type f -printf '%P\0' | xargs -0 -r -n 1 -P "$(nproc)" sha256sum >"$scratch/hashes"
     while read -r mode owner path; do
-        hash=$(grep -F "  $path" "/tmp/.hardway-hashes.$$" | head -n 1)
+        hash=$(grep -F "  $path" "$scratch/hashes" | head -n 1)
         p program "${hash%% *} $mode $owner $path"
-    done <"/tmp/.hardway-modes.$$"
-    rm -f "/tmp/.hardway-modes.$$" "/tmp/.hardway-hashes.$$"
+    done <"$scratch/modes"
+    rm -rf "$scratch"
     cd /
 fi
 for unit in @UNITS@; do
@@ -31,7 +35,14 @@ for unit in @UNITS@; do
     done
     pid=$(systemctl show "$unit" -p MainPID --value 2>/dev/null)
     if [ "${pid:-0}" -gt 0 ]; then
-        p exe "$unit $(readlink "/proc/$pid/exe")"
+        exe=$(readlink "/proc/$pid/exe")
+        # A program that did not change is the same file in every release, and what runs it needs no restart.
+        case $exe in /opt/hardway/releases/*)
+            name=${exe##*/}
+            current=$(readlink -f "/opt/hardway/current/bin/${name% (deleted)}")
+            [ "/proc/$pid/exe" -ef "$current" ] && exe=$current ;;
+        esac
+        p exe "$unit $exe"
         p command "$unit $(tr '\0\n' '\037\036' <"/proc/$pid/cmdline")"
     fi
 done

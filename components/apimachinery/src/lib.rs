@@ -1,5 +1,6 @@
 //! Pure Kubernetes machinery: metadata, quantities, selectors, patches, server-side apply, Status.
 pub mod apply;
+pub mod cron;
 pub mod decode;
 pub mod field;
 pub mod fieldset;

@@ -5,6 +5,7 @@ use crate::fleet::Fleet;
 use crate::plan::Scope;
 use crate::rollout::{Options, Rollout, stay};
 use crate::survey::survey;
+use crate::upgrade;
 
 /// Put hosts back on the generation before; nothing is uploaded.
 #[derive(clap::Args)]
@@ -46,7 +47,17 @@ impl Arguments {
             ui.note(&format!("{host} stays where it is: {reason}"));
         }
         let done = rollout.go_back(&survey, self.to, |host| !stay.contains_key(&host.name))?;
+        let left = match self.scope.is_everything() {
+            true => upgrade::forget_if_left(&state, &inventory, &survey, &done)?,
+            false => None,
+        };
         operation.finish()?;
+        if let Some(left) = left {
+            ui.note(&format!(
+                "the release in {} is used no longer",
+                left.binaries.display()
+            ));
+        }
         let mut text = String::new();
         for (host, back) in &done {
             let units: Vec<&str> = back

@@ -15,6 +15,10 @@ pub struct Probe {
     pub routes: BTreeMap<String, Option<String>>,
     /// (port, process).
     pub listening: Vec<(u16, String)>,
+    /// What the current generation says of itself: its `meta/release`, `meta/units` and `meta/links`.
+    pub own_release: String,
+    pub own_units: String,
+    pub own_links: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,11 +99,19 @@ pub fn parse(text: &str) -> Option<Probe> {
                 let process = process.split('"').nth(1).unwrap_or_default().to_owned();
                 probe.listening.extend(number.map(|number| (number, process)));
             }
+            "own-release" => add_line(&mut probe.own_release, value),
+            "own-units" => add_line(&mut probe.own_units, value),
+            "own-links" => add_line(&mut probe.own_links, value),
             "complete" => complete = true,
             _ => {}
         }
     }
     complete.then_some(probe)
+}
+
+fn add_line(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
 }
 
 /// `HASH MODE OWNER PATH`.
@@ -142,7 +154,8 @@ mod tests {
                     show=etcd.service DropInPaths=/a/b.conf /c/d.conf\n\
                     dropin=etcd.service /c/d.conf\ndropin=etcd.service /c/e.conf\nexe=etcd.service /usr/bin/etcd\n\
                     command=etcd.service /usr/bin/etcd\u{1f}--name=a b\u{1f}\nroute=10.200.1.0/24 via 10.77.0.2\n\
-                    listen=*:6443 users:((\"kube-apiserver\",pid=1,fd=3))\nnonsense\nfile=short\ncomplete=yes\n";
+                    listen=*:6443 users:((\"kube-apiserver\",pid=1,fd=3))\nown-units=3 a b\nown-units=3 c d\n\
+                    nonsense\nfile=short\ncomplete=yes\n";
         let probe = parse(text).unwrap();
         assert_eq!(probe.files["config/a b.yaml"].mode, 0o644);
         let etcd = &probe.units["etcd.service"];
@@ -150,6 +163,7 @@ mod tests {
         assert_eq!(etcd.drop_ins, ["/a/b.conf", "/c/d.conf", "/c/e.conf"]);
         assert_eq!(probe.listening, [(6443, "kube-apiserver".to_owned())]);
         assert_eq!(probe.routes["10.200.1.0/24"].as_deref(), Some("10.77.0.2"));
+        assert_eq!(probe.own_units, "3 a b\n3 c d\n");
         assert_eq!(parse("file=abc 644 root a\n"), None);
     }
 

@@ -1,52 +1,53 @@
+use super::expected::{Expected, ExpectedUnit};
 use super::probe::{FoundUnit, Probe};
 use super::{Found, Kind, Remedy};
-use crate::desired::{Desired, RELEASE, Unit};
+use crate::desired::RELEASE;
 use crate::facts::Facts;
 
 const SHOWN_FLAGS: usize = 4;
 
 /// Units as systemd has loaded them, and their processes as they run.
-pub(super) fn compare(desired: &Desired, facts: &Facts, probe: &Probe, found: &mut Found) {
-    for unit in &desired.units {
-        let state = facts.unit(unit.name).state;
-        let restart = || Remedy::Restart(unit.name.to_owned());
-        let Some(loaded) = probe.units.get(unit.name) else {
-            found.add(Kind::Unit, unit.name, "is not known to systemd", restart());
+pub(super) fn compare(expected: &Expected, facts: &Facts, probe: &Probe, found: &mut Found) {
+    for unit in &expected.units {
+        let state = facts.unit(&unit.name).state;
+        let restart = || Remedy::Restart(unit.name.clone());
+        let Some(loaded) = probe.units.get(&unit.name) else {
+            found.add(Kind::Unit, &unit.name, "is not known to systemd", restart());
             continue;
         };
         definition(unit, loaded, found);
         if state != "active" {
-            found.add(Kind::Unit, unit.name, format!("is {state}"), restart());
+            found.add(Kind::Unit, &unit.name, format!("is {state}"), restart());
             continue;
         }
-        if facts.unit(unit.name).content != unit.content {
+        if facts.unit(&unit.name).content != unit.content {
             found.add(
                 Kind::Unit,
-                unit.name,
+                &unit.name,
                 "runs with what is no longer current",
                 restart(),
             );
         }
-        process(desired, unit, loaded, found);
+        process(expected, unit, loaded, found);
     }
 }
 
-fn definition(unit: &Unit, loaded: &FoundUnit, found: &mut Found) {
+fn definition(unit: &ExpectedUnit, loaded: &FoundUnit, found: &mut Found) {
     let packaged = unit.link.ends_with(".conf");
     if loaded.file_state == "masked" {
         found.add(
             Kind::Unit,
-            unit.name,
+            &unit.name,
             "is masked",
-            Remedy::Restart(unit.name.to_owned()),
+            Remedy::Restart(unit.name.clone()),
         );
     } else if !packaged && loaded.fragment != unit.link {
         let problem = format!("is loaded from {}, not from {}", loaded.fragment, unit.link);
         found.add(
             Kind::Unit,
-            unit.name,
+            &unit.name,
             problem,
-            Remedy::Restart(unit.name.to_owned()),
+            Remedy::Restart(unit.name.clone()),
         );
     }
     // What a distribution brings for all units is its own business.
@@ -59,7 +60,7 @@ fn definition(unit: &Unit, loaded: &FoundUnit, found: &mut Found) {
             format!("changes {} and is not hardway's", unit.name),
             Remedy::PutAside {
                 path: path.clone(),
-                unit: unit.name.to_owned(),
+                unit: unit.name.clone(),
             },
         );
     }
@@ -67,84 +68,69 @@ fn definition(unit: &Unit, loaded: &FoundUnit, found: &mut Found) {
         let problem = "systemd has not read its files since they were changed";
         found.add(
             Kind::Unit,
-            unit.name,
+            &unit.name,
             problem,
-            Remedy::Restart(unit.name.to_owned()),
+            Remedy::Restart(unit.name.clone()),
         );
     }
 }
 
-fn process(desired: &Desired, unit: &Unit, loaded: &FoundUnit, found: &mut Found) {
-    let wanted = exec_start(&desired.text(&unit.file));
-    let remedy = || Remedy::Restart(unit.name.to_owned());
+fn process(expected: &Expected, unit: &ExpectedUnit, loaded: &FoundUnit, found: &mut Found) {
+    let remedy = || Remedy::Restart(unit.name.clone());
     // haproxy's master adds words of its own when it is reloaded.
     let flexible = unit.name == "hardway-haproxy.service";
-    if !flexible && !wanted.is_empty() && loaded.command != wanted {
-        let extra = loaded.command.iter().filter(|word| !wanted.contains(word));
-        let lacking = wanted.iter().filter(|word| !loaded.command.contains(word));
-        let words: Vec<String> = extra
-            .map(|word| format!("has {word}"))
-            .chain(lacking.map(|word| format!("lacks {word}")))
-            .collect();
-        let problem = if words.is_empty() {
-            "runs with its flags in another order".to_owned()
-        } else {
-            let more = words.len().saturating_sub(SHOWN_FLAGS);
-            let more = if more > 0 {
-                format!(" and {more} more")
-            } else {
-                String::new()
-            };
-            let shown = &words[..words.len().min(SHOWN_FLAGS)];
-            format!("runs with other flags: {}{more}", shown.join(", "))
-        };
-        found.add(Kind::Flags, unit.name, problem, remedy());
+    if let Some(wanted) = unit
+        .command
+        .as_ref()
+        .filter(|words| !flexible && !words.is_empty())
+        && loaded.command != *wanted
+    {
+        found.add(
+            Kind::Flags,
+            &unit.name,
+            other_flags(wanted, &loaded.command),
+            remedy(),
+        );
     }
     let Some(exe) = &loaded.exe else { return };
-    let program = wanted.first().map(String::as_str).unwrap_or_default();
-    let Some(name) = program.strip_prefix(RELEASE) else {
+    let Some(name) = unit.program.strip_prefix(RELEASE) else {
         if exe.ends_with(" (deleted)") {
             found.add(
                 Kind::Unit,
-                unit.name,
+                &unit.name,
                 format!("runs {exe}: a newer one was installed"),
                 remedy(),
             );
         }
         return;
     };
-    let release = format!("/opt/hardway/releases/{}{name}", desired.release_hash());
+    let release = format!("{}{name}", expected.release);
     if *exe != release {
         found.add(
             Kind::Unit,
-            unit.name,
+            &unit.name,
             format!("runs {exe}, not {release}"),
             remedy(),
         );
     }
 }
 
-/// The words of the last `ExecStart=` of a unit file; hardway's templates quote nothing.
-fn exec_start(unit: &str) -> Vec<String> {
-    let joined = unit.replace("\\\n", " ");
-    joined
-        .lines()
-        .filter_map(|line| line.strip_prefix("ExecStart="))
-        .next_back()
-        .unwrap_or_default()
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_command_counts() {
-        let unit = "[Service]\nExecStart=\nExecStart=/a/b \\\n  --c=d \\\n  --e\nRestart=always\n";
-        assert_eq!(exec_start(unit), ["/a/b", "--c=d", "--e"]);
-        assert!(exec_start("[Unit]\n").is_empty());
+fn other_flags(wanted: &[String], running: &[String]) -> String {
+    let extra = running.iter().filter(|word| !wanted.contains(word));
+    let lacking = wanted.iter().filter(|word| !running.contains(word));
+    let words: Vec<String> = extra
+        .map(|word| format!("has {word}"))
+        .chain(lacking.map(|word| format!("lacks {word}")))
+        .collect();
+    if words.is_empty() {
+        return "runs with its flags in another order".to_owned();
     }
+    let more = words.len().saturating_sub(SHOWN_FLAGS);
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    let shown = &words[..words.len().min(SHOWN_FLAGS)];
+    format!("runs with other flags: {}{more}", shown.join(", "))
 }

@@ -1,9 +1,10 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::desired::{Artifact, Stage, Unit};
+use crate::desired::{Artifact, File, Stage, Unit};
 use crate::facts::UnitFacts;
 use crate::plan::plan;
+use expected::ExpectedFile;
 use probe::{FoundFile, FoundUnit};
 
 fn inventory() -> Inventory {
@@ -68,9 +69,13 @@ fn clean(desired: &Desired, inventory: &Inventory, host: &Host) -> (Facts, Probe
         units: [("kubelet.service".to_owned(), active)].into(),
         ..Facts::default()
     };
-    let found = |(path, hash, mode, owner): (String, String, u32, &str)| {
-        let owner = owner.to_owned();
-        (path, FoundFile { hash, mode, owner })
+    let found = |(path, file): (String, ExpectedFile)| {
+        let found = FoundFile {
+            hash: file.hash,
+            mode: file.mode,
+            owner: file.owner,
+        };
+        (path, found)
     };
     let program = FoundFile {
         hash: "f".repeat(64),
@@ -87,7 +92,7 @@ fn clean(desired: &Desired, inventory: &Inventory, host: &Host) -> (Facts, Probe
         ..FoundUnit::default()
     };
     let probe = Probe {
-        files: managed(desired).into_iter().map(found).collect(),
+        files: Expected::asked(desired).files.into_iter().map(found).collect(),
         programs: [("bin/kubelet".to_owned(), program)].into(),
         units: [("kubelet.service".to_owned(), unit)].into(),
         routes: [("10.200.0.0/24".to_owned(), Some("10.77.0.1".to_owned()))].into(),
@@ -95,14 +100,22 @@ fn clean(desired: &Desired, inventory: &Inventory, host: &Host) -> (Facts, Probe
             .iter()
             .map(|port| (port.number, port.daemon.chars().take(15).collect()))
             .collect(),
+        own_release: desired.release_manifest(),
+        own_units: desired.text("meta/units").into_owned(),
+        own_links: desired.text("meta/links").into_owned(),
     };
     (facts, probe)
 }
 
 fn compare(change: impl FnOnce(&mut Facts, &mut Probe)) -> Vec<Difference> {
-    let (inventory, desired) = (inventory(), desired());
+    compare_with(&desired(), change)
+}
+
+/// A host that is on the generation of `desired()`, compared with another.
+fn compare_with(desired: &Desired, change: impl FnOnce(&mut Facts, &mut Probe)) -> Vec<Difference> {
+    let inventory = inventory();
     let host = &inventory.hosts[1];
-    let (mut facts, mut probe) = clean(&desired, &inventory, host);
+    let (mut facts, mut probe) = clean(&self::desired(), &inventory, host);
     change(&mut facts, &mut probe);
     let ranges = [
         PodRange {
@@ -116,14 +129,14 @@ fn compare(change: impl FnOnce(&mut Facts, &mut Probe)) -> Vec<Difference> {
             address: None,
         },
     ];
-    let found = differences(&inventory, host, &desired, &facts, &probe, &ranges);
+    let found = differences(&inventory, host, desired, &facts, &probe, &ranges);
     let restarts_here = |difference: &Difference| match &difference.remedy {
         Remedy::Restart(unit) => desired.units.iter().any(|known| known.name == unit),
         _ => true,
     };
     if found.iter().any(restarts_here) {
         // Whatever is found, the plan that follows from it does something.
-        let fixed = plan("w", &desired, &corrected(&facts, &found), 1);
+        let fixed = plan("w", desired, &corrected(&facts, &found), 1);
         assert!(!fixed.is_empty(), "nothing is planned for {found:?}");
     }
     found
@@ -136,7 +149,7 @@ fn a_clean_host_has_no_differences() {
 
 #[test]
 fn each_managed_file_is_missed_and_no_other() {
-    let paths: Vec<String> = managed(&desired()).into_iter().map(|(path, ..)| path).collect();
+    let paths: Vec<String> = Expected::asked(&desired()).files.into_keys().collect();
     for path in paths {
         let subject = format!("{GENERATION}/{path}");
         type Change = fn(&mut Probe, &str);
@@ -220,4 +233,102 @@ fn everything_else_that_differs_is_named() {
         assert_eq!(found[0].kind, *kind);
         assert!(found[0].problem.contains(problem), "{found:?}");
     }
+}
+
+/// Another release, another unit file and a unit more.
+fn next() -> Desired {
+    let mut desired = desired();
+    desired.files.retain(|file| !file.path.starts_with("meta/"));
+    desired.files[2] = File::public(
+        "units/kubelet.service",
+        "[Service]\nExecStart=/opt/hardway/current/bin/kubelet \\\n  --v=3\n",
+    );
+    desired
+        .files
+        .push(File::public("units/kube-proxy.service", "[Service]\n"));
+    desired.units[0].content = "c1".to_owned();
+    desired.units.push(Unit {
+        name: "kube-proxy.service",
+        link: "/etc/systemd/system/kube-proxy.service".to_owned(),
+        file: "units/kube-proxy.service".to_owned(),
+        stage: Stage::Clients,
+        content: "p".to_owned(),
+        identity: "p".to_owned(),
+    });
+    desired.artifacts[0].sha256 = "e".repeat(64);
+    desired.add_meta();
+    desired
+}
+
+#[test]
+fn a_generation_that_was_gone_back_to_is_told_once_and_its_files_were_changed_by_nobody() {
+    let expected = "is not what is asked for now: units/kube-proxy.service, units/kubelet.service differ; hardway plan shows it";
+    let found = compare_with(&next(), |_, _| {});
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(
+        (found[0].kind, found[0].problem.as_str()),
+        (Kind::Generation, expected)
+    );
+
+    type Change = fn(&mut Facts, &mut Probe);
+    let by_hand: &[(Change, &str)] = &[
+        (
+            |_, probe| probe.files.get_mut("config/kubelet.yaml").unwrap().hash = "0".to_owned(),
+            "/config/kubelet.yaml",
+        ),
+        (
+            |_, probe| probe.files.get_mut("units/kubelet.service").unwrap().hash = "0".to_owned(),
+            "/units/kubelet.service",
+        ),
+        (
+            |_, probe| drop(probe.files.remove("units/kubelet.service")),
+            "/units/kubelet.service",
+        ),
+        (
+            |_, probe| drop(probe.files.insert("extra".to_owned(), FoundFile::default())),
+            "/extra",
+        ),
+        (
+            |_, probe| probe.programs.get_mut("bin/kubelet").unwrap().hash = "0".to_owned(),
+            "bin/kubelet",
+        ),
+        (
+            |facts, _| facts.units.get_mut("kubelet.service").unwrap().content = "c1".to_owned(),
+            "kubelet.service",
+        ),
+        (
+            |_, probe| probe.units.get_mut("kubelet.service").unwrap().exe = Some("/tmp/x".to_owned()),
+            "kubelet.service",
+        ),
+        (
+            |facts, _| drop(facts.links.remove("/etc/systemd/system/kubelet.service")),
+            "/system/kubelet.service",
+        ),
+    ];
+    for (change, subject) in by_hand {
+        let found = compare_with(&next(), change);
+        assert_eq!(found.len(), 2, "{subject}: {found:?}");
+        assert!(found[1].subject.ends_with(subject), "{found:?}");
+    }
+}
+
+#[test]
+fn an_edited_list_is_no_other_generation() {
+    // The manifest says of a file what it is not; the file is as it is asked for.
+    let found = compare(|facts, probe| {
+        facts
+            .manifest
+            .insert("config/kubelet.yaml".to_owned(), "0".to_owned());
+        probe.files.get_mut("MANIFEST").unwrap().hash = "0".to_owned();
+    });
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].subject.ends_with("/MANIFEST"));
+    // Of a generation whose own lists were edited nothing is believed.
+    let found = compare_with(&next(), |_, probe| {
+        probe.files.get_mut("meta/release").unwrap().hash = "0".to_owned();
+    });
+    assert!(
+        found.iter().any(|one| one.subject.ends_with("bin/kubelet")),
+        "{found:?}"
+    );
 }

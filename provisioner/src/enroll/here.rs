@@ -67,7 +67,7 @@ fn steps(here: &Here<'_>) -> anyhow::Result<(String, usize)> {
     };
     let facts = gathered(&inventory, host, prepared.as_ref(), ui)?;
     let binaries = prepared.as_ref().map(Prepared::binaries);
-    let release = artifacts::collect(binaries.as_deref().or(here.binaries), &state)?;
+    let release = artifacts::collect_for_worker(binaries.as_deref().or(here.binaries), &state)?;
     ui.note("asking for the kubelet's certificate");
     let kubelet = request::kubelet_client(here.endpoint, &authority, &here.token, &offer, &inventory)?;
     let secrets = offer.secrets(&authority, kubelet.clone())?;

@@ -93,7 +93,7 @@ pub fn remove(cluster: &Cluster<'_>, name: &str, options: Options) -> anyhow::Re
     write_file(&inventory.path, remaining.as_bytes(), 0o644)?;
     remove_leaves(cluster, name)?;
     operation.finish()?;
-    ui.summary(&format!("{name} is out"));
+    ui.summary(&format!("{name} is out, of {} too", inventory.path.display()));
     Ok(())
 }
 

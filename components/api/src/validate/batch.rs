@@ -1,14 +1,14 @@
 //! Validation of jobs and cron jobs.
 mod change;
 mod policies;
-mod schedule;
 
 use super::pod;
 use super::shared::{domain_prefixed_path, label_selector, maybe_one_of, non_negative, one_of};
 use crate::value::{at, int, text};
+use apimachinery::cron::Cron;
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::selector::LabelSelector;
-use apimachinery::{meta, names};
+use apimachinery::{cron, meta, names};
 use serde_json::Value;
 
 /// A new or changed job or cron job.
@@ -309,7 +309,7 @@ fn cron_job(spec: &Value, path: &Path) -> ErrorList {
                 "cannot use TZ or CRON_TZ in schedule, use timeZone field instead",
             ));
         }
-        if let Err(why) = schedule::check(schedule) {
+        if let Err(why) = Cron::parse(cron::split_zone(schedule).1) {
             errors.push(Error::invalid(&path.child("schedule"), schedule, why));
         }
     }

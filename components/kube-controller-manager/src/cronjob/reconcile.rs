@@ -16,7 +16,7 @@ use kube::{Api, Client};
 
 use super::schedule::Schedule;
 use crate::error::{Result, ignore_not_found, is_already_exists, is_namespace_terminating};
-use crate::owner::{Meta as _, controller_of, controller_reference};
+use crate::owner::{Meta as _, controller_of, controller_reference, is_controlled_by};
 use crate::runtime::{Context, work};
 use crate::workload::index::{by_controller, controlled};
 
@@ -69,6 +69,14 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
     .boxed()
 }
 
+fn is_listed(cron: &CronJob, job: &Job) -> bool {
+    let active = cron.status.as_ref().and_then(|status| status.active.as_ref());
+    active
+        .into_iter()
+        .flatten()
+        .any(|entry| entry.uid.as_deref() == Some(job.uid()))
+}
+
 /// The condition that ended the job.
 fn ended(job: &Job) -> Option<&'static str> {
     let conditions = job.status.as_ref()?.conditions.as_ref()?;
@@ -87,10 +95,21 @@ impl Controller {
         if cron.is_deleting() {
             return Ok(Requeue::No);
         }
-        let spec = &cron.spec;
         let jobs = controlled(&self.jobs, cron.uid());
+        // A job that is not listed may be one that the cached status does not know of yet.
+        let cron = match jobs
+            .iter()
+            .all(|job| ended(job).is_some() || is_listed(&cron, job))
+        {
+            true => cron,
+            false => match self.newest(&cron).await? {
+                Some(newest) => newest,
+                None => return Ok(Requeue::No),
+            },
+        };
+        let spec = &cron.spec;
         let mut status = cron.status.clone().unwrap_or_default();
-        self.update_active(&cron, &jobs, &mut status);
+        self.update_active(&cron, &jobs, &mut status).await?;
         self.remove_old(&cron, spec, &jobs).await;
         let outcome = self.start_due(&cron, spec, &jobs, &mut status).await;
         status.active = status.active.filter(|active| !active.is_empty());
@@ -108,7 +127,19 @@ impl Controller {
         self.recorder.event(reference(cron), kind, reason, message);
     }
 
-    fn update_active(&self, cron: &CronJob, jobs: &[Arc<Job>], status: &mut CronJobStatus) {
+    /// As it is stored; None when it is gone, or another one has its name.
+    async fn newest(&self, cron: &CronJob) -> Result<Option<Arc<CronJob>>> {
+        let api: Api<CronJob> = Api::namespaced(self.client.clone(), cron.namespace());
+        let newest = api.get_opt(cron.name()).await?;
+        Ok(newest.filter(|newest| newest.uid() == cron.uid()).map(Arc::new))
+    }
+
+    async fn update_active(
+        &self,
+        cron: &CronJob,
+        jobs: &[Arc<Job>],
+        status: &mut CronJobStatus,
+    ) -> Result<()> {
         let active = status.active.get_or_insert_default();
         for job in jobs {
             let listed = active.iter().any(|entry| entry.uid.as_deref() == Some(job.uid()));
@@ -145,21 +176,21 @@ impl Controller {
                 }
             }
         }
-        active.retain(|entry| {
-            let there = jobs.iter().any(|job| entry.uid.as_deref() == Some(job.uid()));
-            if !there {
-                self.event(
-                    cron,
-                    Type::Normal,
-                    "MissingJob",
-                    format!(
-                        "Active job went missing: {}",
-                        entry.name.as_deref().unwrap_or_default()
-                    ),
-                );
+        let api: Api<Job> = Api::namespaced(self.client.clone(), cron.namespace());
+        let mut kept = Vec::new();
+        for entry in std::mem::take(active) {
+            let name = entry.name.as_deref().unwrap_or_default();
+            let cached = jobs.iter().any(|job| entry.uid.as_deref() == Some(job.uid()));
+            // The cache may not have a job that was just started.
+            if cached || api.get_metadata_opt(name).await?.is_some() {
+                kept.push(entry);
+            } else {
+                let message = format!("Active job went missing: {name}");
+                self.event(cron, Type::Normal, "MissingJob", message);
             }
-            there
-        });
+        }
+        *active = kept;
+        Ok(())
     }
 
     async fn remove_old(&self, cron: &CronJob, spec: &CronJobSpec, jobs: &[Arc<Job>]) {
@@ -288,11 +319,19 @@ impl Controller {
             _ => {}
         }
         let api: Api<Job> = Api::namespaced(self.client.clone(), cron.namespace());
-        let job = make(cron, spec, &name, due);
+        let job = make(cron, spec, &name, &schedule.local(due));
         let made = match api.create(&PostParams::default(), &job).await {
             Ok(made) => made,
             Err(error) if is_namespace_terminating(&error) => return Ok(Requeue::No),
-            Err(error) if is_already_exists(&error) => api.get(&name).await?,
+            Err(error) if is_already_exists(&error) => {
+                // Started before, and the list could not be written; or it is somebody else's.
+                let there = api.get(&name).await?;
+                if is_controlled_by(&there.metadata, cron.uid()) {
+                    status.active.get_or_insert_default().push(reference(&there));
+                    status.last_schedule_time = Some(Time(due));
+                }
+                return Ok(wake(&schedule));
+            }
             Err(error) => {
                 let error = crate::error::Error::from(error);
                 self.event(
@@ -316,11 +355,11 @@ impl Controller {
     }
 }
 
-fn make(cron: &CronJob, spec: &CronJobSpec, name: &str, due: Timestamp) -> Job {
+fn make(cron: &CronJob, spec: &CronJobSpec, name: &str, due: &str) -> Job {
     let template = spec.job_template.clone();
     let meta = template.metadata.unwrap_or_default();
     let mut annotations = meta.annotations.unwrap_or_default();
-    annotations.insert(SCHEDULED_AT.to_owned(), due.to_string());
+    annotations.insert(SCHEDULED_AT.to_owned(), due.to_owned());
     Job {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),

@@ -1,111 +1,61 @@
-//! Cron expressions with five fields.
+//! When a cron job's next run is due, and which ones were missed.
 
+use apimachinery::cron::{self, Cron, Times};
 use jiff::civil::Weekday;
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 use jiff::{Timestamp, ToSpan as _, Zoned};
 
 /// How far into the future a time is looked for; 29 February on a given weekday comes within it.
 const HORIZON_DAYS: i32 = 366 * 8;
 
-/// A parsed expression: bit sets of minutes, hours, days of month, months and days of week.
+/// When jobs are due, by the clock of a time zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
-    minutes: u64,
-    hours: u64,
-    days: u64,
-    months: u64,
-    weekdays: u64,
-    any_day: bool,
-    any_weekday: bool,
+    cron: Cron,
     zone: TimeZone,
 }
 
-const MONTHS: [&str; 12] = [
-    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
-];
-const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
-
 impl Schedule {
-    /// `zone` is a name of the time zone database; none is UTC.
+    /// `zone` is a name of the time zone database; without, it is the one that stands before the fields, else UTC.
     pub fn parse(text: &str, zone: Option<&str>) -> Result<Self, String> {
-        let zone = match zone {
+        let (before, fields) = cron::split_zone(text);
+        let zone = match zone.or(before) {
             None => TimeZone::UTC,
             Some(name) => {
                 TimeZone::get(name).map_err(|error| format!("unknown time zone {name:?}: {error}"))?
             }
         };
-        let text = match text.trim() {
-            "@yearly" | "@annually" => "0 0 1 1 *",
-            "@monthly" => "0 0 1 * *",
-            "@weekly" => "0 0 * * 0",
-            "@daily" | "@midnight" => "0 0 * * *",
-            "@hourly" => "0 * * * *",
-            other => other,
-        };
-        let fields: Vec<&str> = text.split_whitespace().collect();
-        let [minutes, hours, days, months, weekdays] = fields[..] else {
-            return Err(format!(
-                "expected exactly 5 fields, found {}: {text}",
-                fields.len()
-            ));
-        };
-        let any = |field: &str| field.starts_with('*') || field.starts_with('?');
-        let week = parse_field(weekdays, 0, 7, &WEEKDAYS, 0)?;
-        Ok(Self {
-            minutes: parse_field(minutes, 0, 59, &[], 0)?,
-            hours: parse_field(hours, 0, 23, &[], 0)?,
-            days: parse_field(days, 1, 31, &[], 0)?,
-            months: parse_field(months, 1, 12, &MONTHS, 1)?,
-            // Both 0 and 7 are Sunday.
-            weekdays: (week | (week >> 7)) & 0x7f,
-            any_day: any(days),
-            any_weekday: any(weekdays),
-            zone,
-        })
+        let cron = Cron::parse(fields)?;
+        Ok(Self { cron, zone })
     }
 
-    fn is_day(&self, time: &Zoned) -> bool {
-        let weekday = match time.weekday() {
-            Weekday::Sunday => 0,
-            other => other.to_monday_one_offset() as u64,
-        };
-        let day = self.days & (1 << time.day()) != 0;
-        let week = self.weekdays & (1 << weekday) != 0;
-        // With both restricted either is enough.
-        let fits = if self.any_day || self.any_weekday {
-            day && week
-        } else {
-            day || week
-        };
-        fits && self.months & (1 << time.month()) != 0
+    /// A time as RFC 3339 has it in the schedule's time zone.
+    pub fn local(&self, time: Timestamp) -> String {
+        match self.zone.to_offset(time) {
+            Offset::UTC => time.to_string(),
+            offset => time.display_with_offset(offset).to_string(),
+        }
     }
 
     /// The first time after `after`.
     pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
-        let start = after.to_zoned(self.zone.clone());
-        let mut day = start.start_of_day().ok()?;
-        for _ in 0..HORIZON_DAYS {
-            if self.is_day(&day) {
-                for hour in (0..24).filter(|hour| self.hours & (1 << hour) != 0) {
-                    for minute in (0..60).filter(|minute| self.minutes & (1 << minute) != 0) {
-                        let Ok(time) = day.date().at(hour, minute, 0, 0).to_zoned(self.zone.clone()) else {
-                            continue;
-                        };
-                        // A time that the clock skips does not come that day.
-                        let exists = time.hour() == hour && time.minute() == minute;
-                        if exists && time.timestamp() > after {
-                            return Some(time.timestamp());
-                        }
-                    }
-                }
+        match &self.cron {
+            Cron::At(times) => next(times, &self.zone, after),
+            Cron::Every(seconds) => {
+                let next = after.as_second().checked_add(*seconds)?;
+                Timestamp::from_second(next).ok()
             }
-            day = day.checked_add(1.day()).ok()?.start_of_day().ok()?;
         }
-        None
     }
 
     /// The last time after `since` and not after `until`, and how many there are (counted up to 101).
     pub fn most_recent(&self, since: Timestamp, until: Timestamp) -> (Option<Timestamp>, usize) {
+        if let Cron::Every(seconds) = self.cron {
+            let times = (until.as_second() - since.as_second()).max(0) / seconds;
+            let last = Timestamp::from_second(since.as_second() + times * seconds).ok();
+            let count = usize::try_from(times).unwrap_or(usize::MAX);
+            return (last.filter(|_| times > 0), count.min(101));
+        }
         let (mut last, mut count, mut at) = (None, 0, since);
         while let Some(next) = self.next(at).filter(|next| *next <= until) {
             last = Some(next);
@@ -126,49 +76,43 @@ impl Schedule {
     }
 }
 
-fn parse_field(field: &str, low: u64, high: u64, names: &[&str], first: u64) -> Result<u64, String> {
-    let mut bits = 0;
-    for part in field.split(',') {
-        let (range, step) = match part.split_once('/') {
-            Some((range, step)) => {
-                let step: u64 = step
-                    .parse()
-                    .map_err(|_| format!("failed to parse int from {step}"))?;
-                if step == 0 {
-                    return Err(format!("step of range should be a positive number: {part}"));
+fn is_day(times: &Times, time: &Zoned) -> bool {
+    let weekday = match time.weekday() {
+        Weekday::Sunday => 0,
+        other => other.to_monday_one_offset() as u64,
+    };
+    let day = times.days & (1 << time.day()) != 0;
+    let week = times.weekdays & (1 << weekday) != 0;
+    // With both restricted either is enough.
+    let fits = if times.any_day || times.any_weekday {
+        day && week
+    } else {
+        day || week
+    };
+    fits && times.months & (1 << time.month()) != 0
+}
+
+fn next(times: &Times, zone: &TimeZone, after: Timestamp) -> Option<Timestamp> {
+    let start = after.to_zoned(zone.clone());
+    let mut day = start.start_of_day().ok()?;
+    for _ in 0..HORIZON_DAYS {
+        if is_day(times, &day) {
+            for hour in (0..24).filter(|hour| times.hours & (1 << hour) != 0) {
+                for minute in (0..60).filter(|minute| times.minutes & (1 << minute) != 0) {
+                    let Ok(time) = day.date().at(hour, minute, 0, 0).to_zoned(zone.clone()) else {
+                        continue;
+                    };
+                    // A time that the clock skips does not come that day.
+                    let exists = time.hour() == hour && time.minute() == minute;
+                    if exists && time.timestamp() > after {
+                        return Some(time.timestamp());
+                    }
                 }
-                (range, Some(step))
             }
-            None => (part, None),
-        };
-        let number = |text: &str| -> Result<u64, String> {
-            let lower = text.to_ascii_lowercase();
-            if let Some(index) = names.iter().position(|name| *name == lower) {
-                return Ok(index as u64 + first);
-            }
-            text.parse()
-                .map_err(|_| format!("failed to parse int from {text}"))
-        };
-        let (start, end) = match range {
-            "*" | "?" => (low, if names.len() == 7 { 6 } else { high }),
-            _ => match range.split_once('-') {
-                Some((start, end)) => (number(start)?, number(end)?),
-                None => {
-                    let start = number(range)?;
-                    (start, if step.is_some() { high } else { start })
-                }
-            },
-        };
-        if start < low || end > high || start > end {
-            return Err(format!("{part} is outside of {low} to {high}"));
         }
-        let mut at = start;
-        while at <= end {
-            bits |= 1 << at;
-            at += step.unwrap_or(1);
-        }
+        day = day.checked_add(1.day()).ok()?.start_of_day().ok()?;
     }
-    Ok(bits)
+    None
 }
 
 #[cfg(test)]
@@ -192,7 +136,14 @@ mod tests {
                 "2026-01-01T00:00:00Z",
                 "2026-01-05T12:00:00Z",
             ),
-            ("0 0 * * 7", "2026-01-01T00:00:00Z", "2026-01-04T00:00:00Z"),
+            // A step makes a choice of days, so that either is enough.
+            ("0 0 */10 * 5", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"),
+            ("@every 90s", "2026-01-01T00:00:00.5Z", "2026-01-01T00:01:30Z"),
+            (
+                "CRON_TZ=Asia/Tokyo 0 9 * * *",
+                "2026-01-01T00:30:00Z",
+                "2026-01-02T00:00:00Z",
+            ),
         ] {
             assert_eq!(
                 Schedule::parse(schedule, None).unwrap().next(at(after)),
@@ -207,6 +158,7 @@ mod tests {
             "*/0 * * * *",
             "a * * * *",
             "5-1 * * * *",
+            "0 0 * * 7",
         ] {
             assert!(Schedule::parse(wrong, None).is_err(), "{wrong}");
         }
@@ -219,11 +171,28 @@ mod tests {
     }
 
     #[test]
+    fn times_are_told_in_their_zone() {
+        let time: Timestamp = "2026-07-01T10:00:00Z".parse().unwrap();
+        for (zone, expected) in [
+            (None, "2026-07-01T10:00:00Z"),
+            (Some("Etc/UTC"), "2026-07-01T10:00:00Z"),
+            (Some("Europe/Amsterdam"), "2026-07-01T12:00:00+02:00"),
+        ] {
+            assert_eq!(Schedule::parse("0 * * * *", zone).unwrap().local(time), expected);
+        }
+    }
+
+    #[test]
     fn missed_times_are_counted() {
         let schedule = Schedule::parse("0 * * * *", None).unwrap();
         let (last, count) = schedule.most_recent(at("2026-01-01T00:30:00Z"), at("2026-01-01T03:10:00Z"));
         assert_eq!((last, count), (Some(at("2026-01-01T03:00:00Z")), 3));
         let (last, count) = schedule.most_recent(at("2025-01-01T00:30:00Z"), at("2026-01-01T03:10:00Z"));
         assert_eq!((last, count), (Some(at("2026-01-01T03:00:00Z")), 101));
+        let schedule = Schedule::parse("@every 7s", None).unwrap();
+        let (last, count) = schedule.most_recent(at("2026-01-01T00:00:00Z"), at("2026-01-01T00:00:20Z"));
+        assert_eq!((last, count), (Some(at("2026-01-01T00:00:14Z")), 2));
+        let (last, count) = schedule.most_recent(at("2026-01-01T00:00:00Z"), at("2026-01-01T00:00:06Z"));
+        assert_eq!((last, count), (None, 0));
     }
 }

@@ -320,14 +320,9 @@ impl Controller {
         {
             // The copy we decided on was old.
             Err(error) if is_already_exists(&error) || is_namespace_terminating(&error) => Ok(None),
-            Ok(made) => {
-                self.tell(set, pod, "Create", Ok(()))?;
-                Ok(Some(made))
-            }
-            Err(error) => {
-                self.tell(set, pod, "Create", Err(error.into()))?;
-                Ok(None)
-            }
+            outcome => self
+                .tell(set, pod, "Create", outcome.map_err(Error::from))
+                .map(Some),
         }
     }
 
@@ -348,17 +343,17 @@ impl Controller {
     }
 
     /// Says in an event how something went.
-    fn tell(&self, set: &StatefulSet, pod: &Pod, verb: &str, outcome: Result<()>) -> Result<()> {
+    fn tell<T>(&self, set: &StatefulSet, pod: &Pod, verb: &str, outcome: Result<T>) -> Result<T> {
         let about = |end: &str| format!("{verb} Pod {} in StatefulSet {} {end}", pod.name(), set.name());
         match outcome {
-            Ok(()) => {
+            Ok(done) => {
                 self.control.recorder.event(
                     reference(set),
                     Type::Normal,
                     &format!("Successful{verb}"),
                     about("successful"),
                 );
-                Ok(())
+                Ok(done)
             }
             Err(error) => {
                 let message = about(&format!("failed error: {error}"));

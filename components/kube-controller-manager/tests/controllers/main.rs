@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 mod cluster;
+mod cronjobs;
 mod jobs;
 mod policies;
 mod quotas;

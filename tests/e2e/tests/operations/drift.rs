@@ -7,7 +7,7 @@ use e2e::{TestLab, until};
 use serde_json::Value;
 
 /// (host, subject) of every difference.
-fn differences(lab: &TestLab, host: &str) -> BTreeSet<String> {
+pub(crate) fn differences(lab: &TestLab, host: &str) -> BTreeSet<String> {
     let finished = lab.hardway(&["verify", "--host", host, "--json"]);
     let report: Value = finished
         .stdout

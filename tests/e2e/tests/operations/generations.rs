@@ -31,6 +31,9 @@ pub(crate) fn rollback_takes_seconds_and_uploads_nothing(lab: &TestLab) {
     );
     let planned = lab.hardway(&["plan", "--brief"]);
     assert_eq!(planned.code, 3, "{planned:?}");
+    // That the host is on another generation than is asked for; nobody changed its files.
+    let found = crate::drift::differences(lab, "worker-1");
+    assert_eq!(found, [number("worker-1").to_string()].into());
     lab.hardway(&["bootstrap"]).ok();
     assert!(number("worker-1") > before, "a number was given again");
     let kept = lab.exec("worker-1", &["ls", "/etc/hardway/generations"]).ok();
@@ -40,4 +43,26 @@ pub(crate) fn rollback_takes_seconds_and_uploads_nothing(lab: &TestLab) {
     for host in HOSTS {
         assert_eq!(lab.exec(host, &["test", "-L", "/opt/hardway/current"]).code, 0);
     }
+}
+
+pub(crate) fn a_program_more_in_the_release_restarts_nothing_and_is_no_drift(lab: &TestLab) {
+    let processes = |host: &str| {
+        let daemons = ["kubelet", "kube-proxy", "api-balancer", "pod-network"];
+        let arguments = [
+            &["systemctl", "show", "-p", "MainPID", "--value"][..],
+            &daemons[..],
+        ]
+        .concat();
+        lab.exec(host, &arguments).ok()
+    };
+    let all = || HOSTS.iter().map(|host| processes(host)).collect::<Vec<_>>();
+    let before = all();
+    // Hosts that take snapshots get hardway itself.
+    let text = std::fs::read_to_string(lab.inventory()).expect("the inventory");
+    let text = text.replacen("[[hosts]]", "[backup]\nschedule = \"yearly\"\n\n[[hosts]]", 1);
+    std::fs::write(lab.inventory(), text).expect("written");
+    lab.hardway(&["bootstrap"]).ok();
+    assert_eq!(before, all());
+    // They run from the folder of the release before, which is the same file.
+    lab.hardway(&["verify"]).ok();
 }

@@ -23,6 +23,7 @@ fn operators_plan_verify_roll_back_and_upgrade() {
     drift::processes_links_sysctls_and_routes(&lab);
     drift::fix_puts_it_right(&lab);
     generations::rollback_takes_seconds_and_uploads_nothing(&lab);
+    generations::a_program_more_in_the_release_restarts_nothing_and_is_no_drift(&lab);
     upgrades::a_release_that_does_not_start_stops_at_the_first_host(&lab);
     upgrades::upgrade_and_rollback_lose_nothing(&lab);
 }
