@@ -250,6 +250,7 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
         });
         let reporter = NodeReporter {
             client: api.clone(),
+            nodes,
             runtime: runtime.clone(),
             recorder: recorder.clone(),
             name: node_name.clone(),

@@ -108,14 +108,18 @@ fn clean(desired: &Desired, inventory: &Inventory, host: &Host) -> (Facts, Probe
 }
 
 fn compare(change: impl FnOnce(&mut Facts, &mut Probe)) -> Vec<Difference> {
-    compare_with(&desired(), change)
+    compare_with(&desired(), &desired(), change)
 }
 
-/// A host that is on the generation of `desired()`, compared with another.
-fn compare_with(desired: &Desired, change: impl FnOnce(&mut Facts, &mut Probe)) -> Vec<Difference> {
+/// A host that is on the generation `held`, compared with another.
+fn compare_with(
+    held: &Desired,
+    desired: &Desired,
+    change: impl FnOnce(&mut Facts, &mut Probe),
+) -> Vec<Difference> {
     let inventory = inventory();
     let host = &inventory.hosts[1];
-    let (mut facts, mut probe) = clean(&self::desired(), &inventory, host);
+    let (mut facts, mut probe) = clean(held, &inventory, host);
     change(&mut facts, &mut probe);
     let ranges = [
         PodRange {
@@ -263,7 +267,7 @@ fn next() -> Desired {
 #[test]
 fn a_generation_that_was_gone_back_to_is_told_once_and_its_files_were_changed_by_nobody() {
     let expected = "is not what is asked for now: units/kube-proxy.service, units/kubelet.service differ; hardway plan shows it";
-    let found = compare_with(&next(), |_, _| {});
+    let found = compare_with(&desired(), &next(), |_, _| {});
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(
         (found[0].kind, found[0].problem.as_str()),
@@ -306,10 +310,28 @@ fn a_generation_that_was_gone_back_to_is_told_once_and_its_files_were_changed_by
         ),
     ];
     for (change, subject) in by_hand {
-        let found = compare_with(&next(), change);
+        let found = compare_with(&desired(), &next(), change);
         assert_eq!(found.len(), 2, "{subject}: {found:?}");
         assert!(found[1].subject.ends_with(subject), "{found:?}");
     }
+}
+
+#[test]
+fn a_host_without_programs_of_ours_can_be_on_another_generation() {
+    let without = |mut desired: Desired| {
+        desired.files.retain(|file| !file.path.starts_with("meta/"));
+        desired.artifacts.clear();
+        desired.add_meta();
+        desired
+    };
+    let found = compare_with(&without(desired()), &without(next()), |facts, probe| {
+        facts.release.clear();
+        probe.programs.clear();
+        // Its program is a package's.
+        probe.units.get_mut("kubelet.service").unwrap().exe = None;
+    });
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].kind, Kind::Generation);
 }
 
 #[test]
@@ -324,7 +346,7 @@ fn an_edited_list_is_no_other_generation() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].subject.ends_with("/MANIFEST"));
     // Of a generation whose own lists were edited nothing is believed.
-    let found = compare_with(&next(), |_, probe| {
+    let found = compare_with(&desired(), &next(), |_, probe| {
         probe.files.get_mut("meta/release").unwrap().hash = "0".to_owned();
     });
     assert!(

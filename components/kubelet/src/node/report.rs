@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use client::Informer;
 use client::events::{Recorder, Type};
 use component_config::kubelet::configuration::Taint;
 use jiff::Timestamp;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::facts::MachineFacts;
 use super::register::initial_node;
-use super::status::{NodeInput, is_same, node_status};
+use super::status::{self, NodeInput, is_same, node_status};
 use crate::context::node_reference;
 use crate::eviction::{Pressure, Pressures};
 use crate::runtime::Runtime;
@@ -38,6 +39,8 @@ impl RuntimeHealth {
 /// Everything the reports are made of.
 pub struct NodeReporter {
     pub client: Client,
+    /// This node's object.
+    pub nodes: Informer<Node>,
     pub runtime: Runtime,
     pub recorder: Recorder,
     pub name: String,
@@ -79,6 +82,14 @@ impl NodeReporter {
         self.event("Starting", "Starting kubelet.");
         let mut reported = Instant::now();
         loop {
+            // Others write into it too: that the node is lost, or what it has more of.
+            if let Some(status) = self
+                .nodes
+                .get("", &self.name)
+                .and_then(|node| node.status.clone())
+            {
+                last = status;
+            }
             let fresh = self.status(&last).await;
             // A node that becomes ready is looked at more often until it is.
             let ready = self.health.problems().is_empty();
@@ -247,15 +258,7 @@ impl NodeReporter {
 
     async fn patch(&self, old: &NodeStatus, new: &NodeStatus) -> Result<NodeStatus, kube::Error> {
         let nodes: Api<Node> = Api::all(self.client.clone());
-        let mut status = serde_json::to_value(new).map_err(kube::Error::SerdeError)?;
-        // Addresses are merged by their type, which would keep an address that is gone.
-        if let (Some(addresses), true) = (
-            status.get_mut("addresses").and_then(|a| a.as_array_mut()),
-            old.addresses != new.addresses,
-        ) {
-            addresses.insert(0, json!({"$patch": "replace"}));
-        }
-        let patch = json!({"status": status});
+        let patch = status::patch(old, new).map_err(kube::Error::SerdeError)?;
         let node = nodes
             .patch_status(&self.name, &PatchParams::default(), &Patch::Strategic(&patch))
             .await?;

@@ -1,4 +1,4 @@
-//! What the conformance suite demands of nodes, networking and storage, on real hosts. The cases are data: steps in
+//! What the conformance suite demands of nodes, networking, storage, workloads and scheduling, on real hosts. The cases are data: steps in
 //! `cases/*.yaml`, under the suite's own names; each has a namespace of its own, and many run at once.
 //!
 //! `HARDWAY_CASES` names a part of the titles to run. `HARDWAY_USE_LAB` names a lab that is up and stays.
@@ -17,7 +17,7 @@ use e2e::TestLab;
 const IMAGE: &str = "hardway.local/pod-server:1";
 
 #[test]
-fn nodes_networking_and_storage_do_what_the_suite_demands() {
+fn hosts_do_what_the_suite_demands() {
     let cases = case::all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/cases"));
     let lab = TestLab::up("conformance", &["--control-planes", "1", "--workers", "2"]);
     lab.hardway(&["bootstrap"]).ok();
