@@ -35,11 +35,17 @@ fn create(row: &Resource, mut value: Value) -> Option<Compact> {
     api::strategy::prepare_create(row, &mut value);
     let _ = api::validate::create(row, &value);
     let mut object = Compact::of(value);
-    api::managed::track(row, None, &mut object, writer("fuzz"));
+    api::managed::track(row, None, &mut object, &Unchanged::default(), writer("fuzz"));
     api::strategy::settle(row, &mut object, &Unchanged::default());
     let whole = object.to_whole();
     let (again, _) = Compact::parse(&object.to_bytes()).expect("what is written can be read");
     assert_eq!(again, object, "an object is another after it was stored");
+    let written = object.to_written();
+    let again = Compact::parse_written(&written.bytes, &written.field_sets).expect("it was written so");
+    assert_eq!(
+        again, object,
+        "an object is another when its field sets are not checked"
+    );
     let _ = api::table::render(row, std::slice::from_ref(&whole), jiff::Timestamp::UNIX_EPOCH);
     Some(object)
 }
@@ -49,13 +55,21 @@ fn update(row: &Resource, old: &Compact, mut new: Compact) {
         return;
     }
     api::defaults::apply(row, &mut new);
-    let unchanged = api::strategy::prepare_update(row, "", old, &mut new);
+    let known = Unchanged::between(old, &new);
+    let mut prepared = new.clone();
+    api::strategy::prepare_update(row, "", old, &mut prepared, Unchanged::default());
+    let unchanged = api::strategy::prepare_update(row, "", old, &mut new, known);
+    assert_eq!(
+        new, prepared,
+        "what is known of a change makes another object of it"
+    );
     let _ = api::validate::update(row, "", old, &new, &unchanged);
     let mut whole = new.clone();
     api::strategy::settle(row, &mut whole, &Unchanged::default());
     api::strategy::settle(row, &mut new, &unchanged);
     assert_eq!(new, whole, "what stays wasn't settled");
-    api::managed::track(row, Some(old), &mut new, writer("update"));
+    let unchanged = Unchanged::between(old, &new);
+    api::managed::track(row, Some(old), &mut new, &unchanged, writer("update"));
 }
 
 fn writer(manager: &str) -> Writer<'_> {
@@ -134,7 +148,7 @@ pub fn patches(input: &[u8]) {
         update(row, &old, Compact::of(new));
     }
     if patch.is_object()
-        && let Ok(applied) = api::managed::apply(row, Some(&old), &patch, writer("applier"), true)
+        && let Ok((applied, _)) = api::managed::apply(row, Some(&old), &patch, writer("applier"), true)
     {
         update(row, &old, applied);
     }

@@ -38,11 +38,12 @@ pub fn apply(resource: &Resource, value: &mut Value) {
     decode::complete(&resource.schemas, &resource.ty(), value);
 }
 
-/// The same for a changed object; what stays has its defaults.
-pub fn apply_change(resource: &Resource, value: &mut Value, unchanged: &Unchanged) {
+/// The same for a changed object; what stays has its defaults. Where it may get others, nothing is known to stay.
+pub fn apply_change(resource: &Resource, value: &mut Value, unchanged: &mut Unchanged) {
     let is_pod = resource.gvk.group.is_empty() && resource.gvk.kind == "Pod";
     // A pod's defaults are all in its spec; other kinds take some from one member to another.
     if !is_pod || !unchanged.has("spec") {
+        *unchanged = Unchanged::default();
         return apply(resource, value);
     }
     unchanged.apart(value, |value| {
@@ -130,9 +131,14 @@ mod tests {
             *new.pointer_mut(pointer).unwrap() = value;
             let mut whole = new.clone();
             apply(row, &mut whole);
-            let unchanged = Unchanged::between(&old, &new);
-            apply_change(row, &mut new, &unchanged);
+            let mut unchanged = Unchanged::between(&old, &new);
+            apply_change(row, &mut new, &mut unchanged);
             assert_eq!(new, whole, "{pointer}");
+            assert!(
+                ["metadata", "spec", "status"]
+                    .iter()
+                    .all(|name| !unchanged.has(name) || old.get(name) == new.get(name))
+            );
         }
     }
 }

@@ -1,44 +1,53 @@
 //! Field ownership of a kind: managedFields on writes, and server-side apply.
 use crate::{Resource, defaults, strategy};
+use apimachinery::ApiError;
+use apimachinery::decode::{self, Unchanged};
 use apimachinery::managed_fields::{Compact, FieldManager, Writer};
-use apimachinery::{ApiError, decode};
 use serde_json::Value;
 
 /// Records a create (`old` is `None`) or update in the new object's managedFields.
-pub fn track(resource: &Resource, old: Option<&Compact>, new: &mut Compact, writer: Writer<'_>) {
+pub fn track(
+    resource: &Resource,
+    old: Option<&Compact>,
+    new: &mut Compact,
+    unchanged: &Unchanged,
+    writer: Writer<'_>,
+) {
     let reset = strategy::reset_fields(resource, writer.subresource);
-    manager(resource, &resource.gvk.api_version(), &reset).update(old, new, writer);
+    manager(resource, &resource.gvk.api_version(), &reset).update(old, new, unchanged, writer);
 }
 
 /// The same for objects that the server makes of itself and holds whole.
 pub fn track_whole(resource: &Resource, old: Option<&Value>, new: &mut Value, writer: Writer<'_>) {
     let old = old.cloned().map(Compact::of);
     let mut compact = Compact::of(new.take());
-    track(resource, old.as_ref(), &mut compact, writer);
+    let unchanged = old
+        .as_ref()
+        .map_or_else(Unchanged::default, |old| Unchanged::between(old, &compact));
+    track(resource, old.as_ref(), &mut compact, &unchanged, writer);
     *new = compact.into_whole();
 }
 
-/// Merges an applied configuration into an object, or makes an object of it; the result is defaulted.
+/// Merges an applied configuration into an object, or makes an object of it; the result is defaulted. What is known to
+/// be as before goes with it.
 pub fn apply(
     resource: &Resource,
     old: Option<&Compact>,
     applied: &Value,
     writer: Writer<'_>,
     force: bool,
-) -> Result<Compact, ApiError> {
+) -> Result<(Compact, Unchanged), ApiError> {
     let reset = strategy::reset_fields(resource, writer.subresource);
     let mut new =
         manager(resource, &resource.gvk.api_version(), &reset).apply(old, applied, writer, force)?;
+    let mut unchanged = old.map_or_else(Unchanged::default, |old| Unchanged::between(old, &new));
     match &resource.custom {
         Some(definition) => crate::custom::fit(definition, &mut new).map_err(ApiError::bad_request)?,
-        None => {
-            let before = old.map_or(&Value::Null, |old| &**old);
-            decode::fit_change(&resource.schemas, resource.schema_id, &mut new, before)
-                .map_err(|error| ApiError::bad_request(error.to_string()))?
-        }
+        None => decode::fit_except(&resource.schemas, resource.schema_id, &mut new, &unchanged)
+            .map_err(|error| ApiError::bad_request(error.to_string()))?,
     };
-    defaults::apply(resource, &mut new);
-    Ok(new)
+    defaults::apply_change(resource, &mut new, &mut unchanged);
+    Ok((new, unchanged))
 }
 
 fn manager<'a>(

@@ -69,8 +69,9 @@ fn fields_below(
     let mut out = FieldSet::default();
     let own = match (shape(set, ty, field, Some(value)), value) {
         (Shape::Struct(schema), Value::Object(map)) => {
+            let mut fields = schema.ascending();
             for (key, value) in map {
-                let field = schema.field(key);
+                let field = fields.field(key);
                 let (own, below) = fields_below(set, field.map(|field| &field.ty), field, value);
                 let empty = value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty);
                 out.push(field_element(key), own || field.is_none() || empty, below);

@@ -26,18 +26,7 @@ pub fn fit(set: &SchemaSet, id: SchemaId, value: &mut Value) -> Result<Vec<Strin
     fit_as(set, id, value, false)
 }
 
-/// The same for a changed object. What it has at the top like `before`, which fits, is not looked at again: most changes
-/// touch little of an object.
-pub fn fit_change(
-    set: &SchemaSet,
-    id: SchemaId,
-    value: &mut Value,
-    before: &Value,
-) -> Result<Vec<String>, DecodeError> {
-    fit_except(set, id, value, &Unchanged::between(before, value))
-}
-
-/// The same where it is known what stays.
+/// The same for a changed object of which is known what stays: that fits, and is not looked at again.
 pub fn fit_except(
     set: &SchemaSet,
     id: SchemaId,
@@ -263,14 +252,9 @@ impl<'a> Decoder<'a> {
     fn structure(&mut self, schema: &'a Schema, map: &mut Map<String, Value>) -> Result<(), DecodeError> {
         let owner = std::mem::replace(&mut self.owner, &schema.short);
         let mut drop = Vec::new();
-        // Both are sorted by name.
-        let mut fields = schema.fields.iter().peekable();
+        let mut fields = schema.ascending();
         for (key, value) in map.iter_mut() {
-            while fields
-                .next_if(|field| field.name.as_str() < key.as_str())
-                .is_some()
-            {}
-            let Some(field) = fields.next_if(|field| field.name == *key) else {
+            let Some(field) = fields.field(key) else {
                 if !schema.preserve_unknown {
                     self.unknown.push(format!(".{key}"));
                     drop.push(key.clone());

@@ -3,7 +3,7 @@ mod problems;
 mod write;
 
 pub use problems::{listed, problems};
-pub use write::to_bytes;
+pub use write::{Written, to_bytes};
 pub(crate) use write::{compact_to_bytes, write_string};
 
 use crate::fieldset::written_length;
@@ -28,16 +28,20 @@ pub struct SyntaxError(pub String);
 
 /// Parses one JSON value that fills the whole text.
 pub fn parse(text: &[u8]) -> Result<Document, SyntaxError> {
-    parse_as(text, false)
+    parse_as(text, false, &[])
 }
 
-/// Parses an object of a kind into its [`crate::managed_fields::Compact`] form.
-pub(crate) fn parse_compact(text: &[u8]) -> Result<Document, SyntaxError> {
-    parse_as(text, true)
+/// Parses an object of a kind into its [`crate::managed_fields::Compact`] form. Of what was written here before, the
+/// lengths of its field sets may be known; they are not checked again then.
+pub(crate) fn parse_compact(text: &[u8], field_sets: &[u32]) -> Result<Document, SyntaxError> {
+    parse_as(text, true, field_sets)
 }
 
-fn parse_as(text: &[u8], compact: bool) -> Result<Document, SyntaxError> {
-    let mut parser = Parser::new(text);
+fn parse_as(text: &[u8], compact: bool, field_sets: &[u32]) -> Result<Document, SyntaxError> {
+    let mut parser = Parser {
+        field_sets,
+        ..Parser::new(text)
+    };
     let value = parser.value(0, compact)?;
     parser.space();
     if parser.at < text.len() {
@@ -116,6 +120,10 @@ struct Parser<'a> {
     at: usize,
     path: Vec<Step>,
     duplicates: Vec<String>,
+    /// The last string that had escapes: room for the next.
+    unescaped: Vec<u8>,
+    /// Lengths of the field sets to come, as far as they are known.
+    field_sets: &'a [u32],
 }
 
 impl<'a> Parser<'a> {
@@ -126,6 +134,8 @@ impl<'a> Parser<'a> {
             at: 0,
             path: Vec::new(),
             duplicates: Vec::new(),
+            unescaped: Vec::new(),
+            field_sets: &[],
         }
     }
 
@@ -137,11 +147,8 @@ impl<'a> Parser<'a> {
                 Step::Index(index) => shown.push_str(&format!("[{index}]")),
                 Step::Key(at) => {
                     let mut key = Parser {
-                        text: self.text,
-                        utf8: self.utf8,
                         at: *at,
-                        path: Vec::new(),
-                        duplicates: Vec::new(),
+                        ..Parser::new(self.text)
                     };
                     if !shown.is_empty() {
                         shown.push('.');
@@ -272,16 +279,20 @@ impl<'a> Parser<'a> {
             self.at += 1;
             return Ok(match self.utf8 {
                 Some(whole) => whole[start..end].to_owned(),
-                None => text(self.text[start..end].to_vec()),
+                None => text(&self.text[start..end]),
             });
         }
-        let mut out = self.text[start..self.at].to_vec();
+        let mut out = std::mem::take(&mut self.unescaped);
+        out.clear();
+        out.extend_from_slice(&self.text[start..self.at]);
         loop {
             match self.text.get(self.at) {
                 None => return Err(self.unexpected("")),
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(text(out));
+                    let whole = text(&out);
+                    self.unescaped = out;
+                    return Ok(whole);
                 }
                 Some(0..0x20) => return Err(self.unexpected("in string literal")),
                 Some(b'\\') => {
@@ -357,7 +368,7 @@ impl<'a> Parser<'a> {
     fn fields(&mut self, depth: usize) -> Result<Value, SyntaxError> {
         let rest = self.utf8.and_then(|whole| whole.get(self.at..));
         if let Some(rest) = rest
-            && let Some(length) = written_length(rest)
+            && let Some(length) = self.known_length(rest).or_else(|| written_length(rest))
         {
             self.at += length;
             return Ok(Value::from(&rest[..length]));
@@ -365,6 +376,16 @@ impl<'a> Parser<'a> {
         let mut value = self.value(depth, false)?;
         hold(&mut value);
         Ok(value)
+    }
+
+    /// The length of the field set at hand if it is known from when it was written. A text that doesn't end where it
+    /// should is another one than was written.
+    fn known_length(&mut self, rest: &str) -> Option<usize> {
+        let (length, others) = self.field_sets.split_first().filter(|_| rest.starts_with('{'))?;
+        self.field_sets = others;
+        let length = *length as usize;
+        let ends = rest.get(..length)?.ends_with('}') && rest[length..].starts_with([',', '}']);
+        ends.then_some(length)
     }
 
     fn array(&mut self, depth: usize, on_way: bool) -> Result<Value, SyntaxError> {
@@ -430,8 +451,12 @@ impl<'a> Parser<'a> {
 }
 
 /// Bytes as text; Go replaces what isn't UTF-8 as well.
-fn text(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+fn text(bytes: &[u8]) -> String {
+    // Looking for what isn't takes longer.
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => String::from_utf8_lossy(bytes).into_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,8 @@
 //! The schema model that decoding, patching and server-side apply are driven by.
+mod lookup;
+
+pub use lookup::{Ascending, Prefixes};
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -129,46 +133,6 @@ pub struct Schema {
     /// The first bytes of the fields' names, once the schema is in a set.
     #[serde(skip)]
     pub prefixes: Prefixes,
-}
-
-/// The first eight bytes of each name, as numbers in the order of the names: most names are told apart by a comparison
-/// of numbers.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Prefixes(Vec<u64>);
-
-impl Prefixes {
-    fn of(fields: &[Field]) -> Self {
-        Self(fields.iter().map(|field| prefix(&field.name)).collect())
-    }
-}
-
-fn prefix(name: &str) -> u64 {
-    let mut first = [0; 8];
-    let length = name.len().min(first.len());
-    first[..length].copy_from_slice(&name.as_bytes()[..length]);
-    u64::from_be_bytes(first)
-}
-
-impl Schema {
-    /// The field of that JSON name.
-    pub fn field(&self, name: &str) -> Option<&Field> {
-        let prefixes = &self.prefixes.0;
-        if prefixes.len() != self.fields.len() {
-            let found = self
-                .fields
-                .binary_search_by(|field| field.name.as_str().cmp(name));
-            return found.ok().map(|index| &self.fields[index]);
-        }
-        let wanted = prefix(name);
-        let first = prefixes.partition_point(|prefix| *prefix < wanted);
-        let alike = prefixes[first..]
-            .iter()
-            .take_while(|prefix| **prefix == wanted)
-            .count();
-        self.fields[first..first + alike]
-            .iter()
-            .find(|field| field.name == name)
-    }
 }
 
 /// Schemas that refer to each other by number.
@@ -332,31 +296,5 @@ mod tests {
                 (false, false, false)
             ]
         );
-    }
-
-    #[test]
-    fn fields_are_found_by_name_in_a_set_and_outside_of_one() {
-        let names = [
-            "a",
-            "lastProbeTime",
-            "lastTransition",
-            "lastTransitionTime",
-            "name",
-            "names",
-        ];
-        let field = |name: &&str| Field::new(name, Type::String);
-        let alone = Schema {
-            fields: names.iter().map(field).collect(),
-            ..Schema::default()
-        };
-        let set = SchemaSet::new(vec![alone.clone()]);
-        for schema in [&alone, set.get(0)] {
-            for name in names {
-                assert_eq!(schema.field(name).map(|field| field.name.as_str()), Some(name));
-            }
-            for name in ["", "b", "lastTran", "lastTransitionTimes", "namess", "z"] {
-                assert!(schema.field(name).is_none(), "{name}");
-            }
-        }
     }
 }

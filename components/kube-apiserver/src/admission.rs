@@ -88,13 +88,13 @@ fn plain(object: Option<&Compact>) -> Option<&Value> {
     object.map(|object| &**object)
 }
 
-/// Runs the plugins that may change the object of a create, update or connect.
+/// Runs the plugins that may change the object of a create, update or connect. Says whether one may have.
 pub async fn mutate(
     server: &Server,
     attributes: &Attributes<'_>,
     object: &mut Compact,
     old: Option<&Compact>,
-) -> Result<(), ApiError> {
+) -> Result<bool, ApiError> {
     admit(server, attributes, Some(object), old).await
 }
 
@@ -119,14 +119,16 @@ async fn admit(
     attributes: &Attributes<'_>,
     mut object: Option<&mut Compact>,
     old: Option<&Compact>,
-) -> Result<(), ApiError> {
+) -> Result<bool, ApiError> {
     let started = Instant::now();
     let mut state = Rounds::default();
     let mut outcome = round(server, attributes, object.as_deref_mut(), old, &mut state).await;
     if outcome.is_ok() && state.needed() {
         // Webhooks or policies changed the object: everybody looks again, once.
         state.begin_again();
-        outcome = round(server, attributes, object, old, &mut state).await;
+        outcome = round(server, attributes, object, old, &mut state)
+            .await
+            .map(|_| true);
     }
     server.metrics.admission.step(
         Phase::Admit,
@@ -143,7 +145,8 @@ async fn round(
     mut object: Option<&mut Compact>,
     old: Option<&Compact>,
     state: &mut Rounds,
-) -> Result<(), ApiError> {
+) -> Result<bool, ApiError> {
+    let mut changed = false;
     for plugin in &server.admission.plugins {
         if !plugin.admits(attributes) {
             continue;
@@ -157,11 +160,12 @@ async fn round(
             outcome.is_err(),
             started.elapsed(),
         );
-        outcome?;
+        changed |= outcome?;
     }
-    Ok(())
+    Ok(changed)
 }
 
+/// Whether the plugin may have changed the object.
 async fn admit_one(
     server: &Server,
     plugin: Plugin,
@@ -169,13 +173,15 @@ async fn admit_one(
     object: Option<&mut Compact>,
     old: Option<&Compact>,
     state: &mut Rounds,
-) -> Result<(), ApiError> {
+) -> Result<bool, ApiError> {
     match plugin {
         Plugin::NamespaceLifecycle => {
-            return namespace_lifecycle::admit(server, attributes, plain(object.as_deref())).await;
+            namespace_lifecycle::admit(server, attributes, plain(object.as_deref())).await?;
+            return Ok(false);
         }
         Plugin::NodeRestriction => {
-            return node_restriction::admit(server, attributes, plain(object.as_deref()), plain(old)).await;
+            node_restriction::admit(server, attributes, plain(object.as_deref()), plain(old)).await?;
+            return Ok(false);
         }
         Plugin::MutatingAdmissionWebhook => {
             return mutating::admit(server, attributes, object, old, &mut state.webhooks).await;
@@ -186,23 +192,25 @@ async fn admit_one(
         _ => {}
     }
     let Some(object) = object else {
-        return Ok(());
+        return Ok(false);
     };
     match plugin {
         Plugin::LimitRanger => limit_ranger::mutate(server, attributes, object),
         Plugin::ServiceAccount => service_account::mutate(server, attributes, object).await?,
         Plugin::TaintNodesByCondition => pod_defaults::new_node(attributes, object),
-        Plugin::Priority => pod_defaults::priority(server, attributes, object, plain(old))?,
-        Plugin::DefaultTolerationSeconds => pod_defaults::tolerations(server, attributes, object),
+        Plugin::Priority => return pod_defaults::priority(server, attributes, object, plain(old)),
+        Plugin::DefaultTolerationSeconds => {
+            return Ok(pod_defaults::tolerations(server, attributes, object));
+        }
         Plugin::DefaultStorageClass | Plugin::DefaultIngressClass => {
             pod_defaults::default_class(server, attributes, object);
         }
         Plugin::StorageObjectInUseProtection => pod_defaults::storage_protection(attributes, object),
         Plugin::RuntimeClass => pod_defaults::runtime_class(server, attributes, object)?,
         Plugin::PodTopologyLabels => topology::label(server, attributes, object),
-        _ => {}
+        _ => return Ok(false),
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Runs the plugins that only look.

@@ -27,7 +27,15 @@ pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> R
     crate::metadata::ensure_namespace(&target.row, &target.namespace, &mut review)?;
     check_metadata(target, &review)?;
     if target.row.gvk.kind != "SelfSubjectReview" {
-        crate::verbs::write::track(&target.row, None, &mut review, request, &options, "")?;
+        crate::verbs::write::track(
+            &target.row,
+            None,
+            &mut review,
+            &Unchanged::default(),
+            request,
+            &options,
+            "",
+        );
     }
     let attributes = Attributes::of_write(request, target, Operation::Create, &options);
     admission::pass(server, &attributes, &mut review).await?;

@@ -194,10 +194,9 @@ pub fn parse(object: &ObjectRef) -> Result<Value, StorageError> {
 
 /// The same in compact form. `json` is the object's, or what was made of it.
 pub fn parse_compact(object: &StoredObject, json: &[u8]) -> Result<Compact, StorageError> {
-    match Compact::parse(json) {
-        Ok((object, _)) => Ok(object),
-        Err(error) => Err(corrupt(object, &error)),
-    }
+    let is_own = std::ptr::eq(json, object.json_bytes());
+    let field_sets = if is_own { object.notes() } else { &[] };
+    Compact::parse_written(json, field_sets).map_err(|error| corrupt(object, &error))
 }
 
 fn corrupt(object: &StoredObject, error: &SyntaxError) -> StorageError {

@@ -51,6 +51,7 @@ pub struct StoredObject {
     owners: Box<[OwnerUid]>,
     labels: Box<[(Box<str>, Box<str>)]>,
     fields: Box<[Box<str>]>,
+    notes: Box<[u32]>,
     field_specs: Arc<[FieldSpec]>,
     /// Written by a provider or in a form that should no longer be used.
     stale: bool,
@@ -89,6 +90,7 @@ impl StoredObject {
             owners: shape.owners,
             labels: shape.labels,
             fields: shape.fields,
+            notes: shape.notes,
             field_specs,
             stale: found.stale,
             generation: found.generation,
@@ -125,14 +127,18 @@ impl StoredObject {
         frame_kind: EventKind,
     ) -> Result<Self, StorageError> {
         let json = self.json();
-        StoredObject::parse(
+        let object = StoredObject::parse(
             &self.key,
             revision,
             &json,
             self.field_specs.clone(),
             frame_kind,
             self.found(),
-        )
+        )?;
+        Ok(StoredObject {
+            notes: self.notes.clone(),
+            ..object
+        })
     }
 
     /// The kind of event it arrived as.
@@ -168,6 +174,11 @@ impl StoredObject {
     pub fn json_bytes(&self) -> &[u8] {
         let start = self.frame_kind.frame_start().len();
         &self.frame[start..self.frame.len() - EventKind::FRAME_END.len()]
+    }
+
+    /// What its writer noted of its JSON; empty for an object that was read from the backend.
+    pub fn notes(&self) -> &[u32] {
+        &self.notes
     }
 
     /// What follows kind and apiVersion in its JSON: with `{` in front it is the item of a typed list. Shares memory.

@@ -60,13 +60,15 @@ pub struct Json {
     /// Where maps and lists in it begin and end, in the order of their beginnings; those that are known. What isn't
     /// looked for is not read then.
     pub spans: Vec<Range<u32>>,
+    /// What the caller wants to know when it reads the object again. Kept beside the object in memory, and not stored.
+    pub notes: Box<[u32]>,
 }
 
 impl From<Vec<u8>> for Json {
     fn from(bytes: Vec<u8>) -> Self {
         Self {
             bytes,
-            spans: Vec::new(),
+            ..Self::default()
         }
     }
 }

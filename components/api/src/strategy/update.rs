@@ -6,19 +6,23 @@ use apimachinery::decode::{self, Unchanged};
 use apimachinery::meta;
 use serde_json::{Value, json};
 
-/// Changes the wanted object before it is checked: an endpoint changes only its own part of an object. Gives what then
-/// is as before.
-pub fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: &mut Value) -> Unchanged {
+/// Changes the wanted object before it is checked: an endpoint changes only its own part of an object. `known` is what is
+/// known to be as before, if anything; gives what then is.
+pub fn prepare_update(
+    resource: &Resource,
+    subresource: &str,
+    old: &Value,
+    new: &mut Value,
+    known: Unchanged,
+) -> Unchanged {
     if let Some(definition) = &resource.custom {
         super::custom::prepare_update(definition, subresource, old, new);
         return Unchanged::default();
     }
     let rules = rules(resource);
-    let keep = |new: &mut Value, path: &[&str]| {
-        if at(new, path) != at(old, path) {
-            put(new, path, at(old, path).clone());
-        }
-    };
+    // Forgotten by whatever may change a member without looking at what it was.
+    let mut known = Some(known).filter(|known| !known.is_empty());
+    let mut keep = |new: &mut Value, path: &[&str]| keep(old, new, path, &mut known);
     match subresource {
         "" => {
             if rules.status {
@@ -76,6 +80,12 @@ pub fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: 
         }
         _ => keep(new, &["status"]),
     }
+    if resource.gvk.kind == "Namespace" && subresource.is_empty() {
+        keep(new, &["spec", "finalizers"]);
+    }
+    if rewrites(&resource.gvk.kind, subresource) {
+        known = None;
+    }
     if let ("CustomResourceDefinition", "") = (resource.gvk.kind.as_str(), subresource) {
         storage_version(new);
     }
@@ -109,14 +119,41 @@ pub fn prepare_update(resource: &Resource, subresource: &str, old: &Value, new: 
     if let ("Pod", "status") = (resource.gvk.kind.as_str(), subresource) {
         pod_status(old, new);
     }
-    if resource.gvk.kind == "Namespace" && subresource.is_empty() {
-        keep(new, &["spec", "finalizers"]);
-    }
-    let mut unchanged = Unchanged::between(old, new);
+    let mut unchanged = known.unwrap_or_else(|| Unchanged::between(old, new));
     let _ = decode::fit_except(&resource.schemas, resource.schema_id, new, &unchanged);
     unchanged.forget("metadata");
     generation(rules.generation, subresource, old, new, &unchanged);
     unchanged
+}
+
+/// Keeps what is at a path as it was.
+fn keep(old: &Value, new: &mut Value, path: &[&str], known: &mut Option<Unchanged>) {
+    let before = at(old, path);
+    match (path, known) {
+        ([name], Some(known)) if known.has(name) => {}
+        ([name], known) => {
+            if at(new, path) != before {
+                put(new, path, before.clone());
+            }
+            if let Some(known) = known {
+                known.note(name, before);
+            }
+        }
+        _ if at(new, path) != before => put(new, path, before.clone()),
+        _ => {}
+    }
+}
+
+/// Whether the server itself writes into members of such an object that stand at the top, apart from metadata.
+fn rewrites(kind: &str, subresource: &str) -> bool {
+    match subresource {
+        "approval" | "finalize" | "ephemeralcontainers" | "resize" => true,
+        "status" => matches!(kind, "Pod" | "Job"),
+        _ => matches!(
+            kind,
+            "CustomResourceDefinition" | "Service" | "PersistentVolumeClaim" | "Job"
+        ),
+    }
 }
 
 /// A part of a pod is changed; of the rest, the client only says which pod it means.

@@ -132,9 +132,12 @@ impl<'a> Comparer<'a> {
         }
         match shape {
             Shape::Leaf | Shape::List(_, ListKind::Atomic) => self.leaf(ty, before, after),
-            Shape::Struct(schema) => self.map(before, after, |key| {
-                schema.field(key).map(|field| (&field.ty, Some(field)))
-            }),
+            Shape::Struct(schema) => {
+                let mut fields = schema.ascending();
+                self.map(before, after, |key| {
+                    fields.field(key).map(|field| (&field.ty, Some(field)))
+                });
+            }
             Shape::Map(inner) => self.map(before, after, |_| inner.map(|ty| (ty, None))),
             Shape::List(inner, kind) => self.list(inner, kind, before, after),
         }
@@ -144,11 +147,12 @@ impl<'a> Comparer<'a> {
         &mut self,
         before: &'a Value,
         after: &'a Value,
-        below: impl Fn(&str) -> Option<(&'a Type, Option<&'f Field>)>,
+        // Asked for names that ascend.
+        mut below: impl FnMut(&str) -> Option<(&'a Type, Option<&'f Field>)>,
     ) {
         let (before, after) = (before.as_object(), after.as_object());
         let mut new = after.into_iter().flatten().peekable();
-        let step =
+        let mut step =
             |comparer: &mut Self, key: &'a str, before: Option<&'a Value>, after: Option<&'a Value>| {
                 if is_managed_fields(&comparer.path, key) {
                     return;
@@ -211,8 +215,9 @@ impl<'a> Comparer<'a> {
         match (shape(self.set, ty, field, Some(value)), value) {
             (Shape::Leaf | Shape::List(_, ListKind::Atomic), _) => {}
             (Shape::Struct(schema), Value::Object(map)) => {
+                let mut fields = schema.ascending();
                 for (key, value) in map {
-                    let field = schema.field(key);
+                    let field = fields.field(key);
                     if self.is_nothing(field, value) {
                         continue;
                     }

@@ -10,9 +10,12 @@ pub fn merge(set: &SchemaSet, ty: &Type, live: &mut Value, applied: Applied<'_>)
 
 fn value(set: &SchemaSet, ty: Option<&Type>, field: Option<&Field>, live: &mut Value, applied: &Value) {
     match (shape(set, ty, field, Some(applied)), live, applied) {
-        (Shape::Struct(schema), live, Value::Object(applied)) => map(set, live, applied, |key| {
-            schema.field(key).map(|field| (&field.ty, Some(field)))
-        }),
+        (Shape::Struct(schema), live, Value::Object(applied)) => {
+            let mut fields = schema.ascending();
+            map(set, live, applied, |key| {
+                fields.field(key).map(|field| (&field.ty, Some(field)))
+            });
+        }
         (Shape::Map(inner), live, Value::Object(applied)) => {
             map(set, live, applied, |_| inner.map(|ty| (ty, None)));
         }
@@ -31,7 +34,8 @@ fn map<'t>(
     set: &SchemaSet,
     live: &mut Value,
     applied: &Map<String, Value>,
-    below: impl Fn(&str) -> Option<(&'t Type, Option<&'t Field>)>,
+    // Asked for names that ascend.
+    mut below: impl FnMut(&str) -> Option<(&'t Type, Option<&'t Field>)>,
 ) {
     if !live.is_object() {
         *live = Value::Object(Map::new());

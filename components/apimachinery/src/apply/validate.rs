@@ -36,12 +36,16 @@ pub fn has_keyless_items(set: &SchemaSet, ty: &Type, value: &Value) -> bool {
     match (ty, value) {
         (Type::Struct(id), Value::Object(map)) => {
             let schema = set.get(*id);
+            let mut fields = schema.ascending();
             let below = |(key, value): (&String, &Value)| {
-                schema.field(key).is_some_and(|field| {
+                fields.field(key).is_some_and(|field| {
                     field.atomic != Some(true) && has_keyless_items(set, &field.ty, value)
                 })
             };
-            !schema.atomic && map.iter().any(below)
+            let mut members = map
+                .iter()
+                .filter(|(_, value)| value.is_object() || value.is_array());
+            !schema.atomic && members.any(below)
         }
         (Type::Map(inner, false), Value::Object(map)) => {
             map.values().any(|value| has_keyless_items(set, inner, value))
@@ -106,9 +110,10 @@ fn walk(set: &SchemaSet, ty: Option<&Type>, value: &Value, path: &At<'_>, errors
                 return fail(format!("expected map, got &{{{}}}", shown()));
             };
             let schema = set.get(*id);
+            let mut fields = schema.ascending();
             for (key, value) in map {
                 let below = At::Field(path, key);
-                match schema.field(key) {
+                match fields.field(key) {
                     Some(field) => walk(set, Some(&field.ty), value, &below, errors),
                     None if schema.preserve_unknown => {}
                     None => errors.push(format!("{below}: field not declared in schema")),

@@ -18,17 +18,25 @@ pub(crate) fn is_empty_collection(value: &Value, ty: &Type) -> bool {
 pub fn settle(set: &SchemaSet, id: SchemaId, value: &mut Value) {
     let Value::Object(map) = value else { return };
     let schema = set.get(id);
-    map.retain(|key, value| {
-        let Some(field) = schema.field(key) else {
-            return true;
+    let mut fields = schema.ascending();
+    // Few are, and to retain the others takes longer than to look at all.
+    let mut empty = Vec::new();
+    for (key, value) in map.iter_mut() {
+        let Some(field) = fields.field(key) else {
+            continue;
         };
         if is_empty_collection(value, &field.ty) {
             *value = Value::Null;
-            return field.always;
+            if !field.always {
+                empty.push(key.clone());
+            }
+        } else {
+            settle_value(set, &field.ty, value);
         }
-        settle_value(set, &field.ty, value);
-        true
-    });
+    }
+    for key in empty {
+        map.remove(&key);
+    }
 }
 
 /// The same for a changed object of which is known what stays: that is in this form.

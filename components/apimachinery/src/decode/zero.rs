@@ -37,11 +37,12 @@ pub fn complete(set: &SchemaSet, ty: &Type, value: &mut Value) {
     match (ty, value) {
         (Type::Struct(id), Value::Object(map)) => {
             let schema = set.get(*id);
+            let mut fields = schema.ascending();
             for (name, value) in map
                 .iter_mut()
                 .filter(|(_, value)| value.is_object() || value.is_array())
             {
-                if let Some(field) = schema.field(name) {
+                if let Some(field) = fields.field(name) {
                     complete(set, &field.ty, value);
                 }
             }

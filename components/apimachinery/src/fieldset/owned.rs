@@ -35,7 +35,7 @@ impl FieldsV1 {
 
     /// As a set of its own.
     pub fn to_set(&self) -> FieldSet {
-        set_of(&self.0)
+        set_of(&self.0).0
     }
 
     /// Whether any field of the set is in this one.
@@ -50,7 +50,7 @@ impl FieldsV1 {
 
     /// Whether all fields of this one are in the set.
     pub fn is_within(&self, set: &FieldSet) -> bool {
-        is_within(&self.0, set)
+        within(&self.0, set).is_some()
     }
 
     pub fn add(&mut self, set: &FieldSet) {
@@ -127,22 +127,20 @@ fn contains(map: &str, set: &FieldSet) -> bool {
     })
 }
 
-fn is_within(map: &str, set: &FieldSet) -> bool {
+/// The length of the map that the text begins with, if all its fields are in the set.
+fn within(map: &str, set: &FieldSet) -> Option<usize> {
     let mut rest: &[Node] = &set.nodes;
     let mut children = Children::of(map);
     while let Some(child) = children.peek() {
         let (later, node) = from(rest, &child.element());
-        let within = |node: &Node| (node.member || !child.is_member()) && is_within(child.map, &node.below);
-        if !node.is_some_and(within) {
-            return false;
-        }
+        let node = node.filter(|node| node.member || !child.is_member())?;
+        children.pass_map(&child, within(child.map, &node.below)?);
         rest = later;
-        children.pass(&child);
     }
-    true
+    Some(children.length())
 }
 
-/// Writes the elements of both.
+/// Writes the elements of both. The map has nothing after it.
 fn add(out: &mut String, map: &str, set: &FieldSet) {
     let mut rest: &[Node] = &set.nodes;
     let mut children = Children::of(map);
@@ -150,14 +148,14 @@ fn add(out: &mut String, map: &str, set: &FieldSet) {
         let (later, node) = from(rest, &child.element());
         write_nodes(out, &rest[..rest.len() - later.len()]);
         rest = later;
-        let text = children.pass(&child);
+        let passed = children.pass(&child);
         let Some(node) = node else {
-            copy(out, text);
+            copy(out, passed.text);
             continue;
         };
         child.begin(out);
         write_below(out, node.member || child.is_member(), |out| {
-            add(out, child.map, &node.below)
+            add(out, passed.map, &node.below)
         });
         rest = &later[1..];
     }
@@ -165,22 +163,22 @@ fn add(out: &mut String, map: &str, set: &FieldSet) {
     write_nodes(out, rest);
 }
 
-/// Writes the elements that are left.
+/// Writes the elements that are left. The map has nothing after it.
 fn subtract(out: &mut String, map: &str, set: &FieldSet) {
     let mut rest: &[Node] = &set.nodes;
     let mut children = Children::of(map);
     while let Some(child) = children.peek().filter(|_| !rest.is_empty()) {
         let (later, node) = from(rest, &child.element());
-        let text = children.pass(&child);
+        let passed = children.pass(&child);
         rest = later;
         let Some(node) = node else {
-            copy(out, text);
+            copy(out, passed.text);
             continue;
         };
         let start = out.len();
         child.begin(out);
         let member = child.is_member() && !node.member;
-        if !write_below(out, member, |out| subtract(out, child.map, &node.below)) {
+        if !write_below(out, member, |out| subtract(out, passed.map, &node.below)) {
             out.truncate(start);
         }
     }

@@ -19,6 +19,13 @@ pub(super) struct Child<'a> {
     pub map: &'a str,
 }
 
+/// The text of one element that was passed.
+pub(super) struct Passed<'a> {
+    pub text: &'a str,
+    /// What is below the element: a map and nothing after it.
+    pub map: &'a str,
+}
+
 impl<'a> Child<'a> {
     pub fn element(&self) -> Cow<'a, str> {
         unquoted(self.key).0
@@ -44,7 +51,7 @@ pub(super) struct Children<'a> {
 }
 
 impl<'a> Children<'a> {
-    /// Those of the map that the text begins with.
+    /// Those of the map that the text is, or begins with.
     pub fn of(map: &'a str) -> Self {
         let at = if map.starts_with(SELF) { SELF.len() + 1 } else { 1 };
         Self { map, at }
@@ -59,24 +66,38 @@ impl<'a> Children<'a> {
         })
     }
 
-    /// Passes the element at hand, and gives its text.
-    pub fn pass(&mut self, child: &Child<'a>) -> &'a str {
-        let start = self.at;
-        let map = start + child.key.len() + 1;
-        let end = end_of_map(self.map.as_bytes(), map, 0);
-        self.at = end + usize::from(self.map.as_bytes().get(end) == Some(&b','));
-        self.map.get(start..end).unwrap_or("")
+    /// Passes the element at hand.
+    pub fn pass(&mut self, child: &Child<'a>) -> Passed<'a> {
+        self.pass_map(child, end_of_map(child.map.as_bytes()))
     }
 
-    /// The text of all elements that were not passed.
+    /// Passes the element at hand, of whose map the length is known.
+    pub fn pass_map(&mut self, child: &Child<'a>, length: usize) -> Passed<'a> {
+        let start = self.at;
+        let end = start + child.key.len() + 1 + length;
+        self.at = end + usize::from(self.map.as_bytes().get(end) == Some(&b','));
+        Passed {
+            text: self.map.get(start..end).unwrap_or(""),
+            map: child.map.get(..length).unwrap_or(""),
+        }
+    }
+
+    /// The length of the map, when all elements were passed.
+    pub fn length(&self) -> usize {
+        self.at + 1
+    }
+
+    /// The text of all elements that were not passed. The map must have nothing after it.
     pub fn rest(&self) -> &'a str {
-        let end = end_of_map(self.map.as_bytes(), self.at, 1);
-        self.map.get(self.at..end - 1).unwrap_or("")
+        self.map
+            .get(self.at..self.map.len().saturating_sub(1))
+            .unwrap_or("")
     }
 }
 
-/// Where the map ends that begins here, or in which so many are open here.
-fn end_of_map(text: &[u8], mut at: usize, mut open: usize) -> usize {
+/// Where the map ends that the text begins with.
+fn end_of_map(text: &[u8]) -> usize {
+    let (mut at, mut open) = (0, 0);
     loop {
         match text.get(at) {
             Some(b'"') => {
@@ -230,13 +251,14 @@ fn quote(out: &mut String, element: &str) {
     out.push_str(&String::from_utf8_lossy(&quoted));
 }
 
-/// The set of a map's elements.
-pub(super) fn set_of(map: &str) -> FieldSet {
+/// The set of the elements of the map that the text begins with, and the length of that.
+pub(super) fn set_of(map: &str) -> (FieldSet, usize) {
     let mut set = FieldSet::default();
     let mut children = Children::of(map);
     while let Some(child) = children.peek() {
-        set.push(child.element().into_owned(), child.is_member(), set_of(child.map));
-        children.pass(&child);
+        let (below, length) = set_of(child.map);
+        set.push(child.element().into_owned(), child.is_member(), below);
+        children.pass_map(&child, length);
     }
-    set
+    (set, children.length())
 }

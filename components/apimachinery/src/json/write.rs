@@ -17,17 +17,35 @@ pub fn to_bytes(value: &Value) -> Vec<u8> {
     Writer::write(value, false).out
 }
 
-/// The same of an object in its compact form, which is written as if it weren't, and where its larger maps and lists are
-/// in it, in order: who looks for a field needn't read what is on the way.
-pub(crate) fn compact_to_bytes(object: &Value) -> (Vec<u8>, Vec<Range<u32>>) {
-    let Writer { out, mut spans } = Writer::write(object, true);
+/// An object as it was written, with what spares its readers work.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    pub bytes: Vec<u8>,
+    /// Where its larger maps and lists are, in order: who looks for a field needn't read what is on the way.
+    pub spans: Vec<Range<u32>>,
+    /// Lengths of the texts in its managedFields, in order; none when there is also something else than texts.
+    pub field_sets: Vec<u32>,
+}
+
+/// The same of an object in its compact form, which is written as if it weren't.
+pub(crate) fn compact_to_bytes(object: &Value) -> Written {
+    let Writer {
+        out: bytes,
+        mut spans,
+        field_sets,
+    } = Writer::write(object, true);
     spans.sort_unstable_by_key(|span| span.start);
-    (out, spans)
+    Written {
+        bytes,
+        spans,
+        field_sets: field_sets.unwrap_or_default(),
+    }
 }
 
 struct Writer {
     out: Vec<u8>,
     spans: Vec<Range<u32>>,
+    field_sets: Option<Vec<u32>>,
 }
 
 impl Writer {
@@ -35,6 +53,7 @@ impl Writer {
         let mut writer = Self {
             out: Vec::with_capacity(USUAL_LENGTH),
             spans: Vec::new(),
+            field_sets: Some(Vec::new()),
         };
         writer.value(value, 0, is_compact);
         writer
@@ -63,10 +82,15 @@ impl Writer {
             },
             Value::String(text) if on_way && depth == FIELDS_DEPTH => {
                 out.extend_from_slice(text.as_bytes());
+                match (&mut self.field_sets, u32::try_from(text.len())) {
+                    (Some(lengths), Ok(length)) => lengths.push(length),
+                    _ => self.field_sets = None,
+                }
             }
             Value::String(text) => write_string(out, text),
             Value::Array(items) if on_way && depth == FIELDS_DEPTH => {
                 items.iter().for_each(|kept| self.value(kept, depth, false));
+                self.field_sets = None;
             }
             Value::Array(items) => {
                 let start = out.len();
@@ -145,7 +169,7 @@ mod tests {
         fn spans_are_those_of_the_larger_members(texts in proptest::collection::vec(".{0,70}", 0..6)) {
             let below = json!({"texts": texts, "text": texts.concat(), "deep": {"deeper": texts}});
             let object = json!({"a": below, "b": texts, "metadata": {"labels": below, "managedFields": [{"fieldsV1": r#"{"f:a":{}}"#}, below]}});
-            let (bytes, spans) = compact_to_bytes(&object);
+            let Written { bytes, spans, .. } = compact_to_bytes(&object);
             let members = |value: &Value| -> Vec<Value> {
                 value.as_object().into_iter().flat_map(|map| map.values().cloned()).collect()
             };

@@ -74,17 +74,22 @@ impl FieldManager<'_> {
         object
     }
 
-    /// Records a create (`live` is `None`) or update in `new`'s managedFields.
-    pub fn update(&self, live: Option<&Compact>, new: &mut Compact, writer: Writer<'_>) {
+    /// Records a create (`live` is `None`) or update in `new`'s managedFields. What is `unchanged` needs no look.
+    pub fn update(
+        &self,
+        live: Option<&Compact>,
+        new: &mut Compact,
+        unchanged: &Unchanged,
+        writer: Writer<'_>,
+    ) {
         let given = match meta::remove(new, "managedFields") {
             Some(Value::Array(list)) => list,
             _ => Vec::new(),
         };
-        let unchanged = live.map_or_else(Unchanged::default, |live| Unchanged::between(live, new));
         // What can't be tracked has no owners; upstream gives up likewise.
         // An object with owners has no keyless items, or it would have lost them.
         let keyless = match live.filter(|live| !meta::managed_fields(live).is_empty()) {
-            Some(_) => change_has_keyless_items(self.schemas, self.schema, new, &unchanged),
+            Some(_) => change_has_keyless_items(self.schemas, self.schema, new, unchanged),
             None => has_keyless_items(self.schemas, &self.ty(), new),
         };
         if is_reset(&given) || keyless {
@@ -98,8 +103,8 @@ impl FieldManager<'_> {
             return;
         }
         match live {
-            Some(live) => self.record(live, new, &unchanged, &mut managers, writer),
-            None => self.record(&self.empty(), new, &unchanged, &mut managers, writer),
+            Some(live) => self.record(live, new, unchanged, &mut managers, writer),
+            None => self.record(&self.empty(), new, unchanged, &mut managers, writer),
         }
         new.set_managers(managers);
     }
@@ -213,15 +218,17 @@ impl FieldManager<'_> {
         };
         let mut owned = named();
         owned.subtract(&UNOWNED);
+        let fields = FieldsV1::from(&owned);
+        // Most appliers name what they named before.
         let dropped = former
             .as_ref()
-            .is_some_and(|former| !former.fields.is_within(&owned));
+            .is_some_and(|former| former.fields != fields && !former.fields.is_within(&owned));
         let mut merged = without_managed_fields(&before);
         merge(self.schemas, &self.ty(), &mut merged, configuration);
         managers.0.insert(
             entry.clone(),
             Owned {
-                fields: FieldsV1::from(&owned),
+                fields,
                 api_version: self.api_version.to_owned(),
                 time: former
                     .as_ref()

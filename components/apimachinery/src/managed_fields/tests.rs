@@ -96,7 +96,8 @@ fn life_of_an_applied_object() {
     // An update takes over what it changes.
     let mut new = live.clone();
     new["spec"]["replicas"] = json!(5);
-    fields.update(Some(&live), &mut new, writer("u"));
+    let unchanged = Unchanged::between(&live, &new);
+    fields.update(Some(&live), &mut new, &unchanged, writer("u"));
     assert_eq!(owned(&new, "u"), [".spec.replicas"]);
     assert!(!owned(&new, "a").contains(&".spec.replicas".to_owned()));
 
@@ -130,11 +131,11 @@ fn creates_are_recorded_and_untracked_objects_left_alone() {
     let fields = manager(&schemas, &reset);
     let mut new =
         Compact::of(json!({"metadata": {"name": "x", "labels": {"a": "b"}}, "spec": {"replicas": 1}}));
-    fields.update(None, &mut new, writer("u"));
+    fields.update(None, &mut new, &Unchanged::default(), writer("u"));
     assert_eq!(owned(&new, "u"), [".spec.replicas"]);
     let untracked = Compact::of(json!({"metadata": {"name": "x"}, "spec": {}}));
     let mut changed = Compact::of(json!({"metadata": {"name": "x"}, "spec": {"replicas": 3}}));
-    fields.update(Some(&untracked), &mut changed, writer("u"));
+    fields.update(Some(&untracked), &mut changed, &Unchanged::default(), writer("u"));
     assert_eq!(changed["metadata"].get("managedFields"), None);
 }
 

@@ -20,19 +20,18 @@ fn new_pod(attributes: &Attributes<'_>) -> bool {
         && attributes.operation == Operation::Create
 }
 
-/// Priority: the number behind the class.
+/// Priority: the number behind the class. Says whether the pod was changed.
 pub fn priority(
     server: &Server,
     attributes: &Attributes<'_>,
     pod: &mut Value,
     old: Option<&Value>,
-) -> Result<(), ApiError> {
+) -> Result<bool, ApiError> {
     if let Some(old) = old.filter(|_| attributes.is("", "pods") && attributes.subresource.is_empty()) {
-        keep_priority(pod, old);
-        return Ok(());
+        return Ok(keep_priority(pod, old));
     }
     if !new_pod(attributes) {
-        return Ok(());
+        return Ok(false);
     }
     let mut class = pod["spec"]["priorityClassName"].as_str().unwrap_or("").to_owned();
     let (value, policy) = if class.is_empty() {
@@ -80,16 +79,19 @@ pub fn priority(
     }
     pod["spec"]["priority"] = json!(value);
     pod["spec"]["preemptionPolicy"] = json!(policy);
-    Ok(())
+    Ok(true)
 }
 
-/// A change that leaves out what was computed keeps it.
-fn keep_priority(pod: &mut Value, old: &Value) {
+/// A change that leaves out what was computed keeps it. Says whether it did.
+fn keep_priority(pod: &mut Value, old: &Value) -> bool {
+    let mut changed = false;
     for field in ["priority", "preemptionPolicy"] {
         if pod["spec"][field].is_null() && !old["spec"][field].is_null() {
             pod["spec"][field] = old["spec"][field].clone();
+            changed = true;
         }
     }
+    changed
 }
 
 /// The class for pods that name none; of several the lowest.
@@ -102,16 +104,18 @@ fn global_default(server: &Server) -> Option<Arc<Value>> {
         .min_by_key(|class| class["value"].as_i64().unwrap_or(0))
 }
 
-/// DefaultTolerationSeconds: pods stay a while on nodes that stopped answering.
-pub fn tolerations(server: &Server, attributes: &Attributes<'_>, pod: &mut Value) {
+/// DefaultTolerationSeconds: pods stay a while on nodes that stopped answering. Says whether the pod was changed.
+pub fn tolerations(server: &Server, attributes: &Attributes<'_>, pod: &mut Value) -> bool {
     let applies = attributes.is("", "pods")
         && attributes.subresource.is_empty()
         && matches!(attributes.operation, Operation::Create | Operation::Update);
     if !applies {
-        return;
+        return false;
     }
-    let mut tolerations = pod["spec"]["tolerations"].as_array().cloned().unwrap_or_default();
-    let before = tolerations.len();
+    let tolerations = pod["spec"]["tolerations"]
+        .as_array()
+        .map_or(&[][..], Vec::as_slice);
+    let mut missing = Vec::new();
     for (key, seconds) in [
         (NOT_READY, server.flags.default_not_ready_toleration_seconds),
         (UNREACHABLE, server.flags.default_unreachable_toleration_seconds),
@@ -122,12 +126,14 @@ pub fn tolerations(server: &Server, attributes: &Attributes<'_>, pod: &mut Value
                 && matches!(toleration["effect"].as_str().unwrap_or(""), "" | "NoExecute")
         });
         if !covered {
-            tolerations.push(json!({ "key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds }));
+            missing.push(json!({ "key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds }));
         }
     }
-    if tolerations.len() > before {
-        pod["spec"]["tolerations"] = Value::Array(tolerations);
+    let changed = !missing.is_empty();
+    if changed {
+        pod["spec"]["tolerations"] = Value::Array([tolerations, &missing].concat());
     }
+    changed
 }
 
 /// TaintNodesByCondition: a new node takes no pods before it has reported itself ready.

@@ -202,7 +202,7 @@ fn applied(row: &api::Resource, current: &Value, condition: Value, now: &str) ->
     };
     let live = Compact::of(current.clone());
     let mut object = match api::managed::apply(row, Some(&live), &configuration, writer, true) {
-        Ok(object) => object.into_whole(),
+        Ok((object, _)) => object.into_whole(),
         Err(error) => {
             tracing::warn!(
                 name = meta::name(current),

@@ -150,7 +150,7 @@ pub async fn change(server: &Server, request: &ApiRequest, target: &Target) -> R
         } else {
             body.clone()
         };
-        apply(target, old, &scale)
+        apply(target, old, &scale).map(Into::into)
     })
     .await?;
     let object = outcome.object.into_value(&target.row)?;

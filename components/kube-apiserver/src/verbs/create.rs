@@ -11,6 +11,7 @@ use crate::present;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
+use apimachinery::decode::Unchanged;
 use apimachinery::managed_fields::Compact;
 use apimachinery::{ApiError, meta};
 use http::StatusCode;
@@ -41,7 +42,15 @@ pub async fn create_object(
     let row = &target.row;
     metadata::ensure_namespace(row, &target.namespace, &mut object)?;
     kinds::default(row, &mut object);
-    write::track(row, None, &mut object, request, options, "")?;
+    write::track(
+        row,
+        None,
+        &mut object,
+        &Unchanged::default(),
+        request,
+        options,
+        "",
+    );
     let reserved = write::admit_new(server, request, target, options, &mut object).await?;
     let name = meta::name(&object).to_owned();
     let outcome = write::store_new(server, target, &name, object, options.dry_run).await;

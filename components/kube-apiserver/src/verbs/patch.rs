@@ -2,7 +2,7 @@
 
 use super::options::{self, FieldValidation};
 use super::target::Target;
-use super::write::{self, Existing, Write};
+use super::write::{self, Existing, Made, Write};
 use crate::kinds::{self, Body};
 use crate::media::{self, Answer};
 use crate::present;
@@ -158,7 +158,7 @@ fn patched(
     strict: &[String],
     request: &ApiRequest,
     mode: FieldValidation,
-) -> Result<Compact, ApiError> {
+) -> Result<Made, ApiError> {
     let row = &target.row;
     let mut new = change(row, old, form, body).map_err(|error| match error {
         PatchError::Malformed(message) => ApiError::bad_request(message),
@@ -172,7 +172,10 @@ fn patched(
             ApiError::new(422, Reason::Invalid, message, Some(Default::default()))
         }
     })?;
-    let unchanged = Unchanged::between(old, &new);
+    let mut unchanged = match members(form, body) {
+        Some(members) => Unchanged::beside(old, &new, |name| members.contains_key(name)),
+        None => Unchanged::between(old, &new),
+    };
     let unknown = match form {
         // Upstream converts a strategically patched object without JSON, and words errors about types differently.
         Form::Strategic => decode::fit_unstructured(&row.schemas, row.schema_id, &mut new, &unchanged)
@@ -191,12 +194,27 @@ fn patched(
         FieldValidation::Warn => problems.for_each(|problem| request.warn(problem)),
         _ => {}
     }
-    api::defaults::apply_change(row, &mut new, &unchanged);
+    api::defaults::apply_change(row, &mut new, &mut unchanged);
     if row.namespaced && meta::namespace(&new).is_empty() {
         meta::set(&mut new, "namespace", target.namespace.as_str());
+        unchanged.forget("metadata");
     }
     check_identity(target, &new)?;
-    Ok(new)
+    Ok(Made {
+        object: new,
+        unchanged,
+    })
+}
+
+/// The members of a patch that changes none of an object but those that it names.
+fn members(form: Form, body: &Value) -> Option<&Map<String, Value>> {
+    let members = body.as_object().filter(|_| form != Form::Json)?;
+    (form == Form::Merge || !is_directed(members)).then_some(members)
+}
+
+/// Whether a strategic patch has directives here, which replace or delete what isn't named.
+fn is_directed(map: &Map<String, Value>) -> bool {
+    map.keys().any(|key| key.starts_with('$'))
 }
 
 /// The object after the patch. What a patch might see or change of field sets is made whole for it.
@@ -236,14 +254,12 @@ fn concerns_managed_fields(form: Form, body: &Value) -> bool {
                 .any(concerns)
         });
     }
-    // Directives of a strategic patch replace or delete what isn't named.
-    let directs = |map: &Map<String, Value>| map.keys().any(|key| key.starts_with('$'));
     match body.as_object() {
         None => true,
-        Some(body) if directs(body) => true,
+        Some(body) if is_directed(body) => true,
         Some(body) => match body.get("metadata") {
             None => false,
-            Some(Value::Object(metadata)) => directs(metadata) || metadata.contains_key("managedFields"),
+            Some(Value::Object(metadata)) => is_directed(metadata) || metadata.contains_key("managedFields"),
             Some(_) => true,
         },
     }
@@ -307,12 +323,13 @@ fn apply(
     existing: &Existing,
     body: &Value,
     options: &options::WriteOptions,
-) -> Result<Compact, ApiError> {
+) -> Result<Made, ApiError> {
     let row = &target.row;
     let mut new = write::apply(row, existing.old.as_ref(), body, options, &target.subresource)?;
-    if row.namespaced && meta::namespace(&new).is_empty() {
-        meta::set(&mut new, "namespace", target.namespace.as_str());
+    if row.namespaced && meta::namespace(&new.object).is_empty() {
+        meta::set(&mut new.object, "namespace", target.namespace.as_str());
+        new.unchanged.forget("metadata");
     }
-    check_identity(target, &new)?;
+    check_identity(target, &new.object)?;
     Ok(new)
 }

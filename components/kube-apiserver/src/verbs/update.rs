@@ -40,7 +40,7 @@ pub async fn update(server: &Server, request: &ApiRequest, target: &Target) -> R
             if existing.old.is_none() && !creatable {
                 Err(write::missing(target))
             } else {
-                Ok(object.clone())
+                Ok(object.clone().into())
             }
         },
     )

@@ -15,6 +15,7 @@ use crate::server::Server;
 use crate::services::Reserved;
 use crate::stores::Failure;
 use api::Resource;
+use apimachinery::decode::Unchanged;
 use apimachinery::field::{Error, Path};
 use apimachinery::managed_fields::{Compact, Writer};
 use apimachinery::{ApiError, meta};
@@ -26,6 +27,23 @@ use storage::{Change, ObjectRef, Preconditions, Updated};
 #[derive(Debug)]
 pub struct Existing {
     pub old: Option<Compact>,
+}
+
+/// What a client wants of an object.
+#[derive(Debug)]
+pub struct Made {
+    pub object: Compact,
+    /// What of it is known to be as it was; nothing if that wasn't looked at.
+    pub unchanged: Unchanged,
+}
+
+impl From<Compact> for Made {
+    fn from(object: Compact) -> Self {
+        Self {
+            object,
+            unchanged: Unchanged::default(),
+        }
+    }
 }
 
 /// What the client requires of the object that it changes.
@@ -109,22 +127,23 @@ pub fn track(
     row: &Resource,
     old: Option<&Compact>,
     object: &mut Compact,
+    unchanged: &Unchanged,
     request: &ApiRequest,
     options: &WriteOptions,
     subresource: &str,
-) -> Result<(), ApiError> {
+) {
     let name = manager(request, options);
     api::managed::track(
         row,
         old,
         object,
+        unchanged,
         Writer {
             manager: &name,
             subresource,
             now: &now(),
         },
     );
-    Ok(())
 }
 
 fn now() -> String {
@@ -148,13 +167,14 @@ pub fn apply(
     wanted: &Value,
     options: &WriteOptions,
     subresource: &str,
-) -> Result<Compact, ApiError> {
+) -> Result<Made, ApiError> {
     let writer = Writer {
         manager: &options.field_manager,
         subresource,
         now: &now(),
     };
-    api::managed::apply(row, old, wanted, writer, options.force == Some(true))
+    let (object, unchanged) = api::managed::apply(row, old, wanted, writer, options.force == Some(true))?;
+    Ok(Made { object, unchanged })
 }
 
 /// Changes an object in a transaction. `make` gives the wanted object from the existing one, and is asked again
@@ -165,7 +185,7 @@ pub async fn change(
     target: &Target,
     options: &WriteOptions,
     wanted: Write,
-    make: impl Fn(&Existing) -> Result<Compact, ApiError> + Send + Sync,
+    make: impl Fn(&Existing) -> Result<Made, ApiError> + Send + Sync,
 ) -> Result<Outcome, ApiError> {
     // What the last try came to; a dry run and an unchanged object have nothing else to show.
     let last: Mutex<Option<Outcome>> = Mutex::new(None);

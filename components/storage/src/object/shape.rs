@@ -18,6 +18,8 @@ pub(crate) struct Shape {
     pub owners: Box<[OwnerUid]>,
     pub labels: Box<[(Box<str>, Box<str>)]>,
     pub fields: Box<[Box<str>]>,
+    /// What its writer noted.
+    pub notes: Box<[u32]>,
     /// The members `"kind": …` and `"apiVersion": …`, which are written first.
     kind: Option<Range<usize>>,
     api_version: Option<Range<usize>>,

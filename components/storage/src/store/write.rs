@@ -20,9 +20,10 @@ const MOST_ROUNDS: usize = 256;
 
 /// Looks at JSON and prepares it to be stored.
 fn prepare(store: &Store, key: &str, json: Json) -> Result<Sent, StorageError> {
-    let Json { bytes, spans } = json;
-    let shape = Shape::scan(&bytes, &spans, store.cache.fields())
+    let Json { bytes, spans, notes } = json;
+    let mut shape = Shape::scan(&bytes, &spans, store.cache.fields())
         .map_err(|error| StorageError::corrupt(key, error))?;
+    shape.notes = notes;
     let json = Bytes::from(bytes);
     let transformer = store.cache.transformer();
     let generation = transformer.generation();

@@ -31,20 +31,20 @@ struct Application<'a> {
 }
 
 /// Lets every policy that is about the request change its object. What matches is decided before anything is
-/// changed.
+/// changed. False when there is none.
 pub async fn admit(
     server: &Server,
     attributes: &Attributes<'_>,
     object: Option<&mut Compact>,
     old: Option<&Compact>,
     state: &mut Reinvocation,
-) -> Result<(), ApiError> {
+) -> Result<bool, ApiError> {
     let policies = server.admission.policies.get().await?;
     if policies.mutating.is_empty() || policy_exempt(attributes) {
-        return Ok(());
+        return Ok(false);
     }
     let Some(object) = object else {
-        return Ok(());
+        return Ok(false);
     };
     let registry = server.registry.load_full();
     let mut surroundings = Surroundings::new(server, attributes, &registry);
@@ -89,7 +89,7 @@ pub async fn admit(
     }
     state.leave(Some(object));
     if denials.is_empty() {
-        Ok(())
+        Ok(true)
     } else {
         Err(failed(attributes, &denials))
     }

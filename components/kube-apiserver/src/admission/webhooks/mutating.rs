@@ -19,17 +19,17 @@ use apimachinery::{ApiError, GroupVersionKind, patch};
 use serde_json::Value;
 use std::time::Instant;
 
-/// Lets every webhook that wants the request change its object.
+/// Lets every webhook that wants the request change its object. False when there is none.
 pub async fn admit(
     server: &Server,
     attributes: &Attributes<'_>,
     mut object: Option<&mut Compact>,
     old: Option<&Compact>,
     state: &mut Reinvocation,
-) -> Result<(), ApiError> {
+) -> Result<bool, ApiError> {
     let hooks = server.admission.webhooks.get().await?;
     if hooks.mutating.is_empty() || exempt(attributes) {
-        return Ok(());
+        return Ok(false);
     }
     let registry = server.registry.load_full();
     let mut surroundings = Surroundings::new(server, attributes, &registry);
@@ -87,7 +87,7 @@ pub async fn admit(
         }
     }
     state.leave(object.as_deref());
-    Ok(())
+    Ok(true)
 }
 
 /// An object that a webhook's patch was applied to.

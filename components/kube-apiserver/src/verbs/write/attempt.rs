@@ -1,7 +1,7 @@
 //! One try to change an object: from the existing one to what would be stored.
 use super::new::admit_new;
 use super::store::{bytes_of, time_to_live};
-use super::{Existing, View, Write, missing, track};
+use super::{Existing, Made, View, Write, missing, track};
 use crate::admission::{self, Operation};
 use crate::metadata;
 use crate::request::ApiRequest;
@@ -10,6 +10,7 @@ use crate::services::{Reserved, reserve};
 use crate::verbs::options::WriteOptions;
 use crate::verbs::target::Target;
 use api::{Resource, strategy};
+use apimachinery::decode::Unchanged;
 use apimachinery::field::{Error, Path};
 use apimachinery::managed_fields::Compact;
 use apimachinery::{ApiError, meta};
@@ -33,24 +34,40 @@ pub(super) async fn attempt(
     wanted: &Write,
     old: Option<Compact>,
     rewrite: bool,
-    make: &(impl Fn(&Existing) -> Result<Compact, ApiError> + Send + Sync),
+    make: &(impl Fn(&Existing) -> Result<Made, ApiError> + Send + Sync),
 ) -> Result<Attempt, ApiError> {
     let row = &target.row;
     let existing = Existing { old };
     let Some(old) = &existing.old else {
-        let object = make(&existing)?;
+        let Made { object, .. } = make(&existing)?;
         return create_missing(server, request, target, options, wanted, object).await;
     };
     check_preconditions(target, wanted, old)?;
-    let mut new = make(&existing)?;
+    let Made {
+        object: mut new,
+        mut unchanged,
+    } = make(&existing)?;
+    if unchanged.is_empty() {
+        unchanged = Unchanged::between(old, &new);
+    }
     if !wanted.apply {
         let version = meta::resource_version(&new).to_owned();
         if !version.is_empty() && version != meta::resource_version(old) {
             return Err(ApiError::modified(&target.resource(), &target.name));
         }
-        track(row, Some(old), &mut new, request, options, &target.subresource)?;
+        let subresource = &target.subresource;
+        track(
+            row,
+            Some(old),
+            &mut new,
+            &unchanged,
+            request,
+            options,
+            subresource,
+        );
     }
     let mut attributes = admission::Attributes::of_write(request, target, Operation::Update, options);
+    unchanged.forget("metadata");
     let seen = |view: View, object: &Compact| (view.of)(row, object).map(Compact::of);
     let seen_before = wanted.view.map(|view| seen(view, old)).transpose()?;
     match (wanted.view, &seen_before) {
@@ -60,12 +77,17 @@ pub(super) async fn attempt(
             admission::mutate(server, &attributes, &mut admitted, Some(before)).await?;
             if admitted != sent {
                 new = (view.back)(target, &new, &admitted)?;
+                unchanged = Unchanged::default();
             }
         }
-        _ => admission::mutate(server, &attributes, &mut new, Some(old)).await?,
+        _ => {
+            if admission::mutate(server, &attributes, &mut new, Some(old)).await? {
+                unchanged = Unchanged::default();
+            }
+        }
     }
     metadata::prepare_update(old, &mut new);
-    let unchanged = strategy::prepare_update(row, &target.subresource, old, &mut new);
+    let unchanged = strategy::prepare_update(row, &target.subresource, old, &mut new, unchanged);
     require_version(target, wanted, &new)?;
     api::validate::update(row, &target.subresource, old, &new, &unchanged)?;
     strategy::settle(row, &mut new, &unchanged);
@@ -127,7 +149,15 @@ async fn create_missing(
         return Err(ApiError::conflict(&target.resource(), &target.name, &why));
     }
     if wanted.replaces {
-        track(row, None, &mut object, request, options, "")?;
+        track(
+            row,
+            None,
+            &mut object,
+            &Unchanged::default(),
+            request,
+            options,
+            "",
+        );
     }
     let reserved = admit_new(server, request, target, options, &mut object).await?;
     Ok(Attempt {

@@ -25,11 +25,15 @@ pub async fn bytes_of(server: &Server, row: &Resource, object: &mut Compact) -> 
     }
     let version = meta::remove(object, "resourceVersion");
     kinds::set_type(row, object);
-    let (bytes, spans) = object.to_spanned_bytes();
+    let written = object.to_written();
     if let Some(version) = version {
         meta::set(object, "resourceVersion", version);
     }
-    Ok(Json { bytes, spans })
+    Ok(Json {
+        bytes: written.bytes,
+        spans: written.spans,
+        notes: written.field_sets.into(),
+    })
 }
 
 /// Stores a new object; dry runs only look whether the name is free.
