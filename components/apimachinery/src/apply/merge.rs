@@ -1,7 +1,7 @@
 use super::{Applied, Shape, items, shape};
 use crate::schema::{Field, ListKind, SchemaSet, Type};
+use ahash::{AHashMap, AHashSet};
 use serde_json::{Map, Value};
-use std::collections::{HashMap, HashSet};
 
 /// Merges what is applied into the live object: structs and granular maps by key, keyed lists and sets by item.
 pub fn merge(set: &SchemaSet, ty: &Type, live: &mut Value, applied: Applied<'_>) {
@@ -65,13 +65,13 @@ fn list(set: &SchemaSet, inner: Option<&Type>, kind: &ListKind, live: &mut Vec<V
     let left = items::elements(set, inner, kind, live);
     let right = items::elements(set, inner, kind, applied);
     // The last of repeated items counts.
-    let live_by: HashMap<&str, usize> = left.iter().map(String::as_str).zip(0..).collect();
-    let applied_set: HashSet<&str> = right.iter().map(String::as_str).collect();
+    let live_by: AHashMap<&str, usize> = left.iter().map(String::as_str).zip(0..).collect();
+    let applied_set: AHashSet<&str> = right.iter().map(String::as_str).collect();
     let mut shared = right
         .iter()
         .filter(|element| live_by.contains_key(element.as_str()));
     let mut next_shared = shared.next();
-    let mut done: HashSet<&str> = HashSet::new();
+    let mut done: AHashSet<&str> = AHashSet::new();
     let mut out = Vec::with_capacity(left.len().max(right.len()));
     // Each goes to one place at most: no item is repeated in what is applied, and none that is applied is also kept as it
     // is.

@@ -3,8 +3,8 @@ use super::items;
 use crate::decode::Unchanged;
 use crate::fieldset::Element;
 use crate::schema::{ListKind, SchemaId, SchemaSet, Type};
+use ahash::AHashSet;
 use serde_json::Value;
-use std::collections::HashSet;
 use std::fmt;
 
 /// An applied configuration that can be merged: among others, no item of its lists is repeated.
@@ -138,7 +138,7 @@ fn walk(set: &SchemaSet, ty: Option<&Type>, value: &Value, path: &At<'_>, errors
                 }
                 return;
             }
-            let mut seen = HashSet::new();
+            let mut seen = AHashSet::new();
             for (position, item) in list.iter().enumerate() {
                 let mut element = String::new();
                 if let ListKind::Map(keys) = kind {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::decode::Unchanged;
 use crate::fieldset::FieldSet;
 use crate::schema::{Field, ListKind, Schema, SchemaSet, Type};
 use serde_json::json;

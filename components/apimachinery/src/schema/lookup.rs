@@ -37,8 +37,11 @@ impl<'a> Ascending<'a> {
             return self.schema.field(name);
         }
         let wanted = prefix(name);
-        while let (Some(prefix), Some(field)) = (prefixes.0.get(self.at), fields.get(self.at)) {
-            match prefix.cmp(&wanted).then_with(|| field.name.as_str().cmp(name)) {
+        let rest = prefixes.0.get(self.at..).unwrap_or_default();
+        self.at += rest.iter().take_while(|prefix| **prefix < wanted).count();
+        while prefixes.0.get(self.at) == Some(&wanted) {
+            let field = fields.get(self.at)?;
+            match field.name.as_str().cmp(name) {
                 Ordering::Less => self.at += 1,
                 Ordering::Equal => return Some(field),
                 Ordering::Greater => return None,

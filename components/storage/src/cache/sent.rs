@@ -1,6 +1,6 @@
 //! What is being written: the watch often brings it before the answer to the write has been read.
 
-use std::collections::HashMap;
+use ahash::AHashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -40,7 +40,7 @@ impl Sent {
 
 /// Writes under way, by key.
 #[derive(Default)]
-pub(super) struct Sending(Mutex<HashMap<Box<str>, Arc<Sent>>>);
+pub(super) struct Sending(Mutex<AHashMap<Box<str>, Arc<Sent>>>);
 
 impl Sending {
     /// Makes it known until what this gives is dropped.
