@@ -18,6 +18,9 @@ use crate::pod::members::PodView;
 use crate::pod::status::status_patch;
 
 const WRITERS: usize = 4;
+/// What somebody else wrote into a status stands for so long, for those who wait for it; also, a watch that is behind
+/// tells of statuses that were written over since.
+const CORRECT_AFTER: Duration = Duration::from_secs(10);
 
 struct Entry {
     namespace: String,
@@ -60,16 +63,18 @@ impl StatusWriter {
             wanted: None,
             delete: false,
         });
+        let known = entry.api_uid.as_deref() == Some(from_api.uid());
         entry.api_uid = Some(from_api.uid().to_owned());
         entry.written = from_api.status.clone().unwrap_or_default();
         let differs = entry
             .wanted
             .as_ref()
             .is_some_and(|wanted| status_patch("", &entry.written, wanted).is_some());
-        drop(entries);
-        if differs {
-            self.queue.add(uid.to_owned());
+        if !differs {
+            return;
         }
+        let delay = if known { CORRECT_AFTER } else { Duration::ZERO };
+        self.queue.add_after(uid.to_owned(), delay);
     }
 
     /// The newest status of a pod.
@@ -196,4 +201,40 @@ impl StatusWriter {
 /// The pod is not there, or another one has its name.
 fn is_gone(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404 || (status.code == 409 && status.message.contains("UID")) )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::api::ObjectMeta;
+
+    fn pod(uid: &str, phase: &str) -> Pod {
+        Pod {
+            metadata: ObjectMeta {
+                uid: Some(uid.to_owned()),
+                ..ObjectMeta::default()
+            },
+            status: Some(PodStatus {
+                phase: Some(phase.to_owned()),
+                ..PodStatus::default()
+            }),
+            ..Pod::default()
+        }
+    }
+
+    /// A status that a test or an operator set to Failed was Running again before any controller had seen it.
+    #[test]
+    fn what_somebody_else_wrote_stands_for_a_while_and_a_new_mirror_is_written_at_once() {
+        let writer = StatusWriter::new(None);
+        writer.observed("u", &pod("u", "Pending"));
+        writer.set(&pod("u", "Pending"), pod("u", "Running").status.unwrap());
+        assert_eq!(writer.queue.len(), 1, "news are written at once");
+        let writer = StatusWriter::new(None);
+        writer.observed("u", &pod("u", "Running"));
+        writer.entries.lock().get_mut("u").unwrap().wanted = pod("u", "Running").status;
+        writer.observed("u", &pod("u", "Failed"));
+        assert_eq!(writer.queue.len(), 0);
+        writer.observed("u", &pod("another", "Pending"));
+        assert_eq!(writer.queue.len(), 1);
+    }
 }
