@@ -36,11 +36,12 @@ for unit in @UNITS@; do
     pid=$(systemctl show "$unit" -p MainPID --value 2>/dev/null)
     if [ "${pid:-0}" -gt 0 ]; then
         exe=$(readlink "/proc/$pid/exe")
-        # A program that did not change is the same file in every release, and what runs it needs no restart.
+        # A program that did not change is the same file in every release, and what runs it needs no restart; nor does
+        # what runs a file that was replaced by its equal.
         case $exe in /opt/hardway/releases/*)
             name=${exe##*/}
             current=$(readlink -f "/opt/hardway/current/bin/${name% (deleted)}")
-            [ "/proc/$pid/exe" -ef "$current" ] && exe=$current ;;
+            if [ "/proc/$pid/exe" -ef "$current" ] || cmp -s "/proc/$pid/exe" "$current"; then exe=$current; fi ;;
         esac
         p exe "$unit $exe"
         p command "$unit $(tr '\0\n' '\037\036' <"/proc/$pid/cmdline")"

@@ -73,7 +73,7 @@ pub(crate) fn every_managed_file_and_only_those(lab: &TestLab) {
             );
         }
     }
-    // The programs were replaced by copies, so what runs is what was there before; a fix makes it whole.
+    // The programs were replaced by copies, which is no difference.
     lab.hardway(&["verify", "--fix", "--yes"]);
     let clean = lab.hardway(&["verify"]);
     assert_eq!(clean.code, 0, "{clean:?}");

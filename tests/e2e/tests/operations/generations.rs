@@ -33,7 +33,8 @@ pub(crate) fn rollback_takes_seconds_and_uploads_nothing(lab: &TestLab) {
     assert_eq!(planned.code, 3, "{planned:?}");
     // That the host is on another generation than is asked for; nobody changed its files.
     let found = crate::drift::differences(lab, "worker-1");
-    assert_eq!(found, [number("worker-1").to_string()].into());
+    let expected = [number("worker-1").to_string()].into();
+    assert_eq!(found, expected, "{:?}", lab.hardway(&["verify"]));
     lab.hardway(&["bootstrap"]).ok();
     assert!(number("worker-1") > before, "a number was given again");
     let kept = lab.exec("worker-1", &["ls", "/etc/hardway/generations"]).ok();
