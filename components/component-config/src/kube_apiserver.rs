@@ -3,7 +3,9 @@
 mod audit;
 pub mod authentication;
 pub mod authorization;
+mod feature_gates;
 mod identity;
+mod serving;
 mod unused;
 
 use clap::Parser;
@@ -13,7 +15,9 @@ use std::time::Duration;
 
 use crate::flags::parse_duration;
 pub use audit::AuditFlags;
+pub use feature_gates::FeatureGate;
 pub use identity::{AuthenticationFlags, AuthorizationFlags};
+pub use serving::{RuntimeSetting, ServingFlags, SniCertificate};
 pub use unused::UNUSED_FLAGS;
 
 /// The command line of kube-apiserver; names and defaults are upstream's.
@@ -69,6 +73,11 @@ pub struct ApiServerFlags {
     pub shutdown_send_retry_after: bool,
     #[arg(long, value_parser = parse_duration, default_value = "0s")]
     pub livez_grace_period: Duration,
+    #[command(flatten)]
+    pub serving: ServingFlags,
+    /// `Name=true` or `Name=false`.
+    #[arg(long, value_delimiter = ',', value_parser = feature_gates::parse)]
+    pub feature_gates: Vec<FeatureGate>,
 
     // etcd
     #[arg(long, value_delimiter = ',', required_unless_present = "storage_directory")]

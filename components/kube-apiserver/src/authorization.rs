@@ -4,6 +4,7 @@ pub mod attributes;
 pub mod cache;
 pub mod node;
 pub mod rbac;
+pub mod selection;
 pub mod webhook;
 
 use arc_swap::ArcSwap;

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod authentication;
 pub mod authorization;
 pub mod reload;
+mod runtime;
 
 use crate::admission::Admission;
 use crate::admission::configuration::AdmissionConfiguration;
@@ -12,7 +13,9 @@ use crate::audit::Audit;
 use crate::authentication::front_proxy::FrontProxy;
 use crate::authorization::Link;
 use crate::connect::backend::Backends;
+use crate::serving::browsers::Browsers;
 use crate::serving::certificates::{ClientAuthority, ServingCertificate};
+use crate::serving::names::Certificates;
 use crate::tokens::issue::TokenIssuer;
 use crate::tokens::keys::{SigningKey, VerifyingKey, verifying_keys};
 use crate::webhook::Clients;
@@ -21,13 +24,21 @@ use component_config::kube_apiserver::ApiServerFlags;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Bounds of what --service-account-max-token-expiration may say.
+const SHORTEST_TOKEN: Duration = Duration::from_secs(3600);
+const LONGEST_TOKEN: Duration = Duration::from_secs(1 << 32);
 
 /// What the flags come to.
 pub struct Configuration {
     pub flags: ApiServerFlags,
     pub advertise: IpAddr,
-    pub certificate: Arc<ServingCertificate>,
+    pub certificates: Arc<Certificates>,
     pub tls: rustls::ServerConfig,
+    pub browsers: Browsers,
+    /// The built-in kinds that are served.
+    pub registry: api::Registry,
     pub client_authority: Option<Arc<ClientAuthority>>,
     pub front_proxy: Option<FrontProxy>,
     pub issuer: Arc<TokenIssuer>,
@@ -42,17 +53,27 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    pub fn load(flags: ApiServerFlags) -> anyhow::Result<Self> {
+    pub fn load(mut flags: ApiServerFlags) -> anyhow::Result<Self> {
         check(&flags)?;
+        if flags.anonymous_auth && flags.authorization_mode.iter().any(|mode| mode == "AlwaysAllow") {
+            tracing::warn!(
+                "--anonymous-auth is off, since --authorization-mode=AlwaysAllow would allow everybody everything"
+            );
+            flags.anonymous_auth = false;
+        }
         let (Some(certificate), Some(key)) = (&flags.tls_cert_file, &flags.tls_private_key_file) else {
             bail!("--tls-cert-file and --tls-private-key-file are required");
         };
-        let certificate = Arc::new(ServingCertificate::load(certificate, key)?);
+        let usual = ServingCertificate::load(certificate, key)?;
+        let certificates = Arc::new(Certificates::load(usual, &flags.serving.tls_sni_cert_key)?);
         let tls = crate::serving::certificates::server_config(
-            Arc::clone(&certificate),
+            Arc::clone(&certificates),
             &flags.tls_min_version,
             &flags.tls_cipher_suites,
+            flags.serving.disable_http2_serving,
         )?;
+        let browsers = Browsers::load(&flags.serving)?;
+        let registry = runtime::registry(&flags.serving.runtime_config)?;
         let client_authority = flags
             .client_ca_file
             .as_deref()
@@ -74,8 +95,10 @@ impl Configuration {
         Ok(Self {
             flags,
             advertise,
-            certificate,
+            certificates,
             tls,
+            browsers,
+            registry,
             client_authority,
             front_proxy,
             issuer,
@@ -112,6 +135,20 @@ fn check(flags: &ApiServerFlags) -> anyhow::Result<()> {
     }
     if !(0.0..=0.02).contains(&flags.goaway_chance) {
         bail!("--goaway-chance must be between 0 and 0.02");
+    }
+    if flags.enable_priority_and_fairness
+        && flags.max_requests_inflight + flags.max_mutating_requests_inflight == 0
+    {
+        bail!(
+            "--max-requests-inflight and --max-mutating-requests-inflight must add up to something positive: they are what --enable-priority-and-fairness shares out"
+        );
+    }
+    let longest = flags.service_account_max_token_expiration;
+    if !longest.is_zero() && !(SHORTEST_TOKEN..=LONGEST_TOKEN).contains(&longest) {
+        bail!("--service-account-max-token-expiration must be between 1h and 2^32 seconds");
+    }
+    if flags.encryption_provider_config_automatic_reload && flags.encryption_provider_config.is_none() {
+        bail!("--encryption-provider-config-automatic-reload needs --encryption-provider-config");
     }
     Ok(())
 }
@@ -183,8 +220,14 @@ fn issuer(flags: &ApiServerFlags) -> anyhow::Result<TokenIssuer> {
     if keys.is_empty() {
         bail!("--service-account-key-file or --service-account-signing-key-file is required");
     }
-    if flags.service_account_issuer.iter().any(String::is_empty) {
-        bail!("--service-account-issuer must not be empty");
+    for issuer in &flags.service_account_issuer {
+        if issuer.is_empty() {
+            bail!("--service-account-issuer must not be empty");
+        }
+        // A name that looks like a URL has to be one, since others look up its keys there.
+        if issuer.contains(':') && url::Url::parse(issuer).is_err() {
+            bail!("--service-account-issuer: {issuer:?} has a colon, but is not a valid URL");
+        }
     }
     let audiences = audiences(flags);
     Ok(TokenIssuer {

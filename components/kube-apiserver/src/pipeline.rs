@@ -30,6 +30,11 @@ use std::time::{Duration, Instant};
 pub async fn handle(server: Arc<Server>, request: http::Request<Incoming>, peer: Arc<Peer>) -> Response {
     let started = Instant::now();
     let audit_id = audit::id_of(request.headers());
+    let origin = server.browsers.allowed(request.headers());
+    if let Some(mut response) = server.browsers.preflight(request.method(), origin.as_ref()) {
+        server.browsers.mark(origin, &mut response);
+        return response;
+    }
     let form = FailureForm::of(&request);
     let (mut parts, incoming) = request.into_parts();
     let upgrade = parts.extensions.remove::<OnUpgrade>();
@@ -69,6 +74,7 @@ pub async fn handle(server: Arc<Server>, request: http::Request<Incoming>, peer:
             .headers_mut()
             .insert(http::header::CONNECTION, HeaderValue::from_static("close"));
     }
+    server.browsers.mark(origin, &mut response);
     server.metrics.observe(&record, &mut response, started.elapsed());
     if panicked {
         server.audit.panicked(&record).await;
@@ -140,7 +146,7 @@ async fn guarded(
     };
     record.user = Some(Arc::clone(&user));
     server.audit.begin(record).await?;
-    let user = acting_user(server, &parts, user, record).await?;
+    let user = acting_user(server, &parts, user, &info, &query, record).await?;
     let time = request_timeout(server, &query).unwrap_or(server.flags.request_timeout);
     let mut entry = inflight::enter(server, &user, &info, &query, time).await;
     let outcome = match entry.pass.take() {
@@ -304,13 +310,18 @@ async fn acting_user(
     server: &Server,
     parts: &Parts,
     user: Arc<User>,
+    info: &RequestInfo,
+    query: &Query,
     record: &mut audit::Record,
 ) -> Result<Arc<User>, ApiError> {
     let Some(target) = impersonation::requested(&parts.headers)? else {
         return Ok(user);
     };
-    let target = Arc::new(impersonation::impersonate(&server.authorizer, &user, target).await?);
+    let request = Attributes::of_request(&user, info, query);
+    let outcome = impersonation::impersonate(&server.authorizer, &request, &target).await?;
+    let target = Arc::new(outcome.user);
     record.impersonated = Some(Arc::clone(&target));
+    record.impersonation_constraint = outcome.constraint;
     Ok(target)
 }
 
@@ -321,7 +332,7 @@ async fn authorize(
     query: &Query,
     record: &mut audit::Record,
 ) -> Result<(), ApiError> {
-    let question = Attributes::of_request(user, info, query.get("fieldSelector"));
+    let question = Attributes::of_request(user, info, query);
     let begun = Instant::now();
     let decision = server.authorizer.decide(&question).await;
     let metrics = &server.metrics.access;

@@ -15,7 +15,8 @@ use crate::metrics::tokens::TokenMetrics;
 use crate::pipeline;
 use crate::server::Server;
 use crate::serving::accept::{self, Limits};
-use crate::serving::certificates::{ClientAuthority, RELOAD_PERIOD, ServingCertificate};
+use crate::serving::certificates::{ClientAuthority, RELOAD_PERIOD};
+use crate::serving::names::Certificates;
 use crate::serving::threads::Threads;
 use crate::stores::Stores;
 use crate::sync;
@@ -47,8 +48,10 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     let Configuration {
         flags,
         advertise,
-        certificate,
+        certificates,
         tls,
+        browsers,
+        registry,
         client_authority,
         front_proxy,
         issuer,
@@ -68,7 +71,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         ..StorageOptions::default()
     };
     let storage = Storage::open(Arc::clone(&backend), options);
-    let registry = Arc::new(ArcSwap::from_pointee(api::Registry::built_in()));
+    let registry = Arc::new(ArcSwap::from_pointee(registry));
     let stores = Stores::new(storage, Arc::clone(&registry));
     for row in registry.load().stored() {
         stores.of(row);
@@ -140,6 +143,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     });
     let server = Arc::new(Server {
         build,
+        browsers,
         advertised,
         advertise,
         port,
@@ -243,7 +247,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     tasks.spawn(upkeep(Arc::clone(&server)));
     tasks.spawn(named(
         "reload",
-        reload(certificate, authorities, Arc::clone(&server)),
+        reload(certificates, authorities, Arc::clone(&server)),
     ));
     tasks.spawn(named("store", store.keep(server.flags.clone())));
     tasks.spawn(named("serving threads", {
@@ -378,7 +382,7 @@ async fn stop(server: &Server, stop_accepting: &CancellationToken, connections: 
 }
 
 async fn reload(
-    certificate: Arc<ServingCertificate>,
+    certificates: Arc<Certificates>,
     authorities: Vec<Arc<ClientAuthority>>,
     server: Arc<Server>,
 ) -> anyhow::Result<()> {
@@ -392,7 +396,7 @@ async fn reload(
                 "the proxy client certificate can't be reloaded; the old one stays"
             ),
         }
-        if let Err(error) = certificate.reload() {
+        if let Err(error) = certificates.reload() {
             tracing::error!(
                 error = format!("{error:#}"),
                 "the serving certificate can't be reloaded; the old one stays"

@@ -11,6 +11,7 @@ use crate::flow_control::FlowControl;
 use crate::inflight::InFlight;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
+use crate::serving::browsers::Browsers;
 use crate::stores::Stores;
 use crate::tokens::issue::TokenIssuer;
 use crate::webhook::Clients;
@@ -24,6 +25,7 @@ use tokio_util::task::TaskTracker;
 pub struct Server {
     pub flags: ApiServerFlags,
     pub build: BuildInfo,
+    pub browsers: Browsers,
     /// `address:port` under which clients outside this host reach the server.
     pub advertised: String,
     pub advertise: std::net::IpAddr,

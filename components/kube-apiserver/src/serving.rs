@@ -2,8 +2,10 @@
 
 pub mod accept;
 pub mod body;
+pub mod browsers;
 pub mod certificates;
 mod cork;
+pub mod names;
 pub mod peer;
 pub mod threads;
 pub mod verifier;

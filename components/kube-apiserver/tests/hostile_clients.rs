@@ -75,10 +75,12 @@ fn post(path: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
 async fn who_does_not_finish_a_handshake_or_headers_is_cut_off() {
     use kube_apiserver::serving::accept::{self, Limits};
     use kube_apiserver::serving::certificates::{ServingCertificate, server_config};
+    use kube_apiserver::serving::names::Certificates;
     let directory = tempfile::tempdir().unwrap();
     let pki = ClusterPki::write(directory.path()).unwrap();
     let certificate = ServingCertificate::load(&pki.file("apiserver.crt"), &pki.file("apiserver.key"));
-    let tls = server_config(Arc::new(certificate.unwrap()), "", &[]).unwrap();
+    let certificates = Certificates::load(certificate.unwrap(), &[]).unwrap();
+    let tls = server_config(Arc::new(certificates), "", &[], false).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let limits = Limits {

@@ -73,6 +73,9 @@ pub fn event(record: &Record, rules: &Rules, stage: Stage) -> Value {
     if let Some(user) = &record.impersonated {
         event["impersonatedUser"] = user_json(user);
     }
+    if let Some(constraint) = record.impersonation_constraint {
+        event["authenticationMetadata"] = json!({ "impersonationConstraint": constraint });
+    }
     if info.is_resource {
         event["objectRef"] = object_reference(record);
     }

@@ -31,6 +31,8 @@ pub struct Record {
     pub info: RequestInfo,
     pub user: Option<Arc<User>>,
     pub impersonated: Option<Arc<User>>,
+    /// The verb that allowed it for this request only.
+    pub impersonation_constraint: Option<&'static str>,
     /// What the policy says; `None` until the user is known, or if nothing is recorded of this request.
     pub rules: Option<Arc<Rules>>,
     pub request_object: Option<Value>,
@@ -68,6 +70,7 @@ impl Record {
             info: RequestInfo::default(),
             user: None,
             impersonated: None,
+            impersonation_constraint: None,
             rules: None,
             request_object: None,
             response_object: None,

@@ -1,14 +1,14 @@
 //! Acting as somebody else, with the permission to do so.
 
+mod mode;
+
 use super::front_proxy::extra_headers;
 use crate::authorization::Authorizer;
 use crate::authorization::attributes::Attributes;
-use crate::identity::{
-    ALL_AUTHENTICATED, ALL_UNAUTHENTICATED, ANONYMOUS, User, service_account, service_account_groups,
-};
-use apimachinery::{ApiError, GroupResource};
+use crate::identity::User;
+use apimachinery::ApiError;
 use http::HeaderMap;
-use std::borrow::Cow;
+use mode::Mode;
 
 const USER: &str = "impersonate-user";
 const GROUP: &str = "impersonate-group";
@@ -43,86 +43,40 @@ pub fn requested(headers: &HeaderMap) -> Result<Option<User>, ApiError> {
     if user.groups.is_empty() && user.extra.is_empty() && user.uid.is_empty() {
         return Ok(None);
     }
-    Err(ApiError::internal(
-        "requested groups, uid or extra data without impersonating a user",
+    Err(ApiError::bad_request(
+        "requested groups, uid or extra data without impersonating a user name",
     ))
 }
 
-/// Checks that `by` may act as `target`, and gives the user to go on with.
-pub async fn impersonate(authorizer: &Authorizer, by: &User, mut target: User) -> Result<User, ApiError> {
-    let account =
-        service_account(&target.name).map(|(namespace, name)| (namespace.to_owned(), name.to_owned()));
-    match &account {
-        Some((namespace, name)) => {
-            check(
-                authorizer,
-                Attributes::resource(by, "impersonate", "", "serviceaccounts")
-                    .in_namespace(namespace)
-                    .named(name),
-            )
-            .await?;
-        }
-        None => {
-            check(
-                authorizer,
-                Attributes::resource(by, "impersonate", "", "users").named(&target.name),
-            )
-            .await?
-        }
-    }
-    for group in &target.groups {
-        check(
-            authorizer,
-            Attributes::resource(by, "impersonate", "", "groups").named(group),
-        )
-        .await?;
-    }
-    const AUTHENTICATION: &str = "authentication.k8s.io";
-    for (key, values) in &target.extra {
-        for value in values {
-            check(
-                authorizer,
-                Attributes::resource(by, "impersonate", AUTHENTICATION, "userextras")
-                    .of_subresource(key)
-                    .named(value),
-            )
-            .await?;
-        }
-    }
-    if !target.uid.is_empty() {
-        check(
-            authorizer,
-            Attributes::resource(by, "impersonate", AUTHENTICATION, "uids").named(&target.uid),
-        )
-        .await?;
-    }
-    if let Some((namespace, _)) = account
-        && target.groups.is_empty()
-    {
-        target.groups = service_account_groups(&namespace);
-    }
-    let marked = target.in_group(ALL_AUTHENTICATED) || target.in_group(ALL_UNAUTHENTICATED);
-    if !marked {
-        let group = if target.name == ANONYMOUS {
-            ALL_UNAUTHENTICATED
-        } else {
-            ALL_AUTHENTICATED
-        };
-        target.groups.push(group.to_owned());
-    }
-    Ok(target)
+/// Somebody who is acted as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Impersonated {
+    pub user: User,
+    /// The verb that allowed it, when it is allowed for certain requests only.
+    pub constraint: Option<&'static str>,
 }
 
-async fn check(authorizer: &Authorizer, mut question: Attributes<'_>) -> Result<(), ApiError> {
-    question.version = Cow::Borrowed(if question.group.is_empty() { "" } else { "v1" });
-    let decision = authorizer.decide(&question).await;
-    if decision.allowed() {
-        return Ok(());
+/// Checks that the user of `request` may make it as `target`, and gives the user to go on with. What is allowed for
+/// this request only goes before what is allowed for all; if neither is, the first refusal is told.
+pub async fn impersonate(
+    authorizer: &Authorizer,
+    request: &Attributes<'_>,
+    target: &User,
+) -> Result<Impersonated, ApiError> {
+    let mut refusal = None;
+    for mode in Mode::ALL {
+        if !mode.covers(&request.user, target) {
+            continue;
+        }
+        match mode.check(authorizer, request, target).await {
+            Ok(user) => {
+                return Ok(Impersonated {
+                    user,
+                    constraint: mode.constraint(),
+                });
+            }
+            Err(error) => refusal = refusal.or(Some(error)),
+        }
     }
-    let resource = GroupResource::new(&*question.group, &*question.combined_resource());
-    Err(ApiError::forbidden(
-        &resource,
-        &question.name,
-        &question.forbidden_message(decision.reason()),
-    ))
+    Err(refusal.unwrap_or_else(|| ApiError::internal("all impersonation modes failed")))
 }

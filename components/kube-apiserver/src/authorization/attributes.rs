@@ -1,7 +1,8 @@
 //! What is asked of an authorizer.
 
+use super::selection::{self, Term};
 use crate::identity::User;
-use crate::request_info::RequestInfo;
+use crate::request_info::{Query, RequestInfo};
 use std::borrow::Cow;
 
 /// One question.
@@ -17,12 +18,15 @@ pub struct Attributes<'a> {
     pub subresource: Cow<'a, str>,
     pub name: Cow<'a, str>,
     pub path: Cow<'a, str>,
-    /// Requirements of the field selector, `field=value` pairs only.
-    pub selected_fields: Vec<(String, String)>,
+    /// Terms of the selectors, for verbs that take them.
+    pub fields: Vec<Term>,
+    pub labels: Vec<Term>,
 }
 
 impl<'a> Attributes<'a> {
-    pub fn of_request(user: &'a User, info: &'a RequestInfo, field_selector: Option<&str>) -> Self {
+    pub fn of_request(user: &'a User, info: &'a RequestInfo, query: &Query) -> Self {
+        let selects = info.is_resource && matches!(info.verb.as_str(), "list" | "watch" | "deletecollection");
+        let selector = |name: &str| query.get(name).filter(|_| selects).unwrap_or("");
         Self {
             user: Cow::Borrowed(user),
             verb: Cow::Borrowed(&info.verb),
@@ -34,7 +38,8 @@ impl<'a> Attributes<'a> {
             subresource: Cow::Borrowed(&info.subresource),
             name: Cow::Borrowed(&info.name),
             path: Cow::Borrowed(&info.path),
-            selected_fields: equalities(field_selector.unwrap_or("")),
+            fields: selection::of_fields(selector("fieldSelector")),
+            labels: selection::of_labels(selector("labelSelector")),
         }
     }
 
@@ -56,7 +61,8 @@ impl<'a> Attributes<'a> {
             subresource: Cow::Borrowed(""),
             name: Cow::Borrowed(""),
             path: Cow::Borrowed(""),
-            selected_fields: Vec::new(),
+            fields: Vec::new(),
+            labels: Vec::new(),
         }
     }
 
@@ -111,13 +117,4 @@ impl<'a> Attributes<'a> {
         }
         message
     }
-}
-
-fn equalities(selector: &str) -> Vec<(String, String)> {
-    selector
-        .split(',')
-        .filter(|term| !term.contains("!="))
-        .filter_map(|term| term.split_once('='))
-        .map(|(field, value)| (field.to_owned(), value.trim_start_matches('=').to_owned()))
-        .collect()
 }

@@ -121,9 +121,9 @@ impl NodeAuthorizer {
             "get" if attributes.subresource.is_empty() => Some(self.related(node, Kind::Pod, attributes)),
             "list" | "watch" if attributes.subresource.is_empty() => {
                 let own = attributes
-                    .selected_fields
+                    .fields
                     .iter()
-                    .any(|(field, value)| field == "spec.nodeName" && value == node);
+                    .any(|term| term.is("spec.nodeName", node));
                 if own {
                     return Some(Decision::Allow(String::new()));
                 }
@@ -189,9 +189,9 @@ fn own_slices(node: &str, attributes: &Attributes<'_>) -> Decision {
         "create" | "get" | "update" | "patch" | "delete" => Decision::Allow(String::new()),
         "list" | "watch" | "deletecollection" => {
             let own = attributes
-                .selected_fields
+                .fields
                 .iter()
-                .any(|(field, value)| field == "spec.nodeName" && value == node);
+                .any(|term| term.is("spec.nodeName", node));
             if own {
                 return Decision::Allow(String::new());
             }

@@ -2,6 +2,7 @@
 
 use super::Decision;
 use super::attributes::Attributes;
+use super::selection;
 use crate::webhook::{CallError, Endpoint};
 use ahash::AHashMap;
 use cel::{Decl, Environment, PER_CALL_LIMIT, Program, Type, from_json};
@@ -214,16 +215,13 @@ fn spec(attributes: &Attributes<'_>, groups: &str) -> Value {
         add("path", &attributes.path);
         "nonResourceAttributes"
     };
-    if attributes.is_resource && !attributes.selected_fields.is_empty() {
-        let requirements: Vec<Value> = attributes
-            .selected_fields
-            .iter()
-            .map(|(key, value)| json!({ "key": key, "operator": "In", "values": [value] }))
-            .collect();
-        fields.insert(
-            "fieldSelector".to_owned(),
-            json!({ "requirements": requirements }),
-        );
+    for (name, terms) in [
+        ("fieldSelector", &attributes.fields),
+        ("labelSelector", &attributes.labels),
+    ] {
+        if attributes.is_resource && !terms.is_empty() {
+            fields.insert(name.to_owned(), selection::to_review(terms));
+        }
     }
     spec.insert(which.to_owned(), Value::Object(fields));
     spec.insert("user".to_owned(), json!(user.name));

@@ -66,10 +66,14 @@ pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Audit> 
         let mode = mode(&given.audit_webhook_mode, batching).context("--audit-webhook-mode")?;
         backends.push(Backend::new(target, mode, truncation));
     }
-    match &flags.audit_policy_file {
+    let policy = flags.audit_policy_file.as_deref().map(Policy::load).transpose()?;
+    match policy {
         _ if backends.is_empty() => Ok(Audit::default()),
-        Some(policy) => Ok(Audit::new(Policy::load(policy)?, backends)),
-        None => bail!("--audit-log-path and --audit-webhook-config-file need --audit-policy-file"),
+        Some(policy) => Ok(Audit::new(policy, backends)),
+        None => {
+            tracing::warn!("there is no --audit-policy-file, so no event is recorded");
+            Ok(Audit::default())
+        }
     }
 }
 

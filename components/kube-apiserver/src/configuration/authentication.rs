@@ -45,6 +45,11 @@ pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Authent
             )?;
             (vec![issuer], Anonymous::everywhere(flags.anonymous_auth))
         }
+        (None, None) if !given.oidc_client_id.is_empty() || given.oidc_ca_file.is_some() => {
+            bail!(
+                "--oidc-issuer-url and --oidc-client-id must be specified together when any --oidc-* flag is"
+            )
+        }
         (None, None) => (Vec::new(), Anonymous::everywhere(flags.anonymous_auth)),
     };
     let static_tokens = given

@@ -33,6 +33,13 @@ pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Vec<Lin
     if modes.is_empty() {
         bail!("--authorization-mode is required; use Node,RBAC");
     }
+    if let Some(twice) = modes
+        .iter()
+        .enumerate()
+        .find(|(at, mode)| modes[..*at].contains(mode))
+    {
+        bail!("--authorization-mode: {:?} is named more than once", twice.1);
+    }
     modes
         .into_iter()
         .map(

@@ -209,7 +209,7 @@ async fn require_create(server: &Server, request: &ApiRequest) -> Result<(), Api
     if request.info.verb == "create" {
         return Ok(());
     }
-    let mut question = Attributes::of_request(&request.user, &request.info, None);
+    let mut question = Attributes::of_request(&request.user, &request.info, &request.query);
     question.verb = std::borrow::Cow::Borrowed("create");
     let decision = server.authorizer.decide(&question).await;
     if decision.allowed() {

@@ -2,6 +2,7 @@
 
 use crate::authorization::Decision;
 use crate::authorization::attributes::Attributes;
+use crate::authorization::selection;
 use crate::identity::User;
 use crate::request::ApiRequest;
 use crate::server::Server;
@@ -131,21 +132,8 @@ fn question<'a>(user: &'a User, spec: &'a Value) -> Attributes<'a> {
     .named(text(resource, "name"))
     .of_subresource(text(resource, "subresource"));
     question.version = Cow::Borrowed(text(resource, "version"));
-    for requirement in resource["fieldSelector"]["requirements"]
-        .as_array()
-        .into_iter()
-        .flatten()
-    {
-        if let (Some("In"), Some([value])) = (
-            requirement["operator"].as_str(),
-            requirement["values"].as_array().map(Vec::as_slice),
-        ) {
-            question.selected_fields.push((
-                text(requirement, "key").to_owned(),
-                value.as_str().unwrap_or("").to_owned(),
-            ));
-        }
-    }
+    question.fields = selection::of_review(&resource["fieldSelector"], selection::of_fields);
+    question.labels = selection::of_review(&resource["labelSelector"], selection::of_labels);
     question
 }
 

@@ -2,6 +2,7 @@
 
 use super::body::{Body, Response};
 use super::cork;
+use super::names::LOCAL_ADDRESS;
 use super::peer::Peer;
 use super::threads::Threads;
 use hyper::body::Incoming;
@@ -105,7 +106,12 @@ async fn connection<H, F>(
         tracing::debug!(%error, "setting TCP_NODELAY failed");
     }
     let local = stream.local_addr().unwrap_or(address);
-    let tls = match tokio::time::timeout(limits.handshake, acceptor.accept(stream)).await {
+    let tls = match tokio::time::timeout(
+        limits.handshake,
+        LOCAL_ADDRESS.scope(local.ip(), acceptor.accept(stream)),
+    )
+    .await
+    {
         Ok(Ok(tls)) => tls,
         Ok(Err(error)) => {
             tracing::debug!(%address, %error, "TLS handshake failed");

@@ -5,7 +5,7 @@ use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::WebPkiClientVerifier;
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::names::Certificates;
 use super::peer::{Peer, Verified};
 use super::verifier::AnyOwnedCertificate;
 
@@ -52,11 +53,9 @@ impl ServingCertificate {
         }
         Ok(())
     }
-}
 
-impl ResolvesServerCert for ServingCertificate {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.load_full())
+    pub fn current(&self) -> Arc<CertifiedKey> {
+        self.current.load_full()
     }
 }
 
@@ -185,9 +184,10 @@ fn load_authority(file: &Path) -> anyhow::Result<Loaded> {
 
 /// The configuration of the listener.
 pub fn server_config(
-    certificate: Arc<ServingCertificate>,
+    certificates: Arc<Certificates>,
     min_version: &str,
     cipher_suites: &[String],
+    disable_http2: bool,
 ) -> anyhow::Result<ServerConfig> {
     let mut provider = rustls::crypto::ring::default_provider();
     if !cipher_suites.is_empty() {
@@ -219,8 +219,11 @@ pub fn server_config(
     let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions)?
         .with_client_cert_verifier(Arc::new(AnyOwnedCertificate::new(provider)))
-        .with_cert_resolver(certificate);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        .with_cert_resolver(certificates);
+    if !disable_http2 {
+        config.alpn_protocols.push(b"h2".to_vec());
+    }
+    config.alpn_protocols.push(b"http/1.1".to_vec());
     Ok(config)
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::authorization::selection::of_fields;
 use crate::identity::User;
 use serde_json::json;
 
@@ -113,8 +114,8 @@ fn pods_may_be_listed_by_own_node_name() {
     let authorizer = authorizer();
     let user = node_user("n1");
     let mut question = Attributes::resource(&user, "list", "", "pods");
-    question.selected_fields = vec![("spec.nodeName".into(), "n1".into())];
+    question.fields = of_fields("spec.nodeName=n1");
     assert!(authorizer.authorize(&question).allowed());
-    question.selected_fields = vec![("spec.nodeName".into(), "n2".into())];
+    question.fields = of_fields("spec.nodeName=n2");
     assert!(!authorizer.authorize(&question).allowed());
 }

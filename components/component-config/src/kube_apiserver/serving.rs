@@ -1,0 +1,164 @@
+//! Flags about how the API is served: further certificates, headers for browsers, which of its versions.
+
+use clap::Args;
+use std::path::PathBuf;
+
+/// The listener beside its address and certificate.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ServingFlags {
+    /// `certificate,key`, or `certificate,key:name,*.name`: shown to clients that ask for one of the names; without
+    /// names, for those of the certificate. May be repeated.
+    #[arg(long, value_parser = parse_sni_certificate)]
+    pub tls_sni_cert_key: Vec<SniCertificate>,
+    /// `max-age=SECONDS`, `includeSubDomains`, `preload`: sent as Strict-Transport-Security with every answer.
+    #[arg(long, value_delimiter = ',', value_parser = parse_transport_security)]
+    pub strict_transport_security_directives: Vec<String>,
+    /// Regular expressions of origins whose scripts may use the API.
+    #[arg(long, value_delimiter = ',')]
+    pub cors_allowed_origins: Vec<String>,
+    /// Only HTTP/1.1 is offered.
+    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", require_equals = true)]
+    pub disable_http2_serving: bool,
+    /// `group/version=false`, `group/version/resource=false`, `api/beta=false`: what is not served.
+    #[arg(long, value_delimiter = ',', value_parser = parse_runtime_setting)]
+    pub runtime_config: Vec<RuntimeSetting>,
+    #[arg(long, default_value = "", value_parser = parse_storage_backend)]
+    pub storage_backend: String,
+}
+
+/// A certificate for clients that ask for certain names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SniCertificate {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// In lower case, may begin with `*.`; empty takes the names in the certificate.
+    pub names: Vec<String>,
+}
+
+/// Parses `certificate,key[:name,…]`.
+pub fn parse_sni_certificate(text: &str) -> Result<SniCertificate, String> {
+    let (files, names) = match text.split_once(':') {
+        Some((files, names)) => (files, names),
+        None => (text, ""),
+    };
+    let Some((certificate, key)) = files
+        .split_once(',')
+        .filter(|(certificate, key)| !certificate.is_empty() && !key.is_empty() && !key.contains(','))
+    else {
+        return Err(format!(
+            "{text:?} does not name two files; write certificate,key or certificate,key:name,name"
+        ));
+    };
+    let names: Vec<String> = names
+        .split(',')
+        .map(|name| name.trim().to_ascii_lowercase())
+        .filter(|name| !name.is_empty())
+        .collect();
+    if text.contains(':') && names.is_empty() {
+        return Err(format!("{text:?} has no name behind the colon"));
+    }
+    Ok(SniCertificate {
+        certificate: certificate.into(),
+        key: key.into(),
+        names,
+    })
+}
+
+fn parse_transport_security(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let known = match text.split_once('=') {
+        Some((name, seconds)) => name == "max-age" && seconds.parse::<u64>().is_ok(),
+        None => matches!(text, "includeSubDomains" | "preload"),
+    };
+    if known {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "{text:?} is none of max-age=SECONDS, includeSubDomains and preload"
+        ))
+    }
+}
+
+/// One `key=bool` of --runtime-config; `true` may be left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuntimeSetting {
+    pub key: String,
+    pub enabled: bool,
+}
+
+fn parse_runtime_setting(text: &str) -> Result<RuntimeSetting, String> {
+    let (key, value) = text.split_once('=').unwrap_or((text, "true"));
+    let enabled = match value {
+        "true" | "" => true,
+        "false" => false,
+        other => return Err(format!("invalid value {other:?} of {key}: use true or false")),
+    };
+    Ok(RuntimeSetting {
+        key: key.trim().to_owned(),
+        enabled,
+    })
+}
+
+fn parse_storage_backend(text: &str) -> Result<String, String> {
+    match text {
+        "" | "etcd3" => Ok(text.to_owned()),
+        other => Err(format!("{other:?} is not supported; use etcd3, or leave it out")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_of_files_may_have_names() {
+        for (text, files, names) in [
+            ("a.crt,a.key", ("a.crt", "a.key"), &[][..]),
+            (
+                "a.crt,a.key:*.Foo.com, foo.com",
+                ("a.crt", "a.key"),
+                &["*.foo.com", "foo.com"],
+            ),
+            ("a.crt,a.key:fd00::1", ("a.crt", "a.key"), &["fd00::1"]),
+        ] {
+            let parsed = parse_sni_certificate(text).unwrap();
+            assert_eq!(parsed.certificate.to_str(), Some(files.0), "{text}");
+            assert_eq!(parsed.key.to_str(), Some(files.1), "{text}");
+            assert_eq!(parsed.names, names, "{text}");
+        }
+        for text in [
+            "",
+            "a.crt",
+            "a.crt,",
+            ",a.key",
+            "a,b,c",
+            "a.crt,a.key:",
+            "a.crt:x",
+        ] {
+            assert!(parse_sni_certificate(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_known_directives_of_transport_security() {
+        for (text, good) in [
+            ("max-age=31536000", true),
+            ("includeSubDomains", true),
+            ("preload", true),
+            ("max-age=soon", false),
+            ("max-age", false),
+            ("report-uri=x", false),
+            ("", false),
+        ] {
+            assert_eq!(parse_transport_security(text).is_ok(), good, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_runtime_setting_is_a_boolean() {
+        let parsed = |text: &str| parse_runtime_setting(text).map(|one| (one.key, one.enabled));
+        assert_eq!(parsed("apps/v1"), Ok(("apps/v1".to_owned(), true)));
+        assert_eq!(parsed("api/all=false"), Ok(("api/all".to_owned(), false)));
+        assert!(parsed("apps/v1=no").is_err());
+    }
+}

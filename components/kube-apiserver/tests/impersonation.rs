@@ -1,0 +1,162 @@
+//! Acting as somebody else for certain requests only.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use std::path::Path;
+use testkit::api_server::ApiServer;
+use testkit::etcd::Etcd;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_kube-apiserver");
+const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
+
+/// The answer's code and body.
+async fn send(
+    client: &kube::Client,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &Value,
+) -> (StatusCode, Value) {
+    let mut request = http::Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let bytes = if body.is_null() {
+        Vec::new()
+    } else {
+        body.to_string().into_bytes()
+    };
+    let request = request
+        .header("content-type", "application/json")
+        .body(bytes)
+        .unwrap();
+    match client.request::<Value>(request).await {
+        Ok(answer) => (StatusCode::OK, answer),
+        Err(kube::Error::Api(status)) => {
+            let code = StatusCode::from_u16(status.code).unwrap();
+            (code, json!({ "message": status.message }))
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+async fn allow(admin: &kube::Client, who: &str, rules: Value) {
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": who}, "rules": rules});
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": who},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": who},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": who}]});
+    for (kind, object) in [("clusterroles", role), ("clusterrolebindings", binding)] {
+        let (code, answer) = send(admin, "POST", &format!("{RBAC}/{kind}"), &[], &object).await;
+        assert!(code.is_success(), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_right_to_act_as_somebody_may_be_for_certain_requests_only() {
+    let etcd = Etcd::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("audit.log");
+    let policy = folder.path().join("policy");
+    let text = json!({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]});
+    std::fs::write(&policy, text.to_string()).unwrap();
+    let flags = [
+        format!("--audit-policy-file={}", policy.display()),
+        format!("--audit-log-path={}", log.display()),
+    ];
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &flags).await.unwrap();
+    let admin = server.admin().await.unwrap();
+    let all =
+        |resource: &str, verbs: &[&str]| json!({"apiGroups": [""], "resources": [resource], "verbs": verbs});
+    for who in ["bob", "system:node:n1", "system:serviceaccount:default:robot"] {
+        allow(
+            &admin,
+            who,
+            json!([all("configmaps", &["list", "delete", "deletecollection"])]),
+        )
+        .await;
+    }
+    allow(
+        &admin,
+        "eve",
+        json!([
+            {"apiGroups": ["authentication.k8s.io"], "resources": ["users"], "resourceNames": ["bob"], "verbs": ["impersonate:user-info"]},
+            {"apiGroups": ["authentication.k8s.io"], "resources": ["groups"], "verbs": ["impersonate:user-info"]},
+            {"apiGroups": ["authentication.k8s.io"], "resources": ["userextras/example.com/team"], "verbs": ["impersonate:user-info"]},
+            {"apiGroups": ["authentication.k8s.io"], "resources": ["nodes"], "verbs": ["impersonate:arbitrary-node"]},
+            {"apiGroups": ["authentication.k8s.io"], "resources": ["serviceaccounts"], "verbs": ["impersonate:serviceaccount"]},
+            all("configmaps", &[
+                "impersonate-on:user-info:list",
+                "impersonate-on:arbitrary-node:list",
+                "impersonate-on:serviceaccount:list",
+            ]),
+        ]),
+    )
+    .await;
+    let legacy = [all("users", &["impersonate"]), all("groups", &["impersonate"])];
+    allow(&admin, "old", json!(legacy)).await;
+    let eve = server.client("eve", &[]).await.unwrap();
+    let old = server.client("old", &[]).await.unwrap();
+    let path = "/api/v1/namespaces/default/configmaps";
+    let (user, group) = ("impersonate-user", "impersonate-group");
+    let robot = "system:serviceaccount:default:robot";
+    let extra = ("impersonate-extra-example.com%2fteam", "a");
+    let trials: &[(&kube::Client, &str, &[(&str, &str)], bool)] = &[
+        (&eve, "GET", &[], false),
+        (&eve, "GET", &[(user, "bob")], true),
+        (&eve, "GET", &[(user, "bob"), (group, "team"), extra], true),
+        (
+            &eve,
+            "GET",
+            &[(user, "bob"), ("impersonate-extra-team", "a")],
+            false,
+        ),
+        (&eve, "GET", &[(user, "bob"), ("impersonate-uid", "1")], false),
+        (&eve, "GET", &[(user, "bob"), (group, "system:masters")], false),
+        (&eve, "GET", &[(user, "alice")], false),
+        (&eve, "DELETE", &[(user, "bob")], false),
+        (&eve, "GET", &[(user, "system:node:n1")], true),
+        (&eve, "GET", &[(user, "system:node:n1"), (group, "team")], false),
+        (&eve, "GET", &[(user, robot)], true),
+        (&eve, "DELETE", &[(user, robot)], false),
+        (&old, "DELETE", &[(user, "bob")], true),
+        (&old, "GET", &[(user, "bob"), (group, "system:masters")], true),
+    ];
+    for (client, method, headers, allowed) in trials {
+        let (code, answer) = send(client, method, path, headers, &Value::Null).await;
+        let expected = if *allowed {
+            StatusCode::OK
+        } else {
+            StatusCode::FORBIDDEN
+        };
+        assert_eq!(code, expected, "{method} {headers:?} {answer}");
+    }
+    let (code, answer) = send(&eve, "DELETE", path, &[(user, "bob")], &Value::Null).await;
+    assert_eq!(code, StatusCode::FORBIDDEN);
+    let message = answer["message"].as_str().unwrap();
+    assert!(
+        message.contains("cannot impersonate-on:user-info:deletecollection resource"),
+        "{message}"
+    );
+    let (code, _) = send(&eve, "GET", path, &[(group, "team")], &Value::Null).await;
+    assert_eq!(code, StatusCode::BAD_REQUEST, "a group of nobody");
+    drop(server);
+    let text = std::fs::read_to_string(&log).unwrap();
+    let constraints: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|event| event["user"]["username"] == "eve" && event["stage"] == "ResponseComplete")
+        .filter(|event| !event["impersonatedUser"].is_null())
+        .map(|event| event["authenticationMetadata"]["impersonationConstraint"].clone())
+        .collect();
+    assert_eq!(
+        constraints,
+        [
+            "impersonate:user-info",
+            "impersonate:user-info",
+            "impersonate:arbitrary-node",
+            "impersonate:serviceaccount"
+        ]
+    );
+}

@@ -1,0 +1,146 @@
+//! What the listener's flags say: certificates by name, headers for browsers, protocols, and what of the API is served.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use std::path::Path;
+use std::sync::Arc;
+use testkit::api_server::ApiServer;
+use testkit::cluster_pki::ClusterPki;
+use testkit::etcd::Etcd;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_kube-apiserver");
+
+fn certificates(file: &Path) -> Vec<CertificateDer<'static>> {
+    CertificateDer::pem_file_iter(file)
+        .unwrap()
+        .map(Result::unwrap)
+        .collect()
+}
+
+/// The certificate that a client is shown, and the protocol that it is given.
+async fn handshake(
+    server: &ApiServer,
+    roots: &[&ClusterPki],
+    address: &str,
+    name: &str,
+) -> (CertificateDer<'static>, String) {
+    let mut store = rustls::RootCertStore::empty();
+    for root in roots.iter().flat_map(|pki| certificates(&pki.file("ca.crt"))) {
+        store.add(root).unwrap();
+    }
+    let mut tls = rustls::ClientConfig::builder()
+        .with_root_certificates(store)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let tcp = tokio::net::TcpStream::connect((address, server.port()))
+        .await
+        .unwrap();
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let stream = tokio_rustls::TlsConnector::from(Arc::new(tls))
+        .connect(name, tcp)
+        .await
+        .unwrap();
+    let (_, connection) = stream.get_ref();
+    let protocol = connection.alpn_protocol().unwrap_or_default().to_vec();
+    (
+        connection.peer_certificates().unwrap()[0].clone(),
+        String::from_utf8(protocol).unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn a_client_is_shown_the_certificate_of_the_name_that_it_asks_for() {
+    let etcd = Etcd::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let other = ClusterPki::write(folder.path()).unwrap();
+    other
+        .serving("public", &["api.example.com", "x.wild.example.com"])
+        .unwrap();
+    let file = |kind: &str| other.file(&format!("public.{kind}")).display().to_string();
+    let names = "api.example.com,*.wild.example.com,127.0.0.2";
+    let flags = [
+        format!("--tls-sni-cert-key={},{}:{names}", file("crt"), file("key")),
+        "--bind-address=0.0.0.0".to_owned(),
+        "--disable-http2-serving".to_owned(),
+    ];
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &flags).await.unwrap();
+    let usual = certificates(&server.pki().file("apiserver.crt")).remove(0);
+    let public = certificates(&other.file("public.crt")).remove(0);
+    let roots = [server.pki(), &other];
+    for (address, name, expected) in [
+        ("127.0.0.1", "kubernetes.default.svc", &usual),
+        ("127.0.0.1", "api.example.com", &public),
+        ("127.0.0.1", "x.wild.example.com", &public),
+        // Who asks for no name is known by the address alone.
+        ("127.0.0.1", "127.0.0.1", &usual),
+        ("127.0.0.2", "127.0.0.1", &public),
+    ] {
+        let (shown, protocol) = handshake(&server, &roots, address, name).await;
+        assert!(shown == *expected, "{address} {name}");
+        assert_eq!(protocol, "http/1.1", "{address} {name}");
+    }
+}
+
+#[tokio::test]
+async fn browsers_are_told_whose_scripts_may_use_the_api_and_to_stay_with_tls() {
+    let etcd = Etcd::start().await.unwrap();
+    let flags = [
+        "--cors-allowed-origins=^https://example\\.com(:|$)",
+        "--strict-transport-security-directives=max-age=31536000,includeSubDomains",
+    ];
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &flags).await.unwrap();
+    let admin = server.admin().await.unwrap();
+    for (method, origin, code, allowed) in [
+        ("OPTIONS", Some("https://example.com"), 204, true),
+        ("OPTIONS", Some("https://example.com.evil.org"), 405, false),
+        ("GET", Some("https://example.com:8443"), 200, true),
+        ("GET", Some("https://evil.org"), 200, false),
+        ("GET", None, 200, false),
+    ] {
+        let mut request = http::Request::builder().method(method).uri("/version");
+        if let Some(origin) = origin {
+            request = request.header("origin", origin);
+        }
+        let request = request.body(kube::client::Body::empty()).unwrap();
+        let answer = admin.send(request).await.unwrap();
+        let header = |name: &str| {
+            answer
+                .headers()
+                .get(name)
+                .map(|value| value.to_str().unwrap().to_owned())
+        };
+        let expected = origin.filter(|_| allowed).map(str::to_owned);
+        assert_eq!(
+            header("access-control-allow-origin"),
+            expected,
+            "{method} {origin:?}"
+        );
+        assert_eq!(header("access-control-allow-credentials").is_some(), allowed);
+        assert_eq!(
+            header("strict-transport-security").as_deref(),
+            Some("max-age=31536000; includeSubDomains")
+        );
+        assert_eq!(answer.status().as_u16(), code, "{method} {origin:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_runtime_config_turns_off_is_not_there() {
+    let etcd = Etcd::start().await.unwrap();
+    let flags = ["--runtime-config=batch/v1/cronjobs=false,node.k8s.io/v1=false"];
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &flags).await.unwrap();
+    let admin = server.admin().await.unwrap();
+    for (path, there) in [
+        ("/apis/batch/v1/namespaces/default/jobs", true),
+        ("/apis/batch/v1/namespaces/default/cronjobs", false),
+        ("/apis/node.k8s.io/v1", false),
+        ("/apis/node.k8s.io/v1/runtimeclasses", false),
+        ("/openapi/v3/apis/node.k8s.io/v1", false),
+    ] {
+        let request = http::Request::get(path).body(Vec::new()).unwrap();
+        let answer = admin.request_text(request).await;
+        assert_eq!(answer.is_ok(), there, "{path}: {answer:?}");
+    }
+}
