@@ -1,6 +1,7 @@
 //! Counters that other people's dashboards expect, under upstream's names.
 
 pub mod access;
+pub mod health;
 pub mod objects;
 pub mod tokens;
 
@@ -10,6 +11,7 @@ use crate::build_info::BuildInfo;
 use crate::serving::body::{Body, Response};
 use access::AccessMetrics;
 use futures::StreamExt;
+use health::HealthMetrics;
 use http::StatusCode;
 use objects::ObjectMetrics;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -81,6 +83,7 @@ pub struct Metrics {
     pub admission: AdmissionMetrics,
     pub access: AccessMetrics,
     pub objects: ObjectMetrics,
+    pub health: HealthMetrics,
 }
 
 impl Metrics {
@@ -149,6 +152,7 @@ impl Metrics {
             admission,
             access,
             objects,
+            health: HealthMetrics::default(),
         }
     }
 

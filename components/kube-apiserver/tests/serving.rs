@@ -144,3 +144,41 @@ async fn what_runtime_config_turns_off_is_not_there() {
         assert_eq!(answer.is_ok(), there, "{path}: {answer:?}");
     }
 }
+
+#[tokio::test]
+async fn a_document_may_be_kept_under_its_hash_and_another_hash_leads_to_it() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    let admin = server.admin().await.unwrap();
+    let get = |path: &str| http::Request::get(path).body(Vec::new()).unwrap();
+    let index: serde_json::Value = admin.request(get("/openapi/v3")).await.unwrap();
+    let address = index["paths"]["apis/apps/v1"]["serverRelativeURL"]
+        .as_str()
+        .unwrap();
+    for (path, code, cached) in [
+        ("/openapi/v3/apis/apps/v1", 200, "no-cache, private"),
+        (address, 200, "public, immutable"),
+        ("/openapi/v3/apis/apps/v1?hash=00", 301, "no-cache, private"),
+    ] {
+        let request = http::Request::get(path)
+            .body(kube::client::Body::empty())
+            .unwrap();
+        let answer = admin.send(request).await.unwrap();
+        assert_eq!(answer.status().as_u16(), code, "{path}");
+        assert_eq!(answer.headers()["cache-control"], cached, "{path}");
+        assert_eq!(
+            answer.headers().contains_key("expires"),
+            path == address,
+            "{path}"
+        );
+        if code == 301 {
+            assert_eq!(answer.headers()["location"], address);
+        }
+    }
+    // The probes that waited for the server are counted.
+    let text = admin.request_text(get("/metrics/slis")).await.unwrap();
+    assert!(
+        text.contains("kubernetes_healthcheck{name=\"etcd\",type=\"readyz\"} 1"),
+        "{text}"
+    );
+}

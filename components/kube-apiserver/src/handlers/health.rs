@@ -70,7 +70,10 @@ async fn passes(server: &Server, check: &str) -> Result<(), String> {
 }
 
 pub async fn handle(server: &Server, request: &ApiRequest, parts: &[&str]) -> Response {
-    let Some((endpoint, rest)) = parts.split_first() else {
+    let Some((asked, rest)) = parts.split_first() else {
+        return not_found();
+    };
+    let Some(endpoint) = ENDPOINTS.into_iter().find(|endpoint| endpoint == asked) else {
         return not_found();
     };
     let known = checks(endpoint, server.encryption.has_services());
@@ -94,7 +97,9 @@ pub async fn handle(server: &Server, request: &ApiRequest, parts: &[&str]) -> Re
             lines.push_str(&format!("[+]{check} excluded: ok\n"));
             continue;
         }
-        match passes(server, check).await {
+        let outcome = passes(server, check).await;
+        server.metrics.health.checked(endpoint, check, outcome.is_ok());
+        match outcome {
             Ok(()) => lines.push_str(&format!("[+]{check} ok\n")),
             Err(reason) => {
                 tracing::debug!(check, reason, "health check failed");

@@ -12,10 +12,14 @@ use crate::server::Server;
 use crate::serving::body::Response;
 use apimachinery::ApiError;
 use http::StatusCode;
+use http::header::{CACHE_CONTROL, EXPIRES, HeaderValue, LOCATION, VARY};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+
+/// How long a document that has the hash of its address may be kept.
+const YEAR: jiff::SignedDuration = jiff::SignedDuration::from_hours(365 * 24);
 
 /// Hashes of the version 3 documents, for the registry that they were made of.
 #[derive(Default)]
@@ -74,29 +78,56 @@ pub async fn handle(
             if media::choose(&request.headers, &[media::JSON]).is_none() {
                 return Err(ApiError::not_acceptable(&[media::JSON]));
             }
-            if let Some(bytes) = of_other_server(server, rest) {
-                return Ok(tagged(&request.headers, media::JSON, bytes));
+            if let Some((hash, bytes)) = of_other_server(server, rest) {
+                return Ok(hashed(request, &name, &hash, bytes));
             }
+            let path = name.clone();
             let document = blocking(move || {
                 api::openapi::v3_document(&registry, &name).map(|document| document.to_string().into_bytes())
             })
             .await?;
-            Ok(document.map_or_else(not_found, |bytes| tagged(&request.headers, media::JSON, bytes)))
+            Ok(document.map_or_else(not_found, |bytes| {
+                let hash = hex::encode_upper(Sha256::digest(&bytes));
+                hashed(request, &path, &hash, bytes)
+            }))
         }
         _ => Ok(not_found()),
     }
 }
 
-/// The document of a group and version that another server serves.
-fn of_other_server(server: &Server, name: &[&str]) -> Option<Vec<u8>> {
+/// A document of version 3. One that was asked for by its hash may be kept for ever; another hash leads to it.
+fn hashed(request: &ApiRequest, name: &str, hash: &str, bytes: Vec<u8>) -> Response {
+    let asked = request.query.get("hash").filter(|asked| !asked.is_empty());
+    if asked.is_some_and(|asked| asked != hash) {
+        let mut response = answer::text(StatusCode::MOVED_PERMANENTLY, "Moved Permanently\n");
+        if let Ok(place) = HeaderValue::from_str(&format!("/openapi/v3/{name}?hash={hash}")) {
+            response.headers_mut().insert(LOCATION, place);
+        }
+        return response;
+    }
+    let mut response = tagged(&request.headers, media::JSON, bytes);
+    if asked.is_some() {
+        let headers = response.headers_mut();
+        headers.insert(VARY, HeaderValue::from_static("Accept"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
+        let expires = (jiff::Timestamp::now() + YEAR).strftime("%a, %d %b %Y %H:%M:%S GMT");
+        if let Ok(expires) = HeaderValue::from_str(&expires.to_string()) {
+            headers.insert(EXPIRES, expires);
+        }
+    }
+    response
+}
+
+/// The document of a group and version that another server serves, with its hash in the index.
+fn of_other_server(server: &Server, name: &[&str]) -> Option<(String, Vec<u8>)> {
     let (group, version) = match name {
         ["apis", group, version] => (*group, *version),
         ["api", version] => ("", *version),
         _ => return None,
     };
     server.aggregator.routes().remote(group, version)?;
-    let (_, bytes) = server.aggregator.documents.get(group, version)?.v3?;
-    Some(bytes.to_vec())
+    let (hash, bytes) = server.aggregator.documents.get(group, version)?.v3?;
+    Some((hash.to_string(), bytes.to_vec()))
 }
 
 async fn blocking<T: Send + 'static>(make: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {

@@ -17,6 +17,7 @@ const PATHS: &[&str] = &[
     "/healthz",
     "/livez",
     "/metrics",
+    "/metrics/slis",
     "/openapi/v2",
     "/openapi/v3",
     "/openid/v1/jwks",
@@ -61,6 +62,14 @@ pub async fn handle(server: &Arc<Server>, request: &ApiRequest) -> Result<Respon
                 .metrics
                 .encode(server.inflight.taken())
                 .map_err(ApiError::internal)?;
+            Ok(answer::bytes_of(
+                StatusCode::OK,
+                "text/plain; version=0.0.4; charset=utf-8",
+                text,
+            ))
+        }
+        ["metrics", "slis"] => {
+            let text = server.metrics.health.encode().map_err(ApiError::internal)?;
             Ok(answer::bytes_of(
                 StatusCode::OK,
                 "text/plain; version=0.0.4; charset=utf-8",
