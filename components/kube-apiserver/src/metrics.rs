@@ -3,17 +3,20 @@
 pub mod access;
 pub mod health;
 pub mod objects;
+pub mod pod_security;
 pub mod tokens;
 
 use crate::admission::metrics::AdmissionMetrics;
 use crate::audit::Record;
 use crate::build_info::BuildInfo;
+use crate::request_info::RequestInfo;
 use crate::serving::body::{Body, Response};
 use access::AccessMetrics;
 use futures::StreamExt;
 use health::HealthMetrics;
 use http::StatusCode;
 use objects::ObjectMetrics;
+use pod_security::PodSecurityMetrics;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -67,6 +70,15 @@ struct ValidationLabels {
     field_validation: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DeprecatedLabels {
+    group: String,
+    version: String,
+    resource: String,
+    subresource: String,
+    removed_release: &'static str,
+}
+
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// All metrics of the server.
@@ -84,6 +96,8 @@ pub struct Metrics {
     pub access: AccessMetrics,
     pub objects: ObjectMetrics,
     pub health: HealthMetrics,
+    pub pod_security: PodSecurityMetrics,
+    deprecated: Family<DeprecatedLabels, Gauge>,
 }
 
 impl Metrics {
@@ -94,6 +108,13 @@ impl Metrics {
         let admission = AdmissionMetrics::register(&mut registry);
         let access = AccessMetrics::register(&mut registry, server);
         let objects = ObjectMetrics::register(&mut registry);
+        let pod_security = PodSecurityMetrics::register(&mut registry);
+        let deprecated = Family::<DeprecatedLabels, Gauge>::default();
+        registry.register(
+            "apiserver_requested_deprecated_apis",
+            "Deprecated kinds that somebody has asked for",
+            deprecated.clone(),
+        );
         let requests = Family::<RequestLabels, Counter>::default();
         let durations = Histograms::<DurationLabels>::new_with_constructor(|| Histogram::new(BUCKETS));
         let waits = Histograms::<DurationLabels>::new_with_constructor(|| Histogram::new(SLI_BUCKETS));
@@ -153,7 +174,22 @@ impl Metrics {
             access,
             objects,
             health: HealthMetrics::default(),
+            pod_security,
+            deprecated,
         }
+    }
+
+    /// Somebody asks for a kind that clients should stop using.
+    pub fn deprecated(&self, info: &RequestInfo) {
+        let labels = DeprecatedLabels {
+            group: info.group.clone(),
+            version: info.version.clone(),
+            resource: info.resource.clone(),
+            subresource: info.subresource.clone(),
+            // No release is named in which one of them goes.
+            removed_release: "",
+        };
+        self.deprecated.get_or_create(&labels).set(1);
     }
 
     /// Counts a finished request, and one whose answer goes on until that ends.

@@ -6,6 +6,7 @@ pub mod namespaces;
 pub mod policy;
 
 use super::{Attributes, Operation};
+use crate::metrics::pod_security::{Mode, PodSecurityMetrics};
 use crate::server::Server;
 use apimachinery::decode::Unchanged;
 use apimachinery::{ApiError, meta};
@@ -62,6 +63,7 @@ pub async fn admit(
         attributes
             .request
             .annotate(format!("{PREFIX}exempt"), why.to_owned());
+        server.metrics.pod_security.exempted(attributes);
         return Ok(());
     }
     let namespace = server
@@ -74,15 +76,24 @@ pub async fn admit(
     for problem in problems {
         let text = format!("Failed to parse policy: {}", problem.message());
         attributes.request.annotate(format!("{PREFIX}error"), text);
+        server.metrics.pod_security.failed(attributes);
     }
+    let metrics = &server.metrics.pod_security;
     if policy.is_privileged() {
+        metrics.evaluated(attributes, Mode::Enforce, &policy.enforce, true);
         return Ok(());
     }
-    judge(attributes, &policy, is_pod, pod)
+    judge(metrics, attributes, &policy, is_pod, pod)
 }
 
 /// Enforces on pods; warns and notes about everything.
-fn judge(attributes: &Attributes<'_>, policy: &Policy, enforce: bool, pod: &Value) -> Result<(), ApiError> {
+fn judge(
+    metrics: &PodSecurityMetrics,
+    attributes: &Attributes<'_>,
+    policy: &Policy,
+    enforce: bool,
+    pod: &Value,
+) -> Result<(), ApiError> {
     let (spec, annotations) = (&pod["spec"], meta::annotations(pod));
     let request = attributes.request;
     let found = |level: &configuration::LevelVersion| {
@@ -99,24 +110,29 @@ fn judge(attributes: &Attributes<'_>, policy: &Policy, enforce: bool, pod: &Valu
     if enforce {
         let enforced = format!("{}:{}", policy.enforce.level.name(), policy.enforce.version);
         request.annotate(format!("{PREFIX}enforce-policy"), enforced);
-        if let Some(text) = found(&policy.enforce) {
-            note(attributes, policy, &found);
+        let broken = found(&policy.enforce);
+        metrics.evaluated(attributes, Mode::Enforce, &policy.enforce, broken.is_none());
+        if let Some(text) = broken {
+            note(metrics, attributes, policy, &found);
             return Err(attributes.forbidden(&text.replacen("violate", "violates", 1)));
         }
     }
-    note(attributes, policy, &found);
+    note(metrics, attributes, policy, &found);
     if let Some(text) = found(&policy.warn) {
+        metrics.evaluated(attributes, Mode::Warn, &policy.warn, false);
         request.warn(format!("would {text}"));
     }
     Ok(())
 }
 
 fn note(
+    metrics: &PodSecurityMetrics,
     attributes: &Attributes<'_>,
     policy: &Policy,
     found: &impl Fn(&configuration::LevelVersion) -> Option<String>,
 ) {
     if let Some(text) = found(&policy.audit) {
+        metrics.evaluated(attributes, Mode::Audit, &policy.audit, false);
         attributes
             .request
             .annotate(format!("{PREFIX}audit-violations"), format!("would {text}"));

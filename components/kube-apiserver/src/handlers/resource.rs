@@ -67,7 +67,7 @@ pub async fn handle(
             request.warn(warning.as_str());
         }
     }
-    warn_of_deprecation(request, row);
+    warn_of_deprecation(server, request, row);
     let target = Target::of(server, Arc::clone(row), info);
     match handler(server, request, &target, upgrade) {
         Some(handling) => handling.await,
@@ -155,10 +155,11 @@ const DEPRECATED: &[(&str, &str, &str)] = &[
     ),
 ];
 
-fn warn_of_deprecation(request: &ApiRequest, row: &Resource) {
+fn warn_of_deprecation(server: &Server, request: &ApiRequest, row: &Resource) {
     for (group, plural, text) in DEPRECATED {
         if row.gvk.group == *group && row.plural == *plural {
             request.warn(*text);
+            server.metrics.deprecated(&request.info);
         }
     }
 }

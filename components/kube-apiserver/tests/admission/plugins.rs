@@ -52,6 +52,22 @@ async fn pod_security_refuses_pods_and_warns_of_what_makes_them() {
             .any(|text| text.contains("would violate PodSecurity")),
         "{warnings:?}"
     );
+    let get = |path: &str| http::Request::get(path).body(Vec::new()).unwrap();
+    let endpoints = get("/api/v1/namespaces/kept/endpoints");
+    bench.client.request_text(endpoints).await.unwrap();
+    let metrics = bench.client.request_text(get("/metrics")).await.unwrap();
+    let evaluated = |decision: &str, mode: &str, resource: &str| {
+        format!(
+            "pod_security_evaluations_total{{decision=\"{decision}\",policy_level=\"baseline\",policy_version=\"latest\",mode=\"{mode}\",request_operation=\"create\",resource=\"{resource}\",subresource=\"\"}} 1"
+        )
+    };
+    for line in [
+        evaluated("deny", "enforce", "pod"),
+        evaluated("deny", "warn", "controller"),
+        "apiserver_requested_deprecated_apis{group=\"\",version=\"v1\",resource=\"endpoints\",subresource=\"\",removed_release=\"\"} 1".to_owned(),
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
+    }
 }
 
 #[tokio::test]
