@@ -128,8 +128,9 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     let aggregator = Aggregator::new(proxy_identity, Arc::clone(&resolver));
     let advertised = SocketAddr::new(advertise, port).to_string();
     let own = format!("sha256:{}", hex::encode(Sha256::digest(&advertised)));
-    let metrics = Metrics::new(own, build, |registry| {
+    let metrics = Metrics::new(own.clone(), build, |registry| {
         audit.register(registry);
+        storage::kms_metrics::register(registry, &own);
         aggregator.metrics.register(registry);
         token_metrics.register(registry);
         registry.register(

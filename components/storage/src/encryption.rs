@@ -12,6 +12,7 @@ mod tests;
 
 pub use config::EncryptionConfigError;
 use config::Selector;
+pub use kms::metrics as kms_metrics;
 use provider::Provider;
 
 /// How encrypted values begin, whatever the provider.

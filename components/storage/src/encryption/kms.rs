@@ -3,12 +3,14 @@
 
 mod client;
 mod message;
+pub mod metrics;
 mod seal;
 #[cfg(test)]
 mod tests;
 
 use client::Client;
 use message::{DecryptRequest, EncryptRequest, EncryptedObject};
+use metrics::KeyUses;
 use parking_lot::Mutex;
 use prost::Message;
 use seal::Source;
@@ -34,6 +36,14 @@ struct Seed {
     sealed: Vec<u8>,
     annotations: HashMap<String, Vec<u8>>,
     source: Arc<Source>,
+    uses: KeyUses,
+}
+
+/// A seed that the service has opened.
+#[derive(Clone, Debug)]
+struct Opened {
+    source: Arc<Source>,
+    uses: KeyUses,
 }
 
 #[derive(Debug, Default)]
@@ -53,7 +63,7 @@ pub(super) struct Kms {
     prefix: String,
     client: Client,
     state: Mutex<State>,
-    opened: Mutex<HashMap<[u8; 32], Arc<Source>>>,
+    opened: Mutex<HashMap<[u8; 32], Opened>>,
 }
 
 impl Kms {
@@ -81,15 +91,16 @@ impl Kms {
     fn open(&self, etcd_key: &str, stored: &[u8]) -> Result<(Vec<u8>, bool), String> {
         let object =
             EncryptedObject::decode(stored).map_err(|error| format!("failed to unmarshal data: {error}"))?;
-        let source = self.source_of(&object)?;
-        let plain = source.open(etcd_key, &object.encrypted_data)?;
+        let opened = self.opened(&object)?;
+        let plain = opened.source.open(etcd_key, &object.encrypted_data)?;
+        opened.uses.read();
         let current = self.state.lock().seed.clone();
         let stale =
             current.is_some_and(|seed| seed.key_id != object.key_id) || object.encrypted_dek_source_type != 1;
         Ok((plain, stale))
     }
 
-    fn source_of(&self, object: &EncryptedObject) -> Result<Arc<Source>, String> {
+    fn opened(&self, object: &EncryptedObject) -> Result<Opened, String> {
         let mut hash = Sha256::new();
         hash.update(object.encrypted_dek_source_type.to_be_bytes());
         hash.update(object.key_id.as_bytes());
@@ -97,7 +108,7 @@ impl Kms {
         hash.update(&object.encrypted_dek_source);
         let key: [u8; 32] = hash.finalize().into();
         if let Some(known) = self.opened.lock().get(&key) {
-            return Ok(Arc::clone(known));
+            return Ok(known.clone());
         }
         let request = DecryptRequest {
             ciphertext: object.encrypted_dek_source.clone(),
@@ -110,16 +121,19 @@ impl Kms {
             .decrypt(request)
             .map_err(|error| format!("failed to decrypt DEK, error: {error}"))?;
         let source = Arc::new(Source::new(object.encrypted_dek_source_type, &plain.plaintext)?);
-        self.keep(key, &source);
-        Ok(source)
+        let uses = KeyUses::of(&self.name, &object.key_id);
+        let opened = Opened { source, uses };
+        self.keep(key, &opened);
+        Ok(opened)
     }
 
-    fn keep(&self, key: [u8; 32], source: &Arc<Source>) {
+    fn keep(&self, key: [u8; 32], seed: &Opened) {
         let mut opened = self.opened.lock();
         if opened.len() >= SEEDS {
             opened.clear();
         }
-        opened.insert(key, Arc::clone(source));
+        opened.insert(key, seed.clone());
+        metrics::sources(&self.name, opened.len());
     }
 
     pub(super) fn encrypt(&self, etcd_key: &str, plain: &[u8]) -> Result<Vec<u8>, String> {
@@ -134,6 +148,7 @@ impl Kms {
         let mut out = Vec::with_capacity(self.prefix.len() + object.encoded_len());
         out.extend_from_slice(self.prefix.as_bytes());
         object.encode(&mut out).map_err(|error| error.to_string())?;
+        seed.uses.written();
         Ok(out)
     }
 
@@ -193,8 +208,15 @@ impl Kms {
             ));
         }
         if status.key_id.is_empty() || status.key_id.len() > LONGEST_KEY_ID {
+            let error = if status.key_id.is_empty() {
+                "empty"
+            } else {
+                "too_long"
+            };
+            metrics::invalid_key_id(&self.name, error);
             return Err(format!("got an invalid key ID of {} bytes", status.key_id.len()));
         }
+        metrics::status(&self.name, &status.key_id);
         if let Some(known) = known.filter(|known| known.key_id == status.key_id) {
             return Ok(Arc::clone(known));
         }
@@ -209,6 +231,7 @@ impl Kms {
         }
         tracing::info!(provider = self.name, "a new seed is in use");
         Ok(Arc::new(Seed {
+            uses: KeyUses::of(&self.name, &sealed.key_id),
             key_id: sealed.key_id,
             sealed: sealed.ciphertext,
             annotations: sealed.annotations,

@@ -4,13 +4,16 @@
 use super::message::{
     DecryptRequest, DecryptResponse, EncryptRequest, EncryptResponse, StatusRequest, StatusResponse,
 };
+use super::metrics;
 use http::uri::PathAndQuery;
 use hyper_util::rt::TokioIo;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc as answers;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
+use tonic::Code;
 use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
@@ -46,7 +49,10 @@ impl Client {
             .map_err(|error| error.to_string())?;
         std::thread::Builder::new()
             .name(format!("kms-{name}"))
-            .spawn(move || runtime.block_on(serve(socket, receiver, timeout)))
+            .spawn({
+                let name = name.to_owned();
+                move || runtime.block_on(serve(name.into(), socket, receiver, timeout))
+            })
             .map_err(|error| error.to_string())?;
         Ok(Self { questions, timeout })
     }
@@ -78,7 +84,12 @@ impl Client {
     }
 }
 
-async fn serve(socket: PathBuf, mut questions: mpsc::UnboundedReceiver<Question>, timeout: Duration) {
+async fn serve(
+    name: Arc<str>,
+    socket: PathBuf,
+    mut questions: mpsc::UnboundedReceiver<Question>,
+    timeout: Duration,
+) {
     let connector = tower::service_fn(move |_: http::Uri| {
         let socket = socket.clone();
         async move { UnixStream::connect(socket).await.map(TokioIo::new) }
@@ -90,7 +101,8 @@ async fn serve(socket: PathBuf, mut questions: mpsc::UnboundedReceiver<Question>
         tokio::select! {
             question = questions.recv() => match question {
                 Some(question) => {
-                    running.spawn(answer(channel.clone(), question, timeout));
+                    let service = Service { name: Arc::clone(&name), channel: channel.clone(), timeout };
+                    running.spawn(answer(service, question));
                 }
                 None => return,
             },
@@ -99,38 +111,52 @@ async fn serve(socket: PathBuf, mut questions: mpsc::UnboundedReceiver<Question>
     }
 }
 
-async fn answer(channel: Channel, question: Question, timeout: Duration) {
+/// The service, as one call needs it.
+struct Service {
+    name: Arc<str>,
+    channel: Channel,
+    timeout: Duration,
+}
+
+async fn answer(service: Service, question: Question) {
     // A caller that gave up is not told.
     match question {
-        Question::Status(to) => drop(to.send(call(channel, "Status", StatusRequest {}, timeout).await)),
-        Question::Encrypt(request, to) => drop(to.send(call(channel, "Encrypt", request, timeout).await)),
-        Question::Decrypt(request, to) => drop(to.send(call(channel, "Decrypt", request, timeout).await)),
+        Question::Status(to) => drop(to.send(service.call("Status", StatusRequest {}).await)),
+        Question::Encrypt(request, to) => drop(to.send(service.call("Encrypt", request).await)),
+        Question::Decrypt(request, to) => drop(to.send(service.call("Decrypt", request).await)),
     }
 }
 
-async fn call<Q, A>(
-    channel: Channel,
-    method: &'static str,
-    request: Q,
-    timeout: Duration,
-) -> Result<A, String>
-where
-    Q: prost::Message + 'static,
-    A: prost::Message + Default + 'static,
-{
-    let path = PathAndQuery::try_from(format!("/v2.KeyManagementService/{method}"))
-        .map_err(|error| error.to_string())?;
-    let exchange = async {
-        let mut client = Grpc::new(channel);
-        client.ready().await.map_err(|error| error.to_string())?;
-        let codec = ProstCodec::<Q, A>::default();
-        client
-            .unary(tonic::Request::new(request), path, codec)
+impl Service {
+    async fn call<Q, A>(self, method: &'static str, request: Q) -> Result<A, String>
+    where
+        Q: prost::Message + 'static,
+        A: prost::Message + Default + 'static,
+    {
+        let method = format!("/v2.KeyManagementService/{method}");
+        let path = PathAndQuery::try_from(method.as_str()).map_err(|error| error.to_string())?;
+        let begun = Instant::now();
+        let exchange = async {
+            let mut client = Grpc::new(self.channel);
+            client
+                .ready()
+                .await
+                .map_err(|error| (Code::Unavailable, error.to_string()))?;
+            let codec = ProstCodec::<Q, A>::default();
+            client
+                .unary(tonic::Request::new(request), path, codec)
+                .await
+                .map(tonic::Response::into_inner)
+                .map_err(|status| {
+                    let text = format!("{}: {}", status.code(), status.message());
+                    (status.code(), text)
+                })
+        };
+        let outcome = tokio::time::timeout(self.timeout, exchange)
             .await
-            .map(tonic::Response::into_inner)
-            .map_err(|status| format!("{}: {}", status.code(), status.message()))
-    };
-    tokio::time::timeout(timeout, exchange)
-        .await
-        .unwrap_or_else(|_| Err("context deadline exceeded".to_owned()))
+            .unwrap_or_else(|_| Err((Code::DeadlineExceeded, "context deadline exceeded".to_owned())));
+        let code = outcome.as_ref().map_or_else(|(code, _)| *code, |_| Code::Ok);
+        metrics::operation(&self.name, &method, code, begun.elapsed());
+        outcome.map_err(|(_, text)| text)
+    }
 }

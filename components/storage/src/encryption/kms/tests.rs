@@ -141,6 +141,46 @@ fn values_are_written_and_read_under_the_services_keys() {
 }
 
 #[test]
+fn what_services_are_asked_and_which_keys_are_used_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("kms.sock");
+    let service = Arc::new(Service::default());
+    service.start(&socket);
+    let named = || Kms::new("counted", socket.clone(), Duration::from_secs(3)).unwrap();
+    let stored = named().encrypt(KEY, b"text").unwrap();
+    named().decrypt(KEY, &stored).unwrap().unwrap();
+    let mut registry = prometheus_client::registry::Registry::default();
+    metrics::register(&mut registry, "sha256:server");
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    // sha256 of `key-0`.
+    let key = "key_id_hash=\"sha256:d5ead6fdd3d16630aad4f07f5e49486337a42e58fb4eef0deaabb814c003b134\"";
+    let lines: Vec<&str> = text.lines().filter(|line| line.contains("\"counted\"")).collect();
+    let has = |start: &str, parts: &[&str]| {
+        lines
+            .iter()
+            .any(|line| line.starts_with(start) && parts.iter().all(|part| line.contains(part)))
+    };
+    let prefix = "apiserver_envelope_encryption_";
+    for method in ["Status", "Encrypt", "Decrypt"] {
+        let method = format!("method_name=\"/v2.KeyManagementService/{method}\"");
+        let start = format!("{prefix}kms_operations_latency_seconds_count");
+        assert!(
+            has(&start, &[&method, "grpc_status_code=\"OK\"", " 1"]),
+            "{method}: {text}"
+        );
+    }
+    for kind in ["to_storage", "from_storage"] {
+        let kind = format!("transformation_type=\"{kind}\"");
+        assert!(
+            has(&format!("{prefix}key_id_hash_total"), &[&kind, key, "} 1"]),
+            "{kind}: {text}"
+        );
+    }
+    assert!(has(&format!("{prefix}dek_source_cache_size"), &["} 1"]), "{text}");
+}
+
+#[test]
 fn a_sick_or_absent_service_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("kms.sock");
