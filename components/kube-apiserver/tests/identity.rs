@@ -439,3 +439,17 @@ async fn renewed_certificates_and_authorities_are_taken_up() {
     })
     .await;
 }
+
+/// Everybody who could reach the server could do everything.
+#[tokio::test]
+async fn where_everything_is_allowed_nobody_is_anonymous() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &["--authorization-mode=AlwaysAllow"])
+        .await
+        .unwrap();
+    let anonymous = client(&server, None).await;
+    let (code, status) = send(&anonymous, "GET", "/api/v1/nodes", &Value::Null).await;
+    assert_eq!(code, 401, "{status}");
+    let nobody = server.client("nobody", &[]).await.unwrap();
+    assert_eq!(send(&nobody, "GET", "/api/v1/nodes", &Value::Null).await.0, 200);
+}

@@ -1,0 +1,73 @@
+//! Command lines that a server does not start with, and what some that it starts with mean.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
+
+use std::path::Path;
+use testkit::api_server::ApiServer;
+use testkit::etcd::Etcd;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_kube-apiserver");
+
+#[tokio::test]
+async fn flags_that_make_no_sense_are_named() {
+    let etcd = Etcd::start().await.unwrap();
+    let oidc = "--oidc-issuer-url and --oidc-client-id must be specified together";
+    // The harness gives Node and RBAC.
+    for (flags, said) in [
+        (
+            &["--authorization-mode=RBAC"][..],
+            "--authorization-mode: \"RBAC\" is named more than once",
+        ),
+        (
+            &["--service-account-issuer=https://[x"],
+            "--service-account-issuer: \"https://[x\" has a colon, but is not a valid URL",
+        ),
+        (
+            &["--service-account-max-token-expiration=59m"],
+            "--service-account-max-token-expiration must be between 1h and 2^32 seconds",
+        ),
+        (
+            &["--max-requests-inflight=0", "--max-mutating-requests-inflight=0"],
+            "--max-requests-inflight and --max-mutating-requests-inflight must add up to something positive",
+        ),
+        (
+            &["--encryption-provider-config-automatic-reload=true"],
+            "--encryption-provider-config-automatic-reload needs --encryption-provider-config",
+        ),
+        (&["--oidc-client-id=kubernetes"], oidc),
+        (
+            &["--audit-policy-file=/nowhere/policy.yaml"],
+            "/nowhere/policy.yaml",
+        ),
+        (
+            &["--storage-backend=etcd2"],
+            "\"etcd2\" is not supported; use etcd3",
+        ),
+    ] {
+        let ended = ApiServer::start(Path::new(BINARY), &etcd, flags).await;
+        let Err(error) = ended else {
+            panic!("{flags:?}: it started");
+        };
+        let error = format!("{error:#}");
+        assert!(error.contains(said), "{flags:?}: {error}");
+        assert!(error.contains("exit status: 2"), "{flags:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn an_audit_log_without_a_policy_stays_empty() {
+    let etcd = Etcd::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("audit.log");
+    let flag = format!("--audit-log-path={}", log.display());
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &[&flag])
+        .await
+        .unwrap();
+    let nodes = http::Request::get("/api/v1/nodes").body(Vec::new()).unwrap();
+    server.admin().await.unwrap().request_text(nodes).await.unwrap();
+    assert!(
+        server
+            .log()
+            .contains("there is no --audit-policy-file, so no event is recorded")
+    );
+    assert_eq!(std::fs::read_to_string(&log).unwrap_or_default(), "");
+}
