@@ -198,7 +198,7 @@ async fn admit_one(
         Plugin::LimitRanger => limit_ranger::mutate(server, attributes, object),
         Plugin::ServiceAccount => service_account::mutate(server, attributes, object).await?,
         Plugin::TaintNodesByCondition => pod_defaults::new_node(attributes, object),
-        Plugin::Priority => return pod_defaults::priority(server, attributes, object, plain(old)),
+        Plugin::Priority => return pod_defaults::priority(server, attributes, object, plain(old)).await,
         Plugin::DefaultTolerationSeconds => {
             return Ok(pod_defaults::tolerations(server, attributes, object));
         }
@@ -206,7 +206,7 @@ async fn admit_one(
             pod_defaults::default_class(server, attributes, object);
         }
         Plugin::StorageObjectInUseProtection => pod_defaults::storage_protection(attributes, object),
-        Plugin::RuntimeClass => pod_defaults::runtime_class(server, attributes, object)?,
+        Plugin::RuntimeClass => pod_defaults::runtime_class(server, attributes, object).await?,
         Plugin::PodTopologyLabels => topology::label(server, attributes, object),
         _ => return Ok(false),
     }
@@ -279,7 +279,7 @@ async fn validate_one(
         Plugin::ServiceAccount => service_account::validate(server, attributes, object).await,
         Plugin::Priority => pod_defaults::single_default(server, attributes, object),
         Plugin::PersistentVolumeClaimResize => volumes::resize(server, attributes, object, old),
-        Plugin::RuntimeClass => pod_defaults::overhead(server, attributes, object),
+        Plugin::RuntimeClass => pod_defaults::overhead(server, attributes, object).await,
         Plugin::ClusterTrustBundleAttest => certificates::attest(server, attributes, object),
         Plugin::PodSecurity => pod_security::admit(server, attributes, object, old).await,
         Plugin::CertificateApproval => certificates::approval(server, attributes, old),

@@ -6,7 +6,9 @@ use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
+use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::scheduling::v1::PriorityClass;
 use kube::Client;
 use kube::api::{Api, DeleteParams, EvictParams, Patch, PatchParams, PostParams};
 use serde_json::json;
@@ -187,4 +189,40 @@ async fn nobody_behind_a_proxy_is_unavailable_and_nobody_behind_logs_is_a_bad_ga
     assert_eq!(code, 502);
     let expected = format!("error dialing backend: dial tcp 127.0.0.1:{}", free[0]);
     assert!(message.starts_with(&expected), "{message}");
+}
+
+#[tokio::test]
+async fn a_pod_may_have_a_class_that_was_just_made() {
+    // Classes were taken from the cache only, and the pod was refused (seen in the conformance cases).
+    let (etcd, server) = started().await;
+    let other = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[])
+        .await
+        .unwrap();
+    let (client, reader) = (server.admin().await.unwrap(), other.admin().await.unwrap());
+    account(&client).await;
+    let priorities: Api<PriorityClass> = Api::all(client.clone());
+    let runtimes: Api<RuntimeClass> = Api::all(client);
+    let pods: Api<Pod> = Api::default_namespaced(reader);
+    for number in 0..50 {
+        let name = format!("c{number}");
+        let class = json!({"metadata": {"name": name}, "value": number});
+        let class = serde_json::from_value(class).unwrap();
+        priorities.create(&PostParams::default(), &class).await.unwrap();
+        let class =
+            json!({"metadata": {"name": name}, "handler": "runc", "overhead": {"podFixed": {"cpu": "5m"}}});
+        let class = serde_json::from_value(class).unwrap();
+        runtimes.create(&PostParams::default(), &class).await.unwrap();
+        let pod = json!({"metadata": {"name": name}, "spec": {
+            "priorityClassName": name, "runtimeClassName": name, "containers": [{"name": "c", "image": "i"}],
+        }});
+        let pod = serde_json::from_value(pod).unwrap();
+        let made = pods
+            .create(&PostParams::default(), &pod)
+            .await
+            .unwrap()
+            .spec
+            .unwrap();
+        assert_eq!(made.priority, Some(number));
+        assert!(made.overhead.is_some());
+    }
 }

@@ -21,7 +21,7 @@ fn new_pod(attributes: &Attributes<'_>) -> bool {
 }
 
 /// Priority: the number behind the class. Says whether the pod was changed.
-pub fn priority(
+pub async fn priority(
     server: &Server,
     attributes: &Attributes<'_>,
     pod: &mut Value,
@@ -46,10 +46,7 @@ pub fn priority(
             None => (0, None),
         }
     } else {
-        match server
-            .stores
-            .cached("scheduling.k8s.io", "priorityclasses", "", &class)
-        {
+        match class_named(server, "scheduling.k8s.io", "priorityclasses", &class).await? {
             Some(found) => (
                 found["value"].as_i64().unwrap_or(0),
                 found["preemptionPolicy"].as_str().map(str::to_owned),
@@ -80,6 +77,17 @@ pub fn priority(
     pod["spec"]["priority"] = json!(value);
     pod["spec"]["preemptionPolicy"] = json!(policy);
     Ok(true)
+}
+
+/// The class of that name; one that was just made is not in the cache yet.
+async fn class_named(
+    server: &Server,
+    group: &str,
+    plural: &str,
+    name: &str,
+) -> Result<Option<Arc<Value>>, ApiError> {
+    let found = server.stores.read(group, plural, "", name).await;
+    found.map_err(ApiError::internal)
 }
 
 /// A change that leaves out what was computed keeps it. Says whether it did.
@@ -155,7 +163,11 @@ pub fn new_node(attributes: &Attributes<'_>, node: &mut Value) {
 }
 
 /// RuntimeClass: overhead and scheduling of the class.
-pub fn runtime_class(server: &Server, attributes: &Attributes<'_>, pod: &mut Value) -> Result<(), ApiError> {
+pub async fn runtime_class(
+    server: &Server,
+    attributes: &Attributes<'_>,
+    pod: &mut Value,
+) -> Result<(), ApiError> {
     if !new_pod(attributes) {
         return Ok(());
     }
@@ -166,7 +178,7 @@ pub fn runtime_class(server: &Server, attributes: &Attributes<'_>, pod: &mut Val
     else {
         return Ok(());
     };
-    let Some(class) = server.stores.cached("node.k8s.io", "runtimeclasses", "", &name) else {
+    let Some(class) = class_named(server, "node.k8s.io", "runtimeclasses", &name).await? else {
         return Err(attributes.forbidden(&format!("pod rejected: RuntimeClass {name:?} not found")));
     };
     if let Some(overhead) = class["overhead"].get("podFixed") {
@@ -232,7 +244,7 @@ pub fn single_default(
 }
 
 /// RuntimeClass: a pod's overhead is what its class says, and nothing without one that says something.
-pub fn overhead(
+pub async fn overhead(
     server: &Server,
     attributes: &Attributes<'_>,
     object: Option<&Value>,
@@ -242,10 +254,11 @@ pub fn overhead(
     };
     let given = pod["spec"].get("overhead").filter(|overhead| !overhead.is_null());
     let Some(given) = given else { return Ok(()) };
-    let wanted = pod["spec"]["runtimeClassName"]
-        .as_str()
-        .and_then(|name| server.stores.cached("node.k8s.io", "runtimeclasses", "", name))
-        .and_then(|class| class["overhead"].get("podFixed").cloned());
+    let class = match pod["spec"]["runtimeClassName"].as_str() {
+        Some(name) => class_named(server, "node.k8s.io", "runtimeclasses", name).await?,
+        None => None,
+    };
+    let wanted = class.and_then(|class| class["overhead"].get("podFixed").cloned());
     match wanted {
         Some(wanted) if wanted == *given => Ok(()),
         Some(_) => Err(attributes
