@@ -1,6 +1,7 @@
 //! Admission: what may change or refuse a write after it was authorized.
 
 pub mod attributes;
+pub mod bounds;
 pub mod certificates;
 pub mod conditions;
 pub mod configuration;
@@ -47,6 +48,7 @@ pub struct Admission {
     pub configuration: AdmissionConfiguration,
     pub webhooks: Live<Webhooks>,
     pub policies: Live<Policies>,
+    pub bounds: bounds::Bounds,
 }
 
 impl Admission {
@@ -56,6 +58,7 @@ impl Admission {
             configuration,
             webhooks: Live::default(),
             policies: Live::default(),
+            bounds: bounds::Bounds::default(),
         }
     }
 
@@ -195,7 +198,7 @@ async fn admit_one(
         return Ok(false);
     };
     match plugin {
-        Plugin::LimitRanger => limit_ranger::mutate(server, attributes, object),
+        Plugin::LimitRanger => limit_ranger::mutate(server, attributes, object).await?,
         Plugin::ServiceAccount => service_account::mutate(server, attributes, object).await?,
         Plugin::TaintNodesByCondition => pod_defaults::new_node(attributes, object),
         Plugin::Priority => return pod_defaults::priority(server, attributes, object, plain(old)).await,
@@ -275,7 +278,7 @@ async fn validate_one(
     }
     let (object, old) = (plain(object), plain(old));
     match plugin {
-        Plugin::LimitRanger => limit_ranger::validate(server, attributes, object),
+        Plugin::LimitRanger => limit_ranger::validate(server, attributes, object).await,
         Plugin::ServiceAccount => service_account::validate(server, attributes, object).await,
         Plugin::Priority => pod_defaults::single_default(server, attributes, object),
         Plugin::PersistentVolumeClaimResize => volumes::resize(server, attributes, object, old),

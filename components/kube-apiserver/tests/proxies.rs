@@ -226,3 +226,45 @@ async fn a_pod_may_have_a_class_that_was_just_made() {
         assert!(made.overhead.is_some());
     }
 }
+
+#[tokio::test]
+async fn a_namespaces_first_bounds_hold_at_once() {
+    let (etcd, server) = started().await;
+    let other = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[])
+        .await
+        .unwrap();
+    let (client, reader) = (server.admin().await.unwrap(), other.admin().await.unwrap());
+    let post = async |client: &Client, path: &str, object: serde_json::Value| {
+        let request = Request::post(path)
+            .header("content-type", "application/json")
+            .body(object.to_string().into_bytes())
+            .unwrap();
+        match client.request_text(request).await {
+            Ok(_) => (201, String::new()),
+            Err(kube::Error::Api(status)) => (status.code, status.message),
+            Err(other) => panic!("{path}: {other}"),
+        }
+    };
+    for number in 0..30 {
+        let name = format!("n{number}");
+        let space = format!("/api/v1/namespaces/{name}");
+        let named = |name: &str| json!({"metadata": {"name": name}});
+        for (path, object) in [
+            ("/api/v1/namespaces".to_owned(), named(&name)),
+            (format!("{space}/serviceaccounts"), named("default")),
+        ] {
+            assert_eq!(post(&client, &path, object).await.0, 201, "{path}");
+        }
+        let limits = json!({"metadata": {"name": "l"}, "spec": {"limits": [{"type": "Container", "min": {"cpu": "50m"}}]}});
+        assert_eq!(
+            post(&client, &format!("{space}/limitranges"), limits).await.0,
+            201
+        );
+        let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "10m"}}}]}});
+        let (code, said) = post(&reader, &format!("{space}/pods"), pod).await;
+        assert!(
+            code == 403 && said.contains("minimum cpu usage per Container is 50m"),
+            "{name}: {code} {said}"
+        );
+    }
+}

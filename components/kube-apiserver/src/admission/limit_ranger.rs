@@ -14,10 +14,9 @@ fn items<'a>(value: &'a Value, field: &str) -> &'a [Value] {
     value[field].as_array().map_or(&[], Vec::as_slice)
 }
 
-fn ranges(server: &Server, attributes: &Attributes<'_>) -> Vec<Arc<Value>> {
-    server
-        .stores
-        .cached_list("", "limitranges", Some(&attributes.namespace))
+async fn ranges(server: &Server, attributes: &Attributes<'_>) -> Result<Vec<Arc<Value>>, ApiError> {
+    let bounds = &server.admission.bounds;
+    bounds.of(server, "limitranges", &attributes.namespace).await
 }
 
 fn concerns(attributes: &Attributes<'_>) -> bool {
@@ -28,12 +27,16 @@ fn concerns(attributes: &Attributes<'_>) -> bool {
 }
 
 /// Fills in requests and limits that containers leave out.
-pub fn mutate(server: &Server, attributes: &Attributes<'_>, object: &mut Value) {
+pub async fn mutate(
+    server: &Server,
+    attributes: &Attributes<'_>,
+    object: &mut Value,
+) -> Result<(), ApiError> {
     if !concerns(attributes) || !attributes.is("", "pods") {
-        return;
+        return Ok(());
     }
     let mut notes = Vec::new();
-    for range in ranges(server, attributes) {
+    for range in ranges(server, attributes).await? {
         for limit in items(&range["spec"], "limits")
             .iter()
             .filter(|limit| limit["type"] == "Container")
@@ -60,6 +63,7 @@ pub fn mutate(server: &Server, attributes: &Attributes<'_>, object: &mut Value) 
             &format!("LimitRanger plugin set: {}", notes.join("; ")),
         );
     }
+    Ok(())
 }
 
 /// What was set, one text for the requests and one for the limits.
@@ -99,7 +103,7 @@ fn default_container(limit: &Value, container: &mut Value) -> Vec<String> {
 }
 
 /// Checks the bounds.
-pub fn validate(
+pub async fn validate(
     server: &Server,
     attributes: &Attributes<'_>,
     object: Option<&Value>,
@@ -108,7 +112,7 @@ pub fn validate(
         return Ok(());
     };
     let mut problems = Vec::new();
-    for range in ranges(server, attributes) {
+    for range in ranges(server, attributes).await? {
         for limit in items(&range["spec"], "limits") {
             match limit["type"].as_str().unwrap_or("") {
                 "Container" if attributes.is("", "pods") => {

@@ -149,9 +149,8 @@ pub async fn admit(
     if !relevant {
         return Ok(());
     }
-    let quotas = server
-        .stores
-        .cached_list("", "resourcequotas", Some(&attributes.namespace));
+    let bounds = &server.admission.bounds;
+    let quotas = bounds.of(server, "resourcequotas", &attributes.namespace).await?;
     if quotas.is_empty() {
         return Ok(());
     }
