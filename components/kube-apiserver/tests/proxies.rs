@@ -27,6 +27,35 @@ async fn started() -> (Etcd, ApiServer) {
     (etcd, server)
 }
 
+/// Two servers over one etcd: what one has written arrives in the other's cache a moment later.
+struct Pair {
+    writer: ApiServer,
+    reader: ApiServer,
+    _etcd: Etcd,
+}
+
+impl Pair {
+    async fn start() -> Self {
+        let (etcd, writer) = started().await;
+        let reader = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[])
+            .await
+            .unwrap();
+        Self {
+            writer,
+            reader,
+            _etcd: etcd,
+        }
+    }
+
+    /// One that writes, and one that must know of it.
+    async fn clients(&self) -> (Client, Client) {
+        (
+            self.writer.admin().await.unwrap(),
+            self.reader.admin().await.unwrap(),
+        )
+    }
+}
+
 /// A server that answers with the method and the path that it got; gives its port.
 async fn echo() -> (u16, AbortHandle) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -100,12 +129,8 @@ async fn a_proxy_passes_every_method_on() {
 #[tokio::test]
 async fn a_proxy_dials_where_the_last_write_says() {
     // The node was taken from the cache, where another server's write arrives a moment later.
-    let (etcd, server) = started().await;
-    let other = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[])
-        .await
-        .unwrap();
-    let client = server.admin().await.unwrap();
-    let reader = other.admin().await.unwrap();
+    let pair = Pair::start().await;
+    let (client, reader) = pair.clients().await;
     node(&client, 1).await;
     let nodes: Api<Node> = Api::all(client.clone());
     for last in 2..100 {
@@ -126,11 +151,8 @@ async fn a_proxy_dials_where_the_last_write_says() {
 #[tokio::test]
 async fn an_eviction_knows_a_budget_that_was_just_made() {
     // Budgets were taken from the cache, and a pod was evicted past the one that had just been made.
-    let (etcd, server) = started().await;
-    let other = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[])
-        .await
-        .unwrap();
-    let (client, reader) = (server.admin().await.unwrap(), other.admin().await.unwrap());
+    let pair = Pair::start().await;
+    let (client, reader) = pair.clients().await;
     account(&client).await;
     let pods: Api<Pod> = Api::default_namespaced(client.clone());
     let pod = json!({"metadata": {"name": "p", "labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
@@ -194,11 +216,8 @@ async fn nobody_behind_a_proxy_is_unavailable_and_nobody_behind_logs_is_a_bad_ga
 #[tokio::test]
 async fn a_pod_may_have_a_class_that_was_just_made() {
     // Classes were taken from the cache only, and the pod was refused (seen in the conformance cases).
-    let (etcd, server) = started().await;
-    let other = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[])
-        .await
-        .unwrap();
-    let (client, reader) = (server.admin().await.unwrap(), other.admin().await.unwrap());
+    let pair = Pair::start().await;
+    let (client, reader) = pair.clients().await;
     account(&client).await;
     let priorities: Api<PriorityClass> = Api::all(client.clone());
     let runtimes: Api<RuntimeClass> = Api::all(client);
@@ -229,11 +248,8 @@ async fn a_pod_may_have_a_class_that_was_just_made() {
 
 #[tokio::test]
 async fn a_namespaces_first_bounds_hold_at_once() {
-    let (etcd, server) = started().await;
-    let other = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[])
-        .await
-        .unwrap();
-    let (client, reader) = (server.admin().await.unwrap(), other.admin().await.unwrap());
+    let pair = Pair::start().await;
+    let (client, reader) = pair.clients().await;
     let post = async |client: &Client, path: &str, object: serde_json::Value| {
         let request = Request::post(path)
             .header("content-type", "application/json")
