@@ -1,11 +1,13 @@
 //! The typed operations under server-side apply: comparing, merging, collecting fields, removing fields.
 mod compare;
+mod direct;
 mod items;
 mod merge;
 mod remove;
 mod validate;
 
 pub use compare::{Comparison, compare, compare_change};
+pub(crate) use direct::{applied_fields, created_fields};
 pub use merge::merge;
 pub use remove::remove;
 pub use validate::{Applied, Unapplicable, change_has_keyless_items, has_keyless_items, validate};

@@ -1,8 +1,10 @@
 //! Sets of fields as a trie, and their FieldsV1 form.
+mod direct;
 mod element;
 mod owned;
 mod text;
 
+pub(crate) use direct::{LeftOut, Name, write_element, written};
 pub use element::Element;
 pub(crate) use element::field_element;
 pub use owned::FieldsV1;

@@ -1,5 +1,7 @@
 use super::*;
+use crate::fieldset::{FieldsV1, LeftOut};
 use crate::schema::Schema;
+use proptest::prelude::*;
 use serde_json::json;
 
 fn set() -> SchemaSet {
@@ -108,5 +110,64 @@ fn removal_and_validation() {
     ] {
         let refused = validate(&set(), &Type::Struct(1), &applied).unwrap_err();
         assert_eq!(refused.to_string(), error);
+    }
+}
+
+/// Values that fit the schema, or nearly.
+fn objects() -> impl Strategy<Value = Value> {
+    let text = || prop_oneof!["[ab]{0,2}", Just("a\"\\b".to_owned())];
+    let scalar = prop_oneof![
+        Just(Value::Null),
+        Just(json!({})),
+        Just(json!([])),
+        any::<bool>().prop_map(Value::from),
+        text().prop_map(Value::from)
+    ];
+    let texts = move || proptest::collection::vec(text(), 0..3);
+    let map = move || proptest::collection::btree_map(text(), text(), 0..3).prop_map(|map| json!(map));
+    let port = (
+        0..3u8,
+        proptest::option::of("[ab]"),
+        proptest::option::of("TCP|UDP"),
+    )
+        .prop_map(|(port, name, protocol)| json!({"port": port, "name": name, "protocol": protocol}));
+    let ports = proptest::collection::vec(port, 0..3).prop_map(Value::from);
+    let member = prop_oneof![
+        2 => (Just("args"), texts().prop_map(|list| json!(list))),
+        2 => (Just("labels"), map()),
+        2 => (Just("owners"), texts().prop_map(|list| json!(list))),
+        3 => (Just("ports"), ports),
+        2 => (Just("selector"), map()),
+        1 => (Just("unknown"), map()),
+        1 => (prop_oneof![Just("labels"), Just("owners"), Just("ports"), Just("selector"), Just("unknown")], scalar),
+    ];
+    proptest::collection::vec(member, 0..6).prop_map(|members| {
+        let named = members.into_iter().map(|(name, value)| (name.to_owned(), value));
+        Value::Object(named.collect())
+    })
+}
+
+proptest! {
+    /// What is written in one pass is what sets come to.
+    #[test]
+    fn written_fields_are_those_of_sets(after in objects(), bare in objects(), typed in any::<bool>()) {
+        let (set, ty) = (set(), Type::Struct(1));
+        let whole = FieldSet::of_names(&["selector", "labels.a"]);
+        let alone = FieldSet::of_names(&["labels", "unknown", "args", "labels.b"]);
+        let left = |mut set: FieldSet| {
+            set.subtract_below(&whole);
+            set.subtract(&alone);
+            FieldsV1::from(&set)
+        };
+        let left_out = LeftOut::new(&whole, &alone);
+        if validate(&set, &ty, &after).is_ok() {
+            prop_assert_eq!(applied_fields(&set, &ty, &after, left_out), left(field_set(&set, &ty, &after)));
+        }
+        if let Some(created) = created_fields(&set, &ty, &bare, &after, typed, left_out) {
+            let Comparison { mut added, modified, .. } =
+                compare_change(&set, &ty, &bare, &after, &crate::decode::Unchanged::default(), typed);
+            added.add(modified);
+            prop_assert_eq!(created, left(added));
+        }
     }
 }

@@ -235,12 +235,25 @@ pub(super) fn write_below(out: &mut String, member: bool, below: impl FnOnce(&mu
     member
 }
 
-fn quote(out: &mut String, element: &str) {
-    if element.starts_with("f:")
-        && !element
-            .bytes()
-            .any(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\'))
-    {
+fn is_plain(text: &str) -> bool {
+    !text
+        .bytes()
+        .any(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\'))
+}
+
+/// The element of the field of this name.
+pub(super) fn quote_field(out: &mut String, name: &str) {
+    if is_plain(name) {
+        out.push_str("\"f:");
+        out.push_str(name);
+        out.push('"');
+        return;
+    }
+    quote(out, &super::field_element(name));
+}
+
+pub(super) fn quote(out: &mut String, element: &str) {
+    if element.starts_with("f:") && is_plain(element) {
         out.push('"');
         out.push_str(element);
         out.push('"');

@@ -4,11 +4,11 @@ use super::entry::{Entry, Managers, Operation, Owned};
 use super::limit::fold;
 use super::object::{is_reset, is_same, without_managed_fields};
 use crate::apply::{
-    Comparison, change_has_keyless_items, compare, compare_change, field_set, has_keyless_items, merge,
-    remove, validate,
+    Comparison, applied_fields, change_has_keyless_items, compare, compare_change, created_fields, field_set,
+    has_keyless_items, merge, remove, validate,
 };
 use crate::decode::{self, Unchanged};
-use crate::fieldset::{FieldSet, FieldsV1};
+use crate::fieldset::{FieldSet, FieldsV1, LeftOut};
 use crate::meta;
 use crate::schema::{SchemaId, SchemaSet, Type};
 use crate::status::{ApiError, Reason};
@@ -117,6 +117,25 @@ impl FieldManager<'_> {
         managers: &mut Managers,
         writer: Writer<'_>,
     ) {
+        let entry = Entry::new(
+            Operation::Update,
+            writer.manager,
+            self.api_version,
+            writer.subresource,
+        );
+        if managers.0.is_empty()
+            && let Some(fields) = self.created(before, new)
+        {
+            managers.0.extend((!fields.is_empty()).then(|| {
+                let owned = Owned {
+                    fields,
+                    api_version: self.api_version.to_owned(),
+                    time: writer.now.to_owned(),
+                };
+                (entry, owned)
+            }));
+            return;
+        }
         let Comparison {
             added,
             modified,
@@ -132,12 +151,6 @@ impl FieldManager<'_> {
         };
         taken.subtract_below(self.reset);
         taken.subtract(&UNOWNED);
-        let entry = Entry::new(
-            Operation::Update,
-            writer.manager,
-            self.api_version,
-            writer.subresource,
-        );
         for (other, owned) in &mut managers.0 {
             // What the writer keeps isn't taken away first.
             if *other == entry && owned.fields.contains(&taken) {
@@ -160,6 +173,15 @@ impl FieldManager<'_> {
         }
         tidy(managers);
         fold(managers);
+    }
+
+    /// The fields of a new object that its creator owns; `None` when they have to be found by comparing.
+    fn created(&self, before: &Value, new: &Value) -> Option<FieldsV1> {
+        if !meta::managed_fields(new).is_empty() {
+            return None;
+        }
+        let left_out = LeftOut::new(self.reset, &UNOWNED);
+        created_fields(self.schemas, &self.ty(), before, new, self.typed, left_out)
     }
 
     /// Merges an applied configuration into the live object, or makes the object of it. `applied` must have been
@@ -216,13 +238,12 @@ impl FieldManager<'_> {
             named.subtract_below(self.reset);
             named
         };
-        let mut owned = named();
-        owned.subtract(&UNOWNED);
-        let fields = FieldsV1::from(&owned);
+        let left_out = LeftOut::new(self.reset, &UNOWNED);
+        let fields = applied_fields(self.schemas, &self.ty(), applied, left_out);
         // Most appliers name what they named before.
         let dropped = former
             .as_ref()
-            .is_some_and(|former| former.fields != fields && !former.fields.is_within(&owned));
+            .is_some_and(|former| former.fields != fields && !former.fields.is_within(&fields.to_set()));
         let mut merged = without_managed_fields(&before);
         merge(self.schemas, &self.ty(), &mut merged, configuration);
         managers.0.insert(
