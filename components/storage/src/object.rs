@@ -19,6 +19,7 @@ mod tests;
 pub use marks::Marks;
 pub use shape::OwnerUid;
 pub(crate) use shape::Shape;
+use shape::Versioned;
 
 use crate::cache::EventKind;
 
@@ -45,6 +46,8 @@ pub struct StoredObject {
     frame_kind: EventKind,
     /// Bytes of the JSON before its first member besides kind and apiVersion.
     untyped_start: u32,
+    /// Where in the frame the number of the resourceVersion begins; 0 if that isn't known.
+    version_at: u32,
     name: Box<str>,
     namespace: Box<str>,
     uid: Box<str>,
@@ -72,7 +75,11 @@ impl StoredObject {
         frame_kind: EventKind,
         found: Found,
     ) -> Self {
-        let (frame, untyped_start) = shape.with_version(
+        let Versioned {
+            text: frame,
+            untyped_start,
+            version_at,
+        } = shape.with_version(
             bytes,
             revision.value(),
             frame_kind.frame_start(),
@@ -84,6 +91,7 @@ impl StoredObject {
             frame: frame.into(),
             frame_kind,
             untyped_start: u32::try_from(untyped_start).unwrap_or(u32::MAX),
+            version_at: version_at.and_then(|at| u32::try_from(at).ok()).unwrap_or(0),
             name: shape.name,
             namespace: shape.namespace,
             uid: shape.uid,
@@ -126,19 +134,53 @@ impl StoredObject {
         revision: Revision,
         frame_kind: EventKind,
     ) -> Result<Self, StorageError> {
-        let json = self.json();
-        let object = StoredObject::parse(
-            &self.key,
-            revision,
-            &json,
-            self.field_specs.clone(),
-            frame_kind,
-            self.found(),
-        )?;
+        let Some(frame) = self.frame_at(revision, frame_kind) else {
+            let object = StoredObject::parse(
+                &self.key,
+                revision,
+                self.json_bytes(),
+                self.field_specs.clone(),
+                frame_kind,
+                self.found(),
+            )?;
+            return Ok(StoredObject {
+                notes: self.notes.clone(),
+                ..object
+            });
+        };
+        let shift = frame_kind.frame_start().len() as i64 - self.frame_kind.frame_start().len() as i64;
         Ok(StoredObject {
+            key: self.key.clone(),
+            revision,
+            frame: frame.into(),
+            frame_kind,
+            untyped_start: self.untyped_start,
+            version_at: u32::try_from(i64::from(self.version_at) + shift).unwrap_or(0),
+            name: self.name.clone(),
+            namespace: self.namespace.clone(),
+            uid: self.uid.clone(),
+            owners: self.owners.clone(),
+            labels: self.labels.clone(),
+            fields: self.fields.clone(),
             notes: self.notes.clone(),
-            ..object
+            field_specs: self.field_specs.clone(),
+            stale: self.stale,
+            generation: self.generation,
+            encodings: Mutex::new(Vec::new()),
+            value: OnceLock::new(),
         })
+    }
+
+    /// The frame of the same object under another revision, if it is known where that is written.
+    fn frame_at(&self, revision: Revision, frame_kind: EventKind) -> Option<Vec<u8>> {
+        let own = self.revision.to_string();
+        let at = self.version_at as usize;
+        let (before, rest) = self.frame.split_at_checked(at)?;
+        let after = rest.strip_prefix(own.as_bytes())?.strip_prefix(b"\"")?;
+        let before = before.strip_prefix(self.frame_kind.frame_start())?;
+        let number = revision.to_string();
+        let parts = [frame_kind.frame_start(), before, number.as_bytes(), b"\"", after];
+        before.ends_with(b"\"").then(|| parts.concat())
     }
 
     /// The kind of event it arrived as.

@@ -1,6 +1,7 @@
 use super::rules;
 use crate::Resource;
 use crate::value::{Object, absent, at, is_zero, list, make, zero};
+use apimachinery::decode::{self, Unchanged};
 use apimachinery::{Quantity, meta};
 use serde_json::{Value, json};
 
@@ -81,8 +82,14 @@ pub fn prepare_create(resource: &Resource, value: &mut Value) {
         }
         _ => {}
     }
-    // What is always written comes back where the status was dropped.
-    let _ = apimachinery::decode::fit(&resource.schemas, resource.schema_id, value);
+    // What is always written comes back where the status was dropped. Of the rest, only these kinds were given what may not
+    // be in its form yet.
+    let written: &[&str] = match resource.gvk.kind.as_str() {
+        "Job" | "Namespace" | "PersistentVolumeClaim" => &["metadata", "spec", "status"],
+        _ => &["metadata", "status"],
+    };
+    let fits = Unchanged::all_of(value, |name| !written.contains(&name));
+    let _ = decode::fit_except(&resource.schemas, resource.schema_id, value, &fits);
 }
 
 /// Of a claim's two fields for where its data comes from, the one that was left out follows the other.

@@ -45,13 +45,17 @@ pub fn compare_change(
 enum Step<'a> {
     Field(&'a str),
     Element(String),
+    /// An item of a list of these.
+    Item(Option<&'a Type>, &'a ListKind, &'a Value),
 }
 
 impl Step<'_> {
-    fn text(&self) -> Cow<'_, str> {
+    fn text(&self, set: &SchemaSet) -> Cow<'_, str> {
         match self {
             Step::Field(name) => Cow::Owned(field_element(name)),
             Step::Element(text) => Cow::Borrowed(text),
+            // Items of an atomic list, for which alone the position counts, are not compared.
+            Step::Item(inner, kind, item) => Cow::Owned(items::element(set, *inner, kind, 0, item)),
         }
     }
 }
@@ -77,19 +81,23 @@ fn is_managed_fields(path: &[Step<'_>], key: &str) -> bool {
     key == "managedFields" && matches!(path, [Step::Field("metadata")])
 }
 
+fn steps<'p>(set: &SchemaSet, path: &'p [Step<'_>]) -> Vec<Cow<'p, str>> {
+    path.iter().map(|step| step.text(set)).collect()
+}
+
 impl<'a> Comparer<'a> {
     fn added(&mut self, below: FieldSet) {
-        let path: Vec<_> = self.path.iter().map(Step::text).collect();
+        let path = steps(self.set, &self.path);
         self.out.added.attach(&path, below);
     }
 
     fn removed(&mut self, below: FieldSet) {
-        let path: Vec<_> = self.path.iter().map(Step::text).collect();
+        let path = steps(self.set, &self.path);
         self.out.removed.attach(&path, below);
     }
 
     fn modified(&mut self) {
-        let path: Vec<_> = self.path.iter().map(Step::text).collect();
+        let path = steps(self.set, &self.path);
         self.out.modified.insert(&path);
     }
 
@@ -254,12 +262,22 @@ impl<'a> Comparer<'a> {
         out
     }
 
-    fn list(&mut self, inner: Option<&'a Type>, kind: &ListKind, before: &'a Value, after: &'a Value) {
+    fn list(&mut self, inner: Option<&'a Type>, kind: &'a ListKind, before: &'a Value, after: &'a Value) {
         if before == after {
             return;
         }
         let list = |value: &'a Value| value.as_array().map_or(&[][..], Vec::as_slice);
         let (before, after) = (list(before), list(after));
+        if items::are_paired(self.set, inner, kind, before, after)
+            && items::are_few_and_distinct(self.set, inner, kind, after)
+        {
+            for (before, after) in before.iter().zip(after) {
+                self.path.push(Step::Item(inner, kind, after));
+                self.either(inner, None, Some(before), Some(after));
+                self.path.pop();
+            }
+            return;
+        }
         type Pair<'v> = (Vec<&'v Value>, Vec<&'v Value>);
         let mut paired: BTreeMap<String, Pair<'a>> = BTreeMap::new();
         for (element, item) in items::elements(self.set, inner, kind, before)

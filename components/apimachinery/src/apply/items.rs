@@ -41,6 +41,46 @@ fn key_value<'a>(
     field.default.clone().or_else(zero).map(Cow::Owned)
 }
 
+/// Whether two items are the same one: their element texts are, which are not made for it.
+fn is_same_item(set: &SchemaSet, item_type: Option<&Type>, kind: &ListKind, a: &Value, b: &Value) -> bool {
+    match kind {
+        ListKind::Atomic => false,
+        ListKind::Set => a == b,
+        ListKind::Map(keys) => keys
+            .iter()
+            .all(|name| key_value(set, item_type, name, a) == key_value(set, item_type, name, b)),
+    }
+}
+
+/// Whether two lists have the same items in the same order, as most versions of a list do.
+pub(super) fn are_paired(
+    set: &SchemaSet,
+    item_type: Option<&Type>,
+    kind: &ListKind,
+    a: &[Value],
+    b: &[Value],
+) -> bool {
+    let mut pairs = a.iter().zip(b);
+    a.len() == b.len() && pairs.all(|(a, b)| is_same_item(set, item_type, kind, a, b))
+}
+
+/// Longer lists are not looked through for each of their items.
+const FEW: usize = 6;
+
+/// Whether no item of a short list is there twice; false for long ones.
+pub(super) fn are_few_and_distinct(
+    set: &SchemaSet,
+    item_type: Option<&Type>,
+    kind: &ListKind,
+    list: &[Value],
+) -> bool {
+    let is_repeated = |(position, item): (usize, &Value)| {
+        let mut before = list[..position].iter();
+        before.any(|other| is_same_item(set, item_type, kind, other, item))
+    };
+    list.len() <= FEW && !list.iter().enumerate().any(is_repeated)
+}
+
 /// Whether any of the key fields has a value.
 pub(super) fn has_key(set: &SchemaSet, item_type: Option<&Type>, keys: &[String], item: &Value) -> bool {
     keys.iter()

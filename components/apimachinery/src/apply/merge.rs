@@ -62,6 +62,11 @@ fn fresh(set: &SchemaSet, ty: Option<&Type>, field: Option<&Field>, applied: &Va
 
 /// Keeps the applied order among applied items, and the live order among the rest.
 fn list(set: &SchemaSet, inner: Option<&Type>, kind: &ListKind, live: &mut Vec<Value>, applied: &[Value]) {
+    // No item is applied twice, so none is there twice either.
+    if items::are_paired(set, inner, kind, live, applied) {
+        let pairs = live.iter_mut().zip(applied);
+        return pairs.for_each(|(live, applied)| value(set, inner, None, live, applied));
+    }
     let left = items::elements(set, inner, kind, live);
     let right = items::elements(set, inner, kind, applied);
     // The last of repeated items counts.

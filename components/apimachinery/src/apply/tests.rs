@@ -171,3 +171,25 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    /// Lists that have the same items in the same order are compared without looking for them; otherwise they are paired.
+    #[test]
+    fn the_order_of_items_is_no_difference(before in objects(), after in objects(), same in any::<bool>()) {
+        let mut before = before;
+        if same && let Some(ports) = after.get("ports") {
+            before["ports"] = ports.clone();
+            if let Some(port) = before["ports"].as_array_mut().and_then(|ports| ports.first_mut()) {
+                port["name"] = json!("other");
+            }
+        }
+        let mut turned = before.clone();
+        for list in ["ports", "owners"] {
+            if let Some(list) = turned.get_mut(list).and_then(Value::as_array_mut) {
+                list.reverse();
+            }
+        }
+        let compared = |before: &Value| compare(&set(), &Type::Struct(1), before, &after);
+        prop_assert_eq!(compared(&before), compared(&turned));
+    }
+}

@@ -15,6 +15,13 @@ impl Unchanged {
         Self::beside(before, after, |_| true)
     }
 
+    /// What of an object is known to stay by its name.
+    pub fn all_of(object: &Value, stays: impl Fn(&str) -> bool) -> Self {
+        let members = object.as_object().into_iter().flatten();
+        let known = members.filter(|(name, value)| is_noted(value) && stays(name));
+        Self(known.map(|(name, _)| name.clone()).collect())
+    }
+
     /// The same of what was made of a copy by changing no members but those named, if any: the others need no look.
     pub fn beside(before: &Value, after: &Value, named: impl Fn(&str) -> bool) -> Self {
         let (Value::Object(before), Value::Object(after)) = (before, after) else {

@@ -162,64 +162,104 @@ impl Shape {
         }
     }
 
-    /// The object with this resourceVersion, between `before` and `after`, kind and apiVersion in front. The
-    /// number tells how many bytes of the object come before its first other member.
-    pub(crate) fn with_version(
-        &self,
-        bytes: &[u8],
-        version: i64,
-        before: &[u8],
-        after: &[u8],
-    ) -> (Vec<u8>, usize) {
+    /// The object with this resourceVersion, between `before` and `after`, kind and apiVersion in front.
+    pub(crate) fn with_version(&self, bytes: &[u8], version: i64, before: &[u8], after: &[u8]) -> Versioned {
+        let (replaced, member) = self.version_member(version);
+        let mut text = Vec::with_capacity(bytes.len() + before.len() + after.len() + member.len());
+        text.extend_from_slice(before);
+        let places = self.render(bytes, &replaced, member.as_bytes(), |part| {
+            text.extend_from_slice(part);
+        });
+        text.extend_from_slice(after);
+        // The number stands between the last two quotes of its member.
+        let number = member.rfind(':').map_or(1, |colon| colon + 2);
+        Versioned {
+            version_at: places.replaced.map(|at| before.len() + at + number),
+            untyped_start: places.untyped,
+            text,
+        }
+    }
+
+    /// Whether this is the object with that resourceVersion, kind and apiVersion in front.
+    pub(crate) fn is_with_version(&self, bytes: &[u8], version: i64, other: &[u8]) -> bool {
+        let (replaced, member) = self.version_member(version);
+        let mut rest = Some(other);
+        self.render(bytes, &replaced, member.as_bytes(), |part| {
+            rest = rest.and_then(|rest| rest.strip_prefix(part));
+        });
+        rest == Some(&[])
+    }
+
+    /// The object as it is stored: without resourceVersion, kind and apiVersion in front.
+    pub(crate) fn without_version(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(bytes.len());
+        let cut = self.version_cut.clone().unwrap_or(0..0);
+        self.render(bytes, &cut, b"", |part| out.extend_from_slice(part));
+        out
+    }
+
+    /// What is exchanged for a resourceVersion, and for what.
+    fn version_member(&self, version: i64) -> (Range<usize>, String) {
         let member = match self.insert_comma {
             _ if self.version_value.is_some() => format!("\"{version}\""),
             Comma::None => format!("\"resourceVersion\":\"{version}\""),
             Comma::Before => format!(",\"resourceVersion\":\"{version}\""),
             Comma::After => format!("\"resourceVersion\":\"{version}\","),
         };
-        let replaced = self
-            .version_value
-            .clone()
-            .unwrap_or(self.insert_at..self.insert_at);
-        let mut out = Vec::with_capacity(bytes.len() + before.len() + after.len() + member.len());
-        out.extend_from_slice(before);
-        let untyped = self.render(bytes, &replaced, member.as_bytes(), &mut out);
-        out.extend_from_slice(after);
-        (out, untyped)
+        let replaced = self.version_value.clone();
+        (replaced.unwrap_or(self.insert_at..self.insert_at), member)
     }
 
-    /// The object as it is stored: without resourceVersion, kind and apiVersion in front.
-    pub(crate) fn without_version(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut out = Vec::with_capacity(bytes.len());
-        self.render(bytes, &self.version_cut.clone().unwrap_or(0..0), b"", &mut out);
-        out
-    }
-
-    /// Writes the object with the bytes of `replaced` exchanged.
-    fn render(&self, bytes: &[u8], replaced: &Range<usize>, by: &[u8], out: &mut Vec<u8>) -> usize {
-        let start = out.len();
-        out.push(b'{');
+    /// Gives the object part by part with the bytes of `replaced` exchanged.
+    fn render(&self, bytes: &[u8], replaced: &Range<usize>, by: &[u8], mut put: impl FnMut(&[u8])) -> Places {
+        let mut length = 0;
+        let mut put = |part: &[u8]| {
+            put(part);
+            length += part.len();
+            length
+        };
+        let mut places = Places {
+            untyped: put(b"{"),
+            replaced: None,
+        };
         for member in [&self.kind, &self.api_version].into_iter().flatten() {
-            out.extend_from_slice(&bytes[member.clone()]);
-            out.push(b',');
+            put(&bytes[member.clone()]);
+            places.untyped = put(b",");
         }
-        let untyped = out.len() - start;
         for (position, run) in self.runs.iter().enumerate() {
             if position > 0 {
-                out.push(b',');
+                put(b",");
             }
             // At the end of a run there is no metadata to put it in.
             if (run.start..run.end).contains(&replaced.start) {
-                out.extend_from_slice(&bytes[run.start..replaced.start]);
-                out.extend_from_slice(by);
-                out.extend_from_slice(&bytes[replaced.end..run.end]);
+                places.replaced = Some(put(&bytes[run.start..replaced.start]));
+                put(by);
+                put(&bytes[replaced.end..run.end]);
             } else {
-                out.extend_from_slice(&bytes[run.clone()]);
+                put(&bytes[run.clone()]);
             }
         }
-        out.push(b'}');
-        untyped
+        put(b"}");
+        places
     }
+}
+
+/// Where parts of a rendered object begin.
+struct Places {
+    /// Its first member besides kind and apiVersion.
+    untyped: usize,
+    /// What was put in.
+    replaced: Option<usize>,
+}
+
+/// An object with a resourceVersion.
+#[derive(Debug)]
+pub(crate) struct Versioned {
+    pub text: Vec<u8>,
+    /// Bytes of the object before its first member besides kind and apiVersion.
+    pub untyped_start: usize,
+    /// Where in the text the number of the resourceVersion begins.
+    pub version_at: Option<usize>,
 }
 
 fn string_map(scanner: &mut Scanner<'_>) -> Result<Box<[(Box<str>, Box<str>)]>, ScanError> {

@@ -201,12 +201,43 @@ proptest! {
         }
         let text = if pretty { serde_json::to_string_pretty(&object) } else { serde_json::to_string(&object) }.unwrap();
         let shape = Shape::scan(text.as_bytes(), &[], &[]).unwrap();
-        let sent: Value = serde_json::from_slice(&shape.with_version(text.as_bytes(), 9, b"", b"").0).unwrap();
+        let sent: Value = serde_json::from_slice(&shape.with_version(text.as_bytes(), 9, b"", b"").text).unwrap();
         let stored: Value = serde_json::from_slice(&shape.without_version(text.as_bytes())).unwrap();
         object["metadata"]["resourceVersion"] = json!("9");
         prop_assert_eq!(&sent, &object);
+        let with_version = shape.with_version(text.as_bytes(), 9, b"", b"").text;
+        prop_assert!(shape.is_with_version(text.as_bytes(), 9, &with_version));
+        prop_assert!(!shape.is_with_version(text.as_bytes(), 8, &with_version));
+        prop_assert!(!shape.is_with_version(text.as_bytes(), 9, &with_version[1..]));
+        prop_assert!(!shape.is_with_version(text.as_bytes(), 9, &with_version[..with_version.len() - 1]));
+        prop_assert!(!shape.is_with_version(text.as_bytes(), 9, &[&with_version[..], b" "].concat()));
         object["metadata"].as_object_mut().unwrap().remove("resourceVersion");
         prop_assert_eq!(&stored, &object);
+    }
+
+    /// What is made of the object at hand is what is made of its text.
+    #[test]
+    fn an_object_under_another_revision_is_read_anew(metadata in prop::collection::btree_map("name|uid|resourceVersion|[a-z]{1,3}", "[0-9\"a]{0,3}", 0..5), extra in prop::collection::btree_map("kind|apiVersion|a|z", value(), 0..4), revisions in (0..2000i64, 0..2000i64)) {
+        let mut object = json!({"metadata": metadata, "spec": {"resourceVersion": "7"}});
+        for (key, value) in extra {
+            object[key] = value;
+        }
+        let fields: Arc<[FieldSpec]> = Arc::new([FieldSpec::path("spec.resourceVersion")]);
+        let read = |text: &[u8], revision, kind| StoredObject::parse("/k", Revision::new(revision), text, fields.clone(), kind, Found::default()).unwrap();
+        let first = read(&serde_json::to_vec(&object).unwrap(), revisions.0, EventKind::Modified);
+        prop_assert!(first.frame_at(Revision::new(revisions.1), EventKind::Deleted).is_some());
+        let made = first.at_revision(Revision::new(revisions.1), EventKind::Deleted).unwrap();
+        let again = made.at_revision(Revision::new(revisions.0), EventKind::Added).unwrap();
+        for (made, anew) in [
+            (made, read(first.json_bytes(), revisions.1, EventKind::Deleted)),
+            (again, read(first.json_bytes(), revisions.0, EventKind::Added)),
+        ] {
+            prop_assert_eq!(made.json_bytes(), anew.json_bytes());
+            prop_assert_eq!(made.untyped_json(), anew.untyped_json());
+            prop_assert_eq!(made.version_at, anew.version_at);
+            prop_assert_eq!(made.frame(EventKind::Modified), anew.frame(EventKind::Modified));
+            prop_assert_eq!((made.name(), made.field("spec.resourceVersion")), (anew.name(), Some("7")));
+        }
     }
 
     #[test]

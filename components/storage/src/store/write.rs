@@ -40,10 +40,8 @@ fn prepare(store: &Store, key: &str, json: Json) -> Result<Sent, StorageError> {
 }
 
 fn is_same(sent: &Sent, object: &StoredObject) -> bool {
-    let (json, _) = sent
-        .shape
-        .with_version(&sent.json, object.revision().value(), b"", b"");
-    json == object.json_bytes()
+    sent.shape
+        .is_with_version(&sent.json, object.revision().value(), object.json_bytes())
 }
 
 /// The object that a write at `revision` came to.
