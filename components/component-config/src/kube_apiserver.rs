@@ -215,7 +215,7 @@ pub struct ApiServerFlags {
     pub audit_log_maxage: u64,
     #[arg(long, default_value_t = 0)]
     pub audit_log_maxbackup: usize,
-    /// Megabytes at which the audit log is rotated; 0 is never.
+    /// Megabytes at which the audit log is rotated; 0 is the usual 100.
     #[arg(long, default_value_t = 0)]
     pub audit_log_maxsize: u64,
     #[command(flatten)]

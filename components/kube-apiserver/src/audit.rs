@@ -5,10 +5,12 @@ pub mod batch;
 pub mod event;
 pub mod file;
 pub mod legacy;
+mod metrics;
 pub mod policy;
 pub mod record;
 pub mod truncate;
 
+use crate::connect::relay::Joined;
 use crate::serving::body::{Body, Response};
 use apimachinery::ApiError;
 use backend::Backend;
@@ -16,20 +18,20 @@ use event::{Stage, event};
 use futures::FutureExt;
 use futures::StreamExt;
 use http::HeaderMap;
-use policy::Policy;
-use prometheus_client::metrics::counter::Counter;
+use metrics::Counts;
+use policy::{Level, Policy};
 use prometheus_client::registry::Registry;
 pub use record::Record;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// The caller's Audit-ID, or a fresh one.
+/// The caller's Audit-ID as it is, or a fresh one.
 pub fn id_of(headers: &HeaderMap) -> String {
     let given = headers
         .get("audit-id")
         .and_then(|value| value.to_str().ok())
-        .filter(|text| !text.is_empty() && text.len() <= 64);
+        .filter(|text| !text.is_empty());
     given.map_or_else(crate::metadata::new_uid, str::to_owned)
 }
 
@@ -44,8 +46,9 @@ struct Enabled {
     backends: Vec<Backend>,
     /// Ends of open answers that are being written.
     endings: TaskTracker,
-    events: Counter,
-    rejected: Counter,
+    /// The server ends: what is still open is told as complete.
+    closing: CancellationToken,
+    counts: Counts,
 }
 
 impl Audit {
@@ -55,20 +58,19 @@ impl Audit {
                 policy,
                 backends,
                 endings: TaskTracker::new(),
-                events: Counter::default(),
-                rejected: Counter::default(),
+                closing: CancellationToken::new(),
+                counts: Counts::default(),
             })),
         }
     }
 
     pub fn register(&self, registry: &mut Registry) {
         if let Some(enabled) = &self.enabled {
-            registry.register("apiserver_audit_event", "Audit events", enabled.events.clone());
-            registry.register(
-                "apiserver_audit_requests_rejected",
-                "Requests refused because their audit event could not be written",
-                enabled.rejected.clone(),
-            );
+            enabled.counts.register(registry);
+            for backend in &enabled.backends {
+                let losses = enabled.counts.losses.clone();
+                backend.count_losses(losses);
+            }
         }
     }
 
@@ -77,13 +79,21 @@ impl Audit {
         let Some(enabled) = &self.enabled else {
             return Ok(());
         };
-        record.rules = enabled.policy.rules(record.user.as_deref(), &record.info);
+        enabled.evaluate(record);
         let lost = enabled.record(record, Stage::RequestReceived).await;
         if lost {
-            enabled.rejected.inc();
-            return Err(ApiError::internal("failed to audit the request"));
+            enabled.counts.rejected.inc();
+            return Err(ApiError::internal("failed to store audit event"));
         }
         Ok(())
+    }
+
+    /// Of a request that nobody is known to have sent, only the refusal is told.
+    pub fn begin_refused(&self, record: &mut Record) {
+        if let Some(enabled) = &self.enabled {
+            enabled.evaluate(record);
+            record.refused = true;
+        }
     }
 
     /// Records how a request was answered. For an answer that goes on, its end is recorded when it comes.
@@ -91,12 +101,30 @@ impl Audit {
         let (Some(enabled), true) = (&self.enabled, record.is_audited()) else {
             return;
         };
+        if record.refused {
+            enabled.record(record, Stage::ResponseStarted).await;
+            return;
+        }
+        if record.info.is_long_running() {
+            enabled.record(record, Stage::ResponseStarted).await;
+        }
+        if let Some(Joined(joined)) = response.extensions().get() {
+            let (enabled, record, joined) = (Arc::clone(enabled), record.clone(), joined.clone());
+            let tracker = enabled.endings.clone();
+            tracker.spawn(async move {
+                tokio::select! {
+                    () = joined.cancelled() => {}
+                    () = enabled.closing.cancelled() => {}
+                }
+                enabled.record(&record, Stage::ResponseComplete).await;
+            });
+            return;
+        }
         let open = record.info.is_long_running() && matches!(response.body(), Body::Stream(_));
         if !open {
             enabled.record(record, Stage::ResponseComplete).await;
             return;
         }
-        enabled.record(record, Stage::ResponseStarted).await;
         let ending = Ending {
             enabled: Arc::clone(enabled),
             record: Some(record.clone()),
@@ -125,6 +153,7 @@ impl Audit {
         let ended = CancellationToken::new();
         let endings = async {
             end.cancelled().await;
+            enabled.closing.cancel();
             enabled.endings.close();
             enabled.endings.wait().await;
             ended.cancel();
@@ -138,13 +167,19 @@ impl Audit {
 }
 
 impl Enabled {
+    fn evaluate(&self, record: &mut Record) {
+        record.rules = self.policy.rules(record.user.as_deref(), &record.info);
+        let level = record.rules.as_ref().map_or(Level::None, |rules| rules.level);
+        self.counts.level(level);
+    }
+
     /// Says whether an event is lost that the request must not go on without.
     async fn record(&self, record: &Record, stage: Stage) -> bool {
         let Some(rules) = record.rules.as_ref().filter(|rules| rules.wants(stage)) else {
             return false;
         };
         let event = event(record, rules, stage);
-        self.events.inc();
+        self.counts.events.inc();
         let mut refuse = false;
         for backend in &self.backends {
             let taken = backend.take(&event).boxed().await;

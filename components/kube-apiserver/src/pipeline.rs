@@ -140,7 +140,7 @@ async fn guarded(
         Ok(user) => user,
         Err(refusal) => {
             tracing::warn!(path = info.path, refusal = refusal.0, "authentication failed");
-            server.audit.begin(record).await?;
+            server.audit.begin_refused(record);
             return Err(ApiError::unauthorized("Unauthorized"));
         }
     };
@@ -206,7 +206,11 @@ async fn allowed(
         read_body(&parts.method, incoming, server.flags.request_timeout).await?
     };
     record.note_request(&server.registry.load(), &parts.headers, &body);
-    let timeout = request_timeout(server, &query)?;
+    let timeout = if long_running {
+        server.flags.request_timeout
+    } else {
+        request_timeout(server, &query)?
+    };
     let compressible = compress::wanted(&parts.headers, &info);
     let request = Arc::new(ApiRequest::new(
         parts.method,

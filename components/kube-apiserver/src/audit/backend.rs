@@ -7,13 +7,17 @@ use super::truncate::Truncation;
 use crate::webhook::{CallError, Endpoint};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use super::metrics::Losses;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Longest wait for a webhook's answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const ATTEMPTS: u32 = 5;
+/// Batches on their way to a webhook at once: what a slow one keeps from being sent waits in the buffer.
+const ON_THEIR_WAY: usize = 100;
 
 /// When events are handed over.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -86,9 +90,8 @@ async fn post(endpoint: &Endpoint, backoff: Duration, events: &[Value]) -> Resul
     for attempt in 1..=ATTEMPTS {
         match endpoint.post(body.clone(), TIMEOUT).await {
             Ok(_) => return Ok(()),
-            Err(error) if attempt == ATTEMPTS || matches!(error.code(), 400..=428 | 430..=499) => {
-                return Err(error);
-            }
+            // Whatever the webhook says: hardly any reason justifies losing events.
+            Err(error) if attempt == ATTEMPTS => return Err(error),
             Err(error) => {
                 tracing::debug!(%error, "an audit webhook is tried again");
                 // Servers that failed together should not come back together.
@@ -107,7 +110,7 @@ pub struct Backend {
     strict: bool,
     intake: Option<Intake>,
     batches: Mutex<Option<Batches>>,
-    pub failures: AtomicU64,
+    losses: OnceLock<Losses>,
 }
 
 impl Backend {
@@ -125,12 +128,18 @@ impl Backend {
             strict: mode == Mode::BlockingStrict,
             intake,
             batches: Mutex::new(batches),
-            failures: AtomicU64::new(0),
+            losses: OnceLock::new(),
         }
     }
 
     pub fn name(&self) -> &'static str {
         self.target.name()
+    }
+
+    /// Where lost events are counted.
+    pub fn count_losses(&self, losses: Losses) {
+        // Said once, at the start.
+        let _ = self.losses.set(losses);
     }
 
     /// Whether a request must not go on without its first event.
@@ -166,7 +175,9 @@ impl Backend {
     }
 
     fn failed(&self, error: &str, events: u64) {
-        self.failures.fetch_add(events, Ordering::Relaxed);
+        if let Some(losses) = self.losses.get() {
+            losses.add(self.name(), events);
+        }
         tracing::error!(backend = self.name(), error, events, "audit events are lost");
     }
 
@@ -175,23 +186,27 @@ impl Backend {
         let Some(mut batches) = self.batches.lock().take() else {
             return last.await;
         };
+        let at_once = match &*self.target {
+            // Lines stay in order.
+            Target::File(..) => 1,
+            Target::Webhook { .. } => ON_THEIR_WAY,
+        };
         tokio::pin!(last);
         let mut closing = false;
+        let mut writing = FuturesUnordered::new();
         loop {
-            let batch = tokio::select! {
-                batch = batches.next() => batch,
+            tokio::select! {
+                batch = batches.next(), if writing.len() < at_once => match batch {
+                    Some(batch) => writing.push(self.write(batch)),
+                    None => break,
+                },
+                Some(_) = writing.next(), if !writing.is_empty() => {}
                 () = &mut last, if !closing => {
                     closing = true;
                     batches.close();
-                    continue;
                 }
-            };
-            match batch {
-                Some(batch) => {
-                    self.write(batch).await;
-                }
-                None => return,
             }
         }
+        while writing.next().await.is_some() {}
     }
 }

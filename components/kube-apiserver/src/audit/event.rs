@@ -65,7 +65,10 @@ pub fn event(record: &Record, rules: &Rules, stage: Stage) -> Value {
         "user": record.user.as_deref().map_or_else(|| json!({}), user_json),
         "sourceIPs": record.sources,
         "requestReceivedTimestamp": micro(record.received),
-        "stageTimestamp": micro(jiff::Timestamp::now()),
+        "stageTimestamp": micro(match stage {
+            Stage::RequestReceived => record.received,
+            _ => jiff::Timestamp::now(),
+        }),
     });
     if !record.user_agent.is_empty() {
         event["userAgent"] = json!(record.user_agent);
@@ -82,7 +85,10 @@ pub fn event(record: &Record, rules: &Rules, stage: Stage) -> Value {
     if stage == Stage::RequestReceived {
         return event;
     }
-    event["responseStatus"] = record.status.clone();
+    event["responseStatus"] = match stage {
+        Stage::Panic => panicked(),
+        _ => record.status.clone(),
+    };
     if rules.level >= Level::Request
         && let Some(object) = &record.request_object
     {
@@ -113,7 +119,8 @@ pub fn event(record: &Record, rules: &Rules, stage: Stage) -> Value {
 fn object_reference(record: &Record) -> Value {
     let info = &record.info;
     let of_object = |field: &str| {
-        let object = record.request_object.as_ref()?;
+        // A patch is no object: what it says of the metadata is a change.
+        let object = record.request_object.as_ref().filter(|_| info.verb != "patch")?;
         object["metadata"][field].as_str()
     };
     let or = |own: &str, field: &str| match own {
@@ -147,11 +154,24 @@ fn shown(object: &Value, rules: &Rules) -> Value {
             }
         };
         omit(&mut object);
+        if let Some(rows) = object.get_mut("rows").and_then(Value::as_array_mut) {
+            rows.iter_mut().filter_map(|row| row.get_mut("object")).for_each(omit);
+        }
         if let Some(items) = object.get_mut("items").and_then(Value::as_array_mut) {
             items.iter_mut().for_each(omit);
         }
     }
     object
+}
+
+fn panicked() -> Value {
+    json!({
+        "metadata": {},
+        "status": "Failure",
+        "message": "APIServer panic'd",
+        "reason": "InternalError",
+        "code": 500,
+    })
 }
 
 fn micro(time: jiff::Timestamp) -> String {

@@ -5,6 +5,7 @@ use crate::identity::User;
 use crate::request_info::RequestInfo;
 use anyhow::{Context, bail};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -52,7 +53,7 @@ impl Rules {
 
 /// audit.k8s.io/v1 Policy.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Policy {
     api_version: String,
     kind: String,
@@ -66,10 +67,12 @@ pub struct Policy {
     /// What each rule comes to, made once.
     #[serde(skip)]
     compiled: Vec<Arc<Rules>>,
+    #[serde(flatten)]
+    unknown: Unknown,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct Rule {
     level: Level,
     #[serde(default)]
@@ -88,10 +91,12 @@ struct Rule {
     omit_stages: Vec<String>,
     #[serde(default, rename = "omitManagedFields")]
     omit_managed_fields: Option<bool>,
+    #[serde(flatten)]
+    unknown: Unknown,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct GroupResources {
     #[serde(default)]
     group: String,
@@ -99,6 +104,17 @@ struct GroupResources {
     resources: Vec<String>,
     #[serde(default)]
     resource_names: Vec<String>,
+    #[serde(flatten)]
+    unknown: Unknown,
+}
+
+/// Fields that policies don't have. Upstream warns of them and goes on.
+type Unknown = BTreeMap<String, serde::de::IgnoredAny>;
+
+fn warn_of(unknown: &Unknown, place: &str) {
+    for field in unknown.keys() {
+        tracing::warn!(place, field, "the audit policy has a field that policies don't have");
+    }
 }
 
 impl Policy {
@@ -130,9 +146,11 @@ impl Policy {
             };
             names.iter().map(stage).collect()
         };
+        warn_of(&self.unknown, "");
         let everywhere = stages(&self.omit_stages, "omitStages")?;
         for (index, rule) in self.rules.iter().enumerate() {
             let field = format!("rules[{index}]");
+            warn_of(&rule.unknown, &field);
             let of_resources = !rule.resources.is_empty() || !rule.namespaces.is_empty();
             if of_resources && !rule.non_resource_urls.is_empty() {
                 bail!(
@@ -147,6 +165,7 @@ impl Policy {
                 }
             }
             for (at, resources) in rule.resources.iter().enumerate() {
+                warn_of(&resources.unknown, &format!("{field}.resources[{at}]"));
                 if !resources.resource_names.is_empty() && resources.resources.is_empty() {
                     bail!(
                         "{field}.resources[{at}].resourceNames: using resourceNames requires at least one resource"

@@ -33,6 +33,8 @@ pub struct Record {
     pub impersonated: Option<Arc<User>>,
     /// The verb that allowed it for this request only.
     pub impersonation_constraint: Option<&'static str>,
+    /// Nobody is known to have sent it.
+    pub refused: bool,
     /// What the policy says; `None` until the user is known, or if nothing is recorded of this request.
     pub rules: Option<Arc<Rules>>,
     pub request_object: Option<Value>,
@@ -58,7 +60,7 @@ impl Record {
             id,
             method: parts.method.as_str().to_owned(),
             uri: parts.uri.to_string(),
-            user_agent: header("user-agent"),
+            user_agent: shortened(header("user-agent")),
             sources: sources(
                 &header("x-forwarded-for"),
                 &header("x-real-ip"),
@@ -71,6 +73,7 @@ impl Record {
             user: None,
             impersonated: None,
             impersonation_constraint: None,
+            refused: false,
             rules: None,
             request_object: None,
             response_object: None,
@@ -116,7 +119,10 @@ impl Record {
         let Some(rules) = &self.rules else { return };
         let code = response.status().as_u16();
         let wanted = rules.level.tells_responses() && self.info.is_resource;
-        let body = if wanted || code >= 400 || self.info.verb == "delete" {
+        let tells_status = self.info.verb == "delete"
+            || matches!(self.info.subresource.as_str(), "binding" | "eviction")
+            || self.info.resource == "bindings";
+        let body = if wanted || code >= 400 || tells_status {
             whole(response.body()).and_then(|body| object(registry, response.headers(), &body))
         } else {
             None
@@ -132,6 +138,17 @@ impl Record {
                 .extend(annotations.with_request.iter().map(told));
         }
     }
+}
+
+/// Longest user agent that is told, bytes; upstream's.
+const LONGEST_AGENT: usize = 1024;
+
+fn shortened(mut agent: String) -> String {
+    if agent.len() > LONGEST_AGENT {
+        agent.truncate(agent.floor_char_boundary(LONGEST_AGENT));
+        agent.push_str("...TRUNCATED");
+    }
+    agent
 }
 
 /// A body that is all there.

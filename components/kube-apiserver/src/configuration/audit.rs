@@ -12,13 +12,19 @@ use anyhow::{Context, bail};
 use component_config::kube_apiserver::ApiServerFlags;
 use parking_lot::Mutex;
 
+/// Size at which the log is rotated when none is said, megabytes; upstream's.
+const USUAL_SIZE: u64 = 100;
+
 /// Everything that the flags name; nothing is recorded without a policy.
 pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Audit> {
     let given = &flags.audit;
     let mut backends = Vec::new();
     if let Some(path) = &flags.audit_log_path {
         let rotation = Rotation {
-            max_megabytes: flags.audit_log_maxsize,
+            max_megabytes: match flags.audit_log_maxsize {
+                0 => USUAL_SIZE,
+                given => given,
+            },
             max_backups: flags.audit_log_maxbackup,
             max_age: flags.audit_log_maxage,
             compress: given.audit_log_compress,
@@ -41,6 +47,7 @@ pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Audit> 
             max_event: given.audit_log_truncate_max_event_size,
             max_batch: given.audit_log_truncate_max_batch_size,
         });
+        check("audit-log", &given.audit_log_mode, &batching, truncation.as_ref())?;
         let target = Target::File(Mutex::new(RotatingFile::open(path, rotation)?), format);
         let mode = mode(&given.audit_log_mode, batching).context("--audit-log-mode")?;
         backends.push(Backend::new(target, mode, truncation));
@@ -59,6 +66,7 @@ pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Audit> 
             max_event: given.audit_webhook_truncate_max_event_size,
             max_batch: given.audit_webhook_truncate_max_batch_size,
         });
+        check("audit-webhook", &given.audit_webhook_mode, &batching, truncation.as_ref())?;
         let target = Target::Webhook {
             endpoint: endpoint(file, clients).context("--audit-webhook-config-file")?,
             initial_backoff: given.audit_webhook_initial_backoff,
@@ -75,6 +83,42 @@ pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Audit> 
             Ok(Audit::default())
         }
     }
+}
+
+/// What makes no sense is said before events are lost to it.
+fn check(
+    flag: &str,
+    mode: &str,
+    batching: &Batching,
+    truncation: Option<&Truncation>,
+) -> anyhow::Result<()> {
+    if mode == "batch" {
+        if batching.buffer == 0 {
+            bail!("--{flag}-batch-buffer-size must be positive");
+        }
+        if batching.max_size == 0 {
+            bail!("--{flag}-batch-max-size must be positive");
+        }
+        if let Some((rate, burst)) = batching.throttle {
+            if rate <= 0.0 {
+                bail!("--{flag}-batch-throttle-qps must be positive when --{flag}-batch-throttle-enable is set");
+            }
+            if burst == 0 {
+                bail!(
+                    "--{flag}-batch-throttle-burst must be positive when --{flag}-batch-throttle-enable is set"
+                );
+            }
+        }
+    }
+    if let Some(Truncation { max_event, max_batch }) = truncation {
+        if *max_event == 0 {
+            bail!("--{flag}-truncate-max-event-size must be positive");
+        }
+        if max_batch < max_event {
+            bail!("--{flag}-truncate-max-batch-size must not be below --{flag}-truncate-max-event-size");
+        }
+    }
+    Ok(())
 }
 
 fn mode(text: &str, batching: Batching) -> anyhow::Result<Mode> {

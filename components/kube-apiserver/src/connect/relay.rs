@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Headers that are about one connection only, or that are the caller's secret.
@@ -47,6 +48,10 @@ pub struct Outgoing {
     pub headers: HeaderMap,
     pub body: Bytes,
 }
+
+/// With the answer to a request whose connection was joined with another: cancelled when they have ended.
+#[derive(Clone, Debug)]
+pub struct Joined(pub CancellationToken);
 
 /// Why the other server gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -177,8 +182,14 @@ where
         && let Some(client) = upgrade
     {
         let backend = hyper::upgrade::on(&mut answer);
-        tokio::spawn(join(client, backend));
+        let joined = CancellationToken::new();
+        let ended = joined.clone().drop_guard();
+        tokio::spawn(async move {
+            join(client, backend).await;
+            drop(ended);
+        });
         let mut response = Response::new(Body::empty());
+        response.extensions_mut().insert(Joined(joined));
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         *response.headers_mut() = answer.headers().clone();
         return Ok(response);
