@@ -3,13 +3,13 @@
 use super::batch::{Batches, Batching, Intake, buffer};
 use super::file::RotatingFile;
 use super::legacy;
+use super::metrics::Losses;
 use super::truncate::Truncation;
 use crate::webhook::{CallError, Endpoint};
-use parking_lot::Mutex;
-use serde_json::{Value, json};
-use super::metrics::Losses;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 

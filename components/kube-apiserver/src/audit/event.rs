@@ -155,7 +155,9 @@ fn shown(object: &Value, rules: &Rules) -> Value {
         };
         omit(&mut object);
         if let Some(rows) = object.get_mut("rows").and_then(Value::as_array_mut) {
-            rows.iter_mut().filter_map(|row| row.get_mut("object")).for_each(omit);
+            rows.iter_mut()
+                .filter_map(|row| row.get_mut("object"))
+                .for_each(omit);
         }
         if let Some(items) = object.get_mut("items").and_then(Value::as_array_mut) {
             items.iter_mut().for_each(omit);

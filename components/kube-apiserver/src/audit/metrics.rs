@@ -39,9 +39,7 @@ pub struct Counts {
 impl Counts {
     /// Counts a request at the level that the policy has for it.
     pub fn level(&self, level: Level) {
-        self.levels
-            .get_or_create(&OfLevel { level: level.name() })
-            .inc();
+        self.levels.get_or_create(&OfLevel { level: level.name() }).inc();
     }
 
     pub fn register(&self, registry: &mut Registry) {

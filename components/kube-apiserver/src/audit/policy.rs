@@ -113,7 +113,11 @@ type Unknown = BTreeMap<String, serde::de::IgnoredAny>;
 
 fn warn_of(unknown: &Unknown, place: &str) {
     for field in unknown.keys() {
-        tracing::warn!(place, field, "the audit policy has a field that policies don't have");
+        tracing::warn!(
+            place,
+            field,
+            "the audit policy has a field that policies don't have"
+        );
     }
 }
 

@@ -66,7 +66,12 @@ pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Audit> 
             max_event: given.audit_webhook_truncate_max_event_size,
             max_batch: given.audit_webhook_truncate_max_batch_size,
         });
-        check("audit-webhook", &given.audit_webhook_mode, &batching, truncation.as_ref())?;
+        check(
+            "audit-webhook",
+            &given.audit_webhook_mode,
+            &batching,
+            truncation.as_ref(),
+        )?;
         let target = Target::Webhook {
             endpoint: endpoint(file, clients).context("--audit-webhook-config-file")?,
             initial_backoff: given.audit_webhook_initial_backoff,
@@ -86,12 +91,7 @@ pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Audit> 
 }
 
 /// What makes no sense is said before events are lost to it.
-fn check(
-    flag: &str,
-    mode: &str,
-    batching: &Batching,
-    truncation: Option<&Truncation>,
-) -> anyhow::Result<()> {
+fn check(flag: &str, mode: &str, batching: &Batching, truncation: Option<&Truncation>) -> anyhow::Result<()> {
     if mode == "batch" {
         if batching.buffer == 0 {
             bail!("--{flag}-batch-buffer-size must be positive");
@@ -101,7 +101,9 @@ fn check(
         }
         if let Some((rate, burst)) = batching.throttle {
             if rate <= 0.0 {
-                bail!("--{flag}-batch-throttle-qps must be positive when --{flag}-batch-throttle-enable is set");
+                bail!(
+                    "--{flag}-batch-throttle-qps must be positive when --{flag}-batch-throttle-enable is set"
+                );
             }
             if burst == 0 {
                 bail!(

@@ -21,19 +21,17 @@ pub struct Target {
 
 impl Target {
     pub fn new(pki: &ClusterPki, port: u16, user: &str) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_pem_file(pki.file("ca.crt")).unwrap())
-            .unwrap();
         let certificate = CertificateDer::from_pem_file(pki.file(&format!("{user}.crt"))).unwrap();
         let key = PrivateKeyDer::from_pem_file(pki.file(&format!("{user}.key"))).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
+        let config = trusting(pki)
             .with_client_auth_cert(vec![certificate], key)
             .unwrap();
+        Self { port, config }
+    }
+
+    #[allow(dead_code)] // not every test has such a client
+    pub fn without_certificate(pki: &ClusterPki, port: u16) -> Self {
+        let config = trusting(pki).with_no_client_auth();
         Self { port, config }
     }
 
@@ -54,4 +52,16 @@ impl Target {
             .await
             .unwrap()
     }
+}
+
+fn trusting(pki: &ClusterPki) -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_file(pki.file("ca.crt")).unwrap())
+        .unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
 }
