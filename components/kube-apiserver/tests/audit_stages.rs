@@ -57,7 +57,7 @@ async fn switching() -> u16 {
             let (mut stream, _) = listener.accept().await.unwrap();
             tokio::spawn(async move {
                 let mut buffer = vec![0; 4096];
-                stream.read(&mut buffer).await.unwrap();
+                assert!(stream.read(&mut buffer).await.unwrap() > 0);
                 let answer =
                     "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: own\r\n\r\n";
                 stream.write_all(answer.as_bytes()).await.unwrap();
