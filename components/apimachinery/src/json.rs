@@ -53,27 +53,45 @@ fn parse_as(text: &[u8], compact: bool, field_sets: &[u32]) -> Result<Document, 
     })
 }
 
-/// How many bytes stand for themselves before a quote, an escape or a control character. Eight are looked at together.
-fn plain_length(bytes: &[u8]) -> usize {
+/// The highest bit of each of eight bytes that doesn't stand for itself, and perhaps of some after it: a quote, an escape or
+/// a control character.
+fn special(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 0xff;
     const HIGHS: u64 = ONES * 0x80;
-    // The highest bit of each byte that is below `limit`, and perhaps of some after it.
     let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGHS;
+    let quotes = below(word ^ (ONES * u64::from(b'"')), 1);
+    let escapes = below(word ^ (ONES * u64::from(b'\\')), 1);
+    quotes | escapes | below(word, 0x20)
+}
+
+/// How many bytes stand for themselves before a quote, an escape or a control character. Eight are looked at together; what
+/// is left of a longer text is looked at with bytes before it.
+fn plain_length(bytes: &[u8]) -> usize {
+    let first = |found: u64| (found.trailing_zeros() / 8) as usize;
     let (words, rest) = bytes.as_chunks::<8>();
     for (position, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let quotes = below(word ^ (ONES * u64::from(b'"')), 1);
-        let escapes = below(word ^ (ONES * u64::from(b'\\')), 1);
-        let found = quotes | escapes | below(word, 0x20);
+        let found = special(u64::from_le_bytes(*word));
         if found != 0 {
-            return position * 8 + (found.trailing_zeros() / 8) as usize;
+            return position * 8 + first(found);
         }
     }
-    let plain = rest
+    if rest.is_empty() {
+        return bytes.len();
+    }
+    if let Some(last) = bytes.last_chunk() {
+        let found = special(u64::from_le_bytes(*last));
+        return bytes.len() - 8 + if found == 0 { 8 } else { first(found) };
+    }
+    if let (Some(start), Some(end)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let (start, end) = (u32::from_le_bytes(*start), u32::from_le_bytes(*end));
+        if special(u64::from(start) | u64::from(end) << 32) == 0 {
+            return bytes.len();
+        }
+    }
+    bytes
         .iter()
         .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))
-        .unwrap_or(rest.len());
-    words.len() * 8 + plain
+        .unwrap_or(bytes.len())
 }
 
 /// Where the string that begins here ends, behind its quote.

@@ -13,12 +13,30 @@ impl Prefixes {
     }
 }
 
+/// Bytes of a name that a prefix holds.
+const HELD: usize = size_of::<u64>();
+
 fn prefix(name: &str) -> u64 {
-    if let Some(first) = name.as_bytes().first_chunk() {
+    let bytes = name.as_bytes();
+    if let Some(first) = bytes.first_chunk() {
         return u64::from_be_bytes(*first);
     }
-    let bytes = name.bytes().zip((0..u64::BITS - 7).rev().step_by(8));
-    bytes.fold(0, |prefix, (byte, shift)| prefix | u64::from(byte) << shift)
+    // Most names are short; two halves that overlap take a few instructions, a loop over the bytes takes fifty.
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let more = 8 * (bytes.len() - size_of::<u32>());
+        let rest = u64::from(u32::from_be_bytes(*last)) & ((1 << more) - 1);
+        return u64::from(u32::from_be_bytes(*first)) << 32 | rest << (32 - more);
+    }
+    let bytes = bytes.iter().zip((0..u64::BITS - 7).rev().step_by(8));
+    bytes.fold(0, |prefix, (byte, shift)| prefix | u64::from(*byte) << shift)
+}
+
+/// Compares with the name of a field whose prefix is the same.
+fn compare(field: &Field, name: &str) -> Ordering {
+    if name.len() <= HELD && field.name.len() == name.len() {
+        return Ordering::Equal;
+    }
+    field.name.as_str().cmp(name)
 }
 
 /// Looks fields up by names that ascend, as those of a map do.
@@ -41,7 +59,7 @@ impl<'a> Ascending<'a> {
         self.at += rest.iter().take_while(|prefix| **prefix < wanted).count();
         while prefixes.0.get(self.at) == Some(&wanted) {
             let field = fields.get(self.at)?;
-            match field.name.as_str().cmp(name) {
+            match compare(field, name) {
                 Ordering::Less => self.at += 1,
                 Ordering::Equal => return Some(field),
                 Ordering::Greater => return None,
@@ -74,7 +92,7 @@ impl Schema {
             .count();
         self.fields[first..first + alike]
             .iter()
-            .find(|field| field.name == name)
+            .find(|field| compare(field, name).is_eq())
     }
 }
 
