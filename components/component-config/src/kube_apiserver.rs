@@ -3,8 +3,10 @@
 mod audit;
 pub mod authentication;
 pub mod authorization;
+pub mod egress;
 mod feature_gates;
 mod identity;
+mod overrides;
 mod serving;
 mod unused;
 
@@ -17,6 +19,7 @@ use crate::flags::parse_duration;
 pub use audit::AuditFlags;
 pub use feature_gates::FeatureGate;
 pub use identity::{AuthenticationFlags, AuthorizationFlags};
+pub use overrides::ServersOverride;
 pub use serving::{RuntimeSetting, ServingFlags, SniCertificate};
 pub use unused::UNUSED_FLAGS;
 
@@ -85,6 +88,9 @@ pub struct ApiServerFlags {
     /// Store everything in files of this directory instead of etcd: one API server, no high availability.
     #[arg(long, conflicts_with = "etcd_servers")]
     pub storage_directory: Option<PathBuf>,
+    /// `group/resource#servers` with the servers' URLs separated by semicolons: where single resources are kept.
+    #[arg(long, value_delimiter = ',', value_parser = overrides::parse, conflicts_with = "storage_directory")]
+    pub etcd_servers_overrides: Vec<ServersOverride>,
     #[arg(long, default_value = "/registry")]
     pub etcd_prefix: String,
     #[arg(long)]
@@ -130,6 +136,9 @@ pub struct ApiServerFlags {
     pub service_account_key_file: Vec<PathBuf>,
     #[arg(long)]
     pub service_account_signing_key_file: Option<PathBuf>,
+    /// Unix socket of a service that signs tokens and gives the keys that verify them; `@name` is an abstract one.
+    #[arg(long, conflicts_with_all = ["service_account_signing_key_file", "service_account_key_file"])]
+    pub service_account_signing_endpoint: Option<String>,
     /// Issuers of service-account tokens; the first one signs, all are accepted.
     #[arg(long, required = true)]
     pub service_account_issuer: Vec<String>,
@@ -183,6 +192,10 @@ pub struct ApiServerFlags {
     /// `lease` or `none`.
     #[arg(long, default_value = "lease")]
     pub endpoint_reconciler_type: String,
+
+    /// EgressSelectorConfiguration: proxies on the way to nodes and to webhooks.
+    #[arg(long)]
+    pub egress_selector_config_file: Option<PathBuf>,
 
     // kubelets and aggregated servers
     #[arg(long)]
@@ -338,10 +351,10 @@ mod tests {
     #[test]
     fn harmless_flags_are_taken_and_refused_ones_named() {
         assert!(parse_line(&format!("{LEAST} --profiling=false --watch-cache=true")).is_ok());
-        let error = parse_line(&format!("{LEAST} --authorization-policy-file=/x"))
+        let error = parse_line(&format!("{LEAST} --emulated-version=1.35"))
             .unwrap_err()
             .to_string();
-        assert!(error.contains("--authorization-policy-file"), "{error}");
+        assert!(error.contains("--emulated-version"), "{error}");
     }
 
     #[test]

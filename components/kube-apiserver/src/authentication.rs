@@ -10,6 +10,7 @@ pub mod service_account;
 pub mod static_tokens;
 pub mod token_cache;
 pub mod webhook;
+pub mod websocket;
 pub mod x509;
 
 use crate::identity::User;
@@ -82,6 +83,15 @@ impl Authenticator {
                 Err(refusal) => refusals.push(refusal.0),
             }
         }
+        match websocket::token(headers) {
+            Ok(None) => {}
+            Ok(Some(token)) => match self.tokens.authenticate(&token, &[]).boxed().await {
+                Ok(Some(found)) => return Ok(found.user),
+                Ok(None) => refusals.push("invalid bearer token".to_owned()),
+                Err(refusal) => refusals.push(refusal.0),
+            },
+            Err(refusal) => refusals.push(refusal.0),
+        }
         if !refusals.is_empty() {
             return Err(Rejected(refusals.join(", ")));
         }
@@ -93,7 +103,7 @@ impl Authenticator {
     }
 }
 
-/// The token of an Authorization header, or of the WebSocket sub-protocol that browsers use.
+/// The token of an Authorization header.
 fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
     let (scheme, token) = value.split_once(' ')?;

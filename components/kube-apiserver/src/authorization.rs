@@ -1,5 +1,6 @@
 //! Who may do what: the chain of authorizers.
 
+pub mod abac;
 pub mod attributes;
 pub mod cache;
 pub mod node;
@@ -7,6 +8,7 @@ pub mod rbac;
 pub mod selection;
 pub mod webhook;
 
+use abac::Policies;
 use arc_swap::ArcSwap;
 use attributes::Attributes;
 use futures::FutureExt;
@@ -55,7 +57,7 @@ impl std::str::FromStr for Mode {
             "Node" => Ok(Self::Node),
             "RBAC" => Ok(Self::Rbac),
             other => Err(format!(
-                "--authorization-mode: {other:?} is not supported; use Node, RBAC, Webhook, AlwaysAllow or AlwaysDeny"
+                "--authorization-mode: {other:?} is not supported; use Node, RBAC, ABAC, Webhook, AlwaysAllow or AlwaysDeny"
             )),
         }
     }
@@ -65,12 +67,14 @@ impl std::str::FromStr for Mode {
 #[derive(Clone)]
 pub enum Link {
     Mode(Mode),
+    Abac(Arc<Policies>),
     Webhook(Arc<WebhookAuthorizer>),
 }
 
 /// The authorizers in the order in which they are asked.
 pub struct Authorizer {
     chain: ArcSwap<Vec<Link>>,
+    policies: Option<Arc<Policies>>,
     pub rbac: rbac::Rbac,
     pub node: node::NodeAuthorizer,
     cache: cache::DecisionCache,
@@ -85,7 +89,12 @@ enum Step {
 
 impl Authorizer {
     pub fn new(chain: Vec<Link>, rbac: rbac::Rbac, node: node::NodeAuthorizer) -> Self {
+        let policies = chain.iter().find_map(|link| match link {
+            Link::Abac(policies) => Some(Arc::clone(policies)),
+            _ => None,
+        });
         Self {
+            policies,
             chain: ArcSwap::from_pointee(chain),
             rbac,
             node,
@@ -95,6 +104,11 @@ impl Authorizer {
 
     pub fn chain(&self) -> Arc<Vec<Link>> {
         self.chain.load_full()
+    }
+
+    /// The policies of ABAC, which stay as they were at the start.
+    pub fn policies(&self) -> Option<Arc<Policies>> {
+        self.policies.clone()
     }
 
     /// Uses another chain from now on.
@@ -170,6 +184,13 @@ impl Authorizer {
         for (position, link) in chain.iter().enumerate().skip(from) {
             let mode = match link {
                 Link::Mode(mode) => mode,
+                Link::Abac(policies) => match policies.authorize(attributes) {
+                    Decision::NoOpinion(reason) => {
+                        note(reasons, reason);
+                        continue;
+                    }
+                    decided => return Step::Decided(decided),
+                },
                 Link::Webhook(webhook) => return Step::Ask(Arc::clone(webhook), position + 1),
             };
             let decision = match mode {

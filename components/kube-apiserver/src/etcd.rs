@@ -3,7 +3,8 @@
 use crate::metrics::access::Followed;
 use crate::server::Server;
 use anyhow::{Context, bail};
-use component_config::kube_apiserver::ApiServerFlags;
+use apimachinery::GroupResource;
+use component_config::kube_apiserver::{ApiServerFlags, ServersOverride};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +15,26 @@ const RELOAD_PERIOD: Duration = Duration::from_secs(10);
 
 /// The store that the flags name.
 pub enum Store {
-    Etcd(Arc<EtcdBackend>),
+    Etcd {
+        usual: Arc<EtcdBackend>,
+        /// With the resources that each keeps.
+        others: Vec<(Vec<String>, Arc<EtcdBackend>)>,
+    },
     Embedded(Arc<EmbeddedBackend>),
 }
 
 impl Store {
     pub async fn open(flags: &ApiServerFlags) -> anyhow::Result<Self> {
         let Some(directory) = flags.storage_directory.clone() else {
-            return connect(flags).await.map(Self::Etcd);
+            let usual = connect(flags, &flags.etcd_servers).await?;
+            let mut others = Vec::new();
+            for (servers, resources) in by_servers(&flags.etcd_servers_overrides) {
+                let backend = connect(flags, servers)
+                    .await
+                    .context("--etcd-servers-overrides")?;
+                others.push((resources, backend));
+            }
+            return Ok(Self::Etcd { usual, others });
         };
         let opened = tokio::task::spawn_blocking(move || EmbeddedBackend::open(&directory)).await?;
         Ok(Self::Embedded(Arc::new(opened.context("--storage-directory")?)))
@@ -29,8 +42,19 @@ impl Store {
 
     pub fn backend(&self) -> Arc<dyn Backend> {
         match self {
-            Self::Etcd(etcd) => Arc::clone(etcd) as _,
+            Self::Etcd { usual, .. } => Arc::clone(usual) as _,
             Self::Embedded(embedded) => Arc::clone(embedded) as _,
+        }
+    }
+
+    /// Backends that keep single resources.
+    pub fn others(&self) -> Vec<(Vec<String>, Arc<dyn Backend>)> {
+        match self {
+            Self::Etcd { others, .. } => others
+                .iter()
+                .map(|(resources, etcd)| (resources.clone(), Arc::clone(etcd) as _))
+                .collect(),
+            Self::Embedded(_) => Vec::new(),
         }
     }
 
@@ -38,7 +62,14 @@ impl Store {
     /// of no use any more.
     pub async fn keep(self, flags: ApiServerFlags) -> anyhow::Result<()> {
         match self {
-            Self::Etcd(etcd) => follow_credentials(etcd, flags).await,
+            Self::Etcd { usual, others } => {
+                let all = others
+                    .into_iter()
+                    .map(|(_, etcd)| etcd)
+                    .chain(std::iter::once(usual));
+                let following = all.map(|etcd| follow_credentials(etcd, flags.clone()));
+                futures::future::try_join_all(following).await.map(drop)
+            }
             Self::Embedded(embedded) => {
                 embedded.ended().await;
                 bail!("the thread that writes to --storage-directory has ended")
@@ -47,9 +78,22 @@ impl Store {
     }
 }
 
+/// The resources of each group of servers. The name of a resource is as [`storage::ResourceSpec::name`] has it.
+fn by_servers(overrides: &[ServersOverride]) -> Vec<(&[String], Vec<String>)> {
+    let mut all: Vec<(&[String], Vec<String>)> = Vec::new();
+    for one in overrides {
+        let name = GroupResource::new(&*one.group, &*one.resource).to_string();
+        match all.iter_mut().find(|(servers, _)| *servers == one.servers) {
+            Some((_, resources)) => resources.push(name),
+            None => all.push((&one.servers, vec![name])),
+        }
+    }
+    all
+}
+
 /// Connects as the flags say; https needs an authority and a client certificate.
-async fn connect(flags: &ApiServerFlags) -> anyhow::Result<Arc<EtcdBackend>> {
-    let encrypted = flags.etcd_servers.iter().any(|url| url.starts_with("https://"));
+async fn connect(flags: &ApiServerFlags, servers: &[String]) -> anyhow::Result<Arc<EtcdBackend>> {
+    let encrypted = servers.iter().any(|url| url.starts_with("https://"));
     let tls = match credentials(flags)? {
         Some(tls) => Some(tls),
         None if !encrypted && flags.etcd_cafile.is_none() && flags.etcd_certfile.is_none() => None,
@@ -58,12 +102,12 @@ async fn connect(flags: &ApiServerFlags) -> anyhow::Result<Arc<EtcdBackend>> {
         ),
     };
     let options = EtcdOptions {
-        endpoints: flags.etcd_servers.clone(),
+        endpoints: servers.to_vec(),
         tls,
     };
     let backend = EtcdBackend::connect(options)
         .await
-        .with_context(|| format!("connecting to etcd at {}", flags.etcd_servers.join(", ")))?;
+        .with_context(|| format!("connecting to etcd at {}", servers.join(", ")))?;
     Ok(Arc::new(backend))
 }
 

@@ -64,13 +64,12 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         admission,
     } = configuration;
     let store = crate::etcd::Store::open(&flags).await?;
-    let backend = store.backend();
     let options = StorageOptions {
         prefix: flags.etcd_prefix.clone(),
         transformers: transformers.clone(),
         ..StorageOptions::default()
     };
-    let storage = Storage::open(Arc::clone(&backend), options);
+    let storage = Storage::open_several(store.backend(), store.others(), options);
     let registry = Arc::new(ArcSwap::from_pointee(registry));
     let stores = Stores::new(storage, Arc::clone(&registry));
     for row in registry.load().stored() {

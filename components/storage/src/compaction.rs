@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{Backend, BackendError, KeyValue, RangeRequest, TxnOutcome};
+use crate::cache::RunningHub;
 use crate::error::StorageError;
 use crate::revision::Revision;
 use crate::storage::Storage;
@@ -20,12 +21,17 @@ struct Seen {
     newest: Option<Revision>,
 }
 
-/// Compacts every `interval` to where the store was one interval ago. Runs until it is dropped.
+/// Compacts every backend every `interval` to where it was one interval ago. Runs until it is dropped.
 pub async fn run(storage: Storage, interval: Duration) {
+    let all = storage.hubs();
+    futures::future::join_all(all.iter().map(|hub| keep_compacted(hub, interval))).await;
+}
+
+async fn keep_compacted(hub: &RunningHub, interval: Duration) {
     let mut seen = Seen::default();
     loop {
-        match round(storage.backend(), &mut seen).await {
-            Ok(compacted) => storage.forget_before(compacted),
+        match round(hub.backend(), &mut seen).await {
+            Ok(compacted) => hub.forget_before(compacted),
             Err(error) => {
                 tracing::warn!(%error, "compaction of the store failed, trying again in the next round");
             }

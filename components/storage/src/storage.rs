@@ -46,26 +46,60 @@ pub struct Storage {
 
 struct Inner {
     hub: Arc<RunningHub>,
+    /// Hubs of other backends, with the resources that these keep.
+    others: Vec<(Vec<String>, Arc<RunningHub>)>,
     options: StorageOptions,
     stores: RwLock<BTreeMap<String, Store>>,
 }
 
+impl Inner {
+    /// The hub of the backend that keeps a resource.
+    fn hub_of(&self, name: &str) -> &Arc<RunningHub> {
+        let other = self
+            .others
+            .iter()
+            .find(|(names, _)| names.iter().any(|kept| kept == name));
+        other.map_or(&self.hub, |(_, hub)| hub)
+    }
+
+    fn hubs(&self) -> impl Iterator<Item = &Arc<RunningHub>> {
+        std::iter::once(&self.hub).chain(self.others.iter().map(|(_, hub)| hub))
+    }
+}
+
 impl Storage {
     /// Starts the watch that feeds every cache. Needs a tokio runtime; doesn't wait for the backend.
-    pub fn open(backend: Arc<dyn Backend>, mut options: StorageOptions) -> Self {
+    pub fn open(backend: Arc<dyn Backend>, options: StorageOptions) -> Self {
+        Self::open_several(backend, Vec::new(), options)
+    }
+
+    /// The same where other backends keep the resources that are named with them, as [`ResourceSpec::name`] does.
+    pub fn open_several(
+        backend: Arc<dyn Backend>,
+        others: Vec<(Vec<String>, Arc<dyn Backend>)>,
+        mut options: StorageOptions,
+    ) -> Self {
         options.prefix = format!("/{}", options.prefix.trim_matches('/'));
-        let hub = Hub::new(
-            backend,
-            format!("{}/", options.prefix),
-            CacheOptions {
-                consistent_read_timeout: options.consistent_read_timeout,
-                bookmark_every: options.bookmark_every,
-            },
-        );
-        let hub = Arc::new(RunningHub::start(hub));
+        let start = |backend: Arc<dyn Backend>| {
+            let hub = Hub::new(
+                backend,
+                format!("{}/", options.prefix),
+                CacheOptions {
+                    consistent_read_timeout: options.consistent_read_timeout,
+                    bookmark_every: options.bookmark_every,
+                },
+            );
+            Arc::new(RunningHub::start(hub))
+        };
+        let hub = start(backend);
+        let others = others
+            .into_iter()
+            .map(|(names, backend)| (names, start(backend)))
+            .collect();
         Storage {
             inner: Arc::new(Inner {
                 hub,
+                others,
                 options,
                 stores: RwLock::default(),
             }),
@@ -85,8 +119,9 @@ impl Storage {
         let codec = self.inner.options.transformers.for_resource(&name);
         let prefix = format!("{}/{}/", self.inner.options.prefix, spec.path.trim_matches('/'));
         let cache = Arc::new(ResourceCache::new(Arc::new(spec), prefix, codec));
-        self.inner.hub.register(cache.clone());
-        let store = Store::new(self.inner.hub.clone(), cache);
+        let hub = self.inner.hub_of(&name);
+        hub.register(cache.clone());
+        let store = Store::new(hub.clone(), cache);
         stores.insert(name, store.clone());
         store
     }
@@ -94,7 +129,7 @@ impl Storage {
     /// Forgets the store of a resource (a custom resource definition is gone or changed); its watchers end.
     pub fn remove(&self, name: &str) {
         if let Some(store) = self.inner.stores.write().remove(name) {
-            self.inner.hub.unregister(store.cache());
+            self.inner.hub_of(name).unregister(store.cache());
         }
     }
 
@@ -105,9 +140,10 @@ impl Storage {
         Ok(())
     }
 
-    /// Whether the backend answers: a linearizable read within `timeout`.
+    /// Whether the backends answer: a linearizable read of each within `timeout`.
     pub async fn check(&self, timeout: Duration) -> Result<(), StorageError> {
-        match tokio::time::timeout(timeout, self.inner.hub.backend().current_revision()).await {
+        let reads = self.inner.hubs().map(|hub| hub.backend().current_revision());
+        match tokio::time::timeout(timeout, futures::future::try_join_all(reads)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(StorageError::from_backend("", error)),
             Err(_) => Err(StorageError::Unavailable {
@@ -116,14 +152,15 @@ impl Storage {
         }
     }
 
-    pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
-        self.inner.hub.backend()
-    }
-
-    /// The store's history before `revision` is gone: exact states from then are no longer served from memory either, so
-    /// that what a client may come back to does not depend on the server that answers.
+    /// The history before `revision` is gone: exact states from then are no longer served from memory either, so that
+    /// what a client may come back to does not depend on the server that answers. Of the usual backend.
     pub fn forget_before(&self, revision: Revision) {
         self.inner.hub.forget_before(revision);
+    }
+
+    /// Of all backends.
+    pub(crate) fn hubs(&self) -> Vec<Arc<RunningHub>> {
+        self.inner.hubs().cloned().collect()
     }
 
     /// The backend itself with the prefix, for keys that are no objects of a resource.

@@ -49,6 +49,9 @@ pub struct AuthorizationFlags {
     /// File with an AuthorizationConfiguration; re-read when it changes.
     #[arg(long)]
     pub authorization_config: Option<PathBuf>,
+    /// Policies of the mode ABAC, one JSON object a line.
+    #[arg(long)]
+    pub authorization_policy_file: Option<PathBuf>,
     #[arg(long)]
     pub authorization_webhook_config_file: Option<PathBuf>,
     #[arg(long, default_value = "v1beta1")]

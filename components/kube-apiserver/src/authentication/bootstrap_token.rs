@@ -62,7 +62,7 @@ fn user_of(object: &Value, id: &str, secret: &str, now: jiff::Timestamp) -> Opti
         .split(',')
         .filter(|group| !group.is_empty())
     {
-        if !group.starts_with("system:bootstrappers:") {
+        if !is_group(group) {
             return None;
         }
         groups.push(group.to_owned());
@@ -72,6 +72,16 @@ fn user_of(object: &Value, id: &str, secret: &str, now: jiff::Timestamp) -> Opti
         groups,
         ..User::default()
     })
+}
+
+/// `system:bootstrappers:` and a name of lower case letters, digits, colons and hyphens that ends in one of the former.
+fn is_group(text: &str) -> bool {
+    let Some(name) = text.strip_prefix("system:bootstrappers:") else {
+        return false;
+    };
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let ends = name.bytes().last().is_some_and(plain);
+    ends && name.len() <= 256 && name.bytes().all(|byte| plain(byte) || b":-".contains(&byte))
 }
 
 #[cfg(test)]
@@ -98,7 +108,7 @@ mod tests {
     fn only_good_tokens_authenticate() {
         let now: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         type Case = (&'static [(&'static str, &'static str)], &'static str, bool);
-        let table: [Case; 7] = [
+        let table: [Case; 9] = [
             (&[], "0123456789abcdef", true),
             (&[], "0123456789abcdeg", false),
             (
@@ -117,6 +127,19 @@ mod tests {
                 true,
             ),
             (&[("expiration", "soon")], "0123456789abcdef", false),
+            (
+                &[(
+                    "auth-extra-groups",
+                    "system:bootstrappers:a-b,system:bootstrappers:c:1",
+                )],
+                "0123456789abcdef",
+                true,
+            ),
+            (
+                &[("auth-extra-groups", "system:bootstrappers:A")],
+                "0123456789abcdef",
+                false,
+            ),
             (
                 &[("auth-extra-groups", "system:masters")],
                 "0123456789abcdef",

@@ -1,6 +1,7 @@
 //! From flags and AuthorizationConfiguration to the chain of authorizers.
 
 use super::authentication::endpoint;
+use crate::authorization::abac::Policies;
 use crate::authorization::webhook::{MatchConditions, Settings, WebhookAuthorizer};
 use crate::authorization::{Link, Mode};
 use crate::webhook::Clients;
@@ -27,7 +28,7 @@ pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Vec<Lin
             );
         }
         let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-        return from_file(&text, clients)
+        return from_file(&text, policies(flags)?, clients)
             .with_context(|| format!("--authorization-config {}", file.display()));
     }
     if modes.is_empty() {
@@ -39,6 +40,10 @@ pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Vec<Lin
         .find(|(at, mode)| modes[..*at].contains(mode))
     {
         bail!("--authorization-mode: {:?} is named more than once", twice.1);
+    }
+    let policies = policies(flags)?;
+    if policies.is_some() && !modes.iter().any(|mode| *mode == "ABAC") {
+        bail!("--authorization-policy-file is for --authorization-mode=ABAC, which is not given");
     }
     modes
         .into_iter()
@@ -58,6 +63,10 @@ pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Vec<Lin
                     let webhook = WebhookAuthorizer::new(settings, endpoint, MatchConditions::default());
                     Ok(Link::Webhook(Arc::new(webhook)))
                 }
+                ("ABAC", _) => match &policies {
+                    Some(policies) => Ok(Link::Abac(Arc::clone(policies))),
+                    None => bail!("--authorization-mode=ABAC needs --authorization-policy-file"),
+                },
                 ("Webhook", None) => {
                     bail!("--authorization-mode=Webhook needs --authorization-webhook-config-file")
                 }
@@ -67,8 +76,19 @@ pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Vec<Lin
         .collect()
 }
 
-/// The chain of an AuthorizationConfiguration.
-pub fn from_file(text: &str, clients: &Clients) -> anyhow::Result<Vec<Link>> {
+/// What `--authorization-policy-file` says; it is read once, at the start.
+fn policies(flags: &ApiServerFlags) -> anyhow::Result<Option<Arc<Policies>>> {
+    let file = flags.authorization.authorization_policy_file.as_deref();
+    let policies = file.map(Policies::load).transpose();
+    Ok(policies.context("--authorization-policy-file")?.map(Arc::new))
+}
+
+/// The chain of an AuthorizationConfiguration. The policies are those of ABAC, which stand in a file of their own.
+pub fn from_file(
+    text: &str,
+    policies: Option<Arc<Policies>>,
+    clients: &Clients,
+) -> anyhow::Result<Vec<Link>> {
     let config: AuthorizationConfiguration = serde_yaml_ng::from_str(text)?;
     let known = ["v1", "v1beta1", "v1alpha1"]
         .iter()
@@ -102,6 +122,15 @@ pub fn from_file(text: &str, clients: &Clients) -> anyhow::Result<Vec<Link>> {
             }
             ("Webhook", None) => bail!("{field}.webhook: Required value: required when type=Webhook"),
             (_, Some(_)) => bail!("{field}.webhook: Invalid value: may only be specified when type=Webhook"),
+            ("ABAC", None) => {
+                if chain.iter().any(|link| matches!(link, Link::Abac(_))) {
+                    bail!("{field}.type: Duplicate value: \"ABAC\"");
+                }
+                match &policies {
+                    Some(policies) => chain.push(Link::Abac(Arc::clone(policies))),
+                    None => bail!("{field}.type: ABAC needs --authorization-policy-file"),
+                }
+            }
             (kind, None) => {
                 let mode: Mode = kind
                     .parse()
@@ -210,6 +239,10 @@ mod tests {
                 Some("required when type=Webhook"),
             ),
             (
+                "authorizers: [{type: ABAC, name: r}]".to_owned(),
+                Some("needs --authorization-policy-file"),
+            ),
+            (
                 "authorizers: [{type: Magic, name: r}]".to_owned(),
                 Some("Unsupported value"),
             ),
@@ -220,7 +253,7 @@ mod tests {
                 Some("matchConditionSubjectAccessReviewVersion"),
             ),
         ] {
-            let outcome = from_file(&format!("{head}{text}"), &Clients::new(None));
+            let outcome = from_file(&format!("{head}{text}"), None, &Clients::new(None));
             match expected {
                 None => assert!(outcome.is_ok(), "{text}"),
                 Some(part) => {

@@ -66,7 +66,7 @@ pub async fn run(server: Arc<Server>) -> anyhow::Result<()> {
             }
         }
         if let Some(text) = authorization.as_mut().and_then(Followed::changed) {
-            let outcome = authorization::from_file(text, &clients);
+            let outcome = authorization::from_file(text, server.authorizer.policies(), &clients);
             let metrics = &server.metrics.access;
             metrics.reloaded(access::Followed::Authorization, outcome.is_ok());
             match outcome {

@@ -1,6 +1,7 @@
 //! Sending a request on and bringing its answer back, including connections that change protocol.
 
 use super::destination::Destination;
+use crate::authentication::websocket;
 use crate::serving::body::{Body, Response};
 use apimachinery::{ApiError, Reason};
 use bytes::Bytes;
@@ -120,6 +121,7 @@ pub fn forwarded(headers: &HeaderMap, upgrading: bool) -> HeaderMap {
             out.append(name.clone(), value.clone());
         }
     }
+    websocket::forget(&mut out);
     if upgrading {
         out.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         if let Some(protocol) = headers.get(UPGRADE) {

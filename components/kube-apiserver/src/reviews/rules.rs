@@ -19,6 +19,19 @@ pub fn own(server: &Server, request: &ApiRequest, review: &Value) -> Result<Valu
     for link in server.authorizer.chain().iter() {
         let mode = match link {
             Link::Mode(mode) => mode,
+            Link::Abac(policies) => {
+                for policy in policies.of(&request.user, namespace) {
+                    if !policy.resource.is_empty() {
+                        resources.push(json!({ "verbs": policy.verbs(), "apiGroups": [policy.api_group], "resources": [policy.resource] }));
+                    }
+                    if !policy.non_resource_path.is_empty() {
+                        paths.push(
+                            json!({ "verbs": policy.verbs(), "nonResourceURLs": [policy.non_resource_path] }),
+                        );
+                    }
+                }
+                continue;
+            }
             Link::Webhook(_) => {
                 incomplete.push("webhook authorizer does not support user rule resolution");
                 continue;
@@ -49,7 +62,11 @@ pub fn own(server: &Server, request: &ApiRequest, review: &Value) -> Result<Valu
                     }
                 }
             }
-            Mode::AlwaysAllow | Mode::AlwaysDeny => {}
+            Mode::AlwaysAllow => {
+                resources.push(json!({ "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"] }));
+                paths.push(json!({ "verbs": ["*"], "nonResourceURLs": ["*"] }));
+            }
+            Mode::AlwaysDeny => {}
         }
     }
     let mut status = json!({ "resourceRules": resources, "nonResourceRules": paths, "incomplete": !incomplete.is_empty() });

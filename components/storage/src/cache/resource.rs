@@ -122,6 +122,15 @@ impl ResourceCache {
         self.unreadable.lock().contains(key)
     }
 
+    /// A key of the scope whose value can't be read.
+    pub(crate) fn unreadable_in(&self, scope: &Scope) -> Option<String> {
+        let unreadable = self.unreadable.lock();
+        unreadable
+            .iter()
+            .find(|key| key.as_str() >= scope.start.as_str() && key.as_str() < scope.end.as_str())
+            .cloned()
+    }
+
     pub(crate) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
     }

@@ -1,0 +1,104 @@
+//! Tokens of browsers, which can't set headers of WebSockets: they stand among the sub-protocols.
+
+use super::Rejected;
+use crate::connect::relay;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::header::{SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use http::{HeaderMap, HeaderValue};
+
+/// What the name of a sub-protocol begins with that is a token.
+const PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
+
+fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|protocol| !protocol.is_empty())
+}
+
+/// The token of a request for a WebSocket, if there is one among its sub-protocols.
+pub fn token(headers: &HeaderMap) -> Result<Option<String>, Rejected> {
+    let is_websocket = headers
+        .get(UPGRADE)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    if !is_websocket || !relay::is_upgrade(headers) {
+        return Ok(None);
+    }
+    let mut tokens = protocols(headers).filter_map(|protocol| protocol.strip_prefix(PREFIX));
+    let Some(encoded) = tokens.next() else {
+        return Ok(None);
+    };
+    if tokens.next().is_some() {
+        return Err(Rejected(
+            "multiple base64.bearer.authorization tokens specified".to_owned(),
+        ));
+    }
+    // The answer has to name a sub-protocol, and must not name this one.
+    if protocols(headers).all(|protocol| protocol.starts_with(PREFIX)) {
+        return Err(Rejected("missing additional subprotocol".to_owned()));
+    }
+    let bytes = URL_SAFE_NO_PAD
+        .decode(encoded)
+        .map_err(|_| Rejected("invalid base64.bearer.authorization token encoding".to_owned()))?;
+    String::from_utf8(bytes)
+        .map(Some)
+        .map_err(|_| Rejected("invalid base64.bearer.authorization token".to_owned()))
+}
+
+/// Takes the token out, which is nobody else's business.
+pub fn forget(headers: &mut HeaderMap) {
+    if !protocols(headers).any(|protocol| protocol.starts_with(PREFIX)) {
+        return;
+    }
+    let left: Vec<&str> = protocols(headers)
+        .filter(|protocol| !protocol.starts_with(PREFIX))
+        .collect();
+    let left = HeaderValue::from_str(&left.join(", "));
+    headers.remove(SEC_WEBSOCKET_PROTOCOL);
+    if let Some(left) = left.ok().filter(|left| !left.is_empty()) {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, left);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(protocols: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert("connection", HeaderValue::from_static("Upgrade"));
+        headers.insert("upgrade", HeaderValue::from_static("WebSocket"));
+        for protocol in protocols {
+            headers.append("sec-websocket-protocol", protocol.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn a_sub_protocol_may_be_a_token() {
+        let own = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode("secret"));
+        let both = headers(&[&format!("{own}, v5.channel.k8s.io"), "v4.channel.k8s.io"]);
+        assert_eq!(token(&both).unwrap().as_deref(), Some("secret"));
+        let mut left = both.clone();
+        forget(&mut left);
+        assert_eq!(
+            left["sec-websocket-protocol"],
+            "v5.channel.k8s.io, v4.channel.k8s.io"
+        );
+        for wrong in [
+            headers(&[&own]),
+            headers(&[&own, &own, "x"]),
+            headers(&[&format!("{PREFIX}!!"), "x"]),
+        ] {
+            assert!(token(&wrong).is_err(), "{wrong:?}");
+        }
+        let mut plain = both;
+        plain.remove("upgrade");
+        assert!(token(&plain).unwrap().is_none());
+        assert!(token(&headers(&["v5.channel.k8s.io"])).unwrap().is_none());
+    }
+}

@@ -1,0 +1,219 @@
+//! Flags with which an operator gives a server other stores, rights from a file, and callers without headers.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
+
+#[path = "hostile_clients/wire.rs"]
+mod wire;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+use std::path::Path;
+use testkit::api_server::ApiServer;
+use testkit::etcd::Etcd;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use wire::{PATIENCE, Target};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_kube-apiserver");
+
+fn get(path: &str) -> http::Request<Vec<u8>> {
+    http::Request::get(path).body(Vec::new()).unwrap()
+}
+
+fn post(path: &str, body: &Value) -> http::Request<Vec<u8>> {
+    http::Request::post(path)
+        .header("content-type", "application/json")
+        .body(body.to_string().into_bytes())
+        .unwrap()
+}
+
+fn delete(path: &str) -> http::Request<Vec<u8>> {
+    http::Request::delete(path).body(Vec::new()).unwrap()
+}
+
+async fn code(client: &kube::Client, request: http::Request<Vec<u8>>) -> (u16, String) {
+    match client.request_text(request).await {
+        Ok(text) => (200, text),
+        Err(kube::Error::Api(status)) => (status.code, status.message),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+/// Keys below a prefix.
+async fn keys(etcd: &Etcd, prefix: &str) -> Vec<String> {
+    let mut client = etcd_client::Client::connect(etcd.endpoints(), None)
+        .await
+        .unwrap();
+    let options = etcd_client::GetOptions::new().with_prefix().with_keys_only();
+    let found = client.get(prefix, Some(options)).await.unwrap();
+    let keys = found.kvs().iter().map(|kv| kv.key_str().unwrap().to_owned());
+    keys.collect()
+}
+
+#[tokio::test]
+async fn other_etcd_servers_keep_single_resources() {
+    let (usual, other) = (Etcd::start().await.unwrap(), Etcd::start().await.unwrap());
+    let url = &other.endpoints()[0];
+    let flag = format!("--etcd-servers-overrides=/events#{url},coordination.k8s.io/leases#{url}");
+    let server = ApiServer::start(Path::new(BINARY), &usual, &[&flag])
+        .await
+        .unwrap();
+    let client = server.admin().await.unwrap();
+    let leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
+    let named = |name: &str| json!({"metadata": {"name": name}});
+    for (path, object) in [
+        (leases, named("l")),
+        ("/api/v1/namespaces/default/configmaps", named("m")),
+        (
+            "/api/v1/namespaces/default/events",
+            json!({"metadata": {"name": "e"}, "involvedObject": {"namespace": "default"}}),
+        ),
+    ] {
+        assert_eq!(code(&client, post(path, &object)).await.0, 200, "{path}");
+    }
+    for (resource, there) in [("leases/", true), ("events/", true), ("configmaps/", false)] {
+        let prefix = format!("/registry/{resource}default/");
+        assert_eq!(!keys(&other, &prefix).await.is_empty(), there, "{resource}");
+        assert_eq!(keys(&usual, &prefix).await.is_empty(), there, "{resource}");
+    }
+    // A list has a revision of its store, from which a watch goes on.
+    let (_, list) = code(&client, get(leases)).await;
+    let list: Value = serde_json::from_str(&list).unwrap();
+    let (revision, names) = (&list["metadata"]["resourceVersion"], &list["items"]);
+    assert_eq!(names[0]["metadata"]["name"], "l");
+    let watch = format!(
+        "{leases}?watch=1&timeoutSeconds=1&resourceVersion={}",
+        revision.as_str().unwrap()
+    );
+    let (watched, made) = tokio::join!(
+        code(&client, get(&watch)),
+        code(&client, post(leases, &named("k")))
+    );
+    assert_eq!(made.0, 200);
+    assert!(
+        watched.1.contains("\"ADDED\"") && watched.1.contains("\"k\""),
+        "{watched:?}"
+    );
+    assert_eq!(code(&client, get("/readyz/etcd")).await.0, 200);
+    drop(other);
+    assert_eq!(code(&client, get("/readyz/etcd")).await.0, 500);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_not_taken_for_deleted() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    let client = server.admin().await.unwrap();
+    let mut direct = etcd_client::Client::connect(etcd.endpoints(), None)
+        .await
+        .unwrap();
+    let key = "/registry/secrets/default/lost";
+    direct.put(key, "k8s:enc:aescbc:v1:gone:x", None).await.unwrap();
+    let secrets = "/api/v1/namespaces/default/secrets";
+    // The watch tells the server of it.
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while code(&client, get(&format!("{secrets}/lost"))).await.0 != 500 {
+        assert!(std::time::Instant::now() < deadline);
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let (failed, why) = code(&client, delete(secrets)).await;
+    assert!(failed == 500 && why.contains(key), "{failed} {why}");
+    assert_eq!(
+        code(&client, delete("/api/v1/namespaces/kube-system/secrets"))
+            .await
+            .0,
+        200
+    );
+    direct.delete(key, None).await.unwrap();
+    while code(&client, delete(secrets)).await.0 != 200 {
+        assert!(std::time::Instant::now() < deadline);
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_policy_file_gives_rights() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = |spec: Value| {
+        json!({"apiVersion": "abac.authorization.kubernetes.io/v1beta1", "kind": "Policy", "spec": spec})
+            .to_string()
+    };
+    let lines = [
+        "# who may what".to_owned(),
+        policy(json!({"user": "jane", "namespace": "default", "resource": "configmaps", "readonly": true})),
+        policy(json!({"group": "system:authenticated", "readonly": true, "nonResourcePath": "/version"})),
+    ];
+    let file = folder.path().join("policies");
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let file = format!("--authorization-policy-file={}", file.display());
+    let etcd = Etcd::start().await.unwrap();
+    let config = folder.path().join("authorization");
+    let chain = json!({
+        "apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthorizationConfiguration",
+        "authorizers": [{"type": "Node", "name": "n"}, {"type": "ABAC", "name": "a"}],
+    });
+    std::fs::write(&config, chain.to_string()).unwrap();
+    let config = format!("--authorization-config={}", config.display());
+    // The harness gives Node and RBAC, unless there is a file.
+    for (flags, review_allowed) in [
+        (&["--authorization-mode=ABAC", &file][..], true),
+        (&[&config, &file], false),
+    ] {
+        let server = ApiServer::start(Path::new(BINARY), &etcd, flags).await.unwrap();
+        let jane = server.client("jane", &[]).await.unwrap();
+        let maps = "/api/v1/namespaces/default/configmaps";
+        assert_eq!(code(&jane, get(maps)).await.0, 200);
+        let map = json!({"metadata": {"generateName": "m"}});
+        let (refused, why) = code(&jane, post(maps, &map)).await;
+        assert!(refused == 403 && why.contains("No policy matched."), "{why}");
+        assert_eq!(code(&jane, get("/api/v1/configmaps")).await.0, 403);
+        assert_eq!(code(&jane, get("/version")).await.0, 200);
+        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": "default"}});
+        let request = post("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", &review);
+        let (answered, told) = code(&jane, request).await;
+        // Roles allow it to everybody, policies to nobody whom they don't name.
+        assert_eq!(answered, if review_allowed { 200 } else { 403 });
+        assert_eq!(told.contains("[\"configmaps\"]"), review_allowed, "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_browsers_token_stands_among_sub_protocols() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = folder.path().join("tokens");
+    std::fs::write(&tokens, "secret,jane,1,\"system:masters\"\n").unwrap();
+    let flag = format!("--token-auth-file={}", tokens.display());
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &[&flag])
+        .await
+        .unwrap();
+    let target = Target::without_certificate(server.pki(), server.port());
+    let protocol = |token: &str| {
+        format!(
+            "base64url.bearer.authorization.k8s.io.{}",
+            URL_SAFE_NO_PAD.encode(token)
+        )
+    };
+    for (protocols, expected) in [
+        (format!("{}, v5.channel.k8s.io", protocol("secret")), "404"),
+        (format!("{}, v5.channel.k8s.io", protocol("other")), "401"),
+        (protocol("secret"), "401"),
+        ("v5.channel.k8s.io".to_owned(), "403"),
+    ] {
+        let mut stream = target.connect(b"http/1.1").await;
+        let key = STANDARD.encode([0; 16]);
+        let head = format!(
+            "GET /api/v1/namespaces/default/pods/p/exec?command=ls&stdout=1 HTTP/1.1\r\nhost: k\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: {key}\r\nsec-websocket-protocol: {protocols}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut buffer = vec![0; 1024];
+        let read = tokio::time::timeout(PATIENCE, stream.read(&mut buffer))
+            .await
+            .unwrap()
+            .unwrap();
+        let answer = String::from_utf8_lossy(&buffer[..read]);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {expected}")),
+            "{protocols}: {answer}"
+        );
+    }
+}
