@@ -14,6 +14,7 @@ pub mod registration;
 pub mod routes;
 pub mod service;
 
+use crate::connect::egress::Egress;
 use crate::identity::{MASTERS, User};
 use crate::stores::Stores;
 use crate::webhook::Resolver;
@@ -31,17 +32,19 @@ pub struct Aggregator {
     routes: ArcSwap<Routes>,
     pub identity: Arc<ProxyIdentity>,
     resolver: Arc<Resolver>,
+    egress: Egress,
     pub documents: Documents,
     pub merged: discovery::Merged,
     pub metrics: metrics::AggregatorMetrics,
 }
 
 impl Aggregator {
-    pub fn new(identity: ProxyIdentity, resolver: Arc<Resolver>) -> Self {
+    pub fn new(identity: ProxyIdentity, resolver: Arc<Resolver>, egress: Egress) -> Self {
         Self {
             routes: ArcSwap::default(),
             identity: Arc::new(identity),
             resolver,
+            egress,
             documents: Documents::default(),
             merged: discovery::Merged::default(),
             metrics: metrics::AggregatorMetrics::default(),
@@ -69,7 +72,8 @@ impl Aggregator {
         let services = store.cached(None).iter().filter_map(read).collect();
         let previous = self.routes.load_full();
         let next = Routes::build(services, &previous, |spec| {
-            Backend::new(spec, Arc::clone(&self.identity), Arc::clone(&self.resolver)).map(Arc::new)
+            let (identity, resolver) = (Arc::clone(&self.identity), Arc::clone(&self.resolver));
+            Backend::new(spec, identity, resolver, &self.egress).map(Arc::new)
         });
         self.documents.keep_only(&next);
         self.routes.store(Arc::new(next));

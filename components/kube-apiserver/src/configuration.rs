@@ -13,6 +13,7 @@ use crate::audit::Audit;
 use crate::authentication::front_proxy::FrontProxy;
 use crate::authorization::Link;
 use crate::connect::backend::Backends;
+use crate::connect::egress::Egress;
 use crate::serving::browsers::Browsers;
 use crate::serving::certificates::{ClientAuthority, ServingCertificate};
 use crate::serving::names::Certificates;
@@ -47,6 +48,7 @@ pub struct Configuration {
     pub audit: Audit,
     pub transformers: storage::Transformers,
     pub backends: Backends,
+    pub egress: Egress,
     /// By which aggregated servers know this one.
     pub proxy_identity: ProxyIdentity,
     pub admission: Admission,
@@ -83,9 +85,13 @@ impl Configuration {
             .map(Arc::new);
         let front_proxy = front_proxy(&flags)?;
         let issuer = Arc::new(issuer(&flags)?);
-        let clients = Clients::new(None);
+        let egress = match &flags.egress_selector_config_file {
+            Some(file) => Egress::load(file).context("--egress-selector-config-file")?,
+            None => Egress::default(),
+        };
+        let clients = Clients::new(None).by(&egress);
         let chain = authorization::load(&flags, &clients)?;
-        let authentication = authentication::load(&flags, &clients)?;
+        let authentication = authentication::load(&flags, &clients, &egress)?;
         let audit = audit::load(&flags, &clients)?;
         let advertise = advertise_address(&flags)?;
         let transformers = crate::etcd::transformers(&flags)?;
@@ -107,6 +113,7 @@ impl Configuration {
             audit,
             transformers,
             backends,
+            egress,
             proxy_identity,
             admission,
         })
@@ -217,8 +224,10 @@ fn issuer(flags: &ApiServerFlags) -> anyhow::Result<TokenIssuer> {
             );
         }
     }
-    if keys.is_empty() {
-        bail!("--service-account-key-file or --service-account-signing-key-file is required");
+    if keys.is_empty() && flags.service_account_signing_endpoint.is_none() {
+        bail!(
+            "--service-account-key-file, --service-account-signing-key-file or --service-account-signing-endpoint is required"
+        );
     }
     for issuer in &flags.service_account_issuer {
         if issuer.is_empty() {
@@ -238,6 +247,7 @@ fn issuer(flags: &ApiServerFlags) -> anyhow::Result<TokenIssuer> {
         jwks_uri: flags.service_account_jwks_uri.clone(),
         max_expiration: i64::try_from(flags.service_account_max_token_expiration.as_secs())
             .unwrap_or(i64::MAX),
+        external: std::sync::OnceLock::new(),
         extend_expiration: flags.service_account_extend_token_expiration,
     })
 }

@@ -4,6 +4,7 @@
 pub mod backend;
 pub mod container;
 pub mod destination;
+pub mod egress;
 pub mod options;
 pub mod proxy;
 pub mod relay;

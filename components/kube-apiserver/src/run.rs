@@ -20,6 +20,7 @@ use crate::serving::names::Certificates;
 use crate::serving::threads::Threads;
 use crate::stores::Stores;
 use crate::sync;
+use crate::tokens::external::External;
 use crate::webhook::{Clients, Resolver};
 use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
@@ -60,9 +61,18 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         audit,
         transformers,
         backends,
+        egress,
         proxy_identity,
         admission,
     } = configuration;
+    if let Some(socket) = &flags.service_account_signing_endpoint {
+        let external = External::new(socket);
+        let started = async {
+            external.start().await?;
+            anyhow::Ok(issuer.sign_elsewhere(external)?)
+        };
+        started.await.context("--service-account-signing-endpoint")?;
+    }
     let store = crate::etcd::Store::open(&flags).await?;
     let options = StorageOptions {
         prefix: flags.etcd_prefix.clone(),
@@ -124,7 +134,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         None => &[],
     };
     let resolver = Resolver::new(stores.clone(), flags.enable_aggregator_routing);
-    let aggregator = Aggregator::new(proxy_identity, Arc::clone(&resolver));
+    let aggregator = Aggregator::new(proxy_identity, Arc::clone(&resolver), egress.clone());
     let advertised = SocketAddr::new(advertise, port).to_string();
     let own = format!("sha256:{}", hex::encode(Sha256::digest(&advertised)));
     let metrics = Metrics::new(own.clone(), build, |registry| {
@@ -170,7 +180,8 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         audit,
         backends,
         admission,
-        webhooks: Clients::new(Some(resolver)),
+        webhooks: Clients::new(Some(resolver)).by(&egress),
+        egress,
         openapi: Default::default(),
         tracker: TaskTracker::new(),
         flags,
@@ -230,6 +241,16 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         "configuration",
         configuration::reload::run(Arc::clone(&server)),
     ));
+    tasks.spawn(named("signer", {
+        let server = Arc::clone(&server);
+        async move {
+            match server.issuer.external.get() {
+                Some(external) => external.follow().await,
+                None => std::future::pending().await,
+            }
+            Ok(())
+        }
+    }));
     tasks.spawn(named("kms", crate::etcd::follow_services(transformers.clone())));
     tasks.spawn(named(
         "autoregistration",

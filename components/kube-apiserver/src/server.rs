@@ -7,6 +7,7 @@ use crate::authentication::Authenticator;
 use crate::authorization::Authorizer;
 use crate::build_info::BuildInfo;
 use crate::connect::backend::Backends;
+use crate::connect::egress::Egress;
 use crate::flow_control::FlowControl;
 use crate::inflight::InFlight;
 use crate::lifecycle::Lifecycle;
@@ -47,6 +48,7 @@ pub struct Server {
     pub metrics: Metrics,
     pub audit: Audit,
     pub backends: Backends,
+    pub egress: Egress,
     pub admission: Admission,
     pub webhooks: Clients,
     pub openapi: crate::handlers::openapi::Hashes,

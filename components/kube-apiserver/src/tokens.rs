@@ -1,6 +1,7 @@
 //! Service-account tokens: keys, signing, verification, published key set.
 
 pub mod claims;
+pub mod external;
 pub mod issue;
 pub mod jwk;
 pub mod jwt;

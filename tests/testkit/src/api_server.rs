@@ -112,8 +112,6 @@ impl ApiServer {
                 file("kubelet-client.crt")
             ))
             .arg(format!("--kubelet-client-key={}", file("kubelet-client.key")))
-            .arg(format!("--service-account-key-file={}", file("sa.pub")))
-            .arg(format!("--service-account-signing-key-file={}", file("sa.key")))
             .args(["--service-account-issuer=https://kubernetes.default.svc"])
             .args([
                 "--enable-admission-plugins=NodeRestriction",
@@ -131,6 +129,15 @@ impl ApiServer {
                 "--requestheader-group-headers=X-Remote-Group",
                 "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             ]);
+        // Keys in files and a service that has them exclude each other.
+        if !extra
+            .iter()
+            .any(|flag| flag.starts_with("--service-account-signing-endpoint"))
+        {
+            command
+                .arg(format!("--service-account-key-file={}", file("sa.pub")))
+                .arg(format!("--service-account-signing-key-file={}", file("sa.key")));
+        }
         // A chain from a file and one from flags exclude each other.
         if !extra
             .iter()

@@ -1,6 +1,7 @@
 //! Connections to an aggregated server: pooled, with this server's identity as a front proxy.
 
 use super::service::Spec;
+use crate::connect::egress::Egress;
 use crate::serving::certificates::provider;
 use crate::webhook::{Connector, Credentials, Dialer, Resolver, client_config, root_cause};
 use arc_swap::ArcSwap;
@@ -100,7 +101,12 @@ fn client_config_of_anybody(credentials: &Credentials) -> Result<ClientConfig, S
 }
 
 impl Backend {
-    pub fn new(spec: &Spec, identity: Arc<ProxyIdentity>, resolver: Arc<Resolver>) -> Result<Self, String> {
+    pub fn new(
+        spec: &Spec,
+        identity: Arc<ProxyIdentity>,
+        resolver: Arc<Resolver>,
+        egress: &Egress,
+    ) -> Result<Self, String> {
         let service = spec.service.as_ref().ok_or("there is no service")?;
         let credentials = identity.current.load_full();
         let config = tls(spec, &credentials)?;
@@ -110,6 +116,7 @@ impl Backend {
             tls: Arc::new(config),
             resolver: Some(Arc::clone(&resolver)),
             server_name: None,
+            egress: egress.clone(),
         };
         let pool = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)

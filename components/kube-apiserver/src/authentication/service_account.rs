@@ -39,8 +39,11 @@ impl ServiceAccountTokens {
         if !is_legacy && !self.issuer.issuers.contains(&peek.iss) {
             return Ok(None);
         }
-        let claims: Claims =
-            jwt::verify(token, &self.issuer.keys).map_err(|error| Rejected(error.to_string()))?;
+        let claims: Claims = self
+            .issuer
+            .verify(token)
+            .await
+            .map_err(|error| Rejected(error.to_string()))?;
         let wanted = if audiences.is_empty() {
             &self.issuer.audiences
         } else {

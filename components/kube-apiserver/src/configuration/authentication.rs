@@ -7,6 +7,7 @@ use crate::authentication::oidc::keys::KeySet;
 use crate::authentication::oidc::{Issuer, Issuers};
 use crate::authentication::static_tokens::StaticTokens;
 use crate::authentication::webhook::WebhookTokens;
+use crate::connect::egress::{Egress, Way};
 use crate::tokens::jwk::ALGORITHMS;
 use crate::webhook::{Clients, Kubeconfig, Place};
 use anyhow::{Context, bail};
@@ -27,14 +28,15 @@ pub struct Authentication {
 }
 
 /// Reads everything that the flags name.
-pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Authentication> {
+pub fn load(flags: &ApiServerFlags, clients: &Clients, egress: &Egress) -> anyhow::Result<Authentication> {
     let given = &flags.authentication;
     let (issuers, anonymous) = match (&given.authentication_config, &given.oidc_issuer_url) {
         (Some(_), Some(_)) => bail!("--authentication-config and --oidc-* can't be used together"),
         (Some(file), None) => {
             let text =
                 std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-            from_file(flags, &text).with_context(|| format!("--authentication-config {}", file.display()))?
+            from_file(flags, &text, egress)
+                .with_context(|| format!("--authentication-config {}", file.display()))?
         }
         (None, Some(url)) => {
             let issuer = issuer(
@@ -42,6 +44,7 @@ pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Authent
                 "oidc",
                 given.oidc_signing_algs.clone(),
                 flags,
+                egress,
             )?;
             (vec![issuer], Anonymous::everywhere(flags.anonymous_auth))
         }
@@ -88,7 +91,11 @@ pub(super) fn endpoint(file: &Path, clients: &Clients) -> anyhow::Result<crate::
 }
 
 /// Issuers and anonymous access of an AuthenticationConfiguration.
-pub fn from_file(flags: &ApiServerFlags, text: &str) -> anyhow::Result<(Vec<Issuer>, Anonymous)> {
+pub fn from_file(
+    flags: &ApiServerFlags,
+    text: &str,
+    egress: &Egress,
+) -> anyhow::Result<(Vec<Issuer>, Anonymous)> {
     let config: AuthenticationConfiguration = serde_yaml_ng::from_str(text)?;
     let known = ["v1", "v1beta1", "v1alpha1"]
         .iter()
@@ -103,7 +110,7 @@ pub fn from_file(flags: &ApiServerFlags, text: &str) -> anyhow::Result<(Vec<Issu
         if issuers.iter().any(|known| known.url == jwt.issuer.url) {
             bail!("{field}.issuer.url: Duplicate value: {:?}", jwt.issuer.url);
         }
-        issuers.push(issuer(jwt, &field, algorithms.clone(), flags)?);
+        issuers.push(issuer(jwt, &field, algorithms.clone(), flags, egress)?);
     }
     let anonymous = match &config.anonymous {
         None => Anonymous::everywhere(flags.anonymous_auth),
@@ -125,10 +132,19 @@ fn issuer(
     field: &str,
     algorithms: Vec<String>,
     flags: &ApiServerFlags,
+    egress: &Egress,
 ) -> anyhow::Result<Issuer> {
     check(&config.issuer, field, &flags.service_account_issuer)?;
     let mapping = compile::mapping(config, field)?;
-    let fetcher = Fetcher::new(config.issuer.certificate_authority.as_bytes())
+    let way = match config.issuer.egress_selector_type.as_str() {
+        "" => Way::Direct,
+        "controlplane" => egress.control_plane.clone(),
+        "cluster" => egress.cluster.clone(),
+        other => {
+            bail!("{field}.issuer.egressSelectorType: Invalid value: {other:?}: use controlplane or cluster")
+        }
+    };
+    let fetcher = Fetcher::new(config.issuer.certificate_authority.as_bytes(), way)
         .with_context(|| format!("{field}.issuer.certificateAuthority"))?;
     Ok(Issuer {
         keys: Arc::new(KeySet::new(
@@ -182,9 +198,6 @@ fn check(issuer: &IssuerConfig, field: &str, own: &[String]) -> anyhow::Result<(
             "{field}.issuer.audienceMatchPolicy: Invalid value: {:?}: audienceMatchPolicy must be MatchAny for multiple audiences",
             issuer.audience_match_policy
         ),
-    }
-    if !issuer.egress_selector_type.is_empty() {
-        bail!("{field}.issuer.egressSelectorType: egress selectors are not supported");
     }
     Ok(())
 }

@@ -50,11 +50,11 @@ pub async fn run(server: Arc<Server>) -> anyhow::Result<()> {
     if authentication.is_none() && authorization.is_none() {
         return std::future::pending().await;
     }
-    let clients = Clients::new(None);
+    let clients = Clients::new(None).by(&server.egress);
     loop {
         tokio::time::sleep(PERIOD).await;
         if let Some(text) = authentication.as_mut().and_then(Followed::changed) {
-            let outcome = authentication::from_file(&server.flags, text);
+            let outcome = authentication::from_file(&server.flags, text, &server.egress);
             let metrics = &server.metrics.access;
             metrics.reloaded(access::Followed::Authentication, outcome.is_ok());
             match outcome {

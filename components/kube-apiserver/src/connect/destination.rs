@@ -1,5 +1,6 @@
 //! Where a connection goes.
 
+use super::egress::Way;
 use crate::server::Server;
 use apimachinery::{ApiError, GroupResource};
 use rustls::ClientConfig;
@@ -15,6 +16,7 @@ pub struct Destination {
     pub port: u16,
     /// `None` is plain HTTP.
     pub tls: Option<Arc<ClientConfig>>,
+    pub way: Way,
 }
 
 impl Destination {
@@ -50,6 +52,7 @@ pub async fn kubelet(server: &Server, node_name: &str) -> Result<Destination, Ap
         host,
         port: port.unwrap_or(KUBELET_PORT),
         tls: Some(server.backends.kubelet()),
+        way: server.egress.cluster.clone(),
     })
 }
 

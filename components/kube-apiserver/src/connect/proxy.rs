@@ -163,6 +163,7 @@ async fn pod(server: &Server, target: &Target, name: &ProxyName) -> Result<Desti
         host,
         port,
         tls: tls(server, name),
+        way: server.egress.cluster.clone(),
     })
 }
 
@@ -196,5 +197,6 @@ async fn service(server: &Server, target: &Target, name: &ProxyName) -> Result<D
         host,
         port,
         tls: tls(server, name),
+        way: server.egress.cluster.clone(),
     })
 }

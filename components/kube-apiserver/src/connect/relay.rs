@@ -1,6 +1,7 @@
 //! Sending a request on and bringing its answer back, including connections that change protocol.
 
 use super::destination::Destination;
+use super::egress::{Stream, Way};
 use crate::authentication::websocket;
 use crate::serving::body::{Body, Response};
 use apimachinery::{ApiError, Reason};
@@ -15,7 +16,6 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
@@ -36,9 +36,6 @@ const NOT_FORWARDED: [&str; 12] = [
     "content-length",
     "accept-encoding",
 ];
-
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// What is sent on.
 #[derive(Debug)]
@@ -78,6 +75,17 @@ impl From<Failure> for ApiError {
 }
 
 async fn dial(destination: &Destination) -> Result<Box<dyn Stream>, Failure> {
+    let stream = match &destination.way {
+        Way::Direct => Box::new(connect(destination).await?),
+        Way::Proxy(proxy) => proxy
+            .dial(&destination.authority())
+            .await
+            .map_err(|error| Failure::Dial(error.to_string()))?,
+    };
+    secure(destination, stream).await
+}
+
+async fn connect(destination: &Destination) -> Result<TcpStream, Failure> {
     let unreachable = Failure::Dial;
     let connect = TcpStream::connect((destination.host.as_str(), destination.port));
     let tcp = match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
@@ -97,12 +105,18 @@ async fn dial(destination: &Destination) -> Result<Box<dyn Stream>, Failure> {
     };
     tcp.set_nodelay(true)
         .map_err(|error| unreachable(error.to_string()))?;
+    Ok(tcp)
+}
+
+/// The connection under TLS, if the destination has it.
+async fn secure(destination: &Destination, stream: Box<dyn Stream>) -> Result<Box<dyn Stream>, Failure> {
+    let unreachable = Failure::Dial;
     let Some(tls) = &destination.tls else {
-        return Ok(Box::new(tcp));
+        return Ok(stream);
     };
     let name =
         ServerName::try_from(destination.host.clone()).map_err(|error| unreachable(error.to_string()))?;
-    let handshake = TlsConnector::from(std::sync::Arc::clone(tls)).connect(name, tcp);
+    let handshake = TlsConnector::from(std::sync::Arc::clone(tls)).connect(name, stream);
     match tokio::time::timeout(CONNECT_TIMEOUT, handshake).await {
         Ok(Ok(stream)) => Ok(Box::new(stream)),
         Ok(Err(error)) => Err(unreachable(error.to_string())),

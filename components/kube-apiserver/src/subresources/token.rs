@@ -2,7 +2,7 @@
 
 use crate::admission::{self, Attributes, Operation};
 use crate::answer;
-use crate::identity::{User, service_account_user};
+use crate::identity::service_account_user;
 use crate::media;
 use crate::request::ApiRequest;
 use crate::server::Server;
@@ -21,7 +21,6 @@ const LEAST_SECONDS: i64 = 600;
 const MOST_SECONDS: i64 = 1 << 32;
 /// The lifetime that a kubelet asks for when a pod doesn't say; such tokens are extended.
 const PROJECTED_SECONDS: i64 = 3607;
-const EXTENDED_SECONDS: i64 = 365 * 24 * 3600;
 
 pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
     let accepted = media::negotiate_plain(request)?;
@@ -45,10 +44,11 @@ pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> R
     admission::validate(server, &attributes, Some(&asked), None).await?;
     let bound = bound_objects(server, target, &account, &asked).await?;
     crate::admission::node_restriction::token_request(server, &request.user, target, &asked, &bound).await?;
-    let (claims, granted) = claims(server, &request.user, target, &account, &asked, bound);
+    let (claims, granted) = claims(server, request, target, &account, &asked, bound);
     let token = server
         .issuer
         .sign(&claims)
+        .await
         .map_err(|error| ApiError::internal(format!("failed to generate token: {error}")))?;
     let account_metadata = json!({ "name": target.name, "namespace": target.namespace, "creationTimestamp": apimachinery::time::format_time(jiff::Timestamp::now()) });
     asked["metadata"] = account_metadata;
@@ -172,7 +172,7 @@ async fn bound_objects(
 /// The claims, and the lifetime that is told to the caller.
 fn claims(
     server: &Server,
-    user: &User,
+    request: &ApiRequest,
     target: &Target,
     account: &Value,
     asked: &Value,
@@ -192,8 +192,12 @@ fn claims(
     let mut seconds = asked["spec"]["expirationSeconds"]
         .as_i64()
         .unwrap_or(DEFAULT_SECONDS);
-    if issuer.max_expiration > 0 {
-        seconds = seconds.min(issuer.max_expiration);
+    let longest = issuer.longest();
+    if longest > 0 && seconds > longest {
+        request.warn(format!(
+            "requested expiration of {seconds} seconds shortened to {longest} seconds"
+        ));
+        seconds = longest;
     }
     let now = jiff::Timestamp::now().as_second();
     let granted = seconds;
@@ -204,11 +208,11 @@ fn claims(
         && seconds == PROJECTED_SECONDS
         && for_api_server
         && bound.pod.is_some()
-        && user.node_name().is_some()
+        && request.user.node_name().is_some()
     {
         // Clients that read the token once keep working; the kubelet still renews it hourly.
         bound.warnafter = Some(now + seconds);
-        seconds = EXTENDED_SECONDS;
+        seconds = issuer.extended();
     }
     let subject = service_account_user(&target.namespace, &target.name, meta::uid(account)).name;
     let claims = Claims {

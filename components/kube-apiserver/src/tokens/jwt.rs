@@ -33,6 +33,12 @@ pub fn unverified<T: DeserializeOwned>(token: &str) -> Result<T, TokenError> {
     decode(claims)
 }
 
+/// The identifier of the key that a token is said to be signed with; empty if it names none.
+pub fn key_id(token: &str) -> Result<String, TokenError> {
+    let (header, _, _) = split(token)?;
+    decode::<Header>(header).map(|header| header.kid)
+}
+
 /// Reads the claims of a token that one of `keys` signed.
 pub fn verify<T: DeserializeOwned>(token: &str, keys: &[VerifyingKey]) -> Result<T, TokenError> {
     let (header, claims, signature) = split(token)?;

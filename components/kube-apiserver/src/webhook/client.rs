@@ -6,6 +6,7 @@ use super::credentials::Credentials;
 use super::place::Place;
 use super::resolver::Resolver;
 use super::trust::{self, TrustError};
+use crate::connect::egress::Egress;
 use ahash::AHashMap;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -38,6 +39,7 @@ struct Identity {
 /// Makes endpoints; clients are kept for as long as an endpoint uses them.
 pub struct Clients {
     resolver: Option<Arc<Resolver>>,
+    egress: Egress,
     pools: Mutex<AHashMap<Identity, Weak<Pool>>>,
 }
 
@@ -54,8 +56,15 @@ impl Clients {
     pub fn new(resolver: Option<Arc<Resolver>>) -> Self {
         Self {
             resolver,
+            egress: Egress::default(),
             pools: Mutex::default(),
         }
+    }
+
+    /// Connections go these ways.
+    pub fn by(mut self, egress: &Egress) -> Self {
+        self.egress = egress.clone();
+        self
     }
 
     /// A webhook at a place, believed by a bundle (PEM; empty for the system's authorities).
@@ -92,6 +101,7 @@ impl Clients {
             tls: Arc::new(trust::client_config(&identity.bundle, &identity.credentials)?),
             resolver: self.resolver.clone(),
             server_name: identity.credentials.server_name.clone(),
+            egress: self.egress.clone(),
         };
         let connector = Connector {
             dialer: Arc::new(dialer),

@@ -3,6 +3,7 @@
 use super::place::Service;
 use super::resolver::Resolver;
 use super::trust;
+use crate::connect::egress::{Egress, Proxy, Stream, Way};
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
@@ -16,6 +17,7 @@ use std::task::{Context, Poll};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 /// A failure to connect, in upstream's words.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +30,7 @@ pub struct Dialer {
     pub resolver: Option<Arc<Resolver>>,
     /// Instead of the URL's host.
     pub server_name: Option<String>,
+    pub egress: Egress,
 }
 
 impl Dialer {
@@ -42,12 +45,20 @@ impl Dialer {
                 .map_err(|error| DialError(error.to_string()))?,
             _ => vec![(host.to_owned(), port)],
         };
-        let tcp = connect(&addresses).await?;
+        let way = if services {
+            &self.egress.cluster
+        } else {
+            &self.egress.control_plane
+        };
+        let stream = match way {
+            Way::Direct => Either::Left(connect(&addresses).await?),
+            Way::Proxy(proxy) => Either::Right(through(proxy, &addresses).await?),
+        };
         let name = self.server_name.as_deref().unwrap_or(host);
         let server_name =
             ServerName::try_from(name.to_owned()).map_err(|error| DialError(error.to_string()))?;
         let stream = TlsConnector::from(Arc::clone(&self.tls))
-            .connect(server_name, tcp)
+            .connect(server_name, stream)
             .await
             .map_err(|error| DialError(handshake_failure(&error, name)))?;
         Ok(Secured(TokioIo::new(stream)))
@@ -92,6 +103,18 @@ async fn connect(addresses: &[(String, u16)]) -> Result<TcpStream, DialError> {
     Err(last)
 }
 
+/// The same by a proxy.
+async fn through(proxy: &Proxy, addresses: &[(String, u16)]) -> Result<Box<dyn Stream>, DialError> {
+    let mut last = DialError("there is no address".to_owned());
+    for (host, port) in addresses {
+        match proxy.dial(&joined(host, *port)).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = DialError(error.to_string()),
+        }
+    }
+    Err(last)
+}
+
 fn joined(host: &str, port: u16) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")
@@ -112,7 +135,7 @@ fn go_text(error: &io::Error) -> String {
 }
 
 /// A TLS connection that tells the pool whether it speaks HTTP/2.
-pub struct Secured(TokioIo<TlsStream<TcpStream>>);
+pub struct Secured(TokioIo<TlsStream<Either<TcpStream, Box<dyn Stream>>>>);
 
 impl Connection for Secured {
     fn connected(&self) -> Connected {

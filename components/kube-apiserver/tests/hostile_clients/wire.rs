@@ -19,6 +19,7 @@ pub struct Target {
     config: ClientConfig,
 }
 
+#[allow(dead_code)] // not every test has both kinds of clients
 impl Target {
     pub fn new(pki: &ClusterPki, port: u16, user: &str) -> Self {
         let certificate = CertificateDer::from_pem_file(pki.file(&format!("{user}.crt"))).unwrap();
@@ -29,7 +30,6 @@ impl Target {
         Self { port, config }
     }
 
-    #[allow(dead_code)] // not every test has such a client
     pub fn without_certificate(pki: &ClusterPki, port: u16) -> Self {
         let config = trusting(pki).with_no_client_auth();
         Self { port, config }

@@ -1,5 +1,6 @@
 //! Reading documents from an issuer over HTTPS.
 
+use crate::connect::egress::{Egress, Way};
 use crate::webhook::{Connector, Credentials, Dialer, TrustError, client_config, root_cause};
 use bytes::Bytes;
 use http::Request;
@@ -21,11 +22,15 @@ pub struct Fetcher {
 
 impl Fetcher {
     /// `bundle` is PEM; the system's authorities if empty.
-    pub fn new(bundle: &[u8]) -> Result<Self, TrustError> {
+    pub fn new(bundle: &[u8], way: Way) -> Result<Self, TrustError> {
         let dialer = Dialer {
             tls: Arc::new(client_config(bundle, &Credentials::default())?),
             resolver: None,
             server_name: None,
+            egress: Egress {
+                control_plane: way,
+                ..Egress::default()
+            },
         };
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)

@@ -1,0 +1,267 @@
+//! Ways out of this server: directly, or through a proxy that takes CONNECT (`--egress-selector-config-file`).
+
+use crate::serving::certificates::{provider, read_certificates};
+use anyhow::{Context, bail};
+use component_config::kube_apiserver::egress::{
+    Connection, EgressSelectorConfiguration, TcpTransport, TlsConfig,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+
+/// Longest wait until a proxy has connected.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest answer of a proxy, bytes.
+const LONGEST_ANSWER: usize = 16 * 1024;
+
+/// A connection of any kind.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// The way to a part of the network.
+#[derive(Clone, Debug, Default)]
+pub enum Way {
+    #[default]
+    Direct,
+    Proxy(Arc<Proxy>),
+}
+
+/// All ways.
+#[derive(Clone, Debug, Default)]
+pub struct Egress {
+    /// To nodes, pods and services.
+    pub cluster: Way,
+    /// To webhooks that are named by their URL, and to issuers.
+    pub control_plane: Way,
+}
+
+/// A proxy that is asked to connect.
+#[derive(Debug)]
+pub struct Proxy(Transport);
+
+#[derive(Debug)]
+enum Transport {
+    Tcp {
+        host: String,
+        port: u16,
+        tls: Option<Arc<ClientConfig>>,
+    },
+    Unix(PathBuf),
+}
+
+impl Egress {
+    /// Reads an EgressSelectorConfiguration.
+    pub fn load(file: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        Self::parse(&text).with_context(|| file.display().to_string())
+    }
+
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let config: EgressSelectorConfiguration = serde_yaml_ng::from_str(text)?;
+        let known = ["v1beta1", "v1alpha1"]
+            .iter()
+            .any(|version| config.api_version == format!("apiserver.k8s.io/{version}"));
+        if !known || config.kind != "EgressSelectorConfiguration" {
+            bail!("expected apiVersion apiserver.k8s.io/v1beta1, kind EgressSelectorConfiguration");
+        }
+        let mut egress = Self::default();
+        let mut seen: Vec<&str> = Vec::new();
+        for (index, selection) in config.egress_selections.iter().enumerate() {
+            let field = format!("egressSelections[{index}]");
+            let name = selection.name.as_str();
+            if seen.contains(&name) {
+                bail!("{field}.name: Duplicate value: {name:?}");
+            }
+            seen.push(name);
+            let way = way(&selection.connection, &format!("{field}.connection"))?;
+            match (name, &way) {
+                ("cluster", _) => egress.cluster = way,
+                ("controlplane", _) => egress.control_plane = way,
+                ("etcd", Way::Direct) => {}
+                ("etcd", Way::Proxy(_)) => bail!(
+                    "{field}.connection.proxyProtocol: etcd is reached directly only; use Direct, or leave the entry out"
+                ),
+                _ => bail!("{field}.name: Unsupported value: {name:?}; use cluster, controlplane or etcd"),
+            }
+        }
+        Ok(egress)
+    }
+}
+
+fn way(connection: &Connection, field: &str) -> anyhow::Result<Way> {
+    match connection.proxy_protocol.as_str() {
+        "Direct" if connection.transport.is_none() => return Ok(Way::Direct),
+        "Direct" => bail!("{field}.transport: Forbidden: must be absent when proxyProtocol is Direct"),
+        "HTTPConnect" => {}
+        "GRPC" => bail!(
+            "{field}.proxyProtocol: GRPC is not supported; use HTTPConnect, which konnectivity-server has too"
+        ),
+        other => bail!("{field}.proxyProtocol: Unsupported value: {other:?}; use HTTPConnect or Direct"),
+    }
+    let Some(transport) = &connection.transport else {
+        bail!("{field}.transport: Required value");
+    };
+    let field = format!("{field}.transport");
+    let transport = match (&transport.tcp, &transport.uds) {
+        (Some(tcp), None) => by_tcp(tcp, &format!("{field}.tcp"))?,
+        (None, Some(uds)) if !uds.uds_name.is_empty() => Transport::Unix(PathBuf::from(&uds.uds_name)),
+        (None, Some(_)) => bail!("{field}.uds.udsName: Required value"),
+        _ => bail!("{field}: Invalid value: exactly one of tcp and uds must be set"),
+    };
+    Ok(Way::Proxy(Arc::new(Proxy(transport))))
+}
+
+fn by_tcp(tcp: &TcpTransport, field: &str) -> anyhow::Result<Transport> {
+    let url =
+        url::Url::parse(&tcp.url).with_context(|| format!("{field}.url: Invalid value: {:?}", tcp.url))?;
+    let tls = match (url.scheme(), &tcp.tls_config) {
+        ("https", Some(files)) => Some(Arc::new(
+            tls(files).with_context(|| format!("{field}.tlsConfig"))?,
+        )),
+        ("https", None) => bail!("{field}.tlsConfig: Required value: must be set when the URL is https"),
+        ("http", None) => None,
+        ("http", Some(_)) => bail!("{field}.tlsConfig: Forbidden: must be absent when the URL is http"),
+        _ => bail!("{field}.url: Invalid value: {:?}: must be http or https", tcp.url),
+    };
+    let host = url
+        .host_str()
+        .with_context(|| format!("{field}.url: Invalid value: {:?}: has no host", tcp.url))?;
+    Ok(Transport::Tcp {
+        host: host.trim_matches(['[', ']']).to_owned(),
+        port: url.port_or_known_default().unwrap_or(443),
+        tls,
+    })
+}
+
+fn tls(files: &TlsConfig) -> anyhow::Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    match &files.ca_bundle {
+        Some(bundle) => {
+            for certificate in read_certificates(bundle).context("caBundle")? {
+                roots.add(certificate).context("caBundle")?;
+            }
+        }
+        None => {
+            let found = rustls_native_certs::load_native_certs();
+            roots.add_parsable_certificates(found.certs);
+        }
+    }
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots);
+    let mut config = match (&files.client_cert, &files.client_key) {
+        (Some(certificate), Some(key)) => builder.with_client_auth_cert(
+            read_certificates(certificate).context("clientCert")?,
+            PrivateKeyDer::from_pem_file(key).with_context(|| format!("clientKey {}", key.display()))?,
+        )?,
+        (None, None) => builder.with_no_client_auth(),
+        _ => bail!("clientCert and clientKey belong together"),
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+impl Proxy {
+    /// A connection to `authority`, which the proxy makes.
+    pub async fn dial(&self, authority: &str) -> io::Result<Box<dyn Stream>> {
+        match tokio::time::timeout(TIMEOUT, self.connect(authority)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the proxy did not connect in time",
+            )),
+        }
+    }
+
+    async fn connect(&self, authority: &str) -> io::Result<Box<dyn Stream>> {
+        let mut stream: Box<dyn Stream> = match &self.0 {
+            Transport::Unix(path) => Box::new(UnixStream::connect(path).await?),
+            Transport::Tcp { host, port, tls } => {
+                let tcp = TcpStream::connect((host.as_str(), *port)).await?;
+                tcp.set_nodelay(true)?;
+                match tls {
+                    None => Box::new(tcp),
+                    Some(tls) => {
+                        let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
+                        Box::new(TlsConnector::from(Arc::clone(tls)).connect(name, tcp).await?)
+                    }
+                }
+            }
+        };
+        let head = format!(
+            "CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: kube-apiserver\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await?;
+        stream.flush().await?;
+        let answer = answer(&mut stream).await?;
+        let mut words = answer.split(' ').skip(1);
+        if words.next() == Some("200") {
+            return Ok(stream);
+        }
+        let line = answer.lines().next().unwrap_or_default();
+        Err(io::Error::other(format!(
+            "the proxy would not connect to {authority}: {line}"
+        )))
+    }
+}
+
+/// The head of the proxy's answer, and not a byte of what follows.
+async fn answer(stream: &mut Box<dyn Stream>) -> io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() >= LONGEST_ANSWER {
+            return Err(io::Error::other("the proxy's answer is too long"));
+        }
+        head.push(stream.read_u8().await?);
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ways_and_their_mistakes() {
+        let head =
+            "apiVersion: apiserver.k8s.io/v1beta1\nkind: EgressSelectorConfiguration\negressSelections:\n- ";
+        let connect = |transport: &str| {
+            format!("{{name: cluster, connection: {{proxyProtocol: HTTPConnect, transport: {transport}}}}}")
+        };
+        let parsed = |entry: &str| Egress::parse(&format!("{head}{entry}"));
+        let egress = parsed(&connect("{uds: {udsName: /run/proxy}}")).unwrap();
+        assert!(matches!(egress.cluster, Way::Proxy(_)) && matches!(egress.control_plane, Way::Direct));
+        assert!(parsed(&connect("{tcp: {url: 'http://127.0.0.1:1'}}")).is_ok());
+        assert!(parsed("{name: etcd, connection: {proxyProtocol: Direct}}").is_ok());
+        for (entry, said) in [
+            (connect("{}"), "exactly one of tcp and uds"),
+            (
+                connect("{tcp: {url: 'https://127.0.0.1:1'}}"),
+                "tlsConfig: Required value",
+            ),
+            (connect("{uds: {}}"), "udsName: Required value"),
+            (
+                "{name: cluster, connection: {proxyProtocol: GRPC}}".to_owned(),
+                "GRPC is not supported",
+            ),
+            (
+                "{name: moon, connection: {proxyProtocol: Direct}}".to_owned(),
+                "egressSelections[0].name",
+            ),
+            (
+                connect("{uds: {udsName: /x}}").replace("cluster", "etcd"),
+                "etcd is reached directly only",
+            ),
+        ] {
+            let error = format!("{:#}", parsed(&entry).unwrap_err());
+            assert!(error.contains(said), "{entry}: {error}");
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Tokens that a service signs: `--service-account-signing-endpoint`.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::{BufMut, Bytes, BytesMut};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::Message;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use testkit::api_server::ApiServer;
+use testkit::etcd::Etcd;
+use tokio::net::UnixListener;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_kube-apiserver");
+/// What stands before the point in the DER of a P-256 key.
+const SPKI: &str = "3059301306072a8648ce3d020106082a8648ce3d030107034200";
+
+#[derive(Clone, PartialEq, Message)]
+struct SignRequest {
+    #[prost(string, tag = "1")]
+    claims: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct SignResponse {
+    #[prost(string, tag = "1")]
+    header: String,
+    #[prost(string, tag = "2")]
+    signature: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Key {
+    #[prost(string, tag = "1")]
+    key_id: String,
+    #[prost(bytes = "vec", tag = "2")]
+    key: Vec<u8>,
+    #[prost(bool, tag = "3")]
+    excluded: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct KeysResponse {
+    #[prost(message, repeated, tag = "1")]
+    keys: Vec<Key>,
+    #[prost(int64, tag = "3")]
+    refresh_hint_seconds: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct MetadataResponse {
+    #[prost(int64, tag = "1")]
+    max_token_expiration_seconds: i64,
+}
+
+struct Pair {
+    id: String,
+    pair: EcdsaKeyPair,
+    excluded: bool,
+}
+
+impl Pair {
+    fn new(id: &str, excluded: bool) -> Self {
+        let random = SystemRandom::new();
+        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref(), &random);
+        Self {
+            id: id.to_owned(),
+            pair: pair.unwrap(),
+            excluded,
+        }
+    }
+}
+
+/// A signer whose last key signs.
+struct Signer {
+    keys: Mutex<Vec<Pair>>,
+    fetched: AtomicUsize,
+}
+
+impl Signer {
+    fn start(socket: &Path) -> Arc<Self> {
+        let signer = Arc::new(Self {
+            keys: Mutex::new(vec![Pair::new("old", true), Pair::new("first", false)]),
+            fetched: AtomicUsize::new(0),
+        });
+        let listener = UnixListener::bind(socket).unwrap();
+        tokio::spawn(serve(listener, Arc::clone(&signer)));
+        signer
+    }
+
+    fn answer(&self, path: &str, message: &[u8]) -> Vec<u8> {
+        let keys = self.keys.lock().unwrap();
+        match path {
+            "/v1.ExternalJWTSigner/Sign" => {
+                let signing = keys.last().unwrap();
+                let header = json!({"alg": "ES256", "kid": signing.id, "typ": "JWT"}).to_string();
+                let header = URL_SAFE_NO_PAD.encode(header);
+                let signed = format!("{header}.{}", SignRequest::decode(message).unwrap().claims);
+                let signature = signing
+                    .pair
+                    .sign(&SystemRandom::new(), signed.as_bytes())
+                    .unwrap();
+                let signature = URL_SAFE_NO_PAD.encode(signature.as_ref());
+                SignResponse { header, signature }.encode_to_vec()
+            }
+            "/v1.ExternalJWTSigner/FetchKeys" => {
+                self.fetched.fetch_add(1, SeqCst);
+                let public = |key: &Pair| Key {
+                    key_id: key.id.clone(),
+                    key: [&hex::decode(SPKI).unwrap(), key.pair.public_key().as_ref()].concat(),
+                    excluded: key.excluded,
+                };
+                KeysResponse {
+                    keys: keys.iter().map(public).collect(),
+                    refresh_hint_seconds: 600,
+                }
+                .encode_to_vec()
+            }
+            "/v1.ExternalJWTSigner/Metadata" => MetadataResponse {
+                max_token_expiration_seconds: 3600,
+            }
+            .encode_to_vec(),
+            other => panic!("{other}"),
+        }
+    }
+}
+
+async fn serve(listener: UnixListener, signer: Arc<Signer>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let signer = Arc::clone(&signer);
+        let handle = service_fn(move |request: http::Request<Incoming>| {
+            let signer = Arc::clone(&signer);
+            async move {
+                let path = request.uri().path().to_owned();
+                let body = request.into_body().collect().await.unwrap().to_bytes();
+                // gRPC's frame: a flag, a length, the message.
+                let answer = signer.answer(&path, &body[5..]);
+                let mut frame = BytesMut::new();
+                frame.put_u8(0);
+                frame.put_u32(answer.len() as u32);
+                frame.extend_from_slice(&answer);
+                let mut trailers = http::HeaderMap::new();
+                trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
+                let frames: [Result<Frame<Bytes>, Infallible>; 2] =
+                    [Ok(Frame::data(frame.freeze())), Ok(Frame::trailers(trailers))];
+                let body = StreamBody::new(futures::stream::iter(frames));
+                let response = http::Response::builder().header("content-type", "application/grpc");
+                Ok::<_, Infallible>(response.body(body).unwrap())
+            }
+        });
+        let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .serve_connection(TokioIo::new(stream), handle);
+        tokio::spawn(connection);
+    }
+}
+
+fn post(path: &str, body: &Value) -> http::Request<Vec<u8>> {
+    http::Request::post(path)
+        .header("content-type", "application/json")
+        .body(body.to_string().into_bytes())
+        .unwrap()
+}
+
+async fn value(client: &kube::Client, request: http::Request<Vec<u8>>) -> Result<Value, (u16, String)> {
+    match client.request::<Value>(request).await {
+        Ok(value) => Ok(value),
+        Err(kube::Error::Api(status)) => Err((status.code, status.message)),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+fn kid(token: &str) -> Value {
+    let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+    serde_json::from_slice::<Value>(&header).unwrap()["kid"].clone()
+}
+
+#[tokio::test]
+async fn a_service_signs_tokens_and_its_keys_verify_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("signer");
+    let signer = Signer::start(&socket);
+    let flag = format!("--service-account-signing-endpoint={}", socket.display());
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &[&flag])
+        .await
+        .unwrap();
+    let client = server.admin().await.unwrap();
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    let account = json!({"metadata": {"name": "a"}});
+    value(&client, post(accounts, &account)).await.unwrap();
+
+    let request = || {
+        post(
+            &format!("{accounts}/a/token"),
+            &json!({"spec": {"expirationSeconds": 7200}}),
+        )
+    };
+    let review = |token: &str| {
+        let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}});
+        post("/apis/authentication.k8s.io/v1/tokenreviews", &review)
+    };
+    let first = value(&client, request()).await.unwrap();
+    assert_eq!(
+        first["spec"]["expirationSeconds"], 3600,
+        "as long as the signer allows"
+    );
+    let first = first["status"]["token"].as_str().unwrap().to_owned();
+    assert_eq!(kid(&first), "first");
+    let reviewed = value(&client, review(&first)).await.unwrap();
+    assert_eq!(
+        reviewed["status"]["user"]["username"],
+        "system:serviceaccount:default:a"
+    );
+    let keys = http::Request::get("/openid/v1/jwks").body(Vec::new()).unwrap();
+    let published = value(&client, keys).await.unwrap();
+    let ids: Vec<&Value> = published["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| &key["kid"])
+        .collect();
+    assert_eq!(ids, ["first"]);
+
+    // A new key is asked for when it is met, and the others are good for as long as the signer has them.
+    signer.keys.lock().unwrap().push(Pair::new("second", false));
+    let before = signer.fetched.load(SeqCst);
+    let second = value(&client, request()).await.unwrap();
+    let second = second["status"]["token"].as_str().unwrap().to_owned();
+    assert_eq!(kid(&second), "second");
+    for token in [&first, &second] {
+        let reviewed = value(&client, review(token)).await.unwrap();
+        assert_eq!(reviewed["status"]["authenticated"], true);
+    }
+    assert_eq!(signer.fetched.load(SeqCst), before + 1);
+
+    // What nobody could look up is not given out.
+    signer.keys.lock().unwrap().push(Pair::new("hidden", true));
+    let (code, why) = value(&client, request()).await.unwrap_err();
+    assert!(
+        code == 500 && why.contains("\"hidden\" is not one that is published"),
+        "{why}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_does_not_start_with_a_signer_that_does_not_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("signer");
+    let _signer = Signer::start(&socket);
+    let flag = format!("--service-account-signing-endpoint={}", socket.display());
+    let etcd = Etcd::start().await.unwrap();
+    for (flags, said) in [
+        (
+            &[flag.as_str(), "--service-account-max-token-expiration=2h"][..],
+            "the signer allows tokens of 3600 s at most",
+        ),
+        (
+            &["--service-account-signing-endpoint=/nowhere/signer"],
+            "--service-account-signing-endpoint",
+        ),
+        (&[&flag, "--service-account-key-file=/x"], "cannot be used with"),
+    ] {
+        let error = match ApiServer::start(Path::new(BINARY), &etcd, flags).await {
+            Ok(_) => panic!("{flags:?}: it started"),
+            Err(error) => format!("{error:#}"),
+        };
+        assert!(error.contains(said), "{flags:?}: {error}");
+    }
+}
