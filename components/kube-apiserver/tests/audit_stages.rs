@@ -200,6 +200,7 @@ async fn every_stage_is_told_and_nothing_is_lost() {
         .filter(|event| event["stage"] == "ResponseComplete")
         .collect();
     assert_eq!(patches.len(), 2);
+    assert_eq!(patches[0]["requestURI"], format!("{maps}/m"));
     assert_eq!(
         (&patches[0]["requestObject"], &patches[1]["requestObject"]),
         (&steps, &labels)

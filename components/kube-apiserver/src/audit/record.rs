@@ -22,6 +22,7 @@ use std::time::Instant;
 pub struct Record {
     pub id: String,
     pub method: String,
+    /// Path and query.
     pub uri: String,
     pub user_agent: String,
     pub sources: Vec<String>,
@@ -59,7 +60,11 @@ impl Record {
         Self {
             id,
             method: parts.method.as_str().to_owned(),
-            uri: parts.uri.to_string(),
+            // With HTTP/2 the host stands in it as well.
+            uri: parts
+                .uri
+                .path_and_query()
+                .map_or_else(|| "/".to_owned(), ToString::to_string),
             user_agent: shortened(header("user-agent")),
             sources: sources(
                 &header("x-forwarded-for"),
