@@ -6,6 +6,7 @@ pub mod authorization;
 pub mod egress;
 mod feature_gates;
 mod identity;
+mod observing;
 mod overrides;
 mod serving;
 mod unused;
@@ -17,8 +18,9 @@ use std::time::Duration;
 
 use crate::flags::parse_duration;
 pub use audit::AuditFlags;
-pub use feature_gates::FeatureGate;
+pub use feature_gates::{FeatureGate, GATES, Gate};
 pub use identity::{AuthenticationFlags, AuthorizationFlags};
+pub use observing::{LabelValues, ObservingFlags};
 pub use overrides::ServersOverride;
 pub use serving::{RuntimeSetting, ServingFlags, SniCertificate};
 pub use unused::UNUSED_FLAGS;
@@ -233,6 +235,9 @@ pub struct ApiServerFlags {
     pub audit_log_maxsize: u64,
     #[command(flatten)]
     pub audit: AuditFlags,
+
+    #[command(flatten)]
+    pub observing: ObservingFlags,
 
     /// Verbosity of the log.
     #[arg(short = 'v', long = "v", default_value_t = 0)]

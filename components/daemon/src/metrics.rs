@@ -1,5 +1,11 @@
 //! `/metrics` in the Prometheus text format, with the process metrics that every daemon has.
 
+pub mod exposition;
+pub mod plain_counter;
+
+pub use exposition::Selection;
+pub use plain_counter::PlainCounter;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -37,8 +43,7 @@ impl Metrics {
         let mut text = String::new();
         prometheus_client::encoding::text::encode_registry(&mut text, &self.registry.lock())?;
         process(&mut text);
-        text.push_str("# EOF\n");
-        Ok(text)
+        Ok(exposition::prometheus(&text, &Selection::default()))
     }
 }
 

@@ -71,6 +71,9 @@ impl Audit {
                 let losses = enabled.counts.losses.clone();
                 backend.count_losses(losses);
             }
+        } else {
+            // Zeros, as upstream tells them without a policy too.
+            Counts::default().register(registry);
         }
     }
 

@@ -3,6 +3,7 @@
 pub mod abac;
 pub mod attributes;
 pub mod cache;
+pub mod decisions;
 pub mod node;
 pub mod rbac;
 pub mod selection;
@@ -11,6 +12,7 @@ pub mod webhook;
 use abac::Policies;
 use arc_swap::ArcSwap;
 use attributes::Attributes;
+use decisions::Decisions;
 use futures::FutureExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +80,8 @@ pub struct Authorizer {
     pub rbac: rbac::Rbac,
     pub node: node::NodeAuthorizer,
     cache: cache::DecisionCache,
+    /// What each of them decided.
+    pub decisions: Decisions,
 }
 
 /// How far a question has come.
@@ -99,6 +103,7 @@ impl Authorizer {
             rbac,
             node,
             cache: cache::DecisionCache::default(),
+            decisions: Decisions::default(),
         }
     }
 
@@ -150,7 +155,10 @@ impl Authorizer {
                         note(&mut reasons, reason);
                         from = next;
                     }
-                    decided => return decided,
+                    decided => {
+                        self.decisions.of_webhook(&webhook, &decided);
+                        return decided;
+                    }
                 },
             }
         }
@@ -205,7 +213,10 @@ impl Authorizer {
             };
             match decision {
                 Decision::NoOpinion(reason) => note(reasons, reason),
-                decided => return Step::Decided(decided),
+                decided => {
+                    self.decisions.of_mode(*mode, &decided);
+                    return Step::Decided(decided);
+                }
             }
         }
         Step::Decided(Decision::NoOpinion(reasons.join(", ")))

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod authentication;
 pub mod authorization;
+pub mod observing;
 pub mod reload;
 mod runtime;
 
@@ -52,6 +53,8 @@ pub struct Configuration {
     /// By which aggregated servers know this one.
     pub proxy_identity: ProxyIdentity,
     pub admission: Admission,
+    /// Which metrics are told.
+    pub metrics: daemon::metrics::Selection,
 }
 
 impl Configuration {
@@ -98,6 +101,7 @@ impl Configuration {
         let backends = Backends::load(&flags)?;
         let proxy_identity = proxy_identity(&flags)?;
         let admission = admission(&flags)?;
+        let metrics = observing::metrics(&flags.observing)?;
         Ok(Self {
             flags,
             advertise,
@@ -116,6 +120,7 @@ impl Configuration {
             egress,
             proxy_identity,
             admission,
+            metrics,
         })
     }
 }

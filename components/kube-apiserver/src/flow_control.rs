@@ -1,6 +1,7 @@
 //! Priority and fairness: requests are sorted into flows and priority levels; each level has seats of its own, and
 //! the flows of a crowded level take turns.
 
+pub mod asked;
 pub mod classify;
 pub mod configuration;
 pub mod controller;
@@ -19,6 +20,7 @@ pub mod status;
 use crate::identity::User;
 use crate::request_info::{Query, RequestInfo};
 use arc_swap::ArcSwap;
+use asked::Asked;
 use classify::Flow;
 use configuration::Configuration;
 use estimate::Counts;
@@ -89,13 +91,15 @@ impl FlowControl {
     }
 
     /// Finds the request's flow and waits for seats. `time` is what the request has in all.
-    pub async fn enter(
+    /// What `waiting` gives is kept while it waits.
+    pub async fn enter<W>(
         &self,
         user: &Arc<User>,
         info: &RequestInfo,
         query: &Query,
         counts: &impl Counts,
         time: Duration,
+        waiting: impl FnOnce() -> W,
     ) -> Option<Admission> {
         let (flow, work) = {
             let current = self.current.load();
@@ -114,11 +118,12 @@ impl FlowControl {
             }
             None => {
                 let began = Instant::now();
-                let waits = flow.metrics.waits(work.seats);
+                let waits = (flow.metrics.waits(work.seats), waiting());
                 let hash = flow.hash(user, info);
+                let asked = Asked::new(&flow, user, info, &work);
                 let outcome = flow
                     .level
-                    .wait(hash, work.seats, time / PATIENCE, |length| {
+                    .wait(hash, work.seats, time / PATIENCE, asked, |length| {
                         flow.metrics.enqueued(length)
                     })
                     .boxed()

@@ -1,11 +1,13 @@
 //! Where requests go once they are allowed.
 
+pub mod debug;
 pub mod discovery;
 pub mod health;
 pub mod openapi;
 pub mod openid;
 pub mod paths;
 pub mod resource;
+pub mod zpages;
 
 use crate::request::ApiRequest;
 use crate::request_info::RequestInfo;

@@ -31,6 +31,7 @@ pub struct InFlight {
 struct Pool {
     seats: Arc<Semaphore>,
     running: Arc<AtomicUsize>,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Pool {
@@ -39,6 +40,7 @@ impl Pool {
         Self {
             seats: Arc::new(Semaphore::new(seats)),
             running: Arc::default(),
+            waiting: Arc::default(),
         }
     }
 }
@@ -123,6 +125,12 @@ impl InFlight {
         let taken = |pool: &Pool| pool.running.load(Ordering::Relaxed);
         (taken(&self.reading), taken(&self.mutating))
     }
+
+    /// Requests that wait for their turn now: reading, mutating.
+    pub fn waiting(&self) -> (usize, usize) {
+        let waiting = |pool: &Pool| pool.waiting.load(Ordering::Relaxed);
+        (waiting(&self.reading), waiting(&self.mutating))
+    }
 }
 
 struct Stored<'a>(&'a Stores);
@@ -169,8 +177,9 @@ pub async fn enter(
             flow: None,
         };
     };
+    let waiting = || Running::count(&pool.waiting);
     match control
-        .enter(user, info, query, &Stored(&server.stores), time)
+        .enter(user, info, query, &Stored(&server.stores), time, waiting)
         .await
     {
         // No schema takes it: only without the one that takes everything.

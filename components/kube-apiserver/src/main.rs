@@ -31,9 +31,13 @@ fn main() -> ExitCode {
             return ExitCode::from(BAD_USAGE);
         }
     };
-    daemon::logging::init(&daemon::logging::LoggingFlags {
-        verbosity: u8::try_from(flags.v).unwrap_or(u8::MAX),
-    });
+    match kube_apiserver::configuration::observing::log(&flags.observing, flags.v) {
+        Ok(settings) => daemon::logging::init_with(settings),
+        Err(error) => {
+            eprintln!("kube-apiserver: {error:#}");
+            return ExitCode::from(BAD_USAGE);
+        }
+    }
     let configuration = match Configuration::load(flags) {
         Ok(configuration) => configuration,
         Err(error) => {

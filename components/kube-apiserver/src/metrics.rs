@@ -4,70 +4,41 @@ pub mod access;
 pub mod health;
 pub mod objects;
 pub mod pod_security;
+pub mod requests;
 pub mod tokens;
 
 use crate::admission::metrics::AdmissionMetrics;
-use crate::audit::Record;
 use crate::build_info::BuildInfo;
+use crate::inflight::InFlight;
 use crate::request_info::RequestInfo;
-use crate::serving::body::{Body, Response};
 use access::AccessMetrics;
-use futures::StreamExt;
+use component_config::kube_apiserver::{GATES, Gate};
+use daemon::metrics::Selection;
 use health::HealthMetrics;
-use http::StatusCode;
 use objects::ObjectMetrics;
 use pod_security::PodSecurityMetrics;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use std::time::Duration;
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    verb: String,
-    dry_run: String,
-    group: String,
-    version: String,
-    resource: String,
-    subresource: String,
-    scope: String,
-    component: String,
-    code: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DurationLabels {
-    verb: String,
-    group: String,
-    version: String,
-    resource: String,
-    subresource: String,
-    scope: String,
-    component: String,
-}
+use requests::RequestMetrics;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabels {
     request_kind: &'static str,
 }
 
-const BUCKETS: [f64; 20] = [
-    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0,
-    60.0,
-];
-
-const SLI_BUCKETS: [f64; 21] = [
-    0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0,
-    45.0, 60.0,
-];
-const SIZES: [f64; 7] = [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndLabels {
+    source: &'static str,
+    status: &'static str,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ValidationLabels {
-    field_validation: &'static str,
+struct FeatureLabels {
+    name: &'static str,
+    stage: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -79,19 +50,15 @@ struct DeprecatedLabels {
     removed_release: &'static str,
 }
 
-type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
-
 /// All metrics of the server.
 pub struct Metrics {
     registry: Registry,
-    requests: Family<RequestLabels, Counter>,
-    durations: Histograms<DurationLabels>,
-    /// What users wait for.
-    waits: Histograms<DurationLabels>,
-    sizes: Histograms<DurationLabels>,
-    open: Family<DurationLabels, Gauge>,
-    validations: Histograms<ValidationLabels>,
+    /// What of them is told.
+    selection: Selection,
+    pub requests: RequestMetrics,
     inflight: Family<KindLabels, Gauge>,
+    waiting: Family<KindLabels, Gauge>,
+    late: Family<EndLabels, Counter>,
     pub admission: AdmissionMetrics,
     pub access: AccessMetrics,
     pub objects: ObjectMetrics,
@@ -102,7 +69,12 @@ pub struct Metrics {
 
 impl Metrics {
     /// The server's own metrics, and those that `extend` adds. `server` tells this server from others.
-    pub fn new(server: String, build: BuildInfo, extend: impl FnOnce(&mut Registry)) -> Self {
+    pub fn new(
+        server: String,
+        build: BuildInfo,
+        selection: Selection,
+        extend: impl FnOnce(&mut Registry),
+    ) -> Self {
         let mut registry = Registry::default();
         extend(&mut registry);
         let admission = AdmissionMetrics::register(&mut registry);
@@ -115,46 +87,21 @@ impl Metrics {
             "Deprecated kinds that somebody has asked for",
             deprecated.clone(),
         );
-        let requests = Family::<RequestLabels, Counter>::default();
-        let durations = Histograms::<DurationLabels>::new_with_constructor(|| Histogram::new(BUCKETS));
-        let waits = Histograms::<DurationLabels>::new_with_constructor(|| Histogram::new(SLI_BUCKETS));
-        let sizes = Histograms::<DurationLabels>::new_with_constructor(|| Histogram::new(SIZES));
-        let open = Family::<DurationLabels, Gauge>::default();
-        let validations =
-            Histograms::<ValidationLabels>::new_with_constructor(|| Histogram::new(SLI_BUCKETS));
+        let requests = RequestMetrics::register(&mut registry);
         let built = Family::<Vec<(String, String)>, Gauge>::default();
         built.get_or_create(&build.labels()).set(1);
         registry.register("kubernetes_build_info", "What the program was built from", built);
+        let (inflight, waiting) = (Family::<KindLabels, Gauge>::default(), Family::default());
         registry.register(
-            "apiserver_request_sli_duration_seconds",
-            "Time until the answer began, as users see it",
-            waits.clone(),
+            "apiserver_current_inqueue_requests",
+            "Requests that wait for their turn",
+            Family::clone(&waiting),
         );
+        let late = Family::<EndLabels, Counter>::default();
         registry.register(
-            "apiserver_response_sizes",
-            "Bytes of answers to reading requests",
-            sizes.clone(),
-        );
-        registry.register(
-            "apiserver_longrunning_requests",
-            "Requests whose answers have no end yet",
-            open.clone(),
-        );
-        registry.register(
-            "field_validation_request_duration_seconds",
-            "Time until the answer of a write began, by how unknown fields were treated",
-            validations.clone(),
-        );
-        let inflight = Family::<KindLabels, Gauge>::default();
-        registry.register(
-            "apiserver_request",
-            "Requests by verb, resource and answer",
-            requests.clone(),
-        );
-        registry.register(
-            "apiserver_request_duration_seconds",
-            "Time until the answer began",
-            durations.clone(),
+            "apiserver_request_post_timeout",
+            "Ends of writes whose clients had been told that they took too long",
+            late.clone(),
         );
         registry.register(
             "apiserver_current_inflight_requests",
@@ -163,13 +110,11 @@ impl Metrics {
         );
         Self {
             registry,
+            selection,
             requests,
-            durations,
-            waits,
-            sizes,
-            open,
-            validations,
             inflight,
+            waiting,
+            late,
             admission,
             access,
             objects,
@@ -192,145 +137,48 @@ impl Metrics {
         self.deprecated.get_or_create(&labels).set(1);
     }
 
-    /// Counts a finished request, and one whose answer goes on until that ends.
-    pub fn observe(&self, record: &Record, response: &mut Response, elapsed: Duration) {
-        let code = response.status();
-        let info = &record.info;
-        let verb = match info.verb.as_str() {
-            "create" => "POST".to_owned(),
-            "update" => "PUT".to_owned(),
-            other => other.to_ascii_uppercase(),
-        };
-        let scope = match (info.is_resource, info.name.is_empty(), info.namespace.is_empty()) {
-            (false, ..) => "",
-            (true, false, _) => "resource",
-            (true, true, false) => "namespace",
-            (true, true, true) => "cluster",
-        };
-        // A 404 for a made-up resource must not add a series for it.
-        let known = code != StatusCode::NOT_FOUND || !info.name.is_empty();
-        let text = |text: &String| if known { text.clone() } else { String::new() };
-        let dry_run = if record.uri.contains("dryRun=All") {
-            "All"
-        } else {
-            ""
-        };
-        self.requests
-            .get_or_create(&RequestLabels {
-                verb: verb.clone(),
-                dry_run: dry_run.to_owned(),
-                group: text(&info.group),
-                version: text(&info.version),
-                resource: text(&info.resource),
-                subresource: text(&info.subresource),
-                scope: scope.to_owned(),
-                component: "apiserver".to_owned(),
-                code: code.as_u16().to_string(),
-            })
-            .inc();
-        let labels = DurationLabels {
-            verb,
-            group: text(&info.group),
-            version: text(&info.version),
-            resource: text(&info.resource),
-            subresource: text(&info.subresource),
-            scope: scope.to_owned(),
-            component: "apiserver".to_owned(),
-        };
-        if info.is_long_running() {
-            if let Body::Stream(stream) = response.body_mut() {
-                let stream = std::mem::replace(stream, futures::stream::empty().boxed());
-                let open = Open::new(self.open.get_or_create(&labels).clone());
-                *response.body_mut() = Body::stream(stream.inspect(move |_| {
-                    let _ = &open;
-                }));
-            }
-            return;
-        }
-        let seconds = elapsed.as_secs_f64();
-        self.durations.get_or_create(&labels).observe(seconds);
-        self.waits.get_or_create(&labels).observe(seconds);
-        if matches!(record.method.as_str(), "POST" | "PUT" | "PATCH") && info.is_resource {
-            let labels = ValidationLabels {
-                field_validation: field_validation(&record.uri),
+    /// A write came to its end after its client had been answered.
+    pub fn after_timeout(&self, status: &'static str) {
+        let source = "rest-handler";
+        self.late.get_or_create(&EndLabels { source, status }).inc();
+    }
+
+    /// Tells which features are on, once.
+    pub fn features(&mut self, on: impl Fn(&Gate) -> bool) {
+        let features = Family::<FeatureLabels, Gauge>::default();
+        for gate in GATES {
+            let labels = FeatureLabels {
+                name: gate.name,
+                stage: gate.stage.name(),
             };
-            self.validations.get_or_create(&labels).observe(seconds);
+            features.get_or_create(&labels).set(i64::from(on(gate)));
         }
-        if record.method == "GET"
-            && let Some(size) = response.body().known_length()
-        {
-            self.sizes.get_or_create(&labels).observe(size as f64);
-        }
+        self.registry.register(
+            "kubernetes_feature_enabled",
+            "Features by whether they are on",
+            features,
+        );
     }
 
     /// The text form.
-    pub fn encode(&self, (reading, mutating): (usize, usize)) -> Result<String, std::fmt::Error> {
-        self.inflight
-            .get_or_create(&KindLabels {
-                request_kind: "readOnly",
-            })
-            .set(reading as i64);
-        self.inflight
-            .get_or_create(&KindLabels {
-                request_kind: "mutating",
-            })
-            .set(mutating as i64);
+    pub fn encode(&self, inflight: &InFlight) -> Result<String, std::fmt::Error> {
+        let told = |family: &Family<KindLabels, Gauge>, (reading, mutating): (usize, usize)| {
+            for (request_kind, count) in [("readOnly", reading), ("mutating", mutating)] {
+                let count = i64::try_from(count).unwrap_or(i64::MAX);
+                family.get_or_create(&KindLabels { request_kind }).set(count);
+            }
+        };
+        told(&self.inflight, inflight.taken());
+        told(&self.waiting, inflight.waiting());
         let mut text = String::new();
         prometheus_client::encoding::text::encode_registry(&mut text, &self.registry)?;
         daemon::metrics::process(&mut text);
-        text.push_str("# EOF\n");
-        Ok(text)
-    }
-}
-
-/// Counts an answer as open until dropped.
-struct Open(Gauge);
-
-impl Open {
-    fn new(gauge: Gauge) -> Self {
-        gauge.inc();
-        Self(gauge)
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
-
-/// The query's word, in few values.
-fn field_validation(uri: &str) -> &'static str {
-    let query = uri.split_once('?').map_or("", |(_, query)| query);
-    let mut words = query
-        .split('&')
-        .filter_map(|pair| pair.strip_prefix("fieldValidation="));
-    match (words.next(), words.next()) {
-        (None, _) => "",
-        (Some("Strict"), None) => "Strict",
-        (Some("Warn"), None) => "Warn",
-        (Some("Ignore"), None) => "Ignore",
-        _ => "invalid",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn field_validation_is_told_in_few_words() {
-        for (uri, told) in [
-            ("/api/v1/pods", ""),
-            ("/api/v1/pods?dryRun=All", ""),
-            ("/api/v1/pods?dryRun=All&fieldValidation=Strict", "Strict"),
-            ("/api/v1/pods?fieldValidation=odd", "invalid"),
-            (
-                "/api/v1/pods?fieldValidation=Warn&fieldValidation=Warn",
-                "invalid",
-            ),
-        ] {
-            assert_eq!(field_validation(uri), told, "{uri}");
-        }
+        // Nothing of this server's is hidden.
+        let disabled = self.selection.disabled.len();
+        text.push_str("# TYPE hidden_metrics_total counter\nhidden_metrics_total 0\n");
+        text.push_str(&format!(
+            "# TYPE disabled_metrics_total counter\ndisabled_metrics_total {disabled}\n"
+        ));
+        Ok(daemon::metrics::exposition::prometheus(&text, &self.selection))
     }
 }

@@ -10,6 +10,7 @@ use crate::handlers;
 use crate::identity::User;
 use crate::inflight::{self, Pass};
 use crate::media::FailureForm;
+use crate::metrics::access::Step;
 use crate::request::ApiRequest;
 use crate::request_info::{self, Query, RequestInfo};
 use crate::server::Server;
@@ -25,6 +26,7 @@ use hyper::upgrade::OnUpgrade;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
 
 /// Answers one request; never panics and never fails.
 pub async fn handle(server: Arc<Server>, request: http::Request<Incoming>, peer: Arc<Peer>) -> Response {
@@ -75,7 +77,8 @@ pub async fn handle(server: Arc<Server>, request: http::Request<Incoming>, peer:
             .insert(http::header::CONNECTION, HeaderValue::from_static("close"));
     }
     server.browsers.mark(origin, &mut response);
-    server.metrics.observe(&record, &mut response, started.elapsed());
+    let requests = &server.metrics.requests;
+    requests.observe(&server, &record, &mut response, started.elapsed());
     if panicked {
         server.audit.panicked(&record).await;
     } else {
@@ -148,7 +151,10 @@ async fn guarded(
     server.audit.begin(record).await?;
     let user = acting_user(server, &parts, user, &info, &query, record).await?;
     let time = request_timeout(server, &query).unwrap_or(server.flags.request_timeout);
+    let begun = Instant::now();
     let mut entry = inflight::enter(server, &user, &info, &query, time).await;
+    let access = &server.metrics.access;
+    access.step(Step::PriorityAndFairness, begun.elapsed());
     let outcome = match entry.pass.take() {
         Some(pass) => {
             allowed(
@@ -156,7 +162,10 @@ async fn guarded(
             )
             .await
         }
-        None => Ok(inflight::refusal()),
+        None => {
+            record.terminated = true;
+            Ok(inflight::refusal())
+        }
     };
     let mut response = outcome.unwrap_or_else(|error| answer::failure(&error, &form.choose()));
     entry.mark(&mut response);
@@ -206,6 +215,7 @@ async fn allowed(
         read_body(&parts.method, incoming, server.flags.request_timeout).await?
     };
     record.note_request(&server.registry.load(), &parts.headers, &body);
+    record.body_bytes = body.len();
     let timeout = if long_running {
         server.flags.request_timeout
     } else {
@@ -241,20 +251,25 @@ async fn allowed(
             outcome
         };
         // In a box: a task is moved several times before it runs, and this is a large one.
-        let task = server.tracker.spawn(Box::pin(writing));
-        match tokio::time::timeout(timeout, task).await {
+        let mut task = server.tracker.spawn(Box::pin(writing));
+        match tokio::time::timeout(timeout, &mut task).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(ApiError::internal(
                 "the handler of this request failed unexpectedly",
             )),
-            Err(_) => Err(timed_out()),
+            Err(_) => {
+                record.terminated = true;
+                server.tracker.spawn(after_timeout(Arc::clone(server), task));
+                Err(timed_out())
+            }
         }
     } else {
-        let outcome = tokio::time::timeout(timeout, handling)
-            .await
-            .unwrap_or_else(|_| Err(timed_out()));
+        let outcome = tokio::time::timeout(timeout, handling).await;
         drop(pass);
-        outcome
+        outcome.unwrap_or_else(|_| {
+            record.terminated = true;
+            Err(timed_out())
+        })
     };
     let mut response = outcome.unwrap_or_else(|error| answer::failure(&error, &form.choose()));
     answer::add_warnings(&mut response, &request.take_warnings());
@@ -293,6 +308,16 @@ async fn handled(
         })
 }
 
+/// Counts how a write ended whose client has been told that it took too long.
+async fn after_timeout(server: Arc<Server>, task: JoinHandle<Result<Response, ApiError>>) {
+    let status = match task.await {
+        Ok(Ok(_)) => "result",
+        Ok(Err(_)) => "error",
+        Err(_) => "panic",
+    };
+    server.metrics.after_timeout(status);
+}
+
 /// A request to another server; dropping it ends the exchange. The pass is held by the caller until then.
 async fn within(
     timeout: Option<Duration>,
@@ -321,8 +346,11 @@ async fn acting_user(
     let Some(target) = impersonation::requested(&parts.headers)? else {
         return Ok(user);
     };
+    let begun = Instant::now();
     let request = Attributes::of_request(&user, info, query);
-    let outcome = impersonation::impersonate(&server.authorizer, &request, &target).await?;
+    let outcome = impersonation::impersonate(&server.authorizer, &request, &target).await;
+    server.metrics.access.step(Step::Impersonation, begun.elapsed());
+    let outcome = outcome?;
     let target = Arc::new(outcome.user);
     record.impersonated = Some(Arc::clone(&target));
     record.impersonation_constraint = outcome.constraint;

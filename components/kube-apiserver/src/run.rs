@@ -24,18 +24,22 @@ use crate::tokens::external::External;
 use crate::webhook::{Clients, Resolver};
 use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
+use component_config::kube_apiserver::ApiServerFlags;
 use prometheus_client::metrics::counter::Counter;
 use sha2::{Digest, Sha256};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+use storage::metrics::StorageMetrics;
 use storage::{Storage, StorageOptions};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// Connections that wait to be accepted; the kernel takes its own limit if that is less.
+const BACKLOG: u32 = 1024;
 /// Longest wait for requests to finish once no new ones are taken.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -64,6 +68,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         egress,
         proxy_identity,
         admission,
+        metrics: told,
     } = configuration;
     if let Some(socket) = &flags.service_account_signing_endpoint {
         let external = External::new(socket);
@@ -86,8 +91,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         stores.of(row);
     }
     api::validate::allow_privileged(flags.allow_privileged);
-    let listener = TcpListener::bind(SocketAddr::new(flags.bind_address, flags.secure_port))
-        .await
+    let listener = listen(&flags)
         .with_context(|| format!("listening on {}:{}", flags.bind_address, flags.secure_port))?;
     let port = listener.local_addr()?.port();
     tracing::info!(port, "listening");
@@ -135,10 +139,16 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     };
     let resolver = Resolver::new(stores.clone(), flags.enable_aggregator_routing);
     let aggregator = Aggregator::new(proxy_identity, Arc::clone(&resolver), egress.clone());
-    let advertised = SocketAddr::new(advertise, port).to_string();
-    let own = format!("sha256:{}", hex::encode(Sha256::digest(&advertised)));
-    let metrics = Metrics::new(own.clone(), build, |registry| {
+    let own = SocketAddr::new(advertise, port).to_string();
+    let advertised = match &flags.serving.external_hostname {
+        Some(name) if !name.is_empty() => external(name, port),
+        _ => own.clone(),
+    };
+    let own = format!("sha256:{}", hex::encode(Sha256::digest(&own)));
+    let mut metrics = Metrics::new(own.clone(), build, told, |registry| {
         audit.register(registry);
+        authorizer.decisions.register(registry);
+        registry.register_collector(Box::new(StorageMetrics::of(&stores.storage)));
         storage::kms_metrics::register(registry, &own);
         aggregator.metrics.register(registry);
         token_metrics.register(registry);
@@ -151,8 +161,10 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
             control.metrics.register(registry);
         }
     });
+    metrics.features(|gate| crate::server::has_feature(&flags, gate.name));
     let server = Arc::new(Server {
         build,
+        started: jiff::Timestamp::now(),
         browsers,
         advertised,
         advertise,
@@ -328,6 +340,33 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     Ok(())
 }
 
+/// Listens as the flags say. SO_REUSEADDR is what every server sets on Linux.
+fn listen(flags: &ApiServerFlags) -> std::io::Result<TcpListener> {
+    let socket = match flags.bind_address {
+        IpAddr::V4(_) => TcpSocket::new_v4()?,
+        IpAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(flags.serving.permit_port_sharing)?;
+    socket.bind(SocketAddr::new(flags.bind_address, flags.secure_port))?;
+    socket.listen(BACKLOG)
+}
+
+/// The name with a port.
+fn external(name: &str, port: u16) -> String {
+    match name.parse::<IpAddr>() {
+        Ok(address) => SocketAddr::new(address, port).to_string(),
+        Err(_)
+            if name
+                .rsplit_once(':')
+                .is_some_and(|(_, port)| port.parse::<u16>().is_ok()) =>
+        {
+            name.to_owned()
+        }
+        Err(_) => format!("{name}:{port}"),
+    }
+}
+
 async fn named(
     name: &'static str,
     task: impl Future<Output = anyhow::Result<()>>,
@@ -436,6 +475,22 @@ async fn reload(
                     "client authorities can't be reloaded; the old ones stay"
                 );
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn external_names_get_the_port_unless_they_have_one() {
+        for (name, told) in [
+            ("api.example.com", "api.example.com:6443"),
+            ("api.example.com:443", "api.example.com:443"),
+            ("10.0.0.1", "10.0.0.1:6443"),
+            ("fd00::1", "[fd00::1]:6443"),
+            ("[fd00::1]:443", "[fd00::1]:443"),
+        ] {
+            assert_eq!(super::external(name, 6443), told, "{name}");
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::stores::Stores;
 use crate::tokens::issue::TokenIssuer;
 use crate::webhook::Clients;
 use arc_swap::ArcSwap;
-use component_config::kube_apiserver::ApiServerFlags;
+use component_config::kube_apiserver::{ApiServerFlags, GATES};
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 pub struct Server {
     pub flags: ApiServerFlags,
     pub build: BuildInfo,
+    pub started: jiff::Timestamp,
     pub browsers: Browsers,
     /// `address:port` under which clients outside this host reach the server.
     pub advertised: String,
@@ -54,4 +55,20 @@ pub struct Server {
     pub openapi: crate::handlers::openapi::Hashes,
     /// Detached handlers; the process waits for them when it stops.
     pub tracker: TaskTracker,
+}
+
+impl Server {
+    /// Whether a feature of upstream's is on: as --feature-gates say, or by default.
+    pub fn has_feature(&self, name: &str) -> bool {
+        has_feature(&self.flags, name)
+    }
+}
+
+/// The same, of a command line.
+pub fn has_feature(flags: &ApiServerFlags, name: &str) -> bool {
+    let given = flags.feature_gates.iter().rev().find(|gate| gate.name == name);
+    match given {
+        Some(gate) => gate.enabled,
+        None => GATES.iter().any(|gate| gate.name == name && gate.default),
+    }
 }

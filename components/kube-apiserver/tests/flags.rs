@@ -39,6 +39,27 @@ async fn flags_that_make_no_sense_are_named() {
             "/nowhere/policy.yaml",
         ),
         (
+            &["--feature-gates=NoSuchGate=true"],
+            "unrecognized feature gate: NoSuchGate",
+        ),
+        (
+            &["--feature-gates=NodeSwap=false"],
+            "cannot set feature gate NodeSwap to false, feature is locked to true",
+        ),
+        (&["--tracing-config-file=/x"], "--tracing-config-file"),
+        (&["--enable-logs-handler"], "--enable-logs-handler"),
+        (&["--vmodule=watch"], "--vmodule"),
+        (
+            &["--vmodule=watch=4", "--logging-format=json"],
+            "--vmodule: only supported for text log format",
+        ),
+        (&["--logging-format=xml"], "--logging-format"),
+        (
+            &["--show-hidden-metrics-for-version=1.20"],
+            "Only the previous minor version is allowed",
+        ),
+        (&["--allow-metric-labels=verb=GET"], "--allow-metric-labels"),
+        (
             &["--storage-backend=etcd2"],
             "\"etcd2\" is not supported; use etcd3",
         ),

@@ -6,6 +6,7 @@ pub mod compaction;
 mod encryption;
 mod error;
 mod local;
+pub mod metrics;
 mod object;
 mod raw;
 mod resource;

@@ -152,6 +152,11 @@ impl Storage {
         }
     }
 
+    /// All stores that there are now.
+    pub(crate) fn stores(&self) -> Vec<Store> {
+        self.inner.stores.read().values().cloned().collect()
+    }
+
     /// The history before `revision` is gone: exact states from then are no longer served from memory either, so that
     /// what a client may come back to does not depend on the server that answers. Of the usual backend.
     pub fn forget_before(&self, revision: Revision) {

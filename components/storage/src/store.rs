@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::cache::{ResourceCache, RunningHub, Watcher};
 use crate::error::StorageError;
+use crate::metrics::ResourceMetrics;
 use crate::object::{Marks, ObjectRef, StoredObject};
 use crate::resource::ResourceSpec;
 use crate::revision::{RequestedRevision, Revision};
@@ -269,6 +270,11 @@ impl Store {
     pub fn is_current(&self, object: &StoredObject) -> bool {
         let found = object.found();
         !found.stale && found.generation == self.cache.transformer().generation()
+    }
+
+    /// What is counted of it.
+    pub fn metrics(&self) -> &ResourceMetrics {
+        self.cache.metrics()
     }
 
     /// Number of cached objects.

@@ -1,5 +1,9 @@
 //! What --feature-gates may say: this server has upstream's features as upstream sets them by default.
 
+pub mod known;
+
+pub use known::{GATES, Gate};
+
 /// One `Name=bool`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeatureGate {
@@ -17,21 +21,31 @@ const ABSENT: &[&str] = &[
     "CoordinatedLeaderElection",
 ];
 
-/// Parses one gate; a feature that can't be turned on is refused, since ignoring that would change behaviour. Gates of
-/// other components are taken: upstream's components share one list.
+/// Parses one gate. Gates of other components are taken: upstream's components share one list.
+///
+/// # Errors
+///
+/// The gate is none of upstream's, is locked, or turns on what can't be turned on here: ignoring that would change
+/// behaviour.
 pub fn parse(text: &str) -> Result<FeatureGate, String> {
     let Some((name, value)) = text.split_once('=') else {
         return Err(format!("missing bool value for {text}"));
     };
     let (name, value) = (name.trim(), value.trim());
-    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+    let Some(gate) = GATES.iter().find(|gate| gate.name == name) else {
         return Err(format!("unrecognized feature gate: {name}"));
-    }
+    };
     let enabled = match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => true,
         "0" | "f" | "F" | "false" | "FALSE" | "False" => false,
         _ => return Err(format!("invalid value of {name}={value}; use true or false")),
     };
+    if gate.locked && enabled != gate.default {
+        return Err(format!(
+            "cannot set feature gate {name} to {enabled}, feature is locked to {}",
+            gate.default
+        ));
+    }
     if enabled && ABSENT.contains(&name) {
         return Err(format!("feature {name} is not in this implementation; remove it"));
     }
@@ -51,6 +65,11 @@ mod tests {
             ("NodeSwap=true", true),
             ("AllAlpha=false", true),
             ("CBORServingAndStorage=false", true),
+            ("NodeSwap=false", false),
+            ("GitRepoVolumeDriver=true", false),
+            ("WatchList=false", true),
+            ("HPAScaleToZero=true", true),
+            ("NoSuchGate=false", false),
             ("AllAlpha=true", false),
             ("CBORServingAndStorage=true", false),
             ("NodeSwap", false),
@@ -59,6 +78,29 @@ mod tests {
             ("a b=true", false),
         ] {
             assert_eq!(parse(text).is_ok(), taken, "{text}");
+        }
+    }
+
+    #[test]
+    fn refusals_are_upstreams() {
+        assert_eq!(
+            parse("NoSuchGate=true"),
+            Err("unrecognized feature gate: NoSuchGate".to_owned())
+        );
+        assert_eq!(
+            parse("NodeSwap=false"),
+            Err("cannot set feature gate NodeSwap to false, feature is locked to true".to_owned())
+        );
+    }
+
+    #[test]
+    fn gates_are_sorted_and_there_is_one_of_each_name() {
+        assert!(GATES.is_sorted_by(|one, other| one.name < other.name));
+        for absent in ABSENT {
+            assert!(
+                GATES.iter().any(|gate| gate.name == *absent && !gate.default),
+                "{absent}"
+            );
         }
     }
 }

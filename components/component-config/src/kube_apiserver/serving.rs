@@ -6,6 +6,15 @@ use std::path::PathBuf;
 /// The listener beside its address and certificate.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ServingFlags {
+    /// Host name, with a port or without, in URLs that the server tells: documents of OpenID, addresses in discovery.
+    #[arg(long)]
+    pub external_hostname: Option<String>,
+    /// Binds with SO_REUSEADDR, which Linux programs always do.
+    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", require_equals = true)]
+    pub permit_address_sharing: bool,
+    /// Binds with SO_REUSEPORT: several servers share one port.
+    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", require_equals = true)]
+    pub permit_port_sharing: bool,
     /// `certificate,key`, or `certificate,key:name,*.name`: shown to clients that ask for one of the names; without
     /// names, for those of the certificate. May be repeated.
     #[arg(long, value_parser = parse_sni_certificate)]

@@ -1,10 +1,10 @@
 //! Admission's metrics under upstream's names.
 
 use super::attributes::Operation;
+use daemon::metrics::PlainCounter;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::time::Duration;
@@ -99,8 +99,8 @@ pub struct AdmissionMetrics {
     webhooks: Family<NamedLabels, Histogram>,
     requests: Family<RequestLabels, Counter>,
     // Upstream's counters without `_total` at the end of their names.
-    rejections: Family<RejectionLabels, Gauge>,
-    opened: Family<OpenLabels, Gauge>,
+    rejections: Family<RejectionLabels, PlainCounter>,
+    opened: Family<OpenLabels, PlainCounter>,
     exclusions: Family<ConditionLabels, Counter>,
     condition_errors: Family<ConditionLabels, Counter>,
     validating_checks: Family<PolicyLabels, Counter>,

@@ -30,6 +30,12 @@ pub struct Record {
     pub received: jiff::Timestamp,
     pub began: Instant,
     pub info: RequestInfo,
+    /// Whether it is a server-side apply.
+    pub applies: bool,
+    /// Length of the body; 0 until it was read.
+    pub body_bytes: usize,
+    /// Whether the server ended it: no time or no seat was left for it.
+    pub terminated: bool,
     pub user: Option<Arc<User>>,
     pub impersonated: Option<Arc<User>>,
     /// The verb that allowed it for this request only.
@@ -75,6 +81,9 @@ impl Record {
             received: jiff::Timestamp::now(),
             began: Instant::now(),
             info: RequestInfo::default(),
+            applies: is_apply(&parts.headers),
+            body_bytes: 0,
+            terminated: false,
             user: None,
             impersonated: None,
             impersonation_constraint: None,
@@ -195,6 +204,12 @@ fn of_protobuf(registry: &Registry, body: &[u8]) -> Option<Value> {
     value["kind"] = json!(kind.kind);
     value["apiVersion"] = json!(kind.api_version());
     Some(value)
+}
+
+fn is_apply(headers: &HeaderMap) -> bool {
+    headers
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/apply-patch+"))
 }
 
 fn sources(forwarded: &str, real: &str, peer: IpAddr) -> Vec<String> {

@@ -81,6 +81,11 @@ pub struct WebhookAuthorizer {
 }
 
 impl WebhookAuthorizer {
+    /// What its configuration calls it.
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
     pub fn new(settings: Settings, endpoint: Endpoint, conditions: MatchConditions) -> Self {
         Self {
             settings,

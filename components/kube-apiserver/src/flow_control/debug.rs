@@ -1,12 +1,14 @@
 //! `/debug/api_priority_and_fairness/…`: the state of levels and queues as upstream prints it.
 
 use super::configuration::Configuration;
+use std::time::Duration;
 
-/// `None` if there is no such dump.
-pub fn dump(configuration: &Configuration, which: &str) -> Option<String> {
+/// `None` if there is no such dump. `details` are those of requests.
+pub fn dump(configuration: &Configuration, which: &str, details: bool) -> Option<String> {
     let rows = match which {
         "dump_priority_levels" => levels(configuration),
         "dump_queues" => queues(configuration),
+        "dump_requests" => requests(configuration, details),
         _ => return None,
     };
     Some(table(&rows))
@@ -66,6 +68,81 @@ fn queues(configuration: &Configuration) -> Vec<Vec<String>> {
         }
     }
     rows
+}
+
+/// When a request began that has not begun: Go's zero time.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+/// Requests that wait. Those that run are not kept anywhere: that would cost each of them.
+fn requests(configuration: &Configuration, details: bool) -> Vec<Vec<String>> {
+    let mut head = words(&[
+        "PriorityLevelName",
+        "FlowSchemaName",
+        "QueueIndex",
+        "RequestIndexInQueue",
+        "FlowDistingsher",
+        "ArriveTime",
+        "InitialSeats",
+        "FinalSeats",
+        "AdditionalLatency",
+        "StartTime",
+    ]);
+    if details {
+        head.extend(words(&[
+            "UserName",
+            "Verb",
+            "APIPath",
+            "Namespace",
+            "Name",
+            "APIVersion",
+            "Resource",
+            "SubResource",
+        ]));
+    }
+    let mut rows = vec![head];
+    for (name, entry) in &configuration.levels {
+        for (queue, place, asked) in entry.level.requests() {
+            let (seats, time) = asked.after.unwrap_or_default();
+            let mut row = vec![
+                name.clone(),
+                asked.schema.clone(),
+                queue.to_string(),
+                place.to_string(),
+                asked.distinguisher.clone(),
+                asked.arrived.to_string(),
+                asked.seats.to_string(),
+                seats.to_string(),
+                latency(time),
+                NEVER.to_owned(),
+            ];
+            if details {
+                let info = &asked.info;
+                row.extend([
+                    asked.user.name.clone(),
+                    info.verb.clone(),
+                    info.path.clone(),
+                    info.namespace.clone(),
+                    info.name.clone(),
+                    info.group_version(),
+                    info.resource.clone(),
+                    info.subresource.clone(),
+                ]);
+            }
+            rows.push(row);
+        }
+    }
+    rows
+}
+
+/// In Go's form; it is always below a minute.
+fn latency(time: Duration) -> String {
+    if time.is_zero() {
+        "0s".to_owned()
+    } else if time < Duration::from_secs(1) {
+        format!("{}ms", time.as_secs_f64() * 1000.0)
+    } else {
+        format!("{}s", time.as_secs_f64())
+    }
 }
 
 fn words(words: &[&str]) -> Vec<String> {

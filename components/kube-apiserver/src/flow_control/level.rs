@@ -2,6 +2,7 @@
 //!
 //! While nobody waits, entering and leaving is a handful of atomic operations. The lock is for the crowd.
 
+use super::asked::Asked;
 use super::objects::{PriorityLevelSpec, Queuing};
 use super::queues::{QueueState, Queues, Waiting};
 use parking_lot::Mutex;
@@ -43,7 +44,14 @@ pub struct Level {
     queued: AtomicBool,
     ids: AtomicU64,
     born: Instant,
-    crowd: Mutex<Option<Queues<oneshot::Sender<Seat>>>>,
+    crowd: Mutex<Option<Queues<Waiter>>>,
+}
+
+/// Who waits, and what for.
+#[derive(Debug)]
+struct Waiter {
+    sender: oneshot::Sender<Seat>,
+    asked: Asked,
 }
 
 /// Seats of one request; given up when dropped.
@@ -188,6 +196,7 @@ impl Level {
         flow: u64,
         seats: u32,
         patience: Duration,
+        asked: Asked,
         enqueued: impl FnOnce(usize),
     ) -> Result<Seat, Refusal> {
         if !self.queued.load(SeqCst) {
@@ -205,7 +214,7 @@ impl Level {
                 id,
                 seats,
                 flow,
-                payload: sender,
+                payload: Waiter { sender, asked },
             };
             let queue = queues.enqueue(waiting).map_err(|_| Refusal::QueueFull)?;
             enqueued(queues.length(queue));
@@ -244,7 +253,7 @@ impl Level {
             queues.advance(self.born.elapsed().as_secs_f64(), self.limit());
             while let Some(next) = queues.dispatch(|seats| self.take(seats)) {
                 self.waiting.fetch_sub(1, SeqCst);
-                let_in.push((next.payload, self.seat(next.seats, Some(next.queue))));
+                let_in.push((next.payload.sender, self.seat(next.seats, Some(next.queue))));
             }
         }
         // Outside of the lock: a seat whose owner is gone comes back and is dropped, which takes the lock.
@@ -270,6 +279,15 @@ impl Level {
             || (Vec::new(), 0.0),
             |queues| (queues.states().collect(), queues.virtual_now()),
         )
+    }
+
+    /// Requests that wait: queue, place in it, what they are.
+    pub fn requests(&self) -> Vec<(usize, usize, Asked)> {
+        let crowd = self.crowd.lock();
+        let waiting = crowd.iter().flat_map(Queues::requests);
+        waiting
+            .map(|(queue, place, waiter)| (queue, place, waiter.asked.clone()))
+            .collect()
     }
 
     /// Whether requests of this level may wait.
@@ -336,20 +354,26 @@ mod tests {
         assert!(level.try_enter(1).is_none());
         let waiting = {
             let level = Arc::clone(&level);
-            tokio::spawn(async move { level.wait(0, 1, PATIENCE, |_| ()).await })
+            tokio::spawn(async move { level.wait(0, 1, PATIENCE, Asked::for_tests(), |_| ()).await })
         };
         while level.waiting() == 0 {
             tokio::task::yield_now().await;
         }
         assert_eq!(
-            level.wait(0, 1, PATIENCE, |_| ()).await.unwrap_err(),
+            level
+                .wait(0, 1, PATIENCE, Asked::for_tests(), |_| ())
+                .await
+                .unwrap_err(),
             Refusal::QueueFull
         );
         drop(first);
         let third = waiting.await.unwrap().unwrap();
         assert_eq!((level.in_use(), level.waiting()), (2, 0));
         assert_eq!(
-            level.wait(0, 1, PATIENCE, |_| ()).await.unwrap_err(),
+            level
+                .wait(0, 1, PATIENCE, Asked::for_tests(), |_| ())
+                .await
+                .unwrap_err(),
             Refusal::TimeOut
         );
         assert_eq!((level.in_use(), level.waiting()), (2, 0));
@@ -363,7 +387,7 @@ mod tests {
         let seat = level.try_enter(1).unwrap();
         let waiting = {
             let level = Arc::clone(&level);
-            tokio::spawn(async move { level.wait(7, 1, PATIENCE, |_| ()).await })
+            tokio::spawn(async move { level.wait(7, 1, PATIENCE, Asked::for_tests(), |_| ()).await })
         };
         while level.waiting() == 0 {
             tokio::task::yield_now().await;
@@ -380,7 +404,10 @@ mod tests {
     async fn a_level_that_rejects_never_queues_and_a_wide_request_runs_alone() {
         let level = level(3, None);
         assert_eq!(
-            level.wait(0, 1, PATIENCE, |_| ()).await.unwrap_err(),
+            level
+                .wait(0, 1, PATIENCE, Asked::for_tests(), |_| ())
+                .await
+                .unwrap_err(),
             Refusal::ConcurrencyLimit
         );
         let wide = level.try_enter(10).unwrap();
@@ -401,7 +428,7 @@ mod tests {
                         let seat = match level.try_enter(1) {
                             Some(seat) => seat,
                             None => level
-                                .wait(flow, 1 + (flow % 2) as u32, PATIENCE, |_| ())
+                                .wait(flow, 1 + (flow % 2) as u32, PATIENCE, Asked::for_tests(), |_| ())
                                 .await
                                 .unwrap(),
                         };

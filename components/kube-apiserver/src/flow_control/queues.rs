@@ -222,6 +222,14 @@ impl<T> Queues<T> {
         })
     }
 
+    /// What waits: queue, place in it, and what was put there.
+    pub fn requests(&self) -> impl Iterator<Item = (usize, usize, &T)> {
+        self.queues.iter().enumerate().flat_map(|(index, queue)| {
+            let waiting = queue.waiting.iter().enumerate();
+            waiting.map(move |(place, waiting)| (index, place, &waiting.payload))
+        })
+    }
+
     pub fn virtual_now(&self) -> f64 {
         self.virtual_now
     }

@@ -1,8 +1,7 @@
 //! Everything that isn't a resource: a table of paths.
 
-use super::{discovery, health, openapi, openid};
+use super::{debug, discovery, health, openapi, openid, zpages};
 use crate::answer;
-use crate::flow_control;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
@@ -14,6 +13,7 @@ use std::sync::Arc;
 /// Paths listed at `/`, besides those of discovery.
 const PATHS: &[&str] = &[
     "/.well-known/openid-configuration",
+    "/flagz",
     "/healthz",
     "/livez",
     "/metrics",
@@ -22,16 +22,20 @@ const PATHS: &[&str] = &[
     "/openapi/v3",
     "/openid/v1/jwks",
     "/readyz",
+    "/statusz",
     "/version",
 ];
 
 pub async fn handle(server: &Arc<Server>, request: &ApiRequest) -> Result<Response, ApiError> {
-    if !matches!(request.method, Method::GET | Method::HEAD) {
-        return Err(ApiError::method_not_allowed());
-    }
     let path = request.info.path.as_str();
     let trimmed = path.trim_end_matches('/');
     let parts: Vec<&str> = trimmed.trim_start_matches('/').split('/').collect();
+    if let ["debug", rest @ ..] = parts.as_slice() {
+        return Ok(debug::handle(server, request, rest));
+    }
+    if !matches!(request.method, Method::GET | Method::HEAD) {
+        return Err(ApiError::method_not_allowed());
+    }
     match parts.as_slice() {
         [""] => Ok(answer::json(
             StatusCode::OK,
@@ -48,11 +52,8 @@ pub async fn handle(server: &Arc<Server>, request: &ApiRequest) -> Result<Respon
             },
         )),
         ["healthz" | "livez" | "readyz", ..] => Ok(health::handle(server, request, &parts).await),
-        ["debug", "api_priority_and_fairness", which] => {
-            let control = server.flow_control.as_ref();
-            let dump = control.and_then(|control| flow_control::debug::dump(&control.current(), which));
-            Ok(dump.map_or_else(not_found, |text| answer::text(StatusCode::OK, text)))
-        }
+        ["flagz"] => Ok(zpages::flagz(server, request)),
+        ["statusz"] => Ok(zpages::statusz(server, request)),
         ["metrics"] => {
             if let Some(control) = &server.flow_control {
                 control.current().publish(&control.metrics);
@@ -60,7 +61,7 @@ pub async fn handle(server: &Arc<Server>, request: &ApiRequest) -> Result<Respon
             server.metrics.objects.publish(server);
             let text = server
                 .metrics
-                .encode(server.inflight.taken())
+                .encode(&server.inflight)
                 .map_err(ApiError::internal)?;
             Ok(answer::bytes_of(
                 StatusCode::OK,

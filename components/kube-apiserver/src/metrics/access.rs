@@ -1,13 +1,14 @@
 //! Who was let in, who was allowed what, and which configuration of that is in use.
 
 use crate::authorization::Decision;
+use daemon::metrics::PlainCounter;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use storage::metrics::AtomicHistogram;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabels {
@@ -29,8 +30,49 @@ struct ReloadLabels {
 #[derive(Clone)]
 struct Outcome<C> {
     count: C,
-    durations: Histogram,
+    durations: AtomicHistogram,
 }
+
+/// Steps on a request's way that are timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Authentication,
+    Impersonation,
+    PriorityAndFairness,
+    Authorization,
+}
+
+impl Step {
+    const ALL: [Self; 4] = [
+        Self::Authentication,
+        Self::Impersonation,
+        Self::PriorityAndFairness,
+        Self::Authorization,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Authentication => "authentication",
+            Self::Impersonation => "impersonation",
+            Self::PriorityAndFairness => "priorityandfairness",
+            Self::Authorization => "authorization",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StepLabels {
+    filter: &'static str,
+}
+
+/// Upstream's.
+const STEPS: [f64; 13] = [
+    0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 5.0, 10.0, 15.0, 30.0,
+];
+/// From 1 ms on, each twice the one before.
+const DECISIONS: [f64; 15] = [
+    0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192, 16.384,
+];
 
 /// A file that is followed while the server runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,13 +101,14 @@ struct Reloads {
 /// Authentication, authorization and the reloads of their files.
 pub struct AccessMetrics {
     // Upstream's counters without `_total` in their names.
-    users: Family<UserLabels, Gauge>,
-    authenticated: Outcome<Gauge>,
-    refused: Outcome<Gauge>,
+    users: [PlainCounter; USERS.len()],
+    authenticated: Outcome<PlainCounter>,
+    refused: Outcome<PlainCounter>,
     allowed: Outcome<Counter>,
     denied: Outcome<Counter>,
     undecided: Outcome<Counter>,
-    certificates: Histogram,
+    certificates: AtomicHistogram,
+    steps: [AtomicHistogram; Step::ALL.len()],
     reloads: [Reloads; 3],
     server: String,
 }
@@ -92,13 +135,21 @@ const EXPIRATIONS: [f64; 15] = [
 impl AccessMetrics {
     /// `server` tells this server from others.
     pub fn register(registry: &mut Registry, server: String) -> Self {
-        let durations = || Histogram::new(exponential_buckets(0.001, 2.0, 15));
-        let attempts = Family::<ResultLabels, Gauge>::default();
-        let authentication = Family::<ResultLabels, Histogram>::new_with_constructor(durations);
+        let durations: fn() -> AtomicHistogram = || AtomicHistogram::new(&DECISIONS);
+        let attempts = Family::<ResultLabels, PlainCounter>::default();
+        let authentication = Family::<ResultLabels, AtomicHistogram, _>::new_with_constructor(durations);
         let decisions = Family::<ResultLabels, Counter>::default();
-        let authorization = Family::<ResultLabels, Histogram>::new_with_constructor(durations);
-        let users = Family::<UserLabels, Gauge>::default();
-        let certificates = Histogram::new(EXPIRATIONS);
+        let authorization = Family::<ResultLabels, AtomicHistogram, _>::new_with_constructor(durations);
+        let users = Family::<UserLabels, PlainCounter>::default();
+        let certificates = AtomicHistogram::new(&EXPIRATIONS);
+        let filters =
+            Family::<StepLabels, AtomicHistogram, _>::new_with_constructor(|| AtomicHistogram::new(&STEPS));
+        let steps = Step::ALL.map(|step| filters.get_or_create_owned(&StepLabels { filter: step.name() }));
+        registry.register(
+            "apiserver_request_filter_duration_seconds",
+            "Time that steps on a request's way took",
+            filters,
+        );
         registry.register(
             "authenticated_user_requests",
             "Requests by kind of user",
@@ -158,7 +209,9 @@ impl AccessMetrics {
             count: decisions.get_or_create(&result(name)).clone(),
             durations: authorization.get_or_create(&result(name)).clone(),
         };
+        let users = USERS.map(|username| users.get_or_create_owned(&UserLabels { username }));
         Self {
+            steps,
             authenticated: outcome("success"),
             refused: outcome("failure"),
             allowed: decision("allowed"),
@@ -180,10 +233,15 @@ impl AccessMetrics {
         };
         outcome.count.inc();
         outcome.durations.observe(elapsed.as_secs_f64());
+        self.step(Step::Authentication, elapsed);
         if let Some(user) = user {
-            let username = kind_of_user(user);
-            self.users.get_or_create(&UserLabels { username }).inc();
+            self.users[kind_of_user(user)].inc();
         }
+    }
+
+    /// A step on a request's way took this long.
+    pub fn step(&self, step: Step, elapsed: Duration) {
+        self.steps[step as usize].observe(elapsed.as_secs_f64());
     }
 
     /// A request's certificate ends at this time, in seconds since 1970.
@@ -199,6 +257,7 @@ impl AccessMetrics {
         };
         outcome.count.inc();
         outcome.durations.observe(elapsed.as_secs_f64());
+        self.step(Step::Authorization, elapsed);
     }
 
     /// A changed file was taken or refused.
@@ -221,18 +280,24 @@ fn now() -> i64 {
 }
 
 /// Users in few kinds, as upstream has them.
-fn kind_of_user(user: &str) -> &'static str {
-    const KNOWN: [&str; 5] = [
-        "admin",
-        "client",
-        "kube_proxy",
-        "kubelet",
-        "system:serviceaccount:kube-system:default",
-    ];
-    match KNOWN.into_iter().find(|known| *known == user) {
+const USERS: [&str; 7] = [
+    "admin",
+    "client",
+    "kube_proxy",
+    "kubelet",
+    "system:serviceaccount:kube-system:default",
+    "email_id",
+    "other",
+];
+const EMAIL: usize = 5;
+const OTHER: usize = 6;
+
+/// The user's place in [`USERS`].
+fn kind_of_user(user: &str) -> usize {
+    match USERS[..EMAIL].iter().position(|known| *known == user) {
         Some(known) => known,
-        None if user.contains('@') => "email_id",
-        None => "other",
+        None if user.contains('@') => EMAIL,
+        None => OTHER,
     }
 }
 
@@ -255,6 +320,9 @@ mod tests {
         for line in [
             "authenticated_user_requests{username=\"admin\"} 1",
             "authenticated_user_requests{username=\"email_id\"} 1",
+            "authenticated_user_requests{username=\"other\"} 0",
+            "apiserver_request_filter_duration_seconds_count{filter=\"authentication\"} 3",
+            "apiserver_request_filter_duration_seconds_bucket{le=\"0.003\",filter=\"authentication\"} 3",
             "authentication_attempts{result=\"success\"} 2",
             "authentication_attempts{result=\"failure\"} 1",
             "authentication_duration_seconds_bucket{le=\"0.004\",result=\"success\"} 2",

@@ -271,6 +271,7 @@ impl Frames {
                         .map(|object| self.frame_of(kind, &object))
                 };
                 let frame = frame.unwrap_or_else(|error| self.frame_of("ERROR", &error.to_status()));
+                self.target.store.metrics().sent(frame.len());
                 Some((frame, true))
             }
             WatchItem::Bookmark {

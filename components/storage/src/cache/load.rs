@@ -1,12 +1,14 @@
 //! First load of a cache.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::hub::Hub;
 use super::resource::ResourceCache;
 use super::view::View;
 use crate::backend::{Backend, BackendError, RangeRequest};
 use crate::error::StorageError;
+use crate::metrics::Operation;
 use crate::revision::Revision;
 
 /// Objects per request to the backend.
@@ -25,7 +27,10 @@ pub(crate) async fn fetch(
     };
     let mut view = View::new(Revision::ZERO);
     loop {
-        let found = backend.range(request.clone()).await?;
+        let begun = Instant::now();
+        let found = backend.range(request.clone()).await;
+        cache.metrics().asked(Operation::List, begun, &found);
+        let found = found?;
         let at = *revision.get_or_insert(found.revision);
         view.revision = at;
         let Some(last) = found.kvs.last().map(|kv| kv.key.clone()) else {

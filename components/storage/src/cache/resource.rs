@@ -19,6 +19,7 @@ use super::view::{Scope, View};
 use crate::backend::{KeyValue, RawEvent};
 use crate::encryption::ResourceTransformer;
 use crate::error::StorageError;
+use crate::metrics::ResourceMetrics;
 use crate::object::{Found, Marks, ObjectRef, StoredObject};
 use crate::resource::{FieldSpec, ResourceSpec};
 use crate::revision::Revision;
@@ -57,6 +58,7 @@ pub(crate) struct ResourceCache {
     /// What this server wrote and the watch hasn't brought yet, by revision: it is neither decoded nor kept twice.
     written: Mutex<BTreeMap<Revision, ObjectRef>>,
     sending: Sending,
+    metrics: ResourceMetrics,
 }
 
 /// A watch that is counted.
@@ -97,11 +99,16 @@ impl ResourceCache {
             unreadable: Mutex::default(),
             written: Mutex::default(),
             sending: Sending::default(),
+            metrics: ResourceMetrics::default(),
         }
     }
 
     pub(crate) fn spec(&self) -> &ResourceSpec {
         &self.spec
+    }
+
+    pub(crate) fn metrics(&self) -> &ResourceMetrics {
+        &self.metrics
     }
 
     pub(crate) fn fields(&self) -> &Arc<[FieldSpec]> {
@@ -370,6 +377,7 @@ impl ResourceCache {
             ring.raise_floor(revision);
             self.view.store(Arc::new(view));
         }
+        self.metrics.initializations.add(1);
         self.apply(revision, waiting);
         self.ready.store(true, Ordering::Release);
         // The first list makes no events, but to those who build on `changes` everything is new.
@@ -390,6 +398,7 @@ impl ResourceCache {
     fn apply(&self, from: Revision, events: Vec<RawEvent>) {
         let mut view = View::clone(&self.view.load());
         let mut changes = Vec::with_capacity(events.len());
+        self.metrics.received.add(events.len());
         for event in events.into_iter().filter(|event| event.revision > from) {
             match self.change(&mut view, event) {
                 Ok(Some(change)) => changes.push(Arc::new(change)),
@@ -399,6 +408,7 @@ impl ResourceCache {
                 }
             }
         }
+        self.metrics.dispatched.add(changes.len());
         self.publish(view, changes);
     }
 

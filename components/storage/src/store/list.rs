@@ -1,6 +1,7 @@
 //! Get and list: which state a request reads, and pages of it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::continue_token::{self, Position};
 use super::key::object_key;
@@ -8,6 +9,7 @@ use super::{Filter, ListPage, ListRequest, RevisionMatch, Store};
 use crate::backend::{BackendError, RangeRequest};
 use crate::cache::{EventKind, Scope, View, fetch};
 use crate::error::StorageError;
+use crate::metrics::Operation;
 use crate::object::{Marks, ObjectRef};
 use crate::revision::{RequestedRevision, Revision};
 
@@ -30,14 +32,7 @@ pub(super) async fn get(
         RequestedRevision::Unset => {
             let loaded = store.warm_up().await;
             let seen = match loaded {
-                Ok(()) => {
-                    store
-                        .hub
-                        .consistent()
-                        .await
-                        .map_err(|error| StorageError::from_backend(&key, error))?
-                        .1
-                }
+                Ok(()) => consistent(store, &key).await?,
                 Err(_) => false,
             };
             if !seen {
@@ -56,6 +51,15 @@ pub(super) async fn get(
     }
 }
 
+/// Waits until the cache has seen the newest state; false when it is too slow.
+async fn consistent(store: &Store, key: &str) -> Result<bool, StorageError> {
+    let begun = Instant::now();
+    let outcome = store.hub.consistent().await;
+    let (_, seen) = outcome.map_err(|error| StorageError::from_backend(key, error))?;
+    store.metrics().waited(begun.elapsed(), seen);
+    Ok(seen)
+}
+
 /// Reads one object from the backend.
 pub(super) async fn read(store: &Store, key: &str) -> Result<Option<ObjectRef>, StorageError> {
     let request = RangeRequest {
@@ -63,12 +67,10 @@ pub(super) async fn read(store: &Store, key: &str) -> Result<Option<ObjectRef>, 
         end: format!("{key}\0"),
         ..RangeRequest::default()
     };
-    let mut found = store
-        .hub
-        .backend()
-        .range(request)
-        .await
-        .map_err(|error| StorageError::from_backend(key, error))?;
+    let begun = Instant::now();
+    let found = store.hub.backend().range(request).await;
+    store.metrics().asked(Operation::Get, begun, &found);
+    let mut found = found.map_err(|error| StorageError::from_backend(key, error))?;
     match found.kvs.pop() {
         Some(kv) => store
             .cache
@@ -144,12 +146,7 @@ pub(super) fn at_hand(store: &Store) -> State {
 pub(super) async fn newest(store: &Store) -> Result<State, StorageError> {
     let prefix = store.cache.prefix();
     if store.warm_up().await.is_ok() {
-        let (_, seen) = store
-            .hub
-            .consistent()
-            .await
-            .map_err(|error| StorageError::from_backend(prefix, error))?;
-        if seen {
+        if consistent(store, prefix).await? {
             return Ok(at_hand(store));
         }
         tracing::warn!(
@@ -160,8 +157,18 @@ pub(super) async fn newest(store: &Store) -> Result<State, StorageError> {
     let view = fetch(store.hub.backend(), &store.cache, None)
         .await
         .map_err(|error| StorageError::from_backend(prefix, error))?;
+    from_backend(store, &view);
     let revision = view.revision;
     Ok((Arc::new(view), revision))
+}
+
+/// Counts a state that was read from the backend for a list. It is read whole, and kept for the pages that follow.
+fn from_backend(store: &Store, view: &View) {
+    let lists = &store.metrics().backend_lists;
+    lists.count.add(1);
+    for count in [&lists.fetched, &lists.evaluated, &lists.returned] {
+        count.add(view.len());
+    }
 }
 
 pub(super) async fn not_older_than(store: &Store, revision: Revision) -> Result<(), StorageError> {
@@ -196,6 +203,7 @@ async fn exact(store: &Store, revision: Revision) -> Result<State, StorageError>
     }
     match fetch(store.hub.backend(), &store.cache, Some(revision)).await {
         Ok(view) => {
+            from_backend(store, &view);
             let view = Arc::new(view);
             store.cache.pin(revision, view.clone());
             Ok((view, revision))
@@ -207,13 +215,33 @@ async fn exact(store: &Store, revision: Revision) -> Result<State, StorageError>
     }
 }
 
+/// One page, counted.
 fn page(
+    store: &Store,
+    request: &ListRequest,
+    state: State,
+    scope: &Scope,
+    start: String,
+    limit: usize,
+) -> ListPage {
+    let mut looked = 0;
+    let page = page_of(store, request, state, scope, start, limit, &mut looked);
+    let lists = &store.metrics().cache_lists;
+    lists.count.add(1);
+    lists.fetched.add(looked);
+    lists.returned.add(page.items.len());
+    page
+}
+
+/// `looked` is told how many objects it came by.
+fn page_of(
     store: &Store,
     request: &ListRequest,
     (view, revision): State,
     scope: &Scope,
     start: String,
     limit: usize,
+    looked: &mut usize,
 ) -> ListPage {
     let rest = Scope {
         start,
@@ -223,9 +251,10 @@ fn page(
     let marks = filter.map_or_else(Marks::default, Filter::marks);
     let mut matching = view
         .iter(&rest, marks)
+        .inspect(|_| *looked += 1)
         .filter(|object| filter.is_none_or(|filter| filter.matches(object)));
     if limit == 0 {
-        let items = matching.cloned().collect();
+        let items: Vec<ObjectRef> = matching.cloned().collect();
         return ListPage {
             revision,
             items,

@@ -4,7 +4,7 @@ use super::list::{at_hand, newest, not_older_than};
 use super::{Filter, Store, WatchRequest};
 use crate::cache::{Begin, Watcher, WatcherParts};
 use crate::error::StorageError;
-use crate::object::Marks;
+use crate::object::{Marks, ObjectRef};
 use crate::revision::{RequestedRevision, Revision};
 
 pub(super) async fn watch(store: &Store, request: WatchRequest) -> Result<Watcher, StorageError> {
@@ -50,9 +50,11 @@ fn with_state(store: &Store, request: &WatchRequest) -> Begin {
     let (view, cursor) = store.cache.view_and_cursor();
     let scope = store.cache.scope(request.namespace.as_deref());
     let marks = request.filter.as_ref().map_or_else(Marks::default, Filter::marks);
+    let initial: Vec<ObjectRef> = view.iter(&scope, marks).cloned().collect();
+    store.metrics().initial.add(initial.len());
     Begin {
         cursor,
-        initial: view.iter(&scope, marks).cloned().collect(),
+        initial,
         revision: position.max(view.revision),
         mark_end: request.send_initial_events == Some(true) && request.bookmarks,
     }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -12,6 +12,7 @@ use super::{Change, Json, Preconditions, Store, Updated};
 use crate::backend::{KeyValue, TxnOutcome};
 use crate::cache::{EventKind, Sent};
 use crate::error::StorageError;
+use crate::metrics::Operation;
 use crate::object::{ObjectRef, Shape, StoredObject};
 use crate::revision::Revision;
 
@@ -62,7 +63,10 @@ pub(super) async fn create(
     let key = object_key(store, namespace, name)?;
     let sent = Arc::new(prepare(store, &key, json)?);
     let _under_way = store.cache.sending(&key, &sent);
-    match store.hub.backend().create(&key, sent.stored.clone(), ttl).await {
+    let begun = Instant::now();
+    let outcome = store.hub.backend().create(&key, sent.stored.clone(), ttl).await;
+    store.metrics().asked(Operation::Create, begun, &outcome);
+    match outcome {
         Ok(TxnOutcome::Done(revision)) => Ok(at(store, &key, revision, EventKind::Added, &sent)),
         Ok(TxnOutcome::Conflict(_)) => Err(StorageError::AlreadyExists { key }),
         Err(error) => Err(StorageError::from_backend(&key, error)),
@@ -207,11 +211,10 @@ async fn write(
     let failed = |error| StorageError::from_backend(key, error);
     let Some(object) = &base.object else {
         let _under_way = store.cache.sending(key, &sent);
-        let outcome = backend
-            .create(key, sent.stored.clone(), ttl)
-            .await
-            .map_err(failed)?;
-        return Ok(Some(match outcome {
+        let begun = Instant::now();
+        let outcome = backend.create(key, sent.stored.clone(), ttl).await;
+        store.metrics().asked(Operation::Create, begun, &outcome);
+        return Ok(Some(match outcome.map_err(failed)? {
             TxnOutcome::Done(revision) => Round::Done(Updated::Created(at(
                 store,
                 key,
@@ -226,11 +229,12 @@ async fn write(
         return Ok(None);
     }
     let _under_way = store.cache.sending(key, &sent);
+    let begun = Instant::now();
     let outcome = backend
         .update(key, sent.stored.clone(), object.revision(), ttl)
-        .await
-        .map_err(failed)?;
-    Ok(Some(match outcome {
+        .await;
+    store.metrics().asked(Operation::Update, begun, &outcome);
+    Ok(Some(match outcome.map_err(failed)? {
         TxnOutcome::Done(revision) => Round::Done(Updated::Written(at(
             store,
             key,
@@ -243,19 +247,18 @@ async fn write(
 }
 
 async fn remove(store: &Store, key: &str, object: &ObjectRef) -> Result<Round, StorageError> {
-    let outcome = store
-        .hub
-        .backend()
-        .delete(key, object.revision())
-        .await
-        .map_err(|error| StorageError::from_backend(key, error))?;
-    Ok(match outcome {
-        TxnOutcome::Done(revision) => {
-            let gone = Arc::new(object.at_revision(revision, EventKind::Deleted)?);
-            Round::Done(Updated::Deleted(store.cache.written(key, revision, || gone)))
-        }
-        TxnOutcome::Conflict(current) => Round::Lost(current),
-    })
+    let begun = Instant::now();
+    let outcome = store.hub.backend().delete(key, object.revision()).await;
+    store.metrics().asked(Operation::Delete, begun, &outcome);
+    Ok(
+        match outcome.map_err(|error| StorageError::from_backend(key, error))? {
+            TxnOutcome::Done(revision) => {
+                let gone = Arc::new(object.at_revision(revision, EventKind::Deleted)?);
+                Round::Done(Updated::Deleted(store.cache.written(key, revision, || gone)))
+            }
+            TxnOutcome::Conflict(current) => Round::Lost(current),
+        },
+    )
 }
 
 pub(super) async fn delete<F, Fut, E>(
