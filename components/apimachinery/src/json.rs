@@ -142,8 +142,6 @@ struct Parser<'a> {
     unescaped: Vec<u8>,
     /// Lengths of the field sets to come, as far as they are known.
     field_sets: &'a [u32],
-    /// Members of the maps that are being read, see [`Members`].
-    ascending: Vec<(String, Value)>,
 }
 
 impl<'a> Parser<'a> {
@@ -156,7 +154,6 @@ impl<'a> Parser<'a> {
             duplicates: Vec::new(),
             unescaped: Vec::new(),
             field_sets: &[],
-            ascending: Vec::new(),
         }
     }
 
@@ -435,11 +432,11 @@ impl<'a> Parser<'a> {
 
     fn object(&mut self, depth: usize, on_way: bool) -> Result<Value, SyntaxError> {
         self.at += 1;
-        let mut members = Members::begin(&self.ascending);
+        let mut map = Map::new();
         self.space();
         if self.text.get(self.at) == Some(&b'}') {
             self.at += 1;
-            return Ok(Value::Object(Map::new()));
+            return Ok(Value::Object(map));
         }
         loop {
             self.space();
@@ -454,7 +451,7 @@ impl<'a> Parser<'a> {
             }
             self.at += 1;
             let value = self.value(depth + 1, on_way && leads_to_fields(depth, &key))?;
-            if members.add(&mut self.ascending, key, value) {
+            if map.insert(key, value).is_some() {
                 self.duplicates.push(self.shown_path());
             }
             self.path.pop();
@@ -463,53 +460,11 @@ impl<'a> Parser<'a> {
                 Some(b',') => self.at += 1,
                 Some(b'}') => {
                     self.at += 1;
-                    return Ok(Value::Object(members.finish(&mut self.ascending)));
+                    return Ok(Value::Object(map));
                 }
                 _ => return Err(self.unexpected("after object key:value pair")),
             }
         }
-    }
-}
-
-/// The members of a map that is being read. As long as their names ascend, as those of all that was written here do, they
-/// stand in a list that all maps share: to make a map of it at the end takes half as long as to insert one by one.
-struct Members {
-    /// Where its own begin in the list.
-    start: usize,
-    /// All of them, once a name did not ascend.
-    map: Option<Map<String, Value>>,
-}
-
-impl Members {
-    fn begin(ascending: &[(String, Value)]) -> Self {
-        Self {
-            start: ascending.len(),
-            map: None,
-        }
-    }
-
-    /// Adds a member, which replaces one of the same name; says whether there was one.
-    fn add(&mut self, ascending: &mut Vec<(String, Value)>, key: String, value: Value) -> bool {
-        if let Some(map) = &mut self.map {
-            return map.insert(key, value).is_some();
-        }
-        let ascends = match &ascending[self.start..] {
-            [.., (last, _)] => *last < key,
-            [] => true,
-        };
-        if ascends {
-            ascending.push((key, value));
-            return false;
-        }
-        let mut map: Map<String, Value> = ascending.drain(self.start..).collect();
-        let is_there = map.insert(key, value).is_some();
-        self.map = Some(map);
-        is_there
-    }
-
-    fn finish(self, ascending: &mut Vec<(String, Value)>) -> Map<String, Value> {
-        self.map
-            .unwrap_or_else(|| ascending.drain(self.start..).collect())
     }
 }
 
