@@ -197,7 +197,10 @@ impl Authorizer {
                         note(reasons, reason);
                         continue;
                     }
-                    decided => return Step::Decided(decided),
+                    decided => {
+                        self.decisions.of_policies(&decided);
+                        return Step::Decided(decided);
+                    }
                 },
                 Link::Webhook(webhook) => return Step::Ask(Arc::clone(webhook), position + 1),
             };

@@ -43,13 +43,7 @@ async fn events_tell_what_the_policy_wants() {
     let webhook = WebhookServer::start(&pki, &[], |_| Answer::ok(json!({})))
         .await
         .unwrap();
-    let kubeconfig = json!({
-        "clusters": [{"name": "c", "cluster": {"server": webhook.url("/audit"), "certificate-authority": pki.file("ca.crt")}}],
-        "users": [{"name": "u", "user": {}}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "x",
-    });
-    std::fs::write(folder.path().join("webhook"), kubeconfig.to_string()).unwrap();
+    std::fs::write(folder.path().join("webhook"), webhook.kubeconfig(&pki, "/audit")).unwrap();
     let policy = json!({
         "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitManagedFields": true,
         "rules": [

@@ -112,13 +112,7 @@ async fn every_stage_is_told_and_nothing_is_lost() {
     })
     .await
     .unwrap();
-    let kubeconfig = json!({
-        "clusters": [{"name": "c", "cluster": {"server": webhook.url("/audit"), "certificate-authority": pki.file("ca.crt")}}],
-        "users": [{"name": "u", "user": {}}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "x",
-    });
-    std::fs::write(folder.path().join("webhook"), kubeconfig.to_string()).unwrap();
+    std::fs::write(folder.path().join("webhook"), webhook.kubeconfig(&pki, "/audit")).unwrap();
     // A field that policies don't have is no reason not to start.
     let policy = json!({
         "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitManagedFields": true, "comment": "",

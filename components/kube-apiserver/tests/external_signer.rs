@@ -3,16 +3,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bytes::{BufMut, Bytes, BytesMut};
-use http_body_util::{BodyExt, StreamBody};
-use hyper::body::{Frame, Incoming};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
-use std::convert::Infallible;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -138,29 +132,9 @@ impl Signer {
 async fn serve(listener: UnixListener, signer: Arc<Signer>) {
     while let Ok((stream, _)) = listener.accept().await {
         let signer = Arc::clone(&signer);
-        let handle = service_fn(move |request: http::Request<Incoming>| {
-            let signer = Arc::clone(&signer);
-            async move {
-                let path = request.uri().path().to_owned();
-                let body = request.into_body().collect().await.unwrap().to_bytes();
-                // gRPC's frame: a flag, a length, the message.
-                let answer = signer.answer(&path, &body[5..]);
-                let mut frame = BytesMut::new();
-                frame.put_u8(0);
-                frame.put_u32(answer.len() as u32);
-                frame.extend_from_slice(&answer);
-                let mut trailers = http::HeaderMap::new();
-                trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
-                let frames: [Result<Frame<Bytes>, Infallible>; 2] =
-                    [Ok(Frame::data(frame.freeze())), Ok(Frame::trailers(trailers))];
-                let body = StreamBody::new(futures::stream::iter(frames));
-                let response = http::Response::builder().header("content-type", "application/grpc");
-                Ok::<_, Infallible>(response.body(body).unwrap())
-            }
-        });
-        let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-            .serve_connection(TokioIo::new(stream), handle);
-        tokio::spawn(connection);
+        tokio::spawn(testkit::grpc::serve(stream, move |path, message| {
+            signer.answer(path, message)
+        }));
     }
 }
 

@@ -664,6 +664,22 @@ async fn removed_resources_end_their_watchers() {
     assert!(matches!(next(&mut watcher).await, WatchItem::Closed));
 }
 
+/// A definition that is deleted takes its objects along; who watches them learns of it, however slow.
+#[tokio::test]
+async fn what_happened_before_a_resource_was_removed_is_told_first() {
+    let Fixture { storage, pods, .. } = fixture();
+    let mut quick = pods.watch(WatchRequest::default()).await.unwrap();
+    let mut slow = pods.watch(WatchRequest::default()).await.unwrap();
+    let revision = write(&pods, "a", "n1").await;
+    let added = (EventKind::Added, "a".to_owned(), revision);
+    assert_eq!(next_event(&mut quick).await, added);
+    storage.remove("pods");
+    // Then the end is known to all watchers of this thread.
+    assert!(matches!(next(&mut quick).await, WatchItem::Closed));
+    assert_eq!(next_event(&mut slow).await, added);
+    assert!(matches!(next(&mut slow).await, WatchItem::Closed));
+}
+
 #[tokio::test]
 async fn encrypted_resources_are_rewritten_when_stale() {
     let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::default());

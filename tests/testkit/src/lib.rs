@@ -4,4 +4,5 @@ pub mod api_server;
 pub mod cluster_pki;
 pub mod etcd;
 pub mod etcd_pki;
+pub mod grpc;
 pub mod webhook;

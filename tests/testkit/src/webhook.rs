@@ -9,7 +9,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -94,6 +94,17 @@ impl WebhookServer {
 
     pub fn url(&self, path: &str) -> String {
         format!("https://localhost:{}{path}", self.port)
+    }
+
+    /// A kubeconfig of a server that asks this webhook at `path`.
+    pub fn kubeconfig(&self, pki: &ClusterPki, path: &str) -> String {
+        json!({
+            "clusters": [{"name": "c", "cluster": {"server": self.url(path), "certificate-authority": pki.file("ca.crt")}}],
+            "users": [{"name": "u", "user": {}}],
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+            "current-context": "x",
+        })
+        .to_string()
     }
 
     /// Connections taken so far.

@@ -244,3 +244,75 @@ fn job(object: &mut Object, name: &str, uid: &str) {
         uid,
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only a part of what is made is fitted again; the rest must need none.
+    #[test]
+    fn what_a_create_makes_is_in_its_form() {
+        let registry = crate::Registry::built_in();
+        let selector = json!({"matchLabels": {"a": "b"}});
+        let term = json!({"topologyKey": "k", "labelSelector": selector, "matchLabelKeys": ["a"], "mismatchLabelKeys": ["c"]});
+        let spread = json!({"maxSkew": 1, "topologyKey": "k", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": selector, "matchLabelKeys": ["a"]});
+        let containers =
+            json!([{"name": "c", "image": "i", "resources": {"limits": {"cpu": "100m", "memory": "1Gi"}}}]);
+        let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": containers, "restartPolicy": "Never"}});
+        for (group, version, plural, spec) in [
+            (
+                "",
+                "v1",
+                "pods",
+                json!({
+                    "containers": containers,
+                    "schedulingGates": [{"name": "g"}],
+                    "affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}},
+                    "topologySpreadConstraints": [spread],
+                }),
+            ),
+            ("", "v1", "namespaces", json!({})),
+            (
+                "",
+                "v1",
+                "persistentvolumes",
+                json!({"capacity": {"storage": "1Gi"}}),
+            ),
+            (
+                "",
+                "v1",
+                "persistentvolumeclaims",
+                json!({"dataSourceRef": {"kind": "K", "name": "n"}, "resources": {"requests": {"storage": "1Gi"}}}),
+            ),
+            (
+                "apps",
+                "v1",
+                "deployments",
+                json!({"selector": selector, "template": template}),
+            ),
+            (
+                "apps",
+                "v1",
+                "daemonsets",
+                json!({"selector": selector, "template": template}),
+            ),
+            ("batch", "v1", "jobs", json!({"template": template})),
+            (
+                "apiextensions.k8s.io",
+                "v1",
+                "customresourcedefinitions",
+                json!({"group": "g", "versions": [{"name": "v1", "served": true, "storage": true}]}),
+            ),
+        ] {
+            let row = registry.resource(group, version, plural).unwrap();
+            let metadata = json!({"name": "n", "uid": "u", "labels": {"a": "b", "c": "d"}, "creationTimestamp": "2026-01-01T00:00:00Z"});
+            let mut object = json!({"metadata": metadata, "spec": spec, "status": {"phase": "Odd"}});
+            decode::fit(&row.schemas, row.schema_id, &mut object).unwrap();
+            crate::defaults::apply(row, &mut object);
+            prepare_create(row, &mut object);
+            let mut again = object.clone();
+            decode::fit(&row.schemas, row.schema_id, &mut again).unwrap();
+            assert_eq!(object, again, "{plural}");
+        }
+    }
+}

@@ -68,12 +68,36 @@ struct Comparer<'a> {
     out: Comparison,
 }
 
-fn is_empty(value: &Value) -> bool {
+pub(super) fn is_empty(value: &Value) -> bool {
     match value {
         Value::Object(map) => map.is_empty(),
         Value::Array(list) => list.is_empty(),
         _ => true,
     }
+}
+
+/// Whether what a field holds counts as nothing.
+pub(super) fn is_nothing(typed: bool, field: Option<&Field>, value: &Value) -> bool {
+    typed && field.is_some_and(|field| !field.always && is_empty_collection(value, &field.ty))
+}
+
+/// Whether what is taken as a whole has become another. Inside of it, what is empty counts no more than elsewhere.
+pub(super) fn differs(
+    set: &SchemaSet,
+    typed: bool,
+    ty: Option<&Type>,
+    before: &Value,
+    after: &Value,
+) -> bool {
+    if before == after {
+        return false;
+    }
+    let (true, Some(ty)) = (typed, ty) else {
+        return true;
+    };
+    let mut settled = after.clone();
+    settle_value(set, ty, &mut settled);
+    *before != settled
 }
 
 /// Whether this is `metadata.managedFields`, given the names above it.
@@ -102,23 +126,9 @@ impl<'a> Comparer<'a> {
     }
 
     fn leaf(&mut self, ty: Option<&Type>, before: &Value, after: &Value) {
-        if before == after {
-            return;
+        if differs(self.set, self.typed, ty, before, after) {
+            self.modified();
         }
-        // Inside what is taken as a whole, what is empty counts no more than elsewhere.
-        if let (true, Some(ty)) = (self.typed, ty) {
-            let mut settled = after.clone();
-            settle_value(self.set, ty, &mut settled);
-            if *before == settled {
-                return;
-            }
-        }
-        self.modified();
-    }
-
-    /// Whether what a field holds counts as nothing.
-    fn is_nothing(&self, field: Option<&Field>, value: &Value) -> bool {
-        self.typed && field.is_some_and(|field| !field.always && is_empty_collection(value, &field.ty))
     }
 
     /// What is there before and after.
@@ -167,8 +177,8 @@ impl<'a> Comparer<'a> {
                 }
                 let (ty, field) = below(key).unzip();
                 let field = field.flatten();
-                let before = before.filter(|value| !comparer.is_nothing(field, value));
-                let after = after.filter(|value| !comparer.is_nothing(field, value));
+                let before = before.filter(|value| !is_nothing(comparer.typed, field, value));
+                let after = after.filter(|value| !is_nothing(comparer.typed, field, value));
                 comparer.path.push(Step::Field(key));
                 comparer.either(ty, field, before, after);
                 comparer.path.pop();
@@ -226,7 +236,7 @@ impl<'a> Comparer<'a> {
                 let mut fields = schema.ascending();
                 for (key, value) in map {
                     let field = fields.field(key);
-                    if self.is_nothing(field, value) {
+                    if is_nothing(self.typed, field, value) {
                         continue;
                     }
                     let below = self.whole(field.map(|field| &field.ty), field, value);

@@ -1,6 +1,6 @@
 //! Fields of new objects and of applied configurations as FieldsV1, written in one pass. Most writes need them as text only.
+use super::compare::{differs, is_empty, is_nothing};
 use super::{Shape, items, shape};
-use crate::decode::{is_empty_collection, settle_value};
 use crate::fieldset::{FieldsV1, LeftOut, Name, write_element, written};
 use crate::schema::{Field, ListKind, SchemaSet, Type};
 use serde_json::{Map, Value};
@@ -22,7 +22,7 @@ pub(crate) fn created_fields(
     left_out: LeftOut<'_>,
 ) -> Option<FieldsV1> {
     let new = Created { set, typed };
-    is_bare(before).then(|| written(|out| new.change(out, Some(ty), None, before, after, left_out)))
+    is_bare(before).then(|| written(|out| new.below(out, Some(ty), None, Some(before), after, left_out)))
 }
 
 fn is_bare(value: &Value) -> bool {
@@ -98,14 +98,6 @@ fn applied_below(
     }
 }
 
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Object(map) => map.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        _ => true,
-    }
-}
-
 /// What there is of a new object beyond one of which nothing is set.
 #[derive(Clone, Copy)]
 struct Created<'a> {
@@ -114,22 +106,6 @@ struct Created<'a> {
 }
 
 impl<'a> Created<'a> {
-    fn is_nothing(self, field: Option<&Field>, value: &Value) -> bool {
-        self.typed && field.is_some_and(|field| !field.always && is_empty_collection(value, &field.ty))
-    }
-
-    fn differs(self, ty: Option<&Type>, before: &Value, after: &Value) -> bool {
-        if before == after {
-            return false;
-        }
-        let (true, Some(ty)) = (self.typed, ty) else {
-            return true;
-        };
-        let mut settled = after.clone();
-        settle_value(self.set, ty, &mut settled);
-        *before != settled
-    }
-
     /// Whether a value that was there before is taken as a whole, or both are empty.
     fn is_leaf(self, ty: Option<&Type>, field: Option<&Field>, before: &Value, after: &Value) -> bool {
         let of_no_type = ty.is_none() && before.is_object() && !after.is_object();
@@ -140,29 +116,29 @@ impl<'a> Created<'a> {
         of_no_type || taken_whole || (is_empty(before) && is_empty(after))
     }
 
-    /// What is below a value that was there before.
-    fn change(
+    /// What is below a value, beyond what was there before, if anything.
+    fn below(
         self,
         out: &mut String,
         ty: Option<&'a Type>,
         field: Option<&'a Field>,
-        before: &Value,
+        before: Option<&Value>,
         after: &Value,
         left_out: LeftOut<'_>,
     ) {
-        if self.is_leaf(ty, field, before, after) {
+        if before.is_some_and(|before| before == after || self.is_leaf(ty, field, before, after)) {
             return;
         }
         match (shape(self.set, ty, field, Some(after)), after) {
             (Shape::Struct(schema), Value::Object(map)) => {
                 let mut fields = schema.ascending();
-                self.members(out, Some(before), map, left_out, |key| {
+                self.members(out, before, map, left_out, |key| {
                     let field = fields.field(key);
                     (field.map(|field| &field.ty), field)
                 });
             }
             (Shape::Map(inner), Value::Object(map)) => {
-                self.members(out, Some(before), map, left_out, |_| (inner, None));
+                self.members(out, before, map, left_out, |_| (inner, None));
             }
             (Shape::List(inner, kind), Value::Array(list)) => self.items(out, inner, kind, list),
             _ => {}
@@ -176,55 +152,23 @@ impl<'a> Created<'a> {
         after: &Map<String, Value>,
         left_out: LeftOut<'_>,
         // Asked for names that ascend.
-        mut below: impl FnMut(&str) -> (Option<&'a Type>, Option<&'a Field>),
+        mut type_of: impl FnMut(&str) -> (Option<&'a Type>, Option<&'a Field>),
     ) {
         for (key, value) in after {
-            let (ty, field) = below(key);
+            let (ty, field) = type_of(key);
             let left = left_out.of(key);
-            if left.whole || self.is_nothing(field, value) {
+            if left.whole || is_nothing(self.typed, field, value) {
                 continue;
             }
             let earlier = before
                 .and_then(|before| before.get(key))
-                .filter(|before| !self.is_nothing(field, before));
+                .filter(|before| !is_nothing(self.typed, field, before));
             let member = earlier.is_none_or(|earlier| {
-                self.is_leaf(ty, field, earlier, value) && self.differs(ty, earlier, value)
+                self.is_leaf(ty, field, earlier, value) && differs(self.set, self.typed, ty, earlier, value)
             });
-            write_element(
-                out,
-                Name::Field(key),
-                member && !left.alone,
-                |out| match earlier {
-                    Some(earlier) if earlier == value => {}
-                    Some(earlier) => self.change(out, ty, field, earlier, value, left.below),
-                    None => self.whole(out, ty, field, value, left.below),
-                },
-            );
-        }
-    }
-
-    /// Everything below a value that is new.
-    fn whole(
-        self,
-        out: &mut String,
-        ty: Option<&'a Type>,
-        field: Option<&'a Field>,
-        value: &Value,
-        left_out: LeftOut<'_>,
-    ) {
-        match (shape(self.set, ty, field, Some(value)), value) {
-            (Shape::Struct(schema), Value::Object(map)) => {
-                let mut fields = schema.ascending();
-                self.members(out, None, map, left_out, |key| {
-                    let field = fields.field(key);
-                    (field.map(|field| &field.ty), field)
-                });
-            }
-            (Shape::Map(inner), Value::Object(map)) => {
-                self.members(out, None, map, left_out, |_| (inner, None));
-            }
-            (Shape::List(inner, kind), Value::Array(list)) => self.items(out, inner, kind, list),
-            _ => {}
+            write_element(out, Name::Field(key), member && !left.alone, |out| {
+                self.below(out, ty, field, earlier, value, left.below);
+            });
         }
     }
 
@@ -241,7 +185,7 @@ impl<'a> Created<'a> {
             write_element(out, Name::Element(&element), true, |out| {
                 // Repeated items can't be told apart: they are one leaf.
                 if !repeated {
-                    self.whole(out, inner, None, item, LeftOut::default());
+                    self.below(out, inner, None, None, item, LeftOut::default());
                 }
             });
         }

@@ -1,5 +1,6 @@
 //! Upstream's JSON lines: `ts` in milliseconds since 1970, `caller`, `msg`, `v` unless it is an error, then the fields.
 
+use serde_json::Value;
 use std::fmt::{Debug, Write as _};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tracing::field::{Field, Visit};
@@ -115,30 +116,13 @@ impl Visit for Fields {
 
 /// A JSON string.
 fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            other if u32::from(other) < 0x20 => {
-                let _ = write!(out, "\\u{:04x}", u32::from(other));
-            }
-            other => out.push(other),
-        }
-    }
-    out.push('"');
-    out
+    Value::from(text).to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use parking_lot::Mutex;
-    use serde_json::Value;
     use std::sync::Arc;
     use tracing_subscriber::layer::SubscriberExt as _;
 

@@ -19,6 +19,7 @@ pub struct Decisions {
     family: Family<Labels, Counter>,
     node: Counter,
     rbac: Counter,
+    abac: Counter,
     all: Counter,
 }
 
@@ -32,12 +33,12 @@ impl Default for Decisions {
                 decision: "allowed",
             })
         };
-        let (node, rbac, all) = (allowed("Node"), allowed("RBAC"), allowed("AlwaysAllow"));
         Self {
+            node: allowed("Node"),
+            rbac: allowed("RBAC"),
+            abac: allowed("ABAC"),
+            all: allowed("AlwaysAllow"),
             family,
-            node,
-            rbac,
-            all,
         }
     }
 }
@@ -62,6 +63,13 @@ impl Decisions {
             Mode::AlwaysAllow => self.all.inc(),
             Mode::AlwaysDeny => 0,
         };
+    }
+
+    /// Policies refuse nothing either.
+    pub fn of_policies(&self, decision: &Decision) {
+        if decision.allowed() {
+            self.abac.inc();
+        }
     }
 
     pub fn of_webhook(&self, webhook: &WebhookAuthorizer, decision: &Decision) {

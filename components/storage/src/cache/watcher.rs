@@ -158,10 +158,7 @@ impl Watcher {
             }
             // Before the ring: everything up to here is in the ring then.
             let position = self.hub.position();
-            if *self.changes.borrow_and_update() == CLOSED {
-                self.ended = true;
-                return Some(WatchItem::Closed);
-            }
+            let closed = *self.changes.borrow_and_update() == CLOSED;
             let mut batch = Vec::new();
             if self.cache.read_ring(self.cursor, BATCH, &mut batch).is_none() {
                 self.ended = true;
@@ -172,6 +169,11 @@ impl Watcher {
             self.cursor += batch.len() as u64;
             self.pending = batch.into();
             if self.pending.is_empty() {
+                // What happened before the resource went is told first.
+                if closed {
+                    self.ended = true;
+                    return Some(WatchItem::Closed);
+                }
                 self.revision = self.revision.max(position);
                 return self.bookmark();
             }

@@ -64,7 +64,7 @@ impl Resource {
     }
 }
 
-/// Families of plain counters: name, help, and where the number is. Zeros are not told.
+/// Families of plain counters: name, help, and where the number is.
 type Number = fn(&ResourceMetrics) -> &Count;
 
 const COUNTERS: [(&str, &str, Number); 11] = [
@@ -129,134 +129,121 @@ impl Collector for StorageMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), Error> {
         let stores = self.0.stores();
         for (name, help, number) in COUNTERS {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for store in &stores {
-                let count = number(store.metrics()).get();
-                if count > 0 {
-                    ConstCounter::new(count).encode(family.encode_family(&Resource::of(store))?)?;
-                }
-            }
+            let told = stores
+                .iter()
+                .map(|store| (Resource::of(store), number(store.metrics())));
+            counters(&mut encoder, name, help, told)?;
         }
         operations(&mut encoder, &stores)?;
         cache(&mut encoder, &stores)?;
+        let sizes = stores
+            .iter()
+            .map(|store| (Resource::of(store), &store.metrics().sizes));
         let help = "Bytes of events sent to clients that watch";
-        let name = "apiserver_watch_events_sizes";
-        histograms(&mut encoder, &stores, name, help, |metrics| &metrics.sizes)?;
+        histograms(&mut encoder, "apiserver_watch_events_sizes", help, sizes)?;
+        let waits = stores
+            .iter()
+            .map(|store| (Resource::of(store), &store.metrics().waits));
         let help = "Time that consistent reads waited for the cache";
-        let name = "apiserver_watch_cache_read_wait_seconds";
-        histograms(&mut encoder, &stores, name, help, |metrics| &metrics.waits)
+        histograms(
+            &mut encoder,
+            "apiserver_watch_cache_read_wait_seconds",
+            help,
+            waits,
+        )
     }
 }
 
-fn histograms(
+/// A family of counters. Zeros are not told.
+fn counters<'m, L: EncodeLabelSet>(
     encoder: &mut DescriptorEncoder,
-    stores: &[Store],
     name: &str,
     help: &str,
-    of: fn(&ResourceMetrics) -> &AtomicHistogram,
+    told: impl Iterator<Item = (L, &'m Count)>,
 ) -> Result<(), Error> {
-    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
-    for store in stores {
-        let histogram = of(store.metrics());
-        if !histogram.is_empty() {
-            histogram.encode(family.encode_family(&Resource::of(store))?)?;
-        }
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (labels, count) in told.filter(|(_, count)| count.get() > 0) {
+        ConstCounter::new(count.get()).encode(family.encode_family(&labels)?)?;
     }
     Ok(())
 }
 
-fn operations(encoder: &mut DescriptorEncoder, stores: &[Store]) -> Result<(), Error> {
-    let labels = |store: &Store, operation: Operation| OperationLabels {
-        operation: operation.name(),
-        resource: Resource::of(store),
-    };
-    let counters: [(&str, &str, fn(&super::Asked) -> u64); 2] = [
-        ("etcd_requests", "Requests to the backend", |asked| {
-            asked.count.get()
-        }),
-        (
-            "etcd_request_errors",
-            "Requests that the backend failed",
-            |asked| asked.errors.get(),
-        ),
-    ];
-    for (name, help, number) in counters {
-        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for store in stores {
-            for operation in Operation::ALL {
-                let count = number(&store.metrics().asked[operation as usize]);
-                if count > 0 {
-                    ConstCounter::new(count).encode(family.encode_family(&labels(store, operation))?)?;
-                }
-            }
-        }
-    }
-    let help = "Time until the backend answered";
-    let name = "etcd_request_duration_seconds";
+/// A family of histograms. Empty ones are not told.
+fn histograms<'m, L: EncodeLabelSet>(
+    encoder: &mut DescriptorEncoder,
+    name: &str,
+    help: &str,
+    told: impl Iterator<Item = (L, &'m AtomicHistogram)>,
+) -> Result<(), Error> {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
-    for store in stores {
-        for operation in Operation::ALL {
-            let durations = &store.metrics().asked[operation as usize].durations;
-            if !durations.is_empty() {
-                durations.encode(family.encode_family(&labels(store, operation))?)?;
-            }
-        }
+    for (labels, histogram) in told.filter(|(_, histogram)| !histogram.is_empty()) {
+        histogram.encode(family.encode_family(&labels)?)?;
     }
     Ok(())
+}
+
+/// What the backend was asked for.
+fn operations(encoder: &mut DescriptorEncoder, stores: &[Store]) -> Result<(), Error> {
+    let asked = || {
+        stores.iter().flat_map(|store| {
+            Operation::ALL.map(|operation| {
+                let labels = OperationLabels {
+                    operation: operation.name(),
+                    resource: Resource::of(store),
+                };
+                (labels, &store.metrics().asked[operation as usize])
+            })
+        })
+    };
+    let counts = asked().map(|(labels, asked)| (labels, &asked.count));
+    counters(encoder, "etcd_requests", "Requests to the backend", counts)?;
+    let errors = asked().map(|(labels, asked)| (labels, &asked.errors));
+    let help = "Requests that the backend failed";
+    counters(encoder, "etcd_request_errors", help, errors)?;
+    let durations = asked().map(|(labels, asked)| (labels, &asked.durations));
+    let help = "Time until the backend answered";
+    histograms(encoder, "etcd_request_duration_seconds", help, durations)
 }
 
 fn cache(encoder: &mut DescriptorEncoder, stores: &[Store]) -> Result<(), Error> {
-    let lists: [(&str, &str, Number); 2] = [
-        ("apiserver_cache_list", "Lists read from the cache", |metrics| {
-            &metrics.cache_lists.count
-        }),
-        (
-            "apiserver_cache_list_fetched_objects",
-            "Objects read for lists from the cache",
-            |metrics| &metrics.cache_lists.fetched,
-        ),
-    ];
-    for (name, help, number) in lists {
-        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for store in stores {
-            let count = number(store.metrics()).get();
-            // The cache is in the order of its keys and has no other index.
-            let labels = IndexLabels {
-                index: "",
-                resource: Resource::of(store),
-            };
-            if count > 0 {
-                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
-            }
-        }
-    }
-    let help = "Consistent reads, by whether the cache could serve them";
-    let name = "apiserver_watch_cache_consistent_read";
-    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-    for store in stores {
+    // The cache is in the order of its keys and has no other index.
+    let labels = |store: &Store| IndexLabels {
+        index: "",
+        resource: Resource::of(store),
+    };
+    let lists = stores
+        .iter()
+        .map(|store| (labels(store), &store.metrics().cache_lists.count));
+    counters(
+        encoder,
+        "apiserver_cache_list",
+        "Lists read from the cache",
+        lists,
+    )?;
+    let fetched = stores
+        .iter()
+        .map(|store| (labels(store), &store.metrics().cache_lists.fetched));
+    let help = "Objects read for lists from the cache";
+    counters(encoder, "apiserver_cache_list_fetched_objects", help, fetched)?;
+    let reads = stores.iter().flat_map(|store| {
         let metrics = store.metrics();
-        for (count, success, fallback) in [
-            (&metrics.consistent, "true", "false"),
-            (&metrics.fallbacks, "true", "true"),
-        ] {
+        [(&metrics.consistent, "false"), (&metrics.fallbacks, "true")].map(|(count, fallback)| {
             let labels = OutcomeLabels {
-                success,
+                success: "true",
                 fallback,
                 resource: Resource::of(store),
             };
-            if count.get() > 0 {
-                ConstCounter::new(count.get()).encode(family.encode_family(&labels)?)?;
-            }
-        }
-    }
+            (labels, count)
+        })
+    });
+    let help = "Consistent reads, by whether the cache could serve them";
+    counters(encoder, "apiserver_watch_cache_consistent_read", help, reads)?;
     let help = "Revision of the newest change in the cache";
     let name = "apiserver_watch_cache_resource_version";
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    for store in stores {
-        if store.cache().is_ready() {
-            let revision = store.cache().view().revision.value();
-            ConstGauge::new(revision).encode(family.encode_family(&Resource::of(store))?)?;
-        }
+    for store in stores.iter().filter(|store| store.cache().is_ready()) {
+        let revision = store.cache().view().revision.value();
+        ConstGauge::new(revision).encode(family.encode_family(&Resource::of(store))?)?;
     }
     Ok(())
 }

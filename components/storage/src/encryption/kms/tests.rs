@@ -2,12 +2,6 @@
 
 use super::message::*;
 use super::*;
-use bytes::{BufMut, Bytes, BytesMut};
-use http_body_util::{BodyExt, StreamBody};
-use hyper::body::{Frame, Incoming};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::convert::Infallible;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
@@ -66,34 +60,10 @@ impl Service {
                 let mut connections = tokio::task::JoinSet::new();
                 while let Ok((stream, _)) = listener.accept().await {
                     let service = Arc::clone(&service);
-                    let handle = service_fn(move |request: http::Request<Incoming>| {
-                        let service = Arc::clone(&service);
-                        async move {
-                            let method = request.uri().path().rsplit('/').next().unwrap().to_owned();
-                            let body = request.into_body().collect().await.unwrap().to_bytes();
-                            // gRPC's frame: a flag, a length, the message.
-                            let answer = service.answer(&method, &body[5..]);
-                            let mut frame = BytesMut::new();
-                            frame.put_u8(0);
-                            frame.put_u32(answer.len() as u32);
-                            frame.extend_from_slice(&answer);
-                            let mut trailers = http::HeaderMap::new();
-                            trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
-                            let frames: [Result<Frame<Bytes>, Infallible>; 2] =
-                                [Ok(Frame::data(frame.freeze())), Ok(Frame::trailers(trailers))];
-                            let body = StreamBody::new(futures::stream::iter(frames));
-                            Ok::<_, Infallible>(
-                                http::Response::builder()
-                                    .header("content-type", "application/grpc")
-                                    .body(body)
-                                    .unwrap(),
-                            )
-                        }
-                    });
-                    connections.spawn(
-                        hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-                            .serve_connection(TokioIo::new(stream), handle),
-                    );
+                    connections.spawn(testkit::grpc::serve(stream, move |path, message| {
+                        let method = path.rsplit('/').next().unwrap();
+                        service.answer(method, message)
+                    }));
                 }
             });
         });
