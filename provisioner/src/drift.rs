@@ -202,23 +202,19 @@ pub fn differences(
         .into_iter()
         .filter(|port| !asked_for_now(port))
     {
-        let holder = probe.listening.iter().find(|(number, _)| *number == port.number);
+        let holder = probe
+            .listening
+            .iter()
+            .find(|listener| listener.port == port.number);
         let restart = Remedy::Restart(port.unit());
-        match holder {
-            None => found.add(
-                Kind::Port,
-                port.number.to_string(),
-                format!("{} does not listen", port.daemon),
-                restart,
-            ),
-            Some((_, process)) if !process.is_empty() && !port.daemon.starts_with(process.as_str()) => found
-                .add(
-                    Kind::Port,
-                    port.number.to_string(),
-                    format!("is held by {process}, not by {}", port.daemon),
-                    restart,
-                ),
-            Some(_) => {}
+        let Some(holder) = holder else {
+            let text = format!("{} does not listen", port.daemon);
+            found.add(Kind::Port, port.number.to_string(), text, restart);
+            continue;
+        };
+        if let Some(process) = port.stranger(holder) {
+            let text = format!("is held by {process}, not by {}", port.daemon);
+            found.add(Kind::Port, port.number.to_string(), text, restart);
         }
     }
     found.0

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::GENERATION;
+use crate::ports::Listener;
 use crate::render::all_names;
 use crate::shell::Shell;
 use crate::ssh::SshError;
@@ -39,8 +40,7 @@ pub struct Facts {
     /// Addresses with prefix, for example `10.77.0.11/24`.
     pub addresses: Vec<String>,
     pub routes: Vec<String>,
-    /// (local address:port, process).
-    pub listening: Vec<(String, String)>,
+    pub listening: Vec<Listener>,
     pub etcd_data: bool,
     /// Targets of the two `current` links.
     pub release: String,
@@ -129,10 +129,7 @@ pub fn parse(text: &str) -> Option<Facts> {
             "kernel.overlay" => facts.overlay = true,
             "address" => facts.addresses.push(owned()),
             "route" => facts.routes.push(owned()),
-            "listen" => {
-                let (local, process) = value.split_once(' ').unwrap_or((value, ""));
-                facts.listening.push((local.to_owned(), process_name(process)));
-            }
+            "listen" => facts.listening.extend(Listener::parse(value)),
             "etcd_data" => facts.etcd_data = true,
             "unconfirmed" => facts.unconfirmed = value.parse().ok(),
             "kept" => facts.kept_generations.extend(value.parse::<u64>()),
@@ -236,11 +233,6 @@ fn unit(facts: &mut Facts, value: &str) {
     }
 }
 
-/// `users:(("sshd",pid=1,fd=3))` -> `sshd`.
-fn process_name(text: &str) -> String {
-    text.split('"').nth(1).unwrap_or_default().to_owned()
-}
-
 impl Facts {
     pub fn tool(&self, name: &str) -> Option<&str> {
         self.tools.get(name).map(String::as_str)
@@ -298,7 +290,7 @@ mod tests {
         let facts = parse(text).unwrap();
         assert!(facts.container && !facts.cgroup_v2 && !facts.swap && !facts.may_lower_oom_scores);
         assert_eq!(facts.containerd_major(), 2);
-        assert_eq!(facts.listening, [("0.0.0.0:22".to_owned(), "sshd".to_owned())]);
+        assert_eq!(facts.listening[0].port, 22);
         assert_eq!(facts.generation_number(), 7);
         assert_eq!(facts.manifest["pki/a.crt"], "abc");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Which unit listens where on which host. No I/O.
+//! Which unit listens where on which host, and who does. No I/O.
 
 use crate::inventory::{Host, Inventory, Role};
 
@@ -16,6 +16,20 @@ impl Port {
             "haproxy" => "hardway-haproxy.service".to_owned(),
             daemon => format!("{daemon}.service"),
         }
+    }
+
+    /// The process that listens in the place of the daemon. Others may have the socket beside it: systemd, with which the
+    /// balancer leaves its sockets, and children between fork and exec, named as the thread that began them.
+    pub fn stranger(self, listener: &Listener) -> Option<&str> {
+        let belongs = |process: &String| {
+            !process.is_empty()
+                && (self.daemon.starts_with(process.as_str())
+                    || self.daemon == "api-balancer" && process == "systemd")
+        };
+        if listener.processes.iter().any(belongs) {
+            return None;
+        }
+        listener.processes.first().map(String::as_str)
     }
 }
 
@@ -51,4 +65,79 @@ pub fn ports(inventory: &Inventory, host: &Host) -> Vec<Port> {
         .into_iter()
         .map(|(number, daemon)| Port { number, daemon })
         .collect()
+}
+
+/// A listening TCP socket, as `ss -Hltnp` tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    pub port: u16,
+    /// All that have it open, by the kernel's 15 bytes of their names.
+    processes: Vec<String>,
+}
+
+impl Listener {
+    /// `0.0.0.0:22 users:(("sshd",pid=1,fd=3))`; without the right to see them, no process is told.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (local, users) = text.split_once(' ').unwrap_or((text, ""));
+        let (_, port) = local.rsplit_once(':')?;
+        Some(Self {
+            port: port.parse().ok()?,
+            processes: users.split('"').skip(1).step_by(2).map(str::to_owned).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_its_daemons_when_one_of_those_that_have_it_is() {
+        for (text, number, daemon, stranger) in [
+            (r#"0.0.0.0:22 users:(("sshd",pid=1,fd=3))"#, 22, "sshd", None),
+            (
+                r#"[::]:22 users:(("sshd",pid=1,fd=3))"#,
+                22,
+                "dropbear",
+                Some("sshd"),
+            ),
+            ("*:10250", 10250, "kubelet", None),
+            (
+                r#"*:10257 users:(("kube-controller",pid=7,fd=9))"#,
+                10257,
+                "kube-controller-manager",
+                None,
+            ),
+            (
+                r#"*:10250 users:(("tokio-rt-worker",pid=8,fd=9),("kubelet",pid=7,fd=9))"#,
+                10250,
+                "kubelet",
+                None,
+            ),
+            // A bootstrap was refused while systemd started other units and had not become them yet.
+            (
+                r#"127.0.0.1:7443 users:(("(sd-gens)",pid=9,fd=4),("api-balancer",pid=8,fd=9),("systemd",pid=1,fd=4))"#,
+                7443,
+                "api-balancer",
+                None,
+            ),
+            (
+                r#"127.0.0.1:7443 users:(("systemd",pid=1,fd=4))"#,
+                7443,
+                "api-balancer",
+                None,
+            ),
+            (
+                r#"*:10250 users:(("systemd",pid=1,fd=4))"#,
+                10250,
+                "kubelet",
+                Some("systemd"),
+            ),
+        ] {
+            let listener = Listener::parse(text).expect(text);
+            assert_eq!(listener.port, number, "{text}");
+            assert_eq!(Port { number, daemon }.stranger(&listener), stranger, "{text}");
+        }
+        assert_eq!(Listener::parse("nonsense"), None);
+    }
 }

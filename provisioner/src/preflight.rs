@@ -7,7 +7,6 @@ use ipnet::Ipv4Net;
 use crate::facts::Facts;
 use crate::inventory::{Host, Inventory, Role};
 use crate::plan::HostPlan;
-use crate::ports::Port;
 
 /// A problem that stops a bootstrap.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,23 +197,15 @@ fn supported_containerd(version: &str) -> bool {
 
 /// A port is free, or held by the daemon that it is for.
 fn ports(inventory: &Inventory, host: &Host, facts: &Facts, report: &mut dyn FnMut(String)) {
-    for Port {
-        number: port,
-        daemon: owner,
-    } in crate::ports::ports(inventory, host)
-    {
-        let holder = facts.listening.iter().find(|(local, _)| {
-            local
-                .rsplit_once(':')
-                .is_some_and(|(_, number)| number.parse() == Ok(port))
-        });
-        // The kernel keeps 15 bytes of a process name, and threads may have named themselves.
-        if let Some((_, process)) = holder
-            && !process.is_empty()
-            && !owner.starts_with(process.as_str())
-        {
+    for port in crate::ports::ports(inventory, host) {
+        let listener = facts
+            .listening
+            .iter()
+            .find(|listener| listener.port == port.number);
+        if let Some(process) = listener.and_then(|listener| port.stranger(listener)) {
             report(format!(
-                "port {port} is taken by {process}; {owner} needs it: stop that service"
+                "port {} is taken by {process}; {} needs it: stop that service",
+                port.number, port.daemon
             ));
         }
     }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use crate::ports::Listener;
 use crate::render::all_names;
 use crate::ssh::{Connection, SshError};
 
@@ -13,8 +14,7 @@ pub struct Probe {
     pub units: BTreeMap<String, FoundUnit>,
     /// Destination, for example `10.200.1.0/24` -> next hop, when it has one.
     pub routes: BTreeMap<String, Option<String>>,
-    /// (port, process).
-    pub listening: Vec<(u16, String)>,
+    pub listening: Vec<Listener>,
     /// What the current generation says of itself: its `meta/release`, `meta/units` and `meta/links`.
     pub own_release: String,
     pub own_units: String,
@@ -93,12 +93,7 @@ pub fn parse(text: &str) -> Option<Probe> {
                     .routes
                     .extend(destination.map(|destination| (destination, hop)));
             }
-            "listen" => {
-                let (local, process) = value.split_once(' ').unwrap_or((value, ""));
-                let number = local.rsplit_once(':').and_then(|(_, number)| number.parse().ok());
-                let process = process.split('"').nth(1).unwrap_or_default().to_owned();
-                probe.listening.extend(number.map(|number| (number, process)));
-            }
+            "listen" => probe.listening.extend(Listener::parse(value)),
             "own-release" => add_line(&mut probe.own_release, value),
             "own-units" => add_line(&mut probe.own_units, value),
             "own-links" => add_line(&mut probe.own_links, value),
@@ -161,7 +156,7 @@ mod tests {
         let etcd = &probe.units["etcd.service"];
         assert_eq!(etcd.command, ["/usr/bin/etcd", "--name=a b"]);
         assert_eq!(etcd.drop_ins, ["/a/b.conf", "/c/d.conf", "/c/e.conf"]);
-        assert_eq!(probe.listening, [(6443, "kube-apiserver".to_owned())]);
+        assert_eq!(probe.listening[0].port, 6443);
         assert_eq!(probe.routes["10.200.1.0/24"].as_deref(), Some("10.77.0.2"));
         assert_eq!(probe.own_units, "3 a b\n3 c d\n");
         assert_eq!(parse("file=abc 644 root a\n"), None);

@@ -4,6 +4,7 @@ use super::*;
 use crate::desired::{Artifact, File, Stage, Unit};
 use crate::facts::UnitFacts;
 use crate::plan::plan;
+use crate::ports::Listener;
 use expected::ExpectedFile;
 use probe::{FoundFile, FoundUnit};
 
@@ -98,13 +99,19 @@ fn clean(desired: &Desired, inventory: &Inventory, host: &Host) -> (Facts, Probe
         routes: [("10.200.0.0/24".to_owned(), Some("10.77.0.1".to_owned()))].into(),
         listening: ports(inventory, host)
             .iter()
-            .map(|port| (port.number, port.daemon.chars().take(15).collect()))
+            .map(|port| listener(port.number, port.daemon))
             .collect(),
         own_release: desired.release_manifest(),
         own_units: desired.text("meta/units").into_owned(),
         own_links: desired.text("meta/links").into_owned(),
     };
     (facts, probe)
+}
+
+/// The kernel keeps 15 bytes of a name.
+fn listener(port: u16, process: &str) -> Listener {
+    let text = format!(r#"*:{port} users:(("{process:.15}",pid=7,fd=9))"#);
+    Listener::parse(&text).expect("a line of ss")
 }
 
 fn compare(change: impl FnOnce(&mut Facts, &mut Probe)) -> Vec<Difference> {
@@ -224,11 +231,11 @@ fn everything_else_that_differs_is_named() {
                 .insert("10.200.0.0/24".to_owned(), Some("10.77.0.9".to_owned()));
         }),
         (Kind::Port, "does not listen", |_, probe| {
-            probe.listening.retain(|(port, _)| *port != 10250)
+            probe.listening.retain(|listener| listener.port != 10250)
         }),
         (Kind::Port, "held by nc", |_, probe| {
-            probe.listening.retain(|(port, _)| *port != 10250);
-            probe.listening.push((10250, "nc".to_owned()));
+            probe.listening.retain(|listener| listener.port != 10250);
+            probe.listening.push(listener(10250, "nc"));
         }),
     ];
     for (kind, problem, change) in table {

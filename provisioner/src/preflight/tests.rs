@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::*;
+use crate::ports::Listener;
 
 fn inventory() -> Inventory {
     let text = "[cluster]\nname = \"lab\"\n[[hosts]]\nname = \"a\"\naddress = \"10.77.0.1\"\nroles = \
@@ -103,7 +104,11 @@ fn each_unfit_host_is_named_with_a_remedy() {
             "b: has a kernel without overlayfs",
         ),
         (
-            |facts, _| facts.listening.push(("*:10250".to_owned(), "nginx".to_owned())),
+            |facts, _| {
+                facts
+                    .listening
+                    .extend(Listener::parse(r#"*:10250 users:(("nginx",pid=1,fd=3))"#))
+            },
             "b: port 10250 is taken by nginx; kubelet needs it",
         ),
         (
@@ -131,7 +136,9 @@ fn each_unfit_host_is_named_with_a_remedy() {
 fn daemons_of_an_earlier_run_may_hold_their_ports() {
     let found = findings(|facts, _| {
         facts.generation = "generations/1".to_owned();
-        facts.listening = vec![("127.0.0.1:10249".to_owned(), "kube-proxy".to_owned())];
+        facts.listening.extend(Listener::parse(
+            r#"127.0.0.1:10249 users:(("kube-proxy",pid=1,fd=3))"#,
+        ));
         facts.addresses.push("10.200.1.1/24".to_owned());
     });
     assert_eq!(found, Vec::<String>::new());

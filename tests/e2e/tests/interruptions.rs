@@ -128,8 +128,11 @@ fn run_until_new_event(lab: &TestLab, interrupted: &BTreeSet<String>) -> Option<
         .expect("hardway runs");
     let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     let mut phase = String::new();
+    let mut said = String::new();
     for line in lines {
         let Ok(line) = line else { break };
+        said.push_str(&line);
+        said.push('\n');
         let Ok(event) = serde_json::from_str::<serde_json::Value>(&line) else {
             panic!("not JSON: {line}")
         };
@@ -162,7 +165,7 @@ fn run_until_new_event(lab: &TestLab, interrupted: &BTreeSet<String>) -> Option<
     let output = child.wait_with_output().expect("ended");
     assert!(
         output.status.success(),
-        "a rerun failed: {}",
+        "a rerun failed: {said}{}",
         String::from_utf8_lossy(&output.stderr)
     );
     None
