@@ -8,7 +8,7 @@ use component_config::kube_apiserver::{ApiServerFlags, ServersOverride};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use storage::{Backend, EmbeddedBackend, EtcdBackend, EtcdOptions, EtcdTls, Transformers};
+use storage::{Backend, EmbeddedBackend, EtcdBackend, EtcdOptions, EtcdTls, ReloadError, Transformers};
 
 /// How often the encryption configuration is looked at for changes.
 const RELOAD_PERIOD: Duration = Duration::from_secs(10);
@@ -183,7 +183,10 @@ pub async fn reload_transformers(
         if text == seen {
             continue;
         }
-        let outcome = transformers.reload(&text);
+        let outcome = {
+            let (transformers, text) = (transformers.clone(), text.clone());
+            tokio::task::spawn_blocking(move || transformers.reload(&text)).await?
+        };
         server
             .metrics
             .access
@@ -191,7 +194,11 @@ pub async fn reload_transformers(
         match outcome {
             Ok(()) => tracing::info!(file = %file.display(), "reloaded the encryption configuration"),
             Err(error) => {
-                tracing::error!(%error, "the new encryption configuration is refused, keeping the old one")
+                tracing::error!(%error, "the new encryption configuration is refused, keeping the old one");
+                if let ReloadError::Service(_) = error {
+                    // The service may just be starting: tried again.
+                    continue;
+                }
             }
         }
         seen = text;

@@ -294,7 +294,7 @@ pub fn to_api_error(error: StorageError, resource: &GroupResource, name: &str) -
         StorageError::TooLarge { .. } => {
             ApiError::request_entity_too_large("the object is too large for the store")
         }
-        StorageError::Corrupt { .. } => ApiError::internal(error),
+        StorageError::Corrupt { .. } | StorageError::KeyUnavailable { .. } => ApiError::internal(error),
         StorageError::Unavailable { message } => {
             tracing::warn!(message, "storage is unavailable");
             ApiError::new(

@@ -4,12 +4,14 @@ mod consistent;
 mod event;
 mod hub;
 mod load;
+mod mend;
 mod relay;
 mod resource;
 mod ring;
 mod sent;
 #[cfg(test)]
 mod tests;
+mod unreadable;
 mod view;
 mod watcher;
 
@@ -20,6 +22,7 @@ pub(crate) use hub::{CacheOptions, Hub, RunningHub};
 pub(crate) use load::fetch;
 pub(crate) use resource::ResourceCache;
 pub(crate) use sent::Sent;
+pub(crate) use unreadable::Failures;
 pub(crate) use view::{Scope, View};
 pub(crate) use watcher::{Begin, WatcherParts};
 pub use watcher::{WatchItem, Watcher};

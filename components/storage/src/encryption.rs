@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::error::StorageError;
+
 mod config;
+mod failure;
 mod kms;
 mod provider;
 #[cfg(test)]
@@ -12,11 +15,22 @@ mod tests;
 
 pub use config::EncryptionConfigError;
 use config::Selector;
+use failure::Failure;
 pub use kms::metrics as kms_metrics;
 use provider::Provider;
 
 /// How encrypted values begin, whatever the provider.
 const ENCRYPTED: &[u8] = b"k8s:enc:";
+
+/// Why another configuration is not taken up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReloadError {
+    #[error(transparent)]
+    Configuration(#[from] EncryptionConfigError),
+    /// It may be taken up later.
+    #[error("key management service {0}")]
+    Service(String),
+}
 
 /// Providers of every resource. The default stores plain text and refuses to read encrypted values. Copies share
 /// what [`Transformers::reload`] changes.
@@ -56,6 +70,20 @@ impl Rules {
             })
     }
 
+    /// All are asked; the error is the first one's.
+    fn check(&self) -> Result<(), String> {
+        let failures: Vec<String> = self
+            .services()
+            .filter_map(|service| {
+                service
+                    .check()
+                    .err()
+                    .map(|why| format!("{}: {why}", service.name()))
+            })
+            .collect();
+        failures.into_iter().next().map_or(Ok(()), Err)
+    }
+
     /// The first entry that names the resource counts, exactly or by wildcard.
     fn of(&self, name: &str) -> &Providers {
         let found = self
@@ -83,11 +111,13 @@ impl Transformers {
         })
     }
 
-    /// Uses another configuration from now on; a bad one changes nothing.
-    pub fn reload(&self, text: &str) -> Result<(), EncryptionConfigError> {
+    /// Uses another configuration from now on; a bad one changes nothing, nor does one whose key management services
+    /// don't answer. Blocks for their answers.
+    pub fn reload(&self, text: &str) -> Result<(), ReloadError> {
         let rules = config::parse(text)?;
-        let generation = self.current.load().generation + 1;
-        self.current.store(Arc::new(Rules::new(generation, rules)));
+        let next = Rules::new(self.current.load().generation + 1, rules);
+        next.check().map_err(ReloadError::Service)?;
+        self.current.store(Arc::new(next));
         Ok(())
     }
 
@@ -99,17 +129,7 @@ impl Transformers {
     /// Asks the key management services how they are, and follows changes of their keys. Blocks for their
     /// answers. The error names the first one that fails.
     pub fn check(&self) -> Result<(), String> {
-        let current = self.current.load_full();
-        let failures: Vec<String> = current
-            .services()
-            .filter_map(|service| {
-                service
-                    .check()
-                    .err()
-                    .map(|why| format!("{}: {why}", service.name()))
-            })
-            .collect();
-        failures.into_iter().next().map_or(Ok(()), Err)
+        self.current.load_full().check()
     }
 
     /// What values of one resource go through; `name` as in [`crate::ResourceSpec::name`].
@@ -130,17 +150,17 @@ pub(crate) struct ResourceTransformer {
 
 impl ResourceTransformer {
     /// Plain text, and whether it should be rewritten because another provider or key comes first now.
-    pub(crate) fn decode(&self, key: &str, stored: Vec<u8>) -> Result<(Vec<u8>, bool), String> {
-        self.transformers
-            .current
-            .load()
-            .of(&self.name)
-            .decode(key, stored)
+    pub(crate) fn decode(&self, key: &str, stored: Vec<u8>) -> Result<(Vec<u8>, bool), StorageError> {
+        let current = self.transformers.current.load();
+        let decoded = current.of(&self.name).decode(key, stored);
+        decoded.map_err(|failure| failure.of(key))
     }
 
     /// What to store.
-    pub(crate) fn encode(&self, key: &str, plain: Vec<u8>) -> Result<Vec<u8>, String> {
-        self.transformers.current.load().of(&self.name).encode(key, plain)
+    pub(crate) fn encode(&self, key: &str, plain: Vec<u8>) -> Result<Vec<u8>, StorageError> {
+        let current = self.transformers.current.load();
+        let encoded = current.of(&self.name).encode(key, plain);
+        encoded.map_err(|failure| failure.of(key))
     }
 
     /// Number of the configuration in use.
@@ -153,14 +173,14 @@ impl ResourceTransformer {
 struct Providers(Vec<Provider>);
 
 impl Providers {
-    fn decode(&self, key: &str, stored: Vec<u8>) -> Result<(Vec<u8>, bool), String> {
-        let mut failures = Vec::new();
+    fn decode(&self, key: &str, stored: Vec<u8>) -> Result<(Vec<u8>, bool), Failure> {
+        let mut failures: Vec<Failure> = Vec::new();
         for (position, provider) in self.0.iter().enumerate() {
             if let Provider::Identity = provider {
                 if !stored.starts_with(ENCRYPTED) {
                     return Ok((stored, position != 0));
                 }
-                failures.push("identity transformer tried to read encrypted data".to_owned());
+                failures.push("identity transformer tried to read encrypted data".into());
                 continue;
             }
             // The same provider may be listed twice with different keys, so a failure isn't final.
@@ -171,12 +191,12 @@ impl Providers {
             }
         }
         match failures.is_empty() {
-            true => Err("no matching prefix found".to_owned()),
-            false => Err(failures.join("; ")),
+            true => Err("no matching prefix found".into()),
+            false => Err(Failure::all(&failures)),
         }
     }
 
-    fn encode(&self, key: &str, plain: Vec<u8>) -> Result<Vec<u8>, String> {
+    fn encode(&self, key: &str, plain: Vec<u8>) -> Result<Vec<u8>, Failure> {
         match self.0.first() {
             None | Some(Provider::Identity) => Ok(plain),
             Some(provider) => provider.encrypt(key, &plain),

@@ -39,6 +39,9 @@ pub enum StorageError {
     /// What is stored under the key can't be decrypted or decoded, or what should be stored is no object.
     #[error("object under {key} is unreadable: {message}")]
     Corrupt { key: String, message: String },
+    /// The key of the stored value, or of a value to be stored, can't be had now: its key management service fails.
+    #[error("object under {key} is unreadable for now: {message}")]
+    KeyUnavailable { key: String, message: String },
     /// The value is larger than the backend accepts.
     #[error("the object under {key} is too large for the store")]
     TooLarge { key: String },

@@ -253,13 +253,6 @@ impl Store {
         self.cache.view().get(&key).cloned()
     }
 
-    /// The failure of one stored object of a namespace, or of all, that can't be read and so is in no list.
-    pub async fn unreadable(&self, namespace: Option<&str>) -> Option<StorageError> {
-        let key = self.cache.unreadable_in(&self.cache.scope(namespace))?;
-        // Asked for again: it may have been mended.
-        list::read(self, &key).await.err()
-    }
-
     /// Changes with every change of the resource; for indexes built over `cached`.
     pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
         self.cache.changes()

@@ -76,7 +76,10 @@ pub async fn handle(server: &Server, request: &ApiRequest, parts: &[&str]) -> Re
     let Some(endpoint) = ENDPOINTS.into_iter().find(|endpoint| endpoint == asked) else {
         return not_found();
     };
-    let known = checks(endpoint, server.encryption.has_services());
+    // With reload it is there in any case, since services may come.
+    let flags = &server.flags;
+    let services = server.encryption.has_services() || flags.encryption_provider_config_automatic_reload;
+    let known = checks(endpoint, services);
     if !rest.is_empty() {
         let name = rest.join("/");
         let Some(check) = known.iter().find(|check| **check == name) else {

@@ -383,11 +383,6 @@ pub async fn delete_collection(
             Err(error) => return Err(error),
         }
     }
-    // What can't be read is in no list, and must not be taken for deleted: a namespace would end and leave it behind.
-    let namespace = Some(target.namespace.as_str()).filter(|namespace| !namespace.is_empty());
-    if let Some(error) = target.store.unreadable(namespace).await {
-        return Err(target.error(error));
-    }
     let metadata = json!({ "resourceVersion": page.revision.to_string() });
     if accepted.is_plain_json() {
         let body = present::list_of(

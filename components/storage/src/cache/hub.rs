@@ -49,16 +49,19 @@ pub(crate) struct Hub {
     last_failure: Mutex<Option<BackendError>>,
 }
 
-/// A hub with its task, which ends with the last handle.
+/// A hub with its tasks, which end with the last handle.
 pub(crate) struct RunningHub {
     hub: Arc<Hub>,
-    task: tokio::task::JoinHandle<()>,
+    tasks: [tokio::task::JoinHandle<()>; 2],
 }
 
 impl RunningHub {
     pub(crate) fn start(hub: Arc<Hub>) -> Self {
         RunningHub {
-            task: tokio::spawn(hub.clone().run()),
+            tasks: [
+                tokio::spawn(hub.clone().run()),
+                tokio::spawn(super::mend::run(hub.clone())),
+            ],
             hub,
         }
     }
@@ -74,7 +77,7 @@ impl std::ops::Deref for RunningHub {
 
 impl Drop for RunningHub {
     fn drop(&mut self) {
-        self.task.abort();
+        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }
 
@@ -95,6 +98,10 @@ impl Hub {
 
     pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
         &self.backend
+    }
+
+    pub(super) fn caches(&self) -> Vec<Arc<ResourceCache>> {
+        self.routes.read().values().cloned().collect()
     }
 
     /// The revision before which there is no history.
@@ -294,7 +301,7 @@ impl Hub {
     /// History is gone, or in doubt: every loaded cache is compared with a new list.
     async fn relist(&self) -> Result<(), BackendError> {
         let newest = self.backend.current_revision().await?;
-        let caches: Vec<_> = self.routes.read().values().cloned().collect();
+        let caches = self.caches();
         tracing::warn!(caches = caches.len(), revision = %newest, "listing anew, the watch cannot go on where it was");
         for cache in caches {
             // A load under way may miss changes that are lost to the watch, so it ends first and is redone.
@@ -302,8 +309,8 @@ impl Hub {
             if !cache.is_ready() {
                 continue;
             }
-            let view = super::load::fetch(&self.backend, &cache, None).await?;
-            cache.replace(view);
+            let (view, failures) = super::load::fetch(&self.backend, &cache, None).await?;
+            cache.replace(view, failures);
         }
         self.position.send_if_modified(|seen| {
             *seen = newest.max(*seen);

@@ -1,6 +1,6 @@
 //! The cache of one resource: how changes become events and a new snapshot.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,6 +15,7 @@ use super::hub::panic_message;
 use super::relay::Relays;
 use super::ring::Ring;
 use super::sent::{Sending, Sent, UnderWay};
+use super::unreadable::{Failures, Unreadable};
 use super::view::{Scope, View};
 use crate::backend::{KeyValue, RawEvent};
 use crate::encryption::ResourceTransformer;
@@ -30,6 +31,8 @@ const MOST_PINNED: usize = 64;
 
 /// Where changes from the watch go.
 enum Intake {
+    /// The resource is gone: nothing is taken in any more.
+    Closed,
     /// Nobody has asked for this resource yet.
     Idle,
     /// The first list is under way; changes wait for it.
@@ -53,8 +56,7 @@ pub(crate) struct ResourceCache {
     ready: AtomicBool,
     pub(super) load_lock: tokio::sync::Mutex<()>,
     pinned: Mutex<VecDeque<(Instant, Revision, Arc<View>)>>,
-    /// Keys whose newest value can't be read.
-    unreadable: Mutex<BTreeSet<String>>,
+    unreadable: Unreadable,
     /// What this server wrote and the watch hasn't brought yet, by revision: it is neither decoded nor kept twice.
     written: Mutex<BTreeMap<Revision, ObjectRef>>,
     sending: Sending,
@@ -67,6 +69,16 @@ pub(super) struct Counted(Arc<AtomicUsize>);
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A change that can't be told to watchers; they have to list again.
+struct Untold;
+
+impl Untold {
+    fn because(error: &StorageError) -> Self {
+        tracing::error!(%error, "a change can't be read");
+        Self
     }
 }
 
@@ -96,7 +108,7 @@ impl ResourceCache {
             ready: AtomicBool::new(false),
             load_lock: tokio::sync::Mutex::new(()),
             pinned: Mutex::default(),
-            unreadable: Mutex::default(),
+            unreadable: Unreadable::default(),
             written: Mutex::default(),
             sending: Sending::default(),
             metrics: ResourceMetrics::default(),
@@ -124,18 +136,9 @@ impl ResourceCache {
         &self.transformer
     }
 
-    /// Whether the value under this key was left out of the snapshot because it can't be read.
-    pub(crate) fn is_unreadable(&self, key: &str) -> bool {
-        self.unreadable.lock().contains(key)
-    }
-
-    /// A key of the scope whose value can't be read.
-    pub(crate) fn unreadable_in(&self, scope: &Scope) -> Option<String> {
-        let unreadable = self.unreadable.lock();
-        unreadable
-            .iter()
-            .find(|key| key.as_str() >= scope.start.as_str() && key.as_str() < scope.end.as_str())
-            .cloned()
+    /// Values that can't be read, and so are not in the snapshot as they are.
+    pub(crate) fn unreadable(&self) -> &Unreadable {
+        &self.unreadable
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -270,10 +273,7 @@ impl ResourceCache {
     ) -> Result<ObjectRef, StorageError> {
         // Before decoding: a configuration that changes meanwhile makes the object look older, never newer.
         let generation = self.transformer.generation();
-        let (mut plain, mut stale) = self
-            .transformer
-            .decode(key, value)
-            .map_err(|message| StorageError::corrupt(key, message))?;
+        let (mut plain, mut stale) = self.transformer.decode(key, value)?;
         if plain.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
             let Some(decoder) = &self.spec.decoder else {
                 return Err(StorageError::corrupt(key, "the stored value is not JSON"));
@@ -287,16 +287,15 @@ impl ResourceCache {
         StoredObject::parse(key, revision, &plain, self.fields.clone(), kind, found).map(Arc::new)
     }
 
-    /// Decodes what a range returned; objects that can't be read are logged and left out.
-    pub(crate) fn decode_all(&self, kvs: Vec<KeyValue>, into: &mut View) {
+    /// Decodes what a range returned; objects that can't be read are noted.
+    pub(crate) fn decode_all(&self, kvs: Vec<KeyValue>, into: &mut View, failures: &mut Failures) {
         for kv in kvs {
             match self.decode(&kv.key, kv.value, kv.mod_revision, EventKind::Added) {
                 Ok(object) => {
                     into.insert(object);
                 }
                 Err(error) => {
-                    tracing::error!(key = kv.key, %error, "skipping an unreadable object");
-                    self.unreadable.lock().insert(kv.key);
+                    failures.insert(kv.key, (kv.mod_revision, error));
                 }
             }
         }
@@ -353,8 +352,14 @@ impl ResourceCache {
         None
     }
 
-    pub(super) fn begin_loading(&self) {
-        *self.intake.lock() = Intake::Loading(Vec::new());
+    /// False when the resource is gone.
+    pub(super) fn begin_loading(&self) -> bool {
+        let mut intake = self.intake.lock();
+        let open = !matches!(*intake, Intake::Closed);
+        if open {
+            *intake = Intake::Loading(Vec::new());
+        }
+        open
     }
 
     pub(super) fn abandon_loading(&self) {
@@ -365,13 +370,16 @@ impl ResourceCache {
     }
 
     /// Installs the first list and the changes that came in meanwhile.
-    pub(super) fn finish_loading(&self, view: View) {
+    pub(super) fn finish_loading(&self, view: View, failures: Failures) {
         let mut intake = self.intake.lock();
         let revision = view.revision;
-        let waiting = match std::mem::replace(&mut *intake, Intake::Ready(revision)) {
-            Intake::Loading(waiting) => waiting,
+        let waiting = match &mut *intake {
+            Intake::Closed => return,
+            Intake::Loading(waiting) => std::mem::take(waiting),
             Intake::Idle | Intake::Ready(_) => Vec::new(),
         };
+        *intake = Intake::Ready(revision);
+        self.unreadable.set(&self.spec.name, failures);
         {
             let mut ring = self.ring.write();
             ring.raise_floor(revision);
@@ -388,7 +396,7 @@ impl ResourceCache {
     pub(super) fn take_in(&self, events: Vec<RawEvent>) {
         let mut intake = self.intake.lock();
         match &mut *intake {
-            Intake::Idle => {}
+            Intake::Closed | Intake::Idle => {}
             Intake::Loading(waiting) => waiting.extend(events),
             Intake::Ready(from) => self.apply(*from, events),
         }
@@ -399,63 +407,99 @@ impl ResourceCache {
         let mut view = View::clone(&self.view.load());
         let mut changes = Vec::with_capacity(events.len());
         self.metrics.received.add(events.len());
+        let mut lost = None;
         for event in events.into_iter().filter(|event| event.revision > from) {
+            let revision = event.revision;
             match self.change(&mut view, event) {
                 Ok(Some(change)) => changes.push(Arc::new(change)),
                 Ok(None) => {}
-                Err(error) => {
-                    tracing::error!(resource = self.spec.name, %error, "skipping an unreadable change")
-                }
+                Err(Untold) => lost = Some(revision),
             }
         }
         self.metrics.dispatched.add(changes.len());
         self.publish(view, changes);
+        if let Some(revision) = lost {
+            self.forget_until(revision);
+        }
     }
 
-    fn change(&self, view: &mut View, event: RawEvent) -> Result<Option<CacheEvent>, StorageError> {
-        let revision = event.revision;
-        let unreadable = self.unreadable.lock().remove(&event.key);
-        Ok(match event.value {
-            Some(value) => {
-                let kind = match view.get(&event.key) {
-                    Some(_) => EventKind::Modified,
-                    None => EventKind::Added,
-                };
-                let known = self.own(&event.key, revision, kind, &value).map(Ok);
-                let object =
-                    match known.unwrap_or_else(|| self.decode(&event.key, value.into(), revision, kind)) {
-                        Ok(object) => object,
-                        Err(error) => {
-                            tracing::error!(%error, again = unreadable, "an object is unreadable");
-                            // To watchers it is gone: its old state would be a lie.
-                            let gone = self.change(
-                                view,
-                                RawEvent {
-                                    key: event.key.clone(),
-                                    value: None,
-                                    revision,
-                                },
-                            );
-                            self.unreadable.lock().insert(event.key);
-                            return gone;
-                        }
-                    };
-                let previous = view.insert(object.clone());
-                view.revision = revision;
-                Some(CacheEvent::new(revision, object, previous, false))
+    /// Watchers that know of nothing after `revision` have to list again.
+    fn forget_until(&self, revision: Revision) {
+        let next = {
+            let mut ring = self.ring.write();
+            ring.forget(revision);
+            ring.next_sequence()
+        };
+        self.announce(next);
+    }
+
+    /// Takes in what could not be read when it came, if it is still the newest value of its key. Only its watchers'
+    /// next lists tell of it: its revision is older than what they have seen since.
+    pub(super) fn mend(&self, objects: Vec<ObjectRef>) {
+        let intake = self.intake.lock();
+        if !matches!(*intake, Intake::Ready(_)) {
+            return;
+        }
+        let mut view = View::clone(&self.view.load());
+        let mut mended = 0;
+        for object in objects {
+            if self.unreadable.mended(object.key(), object.revision()) {
+                view.insert(object);
+                mended += 1;
             }
-            None => match view.remove(&event.key) {
-                Some(previous) => {
-                    view.revision = revision;
-                    let object = match self.take_written(&event.key, revision, EventKind::Deleted) {
-                        Some(object) => object,
-                        None => Arc::new(previous.at_revision(revision, EventKind::Deleted)?),
-                    };
-                    Some(CacheEvent::new(revision, object, Some(previous), true))
+        }
+        if mended > 0 {
+            tracing::info!(
+                resource = self.spec.name,
+                mended,
+                "objects that were unreadable can be read"
+            );
+            let next = {
+                let mut ring = self.ring.write();
+                ring.forget(view.revision);
+                self.view.store(Arc::new(view));
+                ring.next_sequence()
+            };
+            self.announce(next);
+        }
+    }
+
+    fn change(&self, view: &mut View, event: RawEvent) -> Result<Option<CacheEvent>, Untold> {
+        let revision = event.revision;
+        let was_unreadable = self.unreadable.forget(&event.key);
+        let Some(value) = event.value else {
+            let Some(previous) = view.remove(&event.key) else {
+                // Whom another server has shown it has to learn that it is gone.
+                return if was_unreadable { Err(Untold) } else { Ok(None) };
+            };
+            view.revision = revision;
+            let object = match self.take_written(&event.key, revision, EventKind::Deleted) {
+                Some(object) => object,
+                None => previous
+                    .at_revision(revision, EventKind::Deleted)
+                    .map(Arc::new)
+                    .map_err(|error| Untold::because(&error))?,
+            };
+            return Ok(Some(CacheEvent::new(revision, object, Some(previous), true)));
+        };
+        let kind = match view.get(&event.key) {
+            Some(_) => EventKind::Modified,
+            None => EventKind::Added,
+        };
+        let object = match self.own(&event.key, revision, kind, &value) {
+            Some(object) => object,
+            None => match self.decode(&event.key, value.into(), revision, kind) {
+                Ok(object) => object,
+                Err(error) => {
+                    let untold = Untold::because(&error);
+                    self.unreadable.note(event.key, revision, error);
+                    return Err(untold);
                 }
-                None => None,
             },
-        })
+        };
+        let previous = view.insert(object.clone());
+        view.revision = revision;
+        Ok(Some(CacheEvent::new(revision, object, previous, false)))
     }
 
     /// Makes a new snapshot and its events visible together.
@@ -472,16 +516,27 @@ impl ResourceCache {
             self.view.store(Arc::new(view));
             ring.next_sequence()
         };
+        self.announce(next);
+    }
+
+    /// Wakes those who follow; the end of the resource stays the last they hear.
+    fn announce(&self, next: u64) {
         self.changes
             .send_if_modified(|value| *value != CLOSED && std::mem::replace(value, next) != next);
     }
 
     /// After lost history: events that lead from the old snapshot to `newer`, for the watchers that run. Watches
     /// can no longer begin before it.
-    pub(super) fn replace(&self, newer: View) {
+    pub(super) fn replace(&self, mut newer: View, failures: Failures) {
         let mut intake = self.intake.lock();
+        if matches!(*intake, Intake::Closed) {
+            return;
+        }
         let revision = newer.revision;
         let older = self.view();
+        for known in failures.keys().filter_map(|key| older.get(key)) {
+            newer.insert(known.clone());
+        }
         let everything = self.scope(None);
         let mut changes = Vec::new();
         for object in older.iter(&everything, Marks::default()) {
@@ -519,11 +574,17 @@ impl ResourceCache {
         self.publish(newer, changes.into_iter().map(Arc::new).collect());
         self.ring.write().raise_floor(revision);
         self.pinned.lock().clear();
+        let lost = !failures.is_empty();
+        self.unreadable.set(&self.spec.name, failures);
+        if lost {
+            self.forget_until(revision);
+        }
     }
 
     /// Ends all watchers; the resource is gone.
     pub(super) fn close(&self) {
-        *self.intake.lock() = Intake::Idle;
+        let mut intake = self.intake.lock();
+        *intake = Intake::Closed;
         self.ready.store(false, Ordering::Release);
         self.changes.send_replace(CLOSED);
     }

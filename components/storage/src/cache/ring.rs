@@ -49,6 +49,14 @@ impl Ring {
         self.floor = self.floor.max(floor);
     }
 
+    /// Drops all events and their positions, also the next one's: who follows has to begin anew, at `floor` or later.
+    pub(crate) fn forget(&mut self, floor: Revision) {
+        self.first = self.next_sequence() + 1;
+        self.events.clear();
+        self.bytes = 0;
+        self.raise_floor(floor);
+    }
+
     pub(crate) fn push(&mut self, event: Arc<CacheEvent>, now: Instant) {
         self.bytes += event.weight();
         self.events.push_back((now, event));

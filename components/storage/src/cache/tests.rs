@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::event::EventKind;
 use super::resource::ResourceCache;
 use super::ring::Ring;
+use super::unreadable::Failures;
 use super::view::View;
 use super::{CacheEvent, Scope};
 use crate::backend::RawEvent;
@@ -63,8 +64,8 @@ fn lost_history_becomes_the_difference() {
     ] {
         put(&cache, &mut before, name, uid, revision);
     }
-    cache.begin_loading();
-    cache.finish_loading(before);
+    assert!(cache.begin_loading());
+    cache.finish_loading(before, Failures::new());
     let (_, cursor) = cache.view_and_cursor();
     let mut after = View::new(Revision::new(30));
     for (name, uid, revision) in [
@@ -75,7 +76,7 @@ fn lost_history_becomes_the_difference() {
     ] {
         put(&cache, &mut after, name, uid, revision);
     }
-    cache.replace(after);
+    cache.replace(after, Failures::new());
     assert_eq!(
         events(&cache, cursor),
         [
@@ -105,10 +106,10 @@ fn the_first_list_counts_as_a_change_for_indexes_built_before_it() {
     let cache = cache();
     let mut changes = cache.changes();
     changes.mark_unchanged();
-    cache.begin_loading();
+    assert!(cache.begin_loading());
     let mut list = View::new(Revision::new(6));
     put(&cache, &mut list, "a", "1", 5);
-    cache.finish_loading(list);
+    cache.finish_loading(list, Failures::new());
     assert!(changes.has_changed().expect("the cache lives"));
 }
 
@@ -121,11 +122,11 @@ fn changes_during_the_first_list_are_kept() {
         revision: Revision::new(revision),
     };
     cache.take_in(vec![change(3, Some("0"))]);
-    cache.begin_loading();
+    assert!(cache.begin_loading());
     cache.take_in(vec![change(5, Some("1")), change(7, None)]);
     let mut list = View::new(Revision::new(6));
     put(&cache, &mut list, "a", "1", 5);
-    cache.finish_loading(list);
+    cache.finish_loading(list, Failures::new());
     assert_eq!(events(&cache, 0), [(EventKind::Deleted, "a".into(), 7)]);
     assert_eq!(cache.view().len(), 0);
     let exact = cache.view_at(Revision::new(6)).unwrap();

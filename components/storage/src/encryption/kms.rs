@@ -8,6 +8,7 @@ mod seal;
 #[cfg(test)]
 mod tests;
 
+use super::failure::Failure;
 use client::Client;
 use message::{DecryptRequest, EncryptRequest, EncryptedObject};
 use metrics::KeyUses;
@@ -27,6 +28,10 @@ const RETRY: Duration = Duration::from_secs(10);
 const EXPIRY: Duration = Duration::from_secs(180);
 /// Opened seeds that are kept.
 const SEEDS: usize = 1000;
+/// Times its own length that a failed call of the service holds for a seed, at most [`RETRY`].
+const PATIENCE: u32 = 4;
+/// Upstream's number for sources that are seeds.
+const SEED: i32 = 1;
 const LONGEST_KEY_ID: usize = 1024;
 
 /// A seed that the service has sealed with one of its keys.
@@ -46,6 +51,13 @@ struct Opened {
     uses: KeyUses,
 }
 
+/// A seed that the service failed to open.
+#[derive(Debug)]
+struct Refused {
+    until: Instant,
+    why: String,
+}
+
 #[derive(Debug, Default)]
 struct State {
     seed: Option<Arc<Seed>>,
@@ -53,6 +65,8 @@ struct State {
     proven: Option<Instant>,
     asked: Option<Instant>,
     failure: Option<String>,
+    /// When it came.
+    failed: Option<Instant>,
 }
 
 /// One KMS provider of the configuration.
@@ -63,7 +77,10 @@ pub(super) struct Kms {
     prefix: String,
     client: Client,
     state: Mutex<State>,
+    /// Held while the service is asked for its key; readers and writers go on meanwhile.
+    asking: Mutex<()>,
     opened: Mutex<HashMap<[u8; 32], Opened>>,
+    refused: Mutex<HashMap<[u8; 32], Refused>>,
 }
 
 impl Kms {
@@ -74,7 +91,9 @@ impl Kms {
             prefix: format!("k8s:enc:kms:v2:{name}:"),
             client: Client::start(name, socket, timeout)?,
             state: Mutex::default(),
+            asking: Mutex::default(),
             opened: Mutex::default(),
+            refused: Mutex::default(),
         })
     }
 
@@ -83,32 +102,36 @@ impl Kms {
     }
 
     /// None when the value isn't of this provider; else the plain text, and whether another key is in use now.
-    pub(super) fn decrypt(&self, etcd_key: &str, stored: &[u8]) -> Option<Result<(Vec<u8>, bool), String>> {
+    pub(super) fn decrypt(&self, etcd_key: &str, stored: &[u8]) -> Option<Result<(Vec<u8>, bool), Failure>> {
         let object = stored.strip_prefix(self.prefix.as_bytes())?;
         Some(self.open(etcd_key, object))
     }
 
-    fn open(&self, etcd_key: &str, stored: &[u8]) -> Result<(Vec<u8>, bool), String> {
+    fn open(&self, etcd_key: &str, stored: &[u8]) -> Result<(Vec<u8>, bool), Failure> {
         let object =
             EncryptedObject::decode(stored).map_err(|error| format!("failed to unmarshal data: {error}"))?;
         let opened = self.opened(&object)?;
         let plain = opened.source.open(etcd_key, &object.encrypted_data)?;
         opened.uses.read();
         let current = self.state.lock().seed.clone();
-        let stale =
-            current.is_some_and(|seed| seed.key_id != object.key_id) || object.encrypted_dek_source_type != 1;
+        let stale = current.is_some_and(|seed| seed.key_id != object.key_id)
+            || object.encrypted_dek_source_type != SEED;
         Ok((plain, stale))
     }
 
-    fn opened(&self, object: &EncryptedObject) -> Result<Opened, String> {
-        let mut hash = Sha256::new();
-        hash.update(object.encrypted_dek_source_type.to_be_bytes());
-        hash.update(object.key_id.as_bytes());
-        hash.update([0]);
-        hash.update(&object.encrypted_dek_source);
-        let key: [u8; 32] = hash.finalize().into();
+    fn opened(&self, object: &EncryptedObject) -> Result<Opened, Failure> {
+        let key = hash(
+            object.encrypted_dek_source_type,
+            &object.key_id,
+            &object.encrypted_dek_source,
+        );
         if let Some(known) = self.opened.lock().get(&key) {
             return Ok(known.clone());
+        }
+        if let Some(refused) = self.refused.lock().get(&key)
+            && refused.until > Instant::now()
+        {
+            return Err(Failure::of_service(refused.why.clone()));
         }
         let request = DecryptRequest {
             ciphertext: object.encrypted_dek_source.clone(),
@@ -116,15 +139,30 @@ impl Kms {
             key_id: object.key_id.clone(),
             annotations: object.annotations.clone(),
         };
-        let plain = self
-            .client
-            .decrypt(request)
-            .map_err(|error| format!("failed to decrypt DEK, error: {error}"))?;
+        let asked = Instant::now();
+        let plain = self.client.decrypt(request).map_err(|error| {
+            let why = format!("failed to decrypt DEK, error: {error}");
+            self.refuse(key, asked, &why);
+            Failure::of_service(why)
+        })?;
         let source = Arc::new(Source::new(object.encrypted_dek_source_type, &plain.plaintext)?);
         let uses = KeyUses::of(&self.name, &object.key_id);
         let opened = Opened { source, uses };
         self.keep(key, &opened);
         Ok(opened)
+    }
+
+    /// A service that hangs must not keep readers waiting most of the time: it is asked again after a multiple of the time
+    /// that its failure took.
+    fn refuse(&self, key: [u8; 32], asked: Instant, why: &str) {
+        let now = Instant::now();
+        let mut refused = self.refused.lock();
+        refused.retain(|_, refused| refused.until > now);
+        if refused.len() < SEEDS {
+            let until = now + (asked.elapsed() * PATIENCE).min(RETRY);
+            let why = why.to_owned();
+            refused.insert(key, Refused { until, why });
+        }
     }
 
     fn keep(&self, key: [u8; 32], seed: &Opened) {
@@ -136,14 +174,14 @@ impl Kms {
         metrics::sources(&self.name, opened.len());
     }
 
-    pub(super) fn encrypt(&self, etcd_key: &str, plain: &[u8]) -> Result<Vec<u8>, String> {
-        let seed = self.seed()?;
+    pub(super) fn encrypt(&self, etcd_key: &str, plain: &[u8]) -> Result<Vec<u8>, Failure> {
+        let seed = self.seed().map_err(Failure::of_service)?;
         let object = EncryptedObject {
             encrypted_data: seed.source.seal(etcd_key, plain)?,
             key_id: seed.key_id.clone(),
             encrypted_dek_source: seed.sealed.clone(),
             annotations: seed.annotations.clone(),
-            encrypted_dek_source_type: 1,
+            encrypted_dek_source_type: SEED,
         };
         let mut out = Vec::with_capacity(self.prefix.len() + object.encoded_len());
         out.extend_from_slice(self.prefix.as_bytes());
@@ -154,10 +192,12 @@ impl Kms {
 
     /// The seed to write with.
     fn seed(&self) -> Result<Arc<Seed>, String> {
-        let mut state = self.state.lock();
-        if state.seed.is_none() {
-            self.refresh(&mut state);
+        if self.state.lock().seed.is_none() {
+            // Writers that queue up behind a failure share it.
+            let began = Instant::now();
+            self.refresh(|state| state.seed.is_none() && state.failed.is_none_or(|failed| failed < began));
         }
+        let state = self.state.lock();
         match (&state.seed, state.proven) {
             (Some(seed), Some(proven)) if proven.elapsed() < EXPIRY => Ok(Arc::clone(seed)),
             _ => {
@@ -172,17 +212,27 @@ impl Kms {
 
     /// Asks the service for its key when that is due, and says how it is. Blocks for the answer.
     pub(super) fn check(&self) -> Result<(), String> {
-        let mut state = self.state.lock();
-        let pause = if state.failure.is_some() { RETRY } else { PERIOD };
-        if state.asked.is_none_or(|asked| asked.elapsed() >= pause) {
-            self.refresh(&mut state);
-        }
-        state.failure.clone().map_or(Ok(()), Err)
+        self.refresh(|state| {
+            let pause = if state.failure.is_some() { RETRY } else { PERIOD };
+            state.asked.is_none_or(|asked| asked.elapsed() >= pause)
+        });
+        self.state.lock().failure.clone().map_or(Ok(()), Err)
     }
 
-    fn refresh(&self, state: &mut State) {
-        state.asked = Some(Instant::now());
-        match self.renewed(state.seed.as_ref()) {
+    /// Asks for the key unless another caller just did.
+    fn refresh(&self, due: impl Fn(&State) -> bool) {
+        let _one = self.asking.lock();
+        let known = {
+            let mut state = self.state.lock();
+            if !due(&state) {
+                return;
+            }
+            state.asked = Some(Instant::now());
+            state.seed.clone()
+        };
+        let renewed = self.renewed(known.as_ref());
+        let mut state = self.state.lock();
+        match renewed {
             Ok(seed) => {
                 state.seed = Some(seed);
                 state.proven = state.asked;
@@ -191,6 +241,7 @@ impl Kms {
             Err(failure) => {
                 tracing::error!(provider = self.name, failure, "the key management service failed");
                 state.failure = Some(failure);
+                state.failed = Some(Instant::now());
             }
         }
     }
@@ -230,14 +281,30 @@ impl Kms {
             return Err("the key ID of the encrypt response does not match that of the status".to_owned());
         }
         tracing::info!(provider = self.name, "a new seed is in use");
-        Ok(Arc::new(Seed {
+        let own = Opened {
+            source: Arc::new(source),
             uses: KeyUses::of(&self.name, &sealed.key_id),
+        };
+        // What is written with it is read without the service.
+        self.keep(hash(SEED, &sealed.key_id, &sealed.ciphertext), &own);
+        Ok(Arc::new(Seed {
+            uses: own.uses,
             key_id: sealed.key_id,
             sealed: sealed.ciphertext,
             annotations: sealed.annotations,
-            source: Arc::new(source),
+            source: own.source,
         }))
     }
+}
+
+/// What opened seeds are remembered by.
+fn hash(source_type: i32, key_id: &str, sealed: &[u8]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(source_type.to_be_bytes());
+    hash.update(key_id.as_bytes());
+    hash.update([0]);
+    hash.update(sealed);
+    hash.finalize().into()
 }
 
 /// Tells requests apart in the service's log.

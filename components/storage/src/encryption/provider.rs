@@ -1,5 +1,6 @@
 //! The ciphers, in the form upstream stores: `k8s:enc:CIPHER:v1:KEYNAME:` and the cipher's own bytes.
 
+use super::failure::Failure;
 use super::kms::Kms;
 use aes::cipher::{BlockDecryptMut, BlockEncryptMut, KeyIvInit, block_padding::Pkcs7};
 use aes::{Aes128, Aes192, Aes256};
@@ -95,7 +96,7 @@ fn wrong_length(got: usize, expected: &str) -> String {
 
 impl Provider {
     /// None when the value isn't of this provider; else the plain text and whether its key is not the first.
-    pub(super) fn decrypt(&self, etcd_key: &str, stored: &[u8]) -> Option<Result<(Vec<u8>, bool), String>> {
+    pub(super) fn decrypt(&self, etcd_key: &str, stored: &[u8]) -> Option<Result<(Vec<u8>, bool), Failure>> {
         let (cipher, keys) = match self {
             Provider::Identity => return None,
             Provider::Kms(service) => return service.decrypt(etcd_key, stored),
@@ -104,22 +105,24 @@ impl Provider {
         if !stored.starts_with(cipher.prefix().as_bytes()) {
             return None;
         }
-        let mut failure = None;
+        let mut failure: Option<Failure> = None;
         for (position, key) in keys.iter().enumerate() {
             let Some(sealed) = stored.strip_prefix(key.prefix.as_bytes()) else {
                 continue;
             };
             match key.key.open(etcd_key, sealed) {
                 Ok(plain) => return Some(Ok((plain, position != 0))),
-                Err(message) => failure = Some(format!("{}: {message}", key.prefix.trim_end_matches(':'))),
+                Err(message) => {
+                    failure = Some(format!("{}: {message}", key.prefix.trim_end_matches(':')).into());
+                }
             }
         }
         Some(Err(failure.unwrap_or_else(|| {
-            format!("no {} key of this name is configured", cipher.prefix())
+            format!("no {} key of this name is configured", cipher.prefix()).into()
         })))
     }
 
-    pub(super) fn encrypt(&self, etcd_key: &str, plain: &[u8]) -> Result<Vec<u8>, String> {
+    pub(super) fn encrypt(&self, etcd_key: &str, plain: &[u8]) -> Result<Vec<u8>, Failure> {
         let keys = match self {
             Provider::Identity => return Ok(plain.to_vec()),
             Provider::Kms(service) => return service.encrypt(etcd_key, plain),

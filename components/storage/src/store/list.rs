@@ -7,7 +7,7 @@ use super::continue_token::{self, Position};
 use super::key::object_key;
 use super::{Filter, ListPage, ListRequest, RevisionMatch, Store};
 use crate::backend::{BackendError, RangeRequest};
-use crate::cache::{EventKind, Scope, View, fetch};
+use crate::cache::{EventKind, Failures, Scope, View, fetch};
 use crate::error::StorageError;
 use crate::metrics::Operation;
 use crate::object::{Marks, ObjectRef};
@@ -40,15 +40,12 @@ pub(super) async fn get(
             }
         }
     }
-    let found = store.cache.view().get(&key).cloned();
-    match found {
-        Some(object) => Ok(object),
-        // An unreadable object isn't in the cache; the backend tells it from a missing one.
-        None if store.cache.is_unreadable(&key) => {
-            read(store, &key).await?.ok_or(StorageError::NotFound { key })
-        }
-        None => Err(StorageError::NotFound { key }),
+    // What the cache has under a key that is unreadable is older than what is stored.
+    if store.cache.unreadable().contains(&key) {
+        return read(store, &key).await?.ok_or(StorageError::NotFound { key });
     }
+    let found = store.cache.view().get(&key).cloned();
+    found.ok_or(StorageError::NotFound { key })
 }
 
 /// Waits until the cache has seen the newest state; false when it is too slow.
@@ -103,6 +100,7 @@ pub(super) async fn list(store: &Store, request: ListRequest) -> Result<ListPage
                 state => state?,
             },
         };
+        store.cache.unreadable().check(&scope, state.1)?;
         return Ok(page(
             store,
             &request,
@@ -130,6 +128,7 @@ pub(super) async fn list(store: &Store, request: ListRequest) -> Result<ListPage
             at_hand(store)
         }
     };
+    store.cache.unreadable().check(&scope, state.1)?;
     let start = scope.start.clone();
     Ok(page(store, &request, state, &scope, start, limit))
 }
@@ -154,12 +153,21 @@ pub(super) async fn newest(store: &Store) -> Result<State, StorageError> {
             "the cache is behind, listing from the backend"
         );
     }
-    let view = fetch(store.hub.backend(), &store.cache, None)
+    let (view, failures) = fetch(store.hub.backend(), &store.cache, None)
         .await
         .map_err(|error| StorageError::from_backend(prefix, error))?;
+    all_read(failures)?;
     from_backend(store, &view);
     let revision = view.revision;
     Ok((Arc::new(view), revision))
+}
+
+/// A state that lacks something is none.
+fn all_read(failures: Failures) -> Result<(), StorageError> {
+    match failures.into_values().next() {
+        None => Ok(()),
+        Some((_, error)) => Err(error),
+    }
 }
 
 /// Counts a state that was read from the backend for a list. It is read whole, and kept for the pages that follow.
@@ -202,7 +210,8 @@ async fn exact(store: &Store, revision: Revision) -> Result<State, StorageError>
         return Ok((view, revision));
     }
     match fetch(store.hub.backend(), &store.cache, Some(revision)).await {
-        Ok(view) => {
+        Ok((view, failures)) => {
+            all_read(failures)?;
             from_backend(store, &view);
             let view = Arc::new(view);
             store.cache.pin(revision, view.clone());

@@ -22,7 +22,7 @@ pub(super) async fn watch(store: &Store, request: WatchRequest) -> Result<Watche
             RequestedRevision::Any => {}
             RequestedRevision::At(revision) => not_older_than(store, revision).await?,
         }
-        with_state(store, &request)
+        with_state(store, &request)?
     } else {
         match request.revision {
             RequestedRevision::Unset => {
@@ -45,19 +45,21 @@ pub(super) async fn watch(store: &Store, request: WatchRequest) -> Result<Watche
     Ok(Watcher::new(store.hub.clone(), store.cache.clone(), parts, begin))
 }
 
-fn with_state(store: &Store, request: &WatchRequest) -> Begin {
+fn with_state(store: &Store, request: &WatchRequest) -> Result<Begin, StorageError> {
     let position = store.hub.position();
     let (view, cursor) = store.cache.view_and_cursor();
     let scope = store.cache.scope(request.namespace.as_deref());
+    let revision = position.max(view.revision);
+    store.cache.unreadable().check(&scope, revision)?;
     let marks = request.filter.as_ref().map_or_else(Marks::default, Filter::marks);
     let initial: Vec<ObjectRef> = view.iter(&scope, marks).cloned().collect();
     store.metrics().initial.add(initial.len());
-    Begin {
+    Ok(Begin {
         cursor,
         initial,
-        revision: position.max(view.revision),
+        revision,
         mark_end: request.send_initial_events == Some(true) && request.bookmarks,
-    }
+    })
 }
 
 fn from_now(store: &Store) -> Begin {

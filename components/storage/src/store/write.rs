@@ -28,10 +28,7 @@ fn prepare(store: &Store, key: &str, json: Json) -> Result<Sent, StorageError> {
     let json = Bytes::from(bytes);
     let transformer = store.cache.transformer();
     let generation = transformer.generation();
-    let stored = transformer
-        .encode(key, shape.without_version(&json))
-        .map_err(|message| StorageError::corrupt(key, message))?
-        .into();
+    let stored = transformer.encode(key, shape.without_version(&json))?.into();
     Ok(Sent {
         json,
         shape,
