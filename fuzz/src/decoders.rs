@@ -32,7 +32,7 @@ fn create(row: &Resource, mut value: Value) -> Option<Compact> {
     );
     assert_eq!(value, again, "an object that fits is changed by fitting it again");
     api::defaults::apply(row, &mut value);
-    api::strategy::prepare_create(row, &mut value);
+    api::strategy::prepare_create(row, &mut value).expect("what is prepared fits");
     let _ = api::validate::create(row, &value);
     let mut object = Compact::of(value);
     api::managed::track(row, None, &mut object, &Unchanged::default(), writer("fuzz"));
@@ -57,8 +57,9 @@ fn update(row: &Resource, old: &Compact, mut new: Compact) {
     api::defaults::apply(row, &mut new);
     let known = Unchanged::between(old, &new);
     let mut prepared = new.clone();
-    api::strategy::prepare_update(row, "", old, &mut prepared, Unchanged::default());
-    let unchanged = api::strategy::prepare_update(row, "", old, &mut new, known);
+    let fits = "what is prepared fits";
+    api::strategy::prepare_update(row, "", old, &mut prepared, Unchanged::default()).expect(fits);
+    let unchanged = api::strategy::prepare_update(row, "", old, &mut new, known).expect(fits);
     assert_eq!(
         new, prepared,
         "what is known of a change makes another object of it"

@@ -1,15 +1,16 @@
 use super::rules;
 use crate::Resource;
 use crate::value::{Object, absent, at, is_zero, list, make, zero};
-use apimachinery::decode::{self, Unchanged};
+use apimachinery::decode::{self, DecodeError, Unchanged};
 use apimachinery::{Quantity, meta};
 use serde_json::{Value, json};
 
 /// Changes a new object before it is checked: drops what a client can't set, sets what the server sets.
-/// `metadata.uid` must be set already.
-pub fn prepare_create(resource: &Resource, value: &mut Value) {
+/// `metadata.uid` must be set already. An error means that what came of it is no object of the kind.
+pub fn prepare_create(resource: &Resource, value: &mut Value) -> Result<(), DecodeError> {
     if let Some(definition) = &resource.custom {
-        return super::custom::prepare_create(definition, value);
+        super::custom::prepare_create(definition, value);
+        return Ok(());
     }
     let rules = rules(resource);
     let uid = meta::uid(value).to_owned();
@@ -20,7 +21,7 @@ pub fn prepare_create(resource: &Resource, value: &mut Value) {
         meta::set(value, "generation", 1);
     }
     let Some(object) = value.as_object_mut() else {
-        return;
+        return Ok(());
     };
     if rules.status && !rules.status_on_create {
         object.remove("status");
@@ -89,7 +90,7 @@ pub fn prepare_create(resource: &Resource, value: &mut Value) {
         _ => &["metadata", "status"],
     };
     let fits = Unchanged::all_of(value, |name| !written.contains(&name));
-    let _ = decode::fit_except(&resource.schemas, resource.schema_id, value, &fits);
+    decode::fit_except(&resource.schemas, resource.schema_id, value, &fits).map(drop)
 }
 
 /// Of a claim's two fields for where its data comes from, the one that was left out follows the other.
@@ -309,7 +310,7 @@ mod tests {
             let mut object = json!({"metadata": metadata, "spec": spec, "status": {"phase": "Odd"}});
             decode::fit(&row.schemas, row.schema_id, &mut object).unwrap();
             crate::defaults::apply(row, &mut object);
-            prepare_create(row, &mut object);
+            prepare_create(row, &mut object).unwrap();
             let mut again = object.clone();
             decode::fit(&row.schemas, row.schema_id, &mut again).unwrap();
             assert_eq!(object, again, "{plural}");

@@ -2,22 +2,23 @@ use super::rules;
 use crate::Resource;
 use crate::defaults::apps::TEMPLATE_GENERATION;
 use crate::value::{at, is_zero, list, make, same};
-use apimachinery::decode::{self, Unchanged};
+use apimachinery::decode::{self, DecodeError, Unchanged};
 use apimachinery::meta;
 use serde_json::{Value, json};
 
 /// Changes the wanted object before it is checked: an endpoint changes only its own part of an object. `known` is what is
-/// known to be as before, if anything; gives what then is.
+/// known to be as before, if anything; gives what then is. An error means that what came of it is no object of the kind,
+/// which what is stored may be to blame for.
 pub fn prepare_update(
     resource: &Resource,
     subresource: &str,
     old: &Value,
     new: &mut Value,
     known: Unchanged,
-) -> Unchanged {
+) -> Result<Unchanged, DecodeError> {
     if let Some(definition) = &resource.custom {
         super::custom::prepare_update(definition, subresource, old, new);
-        return Unchanged::default();
+        return Ok(Unchanged::default());
     }
     let rules = rules(resource);
     // Forgotten by whatever may change a member without looking at what it was.
@@ -120,10 +121,10 @@ pub fn prepare_update(
         pod_status(old, new);
     }
     let mut unchanged = known.unwrap_or_else(|| Unchanged::between(old, new));
-    let _ = decode::fit_except(&resource.schemas, resource.schema_id, new, &unchanged);
+    decode::fit_except(&resource.schemas, resource.schema_id, new, &unchanged)?;
     unchanged.forget("metadata");
     generation(rules.generation, subresource, old, new, &unchanged);
-    unchanged
+    Ok(unchanged)
 }
 
 /// Keeps what is at a path as it was.

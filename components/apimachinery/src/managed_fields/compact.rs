@@ -38,12 +38,17 @@ impl Compact {
         let mut whole = self.0;
         for value in fields(&mut whole) {
             match value {
-                // It is JSON.
+                // It is JSON. Were it not, it would stay, and whoever reads it would say that it is no field set.
                 Value::String(text) => {
-                    let parsed = json::parse(text.as_bytes());
-                    *value = parsed.map(|document| document.value).unwrap_or_default();
+                    if let Ok(document) = json::parse(text.as_bytes()) {
+                        *value = document.value;
+                    }
                 }
-                Value::Array(kept) => *value = kept.pop().unwrap_or_default(),
+                Value::Array(kept) => {
+                    if let Some(kept) = kept.pop() {
+                        *value = kept;
+                    }
+                }
                 _ => {}
             }
         }
@@ -114,11 +119,9 @@ pub(crate) fn hold(value: &mut Value) {
     if value.is_null() {
         return;
     }
-    let text = String::from_utf8(json::to_bytes(value)).unwrap_or_default();
-    *value = if written_length(&text) == Some(text.len()) {
-        Value::String(text)
-    } else {
-        Value::Array(vec![value.take()])
+    *value = match String::from_utf8(json::to_bytes(value)) {
+        Ok(text) if written_length(&text) == Some(text.len()) => Value::String(text),
+        _ => Value::Array(vec![value.take()]),
     };
 }
 

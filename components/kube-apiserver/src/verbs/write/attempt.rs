@@ -87,7 +87,8 @@ pub(super) async fn attempt(
         }
     }
     metadata::prepare_update(old, &mut new);
-    let unchanged = strategy::prepare_update(row, &target.subresource, old, &mut new, unchanged);
+    let unchanged = strategy::prepare_update(row, &target.subresource, old, &mut new, unchanged)
+        .map_err(ApiError::internal)?;
     require_version(target, wanted, &new)?;
     api::validate::update(row, &target.subresource, old, &new, &unchanged)?;
     strategy::settle(row, &mut new, &unchanged);

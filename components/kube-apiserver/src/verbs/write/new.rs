@@ -28,7 +28,7 @@ pub async fn admit_new(
     metadata::ensure_namespace(row, &target.namespace, object)?;
     metadata::prepare_create(object);
     note_requester(request, row, object);
-    strategy::prepare_create(row, object);
+    strategy::prepare_create(row, object).map_err(ApiError::internal)?;
     api::validate::create(row, object)?;
     strategy::settle(row, object, &Unchanged::default());
     api::warnings::create(row, object)
