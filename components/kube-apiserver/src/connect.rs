@@ -5,9 +5,11 @@ pub mod backend;
 pub mod container;
 pub mod destination;
 pub mod egress;
+mod html;
 pub mod options;
 pub mod proxy;
 pub mod relay;
+mod rewrite;
 
 use crate::admission::{self, Attributes, Operation};
 use crate::request::ApiRequest;

@@ -25,6 +25,14 @@ pub fn connects(info: &RequestInfo) -> bool {
         && matches!(info.subresource.as_str(), "exec" | "attach" | "portforward")
 }
 
+/// Whether the request's body goes to a node, pod or service, and is none of this server's business.
+pub fn hands_on(info: &RequestInfo) -> bool {
+    info.is_resource
+        && info.group.is_empty()
+        && info.subresource == "proxy"
+        && matches!(info.resource.as_str(), "nodes" | "pods" | "services")
+}
+
 /// Answers an authorized request.
 pub async fn dispatch(
     server: &Arc<Server>,

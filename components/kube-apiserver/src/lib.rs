@@ -38,6 +38,7 @@ pub mod serving;
 pub mod stores;
 pub mod subresources;
 pub mod sync;
+pub mod timeout;
 pub mod tokens;
 pub mod verbs;
 pub mod webhook;

@@ -11,11 +11,12 @@ use crate::identity::User;
 use crate::inflight::{self, Pass};
 use crate::media::FailureForm;
 use crate::metrics::access::Step;
-use crate::request::ApiRequest;
+use crate::request::{ApiRequest, HandedOn};
 use crate::request_info::{self, Query, RequestInfo};
 use crate::server::Server;
 use crate::serving::body::{self, ReadError, Response};
 use crate::serving::peer::Peer;
+use crate::timeout;
 use apimachinery::{ApiError, GroupResource};
 use bytes::Bytes;
 use futures::FutureExt;
@@ -44,6 +45,7 @@ pub async fn handle(server: Arc<Server>, request: http::Request<Incoming>, peer:
     let retiring = Arc::clone(&peer);
     let answered = AssertUnwindSafe(answer_of(
         Arc::clone(&server),
+        started,
         parts,
         incoming,
         upgrade,
@@ -89,6 +91,7 @@ pub async fn handle(server: Arc<Server>, request: http::Request<Incoming>, peer:
 
 async fn answer_of(
     server: Arc<Server>,
+    started: Instant,
     parts: Parts,
     incoming: Incoming,
     upgrade: Option<OnUpgrade>,
@@ -106,7 +109,10 @@ async fn answer_of(
         peer.retire.notify_one();
         return come_back();
     }
-    let outcome = guarded(&server, parts, query, info, incoming, upgrade, peer, form, record).await;
+    let outcome = guarded(
+        &server, started, parts, query, info, incoming, upgrade, peer, form, record,
+    )
+    .await;
     outcome.unwrap_or_else(|error| answer::failure(&error, &form.choose()))
 }
 
@@ -124,6 +130,7 @@ fn come_back() -> Response {
 
 async fn guarded(
     server: &Arc<Server>,
+    started: Instant,
     parts: Parts,
     query: Query,
     info: RequestInfo,
@@ -133,6 +140,14 @@ async fn guarded(
     form: &FailureForm,
     record: &mut audit::Record,
 ) -> Result<Response, ApiError> {
+    let time = match timeout::of(&info, &query, server.flags.request_timeout) {
+        Ok(time) => time,
+        Err(error) => {
+            server.audit.begin_refused(record);
+            return Err(error);
+        }
+    };
+    let deadline = started + time;
     let begun = Instant::now();
     let outcome = server
         .authenticator
@@ -150,7 +165,6 @@ async fn guarded(
     record.user = Some(Arc::clone(&user));
     server.audit.begin(record).await?;
     let user = acting_user(server, &parts, user, &info, &query, record).await?;
-    let time = request_timeout(server, &query).unwrap_or(server.flags.request_timeout);
     let begun = Instant::now();
     let mut entry = inflight::enter(server, &user, &info, &query, time).await;
     let access = &server.metrics.access;
@@ -158,7 +172,7 @@ async fn guarded(
     let outcome = match entry.pass.take() {
         Some(pass) => {
             allowed(
-                server, parts, query, info, incoming, upgrade, user, &peer, pass, form, record,
+                server, deadline, parts, query, info, incoming, upgrade, user, &peer, pass, form, record,
             )
             .await
         }
@@ -185,6 +199,7 @@ fn note_authentication(server: &Server, peer: &Peer, user: Option<&User>, elapse
 /// From the right to run to the answer.
 async fn allowed(
     server: &Arc<Server>,
+    deadline: Instant,
     parts: Parts,
     query: Query,
     info: RequestInfo,
@@ -199,37 +214,37 @@ async fn allowed(
     authorize(server, &user, &info, &query, record).await?;
     let remote = server.aggregator.routes().of(&info).cloned();
     if let Some(remote) = remote {
-        let timeout = (!info.is_long_running())
-            .then(|| request_timeout(server, &query))
-            .transpose()?;
+        let deadline = (!info.is_long_running()).then_some(deadline);
         let forwarding = aggregator::proxy::forward(&remote, &parts, incoming, upgrade, &user, peer).boxed();
-        return within(timeout, forwarding).await;
+        return within(deadline, forwarding).await;
     }
-    check_encoding(&parts)?;
+    let hands_on = handlers::hands_on(&info);
+    if !hands_on {
+        check_encoding(&parts)?;
+    }
     let long_running = info.is_long_running();
     let mutating = info.is_mutating() || parts.method == Method::POST;
-    let connect = handlers::connects(&info);
-    let body = if connect {
+    let mut handed_on = None;
+    let body = if hands_on {
+        handed_on = Some(HandedOn {
+            body: incoming,
+            query: parts.uri.query().map(str::to_owned),
+            host: host_of(&parts),
+            client: peer.address.ip(),
+        });
+        Bytes::new()
+    } else if handlers::connects(&info) {
         Bytes::new()
     } else {
-        read_body(&parts.method, incoming, server.flags.request_timeout).await?
+        let body = read_body(&parts.method, incoming, deadline).await;
+        body.inspect_err(|error| record.terminated = error.code() == StatusCode::GATEWAY_TIMEOUT.as_u16())?
     };
     record.note_request(&server.registry.load(), &parts.headers, &body);
     record.body_bytes = body.len();
-    let timeout = if long_running {
-        server.flags.request_timeout
-    } else {
-        request_timeout(server, &query)?
-    };
     let compressible = compress::wanted(&parts.headers, &info);
-    let request = Arc::new(ApiRequest::new(
-        parts.method,
-        info,
-        query,
-        parts.headers,
-        user,
-        body,
-    ));
+    let request = ApiRequest::new(parts.method, info, query, parts.headers, user, body, deadline);
+    *request.handed_on.lock() = handed_on;
+    let request = Arc::new(request);
     let handling = handled(Arc::clone(server), Arc::clone(&request), upgrade);
     let outcome = if long_running {
         // A watch keeps its seat until it has begun, not while it runs.
@@ -252,7 +267,7 @@ async fn allowed(
         };
         // In a box: a task is moved several times before it runs, and this is a large one.
         let mut task = server.tracker.spawn(Box::pin(writing));
-        match tokio::time::timeout(timeout, &mut task).await {
+        match tokio::time::timeout_at(deadline.into(), &mut task).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(ApiError::internal(
                 "the handler of this request failed unexpectedly",
@@ -264,7 +279,7 @@ async fn allowed(
             }
         }
     } else {
-        let outcome = tokio::time::timeout(timeout, handling).await;
+        let outcome = tokio::time::timeout_at(deadline.into(), handling).await;
         drop(pass);
         outcome.unwrap_or_else(|_| {
             record.terminated = true;
@@ -320,12 +335,12 @@ async fn after_timeout(server: Arc<Server>, task: JoinHandle<Result<Response, Ap
 
 /// A request to another server; dropping it ends the exchange. The pass is held by the caller until then.
 async fn within(
-    timeout: Option<Duration>,
+    deadline: Option<Instant>,
     forwarding: impl Future<Output = Response>,
 ) -> Result<Response, ApiError> {
-    match timeout {
+    match deadline {
         None => Ok(forwarding.await),
-        Some(timeout) => tokio::time::timeout(timeout, forwarding)
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), forwarding)
             .await
             .map_err(|_| timed_out()),
     }
@@ -381,6 +396,13 @@ async fn authorize(
     ))
 }
 
+/// What the client calls this server: HTTP/2 says it apart from the headers.
+fn host_of(parts: &Parts) -> Option<String> {
+    let of_uri = parts.uri.authority().map(|authority| authority.as_str());
+    let of_headers = || parts.headers.get(http::header::HOST)?.to_str().ok();
+    of_uri.or_else(of_headers).map(str::to_owned)
+}
+
 /// Compressed request bodies are not taken: they would make the body limit meaningless.
 fn check_encoding(parts: &Parts) -> Result<(), ApiError> {
     match parts
@@ -396,34 +418,15 @@ fn check_encoding(parts: &Parts) -> Result<(), ApiError> {
     }
 }
 
-async fn read_body(method: &Method, incoming: Incoming, limit: Duration) -> Result<Bytes, ApiError> {
+/// A client that sends slowly has as long as the request in all.
+async fn read_body(method: &Method, incoming: Incoming, deadline: Instant) -> Result<Bytes, ApiError> {
     if matches!(*method, Method::GET | Method::HEAD) {
         return Ok(Bytes::new());
     }
-    match tokio::time::timeout(limit, body::read(incoming)).await {
+    match tokio::time::timeout_at(deadline.into(), body::read(incoming)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error @ ReadError::TooLarge)) => Err(ApiError::request_entity_too_large(&error.to_string())),
         Ok(Err(error @ ReadError::Broken)) => Err(ApiError::bad_request(error.to_string())),
-        Err(_) => Err(ApiError::new(
-            StatusCode::REQUEST_TIMEOUT.as_u16(),
-            apimachinery::Reason::Timeout,
-            "the request body was not sent in time",
-            None,
-        )),
-    }
-}
-
-/// `?timeout=` shortens the server's own limit.
-pub fn request_timeout(server: &Server, query: &Query) -> Result<Duration, ApiError> {
-    let own = server.flags.request_timeout;
-    match query.get("timeout").filter(|text| !text.is_empty()) {
-        None => Ok(own),
-        Some(text) => match component_config::flags::parse_duration(text) {
-            Ok(Duration::ZERO) => Ok(own),
-            Ok(wanted) => Ok(wanted.min(own)),
-            Err(_) => Err(ApiError::bad_request(format!(
-                "invalid timeout specified in the request URL - invalid duration {text:?}"
-            ))),
-        },
+        Err(_) => Err(timed_out()),
     }
 }

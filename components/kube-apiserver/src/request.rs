@@ -4,8 +4,10 @@ use crate::identity::User;
 use crate::request_info::{Query, RequestInfo};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
+use hyper::body::Incoming;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,6 +25,17 @@ impl Annotations {
     }
 }
 
+/// What a request that is passed on to a node, pod or service brings along besides: its body is not read here.
+#[derive(Debug)]
+pub struct HandedOn {
+    pub body: Incoming,
+    /// As sent.
+    pub query: Option<String>,
+    /// As the client calls this server.
+    pub host: Option<String>,
+    pub client: IpAddr,
+}
+
 /// Everything a handler needs to know.
 #[derive(Debug)]
 pub struct ApiRequest {
@@ -32,7 +45,10 @@ pub struct ApiRequest {
     pub headers: HeaderMap,
     pub user: Arc<User>,
     pub body: Bytes,
-    pub received: Instant,
+    /// When it has to be answered, unless it stays open.
+    pub deadline: Instant,
+    /// Taken by the proxy.
+    pub handed_on: Mutex<Option<HandedOn>>,
     warnings: Mutex<Vec<String>>,
     annotations: Mutex<Annotations>,
 }
@@ -45,6 +61,7 @@ impl ApiRequest {
         headers: HeaderMap,
         user: Arc<User>,
         body: Bytes,
+        deadline: Instant,
     ) -> Self {
         Self {
             method,
@@ -53,7 +70,8 @@ impl ApiRequest {
             headers,
             user,
             body,
-            received: Instant::now(),
+            deadline,
+            handed_on: Mutex::default(),
             warnings: Mutex::default(),
             annotations: Mutex::default(),
         }

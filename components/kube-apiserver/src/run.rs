@@ -16,6 +16,7 @@ use crate::pipeline;
 use crate::server::Server;
 use crate::serving::accept::{self, Limits};
 use crate::serving::certificates::{ClientAuthority, RELOAD_PERIOD};
+use crate::serving::keepalive;
 use crate::serving::names::Certificates;
 use crate::serving::threads::Threads;
 use crate::stores::Stores;
@@ -348,6 +349,8 @@ fn listen(flags: &ApiServerFlags) -> std::io::Result<TcpListener> {
     };
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(flags.serving.permit_port_sharing)?;
+    // Connections inherit it.
+    keepalive::set(&socket)?;
     socket.bind(SocketAddr::new(flags.bind_address, flags.secure_port))?;
     socket.listen(BACKLOG)
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use testkit::api_server::ApiServer;
 use testkit::cluster_pki::ClusterPki;
 use testkit::etcd::Etcd;
+use testkit::tls_front::TlsFront;
 use testkit::webhook::{Answer, WebhookServer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -138,14 +139,17 @@ async fn every_stage_is_told_and_nothing_is_lost() {
     // A connection that changed its protocol is told when it ends.
     let node = json!({"metadata": {"name": "n"}});
     client.request_text(post("/api/v1/nodes", &node)).await.unwrap();
-    let status = json!({"status": {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}]}});
+    let kubelet = TlsFront::start(server.pki(), switching().await).await.unwrap();
+    let status = json!({"status": {
+        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet.port()}},
+    }});
     let request = patch("/api/v1/nodes/n/status", "application/merge-patch+json", &status);
     client.request_text(request).await.unwrap();
     let target = Target::new(server.pki(), server.port(), "admin");
     let long = "x".repeat(100);
-    let port = switching().await;
     let head = format!(
-        "GET /api/v1/nodes/n:{port}/proxy/x HTTP/1.1\r\nconnection: upgrade\r\nupgrade: own\r\naudit-id: {long}\r\nuser-agent: {}",
+        "GET /api/v1/nodes/n/proxy/x HTTP/1.1\r\nconnection: upgrade\r\nupgrade: own\r\naudit-id: {long}\r\nuser-agent: {}",
         "a".repeat(2000)
     );
     let (answer, stream) = ask(&target, &head).await;

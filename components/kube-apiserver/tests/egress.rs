@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use testkit::api_server::ApiServer;
 use testkit::cluster_pki::ClusterPki;
 use testkit::etcd::{Etcd, free_ports};
+use testkit::tls_front::TlsFront;
 use testkit::webhook::{Answer, WebhookServer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
@@ -122,22 +123,23 @@ async fn nodes_and_webhooks_are_reached_by_their_proxies() {
             .0,
         200
     );
-    let status = json!({"status": {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}]}});
     let merge = "application/merge-patch+json";
-    assert_eq!(
-        send(&client, "PATCH", "/api/v1/nodes/n/status", merge, &status)
-            .await
-            .0,
-        200
-    );
-    let port = greeter().await;
-    let path = format!("/api/v1/nodes/n:{port}/proxy/x");
-    let answer = send(&client, "GET", &path, "application/json", &Value::Null).await;
+    let listens_at = async |port: u16| {
+        let status = json!({"status": {
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
+        }});
+        let answer = send(&client, "PATCH", "/api/v1/nodes/n/status", merge, &status).await;
+        assert_eq!(answer.0, 200);
+    };
+    let kubelet = TlsFront::start(server.pki(), greeter().await).await.unwrap();
+    listens_at(kubelet.port()).await;
+    let path = "/api/v1/nodes/n/proxy/x";
+    let answer = send(&client, "GET", path, "application/json", &Value::Null).await;
     assert_eq!(answer, (200, "hello".to_owned()));
-    assert_eq!(*near.lock().unwrap(), [format!("127.0.0.1:{port}")]);
-    let nobody = free_ports(1).unwrap()[0];
-    let path = format!("/api/v1/nodes/n:{nobody}/proxy/x");
-    let (code, why) = send(&client, "GET", &path, "application/json", &Value::Null).await;
+    assert_eq!(*near.lock().unwrap(), [format!("127.0.0.1:{}", kubelet.port())]);
+    listens_at(free_ports(1).unwrap()[0]).await;
+    let (code, why) = send(&client, "GET", path, "application/json", &Value::Null).await;
     assert!(
         code == 503 && why.contains("would not connect to 127.0.0.1"),
         "{code} {why}"

@@ -5,4 +5,5 @@ pub mod cluster_pki;
 pub mod etcd;
 pub mod etcd_pki;
 pub mod grpc;
+pub mod tls_front;
 pub mod webhook;

@@ -1,14 +1,13 @@
 //! A webhook over real TLS on a free port of loopback.
 
 use crate::cluster_pki::ClusterPki;
+use crate::tls_front;
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -70,19 +69,7 @@ impl WebhookServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("webhook")?;
         let port = listener.local_addr().context("webhook")?.port();
         let leaf = format!("webhook-{port}");
-        pki.serving(&leaf, names)?;
-        let chain = CertificateDer::pem_file_iter(pki.file(&format!("{leaf}.crt")))
-            .context("webhook")?
-            .collect::<Result<Vec<_>, _>>()
-            .context("webhook")?;
-        let key = PrivateKeyDer::from_pem_file(pki.file(&format!("{leaf}.key"))).context("webhook")?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)?;
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        let acceptor = tls_front::acceptor(pki, &leaf, names, &[b"h2", b"http/1.1"])?;
         let state = Arc::new(State::default());
         let task = tokio::spawn(serve(listener, acceptor, Arc::clone(&state), Arc::new(answer)));
         Ok(Self { port, state, task })

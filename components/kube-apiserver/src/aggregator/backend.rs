@@ -2,13 +2,12 @@
 
 use super::service::Spec;
 use crate::connect::egress::Egress;
+use crate::connect::relay::OutgoingBody;
 use crate::serving::certificates::provider;
 use crate::webhook::{Connector, Credentials, Dialer, Resolver, client_config, root_cause};
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use daemon::any_server::AnyServer;
 use http::{Request, Response, Uri};
-use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -21,10 +20,6 @@ use std::time::Duration;
 const IDLE: Duration = Duration::from_secs(90);
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(15);
-
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-/// A request's body on its way to an aggregated server.
-pub type OutgoingBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// The certificate that aggregated servers know this server by, re-read when its files change.
 #[derive(Default)]

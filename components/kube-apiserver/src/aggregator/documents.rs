@@ -3,6 +3,7 @@
 use super::backend::{Backend, Unreachable};
 use super::routes::Routes;
 use super::{own_user, proxy};
+use crate::connect::relay;
 use ahash::AHashMap;
 use bytes::Bytes;
 use http::header::{ACCEPT, ETAG, IF_NONE_MATCH};
@@ -83,7 +84,7 @@ pub async fn fetch(
     accept: &'static str,
     tag: Option<&str>,
 ) -> Result<Fetched, Unreachable> {
-    let mut request = Request::new(proxy::empty());
+    let mut request = Request::new(relay::empty());
     *request.uri_mut() = backend.uri(path)?;
     request
         .headers_mut()

@@ -1,21 +1,17 @@
 //! Sending a request on to the server of its group, in the name of its user.
 
-use super::backend::{Backend, BoxError, OutgoingBody, Unreachable};
+use super::backend::{Backend, Unreachable};
 use super::routes::Remote;
 use crate::answer;
 use crate::connect::relay;
 use crate::identity::User;
 use crate::serving::body::Response;
 use crate::serving::peer::Peer;
-use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
-use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Answers with what the other server answers.
 pub async fn forward(
@@ -58,13 +54,11 @@ async fn exchange(
     if let Some(encoding) = parts.headers.get(ACCEPT_ENCODING) {
         headers.insert(ACCEPT_ENCODING, encoding.clone());
     }
-    forwarded_for(&mut headers, &peer.address.ip().to_string());
-    let body: OutgoingBody = if upgrading {
-        empty()
+    relay::forwarded_for(&mut headers, &peer.address.ip().to_string());
+    let body = if upgrading {
+        relay::empty()
     } else {
-        incoming
-            .map_err(|error| Box::new(error) as BoxError)
-            .boxed_unsync()
+        relay::passed_on(incoming)
     };
     let mut request = http::Request::new(body);
     *request.method_mut() = parts.method.clone();
@@ -86,12 +80,6 @@ async fn exchange(
     // The pool chooses the version that the connection speaks.
     *request.version_mut() = Version::HTTP_11;
     Ok(relay::answer_of(backend.send(request).await?, ()))
-}
-
-pub fn empty() -> OutgoingBody {
-    Empty::<Bytes>::new()
-        .map_err(|never| match never {})
-        .boxed_unsync()
 }
 
 /// The headers that tell the other server whose request this is. Whatever the client sent of them is gone.
@@ -128,18 +116,6 @@ fn escape(key: &str) -> String {
     name
 }
 
-fn forwarded_for(headers: &mut HeaderMap, address: &str) {
-    let chain: Vec<&str> = headers
-        .get_all(FORWARDED_FOR)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .chain(std::iter::once(address))
-        .collect();
-    if let Ok(value) = HeaderValue::from_str(&chain.join(", ")) {
-        headers.insert(FORWARDED_FOR, value);
-    }
-}
-
 fn failure(code: StatusCode, text: &str) -> Response {
     answer::text(code, format!("{text}\n"))
 }
@@ -170,13 +146,5 @@ mod tests {
         assert_eq!(all("x-remote-uid"), ["42"]);
         assert_eq!(all("x-remote-group"), ["a", "b"]);
         assert_eq!(all("x-remote-extra-example.org%2fscope%25"), ["x", "y"]);
-    }
-
-    #[test]
-    fn the_way_of_a_request_is_told() {
-        let mut headers = HeaderMap::new();
-        forwarded_for(&mut headers, "10.0.0.1");
-        forwarded_for(&mut headers, "10.0.0.2");
-        assert_eq!(headers["x-forwarded-for"], "10.0.0.1, 10.0.0.2");
     }
 }

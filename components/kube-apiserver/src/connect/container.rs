@@ -11,7 +11,6 @@ use crate::stores;
 use crate::verbs::target::Target;
 use apimachinery::field::{Error, Path};
 use apimachinery::{ApiError, GroupVersionKind, Reason};
-use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt;
 use hyper::upgrade::OnUpgrade;
@@ -121,7 +120,8 @@ pub async fn log(server: &Server, request: &ApiRequest, target: &Target) -> Resu
         method: Method::GET,
         uri,
         headers: HeaderMap::new(),
-        body: Bytes::new(),
+        body: relay::empty(),
+        host: None,
     };
     let answer = relay::send(&destination, outgoing, None).await?;
     if !answer.status().is_success() {
@@ -316,7 +316,8 @@ async fn forward(
         method: request.method.clone(),
         uri,
         headers: request.headers.clone(),
-        body: Bytes::new(),
+        body: relay::empty(),
+        host: None,
     };
     Ok(relay::send(destination, outgoing, upgrade).await?)
 }

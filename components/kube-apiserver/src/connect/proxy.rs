@@ -2,6 +2,7 @@
 
 use super::destination::{Destination, ProxyName, kubelet};
 use super::relay::{self, Failure, Outgoing};
+use super::rewrite::Rewriting;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::{Body, Response};
@@ -11,6 +12,7 @@ use apimachinery::ApiError;
 use http::header::LOCATION;
 use http::{HeaderValue, Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 pub async fn handle(
@@ -19,8 +21,12 @@ pub async fn handle(
     target: &Target,
     upgrade: Option<OnUpgrade>,
 ) -> Result<Response, ApiError> {
-    if request.info.rest.is_empty() && !request.info.path.ends_with('/') && request.method == Method::GET {
-        return Ok(to_directory(request));
+    let handed_on = request.handed_on.lock().take();
+    let handed_on = handed_on.ok_or_else(|| ApiError::internal("the request has no body to pass on"))?;
+    let upgrading = upgrade.is_some() && relay::is_upgrade(&request.headers);
+    let looks = matches!(request.method, Method::GET | Method::HEAD);
+    if request.info.rest.is_empty() && !request.info.path.ends_with('/') && looks && !upgrading {
+        return Ok(to_directory(request, handed_on.query.as_deref()));
     }
     let name = ProxyName::parse(&target.name).ok_or_else(|| {
         ApiError::bad_request(format!(
@@ -33,15 +39,39 @@ pub async fn handle(
         "pods" => pod(server, target, &name).await?,
         _ => service(server, target, &name).await?,
     };
+    let prefix = prefix(request);
+    let path = path(request);
+    let mut headers = request.headers.clone();
+    if let Ok(uri) = HeaderValue::from_str(&format!("{prefix}{path}")) {
+        headers.insert("x-forwarded-uri", uri);
+    }
+    relay::forwarded_for(&mut headers, &handed_on.client.to_string());
+    let rewriting = Rewriting {
+        prefix,
+        authority: destination.authority(),
+        host: handed_on.host.clone(),
+    };
     let outgoing = Outgoing {
         method: request.method.clone(),
-        uri: path(request),
-        headers: request.headers.clone(),
-        body: request.body.clone(),
+        uri: match handed_on.query {
+            Some(query) => format!("{path}?{query}"),
+            None => path,
+        },
+        headers,
+        body: if upgrading {
+            relay::empty()
+        } else {
+            relay::passed_on(handed_on.body)
+        },
+        host: handed_on.host,
     };
-    relay::send(&destination, outgoing, upgrade)
+    let response = relay::send(&destination, outgoing, upgrade)
         .await
-        .map_err(unreachable_service)
+        .map_err(unreachable_service)?;
+    Ok(match response.status() {
+        StatusCode::SWITCHING_PROTOCOLS => response,
+        _ => rewriting.apply(response),
+    })
 }
 
 /// What cannot be reached behind the proxy is unavailable; it is no error of the gateway's own.
@@ -55,17 +85,17 @@ fn unreachable_service(failure: Failure) -> ApiError {
 }
 
 /// Relative links of the proxied page need the slash.
-fn to_directory(request: &ApiRequest) -> Response {
+fn to_directory(request: &ApiRequest, query: Option<&str>) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
-    if let Ok(value) = HeaderValue::from_str(&format!("{}/", request.info.path)) {
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    if let Ok(value) = HeaderValue::from_str(&format!("{}/{query}", encoded(&request.info.path))) {
         response.headers_mut().insert(LOCATION, value);
     }
     response
 }
 
-/// Everything after `/proxy`, with the query.
-fn path(request: &ApiRequest) -> String {
+fn encoded(path: &str) -> percent_encoding::PercentEncode<'_> {
     use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
     const SET: &AsciiSet = &CONTROLS
         .add(b' ')
@@ -78,32 +108,34 @@ fn path(request: &ApiRequest) -> String {
         .add(b'{')
         .add(b'}')
         .add(b'%');
-    let mut path = format!(
-        "/{}",
-        request
-            .info
-            .rest
-            .iter()
-            .map(|part| utf8_percent_encode(part, SET).to_string())
-            .collect::<Vec<_>>()
-            .join("/")
-    );
+    utf8_percent_encode(path, SET)
+}
+
+/// Everything after `/proxy`.
+fn path(request: &ApiRequest) -> String {
+    let mut path = format!("/{}", encoded(&request.info.rest.join("/")));
     if request.info.path.ends_with('/') && !path.ends_with('/') {
         path.push('/');
     }
-    if !request.query.pairs().is_empty() {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(request.query.pairs());
-        path.push('?');
-        path.push_str(&query.finish());
-    }
     path
+}
+
+/// The path up to and with `/proxy`.
+fn prefix(request: &ApiRequest) -> String {
+    let info = &request.info;
+    let namespace = match info.resource.as_str() {
+        "nodes" => String::new(),
+        _ => format!("namespaces/{}/", encoded(&info.namespace)),
+    };
+    let (version, resource, name) = (&info.version, &info.resource, encoded(&info.name));
+    format!("/{}/{version}/{namespace}{resource}/{name}/proxy", info.prefix)
 }
 
 async fn node(server: &Server, name: &ProxyName) -> Result<Destination, ApiError> {
     let own = kubelet(server, &name.name).await?;
     match name.port.parse::<u16>() {
         Ok(port) if port != own.port => {
+            check_host(&own.host).await?;
             let tls = (name.scheme == "https").then(|| Arc::clone(&server.backends.anonymous));
             Ok(Destination { port, tls, ..own })
         }
@@ -115,22 +147,31 @@ fn tls(server: &Server, name: &ProxyName) -> Option<Arc<rustls::ClientConfig>> {
     (name.scheme == "https").then(|| Arc::clone(&server.backends.anonymous))
 }
 
-/// Addresses that would lead back to the host itself.
-fn check_address(address: &str) -> Result<(), ApiError> {
-    match address.parse::<std::net::IpAddr>() {
-        Ok(parsed) if parsed.is_loopback() || parsed.is_unspecified() || link_local(parsed) => {
-            Err(ApiError::bad_request("address not allowed"))
-        }
-        Ok(_) => Ok(()),
-        Err(_) => Err(ApiError::bad_request("address not allowed")),
+/// Whoever may write a status could lead administrators to what listens on this host only.
+fn check_address(address: IpAddr) -> Result<(), ApiError> {
+    let refused = address.is_loopback()
+        || address.is_unspecified()
+        || address.is_multicast()
+        || match address {
+            IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),
+            IpAddr::V6(address) => address.is_unicast_link_local(),
+        };
+    match refused {
+        true => Err(ApiError::bad_request("address not allowed")),
+        false => Ok(()),
     }
 }
 
-fn link_local(address: std::net::IpAddr) -> bool {
-    match address {
-        std::net::IpAddr::V4(address) => address.is_link_local(),
-        std::net::IpAddr::V6(address) => address.is_unicast_link_local(),
+/// The same for all addresses that a name has.
+async fn check_host(host: &str) -> Result<(), ApiError> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return check_address(address.to_canonical());
     }
+    let found = tokio::net::lookup_host((host, 0)).await;
+    for address in found.map_err(|error| ApiError::bad_request(error.to_string()))? {
+        check_address(address.ip().to_canonical())?;
+    }
+    Ok(())
 }
 
 async fn pod(server: &Server, target: &Target, name: &ProxyName) -> Result<Destination, ApiError> {
@@ -146,7 +187,7 @@ async fn pod(server: &Server, target: &Target, name: &ProxyName) -> Result<Desti
     let host = host
         .ok_or_else(|| ApiError::bad_request(format!("pod {} has no address", name.name)))?
         .to_owned();
-    check_address(&host)?;
+    check_host(&host).await?;
     let port = match name.port.as_str() {
         "" => pod["spec"]["containers"]
             .as_array()
@@ -192,7 +233,7 @@ async fn service(server: &Server, target: &Target, name: &ProxyName) -> Result<D
         return Err(none());
     }
     let (host, port) = ready.swap_remove(rand::random_range(0..ready.len()));
-    check_address(&host)?;
+    check_host(&host).await?;
     Ok(Destination {
         host,
         port,

@@ -4,12 +4,14 @@ use super::destination::Destination;
 use super::egress::{Stream, Way};
 use crate::authentication::websocket;
 use crate::serving::body::{Body, Response};
+use crate::serving::keepalive;
 use apimachinery::{ApiError, Reason};
 use bytes::Bytes;
 use futures::TryStreamExt;
 use http::header::{CONNECTION, HOST, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use http_body_util::{BodyStream, Full};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, BodyStream, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::upgrade::OnUpgrade;
@@ -20,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Headers that are about one connection only, or that are the caller's secret.
 const NOT_FORWARDED: [&str; 12] = [
@@ -37,6 +40,10 @@ const NOT_FORWARDED: [&str; 12] = [
     "accept-encoding",
 ];
 
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// A request's body on its way to another server.
+pub type OutgoingBody = UnsyncBoxBody<Bytes, BoxError>;
+
 /// What is sent on.
 #[derive(Debug)]
 pub struct Outgoing {
@@ -44,7 +51,20 @@ pub struct Outgoing {
     /// Path and query.
     pub uri: String,
     pub headers: HeaderMap,
-    pub body: Bytes,
+    pub body: OutgoingBody,
+    /// What the other server is told that it is called; its address unless given.
+    pub host: Option<String>,
+}
+
+pub fn empty() -> OutgoingBody {
+    Empty::<Bytes>::new()
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
+
+/// A client's body as it comes.
+pub fn passed_on(body: Incoming) -> OutgoingBody {
+    body.map_err(|error| Box::new(error) as BoxError).boxed_unsync()
 }
 
 /// With the answer to a request whose connection was joined with another: cancelled when they have ended.
@@ -104,6 +124,7 @@ async fn connect(destination: &Destination) -> Result<TcpStream, Failure> {
         }
     };
     tcp.set_nodelay(true)
+        .and_then(|()| keepalive::set(&tcp))
         .map_err(|error| unreachable(error.to_string()))?;
     Ok(tcp)
 }
@@ -145,6 +166,19 @@ pub fn forwarded(headers: &HeaderMap, upgrading: bool) -> HeaderMap {
     out
 }
 
+/// Adds who has sent the request to those who passed it on.
+pub fn forwarded_for(headers: &mut HeaderMap, address: &str) {
+    let chain: Vec<&str> = headers
+        .get_all(FORWARDED_FOR)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .chain(std::iter::once(address))
+        .collect();
+    if let Ok(value) = HeaderValue::from_str(&chain.join(", ")) {
+        headers.insert(FORWARDED_FOR, value);
+    }
+}
+
 /// Whether a request wants its connection to change protocol.
 pub fn is_upgrade(headers: &HeaderMap) -> bool {
     let connection = headers
@@ -165,11 +199,12 @@ pub async fn send(
 ) -> Result<Response, Failure> {
     let upgrading = upgrade.is_some() && is_upgrade(&outgoing.headers);
     let stream = dial(destination).await?;
-    let mut request = http::Request::new(Full::new(outgoing.body));
+    let mut request = http::Request::new(outgoing.body);
     *request.method_mut() = outgoing.method;
     *request.uri_mut() = outgoing.uri.parse().map_err(|_| Failure::Path)?;
     *request.headers_mut() = forwarded(&outgoing.headers, upgrading);
-    if let Ok(host) = HeaderValue::from_str(&destination.authority()) {
+    let host = outgoing.host.unwrap_or_else(|| destination.authority());
+    if let Ok(host) = HeaderValue::from_str(&host) {
         request.headers_mut().insert(HOST, host);
     }
     over(TokioIo::new(stream), request, upgrade).await
@@ -216,8 +251,7 @@ where
 /// The other server's answer as this one's; `kept` lives for as long as the body is read.
 pub fn answer_of(answer: http::Response<Incoming>, kept: impl Send + 'static) -> Response {
     let (parts, body) = answer.into_parts();
-    let stream = BodyStream::new(body)
-        .map_err(std::io::Error::other)
+    let stream = TryStreamExt::map_err(BodyStream::new(body), std::io::Error::other)
         .try_filter_map(|frame| async move { Ok(frame.into_data().ok()) });
     let stream = stream.inspect_ok(move |_| {
         let _ = &kept;
@@ -250,5 +284,18 @@ async fn join(client: OnUpgrade, backend: OnUpgrade) {
     let (mut client, mut backend) = (TokioIo::new(client), TokioIo::new(backend));
     if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut backend).await {
         tracing::debug!(%error, "joined connections ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_of_a_request_is_told() {
+        let mut headers = HeaderMap::new();
+        forwarded_for(&mut headers, "10.0.0.1");
+        forwarded_for(&mut headers, "10.0.0.2");
+        assert_eq!(headers["x-forwarded-for"], "10.0.0.1, 10.0.0.2");
     }
 }

@@ -12,6 +12,7 @@ fn request() -> ApiRequest {
         http::HeaderMap::new(),
         Arc::new(User::default()),
         bytes::Bytes::new(),
+        std::time::Instant::now(),
     )
 }
 

@@ -33,8 +33,7 @@ pub async fn admit(
     }
     let registry = server.registry.load_full();
     let mut surroundings = Surroundings::new(server, attributes, &registry);
-    let deadline =
-        attributes.request.received + crate::pipeline::request_timeout(server, &attributes.request.query)?;
+    let deadline = attributes.request.deadline;
     state.enter(object.as_deref());
     for (index, hook) in hooks.mutating.iter().enumerate() {
         let found = select::invocation(hook, Phase::Admit, &surroundings, object.as_deref(), old).await?;

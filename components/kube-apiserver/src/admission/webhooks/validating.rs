@@ -40,8 +40,7 @@ pub async fn admit(
     if relevant.is_empty() {
         return Ok(());
     }
-    let deadline =
-        attributes.request.received + crate::pipeline::request_timeout(server, &attributes.request.query)?;
+    let deadline = attributes.request.deadline;
     let asked = relevant.iter().enumerate().map(|(index, (hook, invocation))| {
         one(&surroundings, index, hook, invocation, object, old, deadline)
     });
