@@ -142,3 +142,90 @@ async fn a_level_without_queues_refuses_and_spares_the_others() {
     })
     .await;
 }
+
+/// A client whose own retries would hide what it is told.
+async fn plain(server: &ApiServer, name: &str) -> kube::Client {
+    let file = server.kubeconfig(name, &["viewers"]).unwrap();
+    let kubeconfig = kube::config::Kubeconfig::read_from(file).unwrap();
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default())
+        .await
+        .unwrap();
+    config.default_retry = false;
+    kube::Client::try_from(config).unwrap()
+}
+
+/// Three seats, and one user who wants them for half a minute: another's request would be refused after a quarter of one if
+/// it had to wait its turn behind that. It waits for one request of each queue that the crowd is dealt.
+#[tokio::test]
+async fn a_flow_that_crowds_its_level_holds_up_itself_only() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[])
+        .await
+        .unwrap();
+    let admin = server.admin().await.unwrap();
+    let level: PriorityLevelConfiguration = serde_json::from_value(json!({
+        "metadata": {"name": "narrow"},
+        "spec": {"type": "Limited", "limited": {"nominalConcurrencyShares": 1, "borrowingLimitPercent": 0, "limitResponse": {
+            "type": "Queue", "queuing": {"queues": 64, "handSize": 6, "queueLengthLimit": 50},
+        }}},
+    }))
+    .unwrap();
+    let levels: Api<PriorityLevelConfiguration> = Api::all(admin.clone());
+    levels.create(&PostParams::default(), &level).await.unwrap();
+    let schema: FlowSchema = serde_json::from_value(json!({
+        "metadata": {"name": "by-user"},
+        "spec": {"matchingPrecedence": 50, "priorityLevelConfiguration": {"name": "narrow"}, "distinguisherMethod": {"type": "ByUser"},
+            "rules": [{
+                "subjects": [{"kind": "Group", "group": {"name": "viewers"}}],
+                "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"], "clusterScope": true}],
+            }],
+        },
+    }))
+    .unwrap();
+    let schemas: Api<FlowSchema> = Api::all(admin.clone());
+    schemas.create(&PostParams::default(), &schema).await.unwrap();
+    let waiting = || async {
+        let request = http::Request::get("/metrics").body(Vec::new()).unwrap();
+        let metrics = admin.request_text(request).await.unwrap();
+        let count = metrics.lines().find_map(|line| {
+            let rest = line.strip_prefix("apiserver_flowcontrol_current_inqueue_requests{")?;
+            rest.contains("\"narrow\"")
+                .then(|| rest.rsplit(' ').next()?.parse::<u32>().ok())?
+        });
+        count.unwrap_or(0)
+    };
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "viewers"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "subjects": [{"kind": "Group", "name": "viewers", "apiGroup": "rbac.authorization.k8s.io"}]});
+    let bindings: Api<k8s_openapi::api::rbac::v1::ClusterRoleBinding> = Api::all(admin.clone());
+    let binding = serde_json::from_value(binding).unwrap();
+    bindings.create(&PostParams::default(), &binding).await.unwrap();
+    let quiet = plain(&server, "quiet").await;
+    let maps: Api<k8s_openapi::api::core::v1::ConfigMap> = Api::namespaced(quiet.clone(), "default");
+    eventually("the binding is seen, and the schema", || async {
+        let request = http::Request::get("/api/v1/namespaces/default/configmaps")
+            .body(kube::client::Body::empty())
+            .unwrap();
+        let answer = quiet.send(request).await.unwrap();
+        let level = levels.get("narrow").await.unwrap().metadata.uid.unwrap();
+        answer.status() == StatusCode::OK && answer.headers()["x-kubernetes-pf-prioritylevel-uid"] == *level
+    })
+    .await;
+
+    let noisy = plain(&server, "noisy").await;
+    let mut crowd: futures::stream::FuturesUnordered<_> =
+        (0..30).map(|_| tokio::spawn(slow(noisy.clone()))).collect();
+    eventually("the crowd waits", || async { waiting().await == 27 }).await;
+    let asked = tokio::spawn(async move { maps.list(&Default::default()).await });
+    let mut before = 0;
+    tokio::pin!(asked);
+    loop {
+        tokio::select! {
+            biased;
+            answer = &mut asked => break assert!(answer.unwrap().is_ok()),
+            Some(_) = futures::StreamExt::next(&mut crowd) => before += 1,
+        }
+    }
+    assert!(before < 20, "{before} of the crowd went first");
+    crowd.iter().for_each(tokio::task::JoinHandle::abort);
+}

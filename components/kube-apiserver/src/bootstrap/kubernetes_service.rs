@@ -1,5 +1,6 @@
 //! The `kubernetes` service and its endpoints: all API servers that are alive.
 
+use super::objects;
 use crate::server::Server;
 use crate::services::addresses;
 use crate::stores;
@@ -21,8 +22,11 @@ const SLICE_LABEL: &str = "kubernetes.io/service-name";
 /// Keeps everything right until the server drains, then takes itself out.
 pub async fn run(server: Arc<Server>) {
     loop {
-        if let Err(error) = reconcile(&server).await {
+        if let Err(error) = round(&server, false).await {
             tracing::warn!(%error, "the kubernetes service could not be reconciled");
+        }
+        if let Err(error) = objects::keep_present(&server).await {
+            tracing::warn!(%error, "objects that every cluster has could not be made again");
         }
         tokio::select! {
             () = tokio::time::sleep(PERIOD) => {}
@@ -31,9 +35,13 @@ pub async fn run(server: Arc<Server>) {
     }
 }
 
-/// One round; also used at start, where its success means that the service is there.
+/// The first round; its success means that the service is there, with this server's port.
 pub async fn reconcile(server: &Server) -> anyhow::Result<()> {
-    service(server).await?;
+    round(server, true).await
+}
+
+async fn round(server: &Server, starting: bool) -> anyhow::Result<()> {
+    service(server, starting).await?;
     if server.flags.endpoint_reconciler_type == "none" {
         return Ok(());
     }
@@ -154,7 +162,9 @@ fn fresh(api_version: &str, kind: &str, labels: Value) -> Value {
     })
 }
 
-async fn service(server: &Server) -> anyhow::Result<()> {
+/// A service that is there has its ports and type put right when the server starts, and is left alone later: servers whose
+/// flags differ must not write against each other.
+async fn service(server: &Server, starting: bool) -> anyhow::Result<()> {
     let Some(range) = server.flags.service_cluster_ip_range.first() else {
         return Ok(());
     };
@@ -182,7 +192,7 @@ async fn service(server: &Server) -> anyhow::Result<()> {
         "internalTrafficPolicy": "Cluster",
     });
     keep(store(server, "", "services")?, NAME, |existing| match existing {
-        Some(_) => None,
+        Some(existing) => starting.then(|| adapted(existing, &spec)).flatten(),
         None => {
             let mut object = fresh(
                 "v1",
@@ -200,6 +210,16 @@ async fn service(server: &Server) -> anyhow::Result<()> {
     })
     .await?;
     Ok(())
+}
+
+/// The service with the ports and the type that this server wants; `None` if it has them.
+fn adapted(existing: &Value, wanted: &Value) -> Option<Value> {
+    let mut object = existing.clone();
+    let spec = &mut object["spec"];
+    for field in ["ports", "type"] {
+        spec[field] = wanted[field].clone();
+    }
+    (object != *existing).then_some(object)
 }
 
 /// Notes the API server as the manager of what it wrote.

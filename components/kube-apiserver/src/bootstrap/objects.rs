@@ -53,6 +53,24 @@ pub async fn keep_flow_control(server: &Server) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Makes namespaces of the system and the default range of service addresses again when somebody has deleted them.
+pub async fn keep_present(server: &Server) -> anyhow::Result<()> {
+    let namespaces = embedded()?
+        .into_iter()
+        .filter(|object| meta::kind(object) == "Namespace");
+    for object in namespaces.chain(std::iter::once(service_cidr(server))) {
+        let (group, plural) = match meta::kind(&object) {
+            "Namespace" => ("", "namespaces"),
+            _ => ("networking.k8s.io", "servicecidrs"),
+        };
+        let present = server.stores.cached(group, plural, "", meta::name(&object));
+        if present.is_none() {
+            reconcile_one(server, object).await?;
+        }
+    }
+    Ok(())
+}
+
 fn service_cidr(server: &Server) -> Value {
     let cidrs: Vec<String> = server
         .flags

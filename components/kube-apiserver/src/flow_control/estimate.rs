@@ -41,10 +41,12 @@ pub fn most_seats(nominal: u32) -> u32 {
 /// Estimates a request. `most` is the level's own upper bound.
 pub fn estimate(info: &RequestInfo, query: &Query, most: u32, counts: &impl Counts) -> Work {
     match info.verb.as_str() {
-        _ if !info.is_resource || !info.subresource.is_empty() => Work::ONE,
+        _ if !info.is_resource => Work::ONE,
+        // Tokens are made, not stored.
+        "create" if info.resource == "serviceaccounts" && info.subresource == "token" => Work::ONE,
         "watch" if !query.is_true("sendInitialEvents") => Work::ONE,
         // A name in the field selector makes it a read of one object.
-        "list" | "watch" if info.name.is_empty() => {
+        "list" | "watch" if info.name.is_empty() && info.subresource.is_empty() => {
             let stored = counts.objects(info);
             let limit = query.get("limit").and_then(|limit| limit.parse::<usize>().ok());
             let selects = ["labelSelector", "fieldSelector"]

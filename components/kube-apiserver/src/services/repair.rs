@@ -5,18 +5,18 @@ use super::node_ports;
 use super::ranges;
 use super::reserve::Reserved;
 use crate::server::Server;
-use crate::stores;
-use ahash::{AHashMap, AHashSet};
+use ahash::AHashMap;
 use apimachinery::meta;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use storage::StorageError;
 
 const PERIOD: Duration = Duration::from_secs(180);
 /// Rounds in which a port must have been seen without a service before it is freed.
 const PATIENCE: u8 = 3;
-/// An address younger than this may belong to a service that is just being created, seconds.
+/// A record younger than this may be of a service that is just being created, seconds.
 const YOUNG: i64 = 60;
 
 /// Repairs at start and then every few minutes. Never ends.
@@ -33,8 +33,9 @@ pub async fn run(server: Arc<Server>) {
     }
 }
 
-fn services(server: &Server) -> Vec<Arc<Value>> {
-    server.stores.cached_list("", "services", None)
+/// All services as they are now: one that can't be read ends the round, else what it holds would be freed.
+async fn services(server: &Server) -> Result<Vec<Arc<Value>>, StorageError> {
+    server.stores.newest_list("", "services", "").await
 }
 
 /// Node ports of a service.
@@ -55,6 +56,7 @@ pub fn ports_of(service: &Value) -> Vec<u16> {
 
 async fn ports(server: &Server, leaked: &mut AHashMap<u16, u8>) -> Result<(), node_ports::PortError> {
     let wanted: BTreeSet<u16> = services(server)
+        .await?
         .iter()
         .flat_map(|service| ports_of(service))
         .collect();
@@ -87,53 +89,79 @@ async fn ports(server: &Server, leaked: &mut AHashMap<u16, u8>) -> Result<(), no
 }
 
 async fn service_addresses(server: &Server) -> Result<(), AddressError> {
-    let mut used: AHashSet<String> = AHashSet::new();
+    // Before the services: what is taken meanwhile looks as if it lacked its record, and then has one.
+    let stores = &server.stores;
+    let records = stores.newest_list("networking.k8s.io", "ipaddresses", "").await?;
+    let services = services(server).await?;
+    let by_name: AHashMap<&str, &Arc<Value>> = records
+        .iter()
+        .map(|record| (meta::name(record), record))
+        .collect();
     let ranges = ranges::all(&server.flags.service_cluster_ip_range, &ranges::objects(server));
-    for service in services(server) {
-        let owner = Owner {
-            namespace: meta::namespace(&service),
-            name: meta::name(&service),
-        };
-        for address in Reserved::of_service(&service).addresses() {
-            used.insert(address.clone());
-            let Ok(parsed) = address.parse() else { continue };
-            let Some(range) = ranges.iter().find(|range| range.contains(&parsed)) else {
-                continue;
+    let mut holders: AHashMap<&str, Vec<Owner<'_>>> = AHashMap::new();
+    let held: Vec<Reserved> = services
+        .iter()
+        .map(|service| Reserved::of_service(service))
+        .collect();
+    for (service, held) in services.iter().zip(&held) {
+        for address in held.addresses() {
+            let owner = Owner {
+                namespace: meta::namespace(service),
+                name: meta::name(service),
             };
-            if server
-                .stores
-                .cached("networking.k8s.io", "ipaddresses", "", address)
-                .is_none()
-            {
-                match addresses::take(server, range, parsed, &owner, false).await {
-                    Ok(()) => tracing::info!(
-                        address,
-                        service = owner.name,
-                        namespace = owner.namespace,
-                        "address of a service recorded again"
-                    ),
-                    Err(AddressError::Taken) => {}
-                    Err(error) => return Err(error),
-                }
-            }
+            holders.entry(address).or_default().push(owner);
         }
     }
-    let now = jiff::Timestamp::now().as_second();
-    let Some(store) = server.stores.named("networking.k8s.io", "ipaddresses") else {
-        return Ok(());
-    };
-    for object in store.cached(None) {
-        let managed = object.label("ipaddress.kubernetes.io/managed-by") == Some(ALLOCATOR);
-        let Ok(value) = stores::parse(&object) else {
+    for (address, owners) in &holders {
+        let Ok(parsed) = address.parse() else { continue };
+        let Some(range) = ranges.iter().find(|range| range.contains(&parsed)) else {
             continue;
         };
-        let created = meta::creation_timestamp(&value)
-            .parse::<jiff::Timestamp>()
-            .map_or(now, |time| time.as_second());
-        if managed && !used.contains(object.name()) && now - created > YOUNG {
-            tracing::info!(address = object.name(), "address without a service freed");
-            addresses::give_back(server, object.name()).await;
+        if let [_, other, ..] = &owners[..] {
+            tracing::error!(
+                address,
+                service = other.name,
+                namespace = other.namespace,
+                "an address is held by several services, and has to be taken from one of them"
+            );
+        }
+        if let Some(record) = by_name.get(address) {
+            if is_young(record) || owners.iter().any(|owner| is_of(record, owner)) {
+                continue;
+            }
+            // It says that somebody else has the address, who doesn't.
+            addresses::give_back(server, address).await;
+        }
+        match addresses::take(server, range, parsed, &owners[0], false).await {
+            Ok(()) => tracing::info!(
+                address,
+                service = owners[0].name,
+                namespace = owners[0].namespace,
+                "address of a service recorded again"
+            ),
+            Err(AddressError::Taken) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    for record in &records {
+        let managed = meta::label(record, "ipaddress.kubernetes.io/managed-by") == Some(ALLOCATOR);
+        if managed && !holders.contains_key(meta::name(record)) && !is_young(record) {
+            tracing::info!(address = meta::name(record), "address without a service freed");
+            addresses::give_back(server, meta::name(record)).await;
         }
     }
     Ok(())
+}
+
+/// Whether the service that an IPAddress is for may not be stored yet.
+fn is_young(record: &Value) -> bool {
+    let now = jiff::Timestamp::now().as_second();
+    let created = meta::creation_timestamp(record).parse::<jiff::Timestamp>();
+    created.map_or(true, |created| now - created.as_second() <= YOUNG)
+}
+
+/// Whether an IPAddress says that the service has it.
+fn is_of(record: &Value, owner: &Owner<'_>) -> bool {
+    let parent = &record["spec"]["parentRef"];
+    parent["resource"] == "services" && parent["namespace"] == owner.namespace && parent["name"] == owner.name
 }

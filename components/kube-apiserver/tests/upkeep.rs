@@ -1,0 +1,141 @@
+//! What an API server keeps right by itself: who else is alive, addresses of services, objects that every cluster has.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
+
+use k8s_openapi::api::core::v1::{Endpoints, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::{IPAddress, ServiceCIDR};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use testkit::api_server::ApiServer;
+use testkit::etcd::Etcd;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_kube-apiserver");
+/// A lease runs out after fifteen seconds, and is looked at every ten.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_died_leaves_the_endpoints() {
+    let etcd = Etcd::start().await.unwrap();
+    let first = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    let mut second = ApiServer::start(Path::new(BINARY), &etcd, &["--advertise-address=192.0.2.3"])
+        .await
+        .unwrap();
+    let admin = first.admin().await.unwrap();
+    let endpoints: Api<Endpoints> = Api::default_namespaced(admin.clone());
+    let slices: Api<EndpointSlice> = Api::default_namespaced(admin.clone());
+    let addresses = async || {
+        let subsets = endpoints.get("kubernetes").await.unwrap().subsets.unwrap();
+        let of_endpoints = subsets[0]
+            .addresses
+            .clone()
+            .unwrap()
+            .into_iter()
+            .map(|one| one.ip);
+        let slice = slices.get("kubernetes").await.unwrap();
+        let of_slice = slice.endpoints.unwrap_or_default();
+        let of_slice = of_slice.into_iter().flat_map(|endpoint| endpoint.addresses);
+        (of_endpoints.collect::<Vec<_>>(), of_slice.collect::<Vec<_>>())
+    };
+    let both = || vec!["192.0.2.2".to_owned(), "192.0.2.3".to_owned()];
+    eventually("both are told", async || addresses().await == (both(), both())).await;
+    second.kill();
+    let one = || vec!["192.0.2.2".to_owned()];
+    eventually("the dead one is gone", async || {
+        addresses().await == (one(), one())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_kubernetes_service_has_the_port_of_the_last_server_that_started() {
+    let etcd = Etcd::start().await.unwrap();
+    let first = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    let target = async |server: &ApiServer| {
+        let services: Api<Service> = Api::default_namespaced(server.admin().await.unwrap());
+        let spec = services.get("kubernetes").await.unwrap().spec.unwrap();
+        serde_json::to_value(&spec.ports.unwrap()[0].target_port).unwrap()
+    };
+    assert_eq!(target(&first).await, json!(first.port()));
+    let second = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    assert_eq!(target(&second).await, json!(second.port()));
+}
+
+#[tokio::test]
+async fn the_default_range_of_services_comes_back() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    let ranges: Api<ServiceCIDR> = Api::all(server.admin().await.unwrap());
+    let first = ranges.get("kubernetes").await.unwrap().metadata.uid;
+    ranges
+        .delete("kubernetes", &DeleteParams::default())
+        .await
+        .unwrap();
+    // Who looks after ranges is not there.
+    let released = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    ranges
+        .patch("kubernetes", &PatchParams::default(), &released)
+        .await
+        .unwrap();
+    eventually("another one is there, and ready", async || {
+        let Ok(range) = ranges.get("kubernetes").await else {
+            return false;
+        };
+        let conditions = range.status.unwrap().conditions.unwrap();
+        range.metadata.uid != first && conditions[0].status == "True"
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_address_is_recorded_for_the_service_that_has_it() {
+    let etcd = Etcd::start().await.unwrap();
+    let mut server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    let admin = server.admin().await.unwrap();
+    let services: Api<Service> = Api::default_namespaced(admin.clone());
+    let service = json!({"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}});
+    let service = services
+        .create(&PostParams::default(), &serde_json::from_value(service).unwrap())
+        .await
+        .unwrap();
+    let address = service.spec.unwrap().cluster_ip.unwrap();
+    // As if it had been given to another one long ago; and one that nobody has.
+    let mut direct = etcd_client::Client::connect(etcd.endpoints(), None)
+        .await
+        .unwrap();
+    let key = |address: &str| format!("/registry/ipaddresses/{address}");
+    let stored = direct.get(key(&address), None).await.unwrap();
+    let mut record: Value = serde_json::from_slice(stored.kvs()[0].value()).unwrap();
+    record["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
+    record["spec"]["parentRef"]["name"] = json!("other");
+    direct.put(key(&address), record.to_string(), None).await.unwrap();
+    record["metadata"]["name"] = json!("10.32.0.254");
+    record["metadata"]["uid"] = json!("00000000-0000-4000-8000-000000000000");
+    direct
+        .put(key("10.32.0.254"), record.to_string(), None)
+        .await
+        .unwrap();
+    // It looks when it starts.
+    server.restart(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    let records: Api<IPAddress> = Api::all(server.admin().await.unwrap());
+    eventually("the record names the service", async || {
+        let Some(record) = records.get_opt(&address).await.unwrap() else {
+            return false;
+        };
+        record.spec.parent_ref.name == "s"
+    })
+    .await;
+    eventually("the other record is gone", async || {
+        records.get_opt("10.32.0.254").await.unwrap().is_none()
+    })
+    .await;
+}
