@@ -36,12 +36,16 @@ fn name(version: &GroupVersion) -> String {
     }
 }
 
+/// The rows of the version 3 document of that name.
+pub fn v3_rows<'a>(registry: &'a Registry, wanted: &'a str) -> impl Iterator<Item = &'a Arc<Resource>> {
+    registry
+        .iter()
+        .filter(move |row| name(&row.gvk.group_version()) == wanted)
+}
+
 /// The version 3 document of that name; `None` if there is no such group and version.
 pub fn v3_document(registry: &Registry, wanted: &str) -> Option<Value> {
-    let rows: Vec<&Arc<Resource>> = registry
-        .iter()
-        .filter(|row| name(&row.gvk.group_version()) == wanted)
-        .collect();
+    let rows: Vec<&Arc<Resource>> = v3_rows(registry, wanted).collect();
     if rows.is_empty() {
         return None;
     }

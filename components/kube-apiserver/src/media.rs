@@ -39,6 +39,8 @@ pub enum Shape {
     Table(String),
     PartialObject(String),
     PartialList(String),
+    /// Not an object but all groups with their resources, of apidiscovery.k8s.io/v2.
+    Discovery,
 }
 
 /// The answer's form.
@@ -108,12 +110,16 @@ impl Range {
     /// `None` if what it asks to be converted to isn't something objects can be.
     fn shape(&self) -> Option<Shape> {
         let version = self.parameter("v");
-        let meta = self.parameter("g") == "meta.k8s.io" && matches!(version, "v1" | "v1beta1");
+        let group = self.parameter("g");
+        let meta = group == "meta.k8s.io" && matches!(version, "v1" | "v1beta1");
         match self.parameter("as") {
             "" => Some(Shape::Object),
             "Table" if meta => Some(Shape::Table(version.to_owned())),
             "PartialObjectMetadata" if meta => Some(Shape::PartialObject(version.to_owned())),
             "PartialObjectMetadataList" if meta => Some(Shape::PartialList(version.to_owned())),
+            "APIGroupDiscoveryList" if group == "apidiscovery.k8s.io" && version == "v2" => {
+                Some(Shape::Discovery)
+            }
             _ => None,
         }
     }
@@ -143,13 +149,17 @@ pub enum Answer {
     Watch,
     /// Something that has no other shape.
     Plain,
+    /// What the server has, as a list of groups or with all that is in them.
+    Discovery,
 }
 
 impl Answer {
     fn allows(self, shape: &Shape) -> bool {
         match (self, shape) {
-            (_, Shape::Object) | (Self::Watch, _) => true,
-            (Self::Plain, _) => false,
+            (_, Shape::Object) => true,
+            (_, Shape::Discovery) => self == Self::Discovery,
+            (Self::Watch, _) => true,
+            (Self::Plain | Self::Discovery, _) => false,
             (_, Shape::Table(_)) => true,
             (Self::Object, Shape::PartialObject(_)) | (Self::List, Shape::PartialList(_)) => true,
             _ => false,
@@ -171,14 +181,9 @@ pub fn negotiate_plain(request: &ApiRequest) -> Result<Accepted, ApiError> {
     choose_form(&request.headers, request.query.get("pretty"), Answer::Plain, true)
 }
 
-/// Chooses the form of a document, which is no kind.
-pub fn negotiate_document(request: &ApiRequest) -> Result<Accepted, ApiError> {
-    choose_form(
-        &request.headers,
-        request.query.get("pretty"),
-        Answer::Plain,
-        false,
-    )
+/// Chooses the form of a document of discovery.
+pub fn negotiate_discovery(request: &ApiRequest, answer: Answer) -> Result<Accepted, ApiError> {
+    choose_form(&request.headers, request.query.get("pretty"), answer, true)
 }
 
 /// What a failure is to be answered with, kept aside since a request is taken apart before it fails.
@@ -264,21 +269,6 @@ pub fn choose<'a>(headers: &HeaderMap, offered: &[&'a str]) -> Option<&'a str> {
                 || range.media_type.strip_suffix("/*") == Some(main)
         })
     })
-}
-
-/// Whether a client asks for aggregated discovery, and in which version.
-pub fn aggregated_discovery(headers: &HeaderMap) -> Option<&'static str> {
-    let wanted = ranges(headers)
-        .into_iter()
-        .find(|range| range.encoding().is_some())?;
-    if wanted.parameter("as") != "APIGroupDiscoveryList" || wanted.parameter("g") != "apidiscovery.k8s.io" {
-        return None;
-    }
-    match wanted.parameter("v") {
-        "v2" => Some("v2"),
-        "v2beta1" => Some("v2beta1"),
-        _ => None,
-    }
 }
 
 fn prefers_pretty(headers: &HeaderMap) -> bool {
@@ -370,9 +360,39 @@ mod tests {
     }
 
     #[test]
-    fn discovery_forms() {
-        let text = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
-        assert_eq!(aggregated_discovery(&accept(text)), Some("v2"));
-        assert_eq!(aggregated_discovery(&accept("application/json")), None);
+    fn the_first_form_of_discovery_that_can_be_had_is_chosen() {
+        let form = |text: &str| {
+            let accepted = choose_form(&accept(text), None, Answer::Discovery, true).unwrap();
+            (accepted.encoding, accepted.shape)
+        };
+        let aggregated = ";g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+        for (text, expected) in [
+            (
+                format!("application/json{aggregated},application/json"),
+                (Encoding::Json, Shape::Discovery),
+            ),
+            (
+                format!("application/json;q=0.5,application/vnd.kubernetes.protobuf{aggregated}"),
+                (Encoding::Protobuf, Shape::Discovery),
+            ),
+            // An older version isn't served any more.
+            (
+                format!(
+                    "application/json{},application/json{aggregated}",
+                    aggregated.replace("v2", "v2beta1")
+                ),
+                (Encoding::Json, Shape::Discovery),
+            ),
+            ("application/json".to_owned(), (Encoding::Json, Shape::Object)),
+            (
+                "application/vnd.kubernetes.protobuf,*/*".to_owned(),
+                (Encoding::Protobuf, Shape::Object),
+            ),
+        ] {
+            assert_eq!(form(&text), expected, "{text}");
+        }
+        let text = format!("application/json{aggregated}");
+        assert!(choose_form(&accept(&text), None, Answer::Plain, true).is_err());
+        assert!(choose_form(&accept(&text), None, Answer::Watch, true).is_err());
     }
 }

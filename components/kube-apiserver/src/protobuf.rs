@@ -1,6 +1,7 @@
 //! Kubernetes' protobuf encoding, in both directions, by a table of field numbers over the kinds' schemas.
 
 mod alternatives;
+pub mod document;
 pub mod encode;
 pub mod envelope;
 mod stored;

@@ -52,7 +52,7 @@ pub struct Server {
     pub egress: Egress,
     pub admission: Admission,
     pub webhooks: Clients,
-    pub openapi: crate::handlers::openapi::Hashes,
+    pub openapi: crate::handlers::openapi::documents::Documents,
     /// Detached handlers; the process waits for them when it stops.
     pub tracker: TaskTracker,
 }

@@ -157,3 +157,91 @@ async fn failures_are_answered_in_the_clients_encoding() {
         assert!(found == code || found == 406, "{found}");
     }
 }
+
+/// The first occurrence of each numbered field, from outside in.
+fn at<'a>(mut bytes: &'a [u8], path: &[u32]) -> Option<&'a [u8]> {
+    use protobuf::wire::{Field, Reader};
+    for number in path {
+        bytes = Reader::new(bytes).find_map(|field| match field {
+            Ok((found, Field::Bytes(inner))) if found == *number => Some(inner),
+            _ => None,
+        })?;
+    }
+    Some(bytes)
+}
+
+#[tokio::test]
+async fn documents_are_answered_in_protobuf_under_the_tag_of_their_json() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[])
+        .await
+        .unwrap();
+    let client = server.admin().await.unwrap();
+    let asked = |path: &'static str, accept: String, more: Option<(&'static str, String)>| {
+        let client = client.clone();
+        async move {
+            let mut request = http::Request::get(path).header("accept", accept);
+            if let Some((name, value)) = more {
+                request = request.header(name, value);
+            }
+            let response = client.send(request.body(Body::empty()).unwrap()).await.unwrap();
+            let (parts, body) = response.into_parts();
+            let bytes = body.collect_bytes().await.unwrap().to_vec();
+            (parts, bytes)
+        }
+    };
+    let current = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
+    let path = "/openapi/v3/apis/apps/v1";
+    let (json, _) = asked(path, "application/json".into(), None).await;
+    for accept in [
+        current,
+        "application/com.github.proto-openapi.spec.v3@v1.0+protobuf",
+    ] {
+        let (answer, bytes) = asked(path, format!("{accept},application/json;q=0.5"), None).await;
+        assert_eq!(answer.headers["content-type"], current);
+        assert_eq!(answer.headers["etag"], json.headers["etag"]);
+        assert_eq!(at(&bytes, &[1]), Some(&b"3.0.0"[..]));
+        // components, schemas, the first of them, its name
+        assert!(at(&bytes, &[5, 1, 1, 1]).is_some());
+    }
+    // As it is kept, and as it was before.
+    let (answer, bytes) = asked(path, current.into(), Some(("accept-encoding", "gzip".into()))).await;
+    assert_eq!(answer.headers["content-encoding"], "gzip");
+    assert_eq!(bytes[..2], [0x1f, 0x8b]);
+    let tag = json.headers["etag"].to_str().unwrap().to_owned();
+    let (answer, bytes) = asked(path, current.into(), Some(("if-none-match", tag))).await;
+    assert_eq!((answer.status.as_u16(), bytes.len()), (304, 0));
+    let (answer, _) = asked(path, "text/html".into(), None).await;
+    assert_eq!(answer.status.as_u16(), 406);
+    let (index, _) = asked("/openapi/v3", "application/json".into(), None).await;
+    let tag = index.headers["etag"].to_str().unwrap().to_owned();
+    let (answer, _) = asked("/openapi/v3", "*/*".into(), Some(("if-none-match", tag))).await;
+    assert_eq!(answer.status.as_u16(), 304);
+
+    let aggregated = ";g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    let (json, _) = asked("/apis", format!("application/json{aggregated}"), None).await;
+    let (answer, bytes) = asked("/apis", format!("{PROTOBUF}{aggregated}"), None).await;
+    assert_eq!(answer.headers["content-type"], format!("{PROTOBUF}{aggregated}"));
+    assert_eq!(answer.headers["etag"], json.headers["etag"]);
+    assert_eq!(answer.headers["cache-control"], "public");
+    let envelope = protobuf::open(&bytes).unwrap();
+    assert_eq!(
+        (envelope.api_version.as_str(), envelope.kind.as_str()),
+        ("apidiscovery.k8s.io/v2", "APIGroupDiscoveryList")
+    );
+    // items, metadata, name
+    assert_eq!(at(envelope.raw, &[2, 1, 1]), Some(&b"apiregistration.k8s.io"[..]));
+    for (path, kind, field, expected) in [
+        ("/api", "APIVersions", &[1][..], "v1"),
+        ("/apis", "APIGroupList", &[1, 1], "apiregistration.k8s.io"),
+        ("/apis/apps", "APIGroup", &[3, 1], "apps/v1"),
+        ("/apis/apps/v1", "APIResourceList", &[1], "apps/v1"),
+        ("/api/v1", "APIResourceList", &[1], "v1"),
+    ] {
+        let (answer, bytes) = asked(path, format!("{PROTOBUF},application/json"), None).await;
+        assert_eq!(answer.headers["content-type"], PROTOBUF, "{path}");
+        let envelope = protobuf::open(&bytes).unwrap();
+        assert_eq!(envelope.kind, kind);
+        assert_eq!(at(envelope.raw, field), Some(expected.as_bytes()), "{path}");
+    }
+}

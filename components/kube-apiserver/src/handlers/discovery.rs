@@ -1,19 +1,25 @@
 //! What the server has: groups, versions, resources, and their schemas.
 
+mod messages;
+
 use super::paths::not_found;
 use crate::aggregator::discovery;
 use crate::answer;
-use crate::media;
+use crate::media::{self, Accepted, Answer, Encoding, Shape};
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::{Body, Response};
 use apimachinery::{ApiError, GroupVersion};
-use http::header::{ETAG, HeaderValue, IF_NONE_MATCH, VARY};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, StatusCode};
-use serde_json::json;
-use sha2::{Digest, Sha256};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha512};
 
-const AGGREGATED_V2: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+const AGGREGATED_JSON: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+const AGGREGATED_YAML: &str = "application/yaml;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+const AGGREGATED_PROTOBUF: &str =
+    "application/vnd.kubernetes.protobuf;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 pub fn handle(server: &Server, request: &ApiRequest, parts: &[&str]) -> Result<Response, ApiError> {
     let registry = server.registry.load_full();
@@ -23,17 +29,19 @@ pub fn handle(server: &Server, request: &ApiRequest, parts: &[&str]) -> Result<R
             .merged
             .get(&registry, &aggregator.routes(), &aggregator.documents)
     };
-    if let (["api" | "apis"], Some("v2")) = (parts, media::aggregated_discovery(&request.headers)) {
-        let document = if parts == ["api"] {
-            api::discovery::aggregated(&registry, true).to_string()
+    let kinds = match parts {
+        ["api" | "apis"] => Answer::Discovery,
+        _ => Answer::Plain,
+    };
+    let accepted = media::negotiate_discovery(request, kinds);
+    if let Ok(accepted) = &accepted
+        && accepted.shape == Shape::Discovery
+    {
+        return if parts == ["api"] {
+            aggregated(request, accepted, &api::discovery::aggregated(&registry, true))
         } else {
-            merged().aggregated.to_string()
+            aggregated(request, accepted, &merged().aggregated)
         };
-        let mut response = tagged(&request.headers, AGGREGATED_V2, document.into_bytes());
-        response
-            .headers_mut()
-            .insert(VARY, HeaderValue::from_static("Accept"));
-        return Ok(response);
     }
     let document = match parts {
         ["api"] => Some(json!({
@@ -52,21 +60,64 @@ pub fn handle(server: &Server, request: &ApiRequest, parts: &[&str]) -> Result<R
     let Some(document) = document else {
         return Ok(not_found());
     };
-    let accepted = media::negotiate_document(request)?;
-    let mut response = answer::value(StatusCode::OK, &document, &accepted);
+    let accepted = accepted?;
+    let bytes = written(&document, &accepted)?;
+    let mut response = answer::bytes_of(StatusCode::OK, accepted.encoding.content_type(), bytes);
     response
         .headers_mut()
         .insert(VARY, HeaderValue::from_static("Accept"));
     Ok(response)
 }
 
+/// Everything in one document. Its tag is that of the JSON, whatever form it is sent in.
+fn aggregated(request: &ApiRequest, accepted: &Accepted, document: &Value) -> Result<Response, ApiError> {
+    let content_type = match accepted.encoding {
+        Encoding::Json => AGGREGATED_JSON,
+        Encoding::Yaml => AGGREGATED_YAML,
+        Encoding::Protobuf => AGGREGATED_PROTOBUF,
+    };
+    let hash = hex::encode_upper(Sha512::digest(document.to_string()));
+    let bytes = written(document, accepted)?;
+    let mut response = tagged_as(&request.headers, &hash, content_type, bytes);
+    let headers = response.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("Accept"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public"));
+    Ok(response)
+}
+
+fn written(document: &Value, accepted: &Accepted) -> Result<Bytes, ApiError> {
+    if accepted.encoding == Encoding::Protobuf {
+        let bytes = messages::encoded(document);
+        return bytes
+            .map(Bytes::from)
+            .ok_or_else(|| ApiError::internal("no message for this document"));
+    }
+    answer::encode(document, accepted).map_err(ApiError::internal)
+}
+
 /// A document that clients keep and ask for again by its tag.
 pub fn tagged(headers: &HeaderMap, content_type: &'static str, bytes: Vec<u8>) -> Response {
-    let tag = format!("\"{}\"", hex::encode_upper(Sha256::digest(&bytes)));
+    let hash = hex::encode_upper(Sha512::digest(&bytes));
+    tagged_as(headers, &hash, content_type, bytes)
+}
+
+/// A document with a tag that is known: it may be that of another form.
+pub fn tagged_as(
+    headers: &HeaderMap,
+    hash: &str,
+    content_type: &'static str,
+    bytes: impl Into<Bytes>,
+) -> Response {
+    let tag = format!("\"{hash}\"");
     let known = headers
-        .get(IF_NONE_MATCH)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|known| known == tag);
+        .get_all(IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|known| {
+            let known = known.trim();
+            known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag
+        });
     let mut response = if known {
         answer::with_body(StatusCode::NOT_MODIFIED, content_type, Body::empty())
     } else {

@@ -1,31 +1,29 @@
-//! OpenAPI documents. They are large and seldom asked for, so they are made each time and only their hashes kept.
+//! OpenAPI documents. They are large and seldom asked for: what is kept of them is compressed.
 
+pub mod documents;
 mod version2;
+mod version3;
 
-use super::discovery::tagged;
+use super::discovery::{tagged, tagged_as};
 use super::paths::not_found;
 use crate::aggregator;
 use crate::answer;
+use crate::compress;
 use crate::media;
+use crate::protobuf::document::encode;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
 use apimachinery::ApiError;
+use bytes::Bytes;
+use documents::{Document, Form, address};
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, EXPIRES, HeaderValue, LOCATION, VARY};
-use parking_lot::Mutex;
-use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, EXPIRES, HeaderValue, LOCATION, VARY};
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// How long a document that has the hash of its address may be kept.
 const YEAR: jiff::SignedDuration = jiff::SignedDuration::from_hours(365 * 24);
-
-/// Hashes of the version 3 documents, for the registry that they were made of.
-#[derive(Default)]
-pub struct Hashes {
-    known: Mutex<Option<(Arc<api::Registry>, Arc<Value>)>>,
-}
 
 pub async fn handle(
     server: &Arc<Server>,
@@ -35,7 +33,7 @@ pub async fn handle(
     let registry = server.registry.load_full();
     match parts {
         ["v2"] => {
-            let offered = [media::JSON, version2::PROTOBUF, version2::OLD_PROTOBUF];
+            let offered = [media::JSON, version2::MEDIA_TYPE, version2::OLD_MEDIA_TYPE];
             let Some(chosen) = media::choose(&request.headers, &offered) else {
                 return Err(ApiError::not_acceptable(&offered));
             };
@@ -51,13 +49,17 @@ pub async fn handle(
                     }
                 }
                 if protobuf {
-                    version2::encode(&document)
+                    encode(&version2::DOCUMENT, &document)
                 } else {
                     document.to_string().into_bytes()
                 }
             })
             .await?;
-            let content_type = if protobuf { version2::PROTOBUF } else { media::JSON };
+            let content_type = if protobuf {
+                version2::MEDIA_TYPE
+            } else {
+                media::JSON
+            };
             Ok(tagged(&request.headers, content_type, bytes))
         }
         ["v3"] => {
@@ -67,55 +69,105 @@ pub async fn handle(
                 let known = server.aggregator.documents.get(group, version);
                 if let Some((hash, _)) = known.and_then(|known| known.v3) {
                     let name = aggregator::openapi::document_name(group, version);
-                    let url = format!("/openapi/v3/{name}?hash={hash}");
+                    let url = address(&name, &hash);
                     index["paths"][name] = json!({ "serverRelativeURL": url });
                 }
             }
-            Ok(answer::json(StatusCode::OK, &index))
+            Ok(tagged(
+                &request.headers,
+                media::JSON,
+                index.to_string().into_bytes(),
+            ))
         }
-        ["v3", rest @ ..] => {
-            let name = rest.join("/");
-            if media::choose(&request.headers, &[media::JSON]).is_none() {
-                return Err(ApiError::not_acceptable(&[media::JSON]));
-            }
-            if let Some((hash, bytes)) = of_other_server(server, rest) {
-                return Ok(hashed(request, &name, &hash, bytes));
-            }
-            let path = name.clone();
-            let document = blocking(move || {
-                api::openapi::v3_document(&registry, &name).map(|document| document.to_string().into_bytes())
-            })
-            .await?;
-            Ok(document.map_or_else(not_found, |bytes| {
-                let hash = hex::encode_upper(Sha256::digest(&bytes));
-                hashed(request, &path, &hash, bytes)
-            }))
-        }
+        ["v3", rest @ ..] => version3_document(server, request, registry, rest).await,
         _ => Ok(not_found()),
     }
 }
 
 /// A document of version 3. One that was asked for by its hash may be kept for ever; another hash leads to it.
-fn hashed(request: &ApiRequest, name: &str, hash: &str, bytes: Vec<u8>) -> Response {
+async fn version3_document(
+    server: &Arc<Server>,
+    request: &ApiRequest,
+    registry: Arc<api::Registry>,
+    parts: &[&str],
+) -> Result<Response, ApiError> {
+    let offered = [media::JSON, version3::MEDIA_TYPE, version3::OLD_MEDIA_TYPE];
+    let (form, content_type) = match media::choose(&request.headers, &offered) {
+        Some(media::JSON) => (Form::Json, media::JSON),
+        Some(_) => (Form::Protobuf, version3::MEDIA_TYPE),
+        None => return Err(ApiError::not_acceptable(&offered)),
+    };
+    let name = parts.join("/");
+    let (hash, content) = if let Some((hash, bytes)) = of_other_server(server, parts) {
+        (hash, Content::Plain(encoded(bytes, form).await?))
+    } else {
+        match own_document(server, registry, &name, form).await? {
+            Some(Document { hash, gzip }) => (hash.to_string(), Content::Compressed(gzip)),
+            None => return Ok(not_found()),
+        }
+    };
     let asked = request.query.get("hash").filter(|asked| !asked.is_empty());
     if asked.is_some_and(|asked| asked != hash) {
         let mut response = answer::text(StatusCode::MOVED_PERMANENTLY, "Moved Permanently\n");
-        if let Ok(place) = HeaderValue::from_str(&format!("/openapi/v3/{name}?hash={hash}")) {
+        if let Ok(place) = HeaderValue::from_str(&address(&name, &hash)) {
             response.headers_mut().insert(LOCATION, place);
         }
-        return response;
+        return Ok(response);
     }
-    let mut response = tagged(&request.headers, media::JSON, bytes);
+    let as_it_is = compress::wanted(&request.headers, &request.info);
+    let (bytes, compressed) = match content {
+        Content::Plain(bytes) => (bytes, false),
+        Content::Compressed(gzip) if as_it_is => (gzip, true),
+        Content::Compressed(gzip) => {
+            let bytes = documents::decompress(&gzip).map_err(ApiError::internal)?;
+            (bytes.into(), false)
+        }
+    };
+    let mut response = tagged_as(&request.headers, &hash, content_type, bytes);
+    let headers = response.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("Accept"));
+    if compressed {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
     if asked.is_some() {
-        let headers = response.headers_mut();
-        headers.insert(VARY, HeaderValue::from_static("Accept"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
         let expires = (jiff::Timestamp::now() + YEAR).strftime("%a, %d %b %Y %H:%M:%S GMT");
         if let Ok(expires) = HeaderValue::from_str(&expires.to_string()) {
             headers.insert(EXPIRES, expires);
         }
     }
-    response
+    Ok(response)
+}
+
+enum Content {
+    Plain(Bytes),
+    Compressed(Bytes),
+}
+
+async fn own_document(
+    server: &Arc<Server>,
+    registry: Arc<api::Registry>,
+    name: &str,
+    form: Form,
+) -> Result<Option<Document>, ApiError> {
+    if let Some(document) = server.openapi.at_hand(&registry, name, form) {
+        return Ok(Some(document));
+    }
+    let (server, name) = (Arc::clone(server), name.to_owned());
+    blocking(move || server.openapi.get(&registry, &name, form)).await
+}
+
+/// Another server's document, which is known as JSON.
+async fn encoded(bytes: Vec<u8>, form: Form) -> Result<Bytes, ApiError> {
+    if form == Form::Json {
+        return Ok(bytes.into());
+    }
+    let encoded = blocking(move || {
+        serde_json::from_slice(&bytes).map(|document| encode(&version3::DOCUMENT, &document))
+    });
+    let encoded = encoded.await?.map_err(ApiError::internal)?;
+    Ok(encoded.into())
 }
 
 /// The document of a group and version that another server serves, with its hash in the index.
@@ -137,28 +189,9 @@ async fn blocking<T: Send + 'static>(make: impl FnOnce() -> T + Send + 'static) 
 }
 
 async fn index(server: &Arc<Server>, registry: Arc<api::Registry>) -> Result<Arc<Value>, ApiError> {
-    if let Some((of, index)) = &*server.openapi.known.lock()
-        && Arc::ptr_eq(of, &registry)
-    {
-        return Ok(Arc::clone(index));
+    if let Some(index) = server.openapi.index_at_hand(&registry) {
+        return Ok(index);
     }
-    let of = Arc::clone(&registry);
-    let made = blocking(move || Arc::new(make_index(&registry))).await?;
-    *server.openapi.known.lock() = Some((of, Arc::clone(&made)));
-    Ok(made)
-}
-
-fn make_index(registry: &api::Registry) -> Value {
-    let mut paths = Map::new();
-    for name in api::openapi::v3_names(registry) {
-        let Some(document) = api::openapi::v3_document(registry, &name) else {
-            continue;
-        };
-        let hash = hex::encode_upper(Sha256::digest(document.to_string()));
-        paths.insert(
-            name.clone(),
-            json!({ "serverRelativeURL": format!("/openapi/v3/{name}?hash={hash}") }),
-        );
-    }
-    json!({ "paths": paths })
+    let server = Arc::clone(server);
+    blocking(move || server.openapi.index(&registry)).await
 }
