@@ -20,6 +20,7 @@ mod node;
 mod program;
 mod syntax;
 mod time;
+pub mod timing;
 mod types;
 mod value;
 

@@ -33,6 +33,7 @@ pub struct Outcome<'a> {
 impl Program {
     /// Parses and checks an expression.
     pub fn compile(text: &str, environment: &Environment) -> Result<Self, CompileError> {
+        let _timed = crate::timing::compilation();
         let source = Source::new(text);
         let expr = syntax::parse(text).map_err(|issues| CompileError(source.explain(&issues)))?;
         let checked =

@@ -1,10 +1,16 @@
 //! Counters that other people's dashboards expect, under upstream's names.
 
 pub mod access;
+pub mod allocations;
+pub mod clients;
+pub mod conversion;
+pub mod expressions;
 pub mod health;
+pub mod impersonation;
 pub mod objects;
 pub mod pod_security;
 pub mod requests;
+pub mod timed;
 pub mod tokens;
 
 use crate::admission::metrics::AdmissionMetrics;
@@ -12,9 +18,13 @@ use crate::build_info::BuildInfo;
 use crate::inflight::InFlight;
 use crate::request_info::RequestInfo;
 use access::AccessMetrics;
+use allocations::AllocationMetrics;
 use component_config::kube_apiserver::{GATES, Gate};
+use conversion::ConversionMetrics;
 use daemon::metrics::Selection;
+use expressions::ExpressionMetrics;
 use health::HealthMetrics;
+use impersonation::ImpersonationMetrics;
 use objects::ObjectMetrics;
 use pod_security::PodSecurityMetrics;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -42,6 +52,12 @@ struct FeatureLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StreamLabels {
+    subresource: &'static str,
+    proxy_type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DeprecatedLabels {
     group: String,
     version: String,
@@ -62,6 +78,10 @@ pub struct Metrics {
     pub admission: AdmissionMetrics,
     pub access: AccessMetrics,
     pub objects: ObjectMetrics,
+    pub allocations: AllocationMetrics,
+    pub conversion: ConversionMetrics,
+    pub impersonation: ImpersonationMetrics,
+    streams: Family<StreamLabels, Counter>,
     pub health: HealthMetrics,
     pub pod_security: PodSecurityMetrics,
     deprecated: Family<DeprecatedLabels, Gauge>,
@@ -81,6 +101,17 @@ impl Metrics {
         let access = AccessMetrics::register(&mut registry, server);
         let objects = ObjectMetrics::register(&mut registry);
         let pod_security = PodSecurityMetrics::register(&mut registry);
+        let allocations = AllocationMetrics::register(&mut registry);
+        let conversion = ConversionMetrics::register(&mut registry);
+        let impersonation = ImpersonationMetrics::register(&mut registry);
+        clients::register(&mut registry);
+        registry.register_collector(Box::new(ExpressionMetrics));
+        let streams = Family::<StreamLabels, Counter>::default();
+        registry.register(
+            "apiserver_websocket_streaming_requests",
+            "WebSockets to containers",
+            streams.clone(),
+        );
         let deprecated = Family::<DeprecatedLabels, Gauge>::default();
         registry.register(
             "apiserver_requested_deprecated_apis",
@@ -118,6 +149,10 @@ impl Metrics {
             admission,
             access,
             objects,
+            allocations,
+            conversion,
+            impersonation,
+            streams,
             health: HealthMetrics::default(),
             pod_security,
             deprecated,
@@ -135,6 +170,20 @@ impl Metrics {
             removed_release: "",
         };
         self.deprecated.get_or_create(&labels).set(1);
+    }
+
+    /// A WebSocket to a container was asked for. The kubelet speaks the protocol, this server hands it through.
+    pub fn stream(&self, subresource: &str) {
+        let subresource = match subresource {
+            "exec" => "exec",
+            "attach" => "attach",
+            _ => "portforward",
+        };
+        let labels = StreamLabels {
+            subresource,
+            proxy_type: "proxied_to_kubelet",
+        };
+        self.streams.get_or_create(&labels).inc();
     }
 
     /// A write came to its end after its client had been answered.

@@ -363,7 +363,13 @@ async fn acting_user(
     };
     let begun = Instant::now();
     let request = Attributes::of_request(&user, info, query);
-    let outcome = impersonation::impersonate(&server.authorizer, &request, &target).await;
+    let outcome = impersonation::impersonate(
+        &server.authorizer,
+        &server.metrics.impersonation,
+        &request,
+        &target,
+    )
+    .await;
     server.metrics.access.step(Step::Impersonation, begun.elapsed());
     let outcome = outcome?;
     let target = Arc::new(outcome.user);

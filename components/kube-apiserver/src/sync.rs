@@ -7,7 +7,7 @@ use crate::stores::{self, Stores};
 use ahash::AHashMap;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use storage::{EventKind, ObjectRef, RequestedRevision, Store, WatchItem, WatchRequest};
 
 const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
@@ -175,11 +175,13 @@ async fn follow(store: Store, authorizer: &Authorizer, kind: Kind) -> anyhow::Re
 
 fn take_in(authorizer: &Authorizer, kind: Kind, event: EventKind, object: &ObjectRef) {
     let mut graph = authorizer.node.graph.write();
+    let begun = Instant::now();
     if event == EventKind::Deleted {
         match kind {
             Kind::Volume => graph.remove_volume(object.name()),
             _ => graph.remove(kind, object.namespace(), object.name()),
         }
+        authorizer.node.actions.done(kind, true, begun.elapsed());
         return;
     }
     if kind == Kind::Pod && graph.knows_pod(object) {
@@ -194,4 +196,5 @@ fn take_in(authorizer: &Authorizer, kind: Kind, event: EventKind, object: &Objec
         Kind::Volume => graph.set_volume(&value),
         _ => graph.set_attachment(&value),
     }
+    authorizer.node.actions.done(kind, false, begun.elapsed());
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::metrics::BackendMetrics;
 use crate::revision::Revision;
 
 mod embedded;
@@ -164,4 +165,14 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Forgets history before `revision`; it stays readable itself.
     async fn compact(&self, revision: Revision) -> Result<(), BackendError>;
+
+    /// Bytes that the database takes on its disk, free pages included; `None` where nobody knows.
+    async fn size(&self) -> Result<Option<u64>, BackendError> {
+        Ok(None)
+    }
+
+    /// What it counts of itself.
+    fn metrics(&self) -> Option<&BackendMetrics> {
+        None
+    }
 }

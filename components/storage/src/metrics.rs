@@ -38,14 +38,31 @@ const OPERATIONS: [f64; 23] = [
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0,
     20.0, 30.0, 45.0, 60.0,
 ];
-/// From 5 ms to 3 s, the longest wait there is.
+/// Upstream's, from 5 ms to 3 s, the longest wait there is.
 const WAITS: [f64; 13] = [
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 3.0,
+    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0,
 ];
+/// Upstream's, of keys that share a lease.
+const LEASES: [f64; 7] = [10.0, 50.0, 100.0, 500.0, 1000.0, 2500.0, 5000.0];
 /// 1 KiB to 128 KiB.
 const SIZES: [f64; 8] = [
     1_024.0, 2_048.0, 4_096.0, 8_192.0, 16_384.0, 32_768.0, 65_536.0, 131_072.0,
 ];
+
+/// What a backend counts of itself.
+#[derive(Debug)]
+pub struct BackendMetrics {
+    /// Keys of a lease when it is given up for a new one.
+    pub(crate) leases: AtomicHistogram,
+}
+
+impl Default for BackendMetrics {
+    fn default() -> Self {
+        Self {
+            leases: AtomicHistogram::new(&LEASES),
+        }
+    }
+}
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -83,6 +100,10 @@ pub struct ResourceMetrics {
     pub(crate) consistent: Count,
     /// Consistent reads that went to the backend.
     pub(crate) fallbacks: Count,
+    /// Stored values that couldn't be read.
+    pub(crate) undecodable: Count,
+    /// Watchers that fell behind what is kept for them.
+    pub(crate) left_behind: Count,
     pub(crate) waits: AtomicHistogram,
     sent: Count,
     sizes: AtomicHistogram,
@@ -114,6 +135,8 @@ impl Default for ResourceMetrics {
             initial: Count::default(),
             consistent: Count::default(),
             fallbacks: Count::default(),
+            undecodable: Count::default(),
+            left_behind: Count::default(),
             waits: AtomicHistogram::new(&WAITS),
             sent: Count::default(),
             sizes: AtomicHistogram::new(&SIZES),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::backend::Backend;
 use crate::cache::{CacheOptions, Hub, ResourceCache, RunningHub};
@@ -13,6 +13,9 @@ use crate::error::StorageError;
 use crate::resource::ResourceSpec;
 use crate::revision::Revision;
 use crate::store::Store;
+
+/// The size of a database is waited for no longer.
+const MEASURE: Duration = Duration::from_secs(1);
 
 /// How the store behaves.
 #[derive(Clone)]
@@ -50,6 +53,8 @@ struct Inner {
     others: Vec<(Vec<String>, Arc<RunningHub>)>,
     options: StorageOptions,
     stores: RwLock<BTreeMap<String, Store>>,
+    /// What each backend said last of its size.
+    sizes: Mutex<Vec<Option<u64>>>,
 }
 
 impl Inner {
@@ -102,6 +107,7 @@ impl Storage {
                 others,
                 options,
                 stores: RwLock::default(),
+                sizes: Mutex::default(),
             }),
         }
     }
@@ -150,6 +156,20 @@ impl Storage {
                 message: "no answer from the backend".to_owned(),
             }),
         }
+    }
+
+    /// Asks each backend for the size of its database, a second at most. One that doesn't answer has none.
+    pub async fn measure(&self) {
+        let asked = self.inner.hubs().map(|hub| async {
+            let answer = tokio::time::timeout(MEASURE, hub.backend().size()).await;
+            answer.ok().and_then(Result::ok).flatten()
+        });
+        *self.inner.sizes.lock() = futures::future::join_all(asked).await;
+    }
+
+    /// What [`Self::measure`] found, in the order of the backends.
+    pub(crate) fn sizes(&self) -> Vec<Option<u64>> {
+        self.inner.sizes.lock().clone()
     }
 
     /// All stores that there are now.

@@ -270,6 +270,20 @@ impl Store {
         self.cache.metrics()
     }
 
+    /// Reports of its backend that its cache has seen everything up to a revision.
+    pub(crate) fn progressed(&self) -> &crate::metrics::Count {
+        self.hub.progressed()
+    }
+
+    /// Bytes of the objects in the cache, as JSON.
+    pub fn cached_bytes(&self) -> usize {
+        let all = self.cache.scope(None);
+        let view = self.cache.view();
+        view.iter(&all, Marks::default())
+            .map(|object| object.json_bytes().len())
+            .sum()
+    }
+
     /// Number of cached objects.
     pub fn cached_len(&self) -> usize {
         self.cache.view().len()

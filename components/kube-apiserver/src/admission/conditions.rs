@@ -61,6 +61,7 @@ impl Conditions {
 
     /// False for certain decides, whatever else can't be evaluated; `failed` is told of each failure.
     pub fn evaluate(&self, inputs: &Inputs<'_>, mut failed: impl FnMut()) -> Evaluated {
+        let _timed = cel::timing::evaluation();
         let values = inputs.values(&self.environment);
         let mut left = BUDGET;
         let mut errors = Vec::new();

@@ -6,9 +6,11 @@ use super::front_proxy::extra_headers;
 use crate::authorization::Authorizer;
 use crate::authorization::attributes::Attributes;
 use crate::identity::User;
+use crate::metrics::impersonation::ImpersonationMetrics;
 use apimachinery::ApiError;
 use http::HeaderMap;
 use mode::Mode;
+use std::time::Instant;
 
 const USER: &str = "impersonate-user";
 const GROUP: &str = "impersonate-group";
@@ -60,16 +62,19 @@ pub struct Impersonated {
 /// this request only goes before what is allowed for all; if neither is, the first refusal is told.
 pub async fn impersonate(
     authorizer: &Authorizer,
+    metrics: &ImpersonationMetrics,
     request: &Attributes<'_>,
     target: &User,
 ) -> Result<Impersonated, ApiError> {
+    let begun = Instant::now();
     let mut refusal = None;
     for mode in Mode::ALL {
         if !mode.covers(&request.user, target) {
             continue;
         }
-        match mode.check(authorizer, request, target).await {
+        match mode.check(authorizer, metrics, request, target).await {
             Ok(user) => {
+                metrics.attempted(Some(mode.name()), begun.elapsed());
                 return Ok(Impersonated {
                     user,
                     constraint: mode.constraint(),
@@ -78,5 +83,6 @@ pub async fn impersonate(
             Err(error) => refusal = refusal.or(Some(error)),
         }
     }
+    metrics.attempted(None, begun.elapsed());
     Err(refusal.unwrap_or_else(|| ApiError::internal("all impersonation modes failed")))
 }

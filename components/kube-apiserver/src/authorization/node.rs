@@ -1,10 +1,12 @@
 //! The Node authorizer: a kubelet may read only what its own pods need, and write only its own objects.
 
+pub mod actions;
 pub mod graph;
 
 use super::Decision;
 use super::attributes::Attributes;
 use super::rbac::rules::PolicyRule;
+use actions::Actions;
 use graph::{Graph, Kind};
 use parking_lot::RwLock;
 
@@ -12,6 +14,7 @@ use parking_lot::RwLock;
 #[derive(Default)]
 pub struct NodeAuthorizer {
     pub graph: RwLock<Graph>,
+    pub actions: Actions,
     /// What any node may do without regard to which one it is.
     pub rules: Vec<PolicyRule>,
 }

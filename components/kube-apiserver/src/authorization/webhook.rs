@@ -59,6 +59,7 @@ impl MatchConditions {
         let decl = Decl::dynamic();
         let mut failure = None;
         for program in &self.0 {
+            let _timed = cel::timing::evaluation();
             let outcome = program.evaluate(&[Some(from_json(spec, &decl))], PER_CALL_LIMIT);
             match outcome.result.as_ref().map(cel::Value::as_bool) {
                 Ok(Some(true)) => {}

@@ -234,6 +234,10 @@ async fn pod_to_stream(
     if !relay::is_upgrade(&request.headers) || upgrade.is_none() {
         return Err(ApiError::bad_request("Upgrade request required"));
     }
+    let protocol = request.headers.get(http::header::UPGRADE);
+    if protocol.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket")) {
+        server.metrics.stream(&target.subresource);
+    }
     pod(target).await
 }
 

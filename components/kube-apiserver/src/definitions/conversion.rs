@@ -1,9 +1,10 @@
 //! Conversion between versions by a webhook. Objects of one list are converted in one call.
 
 use super::read;
+use crate::metrics::conversion::Trouble;
 use crate::present;
 use crate::server::Server;
-use crate::webhook::{Credentials, Place};
+use crate::webhook::{Credentials, Endpoint, Place};
 use api::Resource;
 use api::custom::{self, Conversion, Definition};
 use apimachinery::managed_fields::Compact;
@@ -11,7 +12,7 @@ use apimachinery::{ApiError, Reason, meta};
 use base64::Engine;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use storage::ObjectRef;
 
 /// Longest wait for a conversion.
@@ -147,18 +148,37 @@ async fn call(
         .webhooks
         .endpoint(place, &bundle, Arc::new(Credentials::default()))
         .map_err(|error| failed(row, &from, error))?;
+    let begun = Instant::now();
+    let outcome = exchange(&endpoint, row, version, &from, objects, wanted).await;
+    let trouble = outcome.as_ref().map(|_| ()).map_err(|(trouble, _)| *trouble);
+    let name = format!("{}.{}", row.plural, row.gvk.group);
+    let metrics = &server.metrics.conversion;
+    metrics.converted(name, (&from, wanted), trouble, begun.elapsed());
+    outcome.map_err(|(_, error)| error)
+}
+
+/// Asks the webhook and checks what it answers.
+async fn exchange(
+    endpoint: &Endpoint,
+    row: &Resource,
+    version: &str,
+    from: &str,
+    objects: Vec<Value>,
+    wanted: &str,
+) -> Result<Vec<Value>, (Trouble, ApiError)> {
     let uid = crate::metadata::new_uid();
     let review = json!({
         "kind": "ConversionReview", "apiVersion": format!("{}/{version}", super::GROUP),
         "request": {"uid": uid, "desiredAPIVersion": wanted, "objects": objects},
     });
-    let body = serde_json::to_vec(&review).map_err(ApiError::internal)?;
+    let body = serde_json::to_vec(&review).map_err(|error| (Trouble::Call, ApiError::internal(error)))?;
     let answer = endpoint
         .post(body.into(), TIMEOUT)
         .await
-        .map_err(|error| failed(row, &from, error))?;
-    let mut answer: Value = serde_json::from_slice(&answer).map_err(|error| failed(row, &from, error))?;
-    check(row, &from, &answer, &uid, objects.len())?;
+        .map_err(|error| (Trouble::Call, failed(row, from, error)))?;
+    let mut answer: Value =
+        serde_json::from_slice(&answer).map_err(|error| (Trouble::Malformed, failed(row, from, error)))?;
+    check(row, from, &answer, &uid, objects.len())?;
     let converted = match answer["response"]["convertedObjects"].take() {
         Value::Array(converted) => converted,
         _ => Vec::new(),
@@ -169,48 +189,44 @@ async fn call(
         .enumerate()
         .map(|(index, (before, after))| {
             restored(before, after, wanted).map_err(|why| {
-                ApiError::new(
-                    500,
-                    Reason::Unknown,
-                    format!(
-                        "conversion webhook for {from}, Kind={} returned invalid converted object at index {index}: {why}",
-                        row.gvk.kind
-                    ),
-                    None,
-                )
+                let message = format!(
+                    "conversion webhook for {from}, Kind={} returned invalid converted object at index {index}: {why}",
+                    row.gvk.kind
+                );
+                let error = ApiError::new(500, Reason::Unknown, message, None);
+                (Trouble::InvalidObject, error)
             })
         })
         .collect()
 }
 
 /// Whether the answer is one to this question, and a success.
-fn check(row: &Resource, from: &str, answer: &Value, uid: &str, count: usize) -> Result<(), ApiError> {
+fn check(
+    row: &Resource,
+    from: &str,
+    answer: &Value,
+    uid: &str,
+    count: usize,
+) -> Result<(), (Trouble, ApiError)> {
+    let malformed = |why: &str| Err((Trouble::Malformed, failed(row, from, why)));
     let response = &answer["response"];
     if response.is_null() {
-        return Err(failed(row, from, "the conversion webhook returned no response"));
+        return malformed("the conversion webhook returned no response");
     }
     if response["uid"].as_str() != Some(uid) {
-        return Err(failed(
-            row,
-            from,
-            format!("expected response.uid={uid:?}, got {}", response["uid"]),
-        ));
+        return malformed(&format!("expected response.uid={uid:?}, got {}", response["uid"]));
     }
     if response["result"]["status"] != "Success" {
-        let message = response["result"]["message"].as_str().unwrap_or("");
-        return Err(failed(row, from, message));
+        return malformed(response["result"]["message"].as_str().unwrap_or(""));
     }
     let given = response["convertedObjects"].as_array().map_or(0, Vec::len);
     if given != count {
-        return Err(ApiError::new(
-            500,
-            Reason::Unknown,
-            format!(
-                "conversion webhook for {from}, Kind={} returned {given} objects, expected {count}",
-                row.gvk.kind
-            ),
-            None,
-        ));
+        let message = format!(
+            "conversion webhook for {from}, Kind={} returned {given} objects, expected {count}",
+            row.gvk.kind
+        );
+        let error = ApiError::new(500, Reason::Unknown, message, None);
+        return Err((Trouble::Partial, error));
     }
     Ok(())
 }

@@ -58,6 +58,7 @@ pub async fn handle(server: &Arc<Server>, request: &ApiRequest) -> Result<Respon
             if let Some(control) = &server.flow_control {
                 control.current().publish(&control.metrics);
             }
+            server.stores.storage.measure().await;
             server.metrics.objects.publish(server);
             let text = server
                 .metrics

@@ -34,6 +34,7 @@ pub struct ObjectMetrics {
     objects: Family<ObjectLabels, Gauge>,
     /// Upstream's older name of the same.
     stored: Family<StorageLabels, Gauge>,
+    bytes: Family<ObjectLabels, Gauge>,
     addresses: Family<RangeLabels, Gauge>,
     free_addresses: Family<RangeLabels, Gauge>,
     ports: Gauge,
@@ -52,6 +53,11 @@ impl ObjectMetrics {
             "apiserver_storage_objects",
             "Objects by resource and group",
             metrics.stored.clone(),
+        );
+        registry.register(
+            "apiserver_resource_size_estimate_bytes",
+            "Bytes of the objects as JSON, by resource",
+            metrics.bytes.clone(),
         );
         let services = registry.sub_registry_with_prefix("kube_apiserver");
         services.register(
@@ -82,10 +88,12 @@ impl ObjectMetrics {
         // Kinds of definitions that are gone are told no longer.
         self.objects.clear();
         self.stored.clear();
+        self.bytes.clear();
         let registry = server.registry.load_full();
         let counted = registry.stored().map(|row| {
-            let count = server.stores.of(row).cached_len();
-            (row.gvk.group.clone(), row.plural.clone(), count)
+            let store = server.stores.of(row);
+            let (count, bytes) = (store.cached_len(), store.cached_bytes());
+            (row.gvk.group.clone(), row.plural.clone(), count, bytes)
         });
         self.count(counted);
         let addresses: Vec<IpAddr> = server
@@ -115,16 +123,16 @@ impl ObjectMetrics {
         self.free_ports.set((size - taken).max(0));
     }
 
-    fn count(&self, counted: impl Iterator<Item = (String, String, usize)>) {
-        for (group, resource, count) in counted {
+    fn count(&self, counted: impl Iterator<Item = (String, String, usize, usize)>) {
+        for (group, resource, count, bytes) in counted {
             let full = GroupResource::new(&*group, &*resource).to_string();
             let count = count as i64;
             self.stored
                 .get_or_create(&StorageLabels { resource: full })
                 .set(count);
-            self.objects
-                .get_or_create(&ObjectLabels { group, resource })
-                .set(count);
+            let labels = ObjectLabels { group, resource };
+            self.objects.get_or_create(&labels).set(count);
+            self.bytes.get_or_create(&labels).set(bytes as i64);
         }
     }
 
@@ -153,11 +161,11 @@ mod tests {
     fn upstreams_names() {
         let mut registry = Registry::default();
         let metrics = ObjectMetrics::register(&mut registry);
-        let counted = [("", "pods", 3), ("apps", "deployments", 1)];
+        let counted = [("", "pods", 3, 900), ("apps", "deployments", 1, 100)];
         metrics.count(
             counted
                 .into_iter()
-                .map(|(group, resource, count)| (group.to_owned(), resource.to_owned(), count)),
+                .map(|(group, resource, count, bytes)| (group.to_owned(), resource.to_owned(), count, bytes)),
         );
         let addresses: Vec<IpAddr> = ["10.32.0.1", "10.33.0.1"]
             .map(|text| text.parse().unwrap())
@@ -168,6 +176,7 @@ mod tests {
         for line in [
             "apiserver_resource_objects{group=\"\",resource=\"pods\"} 3",
             "apiserver_storage_objects{resource=\"pods\"} 3",
+            "apiserver_resource_size_estimate_bytes{group=\"\",resource=\"pods\"} 900",
             "apiserver_storage_objects{resource=\"deployments.apps\"} 1",
             "kube_apiserver_clusterip_allocator_allocated_ips{cidr=\"10.32.0.0/24\"} 1",
             "kube_apiserver_clusterip_allocator_available_ips{cidr=\"10.32.0.0/24\"} 253",

@@ -1,11 +1,13 @@
 //! Cluster addresses: each one in use is an IPAddress object, so creating it is taking it.
 
+use crate::metrics::allocations::Wish;
 use crate::server::Server;
 use apimachinery::time;
 use ipnet::IpNet;
 use rand::Rng;
 use serde_json::{Value, json};
 use std::net::IpAddr;
+use std::time::Instant;
 use storage::{Preconditions, RequestedRevision, StorageError, Store};
 
 const MANAGED_BY: &str = "ipaddress.kubernetes.io/managed-by";
@@ -127,6 +129,22 @@ pub async fn take(
     owner: &Owner<'_>,
     dry_run: bool,
 ) -> Result<(), AddressError> {
+    let begun = Instant::now();
+    let outcome = try_take(server, range, wanted, owner, dry_run).await;
+    if !dry_run {
+        let metrics = &server.metrics.allocations;
+        metrics.address(range, Wish::Certain, outcome.is_ok(), begun.elapsed());
+    }
+    outcome
+}
+
+async fn try_take(
+    server: &Server,
+    range: &IpNet,
+    wanted: IpAddr,
+    owner: &Owner<'_>,
+    dry_run: bool,
+) -> Result<(), AddressError> {
     if !range.contains(&wanted) {
         return Err(AddressError::OutOfRange {
             address: wanted,
@@ -164,12 +182,27 @@ pub async fn take_any(
     owner: &Owner<'_>,
     dry_run: bool,
 ) -> Result<IpAddr, AddressError> {
+    let begun = Instant::now();
+    let outcome = try_take_any(server, range, owner, dry_run).await;
+    if !dry_run {
+        let metrics = &server.metrics.allocations;
+        metrics.address(range, Wish::Any, outcome.is_ok(), begun.elapsed());
+    }
+    outcome
+}
+
+async fn try_take_any(
+    server: &Server,
+    range: &IpNet,
+    owner: &Owner<'_>,
+    dry_run: bool,
+) -> Result<IpAddr, AddressError> {
     let (first, last) = bounds(range);
     let size = last - first + 1;
     let low = first + reserved_for_static(size);
     for _ in 0..RANDOM_TRIES {
         let candidate = address(range, rand::rng().random_range(low..=last));
-        match take(server, range, candidate, owner, dry_run).await {
+        match try_take(server, range, candidate, owner, dry_run).await {
             Ok(()) => return Ok(candidate),
             Err(AddressError::Taken) => {}
             Err(error) => return Err(error),
@@ -185,7 +218,7 @@ pub async fn take_any(
         if store.cached_object("", &candidate.to_string()).is_some() {
             continue;
         }
-        match take(server, range, candidate, owner, dry_run).await {
+        match try_take(server, range, candidate, owner, dry_run).await {
             Ok(()) => return Ok(candidate),
             Err(AddressError::Taken) => {}
             Err(error) => return Err(error),

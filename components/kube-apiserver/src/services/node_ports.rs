@@ -1,5 +1,6 @@
 //! Node ports: a bitmap in one key, shared by all API servers.
 
+use crate::metrics::allocations::Wish;
 use crate::server::Server;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -128,7 +129,7 @@ pub async fn change<T>(
 
 /// Takes a certain port.
 pub async fn take(server: &Server, port: u16, dry_run: bool) -> Result<(), PortError> {
-    change(server, dry_run, |ports| {
+    let outcome = change(server, dry_run, |ports| {
         if !ports.contains(port) {
             return Err(PortError::OutOfRange(ports.range));
         }
@@ -138,17 +139,25 @@ pub async fn take(server: &Server, port: u16, dry_run: bool) -> Result<(), PortE
             Err(PortError::Taken)
         }
     })
-    .await
+    .await;
+    if !dry_run {
+        server.metrics.allocations.port(Wish::Certain, outcome.is_ok());
+    }
+    outcome
 }
 
 /// Takes any free port.
 pub async fn take_any(server: &Server, dry_run: bool) -> Result<u16, PortError> {
-    change(server, dry_run, |ports| {
+    let outcome = change(server, dry_run, |ports| {
         let port = ports.free().ok_or(PortError::Full)?;
         ports.used.insert(port);
         Ok(port)
     })
-    .await
+    .await;
+    if !dry_run {
+        server.metrics.allocations.port(Wish::Any, outcome.is_ok());
+    }
+    outcome
 }
 
 /// Gives ports back.

@@ -7,10 +7,12 @@ use super::place::Place;
 use super::resolver::Resolver;
 use super::trust::{self, TrustError};
 use crate::connect::egress::Egress;
+use crate::metrics::clients;
 use ahash::AHashMap;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use http::uri::Authority;
 use http::{Request, Uri};
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
@@ -18,7 +20,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long an unused connection is kept; upstream's transport does so as well.
 const IDLE: Duration = Duration::from_secs(90);
@@ -133,18 +135,24 @@ impl Endpoint {
             timed_out,
         };
         let request = self.request(&url, body).map_err(|why| failed(&why, false))?;
+        let host = request.uri().authority().map_or("", Authority::as_str).to_owned();
+        let begun = Instant::now();
+        let mut code = None;
         let exchange = async {
             let response = self
                 .pool
                 .request(request)
                 .await
                 .map_err(|error| failed(&root_cause(&error), false))?;
+            code = Some(response.status().as_u16());
             answer::read(response).await
         };
-        match tokio::time::timeout(timeout, exchange).await {
+        let outcome = match tokio::time::timeout(timeout, exchange).await {
             Ok(outcome) => outcome,
             Err(_) => Err(failed("context deadline exceeded", true)),
-        }
+        };
+        clients::posted(&host, code, begun.elapsed());
+        outcome
     }
 
     fn request(&self, url: &str, body: Bytes) -> Result<Request<Full<Bytes>>, String> {

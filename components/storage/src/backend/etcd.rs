@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{Backend, BackendError, BackendWatch, KeyValue, RangeRequest, RangeResult, TxnOutcome};
+use crate::metrics::BackendMetrics;
 use crate::revision::Revision;
 
 mod acknowledgements;
@@ -18,7 +19,7 @@ mod member;
 mod watch;
 mod wire;
 
-use connection::{COMPACT, RANGE, TXN};
+use connection::{COMPACT, RANGE, STATUS, TXN};
 use endpoints::{Answer, Endpoints};
 pub use endpoints::{EtcdOptions, EtcdTls};
 use lease::LeasePool;
@@ -256,5 +257,21 @@ impl Backend for EtcdBackend {
             }),
             Err(error) => Err(error),
         }
+    }
+
+    async fn size(&self) -> Result<Option<u64>, BackendError> {
+        let question = wire::Ignored::default();
+        let question = &question;
+        let answer = self
+            .endpoints
+            .call(READ_PATIENCE, |member| async move {
+                member.unary::<wire::StatusResponse>(STATUS, question).await
+            })
+            .await?;
+        Ok(u64::try_from(answer.value.db_size).ok())
+    }
+
+    fn metrics(&self) -> Option<&BackendMetrics> {
+        Some(self.leases.metrics())
     }
 }

@@ -19,6 +19,7 @@ use super::resource::ResourceCache;
 use crate::backend::{Backend, BackendError, BackendWatch, ProgressRequester, RawEvent, WatchMessage};
 use crate::error::StorageError;
 use crate::local::PerRuntime;
+use crate::metrics::Count;
 use crate::revision::Revision;
 
 /// A silent watch is asked for its progress this often, which also keeps bookmarks young.
@@ -47,6 +48,8 @@ pub(crate) struct Hub {
     /// There is no history before this revision.
     compacted: AtomicI64,
     last_failure: Mutex<Option<BackendError>>,
+    /// Reports of progress that came without changes.
+    progressed: Count,
 }
 
 /// A hub with its tasks, which end with the last handle.
@@ -93,6 +96,7 @@ impl Hub {
             probes: PerRuntime::default(),
             compacted: AtomicI64::new(0),
             last_failure: Mutex::default(),
+            progressed: Count::default(),
         })
     }
 
@@ -120,6 +124,11 @@ impl Hub {
     /// When the next bookmark of a watcher is due.
     pub(super) fn next_bookmark(&self) -> Instant {
         Instant::now() + self.options.bookmark_every.mul_f64(rand::random_range(0.8..1.2))
+    }
+
+    /// Reports of progress that came without changes.
+    pub(crate) fn progressed(&self) -> &Count {
+        &self.progressed
     }
 
     pub(crate) fn register(&self, cache: Arc<ResourceCache>) {
@@ -276,6 +285,9 @@ impl Hub {
 
     /// Gives each cache its changes, then makes the new position known.
     fn deliver(&self, message: WatchMessage) {
+        if message.events.is_empty() {
+            self.progressed.add(1);
+        }
         let mut events = message.events.into_iter().peekable();
         let routes = self.routes.read();
         while let Some(event) = events.next() {

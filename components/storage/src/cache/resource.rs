@@ -260,8 +260,12 @@ impl ResourceCache {
         revision: Revision,
         kind: EventKind,
     ) -> Result<ObjectRef, StorageError> {
-        catch_unwind(AssertUnwindSafe(|| self.try_decode(key, value, revision, kind)))
-            .unwrap_or_else(|panic| Err(StorageError::corrupt(key, panic_message(&*panic))))
+        let decoded = catch_unwind(AssertUnwindSafe(|| self.try_decode(key, value, revision, kind)))
+            .unwrap_or_else(|panic| Err(StorageError::corrupt(key, panic_message(&*panic))));
+        if decoded.is_err() {
+            self.metrics.undecodable.add(1);
+        }
+        decoded
     }
 
     fn try_decode(

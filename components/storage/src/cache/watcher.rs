@@ -162,6 +162,7 @@ impl Watcher {
             let mut batch = Vec::new();
             if self.cache.read_ring(self.cursor, BATCH, &mut batch).is_none() {
                 self.ended = true;
+                self.cache.metrics().left_behind.add(1);
                 return Some(WatchItem::Expired {
                     oldest: self.cache.cursor_after(Revision::ZERO).err().unwrap_or(position),
                 });

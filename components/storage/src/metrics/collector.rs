@@ -1,6 +1,6 @@
 //! The series of all stores, under upstream's names.
 
-use super::{AtomicHistogram, Count, Operation, ResourceMetrics};
+use super::{AtomicHistogram, Count, LEASES, Operation, ResourceMetrics};
 use crate::storage::Storage;
 use crate::store::Store;
 use prometheus_client::collector::Collector;
@@ -67,7 +67,7 @@ impl Resource {
 /// Families of plain counters: name, help, and where the number is.
 type Number = fn(&ResourceMetrics) -> &Count;
 
-const COUNTERS: [(&str, &str, Number); 11] = [
+const COUNTERS: [(&str, &str, Number); 13] = [
     (
         "apiserver_storage_list",
         "Lists read from the backend",
@@ -114,6 +114,16 @@ const COUNTERS: [(&str, &str, Number); 11] = [
         |metrics| &metrics.received,
     ),
     (
+        "apiserver_storage_decode_errors",
+        "Stored values that could not be read",
+        |metrics| &metrics.undecodable,
+    ),
+    (
+        "apiserver_terminated_watchers",
+        "Watches that were ended because their clients fell behind",
+        |metrics| &metrics.left_behind,
+    ),
+    (
         "apiserver_init_events",
         "Objects that watches were sent when they began",
         |metrics| &metrics.initial,
@@ -134,6 +144,13 @@ impl Collector for StorageMetrics {
                 .map(|store| (Resource::of(store), number(store.metrics())));
             counters(&mut encoder, name, help, told)?;
         }
+        let progressed = stores
+            .iter()
+            .filter(|store| store.cache().is_ready())
+            .map(|store| (Resource::of(store), store.progressed()));
+        let help = "Reports of etcd that a cache has seen everything up to a revision";
+        counters(&mut encoder, "etcd_bookmark", help, progressed)?;
+        databases(&mut encoder, &self.0)?;
         operations(&mut encoder, &stores)?;
         cache(&mut encoder, &stores)?;
         let sizes = stores
@@ -205,6 +222,32 @@ fn operations(encoder: &mut DescriptorEncoder, stores: &[Store]) -> Result<(), E
     histograms(encoder, "etcd_request_duration_seconds", help, durations)
 }
 
+/// What is known of the databases themselves.
+fn databases(encoder: &mut DescriptorEncoder, storage: &Storage) -> Result<(), Error> {
+    let help = "Bytes of the storage's database on its disk";
+    let name = "apiserver_storage_size_bytes";
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (index, size) in storage.sizes().into_iter().enumerate() {
+        let labels = [("storage_cluster_id", format!("etcd-{index}"))];
+        if let Some(size) = size {
+            ConstGauge::new(i64::try_from(size).unwrap_or(i64::MAX))
+                .encode(family.encode_family(&labels)?)?;
+        }
+    }
+    let leases = AtomicHistogram::new(&LEASES);
+    for hub in storage.hubs() {
+        if let Some(metrics) = hub.backend().metrics() {
+            leases.add(&metrics.leases);
+        }
+    }
+    let help = "Objects that shared a lease of etcd";
+    let family = encoder.encode_descriptor("etcd_lease_object_counts", help, None, MetricType::Histogram)?;
+    if !leases.is_empty() {
+        leases.encode(family)?;
+    }
+    Ok(())
+}
+
 fn cache(encoder: &mut DescriptorEncoder, stores: &[Store]) -> Result<(), Error> {
     // The cache is in the order of its keys and has no other index.
     let labels = |store: &Store| IndexLabels {
@@ -242,7 +285,8 @@ fn cache(encoder: &mut DescriptorEncoder, stores: &[Store]) -> Result<(), Error>
     let name = "apiserver_watch_cache_resource_version";
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
     for store in stores.iter().filter(|store| store.cache().is_ready()) {
-        let revision = store.cache().view().revision.value();
+        // The last digits, as upstream tells it: floats hold no more of them.
+        let revision = store.cache().view().revision.value() % 1_000_000_000_000_000;
         ConstGauge::new(revision).encode(family.encode_family(&Resource::of(store))?)?;
     }
     Ok(())

@@ -14,7 +14,12 @@ use crate::object::{Marks, ObjectRef};
 use crate::revision::{RequestedRevision, Revision};
 
 /// A snapshot and the revision it stands for.
-type State = (Arc<View>, Revision);
+pub(super) struct State {
+    view: Arc<View>,
+    pub(super) revision: Revision,
+    /// Whether it was read from the backend for this request.
+    fetched: bool,
+}
 
 pub(super) async fn get(
     store: &Store,
@@ -138,7 +143,11 @@ pub(super) fn at_hand(store: &Store) -> State {
     let position = store.hub.position();
     let view = store.cache.view();
     let revision = position.max(view.revision);
-    (view, revision)
+    State {
+        view,
+        revision,
+        fetched: false,
+    }
 }
 
 /// The newest state, from the cache if it keeps up.
@@ -157,9 +166,8 @@ pub(super) async fn newest(store: &Store) -> Result<State, StorageError> {
         .await
         .map_err(|error| StorageError::from_backend(prefix, error))?;
     all_read(failures)?;
-    from_backend(store, &view);
     let revision = view.revision;
-    Ok((Arc::new(view), revision))
+    Ok(from_backend(store, Arc::new(view), revision))
 }
 
 /// A state that lacks something is none.
@@ -171,11 +179,14 @@ fn all_read(failures: Failures) -> Result<(), StorageError> {
 }
 
 /// Counts a state that was read from the backend for a list. It is read whole, and kept for the pages that follow.
-fn from_backend(store: &Store, view: &View) {
+fn from_backend(store: &Store, view: Arc<View>, revision: Revision) -> State {
     let lists = &store.metrics().backend_lists;
     lists.count.add(1);
-    for count in [&lists.fetched, &lists.evaluated, &lists.returned] {
-        count.add(view.len());
+    lists.fetched.add(view.len());
+    State {
+        view,
+        revision,
+        fetched: true,
     }
 }
 
@@ -207,15 +218,18 @@ async fn exact(store: &Store, revision: Revision) -> Result<State, StorageError>
         });
     }
     if let Some(view) = store.cache.view_at(revision) {
-        return Ok((view, revision));
+        return Ok(State {
+            view,
+            revision,
+            fetched: false,
+        });
     }
     match fetch(store.hub.backend(), &store.cache, Some(revision)).await {
         Ok((view, failures)) => {
             all_read(failures)?;
-            from_backend(store, &view);
             let view = Arc::new(view);
             store.cache.pin(revision, view.clone());
-            Ok((view, revision))
+            Ok(from_backend(store, view, revision))
         }
         Err(BackendError::Compacted { requested, oldest }) => {
             Err(StorageError::Expired { requested, oldest })
@@ -234,10 +248,18 @@ fn page(
     limit: usize,
 ) -> ListPage {
     let mut looked = 0;
+    let fetched = state.fetched;
     let page = page_of(store, request, state, scope, start, limit, &mut looked);
-    let lists = &store.metrics().cache_lists;
-    lists.count.add(1);
-    lists.fetched.add(looked);
+    let lists = if fetched {
+        let lists = &store.metrics().backend_lists;
+        lists.evaluated.add(looked);
+        lists
+    } else {
+        let lists = &store.metrics().cache_lists;
+        lists.count.add(1);
+        lists.fetched.add(looked);
+        lists
+    };
     lists.returned.add(page.items.len());
     page
 }
@@ -246,7 +268,7 @@ fn page(
 fn page_of(
     store: &Store,
     request: &ListRequest,
-    (view, revision): State,
+    State { view, revision, .. }: State,
     scope: &Scope,
     start: String,
     limit: usize,

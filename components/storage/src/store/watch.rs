@@ -63,7 +63,7 @@ fn with_state(store: &Store, request: &WatchRequest) -> Result<Begin, StorageErr
 }
 
 fn from_now(store: &Store) -> Begin {
-    let (_, revision) = at_hand(store);
+    let revision = at_hand(store).revision;
     let (view, cursor) = store.cache.view_and_cursor();
     Begin {
         cursor,

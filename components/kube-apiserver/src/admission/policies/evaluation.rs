@@ -93,6 +93,7 @@ pub fn values<'a>(
 #[derive(Debug)]
 pub struct Budget {
     left: u64,
+    _timed: cel::timing::Running,
 }
 
 /// Why an expression has no value.
@@ -107,6 +108,7 @@ impl Default for Budget {
     fn default() -> Self {
         Self {
             left: cel::RUNTIME_BUDGET,
+            _timed: cel::timing::evaluation(),
         }
     }
 }

@@ -7,9 +7,11 @@ use crate::identity::{
     ALL_AUTHENTICATED, ALL_UNAUTHENTICATED, ANONYMOUS, MASTERS, NODE_PREFIX, NODES_GROUP, User,
     service_account, service_account_groups,
 };
+use crate::metrics::impersonation::ImpersonationMetrics;
 use apimachinery::{ApiError, GroupResource, names};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 const AUTHENTICATION: &str = "authentication.k8s.io";
 /// The node that a service account's token is bound to, in its user's extra data.
@@ -51,6 +53,17 @@ impl Mode {
         }
     }
 
+    /// Upstream's name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AssociatedNode => "associated-node",
+            Self::ArbitraryNode => "arbitrary-node",
+            Self::ServiceAccount => "serviceaccount",
+            Self::UserInfo => "user-info",
+            Self::Legacy => "legacy",
+        }
+    }
+
     /// What audit events tell.
     pub fn constraint(self) -> Option<&'static str> {
         (self != Self::Legacy).then(|| self.verb())
@@ -78,6 +91,7 @@ impl Mode {
     pub async fn check(
         self,
         authorizer: &Authorizer,
+        metrics: &ImpersonationMetrics,
         request: &Attributes<'_>,
         target: &User,
     ) -> Result<User, ApiError> {
@@ -87,20 +101,20 @@ impl Mode {
         };
         let asking = Asking {
             authorizer,
+            metrics,
             by: &by,
-            verb: self.verb(),
-            constrained: self != Self::Legacy,
+            mode: self,
         };
         if let Some((_, mode)) = self.verb().split_once(':') {
             let mut on = request.clone();
             on.user = Cow::Borrowed(&*by);
             on.verb = Cow::Owned(format!("impersonate-on:{mode}:{}", request.verb));
-            allowed(authorizer, &on).await?;
+            asking.allowed(&on).await?;
         }
         let groups = asking.name(target, self == Self::AssociatedNode).await?;
         if !target.uid.is_empty() {
             let question = asking.about(AUTHENTICATION, "uids").named(&target.uid);
-            allowed(authorizer, &question).await?;
+            asking.allowed(&question).await?;
         }
         asking.groups(&target.groups).await?;
         asking.extra(&target.extra).await?;
@@ -129,29 +143,46 @@ fn mark(user: &mut User) {
 
 struct Asking<'a> {
     authorizer: &'a Authorizer,
+    metrics: &'a ImpersonationMetrics,
     by: &'a User,
-    verb: &'static str,
-    constrained: bool,
+    mode: Mode,
 }
 
 impl Asking<'_> {
     fn about<'b>(&'b self, group: &'b str, resource: &'b str) -> Attributes<'b> {
-        let mut question = Attributes::resource(self.by, self.verb, group, resource);
+        let mut question = Attributes::resource(self.by, self.mode.verb(), group, resource);
         question.version = Cow::Borrowed(if group.is_empty() { "" } else { "v1" });
         question
     }
 
+    fn constrained(&self) -> bool {
+        self.mode != Mode::Legacy
+    }
+
+    async fn allowed(&self, question: &Attributes<'_>) -> Result<(), ApiError> {
+        let begun = Instant::now();
+        let decision = self.authorizer.decide(question).await;
+        let allowed = decision.allowed();
+        self.metrics.checked(self.mode.name(), allowed, begun.elapsed());
+        if allowed {
+            Ok(())
+        } else {
+            Err(forbidden(question, decision.reason()))
+        }
+    }
+
     /// Where the names of users and groups are.
     fn group(&self) -> &'static str {
-        if self.constrained { AUTHENTICATION } else { "" }
+        if self.constrained() { AUTHENTICATION } else { "" }
     }
 
     /// Asks for the name; gives the groups that come with it.
     async fn name(&self, target: &User, own_node: bool) -> Result<Option<Vec<String>>, ApiError> {
-        if let Some(node) = node(&target.name).filter(|_| self.constrained) {
+        if let Some(node) = node(&target.name).filter(|_| self.constrained()) {
             // Its own node is asked about once for all nodes: the account's token says which one it is.
             let name = if own_node { "*" } else { node };
-            allowed(self.authorizer, &self.about(AUTHENTICATION, "nodes").named(name)).await?;
+            self.allowed(&self.about(AUTHENTICATION, "nodes").named(name))
+                .await?;
             return Ok(Some(vec![NODES_GROUP.to_owned()]));
         }
         if let Some((namespace, name)) = service_account(&target.name) {
@@ -159,20 +190,20 @@ impl Asking<'_> {
                 .about(self.group(), "serviceaccounts")
                 .in_namespace(namespace)
                 .named(name);
-            allowed(self.authorizer, &question).await?;
+            self.allowed(&question).await?;
             return Ok(target
                 .groups
                 .is_empty()
                 .then(|| service_account_groups(namespace)));
         }
         let question = self.about(self.group(), "users").named(&target.name);
-        allowed(self.authorizer, &question).await?;
+        self.allowed(&question).await?;
         Ok(None)
     }
 
     async fn groups(&self, groups: &[String]) -> Result<(), ApiError> {
         let question = || self.about(self.group(), "groups");
-        if self.constrained {
+        if self.constrained() {
             if groups.iter().any(String::is_empty) {
                 let why = "impersonating the empty string group is not allowed";
                 return Err(forbidden(&question(), why));
@@ -181,31 +212,31 @@ impl Asking<'_> {
                 let why = "impersonating the system:masters group is not allowed";
                 return Err(forbidden(&question().named(MASTERS), why));
             }
-            if groups.len() >= MANY && allowed(self.authorizer, &question().named("*")).await.is_ok() {
+            if groups.len() >= MANY && self.allowed(&question().named("*")).await.is_ok() {
                 return Ok(());
             }
         }
         for group in groups {
-            allowed(self.authorizer, &question().named(group)).await?;
+            self.allowed(&question().named(group)).await?;
         }
         Ok(())
     }
 
     async fn extra(&self, extra: &BTreeMap<String, Vec<String>>) -> Result<(), ApiError> {
         let question = || self.about(AUTHENTICATION, "userextras");
-        if self.constrained {
+        if self.constrained() {
             if let Some(why) = extra.iter().find_map(|(key, values)| misshapen(key, values)) {
                 return Err(forbidden(&question(), &why));
             }
             let many = extra.len() >= MANY || extra.values().map(Vec::len).sum::<usize>() >= MANY;
             let all = question().of_subresource("*").named("*");
-            if many && allowed(self.authorizer, &all).await.is_ok() {
+            if many && self.allowed(&all).await.is_ok() {
                 return Ok(());
             }
         }
         for (key, values) in extra {
             for value in values {
-                allowed(self.authorizer, &question().of_subresource(key).named(value)).await?;
+                self.allowed(&question().of_subresource(key).named(value)).await?;
             }
         }
         Ok(())
@@ -243,15 +274,6 @@ fn without_values(by: &User) -> User {
     User {
         extra: BTreeMap::from([(NODE_KEYS.to_owned(), keys)]),
         ..by.clone()
-    }
-}
-
-async fn allowed(authorizer: &Authorizer, question: &Attributes<'_>) -> Result<(), ApiError> {
-    let decision = authorizer.decide(question).await;
-    if decision.allowed() {
-        Ok(())
-    } else {
-        Err(forbidden(question, decision.reason()))
     }
 }
 

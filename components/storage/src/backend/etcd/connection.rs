@@ -43,6 +43,7 @@ pub(super) const RANGE: Rpc = Rpc("/etcdserverpb.KV/Range");
 pub(super) const TXN: Rpc = Rpc("/etcdserverpb.KV/Txn");
 pub(super) const COMPACT: Rpc = Rpc("/etcdserverpb.KV/Compact");
 pub(super) const LEASE_GRANT: Rpc = Rpc("/etcdserverpb.Lease/LeaseGrant");
+pub(super) const STATUS: Rpc = Rpc("/etcdserverpb.Maintenance/Status");
 pub(super) const WATCH: Rpc = Rpc("/etcdserverpb.Watch/Watch");
 
 /// How a member is reached.

@@ -11,6 +11,7 @@ use super::connection::LEASE_GRANT;
 use super::endpoints::Endpoints;
 use super::wire::{LeaseGrantRequest, LeaseGrantResponse};
 use crate::backend::BackendError;
+use crate::metrics::BackendMetrics;
 
 /// A lease takes new keys for this part of its time, or at least a minute; it lives that much longer.
 const REUSE_PART: u32 = 20;
@@ -28,6 +29,7 @@ pub(super) struct LeasePool {
     endpoints: Arc<Endpoints>,
     /// By time to live in seconds.
     shared: Mutex<HashMap<u64, Shared>>,
+    metrics: BackendMetrics,
 }
 
 impl LeasePool {
@@ -35,7 +37,12 @@ impl LeasePool {
         LeasePool {
             endpoints,
             shared: Mutex::default(),
+            metrics: BackendMetrics::default(),
         }
+    }
+
+    pub(super) fn metrics(&self) -> &BackendMetrics {
+        &self.metrics
     }
 
     /// A lease that lives at least `ttl`.
@@ -60,8 +67,8 @@ impl LeasePool {
             })
             .await?;
         let id = answer.value.id;
-        shared.retain(|_, lease| lease.until > granted_at);
-        shared.insert(
+        shared.retain(|other, lease| *other == seconds || lease.until > granted_at);
+        let before = shared.insert(
             seconds,
             Shared {
                 id,
@@ -69,6 +76,9 @@ impl LeasePool {
                 keys: 1,
             },
         );
+        if let Some(before) = before {
+            self.metrics.leases.observe(before.keys as f64);
+        }
         Ok(id)
     }
 }

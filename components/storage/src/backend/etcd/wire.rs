@@ -164,6 +164,13 @@ pub(super) struct LeaseGrantResponse {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct StatusResponse {
+    /// Bytes of the database's file.
+    #[prost(int64, tag = "3")]
+    pub db_size: i64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct WatchRequest {
     #[prost(oneof = "watch_request::Request", tags = "1, 3")]
     pub request: Option<watch_request::Request>,
