@@ -10,6 +10,7 @@ mod observing;
 mod overrides;
 mod serving;
 mod unused;
+mod versions;
 
 use clap::Parser;
 use std::net::IpAddr;
@@ -83,6 +84,15 @@ pub struct ApiServerFlags {
     /// `Name=true` or `Name=false`.
     #[arg(long, value_delimiter = ',', value_parser = feature_gates::parse)]
     pub feature_gates: Vec<FeatureGate>,
+    /// The own version only.
+    #[arg(long, value_delimiter = ',', value_parser = versions::emulated)]
+    pub emulated_version: Vec<String>,
+    /// The one that this server has anyway.
+    #[arg(long, value_delimiter = ',', value_parser = versions::least_compatible)]
+    pub min_compatibility_version: Vec<String>,
+    /// A Unix socket for what `/debug` has of the process, for everyone who may connect to it.
+    #[arg(long)]
+    pub debug_socket_path: Option<PathBuf>,
 
     // etcd
     #[arg(long, value_delimiter = ',', required_unless_present = "storage_directory")]
@@ -191,9 +201,12 @@ pub struct ApiServerFlags {
     pub service_node_port_range: PortRange,
     #[arg(long, default_value_t = 0)]
     pub kubernetes_service_node_port: u16,
-    /// `lease` or `none`.
+    /// `lease`, `master-count` or `none`.
     #[arg(long, default_value = "lease")]
     pub endpoint_reconciler_type: String,
+    /// How many API servers there are, for the reconciler `master-count`.
+    #[arg(long, default_value_t = 1)]
+    pub apiserver_count: usize,
 
     /// EgressSelectorConfiguration: proxies on the way to nodes and to webhooks.
     #[arg(long)]

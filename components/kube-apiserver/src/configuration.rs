@@ -136,11 +136,17 @@ fn check(flags: &ApiServerFlags) -> anyhow::Result<()> {
             "--service-cluster-ip-range: {first} and {second} are of one family; a second range must be of the other"
         );
     }
-    if !matches!(flags.endpoint_reconciler_type.as_str(), "lease" | "none") {
+    if !matches!(
+        flags.endpoint_reconciler_type.as_str(),
+        "lease" | "master-count" | "none"
+    ) {
         bail!(
-            "--endpoint-reconciler-type: {:?} is not supported; use lease or none",
+            "--endpoint-reconciler-type: {:?} is not supported; use lease, master-count or none",
             flags.endpoint_reconciler_type
         );
+    }
+    if flags.apiserver_count == 0 {
+        bail!("--apiserver-count: 0 must be a positive number");
     }
     if flags.kubelet_client_certificate.is_some() != flags.kubelet_client_key.is_some() {
         bail!("--kubelet-client-certificate and --kubelet-client-key belong together");

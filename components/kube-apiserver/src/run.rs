@@ -16,6 +16,7 @@ use crate::pipeline;
 use crate::server::Server;
 use crate::serving::accept::{self, Limits};
 use crate::serving::certificates::{ClientAuthority, RELOAD_PERIOD};
+use crate::serving::debug_socket;
 use crate::serving::keepalive;
 use crate::serving::names::Certificates;
 use crate::serving::threads::Threads;
@@ -94,6 +95,10 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     api::validate::allow_privileged(flags.allow_privileged);
     let listener = listen(&flags)
         .with_context(|| format!("listening on {}:{}", flags.bind_address, flags.secure_port))?;
+    let debug_socket = match &flags.debug_socket_path {
+        Some(path) => Some(debug_socket::listen(path)?),
+        None => None,
+    };
     let port = listener.local_addr()?.port();
     tracing::info!(port, "listening");
 
@@ -233,6 +238,9 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         accepting.await;
         ("listener", Ok(()))
     });
+    if let Some(listener) = debug_socket {
+        tasks.spawn(named("debug socket", debug_socket::serve(listener)));
+    }
     tasks.spawn(start_up(Arc::clone(&server)));
     let rbac_built = {
         let server = Arc::clone(&server);

@@ -5,6 +5,7 @@ pub mod body;
 pub mod browsers;
 pub mod certificates;
 mod cork;
+pub mod debug_socket;
 pub mod keepalive;
 pub mod names;
 pub mod peer;

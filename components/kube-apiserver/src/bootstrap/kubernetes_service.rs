@@ -1,10 +1,13 @@
 //! The `kubernetes` service and its endpoints: all API servers that are alive.
 
+mod master_count;
+
 use super::objects;
 use crate::server::Server;
 use crate::services::addresses;
 use crate::stores;
 use apimachinery::{meta, time};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -45,16 +48,36 @@ async fn round(server: &Server, starting: bool) -> anyhow::Result<()> {
     if server.flags.endpoint_reconciler_type == "none" {
         return Ok(());
     }
+    if by_count(server) {
+        return counted(server, false).await;
+    }
     renew(server).await?;
     let alive = alive(server).await?;
-    endpoints(server, &alive).await?;
+    endpoints(server, |_| alive.clone()).await?;
     slice(server, &alive).await?;
     Ok(())
+}
+
+fn by_count(server: &Server) -> bool {
+    server.flags.endpoint_reconciler_type == "master-count"
+}
+
+/// The older way, without leases: each server adds itself and takes out whoever is one too many.
+async fn counted(server: &Server, leaving: bool) -> anyhow::Result<()> {
+    let (own, count) = (server.advertise, server.flags.apiserver_count);
+    let members = endpoints(server, |known| master_count::members(known, own, count, leaving)).await?;
+    slice(server, &members).await
 }
 
 /// Removes this server from the endpoints, so that nobody is sent to it while it goes.
 pub async fn leave(server: &Server) {
     if server.flags.endpoint_reconciler_type == "none" {
+        return;
+    }
+    if by_count(server) {
+        if let Err(error) = counted(server, true).await {
+            tracing::warn!(%error, "leaving the kubernetes endpoints failed; the others will take this server out");
+        }
         return;
     }
     let outcome: anyhow::Result<()> = async {
@@ -64,7 +87,7 @@ pub async fn leave(server: &Server) {
             raw.delete(&key, stored.mod_revision).await?;
         }
         let alive = alive(server).await?;
-        endpoints(server, &alive).await?;
+        endpoints(server, |_| alive.clone()).await?;
         slice(server, &alive).await?;
         Ok(())
     }
@@ -236,16 +259,12 @@ fn track(server: &Server, group: &str, plural: &str, mut object: Value) -> Optio
     Some(object)
 }
 
-async fn endpoints(server: &Server, alive: &BTreeSet<IpAddr>) -> anyhow::Result<()> {
-    let subsets = if alive.is_empty() {
-        Value::Null
-    } else {
-        let addresses: Vec<Value> = alive
-            .iter()
-            .map(|address| json!({ "ip": address.to_string() }))
-            .collect();
-        json!([{ "addresses": addresses, "ports": [{ "name": "https", "port": server.port, "protocol": "TCP" }] }])
-    };
+/// Makes the endpoints those that `members` gives for what there was, and tells them.
+async fn endpoints(
+    server: &Server,
+    members: impl Fn(&BTreeSet<IpAddr>) -> BTreeSet<IpAddr> + Send + Sync,
+) -> anyhow::Result<BTreeSet<IpAddr>> {
+    let told = Mutex::new(BTreeSet::new());
     keep(store(server, "", "endpoints")?, NAME, |existing| {
         let mut object = match existing {
             Some(existing) => existing.clone(),
@@ -256,11 +275,14 @@ async fn endpoints(server: &Server, alive: &BTreeSet<IpAddr>) -> anyhow::Result<
             ),
         };
         meta::set_label(&mut object, "endpointslice.kubernetes.io/skip-mirror", "true");
+        let alive = members(&master_count::addresses(&object));
+        let subsets = subsets(server.port, &alive);
+        *told.lock() = alive;
         match (&subsets, object.as_object_mut()) {
             (Value::Null, Some(map)) => {
                 map.remove("subsets");
             }
-            _ => object["subsets"] = subsets.clone(),
+            _ => object["subsets"] = subsets,
         }
         if existing.is_none() {
             track(server, "", "endpoints", object)
@@ -269,7 +291,18 @@ async fn endpoints(server: &Server, alive: &BTreeSet<IpAddr>) -> anyhow::Result<
         }
     })
     .await?;
-    Ok(())
+    Ok(told.into_inner())
+}
+
+fn subsets(port: u16, alive: &BTreeSet<IpAddr>) -> Value {
+    if alive.is_empty() {
+        return Value::Null;
+    }
+    let addresses: Vec<Value> = alive
+        .iter()
+        .map(|address| json!({ "ip": address.to_string() }))
+        .collect();
+    json!([{ "addresses": addresses, "ports": [{ "name": "https", "port": port, "protocol": "TCP" }] }])
 }
 
 async fn slice(server: &Server, alive: &BTreeSet<IpAddr>) -> anyhow::Result<()> {

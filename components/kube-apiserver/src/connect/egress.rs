@@ -2,6 +2,7 @@
 
 use crate::serving::certificates::{provider, read_certificates};
 use anyhow::{Context, bail};
+use arc_swap::ArcSwap;
 use component_config::kube_apiserver::egress::{
     Connection, EgressSelectorConfiguration, TcpTransport, TlsConfig,
 };
@@ -9,6 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,9 +53,64 @@ enum Transport {
     Tcp {
         host: String,
         port: u16,
-        tls: Option<Arc<ClientConfig>>,
+        tls: Option<Tls>,
     },
     Unix(PathBuf),
+}
+
+/// Certificates, which are read anew when their files have changed.
+#[derive(Debug)]
+struct Tls {
+    files: TlsConfig,
+    current: ArcSwap<(Stamps, Arc<ClientConfig>)>,
+}
+
+/// What tells one state of the files from another: inode, length and time of the last change of each.
+type Stamps = [Option<(u64, u64, i64, i64)>; 3];
+
+fn stamps(files: &TlsConfig) -> Stamps {
+    [&files.ca_bundle, &files.client_cert, &files.client_key].map(|file| {
+        let metadata = std::fs::metadata(file.as_ref()?).ok()?;
+        Some((
+            metadata.ino(),
+            metadata.len(),
+            metadata.mtime(),
+            metadata.mtime_nsec(),
+        ))
+    })
+}
+
+impl Tls {
+    fn load(files: &TlsConfig) -> anyhow::Result<Self> {
+        let stamps = stamps(files);
+        let config = Arc::new(tls(files)?);
+        Ok(Self {
+            files: files.clone(),
+            current: ArcSwap::from_pointee((stamps, config)),
+        })
+    }
+
+    /// For a new connection. Files that can't be used are told of, and what they said before goes on.
+    fn config(&self) -> Arc<ClientConfig> {
+        let now = stamps(&self.files);
+        let current = self.current.load();
+        if current.0 == now {
+            return Arc::clone(&current.1);
+        }
+        let fresh = match tls(&self.files) {
+            Ok(config) => {
+                tracing::info!("certificates for an egress proxy reloaded");
+                Arc::new(config)
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "changed certificates for an egress proxy are not taken");
+                Arc::clone(&current.1)
+            }
+        };
+        self.current.store(Arc::new((now, Arc::clone(&fresh))));
+        fresh
+    }
 }
 
 impl Egress {
@@ -122,9 +179,7 @@ fn by_tcp(tcp: &TcpTransport, field: &str) -> anyhow::Result<Transport> {
     let url =
         url::Url::parse(&tcp.url).with_context(|| format!("{field}.url: Invalid value: {:?}", tcp.url))?;
     let tls = match (url.scheme(), &tcp.tls_config) {
-        ("https", Some(files)) => Some(Arc::new(
-            tls(files).with_context(|| format!("{field}.tlsConfig"))?,
-        )),
+        ("https", Some(files)) => Some(Tls::load(files).with_context(|| format!("{field}.tlsConfig"))?),
         ("https", None) => bail!("{field}.tlsConfig: Required value: must be set when the URL is https"),
         ("http", None) => None,
         ("http", Some(_)) => bail!("{field}.tlsConfig: Forbidden: must be absent when the URL is http"),
@@ -190,7 +245,7 @@ impl Proxy {
                     None => Box::new(tcp),
                     Some(tls) => {
                         let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
-                        Box::new(TlsConnector::from(Arc::clone(tls)).connect(name, tcp).await?)
+                        Box::new(TlsConnector::from(tls.config()).connect(name, tcp).await?)
                     }
                 }
             }

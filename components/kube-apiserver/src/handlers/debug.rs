@@ -23,14 +23,23 @@ pub fn handle(server: &Server, request: &ApiRequest, rest: &[&str]) -> Response 
                 control.and_then(|control| flow_control::debug::dump(&control.current(), which, details));
             dump.map_or_else(not_found, |text| answer::text(StatusCode::OK, text))
         }
-        ["flags"] if profiling && reads => page("/debug/flags/", "flags", &["v"]),
-        ["flags", "v"] if profiling => verbosity(request),
-        ["pprof"] if profiling && reads => page("/debug/pprof/", "profiles", &["cmdline"]),
-        ["pprof", "cmdline"] if profiling && reads => {
+        _ if profiling => of_process(&request.method, rest, &request.body, &request.user.name),
+        _ => not_found(),
+    }
+}
+
+/// What is about the process and not about the cluster. `user` asks for it.
+pub fn of_process(method: &Method, rest: &[&str], body: &[u8], user: &str) -> Response {
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    match rest {
+        ["flags"] if reads => page("/debug/flags/", "flags", &["v"]),
+        ["flags", "v"] => verbosity(method, body, user),
+        ["pprof"] if reads => page("/debug/pprof/", "profiles", &["cmdline"]),
+        ["pprof", "cmdline"] if reads => {
             let words: Vec<Vec<u8>> = std::env::args_os().map(|word| word.as_bytes().to_vec()).collect();
             answer::bytes_of(StatusCode::OK, "text/plain; charset=utf-8", words.join(&0))
         }
-        ["pprof", _] if profiling => answer::text(
+        ["pprof", _] => answer::text(
             StatusCode::NOT_IMPLEMENTED,
             "This server is not a Go program and has no Go profiles. Record one of its process with perf(1).\n",
         ),
@@ -56,19 +65,15 @@ fn page(path: &str, what: &str, names: &[&str]) -> Response {
 }
 
 /// The body of a PUT is the new verbosity of the log.
-fn verbosity(request: &ApiRequest) -> Response {
-    if request.method != Method::PUT {
+fn verbosity(method: &Method, body: &[u8], user: &str) -> Response {
+    if method != Method::PUT {
         return answer::text(StatusCode::NOT_ACCEPTABLE, "unsupported http method");
     }
-    let given = String::from_utf8_lossy(&request.body);
+    let given = String::from_utf8_lossy(body);
     match given.trim().parse() {
         Ok(verbosity) => {
             daemon::logging::set_verbosity(verbosity);
-            tracing::info!(
-                verbosity,
-                user = request.user.name,
-                "the verbosity of the log was changed"
-            );
+            tracing::info!(verbosity, user, "the verbosity of the log was changed");
             answer::text(
                 StatusCode::OK,
                 format!("successfully set klog.logging.verbosity to {given}"),
