@@ -1,9 +1,12 @@
 //! OpenAPI documents from the schemas, the registry and the texts. They are made when asked for and not kept
 //! here: the texts are large, and clients ask rarely.
+mod connections;
 mod custom;
 mod operations;
+mod roots;
 mod schemas;
 mod version2;
+mod watches;
 
 pub use version2::document as v2_document;
 
@@ -16,13 +19,14 @@ use std::sync::Arc;
 /// The version that documents carry.
 const API_VERSION: &str = "1.36";
 
-/// Names of the version 3 documents (`api/v1`, `apis/apps/v1`), in order.
+/// Names of the version 3 documents (`api/v1`, `apis/apps`, `apis/apps/v1`, `version`), in order.
 pub fn v3_names(registry: &Registry) -> Vec<String> {
     let mut names: Vec<String> = registry
         .groups()
         .into_iter()
         .flat_map(|(_, versions)| versions)
         .map(|version| name(&version))
+        .chain(roots::names(registry))
         .collect();
     names.sort();
     names
@@ -43,19 +47,31 @@ pub fn v3_rows<'a>(registry: &'a Registry, wanted: &'a str) -> impl Iterator<Ite
         .filter(move |row| name(&row.gvk.group_version()) == wanted)
 }
 
-/// The version 3 document of that name; `None` if there is no such group and version.
+/// The version 3 document of that name; `None` if there is none.
 pub fn v3_document(registry: &Registry, wanted: &str) -> Option<Value> {
     let rows: Vec<&Arc<Resource>> = v3_rows(registry, wanted).collect();
-    if rows.is_empty() {
-        return None;
-    }
-    let mut paths: BTreeMap<String, Value> = BTreeMap::new();
-    for row in &rows {
-        operations::paths(row, &format!("/{wanted}"), &mut paths);
-    }
-    let paths = Value::Object(paths.into_iter().collect::<Map<_, _>>());
+    let paths = match rows.first() {
+        None => roots::paths(registry, wanted)?,
+        Some(first) => {
+            let mut paths: BTreeMap<String, Value> = BTreeMap::new();
+            // Documents of custom resources are about them only.
+            if rows.iter().any(|row| row.custom.is_none()) {
+                paths.insert(
+                    format!("/{wanted}/"),
+                    roots::resources(&first.gvk.group_version()),
+                );
+            }
+            for row in &rows {
+                operations::paths(row, &format!("/{wanted}"), &mut paths);
+            }
+            Value::Object(paths.into_iter().collect::<Map<_, _>>())
+        }
+    };
     let mut components = schemas::reachable(&paths, &rows);
     schemas::describe(&mut components);
+    if let Some(first) = rows.first().filter(|row| row.custom.is_none()) {
+        schemas::shared_kinds(&mut components, &first.gvk.group_version());
+    }
     Some(json!({
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": API_VERSION},
@@ -88,6 +104,30 @@ mod tests {
             }
         }
         assert_eq!(v3_document(&registry, "apis/none/v1"), None);
+    }
+
+    #[test]
+    fn paths_and_methods_are_upstreams() {
+        let registry = Registry::built_in();
+        let names = v3_names(&registry);
+        let expected: BTreeMap<String, BTreeMap<String, Vec<String>>> =
+            crate::schema::embedded(include_bytes!("gen/openapi-paths.json.gz"));
+        assert_eq!(names, expected.keys().cloned().collect::<Vec<_>>());
+        for (name, paths) in expected {
+            let document = v3_document(&registry, &name).unwrap();
+            let found: BTreeMap<String, Vec<String>> = document["paths"]
+                .as_object()
+                .unwrap()
+                .iter()
+                .map(|(path, item)| {
+                    let mut methods: Vec<String> = item.as_object().unwrap().keys().cloned().collect();
+                    methods.retain(|method| method != "parameters");
+                    methods.sort();
+                    (path.clone(), methods)
+                })
+                .collect();
+            assert_eq!(found, paths, "{name}");
+        }
     }
 
     #[test]

@@ -87,6 +87,18 @@ pub fn process(text: &mut String) {
         "gauge",
         line_of("/proc/self/limits", "Max open files"),
     );
+    put(
+        "process_virtual_memory_max_bytes",
+        "gauge",
+        line_of("/proc/self/limits", "Max address space").map(|limit| match limit.as_str() {
+            // As clients of Prometheus in Go tell it.
+            "unlimited" => "1.8446744073709552e+19".to_owned(),
+            _ => limit,
+        }),
+    );
+    let (received, sent) = octets();
+    put("process_network_receive_bytes_total", "counter", received);
+    put("process_network_transmit_bytes_total", "counter", sent);
     let booted = line_of("/proc/stat", "btime").and_then(|time| time.parse::<u64>().ok());
     let started = booted
         .zip(ticks(START_TIME))
@@ -110,6 +122,18 @@ fn stat() -> Vec<String> {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     rest.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Bytes that came to this network namespace and went out of it.
+fn octets() -> (Option<String>, Option<String>) {
+    let text = std::fs::read_to_string("/proc/self/net/netstat").unwrap_or_default();
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("IpExt: "));
+    let (names, values) = (lines.next().unwrap_or(""), lines.next().unwrap_or(""));
+    let of = |wanted: &str| {
+        let mut pairs = names.split(' ').zip(values.split(' '));
+        pairs.find_map(|(name, value)| (name == wanted).then(|| value.to_owned()))
+    };
+    (of("InOctets"), of("OutOctets"))
 }
 
 /// The first word behind `start` in the line that begins so.

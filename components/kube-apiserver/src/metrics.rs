@@ -52,6 +52,11 @@ struct FeatureLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UsageLabels {
+    usage: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StreamLabels {
     subresource: &'static str,
     proxy_type: &'static str,
@@ -82,6 +87,7 @@ pub struct Metrics {
     pub conversion: ConversionMetrics,
     pub impersonation: ImpersonationMetrics,
     streams: Family<StreamLabels, Counter>,
+    logs: Counter,
     pub health: HealthMetrics,
     pub pod_security: PodSecurityMetrics,
     deprecated: Family<DeprecatedLabels, Gauge>,
@@ -106,6 +112,15 @@ impl Metrics {
         let impersonation = ImpersonationMetrics::register(&mut registry);
         clients::register(&mut registry);
         registry.register_collector(Box::new(ExpressionMetrics));
+        let logs = Family::<UsageLabels, Counter>::default();
+        let usage = "enforce_tls";
+        let enforced = logs.get_or_create_owned(&UsageLabels { usage });
+        registry.register(
+            "kube_apiserver_pod_logs_insecure_backend",
+            "Requests for logs, by whether the kubelet's certificate is checked",
+            logs,
+        );
+        let logs = enforced;
         let streams = Family::<StreamLabels, Counter>::default();
         registry.register(
             "apiserver_websocket_streaming_requests",
@@ -153,6 +168,7 @@ impl Metrics {
             conversion,
             impersonation,
             streams,
+            logs,
             health: HealthMetrics::default(),
             pod_security,
             deprecated,
@@ -170,6 +186,11 @@ impl Metrics {
             removed_release: "",
         };
         self.deprecated.get_or_create(&labels).set(1);
+    }
+
+    /// A log was asked for. A request can't switch off the check of the kubelet's certificate.
+    pub fn log(&self) {
+        self.logs.inc();
     }
 
     /// A WebSocket to a container was asked for. The kubelet speaks the protocol, this server hands it through.

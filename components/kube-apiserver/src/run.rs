@@ -157,7 +157,9 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         authorizer.node.actions.register(registry);
         registry.register_collector(Box::new(StorageMetrics::of(&stores.storage)));
         storage::kms_metrics::register(registry, &own);
+        storage::register_encryption_metrics(registry);
         aggregator.metrics.register(registry);
+        aggregator.merged.register(registry);
         token_metrics.register(registry);
         registry.register(
             "apiserver_tls_handshake_errors",

@@ -1,16 +1,21 @@
 //! Ways to nodes and to webhooks that go through a proxy: `--egress-selector-config-file`.
 #![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use testkit::api_server::ApiServer;
 use testkit::cluster_pki::ClusterPki;
 use testkit::etcd::{Etcd, free_ports};
+use testkit::exchange;
 use testkit::tls_front::TlsFront;
 use testkit::webhook::{Answer, WebhookServer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio_rustls::TlsAcceptor;
 
 type Asked = Arc<Mutex<Vec<String>>>;
 
@@ -54,23 +59,27 @@ async fn greeter() -> u16 {
     port
 }
 
+/// The answer's code and text.
 async fn send(client: &kube::Client, method: &str, path: &str, kind: &str, body: &Value) -> (u16, String) {
-    let body = if body.is_null() {
-        Vec::new()
-    } else {
-        body.to_string().into_bytes()
-    };
-    let request = http::Request::builder()
-        .method(method)
-        .uri(path)
-        .header("content-type", kind)
-        .body(body)
-        .unwrap();
-    match client.request_text(request).await {
-        Ok(text) => (200, text),
-        Err(kube::Error::Api(status)) => (status.code, status.message),
-        Err(other) => panic!("{other}"),
-    }
+    let answer = exchange::send(client, method, path, kind, body).await.unwrap();
+    (answer.status.as_u16(), answer.text())
+}
+
+async fn node(client: &kube::Client) {
+    let node = json!({"metadata": {"name": "n"}});
+    let made = send(client, "POST", "/api/v1/nodes", exchange::JSON, &node).await;
+    assert_eq!(made.0, 201, "{}", made.1);
+}
+
+/// The node's kubelet is this machine's at `port`.
+async fn listens_at(client: &kube::Client, port: u16) {
+    let status = json!({"status": {
+        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
+    }});
+    let merge = "application/merge-patch+json";
+    let changed = send(client, "PATCH", "/api/v1/nodes/n/status", merge, &status).await;
+    assert_eq!(changed.0, 200, "{}", changed.1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -116,30 +125,15 @@ async fn nodes_and_webhooks_are_reached_by_their_proxies() {
         .unwrap();
     let client = server.admin().await.unwrap();
 
-    let node = json!({"metadata": {"name": "n"}});
-    assert_eq!(
-        send(&client, "POST", "/api/v1/nodes", "application/json", &node)
-            .await
-            .0,
-        200
-    );
-    let merge = "application/merge-patch+json";
-    let listens_at = async |port: u16| {
-        let status = json!({"status": {
-            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
-            "daemonEndpoints": {"kubeletEndpoint": {"Port": port}},
-        }});
-        let answer = send(&client, "PATCH", "/api/v1/nodes/n/status", merge, &status).await;
-        assert_eq!(answer.0, 200);
-    };
     let kubelet = TlsFront::start(server.pki(), greeter().await).await.unwrap();
-    listens_at(kubelet.port()).await;
+    node(&client).await;
+    listens_at(&client, kubelet.port()).await;
     let path = "/api/v1/nodes/n/proxy/x";
-    let answer = send(&client, "GET", path, "application/json", &Value::Null).await;
+    let answer = send(&client, "GET", path, exchange::JSON, &Value::Null).await;
     assert_eq!(answer, (200, "hello".to_owned()));
     assert_eq!(*near.lock().unwrap(), [format!("127.0.0.1:{}", kubelet.port())]);
-    listens_at(free_ports(1).unwrap()[0]).await;
-    let (code, why) = send(&client, "GET", path, "application/json", &Value::Null).await;
+    listens_at(&client, free_ports(1).unwrap()[0]).await;
+    let (code, why) = send(&client, "GET", path, exchange::JSON, &Value::Null).await;
     assert!(
         code == 503 && why.contains("would not connect to 127.0.0.1"),
         "{code} {why}"
@@ -164,7 +158,7 @@ async fn nodes_and_webhooks_are_reached_by_their_proxies() {
     let hooks = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
     assert_eq!(
         send(&client, "POST", hooks, "application/json", &hook).await.0,
-        200
+        201
     );
     let map = json!({"metadata": {"generateName": "m"}});
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
@@ -177,11 +171,106 @@ async fn nodes_and_webhooks_are_reached_by_their_proxies() {
             &map,
         )
         .await;
-        if code != 200 {
+        if code != 201 {
             assert!(why.contains("by proxy"), "{code} {why}");
             break;
         }
         assert!(std::time::Instant::now() < deadline);
     }
     assert_eq!(*far.lock().unwrap(), [format!("localhost:{}", webhook.port())]);
+}
+
+/// Certificates of a proxy, which takes clients of the same authority only.
+fn acceptor(pki: &ClusterPki) -> TlsAcceptor {
+    let chain = |file: &str| -> Vec<CertificateDer<'static>> {
+        let found = CertificateDer::pem_file_iter(pki.file(file)).unwrap();
+        found.map(Result::unwrap).collect()
+    };
+    let mut roots = rustls::RootCertStore::empty();
+    for root in chain("ca.crt") {
+        roots.add(root).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .build()
+        .unwrap();
+    let key = PrivateKeyDer::from_pem_file(pki.file("proxy.key")).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(clients)
+        .with_single_cert(chain("proxy.crt"), key)
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_for_a_proxy_are_read_anew_when_they_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let authorities = ["old", "new"].map(|name| {
+        let folder = folder.path().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        let pki = ClusterPki::write(&folder).unwrap();
+        pki.serving("proxy", &["localhost"]).unwrap();
+        pki.leaf("way", "kube-apiserver", &[]).unwrap();
+        pki
+    });
+    let used = |name: &str| folder.path().join(name);
+    let use_files_of = |pki: &ClusterPki| {
+        for (file, name) in [("ca.crt", "ca"), ("way.crt", "certificate"), ("way.key", "key")] {
+            // One rename, as whoever rotates certificates does it.
+            std::fs::copy(pki.file(file), used("fresh")).unwrap();
+            std::fs::rename(used("fresh"), used(name)).unwrap();
+        }
+    };
+    use_files_of(&authorities[0]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let accepting = Arc::new(Mutex::new(acceptor(&authorities[0])));
+    let asked = Asked::default();
+    tokio::spawn({
+        let (accepting, asked) = (Arc::clone(&accepting), Arc::clone(&asked));
+        async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let acceptor = accepting.lock().unwrap().clone();
+                let asked = Arc::clone(&asked);
+                tokio::spawn(async move {
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        proxy(stream, asked).await;
+                    }
+                });
+            }
+        }
+    });
+    let config = json!({
+        "apiVersion": "apiserver.k8s.io/v1beta1", "kind": "EgressSelectorConfiguration",
+        "egressSelections": [{"name": "cluster", "connection": {"proxyProtocol": "HTTPConnect", "transport": {"tcp": {
+            "url": url, "tlsConfig": {"caBundle": used("ca"), "clientCert": used("certificate"), "clientKey": used("key")},
+        }}}}],
+    });
+    std::fs::write(used("egress"), config.to_string()).unwrap();
+    let flag = format!("--egress-selector-config-file={}", used("egress").display());
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[&flag])
+        .await
+        .unwrap();
+    let client = server.admin().await.unwrap();
+    let kubelet = TlsFront::start(server.pki(), greeter().await).await.unwrap();
+    node(&client).await;
+    listens_at(&client, kubelet.port()).await;
+    let path = "/api/v1/nodes/n/proxy/x";
+    let get = async || send(&client, "GET", path, exchange::JSON, &Value::Null).await;
+    assert_eq!(get().await, (200, "hello".to_owned()));
+
+    *accepting.lock().unwrap() = acceptor(&authorities[1]);
+    let (code, why) = get().await;
+    assert!(code == 503 && why.contains("certificate"), "{code} {why}");
+    // A file that is none is told of, and what was there goes on.
+    std::fs::write(used("ca"), "nothing").unwrap();
+    assert_eq!(get().await.0, 503);
+    assert!(server.log().contains("are not taken"));
+    use_files_of(&authorities[1]);
+    assert_eq!(get().await, (200, "hello".to_owned()));
+    assert_eq!(asked.lock().unwrap().len(), 2);
 }

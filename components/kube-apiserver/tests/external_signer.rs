@@ -7,6 +7,7 @@ use prost::Message;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
+use std::os::linux::net::SocketAddrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -83,11 +84,14 @@ struct Signer {
 
 impl Signer {
     fn start(socket: &Path) -> Arc<Self> {
+        Self::on(UnixListener::bind(socket).unwrap())
+    }
+
+    fn on(listener: UnixListener) -> Arc<Self> {
         let signer = Arc::new(Self {
             keys: Mutex::new(vec![Pair::new("old", true), Pair::new("first", false)]),
             fetched: AtomicUsize::new(0),
         });
-        let listener = UnixListener::bind(socket).unwrap();
         tokio::spawn(serve(listener, Arc::clone(&signer)));
         signer
     }
@@ -250,4 +254,25 @@ async fn a_server_does_not_start_with_a_signer_that_does_not_fit() {
         };
         assert!(error.contains(said), "{flags:?}: {error}");
     }
+}
+
+#[tokio::test]
+async fn a_signer_may_listen_on_an_abstract_socket() {
+    let name = format!("hardway-signer-{}", uuid::Uuid::new_v4());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    let listener = std::os::unix::net::UnixListener::bind_addr(&address).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let _signer = Signer::on(UnixListener::from_std(listener).unwrap());
+    let flag = format!("--service-account-signing-endpoint=@{name}");
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &[&flag])
+        .await
+        .unwrap();
+    let client = server.admin().await.unwrap();
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    let account = json!({"metadata": {"name": "a"}});
+    value(&client, post(accounts, &account)).await.unwrap();
+    let asked = post(&format!("{accounts}/a/token"), &json!({"spec": {}}));
+    let token = value(&client, asked).await.unwrap();
+    assert_eq!(kid(token["status"]["token"].as_str().unwrap()), "first");
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use testkit::api_server::ApiServer;
 use testkit::cluster_pki::ClusterPki;
 use testkit::etcd::Etcd;
+use testkit::exchange;
 use testkit::webhook::{Answer, WebhookServer};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_kube-apiserver");
@@ -43,20 +44,10 @@ async fn client(server: &ApiServer, token: Option<&str>) -> kube::Client {
 }
 
 async fn send(client: &kube::Client, method: &str, path: &str, body: &Value) -> (StatusCode, Value) {
-    let body = if body.is_null() {
-        Vec::new()
-    } else {
-        body.to_string().into_bytes()
-    };
-    let request = http::Request::builder()
-        .method(method)
-        .uri(path)
-        .header("content-type", "application/json")
-        .body(kube::client::Body::from(body))
+    let answer = exchange::send(client, method, path, exchange::JSON, body)
+        .await
         .unwrap();
-    let (parts, body) = client.send(request).await.unwrap().into_parts();
-    let bytes = body.collect_bytes().await.unwrap();
-    (parts.status, serde_json::from_slice(&bytes).unwrap_or_default())
+    (answer.status, answer.json())
 }
 
 /// Who the server takes the bearer of a token for.

@@ -9,7 +9,9 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use std::path::Path;
 use testkit::api_server::ApiServer;
+use testkit::cluster_pki::ClusterPki;
 use testkit::etcd::Etcd;
+use testkit::webhook::{Answer, WebhookServer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wire::{PATIENCE, Target};
 
@@ -216,4 +218,108 @@ async fn a_browsers_token_stands_among_sub_protocols() {
             "{protocols}: {answer}"
         );
     }
+}
+
+#[tokio::test]
+async fn an_authorization_webhook_is_told_the_selectors() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = ClusterPki::write(folder.path()).unwrap();
+    let webhook = WebhookServer::start(&pki, &[], |seen| {
+        let selectors = &seen.body["spec"]["resourceAttributes"]["labelSelector"];
+        let own = selectors["requirements"] == json!([{"key": "team", "operator": "In", "values": ["a"]}]);
+        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "status": {"allowed": own}});
+        Answer::ok(review)
+    })
+    .await
+    .unwrap();
+    let file = folder.path().join("webhook");
+    std::fs::write(&file, webhook.kubeconfig(&pki, "/")).unwrap();
+    let file = format!("--authorization-webhook-config-file={}", file.display());
+    let flags = [
+        "--authorization-mode=Node,RBAC,Webhook",
+        "--authorization-webhook-version=v1",
+        file.as_str(),
+    ];
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &flags).await.unwrap();
+    let jane = server.client("jane", &[]).await.unwrap();
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let own = format!("{maps}?labelSelector=team%3Da&fieldSelector=metadata.name%3Dx");
+    assert_eq!(code(&jane, get(&own)).await.0, 200);
+    for query in ["", "?labelSelector=team%3Db", "?labelSelector=team"] {
+        let path = format!("{maps}{query}");
+        assert_eq!(code(&jane, get(&path)).await.0, 403, "{path}");
+    }
+    let seen = webhook.seen();
+    let asked = seen
+        .iter()
+        .map(|seen| &seen.body["spec"]["resourceAttributes"])
+        .find(|asked| asked["fieldSelector"].is_object())
+        .unwrap();
+    assert_eq!(
+        asked["fieldSelector"],
+        json!({"requirements": [{"key": "metadata.name", "operator": "In", "values": ["x"]}]})
+    );
+}
+
+#[tokio::test]
+async fn servers_of_a_fixed_number_share_the_endpoints() {
+    let etcd = Etcd::start().await.unwrap();
+    let flags = |address: &str| {
+        let common = ["--endpoint-reconciler-type=master-count", "--apiserver-count=2"];
+        let own = format!("--advertise-address={address}");
+        common
+            .map(str::to_owned)
+            .into_iter()
+            .chain([own])
+            .collect::<Vec<_>>()
+    };
+    let addresses = async |server: &ApiServer| -> Vec<String> {
+        let client = server.admin().await.unwrap();
+        let (_, text) = code(&client, get("/api/v1/namespaces/default/endpoints/kubernetes")).await;
+        let endpoints: Value = serde_json::from_str(&text).unwrap();
+        let list = endpoints["subsets"][0]["addresses"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        list.iter()
+            .map(|entry| entry["ip"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let mut servers = Vec::new();
+    for (address, expected) in [
+        ("192.0.2.1", &["192.0.2.1"][..]),
+        ("192.0.2.2", &["192.0.2.1", "192.0.2.2"]),
+        // One too many: those that follow it in a ring stay.
+        ("192.0.2.3", &["192.0.2.1", "192.0.2.3"]),
+    ] {
+        let flags = flags(address);
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let server = ApiServer::start(Path::new(BINARY), &etcd, &flags).await.unwrap();
+        assert_eq!(addresses(&server).await, expected);
+        servers.push(server);
+    }
+    assert!(keys(&etcd, "/registry/masterleases/").await.is_empty());
+    let mut last = servers.pop().unwrap();
+    last.terminate(PATIENCE).unwrap();
+    assert!(!addresses(&servers[0]).await.contains(&"192.0.2.3".to_owned()));
+}
+
+#[tokio::test]
+async fn the_debug_socket_answers_about_the_process_without_authentication() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("debug");
+    let flag = format!("--debug-socket-path={}", socket.display());
+    let etcd = Etcd::start().await.unwrap();
+    let flags = [flag.as_str(), "--profiling=false", "--emulated-version=kube=1.36"];
+    let _server = ApiServer::start(Path::new(BINARY), &etcd, &flags).await.unwrap();
+    let mut stream = tokio::net::UnixStream::connect(&socket).await.unwrap();
+    let request = "GET /debug/pprof/cmdline HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains("--debug-socket-path="),
+        "{answer}"
+    );
 }

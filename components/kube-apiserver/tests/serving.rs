@@ -182,3 +182,21 @@ async fn a_document_may_be_kept_under_its_hash_and_another_hash_leads_to_it() {
         "{text}"
     );
 }
+
+#[tokio::test]
+async fn another_process_listens_on_the_port_only_where_it_may_be_shared() {
+    let etcd = Etcd::start().await.unwrap();
+    for (flags, shared) in [
+        (&[][..], false),
+        (&["--permit-port-sharing"][..], true),
+        // About addresses that are no longer in use, not about those that are.
+        (&["--permit-address-sharing"], false),
+    ] {
+        let server = ApiServer::start(Path::new(BINARY), &etcd, flags).await.unwrap();
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.set_reuseport(true).unwrap();
+        let address = format!("127.0.0.1:{}", server.port()).parse().unwrap();
+        assert_eq!(socket.bind(address).is_ok(), shared, "{flags:?}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Encryption at rest: which providers a resource uses, in which order. The stored form is upstream's.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
@@ -9,6 +10,7 @@ use crate::error::StorageError;
 mod config;
 mod failure;
 mod kms;
+mod metrics;
 mod provider;
 #[cfg(test)]
 mod tests;
@@ -17,10 +19,14 @@ pub use config::EncryptionConfigError;
 use config::Selector;
 use failure::Failure;
 pub use kms::metrics as kms_metrics;
+pub use metrics::register as register_metrics;
+use metrics::{Uses, Way};
 use provider::Provider;
 
 /// How encrypted values begin, whatever the provider.
 const ENCRYPTED: &[u8] = b"k8s:enc:";
+/// Bytes at the beginning of an encrypted value that tell its provider.
+const HEAD: usize = 128;
 
 /// Why another configuration is not taken up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -137,6 +143,7 @@ impl Transformers {
         Arc::new(ResourceTransformer {
             name: name.to_owned(),
             transformers: self.clone(),
+            uses: Uses::default(),
         })
     }
 }
@@ -146,21 +153,37 @@ impl Transformers {
 pub(crate) struct ResourceTransformer {
     name: String,
     transformers: Transformers,
+    uses: Uses,
 }
 
 impl ResourceTransformer {
     /// Plain text, and whether it should be rewritten because another provider or key comes first now.
     pub(crate) fn decode(&self, key: &str, stored: Vec<u8>) -> Result<(Vec<u8>, bool), StorageError> {
         let current = self.transformers.current.load();
-        let decoded = current.of(&self.name).decode(key, stored);
-        decoded.map_err(|failure| failure.of(key))
+        let providers = current.of(&self.name);
+        if !stored.starts_with(ENCRYPTED) {
+            return providers.decode(key, stored).map_err(|failure| failure.of(key));
+        }
+        let begun = Instant::now();
+        let head = stored[..stored.len().min(HEAD)].to_vec();
+        let outcome = providers.decode(key, stored);
+        let elapsed = begun.elapsed();
+        self.uses
+            .count(&self.name, Way::FromStorage, &head, outcome.is_ok(), elapsed);
+        outcome.map_err(|failure| failure.of(key))
     }
 
     /// What to store.
     pub(crate) fn encode(&self, key: &str, plain: Vec<u8>) -> Result<Vec<u8>, StorageError> {
+        let begun = Instant::now();
         let current = self.transformers.current.load();
-        let encoded = current.of(&self.name).encode(key, plain);
-        encoded.map_err(|failure| failure.of(key))
+        let stored = current
+            .of(&self.name)
+            .encode(key, plain)
+            .map_err(|failure| failure.of(key))?;
+        self.uses
+            .count(&self.name, Way::ToStorage, &stored, true, begun.elapsed());
+        Ok(stored)
     }
 
     /// Number of the configuration in use.

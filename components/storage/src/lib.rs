@@ -19,7 +19,10 @@ pub use backend::{
     MemoryBackend, ProgressRequester, RangeRequest, RangeResult, RawEvent, TxnOutcome, WatchMessage,
 };
 pub use cache::{EventKind, WatchEvent, WatchItem, Watcher, bookmark_frame};
-pub use encryption::{EncryptionConfigError, ReloadError, Transformers, kms_metrics};
+pub use encryption::{
+    EncryptionConfigError, ReloadError, Transformers, kms_metrics,
+    register_metrics as register_encryption_metrics,
+};
 pub use error::StorageError;
 pub use object::{EncodingId, Marks, ObjectRef, OwnerUid, StoredObject};
 pub use raw::RawStore;

@@ -4,6 +4,7 @@ pub mod api_server;
 pub mod cluster_pki;
 pub mod etcd;
 pub mod etcd_pki;
+pub mod exchange;
 pub mod grpc;
 pub mod tls_front;
 pub mod webhook;

@@ -1,16 +1,25 @@
 //! Paths and operations of a kind.
+use super::{connections, watches};
 use crate::Resource;
 use crate::schema_name;
-use apimachinery::GroupVersionKind;
+use apimachinery::{GroupVersion, GroupVersionKind};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
-const JSON: &str = "application/json";
-const YAML: &str = "application/yaml";
-const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+pub(super) const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
+pub(super) const JSON: &str = "application/json";
+pub(super) const YAML: &str = "application/yaml";
+pub(super) const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
-const LIST: &[(&str, &str)] = &[
+/// What lists and watches are answered in.
+pub(super) const STREAMS: [&str; 5] = [
+    JSON,
+    "application/json;stream=watch",
+    PROTOBUF,
+    "application/vnd.kubernetes.protobuf;stream=watch",
+    YAML,
+];
+pub(super) const LIST: &[(&str, &str)] = &[
     ("allowWatchBookmarks", "boolean"),
     ("continue", "string"),
     ("fieldSelector", "string"),
@@ -58,11 +67,11 @@ const DELETE_COLLECTION: &[(&str, &str)] = &[
     ("timeoutSeconds", "integer"),
 ];
 
-fn reference(schema: &str) -> Value {
+pub(super) fn reference(schema: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{schema}")})
 }
 
-fn content(types: &[&str], schema: &str) -> Value {
+pub(super) fn content(types: &[&str], schema: &str) -> Value {
     types
         .iter()
         .map(|media| ((*media).to_owned(), json!({"schema": reference(schema)})))
@@ -70,7 +79,7 @@ fn content(types: &[&str], schema: &str) -> Value {
         .into()
 }
 
-fn parameters(list: &[(&str, &str)]) -> Value {
+pub(super) fn parameters(list: &[(&str, &str)]) -> Value {
     list.iter()
         .map(|(name, ty)| json!({"name": name, "in": "query", "schema": {"type": ty, "uniqueItems": true}}))
         .collect()
@@ -106,7 +115,7 @@ impl Builder<'_> {
             responses[*code] = json!({"description": description, "content": content(media, answer)});
         }
         let mut operation = json!({
-            "tags": [tag(&self.row.gvk)],
+            "tags": [tag(&self.row.gvk.group_version())],
             "operationId": format!("{verb}{}{}{}{}", self.group, self.scope, self.row.gvk.kind, self.suffix),
             "responses": responses,
             "x-kubernetes-action": action,
@@ -122,17 +131,32 @@ impl Builder<'_> {
     }
 }
 
-fn tag(gvk: &GroupVersionKind) -> String {
-    let group = gvk
-        .group
-        .split('.')
-        .next()
-        .filter(|group| !group.is_empty())
-        .unwrap_or("core");
-    format!("{group}_{}", gvk.version)
+/// What a version is called among tags: `rbacAuthorization_v1`.
+pub(super) fn tag(version: &GroupVersion) -> String {
+    format!("{}_{}", group_words(&version.group), version.version)
 }
 
-fn capital(text: &str) -> String {
+/// What a version is called in operations' IDs: `RbacAuthorizationV1`.
+pub(super) fn group_of_ids(version: &GroupVersion) -> String {
+    format!(
+        "{}{}",
+        capital(&group_words(&version.group)),
+        capital(&version.version)
+    )
+}
+
+/// A group's name as one word: `rbacAuthorization`.
+pub(super) fn group_words(group: &str) -> String {
+    if group.is_empty() {
+        return "core".to_owned();
+    }
+    let name = group.strip_suffix(".k8s.io").unwrap_or(group);
+    let mut words = name.split(['.', '-']);
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |all, word| all + &capital(word))
+}
+
+pub(super) fn capital(text: &str) -> String {
     let mut characters = text.chars();
     characters
         .next()
@@ -142,17 +166,10 @@ fn capital(text: &str) -> String {
 
 /// Adds the paths of a kind below `base` (`/apis/apps/v1`).
 pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value>) {
-    let group = row
-        .gvk
-        .group
-        .split('.')
-        .next()
-        .filter(|group| !group.is_empty())
-        .unwrap_or("core");
     let builder = Builder {
         row,
         gvk: &row.gvk,
-        group: format!("{}{}", capital(group), capital(&row.gvk.version)),
+        group: group_of_ids(&row.gvk.group_version()),
         scope: if row.namespaced { "Namespaced" } else { "" },
         suffix: String::new(),
     };
@@ -167,13 +184,7 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
         format!("{base}/{}", row.plural)
     };
     let plain = [JSON, PROTOBUF, YAML];
-    let streams = [
-        JSON,
-        "application/json;stream=watch",
-        PROTOBUF,
-        "application/vnd.kubernetes.protobuf;stream=watch",
-        YAML,
-    ];
+    let streams = STREAMS;
     let list_schema = format!("{schema}List");
     let mut collection = json!({});
     let mut item = json!({});
@@ -229,7 +240,7 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
             "patch",
             "patch",
             PATCH,
-            Some(patch_body()),
+            Some(patch_body(row)),
             &schema,
             &["200", "201"],
             &plain,
@@ -254,9 +265,12 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
             suffix: "ForAllNamespaces".into(),
             ..builder
         };
-        let mut operation = everywhere.operation("list", "list", &[], None, &list_schema, &["200"], &streams);
-        operation["parameters"] = parameters(LIST);
-        out.insert(format!("{base}/{}", row.plural), json!({"get": operation}));
+        let operation = everywhere.operation("list", "list", &[], None, &list_schema, &["200"], &streams);
+        let shared = shared_parameters(row, Place::Everywhere, LIST);
+        out.insert(
+            format!("{base}/{}", row.plural),
+            json!({"get": operation, "parameters": shared}),
+        );
     }
     for subresource in &row.subresources {
         let schema = schema_name(&subresource.gvk);
@@ -272,7 +286,7 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
         let builder = Builder {
             row,
             gvk: &subresource.gvk,
-            group: format!("{}{}", capital(group), capital(&row.gvk.version)),
+            group: group_of_ids(&row.gvk.group_version()),
             scope: if row.namespaced { "Namespaced" } else { "" },
             suffix: capital(&subresource.name),
         };
@@ -298,7 +312,7 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
                         "patch",
                         "patch",
                         PATCH,
-                        Some(patch_body()),
+                        Some(patch_body(row)),
                         &schema,
                         &["200", "201"],
                         &plain,
@@ -326,32 +340,69 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
             true,
         );
     }
+    if row.custom.is_none() {
+        watches::paths(row, base, out);
+        connections::paths(row, &place, out);
+    }
 }
 
-fn patch_body() -> Value {
+fn patch_body(row: &Resource) -> Value {
     let types = [
-        "application/apply-patch+cbor",
         "application/apply-patch+yaml",
         "application/json-patch+json",
         "application/merge-patch+json",
         "application/strategic-merge-patch+json",
     ];
-    json!({"required": true, "content": content(&types, &format!("{META}.Patch"))})
+    // The last one needs what only Go types say.
+    let types = if row.custom.is_some() {
+        &types[..3]
+    } else {
+        &types[..]
+    };
+    json!({"required": true, "content": content(types, &format!("{META}.Patch"))})
 }
 
 fn insert(out: &mut BTreeMap<String, Value>, path: &str, mut operations: Value, row: &Resource, named: bool) {
     if operations.as_object().is_none_or(serde_json::Map::is_empty) {
         return;
     }
-    let mut shared = Vec::new();
-    let in_path = |name: &str| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "uniqueItems": true}});
-    if named {
+    let place = match (named, row.namespaced) {
+        (true, _) => Place::Named,
+        (false, true) => Place::Namespace,
+        (false, false) => Place::Everywhere,
+    };
+    operations["parameters"] = shared_parameters(row, place, &[]);
+    out.insert(path.to_owned(), operations);
+}
+
+/// Which objects a path is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// All of them.
+    Everywhere,
+    /// Those of a namespace.
+    Namespace,
+    /// A single one.
+    Named,
+}
+
+pub(super) fn in_path(name: &str) -> Value {
+    json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "uniqueItems": true}})
+}
+
+/// Parameters of all operations of a path, in the order of their names.
+pub(super) fn shared_parameters(row: &Resource, place: Place, query: &[(&str, &str)]) -> Value {
+    let mut shared = match parameters(query) {
+        Value::Array(list) => list,
+        _ => Vec::new(),
+    };
+    if place == Place::Named {
         shared.push(in_path("name"));
     }
-    if row.namespaced {
+    if row.namespaced && place != Place::Everywhere {
         shared.push(in_path("namespace"));
     }
     shared.push(json!({"name": "pretty", "in": "query", "schema": {"type": "string", "uniqueItems": true}}));
-    operations["parameters"] = Value::Array(shared);
-    out.insert(path.to_owned(), operations);
+    shared.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
+    Value::Array(shared)
 }

@@ -1,7 +1,8 @@
 //! Schemas of a document: those that its paths refer to, and what these refer to.
 use crate::Resource;
 use crate::schema::embedded;
-use serde_json::{Map, Value};
+use apimachinery::GroupVersion;
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -37,6 +38,23 @@ fn references(value: &Value, out: &mut Vec<String>) {
         }
         Value::Array(items) => items.iter().for_each(|value| references(value, out)),
         _ => {}
+    }
+}
+
+/// Kinds that every group has say so: they are of the document's group as well as of the core one.
+pub(super) fn shared_kinds(schemas: &mut Map<String, Value>, version: &GroupVersion) {
+    if version.group.is_empty() {
+        return;
+    }
+    for kind in ["DeleteOptions", "WatchEvent"] {
+        let name = format!("io.k8s.apimachinery.pkg.apis.meta.v1.{kind}");
+        let kinds = schemas
+            .get_mut(&name)
+            .and_then(|schema| schema.get_mut("x-kubernetes-group-version-kind"))
+            .and_then(Value::as_array_mut);
+        if let Some(kinds) = kinds {
+            kinds.push(json!({"group": version.group, "kind": kind, "version": version.version}));
+        }
     }
 }
 

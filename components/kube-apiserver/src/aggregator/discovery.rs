@@ -6,6 +6,7 @@ use super::registration::default_priorities;
 use super::routes::Routes;
 use api::Registry;
 use parking_lot::Mutex;
+use prometheus_client::metrics::counter::Counter;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -23,9 +24,18 @@ pub struct Discovery {
 #[derive(Default)]
 pub struct Merged {
     known: Mutex<Option<(Arc<Registry>, Arc<Routes>, u64, Arc<Discovery>)>>,
+    made: Counter,
 }
 
 impl Merged {
+    pub fn register(&self, metrics: &mut prometheus_client::registry::Registry) {
+        metrics.register(
+            "aggregator_discovery_aggregation_count",
+            "How often the document of all groups was made",
+            self.made.clone(),
+        );
+    }
+
     pub fn get(
         &self,
         registry: &Arc<Registry>,
@@ -41,6 +51,7 @@ impl Merged {
         {
             return Arc::clone(discovery);
         }
+        self.made.inc();
         let order = order_of(registry, routes);
         let local = api::discovery::aggregated(registry, false);
         let aggregated = merge(local, &order, |group, version| {

@@ -99,6 +99,7 @@ fn encode(pairs: &[(String, String)]) -> String {
 
 pub async fn log(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
     let query = log_query(&request.query)?;
+    server.metrics.log();
     let pod = pod(target).await?;
     let container = container(&pod, &target.name, request.query.get("container").unwrap_or(""))?;
     if pod["spec"]["nodeName"].as_str().unwrap_or("").is_empty() {

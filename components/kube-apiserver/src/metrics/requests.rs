@@ -4,7 +4,9 @@
 pub mod labels;
 mod series;
 
+use super::timed::Durations;
 use crate::audit::Record;
+use crate::request_info::RequestInfo;
 use crate::server::Server;
 use crate::serving::body::{Body, Response};
 use ahash::RandomState;
@@ -43,6 +45,19 @@ struct ValidationLabels {
     field_validation: &'static str,
 }
 
+/// Of lists that watches begin with.
+const LISTS: [f64; 17] = [
+    0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0,
+];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ListLabels {
+    group: String,
+    version: String,
+    resource: String,
+    scope: &'static str,
+}
+
 /// All series of requests; clones share them.
 #[derive(Clone, Debug)]
 pub struct RequestMetrics {
@@ -51,6 +66,7 @@ pub struct RequestMetrics {
     adding: Arc<Mutex<()>>,
     /// By the words of [`labels::VALIDATIONS`].
     validations: Arc<[AtomicHistogram; labels::VALIDATIONS.len()]>,
+    lists: Durations<ListLabels>,
 }
 
 impl RequestMetrics {
@@ -64,7 +80,13 @@ impl RequestMetrics {
             table: Arc::default(),
             adding: Arc::default(),
             validations: Arc::new(validations),
+            lists: Durations::new_with_constructor(|| AtomicHistogram::new(&LISTS)),
         };
+        registry.register(
+            "apiserver_watch_list_duration_seconds",
+            "Time until a watch that lists first had sent what there was",
+            metrics.lists.clone(),
+        );
         registry.register(
             "field_validation_request_duration_seconds",
             "Time until the answer of a write began, by how unknown fields were treated",
@@ -110,6 +132,18 @@ impl RequestMetrics {
         {
             series.sizes(&SIZES).observe(size as f64);
         }
+    }
+
+    /// A watch has sent all objects that there were when it began.
+    pub fn listed(&self, info: &RequestInfo, elapsed: Duration) {
+        let labels = ListLabels {
+            group: info.group.clone(),
+            version: info.version.clone(),
+            resource: info.resource.clone(),
+            scope: labels::scope(info),
+        };
+        let durations = self.lists.get_or_create(&labels);
+        durations.observe(elapsed.as_secs_f64());
     }
 
     /// The series of these labels. Whether they may have one is asked when they have none: somebody who makes resources

@@ -174,7 +174,12 @@ pub fn decode(message: &Message, bytes: &[u8]) -> Value {
             (Shape::Any, Field::Bytes(bytes)) => serde_json::from_slice(inner(bytes, 2)).unwrap(),
             (Shape::One(message), Field::Bytes(bytes)) => decode(message, bytes),
             (Shape::Wrapped(shape), Field::Bytes(bytes)) => {
-                value(shape, Reader::new(bytes).next().unwrap().unwrap().1)
+                let mut items = Reader::new(bytes).map(|field| value(shape, field.unwrap().1));
+                // Texts come as lists, schemas alone.
+                match shape {
+                    Shape::Text => items.collect(),
+                    _ => items.next().unwrap(),
+                }
             }
             // What each number stands for is told by the values that lead to it.
             (Shape::OneOf(choose), Field::Bytes(bytes)) => {

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use storage::{
     EventKind, Filter, RequestedRevision, WatchEvent, WatchItem, WatchRequest, Watcher, bookmark_frame,
 };
@@ -32,6 +32,7 @@ pub async fn watch(
     request: &Arc<ApiRequest>,
     target: &Target,
 ) -> Result<Response, ApiError> {
+    let begun = Instant::now();
     let accepted = media::negotiate(request, &target.row, Answer::Watch)?;
     let content_type = match accepted.encoding {
         Encoding::Json => media::JSON,
@@ -101,6 +102,7 @@ pub async fn watch(
         end: Box::pin(end(Arc::clone(server), Duration::from_secs_f64(seconds))),
         columns_sent: false,
         late,
+        asked: (send_initial_events == Some(true)).then_some(begun),
     };
     let stream = futures::stream::unfold(Some(stream), |state| async move {
         let mut frames = state?;
@@ -147,6 +149,8 @@ struct Frames {
     end: BoxFuture<'static, ()>,
     columns_sent: bool,
     late: Option<LateFilter>,
+    /// When the client asked for all objects first, until it has them.
+    asked: Option<Instant>,
 }
 
 /// A selector over objects that a webhook converts, which storage can't apply.
@@ -278,6 +282,10 @@ impl Frames {
                 revision,
                 initial_events_end,
             } => {
+                if let Some(asked) = self.asked.take_if(|_| initial_events_end) {
+                    let metrics = &self.server.metrics.requests;
+                    metrics.listed(&self.request.info, asked.elapsed());
+                }
                 let row = &self.target.row;
                 let plain = bookmark_frame(
                     &row.gvk.api_version(),

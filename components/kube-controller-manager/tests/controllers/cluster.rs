@@ -140,21 +140,8 @@ pub async fn ask(client: &Client, method: &str, path: &str, body: &Value) -> (u1
     } else {
         "application/json"
     };
-    let body = if body.is_null() {
-        Vec::new()
-    } else {
-        body.to_string().into_bytes()
-    };
-    let request = http::Request::builder()
-        .method(method)
-        .uri(path)
-        .header("content-type", content)
-        .body(kube::client::Body::from(body))
+    let answer = testkit::exchange::send(client, method, path, content, body)
+        .await
         .unwrap();
-    let (parts, body) = client.send(request).await.unwrap().into_parts();
-    let bytes = body.collect_bytes().await.unwrap();
-    (
-        parts.status.as_u16(),
-        serde_json::from_slice(&bytes).unwrap_or_default(),
-    )
+    (answer.status.as_u16(), answer.json())
 }

@@ -76,7 +76,7 @@ fn verb(record: &Record) -> &'static str {
 }
 
 /// What a request is about: one object, those of a namespace or all of the cluster.
-fn scope(info: &RequestInfo) -> &'static str {
+pub fn scope(info: &RequestInfo) -> &'static str {
     if !info.is_resource {
         ""
     } else if !info.name.is_empty() || info.verb == "create" {
