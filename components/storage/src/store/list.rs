@@ -105,7 +105,7 @@ pub(super) async fn list(store: &Store, request: ListRequest) -> Result<ListPage
                 state => state?,
             },
         };
-        store.cache.unreadable().check(&scope, state.1)?;
+        store.cache.unreadable().check(&scope, state.revision)?;
         return Ok(page(
             store,
             &request,
@@ -133,7 +133,7 @@ pub(super) async fn list(store: &Store, request: ListRequest) -> Result<ListPage
             at_hand(store)
         }
     };
-    store.cache.unreadable().check(&scope, state.1)?;
+    store.cache.unreadable().check(&scope, state.revision)?;
     let start = scope.start.clone();
     Ok(page(store, &request, state, &scope, start, limit))
 }
