@@ -19,6 +19,9 @@ use tokio_rustls::TlsAcceptor;
 
 type Asked = Arc<Mutex<Vec<String>>>;
 
+/// What [`greeting_node`]'s kubelet answers to.
+const PROXIED: &str = "/api/v1/nodes/n/proxy/x";
+
 /// Takes CONNECT, notes where to, and connects.
 async fn proxy(mut stream: impl AsyncRead + AsyncWrite + Unpin, asked: Asked) {
     let mut head = Vec::new();
@@ -65,10 +68,14 @@ async fn send(client: &kube::Client, method: &str, path: &str, kind: &str, body:
     (answer.status.as_u16(), answer.text())
 }
 
-async fn node(client: &kube::Client) {
+/// A node whose kubelet greets.
+async fn greeting_node(server: &ApiServer, client: &kube::Client) -> TlsFront {
     let node = json!({"metadata": {"name": "n"}});
     let made = send(client, "POST", "/api/v1/nodes", exchange::JSON, &node).await;
     assert_eq!(made.0, 201, "{}", made.1);
+    let kubelet = TlsFront::start(server.pki(), greeter().await).await.unwrap();
+    listens_at(client, kubelet.port()).await;
+    kubelet
 }
 
 /// The node's kubelet is this machine's at `port`.
@@ -125,15 +132,12 @@ async fn nodes_and_webhooks_are_reached_by_their_proxies() {
         .unwrap();
     let client = server.admin().await.unwrap();
 
-    let kubelet = TlsFront::start(server.pki(), greeter().await).await.unwrap();
-    node(&client).await;
-    listens_at(&client, kubelet.port()).await;
-    let path = "/api/v1/nodes/n/proxy/x";
-    let answer = send(&client, "GET", path, exchange::JSON, &Value::Null).await;
+    let kubelet = greeting_node(&server, &client).await;
+    let answer = send(&client, "GET", PROXIED, exchange::JSON, &Value::Null).await;
     assert_eq!(answer, (200, "hello".to_owned()));
     assert_eq!(*near.lock().unwrap(), [format!("127.0.0.1:{}", kubelet.port())]);
     listens_at(&client, free_ports(1).unwrap()[0]).await;
-    let (code, why) = send(&client, "GET", path, exchange::JSON, &Value::Null).await;
+    let (code, why) = send(&client, "GET", PROXIED, exchange::JSON, &Value::Null).await;
     assert!(
         code == 503 && why.contains("would not connect to 127.0.0.1"),
         "{code} {why}"
@@ -256,11 +260,8 @@ async fn certificates_for_a_proxy_are_read_anew_when_they_change() {
         .await
         .unwrap();
     let client = server.admin().await.unwrap();
-    let kubelet = TlsFront::start(server.pki(), greeter().await).await.unwrap();
-    node(&client).await;
-    listens_at(&client, kubelet.port()).await;
-    let path = "/api/v1/nodes/n/proxy/x";
-    let get = async || send(&client, "GET", path, exchange::JSON, &Value::Null).await;
+    let _kubelet = greeting_node(&server, &client).await;
+    let get = async || send(&client, "GET", PROXIED, exchange::JSON, &Value::Null).await;
     assert_eq!(get().await, (200, "hello".to_owned()));
 
     *accepting.lock().unwrap() = acceptor(&authorities[1]);

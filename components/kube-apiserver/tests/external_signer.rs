@@ -16,6 +16,7 @@ use testkit::etcd::Etcd;
 use tokio::net::UnixListener;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_kube-apiserver");
+const ACCOUNTS: &str = "/api/v1/namespaces/default/serviceaccounts";
 /// What stands before the point in the DER of a P-256 key.
 const SPKI: &str = "3059301306072a8648ce3d020106082a8648ce3d030107034200";
 
@@ -162,6 +163,15 @@ fn kid(token: &str) -> Value {
     serde_json::from_slice::<Value>(&header).unwrap()["kid"].clone()
 }
 
+/// An API server that has its tokens signed, with a service account `a`.
+async fn server_with_account(etcd: &Etcd, flag: &str) -> (ApiServer, kube::Client) {
+    let server = ApiServer::start(Path::new(BINARY), etcd, &[flag]).await.unwrap();
+    let client = server.admin().await.unwrap();
+    let account = json!({"metadata": {"name": "a"}});
+    value(&client, post(ACCOUNTS, &account)).await.unwrap();
+    (server, client)
+}
+
 #[tokio::test]
 async fn a_service_signs_tokens_and_its_keys_verify_them() {
     let folder = tempfile::tempdir().unwrap();
@@ -169,17 +179,11 @@ async fn a_service_signs_tokens_and_its_keys_verify_them() {
     let signer = Signer::start(&socket);
     let flag = format!("--service-account-signing-endpoint={}", socket.display());
     let etcd = Etcd::start().await.unwrap();
-    let server = ApiServer::start(Path::new(BINARY), &etcd, &[&flag])
-        .await
-        .unwrap();
-    let client = server.admin().await.unwrap();
-    let accounts = "/api/v1/namespaces/default/serviceaccounts";
-    let account = json!({"metadata": {"name": "a"}});
-    value(&client, post(accounts, &account)).await.unwrap();
+    let (_server, client) = server_with_account(&etcd, &flag).await;
 
     let request = || {
         post(
-            &format!("{accounts}/a/token"),
+            &format!("{ACCOUNTS}/a/token"),
             &json!({"spec": {"expirationSeconds": 7200}}),
         )
     };
@@ -265,14 +269,8 @@ async fn a_signer_may_listen_on_an_abstract_socket() {
     let _signer = Signer::on(UnixListener::from_std(listener).unwrap());
     let flag = format!("--service-account-signing-endpoint=@{name}");
     let etcd = Etcd::start().await.unwrap();
-    let server = ApiServer::start(Path::new(BINARY), &etcd, &[&flag])
-        .await
-        .unwrap();
-    let client = server.admin().await.unwrap();
-    let accounts = "/api/v1/namespaces/default/serviceaccounts";
-    let account = json!({"metadata": {"name": "a"}});
-    value(&client, post(accounts, &account)).await.unwrap();
-    let asked = post(&format!("{accounts}/a/token"), &json!({"spec": {}}));
+    let (_server, client) = server_with_account(&etcd, &flag).await;
+    let asked = post(&format!("{ACCOUNTS}/a/token"), &json!({"spec": {}}));
     let token = value(&client, asked).await.unwrap();
     assert_eq!(kid(token["status"]["token"].as_str().unwrap()), "first");
 }

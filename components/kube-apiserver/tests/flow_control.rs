@@ -154,8 +154,8 @@ async fn plain(server: &ApiServer, name: &str) -> kube::Client {
     kube::Client::try_from(config).unwrap()
 }
 
-/// Three seats, and one user who wants them for half a minute: another's request would be refused after a quarter of one if
-/// it had to wait its turn behind that. It waits for one request of each queue that the crowd is dealt.
+/// Three seats, and one user who wants them for half a minute: another's request doesn't wait its turn behind that, but for
+/// the rounds that the queues take which the crowd was dealt. `queues.rs` has the exact number.
 #[tokio::test]
 async fn a_flow_that_crowds_its_level_holds_up_itself_only() {
     let etcd = Etcd::start().await.unwrap();

@@ -7,9 +7,10 @@ use kube::api::{Api, ListParams, PostParams, WatchEvent, WatchParams};
 use prost::Message;
 use serde_json::json;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use testkit::api_server::ApiServer;
 use testkit::etcd::Etcd;
+use testkit::eventually;
 use tokio::net::UnixListener;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -83,14 +84,6 @@ fn serve(socket: &Path) -> Service {
     }))
 }
 
-async fn eventually(what: &str, mut wrong: impl AsyncFnMut() -> Option<String>) {
-    let deadline = Instant::now() + PATIENCE;
-    while let Some(seen) = wrong().await {
-        assert!(Instant::now() < deadline, "{what}: {seen}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
 async fn secrets(server: &ApiServer) -> Api<Secret> {
     Api::default_namespaced(server.admin().await.unwrap())
 }
@@ -147,7 +140,7 @@ async fn what_cannot_be_decrypted_for_a_while_is_not_taken_for_deleted() {
 
     // It comes back by itself.
     let service = serve(&socket);
-    eventually("the list is whole", async || {
+    eventually(PATIENCE, "the list is whole", async || {
         match read.list(&ListParams::default()).await {
             Ok(list) if list.items.len() == 2 => None,
             other => Some(format!("{other:?}")),
@@ -190,7 +183,7 @@ async fn a_server_waits_for_the_service_that_its_secrets_need() {
         (!text.contains("[-]informer-sync")).then_some(text)
     };
     let service = async {
-        eventually("the server waits", unready).await;
+        eventually(PATIENCE, "the server waits", unready).await;
         serve(&socket)
     };
     let flags = [&*flag];

@@ -7,7 +7,7 @@ use k8s_openapi::api::networking::v1::{IPAddress, ServiceCIDR};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use testkit::api_server::ApiServer;
 use testkit::etcd::Etcd;
 
@@ -16,11 +16,10 @@ const BINARY: &str = env!("CARGO_BIN_EXE_kube-apiserver");
 const PATIENCE: Duration = Duration::from_secs(45);
 
 async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so().await {
-        assert!(Instant::now() < deadline, "{what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    testkit::eventually(PATIENCE, what, async || {
+        (!is_so().await).then(|| "not yet".to_owned())
+    })
+    .await;
 }
 
 #[tokio::test]

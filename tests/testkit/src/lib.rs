@@ -4,7 +4,10 @@ pub mod api_server;
 pub mod cluster_pki;
 pub mod etcd;
 pub mod etcd_pki;
+mod eventually;
 pub mod exchange;
 pub mod grpc;
 pub mod tls_front;
 pub mod webhook;
+
+pub use eventually::eventually;

@@ -155,7 +155,8 @@ async fn own_document(
         return Ok(Some(document));
     }
     let (server, name) = (Arc::clone(server), name.to_owned());
-    blocking(move || server.openapi.get(&registry, &name, form)).await
+    let made = blocking(move || server.openapi.get(&registry, &name, form)).await?;
+    made.map_err(ApiError::internal)
 }
 
 /// Another server's document, which is known as JSON.

@@ -1,10 +1,13 @@
 //! Tries again what could not be read: its key may be back.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+
 use super::event::EventKind;
-use super::hub::Hub;
+use super::hub::{Hub, panic_message};
 use super::resource::ResourceCache;
 use crate::backend::RangeRequest;
 use crate::object::ObjectRef;
@@ -23,9 +26,17 @@ pub(super) async fn run(hub: Arc<Hub>) {
         tokio::time::sleep(pause).await;
         let (mut tried, mut mended) = (false, false);
         for cache in hub.caches() {
-            if !cache.unreadable().is_empty() {
-                tried = true;
-                mended |= mend(&hub, &cache).await;
+            if cache.unreadable().is_empty() {
+                continue;
+            }
+            tried = true;
+            // The others must not stay unread because of one.
+            match AssertUnwindSafe(mend(&hub, &cache)).catch_unwind().await {
+                Ok(any) => mended |= any,
+                Err(panic) => {
+                    let panic = panic_message(&*panic);
+                    tracing::error!(resource = cache.spec().name, panic, "reading again panicked");
+                }
             }
         }
         pause = match tried && !mended {

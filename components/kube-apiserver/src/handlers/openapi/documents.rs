@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha512};
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 /// How a document is written.
@@ -71,20 +71,23 @@ impl Documents {
     }
 
     /// The document of that name (`apis/apps/v1`). It may have to be made, which takes milliseconds.
-    pub fn get(&self, registry: &Arc<Registry>, name: &str, form: Form) -> Option<Document> {
+    /// `None` when there is none of that name.
+    pub fn get(&self, registry: &Arc<Registry>, name: &str, form: Form) -> io::Result<Option<Document>> {
         let mut known = self.known.lock();
         known.renew(registry);
         if let Some(group) = known.groups.get_mut(name)
             && let Some(gzip) = group.kept(form).clone()
         {
             let hash = Arc::clone(&group.hash);
-            return Some(Document { hash, gzip });
+            return Ok(Some(Document { hash, gzip }));
         }
-        let document = api::openapi::v3_document(registry, name)?;
+        let Some(document) = api::openapi::v3_document(registry, name) else {
+            return Ok(None);
+        };
         let json = document.to_string().into_bytes();
         let bytes = match form {
-            Form::Json => compress(&json),
-            Form::Protobuf => compress(&encode(&version3::DOCUMENT, &document)),
+            Form::Json => compress(&json)?,
+            Form::Protobuf => compress(&encode(&version3::DOCUMENT, &document))?,
         };
         let group = known.groups.entry(name.to_owned()).or_insert_with(|| Group {
             rows: rows(registry, name),
@@ -94,7 +97,7 @@ impl Documents {
         });
         *group.kept(form) = Some(bytes.clone());
         let hash = Arc::clone(&group.hash);
-        Some(Document { hash, gzip: bytes })
+        Ok(Some(Document { hash, gzip: bytes }))
     }
 
     /// The index that is known already.
@@ -167,15 +170,14 @@ pub fn hash(bytes: &[u8]) -> Arc<str> {
     hex::encode_upper(Sha512::digest(bytes)).into()
 }
 
-fn compress(bytes: &[u8]) -> Bytes {
+fn compress(bytes: &[u8]) -> io::Result<Bytes> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    // Writing to memory doesn't fail.
-    let _ = encoder.write_all(bytes);
-    encoder.finish().unwrap_or_default().into()
+    encoder.write_all(bytes)?;
+    encoder.finish().map(Bytes::from)
 }
 
 /// The bytes that were compressed.
-pub fn decompress(gzip: &[u8]) -> std::io::Result<Vec<u8>> {
+pub fn decompress(gzip: &[u8]) -> io::Result<Vec<u8>> {
     let mut decoder = GzDecoder::new(Vec::new());
     decoder.write_all(gzip)?;
     decoder.finish()
@@ -191,7 +193,9 @@ mod tests {
         let documents = Documents::default();
         let first = Arc::new(Registry::built_in());
         assert!(documents.at_hand(&first, "apis/policy/v1", Form::Json).is_none());
-        let made = |registry: &Arc<Registry>, name: &str, form| documents.get(registry, name, form).unwrap();
+        let made = |registry: &Arc<Registry>, name: &str, form| {
+            documents.get(registry, name, form).unwrap().unwrap()
+        };
         let policy = made(&first, "apis/policy/v1", Form::Json);
         let message = made(&first, "apis/policy/v1", Form::Protobuf);
         assert_eq!(policy.hash, message.hash);
@@ -209,7 +213,8 @@ mod tests {
                 .at_hand(&changed, "apis/policy/v1", Form::Json)
                 .is_none()
         );
-        assert!(documents.get(&changed, "apis/policy/v1", Form::Json).is_none());
+        let gone = documents.get(&changed, "apis/policy/v1", Form::Json);
+        assert!(gone.unwrap().is_none());
         assert!(documents.index(&changed)["paths"].get("apis/policy/v1").is_none());
         let url = &documents.index(&first)["paths"]["apis/policy/v1"]["serverRelativeURL"];
         assert_eq!(url, &json!(address("apis/policy/v1", &policy.hash)));
