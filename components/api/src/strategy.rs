@@ -2,6 +2,7 @@
 mod create;
 mod custom;
 mod rules;
+mod service;
 mod update;
 
 pub use create::prepare_create;

@@ -19,6 +19,7 @@ mod status;
 mod storage;
 mod workloads;
 
+pub use core::service_addresses;
 pub(crate) use metadata::embedded as embedded_metadata;
 pub use metadata::field_manager;
 use others::signer_name;

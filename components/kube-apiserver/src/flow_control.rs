@@ -13,6 +13,7 @@ pub mod limits;
 pub mod metrics;
 pub mod objects;
 pub mod queues;
+pub mod retry_after;
 pub mod rules;
 pub mod shuffle;
 pub mod status;

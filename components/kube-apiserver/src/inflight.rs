@@ -83,6 +83,19 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// The answer to a request that got no seat.
+    pub fn refusal(&self) -> Response {
+        let seconds = self.flow.as_ref().map_or(1, |flow| flow.level.refused());
+        let mut response = answer::text(
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many requests, please try again later.\n",
+        );
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from(seconds));
+        response
+    }
+
     /// Adds the headers that tell clients how their request was sorted.
     pub fn mark(&self, response: &mut Response) {
         let Some(flow) = &self.flow else { return };
@@ -136,10 +149,10 @@ impl InFlight {
 struct Stored<'a>(&'a Stores);
 
 impl Counts for Stored<'_> {
-    fn objects(&self, info: &RequestInfo) -> usize {
+    fn objects(&self, info: &RequestInfo) -> (usize, usize) {
         self.0
             .named(&info.group, &info.resource)
-            .map_or(0, |store| store.cached_len())
+            .map_or((0, 0), |store| (store.cached_len(), store.cached_bytes()))
     }
 
     fn watches(&self, info: &RequestInfo) -> usize {
@@ -195,18 +208,6 @@ pub async fn enter(
             flow: Some(admission.flow),
         },
     }
-}
-
-/// The answer to a request that got no seat.
-pub fn refusal() -> Response {
-    let mut response = answer::text(
-        StatusCode::TOO_MANY_REQUESTS,
-        "Too many requests, please try again later.\n",
-    );
-    response
-        .headers_mut()
-        .insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    response
 }
 
 #[cfg(test)]

@@ -178,7 +178,7 @@ async fn guarded(
         }
         None => {
             record.terminated = true;
-            Ok(inflight::refusal())
+            Ok(entry.refusal())
         }
     };
     let mut response = outcome.unwrap_or_else(|error| answer::failure(&error, &form.choose()));

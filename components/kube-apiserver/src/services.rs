@@ -9,6 +9,7 @@ pub mod reserve;
 
 use crate::server::Server;
 use api::Resource;
+use apimachinery::{ApiError, meta};
 use serde_json::Value;
 
 pub use reserve::{Reserved, reserve};
@@ -20,6 +21,19 @@ pub async fn release(server: &Server, row: &Resource, object: &Value, dry_run: b
     }
     let held = Reserved::of_service(object);
     held.give_back(server).await;
+}
+
+/// Sets the address families of a new or changed service, before anything else of it is checked, as upstream.
+pub fn fit(server: &Server, row: &Resource, old: Option<&Value>, object: &mut Value) -> Result<(), ApiError> {
+    if !is_service(row) {
+        return Ok(());
+    }
+    let errors = families::set(old, object, &server.flags.service_cluster_ip_range);
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(ApiError::invalid(&row.gvk, meta::name(object), &errors))
+    }
 }
 
 fn is_service(row: &Resource) -> bool {

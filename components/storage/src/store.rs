@@ -277,11 +277,7 @@ impl Store {
 
     /// Bytes of the objects in the cache, as JSON.
     pub fn cached_bytes(&self) -> usize {
-        let all = self.cache.scope(None);
-        let view = self.cache.view();
-        view.iter(&all, Marks::default())
-            .map(|object| object.json_bytes().len())
-            .sum()
+        self.cache.view().bytes()
     }
 
     /// Number of cached objects.

@@ -32,7 +32,9 @@ struct Workspace {
 
 fn workspace() -> Workspace {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let output = Command::new(env!("CARGO"))
+    // Asked for now: the one that compiled this may have been elsewhere, when its folder was kept and the machine was not.
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
         .args([
             "metadata",
             "--format-version",

@@ -28,6 +28,7 @@ pub fn prepare_create(resource: &Resource, value: &mut Value) -> Result<(), Deco
     }
     match resource.gvk.kind.as_str() {
         "Pod" => pod(object),
+        "Service" => super::service::prepare_create(object),
         "LimitRange" if name.is_empty() => {
             make(object, "metadata").insert("name".into(), Value::from(uid));
         }

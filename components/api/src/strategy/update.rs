@@ -91,8 +91,7 @@ pub fn prepare_update(
         storage_version(new);
     }
     if let ("Service", "") = (resource.gvk.kind.as_str(), subresource) {
-        service(old, new);
-        drop_what_the_type_needed(old, new);
+        super::service::prepare_update(old, new);
     }
     if let ("PersistentVolumeClaim", "", Some(claim)) =
         (resource.gvk.kind.as_str(), subresource, new.as_object_mut())
@@ -206,7 +205,7 @@ fn storage_version(definition: &mut Value) {
 }
 
 /// Sets or, with null, removes what is at a path.
-fn put(value: &mut Value, path: &[&str], wanted: Value) {
+pub(super) fn put(value: &mut Value, path: &[&str], wanted: Value) {
     let Some((last, parents)) = path.split_last() else {
         return;
     };
@@ -264,107 +263,5 @@ fn generation(parts: &[&str], subresource: &str, old: &Value, new: &mut Value, u
         meta::remove(new, "generation");
     } else {
         meta::set(new, "generation", json!(generation));
-    }
-}
-
-/// Addresses that were given out stay with the service unless the client names others.
-fn service(old: &Value, new: &mut Value) {
-    let kind = at(new, &["spec", "type"]).as_str().unwrap_or("").to_owned();
-    if kind == "ExternalName" || at(old, &["spec", "type"]) == "ExternalName" {
-        return;
-    }
-    for field in ["clusterIP", "clusterIPs"] {
-        if is_zero(Some(at(new, &["spec", field]))) {
-            put(new, &["spec", field], at(old, &["spec", field]).clone());
-        }
-    }
-    for field in ["ipFamilies", "ipFamilyPolicy"] {
-        if is_zero(Some(at(new, &["spec", field]))) {
-            put(new, &["spec", field], at(old, &["spec", field]).clone());
-        }
-    }
-    let node_ports = |kind: &str| matches!(kind, "NodePort" | "LoadBalancer");
-    if node_ports(&kind) && node_ports(at(old, &["spec", "type"]).as_str().unwrap_or("")) {
-        let old_ports = at(old, &["spec", "ports"]).clone();
-        if let Some(ports) = new.pointer_mut("/spec/ports").and_then(Value::as_array_mut) {
-            for port in ports.iter_mut().filter(|port| is_zero(port.get("nodePort"))) {
-                let same =
-                    |other: &&Value| other["port"] == port["port"] && other["protocol"] == port["protocol"];
-                if let Some(found) = old_ports.as_array().and_then(|ports| ports.iter().find(same)) {
-                    let node_port = found.get("nodePort").cloned().unwrap_or_default();
-                    put(port, &["nodePort"], node_port);
-                }
-            }
-        }
-        if is_zero(Some(at(new, &["spec", "healthCheckNodePort"])))
-            && at(new, &["spec", "externalTrafficPolicy"]) == "Local"
-        {
-            put(
-                new,
-                &["spec", "healthCheckNodePort"],
-                at(old, &["spec", "healthCheckNodePort"]).clone(),
-            );
-        }
-    }
-}
-
-/// What only the old type of a service needed goes, unless the client changed it: then it is told.
-fn drop_what_the_type_needed(old: &Value, new: &mut Value) {
-    let kind = |service: &Value| at(service, &["spec", "type"]).as_str().unwrap_or("").to_owned();
-    let addressed = |service: &Value| kind(service) != "ExternalName";
-    let node_ports = |service: &Value| matches!(kind(service).as_str(), "NodePort" | "LoadBalancer");
-    let balanced = |service: &Value| kind(service) == "LoadBalancer";
-    let checked =
-        |service: &Value| balanced(service) && at(service, &["spec", "externalTrafficPolicy"]) == "Local";
-    let outside = |service: &Value| {
-        node_ports(service)
-            || (kind(service) == "ClusterIP" && !is_zero(Some(at(service, &["spec", "externalIPs"]))))
-    };
-    let ended = |needs: &dyn Fn(&Value) -> bool| needs(old) && !needs(new);
-    let mut gone: Vec<&[&str]> = Vec::new();
-    if ended(&addressed) {
-        gone.extend([
-            &["clusterIP", "clusterIPs"][..],
-            &["ipFamilies"],
-            &["ipFamilyPolicy"],
-        ]);
-    }
-    if ended(&checked) {
-        gone.push(&["healthCheckNodePort"]);
-    }
-    if ended(&balanced) {
-        gone.extend([&["allocateLoadBalancerNodePorts"][..], &["loadBalancerClass"]]);
-    }
-    if ended(&outside) {
-        gone.push(&["externalTrafficPolicy"]);
-    }
-    let ports_end = ended(&node_ports);
-    for fields in gone {
-        if fields
-            .iter()
-            .all(|field| at(old, &["spec", field]) == at(new, &["spec", field]))
-        {
-            fields
-                .iter()
-                .for_each(|field| put(new, &["spec", field], Value::Null));
-        }
-    }
-    let numbers = |service: &Value| -> Vec<Value> {
-        at(service, &["spec", "ports"])
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|port| at(port, &["nodePort"]).clone())
-            .collect()
-    };
-    if ports_end && numbers(old) == numbers(new) {
-        for port in new
-            .pointer_mut("/spec/ports")
-            .and_then(Value::as_array_mut)
-            .into_iter()
-            .flatten()
-        {
-            put(port, &["nodePort"], Value::Null);
-        }
     }
 }

@@ -4,6 +4,7 @@ mod quota;
 mod service;
 
 pub(super) use quota::amounts as quota_amounts;
+pub use service::addresses as service_addresses;
 pub(super) use service::{balancer_status, non_special_ip};
 
 use super::internal;

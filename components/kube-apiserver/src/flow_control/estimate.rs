@@ -3,8 +3,10 @@
 use crate::request_info::{Query, RequestInfo};
 use std::time::Duration;
 
-/// Objects that one seat's worth of work goes through; upstream's.
-const OBJECTS_PER_SEAT: usize = 100;
+/// Bytes that one seat's worth of a list keeps in memory; upstream's, with the next.
+const BYTES_PER_SEAT: usize = 100_000;
+/// A list that is streamed keeps no more than this, however long it is.
+const MOST_BYTES: usize = 1_000_000;
 const MOST_SEATS: u32 = 10;
 /// Watches that one more seat serves after a write.
 const WATCHES_PER_SEAT: usize = 10;
@@ -27,8 +29,8 @@ impl Work {
 
 /// What the estimate depends on besides the request.
 pub trait Counts {
-    /// Objects of the resource.
-    fn objects(&self, info: &RequestInfo) -> usize;
+    /// Objects of the resource, and their bytes.
+    fn objects(&self, info: &RequestInfo) -> (usize, usize);
     /// Watches of the resource.
     fn watches(&self, info: &RequestInfo) -> usize;
 }
@@ -47,16 +49,16 @@ pub fn estimate(info: &RequestInfo, query: &Query, most: u32, counts: &impl Coun
         "watch" if !query.is_true("sendInitialEvents") => Work::ONE,
         // A name in the field selector makes it a read of one object.
         "list" | "watch" if info.name.is_empty() && info.subresource.is_empty() => {
-            let stored = counts.objects(info);
+            let (stored, bytes) = counts.objects(info);
             let limit = query.get("limit").and_then(|limit| limit.parse::<usize>().ok());
-            let selects = ["labelSelector", "fieldSelector"]
-                .iter()
-                .any(|name| query.get(name).is_some_and(|selector| !selector.is_empty()));
-            let processed = match limit.filter(|limit| *limit > 0 && !selects && info.verb == "list") {
-                Some(limit) => limit.min(stored),
-                None => stored,
+            let listed = match limit {
+                Some(limit) if limit > 0 => limit.min(stored),
+                _ => stored,
             };
-            let seats = u32::try_from(processed.div_ceil(OBJECTS_PER_SEAT)).unwrap_or(u32::MAX);
+            let kept = listed
+                .saturating_mul(bytes.div_ceil(stored.max(1)))
+                .min(MOST_BYTES);
+            let seats = u32::try_from(kept.div_ceil(BYTES_PER_SEAT)).unwrap_or(u32::MAX);
             Work {
                 seats: seats.clamp(1, most),
                 after: None,
@@ -91,8 +93,8 @@ mod tests {
     struct Fixed(usize, usize);
 
     impl Counts for Fixed {
-        fn objects(&self, _: &RequestInfo) -> usize {
-            self.0
+        fn objects(&self, _: &RequestInfo) -> (usize, usize) {
+            (self.0, self.0 * 2_000)
         }
         fn watches(&self, _: &RequestInfo) -> usize {
             self.1
@@ -101,18 +103,20 @@ mod tests {
 
     #[test]
     fn widths() {
-        // verb, name, query, objects, watches, seats, seats and milliseconds afterwards
+        // verb, name, query, objects of 2,000 bytes, watches, seats, seats and milliseconds afterwards
         let table = [
             ("get", "a", "", 5000, 0, 1, None),
             ("list", "", "", 0, 0, 1, None),
-            ("list", "", "", 250, 0, 3, None),
+            ("list", "", "", 125, 0, 3, None),
             ("list", "", "", 5000, 0, 10, None),
             ("list", "", "limit=50", 5000, 0, 1, None),
-            ("list", "", "limit=500", 5000, 0, 5, None),
-            ("list", "", "limit=50&labelSelector=a%3Db", 300, 0, 3, None),
+            ("list", "", "limit=51", 5000, 0, 2, None),
+            ("list", "", "limit=0", 100, 0, 2, None),
+            ("list", "", "limit=5000", 60, 0, 2, None),
+            ("list", "", "limit=50&labelSelector=a%3Db", 300, 0, 1, None),
             ("list", "a", "", 5000, 0, 1, None),
             ("watch", "", "", 5000, 0, 1, None),
-            ("watch", "", "sendInitialEvents=true", 700, 0, 7, None),
+            ("watch", "", "sendInitialEvents=true", 340, 0, 7, None),
             ("create", "", "", 0, 9, 1, None),
             ("create", "", "", 0, 35, 1, Some((4, 5))),
             ("patch", "a", "", 0, 500, 1, Some((10, 25))),

@@ -5,6 +5,7 @@
 use super::asked::Asked;
 use super::objects::{PriorityLevelSpec, Queuing};
 use super::queues::{QueueState, Queues, Waiting};
+use super::retry_after::RetryAfter;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -44,6 +45,7 @@ pub struct Level {
     queued: AtomicBool,
     ids: AtomicU64,
     born: Instant,
+    refusals: RetryAfter,
     crowd: Mutex<Option<Queues<Waiter>>>,
 }
 
@@ -92,6 +94,7 @@ impl Level {
             queued: AtomicBool::new(false),
             ids: AtomicU64::new(0),
             born: Instant::now(),
+            refusals: RetryAfter::default(),
             crowd: Mutex::new(None),
         };
         level.configure(spec.queuing());
@@ -210,12 +213,7 @@ impl Level {
                 return Err(Refusal::ConcurrencyLimit);
             };
             queues.advance(self.born.elapsed().as_secs_f64(), self.limit());
-            let waiting = Waiting {
-                id,
-                seats,
-                flow,
-                payload: Waiter { sender, asked },
-            };
+            let waiting = Waiting::new(id, flow, seats, Waiter { sender, asked });
             let queue = queues.enqueue(waiting).map_err(|_| Refusal::QueueFull)?;
             enqueued(queues.length(queue));
             self.waiting.fetch_add(1, SeqCst);
@@ -271,6 +269,11 @@ impl Level {
         }
         self.in_use.fetch_sub(seats, SeqCst);
         self.let_in();
+    }
+
+    /// Counts a refusal; for how many seconds the client is asked to stay away.
+    pub fn refused(&self) -> u64 {
+        self.refusals.refused(self.born.elapsed().as_secs())
     }
 
     /// State of the queues, for dumps, and the virtual time.

@@ -15,6 +15,20 @@ pub struct Waiting<T> {
     /// Hash of the flow, which decides the hand.
     pub flow: u64,
     pub payload: T,
+    /// Virtual time at which it came.
+    arrived: f64,
+}
+
+impl<T> Waiting<T> {
+    pub fn new(id: u64, flow: u64, seats: u32, payload: T) -> Self {
+        Self {
+            id,
+            seats,
+            flow,
+            payload,
+            arrived: 0.0,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -31,8 +45,19 @@ impl<T> Queue<T> {
         !self.waiting.is_empty() || self.executing > 0
     }
 
+    fn seats_waiting(&self) -> u32 {
+        self.waiting.iter().map(|waiting| waiting.seats).sum()
+    }
+
     fn seats_wanted(&self) -> u32 {
-        self.seats_in_use + self.waiting.iter().map(|waiting| waiting.seats).sum::<u32>()
+        self.seats_in_use + self.seats_waiting()
+    }
+
+    /// A queue that used less than its share saves nothing up: its next request does not start before it came.
+    fn bound(&mut self) {
+        if let Some(oldest) = self.waiting.front() {
+            self.next_start = self.next_start.max(oldest.arrived);
+        }
     }
 }
 
@@ -64,6 +89,8 @@ pub struct Queues<T> {
     real: f64,
     /// The queue that was served last; ties go round.
     last: usize,
+    /// Requests that came; equally full queues of a hand take turns by it.
+    came: usize,
     waiting: usize,
     waiting_seats: u32,
 }
@@ -76,6 +103,7 @@ impl<T> Queues<T> {
             virtual_now: 0.0,
             real: 0.0,
             last: 0,
+            came: 0,
             waiting: 0,
             waiting_seats: 0,
         };
@@ -131,17 +159,19 @@ impl<T> Queues<T> {
     }
 
     /// Puts a request into the emptiest queue of its flow's hand; gives it back when that queue is full.
-    pub fn enqueue(&mut self, waiting: Waiting<T>) -> Result<usize, Waiting<T>> {
-        let hand = shuffle::hand(
+    pub fn enqueue(&mut self, mut waiting: Waiting<T>) -> Result<usize, Waiting<T>> {
+        let mut hand = shuffle::hand(
             waiting.flow,
             self.config.queues.max(1),
             self.config.hand_size.max(1),
         );
-        let work = |queue: &Queue<T>| queue.waiting.iter().map(|waiting| waiting.seats).sum::<u32>();
+        let turn = self.came % hand.len().max(1);
+        hand.rotate_left(turn);
+        self.came = self.came.wrapping_add(1);
         let chosen = hand
             .into_iter()
             .map(|index| index as usize)
-            .min_by_key(|index| work(&self.queues[*index]))
+            .min_by_key(|index| self.queues[*index].seats_waiting())
             .unwrap_or(0);
         let queue = &mut self.queues[chosen];
         if queue.waiting.len() >= self.config.queue_length_limit as usize {
@@ -152,7 +182,9 @@ impl<T> Queues<T> {
         }
         self.waiting += 1;
         self.waiting_seats += waiting.seats;
+        waiting.arrived = self.virtual_now;
         queue.waiting.push_back(waiting);
+        queue.bound();
         Ok(chosen)
     }
 
@@ -181,6 +213,7 @@ impl<T> Queues<T> {
         self.waiting -= 1;
         self.waiting_seats -= request.seats;
         queue.next_start = finished_at;
+        queue.bound();
         queue.seats_in_use += request.seats;
         queue.executing += 1;
         self.last = index;
@@ -196,6 +229,7 @@ impl<T> Queues<T> {
         let queue = self.queues.get_mut(queue)?;
         let position = queue.waiting.iter().position(|waiting| waiting.id == id)?;
         let withdrawn = queue.waiting.remove(position)?;
+        queue.bound();
         self.waiting -= 1;
         self.waiting_seats -= withdrawn.seats;
         Some(withdrawn)
@@ -209,13 +243,14 @@ impl<T> Queues<T> {
         queue.executing = queue.executing.saturating_sub(1);
         queue.seats_in_use = queue.seats_in_use.saturating_sub(seats);
         queue.next_start += (seconds - GUESS) * f64::from(seats);
+        queue.bound();
     }
 
     /// State of each queue, for dumps.
     pub fn states(&self) -> impl Iterator<Item = QueueState> + '_ {
         self.queues.iter().map(|queue| QueueState {
             waiting: queue.waiting.len(),
-            waiting_seats: queue.waiting.iter().map(|waiting| waiting.seats).sum(),
+            waiting_seats: queue.seats_waiting(),
             executing: queue.executing,
             seats_in_use: queue.seats_in_use,
             next_start: queue.next_start,
@@ -248,12 +283,7 @@ mod tests {
     }
 
     fn waiting(id: u64, flow: u64, seats: u32) -> Waiting<u64> {
-        Waiting {
-            id,
-            seats,
-            flow,
-            payload: flow,
-        }
+        Waiting::new(id, flow, seats, flow)
     }
 
     #[test]
@@ -348,6 +378,56 @@ mod tests {
             let before = crowd_before_another(late);
             assert!(before <= 9, "{before} before one that came after {late} s");
         }
+    }
+
+    #[test]
+    fn a_queue_that_uses_little_saves_nothing_up() {
+        // Two seats, of which one flow keeps one busy for a while; the other flow's share is two thirds of what passes.
+        let (steady, burst) = (0, 1);
+        let mut queues = Queues::new(config(2, 1, 1000));
+        let (mut id, mut now) = (0, 0.0);
+        let mut come = |queues: &mut Queues<u64>, flow| {
+            id += 1;
+            queues.enqueue(waiting(id, flow, 1)).unwrap();
+        };
+        come(&mut queues, steady);
+        for _ in 0..100 {
+            // The next one is there before the last has ended, so the queue is never empty.
+            let running = queues.dispatch(|_| true).unwrap();
+            come(&mut queues, steady);
+            now += 0.01;
+            queues.advance(now, 2);
+            queues.finished(running.queue, 1, 0.01);
+        }
+        for _ in 0..40 {
+            come(&mut queues, steady);
+            come(&mut queues, burst);
+        }
+        let mut bursts = 0;
+        for _ in 0..20 {
+            let next = queues.dispatch(|_| true).unwrap();
+            bursts += u32::from(next.payload == burst);
+            now += 0.01;
+            queues.advance(now, 1);
+            queues.finished(next.queue, 1, 0.01);
+        }
+        assert!(
+            (9..=11).contains(&bursts),
+            "{bursts} of 20: the hundred before count for nothing"
+        );
+    }
+
+    #[test]
+    fn equally_full_queues_of_a_hand_take_turns() {
+        let mut queues = Queues::new(config(64, 6, 50));
+        let places: std::collections::HashSet<usize> = (0..6)
+            .map(|id| {
+                let queue = queues.enqueue(waiting(id, 7, 1)).unwrap();
+                queues.dispatch(|_| true).unwrap();
+                queue
+            })
+            .collect();
+        assert!(places.len() > 1, "{places:?}");
     }
 
     #[test]

@@ -72,9 +72,7 @@ fn ports_of(spec: &Value) -> Vec<u16> {
         .map(|port| &port["nodePort"]);
     let mut ports: Vec<u16> = listed
         .chain(std::iter::once(&spec["healthCheckNodePort"]))
-        .filter_map(Value::as_u64)
-        .filter_map(|port| u16::try_from(port).ok())
-        .filter(|port| *port > 0)
+        .filter_map(port_number)
         .collect();
     ports.sort_unstable();
     ports.dedup();
@@ -94,7 +92,7 @@ pub async fn reserve(
     }
     let held = old.map(Reserved::of_service).unwrap_or_default();
     let mut taken = Reserved::default();
-    let outcome = fill(server, &held, object, &mut taken, dry_run).await;
+    let outcome = fill(server, old.is_none(), &held, object, &mut taken, dry_run).await;
     if let Err(errors) = outcome {
         if !dry_run {
             taken.give_back(server).await;
@@ -132,6 +130,7 @@ enum Failure {
 
 async fn fill(
     server: &Server,
+    is_new: bool,
     held: &Reserved,
     object: &mut Value,
     taken: &mut Reserved,
@@ -149,13 +148,6 @@ async fn fill(
         }
         return Ok(());
     }
-    families::set(spec, ranges).map_err(|(field, why)| {
-        Failure::Field(Error::invalid(
-            &Path::new(field),
-            spec["ipFamilyPolicy"].clone(),
-            why,
-        ))
-    })?;
     let owner = Owner {
         namespace: &namespace,
         name: &name,
@@ -166,7 +158,7 @@ async fn fill(
     } else {
         take_addresses(server, ranges, held, spec, &owner, taken, dry_run).await?;
     }
-    take_ports(server, held, spec, taken, dry_run).await
+    take_ports(server, is_new, held, spec, taken, dry_run).await
 }
 
 async fn take_addresses(
@@ -200,12 +192,16 @@ async fn take_addresses(
     let objects = ranges::objects(server);
     let mut addresses_now = Vec::new();
     for (position, family) in families.iter().enumerate() {
+        let wanted = given.get(position).filter(|address| !address.is_empty());
+        if let Some(address) = wanted.filter(|address| held.addresses.contains(address)) {
+            addresses_now.push(address.clone());
+            continue;
+        }
         let ranges = ranges::of_family(configured, &objects, family);
         let Some(first) = ranges.first() else {
             continue;
         };
-        match given.get(position).filter(|address| !address.is_empty()) {
-            Some(address) if held.addresses.contains(address) => addresses_now.push(address.clone()),
+        match wanted {
             Some(address) => {
                 let refuse = |why: String| {
                     Failure::Field(Error::invalid(
@@ -266,6 +262,7 @@ async fn take_any(
 
 async fn take_ports(
     server: &Server,
+    is_new: bool,
     held: &Reserved,
     spec: &mut Value,
     taken: &mut Reserved,
@@ -275,51 +272,33 @@ async fn take_ports(
     let wanted =
         kind == "NodePort" || (kind == "LoadBalancer" && spec["allocateLoadBalancerNodePorts"] != false);
     let local = kind == "LoadBalancer" && spec["externalTrafficPolicy"] == "Local";
-    // One number may serve one port of each protocol.
-    let mut by_number: Vec<(i64, u16, String)> = Vec::new();
     let mut ports = spec["ports"].as_array().cloned().unwrap_or_default();
-    for (position, port) in ports.iter_mut().enumerate() {
-        let protocol = port["protocol"].as_str().unwrap_or("TCP").to_owned();
-        let number = port["port"].as_i64().unwrap_or(0);
-        match port["nodePort"]
-            .as_u64()
-            .and_then(|given| u16::try_from(given).ok())
-            .filter(|given| *given > 0)
-        {
-            Some(given) => {
-                let known = held.ports.contains(&given) || taken.ports.contains(&given);
-                if !known {
-                    take_port(
-                        server,
-                        given,
-                        &format!("spec.ports[{position}].nodePort"),
-                        dry_run,
-                    )
-                    .await?;
+    for position in 0..ports.len() {
+        let given = match node_port(&ports[position]) {
+            Some(given) => given,
+            None if !wanted => continue,
+            None => match shared_node_port(&ports, position).filter(|_| is_new) {
+                Some(shared) => shared,
+                None => {
+                    let given = node_ports::take_any(server, dry_run).await.map_err(|error| {
+                        Failure::Internal(format!("failed to allocate a nodePort: {error}"))
+                    })?;
                     taken.ports.push(given);
+                    given
                 }
-                by_number.push((number, given, protocol));
-            }
-            None if wanted => {
-                let shared = by_number
-                    .iter()
-                    .find(|(other, _, used)| *other == number && *used != protocol)
-                    .map(|(_, given, _)| *given);
-                let given = match shared {
-                    Some(given) => given,
-                    None => {
-                        let given = node_ports::take_any(server, dry_run).await.map_err(|error| {
-                            Failure::Internal(format!("failed to allocate a nodePort: {error}"))
-                        })?;
-                        taken.ports.push(given);
-                        given
-                    }
-                };
-                port["nodePort"] = json!(given);
-                by_number.push((number, given, protocol));
-            }
-            None => {}
+            },
+        };
+        if !held.ports.contains(&given) && !taken.ports.contains(&given) {
+            take_port(
+                server,
+                given,
+                &format!("spec.ports[{position}].nodePort"),
+                dry_run,
+            )
+            .await?;
+            taken.ports.push(given);
         }
+        ports[position]["nodePort"] = json!(given);
     }
     if !ports.is_empty() {
         spec["ports"] = Value::Array(ports);
@@ -327,14 +306,14 @@ async fn take_ports(
     if !local {
         return Ok(());
     }
-    match spec["healthCheckNodePort"]
-        .as_u64()
-        .and_then(|given| u16::try_from(given).ok())
-        .filter(|given| *given > 0)
-    {
+    match port_number(&spec["healthCheckNodePort"]) {
         Some(given) if held.ports.contains(&given) => {}
         Some(given) => {
-            take_port(server, given, "spec.healthCheckNodePort", dry_run).await?;
+            node_ports::take(server, given, dry_run).await.map_err(|error| {
+                Failure::Internal(format!(
+                    "failed to allocate requested HealthCheck NodePort {given}: {error}"
+                ))
+            })?;
             taken.ports.push(given);
         }
         None => {
@@ -346,6 +325,24 @@ async fn take_ports(
         }
     }
     Ok(())
+}
+
+/// One number may serve one port of each protocol: that of an earlier port, which has one by now, or of a later one.
+fn shared_node_port(ports: &[Value], position: usize) -> Option<u16> {
+    let number = &ports[position]["port"];
+    ports
+        .iter()
+        .filter(|other| other["port"] == *number)
+        .find_map(node_port)
+}
+
+fn node_port(port: &Value) -> Option<u16> {
+    port_number(&port["nodePort"])
+}
+
+fn port_number(value: &Value) -> Option<u16> {
+    let number = value.as_u64().and_then(|number| u16::try_from(number).ok());
+    number.filter(|number| *number > 0)
 }
 
 async fn take_port(server: &Server, port: u16, field: &str, dry_run: bool) -> Result<(), Failure> {

@@ -42,6 +42,8 @@ impl Borrow<str> for ByKey {
 #[derive(Clone)]
 pub(crate) struct View {
     objects: imbl::OrdSet<ByKey>,
+    /// Of all objects, as JSON.
+    bytes: usize,
     /// Last change in this resource.
     pub revision: Revision,
 }
@@ -70,6 +72,7 @@ impl View {
     pub(crate) fn new(revision: Revision) -> Self {
         View {
             objects: imbl::OrdSet::new(),
+            bytes: 0,
             revision,
         }
     }
@@ -80,17 +83,25 @@ impl View {
 
     pub(crate) fn insert(&mut self, object: ObjectRef) -> Option<ObjectRef> {
         let marks = Marks::of(&object);
-        self.objects
-            .insert(ByKey(object, marks))
-            .map(|previous| previous.0)
+        self.bytes += object.json_bytes().len();
+        let previous = self.objects.insert(ByKey(object, marks))?.0;
+        self.bytes -= previous.json_bytes().len();
+        Some(previous)
     }
 
     pub(crate) fn remove(&mut self, key: &str) -> Option<ObjectRef> {
-        self.objects.remove(key).map(|previous| previous.0)
+        let previous = self.objects.remove(key)?.0;
+        self.bytes -= previous.json_bytes().len();
+        Some(previous)
     }
 
     pub(crate) fn len(&self) -> usize {
         self.objects.len()
+    }
+
+    /// Bytes of all objects, as JSON.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Objects in order, at least all those that have these marks.

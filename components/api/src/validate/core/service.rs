@@ -11,7 +11,6 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 pub(in crate::validate) use addresses::balancer_status;
-use addresses::check as addresses;
 
 const TYPES: &[&str] = &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 
@@ -20,12 +19,12 @@ pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
     let spec = at(new, &["spec"]);
     let kind = text(spec, &["type"]);
     // Addresses are given out before the rest is looked at, so what is wrong with them is told alone.
-    let mut errors = addresses(spec, old.is_none(), &path);
+    let mut errors = addresses::check(spec, &path);
     if !errors.is_empty() {
         return errors;
     }
     if let Some(old) = old {
-        errors.extend(address_change(old, spec, &path.child("clusterIPs").index(0)));
+        errors.extend(addresses::changes(at(old, &["spec"]), spec, &path));
         errors.extend(balancer_class(spec, Some(old), &path.child("loadBalancerClass")));
         errors.extend(health_port_change(at(old, &["spec"]), spec, &path));
     }
@@ -139,26 +138,9 @@ pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
     errors
 }
 
-/// The first address stays, also that there is none.
-fn address_change(old: &Value, spec: &Value, path: &Path) -> Option<Error> {
-    let (before, after) = (text(old, &["spec", "clusterIP"]), text(spec, &["clusterIP"]));
-    let outside = |kind: &str| kind == "ExternalName";
-    if outside(text(old, &["spec", "type"]))
-        || outside(text(spec, &["type"]))
-        || before.is_empty()
-        || before == after
-    {
-        return None;
-    }
-    if before == "None" && !after.is_empty() && shared::ip(path, after).is_some() {
-        return shared::ip(path, after);
-    }
-    let detail = if after.is_empty() {
-        "primary clusterIP can not be unset"
-    } else {
-        "may not change once set"
-    };
-    Some(Error::invalid(path, after, detail))
+/// What is wrong with the addresses that a service wants, whatever the rest of it is like.
+pub fn addresses(service: &Value) -> ErrorList {
+    addresses::check(at(service, &["spec"]), &Path::new("spec"))
 }
 
 /// Which implementation balances: chosen once, while the service is balanced at all.

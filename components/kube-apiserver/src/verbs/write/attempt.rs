@@ -6,7 +6,7 @@ use crate::admission::{self, Operation};
 use crate::metadata;
 use crate::request::ApiRequest;
 use crate::server::Server;
-use crate::services::{Reserved, reserve};
+use crate::services::{self, Reserved, reserve};
 use crate::verbs::options::WriteOptions;
 use crate::verbs::target::Target;
 use api::{Resource, strategy};
@@ -89,6 +89,9 @@ pub(super) async fn attempt(
     metadata::prepare_update(old, &mut new);
     let unchanged = strategy::prepare_update(row, &target.subresource, old, &mut new, unchanged)
         .map_err(ApiError::internal)?;
+    if target.subresource.is_empty() {
+        services::fit(server, row, Some(old), &mut new)?;
+    }
     require_version(target, wanted, &new)?;
     api::validate::update(row, &target.subresource, old, &new, &unchanged)?;
     strategy::settle(row, &mut new, &unchanged);

@@ -3,7 +3,7 @@ use crate::admission::{self, Attributes, Operation};
 use crate::metadata;
 use crate::request::ApiRequest;
 use crate::server::Server;
-use crate::services::{Reserved, reserve};
+use crate::services::{self, Reserved, reserve};
 use crate::verbs::options::WriteOptions;
 use crate::verbs::target::Target;
 use api::{Resource, strategy};
@@ -29,6 +29,7 @@ pub async fn admit_new(
     metadata::prepare_create(object);
     note_requester(request, row, object);
     strategy::prepare_create(row, object).map_err(ApiError::internal)?;
+    services::fit(server, row, None, object)?;
     api::validate::create(row, object)?;
     strategy::settle(row, object, &Unchanged::default());
     api::warnings::create(row, object)

@@ -10,36 +10,29 @@ const FAMILIES: &[&str] = &["IPv4", "IPv6"];
 const POLICIES: &[&str] = &["PreferDualStack", "RequireDualStack", "SingleStack"];
 
 /// What the client wants of addresses, as far as it can be seen without knowing which there are.
-pub(super) fn check(spec: &Value, is_new: bool, path: &Path) -> ErrorList {
+pub(super) fn check(spec: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if text(spec, &["type"]) == "ExternalName" {
         return errors;
     }
     let own = path.child("clusterIPs");
     let (first, all) = (text(spec, &["clusterIP"]), list(spec, &["clusterIPs"]));
-    let mut wanted: Vec<&str> = all.iter().filter_map(Value::as_str).collect();
-    if is_new && !all.is_empty() {
-        if first.is_empty() {
-            errors.push(Error::invalid(
-                &own,
-                Value::from(all),
-                "must be empty when `clusterIP` is not specified",
-            ));
-        } else if wanted.first() != Some(&first) {
-            errors.push(Error::invalid(
-                &own,
-                Value::from(all),
-                "first value must match `clusterIP`",
-            ));
-        }
+    let wanted: Vec<&str> = all.iter().filter_map(Value::as_str).collect();
+    match (first, wanted.first()) {
+        ("", Some(_)) => errors.push(Error::invalid(
+            &own,
+            Value::from(all),
+            "must be empty when `clusterIP` is not specified",
+        )),
+        (first, None) if !first.is_empty() => errors.push(Error::required(&own, "")),
+        (first, Some(other)) if first != *other => errors.push(Error::invalid(
+            &own,
+            Value::from(all),
+            "first value must match `clusterIP`",
+        )),
+        _ => {}
     }
-    if wanted.is_empty() && !first.is_empty() {
-        wanted.push(first);
-    }
-    let families: Vec<&str> = list(spec, &["ipFamilies"])
-        .iter()
-        .filter_map(Value::as_str)
-        .collect();
+    let families = families(spec);
     let mut seen = HashSet::new();
     for (index, family) in families.iter().enumerate() {
         let path = path.child("ipFamilies").index(index);
@@ -53,9 +46,70 @@ pub(super) fn check(spec: &Value, is_new: bool, path: &Path) -> ErrorList {
         at(spec, &["ipFamilyPolicy"]),
         POLICIES,
     ));
-    // A change of addresses is judged with the old ones at hand.
-    if is_new {
-        errors.extend(each(&wanted, &families, &own));
+    errors.extend(each(&wanted, &families, &own));
+    errors
+}
+
+fn families(spec: &Value) -> Vec<&str> {
+    list(spec, &["ipFamilies"])
+        .iter()
+        .filter_map(Value::as_str)
+        .collect()
+}
+
+fn is_headless(spec: &Value) -> bool {
+    matches!(list(spec, &["clusterIPs"]), [one] if one == "None")
+}
+
+/// A service keeps its first address and family; a second one comes and goes with the policy.
+pub(super) fn changes(old: &Value, new: &Value, path: &Path) -> ErrorList {
+    let outside = |spec: &Value| text(spec, &["type"]) == "ExternalName";
+    if outside(old) || outside(new) {
+        return ErrorList::new();
+    }
+    let mut errors = ErrorList::new();
+    let (was_headless, is_headless) = (is_headless(old), is_headless(new));
+    if !(was_headless && is_headless) {
+        errors.extend(change(old, new, "clusterIPs", "clusterIP", path));
+    }
+    if !was_headless && !is_headless {
+        errors.extend(change(old, new, "ipFamilies", "ipFamily", path));
+    }
+    errors
+}
+
+fn change(old: &Value, new: &Value, field: &str, one: &str, path: &Path) -> ErrorList {
+    let (before, after) = (list(old, &[field]), list(new, &[field]));
+    let own = path.child(field);
+    let changed =
+        |index: usize| Error::invalid(&own.index(index), Value::from(after), "may not change once set");
+    if before.len() == after.len() {
+        let pairs = before.iter().zip(after).enumerate();
+        return pairs
+            .filter(|(_, (before, after))| before != after)
+            // Upstream tells every changed family at the first place.
+            .map(|(index, _)| changed(if field == "ipFamilies" { 0 } else { index }))
+            .collect();
+    }
+    let mut errors = ErrorList::new();
+    if before.len() > after.len() && after.is_empty() {
+        errors.push(Error::invalid(
+            &own.index(0),
+            Value::from(after),
+            format!("primary {one} can not be unset"),
+        ));
+    }
+    if let (Some(before), Some(after)) = (before.first(), after.first())
+        && before != after
+    {
+        errors.push(changed(0));
+    }
+    if before.len() > after.len() && after.len() == 1 && text(new, &["ipFamilyPolicy"]) != "SingleStack" {
+        errors.push(Error::invalid(
+            &path.child("ipFamilyPolicy"),
+            at(new, &["ipFamilyPolicy"]),
+            format!("must be set to 'SingleStack' when releasing the secondary {one}"),
+        ));
     }
     errors
 }
@@ -162,7 +216,18 @@ mod tests {
     fn addresses_are_of_their_families() {
         for (spec, wrong) in [
             (json!({"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"]}), ""),
-            (json!({"clusterIP": "None", "ipFamilies": ["IPv6", "IPv4"]}), ""),
+            (
+                json!({"clusterIP": "None", "clusterIPs": ["None"], "ipFamilies": ["IPv6", "IPv4"]}),
+                "",
+            ),
+            (
+                json!({"clusterIP": "10.0.0.1"}),
+                "spec.clusterIPs: Required value",
+            ),
+            (
+                json!({"clusterIP": "10.0.0.2", "clusterIPs": ["10.0.0.1"]}),
+                "spec.clusterIPs: Invalid value: [\"10.0.0.1\"]: first value must match `clusterIP`",
+            ),
             (
                 json!({"clusterIPs": ["10.0.0.1"]}),
                 "spec.clusterIPs: Invalid value: [\"10.0.0.1\"]: must be empty when `clusterIP` is not specified",
@@ -172,7 +237,7 @@ mod tests {
                 "spec.clusterIPs: Invalid value: [\"10.0.0.1\",\"10.0.0.2\"]: may specify no more than one IP for each IP family",
             ),
             (
-                json!({"clusterIP": "10.0.0.1", "ipFamilies": ["IPv6"]}),
+                json!({"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ipFamilies": ["IPv6"]}),
                 "spec.clusterIPs[0]: Invalid value: \"10.0.0.1\": expected an IPv6 value as indicated by `ipFamilies[0]`",
             ),
             (
@@ -184,11 +249,67 @@ mod tests {
                 "spec.ipFamilyPolicy: Unsupported value: \"Odd\": supported values: \"PreferDualStack\", \"RequireDualStack\", \"SingleStack\"",
             ),
         ] {
-            let found: Vec<String> = check(&spec, true, &Path::new("spec"))
+            let found: Vec<String> = check(&spec, &Path::new("spec"))
                 .iter()
                 .map(ToString::to_string)
                 .collect();
             assert_eq!(found.join("; "), wrong, "{spec}");
+        }
+    }
+
+    #[test]
+    fn the_first_address_and_family_stay() {
+        let dual = json!({"clusterIPs": ["10.0.0.1", "fd00::1"], "ipFamilies": ["IPv4", "IPv6"]});
+        let single = json!({"clusterIPs": ["10.0.0.1"], "ipFamilies": ["IPv4"]});
+        let headless = json!({"clusterIPs": ["None"], "ipFamilies": ["IPv4"]});
+        for (old, new, wrong) in [
+            (
+                &single,
+                json!({"clusterIPs": ["10.0.0.1", "fd00::1"], "ipFamilies": ["IPv4", "IPv6"]}),
+                "",
+            ),
+            (&single, json!({"type": "ExternalName"}), ""),
+            (
+                &headless,
+                json!({"clusterIPs": ["None"], "ipFamilies": ["IPv6", "IPv4"]}),
+                "",
+            ),
+            (
+                &dual,
+                json!({"clusterIPs": ["10.0.0.1"], "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"}),
+                "",
+            ),
+            (
+                &dual,
+                json!({"clusterIPs": ["10.0.0.1"], "ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "PreferDualStack"}),
+                "spec.ipFamilyPolicy: Invalid value: \"PreferDualStack\": must be set to 'SingleStack' when releasing the secondary clusterIP",
+            ),
+            (
+                &single,
+                json!({"clusterIPs": ["10.0.0.2"], "ipFamilies": ["IPv4"]}),
+                "spec.clusterIPs[0]: Invalid value: [\"10.0.0.2\"]: may not change once set",
+            ),
+            (
+                &single,
+                json!({"clusterIPs": ["None"], "ipFamilies": ["IPv6"]}),
+                "spec.clusterIPs[0]: Invalid value: [\"None\"]: may not change once set",
+            ),
+            (
+                &single,
+                json!({"ipFamilies": ["IPv4"]}),
+                "spec.clusterIPs[0]: Invalid value: []: primary clusterIP can not be unset",
+            ),
+            (
+                &dual,
+                json!({"clusterIPs": ["10.0.0.1", "fd00::1"], "ipFamilies": ["IPv6", "IPv4"]}),
+                "spec.ipFamilies[0]: Invalid value: [\"IPv6\",\"IPv4\"]: may not change once set; spec.ipFamilies[0]: Invalid value: [\"IPv6\",\"IPv4\"]: may not change once set",
+            ),
+        ] {
+            let found: Vec<String> = changes(old, &new, &Path::new("spec"))
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            assert_eq!(found.join("; "), wrong, "{new}");
         }
     }
 }
