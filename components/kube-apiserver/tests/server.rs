@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, ServiceAccount};
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use kube::core::ObjectMeta;
@@ -248,36 +248,6 @@ async fn a_token_works_until_its_pod_is_gone() {
         assert!(std::time::Instant::now() < deadline, "the token still works");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-}
-
-#[tokio::test]
-async fn services_get_addresses_and_give_them_back() {
-    let (_etcd, server) = started().await;
-    let services: Api<Service> = Api::namespaced(server.admin().await.unwrap(), "default");
-    let make = |name: &str, address: &str| -> Service {
-        serde_json::from_value(json!({"metadata": {"name": name}, "spec": {"type": "NodePort", "clusterIP": address, "selector": {"a": "b"}, "ports": [{"port": 80}]}})).unwrap()
-    };
-    let made = services
-        .create(&PostParams::default(), &make("a", "10.32.0.77"))
-        .await
-        .unwrap()
-        .spec
-        .unwrap();
-    assert_eq!(made.cluster_ip.as_deref(), Some("10.32.0.77"));
-    assert!((30000..=32767).contains(&made.ports.unwrap()[0].node_port.unwrap()));
-    assert_eq!(
-        code(
-            services
-                .create(&PostParams::default(), &make("b", "10.32.0.77"))
-                .await
-        ),
-        422
-    );
-    services.delete("a", &DeleteParams::default()).await.unwrap();
-    services
-        .create(&PostParams::default(), &make("b", "10.32.0.77"))
-        .await
-        .unwrap();
 }
 
 #[tokio::test]

@@ -98,11 +98,7 @@ impl ApiServer {
         let mut command = Command::new(binary);
         command
             .args(store.arguments())
-            .args([
-                "--bind-address=127.0.0.1",
-                "--advertise-address=192.0.2.2",
-                "--service-cluster-ip-range=10.32.0.0/24",
-            ])
+            .args(["--bind-address=127.0.0.1", "--advertise-address=192.0.2.2"])
             .arg(format!("--secure-port={}", self.port))
             .arg(format!("--client-ca-file={}", file("ca.crt")))
             .arg(format!("--tls-cert-file={}", file("apiserver.crt")))
@@ -129,6 +125,10 @@ impl ApiServer {
                 "--requestheader-group-headers=X-Remote-Group",
                 "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             ]);
+        let range = "--service-cluster-ip-range";
+        if !extra.iter().any(|flag| flag.starts_with(range)) {
+            command.arg(format!("{range}=10.32.0.0/24"));
+        }
         // Keys in files and a service that has them exclude each other.
         if !extra
             .iter()

@@ -72,10 +72,10 @@ fn keep_what_was_given(old: &Value, new: &mut Value) {
 
 /// Ports of the same name keep their numbers, those that another port now has excepted.
 fn keep_node_ports(old: &Value, new: &mut Value) {
-    let ports = |service| list(service, &["spec", "ports"]).iter();
     let number = |port: &Value| port["nodePort"].as_i64().filter(|number| *number != 0);
-    let named: HashSet<i64> = ports(new).filter_map(number).collect();
-    let by_name: HashMap<&str, i64> = ports(old)
+    let named: HashSet<i64> = list(new, &["spec", "ports"]).iter().filter_map(number).collect();
+    let by_name: HashMap<&str, i64> = list(old, &["spec", "ports"])
+        .iter()
         .filter_map(|port| Some((text(port, &["name"]), number(port)?)))
         .collect();
     let wanted = new.pointer_mut("/spec/ports").and_then(Value::as_array_mut);
@@ -90,12 +90,9 @@ fn keep_node_ports(old: &Value, new: &mut Value) {
 
 /// `clusterIPs` follows `clusterIP` where a client changed only that.
 fn follow_the_first_address(old: &Value, new: &mut Value) {
-    let all = |service| list(service, &["spec", "clusterIPs"]);
-    let (before, after) = (
-        text(old, &["spec", "clusterIP"]),
-        text(new, &["spec", "clusterIP"]).to_owned(),
-    );
-    if before == after || all(old) != all(new) {
+    let after = text(new, &["spec", "clusterIP"]).to_owned();
+    let changed = text(old, &["spec", "clusterIP"]) != after;
+    if !changed || list(old, &["spec", "clusterIPs"]) != list(new, &["spec", "clusterIPs"]) {
         return;
     }
     let addresses = if after.is_empty() {

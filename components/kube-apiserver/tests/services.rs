@@ -1,0 +1,128 @@
+//! Addresses, families and ports of services.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
+
+use k8s_openapi::api::core::v1::Service;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use std::path::Path;
+use testkit::api_server::ApiServer;
+use testkit::etcd::Etcd;
+
+async fn started(flags: &[&str]) -> (Etcd, ApiServer, Api<Service>) {
+    let etcd = Etcd::start().await.unwrap();
+    let binary = Path::new(env!("CARGO_BIN_EXE_kube-apiserver"));
+    let server = ApiServer::start(binary, &etcd, flags).await.unwrap();
+    let services = Api::namespaced(server.admin().await.unwrap(), "default");
+    (etcd, server, services)
+}
+
+fn service(name: &str, spec: Value) -> Service {
+    let mut spec = spec;
+    spec["selector"] = json!({"a": "b"});
+    if spec.get("ports").is_none() {
+        spec["ports"] = json!([{"port": 80}]);
+    }
+    serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).unwrap()
+}
+
+async fn create(services: &Api<Service>, name: &str, spec: Value) -> Result<Value, kube::Error> {
+    let made = services
+        .create(&PostParams::default(), &service(name, spec))
+        .await?;
+    Ok(serde_json::to_value(made.spec).unwrap())
+}
+
+async fn patch(services: &Api<Service>, name: &str, spec: Value) -> Result<Value, kube::Error> {
+    let patch = Patch::Merge(json!({"spec": spec}));
+    let made = services.patch(name, &PatchParams::default(), &patch).await?;
+    Ok(serde_json::to_value(made.spec).unwrap())
+}
+
+fn why<T: std::fmt::Debug>(outcome: Result<T, kube::Error>) -> String {
+    match outcome.unwrap_err() {
+        kube::Error::Api(status) => format!("{} {}", status.code, status.message),
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn services_get_addresses_and_give_them_back() {
+    let (_etcd, _server, services) = started(&[]).await;
+    let of = |address: &str| json!({"type": "NodePort", "clusterIP": address});
+    let made = create(&services, "a", of("10.32.0.77")).await.unwrap();
+    assert_eq!(made["clusterIPs"], json!(["10.32.0.77"]));
+    let port = made["ports"][0]["nodePort"].as_i64().unwrap();
+    assert!((30000..=32767).contains(&port));
+    assert_eq!(
+        why(create(&services, "b", of("10.32.0.77")).await),
+        "422 Service \"b\" is invalid: spec.clusterIPs: Invalid value: [\"10.32.0.77\"]: failed to allocate IP 10.32.0.77: provided IP is already allocated"
+    );
+    services.delete("a", &DeleteParams::default()).await.unwrap();
+    create(&services, "b", of("10.32.0.77")).await.unwrap();
+}
+
+#[tokio::test]
+async fn ports_of_one_number_share_a_node_port_whichever_names_it() {
+    let (_etcd, _server, services) = started(&[]).await;
+    let ports = json!([
+        {"name": "u", "port": 53, "protocol": "UDP"},
+        {"name": "t", "port": 53, "protocol": "TCP", "nodePort": 30053},
+        {"name": "v", "port": 54, "protocol": "UDP"},
+        {"name": "w", "port": 54, "protocol": "TCP"},
+    ]);
+    let made = create(&services, "dns", json!({"type": "NodePort", "ports": ports}))
+        .await
+        .unwrap();
+    let number = |index: usize| made["ports"][index]["nodePort"].as_i64().unwrap();
+    assert_eq!((number(0), number(1)), (30053, 30053));
+    assert_eq!(number(2), number(3));
+    // A manifest without numbers keeps them, by the ports' names.
+    let sent = json!([{"name": "t", "port": 5353, "protocol": "TCP"}]);
+    let kept = patch(&services, "dns", json!({"ports": sent})).await.unwrap();
+    assert_eq!(kept["ports"][0]["nodePort"], 30053);
+}
+
+#[tokio::test]
+async fn a_second_family_comes_and_goes_with_the_policy() {
+    let ranges = "--service-cluster-ip-range=10.32.0.0/24,fd00:32::/112";
+    let (_etcd, _server, services) = started(&[ranges]).await;
+    let single = create(&services, "s", json!({})).await.unwrap();
+    assert_eq!(
+        (&single["ipFamilyPolicy"], &single["ipFamilies"]),
+        (&json!("SingleStack"), &json!(["IPv4"]))
+    );
+    let both = patch(&services, "s", json!({"ipFamilyPolicy": "PreferDualStack"}))
+        .await
+        .unwrap();
+    assert_eq!(both["ipFamilies"], json!(["IPv4", "IPv6"]));
+    let (first, second) = (
+        both["clusterIPs"][0].as_str().unwrap(),
+        both["clusterIPs"][1].as_str().unwrap(),
+    );
+    assert_eq!(single["clusterIP"], first);
+    assert!(second.starts_with("fd00:32::"), "{second}");
+    // The second address is taken, and free again when it was given up.
+    let wants = json!({"clusterIP": second, "clusterIPs": [second]});
+    assert!(why(create(&services, "t", wants.clone()).await).contains("already allocated"));
+    assert_eq!(
+        why(patch(&services, "s", json!({"clusterIPs": [first]})).await),
+        "422 Service \"s\" is invalid: spec.ipFamilyPolicy: Invalid value: \"PreferDualStack\": must be 'SingleStack' to release the secondary cluster IP"
+    );
+    let again = patch(&services, "s", json!({"ipFamilyPolicy": "SingleStack"}))
+        .await
+        .unwrap();
+    assert_eq!(
+        (&again["clusterIPs"], &again["ipFamilies"]),
+        (&json!([first]), &json!(["IPv4"]))
+    );
+    let taken = create(&services, "t", wants).await.unwrap();
+    assert_eq!(taken["ipFamilies"], json!(["IPv6"]));
+    let named = json!({"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv6", "IPv4"]});
+    let turned = create(&services, "u", named).await.unwrap();
+    assert!(turned["clusterIP"].as_str().unwrap().starts_with("fd00:32::"));
+    assert!(turned["clusterIPs"][1].as_str().unwrap().starts_with("10.32.0."));
+    assert_eq!(
+        why(patch(&services, "t", json!({"clusterIP": "fd00:32::77"})).await),
+        "422 Service \"t\" is invalid: spec.clusterIPs[0]: Invalid value: [\"fd00:32::77\"]: may not change once set"
+    );
+}
