@@ -7,6 +7,7 @@
 //! - [`any_server`] - clients that cannot know the authority of whom they call
 //! - [`identity`] - who a client certificate says the peer is
 //! - [`delegation`] - authentication and authorization asked of the API server
+//! - [`joined`] - two connections joined into one
 //! - [`health`] - `/healthz`, `/livez`, `/readyz`
 //! - [`metrics`] - `/metrics`
 
@@ -15,6 +16,7 @@ pub mod cluster_authority;
 pub mod delegation;
 pub mod health;
 pub mod identity;
+pub mod joined;
 pub mod logging;
 pub mod metrics;
 pub mod notify;

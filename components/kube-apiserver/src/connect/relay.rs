@@ -281,10 +281,7 @@ async fn join(client: OnUpgrade, backend: OnUpgrade) {
             return;
         }
     };
-    let (mut client, mut backend) = (TokioIo::new(client), TokioIo::new(backend));
-    if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut backend).await {
-        tracing::debug!(%error, "joined connections ended");
-    }
+    daemon::joined::join(TokioIo::new(client), TokioIo::new(backend)).await;
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! port-forward as kubectl does it, its messages to the bytes of the tunnelled connection.
 
 mod channels;
+mod messages;
 mod ports;
 mod secure;
 mod tunnel;

@@ -5,6 +5,7 @@ mod faults;
 mod kubectl;
 mod memory;
 mod security;
+mod streams;
 mod workload;
 
 use e2e::TestLab;
@@ -17,6 +18,7 @@ fn five_empty_hosts_become_a_cluster_that_survives_power_losses() {
     lab.fetch_kubeconfig();
     workload::answers_on_every_way(&lab);
     kubectl::does_what_people_use_it_for(&lab);
+    streams::reach_pods_by_every_client(&lab);
     security::secrets_are_unreadable_in_etcd(&lab);
     security::every_port_asks_who_is_there(&lab);
     security::keys_are_private_and_nothing_leaks(&lab);

@@ -9,7 +9,7 @@ use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::secure::StreamAuthority;
-use super::upstream;
+use super::{messages, upstream};
 use crate::server::refuse;
 
 pub(super) const PROTOCOL: &str = "SPDY/3.1+portforward.k8s.io";
@@ -32,14 +32,19 @@ pub(super) async fn serve(url: &str, trusted: &StreamAuthority, request: Request
     })
 }
 
+async fn write(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<()> {
+    writer.write_all(bytes).await?;
+    writer.flush().await
+}
+
 async fn carry(socket: WebSocket, runtime: impl AsyncRead + AsyncWrite + Unpin) -> anyhow::Result<()> {
-    let (mut reader, mut writer) = tokio::io::split(runtime);
+    let (mut reader, writer) = tokio::io::split(runtime);
     let (mut to_client, mut from_client) = socket.split();
     let outputs = async {
         let mut block = vec![0; BLOCK];
         loop {
             match reader.read(&mut block).await? {
-                0 => break,
+                0 => return anyhow::Ok(()),
                 length => {
                     to_client
                         .send(Message::Binary(block[..length].to_vec().into()))
@@ -47,24 +52,28 @@ async fn carry(socket: WebSocket, runtime: impl AsyncRead + AsyncWrite + Unpin) 
                 }
             }
         }
-        to_client.send(Message::Close(None)).await?;
-        anyhow::Ok(())
     };
     let inputs = async {
+        // Gone once the runtime reads no more; what it has said until then is still on its way to the client.
+        let mut writer = Some(writer);
         while let Some(message) = from_client.next().await {
-            match message? {
-                Message::Binary(bytes) => {
-                    writer.write_all(&bytes).await?;
-                    writer.flush().await?;
-                }
+            let bytes = match message? {
+                Message::Binary(bytes) => bytes,
+                Message::Text(text) => text.into(),
                 Message::Close(_) => break,
-                _ => {}
+                Message::Ping(_) | Message::Pong(_) => continue,
+            };
+            let Some(open) = &mut writer else { continue };
+            if let Err(error) = write(open, &bytes).await {
+                tracing::debug!(%error, "the runtime reads no more of a client");
+                writer = None;
             }
         }
         anyhow::Ok(())
     };
     tokio::select! {
-        result = outputs => result,
-        result = inputs => result,
+        result = outputs => result?,
+        result = inputs => return result,
     }
+    messages::part(&mut to_client, &mut from_client).await
 }

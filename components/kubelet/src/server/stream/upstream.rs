@@ -117,10 +117,7 @@ pub(super) async fn pass_through(url: &str, trusted: &StreamAuthority, mut clien
     tokio::spawn(async move {
         match tokio::try_join!(upgraded, hyper::upgrade::on(response)) {
             Ok((client, runtime)) => {
-                let (mut client, mut runtime) = (TokioIo::new(client), TokioIo::new(runtime));
-                if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut runtime).await {
-                    tracing::debug!(%error, "stream ended");
-                }
+                daemon::joined::join(TokioIo::new(client), TokioIo::new(runtime)).await;
             }
             Err(error) => tracing::debug!(%error, "upgrade failed"),
         }
