@@ -13,6 +13,7 @@ pub mod limits;
 pub mod metrics;
 pub mod objects;
 pub mod queues;
+pub mod quiet;
 pub mod retry_after;
 pub mod rules;
 pub mod shuffle;
@@ -28,6 +29,7 @@ use estimate::Counts;
 use futures::FutureExt;
 use level::{Refusal, Seat};
 use metrics::FlowControlMetrics;
+use quiet::Quiet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,6 +42,7 @@ pub struct FlowControl {
     pub metrics: FlowControlMetrics,
     /// All seats.
     total: u32,
+    quiet: Quiet,
 }
 
 /// What flow control says of a request.
@@ -84,6 +87,7 @@ impl FlowControl {
             current: ArcSwap::from_pointee(current),
             metrics,
             total,
+            quiet: Quiet::default(),
         })
     }
 
@@ -112,7 +116,10 @@ impl FlowControl {
             };
             (flow, work)
         };
-        let seat = match flow.level.try_enter(work.seats) {
+        let entered = flow.level.try_enter(work.seats);
+        // After the seats were noted: whoever is woken sees them.
+        self.quiet.disturb();
+        let seat = match entered {
             Some(seat) => {
                 flow.metrics.began(work.seats, Duration::ZERO);
                 Ok(seat)

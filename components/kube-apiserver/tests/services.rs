@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::networking::v1::ServiceCIDR;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -125,4 +126,23 @@ async fn a_second_family_comes_and_goes_with_the_policy() {
         why(patch(&services, "t", json!({"clusterIP": "fd00:32::77"})).await),
         "422 Service \"t\" is invalid: spec.clusterIPs[0]: Invalid value: [\"fd00:32::77\"]: may not change once set"
     );
+}
+
+#[tokio::test]
+async fn the_default_range_gets_the_second_family_when_the_flag_has_it() {
+    let etcd = Etcd::start().await.unwrap();
+    let binary = Path::new(env!("CARGO_BIN_EXE_kube-apiserver"));
+    let single = ["--service-cluster-ip-range=10.32.0.0/24"];
+    let dual = ["--service-cluster-ip-range=10.32.0.0/24,fd00:32::/112"];
+    for (flags, expected) in [
+        (&single, vec!["10.32.0.0/24"]),
+        (&dual, vec!["10.32.0.0/24", "fd00:32::/112"]),
+        // Addresses of the second family may be in use.
+        (&single, vec!["10.32.0.0/24", "fd00:32::/112"]),
+    ] {
+        let server = ApiServer::start(binary, &etcd, flags).await.unwrap();
+        let ranges: Api<ServiceCIDR> = Api::all(server.admin().await.unwrap());
+        let range = ranges.get("kubernetes").await.unwrap();
+        assert_eq!(range.spec.unwrap().cidrs.unwrap(), expected, "{flags:?}");
+    }
 }

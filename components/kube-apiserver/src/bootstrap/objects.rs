@@ -170,6 +170,7 @@ fn completed(existing: &Value, wanted: &Value) -> Option<Value> {
     let list = match meta::kind(wanted) {
         "ClusterRole" | "Role" => "rules",
         "ClusterRoleBinding" | "RoleBinding" => "subjects",
+        "ServiceCIDR" => return widened(existing, wanted),
         kind if FLOW_CONTROL.contains(&kind) => return kept_spec(existing, wanted),
         _ => return None,
     };
@@ -199,6 +200,27 @@ fn completed(existing: &Value, wanted: &Value) -> Option<Value> {
         }
     }
     (object != *existing).then_some(object)
+}
+
+/// The default range of one family gets the second one when the flag has got it. Another difference is the operator's to
+/// settle, as it is with upstream: addresses may have been given from either.
+fn widened(existing: &Value, wanted: &Value) -> Option<Value> {
+    let ranges = |object: &Value| object["spec"]["cidrs"].as_array().cloned().unwrap_or_default();
+    let (before, after) = (ranges(existing), ranges(wanted));
+    if before == after || meta::deletion_timestamp(existing).is_some() {
+        return None;
+    }
+    if !(before.len() == 1 && after.len() == 2 && before[0] == after[0]) {
+        tracing::warn!(
+            "ServiceCIDR {} has {before:?} and --service-cluster-ip-range {after:?}: set the flag to the same, or delete the \
+             object so that it is made again",
+            meta::name(existing)
+        );
+        return None;
+    }
+    let mut object = existing.clone();
+    object["spec"]["cidrs"] = Value::from(after);
+    Some(object)
 }
 
 /// The existing flow-control object with the spec it must have; `None` if it may stay as it is.

@@ -197,19 +197,18 @@ impl Configuration {
         }
     }
 
-    /// A look at every level: its demand is noted, and what it does is counted.
-    pub fn sample(&self, demands: &mut BTreeMap<String, Demand>, metrics: &FlowControlMetrics) {
+    /// A look at every level: its demand is noted, and what it does is counted. Says whether nobody wanted anything of any.
+    pub fn sample(&self, demands: &mut BTreeMap<String, Demand>, metrics: &FlowControlMetrics) -> bool {
         let mut executing: BTreeMap<&str, i64> = BTreeMap::new();
         for flow in self.classifier.flows() {
             *executing.entry(&flow.level.name).or_default() += flow.metrics.executing.get();
         }
+        let mut quiet = true;
         for (name, entry) in &self.levels {
             let level = &entry.level;
             let (wanted, most) = level.take_demand();
-            match demands.get_mut(name) {
-                Some(demand) => demand.sample(wanted, most),
-                None => demands.entry(name.clone()).or_default().sample(wanted, most),
-            }
+            quiet &= wanted == 0 && most == 0;
+            demand_of(demands, name).sample(wanted, most);
             let moment = Moment {
                 wanted,
                 seats: level.in_use(),
@@ -219,7 +218,16 @@ impl Configuration {
                 waiting: level.waiting(),
                 room: level.room(),
             };
-            metrics.sampled(name, moment);
+            metrics.sampled(name, moment, 1);
+        }
+        quiet
+    }
+
+    /// As many looks at moments when nobody wanted anything.
+    pub fn rest(&self, demands: &mut BTreeMap<String, Demand>, metrics: &FlowControlMetrics, looks: u32) {
+        for name in self.levels.keys() {
+            demand_of(demands, name).rest(looks);
+            metrics.sampled(name, Moment::default(), looks);
         }
     }
 
@@ -243,6 +251,10 @@ impl Configuration {
 
 fn header(uid: &str) -> HeaderValue {
     HeaderValue::from_str(uid).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+fn demand_of<'a>(demands: &'a mut BTreeMap<String, Demand>, level: &str) -> &'a mut Demand {
+    demands.entry(level.to_owned()).or_default()
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use storage::{Change, ObjectRef, Preconditions, StorageError, Store};
+use tokio::time::Instant;
 
 const GROUP: &str = "flowcontrol.apiserver.k8s.io";
 const MANAGER: &str = "api-priority-and-fairness-config-consumer-v1";
@@ -94,33 +95,56 @@ impl FlowControl {
     }
 }
 
+/// Looks at demand and moves seats. While nobody wants anything it is not looked at either, which would be most of what an
+/// idle server does: the next request, or the end of the period, wakes this up.
 async fn share(server: &Server, control: &FlowControl) -> anyhow::Result<()> {
     let mut demands: BTreeMap<String, Demand> = BTreeMap::new();
-    let mut ticks = tokio::time::interval(SAMPLE);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    for tick in 1u32.. {
-        ticks.tick().await;
+    let mut began = Instant::now();
+    let mut looks = 0;
+    loop {
+        if control.quiet.is_on() {
+            tokio::select! {
+                () = control.quiet.ended() => {}
+                () = tokio::time::sleep_until(began + SAMPLE * (SAMPLES - 1)) => {}
+            }
+            let passed = began.elapsed().div_duration_f64(SAMPLE) as u32;
+            let missed = passed.min(SAMPLES - 1).saturating_sub(looks);
+            control
+                .current
+                .load()
+                .rest(&mut demands, &control.metrics, missed);
+            control.metrics.sampled_kinds((0, 0), control.total, missed);
+            looks += missed;
+        }
+        looks += 1;
+        tokio::time::sleep_until(began + SAMPLE * looks).await;
+        // Before the look, so that no request comes between them unseen.
+        control.quiet.begin();
         let current = control.current.load();
-        current.sample(&mut demands, &control.metrics);
+        if !current.sample(&mut demands, &control.metrics) {
+            control.quiet.end();
+        }
         control
             .metrics
-            .sampled_kinds(server.inflight.taken(), control.total);
-        if tick % SAMPLES == 0 {
-            let known: BTreeSet<&String> = current.levels.keys().collect();
-            demands.retain(|name, _| known.contains(name));
-            current.reallocate(control.total, &mut demands, &control.metrics);
-            for (name, demand) in &demands {
-                let labels = super::metrics::LevelLabels {
-                    priority_level: name.clone(),
-                };
-                let metrics = &control.metrics;
-                metrics.average.get_or_create(&labels).set(demand.average);
-                metrics.deviation.get_or_create(&labels).set(demand.deviation);
-                metrics.smooth.get_or_create(&labels).set(demand.smooth);
-            }
+            .sampled_kinds(server.inflight.taken(), control.total, 1);
+        if looks < SAMPLES {
+            continue;
+        }
+        // From now, not from when it should have been: what was missed on a stopped machine is not made up for.
+        (began, looks) = (Instant::now(), 0);
+        let known: BTreeSet<&String> = current.levels.keys().collect();
+        demands.retain(|name, _| known.contains(name));
+        current.reallocate(control.total, &mut demands, &control.metrics);
+        for (name, demand) in &demands {
+            let labels = super::metrics::LevelLabels {
+                priority_level: name.clone(),
+            };
+            let metrics = &control.metrics;
+            metrics.average.get_or_create(&labels).set(demand.average);
+            metrics.deviation.get_or_create(&labels).set(demand.deviation);
+            metrics.smooth.get_or_create(&labels).set(demand.smooth);
         }
     }
-    Ok(())
 }
 
 async fn keep(server: &Server) -> anyhow::Result<()> {

@@ -26,6 +26,11 @@ impl Demand {
         self.high = self.high.max(f64::from(most)).max(seats);
     }
 
+    /// Looks at moments when nobody wanted a seat.
+    pub fn rest(&mut self, looks: u32) {
+        self.count += f64::from(looks);
+    }
+
     /// Closes a period: the figures of it are set, and the next one starts.
     pub fn close(&mut self) {
         let count = self.count.max(1.0);
@@ -63,5 +68,9 @@ mod tests {
         demand.sample(0, 0);
         demand.close();
         assert!(demand.average == 0.0 && demand.smooth > 9.7, "{demand:?}");
+        demand.sample(8, 8);
+        demand.rest(3);
+        demand.close();
+        assert_eq!((demand.average, demand.high), (2.0, 8.0));
     }
 }

@@ -268,8 +268,8 @@ impl FlowControlMetrics {
         );
     }
 
-    /// A look at a level.
-    pub fn sampled(&self, priority_level: &str, moment: Moment) {
+    /// Looks at a level, `looks` of them with the same outcome.
+    pub fn sampled(&self, priority_level: &str, moment: Moment, looks: u32) {
         let level = LevelLabels {
             priority_level: priority_level.to_owned(),
         };
@@ -277,30 +277,35 @@ impl FlowControlMetrics {
             phase,
             priority_level: priority_level.to_owned(),
         };
-        self.demand
-            .get_or_create(&level)
-            .observe(fraction(f64::from(moment.wanted), moment.nominal));
-        self.seat_use
-            .get_or_create(&phase(EXECUTING))
-            .observe(fraction(f64::from(moment.seats), moment.limit));
-        self.request_use
-            .get_or_create(&phase(EXECUTING))
-            .observe(fraction(moment.executing as f64, moment.limit));
-        self.request_use
-            .get_or_create(&phase(WAITING))
-            .observe(fraction(f64::from(moment.waiting), moment.room));
+        let observe = |histogram: Histogram, seen: f64| (0..looks).for_each(|_| histogram.observe(seen));
+        observe(
+            self.demand.get_or_create(&level).clone(),
+            fraction(f64::from(moment.wanted), moment.nominal),
+        );
+        observe(
+            self.seat_use.get_or_create(&phase(EXECUTING)).clone(),
+            fraction(f64::from(moment.seats), moment.limit),
+        );
+        observe(
+            self.request_use.get_or_create(&phase(EXECUTING)).clone(),
+            fraction(moment.executing as f64, moment.limit),
+        );
+        observe(
+            self.request_use.get_or_create(&phase(WAITING)).clone(),
+            fraction(f64::from(moment.waiting), moment.room),
+        );
     }
 
-    /// A look at the requests that run on the server, of `total` seats.
-    pub fn sampled_kinds(&self, (reading, mutating): (usize, usize), total: u32) {
+    /// Looks at the requests that run on the server, of `total` seats.
+    pub fn sampled_kinds(&self, (reading, mutating): (usize, usize), total: u32, looks: u32) {
         for (request_kind, running) in [("readOnly", reading), ("mutating", mutating)] {
             let labels = KindLabels {
                 phase: EXECUTING,
                 request_kind,
             };
-            self.kind_use
-                .get_or_create(&labels)
-                .observe(fraction(running as f64, total));
+            let histogram = self.kind_use.get_or_create(&labels).clone();
+            let seen = fraction(running as f64, total);
+            (0..looks).for_each(|_| histogram.observe(seen));
         }
     }
 
@@ -440,8 +445,9 @@ mod tests {
                 waiting: 1,
                 room: 100,
             },
+            1,
         );
-        metrics.sampled_kinds((2, 1), 10);
+        metrics.sampled_kinds((2, 1), 10, 1);
         let text = || {
             let mut text = String::new();
             prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
