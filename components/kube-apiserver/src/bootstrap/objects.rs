@@ -8,6 +8,7 @@ use apimachinery::{GroupVersion, meta, time};
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use std::io::Read;
+use std::sync::OnceLock;
 use storage::{Change, ObjectRef, Preconditions, StorageError};
 
 /// Recorded from a new cluster of the reference; `xtask` of this file: see gen/README.md.
@@ -55,20 +56,35 @@ pub async fn keep_flow_control(server: &Server) -> anyhow::Result<()> {
 
 /// Makes namespaces of the system and the default range of service addresses again when somebody has deleted them.
 pub async fn keep_present(server: &Server) -> anyhow::Result<()> {
-    let namespaces = embedded()?
-        .into_iter()
-        .filter(|object| meta::kind(object) == "Namespace");
-    for object in namespaces.chain(std::iter::once(service_cidr(server))) {
-        let (group, plural) = match meta::kind(&object) {
-            "Namespace" => ("", "namespaces"),
-            _ => ("networking.k8s.io", "servicecidrs"),
-        };
-        let present = server.stores.cached(group, plural, "", meta::name(&object));
-        if present.is_none() {
-            reconcile_one(server, object).await?;
+    let is_missing =
+        |group: &str, plural: &str, name: &str| server.stores.cached(group, plural, "", name).is_none();
+    // Unpacked only when one is missing, not each time one looks.
+    if namespaces()?
+        .iter()
+        .any(|name| is_missing("", "namespaces", name))
+    {
+        for object in embedded()? {
+            if meta::kind(&object) == "Namespace" && is_missing("", "namespaces", meta::name(&object)) {
+                reconcile_one(server, object).await?;
+            }
         }
     }
+    if is_missing("networking.k8s.io", "servicecidrs", "kubernetes") {
+        reconcile_one(server, service_cidr(server)).await?;
+    }
     Ok(())
+}
+
+/// Names of the namespaces that every cluster has.
+fn namespaces() -> std::io::Result<&'static [String]> {
+    static NAMES: OnceLock<Vec<String>> = OnceLock::new();
+    if let Some(names) = NAMES.get() {
+        return Ok(names);
+    }
+    let all = embedded()?;
+    let namespaces = all.iter().filter(|object| meta::kind(object) == "Namespace");
+    let names = namespaces.map(|object| meta::name(object).to_owned()).collect();
+    Ok(NAMES.get_or_init(|| names))
 }
 
 fn service_cidr(server: &Server) -> Value {
