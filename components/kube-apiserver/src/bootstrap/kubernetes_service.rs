@@ -192,6 +192,16 @@ async fn service(server: &Server, starting: bool) -> anyhow::Result<()> {
         return Ok(());
     };
     let address = addresses::first(range);
+    let is_there = |group: &str, plural: &str, namespace: &str, name: &str| {
+        server.stores.cached(group, plural, namespace, name).is_some()
+    };
+    // Otherwise building both again would be a good part of what an idle server does.
+    if !starting
+        && is_there("", "services", NAMESPACE, NAME)
+        && is_there("networking.k8s.io", "ipaddresses", "", &address.to_string())
+    {
+        return Ok(());
+    }
     let owner = addresses::Owner {
         namespace: NAMESPACE,
         name: NAME,
