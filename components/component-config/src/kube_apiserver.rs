@@ -55,6 +55,9 @@ pub struct ApiServerFlags {
     pub tls_min_version: String,
     #[arg(long, value_delimiter = ',')]
     pub tls_cipher_suites: Vec<String>,
+    /// Groups in which keys may be exchanged, by their numbers among IANA's TLS Supported Groups; the order doesn't matter.
+    #[arg(long, value_delimiter = ',', value_parser = crate::tls::parse_curve)]
+    pub tls_curve_preferences: Vec<u16>,
     /// Streams that one HTTP/2 connection may have; 0 is the default of 250.
     #[arg(long, default_value_t = 0)]
     pub http2_max_streams_per_connection: u32,
@@ -123,6 +126,9 @@ pub struct ApiServerFlags {
     pub encryption_provider_config_automatic_reload: bool,
     #[arg(long, value_parser = parse_duration, default_value = "1h")]
     pub event_ttl: Duration,
+    /// Whether there is a garbage collector. Without one no deletion waits for it: what is asked for dependents is ignored.
+    #[arg(long, num_args = 0..=1, default_value_t = true, default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set)]
+    pub enable_garbage_collector: bool,
 
     // authentication
     #[arg(long, num_args = 0..=1, default_value_t = true, default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set)]
@@ -227,6 +233,10 @@ pub struct ApiServerFlags {
     pub kubelet_preferred_address_types: Vec<String>,
     #[arg(long, value_parser = parse_duration, default_value = "5s")]
     pub kubelet_timeout: Duration,
+    /// Bytes a second that a connection which has changed its protocol (exec, attach, port-forward, proxies) may carry in each
+    /// direction; 0 is as many as there are.
+    #[arg(long, default_value_t = 0)]
+    pub max_connection_bytes_per_sec: u64,
     #[arg(long)]
     pub proxy_client_cert_file: Option<PathBuf>,
     #[arg(long)]

@@ -43,6 +43,9 @@ pub struct ControllerManagerFlags {
     pub tls_cert_file: Option<PathBuf>,
     #[arg(long)]
     pub tls_private_key_file: Option<PathBuf>,
+    /// Groups in which keys may be exchanged, by their numbers among IANA's TLS Supported Groups; the order doesn't matter.
+    #[arg(long, value_delimiter = ',', value_parser = crate::tls::parse_curve)]
+    pub tls_curve_preferences: Vec<u16>,
 
     /// Start controllers only while holding the leader lease.
     #[arg(long, num_args = 0..=1, default_value = "true", default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set)]
@@ -278,7 +281,6 @@ pub const UNUSED: &[(&str, Unused)] = {
         ("route-reconciliation-period", Harmless),
         ("shutdown-delay-duration", Harmless),
         ("tls-cipher-suites", Harmless),
-        ("tls-curve-preferences", Harmless),
         ("tls-min-version", Harmless),
         ("tls-sni-cert-key", Refused),
         ("vmodule", Harmless),

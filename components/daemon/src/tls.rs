@@ -4,6 +4,8 @@
 //! it ([`crate::identity`]): that gives 401 instead of a broken handshake, and an expired certificate stops
 //! working on open connections too.
 
+mod curves;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use axum::Router;
+pub use curves::provider;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use rustls::DigitallySignedStruct;
@@ -127,9 +130,13 @@ fn load(certificate: &Path, key: &Path) -> anyhow::Result<Arc<CertifiedKey>> {
     Ok(Arc::new(certified))
 }
 
-/// Server settings: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1, client certificates asked for.
-pub fn server_config(certificate: ServingCertificate) -> anyhow::Result<rustls::ServerConfig> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+/// Server settings: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1, client certificates asked for. Keys are exchanged in the groups that
+/// `curves` has the numbers of (--tls-curve-preferences); none is all.
+pub fn server_config(
+    certificate: ServingCertificate,
+    curves: &[u16],
+) -> anyhow::Result<rustls::ServerConfig> {
+    let provider = Arc::new(provider(curves)?);
     let mut config = rustls::ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .context("TLS versions")?

@@ -75,6 +75,7 @@ impl Configuration {
             Arc::clone(&certificates),
             &flags.tls_min_version,
             &flags.tls_cipher_suites,
+            &flags.tls_curve_preferences,
             flags.serving.disable_http2_serving,
         )?;
         let browsers = Browsers::load(&flags.serving)?;

@@ -392,7 +392,7 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
             system_logs: configuration.enable_system_log_handler,
         };
         let certificate = serving_certificate(&flags, &configuration, &node_name, &addresses)?;
-        let mut tls = daemon::tls::server_config(certificate)?;
+        let mut tls = daemon::tls::server_config(certificate, &[])?;
         // Upgrades, which most requests here are, exist in HTTP/1.1 only.
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let address = std::net::SocketAddr::new(

@@ -41,6 +41,9 @@ pub struct Flags {
     /// Private key of --tls-cert-file.
     #[arg(long)]
     pub tls_private_key_file: Option<PathBuf>,
+    /// Groups in which keys may be exchanged, by their numbers among IANA's TLS Supported Groups; the order doesn't matter.
+    #[arg(long, value_delimiter = ',', value_parser = crate::tls::parse_curve)]
+    pub tls_curve_preferences: Vec<u16>,
     /// Kubeconfig to ask the API server about callers' tokens with.
     #[arg(long)]
     pub authentication_kubeconfig: Option<PathBuf>,
@@ -157,7 +160,6 @@ pub const UNUSED_FLAGS: &[(&str, Unused)] = &[
     ("runtime-config-emulation-forward-compatible", Harmless),
     ("show-hidden-metrics-for-version", Harmless),
     ("tls-cipher-suites", Refused),
-    ("tls-curve-preferences", Refused),
     ("tls-min-version", Harmless),
     ("tls-sni-cert-key", Refused),
     ("vmodule", Harmless),

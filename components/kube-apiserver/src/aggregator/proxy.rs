@@ -72,7 +72,7 @@ async fn exchange(
             request.headers_mut().insert(HOST, host);
         }
         let connection = backend.dial().await?;
-        return relay::over(connection, request, upgrade)
+        return relay::over(connection, request, upgrade, 0)
             .await
             .map_err(|error| Unreachable(error.to_string()));
     }

@@ -123,6 +123,7 @@ pub async fn log(server: &Server, request: &ApiRequest, target: &Target) -> Resu
         headers: HeaderMap::new(),
         body: relay::empty(),
         host: None,
+        bytes_per_second: server.flags.max_connection_bytes_per_sec,
     };
     let answer = relay::send(&destination, outgoing, None).await?;
     if !answer.status().is_success() {
@@ -260,7 +261,7 @@ pub async fn stream(
         target.name,
         encode(&query)
     );
-    forward(&destination, request, uri, upgrade).await
+    forward(server, &destination, request, uri, upgrade).await
 }
 
 /// The kubelet's names of the options.
@@ -308,10 +309,11 @@ pub async fn port_forward(
         target.name,
         encode(&ports)
     );
-    forward(&destination, request, uri, upgrade).await
+    forward(server, &destination, request, uri, upgrade).await
 }
 
 async fn forward(
+    server: &Server,
     destination: &Destination,
     request: &ApiRequest,
     uri: String,
@@ -323,6 +325,7 @@ async fn forward(
         headers: request.headers.clone(),
         body: relay::empty(),
         host: None,
+        bytes_per_second: server.flags.max_connection_bytes_per_sec,
     };
     Ok(relay::send(destination, outgoing, upgrade).await?)
 }

@@ -64,6 +64,7 @@ pub async fn handle(
             relay::passed_on(handed_on.body)
         },
         host: handed_on.host,
+        bytes_per_second: server.flags.max_connection_bytes_per_sec,
     };
     let response = relay::send(&destination, outgoing, upgrade)
         .await

@@ -54,6 +54,8 @@ pub struct Outgoing {
     pub body: OutgoingBody,
     /// What the other server is told that it is called; its address unless given.
     pub host: Option<String>,
+    /// Bytes a second in each direction once the connection has changed its protocol; 0 is no limit.
+    pub bytes_per_second: u64,
 }
 
 pub fn empty() -> OutgoingBody {
@@ -207,14 +209,15 @@ pub async fn send(
     if let Ok(host) = HeaderValue::from_str(&host) {
         request.headers_mut().insert(HOST, host);
     }
-    over(TokioIo::new(stream), request, upgrade).await
+    over(TokioIo::new(stream), request, upgrade, outgoing.bytes_per_second).await
 }
 
-/// One exchange over a connection that is used for nothing else.
+/// One exchange over a connection that is used for nothing else; with `bytes_per_second` as in [`Outgoing`].
 pub async fn over<T, B>(
     connection: T,
     request: http::Request<B>,
     upgrade: Option<OnUpgrade>,
+    bytes_per_second: u64,
 ) -> Result<Response, Failure>
 where
     T: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
@@ -236,7 +239,7 @@ where
         let joined = CancellationToken::new();
         let ended = joined.clone().drop_guard();
         tokio::spawn(async move {
-            join(client, backend).await;
+            join(client, backend, bytes_per_second).await;
             drop(ended);
         });
         let mut response = Response::new(Body::empty());
@@ -273,7 +276,7 @@ fn hop_by_hop(name: &HeaderName) -> bool {
     )
 }
 
-async fn join(client: OnUpgrade, backend: OnUpgrade) {
+async fn join(client: OnUpgrade, backend: OnUpgrade, bytes_per_second: u64) {
     let (client, backend) = match tokio::try_join!(client, backend) {
         Ok(both) => both,
         Err(error) => {
@@ -281,7 +284,7 @@ async fn join(client: OnUpgrade, backend: OnUpgrade) {
             return;
         }
     };
-    daemon::joined::join(TokioIo::new(client), TokioIo::new(backend)).await;
+    daemon::joined::join_at(TokioIo::new(client), TokioIo::new(backend), bytes_per_second).await;
 }
 
 #[cfg(test)]

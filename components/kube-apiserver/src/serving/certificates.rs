@@ -187,9 +187,10 @@ pub fn server_config(
     certificates: Arc<Certificates>,
     min_version: &str,
     cipher_suites: &[String],
+    curves: &[u16],
     disable_http2: bool,
 ) -> anyhow::Result<ServerConfig> {
-    let mut provider = rustls::crypto::ring::default_provider();
+    let mut provider = daemon::tls::provider(curves)?;
     if !cipher_suites.is_empty() {
         let wanted = |suite: &rustls::SupportedCipherSuite| {
             // TLS 1.3 suites can't be chosen, as with upstream.

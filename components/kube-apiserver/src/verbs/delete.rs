@@ -151,7 +151,7 @@ pub async fn delete_one(
             if let Some((server, attributes)) = admit {
                 admission::remove(server, attributes, &old).await?;
             }
-            let (mut object, gone) = plan(&target.row, options, &old);
+            let (mut object, gone) = plan(&target.row, options, &old, server.flags.enable_garbage_collector);
             let change = match (gone, object == old) {
                 _ if options.dry_run => Change::Nothing,
                 (true, _) => Change::Delete,
@@ -227,8 +227,9 @@ fn is_namespace(row: &Resource) -> bool {
     row.gvk.group.is_empty() && row.plural == "namespaces"
 }
 
-/// What deleting does to the object: the object afterwards, and whether it is gone.
-fn plan(row: &Resource, options: &DeleteOptions, old: &Compact) -> (Compact, bool) {
+/// What deleting does to the object: the object afterwards, and whether it is gone. Where nobody collects garbage nothing may
+/// wait for it: only the finalizers that are there count then. Namespaces wait for their own controller in either case.
+fn plan(row: &Resource, options: &DeleteOptions, old: &Compact, collected: bool) -> (Compact, bool) {
     let mut object = old.clone();
     if is_namespace(row) {
         return plan_namespace(options, object);
@@ -244,7 +245,10 @@ fn plan(row: &Resource, options: &DeleteOptions, old: &Compact) -> (Compact, boo
             Some(_) => (object, gone),
         };
     }
-    let finalizers = finalizers_after(options, orphans_by_default(row), old);
+    let finalizers = match collected {
+        true => finalizers_after(options, orphans_by_default(row), old),
+        false => meta::finalizers(old).map(str::to_owned).collect(),
+    };
     let deleting = meta::deletion_timestamp(old).is_some();
     set_finalizers(&mut object, &finalizers);
     let grace = grace_period(row, options, old);
