@@ -60,6 +60,14 @@ async fn flags_that_make_no_sense_are_named() {
         ),
         (&["--allow-metric-labels=verb=GET"], "--allow-metric-labels"),
         (
+            &["--tls-curve-preferences=29,25"],
+            "--tls-curve-preferences: curve preference 25 (secp521r1) is not supported; use 29 (X25519)",
+        ),
+        (
+            &["--tls-curve-preferences=X25519"],
+            "is not the number of a curve",
+        ),
+        (
             &["--storage-backend=etcd2"],
             "\"etcd2\" is not supported; use etcd3",
         ),

@@ -324,3 +324,37 @@ async fn the_debug_socket_answers_about_the_process_without_authentication() {
         "{answer}"
     );
 }
+
+#[tokio::test]
+async fn where_nobody_collects_garbage_no_deletion_waits_for_it() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &["--enable-garbage-collector=false"])
+        .await
+        .unwrap();
+    let client = server.admin().await.unwrap();
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let named = |finalizers: &[&str]| json!({"metadata": {"name": "m", "finalizers": finalizers}});
+    for (finalizers, policy, gone) in [
+        (&[][..], "Foreground", true),
+        (&[], "Orphan", true),
+        (&[], "Background", true),
+        // What is there stays, also what the policy would take away.
+        (&["orphan"], "Background", false),
+    ] {
+        assert_eq!(code(&client, post(maps, &named(finalizers))).await.0, 200);
+        let one = format!("{maps}/m");
+        let deleted = code(&client, delete(&format!("{one}?propagationPolicy={policy}"))).await;
+        assert_eq!(deleted.0, 200, "{policy}: {}", deleted.1);
+        let (found, text) = code(&client, get(&one)).await;
+        assert_eq!(found, if gone { 404 } else { 200 }, "{policy}: {text}");
+        assert!(gone || text.contains("\"orphan\""), "{text}");
+    }
+    // A kind whose dependents stay by default.
+    let job = json!({"metadata": {"name": "j"}, "spec": {"template": {"spec": {
+        "restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}],
+    }}}});
+    let jobs = "/apis/batch/v1/namespaces/default/jobs";
+    assert_eq!(code(&client, post(jobs, &job)).await.0, 200);
+    assert_eq!(code(&client, delete(&format!("{jobs}/j"))).await.0, 200);
+    assert_eq!(code(&client, get(&format!("{jobs}/j"))).await.0, 404);
+}

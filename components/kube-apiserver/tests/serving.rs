@@ -200,3 +200,39 @@ async fn another_process_listens_on_the_port_only_where_it_may_be_shared() {
         assert_eq!(socket.bind(address).is_ok(), shared, "{flags:?}");
     }
 }
+
+/// Whether a client that knows one group only is served.
+async fn agrees(server: &ApiServer, group: rustls::NamedGroup) -> bool {
+    let mut provider = rustls::crypto::ring::default_provider();
+    provider.kx_groups.retain(|known| known.name() == group);
+    let mut roots = rustls::RootCertStore::empty();
+    for root in certificates(&server.pki().file("ca.crt")) {
+        roots.add(root).unwrap();
+    }
+    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let tcp = tokio::net::TcpStream::connect(("127.0.0.1", server.port()))
+        .await
+        .unwrap();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(tls));
+    connector.connect(name, tcp).await.is_ok()
+}
+
+#[tokio::test]
+async fn keys_are_exchanged_in_the_chosen_groups_only() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &["--tls-curve-preferences=29,23"])
+        .await
+        .unwrap();
+    for (group, served) in [
+        (rustls::NamedGroup::X25519, true),
+        (rustls::NamedGroup::secp256r1, true),
+        (rustls::NamedGroup::secp384r1, false),
+    ] {
+        assert_eq!(agrees(&server, group).await, served, "{group:?}");
+    }
+}
