@@ -1,10 +1,13 @@
-//! Ways out of this server: directly, or through a proxy that takes CONNECT (`--egress-selector-config-file`).
+//! Ways out of this server: directly, or through a proxy that takes CONNECT or speaks konnectivity's protocol
+//! (`--egress-selector-config-file`).
+
+mod grpc;
 
 use crate::serving::certificates::{provider, read_certificates};
 use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
 use component_config::kube_apiserver::egress::{
-    Connection, EgressSelectorConfiguration, TcpTransport, TlsConfig,
+    Connection, EgressSelectorConfiguration, TcpTransport, TlsConfig, Transport as ConfiguredTransport,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
@@ -46,7 +49,13 @@ pub struct Egress {
 
 /// A proxy that is asked to connect.
 #[derive(Debug)]
-pub struct Proxy(Transport);
+pub struct Proxy(Protocol);
+
+#[derive(Debug)]
+enum Protocol {
+    HttpConnect(Transport),
+    Grpc(grpc::Proxy),
+}
 
 #[derive(Debug)]
 enum Transport {
@@ -156,23 +165,39 @@ fn way(connection: &Connection, field: &str) -> anyhow::Result<Way> {
     match connection.proxy_protocol.as_str() {
         "Direct" if connection.transport.is_none() => return Ok(Way::Direct),
         "Direct" => bail!("{field}.transport: Forbidden: must be absent when proxyProtocol is Direct"),
-        "HTTPConnect" => {}
-        "GRPC" => bail!(
-            "{field}.proxyProtocol: GRPC is not supported; use HTTPConnect, which konnectivity-server has too"
-        ),
-        other => bail!("{field}.proxyProtocol: Unsupported value: {other:?}; use HTTPConnect or Direct"),
+        "HTTPConnect" | "GRPC" => {}
+        other => {
+            bail!("{field}.proxyProtocol: Unsupported value: {other:?}; use GRPC, HTTPConnect or Direct")
+        }
     }
     let Some(transport) = &connection.transport else {
         bail!("{field}.transport: Required value");
     };
     let field = format!("{field}.transport");
+    if connection.proxy_protocol == "GRPC" {
+        return Ok(Way::Proxy(Arc::new(Proxy(Protocol::Grpc(by_grpc(
+            transport, &field,
+        )?)))));
+    }
     let transport = match (&transport.tcp, &transport.uds) {
         (Some(tcp), None) => by_tcp(tcp, &format!("{field}.tcp"))?,
         (None, Some(uds)) if !uds.uds_name.is_empty() => Transport::Unix(PathBuf::from(&uds.uds_name)),
         (None, Some(_)) => bail!("{field}.uds.udsName: Required value"),
         _ => bail!("{field}: Invalid value: exactly one of tcp and uds must be set"),
     };
-    Ok(Way::Proxy(Arc::new(Proxy(transport))))
+    Ok(Way::Proxy(Arc::new(Proxy(Protocol::HttpConnect(transport)))))
+}
+
+/// As with upstream only a Unix socket leads there.
+fn by_grpc(transport: &ConfiguredTransport, field: &str) -> anyhow::Result<grpc::Proxy> {
+    match (&transport.tcp, &transport.uds) {
+        (None, Some(uds)) if !uds.uds_name.is_empty() => Ok(grpc::Proxy {
+            socket: PathBuf::from(&uds.uds_name),
+        }),
+        (None, Some(_)) => bail!("{field}.uds.udsName: Required value"),
+        (Some(_), _) => bail!("{field}.tcp: Forbidden: GRPC goes over a Unix socket only; set uds instead"),
+        (None, None) => bail!("{field}.uds: Required value: must be set when proxyProtocol is GRPC"),
+    }
 }
 
 fn by_tcp(tcp: &TcpTransport, field: &str) -> anyhow::Result<Transport> {
@@ -226,7 +251,11 @@ fn tls(files: &TlsConfig) -> anyhow::Result<ClientConfig> {
 impl Proxy {
     /// A connection to `authority`, which the proxy makes.
     pub async fn dial(&self, authority: &str) -> io::Result<Box<dyn Stream>> {
-        match tokio::time::timeout(TIMEOUT, self.connect(authority)).await {
+        let transport = match &self.0 {
+            Protocol::HttpConnect(transport) => transport,
+            Protocol::Grpc(proxy) => return proxy.dial(authority).await,
+        };
+        match tokio::time::timeout(TIMEOUT, transport.connect(authority)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(io::Error::new(
                 io::ErrorKind::TimedOut,
@@ -234,9 +263,11 @@ impl Proxy {
             )),
         }
     }
+}
 
+impl Transport {
     async fn connect(&self, authority: &str) -> io::Result<Box<dyn Stream>> {
-        let mut stream: Box<dyn Stream> = match &self.0 {
+        let mut stream: Box<dyn Stream> = match self {
             Transport::Unix(path) => Box::new(UnixStream::connect(path).await?),
             Transport::Tcp { host, port, tls } => {
                 let tcp = TcpStream::connect((host.as_str(), *port)).await?;
@@ -294,6 +325,7 @@ mod tests {
         let egress = parsed(&connect("{uds: {udsName: /run/proxy}}")).unwrap();
         assert!(matches!(egress.cluster, Way::Proxy(_)) && matches!(egress.control_plane, Way::Direct));
         assert!(parsed(&connect("{tcp: {url: 'http://127.0.0.1:1'}}")).is_ok());
+        assert!(parsed(&connect("{uds: {udsName: /run/proxy}}").replace("HTTPConnect", "GRPC")).is_ok());
         assert!(parsed("{name: etcd, connection: {proxyProtocol: Direct}}").is_ok());
         for (entry, said) in [
             (connect("{}"), "exactly one of tcp and uds"),
@@ -303,8 +335,12 @@ mod tests {
             ),
             (connect("{uds: {}}"), "udsName: Required value"),
             (
-                "{name: cluster, connection: {proxyProtocol: GRPC}}".to_owned(),
-                "GRPC is not supported",
+                "{name: cluster, connection: {proxyProtocol: GRPC, transport: {}}}".to_owned(),
+                "connection.transport.uds: Required value",
+            ),
+            (
+                connect("{tcp: {url: 'http://127.0.0.1:1'}}").replace("HTTPConnect", "GRPC"),
+                "connection.transport.tcp: Forbidden: GRPC goes over a Unix socket only",
             ),
             (
                 "{name: moon, connection: {proxyProtocol: Direct}}".to_owned(),
