@@ -81,6 +81,7 @@ struct Seen {
     dialled: Vec<String>,
     /// Connections whose end was asked for.
     closed: usize,
+    open: usize,
     /// Bytes that have left for the API server.
     sent: usize,
 }
@@ -121,6 +122,7 @@ async fn tunnel(
     match TcpStream::connect(&dial.address).await {
         Ok(backend) => {
             out.send(Ok(answer(1, String::new(), dial.random))).await.unwrap();
+            seen.lock().unwrap().open += 1;
             tokio::spawn(async move {
                 let (read, mut write) = backend.into_split();
                 let there = async {
@@ -141,6 +143,7 @@ async fn tunnel(
                 }
                 // The other side may have gone.
                 let _ = out.send(Ok(answer(3, String::new(), 0))).await;
+                seen.lock().unwrap().open -= 1;
             });
         }
         Err(_) => {
@@ -195,7 +198,7 @@ fn proxy(listener: UnixListener) -> Shared {
     seen
 }
 
-/// Says what it got after a change of protocol, a line, or much if it was asked to, and then nothing until the other side ends.
+/// Greets and then never closes by itself. Says what it got after a change of protocol, a line, or much if it was asked to, and then nothing until the other side ends.
 async fn kubelet() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -205,9 +208,9 @@ async fn kubelet() -> u16 {
             tokio::spawn(async move {
                 let head = head(&mut stream).await;
                 if !head.contains("upgrade: own") {
-                    let hello = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello";
+                    let hello = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
                     stream.write_all(hello.as_bytes()).await.unwrap();
-                    return;
+                    std::future::pending::<()>().await;
                 }
                 let switch =
                     "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: own\r\n\r\n";
@@ -329,6 +332,10 @@ async fn a_node_is_reached_by_a_tunnel_that_ends_with_its_connection() {
         seen.lock().unwrap().dialled,
         [format!("127.0.0.1:{}", started.port)]
     );
+    until("the proxy is not asked to close", || {
+        seen.lock().unwrap().closed == 1
+    })
+    .await;
 
     // What the agent says comes to who asked.
     let nobody = free_ports(1).unwrap()[0];
@@ -350,12 +357,9 @@ async fn a_node_is_reached_by_a_tunnel_that_ends_with_its_connection() {
     ended_here.write_all(b"echo").await.unwrap();
     let mut echo = [0; 4];
     ended_here.read_exact(&mut echo).await.unwrap();
-    let before = seen.lock().unwrap().closed;
+    until("the other tunnel stays", || seen.lock().unwrap().open == 1).await;
     drop(ended_here);
-    until("the proxy is not asked to close", || {
-        seen.lock().unwrap().closed > before
-    })
-    .await;
+    until("a tunnel outlives its client", || seen.lock().unwrap().open == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
