@@ -10,9 +10,12 @@ use std::collections::{HashMap, HashSet};
 
 /// A client that knows of one address means that one.
 pub(super) fn prepare_create(service: &mut Object) {
-    let Some(spec) = service.get_mut("spec") else {
-        return;
-    };
+    if let Some(spec) = service.get_mut("spec") {
+        one_is_the_list(spec);
+    }
+}
+
+fn one_is_the_list(spec: &mut Value) {
     let one = at(spec, &["clusterIP"]).clone();
     if !is_zero(Some(&one)) && list(spec, &["clusterIPs"]).is_empty() {
         put(spec, &["clusterIPs"], json!([one]));
@@ -22,6 +25,10 @@ pub(super) fn prepare_create(service: &mut Object) {
 pub(super) fn prepare_update(old: &Value, new: &mut Value) {
     keep_what_was_given(old, new);
     follow_the_first_address(old, new);
+    // One that was stored before there was the list has none to keep.
+    if let Some(spec) = new.get_mut("spec") {
+        one_is_the_list(spec);
+    }
     drop_what_the_type_needed(old, new);
 }
 
@@ -194,6 +201,15 @@ mod tests {
             let found = new["spec"].pointer(path).cloned().unwrap_or_default();
             assert_eq!(found, kept, "{sent} {path}");
         }
+    }
+
+    /// Regression: a service that was stored before v1.20 could not be changed.
+    #[test]
+    fn a_service_without_the_list_gets_it_with_its_next_change() {
+        let old = json!({"spec": {"type": "ClusterIP", "clusterIP": "10.0.0.1"}});
+        let mut new = old.clone();
+        prepare_update(&old, &mut new);
+        assert_eq!(new["spec"]["clusterIPs"], json!(["10.0.0.1"]));
     }
 
     #[test]
