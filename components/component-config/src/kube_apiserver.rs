@@ -3,6 +3,7 @@
 mod audit;
 pub mod authentication;
 pub mod authorization;
+pub mod collector;
 pub mod egress;
 mod feature_gates;
 mod identity;
@@ -217,6 +218,9 @@ pub struct ApiServerFlags {
     /// EgressSelectorConfiguration: proxies on the way to nodes and to webhooks.
     #[arg(long)]
     pub egress_selector_config_file: Option<PathBuf>,
+    /// TracingConfiguration: which OpenTelemetry collector is told spans of requests.
+    #[arg(long)]
+    pub tracing_config_file: Option<PathBuf>,
 
     // kubelets and aggregated servers
     #[arg(long)]

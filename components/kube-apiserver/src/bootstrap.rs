@@ -1,6 +1,7 @@
 //! What a cluster needs before anybody can use it, made and kept right at start.
 
 pub mod authentication;
+pub mod identity_lease;
 pub mod kubernetes_service;
 pub mod objects;
 

@@ -23,6 +23,7 @@ use crate::tokens::keys::{SigningKey, VerifyingKey, verifying_keys};
 use crate::webhook::Clients;
 use anyhow::{Context, bail};
 use component_config::kube_apiserver::ApiServerFlags;
+use component_config::kube_apiserver::collector::Collector;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -50,6 +51,8 @@ pub struct Configuration {
     pub transformers: storage::Transformers,
     pub backends: Backends,
     pub egress: Egress,
+    /// Who is told spans.
+    pub collector: Option<Collector>,
     /// By which aggregated servers know this one.
     pub proxy_identity: ProxyIdentity,
     pub admission: Admission,
@@ -93,6 +96,12 @@ impl Configuration {
             Some(file) => Egress::load(file).context("--egress-selector-config-file")?,
             None => Egress::default(),
         };
+        let collector = flags
+            .tracing_config_file
+            .as_deref()
+            .map(observing::collector)
+            .transpose();
+        let collector = collector.context("--tracing-config-file")?;
         let clients = Clients::new(None).by(&egress);
         let chain = authorization::load(&flags, &clients)?;
         let authentication = authentication::load(&flags, &clients, &egress)?;
@@ -119,6 +128,7 @@ impl Configuration {
             transformers,
             backends,
             egress,
+            collector,
             proxy_identity,
             admission,
             metrics,

@@ -40,5 +40,6 @@ pub mod subresources;
 pub mod sync;
 pub mod timeout;
 pub mod tokens;
+pub mod traces;
 pub mod verbs;
 pub mod webhook;

@@ -17,6 +17,7 @@ use crate::server::Server;
 use crate::serving::body::{self, ReadError, Response};
 use crate::serving::peer::Peer;
 use crate::timeout;
+use crate::traces;
 use apimachinery::{ApiError, GroupResource};
 use bytes::Bytes;
 use futures::FutureExt;
@@ -27,6 +28,7 @@ use hyper::upgrade::OnUpgrade;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use storage::spans::{self, SpanKind};
 use tokio::task::JoinHandle;
 
 /// Answers one request; never panics and never fails.
@@ -163,10 +165,38 @@ async fn guarded(
         }
     };
     record.user = Some(Arc::clone(&user));
-    server.audit.begin(record).await?;
-    let user = acting_user(server, &parts, user, &info, &query, record).await?;
+    let span = traces::begin(server.traces.as_ref(), &parts, record, &peer);
+    let serving = identified(
+        server, deadline, time, parts, query, info, incoming, upgrade, user, peer, form, record,
+    );
+    let mut outcome = spans::within(span.clone(), serving).await;
+    if let Some(span) = span {
+        traces::end(&span, &mut outcome);
+    }
+    outcome
+}
+
+/// From the user to the answer.
+async fn identified(
+    server: &Arc<Server>,
+    deadline: Instant,
+    time: Duration,
+    parts: Parts,
+    query: Query,
+    info: RequestInfo,
+    incoming: Incoming,
+    upgrade: Option<OnUpgrade>,
+    user: Arc<User>,
+    peer: Arc<Peer>,
+    form: &FailureForm,
+    record: &mut audit::Record,
+) -> Result<Response, ApiError> {
+    traced("audit", server.audit.begin(record)).await?;
+    let acting = acting_user(server, &parts, user, &info, &query, record);
+    let user = traced("impersonation", acting).await?;
     let begun = Instant::now();
-    let mut entry = inflight::enter(server, &user, &info, &query, time).await;
+    let entering = inflight::enter(server, &user, &info, &query, time);
+    let mut entry = traced("priorityandfairness", entering).await;
     let access = &server.metrics.access;
     access.step(Step::PriorityAndFairness, begun.elapsed());
     let outcome = match entry.pass.take() {
@@ -184,6 +214,11 @@ async fn guarded(
     let mut response = outcome.unwrap_or_else(|error| answer::failure(&error, &form.choose()));
     entry.mark(&mut response);
     Ok(response)
+}
+
+/// One of the steps before the handler, as a span.
+fn traced<F: Future>(step: &'static str, work: F) -> impl Future<Output = F::Output> {
+    spans::traced(step, SpanKind::Internal, Vec::new, work)
 }
 
 fn note_authentication(server: &Server, peer: &Peer, user: Option<&User>, elapsed: Duration) {
@@ -211,7 +246,7 @@ async fn allowed(
     form: &FailureForm,
     record: &mut audit::Record,
 ) -> Result<Response, ApiError> {
-    authorize(server, &user, &info, &query, record).await?;
+    traced("authorization", authorize(server, &user, &info, &query, record)).await?;
     let remote = server.aggregator.routes().of(&info).cloned();
     if let Some(remote) = remote {
         let deadline = (!info.is_long_running()).then_some(deadline);
@@ -245,7 +280,10 @@ async fn allowed(
     let request = ApiRequest::new(parts.method, info, query, parts.headers, user, body, deadline);
     *request.handed_on.lock() = handed_on;
     let request = Arc::new(request);
-    let handling = handled(Arc::clone(server), Arc::clone(&request), upgrade);
+    let handling = spans::ended(
+        traces::verb(record, &request.headers),
+        handled(Arc::clone(server), Arc::clone(&request), upgrade),
+    );
     let outcome = if long_running {
         // A watch keeps its seat until it has begun, not while it runs.
         let outcome = handling.await;
@@ -266,7 +304,7 @@ async fn allowed(
             outcome
         };
         // In a box: a task is moved several times before it runs, and this is a large one.
-        let mut task = server.tracker.spawn(Box::pin(writing));
+        let mut task = server.tracker.spawn(Box::pin(spans::carried(writing)));
         match tokio::time::timeout_at(deadline.into(), &mut task).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(ApiError::internal(
@@ -313,7 +351,7 @@ async fn handled(
         return handlers::dispatch(&server, &request, upgrade).await;
     }
     let runtime = tokio::runtime::Handle::current();
-    let handling = async move { handlers::dispatch(&server, &request, upgrade).await };
+    let handling = spans::carried(async move { handlers::dispatch(&server, &request, upgrade).await });
     tokio::task::spawn_blocking(move || runtime.block_on(handling))
         .await
         .unwrap_or_else(|_| {

@@ -23,6 +23,7 @@ use crate::serving::threads::Threads;
 use crate::stores::Stores;
 use crate::sync;
 use crate::tokens::external::External;
+use crate::traces::{self, Traces};
 use crate::webhook::{Clients, Resolver};
 use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
@@ -68,6 +69,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         transformers,
         backends,
         egress,
+        collector,
         proxy_identity,
         admission,
         metrics: told,
@@ -145,12 +147,18 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     };
     let resolver = Resolver::new(stores.clone(), flags.enable_aggregator_routing);
     let aggregator = Aggregator::new(proxy_identity, Arc::clone(&resolver), egress.clone());
+    let id = bootstrap::identity_lease::server_id();
     let own = SocketAddr::new(advertise, port).to_string();
     let advertised = match &flags.serving.external_hostname {
         Some(name) if !name.is_empty() => external(name, port),
-        _ => own.clone(),
+        _ => own,
     };
-    let own = format!("sha256:{}", hex::encode(Sha256::digest(&own)));
+    let own = format!("sha256:{}", hex::encode(Sha256::digest(&id)));
+    traces::follow_clients();
+    let traces = collector
+        .map(|collector| Traces::start(&collector, &egress.control_plane, &id))
+        .transpose()
+        .context("--tracing-config-file")?;
     let mut metrics = Metrics::new(own.clone(), build, told, |registry| {
         audit.register(registry);
         authorizer.decisions.register(registry);
@@ -172,6 +180,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     });
     metrics.features(|gate| crate::server::has_feature(&flags, gate.name));
     let server = Arc::new(Server {
+        id,
         build,
         started: jiff::Timestamp::now(),
         browsers,
@@ -198,6 +207,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
             flags.shutdown_watch_termination_grace_period,
         ),
         metrics,
+        traces,
         audit,
         backends,
         admission,
@@ -349,6 +359,10 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         tracing::warn!("the last audit events could not be written in time");
     }
     drop(threads);
+    if server.traces.is_some() {
+        let server = Arc::clone(&server);
+        tokio::task::spawn_blocking(move || server.traces.as_ref().map(Traces::finish)).await?;
+    }
     Ok(())
 }
 
@@ -411,6 +425,7 @@ async fn upkeep(server: Arc<Server>) -> (&'static str, anyhow::Result<()>) {
     tokio::join!(
         bootstrap::kubernetes_service::run(Arc::clone(&server)),
         bootstrap::authentication::run(Arc::clone(&server)),
+        bootstrap::identity_lease::run(Arc::clone(&server)),
         crate::services::repair::run(server)
     );
     ("upkeep", Ok(()))

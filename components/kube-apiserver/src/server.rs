@@ -15,6 +15,7 @@ use crate::metrics::Metrics;
 use crate::serving::browsers::Browsers;
 use crate::stores::Stores;
 use crate::tokens::issue::TokenIssuer;
+use crate::traces::Traces;
 use crate::webhook::Clients;
 use arc_swap::ArcSwap;
 use component_config::kube_apiserver::{ApiServerFlags, GATES};
@@ -24,6 +25,8 @@ use tokio_util::task::TaskTracker;
 
 /// Everything that request handlers use.
 pub struct Server {
+    /// Its name among the API servers of the cluster.
+    pub id: String,
     pub flags: ApiServerFlags,
     pub build: BuildInfo,
     pub started: jiff::Timestamp,
@@ -47,6 +50,8 @@ pub struct Server {
     pub flow_control: Option<Arc<FlowControl>>,
     pub lifecycle: Lifecycle,
     pub metrics: Metrics,
+    /// `None` unless a collector is told spans.
+    pub traces: Option<Traces>,
     pub audit: Audit,
     pub backends: Backends,
     pub egress: Egress,

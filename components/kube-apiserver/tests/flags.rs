@@ -46,7 +46,7 @@ async fn flags_that_make_no_sense_are_named() {
             &["--feature-gates=NodeSwap=false"],
             "cannot set feature gate NodeSwap to false, feature is locked to true",
         ),
-        (&["--tracing-config-file=/x"], "--tracing-config-file"),
+        (&["--tracing-config-file=/x"], "--tracing-config-file: reading /x"),
         (&["--enable-logs-handler"], "--enable-logs-handler"),
         (&["--vmodule=watch"], "--vmodule"),
         (

@@ -1,10 +1,11 @@
 //! What an API server keeps right by itself: who else is alive, addresses of services, objects that every cluster has.
 #![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Endpoints, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{IPAddress, ServiceCIDR};
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -51,6 +52,61 @@ async fn a_server_that_died_leaves_the_endpoints() {
     let one = || vec!["192.0.2.2".to_owned()];
     eventually("the dead one is gone", async || {
         addresses().await == (one(), one())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn servers_have_leases_and_those_of_lost_ones_go() {
+    let etcd = Etcd::start().await.unwrap();
+    let mut server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    let leases: Api<Lease> = Api::namespaced(server.admin().await.unwrap(), "kube-system");
+    let labelled = ListParams::default().labels("apiserver.kubernetes.io/identity=kube-apiserver");
+    eventually("the lease is there", async || {
+        leases.list(&labelled).await.unwrap().items.len() == 1
+    })
+    .await;
+    let own = leases.list(&labelled).await.unwrap().items.remove(0);
+    let name = own.metadata.name.clone().unwrap();
+    let spec = own.spec.unwrap();
+    assert!(name.starts_with("apiserver-") && name.len() == 36, "{name}");
+    assert!(spec.holder_identity.unwrap().starts_with(&format!("{name}_")));
+    assert_eq!(spec.lease_duration_seconds, Some(3600));
+    assert!(
+        own.metadata
+            .labels
+            .unwrap()
+            .contains_key("kubernetes.io/hostname")
+    );
+    assert_eq!(
+        own.metadata.managed_fields.unwrap()[0].manager.as_deref(),
+        Some("kube-apiserver")
+    );
+
+    let lost = |name: &str, labels: Value| {
+        let lease = json!({
+            "metadata": { "name": name, "labels": labels },
+            "spec": { "holderIdentity": "x", "leaseDurationSeconds": 3600, "renewTime": "2020-01-01T00:00:00.000000Z" },
+        });
+        serde_json::from_value::<Lease>(lease).unwrap()
+    };
+    let of_servers = json!({ "apiserver.kubernetes.io/identity": "kube-apiserver" });
+    for lease in [lost("apiserver-lost", of_servers), lost("election", json!({}))] {
+        leases.create(&PostParams::default(), &lease).await.unwrap();
+    }
+    server.kill();
+    server.restart(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    eventually("the lost server's lease is gone", async || {
+        leases.get_opt("apiserver-lost").await.unwrap().is_none()
+    })
+    .await;
+    assert!(
+        leases.get_opt("election").await.unwrap().is_some(),
+        "somebody else's"
+    );
+    eventually("the server has taken its lease again", async || {
+        let now = leases.get(&name).await.unwrap().spec.unwrap();
+        now.renew_time > spec.renew_time
     })
     .await;
 }

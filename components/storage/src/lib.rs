@@ -11,6 +11,7 @@ mod object;
 mod raw;
 mod resource;
 mod revision;
+pub mod spans;
 mod storage;
 mod store;
 

@@ -11,6 +11,8 @@ use crate::metrics::ResourceMetrics;
 use crate::object::{Marks, ObjectRef, StoredObject};
 use crate::resource::ResourceSpec;
 use crate::revision::{RequestedRevision, Revision};
+use crate::spans::{self, SpanKind};
+use opentelemetry::KeyValue;
 
 mod continue_token;
 mod key;
@@ -181,7 +183,8 @@ impl Store {
         json: impl Into<Json>,
         ttl: Option<Duration>,
     ) -> Result<ObjectRef, StorageError> {
-        write::create(self, namespace, name, json.into(), ttl).await
+        let creating = write::create(self, namespace, name, json.into(), ttl);
+        self.traced("Create etcd3", namespace, name, creating).await
     }
 
     /// Reads, asks `decide` what to do, and does it in one transaction on the revision that was read; begins again
@@ -200,7 +203,9 @@ impl Store {
         Fut: Future<Output = Result<Change, E>> + Send,
         E: From<StorageError> + Send,
     {
-        write::update(self, namespace, name, preconditions, decide).await
+        let updating = write::update(self, namespace, name, preconditions, decide);
+        self.traced("GuaranteedUpdate etcd3", namespace, name, updating)
+            .await
     }
 
     /// Deletes an object that `check` agrees to; returns it as it last was, under the revision of the deletion.
@@ -231,7 +236,24 @@ impl Store {
 
     /// Lists objects in the order of their keys.
     pub async fn list(&self, request: ListRequest) -> Result<ListPage, StorageError> {
-        list::list(self, request).await
+        let kind = SpanKind::Internal;
+        let attributes = || vec![KeyValue::new("type", self.resource().name.clone())];
+        spans::traced("cacher.GetList", kind, attributes, list::list(self, request)).await
+    }
+
+    fn traced<F: Future>(
+        &self,
+        span: &'static str,
+        namespace: &str,
+        name: &str,
+        work: F,
+    ) -> impl Future<Output = F::Output> {
+        let attributes = || {
+            let key = key::object_key(self, namespace, name).unwrap_or_default();
+            let kind = self.resource().name.clone();
+            vec![KeyValue::new("key", key), KeyValue::new("type", kind)]
+        };
+        spans::traced(span, SpanKind::Internal, attributes, work)
     }
 
     /// Watches for changes.

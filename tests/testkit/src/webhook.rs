@@ -42,6 +42,8 @@ pub struct Seen {
     pub path: String,
     pub query: String,
     pub authorization: String,
+    /// Which span of the caller's it belongs to.
+    pub traceparent: String,
     pub http2: bool,
     pub body: Value,
 }
@@ -146,14 +148,15 @@ async fn handle(
 ) -> Result<http::Response<Full<Bytes>>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
-    let authorization = parts.headers.get("authorization");
+    let header = |name: &str| {
+        let value = parts.headers.get(name).and_then(|value| value.to_str().ok());
+        value.unwrap_or_default().to_owned()
+    };
     let seen = Seen {
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().unwrap_or("").to_owned(),
-        authorization: authorization
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or("")
-            .to_owned(),
+        authorization: header("authorization"),
+        traceparent: header("traceparent"),
         http2: parts.version == http::Version::HTTP_2,
         body: serde_json::from_slice(&body).unwrap_or_default(),
     };

@@ -30,7 +30,6 @@ pub const UNUSED_FLAGS: &[(&str, Unused)] = &[
     ("runtime-config-emulation-forward-compatible", Harmless),
     ("storage-initialization-timeout", Harmless),
     ("storage-media-type", Harmless),
-    ("tracing-config-file", Refused),
     ("watch-cache", Harmless),
     ("watch-cache-sizes", Harmless),
 ];

@@ -1,10 +1,12 @@
 //! The log, and which metrics are told.
 
 use anyhow::{Context, anyhow, bail};
+use component_config::kube_apiserver::collector::{Collector, TracingConfiguration};
 use component_config::kube_apiserver::{LabelValues, ObservingFlags};
 use daemon::logging::{Format, Module, Settings};
 use daemon::metrics::Selection;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// # Errors
 ///
@@ -36,6 +38,17 @@ pub fn log(flags: &ObservingFlags, verbosity: u32) -> anyhow::Result<Settings> {
         format,
         split_stream,
     })
+}
+
+/// # Errors
+///
+/// The file can't be read, or is no TracingConfiguration.
+pub fn collector(file: &Path) -> anyhow::Result<Collector> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    let configuration: TracingConfiguration =
+        serde_yaml_ng::from_str(&text).with_context(|| file.display().to_string())?;
+    let checked = configuration.check();
+    checked.map_err(|error| anyhow!("{}: {error}", file.display()))
 }
 
 /// # Errors

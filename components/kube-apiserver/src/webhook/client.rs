@@ -17,10 +17,12 @@ use http::{Request, Uri};
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use opentelemetry::KeyValue;
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use storage::spans::{self, SpanKind};
 
 /// How long an unused connection is kept; upstream's transport does so as well.
 const IDLE: Duration = Duration::from_secs(90);
@@ -134,19 +136,27 @@ impl Endpoint {
             message: format!("Post {url:?}: {why}"),
             timed_out,
         };
-        let request = self.request(&url, body).map_err(|why| failed(&why, false))?;
+        let mut request = self.request(&url, body).map_err(|why| failed(&why, false))?;
         let host = request.uri().authority().map_or("", Authority::as_str).to_owned();
         let begun = Instant::now();
         let mut code = None;
         let exchange = async {
+            spans::inject(request.headers_mut());
             let response = self
                 .pool
                 .request(request)
                 .await
                 .map_err(|error| failed(&root_cause(&error), false))?;
-            code = Some(response.status().as_u16());
+            let status = response.status().as_u16();
+            code = Some(status);
+            spans::note(|| KeyValue::new("http.response.status_code", i64::from(status)));
             answer::read(response).await
         };
+        let attributes = || {
+            let full = KeyValue::new("url.full", url.clone());
+            vec![KeyValue::new("http.request.method", "POST"), full]
+        };
+        let exchange = spans::traced("HTTP POST", SpanKind::Client, attributes, exchange);
         let outcome = match tokio::time::timeout(timeout, exchange).await {
             Ok(outcome) => outcome,
             Err(_) => Err(failed("context deadline exceeded", true)),

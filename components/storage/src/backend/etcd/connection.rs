@@ -22,6 +22,7 @@ use tonic::Code;
 
 use super::acknowledgements::Acknowledging;
 use super::failure::CallError;
+use crate::spans;
 
 const CONNECT: Duration = Duration::from_secs(1);
 /// etcd refuses clients that ask more often than every five seconds, or while they have nothing under way.
@@ -38,6 +39,13 @@ const PREFIX: usize = 5;
 /// A method of etcd, as its path.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rpc(&'static str);
+
+impl Rpc {
+    /// Service and method.
+    pub(super) fn name(self) -> &'static str {
+        self.0.trim_start_matches('/')
+    }
+}
 
 pub(super) const RANGE: Rpc = Rpc("/etcdserverpb.KV/Range");
 pub(super) const TXN: Rpc = Rpc("/etcdserverpb.KV/Txn");
@@ -162,6 +170,7 @@ impl Connection {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
         // A member without a leader says so at once, and cancels its watches.
         headers.insert("hasleader", HeaderValue::from_static("true"));
+        spans::inject(headers);
         self.sender
             .send_request(request, false)
             .map_err(CallError::before_sending)

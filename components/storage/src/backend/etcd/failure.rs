@@ -32,6 +32,14 @@ impl CallError {
         Self::Status(code, message.to_owned())
     }
 
+    /// What a caller of gRPC would be told.
+    pub(super) fn code(&self) -> Code {
+        match self {
+            Self::Status(code, _) => *code,
+            Self::Connection { .. } => Code::Unavailable,
+        }
+    }
+
     pub(super) fn connecting(error: impl Display) -> Self {
         Self::Connection {
             message: format!("cannot connect to etcd: {error}"),

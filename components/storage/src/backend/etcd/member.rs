@@ -5,17 +5,20 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use http::Uri;
 use http::uri::Scheme;
+use opentelemetry::KeyValue;
 use prost::Message;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
+use tonic::Code;
 
 use super::connection::{Address, Connection, Requests, Responses, Rpc};
 use super::endpoints::EtcdTls;
 use super::failure::CallError;
 use crate::backend::BackendError;
 use crate::local::PerRuntime;
+use crate::spans::{self, SpanKind};
 
 pub(super) struct Member {
     url: String,
@@ -81,7 +84,16 @@ impl Member {
         rpc: Rpc,
         question: &impl Message,
     ) -> Result<A, CallError> {
-        self.connection().await?.unary(rpc, question).await
+        let attributes = || rpc_attributes(rpc, &self.address);
+        let call = async {
+            let outcome = self.connection().await?.unary(rpc, question).await;
+            spans::note(|| {
+                let code = outcome.as_ref().err().map_or(Code::Ok, CallError::code);
+                KeyValue::new("rpc.grpc.status_code", i64::from(i32::from(code)))
+            });
+            outcome
+        };
+        spans::traced(rpc.name(), SpanKind::Client, attributes, call).await
     }
 
     pub(super) async fn stream(
@@ -91,6 +103,18 @@ impl Member {
     ) -> Result<(Requests, Responses), CallError> {
         self.connection().await?.stream(rpc, first).await
     }
+}
+
+/// As OpenTelemetry's conventions for RPCs name them.
+fn rpc_attributes(rpc: Rpc, address: &Address) -> Vec<KeyValue> {
+    let (service, method) = rpc.name().split_once('/').unwrap_or_default();
+    vec![
+        KeyValue::new("rpc.system", "grpc"),
+        KeyValue::new("rpc.service", service),
+        KeyValue::new("rpc.method", method),
+        KeyValue::new("server.address", address.host.clone()),
+        KeyValue::new("server.port", i64::from(address.port)),
+    ]
 }
 
 fn refused(url: &str, why: impl std::fmt::Display) -> BackendError {

@@ -1,0 +1,158 @@
+//! Spans of what is done for one request, for an OpenTelemetry collector. A span belongs to the one that is current;
+//! where none is recorded none begins, which costs a look at the thread's current context.
+
+use std::borrow::Cow;
+
+use futures::FutureExt as _;
+use futures::future::Either;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use opentelemetry::propagation::{Extractor, Injector};
+use opentelemetry::trace::{FutureExt as _, TraceContextExt, Tracer, WithContext};
+use opentelemetry::{Context, KeyValue, global};
+
+pub use opentelemetry::trace::SpanKind;
+
+/// Whom spans are said to be from.
+pub const SCOPE: &str = "kube-apiserver";
+
+/// The first header of those that name the span at the caller's: <https://www.w3.org/TR/trace-context/>.
+pub const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// The current context, if what happens in it belongs to a trace, recorded or not.
+fn present() -> Option<Context> {
+    Context::map_current(|context| context.has_active_span().then(|| context.clone()))
+}
+
+/// The current context, if what happens in it is recorded.
+fn recorded() -> Option<Context> {
+    Context::map_current(|context| {
+        (context.has_active_span() && context.span().is_recording()).then(|| context.clone())
+    })
+}
+
+/// Makes `context` the current one whenever `future` runs.
+pub fn within<F: Future>(context: Option<Context>, future: F) -> Either<WithContext<F>, F> {
+    match context {
+        Some(context) => Either::Left(future.with_context(context)),
+        None => Either::Right(future),
+    }
+}
+
+/// Takes the current context along to another task.
+pub fn carried<F: Future>(future: F) -> Either<WithContext<F>, F> {
+    within(present(), future)
+}
+
+/// A span that belongs to the current one; `attributes` are asked for only if it is recorded.
+pub fn child(
+    name: impl Into<Cow<'static, str>>,
+    kind: SpanKind,
+    attributes: impl FnOnce() -> Vec<KeyValue>,
+) -> Option<Context> {
+    let parent = recorded()?;
+    let tracer = global::tracer(SCOPE);
+    let builder = tracer.span_builder(name).with_kind(kind);
+    let span = builder
+        .with_attributes(attributes())
+        .start_with_context(&tracer, &parent);
+    Some(parent.with_span(span))
+}
+
+/// Runs `future` within a span, which ends with it.
+pub fn ended<F: Future>(span: Option<Context>, future: F) -> impl Future<Output = F::Output> {
+    within(span.clone(), future).inspect(move |_| {
+        if let Some(span) = &span {
+            span.span().end();
+        }
+    })
+}
+
+/// Runs `future` in a span of its own.
+pub fn traced<F: Future>(
+    name: impl Into<Cow<'static, str>>,
+    kind: SpanKind,
+    attributes: impl FnOnce() -> Vec<KeyValue>,
+    future: F,
+) -> impl Future<Output = F::Output> {
+    ended(child(name, kind, attributes), future)
+}
+
+/// Tells the current span more.
+pub fn note(attribute: impl FnOnce() -> KeyValue) {
+    if let Some(context) = recorded() {
+        context.span().set_attribute(attribute());
+    }
+}
+
+/// Tells another server which span its work belongs to.
+pub fn inject(headers: &mut HeaderMap) {
+    if let Some(context) = present() {
+        global::get_text_map_propagator(|propagator| {
+            propagator.inject_context(&context, &mut Outgoing(headers));
+        });
+    }
+}
+
+/// The span that a client says its request belongs to; None when it names none, or not as it should.
+pub fn extract(headers: &HeaderMap) -> Option<Context> {
+    if !headers.contains_key(TRACE_PARENT) {
+        return None;
+    }
+    let context = global::get_text_map_propagator(|propagator| {
+        propagator.extract_with_context(&Context::new(), &Incoming(headers))
+    });
+    let valid = context.span().span_context().is_valid();
+    valid.then_some(context)
+}
+
+struct Outgoing<'a>(&'a mut HeaderMap);
+
+impl Injector for Outgoing<'_> {
+    fn set(&mut self, key: &str, value: String) {
+        let name = HeaderName::from_bytes(key.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::try_from(value)) {
+            // An empty one says nothing, and some servers do not take it.
+            if !value.is_empty() {
+                self.0.insert(name, value);
+            }
+        }
+    }
+}
+
+struct Incoming<'a>(&'a HeaderMap);
+
+impl Extractor for Incoming<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.to_str().ok()
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(HeaderName::as_str).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_told_where_there_is_no_span() {
+        let mut headers = HeaderMap::new();
+        let kind = SpanKind::Internal;
+        let unasked = || panic!("attributes of a span that is not recorded");
+        let done = traced("work", kind, unasked, async {
+            inject(&mut headers);
+            7
+        });
+        assert_eq!(done.await, 7);
+        assert!(headers.is_empty(), "{headers:?}");
+    }
+
+    #[test]
+    fn headers_without_a_parent_name_no_span() {
+        let mut headers = HeaderMap::new();
+        assert!(extract(&headers).is_none());
+        headers.insert(TRACE_PARENT, HeaderValue::from_static("nonsense"));
+        assert!(extract(&headers).is_none());
+    }
+}
