@@ -8,6 +8,7 @@ mod report;
 mod rows;
 mod start;
 mod watching;
+mod webhooks;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;

@@ -6,7 +6,7 @@ use crate::load::{self, Measure};
 use crate::objects::{GROUP, NAMESPACE, configmap, pod};
 use crate::process::Process;
 use crate::report::{Report, Row};
-use crate::watching;
+use crate::{watching, webhooks};
 use anyhow::{Result, ensure};
 use http::Method;
 use serde_json::json;
@@ -34,6 +34,9 @@ pub async fn measure(
     bench.populate(report).await?;
     bench.reads(report).await?;
     bench.writes(report).await?;
+    if bench.wanted("webhook") {
+        webhooks::measure(&bench, report).await?;
+    }
     if bench.wanted("watch") {
         watching::measure(client, process, options, report).await?;
     }
@@ -91,10 +94,10 @@ pub fn create(number: usize) -> Ask {
     )
 }
 
-struct Bench<'a> {
-    client: &'a Client,
-    process: &'a Process,
-    options: &'a Options,
+pub struct Bench<'a> {
+    pub client: &'a Client,
+    pub process: &'a Process,
+    pub options: &'a Options,
 }
 
 impl Bench<'_> {
