@@ -1,9 +1,11 @@
 //! What a cluster needs before anybody can use it, made and kept right at start.
 
 pub mod authentication;
+mod config_map;
 pub mod identity_lease;
 pub mod kubernetes_service;
 pub mod objects;
+pub mod token_tracking;
 
 use crate::server::Server;
 use std::sync::Arc;

@@ -19,6 +19,7 @@ use crate::serving::certificates::{ClientAuthority, RELOAD_PERIOD};
 use crate::serving::debug_socket;
 use crate::serving::keepalive;
 use crate::serving::names::Certificates;
+use crate::serving::stamps::Stamps;
 use crate::serving::threads::Threads;
 use crate::stores::Stores;
 use crate::sync;
@@ -31,6 +32,7 @@ use component_config::kube_apiserver::ApiServerFlags;
 use prometheus_client::metrics::counter::Counter;
 use sha2::{Digest, Sha256};
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use storage::metrics::StorageMetrics;
@@ -426,6 +428,7 @@ async fn upkeep(server: Arc<Server>) -> (&'static str, anyhow::Result<()>) {
         bootstrap::kubernetes_service::run(Arc::clone(&server)),
         bootstrap::authentication::run(Arc::clone(&server)),
         bootstrap::identity_lease::run(Arc::clone(&server)),
+        bootstrap::token_tracking::run(Arc::clone(&server)),
         crate::services::repair::run(server)
     );
     ("upkeep", Ok(()))
@@ -475,37 +478,54 @@ async fn reload(
     authorities: Vec<Arc<ClientAuthority>>,
     server: Arc<Server>,
 ) -> anyhow::Result<()> {
+    let mut stamps = Stamps::of(files_of(&server.flags));
     loop {
         tokio::time::sleep(RELOAD_PERIOD).await;
-        match server.aggregator.identity.reload() {
-            Ok(false) => {}
-            Ok(true) => server.aggregator.refresh(&server.stores),
-            Err(error) => tracing::error!(
-                error = format!("{error:#}"),
-                "the proxy client certificate can't be reloaded; the old one stays"
+        if !stamps.changed() {
+            continue;
+        }
+        let identity = server.aggregator.identity.reload();
+        if matches!(identity, Ok(true)) {
+            server.aggregator.refresh(&server.stores);
+        }
+        let mut outcomes = vec![
+            ("the proxy client certificate", identity.map(drop)),
+            ("the serving certificate", certificates.reload()),
+            (
+                "the certificates for kubelets",
+                server.backends.reload(&server.flags),
             ),
-        }
-        if let Err(error) = certificates.reload() {
-            tracing::error!(
-                error = format!("{error:#}"),
-                "the serving certificate can't be reloaded; the old one stays"
-            );
-        }
-        if let Err(error) = server.backends.reload(&server.flags) {
-            tracing::error!(
-                error = format!("{error:#}"),
-                "the certificates for kubelets can't be reloaded; the old ones stay"
-            );
-        }
-        for authority in &authorities {
-            if let Err(error) = authority.reload() {
+        ];
+        let authorities = authorities.iter().map(|authority| authority.reload());
+        outcomes.extend(authorities.map(|outcome| ("client authorities", outcome)));
+        for (what, outcome) in outcomes {
+            if let Err(error) = outcome {
                 tracing::error!(
                     error = format!("{error:#}"),
-                    "client authorities can't be reloaded; the old ones stay"
+                    "{what} can't be reloaded, the old state stays"
                 );
+                stamps.forget();
             }
         }
     }
+}
+
+/// Certificates, keys and authorities that are taken up anew when they change.
+fn files_of(flags: &ApiServerFlags) -> Vec<PathBuf> {
+    let single = [
+        &flags.tls_cert_file,
+        &flags.tls_private_key_file,
+        &flags.client_ca_file,
+        &flags.requestheader_client_ca_file,
+        &flags.proxy_client_cert_file,
+        &flags.proxy_client_key_file,
+        &flags.kubelet_certificate_authority,
+        &flags.kubelet_client_certificate,
+        &flags.kubelet_client_key,
+    ];
+    let named = flags.serving.tls_sni_cert_key.iter();
+    let named = named.flat_map(|pair| [&pair.certificate, &pair.key]);
+    single.into_iter().flatten().chain(named).cloned().collect()
 }
 
 #[cfg(test)]

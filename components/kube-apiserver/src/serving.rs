@@ -9,5 +9,6 @@ pub mod debug_socket;
 pub mod keepalive;
 pub mod names;
 pub mod peer;
+pub mod stamps;
 pub mod threads;
 pub mod verifier;

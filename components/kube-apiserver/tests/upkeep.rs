@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Endpoints, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{IPAddress, ServiceCIDR};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -109,6 +109,27 @@ async fn servers_have_leases_and_those_of_lost_ones_go() {
         now.renew_time > spec.renew_time
     })
     .await;
+}
+
+#[tokio::test]
+async fn since_when_tokens_are_tracked_is_told() {
+    let etcd = Etcd::start().await.unwrap();
+    let mut server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(server.admin().await.unwrap(), "kube-system");
+    let name = "kube-apiserver-legacy-service-account-token-tracking";
+    let today = async || {
+        let map = maps.get_opt(name).await.unwrap();
+        let since = map.and_then(|map| map.data?.remove("since"));
+        since.is_some_and(|since| since.len() == 10 && since.starts_with("20"))
+    };
+    eventually("the date is there", &today).await;
+    let nonsense = Patch::Merge(json!({ "data": { "since": "once" } }));
+    maps.patch(name, &PatchParams::default(), &nonsense)
+        .await
+        .unwrap();
+    server.kill();
+    server.restart(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    eventually("the date is right again", &today).await;
 }
 
 #[tokio::test]

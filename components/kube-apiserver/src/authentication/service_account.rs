@@ -67,9 +67,7 @@ impl ServiceAccountTokens {
         }
         check_time(&claims, jiff::Timestamp::now().as_second())?;
         let user = if is_legacy {
-            let user = legacy::user_of(token, &claims, lookup).await?;
-            self.metrics.legacy();
-            user
+            legacy::user_of(token, &claims, lookup, &self.metrics).await?
         } else {
             let user = self.bound(&claims, lookup).await?;
             let renewal = claims.kubernetes.as_ref().and_then(|bound| bound.warnafter);
@@ -139,7 +137,7 @@ async fn check_object(
     resource: &str,
     namespace: &str,
     reference: &Reference,
-) -> Result<(), Rejected> {
+) -> Result<Value, Rejected> {
     let invalid = || Rejected("service account token has been invalidated".to_owned());
     let object = fetch(lookup, resource, namespace, &reference.name)
         .await?
@@ -151,7 +149,7 @@ async fn check_object(
     let gone = apimachinery::meta::deletion_timestamp(&object)
         .and_then(|text| text.parse::<jiff::Timestamp>().ok())
         .is_some_and(|time| time.as_second() + LEEWAY < jiff::Timestamp::now().as_second());
-    if gone { Err(invalid()) } else { Ok(()) }
+    if gone { Err(invalid()) } else { Ok(object) }
 }
 
 fn with_extra(mut user: User, claims: &Claims, bound: &KubernetesClaims) -> User {

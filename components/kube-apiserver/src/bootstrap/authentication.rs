@@ -1,15 +1,12 @@
 //! `extension-apiserver-authentication`: by what authorities other servers of the cluster know their clients.
 
+use super::config_map;
 use crate::server::Server;
-use crate::stores;
-use apimachinery::{meta, time};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use storage::{Change, ObjectRef, Preconditions, StorageError};
 
 const PERIOD: Duration = Duration::from_secs(60);
-const NAMESPACE: &str = "kube-system";
 const NAME: &str = "extension-apiserver-authentication";
 
 fn data(server: &Server) -> Map<String, Value> {
@@ -60,39 +57,6 @@ pub async fn run(server: Arc<Server>) {
 /// Writes the configuration, unless it is there already.
 pub async fn reconcile(server: &Server) -> anyhow::Result<()> {
     let wanted = data(server);
-    let Some(store) = server.stores.named("", "configmaps") else {
-        return Ok(());
-    };
-    let wanted = &wanted;
-    let decide = |current: Option<ObjectRef>| async move {
-        let existing = current.as_ref().map(stores::parse).transpose()?;
-        if existing
-            .as_ref()
-            .is_some_and(|existing| existing["data"].as_object() == Some(wanted))
-        {
-            return Ok::<Change, StorageError>(Change::Nothing);
-        }
-        let mut object = existing.unwrap_or_else(|| {
-            json!({
-                "apiVersion": "v1",
-                "kind": "ConfigMap",
-                "metadata": {
-                    "name": NAME,
-                    "namespace": NAMESPACE,
-                    "uid": crate::metadata::new_uid(),
-                    "creationTimestamp": time::format_time(jiff::Timestamp::now()),
-                },
-            })
-        });
-        object["data"] = Value::Object(wanted.clone());
-        meta::remove(&mut object, "resourceVersion");
-        Ok(Change::Write {
-            json: object.to_string().into_bytes().into(),
-            ttl: None,
-        })
-    };
-    store
-        .update::<_, _, StorageError>(NAMESPACE, NAME, &Preconditions::default(), decide)
-        .await?;
-    Ok(())
+    let differs = |data: &Value| (data.as_object() != Some(&wanted)).then(|| wanted.clone());
+    config_map::keep(server, NAME, differs).await
 }

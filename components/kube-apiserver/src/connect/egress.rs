@@ -4,6 +4,7 @@
 mod grpc;
 
 use crate::serving::certificates::{provider, read_certificates};
+use crate::serving::stamps::{Stamp, stamp};
 use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
 use component_config::kube_apiserver::egress::{
@@ -13,7 +14,6 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,19 +74,12 @@ struct Tls {
     current: ArcSwap<(Stamps, Arc<ClientConfig>)>,
 }
 
-/// What tells one state of the files from another: inode, length and time of the last change of each.
-type Stamps = [Option<(u64, u64, i64, i64)>; 3];
+/// Of the authority, the certificate and the key.
+type Stamps = [Stamp; 3];
 
 fn stamps(files: &TlsConfig) -> Stamps {
-    [&files.ca_bundle, &files.client_cert, &files.client_key].map(|file| {
-        let metadata = std::fs::metadata(file.as_ref()?).ok()?;
-        Some((
-            metadata.ino(),
-            metadata.len(),
-            metadata.mtime(),
-            metadata.mtime_nsec(),
-        ))
-    })
+    [&files.ca_bundle, &files.client_cert, &files.client_key]
+        .map(|file| file.as_ref().and_then(|file| stamp(file)))
 }
 
 impl Tls {

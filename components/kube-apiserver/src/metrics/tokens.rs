@@ -24,6 +24,9 @@ pub struct TokenMetrics {
     fetches: Family<StatusLabels, Counter>,
     active: Family<StatusLabels, Gauge>,
     legacy: Counter,
+    legacy_auto: Counter,
+    legacy_manual: Counter,
+    legacy_invalid: Counter,
     stale: Counter,
     valid: Counter,
 }
@@ -36,6 +39,9 @@ impl Default for TokenMetrics {
             fetches: Family::default(),
             active: Family::default(),
             legacy: Counter::default(),
+            legacy_auto: Counter::default(),
+            legacy_manual: Counter::default(),
+            legacy_invalid: Counter::default(),
             stale: Counter::default(),
             valid: Counter::default(),
         }
@@ -66,6 +72,21 @@ impl TokenMetrics {
             "legacy_tokens",
             "Uses of tokens that are kept in secrets",
             self.legacy.clone(),
+        );
+        accounts.register(
+            "legacy_auto_token_uses",
+            "Those of secrets that were made for each account, before v1.24",
+            self.legacy_auto.clone(),
+        );
+        accounts.register(
+            "legacy_manual_token_uses",
+            "Those of secrets that somebody made",
+            self.legacy_manual.clone(),
+        );
+        accounts.register(
+            "invalid_legacy_auto_token_uses",
+            "Attempts with tokens whose secrets are marked invalid",
+            self.legacy_invalid.clone(),
         );
         accounts.register(
             "stale_tokens",
@@ -106,8 +127,20 @@ impl TokenMetrics {
         self.fetches.get_or_create(&StatusLabels { status }).inc();
     }
 
-    pub fn legacy(&self) {
+    /// A token kept in a secret was taken; `auto` if the account has the secret among its own.
+    pub fn legacy(&self, auto: bool) {
         self.legacy.inc();
+        if auto {
+            &self.legacy_auto
+        } else {
+            &self.legacy_manual
+        }
+        .inc();
+    }
+
+    /// One was refused since its secret is marked invalid.
+    pub fn legacy_invalid(&self) {
+        self.legacy_invalid.inc();
     }
 
     /// A bound token was taken; `stale` if it lives on beyond the time at which it should have been renewed.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::consistent::RevisionProbe;
@@ -50,6 +50,8 @@ pub(crate) struct Hub {
     last_failure: Mutex<Option<BackendError>>,
     /// Reports of progress that came without changes.
     progressed: Count,
+    /// Told when something can't be read.
+    pub(super) unreadable: Arc<Notify>,
 }
 
 /// A hub with its tasks, which end with the last handle.
@@ -97,6 +99,7 @@ impl Hub {
             compacted: AtomicI64::new(0),
             last_failure: Mutex::default(),
             progressed: Count::default(),
+            unreadable: Arc::default(),
         })
     }
 
@@ -132,6 +135,7 @@ impl Hub {
     }
 
     pub(crate) fn register(&self, cache: Arc<ResourceCache>) {
+        cache.unreadable().tell(Arc::clone(&self.unreadable));
         self.routes.write().insert(cache.prefix().to_owned(), cache);
     }
 

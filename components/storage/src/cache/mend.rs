@@ -12,8 +12,8 @@ use super::resource::ResourceCache;
 use crate::backend::RangeRequest;
 use crate::object::ObjectRef;
 
-/// How often it is looked whether something is unreadable, which costs next to nothing.
-const LOOK: Duration = Duration::from_secs(1);
+/// Pause before what can't be read is read again.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause between attempts that mend nothing.
 const LONGEST: Duration = Duration::from_secs(10);
 /// Values that are read in one attempt; without success the others are not tried.
@@ -21,7 +21,7 @@ const ATTEMPT: usize = 100;
 
 /// Never ends.
 pub(super) async fn run(hub: Arc<Hub>) {
-    let mut pause = LOOK;
+    let mut pause = PAUSE;
     loop {
         tokio::time::sleep(pause).await;
         let (mut tried, mut mended) = (false, false);
@@ -39,9 +39,13 @@ pub(super) async fn run(hub: Arc<Hub>) {
                 }
             }
         }
+        if !tried {
+            // Looking every second would be much of what an idle server does.
+            hub.unreadable.notified().await;
+        }
         pause = match tried && !mended {
             true => (pause * 2).min(LONGEST),
-            false => LOOK,
+            false => PAUSE,
         };
     }
 }

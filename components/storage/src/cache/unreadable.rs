@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::view::Scope;
 use crate::error::StorageError;
@@ -19,14 +21,29 @@ pub(crate) struct Unreadable {
     /// Spares readers the lock.
     any: AtomicBool,
     values: Mutex<Failures>,
+    /// Who tries again.
+    mender: OnceLock<Arc<Notify>>,
 }
 
 impl Unreadable {
     fn change<T>(&self, change: impl FnOnce(&mut Failures) -> T) -> T {
         let mut values = self.values.lock();
         let outcome = change(&mut values);
-        self.any.store(!values.is_empty(), Ordering::Release);
+        let any = !values.is_empty();
+        let before = self.any.swap(any, Ordering::AcqRel);
+        if any
+            && !before
+            && let Some(mender) = self.mender.get()
+        {
+            mender.notify_one();
+        }
         outcome
+    }
+
+    /// Told from now on when there is something that can't be read.
+    pub(super) fn tell(&self, mender: Arc<Notify>) {
+        // A cache belongs to one hub for good.
+        let _ = self.mender.set(mender);
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -4,7 +4,9 @@ use super::{check_object, fetch};
 use crate::authentication::Rejected;
 use crate::authentication::lookup::Lookup;
 use crate::identity::{User, service_account_user};
+use crate::metrics::tokens::TokenMetrics;
 use crate::tokens::claims::{Claims, Reference};
+use serde_json::Value;
 
 /// When a token was last used, as a label of the secret.
 const LAST_USED: &str = "kubernetes.io/legacy-token-last-used";
@@ -12,7 +14,12 @@ const LAST_USED: &str = "kubernetes.io/legacy-token-last-used";
 const INVALID_SINCE: &str = "kubernetes.io/legacy-token-invalid-since";
 
 /// The account that the token speaks for; its signature and time are checked. Notes in the secret that it was used today.
-pub async fn user_of(token: &str, claims: &Claims, lookup: &dyn Lookup) -> Result<User, Rejected> {
+pub async fn user_of(
+    token: &str,
+    claims: &Claims,
+    lookup: &dyn Lookup,
+    metrics: &TokenMetrics,
+) -> Result<User, Rejected> {
     let (namespace, name) = (&claims.legacy_namespace, &claims.legacy_name);
     let user = service_account_user(namespace, name, &claims.legacy_uid);
     if namespace.is_empty() || name.is_empty() || claims.legacy_secret.is_empty() || claims.sub != user.name {
@@ -30,7 +37,7 @@ pub async fn user_of(token: &str, claims: &Claims, lookup: &dyn Lookup) -> Resul
     if !same || apimachinery::meta::deletion_timestamp(&secret).is_some() {
         return Err(Rejected("service account token has been invalidated".to_owned()));
     }
-    check_object(
+    let account = check_object(
         lookup,
         "serviceaccounts",
         namespace,
@@ -45,6 +52,7 @@ pub async fn user_of(token: &str, claims: &Claims, lookup: &dyn Lookup) -> Resul
         .as_str()
         .is_some_and(|since| !since.is_empty())
     {
+        metrics.legacy_invalid();
         return Err(Rejected(format!(
             "the token in secret {namespace}/{} for service account {namespace}/{name} has been marked invalid. Use tokens from the TokenRequest API or manually created secret-based tokens, or remove the '{INVALID_SINCE}' label from the secret to temporarily allow use of this token",
             claims.legacy_secret
@@ -62,7 +70,14 @@ pub async fn user_of(token: &str, claims: &Claims, lookup: &dyn Lookup) -> Resul
             tracing::warn!(namespace, secret = claims.legacy_secret, %error, "the use of a token was not noted");
         }
     }
+    metrics.legacy(is_listed(&account, &claims.legacy_secret));
     Ok(user)
+}
+
+/// Whether the account has the secret among its own, as those have that were made without being asked for, before v1.24.
+fn is_listed(account: &Value, secret: &str) -> bool {
+    let secrets = account["secrets"].as_array().into_iter().flatten();
+    secrets.into_iter().any(|reference| reference["name"] == secret)
 }
 
 /// The day to note as that of a token's last use, if it is not noted. Tomorrow is what a server with another clock says.
@@ -86,7 +101,15 @@ mod tests {
     use super::*;
     use crate::authentication::lookup::LookupError;
     use parking_lot::Mutex;
-    use serde_json::{Value, json};
+    use serde_json::json;
+
+    #[test]
+    fn secrets_of_before_are_listed_by_their_account() {
+        let account = json!({ "secrets": [{ "name": "a-token-x2b4c" }] });
+        assert!(is_listed(&account, "a-token-x2b4c"));
+        assert!(!is_listed(&account, "by-hand"));
+        assert!(!is_listed(&json!({}), "by-hand"));
+    }
 
     #[test]
     fn a_days_use_is_noted_once() {
@@ -155,7 +178,7 @@ mod tests {
             legacy_secret: "s".to_owned(),
             ..Claims::default()
         };
-        let user = user_of(TOKEN, &claims, &objects).await;
+        let user = user_of(TOKEN, &claims, &objects, &TokenMetrics::default()).await;
         (
             user.map(|user| user.name).map_err(|error| error.0),
             objects.labelled.into_inner(),
