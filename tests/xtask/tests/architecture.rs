@@ -31,8 +31,10 @@ struct Workspace {
 }
 
 fn workspace() -> Workspace {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    // Asked for now: the one that compiled this may have been elsewhere, when its folder was kept and the machine was not.
+    // Asked for now: this may have been compiled for another clone or on another machine, with a target folder that was
+    // kept and taken for fresh.
+    let folder = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let root = Path::new(&folder).join("../..");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args([
