@@ -16,6 +16,7 @@ use testkit::api_server::ApiServer;
 use testkit::etcd::Etcd;
 use testkit::eventually;
 use testkit::webhook::{Answer, WebhookServer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -85,16 +86,11 @@ fn named<'a>(spans: &'a [Span], name: &str) -> &'a Span {
 
 async fn by_tcp() -> (String, Told) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let told = Told::default();
-    let (address, answering) = (listener.local_addr().unwrap(), told.clone());
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let told = answering.clone();
-            tokio::spawn(testkit::grpc::serve(stream, move |path, message| {
-                told.answer(path, message)
-            }));
-        }
+    let address = listener.local_addr().unwrap();
+    let listener = Arc::new(listener);
+    let told = collector(move || {
+        let listener = Arc::clone(&listener);
+        async move { listener.accept().await.map(|(stream, _)| stream) }
     });
     (address.to_string(), told)
 }
@@ -102,18 +98,31 @@ async fn by_tcp() -> (String, Told) {
 async fn by_socket(directory: &Path) -> (String, Told) {
     let path = directory.join("otlp.sock");
     let listener = UnixListener::bind(&path).unwrap();
+    let listener = Arc::new(listener);
+    let told = collector(move || {
+        let listener = Arc::clone(&listener);
+        async move { listener.accept().await.map(|(stream, _)| stream) }
+    });
+    (format!("unix://{}", path.display()), told)
+}
+
+/// Answers on every connection that comes.
+fn collector<S, F>(accept: impl Fn() -> F + Send + 'static) -> Told
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    F: Future<Output = std::io::Result<S>> + Send,
+{
     let told = Told::default();
     let answering = told.clone();
     tokio::spawn(async move {
         loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let told = answering.clone();
+            let (stream, told) = (accept().await.unwrap(), answering.clone());
             tokio::spawn(testkit::grpc::serve(stream, move |path, message| {
                 told.answer(path, message)
             }));
         }
     });
-    (format!("unix://{}", path.display()), told)
+    told
 }
 
 async fn server(etcd: &Etcd, endpoint: &str, rate: u32) -> ApiServer {
