@@ -2,13 +2,15 @@
 //! where none is recorded none begins, which costs a look at the thread's current context.
 
 use std::borrow::Cow;
+use std::pin::Pin;
+use std::task::{self, Poll};
 
 use futures::FutureExt as _;
-use futures::future::Either;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::propagation::{Extractor, Injector};
-use opentelemetry::trace::{FutureExt as _, TraceContextExt, Tracer, WithContext};
+use opentelemetry::trace::{TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue, global};
+use pin_project_lite::pin_project;
 
 pub use opentelemetry::trace::SpanKind;
 
@@ -30,16 +32,33 @@ fn recorded() -> Option<Context> {
     })
 }
 
-/// Makes `context` the current one whenever `future` runs.
-pub fn within<F: Future>(context: Option<Context>, future: F) -> Either<WithContext<F>, F> {
-    match context {
-        Some(context) => Either::Left(future.with_context(context)),
-        None => Either::Right(future),
+pin_project! {
+    /// A future that runs in a context, if it has one. There is one place that polls it: with two of them, as in
+    /// `Either`, a handler's code would be there twice.
+    pub struct Within<F> {
+        context: Option<Context>,
+        #[pin]
+        future: F,
     }
 }
 
+impl<F: Future> Future for Within<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _current = this.context.clone().map(Context::attach);
+        this.future.poll(task)
+    }
+}
+
+/// Makes `context` the current one whenever `future` runs.
+pub fn within<F: Future>(context: Option<Context>, future: F) -> Within<F> {
+    Within { context, future }
+}
+
 /// Takes the current context along to another task.
-pub fn carried<F: Future>(future: F) -> Either<WithContext<F>, F> {
+pub fn carried<F: Future>(future: F) -> Within<F> {
     within(present(), future)
 }
 
