@@ -64,7 +64,7 @@ pub async fn measure(bench: &Bench<'_>, report: &mut Report) -> Result<()> {
         let with = with.await;
         let remove = Ask::send(Method::DELETE, format!("{hooks}/{NAME}"), JSON, "");
         connection.drain(&remove).await?;
-        let name = format!("{kind} webhook, added to a PUT of 8 KB at the median");
+        let name = format!("{kind} webhook: added to a PUT of 8 KB, p50");
         report.figure(&name, with? - without, "ms", TARGET);
     }
     Ok(())
