@@ -9,6 +9,7 @@ mod feature_gates;
 mod identity;
 mod observing;
 mod overrides;
+mod peers;
 mod serving;
 mod unused;
 mod versions;
@@ -24,6 +25,7 @@ pub use feature_gates::{FeatureGate, GATES, Gate};
 pub use identity::{AuthenticationFlags, AuthorizationFlags};
 pub use observing::{LabelValues, ObservingFlags};
 pub use overrides::ServersOverride;
+pub use peers::PeerFlags;
 pub use serving::{RuntimeSetting, ServingFlags, SniCertificate};
 pub use unused::UNUSED_FLAGS;
 
@@ -245,6 +247,8 @@ pub struct ApiServerFlags {
     pub proxy_client_cert_file: Option<PathBuf>,
     #[arg(long)]
     pub proxy_client_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub peers: PeerFlags,
 
     // audit
     #[arg(long)]

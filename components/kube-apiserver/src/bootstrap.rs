@@ -5,6 +5,7 @@ mod config_map;
 pub mod identity_lease;
 pub mod kubernetes_service;
 pub mod objects;
+pub mod server_lease;
 pub mod token_tracking;
 
 use crate::server::Server;

@@ -15,6 +15,7 @@ use crate::authentication::front_proxy::FrontProxy;
 use crate::authorization::Link;
 use crate::connect::backend::Backends;
 use crate::connect::egress::Egress;
+use crate::peers;
 use crate::serving::browsers::Browsers;
 use crate::serving::certificates::{ClientAuthority, ServingCertificate};
 use crate::serving::names::Certificates;
@@ -55,6 +56,8 @@ pub struct Configuration {
     pub collector: Option<Collector>,
     /// By which aggregated servers know this one.
     pub proxy_identity: ProxyIdentity,
+    /// Who vouches for the other API servers.
+    pub peer_authorities: Option<peers::Authorities>,
     pub admission: Admission,
     /// Which metrics are told.
     pub metrics: daemon::metrics::Selection,
@@ -110,6 +113,7 @@ impl Configuration {
         let transformers = crate::etcd::transformers(&flags)?;
         let backends = Backends::load(&flags)?;
         let proxy_identity = proxy_identity(&flags)?;
+        let peer_authorities = peers::Authorities::load(&flags)?;
         let admission = admission(&flags)?;
         let metrics = observing::metrics(&flags.observing)?;
         Ok(Self {
@@ -130,6 +134,7 @@ impl Configuration {
             egress,
             collector,
             proxy_identity,
+            peer_authorities,
             admission,
             metrics,
         })

@@ -24,6 +24,7 @@ pub mod lifecycle;
 pub mod media;
 pub mod metadata;
 pub mod metrics;
+pub mod peers;
 pub mod pipeline;
 pub mod present;
 pub mod protobuf;

@@ -40,7 +40,10 @@ pub enum Shape {
     PartialObject(String),
     PartialList(String),
     /// Not an object but all groups with their resources, of apidiscovery.k8s.io/v2.
-    Discovery,
+    Discovery {
+        /// Of this server alone, not of the other API servers of the cluster (`profile=nopeer`).
+        alone: bool,
+    },
 }
 
 /// The answer's form.
@@ -118,7 +121,9 @@ impl Range {
             "PartialObjectMetadata" if meta => Some(Shape::PartialObject(version.to_owned())),
             "PartialObjectMetadataList" if meta => Some(Shape::PartialList(version.to_owned())),
             "APIGroupDiscoveryList" if group == "apidiscovery.k8s.io" && version == "v2" => {
-                Some(Shape::Discovery)
+                Some(Shape::Discovery {
+                    alone: self.parameter("profile") == "nopeer",
+                })
             }
             _ => None,
         }
@@ -157,7 +162,7 @@ impl Answer {
     fn allows(self, shape: &Shape) -> bool {
         match (self, shape) {
             (_, Shape::Object) => true,
-            (_, Shape::Discovery) => self == Self::Discovery,
+            (_, Shape::Discovery { .. }) => self == Self::Discovery,
             (Self::Watch, _) => true,
             (Self::Plain | Self::Discovery, _) => false,
             (_, Shape::Table(_)) => true,
@@ -366,14 +371,19 @@ mod tests {
             (accepted.encoding, accepted.shape)
         };
         let aggregated = ";g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+        let whole = Shape::Discovery { alone: false };
         for (text, expected) in [
             (
+                format!("application/json{aggregated};profile=nopeer,application/json{aggregated}"),
+                (Encoding::Json, Shape::Discovery { alone: true }),
+            ),
+            (
                 format!("application/json{aggregated},application/json"),
-                (Encoding::Json, Shape::Discovery),
+                (Encoding::Json, whole.clone()),
             ),
             (
                 format!("application/json;q=0.5,application/vnd.kubernetes.protobuf{aggregated}"),
-                (Encoding::Protobuf, Shape::Discovery),
+                (Encoding::Protobuf, whole.clone()),
             ),
             // An older version isn't served any more.
             (
@@ -381,7 +391,7 @@ mod tests {
                     "application/json{},application/json{aggregated}",
                     aggregated.replace("v2", "v2beta1")
                 ),
-                (Encoding::Json, Shape::Discovery),
+                (Encoding::Json, whole.clone()),
             ),
             ("application/json".to_owned(), (Encoding::Json, Shape::Object)),
             (

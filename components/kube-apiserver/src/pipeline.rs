@@ -11,6 +11,7 @@ use crate::identity::User;
 use crate::inflight::{self, Pass};
 use crate::media::FailureForm;
 use crate::metrics::access::Step;
+use crate::peers;
 use crate::request::{ApiRequest, HandedOn};
 use crate::request_info::{self, Query, RequestInfo};
 use crate::server::Server;
@@ -253,6 +254,16 @@ async fn allowed(
         let forwarding = aggregator::proxy::forward(&remote, &parts, incoming, upgrade, &user, peer).boxed();
         return within(deadline, forwarding).await;
     }
+    if let Some(peers) = &server.peers {
+        let serving = peers.who_serves(&info, &parts.headers, &server.registry.load());
+        if !serving.is_empty() {
+            let deadline = (!info.is_long_running()).then_some(deadline);
+            let forwarding = peers::proxy::forward(
+                server, peers, &serving, &info, parts, incoming, upgrade, &user, peer,
+            );
+            return within(deadline, forwarding.boxed()).await?;
+        }
+    }
     let hands_on = handlers::hands_on(&info);
     if !hands_on {
         check_encoding(&parts)?;
@@ -372,10 +383,7 @@ async fn after_timeout(server: Arc<Server>, task: JoinHandle<Result<Response, Ap
 }
 
 /// A request to another server; dropping it ends the exchange. The pass is held by the caller until then.
-async fn within(
-    deadline: Option<Instant>,
-    forwarding: impl Future<Output = Response>,
-) -> Result<Response, ApiError> {
+async fn within<T>(deadline: Option<Instant>, forwarding: impl Future<Output = T>) -> Result<T, ApiError> {
     match deadline {
         None => Ok(forwarding.await),
         Some(deadline) => tokio::time::timeout_at(deadline.into(), forwarding)

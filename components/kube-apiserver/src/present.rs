@@ -90,7 +90,7 @@ pub fn shape_one(
     request: &ApiRequest,
 ) -> Result<Value, ApiError> {
     match shape {
-        Shape::Object | Shape::Discovery => Ok(value),
+        Shape::Object | Shape::Discovery { .. } => Ok(value),
         Shape::PartialObject(version) | Shape::PartialList(version) => Ok(partial(&value, version)),
         Shape::Table(version) => {
             let metadata = json!({ "resourceVersion": meta::resource_version(&value) });

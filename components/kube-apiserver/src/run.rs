@@ -12,6 +12,7 @@ use crate::inflight::InFlight;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::metrics::tokens::TokenMetrics;
+use crate::peers::{self, PeerMetrics, Peers};
 use crate::pipeline;
 use crate::server::Server;
 use crate::serving::accept::{self, Limits};
@@ -73,6 +74,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         egress,
         collector,
         proxy_identity,
+        peer_authorities,
         admission,
         metrics: told,
     } = configuration;
@@ -112,6 +114,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         .cloned()
         .collect();
     let token_metrics = TokenMetrics::default();
+    let peer_metrics = PeerMetrics::default();
     let handshake_errors = Counter::default();
     let authenticator = Authenticator {
         front_proxy,
@@ -170,6 +173,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         storage::register_encryption_metrics(registry);
         aggregator.metrics.register(registry);
         aggregator.merged.register(registry);
+        peer_metrics.register(registry);
         token_metrics.register(registry);
         registry.register(
             "apiserver_tls_handshake_errors",
@@ -181,6 +185,10 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         }
     });
     metrics.features(|gate| crate::server::has_feature(&flags, gate.name));
+    let peers = peer_authorities.map(|authorities| {
+        let identity = Arc::clone(&aggregator.identity);
+        Peers::new(id.clone(), authorities, identity, peer_metrics)
+    });
     let server = Arc::new(Server {
         id,
         build,
@@ -197,6 +205,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         authorizer: Arc::clone(&authorizer),
         issuer,
         aggregator,
+        peers,
         inflight: InFlight::new(flags.max_requests_inflight, flags.max_mutating_requests_inflight),
         flow_control,
         lifecycle: Lifecycle::with_pending(
@@ -292,6 +301,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         "autoregistration",
         aggregator::keeper::run(Arc::clone(&server)),
     ));
+    tasks.spawn(named("peers", peers::follow::run(Arc::clone(&server))));
     tasks.spawn(named(
         "webhooks",
         crate::admission::webhooks::sync::run(Arc::clone(&server)),
@@ -428,6 +438,7 @@ async fn upkeep(server: Arc<Server>) -> (&'static str, anyhow::Result<()>) {
         bootstrap::kubernetes_service::run(Arc::clone(&server)),
         bootstrap::authentication::run(Arc::clone(&server)),
         bootstrap::identity_lease::run(Arc::clone(&server)),
+        peers::address::run(Arc::clone(&server)),
         bootstrap::token_tracking::run(Arc::clone(&server)),
         crate::services::repair::run(server)
     );
@@ -440,6 +451,7 @@ async fn stop(server: &Server, stop_accepting: &CancellationToken, connections: 
     daemon::notify::stopping();
     server.lifecycle.begin_stopping();
     bootstrap::kubernetes_service::leave(server).await;
+    peers::address::leave(server).await;
     tokio::time::sleep(server.flags.shutdown_delay_duration).await;
     if server.flags.shutdown_send_retry_after {
         // The listener stays: who still comes is sent elsewhere, and nobody's connection is refused.
@@ -496,6 +508,9 @@ async fn reload(
                 server.backends.reload(&server.flags),
             ),
         ];
+        if let Some(peers) = &server.peers {
+            outcomes.push(("the authorities of other API servers", peers.reload()));
+        }
         let authorities = authorities.iter().map(|authority| authority.reload());
         outcomes.extend(authorities.map(|outcome| ("client authorities", outcome)));
         for (what, outcome) in outcomes {
@@ -519,6 +534,7 @@ fn files_of(flags: &ApiServerFlags) -> Vec<PathBuf> {
         &flags.requestheader_client_ca_file,
         &flags.proxy_client_cert_file,
         &flags.proxy_client_key_file,
+        &flags.peers.peer_ca_file,
         &flags.kubelet_certificate_authority,
         &flags.kubelet_client_certificate,
         &flags.kubelet_client_key,

@@ -12,6 +12,7 @@ use crate::flow_control::FlowControl;
 use crate::inflight::InFlight;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
+use crate::peers::Peers;
 use crate::serving::browsers::Browsers;
 use crate::stores::Stores;
 use crate::tokens::issue::TokenIssuer;
@@ -45,6 +46,8 @@ pub struct Server {
     pub authorizer: Arc<Authorizer>,
     pub issuer: Arc<TokenIssuer>,
     pub aggregator: Aggregator,
+    /// `None` unless requests may be sent on to other API servers.
+    pub peers: Option<Peers>,
     pub inflight: InFlight,
     /// `None` leaves it at the plain limits of `inflight`.
     pub flow_control: Option<Arc<FlowControl>>,

@@ -7,14 +7,17 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const START: Duration = Duration::from_secs(60);
 
 /// A running API server with its certificates.
 pub struct ApiServer {
-    directory: tempfile::TempDir,
-    pki: ClusterPki,
+    directory: Arc<tempfile::TempDir>,
+    pki: Arc<ClusterPki>,
+    /// The name of the host that it takes itself to be on; this one's unless given.
+    host: Option<String>,
     port: u16,
     process: Option<Child>,
     ready_after: Option<Duration>,
@@ -61,20 +64,51 @@ impl ApiServer {
     ///
     /// Tests of the crate kube-apiserver pass `env!("CARGO_BIN_EXE_kube-apiserver")`, others [`binary`].
     pub async fn start<'a>(binary: &Path, store: impl Into<Store<'a>>, extra: &[&str]) -> Result<Self> {
+        let directory = tempfile::tempdir().context("directory for the API server")?;
+        let pki = ClusterPki::write(directory.path())?;
+        Self::start_in(
+            Arc::new(directory),
+            Arc::new(pki),
+            None,
+            binary,
+            store.into(),
+            extra,
+        )
+        .await
+    }
+
+    /// Starts one more server of the same cluster, with the same certificates, on a host of that name. Needs root.
+    pub async fn start_on<'a>(
+        &self,
+        host: &str,
+        binary: &Path,
+        store: impl Into<Store<'a>>,
+        extra: &[&str],
+    ) -> Result<Self> {
+        let (directory, pki) = (Arc::clone(&self.directory), Arc::clone(&self.pki));
+        Self::start_in(directory, pki, Some(host), binary, store.into(), extra).await
+    }
+
+    async fn start_in(
+        directory: Arc<tempfile::TempDir>,
+        pki: Arc<ClusterPki>,
+        host: Option<&str>,
+        binary: &Path,
+        store: Store<'_>,
+        extra: &[&str],
+    ) -> Result<Self> {
         crypto();
-        let store = store.into();
         let mut last = None;
         // A port found free may be taken before it is bound.
         for _ in 0..5 {
-            let directory = tempfile::tempdir().context("directory for the API server")?;
-            let pki = ClusterPki::write(directory.path())?;
             let port = TcpListener::bind("127.0.0.1:0")
                 .and_then(|listener| listener.local_addr())
                 .context("free port")?
                 .port();
             let mut server = Self {
-                directory,
-                pki,
+                directory: Arc::clone(&directory),
+                pki: Arc::clone(&pki),
+                host: host.map(str::to_owned),
                 port,
                 process: None,
                 ready_after: None,
@@ -95,7 +129,16 @@ impl ApiServer {
     fn spawn(&mut self, binary: &Path, store: Store<'_>, extra: &[&str]) -> Result<()> {
         let log = std::fs::File::create(self.log_file()).context("log of the API server")?;
         let file = |name: &str| self.pki.file(name).display().to_string();
-        let mut command = Command::new(binary);
+        let mut command = match &self.host {
+            None => Command::new(binary),
+            Some(host) => {
+                let mut command = Command::new("unshare");
+                // The shell becomes the server, so that the process id is the server's.
+                let script = "echo \"$0\" > /proc/sys/kernel/hostname && exec \"$@\"";
+                command.args(["--uts", "sh", "-c", script, host]).arg(binary);
+                command
+            }
+        };
         command
             .args(store.arguments())
             .args(["--bind-address=127.0.0.1", "--advertise-address=192.0.2.2"])
@@ -211,7 +254,7 @@ impl ApiServer {
     }
 
     fn log_file(&self) -> PathBuf {
-        self.directory.path().join("apiserver.log")
+        self.directory.path().join(format!("apiserver-{}.log", self.port))
     }
 
     /// A kubeconfig of a user in groups; its file lives as long as the server.
@@ -220,6 +263,11 @@ impl ApiServer {
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
             .collect();
+        // Servers of one cluster share a folder.
+        let name = match &self.host {
+            None => name,
+            Some(host) => format!("{name}-{host}"),
+        };
         self.pki.leaf(&name, user, groups)?;
         let file = self.pki.file(&format!("{name}.kubeconfig"));
         let document = serde_json::json!({

@@ -3,6 +3,7 @@
 use super::condition::{Finding, needed, obstacle};
 use super::discovery::from_resource_list;
 use super::documents::fetch;
+use super::own_user;
 use super::routes::Remote;
 use super::{Aggregator, GROUP, openapi};
 use crate::server::Server;
@@ -226,7 +227,11 @@ async fn ask(aggregator: &Aggregator, remote: &Remote) -> Result<(), String> {
     };
     let url = format!("{}{path}", backend.origin());
     let attempt = || async {
-        let answer = tokio::time::timeout(PATIENCE, fetch(backend, &path, "application/json", None)).await;
+        let answer = tokio::time::timeout(
+            PATIENCE,
+            fetch(backend, &own_user(), &path, "application/json", None),
+        )
+        .await;
         let missing = |why: String| format!("failing or missing response from {url}: {why}");
         match answer {
             Err(_) => Err(format!("timed out waiting for {url}")),

@@ -1,4 +1,4 @@
-//! Connections to an aggregated server: pooled, with this server's identity as a front proxy.
+//! Connections to an aggregated server or to another API server: pooled, with this server's identity as a front proxy.
 
 use super::service::Spec;
 use crate::connect::egress::Egress;
@@ -20,6 +20,8 @@ use std::time::Duration;
 const IDLE: Duration = Duration::from_secs(90);
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(15);
+/// A name in the certificate of every API server.
+const EVERY_API_SERVER: &str = "kubernetes.default.svc";
 
 /// The certificate that aggregated servers know this server by, re-read when its files change.
 #[derive(Default)]
@@ -39,6 +41,11 @@ impl ProxyIdentity {
         Ok(identity)
     }
 
+    /// Whether there is a certificate at all.
+    pub fn is_there(&self) -> bool {
+        self.files.is_some()
+    }
+
     /// Whether the files have changed; a pair that can't be read leaves the old one.
     pub fn reload(&self) -> anyhow::Result<bool> {
         let Some((certificate, key)) = &self.files else {
@@ -55,13 +62,15 @@ impl ProxyIdentity {
     }
 }
 
-/// One aggregated server.
+/// One other server.
 pub struct Backend {
-    /// `https://name.namespace.svc:port`
+    /// `https://name.namespace.svc:port`, or with the address of an API server.
     origin: String,
     pool: Client<Connector, OutgoingBody>,
     /// For connections that change protocol, which HTTP/2 can't.
     single: Dialer,
+    /// Whether the origin names a service.
+    of_service: bool,
     identity: Arc<ProxyIdentity>,
     credentials: Arc<Credentials>,
 }
@@ -96,6 +105,7 @@ fn client_config_of_anybody(credentials: &Credentials) -> Result<ClientConfig, S
 }
 
 impl Backend {
+    /// An aggregated server, behind its service.
     pub fn new(
         spec: &Spec,
         identity: Arc<ProxyIdentity>,
@@ -105,14 +115,44 @@ impl Backend {
         let service = spec.service.as_ref().ok_or("there is no service")?;
         let credentials = identity.current.load_full();
         let config = tls(spec, &credentials)?;
-        let mut single = config.clone();
-        single.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let origin = format!(
+            "https://{}.{}.svc:{}",
+            service.name, service.namespace, service.port
+        );
         let dialer = |config: ClientConfig| Dialer {
             tls: Arc::new(config),
             resolver: Some(Arc::clone(&resolver)),
             server_name: None,
             egress: egress.clone(),
         };
+        Ok(Self::over(origin, config, dialer, true, identity, credentials))
+    }
+
+    /// Another API server of the cluster at `address` (`host:port`), which `authorities` (PEM) vouch for.
+    pub fn of_peer(address: &str, authorities: &[u8], identity: Arc<ProxyIdentity>) -> Result<Self, String> {
+        let credentials = identity.current.load_full();
+        let config = client_config(authorities, &credentials).map_err(|error| error.to_string())?;
+        // Its address need not be in its certificate; what pods call it is.
+        let dialer = |config: ClientConfig| Dialer {
+            tls: Arc::new(config),
+            resolver: None,
+            server_name: Some(EVERY_API_SERVER.to_owned()),
+            egress: Egress::default(),
+        };
+        let origin = format!("https://{address}");
+        Ok(Self::over(origin, config, dialer, false, identity, credentials))
+    }
+
+    fn over(
+        origin: String,
+        config: ClientConfig,
+        dialer: impl Fn(ClientConfig) -> Dialer,
+        of_service: bool,
+        identity: Arc<ProxyIdentity>,
+        credentials: Arc<Credentials>,
+    ) -> Self {
+        let mut single = config.clone();
+        single.alpn_protocols = vec![b"http/1.1".to_vec()];
         let pool = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)
             .pool_timer(TokioTimer::new())
@@ -122,18 +162,16 @@ impl Backend {
             .http2_adaptive_window(true)
             .build(Connector {
                 dialer: Arc::new(dialer(config)),
-                services: true,
+                services: of_service,
             });
-        Ok(Self {
-            origin: format!(
-                "https://{}.{}.svc:{}",
-                service.name, service.namespace, service.port
-            ),
+        Self {
+            origin,
             pool,
             single: dialer(single),
+            of_service,
             identity,
             credentials,
-        })
+        }
     }
 
     /// Whether it shows the identity that is in use.
@@ -141,7 +179,7 @@ impl Backend {
         Arc::ptr_eq(&self.credentials, &self.identity.current.load())
     }
 
-    /// `https://name.namespace.svc:port`
+    /// `https://host:port`
     pub fn origin(&self) -> &str {
         &self.origin
     }
@@ -164,7 +202,7 @@ impl Backend {
     /// A connection for one exchange.
     pub async fn dial(&self) -> Result<crate::webhook::Secured, Unreachable> {
         self.single
-            .dial(&self.uri("/")?, true)
+            .dial(&self.uri("/")?, self.of_service)
             .await
             .map_err(|error| Unreachable(error.to_string()))
     }

@@ -1,9 +1,10 @@
 //! What aggregated servers say of themselves: discovery and OpenAPI, kept between looks.
 
 use super::backend::{Backend, Unreachable};
+use super::proxy;
 use super::routes::Routes;
-use super::{own_user, proxy};
 use crate::connect::relay;
+use crate::identity::User;
 use ahash::AHashMap;
 use bytes::Bytes;
 use http::header::{ACCEPT, ETAG, IF_NONE_MATCH};
@@ -77,9 +78,10 @@ pub struct Fetched {
     pub body: Bytes,
 }
 
-/// Gets a document as this server itself. `tag` is what is known already.
+/// Gets a document in the name of `user`. `tag` is what is known already.
 pub async fn fetch(
     backend: &Backend,
+    user: &User,
     path: &str,
     accept: &'static str,
     tag: Option<&str>,
@@ -92,7 +94,7 @@ pub async fn fetch(
     if let Some(tag) = tag.and_then(|tag| HeaderValue::from_str(tag).ok()) {
         request.headers_mut().insert(IF_NONE_MATCH, tag);
     }
-    proxy::identify(request.headers_mut(), &own_user());
+    proxy::identify(request.headers_mut(), user);
     let response = backend.send(request).await?;
     let status = response.status();
     let tag = response

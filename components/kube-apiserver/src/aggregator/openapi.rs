@@ -2,6 +2,7 @@
 
 use super::backend::Backend;
 use super::documents::{Documents, fetch};
+use super::own_user;
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -16,7 +17,7 @@ const V3_REFERENCE: &str = "#/components/schemas/";
 pub async fn learn(documents: &Documents, backend: &Backend, group: &str, version: &str) {
     let known = documents.get(group, version).unwrap_or_default();
     let tag = known.v2.as_ref().map(|(tag, _)| tag.as_str());
-    let v2 = match fetch(backend, "/openapi/v2", "application/json", tag).await {
+    let v2 = match fetch(backend, &own_user(), "/openapi/v2", "application/json", tag).await {
         Ok(fetched) if fetched.status == StatusCode::OK => {
             match serde_json::from_slice::<Value>(&fetched.body) {
                 Ok(document) => Some((fetched.tag, Arc::new(document))),
@@ -38,7 +39,7 @@ pub async fn learn(documents: &Documents, backend: &Backend, group: &str, versio
             let hash = url.split_once("hash=").map_or("", |(_, hash)| hash).to_owned();
             match &known.v3 {
                 Some((kept, _)) if *kept == hash && !hash.is_empty() => None,
-                _ => fetch(backend, &url, "application/json", None)
+                _ => fetch(backend, &own_user(), &url, "application/json", None)
                     .await
                     .ok()
                     .filter(|fetched| fetched.status == StatusCode::OK)
@@ -71,7 +72,7 @@ pub fn document_name(group: &str, version: &str) -> String {
 
 /// Where the server has the version 3 document of that name.
 async fn address(backend: &Backend, name: &str) -> Option<String> {
-    let index = fetch(backend, "/openapi/v3", "application/json", None)
+    let index = fetch(backend, &own_user(), "/openapi/v3", "application/json", None)
         .await
         .ok()?;
     if index.status != StatusCode::OK {

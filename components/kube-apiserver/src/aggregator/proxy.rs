@@ -39,7 +39,8 @@ pub async fn forward(
     }
 }
 
-async fn exchange(
+/// Sends the request and gives the answer.
+pub async fn exchange(
     backend: &Backend,
     parts: &Parts,
     incoming: Incoming,

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use storage::{Change, ObjectRef, Preconditions, StorageError, Store};
 
-const NAMESPACE: &str = "kube-system";
+/// Where the leases are.
+pub const NAMESPACE: &str = "kube-system";
 const COMPONENT: &str = "kube-apiserver";
 const COMPONENT_LABEL: &str = "apiserver.kubernetes.io/identity";
 const HOST_LABEL: &str = "kubernetes.io/hostname";
@@ -155,10 +156,14 @@ async fn collect(server: &Server) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether it is an API server's.
+pub fn is_servers(lease: &Value) -> bool {
+    lease["metadata"]["labels"][COMPONENT_LABEL] == COMPONENT
+}
+
 /// Whether it is an API server's that has not renewed it in time. One without a time is nobody's.
 fn is_left(lease: &Value, now: Timestamp) -> bool {
-    let labels = &lease["metadata"]["labels"];
-    if labels[COMPONENT_LABEL] != COMPONENT {
+    if !is_servers(lease) {
         return false;
     }
     let renewed = lease["spec"]["renewTime"].as_str();

@@ -2,7 +2,7 @@
 
 mod master_count;
 
-use super::objects;
+use super::{objects, server_lease};
 use crate::server::Server;
 use crate::services::addresses;
 use crate::stores;
@@ -12,14 +12,10 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
-use storage::{Change, ObjectRef, Preconditions, StorageError, Store, TxnOutcome};
+use storage::{Change, ObjectRef, Preconditions, StorageError, Store};
 
 const NAMESPACE: &str = "default";
 const NAME: &str = "kubernetes";
-/// A server that has not renewed its lease for this long is taken out.
-const LEASE: Duration = Duration::from_secs(15);
-const PERIOD: Duration = Duration::from_secs(10);
 const SLICE_LABEL: &str = "kubernetes.io/service-name";
 
 /// Keeps everything right until the server drains, then takes itself out.
@@ -32,7 +28,7 @@ pub async fn run(server: Arc<Server>) {
             tracing::warn!(%error, "objects that every cluster has could not be made again");
         }
         tokio::select! {
-            () = tokio::time::sleep(PERIOD) => {}
+            () = tokio::time::sleep(server_lease::PERIOD) => {}
             () = server.lifecycle.drain.cancelled() => return,
         }
     }
@@ -81,11 +77,7 @@ pub async fn leave(server: &Server) {
         return;
     }
     let outcome: anyhow::Result<()> = async {
-        let raw = server.stores.storage.raw();
-        let key = lease_key(server);
-        if let Some(stored) = raw.get(&key).await? {
-            raw.delete(&key, stored.mod_revision).await?;
-        }
+        server_lease::end(&server.stores.storage.raw(), &lease_key(server)).await?;
         let alive = alive(server).await?;
         endpoints(server, |_| alive.clone()).await?;
         slice(server, &alive).await?;
@@ -109,32 +101,15 @@ fn lease_key(server: &Server) -> String {
 }
 
 async fn renew(server: &Server) -> anyhow::Result<()> {
-    let raw = server.stores.storage.raw();
-    let key = lease_key(server);
-    for _ in 0..5 {
-        let stored = raw.get(&key).await?;
-        let generation = stored
-            .as_ref()
-            .and_then(|stored| serde_json::from_slice::<Value>(&stored.value).ok())
-            .map_or(0, |value| meta::generation(&value));
-        let value = json!({
+    let lease = |generation: i64| {
+        json!({
             "kind": "Endpoints",
             "apiVersion": "v1",
-            "metadata": { "generation": generation + 1 },
+            "metadata": { "generation": generation },
             "subsets": [{ "addresses": [{ "ip": server.advertise.to_string() }] }],
-        });
-        let expected = stored.map(|stored| stored.mod_revision);
-        if let TxnOutcome::Done(_) = raw
-            .put(&key, value.to_string().into_bytes(), expected, Some(LEASE))
-            .await?
-        {
-            return Ok(());
-        }
-    }
-    anyhow::bail!(
-        "the lease of {} is being written by somebody else",
-        server.advertise
-    )
+        })
+    };
+    server_lease::renew(&server.stores.storage.raw(), &lease_key(server), lease).await
 }
 
 async fn alive(server: &Server) -> anyhow::Result<BTreeSet<IpAddr>> {

@@ -35,12 +35,17 @@ pub fn handle(server: &Server, request: &ApiRequest, parts: &[&str]) -> Result<R
     };
     let accepted = media::negotiate_discovery(request, kinds);
     if let Ok(accepted) = &accepted
-        && accepted.shape == Shape::Discovery
+        && let Shape::Discovery { alone } = accepted.shape
     {
-        return if parts == ["api"] {
-            aggregated(request, accepted, &api::discovery::aggregated(&registry, true))
-        } else {
-            aggregated(request, accepted, &merged().aggregated)
+        if alone {
+            server.peers.as_ref().inspect(|peers| peers.asked_alone());
+        }
+        let core = || api::discovery::aggregated(&registry, true);
+        return match (server.peers.as_ref().filter(|_| !alone), parts) {
+            (Some(peers), ["api"]) => aggregated(request, accepted, &peers.core_document(&registry, core)),
+            (Some(peers), _) => aggregated(request, accepted, &peers.named_document(&merged())),
+            (None, ["api"]) => aggregated(request, accepted, &core()),
+            (None, _) => aggregated(request, accepted, &merged().aggregated),
         };
     }
     let document = match parts {

@@ -207,7 +207,7 @@ fn shaped(
             "metadata": metadata,
             "items": objects.iter().map(|object| present::partial(object, version)).collect::<Vec<_>>(),
         }),
-        Shape::Object | Shape::Discovery => json!({
+        Shape::Object | Shape::Discovery { .. } => json!({
             "kind": row.list_kind,
             "apiVersion": row.gvk.api_version(),
             "metadata": metadata,
