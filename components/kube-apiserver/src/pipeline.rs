@@ -12,7 +12,7 @@ use crate::inflight::{self, Pass};
 use crate::media::FailureForm;
 use crate::metrics::access::Step;
 use crate::peers;
-use crate::request::{ApiRequest, HandedOn};
+use crate::request::{ApiRequest, Arrived, HandedOn};
 use crate::request_info::{self, Query, RequestInfo};
 use crate::server::Server;
 use crate::serving::body::{self, ReadError, Response};
@@ -32,6 +32,21 @@ use std::time::{Duration, Instant};
 use storage::spans::{self, SpanKind};
 use tokio::task::JoinHandle;
 
+/// A request whose line makes sense.
+struct Asked {
+    arrived: Arrived,
+    query: Query,
+    info: RequestInfo,
+    /// How long it may take.
+    time: Duration,
+}
+
+impl Asked {
+    fn deadline(&self) -> Instant {
+        self.arrived.started + self.time
+    }
+}
+
 /// Answers one request; never panics and never fails.
 pub async fn handle(server: Arc<Server>, request: http::Request<Incoming>, peer: Arc<Peer>) -> Response {
     let started = Instant::now();
@@ -42,22 +57,20 @@ pub async fn handle(server: Arc<Server>, request: http::Request<Incoming>, peer:
         return response;
     }
     let form = FailureForm::of(&request);
-    let (mut parts, incoming) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let upgrade = parts.extensions.remove::<OnUpgrade>();
     let mut record = audit::Record::new(&parts, &peer, audit_id.clone());
     let retiring = Arc::clone(&peer);
-    let answered = AssertUnwindSafe(answer_of(
-        Arc::clone(&server),
+    let arrived = Arrived {
         started,
         parts,
-        incoming,
+        body,
         upgrade,
         peer,
-        &form,
-        &mut record,
-    ))
-    .catch_unwind()
-    .await;
+    };
+    let answered = AssertUnwindSafe(answer_of(&server, arrived, &form, &mut record))
+        .catch_unwind()
+        .await;
     let panicked = answered.is_err();
     let mut response = answered.unwrap_or_else(|_| {
         tracing::error!(audit_id, "a handler panicked");
@@ -93,29 +106,36 @@ pub async fn handle(server: Arc<Server>, request: http::Request<Incoming>, peer:
 }
 
 async fn answer_of(
-    server: Arc<Server>,
-    started: Instant,
-    parts: Parts,
-    incoming: Incoming,
-    upgrade: Option<OnUpgrade>,
-    peer: Arc<Peer>,
+    server: &Arc<Server>,
+    arrived: Arrived,
     form: &FailureForm,
     record: &mut audit::Record,
 ) -> Response {
-    let query = Query::parse(parts.uri.query());
-    let info = match RequestInfo::parse(&parts.method, parts.uri.path(), &query) {
+    let query = Query::parse(arrived.parts.uri.query());
+    let info = match RequestInfo::parse(&arrived.parts.method, arrived.parts.uri.path(), &query) {
         Ok(info) => info,
         Err(error) => return answer::failure(&ApiError::internal(error), &form.choose()),
     };
     record.info = info.clone();
     if server.lifecycle.is_refusing() && !request_info::is_probe(&info.path) {
-        peer.retire.notify_one();
+        arrived.peer.retire.notify_one();
         return come_back();
     }
-    let outcome = guarded(
-        &server, started, parts, query, info, incoming, upgrade, peer, form, record,
-    )
-    .await;
+    let outcome = match timeout::of(&info, &query, server.flags.request_timeout) {
+        Ok(time) => {
+            let asked = Asked {
+                arrived,
+                query,
+                info,
+                time,
+            };
+            guarded(server, asked, form, record).await
+        }
+        Err(error) => {
+            server.audit.begin_refused(record);
+            Err(error)
+        }
+    };
     outcome.unwrap_or_else(|error| answer::failure(&error, &form.choose()))
 }
 
@@ -131,45 +151,35 @@ fn come_back() -> Response {
     response
 }
 
+/// From the request's line to the answer.
 async fn guarded(
     server: &Arc<Server>,
-    started: Instant,
-    parts: Parts,
-    query: Query,
-    info: RequestInfo,
-    incoming: Incoming,
-    upgrade: Option<OnUpgrade>,
-    peer: Arc<Peer>,
+    asked: Asked,
     form: &FailureForm,
     record: &mut audit::Record,
 ) -> Result<Response, ApiError> {
-    let time = match timeout::of(&info, &query, server.flags.request_timeout) {
-        Ok(time) => time,
-        Err(error) => {
-            server.audit.begin_refused(record);
-            return Err(error);
-        }
-    };
-    let deadline = started + time;
+    let Arrived { parts, peer, .. } = &asked.arrived;
     let begun = Instant::now();
     let outcome = server
         .authenticator
-        .authenticate(&parts.headers, &peer, &info.path)
+        .authenticate(&parts.headers, peer, &asked.info.path)
         .await;
-    note_authentication(server, &peer, outcome.as_deref().ok(), begun.elapsed());
+    note_authentication(server, peer, outcome.as_deref().ok(), begun.elapsed());
     let user = match outcome {
         Ok(user) => user,
         Err(refusal) => {
-            tracing::warn!(path = info.path, refusal = refusal.0, "authentication failed");
+            tracing::warn!(
+                path = asked.info.path,
+                refusal = refusal.0,
+                "authentication failed"
+            );
             server.audit.begin_refused(record);
             return Err(ApiError::unauthorized("Unauthorized"));
         }
     };
     record.user = Some(Arc::clone(&user));
-    let span = traces::begin(server.traces.as_ref(), &parts, record, &peer);
-    let serving = identified(
-        server, deadline, time, parts, query, info, incoming, upgrade, user, peer, form, record,
-    );
+    let span = traces::begin(server.traces.as_ref(), parts, record, peer);
+    let serving = identified(server, asked, user, form, record);
     let mut outcome = spans::within(span.clone(), serving).await;
     if let Some(span) = span {
         traces::end(&span, &mut outcome);
@@ -180,33 +190,21 @@ async fn guarded(
 /// From the user to the answer.
 async fn identified(
     server: &Arc<Server>,
-    deadline: Instant,
-    time: Duration,
-    parts: Parts,
-    query: Query,
-    info: RequestInfo,
-    incoming: Incoming,
-    upgrade: Option<OnUpgrade>,
+    asked: Asked,
     user: Arc<User>,
-    peer: Arc<Peer>,
     form: &FailureForm,
     record: &mut audit::Record,
 ) -> Result<Response, ApiError> {
     traced("audit", server.audit.begin(record)).await?;
-    let acting = acting_user(server, &parts, user, &info, &query, record);
+    let acting = acting_user(server, &asked, user, record);
     let user = traced("impersonation", acting).await?;
     let begun = Instant::now();
-    let entering = inflight::enter(server, &user, &info, &query, time);
+    let entering = inflight::enter(server, &user, &asked.info, &asked.query, asked.time);
     let mut entry = traced("priorityandfairness", entering).await;
     let access = &server.metrics.access;
     access.step(Step::PriorityAndFairness, begun.elapsed());
     let outcome = match entry.pass.take() {
-        Some(pass) => {
-            allowed(
-                server, deadline, parts, query, info, incoming, upgrade, user, &peer, pass, form, record,
-            )
-            .await
-        }
+        Some(pass) => allowed(server, asked, user, pass, form, record).await,
         None => {
             record.terminated = true;
             Ok(entry.refusal())
@@ -235,35 +233,38 @@ fn note_authentication(server: &Server, peer: &Peer, user: Option<&User>, elapse
 /// From the right to run to the answer.
 async fn allowed(
     server: &Arc<Server>,
-    deadline: Instant,
-    parts: Parts,
-    query: Query,
-    info: RequestInfo,
-    incoming: Incoming,
-    upgrade: Option<OnUpgrade>,
+    asked: Asked,
     user: Arc<User>,
-    peer: &Peer,
     pass: Pass,
     form: &FailureForm,
     record: &mut audit::Record,
 ) -> Result<Response, ApiError> {
+    let deadline = asked.deadline();
+    let Asked {
+        arrived, query, info, ..
+    } = asked;
     traced("authorization", authorize(server, &user, &info, &query, record)).await?;
     let remote = server.aggregator.routes().of(&info).cloned();
     if let Some(remote) = remote {
         let deadline = (!info.is_long_running()).then_some(deadline);
-        let forwarding = aggregator::proxy::forward(&remote, &parts, incoming, upgrade, &user, peer).boxed();
+        let forwarding = aggregator::proxy::forward(&remote, arrived, &user).boxed();
         return within(deadline, forwarding).await;
     }
     if let Some(peers) = &server.peers {
-        let serving = peers.who_serves(&info, &parts.headers, &server.registry.load());
+        let serving = peers.who_serves(&info, &arrived.parts.headers, &server.registry.load());
         if !serving.is_empty() {
             let deadline = (!info.is_long_running()).then_some(deadline);
-            let forwarding = peers::proxy::forward(
-                server, peers, &serving, &info, parts, incoming, upgrade, &user, peer,
-            );
+            let forwarding = peers::proxy::forward(server, peers, &serving, &info, arrived, &user);
             return within(deadline, forwarding.boxed()).await?;
         }
     }
+    let Arrived {
+        parts,
+        body: incoming,
+        upgrade,
+        peer,
+        ..
+    } = arrived;
     let hands_on = handlers::hands_on(&info);
     if !hands_on {
         check_encoding(&parts)?;
@@ -398,17 +399,15 @@ fn timed_out() -> ApiError {
 
 async fn acting_user(
     server: &Server,
-    parts: &Parts,
+    asked: &Asked,
     user: Arc<User>,
-    info: &RequestInfo,
-    query: &Query,
     record: &mut audit::Record,
 ) -> Result<Arc<User>, ApiError> {
-    let Some(target) = impersonation::requested(&parts.headers)? else {
+    let Some(target) = impersonation::requested(&asked.arrived.parts.headers)? else {
         return Ok(user);
     };
     let begun = Instant::now();
-    let request = Attributes::of_request(&user, info, query);
+    let request = Attributes::of_request(&user, &asked.info, &asked.query);
     let outcome = impersonation::impersonate(
         &server.authorizer,
         &server.metrics.impersonation,

@@ -2,14 +2,26 @@
 
 use crate::identity::User;
 use crate::request_info::{Query, RequestInfo};
+use crate::serving::peer::Peer;
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, Method};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// A request that nobody has looked at yet.
+pub struct Arrived {
+    pub started: Instant,
+    pub parts: Parts,
+    pub body: Incoming,
+    pub upgrade: Option<OnUpgrade>,
+    pub peer: Arc<Peer>,
+}
 
 /// What handlers add to a request's audit event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,23 +5,13 @@ use super::routes::Remote;
 use crate::answer;
 use crate::connect::relay;
 use crate::identity::User;
+use crate::request::Arrived;
 use crate::serving::body::Response;
-use crate::serving::peer::Peer;
 use http::header::{ACCEPT_ENCODING, HOST};
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 
 /// Answers with what the other server answers.
-pub async fn forward(
-    remote: &Remote,
-    parts: &Parts,
-    incoming: Incoming,
-    upgrade: Option<OnUpgrade>,
-    user: &User,
-    peer: &Peer,
-) -> Response {
+pub async fn forward(remote: &Remote, arrived: Arrived, user: &User) -> Response {
     if !remote.available {
         return failure(StatusCode::SERVICE_UNAVAILABLE, "service unavailable");
     }
@@ -29,7 +19,7 @@ pub async fn forward(
         Ok(backend) => backend,
         Err(reason) => return failure(StatusCode::INTERNAL_SERVER_ERROR, reason),
     };
-    match exchange(backend, parts, incoming, upgrade, user, peer).await {
+    match exchange(backend, arrived, user).await {
         Ok(response) => response,
         Err(error) => {
             tracing::warn!(name = remote.name, %error, "a request could not be sent on");
@@ -40,14 +30,14 @@ pub async fn forward(
 }
 
 /// Sends the request and gives the answer.
-pub async fn exchange(
-    backend: &Backend,
-    parts: &Parts,
-    incoming: Incoming,
-    upgrade: Option<OnUpgrade>,
-    user: &User,
-    peer: &Peer,
-) -> Result<Response, Unreachable> {
+pub async fn exchange(backend: &Backend, arrived: Arrived, user: &User) -> Result<Response, Unreachable> {
+    let Arrived {
+        parts,
+        body: incoming,
+        upgrade,
+        peer,
+        ..
+    } = arrived;
     let upgrading = upgrade.is_some() && relay::is_upgrade(&parts.headers);
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let mut headers = relay::forwarded(&parts.headers, upgrading);
@@ -62,7 +52,7 @@ pub async fn exchange(
         relay::passed_on(incoming)
     };
     let mut request = http::Request::new(body);
-    *request.method_mut() = parts.method.clone();
+    *request.method_mut() = parts.method;
     *request.headers_mut() = headers;
     if upgrading {
         *request.uri_mut() = path

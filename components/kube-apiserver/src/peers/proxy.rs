@@ -5,15 +5,12 @@ use super::{Peers, SENT_ON, address};
 use crate::aggregator::proxy;
 use crate::answer;
 use crate::identity::User;
+use crate::request::Arrived;
 use crate::request_info::RequestInfo;
 use crate::server::Server;
 use crate::serving::body::Response;
-use crate::serving::peer::Peer;
 use apimachinery::ApiError;
-use http::request::Parts;
 use http::{HeaderValue, StatusCode};
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 use rand::seq::IndexedRandom;
 
 /// Answers with what one of the `serving` servers answers.
@@ -22,11 +19,8 @@ pub async fn forward(
     peers: &Peers,
     serving: &[String],
     info: &RequestInfo,
-    mut parts: Parts,
-    incoming: Incoming,
-    upgrade: Option<OnUpgrade>,
+    mut arrived: Arrived,
     user: &User,
-    peer: &Peer,
 ) -> Result<Response, ApiError> {
     let failed = |kind: &'static str| {
         let labels = Failed {
@@ -54,8 +48,9 @@ pub async fn forward(
         failed("proxy_transport");
         ApiError::service_unavailable(&reason)
     })?;
-    parts.headers.insert(SENT_ON, HeaderValue::from_static("true"));
-    let response = match proxy::exchange(&backend, &parts, incoming, upgrade, user, peer).await {
+    let headers = &mut arrived.parts.headers;
+    headers.insert(SENT_ON, HeaderValue::from_static("true"));
+    let response = match proxy::exchange(&backend, arrived, user).await {
         Ok(response) => response,
         Err(error) => {
             tracing::warn!(address, %error, "a request could not be sent on to another API server");
