@@ -5,6 +5,8 @@
 //! working on open connections too.
 
 mod curves;
+mod hybrid;
+mod p521;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -33,6 +35,11 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A key share of the other end that is none of its group.
+fn invalid_share() -> rustls::Error {
+    rustls::PeerMisbehaved::InvalidKeyShare.into()
+}
 
 /// What a handler can know about the other end; a request extension.
 #[derive(Clone, Debug)]

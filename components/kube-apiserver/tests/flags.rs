@@ -60,8 +60,8 @@ async fn flags_that_make_no_sense_are_named() {
         ),
         (&["--allow-metric-labels=verb=GET"], "--allow-metric-labels"),
         (
-            &["--tls-curve-preferences=29,25"],
-            "--tls-curve-preferences: curve preference 25 (secp521r1) is not supported; use 29 (X25519)",
+            &["--tls-curve-preferences=29,30"],
+            "--tls-curve-preferences: curve preference 30 (X448) is not supported; use 4588 (X25519MLKEM768), 29 (X25519)",
         ),
         (
             &["--tls-curve-preferences=X25519"],

@@ -203,7 +203,7 @@ async fn another_process_listens_on_the_port_only_where_it_may_be_shared() {
 
 /// Whether a client that knows one group only is served.
 async fn agrees(server: &ApiServer, group: rustls::NamedGroup) -> bool {
-    let mut provider = rustls::crypto::ring::default_provider();
+    let mut provider = daemon::tls::provider(&[]).unwrap();
     provider.kx_groups.retain(|known| known.name() == group);
     let mut roots = rustls::RootCertStore::empty();
     for root in certificates(&server.pki().file("ca.crt")) {
@@ -232,6 +232,7 @@ async fn keys_are_exchanged_in_the_chosen_groups_only() {
         (rustls::NamedGroup::X25519, true),
         (rustls::NamedGroup::secp256r1, true),
         (rustls::NamedGroup::secp384r1, false),
+        (rustls::NamedGroup::X25519MLKEM768, false),
     ] {
         assert_eq!(agrees(&server, group).await, served, "{group:?}");
     }

@@ -163,3 +163,19 @@ fn leave(kubectl: &Kubectl, samples: &[Sample], manifest: &str) -> Result<()> {
     ensure!(left.is_empty(), "left: {left}");
     Ok(())
 }
+
+/// Go's implementation of these groups is the other end.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_exchanged_in_each_group() {
+    for group in ["4588", "29", "23", "24", "25"] {
+        let running = server::start_with(&[&format!("--tls-curve-preferences={group}")])
+            .await
+            .unwrap();
+        let kubectl = Kubectl {
+            kubeconfig: running.api.kubeconfig("admin", &["system:masters"]).unwrap(),
+            home: tempfile::tempdir().unwrap(),
+        };
+        let told = kubectl.run(&["get", "--raw", "/readyz"], "").unwrap();
+        assert_eq!(told, "ok", "{group}");
+    }
+}
