@@ -10,6 +10,7 @@ pub mod options;
 pub mod proxy;
 pub mod relay;
 mod rewrite;
+pub mod stream;
 
 use crate::admission::{self, Attributes, Operation};
 use crate::request::ApiRequest;
@@ -34,8 +35,8 @@ pub async fn handle(
     }
     match target.subresource.as_str() {
         "log" => container::log(server, request, target).await,
-        "exec" | "attach" => container::stream(server, request, target, upgrade).await,
-        "portforward" => container::port_forward(server, request, target, upgrade).await,
+        "exec" | "attach" => stream::remote_command(server, request, target, upgrade).await,
+        "portforward" => stream::port_forward(server, request, target, upgrade).await,
         _ => proxy::handle(server, request, target, upgrade).await,
     }
 }

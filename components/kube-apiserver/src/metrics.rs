@@ -10,6 +10,7 @@ pub mod impersonation;
 pub mod objects;
 pub mod pod_security;
 pub mod requests;
+pub mod streams;
 pub mod timed;
 pub mod tokens;
 
@@ -33,6 +34,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use requests::RequestMetrics;
+use streams::StreamMetrics;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct KindLabels {
@@ -54,12 +56,6 @@ struct FeatureLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct UsageLabels {
     usage: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StreamLabels {
-    subresource: &'static str,
-    proxy_type: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -86,7 +82,7 @@ pub struct Metrics {
     pub allocations: AllocationMetrics,
     pub conversion: ConversionMetrics,
     pub impersonation: ImpersonationMetrics,
-    streams: Family<StreamLabels, Counter>,
+    pub streams: StreamMetrics,
     logs: Counter,
     pub health: HealthMetrics,
     pub pod_security: PodSecurityMetrics,
@@ -121,12 +117,7 @@ impl Metrics {
             logs,
         );
         let logs = enforced;
-        let streams = Family::<StreamLabels, Counter>::default();
-        registry.register(
-            "apiserver_websocket_streaming_requests",
-            "WebSockets to containers",
-            streams.clone(),
-        );
+        let streams = StreamMetrics::register(&mut registry);
         let deprecated = Family::<DeprecatedLabels, Gauge>::default();
         registry.register(
             "apiserver_requested_deprecated_apis",
@@ -191,20 +182,6 @@ impl Metrics {
     /// A log was asked for. A request can't switch off the check of the kubelet's certificate.
     pub fn log(&self) {
         self.logs.inc();
-    }
-
-    /// A WebSocket to a container was asked for. The kubelet speaks the protocol, this server hands it through.
-    pub fn stream(&self, subresource: &str) {
-        let subresource = match subresource {
-            "exec" => "exec",
-            "attach" => "attach",
-            _ => "portforward",
-        };
-        let labels = StreamLabels {
-            subresource,
-            proxy_type: "proxied_to_kubelet",
-        };
-        self.streams.get_or_create(&labels).inc();
     }
 
     /// A write came to its end after its client had been answered.

@@ -4,7 +4,6 @@ mod access;
 pub mod logs;
 mod node_logs;
 mod pods;
-mod spdy;
 mod stats;
 mod stream;
 

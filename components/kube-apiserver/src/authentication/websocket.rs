@@ -1,34 +1,21 @@
 //! Tokens of browsers, which can't set headers of WebSockets: they stand among the sub-protocols.
 
 use super::Rejected;
-use crate::connect::relay;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::header::{SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, HeaderValue};
+use streams::websocket::{is_requested, offered};
 
 /// What the name of a sub-protocol begins with that is a token.
 const PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
 
-fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    headers
-        .get_all(SEC_WEBSOCKET_PROTOCOL)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .filter(|protocol| !protocol.is_empty())
-}
-
 /// The token of a request for a WebSocket, if there is one among its sub-protocols.
 pub fn token(headers: &HeaderMap) -> Result<Option<String>, Rejected> {
-    let is_websocket = headers
-        .get(UPGRADE)
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    if !is_websocket || !relay::is_upgrade(headers) {
+    if !is_requested(headers) {
         return Ok(None);
     }
-    let mut tokens = protocols(headers).filter_map(|protocol| protocol.strip_prefix(PREFIX));
+    let mut tokens = offered(headers).filter_map(|protocol| protocol.strip_prefix(PREFIX));
     let Some(encoded) = tokens.next() else {
         return Ok(None);
     };
@@ -38,7 +25,7 @@ pub fn token(headers: &HeaderMap) -> Result<Option<String>, Rejected> {
         ));
     }
     // The answer has to name a sub-protocol, and must not name this one.
-    if protocols(headers).all(|protocol| protocol.starts_with(PREFIX)) {
+    if offered(headers).all(|protocol| protocol.starts_with(PREFIX)) {
         return Err(Rejected("missing additional subprotocol".to_owned()));
     }
     let bytes = URL_SAFE_NO_PAD
@@ -51,10 +38,10 @@ pub fn token(headers: &HeaderMap) -> Result<Option<String>, Rejected> {
 
 /// Takes the token out, which is nobody else's business.
 pub fn forget(headers: &mut HeaderMap) {
-    if !protocols(headers).any(|protocol| protocol.starts_with(PREFIX)) {
+    if !offered(headers).any(|protocol| protocol.starts_with(PREFIX)) {
         return;
     }
-    let left: Vec<&str> = protocols(headers)
+    let left: Vec<&str> = offered(headers)
         .filter(|protocol| !protocol.starts_with(PREFIX))
         .collect();
     let left = HeaderValue::from_str(&left.join(", "));

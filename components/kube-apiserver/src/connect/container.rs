@@ -1,8 +1,7 @@
-//! pods/log, exec, attach and portforward, all by the kubelet of the pod's node.
+//! The pod and the container that are meant, where they are, and pods/log, which the kubelet of the pod's node gives.
 
-use super::destination::{Destination, kubelet};
+use super::destination::{Kubelet, kubelet};
 use super::relay::{self, Outgoing};
-use crate::authorization::attributes::Attributes;
 use crate::request::ApiRequest;
 use crate::request_info::Query;
 use crate::server::Server;
@@ -13,14 +12,14 @@ use apimachinery::field::{Error, Path};
 use apimachinery::{ApiError, GroupVersionKind, Reason};
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt;
-use hyper::upgrade::OnUpgrade;
 use serde_json::{Value, json};
 use storage::RequestedRevision;
 
-/// Longest error text that is read from a kubelet.
+/// Longest error text that is read from a kubelet, bytes.
 const ERROR_LIMIT: usize = 4096;
 
-async fn pod(target: &Target) -> Result<Value, ApiError> {
+/// As it is stored.
+pub(super) async fn pod(target: &Target) -> Result<Value, ApiError> {
     let object = target
         .store
         .get(&target.namespace, &target.name, RequestedRevision::Unset)
@@ -29,7 +28,8 @@ async fn pod(target: &Target) -> Result<Value, ApiError> {
     stores::parse(&object).map_err(ApiError::internal)
 }
 
-async fn location(server: &Server, target: &Target, pod: &Value) -> Result<Destination, ApiError> {
+/// The kubelet of the pod's node.
+pub(super) async fn location(server: &Server, target: &Target, pod: &Value) -> Result<Kubelet, ApiError> {
     match pod["spec"]["nodeName"].as_str().filter(|node| !node.is_empty()) {
         Some(node) => kubelet(server, node).await,
         None => Err(ApiError::bad_request(format!(
@@ -50,7 +50,7 @@ fn names(pod: &Value, list: &str) -> Vec<String> {
 }
 
 /// The container that is meant: as asked, marked as default, or the only one.
-fn container(pod: &Value, name: &str, asked: &str) -> Result<String, ApiError> {
+pub(super) fn container(pod: &Value, name: &str, asked: &str) -> Result<String, ApiError> {
     let [containers, init, ephemeral] =
         ["containers", "initContainers", "ephemeralContainers"].map(|list| names(pod, list));
     if !asked.is_empty() {
@@ -88,7 +88,8 @@ fn container(pod: &Value, name: &str, asked: &str) -> Result<String, ApiError> {
     }
 }
 
-fn encode(pairs: &[(String, String)]) -> String {
+/// As a query, with its question mark.
+pub(super) fn encode(pairs: &[(String, String)]) -> String {
     if pairs.is_empty() {
         return String::new();
     }
@@ -110,7 +111,7 @@ pub async fn log(server: &Server, request: &ApiRequest, target: &Target) -> Resu
             Body::empty(),
         ));
     }
-    let destination = location(server, target, &pod).await?;
+    let destination = location(server, target, &pod).await?.destination;
     let uri = format!(
         "/containerLogs/{}/{}/{container}{}",
         target.namespace,
@@ -133,15 +134,23 @@ pub async fn log(server: &Server, request: &ApiRequest, target: &Target) -> Resu
     Ok(crate::answer::with_body(StatusCode::OK, "text/plain", body))
 }
 
+/// What a kubelet says of an error, without the white space around it.
+pub(super) async fn text(mut body: Body) -> String {
+    let mut bytes = Vec::new();
+    while bytes.len() < ERROR_LIMIT {
+        match body.frame().await {
+            None => break,
+            Some(Ok(frame)) => bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data)),
+            Some(Err(error)) => return error.to_string(),
+        }
+    }
+    bytes.truncate(ERROR_LIMIT);
+    String::from_utf8_lossy(&bytes).trim().to_owned()
+}
+
 async fn kubelet_error(answer: Response, target: &Target) -> ApiError {
     let status = answer.status();
-    let text = match answer.into_body().collect().await {
-        Ok(body) => String::from_utf8_lossy(&body.to_bytes())
-            .chars()
-            .take(ERROR_LIMIT)
-            .collect::<String>(),
-        Err(error) => error.to_string(),
-    };
+    let text = text(answer.into_body()).await;
     let reason = match status.as_u16() {
         400 => Reason::BadRequest,
         401 => Reason::Unauthorized,
@@ -151,10 +160,10 @@ async fn kubelet_error(answer: Response, target: &Target) -> ApiError {
         503 => Reason::ServiceUnavailable,
         _ => Reason::Unknown,
     };
-    let message = if text.trim().is_empty() {
+    let message = if text.is_empty() {
         format!("the kubelet answered {status} for pod {}", target.name)
     } else {
-        text.trim().to_owned()
+        text
     };
     ApiError::new(status.as_u16(), reason, message, None)
 }
@@ -206,130 +215,6 @@ fn log_query(query: &Query) -> Result<Vec<(String, String)>, ApiError> {
     }
 }
 
-/// A GET that opens a stream needs the right to create one, too.
-async fn require_create(server: &Server, request: &ApiRequest) -> Result<(), ApiError> {
-    if request.info.verb == "create" {
-        return Ok(());
-    }
-    let mut question = Attributes::of_request(&request.user, &request.info, &request.query);
-    question.verb = std::borrow::Cow::Borrowed("create");
-    let decision = server.authorizer.decide(&question).await;
-    if decision.allowed() {
-        return Ok(());
-    }
-    let resource = apimachinery::GroupResource::new(&*request.info.group, &*request.info.resource);
-    Err(ApiError::forbidden(
-        &resource,
-        &request.info.name,
-        &question.forbidden_message(decision.reason()),
-    ))
-}
-
-/// The pod, if the client may open a stream to it and asks for one.
-async fn pod_to_stream(
-    server: &Server,
-    request: &ApiRequest,
-    target: &Target,
-    upgrade: Option<&OnUpgrade>,
-) -> Result<Value, ApiError> {
-    require_create(server, request).await?;
-    if !relay::is_upgrade(&request.headers) || upgrade.is_none() {
-        return Err(ApiError::bad_request("Upgrade request required"));
-    }
-    let protocol = request.headers.get(http::header::UPGRADE);
-    if protocol.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket")) {
-        server.metrics.stream(&target.subresource);
-    }
-    pod(target).await
-}
-
-/// exec and attach.
-pub async fn stream(
-    server: &Server,
-    request: &ApiRequest,
-    target: &Target,
-    upgrade: Option<OnUpgrade>,
-) -> Result<Response, ApiError> {
-    let pod = pod_to_stream(server, request, target, upgrade.as_ref()).await?;
-    let container = container(&pod, &target.name, request.query.get("container").unwrap_or(""))?;
-    let destination = location(server, target, &pod).await?;
-    let query = stream_query(&request.query);
-    let uri = format!(
-        "/{}/{}/{}/{container}{}",
-        target.subresource,
-        target.namespace,
-        target.name,
-        encode(&query)
-    );
-    forward(server, &destination, request, uri, upgrade).await
-}
-
-/// The kubelet's names of the options.
-fn stream_query(query: &Query) -> Vec<(String, String)> {
-    let mut out = Vec::new();
-    for (name, kubelet_name, default) in [
-        ("stdin", "input", false),
-        ("stdout", "output", true),
-        ("stderr", "error", true),
-        ("tty", "tty", false),
-    ] {
-        let tty = query.is_true("tty");
-        let set = match query.get(name) {
-            Some(_) => query.is_true(name),
-            None => default && !(name == "stderr" && tty),
-        };
-        if set {
-            out.push((kubelet_name.to_owned(), "1".to_owned()));
-        }
-    }
-    out.extend(
-        query
-            .all("command")
-            .map(|word| ("command".to_owned(), word.to_owned())),
-    );
-    out
-}
-
-pub async fn port_forward(
-    server: &Server,
-    request: &ApiRequest,
-    target: &Target,
-    upgrade: Option<OnUpgrade>,
-) -> Result<Response, ApiError> {
-    let pod = pod_to_stream(server, request, target, upgrade.as_ref()).await?;
-    let destination = location(server, target, &pod).await?;
-    let ports: Vec<(String, String)> = request
-        .query
-        .all("ports")
-        .map(|port| ("port".to_owned(), port.to_owned()))
-        .collect();
-    let uri = format!(
-        "/portForward/{}/{}{}",
-        target.namespace,
-        target.name,
-        encode(&ports)
-    );
-    forward(server, &destination, request, uri, upgrade).await
-}
-
-async fn forward(
-    server: &Server,
-    destination: &Destination,
-    request: &ApiRequest,
-    uri: String,
-    upgrade: Option<OnUpgrade>,
-) -> Result<Response, ApiError> {
-    let outgoing = Outgoing {
-        method: request.method.clone(),
-        uri,
-        headers: request.headers.clone(),
-        body: relay::empty(),
-        host: None,
-        bytes_per_second: server.flags.max_connection_bytes_per_sec,
-    };
-    Ok(relay::send(destination, outgoing, upgrade).await?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -352,9 +237,6 @@ mod tests {
 
     #[test]
     fn options_are_translated_for_the_kubelet() {
-        let query = Query::parse(Some("stdin=true&stdout=true&tty=true&command=sh&command=-c"));
-        let out = stream_query(&query);
-        assert_eq!(encode(&out), "?input=1&output=1&tty=1&command=sh&command=-c");
         assert!(log_query(&Query::parse(Some("tailLines=-1"))).is_err());
         assert_eq!(
             encode(&log_query(&Query::parse(Some("tailLines=5&follow=true"))).unwrap()),

@@ -8,6 +8,8 @@ use serde_json::Value;
 use std::sync::Arc;
 
 const KUBELET_PORT: u16 = 10250;
+/// The feature, and its gate, of a kubelet that translates WebSockets itself.
+pub const WEBSOCKETS: &str = "ExtendWebSocketsToKubelet";
 
 /// The other end of an outgoing connection.
 #[derive(Clone, Debug)]
@@ -30,8 +32,16 @@ impl Destination {
     }
 }
 
+/// A node's kubelet.
+#[derive(Clone, Debug)]
+pub struct Kubelet {
+    pub destination: Destination,
+    /// Its node declares that it takes WebSockets with closing channels, and tunnels.
+    pub takes_websockets: bool,
+}
+
 /// The kubelet of a node.
-pub async fn kubelet(server: &Server, node_name: &str) -> Result<Destination, ApiError> {
+pub async fn kubelet(server: &Server, node_name: &str) -> Result<Kubelet, ApiError> {
     let node = server
         .stores
         .newest("", "nodes", "", node_name)
@@ -48,12 +58,22 @@ pub async fn kubelet(server: &Server, node_name: &str) -> Result<Destination, Ap
         .as_u64()
         .and_then(|port| u16::try_from(port).ok())
         .filter(|port| *port > 0);
-    Ok(Destination {
+    let destination = Destination {
         host,
         port: port.unwrap_or(KUBELET_PORT),
         tls: Some(server.backends.kubelet()),
         way: server.egress.cluster.clone(),
+    };
+    Ok(Kubelet {
+        destination,
+        takes_websockets: declares(&node, WEBSOCKETS),
     })
+}
+
+/// Whether a node says that it has a feature.
+fn declares(node: &Value, feature: &str) -> bool {
+    let declared = node["status"]["declaredFeatures"].as_array();
+    declared.is_some_and(|declared| declared.iter().any(|own| own == feature))
 }
 
 /// The node's address of the type that comes first in `preferred`.
@@ -119,6 +139,19 @@ mod tests {
             ("a:b:c:d", None),
         ] {
             assert_eq!(ProxyName::parse(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn features_are_declared_in_a_nodes_status() {
+        for (status, expected) in [
+            (json!({"declaredFeatures": ["Another", WEBSOCKETS]}), true),
+            (json!({"declaredFeatures": ["Another"]}), false),
+            (json!({"declaredFeatures": []}), false),
+            (json!({}), false),
+        ] {
+            let node = json!({ "status": status });
+            assert_eq!(declares(&node, WEBSOCKETS), expected, "{node}");
         }
     }
 

@@ -133,7 +133,7 @@ fn prefix(request: &ApiRequest) -> String {
 }
 
 async fn node(server: &Server, name: &ProxyName) -> Result<Destination, ApiError> {
-    let own = kubelet(server, &name.name).await?;
+    let own = kubelet(server, &name.name).await?.destination;
     match name.port.parse::<u16>() {
         Ok(port) if port != own.port => {
             check_host(&own.host).await?;

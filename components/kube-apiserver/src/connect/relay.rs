@@ -14,7 +14,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, BodyStream, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use std::time::Duration;
@@ -24,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes that wait in between where a connection has a pace.
+const PACED: usize = 16 << 10;
 /// Headers that are about one connection only, or that are the caller's secret.
 const NOT_FORWARDED: [&str; 12] = [
     "connection",
@@ -200,6 +202,36 @@ pub async fn send(
     upgrade: Option<OnUpgrade>,
 ) -> Result<Response, Failure> {
     let upgrading = upgrade.is_some() && is_upgrade(&outgoing.headers);
+    let bytes_per_second = outgoing.bytes_per_second;
+    let (connection, request) = prepared(destination, outgoing, upgrading).await?;
+    over(connection, request, upgrade, bytes_per_second).await
+}
+
+/// What another server says to a request for another protocol.
+pub enum Switch {
+    /// It is made; with the headers of the answer.
+    Made(HeaderMap, OnUpgrade),
+    /// Any other answer.
+    Refused(Response),
+}
+
+/// Asks for another protocol on behalf of this server, which then speaks it.
+pub async fn switch(destination: &Destination, outgoing: Outgoing) -> Result<Switch, Failure> {
+    let (connection, request) = prepared(destination, outgoing, true).await?;
+    let (mut answer, sender) = exchange(connection, request).await?;
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let connection = hyper::upgrade::on(&mut answer);
+        return Ok(Switch::Made(std::mem::take(answer.headers_mut()), connection));
+    }
+    Ok(Switch::Refused(answer_of(answer, sender)))
+}
+
+/// A connection, and the request for it.
+async fn prepared(
+    destination: &Destination,
+    outgoing: Outgoing,
+    upgrading: bool,
+) -> Result<(TokioIo<Box<dyn Stream>>, http::Request<OutgoingBody>), Failure> {
     let stream = dial(destination).await?;
     let mut request = http::Request::new(outgoing.body);
     *request.method_mut() = outgoing.method;
@@ -209,7 +241,27 @@ pub async fn send(
     if let Ok(host) = HeaderValue::from_str(&host) {
         request.headers_mut().insert(HOST, host);
     }
-    over(TokioIo::new(stream), request, upgrade, outgoing.bytes_per_second).await
+    Ok((TokioIo::new(stream), request))
+}
+
+/// The answer, and what keeps its connection.
+async fn exchange<T, B>(
+    connection: T,
+    request: http::Request<B>,
+) -> Result<(http::Response<Incoming>, http1::SendRequest<B>), Failure>
+where
+    T: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (mut sender, connection) = http1::handshake(connection).await?;
+    // Owned by the connection itself: it ends when the answer has been read, or the joined streams have.
+    tokio::spawn(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%error, "a backend connection ended");
+        }
+    });
+    Ok((sender.send_request(request).await?, sender))
 }
 
 /// One exchange over a connection that is used for nothing else; with `bytes_per_second` as in [`Outgoing`].
@@ -222,33 +274,54 @@ pub async fn over<T, B>(
 where
     T: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
     B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B::Error: Into<BoxError>,
 {
-    let (mut sender, connection) = http1::handshake(connection).await?;
-    // Owned by the connection itself: it ends when the answer has been read, or the joined streams have.
-    tokio::spawn(async move {
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(%error, "a backend connection ended");
-        }
-    });
-    let mut answer = sender.send_request(request).await?;
+    let (mut answer, sender) = exchange(connection, request).await?;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS
         && let Some(client) = upgrade
     {
         let backend = hyper::upgrade::on(&mut answer);
-        let joined = CancellationToken::new();
-        let ended = joined.clone().drop_guard();
-        tokio::spawn(async move {
-            join(client, backend, bytes_per_second).await;
-            drop(ended);
-        });
-        let mut response = Response::new(Body::empty());
-        response.extensions_mut().insert(Joined(joined));
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        *response.headers_mut() = answer.headers().clone();
-        return Ok(response);
+        let headers = std::mem::take(answer.headers_mut());
+        return Ok(switching(headers, join(client, backend, bytes_per_second)));
     }
     Ok(answer_of(answer, sender))
+}
+
+/// The answer with which the client's connection changes its protocol. `work` is all that happens on it then; the request has
+/// ended when it has.
+pub fn switching(headers: HeaderMap, work: impl Future<Output = ()> + Send + 'static) -> Response {
+    let joined = CancellationToken::new();
+    let ended = joined.clone().drop_guard();
+    tokio::spawn(async move {
+        work.await;
+        drop(ended);
+    });
+    let mut response = Response::new(Body::empty());
+    response.extensions_mut().insert(Joined(joined));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Has `work` done on another server's connection, with `bytes_per_second` as in [`Outgoing`].
+pub async fn at_pace<F: Future>(
+    connection: TokioIo<Upgraded>,
+    bytes_per_second: u64,
+    work: impl FnOnce(Box<dyn Stream>) -> F,
+) -> F::Output {
+    if bytes_per_second == 0 {
+        return work(Box::new(connection)).await;
+    }
+    let (near, far) = tokio::io::duplex(PACED);
+    let carried = async {
+        daemon::joined::join_at(far, connection, bytes_per_second).await;
+        // What was carried has still to be read.
+        std::future::pending().await
+    };
+    tokio::select! {
+        output = work(Box::new(near)) => output,
+        never = carried => never,
+    }
 }
 
 /// The other server's answer as this one's; `kept` lives for as long as the body is read.

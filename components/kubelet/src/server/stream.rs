@@ -5,7 +5,6 @@
 //! port-forward as kubectl does it, its messages to the bytes of the tunnelled connection.
 
 mod channels;
-mod messages;
 mod ports;
 mod secure;
 mod tunnel;
@@ -14,22 +13,16 @@ mod upstream;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
+use hyper::upgrade::OnUpgrade;
 use k8s_cri::v1 as cri;
+use streams::remote_command::Wanted;
+use streams::websocket::{self, Handshake, Socket};
 
 pub use secure::StreamAuthority;
 
 use super::{ServerState, refuse};
 use crate::pod::members::PodView;
 use crate::runtime::{Observed, ObservedContainer, RunState};
-
-/// Which streams the client wants.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted {
-    pub stdin: bool,
-    pub stdout: bool,
-    pub stderr: bool,
-    pub tty: bool,
-}
 
 /// Reads the query; names as the API server sends them (`input`) and as clients do (`stdin`).
 fn wanted(query: &str) -> (Wanted, Vec<String>, Vec<i32>) {
@@ -302,6 +295,37 @@ async fn remote_command(url: &str, trusted: &StreamAuthority, wanted: Wanted, re
             StatusCode::BAD_REQUEST,
             "unable to upgrade: missing upgrade headers in request",
         ),
+    }
+}
+
+/// A request that may have a WebSocket, and its connection.
+struct WebSocketRequest {
+    handshake: Handshake,
+    upgrade: OnUpgrade,
+}
+
+impl WebSocketRequest {
+    fn of(mut request: Request) -> Result<Self, Response> {
+        let handshake = Handshake::check(request.method(), request.headers())
+            .map_err(|refused| refuse(refused.status(), refused))?;
+        let upgrade = hyper::upgrade::on(&mut request);
+        Ok(Self { handshake, upgrade })
+    }
+
+    /// The answer that makes the connection a WebSocket, which `work` then has.
+    fn accept<F>(self, protocol: Option<&str>, work: impl FnOnce(Socket) -> F + Send + 'static) -> Response
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let upgrade = self.upgrade;
+        // Lives as long as the client's connection does.
+        tokio::spawn(async move {
+            match websocket::open(upgrade).await {
+                Ok(socket) => work(socket).await,
+                Err(error) => tracing::debug!(%error, "upgrade failed"),
+            }
+        });
+        (StatusCode::SWITCHING_PROTOCOLS, self.handshake.answer(protocol)).into_response()
     }
 }
 

@@ -1,17 +1,20 @@
 //! Port-forward over WebSocket with channels (`v4.channel.k8s.io`), as the clients in other languages speak it: each
 //! port has a channel for its data and, next to it, one for an error; the first message on each names the port.
 
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{FromRequest, Request};
-use axum::response::{IntoResponse, Response};
+use axum::extract::Request;
+use axum::response::Response;
+use futures::SinkExt as _;
 use http::{HeaderMap, StatusCode};
-use tokio::io::AsyncWrite;
+use streams::messages::Form;
+use streams::relay::{Channels, End, relay};
+use streams::spdy::{Receiver, Sender};
+use streams::tunnel;
+use streams::websocket::{Socket, offered};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::messages::{self, Channels, Form, offered};
 use super::secure::StreamAuthority;
-use super::{tunnel, upstream};
+use super::{WebSocketRequest, upstream};
 use crate::server::refuse;
-use crate::server::spdy::{Receiver, Sender};
 
 const FORMS: [&str; 2] = ["v4.channel.k8s.io", "v4.base64.channel.k8s.io"];
 /// A channel's number is one byte, and each port has two.
@@ -61,38 +64,37 @@ pub(super) async fn serve(
             format!("at most {MOST_PORTS_OF_TEXT} ports are forwarded at once as text"),
         );
     }
-    let upgrade = match WebSocketUpgrade::from_request(request, &()).await {
-        Ok(upgrade) => upgrade.protocols(form.name),
-        Err(rejection) => return rejection.into_response(),
+    let request = match WebSocketRequest::of(request) {
+        Ok(request) => request,
+        Err(response) => return response,
     };
     let runtime = match upstream::connect(url, trusted, tunnel::SPDY_PROTOCOL).await {
         Ok(runtime) => runtime,
         Err(error) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, error),
     };
-    upgrade.on_upgrade(move |socket| async move {
-        let (reader, writer) = tokio::io::split(runtime);
-        let mut sender = Sender::new(writer);
-        let outcome = match open(&mut sender, &ports).await {
-            Ok(channels) => {
-                let both = ports.iter().flat_map(|port| [port, port]);
-                let greeting: Vec<(u8, Vec<u8>)> = (0u8..)
-                    .zip(both.map(|port| port.to_le_bytes().to_vec()))
-                    .collect();
-                messages::relay(
-                    socket,
-                    form,
-                    &greeting,
-                    (Receiver::new(reader), sender),
-                    &channels,
-                )
-                .await
-            }
-            Err(error) => Err(error.into()),
-        };
-        if let Err(error) = outcome {
+    request.accept(form.name, move |socket| async move {
+        if let Err(error) = carry(socket, form, &ports, runtime).await {
             tracing::debug!(%error, "port-forward ended");
         }
     })
+}
+
+async fn carry(
+    mut socket: Socket,
+    form: Form,
+    ports: &[u16],
+    runtime: impl AsyncRead + AsyncWrite,
+) -> anyhow::Result<End> {
+    let (reader, writer) = tokio::io::split(runtime);
+    let mut sender = Sender::new(writer);
+    let channels = open(&mut sender, ports).await?;
+    // Each channel's first message names its port.
+    let both = ports.iter().flat_map(|port| [port, port]);
+    for (channel, port) in (0u8..).zip(both) {
+        socket.send(form.message(channel, &port.to_le_bytes())).await?;
+    }
+    let runtime = (Receiver::new(reader), sender);
+    Ok(relay(socket, form, runtime, &channels, None).await?)
 }
 
 /// The streams in the order of their channels: data, error, data, error.

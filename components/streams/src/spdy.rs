@@ -1,10 +1,10 @@
-//! As much of SPDY/3.1 as a client of the runtime's streaming server needs.
+//! As much of SPDY/3.1 as a client of a kubelet or of a runtime's streaming server needs.
 //!
 //! Header blocks are written as stored (uncompressed) deflate blocks, which every inflater reads; header
 //! blocks of the server are skipped, since nothing in them matters to us. There is no flow control: neither
 //! upstream's client nor its server has it.
 
-mod frame;
+pub(crate) mod frame;
 
 use std::collections::HashMap;
 use std::io;
@@ -14,9 +14,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use frame::{Frame, Headers};
 
-/// What the server sent on a stream.
+/// What the server sent.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub enum Event {
     Data {
         stream: u32,
         bytes: Bytes,
@@ -25,35 +25,38 @@ pub(super) enum Event {
     Finished {
         stream: u32,
     },
-    /// A frame that had to be answered was.
+    /// Is to be sent back.
     Ping(u32),
 }
 
 /// The half that sends.
-pub(super) struct Sender<W> {
+pub struct Sender<W> {
     writer: W,
     headers: Headers,
     next_stream: u32,
+    next_ping: u32,
 }
 
 /// The half that receives.
-pub(super) struct Receiver<R> {
+pub struct Receiver<R> {
     reader: R,
     buffer: BytesMut,
     open: HashMap<u32, ()>,
 }
 
 impl<W: AsyncWrite + Unpin> Sender<W> {
-    pub(super) fn new(writer: W) -> Self {
+    /// Over a connection that has just become SPDY.
+    pub fn new(writer: W) -> Self {
         Self {
             writer,
             headers: Headers::default(),
             next_stream: 1,
+            next_ping: 1,
         }
     }
 
     /// Opens a stream with headers such as `streamType: stdin`; returns its number.
-    pub(super) async fn open(&mut self, headers: &[(&str, &str)]) -> io::Result<u32> {
+    pub async fn open(&mut self, headers: &[(&str, &str)]) -> io::Result<u32> {
         let stream = self.next_stream;
         self.next_stream += 2;
         let block = self.headers.block(headers);
@@ -62,7 +65,8 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
         Ok(stream)
     }
 
-    pub(super) async fn data(&mut self, stream: u32, bytes: &[u8]) -> io::Result<()> {
+    /// Sends on a stream.
+    pub async fn data(&mut self, stream: u32, bytes: &[u8]) -> io::Result<()> {
         for chunk in bytes.chunks(frame::MAX_DATA) {
             self.writer
                 .write_all(&frame::data_head(stream, chunk.len(), false))
@@ -73,19 +77,29 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
     }
 
     /// Nothing more will be sent on this stream.
-    pub(super) async fn finish(&mut self, stream: u32) -> io::Result<()> {
+    pub async fn finish(&mut self, stream: u32) -> io::Result<()> {
         self.writer.write_all(&frame::data_head(stream, 0, true)).await?;
         self.writer.flush().await
     }
 
-    pub(super) async fn ping(&mut self, id: u32) -> io::Result<()> {
+    /// Sends a ping of the server's back.
+    pub async fn pong(&mut self, id: u32) -> io::Result<()> {
         self.writer.write_all(&frame::ping(id)).await?;
         self.writer.flush().await
+    }
+
+    /// Asks the server whether it is there; nobody waits for what it says.
+    pub async fn ping(&mut self) -> io::Result<()> {
+        let id = self.next_ping;
+        // The pings of a client are odd.
+        self.next_ping = id.wrapping_add(2);
+        self.pong(id).await
     }
 }
 
 impl<R: AsyncRead + Unpin> Receiver<R> {
-    pub(super) fn new(reader: R) -> Self {
+    /// Over a connection that has just become SPDY.
+    pub fn new(reader: R) -> Self {
         Self {
             reader,
             buffer: BytesMut::new(),
@@ -94,7 +108,7 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
     }
 
     /// The next thing that matters; None at the end of the connection. May be dropped while it waits.
-    pub(super) async fn next(&mut self) -> io::Result<Option<Event>> {
+    pub async fn next(&mut self) -> io::Result<Option<Event>> {
         loop {
             while let Some(frame) = frame::take(&mut self.buffer)? {
                 match frame {
@@ -108,9 +122,10 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
                         stream, last: true, ..
                     }
                     | Frame::Reset { stream } => return Ok(Some(Event::Finished { stream })),
-                    Frame::Ping(id) => return Ok(Some(Event::Ping(id))),
+                    Frame::Ping(id) if id % 2 == 0 => return Ok(Some(Event::Ping(id))),
                     Frame::GoAway => return Ok(None),
-                    Frame::Data { .. } | Frame::Other => {}
+                    // An odd ping is the answer to one of ours.
+                    Frame::Data { .. } | Frame::Ping(_) | Frame::Other => {}
                 }
             }
             if let Some(stream) = self.open.keys().next().copied() {

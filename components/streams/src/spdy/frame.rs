@@ -14,11 +14,11 @@ const FIN: u8 = 1;
 const HEAD: usize = 8;
 
 /// Data of one frame, at most; its length has 24 bits, and smaller frames interleave better.
-pub(super) const MAX_DATA: usize = 32 << 10;
+pub(crate) const MAX_DATA: usize = 32 << 10;
 
 /// A frame as far as it matters to us.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Frame {
+pub(crate) enum Frame {
     Data { stream: u32, bytes: Bytes, last: bool },
     Reset { stream: u32 },
     Ping(u32),
@@ -27,7 +27,7 @@ pub(super) enum Frame {
 }
 
 /// Takes one whole frame off the front of `buffer`, if it is there.
-pub(super) fn take(buffer: &mut BytesMut) -> io::Result<Option<Frame>> {
+pub(crate) fn take(buffer: &mut BytesMut) -> io::Result<Option<Frame>> {
     let Some(head) = buffer.first_chunk::<HEAD>() else {
         return Ok(None);
     };
@@ -72,7 +72,7 @@ fn control_head(out: &mut BytesMut, kind: u16, flags: u8, length: usize) {
     out.put_u32(u32::from(flags) << 24 | (length as u32 & 0x00ff_ffff));
 }
 
-pub(super) fn syn_stream(stream: u32, block: &[u8]) -> Bytes {
+pub(crate) fn syn_stream(stream: u32, block: &[u8]) -> Bytes {
     let mut out = BytesMut::new();
     control_head(&mut out, SYN_STREAM, 0, 10 + block.len());
     out.put_u32(stream);
@@ -82,7 +82,7 @@ pub(super) fn syn_stream(stream: u32, block: &[u8]) -> Bytes {
     out.freeze()
 }
 
-pub(super) fn data_head(stream: u32, length: usize, last: bool) -> [u8; HEAD] {
+pub(crate) fn data_head(stream: u32, length: usize, last: bool) -> [u8; HEAD] {
     let mut head = [0; HEAD];
     head[..4].copy_from_slice(&(stream & 0x7fff_ffff).to_be_bytes());
     head[4..].copy_from_slice(&(length as u32 & 0x00ff_ffff).to_be_bytes());
@@ -90,7 +90,7 @@ pub(super) fn data_head(stream: u32, length: usize, last: bool) -> [u8; HEAD] {
     head
 }
 
-pub(super) fn ping(id: u32) -> Bytes {
+pub(crate) fn ping(id: u32) -> Bytes {
     let mut out = BytesMut::new();
     control_head(&mut out, PING, 0, 4);
     out.put_u32(id);
@@ -99,12 +99,12 @@ pub(super) fn ping(id: u32) -> Bytes {
 
 /// Header blocks of one connection: one zlib stream over all of them.
 #[derive(Default)]
-pub(super) struct Headers {
+pub(crate) struct Headers {
     begun: bool,
 }
 
 impl Headers {
-    pub(super) fn block(&mut self, headers: &[(&str, &str)]) -> Bytes {
+    pub(crate) fn block(&mut self, headers: &[(&str, &str)]) -> Bytes {
         let mut plain = BytesMut::new();
         plain.put_u32(headers.len() as u32);
         for (name, value) in headers {

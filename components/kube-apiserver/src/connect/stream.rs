@@ -1,0 +1,399 @@
+//! exec, attach and portforward, by the kubelet of the pod's node.
+//!
+//! Upstream's rule: what a client speaks goes to the kubelet as it is, except for WebSockets that only newer kubelets take,
+//! which their nodes declare. For other kubelets this server ends them and speaks SPDY.
+
+mod translated;
+mod tunnelled;
+
+use super::container::{self, encode, location, pod};
+use super::destination::{Kubelet, WEBSOCKETS};
+use super::relay::{self, Outgoing};
+use crate::authorization::attributes::Attributes;
+use crate::request::ApiRequest;
+use crate::request_info::Query;
+use crate::server::Server;
+use crate::serving::body::Response;
+use crate::verbs::target::Target;
+use apimachinery::ApiError;
+use http::header::{
+    CONNECTION, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use hyper::upgrade::OnUpgrade;
+use serde_json::Value;
+use streams::remote_command::{V5, Wanted};
+use streams::{tunnel, websocket};
+
+/// The protocols inside SPDY that a client offers, and the one that a server has chosen.
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("x-stream-protocol-version");
+
+const SPDY: &str = "SPDY/3.1";
+/// Headers that only a WebSocket has.
+const OF_WEBSOCKETS: [HeaderName; 4] = [
+    SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION,
+];
+
+/// What becomes of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Treatment {
+    /// The kubelet gets what the client says.
+    PassedOn,
+    /// Channels of a WebSocket become streams of SPDY.
+    Translated,
+    /// Messages of a WebSocket become the bytes of a SPDY connection.
+    Tunnelled,
+}
+
+impl Treatment {
+    /// Of the streams of a subresource to a kubelet that takes WebSockets, or not.
+    fn of(
+        subresource: &str,
+        headers: &HeaderMap,
+        takes_websockets: bool,
+        has_feature: impl Fn(&str) -> bool,
+    ) -> Self {
+        if !websocket::is_requested(headers) || (takes_websockets && has_feature(WEBSOCKETS)) {
+            return Self::PassedOn;
+        }
+        if subresource == "portforward" {
+            let asked = tunnel::inner_protocols(headers).next().is_some();
+            return if asked && has_feature("PortForwardWebsockets") {
+                Self::Tunnelled
+            } else {
+                Self::PassedOn
+            };
+        }
+        let asked = websocket::offered(headers).any(|name| name == V5);
+        if asked && has_feature("TranslateStreamCloseWebsocketRequests") {
+            Self::Translated
+        } else {
+            Self::PassedOn
+        }
+    }
+}
+
+/// A GET that opens a stream needs the right to create one, too.
+async fn require_create(server: &Server, request: &ApiRequest) -> Result<(), ApiError> {
+    if request.info.verb == "create" {
+        return Ok(());
+    }
+    let mut question = Attributes::of_request(&request.user, &request.info, &request.query);
+    question.verb = std::borrow::Cow::Borrowed("create");
+    let decision = server.authorizer.decide(&question).await;
+    if decision.allowed() {
+        return Ok(());
+    }
+    let resource = apimachinery::GroupResource::new(&*request.info.group, &*request.info.resource);
+    Err(ApiError::forbidden(
+        &resource,
+        &request.info.name,
+        &question.forbidden_message(decision.reason()),
+    ))
+}
+
+/// A request for a stream that may be answered.
+struct Asked<'a> {
+    server: &'a Server,
+    request: &'a ApiRequest,
+    target: &'a Target,
+    pod: Value,
+    upgrade: OnUpgrade,
+}
+
+impl<'a> Asked<'a> {
+    /// If the client may open a stream to the pod and asks for one.
+    async fn of(
+        server: &'a Server,
+        request: &'a ApiRequest,
+        target: &'a Target,
+        upgrade: Option<OnUpgrade>,
+    ) -> Result<Self, ApiError> {
+        require_create(server, request).await?;
+        let upgrade = upgrade.filter(|_| relay::is_upgrade(&request.headers));
+        let Some(upgrade) = upgrade else {
+            return Err(ApiError::bad_request("Upgrade request required"));
+        };
+        let pod = pod(target).await?;
+        Ok(Self {
+            server,
+            request,
+            target,
+            pod,
+            upgrade,
+        })
+    }
+
+    /// The stream by the kubelet, which knows it as `uri`.
+    async fn answer(self, uri: String, wanted: Wanted) -> Result<Response, ApiError> {
+        let Self {
+            server,
+            request,
+            target,
+            pod,
+            upgrade,
+        } = self;
+        let Kubelet {
+            destination,
+            takes_websockets,
+        } = location(server, target, &pod).await?;
+        let subresource = target.subresource.as_str();
+        let has_feature = |name: &str| server.has_feature(name);
+        let treatment = Treatment::of(subresource, &request.headers, takes_websockets, has_feature);
+        let metrics = &server.metrics.streams;
+        if websocket::is_requested(&request.headers) {
+            metrics.routed(subresource, treatment == Treatment::PassedOn);
+        }
+        let outgoing = Outgoing {
+            method: request.method.clone(),
+            uri,
+            headers: request.headers.clone(),
+            body: relay::empty(),
+            host: None,
+            bytes_per_second: server.flags.max_connection_bytes_per_sec,
+        };
+        match treatment {
+            Treatment::PassedOn => Ok(relay::send(&destination, outgoing, Some(upgrade)).await?),
+            Treatment::Translated => translated::answer(metrics, destination, outgoing, wanted, upgrade),
+            Treatment::Tunnelled => tunnelled::answer(metrics, &destination, outgoing, upgrade).await,
+        }
+    }
+}
+
+/// exec and attach.
+pub async fn remote_command(
+    server: &Server,
+    request: &ApiRequest,
+    target: &Target,
+    upgrade: Option<OnUpgrade>,
+) -> Result<Response, ApiError> {
+    let asked = Asked::of(server, request, target, upgrade).await?;
+    let container = request.query.get("container").unwrap_or("");
+    let container = container::container(&asked.pod, &target.name, container)?;
+    let query = stream_query(&request.query);
+    let uri = format!(
+        "/{}/{}/{}/{container}{}",
+        target.subresource,
+        target.namespace,
+        target.name,
+        encode(&query)
+    );
+    asked.answer(uri, wanted(&query)).await
+}
+
+/// The kubelet's names of the options.
+fn stream_query(query: &Query) -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    for (name, kubelet_name, default) in [
+        ("stdin", "input", false),
+        ("stdout", "output", true),
+        ("stderr", "error", true),
+        ("tty", "tty", false),
+    ] {
+        let tty = query.is_true("tty");
+        let set = match query.get(name) {
+            Some(_) => query.is_true(name),
+            None => default && !(name == "stderr" && tty),
+        };
+        if set {
+            out.push((kubelet_name.to_owned(), "1".to_owned()));
+        }
+    }
+    out.extend(
+        query
+            .all("command")
+            .map(|word| ("command".to_owned(), word.to_owned())),
+    );
+    out
+}
+
+/// The streams that a kubelet makes of the options.
+fn wanted(query: &[(String, String)]) -> Wanted {
+    let has = |name: &str| query.iter().any(|(own, _)| own == name);
+    Wanted {
+        stdin: has("input"),
+        stdout: has("output"),
+        stderr: has("error") && !has("tty"),
+        tty: has("tty"),
+    }
+}
+
+pub async fn port_forward(
+    server: &Server,
+    request: &ApiRequest,
+    target: &Target,
+    upgrade: Option<OnUpgrade>,
+) -> Result<Response, ApiError> {
+    let asked = Asked::of(server, request, target, upgrade).await?;
+    let ports: Vec<(String, String)> = request
+        .query
+        .all("ports")
+        .map(|port| ("port".to_owned(), port.to_owned()))
+        .collect();
+    let uri = format!(
+        "/portForward/{}/{}{}",
+        target.namespace,
+        target.name,
+        encode(&ports)
+    );
+    asked.answer(uri, Wanted::default()).await
+}
+
+/// Whether a kubelet that was asked for SPDY speaks it now.
+fn speaks_spdy(answer: &HeaderMap) -> bool {
+    let protocol = answer.get(UPGRADE).and_then(|value| value.to_str().ok());
+    relay::is_upgrade(answer) && protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case(SPDY))
+}
+
+/// The headers of a request for SPDY.
+fn asking_for_spdy<'a>(mut headers: HeaderMap, protocols: impl Iterator<Item = &'a str>) -> HeaderMap {
+    for name in OF_WEBSOCKETS {
+        headers.remove(name);
+    }
+    headers.remove(PROTOCOL_VERSION);
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static(SPDY));
+    for protocol in protocols.filter_map(|protocol| HeaderValue::from_str(protocol).ok()) {
+        headers.append(PROTOCOL_VERSION, protocol);
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_kubelet_may_not_take_is_ended_here() {
+        use Treatment::{PassedOn, Translated, Tunnelled};
+        const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
+        for (subresource, upgrade, protocols, takes_websockets, off, expected) in [
+            ("exec", "websocket", V5, false, "", Translated),
+            (
+                "attach",
+                "WebSocket",
+                "v4.channel.k8s.io, v5.channel.k8s.io",
+                false,
+                "",
+                Translated,
+            ),
+            ("exec", "websocket", V5, true, "", PassedOn),
+            ("exec", "websocket", V5, true, WEBSOCKETS, Translated),
+            (
+                "exec",
+                "websocket",
+                V5,
+                false,
+                "TranslateStreamCloseWebsocketRequests",
+                PassedOn,
+            ),
+            (
+                "exec",
+                "websocket",
+                V5,
+                false,
+                "PortForwardWebsockets",
+                Translated,
+            ),
+            ("exec", "websocket", "v4.channel.k8s.io", false, "", PassedOn),
+            ("exec", "websocket", "", false, "", PassedOn),
+            ("exec", "websocket", TUNNEL, false, "", PassedOn),
+            ("exec", "SPDY/3.1", V5, false, "", PassedOn),
+            ("portforward", "websocket", TUNNEL, false, "", Tunnelled),
+            ("portforward", "websocket", TUNNEL, true, "", PassedOn),
+            ("portforward", "websocket", TUNNEL, true, WEBSOCKETS, Tunnelled),
+            (
+                "portforward",
+                "websocket",
+                TUNNEL,
+                false,
+                "PortForwardWebsockets",
+                PassedOn,
+            ),
+            (
+                "portforward",
+                "websocket",
+                "v4.channel.k8s.io",
+                false,
+                "",
+                PassedOn,
+            ),
+            ("portforward", "websocket", V5, false, "", PassedOn),
+            ("portforward", "SPDY/3.1", "", false, "", PassedOn),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("connection", HeaderValue::from_static("Upgrade"));
+            headers.insert("upgrade", HeaderValue::from_static(upgrade));
+            headers.insert("sec-websocket-protocol", HeaderValue::from_static(protocols));
+            let found = Treatment::of(subresource, &headers, takes_websockets, |name| name != off);
+            assert_eq!(
+                found, expected,
+                "{subresource} {upgrade} {protocols} {takes_websockets} {off}"
+            );
+        }
+    }
+
+    #[test]
+    fn options_are_translated_for_the_kubelet() {
+        for (query, uri, streams) in [
+            (
+                "stdin=true&stdout=true&tty=true&command=sh&command=-c",
+                "?input=1&output=1&tty=1&command=sh&command=-c",
+                (true, true, false, true),
+            ),
+            (
+                "tty=true&stderr=true",
+                "?output=1&error=1&tty=1",
+                (false, true, false, true),
+            ),
+            (
+                "command=ls&stdout=false",
+                "?error=1&command=ls",
+                (false, false, true, false),
+            ),
+        ] {
+            let found = stream_query(&Query::parse(Some(query)));
+            let wanted = wanted(&found);
+            assert_eq!(encode(&found), uri, "{query}");
+            let found = (wanted.stdin, wanted.stdout, wanted.stderr, wanted.tty);
+            assert_eq!(found, streams, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_request_for_spdy_says_nothing_of_websockets() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-key", "k"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-extensions", "permessage-deflate"),
+            ("sec-websocket-protocol", "SPDY/3.1+portforward.k8s.io"),
+            ("x-stream-protocol-version", "other"),
+            ("user-agent", "kubectl"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        let asking = asking_for_spdy(headers, ["b", "a"].into_iter());
+        let mut found: Vec<_> = asking
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        found.sort_unstable();
+        assert_eq!(
+            found,
+            [
+                ("connection", "Upgrade"),
+                ("upgrade", "SPDY/3.1"),
+                ("user-agent", "kubectl"),
+                ("x-stream-protocol-version", "a"),
+                ("x-stream-protocol-version", "b"),
+            ]
+        );
+    }
+}
