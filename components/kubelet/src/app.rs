@@ -265,6 +265,7 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
             capacity,
             allocatable: allocatable.clone(),
             pressures: pressures.clone(),
+            declared_features: configuration.declared_features(),
             max_images: configuration.node_status_max_images,
             update_every: configuration.node_status_update_frequency.0,
             report_every: configuration

@@ -294,6 +294,9 @@ fn default_eviction_hard() -> BTreeMap<String, String> {
     .into()
 }
 
+/// Of the features that upstream's kubelets declare on their nodes, those that this one has, which are on by default; sorted.
+const DECLARED: [&str; 1] = ["ExtendWebSocketsToKubelet"];
+
 impl KubeletConfiguration {
     /// Reads a configuration file's text (YAML or JSON) and checks it.
     pub fn parse(text: &str) -> Result<Self, ConfigurationError> {
@@ -301,6 +304,15 @@ impl KubeletConfiguration {
             serde_yaml_ng::from_str(text).map_err(|error| ConfigurationError::Syntax(error.to_string()))?;
         configuration.check()?;
         Ok(configuration)
+    }
+
+    /// What the node is to declare of upstream's features, sorted.
+    pub fn declared_features(&self) -> Vec<&'static str> {
+        let is_on = |gate: &str| self.feature_gates.get(gate).is_none_or(|on| *on);
+        if !is_on("NodeDeclaredFeatures") {
+            return Vec::new();
+        }
+        DECLARED.iter().copied().filter(|gate| is_on(gate)).collect()
     }
 }
 

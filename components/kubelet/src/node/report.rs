@@ -55,6 +55,8 @@ pub struct NodeReporter {
     pub capacity: BTreeMap<String, Quantity>,
     pub allocatable: BTreeMap<String, Quantity>,
     pub pressures: Pressures,
+    /// Sorted.
+    pub declared_features: Vec<&'static str>,
     pub max_images: i32,
     pub update_every: Duration,
     pub report_every: Duration,
@@ -191,6 +193,7 @@ impl NodeReporter {
             capacity: &self.capacity,
             allocatable: &self.allocatable,
             info: &self.facts.info,
+            declared_features: &self.declared_features,
             images: self.images().await,
             handlers,
             problems: &problems,

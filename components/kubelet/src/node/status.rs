@@ -24,6 +24,8 @@ pub(super) struct NodeInput<'a> {
     pub capacity: &'a BTreeMap<String, Quantity>,
     pub allocatable: &'a BTreeMap<String, Quantity>,
     pub info: &'a NodeSystemInfo,
+    /// Sorted, as the API wants them.
+    pub declared_features: &'a [&'static str],
     pub images: Vec<ContainerImage>,
     pub handlers: Vec<(String, bool, bool)>,
     /// Why the node is not ready; empty when it is.
@@ -70,11 +72,18 @@ pub(super) fn node_status(input: NodeInput<'_>) -> NodeStatus {
             kubelet_endpoint: Some(DaemonEndpoint { port: input.port }),
         }),
         node_info: Some(input.info.clone()),
+        declared_features: features(input.declared_features),
         images: Some(input.images),
         runtime_handlers: Some(handlers.collect()),
         // What volumes are attached and the like is others' to say.
         ..input.previous.clone()
     }
+}
+
+/// None at all is what an empty list is stored as.
+fn features(declared: &[&str]) -> Option<Vec<String>> {
+    let declared = declared.iter().copied().map(str::to_owned).collect::<Vec<_>>();
+    Some(declared).filter(|declared| !declared.is_empty())
 }
 
 /// Resources that somebody else has announced in the node's capacity: pods can have all of them.
@@ -110,6 +119,9 @@ pub(super) fn patch(old: &NodeStatus, new: &NodeStatus) -> serde_json::Result<Va
     })?;
     status["capacity"] = changes(old.capacity.as_ref(), new.capacity.as_ref());
     status["allocatable"] = changes(old.allocatable.as_ref(), new.allocatable.as_ref());
+    if old.declared_features != new.declared_features {
+        status["declaredFeatures"] = json!(new.declared_features);
+    }
     // Addresses are merged by their type, which would keep an address that is gone.
     if let (Some(addresses), true) = (
         status.get_mut("addresses").and_then(Value::as_array_mut),
@@ -270,6 +282,7 @@ mod tests {
             capacity: &quantities(&[("cpu", "4")]),
             allocatable: &quantities(&[("cpu", "3500m")]),
             info: &NodeSystemInfo::default(),
+            declared_features: &["A", "B"],
             images: Vec::new(),
             handlers: Vec::new(),
             problems: &[],
@@ -300,6 +313,22 @@ mod tests {
             sent["status"]["allocatable"],
             json!({"example.test/widget": null})
         );
+    }
+
+    #[test]
+    fn features_are_declared_until_they_are_turned_off() {
+        let before = NodeStatus::default();
+        let declaring = after(&before);
+        let sent = patch(&before, &declaring).unwrap();
+        assert_eq!(sent["status"]["declaredFeatures"], json!(["A", "B"]));
+        let sent = patch(&declaring, &after(&declaring)).unwrap();
+        assert!(sent["status"].get("declaredFeatures").is_none());
+        let silent = NodeStatus {
+            declared_features: features(&[]),
+            ..declaring.clone()
+        };
+        let sent = patch(&declaring, &silent).unwrap();
+        assert_eq!(sent["status"].get("declaredFeatures"), Some(&Value::Null));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What this kubelet refuses, by field.
 
-use super::{API_VERSION, KIND, KubeletConfiguration};
+use super::{API_VERSION, DECLARED, KIND, KubeletConfiguration};
 
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -178,11 +178,12 @@ impl KubeletConfiguration {
                 "soft thresholds are not supported; use evictionHard",
             );
         }
-        if let Some((gate, _)) = self.feature_gates.iter().find(|(_, on)| **on) {
+        let absent = |gate: &str| gate != "NodeDeclaredFeatures" && !DECLARED.contains(&gate);
+        if let Some((gate, _)) = self.feature_gates.iter().find(|(gate, on)| **on && absent(gate)) {
             return refuse(
                 "featureGates",
                 gate,
-                "no feature gate can be switched on; remove it",
+                "the feature is not in this kubelet; remove it",
             );
         }
         if !(0..=65535).contains(&self.port) || !(0..=65535).contains(&self.healthz_port) {

@@ -44,3 +44,20 @@ fn what_cannot_be_honoured_is_refused_by_field() {
         assert!(error.contains(field), "{line}: {error}");
     }
 }
+
+#[test]
+fn features_are_declared_unless_they_are_off() {
+    const WEBSOCKETS: &[&str] = &["ExtendWebSocketsToKubelet"];
+    for (gates, declared) in [
+        ("{}", WEBSOCKETS),
+        (
+            "{ExtendWebSocketsToKubelet: true, NodeDeclaredFeatures: true}",
+            WEBSOCKETS,
+        ),
+        ("{ExtendWebSocketsToKubelet: false}", &[]),
+        ("{NodeDeclaredFeatures: false}", &[]),
+    ] {
+        let configuration = KubeletConfiguration::parse(&format!("{HEAD}featureGates: {gates}\n")).unwrap();
+        assert_eq!(configuration.declared_features(), declared, "{gates}");
+    }
+}

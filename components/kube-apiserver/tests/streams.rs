@@ -1,0 +1,401 @@
+//! exec, attach and port-forward to kubelets that take WebSockets and to those that don't.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
+
+#[path = "streams/kubelet.rs"]
+mod kubelet;
+#[path = "hostile_clients/wire.rs"]
+mod wire;
+
+use futures::{SinkExt, StreamExt};
+use http::{HeaderMap, Request, Response};
+use kubelet::{Kubelet, Said};
+use serde_json::{Value, json};
+use std::path::Path;
+use testkit::api_server::ApiServer;
+use testkit::etcd::Etcd;
+use testkit::exchange;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use wire::{PATIENCE, Target};
+
+const V4: &str = "v4.channel.k8s.io";
+const V5: &str = "v5.channel.k8s.io";
+const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
+const POD: &str = "/api/v1/namespaces/default/pods/p";
+const STDIN: u8 = 0;
+const STDOUT: u8 = 1;
+const ERROR: u8 = 3;
+const RESIZE: u8 = 4;
+const CLOSE: u8 = 255;
+
+/// A server with a pod on a node of whose kubelet the test is the other side.
+struct Cluster {
+    kubelet: Kubelet,
+    server: ApiServer,
+    client: kube::Client,
+    target: Target,
+    _etcd: Etcd,
+}
+
+impl Cluster {
+    async fn start(features: &[&str], flags: &[&str]) -> Self {
+        let etcd = Etcd::start().await.unwrap();
+        let program = Path::new(env!("CARGO_BIN_EXE_kube-apiserver"));
+        let server = ApiServer::start(program, &etcd, flags).await.unwrap();
+        let client = server.admin().await.unwrap();
+        let kubelet = Kubelet::start(server.pki()).await;
+        let send = async |method: &str, path: &str, kind: &str, body: Value| {
+            let answer = exchange::send(&client, method, path, kind, &body).await.unwrap();
+            assert!(answer.status.is_success(), "{method} {path}: {}", answer.status);
+        };
+        let node = json!({"metadata": {"name": "n"}});
+        send("POST", "/api/v1/nodes", exchange::JSON, node).await;
+        let status = json!({"status": {
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet.port()}},
+            "declaredFeatures": features,
+        }});
+        let merge = "application/merge-patch+json";
+        send("PATCH", "/api/v1/nodes/n/status", merge, status).await;
+        let account = json!({"metadata": {"name": "default"}});
+        let accounts = "/api/v1/namespaces/default/serviceaccounts";
+        send("POST", accounts, exchange::JSON, account).await;
+        let pod = json!({
+            "metadata": {"name": "p"},
+            "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "i"}]},
+        });
+        send("POST", "/api/v1/namespaces/default/pods", exchange::JSON, pod).await;
+        Self {
+            target: Target::new(server.pki(), server.port(), "admin"),
+            kubelet,
+            server,
+            client,
+            _etcd: etcd,
+        }
+    }
+
+    /// As kubectl opens a WebSocket.
+    async fn websocket(&self, path: &str, protocols: &str) -> Result<Socket, Response<Option<Vec<u8>>>> {
+        let stream = self.target.connect(b"http/1.1").await;
+        let request = Request::get(format!("wss://k{POD}/{path}"))
+            .header("host", "k")
+            .header("connection", "Upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+            .header("sec-websocket-protocol", protocols)
+            .body(())
+            .unwrap();
+        match tokio_tungstenite::client_async(request, stream).await {
+            Ok((stream, answer)) => Ok(Socket {
+                stream,
+                headers: answer.headers().clone(),
+            }),
+            Err(Error::Http(answer)) => Err(*answer),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    /// Waits until a counter has a value.
+    async fn counted(&self, series: &str) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let metrics = Request::get("/metrics").body(Vec::new()).unwrap();
+            let metrics = self.client.request_text(metrics).await.unwrap();
+            if metrics.lines().any(|line| line == series) {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{series}: {metrics}");
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// A client's WebSocket.
+#[derive(Debug)]
+struct Socket {
+    stream: WebSocketStream<TlsStream<TcpStream>>,
+    headers: HeaderMap,
+}
+
+impl Socket {
+    async fn say(&mut self, channel: u8, bytes: &[u8]) {
+        let message = [&[channel], bytes].concat();
+        self.stream.send(Message::Binary(message.into())).await.unwrap();
+    }
+
+    /// The bytes of the next message; none when the server has closed.
+    async fn bytes(&mut self) -> Option<Vec<u8>> {
+        let next = tokio::time::timeout(PATIENCE, self.stream.next()).await;
+        match next.unwrap() {
+            Some(Ok(Message::Binary(bytes))) => Some(bytes.to_vec()),
+            Some(Ok(Message::Close(frame))) => {
+                assert_eq!(frame.map(|frame| u16::from(frame.code)), Some(1000));
+                None
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn heard(&mut self) -> Option<(u8, Vec<u8>)> {
+        let bytes = self.bytes().await?;
+        Some((bytes[0], bytes[1..].to_vec()))
+    }
+
+    /// The Status on the channel for errors, with which the connection ends.
+    async fn status(&mut self) -> Value {
+        let (channel, status) = self.heard().await.unwrap();
+        assert_eq!(channel, ERROR);
+        assert_eq!(self.heard().await, None);
+        serde_json::from_slice(&status).unwrap()
+    }
+}
+
+fn protocol(headers: &HeaderMap) -> &str {
+    headers["sec-websocket-protocol"].to_str().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exec_is_translated_for_a_kubelet_that_speaks_spdy() {
+    let cluster = Cluster::start(&["AnotherFeature"], &[]).await;
+    let query = "exec?command=cat&command=-&stdin=true&stdout=true&stderr=true";
+    let both = format!("{V4}, {V5}");
+    let (socket, (head, mut kubelet)) = tokio::join!(
+        cluster.websocket(query, &both),
+        cluster.kubelet.speaks_spdy(V4)
+    );
+    let mut socket = socket.unwrap();
+    assert_eq!(protocol(&socket.headers), V5);
+    let path = "POST /exec/default/p/c?input=1&output=1&error=1&command=cat&command=- HTTP/1.1\r\n";
+    assert!(head.starts_with(path), "{head}");
+    assert_eq!(socket.heard().await, Some((STDOUT, Vec::new())));
+    let streams = kubelet.streams(4).await;
+    let [error, stdin, stdout, stderr] = ["error", "stdin", "stdout", "stderr"].map(|name| streams[name]);
+
+    socket.say(STDIN, b"in").await;
+    assert_eq!(kubelet.next().await, Said::Data(stdin, b"in".to_vec()));
+    kubelet.say(stdout, b"out", false).await;
+    assert_eq!(socket.heard().await, Some((STDOUT, b"out".to_vec())));
+    // The input ends, and the output does not.
+    socket.say(CLOSE, &[STDIN]).await;
+    assert_eq!(kubelet.next().await, Said::Finished(stdin));
+    let much = vec![b'x'; 300_000];
+    for block in much.chunks(32 << 10) {
+        kubelet.say(stdout, block, false).await;
+    }
+    let mut got = 0;
+    while got < much.len() {
+        let (channel, bytes) = socket.heard().await.unwrap();
+        assert_eq!(channel, STDOUT);
+        got += bytes.len();
+    }
+    kubelet.say(stdout, b"", true).await;
+    kubelet.say(stderr, b"", true).await;
+    let status = json!({
+        "status": "Failure", "reason": "NonZeroExitCode",
+        "details": {"causes": [{"reason": "ExitCode", "message": "7"}]},
+    });
+    kubelet.say(error, status.to_string().as_bytes(), true).await;
+    assert_eq!(socket.status().await, status);
+    drop(socket);
+    cluster
+        .counted("apiserver_stream_translator_requests_total{code=\"200\"} 1")
+        .await;
+    let routed = "apiserver_websocket_streaming_requests_total{subresource=\"exec\",proxy_type=\"translated_at_apiserver\"} 1";
+    cluster.counted(routed).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attached_terminal_is_resized_and_its_end_ends_the_kubelets_connection() {
+    // Also through what keeps a pace.
+    let cluster = Cluster::start(&[], &["--max-connection-bytes-per-sec=100000"]).await;
+    let query = "attach?stdin=true&stdout=true&tty=true";
+    let (socket, (head, mut kubelet)) =
+        tokio::join!(cluster.websocket(query, V5), cluster.kubelet.speaks_spdy(V4));
+    let mut socket = socket.unwrap();
+    assert!(
+        head.starts_with("POST /attach/default/p/c?input=1&output=1&tty=1 "),
+        "{head}"
+    );
+    let streams = kubelet.streams(4).await;
+    let size = br#"{"Width":80,"Height":24}"#;
+    socket.say(RESIZE, size).await;
+    assert_eq!(kubelet.next().await, Said::Data(streams["resize"], size.to_vec()));
+    kubelet.say(streams["stdout"], b"$ ", false).await;
+    assert_eq!(socket.heard().await, Some((STDOUT, Vec::new())));
+    assert_eq!(socket.heard().await, Some((STDOUT, b"$ ".to_vec())));
+    socket.stream.close(None).await.unwrap();
+    drop(socket);
+    let end = tokio::time::timeout(PATIENCE, kubelet.stream.read(&mut [0; 64])).await;
+    assert!(matches!(end.unwrap(), Ok(0) | Err(_)));
+    cluster
+        .counted("apiserver_stream_translator_requests_total{code=\"200\"} 1")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_kubelet_has_against_a_stream_is_told() {
+    let cluster = Cluster::start(&[], &[]).await;
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 403, "reason": "Forbidden", "message": "no"});
+    for (answer, code, message) in [
+        (
+            "404 Not Found\r\ncontent-length: 21\r\n\r\ncontainer not found\r\n".to_owned(),
+            500,
+            "Internal error occurred: unable to upgrade connection: container not found",
+        ),
+        (
+            format!(
+                "403 Forbidden\r\ncontent-length: {}\r\n\r\n{status}",
+                status.to_string().len()
+            ),
+            403,
+            "no",
+        ),
+        (
+            "101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: other\r\n\r\n".to_owned(),
+            500,
+            "Internal error occurred: unable to upgrade connection: the kubelet chose another protocol",
+        ),
+    ] {
+        let (socket, (_, mut kubelet)) =
+            tokio::join!(cluster.websocket("exec?command=ls", V5), cluster.kubelet.asked());
+        let mut socket = socket.unwrap();
+        kubelet
+            .write_all(format!("HTTP/1.1 {answer}").as_bytes())
+            .await
+            .unwrap();
+        assert_eq!(socket.heard().await, Some((STDOUT, Vec::new())));
+        let status = socket.status().await;
+        assert_eq!(
+            (&status["code"], &status["message"]),
+            (&json!(code), &json!(message))
+        );
+    }
+    // One that ends in the middle is no success either.
+    let (socket, (_, mut kubelet)) = tokio::join!(
+        cluster.websocket("exec?command=ls", V5),
+        cluster.kubelet.speaks_spdy(V4)
+    );
+    let mut socket = socket.unwrap();
+    kubelet.streams(3).await;
+    drop(kubelet);
+    assert_eq!(socket.heard().await, Some((STDOUT, Vec::new())));
+    assert_eq!(socket.status().await["code"], 500);
+    cluster
+        .counted("apiserver_stream_translator_requests_total{code=\"500\"} 3")
+        .await;
+    cluster
+        .counted("apiserver_stream_translator_requests_total{code=\"403\"} 1")
+        .await;
+
+    // A tunnel is not there before the kubelet speaks, so its answer is the client's.
+    let (refused, ()) = tokio::join!(cluster.websocket("portforward", TUNNEL), async {
+        let (head, mut kubelet) = cluster.kubelet.asked().await;
+        assert!(
+            head.starts_with("POST /portForward/default/p HTTP/1.1\r\n"),
+            "{head}"
+        );
+        let answer = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 4\r\nretry-after: 9\r\n\r\nbusy";
+        kubelet.write_all(answer.as_bytes()).await.unwrap();
+    });
+    let refused = refused.err().unwrap();
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["retry-after"]),
+        (503, &"9".parse().unwrap())
+    );
+    let body = refused.into_body().unwrap_or_default();
+    assert!(b"busy".starts_with(&body), "{body:?}");
+    cluster
+        .counted("apiserver_stream_tunnel_requests_total{code=\"503\"} 1")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_forward_is_a_tunnel_to_a_kubelet_that_speaks_spdy() {
+    let mut cluster = Cluster::start(&[], &[]).await;
+    let both = format!("{TUNNEL}, {V4}");
+    let (socket, (head, mut kubelet)) = tokio::join!(
+        cluster.websocket("portforward", &both),
+        cluster.kubelet.speaks_spdy("portforward.k8s.io")
+    );
+    let mut socket = socket.unwrap();
+    assert_eq!(protocol(&socket.headers), TUNNEL);
+    assert!(
+        head.starts_with("POST /portForward/default/p HTTP/1.1\r\n"),
+        "{head}"
+    );
+    let kubelet = &mut kubelet.stream;
+    // Not SPDY at all: nobody looks inside.
+    let message = |bytes: &'static [u8]| Message::Binary(bytes.into());
+    socket.stream.send(message(b"que")).await.unwrap();
+    socket.stream.send(message(b"stion")).await.unwrap();
+    let mut question = [0; 8];
+    kubelet.read_exact(&mut question).await.unwrap();
+    assert_eq!(&question, b"question");
+    kubelet.write_all(b"answer").await.unwrap();
+    let mut answer = Vec::new();
+    while answer.len() < 6 {
+        answer.extend(socket.bytes().await.unwrap());
+    }
+    assert_eq!(answer, b"answer");
+    cluster
+        .counted("apiserver_stream_tunnel_requests_total{code=\"101\"} 1")
+        .await;
+    // The server does not wait for it when it stops.
+    cluster.server.terminate(PATIENCE).unwrap();
+    let end = tokio::time::timeout(PATIENCE, kubelet.read(&mut [0; 64])).await;
+    assert!(matches!(end.unwrap(), Ok(0) | Err(_)));
+}
+
+/// What the kubelet is asked, when it grants the WebSocket and says something in it.
+async fn passed_on(cluster: &Cluster, query: &str, protocol: &str) {
+    let accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+    let (socket, _kubelet) = tokio::join!(cluster.websocket(query, protocol), async {
+        let (head, mut stream) = cluster.kubelet.asked().await;
+        for part in [
+            "GET /".to_owned(),
+            "\r\nupgrade: websocket\r\n".to_owned(),
+            format!(
+                "\r\nsec-websocket-protocol: {}\r\n",
+                protocol.to_ascii_lowercase()
+            ),
+        ] {
+            assert!(head.contains(&part), "{part} {head}");
+        }
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {accept}\r\nsec-websocket-protocol: {protocol}\r\n\r\n"
+        );
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        // A message of two bytes.
+        stream.write_all(&[0x82, 2, STDOUT, b'!']).await.unwrap();
+        stream
+    });
+    let mut socket = socket.unwrap();
+    assert_eq!(socket.heard().await, Some((STDOUT, b"!".to_vec())), "{query}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kubelet_that_declares_it_gets_the_websocket() {
+    let cluster = Cluster::start(&["AnotherFeature", "ExtendWebSocketsToKubelet"], &[]).await;
+    passed_on(&cluster, "exec?command=ls", V5).await;
+    passed_on(&cluster, "attach", V5).await;
+    passed_on(&cluster, "portforward", TUNNEL).await;
+    for subresource in ["exec", "attach", "portforward"] {
+        cluster.counted(&format!("apiserver_websocket_streaming_requests_total{{subresource=\"{subresource}\",proxy_type=\"proxied_to_kubelet\"}} 1")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_websockets_are_passed_on_to_any_kubelet() {
+    let cluster = Cluster::start(&[], &[]).await;
+    passed_on(&cluster, "exec?command=ls", V4).await;
+    passed_on(&cluster, "portforward?ports=80", V4).await;
+    // And all of them where the gates say so.
+    let gates = "--feature-gates=TranslateStreamCloseWebsocketRequests=false,PortForwardWebsockets=false";
+    let cluster = Cluster::start(&[], &[gates]).await;
+    passed_on(&cluster, "exec?command=ls", V5).await;
+    passed_on(&cluster, "portforward", TUNNEL).await;
+}
