@@ -163,10 +163,8 @@ async fn an_exec_is_translated_for_a_kubelet_that_speaks_spdy() {
     let cluster = Cluster::start(&["AnotherFeature"], &[]).await;
     let query = "exec?command=cat&command=-&stdin=true&stdout=true&stderr=true";
     let both = format!("{V4}, {V5}");
-    let (socket, (head, mut kubelet)) = tokio::join!(
-        cluster.websocket(query, &both),
-        cluster.kubelet.speaks_spdy(V4)
-    );
+    let (socket, (head, mut kubelet)) =
+        tokio::join!(cluster.websocket(query, &both), cluster.kubelet.speaks_spdy(V4));
     let mut socket = socket.unwrap();
     assert_eq!(protocol(&socket.headers), V5);
     let path = "POST /exec/default/p/c?input=1&output=1&error=1&command=cat&command=- HTTP/1.1\r\n";
@@ -210,8 +208,18 @@ async fn an_exec_is_translated_for_a_kubelet_that_speaks_spdy() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_attached_terminal_is_resized_and_its_end_ends_the_kubelets_connection() {
-    // Also through what keeps a pace.
-    let cluster = Cluster::start(&[], &["--max-connection-bytes-per-sec=100000"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (policy, log) = (folder.path().join("policy"), folder.path().join("log"));
+    let rules = json!({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]});
+    std::fs::write(&policy, rules.to_string()).unwrap();
+    let flags = [
+        // Also through what keeps a pace.
+        "--max-connection-bytes-per-sec=100000".to_owned(),
+        format!("--audit-policy-file={}", policy.display()),
+        format!("--audit-log-path={}", log.display()),
+    ];
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let cluster = Cluster::start(&[], &flags).await;
     let query = "attach?stdin=true&stdout=true&tty=true";
     let (socket, (head, mut kubelet)) =
         tokio::join!(cluster.websocket(query, V5), cluster.kubelet.speaks_spdy(V4));
@@ -227,6 +235,9 @@ async fn an_attached_terminal_is_resized_and_its_end_ends_the_kubelets_connectio
     kubelet.say(streams["stdout"], b"$ ", false).await;
     assert_eq!(socket.heard().await, Some((STDOUT, Vec::new())));
     assert_eq!(socket.heard().await, Some((STDOUT, b"$ ".to_vec())));
+    // Until then the request has not ended.
+    assert_eq!(audited(&log, "ResponseComplete"), None);
+    assert_eq!(audited(&log, "ResponseStarted"), Some(101));
     socket.stream.close(None).await.unwrap();
     drop(socket);
     let end = tokio::time::timeout(PATIENCE, kubelet.stream.read(&mut [0; 64])).await;
@@ -234,6 +245,22 @@ async fn an_attached_terminal_is_resized_and_its_end_ends_the_kubelets_connectio
     cluster
         .counted("apiserver_stream_translator_requests_total{code=\"200\"} 1")
         .await;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while audited(&log, "ResponseComplete") != Some(101) {
+        assert!(tokio::time::Instant::now() < deadline, "the end of the request");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The code of an attach in a stage that was recorded.
+fn audited(log: &Path, stage: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(log).unwrap();
+    let events = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut found =
+        events.filter(|event| event["stage"] == stage && event["objectRef"]["subresource"] == "attach");
+    found.next()?["responseStatus"]["code"].as_u64()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -284,6 +311,7 @@ async fn what_a_kubelet_has_against_a_stream_is_told() {
     drop(kubelet);
     assert_eq!(socket.heard().await, Some((STDOUT, Vec::new())));
     assert_eq!(socket.status().await["code"], 500);
+    drop(socket);
     cluster
         .counted("apiserver_stream_translator_requests_total{code=\"500\"} 3")
         .await;

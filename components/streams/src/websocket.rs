@@ -17,6 +17,8 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 /// Longest message of a client, bytes: that of upstream's server of channels.
 const LONGEST_MESSAGE: usize = 32 << 20;
+/// What is read of a client at once, bytes: kubectl's messages have no more.
+const READ_AT_ONCE: usize = 32 << 10;
 /// A client that was told that all is said has this long to close; what it still sends is read and dropped.
 const PARTING: Duration = Duration::from_secs(5);
 
@@ -118,6 +120,7 @@ pub fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 /// The connection ended before.
 pub async fn open(upgrade: OnUpgrade) -> Result<Socket, hyper::Error> {
     let limits = WebSocketConfig::default()
+        .read_buffer_size(READ_AT_ONCE)
         .max_message_size(Some(LONGEST_MESSAGE))
         .max_frame_size(Some(LONGEST_MESSAGE));
     let connection = TokioIo::new(upgrade.await?);

@@ -6,10 +6,10 @@
 use super::super::container::text;
 use super::super::destination::Destination;
 use super::super::relay::{self, Outgoing, Switch};
-use super::{PROTOCOL_VERSION, asking_for_spdy, speaks_spdy};
+use super::{PROTOCOL_VERSION, asking_for_spdy, handshake, speaks_spdy};
 use crate::metrics::streams::StreamMetrics;
 use crate::serving::body::Response;
-use apimachinery::{ApiError, Reason};
+use apimachinery::ApiError;
 use futures::{SinkExt, StreamExt};
 use http::{HeaderMap, Method};
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -20,7 +20,7 @@ use streams::messages::Form;
 use streams::relay::End;
 use streams::remote_command::{ERROR, SPDY_PROTOCOL, V5, Wanted};
 use streams::spdy::{Receiver, Sender};
-use streams::websocket::{self, Handshake, Socket};
+use streams::websocket::{self, Socket};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Upstream's: what stands between here and the kubelet must not take a silent stream for a dead one.
@@ -36,11 +36,7 @@ pub(super) fn answer(
     wanted: Wanted,
     upgrade: OnUpgrade,
 ) -> Result<Response, ApiError> {
-    let handshake = Handshake::check(&outgoing.method, &outgoing.headers).map_err(|refused| {
-        let code = refused.status().as_u16();
-        metrics.translated(code);
-        ApiError::new(code, Reason::BadRequest, refused.to_string(), None)
-    })?;
+    let handshake = handshake(&outgoing).inspect_err(|error| metrics.translated(error.code()))?;
     let outgoing = Outgoing {
         method: Method::POST,
         headers: asking_for_spdy(HeaderMap::new(), std::iter::once(SPDY_PROTOCOL)),

@@ -2,15 +2,15 @@
 
 use super::super::destination::Destination;
 use super::super::relay::{self, Outgoing, Switch};
-use super::{PROTOCOL_VERSION, asking_for_spdy, speaks_spdy};
+use super::{PROTOCOL_VERSION, asking_for_spdy, handshake, speaks_spdy};
 use crate::metrics::streams::StreamMetrics;
 use crate::serving::body::Response;
-use apimachinery::{ApiError, Reason};
+use apimachinery::ApiError;
 use http::{HeaderMap, Method};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use streams::tunnel::{self, PREFIX};
-use streams::websocket::{self, Handshake};
+use streams::websocket;
 
 /// Asks the kubelet for SPDY, and accepts the WebSocket if it speaks it; what else it answers goes to the client.
 pub(super) async fn answer(
@@ -32,10 +32,7 @@ async fn opened(
     outgoing: Outgoing,
     upgrade: OnUpgrade,
 ) -> Result<Response, ApiError> {
-    let handshake = Handshake::check(&outgoing.method, &outgoing.headers).map_err(|refused| {
-        let code = refused.status().as_u16();
-        ApiError::new(code, Reason::BadRequest, refused.to_string(), None)
-    })?;
+    let handshake = handshake(&outgoing)?;
     let client = outgoing.headers.clone();
     let pace = outgoing.bytes_per_second;
     let outgoing = Outgoing {
