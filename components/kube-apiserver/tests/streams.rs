@@ -252,6 +252,37 @@ async fn an_attached_terminal_is_resized_and_its_end_ends_the_kubelets_connectio
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn neither_a_translated_stream_nor_a_tunnel_is_faster_than_allowed() {
+    const SENT: usize = 30_000;
+    let cluster = Cluster::start(&[], &["--max-connection-bytes-per-sec=10000"]).await;
+    for (query, protocol, inner) in [
+        ("exec?command=cat", V5, V4),
+        ("portforward", TUNNEL, "portforward.k8s.io"),
+    ] {
+        let (socket, (_, mut kubelet)) = tokio::join!(
+            cluster.websocket(query, protocol),
+            cluster.kubelet.speaks_spdy(inner)
+        );
+        let mut socket = socket.unwrap();
+        let began = tokio::time::Instant::now();
+        if protocol == V5 {
+            let stdout = kubelet.streams(3).await["stdout"];
+            kubelet.say(stdout, &[b'x'; SENT], false).await;
+        } else {
+            kubelet.stream.write_all(&[b'x'; SENT]).await.unwrap();
+        }
+        let mut got = 0;
+        while got < SENT {
+            let bytes = socket.bytes().await.unwrap();
+            got += bytes.iter().filter(|byte| **byte == b'x').count();
+        }
+        // Three seconds without the tenth of a second that goes at once.
+        let took = began.elapsed();
+        assert!(took.as_millis() >= 2800, "{query}: {took:?}");
+    }
+}
+
 /// The code of an attach in a stage that was recorded.
 fn audited(log: &Path, stage: &str) -> Option<u64> {
     let text = std::fs::read_to_string(log).unwrap();
