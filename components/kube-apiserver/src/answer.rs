@@ -87,8 +87,8 @@ pub fn failure(error: &ApiError, accepted: &Accepted) -> Response {
 }
 
 /// Adds Warning headers in the form of RFC 7234.
-pub fn add_warnings(response: &mut Response, warnings: &[String]) {
-    for warning in warnings {
+pub fn add_warnings(response: &mut Response, warnings: &[impl AsRef<str>]) {
+    for warning in warnings.iter().map(AsRef::as_ref) {
         let mut quoted = String::with_capacity(warning.len());
         for c in warning.chars().filter(|c| !c.is_control()) {
             if matches!(c, '"' | '\\') {

@@ -5,6 +5,7 @@ pub mod bootstrap_token;
 pub mod front_proxy;
 pub mod impersonation;
 pub mod lookup;
+pub mod notes;
 pub mod oidc;
 pub mod service_account;
 pub mod static_tokens;
@@ -23,6 +24,7 @@ use futures::FutureExt;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use lookup::Lookup;
+use notes::Notes;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -54,12 +56,13 @@ impl Authenticator {
         self.anonymous.store(Arc::new(anonymous));
     }
 
-    /// Finds out who sent a request for a path.
+    /// Finds out who sent a request for a path. What is to be said of the token is in `notes` afterwards.
     pub async fn authenticate(
         &self,
         headers: &HeaderMap,
         peer: &Peer,
         path: &str,
+        notes: &mut Notes,
     ) -> Result<Arc<User>, Rejected> {
         let mut refusals = Vec::new();
         if let Some(front_proxy) = &self.front_proxy {
@@ -77,7 +80,7 @@ impl Authenticator {
             }
         }
         if let Some(token) = bearer_token(headers) {
-            match self.tokens.authenticate(token, &[]).boxed().await {
+            match self.tokens.authenticate(token, &[], notes).boxed().await {
                 Ok(Some(found)) => return Ok(found.user),
                 Ok(None) => refusals.push("invalid bearer token".to_owned()),
                 Err(refusal) => refusals.push(refusal.0),
@@ -85,7 +88,7 @@ impl Authenticator {
         }
         match websocket::token(headers) {
             Ok(None) => {}
-            Ok(Some(token)) => match self.tokens.authenticate(&token, &[]).boxed().await {
+            Ok(Some(token)) => match self.tokens.authenticate(&token, &[], notes).boxed().await {
                 Ok(Some(found)) => return Ok(found.user),
                 Ok(None) => refusals.push("invalid bearer token".to_owned()),
                 Err(refusal) => refusals.push(refusal.0),
@@ -126,11 +129,12 @@ pub struct TokenAuthenticator {
 }
 
 impl TokenAuthenticator {
-    /// Checks a token. `audiences` empty means those of the API server.
+    /// Checks a token. `audiences` empty means those of the API server. What is to be said of it is in `notes` afterwards.
     pub async fn authenticate(
         &self,
         token: &str,
         audiences: &[String],
+        notes: &mut Notes,
     ) -> Result<Option<Authenticated>, Rejected> {
         if let Some(tokens) = &self.static_tokens
             && let Some(user) = tokens.authenticate(token)
@@ -138,21 +142,29 @@ impl TokenAuthenticator {
             return Ok(self.for_us(user, audiences));
         }
         let began = Instant::now();
-        if let Some(known) = self.cache.get(token, audiences) {
+        if let Some((known, noted)) = self.cache.get(token, audiences) {
             self.metrics.asked(true, began.elapsed());
+            notes.extend(noted);
             return known.map_err(Rejected);
         }
         let running = self.metrics.fetching();
-        let outcome = self.fetch(token, audiences).await;
+        let mut noted = Notes::default();
+        let outcome = self.fetch(token, audiences, &mut noted).await;
+        notes.extend(noted);
         drop(running);
         self.metrics.fetched(outcome.is_ok());
         self.metrics.asked(false, began.elapsed());
         outcome
     }
 
-    async fn fetch(&self, token: &str, audiences: &[String]) -> Result<Option<Authenticated>, Rejected> {
-        let outcome = self.check(token, audiences).await;
-        self.cache.put(token, audiences, kept(&outcome));
+    async fn fetch(
+        &self,
+        token: &str,
+        audiences: &[String],
+        notes: &mut Notes,
+    ) -> Result<Option<Authenticated>, Rejected> {
+        let outcome = self.check(token, audiences, notes).await;
+        self.cache.put(token, audiences, kept(&outcome), notes);
         match (outcome, &self.webhook) {
             (Ok(Some(found)), _) => Ok(Some(found)),
             (other, None) => other,
@@ -165,7 +177,12 @@ impl TokenAuthenticator {
     }
 
     /// Each kind of token in turn; one kind's refusal doesn't keep the next from being tried.
-    async fn check(&self, token: &str, audiences: &[String]) -> Result<Option<Authenticated>, Rejected> {
+    async fn check(
+        &self,
+        token: &str,
+        audiences: &[String],
+        notes: &mut Notes,
+    ) -> Result<Option<Authenticated>, Rejected> {
         let mut refusals: Vec<String> = Vec::new();
         let mut note = |outcome: Result<Option<Authenticated>, Rejected>| match outcome {
             Ok(found) => found,
@@ -176,7 +193,7 @@ impl TokenAuthenticator {
         };
         let of_account = self
             .service_accounts
-            .authenticate(token, audiences, &*self.lookup)
+            .authenticate(token, audiences, &*self.lookup, notes)
             .await;
         if let Some(found) = note(of_account) {
             return Ok(Some(found));
@@ -217,11 +234,12 @@ impl TokenAuthenticator {
         token: &str,
         audiences: &[String],
     ) -> Result<Option<Authenticated>, Rejected> {
-        if let Some(known) = self.webhook_cache.get(token, audiences) {
+        if let Some((known, _)) = self.webhook_cache.get(token, audiences) {
             return known.map_err(Rejected);
         }
         let outcome = webhook.authenticate(token, audiences).await;
-        self.webhook_cache.put(token, audiences, kept(&outcome));
+        self.webhook_cache
+            .put(token, audiences, kept(&outcome), &Notes::default());
         outcome
     }
 }

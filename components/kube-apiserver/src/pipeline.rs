@@ -4,6 +4,7 @@ use crate::aggregator;
 use crate::answer;
 use crate::audit;
 use crate::authentication::impersonation;
+use crate::authentication::notes::Notes;
 use crate::authorization::attributes::Attributes;
 use crate::compress;
 use crate::handlers;
@@ -160,11 +161,13 @@ async fn guarded(
 ) -> Result<Response, ApiError> {
     let Arrived { parts, peer, .. } = &asked.arrived;
     let begun = Instant::now();
+    let mut notes = Notes::default();
     let outcome = server
         .authenticator
-        .authenticate(&parts.headers, peer, &asked.info.path)
+        .authenticate(&parts.headers, peer, &asked.info.path, &mut notes)
         .await;
     note_authentication(server, peer, outcome.as_deref().ok(), begun.elapsed());
+    record.note(std::mem::take(&mut notes.annotations));
     let user = match outcome {
         Ok(user) => user,
         Err(refusal) => {
@@ -184,7 +187,12 @@ async fn guarded(
     if let Some(span) = span {
         traces::end(&span, &mut outcome);
     }
-    outcome
+    if notes.warnings.is_empty() {
+        return outcome;
+    }
+    let mut response = outcome.unwrap_or_else(|error| answer::failure(&error, &form.choose()));
+    answer::add_warnings(&mut response, &notes.warnings);
+    Ok(response)
 }
 
 /// From the user to the answer.

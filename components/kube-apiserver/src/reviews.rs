@@ -42,7 +42,7 @@ pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> R
     api::strategy::settle(&target.row, &mut review, &Unchanged::default());
     let status = match target.row.gvk.kind.as_str() {
         "SelfSubjectReview" => token::who_am_i(request),
-        "TokenReview" => token::review(server, &review).await?,
+        "TokenReview" => token::review(server, request, &review).await?,
         "SubjectAccessReview" | "LocalSubjectAccessReview" => {
             access::subject(server, target, &review).await?
         }

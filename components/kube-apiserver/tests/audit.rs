@@ -2,14 +2,17 @@
 #![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::api::{Api, DeleteParams, ListParams, PostParams, WatchParams};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, ServiceAccount};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchParams};
+use kube_apiserver::tokens::jwt;
+use kube_apiserver::tokens::keys::SigningKey;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use testkit::api_server::ApiServer;
 use testkit::cluster_pki::ClusterPki;
 use testkit::etcd::Etcd;
+use testkit::exchange;
 use testkit::webhook::{Answer, WebhookServer};
 
 fn events(file: &Path) -> Vec<Value> {
@@ -161,4 +164,171 @@ async fn events_tell_what_the_policy_wants() {
             .iter()
             .any(|event| event["requestURI"].as_str().unwrap().starts_with("/readyz"))
     );
+}
+
+/// A token as servers before v1.24 made them for each account, and as the token controller still makes them on request.
+async fn legacy_token(
+    server: &ApiServer,
+    secrets: &Api<Secret>,
+    account: &ServiceAccount,
+    name: &str,
+) -> String {
+    let key = std::fs::read(server.pki().file("sa.key")).unwrap();
+    let account = &account.metadata;
+    let of_account = account.name.as_deref().unwrap();
+    let claims = json!({
+        "iss": "kubernetes/serviceaccount",
+        "sub": format!("system:serviceaccount:default:{of_account}"),
+        "kubernetes.io/serviceaccount/namespace": "default",
+        "kubernetes.io/serviceaccount/secret.name": name,
+        "kubernetes.io/serviceaccount/service-account.name": of_account,
+        "kubernetes.io/serviceaccount/service-account.uid": account.uid,
+    });
+    let token = jwt::sign(&SigningKey::from_pem(&key).unwrap(), &claims).unwrap();
+    let secret = json!({
+        "metadata": {"name": name, "annotations": {"kubernetes.io/service-account.name": of_account}},
+        "type": "kubernetes.io/service-account-token",
+        "stringData": { "token": token },
+    });
+    let secret = serde_json::from_value(secret).unwrap();
+    secrets.create(&PostParams::default(), &secret).await.unwrap();
+    token
+}
+
+/// The code of an answer to the bearer of a token, and the warnings with it.
+async fn asked(server: &ApiServer, token: &str) -> (u16, Vec<String>) {
+    let kubeconfig = json!({
+        "clusters": [{"name": "c", "cluster": {"server": server.url(), "certificate-authority": server.pki().file("ca.crt")}}],
+        "users": [{"name": "u", "user": { "token": token }}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    });
+    let config = serde_json::from_value(kubeconfig).unwrap();
+    let config = kube::Config::from_custom_kubeconfig(config, &Default::default()).await;
+    let client = kube::Client::try_from(config.unwrap()).unwrap();
+    let path = "/api/v1/namespaces/default/pods";
+    let answer = exchange::send(&client, "GET", path, exchange::JSON, &Value::Null)
+        .await
+        .unwrap();
+    let warnings = answer.headers.get_all("warning").iter();
+    let warnings = warnings.map(|value| value.to_str().unwrap().to_owned()).collect();
+    (answer.status.as_u16(), warnings)
+}
+
+#[tokio::test]
+async fn the_use_of_tokens_that_live_too_long_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = json!({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata", "omitStages": ["RequestReceived"]}]});
+    std::fs::write(folder.path().join("policy"), policy.to_string()).unwrap();
+    let log = folder.path().join("audit.log");
+    let flags = [
+        format!("--audit-policy-file={}", folder.path().join("policy").display()),
+        format!("--audit-log-path={}", log.display()),
+    ];
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &flags)
+        .await
+        .unwrap();
+    let admin = server.admin().await.unwrap();
+    let accounts: Api<ServiceAccount> = Api::namespaced(admin.clone(), "default");
+    let secrets: Api<Secret> = Api::namespaced(admin.clone(), "default");
+    let account = json!({"metadata": {"name": "robot"}, "secrets": [{"name": "robot-token-x2b4c"}]});
+    let account = serde_json::from_value(account).unwrap();
+    let account = accounts.create(&PostParams::default(), &account).await.unwrap();
+    let subject = "system:serviceaccount:default:robot";
+    let annotation = async |name: &str| {
+        let key = format!("authentication.k8s.io/{name}");
+        let found = event(&log, |event| event["annotations"].get(&key).is_some()).await;
+        (found["annotations"][&key].clone(), found)
+    };
+
+    // Nobody asked for this one: each use of it is told, from the cache of outcomes too.
+    let auto = legacy_token(&server, &secrets, &account, "robot-token-x2b4c").await;
+    for _ in 0..2 {
+        let (code, warnings) = asked(&server, &auto).await;
+        assert_eq!(code, 403);
+        assert_eq!(
+            warnings,
+            [
+                "299 - \"Use tokens from the TokenRequest API or manually created secret-based tokens instead of auto-generated secret-based tokens.\""
+            ]
+        );
+    }
+    let (name, told) = annotation("legacy-token-autogenerated-secret").await;
+    assert_eq!(name, "robot-token-x2b4c");
+    assert_eq!(told["annotations"]["authentication.k8s.io/legacy-token"], subject);
+    let uses = |event: &Value| {
+        event["user"]["username"] == subject
+            && event["annotations"]
+                .get("authentication.k8s.io/legacy-token")
+                .is_some()
+    };
+    assert_eq!(events(&log).iter().filter(|event| uses(event)).count(), 2);
+
+    let manual = legacy_token(&server, &secrets, &account, "by-hand").await;
+    assert_eq!(asked(&server, &manual).await, (403, vec![]));
+    let (name, _) = annotation("legacy-token-manual-secret").await;
+    assert_eq!(name, "by-hand");
+
+    // What the token cleaner does after a year without use.
+    let unused = legacy_token(&server, &secrets, &account, "robot-token-old").await;
+    let labels = json!({"metadata": {"labels": {"kubernetes.io/legacy-token-invalid-since": "2026-01-01"}}});
+    let labels = Patch::Merge(labels);
+    secrets
+        .patch("robot-token-old", &PatchParams::default(), &labels)
+        .await
+        .unwrap();
+    assert_eq!(asked(&server, &unused).await, (401, vec![]));
+    let (name, told) = annotation("legacy-token-invalidated").await;
+    assert_eq!(
+        (name, &told["responseStatus"]["code"]),
+        (json!("robot-token-old/default"), &json!(401))
+    );
+    let labels = secrets
+        .get("robot-token-old")
+        .await
+        .unwrap()
+        .metadata
+        .labels
+        .unwrap();
+    assert!(
+        labels.contains_key("kubernetes.io/legacy-token-last-used"),
+        "{labels:?}"
+    );
+
+    // As for a pod's client that does not read its token again.
+    let now = jiff::Timestamp::now().as_second();
+    let claims = json!({
+        "iss": "https://kubernetes.default.svc", "aud": ["https://kubernetes.default.svc"],
+        "sub": subject, "iat": now - 4000, "nbf": now - 4000, "exp": now + 4000,
+        "kubernetes.io": {"namespace": "default", "serviceaccount": {"name": "robot", "uid": account.metadata.uid}, "warnafter": now - 100},
+    });
+    let key = std::fs::read(server.pki().file("sa.key")).unwrap();
+    let stale = jwt::sign(&SigningKey::from_pem(&key).unwrap(), &claims).unwrap();
+    assert_eq!(asked(&server, &stale).await, (403, vec![]));
+    let (text, _) = annotation("stale-token").await;
+    let late = text
+        .as_str()
+        .unwrap()
+        .strip_prefix(&format!("subject: {subject}, seconds after warning threshold: "));
+    assert!(late.unwrap().parse::<i64>().unwrap() >= 100, "{text}");
+
+    let metrics = admin
+        .request_text(http::Request::get("/metrics").body(vec![]).unwrap())
+        .await
+        .unwrap();
+    for line in [
+        "serviceaccount_legacy_tokens_total 3",
+        "serviceaccount_legacy_auto_token_uses_total 1",
+        "serviceaccount_legacy_manual_token_uses_total 1",
+        "serviceaccount_invalid_legacy_auto_token_uses_total 1",
+        "serviceaccount_stale_tokens_total 1",
+        "serviceaccount_valid_tokens_total 0",
+    ] {
+        assert!(
+            metrics.lines().any(|found| found == line),
+            "{line} is not in\n{metrics}"
+        );
+    }
 }

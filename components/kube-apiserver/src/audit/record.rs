@@ -109,6 +109,13 @@ impl Record {
         self.rules.is_some()
     }
 
+    /// Adds annotations.
+    pub fn note(&mut self, annotations: Vec<(&'static str, String)>) {
+        for (key, value) in annotations {
+            self.annotations.insert(key.to_owned(), json!(value));
+        }
+    }
+
     /// Notes who decided how about the request.
     pub fn decided(&mut self, allowed: bool, reason: &str) {
         if self.rules.is_none() {

@@ -3,6 +3,7 @@
 mod legacy;
 
 use super::lookup::Lookup;
+use super::notes::Notes;
 use super::{Authenticated, Rejected};
 use crate::identity::{CREDENTIAL_ID, User, service_account_user};
 use crate::metrics::tokens::TokenMetrics;
@@ -14,6 +15,11 @@ use std::sync::Arc;
 
 /// Tolerated difference between clocks, seconds.
 const LEEWAY: i64 = 60;
+
+/// Whose token of a secret it is, in the audit log.
+const LEGACY_TOKEN: &str = "authentication.k8s.io/legacy-token";
+/// How long ago a token should have been renewed, in the audit log.
+const STALE_TOKEN: &str = "authentication.k8s.io/stale-token";
 
 /// Checks tokens that the issuer's keys signed.
 #[derive(Clone)]
@@ -31,6 +37,7 @@ impl ServiceAccountTokens {
         token: &str,
         audiences: &[String],
         lookup: &dyn Lookup,
+        notes: &mut Notes,
     ) -> Result<Option<Authenticated>, Rejected> {
         let Ok(peek) = jwt::unverified::<Claims>(token) else {
             return Ok(None);
@@ -51,6 +58,8 @@ impl ServiceAccountTokens {
         };
         // Legacy tokens carry no audience and stand for the API server's own.
         let carried = if claims.aud.is_empty() && is_legacy {
+            notes.annotate(LEGACY_TOKEN, claims.sub.clone());
+            self.metrics.legacy();
             &self.issuer.audiences
         } else {
             &claims.aud
@@ -65,20 +74,33 @@ impl ServiceAccountTokens {
                 "token audiences {carried:?} is invalid for the target audiences {wanted:?}"
             )));
         }
-        check_time(&claims, jiff::Timestamp::now().as_second())?;
+        let now = jiff::Timestamp::now().as_second();
+        check_time(&claims, now)?;
         let user = if is_legacy {
-            legacy::user_of(token, &claims, lookup, &self.metrics).await?
+            legacy::user_of(token, &claims, lookup, &self.metrics, notes).await?
         } else {
             let user = self.bound(&claims, lookup).await?;
-            let renewal = claims.kubernetes.as_ref().and_then(|bound| bound.warnafter);
-            self.metrics
-                .bound(renewal.is_some_and(|time| time < jiff::Timestamp::now().as_second()));
+            self.note_age(&claims, now, notes);
             user
         };
         Ok(Some(Authenticated {
             user: Arc::new(user.authenticated()),
             audiences: common,
         }))
+    }
+
+    /// Tells whether a token that outlives what was asked for should have been renewed. Of others there is nothing to tell.
+    fn note_age(&self, claims: &Claims, now: i64, notes: &mut Notes) {
+        let renewal = claims.kubernetes.as_ref().and_then(|bound| bound.warnafter);
+        let Some(renewal) = renewal.filter(|time| *time != 0) else {
+            return;
+        };
+        if now > renewal {
+            let (subject, late) = (&claims.sub, now - renewal);
+            let text = format!("subject: {subject}, seconds after warning threshold: {late}");
+            notes.annotate(STALE_TOKEN, text);
+        }
+        self.metrics.bound(now > renewal);
     }
 
     async fn bound(&self, claims: &Claims, lookup: &dyn Lookup) -> Result<User, Rejected> {

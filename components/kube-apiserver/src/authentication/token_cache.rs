@@ -1,6 +1,7 @@
 //! Outcomes of token checks, kept for a few seconds.
 
 use super::Authenticated;
+use super::notes::Notes;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ type Outcome = Result<Option<Authenticated>, String>;
 /// Keyed by hash, so that tokens themselves aren't kept in memory.
 pub struct TokenCache {
     good_for: Duration,
-    entries: Mutex<ahash::AHashMap<[u8; 32], (Instant, Outcome)>>,
+    entries: Mutex<ahash::AHashMap<[u8; 32], (Instant, Outcome, Notes)>>,
 }
 
 fn key(token: &str, audiences: &[String]) -> [u8; 32] {
@@ -47,24 +48,25 @@ impl TokenCache {
         self.entries.lock().clear();
     }
 
-    pub fn get(&self, token: &str, audiences: &[String]) -> Option<Outcome> {
+    /// What is known of a token, and what every request with it is to be told.
+    pub fn get(&self, token: &str, audiences: &[String]) -> Option<(Outcome, Notes)> {
         let entries = self.entries.lock();
-        let (made, outcome) = entries.get(&key(token, audiences))?;
-        (made.elapsed() < self.good_for).then(|| outcome.clone())
+        let (made, outcome, notes) = entries.get(&key(token, audiences))?;
+        (made.elapsed() < self.good_for).then(|| (outcome.clone(), notes.clone()))
     }
 
     /// Keeps successes only: a failure may be cured by the object that the token is bound to arriving.
-    pub fn put(&self, token: &str, audiences: &[String], outcome: Outcome) {
+    pub fn put(&self, token: &str, audiences: &[String], outcome: Outcome, notes: &Notes) {
         if !matches!(outcome, Ok(Some(_))) {
             return;
         }
         let mut entries = self.entries.lock();
         if entries.len() >= CAPACITY {
-            entries.retain(|_, (made, _)| made.elapsed() < self.good_for);
+            entries.retain(|_, (made, ..)| made.elapsed() < self.good_for);
             if entries.len() >= CAPACITY {
                 entries.clear();
             }
         }
-        entries.insert(key(token, audiences), (Instant::now(), outcome));
+        entries.insert(key(token, audiences), (Instant::now(), outcome, notes.clone()));
     }
 }

@@ -127,9 +127,13 @@ impl TokenMetrics {
         self.fetches.get_or_create(&StatusLabels { status }).inc();
     }
 
-    /// A token kept in a secret was taken; `auto` if the account has the secret among its own.
-    pub fn legacy(&self, auto: bool) {
+    /// A token that names no audience was presented, as those kept in secrets do not.
+    pub fn legacy(&self) {
         self.legacy.inc();
+    }
+
+    /// A token kept in a secret was taken; `auto` if the account has the secret among its own.
+    pub fn legacy_use(&self, auto: bool) {
         if auto {
             &self.legacy_auto
         } else {
@@ -143,7 +147,7 @@ impl TokenMetrics {
         self.legacy_invalid.inc();
     }
 
-    /// A bound token was taken; `stale` if it lives on beyond the time at which it should have been renewed.
+    /// A bound token with a time at which to renew it was taken; `stale` if that is over.
     pub fn bound(&self, stale: bool) {
         if stale { &self.stale } else { &self.valid }.inc();
     }

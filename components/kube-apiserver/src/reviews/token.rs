@@ -1,5 +1,6 @@
 //! TokenReview and SelfSubjectReview.
 
+use crate::authentication::notes::Notes;
 use crate::identity::User;
 use crate::request::ApiRequest;
 use crate::server::Server;
@@ -25,8 +26,8 @@ pub fn who_am_i(request: &ApiRequest) -> Value {
     json!({ "userInfo": user_info(&request.user) })
 }
 
-/// Says whose token it is, if anybody's.
-pub async fn review(server: &Server, review: &Value) -> Result<Value, ApiError> {
+/// Says whose token it is, if anybody's. What there is to say of its use is said of the review.
+pub async fn review(server: &Server, request: &ApiRequest, review: &Value) -> Result<Value, ApiError> {
     let token = review["spec"]["token"].as_str().unwrap_or("");
     if token.is_empty() {
         return Err(ApiError::bad_request(
@@ -40,22 +41,29 @@ pub async fn review(server: &Server, review: &Value) -> Result<Value, ApiError> 
         .filter_map(Value::as_str)
         .map(str::to_owned)
         .collect();
-    Ok(
-        match server.authenticator.tokens.authenticate(token, &audiences).await {
-            Ok(Some(found)) => {
-                let mut status = json!({ "authenticated": true, "user": user_info(&found.user) });
-                let good_for = if found.audiences.is_empty() {
-                    &audiences
-                } else {
-                    &found.audiences
-                };
-                if !good_for.is_empty() {
-                    status["audiences"] = json!(good_for);
-                }
-                status
+    let mut notes = Notes::default();
+    let tokens = &server.authenticator.tokens;
+    let outcome = tokens.authenticate(token, &audiences, &mut notes).await;
+    for text in notes.warnings {
+        request.warn(text);
+    }
+    for (key, value) in notes.annotations {
+        request.annotate(key.to_owned(), value);
+    }
+    Ok(match outcome {
+        Ok(Some(found)) => {
+            let mut status = json!({ "authenticated": true, "user": user_info(&found.user) });
+            let good_for = if found.audiences.is_empty() {
+                &audiences
+            } else {
+                &found.audiences
+            };
+            if !good_for.is_empty() {
+                status["audiences"] = json!(good_for);
             }
-            Ok(None) => json!({ "user": {}, "error": "invalid bearer token" }),
-            Err(refusal) => json!({ "user": {}, "error": format!("[invalid bearer token, {}]", refusal.0) }),
-        },
-    )
+            status
+        }
+        Ok(None) => json!({ "user": {}, "error": "invalid bearer token" }),
+        Err(refusal) => json!({ "user": {}, "error": format!("[invalid bearer token, {}]", refusal.0) }),
+    })
 }
