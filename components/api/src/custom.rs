@@ -6,6 +6,7 @@ mod formats;
 mod metadata;
 mod paths;
 mod prune;
+mod ratcheting;
 mod row;
 mod rules;
 mod scale;
@@ -16,6 +17,7 @@ mod validate;
 
 pub use columns::JsonPath;
 pub use paths::SimplePath;
+pub use ratcheting::comparisons;
 pub use row::{Conversion, Definition, compare_versions, rows};
 pub use rules::{Compiled, Rule, RuleSet};
 pub use scale::Scale;
@@ -67,8 +69,12 @@ pub(crate) fn check(
     definition: &Definition,
     old: Option<&Value>,
     new: &Value,
-    mut errors: ErrorList,
+    errors: ErrorList,
 ) -> ErrorList {
+    ratcheting::counted(old.is_some(), || check_all(definition, old, new, errors))
+}
+
+fn check_all(definition: &Definition, old: Option<&Value>, new: &Value, mut errors: ErrorList) -> ErrorList {
     errors.extend(check_schema(&definition.schema, old, new));
     errors.extend(definition.scale.iter().flat_map(|scale| scale.check(new)));
     errors.extend(metadata::check_embedded(

@@ -2,33 +2,55 @@
 //! evaluation is all expressions that one decision takes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Upper bounds in seconds, as upstream's metrics have them.
-pub const BOUNDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const BOUNDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Most upper bounds that times are counted by.
+const MOST: usize = 11;
 
 /// Times by upper bound.
 #[derive(Debug)]
 pub struct Times {
+    bounds: &'static [f64],
     /// One for each bound, and one for what is above all of them.
-    counts: [AtomicU64; BOUNDS.len() + 1],
+    counts: [AtomicU64; MOST + 1],
     nanoseconds: AtomicU64,
 }
 
-static COMPILATIONS: Times = Times::new();
-static EVALUATIONS: Times = Times::new();
+static COMPILATIONS: Times = Times::new(&BOUNDS);
+static EVALUATIONS: Times = Times::new(&BOUNDS);
 
 impl Times {
-    const fn new() -> Self {
+    /// Upper bounds in seconds that ascend, at most 11.
+    pub const fn new(bounds: &'static [f64]) -> Self {
+        assert!(bounds.len() <= MOST);
         Self {
-            counts: [const { AtomicU64::new(0) }; BOUNDS.len() + 1],
+            bounds,
+            counts: [const { AtomicU64::new(0) }; MOST + 1],
             nanoseconds: AtomicU64::new(0),
         }
     }
 
+    /// Counts one.
+    pub fn add(&self, elapsed: Duration) {
+        let seconds = elapsed.as_secs_f64();
+        let bucket = self.bounds.iter().position(|bound| seconds <= *bound);
+        self.counts[bucket.unwrap_or(self.bounds.len())].fetch_add(1, Ordering::Relaxed);
+        let nanoseconds = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+        self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// Seconds.
+    pub fn bounds(&self) -> &'static [f64] {
+        self.bounds
+    }
+
     /// How many took up to each bound but longer than the one before, and how many longer than all.
-    pub fn counts(&self) -> [u64; BOUNDS.len() + 1] {
-        std::array::from_fn(|bucket| self.counts[bucket].load(Ordering::Relaxed))
+    pub fn counts(&self) -> impl Iterator<Item = u64> + '_ {
+        let counts = self.counts.iter().take(self.bounds.len() + 1);
+        counts.map(|count| count.load(Ordering::Relaxed))
     }
 
     /// All of them together, in seconds.
@@ -43,12 +65,7 @@ pub struct Running(&'static Times, Instant);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let elapsed = self.1.elapsed();
-        let seconds = elapsed.as_secs_f64();
-        let bucket = BOUNDS.iter().position(|bound| seconds <= *bound);
-        self.0.counts[bucket.unwrap_or(BOUNDS.len())].fetch_add(1, Ordering::Relaxed);
-        let nanoseconds = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
-        self.0.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        self.0.add(self.1.elapsed());
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the program was built from, as `/version` and the metrics tell it.
 
+use prometheus_client::encoding::EncodeLabelSet;
 use serde_json::{Value, json};
 
 /// Given to the compiler by whoever builds; the build itself asks nobody.
@@ -8,6 +9,15 @@ pub struct BuildInfo {
     pub commit: Option<&'static str>,
     /// The commit's time in seconds since 1970, so that the same sources make the same program.
     pub commit_time: Option<&'static str>,
+}
+
+/// Versions as `major.minor`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct VersionLabels {
+    component: &'static str,
+    binary: String,
+    emulation: String,
+    min_compat: String,
 }
 
 impl BuildInfo {
@@ -44,6 +54,17 @@ impl BuildInfo {
             .collect()
     }
 
+    /// The labels of `version_info`: `/version` tells the same.
+    pub fn versions(&self) -> VersionLabels {
+        let of = |minor: &str| format!("{MAJOR}.{minor}");
+        VersionLabels {
+            component: "kube",
+            binary: of(MINOR),
+            emulation: of(MINOR),
+            min_compat: of(OLDEST_MINOR),
+        }
+    }
+
     /// The answer of `/version`.
     pub fn version(&self) -> Value {
         json!({
@@ -51,8 +72,8 @@ impl BuildInfo {
             "minor": MINOR,
             "emulationMajor": MAJOR,
             "emulationMinor": MINOR,
-            "minCompatibilityMajor": "1",
-            "minCompatibilityMinor": "35",
+            "minCompatibilityMajor": MAJOR,
+            "minCompatibilityMinor": OLDEST_MINOR,
             "gitVersion": component_config::KUBERNETES_VERSION,
             "gitCommit": self.commit(),
             "gitTreeState": "",
@@ -66,6 +87,8 @@ impl BuildInfo {
 
 const MAJOR: &str = "1";
 const MINOR: &str = "36";
+/// Features of the version before can be there.
+const OLDEST_MINOR: &str = "35";
 const COMPILER: &str = "rustc";
 /// Clients expect the field.
 const GO: &str = "none";

@@ -109,10 +109,15 @@ impl FlowControl {
         let (flow, work) = {
             let current = self.current.load();
             let flow = Arc::clone(current.classifier.classify(user, info)?);
+            let watches = estimate::told_of(info).then(|| counts.watches(info));
+            if let Some(watches) = watches {
+                flow.metrics.told(watches);
+            }
             let work = if flow.level.exempt {
                 estimate::Work::ONE
             } else {
-                estimate::estimate(info, query, current.most_seats(&flow.level.name), counts)
+                let most = current.most_seats(&flow.level.name);
+                estimate::estimate(info, query, most, watches, counts)
             };
             (flow, work)
         };

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod allocations;
+pub mod certificates;
 pub mod clients;
 pub mod conversion;
 pub mod expressions;
@@ -15,11 +16,12 @@ pub mod timed;
 pub mod tokens;
 
 use crate::admission::metrics::AdmissionMetrics;
-use crate::build_info::BuildInfo;
+use crate::build_info::{BuildInfo, VersionLabels};
 use crate::inflight::InFlight;
 use crate::request_info::RequestInfo;
 use access::AccessMetrics;
 use allocations::AllocationMetrics;
+use certificates::CertificateMetrics;
 use component_config::kube_apiserver::{GATES, Gate};
 use conversion::ConversionMetrics;
 use daemon::metrics::Selection;
@@ -80,10 +82,12 @@ pub struct Metrics {
     pub access: AccessMetrics,
     pub objects: ObjectMetrics,
     pub allocations: AllocationMetrics,
+    pub certificates: CertificateMetrics,
     pub conversion: ConversionMetrics,
     pub impersonation: ImpersonationMetrics,
     pub streams: StreamMetrics,
     logs: Counter,
+    logs_untrusted: Counter,
     pub health: HealthMetrics,
     pub pod_security: PodSecurityMetrics,
     deprecated: Family<DeprecatedLabels, Gauge>,
@@ -107,6 +111,8 @@ impl Metrics {
         let conversion = ConversionMetrics::register(&mut registry);
         let impersonation = ImpersonationMetrics::register(&mut registry);
         clients::register(&mut registry);
+        crate::webhook::register_weaknesses(&mut registry);
+        let certificates = CertificateMetrics::register(&mut registry);
         registry.register_collector(Box::new(ExpressionMetrics));
         let logs = Family::<UsageLabels, Counter>::default();
         let usage = "enforce_tls";
@@ -117,6 +123,12 @@ impl Metrics {
             logs,
         );
         let logs = enforced;
+        let logs_untrusted = Counter::default();
+        registry.register(
+            "kube_apiserver_pod_logs_backend_tls_failure",
+            "Requests for logs that failed since the kubelet's certificate is not one to believe",
+            logs_untrusted.clone(),
+        );
         let streams = StreamMetrics::register(&mut registry);
         let deprecated = Family::<DeprecatedLabels, Gauge>::default();
         registry.register(
@@ -128,6 +140,13 @@ impl Metrics {
         let built = Family::<Vec<(String, String)>, Gauge>::default();
         built.get_or_create(&build.labels()).set(1);
         registry.register("kubernetes_build_info", "What the program was built from", built);
+        let versions = Family::<VersionLabels, Gauge>::default();
+        versions.get_or_create(&build.versions()).set(1);
+        registry.register(
+            "version_info",
+            "The version of Kubernetes that the server is of, that it behaves as, and the oldest that it goes along with",
+            versions,
+        );
         let (inflight, waiting) = (Family::<KindLabels, Gauge>::default(), Family::default());
         registry.register(
             "apiserver_current_inqueue_requests",
@@ -156,10 +175,12 @@ impl Metrics {
             access,
             objects,
             allocations,
+            certificates,
             conversion,
             impersonation,
             streams,
             logs,
+            logs_untrusted,
             health: HealthMetrics::default(),
             pod_security,
             deprecated,
@@ -182,6 +203,11 @@ impl Metrics {
     /// A log was asked for. A request can't switch off the check of the kubelet's certificate.
     pub fn log(&self) {
         self.logs.inc();
+    }
+
+    /// A log was not there to be had, as the kubelet is not believed.
+    pub fn log_untrusted(&self) {
+        self.logs_untrusted.inc();
     }
 
     /// A write came to its end after its client had been answered.

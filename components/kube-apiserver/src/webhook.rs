@@ -10,6 +10,7 @@ mod credentials;
 mod place;
 mod resolver;
 mod trust;
+mod weakness;
 
 pub use answer::CallError;
 pub use client::{Clients, Connector, Endpoint, root_cause};
@@ -19,3 +20,4 @@ pub use place::{BadPlace, Place, Service};
 pub use resolver::{ResolveError, Resolver, ServicePort, port_name, ready_endpoints};
 pub use trust::TrustError;
 pub use trust::client_config;
+pub use weakness::{Callee, Weakness, register as register_weaknesses};

@@ -190,10 +190,10 @@ async fn a_group_is_served_by_another_server() {
     assert!(maps.list(&ListParams::default()).await.is_ok());
 }
 
-/// Answers discovery, and echoes on connections that ask for `echo`.
+/// Answers discovery, and echoes on connections that ask for `echo`. Its certificate names it in the subject only.
 async fn echo_server(pki: &ClusterPki) -> (u16, tokio::task::JoinHandle<()>) {
     use rustls::pki_types::pem::PemObject;
-    pki.serving("echo", &["aggregated.default.svc"]).unwrap();
+    pki.nameless("echo", "aggregated.default.svc").unwrap();
     let chain = rustls::pki_types::CertificateDer::pem_file_iter(pki.file("echo.crt"))
         .unwrap()
         .collect::<Result<Vec<_>, _>>()
@@ -281,6 +281,13 @@ async fn connections_change_protocol_through_the_aggregator() {
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"ping");
     echo.abort();
+    // Nobody looks at its certificate, which others would not believe; that is counted.
+    let (_, metrics) = get(&admin, "/metrics", "*/*").await;
+    let count = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("apiserver_kube_aggregator_x509_missing_san_total "));
+    assert!(count.unwrap().parse::<u64>().unwrap() >= 2, "{metrics}");
+    assert!(metrics.contains("\napiserver_kube_aggregator_x509_insecure_sha1_total 0\n"));
 }
 
 /// A connection of the administrator that speaks HTTP/1.1.

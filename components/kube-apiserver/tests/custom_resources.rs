@@ -187,6 +187,11 @@ async fn a_definition_is_served_until_it_is_deleted_and_its_objects_go_first() {
             .unwrap()
             .contains("spec.size: Invalid value: must not shrink")
     );
+    let request = http::Request::get("/metrics").body(Vec::new()).unwrap();
+    let metrics = client.request_text(request).await.unwrap();
+    let compared = "apiextensions_apiserver_validation_ratcheting_seconds_count ";
+    let compared = metrics.lines().find_map(|line| line.strip_prefix(compared));
+    assert!(compared.unwrap().parse::<u64>().unwrap() >= 1, "{metrics}");
     assert_eq!(
         send(
             &client,

@@ -147,6 +147,25 @@ async fn what_cannot_be_decrypted_for_a_while_is_not_taken_for_deleted() {
         }
     })
     .await;
+    let request = http::Request::get("/metrics").body(vec![]).unwrap();
+    let metrics = reader.admin().await.unwrap().request_text(request).await.unwrap();
+    let value = |name: &str| {
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name));
+        value.unwrap_or_default().trim().parse::<f64>().unwrap_or(-1.0)
+    };
+    // Its own seed, and the looks for the writer's.
+    assert!(
+        value("apiserver_storage_data_key_generation_duration_seconds_count") >= 1.0,
+        "{metrics}"
+    );
+    assert!(
+        value("apiserver_storage_data_key_generation_failures_total") == 0.0,
+        "{metrics}"
+    );
+    assert!(
+        value("apiserver_storage_envelope_transformation_cache_misses_total") >= 1.0,
+        "{metrics}"
+    );
     service.end(&socket).await;
 }
 

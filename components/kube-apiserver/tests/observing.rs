@@ -49,6 +49,40 @@ fn value(metrics: &str, series: &str) -> f64 {
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
+/// Two certificates for a week: one that was asked for so, and one that was asked for a day.
+async fn issue_certificates(server: &ApiServer, admin: &kube::Client) {
+    use base64::Engine;
+    let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    let path = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+    let (request, certificate) = server.pki().week("weekly").unwrap();
+    for (name, days) in [("a-week", 7), ("a-day", 1)] {
+        let object = serde_json::json!({
+            "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": name},
+            "spec": {
+                "request": encode(&request), "signerName": "kubernetes.io/kube-apiserver-client",
+                "usages": ["client auth"], "expirationSeconds": days * 24 * 3600,
+            },
+        });
+        let made = ask(admin, "POST", path, "*/*", &object.to_string())
+            .await
+            .unwrap();
+        let mut object: Value = serde_json::from_str(&made).unwrap();
+        let approved =
+            serde_json::json!({"type": "Approved", "status": "True", "reason": "Wanted", "message": ""});
+        object["status"]["conditions"] = serde_json::json!([approved]);
+        let approval = format!("{path}/{name}/approval");
+        let approved = ask(admin, "PUT", &approval, "*/*", &object.to_string())
+            .await
+            .unwrap();
+        let mut object: Value = serde_json::from_str(&approved).unwrap();
+        object["status"]["certificate"] = encode(&certificate).into();
+        let status = format!("{path}/{name}/status");
+        ask(admin, "PUT", &status, "*/*", &object.to_string())
+            .await
+            .unwrap();
+    }
+}
+
 #[tokio::test]
 async fn metrics_are_those_of_upstream_and_follow_what_happens() {
     let etcd = Etcd::start().await.unwrap();
@@ -78,6 +112,7 @@ async fn metrics_are_those_of_upstream_and_follow_what_happens() {
             Err(StatusCode::NOT_FOUND)
         );
     }
+    issue_certificates(&server, &admin).await;
     let reader = server.client("reader", &[]).await.unwrap();
     get(&reader, "/version").await;
     let metrics = get(&admin, "/metrics").await;
@@ -107,6 +142,9 @@ async fn metrics_are_those_of_upstream_and_follow_what_happens() {
         "kubernetes_feature_enabled{name=\"NodeSwap\",stage=\"\"} 1",
         "kubernetes_feature_enabled{name=\"AllAlpha\",stage=\"ALPHA\"} 0",
         "apiserver_current_inqueue_requests{request_kind=\"readOnly\"} 0",
+        "version_info{component=\"kube\",binary=\"1.36\",emulation=\"1.36\",min_compat=\"1.35\"} 1",
+        "apiserver_certificates_registry_csr_requested_duration_total{signerName=\"kubernetes.io/kube-apiserver-client\"} 2",
+        "apiserver_certificates_registry_csr_honored_duration_total{signerName=\"kubernetes.io/kube-apiserver-client\"} 1",
         "apiserver_watch_cache_initializations_total{group=\"\",resource=\"configmaps\"} 1",
     ] {
         has(&metrics, line);
@@ -120,6 +158,8 @@ async fn metrics_are_those_of_upstream_and_follow_what_happens() {
         "apiserver_watch_cache_consistent_read_total{success=\"true\",fallback=\"false\",group=\"\",resource=\"configmaps\"}",
         "apiserver_authorization_decisions_total{type=\"RBAC\",name=\"rbac\",decision=\"allowed\"}",
         "apiserver_request_filter_duration_seconds_count{filter=\"priorityandfairness\"}",
+        // The administrator is exempt, and counted all the same.
+        "apiserver_flowcontrol_watch_count_samples_count{priority_level=\"exempt\",flow_schema=\"exempt\"}",
         "apiserver_request_body_size_bytes_count{group=\"\",resource=\"configmaps\",verb=\"create\"}",
     ] {
         assert!(value(&metrics, series) >= 1.0, "{series}");

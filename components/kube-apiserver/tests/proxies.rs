@@ -212,6 +212,38 @@ async fn nobody_behind_a_proxy_is_unavailable_and_nobody_behind_logs_is_a_bad_ga
 }
 
 #[tokio::test]
+async fn logs_of_a_kubelet_that_is_not_believed_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = testkit::cluster_pki::ClusterPki::write(folder.path()).unwrap();
+    let flag = format!(
+        "--kubelet-certificate-authority={}",
+        other.file("ca.crt").display()
+    );
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &[&flag])
+        .await
+        .unwrap();
+    let client = server.admin().await.unwrap();
+    let (plain, behind) = echo().await;
+    let front = TlsFront::start(server.pki(), plain).await.unwrap();
+    node(&client, front.port()).await;
+    account(&client).await;
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "i"}]}});
+    pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap())
+        .await
+        .unwrap();
+    let log = "/api/v1/namespaces/default/pods/p/log";
+    let (code, message) = ask(&client, Method::GET, log).await.unwrap_err();
+    assert_eq!(code, 502, "{message}");
+    assert!(message.contains("certificate"), "{message}");
+    behind.abort();
+    let metrics = ask(&client, Method::GET, "/metrics").await.unwrap();
+    let line = "kube_apiserver_pod_logs_backend_tls_failure_total 1";
+    assert!(metrics.lines().any(|found| found == line), "{metrics}");
+}
+
+#[tokio::test]
 async fn a_pod_may_have_a_class_that_was_just_made() {
     // Classes were taken from the cache only, and the pod was refused (seen in the conformance cases).
     let pair = Pair::start().await;

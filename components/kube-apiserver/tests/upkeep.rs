@@ -191,6 +191,12 @@ async fn an_address_is_recorded_for_the_service_that_has_it() {
     let key = |address: &str| format!("/registry/ipaddresses/{address}");
     let stored = direct.get(key(&address), None).await.unwrap();
     let mut record: Value = serde_json::from_slice(stored.kvs()[0].value()).unwrap();
+    // Nobody knows any more which ports are taken.
+    let ports = "/registry/ranges/servicenodeports";
+    let node_port = json!({"metadata": {"name": "n"}, "spec": {"type": "NodePort", "ports": [{"port": 80}]}});
+    let node_port = serde_json::from_value(node_port).unwrap();
+    services.create(&PostParams::default(), &node_port).await.unwrap();
+    direct.delete(ports, None).await.unwrap();
     record["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
     record["spec"]["parentRef"]["name"] = json!("other");
     direct.put(key(&address), record.to_string(), None).await.unwrap();
@@ -212,6 +218,18 @@ async fn an_address_is_recorded_for_the_service_that_has_it() {
     .await;
     eventually("the other record is gone", async || {
         records.get_opt("10.32.0.254").await.unwrap().is_none()
+    })
+    .await;
+    let admin = server.admin().await.unwrap();
+    eventually("the repairs are counted", async || {
+        let request = http::Request::get("/metrics").body(vec![]).unwrap();
+        let metrics = admin.request_text(request).await.unwrap();
+        let has = |line: &str| metrics.lines().any(|found| found == line);
+        has("apiserver_clusterip_repair_ip_errors_total{type=\"repair\"} 1")
+            && has("apiserver_clusterip_repair_ip_errors_total{type=\"leak\"} 1")
+            && has("apiserver_clusterip_repair_reconcile_errors_total 0")
+            && has("apiserver_nodeport_repair_port_errors_total{type=\"repair\"} 1")
+            && has("apiserver_nodeport_repair_reconcile_errors_total 0")
     })
     .await;
 }

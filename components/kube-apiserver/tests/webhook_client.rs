@@ -148,3 +148,70 @@ async fn slow_answers_redirects_and_failures() {
         .unwrap_err();
     assert_eq!((told.code(), told.to_string().as_str()), (409, "m"));
 }
+
+/// TLS with a certificate that names the server in its subject only; gives the port.
+async fn nameless(pki: &ClusterPki) -> (u16, tokio::task::JoinHandle<()>) {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    pki.nameless("nameless", "localhost").unwrap();
+    let chain = CertificateDer::pem_file_iter(pki.file("nameless.crt")).unwrap();
+    let chain = chain.map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_file(pki.file("nameless.key")).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let task = tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            // The client goes away.
+            let _ = acceptor.accept(tcp).await;
+        }
+    });
+    (port, task)
+}
+
+#[tokio::test]
+async fn calls_are_counted_by_host_and_so_are_certificates_without_names() {
+    let bench = Bench::new();
+    let (port, task) = nameless(&bench.pki).await;
+    let refused = post(&bench.endpoint(&format!("https://localhost:{port}/")), LONG)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("not valid for any names"), "{refused}");
+    task.abort();
+    let server = WebhookServer::start(&bench.pki, &[], |_| Answer::ok(json!({"x": 1})))
+        .await
+        .unwrap();
+    let endpoint = bench.endpoint(&server.url("/"));
+    for _ in 0..2 {
+        post(&endpoint, LONG).await.unwrap();
+    }
+    let mut registry = prometheus_client::registry::Registry::default();
+    kube_apiserver::webhook::register_weaknesses(&mut registry);
+    kube_apiserver::metrics::clients::register(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    let at = server.url("");
+    let at = at.strip_prefix("https://").unwrap();
+    for line in [
+        "apiserver_webhooks_x509_missing_san_total 1".to_owned(),
+        "apiserver_webhooks_x509_insecure_sha1_total 0".to_owned(),
+        format!("rest_client_requests_total{{code=\"<error>\",host=\"localhost:{port}\",method=\"POST\"}} 1"),
+        format!("rest_client_requests_total{{code=\"200\",host=\"{at}\",method=\"POST\"}} 2"),
+        format!("rest_client_request_size_bytes_bucket{{le=\"64.0\",host=\"{at}\",verb=\"POST\"}} 2"),
+        format!("rest_client_request_size_bytes_sum{{host=\"{at}\",verb=\"POST\"}} 14.0"),
+        format!("rest_client_response_size_bytes_sum{{host=\"{at}\",verb=\"POST\"}} 14.0"),
+    ] {
+        assert!(
+            text.lines().any(|found| found == line),
+            "{line} is not in\n{text}"
+        );
+    }
+}

@@ -49,15 +49,36 @@ impl ClusterPki {
 
     /// Makes `NAME.crt` and `NAME.key` for a user in groups, good for both ends of a connection on loopback.
     pub fn leaf(&self, name: &str, user: &str, groups: &[&str]) -> Result<()> {
-        self.sign(name, user, groups, &[])
+        self.sign(name, user, groups, loopback()?)
     }
 
     /// Makes `NAME.crt` and `NAME.key` of a server on loopback that also has these DNS names.
     pub fn serving(&self, name: &str, names: &[&str]) -> Result<()> {
-        self.sign(name, name, &[], names)
+        let mut all = loopback()?;
+        for name in names {
+            all.push(SanType::DnsName((*name).try_into().context("name")?));
+        }
+        self.sign(name, name, &[], all)
     }
 
-    fn sign(&self, name: &str, user: &str, groups: &[&str], names: &[&str]) -> Result<()> {
+    /// Makes `NAME.crt` and `NAME.key` of a server that is named in the subject only, as before there were other names.
+    pub fn nameless(&self, name: &str, subject: &str) -> Result<()> {
+        self.sign(name, subject, &[], Vec::new())
+    }
+
+    /// A user's request for a certificate (PEM), and one for the same key that is good for a week of the year 2026 (PEM).
+    pub fn week(&self, user: &str) -> Result<(String, String)> {
+        let key = KeyPair::generate().context("key")?;
+        let mut params = CertificateParams::new(Vec::new()).context("week")?;
+        params.distinguished_name.push(DnType::CommonName, user);
+        let request = params.serialize_request(&key).context("request")?;
+        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2026, 1, 8);
+        let certificate = params.signed_by(&key, &self.issuer).context("week")?;
+        Ok((request.pem().context("request")?, certificate.pem()))
+    }
+
+    fn sign(&self, name: &str, user: &str, groups: &[&str], names: Vec<SanType>) -> Result<()> {
         let key = KeyPair::generate().context("key")?;
         let mut params = CertificateParams::new(Vec::new()).context("leaf")?;
         params.distinguished_name.push(DnType::CommonName, user);
@@ -68,15 +89,7 @@ impl ClusterPki {
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,
         ];
-        params.subject_alt_names = vec![
-            SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            SanType::DnsName("localhost".try_into().context("name")?),
-        ];
-        for name in names {
-            params
-                .subject_alt_names
-                .push(SanType::DnsName((*name).try_into().context("name")?));
-        }
+        params.subject_alt_names = names;
         let certificate = params.signed_by(&key, &self.issuer).context("leaf")?;
         std::fs::write(self.file(&format!("{name}.crt")), certificate.pem())
             .with_context(|| format!("write {name}.crt"))?;
@@ -84,4 +97,11 @@ impl ClusterPki {
             .with_context(|| format!("write {name}.key"))?;
         Ok(())
     }
+}
+
+fn loopback() -> Result<Vec<SanType>> {
+    Ok(vec![
+        SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        SanType::DnsName("localhost".try_into().context("name")?),
+    ])
 }

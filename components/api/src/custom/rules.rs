@@ -1,6 +1,7 @@
 //! `x-kubernetes-validations`: compiled with their schema, evaluated with a budget.
 use super::decl;
 use super::paths::SimplePath;
+use super::ratcheting::is_as_before;
 use super::schema::{Additional, Schema};
 use apimachinery::field::{BadValue, Error, ErrorList, Path};
 use cel::{Decl, Environment, Program, Shape, Value as CelValue};
@@ -231,7 +232,7 @@ impl Check {
                 continue;
             }
             // What didn't change is not held against an update, unless it is about the change.
-            let unchanged = !compiled.transition && old == Some(new);
+            let unchanged = !compiled.transition && is_as_before(old, new);
             let variables = [
                 Some(cel::from_json(new, decl)),
                 match (old, rule.optional_old_self) {

@@ -1,4 +1,5 @@
 //! Elements of sets, and keys of lists that are told apart by them, occur once.
+use super::ratcheting::is_as_before;
 use super::schema::{Additional, ListType, Schema};
 use apimachinery::field::{Error, ErrorList, Path};
 use serde_json::{Map, Value};
@@ -12,7 +13,7 @@ pub(super) fn check(schema: &Schema, old: Option<&Value>, new: &Value) -> ErrorL
 }
 
 fn walk(schema: &Schema, old: Option<&Value>, new: &Value, path: &Path, errors: &mut ErrorList) {
-    if old == Some(new) {
+    if is_as_before(old, new) {
         return;
     }
     match new {

@@ -1,6 +1,7 @@
 //! Validation of values against schemas, with upstream's messages and in its order. What an update leaves as it was
 //! is not held against it.
 use super::formats;
+use super::ratcheting::is_as_before;
 use super::schema::{Additional, Kind, ListType, Schema};
 use apimachinery::field::{Error, ErrorKind, ErrorList, Path};
 use serde_json::Value;
@@ -82,7 +83,7 @@ impl<'a> Validation<'a> {
 
     /// Checks a value that stands where `old` stood.
     pub fn value(&mut self, schema: &Schema, old: Option<&Value>, new: &Value) {
-        if old == Some(new) {
+        if is_as_before(old, new) {
             return;
         }
         self.kind(schema, new);

@@ -20,6 +20,9 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// How many there are.
+    pub const COUNT: usize = 4;
+
     /// The name that rules and reviews use.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,9 +1,11 @@
 //! matchConditions: expressions that must all be true for a webhook or policy to be asked.
 
 use super::inputs::Inputs;
+use super::metrics::{ConditionTimes, Noted};
 use api::expressions::{Purpose, compile};
 use cel::{Environment, Program};
 use serde_json::Value;
+use std::time::Instant;
 
 /// Budget of all conditions of one webhook or policy.
 const BUDGET: u64 = cel::RUNTIME_BUDGET / 4;
@@ -30,6 +32,7 @@ pub struct Conditions {
     list: Vec<Condition>,
     environment: Environment,
     fails_open: bool,
+    times: ConditionTimes,
 }
 
 impl Conditions {
@@ -52,6 +55,7 @@ impl Conditions {
             list,
             environment,
             fails_open,
+            times: ConditionTimes::default(),
         }
     }
 
@@ -59,8 +63,21 @@ impl Conditions {
         self.list.is_empty()
     }
 
-    /// False for certain decides, whatever else can't be evaluated; `failed` is told of each failure.
-    pub fn evaluate(&self, inputs: &Inputs<'_>, mut failed: impl FnMut()) -> Evaluated {
+    /// False for certain decides, whatever else can't be evaluated. Counts for whom `noted` says.
+    pub fn evaluate(&self, inputs: &Inputs<'_>, noted: &Noted<'_>) -> Evaluated {
+        if self.list.is_empty() {
+            return Evaluated::Match;
+        }
+        let began = Instant::now();
+        let outcome = self.evaluate_all(inputs, noted);
+        self.times.observe(noted, began.elapsed());
+        if outcome == Evaluated::NoMatch {
+            noted.excluded();
+        }
+        outcome
+    }
+
+    fn evaluate_all(&self, inputs: &Inputs<'_>, noted: &Noted<'_>) -> Evaluated {
         let _timed = cel::timing::evaluation();
         let values = inputs.values(&self.environment);
         let mut left = BUDGET;
@@ -81,7 +98,7 @@ impl Conditions {
                 Ok(Some(true)) => {}
                 Ok(_) => return Evaluated::NoMatch,
                 Err(why) => {
-                    failed();
+                    noted.failed();
                     tracing::debug!(
                         condition = condition.name,
                         why,

@@ -1,13 +1,16 @@
 //! Admission's metrics under upstream's names.
 
 use super::attributes::Operation;
+use crate::metrics::timed::Durations;
 use daemon::metrics::PlainCounter;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use std::sync::OnceLock;
 use std::time::Duration;
+use storage::metrics::AtomicHistogram;
 
 /// Whether objects may be changed, or only looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +92,7 @@ struct PolicyLabels {
 }
 
 const STEP_BUCKETS: [f64; 6] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5];
+const CONDITION_BUCKETS: [f64; 7] = [0.001, 0.005, 0.01, 0.025, 0.1, 0.2, 0.25];
 const WEBHOOK_BUCKETS: [f64; 8] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 25.0];
 const POLICY_BUCKETS: [f64; 7] = [0.000_000_5, 0.001, 0.01, 0.1, 1.0, 5.0, 10.0];
 
@@ -103,6 +107,7 @@ pub struct AdmissionMetrics {
     opened: Family<OpenLabels, PlainCounter>,
     exclusions: Family<ConditionLabels, Counter>,
     condition_errors: Family<ConditionLabels, Counter>,
+    condition_times: Durations<ConditionLabels>,
     validating_checks: Family<PolicyLabels, Counter>,
     validating_durations: Family<PolicyLabels, Histogram>,
     mutating_checks: Family<PolicyLabels, Counter>,
@@ -127,6 +132,7 @@ impl AdmissionMetrics {
             opened: Family::default(),
             exclusions: Family::default(),
             condition_errors: Family::default(),
+            condition_times: Family::new_with_constructor(|| AtomicHistogram::new(&CONDITION_BUCKETS)),
             validating_checks: Family::default(),
             validating_durations: histogram(policies),
             mutating_checks: Family::default(),
@@ -172,6 +178,11 @@ impl AdmissionMetrics {
             "admission_match_condition_evaluation_errors",
             "Match conditions that could not be evaluated",
             metrics.condition_errors.clone(),
+        );
+        under.register(
+            "admission_match_condition_evaluation_seconds",
+            "Time that the match conditions of a webhook or policy took",
+            metrics.condition_times.clone(),
         );
         for (name, checks, durations) in [
             (
@@ -285,18 +296,6 @@ impl AdmissionMetrics {
             .inc();
     }
 
-    /// A match condition was false.
-    pub fn excluded_by_condition(&self, name: &str, kind: &'static str, phase: Phase, operation: Operation) {
-        let labels = condition(name, kind, phase, operation);
-        self.exclusions.get_or_create(&labels).inc();
-    }
-
-    /// A match condition could not be evaluated.
-    pub fn condition_error(&self, name: &str, kind: &'static str, phase: Phase, operation: Operation) {
-        let labels = condition(name, kind, phase, operation);
-        self.condition_errors.get_or_create(&labels).inc();
-    }
-
     /// A policy was evaluated.
     pub fn policy(
         &self,
@@ -334,11 +333,47 @@ fn word(rejected: bool) -> &'static str {
     if rejected { "true" } else { "false" }
 }
 
-fn condition(name: &str, kind: &'static str, phase: Phase, operation: Operation) -> ConditionLabels {
-    ConditionLabels {
-        name: name.to_owned(),
-        kind,
-        operation: operation.name(),
-        r#type: phase.name(),
+/// Whose match conditions are evaluated, for their counts.
+#[derive(Clone, Copy)]
+pub struct Noted<'a> {
+    pub metrics: &'a AdmissionMetrics,
+    pub name: &'a str,
+    /// `webhook` or `policy`.
+    pub kind: &'static str,
+    pub phase: Phase,
+    pub operation: Operation,
+}
+
+impl Noted<'_> {
+    fn labels(&self) -> ConditionLabels {
+        ConditionLabels {
+            name: self.name.to_owned(),
+            kind: self.kind,
+            operation: self.operation.name(),
+            r#type: self.phase.name(),
+        }
+    }
+
+    /// A match condition was false.
+    pub fn excluded(&self) {
+        self.metrics.exclusions.get_or_create(&self.labels()).inc();
+    }
+
+    /// A match condition could not be evaluated.
+    pub fn failed(&self) {
+        self.metrics.condition_errors.get_or_create(&self.labels()).inc();
+    }
+}
+
+/// The times of one webhook's or policy's match conditions, found once for each operation.
+#[derive(Debug, Default)]
+pub struct ConditionTimes([OnceLock<AtomicHistogram>; Operation::COUNT]);
+
+impl ConditionTimes {
+    /// All conditions were evaluated.
+    pub fn observe(&self, noted: &Noted<'_>, elapsed: Duration) {
+        let find = || noted.metrics.condition_times.get_or_create_owned(&noted.labels());
+        let histogram = self.0[noted.operation as usize].get_or_init(find);
+        histogram.observe(elapsed.as_secs_f64());
     }
 }

@@ -4,7 +4,7 @@ use super::service::Spec;
 use crate::connect::egress::Egress;
 use crate::connect::relay::OutgoingBody;
 use crate::serving::certificates::provider;
-use crate::webhook::{Connector, Credentials, Dialer, Resolver, client_config, root_cause};
+use crate::webhook::{Callee, Connector, Credentials, Dialer, Resolver, Weakness, client_config, root_cause};
 use arc_swap::ArcSwap;
 use daemon::any_server::AnyServer;
 use http::{Request, Response, Uri};
@@ -124,6 +124,7 @@ impl Backend {
             resolver: Some(Arc::clone(&resolver)),
             server_name: None,
             egress: egress.clone(),
+            callee: Callee::ApiServer,
         };
         Ok(Self::over(origin, config, dialer, true, identity, credentials))
     }
@@ -138,6 +139,7 @@ impl Backend {
             resolver: None,
             server_name: Some(EVERY_API_SERVER.to_owned()),
             egress: Egress::default(),
+            callee: Callee::ApiServer,
         };
         let origin = format!("https://{address}");
         Ok(Self::over(origin, config, dialer, false, identity, credentials))
@@ -193,17 +195,27 @@ impl Backend {
 
     /// Sends over a pooled connection.
     pub async fn send(&self, request: Request<OutgoingBody>) -> Result<Response<Incoming>, Unreachable> {
-        self.pool
+        let response = self
+            .pool
             .request(request)
             .await
-            .map_err(|error| Unreachable(root_cause(&error)))
+            .map_err(|error| Unreachable(root_cause(&error)))?;
+        if let Some(weakness) = response.extensions().get::<Weakness>() {
+            weakness.count();
+        }
+        Ok(response)
     }
 
     /// A connection for one exchange.
     pub async fn dial(&self) -> Result<crate::webhook::Secured, Unreachable> {
-        self.single
+        let connection = self
+            .single
             .dial(&self.uri("/")?, self.of_service)
             .await
-            .map_err(|error| Unreachable(error.to_string()))
+            .map_err(|error| Unreachable(error.to_string()))?;
+        if let Some(weakness) = connection.weakness {
+            weakness.count();
+        }
+        Ok(connection)
     }
 }

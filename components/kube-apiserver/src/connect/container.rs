@@ -126,7 +126,13 @@ pub async fn log(server: &Server, request: &ApiRequest, target: &Target) -> Resu
         host: None,
         bytes_per_second: server.flags.max_connection_bytes_per_sec,
     };
-    let answer = relay::send(&destination, outgoing, None).await?;
+    let answer = relay::send(&destination, outgoing, None)
+        .await
+        .inspect_err(|failure| {
+            if matches!(failure, relay::Failure::Untrusted(_)) {
+                server.metrics.log_untrusted();
+            }
+        })?;
     if !answer.status().is_success() {
         return Err(kubelet_error(answer, target).await);
     }

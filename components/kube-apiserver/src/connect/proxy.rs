@@ -78,7 +78,7 @@ pub async fn handle(
 /// What cannot be reached behind the proxy is unavailable; it is no error of the gateway's own.
 fn unreachable_service(failure: Failure) -> ApiError {
     match failure {
-        Failure::Dial(reason) => {
+        Failure::Dial(reason) | Failure::Untrusted(reason) => {
             ApiError::service_unavailable(&format!("error trying to reach service: {reason}"))
         }
         other => other.into(),

@@ -81,6 +81,9 @@ pub enum Failure {
     /// No connection, or none that it may be trusted over.
     #[error("error dialing backend: {0}")]
     Dial(String),
+    /// The backend's certificate is not one to believe.
+    #[error("error dialing backend: {0}")]
+    Untrusted(String),
     #[error("error sending request to backend: {0}")]
     Exchange(#[from] hyper::Error),
     #[error("the path can't be sent on")]
@@ -91,7 +94,7 @@ impl From<Failure> for ApiError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Path => Self::bad_request(failure.to_string()),
-            Failure::Dial(_) | Failure::Exchange(_) => {
+            Failure::Dial(_) | Failure::Untrusted(_) | Failure::Exchange(_) => {
                 Self::new(502, Reason::Unknown, failure.to_string(), None)
             }
         }
@@ -144,9 +147,15 @@ async fn secure(destination: &Destination, stream: Box<dyn Stream>) -> Result<Bo
     let handshake = TlsConnector::from(std::sync::Arc::clone(tls)).connect(name, stream);
     match tokio::time::timeout(CONNECT_TIMEOUT, handshake).await {
         Ok(Ok(stream)) => Ok(Box::new(stream)),
+        Ok(Err(error)) if is_untrusted(&error) => Err(Failure::Untrusted(error.to_string())),
         Ok(Err(error)) => Err(unreachable(error.to_string())),
         Err(_) => Err(unreachable("TLS handshake timeout".to_owned())),
     }
+}
+
+fn is_untrusted(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 /// Headers fit for the next hop.

@@ -41,11 +41,16 @@ pub fn most_seats(nominal: u32) -> u32 {
 }
 
 /// Estimates a request. `most` is the level's own upper bound.
-pub fn estimate(info: &RequestInfo, query: &Query, most: u32, counts: &impl Counts) -> Work {
+/// `watches` are those of the resource if the request is one that they are told of, [`told_of`].
+pub fn estimate(
+    info: &RequestInfo,
+    query: &Query,
+    most: u32,
+    watches: Option<usize>,
+    counts: &impl Counts,
+) -> Work {
     match info.verb.as_str() {
         _ if !info.is_resource => Work::ONE,
-        // Tokens are made, not stored.
-        "create" if info.resource == "serviceaccounts" && info.subresource == "token" => Work::ONE,
         "watch" if !query.is_true("sendInitialEvents") => Work::ONE,
         // A name in the field selector makes it a read of one object.
         "list" | "watch" if info.name.is_empty() && info.subresource.is_empty() => {
@@ -64,9 +69,15 @@ pub fn estimate(info: &RequestInfo, query: &Query, most: u32, counts: &impl Coun
                 after: None,
             }
         }
-        "create" | "update" | "patch" | "delete" => after_write(counts.watches(info), most),
-        _ => Work::ONE,
+        _ => watches.map_or(Work::ONE, |watches| after_write(watches, most)),
     }
+}
+
+/// Whether watches of the resource are told of what comes of the request.
+pub fn told_of(info: &RequestInfo) -> bool {
+    // Tokens are made, not stored.
+    let token = info.resource == "serviceaccounts" && info.subresource == "token";
+    info.is_resource && !token && matches!(info.verb.as_str(), "create" | "update" | "patch" | "delete")
 }
 
 fn after_write(watches: usize, most: u32) -> Work {
@@ -128,7 +139,9 @@ mod tests {
                 name: name.into(),
                 ..RequestInfo::default()
             };
-            let work = estimate(&info, &Query::parse(Some(query)), 10, &Fixed(objects, watches));
+            let counts = Fixed(objects, watches);
+            let told = told_of(&info).then(|| counts.watches(&info));
+            let work = estimate(&info, &Query::parse(Some(query)), 10, told, &counts);
             let after = after.map(|(seats, millis)| (seats, Duration::from_millis(millis)));
             assert_eq!(work, Work { seats, after }, "{verb} {query} {objects} {watches}");
         }

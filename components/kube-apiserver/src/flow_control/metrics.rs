@@ -1,6 +1,7 @@
 //! Metrics of flow control, under upstream's names.
 
 use super::level::Refusal;
+use crate::metrics::timed::Durations;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -9,6 +10,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
+use storage::metrics::AtomicHistogram;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct FlowLabels {
@@ -87,6 +89,7 @@ const WAITS: [f64; 12] = [0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 
 const RUNS: [f64; 13] = [
     0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0,
 ];
+const WATCHES: [f64; 6] = [0.0, 1.0, 10.0, 100.0, 1000.0, 10_000.0];
 const SEATS: [f64; 4] = [1.0, 2.0, 4.0, 10.0];
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
@@ -99,6 +102,7 @@ pub struct FlowControlMetrics {
     waits: Histograms<WaitLabels>,
     runs: Histograms<RunLabels>,
     seats: Histograms<FlowLabels>,
+    watches: Durations<FlowLabels>,
     pub executing: Family<FlowLabels, Gauge>,
     pub executing_seats: Family<FlowLabels, Gauge>,
     pub queued: Family<FlowLabels, Gauge>,
@@ -128,6 +132,7 @@ impl Default for FlowControlMetrics {
             waits: Family::new_with_constructor(|| Histogram::new(WAITS)),
             runs: Family::new_with_constructor(|| Histogram::new(RUNS)),
             seats: Family::new_with_constructor(|| Histogram::new(SEATS)),
+            watches: Family::new_with_constructor(|| AtomicHistogram::new(&WATCHES)),
             executing: Family::default(),
             executing_seats: Family::default(),
             queued: Family::default(),
@@ -174,6 +179,11 @@ impl FlowControlMetrics {
             "work_estimated_seats",
             "Seats by the estimate",
             self.seats.clone(),
+        );
+        registry.register(
+            "watch_count_samples",
+            "Watches of a resource, seen by each write of it",
+            self.watches.clone(),
         );
         registry.register(
             "current_executing_requests",
@@ -340,6 +350,7 @@ impl FlowControlMetrics {
             queued_seats: self.queued_seats.get_or_create(&labels).clone(),
             lengths: self.lengths.get_or_create(&labels).clone(),
             seats: self.seats.get_or_create(&labels).clone(),
+            watches: self.watches.get_or_create_owned(&labels),
             waited: wait("true"),
             gave_up: wait("false"),
             ran: run("regular"),
@@ -361,6 +372,7 @@ pub struct FlowMetrics {
     queued_seats: Gauge,
     lengths: Histogram,
     seats: Histogram,
+    watches: AtomicHistogram,
     waited: Histogram,
     gave_up: Histogram,
     ran: Histogram,
@@ -368,6 +380,11 @@ pub struct FlowMetrics {
 }
 
 impl FlowMetrics {
+    /// So many watches are told of what comes of a write.
+    pub fn told(&self, watches: usize) {
+        self.watches.observe(watches as f64);
+    }
+
     /// A request is in a queue of this length, itself included.
     pub fn enqueued(&self, length: usize) {
         self.lengths.observe(length as f64);
@@ -434,6 +451,7 @@ mod tests {
         let flow = metrics.flow("l", "s");
         let waiting = flow.waits(3);
         flow.enqueued(11);
+        flow.told(7);
         metrics.sampled(
             "l",
             Moment {
@@ -458,6 +476,7 @@ mod tests {
             format!("apiserver_flowcontrol_current_inqueue_requests{flows} 1"),
             format!("apiserver_flowcontrol_current_inqueue_seats{flows} 3"),
             format!("apiserver_flowcontrol_request_queue_length_after_enqueue_sum{flows} 11.0"),
+            format!("apiserver_flowcontrol_watch_count_samples_sum{flows} 7.0"),
             "apiserver_flowcontrol_demand_seats_sum{priority_level=\"l\"} 1.5".to_owned(),
             "apiserver_flowcontrol_priority_level_seat_utilization_sum{phase=\"executing\",priority_level=\"l\"} 0.5".to_owned(),
             "apiserver_flowcontrol_priority_level_request_utilization_sum{phase=\"executing\",priority_level=\"l\"} 0.25".to_owned(),

@@ -44,6 +44,56 @@ struct PortLabels {
     scope: &'static str,
 }
 
+/// What a repair found wrong with an address or port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nobody's, and freed.
+    Leak,
+    /// A service's, and recorded again.
+    Repair,
+    OutOfRange,
+    /// Several services'.
+    Duplicate,
+    /// Not an address.
+    Invalid,
+}
+
+impl Fault {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Leak => "leak",
+            Self::Repair => "repair",
+            Self::OutOfRange => "outOfRange",
+            Self::Duplicate => "duplicate",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FaultLabels {
+    r#type: &'static str,
+}
+
+/// What the repairs of addresses, or those of ports, found and could not do.
+#[derive(Clone, Debug, Default)]
+pub struct RepairMetrics {
+    faults: Family<FaultLabels, Counter>,
+    failures: Counter,
+}
+
+impl RepairMetrics {
+    pub fn found(&self, fault: Fault) {
+        let r#type = fault.name();
+        self.faults.get_or_create(&FaultLabels { r#type }).inc();
+    }
+
+    /// A round came to no end.
+    pub fn failed(&self) {
+        self.failures.inc();
+    }
+}
+
 /// Dry runs give nothing and are not counted.
 #[derive(Clone, Debug)]
 pub struct AllocationMetrics {
@@ -52,6 +102,8 @@ pub struct AllocationMetrics {
     durations: Durations<RangeLabels>,
     ports: Family<PortLabels, Counter>,
     port_errors: Family<PortLabels, Counter>,
+    pub address_repair: RepairMetrics,
+    pub port_repair: RepairMetrics,
 }
 
 impl AllocationMetrics {
@@ -62,7 +114,25 @@ impl AllocationMetrics {
             durations: Family::new_with_constructor(|| AtomicHistogram::new(&DURATIONS)),
             ports: Family::default(),
             port_errors: Family::default(),
+            address_repair: RepairMetrics::default(),
+            port_repair: RepairMetrics::default(),
         };
+        for (name, item, repair) in [
+            ("clusterip", "ip", &metrics.address_repair),
+            ("nodeport", "port", &metrics.port_repair),
+        ] {
+            let registry = registry.sub_registry_with_prefix("apiserver");
+            registry.register(
+                format!("{name}_repair_{item}_errors"),
+                "What the repairs found to be wrong, by type",
+                repair.faults.clone(),
+            );
+            registry.register(
+                format!("{name}_repair_reconcile_errors"),
+                "Repairs that failed",
+                repair.failures.clone(),
+            );
+        }
         let registry = registry.sub_registry_with_prefix("kube_apiserver");
         registry.register(
             "clusterip_allocator_allocation",

@@ -1,12 +1,12 @@
-//! What CEL expressions take, under upstream's names.
+//! What CEL expressions take, and what an update of a custom object takes to see what is as it was, under upstream's names.
 
-use cel::timing::{self, BOUNDS, Times};
+use cel::timing::{self, Times};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use std::fmt::Error;
 
-/// The times of the process, which `cel` counts.
+/// The times of the process, which `cel` and `api` count.
 #[derive(Debug)]
 pub struct ExpressionMetrics;
 
@@ -15,7 +15,7 @@ struct Told(&'static Times);
 impl EncodeMetric for Told {
     fn encode(&self, mut encoder: MetricEncoder) -> Result<(), Error> {
         // The encoder writes the greatest float as +Inf.
-        let bounds = BOUNDS.into_iter().chain([f64::MAX]);
+        let bounds = self.0.bounds().iter().copied().chain([f64::MAX]);
         let buckets: Vec<(f64, u64)> = bounds.zip(self.0.counts()).collect();
         let count = buckets.iter().map(|(_, count)| count).sum();
         encoder.encode_histogram::<NoLabelSet>(self.0.seconds(), count, &buckets, None)
@@ -38,6 +38,11 @@ impl Collector for ExpressionMetrics {
                 "apiserver_cel_evaluation_duration_seconds",
                 "Time to evaluate the expressions of one decision",
                 timing::evaluations(),
+            ),
+            (
+                "apiextensions_apiserver_validation_ratcheting_seconds",
+                "Time that the check of an updated custom object took to compare it with the former one",
+                api::custom::comparisons(),
             ),
         ] {
             let family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
@@ -64,6 +69,7 @@ mod tests {
             "apiserver_cel_evaluation_duration_seconds_bucket{le=\"0.005\"} ",
             "apiserver_cel_evaluation_duration_seconds_bucket{le=\"+Inf\"} ",
             "apiserver_cel_evaluation_duration_seconds_sum ",
+            "apiextensions_apiserver_validation_ratcheting_seconds_bucket{le=\"1e-5\"} ",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }

@@ -4,7 +4,9 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
+use std::borrow::Cow;
 
+use crate::admission::pod_security::checks::Level;
 use crate::admission::pod_security::configuration::LevelVersion;
 use crate::admission::{Attributes, Operation};
 
@@ -12,7 +14,7 @@ use crate::admission::{Attributes, Operation};
 struct EvaluationLabels {
     decision: &'static str,
     policy_level: &'static str,
-    policy_version: String,
+    policy_version: Cow<'static, str>,
     mode: &'static str,
     request_operation: &'static str,
     resource: &'static str,
@@ -32,6 +34,20 @@ struct ErrorLabels {
     request_operation: &'static str,
     resource: &'static str,
     subresource: String,
+}
+
+/// The minor version of Kubernetes that this server speaks.
+const NEWEST_MINOR: u32 = 36;
+
+/// Everything is privileged in the same way in each version; versions that are not yet there are one value.
+fn told_version(policy: &LevelVersion) -> Cow<'static, str> {
+    if policy.level == Level::Privileged || policy.version == "latest" {
+        return "latest".into();
+    }
+    if policy.minor() > NEWEST_MINOR {
+        return "future".into();
+    }
+    policy.version.clone().into()
 }
 
 /// What a policy is asked for.
@@ -91,7 +107,7 @@ impl PodSecurityMetrics {
         let labels = EvaluationLabels {
             decision: if allowed { "allow" } else { "deny" },
             policy_level: policy.level.name(),
-            policy_version: policy.version.clone(),
+            policy_version: told_version(policy),
             mode: match mode {
                 Mode::Enforce => "enforce",
                 Mode::Audit => "audit",

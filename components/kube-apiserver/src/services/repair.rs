@@ -4,6 +4,7 @@ use super::addresses::{self, ALLOCATOR, AddressError, Owner};
 use super::node_ports;
 use super::ranges;
 use super::reserve::Reserved;
+use crate::metrics::allocations::Fault;
 use crate::server::Server;
 use ahash::AHashMap;
 use apimachinery::meta;
@@ -24,9 +25,11 @@ pub async fn run(server: Arc<Server>) {
     let mut leaked: AHashMap<u16, u8> = AHashMap::new();
     loop {
         if let Err(error) = ports(&server, &mut leaked).await {
+            server.metrics.allocations.port_repair.failed();
             tracing::warn!(%error, "node ports could not be repaired");
         }
         if let Err(error) = service_addresses(&server).await {
+            server.metrics.allocations.address_repair.failed();
             tracing::warn!(%error, "service addresses could not be repaired");
         }
         tokio::time::sleep(PERIOD).await;
@@ -55,28 +58,40 @@ pub fn ports_of(service: &Value) -> Vec<u16> {
 }
 
 async fn ports(server: &Server, leaked: &mut AHashMap<u16, u8>) -> Result<(), node_ports::PortError> {
-    let wanted: BTreeSet<u16> = services(server)
-        .await?
-        .iter()
-        .flat_map(|service| ports_of(service))
-        .collect();
+    let metrics = &server.metrics.allocations.port_repair;
+    let mut wanted = BTreeSet::new();
+    for service in services(server).await? {
+        // Ports of several protocols may have the same number.
+        let own: BTreeSet<u16> = ports_of(&service).into_iter().collect();
+        for port in own {
+            if !wanted.insert(port) {
+                metrics.found(Fault::Duplicate);
+            }
+        }
+    }
     let before = leaked.clone();
-    let orphans = node_ports::change(server, false, |ports| {
+    let found = node_ports::change(server, false, |ports| {
         let range = ports.range;
-        ports.used.extend(
-            wanted
-                .iter()
-                .filter(|port| (range.first..=range.last).contains(*port)),
-        );
+        let mut faults = Vec::new();
+        for port in &wanted {
+            if !(range.first..=range.last).contains(port) {
+                faults.push(Fault::OutOfRange);
+            } else if ports.used.insert(*port) {
+                faults.push(Fault::Repair);
+            }
+        }
         let orphans: Vec<u16> = ports.used.difference(&wanted).copied().collect();
         for orphan in &orphans {
             if before.get(orphan).is_some_and(|seen| *seen + 1 >= PATIENCE) {
                 ports.used.remove(orphan);
+                faults.push(Fault::Leak);
             }
         }
-        Ok(orphans)
+        Ok((orphans, faults))
     })
     .await?;
+    let (orphans, faults) = found;
+    faults.into_iter().for_each(|fault| metrics.found(fault));
     let mut next = AHashMap::new();
     for orphan in orphans {
         let seen = before.get(&orphan).copied().unwrap_or(0).saturating_add(1);
@@ -89,6 +104,7 @@ async fn ports(server: &Server, leaked: &mut AHashMap<u16, u8>) -> Result<(), no
 }
 
 async fn service_addresses(server: &Server) -> Result<(), AddressError> {
+    let metrics = &server.metrics.allocations.address_repair;
     // Before the services: what is taken meanwhile looks as if it lacked its record, and then has one.
     let stores = &server.stores;
     let records = stores.newest_list("networking.k8s.io", "ipaddresses", "").await?;
@@ -113,11 +129,16 @@ async fn service_addresses(server: &Server) -> Result<(), AddressError> {
         }
     }
     for (address, owners) in &holders {
-        let Ok(parsed) = address.parse() else { continue };
+        let Ok(parsed) = address.parse() else {
+            metrics.found(Fault::Invalid);
+            continue;
+        };
         let Some(range) = ranges.iter().find(|range| range.contains(&parsed)) else {
+            metrics.found(Fault::OutOfRange);
             continue;
         };
         if let [_, other, ..] = &owners[..] {
+            metrics.found(Fault::Duplicate);
             tracing::error!(
                 address,
                 service = other.name,
@@ -133,12 +154,15 @@ async fn service_addresses(server: &Server) -> Result<(), AddressError> {
             addresses::give_back(server, address).await;
         }
         match addresses::take(server, range, parsed, &owners[0], false).await {
-            Ok(()) => tracing::info!(
-                address,
-                service = owners[0].name,
-                namespace = owners[0].namespace,
-                "address of a service recorded again"
-            ),
+            Ok(()) => {
+                metrics.found(Fault::Repair);
+                tracing::info!(
+                    address,
+                    service = owners[0].name,
+                    namespace = owners[0].namespace,
+                    "address of a service recorded again"
+                );
+            }
             Err(AddressError::Taken) => {}
             Err(error) => return Err(error),
         }
@@ -146,6 +170,7 @@ async fn service_addresses(server: &Server) -> Result<(), AddressError> {
     for record in &records {
         let managed = meta::label(record, "ipaddress.kubernetes.io/managed-by") == Some(ALLOCATOR);
         if managed && !holders.contains_key(meta::name(record)) && !is_young(record) {
+            metrics.found(Fault::Leak);
             tracing::info!(address = meta::name(record), "address without a service freed");
             addresses::give_back(server, meta::name(record)).await;
         }

@@ -9,6 +9,7 @@ pub use store::{bytes_of, store_new};
 use super::options::WriteOptions;
 use super::target::Target;
 use crate::definitions::conversion;
+use crate::metrics::certificates::Issued;
 use crate::present;
 use crate::request::ApiRequest;
 use crate::server::Server;
@@ -191,9 +192,10 @@ pub async fn change(
     let last: Mutex<Option<Outcome>> = Mutex::new(None);
     // Taken by tries that were not stored in the end.
     let reserved: Mutex<Vec<Reserved>> = Mutex::default();
+    let issued: Mutex<Option<Issued>> = Mutex::default();
     let preconditions = Preconditions::default();
     let decide = |current: Option<ObjectRef>| {
-        let (last, reserved, wanted, make) = (&last, &reserved, &wanted, &make);
+        let (last, reserved, issued, wanted, make) = (&last, &reserved, &issued, &wanted, &make);
         async move {
             let old = match &current {
                 Some(object) => Some(conversion::compact(server, &target.row, object).await?),
@@ -205,6 +207,7 @@ pub async fn change(
             let attempt =
                 attempt::attempt(server, request, target, options, wanted, old, rewrite, make).await?;
             reserved.lock().push(attempt.reserved);
+            *issued.lock() = attempt.issued;
             *last.lock() = Some(Outcome {
                 object: Shown::Object(attempt.object),
                 created: attempt.created,
@@ -227,10 +230,15 @@ pub async fn change(
             object: Shown::of(server, &target.row, object).await?,
             created: true,
         }),
-        Ok(Updated::Written(object)) => Ok(Outcome {
-            object: Shown::of(server, &target.row, object).await?,
-            created: false,
-        }),
+        Ok(Updated::Written(object)) => {
+            if let Some(issued) = issued.into_inner() {
+                server.metrics.certificates.issued(&issued);
+            }
+            Ok(Outcome {
+                object: Shown::of(server, &target.row, object).await?,
+                created: false,
+            })
+        }
         Ok(Updated::Deleted(object)) => {
             // The last finalizer is gone, and the object with it.
             let object = conversion::compact(server, &target.row, &object).await?;

@@ -6,8 +6,9 @@ use super::credentials::Credentials;
 use super::place::Place;
 use super::resolver::Resolver;
 use super::trust::{self, TrustError};
+use super::weakness::{Callee, Weakness};
 use crate::connect::egress::Egress;
-use crate::metrics::clients;
+use crate::metrics::clients::Host;
 use ahash::AHashMap;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -19,7 +20,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use opentelemetry::KeyValue;
 use parking_lot::Mutex;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use storage::spans::{self, SpanKind};
@@ -53,6 +54,8 @@ pub struct Endpoint {
     place: Place,
     credentials: Arc<Credentials>,
     pool: Arc<Pool>,
+    /// What is counted of it, from the first call on.
+    counts: Arc<OnceLock<Host>>,
 }
 
 impl Clients {
@@ -97,6 +100,7 @@ impl Clients {
             place,
             credentials,
             pool,
+            counts: Arc::default(),
         })
     }
 
@@ -106,6 +110,7 @@ impl Clients {
             resolver: self.resolver.clone(),
             server_name: identity.credentials.server_name.clone(),
             egress: self.egress.clone(),
+            callee: Callee::Webhook,
         };
         let connector = Connector {
             dialer: Arc::new(dialer),
@@ -136,8 +141,10 @@ impl Endpoint {
             message: format!("Post {url:?}: {why}"),
             timed_out,
         };
+        let sent = body.len();
         let mut request = self.request(&url, body).map_err(|why| failed(&why, false))?;
-        let host = request.uri().authority().map_or("", Authority::as_str).to_owned();
+        let host = || Host::of(request.uri().authority().map_or("", Authority::as_str));
+        let counts = self.counts.get_or_init(host);
         let begun = Instant::now();
         let mut code = None;
         let exchange = async {
@@ -149,6 +156,9 @@ impl Endpoint {
                 .map_err(|error| failed(&root_cause(&error), false))?;
             let status = response.status().as_u16();
             code = Some(status);
+            if let Some(weakness) = response.extensions().get::<Weakness>() {
+                weakness.count();
+            }
             spans::note(|| KeyValue::new("http.response.status_code", i64::from(status)));
             answer::read(response).await
         };
@@ -161,7 +171,8 @@ impl Endpoint {
             Ok(outcome) => outcome,
             Err(_) => Err(failed("context deadline exceeded", true)),
         };
-        clients::posted(&host, code, begun.elapsed());
+        let read = outcome.as_ref().ok().map(Bytes::len);
+        counts.posted(sent, code, read, begun.elapsed());
         outcome
     }
 

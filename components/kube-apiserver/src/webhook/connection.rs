@@ -3,6 +3,7 @@
 use super::place::Service;
 use super::resolver::Resolver;
 use super::trust;
+use super::weakness::{Callee, Weakness};
 use crate::connect::egress::{Egress, Proxy, Stream, Way};
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -31,6 +32,7 @@ pub struct Dialer {
     /// Instead of the URL's host.
     pub server_name: Option<String>,
     pub egress: Egress,
+    pub callee: Callee,
 }
 
 impl Dialer {
@@ -60,19 +62,29 @@ impl Dialer {
         let stream = TlsConnector::from(Arc::clone(&self.tls))
             .connect(server_name, stream)
             .await
-            .map_err(|error| DialError(handshake_failure(&error, name)))?;
-        Ok(Secured(TokioIo::new(stream)))
+            .map_err(|error| DialError(self.handshake_failure(&error, name)))?;
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let weakness = Weakness::of_chain(self.callee, chain);
+        Ok(Secured {
+            stream: TokioIo::new(stream),
+            weakness,
+        })
     }
-}
 
-fn handshake_failure(error: &io::Error, name: &str) -> String {
-    match error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-    {
-        Some(tls) => trust::explain(tls, name),
-        None if error.kind() == io::ErrorKind::UnexpectedEof => "EOF".to_owned(),
-        None => go_text(error),
+    fn handshake_failure(&self, error: &io::Error, name: &str) -> String {
+        match error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        {
+            Some(tls) => {
+                if let Some(weakness) = Weakness::of_failure(self.callee, tls) {
+                    weakness.count();
+                }
+                trust::explain(tls, name)
+            }
+            None if error.kind() == io::ErrorKind::UnexpectedEof => "EOF".to_owned(),
+            None => go_text(error),
+        }
     }
 }
 
@@ -134,16 +146,23 @@ fn go_text(error: &io::Error) -> String {
     }
 }
 
-/// A TLS connection that tells the pool whether it speaks HTTP/2.
-pub struct Secured(TokioIo<TlsStream<Either<TcpStream, Box<dyn Stream>>>>);
+/// A TLS connection that tells the pool whether it speaks HTTP/2, and each answer's reader of its [`Weakness`].
+pub struct Secured {
+    stream: TokioIo<TlsStream<Either<TcpStream, Box<dyn Stream>>>>,
+    pub weakness: Option<Weakness>,
+}
 
 impl Connection for Secured {
     fn connected(&self) -> Connected {
-        let (_, session) = self.0.inner().get_ref();
+        let (_, session) = self.stream.inner().get_ref();
+        let connected = match self.weakness {
+            Some(weakness) => Connected::new().extra(weakness),
+            None => Connected::new(),
+        };
         if session.alpn_protocol() == Some(b"h2") {
-            Connected::new().negotiated_h2()
+            connected.negotiated_h2()
         } else {
-            Connected::new()
+            connected
         }
     }
 }
@@ -154,7 +173,7 @@ impl Read for Secured {
         context: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
+        Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
@@ -164,19 +183,19 @@ impl Write for Secured {
         context: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, buffer)
+        Pin::new(&mut self.stream).poll_write(context, buffer)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_write_vectored(
@@ -184,7 +203,7 @@ impl Write for Secured {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(context, buffers)
+        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
     }
 }
 

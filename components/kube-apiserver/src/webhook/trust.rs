@@ -43,13 +43,13 @@ pub fn client_config(bundle: &[u8], credentials: &Credentials) -> Result<ClientC
 
 /// Verifies as Go does: a certificate that is itself in the bundle is believed, even if it is an authority's.
 #[derive(Debug)]
-struct BundleVerifier {
+pub(super) struct BundleVerifier {
     chain: Arc<WebPkiServerVerifier>,
     members: Vec<CertificateDer<'static>>,
 }
 
 impl BundleVerifier {
-    fn new(bundle: &[u8]) -> Result<Self, TrustError> {
+    pub(super) fn new(bundle: &[u8]) -> Result<Self, TrustError> {
         let (roots, members) = if bundle.is_empty() {
             (system_roots()?, Vec::new())
         } else {

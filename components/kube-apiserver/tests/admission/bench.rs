@@ -24,13 +24,18 @@ pub type Answered = (u16, Value, Vec<String>);
 
 impl Bench {
     pub async fn start(answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
+        Self::with(&[], answer).await
+    }
+
+    /// With more flags.
+    pub async fn with(flags: &[&str], answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
         let etcd = Etcd::start().await.unwrap();
         // Another build, such as a release, may be measured by its path.
         let other = std::env::var_os("KUBE_APISERVER");
         let binary = other
             .as_deref()
             .map_or(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), Path::new);
-        let server = ApiServer::start(binary, &etcd, &[]).await.unwrap();
+        let server = ApiServer::start(binary, &etcd, flags).await.unwrap();
         let client = server.admin().await.unwrap();
         let webhook = WebhookServer::start(server.pki(), &["hook.default.svc"], answer)
             .await

@@ -71,6 +71,47 @@ async fn pod_security_refuses_pods_and_warns_of_what_makes_them() {
 }
 
 #[tokio::test]
+async fn pod_security_counts_whom_it_spares_and_versions_to_come_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("admission");
+    let policy = json!({
+        "apiVersion": "pod-security.admission.config.k8s.io/v1", "kind": "PodSecurityConfiguration",
+        "defaults": {"enforce": "baseline", "enforce-version": "v1.99"},
+        "exemptions": {"namespaces": ["free"]},
+    });
+    let configuration = json!({
+        "apiVersion": "apiserver.config.k8s.io/v1", "kind": "AdmissionConfiguration",
+        "plugins": [{"name": "PodSecurity", "configuration": policy}],
+    });
+    std::fs::write(&file, configuration.to_string()).unwrap();
+    let flag = format!("--admission-control-config-file={}", file.display());
+    let bench = Bench::with(&[&flag], |_| Answer::ok(json!({}))).await;
+    for name in ["free", "kept"] {
+        assert_eq!(
+            bench.post(SPACES, &json!({"metadata": {"name": name}})).await.0,
+            201
+        );
+        let account = json!({"metadata": {"name": "default"}});
+        let accounts = format!("{SPACES}/{name}/serviceaccounts");
+        assert_eq!(bench.post(&accounts, &account).await.0, 201);
+        let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+        let (code, body, _) = bench.post(&format!("{SPACES}/{name}/pods"), &pod).await;
+        assert_eq!(code, 201, "{body}");
+    }
+    let request = http::Request::get("/metrics").body(Vec::new()).unwrap();
+    let metrics = bench.client.request_text(request).await.unwrap();
+    for line in [
+        "pod_security_exemptions_total{request_operation=\"create\",resource=\"pod\",subresource=\"\"} 1",
+        "pod_security_evaluations_total{decision=\"allow\",policy_level=\"baseline\",policy_version=\"future\",mode=\"enforce\",request_operation=\"create\",resource=\"pod\",subresource=\"\"} 1",
+    ] {
+        assert!(
+            metrics.lines().any(|found| found == line),
+            "{line} is not in\n{metrics}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn claims_classes_and_bindings() {
     let bench = bench().await;
     let class = |name: &str, expands: bool| json!({"metadata": {"name": name}, "provisioner": "p", "allowVolumeExpansion": expands});

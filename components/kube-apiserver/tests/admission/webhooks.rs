@@ -386,6 +386,14 @@ async fn services_connections_conditions_and_exemptions() {
         ))
         .await;
     assert_eq!(code, 200, "{status}");
+    let request = http::Request::get("/metrics").body(Vec::new()).unwrap();
+    let metrics = bench.client.request_text(request).await.unwrap();
+    let evaluations = "apiserver_admission_match_condition_evaluation_seconds_count{name=\"named.example.com\",kind=\"webhook\",operation=\"CREATE\",type=\"validate\"} ";
+    let count = metrics.lines().find_map(|line| line.strip_prefix(evaluations));
+    assert!(
+        count.is_some_and(|count| count.parse::<u64>().unwrap() >= 1),
+        "{metrics}"
+    );
 }
 
 #[tokio::test]

@@ -128,6 +128,7 @@ impl Kms {
         if let Some(known) = self.opened.lock().get(&key) {
             return Ok(known.clone());
         }
+        metrics::missed();
         if let Some(refused) = self.refused.lock().get(&key)
             && refused.until > Instant::now()
         {
@@ -271,7 +272,10 @@ impl Kms {
         if let Some(known) = known.filter(|known| known.key_id == status.key_id) {
             return Ok(Arc::clone(known));
         }
-        let (source, plain) = Source::fresh()?;
+        let began = Instant::now();
+        let fresh = Source::fresh();
+        metrics::generated(fresh.is_ok(), began.elapsed());
+        let (source, plain) = fresh?;
         let sealed = self.client.encrypt(EncryptRequest {
             plaintext: plain,
             uid: uid(),

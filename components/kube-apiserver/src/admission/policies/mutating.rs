@@ -8,7 +8,7 @@ use crate::admission::attributes::Attributes;
 use crate::admission::conditions::Evaluated;
 use crate::admission::inputs::{self, Inputs, Rights};
 use crate::admission::matching::{Invocation, policy_exempt};
-use crate::admission::metrics::{Phase, PolicyOutcome};
+use crate::admission::metrics::{Noted, Phase, PolicyOutcome};
 use crate::admission::scope::Surroundings;
 use crate::admission::webhooks::mutating::complete;
 use crate::admission::webhooks::reinvocation::Reinvocation;
@@ -198,17 +198,18 @@ async fn apply_one(
             params: application.params.as_ref(),
             rights: &rights,
         };
-        let name = &policy.policy.name;
-        let failed = || metrics.condition_error(name, "policy", Phase::Admit, attributes.operation);
-        policy.policy.conditions.evaluate(&inputs, failed)
+        let noted = Noted {
+            metrics,
+            name: &policy.policy.name,
+            kind: "policy",
+            phase: Phase::Admit,
+            operation: attributes.operation,
+        };
+        policy.policy.conditions.evaluate(&inputs, &noted)
     };
     match matched {
         Evaluated::Match => {}
-        Evaluated::NoMatch => {
-            let name = &policy.policy.name;
-            metrics.excluded_by_condition(name, "policy", Phase::Admit, attributes.operation);
-            return Ok(false);
-        }
+        Evaluated::NoMatch => return Ok(false),
         Evaluated::Failed(why) => {
             refuse(why, denials);
             return Ok(false);

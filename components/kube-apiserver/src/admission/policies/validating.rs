@@ -7,7 +7,7 @@ use super::validation::{Decision, Findings, evaluate};
 use crate::admission::attributes::Attributes;
 use crate::admission::inputs::{self, Inputs, Rights};
 use crate::admission::matching::{Invocation, policy_exempt};
-use crate::admission::metrics::{Phase, PolicyOutcome};
+use crate::admission::metrics::{Noted, Phase, PolicyOutcome};
 use crate::admission::scope::Surroundings;
 use crate::server::Server;
 use apimachinery::ApiError;
@@ -134,14 +134,14 @@ async fn evaluated(
         params,
         rights: &Rights::of(&surroundings.server.authorizer, attributes),
     };
-    let metrics = &surroundings.server.metrics.admission;
-    let name = &policy.policy.name;
-    let failed = || metrics.condition_error(name, "policy", Phase::Validate, attributes.operation);
-    let findings = evaluate(policy, &inputs, failed);
-    if findings.is_none() {
-        metrics.excluded_by_condition(name, "policy", Phase::Validate, attributes.operation);
-    }
-    Ok(findings)
+    let noted = Noted {
+        metrics: &surroundings.server.metrics.admission,
+        name: &policy.policy.name,
+        kind: "policy",
+        phase: Phase::Validate,
+        operation: attributes.operation,
+    };
+    Ok(evaluate(policy, &inputs, &noted))
 }
 
 /// Doing what a binding wants done about a policy's findings.

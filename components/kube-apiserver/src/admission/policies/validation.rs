@@ -4,6 +4,7 @@ use super::evaluation::{Budget, LazyVariables, OUT_OF_BUDGET, Unevaluated, value
 use super::policy::{ValidatingPolicy, Validation};
 use crate::admission::conditions::Evaluated;
 use crate::admission::inputs::Inputs;
+use crate::admission::metrics::Noted;
 use cel::Value;
 
 const MAX_MESSAGE: usize = 5 * 1024;
@@ -35,7 +36,7 @@ pub struct Findings {
 }
 
 /// Evaluates everything.
-pub fn evaluate(policy: &ValidatingPolicy, inputs: &Inputs<'_>, failed: impl FnMut()) -> Option<Findings> {
+pub fn evaluate(policy: &ValidatingPolicy, inputs: &Inputs<'_>, noted: &Noted<'_>) -> Option<Findings> {
     let fails_open = policy.policy.fails_open;
     let refuse = |why: String, index: usize| {
         if fails_open {
@@ -49,7 +50,7 @@ pub fn evaluate(policy: &ValidatingPolicy, inputs: &Inputs<'_>, failed: impl FnM
             }
         }
     };
-    match policy.policy.conditions.evaluate(inputs, failed) {
+    match policy.policy.conditions.evaluate(inputs, noted) {
         Evaluated::Match => {}
         Evaluated::NoMatch => return None,
         Evaluated::Failed(why) => {

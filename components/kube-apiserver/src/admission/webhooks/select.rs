@@ -4,7 +4,7 @@ use super::hook::Hook;
 use crate::admission::conditions::Evaluated;
 use crate::admission::inputs::{self, Inputs, Rights};
 use crate::admission::matching::Invocation;
-use crate::admission::metrics::Phase;
+use crate::admission::metrics::{Noted, Phase};
 use crate::admission::scope::Surroundings;
 use apimachinery::ApiError;
 use apimachinery::managed_fields::Compact;
@@ -25,7 +25,6 @@ pub async fn invocation(
         return Ok(Some(found));
     }
     let versioned = surroundings.versioned(&found, object, old).await?;
-    let metrics = &surroundings.server.metrics.admission;
     let request = inputs::request(attributes, &found);
     let inputs = Inputs {
         object: versioned.object.as_deref(),
@@ -35,13 +34,16 @@ pub async fn invocation(
         params: None,
         rights: &Rights::of(&surroundings.server.authorizer, attributes),
     };
-    let failed = || metrics.condition_error(&hook.name, "webhook", phase, attributes.operation);
-    match hook.conditions.evaluate(&inputs, failed) {
+    let noted = Noted {
+        metrics: &surroundings.server.metrics.admission,
+        name: &hook.name,
+        kind: "webhook",
+        phase,
+        operation: attributes.operation,
+    };
+    match hook.conditions.evaluate(&inputs, &noted) {
         Evaluated::Match => Ok(Some(found)),
-        Evaluated::NoMatch => {
-            metrics.excluded_by_condition(&hook.name, "webhook", phase, attributes.operation);
-            Ok(None)
-        }
+        Evaluated::NoMatch => Ok(None),
         Evaluated::Failed(why) => {
             tracing::warn!(
                 webhook = hook.name,

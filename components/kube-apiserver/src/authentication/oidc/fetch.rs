@@ -1,7 +1,7 @@
 //! Reading documents from an issuer over HTTPS.
 
 use crate::connect::egress::{Egress, Way};
-use crate::webhook::{Connector, Credentials, Dialer, TrustError, client_config, root_cause};
+use crate::webhook::{Callee, Connector, Credentials, Dialer, TrustError, client_config, root_cause};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Empty, Limited};
@@ -31,6 +31,7 @@ impl Fetcher {
                 control_plane: way,
                 ..Egress::default()
             },
+            callee: Callee::Issuer,
         };
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)

@@ -4,6 +4,7 @@ use super::store::{bytes_of, time_to_live};
 use super::{Existing, Made, View, Write, missing, track};
 use crate::admission::{self, Operation};
 use crate::metadata;
+use crate::metrics::certificates::Issued;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::services::{self, Reserved, reserve};
@@ -23,6 +24,8 @@ pub(super) struct Attempt {
     pub object: Compact,
     pub change: Change,
     pub created: bool,
+    /// A certificate that comes with it.
+    pub issued: Option<Issued>,
 }
 
 /// With `rewrite`, an unchanged object is written as well: what is stored was encrypted with another key than the first.
@@ -126,6 +129,7 @@ pub(super) async fn attempt(
         }
     };
     Ok(Attempt {
+        issued: Issued::between(row, &target.subresource, old, &new),
         reserved,
         object: new,
         change,
@@ -172,6 +176,7 @@ async fn create_missing(
         },
         object,
         created: true,
+        issued: None,
     })
 }
 
