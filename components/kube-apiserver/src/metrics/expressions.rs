@@ -69,7 +69,7 @@ mod tests {
             "apiserver_cel_evaluation_duration_seconds_bucket{le=\"0.005\"} ",
             "apiserver_cel_evaluation_duration_seconds_bucket{le=\"+Inf\"} ",
             "apiserver_cel_evaluation_duration_seconds_sum ",
-            "apiextensions_apiserver_validation_ratcheting_seconds_bucket{le=\"1e-5\"} ",
+            "apiextensions_apiserver_validation_ratcheting_seconds_bucket{le=\"0.00001\"} ",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }

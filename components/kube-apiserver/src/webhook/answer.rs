@@ -32,8 +32,8 @@ impl CallError {
     }
 }
 
-/// The body of a successful answer.
-pub async fn read(response: Response<Incoming>) -> Result<Bytes, CallError> {
+/// The body of a successful answer. The length of any answer's is in `length` afterwards.
+pub async fn read(response: Response<Incoming>, length: &mut Option<usize>) -> Result<Bytes, CallError> {
     let status = response.status();
     let body = Limited::new(response.into_body(), MAX_ANSWER)
         .collect()
@@ -47,6 +47,7 @@ pub async fn read(response: Response<Incoming>) -> Result<Bytes, CallError> {
             timed_out: false,
         })?
         .to_bytes();
+    *length = Some(body.len());
     if status.is_success() {
         return Ok(body);
     }

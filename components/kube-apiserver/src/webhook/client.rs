@@ -147,6 +147,7 @@ impl Endpoint {
         let counts = self.counts.get_or_init(host);
         let begun = Instant::now();
         let mut code = None;
+        let mut read = None;
         let exchange = async {
             spans::inject(request.headers_mut());
             let response = self
@@ -160,7 +161,7 @@ impl Endpoint {
                 weakness.count();
             }
             spans::note(|| KeyValue::new("http.response.status_code", i64::from(status)));
-            answer::read(response).await
+            answer::read(response, &mut read).await
         };
         let attributes = || {
             let full = KeyValue::new("url.full", url.clone());
@@ -171,7 +172,6 @@ impl Endpoint {
             Ok(outcome) => outcome,
             Err(_) => Err(failed("context deadline exceeded", true)),
         };
-        let read = outcome.as_ref().ok().map(Bytes::len);
         counts.posted(sent, code, read, begun.elapsed());
         outcome
     }
