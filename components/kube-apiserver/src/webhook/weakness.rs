@@ -25,8 +25,8 @@ static OF_API_SERVERS: LazyLock<Weaknesses> = LazyLock::new(Weaknesses::default)
 pub enum Callee {
     Webhook,
     ApiServer,
-    /// Counted by nobody.
-    Issuer,
+    /// Counted by nobody: an issuer of tokens, say.
+    Other,
 }
 
 impl Callee {
@@ -34,7 +34,7 @@ impl Callee {
         match self {
             Self::Webhook => Some(&OF_WEBHOOKS),
             Self::ApiServer => Some(&OF_API_SERVERS),
-            Self::Issuer => None,
+            Self::Other => None,
         }
     }
 }
@@ -152,7 +152,7 @@ mod tests {
         let weak = chain(include_str!("../../tests/data/sha1-chain.pem"));
         let found = Weakness::of_chain(Callee::Webhook, &weak).unwrap();
         assert!(found.nameless && found.sha1);
-        assert!(Weakness::of_chain(Callee::Issuer, &weak).is_none());
+        assert!(Weakness::of_chain(Callee::Other, &weak).is_none());
         let authority = Weakness::of_chain(Callee::ApiServer, &weak[1..]).unwrap();
         assert!(authority.nameless && !authority.sha1);
     }

@@ -13,15 +13,18 @@ use super::ENCRYPTED;
 use crate::metrics::AtomicHistogram;
 
 /// From 5 µs on, each twice the one before, to 84 s.
-const DURATIONS: [f64; 25] = {
-    let mut bounds = [0.000_005; 25];
+const DURATIONS: [f64; 25] = doubling();
+
+/// From 5 µs on, each twice the one before.
+pub(super) const fn doubling<const N: usize>() -> [f64; N] {
+    let mut bounds = [0.000_005; N];
     let mut index = 1;
     while index < bounds.len() {
         bounds[index] = bounds[index - 1] * 2.0;
         index += 1;
     }
     bounds
-};
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OperationLabels {

@@ -31,7 +31,7 @@ impl Fetcher {
                 control_plane: way,
                 ..Egress::default()
             },
-            callee: Callee::Issuer,
+            callee: Callee::Other,
         };
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use std::sync::{LazyLock, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::encryption::metrics::doubling;
 use crate::metrics::AtomicHistogram;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -47,15 +48,7 @@ struct ProviderLabels {
 }
 
 /// From 5 µs on, each twice the one before, to 41 ms.
-const GENERATIONS: [f64; 14] = {
-    let mut bounds = [0.000_005; 14];
-    let mut index = 1;
-    while index < bounds.len() {
-        bounds[index] = bounds[index - 1] * 2.0;
-        index += 1;
-    }
-    bounds
-};
+const GENERATIONS: [f64; 14] = doubling();
 
 type Latencies = Family<OperationLabels, Histogram, fn() -> Histogram>;
 
