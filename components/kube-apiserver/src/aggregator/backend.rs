@@ -139,7 +139,7 @@ impl Backend {
             resolver: None,
             server_name: Some(EVERY_API_SERVER.to_owned()),
             egress: Egress::default(),
-            callee: Callee::ApiServer,
+            callee: Callee::Other,
         };
         let origin = format!("https://{address}");
         Ok(Self::over(origin, config, dialer, false, identity, credentials))
