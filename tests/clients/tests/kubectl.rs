@@ -21,6 +21,8 @@ impl Kubectl {
             .args(arguments)
             .env("KUBECONFIG", &self.kubeconfig)
             .env("HOME", self.home.path())
+            // Debian's kubectl is built with the defaults of an older Go, which offers no post-quantum keys.
+            .env("GODEBUG", "tlsmlkem=1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
