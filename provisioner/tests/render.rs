@@ -7,7 +7,7 @@
 mod cluster;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cluster::debian;
 use provisioner::commands::plan::{FileDiff, host_text};
@@ -17,8 +17,13 @@ use provisioner::inventory::Inventory;
 use provisioner::plan::{Action, EtcdEffect, plan};
 use provisioner::state::State;
 
+fn package() -> PathBuf {
+    // Asked for now: this may have been compiled for another clone, with a target folder that was kept.
+    std::env::var_os("CARGO_MANIFEST_DIR").unwrap().into()
+}
+
 fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    package().join("..")
 }
 
 struct Fixture(cluster::Fixture);
@@ -79,9 +84,7 @@ fn applied(desired: &Desired, number: u64) -> Facts {
 }
 
 fn golden(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/golden")
-        .join(name);
+    let path = package().join("tests/golden").join(name);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();

@@ -123,7 +123,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
             static_tokens: authentication.static_tokens,
             service_accounts: ServiceAccountTokens {
                 issuer: Arc::clone(&issuer),
-                check_objects: flags.service_account_lookup,
+                check_legacy: flags.service_account_lookup,
                 metrics: token_metrics.clone(),
             },
             bootstrap: flags.enable_bootstrap_token_auth,

@@ -3,12 +3,8 @@
 #[path = "../../../fuzz/src/decoders.rs"]
 mod decoders;
 
-use std::path::Path;
-
 fn replay(target: &str, decoder: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../fuzz/corpus")
-        .join(target);
+    let folder = testkit::own_folder().join("../../fuzz/corpus").join(target);
     let mut inputs = 0;
     for entry in std::fs::read_dir(&folder)
         .expect("a corpus")

@@ -20,7 +20,7 @@ pub fn interpreter() -> Result<PathBuf> {
 
 /// The file of one of the scripts in `python/`.
 pub fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name)
+    testkit::own_folder().join("python").join(name)
 }
 
 /// A command that runs one of the scripts in `python/`.

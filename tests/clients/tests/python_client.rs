@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 use clients::{python, server};
-use std::path::Path;
 
 #[tokio::test]
 async fn every_kind_lives_through_all_verbs() {
@@ -10,7 +9,7 @@ async fn every_kind_lives_through_all_verbs() {
     let mut script = python::script("every_kind.py").unwrap();
     script
         .arg(running.api.kubeconfig("admin", &["system:masters"]).unwrap())
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("samples.yaml"));
+        .arg(testkit::own_folder().join("samples.yaml"));
     let said = tokio::task::spawn_blocking(|| python::run(script))
         .await
         .unwrap()

@@ -23,6 +23,14 @@ pub use refresher::Refresher;
 pub use service_account::PodProber;
 pub use wait::until;
 
+/// The folder of the package whose test runs. Asked for now: it may have been compiled for another clone or on another
+/// machine, with a target folder that was kept and taken for fresh.
+pub fn own_folder() -> std::path::PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR")
+        .map(Into::into)
+        .expect("cargo tells tests where their package is")
+}
+
 /// The folder with the built binaries.
 pub fn binaries() -> std::path::PathBuf {
     std::env::var_os("HARDWAY_BINARIES")

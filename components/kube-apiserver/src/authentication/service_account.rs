@@ -25,8 +25,9 @@ const STALE_TOKEN: &str = "authentication.k8s.io/stale-token";
 #[derive(Clone)]
 pub struct ServiceAccountTokens {
     pub issuer: Arc<TokenIssuer>,
-    /// Whether the bound objects must still be there.
-    pub check_objects: bool,
+    /// Whether the secrets of tokens that are kept in secrets must still be there, and their accounts. What other tokens are
+    /// bound to always must.
+    pub check_legacy: bool,
     pub metrics: TokenMetrics,
 }
 
@@ -77,7 +78,7 @@ impl ServiceAccountTokens {
         let now = jiff::Timestamp::now().as_second();
         check_time(&claims, now)?;
         let user = if is_legacy {
-            legacy::user_of(token, &claims, lookup, &self.metrics, notes).await?
+            legacy::user_of(token, &claims, self.check_legacy, lookup, &self.metrics, notes).await?
         } else {
             let user = self.bound(&claims, lookup).await?;
             self.note_age(&claims, now, notes);
@@ -114,18 +115,16 @@ impl ServiceAccountTokens {
                 "the token's subject and service account differ".to_owned(),
             ));
         }
-        if self.check_objects {
-            check_object(lookup, "serviceaccounts", &bound.namespace, account).await?;
-            if let Some(secret) = &bound.secret {
-                check_object(lookup, "secrets", &bound.namespace, secret).await?;
-            }
-            if let Some(pod) = &bound.pod {
-                check_object(lookup, "pods", &bound.namespace, pod).await?;
-            }
-            // A node named beside a pod is information; alone it is what the token is bound to.
-            if let (Some(node), None) = (&bound.node, &bound.pod) {
-                check_object(lookup, "nodes", "", node).await?;
-            }
+        check_object(lookup, "serviceaccounts", &bound.namespace, account).await?;
+        if let Some(secret) = &bound.secret {
+            check_object(lookup, "secrets", &bound.namespace, secret).await?;
+        }
+        if let Some(pod) = &bound.pod {
+            check_object(lookup, "pods", &bound.namespace, pod).await?;
+        }
+        // A node named beside a pod is information; alone it is what the token is bound to.
+        if let (Some(node), None) = (&bound.node, &bound.pod) {
+            check_object(lookup, "nodes", "", node).await?;
         }
         Ok(with_extra(user, claims, bound))
     }

@@ -40,7 +40,7 @@ pub(crate) fn reach_pods_by_every_client(lab: &TestLab) {
         forwards(lab, protocol);
     }
     let python = std::env::var("HARDWAY_PYTHON").expect("HARDWAY_PYTHON, as `make e2e` sets it");
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/streams.py");
+    let script = e2e::own_folder().join("tests/cluster/streams.py");
     let mut command = lab.command(python);
     command.arg(script).arg(lab.kubeconfig()).arg("streams");
     assert_eq!(run(&mut command, None).ok().trim(), "python streams");

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use e2e::{TestLab, run, until};
-
-const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../demo/sample.yaml");
+use e2e::{TestLab, own_folder, run, until};
 
 pub(crate) fn answers_on_every_way(lab: &TestLab) {
     lab.load_sample_image(&[]);
-    lab.kubectl(&["apply", "-f", SAMPLE]).ok();
+    let sample = own_folder().join("../demo/sample.yaml");
+    lab.kubectl(&["apply", "-f", &sample.display().to_string()]).ok();
     lab.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"])
         .ok();
     lab.kubectl(&["wait", "--for=condition=Ready", "pod/client", "--timeout=60s"])

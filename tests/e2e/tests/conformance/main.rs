@@ -9,7 +9,6 @@ mod matching;
 mod object;
 mod run;
 
-use std::path::Path;
 use std::time::Instant;
 
 use e2e::TestLab;
@@ -18,7 +17,7 @@ const IMAGE: &str = "hardway.local/pod-server:1";
 
 #[test]
 fn hosts_do_what_the_suite_demands() {
-    let cases = case::all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/cases"));
+    let cases = case::all(&e2e::own_folder().join("tests/conformance/cases"));
     let lab = TestLab::up("conformance", &["--control-planes", "1", "--workers", "2"]);
     lab.hardway(&["bootstrap"]).ok();
     lab.fetch_kubeconfig();
