@@ -53,7 +53,11 @@ pub async fn of(server: &Server, id: &str) -> Result<Option<String>, StorageErro
     let Some(stored) = server.stores.storage.raw().get(&key(id)).await? else {
         return Ok(None);
     };
-    Ok(read(server, &stored.value))
+    let address = read(server, &stored.value);
+    if address.is_none() {
+        tracing::warn!(id, "what an API server tells as its address can't be read");
+    }
+    Ok(address)
 }
 
 fn read(server: &Server, stored: &[u8]) -> Option<String> {
