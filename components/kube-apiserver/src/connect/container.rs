@@ -10,6 +10,7 @@ use crate::stores;
 use crate::verbs::target::Target;
 use apimachinery::field::{Error, Path};
 use apimachinery::{ApiError, GroupVersionKind, Reason};
+use bytes::BufMut;
 use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -146,7 +147,11 @@ pub(super) async fn text(mut body: Body) -> String {
     while bytes.len() < ERROR_LIMIT {
         match body.frame().await {
             None => break,
-            Some(Ok(frame)) => bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data)),
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    bytes.put(data);
+                }
+            }
             Some(Err(error)) => return error.to_string(),
         }
     }

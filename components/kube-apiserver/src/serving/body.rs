@@ -1,12 +1,13 @@
 //! Response bodies: bytes that are ready, a list of slices, or a stream.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use futures::Stream;
 use futures::stream::BoxStream;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::io::IoSlice;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -54,47 +55,103 @@ impl Body {
     }
 }
 
-/// Slices are copied together up to this size: a frame costs more than the copy, and the encryption copies anyway.
+/// Slices that travel together have up to so many bytes: HTTP/1 keeps copies of what it has been given.
 const CHUNK: usize = 64 * 1024;
 
-/// The next slice, or several small ones as one.
-fn next_chunk(slices: &mut VecDeque<Bytes>) -> Option<Bytes> {
-    let first = slices.pop_front()?;
-    let mut length = first.len();
-    let joined = slices.iter().take_while(|slice| {
-        length += slice.len();
-        length <= CHUNK
-    });
-    let count = joined.count();
-    if count == 0 {
-        return Some(first);
+/// What is written next: one slice, or several small ones, none of them copied.
+pub enum Chunk {
+    One(Bytes),
+    Several { slices: VecDeque<Bytes>, left: usize },
+}
+
+impl Chunk {
+    /// Takes the first slice, and those after it as long as they are small.
+    fn next(slices: &mut VecDeque<Bytes>) -> Option<Self> {
+        let first = slices.pop_front()?;
+        let mut left = first.len();
+        let mut count = 0;
+        for slice in &*slices {
+            if left + slice.len() > CHUNK {
+                break;
+            }
+            left += slice.len();
+            count += 1;
+        }
+        if count == 0 {
+            return Some(Self::One(first));
+        }
+        let rest = slices.split_off(count);
+        let mut taken = std::mem::replace(slices, rest);
+        taken.push_front(first);
+        Some(Self::Several { slices: taken, left })
     }
-    let mut chunk =
-        Vec::with_capacity(first.len() + slices.iter().take(count).map(Bytes::len).sum::<usize>());
-    chunk.extend_from_slice(&first);
-    for slice in slices.drain(..count) {
-        chunk.extend_from_slice(&slice);
+}
+
+impl Buf for Chunk {
+    fn remaining(&self) -> usize {
+        match self {
+            Self::One(slice) => slice.len(),
+            Self::Several { left, .. } => *left,
+        }
     }
-    Some(chunk.into())
+
+    fn chunk(&self) -> &[u8] {
+        match self {
+            Self::One(slice) => slice,
+            Self::Several { slices, .. } => slices.front().map_or(&[], |slice| slice),
+        }
+    }
+
+    fn chunks_vectored<'a>(&'a self, into: &mut [IoSlice<'a>]) -> usize {
+        match self {
+            Self::One(slice) => slice.chunks_vectored(into),
+            Self::Several { slices, .. } => {
+                let mut count = 0;
+                for (place, slice) in into.iter_mut().zip(slices) {
+                    *place = IoSlice::new(slice);
+                    count += 1;
+                }
+                count
+            }
+        }
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        match self {
+            Self::One(slice) => slice.advance(count),
+            Self::Several { slices, left } => {
+                *left -= count;
+                while let Some(front) = slices.front_mut().filter(|_| count > 0) {
+                    let step = count.min(front.len());
+                    if step == front.len() {
+                        slices.pop_front();
+                    } else {
+                        front.advance(step);
+                    }
+                    count -= step;
+                }
+            }
+        }
+    }
 }
 
 impl HttpBody for Body {
-    type Data = Bytes;
+    type Data = Chunk;
     type Error = std::io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    ) -> Poll<Option<Result<Frame<Chunk>, Self::Error>>> {
         match &mut *self {
-            Self::Slices { slices, left } => Poll::Ready(next_chunk(slices).map(|chunk| {
-                *left -= chunk.len() as u64;
+            Self::Slices { slices, left } => Poll::Ready(Chunk::next(slices).map(|chunk| {
+                *left -= chunk.remaining() as u64;
                 Ok(Frame::data(chunk))
             })),
             Self::Stream(stream) => stream
                 .as_mut()
                 .poll_next(context)
-                .map(|item| item.map(|item| item.map(Frame::data))),
+                .map(|item| item.map(|item| item.map(|bytes| Frame::data(Chunk::One(bytes))))),
         }
     }
 
@@ -159,10 +216,39 @@ mod tests {
             let mut slices: VecDeque<Bytes> =
                 sizes.iter().map(|size| Bytes::from(vec![b'x'; *size])).collect();
             let mut found = Vec::new();
-            while let Some(chunk) = next_chunk(&mut slices) {
-                found.push(chunk.len());
+            while let Some(chunk) = Chunk::next(&mut slices) {
+                found.push(chunk.remaining());
             }
             assert_eq!(found, want, "{sizes:?}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Whoever writes a chunk in whatever steps writes the slices, one after another.
+        #[test]
+        fn a_chunk_is_its_slices_in_order(
+            slices in proptest::collection::vec(proptest::collection::vec(0..=255u8, 1..40), 1..30),
+            steps in proptest::collection::vec((1..100usize, 1..5usize), 1..2000),
+        ) {
+            let want = slices.concat();
+            let mut left: VecDeque<Bytes> = slices.into_iter().map(Bytes::from).collect();
+            let mut chunk = Chunk::next(&mut left).unwrap();
+            proptest::prop_assert!(left.is_empty());
+            let mut found = Vec::new();
+            for (bytes, places) in steps {
+                let mut into = vec![IoSlice::new(&[]); places];
+                let filled = chunk.chunks_vectored(&mut into);
+                proptest::prop_assert_eq!(filled > 0, chunk.has_remaining());
+                let offered: Vec<u8> = into[..filled].iter().flat_map(|slice| slice.to_vec()).collect();
+                proptest::prop_assert!(offered.starts_with(chunk.chunk()));
+                let step = bytes.min(offered.len());
+                found.extend_from_slice(&offered[..step]);
+                chunk.advance(step);
+                proptest::prop_assert_eq!(chunk.remaining(), want.len() - found.len());
+            }
+            let rest = chunk.remaining();
+            found.extend_from_slice(&chunk.copy_to_bytes(rest));
+            proptest::prop_assert_eq!(found, want);
         }
     }
 }

@@ -5,6 +5,7 @@
 //! done by who drives the connection when it has nothing more to do.
 
 use parking_lot::Mutex;
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,8 +14,32 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes that wait at most; a flush beyond is done at once.
 const LIMIT: usize = 64 * 1024;
-/// A larger buffer isn't kept when it is empty: idle connections are many.
-const KEPT: usize = 4 * 1024;
+/// What a buffer is made for: what may wait, and the write that goes beyond it. HTTP/2 writes a frame, which has 16 KiB
+/// unless the peer asked for larger ones.
+const ROOM: usize = LIMIT + 24 * 1024;
+
+thread_local! {
+    /// The buffer of the thread's connections, which write one after another. Idle connections are many, so none keeps
+    /// one; and one that grows with each response copies what it holds each time.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// The thread's buffer, or another while a slow peer holds that up.
+fn take_buffer() -> Vec<u8> {
+    let spare = SPARE.take();
+    if spare.capacity() > 0 {
+        return spare;
+    }
+    Vec::with_capacity(ROOM)
+}
+
+/// An empty buffer is for the thread's next connection, unless a large write made it grow.
+fn give_back(mut buffer: Vec<u8>) {
+    buffer.clear();
+    if buffer.capacity() <= ROOM {
+        SPARE.set(buffer);
+    }
+}
 
 struct State<S> {
     stream: S,
@@ -38,10 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> State<S> {
             }
         }
         self.written = 0;
-        self.waiting.clear();
-        if self.waiting.capacity() > KEPT {
-            self.waiting = Vec::new();
-        }
+        give_back(std::mem::take(&mut self.waiting));
         Poll::Ready(Ok(()))
     }
 
@@ -54,12 +76,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> State<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Makes room for a write.
+    /// Sends what waits if it is much.
     fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.waiting.len() - self.written < LIMIT {
             return Poll::Ready(Ok(()));
         }
         self.poll_drain(context)
+    }
+
+    /// Where a write goes, once there is room for it.
+    fn poll_buffer(&mut self, context: &mut Context<'_>) -> Poll<io::Result<&mut Vec<u8>>> {
+        ready!(self.poll_room(context))?;
+        self.dirty = true;
+        if self.waiting.capacity() == 0 {
+            self.waiting = take_buffer();
+        }
+        Poll::Ready(Ok(&mut self.waiting))
     }
 }
 
@@ -111,9 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Corked<S> {
         if !state.corked {
             return Pin::new(&mut state.stream).poll_write(context, bytes);
         }
-        ready!(state.poll_room(context))?;
-        state.dirty = true;
-        state.waiting.extend_from_slice(bytes);
+        ready!(state.poll_buffer(context))?.extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -126,13 +156,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Corked<S> {
         if !state.corked {
             return Pin::new(&mut state.stream).poll_write_vectored(context, slices);
         }
-        ready!(state.poll_room(context))?;
-        state.dirty = true;
-        let before = state.waiting.len();
+        let waiting = ready!(state.poll_buffer(context))?;
+        let before = waiting.len();
         for slice in slices {
-            state.waiting.extend_from_slice(slice);
+            waiting.extend_from_slice(slice);
         }
-        Poll::Ready(Ok(state.waiting.len() - before))
+        Poll::Ready(Ok(waiting.len() - before))
     }
 
     fn is_write_vectored(&self) -> bool {
