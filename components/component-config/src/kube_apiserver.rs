@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::flags::parse_duration;
+use crate::tls::TlsFlags;
 pub use audit::AuditFlags;
 pub use feature_gates::{FeatureGate, GATES, Gate};
 pub use identity::{AuthenticationFlags, AuthorizationFlags};
@@ -53,14 +54,8 @@ pub struct ApiServerFlags {
     pub tls_cert_file: Option<PathBuf>,
     #[arg(long)]
     pub tls_private_key_file: Option<PathBuf>,
-    /// Lowest TLS version served.
-    #[arg(long, default_value = "")]
-    pub tls_min_version: String,
-    #[arg(long, value_delimiter = ',')]
-    pub tls_cipher_suites: Vec<String>,
-    /// Groups in which keys may be exchanged, by their numbers among IANA's TLS Supported Groups; the order doesn't matter.
-    #[arg(long, value_delimiter = ',', value_parser = crate::tls::parse_curve)]
-    pub tls_curve_preferences: Vec<u16>,
+    #[command(flatten)]
+    pub tls: TlsFlags,
     /// Streams that one HTTP/2 connection may have; 0 is the default of 250.
     #[arg(long, default_value_t = 0)]
     pub http2_max_streams_per_connection: u32,

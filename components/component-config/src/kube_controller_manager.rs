@@ -8,6 +8,7 @@ use clap::Parser;
 use ipnet::IpNet;
 
 use crate::flags::{Unused, parse_duration};
+use crate::tls::TlsFlags;
 
 /// Flags of kube-controller-manager.
 #[derive(Clone, Debug, Parser)]
@@ -43,9 +44,8 @@ pub struct ControllerManagerFlags {
     pub tls_cert_file: Option<PathBuf>,
     #[arg(long)]
     pub tls_private_key_file: Option<PathBuf>,
-    /// Groups in which keys may be exchanged, by their numbers among IANA's TLS Supported Groups; the order doesn't matter.
-    #[arg(long, value_delimiter = ',', value_parser = crate::tls::parse_curve)]
-    pub tls_curve_preferences: Vec<u16>,
+    #[command(flatten)]
+    pub tls: TlsFlags,
 
     /// Start controllers only while holding the leader lease.
     #[arg(long, num_args = 0..=1, default_value = "true", default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set)]
@@ -280,8 +280,6 @@ pub const UNUSED: &[(&str, Unused)] = {
         ("requestheader-username-headers", Harmless),
         ("route-reconciliation-period", Harmless),
         ("shutdown-delay-duration", Harmless),
-        ("tls-cipher-suites", Harmless),
-        ("tls-min-version", Harmless),
         ("tls-sni-cert-key", Refused),
         ("vmodule", Harmless),
     ]
@@ -295,13 +293,16 @@ mod tests {
     #[test]
     fn a_usual_command_line_is_understood() {
         let line = "kube-controller-manager --controllers=*,-ttl,tokencleaner --leader-elect=false --allocate-node-cidrs \
-            --cluster-cidr=10.200.0.0/16,fd00::/48 --node-monitor-grace-period=6s --profiling=false --kube-api-qps 20";
+            --cluster-cidr=10.200.0.0/16,fd00::/48 --node-monitor-grace-period=6s --profiling=false --kube-api-qps 20 --tls-min-version=VersionTLS13 \
+            --tls-cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_AES_128_GCM_SHA256";
         let words = normalize(line.split_whitespace().map(str::to_owned), UNUSED).unwrap();
         let flags = ControllerManagerFlags::try_parse_from(words).unwrap();
         assert_eq!(flags.controllers, ["*", "-ttl", "tokencleaner"]);
         assert!(!flags.leader_elect && flags.nodes.allocate_node_cidrs);
         assert_eq!(flags.nodes.cluster_cidr.len(), 2);
         assert_eq!(flags.nodes.node_monitor_grace_period, Duration::from_secs(6));
+        assert_eq!(flags.tls.tls_min_version, "VersionTLS13");
+        assert_eq!(flags.tls.tls_cipher_suites.len(), 2);
         assert!(normalize(["--cloud-provider=aws".to_owned()], UNUSED).is_err());
     }
 }

@@ -4,6 +4,7 @@
 //! it ([`crate::identity`]): that gives 401 instead of a broken handshake, and an expired certificate stops
 //! working on open connections too.
 
+mod agreement;
 mod curves;
 mod hybrid;
 mod p521;
@@ -13,9 +14,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+pub use agreement::Agreement;
 use anyhow::Context as _;
 use axum::Router;
-pub use curves::provider;
+use curves::provider;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use rustls::DigitallySignedStruct;
@@ -137,15 +139,18 @@ fn load(certificate: &Path, key: &Path) -> anyhow::Result<Arc<CertifiedKey>> {
     Ok(Arc::new(certified))
 }
 
-/// Server settings: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1, client certificates asked for. Keys are exchanged in the groups that
-/// `curves` has the numbers of (--tls-curve-preferences); none is all.
+/// Server settings: HTTP/2 and HTTP/1.1, client certificates asked for.
+///
+/// # Errors
+///
+/// The server can't agree to what it shall.
 pub fn server_config(
     certificate: ServingCertificate,
-    curves: &[u16],
+    agreement: Agreement<'_>,
 ) -> anyhow::Result<rustls::ServerConfig> {
-    let provider = Arc::new(provider(curves)?);
+    let provider = Arc::new(agreement.provider()?);
     let mut config = rustls::ServerConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(&agreement.versions()?)
         .context("TLS versions")?
         .with_client_cert_verifier(Arc::new(AskForCertificate { provider }))
         .with_cert_resolver(Arc::new(certificate));

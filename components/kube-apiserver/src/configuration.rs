@@ -79,9 +79,7 @@ impl Configuration {
         let certificates = Arc::new(Certificates::load(usual, &flags.serving.tls_sni_cert_key)?);
         let tls = crate::serving::certificates::server_config(
             Arc::clone(&certificates),
-            &flags.tls_min_version,
-            &flags.tls_cipher_suites,
-            &flags.tls_curve_preferences,
+            (&flags.tls).into(),
             flags.serving.disable_http2_serving,
         )?;
         let browsers = Browsers::load(&flags.serving)?;

@@ -8,6 +8,7 @@ mod frames;
 #[path = "hostile_clients/wire.rs"]
 mod wire;
 
+use daemon::tls::Agreement;
 use exchange::Answer;
 use frames::{CLOSED, ENHANCE_YOUR_CALM};
 use std::path::Path;
@@ -80,7 +81,7 @@ async fn who_does_not_finish_a_handshake_or_headers_is_cut_off() {
     let pki = ClusterPki::write(directory.path()).unwrap();
     let certificate = ServingCertificate::load(&pki.file("apiserver.crt"), &pki.file("apiserver.key"));
     let certificates = Certificates::load(certificate.unwrap(), &[]).unwrap();
-    let tls = server_config(Arc::new(certificates), "", &[], &[], false).unwrap();
+    let tls = server_config(Arc::new(certificates), Agreement::default(), false).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let limits = Limits {

@@ -203,7 +203,7 @@ async fn another_process_listens_on_the_port_only_where_it_may_be_shared() {
 
 /// Whether a client that knows one group only is served.
 async fn agrees(server: &ApiServer, group: rustls::NamedGroup) -> bool {
-    let mut provider = daemon::tls::provider(&[]).unwrap();
+    let mut provider = daemon::tls::Agreement::default().provider().unwrap();
     provider.kx_groups.retain(|known| known.name() == group);
     let mut roots = rustls::RootCertStore::empty();
     for root in certificates(&server.pki().file("ca.crt")) {

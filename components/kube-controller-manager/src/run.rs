@@ -117,7 +117,7 @@ impl Server {
             .with_context(|| format!("cannot listen on {}:{}", address.0, address.1))?;
         Ok(Self {
             listener,
-            tls: tls::server_config(certificate, &flags.tls_curve_preferences)?,
+            tls: tls::server_config(certificate, (&flags.tls).into())?,
             router,
             delegation,
         })

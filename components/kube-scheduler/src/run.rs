@@ -73,7 +73,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
                     flags.bind_address, flags.secure_port
                 )
             })?;
-        let tls = server_config(serving_certificate(&flags)?, &flags.tls_curve_preferences)?;
+        let tls = server_config(serving_certificate(&flags)?, (&flags.tls).into())?;
         let delegation = Arc::new(delegation(&flags, &connection)?);
         let router = Router::new()
             .merge(metrics.router())

@@ -11,6 +11,7 @@ use client::events::{EventApi, Recorder};
 use client::{Connection, Credentials, Informer};
 use component_config::kubelet::{KubeletConfiguration, KubeletFlags, parse_labels};
 use daemon::Tasks;
+use daemon::tls::Agreement;
 use host::cgroups::{Cgroups, Version};
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use kube::Api;
@@ -393,7 +394,15 @@ pub async fn run(flags: KubeletFlags, configuration: KubeletConfiguration) -> an
             system_logs: configuration.enable_system_log_handler,
         };
         let certificate = serving_certificate(&flags, &configuration, &node_name, &addresses)?;
-        let mut tls = daemon::tls::server_config(certificate, &[])?;
+        let mut tls = daemon::tls::server_config(
+            certificate,
+            Agreement {
+                min_version: &configuration.tls_min_version,
+                cipher_suites: &configuration.tls_cipher_suites,
+                ..Agreement::default()
+            },
+        )
+        .context("tlsCipherSuites")?;
         // Upgrades, which most requests here are, exist in HTTP/1.1 only.
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let address = std::net::SocketAddr::new(

@@ -389,7 +389,7 @@ fn crypto() {
 
 /// In all groups that a server may be told to keep to.
 fn client_crypto() -> Result<(), ()> {
-    let provider = daemon::tls::provider(&[]).map_err(|_| ())?;
+    let provider = daemon::tls::Agreement::default().provider().map_err(|_| ())?;
     provider.install_default().map_err(|_| ())
 }
 

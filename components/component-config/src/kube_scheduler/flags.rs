@@ -7,6 +7,7 @@ use super::configuration::KubeSchedulerConfiguration;
 use super::duration::GoDuration;
 use super::load::{InvalidConfiguration, load};
 use crate::flags::Unused::{self, Harmless, Refused};
+use crate::tls::TlsFlags;
 
 /// Flags of kube-scheduler; names and defaults are upstream's.
 #[derive(Clone, Debug, clap::Parser)]
@@ -41,9 +42,8 @@ pub struct Flags {
     /// Private key of --tls-cert-file.
     #[arg(long)]
     pub tls_private_key_file: Option<PathBuf>,
-    /// Groups in which keys may be exchanged, by their numbers among IANA's TLS Supported Groups; the order doesn't matter.
-    #[arg(long, value_delimiter = ',', value_parser = crate::tls::parse_curve)]
-    pub tls_curve_preferences: Vec<u16>,
+    #[command(flatten)]
+    pub tls: TlsFlags,
     /// Kubeconfig to ask the API server about callers' tokens with.
     #[arg(long)]
     pub authentication_kubeconfig: Option<PathBuf>,
@@ -159,8 +159,6 @@ pub const UNUSED_FLAGS: &[(&str, Unused)] = &[
     ("requestheader-username-headers", Harmless),
     ("runtime-config-emulation-forward-compatible", Harmless),
     ("show-hidden-metrics-for-version", Harmless),
-    ("tls-cipher-suites", Refused),
-    ("tls-min-version", Harmless),
     ("tls-sni-cert-key", Refused),
     ("vmodule", Harmless),
 ];

@@ -72,6 +72,10 @@ pub struct KubeletFlags {
     #[arg(long)]
     pub healthz_bind_address: Option<String>,
     #[arg(long)]
+    pub tls_min_version: Option<String>,
+    #[arg(long, value_delimiter = ',')]
+    pub tls_cipher_suites: Option<Vec<String>>,
+    #[arg(long)]
     pub tls_cert_file: Option<String>,
     #[arg(long)]
     pub tls_private_key_file: Option<String>,
@@ -212,6 +216,8 @@ impl KubeletFlags {
         set(&mut c.read_only_port, &self.read_only_port);
         set(&mut c.healthz_port, &self.healthz_port);
         set(&mut c.healthz_bind_address, &self.healthz_bind_address);
+        set(&mut c.tls_min_version, &self.tls_min_version);
+        set(&mut c.tls_cipher_suites, &self.tls_cipher_suites);
         set(&mut c.tls_cert_file, &self.tls_cert_file);
         set(&mut c.tls_private_key_file, &self.tls_private_key_file);
         set(&mut c.authentication.x509.client_ca_file, &self.client_ca_file);

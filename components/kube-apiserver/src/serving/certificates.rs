@@ -2,12 +2,13 @@
 
 use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
+use daemon::tls::Agreement;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{RootCertStore, ServerConfig};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -185,40 +186,12 @@ fn load_authority(file: &Path) -> anyhow::Result<Loaded> {
 /// The configuration of the listener.
 pub fn server_config(
     certificates: Arc<Certificates>,
-    min_version: &str,
-    cipher_suites: &[String],
-    curves: &[u16],
+    agreement: Agreement<'_>,
     disable_http2: bool,
 ) -> anyhow::Result<ServerConfig> {
-    let mut provider = daemon::tls::provider(curves)?;
-    if !cipher_suites.is_empty() {
-        let wanted = |suite: &rustls::SupportedCipherSuite| {
-            // TLS 1.3 suites can't be chosen, as with upstream.
-            suite.tls13().is_some()
-                || cipher_suites
-                    .iter()
-                    .any(|name| suite_name(suite) == name.replace("_SHA256_SHA256", "_SHA256"))
-        };
-        provider.cipher_suites.retain(wanted);
-        for name in cipher_suites {
-            let known = rustls::crypto::ring::ALL_CIPHER_SUITES
-                .iter()
-                .any(|suite| suite_name(suite) == *name);
-            if !known {
-                bail!(
-                    "--tls-cipher-suites: {name:?} is not supported; supported are the AEAD suites with ECDHE"
-                );
-            }
-        }
-    }
-    let provider = Arc::new(provider);
-    let versions: &[&SupportedProtocolVersion] = match min_version {
-        "" | "VersionTLS12" => &[&rustls::version::TLS13, &rustls::version::TLS12],
-        "VersionTLS13" => &[&rustls::version::TLS13],
-        other => bail!("--tls-min-version: {other:?} is not supported; use VersionTLS12 or VersionTLS13"),
-    };
+    let provider = Arc::new(agreement.provider()?);
     let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(versions)?
+        .with_protocol_versions(&agreement.versions()?)?
         .with_client_cert_verifier(Arc::new(AnyOwnedCertificate::new(provider)))
         .with_cert_resolver(certificates);
     if !disable_http2 {
@@ -226,8 +199,4 @@ pub fn server_config(
     }
     config.alpn_protocols.push(b"http/1.1".to_vec());
     Ok(config)
-}
-
-fn suite_name(suite: &rustls::SupportedCipherSuite) -> String {
-    format!("{:?}", suite.suite())
 }

@@ -53,13 +53,6 @@ impl KubeletConfiguration {
                 "the unauthenticated port is not offered; set it to 0",
             );
         }
-        if !self.tls_cipher_suites.is_empty() {
-            return refuse(
-                "tlsCipherSuites",
-                self.tls_cipher_suites.join(","),
-                "a choice of suites is not supported; remove it",
-            );
-        }
         one_of(
             "tlsMinVersion",
             &self.tls_min_version,
