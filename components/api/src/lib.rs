@@ -3,6 +3,7 @@ pub mod custom;
 pub mod defaults;
 pub mod discovery;
 pub mod expressions;
+pub mod features;
 pub mod managed;
 pub mod openapi;
 pub mod registry;
@@ -14,4 +15,5 @@ mod value;
 pub mod warnings;
 
 pub use defaults::TEMPLATE_GENERATION;
+pub use features::{Feature, Features};
 pub use registry::{Registry, Resource, Subresource, schema_name};

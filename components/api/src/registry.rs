@@ -5,6 +5,7 @@ mod storage;
 pub use resource::{Column, Resource, Subresource};
 pub use storage::schema_name;
 
+use crate::features::Features;
 use apimachinery::{GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,10 +20,15 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// A registry of the built-in kinds.
+    /// A registry of the built-in kinds as v1.36 has them without --feature-gates.
     pub fn built_in() -> Self {
+        Self::with_features(Features::default())
+    }
+
+    /// A registry of the built-in kinds with these features.
+    pub fn with_features(features: Features) -> Self {
         let mut registry = Self::default();
-        for row in resource::built_in() {
+        for row in resource::built_in(features) {
             registry.insert(row);
         }
         registry

@@ -1,12 +1,14 @@
 //! What a kind does to an object before it is checked and stored.
 mod create;
 mod custom;
+mod gated;
 mod rules;
 mod service;
 mod update;
 
 pub use create::prepare_create;
 pub(crate) use create::qos_class;
+pub use gated::Gates;
 pub use rules::{Rules, rules};
 pub use update::prepare_update;
 

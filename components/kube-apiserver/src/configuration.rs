@@ -23,6 +23,7 @@ use crate::tokens::issue::TokenIssuer;
 use crate::tokens::keys::{SigningKey, VerifyingKey, verifying_keys};
 use crate::webhook::Clients;
 use anyhow::{Context, bail};
+use api::Features;
 use component_config::kube_apiserver::ApiServerFlags;
 use component_config::kube_apiserver::collector::Collector;
 use std::net::IpAddr;
@@ -83,7 +84,8 @@ impl Configuration {
             flags.serving.disable_http2_serving,
         )?;
         let browsers = Browsers::load(&flags.serving)?;
-        let registry = runtime::registry(&flags.serving.runtime_config)?;
+        let features = Features::of(|name| crate::server::has_feature(&flags, name));
+        let registry = runtime::registry(&flags.serving.runtime_config, features)?;
         let client_authority = flags
             .client_ca_file
             .as_deref()

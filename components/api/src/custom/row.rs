@@ -5,7 +5,9 @@ use super::rules::RuleSet;
 use super::scale::Scale;
 use super::schema::Schema;
 use super::typed;
+use crate::features::Features;
 use crate::registry::{Column, Resource, Subresource};
+use crate::strategy::Gates;
 use apimachinery::{GroupVersion, GroupVersionKind, meta};
 use serde_json::Value;
 use std::sync::Arc;
@@ -153,6 +155,8 @@ pub fn rows(definition: &Value, number: &mut dyn FnMut() -> u16) -> Vec<Resource
                 schemas: Arc::new(set),
                 schema_id,
                 custom: Some(Arc::new(own)),
+                features: Features::default(),
+                gates: Gates::default(),
                 gvk,
             }
         })

@@ -1,6 +1,8 @@
 use super::storage;
 use crate::custom::Definition;
+use crate::features::Features;
 use crate::schema;
+use crate::strategy::Gates;
 use apimachinery::schema::SchemaId;
 use apimachinery::{
     GroupResource, GroupVersion, GroupVersionKind, GroupVersionResource, Schema, SchemaSet, Type,
@@ -52,6 +54,10 @@ pub struct Resource {
     pub schema_id: SchemaId,
     /// What a CustomResourceDefinition says about the kind; `None` for those that are built in.
     pub custom: Option<Arc<Definition>>,
+    /// The features that are on.
+    pub features: Features,
+    /// What is dropped, some features being off.
+    pub gates: Gates,
 }
 
 #[derive(Deserialize)]
@@ -68,14 +74,14 @@ struct Row {
 }
 
 /// Rows of the built-in kinds in discovery's order.
-pub(super) fn built_in() -> Vec<Resource> {
+pub(super) fn built_in(features: Features) -> Vec<Resource> {
     let rows: Vec<Row> = schema::embedded(include_bytes!("../gen/registry.json.gz"));
     rows.into_iter()
-        .filter_map(|row| resource(row, &schema::built_in()))
+        .filter_map(|row| resource(row, &schema::built_in(), features))
         .collect()
 }
 
-fn resource(row: Row, schemas: &Arc<SchemaSet>) -> Option<Resource> {
+fn resource(row: Row, schemas: &Arc<SchemaSet>, features: Features) -> Option<Resource> {
     let schema_id = schemas.id(&storage::schema_name(&row.gvk))?;
     Some(Resource {
         list_kind: format!("{}List", row.gvk.kind),
@@ -84,6 +90,8 @@ fn resource(row: Row, schemas: &Arc<SchemaSet>) -> Option<Resource> {
         schemas: Arc::clone(schemas),
         schema_id,
         custom: None,
+        features,
+        gates: Gates::of(&row.gvk.kind, features),
         gvk: row.gvk,
         plural: row.plural,
         singular: row.singular,

@@ -20,12 +20,16 @@ pub fn prepare_create(resource: &Resource, value: &mut Value) -> Result<(), Deco
     } else {
         meta::set(value, "generation", 1);
     }
+    if let Some(object) = value
+        .as_object_mut()
+        .filter(|_| rules.status && !rules.status_on_create)
+    {
+        object.remove("status");
+    }
+    resource.gates.apply(None, value);
     let Some(object) = value.as_object_mut() else {
         return Ok(());
     };
-    if rules.status && !rules.status_on_create {
-        object.remove("status");
-    }
     match resource.gvk.kind.as_str() {
         "Pod" => pod(object),
         "Service" => super::service::prepare_create(object),

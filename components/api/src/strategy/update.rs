@@ -84,7 +84,7 @@ pub fn prepare_update(
     if resource.gvk.kind == "Namespace" && subresource.is_empty() {
         keep(new, &["spec", "finalizers"]);
     }
-    if rewrites(&resource.gvk.kind, subresource) {
+    if resource.gates.apply(Some(old), new) || rewrites(&resource.gvk.kind, subresource) {
         known = None;
     }
     if let ("CustomResourceDefinition", "") = (resource.gvk.kind.as_str(), subresource) {

@@ -1,7 +1,7 @@
 //! --runtime-config: which groups, versions and resources are served.
 
 use anyhow::{Context, bail};
-use api::Registry;
+use api::{Features, Registry};
 use component_config::kube_apiserver::RuntimeSetting;
 use std::collections::BTreeMap;
 
@@ -16,12 +16,12 @@ const LEVELS: [(&str, fn(&str) -> bool); 4] = [
 ];
 
 /// The built-in kinds that the settings leave. What is more exact goes before what is less.
-pub fn registry(settings: &[RuntimeSetting]) -> anyhow::Result<Registry> {
-    settle(settings).context("--runtime-config")
+pub fn registry(settings: &[RuntimeSetting], features: Features) -> anyhow::Result<Registry> {
+    settle(settings, features).context("--runtime-config")
 }
 
-fn settle(settings: &[RuntimeSetting]) -> anyhow::Result<Registry> {
-    let all = Registry::built_in();
+fn settle(settings: &[RuntimeSetting], features: Features) -> anyhow::Result<Registry> {
+    let all = Registry::with_features(features);
     // The last word about a key counts.
     let settings: BTreeMap<&str, bool> = settings
         .iter()
@@ -98,7 +98,7 @@ mod tests {
                 enabled: *enabled,
             })
             .collect();
-        registry(&settings)
+        registry(&settings, Features::default())
     }
 
     #[test]
