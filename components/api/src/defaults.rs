@@ -27,7 +27,7 @@ pub fn apply(resource: &Resource, value: &mut Value) {
     };
     match (resource.gvk.group.as_str(), resource.gvk.kind.as_str()) {
         ("", kind) => core::apply(kind, object),
-        ("apps", kind) => apps::apply(kind, object),
+        ("apps", kind) => apps::apply(kind, object, resource.features),
         ("batch", kind) => batch::apply(kind, object),
         ("autoscaling", "HorizontalPodAutoscaler") => autoscaling::apply(&resource.gvk.version, object),
         ("admissionregistration.k8s.io", kind) => admission::apply(kind, object),

@@ -1,4 +1,5 @@
 //! Discovery documents from the registry.
+use crate::features::Feature;
 use crate::{Registry, Resource};
 use apimachinery::{GroupVersion, GroupVersionKind};
 use serde_json::{Value, json};
@@ -50,7 +51,7 @@ pub fn resource_list(registry: &Registry, version: &GroupVersion) -> Option<Valu
         if !row.categories.is_empty() {
             value["categories"] = json!(row.categories);
         }
-        if row.is_stored() {
+        if row.is_stored() && row.features.has(Feature::StorageVersionHash) {
             value["storageVersionHash"] = json!(storage_version_hash(row));
         }
         resources.push(value);

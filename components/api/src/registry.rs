@@ -17,6 +17,8 @@ pub struct Registry {
     rows: Vec<Arc<Resource>>,
     by_resource: HashMap<GroupVersionResource, Arc<Resource>>,
     by_kind: HashMap<GroupVersionKind, Arc<Resource>>,
+    /// The features that are on, for all rows.
+    features: Features,
 }
 
 impl Registry {
@@ -27,7 +29,10 @@ impl Registry {
 
     /// A registry of the built-in kinds with these features.
     pub fn with_features(features: Features) -> Self {
-        let mut registry = Self::default();
+        let mut registry = Self {
+            features,
+            ..Self::default()
+        };
         for row in resource::built_in(features) {
             registry.insert(row);
         }
@@ -35,7 +40,8 @@ impl Registry {
     }
 
     /// Adds a kind, or replaces the one of the same group, version and resource.
-    pub fn insert(&mut self, row: Resource) {
+    pub fn insert(&mut self, mut row: Resource) {
+        row.features = self.features;
         let row = Arc::new(row);
         let gvr = row.gvr();
         if self.by_resource.contains_key(&gvr) {

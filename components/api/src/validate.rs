@@ -25,6 +25,7 @@ pub use metadata::field_manager;
 use others::signer_name;
 pub use pod::allow_privileged;
 
+use crate::features::Features;
 use crate::{Resource, custom, strategy};
 use apimachinery::decode::Unchanged;
 use apimachinery::field::{Error, ErrorList, Path};
@@ -74,7 +75,7 @@ pub fn update(
     // An endpoint for a part lets that part through; where it has no rules of its own, the whole is checked.
     let part = resource
         .subresource(subresource)
-        .and_then(|_| status::check(&resource.gvk.kind, subresource, old, new));
+        .and_then(|_| status::check(&resource.gvk.kind, subresource, old, new, resource.features));
     match part {
         Some(found) => errors.extend(found),
         None => {
@@ -90,23 +91,26 @@ pub fn update(
 
 fn kind(resource: &Resource, old: Option<&Value>, new: &Value, unchanged: &Unchanged) -> ErrorList {
     let (group, name) = (resource.gvk.group.as_str(), resource.gvk.kind.as_str());
+    let features = resource.features;
     let found = match group {
-        "" if name == "Pod" => Some(whole_pod(old, new, unchanged)),
-        "" => core::check(name, old, new)
-            .or_else(|| storage::check(name, old, new))
-            .or_else(|| workloads::check(name, old, new))
+        "" if name == "Pod" => Some(whole_pod(old, new, unchanged, features)),
+        "" => core::check(name, old, new, features)
+            .or_else(|| storage::check(name, old, new, features))
+            .or_else(|| workloads::check(name, old, new, features))
             .or_else(|| others::check(name, old, new)),
-        "apps" => workloads::check(name, old, new).or_else(|| small::check(name, old, new)),
-        "batch" => batch::check(name, old, new),
-        "autoscaling" if name == "HorizontalPodAutoscaler" => Some(autoscaling::check(new)),
-        "networking.k8s.io" | "policy" => networking::check(name, old, new),
+        "apps" => {
+            workloads::check(name, old, new, features).or_else(|| small::check(name, old, new, features))
+        }
+        "batch" => batch::check(name, old, new, features),
+        "autoscaling" if name == "HorizontalPodAutoscaler" => Some(autoscaling::check(old, new, features)),
+        "networking.k8s.io" | "policy" => networking::check(name, old, new, features),
         "admissionregistration.k8s.io" => admission::check(name, new),
         "apiextensions.k8s.io" => Some(definition::check(old, new)),
         "flowcontrol.apiserver.k8s.io" => flow_control::check(name, new),
-        "node.k8s.io" | "apiregistration.k8s.io" => small::check(name, old, new),
+        "node.k8s.io" | "apiregistration.k8s.io" => small::check(name, old, new, features),
         "rbac.authorization.k8s.io" => rbac::check(name, old, new),
         "resource.k8s.io" => resource::check(name, old, new),
-        "storage.k8s.io" => storage::check(name, old, new),
+        "storage.k8s.io" => storage::check(name, old, new, features),
         "coordination.k8s.io"
         | "discovery.k8s.io"
         | "scheduling.k8s.io"
@@ -117,20 +121,21 @@ fn kind(resource: &Resource, old: Option<&Value>, new: &Value, unchanged: &Uncha
     found.unwrap_or_default()
 }
 
-fn whole_pod(old: Option<&Value>, new: &Value, unchanged: &Unchanged) -> ErrorList {
+fn whole_pod(old: Option<&Value>, new: &Value, unchanged: &Unchanged, features: Features) -> ErrorList {
+    let allowed = pod::Allowed::of(features, "Pod", old);
     let Some(old) = old else {
-        return pod::create(new);
+        return pod::create(new, allowed);
     };
     // A spec as it was has been checked, which is most of the work; annotations may have changed beside it.
     let stays = unchanged.has("spec") || old.get("spec") == new.get("spec");
     let mut errors = if stays {
-        pod::annotations_beside_spec(new)
+        pod::annotations_beside_spec(new, allowed)
     } else {
-        pod::whole(new)
+        pod::whole(new, allowed)
     };
-    errors.extend(pod::changed_annotations(old, new));
+    errors.extend(pod::changed_annotations(old, new, allowed));
     if !stays {
-        errors.extend(pod::changed_spec(old, new));
+        errors.extend(pod::changed_spec(old, new, allowed));
     }
     errors
 }

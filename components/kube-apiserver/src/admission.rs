@@ -189,6 +189,9 @@ async fn admit_one(
         Plugin::MutatingAdmissionWebhook => {
             return mutating::admit(server, attributes, object, old, &mut state.webhooks).await;
         }
+        Plugin::MutatingAdmissionPolicy if !server.has_feature("MutatingAdmissionPolicy") => {
+            return Ok(false);
+        }
         Plugin::MutatingAdmissionPolicy => {
             return policies::mutating::admit(server, attributes, object, old, &mut state.policies).await;
         }

@@ -9,6 +9,9 @@ use http::HeaderMap;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue, VARY};
 use std::io::Write;
 
+/// Answers are compressed with this feature only.
+pub const FEATURE: &str = "APIResponseCompression";
+
 /// Below this size compressing costs more than it saves, by upstream's measure.
 const THRESHOLD: u64 = 128 * 1024;
 

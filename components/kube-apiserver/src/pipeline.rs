@@ -296,7 +296,7 @@ async fn allowed(
     };
     record.note_request(&server.registry.load(), &parts.headers, &body);
     record.body_bytes = body.len();
-    let compressible = compress::wanted(&parts.headers, &info);
+    let compressible = compress::wanted(&parts.headers, &info) && server.has_feature(compress::FEATURE);
     let request = ApiRequest::new(parts.method, info, query, parts.headers, user, body, deadline);
     *request.handed_on.lock() = handed_on;
     let request = Arc::new(request);
@@ -421,6 +421,7 @@ async fn acting_user(
         &server.metrics.impersonation,
         &request,
         &target,
+        server.has_feature("ConstrainedImpersonation"),
     )
     .await;
     server.metrics.access.step(Step::Impersonation, begun.elapsed());

@@ -80,3 +80,31 @@ pub fn has_feature(flags: &ApiServerFlags, name: &str) -> bool {
         None => GATES.iter().any(|gate| gate.name == name && gate.default),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rules of kinds have defaults of their own, for those who have no command line.
+    #[test]
+    fn features_of_kinds_are_gates_with_the_same_default() {
+        let line = [
+            "kube-apiserver",
+            "--etcd-servers=http://127.0.0.1:2379",
+            "--service-account-issuer=https://x",
+        ];
+        let flags = component_config::kube_apiserver::parse(line.map(str::to_owned)).unwrap();
+        for feature in api::Feature::ALL {
+            let known = component_config::kube_apiserver::GATES;
+            assert!(
+                known.iter().any(|gate| gate.name == feature.name()),
+                "{feature:?}"
+            );
+            assert_eq!(
+                has_feature(&flags, feature.name()),
+                feature.default(),
+                "{feature:?}"
+            );
+        }
+    }
+}

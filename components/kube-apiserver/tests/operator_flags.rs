@@ -358,3 +358,114 @@ async fn where_nobody_collects_garbage_no_deletion_waits_for_it() {
     assert_eq!(code(&client, delete(&format!("{jobs}/j"))).await.0, 200);
     assert_eq!(code(&client, get(&format!("{jobs}/j"))).await.0, 404);
 }
+
+#[tokio::test]
+async fn fields_of_features_that_are_off_go_and_rules_follow_the_gates() {
+    let etcd = Etcd::start().await.unwrap();
+    let pod = json!({
+        "metadata": {"name": "p"},
+        "spec": {
+            "containers": [{
+                "name": "c", "image": "i", "lifecycle": {"stopSignal": "SIGUSR1"},
+                "env": [{"name": "E", "value": "v"}],
+            }],
+            "os": {"name": "linux"},
+            "hostnameOverride": "h",
+            "automountServiceAccountToken": false,
+        },
+    });
+    let scaler = json!({
+        "metadata": {"name": "s"},
+        "spec": {
+            "minReplicas": 0, "maxReplicas": 3,
+            "scaleTargetRef": {"kind": "Deployment", "name": "d", "apiVersion": "apps/v1"},
+            "metrics": [{"type": "External", "external": {
+                "metric": {"name": "m"}, "target": {"type": "Value", "value": "1"}
+            }}],
+            "behavior": {"scaleUp": {"tolerance": "100m"}},
+        },
+    });
+    let (pods, scalers) = (
+        "/api/v1/namespaces/default/pods",
+        "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers",
+    );
+    let signal = |pod: &Value| pod["spec"]["containers"][0]["lifecycle"]["stopSignal"].clone();
+    let tolerance = |scaler: &Value| scaler["spec"]["behavior"]["scaleUp"]["tolerance"].clone();
+    let parsed = |(code, text): (u16, String)| -> Value {
+        assert_eq!(code, 200, "{text}");
+        serde_json::from_str(&text).unwrap()
+    };
+    let account = json!({"metadata": {"name": "default"}});
+    let given = "--feature-gates=ContainerStopSignals=true,HPAScaleToZero=true,HostnameOverride=false,StorageVersionHash=false,WatchList=false";
+    let on = ApiServer::start(Path::new(BINARY), &etcd, &[given])
+        .await
+        .unwrap();
+    let client = on.admin().await.unwrap();
+    code(
+        &client,
+        post("/api/v1/namespaces/default/serviceaccounts", &account),
+    )
+    .await;
+    let made = parsed(code(&client, post(pods, &pod)).await);
+    assert_eq!(signal(&made), "SIGUSR1");
+    assert_eq!(made["spec"]["hostnameOverride"], Value::Null);
+    let made = parsed(code(&client, post(scalers, &scaler)).await);
+    assert_eq!(made["spec"]["minReplicas"], 0);
+    assert_eq!(tolerance(&made), "100m");
+    let resources = parsed(code(&client, get("/api/v1")).await);
+    assert!(!resources.to_string().contains("storageVersionHash"));
+    let watch = format!("{pods}?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
+    let (refused, why) = code(&client, get(&watch)).await;
+    assert_eq!(refused, 422, "{why}");
+    assert!(why.contains("WatchList feature gate"), "{why}");
+    drop(on);
+
+    // Without the gates what is there stays, and what is new goes.
+    let off = ApiServer::start(
+        Path::new(BINARY),
+        &etcd,
+        &["--feature-gates=HPAConfigurableTolerance=false"],
+    )
+    .await
+    .unwrap();
+    let client = off.admin().await.unwrap();
+    let mut stored = parsed(code(&client, get(&format!("{pods}/p"))).await);
+    assert_eq!(signal(&stored), "SIGUSR1");
+    stored["metadata"]["labels"] = json!({"a": "b"});
+    let put = |path: String, object: &Value| {
+        http::Request::put(path)
+            .header("content-type", "application/json")
+            .body(object.to_string().into_bytes())
+            .unwrap()
+    };
+    let changed = parsed(code(&client, put(format!("{pods}/p"), &stored)).await);
+    assert_eq!(signal(&changed), "SIGUSR1");
+    let mut other = pod.clone();
+    other["metadata"]["name"] = json!("q");
+    let made = parsed(code(&client, post(pods, &other)).await);
+    assert_eq!(made["spec"]["containers"][0].get("lifecycle"), None);
+    assert_eq!(made["spec"]["hostnameOverride"], "h");
+    let mut stored = parsed(code(&client, get(&format!("{scalers}/s"))).await);
+    stored["spec"]["maxReplicas"] = json!(4);
+    let changed = parsed(code(&client, put(format!("{scalers}/s"), &stored)).await);
+    assert_eq!(tolerance(&changed), "100m");
+    let mut other = scaler.clone();
+    other["metadata"]["name"] = json!("t");
+    let (refused, why) = code(&client, post(scalers, &other)).await;
+    assert_eq!(refused, 422, "{why}");
+    assert!(why.contains("spec.minReplicas"), "{why}");
+    other["spec"]["minReplicas"] = json!(1);
+    let made = parsed(code(&client, post(scalers, &other)).await);
+    assert_eq!(tolerance(&made), Value::Null);
+    // The annotation in which the first version has it is no way around.
+    let old = json!({
+        "metadata": {"name": "u", "annotations": {
+            "autoscaling.alpha.kubernetes.io/behavior": r#"{"scaleUp":{"tolerance":"100m"}}"#,
+        }},
+        "spec": {"maxReplicas": 3, "scaleTargetRef": other["spec"]["scaleTargetRef"]},
+    });
+    let first = scalers.replace("v2", "v1");
+    parsed(code(&client, post(&first, &old)).await);
+    let made = parsed(code(&client, get(&format!("{scalers}/u"))).await);
+    assert_eq!(tolerance(&made), Value::Null);
+}

@@ -1,4 +1,5 @@
 use super::{core, pod};
+use crate::features::{Feature, Features};
 use crate::value::{Object, absent, is_zero, items_mut, make, zero};
 use serde_json::json;
 
@@ -6,7 +7,7 @@ use serde_json::json;
 pub const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
 /// Defaults of the apps group.
-pub(super) fn apply(kind: &str, object: &mut Object) {
+pub(super) fn apply(kind: &str, object: &mut Object, features: Features) {
     if !matches!(kind, "Deployment" | "ReplicaSet" | "DaemonSet" | "StatefulSet") {
         return;
     }
@@ -23,7 +24,7 @@ pub(super) fn apply(kind: &str, object: &mut Object) {
                 "0",
             );
         }
-        _ => stateful_set(spec),
+        _ => stateful_set(spec, features),
     }
 }
 
@@ -51,7 +52,7 @@ fn daemon_set(spec: &mut Object) {
     absent(spec, "revisionHistoryLimit", 10);
 }
 
-fn stateful_set(spec: &mut Object) {
+fn stateful_set(spec: &mut Object, features: Features) {
     zero(spec, "podManagementPolicy", "OrderedReady");
     let strategy = make(spec, "updateStrategy");
     if is_zero(strategy.get("type")) {
@@ -61,7 +62,11 @@ fn stateful_set(spec: &mut Object) {
         }
     }
     if strategy["type"] == "RollingUpdate" && strategy.get("rollingUpdate").is_some() {
-        absent(make(strategy, "rollingUpdate"), "partition", 0);
+        let rolling = make(strategy, "rollingUpdate");
+        absent(rolling, "partition", 0);
+        if features.has(Feature::MaxUnavailableStatefulSet) {
+            absent(rolling, "maxUnavailable", 1);
+        }
     }
     let retention = make(spec, "persistentVolumeClaimRetentionPolicy");
     zero(retention, "whenDeleted", "Retain");

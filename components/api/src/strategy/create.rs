@@ -1,5 +1,6 @@
 use super::rules;
 use crate::Resource;
+use crate::features::{Feature, Features};
 use crate::value::{Object, absent, at, is_zero, list, make, zero};
 use apimachinery::decode::{self, DecodeError, Unchanged};
 use apimachinery::{Quantity, meta};
@@ -31,7 +32,7 @@ pub fn prepare_create(resource: &Resource, value: &mut Value) -> Result<(), Deco
         return Ok(());
     };
     match resource.gvk.kind.as_str() {
-        "Pod" => pod(object),
+        "Pod" => pod(object, resource.features),
         "Service" => super::service::prepare_create(object),
         "LimitRange" if name.is_empty() => {
             make(object, "metadata").insert("name".into(), Value::from(uid));
@@ -127,7 +128,7 @@ fn meta_time(object: &Object) -> Value {
 }
 
 /// Labels whose values are the pod's own become part of the selectors that name them.
-fn own_labels(object: &mut Object) {
+fn own_labels(object: &mut Object, features: Features) {
     let labels = object
         .get("metadata")
         .map(|metadata| at(metadata, &["labels"]).clone())
@@ -149,6 +150,9 @@ fn own_labels(object: &mut Object) {
             }
         }
         terms.into_iter().for_each(|term| select_own(term, &labels));
+    }
+    if !features.has(Feature::MatchLabelKeysInPodTopologySpreadSelectorMerge) {
+        return;
     }
     let constraints = spec
         .get_mut("topologySpreadConstraints")
@@ -182,8 +186,8 @@ fn select_own(term: &mut Value, labels: &Value) {
     }
 }
 
-fn pod(object: &mut Object) {
-    own_labels(object);
+fn pod(object: &mut Object, features: Features) {
+    own_labels(object, features);
     let class = qos_class(object.get("spec").unwrap_or(&Value::Null));
     let mut status = json!({"phase": "Pending", "qosClass": class});
     let gated = object

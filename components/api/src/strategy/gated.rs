@@ -47,6 +47,11 @@ impl Root {
     }
 }
 
+/// Where the spec of a pod is in objects of a kind.
+pub(crate) fn pod_spec_path(kind: &str) -> Option<&'static [&'static str]> {
+    Root::PodSpec.within(kind)
+}
+
 /// What goes.
 #[derive(Clone, Copy, Debug)]
 enum Drop {

@@ -1,4 +1,5 @@
 use crate::Resource;
+use crate::features::Feature;
 
 /// What is particular to writes of a kind, as data.
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +133,11 @@ pub fn rules(resource: &Resource) -> Rules {
         },
         "Node" => Rules {
             status_on_create: true,
+            ..plain
+        },
+        // Before v1.36 the status that a client sent was kept everywhere.
+        "ServiceCIDR" if !resource.features.has(Feature::ServiceCIDRStatusFieldWiping) => Rules {
+            status: false,
             ..plain
         },
         "Lease" | "IPAddress" | "CSINode" | "CSIStorageCapacity" | "RuntimeClass" => Rules {

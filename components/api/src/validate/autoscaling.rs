@@ -1,23 +1,30 @@
 //! Validation of HorizontalPodAutoscalers.
 use super::shared::{maybe_one_of, one_of, texts};
+use crate::features::{Feature, Features};
 use crate::value::{at, int, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
-use apimachinery::{Quantity, names};
+use apimachinery::{Quantity, meta, names};
 use serde_json::Value;
+
+/// Where the first version has metrics of other kinds.
+const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
 
 const SOURCES: &[&str] = &["ContainerResource", "External", "Object", "Pods", "Resource"];
 
 /// A new or changed autoscaler of either version.
-pub(super) fn check(new: &Value) -> ErrorList {
+pub(super) fn check(old: Option<&Value>, new: &Value, features: Features) -> ErrorList {
     let path = Path::new("spec");
     let spec = at(new, &["spec"]);
     let mut errors = ErrorList::new();
     let minimum = int(spec, &["minReplicas"]);
-    if let Some(minimum) = minimum.filter(|minimum| *minimum < 1) {
+    // What sleeps already may be changed whatever is on.
+    let slept = old.is_some_and(|old| int(old, &["spec", "minReplicas"]) == Some(0));
+    let least = i64::from(!(features.has(Feature::HPAScaleToZero) || slept));
+    if let Some(minimum) = minimum.filter(|minimum| *minimum < least) {
         errors.push(Error::invalid(
             &path.child("minReplicas"),
             minimum,
-            "must be greater than or equal to 1",
+            format!("must be greater than or equal to {least}"),
         ));
     }
     let maximum = int(spec, &["maxReplicas"]).unwrap_or(0);
@@ -54,6 +61,18 @@ pub(super) fn check(new: &Value) -> ErrorList {
     }
     for (index, metric) in list(spec, &["metrics"]).iter().enumerate() {
         errors.extend(self::metric(metric, &path.child("metrics").index(index)));
+    }
+    let wakes = |metric: &Value| matches!(text(metric, &["type"]), "Object" | "External");
+    let annotated = || {
+        let text = meta::annotation(new, METRICS)?;
+        serde_json::from_str::<Vec<Value>>(text).ok()
+    };
+    let metrics = list(spec, &["metrics"]);
+    if minimum == Some(0) && !metrics.iter().chain(&annotated().unwrap_or_default()).any(wakes) {
+        errors.push(Error::forbidden(
+            &path.child("metrics"),
+            "must specify at least one Object or External metric to support scaling to zero replicas",
+        ));
     }
     for direction in ["scaleUp", "scaleDown"] {
         if at(spec, &["behavior", direction]).is_object() {
@@ -311,4 +330,35 @@ fn rules(rules: &Value, path: &Path) -> ErrorList {
         }
     }
     errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_autoscaler_sleeps_with_the_feature_or_when_it_did() {
+        let sleeping = json!({"spec": {
+            "minReplicas": 0, "maxReplicas": 3,
+            "scaleTargetRef": {"kind": "Deployment", "name": "d", "apiVersion": "apps/v1"},
+            "metrics": [{"type": "External", "external": {
+                "metric": {"name": "m"}, "target": {"type": "Value", "value": "1"}
+            }}],
+        }});
+        let with = |on| Features::default().with(Feature::HPAScaleToZero, on);
+        let shown = |old: Option<&Value>, new: &Value, on| {
+            let errors = check(old, new, with(on));
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(None, &sleeping, true), Vec::<String>::new());
+        assert_eq!(shown(Some(&sleeping), &sleeping, false), Vec::<String>::new());
+        let refused = "spec.minReplicas: Invalid value: 0: must be greater than or equal to 1";
+        assert_eq!(shown(None, &sleeping, false), [refused]);
+        let mut blind = sleeping.clone();
+        blind["spec"]["metrics"] = json!([]);
+        let woken = "spec.metrics: Forbidden: must specify at least one Object or External metric to support scaling to zero replicas";
+        assert_eq!(shown(None, &blind, true), [woken]);
+        assert_eq!(shown(None, &blind, false), [refused, woken]);
+    }
 }

@@ -2,8 +2,9 @@
 mod change;
 mod policies;
 
-use super::pod;
+use super::pod::{self, Allowed};
 use super::shared::{domain_prefixed_path, label_selector, maybe_one_of, non_negative, one_of};
+use crate::features::Features;
 use crate::value::{at, int, text};
 use apimachinery::cron::Cron;
 use apimachinery::field::{Error, ErrorList, Path};
@@ -12,16 +13,17 @@ use apimachinery::{cron, meta, names};
 use serde_json::Value;
 
 /// A new or changed job or cron job.
-pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<ErrorList> {
+pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Features) -> Option<ErrorList> {
     let path = Path::new("spec");
     let spec = at(new, &["spec"]);
+    let allowed = Allowed::of(features, kind, old);
     Some(match kind {
         "Job" => {
             let mut errors = ErrorList::new();
             if old.is_none() {
                 errors.extend(generated_selector(new));
             }
-            errors.extend(job(spec, &path));
+            errors.extend(job(spec, allowed, &path));
             if at(spec, &["selector"]).is_object() {
                 errors.extend(label_selector(&path.child("selector"), at(spec, &["selector"])));
             } else {
@@ -30,12 +32,12 @@ pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<Erro
             errors.extend(selects_its_pods(spec, &path));
             errors.extend(names_its_pods(new));
             if let Some(old) = old {
-                errors.extend(change::check(at(old, &["spec"]), spec, &path));
+                errors.extend(change::check(old, spec, features, &path));
             }
             errors
         }
         "CronJob" => {
-            let mut errors = cron_job(spec, &path);
+            let mut errors = cron_job(spec, allowed, &path);
             // Names of jobs are made of this one and a time.
             if old.is_none() && meta::name(new).len() > MAX_CRON_JOB_NAME {
                 errors.insert(
@@ -139,7 +141,7 @@ fn names_its_pods(job: &Value) -> Option<Error> {
     })
 }
 
-fn job(spec: &Value, path: &Path) -> ErrorList {
+fn job(spec: &Value, allowed: Allowed, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     for field in [
         "parallelism",
@@ -219,7 +221,11 @@ fn job(spec: &Value, path: &Path) -> ErrorList {
         at(spec, &["podReplacementPolicy"]),
         &["Failed", "TerminatingOrFailed"],
     ));
-    errors.extend(pod::template(at(spec, &["template"]), &path.child("template")));
+    errors.extend(pod::template(
+        at(spec, &["template"]),
+        allowed,
+        &path.child("template"),
+    ));
     let policy_path = path.child("template.spec.restartPolicy");
     let restart = text(spec, &["template", "spec", "restartPolicy"]);
     match restart {
@@ -296,7 +302,7 @@ fn managed_by(spec: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-fn cron_job(spec: &Value, path: &Path) -> ErrorList {
+fn cron_job(spec: &Value, allowed: Allowed, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let schedule = text(spec, &["schedule"]);
     if schedule.is_empty() {
@@ -344,7 +350,7 @@ fn cron_job(spec: &Value, path: &Path) -> ErrorList {
         )),
     }
     let (template, own) = (at(spec, &["jobTemplate", "spec"]), path.child("jobTemplate.spec"));
-    errors.extend(job(template, &own));
+    errors.extend(job(template, allowed, &own));
     if at(template, &["selector"]).is_object() {
         errors.push(Error::invalid(
             &own.child("selector"),

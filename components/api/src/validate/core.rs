@@ -9,6 +9,7 @@ pub(super) use service::{balancer_status, non_special_ip};
 
 use super::internal;
 use super::shared::{self, one_of, texts};
+use crate::features::Features;
 use crate::value::{at, is_zero, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::{meta, names};
@@ -20,16 +21,19 @@ use serde_json::Value;
 const MAX_DATA: usize = 1024 * 1024;
 
 /// Core kinds, new or changed; `None` for other kinds.
-pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<ErrorList> {
+pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Features) -> Option<ErrorList> {
     Some(match kind {
         "ConfigMap" => config_map(old, new),
         "Secret" => secret(old, new),
-        "Service" => service::check(old, new),
+        "Service" => service::check(old, new, features),
         "Namespace" if old.is_none() => finalizers(new, |_| Path::new("spec.finalizers")),
         "Namespace" => ErrorList::new(),
         "Node" => node(old, new),
         "Endpoints" => endpoints(new),
-        "PodTemplate" => super::pod::template(at(new, &["template"]), &Path::new("template")),
+        "PodTemplate" => {
+            let allowed = super::pod::Allowed::of(features, kind, old);
+            super::pod::template(at(new, &["template"]), allowed, &Path::new("template"))
+        }
         "LimitRange" => limit_range::check(new),
         "ResourceQuota" => quota::check(old, new),
         "ServiceAccount" => ErrorList::new(),

@@ -1,5 +1,6 @@
 //! Validation of `metadata`.
 use crate::Resource;
+use crate::features::Feature;
 use crate::value::{at, list, text};
 use apimachinery::field::{BadValue, Error, ErrorList, Path};
 use apimachinery::{meta, names};
@@ -16,6 +17,9 @@ fn name_errors(resource: &Resource, name: &str) -> Vec<String> {
     }
     match resource.gvk.kind.as_str() {
         "Namespace" => names::dns1123_label(name),
+        "Service" if !resource.features.has(Feature::RelaxedServiceNameValidation) => {
+            names::dns1035_label(name)
+        }
         "Service" => names::dns1123_label(name),
         "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding" => names::path_segment_name(name),
         "APIService" | "IPAddress" => Vec::new(),

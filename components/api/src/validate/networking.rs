@@ -5,16 +5,17 @@ use super::internal;
 use super::shared::{
     self, cidr, count_or_percent, label_selector, not_more_than_all, one_of, port_or_name, texts,
 };
+use crate::features::Features;
 use crate::value::{at, int, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::{meta, names};
 use serde_json::{Value, json};
 
 /// These kinds, new or changed; `None` for other kinds.
-pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<ErrorList> {
+pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Features) -> Option<ErrorList> {
     Some(match kind {
         "NetworkPolicy" => network_policy(at(new, &["spec"]), &Path::new("spec")),
-        "Ingress" => ingress::check(old, new),
+        "Ingress" => ingress::check(old, new, features),
         "IngressClass" => ingress::class(old, new),
         "IPAddress" => ip_address(old, new),
         "ServiceCIDR" => service_cidr(old, new),

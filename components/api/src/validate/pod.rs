@@ -1,5 +1,6 @@
 //! Validation of pods and of pod templates.
 mod affinity;
+mod allowed;
 mod annotations;
 mod claims;
 mod container;
@@ -18,6 +19,7 @@ mod volumes;
 mod windows;
 
 pub(super) use affinity::node_selector;
+pub(super) use allowed::Allowed;
 pub(super) use ephemeral::update as ephemeral_containers;
 pub(super) use resize::update as resize;
 pub(super) use scheduling::tolerations;
@@ -39,12 +41,13 @@ use std::collections::HashSet;
 struct Part<'a> {
     is_pod: bool,
     name: &'a str,
+    allowed: Allowed,
 }
 
 /// A whole new pod.
-pub(super) fn create(pod: &Value) -> ErrorList {
+pub(super) fn create(pod: &Value, allowed: Allowed) -> ErrorList {
     let path = Path::new("spec");
-    let mut errors = whole(pod);
+    let mut errors = whole(pod, allowed);
     if !list(pod, &["spec", "ephemeralContainers"]).is_empty() {
         errors.push(Error::forbidden(
             &path.child("ephemeralContainers"),
@@ -62,13 +65,14 @@ pub(super) fn create(pod: &Value) -> ErrorList {
 }
 
 /// What holds for a pod at any time.
-pub(super) fn whole(pod: &Value) -> ErrorList {
+pub(super) fn whole(pod: &Value, allowed: Allowed) -> ErrorList {
     let (spec, path) = (at(pod, &["spec"]), Path::new("spec"));
     let part = Part {
         is_pod: true,
         name: meta::name(pod),
+        allowed,
     };
-    let mut errors = annotations_beside_spec(pod);
+    let mut errors = annotations_beside_spec(pod, allowed);
     errors.extend(self::spec(spec, part, &path));
     if text(spec, &["serviceAccountName"]).is_empty() {
         errors.extend(volumes::tokens_of_nobody(spec, &path.child("volumes")));
@@ -84,19 +88,30 @@ pub(super) fn whole(pod: &Value) -> ErrorList {
 }
 
 /// Annotations that say what the spec says too.
-pub(super) fn annotations_beside_spec(pod: &Value) -> ErrorList {
-    annotations::check(pod, at(pod, &["spec"]), &Path::new("metadata.annotations"))
+pub(super) fn annotations_beside_spec(pod: &Value, allowed: Allowed) -> ErrorList {
+    annotations::check(
+        pod,
+        at(pod, &["spec"]),
+        allowed,
+        &Path::new("metadata.annotations"),
+    )
 }
 
 /// A pod template.
-pub(super) fn template(template: &Value, path: &Path) -> ErrorList {
+pub(super) fn template(template: &Value, allowed: Allowed, path: &Path) -> ErrorList {
     let mut errors = metadata::labels(at(template, &["metadata", "labels"]), &path.child("labels"));
     let (own, path_of_spec) = (at(template, &["spec"]), path.child("spec"));
     errors.extend(metadata::annotations(template, &path.child("annotations")));
-    errors.extend(annotations::check(template, own, &path.child("annotations")));
+    errors.extend(annotations::check(
+        template,
+        own,
+        allowed,
+        &path.child("annotations"),
+    ));
     let part = Part {
         is_pod: false,
         name: "",
+        allowed,
     };
     errors.extend(spec(own, part, &path_of_spec));
     errors.extend(annotations::match_fields(template, own, &path_of_spec));
@@ -129,6 +144,7 @@ fn spec(spec: &Value, part: Part<'_>, path: &Path) -> ErrorList {
         claims: &claims,
         grace,
         spec,
+        allowed: part.allowed,
     };
     errors.extend(container::containers(&context, &path.child("containers")));
     errors.extend(container::init_containers(
@@ -157,7 +173,7 @@ fn spec(spec: &Value, part: Part<'_>, path: &Path) -> ErrorList {
         at(spec, &["nodeSelector"]),
         &path.child("nodeSelector"),
     ));
-    errors.extend(security::pod(spec, &path.child("securityContext")));
+    errors.extend(security::pod(spec, part.allowed, &path.child("securityContext")));
     errors.extend(affinity::affinity(
         at(spec, &["affinity"]),
         &path.child("affinity"),
@@ -174,10 +190,11 @@ fn spec(spec: &Value, part: Part<'_>, path: &Path) -> ErrorList {
     errors.extend(scheduling::gates(spec, &path.child("schedulingGates")));
     errors.extend(scheduling::topology_spread(
         list(spec, &["topologySpreadConstraints"]),
+        part.allowed,
         &path.child("topologySpreadConstraints"),
     ));
     errors.extend(windows::host_processes(spec, path));
-    errors.extend(security::user_namespace(spec, path));
+    errors.extend(security::user_namespace(spec, part.allowed, path));
     for (field, check) in [
         (
             "serviceAccountName",
@@ -205,6 +222,7 @@ fn spec(spec: &Value, part: Part<'_>, path: &Path) -> ErrorList {
     errors.extend(host_name_override(spec, path));
     errors.extend(scheduling::tolerations(
         list(spec, &["tolerations"]),
+        part.allowed,
         &path.child("tolerations"),
     ));
     for (index, alias) in list(spec, &["hostAliases"]).iter().enumerate() {

@@ -1,6 +1,8 @@
 //! Validation of kinds with little to check.
 use super::internal;
+use super::pod::Allowed;
 use super::shared::{self, immutable, non_negative, texts};
+use crate::features::Features;
 use crate::value::{at, flag, int, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::{meta, names};
@@ -9,16 +11,16 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 /// These kinds, new or changed; `None` for other kinds.
-pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<ErrorList> {
+pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Features) -> Option<ErrorList> {
     Some(match kind {
-        "RuntimeClass" => runtime_class(old, new),
+        "RuntimeClass" => runtime_class(old, new, Allowed::new(features)),
         "ControllerRevision" => controller_revision(old, new),
         "APIService" => api_service(new),
         _ => return None,
     })
 }
 
-fn runtime_class(old: Option<&Value>, new: &Value) -> ErrorList {
+fn runtime_class(old: Option<&Value>, new: &Value, allowed: Allowed) -> ErrorList {
     let handler = text(new, &["handler"]);
     let mut errors: ErrorList = if handler.is_empty() {
         vec![Error::required(&Path::new("handler"), "")]
@@ -37,7 +39,7 @@ fn runtime_class(old: Option<&Value>, new: &Value) -> ErrorList {
     let tolerations = list(new, &["scheduling", "tolerations"]);
     let path = Path::new("scheduling.tolerations");
     for (index, toleration) in tolerations.iter().enumerate() {
-        let own = super::pod::tolerations(std::slice::from_ref(toleration), &Path::root());
+        let own = super::pod::tolerations(std::slice::from_ref(toleration), allowed, &Path::root());
         errors.extend(own.into_iter().map(|error| Error {
             field: error.field.replacen("[0]", path.index(index).as_str(), 1),
             ..error

@@ -4,17 +4,24 @@ mod counts;
 mod requests;
 
 use super::{core, pod, resource, shared, storage};
+use crate::features::Features;
 use crate::value::{at, list, object, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::meta;
 use serde_json::Value;
 
 /// A change through the endpoint of a kind, which has taken over nothing else; `None` where the whole is to be checked.
-pub(super) fn check(kind: &str, subresource: &str, old: &Value, new: &Value) -> Option<ErrorList> {
+pub(super) fn check(
+    kind: &str,
+    subresource: &str,
+    old: &Value,
+    new: &Value,
+    features: Features,
+) -> Option<ErrorList> {
     Some(match (kind, subresource) {
-        ("Pod", "status") => pod::status(old, new),
-        ("Pod", "resize") => pod::resize(old, new),
-        ("Pod", "ephemeralcontainers") => pod::ephemeral_containers(old, new),
+        ("Pod", "status") => pod::status(old, new, features),
+        ("Pod", "resize") => pod::resize(old, new, features),
+        ("Pod", "ephemeralcontainers") => pod::ephemeral_containers(old, new, features),
         ("Namespace", "finalize") => core::finalizers(new, |index| Path::new("spec.finalizers").index(index)),
         ("CertificateSigningRequest", "status" | "approval") => requests::check(subresource, old, new),
         ("VolumeAttachment", "status") => return None,

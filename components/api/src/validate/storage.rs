@@ -8,6 +8,7 @@ mod volume;
 pub(super) use claim::{claim_spec, claim_status};
 
 use super::pod::driver_name;
+use crate::features::Features;
 use crate::value::text;
 use apimachinery::field::ErrorList;
 use serde_json::Value;
@@ -20,10 +21,10 @@ const MODES: &[&str] = &[
 ];
 
 /// Storage kinds, new or changed; `None` for other kinds.
-pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<ErrorList> {
+pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Features) -> Option<ErrorList> {
     Some(match kind {
         "PersistentVolumeClaim" => claim::check(old, new),
-        "PersistentVolume" => volume::check(old, new),
+        "PersistentVolume" => volume::check(old, new, features),
         "StorageClass" => class::storage_class(old, new),
         "VolumeAttributesClass" => class::attributes_class(old, new),
         "VolumeAttachment" => attachment::check(old, new),

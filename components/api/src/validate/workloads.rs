@@ -1,9 +1,11 @@
 //! Validation of controllers of pods.
+use super::pod::Allowed;
 use super::shared::{
     count_or_percent, immutable, label_selector, maybe_one_of, non_negative, not_more_than_all, number_of,
     one_of, selector_shown, texts,
 };
 use super::{internal, metadata, pod};
+use crate::features::Features;
 use crate::value::{at, is_zero, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::names;
@@ -11,32 +13,33 @@ use apimachinery::selector::LabelSelector;
 use serde_json::{Value, json};
 
 /// Controllers, new or changed; `None` for other kinds.
-pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<ErrorList> {
+pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Features) -> Option<ErrorList> {
     let path = Path::new("spec");
     let spec = at(new, &["spec"]);
     let before = old.map(|old| at(old, &["spec"]));
+    let allowed = Allowed::of(features, kind, old);
     Some(match kind {
         "Deployment" => {
-            let mut errors = deployment(spec, &path);
+            let mut errors = deployment(spec, allowed, &path);
             errors.extend(fixed_selector(before, spec, &path));
             errors
         }
         "ReplicaSet" => {
-            let mut errors = replica_set(spec, &path);
+            let mut errors = replica_set(spec, allowed, &path);
             errors.extend(fixed_selector(before, spec, &path));
             errors
         }
         "DaemonSet" => {
             let mut errors: ErrorList = fixed_selector(before, spec, &path).into_iter().collect();
-            errors.extend(daemon_set(spec, &path));
+            errors.extend(daemon_set(spec, allowed, &path));
             errors
         }
         "StatefulSet" => {
-            let mut errors = stateful_set(spec, before.is_none(), &path);
+            let mut errors = stateful_set(spec, before.is_none(), allowed, &path);
             errors.extend(before.and_then(|before| stateful_set_change(before, spec, &path)));
             errors
         }
-        "ReplicationController" => replication_controller(spec, &path),
+        "ReplicationController" => replication_controller(spec, allowed, &path),
         _ => return None,
     })
 }
@@ -73,7 +76,7 @@ fn selector(spec: &Value, path: &Path, noun: &str) -> ErrorList {
 }
 
 /// The template's labels must be selected, its pods must be restarted always.
-fn template(spec: &Value, path: &Path, noun: &str) -> ErrorList {
+fn template(spec: &Value, allowed: Allowed, path: &Path, noun: &str) -> ErrorList {
     let template = at(spec, &["template"]);
     let path = path.child("template");
     let mut errors = ErrorList::new();
@@ -101,7 +104,7 @@ fn template(spec: &Value, path: &Path, noun: &str) -> ErrorList {
         errors.extend(metadata::labels(labels, &path.child("labels")));
         errors.extend(metadata::annotations(template, &path.child("annotations")));
     }
-    errors.extend(pod::template(template, &path));
+    errors.extend(pod::template(template, allowed, &path));
     if !text(template, &["spec", "restartPolicy"]).is_empty() {
         errors.extend(one_of(
             &path.child("spec.restartPolicy"),
@@ -118,12 +121,12 @@ fn template(spec: &Value, path: &Path, noun: &str) -> ErrorList {
     errors
 }
 
-fn deployment(spec: &Value, path: &Path) -> ErrorList {
+fn deployment(spec: &Value, allowed: Allowed, path: &Path) -> ErrorList {
     let mut errors: ErrorList = non_negative(&path.child("replicas"), at(spec, &["replicas"]))
         .into_iter()
         .collect();
     errors.extend(selector(spec, path, "deployment"));
-    errors.extend(template(spec, path, "ReplicaSet"));
+    errors.extend(template(spec, allowed, path, "ReplicaSet"));
     let strategy = at(spec, &["strategy"]);
     let strategy_path = path.child("strategy");
     let rolling = at(strategy, &["rollingUpdate"]);
@@ -178,17 +181,17 @@ fn rolling_deployment(rolling: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-fn replica_set(spec: &Value, path: &Path) -> ErrorList {
+fn replica_set(spec: &Value, allowed: Allowed, path: &Path) -> ErrorList {
     let mut errors: ErrorList = ["replicas", "minReadySeconds"]
         .iter()
         .filter_map(|field| non_negative(&path.child(field), at(spec, &[field])))
         .collect();
     errors.extend(selector(spec, path, "deployment"));
-    errors.extend(template(spec, path, "ReplicaSet"));
+    errors.extend(template(spec, allowed, path, "ReplicaSet"));
     errors
 }
 
-fn replication_controller(spec: &Value, path: &Path) -> ErrorList {
+fn replication_controller(spec: &Value, allowed: Allowed, path: &Path) -> ErrorList {
     let mut errors: ErrorList = non_negative(&path.child("minReadySeconds"), at(spec, &["minReadySeconds"]))
         .into_iter()
         .collect();
@@ -197,14 +200,14 @@ fn replication_controller(spec: &Value, path: &Path) -> ErrorList {
     }
     errors.extend(non_negative(&path.child("replicas"), at(spec, &["replicas"])));
     if at(spec, &["template"]).is_object() {
-        errors.extend(template(spec, path, "ReplicationController"));
+        errors.extend(template(spec, allowed, path, "ReplicationController"));
     } else {
         errors.push(Error::required(&path.child("template"), ""));
     }
     errors
 }
 
-fn daemon_set(spec: &Value, path: &Path) -> ErrorList {
+fn daemon_set(spec: &Value, allowed: Allowed, path: &Path) -> ErrorList {
     let mut errors = label_selector(&path.child("selector"), at(spec, &["selector"]));
     let wanted =
         LabelSelector::from_object(Some(at(spec, &["selector"])).filter(|selector| selector.is_object()))
@@ -225,7 +228,7 @@ fn daemon_set(spec: &Value, path: &Path) -> ErrorList {
         ));
     }
     let template = at(spec, &["template"]);
-    errors.extend(pod::template(template, &path.child("template")));
+    errors.extend(pod::template(template, allowed, &path.child("template")));
     if !text(template, &["spec", "restartPolicy"]).is_empty() {
         errors.extend(one_of(
             &path.child("template.spec.restartPolicy"),
@@ -292,7 +295,7 @@ fn rolling_daemon_set(rolling: &Value, path: &Path) -> ErrorList {
 }
 
 /// What never changes is checked in a new set only.
-fn stateful_set(spec: &Value, is_new: bool, path: &Path) -> ErrorList {
+fn stateful_set(spec: &Value, is_new: bool, allowed: Allowed, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     match text(spec, &["podManagementPolicy"]) {
         "" => errors.push(Error::required(&path.child("podManagementPolicy"), "")),
@@ -366,12 +369,12 @@ fn stateful_set(spec: &Value, is_new: bool, path: &Path) -> ErrorList {
             &path.child("volumeClaimTemplates").index(index).child("spec"),
         ));
     }
-    errors.extend(template_with_claims(spec, path));
+    errors.extend(template_with_claims(spec, allowed, path));
     errors
 }
 
 /// The claims are volumes of the pods, by their names.
-fn template_with_claims(spec: &Value, path: &Path) -> ErrorList {
+fn template_with_claims(spec: &Value, allowed: Allowed, path: &Path) -> ErrorList {
     let mut spec = spec.clone();
     let mut claims: Vec<Value> = Vec::new();
     for claim in list(&spec, &["volumeClaimTemplates"]) {
@@ -386,7 +389,7 @@ fn template_with_claims(spec: &Value, path: &Path) -> ErrorList {
         volumes.retain(|volume| !claims.iter().any(|claim| claim["name"] == volume["name"]));
         volumes.extend(claims);
     }
-    template(&spec, path, "StatefulSet")
+    template(&spec, allowed, path, "StatefulSet")
 }
 
 const STATEFUL: &str = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";

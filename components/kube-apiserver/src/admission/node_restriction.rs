@@ -60,6 +60,9 @@ pub async fn token_request(
             "node requested token bound to a pod scheduled on a different node",
         ));
     }
+    if !server.has_feature("ServiceAccountNodeAudienceRestriction") {
+        return Ok(());
+    }
     let pod = bound.pod.as_ref().map_or("", |pod| pod.name.as_str());
     audience::check(server, user, target, asked, pod)
         .await

@@ -16,7 +16,8 @@ pub fn label(server: &Server, attributes: &Attributes<'_>, object: &mut Value) {
         }
         _ => None,
     };
-    let Some(node) = node.filter(|node| !node.is_empty()) else {
+    let Some(node) = node.filter(|node| !node.is_empty() && server.has_feature("PodTopologyLabelsAdmission"))
+    else {
         return;
     };
     // A node that isn't there yet has nothing to copy.

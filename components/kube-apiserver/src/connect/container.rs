@@ -100,7 +100,7 @@ pub(super) fn encode(pairs: &[(String, String)]) -> String {
 }
 
 pub async fn log(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let query = log_query(&request.query)?;
+    let query = log_query(&request.query, server.has_feature("PodLogsQuerySplitStreams"))?;
     server.metrics.log();
     let pod = pod(target).await?;
     let container = container(&pod, &target.name, request.query.get("container").unwrap_or(""))?;
@@ -179,7 +179,7 @@ async fn kubelet_error(answer: Response, target: &Target) -> ApiError {
     ApiError::new(status.as_u16(), reason, message, None)
 }
 
-fn log_query(query: &Query) -> Result<Vec<(String, String)>, ApiError> {
+fn log_query(query: &Query, splits: bool) -> Result<Vec<(String, String)>, ApiError> {
     let mut out = Vec::new();
     let mut errors = Vec::new();
     for flag in ["follow", "previous", "timestamps"] {
@@ -204,7 +204,24 @@ fn log_query(query: &Query) -> Result<Vec<(String, String)>, ApiError> {
         }
         out.push((name.to_owned(), number.to_string()));
     }
-    for name in ["sinceTime", "stream"] {
+    // Without the feature all of the log is told, whatever is asked for.
+    let stream = query.get("stream").filter(|text| splits && !text.is_empty());
+    if let Some(stream) = stream {
+        if !matches!(stream, "All" | "Stdout" | "Stderr") {
+            errors.push(Error::not_supported(
+                &Path::new("stream"),
+                stream,
+                &["All", "Stderr", "Stdout"],
+            ));
+        } else if stream != "All" && query.get("tailLines").is_some_and(|text| !text.is_empty()) {
+            errors.push(Error::forbidden(
+                &Path::new(""),
+                "`tailLines` and specific `stream` are mutually exclusive for now",
+            ));
+        }
+        out.push(("stream".to_owned(), stream.to_owned()));
+    }
+    for name in ["sinceTime"] {
         if let Some(text) = query.get(name).filter(|text| !text.is_empty()) {
             out.push((name.to_owned(), text.to_owned()));
         }
@@ -248,10 +265,16 @@ mod tests {
 
     #[test]
     fn options_are_translated_for_the_kubelet() {
-        assert!(log_query(&Query::parse(Some("tailLines=-1"))).is_err());
-        assert_eq!(
-            encode(&log_query(&Query::parse(Some("tailLines=5&follow=true"))).unwrap()),
-            "?follow=true&tailLines=5"
-        );
+        let told = |text: &str, splits| log_query(&Query::parse(Some(text)), splits);
+        assert!(told("tailLines=-1", false).is_err());
+        assert!(told("stream=Neither", true).is_err());
+        assert!(told("stream=Stderr&tailLines=5", true).is_err());
+        for (text, splits, wanted) in [
+            ("tailLines=5&follow=true", false, "?follow=true&tailLines=5"),
+            ("stream=Stderr", true, "?stream=Stderr"),
+            ("stream=Stderr&follow=true", false, "?follow=true"),
+        ] {
+            assert_eq!(encode(&told(text, splits).unwrap()), wanted, "{text}");
+        }
     }
 }

@@ -114,7 +114,7 @@ async fn version3_document(
         }
         return Ok(response);
     }
-    let as_it_is = compress::wanted(&request.headers, &request.info);
+    let as_it_is = compress::wanted(&request.headers, &request.info) && server.has_feature(compress::FEATURE);
     let (bytes, compressed) = match content {
         Content::Plain(bytes) => (bytes, false),
         Content::Compressed(gzip) if as_it_is => (gzip, true),

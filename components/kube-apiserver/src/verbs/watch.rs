@@ -50,7 +50,7 @@ pub async fn watch(
         .get("sendInitialEvents")
         .filter(|text| !text.is_empty())
         .map(|text| !matches!(text, "0" | "false"));
-    check_options(request, send_initial_events)?;
+    check_options(request, send_initial_events, server.has_feature("WatchList"))?;
     let mut fields = query.get("fieldSelector").unwrap_or("").to_owned();
     if !target.name.is_empty() && !fields.contains("metadata.name") {
         let separator = if fields.is_empty() { "" } else { "," };
@@ -116,7 +116,11 @@ pub async fn watch(
     ))
 }
 
-fn check_options(request: &ApiRequest, send_initial_events: Option<bool>) -> Result<(), ApiError> {
+fn check_options(
+    request: &ApiRequest,
+    send_initial_events: Option<bool>,
+    watch_list: bool,
+) -> Result<(), ApiError> {
     let version_match = request.query.get("resourceVersionMatch").unwrap_or("");
     let mut errors = Vec::new();
     let path = Path::new("resourceVersionMatch");
@@ -128,6 +132,12 @@ fn check_options(request: &ApiRequest, send_initial_events: Option<bool>) -> Res
             ));
         } else if version_match != "NotOlderThan" {
             errors.push(Error::not_supported(&path, version_match, &["NotOlderThan"]));
+        }
+        if !watch_list {
+            errors.push(Error::forbidden(
+                &Path::new("sendInitialEvents"),
+                "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled",
+            ));
         }
     } else if !version_match.is_empty() {
         errors.push(Error::forbidden(

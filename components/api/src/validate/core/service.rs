@@ -1,6 +1,7 @@
 mod addresses;
 mod annotations;
 
+use crate::features::{Feature, Features};
 use crate::validate::internal;
 use crate::validate::shared::{self, maybe_one_of, one_of, port_or_name, texts};
 use crate::value::{at, is_zero, list, text};
@@ -14,7 +15,7 @@ pub(in crate::validate) use addresses::balancer_status;
 
 const TYPES: &[&str] = &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 
-pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
+pub(super) fn check(old: Option<&Value>, new: &Value, features: Features) -> ErrorList {
     let path = Path::new("spec");
     let spec = at(new, &["spec"]);
     let kind = text(spec, &["type"]);
@@ -135,6 +136,7 @@ pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
         ));
     }
     errors.extend(traffic(spec, kind, &path));
+    errors.extend(distribution(spec, features, &path.child("trafficDistribution")));
     errors
 }
 
@@ -265,14 +267,18 @@ fn traffic(spec: &Value, kind: &str, path: &Path) -> ErrorList {
             "may only be used when `type` is 'LoadBalancer'",
         ));
     }
-    if let Some(distribution) = at(spec, &["trafficDistribution"]).as_str() {
-        errors.extend(one_of(
-            &path.child("trafficDistribution"),
-            &Value::from(distribution),
-            &["PreferClose", "PreferSameNode", "PreferSameZone"],
-        ));
-    }
     errors
+}
+
+/// Which endpoints traffic goes to first.
+fn distribution(spec: &Value, features: Features, path: &Path) -> Option<Error> {
+    let given = at(spec, &["trafficDistribution"]);
+    let known: &[&str] = if features.has(Feature::PreferSameTrafficDistribution) {
+        &["PreferClose", "PreferSameNode", "PreferSameZone"]
+    } else {
+        &["PreferClose"]
+    };
+    given.as_str().and_then(|_| one_of(path, given, known))
 }
 
 /// Whether nodes say on a port of their own which of them have endpoints.

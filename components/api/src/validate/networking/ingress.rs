@@ -1,4 +1,5 @@
 //! Validation of ingresses and their classes.
+use crate::features::{Feature, Features};
 use crate::validate::shared::{self, texts};
 use crate::value::{at, int, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
@@ -6,13 +7,34 @@ use apimachinery::{meta, names};
 use serde_json::{Value, json};
 
 /// An Ingress, new or changed.
-pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
-    let mut errors = ingress(at(new, &["spec"]), &Path::new("spec"));
+pub(super) fn check(old: Option<&Value>, new: &Value, features: Features) -> ErrorList {
+    let relaxed = features.has(Feature::RelaxedServiceNameValidation)
+        || old.is_some_and(|old| has_relaxed_name(at(old, &["spec"])));
+    let name = if relaxed {
+        names::dns1123_label
+    } else {
+        names::dns1035_label
+    };
+    let mut errors = ingress(at(new, &["spec"]), name, &Path::new("spec"));
     errors.extend(old_class(new).filter(|_| old.is_none()));
     errors
 }
 
-fn ingress(spec: &Value, path: &Path) -> ErrorList {
+/// How names of services are checked.
+type NameCheck = fn(&str) -> Vec<String>;
+
+/// Whether a service is named that may only be there since names may begin with a digit.
+fn has_relaxed_name(spec: &Value) -> bool {
+    let rules = list(spec, &["rules"]).iter();
+    let paths = rules.flat_map(|rule| list(rule, &["http", "paths"]));
+    let backends = paths
+        .map(|path| at(path, &["backend"]))
+        .chain([at(spec, &["defaultBackend"])]);
+    let mut names = backends.map(|backend| text(backend, &["service", "name"]));
+    names.any(|name| !names::dns1035_label(name).is_empty() && names::dns1123_label(name).is_empty())
+}
+
+fn ingress(spec: &Value, name: NameCheck, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if list(spec, &["rules"]).is_empty() && !at(spec, &["defaultBackend"]).is_object() {
         errors.push(Error::invalid(
@@ -24,6 +46,7 @@ fn ingress(spec: &Value, path: &Path) -> ErrorList {
     if at(spec, &["defaultBackend"]).is_object() {
         errors.extend(backend(
             at(spec, &["defaultBackend"]),
+            name,
             &path.child("defaultBackend"),
         ));
     }
@@ -41,7 +64,7 @@ fn ingress(spec: &Value, path: &Path) -> ErrorList {
             errors.push(Error::required(&path.child("http.paths"), ""));
         }
         for (index, item) in list(http, &["paths"]).iter().enumerate() {
-            errors.extend(http_path(item, &path.child("http.paths").index(index)));
+            errors.extend(http_path(item, name, &path.child("http.paths").index(index)));
         }
     }
     for (index, tls) in list(spec, &["tls"]).iter().enumerate() {
@@ -107,7 +130,7 @@ fn dns_name(host: &str, path: &Path) -> ErrorList {
     )
 }
 
-fn http_path(item: &Value, path: &Path) -> ErrorList {
+fn http_path(item: &Value, name: NameCheck, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let value = text(item, &["path"]);
     match at(item, &["pathType"]).as_str() {
@@ -159,11 +182,11 @@ fn http_path(item: &Value, path: &Path) -> ErrorList {
             &["Exact", "ImplementationSpecific", "Prefix"],
         )),
     }
-    errors.extend(backend(at(item, &["backend"]), &path.child("backend")));
+    errors.extend(backend(at(item, &["backend"]), name, &path.child("backend")));
     errors
 }
 
-fn backend(backend: &Value, path: &Path) -> ErrorList {
+fn backend(backend: &Value, check: NameCheck, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let (service, resource) = (at(backend, &["service"]), at(backend, &["resource"]));
     match (service.is_object(), resource.is_object()) {
@@ -184,11 +207,7 @@ fn backend(backend: &Value, path: &Path) -> ErrorList {
             if name.is_empty() {
                 errors.push(Error::required(&service_path.child("name"), ""));
             } else {
-                errors.extend(texts(
-                    &service_path.child("name"),
-                    name,
-                    names::dns1123_label(name),
-                ));
+                errors.extend(texts(&service_path.child("name"), name, check(name)));
             }
             let (port_name, number) = (
                 text(service, &["port", "name"]),

@@ -1,5 +1,5 @@
 //! Annotations of pods and templates that mean something to the server.
-use super::{tolerations, volumes};
+use super::{Allowed, tolerations, volumes};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::meta;
@@ -14,7 +14,7 @@ const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 const LOCALHOST: &str = "localhost/";
 
 /// The annotations of an object that holds this spec.
-pub(super) fn check(object: &Value, spec: &Value, path: &Path) -> ErrorList {
+pub(super) fn check(object: &Value, spec: &Value, allowed: Allowed, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let Some(all) = meta::annotations(object).filter(|all| !all.is_empty()) else {
         return errors;
@@ -29,11 +29,11 @@ pub(super) fn check(object: &Value, spec: &Value, path: &Path) -> ErrorList {
     }
     if let Some(given) = value(TOLERATIONS).filter(|given| !given.is_empty()) {
         match serde_json::from_str::<Vec<Value>>(given) {
-            Ok(given) => errors.extend(tolerations(&given, &path.child(TOLERATIONS))),
+            Ok(given) => errors.extend(tolerations(&given, allowed, &path.child(TOLERATIONS))),
             Err(error) => errors.push(Error::invalid(path, TOLERATIONS, error.to_string())),
         }
     }
-    if let Some(cost) = value(DELETION_COST).filter(|cost| !is_cost(cost)) {
+    if let Some(cost) = bad_deletion_cost(object).filter(|_| !allowed.any_deletion_cost) {
         errors.push(Error::invalid(
             &path.key(DELETION_COST),
             cost,
@@ -60,6 +60,11 @@ pub(super) fn check(object: &Value, spec: &Value, path: &Path) -> ErrorList {
         }
     }
     errors
+}
+
+/// What an object says of the cost of its deletion, if it is none.
+pub(super) fn bad_deletion_cost(object: &Value) -> Option<&str> {
+    meta::annotation(object, DELETION_COST).filter(|cost| !is_cost(cost))
 }
 
 /// A cost is a number without a plus sign or leading zeros.
@@ -156,7 +161,7 @@ fn differs(Noun(noun, defaults): Noun, annotation: &str, profile: &Value, path: 
 }
 
 /// What says where a pod's containers came from, and how they are confined, stays as it is.
-pub(super) fn change(old: &Value, new: &Value, path: &Path) -> ErrorList {
+pub(super) fn change(old: &Value, new: &Value, allowed: Allowed, path: &Path) -> ErrorList {
     let none = Map::new();
     let (before, after) = (
         meta::annotations(old).unwrap_or(&none),
@@ -183,6 +188,6 @@ pub(super) fn change(old: &Value, new: &Value, path: &Path) -> ErrorList {
             errors.push(Error::forbidden(&path.key(key), format!("may not add {noun}")));
         }
     }
-    errors.extend(check(new, at(new, &["spec"]), path));
+    errors.extend(check(new, at(new, &["spec"]), allowed, path));
     errors
 }

@@ -1,4 +1,4 @@
-use super::{devices, environment, handlers, repeated, resources, security};
+use super::{Allowed, devices, environment, handlers, repeated, resources, security};
 use crate::validate::shared::{self, one_of, texts};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
@@ -13,6 +13,7 @@ pub(super) struct Context<'a> {
     pub(super) claims: &'a [&'a str],
     pub(super) grace: Option<i64>,
     pub(super) spec: &'a Value,
+    pub(super) allowed: Allowed,
 }
 
 pub(super) fn containers(context: &Context<'_>, path: &Path) -> ErrorList {
@@ -32,10 +33,11 @@ pub(super) fn containers(context: &Context<'_>, path: &Path) -> ErrorList {
         errors.extend(handlers::lifecycle(
             container,
             context.grace,
+            context.allowed,
             &path.child("lifecycle"),
         ));
-        errors.extend(handlers::probes(container, context.grace, &path));
-        errors.extend(restart_rules(container, &path));
+        errors.extend(handlers::probes(container, context.grace, context.allowed, &path));
+        errors.extend(restart_rules(container, context.allowed, &path));
     }
     errors.extend(host_port_conflicts(containers, path));
     errors
@@ -61,9 +63,10 @@ pub(super) fn init_containers(context: &Context<'_>, path: &Path) -> ErrorList {
             errors.extend(handlers::lifecycle(
                 container,
                 context.grace,
+                context.allowed,
                 &path.child("lifecycle"),
             ));
-            errors.extend(handlers::probes(container, context.grace, &path));
+            errors.extend(handlers::probes(container, context.grace, context.allowed, &path));
         } else {
             for field in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
                 if !at(container, &[field]).is_null() {
@@ -74,7 +77,7 @@ pub(super) fn init_containers(context: &Context<'_>, path: &Path) -> ErrorList {
                 }
             }
         }
-        errors.extend(restart_rules(container, &path));
+        errors.extend(restart_rules(container, context.allowed, &path));
     }
     errors
 }
@@ -148,7 +151,7 @@ const MAX_RESTART_RULES: usize = 20;
 const MAX_EXIT_CODES: usize = 255;
 
 /// When a container is started again, whatever holds for its pod.
-fn restart_rules(container: &Value, path: &Path) -> ErrorList {
+fn restart_rules(container: &Value, allowed: Allowed, path: &Path) -> ErrorList {
     let (policy, rules) = (
         at(container, &["restartPolicy"]),
         list(container, &["restartPolicyRules"]),
@@ -163,13 +166,18 @@ fn restart_rules(container: &Value, path: &Path) -> ErrorList {
             "must specify restartPolicy when restart rules are used",
         ));
     }
+    let actions: &[&str] = if allowed.restart_all {
+        &["Restart", "RestartAllContainers"]
+    } else {
+        &["Restart"]
+    };
     let path = path.child("restartPolicyRules");
     if rules.len() > MAX_RESTART_RULES {
         errors.push(Error::too_many(&path, rules.len(), MAX_RESTART_RULES));
     }
     for (index, rule) in rules.iter().enumerate() {
         let path = path.index(index);
-        errors.extend(one_of(&path.child("action"), at(rule, &["action"]), &["Restart"]));
+        errors.extend(one_of(&path.child("action"), at(rule, &["action"]), actions));
         let (codes, path) = (at(rule, &["exitCodes"]), path.child("exitCodes"));
         if !codes.is_object() {
             errors.push(Error::required(&path, "must be specified"));

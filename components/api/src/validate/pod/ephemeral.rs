@@ -1,5 +1,6 @@
 //! Containers for debugging, which are added to a pod that runs.
-use super::{annotations, difference, whole};
+use super::{Allowed, annotations, difference, whole};
+use crate::features::Features;
 use crate::validate::shared::same;
 use crate::value::{list, text};
 use apimachinery::field::{Error, ErrorList, Path};
@@ -7,15 +8,21 @@ use apimachinery::meta;
 use serde_json::Value;
 
 /// A change through the endpoint for such containers: they may be added, and stay as they are.
-pub(in crate::validate) fn update(old: &Value, new: &Value) -> ErrorList {
+pub(in crate::validate) fn update(old: &Value, new: &Value, features: Features) -> ErrorList {
     if meta::annotation(old, annotations::MIRROR).is_some() {
         return vec![Error::forbidden(
             &Path::root(),
             "static pods do not support ephemeral containers",
         )];
     }
-    let mut errors = whole(new);
-    errors.extend(annotations::change(old, new, &Path::new("metadata.annotations")));
+    let allowed = Allowed::of(features, "Pod", Some(old));
+    let mut errors = whole(new, allowed);
+    errors.extend(annotations::change(
+        old,
+        new,
+        allowed,
+        &Path::new("metadata.annotations"),
+    ));
     let path = Path::new("spec.ephemeralContainers");
     const FIELD: &[&str] = &["spec", "ephemeralContainers"];
     for before in list(old, FIELD) {

@@ -1,21 +1,22 @@
+use super::Allowed;
 use crate::validate::shared::{self, non_negative, one_of, port_or_name};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use serde_json::Value;
 
-pub(super) fn lifecycle(container: &Value, grace: Option<i64>, path: &Path) -> ErrorList {
+pub(super) fn lifecycle(container: &Value, grace: Option<i64>, allowed: Allowed, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     for hook in ["postStart", "preStop"] {
         let value = at(container, &["lifecycle", hook]);
         if value.is_object() {
-            errors.extend(handler(value, grace, &path.child(hook)));
+            errors.extend(handler(value, grace, allowed, &path.child(hook)));
         }
     }
     errors
 }
 
 /// One action: a command, a request, a connection, a sleep.
-fn handler(handler: &Value, grace: Option<i64>, path: &Path) -> ErrorList {
+fn handler(handler: &Value, grace: Option<i64>, allowed: Allowed, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let mut count = 0;
     for kind in ["exec", "httpGet", "tcpSocket", "grpc", "sleep"] {
@@ -67,11 +68,16 @@ fn handler(handler: &Value, grace: Option<i64>, path: &Path) -> ErrorList {
             "sleep" => {
                 let seconds = at(action, &["seconds"]).as_i64().unwrap_or(0);
                 let most = grace.unwrap_or(30);
-                if seconds < 0 || seconds > most {
+                let (least, noun) = if allowed.zero_sleep {
+                    (0, "non-negative")
+                } else {
+                    (1, "greater than 0")
+                };
+                if seconds < least || seconds > most {
                     errors.push(Error::invalid(
                         &path,
                         seconds,
-                        format!("must be non-negative and less than terminationGracePeriodSeconds ({most})"),
+                        format!("must be {noun} and less than terminationGracePeriodSeconds ({most})"),
                     ));
                 }
             }
@@ -84,7 +90,7 @@ fn handler(handler: &Value, grace: Option<i64>, path: &Path) -> ErrorList {
     errors
 }
 
-pub(super) fn probes(container: &Value, grace: Option<i64>, path: &Path) -> ErrorList {
+pub(super) fn probes(container: &Value, grace: Option<i64>, allowed: Allowed, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
         let probe = at(container, &[name]);
@@ -92,7 +98,7 @@ pub(super) fn probes(container: &Value, grace: Option<i64>, path: &Path) -> Erro
             continue;
         }
         let path = path.child(name);
-        errors.extend(handler(probe, grace, &path));
+        errors.extend(handler(probe, grace, allowed, &path));
         for field in [
             "initialDelaySeconds",
             "timeoutSeconds",

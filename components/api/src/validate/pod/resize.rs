@@ -1,5 +1,6 @@
 //! Changes of what the containers of a running pod ask for.
-use super::{annotations, whole};
+use super::{Allowed, annotations, whole};
+use crate::features::{Feature, Features};
 use crate::strategy;
 use crate::validate::shared::same;
 use crate::value::{at, list, object, text};
@@ -8,18 +9,24 @@ use apimachinery::meta;
 use serde_json::Value;
 
 /// A change through the endpoint for resources. The strategy has taken over nothing else from the client.
-pub(in crate::validate) fn update(old: &Value, new: &Value) -> ErrorList {
+pub(in crate::validate) fn update(old: &Value, new: &Value, features: Features) -> ErrorList {
     let refused = if meta::annotation(old, annotations::MIRROR).is_some() {
         Some("static pods cannot be resized")
+    } else if text(old, &["spec", "os", "name"]) == "windows" {
+        Some("windows pods cannot be resized")
     } else {
-        (text(old, &["spec", "os", "name"]) == "windows").then_some("windows pods cannot be resized")
+        let of_pod =
+            at(old, &["spec", "resources"]).is_object() || at(new, &["spec", "resources"]).is_object();
+        let fixed = of_pod && !features.has(Feature::InPlacePodLevelResourcesVerticalScaling);
+        fixed.then_some("pods with pod-level resources cannot be resized")
     };
+    let resizes = features.has(Feature::InPlacePodVerticalScalingInitContainers);
     if let Some(why) = refused {
         return vec![Error::forbidden(&Path::root(), why)];
     }
     let path = Path::new("spec");
     let (before, after) = (at(old, &["spec"]), at(new, &["spec"]));
-    let mut errors = whole(new);
+    let mut errors = whole(new, Allowed::of(features, "Pod", Some(old)));
     if strategy::qos_class(after) != text(old, &["status", "qosClass"]) {
         errors.push(Error::invalid(
             &path,
@@ -36,7 +43,7 @@ pub(in crate::validate) fn update(old: &Value, new: &Value) -> ErrorList {
     for kind in ["initContainers", "containers"] {
         let pairs = list(before, &[kind]).iter().zip(list(after, &[kind]));
         for (index, (old, new)) in pairs.enumerate() {
-            if kind == "initContainers" && text(old, &["restartPolicy"]) != "Always" {
+            if !resizes && kind == "initContainers" && text(old, &["restartPolicy"]) != "Always" {
                 continue;
             }
             errors.extend(container(
@@ -51,12 +58,15 @@ pub(in crate::validate) fn update(old: &Value, new: &Value) -> ErrorList {
         errors.extend(pairs.filter_map(|(old, new)| {
             let initial = kind == "initContainers";
             let sidecar = initial && text(old, &["restartPolicy"]) == "Always";
-            let why = match (initial, sidecar) {
-                (false, _) => "only cpu and memory resources are mutable",
-                (true, true) => "only cpu and memory resources for sidecar containers are mutable",
-                (true, false) => "resources for non-sidecar init containers are immutable",
+            let fixed = initial && !sidecar && !resizes;
+            let why = if fixed {
+                "resources for non-sidecar init containers are immutable"
+            } else if sidecar {
+                "only cpu and memory resources for sidecar containers are mutable"
+            } else {
+                "only cpu and memory resources are mutable"
             };
-            let fits = if initial && !sidecar {
+            let fits = if fixed {
                 same(old, new)
             } else {
                 same(&without_compute(old), &without_compute(new))

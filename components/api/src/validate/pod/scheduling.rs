@@ -1,4 +1,4 @@
-use super::repeated;
+use super::{Allowed, repeated};
 use crate::validate::shared::{label_selector, maybe_one_of, texts};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::collections::HashSet;
 
 /// Tolerations of a pod or of a runtime class.
-pub(in crate::validate) fn tolerations(tolerations: &[Value], path: &Path) -> ErrorList {
+pub(in crate::validate) fn tolerations(tolerations: &[Value], allowed: Allowed, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     for (index, toleration) in tolerations.iter().enumerate() {
         let path = path.index(index);
@@ -46,11 +46,23 @@ pub(in crate::validate) fn tolerations(tolerations: &[Value], path: &Path) -> Er
                 "value must be empty when `operator` is 'Exists'",
             )),
             "Exists" => {}
-            _ => errors.push(Error::not_supported(
-                &path.child("operator"),
-                operator,
-                &["Equal", "Exists"],
-            )),
+            "Lt" | "Gt" if allowed.comparisons => {
+                if !is_canonical_integer(value) {
+                    errors.push(Error::invalid(
+                        &path.child("value"),
+                        value,
+                        "must be a valid decimal integer in canonical form",
+                    ));
+                }
+            }
+            _ => {
+                let operators: &[&str] = if allowed.comparisons {
+                    &["Equal", "Exists", "Gt", "Lt"]
+                } else {
+                    &["Equal", "Exists"]
+                };
+                errors.push(Error::not_supported(&path.child("operator"), operator, operators));
+            }
         }
         if !effect.is_empty() {
             errors.extend(maybe_one_of(
@@ -61,6 +73,11 @@ pub(in crate::validate) fn tolerations(tolerations: &[Value], path: &Path) -> Er
         }
     }
     errors
+}
+
+/// A number of 64 bits, written as it is always written.
+fn is_canonical_integer(text: &str) -> bool {
+    text.parse::<i64>().is_ok_and(|number| number.to_string() == text)
 }
 
 pub(super) fn gates(spec: &Value, path: &Path) -> ErrorList {
@@ -80,7 +97,7 @@ pub(super) fn gates(spec: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-pub(super) fn topology_spread(constraints: &[Value], path: &Path) -> ErrorList {
+pub(super) fn topology_spread(constraints: &[Value], allowed: Allowed, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     for (index, constraint) in constraints.iter().enumerate() {
         let path = path.index(index);
@@ -136,7 +153,7 @@ pub(super) fn topology_spread(constraints: &[Value], path: &Path) -> ErrorList {
                 &["Honor", "Ignore"],
             ));
         }
-        errors.extend(label_keys(constraint, &path.child("matchLabelKeys")));
+        errors.extend(label_keys(constraint, allowed, &path.child("matchLabelKeys")));
         errors.extend(label_selector(
             &path.child("labelSelector"),
             at(constraint, &["labelSelector"]),
@@ -146,7 +163,7 @@ pub(super) fn topology_spread(constraints: &[Value], path: &Path) -> ErrorList {
 }
 
 /// Labels whose values are the pod's own, besides those that the selector names.
-fn label_keys(constraint: &Value, path: &Path) -> ErrorList {
+fn label_keys(constraint: &Value, allowed: Allowed, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let keys = list(constraint, &["matchLabelKeys"]);
     let selector = at(constraint, &["labelSelector"]);
@@ -168,11 +185,12 @@ fn label_keys(constraint: &Value, path: &Path) -> ErrorList {
             .iter()
             .filter(|expression| text(expression, &["key"]) == key)
             .count();
-        let own = expressions.iter().any(|expression| {
-            text(expression, &["key"]) == key
-                && text(expression, &["operator"]) == "In"
-                && list(expression, &["values"]).len() == 1
-        });
+        let own = allowed.merged_label_keys
+            && expressions.iter().any(|expression| {
+                text(expression, &["key"]) == key
+                    && text(expression, &["operator"]) == "In"
+                    && list(expression, &["values"]).len() == 1
+            });
         if labelled || count > usize::from(own) {
             errors.push(Error::invalid(
                 &path.index(index),

@@ -1,4 +1,4 @@
-use super::{volumes, windows};
+use super::{Allowed, volumes, windows};
 use crate::validate::internal;
 use crate::validate::shared::{maybe_one_of, one_of, within};
 use crate::value::{at, flag, list, text};
@@ -22,7 +22,7 @@ pub(super) fn privileged_is_allowed() -> bool {
 }
 
 /// The security context of a pod.
-pub(super) fn pod(spec: &Value, path: &Path) -> ErrorList {
+pub(super) fn pod(spec: &Value, allowed: Allowed, path: &Path) -> ErrorList {
     let context = at(spec, &["securityContext"]);
     let mut errors = ErrorList::new();
     for field in ["fsGroup", "runAsUser", "runAsGroup"] {
@@ -77,7 +77,11 @@ pub(super) fn pod(spec: &Value, path: &Path) -> ErrorList {
     errors.extend(maybe_one_of(
         &path.child("seLinuxChangePolicy"),
         at(context, &["seLinuxChangePolicy"]),
-        &["MountOption", "Recursive"],
+        if allowed.label_by_mount {
+            &["MountOption", "Recursive"]
+        } else {
+            &["Recursive"]
+        },
     ));
     errors
 }
@@ -111,7 +115,7 @@ fn shared_with_host(spec: &Value, sysctl: &str) -> Option<&'static str> {
 }
 
 /// A pod with users of its own shares none of these with the host.
-pub(super) fn user_namespace(spec: &Value, path: &Path) -> ErrorList {
+pub(super) fn user_namespace(spec: &Value, allowed: Allowed, path: &Path) -> ErrorList {
     if at(spec, &["hostUsers"]) != &Value::Bool(false) {
         return ErrorList::new();
     }
@@ -122,6 +126,7 @@ pub(super) fn user_namespace(spec: &Value, path: &Path) -> ErrorList {
     ]
     .into_iter()
     .filter(|(field, _)| flag(spec, &[field]))
+    .filter(|(field, _)| *field != "hostNetwork" || !allowed.host_network_with_own_users)
     .map(|(_, shown)| Error::forbidden(&path.child(shown), "when `pod.Spec.HostUsers` is false"))
     .collect()
 }

@@ -1,5 +1,6 @@
 //! What may change in a pod's status.
-use super::annotations;
+use super::{Allowed, annotations};
+use crate::features::Features;
 use crate::validate::shared::{self, immutable, one_of, texts};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
@@ -15,9 +16,14 @@ const KINDS: [(&str, &str); 3] = [
 ];
 
 /// A change through the status endpoint.
-pub(in crate::validate) fn update(old: &Value, new: &Value) -> ErrorList {
+pub(in crate::validate) fn update(old: &Value, new: &Value, features: Features) -> ErrorList {
     let (metadata, path) = (Path::new("metadata"), Path::new("status"));
-    let mut errors = annotations::change(old, new, &metadata.child("annotations"));
+    let mut errors = annotations::change(
+        old,
+        new,
+        Allowed::of(features, "Pod", Some(old)),
+        &metadata.child("annotations"),
+    );
     for (index, condition) in list(new, &["status", "conditions"]).iter().enumerate() {
         let kind = text(condition, &["type"]);
         if !matches!(kind, "PodScheduled" | "Ready" | "Initialized") {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::features::{Feature, Features};
 use serde_json::json;
 
 /// A pod whose only container has these fields.
@@ -36,7 +37,11 @@ fn told(errors: ErrorList) -> Vec<String> {
 
 fn check_all(table: Vec<(Value, &[&str])>) {
     for (pod, wrong) in table {
-        assert_eq!(told(create(&pod)), wrong, "{pod}");
+        assert_eq!(
+            told(create(&pod, Allowed::new(Features::default()))),
+            wrong,
+            "{pod}"
+        );
     }
 }
 
@@ -373,6 +378,7 @@ fn annotations_that_mean_something() {
         told(annotations::change(
             &old,
             &new,
+            Allowed::new(Features::default()),
             &Path::new("metadata.annotations")
         )),
         [
@@ -412,7 +418,7 @@ fn a_running_pod_gets_other_resources() {
         ),
     ] {
         assert_eq!(
-            told(resize::update(&old, &pod(resources.clone()))),
+            told(resize::update(&old, &pod(resources.clone()), Features::default())),
             wrong,
             "{resources}"
         );
@@ -434,6 +440,80 @@ fn containers_that_ended_stay_ended() {
         ("OnFailure", 0, 1),
     ] {
         let (old, new) = (pod(policy, ended(code)), pod(policy, json!({"running": {}})));
-        assert_eq!(status::update(&old, &new).len(), wrong, "{policy} {code}");
+        assert_eq!(
+            status::update(&old, &new, Features::default()).len(),
+            wrong,
+            "{policy} {code}"
+        );
+    }
+}
+
+/// Parts of a spec that a feature lets through, and what is told without it.
+#[test]
+fn what_features_let_through_is_refused_without_them_unless_it_is_there() {
+    let container = |fields: Value| at(&with_container(fields), &["spec"]).clone();
+    for (feature, spec, refusal) in [
+        (
+            Feature::TaintTolerationComparisonOperators,
+            json!({"tolerations": [{"key": "sla", "operator": "Gt", "value": "950"}]}),
+            "spec.tolerations[0].operator: Unsupported value",
+        ),
+        (
+            Feature::SELinuxMount,
+            json!({"securityContext": {"seLinuxChangePolicy": "MountOption"}}),
+            "spec.securityContext.seLinuxChangePolicy: Unsupported value",
+        ),
+        (
+            Feature::UserNamespacesHostNetworkSupport,
+            json!({"hostUsers": false, "hostNetwork": true}),
+            "spec.hostNetwork: Forbidden",
+        ),
+        (
+            Feature::PodLifecycleSleepActionAllowZero,
+            container(json!({"lifecycle": {"preStop": {"sleep": {"seconds": 0}}}})),
+            "spec.containers[0].lifecycle.preStop.sleep: Invalid value: 0: must be greater than 0",
+        ),
+        (
+            Feature::RestartAllContainersOnContainerExits,
+            container(json!({"restartPolicy": "Never", "restartPolicyRules": [
+                {"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [1]}}
+            ]})),
+            "spec.containers[0].restartPolicyRules[0].action: Unsupported value",
+        ),
+    ] {
+        let pod = with_spec(spec);
+        let with = |on, old| Allowed::of(Features::default().with(feature, on), "Pod", old);
+        let told = |allowed| told(whole(&pod, allowed));
+        assert_eq!(told(with(true, None)), Vec::<String>::new(), "{feature:?}");
+        assert_eq!(
+            told(with(false, Some(&pod))),
+            Vec::<String>::new(),
+            "{feature:?}: in use"
+        );
+        let refused = told(with(false, None));
+        assert!(
+            matches!(&refused[..], [only] if only.starts_with(refusal)),
+            "{feature:?}: {refused:?}"
+        );
+    }
+    let mut costly = with_spec(json!({}));
+    costly["metadata"]["annotations"] = json!({"controller.kubernetes.io/pod-deletion-cost": "much"});
+    for (on, wrong) in [(true, 1), (false, 0)] {
+        let features = Features::default().with(Feature::PodDeletionCost, on);
+        assert_eq!(whole(&costly, Allowed::new(features)).len(), wrong);
+        assert_eq!(
+            whole(&costly, Allowed::of(features, "Pod", Some(&costly))).len(),
+            0
+        );
+    }
+}
+
+#[test]
+fn tolerations_compare_whole_numbers() {
+    let features = Features::default().with(Feature::TaintTolerationComparisonOperators, true);
+    for (value, wrong) in [("-5", 0), ("0", 0), ("05", 1), ("1.5", 1), ("", 1), ("x", 1)] {
+        let toleration = json!({"key": "sla", "operator": "Lt", "value": value});
+        let errors = tolerations(&[toleration], Allowed::new(features), &Path::new("spec"));
+        assert_eq!(errors.len(), wrong, "{value}");
     }
 }

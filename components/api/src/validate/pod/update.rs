@@ -1,5 +1,5 @@
 //! What may change in a pod after its creation.
-use super::{annotations, container::trimmed_image, scheduling::tolerations};
+use super::{Allowed, annotations, container::trimmed_image, scheduling::tolerations};
 use crate::validate::internal;
 use crate::validate::shared::same;
 use crate::value::{at, list, text};
@@ -8,12 +8,12 @@ use serde_json::Value;
 
 const ALLOWED: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
-pub(in crate::validate) fn changed_annotations(old: &Value, new: &Value) -> ErrorList {
-    annotations::change(old, new, &Path::new("metadata.annotations"))
+pub(in crate::validate) fn changed_annotations(old: &Value, new: &Value, allowed: Allowed) -> ErrorList {
+    annotations::change(old, new, allowed, &Path::new("metadata.annotations"))
 }
 
 /// The rules of a change through the pod's own endpoint, of pods with different specs.
-pub(in crate::validate) fn changed_spec(old: &Value, new: &Value) -> ErrorList {
+pub(in crate::validate) fn changed_spec(old: &Value, new: &Value, allowed: Allowed) -> ErrorList {
     let path = Path::new("spec");
     let mut errors = ErrorList::default();
     let (old, new) = (at(old, &["spec"]), at(new, &["spec"]));
@@ -53,7 +53,7 @@ pub(in crate::validate) fn changed_spec(old: &Value, new: &Value) -> ErrorList {
             "existing toleration can not be modified except its tolerationSeconds",
         ));
     } else {
-        errors.extend(tolerations(after, &path.child("tolerations")));
+        errors.extend(tolerations(after, allowed, &path.child("tolerations")));
     }
     let gated = !list(old, &["schedulingGates"]).is_empty();
     let gates = list(new, &["schedulingGates"]).iter().enumerate();

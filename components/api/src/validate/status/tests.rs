@@ -2,7 +2,8 @@ use super::*;
 use serde_json::json;
 
 fn found(kind: &str, old: Value, new: Value) -> Vec<String> {
-    check(kind, "status", &json!({"status": old}), &json!({"status": new}))
+    let (old, new) = (json!({"status": old}), json!({"status": new}));
+    check(kind, "status", &old, &new, Features::default())
         .unwrap_or_default()
         .iter()
         .map(ToString::to_string)

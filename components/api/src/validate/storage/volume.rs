@@ -1,4 +1,5 @@
 use super::MODES;
+use crate::features::{Feature, Features};
 use crate::validate::shared::{immutable, maybe_one_of, one_of, resource_name, same, texts};
 use crate::validate::{internal, pod};
 use crate::value::{at, is_zero, list, text};
@@ -20,11 +21,11 @@ const PLAIN: &[&str] = &[
 ];
 
 /// A PersistentVolume.
-pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
+pub(super) fn check(old: Option<&Value>, new: &Value, features: Features) -> ErrorList {
     let (spec, path) = (at(new, &["spec"]), Path::new("spec"));
     let mut errors = self::spec(spec, false, &path);
     if let Some(old) = old {
-        errors.extend(change(at(old, &["spec"]), spec, &path));
+        errors.extend(change(at(old, &["spec"]), spec, features, &path));
     }
     errors
 }
@@ -272,7 +273,7 @@ fn of_volumes(kind: &str, value: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-fn change(old: &Value, new: &Value, path: &Path) -> ErrorList {
+fn change(old: &Value, new: &Value, features: Features, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     // The secret for growing may be added later.
     let added = text(new, &["csi", "controllerExpandSecretRef", "name"]);
@@ -307,7 +308,8 @@ fn change(old: &Value, new: &Value, path: &Path) -> ErrorList {
     }
     let (before, after) = (at(old, &["nodeAffinity"]), at(new, &["nodeAffinity"]));
     // Deprecated labels may be replaced by those that took their place.
-    if before.is_object() && !same(&renewed(before, after), after) {
+    let fixed = before.is_object() && !features.has(Feature::MutablePVNodeAffinity);
+    if fixed && !same(&renewed(before, after), after) {
         let shown = internal::shown_pointer(internal::VOLUME_NODE_AFFINITY, after);
         errors.push(Error::invalid(
             &Path::new("nodeAffinity"),
