@@ -510,7 +510,7 @@ fn writes_drop_before_anything_else_is_made_of_the_object() {
         "persistentvolumeclaims",
     );
     crate::strategy::prepare_create(&claims, &mut claim).unwrap();
-    assert_eq!(claim["spec"], json!({}));
+    assert_eq!(claim["spec"], json!({"resources": {}}));
 }
 
 #[test]
