@@ -44,7 +44,7 @@ pub fn create(resource: &Resource, object: &Value) -> Result<(), ApiError> {
         errors = custom::check(definition, None, object, errors);
         return answer(resource, object, errors);
     }
-    errors.extend(kind(resource, None, object, &Unchanged::default()));
+    errors.extend(kind(resource, None, None, object, &Unchanged::default()));
     answer(resource, object, errors)
 }
 
@@ -81,15 +81,23 @@ pub fn update(
         None => {
             // Upstream checks these once as a new object and once as a change, and its causes repeat accordingly.
             if matches!(resource.gvk.kind.as_str(), "Job" | "PersistentVolume") {
-                errors.extend(kind(resource, None, new, unchanged));
+                errors.extend(kind(resource, None, Some(old), new, unchanged));
             }
-            errors.extend(kind(resource, Some(old), new, unchanged));
+            errors.extend(kind(resource, Some(old), Some(old), new, unchanged));
         }
     }
     answer(resource, new, errors)
 }
 
-fn kind(resource: &Resource, old: Option<&Value>, new: &Value, unchanged: &Unchanged) -> ErrorList {
+/// `old` is what an object changed from. `existing` is there also when a changed object is checked as if it were new: what it used
+/// already is let through.
+fn kind(
+    resource: &Resource,
+    old: Option<&Value>,
+    existing: Option<&Value>,
+    new: &Value,
+    unchanged: &Unchanged,
+) -> ErrorList {
     let (group, name) = (resource.gvk.group.as_str(), resource.gvk.kind.as_str());
     let features = resource.features;
     let found = match group {
@@ -101,7 +109,10 @@ fn kind(resource: &Resource, old: Option<&Value>, new: &Value, unchanged: &Uncha
         "apps" => {
             workloads::check(name, old, new, features).or_else(|| small::check(name, old, new, features))
         }
-        "batch" => batch::check(name, old, new, features),
+        "batch" => {
+            let allowed = pod::Allowed::of(features, name, existing);
+            batch::check(name, old, new, features, allowed)
+        }
         "autoscaling" if name == "HorizontalPodAutoscaler" => Some(autoscaling::check(old, new, features)),
         "networking.k8s.io" | "policy" => networking::check(name, old, new, features),
         "admissionregistration.k8s.io" => admission::check(name, new),
@@ -148,3 +159,6 @@ fn answer(resource: &Resource, object: &Value, errors: ErrorList) -> Result<(), 
     let kind = resource.storage_version.kind(&*resource.gvk.kind);
     Err(ApiError::invalid(&kind, meta::name(object), &errors))
 }
+
+#[cfg(test)]
+mod tests;

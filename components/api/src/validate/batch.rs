@@ -13,10 +13,15 @@ use apimachinery::{cron, meta, names};
 use serde_json::Value;
 
 /// A new or changed job or cron job.
-pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Features) -> Option<ErrorList> {
+pub(super) fn check(
+    kind: &str,
+    old: Option<&Value>,
+    new: &Value,
+    features: Features,
+    allowed: Allowed,
+) -> Option<ErrorList> {
     let path = Path::new("spec");
     let spec = at(new, &["spec"]);
-    let allowed = Allowed::of(features, kind, old);
     Some(match kind {
         "Job" => {
             let mut errors = ErrorList::new();

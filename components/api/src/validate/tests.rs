@@ -1,0 +1,111 @@
+use super::*;
+use crate::features::Feature;
+use crate::{Registry, defaults};
+use serde_json::json;
+
+fn told(result: Result<(), ApiError>) -> String {
+    result.map_or_else(|error| error.to_string(), |()| String::new())
+}
+
+/// A gate, a resource and an object of it, and what is told of the object when the gate stands otherwise than by default.
+#[test]
+fn new_objects_are_checked_as_their_gates_say() {
+    let service =
+        |name: &str, spec: Value| json!({"metadata": {"name": name, "namespace": "n"}, "spec": spec});
+    let backend = json!({"service": {"name": "1st", "port": {"number": 80}}});
+    for (feature, group, resource, object, why) in [
+        (
+            Feature::RelaxedServiceNameValidation,
+            "",
+            "services",
+            service("1st", json!({"type": "ExternalName", "externalName": "e.x"})),
+            "metadata.name: Invalid value: \"1st\": a DNS-1035 label",
+        ),
+        (
+            Feature::RelaxedServiceNameValidation,
+            "networking.k8s.io",
+            "ingresses",
+            service("i", json!({"defaultBackend": backend})),
+            "spec.defaultBackend.service.name: Invalid value: \"1st\": a DNS-1035 label",
+        ),
+        (
+            Feature::PreferSameTrafficDistribution,
+            "",
+            "services",
+            service(
+                "s",
+                json!({"type": "ExternalName", "externalName": "e.x", "trafficDistribution": "PreferSameZone"}),
+            ),
+            "spec.trafficDistribution: Unsupported value: \"PreferSameZone\"",
+        ),
+    ] {
+        for on in [true, false] {
+            let registry = Registry::with_features(Features::default().with(feature, on));
+            let row = registry.resource(group, "v1", resource).unwrap();
+            let mut object = object.clone();
+            defaults::apply(row, &mut object);
+            let told = told(create(row, &object));
+            assert_eq!(told.contains(why), !on, "{feature:?} {on}: {told}");
+        }
+    }
+}
+
+#[test]
+fn what_may_change_goes_by_the_gates() {
+    let affinity = |zone: &str| {
+        let requirement = json!({"key": "zone", "operator": "In", "values": [zone]});
+        json!({"required": {"nodeSelectorTerms": [{"matchExpressions": [requirement]}]}})
+    };
+    let volume = |zone: &str| {
+        json!({
+            "metadata": {"name": "v", "resourceVersion": "1"},
+            "spec": {
+                "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"],
+                "hostPath": {"path": "/a"}, "nodeAffinity": affinity(zone),
+            },
+        })
+    };
+    for on in [true, false] {
+        let features = Features::default().with(Feature::MutablePVNodeAffinity, on);
+        let registry = Registry::with_features(features);
+        let row = registry.resource("", "v1", "persistentvolumes").unwrap();
+        let told = told(update(row, "", &volume("a"), &volume("b"), &Unchanged::default()));
+        assert_eq!(told.contains("nodeAffinity"), !on, "{told}");
+    }
+}
+
+#[test]
+fn a_job_that_was_let_through_may_still_change() {
+    let toleration = json!({"key": "sla", "operator": "Gt", "value": "950"});
+    let features = Features::default();
+    assert!(!features.has(Feature::TaintTolerationComparisonOperators));
+    let registry = Registry::with_features(features);
+    let row = registry.resource("batch", "v1", "jobs").unwrap();
+    let mut job = json!({
+        "metadata": {"name": "j", "namespace": "n", "uid": "u", "resourceVersion": "1"},
+        "spec": {"template": {"spec": {
+            "containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never", "tolerations": [toleration],
+        }}},
+    });
+    defaults::apply(row, &mut job);
+    crate::strategy::prepare_create(row, &mut job).unwrap();
+    let mut changed = job.clone();
+    changed["spec"]["parallelism"] = json!(2);
+    assert_eq!(told(update(row, "", &job, &changed, &Unchanged::default())), "");
+    assert!(told(create(row, &job)).contains("tolerations[0].operator"));
+}
+
+#[test]
+fn stateful_sets_get_their_default_with_the_feature() {
+    for (on, wanted) in [(true, json!(1)), (false, Value::Null)] {
+        let features = Features::default().with(Feature::MaxUnavailableStatefulSet, on);
+        let registry = Registry::with_features(features);
+        let row = registry.resource("apps", "v1", "statefulsets").unwrap();
+        let mut set = json!({"spec": {}});
+        defaults::apply(row, &mut set);
+        assert_eq!(
+            set["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"],
+            wanted
+        );
+    }
+}
