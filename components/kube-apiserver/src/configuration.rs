@@ -187,13 +187,18 @@ fn check(flags: &ApiServerFlags) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The feature by which servers that stand for users tell each other their uids.
+const UIDS: &str = "RemoteRequestHeaderUID";
+
 fn proxy_identity(flags: &ApiServerFlags) -> anyhow::Result<ProxyIdentity> {
     let files = match (&flags.proxy_client_cert_file, &flags.proxy_client_key_file) {
         (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
         (None, None) => None,
         _ => bail!("--proxy-client-cert-file and --proxy-client-key-file belong together"),
     };
-    ProxyIdentity::load(files).context("--proxy-client-cert-file")
+    let mut identity = ProxyIdentity::load(files).context("--proxy-client-cert-file")?;
+    identity.hides_uids = !crate::server::has_feature(flags, UIDS);
+    Ok(identity)
 }
 
 fn admission(flags: &ApiServerFlags) -> anyhow::Result<Admission> {
@@ -215,6 +220,9 @@ fn front_proxy(flags: &ApiServerFlags) -> anyhow::Result<Option<FrontProxy>> {
         }
         return Ok(None);
     };
+    if !flags.requestheader_uid_headers.is_empty() && !crate::server::has_feature(flags, UIDS) {
+        bail!("--requestheader-uid-headers needs the feature {UIDS}");
+    }
     let authority = Arc::new(ClientAuthority::load(file).context("--requestheader-client-ca-file")?);
     Ok(Some(FrontProxy {
         authority,

@@ -28,6 +28,8 @@ const EVERY_API_SERVER: &str = "kubernetes.default.svc";
 pub struct ProxyIdentity {
     files: Option<(PathBuf, PathBuf)>,
     current: ArcSwap<Credentials>,
+    /// Whether other servers are not told the uids of users.
+    pub hides_uids: bool,
 }
 
 impl ProxyIdentity {
@@ -36,6 +38,7 @@ impl ProxyIdentity {
         let identity = Self {
             files,
             current: ArcSwap::default(),
+            hides_uids: false,
         };
         identity.reload()?;
         Ok(identity)
@@ -105,6 +108,11 @@ fn client_config_of_anybody(credentials: &Credentials) -> Result<ClientConfig, S
 }
 
 impl Backend {
+    /// Whether the other server is not told the uids of users.
+    pub fn hides_uids(&self) -> bool {
+        self.identity.hides_uids
+    }
+
     /// An aggregated server, behind its service.
     pub fn new(
         spec: &Spec,

@@ -41,7 +41,7 @@ pub async fn exchange(backend: &Backend, arrived: Arrived, user: &User) -> Resul
     let upgrading = upgrade.is_some() && relay::is_upgrade(&parts.headers);
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let mut headers = relay::forwarded(&parts.headers, upgrading);
-    identify(&mut headers, user);
+    identify(&mut headers, user, backend.hides_uids());
     if let Some(encoding) = parts.headers.get(ACCEPT_ENCODING) {
         headers.insert(ACCEPT_ENCODING, encoding.clone());
     }
@@ -74,14 +74,14 @@ pub async fn exchange(backend: &Backend, arrived: Arrived, user: &User) -> Resul
 }
 
 /// The headers that tell the other server whose request this is. Whatever the client sent of them is gone.
-pub fn identify(headers: &mut HeaderMap, user: &User) {
+pub fn identify(headers: &mut HeaderMap, user: &User, without_uid: bool) {
     let mut add = |name: &str, value: &str| {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
             headers.append(name, value);
         }
     };
     add("x-remote-user", &user.name);
-    if !user.uid.is_empty() {
+    if !user.uid.is_empty() && !without_uid {
         add("x-remote-uid", &user.uid);
     }
     for group in &user.groups {
@@ -128,7 +128,7 @@ mod tests {
             .into(),
         };
         let mut headers = HeaderMap::new();
-        identify(&mut headers, &user);
+        identify(&mut headers, &user, false);
         let all = |name: &str| -> Vec<&str> {
             let values = headers.get_all(name).iter();
             values.map(|value| value.to_str().unwrap()).collect()
@@ -137,5 +137,8 @@ mod tests {
         assert_eq!(all("x-remote-uid"), ["42"]);
         assert_eq!(all("x-remote-group"), ["a", "b"]);
         assert_eq!(all("x-remote-extra-example.org%2fscope%25"), ["x", "y"]);
+        let mut headers = HeaderMap::new();
+        identify(&mut headers, &user, true);
+        assert!(headers.contains_key("x-remote-user") && !headers.contains_key("x-remote-uid"));
     }
 }
