@@ -1,4 +1,5 @@
 //! One row per kind: names, scope, verbs, subresources, schema, where it is stored.
+mod lifecycle;
 mod resource;
 mod storage;
 

@@ -16,10 +16,11 @@ pub(crate) struct Checked {
     pub uses: Vec<usize>,
 }
 
-/// Checks an expression against what the environment declares.
-pub(crate) fn check(expr: &Expr, environment: &Environment) -> Result<Checked, Vec<Issue>> {
+/// Checks an expression against what the environment declares, with the functions of a minor of version 1.
+pub(crate) fn check(expr: &Expr, environment: &Environment, minor: u32) -> Result<Checked, Vec<Issue>> {
     let mut checker = Checker {
         environment,
+        minor,
         issues: Vec::new(),
         locals: Vec::new(),
         infer: Inference::default(),
@@ -40,6 +41,7 @@ pub(crate) fn check(expr: &Expr, environment: &Environment) -> Result<Checked, V
 
 struct Checker<'e> {
     environment: &'e Environment,
+    minor: u32,
     issues: Vec<Issue>,
     locals: Vec<(String, Type)>,
     infer: Inference,

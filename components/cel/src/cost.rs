@@ -43,6 +43,30 @@ pub(crate) enum CostRule {
     Product(usize, usize, u64),
     /// Address in a network; the second argument may be a text that is read first.
     Network(bool),
+    /// A list is made, of part of the first argument.
+    Slice,
+    /// A list of so many numbers is made.
+    Range,
+    /// A list is made that is as long as the first argument.
+    Reverse,
+    /// A list is made of the lists in the first argument, and of those in them as far as a second one says.
+    Flatten(bool),
+    /// A list is made for which the elements of that one, texts or not, are compared with each other.
+    SelfCompare(usize, bool),
+}
+
+/// A call, and a list that it makes.
+const LIST_CALL: u64 = 1 + 10;
+/// Comparing two elements.
+const COMPARISON: f64 = 2.0;
+
+fn making(size: u64, factor: f64) -> u64 {
+    // The number is cut off, not rounded, as upstream does it.
+    ((size as f64 * factor) as u64).saturating_add(LIST_CALL)
+}
+
+fn comparison(texts: bool) -> f64 {
+    if texts { COMPARISON + TRAVERSAL } else { COMPARISON }
 }
 
 fn scaled(size: u64, factor: f64) -> u64 {
@@ -96,6 +120,13 @@ impl CostRule {
             ("containsCIDR", _) => Self::Network(true),
             ("check", _) => Self::Fixed(AUTHORIZATION),
             ("fieldSelector" | "labelSelector", _) => Self::Rebuild(1),
+            ("slice", _) => Self::Slice,
+            ("lists.range", _) => Self::Range,
+            ("reverse", "list") => Self::Reverse,
+            ("flatten", id) => Self::Flatten(id == "deep"),
+            ("distinct", _) => Self::SelfCompare(0, false),
+            ("sort", id) => Self::SelfCompare(0, id == "list_text"),
+            ("@sortByAssociatedKeys", id) => Self::SelfCompare(1, id == "list_text"),
             _ => Self::One,
         }
     }
@@ -130,11 +161,32 @@ impl CostRule {
                 }
                 cost
             }
+            Self::Slice | Self::Range | Self::Reverse => making(result.map_or(1, Value::cost_size), 1.0),
+            Self::Flatten(_) => match args.get(1) {
+                Some(Value::Int(depth)) => making(size(0), *depth as f64),
+                _ => making(size(0), 1.0),
+            },
+            Self::SelfCompare(index, _) => {
+                let first = args.get(index).and_then(Value::as_list);
+                let first = first.and_then(|list| list.get(0));
+                let texts = matches!(first, Some(Value::String(_) | Value::Bytes(_)));
+                making(size(index).saturating_mul(size(index)), comparison(texts))
+            }
         }
     }
 
-    /// The least and most that a call may cost, without its arguments, and the size of its result.
-    pub(crate) fn estimated(self, size: impl Fn(usize) -> Size) -> (Cost, Option<Size>) {
+    /// The least and most that a call may cost, without its arguments, and the size of its result. `literal` is the number that
+    /// stands as an argument.
+    pub(crate) fn estimated(
+        self,
+        size: impl Fn(usize) -> Size,
+        literal: impl Fn(usize) -> Option<u64>,
+    ) -> (Cost, Option<Size>) {
+        let makes = |factor: f64, made: Size| (made.scaled(factor).add(Cost::fixed(LIST_CALL)), Some(made));
+        let exactly = |count: u64| Size {
+            min: count,
+            max: count,
+        };
         let (cost, result) = match self {
             Self::One => (Cost::fixed(1), None),
             Self::Fixed(cost) => (Cost::fixed(cost), None),
@@ -188,6 +240,17 @@ impl CostRule {
                 .scaled(TRAVERSAL);
                 (network.add(other).add(Cost::fixed(u64::from(prefix))), None)
             }
+            Self::Slice => {
+                let end = literal(2).unwrap_or(size(0).max);
+                makes(1.0, exactly(end.saturating_sub(literal(1).unwrap_or(0))))
+            }
+            Self::Range => makes(1.0, exactly(literal(0).unwrap_or(u64::MAX))),
+            Self::Reverse => makes(1.0, size(0)),
+            Self::Flatten(deep) => {
+                let depth = if deep { literal(1).unwrap_or(u64::MAX) } else { 1 };
+                makes(depth as f64, size(0))
+            }
+            Self::SelfCompare(index, texts) => makes(comparison(texts), size(index).multiply(size(index))),
         };
         (cost, result)
     }

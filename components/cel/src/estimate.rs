@@ -285,10 +285,15 @@ impl Estimator<'_> {
                 .get(index)
                 .map_or(Size::UNKNOWN, |known| size_of(known, &args[index].ty))
         };
+        let literal = |index: usize| match args.get(index).map(|arg| &arg.op) {
+            Some(Op::Literal(Literal::Int(number))) => u64::try_from(*number).ok(),
+            Some(Op::Literal(Literal::Uint(number))) => Some(*number),
+            _ => None,
+        };
         let mut whole: Option<Cost> = None;
         let mut result: Option<Size> = None;
         for (_, rule) in candidates {
-            let (cost, made) = rule.estimated(size);
+            let (cost, made) = rule.estimated(size, literal);
             whole = Some(whole.map_or(cost, |whole| whole.union(cost)));
             if let Some(made) = made {
                 result = Some(result.map_or(made, |result| Size {
@@ -317,10 +322,14 @@ impl Estimator<'_> {
             element.decl = items(&range.decl);
         }
         self.locals.truncate(fold.slot);
-        self.locals.push(Known {
-            cost: Cost::default(),
-            size: None,
-            decl: None,
+        // Without a round, a name for the initial value.
+        let binds = matches!(&fold.range.op, Op::List(items) if items.is_empty());
+        self.locals.push(match binds {
+            true => Known {
+                cost: Cost::default(),
+                ..initial.clone()
+            },
+            false => Known::costing(Cost::default()),
         });
         if fold.double {
             self.locals.push(position);
@@ -333,7 +342,7 @@ impl Estimator<'_> {
         let condition = self.node(&fold.condition).cost;
         let step = self.node(&fold.step).cost;
         self.locals.truncate(fold.slot + 1);
-        let result = self.node(&fold.result).cost;
+        let result = self.node(&fold.result);
         self.locals.truncate(fold.slot);
         let rounds = Cost {
             min: count.min,
@@ -342,12 +351,17 @@ impl Estimator<'_> {
         let looped = rounds.multiply(condition.add(step));
         // What map and filter make is at most as long as the range.
         let makes_list = matches!(fold.initial.op, Op::List(_) | Op::Map(_));
-        Known {
-            cost: range.cost.add(initial.cost).add(looped).add(result),
-            size: makes_list.then_some(Size {
+        let size = if binds {
+            result.size
+        } else {
+            makes_list.then_some(Size {
                 min: 0,
                 max: count.max,
-            }),
+            })
+        };
+        Known {
+            cost: range.cost.add(initial.cost).add(looped).add(result.cost),
+            size,
             decl: None,
         }
     }

@@ -23,7 +23,7 @@ impl EvalError {
         }
     }
 
-    fn budget() -> Self {
+    pub(crate) fn budget() -> Self {
         Self {
             message: "operation cancelled: actual cost limit exceeded".into(),
             over_budget: true,

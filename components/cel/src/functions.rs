@@ -11,6 +11,7 @@ mod printf;
 mod quantity;
 mod regexes;
 mod semver;
+mod sequences;
 mod strings;
 mod time;
 mod urls;
@@ -60,6 +61,8 @@ pub(crate) struct Overload {
     pub member: bool,
     pub params: &'static [Sig],
     pub result: Sig,
+    /// The minor of Kubernetes' version 1 that it came with; 0 for what all versions have that can be emulated.
+    pub since: u32,
     pub run: Implementation,
 }
 
@@ -86,6 +89,7 @@ static TABLE: LazyLock<HashMap<&'static str, Overloads>> = LazyLock::new(|| {
     for (name, overload) in numbers::GROUPS
         .into_iter()
         .chain(lists::GROUPS)
+        .chain(sequences::GROUPS)
         .chain(groups)
         .flatten()
     {
@@ -94,9 +98,15 @@ static TABLE: LazyLock<HashMap<&'static str, Overloads>> = LazyLock::new(|| {
     table
 });
 
-/// The signatures of a function's name.
-pub(crate) fn overloads(name: &str) -> Option<&'static Overloads> {
-    TABLE.get(name)
+/// The signatures of a function's name, if it has any in this minor of version 1.
+pub(crate) fn overloads(name: &str, minor: u32) -> Option<impl Iterator<Item = &'static Overload>> {
+    let mut known = TABLE
+        .get(name)?
+        .iter()
+        .copied()
+        .filter(move |overload| overload.since <= minor)
+        .peekable();
+    known.peek().is_some().then_some(known)
 }
 
 /// One row of the table.
@@ -111,6 +121,7 @@ pub(crate) const fn function(
         member: false,
         params,
         result,
+        since: 0,
         run,
     }
 }
@@ -127,6 +138,7 @@ pub(crate) const fn method(
         member: true,
         params,
         result,
+        since: 0,
         run,
     }
 }

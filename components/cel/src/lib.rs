@@ -11,6 +11,7 @@
 //! assert_eq!(outcome.result.unwrap().as_bool(), Some(true));
 //! ```
 mod check;
+pub mod compatibility;
 mod cost;
 mod environment;
 mod estimate;

@@ -1,4 +1,5 @@
 use crate::check;
+use crate::compatibility;
 use crate::environment::Environment;
 use crate::estimate::{self, Cost};
 use crate::evaluate::{self, EvalError, Scratch};
@@ -31,13 +32,13 @@ pub struct Outcome<'a> {
 }
 
 impl Program {
-    /// Parses and checks an expression.
+    /// Parses and checks an expression. Within [`compatibility::storing`] it may be refused functions that are too new.
     pub fn compile(text: &str, environment: &Environment) -> Result<Self, CompileError> {
         let _timed = crate::timing::compilation();
         let source = Source::new(text);
         let expr = syntax::parse(text).map_err(|issues| CompileError(source.explain(&issues)))?;
-        let checked =
-            check::check(&expr, environment).map_err(|issues| CompileError(source.explain(&issues)))?;
+        let checked = check::check(&expr, environment, compatibility::minor(text))
+            .map_err(|issues| CompileError(source.explain(&issues)))?;
         let cost = estimate::estimate(&checked.node, environment);
         Ok(Self {
             regexes: Regexes::of(&checked.node),

@@ -156,6 +156,52 @@ fn libraries() {
             "true",
         ),
         ("sets.intersects([1], [2])", "false"),
+        ("[1, 2, 3, 4].slice(1, 3)", "[2,3]"),
+        (
+            "[1, 2].slice(1, 3)",
+            "error: cannot slice(1, 3), list is length 2",
+        ),
+        (
+            "[1, 2].slice(-1, 1)",
+            "error: cannot slice(-1, 1), negative indexes not supported",
+        ),
+        (
+            "[1, 2].slice(2, 1)",
+            "error: cannot slice(2, 1), start index must be less than or equal to end index",
+        ),
+        ("[[1, 2], [], [3]].flatten()", "[1,2,3]"),
+        (
+            "[dyn(1), dyn([dyn(2), dyn([3]), dyn([[4]])])].flatten(2)",
+            "[1,2,3,[4]]",
+        ),
+        ("[[1], [2]].flatten(0)", "[[1],[2]]"),
+        ("[[1]].flatten(-1)", "error: level must be non-negative"),
+        ("[3, 1, 3, 2, 1].distinct()", "[3,1,2]"),
+        ("object.spec.list.reverse()", "[3,2,1]"),
+        ("lists.range(4)", "[0,1,2,3]"),
+        (
+            "lists.range(-1)",
+            "error: lists.range: size must be non-negative, got -1",
+        ),
+        ("[3, 1, 2].sort()", "[1,2,3]"),
+        ("self.items.map(x, x + 'z').sort().reverse()", "[\"yz\",\"xz\"]"),
+        ("[true, false].sort()", "[false,true]"),
+        (
+            "lists.range(50).map(x, x % 2 == 0 ? double('NaN') : double(x)).sort()[0]",
+            "1.0",
+        ),
+        (
+            "[dyn(1), dyn('a')].sort()",
+            "error: list elements must have the same type",
+        ),
+        ("['abc', 'a', 'ab'].sortBy(x, x.size())", "[\"a\",\"ab\",\"abc\"]"),
+        ("[3, 1, 2].sortBy(x, -x)", "[3,2,1]"),
+        ("[].sortBy(x, 1)", "[]"),
+        (
+            "object.spec.labels.map(k, k).sortBy(k, object.spec.labels[k])",
+            "[\"a\",\"b\"]",
+        ),
+        ("[[2, 1], [3]].sortBy(x, x.sortBy(y, y)[0]).flatten()", "[2,1,3]"),
     ] {
         assert_eq!(evaluate(text), want, "{text}");
     }
@@ -234,6 +280,29 @@ fn costs_are_counted_and_limited() {
         ("self.name.startsWith('a')", 3, 6),
         // A number's text is short.
         ("('size ' + string(self.size)).size() > 0", 6, 12),
+        // Names, a call, a list of at most five, a size, a comparison.
+        (
+            "self.items.reverse().size() > 0",
+            2 + 11 + 2 + 1 + 1,
+            2 + 11 + 5 + 1 + 1,
+        ),
+        (
+            "self.items.slice(0, 1).size() > 0",
+            2 + 11 + 1 + 1 + 1,
+            2 + 11 + 1 + 1 + 1,
+        ),
+        ("lists.range(3).size() > 0", 11 + 3 + 1 + 1, 11 + 3 + 1 + 1),
+        // Each text with each: 2.1 times four, cut off, or 25, rounded up.
+        (
+            "self.items.sort().size() > 0",
+            2 + 11 + 8 + 1 + 1,
+            2 + 11 + 53 + 1 + 1,
+        ),
+        (
+            "self.items.distinct().size() > 0",
+            2 + 11 + 8 + 1 + 1,
+            2 + 11 + 50 + 1 + 1,
+        ),
     ] {
         let program = Program::compile(text, &environment).unwrap();
         let variables = [
@@ -263,6 +332,67 @@ fn texts_do_not_grow_without_bound() {
             program.evaluate(&variables, u64::MAX).result.is_err(),
             "{expression}"
         );
+    }
+}
+
+#[test]
+fn lists_do_not_grow_without_bound_and_are_not_compared_for_ever() {
+    let environment = Environment::new().with("list", Decl::dynamic());
+    let data = json!(vec![1; 100_000]);
+    for expression in [
+        "lists.range(9000000).size() > 0",
+        "lists.range(99000000).size() > 0",
+        "list.distinct().size() > 0",
+        "lists.range(1000).map(x, list).flatten().size() > 0",
+        // Nothing is made of it, but there is much to look through.
+        "[lists.range(1000).map(x, [])].map(a, lists.range(1000).map(x, a)).map(b, lists.range(1000).map(x, b)).flatten(3).size() == 0",
+    ] {
+        let program = Program::compile(expression, &environment).unwrap();
+        let variables = [Some(from_json(&data, environment.decl("list").unwrap()))];
+        let outcome = program.evaluate(&variables, cel::PER_CALL_LIMIT);
+        assert!(outcome.result.is_err(), "{expression}");
+    }
+}
+
+#[test]
+fn functions_that_older_servers_lack_are_refused_in_new_expressions() {
+    let environment = environment();
+    let refused = |minor: u32, known: &str, text: &str| {
+        let known = [known.to_owned()].into();
+        let compiled = cel::compatibility::storing(minor, known, || Program::compile(text, &environment));
+        compiled.err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    for (text, said) in [
+        (
+            "self.items.sort() == []",
+            "undeclared reference to 'sort' (in container '')",
+        ),
+        (
+            "[[1]].flatten() == []",
+            "undeclared reference to 'flatten' (in container '')",
+        ),
+        (
+            "lists.range(2) == []",
+            "undeclared reference to 'lists' (in container '')",
+        ),
+        (
+            "self.items.sortBy(x, x) == []",
+            "undeclared reference to 'sortBy' (in container '')",
+        ),
+        (
+            "[1].reverse() == []",
+            "undeclared reference to 'reverse' (in container '')",
+        ),
+        ("[1].isSorted() && semver('1.2.3').minor() == 2", ""),
+    ] {
+        let error = refused(33, "", text);
+        assert!(
+            error.contains(said) && said.is_empty() == error.is_empty(),
+            "{text}: {error}"
+        );
+        assert_eq!(refused(34, "", text), "", "{text}");
+        assert_eq!(refused(33, text, text), "", "{text}");
+        assert!(Program::compile(text, &environment).is_ok(), "{text}");
     }
 }
 

@@ -12,7 +12,6 @@ mod overrides;
 mod peers;
 mod serving;
 mod unused;
-mod versions;
 
 use clap::Parser;
 use std::net::IpAddr;
@@ -21,8 +20,9 @@ use std::time::Duration;
 
 use crate::flags::parse_duration;
 use crate::tls::TlsFlags;
+use crate::versions::{EffectiveVersion, VersionFlags};
 pub use audit::AuditFlags;
-pub use feature_gates::{FeatureGate, GATES, Gate};
+pub use feature_gates::{FeatureGate, GATES, Gate, Spec, Stage};
 pub use identity::{AuthenticationFlags, AuthorizationFlags};
 pub use observing::{LabelValues, ObservingFlags};
 pub use overrides::ServersOverride;
@@ -85,12 +85,17 @@ pub struct ApiServerFlags {
     /// `Name=true` or `Name=false`.
     #[arg(long, value_delimiter = ',', value_parser = feature_gates::parse)]
     pub feature_gates: Vec<FeatureGate>,
-    /// The own version only.
-    #[arg(long, value_delimiter = ',', value_parser = versions::emulated)]
-    pub emulated_version: Vec<String>,
-    /// The one that this server has anyway.
-    #[arg(long, value_delimiter = ',', value_parser = versions::least_compatible)]
-    pub min_compatibility_version: Vec<String>,
+    #[command(flatten)]
+    pub versions: VersionFlags,
+    /// APIs that an older version of is served come in their newer versions as well, from whatever version on they are.
+    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", require_equals = true)]
+    pub emulation_forward_compatible: bool,
+    /// --runtime-config may turn on APIs that came after the emulated version.
+    #[arg(long, num_args = 0..=1, default_value_t = false, default_missing_value = "true", require_equals = true)]
+    pub runtime_config_emulation_forward_compatible: bool,
+    /// What `versions` come to; [`parse`] fills it in.
+    #[arg(skip)]
+    pub version: EffectiveVersion,
     /// A Unix socket for what `/debug` has of the process, for everyone who may connect to it.
     #[arg(long)]
     pub debug_socket_path: Option<PathBuf>,
@@ -315,7 +320,37 @@ pub fn parse_port_range(text: &str) -> Result<PortRange, String> {
 /// Parses a command line after removing the upstream flags that this server has no use for.
 pub fn parse(args: impl IntoIterator<Item = String>) -> Result<ApiServerFlags, ParseError> {
     let words = crate::flags::normalize(args, UNUSED_FLAGS)?;
-    Ok(ApiServerFlags::try_parse_from(words)?)
+    let mut flags = ApiServerFlags::try_parse_from(words)?;
+    flags.version = flags.versions.effective().map_err(ParseError::Versions)?;
+    flags.check_versions().map_err(ParseError::Versions)?;
+    Ok(flags)
+}
+
+impl ApiServerFlags {
+    /// Whether a feature of upstream's is on: as --feature-gates say, or by default in the version that is emulated.
+    pub fn has_feature(&self, name: &str) -> bool {
+        feature_gates::is_on(&self.feature_gates, name, self.version.emulated)
+    }
+
+    /// Whether what depends on the version fits it; the errors are upstream's.
+    fn check_versions(&self) -> Result<(), String> {
+        if !self.version.is_emulation() {
+            for (name, given) in [
+                ("EmulationForwardCompatible", self.emulation_forward_compatible),
+                (
+                    "RuntimeConfigEmulationForwardCompatible",
+                    self.runtime_config_emulation_forward_compatible,
+                ),
+            ] {
+                if given {
+                    return Err(format!(
+                        "ServerRunOptions.{name} cannot be set to true if the emulation version is the same as the binary version"
+                    ));
+                }
+            }
+        }
+        feature_gates::check(&self.feature_gates, &self.version)
+    }
 }
 
 /// Why a command line was not taken.
@@ -325,6 +360,9 @@ pub enum ParseError {
     Refused(#[from] crate::flags::RefusedFlag),
     #[error(transparent)]
     Clap(#[from] clap::Error),
+    /// About versions, or about features in them.
+    #[error("{0}")]
+    Versions(String),
 }
 
 #[cfg(test)]
@@ -382,10 +420,46 @@ mod tests {
     #[test]
     fn harmless_flags_are_taken_and_refused_ones_named() {
         assert!(parse_line(&format!("{LEAST} --profiling=false --watch-cache=true")).is_ok());
-        let error = parse_line(&format!("{LEAST} --emulated-version=1.35"))
+        let error = parse_line(&format!("{LEAST} --kubelet-port=10250"))
             .unwrap_err()
             .to_string();
-        assert!(error.contains("--emulated-version"), "{error}");
+        assert!(error.contains("--kubelet-port"), "{error}");
+    }
+
+    #[test]
+    fn versions_and_gates_are_taken_together() {
+        let own = "cannot be set to true if the emulation version is the same as the binary version";
+        for (line, said) in [
+            ("--emulated-version=1.33 --feature-gates=NodeSwap=false", ""),
+            ("--feature-gates=NodeSwap=false --emulated-version=kube=1.33", ""),
+            (
+                "--emulated-version=1.35 --emulation-forward-compatible --runtime-config-emulation-forward-compatible=true",
+                "",
+            ),
+            ("--emulation-forward-compatible=false", ""),
+            ("--emulation-forward-compatible", own),
+            ("--runtime-config-emulation-forward-compatible", own),
+            (
+                "--emulated-version=1.34 --feature-gates=NodeSwap=false",
+                "locked to true",
+            ),
+            ("--emulated-version=1.37", "emulation version 1.37 is not between"),
+            (
+                "--emulated-version=1.35 --feature-gates=AtomicFIFO=true",
+                "PreAlpha at emulated version 1.35",
+            ),
+        ] {
+            let parsed = parse_line(&format!("{LEAST} {line}"));
+            match parsed {
+                Ok(_) => assert_eq!(said, "", "{line}"),
+                Err(error) => assert!(
+                    !said.is_empty() && error.to_string().contains(said),
+                    "{line}: {error}"
+                ),
+            }
+        }
+        let flags = parse_line(&format!("{LEAST} --emulated-version=1.33")).unwrap();
+        assert!(!flags.has_feature("WatchList") && flags.has_feature("APIServerIdentity"));
     }
 
     #[test]

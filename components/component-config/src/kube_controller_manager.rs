@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use crate::flags::{Unused, parse_duration};
 use crate::tls::TlsFlags;
+use crate::versions::VersionFlags;
 
 /// Flags of kube-controller-manager.
 #[derive(Clone, Debug, Parser)]
@@ -76,6 +77,8 @@ pub struct ControllerManagerFlags {
     #[arg(long, default_value = "kubernetes")]
     pub cluster_name: String,
 
+    #[command(flatten)]
+    pub versions: VersionFlags,
     #[command(flatten)]
     pub signing: SigningFlags,
     #[command(flatten)]
@@ -237,7 +240,6 @@ pub const UNUSED: &[(&str, Unused)] = {
         ("disable-force-detach-on-timeout", Harmless),
         ("disable-http2-serving", Harmless),
         ("disabled-metrics", Harmless),
-        ("emulated-version", Harmless),
         ("emulation-forward-compatible", Harmless),
         ("enable-dynamic-provisioning", Harmless),
         ("enable-hostpath-provisioner", Refused),

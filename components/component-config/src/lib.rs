@@ -13,6 +13,7 @@ pub mod kube_scheduler;
 pub mod kubelet;
 pub mod pod_network;
 pub mod tls;
+pub mod versions;
 
 /// The version of Kubernetes whose API and behaviour the daemons have, as they report it.
 pub const KUBERNETES_VERSION: &str = "v1.36.2";

@@ -1,5 +1,6 @@
 //! What the program was built from, as `/version` and the metrics tell it.
 
+use component_config::versions::{EffectiveVersion, Version};
 use prometheus_client::encoding::EncodeLabelSet;
 use serde_json::{Value, json};
 
@@ -44,8 +45,8 @@ impl BuildInfo {
             ("git_tree_state", String::new()),
             ("git_version", component_config::KUBERNETES_VERSION.to_owned()),
             ("go_version", GO.to_owned()),
-            ("major", MAJOR.to_owned()),
-            ("minor", MINOR.to_owned()),
+            ("major", Version::OWN.major.to_string()),
+            ("minor", Version::OWN.minor.to_string()),
             ("platform", platform()),
         ];
         labels
@@ -55,25 +56,25 @@ impl BuildInfo {
     }
 
     /// The labels of `version_info`: `/version` tells the same.
-    pub fn versions(&self) -> VersionLabels {
-        let of = |minor: &str| format!("{MAJOR}.{minor}");
+    pub fn versions(version: &EffectiveVersion) -> VersionLabels {
         VersionLabels {
             component: "kube",
-            binary: of(MINOR),
-            emulation: of(MINOR),
-            min_compat: of(OLDEST_MINOR),
+            binary: Version::OWN.to_string(),
+            emulation: version.emulated.to_string(),
+            min_compat: version.min_compatibility.to_string(),
         }
     }
 
     /// The answer of `/version`.
-    pub fn version(&self) -> Value {
+    pub fn version(&self, version: &EffectiveVersion) -> Value {
+        let (emulated, least) = (version.emulated, version.min_compatibility);
         json!({
-            "major": MAJOR,
-            "minor": MINOR,
-            "emulationMajor": MAJOR,
-            "emulationMinor": MINOR,
-            "minCompatibilityMajor": MAJOR,
-            "minCompatibilityMinor": OLDEST_MINOR,
+            "major": Version::OWN.major.to_string(),
+            "minor": Version::OWN.minor.to_string(),
+            "emulationMajor": emulated.major.to_string(),
+            "emulationMinor": emulated.minor.to_string(),
+            "minCompatibilityMajor": least.major.to_string(),
+            "minCompatibilityMinor": least.minor.to_string(),
             "gitVersion": component_config::KUBERNETES_VERSION,
             "gitCommit": self.commit(),
             "gitTreeState": "",
@@ -85,10 +86,6 @@ impl BuildInfo {
     }
 }
 
-const MAJOR: &str = "1";
-const MINOR: &str = "36";
-/// Features of the version before can be there.
-const OLDEST_MINOR: &str = "35";
 const COMPILER: &str = "rustc";
 /// Clients expect the field.
 const GO: &str = "none";
@@ -125,7 +122,7 @@ mod tests {
                 "1970-01-01T00:00:00Z",
             ),
         ] {
-            let version = build.version();
+            let version = build.version(&EffectiveVersion::default());
             assert_eq!(
                 (&version["gitCommit"], &version["buildDate"]),
                 (&json!(commit), &json!(date))

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod authentication;
 pub mod authorization;
+mod emulation;
 pub mod observing;
 pub mod reload;
 mod runtime;
@@ -85,7 +86,7 @@ impl Configuration {
         )?;
         let browsers = Browsers::load(&flags.serving)?;
         let features = Features::of(|name| crate::server::has_feature(&flags, name));
-        let registry = runtime::registry(&flags.serving.runtime_config, features)?;
+        let registry = runtime::registry(&flags, features)?;
         let client_authority = flags
             .client_ca_file
             .as_deref()

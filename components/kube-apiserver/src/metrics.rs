@@ -22,7 +22,7 @@ use crate::request_info::RequestInfo;
 use access::AccessMetrics;
 use allocations::AllocationMetrics;
 use certificates::CertificateMetrics;
-use component_config::kube_apiserver::{GATES, Gate};
+use component_config::kube_apiserver::{ApiServerFlags, GATES};
 use conversion::ConversionMetrics;
 use daemon::metrics::Selection;
 use expressions::ExpressionMetrics;
@@ -140,13 +140,6 @@ impl Metrics {
         let built = Family::<Vec<(String, String)>, Gauge>::default();
         built.get_or_create(&build.labels()).set(1);
         registry.register("kubernetes_build_info", "What the program was built from", built);
-        let versions = Family::<VersionLabels, Gauge>::default();
-        versions.get_or_create(&build.versions()).set(1);
-        registry.register(
-            "version_info",
-            "The version of Kubernetes that the server is of, that it behaves as, and the oldest that it goes along with",
-            versions,
-        );
         let (inflight, waiting) = (Family::<KindLabels, Gauge>::default(), Family::default());
         registry.register(
             "apiserver_current_inqueue_requests",
@@ -216,15 +209,29 @@ impl Metrics {
         self.late.get_or_create(&EndLabels { source, status }).inc();
     }
 
-    /// Tells which features are on, once.
-    pub fn features(&mut self, on: impl Fn(&Gate) -> bool) {
+    /// Tells as which version the server behaves, and which features are on. Once.
+    pub fn versions(&mut self, flags: &ApiServerFlags) {
+        let versions = Family::<VersionLabels, Gauge>::default();
+        versions
+            .get_or_create(&BuildInfo::versions(&flags.version))
+            .set(1);
+        self.registry.register(
+            "version_info",
+            "The version of Kubernetes that the server is of, that it behaves as, and the oldest that it goes along with",
+            versions,
+        );
         let features = Family::<FeatureLabels, Gauge>::default();
         for gate in GATES {
+            // As upstream, of features that came later nothing is told.
+            let Some(spec) = gate.at(flags.version.emulated) else {
+                continue;
+            };
             let labels = FeatureLabels {
                 name: gate.name,
-                stage: gate.stage.name(),
+                stage: spec.stage.name(),
             };
-            features.get_or_create(&labels).set(i64::from(on(gate)));
+            let on = flags.has_feature(gate.name);
+            features.get_or_create(&labels).set(i64::from(on));
         }
         self.registry.register(
             "kubernetes_feature_enabled",

@@ -8,6 +8,7 @@ use crate::bootstrap;
 use crate::build_info::BuildInfo;
 use crate::configuration::{self, Configuration};
 use crate::flow_control::{self, FlowControl};
+use crate::handlers::openapi::documents::Documents;
 use crate::inflight::InFlight;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
@@ -184,7 +185,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
             control.metrics.register(registry);
         }
     });
-    metrics.features(|gate| crate::server::has_feature(&flags, gate.name));
+    metrics.versions(&flags);
     let peers = peer_authorities.map(|authorities| {
         let identity = Arc::clone(&aggregator.identity);
         Peers::new(id.clone(), authorities, identity, peer_metrics)
@@ -224,7 +225,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
         admission,
         webhooks: Clients::new(Some(resolver)).by(&egress),
         egress,
-        openapi: Default::default(),
+        openapi: Documents::of(flags.version.emulated),
         tracker: TaskTracker::new(),
         flags,
     });

@@ -19,7 +19,7 @@ use crate::tokens::issue::TokenIssuer;
 use crate::traces::Traces;
 use crate::webhook::Clients;
 use arc_swap::ArcSwap;
-use component_config::kube_apiserver::{ApiServerFlags, GATES};
+use component_config::kube_apiserver::ApiServerFlags;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -66,7 +66,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Whether a feature of upstream's is on: as --feature-gates say, or by default.
+    /// Whether a feature of upstream's is on: as --feature-gates say, or by default in the version that is emulated.
     pub fn has_feature(&self, name: &str) -> bool {
         has_feature(&self.flags, name)
     }
@@ -74,11 +74,7 @@ impl Server {
 
 /// The same, of a command line.
 pub fn has_feature(flags: &ApiServerFlags, name: &str) -> bool {
-    let given = flags.feature_gates.iter().rev().find(|gate| gate.name == name);
-    match given {
-        Some(gate) => gate.enabled,
-        None => GATES.iter().any(|gate| gate.name == name && gate.default),
-    }
+    flags.has_feature(name)
 }
 
 #[cfg(test)]

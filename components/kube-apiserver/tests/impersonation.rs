@@ -160,3 +160,36 @@ async fn a_right_to_act_as_somebody_may_be_for_certain_requests_only() {
         ]
     );
 }
+
+#[tokio::test]
+async fn a_right_for_certain_requests_is_none_where_the_emulated_version_does_not_know_it() {
+    let etcd = Etcd::start().await.unwrap();
+    let mut server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    let admin = server.admin().await.unwrap();
+    let maps = |verbs: &[&str]| json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": verbs});
+    allow(&admin, "bob", json!([maps(&["list"])])).await;
+    let users = json!({"apiGroups": ["authentication.k8s.io"], "resources": ["users"], "verbs": ["impersonate:user-info"]});
+    allow(
+        &admin,
+        "eve",
+        json!([users, maps(&["impersonate-on:user-info:list"])]),
+    )
+    .await;
+    for (flags, wanted) in [
+        (&[][..], StatusCode::OK),
+        (&["--emulated-version=1.35"], StatusCode::FORBIDDEN),
+        (
+            &[
+                "--emulated-version=1.35",
+                "--feature-gates=ConstrainedImpersonation=true",
+            ],
+            StatusCode::OK,
+        ),
+    ] {
+        server.restart(Path::new(BINARY), &etcd, flags).await.unwrap();
+        let eve = server.client("eve", &[]).await.unwrap();
+        let path = "/api/v1/namespaces/default/configmaps";
+        let (code, answer) = send(&eve, "GET", path, &[("impersonate-user", "bob")], &Value::Null).await;
+        assert_eq!(code, wanted, "{flags:?}: {answer}");
+    }
+}

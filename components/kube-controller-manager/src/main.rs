@@ -30,6 +30,10 @@ fn main() -> ExitCode {
         }
     };
     let line = CommandLine::parse_from(words);
+    if let Err(error) = line.flags.versions.effective() {
+        eprintln!("kube-controller-manager: {error}");
+        return ExitCode::from(2);
+    }
     logging::init(&line.logging);
     let outcome =
         daemon::runtime().and_then(|runtime| runtime.block_on(kube_controller_manager::run::run(line.flags)));

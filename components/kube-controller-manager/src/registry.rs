@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use component_config::kube_apiserver::GATES;
+use component_config::versions::Version;
 use futures::future::BoxFuture;
 use tokio::task::JoinSet;
 
@@ -15,6 +17,8 @@ pub struct Controller {
     pub alias: &'static str,
     /// Runs under `*`.
     pub by_default: bool,
+    /// The feature that it works for, if it depends on one.
+    feature: Option<&'static str>,
     start: Start,
 }
 
@@ -23,6 +27,7 @@ const fn on(name: &'static str, alias: &'static str, start: Start) -> Controller
         name,
         alias,
         by_default: true,
+        feature: None,
         start,
     }
 }
@@ -32,7 +37,16 @@ const fn off(name: &'static str, alias: &'static str, start: Start) -> Controlle
         name,
         alias,
         by_default: false,
+        feature: None,
         start,
+    }
+}
+
+/// One that runs where the feature is on.
+const fn with(feature: &'static str, controller: Controller) -> Controller {
+    Controller {
+        feature: Some(feature),
+        ..controller
     }
 }
 
@@ -182,10 +196,13 @@ pub const CONTROLLERS: &[Controller] = &[
         "validatingadmissionpolicy-status",
         crate::admission_policies::start,
     ),
-    on(
-        "volumeattributesclass-protection-controller",
-        "volumeattributesclass-protection",
-        crate::volume::start_class_protection,
+    with(
+        "VolumeAttributesClass",
+        on(
+            "volumeattributesclass-protection-controller",
+            "volumeattributesclass-protection",
+            crate::volume::start_class_protection,
+        ),
     ),
     on(
         "root-ca-certificate-publisher-controller",
@@ -194,8 +211,9 @@ pub const CONTROLLERS: &[Controller] = &[
     ),
 ];
 
-/// Reads `--controllers`. An unknown name is an error that says which names there are.
-pub fn chosen(flags: &[String]) -> anyhow::Result<Vec<&'static Controller>> {
+/// Reads `--controllers`. An unknown name is an error that says which names there are. Those of features that the emulated
+/// version has not on don't run, even if they are named.
+pub fn chosen(flags: &[String], emulated: Version) -> anyhow::Result<Vec<&'static Controller>> {
     for word in flags {
         let name = word.trim_start_matches('-');
         let known = name == "*"
@@ -223,7 +241,14 @@ pub fn chosen(flags: &[String]) -> anyhow::Result<Vec<&'static Controller>> {
         .filter(|controller| {
             !named("-", controller) && (named("", controller) || (star && controller.by_default))
         })
+        .filter(|controller| controller.feature.is_none_or(|name| is_on(name, emulated)))
         .collect())
+}
+
+fn is_on(feature: &str, version: Version) -> bool {
+    let gate = GATES.iter().find(|gate| gate.name == feature);
+    gate.and_then(|gate| gate.at(version))
+        .is_some_and(|spec| spec.default)
 }
 
 /// Starts the controllers and runs until the context ends, or one of them does.
@@ -257,7 +282,7 @@ mod tests {
 
     fn names(flags: &[&str]) -> Vec<&'static str> {
         let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        chosen(&flags)
+        chosen(&flags, Version::OWN)
             .unwrap()
             .iter()
             .map(|controller| controller.name)
@@ -274,6 +299,20 @@ mod tests {
         assert!(names(&["*"]).contains(&"deployment-controller"));
         assert!(!names(&["*"]).contains(&"token-cleaner-controller"));
         assert_eq!(names(&["tokencleaner"]), ["token-cleaner-controller"]);
-        assert!(chosen(&["no-such".to_owned()]).is_err());
+        assert!(chosen(&["no-such".to_owned()], Version::OWN).is_err());
+    }
+    #[test]
+    fn controllers_of_features_that_the_emulated_version_lacks_do_not_run() {
+        let name = "volumeattributesclass-protection-controller";
+        for (minor, flag, runs) in [
+            (36, "*", true),
+            (34, "*", true),
+            (33, "*", false),
+            (33, name, false),
+        ] {
+            let chosen = chosen(&[flag.to_owned()], Version::new(1, minor)).unwrap();
+            let found = chosen.iter().any(|controller| controller.name == name);
+            assert_eq!(found, runs, "{minor} {flag}");
+        }
     }
 }

@@ -23,7 +23,8 @@ use crate::runtime::Context;
 
 /// Runs until a signal, or until leadership is lost.
 pub async fn run(flags: ControllerManagerFlags) -> anyhow::Result<()> {
-    let chosen = registry::chosen(&flags.controllers)?;
+    let version = flags.versions.effective().map_err(anyhow::Error::msg)?;
+    let chosen = registry::chosen(&flags.controllers, version.emulated)?;
     let root = connection(flags.kubeconfig.as_deref(), "--kubeconfig")?;
     let files = Files::load(&flags, root.credentials.authority_pem())?;
     let mut tasks = Tasks::new();

@@ -36,6 +36,7 @@ pub struct Settings {
 impl Settings {
     /// Checks the configuration without touching anything.
     pub fn of(flags: Flags) -> anyhow::Result<Self> {
+        flags.versions.effective().map_err(anyhow::Error::msg)?;
         let configuration = flags.configuration().context("invalid configuration")?;
         let profiles = Profile::all(&configuration).context("invalid configuration")?;
         Ok(Self {

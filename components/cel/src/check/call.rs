@@ -16,7 +16,7 @@ impl Checker<'_> {
                 .qualified_name()
                 .filter(|name| !self.is_variable(name))
                 .map(|name| format!("{name}.{function}"));
-            if let Some(name) = qualified.filter(|name| overloads(name).is_some()) {
+            if let Some(name) = qualified.filter(|name| overloads(name, self.minor).is_some()) {
                 let nodes = args.iter().map(|arg| self.expr(arg)).collect();
                 return self.resolve(at, &name, false, nodes);
             }
@@ -140,10 +140,14 @@ impl Checker<'_> {
     }
 
     fn resolve(&mut self, at: u32, function: &str, member: bool, args: Vec<Node>) -> Node {
-        let Some(known) = overloads(function) else {
+        let Some(known) = overloads(function, self.minor) else {
+            let written = match function {
+                "@sortByAssociatedKeys" => "sortBy",
+                other => other,
+            };
             self.issue(
                 at,
-                format!("undeclared reference to '{function}' (in container '')"),
+                format!("undeclared reference to '{written}' (in container '')"),
             );
             return self.wrong();
         };
@@ -154,7 +158,7 @@ impl Checker<'_> {
             let Some(ty) = self.fit(overload, member, &found) else {
                 continue;
             };
-            candidates.push((*overload, CostRule::of(function, overload.id)));
+            candidates.push((overload, CostRule::of(function, overload.id)));
             result = Some(match result {
                 None => ty,
                 Some(other) if self.infer.resolve(&other) == self.infer.resolve(&ty) => other,

@@ -185,10 +185,6 @@ fn trim<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Answer<'a> {
     Ok(Value::text(text(args, 0)?.trim()))
 }
 
-fn reverse<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Answer<'a> {
-    Ok(Value::text(text(args, 0)?.chars().rev().collect::<Owned>()))
-}
-
 fn escape_key<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Answer<'a> {
     Ok(Value::text(text(args, 0)?.replace('~', "~0").replace('/', "~1")))
 }
@@ -236,7 +232,6 @@ pub(super) static FUNCTIONS: &[(&str, Overload)] = &[
     ("lowerAscii", method("", &[String], String, lower)),
     ("upperAscii", method("", &[String], String, upper)),
     ("trim", method("", &[String], String, trim)),
-    ("reverse", method("", &[String], String, reverse)),
     (
         "jsonpatch.escapeKey",
         super::function("", &[String], String, escape_key),

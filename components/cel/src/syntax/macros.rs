@@ -22,11 +22,13 @@ pub(super) fn expand(
         )
         | ("transformList" | "transformMap" | "transformMapEntry", true, 4) => Some(Shape::Loop),
         ("optMap" | "optFlatMap", true, 2) => Some(Shape::Optional),
+        ("sortBy", true, 2) => Some(Shape::Sort),
         _ => None,
     };
     match (expansion, target) {
         (Some(Shape::Loop), Some(target)) => looped(at, target, &function, args),
         (Some(Shape::Optional), Some(target)) => optional(at, target, &function, args),
+        (Some(Shape::Sort), Some(target)) => sort_by(at, target, args),
         (_, target) => Ok(Expr::new(
             at,
             ExprKind::Call {
@@ -41,6 +43,7 @@ pub(super) fn expand(
 enum Shape {
     Loop,
     Optional,
+    Sort,
 }
 
 fn has(at: u32, args: Vec<Expr>) -> Result<Expr, Issue> {
@@ -204,6 +207,55 @@ fn looped(at: u32, range: Expr, function: &str, args: Vec<Expr>) -> Result<Expr,
     ))
 }
 
+/// `l.sortBy(v, e)`: the list in the order of what e comes to for its elements.
+fn sort_by(at: u32, target: Expr, args: Vec<Expr>) -> Result<Expr, Issue> {
+    // Not a name that can be written.
+    const INPUT: &str = "@__sortBy_input__";
+    let sortable = matches!(
+        target.kind,
+        ExprKind::List(_)
+            | ExprKind::Select { .. }
+            | ExprKind::Ident(_)
+            | ExprKind::Comprehension(_)
+            | ExprKind::Call { .. }
+    );
+    if !sortable {
+        return Err(Issue {
+            at: Some(target.at),
+            message:
+                "sortBy can only be applied to a list, identifier, comprehension, call or select expression"
+                    .into(),
+        });
+    }
+    let keys = looped(at, Expr::ident(at, INPUT), "map", args)?;
+    let sorted = Expr::new(
+        at,
+        ExprKind::Call {
+            function: "@sortByAssociatedKeys".into(),
+            target: Some(Box::new(Expr::ident(at, INPUT))),
+            args: vec![keys],
+        },
+    );
+    Ok(bind(at, INPUT, target, sorted))
+}
+
+/// `body` with `value` as a variable.
+fn bind(at: u32, name: &str, value: Expr, body: Expr) -> Expr {
+    Expr::new(
+        at,
+        ExprKind::Comprehension(Box::new(Comprehension {
+            range: Expr::new(at, ExprKind::List(Vec::new())),
+            variable: "#unused".into(),
+            second: None,
+            accumulator: name.to_owned(),
+            initial: value,
+            condition: literal(at, Literal::Bool(false)),
+            step: Expr::ident(at, name),
+            result: body,
+        })),
+    )
+}
+
 /// `o.optMap(v, e)`: e with the value of o as v, when there is one.
 fn optional(at: u32, target: Expr, function: &str, args: Vec<Expr>) -> Result<Expr, Issue> {
     let mut args = args.into_iter();
@@ -225,19 +277,7 @@ fn optional(at: u32, target: Expr, function: &str, args: Vec<Expr>) -> Result<Ex
         )
     };
     let value = method(target.clone(), "value");
-    let bound = Expr::new(
-        at,
-        ExprKind::Comprehension(Box::new(Comprehension {
-            range: Expr::new(at, ExprKind::List(Vec::new())),
-            variable: "#unused".into(),
-            second: None,
-            accumulator: name.clone(),
-            initial: value,
-            condition: literal(at, Literal::Bool(false)),
-            step: Expr::ident(at, &name),
-            result: body,
-        })),
-    );
+    let bound = bind(at, &name, value, body);
     let some = if function == "optMap" {
         Expr::call(at, "optional.of", vec![bound])
     } else {

@@ -1,8 +1,11 @@
 //! What --feature-gates may say: this server has upstream's features as upstream sets them by default.
 
-pub mod known;
+mod gate;
+mod known;
 
-pub use known::{GATES, Gate};
+use crate::versions::{EffectiveVersion, Version};
+pub use gate::{Gate, Spec, Stage};
+pub use known::GATES;
 
 /// One `Name=bool`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,10 +14,13 @@ pub struct FeatureGate {
     pub enabled: bool,
 }
 
+/// Sets all gates of that stage which nobody set.
+const ALL_BETA: &str = "AllBeta";
+
 /// Features of upstream's API server that are off by default and not here, so nobody can turn them on.
 const ABSENT: &[&str] = &[
     "AllAlpha",
-    "AllBeta",
+    ALL_BETA,
     "AllowUnsafeMalformedObjectDeletion",
     "CBORServingAndStorage",
     "ClusterTrustBundle",
@@ -36,89 +42,84 @@ const ABSENT: &[&str] = &[
     "WorkloadWithJob",
 ];
 
-/// Parses one gate. Gates of other components are taken: upstream's components share one list.
+fn known(name: &str) -> Option<&'static Gate> {
+    GATES.iter().find(|gate| gate.name == name)
+}
+
+/// Parses one gate, which may stand behind `kube:`. Gates of other components are taken: upstream's components share one list.
 ///
 /// # Errors
 ///
-/// The gate is none of upstream's, is locked, or turns on what can't be turned on here: ignoring that would change
-/// behaviour.
+/// The gate is none of upstream's, or not set to a boolean.
 pub fn parse(text: &str) -> Result<FeatureGate, String> {
     let Some((name, value)) = text.split_once('=') else {
         return Err(format!("missing bool value for {text}"));
     };
     let (name, value) = (name.trim(), value.trim());
-    let Some(gate) = GATES.iter().find(|gate| gate.name == name) else {
-        return Err(format!("unrecognized feature gate: {name}"));
+    let name = match name.split_once(':') {
+        None => name,
+        Some(("kube", name)) => name,
+        Some((other, _)) => return Err(format!("component not registered: {other}")),
     };
+    if known(name).is_none() {
+        return Err(format!("unrecognized feature gate: {name}"));
+    }
     let enabled = match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => true,
         "0" | "f" | "F" | "false" | "FALSE" | "False" => false,
         _ => return Err(format!("invalid value of {name}={value}; use true or false")),
     };
-    if gate.locked && enabled != gate.default {
-        return Err(format!(
-            "cannot set feature gate {name} to {enabled}, feature is locked to {}",
-            gate.default
-        ));
-    }
-    if enabled && ABSENT.contains(&name) {
-        return Err(format!("feature {name} is not in this implementation; remove it"));
-    }
     Ok(FeatureGate {
         name: name.to_owned(),
         enabled,
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gates_are_booleans_and_what_is_not_there_cannot_be_turned_on() {
-        for (text, taken) in [
-            ("NodeSwap=true", true),
-            ("AllAlpha=false", true),
-            ("CBORServingAndStorage=false", true),
-            ("NodeSwap=false", false),
-            ("GitRepoVolumeDriver=true", false),
-            ("WatchList=false", true),
-            ("HPAScaleToZero=true", true),
-            ("NoSuchGate=false", false),
-            ("AllAlpha=true", false),
-            ("CBORServingAndStorage=true", false),
-            ("PodCertificateRequest=true", false),
-            ("PodCertificateRequest=false", true),
-            ("ContainerStopSignals=true", true),
-            ("NodeSwap", false),
-            ("NodeSwap=on", false),
-            ("=true", false),
-            ("a b=true", false),
-        ] {
-            assert_eq!(parse(text).is_ok(), taken, "{text}");
+/// Whether the gates can be set so in a version.
+///
+/// # Errors
+///
+/// One is locked, was not yet there, or turns on what can't be turned on here: ignoring that would change behaviour.
+pub fn check(gates: &[FeatureGate], version: &EffectiveVersion) -> Result<(), String> {
+    for FeatureGate { name, enabled } in gates {
+        let spec = known(name).and_then(|gate| gate.at(version.emulated));
+        match spec {
+            None => {
+                return Err(format!(
+                    "cannot set feature gate {name} to {enabled}, feature is PreAlpha at emulated version {}, min compatibility \
+                     version {}",
+                    version.emulated, version.min_compatibility
+                ));
+            }
+            Some(spec) if spec.locked && *enabled != spec.default => {
+                return Err(format!(
+                    "cannot set feature gate {name} to {enabled}, feature is locked to {}",
+                    spec.default
+                ));
+            }
+            Some(_) => {}
+        }
+        if *enabled && ABSENT.contains(&name.as_str()) {
+            return Err(format!("feature {name} is not in this implementation; remove it"));
         }
     }
-
-    #[test]
-    fn refusals_are_upstreams() {
-        assert_eq!(
-            parse("NoSuchGate=true"),
-            Err("unrecognized feature gate: NoSuchGate".to_owned())
-        );
-        assert_eq!(
-            parse("NodeSwap=false"),
-            Err("cannot set feature gate NodeSwap to false, feature is locked to true".to_owned())
-        );
-    }
-
-    #[test]
-    fn gates_are_sorted_and_there_is_one_of_each_name() {
-        assert!(GATES.is_sorted_by(|one, other| one.name < other.name));
-        for absent in ABSENT {
-            assert!(
-                GATES.iter().any(|gate| gate.name == *absent && !gate.default),
-                "{absent}"
-            );
-        }
-    }
+    Ok(())
 }
+
+/// Whether a feature is on in a version: as the gates say, or by default.
+pub fn is_on(gates: &[FeatureGate], name: &str, version: Version) -> bool {
+    let given = |name: &str| gates.iter().rev().find(|gate| gate.name == name);
+    if let Some(gate) = given(name) {
+        return gate.enabled;
+    }
+    known(name).and_then(|gate| gate.at(version)).is_some_and(|spec| {
+        let by_stage = match spec.stage {
+            Stage::Beta => given(ALL_BETA),
+            _ => None,
+        };
+        by_stage.map_or(spec.default, |all| all.enabled)
+    })
+}
+
+#[cfg(test)]
+mod tests;

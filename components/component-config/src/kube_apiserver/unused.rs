@@ -14,8 +14,6 @@ pub const UNUSED_FLAGS: &[(&str, Unused)] = &[
     ("coordinated-leadership-retry-period", Harmless),
     ("default-watch-cache-size", Harmless),
     ("delete-collection-workers", Harmless),
-    // About versions that are emulated, and only the own one can be.
-    ("emulation-forward-compatible", Harmless),
     ("etcd-count-metric-poll-period", Harmless),
     ("etcd-db-metric-poll-interval", Harmless),
     ("kubelet-port", Refused),
@@ -24,7 +22,6 @@ pub const UNUSED_FLAGS: &[(&str, Unused)] = &[
     ("log-flush-frequency", Harmless),
     ("log-json-info-buffer-size", Harmless),
     ("log-text-info-buffer-size", Harmless),
-    ("runtime-config-emulation-forward-compatible", Harmless),
     ("storage-initialization-timeout", Harmless),
     ("storage-media-type", Harmless),
     ("watch-cache", Harmless),

@@ -8,6 +8,7 @@ use super::duration::GoDuration;
 use super::load::{InvalidConfiguration, load};
 use crate::flags::Unused::{self, Harmless, Refused};
 use crate::tls::TlsFlags;
+use crate::versions::VersionFlags;
 
 /// Flags of kube-scheduler; names and defaults are upstream's.
 #[derive(Clone, Debug, clap::Parser)]
@@ -80,6 +81,9 @@ pub struct Flags {
     #[arg(long)]
     pub leader_elect_resource_namespace: Option<String>,
 
+    #[command(flatten)]
+    pub versions: VersionFlags,
+
     /// Log verbosity: 2 is info, 4 and more debug, 6 and more trace.
     #[arg(short = 'v', long = "v", default_value_t = 0)]
     pub verbosity: i32,
@@ -135,7 +139,6 @@ pub const UNUSED_FLAGS: &[(&str, Unused)] = &[
     ("contention-profiling", Harmless),
     ("disable-http2-serving", Harmless),
     ("disabled-metrics", Harmless),
-    ("emulated-version", Refused),
     ("emulation-forward-compatible", Harmless),
     ("feature-gates", Refused),
     ("http2-max-streams-per-connection", Harmless),
@@ -147,7 +150,6 @@ pub const UNUSED_FLAGS: &[(&str, Unused)] = &[
     ("log-json-split-stream", Harmless),
     ("log-text-info-buffer-size", Harmless),
     ("log-text-split-stream", Harmless),
-    ("min-compatibility-version", Refused),
     ("permit-address-sharing", Harmless),
     ("permit-port-sharing", Harmless),
     ("profiling", Harmless),

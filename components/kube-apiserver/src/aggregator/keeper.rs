@@ -1,9 +1,11 @@
 //! Keeps the APIServices of custom groups as the registry has them.
 
-use super::registration::{Action, plan};
+use super::registration::{self, Action, plan};
 use super::{GROUP, condition};
 use crate::server::Server;
 use crate::stores;
+use crate::sync::loaded;
+use api::Registry;
 use apimachinery::managed_fields::Writer;
 use apimachinery::{meta, time};
 use serde_json::{Value, json};
@@ -54,13 +56,7 @@ async fn act(server: &Server, store: &Store, action: Action) -> Result<(), Stora
             meta::remove(&mut object, "resourceVersion");
             (meta::name(&object).to_owned(), object, false)
         }
-        Action::Delete(name) => {
-            let agree = |_: ObjectRef| async { Ok::<(), StorageError>(()) };
-            return match store.delete("", &name, &Preconditions::default(), agree).await {
-                Ok(_) | Err(StorageError::NotFound { .. }) => Ok(()),
-                Err(error) => Err(error),
-            };
-        }
+        Action::Delete(name) => return remove(store, &name).await,
     };
     let object = &object;
     let decide = |current: Option<ObjectRef>| async move {
@@ -77,6 +73,40 @@ async fn act(server: &Server, store: &Store, action: Action) -> Result<(), Stora
         .update::<_, _, StorageError>("", &name, &Preconditions::default(), decide)
         .await?;
     Ok(())
+}
+
+/// Deletes an APIService, which may be gone already.
+async fn remove(store: &Store, name: &str) -> Result<(), StorageError> {
+    let agree = |_: ObjectRef| async { Ok::<(), StorageError>(()) };
+    match store.delete("", name, &Preconditions::default(), agree).await {
+        Ok(_) | Err(StorageError::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes away the APIServices that servers made at their start for built-in groups and versions that this one does not serve: it may
+/// be one of an older version, or behave as one. To be done once, at the start: others of the cluster may serve them.
+pub async fn remove_unserved(server: &Server) -> Result<(), StorageError> {
+    let Some(store) = server.stores.named(GROUP, "apiservices") else {
+        return Ok(());
+    };
+    loaded([&store]).await;
+    let registry = server.registry.load_full();
+    let stored = store.cached(None);
+    let parsed = stored.iter().filter_map(|object| stores::parse(object).ok());
+    let made: Vec<Value> = parsed.filter(registration::is_of_start).collect();
+    for object in made.iter().filter(|object| !is_served(&registry, object)) {
+        remove(&store, meta::name(object)).await?;
+    }
+    Ok(())
+}
+
+/// Whether this server has built-in kinds of the group and version that an APIService is about.
+pub fn is_served(registry: &Registry, object: &Value) -> bool {
+    let wanted = registration::served(object);
+    registry
+        .iter()
+        .any(|row| row.custom.is_none() && row.gvk.group_version() == wanted)
 }
 
 fn fresh(server: &Server, mut object: Value) -> Value {

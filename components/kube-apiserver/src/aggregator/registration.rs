@@ -1,7 +1,7 @@
 //! APIServices of what this server serves itself: made at start for built-in groups, kept right for custom ones.
 
 use super::order::Served;
-use apimachinery::meta;
+use apimachinery::{GroupVersion, meta};
 use serde_json::{Value, json};
 
 const MANAGED: &str = "kube-aggregator.kubernetes.io/automanaged";
@@ -16,6 +16,17 @@ pub enum Action {
     /// The object as it must be.
     Update(Value),
     Delete(String),
+}
+
+/// Whether a server made it at its start for a built-in group.
+pub fn is_of_start(object: &Value) -> bool {
+    meta::label(object, MANAGED) == Some("onstart")
+}
+
+/// The group and version that it is about.
+pub fn served(object: &Value) -> GroupVersion {
+    let spec = |field: &str| object["spec"][field].as_str().unwrap_or("");
+    GroupVersion::new(spec("group"), spec("version"))
 }
 
 /// `v1.apps`; the core group's is `v1.`

@@ -1,5 +1,6 @@
 //! The objects of every cluster: embedded, created when missing, completed when somebody took something away.
 
+use crate::aggregator::keeper;
 use crate::server::Server;
 use crate::stores;
 use api::Resource;
@@ -38,9 +39,12 @@ pub fn node_rules() -> std::io::Result<Vec<crate::authorization::rbac::rules::Po
 pub async fn reconcile(server: &Server) -> anyhow::Result<()> {
     let mut objects = embedded()?;
     objects.push(service_cidr(server));
+    let registry = server.registry.load_full();
+    objects.retain(|object| meta::kind(object) != "APIService" || keeper::is_served(&registry, object));
     for object in objects {
         reconcile_one(server, object).await?;
     }
+    keeper::remove_unserved(server).await?;
     Ok(())
 }
 

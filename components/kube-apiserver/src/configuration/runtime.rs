@@ -1,8 +1,9 @@
-//! --runtime-config: which groups, versions and resources are served.
+//! Which groups, versions and resources are served: by the version that is emulated, and by --runtime-config.
 
+use super::emulation::Emulation;
 use anyhow::{Context, bail};
 use api::{Features, Registry};
-use component_config::kube_apiserver::RuntimeSetting;
+use component_config::kube_apiserver::{ApiServerFlags, RuntimeSetting};
 use std::collections::BTreeMap;
 
 /// Versions by how far they have come.
@@ -15,28 +16,36 @@ const LEVELS: [(&str, fn(&str) -> bool); 4] = [
     ("api/alpha", |version| version.contains("alpha")),
 ];
 
-/// The built-in kinds that the settings leave. What is more exact goes before what is less.
-pub fn registry(settings: &[RuntimeSetting], features: Features) -> anyhow::Result<Registry> {
-    settle(settings, features).context("--runtime-config")
+/// The built-in kinds that the flags leave.
+pub fn registry(flags: &ApiServerFlags, features: Features) -> anyhow::Result<Registry> {
+    let emulation = Emulation {
+        version: flags.version.emulated,
+        forward: flags.emulation_forward_compatible,
+        named: flags.runtime_config_emulation_forward_compatible,
+    };
+    settle(&flags.serving.runtime_config, emulation, features).context("--runtime-config")
 }
 
-fn settle(settings: &[RuntimeSetting], features: Features) -> anyhow::Result<Registry> {
+/// The row's keys in --runtime-config: `group/version`, `group/version/resource`.
+pub(super) fn keys(row: &api::Resource) -> (String, String) {
+    let group = if row.gvk.group.is_empty() {
+        "api"
+    } else {
+        &row.gvk.group
+    };
+    let version = format!("{group}/{}", row.gvk.version);
+    let resource = format!("{version}/{}", row.plural);
+    (version, resource)
+}
+
+/// What is more exact goes before what is less.
+fn settle(settings: &[RuntimeSetting], emulation: Emulation, features: Features) -> anyhow::Result<Registry> {
     let all = Registry::with_features(features);
     // The last word about a key counts.
     let settings: BTreeMap<&str, bool> = settings
         .iter()
         .map(|one| (one.key.as_str(), one.enabled))
         .collect();
-    let names = |row: &api::Resource| {
-        let group = if row.gvk.group.is_empty() {
-            "api"
-        } else {
-            &row.gvk.group
-        };
-        let version = format!("{group}/{}", row.gvk.version);
-        let resource = format!("{version}/{}", row.plural);
-        (version, resource)
-    };
     for (key, enabled) in &settings {
         if let Some((level, _)) = LEVELS.iter().find(|(level, _)| level == key) {
             if *enabled && *level != "api/ga" {
@@ -47,15 +56,16 @@ fn settle(settings: &[RuntimeSetting], features: Features) -> anyhow::Result<Reg
             continue;
         }
         let known = all.iter().any(|row| {
-            let (version, resource) = names(row);
+            let (version, resource) = keys(row);
             version == *key || resource == *key
         });
         if !known {
             bail!("{key}: no such group/version or group/version/resource is in this implementation");
         }
     }
+    let all = emulation.leave(&all, |key| settings.get(key).copied() == Some(true))?;
     let enabled = |row: &api::Resource| {
-        let (version, resource) = names(row);
+        let (version, resource) = keys(row);
         let level = || {
             let of_row = LEVELS.iter().filter(|(_, covers)| covers(&row.gvk.version));
             of_row.filter_map(|(level, _)| settings.get(level)).next_back()
@@ -89,8 +99,18 @@ fn settle(settings: &[RuntimeSetting], features: Features) -> anyhow::Result<Reg
 #[cfg(test)]
 mod tests {
     use super::*;
+    use component_config::versions::Version;
 
     fn served(settings: &[(&str, bool)]) -> anyhow::Result<Registry> {
+        served_in(36, false, false, settings)
+    }
+
+    fn served_in(
+        minor: u32,
+        forward: bool,
+        named: bool,
+        settings: &[(&str, bool)],
+    ) -> anyhow::Result<Registry> {
         let settings: Vec<RuntimeSetting> = settings
             .iter()
             .map(|(key, enabled)| RuntimeSetting {
@@ -98,7 +118,92 @@ mod tests {
                 enabled: *enabled,
             })
             .collect();
-        registry(&settings, Features::default())
+        let version = Version::new(1, minor);
+        settle(
+            &settings,
+            Emulation {
+                version,
+                forward,
+                named,
+            },
+            Features::default(),
+        )
+    }
+
+    /// Resources that not all versions have, by their shortest names.
+    fn later(registry: &Registry) -> String {
+        let all = [
+            (
+                "admissionregistration.k8s.io",
+                "mutatingadmissionpolicies",
+                "policies",
+            ),
+            ("resource.k8s.io", "resourceclaims", "claims"),
+            ("resource.k8s.io", "deviceclasses", "devices"),
+            ("storage.k8s.io", "volumeattributesclasses", "classes"),
+        ];
+        let there = all
+            .iter()
+            .filter(|(group, plural, _)| registry.resource(group, "v1", plural).is_some());
+        there.map(|(.., name)| *name).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn what_came_after_the_emulated_version_is_not_served_unless_it_is_asked_for() {
+        let claims = &[("resource.k8s.io/v1/resourceclaims", true)][..];
+        let group = &[("resource.k8s.io/v1", true)][..];
+        for (minor, forward, named, settings, there) in [
+            (36, false, false, &[][..], "policies claims devices classes"),
+            (35, false, false, &[], "claims devices classes"),
+            (34, false, false, &[], "claims devices classes"),
+            (33, false, false, &[], ""),
+            // No older version of theirs is here that could bring them.
+            (33, true, false, &[], ""),
+            (33, false, true, &[], ""),
+            (33, false, true, claims, "claims"),
+            (33, false, true, group, "claims devices"),
+            (33, false, true, &[("api/ga", true)], ""),
+            (
+                35,
+                false,
+                true,
+                &[("admissionregistration.k8s.io/v1", true)],
+                "policies claims devices classes",
+            ),
+            // The version has older resources, so that it is no error to name it.
+            (
+                35,
+                false,
+                false,
+                &[("admissionregistration.k8s.io/v1", true)],
+                "claims devices classes",
+            ),
+            (34, false, false, claims, "claims devices classes"),
+            (33, false, false, &[("resource.k8s.io/v1", false)], ""),
+        ] {
+            let registry = served_in(minor, forward, named, settings).unwrap();
+            assert_eq!(later(&registry), there, "{minor} {forward} {named} {settings:?}");
+            assert!(registry.resource("apps", "v1", "deployments").is_some());
+        }
+    }
+
+    #[test]
+    fn what_came_later_cannot_be_asked_for_without_a_word() {
+        for (key, said) in [
+            (
+                "resource.k8s.io/v1/resourceclaims",
+                "cannot enable resource resource.k8s.io/v1, Resource=resourceclaims in runtime-config because it is introduced \
+                 at 1.34 after the current version 1.33. Consider setting --runtime-config-emulation-forward-compatible=true",
+            ),
+            (
+                "resource.k8s.io/v1",
+                "cannot enable version resource.k8s.io/v1 in runtime-config because all the resources have been introduced \
+                 after the current version 1.33. Consider setting --runtime-config-emulation-forward-compatible=true",
+            ),
+        ] {
+            let error = served_in(33, false, false, &[(key, true)]).unwrap_err();
+            assert_eq!(error.to_string(), said);
+        }
     }
 
     #[test]

@@ -41,6 +41,7 @@ pub async fn handle(
             let server = Arc::clone(server);
             let bytes = blocking(move || {
                 let mut document = api::openapi::v2_document(&registry);
+                document["info"]["version"] = Value::from(server.flags.version.emulated.to_string());
                 for remote in server.aggregator.routes().remotes() {
                     let (group, version) = (&remote.spec.group, &remote.spec.version);
                     let known = server.aggregator.documents.get(group, version);

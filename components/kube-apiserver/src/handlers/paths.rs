@@ -45,7 +45,7 @@ pub async fn handle(server: &Arc<Server>, request: &ApiRequest) -> Result<Respon
         ["openapi", rest @ ..] => openapi::handle(server, request, rest).await,
         ["version"] => Ok(answer::value(
             StatusCode::OK,
-            &server.build.version(),
+            &server.build.version(&server.flags.version),
             &crate::media::Accepted {
                 pretty: true,
                 ..Default::default()

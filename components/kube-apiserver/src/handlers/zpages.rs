@@ -32,10 +32,10 @@ pub fn statusz(server: &Server, request: &ApiRequest) -> Response {
     }
     let now = jiff::Timestamp::now();
     let up = now.as_second() - server.started.as_second();
-    let version = server.build.version();
+    let version = server.build.version(&server.flags.version);
     let text_of = |name: &str| version[name].as_str().unwrap_or_default();
     let binary = text_of("gitVersion").trim_start_matches('v');
-    let emulated = format!("{}.{}", text_of("emulationMajor"), text_of("emulationMinor"));
+    let emulated = server.flags.version.emulated.to_string();
     match form(&request.headers, "Statusz") {
         None => refusal(),
         Some(Form::Version(of)) => document(

@@ -64,34 +64,38 @@ impl<P> Kept<P> {
     }
 }
 
-/// Compiles policies as they or their bindings change. Never ends.
+/// Compiles policies as they or their bindings change. Never ends. A kind that is not served has no objects: the version that is
+/// emulated may not have it.
 pub async fn run(server: Arc<Server>) -> anyhow::Result<()> {
-    let watched = |plural: &str| {
-        server
-            .stores
-            .named("admissionregistration.k8s.io", plural)
-            .map(Parsed::<Value>::new)
-            .ok_or_else(|| anyhow::anyhow!("{plural} is not registered"))
+    let watched = |plural: &str, on: bool| {
+        let store = server.stores.named("admissionregistration.k8s.io", plural);
+        store.filter(|_| on).map(Parsed::<Value>::new)
     };
+    let mutates = server.has_feature("MutatingAdmissionPolicy");
     let mut kinds = [
-        watched("mutatingadmissionpolicies")?,
-        watched("mutatingadmissionpolicybindings")?,
-        watched("validatingadmissionpolicies")?,
-        watched("validatingadmissionpolicybindings")?,
+        watched("mutatingadmissionpolicies", mutates),
+        watched("mutatingadmissionpolicybindings", mutates),
+        watched("validatingadmissionpolicies", true),
+        watched("validatingadmissionpolicybindings", true),
     ];
-    let mut changes = kinds.each_ref().map(Parsed::changes);
+    let mut changes: Vec<_> = kinds.iter().flatten().map(Parsed::changes).collect();
     let (mut mutated, mut validated) = (Kept::new(), Kept::new());
-    loaded(kinds.iter().map(Parsed::store)).await;
+    loaded(kinds.iter().flatten().map(Parsed::store)).await;
     loop {
         for change in &mut changes {
             change.mark_unchanged();
         }
-        let [mutating, mutating_bindings, validating, validating_bindings] =
-            kinds.each_mut().map(|kind| sorted(kind.snapshot()));
+        let [mutating, mutating_bindings, validating, validating_bindings] = kinds.each_mut().map(|kind| {
+            kind.as_mut()
+                .map_or_else(Vec::new, |kind| sorted(kind.snapshot()))
+        });
         server.admission.policies.replace(Policies {
             mutating: mutated.update(&mutating, &mutating_bindings, MutatingPolicy::compile),
             validating: validated.update(&validating, &validating_bindings, ValidatingPolicy::compile),
         });
+        if changes.is_empty() {
+            return std::future::pending().await;
+        }
         let waits = changes.iter_mut().map(|change| Box::pin(change.changed()));
         let (outcome, _, _) = futures::future::select_all(waits).await;
         outcome?;

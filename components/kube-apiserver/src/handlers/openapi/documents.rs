@@ -5,6 +5,7 @@ use super::version3;
 use crate::protobuf::document::encode;
 use api::{Registry, Resource};
 use bytes::Bytes;
+use component_config::versions::Version;
 use flate2::Compression;
 use flate2::write::{GzDecoder, GzEncoder};
 use parking_lot::Mutex;
@@ -30,6 +31,8 @@ pub struct Document {
 
 #[derive(Default)]
 pub struct Documents {
+    /// The version that they say they are of, if it is not the program's own.
+    version: Option<Version>,
     known: Mutex<Known>,
 }
 
@@ -58,6 +61,22 @@ impl Group {
 }
 
 impl Documents {
+    /// Those of a server that behaves as this version.
+    pub fn of(version: Version) -> Self {
+        Self {
+            version: Some(version),
+            ..Self::default()
+        }
+    }
+
+    fn make(&self, registry: &Registry, name: &str) -> Option<Value> {
+        let mut document = api::openapi::v3_document(registry, name)?;
+        if let Some(version) = self.version {
+            document["info"]["version"] = Value::from(version.to_string());
+        }
+        Some(document)
+    }
+
     /// What is known already and can be had without waiting for another that makes it.
     pub fn at_hand(&self, registry: &Arc<Registry>, name: &str, form: Form) -> Option<Document> {
         let mut known = self.known.try_lock()?;
@@ -81,7 +100,7 @@ impl Documents {
             let hash = Arc::clone(&group.hash);
             return Ok(Some(Document { hash, gzip }));
         }
-        let Some(document) = api::openapi::v3_document(registry, name) else {
+        let Some(document) = self.make(registry, name) else {
             return Ok(None);
         };
         let json = document.to_string().into_bytes();
@@ -116,7 +135,7 @@ impl Documents {
         let mut paths = Map::new();
         for name in api::openapi::v3_names(registry) {
             if !known.groups.contains_key(&name) {
-                let Some(document) = api::openapi::v3_document(registry, &name) else {
+                let Some(document) = self.make(registry, &name) else {
                     continue;
                 };
                 let group = Group {

@@ -1,4 +1,5 @@
 //! One try to change an object: from the existing one to what would be stored.
+use super::expressions;
 use super::new::admit_new;
 use super::store::{bytes_of, time_to_live};
 use super::{Existing, Made, View, Write, missing, track};
@@ -96,7 +97,9 @@ pub(super) async fn attempt(
         services::fit(server, row, Some(old), &mut new)?;
     }
     require_version(target, wanted, &new)?;
-    api::validate::update(row, &target.subresource, old, &new, &unchanged)?;
+    expressions::checked(server, row, Some(old), || {
+        api::validate::update(row, &target.subresource, old, &new, &unchanged)
+    })?;
     strategy::settle(row, &mut new, &unchanged);
     api::warnings::update(row, old, &new)
         .into_iter()
