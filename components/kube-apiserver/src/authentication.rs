@@ -44,6 +44,8 @@ pub struct Authenticated {
 pub struct Authenticator {
     pub front_proxy: Option<front_proxy::FrontProxy>,
     pub client_authority: Option<Arc<ClientAuthority>>,
+    /// Whether users have the uids of their certificates (AllowParsingUserUIDFromCertAuth).
+    pub certificates_have_uids: bool,
     pub tokens: TokenAuthenticator,
     pub anonymous: ArcSwap<Anonymous>,
 }
@@ -73,7 +75,7 @@ impl Authenticator {
             }
         }
         if let Some(authority) = &self.client_authority {
-            match x509::authenticate(authority, peer) {
+            match x509::authenticate(authority, peer, self.certificates_have_uids) {
                 Ok(Some(user)) => return Ok(user),
                 Ok(None) => {}
                 Err(refusal) => refusals.push(refusal.0),

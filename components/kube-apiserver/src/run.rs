@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::metrics::tokens::TokenMetrics;
 use crate::peers::{self, PeerMetrics, Peers};
 use crate::pipeline;
-use crate::server::Server;
+use crate::server::{Server, has_feature};
 use crate::serving::accept::{self, Limits};
 use crate::serving::certificates::{ClientAuthority, RELOAD_PERIOD};
 use crate::serving::debug_socket;
@@ -120,6 +120,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     let authenticator = Authenticator {
         front_proxy,
         client_authority,
+        certificates_have_uids: has_feature(&flags, "AllowParsingUserUIDFromCertAuth"),
         tokens: TokenAuthenticator {
             static_tokens: authentication.static_tokens,
             service_accounts: ServiceAccountTokens {

@@ -274,3 +274,32 @@ async fn a_signer_may_listen_on_an_abstract_socket() {
     let token = value(&client, asked).await.unwrap();
     assert_eq!(kid(token["status"]["token"].as_str().unwrap()), "first");
 }
+
+#[tokio::test]
+async fn a_token_for_an_account_that_is_gone_is_refused_unless_the_gate_is_off() {
+    let etcd = Etcd::start().await.unwrap();
+    let (_server, client) = server_with_account(&etcd, "--profiling=false").await;
+    let asked = |uid: &str| {
+        post(
+            &format!("{ACCOUNTS}/a/token"),
+            &json!({"metadata": {"uid": uid}, "spec": {}}),
+        )
+    };
+    let account = http::Request::get(format!("{ACCOUNTS}/a"))
+        .body(Vec::new())
+        .unwrap();
+    let account = value(&client, account).await.unwrap();
+    let uid = account["metadata"]["uid"].as_str().unwrap();
+    value(&client, asked(uid)).await.unwrap();
+    let (code, error) = value(&client, asked("other")).await.unwrap_err();
+    let said = format!(
+        "Operation cannot be fulfilled on TokenRequest.authentication.k8s.io \"a\": the UID in the token request (other) \
+         does not match the UID of the service account ({uid})"
+    );
+    assert_eq!((code, error), (409, said));
+
+    let flag = "--feature-gates=TokenRequestServiceAccountUIDValidation=false";
+    let another = ApiServer::start(Path::new(BINARY), &etcd, &[flag]).await.unwrap();
+    let client = another.admin().await.unwrap();
+    value(&client, asked("other")).await.unwrap();
+}

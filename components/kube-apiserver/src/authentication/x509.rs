@@ -1,4 +1,4 @@
-//! Client certificates: the common name is the user, organizations are groups.
+//! Client certificates: the common name is the user, organizations are groups, an attribute of upstream's is the uid.
 
 use super::Rejected;
 use crate::identity::{CREDENTIAL_ID, User};
@@ -7,12 +7,19 @@ use crate::serving::peer::Peer;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::x509::{AttributeTypeAndValue, X509Name};
+
+/// The attribute of a subject that has the user's uid, in Kubernetes' own arc (AllowParsingUserUIDFromCertAuth).
+const UID: &str = "1.3.6.1.4.1.57683.2";
 
 /// What a certificate says about its owner.
 #[derive(Debug)]
 pub struct CertificateIdentity {
     pub common_name: String,
+    /// Without the uid that the certificate has.
     pub user: Arc<User>,
+    /// The same with it, or why it can't be taken; nothing if there is none.
+    with_uid: Option<Result<Arc<User>, &'static str>>,
     /// Seconds since 1970.
     pub expires: i64,
 }
@@ -22,9 +29,7 @@ impl CertificateIdentity {
     pub fn read(der: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let subject = certificate.subject();
-        let text = |attribute: &x509_parser::x509::AttributeTypeAndValue<'_>| {
-            attribute.as_str().ok().map(str::to_owned)
-        };
+        let text = |attribute: &AttributeTypeAndValue<'_>| attribute.as_str().ok().map(str::to_owned);
         let common_name = subject
             .iter_common_name()
             .last()
@@ -38,16 +43,45 @@ impl CertificateIdentity {
             extra: [(CREDENTIAL_ID.to_owned(), vec![fingerprint])].into(),
             uid: String::new(),
         };
+        let user = user.authenticated();
+        let with_uid = uid(subject).map(|uid| {
+            uid.map(|uid| {
+                Arc::new(User {
+                    uid: uid.to_owned(),
+                    ..user.clone()
+                })
+            })
+        });
         Some(Self {
             common_name,
-            user: Arc::new(user.authenticated()),
+            user: Arc::new(user),
+            with_uid,
             expires: certificate.validity().not_after.timestamp(),
         })
     }
 }
 
-/// The user of the connection's certificate, if it presented one.
-pub fn authenticate(authority: &ClientAuthority, peer: &Peer) -> Result<Option<Arc<User>>, Rejected> {
+fn uid<'a>(subject: &'a X509Name<'_>) -> Option<Result<&'a str, &'static str>> {
+    let mut found = subject
+        .iter_attributes()
+        .filter(|attribute| attribute.attr_type().to_id_string() == UID);
+    let first = found.next()?;
+    if found.next().is_some() {
+        return Some(Err("expected 1 UID, but found multiple"));
+    }
+    Some(match first.as_str() {
+        Err(_) => Err("unable to parse UID into a string"),
+        Ok("") => Err("UID cannot be an empty string"),
+        Ok(uid) => Ok(uid),
+    })
+}
+
+/// The user of the connection's certificate, if it presented one; with the uid that it has, if `takes_uid`.
+pub fn authenticate(
+    authority: &ClientAuthority,
+    peer: &Peer,
+    takes_uid: bool,
+) -> Result<Option<Arc<User>>, Rejected> {
     if peer.chain.is_empty() {
         return Ok(None);
     }
@@ -57,5 +91,54 @@ pub fn authenticate(authority: &ClientAuthority, peer: &Peer) -> Result<Option<A
     let identity = peer
         .certificate()
         .ok_or_else(|| Rejected("the client certificate can't be read".to_owned()))?;
-    Ok((!identity.common_name.is_empty()).then(|| Arc::clone(&identity.user)))
+    if identity.common_name.is_empty() {
+        return Ok(None);
+    }
+    match &identity.with_uid {
+        Some(Ok(user)) if takes_uid => Ok(Some(Arc::clone(user))),
+        Some(Err(error)) if takes_uid => Err(Rejected((*error).to_owned())),
+        _ => Ok(Some(Arc::clone(&identity.user))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, DnType, DnValue, KeyPair};
+
+    fn certificate(uids: &[DnValue]) -> CertificateIdentity {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "jane");
+        params.distinguished_name.push(DnType::OrganizationName, "staff");
+        for uid in uids {
+            let kind = DnType::CustomDnType(vec![1, 3, 6, 1, 4, 1, 57683, 2]);
+            params.distinguished_name.push(kind, uid.clone());
+        }
+        let key = KeyPair::generate().unwrap();
+        CertificateIdentity::read(params.self_signed(&key).unwrap().der()).unwrap()
+    }
+
+    #[test]
+    fn a_subject_may_have_the_users_uid() {
+        let text = |text: &str| DnValue::Utf8String(text.to_owned());
+        for (uids, want) in [
+            (vec![], None),
+            (vec![text("1234")], Some(Ok("1234"))),
+            (vec![text("")], Some(Err("UID cannot be an empty string"))),
+        ] {
+            let identity = certificate(&uids);
+            assert_eq!(
+                (identity.user.name.as_str(), identity.user.uid.as_str()),
+                ("jane", "")
+            );
+            let found = identity.with_uid.as_ref();
+            let found = found.map(|found| {
+                found
+                    .as_ref()
+                    .map(|user| user.uid.as_str())
+                    .map_err(|error| *error)
+            });
+            assert_eq!(found, want, "{uids:?}");
+        }
+    }
 }

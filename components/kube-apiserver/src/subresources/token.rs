@@ -16,6 +16,8 @@ use apimachinery::{ApiError, GroupResource, GroupVersionKind, meta};
 use http::StatusCode;
 use serde_json::{Value, json};
 
+/// Upstream's annotation in the audit event where a wrong uid is let through.
+const UID_MISMATCH: &str = "authentication.k8s.io/token-request-uid-mismatch";
 const DEFAULT_SECONDS: i64 = 3600;
 const LEAST_SECONDS: i64 = 600;
 const MOST_SECONDS: i64 = 1 << 32;
@@ -38,6 +40,13 @@ pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> R
             "name in URL does not match name in TokenRequest",
         ));
     }
+    if let Some(mismatch) = mismatch(&account, &asked) {
+        if server.has_feature("TokenRequestServiceAccountUIDValidation") {
+            let kind = GroupResource::new(&kind.group, &kind.kind);
+            return Err(ApiError::conflict(&kind, &target.name, &mismatch));
+        }
+        request.annotate(UID_MISMATCH.to_owned(), mismatch);
+    }
     let attributes = Attributes::of_write(request, target, Operation::Create, &options);
     admission::mutate(server, &attributes, &mut asked, None).await?;
     check(&kind, &target.name, &asked)?;
@@ -59,6 +68,16 @@ pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> R
     asked["status"] =
         json!({ "token": token, "expirationTimestamp": apimachinery::time::format_time(expires) });
     Ok(answer::value(StatusCode::CREATED, &asked, &accepted))
+}
+
+/// What is wrong with a token that is asked for an account of the same name that is gone.
+fn mismatch(account: &Value, asked: &Value) -> Option<String> {
+    let (given, wanted) = (meta::uid(asked), meta::uid(account));
+    (!given.is_empty() && given != wanted).then(|| {
+        format!(
+            "the UID in the token request ({given}) does not match the UID of the service account ({wanted})"
+        )
+    })
 }
 
 fn check(kind: &GroupVersionKind, name: &str, asked: &Value) -> Result<(), ApiError> {
