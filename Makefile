@@ -21,22 +21,29 @@ endif
 export HARDWAY_COMMIT HARDWAY_COMMIT_TIME
 export HARDWAY_PYTHON ?= $(TOOLS)/python/bin/python3
 
-.PHONY: demo demo-down test build deps lint unit e2e vm-cgroup2 bench-api bench-provisioner fuzz clean help
+.PHONY: demo demo-down test build profile deps lint unit e2e vm-cgroup2 bench-api bench-provisioner fuzz clean help
 
 help:
 	@echo 'make demo       build, make five hosts, bootstrap, show a workload'
 	@echo 'make demo-down  remove the hosts of the demo'
 	@echo 'make test       everything: unit, integration, end-to-end in a lab'
 	@echo 'make vm-cgroup2 the kubelet and the lab on cgroup v2, in QEMU'
+	@echo 'make profile    records the load of the API server that builds are optimized for'
 	@echo 'make bench-api  speed and memory of the API server, beside their targets'
 	@echo 'make fuzz       every decoder of what clients send, FUZZ_SECONDS=600 each'
 	@echo 'make bench-provisioner  a bootstrap and a join with 10, 50 and 100 hosts: seconds and bytes'
 	@echo 'make build      static release binaries into $(BINARIES)'
 
-# Static binaries run on any distribution. --target keeps the flag away from build scripts and macros.
+RELEASED := $(addprefix -p ,$(DAEMONS)) -p provisioner -p lab -p pod-server
+
+# Static binaries run on any distribution. --target keeps the flags away from build scripts and macros.
 build: deps
-	RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --release --target $(HOST_TRIPLE) \
-		$(addprefix -p ,$(DAEMONS)) -p provisioner -p lab -p pod-server
+	RUSTFLAGS="-C target-feature=+crt-static $$(components/kube-apiserver/profile/flags.sh '$(CACHE)')" \
+		cargo build --locked --release --target $(HOST_TRIPLE) $(RELEASED)
+
+# What the compiler knows of the API server's load, in components/kube-apiserver/profile; worth it when hot paths changed.
+profile: deps
+	components/kube-apiserver/profile/record.sh '$(CACHE)/profile' $(RELEASED)
 
 deps:
 	tests/tools/install.sh '$(TOOLS)'
@@ -65,9 +72,9 @@ vm-cgroup2: build
 	tests/vm/run.sh '$(CACHE)/vm' '$(BINARIES)' kubelet bootstrap cgroup2 eviction lab
 
 # Over an etcd of its own, on free ports. `bench-api --help` tells how another API server is measured.
-bench-api: deps
-	cargo build --locked --release -p kube-apiserver -p bench
-	'$(CARGO_TARGET_DIR)/release/bench-api' --binary '$(CARGO_TARGET_DIR)/release/kube-apiserver'
+bench-api: build
+	cargo build --locked --release -p bench
+	'$(CARGO_TARGET_DIR)/release/bench-api' --binary '$(BINARIES)/kube-apiserver'
 
 # One decoder after the other, with cargo-fuzz. The kept inputs are replayed by `make unit`.
 FUZZ_SECONDS ?= 600

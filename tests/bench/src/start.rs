@@ -16,10 +16,11 @@ use testkit::etcd::Etcd;
 const IDLE: Duration = Duration::from_secs(20);
 /// Objects of the second start.
 const OBJECTS: usize = 10_000;
+/// How long a server may take to end.
+const END: Duration = Duration::from_secs(60);
 
 struct Started {
-    /// Ends with it.
-    _server: ApiServer,
+    server: ApiServer,
     client: Client,
     process: Process,
     ready: Duration,
@@ -41,8 +42,16 @@ async fn start(binary: &Path, etcd: &Etcd) -> Result<Started> {
         client: Client::new(credentials),
         process,
         ready,
-        _server: server,
+        server,
     })
+}
+
+impl Started {
+    /// Asks it to end, as systemd does: one that records a profile writes it then.
+    fn end(mut self) -> Result<()> {
+        drop(self.client);
+        self.server.terminate(END)
+    }
 }
 
 pub async fn measure(binary: &Path, options: &Options, report: &mut Report) -> Result<()> {
@@ -56,8 +65,9 @@ pub async fn measure(binary: &Path, options: &Options, report: &mut Report) -> R
     );
     idle(first.process, report).await?;
     rows::measure(&first.client, &first.process, options, report).await?;
+    first.end()?;
     if "start to ready, idle memory per pod".contains(&options.only) {
-        again(binary, first, report).await?;
+        again(binary, report).await?;
     }
     Ok(())
 }
@@ -80,14 +90,13 @@ async fn idle(process: Process, report: &mut Report) -> Result<()> {
 }
 
 /// The same server on a new etcd with many objects.
-async fn again(binary: &Path, first: Started, report: &mut Report) -> Result<()> {
-    drop(first);
+async fn again(binary: &Path, report: &mut Report) -> Result<()> {
     let etcd = Etcd::start().await?;
     let filling = start(binary, &etcd).await?;
     let empty = filling.process.rss()? as f64;
     rows::prepare(&filling.client.connect().await?).await?;
     load::run(&filling.client, &filling.process, OBJECTS, 8, rows::create).await?;
-    drop(filling);
+    filling.end()?;
     let full = start(binary, &etcd).await?;
     let name = format!("start to ready, {OBJECTS} pods of 10 KB");
     report.figure(&name, full.ready.as_secs_f64() * 1e3, "ms", 1000.0);
@@ -95,5 +104,5 @@ async fn again(binary: &Path, first: Started, report: &mut Report) -> Result<()>
     full.client.connect().await?.drain(&list).await?;
     let each = (full.process.rss()? as f64 - empty) / 1024.0 / OBJECTS as f64;
     report.figure("memory per stored pod, after a start", each, "KB", 16.0);
-    Ok(())
+    full.end()
 }
