@@ -38,7 +38,7 @@ RELEASED := $(addprefix -p ,$(DAEMONS)) -p provisioner -p lab -p pod-server
 
 # Static binaries run on any distribution. --target keeps the flags away from build scripts and macros.
 build: deps
-	RUSTFLAGS="-C target-feature=+crt-static $$(components/kube-apiserver/profile/flags.sh '$(CACHE)')" \
+	flags=$$(components/kube-apiserver/profile/flags.sh '$(CACHE)') && RUSTFLAGS="-C target-feature=+crt-static $$flags" \
 		cargo build --locked --release --target $(HOST_TRIPLE) $(RELEASED)
 
 # What the compiler knows of the API server's load, in components/kube-apiserver/profile; worth it when hot paths changed.

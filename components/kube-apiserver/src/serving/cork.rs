@@ -33,10 +33,11 @@ fn take_buffer() -> Vec<u8> {
     Vec::with_capacity(ROOM)
 }
 
-/// An empty buffer is for the thread's next connection, unless a large write made it grow.
+/// A written buffer is for the thread's next connection, unless a large write made it grow.
 fn give_back(mut buffer: Vec<u8>) {
     buffer.clear();
-    if buffer.capacity() <= ROOM {
+    // None was taken when there is nothing to write.
+    if (1..=ROOM).contains(&buffer.capacity()) {
         SPARE.set(buffer);
     }
 }
@@ -217,6 +218,36 @@ mod tests {
         let mut found = Vec::new();
         far.read_to_end(&mut found).await.unwrap();
         assert_eq!(found, b"last words");
+    }
+
+    #[tokio::test]
+    async fn a_threads_connections_write_into_one_buffer() {
+        let spare = || {
+            let spare = SPARE.take();
+            let found = (spare.as_ptr(), spare.capacity());
+            SPARE.set(spare);
+            found
+        };
+        let mut seen = Vec::new();
+        for size in [1, LIMIT, 1000] {
+            let (near, mut far) = tokio::io::duplex(1 << 20);
+            let (mut corked, cork) = corked(near, true);
+            corked.write_all(&vec![7; size]).await.unwrap();
+            assert_eq!(spare().1, 0, "it is taken");
+            // The second flush finds nothing to write.
+            for _ in 0..2 {
+                std::future::poll_fn(|context| cork.poll_flush(context))
+                    .await
+                    .unwrap();
+            }
+            far.read_exact(&mut vec![0; size]).await.unwrap();
+            assert_eq!(cork.0.lock().waiting.capacity(), 0, "an idle connection has none");
+            seen.push(spare());
+        }
+        assert!(
+            seen[0].1 >= LIMIT && seen.iter().all(|found| *found == seen[0]),
+            "{seen:?}"
+        );
     }
 
     #[tokio::test]
