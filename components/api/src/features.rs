@@ -87,6 +87,7 @@ features! {
     SELinuxMountReadWriteOncePod = true,
     ServiceCIDRStatusFieldWiping = true,
     StorageVersionHash = true,
+    StrictIPCIDRValidation = true,
     SupplementalGroupsPolicy = true,
     TaintTolerationComparisonOperators = false,
     UserNamespacesHostNetworkSupport = false,

@@ -1,4 +1,5 @@
 //! The kind registry: schemas, defaults, validation, strategies, table columns.
+pub mod addresses;
 pub mod custom;
 pub mod defaults;
 pub mod discovery;

@@ -1,4 +1,5 @@
 //! Validation of new and changed objects, with upstream's paths, types and messages.
+mod addresses;
 mod admission;
 mod amounts;
 mod autoscaling;
@@ -105,7 +106,7 @@ fn kind(
         "" => core::check(name, old, new, features)
             .or_else(|| storage::check(name, old, new, features))
             .or_else(|| workloads::check(name, old, new, features))
-            .or_else(|| others::check(name, old, new)),
+            .or_else(|| others::check(name, old, new, features)),
         "apps" => {
             workloads::check(name, old, new, features).or_else(|| small::check(name, old, new, features))
         }
@@ -126,7 +127,7 @@ fn kind(
         | "discovery.k8s.io"
         | "scheduling.k8s.io"
         | "certificates.k8s.io"
-        | "events.k8s.io" => others::check(name, old, new),
+        | "events.k8s.io" => others::check(name, old, new, features),
         _ => None,
     };
     found.unwrap_or_default()

@@ -1,8 +1,20 @@
 //! Warnings that go with an accepted write, as texts without the `299 - ` of the header.
+mod addresses;
+mod containers;
+mod definition;
+mod labels;
+mod network;
+mod pod;
+mod secret;
+mod storage;
+mod volumes;
+
 use crate::Resource;
 use crate::value::{at, int, list, text};
+use apimachinery::{meta, names};
 use serde_json::Value;
-use std::collections::HashMap;
+
+const MOUNTABLE_SECRETS: &str = "kubernetes.io/enforce-mountable-secrets";
 
 /// The warning that every request for a deprecated kind gets.
 pub fn deprecation(resource: &Resource) -> Option<String> {
@@ -13,114 +25,179 @@ pub fn deprecation(resource: &Resource) -> Option<String> {
 
 /// Warnings about what a new object says.
 pub fn create(resource: &Resource, object: &Value) -> Vec<String> {
-    let mut warnings: Vec<String> = Vec::new();
     if resource.custom.is_some() {
-        return warnings;
+        return Vec::new();
     }
-    match resource.gvk.kind.as_str() {
-        "Pod" => warnings.extend(pod(at(object, &["spec"]), "spec")),
-        "PodTemplate" => warnings.extend(pod(at(object, &["template", "spec"]), "template.spec")),
-        "Deployment" | "ReplicaSet" | "DaemonSet" | "StatefulSet" | "ReplicationController" | "Job" => {
-            warnings.extend(pod(
-                at(object, &["spec", "template", "spec"]),
-                "spec.template.spec",
-            ))
-        }
-        "Service" if !list(object, &["spec", "externalIPs"]).is_empty() => warnings
-            .push("spec.externalIPs is deprecated and may no longer be implemented in some clusters".into()),
-        "CustomResourceDefinition" => warnings.extend(formats(object)),
-        "Secret" if text(object, &["type"]) == "kubernetes.io/tls" => warnings.extend(certificate(object)),
-        "CSIDriver"
-            if !list(object, &["spec", "tokenRequests"]).is_empty()
-                && at(object, &["spec", "serviceAccountTokenInSecrets"]).is_null() =>
-        {
-            warnings.push("spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes".into());
-        }
-        _ => {}
+    let kind = resource.gvk.kind.as_str();
+    let mut warnings: Vec<String> = unfit_name(kind, meta::name(object)).into_iter().collect();
+    match kind {
+        "Pod" => warnings.extend(pod::pod(object)),
+        "EndpointSlice" => warnings.extend(network::slice(object, true)),
+        "Ingress" => warnings.extend(network::ingress(object)),
+        _ => warnings.extend(workload(kind, object).unwrap_or_else(|| either(kind, None, object))),
     }
-    if resource.gvk.kind == "StatefulSet"
-        && int(object, &["spec", "revisionHistoryLimit"]).is_some_and(|limit| limit < 0)
-    {
-        warnings.push("spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended".into());
-    }
+    warnings.extend(history(kind, object));
     warnings
 }
 
-/// Warnings about what a changed object says.
-pub fn update(resource: &Resource, old: &Value, new: &Value) -> Vec<String> {
-    // Said once: what stays as it was needs no repeating.
-    let requests = |driver| list(driver, &["spec", "tokenRequests"]);
-    let known = resource.gvk.kind == "CSIDriver" && requests(old) == requests(new);
-    if known { Vec::new() } else { create(resource, new) }
+/// Warnings about what an object says that was changed at an endpoint.
+pub fn update(resource: &Resource, subresource: &str, old: &Value, new: &Value) -> Vec<String> {
+    if resource.custom.is_some() {
+        return Vec::new();
+    }
+    let kind = resource.gvk.kind.as_str();
+    match (kind, subresource) {
+        ("Pod", "status") => pod_addresses(new),
+        ("Service" | "Ingress", "status") => network::balancer_status(new),
+        // Those who change pods are programs, and do it often.
+        ("Pod", _) | (_, "status") => Vec::new(),
+        ("EndpointSlice", _) => network::slice(new, false),
+        _ => match workload(kind, new) {
+            // Said once: what stays as it was needs no repeating.
+            Some(warnings) if generation(old) != generation(new) => warnings,
+            Some(_) => Vec::new(),
+            None => either(kind, Some(old), new),
+        }
+        .into_iter()
+        .chain(schedule(kind, new))
+        .chain(history(kind, new))
+        .collect(),
+    }
 }
 
-fn certificate(secret: &Value) -> Option<String> {
-    use base64::Engine;
-    let bytes = |key: &str| {
-        base64::engine::general_purpose::STANDARD
-            .decode(text(secret, &["data", key]))
-            .unwrap_or_default()
+fn generation(object: &Value) -> i64 {
+    int(object, &["metadata", "generation"]).unwrap_or(0)
+}
+
+/// Objects that pods are named after; a pod's name becomes its host's.
+fn unfit_name(kind: &str, name: &str) -> Option<String> {
+    let used = match kind {
+        "Pod" => "this is used in the Pod's hostname",
+        "ReplicaSet" | "Deployment" | "Job" | "CronJob" | "ReplicationController" => {
+            "this is used in Pod names and hostnames"
+        }
+        _ => return None,
     };
-    let pem = String::from_utf8_lossy(&bytes("tls.crt")).into_owned();
-    (!pem.contains("-----BEGIN ")).then(|| "tls: failed to find any PEM data in certificate input".into())
+    let wrong = names::dns1123_label(name);
+    (!wrong.is_empty()).then(|| {
+        format!(
+            "metadata.name: {used}, which can result in surprising behavior; a DNS label is recommended: [{}]",
+            wrong.join(" ")
+        )
+    })
 }
 
-fn pod(spec: &Value, path: &str) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let mut seen: HashMap<&str, usize> = HashMap::new();
-    for (index, alias) in list(spec, &["hostAliases"]).iter().enumerate() {
-        let ip = text(alias, &["ip"]);
-        if seen.insert(ip, index).is_some() {
-            warnings.push(format!("{path}.hostAliases[{index}].ip: duplicate ip {ip:?}"));
+/// About a kind with a template of pods; `None` for other kinds.
+fn workload(kind: &str, object: &Value) -> Option<Vec<String>> {
+    Some(match kind {
+        "PodTemplate" => pod::template(at(object, &["template"]), "template"),
+        "Deployment" | "ReplicaSet" | "DaemonSet" | "ReplicationController" => {
+            pod::template(at(object, &["spec", "template"]), "spec.template")
         }
-    }
-    for (index, secret) in list(spec, &["imagePullSecrets"]).iter().enumerate() {
-        if text(secret, &["name"]).is_empty() {
-            warnings.push(format!(
-                "{path}.imagePullSecrets[{index}].name: invalid empty name \"\""
-            ));
-        }
-    }
-    let mut ports: HashMap<(i64, &str, i64), String> = HashMap::new();
-    for (index, container) in list(spec, &["containers"]).iter().enumerate() {
-        for (port_index, port) in list(container, &["ports"]).iter().enumerate() {
-            let own = format!("{path}.containers[{index}].ports[{port_index}]");
-            let key = (
-                int(port, &["containerPort"]).unwrap_or(0),
-                text(port, &["protocol"]),
-                int(port, &["hostPort"]).unwrap_or(0),
-            );
-            match ports.get(&key) {
-                Some(first) => warnings.push(format!("{own}: duplicate port definition with {first}")),
-                None => {
-                    ports.insert(key, own);
-                }
+        "StatefulSet" => {
+            let mut warnings = pod::template(at(object, &["spec", "template"]), "spec.template");
+            for (index, claim) in list(object, &["spec", "volumeClaimTemplates"]).iter().enumerate() {
+                let path = || format!("spec.volumeClaimTemplates[{index}]");
+                storage::claim_spec(at(claim, &["spec"]), path, &mut warnings);
             }
+            warnings
+        }
+        "Job" => job(at(object, &["spec"]), "spec"),
+        "CronJob" => job(
+            at(object, &["spec", "jobTemplate", "spec"]),
+            "spec.jobTemplate.spec",
+        ),
+        _ => return None,
+    })
+}
+
+fn job(spec: &Value, path: &str) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let number = |field| int(spec, &[field]).unwrap_or(0);
+    if text(spec, &["completionMode"]) == "Indexed"
+        && number("completions") > 100_000
+        && number("parallelism") > 10_000
+    {
+        warnings.push(format!(
+            "{path}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail"
+        ));
+    }
+    warnings.extend(pod::template(
+        at(spec, &["template"]),
+        &format!("{path}.template"),
+    ));
+    warnings
+}
+
+/// Time zones in a schedule, which only older objects have.
+fn schedule(kind: &str, object: &Value) -> Option<String> {
+    (kind == "CronJob" && text(object, &["spec", "schedule"]).contains("TZ")).then(|| {
+        // The path is upstream's.
+        "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details".into()
+    })
+}
+
+fn history(kind: &str, object: &Value) -> Option<String> {
+    let limit = int(object, &["spec", "revisionHistoryLimit"]);
+    (kind == "StatefulSet" && limit.is_some_and(|limit| limit < 0)).then(|| {
+        "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended".into()
+    })
+}
+
+/// About kinds that are told the same when they are made and when they are changed.
+fn either(kind: &str, old: Option<&Value>, new: &Value) -> Vec<String> {
+    match kind {
+        "Service" => network::service(new),
+        "Endpoints" => network::endpoints(new),
+        "NetworkPolicy" => network::policy(new),
+        "Node" => network::node(new),
+        "PersistentVolume" => storage::volume(new),
+        "PersistentVolumeClaim" => storage::claim(new),
+        "StorageClass" => storage::class(new),
+        "CSIStorageCapacity" => {
+            let mut warnings = Vec::new();
+            labels::selector(at(new, &["nodeTopology"]), "nodeTopology", &mut warnings);
+            warnings
+        }
+        "RuntimeClass" => labels::keys(new, &["scheduling", "nodeSelector"])
+            .map(|(_, message)| format!("scheduling.nodeSelector: {message}"))
+            .collect(),
+        "ServiceAccount" => mountable_secrets(old, new).into_iter().collect(),
+        "CustomResourceDefinition" => definition::formats(new),
+        "Secret" if text(new, &["type"]) == "kubernetes.io/tls" => secret::pair(new).into_iter().collect(),
+        "CSIDriver" => driver(old, new).into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn pod_addresses(pod: &Value) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for field in ["podIPs", "hostIPs"] {
+        for (index, given) in list(pod, &["status", field]).iter().enumerate() {
+            let path = || format!("status.{field}[{index}].ip");
+            warnings.extend(addresses::ip(path, text(given, &["ip"])));
         }
     }
     warnings
 }
 
-/// Formats in a definition's schemas that mean nothing here.
-fn formats(definition: &Value) -> Vec<String> {
-    fn walk(schema: &Value, path: &str, out: &mut Vec<String>) {
-        let format = text(schema, &["format"]);
-        if !format.is_empty() && !crate::custom::is_known_format(format) {
-            out.push(format!("{path}: unrecognized format {format:?}"));
-        }
-        for (name, below) in schema["properties"].as_object().into_iter().flatten() {
-            walk(below, &format!("{path}.properties[{name}]"), out);
-        }
-        for name in ["items", "additionalProperties"] {
-            if schema[name].is_object() {
-                walk(&schema[name], &format!("{path}.{name}"), out);
-            }
-        }
-    }
-    let mut out = Vec::new();
-    for (index, version) in list(definition, &["spec", "versions"]).iter().enumerate() {
-        let path = format!("spec.versions[{index}].schema.openAPIV3Schema");
-        walk(&version["schema"]["openAPIV3Schema"], &path, &mut out);
-    }
-    out
+fn mountable_secrets(old: Option<&Value>, new: &Value) -> Option<String> {
+    let has = |object| meta::annotation(object, MOUNTABLE_SECRETS).is_some();
+    (has(new) && !old.is_some_and(has)).then(|| {
+        format!(
+            "metadata.annotations[{MOUNTABLE_SECRETS}]: deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets"
+        )
+    })
 }
+
+fn driver(old: Option<&Value>, new: &Value) -> Option<String> {
+    let requests = |driver| list(driver, &["spec", "tokenRequests"]);
+    let known = old.is_some_and(|old| requests(old) == requests(new));
+    let said = !at(new, &["spec", "serviceAccountTokenInSecrets"]).is_null();
+    (!requests(new).is_empty() && !said && !known).then(|| {
+        "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes".into()
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,10 @@ pub(super) use quota::amounts as quota_amounts;
 pub use service::addresses as service_addresses;
 pub(super) use service::{balancer_status, non_special_ip};
 
+use super::addresses::Addresses;
 use super::internal;
 use super::shared::{self, one_of, texts};
+use crate::addresses;
 use crate::features::Features;
 use crate::value::{at, is_zero, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
@@ -28,8 +30,8 @@ pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Feat
         "Service" => service::check(old, new, features),
         "Namespace" if old.is_none() => finalizers(new, |_| Path::new("spec.finalizers")),
         "Namespace" => ErrorList::new(),
-        "Node" => node(old, new),
-        "Endpoints" => endpoints(new),
+        "Node" => node(old, new, features),
+        "Endpoints" => endpoints(old, new, features),
         "PodTemplate" => {
             let allowed = super::pod::Allowed::of(features, kind, old);
             super::pod::template(at(new, &["template"]), allowed, &Path::new("template"))
@@ -171,7 +173,7 @@ pub(super) fn finalizers(namespace: &Value, path: impl Fn(usize) -> Path) -> Err
         .collect()
 }
 
-fn node(old: Option<&Value>, new: &Value) -> ErrorList {
+fn node(old: Option<&Value>, new: &Value, features: Features) -> ErrorList {
     let mut errors = ErrorList::new();
     let path = Path::new("metadata.taints");
     let mut seen = std::collections::HashSet::new();
@@ -203,12 +205,14 @@ fn node(old: Option<&Value>, new: &Value) -> ErrorList {
         errors.extend(errors.clone());
     }
     let spec = Path::new("spec");
+    let before = old.map_or(&[][..], |old| list(old, &["spec", "podCIDRs"])).iter();
+    let rules = Addresses::new(features).keeping(before.filter_map(Value::as_str));
     for (index, cidr) in list(new, &["spec", "podCIDRs"])
         .iter()
         .filter_map(Value::as_str)
         .enumerate()
     {
-        errors.extend(shared::cidr(&spec.child("podCIDRs").index(index), cidr));
+        errors.extend(rules.cidr(&spec.child("podCIDRs").index(index), cidr));
     }
     errors.extend(one_range_per_family(
         list(new, &["spec", "podCIDRs"]),
@@ -285,9 +289,9 @@ fn one_range_per_family(ranges: &[Value], path: &Path) -> ErrorList {
     }
     let mut families = Vec::new();
     for (index, range) in ranges.iter().filter_map(Value::as_str).enumerate() {
-        match range.parse::<ipnet::IpNet>() {
-            Ok(range) => families.push(range.addr().is_ipv6()),
-            Err(_) => {
+        match addresses::cidr(range) {
+            Some(range) => families.push(range.value.addr().is_ipv6()),
+            None => {
                 let why = format!(
                     "invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[{index}]: <nil> (invalid CIDR address: {range})"
                 );
@@ -308,7 +312,17 @@ fn one_range_per_family(ranges: &[Value], path: &Path) -> ErrorList {
     errors
 }
 
-fn endpoints(new: &Value) -> ErrorList {
+fn endpoints(old: Option<&Value>, new: &Value, features: Features) -> ErrorList {
+    let errors = subsets(new, &Addresses::new(features));
+    // What was stored under older rules may stay while nothing in it changes; comparing is only worth it then.
+    let same = |old: &Value| at(old, &["subsets"]) == at(new, &["subsets"]);
+    if errors.is_empty() || old.is_some_and(same) {
+        return ErrorList::new();
+    }
+    errors
+}
+
+fn subsets(new: &Value, rules: &Addresses<'_>) -> ErrorList {
     let mut errors = ErrorList::new();
     for (index, subset) in list(new, &["subsets"]).iter().enumerate() {
         let path = Path::new("subsets").index(index);
@@ -320,7 +334,7 @@ fn endpoints(new: &Value) -> ErrorList {
         }
         for field in ["addresses", "notReadyAddresses"] {
             for (index, address) in list(subset, &[field]).iter().enumerate() {
-                errors.extend(address_of(address, &path.child(field).index(index)));
+                errors.extend(address_of(address, rules, &path.child(field).index(index)));
             }
         }
         let several = list(subset, &["ports"]).len() > 1;
@@ -350,9 +364,9 @@ fn endpoints(new: &Value) -> ErrorList {
     errors
 }
 
-fn address_of(address: &Value, path: &Path) -> ErrorList {
+fn address_of(address: &Value, rules: &Addresses<'_>, path: &Path) -> ErrorList {
     let ip = text(address, &["ip"]);
-    let mut errors: ErrorList = shared::ip(&path.child("ip"), ip).into_iter().collect();
+    let mut errors: ErrorList = rules.ip(&path.child("ip"), ip).into_iter().collect();
     let host = text(address, &["hostname"]);
     if !host.is_empty() {
         errors.extend(texts(&path.child("hostname"), host, names::dns1123_label(host)));
@@ -364,7 +378,7 @@ fn address_of(address: &Value, path: &Path) -> ErrorList {
             names::dns1123_subdomain(node),
         ));
     }
-    if !errors.is_empty() && ip.parse::<std::net::IpAddr>().is_err() {
+    if !errors.is_empty() && addresses::ip(ip).is_none() {
         errors.push(Error::invalid(
             &path.child("ip"),
             ip,

@@ -1,10 +1,10 @@
 //! Validation of network policies, ingresses, addresses and disruption budgets.
 mod ingress;
 
+use super::addresses::{Addresses, canonical_cidr, canonical_ip};
 use super::internal;
-use super::shared::{
-    self, cidr, count_or_percent, label_selector, not_more_than_all, one_of, port_or_name, texts,
-};
+use super::shared::{self, count_or_percent, label_selector, not_more_than_all, one_of, port_or_name, texts};
+use crate::addresses;
 use crate::features::Features;
 use crate::value::{at, int, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
@@ -14,7 +14,11 @@ use serde_json::{Value, json};
 /// These kinds, new or changed; `None` for other kinds.
 pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Features) -> Option<ErrorList> {
     Some(match kind {
-        "NetworkPolicy" => network_policy(at(new, &["spec"]), &Path::new("spec")),
+        "NetworkPolicy" => {
+            let before = old.into_iter().flat_map(|old| blocks(at(old, &["spec"])));
+            let rules = Addresses::new(features).keeping(before);
+            network_policy(at(new, &["spec"]), &rules, &Path::new("spec"))
+        }
         "Ingress" => ingress::check(old, new, features),
         "IngressClass" => ingress::class(old, new),
         "IPAddress" => ip_address(old, new),
@@ -24,7 +28,25 @@ pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Feat
     })
 }
 
-fn network_policy(spec: &Value, path: &Path) -> ErrorList {
+/// The ranges of a policy's peers.
+fn blocks(spec: &Value) -> impl Iterator<Item = &str> {
+    [("ingress", "from"), ("egress", "to")]
+        .into_iter()
+        .flat_map(|(direction, peers)| {
+            list(spec, &[direction])
+                .iter()
+                .flat_map(move |rule| list(rule, &[peers]))
+        })
+        .flat_map(|peer| {
+            let excepted = list(peer, &["ipBlock", "except"]).iter();
+            at(peer, &["ipBlock", "cidr"])
+                .as_str()
+                .into_iter()
+                .chain(excepted.filter_map(Value::as_str))
+        })
+}
+
+fn network_policy(spec: &Value, rules: &Addresses<'_>, path: &Path) -> ErrorList {
     let mut errors = label_selector(&path.child("podSelector"), at(spec, &["podSelector"]));
     for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
         for (index, rule) in list(spec, &[direction]).iter().enumerate() {
@@ -33,7 +55,7 @@ fn network_policy(spec: &Value, path: &Path) -> ErrorList {
                 errors.extend(policy_port(port, &path.child("ports").index(index)));
             }
             for (index, peer) in list(rule, &[peers]).iter().enumerate() {
-                errors.extend(policy_peer(peer, &path.child(peers).index(index)));
+                errors.extend(policy_peer(peer, rules, &path.child(peers).index(index)));
             }
         }
     }
@@ -103,7 +125,7 @@ fn policy_port(port: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-fn policy_peer(peer: &Value, path: &Path) -> ErrorList {
+fn policy_peer(peer: &Value, rules: &Addresses<'_>, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let mut kinds = 0;
     for field in ["podSelector", "namespaceSelector"] {
@@ -114,7 +136,7 @@ fn policy_peer(peer: &Value, path: &Path) -> ErrorList {
     }
     let block = at(peer, &["ipBlock"]);
     if block.is_object() {
-        errors.extend(ip_block(block, &path.child("ipBlock")));
+        errors.extend(ip_block(block, rules, &path.child("ipBlock")));
         if kinds > 0 {
             errors.push(Error::forbidden(
                 path,
@@ -127,26 +149,27 @@ fn policy_peer(peer: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-fn ip_block(block: &Value, path: &Path) -> ErrorList {
+fn ip_block(block: &Value, rules: &Addresses<'_>, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let range = text(block, &["cidr"]);
     if range.is_empty() {
         return vec![Error::required(&path.child("cidr"), "")];
     }
-    if let Some(error) = cidr(&path.child("cidr"), range) {
+    if let Some(error) = rules.cidr(&path.child("cidr"), range) {
         return vec![error];
     }
-    let outer: Option<ipnet::IpNet> = range.parse().ok();
+    let outer = addresses::cidr(range);
     for (index, except) in list(block, &["except"])
         .iter()
         .filter_map(Value::as_str)
         .enumerate()
     {
         let path = path.child("except").index(index);
-        match (cidr(&path, except), except.parse::<ipnet::IpNet>(), outer) {
+        match (rules.cidr(&path, except), addresses::cidr(except), outer) {
             (Some(error), ..) => errors.push(error),
-            (None, Ok(inner), Some(outer))
-                if !(outer.contains(&inner) && inner.prefix_len() > outer.prefix_len()) =>
+            (None, Some(inner), Some(outer))
+                if !(outer.value.contains(&inner.value.addr())
+                    && inner.value.prefix_len() > outer.value.prefix_len()) =>
             {
                 errors.push(Error::invalid(&path, except, "must be a strict subset of `cidr`"))
             }
@@ -159,7 +182,7 @@ fn ip_block(block: &Value, path: &Path) -> ErrorList {
 fn ip_address(old: Option<&Value>, new: &Value) -> ErrorList {
     let name = Some(meta::name(new)).filter(|name| !name.is_empty());
     let mut errors: ErrorList = name
-        .and_then(|name| shared::canonical_ip(&Path::new("metadata.name"), name))
+        .and_then(|name| canonical_ip(&Path::new("metadata.name"), name))
         .into_iter()
         .collect();
     let path = Path::new("spec.parentRef");
@@ -237,7 +260,7 @@ fn ranges(cidrs: &[Value], path: &Path) -> ErrorList {
         .iter()
         .filter_map(Value::as_str)
         .enumerate()
-        .filter_map(|(index, text)| shared::canonical_cidr(&path.index(index), text))
+        .filter_map(|(index, text)| canonical_cidr(&path.index(index), text))
         .collect();
     let family = |cidr: &Value| {
         let range = cidr.as_str()?.parse::<ipnet::IpNet>().ok()?;

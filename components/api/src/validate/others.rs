@@ -1,5 +1,8 @@
 //! Validation of leases, slices, events, priority classes and signing requests.
+use super::addresses::Addresses;
 use super::shared::{self, immutable, maybe_one_of, one_of, texts};
+use crate::addresses::is_ipv6;
+use crate::features::Features;
 use crate::value::{at, int, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::{meta, names};
@@ -8,10 +11,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 /// These kinds, new or changed; `None` for other kinds.
-pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<ErrorList> {
+pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Features) -> Option<ErrorList> {
     Some(match kind {
         "Lease" => lease(new),
-        "EndpointSlice" => endpoint_slice(old, new),
+        "EndpointSlice" => endpoint_slice(old, new, features),
         "PriorityClass" => priority_class(old, new),
         "CertificateSigningRequest" => signing_request(old, new),
         "Event" => event(new),
@@ -36,7 +39,7 @@ fn lease(new: &Value) -> ErrorList {
     errors
 }
 
-fn endpoint_slice(old: Option<&Value>, new: &Value) -> ErrorList {
+fn endpoint_slice(old: Option<&Value>, new: &Value, features: Features) -> ErrorList {
     let mut errors = ErrorList::new();
     let kind = text(new, &["addressType"]);
     if kind.is_empty() {
@@ -48,6 +51,25 @@ fn endpoint_slice(old: Option<&Value>, new: &Value) -> ErrorList {
             &["FQDN", "IPv4", "IPv6"],
         ));
     }
+    let endpoints = slice_endpoints(kind, new, &Addresses::new(features));
+    // What was stored under older rules may stay while nothing in it changes; comparing is only worth it then.
+    let same = |old: &Value| at(old, &["endpoints"]) == at(new, &["endpoints"]);
+    if !endpoints.is_empty() && !old.is_some_and(same) {
+        errors.extend(endpoints);
+    }
+    errors.extend(slice_ports(new));
+    if let Some(old) = old {
+        errors.extend(immutable(
+            &Path::new("addressType"),
+            at(old, &["addressType"]),
+            at(new, &["addressType"]),
+        ));
+    }
+    errors
+}
+
+fn slice_endpoints(kind: &str, new: &Value, rules: &Addresses<'_>) -> ErrorList {
+    let mut errors = ErrorList::new();
     let endpoints = list(new, &["endpoints"]);
     if endpoints.len() > 1000 {
         errors.push(Error::too_many(&Path::new("endpoints"), endpoints.len(), 1000));
@@ -65,7 +87,7 @@ fn endpoint_slice(old: Option<&Value>, new: &Value) -> ErrorList {
             errors.push(Error::too_many(&addresses_path, addresses.len(), 100));
         }
         for (index, address) in addresses.iter().filter_map(Value::as_str).enumerate() {
-            errors.extend(slice_address(kind, address, &addresses_path.index(index)));
+            errors.extend(slice_address(kind, address, rules, &addresses_path.index(index)));
         }
         for (field, check) in [
             ("nodeName", names::dns1123_subdomain as fn(&str) -> Vec<String>),
@@ -98,24 +120,15 @@ fn endpoint_slice(old: Option<&Value>, new: &Value) -> ErrorList {
             ));
         }
     }
-    errors.extend(slice_ports(new));
-    if let Some(old) = old {
-        errors.extend(immutable(
-            &Path::new("addressType"),
-            at(old, &["addressType"]),
-            at(new, &["addressType"]),
-        ));
-    }
     errors
 }
 
-fn slice_address(kind: &str, address: &str, path: &Path) -> ErrorList {
+fn slice_address(kind: &str, address: &str, rules: &Addresses<'_>, path: &Path) -> ErrorList {
     match kind {
         "IPv4" | "IPv6" => {
-            let mut errors: ErrorList = shared::ip(path, address).into_iter().collect();
+            let mut errors: ErrorList = rules.ip(path, address).into_iter().collect();
             if errors.is_empty() {
-                let v6 = address.contains(':');
-                if v6 != (kind == "IPv6") {
+                if is_ipv6(address) != (kind == "IPv6") {
                     errors.push(Error::invalid(
                         path,
                         address,

@@ -178,7 +178,7 @@ fn spec(spec: &Value, part: Part<'_>, path: &Path) -> ErrorList {
         at(spec, &["affinity"]),
         &path.child("affinity"),
     ));
-    errors.extend(dns_config(spec, &path.child("dnsConfig")));
+    errors.extend(dns_config(spec, part.allowed, &path.child("dnsConfig")));
     for (index, gate) in list(spec, &["readinessGates"]).iter().enumerate() {
         let name = text(gate, &["conditionType"]);
         errors.extend(texts(
@@ -225,9 +225,10 @@ fn spec(spec: &Value, part: Part<'_>, path: &Path) -> ErrorList {
         part.allowed,
         &path.child("tolerations"),
     ));
+    let addresses = part.allowed.addresses();
     for (index, alias) in list(spec, &["hostAliases"]).iter().enumerate() {
         let path = path.child("hostAliases").index(index);
-        errors.extend(shared::ip(&path.child("ip"), text(alias, &["ip"])));
+        errors.extend(addresses.ip(&path.child("ip"), text(alias, &["ip"])));
         for (index, name) in list(alias, &["hostnames"])
             .iter()
             .filter_map(Value::as_str)
@@ -313,7 +314,7 @@ fn host_name_override(spec: &Value, path: &Path) -> ErrorList {
 const MAX_SEARCHES: usize = 32;
 const MAX_SEARCH_BYTES: usize = 2048;
 
-fn dns_config(spec: &Value, path: &Path) -> ErrorList {
+fn dns_config(spec: &Value, allowed: Allowed, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let servers = list(spec, &["dnsConfig", "nameservers"]);
     if text(spec, &["dnsPolicy"]) == "None" {
@@ -337,8 +338,9 @@ fn dns_config(spec: &Value, path: &Path) -> ErrorList {
             "must not have more than 3 nameservers",
         ));
     }
+    let addresses = allowed.addresses();
     for (index, server) in servers.iter().filter_map(Value::as_str).enumerate() {
-        errors.extend(shared::ip(&path.child("nameservers").index(index), server));
+        errors.extend(addresses.ip(&path.child("nameservers").index(index), server));
     }
     let searches: Vec<&str> = list(spec, &["dnsConfig", "searches"])
         .iter()

@@ -5,7 +5,6 @@ use crate::value::{is_zero, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::names;
 use serde_json::Value;
-use std::net::IpAddr;
 
 /// One error per message about a text.
 pub(super) fn texts(path: &Path, value: &str, messages: Vec<String>) -> ErrorList {
@@ -81,60 +80,6 @@ pub(super) fn selector_shown(value: &Value) -> Value {
         ),
         other => other.clone(),
     }
-}
-
-/// An IP address.
-pub(super) fn ip(path: &Path, text: &str) -> Option<Error> {
-    text.parse::<IpAddr>().is_err().then(|| {
-        Error::invalid(
-            path,
-            text,
-            "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
-        )
-    })
-}
-
-/// An address range.
-pub(super) fn cidr(path: &Path, text: &str) -> Option<Error> {
-    text.parse::<ipnet::IpNet>().is_err().then(|| {
-        Error::invalid(
-            path,
-            text,
-            "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
-        )
-    })
-}
-
-/// An IP address, written as it is always written.
-pub(super) fn canonical_ip(path: &Path, text: &str) -> Option<Error> {
-    ip(path, text).or_else(|| {
-        let address = text.parse::<IpAddr>().ok()?;
-        let detail = match address {
-            IpAddr::V6(address) if address.to_ipv4_mapped().is_some() => {
-                "must not be an IPv4-mapped IPv6 address".to_owned()
-            }
-            address if address.to_string() != text => {
-                format!("must be in canonical form (\"{address}\")")
-            }
-            _ => return None,
-        };
-        Some(Error::invalid(path, text, detail))
-    })
-}
-
-/// An address range, written as it is always written.
-pub(super) fn canonical_cidr(path: &Path, text: &str) -> Option<Error> {
-    cidr(path, text).or_else(|| {
-        let range = text.parse::<ipnet::IpNet>().ok()?;
-        let detail = if range.addr() != range.network() {
-            "must not have bits set beyond the prefix length".to_owned()
-        } else if range.to_string() != text {
-            format!("must be in canonical form (\"{range}\")")
-        } else {
-            return None;
-        };
-        Some(Error::invalid(path, text, detail))
-    })
 }
 
 /// A LabelSelector object.

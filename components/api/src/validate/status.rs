@@ -25,12 +25,12 @@ pub(super) fn check(
         ("Namespace", "finalize") => core::finalizers(new, |index| Path::new("spec.finalizers").index(index)),
         ("CertificateSigningRequest", "status" | "approval") => requests::check(subresource, old, new),
         ("VolumeAttachment", "status") => return None,
-        (kind, "status") => status(kind, old, new),
+        (kind, "status") => status(kind, old, new, features),
         _ => return None,
     })
 }
 
-fn status(kind: &str, old: &Value, new: &Value) -> ErrorList {
+fn status(kind: &str, old: &Value, new: &Value, features: Features) -> ErrorList {
     let path = Path::new("status");
     match kind {
         "Deployment"
@@ -48,8 +48,8 @@ fn status(kind: &str, old: &Value, new: &Value) -> ErrorList {
             errors.extend(counts::check(kind, old, new));
             errors
         }
-        "Service" => core::balancer_status(new, true),
-        "Ingress" => core::balancer_status(new, false),
+        "Service" => core::balancer_status(old, new, true, features),
+        "Ingress" => core::balancer_status(old, new, false, features),
         "Node" => core::node_status(new),
         "Namespace" => phase(new).into_iter().collect(),
         "ResourceQuota" => {

@@ -109,3 +109,82 @@ fn stateful_sets_get_their_default_with_the_feature() {
         );
     }
 }
+
+#[test]
+fn ambiguous_addresses_stay_where_they_were_but_come_nowhere_new() {
+    let meta = || json!({"name": "a", "namespace": "n", "uid": "u", "resourceVersion": "1"});
+    let service = |addresses: &[&str]| {
+        json!({"metadata": meta(), "spec": {
+            "type": "ClusterIP", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ipFamilies": ["IPv4"],
+            "externalIPs": addresses, "ports": [{"port": 80, "targetPort": 80, "protocol": "TCP"}],
+            "sessionAffinity": "None",
+        }})
+    };
+    let policy = |ranges: &[&str]| {
+        let peers: Vec<Value> = ranges
+            .iter()
+            .map(|range| json!({"ipBlock": {"cidr": range}}))
+            .collect();
+        json!({"metadata": meta(), "spec": {"podSelector": {}, "ingress": [{"from": peers}]}})
+    };
+    let slice = |addresses: &[&str]| {
+        let endpoints: Vec<Value> = addresses.iter().map(|ip| json!({"addresses": [ip]})).collect();
+        json!({"metadata": meta(), "addressType": "IPv4", "endpoints": endpoints, "ports": []})
+    };
+    let endpoints = |addresses: &[&str]| {
+        let addresses: Vec<Value> = addresses.iter().map(|ip| json!({"ip": ip})).collect();
+        json!({"metadata": meta(), "subsets": [{"addresses": addresses}]})
+    };
+    type Make<'a> = &'a dyn Fn(&[&str]) -> Value;
+    // What is in a list may move in it; endpoints are compared as a whole.
+    for (group, resource, bad, good, make, moves) in [
+        (
+            "",
+            "services",
+            "010.0.0.1",
+            "10.0.0.2",
+            &service as Make<'_>,
+            true,
+        ),
+        (
+            "networking.k8s.io",
+            "networkpolicies",
+            "10.0.0.1/8",
+            "10.0.0.0/8",
+            &policy,
+            true,
+        ),
+        (
+            "discovery.k8s.io",
+            "endpointslices",
+            "::ffff:10.0.0.1",
+            "10.0.0.2",
+            &slice,
+            false,
+        ),
+        ("", "endpoints", "010.0.0.1", "10.0.0.2", &endpoints, false),
+    ] {
+        let features = Features::default();
+        let registry = Registry::with_features(features);
+        let row = registry.resource(group, "v1", resource).unwrap();
+        let object = |values: &[&str]| {
+            let mut object = make(values);
+            defaults::apply(row, &mut object);
+            object
+        };
+        let changed = |old: &[&str], new: &[&str]| {
+            told(update(row, "", &object(old), &object(new), &Unchanged::default()))
+        };
+        assert!(
+            told(create(row, &object(&[bad]))).contains("must not"),
+            "{resource}"
+        );
+        assert_eq!(told(create(row, &object(&[good]))), "", "{resource}");
+        assert!(changed(&[good], &[bad]).contains("must not"), "{resource}");
+        assert_eq!(changed(&[bad], &[bad]), "", "{resource}");
+        assert_eq!(changed(&[bad], &[good, bad]).is_empty(), moves, "{resource}");
+        let off = Registry::with_features(features.with(Feature::StrictIPCIDRValidation, false));
+        let row = off.resource(group, "v1", resource).unwrap();
+        assert_eq!(told(create(row, &object(&[bad]))), "", "{resource}");
+    }
+}

@@ -16,7 +16,11 @@ pub fn of(range: &IpNet) -> &'static str {
 }
 
 fn of_address(text: &str) -> &'static str {
-    if text.contains(':') { "IPv6" } else { "IPv4" }
+    if api::addresses::is_ipv6(text) {
+        "IPv6"
+    } else {
+        "IPv4"
+    }
 }
 
 fn other(family: &str) -> &'static str {

@@ -210,9 +210,9 @@ async fn take_addresses(
                         format!("failed to allocate IP {address}: {why}"),
                     ))
                 };
-                let parsed: IpAddr = address
-                    .parse()
-                    .map_err(|_| refuse("not an IP address".to_owned()))?;
+                let parsed = api::addresses::ip(address)
+                    .ok_or_else(|| refuse("not an IP address".to_owned()))?
+                    .value;
                 let range = ranges
                     .iter()
                     .find(|range| range.contains(&parsed))

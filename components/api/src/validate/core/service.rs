@@ -2,6 +2,7 @@ mod addresses;
 mod annotations;
 
 use crate::features::{Feature, Features};
+use crate::validate::addresses::Addresses;
 use crate::validate::internal;
 use crate::validate::shared::{self, maybe_one_of, one_of, port_or_name, texts};
 use crate::value::{at, is_zero, list, text};
@@ -20,7 +21,11 @@ pub(super) fn check(old: Option<&Value>, new: &Value, features: Features) -> Err
     let spec = at(new, &["spec"]);
     let kind = text(spec, &["type"]);
     // Addresses are given out before the rest is looked at, so what is wrong with them is told alone.
-    let mut errors = addresses::check(spec, &path);
+    let before = |field: &[&str]| {
+        let kept = old.map_or(&[][..], |old| list(old, field)).iter();
+        Addresses::new(features).keeping(kept.filter_map(Value::as_str).map(str::trim))
+    };
+    let mut errors = addresses::check(spec, &before(&["spec", "clusterIPs"]), &path);
     if !errors.is_empty() {
         return errors;
     }
@@ -29,7 +34,7 @@ pub(super) fn check(old: Option<&Value>, new: &Value, features: Features) -> Err
         errors.extend(balancer_class(spec, Some(old), &path.child("loadBalancerClass")));
         errors.extend(health_port_change(at(old, &["spec"]), spec, &path));
     }
-    errors.extend(annotations::check(new, kind));
+    errors.extend(annotations::check(new, kind, features));
     let ports = list(spec, &["ports"]);
     if ports.is_empty() && text(spec, &["clusterIP"]) != "None" && kind != "ExternalName" {
         errors.push(Error::required(&path.child("ports"), ""));
@@ -107,13 +112,14 @@ pub(super) fn check(old: Option<&Value>, new: &Value, features: Features) -> Err
             "must be greater than 0 and less than 86400",
         ));
     }
+    let external = before(&["spec", "externalIPs"]);
     for (index, ip) in list(spec, &["externalIPs"])
         .iter()
         .filter_map(Value::as_str)
         .enumerate()
     {
         let path = path.child("externalIPs").index(index);
-        errors.extend(shared::ip(&path, ip));
+        errors.extend(external.ip(&path, ip));
         errors.extend(non_special_ip(ip, &path));
     }
     if kind.is_empty() {
@@ -129,11 +135,9 @@ pub(super) fn check(old: Option<&Value>, new: &Value, features: Features) -> Err
             "may only be used when `type` is 'LoadBalancer'",
         ));
     }
+    let sources = before(&["spec", "loadBalancerSourceRanges"]);
     for (index, range) in ranges.iter().filter_map(Value::as_str).enumerate() {
-        errors.extend(shared::cidr(
-            &path.child("LoadBalancerSourceRanges").index(index),
-            range.trim(),
-        ));
+        errors.extend(sources.cidr(&path.child("LoadBalancerSourceRanges").index(index), range.trim()));
     }
     errors.extend(traffic(spec, kind, &path));
     errors.extend(distribution(spec, features, &path.child("trafficDistribution")));
@@ -142,7 +146,9 @@ pub(super) fn check(old: Option<&Value>, new: &Value, features: Features) -> Err
 
 /// What is wrong with the addresses that a service wants, whatever the rest of it is like.
 pub fn addresses(service: &Value) -> ErrorList {
-    addresses::check(at(service, &["spec"]), &Path::new("spec"))
+    // How they are written is told with the rest.
+    let rules = Addresses::strict(false);
+    addresses::check(at(service, &["spec"]), &rules, &Path::new("spec"))
 }
 
 /// Which implementation balances: chosen once, while the service is balanced at all.
@@ -310,7 +316,7 @@ fn health_port_change(old: &Value, new: &Value, path: &Path) -> Option<Error> {
 /// Addresses that traffic can't be sent to.
 pub(in crate::validate) fn non_special_ip(text: &str, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
-    let Ok(ip) = text.parse::<IpAddr>() else {
+    let Some(ip) = crate::addresses::ip(text).map(|address| address.value) else {
         return errors;
     };
     let (link_local, link_local_multicast) = match ip {

@@ -108,7 +108,7 @@ fn old_class(ingress: &Value) -> Option<Error> {
 }
 
 fn host_name(host: &str, path: &Path) -> ErrorList {
-    if host.parse::<std::net::IpAddr>().is_ok() {
+    if crate::addresses::ip(host).is_some() {
         return vec![Error::invalid(
             path,
             host,

@@ -2,6 +2,7 @@
 use super::annotations;
 use crate::features::{Feature, Features};
 use crate::strategy::pod_spec_path;
+use crate::validate::addresses::Addresses;
 use crate::value::{at, flag, list, text};
 use serde_json::Value;
 
@@ -23,6 +24,8 @@ pub(in crate::validate) struct Allowed {
     pub(super) restart_all: bool,
     /// Selectors into which label keys were merged.
     pub(super) merged_label_keys: bool,
+    /// Addresses that programs read in different ways.
+    pub(super) ambiguous_addresses: bool,
 }
 
 impl Allowed {
@@ -65,7 +68,13 @@ impl Allowed {
             }),
             merged_label_keys: features.has(Feature::MatchLabelKeysInPodTopologySpreadSelectorMerge)
                 || old.is_some(),
+            ambiguous_addresses: !features.has(Feature::StrictIPCIDRValidation),
         }
+    }
+
+    /// How addresses are checked. Those of a spec that is changed are checked like new ones, as upstream.
+    pub(super) fn addresses(self) -> Addresses<'static> {
+        Addresses::strict(!self.ambiguous_addresses)
     }
 
     /// For tolerations that are of no pod.

@@ -1,6 +1,8 @@
 //! What may change in a pod's status.
 use super::{Allowed, annotations};
+use crate::addresses::is_ipv6;
 use crate::features::Features;
+use crate::validate::addresses::Addresses;
 use crate::validate::shared::{self, immutable, one_of, texts};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
@@ -48,8 +50,8 @@ pub(in crate::validate) fn update(old: &Value, new: &Value, features: Features) 
         errors.extend(transitions(old, new, field, &path.child(field)));
     }
     errors.extend(claims(new, &path.child("resourceClaimStatuses")));
-    errors.extend(addresses(new, "podIPs", &path));
-    errors.extend(addresses(new, "hostIPs", &path));
+    errors.extend(addresses(old, new, "podIPs", features, &path));
+    errors.extend(addresses(old, new, "hostIPs", features, &path));
     for (field, _) in KINDS {
         errors.extend(users(new, field, &path.child(field)));
     }
@@ -128,8 +130,12 @@ fn claims(pod: &Value, path: &Path) -> ErrorList {
 }
 
 /// Addresses are one of each family, and none twice.
-fn addresses(pod: &Value, field: &str, path: &Path) -> ErrorList {
+fn addresses(old: &Value, pod: &Value, field: &str, features: Features, path: &Path) -> ErrorList {
     let given = list(pod, &["status", field]);
+    let before = list(old, &["status", field])
+        .iter()
+        .map(|given| text(given, &["ip"]));
+    let rules = Addresses::new(features).keeping(before);
     let path = path.child(field);
     let ips: Vec<&str> = given.iter().map(|given| text(given, &["ip"])).collect();
     let mut errors = ErrorList::new();
@@ -144,12 +150,12 @@ fn addresses(pod: &Value, field: &str, path: &Path) -> ErrorList {
         ));
     }
     for (index, ip) in ips.iter().enumerate() {
-        errors.extend(shared::ip(&path.index(index), ip));
+        errors.extend(rules.ip(&path.index(index), ip));
     }
     if ips.len() < 2 {
         return errors;
     }
-    let families: HashSet<bool> = ips.iter().map(|ip| ip.contains(':')).collect();
+    let families: HashSet<bool> = ips.iter().map(|ip| is_ipv6(ip)).collect();
     if families.len() < 2 || ips.len() > 2 {
         errors.push(Error::invalid(
             &path,

@@ -101,7 +101,7 @@ pub(super) async fn attempt(
         api::validate::update(row, &target.subresource, old, &new, &unchanged)
     })?;
     strategy::settle(row, &mut new, &unchanged);
-    api::warnings::update(row, old, &new)
+    api::warnings::update(row, &target.subresource, old, &new)
         .into_iter()
         .for_each(|warning| request.warn(warning));
     match (wanted.view, &seen_before) {

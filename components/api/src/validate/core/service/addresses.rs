@@ -1,5 +1,8 @@
 //! Addresses of services, and the families that they are of.
-use crate::validate::shared::{self, maybe_one_of, one_of, texts};
+use crate::addresses::is_ipv6;
+use crate::features::Features;
+use crate::validate::addresses::Addresses;
+use crate::validate::shared::{maybe_one_of, one_of, texts};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::names;
@@ -10,7 +13,7 @@ const FAMILIES: &[&str] = &["IPv4", "IPv6"];
 const POLICIES: &[&str] = &["PreferDualStack", "RequireDualStack", "SingleStack"];
 
 /// What the client wants of addresses, as far as it can be seen without knowing which there are.
-pub(super) fn check(spec: &Value, path: &Path) -> ErrorList {
+pub(super) fn check(spec: &Value, rules: &Addresses<'_>, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if text(spec, &["type"]) == "ExternalName" {
         return errors;
@@ -46,7 +49,7 @@ pub(super) fn check(spec: &Value, path: &Path) -> ErrorList {
         at(spec, &["ipFamilyPolicy"]),
         POLICIES,
     ));
-    errors.extend(each(&wanted, &families, &own));
+    errors.extend(each(&wanted, &families, rules, &own));
     errors
 }
 
@@ -114,7 +117,7 @@ fn change(old: &Value, new: &Value, field: &str, one: &str, path: &Path) -> Erro
     errors
 }
 
-fn each(wanted: &[&str], families: &[&str], path: &Path) -> ErrorList {
+fn each(wanted: &[&str], families: &[&str], rules: &Addresses<'_>, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let shown = || Value::from(wanted.to_vec());
     let mut wrong = false;
@@ -130,7 +133,7 @@ fn each(wanted: &[&str], families: &[&str], path: &Path) -> ErrorList {
             }
             continue;
         }
-        let error = shared::ip(&path.index(index), address);
+        let error = rules.ip(&path.index(index), address);
         wrong |= error.is_some();
         errors.extend(error);
     }
@@ -140,8 +143,11 @@ fn each(wanted: &[&str], families: &[&str], path: &Path) -> ErrorList {
     if wrong {
         return errors;
     }
-    let v6 = |address: &str| address.contains(':');
-    if wanted.len() > 1 && wanted.iter().all(|address| v6(address) == v6(wanted[0])) {
+    if wanted.len() > 1
+        && wanted
+            .iter()
+            .all(|address| is_ipv6(address) == is_ipv6(wanted[0]))
+    {
         errors.push(Error::invalid(
             path,
             shown(),
@@ -149,7 +155,7 @@ fn each(wanted: &[&str], families: &[&str], path: &Path) -> ErrorList {
         ));
     }
     for (index, (address, family)) in wanted.iter().zip(families).enumerate() {
-        let fits = *address == "None" || v6(address) == (*family == "IPv6");
+        let fits = *address == "None" || is_ipv6(address) == (*family == "IPv6");
         if !fits && FAMILIES.contains(family) {
             errors.push(Error::invalid(
                 &path.index(index),
@@ -162,7 +168,12 @@ fn each(wanted: &[&str], families: &[&str], path: &Path) -> ErrorList {
 }
 
 /// Where a balancer can be reached, of a service or, without modes, of an ingress.
-pub(in crate::validate) fn balancer_status(object: &Value, with_modes: bool) -> ErrorList {
+pub(in crate::validate) fn balancer_status(
+    old: &Value,
+    object: &Value,
+    with_modes: bool,
+    features: Features,
+) -> ErrorList {
     let path = Path::new("status.loadBalancer.ingress");
     let ingress = list(object, &["status", "loadBalancer", "ingress"]);
     if with_modes && !ingress.is_empty() && text(object, &["spec", "type"]) != "LoadBalancer" {
@@ -171,12 +182,14 @@ pub(in crate::validate) fn balancer_status(object: &Value, with_modes: bool) -> 
             "may only be used when `spec.type` is 'LoadBalancer'",
         )];
     }
+    let before = list(old, &["status", "loadBalancer", "ingress"]).iter();
+    let rules = Addresses::new(features).keeping(before.map(|entry| text(entry, &["ip"])));
     let mut errors = ErrorList::new();
     for (index, entry) in ingress.iter().enumerate() {
         let path = path.index(index);
         let (ip, host) = (text(entry, &["ip"]), text(entry, &["hostname"]));
         if !ip.is_empty() {
-            errors.extend(shared::ip(&path.child("ip"), ip));
+            errors.extend(rules.ip(&path.child("ip"), ip));
         }
         if with_modes {
             errors.extend(mode(at(entry, &["ipMode"]), ip, &path.child("ipMode")));
@@ -184,7 +197,7 @@ pub(in crate::validate) fn balancer_status(object: &Value, with_modes: bool) -> 
         if !host.is_empty() {
             let path = path.child("hostname");
             errors.extend(texts(&path, host, names::dns1123_subdomain(host)));
-            if host.parse::<std::net::IpAddr>().is_ok() {
+            if crate::addresses::ip(host).is_some() {
                 errors.push(Error::invalid(
                     &path,
                     host,
@@ -249,7 +262,7 @@ mod tests {
                 "spec.ipFamilyPolicy: Unsupported value: \"Odd\": supported values: \"PreferDualStack\", \"RequireDualStack\", \"SingleStack\"",
             ),
         ] {
-            let found: Vec<String> = check(&spec, &Path::new("spec"))
+            let found: Vec<String> = check(&spec, &Addresses::strict(true), &Path::new("spec"))
                 .iter()
                 .map(ToString::to_string)
                 .collect();

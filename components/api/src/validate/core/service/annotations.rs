@@ -1,5 +1,6 @@
 //! Annotations of services that mean something to the server.
-use crate::validate::shared;
+use crate::features::Features;
+use crate::validate::addresses::Addresses;
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::meta;
 use serde_json::Value;
@@ -8,7 +9,7 @@ const HINTS: &str = "service.kubernetes.io/topology-aware-hints";
 const MODE: &str = "service.kubernetes.io/topology-mode";
 const RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
 
-pub(super) fn check(service: &Value, kind: &str) -> ErrorList {
+pub(super) fn check(service: &Value, kind: &str, features: Features) -> ErrorList {
     let mut errors = ErrorList::new();
     let path = Path::new("metadata.annotations");
     if let (Some(mode), Some(hints)) = (meta::annotation(service, MODE), meta::annotation(service, HINTS))
@@ -34,7 +35,8 @@ pub(super) fn check(service: &Value, kind: &str) -> ErrorList {
     let ranges = ranges.trim();
     if !ranges.is_empty() {
         let each = ranges.split(',');
-        errors.extend(each.filter_map(|range| shared::cidr(&path, range.trim())));
+        let rules = Addresses::new(features);
+        errors.extend(each.filter_map(|range| rules.cidr(&path, range.trim())));
     }
     errors
 }

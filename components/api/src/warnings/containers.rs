@@ -1,0 +1,206 @@
+//! Containers of pods: variables and ports that are defined twice, amounts that can't be, annotations that do nothing.
+use crate::value::{at, int, list, object, text};
+use apimachinery::Quantity;
+use apimachinery::field::quote;
+use serde_json::Value;
+use std::collections::HashMap;
+
+const SECCOMP: &str = "container.seccomp.security.alpha.kubernetes.io/";
+const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
+
+/// A container of a spec, of any kind.
+struct Container<'a> {
+    kind: &'static str,
+    index: usize,
+    value: &'a Value,
+}
+
+fn all(spec: &Value) -> impl Iterator<Item = Container<'_>> {
+    ["initContainers", "containers", "ephemeralContainers"]
+        .into_iter()
+        .flat_map(|kind| {
+            let containers = list(spec, &[kind]).iter().enumerate();
+            containers.map(move |(index, value)| Container { kind, index, value })
+        })
+}
+
+/// About the containers of a pod or, with a path, of a template.
+pub(super) fn check(holder: &Value, path: &str, is_template: bool, warnings: &mut Vec<String>) {
+    let spec = at(holder, &["spec"]);
+    let annotations = object(holder, &["metadata", "annotations"]);
+    for container in all(spec) {
+        let own = || format!("{path}spec.{}[{}]", container.kind, container.index);
+        if let Some(annotations) = annotations {
+            let name = text(container.value, &["name"]);
+            annotated(
+                spec,
+                container.value,
+                name,
+                annotations,
+                path,
+                is_template,
+                warnings,
+            );
+        }
+        for amounts in ["limits", "requests"] {
+            let holder = at(container.value, &["resources", amounts]);
+            fractions(holder, || format!("{}.resources.{amounts}", own()), warnings);
+        }
+        variables(list(container.value, &["env"]), own, warnings);
+    }
+    ports(spec, path, warnings);
+    port_names(spec, path, warnings);
+}
+
+/// Profiles that stand in annotations, which nobody reads any more.
+fn annotated(
+    spec: &Value,
+    container: &Value,
+    name: &str,
+    annotations: &serde_json::Map<String, Value>,
+    path: &str,
+    is_template: bool,
+    warnings: &mut Vec<String>,
+) {
+    let key = format!("{SECCOMP}{name}");
+    if at(container, &["securityContext", "seccompProfile"]).is_null() && annotations.contains_key(&key) {
+        warnings.push(format!(
+            r#"{path}metadata.annotations[{key}]: non-functional in v1.27+; use the "seccompProfile" field instead"#
+        ));
+    }
+    // A pod is told of it when its annotation becomes its field.
+    if !is_template || !at(container, &["securityContext", "appArmorProfile"]).is_null() {
+        return;
+    }
+    let key = format!("{APP_ARMOR}{name}");
+    let Some(profile) = annotations.get(&key).and_then(Value::as_str) else {
+        return;
+    };
+    if !is_same_profile(profile, at(spec, &["securityContext", "appArmorProfile"])) {
+        warnings.push(format!(
+            r#"{path}metadata.annotations[{key}]: deprecated since v1.30; use the "appArmorProfile" field instead"#
+        ));
+    }
+}
+
+fn is_same_profile(annotation: &str, field: &Value) -> bool {
+    let local = annotation
+        .strip_prefix("localhost/")
+        .filter(|name| !name.is_empty());
+    let kind = match annotation {
+        "unconfined" => "Unconfined",
+        "runtime/default" => "RuntimeDefault",
+        _ if local.is_some() => "Localhost",
+        _ => return false,
+    };
+    text(field, &["type"]) == kind && at(field, &["localhostProfile"]).as_str() == local
+}
+
+/// Parts of bytes.
+pub(super) fn fractions(amounts: &Value, path: impl Fn() -> String, warnings: &mut Vec<String>) {
+    for name in ["memory", "ephemeral-storage"] {
+        fraction(amounts, name, &path, warnings);
+    }
+}
+
+/// Parts of the bytes of one resource.
+pub(super) fn fraction(amounts: &Value, name: &str, path: impl Fn() -> String, warnings: &mut Vec<String>) {
+    let Some(amount) = amounts
+        .get(name)
+        .and_then(|amount| Quantity::from_json(amount).ok())
+    else {
+        return;
+    };
+    if amount.millis() % 1000 != 0 {
+        warnings.push(format!(
+            "{}[{name}]: fractional byte value {} is invalid, must be an integer",
+            path(),
+            quote(&amount.to_string())
+        ));
+    }
+}
+
+fn variables(variables: &[Value], path: impl Fn() -> String, warnings: &mut Vec<String>) {
+    if variables.len() < 2 {
+        return;
+    }
+    let mut seen = std::collections::HashSet::new();
+    for (index, variable) in variables.iter().enumerate() {
+        let name = text(variable, &["name"]);
+        if seen.insert(name) {
+            continue;
+        }
+        // A value that is made of the one before needs both.
+        let (value, before) = (text(variable, &["value"]), format!("$({name})"));
+        if !at(variable, &["valueFrom"]).is_null() || value == before || !value.contains(&before) {
+            warnings.push(format!(
+                "{}.env[{index}]: hides previous definition of {}, which may be dropped when using apply",
+                path(),
+                quote(name)
+            ));
+        }
+    }
+}
+
+/// A port of a container, and where it stands.
+fn each_port<'a>(spec: &'a Value, path: &'a str) -> impl Iterator<Item = (String, &'a Value)> {
+    all(spec).flat_map(move |container| {
+        let ports = list(container.value, &["ports"]).iter().enumerate();
+        ports.map(move |(index, port)| {
+            let own = format!(
+                "{path}spec.{}[{}].ports[{index}]",
+                container.kind, container.index
+            );
+            (own, port)
+        })
+    })
+}
+
+fn ports(spec: &Value, path: &str, warnings: &mut Vec<String>) {
+    let number = |port: &Value, field| int(port, &[field]).unwrap_or(0);
+    let mut all: HashMap<(i64, &str), Vec<(String, &Value)>> = HashMap::new();
+    for (own, port) in each_port(spec, path) {
+        let (host, ip) = (number(port, "hostPort"), text(port, &["hostIP"]));
+        let (inside, protocol) = (number(port, "containerPort"), text(port, &["protocol"]));
+        if !ip.is_empty() && host == 0 {
+            let name = text(port, &["name"]);
+            warnings.push(format!(
+                "{own}: hostIP set without hostPort: {{Name:{name} HostPort:0 ContainerPort:{inside} Protocol:{protocol} HostIP:{ip}}}"
+            ));
+        }
+        let others = all.entry((inside, protocol)).or_default();
+        for (other, before) in others.iter() {
+            let (other_host, other_ip) = (number(before, "hostPort"), text(before, &["hostIP"]));
+            let how = if (host, ip) == (other_host, other_ip) {
+                "duplicate"
+            } else if host == 0 || other_host == 0 {
+                "overlapping"
+            } else if host == other_host && ip.is_empty() != other_ip.is_empty() {
+                "dangerously ambiguous"
+            } else {
+                continue;
+            };
+            warnings.push(format!("{own}: {how} port definition with {other}"));
+        }
+        others.push((own, port));
+    }
+}
+
+fn port_names(spec: &Value, path: &str, warnings: &mut Vec<String>) {
+    let mut names: HashMap<&str, String> = HashMap::new();
+    for (own, port) in each_port(spec, path) {
+        let name = text(port, &["name"]);
+        if name.is_empty() {
+            continue;
+        }
+        match names.get(name) {
+            Some(other) => warnings.push(format!(
+                "{own}: duplicate port name {} with {other}, services and probes that select ports by name will use {other}",
+                quote(name)
+            )),
+            None => {
+                names.insert(name, own);
+            }
+        }
+    }
+}
