@@ -5,6 +5,7 @@ pub mod bounds;
 pub mod certificates;
 pub mod conditions;
 pub mod configuration;
+pub mod declared_features;
 pub mod inputs;
 pub mod limit_ranger;
 pub mod live;
@@ -288,6 +289,7 @@ async fn validate_one(
         Plugin::RuntimeClass => pod_defaults::overhead(server, attributes, object).await,
         Plugin::ClusterTrustBundleAttest => certificates::attest(server, attributes, object),
         Plugin::PodSecurity => pod_security::admit(server, attributes, object, old).await,
+        Plugin::NodeDeclaredFeatureValidator => declared_features::check(server, attributes, object, old),
         Plugin::CertificateApproval => certificates::approval(server, attributes, old),
         Plugin::CertificateSigning => certificates::signing(server, attributes, object, old),
         Plugin::CertificateSubjectRestriction => certificates::subject(attributes, object),

@@ -294,8 +294,20 @@ fn default_eviction_hard() -> BTreeMap<String, String> {
     .into()
 }
 
-/// Of the features that upstream's kubelets declare on their nodes, those that this one has, which are on by default; sorted.
-const DECLARED: [&str; 1] = ["ExtendWebSocketsToKubelet"];
+/// Of the features that upstream's kubelets declare on their nodes, those that this one has, sorted, and the gates that turn them
+/// off. Resizing pods of class Guaranteed has none: upstream's kubelet has it while its CPU manager does nothing.
+const DECLARED: [(&str, Option<&str>); 4] = [
+    ("ExtendWebSocketsToKubelet", Some("ExtendWebSocketsToKubelet")),
+    ("GuaranteedQoSPodCPUResize", None),
+    (
+        "InPlacePodLevelResourcesVerticalScaling",
+        Some("InPlacePodLevelResourcesVerticalScaling"),
+    ),
+    (
+        "InPlacePodVerticalScalingInitContainers",
+        Some("InPlacePodVerticalScalingInitContainers"),
+    ),
+];
 
 impl KubeletConfiguration {
     /// Reads a configuration file's text (YAML or JSON) and checks it.
@@ -312,7 +324,8 @@ impl KubeletConfiguration {
         if !is_on("NodeDeclaredFeatures") {
             return Vec::new();
         }
-        DECLARED.iter().copied().filter(|gate| is_on(gate)).collect()
+        let declared = DECLARED.iter().filter(|(_, gate)| gate.is_none_or(is_on));
+        declared.map(|(feature, _)| *feature).collect()
     }
 }
 

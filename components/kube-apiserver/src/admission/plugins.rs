@@ -46,6 +46,7 @@ plugins! {
     CertificateSubjectRestriction,
     DefaultIngressClass,
     PodTopologyLabels,
+    NodeDeclaredFeatureValidator,
     MutatingAdmissionPolicy,
     MutatingAdmissionWebhook,
     ValidatingAdmissionPolicy,
@@ -110,6 +111,11 @@ impl Plugin {
                 writes && on("certificates.k8s.io", "certificatesigningrequests")
             }
             ClusterTrustBundleAttest => writes && on("certificates.k8s.io", "clustertrustbundles"),
+            NodeDeclaredFeatureValidator => {
+                attributes.operation == Operation::Update
+                    && on("", "pods")
+                    && matches!(attributes.subresource.as_str(), "" | "resize")
+            }
             ValidatingAdmissionPolicy | ValidatingAdmissionWebhook => true,
             ResourceQuota => writes,
             _ => false,

@@ -181,6 +181,56 @@ async fn claims_classes_and_bindings() {
 }
 
 #[tokio::test]
+async fn a_running_pod_is_resized_only_where_its_node_can() {
+    let bench = bench().await;
+    let account = json!({"metadata": {"name": "default"}});
+    bench
+        .post("/api/v1/namespaces/default/serviceaccounts", &account)
+        .await;
+    let amounts = |cpu: &str| json!({"limits": {"cpu": cpu, "memory": "1Gi"}});
+    let pods = "/api/v1/namespaces/default/pods";
+    for (node, declared) in [
+        ("old", json!([])),
+        ("new", json!(["Another", "GuaranteedQoSPodCPUResize"])),
+    ] {
+        let made = json!({"metadata": {"name": node}, "status": {"declaredFeatures": declared}});
+        assert_eq!(bench.post("/api/v1/nodes", &made).await.0, 201);
+        let container = json!({"name": "c", "image": "i", "resources": amounts("1")});
+        let pod = json!({"metadata": {"name": node}, "spec": {"nodeName": node, "containers": [container]}});
+        let (code, made, _) = bench.post(pods, &pod).await;
+        assert_eq!(code, 201, "{made}");
+    }
+    // Admission looks into the cache; a consistent read waits until it is there.
+    bench.send("GET", "/api/v1/nodes", "application/json", None).await;
+    for (name, expected) in [("old", 403), ("new", 200), ("gone", 403)] {
+        if name == "gone" {
+            let pod = json!({"metadata": {"name": name}, "spec": {"nodeName": name, "containers": [
+                {"name": "c", "image": "i", "resources": amounts("1")}]}});
+            assert_eq!(bench.post(pods, &pod).await.0, 201);
+        }
+        let labelled = json!({"metadata": {"labels": {"a": "b"}}});
+        assert_eq!(
+            bench.merge(&format!("{pods}/{name}"), &labelled).await.0,
+            200,
+            "{name}"
+        );
+        let container = json!({"name": "c", "image": "i", "resources": amounts("2")});
+        let resized = json!({"spec": {"containers": [container]}});
+        let path = format!("{pods}/{name}/resize");
+        let (code, answer, _) = bench.merge(&path, &resized).await;
+        assert_eq!(code, expected, "{name}: {answer}");
+        let why = match name {
+            "old" => {
+                r#"pods "old" is forbidden: pod update requires features GuaranteedQoSPodCPUResize which are not available on node "old""#
+            }
+            "gone" => r#"pods "gone" is forbidden: node "gone" not found"#,
+            _ => continue,
+        };
+        assert_eq!(message(&answer), why);
+    }
+}
+
+#[tokio::test]
 async fn a_binding_and_an_eviction_with_unknown_fields_are_warned_of() {
     let bench = bench().await;
     let account = json!({"metadata": {"name": "default"}});

@@ -171,7 +171,10 @@ impl KubeletConfiguration {
                 "soft thresholds are not supported; use evictionHard",
             );
         }
-        let absent = |gate: &str| gate != "NodeDeclaredFeatures" && !DECLARED.contains(&gate);
+        let absent = |gate: &str| {
+            let mut declared = DECLARED.iter().filter_map(|(_, gate)| *gate);
+            gate != "NodeDeclaredFeatures" && declared.all(|known| known != gate)
+        };
         if let Some((gate, _)) = self.feature_gates.iter().find(|(gate, on)| **on && absent(gate)) {
             return refuse(
                 "featureGates",

@@ -47,14 +47,23 @@ fn what_cannot_be_honoured_is_refused_by_field() {
 
 #[test]
 fn features_are_declared_unless_they_are_off() {
-    const WEBSOCKETS: &[&str] = &["ExtendWebSocketsToKubelet"];
+    const ALL: &[&str] = &[
+        "ExtendWebSocketsToKubelet",
+        "GuaranteedQoSPodCPUResize",
+        "InPlacePodLevelResourcesVerticalScaling",
+        "InPlacePodVerticalScalingInitContainers",
+    ];
     for (gates, declared) in [
-        ("{}", WEBSOCKETS),
+        ("{}", ALL),
         (
             "{ExtendWebSocketsToKubelet: true, NodeDeclaredFeatures: true}",
-            WEBSOCKETS,
+            ALL,
         ),
-        ("{ExtendWebSocketsToKubelet: false}", &[]),
+        ("{ExtendWebSocketsToKubelet: false}", &ALL[1..]),
+        (
+            "{InPlacePodLevelResourcesVerticalScaling: false, InPlacePodVerticalScalingInitContainers: false}",
+            &ALL[..2],
+        ),
         ("{NodeDeclaredFeatures: false}", &[]),
     ] {
         let configuration = KubeletConfiguration::parse(&format!("{HEAD}featureGates: {gates}\n")).unwrap();
