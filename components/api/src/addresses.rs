@@ -51,14 +51,14 @@ pub fn cidr(text: &str) -> Option<Written<IpNet>> {
     let digits = without_leading_zeros(length)?;
     let zeros = matches!(digits, Cow::Owned(_));
     let length: u8 = digits.parse().ok()?;
-    // The range is that of IPv6 when the address is written so.
-    let length = if address.mapped {
-        length.checked_sub(96)?
-    } else {
-        length
+    // The range of an address that is written as IPv6 is one of IPv6.
+    let (whole, length) = match address.value {
+        IpAddr::V4(inner) if address.mapped && length < 96 => (inner.to_ipv6_mapped().into(), length),
+        whole if address.mapped => (whole, length - 96),
+        whole => (whole, length),
     };
     Some(Written {
-        value: IpNet::new(address.value, length).ok()?,
+        value: IpNet::new(whole, length).ok()?,
         leading_zeros: address.leading_zeros || zeros,
         mapped: address.mapped,
     })
@@ -143,7 +143,8 @@ mod tests {
             ("10.9.8.0/024", "10.9.8.0/24 zeros"),
             ("2001:db8::/64", "2001:db8::/64"),
             ("::ffff:1.2.3.0/120", "1.2.3.0/24 mapped"),
-            ("::ffff:1.2.3.0/24", "-"),
+            ("::ffff:1.2.3.0/24", "::ffff:1.2.3.0/24 mapped"),
+            ("::ffff:1.2.3.0/129", "-"),
             ("10.9.8.0/33", "-"),
             ("10.9.8.0/", "-"),
             ("10.9.8.0/+8", "-"),

@@ -18,3 +18,4 @@ pub mod warnings;
 pub use defaults::TEMPLATE_GENERATION;
 pub use features::{Feature, Features};
 pub use registry::{Registry, Resource, Subresource, schema_name};
+pub use value::same;

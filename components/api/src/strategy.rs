@@ -1,6 +1,7 @@
 //! What a kind does to an object before it is checked and stored.
 mod create;
 mod custom;
+mod devices;
 mod gated;
 mod rules;
 mod service;

@@ -40,7 +40,13 @@ pub fn non_structural(definition: &Value) -> Option<String> {
 
 /// Checks a new object.
 pub fn create(resource: &Resource, object: &Value) -> Result<(), ApiError> {
-    let mut errors = metadata::create(resource, object);
+    create_with(resource, object, ErrorList::new())
+}
+
+/// Checks a new object of which some is known to be wrong already, by what is not in the object itself.
+pub fn create_with(resource: &Resource, object: &Value, known: ErrorList) -> Result<(), ApiError> {
+    let mut errors = known;
+    errors.extend(metadata::create(resource, object));
     if let Some(definition) = &resource.custom {
         errors = custom::check(definition, None, object, errors);
         return answer(resource, object, errors);
@@ -57,7 +63,20 @@ pub fn update(
     new: &Value,
     unchanged: &Unchanged,
 ) -> Result<(), ApiError> {
-    let mut errors = metadata::update(resource, old, new);
+    update_with(resource, subresource, old, new, unchanged, ErrorList::new())
+}
+
+/// Checks a changed object of which some is known to be wrong already, by what is not in the object itself.
+pub fn update_with(
+    resource: &Resource,
+    subresource: &str,
+    old: &Value,
+    new: &Value,
+    unchanged: &Unchanged,
+    known: ErrorList,
+) -> Result<(), ApiError> {
+    let mut errors = known;
+    errors.extend(metadata::update(resource, old, new));
     if meta::resource_version(new).is_empty() && !strategy::rules(resource).unconditional_update {
         errors.push(Error::invalid(
             &Path::new("metadata.resourceVersion"),
@@ -121,7 +140,7 @@ fn kind(
         "flowcontrol.apiserver.k8s.io" => flow_control::check(name, new),
         "node.k8s.io" | "apiregistration.k8s.io" => small::check(name, old, new, features),
         "rbac.authorization.k8s.io" => rbac::check(name, old, new),
-        "resource.k8s.io" => resource::check(name, old, new),
+        "resource.k8s.io" => resource::check(name, old, new, features),
         "storage.k8s.io" => storage::check(name, old, new, features),
         "coordination.k8s.io"
         | "discovery.k8s.io"

@@ -90,7 +90,10 @@ pub(crate) fn zero(map: &mut Object, key: &str, value: impl Into<Value>) {
 /// Fields that are maps, so that an empty one is the same as none. An empty struct is not.
 const MAPS: &[&str] = &[
     "annotations",
+    "attributes",
     "capacity",
+    "consumedCapacity",
+    "counters",
     "labels",
     "limits",
     "matchLabels",
@@ -102,7 +105,7 @@ const MAPS: &[&str] = &[
 ];
 
 /// Whether values mean the same: empty lists and maps are as good as none.
-pub(crate) fn same(old: &Value, new: &Value) -> bool {
+pub fn same(old: &Value, new: &Value) -> bool {
     // Most of what is compared has not changed at all, which is cheaper to find out.
     old == new || same_meaning(old, new)
 }

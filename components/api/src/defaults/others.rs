@@ -53,6 +53,7 @@ pub(super) fn apply(kind: &str, object: &mut Object) {
         "PriorityLevelConfiguration" => priority_level(make(object, "spec")),
         "ResourceClaim" => devices(make(object, "spec")),
         "ResourceClaimTemplate" => devices(make(make(object, "spec"), "spec")),
+        "ResourceSlice" => published_devices(make(object, "spec")),
         _ => {}
     }
 }
@@ -110,6 +111,25 @@ fn devices(spec: &mut Object) {
     }
 }
 
+fn published_devices(spec: &mut Object) {
+    for device in items_mut(spec, "devices") {
+        for taint in items_mut(device, "taints") {
+            if is_zero(taint.get("timeAdded")) {
+                let now = apimachinery::time::format_time(jiff::Timestamp::now());
+                taint.insert("timeAdded".into(), Value::from(now));
+            }
+        }
+        let mappings = map_mut(device, "nodeAllocatableResourceMappings")
+            .into_iter()
+            .flatten();
+        for (_, mapping) in mappings {
+            if let Some(mapping) = mapping.as_object_mut() {
+                absent(mapping, "allocationMultiplier", "1");
+            }
+        }
+    }
+}
+
 /// Defaults of a CustomResourceDefinition.
 pub(super) fn custom_resource_definition(object: &mut Object) {
     let spec = make(object, "spec");
@@ -127,5 +147,30 @@ pub(super) fn custom_resource_definition(object: &mut Object) {
             zero(names, "singular", kind.to_lowercase());
             zero(names, "listKind", format!("{kind}List"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_devices_say_since_when_they_are_tainted() {
+        const EARLIER: &str = "2024-01-01T00:00:00Z";
+        let mut slice = json!({"spec": {"devices": [{
+            "taints": [{"key": "a", "timeAdded": EARLIER}, {"key": "b"}, {"key": "c", "timeAdded": null}],
+            "nodeAllocatableResourceMappings": {"cpu": {"capacityKey": "cores"}, "memory": {"allocationMultiplier": "2"}},
+        }, {}]}});
+        apply("ResourceSlice", slice.as_object_mut().unwrap());
+        let device = &slice["spec"]["devices"][0];
+        assert_eq!(device["taints"][0]["timeAdded"], EARLIER);
+        for index in [1, 2] {
+            let added = device["taints"][index]["timeAdded"].as_str().unwrap();
+            assert!(added > EARLIER, "{added}");
+        }
+        let mappings = &device["nodeAllocatableResourceMappings"];
+        assert_eq!(mappings["cpu"]["allocationMultiplier"], "1");
+        assert_eq!(mappings["memory"]["allocationMultiplier"], "2");
+        assert_eq!(slice["spec"]["devices"][1], json!({}));
     }
 }

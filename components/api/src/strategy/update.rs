@@ -87,6 +87,11 @@ pub fn prepare_update(
     if resource.gates.apply(Some(old), new) || rewrites(&resource.gvk.kind, subresource) {
         known = None;
     }
+    if let ("ResourceClaim", "status") = (resource.gvk.kind.as_str(), subresource)
+        && super::devices::forget_freed(old, new, resource.features)
+    {
+        known = None;
+    }
     if let ("CustomResourceDefinition", "") = (resource.gvk.kind.as_str(), subresource) {
         storage_version(new);
     }

@@ -5,6 +5,7 @@ use apimachinery::field::{Error, Path, quote};
 
 const NO_ADDRESS: &str = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
 const NO_RANGE: &str = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+const NO_INTERFACE: &str = "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)";
 const MAPPED_ADDRESS: &str = "must not be an IPv4-mapped IPv6 address";
 const LOWER_BITS: &str = "must not have bits set beyond the prefix length";
 
@@ -78,6 +79,33 @@ pub(super) fn canonical_cidr(path: &Path, text: &str) -> Option<Error> {
     })
 }
 
+/// An address of a network interface with the length of its network's prefix, written as it is always written.
+pub(super) fn interface_address(path: &Path, text: &str) -> Option<Error> {
+    match network_interface(text) {
+        Some(canonical) => not_canonical(path, text, &canonical),
+        None => Some(Error::invalid(path, text, NO_INTERFACE)),
+    }
+}
+
+/// The prefix of an IPv4 address within IPv6 is what the long one leaves of it, which may come out negative, as upstream's.
+fn network_interface(text: &str) -> Option<String> {
+    let (address, length) = text.split_once('/')?;
+    let digits = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
+    let length: i64 = length.parse().ok().filter(|_| digits)?;
+    let address = addresses::ip(address)?;
+    let most = if address.value.is_ipv4() && !address.mapped {
+        32
+    } else {
+        128
+    };
+    let shown = if address.mapped && length > 32 {
+        length - 96
+    } else {
+        length
+    };
+    (length <= most).then(|| format!("{}/{shown}", address.value))
+}
+
 fn not_canonical(path: &Path, text: &str, canonical: &str) -> Option<Error> {
     let detail = || format!("must be in canonical form ({})", quote(canonical));
     (canonical != text).then(|| Error::invalid(path, text, detail()))
@@ -88,7 +116,7 @@ mod tests {
     use super::*;
 
     fn detail(error: Option<Error>) -> String {
-        error.map_or_else(String::new, |error| error.detail.into())
+        error.map_or_else(String::new, |error| error.detail)
     }
 
     #[test]

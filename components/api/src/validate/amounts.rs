@@ -40,12 +40,12 @@ pub(in crate::validate) fn is_counted(name: &str) -> bool {
 }
 
 /// Whether the resource is Kubernetes' own.
-fn is_native(name: &str) -> bool {
+pub(in crate::validate) fn is_native(name: &str) -> bool {
     !name.contains('/') || name.contains("kubernetes.io/")
 }
 
 /// Whether the resource is somebody else's, such as `example.com/gpu`.
-fn is_extended(name: &str) -> bool {
+pub(in crate::validate) fn is_extended(name: &str) -> bool {
     !is_native(name)
         && !name.starts_with("requests.")
         && names::qualified_name(&format!("requests.{name}")).is_empty()

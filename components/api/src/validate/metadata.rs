@@ -1,7 +1,7 @@
 //! Validation of `metadata`.
 use crate::Resource;
 use crate::features::Feature;
-use crate::value::{at, list, text};
+use crate::value::{at, is_zero, list, text};
 use apimachinery::field::{BadValue, Error, ErrorList, Path};
 use apimachinery::{meta, names};
 use serde_json::Value;
@@ -71,6 +71,44 @@ pub(super) fn create(resource: &Resource, object: &Value) -> ErrorList {
 /// Metadata of a resource that is embedded in another object.
 pub(crate) fn embedded(object: &Value, path: &Path) -> ErrorList {
     shared(object, path)
+}
+
+/// Metadata of an object that is yet to be made: labels and annotations for it, and nothing else.
+pub(super) fn template(template: &Value, path: &Path) -> ErrorList {
+    let mut errors = annotations(template, &path.child("annotations"));
+    errors.extend(labels(
+        at(template, &["metadata", "labels"]),
+        &path.child("labels"),
+    ));
+    const OTHERS: &[(&str, &str)] = &[
+        ("name", "name"),
+        ("generateName", "generateName"),
+        ("namespace", "namespace"),
+        ("selfLink", "selfLink"),
+        // Upstream makes the first letter of its own name for the field small.
+        ("uid", "uID"),
+        ("resourceVersion", "resourceVersion"),
+        ("generation", "generation"),
+        ("creationTimestamp", "creationTimestamp"),
+        ("deletionTimestamp", "deletionTimestamp"),
+        ("deletionGracePeriodSeconds", "deletionGracePeriodSeconds"),
+        ("ownerReferences", "ownerReferences"),
+        ("finalizers", "finalizers"),
+        ("managedFields", "managedFields"),
+    ];
+    for (field, shown) in OTHERS {
+        let value = at(template, &["metadata", field]);
+        let set = match value {
+            Value::Array(_) => true,
+            // A pointer to zero is there.
+            Value::Number(_) => *field == "deletionGracePeriodSeconds" || !is_zero(Some(value)),
+            value => !is_zero(Some(value)),
+        };
+        if set {
+            errors.push(Error::forbidden(&path.child(shown), "cannot be set"));
+        }
+    }
+    errors
 }
 
 /// What holds for new and changed objects.

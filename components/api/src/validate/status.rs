@@ -3,6 +3,8 @@ mod conditions;
 mod counts;
 mod requests;
 
+pub(super) use conditions::each as conditions;
+
 use super::{core, pod, resource, shared, storage};
 use crate::features::Features;
 use crate::value::{at, list, object, text};

@@ -198,14 +198,12 @@ const DEVICE_CONSTRAINT: Members = &[
 
 const DEVICE_CONFIG: Members = &[
     Member("Requests", "requests", Plain),
-    Member(
-        "Opaque",
-        "opaque",
-        Pointer(&[
-            Member("Driver", "driver", Text),
-            Member("Parameters", "parameters", Plain),
-        ]),
-    ),
+    Member("Opaque", "opaque", Pointer(OPAQUE_CONFIG)),
+];
+
+const OPAQUE_CONFIG: Members = &[
+    Member("Driver", "driver", Text),
+    Member("Parameters", "parameters", Plain),
 ];
 
 /// resource.ResourceClaimSpec
@@ -231,6 +229,51 @@ pub(in crate::validate) const CLAIM_SPEC: Members = &[Member(
 pub(in crate::validate) const CLAIM_TEMPLATE_SPEC: Members = &[
     Member("", "metadata", super::Kind::Metadata),
     Member("Spec", "spec", Struct(CLAIM_SPEC)),
+];
+
+/// resource.AllocationResult
+pub(in crate::validate) const ALLOCATION_RESULT: Members = &[
+    Member(
+        "Devices",
+        "devices",
+        Struct(&[
+            Member("Results", "results", List(ALLOCATED_DEVICE)),
+            Member("Config", "config", List(ALLOCATED_CONFIG)),
+        ]),
+    ),
+    Member("NodeSelector", "nodeSelector", Pointer(NODE_SELECTOR)),
+    Member("AllocationTimestamp", "allocationTimestamp", Plain),
+];
+
+const ALLOCATED_DEVICE: Members = &[
+    Member("Request", "request", Text),
+    Member("Driver", "driver", Text),
+    Member("Pool", "pool", Text),
+    Member("Device", "device", Text),
+    Member("AdminAccess", "adminAccess", Plain),
+    Member("Tolerations", "tolerations", List(DEVICE_TOLERATION)),
+    Member("BindingConditions", "bindingConditions", Plain),
+    Member("BindingFailureConditions", "bindingFailureConditions", Plain),
+    Member("ShareID", "shareID", Plain),
+    Member("ConsumedCapacity", "consumedCapacity", Plain),
+];
+
+const ALLOCATED_CONFIG: Members = &[
+    Member("Source", "source", Text),
+    Member("Requests", "requests", Plain),
+    Member("Opaque", "opaque", Pointer(OPAQUE_CONFIG)),
+];
+
+/// resource.DeviceAttribute
+pub(in crate::validate) const DEVICE_ATTRIBUTE: Members = &[
+    Member("IntValue", "int", Plain),
+    Member("BoolValue", "bool", Plain),
+    Member("StringValue", "string", Plain),
+    Member("VersionValue", "version", Plain),
+    Member("IntValues", "ints", Plain),
+    Member("BoolValues", "bools", Plain),
+    Member("StringValues", "strings", Plain),
+    Member("VersionValues", "versions", Plain),
 ];
 
 /// core.PodResourceClaim

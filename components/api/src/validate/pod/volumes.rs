@@ -134,19 +134,10 @@ fn ephemeral(value: &Value, name: &str, part: Part<'_>, path: &Path) -> ErrorLis
     let own = path.child("ephemeral.volumeClaimTemplate");
     let mut errors = ErrorList::new();
     if template.is_object() {
-        let metadata = own.child("metadata");
-        errors.extend(crate::validate::metadata::annotations(
+        errors.extend(crate::validate::metadata::template(
             template,
-            &metadata.child("annotations"),
+            &own.child("metadata"),
         ));
-        errors.extend(crate::validate::metadata::labels(
-            at(template, &["metadata", "labels"]),
-            &metadata.child("labels"),
-        ));
-        let others = at(template, &["metadata"]).as_object().into_iter().flatten();
-        for (field, _) in others.filter(|(field, _)| !matches!(field.as_str(), "labels" | "annotations")) {
-            errors.push(Error::forbidden(&metadata.child(field), "cannot be set"));
-        }
         errors.extend(crate::validate::storage::claim_spec(
             at(template, &["spec"]),
             &own.child("spec"),

@@ -1,4 +1,6 @@
-use super::MAX_ITEMS;
+//! Expressions that tell which devices fit.
+use super::lists::{MAX_ITEMS, each};
+use crate::features::{Feature, Features};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use cel::{Decl, Environment, Object, ObjectField, Program, Shape, Type};
@@ -18,7 +20,12 @@ const MAX_FACTS: u64 = 32;
 const MAX_TEXT: u64 = 64;
 
 /// What expressions know of a device: its driver, and its attributes and capacities by domain and name.
-static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
+static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| environment(true));
+
+/// The same without what came with consumable capacity.
+static EXCLUSIVE: LazyLock<Environment> = LazyLock::new(|| environment(false));
+
+fn environment(shared: bool) -> Environment {
     let by_domain = |value: Decl| {
         let by_name = Decl::bounded(Shape::Map(Arc::new(value)), MAX_FACTS);
         Decl::bounded(Shape::Map(Arc::new(by_name)), MAX_FACTS)
@@ -44,37 +51,47 @@ static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
     };
     let device = Object {
         name: "kubernetes.DRADevice".to_owned(),
-        fields: fields.into_iter().map(field).collect(),
+        fields: fields
+            .into_iter()
+            .filter(|(name, _)| shared || *name != "allowMultipleAllocations")
+            .map(field)
+            .collect(),
     };
     Environment::new().with("device", Decl::new(Shape::Object(Arc::new(device))))
-});
-
-/// Which devices fit: expressions that are all true.
-pub(super) fn selectors(request: &Value, path: &Path) -> ErrorList {
-    let selectors = list(request, &["selectors"]);
-    let mut errors = ErrorList::new();
-    if selectors.len() > MAX_ITEMS {
-        errors.push(Error::too_many(path, selectors.len(), MAX_ITEMS));
-    }
-    for (index, selector) in selectors.iter().enumerate() {
-        let path = path.index(index).child("cel");
-        if at(selector, &["cel"]).is_object() {
-            errors.extend(expression(
-                text(selector, &["cel", "expression"]),
-                &path.child("expression"),
-            ));
-        } else {
-            errors.push(Error::required(&path, ""));
-        }
-    }
-    errors
 }
 
-fn expression(text: &str, path: &Path) -> Option<Error> {
+/// Which devices fit: expressions that are all true.
+pub(super) fn selectors(request: &Value, features: Features, path: &Path) -> ErrorList {
+    each(
+        list(request, &["selectors"]),
+        MAX_ITEMS,
+        path,
+        |selector, path| {
+            let path = path.child("cel");
+            let found = if at(selector, &["cel"]).is_object() {
+                expression(
+                    text(selector, &["cel", "expression"]),
+                    features,
+                    &path.child("expression"),
+                )
+            } else {
+                Some(Error::required(&path, ""))
+            };
+            found.into_iter().collect()
+        },
+    )
+}
+
+fn expression(text: &str, features: Features, path: &Path) -> Option<Error> {
     if text.len() > MAX_EXPRESSION {
         return Some(Error::too_long(path, MAX_EXPRESSION));
     }
-    let program = match Program::compile(text, &ENVIRONMENT) {
+    let environment = if features.has(Feature::DRAConsumableCapacity) {
+        &ENVIRONMENT
+    } else {
+        &EXCLUSIVE
+    };
+    let program = match Program::compile(text, environment) {
         Ok(program) => program,
         Err(error) => return Some(Error::invalid(path, text, format!("compilation failed: {error}"))),
     };

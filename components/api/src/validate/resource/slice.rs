@@ -1,67 +1,82 @@
-use super::{driver, name_of, set};
-use crate::validate::pod::node_selector;
-use crate::validate::shared::{immutable, texts};
-use crate::value::{at, int, list, object, text};
-use apimachinery::field::{BadValue, Error, ErrorList, Path};
-use apimachinery::names;
+//! Slices of the pools that drivers publish: devices, or counters that devices share.
+use super::device::{self, counters};
+use super::lists::set;
+use super::names::{self, name_of};
+use super::nodes::Nodes;
+use crate::validate::internal;
+use crate::validate::shared::immutable;
+use crate::value::{at, flag, int, list, text};
+use apimachinery::field::{Error, ErrorList, Path};
 use serde_json::Value;
+use std::collections::HashMap;
 
 /// Devices of a slice.
 const MAX_DEVICES: usize = 128;
 
-/// Attributes and capacities of a device.
-const MAX_FACTS: usize = 32;
+/// Devices of a slice with taints, counters or attributes with several values.
+const MAX_ADVANCED_DEVICES: usize = 64;
 
-/// Bytes of an attribute's text.
-const MAX_TEXT: usize = 64;
+/// Sets of counters of a slice.
+const MAX_COUNTER_SETS: usize = 8;
 
 /// A ResourceSlice.
 pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
     let (spec, path) = (at(new, &["spec"]), Path::new("spec"));
-    let mut errors = driver(text(spec, &["driver"]), &path.child("driver"));
+    let before = old.map(|old| at(old, &["spec"]));
+    let mut errors = names::driver(text(spec, &["driver"]), &path.child("driver"));
     errors.extend(pool(at(spec, &["pool"]), &path.child("pool")));
-    for field in [&["pool", "name"][..], &["driver"], &["nodeName"]] {
-        // What must be there is a text, what need not be is a pointer.
-        let shown = |value: &Value| {
-            if value.is_null() && field != ["nodeName"] {
-                Value::from("")
-            } else {
-                value.clone()
-            }
-        };
-        let (Some(before), after) = (
-            old.map(|old| shown(at(at(old, &["spec"]), field))),
-            shown(at(spec, field)),
-        ) else {
-            continue;
-        };
-        errors.extend(immutable(&path.child(&field.join(".")), &before, &after));
+    if let Some(before) = before {
+        errors.extend(fixed(before, spec, &path));
     }
     errors.extend(nodes(spec, &path));
+    let devices = list(spec, &["devices"]);
+    if at(spec, &["sharedCounters"]).is_array() && at(spec, &["devices"]).is_array() {
+        errors.push(Error::invalid(
+            &path,
+            "",
+            "only one of `sharedCounters` or `devices` is allowed",
+        ));
+    }
+    let most = if devices.iter().any(device::is_advanced) {
+        MAX_ADVANCED_DEVICES
+    } else {
+        MAX_DEVICES
+    };
+    let per_device = flag(spec, &["perDeviceNodeSelection"]);
+    let known = by_name(before, devices);
     errors.extend(set(
-        list(spec, &["devices"]),
-        MAX_DEVICES,
+        devices,
+        most,
         &path.child("devices"),
         name_of,
-        device,
+        |item, path| device::check(item, known.get(name_of(item)).copied(), per_device, path),
+    ));
+    errors.extend(set(
+        list(spec, &["sharedCounters"]),
+        MAX_COUNTER_SETS,
+        &path.child("sharedCounters"),
+        name_of,
+        |item, path| counters::check(item, "name", path),
     ));
     errors
 }
 
+/// The devices that there were, for those whose taints are looked at only when they are others.
+fn by_name<'a>(before: Option<&'a Value>, devices: &[Value]) -> HashMap<&'a str, &'a Value> {
+    let tainted = devices.iter().any(|device| !list(device, &["taints"]).is_empty());
+    let before = before
+        .filter(|_| tainted)
+        .map_or(&[][..], |spec| list(spec, &["devices"]));
+    // Of several with a name the first counts.
+    before
+        .iter()
+        .rev()
+        .map(|device| (name_of(device), device))
+        .collect()
+}
+
 fn pool(pool: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let name = text(pool, &["name"]);
-    if name.is_empty() {
-        errors.push(Error::required(&path.child("name"), ""));
-    } else {
-        if name.len() > 253 {
-            errors.push(Error::too_long(&path.child("name"), 253));
-        }
-        errors.extend(
-            name.split('/')
-                .flat_map(|part| texts(&path.child("name"), part, names::dns1123_subdomain(part))),
-        );
-    }
+    let mut errors = names::pool(name_of(pool), &path.child("name"));
     let (count, generation) = (
         int(pool, &["resourceSliceCount"]).unwrap_or(0),
         int(pool, &["generation"]).unwrap_or(0),
@@ -83,138 +98,47 @@ fn pool(pool: &Value, path: &Path) -> ErrorList {
     errors
 }
 
+/// What a slice is of never changes.
+fn fixed(before: &Value, after: &Value, path: &Path) -> ErrorList {
+    [&["pool", "name"][..], &["driver"], &["nodeName"]]
+        .into_iter()
+        .filter_map(|field| {
+            // What must be there is a text, what need not be is a pointer.
+            let shown = |value: &Value| {
+                if value.is_null() && field != ["nodeName"] {
+                    Value::from("")
+                } else {
+                    value.clone()
+                }
+            };
+            immutable(
+                &path.child(&field.join(".")),
+                &shown(at(before, field)),
+                &shown(at(after, field)),
+            )
+        })
+        .collect()
+}
+
 /// The nodes that can use the devices are given in exactly one way.
 fn nodes(spec: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let mut given = Vec::new();
-    match at(spec, &["nodeName"]).as_str() {
-        Some("") => errors.push(Error::invalid(
-            &path.child("nodeName"),
-            "",
-            "must be either unset or set to a non-empty string",
-        )),
-        Some(name) => {
-            given.push("`nodeName`");
-            errors.extend(texts(
-                &path.child("nodeName"),
-                name,
-                names::dns1123_subdomain(name),
-            ));
-        }
-        None => {}
-    }
+    const ONE: &str =
+        "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required";
+    let mut nodes = Nodes::default();
+    nodes.name(spec, "must be either unset or set to a non-empty string", path);
     let selector = at(spec, &["nodeSelector"]);
     if selector.is_object() {
-        given.push("`nodeSelector`");
-        errors.extend(node_selector(selector, &path.child("nodeSelector")));
-        let terms = list(selector, &["nodeSelectorTerms"]);
-        if terms.len() > 1 {
-            errors.push(Error::invalid(
+        nodes.selector(selector, path);
+        // Selectors of several slices can only be joined when each is one term.
+        if list(selector, &["nodeSelectorTerms"]).len() != 1 {
+            nodes.errors.push(Error::invalid(
                 &path.child("nodeSelector.nodeSelectorTerms"),
-                Value::from(terms),
+                internal::shown_list(internal::NODE_TERM, at(selector, &["nodeSelectorTerms"])),
                 "must have exactly one node selector term",
             ));
         }
     }
-    for (field, shown) in [
-        ("allNodes", "`allNodes`"),
-        ("perDeviceNodeSelection", "`perDeviceNodeSelection`"),
-    ] {
-        match at(spec, &[field]).as_bool() {
-            Some(true) => given.push(shown),
-            Some(false) => errors.push(Error::invalid(
-                &path.child(field),
-                Value::Bool(false),
-                "must be either unset or set to true",
-            )),
-            None => {}
-        }
-    }
-    match given.len() {
-        0 => errors.push(Error::required(
-            path,
-            "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required",
-        )),
-        1 => {}
-        _ => {
-            let shown = BadValue::from(format!("{{{}}}", given.join(", ")));
-            errors.push(Error::invalid(path, shown, "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required, but multiple fields are set"));
-        }
-    }
-    errors
-}
-
-fn device(device: &Value, path: &Path) -> ErrorList {
-    let mut errors = texts(
-        &path.child("name"),
-        name_of(device),
-        names::dns1123_label(name_of(device)),
-    );
-    let facts = |field: &str| object(device, &[field]).map_or(0, serde_json::Map::len);
-    let total = facts("attributes") + facts("capacity");
-    if total > MAX_FACTS {
-        errors.push(Error::invalid(
-            path,
-            total as i64,
-            format!("the total number of attributes and capacities must not exceed {MAX_FACTS}"),
-        ));
-    }
-    for (name, attribute) in object(device, &["attributes"]).into_iter().flatten() {
-        let path = path.child("attributes").key(name);
-        errors.extend(qualified_name(name, &path));
-        errors.extend(self::attribute(attribute, &path));
-    }
-    for name in object(device, &["capacity"])
-        .into_iter()
-        .flat_map(serde_json::Map::keys)
-    {
-        errors.extend(qualified_name(name, &path.child("capacity").key(name)));
-    }
-    errors
-}
-
-/// A C identifier, with or without a domain before it.
-fn qualified_name(name: &str, path: &Path) -> ErrorList {
-    let (domain, identifier) = name
-        .split_once('/')
-        .map_or((None, name), |(domain, identifier)| (Some(domain), identifier));
-    let mut errors = ErrorList::new();
-    if let Some(domain) = domain {
-        errors.extend(if domain.is_empty() {
-            vec![Error::required(path, "the domain must not be empty")]
-        } else {
-            driver(domain, path)
-        });
-    }
-    let fits = identifier
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        && !identifier.starts_with(|first: char| first.is_ascii_digit());
-    if identifier.is_empty() {
-        errors.push(Error::required(path, "the name must not be empty"));
-    } else if identifier.len() > 32 {
-        errors.push(Error::too_long(path, 32));
-    } else if !fits {
-        let message = names::regex_message(
-            "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_'",
-            "[A-Za-z_][A-Za-z0-9_]*",
-            &["my_name", "MY_NAME", "MyName"],
-        );
-        errors.push(Error::invalid(path, identifier, message));
-    }
-    errors
-}
-
-fn attribute(attribute: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let values = attribute.as_object().map_or(0, serde_json::Map::len);
-    for field in ["string", "version"] {
-        if text(attribute, &[field]).len() > MAX_TEXT {
-            errors.push(Error::too_long(&path.child(field), MAX_TEXT));
-        }
-    }
-    if values != 1 {
-        errors.push(Error::invalid(path, "", "exactly one value must be specified"));
-    }
-    errors
+    nodes.switch(spec, "allNodes", "`allNodes`", path);
+    nodes.switch(spec, "perDeviceNodeSelection", "`perDeviceNodeSelection`", path);
+    nodes.exactly_one(ONE, &format!("{ONE}, but multiple fields are set"), path)
 }

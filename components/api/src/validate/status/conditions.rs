@@ -4,20 +4,24 @@ use crate::value::{at, int, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::names;
 use serde_json::Value;
+use std::collections::HashSet;
 
 const MAX_REASON: usize = 1024;
 const MAX_MESSAGE: usize = 32 * 1024;
 
+/// The conditions of an object's status.
 pub(super) fn check(object: &Value, path: &Path) -> ErrorList {
-    let conditions = list(object, &["status", "conditions"]);
+    each(list(object, &["status", "conditions"]), path)
+}
+
+/// A list of conditions, with one of each type.
+pub(in crate::validate) fn each(conditions: &[Value], path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
+    let mut seen = HashSet::new();
     for (index, condition) in conditions.iter().enumerate() {
         let path = path.index(index);
         let kind = text(condition, &["type"]);
-        if conditions[..index]
-            .iter()
-            .any(|other| text(other, &["type"]) == kind)
-        {
+        if !seen.insert(kind) {
             errors.push(Error::duplicate(&path.child("type"), kind));
         }
         errors.extend(one(condition, &path));

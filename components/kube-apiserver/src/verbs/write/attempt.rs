@@ -1,8 +1,8 @@
 //! One try to change an object: from the existing one to what would be stored.
-use super::expressions;
 use super::new::admit_new;
 use super::store::{bytes_of, time_to_live};
 use super::{Existing, Made, View, Write, missing, track};
+use super::{claims, expressions};
 use crate::admission::{self, Operation};
 use crate::metadata;
 use crate::metrics::certificates::Issued;
@@ -97,8 +97,9 @@ pub(super) async fn attempt(
         services::fit(server, row, Some(old), &mut new)?;
     }
     require_version(target, wanted, &new)?;
+    let wrong = claims::wrong_with_change(server, request, target, old, &new).await;
     expressions::checked(server, row, Some(old), || {
-        api::validate::update(row, &target.subresource, old, &new, &unchanged)
+        api::validate::update_with(row, &target.subresource, old, &new, &unchanged, wrong)
     })?;
     strategy::settle(row, &mut new, &unchanged);
     api::warnings::update(row, &target.subresource, old, &new)

@@ -1,5 +1,5 @@
 //! What a new object goes through before it is stored, by whatever verb it is made.
-use super::expressions;
+use super::{claims, expressions};
 use crate::admission::{self, Attributes, Operation};
 use crate::metadata;
 use crate::request::ApiRequest;
@@ -31,7 +31,10 @@ pub async fn admit_new(
     note_requester(request, row, object);
     strategy::prepare_create(row, object).map_err(ApiError::internal)?;
     services::fit(server, row, None, object)?;
-    expressions::checked(server, row, None, || api::validate::create(row, object))?;
+    let wrong = claims::wrong_with_new(server, row, object).await;
+    expressions::checked(server, row, None, || {
+        api::validate::create_with(row, object, wrong)
+    })?;
     strategy::settle(row, object, &Unchanged::default());
     api::warnings::create(row, object)
         .into_iter()
