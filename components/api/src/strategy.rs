@@ -1,4 +1,5 @@
 //! What a kind does to an object before it is checked and stored.
+pub(crate) mod app_armor;
 mod create;
 mod custom;
 mod devices;

@@ -23,6 +23,15 @@ pub fn deprecation(resource: &Resource) -> Option<String> {
         .then(|| "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".into())
 }
 
+/// Warnings about what is in a new object as it was sent, and will be changed before it is stored.
+pub fn sent(resource: &Resource, object: &Value) -> Vec<String> {
+    if resource.custom.is_none() && resource.gvk.kind == "Pod" {
+        crate::strategy::app_armor::warnings(object)
+    } else {
+        Vec::new()
+    }
+}
+
 /// Warnings about what a new object says.
 pub fn create(resource: &Resource, object: &Value) -> Vec<String> {
     if resource.custom.is_some() {

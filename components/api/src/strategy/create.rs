@@ -188,6 +188,7 @@ fn select_own(term: &mut Value, labels: &Value) {
 
 fn pod(object: &mut Object, features: Features) {
     own_labels(object, features);
+    super::app_armor::follow(object);
     let class = qos_class(object.get("spec").unwrap_or(&Value::Null));
     let mut status = json!({"phase": "Pending", "qosClass": class});
     let gated = object

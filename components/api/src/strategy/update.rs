@@ -1,9 +1,11 @@
 use super::rules;
 use crate::Resource;
 use crate::defaults::apps::TEMPLATE_GENERATION;
-use crate::value::{at, is_zero, list, make, same};
+use crate::value::{at, int, is_zero, list, make, same, text};
 use apimachinery::decode::{self, DecodeError, Unchanged};
 use apimachinery::meta;
+use std::collections::{HashMap, VecDeque};
+
 use serde_json::{Value, json};
 
 /// Changes the wanted object before it is checked: an endpoint changes only its own part of an object. `known` is what is
@@ -242,6 +244,7 @@ fn pod_status(old: &Value, new: &mut Value) {
             at(old, &["status", "qosClass"]).clone(),
         );
     }
+    keep_observed_generations(old, new);
     let first = list(new, &["status", "podIPs"])
         .first()
         .map(|first| at(first, &["ip"]).clone());
@@ -250,6 +253,36 @@ fn pod_status(old: &Value, new: &mut Value) {
         put(new, &["status", "podIPs"], json!([{ "ip": own }]));
     } else if let Some(first) = first {
         put(new, &["status", "podIP"], first);
+    }
+}
+
+/// Kubelets that know nothing of observed generations leave those that others told.
+fn keep_observed_generations(old: &Value, new: &mut Value) {
+    let observed = |value: &Value| int(value, &["observedGeneration"]).filter(|generation| *generation != 0);
+    let before = at(old, &["status"]);
+    if let (None, Some(generation)) = (observed(at(new, &["status"])), observed(before)) {
+        put(new, &["status", "observedGeneration"], generation.into());
+    }
+    // There may be several conditions of a type: the first follows the first, and so on.
+    let mut known: HashMap<&str, VecDeque<Option<i64>>> = HashMap::new();
+    for condition in list(before, &["conditions"]) {
+        let of_type = known.entry(text(condition, &["type"])).or_default();
+        of_type.push_back(observed(condition));
+    }
+    if !known.values().flatten().any(Option::is_some) {
+        return;
+    }
+    let conditions = new
+        .get_mut("status")
+        .and_then(|status| status.get_mut("conditions")?.as_array_mut());
+    for condition in conditions.into_iter().flatten() {
+        let of_type = known.get_mut(text(condition, &["type"]));
+        let generation = of_type.and_then(VecDeque::pop_front).flatten();
+        if let (None, Some(generation), Some(condition)) =
+            (observed(condition), generation, condition.as_object_mut())
+        {
+            condition.insert("observedGeneration".into(), generation.into());
+        }
     }
 }
 
@@ -268,5 +301,33 @@ fn generation(parts: &[&str], subresource: &str, old: &Value, new: &mut Value, u
         meta::remove(new, "generation");
     } else {
         meta::set(new, "generation", json!(generation));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn observed_generations_of_pods_stay_when_they_are_left_out() {
+        let condition =
+            |kind: &str, generation: Value| json!({"type": kind, "observedGeneration": generation});
+        let old = json!({"status": {"observedGeneration": 3, "conditions": [
+            condition("A", json!(1)), condition("B", json!(2)), condition("A", json!(3)), condition("C", Value::Null),
+        ]}});
+        let mut new = json!({"status": {"conditions": [
+            {"type": "A"}, {"type": "A"}, {"type": "A"}, condition("B", json!(4)), {"type": "C"}, {"type": "D"},
+        ]}});
+        keep_observed_generations(&old, &mut new);
+        assert_eq!(
+            new["status"],
+            json!({"observedGeneration": 3, "conditions": [
+                condition("A", json!(1)), condition("A", json!(3)), {"type": "A"}, condition("B", json!(4)),
+                {"type": "C"}, {"type": "D"},
+            ]})
+        );
+        let mut told = json!({"status": {"observedGeneration": 4}});
+        keep_observed_generations(&old, &mut told);
+        assert_eq!(told, json!({"status": {"observedGeneration": 4}}));
     }
 }

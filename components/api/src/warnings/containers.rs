@@ -1,4 +1,5 @@
 //! Containers of pods: variables and ports that are defined twice, amounts that can't be, annotations that do nothing.
+use crate::strategy::app_armor;
 use crate::value::{at, int, list, object, text};
 use apimachinery::Quantity;
 use apimachinery::field::quote;
@@ -6,7 +7,6 @@ use serde_json::Value;
 use std::collections::HashMap;
 
 const SECCOMP: &str = "container.seccomp.security.alpha.kubernetes.io/";
-const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 
 /// A container of a spec, of any kind.
 struct Container<'a> {
@@ -72,28 +72,16 @@ fn annotated(
     if !is_template || !at(container, &["securityContext", "appArmorProfile"]).is_null() {
         return;
     }
-    let key = format!("{APP_ARMOR}{name}");
+    let key = format!("{}{name}", app_armor::ANNOTATION);
     let Some(profile) = annotations.get(&key).and_then(Value::as_str) else {
         return;
     };
-    if !is_same_profile(profile, at(spec, &["securityContext", "appArmorProfile"])) {
+    let of_pod = at(spec, &["securityContext", "appArmorProfile"]);
+    if app_armor::field_for(profile).as_ref() != Some(of_pod) {
         warnings.push(format!(
             r#"{path}metadata.annotations[{key}]: deprecated since v1.30; use the "appArmorProfile" field instead"#
         ));
     }
-}
-
-fn is_same_profile(annotation: &str, field: &Value) -> bool {
-    let local = annotation
-        .strip_prefix("localhost/")
-        .filter(|name| !name.is_empty());
-    let kind = match annotation {
-        "unconfined" => "Unconfined",
-        "runtime/default" => "RuntimeDefault",
-        _ if local.is_some() => "Localhost",
-        _ => return false,
-    };
-    text(field, &["type"]) == kind && at(field, &["localhostProfile"]).as_str() == local
 }
 
 /// Parts of bytes.

@@ -29,6 +29,9 @@ pub async fn admit_new(
     metadata::ensure_namespace(row, &target.namespace, object)?;
     metadata::prepare_create(object);
     note_requester(request, row, object);
+    api::warnings::sent(row, object)
+        .into_iter()
+        .for_each(|warning| request.warn(warning));
     strategy::prepare_create(row, object).map_err(ApiError::internal)?;
     services::fit(server, row, None, object)?;
     let wrong = claims::wrong_with_new(server, row, object).await;
