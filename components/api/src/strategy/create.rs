@@ -1,7 +1,7 @@
 use super::rules;
 use crate::Resource;
 use crate::features::{Feature, Features};
-use crate::value::{Object, absent, at, is_zero, list, make, zero};
+use crate::value::{Object, absent, at, is_zero, items_mut, list, make, text, zero};
 use apimachinery::decode::{self, DecodeError, Unchanged};
 use apimachinery::{Quantity, meta};
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ pub fn prepare_create(resource: &Resource, value: &mut Value) -> Result<(), Deco
         }
         "PersistentVolumeClaim" => {
             object.insert("status".into(), json!({"phase": "Pending"}));
-            data_source(object);
+            data_source(object, None);
         }
         "Job" => {
             // Labels that the template has become the job's own, with those that are added to them.
@@ -84,6 +84,10 @@ pub fn prepare_create(resource: &Resource, value: &mut Value) -> Result<(), Deco
                 .collect();
             object.insert("status".into(), json!({"storedVersions": stored}));
         }
+        "ServiceAccount" => {
+            secret_names(object);
+        }
+        "EndpointSlice" => no_topology(object),
         "CertificateSigningRequest" => {
             make(object, "status");
         }
@@ -99,11 +103,45 @@ pub fn prepare_create(resource: &Resource, value: &mut Value) -> Result<(), Deco
     decode::fit_except(&resource.schemas, resource.schema_id, value, &fits).map(drop)
 }
 
-/// Of a claim's two fields for where its data comes from, the one that was left out follows the other.
-pub(super) fn data_source(claim: &mut Object) {
+/// An account names its secrets, which are in its own namespace. Whether more was said of them, which is gone now.
+pub(super) fn secret_names(account: &mut Object) -> bool {
+    let mut dropped = false;
+    for secret in items_mut(account, "secrets") {
+        let before = secret.len();
+        secret.retain(|field, _| field == "name");
+        dropped |= secret.len() != before;
+    }
+    dropped
+}
+
+/// Endpoints of v1 say where they are in fields of their own.
+pub(super) fn no_topology(slice: &mut Object) {
+    for endpoint in items_mut(slice, "endpoints") {
+        endpoint.remove("deprecatedTopology");
+    }
+}
+
+/// Of a claim's two fields for where its data comes from, the one that was left out follows the other. The older one stands for a
+/// claim or a snapshot only: anything else in it has always been ignored, unless the claim had a source before
+/// (pkg/api/persistentvolumeclaim/util.go).
+pub(super) fn data_source(claim: &mut Object, old: Option<&Value>) {
     let Some(spec) = claim.get_mut("spec").and_then(Value::as_object_mut) else {
         return;
     };
+    let had_one = old.is_some_and(|old| {
+        ["dataSource", "dataSourceRef"]
+            .iter()
+            .any(|field| at(old, &["spec", field]).is_object())
+    });
+    let known = spec.get("dataSource").is_none_or(|source| {
+        matches!(
+            (text(source, &["apiGroup"]), text(source, &["kind"])),
+            ("", "PersistentVolumeClaim") | ("snapshot.storage.k8s.io", "VolumeSnapshot")
+        )
+    });
+    if !known && !had_one && !spec.get("dataSourceRef").is_some_and(Value::is_object) {
+        spec.remove("dataSource");
+    }
     let given = |spec: &Object, field: &str| spec.get(field).filter(|value| value.is_object()).cloned();
     match (given(spec, "dataSource"), given(spec, "dataSourceRef")) {
         (Some(source), None) => {
@@ -324,6 +362,49 @@ mod tests {
             let mut again = object.clone();
             decode::fit(&row.schemas, row.schema_id, &mut again).unwrap();
             assert_eq!(object, again, "{plural}");
+        }
+    }
+
+    #[test]
+    fn accounts_keep_names_of_secrets_and_slices_no_topology() {
+        let mut account = json!({"secrets": [{"name": "a", "namespace": "b", "kind": "Secret"}, {}]});
+        assert!(secret_names(account.as_object_mut().unwrap()));
+        assert!(!secret_names(account.as_object_mut().unwrap()));
+        assert_eq!(account, json!({"secrets": [{"name": "a"}, {}]}));
+        let mut slice = json!({"endpoints": [{"addresses": ["a"], "deprecatedTopology": {"zone": "z"}}]});
+        no_topology(slice.as_object_mut().unwrap());
+        assert_eq!(slice, json!({"endpoints": [{"addresses": ["a"]}]}));
+    }
+
+    #[test]
+    fn a_source_that_is_no_claim_or_snapshot_is_named_by_reference() {
+        let source = |group: &str, kind: &str| json!({"apiGroup": group, "kind": kind, "name": "a"});
+        let snapshot = source("snapshot.storage.k8s.io", "VolumeSnapshot");
+        let other = source("example.com", "Image");
+        let claim = |spec: &Value| json!({"spec": spec});
+        for (old, spec, expected) in [
+            (
+                None,
+                json!({"dataSource": snapshot}),
+                json!({"dataSource": snapshot, "dataSourceRef": snapshot}),
+            ),
+            (None, json!({"dataSource": other}), json!({})),
+            (
+                None,
+                json!({"dataSourceRef": other}),
+                json!({"dataSource": other, "dataSourceRef": other}),
+            ),
+            (
+                Some(json!({"dataSource": other})),
+                json!({"dataSource": other}),
+                json!({"dataSource": other, "dataSourceRef": other}),
+            ),
+            (Some(json!({})), json!({"dataSource": other}), json!({})),
+        ] {
+            let mut made = claim(&spec);
+            let old = old.as_ref().map(claim);
+            data_source(made.as_object_mut().unwrap(), old.as_ref());
+            assert_eq!(made, claim(&expected), "{spec}");
         }
     }
 }

@@ -103,7 +103,18 @@ pub fn prepare_update(
     if let ("PersistentVolumeClaim", "", Some(claim)) =
         (resource.gvk.kind.as_str(), subresource, new.as_object_mut())
     {
-        super::create::data_source(claim);
+        super::create::data_source(claim, Some(old));
+    }
+    if let ("ServiceAccount", Some(account)) = (resource.gvk.kind.as_str(), new.as_object_mut())
+        && super::create::secret_names(account)
+    {
+        known = None;
+    }
+    if resource.gvk.kind == "EndpointSlice"
+        && at(old, &["endpoints"]) != at(new, &["endpoints"])
+        && let Some(slice) = new.as_object_mut()
+    {
+        super::create::no_topology(slice);
     }
     if let ("Job", Some(job)) = (resource.gvk.kind.as_str(), new.as_object_mut()) {
         crate::defaults::labels_from_template(job);
