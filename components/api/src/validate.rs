@@ -6,6 +6,7 @@ mod autoscaling;
 mod batch;
 mod core;
 mod definition;
+mod event;
 mod flow_control;
 mod internal;
 mod metadata;
@@ -121,6 +122,7 @@ fn kind(
     let (group, name) = (resource.gvk.group.as_str(), resource.gvk.kind.as_str());
     let features = resource.features;
     let found = match group {
+        "" | "events.k8s.io" if name == "Event" => Some(event::check(group, old, new)),
         "" if name == "Pod" => Some(whole_pod(old, new, unchanged, features)),
         "" => core::check(name, old, new, features)
             .or_else(|| storage::check(name, old, new, features))
@@ -142,11 +144,9 @@ fn kind(
         "rbac.authorization.k8s.io" => rbac::check(name, old, new),
         "resource.k8s.io" => resource::check(name, old, new, features),
         "storage.k8s.io" => storage::check(name, old, new, features),
-        "coordination.k8s.io"
-        | "discovery.k8s.io"
-        | "scheduling.k8s.io"
-        | "certificates.k8s.io"
-        | "events.k8s.io" => others::check(name, old, new, features),
+        "coordination.k8s.io" | "discovery.k8s.io" | "scheduling.k8s.io" | "certificates.k8s.io" => {
+            others::check(name, old, new, features)
+        }
         _ => None,
     };
     found.unwrap_or_default()

@@ -257,7 +257,15 @@ fn target(target: &Value, source: &str, path: &Path) -> ErrorList {
             &path.child("averageValue"),
             "must specify a positive target averageValue",
         )),
-        "object" | "external" if !set("value") && !set("averageValue") => errors.push(Error::required(
+        "external" if set("value") && set("averageValue") => errors.push(Error::forbidden(
+            &path.child("value"),
+            "may not set both a target value for metric and a per-pod target",
+        )),
+        "external" if !set("value") && !set("averageValue") => errors.push(Error::required(
+            &path.child("averageValue"),
+            "must set either a target value for metric or a per-pod target",
+        )),
+        "object" if !set("value") && !set("averageValue") => errors.push(Error::required(
             &path.child("averageValue"),
             "must set either a target value or averageValue",
         )),

@@ -10,6 +10,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+/// An endpoint is meant for this many zones, and this many nodes.
+const MAX_HINTS: usize = 8;
+
 /// These kinds, new or changed; `None` for other kinds.
 pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Features) -> Option<ErrorList> {
     Some(match kind {
@@ -17,7 +20,6 @@ pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Feat
         "EndpointSlice" => endpoint_slice(old, new, features),
         "PriorityClass" => priority_class(old, new),
         "CertificateSigningRequest" => signing_request(old, new),
-        "Event" => event(new),
         _ => return None,
     })
 }
@@ -97,17 +99,9 @@ fn slice_endpoints(kind: &str, new: &Value, rules: &Addresses<'_>) -> ErrorList 
                 errors.extend(texts(&path.child(field), name, check(name)));
             }
         }
-        for (index, zone) in list(endpoint, &["hints", "forZones"]).iter().enumerate() {
-            let name = text(zone, &["name"]);
-            let path = path.child("hints.forZones").index(index).child("name");
-            if list(endpoint, &["hints", "forZones"])[..index]
-                .iter()
-                .any(|other| text(other, &["name"]) == name)
-            {
-                errors.push(Error::duplicate(&path, name));
-            }
-            errors.extend(texts(&path, name, names::label_value(name)));
-        }
+        let hints = path.child("hints");
+        errors.extend(hinted(endpoint, "forZones", names::label_value, &hints));
+        errors.extend(hinted(endpoint, "forNodes", names::dns1123_subdomain, &hints));
         for (key, value) in at(endpoint, &["deprecatedTopology"])
             .as_object()
             .into_iter()
@@ -119,6 +113,23 @@ fn slice_endpoints(kind: &str, new: &Value, rules: &Addresses<'_>) -> ErrorList 
                 names::label_value(value.as_str().unwrap_or("")),
             ));
         }
+    }
+    errors
+}
+
+/// The zones or nodes that an endpoint is meant for.
+fn hinted(endpoint: &Value, field: &str, check: fn(&str) -> Vec<String>, path: &Path) -> ErrorList {
+    let (hints, path) = (list(endpoint, &["hints", field]), path.child(field));
+    if hints.len() > MAX_HINTS {
+        return vec![Error::too_many(&path, hints.len(), MAX_HINTS)];
+    }
+    let mut errors = ErrorList::new();
+    for (index, hint) in hints.iter().enumerate() {
+        let (name, path) = (text(hint, &["name"]), path.index(index).child("name"));
+        if hints[..index].iter().any(|other| text(other, &["name"]) == name) {
+            errors.push(Error::duplicate(&path, name));
+        }
+        errors.extend(texts(&path, name, check(name)));
     }
     errors
 }
@@ -357,80 +368,6 @@ pub(super) fn signer_name(name: &str, path: &Path) -> ErrorList {
     }
     if name.len() > 571 {
         errors.push(Error::too_long(path, 571));
-    }
-    errors
-}
-
-fn event(new: &Value) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let regarding = if at(new, &["involvedObject"]).is_object() {
-        "involvedObject"
-    } else {
-        "regarding"
-    };
-    let legacy = regarding == "involvedObject";
-    let namespace = text(new, &[regarding, "namespace"]);
-    let own = meta::namespace(new);
-    let involved = Path::new("involvedObject").child("namespace");
-    let matches = if namespace.is_empty() {
-        matches!(own, "default" | "kube-system")
-    } else {
-        namespace == own
-    };
-    if legacy && !matches {
-        errors.push(Error::invalid(
-            &involved,
-            namespace,
-            "does not match event.namespace",
-        ));
-    }
-    if text(new, &["eventTime"]).is_empty() {
-        return errors;
-    }
-    // Events in the new form, which have a microsecond time, are checked in full.
-    let controller = ["reportingComponent", "reportingController"]
-        .into_iter()
-        .map(|field| text(new, &[field]))
-        .find(|text| !text.is_empty())
-        .unwrap_or("");
-    if controller.is_empty() {
-        errors.push(Error::required(&Path::new("reportingController"), ""));
-    }
-    errors.extend(texts(
-        &Path::new("reportingController"),
-        controller,
-        if controller.is_empty() {
-            Vec::new()
-        } else {
-            names::qualified_name(controller)
-        },
-    ));
-    for (field, most) in [("reportingInstance", 128), ("action", 128), ("reason", 128)] {
-        let value = text(new, &[field]);
-        if value.is_empty() {
-            errors.push(Error::required(&Path::new(field), ""));
-        } else if value.len() > most {
-            errors.push(Error::invalid(
-                &Path::new(field),
-                "",
-                format!("can have at most {most} characters"),
-            ));
-        }
-    }
-    let kind = text(new, &["type"]);
-    if !matches!(kind, "Normal" | "Warning") {
-        errors.push(Error::invalid(
-            &Path::new("type"),
-            "",
-            format!("has invalid value: {kind}"),
-        ));
-    }
-    if text(new, &["message"]).len() > 1024 || text(new, &["note"]).len() > 1024 {
-        errors.push(Error::invalid(
-            &Path::new("message"),
-            "",
-            "can have at most 1024 characters",
-        ));
     }
     errors
 }
