@@ -139,6 +139,8 @@ async fn refusals_warnings_and_what_a_review_carries() {
 
     let path = format!("{MAPS}?fieldManager=me&fieldValidation=Strict");
     assert_eq!(bench.post(&path, &labelled("look")).await.0, 201);
+    // Changes begin with the cached object and ask again when it was not the newest; a consistent read waits for it.
+    bench.send("GET", MAPS, "application/json", None).await;
     assert_eq!(
         bench
             .merge(&format!("{MAPS}/look"), &json!({"data": {"c": "d"}}))
@@ -146,6 +148,7 @@ async fn refusals_warnings_and_what_a_review_carries() {
             .0,
         200
     );
+    bench.send("GET", MAPS, "application/json", None).await;
     assert_eq!(
         bench.delete(&format!("{MAPS}/look?gracePeriodSeconds=3")).await.0,
         200
