@@ -26,6 +26,7 @@ pub(crate) use metadata::embedded as embedded_metadata;
 pub use metadata::field_manager;
 use others::signer_name;
 pub use pod::allow_privileged;
+pub(crate) use pod::app_armor;
 
 use crate::features::Features;
 use crate::{Resource, custom, strategy};

@@ -4,6 +4,7 @@ mod containers;
 mod definition;
 mod labels;
 mod network;
+mod plugins;
 mod pod;
 mod secret;
 mod storage;
@@ -43,7 +44,8 @@ pub fn create(resource: &Resource, object: &Value) -> Vec<String> {
         "Pod" => warnings.extend(pod::pod(object)),
         "EndpointSlice" => warnings.extend(network::slice(object, true)),
         "Ingress" => warnings.extend(network::ingress(object)),
-        _ => warnings.extend(workload(kind, object).unwrap_or_else(|| either(kind, None, object))),
+        _ if has_template(kind) => warnings.extend(workload(kind, object)),
+        _ => warnings.extend(either(kind, None, object)),
     }
     warnings.extend(history(kind, object));
     warnings
@@ -61,16 +63,19 @@ pub fn update(resource: &Resource, subresource: &str, old: &Value, new: &Value) 
         // Those who change pods are programs, and do it often.
         ("Pod", _) | (_, "status") => Vec::new(),
         ("EndpointSlice", _) => network::slice(new, false),
-        _ => match workload(kind, new) {
-            // Said once: what stays as it was needs no repeating.
-            Some(warnings) if generation(old) != generation(new) => warnings,
-            Some(_) => Vec::new(),
-            None => either(kind, Some(old), new),
+        _ => {
+            let mut warnings = if !has_template(kind) {
+                either(kind, Some(old), new)
+            } else if generation(old) == generation(new) {
+                // Said once: what stays as it was needs no repeating.
+                Vec::new()
+            } else {
+                workload(kind, new)
+            };
+            warnings.extend(schedule(kind, new));
+            warnings.extend(history(kind, new));
+            warnings
         }
-        .into_iter()
-        .chain(schedule(kind, new))
-        .chain(history(kind, new))
-        .collect(),
     }
 }
 
@@ -96,9 +101,24 @@ fn unfit_name(kind: &str, name: &str) -> Option<String> {
     })
 }
 
-/// About a kind with a template of pods; `None` for other kinds.
-fn workload(kind: &str, object: &Value) -> Option<Vec<String>> {
-    Some(match kind {
+/// Kinds that make pods, or are made to.
+fn has_template(kind: &str) -> bool {
+    matches!(
+        kind,
+        "PodTemplate"
+            | "Deployment"
+            | "ReplicaSet"
+            | "DaemonSet"
+            | "ReplicationController"
+            | "StatefulSet"
+            | "Job"
+            | "CronJob"
+    )
+}
+
+/// About such a kind.
+fn workload(kind: &str, object: &Value) -> Vec<String> {
+    match kind {
         "PodTemplate" => pod::template(at(object, &["template"]), "template"),
         "Deployment" | "ReplicaSet" | "DaemonSet" | "ReplicationController" => {
             pod::template(at(object, &["spec", "template"]), "spec.template")
@@ -116,8 +136,8 @@ fn workload(kind: &str, object: &Value) -> Option<Vec<String>> {
             at(object, &["spec", "jobTemplate", "spec"]),
             "spec.jobTemplate.spec",
         ),
-        _ => return None,
-    })
+        _ => Vec::new(),
+    }
 }
 
 fn job(spec: &Value, path: &str) -> Vec<String> {

@@ -1,25 +1,23 @@
 //! AppArmor profiles that stand in a new pod's annotations, where they were before v1.30, become its containers' fields
 //! (pkg/registry/core/pod/strategy.go, applyAppArmorVersionSkew).
+use crate::validate;
 use crate::value::{Object, at, list, make, object, text};
+use apimachinery::field::Path;
 use serde_json::{Value, json};
 
 /// What stands before a container's name.
 pub(crate) const ANNOTATION: &str = "container.apparmor.security.beta.kubernetes.io/";
 
-/// The longest name of a profile.
-const MAX_NAME: usize = 4095;
-
 /// The field for what an annotation says; `None` when it can be none.
 pub(crate) fn field_for(annotation: &str) -> Option<Value> {
-    match annotation {
-        "unconfined" => Some(json!({"type": "Unconfined"})),
-        "runtime/default" => Some(json!({"type": "RuntimeDefault"})),
-        other => {
-            let name = other.strip_prefix("localhost/")?;
-            let fits = !name.is_empty() && name.trim() == name && name.len() <= MAX_NAME;
-            fits.then(|| json!({"type": "Localhost", "localhostProfile": name}))
-        }
-    }
+    let field = match annotation {
+        "unconfined" => json!({"type": "Unconfined"}),
+        "runtime/default" => json!({"type": "RuntimeDefault"}),
+        other => json!({"type": "Localhost", "localhostProfile": other.strip_prefix("localhost/")?}),
+    };
+    validate::app_armor(&field, &Path::new(""))
+        .is_empty()
+        .then_some(field)
 }
 
 /// A container whose annotation says something that no field does.

@@ -24,6 +24,7 @@ pub(super) use ephemeral::update as ephemeral_containers;
 pub(super) use resize::update as resize;
 pub(super) use scheduling::tolerations;
 pub use security::allow_privileged;
+pub(crate) use security::app_armor;
 pub(super) use status::update as status;
 pub(super) use update::{changed_annotations, changed_spec, difference};
 pub(super) use volumes::{driver_name, volume_source};

@@ -48,8 +48,9 @@ pub(super) fn check(holder: &Value, path: &str, is_template: bool, warnings: &mu
         }
         variables(list(container.value, &["env"]), own, warnings);
     }
-    ports(spec, path, warnings);
-    port_names(spec, path, warnings);
+    let each: Vec<(String, &Value)> = each_port(spec, path).collect();
+    ports(&each, warnings);
+    port_names(&each, warnings);
 }
 
 /// Profiles that stand in annotations, which nobody reads any more.
@@ -144,10 +145,10 @@ fn each_port<'a>(spec: &'a Value, path: &'a str) -> impl Iterator<Item = (String
     })
 }
 
-fn ports(spec: &Value, path: &str, warnings: &mut Vec<String>) {
+fn ports(ports: &[(String, &Value)], warnings: &mut Vec<String>) {
     let number = |port: &Value, field| int(port, &[field]).unwrap_or(0);
-    let mut all: HashMap<(i64, &str), Vec<(String, &Value)>> = HashMap::new();
-    for (own, port) in each_port(spec, path) {
+    let mut all: HashMap<(i64, &str), Vec<(&str, &Value)>> = HashMap::new();
+    for (own, port) in ports {
         let (host, ip) = (number(port, "hostPort"), text(port, &["hostIP"]));
         let (inside, protocol) = (number(port, "containerPort"), text(port, &["protocol"]));
         if !ip.is_empty() && host == 0 {
@@ -174,9 +175,9 @@ fn ports(spec: &Value, path: &str, warnings: &mut Vec<String>) {
     }
 }
 
-fn port_names(spec: &Value, path: &str, warnings: &mut Vec<String>) {
-    let mut names: HashMap<&str, String> = HashMap::new();
-    for (own, port) in each_port(spec, path) {
+fn port_names(ports: &[(String, &Value)], warnings: &mut Vec<String>) {
+    let mut names: HashMap<&str, &str> = HashMap::new();
+    for (own, port) in ports {
         let name = text(port, &["name"]);
         if name.is_empty() {
             continue;

@@ -1,21 +1,10 @@
 //! Volumes, claims and classes of storage (pkg/api/persistentvolume, persistentvolumeclaim and storage, util.go).
-use super::{containers, labels};
+use super::{containers, labels, plugins};
 use crate::value::{at, list, text};
 use apimachinery::meta;
 use serde_json::Value;
 
 const CLASS: &str = "volume.beta.kubernetes.io/storage-class";
-const GONE: [(&str, &str); 6] = [
-    ("cephfs", "deprecated in v1.28, non-functional in v1.31+"),
-    (
-        "photonPersistentDisk",
-        "deprecated in v1.11, non-functional in v1.16+",
-    ),
-    ("scaleIO", "deprecated in v1.16, non-functional in v1.22+"),
-    ("storageos", "deprecated in v1.22, non-functional in v1.25+"),
-    ("glusterfs", "deprecated in v1.25, non-functional in v1.26+"),
-    ("rbd", "deprecated in v1.28, non-functional in v1.31+"),
-];
 
 fn class_annotation(object: &Value) -> Option<String> {
     meta::annotation(object, CLASS).map(|_| {
@@ -38,16 +27,7 @@ pub(super) fn volume(volume: &Value) -> Vec<String> {
         let path = format!("spec.nodeAffinity.required.nodeSelectorTerms[{index}]");
         labels::term(term, false, &path, &mut warnings);
     }
-    for (plugin, message) in GONE {
-        if spec.get(plugin).is_some_and(Value::is_object) {
-            let shown = if plugin == "storageos" {
-                "storageOS"
-            } else {
-                plugin
-            };
-            warnings.push(format!("spec.{shown}: {message}"));
-        }
-    }
+    warnings.extend(plugins::of_volume(spec));
     warnings
 }
 

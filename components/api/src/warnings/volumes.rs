@@ -1,42 +1,14 @@
 //! Volumes of pods: plugins that are gone, and files that are written over each other.
-use super::storage;
+use super::{plugins, storage};
 use crate::value::{at, list, text};
 use apimachinery::field::quote;
 use serde_json::Value;
-
-const GONE: [(&str, &str); 9] = [
-    (
-        "photonPersistentDisk",
-        "deprecated in v1.11, non-functional in v1.16+",
-    ),
-    (
-        "gitRepo",
-        "deprecated in v1.11, and disabled by default in v1.33+",
-    ),
-    ("scaleIO", "deprecated in v1.16, non-functional in v1.22+"),
-    ("flocker", "deprecated in v1.22, non-functional in v1.25+"),
-    ("storageos", "deprecated in v1.22, non-functional in v1.25+"),
-    ("quobyte", "deprecated in v1.22, non-functional in v1.25+"),
-    ("glusterfs", "deprecated in v1.25, non-functional in v1.26+"),
-    ("cephfs", "deprecated in v1.28, non-functional in v1.31+"),
-    ("rbd", "deprecated in v1.28, non-functional in v1.31+"),
-];
 
 /// About the volumes of a spec, which is at `path`.
 pub(super) fn check(spec: &Value, path: &str, warnings: &mut Vec<String>) {
     let volumes = list(spec, &["volumes"]);
     for (index, volume) in volumes.iter().enumerate() {
-        for (plugin, message) in GONE {
-            if volume.get(plugin).is_some_and(Value::is_object) {
-                // Upstream's path has the field's name in Go.
-                let shown = if plugin == "storageos" {
-                    "storageOS"
-                } else {
-                    plugin
-                };
-                warnings.push(format!("{path}.volumes[{index}].{shown}: {message}"));
-            }
-        }
+        warnings.extend(plugins::of_pod(volume, || format!("{path}.volumes[{index}]")));
         let claim = at(volume, &["ephemeral", "volumeClaimTemplate", "spec"]);
         if claim.is_object() {
             let path = || format!("{path}.volumes[{index}].ephemeral.volumeClaimTemplate.spec");

@@ -1,6 +1,6 @@
 //! What all writes share: tracking of field owners, preparation, checks, the transaction.
 mod attempt;
-mod claims;
+mod device_claims;
 mod expressions;
 mod new;
 mod store;

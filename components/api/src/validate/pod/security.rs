@@ -183,7 +183,8 @@ const PROFILES: &[&str] = &["Localhost", "RuntimeDefault", "Unconfined"];
 /// The longest path that the kernel takes.
 const MAX_PROFILE: usize = 4095;
 
-fn app_armor(profile: &Value, path: &Path) -> ErrorList {
+/// An AppArmor profile of a pod or a container.
+pub(crate) fn app_armor(profile: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if !profile.is_object() {
         return errors;

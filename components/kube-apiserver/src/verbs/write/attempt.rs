@@ -2,7 +2,7 @@
 use super::new::admit_new;
 use super::store::{bytes_of, time_to_live};
 use super::{Existing, Made, View, Write, missing, track};
-use super::{claims, expressions};
+use super::{device_claims, expressions};
 use crate::admission::{self, Operation};
 use crate::metadata;
 use crate::metrics::certificates::Issued;
@@ -97,7 +97,7 @@ pub(super) async fn attempt(
         services::fit(server, row, Some(old), &mut new)?;
     }
     require_version(target, wanted, &new)?;
-    let wrong = claims::wrong_with_change(server, request, target, old, &new).await;
+    let wrong = device_claims::wrong_with_change(server, request, target, old, &new).await;
     expressions::checked(server, row, Some(old), || {
         api::validate::update_with(row, &target.subresource, old, &new, &unchanged, wrong)
     })?;

@@ -1,5 +1,5 @@
 //! What a new object goes through before it is stored, by whatever verb it is made.
-use super::{claims, expressions};
+use super::{device_claims, expressions};
 use crate::admission::{self, Attributes, Operation};
 use crate::metadata;
 use crate::request::ApiRequest;
@@ -34,7 +34,7 @@ pub async fn admit_new(
         .for_each(|warning| request.warn(warning));
     strategy::prepare_create(row, object).map_err(ApiError::internal)?;
     services::fit(server, row, None, object)?;
-    let wrong = claims::wrong_with_new(server, row, object).await;
+    let wrong = device_claims::wrong_with_new(server, row, object).await;
     expressions::checked(server, row, None, || {
         api::validate::create_with(row, object, wrong)
     })?;

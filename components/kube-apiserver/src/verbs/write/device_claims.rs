@@ -132,19 +132,7 @@ async fn drivers(server: &Server, request: &ApiRequest, old: &Value, new: &Value
         verbs.insert(0, format!("associated-node:{verb}"));
     }
     for driver in drivers {
-        let mut first = None;
-        let mut allowed = false;
-        for verb in &verbs {
-            let question = question(request, verb, "driver", &request.info.namespace, driver);
-            match refused(server, &question).await {
-                None => {
-                    allowed = true;
-                    break;
-                }
-                Some(why) => first = first.or(Some(why)),
-            }
-        }
-        if let Some(why) = first.filter(|_| !allowed) {
+        if let Some(why) = refused_for(server, request, &verbs, driver).await {
             errors.push(Error::forbidden(
                 &Path::new("status.devices"),
                 format!(
@@ -155,6 +143,22 @@ async fn drivers(server: &Server, request: &ApiRequest, old: &Value, new: &Value
         }
     }
     errors
+}
+
+/// Why none of these verbs is allowed for a driver: what was said of the first.
+async fn refused_for(
+    server: &Server,
+    request: &ApiRequest,
+    verbs: &[String],
+    driver: &str,
+) -> Option<String> {
+    let mut first = None;
+    for verb in verbs {
+        let question = question(request, verb, "driver", &request.info.namespace, driver);
+        let why = refused(server, &question).await?;
+        first.get_or_insert(why);
+    }
+    first
 }
 
 /// The question whether a request may go on, about a subresource that there is only for such questions.
