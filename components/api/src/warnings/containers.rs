@@ -3,12 +3,14 @@ use crate::strategy::app_armor;
 use crate::value::{at, int, list, object, text};
 use apimachinery::Quantity;
 use apimachinery::field::quote;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::HashMap;
+use std::fmt;
 
 const SECCOMP: &str = "container.seccomp.security.alpha.kubernetes.io/";
 
 /// A container of a spec, of any kind.
+#[derive(Clone, Copy)]
 struct Container<'a> {
     kind: &'static str,
     index: usize,
@@ -48,7 +50,7 @@ pub(super) fn check(holder: &Value, path: &str, is_template: bool, warnings: &mu
         }
         variables(list(container.value, &["env"]), own, warnings);
     }
-    let each: Vec<(String, &Value)> = each_port(spec, path).collect();
+    let each: Vec<Port> = each_port(spec, path).collect();
     ports(&each, warnings);
     port_names(&each, warnings);
 }
@@ -58,31 +60,41 @@ fn annotated(
     spec: &Value,
     container: &Value,
     name: &str,
-    annotations: &serde_json::Map<String, Value>,
+    annotations: &Map<String, Value>,
     path: &str,
     is_template: bool,
     warnings: &mut Vec<String>,
 ) {
-    let key = format!("{SECCOMP}{name}");
-    if at(container, &["securityContext", "seccompProfile"]).is_null() && annotations.contains_key(&key) {
+    if at(container, &["securityContext", "seccompProfile"]).is_null()
+        && annotated_for(annotations, SECCOMP, name).is_some()
+    {
         warnings.push(format!(
-            r#"{path}metadata.annotations[{key}]: non-functional in v1.27+; use the "seccompProfile" field instead"#
+            r#"{path}metadata.annotations[{SECCOMP}{name}]: non-functional in v1.27+; use the "seccompProfile" field instead"#
         ));
     }
     // A pod is told of it when its annotation becomes its field.
     if !is_template || !at(container, &["securityContext", "appArmorProfile"]).is_null() {
         return;
     }
-    let key = format!("{}{name}", app_armor::ANNOTATION);
-    let Some(profile) = annotations.get(&key).and_then(Value::as_str) else {
+    let profile = annotated_for(annotations, app_armor::ANNOTATION, name);
+    let Some(profile) = profile.and_then(Value::as_str) else {
         return;
     };
     let of_pod = at(spec, &["securityContext", "appArmorProfile"]);
     if app_armor::field_for(profile).as_ref() != Some(of_pod) {
         warnings.push(format!(
-            r#"{path}metadata.annotations[{key}]: deprecated since v1.30; use the "appArmorProfile" field instead"#
+            r#"{path}metadata.annotations[{}{name}]: deprecated since v1.30; use the "appArmorProfile" field instead"#,
+            app_armor::ANNOTATION
         ));
     }
+}
+
+/// What an annotation says whose key is a prefix and a container's name.
+fn annotated_for<'a>(annotations: &'a Map<String, Value>, prefix: &str, name: &str) -> Option<&'a Value> {
+    let mut prefixed = annotations
+        .iter()
+        .filter(|(key, _)| key.strip_prefix(prefix) == Some(name));
+    prefixed.next().map(|(_, value)| value)
 }
 
 /// Parts of bytes.
@@ -131,24 +143,42 @@ fn variables(variables: &[Value], path: impl Fn() -> String, warnings: &mut Vec<
     }
 }
 
-/// A port of a container, and where it stands.
-fn each_port<'a>(spec: &'a Value, path: &'a str) -> impl Iterator<Item = (String, &'a Value)> {
+/// A port of a container, and where it stands. Shown as its path, which is needed for a warning only.
+struct Port<'a> {
+    holder: &'a str,
+    container: Container<'a>,
+    index: usize,
+    value: &'a Value,
+}
+
+impl fmt::Display for Port<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Container { kind, index, .. } = self.container;
+        write!(
+            formatter,
+            "{}spec.{kind}[{index}].ports[{}]",
+            self.holder, self.index
+        )
+    }
+}
+
+fn each_port<'a>(spec: &'a Value, holder: &'a str) -> impl Iterator<Item = Port<'a>> {
     all(spec).flat_map(move |container| {
         let ports = list(container.value, &["ports"]).iter().enumerate();
-        ports.map(move |(index, port)| {
-            let own = format!(
-                "{path}spec.{}[{}].ports[{index}]",
-                container.kind, container.index
-            );
-            (own, port)
+        ports.map(move |(index, value)| Port {
+            holder,
+            container,
+            index,
+            value,
         })
     })
 }
 
-fn ports(ports: &[(String, &Value)], warnings: &mut Vec<String>) {
+fn ports(ports: &[Port<'_>], warnings: &mut Vec<String>) {
     let number = |port: &Value, field| int(port, &[field]).unwrap_or(0);
-    let mut all: HashMap<(i64, &str), Vec<(&str, &Value)>> = HashMap::new();
-    for (own, port) in ports {
+    let mut all: HashMap<(i64, &str), Vec<&Port<'_>>> = HashMap::new();
+    for own in ports {
+        let port = own.value;
         let (host, ip) = (number(port, "hostPort"), text(port, &["hostIP"]));
         let (inside, protocol) = (number(port, "containerPort"), text(port, &["protocol"]));
         if !ip.is_empty() && host == 0 {
@@ -158,7 +188,8 @@ fn ports(ports: &[(String, &Value)], warnings: &mut Vec<String>) {
             ));
         }
         let others = all.entry((inside, protocol)).or_default();
-        for (other, before) in others.iter() {
+        for other in others.iter() {
+            let before = other.value;
             let (other_host, other_ip) = (number(before, "hostPort"), text(before, &["hostIP"]));
             let how = if (host, ip) == (other_host, other_ip) {
                 "duplicate"
@@ -171,14 +202,14 @@ fn ports(ports: &[(String, &Value)], warnings: &mut Vec<String>) {
             };
             warnings.push(format!("{own}: {how} port definition with {other}"));
         }
-        others.push((own, port));
+        others.push(own);
     }
 }
 
-fn port_names(ports: &[(String, &Value)], warnings: &mut Vec<String>) {
-    let mut names: HashMap<&str, &str> = HashMap::new();
-    for (own, port) in ports {
-        let name = text(port, &["name"]);
+fn port_names(ports: &[Port<'_>], warnings: &mut Vec<String>) {
+    let mut names: HashMap<&str, &Port<'_>> = HashMap::new();
+    for own in ports {
+        let name = text(own.value, &["name"]);
         if name.is_empty() {
             continue;
         }

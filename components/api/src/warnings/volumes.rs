@@ -39,29 +39,33 @@ impl std::fmt::Display for File<'_> {
 
 /// Of one file and another before it, the one written later wins, or neither can be written.
 fn overlapping(volume: &Value, warnings: &mut Vec<String>) {
-    let name = quote(text(volume, &["name"]));
+    let name = || quote(text(volume, &["name"]));
     for (field, kind, source) in [
         ("configMap", "ConfigMap", "name"),
         ("secret", "Secret", "secretName"),
         ("downwardAPI", "DownwardAPI", ""),
     ] {
         let holder = at(volume, &[field]);
-        let shown = described(kind, source, holder);
         for collision in collisions(files(holder, "")) {
-            warnings.push(format!("volume {name} ({shown}): overlapping paths: {collision}"));
+            let shown = described(kind, source, holder);
+            warnings.push(format!(
+                "volume {} ({shown}): overlapping paths: {collision}",
+                name()
+            ));
         }
     }
     let mut all = Vec::new();
     for source in list(volume, &["projected", "sources"]) {
         if source.as_object().is_none_or(serde_json::Map::is_empty) {
-            warnings.push(format!("volume {name} (Projected) has no sources provided"));
+            warnings.push(format!("volume {} (Projected) has no sources provided", name()));
             continue;
         }
         all.extend(projected(source));
     }
     for collision in collisions(all) {
         warnings.push(format!(
-            "volume {name} (Projected): overlapping paths: {collision}"
+            "volume {} (Projected): overlapping paths: {collision}",
+            name()
         ));
     }
 }

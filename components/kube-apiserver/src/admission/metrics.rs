@@ -1,6 +1,7 @@
 //! Admission's metrics under upstream's names.
 
 use super::attributes::Operation;
+use super::plugins::Plugin;
 use crate::metrics::timed::Durations;
 use daemon::metrics::PlainCounter;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -20,6 +21,8 @@ pub enum Phase {
 }
 
 impl Phase {
+    const COUNT: usize = 2;
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Admit => "admit",
@@ -91,6 +94,8 @@ struct PolicyLabels {
     enforcement_action: &'static str,
 }
 
+/// Ways in which a plugin lets requests pass.
+const PASSES: usize = Operation::COUNT * Phase::COUNT;
 const STEP_BUCKETS: [f64; 6] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5];
 const CONDITION_BUCKETS: [f64; 7] = [0.001, 0.005, 0.01, 0.025, 0.1, 0.2, 0.25];
 const WEBHOOK_BUCKETS: [f64; 8] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 25.0];
@@ -99,7 +104,10 @@ const POLICY_BUCKETS: [f64; 7] = [0.000_000_5, 0.001, 0.01, 0.1, 1.0, 5.0, 10.0]
 /// What is counted and timed.
 pub struct AdmissionMetrics {
     steps: Family<StepLabels, Histogram>,
-    plugins: Family<PluginLabels, Histogram>,
+    plugins: Durations<PluginLabels>,
+    /// Those of plugins that let a request pass, by plugin, phase and operation, once there was one: each write asks for
+    /// a dozen.
+    passed: Box<[OnceLock<AtomicHistogram>]>,
     webhooks: Family<NamedLabels, Histogram>,
     requests: Family<RequestLabels, Counter>,
     // Upstream's counters without `_total` at the end of their names.
@@ -125,7 +133,8 @@ impl AdmissionMetrics {
         let policies = || Histogram::new(POLICY_BUCKETS);
         let metrics = Self {
             steps: histogram(steps),
-            plugins: histogram(steps),
+            plugins: Family::new_with_constructor(|| AtomicHistogram::new(&STEP_BUCKETS)),
+            passed: (0..Plugin::COUNT * PASSES).map(|_| OnceLock::new()).collect(),
             webhooks: histogram(webhooks),
             requests: Family::default(),
             rejections: Family::default(),
@@ -219,19 +228,28 @@ impl AdmissionMetrics {
     /// One plugin has run.
     pub fn plugin(
         &self,
-        name: &'static str,
+        plugin: Plugin,
         phase: Phase,
         operation: Operation,
         rejected: bool,
         elapsed: Duration,
     ) {
-        let labels = PluginLabels {
-            name,
-            operation: operation.name(),
-            rejected: word(rejected),
-            r#type: phase.name(),
+        let durations = || {
+            self.plugins.get_or_create_owned(&PluginLabels {
+                name: plugin.name(),
+                operation: operation.name(),
+                rejected: word(rejected),
+                r#type: phase.name(),
+            })
         };
-        self.plugins.get_or_create(&labels).observe(elapsed.as_secs_f64());
+        let seconds = elapsed.as_secs_f64();
+        if rejected {
+            durations().observe(seconds);
+        } else {
+            let pass = operation as usize * Phase::COUNT + phase as usize;
+            let known = &self.passed[plugin as usize * PASSES + pass];
+            known.get_or_init(durations).observe(seconds);
+        }
     }
 
     /// A webhook was called. `code` is that of its refusal or failure, 200 if it let the request pass.

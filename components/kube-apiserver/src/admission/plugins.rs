@@ -17,6 +17,9 @@ macro_rules! plugins {
         const ALL: &[Plugin] = &[$($name,)*];
 
         impl Plugin {
+            /// How many there are.
+            pub const COUNT: usize = ALL.len();
+
             /// The name in flags and metrics.
             pub fn name(self) -> &'static str {
                 match self {

@@ -106,7 +106,7 @@ async fn connection<H, F>(
         tracing::debug!(%error, "setting TCP_NODELAY failed");
     }
     let local = stream.local_addr().unwrap_or(address);
-    let tls = match tokio::time::timeout(
+    let mut tls = match tokio::time::timeout(
         limits.handshake,
         LOCAL_ADDRESS.scope(local.ip(), acceptor.accept(stream)),
     )
@@ -158,6 +158,10 @@ async fn connection<H, F>(
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .keep_alive_timeout(Duration::from_secs(15));
     let is_http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+    if is_http2 {
+        // The cork has a limit of its own, which leaves records whole.
+        tls.get_mut().1.set_buffer_limit(None);
+    }
     let (corked, cork) = cork::corked(tls, is_http2);
     let serving = builder.serve_connection_with_upgrades(TokioIo::new(corked), service);
     tokio::pin!(serving);

@@ -57,6 +57,8 @@ impl Body {
 
 /// Slices that travel together have up to so many bytes: HTTP/1 keeps copies of what it has been given.
 const CHUNK: usize = 64 * 1024;
+/// Room for so many slices is made at first: small objects of a list, each with a comma.
+const TOGETHER: usize = 16;
 
 /// What is written next: one slice, or several small ones, none of them copied.
 pub enum Chunk {
@@ -69,19 +71,18 @@ impl Chunk {
     fn next(slices: &mut VecDeque<Bytes>) -> Option<Self> {
         let first = slices.pop_front()?;
         let mut left = first.len();
-        let mut count = 0;
-        for slice in &*slices {
-            if left + slice.len() > CHUNK {
-                break;
+        let mut taken = VecDeque::new();
+        // One by one: what is left of a list is long, and splitting would move all of it for each chunk.
+        while let Some(slice) = slices.pop_front_if(|slice| left + slice.len() <= CHUNK) {
+            if taken.is_empty() {
+                taken.reserve(TOGETHER);
             }
             left += slice.len();
-            count += 1;
+            taken.push_back(slice);
         }
-        if count == 0 {
+        if taken.is_empty() {
             return Some(Self::One(first));
         }
-        let rest = slices.split_off(count);
-        let mut taken = std::mem::replace(slices, rest);
         taken.push_front(first);
         Some(Self::Several { slices: taken, left })
     }

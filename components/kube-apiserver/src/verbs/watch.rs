@@ -1,5 +1,7 @@
 //! watch: a stream of frames.
 
+mod end;
+
 use super::list::check_timeout;
 use super::options::refuse;
 use super::target::Target;
@@ -16,7 +18,7 @@ use api::Resource;
 use apimachinery::ApiError;
 use apimachinery::field::{Error, Path};
 use bytes::Bytes;
-use futures::future::BoxFuture;
+use end::End;
 use http::StatusCode;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -99,7 +101,7 @@ pub async fn watch(
         target: target.clone(),
         encoding: accepted.encoding,
         shape: accepted.shape,
-        end: Box::pin(end(Arc::clone(server), Duration::from_secs_f64(seconds))),
+        end: End::after(Arc::clone(server), Duration::from_secs_f64(seconds)),
         columns_sent: false,
         late,
         asked: (send_initial_events == Some(true)).then_some(begun),
@@ -156,7 +158,7 @@ struct Frames {
     encoding: Encoding,
     shape: Shape,
     /// Comes when its time is over. Kept from event to event: its timer is set and taken off once.
-    end: BoxFuture<'static, ()>,
+    end: End,
     columns_sent: bool,
     late: Option<LateFilter>,
     /// When the client asked for all objects first, until it has them.
@@ -200,20 +202,10 @@ impl LateFilter {
 /// Frames sent in one write at most.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// Comes when a watch has lasted for `time`, or the server stops.
-async fn end(server: Arc<Server>, time: Duration) {
-    // Its place among all watches when the server stops.
-    let share = rand::random();
-    tokio::select! {
-        () = tokio::time::sleep(time) => {}
-        () = server.lifecycle.watch_ends(share) => {}
-    }
-}
-
 impl Frames {
     /// The next item; `None` when its time is over.
     fn poll_item(&mut self, context: &mut Context<'_>) -> Poll<Option<WatchItem>> {
-        if self.end.as_mut().poll(context).is_ready() {
+        if self.end.poll(context).is_ready() {
             return Poll::Ready(None);
         }
         self.watcher.poll_next(context).map(Some)

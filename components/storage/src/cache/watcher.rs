@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use futures::StreamExt;
 use tokio::sync::watch;
@@ -74,6 +74,8 @@ pub struct Watcher {
     pending: VecDeque<Arc<CacheEvent>>,
     /// Only for watches that want bookmarks.
     bookmark_due: Option<Pin<Box<Sleep>>>,
+    /// The task that the timer of bookmarks wakes, so that it is not asked with each event.
+    timed: Option<Waker>,
     ended: bool,
 }
 
@@ -92,6 +94,7 @@ impl Watcher {
             changes: cache.changes_here(),
             wakes: WatchStream::from_changes(cache.changes_here()),
             bookmark_due,
+            timed: None,
             hub,
             cache,
             parts,
@@ -121,11 +124,17 @@ impl Watcher {
             if let Some(item) = self.try_next() {
                 return Poll::Ready(item);
             }
-            if let Some(bookmark) = &mut self.bookmark_due {
+            if let Some(bookmark) = &mut self.bookmark_due
+                && !self
+                    .timed
+                    .as_ref()
+                    .is_some_and(|task| task.will_wake(context.waker()))
+            {
                 // Due means that `try_next` gives it.
                 if bookmark.as_mut().poll(context).is_ready() {
                     continue;
                 }
+                self.timed = Some(context.waker().clone());
             }
             // The sender lives in the cache that this watcher holds.
             match self.wakes.poll_next_unpin(context) {
@@ -218,6 +227,7 @@ impl Watcher {
             return None;
         }
         due.as_mut().reset(self.hub.next_bookmark());
+        self.timed = None;
         Some(WatchItem::Bookmark {
             revision: self.revision,
             initial_events_end: false,
