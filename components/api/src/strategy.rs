@@ -9,7 +9,7 @@ mod service;
 mod update;
 
 pub use create::prepare_create;
-pub(crate) use create::qos_class;
+pub use create::qos_class;
 pub use gated::Gates;
 pub(crate) use gated::pod_spec_path;
 pub use rules::{Rules, rules};

@@ -35,6 +35,11 @@ use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::{ApiError, meta};
 use serde_json::Value;
 
+/// Whether a resource is somebody else's, such as `example.com/gpu`.
+pub fn is_extended_resource(name: &str) -> bool {
+    amounts::is_extended(name)
+}
+
 /// Why a stored CustomResourceDefinition is not structural, which older servers took; `None` when it is.
 pub fn non_structural(definition: &Value) -> Option<String> {
     definition::non_structural(definition)

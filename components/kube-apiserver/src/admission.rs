@@ -13,11 +13,13 @@ pub mod matching;
 pub mod metrics;
 pub mod namespace_lifecycle;
 pub mod node_restriction;
+pub mod optional;
 pub mod plugins;
 pub mod pod_defaults;
 pub mod pod_security;
 pub mod policies;
 pub mod rbac;
+pub mod resize;
 pub mod resource_quota;
 pub mod scope;
 pub mod service_account;
@@ -189,6 +191,11 @@ async fn admit_one(
             namespace_lifecycle::admit(server, attributes, plain(object.as_deref())).await?;
             return Ok(false);
         }
+        Plugin::NamespaceAutoProvision => {
+            optional::namespaces::provide(server, attributes).await?;
+            return Ok(false);
+        }
+        Plugin::AlwaysDeny => return Err(optional::deny(attributes)),
         Plugin::NodeRestriction => {
             node_restriction::admit(server, attributes, plain(object.as_deref()), plain(old)).await?;
             return Ok(false);
@@ -220,6 +227,12 @@ async fn admit_one(
         }
         Plugin::StorageObjectInUseProtection => pod_defaults::storage_protection(attributes, object),
         Plugin::RuntimeClass => pod_defaults::runtime_class(server, attributes, object).await?,
+        Plugin::AlwaysPullImages => return Ok(optional::images::pull(object, plain(old))),
+        Plugin::PodNodeSelector => optional::node_selectors::select(server, attributes, object).await?,
+        Plugin::PodTolerationRestriction => {
+            return optional::tolerations::tolerate(server, attributes, object).await;
+        }
+        Plugin::ExtendedResourceToleration => return Ok(optional::extended_resources::tolerate(object)),
         Plugin::PodTopologyLabels => topology::label(server, attributes, object),
         _ => return Ok(false),
     }
@@ -296,6 +309,24 @@ async fn validate_one(
         Plugin::ClusterTrustBundleAttest => certificates::attest(server, attributes, object),
         Plugin::PodSecurity => pod_security::admit(server, attributes, object, old).await,
         Plugin::NodeDeclaredFeatureValidator => declared_features::check(server, attributes, object, old),
+        Plugin::PodResizeValidator => resize::check(server, attributes, object, old),
+        Plugin::NamespaceExists => optional::namespaces::check(server, attributes).await,
+        Plugin::LimitPodHardAntiAffinityTopology => optional::anti_affinity::check(attributes, object),
+        Plugin::AlwaysPullImages => optional::images::check(attributes, object, old),
+        Plugin::ImagePolicyWebhook => match &server.admission.configuration.image_policy {
+            Some(policy) => policy.check(attributes, object).await,
+            None => Ok(()),
+        },
+        Plugin::PodNodeSelector => optional::node_selectors::check(server, attributes, object).await,
+        Plugin::PodTolerationRestriction => optional::tolerations::check(server, attributes, object).await,
+        Plugin::EventRateLimit => {
+            let rates = &server.admission.configuration.event_rates;
+            rates.check(attributes, object)
+        }
+        Plugin::OwnerReferencesPermissionEnforcement => {
+            optional::owners::check(server, attributes, object, old).await
+        }
+        Plugin::DenyServiceExternalIPs => optional::external_ips::check(attributes, object, old),
         Plugin::CertificateApproval => certificates::approval(server, attributes, old),
         Plugin::CertificateSigning => certificates::signing(server, attributes, object, old),
         Plugin::CertificateSubjectRestriction => certificates::subject(attributes, object),

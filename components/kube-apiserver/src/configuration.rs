@@ -115,7 +115,7 @@ impl Configuration {
         let backends = Backends::load(&flags)?;
         let proxy_identity = proxy_identity(&flags)?;
         let peer_authorities = peers::Authorities::load(&flags)?;
-        let admission = admission(&flags)?;
+        let admission = admission(&flags, &clients)?;
         let metrics = observing::metrics(&flags.observing)?;
         Ok(Self {
             flags,
@@ -202,13 +202,16 @@ fn proxy_identity(flags: &ApiServerFlags) -> anyhow::Result<ProxyIdentity> {
     Ok(identity)
 }
 
-fn admission(flags: &ApiServerFlags) -> anyhow::Result<Admission> {
+fn admission(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Admission> {
     let plugins =
         crate::admission::plugins::chain(&flags.enable_admission_plugins, &flags.disable_admission_plugins)?;
     let configuration = match &flags.admission_control_config_file {
-        Some(file) => AdmissionConfiguration::load(file).context("--admission-control-config-file")?,
+        Some(file) => {
+            AdmissionConfiguration::load(file, clients).context("--admission-control-config-file")?
+        }
         None => AdmissionConfiguration::default(),
     };
+    configuration.check(&plugins)?;
     Ok(Admission::new(plugins, configuration))
 }
 

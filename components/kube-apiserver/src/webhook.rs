@@ -13,7 +13,7 @@ mod trust;
 mod weakness;
 
 pub use answer::CallError;
-pub use client::{Clients, Connector, Endpoint, root_cause};
+pub use client::{Clients, Connector, Endpoint, PAUSE, root_cause};
 pub use connection::{Dialer, Secured};
 pub use credentials::{Credentials, Identities, Kubeconfig};
 pub use place::{BadPlace, Place, Service};

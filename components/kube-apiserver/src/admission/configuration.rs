@@ -1,6 +1,11 @@
 //! `--admission-control-config-file`: what plugins are told.
 
-use crate::webhook::Identities;
+use super::optional::event_rates::EventRates;
+use super::optional::image_policy::ImagePolicy;
+use super::optional::node_selectors::NodeSelectors;
+use super::optional::tolerations::Tolerations;
+use super::plugins;
+use crate::webhook::{Clients, Identities};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -15,6 +20,10 @@ pub struct AdmissionConfiguration {
     pub mutating: Identities,
     pub validating: Identities,
     pub pod_security: PodSecurityConfiguration,
+    pub node_selectors: NodeSelectors,
+    pub tolerations: Tolerations,
+    pub event_rates: EventRates,
+    pub image_policy: Option<ImagePolicy>,
 }
 
 #[derive(Deserialize)]
@@ -43,8 +52,9 @@ struct WebhookAdmissionConfiguration {
 }
 
 impl AdmissionConfiguration {
-    /// Reads the file and those that it names; relative paths start at its folder.
-    pub fn load(path: &Path) -> anyhow::Result<Self> {
+    /// Reads the file and those that it names; relative paths start at its folder. Webhooks in it are called by
+    /// `clients`.
+    pub fn load(path: &Path, clients: &Clients) -> anyhow::Result<Self> {
         let folder = path.parent().unwrap_or(Path::new(""));
         let file: File = serde_json::from_value(document(path)?)
             .with_context(|| format!("{} is no AdmissionConfiguration", path.display()))?;
@@ -62,13 +72,29 @@ impl AdmissionConfiguration {
                 (_, other) => document(&folder.join(other))?,
             };
             loaded
-                .take(&plugin.name, told, folder)
+                .take(&plugin.name, told, folder, clients)
                 .with_context(|| format!("{}: plugin {}", path.display(), plugin.name))?;
         }
         Ok(loaded)
     }
 
-    fn take(&mut self, plugin: &str, told: Value, folder: &Path) -> anyhow::Result<()> {
+    /// Whether the plugins that run know what they have to.
+    pub fn check(&self, plugins: &[plugins::Plugin]) -> anyhow::Result<()> {
+        for (plugin, is_told) in [
+            (plugins::Plugin::EventRateLimit, !self.event_rates.is_empty()),
+            (plugins::Plugin::ImagePolicyWebhook, self.image_policy.is_some()),
+        ] {
+            if plugins.contains(&plugin) && !is_told {
+                bail!(
+                    "admission plugin {:?} needs a configuration; name it in --admission-control-config-file",
+                    plugin.name()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, plugin: &str, told: Value, folder: &Path, clients: &Clients) -> anyhow::Result<()> {
         match plugin {
             "MutatingAdmissionWebhook" => self.mutating = webhooks(told, folder)?,
             "ValidatingAdmissionWebhook" => self.validating = webhooks(told, folder)?,
@@ -80,6 +106,16 @@ impl AdmissionConfiguration {
                 )?;
                 self.pod_security = PodSecurityConfiguration::read(&told)?;
             }
+            "PodNodeSelector" => self.node_selectors = typed(told)?,
+            "PodTolerationRestriction" => {
+                let version = "podtolerationrestriction.admission.k8s.io/v1alpha1";
+                self.tolerations = typed(checked(told, &[version], "Configuration")?)?;
+            }
+            "EventRateLimit" => {
+                let version = "eventratelimit.admission.k8s.io/v1alpha1";
+                self.event_rates = EventRates::read(checked(told, &[version], "Configuration")?)?;
+            }
+            "ImagePolicyWebhook" => self.image_policy = Some(ImagePolicy::read(told, folder, clients)?),
             other => bail!("a configuration of {other:?} is not supported"),
         }
         Ok(())
@@ -142,7 +178,7 @@ mod tests {
         .unwrap();
         let path = folder.path().join("config.yaml");
         std::fs::write(&path, text).unwrap();
-        AdmissionConfiguration::load(&path)
+        AdmissionConfiguration::load(&path, &Clients::new(None))
     }
 
     #[test]

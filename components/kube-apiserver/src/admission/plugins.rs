@@ -31,16 +31,28 @@ macro_rules! plugins {
 }
 
 plugins! {
+    AlwaysAdmit,
+    NamespaceAutoProvision,
     NamespaceLifecycle,
+    NamespaceExists,
+    LimitPodHardAntiAffinityTopology,
     LimitRanger,
     ServiceAccount,
     NodeRestriction,
     TaintNodesByCondition,
+    AlwaysPullImages,
+    ImagePolicyWebhook,
     PodSecurity,
+    PodNodeSelector,
     Priority,
     DefaultTolerationSeconds,
+    PodTolerationRestriction,
+    EventRateLimit,
+    ExtendedResourceToleration,
     DefaultStorageClass,
     StorageObjectInUseProtection,
+    PodGroupProtection,
+    OwnerReferencesPermissionEnforcement,
     PersistentVolumeClaimResize,
     RuntimeClass,
     CertificateApproval,
@@ -48,19 +60,40 @@ plugins! {
     ClusterTrustBundleAttest,
     CertificateSubjectRestriction,
     DefaultIngressClass,
+    DenyServiceExternalIPs,
     PodTopologyLabels,
+    PodGroupWorkloadExists,
     NodeDeclaredFeatureValidator,
+    JobValidation,
+    PodResizeValidator,
     MutatingAdmissionPolicy,
     MutatingAdmissionWebhook,
     ValidatingAdmissionPolicy,
     ValidatingAdmissionWebhook,
     ResourceQuota,
+    AlwaysDeny,
 }
 
 impl Plugin {
     /// Whether it runs when nothing is said.
     fn by_default(self) -> bool {
-        self != NodeRestriction
+        !matches!(
+            self,
+            AlwaysAdmit
+                | NamespaceAutoProvision
+                | NamespaceExists
+                | LimitPodHardAntiAffinityTopology
+                | NodeRestriction
+                | AlwaysPullImages
+                | ImagePolicyWebhook
+                | PodNodeSelector
+                | PodTolerationRestriction
+                | EventRateLimit
+                | ExtendedResourceToleration
+                | OwnerReferencesPermissionEnforcement
+                | DenyServiceExternalIPs
+                | AlwaysDeny
+        )
     }
 
     /// Whether it may change or refuse this request before the object is validated. Cheap: it is asked of
@@ -68,18 +101,19 @@ impl Plugin {
     pub fn admits(self, attributes: &Attributes<'_>) -> bool {
         let on = |group, plural| attributes.is(group, plural);
         let creates = attributes.operation == Operation::Create && attributes.subresource.is_empty();
+        let writes = matches!(attributes.operation, Operation::Create | Operation::Update);
+        let pods = on("", "pods") && attributes.subresource.is_empty();
         match self {
+            NamespaceAutoProvision => attributes.operation == Operation::Create,
+            AlwaysPullImages | PodTolerationRestriction | ExtendedResourceToleration => writes && pods,
+            PodNodeSelector => creates && pods,
             NamespaceLifecycle => attributes.operation != Operation::Connect,
             NodeRestriction => {
                 attributes.operation != Operation::Connect
                     && attributes.user.in_group(crate::identity::NODES_GROUP)
             }
             LimitRanger | ServiceAccount | RuntimeClass => creates && on("", "pods"),
-            Priority | DefaultTolerationSeconds => {
-                on("", "pods")
-                    && attributes.subresource.is_empty()
-                    && matches!(attributes.operation, Operation::Create | Operation::Update)
-            }
+            Priority | DefaultTolerationSeconds => writes && pods,
             PodTopologyLabels => {
                 attributes.operation == Operation::Create && (on("", "pods") || on("", "bindings"))
             }
@@ -92,7 +126,8 @@ impl Plugin {
                         || on("storage.k8s.io", "volumeattributesclasses"))
             }
             DefaultIngressClass => creates && on("networking.k8s.io", "ingresses"),
-            MutatingAdmissionPolicy | MutatingAdmissionWebhook => true,
+            MutatingAdmissionPolicy | MutatingAdmissionWebhook | AlwaysDeny => true,
+            // Some do nothing: AlwaysAdmit, and those of kinds that are not served.
             _ => false,
         }
     }
@@ -101,7 +136,24 @@ impl Plugin {
     pub fn validates(self, attributes: &Attributes<'_>) -> bool {
         let on = |group, plural| attributes.is(group, plural);
         let writes = matches!(attributes.operation, Operation::Create | Operation::Update);
+        let pods = on("", "pods") && attributes.subresource.is_empty();
         match self {
+            NamespaceExists => attributes.operation != Operation::Connect,
+            LimitPodHardAntiAffinityTopology | AlwaysPullImages | PodTolerationRestriction => writes && pods,
+            PodNodeSelector => attributes.operation == Operation::Create && pods,
+            ImagePolicyWebhook => {
+                writes
+                    && on("", "pods")
+                    && matches!(attributes.subresource.as_str(), "" | "ephemeralcontainers")
+            }
+            EventRateLimit => writes && on("", "events"),
+            OwnerReferencesPermissionEnforcement => writes,
+            DenyServiceExternalIPs => writes && on("", "services") && attributes.subresource.is_empty(),
+            PodResizeValidator => {
+                attributes.operation == Operation::Update
+                    && on("", "pods")
+                    && attributes.subresource == "resize"
+            }
             LimitRanger => writes && (on("", "pods") || on("", "persistentvolumeclaims")),
             ServiceAccount => writes && on("", "pods"),
             PodSecurity => writes && (attributes.row.namespaced || on("", "namespaces")),
@@ -161,7 +213,7 @@ mod tests {
     fn chains() {
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let default = chain(&[], &[]).unwrap();
-        assert_eq!(default.len(), ALL.len() - 1);
+        assert_eq!(default.len(), ALL.len() - 14);
         let all = chain(&names(&["NodeRestriction"]), &[]).unwrap();
         assert!(all.is_sorted() && all.contains(&NodeRestriction));
         let less = chain(&[], &names(&["ResourceQuota", "PodSecurity"])).unwrap();

@@ -2,7 +2,7 @@
 
 use super::{Authenticated, Rejected};
 use crate::identity::User;
-use crate::webhook::{CallError, Endpoint};
+use crate::webhook::{Endpoint, PAUSE};
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -11,9 +11,6 @@ use std::time::Duration;
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Attempts while the webhook can't be reached, and the pause before the second one.
-const ATTEMPTS: u32 = 5;
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// A webhook that reviews tokens.
 pub struct WebhookTokens {
@@ -75,31 +72,13 @@ impl WebhookTokens {
             "spec": { "token": token, "audiences": wanted },
             "status": { "user": {} },
         });
-        let body = self.ask(question.to_string()).await?;
+        let question = question.to_string().into();
+        let body = self.endpoint.post_patiently(question, TIMEOUT, PAUSE).await;
+        let body = body.map_err(|error| Rejected(format!("webhook: {error}")))?;
         let review: Review =
             serde_json::from_slice(&body).map_err(|error| Rejected(format!("webhook: {error}")))?;
         decide(review.status, wanted, !audiences.is_empty())
     }
-
-    async fn ask(&self, question: String) -> Result<bytes::Bytes, Rejected> {
-        let mut pause = PAUSE;
-        for attempt in 1.. {
-            match self.endpoint.post(question.clone().into(), TIMEOUT).await {
-                Ok(body) => return Ok(body),
-                Err(error) if attempt < ATTEMPTS && is_passing(&error) => {
-                    tokio::time::sleep(pause).await;
-                    pause = pause.mul_f64(1.5);
-                }
-                Err(error) => return Err(Rejected(format!("webhook: {error}"))),
-            }
-        }
-        Err(Rejected("webhook: no answer".to_owned()))
-    }
-}
-
-/// Whether another attempt may do better.
-fn is_passing(error: &CallError) -> bool {
-    matches!(error, CallError::Transport { timed_out: false, .. }) || matches!(error.code(), 429 | 500..=599)
 }
 
 fn decide(status: Status, wanted: &[String], asked: bool) -> Result<Option<Authenticated>, Rejected> {

@@ -3,7 +3,7 @@
 use super::Decision;
 use super::attributes::Attributes;
 use super::selection;
-use crate::webhook::{CallError, Endpoint};
+use crate::webhook::{CallError, Endpoint, PAUSE};
 use ahash::AHashMap;
 use cel::{Decl, Environment, PER_CALL_LIMIT, Program, Type, from_json};
 use parking_lot::Mutex;
@@ -15,9 +15,6 @@ use std::time::{Duration, Instant};
 const CAPACITY: usize = 8192;
 /// Longer questions are asked anew each time.
 const LONGEST: usize = 10_000;
-/// Attempts while the webhook can't be reached, and the pause before the second one.
-const ATTEMPTS: u32 = 5;
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// How one webhook is used.
 #[derive(Clone, Debug)]
@@ -177,24 +174,10 @@ impl WebhookAuthorizer {
             "status": { "allowed": false },
         })
         .to_string();
-        let mut pause = PAUSE;
-        for attempt in 1.. {
-            match self
-                .endpoint
-                .post(question.clone().into(), self.settings.timeout)
-                .await
-            {
-                Err(CallError::Transport { timed_out: false, .. }) if attempt < ATTEMPTS => {}
-                Err(error) if attempt < ATTEMPTS && matches!(error.code(), 429 | 500..=599) => {}
-                decided => return decided,
-            }
-            tokio::time::sleep(pause).await;
-            pause = pause.mul_f64(1.5);
-        }
-        Err(CallError::Transport {
-            message: "no answer".to_owned(),
-            timed_out: true,
-        })
+        let timeout = self.settings.timeout;
+        self.endpoint
+            .post_patiently(question.into(), timeout, PAUSE)
+            .await
     }
 }
 

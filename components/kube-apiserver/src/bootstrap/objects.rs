@@ -91,6 +91,18 @@ fn namespaces() -> std::io::Result<&'static [String]> {
     Ok(NAMES.get_or_init(|| names))
 }
 
+/// Makes a namespace like those that every cluster has, if it isn't there.
+pub async fn make_namespace(server: &Server, name: &str) -> anyhow::Result<()> {
+    let wanted = json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": { "name": name, "labels": { "kubernetes.io/metadata.name": name } },
+        "spec": { "finalizers": ["kubernetes"] },
+        "status": { "phase": "Active" },
+    });
+    Ok(reconcile_one(server, wanted).await?)
+}
+
 fn service_cidr(server: &Server) -> Value {
     let cidrs: Vec<String> = server
         .flags

@@ -30,6 +30,11 @@ impl CallError {
             Self::Status(error) => error.code(),
         }
     }
+
+    /// Whether another attempt may do better.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Transport { timed_out: false, .. }) || matches!(self.code(), 429 | 500..=599)
+    }
 }
 
 /// The body of a successful answer. The length of any answer's is in `length` afterwards.

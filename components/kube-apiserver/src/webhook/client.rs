@@ -31,6 +31,10 @@ const IDLE: Duration = Duration::from_secs(90);
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Attempts of who asks patiently, and the usual pause before the second.
+const ATTEMPTS: u32 = 5;
+pub const PAUSE: Duration = Duration::from_millis(500);
+
 type Pool = Client<Connector, Full<Bytes>>;
 
 /// What makes two webhooks share connections (together with their host).
@@ -174,6 +178,26 @@ impl Endpoint {
         };
         counts.posted(sent, code, read, begun.elapsed());
         outcome
+    }
+
+    /// The same with several attempts, as long as another one may do better; `pause` passes before the second, and
+    /// each is half as long again as the one before.
+    pub async fn post_patiently(
+        &self,
+        body: Bytes,
+        timeout: Duration,
+        mut pause: Duration,
+    ) -> Result<Bytes, CallError> {
+        for _ in 1..ATTEMPTS {
+            match self.post(body.clone(), timeout).await {
+                Err(error) if error.is_passing() => {
+                    tokio::time::sleep(pause).await;
+                    pause = pause.mul_f64(1.5);
+                }
+                decided => return decided,
+            }
+        }
+        self.post(body, timeout).await
     }
 
     fn request(&self, url: &str, body: Bytes) -> Result<Request<Full<Bytes>>, String> {

@@ -53,9 +53,12 @@ impl Bench {
         let request = http::Request::builder()
             .method(method)
             .uri(path)
-            .header("content-type", content)
-            .body(kube::client::Body::from(body))
-            .unwrap();
+            .header("content-type", content);
+        self.answered(request, body).await
+    }
+
+    async fn answered(&self, request: http::request::Builder, body: Vec<u8>) -> Answered {
+        let request = request.body(kube::client::Body::from(body)).unwrap();
         let response = self.client.send(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let warnings = parts
@@ -71,6 +74,26 @@ impl Bench {
 
     pub async fn post(&self, path: &str, body: &Value) -> Answered {
         self.send("POST", path, "application/json", Some(body)).await
+    }
+
+    /// As somebody else.
+    pub async fn post_as(&self, user: &str, path: &str, body: &Value) -> Answered {
+        let request = http::Request::post(path)
+            .header("content-type", "application/json")
+            .header("impersonate-user", user);
+        self.answered(request, body.to_string().into_bytes()).await
+    }
+
+    /// Roles reach the authorizer by a watch: waits until somebody may do something with config maps.
+    pub async fn allowed(&self, user: &str, verb: &str) {
+        let review = json!({"spec": {"user": user, "resourceAttributes": {
+            "verb": verb, "resource": "configmaps", "namespace": "default"}}});
+        let reviews = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.post(reviews, &review).await.1["status"]["allowed"] != true {
+            assert!(Instant::now() < deadline, "{user} may not {verb} config maps");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     pub async fn merge(&self, path: &str, body: &Value) -> Answered {

@@ -3,6 +3,7 @@
 
 mod bench;
 mod field_sets;
+mod optional;
 mod plugins;
 mod policies;
 mod webhooks;

@@ -189,11 +189,15 @@ async fn a_running_pod_is_resized_only_where_its_node_can() {
         .await;
     let amounts = |cpu: &str| json!({"limits": {"cpu": cpu, "memory": "1Gi"}});
     let pods = "/api/v1/namespaces/default/pods";
-    for (node, declared) in [
-        ("old", json!([])),
-        ("new", json!(["Another", "GuaranteedQoSPodCPUResize"])),
+    let declared = json!(["Another", "GuaranteedQoSPodCPUResize"]);
+    for (node, declared, cpu, os) in [
+        ("old", json!([]), "4", "linux"),
+        ("new", declared.clone(), "2", "linux"),
+        ("small", declared.clone(), "1900m", "linux"),
+        ("odd", declared, "4", "windows"),
     ] {
-        let made = json!({"metadata": {"name": node}, "status": {"declaredFeatures": declared}});
+        let made = json!({"metadata": {"name": node, "labels": {"kubernetes.io/os": os}}, "status": {
+            "declaredFeatures": declared, "allocatable": {"cpu": cpu, "memory": "1Gi"}}});
         assert_eq!(bench.post("/api/v1/nodes", &made).await.0, 201);
         let container = json!({"name": "c", "image": "i", "resources": amounts("1")});
         let pod = json!({"metadata": {"name": node}, "spec": {"nodeName": node, "containers": [container]}});
@@ -202,7 +206,13 @@ async fn a_running_pod_is_resized_only_where_its_node_can() {
     }
     // Admission looks into the cache; a consistent read waits until it is there.
     bench.send("GET", "/api/v1/nodes", "application/json", None).await;
-    for (name, expected) in [("old", 403), ("new", 200), ("gone", 403)] {
+    for (name, expected) in [
+        ("old", 403),
+        ("new", 200),
+        ("small", 403),
+        ("odd", 403),
+        ("gone", 403),
+    ] {
         if name == "gone" {
             let pod = json!({"metadata": {"name": name}, "spec": {"nodeName": name, "containers": [
                 {"name": "c", "image": "i", "resources": amounts("1")}]}});
@@ -224,9 +234,22 @@ async fn a_running_pod_is_resized_only_where_its_node_can() {
                 r#"pods "old" is forbidden: pod update requires features GuaranteedQoSPodCPUResize which are not available on node "old""#
             }
             "gone" => r#"pods "gone" is forbidden: node "gone" not found"#,
+            "small" => {
+                r#"pods "small" is forbidden: Node didn't have enough allocatable resources: cpu, requested: 2000, allocatable: 1900"#
+            }
+            "odd" => {
+                r#"pods "odd" is forbidden: pod resize is only supported on linux nodes, node "odd" is "windows""#
+            }
             _ => continue,
         };
         assert_eq!(message(&answer), why);
+        // Autoscalers look for the cause, to give up at once.
+        let cause = match name {
+            "small" => json!([{"reason": "NodeCapacity"}]),
+            "odd" => json!([{"reason": "UnsupportedPlatform"}]),
+            _ => Value::Null,
+        };
+        assert_eq!(answer["details"]["causes"], cause, "{answer}");
     }
 }
 

@@ -1,0 +1,181 @@
+//! PodTolerationRestriction: which taints the pods of a namespace tolerate, and which they may.
+use super::{namespace, plain};
+use crate::admission::{Attributes, Operation};
+use crate::server::Server;
+use apimachinery::ApiError;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+const DEFAULTS: &str = "scheduler.alpha.kubernetes.io/defaultTolerations";
+const ALLOWED: &str = "scheduler.alpha.kubernetes.io/tolerationsWhitelist";
+const MEMORY_PRESSURE: &str = "node.kubernetes.io/memory-pressure";
+
+/// What the plugin is told, for namespaces that say nothing themselves.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tolerations {
+    #[serde(default)]
+    pub default: Vec<Value>,
+    #[serde(default)]
+    pub whitelist: Vec<Value>,
+}
+
+/// Gives the pod what its namespace tolerates. Says whether the pod was changed.
+pub async fn tolerate(
+    server: &Server,
+    attributes: &Attributes<'_>,
+    pod: &mut Value,
+) -> Result<bool, ApiError> {
+    let namespace = namespace(server, attributes).await?;
+    let configuration = &server.admission.configuration.tolerations;
+    let mut more = match attributes.operation {
+        Operation::Create => {
+            annotated(&namespace, DEFAULTS)?.unwrap_or_else(|| configuration.default.clone())
+        }
+        _ => Vec::new(),
+    };
+    if api::strategy::qos_class(&pod["spec"]) != "BestEffort" {
+        more.push(json!({"key": MEMORY_PRESSURE, "operator": "Exists", "effect": "NoSchedule"}));
+    }
+    let changes = !more.is_empty();
+    if changes {
+        pod["spec"]["tolerations"] = Value::Array(merged([own(pod), &more].concat()));
+    }
+    allowed(configuration, &namespace, pod)?;
+    Ok(changes)
+}
+
+/// Webhooks may have changed it.
+pub async fn check(
+    server: &Server,
+    attributes: &Attributes<'_>,
+    pod: Option<&Value>,
+) -> Result<(), ApiError> {
+    let Some(pod) = pod else { return Ok(()) };
+    let namespace = namespace(server, attributes).await?;
+    allowed(&server.admission.configuration.tolerations, &namespace, pod)
+}
+
+fn own(pod: &Value) -> &[Value] {
+    pod["spec"]["tolerations"].as_array().map_or(&[], Vec::as_slice)
+}
+
+/// What an annotation of the namespace says; `None` without one.
+fn annotated(namespace: &Value, key: &str) -> Result<Option<Vec<Value>>, ApiError> {
+    match namespace["metadata"]["annotations"][key].as_str() {
+        None => Ok(None),
+        Some("") => Ok(Some(Vec::new())),
+        Some(text) => serde_json::from_str(text)
+            .map(Some)
+            .map_err(|error| plain(error.to_string())),
+    }
+}
+
+fn allowed(configuration: &Tolerations, namespace: &Value, pod: &Value) -> Result<(), ApiError> {
+    let own = own(pod);
+    if own.is_empty() {
+        return Ok(());
+    }
+    let list = annotated(namespace, ALLOWED)?;
+    let list = list.as_deref().unwrap_or(&configuration.whitelist);
+    let fits = |toleration: &Value| list.iter().any(|allowed| covers(allowed, toleration));
+    if list.is_empty() || own.iter().all(fits) {
+        return Ok(());
+    }
+    Err(plain(
+        "pod tolerations (possibly merged with namespace default tolerations) conflict with its namespace whitelist",
+    ))
+}
+
+fn text<'a>(toleration: &'a Value, field: &str) -> &'a str {
+    toleration[field].as_str().unwrap_or("")
+}
+
+/// The same toleration, whether a field is left out or empty.
+fn same(a: &Value, b: &Value) -> bool {
+    ["key", "operator", "value", "effect"]
+        .iter()
+        .all(|field| text(a, field) == text(b, field))
+        && a["tolerationSeconds"].as_i64() == b["tolerationSeconds"].as_i64()
+}
+
+/// Whether whatever one tolerates, the wider one does too.
+fn covers(wide: &Value, one: &Value) -> bool {
+    if same(wide, one) {
+        return true;
+    }
+    let every_key = text(wide, "key").is_empty() && text(wide, "operator") == "Exists";
+    if text(wide, "key") != text(one, "key") && !every_key {
+        return false;
+    }
+    if !matches!(text(wide, "effect"), "") && text(wide, "effect") != text(one, "effect") {
+        return false;
+    }
+    if text(wide, "effect") == "NoExecute"
+        && let Some(most) = wide["tolerationSeconds"].as_i64()
+        && one["tolerationSeconds"]
+            .as_i64()
+            .is_none_or(|seconds| seconds > most)
+    {
+        return false;
+    }
+    match text(wide, "operator") {
+        "Equal" | "" => text(one, "operator") == "Equal" && text(one, "value") == text(wide, "value"),
+        operator => operator == "Exists",
+    }
+}
+
+/// Those that no other covers, of equal ones the first.
+fn merged(all: Vec<Value>) -> Vec<Value> {
+    let mut merged: Vec<Value> = Vec::new();
+    for (index, toleration) in all.iter().enumerate() {
+        let later = || {
+            let mut others = all[index + 1..].iter().filter(|other| !same(toleration, other));
+            others.any(|other| covers(other, toleration))
+        };
+        if !merged.iter().any(|other| covers(other, toleration)) && !later() {
+            merged.push(toleration.clone());
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_toleration_covers_another() {
+        let key = |effect: &str| json!({"key": "k", "operator": "Exists", "effect": effect});
+        let seconds = |seconds: Value| json!({"key": "k", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds});
+        let equal = |operator: &str, value: &str| json!({"key": "k", "operator": operator, "value": value});
+        for (wide, one, want) in [
+            (json!({"operator": "Exists"}), key("NoSchedule"), true),
+            (key(""), key("NoSchedule"), true),
+            (key("NoSchedule"), key(""), false),
+            (key("NoExecute"), seconds(json!(5)), true),
+            (seconds(json!(5)), key("NoExecute"), false),
+            (seconds(json!(5)), seconds(json!(6)), false),
+            (seconds(json!(5)), seconds(json!(4)), true),
+            (equal("Equal", "a"), equal("Equal", "a"), true),
+            (equal("", "a"), equal("Equal", "a"), true),
+            (equal("Equal", "a"), equal("Equal", "b"), false),
+            (equal("Exists", ""), equal("Equal", "b"), true),
+            (json!({"key": "other", "operator": "Exists"}), key(""), false),
+        ] {
+            assert_eq!(covers(&wide, &one), want, "{wide} over {one}");
+        }
+    }
+
+    #[test]
+    fn what_is_covered_goes() {
+        let all = vec![
+            json!({"key": "a", "operator": "Exists", "effect": "NoSchedule"}),
+            json!({"key": "b", "operator": "Equal", "value": "1"}),
+            json!({"key": "a", "operator": "Exists"}),
+            json!({"key": "b", "operator": "Equal", "value": "1", "effect": ""}),
+        ];
+        assert_eq!(merged(all.clone()), [all[1].clone(), all[2].clone()]);
+        assert_eq!(merged(Vec::new()), Vec::<Value>::new());
+    }
+}
