@@ -1,6 +1,7 @@
 //! Validation of webhook configurations and admission policies.
 mod bindings;
 mod expressions;
+mod go_url;
 mod json_path;
 mod params;
 mod policies;

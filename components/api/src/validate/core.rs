@@ -400,3 +400,6 @@ fn address_of(address: &Value, rules: &Addresses<'_>, path: &Path) -> ErrorList 
     errors.extend(service::non_special_ip(ip, &path.child("ip")));
     errors
 }
+
+#[cfg(test)]
+mod tests;

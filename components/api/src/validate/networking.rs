@@ -315,3 +315,6 @@ fn disruption_budget(new: &Value) -> ErrorList {
     ));
     errors
 }
+
+#[cfg(test)]
+mod tests;

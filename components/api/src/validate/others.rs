@@ -298,3 +298,6 @@ fn priority_class(old: Option<&Value>, new: &Value) -> ErrorList {
     }
     errors
 }
+
+#[cfg(test)]
+mod tests;

@@ -172,3 +172,6 @@ fn subject(subject: &Value, namespaced: bool, path: &Path) -> ErrorList {
     }
     errors
 }
+
+#[cfg(test)]
+mod tests;

@@ -175,3 +175,6 @@ fn api_service(new: &Value) -> ErrorList {
     }
     errors
 }
+
+#[cfg(test)]
+mod tests;

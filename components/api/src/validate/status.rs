@@ -71,6 +71,7 @@ fn status(kind: &str, old: &Value, new: &Value, features: Features) -> ErrorList
             errors.extend(storage::claim_status(new));
             errors
         }
+        "APIService" => condition_statuses(new, &path.child("conditions")),
         "FlowSchema" | "PriorityLevelConfiguration" => named_conditions(new, &path.child("conditions")),
         "ValidatingAdmissionPolicy" => {
             let mut errors = admission::type_checking(new, &path);
@@ -104,6 +105,20 @@ fn phase(namespace: &Value) -> Option<Error> {
             format!("may only be '{wanted}' if `deletionTimestamp` is {empty}"),
         )
     })
+}
+
+/// Conditions that say yes, no, or that it isn't known.
+fn condition_statuses(object: &Value, path: &Path) -> ErrorList {
+    let conditions = list(object, &["status", "conditions"]).iter().enumerate();
+    conditions
+        .filter_map(|(index, condition)| {
+            shared::one_of(
+                &path.index(index).child("status"),
+                at(condition, &["status"]),
+                &["True", "False", "Unknown"],
+            )
+        })
+        .collect()
 }
 
 /// Conditions that have a name, and each only once.

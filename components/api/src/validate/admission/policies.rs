@@ -3,6 +3,7 @@ use super::expressions::PolicyExpressions;
 use super::params;
 use super::rules::{constraints, mutable_operations, required_one_of};
 use super::webhooks::match_conditions;
+use crate::validate::internal;
 use crate::validate::shared::{maybe_one_of, one_of, same, texts};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
@@ -89,7 +90,7 @@ pub(super) fn validating(new: &Value, before: Option<&Value>, path: &Path) -> Er
     if annotations.len() > MAX_ANNOTATIONS {
         errors.push(Error::invalid(
             &path.child("auditAnnotations"),
-            Value::from(annotations),
+            internal::shown_list(internal::AUDIT_ANNOTATION, at(spec, &["auditAnnotations"])),
             format!("must not have more than {MAX_ANNOTATIONS} auditAnnotations"),
         ));
     }

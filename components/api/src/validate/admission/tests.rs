@@ -33,6 +33,16 @@ fn webhooks_are_checked_field_by_field() {
         ),
         (
             "clientConfig",
+            json!({"url": "https://a b"}),
+            "webhooks[0].clientConfig.url: Required value: url must be a valid URL: parse \"https://a b\": invalid character \" \" in host name; desired format: https://host[/path]",
+        ),
+        (
+            "clientConfig",
+            json!({"url": "https://@a"}),
+            "webhooks[0].clientConfig.url: Invalid value: \"\": user information is not permitted in the URL",
+        ),
+        (
+            "clientConfig",
             json!({"url": "https://"}),
             "webhooks[0].clientConfig.url: Invalid value: \"\": host must be specified; desired format: https://host[/path]",
         ),

@@ -1,5 +1,5 @@
-use super::expressions;
 use super::rules::rule;
+use super::{expressions, go_url};
 use crate::validate::shared::{label_selector, label_selector_with, maybe_one_of, one_of, texts};
 use crate::value::{at, int, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
@@ -251,47 +251,40 @@ fn url_path(place: &str, path: &Path) -> ErrorList {
 /// An URL of a webhook: `https`, a host, a path, and nothing else.
 fn url(url: &str, path: &Path) -> ErrorList {
     const FORM: &str = "; desired format: https://host[/path]";
-    let scheme_of = |text: &str| {
-        text.split_once(':')
-            .map(|(scheme, _)| scheme.to_owned())
-            .filter(|scheme| {
-                scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-                    && scheme
-                        .bytes()
-                        .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
-            })
+    let url = match go_url::parse(url) {
+        Ok(url) => url,
+        Err(why) => {
+            return vec![Error::required(
+                path,
+                format!("url must be a valid URL: {why}{FORM}"),
+            )];
+        }
     };
-    let scheme = scheme_of(url).unwrap_or_default();
-    let rest = if scheme.is_empty() {
-        url
-    } else {
-        &url[scheme.len() + 1..]
-    };
-    let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let authority = rest
-        .strip_prefix("//")
-        .map_or("", |rest| rest.split('/').next().unwrap_or(""));
-    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
     let mut errors = ErrorList::new();
-    if scheme.to_lowercase() != "https" {
+    if url.scheme != "https" {
         errors.push(Error::invalid(
             path,
-            scheme.to_lowercase(),
+            url.scheme,
             format!("'https' is the only allowed URL scheme{FORM}"),
         ));
     }
-    if host.is_empty() {
+    if url.host.is_empty() {
         errors.push(Error::invalid(
             path,
-            host,
+            url.host,
             format!("host must be specified{FORM}"),
         ));
     }
+    if let Some(user) = url.user {
+        errors.push(Error::invalid(
+            path,
+            user,
+            "user information is not permitted in the URL",
+        ));
+    }
     for (part, message) in [
-        (user, "user information is not permitted in the URL"),
-        (fragment, "fragments are not permitted in the URL"),
-        (query, "query parameters are not permitted in the URL"),
+        (url.fragment, "fragments are not permitted in the URL"),
+        (url.query, "query parameters are not permitted in the URL"),
     ] {
         if !part.is_empty() {
             errors.push(Error::invalid(path, part, message));

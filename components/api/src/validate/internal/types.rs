@@ -11,6 +11,12 @@ pub(in crate::validate) const ROLE_REF: Members = &[
     Member("Name", "name", Text),
 ];
 
+/// admissionregistration.AuditAnnotation
+pub(in crate::validate) const AUDIT_ANNOTATION: Members = &[
+    Member("Key", "key", Text),
+    Member("ValueExpression", "valueExpression", Text),
+];
+
 /// networking.ParentReference
 pub(in crate::validate) const PARENT_REF: Members = &[
     Member("Group", "group", Text),
