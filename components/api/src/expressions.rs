@@ -132,7 +132,7 @@ pub struct Variables {
     types: Vec<(String, Type)>,
     names: Names,
     any: bool,
-    /// What they are compiled and evaluated in, with `variables` for those before them.
+    /// What may use them is compiled in this, and all is evaluated in it.
     pub environment: Environment,
 }
 
@@ -150,9 +150,18 @@ impl Variables {
         variables
     }
 
-    /// Adds a variable. One that doesn't compile is known all the same, so that only it is reported.
+    /// Adds a variable, which may use those before it. One that doesn't compile is known all the same, so that only it is reported.
     pub fn add(&mut self, name: &str, expression: &str) -> Result<(), String> {
-        let compiled = compile(expression, &self.environment, Purpose::Variable);
+        // Only mutations themselves construct what is patched.
+        let compiled = if self.names.patch_types {
+            let names = Names {
+                patch_types: false,
+                ..self.names
+            };
+            compile(expression, &self.beside(names), Purpose::Variable)
+        } else {
+            compile(expression, &self.environment, Purpose::Variable)
+        };
         let ty = compiled
             .as_ref()
             .map_or(Type::Dyn, |program| program.ty().clone());

@@ -6,6 +6,7 @@ mod devices;
 mod gated;
 mod rules;
 mod service;
+mod signing;
 mod update;
 
 pub use create::prepare_create;

@@ -4,6 +4,7 @@ mod admission;
 mod amounts;
 mod autoscaling;
 mod batch;
+mod certificates;
 mod core;
 mod definition;
 mod event;
@@ -21,10 +22,10 @@ mod status;
 mod storage;
 mod workloads;
 
+use certificates::signer_name;
 pub use core::service_addresses;
 pub(crate) use metadata::embedded as embedded_metadata;
 pub use metadata::field_manager;
-use others::signer_name;
 pub use pod::allow_privileged;
 pub(crate) use pod::app_armor;
 
@@ -143,14 +144,15 @@ fn kind(
         }
         "autoscaling" if name == "HorizontalPodAutoscaler" => Some(autoscaling::check(old, new, features)),
         "networking.k8s.io" | "policy" => networking::check(name, old, new, features),
-        "admissionregistration.k8s.io" => admission::check(name, new),
+        "admissionregistration.k8s.io" => admission::check(name, old, new),
         "apiextensions.k8s.io" => Some(definition::check(old, new)),
         "flowcontrol.apiserver.k8s.io" => flow_control::check(name, new),
         "node.k8s.io" | "apiregistration.k8s.io" => small::check(name, old, new, features),
         "rbac.authorization.k8s.io" => rbac::check(name, old, new),
         "resource.k8s.io" => resource::check(name, old, new, features),
         "storage.k8s.io" => storage::check(name, old, new, features),
-        "coordination.k8s.io" | "discovery.k8s.io" | "scheduling.k8s.io" | "certificates.k8s.io" => {
+        "certificates.k8s.io" => Some(certificates::check("", old, new)),
+        "coordination.k8s.io" | "discovery.k8s.io" | "scheduling.k8s.io" => {
             others::check(name, old, new, features)
         }
         _ => None,

@@ -14,10 +14,9 @@ use crate::verbs::body;
 use crate::verbs::options;
 use crate::verbs::target::Target;
 use apimachinery::decode::Unchanged;
-use apimachinery::field::{Error, Path};
-use apimachinery::{ApiError, GroupVersionKind, meta};
+use apimachinery::{ApiError, meta};
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Answers a review.
 pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
@@ -25,7 +24,6 @@ pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> R
     let options = options::write(request, "CreateOptions", false)?;
     let mut review = body::object(&target.row, &target.row.gvk, request, &options)?;
     crate::metadata::ensure_namespace(&target.row, &target.namespace, &mut review)?;
-    check_metadata(target, &review)?;
     if target.row.gvk.kind != "SelfSubjectReview" {
         crate::verbs::write::track(
             &target.row,
@@ -67,34 +65,5 @@ pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> R
         StatusCode::CREATED,
         &review.into_whole(),
         &accepted,
-    ))
-}
-
-/// Reviews carry no metadata of their own.
-fn check_metadata(target: &Target, review: &Value) -> Result<(), ApiError> {
-    if target.row.gvk.group != "authorization.k8s.io" || target.row.gvk.kind == "SelfSubjectRulesReview" {
-        return Ok(());
-    }
-    let mut bare = review.get("metadata").cloned().unwrap_or_else(|| json!({}));
-    if let Some(map) = bare.as_object_mut() {
-        map.remove("managedFields");
-        if target.row.gvk.kind == "LocalSubjectAccessReview" {
-            map.remove("namespace");
-        }
-        map.retain(|_, value| !value.is_null());
-    }
-    if bare.as_object().is_none_or(serde_json::Map::is_empty) {
-        return Ok(());
-    }
-    let detail = if target.row.gvk.kind == "LocalSubjectAccessReview" {
-        "must be empty except for namespace"
-    } else {
-        "must be empty"
-    };
-    let errors = [Error::invalid(&Path::new("metadata"), bare, detail)];
-    Err(ApiError::invalid(
-        &GroupVersionKind::new("authorization.k8s.io", "v1", ""),
-        "",
-        &errors,
     ))
 }

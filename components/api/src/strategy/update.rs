@@ -94,6 +94,12 @@ pub fn prepare_update(
     {
         known = None;
     }
+    if let ("CertificateSigningRequest", "status" | "approval") = (resource.gvk.kind.as_str(), subresource) {
+        if subresource == "status" {
+            super::signing::keep_decisions(old, new);
+        }
+        super::signing::fill_times(old, new);
+    }
     if let ("CustomResourceDefinition", "") = (resource.gvk.kind.as_str(), subresource) {
         storage_version(new);
     }
@@ -166,7 +172,7 @@ fn keep(old: &Value, new: &mut Value, path: &[&str], known: &mut Option<Unchange
 fn rewrites(kind: &str, subresource: &str) -> bool {
     match subresource {
         "approval" | "finalize" | "ephemeralcontainers" | "resize" => true,
-        "status" => matches!(kind, "Pod" | "Job"),
+        "status" => matches!(kind, "Pod" | "Job" | "CertificateSigningRequest"),
         _ => matches!(
             kind,
             "CustomResourceDefinition" | "Service" | "PersistentVolumeClaim" | "Job"

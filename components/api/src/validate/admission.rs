@@ -1,27 +1,34 @@
 //! Validation of webhook configurations and admission policies.
+mod bindings;
 mod expressions;
+mod go_url;
+mod json_path;
+mod params;
 mod policies;
 mod rules;
+mod type_checking;
 mod webhooks;
+
+pub(super) use type_checking::check as type_checking;
 
 use crate::value::at;
 use apimachinery::field::{ErrorList, Path};
-use policies::{binding, mutating, validating};
+use bindings::binding;
+use policies::{mutating, validating};
 use serde_json::Value;
 use webhooks::webhooks;
 
 /// A new or changed configuration, policy or binding.
-pub(super) fn check(kind: &str, new: &Value) -> Option<ErrorList> {
-    let (spec, path) = (at(new, &["spec"]), Path::new("spec"));
+pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<ErrorList> {
+    let path = Path::new("spec");
+    let before = old.map(|old| at(old, &["spec"]));
     Some(match kind {
-        "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration" => {
-            webhooks(kind.starts_with("Mutating"), new)
-        }
-        "ValidatingAdmissionPolicy" => validating(new, spec, &path),
-        "MutatingAdmissionPolicy" => mutating(spec, &path),
-        "ValidatingAdmissionPolicyBinding" | "MutatingAdmissionPolicyBinding" => {
-            binding(kind.starts_with("Validating"), spec, &path)
-        }
+        "ValidatingWebhookConfiguration" => webhooks(false, old, new),
+        "MutatingWebhookConfiguration" => webhooks(true, old, new),
+        "ValidatingAdmissionPolicy" => validating(new, before, &path),
+        "MutatingAdmissionPolicy" => mutating(new, before, &path),
+        "ValidatingAdmissionPolicyBinding" => binding(true, at(new, &["spec"]), &path),
+        "MutatingAdmissionPolicyBinding" => binding(false, at(new, &["spec"]), &path),
         _ => return None,
     })
 }

@@ -152,15 +152,27 @@ fn json_data(data: &Value, key: &str, path: &Path, errors: &mut ErrorList) {
     match data.get(key) {
         None => errors.push(Error::required(&path.key(key), "")),
         Some(value) => {
-            if let Err(error) = apimachinery::json::parse(&decoded(value)) {
-                errors.push(Error::invalid(
-                    &path.key(key),
-                    "<secret contents redacted>",
-                    error.to_string(),
-                ));
-            }
+            let why = match apimachinery::json::parse(&decoded(value)) {
+                Ok(found) => no_map(&found.value),
+                Err(error) => Some(error.to_string()),
+            };
+            errors.extend(why.map(|why| Error::invalid(&path.key(key), "<secret contents redacted>", why)));
         }
     }
+}
+
+/// Why Go reads no map from a value; from `null` it reads none, which is fine.
+fn no_map(value: &Value) -> Option<String> {
+    let kind = match value {
+        Value::Null | Value::Object(_) => return None,
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+    };
+    Some(format!(
+        "json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
+    ))
 }
 
 /// Finalizers of a namespace's spec, which are checked where they can be set.
@@ -388,3 +400,6 @@ fn address_of(address: &Value, rules: &Addresses<'_>, path: &Path) -> ErrorList 
     errors.extend(service::non_special_ip(ip, &path.child("ip")));
     errors
 }
+
+#[cfg(test)]
+mod tests;

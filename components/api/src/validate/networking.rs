@@ -3,7 +3,10 @@ mod ingress;
 
 use super::addresses::{Addresses, canonical_cidr, canonical_ip};
 use super::internal;
-use super::shared::{self, count_or_percent, label_selector, not_more_than_all, one_of, port_or_name, texts};
+use super::shared::{
+    self, count_or_percent, label_selector, label_selector_with, not_more_than_all, one_of, port_or_name,
+    texts,
+};
 use crate::addresses;
 use crate::features::Features;
 use crate::value::{at, int, list, text};
@@ -17,7 +20,11 @@ pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Feat
         "NetworkPolicy" => {
             let before = old.into_iter().flat_map(|old| blocks(at(old, &["spec"])));
             let rules = Addresses::new(features).keeping(before);
-            network_policy(at(new, &["spec"]), &rules, &Path::new("spec"))
+            // Only the main selector tells whether values that are no labels' may stay.
+            let any_values = old.is_some_and(|old| {
+                !label_selector(&Path::root(), at(old, &["spec", "podSelector"])).is_empty()
+            });
+            network_policy(at(new, &["spec"]), &rules, any_values, &Path::new("spec"))
         }
         "Ingress" => ingress::check(old, new, features),
         "IngressClass" => ingress::class(old, new),
@@ -46,8 +53,8 @@ fn blocks(spec: &Value) -> impl Iterator<Item = &str> {
         })
 }
 
-fn network_policy(spec: &Value, rules: &Addresses<'_>, path: &Path) -> ErrorList {
-    let mut errors = label_selector(&path.child("podSelector"), at(spec, &["podSelector"]));
+fn network_policy(spec: &Value, rules: &Addresses<'_>, any_values: bool, path: &Path) -> ErrorList {
+    let mut errors = label_selector_with(&path.child("podSelector"), at(spec, &["podSelector"]), any_values);
     for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
         for (index, rule) in list(spec, &[direction]).iter().enumerate() {
             let path = path.child(direction).index(index);
@@ -55,7 +62,12 @@ fn network_policy(spec: &Value, rules: &Addresses<'_>, path: &Path) -> ErrorList
                 errors.extend(policy_port(port, &path.child("ports").index(index)));
             }
             for (index, peer) in list(rule, &[peers]).iter().enumerate() {
-                errors.extend(policy_peer(peer, rules, &path.child(peers).index(index)));
+                errors.extend(policy_peer(
+                    peer,
+                    rules,
+                    any_values,
+                    &path.child(peers).index(index),
+                ));
             }
         }
     }
@@ -125,13 +137,17 @@ fn policy_port(port: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-fn policy_peer(peer: &Value, rules: &Addresses<'_>, path: &Path) -> ErrorList {
+fn policy_peer(peer: &Value, rules: &Addresses<'_>, any_values: bool, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let mut kinds = 0;
     for field in ["podSelector", "namespaceSelector"] {
         if at(peer, &[field]).is_object() {
             kinds += 1;
-            errors.extend(label_selector(&path.child(field), at(peer, &[field])));
+            errors.extend(label_selector_with(
+                &path.child(field),
+                at(peer, &[field]),
+                any_values,
+            ));
         }
     }
     let block = at(peer, &["ipBlock"]);
@@ -155,25 +171,22 @@ fn ip_block(block: &Value, rules: &Addresses<'_>, path: &Path) -> ErrorList {
     if range.is_empty() {
         return vec![Error::required(&path.child("cidr"), "")];
     }
-    if let Some(error) = rules.cidr(&path.child("cidr"), range) {
-        return vec![error];
-    }
-    let outer = addresses::cidr(range);
+    errors.extend(rules.cidr(&path.child("cidr"), range));
+    let Some(outer) = addresses::cidr(range) else {
+        return errors;
+    };
     for (index, except) in list(block, &["except"])
         .iter()
         .filter_map(Value::as_str)
         .enumerate()
     {
         let path = path.child("except").index(index);
-        match (rules.cidr(&path, except), addresses::cidr(except), outer) {
-            (Some(error), ..) => errors.push(error),
-            (None, Some(inner), Some(outer))
-                if !(outer.value.contains(&inner.value.addr())
-                    && inner.value.prefix_len() > outer.value.prefix_len()) =>
-            {
-                errors.push(Error::invalid(&path, except, "must be a strict subset of `cidr`"))
-            }
-            _ => {}
+        errors.extend(rules.cidr(&path, except));
+        let within = |inner: &ipnet::IpNet| {
+            outer.value.contains(&inner.network()) && inner.prefix_len() > outer.value.prefix_len()
+        };
+        if addresses::cidr(except).is_some_and(|inner| !within(&inner.value)) {
+            errors.push(Error::invalid(&path, except, "must be a strict subset of `cidr`"));
         }
     }
     errors
@@ -302,3 +315,6 @@ fn disruption_budget(new: &Value) -> ErrorList {
     ));
     errors
 }
+
+#[cfg(test)]
+mod tests;

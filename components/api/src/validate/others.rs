@@ -1,17 +1,19 @@
-//! Validation of leases, slices, events, priority classes and signing requests.
+//! Validation of leases, slices of endpoints and priority classes.
 use super::addresses::Addresses;
 use super::shared::{self, immutable, maybe_one_of, one_of, texts};
 use crate::addresses::is_ipv6;
 use crate::features::Features;
 use crate::value::{at, int, list, text};
-use apimachinery::field::{Error, ErrorList, Path};
+use apimachinery::field::{Error, ErrorKind, ErrorList, Path};
 use apimachinery::{meta, names};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 /// An endpoint is meant for this many zones, and this many nodes.
 const MAX_HINTS: usize = 8;
+const MAX_ENDPOINTS: usize = 1000;
+const MAX_ADDRESSES: usize = 100;
+const MAX_PORTS: usize = 20_000;
+const MAX_TOPOLOGY: usize = 16;
 
 /// These kinds, new or changed; `None` for other kinds.
 pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Features) -> Option<ErrorList> {
@@ -19,7 +21,6 @@ pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Feat
         "Lease" => lease(new),
         "EndpointSlice" => endpoint_slice(old, new, features),
         "PriorityClass" => priority_class(old, new),
-        "CertificateSigningRequest" => signing_request(old, new),
         _ => return None,
     })
 }
@@ -38,7 +39,30 @@ fn lease(new: &Value) -> ErrorList {
         &path.child("leaseTransitions"),
         at(new, &["spec", "leaseTransitions"]),
     ));
+    // Both are there with CoordinatedLeaderElection only.
+    let strategy = text(new, &["spec", "strategy"]);
+    if at(new, &["spec", "strategy"]).is_string() {
+        errors.extend(lease_strategy(strategy, &path.child("strategy")));
+    }
+    if !text(new, &["spec", "preferredHolder"]).is_empty() && strategy.is_empty() {
+        errors.push(Error::forbidden(
+            &path.child("preferredHolder"),
+            "may only be specified if `strategy` is defined",
+        ));
+    }
     errors
+}
+
+/// How a leader is chosen: as Kubernetes does, or in a way that somebody's domain stands before. The field is named twice in messages,
+/// as upstream does.
+fn lease_strategy(strategy: &str, path: &Path) -> ErrorList {
+    let path = path.child("strategy");
+    if strategy.contains('/') {
+        return texts(&path, strategy, names::qualified_name(strategy));
+    }
+    one_of(&path, &Value::from(strategy), &["OldestEmulationVersion"])
+        .into_iter()
+        .collect()
 }
 
 fn endpoint_slice(old: Option<&Value>, new: &Value, features: Features) -> ErrorList {
@@ -53,13 +77,13 @@ fn endpoint_slice(old: Option<&Value>, new: &Value, features: Features) -> Error
             &["FQDN", "IPv4", "IPv6"],
         ));
     }
+    errors.extend(slice_ports(new));
     let endpoints = slice_endpoints(kind, new, &Addresses::new(features));
     // What was stored under older rules may stay while nothing in it changes; comparing is only worth it then.
     let same = |old: &Value| at(old, &["endpoints"]) == at(new, &["endpoints"]);
     if !endpoints.is_empty() && !old.is_some_and(same) {
         errors.extend(endpoints);
     }
-    errors.extend(slice_ports(new));
     if let Some(old) = old {
         errors.extend(immutable(
             &Path::new("addressType"),
@@ -73,8 +97,12 @@ fn endpoint_slice(old: Option<&Value>, new: &Value, features: Features) -> Error
 fn slice_endpoints(kind: &str, new: &Value, rules: &Addresses<'_>) -> ErrorList {
     let mut errors = ErrorList::new();
     let endpoints = list(new, &["endpoints"]);
-    if endpoints.len() > 1000 {
-        errors.push(Error::too_many(&Path::new("endpoints"), endpoints.len(), 1000));
+    if endpoints.len() > MAX_ENDPOINTS {
+        return vec![Error::too_many(
+            &Path::new("endpoints"),
+            endpoints.len(),
+            MAX_ENDPOINTS,
+        )];
     }
     for (index, endpoint) in endpoints.iter().enumerate() {
         let path = Path::new("endpoints").index(index);
@@ -85,35 +113,47 @@ fn slice_endpoints(kind: &str, new: &Value, rules: &Addresses<'_>) -> ErrorList 
                 &addresses_path,
                 "must contain at least 1 address",
             ));
-        } else if addresses.len() > 100 {
-            errors.push(Error::too_many(&addresses_path, addresses.len(), 100));
+        } else if addresses.len() > MAX_ADDRESSES {
+            errors.push(Error::too_many(&addresses_path, addresses.len(), MAX_ADDRESSES));
         }
         for (index, address) in addresses.iter().filter_map(Value::as_str).enumerate() {
             errors.extend(slice_address(kind, address, rules, &addresses_path.index(index)));
         }
-        for (field, check) in [
-            ("nodeName", names::dns1123_subdomain as fn(&str) -> Vec<String>),
-            ("hostname", names::dns1123_label),
-        ] {
-            if let Some(name) = at(endpoint, &[field]).as_str() {
-                errors.extend(texts(&path.child(field), name, check(name)));
-            }
-        }
-        let hints = path.child("hints");
-        errors.extend(hinted(endpoint, "forZones", names::label_value, &hints));
-        errors.extend(hinted(endpoint, "forNodes", names::dns1123_subdomain, &hints));
-        for (key, value) in at(endpoint, &["deprecatedTopology"])
-            .as_object()
-            .into_iter()
-            .flatten()
-        {
+        if let Some(node) = at(endpoint, &["nodeName"]).as_str() {
             errors.extend(texts(
-                &path.child("deprecatedTopology").key(key),
-                value.as_str().unwrap_or(""),
-                names::label_value(value.as_str().unwrap_or("")),
+                &path.child("nodeName"),
+                node,
+                names::dns1123_subdomain(node),
             ));
         }
+        errors.extend(old_topology(
+            at(endpoint, &["deprecatedTopology"]),
+            &path.child("deprecatedTopology"),
+        ));
+        if let Some(host) = at(endpoint, &["hostname"]).as_str() {
+            errors.extend(texts(&path.child("hostname"), host, names::dns1123_label(host)));
+        }
+        let hints = path.child("hints");
+        let zones = hinted(endpoint, "forZones", names::label_value, &hints);
+        let too_many = zones
+            .first()
+            .is_some_and(|error| error.kind == ErrorKind::TooMany);
+        errors.extend(zones);
+        if !too_many {
+            errors.extend(hinted(endpoint, "forNodes", names::dns1123_subdomain, &hints));
+        }
     }
+    errors
+}
+
+/// Where an endpoint is, as v1beta1 had it.
+fn old_topology(topology: &Value, path: &Path) -> ErrorList {
+    let count = topology.as_object().map_or(0, serde_json::Map::len);
+    let mut errors = ErrorList::new();
+    if count > MAX_TOPOLOGY {
+        errors.push(Error::too_many(path, count, MAX_TOPOLOGY));
+    }
+    errors.extend(super::metadata::labels(topology, path));
     errors
 }
 
@@ -150,22 +190,44 @@ fn slice_address(kind: &str, address: &str, rules: &Addresses<'_>, path: &Path) 
             }
             errors
         }
-        "FQDN" => {
-            let bare = address.trim_end_matches('.');
-            if bare.is_empty() {
-                vec![Error::required(path, "")]
-            } else {
-                texts(path, address, names::dns1123_subdomain(bare))
-            }
-        }
+        "FQDN" => domain(address, path),
         _ => ErrorList::new(),
     }
 }
 
+/// A domain of two segments at least, with or without a dot behind it.
+fn domain(given: &str, path: &Path) -> ErrorList {
+    if given.is_empty() {
+        return vec![Error::required(path, "")];
+    }
+    let name = given.strip_suffix('.').unwrap_or(given);
+    let invalid = |part: &str, wrong: Vec<String>| vec![Error::invalid(path, part, wrong.join(","))];
+    let wrong = names::dns1123_subdomain(name);
+    if !wrong.is_empty() {
+        return invalid(name, wrong);
+    }
+    if !name.contains('.') {
+        return vec![Error::invalid(
+            path,
+            name,
+            "should be a domain with at least two segments separated by dots",
+        )];
+    }
+    let odd = name.split('.').find_map(|label| {
+        let wrong = names::dns1123_label(label);
+        (!wrong.is_empty()).then(|| invalid(label, wrong))
+    });
+    odd.unwrap_or_default()
+}
+
 fn slice_ports(slice: &Value) -> ErrorList {
+    let ports = list(slice, &["ports"]);
+    if ports.len() > MAX_PORTS {
+        return vec![Error::too_many(&Path::new("ports"), ports.len(), MAX_PORTS)];
+    }
     let mut errors = ErrorList::new();
     let mut seen = std::collections::HashSet::new();
-    for (index, port) in list(slice, &["ports"]).iter().enumerate() {
+    for (index, port) in ports.iter().enumerate() {
         let path = Path::new("ports").index(index);
         let name = text(port, &["name"]);
         if !name.is_empty() {
@@ -237,137 +299,5 @@ fn priority_class(old: Option<&Value>, new: &Value) -> ErrorList {
     errors
 }
 
-const USAGES: &[&str] = &[
-    "any",
-    "cert sign",
-    "client auth",
-    "code signing",
-    "content commitment",
-    "crl sign",
-    "data encipherment",
-    "decipher only",
-    "digital signature",
-    "email protection",
-    "encipher only",
-    "ipsec end system",
-    "ipsec tunnel",
-    "ipsec user",
-    "key agreement",
-    "key encipherment",
-    "microsoft sgc",
-    "netscape sgc",
-    "ocsp signing",
-    "s/mime",
-    "server auth",
-    "signing",
-    "timestamping",
-];
-
-fn signing_request(old: Option<&Value>, new: &Value) -> ErrorList {
-    let path = Path::new("spec");
-    let spec = at(new, &["spec"]);
-    let mut errors = ErrorList::new();
-    if old.is_none() {
-        let request = STANDARD.decode(text(spec, &["request"])).unwrap_or_default();
-        if !String::from_utf8_lossy(&request).contains("-----BEGIN CERTIFICATE REQUEST-----") {
-            errors.push(Error::invalid(
-                &path.child("request"),
-                at(spec, &["request"]),
-                "PEM block type must be CERTIFICATE REQUEST",
-            ));
-        } else if let Err(reason) = parse_request(&request) {
-            errors.push(Error::invalid(
-                &path.child("request"),
-                at(spec, &["request"]),
-                reason,
-            ));
-        }
-    }
-    let usages = list(spec, &["usages"]);
-    if usages.is_empty() {
-        errors.push(Error::required(&path.child("usages"), ""));
-    }
-    let mut seen = std::collections::HashSet::new();
-    for (index, usage) in usages.iter().enumerate() {
-        errors.extend(one_of(&path.child("usages").index(index), usage, USAGES));
-        if !seen.insert(usage.as_str()) {
-            errors.push(Error::duplicate(&path.child("usages").index(index), usage));
-        }
-    }
-    errors.extend(signer_name(
-        text(spec, &["signerName"]),
-        &path.child("signerName"),
-    ));
-    if let Some(seconds) = int(spec, &["expirationSeconds"]).filter(|seconds| *seconds < 600) {
-        errors.push(Error::invalid(
-            &path.child("expirationSeconds"),
-            seconds,
-            "may not specify a duration less than 600 seconds (10 minutes)",
-        ));
-    }
-    if let Some(old) = old {
-        let kept: Vec<&Value> = list(old, &["status", "conditions"]).iter().collect();
-        let has = |conditions: &[Value], kind: &str| {
-            conditions
-                .iter()
-                .any(|condition| text(condition, &["type"]) == kind)
-        };
-        for kind in ["Approved", "Denied", "Failed"] {
-            if kept.iter().any(|condition| text(condition, &["type"]) == kind)
-                && !has(list(new, &["status", "conditions"]), kind)
-            {
-                errors.push(Error::forbidden(
-                    &Path::new("status.conditions"),
-                    format!("updates may not remove a condition of type {kind:?}"),
-                ));
-            }
-        }
-        if has(list(new, &["status", "conditions"]), "Approved")
-            && has(list(new, &["status", "conditions"]), "Denied")
-        {
-            errors.push(Error::invalid(
-                &Path::new("status.conditions"),
-                "Denied",
-                "Approved and Denied conditions are mutually exclusive",
-            ));
-        }
-    }
-    errors
-}
-
-/// A well-formed PKCS#10 request whose signature holds.
-fn parse_request(pem: &[u8]) -> Result<(), String> {
-    use x509_parser::certification_request::X509CertificationRequest;
-    use x509_parser::prelude::FromDer;
-    let (_, block) = x509_parser::pem::parse_x509_pem(pem)
-        .map_err(|_| "PEM block type must be CERTIFICATE REQUEST".to_owned())?;
-    X509CertificationRequest::from_der(&block.contents)
-        .map(|_| ())
-        .map_err(|_| "asn1: structure error".to_owned())
-}
-
-/// `example.com/signer-name`.
-pub(super) fn signer_name(name: &str, path: &Path) -> ErrorList {
-    const FORM: &str = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
-    if name.is_empty() {
-        return vec![Error::required(path, "")];
-    }
-    let Some((domain, rest)) = name.split_once('/') else {
-        return vec![Error::invalid(path, name, FORM)];
-    };
-    let mut errors = texts(path, domain, names::dns1123_subdomain(domain));
-    if domain.split('.').count() < 2 {
-        errors.push(Error::invalid(
-            path,
-            domain,
-            "should be a domain with at least two segments separated by dots",
-        ));
-    }
-    for part in rest.split('.') {
-        errors.extend(texts(path, part, names::dns1123_label(part)).into_iter().take(1));
-    }
-    if name.len() > 571 {
-        errors.push(Error::too_long(path, 571));
-    }
-    errors
-}
+#[cfg(test)]
+mod tests;

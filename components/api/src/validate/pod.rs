@@ -22,6 +22,7 @@ pub(super) use affinity::node_selector;
 pub(super) use allowed::Allowed;
 pub(super) use ephemeral::update as ephemeral_containers;
 pub(super) use resize::update as resize;
+pub(super) use resources::requirements;
 pub(super) use scheduling::tolerations;
 pub use security::allow_privileged;
 pub(crate) use security::app_armor;

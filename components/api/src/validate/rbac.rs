@@ -1,6 +1,6 @@
 //! Validation of roles and bindings.
 use super::internal;
-use super::shared::label_selector;
+use super::shared::{label_selector, label_selector_with};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use serde_json::Value;
@@ -10,20 +10,29 @@ const GROUP: &str = "rbac.authorization.k8s.io";
 /// RBAC kinds, new or changed; `None` for other kinds.
 pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<ErrorList> {
     Some(match kind {
-        "Role" | "ClusterRole" => role(kind, new),
+        "Role" | "ClusterRole" => role(kind, old, new),
         "RoleBinding" | "ClusterRoleBinding" => binding(kind, old, new),
         _ => return None,
     })
 }
 
-fn role(kind: &str, role: &Value) -> ErrorList {
+fn selectors(role: &Value) -> &[Value] {
+    list(role, &["aggregationRule", "clusterRoleSelectors"])
+}
+
+fn role(kind: &str, old: Option<&Value>, role: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     for (index, rule) in list(role, &["rules"]).iter().enumerate() {
         errors.extend(self::rule(rule, kind == "Role", &Path::new("rules").index(index)));
     }
     if at(role, &["aggregationRule"]).is_object() {
         let path = Path::new("aggregationRule.clusterRoleSelectors");
-        let selectors = list(role, &["aggregationRule", "clusterRoleSelectors"]);
+        let selectors = selectors(role);
+        // Values that are no labels' are told only once where they were before.
+        let any_values = old.is_some_and(|old| {
+            let odd = |selector| !label_selector(&Path::root(), selector).is_empty();
+            self::selectors(old).iter().any(odd)
+        });
         if selectors.is_empty() {
             errors.push(Error::required(
                 &path,
@@ -31,9 +40,8 @@ fn role(kind: &str, role: &Value) -> ErrorList {
             ));
         }
         for (index, selector) in selectors.iter().enumerate() {
-            let found = label_selector(&path.index(index), selector);
-            if !found.is_empty() {
-                errors.extend(found);
+            errors.extend(label_selector_with(&path.index(index), selector, any_values));
+            if !label_selector(&path.index(index), selector).is_empty() {
                 errors.push(Error::invalid(
                     &path.index(index),
                     Value::Null,
@@ -164,3 +172,6 @@ fn subject(subject: &Value, namespaced: bool, path: &Path) -> ErrorList {
     }
     errors
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,6 +84,11 @@ pub(super) fn selector_shown(value: &Value) -> Value {
 
 /// A LabelSelector object.
 pub(super) fn label_selector(path: &Path, selector: &Value) -> ErrorList {
+    label_selector_with(path, selector, false)
+}
+
+/// A LabelSelector object whose expressions may have `any_values`, which older kinds let through once.
+pub(super) fn label_selector_with(path: &Path, selector: &Value, any_values: bool) -> ErrorList {
     if !selector.is_object() {
         return ErrorList::new();
     }
@@ -112,7 +117,7 @@ pub(super) fn label_selector(path: &Path, selector: &Value) -> ErrorList {
         }
         let key = text(requirement, &["key"]);
         errors.extend(texts(&path.child("key"), key, names::qualified_name(key)));
-        for (index, value) in values.iter().enumerate() {
+        for (index, value) in values.iter().enumerate().filter(|_| !any_values) {
             let value = value.as_str().unwrap_or("");
             errors.extend(texts(
                 &path.child("values").index(index),

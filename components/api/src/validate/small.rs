@@ -1,14 +1,15 @@
 //! Validation of kinds with little to check.
 use super::internal;
 use super::pod::Allowed;
-use super::shared::{self, immutable, non_negative, texts};
+use super::shared::{immutable, non_negative, texts};
 use crate::features::Features;
 use crate::value::{at, flag, int, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::{meta, names};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::collections::HashSet;
 
 /// These kinds, new or changed; `None` for other kinds.
 pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Features) -> Option<ErrorList> {
@@ -27,10 +28,14 @@ fn runtime_class(old: Option<&Value>, new: &Value, allowed: Allowed) -> ErrorLis
     } else {
         texts(&Path::new("handler"), handler, names::dns1123_label(handler))
     };
-    for kind in ["limits", "requests", "podFixed"] {
-        for (name, quantity) in at(new, &["overhead", kind]).as_object().into_iter().flatten() {
-            errors.extend(shared::amount(&Path::new("overhead.limits").key(name), quantity));
-        }
+    // What is added to a pod is checked as if it were the limits of a container.
+    let fixed = at(new, &["overhead", "podFixed"]);
+    if fixed.is_object() {
+        errors.extend(super::pod::requirements(
+            &json!({ "limits": fixed }),
+            &[],
+            &Path::new("overhead"),
+        ));
     }
     errors.extend(super::metadata::labels(
         at(new, &["scheduling", "nodeSelector"]),
@@ -38,13 +43,12 @@ fn runtime_class(old: Option<&Value>, new: &Value, allowed: Allowed) -> ErrorLis
     ));
     let tolerations = list(new, &["scheduling", "tolerations"]);
     let path = Path::new("scheduling.tolerations");
+    errors.extend(super::pod::tolerations(tolerations, allowed, &path));
+    let mut seen = HashSet::new();
     for (index, toleration) in tolerations.iter().enumerate() {
-        let own = super::pod::tolerations(std::slice::from_ref(toleration), allowed, &Path::root());
-        errors.extend(own.into_iter().map(|error| Error {
-            field: error.field.replacen("[0]", path.index(index).as_str(), 1),
-            ..error
-        }));
-        if tolerations[..index].contains(toleration) {
+        // For how long is no part of what makes them different.
+        let key = ["key", "operator", "value", "effect"].map(|field| text(toleration, &[field]));
+        if !seen.insert(key) {
             errors.push(Error::duplicate(
                 &path.index(index),
                 internal::shown(internal::TOLERATION, toleration),
@@ -87,7 +91,10 @@ fn api_service(new: &Value) -> ErrorList {
     let (group, version) = (text(spec, &["group"]), text(spec, &["version"]));
     let mut errors = ErrorList::new();
     let wanted = format!("{version}.{group}");
-    if !meta::name(new).is_empty() && meta::name(new) != wanted {
+    let odd = names::path_segment_name(meta::name(new));
+    if !odd.is_empty() {
+        errors.extend(texts(&Path::new("metadata.name"), meta::name(new), odd));
+    } else if !meta::name(new).is_empty() && meta::name(new) != wanted {
         errors.push(Error::invalid(
             &Path::new("metadata.name"),
             meta::name(new),
@@ -168,3 +175,6 @@ fn api_service(new: &Value) -> ErrorList {
     }
     errors
 }
+
+#[cfg(test)]
+mod tests;

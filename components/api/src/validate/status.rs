@@ -1,11 +1,10 @@
 //! What the endpoints for a part of an object let through: statuses, finalizers, approvals.
 mod conditions;
 mod counts;
-mod requests;
 
 pub(super) use conditions::each as conditions;
 
-use super::{core, pod, resource, shared, storage};
+use super::{admission, certificates, core, pod, resource, shared, storage};
 use crate::features::Features;
 use crate::value::{at, list, object, text};
 use apimachinery::field::{Error, ErrorList, Path};
@@ -25,7 +24,9 @@ pub(super) fn check(
         ("Pod", "resize") => pod::resize(old, new, features),
         ("Pod", "ephemeralcontainers") => pod::ephemeral_containers(old, new, features),
         ("Namespace", "finalize") => core::finalizers(new, |index| Path::new("spec.finalizers").index(index)),
-        ("CertificateSigningRequest", "status" | "approval") => requests::check(subresource, old, new),
+        ("CertificateSigningRequest", "status" | "approval") => {
+            certificates::check(subresource, Some(old), new)
+        }
         ("VolumeAttachment", "status") => return None,
         (kind, "status") => status(kind, old, new, features),
         _ => return None,
@@ -70,8 +71,13 @@ fn status(kind: &str, old: &Value, new: &Value, features: Features) -> ErrorList
             errors.extend(storage::claim_status(new));
             errors
         }
+        "APIService" => condition_statuses(new, &path.child("conditions")),
         "FlowSchema" | "PriorityLevelConfiguration" => named_conditions(new, &path.child("conditions")),
-        "ValidatingAdmissionPolicy" => conditions::check(new, &path.child("conditions")),
+        "ValidatingAdmissionPolicy" => {
+            let mut errors = admission::type_checking(new, &path);
+            errors.extend(conditions::check(new, &path.child("conditions")));
+            errors
+        }
         "ResourceClaim" => resource::claim_status(old, new),
         _ => ErrorList::new(),
     }
@@ -99,6 +105,20 @@ fn phase(namespace: &Value) -> Option<Error> {
             format!("may only be '{wanted}' if `deletionTimestamp` is {empty}"),
         )
     })
+}
+
+/// Conditions that say yes, no, or that it isn't known.
+fn condition_statuses(object: &Value, path: &Path) -> ErrorList {
+    let conditions = list(object, &["status", "conditions"]).iter().enumerate();
+    conditions
+        .filter_map(|(index, condition)| {
+            shared::one_of(
+                &path.index(index).child("status"),
+                at(condition, &["status"]),
+                &["True", "False", "Unknown"],
+            )
+        })
+        .collect()
 }
 
 /// Conditions that have a name, and each only once.

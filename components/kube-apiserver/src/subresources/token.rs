@@ -29,17 +29,16 @@ pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> R
     let options = options::write(request, "CreateOptions", false)?;
     let kind = GroupVersionKind::new("authentication.k8s.io", "v1", "TokenRequest");
     let mut asked = body::object(&target.row, &kind, request, &options)?;
+    crate::metadata::ensure_namespace(&target.row, &target.namespace, &mut asked)?;
+    let attributes = Attributes::of_write(request, target, Operation::Create, &options);
+    admission::mutate(server, &attributes, &mut asked, None).await?;
+    same_name(&kind, &target.name, &asked)?;
     let account = server
         .stores
         .newest("", "serviceaccounts", &target.namespace, &target.name)
         .await
         .map_err(ApiError::internal)?
         .ok_or_else(|| ApiError::not_found(&target.resource(), &target.name))?;
-    if !meta::name(&asked).is_empty() && meta::name(&asked) != target.name {
-        return Err(ApiError::bad_request(
-            "name in URL does not match name in TokenRequest",
-        ));
-    }
     if let Some(mismatch) = mismatch(&account, &asked) {
         if server.has_feature("TokenRequestServiceAccountUIDValidation") {
             let kind = GroupResource::new(&kind.group, &kind.kind);
@@ -47,9 +46,7 @@ pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> R
         }
         request.annotate(UID_MISMATCH.to_owned(), mismatch);
     }
-    let attributes = Attributes::of_write(request, target, Operation::Create, &options);
-    admission::mutate(server, &attributes, &mut asked, None).await?;
-    check(&kind, &target.name, &asked)?;
+    check(&kind, &asked)?;
     admission::validate(server, &attributes, Some(&asked), None).await?;
     let bound = bound_objects(server, target, &account, &asked).await?;
     crate::admission::node_restriction::token_request(server, &request.user, target, &asked, &bound).await?;
@@ -80,7 +77,17 @@ fn mismatch(account: &Value, asked: &Value) -> Option<String> {
     })
 }
 
-fn check(kind: &GroupVersionKind, name: &str, asked: &Value) -> Result<(), ApiError> {
+fn same_name(kind: &GroupVersionKind, account: &str, asked: &Value) -> Result<(), ApiError> {
+    let name = meta::name(asked);
+    if name.is_empty() || name == account {
+        return Ok(());
+    }
+    let detail = "must match the service account name if specified";
+    let error = Error::invalid(&Path::new("metadata.name"), name, detail);
+    Err(ApiError::invalid(kind, account, &[error]))
+}
+
+fn check(kind: &GroupVersionKind, asked: &Value) -> Result<(), ApiError> {
     let path = Path::new("spec").child("expirationSeconds");
     let mut errors = Vec::new();
     if let Some(seconds) = asked["spec"]["expirationSeconds"].as_i64() {
@@ -102,7 +109,7 @@ fn check(kind: &GroupVersionKind, name: &str, asked: &Value) -> Result<(), ApiEr
     if errors.is_empty() {
         Ok(())
     } else {
-        Err(ApiError::invalid(kind, name, &errors))
+        Err(ApiError::invalid(kind, "", &errors))
     }
 }
 
@@ -127,13 +134,18 @@ async fn bound_objects(
     }
     let text = |field: &str| reference[field].as_str().unwrap_or("").to_owned();
     let (kind, version, name, uid) = (text("kind"), text("apiVersion"), text("name"), text("uid"));
-    let (plural, namespace) = match (kind.as_str(), version.as_str()) {
-        ("Pod", "v1") => ("pods", target.namespace.as_str()),
-        ("Secret", "v1") => ("secrets", target.namespace.as_str()),
-        ("Node", "v1") => ("nodes", ""),
+    let (group, version) = match version.matches('/').count() {
+        0 => ("", version.as_str()),
+        1 => version.split_once('/').unwrap_or_default(),
+        _ => ("", ""),
+    };
+    let (plural, namespace) = match (kind.as_str(), group) {
+        ("Pod", "") => ("pods", target.namespace.as_str()),
+        ("Secret", "") => ("secrets", target.namespace.as_str()),
+        ("Node", "") => ("nodes", ""),
         _ => {
             return Err(ApiError::bad_request(format!(
-                "cannot bind token to object of type {version}, Kind={kind}"
+                "cannot bind token to object of type {group}/{version}, Kind={kind}"
             )));
         }
     };
@@ -144,11 +156,17 @@ async fn bound_objects(
         .await
         .map_err(ApiError::internal)?;
     let object = object.ok_or_else(|| ApiError::not_found(&resource, &name))?;
+    if kind == "Pod" && object["spec"]["serviceAccountName"].as_str() != Some(target.name.as_str()) {
+        return Err(ApiError::bad_request(format!(
+            "cannot bind token for serviceaccount {:?} to pod running with different serviceaccount name.",
+            target.name
+        )));
+    }
     if !uid.is_empty() && uid != meta::uid(&object) {
         let why = format!(
             "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
         );
-        return Err(ApiError::conflict(&resource, &name, &why));
+        return Err(ApiError::conflict(&GroupResource::new("", &kind), &name, &why));
     }
     let found = Reference {
         name: name.clone(),
@@ -156,12 +174,6 @@ async fn bound_objects(
     };
     match kind.as_str() {
         "Pod" => {
-            if object["spec"]["serviceAccountName"].as_str() != Some(target.name.as_str()) {
-                return Err(ApiError::bad_request(format!(
-                    "cannot bind token for serviceaccount {:?} to pod running with different serviceaccount name.",
-                    target.name
-                )));
-            }
             if let Some(node) = object["spec"]["nodeName"]
                 .as_str()
                 .filter(|node| !node.is_empty())

@@ -3,6 +3,7 @@ mod attempt;
 mod device_claims;
 mod expressions;
 mod new;
+mod policy_params;
 mod store;
 
 pub use new::admit_new;

@@ -31,15 +31,15 @@ pub(super) struct PolicyExpressions {
 impl PolicyExpressions {
     pub(super) fn new(spec: &Value, mutating: bool) -> Self {
         let params = at(spec, &["paramKind"]).is_object();
-        let any = !list(spec, &["variables"]).is_empty();
+        // Mutations may name `variables` also where there are none.
+        let any = mutating || !list(spec, &["variables"]).is_empty();
         Self {
             variables: Variables::new(names(params, true, mutating), any),
             params,
         }
     }
 
-    fn check(&self, owner: &Value, field: &str, purpose: Purpose, path: &Path) -> Option<Error> {
-        let expression = text(owner, &[field]);
+    fn check(&self, expression: &str, purpose: Purpose, path: &Path) -> Option<Error> {
         if expression.trim().is_empty() {
             return None;
         }
@@ -50,9 +50,7 @@ impl PolicyExpressions {
         } else {
             compile(expression, &self.variables.environment, purpose)
         };
-        outcome
-            .err()
-            .map(|why| Error::invalid(&path.child(field), expression, why))
+        outcome.err().map(|why| Error::invalid(path, expression, why))
     }
 
     /// Takes in a variable; those after it may use it.
@@ -68,15 +66,21 @@ impl PolicyExpressions {
     }
 
     pub(super) fn condition(&self, validation: &Value, path: &Path) -> Option<Error> {
-        self.check(validation, "expression", Purpose::Condition, path)
+        let field = "expression";
+        self.check(text(validation, &[field]), Purpose::Condition, &path.child(field))
     }
 
     pub(super) fn message(&self, validation: &Value, path: &Path) -> Option<Error> {
-        self.check(validation, "messageExpression", Purpose::Message, path)
+        let field = "messageExpression";
+        self.check(text(validation, &[field]), Purpose::Message, &path.child(field))
     }
 
+    /// Compiled without what is blank around it, and told with it.
     pub(super) fn audit_annotation(&self, annotation: &Value, path: &Path) -> Option<Error> {
-        self.check(annotation, "valueExpression", Purpose::AuditAnnotation, path)
+        let field = "valueExpression";
+        let (expression, path) = (text(annotation, &[field]), path.child(field));
+        let found = self.check(expression.trim(), Purpose::AuditAnnotation, &path)?;
+        Some(Error::invalid(&path, expression, found.detail))
     }
 
     pub(super) fn mutation(&self, mutation: &Value, patch_type: &str, path: &Path) -> Option<Error> {
@@ -84,6 +88,7 @@ impl PolicyExpressions {
             "JSONPatch" => Purpose::JsonPatch,
             _ => Purpose::ApplyConfiguration,
         };
-        self.check(mutation, "expression", purpose, path)
+        let field = "expression";
+        self.check(text(mutation, &[field]).trim(), purpose, &path.child(field))
     }
 }

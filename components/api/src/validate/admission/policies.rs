@@ -1,7 +1,10 @@
+//! Policies of both kinds.
 use super::expressions::PolicyExpressions;
-use super::rules::constraints;
+use super::params;
+use super::rules::{constraints, mutable_operations, required_one_of};
 use super::webhooks::match_conditions;
-use crate::validate::shared::{maybe_one_of, one_of, texts};
+use crate::validate::internal;
+use crate::validate::shared::{maybe_one_of, one_of, same, texts};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::{meta, names};
@@ -19,40 +22,49 @@ fn required_text(value: &Value, field: &str, noun: &str, path: &Path) -> Option<
 }
 
 /// What both kinds of policy begin with, and the expressions that their other fields may use.
-fn beginning(spec: &Value, mutates: bool, path: &Path) -> (ErrorList, PolicyExpressions) {
-    let mut errors: ErrorList = maybe_one_of(
+fn beginning(
+    spec: &Value,
+    before: Option<&Value>,
+    mutates: bool,
+    path: &Path,
+) -> (ErrorList, PolicyExpressions) {
+    let mut errors: ErrorList = required_one_of(
         &path.child("failurePolicy"),
         at(spec, &["failurePolicy"]),
         &["Fail", "Ignore"],
     )
     .into_iter()
     .collect();
-    errors.extend(param_kind(at(spec, &["paramKind"]), &path.child("paramKind")));
-    if at(spec, &["matchConstraints"]).is_object() {
-        errors.extend(constraints(
-            at(spec, &["matchConstraints"]),
-            true,
-            &path.child("matchConstraints"),
-        ));
+    let params = at(spec, &["paramKind"]);
+    errors.extend(params::kind(params, &path.child("paramKind")));
+    let matched = at(spec, &["matchConstraints"]);
+    let path_of_matched = path.child("matchConstraints");
+    if matched.is_object() {
+        errors.extend(constraints(matched, &path_of_matched));
+        if list(matched, &["resourceRules"]).is_empty() {
+            errors.push(Error::required(&path_of_matched.child("resourceRules"), ""));
+        }
         if mutates {
-            errors.extend(mutable_operations(
-                at(spec, &["matchConstraints"]),
-                &path.child("matchConstraints"),
-            ));
+            errors.extend(mutable_operations(matched, &path_of_matched));
         }
     } else {
-        errors.push(Error::required(&path.child("matchConstraints"), ""));
+        errors.push(Error::required(&path_of_matched, ""));
     }
-    let params = at(spec, &["paramKind"]).is_object();
+    // What could make conditions wrong that were right is a change of what they may name, or of themselves.
+    let stays = |field: &str| before.is_some_and(|before| same(at(before, &[field]), at(spec, &[field])));
+    if !(stays("paramKind") && stays("matchConditions")) {
+        let path = path.child("matchConditions");
+        errors.extend(match_conditions(spec, params.is_object(), &path));
+    }
     let mut expressions = PolicyExpressions::new(spec, mutates);
-    errors.extend(match_conditions(spec, params, &path.child("matchConditions")));
     errors.extend(variables(spec, &mut expressions, path));
     (errors, expressions)
 }
 
 /// The spec of a ValidatingAdmissionPolicy.
-pub(super) fn validating(new: &Value, spec: &Value, path: &Path) -> ErrorList {
-    let (mut errors, expressions) = beginning(spec, false, path);
+pub(super) fn validating(new: &Value, before: Option<&Value>, path: &Path) -> ErrorList {
+    let spec = at(new, &["spec"]);
+    let (mut errors, expressions) = beginning(spec, before, false, path);
     let (validations, annotations) = (list(spec, &["validations"]), list(spec, &["auditAnnotations"]));
     if validations.is_empty() && annotations.is_empty() {
         errors.push(Error::required(
@@ -78,7 +90,7 @@ pub(super) fn validating(new: &Value, spec: &Value, path: &Path) -> ErrorList {
     if annotations.len() > MAX_ANNOTATIONS {
         errors.push(Error::invalid(
             &path.child("auditAnnotations"),
-            Value::from(annotations),
+            internal::shown_list(internal::AUDIT_ANNOTATION, at(spec, &["auditAnnotations"])),
             format!("must not have more than {MAX_ANNOTATIONS} auditAnnotations"),
         ));
     }
@@ -101,8 +113,8 @@ pub(super) fn validating(new: &Value, spec: &Value, path: &Path) -> ErrorList {
                 names::qualified_name(&qualified),
             ));
         }
-        let expression = text(annotation, &["valueExpression"]);
-        if expression.trim().is_empty() {
+        let expression = text(annotation, &["valueExpression"]).trim();
+        if expression.is_empty() {
             errors.push(Error::required(
                 &path.child("valueExpression"),
                 "valueExpression is not specified",
@@ -142,13 +154,13 @@ fn messages(validation: &Value, expressions: &PolicyExpressions, path: &Path) ->
         errors.push(Error::invalid(
             &path.child("message"),
             message,
-            "message must be non-empty if specified",
+            "must be non-empty if specified",
         ));
-    } else if message.trim().contains('\n') {
+    } else if message.trim().contains(['\n', '\r']) {
         errors.push(Error::invalid(
             &path.child("message"),
             message,
-            "message must not contain line breaks",
+            "must not contain line breaks",
         ));
     }
     errors
@@ -206,37 +218,10 @@ fn is_identifier(name: &str) -> bool {
         && !RESERVED.contains(&name)
 }
 
-fn param_kind(kind: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    if kind.is_object() {
-        for field in ["apiVersion", "kind"] {
-            if text(kind, &[field]).is_empty() {
-                errors.push(Error::required(&path.child(field), ""));
-            }
-        }
-    }
-    errors
-}
-
-/// Nothing can be changed in an object that goes away.
-fn mutable_operations(constraints: &Value, path: &Path) -> ErrorList {
-    let operations = list(constraints, &["resourceRules"])
-        .iter()
-        .flat_map(|rule| list(rule, &["operations"]));
-    operations
-        .filter_map(|operation| {
-            one_of(
-                &path.child("resourceRules.operations"),
-                operation,
-                &["*", "CONNECT", "CREATE", "UPDATE"],
-            )
-        })
-        .collect()
-}
-
 /// The spec of a MutatingAdmissionPolicy.
-pub(super) fn mutating(spec: &Value, path: &Path) -> ErrorList {
-    let (mut errors, expressions) = beginning(spec, true, path);
+pub(super) fn mutating(new: &Value, before: Option<&Value>, path: &Path) -> ErrorList {
+    let spec = at(new, &["spec"]);
+    let (mut errors, expressions) = beginning(spec, before, true, path);
     let mutations = list(spec, &["mutations"]);
     if mutations.is_empty() {
         errors.push(Error::required(
@@ -245,34 +230,11 @@ pub(super) fn mutating(spec: &Value, path: &Path) -> ErrorList {
         ));
     }
     for (index, mutation) in mutations.iter().enumerate() {
-        let path = path.child("mutations").index(index);
-        let kind = text(mutation, &["patchType"]);
-        let field = match kind {
-            "" => {
-                errors.push(Error::required(&path.child("patchType"), ""));
-                continue;
-            }
-            "ApplyConfiguration" => "applyConfiguration",
-            "JSONPatch" => "jsonPatch",
-            other => {
-                errors.push(Error::not_supported(
-                    &path.child("patchType"),
-                    other,
-                    &["ApplyConfiguration", "JSONPatch"],
-                ));
-                continue;
-            }
-        };
-        if !at(mutation, &[field]).is_object() {
-            errors.push(Error::required(
-                &path.child(field),
-                format!("must be specified when patchType is {kind}"),
-            ));
-        } else if text(mutation, &[field, "expression"]).trim().is_empty() {
-            errors.push(Error::required(&path.child(field).child("expression"), ""));
-        } else {
-            errors.extend(expressions.mutation(at(mutation, &[field]), kind, &path.child(field)));
-        }
+        errors.extend(self::mutation(
+            mutation,
+            &expressions,
+            &path.child("mutations").index(index),
+        ));
     }
     match text(spec, &["reinvocationPolicy"]) {
         "" => errors.push(Error::required(&path.child("reinvocationPolicy"), "")),
@@ -285,46 +247,39 @@ pub(super) fn mutating(spec: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-/// The spec of a policy binding.
-pub(super) fn binding(validating: bool, spec: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let policy = text(spec, &["policyName"]);
-    if policy.is_empty() {
-        errors.push(Error::required(&path.child("policyName"), ""));
-    } else {
-        errors.extend(texts(
-            &path.child("policyName"),
-            policy,
-            names::dns1123_subdomain(policy),
-        ));
-    }
-    if at(spec, &["matchResources"]).is_object() {
-        errors.extend(constraints(
-            at(spec, &["matchResources"]),
-            false,
-            &path.child("matchResources"),
-        ));
-    }
-    if !validating {
-        return errors;
-    }
-    let actions = list(spec, &["validationActions"]);
-    if actions.is_empty() {
-        errors.push(Error::required(
-            &path.child("validationActions"),
-            "at least one validation action is required",
-        ));
-    }
-    let mut seen = HashSet::new();
-    for (index, action) in actions.iter().enumerate() {
-        let path = path.child("validationActions").index(index);
-        errors.extend(one_of(&path, action, &["Audit", "Deny", "Warn"]));
-        if !seen.insert(action.as_str()) {
-            errors.push(Error::duplicate(&path, action));
+/// A mutation has what its type says, and nothing of the other type.
+fn mutation(mutation: &Value, expressions: &PolicyExpressions, path: &Path) -> ErrorList {
+    let kind = text(mutation, &["patchType"]);
+    let (field, other) = match kind {
+        "" => return vec![Error::required(&path.child("patchType"), "")],
+        "ApplyConfiguration" => ("applyConfiguration", "jsonPatch"),
+        "JSONPatch" => ("jsonPatch", "applyConfiguration"),
+        unknown => {
+            return vec![Error::not_supported(
+                &path.child("patchType"),
+                unknown,
+                &["ApplyConfiguration", "JSONPatch"],
+            )];
         }
+    };
+    let mut errors = ErrorList::new();
+    let own = path.child(field);
+    if !at(mutation, &[field]).is_object() {
+        errors.push(Error::required(
+            &own,
+            format!("must be specified when patchType is {kind}"),
+        ));
+    } else if text(mutation, &[field, "expression"]).trim().is_empty() {
+        errors.push(Error::required(&own.child("expression"), ""));
+    } else {
+        errors.extend(expressions.mutation(at(mutation, &[field]), kind, &own));
     }
-    if seen.contains(&Some("Deny")) && seen.contains(&Some("Warn")) {
-        errors.push(Error::invalid(&path.child("validationActions"), Value::from(actions), "must not contain both Deny and Warn (repeating the same validation failure information in the API response and headers serves no purpose)"));
+    if at(mutation, &[other]).is_object() {
+        errors.push(Error::invalid(
+            &path.child(other),
+            format!("{{{other}}}"),
+            format!("must not be specified when patchType is {kind}"),
+        ));
     }
     errors
 }

@@ -1,101 +1,173 @@
-use super::expressions;
 use super::rules::rule;
-use crate::validate::shared::{label_selector, maybe_one_of, one_of, texts};
+use super::{expressions, go_url};
+use crate::validate::shared::{label_selector, label_selector_with, maybe_one_of, one_of, texts};
 use crate::value::{at, int, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::names;
 use serde_json::Value;
 use std::collections::HashSet;
 
+/// What a configuration may go on having, since it was there before there was a rule against it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kept {
+    /// Match conditions are not looked at when none of them changes.
+    conditions: bool,
+    side_effects: bool,
+    review_versions: bool,
+    repeated_names: bool,
+    label_values: bool,
+}
+
+impl Kept {
+    fn by_change(old: &Value, new: &Value) -> Self {
+        let (before, after) = (list(old, &["webhooks"]), list(new, &["webhooks"]));
+        let conditions = |hook: &Value| at(hook, &["matchConditions"]).clone();
+        let mut names = HashSet::new();
+        Self {
+            conditions: before.len() == after.len()
+                && before
+                    .iter()
+                    .zip(after)
+                    .all(|(before, after)| conditions(before) == conditions(after)),
+            side_effects: before
+                .iter()
+                .any(|hook| !NO_SIDE_EFFECTS.contains(&text(hook, &["sideEffects"]))),
+            review_versions: before.iter().any(|hook| {
+                let versions = list(hook, &["admissionReviewVersions"]);
+                !versions.is_empty() && !versions.iter().any(is_sent_version)
+            }),
+            repeated_names: !before.iter().all(|hook| names.insert(text(hook, &["name"]))),
+            label_values: before.iter().any(|hook| {
+                SELECTORS
+                    .iter()
+                    .any(|field| !label_selector(&Path::root(), at(hook, &[field])).is_empty())
+            }),
+        }
+    }
+}
+
+const SELECTORS: [&str; 2] = ["namespaceSelector", "objectSelector"];
+const NO_SIDE_EFFECTS: &[&str] = &["None", "NoneOnDryRun"];
+const SIDE_EFFECTS: &[&str] = &["None", "NoneOnDryRun", "Some", "Unknown"];
+
 /// The webhooks of a configuration.
-pub(super) fn webhooks(mutating: bool, new: &Value) -> ErrorList {
+pub(super) fn webhooks(mutating: bool, old: Option<&Value>, new: &Value) -> ErrorList {
+    let kept = old.map_or_else(Kept::default, |old| Kept::by_change(old, new));
     let mut errors = ErrorList::new();
     let mut seen = HashSet::new();
     for (index, hook) in list(new, &["webhooks"]).iter().enumerate() {
         let path = Path::new("webhooks").index(index);
+        errors.extend(webhook(mutating, hook, kept, &path));
+        errors.extend(review_versions(
+            hook,
+            !kept.review_versions,
+            &path.child("admissionReviewVersions"),
+        ));
         let name = text(hook, &["name"]);
-        if name.is_empty() {
-            errors.push(Error::required(&path.child("name"), ""));
-        } else {
-            errors.extend(texts(&path.child("name"), name, names::dns1123_subdomain(name)));
-            if names::dns1123_subdomain(name).is_empty() && name.split('.').count() < 3 {
-                errors.push(Error::invalid(
-                    &path.child("name"),
-                    name,
-                    "should be a domain with at least three segments separated by dots",
-                ));
-            }
-        }
-        for (index, rule) in list(hook, &["rules"]).iter().enumerate() {
-            errors.extend(self::rule(rule, &path.child("rules").index(index)));
-        }
-        errors.extend(maybe_one_of(
-            &path.child("failurePolicy"),
-            at(hook, &["failurePolicy"]),
-            &["Fail", "Ignore"],
-        ));
-        errors.extend(maybe_one_of(
-            &path.child("matchPolicy"),
-            at(hook, &["matchPolicy"]),
-            &["Equivalent", "Exact"],
-        ));
-        match at(hook, &["sideEffects"]) {
-            Value::Null => errors.push(Error::required(
-                &path.child("sideEffects"),
-                "must specify one of None, NoneOnDryRun",
-            )),
-            effects => errors.extend(one_of(
-                &path.child("sideEffects"),
-                effects,
-                &["None", "NoneOnDryRun"],
-            )),
-        }
-        if mutating {
-            errors.extend(maybe_one_of(
-                &path.child("reinvocationPolicy"),
-                at(hook, &["reinvocationPolicy"]),
-                &["IfNeeded", "Never"],
-            ));
-        }
-        if let Some(seconds) = int(hook, &["timeoutSeconds"]).filter(|seconds| !(1..=30).contains(seconds)) {
-            errors.push(Error::invalid(
-                &path.child("timeoutSeconds"),
-                seconds,
-                "the timeout value must be between 1 and 30 seconds",
-            ));
-        }
-        for field in ["namespaceSelector", "objectSelector"] {
-            errors.extend(label_selector(&path.child(field), at(hook, &[field])));
-        }
-        errors.extend(client(at(hook, &["clientConfig"]), &path.child("clientConfig")));
-        errors.extend(match_conditions(hook, false, &path.child("matchConditions")));
-        errors.extend(review_versions(hook, &path.child("admissionReviewVersions")));
-        if !name.is_empty() && !seen.insert(name) {
+        if !kept.repeated_names && !name.is_empty() && !seen.insert(name) {
             errors.push(Error::duplicate(&path.child("name"), name));
         }
     }
     errors
 }
 
-/// The versions of AdmissionReview that a webhook understands; it must know one that we send.
-fn review_versions(hook: &Value, path: &Path) -> ErrorList {
+fn webhook(mutating: bool, hook: &Value, kept: Kept, path: &Path) -> ErrorList {
+    let mut errors: ErrorList = qualified_domain(text(hook, &["name"]), &path.child("name"))
+        .into_iter()
+        .collect();
+    for (index, rule) in list(hook, &["rules"]).iter().enumerate() {
+        errors.extend(self::rule(rule, &path.child("rules").index(index)));
+    }
+    errors.extend(maybe_one_of(
+        &path.child("failurePolicy"),
+        at(hook, &["failurePolicy"]),
+        &["Fail", "Ignore"],
+    ));
+    errors.extend(maybe_one_of(
+        &path.child("matchPolicy"),
+        at(hook, &["matchPolicy"]),
+        &["Equivalent", "Exact"],
+    ));
+    let allowed = if kept.side_effects {
+        SIDE_EFFECTS
+    } else {
+        NO_SIDE_EFFECTS
+    };
+    match at(hook, &["sideEffects"]) {
+        Value::Null => errors.push(Error::required(
+            &path.child("sideEffects"),
+            format!("must specify one of {}", allowed.join(", ")),
+        )),
+        effects => errors.extend(one_of(&path.child("sideEffects"), effects, allowed)),
+    }
+    if let Some(seconds) = int(hook, &["timeoutSeconds"]).filter(|seconds| !(1..=30).contains(seconds)) {
+        errors.push(Error::invalid(
+            &path.child("timeoutSeconds"),
+            seconds,
+            "the timeout value must be between 1 and 30 seconds",
+        ));
+    }
+    for field in SELECTORS {
+        errors.extend(label_selector_with(
+            &path.child(field),
+            at(hook, &[field]),
+            kept.label_values,
+        ));
+    }
+    if mutating {
+        errors.extend(maybe_one_of(
+            &path.child("reinvocationPolicy"),
+            at(hook, &["reinvocationPolicy"]),
+            &["IfNeeded", "Never"],
+        ));
+    }
+    errors.extend(client(at(hook, &["clientConfig"]), &path.child("clientConfig")));
+    if !kept.conditions {
+        errors.extend(match_conditions(hook, false, &path.child("matchConditions")));
+    }
+    errors
+}
+
+/// A domain of three segments at least.
+fn qualified_domain(name: &str, path: &Path) -> Option<Error> {
+    if name.is_empty() {
+        return Some(Error::required(path, ""));
+    }
+    let wrong = names::dns1123_subdomain(name);
+    if !wrong.is_empty() {
+        return Some(Error::invalid(path, name, wrong.join(",")));
+    }
+    (name.split('.').count() < 3).then(|| {
+        Error::invalid(
+            path,
+            name,
+            "should be a domain with at least three segments separated by dots",
+        )
+    })
+}
+
+/// Whether this server sends reviews of a version.
+fn is_sent_version(version: &Value) -> bool {
+    version == "v1" || version == "v1beta1"
+}
+
+/// The versions of AdmissionReview that a webhook understands; it must know one that we send, if that is `needed`.
+fn review_versions(hook: &Value, needed: bool, path: &Path) -> ErrorList {
     let versions = list(hook, &["admissionReviewVersions"]);
     if versions.is_empty() {
         return vec![Error::required(path, "must specify one of v1, v1beta1")];
     }
     let mut errors = ErrorList::new();
+    let mut seen = HashSet::new();
     for (index, version) in versions.iter().enumerate() {
         let (path, shown) = (path.index(index), version.as_str().unwrap_or(""));
-        if versions[..index].contains(version) {
-            errors.push(Error::invalid(&path, shown, "duplicate version"));
-        } else {
+        if seen.insert(shown) {
             errors.extend(texts(&path, shown, names::dns1035_label(shown)));
+        } else {
+            errors.push(Error::invalid(&path, shown, "duplicate version"));
         }
     }
-    if !versions
-        .iter()
-        .any(|version| version == "v1" || version == "v1beta1")
-    {
+    if needed && !versions.iter().any(is_sent_version) {
         errors.push(Error::invalid(
             path,
             Value::from(versions),
@@ -119,8 +191,8 @@ pub(super) fn match_conditions(owner: &Value, params: bool, path: &Path) -> Erro
     for (index, condition) in conditions.iter().enumerate() {
         let path = path.index(index);
         let name = text(condition, &["name"]);
-        let expression = text(condition, &["expression"]);
-        if expression.trim().is_empty() {
+        let expression = text(condition, &["expression"]).trim();
+        if expression.is_empty() {
             errors.push(Error::required(&path.child("expression"), ""));
         } else {
             errors.extend(expressions::condition(
@@ -179,47 +251,40 @@ fn url_path(place: &str, path: &Path) -> ErrorList {
 /// An URL of a webhook: `https`, a host, a path, and nothing else.
 fn url(url: &str, path: &Path) -> ErrorList {
     const FORM: &str = "; desired format: https://host[/path]";
-    let scheme_of = |text: &str| {
-        text.split_once(':')
-            .map(|(scheme, _)| scheme.to_owned())
-            .filter(|scheme| {
-                scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-                    && scheme
-                        .bytes()
-                        .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
-            })
+    let url = match go_url::parse(url) {
+        Ok(url) => url,
+        Err(why) => {
+            return vec![Error::required(
+                path,
+                format!("url must be a valid URL: {why}{FORM}"),
+            )];
+        }
     };
-    let scheme = scheme_of(url).unwrap_or_default();
-    let rest = if scheme.is_empty() {
-        url
-    } else {
-        &url[scheme.len() + 1..]
-    };
-    let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let authority = rest
-        .strip_prefix("//")
-        .map_or("", |rest| rest.split('/').next().unwrap_or(""));
-    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
     let mut errors = ErrorList::new();
-    if scheme.to_lowercase() != "https" {
+    if url.scheme != "https" {
         errors.push(Error::invalid(
             path,
-            scheme.to_lowercase(),
+            url.scheme,
             format!("'https' is the only allowed URL scheme{FORM}"),
         ));
     }
-    if host.is_empty() {
+    if url.host.is_empty() {
         errors.push(Error::invalid(
             path,
-            host,
+            url.host,
             format!("host must be specified{FORM}"),
         ));
     }
+    if let Some(user) = url.user {
+        errors.push(Error::invalid(
+            path,
+            user,
+            "user information is not permitted in the URL",
+        ));
+    }
     for (part, message) in [
-        (user, "user information is not permitted in the URL"),
-        (fragment, "fragments are not permitted in the URL"),
-        (query, "query parameters are not permitted in the URL"),
+        (url.fragment, "fragments are not permitted in the URL"),
+        (url.query, "query parameters are not permitted in the URL"),
     ] {
         if !part.is_empty() {
             errors.push(Error::invalid(path, part, message));

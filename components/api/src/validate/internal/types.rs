@@ -1,4 +1,4 @@
-use super::Kind::{List, Number, Plain, Pointer, Struct, Text};
+use super::Kind::{Flag, List, Number, Plain, Pointer, Struct, Text};
 use super::Member;
 pub(in crate::validate) use super::pod::{POD_TEMPLATE, template};
 
@@ -9,6 +9,12 @@ pub(in crate::validate) const ROLE_REF: Members = &[
     Member("APIGroup", "apiGroup", Text),
     Member("Kind", "kind", Text),
     Member("Name", "name", Text),
+];
+
+/// admissionregistration.AuditAnnotation
+pub(in crate::validate) const AUDIT_ANNOTATION: Members = &[
+    Member("Key", "key", Text),
+    Member("ValueExpression", "valueExpression", Text),
 ];
 
 /// networking.ParentReference
@@ -127,6 +133,85 @@ pub(in crate::validate) const SUCCESS_POLICY: Members = &[Member(
 
 /// flowcontrol.FlowDistinguisherMethod
 pub(in crate::validate) const DISTINGUISHER: Members = &[Member("Type", "type", Text)];
+
+const NAMED: Members = &[Member("Name", "name", Text)];
+
+const ACCOUNT: Members = &[
+    Member("Namespace", "namespace", Text),
+    Member("Name", "name", Text),
+];
+
+const FLOW_SUBJECT: Members = &[
+    Member("Kind", "kind", Text),
+    Member("User", "user", Pointer(NAMED)),
+    Member("Group", "group", Pointer(NAMED)),
+    Member("ServiceAccount", "serviceAccount", Pointer(ACCOUNT)),
+];
+
+const RESOURCE_RULE: Members = &[
+    Member("Verbs", "verbs", Plain),
+    Member("APIGroups", "apiGroups", Plain),
+    Member("Resources", "resources", Plain),
+    Member("ClusterScope", "clusterScope", Flag),
+    Member("Namespaces", "namespaces", Plain),
+];
+
+const NON_RESOURCE_RULE: Members = &[
+    Member("Verbs", "verbs", Plain),
+    Member("NonResourceURLs", "nonResourceURLs", Plain),
+];
+
+const FLOW_RULE: Members = &[
+    Member("Subjects", "subjects", List(FLOW_SUBJECT)),
+    Member("ResourceRules", "resourceRules", List(RESOURCE_RULE)),
+    Member("NonResourceRules", "nonResourceRules", List(NON_RESOURCE_RULE)),
+];
+
+/// flowcontrol.FlowSchemaSpec
+pub(in crate::validate) const SCHEMA_SPEC: Members = &[
+    Member(
+        "PriorityLevelConfiguration",
+        "priorityLevelConfiguration",
+        Struct(NAMED),
+    ),
+    Member("MatchingPrecedence", "matchingPrecedence", Number),
+    Member(
+        "DistinguisherMethod",
+        "distinguisherMethod",
+        Pointer(DISTINGUISHER),
+    ),
+    Member("Rules", "rules", List(FLOW_RULE)),
+];
+
+const QUEUING: Members = &[
+    Member("Queues", "queues", Number),
+    Member("HandSize", "handSize", Number),
+    Member("QueueLengthLimit", "queueLengthLimit", Number),
+];
+
+const LIMIT_RESPONSE: Members = &[
+    Member("Type", "type", Text),
+    Member("Queuing", "queuing", Pointer(QUEUING)),
+];
+
+const LIMITED_LEVEL: Members = &[
+    Member("NominalConcurrencyShares", "nominalConcurrencyShares", Number),
+    Member("LimitResponse", "limitResponse", Struct(LIMIT_RESPONSE)),
+    Member("LendablePercent", "lendablePercent", Plain),
+    Member("BorrowingLimitPercent", "borrowingLimitPercent", Plain),
+];
+
+const EXEMPT_LEVEL: Members = &[
+    Member("NominalConcurrencyShares", "nominalConcurrencyShares", Plain),
+    Member("LendablePercent", "lendablePercent", Plain),
+];
+
+/// flowcontrol.PriorityLevelConfigurationSpec
+pub(in crate::validate) const LEVEL_SPEC: Members = &[
+    Member("Type", "type", Text),
+    Member("Limited", "limited", Pointer(LIMITED_LEVEL)),
+    Member("Exempt", "exempt", Pointer(EXEMPT_LEVEL)),
+];
 
 /// storage.CSINodeDriver; its allocatable count is cleared before it is compared.
 pub(in crate::validate) const CSI_NODE_DRIVER: Members = &[

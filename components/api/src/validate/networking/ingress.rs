@@ -15,9 +15,33 @@ pub(super) fn check(old: Option<&Value>, new: &Value, features: Features) -> Err
     } else {
         names::dns1035_label
     };
-    let mut errors = ingress(at(new, &["spec"]), name, &Path::new("spec"));
+    let kept = old.map_or_else(Kept::default, |old| Kept::from(at(old, &["spec"])));
+    let mut errors = ingress(at(new, &["spec"]), name, kept, &Path::new("spec"));
     errors.extend(old_class(new).filter(|_| old.is_none()));
     errors
+}
+
+/// What an ingress may go on having, since it was there before there was a rule against it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kept {
+    /// Names of secrets that are none.
+    secrets: bool,
+    /// Paths of hosts with a star.
+    wildcard_paths: bool,
+}
+
+impl Kept {
+    fn from(spec: &Value) -> Self {
+        let odd_secret = |tls: &Value| !secret_name(tls, &Path::root()).is_empty();
+        let odd_paths = |rule: &Value| {
+            // Upstream's check of what was there knows only the older names of services.
+            text(rule, &["host"]).contains('*') && !http(rule, names::dns1035_label, &Path::root()).is_empty()
+        };
+        Self {
+            secrets: list(spec, &["tls"]).iter().any(odd_secret),
+            wildcard_paths: list(spec, &["rules"]).iter().any(odd_paths),
+        }
+    }
 }
 
 /// How names of services are checked.
@@ -34,7 +58,7 @@ fn has_relaxed_name(spec: &Value) -> bool {
     names.any(|name| !names::dns1035_label(name).is_empty() && names::dns1123_label(name).is_empty())
 }
 
-fn ingress(spec: &Value, name: NameCheck, path: &Path) -> ErrorList {
+fn ingress(spec: &Value, name: NameCheck, kept: Kept, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if list(spec, &["rules"]).is_empty() && !at(spec, &["defaultBackend"]).is_object() {
         errors.push(Error::invalid(
@@ -56,15 +80,8 @@ fn ingress(spec: &Value, name: NameCheck, path: &Path) -> ErrorList {
         if !host.is_empty() {
             errors.extend(host_name(host, &path.child("host")));
         }
-        let http = at(rule, &["http"]);
-        if !http.is_object() {
-            continue;
-        }
-        if list(http, &["paths"]).is_empty() {
-            errors.push(Error::required(&path.child("http.paths"), ""));
-        }
-        for (index, item) in list(http, &["paths"]).iter().enumerate() {
-            errors.extend(http_path(item, name, &path.child("http.paths").index(index)));
+        if !(kept.wildcard_paths && host.contains('*')) {
+            errors.extend(http(rule, name, &path));
         }
     }
     for (index, tls) in list(spec, &["tls"]).iter().enumerate() {
@@ -72,13 +89,8 @@ fn ingress(spec: &Value, name: NameCheck, path: &Path) -> ErrorList {
         for (index, host) in list(tls, &["hosts"]).iter().filter_map(Value::as_str).enumerate() {
             errors.extend(dns_name(host, &path.child("hosts").index(index)));
         }
-        let secret = text(tls, &["secretName"]);
-        if !secret.is_empty() {
-            errors.extend(texts(
-                &path.child("secretName"),
-                secret,
-                names::dns1123_subdomain(secret),
-            ));
+        if !kept.secrets {
+            errors.extend(secret_name(tls, &path.child("secretName")));
         }
     }
     if let Some(class) = at(spec, &["ingressClassName"]).as_str() {
@@ -87,6 +99,29 @@ fn ingress(spec: &Value, name: NameCheck, path: &Path) -> ErrorList {
             class,
             names::dns1123_subdomain(class),
         ));
+    }
+    errors
+}
+
+fn secret_name(tls: &Value, path: &Path) -> ErrorList {
+    match text(tls, &["secretName"]) {
+        "" => ErrorList::new(),
+        secret => texts(path, secret, names::dns1123_subdomain(secret)),
+    }
+}
+
+/// The paths of a rule, if it has any.
+fn http(rule: &Value, name: NameCheck, path: &Path) -> ErrorList {
+    if !at(rule, &["http"]).is_object() {
+        return ErrorList::new();
+    }
+    let (paths, path) = (list(rule, &["http", "paths"]), path.child("http.paths"));
+    let mut errors = ErrorList::new();
+    if paths.is_empty() {
+        errors.push(Error::required(&path, ""));
+    }
+    for (index, item) in paths.iter().enumerate() {
+        errors.extend(http_path(item, name, &path.index(index)));
     }
     errors
 }
@@ -108,14 +143,16 @@ fn old_class(ingress: &Value) -> Option<Error> {
 }
 
 fn host_name(host: &str, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
     if crate::addresses::ip(host).is_some() {
-        return vec![Error::invalid(
+        errors.push(Error::invalid(
             path,
             host,
             "must be a DNS name, not an IP address",
-        )];
+        ));
     }
-    dns_name(host, path)
+    errors.extend(dns_name(host, path));
+    errors
 }
 
 fn dns_name(host: &str, path: &Path) -> ErrorList {
@@ -255,19 +292,20 @@ pub(super) fn class(old: Option<&Value>, new: &Value) -> ErrorList {
     if parameters.is_object() {
         let path = path.child("parameters");
         errors.extend(reference(parameters, &path));
-        let namespace = text(parameters, &["namespace"]);
+        let namespace = at(parameters, &["namespace"]).as_str();
+        let path_of_namespace = path.child("namespace");
         match text(parameters, &["scope"]) {
-            "Namespace" if namespace.is_empty() => errors.push(Error::required(
-                &path.child("namespace"),
-                "`parameters.scope` is set to 'Namespace'",
-            )),
-            "Namespace" => errors.extend(texts(
-                &path.child("namespace"),
-                namespace,
-                names::dns1123_label(namespace),
-            )),
-            "Cluster" if !namespace.is_empty() => errors.push(Error::forbidden(
-                &path.child("namespace"),
+            "Namespace" => match namespace {
+                None => errors.push(Error::required(
+                    &path_of_namespace,
+                    "`parameters.scope` is set to 'Namespace'",
+                )),
+                Some(name) => {
+                    errors.extend(texts(&path_of_namespace, name, names::dns1123_label(name)));
+                }
+            },
+            "Cluster" if namespace.is_some() => errors.push(Error::forbidden(
+                &path_of_namespace,
                 "`parameters.scope` is set to 'Cluster'",
             )),
             "Cluster" => {}

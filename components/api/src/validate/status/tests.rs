@@ -74,3 +74,19 @@ fn numbers_of_workloads_fit_together() {
         assert_eq!(found(kind, old, new.clone()), wrong, "{kind} {new}");
     }
 }
+
+#[test]
+fn conditions_of_apis_say_yes_or_no() {
+    for (status, wrong) in [
+        ("True", vec![]),
+        (
+            "Odd",
+            vec![
+                "status.conditions[0].status: Unsupported value: \"Odd\": supported values: \"True\", \"False\", \"Unknown\"",
+            ],
+        ),
+    ] {
+        let new = json!({"conditions": [{"type": "Available", "status": status}]});
+        assert_eq!(found("APIService", json!({}), new), wrong, "{status}");
+    }
+}

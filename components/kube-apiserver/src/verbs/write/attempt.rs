@@ -2,7 +2,7 @@
 use super::new::admit_new;
 use super::store::{bytes_of, time_to_live};
 use super::{Existing, Made, View, Write, missing, track};
-use super::{device_claims, expressions};
+use super::{device_claims, expressions, policy_params};
 use crate::admission::{self, Operation};
 use crate::metadata;
 use crate::metrics::certificates::Issued;
@@ -101,6 +101,9 @@ pub(super) async fn attempt(
     expressions::checked(server, row, Some(old), || {
         api::validate::update_with(row, &target.subresource, old, &new, &unchanged, wrong)
     })?;
+    if target.subresource.is_empty() {
+        policy_params::check(server, request, row, Some(old), &new).await?;
+    }
     strategy::settle(row, &mut new, &unchanged);
     api::warnings::update(row, &target.subresource, old, &new)
         .into_iter()

@@ -1,5 +1,5 @@
 //! What a new object goes through before it is stored, by whatever verb it is made.
-use super::{device_claims, expressions};
+use super::{device_claims, expressions, policy_params};
 use crate::admission::{self, Attributes, Operation};
 use crate::metadata;
 use crate::request::ApiRequest;
@@ -38,6 +38,7 @@ pub async fn admit_new(
     expressions::checked(server, row, None, || {
         api::validate::create_with(row, object, wrong)
     })?;
+    policy_params::check(server, request, row, None, object).await?;
     strategy::settle(row, object, &Unchanged::default());
     api::warnings::create(row, object)
         .into_iter()
