@@ -10,6 +10,8 @@ use policies::{binding, mutating, validating};
 use serde_json::Value;
 use webhooks::webhooks;
 
+pub(super) use webhooks::client as webhook_client;
+
 /// A new or changed configuration, policy or binding.
 pub(super) fn check(kind: &str, new: &Value) -> Option<ErrorList> {
     let (spec, path) = (at(new, &["spec"]), Path::new("spec"));

@@ -15,39 +15,28 @@ const MAX_MESSAGE: usize = 1024;
 /// A VolumeAttachment.
 pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
     let (spec, path) = (at(new, &["spec"]), Path::new("spec"));
-    let mut errors = source(spec, &path.child("source"));
+    let mut errors = driver_name(text(spec, &["attacher"]), &path.child("attacher"));
+    errors.extend(source(spec, &path.child("source")));
     let node = text(spec, &["nodeName"]);
     errors.extend(texts(
         &path.child("nodeName"),
         node,
         names::dns1123_subdomain(node),
     ));
-    errors.extend(status(at(new, &["status"]), &Path::new("status")));
-    let attacher = text(spec, &["attacher"]);
-    if let Some(old) = old {
-        if immutable(&path, at(old, &["spec"]), spec).is_some() {
-            errors.push(Error::invalid(
-                &path,
-                internal::shown(internal::VOLUME_ATTACHMENT_SPEC, spec),
-                "field is immutable",
-            ));
-        }
-    } else {
-        // Names are checked since v1 only, so not of what is stored.
-        if !attacher.is_empty() {
-            errors.extend(driver_name(attacher, &path.child("attacher")));
-        }
-        if let Some(volume) = at(spec, &["source", "persistentVolumeName"]).as_str() {
-            errors.extend(texts(
-                &path.child("source.persistentVolumeName"),
-                volume,
-                names::dns1123_subdomain(volume),
-            ));
-        }
+    if let Some(volume) = at(spec, &["source", "persistentVolumeName"]).as_str() {
+        errors.extend(texts(
+            &path.child("source.persistentVolumeName"),
+            volume,
+            names::dns1123_subdomain(volume),
+        ));
     }
-    // Checked by generated code, which comes last and lets through what was there.
-    if attacher.is_empty() && old.is_none_or(|old| !text(old, &["spec", "attacher"]).is_empty()) {
-        errors.push(Error::required(&path.child("attacher"), ""));
+    errors.extend(status(at(new, &["status"]), &Path::new("status")));
+    if old.is_some_and(|old| immutable(&path, at(old, &["spec"]), spec).is_some()) {
+        errors.push(Error::invalid(
+            &path,
+            internal::shown(internal::VOLUME_ATTACHMENT_SPEC, spec),
+            "field is immutable",
+        ));
     }
     errors
 }
