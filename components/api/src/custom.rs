@@ -27,6 +27,7 @@ pub(crate) use columns::cell;
 pub(crate) use decl::{escape as escaped_name, of_root as declare};
 pub(crate) use defaulting::{drop_nulls, fill};
 pub(crate) use formats::is_known as is_known_format;
+pub(crate) use paths::field_path;
 pub(crate) use prune::prune;
 pub(crate) use rules::environment;
 pub(crate) use validate::{Validation, check as check_schema};
@@ -62,6 +63,16 @@ pub fn fit_to(schema: &Schema, value: &mut Value) {
 pub fn default(definition: &Definition, value: &mut Value) {
     fill(&definition.schema, value);
     drop_nulls(&definition.schema, value);
+}
+
+/// What is wrong with resources that are embedded in a default.
+pub(crate) fn check_embedded(schema: &Schema, default: &Value, path: &Path) -> ErrorList {
+    metadata::check_embedded(schema, default, path, false)
+}
+
+/// What the rules of a schema and of those below it say of a default.
+pub(crate) fn check_rules(schema: &Schema, default: &Value, path: &Path) -> ErrorList {
+    RuleSet::check_default(schema, default, path)
 }
 
 /// What is wrong with a new object, or one that is to replace `old`. `errors` are those of the metadata.

@@ -132,7 +132,7 @@ fn kind(
         "" | "events.k8s.io" if name == "Event" => Some(event::check(group, old, new)),
         "" if name == "Pod" => Some(whole_pod(old, new, unchanged, features)),
         "" => core::check(name, old, new, features)
-            .or_else(|| storage::check(name, old, new, features))
+            .or_else(|| storage::check(name, old, existing, new, features))
             .or_else(|| workloads::check(name, old, new, features))
             .or_else(|| others::check(name, old, new, features)),
         "apps" => {
@@ -150,7 +150,7 @@ fn kind(
         "node.k8s.io" | "apiregistration.k8s.io" => small::check(name, old, new, features),
         "rbac.authorization.k8s.io" => rbac::check(name, old, new),
         "resource.k8s.io" => resource::check(name, old, new, features),
-        "storage.k8s.io" => storage::check(name, old, new, features),
+        "storage.k8s.io" => storage::check(name, old, existing, new, features),
         "certificates.k8s.io" => Some(certificates::check("", old, new)),
         "coordination.k8s.io" | "discovery.k8s.io" | "scheduling.k8s.io" => {
             others::check(name, old, new, features)

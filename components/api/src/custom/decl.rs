@@ -24,8 +24,9 @@ fn declared(shape: Shape, max: u64, least: u64) -> Option<Declared> {
 }
 
 /// The declaration of a schema that has rules, alone; for checks of the definition.
-pub(crate) fn of_root(schema: &Schema, root: bool) -> Option<Arc<Decl>> {
-    of(schema, root, "self").map(|declared| declared.decl)
+/// With it, the fewest bytes that such a value takes.
+pub(crate) fn of_root(schema: &Schema, root: bool) -> Option<(Arc<Decl>, u64)> {
+    of(schema, root, "self").map(|declared| (declared.decl, declared.least))
 }
 
 /// What is declared about a value; `None` when rules can't name it. `type_name` tells objects apart.

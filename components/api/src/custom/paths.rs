@@ -1,4 +1,6 @@
 //! JSON paths of definitions: the simple ones of fields, and those of columns.
+use super::schema::{Additional, Schema};
+use apimachinery::field::Path;
 use serde_json::Value;
 
 /// `.spec.replicas`: names joined by dots.
@@ -32,6 +34,15 @@ impl SimplePath {
         (!names.is_empty()).then(|| Self {
             text: text.to_owned(),
             names,
+        })
+    }
+
+    /// Reads a path whose names are all that stands between dots, as upstream reads those of scales.
+    pub fn dotted(text: &str) -> Option<Self> {
+        let names = text.strip_prefix('.')?.split('.').map(str::to_owned);
+        Some(Self {
+            text: text.to_owned(),
+            names: names.collect(),
         })
     }
 
@@ -75,6 +86,82 @@ impl SimplePath {
         }
         *at = wanted;
     }
+}
+
+/// The field of a schema to which a path of rules or selectable fields leads, which may name keys of maps; `quotes` allows names
+/// in brackets. Fails in upstream's words (apiextensions-apiserver, schema/cel, ValidFieldPath).
+pub(crate) fn field_path<'s>(
+    text: &str,
+    schema: &'s Schema,
+    quotes: bool,
+) -> Result<(Path, &'s Schema), String> {
+    const END: &str = "unexpected end of JSON path";
+    let missing = || "does not refer to a valid field".to_owned();
+    let (mut at, mut path, mut rest) = (schema, Path::root(), text);
+    while let Some(token) = token(&mut rest) {
+        let name = match token {
+            "[" if !quotes => return Err("array notation is not allowed".to_owned()),
+            "[" => {
+                let quoted = self::token(&mut rest).ok_or(END)?;
+                let inner = quoted
+                    .strip_prefix('\'')
+                    .and_then(|inner| inner.strip_suffix('\''))
+                    .ok_or_else(|| format!("expected single quoted string but got {quoted}"))?;
+                let name = unescaped(inner)?;
+                match self::token(&mut rest).ok_or(END)? {
+                    "]" => name,
+                    other => return Err(format!("expected ] but got {other}")),
+                }
+            }
+            "." => self::token(&mut rest).ok_or(END)?.to_owned(),
+            other => return Err(format!("expected [ or . but got: {other}")),
+        };
+        (at, path) = if !at.properties.is_empty() {
+            (at.properties.get(&name).ok_or_else(missing)?, path.child(&name))
+        } else if let Additional::Schema(below) = &at.additional {
+            (&**below, path.key(&name))
+        } else {
+            return Err(missing());
+        };
+    }
+    Ok((path, at))
+}
+
+/// The next dot, bracket, text in single quotes, or name up to one of them.
+fn token<'t>(rest: &mut &'t str) -> Option<&'t str> {
+    let first = rest.chars().next()?;
+    let end = match first {
+        '.' | '[' | ']' => 1,
+        '\'' => {
+            let mut escaped = false;
+            let close = rest.char_indices().skip(1).find(|(_, c)| {
+                let closes = *c == '\'' && !escaped;
+                escaped = *c == '\\' && !escaped;
+                closes
+            });
+            close.map_or(rest.len(), |(index, _)| index + 1)
+        }
+        _ => rest.find(['.', '[', ']']).unwrap_or(rest.len()),
+    };
+    let (token, after) = rest.split_at(end);
+    *rest = after;
+    Some(token)
+}
+
+/// A text between quotes, in which a backslash stands before quotes and backslashes.
+fn unescaped(text: &str) -> Result<String, String> {
+    let mut out = String::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                Some(c @ ('\\' | '\'')) => out.push(c),
+                _ => return Err("invalid string literal: illegal escape".to_owned()),
+            },
+            c => out.push(c),
+        }
+    }
+    Ok(out)
 }
 
 /// A value as Go prints it.

@@ -198,7 +198,11 @@ fn columns(version: &Value) -> (Vec<Column>, Vec<JsonPath>) {
         description: crate::table::name_description().to_owned(),
     }];
     let mut paths = Vec::new();
+    // Whether a column has a path that can be followed.
     let mut add = |column: &Value| {
+        let Some(path) = JsonPath::parse(text(column, "jsonPath")) else {
+            return false;
+        };
         let described = text(column, "description");
         columns.push(Column {
             name: text(column, "name").to_owned(),
@@ -217,16 +221,18 @@ fn columns(version: &Value) -> (Vec<Column>, Vec<JsonPath>) {
                 described.to_owned()
             },
         });
-        paths.push(JsonPath::parse(text(column, "jsonPath")).unwrap_or_default());
+        paths.push(path);
+        true
     };
     let given = version["additionalPrinterColumns"].as_array();
+    // Like upstream, which takes definitions with paths that nobody can follow, this shows the columns up to the first such.
     match given.filter(|columns| !columns.is_empty()) {
-        Some(given) => given.iter().for_each(&mut add),
+        Some(given) => given.iter().all(&mut add),
         None => add(&serde_json::json!({
             "name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp",
             "description": crate::table::age_description(),
         })),
-    }
+    };
     (columns, paths)
 }
 

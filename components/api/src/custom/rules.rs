@@ -129,15 +129,34 @@ impl RuleSet {
             && self.items.is_none()
     }
 
+    /// Evaluates the rules of a part of a schema over a default at a path, as if it replaced itself.
+    pub(super) fn check_default(schema: &Schema, default: &Value, path: &Path) -> ErrorList {
+        let set = Self::at(schema, schema.embedded, "self");
+        set.check_at(schema, Some(default), default, path, false)
+    }
+
     /// Evaluates all rules over an object, or over one that replaces `old`.
     pub(super) fn check(&self, schema: &Schema, old: Option<&Value>, new: &Value) -> ErrorList {
+        self.check_at(schema, old, new, &Path::root(), true)
+    }
+
+    /// What stays as it was is let through if it `ratchets`.
+    fn check_at(
+        &self,
+        schema: &Schema,
+        old: Option<&Value>,
+        new: &Value,
+        path: &Path,
+        ratchets: bool,
+    ) -> ErrorList {
         let _timed = (!self.is_empty()).then(cel::timing::evaluation);
         let mut check = Check {
             budget: cel::RUNTIME_BUDGET,
+            ratchets,
             errors: ErrorList::new(),
         };
         // Out of budget, it says so itself.
-        let _ = check.value(self, schema, old, new, &Path::root());
+        let _ = check.value(self, schema, old, new, path);
         check.errors
     }
 }
@@ -164,6 +183,7 @@ struct OutOfBudget;
 
 struct Check {
     budget: u64,
+    ratchets: bool,
     errors: ErrorList,
 }
 
@@ -232,7 +252,7 @@ impl Check {
                 continue;
             }
             // What didn't change is not held against an update, unless it is about the change.
-            let unchanged = !compiled.transition && is_as_before(old, new);
+            let unchanged = self.ratchets && !compiled.transition && is_as_before(old, new);
             let variables = [
                 Some(cel::from_json(new, decl)),
                 match (old, rule.optional_old_self) {

@@ -13,7 +13,7 @@ pub struct Scale {
 impl Scale {
     /// Reads the `scale` of a definition's version.
     pub(super) fn parse(value: &Value) -> Option<Self> {
-        let path = |name: &str| SimplePath::parse(value.get(name)?.as_str()?);
+        let path = |name: &str| SimplePath::dotted(value.get(name)?.as_str()?);
         Some(Self {
             spec_replicas: path("specReplicasPath")?,
             status_replicas: path("statusReplicasPath")?,

@@ -140,8 +140,10 @@ pub fn prepare_update(
     if resource.gvk.kind == "Secret" && is_zero(new.get("type")) {
         put(new, &["type"], old.get("type").cloned().unwrap_or_default());
     }
-    if let ("Pod", "status") = (resource.gvk.kind.as_str(), subresource) {
-        pod_status(old, new);
+    match (resource.gvk.kind.as_str(), subresource) {
+        ("Pod", "status") => pod_status(old, new),
+        ("PersistentVolume", "status") => volume_status(old, new),
+        _ => {}
     }
     let mut unchanged = known.unwrap_or_else(|| Unchanged::between(old, new));
     decode::fit_except(&resource.schemas, resource.schema_id, new, &unchanged)?;
@@ -172,7 +174,10 @@ fn keep(old: &Value, new: &mut Value, path: &[&str], known: &mut Option<Unchange
 fn rewrites(kind: &str, subresource: &str) -> bool {
     match subresource {
         "approval" | "finalize" | "ephemeralcontainers" | "resize" => true,
-        "status" => matches!(kind, "Pod" | "Job" | "CertificateSigningRequest"),
+        "status" => matches!(
+            kind,
+            "Pod" | "Job" | "CertificateSigningRequest" | "PersistentVolume"
+        ),
         _ => matches!(
             kind,
             "CustomResourceDefinition" | "Service" | "PersistentVolumeClaim" | "Job"
@@ -273,6 +278,24 @@ fn pod_status(old: &Value, new: &mut Value) {
     }
 }
 
+/// When a volume came into its phase: now, unless the client says when or the phase is as before
+/// (pkg/registry/core/persistentvolume/strategy.go).
+fn volume_status(old: &Value, new: &mut Value) {
+    const SINCE: &[&str] = &["status", "lastPhaseTransitionTime"];
+    let (before, given) = (at(old, SINCE), at(new, SINCE));
+    let wanted = if text(old, &["status", "phase"]) == text(new, &["status", "phase"]) {
+        given.is_null().then(|| before.clone())
+    } else {
+        let now = || Value::from(apimachinery::time::format_time(jiff::Timestamp::now()));
+        (given.is_null() || given == before).then(now)
+    };
+    if let Some(wanted) = wanted
+        && wanted != *at(new, SINCE)
+    {
+        put(new, SINCE, wanted);
+    }
+}
+
 /// Kubelets that know nothing of observed generations leave those that others told.
 fn keep_observed_generations(old: &Value, new: &mut Value) {
     let observed = |value: &Value| int(value, &["observedGeneration"]).filter(|generation| *generation != 0);
@@ -324,6 +347,43 @@ fn generation(parts: &[&str], subresource: &str, old: &Value, new: &mut Value, u
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn volumes_tell_when_they_came_into_their_phase() {
+        let early = json!("2020-01-01T00:00:00Z");
+        let volume = |phase: &str, since: &Value| {
+            let mut status = json!({"phase": phase});
+            if !since.is_null() {
+                status["lastPhaseTransitionTime"] = since.clone();
+            }
+            json!({ "status": status })
+        };
+        let later = json!("2021-01-01T00:00:00Z");
+        for (before, given, wanted) in [
+            (
+                volume("Bound", &early),
+                volume("Bound", &Value::Null),
+                Some(&early),
+            ),
+            (volume("Bound", &early), volume("Bound", &later), Some(&later)),
+            (
+                volume("Bound", &Value::Null),
+                volume("Bound", &Value::Null),
+                Some(&Value::Null),
+            ),
+            (volume("Bound", &early), volume("Released", &later), Some(&later)),
+            (volume("Bound", &early), volume("Released", &early), None),
+            (volume("Bound", &early), volume("Released", &Value::Null), None),
+        ] {
+            let mut new = given.clone();
+            volume_status(&before, &mut new);
+            let since = at(&new, &["status", "lastPhaseTransitionTime"]);
+            match wanted {
+                Some(wanted) => assert_eq!(since, wanted, "{before} {given}"),
+                None => assert!(since.as_str().is_some_and(|since| since > "2022"), "{since}"),
+            }
+        }
+    }
 
     #[test]
     fn observed_generations_of_pods_stay_when_they_are_left_out() {

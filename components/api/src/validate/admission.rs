@@ -18,6 +18,8 @@ use policies::{mutating, validating};
 use serde_json::Value;
 use webhooks::webhooks;
 
+pub(super) use webhooks::client as webhook_client;
+
 /// A new or changed configuration, policy or binding.
 pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value) -> Option<ErrorList> {
     let path = Path::new("spec");

@@ -1,10 +1,14 @@
 //! CustomResourceDefinitions.
 mod conversion;
+mod defaults;
 mod dump;
+mod lists;
 mod names;
 mod openapi;
+mod ratchet;
 mod rules;
 mod selectable;
+mod shape;
 mod structural;
 mod version;
 
@@ -12,7 +16,10 @@ use super::shared::immutable;
 use crate::value::{at, list, text};
 use apimachinery::field::{BadValue, Error, ErrorList, Path};
 use apimachinery::{meta, names as formats};
+use ratchet::Options;
 use serde_json::Value;
+use shape::Shape;
+use std::collections::HashSet;
 
 /// Messages about one value, joined as upstream joins them here.
 fn joined(path: &Path, value: &str, prefix: &str, messages: Vec<String>) -> ErrorList {
@@ -65,14 +72,6 @@ fn one_of(path: &Path, value: &str, allowed: &[&str]) -> ErrorList {
 pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     let spec = &new["spec"];
-    let required = format!("{}.{}", text(spec, &["names", "plural"]), text(spec, &["group"]));
-    if old.is_none() && !meta::name(new).is_empty() && meta::name(new) != required {
-        errors.push(Error::invalid(
-            &Path::new("metadata.name"),
-            meta::name(new),
-            "must be spec.names.plural+\".\"+spec.group",
-        ));
-    }
     errors.extend(check_spec(old, spec));
     if let Some(old) = old {
         let path = Path::new("spec");
@@ -89,6 +88,7 @@ pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
         keep(&mut errors, &["names", "plural"]);
     }
     errors.extend(check_status(new));
+    errors.extend(stored_versions(new));
     errors.extend(check_approval(old, new));
     if spec["preserveUnknownFields"] == true
         && old.is_none_or(|old| old["spec"]["preserveUnknownFields"] != true)
@@ -104,12 +104,10 @@ pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
 
 /// The status of a definition, when that alone is written.
 pub(super) fn check_status(new: &Value) -> ErrorList {
-    let mut errors = names::accepted(
+    names::accepted(
         &new["status"]["acceptedNames"],
         &Path::new("status.acceptedNames"),
-    );
-    errors.extend(stored_versions(new));
-    errors
+    )
 }
 
 fn established(definition: &Value) -> bool {
@@ -144,41 +142,41 @@ fn check_spec(old: Option<&Value>, spec: &Value) -> ErrorList {
     ));
     let versions = list(spec, &["versions"]);
     let versions_path = path.child("versions");
-    for (index, version) in versions.iter().enumerate() {
-        if !version["schema"]["openAPIV3Schema"].is_object() {
-            errors.push(Error::required(
-                &versions_path.index(index).child("schema.openAPIV3Schema"),
-                "",
-            ));
-        }
-    }
-    let structural = spec["preserveUnknownFields"] != true;
-    for (index, version) in versions.iter().enumerate() {
-        let before = old.and_then(|old| {
-            list(&old["spec"], &["versions"])
-                .iter()
-                .find(|before| before["name"] == version["name"])
-        });
-        errors.extend(version::check(
-            before,
-            version,
-            structural,
-            &versions_path.index(index),
+    let options = Options::of(old, spec);
+    let preserves = spec["preserveUnknownFields"] == true;
+    errors.extend(without_schema(versions, &options, preserves, &versions_path));
+    let schema_of = |version: &Value| version["schema"]["openAPIV3Schema"].clone();
+    let has_default = |version: &Value| ratchet::somewhere(&schema_of(version), &ratchet::has_default);
+    if preserves && versions.iter().any(has_default) {
+        errors.push(Error::invalid(
+            &path.child("preserveUnknownFields"),
+            Value::from(true),
+            "must be false in order to use defaults in the schema",
         ));
     }
+    let shape = Shape::of(versions);
+    let any_status = versions
+        .iter()
+        .any(|version| version["subresources"]["status"].is_object());
+    let mut seen = HashSet::new();
+    let mut unique = true;
     for (index, version) in versions.iter().enumerate() {
         let name = text(version, &["name"]);
-        let path = versions_path.index(index).child("name");
-        errors.extend(joined(&path, name, "", formats::dns1035_label(name)));
+        let path = versions_path.index(index);
+        unique &= seen.insert(name);
+        errors.extend(joined(
+            &path.child("name"),
+            name,
+            "",
+            formats::dns1035_label(name),
+        ));
+        errors.extend(version::check(version, shape, any_status, &options, &path));
     }
-    let mut names: Vec<&str> = versions.iter().map(|version| text(version, &["name"])).collect();
-    names.sort_unstable();
-    names.dedup();
     let dumped = || match spec.get("versions") {
-        Some(Value::Array(_)) => BadValue::Raw(dump::versions(versions)),
+        Some(Value::Array(_)) => BadValue::Raw(dump::versions(versions, shape)),
         _ => BadValue::Json(Value::Null),
     };
-    if names.len() != versions.len() {
+    if !unique {
         errors.push(Error::invalid(
             &versions_path,
             dumped(),
@@ -197,21 +195,93 @@ fn check_spec(old: Option<&Value>, spec: &Value) -> ErrorList {
             "must have exactly one version marked as storage version",
         ));
     }
+    let Some(first) = versions.first() else {
+        errors.extend(names::wanted(&spec["names"], &path.child("names")));
+        errors.extend(conversion(old, spec, &options, &path));
+        return errors;
+    };
     // Upstream keeps the first version's name a second time.
-    if let Some(first) = versions
-        .first()
-        .map(|version| text(version, &["name"]))
-        .filter(|name| !name.is_empty())
-    {
-        errors.extend(joined(
-            &path.child("version"),
-            first,
-            "",
-            formats::dns1035_label(first),
-        ));
+    let name = text(first, &["name"]);
+    if !name.is_empty() {
+        let version = path.child("version");
+        errors.extend(joined(&version, name, "", formats::dns1035_label(name)));
     }
     errors.extend(names::wanted(&spec["names"], &path.child("names")));
-    errors.extend(conversion::check(&spec["conversion"], &path.child("conversion")));
+    errors.extend(of_all(first, shape, any_status, &options, &path));
+    errors.extend(conversion(old, spec, &options, &path));
+    errors
+}
+
+/// Versions that miss their schema.
+fn without_schema(versions: &[Value], options: &Options<'_>, preserves: bool, path: &Path) -> ErrorList {
+    let missing = versions
+        .iter()
+        .enumerate()
+        .filter(|(_, version)| !version["schema"]["openAPIV3Schema"].is_object());
+    let place = |index| path.index(index).child("schema.openAPIV3Schema");
+    if options.schemas {
+        missing
+            .map(|(index, _)| Error::required(&place(index), ""))
+            .collect()
+    } else if preserves {
+        ErrorList::new()
+    } else {
+        missing
+            .filter(|(_, version)| version["served"] == true)
+            .map(|(index, _)| Error::required(&place(index), "because otherwise all fields are pruned"))
+            .collect()
+    }
+}
+
+/// What stands in the spec itself, for all versions say the same.
+fn of_all(first: &Value, shape: Shape, any_status: bool, options: &Options<'_>, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if shape.schema {
+        let unchanged = options.unchanged.contains(text(first, &["name"]));
+        let path = path.child("validation");
+        errors.extend(version::schema(first, any_status, unchanged, options, &path));
+    }
+    if shape.subresources {
+        errors.extend(version::subresources(first, path));
+    }
+    if shape.columns {
+        errors.extend(version::columns(first, path));
+    }
+    if shape.selectable {
+        const WHY: &str = "may only be set when `validations.schema` is included";
+        let given = if shape.schema {
+            &first["schema"]
+        } else {
+            &Value::Null
+        };
+        errors.extend(version::selectable_fields(
+            first,
+            &given["openAPIV3Schema"],
+            WHY,
+            path,
+        ));
+    }
+    errors
+}
+
+fn conversion(old: Option<&Value>, spec: &Value, options: &Options<'_>, path: &Path) -> ErrorList {
+    let (conversion, path) = (&spec["conversion"], path.child("conversion"));
+    let mut errors = ErrorList::new();
+    let strategy = text(conversion, &["strategy"]);
+    if !conversion.is_null() && strategy != "None" && spec["preserveUnknownFields"] == true {
+        errors.push(Error::invalid(
+            &path.child("strategy"),
+            strategy,
+            "must be None if spec.preserveUnknownFields is true",
+        ));
+    }
+    let any_bundle = conversion::allows_any_bundle(old);
+    errors.extend(conversion::check(
+        conversion,
+        options.review_version,
+        any_bundle,
+        &path,
+    ));
     errors
 }
 
@@ -241,7 +311,8 @@ fn stored_versions(definition: &Value) -> ErrorList {
         }
     }
     for (index, name) in stored.iter().enumerate() {
-        if !versions.iter().any(|version| version["name"] == *name) {
+        // Of a name that is there several times, upstream knows the last place.
+        if !stored[index + 1..].contains(name) && !versions.iter().any(|version| version["name"] == *name) {
             errors.push(Error::invalid(
                 &path.index(index),
                 *name,
@@ -280,3 +351,6 @@ fn check_approval(old: Option<&Value>, new: &Value) -> ErrorList {
         )],
     }
 }
+
+#[cfg(test)]
+mod tests;

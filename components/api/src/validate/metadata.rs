@@ -34,6 +34,17 @@ fn name_errors(resource: &Resource, name: &str) -> Vec<String> {
     }
 }
 
+/// What is told of the name of a definition that is not that of its resource.
+fn definition_name(resource: &Resource, object: &Value, name: &str) -> Option<String> {
+    if resource.gvk.kind != "CustomResourceDefinition" || resource.custom.is_some() {
+        return None;
+    }
+    let spec = at(object, &["spec"]);
+    let plural = text(spec, &["names", "plural"]);
+    let wanted = name.strip_prefix(plural).and_then(|rest| rest.strip_prefix('.'));
+    (wanted != Some(text(spec, &["group"]))).then(|| "must be spec.names.plural+\".\"+spec.group".to_owned())
+}
+
 /// Metadata of a new object.
 pub(super) fn create(resource: &Resource, object: &Value) -> ErrorList {
     let path = Path::new("metadata");
@@ -44,6 +55,7 @@ pub(super) fn create(resource: &Resource, object: &Value) -> ErrorList {
         errors.extend(
             name_errors(resource, &masked)
                 .into_iter()
+                .chain(definition_name(resource, object, generate))
                 .map(|message| Error::invalid(&path.child("generateName"), generate, message)),
         );
     }
@@ -57,6 +69,7 @@ pub(super) fn create(resource: &Resource, object: &Value) -> ErrorList {
         errors.extend(
             name_errors(resource, name)
                 .into_iter()
+                .chain(definition_name(resource, object, name))
                 .map(|message| Error::invalid(&path.child("name"), name, message)),
         );
     }

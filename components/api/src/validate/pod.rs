@@ -18,7 +18,7 @@ mod update;
 mod volumes;
 mod windows;
 
-pub(super) use affinity::node_selector;
+pub(super) use affinity::{node_selector, node_selector_unless, selects_invalid_values};
 pub(super) use allowed::Allowed;
 pub(super) use ephemeral::update as ephemeral_containers;
 pub(super) use resize::update as resize;
@@ -28,7 +28,7 @@ pub use security::allow_privileged;
 pub(crate) use security::app_armor;
 pub(super) use status::update as status;
 pub(super) use update::{changed_annotations, changed_spec, difference};
-pub(super) use volumes::{driver_name, volume_source};
+pub(super) use volumes::{driver_name, iscsi_of_volume, volume_source};
 
 use super::metadata;
 use super::shared::{self, maybe_one_of, one_of, texts};

@@ -87,7 +87,15 @@ pub(super) fn label_selector(path: &Path, selector: &Value) -> ErrorList {
     label_selector_with(path, selector, false)
 }
 
-/// A LabelSelector object whose expressions may have `any_values`, which older kinds let through once.
+/// Whether a selector that is stored compares labels with what no label can have, which older servers took.
+pub(super) fn has_invalid_values(selector: &Value) -> bool {
+    list(selector, &["matchExpressions"])
+        .iter()
+        .flat_map(|requirement| list(requirement, &["values"]))
+        .any(|value| !names::label_value(value.as_str().unwrap_or("")).is_empty())
+}
+
+/// A LabelSelector object whose expressions may have `any_values`, if such were stored already.
 pub(super) fn label_selector_with(path: &Path, selector: &Value, any_values: bool) -> ErrorList {
     if !selector.is_object() {
         return ErrorList::new();

@@ -68,7 +68,7 @@ fn status(kind: &str, old: &Value, new: &Value, features: Features) -> ErrorList
         "PersistentVolume" => versioned(new),
         "PersistentVolumeClaim" => {
             let mut errors = versioned(new);
-            errors.extend(storage::claim_status(new));
+            errors.extend(storage::claim_status(old, new, features));
             errors
         }
         "APIService" => condition_statuses(new, &path.child("conditions")),

@@ -20,16 +20,25 @@ const MODES: &[&str] = &[
     "ReadWriteOncePod",
 ];
 
-/// Storage kinds, new or changed; `None` for other kinds.
-pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Features) -> Option<ErrorList> {
+/// What is told of a change while the feature is off.
+const NO_CLASSES: &str = "update is forbidden when the VolumeAttributesClass feature gate is disabled";
+
+/// Storage kinds, new or changed. `existing` is what is stored, also where a changed object is checked as if it were new; `None` for other kinds.
+pub(super) fn check(
+    kind: &str,
+    old: Option<&Value>,
+    existing: Option<&Value>,
+    new: &Value,
+    features: Features,
+) -> Option<ErrorList> {
     Some(match kind {
-        "PersistentVolumeClaim" => claim::check(old, new),
-        "PersistentVolume" => volume::check(old, new, features),
+        "PersistentVolumeClaim" => claim::check(old, new, features),
+        "PersistentVolume" => volume::check(old, existing, new, features),
         "StorageClass" => class::storage_class(old, new),
         "VolumeAttributesClass" => class::attributes_class(old, new),
         "VolumeAttachment" => attachment::check(old, new),
         "CSIDriver" => csi::driver(old, new),
-        "CSINode" => csi::node(old, new),
+        "CSINode" => csi::node(old, new, features),
         "CSIStorageCapacity" => csi::capacity(old, new),
         _ => return None,
     })
@@ -44,3 +53,6 @@ fn provisioner(value: &Value, field: &str) -> ErrorList {
     let lower = name.to_lowercase();
     super::shared::texts(&path, &lower, apimachinery::names::qualified_name(&lower))
 }
+
+#[cfg(test)]
+mod tests;

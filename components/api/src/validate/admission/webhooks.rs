@@ -293,7 +293,8 @@ fn url(url: &str, path: &Path) -> ErrorList {
     errors
 }
 
-fn client(client: &Value, path: &Path) -> ErrorList {
+/// Where a webhook is: at an URL or behind a service.
+pub(in crate::validate) fn client(client: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let (url, service) = (at(client, &["url"]), at(client, &["service"]));
     if url.is_string() == service.is_object() {

@@ -1,10 +1,12 @@
 use super::one_of;
+use crate::validate::admission::webhook_client;
 use crate::value::{list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use serde_json::Value;
+use std::collections::HashSet;
 
-/// How objects are converted.
-pub(super) fn check(conversion: &Value, path: &Path) -> ErrorList {
+/// How objects are converted. Reviews of versions that the server doesn't speak are let through unless `recognized`.
+pub(super) fn check(conversion: &Value, recognized: bool, any_bundle: bool, path: &Path) -> ErrorList {
     if conversion.is_null() {
         return ErrorList::new();
     }
@@ -12,104 +14,94 @@ pub(super) fn check(conversion: &Value, path: &Path) -> ErrorList {
     let mut errors = one_of(&path.child("strategy"), strategy, &["None", "Webhook"]);
     let webhook = &conversion["webhook"];
     let client = &webhook["clientConfig"];
+    // The paths are those of upstream's internal form.
+    let (client_path, versions_path) = (
+        path.child("webhookClientConfig"),
+        path.child("conversionReviewVersions"),
+    );
+    let versions = list(webhook, &["conversionReviewVersions"]);
     if strategy == "Webhook" {
         if client.is_null() {
             errors.push(Error::required(
-                &path.child("webhookClientConfig"),
+                &client_path,
                 "required when strategy is set to Webhook",
             ));
         } else {
-            errors.extend(check_client(client, &path.child("webhookClientConfig")));
+            errors.extend(webhook_client(client, &client_path));
+            let bundle = text(client, &["caBundle"]);
+            if !bundle.is_empty() && !any_bundle {
+                errors.extend(unfit_bundle(bundle, &client_path.child("caBundle")));
+            }
         }
-        errors.extend(review_versions(webhook, &path.child("conversionReviewVersions")));
+        errors.extend(review_versions(versions, recognized, &versions_path));
     } else {
+        const WHY: &str = "should not be set when strategy is not set to Webhook";
         if !client.is_null() {
-            errors.push(Error::forbidden(
-                &path.child("webhookClientConfig"),
-                "should not be set when strategy is not set to Webhook",
-            ));
+            errors.push(Error::forbidden(&client_path, WHY));
         }
-        if !list(webhook, &["conversionReviewVersions"]).is_empty() {
-            errors.push(Error::forbidden(
-                &path.child("conversionReviewVersions"),
-                "should not be set when strategy is not set to Webhook",
-            ));
+        if !versions.is_empty() {
+            errors.push(Error::forbidden(&versions_path, WHY));
         }
     }
     errors
 }
 
-fn check_client(client: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let (url, service) = (text(client, &["url"]), &client["service"]);
-    match (url.is_empty(), service.is_null()) {
-        (true, true) | (false, false) => {
-            errors.push(Error::required(path, "exactly one of url or service is required"))
-        }
-        (false, true) => {
-            if let Some(rest) = url.strip_prefix("https://") {
-                if rest.is_empty() || rest.starts_with('/') {
-                    errors.push(Error::invalid(
-                        &path.child("url"),
-                        url,
-                        "host must be specified; desired format: https://host[/path]",
-                    ));
-                }
-            } else {
-                errors.push(Error::invalid(
-                    &path.child("url"),
-                    url,
-                    "'https' is the only allowed URL scheme; desired format: https://host[/path]",
-                ));
-            }
-        }
-        (true, false) => {
-            let path = path.child("service");
-            for field in ["name", "namespace"] {
-                if text(service, &[field]).is_empty() {
-                    errors.push(Error::required(
-                        &path.child(field),
-                        format!("service {field} is required"),
-                    ));
-                }
-            }
-            let port = service["port"].as_i64().unwrap_or(443);
-            for message in apimachinery::names::port_number(port) {
-                errors.push(Error::invalid(
-                    &path.child("port"),
-                    port,
-                    format!("port is not valid: {message}"),
-                ));
-            }
-        }
-    }
-    errors
+/// Whether an invalid bundle of certificates is let through: until the definition is established, and while the stored
+/// one is not valid either.
+pub(super) fn allows_any_bundle(old: Option<&Value>) -> bool {
+    let Some(old) = old.filter(|old| super::established(old)) else {
+        return true;
+    };
+    let client = &old["spec"]["conversion"]["webhook"]["clientConfig"];
+    let bundle = text(client, &["caBundle"]);
+    !bundle.is_empty() && unfit_bundle(bundle, &Path::root()).is_some()
 }
 
-fn review_versions(webhook: &Value, path: &Path) -> ErrorList {
-    let versions: Vec<&str> = list(webhook, &["conversionReviewVersions"])
-        .iter()
-        .filter_map(Value::as_str)
-        .collect();
+/// Why no certificate can be read from a bundle, in the words of Go's client.
+fn unfit_bundle(bundle: &str, path: &Path) -> Option<Error> {
+    use base64::Engine;
+    let pem = base64::engine::general_purpose::STANDARD.decode(bundle).ok()?;
+    let blocks: Vec<_> = x509_parser::pem::Pem::iter_from_buffer(&pem).flatten().collect();
+    let mut certificates = blocks.iter().filter(|block| block.label == "CERTIFICATE");
+    let mut why = match blocks.is_empty() {
+        true => "unable to parse bytes as PEM block",
+        false => "no valid certificate authority data seen",
+    };
+    for block in &mut certificates {
+        if block.parse_x509().is_ok() {
+            return None;
+        }
+        why = "failed to parse certificate: x509: malformed certificate";
+    }
+    let detail = format!("unable to load root certificates: {why}");
+    Some(Error::invalid(path, bundle, detail))
+}
+
+/// Whether the server speaks reviews of this version.
+pub(super) fn is_known_review(version: &Value) -> bool {
+    matches!(version.as_str(), Some("v1" | "v1beta1"))
+}
+
+fn review_versions(versions: &[Value], recognized: bool, path: &Path) -> ErrorList {
     if versions.is_empty() {
         return vec![Error::required(path, "")];
     }
     let mut errors = ErrorList::new();
-    for (index, version) in versions.iter().enumerate() {
-        if versions[..index].contains(version) {
-            errors.push(Error::invalid(&path.index(index), *version, "duplicate version"));
+    let mut seen = HashSet::new();
+    for (index, version) in versions.iter().filter_map(Value::as_str).enumerate() {
+        let path = path.index(index);
+        if !seen.insert(version) {
+            errors.push(Error::invalid(&path, version, "duplicate version"));
+            continue;
         }
         for message in apimachinery::names::dns1035_label(version) {
-            errors.push(Error::invalid(&path.index(index), *version, message));
+            errors.push(Error::invalid(&path, version, message));
         }
     }
-    if !versions
-        .iter()
-        .any(|version| matches!(*version, "v1" | "v1beta1"))
-    {
+    if recognized && !versions.iter().any(is_known_review) {
         errors.push(Error::invalid(
             path,
-            webhook["conversionReviewVersions"].clone(),
+            Value::from(versions),
             "must include at least one of v1, v1beta1",
         ));
     }

@@ -1,4 +1,5 @@
 //! Upstream prints some offending values in the form of its internal types.
+use super::shape::Shape;
 use crate::value::text;
 use serde_json::{Value, json};
 
@@ -55,7 +56,8 @@ enum Form {
     Plain,
 }
 
-fn schema(value: &Value) -> String {
+/// A schema.
+pub(super) fn schema(value: &Value) -> String {
     use Form::{Flag, Plain, Text};
     if !value.is_object() {
         return "null".into();
@@ -149,12 +151,17 @@ fn object(parts: &[(&str, String)]) -> String {
 }
 
 /// The versions of a definition.
-pub(super) fn versions(versions: &[Value]) -> String {
-    let all: Vec<_> = versions.iter().map(version).collect();
+pub(super) fn versions(versions: &[Value], shape: Shape) -> String {
+    let all: Vec<_> = versions.iter().map(|given| version(given, shape)).collect();
     format!("[{}]", all.join(","))
 }
 
-fn version(version: &Value) -> String {
+fn version(version: &Value, shape: Shape) -> String {
+    // What stands in the spec itself is not here.
+    let part = |stands_above: bool, name: &str| match stands_above {
+        true => &Value::Null,
+        false => &version[name],
+    };
     let flag = |name: &str| (version[name] == true).to_string();
     let scale = |scale: &Value| match scale {
         Value::Null => "null".to_owned(),
@@ -167,7 +174,7 @@ fn version(version: &Value) -> String {
             ("LabelSelectorPath", scale["labelSelectorPath"].to_string()),
         ]),
     };
-    let subresources = match &version["subresources"] {
+    let subresources = match part(shape.subresources, "subresources") {
         Value::Null => "null".to_owned(),
         given => object(&[
             (
@@ -194,7 +201,7 @@ fn version(version: &Value) -> String {
             ("JSONPath", escaped(text(column, &["jsonPath"]))),
         ])
     };
-    let whole = match &version["schema"] {
+    let whole = match part(shape.schema, "schema") {
         Value::Null => "null".to_owned(),
         given => object(&[("OpenAPIV3Schema", schema(&given["openAPIV3Schema"]))]),
     };
@@ -208,11 +215,11 @@ fn version(version: &Value) -> String {
         ("Subresources", subresources),
         (
             "AdditionalPrinterColumns",
-            list(&version["additionalPrinterColumns"], column),
+            list(part(shape.columns, "additionalPrinterColumns"), column),
         ),
         (
             "SelectableFields",
-            list(&version["selectableFields"], |field| {
+            list(part(shape.selectable, "selectableFields"), |field| {
                 object(&[("JSONPath", escaped(text(field, &["jsonPath"])))])
             }),
         ),

@@ -1,278 +1,231 @@
 //! Which parts of OpenAPI a schema may use, and how.
-use crate::value::text;
+use super::ratchet::Options;
+use super::rules::Costs;
+use super::{lists, rules};
+use crate::value::{is_zero, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use serde_json::Value;
 
-const TYPES: &[&str] = &["array", "boolean", "integer", "number", "object", "string"];
+/// Types of values, as they are told.
+pub(super) const TYPES: &[&str] = &["array", "boolean", "integer", "number", "object", "string"];
 
-/// What is wrong with a schema and those below it.
-pub(super) fn check(schema: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let Some(map) = schema.as_object() else {
-        return errors;
+/// A walk over a schema and those below it. What is wrong with rules is kept apart, for it is told last.
+pub(super) struct Walk<'a> {
+    pub options: &'a Options<'a>,
+    /// Whether the costs of rules are not looked at one by one, for the whole schema is as before.
+    pub unchanged: bool,
+    pub errors: ErrorList,
+    pub of_rules: ErrorList,
+    pub costs: Costs,
+}
+
+/// Where a schema stands, as far as it matters for what it may say.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub root: bool,
+    /// Why there may be no defaults here.
+    no_defaults: Option<String>,
+    /// In what describes metadata, or a kind and its version.
+    in_metadata: bool,
+    /// The schema above whose elements can't be told apart from former ones.
+    pub uncorrelated: Option<Path>,
+    /// `None` where rules are not looked at.
+    pub rules: Option<Bound>,
+}
+
+/// How many values of a schema an object may hold; `None` without a bound.
+pub(super) type Bound = Option<u64>;
+
+impl Place {
+    /// The root of a schema; its rules are looked at if it is sound otherwise.
+    pub(super) fn root(sound: bool) -> Self {
+        Self {
+            root: true,
+            no_defaults: None,
+            in_metadata: false,
+            uncorrelated: None,
+            rules: sound.then_some(Some(1)),
+        }
+    }
+
+    /// A schema that a value below this one's is of; `times` is how many of them there may be.
+    fn below(&self, times: Bound) -> Self {
+        let product = |count: Bound| Some(count?.saturating_mul(times?));
+        Self {
+            root: false,
+            rules: self.rules.map(product),
+            ..self.clone()
+        }
+    }
+
+    /// A schema that only checks the same value.
+    fn part(&self) -> Self {
+        Self {
+            root: false,
+            rules: None,
+            ..self.clone()
+        }
+    }
+
+    fn uncorrelated_within(mut self, path: &Path) -> Self {
+        self.uncorrelated.get_or_insert_with(|| path.clone());
+        self
+    }
+}
+
+/// By how many a schema multiplies the values below it.
+fn elements(schema: &Value) -> Bound {
+    let most = |field: &str| {
+        let count = schema[field].as_i64()?;
+        Some(u64::try_from(count).unwrap_or(0))
     };
-    if schema["uniqueItems"] == true {
-        errors.push(Error::forbidden(
-            &path.child("uniqueItems"),
-            "uniqueItems cannot be set to true since the runtime complexity becomes quadratic",
-        ));
-    }
-    let properties = map
-        .get("properties")
-        .and_then(Value::as_object)
-        .filter(|properties| !properties.is_empty());
-    match map.get("additionalProperties") {
-        None | Some(Value::Null) => {}
-        Some(_) if properties.is_some() => errors.push(Error::forbidden(
-            &path.child("additionalProperties"),
-            "additionalProperties and properties are mutual exclusive",
-        )),
-        Some(Value::Bool(false)) => errors.push(Error::forbidden(
-            &path.child("additionalProperties"),
-            "additionalProperties cannot be set to false",
-        )),
-        Some(below) => errors.extend(check(below, &path.child("additionalProperties"))),
-    }
-    for (name, below) in properties.into_iter().flatten() {
-        errors.extend(check(below, &path.child("properties").key(name)));
-    }
-    for junctor in ["allOf", "anyOf", "oneOf"] {
-        for (index, below) in schema[junctor].as_array().into_iter().flatten().enumerate() {
-            errors.extend(check(below, &path.child(junctor).index(index)));
-        }
-    }
-    if schema["not"].is_object() {
-        errors.extend(check(&schema["not"], &path.child("not")));
-    }
-    match &schema["items"] {
-        Value::Array(_) => errors.push(Error::forbidden(
-            &path.child("items"),
-            "items must be a schema object and not an array",
-        )),
-        below @ Value::Object(_) => errors.extend(check(below, &path.child("items"))),
-        _ => {}
-    }
-    for field in [
-        "patternProperties",
-        "additionalItems",
-        "definitions",
-        "dependencies",
-        "id",
-        "$schema",
-        "$ref",
-    ] {
-        if map
-            .get(field)
-            .is_some_and(|value| !crate::value::is_zero(Some(value)))
-        {
-            errors.push(Error::forbidden(
-                &path.child(field),
-                format!("{} is not supported", field.trim_start_matches('$')),
-            ));
-        }
-    }
-    let ty = text(schema, &["type"]);
-    if !ty.is_empty() && !TYPES.contains(&ty) {
-        errors.push(Error::not_supported(&path.child("type"), ty, TYPES));
-    }
-    let pattern = text(schema, &["pattern"]);
-    if !pattern.is_empty()
-        && let Err(error) = regex::Regex::new(pattern)
-    {
-        let why = error.to_string().replace('\n', " ");
-        errors.push(Error::invalid(
-            &path.child("pattern"),
-            pattern,
-            format!("must be a valid regular expression, but isn't: {why}"),
-        ));
-    }
-    if schema["x-kubernetes-preserve-unknown-fields"] == false {
-        errors.push(Error::invalid(
-            &path.child("x-kubernetes-preserve-unknown-fields"),
-            Value::from(false),
-            "must be true or undefined",
-        ));
-    }
-    errors.extend(map_type(schema, path));
-    errors.extend(list_type(schema, path));
-    errors
-}
-
-/// The type that an extension needs.
-fn needs(schema: &Value, wanted: &str, extension: &str, path: &Path) -> ErrorList {
-    let ty = text(schema, &["type"]);
-    let detail = format!("must be {wanted} if {extension} is specified");
-    match ty {
-        "" => vec![Error::required(&path.child("type"), detail)],
-        ty if ty != wanted => vec![Error::invalid(&path.child("type"), ty, detail)],
-        _ => ErrorList::new(),
+    match text(schema, &["type"]) {
+        "object" if !schema["additionalProperties"].is_null() => most("maxProperties"),
+        "array" => most("maxItems"),
+        _ => Some(1),
     }
 }
 
-fn map_type(schema: &Value, path: &Path) -> ErrorList {
-    let Some(given) = schema["x-kubernetes-map-type"].as_str() else {
-        return ErrorList::new();
-    };
-    let mut errors = needs(schema, "object", "x-kubernetes-map-type", path);
-    if !matches!(given, "atomic" | "granular") {
-        errors.push(Error::not_supported(
-            &path.child("x-kubernetes-map-type"),
-            given,
-            &["atomic", "granular"],
-        ));
+impl Walk<'_> {
+    pub(super) fn schema(&mut self, schema: &Value, path: &Path, place: &Place) {
+        if !schema.is_object() {
+            return;
+        }
+        let found_before = self.errors.len();
+        self.fields(schema, path, place);
+        self.below(schema, path, place);
+        if schema["x-kubernetes-preserve-unknown-fields"] == false {
+            self.errors.push(Error::invalid(
+                &path.child("x-kubernetes-preserve-unknown-fields"),
+                Value::from(false),
+                "must be true or undefined",
+            ));
+        }
+        self.errors
+            .extend(lists::check(schema, self.options.atomic_sets, path));
+        if self.options.keys {
+            self.errors.extend(lists::keys(schema, path));
+        }
+        let given = list(schema, &["x-kubernetes-validations"]);
+        if given.is_empty() {
+            return;
+        }
+        self.errors.extend(rules::texts(schema, given, path));
+        // Of a schema that is wrong, no types of expressions can be made.
+        if let Some(bound) = place.rules.filter(|_| self.errors.len() == found_before) {
+            self.rules(schema, given, bound, path, place);
+        }
     }
-    errors
-}
 
-fn list_type(schema: &Value, path: &Path) -> ErrorList {
-    let keys: Vec<&str> = schema["x-kubernetes-list-map-keys"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    let keys_path = path.child("x-kubernetes-list-map-keys");
-    let Some(given) = schema["x-kubernetes-list-type"].as_str() else {
-        if keys.is_empty() {
-            return ErrorList::new();
+    /// Fields that a schema may not have, or not here.
+    fn fields(&mut self, schema: &Value, path: &Path, place: &Place) {
+        let ty = text(schema, &["type"]);
+        if self.options.types && !ty.is_empty() && !TYPES.contains(&ty) {
+            self.errors
+                .push(Error::not_supported(&path.child("type"), ty, TYPES));
         }
-        return vec![Error::required(
-            &path.child("x-kubernetes-list-type"),
-            "must be map if x-kubernetes-list-map-keys is non-empty",
-        )];
-    };
-    let mut errors = needs(schema, "array", "x-kubernetes-list-type", path);
-    if !matches!(given, "atomic" | "map" | "set") {
-        errors.push(Error::not_supported(
-            &path.child("x-kubernetes-list-type"),
-            given,
-            &["atomic", "map", "set"],
-        ));
-    }
-    if given != "map" && !keys.is_empty() {
-        errors.push(Error::invalid(
-            &path.child("x-kubernetes-list-type"),
-            given,
-            "must be map if x-kubernetes-list-map-keys is non-empty",
-        ));
-    }
-    match given {
-        "map" => {
-            if keys.is_empty() {
-                errors.push(Error::required(
-                    &keys_path,
-                    "must not be empty if x-kubernetes-list-type is map",
-                ));
-            }
-            errors.extend(map_items(schema, &keys, path, &keys_path));
+        let mut forbid = |field: &str, why: String| {
+            self.errors.push(Error::forbidden(&path.child(field), why));
+        };
+        if let (Some(why), false) = (&place.no_defaults, schema["default"].is_null()) {
+            forbid("default", format!("must not be set {why}"));
         }
-        "set" => errors.extend(set_items(&schema["items"], &path.child("items"))),
-        _ => {}
-    }
-    errors
-}
-
-fn map_items(schema: &Value, keys: &[&str], path: &Path, keys_path: &Path) -> ErrorList {
-    let items = &schema["items"];
-    let items_path = path.child("items");
-    if !items.is_object() {
-        return vec![Error::required(
-            &items_path,
-            "must have a schema if x-kubernetes-list-type is map",
-        )];
-    }
-    let mut errors = ErrorList::new();
-    if text(items, &["type"]) != "object" {
-        errors.push(Error::invalid(
-            &items_path.child("type"),
-            text(items, &["type"]),
-            "must be object if parent array's x-kubernetes-list-type is map",
-        ));
-    }
-    if items["nullable"] == true {
-        errors.push(Error::forbidden(
-            &items_path.child("nullable"),
-            "cannot be nullable when x-kubernetes-list-type is map",
-        ));
-    }
-    let mut seen = Vec::new();
-    for key in keys {
-        if seen.contains(key) {
-            errors.push(Error::invalid(
-                keys_path,
-                schema["x-kubernetes-list-map-keys"].clone(),
-                "must not contain duplicate entries",
-            ));
-            continue;
-        }
-        seen.push(key);
-        let property = &items["properties"][key];
-        let place = items_path.child("properties").key(key);
-        if !property.is_object() {
-            errors.push(Error::invalid(
-                keys_path,
-                schema["x-kubernetes-list-map-keys"].clone(),
-                "entries must all be names of item properties",
-            ));
-            continue;
-        }
-        if matches!(text(property, &["type"]), "array" | "object") {
-            errors.push(Error::invalid(
-                &place.child("type"),
-                text(property, &["type"]),
-                "must be a scalar type if parent array's x-kubernetes-list-type is map",
-            ));
-        }
-        let required = items["required"]
-            .as_array()
-            .is_some_and(|required| required.iter().any(|name| name == key));
-        if !required && property["default"].is_null() {
-            errors.push(Error::required(
-                &place.child("default"),
-                "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property",
-            ));
-        }
-        if property["nullable"] == true {
-            errors.push(Error::forbidden(
-                &place.child("nullable"),
-                "this property is in x-kubernetes-list-map-keys, so it cannot be nullable",
-            ));
-        }
-    }
-    errors
-}
-
-fn set_items(items: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    if !items.is_object() {
-        return errors;
-    }
-    if items["nullable"] == true {
-        errors.push(Error::forbidden(
-            &path.child("nullable"),
-            "cannot be nullable when x-kubernetes-list-type is set",
-        ));
-    }
-    match text(items, &["type"]) {
-        "object" if items["x-kubernetes-map-type"] != "atomic" => {
-            let given = items["x-kubernetes-map-type"].as_str().unwrap_or("");
-            errors.push(Error::invalid(
-                &path.child("x-kubernetes-map-type"),
-                given,
-                "must be atomic as item of a list with x-kubernetes-list-type=set",
-            ));
-        }
-        "array" => {
-            let given = items["x-kubernetes-list-type"].as_str().unwrap_or("atomic");
-            if given != "atomic" {
-                errors.push(Error::invalid(
-                    &path.child("x-kubernetes-list-type"),
-                    given,
-                    "must be atomic as item of a list with x-kubernetes-list-type=set",
-                ));
+        for field in [
+            "id",
+            "additionalItems",
+            "patternProperties",
+            "definitions",
+            "dependencies",
+            "$ref",
+        ] {
+            let value = &schema[field];
+            let pointer = matches!(field, "additionalItems" | "dependencies" | "$ref");
+            if (pointer && !value.is_null()) || !is_zero(Some(value)) {
+                forbid(field, format!("{field} is not supported"));
             }
         }
-        _ => {}
+        if ty == "null" {
+            forbid(
+                "type",
+                "type cannot be set to null, use nullable as an alternative".to_owned(),
+            );
+        }
+        if !list(schema, &["items"]).is_empty() {
+            forbid(
+                "items",
+                "items must be a schema object and not an array".to_owned(),
+            );
+        }
+        if place.in_metadata && schema["x-kubernetes-embedded-resource"] == true {
+            forbid(
+                "x-kubernetes-embedded-resource",
+                "must not be used inside of resource meta".to_owned(),
+            );
+        }
+        if schema["uniqueItems"] == true {
+            forbid(
+                "uniqueItems",
+                "uniqueItems cannot be set to true since the runtime complexity becomes quadratic".to_owned(),
+            );
+        }
     }
-    errors
+
+    fn below(&mut self, schema: &Value, path: &Path, place: &Place) {
+        let times = elements(schema);
+        let properties = schema["properties"].as_object();
+        let properties = properties.filter(|properties| !properties.is_empty());
+        let additional = &schema["additionalProperties"];
+        if !additional.is_null() {
+            let path = path.child("additionalProperties");
+            if properties.is_some() && *additional != true {
+                self.errors.push(Error::forbidden(
+                    &path,
+                    "additionalProperties and properties are mutual exclusive",
+                ));
+            }
+            let mut below = place.below(times);
+            if place.in_metadata {
+                let why = "inside additionalProperties applying to object metadata";
+                below.no_defaults = Some(why.to_owned());
+            }
+            self.schema(additional, &path, &below);
+        }
+        let resource = place.root || schema["x-kubernetes-embedded-resource"] == true;
+        for (name, property) in properties.into_iter().flatten() {
+            let mut below = place.below(times);
+            if schema["x-kubernetes-map-type"] == "atomic" {
+                below = below.uncorrelated_within(path);
+            }
+            if resource && matches!(name.as_str(), "metadata" | "kind" | "apiVersion") {
+                below.in_metadata = true;
+                if place.root {
+                    below.no_defaults = Some(format!("in top-level {name}"));
+                }
+            }
+            self.schema(property, &path.child("properties").key(name), &below);
+        }
+        self.schema(&schema["not"], &path.child("not"), &place.part());
+        for junctor in ["allOf", "oneOf", "anyOf"] {
+            for (index, part) in list(schema, &[junctor]).iter().enumerate() {
+                self.schema(part, &path.child(junctor).index(index), &place.part());
+            }
+        }
+        self.named(schema, "definitions", path, place);
+        let mut below = place.below(times);
+        if schema["x-kubernetes-list-type"] != "map" {
+            below = below.uncorrelated_within(path);
+        }
+        let items = path.child("items");
+        self.schema(&schema["items"], &items, &below);
+        for (index, item) in list(schema, &["items"]).iter().enumerate() {
+            self.schema(item, &items.index(index), &below);
+        }
+        self.named(schema, "dependencies", path, place);
+    }
+
+    fn named(&mut self, schema: &Value, field: &str, path: &Path, place: &Place) {
+        for (name, part) in schema[field].as_object().into_iter().flatten() {
+            self.schema(part, &path.child(field).key(name), &place.part());
+        }
+    }
 }

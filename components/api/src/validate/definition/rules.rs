@@ -1,12 +1,12 @@
 //! `x-kubernetes-validations` of a schema: that they compile, and don't cost too much.
 use super::dump;
+use super::openapi::{Bound, Place, Walk};
 use crate::custom::{self, Rule, Schema};
+use crate::value::text;
 use apimachinery::field::{BadValue, Error, ErrorList, Path};
-use cel::{Cost, Program, Type};
+use cel::{Program, Type};
 use serde_json::Value;
 
-/// Longest message, in bytes.
-const MAX_MESSAGE: usize = 2048;
 const REASONS: &[&str] = &[
     "FieldValueDuplicate",
     "FieldValueForbidden",
@@ -15,51 +15,45 @@ const REASONS: &[&str] = &[
 ];
 const MAX_REQUEST: u64 = 3 * 1024 * 1024;
 
-/// The rules of a whole schema.
-pub(super) fn check(old: Option<&Value>, schema: &Value, path: &Path) -> ErrorList {
-    let mut walk = Walk {
-        errors: ErrorList::new(),
-        total: 0,
-        costs: Vec::new(),
-    };
-    let place = Place {
-        root: true,
-        count: Some(1),
-        uncorrelated: None,
-    };
-    walk.schema(old, schema, path, &place);
-    if walk.total > cel::STATIC_CRD_LIMIT {
-        walk.costs.sort_by_key(|(_, cost)| std::cmp::Reverse(*cost));
-        for (path, cost) in walk
-            .costs
-            .iter()
-            .take(4)
-            .filter(|(_, cost)| *cost > cel::STATIC_LIMIT / 100)
-        {
-            let detail = over(
-                "contributed to estimated rule cost total exceeding cost limit",
-                *cost,
-                cel::STATIC_CRD_LIMIT,
-            );
-            walk.errors.push(Error::forbidden(path, detail));
-        }
-        let detail = over(
-            "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema",
-            walk.total,
-            cel::STATIC_CRD_LIMIT,
-        );
-        walk.errors.push(Error::forbidden(path, detail));
-    }
-    walk.errors
+/// As many of the most expensive rules are told when all together cost too much.
+const MOST_TOLD: usize = 4;
+
+/// What the rules of a whole schema cost.
+#[derive(Default)]
+pub(super) struct Costs {
+    total: u64,
+    /// Those that make up a hundredth of what is allowed, or more.
+    expensive: Vec<(Path, u64)>,
 }
 
-/// Where a schema stands.
-struct Place {
-    root: bool,
-    /// How many such values an object may hold; `None` without a bound.
-    count: Option<u64>,
-    /// The schema above whose elements can't be told apart from former ones.
-    uncorrelated: Option<Path>,
+impl Costs {
+    fn add(&mut self, path: &Path, cost: u64) {
+        self.total = self.total.saturating_add(cost);
+        if cost >= cel::STATIC_CRD_LIMIT / 100 {
+            self.expensive.push((path.clone(), cost));
+        }
+    }
+
+    /// What is told of a schema whose rules cost too much together.
+    pub(super) fn check(mut self, path: &Path) -> ErrorList {
+        if self.total <= cel::STATIC_CRD_LIMIT {
+            return ErrorList::new();
+        }
+        self.expensive.sort_by_key(|(_, cost)| std::cmp::Reverse(*cost));
+        let told = self.expensive.iter().take(MOST_TOLD).map(|(path, _)| {
+            const WHY: &str =
+                "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema";
+            Error::forbidden(path, WHY)
+        });
+        let mut errors: ErrorList = told.collect();
+        let detail = over(
+            "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema",
+            self.total,
+            cel::STATIC_CRD_LIMIT,
+        );
+        errors.push(Error::forbidden(path, detail));
+        errors
+    }
 }
 
 fn over(what: &str, cost: u64, limit: u64) -> String {
@@ -76,69 +70,97 @@ fn over(what: &str, cost: u64, limit: u64) -> String {
     )
 }
 
-struct Walk {
-    errors: ErrorList,
-    total: u64,
-    costs: Vec<(Path, u64)>,
+/// What is wrong with how rules are written.
+pub(super) fn texts(schema: &Value, rules: &[Value], path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let mut parsed = None;
+    for (index, rule) in rules.iter().enumerate() {
+        let path = path.child("x-kubernetes-validations").index(index);
+        let given = |field: &str| text(rule, &[field]);
+        let breaks = |text: &str| text.contains(['\n', '\r']);
+        let blank = |text: &str| !text.is_empty() && text.trim().is_empty();
+        let (expression, message) = (given("rule").trim(), given("message"));
+        let place = path.child("message");
+        if expression.is_empty() {
+            errors.push(Error::required(&path.child("rule"), "rule is not specified"));
+        } else if blank(message) {
+            errors.push(Error::invalid(
+                &place,
+                message,
+                "message must be non-empty if specified",
+            ));
+        } else if breaks(message.trim()) {
+            errors.push(Error::invalid(
+                &place,
+                message,
+                "message must not contain line breaks",
+            ));
+        } else if breaks(expression) && message.trim().is_empty() {
+            errors.push(Error::required(
+                &place,
+                "message must be specified if rule contains line breaks",
+            ));
+        }
+        if blank(given("messageExpression")) {
+            errors.push(Error::required(
+                &path.child("messageExpression"),
+                "messageExpression must be non-empty if specified",
+            ));
+        }
+        if let Some(reason) = rule["reason"].as_str().filter(|reason| !REASONS.contains(reason)) {
+            errors.push(Error::not_supported(&path.child("reason"), reason, REASONS));
+        }
+        let (field, place) = (given("fieldPath"), path.child("fieldPath"));
+        if field.is_empty() {
+            continue;
+        }
+        if blank(field) {
+            errors.push(Error::invalid(
+                &place,
+                field,
+                "fieldPath must be non-empty if specified",
+            ));
+        }
+        if breaks(field) {
+            errors.push(Error::invalid(
+                &place,
+                field,
+                "fieldPath must not contain line breaks",
+            ));
+        }
+        let schema = parsed.get_or_insert_with(|| Schema::parse(schema));
+        if custom::field_path(field, schema, true).is_err() {
+            errors.push(Error::invalid(&place, field, "fieldPath must be a valid path"));
+        }
+    }
+    errors
 }
 
-impl Walk {
-    fn schema(&mut self, old: Option<&Value>, schema: &Value, path: &Path, place: &Place) {
-        let rules = schema["x-kubernetes-validations"].as_array();
-        if let Some(rules) = rules.filter(|rules| !rules.is_empty()) {
-            let parsed = Schema::parse(schema);
-            let unchanged = old.is_some_and(|old| old == schema);
-            match custom::declare(&parsed, place.root) {
-                Some(decl) => {
-                    for (index, rule) in rules.iter().enumerate() {
-                        let path = path.child("x-kubernetes-validations").index(index);
-                        self.rule(&Rule::parse(rule), rule, &parsed, &decl, &path, place, unchanged);
-                    }
-                }
-                // A type that isn't one is told elsewhere.
-                None if parsed.odd_kind.is_some() => {}
-                None => self.errors.push(Error::invalid(
-                    &path.child("x-kubernetes-validations"),
-                    schema["x-kubernetes-validations"].clone(),
-                    "type must be specified for x-kubernetes-validations",
-                )),
-            }
-        }
-        let below = |count: Option<u64>, uncorrelated: Option<Path>| Place {
-            root: false,
-            count,
-            uncorrelated: place.uncorrelated.clone().or(uncorrelated),
+impl Walk<'_> {
+    /// The rules of a schema that is sound otherwise.
+    pub(super) fn rules(
+        &mut self,
+        schema: &Value,
+        rules: &[Value],
+        bound: Bound,
+        path: &Path,
+        place: &Place,
+    ) {
+        let path = path.child("x-kubernetes-validations");
+        let embedded = schema["x-kubernetes-embedded-resource"] == true;
+        let declared = custom::declare(&Schema::parse(schema), place.root || embedded);
+        let Some((decl, least)) = declared else {
+            self.of_rules.push(Error::internal(
+                &path,
+                "internal error: failed to construct type information for x-kubernetes-validations rules: unable to convert structural schema to CEL declarations",
+            ));
+            return;
         };
-        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-            let old = old.and_then(|old| old["properties"].get(name));
-            self.schema(
-                old,
-                property,
-                &path.child("properties").key(name),
-                &below(place.count, None),
-            );
-        }
-        let times = |max: Option<u64>, least: u64| {
-            let most = max.unwrap_or((MAX_REQUEST - 2) / (least + 1));
-            place.count.and_then(|count| count.checked_mul(most))
-        };
-        if schema["items"].is_object() {
-            let path = path.child("items");
-            let keyed = schema["x-kubernetes-list-type"] == "map";
-            let uncorrelated = (!keyed).then(|| path.clone());
-            let old = old.map(|old| &old["items"]);
-            let count = times(schema["maxItems"].as_u64(), 2);
-            self.schema(old, &schema["items"], &path, &below(count, uncorrelated));
-        }
-        if schema["additionalProperties"].is_object() {
-            let count = times(schema["maxProperties"].as_u64(), 7);
-            let old = old.map(|old| &old["additionalProperties"]);
-            self.schema(
-                old,
-                &schema["additionalProperties"],
-                &path.child("additionalProperties"),
-                &below(count, None),
-            );
+        // Between two values stands a comma, at least.
+        let count = bound.unwrap_or(MAX_REQUEST / (least + 1));
+        for (index, written) in rules.iter().enumerate() {
+            let rule = Rule::parse(written);
+            self.rule(&rule, written, &decl, &path.index(index), place, count);
         }
     }
 
@@ -146,145 +168,81 @@ impl Walk {
         &mut self,
         rule: &Rule,
         written: &Value,
-        schema: &Schema,
         decl: &cel::Decl,
         path: &Path,
         place: &Place,
-        unchanged: bool,
+        count: u64,
     ) {
         let dumped = || BadValue::Raw(dump::rule(written));
-        if rule.rule.trim().is_empty() {
-            self.errors
-                .push(Error::required(&path.child("rule"), "rule is not specified"));
-        }
-        self.texts(rule, path);
-        if !rule.field_path.is_empty() && !points_somewhere(schema, &rule.field_path) {
-            self.errors.push(Error::invalid(
-                &path.child("fieldPath"),
-                rule.field_path.as_str(),
-                "fieldPath must be a valid path: does not refer to a valid field",
-            ));
-        }
-        if rule.rule.trim().is_empty() {
-            return;
-        }
         let environment = custom::environment(decl, rule.optional_old_self);
-        let old_self = environment.index("oldSelf").unwrap_or(usize::MAX);
-        match Program::compile(&rule.rule, &environment) {
-            Err(error) => self.errors.push(Error::invalid(
-                &path.child("rule"),
+        let rule_path = path.child("rule");
+        let program = Program::compile(&rule.rule, &environment);
+        let mut uses_old = false;
+        match &program {
+            Err(error) => self.of_rules.push(Error::invalid(
+                &rule_path,
                 dumped(),
                 format!("compilation failed: {error}"),
             )),
-            Ok(program) if !matches!(program.ty(), Type::Bool | Type::Dyn) => self.errors.push(
-                Error::invalid(&path.child("rule"), dumped(), "must evaluate to a bool"),
-            ),
-            Ok(program) => {
-                let transition = program.uses(old_self);
-                if let Some(above) = place.uncorrelated.as_ref().filter(|_| transition) {
-                    self.errors.push(Error::invalid(
-                        &path.child("rule"),
-                        dumped(),
-                        format!("oldSelf cannot be used on the uncorrelatable portion of the schema within {above}"),
-                    ));
-                }
-                if rule.optional_old_self && !transition {
-                    self.errors.push(Error::invalid(
-                        &path.child("optionalOldSelf"),
-                        Value::from(true),
-                        "may not be set to true if oldSelf is not used in rule",
-                    ));
-                }
-                if !unchanged {
-                    self.cost(program.cost(), "estimated rule cost", &path.child("rule"), place);
-                }
-            }
-        }
-        if !rule.message_expression.is_empty() {
-            let path = path.child("messageExpression");
-            match Program::compile(&rule.message_expression, &environment) {
-                Err(error) => self.errors.push(Error::invalid(
-                    &path,
+            Ok(program) if !matches!(program.ty(), Type::Bool | Type::Dyn) => {
+                self.of_rules.push(Error::invalid(
+                    &rule_path,
                     dumped(),
-                    format!("messageExpression compilation failed: {error}"),
-                )),
-                Ok(program) if !matches!(program.ty(), Type::String | Type::Dyn) => {
-                    self.errors.push(Error::invalid(
-                        &path,
-                        dumped(),
-                        "messageExpression must evaluate to a string",
-                    ));
+                    "cel expression must evaluate to a bool",
+                ));
+            }
+            Ok(program) => {
+                let old_self = environment.index("oldSelf");
+                uses_old = old_self.is_some_and(|index| program.uses(index));
+                let cost = program.cost().max.saturating_mul(count);
+                self.cost(cost, "estimated rule cost", &rule_path);
+                if !rule.message_expression.is_empty() {
+                    self.message(rule, written, &environment, &path.child("messageExpression"));
                 }
-                Ok(program) if !unchanged => {
-                    self.cost(program.cost(), "estimated messageExpression cost", &path, place);
-                }
-                Ok(_) => {}
             }
         }
-    }
-
-    fn texts(&mut self, rule: &Rule, path: &Path) {
-        let message = rule.message.as_str();
-        if !message.is_empty() && message.trim().is_empty() {
-            self.errors.push(Error::invalid(
-                &path.child("message"),
-                message,
-                "message must be non-empty if specified",
-            ));
-        } else if message.trim().contains('\n') {
-            self.errors.push(Error::invalid(
-                &path.child("message"),
-                message,
-                "message must not contain line breaks",
-            ));
-        } else if message.len() > MAX_MESSAGE {
-            self.errors
-                .push(Error::too_long(&path.child("message"), MAX_MESSAGE));
-        } else if message.is_empty() && rule.rule.trim().contains('\n') && rule.message_expression.is_empty()
-        {
-            self.errors.push(Error::required(
-                &path.child("message"),
-                "message must be specified if rule contains line breaks",
+        if let (true, Some(above)) = (uses_old, &place.uncorrelated) {
+            self.of_rules.push(Error::invalid(
+                &rule_path,
+                rule.rule.as_str(),
+                format!("oldSelf cannot be used on the uncorrelatable portion of the schema within {above}"),
             ));
         }
-        if !rule.message_expression.is_empty() && rule.message_expression.trim().is_empty() {
-            self.errors.push(Error::required(
-                &path.child("messageExpression"),
-                "must be non-empty if specified",
+        let optional = &written["optionalOldSelf"];
+        if !uses_old && !optional.is_null() {
+            self.of_rules.push(Error::invalid(
+                &path.child("optionalOldSelf"),
+                optional,
+                "may not be set if oldSelf is not used in rule",
             ));
-        }
-        let reason = rule.reason.as_str();
-        if !reason.is_empty() && !REASONS.contains(&reason) {
-            self.errors
-                .push(Error::not_supported(&path.child("reason"), reason, REASONS));
         }
     }
 
-    fn cost(&mut self, cost: Cost, what: &str, path: &Path, place: &Place) {
-        let whole = match place.count {
-            Some(count) => cost.max.saturating_mul(count),
-            None => u64::MAX,
-        };
-        if whole > cel::STATIC_LIMIT {
-            self.errors
-                .push(Error::forbidden(path, over(what, whole, cel::STATIC_LIMIT)));
+    /// The expression that makes the message of a rule; it is evaluated once for each that fails.
+    fn message(&mut self, rule: &Rule, written: &Value, environment: &cel::Environment, path: &Path) {
+        let dumped = || BadValue::Raw(dump::rule(written));
+        match Program::compile(&rule.message_expression, environment) {
+            Err(error) => self.of_rules.push(Error::invalid(
+                path,
+                dumped(),
+                format!("messageExpression compilation failed: {error}"),
+            )),
+            Ok(program) if !matches!(program.ty(), Type::String | Type::Dyn) => {
+                self.of_rules.push(Error::invalid(
+                    path,
+                    dumped(),
+                    "messageExpression must evaluate to a string",
+                ));
+            }
+            Ok(program) => self.cost(program.cost().max, "estimated messageExpression cost", path),
         }
-        self.total = self.total.saturating_add(whole);
-        self.costs.push((path.clone(), whole));
     }
-}
 
-/// Whether a rule's field path leads to a field of the schema.
-fn points_somewhere(schema: &Schema, path: &str) -> bool {
-    let Some(parsed) = custom::SimplePath::parse(path) else {
-        return false;
-    };
-    let mut at = schema;
-    for name in parsed.names() {
-        match at.below(name) {
-            Some(below) => at = below,
-            None => return false,
+    fn cost(&mut self, cost: u64, what: &str, path: &Path) {
+        if !self.unchanged && cost > cel::STATIC_LIMIT {
+            self.of_rules
+                .push(Error::forbidden(path, over(what, cost, cel::STATIC_LIMIT)));
         }
+        self.costs.add(path, cost);
     }
-    true
 }

@@ -1,4 +1,4 @@
-use crate::custom::{Kind, Schema, SimplePath};
+use crate::custom::{self, Kind, Schema};
 use crate::value::text;
 use apimachinery::field::{Error, ErrorList, Path};
 use serde_json::Value;
@@ -10,7 +10,7 @@ const MOST: usize = 8;
 /// Fields that selectors may name: scalars that are there in the schema.
 pub(super) fn check(fields: &[Value], schema: &Schema, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
-    let mut seen = HashSet::new();
+    let mut seen: HashSet<Path> = HashSet::new();
     for (index, field) in fields.iter().enumerate() {
         let given = text(field, &["jsonPath"]);
         let path = path.index(index).child("jsonPath");
@@ -18,34 +18,34 @@ pub(super) fn check(fields: &[Value], schema: &Schema, path: &Path) -> ErrorList
             errors.push(Error::required(&path, ""));
             continue;
         }
-        if let Err(why) = check_one(given, schema) {
-            errors.push(Error::invalid(&path, given, why));
+        let (found, below) = match custom::field_path(given, schema, false) {
+            Ok(found) => found,
+            Err(why) => {
+                errors.push(Error::invalid(&path, given, format!("is an invalid path: {why}")));
+                continue;
+            }
+        };
+        let root = found.as_str().split(['.', '[']).next();
+        if root == Some("metadata") {
+            errors.push(Error::invalid(
+                &path,
+                given,
+                "must not point to fields in metadata",
+            ));
         }
-        if !seen.insert(given) {
+        if !matches!(below.kind, Some(Kind::String | Kind::Boolean | Kind::Integer)) {
+            errors.push(Error::invalid(
+                &path,
+                given,
+                "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.",
+            ));
+        }
+        if !seen.insert(found) {
             errors.push(Error::duplicate(&path, given));
         }
     }
-    if fields.len() > MOST {
-        errors.push(Error::too_many(path, fields.len(), MOST));
+    if seen.len() > MOST {
+        errors.push(Error::too_many(path, seen.len(), MOST));
     }
     errors
-}
-
-fn check_one(given: &str, schema: &Schema) -> Result<(), String> {
-    if !given.starts_with(['.', '[']) {
-        return Err(format!("is an invalid path: expected [ or . but got: {given}"));
-    }
-    let missing = || "is an invalid path: does not refer to a valid field".to_owned();
-    let parsed = SimplePath::parse(given).ok_or_else(missing)?;
-    if parsed.names().first().is_some_and(|name| name == "metadata") {
-        return Err("must not point to fields in metadata".into());
-    }
-    let mut at = schema;
-    for name in parsed.names() {
-        at = at.properties.get(name).ok_or_else(missing)?;
-    }
-    match at.kind {
-        Some(Kind::String | Kind::Boolean | Kind::Integer) => Ok(()),
-        _ => Err("must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.".into()),
-    }
 }

@@ -225,6 +225,85 @@ pub(in crate::validate) const CSI_NODE_DRIVER: Members = &[
     ),
 ];
 
+const SECRET_REFERENCE: Members = &[
+    Member("Name", "name", Text),
+    Member("Namespace", "namespace", Text),
+];
+
+/// core.PersistentVolumeSpec, which has a driver's volume in an attachment. Other sources are shown as the API has them.
+const INLINE_VOLUME: Members = &[
+    Member("Capacity", "capacity", Plain),
+    Member("GCEPersistentDisk", "gcePersistentDisk", Plain),
+    Member("AWSElasticBlockStore", "awsElasticBlockStore", Plain),
+    Member("HostPath", "hostPath", Plain),
+    Member("Glusterfs", "glusterfs", Plain),
+    Member("NFS", "nfs", Plain),
+    Member("RBD", "rbd", Plain),
+    Member("Quobyte", "quobyte", Plain),
+    Member("ISCSI", "iscsi", Plain),
+    Member("FlexVolume", "flexVolume", Plain),
+    Member("Cinder", "cinder", Plain),
+    Member("CephFS", "cephfs", Plain),
+    Member("FC", "fc", Plain),
+    Member("Flocker", "flocker", Plain),
+    Member("AzureFile", "azureFile", Plain),
+    Member("VsphereVolume", "vsphereVolume", Plain),
+    Member("AzureDisk", "azureDisk", Plain),
+    Member("PhotonPersistentDisk", "photonPersistentDisk", Plain),
+    Member("PortworxVolume", "portworxVolume", Plain),
+    Member("ScaleIO", "scaleIO", Plain),
+    Member("Local", "local", Plain),
+    Member("StorageOS", "storageos", Plain),
+    Member(
+        "CSI",
+        "csi",
+        Pointer(&[
+            Member("Driver", "driver", Text),
+            Member("VolumeHandle", "volumeHandle", Text),
+            Member("ReadOnly", "readOnly", Flag),
+            Member("FSType", "fsType", Text),
+            Member("VolumeAttributes", "volumeAttributes", Plain),
+            Member(
+                "ControllerPublishSecretRef",
+                "controllerPublishSecretRef",
+                Pointer(SECRET_REFERENCE),
+            ),
+            Member(
+                "NodeStageSecretRef",
+                "nodeStageSecretRef",
+                Pointer(SECRET_REFERENCE),
+            ),
+            Member(
+                "NodePublishSecretRef",
+                "nodePublishSecretRef",
+                Pointer(SECRET_REFERENCE),
+            ),
+            Member(
+                "ControllerExpandSecretRef",
+                "controllerExpandSecretRef",
+                Pointer(SECRET_REFERENCE),
+            ),
+            Member(
+                "NodeExpandSecretRef",
+                "nodeExpandSecretRef",
+                Pointer(SECRET_REFERENCE),
+            ),
+        ]),
+    ),
+    Member("AccessModes", "accessModes", Plain),
+    Member("ClaimRef", "claimRef", Plain),
+    Member(
+        "PersistentVolumeReclaimPolicy",
+        "persistentVolumeReclaimPolicy",
+        Text,
+    ),
+    Member("StorageClassName", "storageClassName", Text),
+    Member("MountOptions", "mountOptions", Plain),
+    Member("VolumeMode", "volumeMode", Plain),
+    Member("NodeAffinity", "nodeAffinity", Pointer(VOLUME_NODE_AFFINITY)),
+    Member("VolumeAttributesClassName", "volumeAttributesClassName", Plain),
+];
+
 /// storage.VolumeAttachmentSpec
 pub(in crate::validate) const VOLUME_ATTACHMENT_SPEC: Members = &[
     Member("Attacher", "attacher", Text),
@@ -233,7 +312,7 @@ pub(in crate::validate) const VOLUME_ATTACHMENT_SPEC: Members = &[
         "source",
         Struct(&[
             Member("PersistentVolumeName", "persistentVolumeName", Plain),
-            Member("InlineVolumeSpec", "inlineVolumeSpec", Plain),
+            Member("InlineVolumeSpec", "inlineVolumeSpec", Pointer(INLINE_VOLUME)),
         ]),
     ),
     Member("NodeName", "nodeName", Text),

@@ -49,6 +49,18 @@ fn weight(term: &Value, path: &Path) -> Option<Error> {
 
 /// A NodeSelector: at least one term.
 pub(in crate::validate) fn node_selector(selector: &Value, path: &Path) -> ErrorList {
+    node_selector_unless(false, selector, path)
+}
+
+/// Whether terms that are stored compare labels with what no label can have, which older servers took.
+pub(in crate::validate) fn selects_invalid_values(selector: &Value) -> bool {
+    list(selector, &["nodeSelectorTerms"])
+        .iter()
+        .any(crate::validate::shared::has_invalid_values)
+}
+
+/// The same, where values in expressions may be `any` if such were stored already.
+pub(in crate::validate) fn node_selector_unless(any: bool, selector: &Value, path: &Path) -> ErrorList {
     let terms = list(selector, &["nodeSelectorTerms"]);
     let path = path.child("nodeSelectorTerms");
     if terms.is_empty() {
@@ -60,7 +72,7 @@ pub(in crate::validate) fn node_selector(selector: &Value, path: &Path) -> Error
     terms
         .iter()
         .enumerate()
-        .flat_map(|(index, term)| term_of(term, true, &path.index(index)))
+        .flat_map(|(index, term)| term_of(term, !any, &path.index(index)))
         .collect()
 }
 

@@ -3,9 +3,10 @@ mod disks;
 mod projected;
 mod sources;
 
+pub(in crate::validate) use disks::iscsi_of_volume;
 pub(in crate::validate) use sources::{driver_name, volume_source};
 
-use super::{Part, devices::Volumes, repeated};
+use super::{Part, devices::Volumes};
 use crate::validate::shared::texts;
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
@@ -59,7 +60,6 @@ pub(super) fn volumes<'a>(
         .filter(|volume| !part.name.is_empty() && at(volume, &["ephemeral"]).is_object())
         .map(|volume| format!("{}-{}", part.name, text(volume, &["name"])))
         .collect();
-    let mut seen = HashSet::new();
     let mut good = Volumes::new();
     for (index, volume) in volumes.iter().enumerate() {
         let path = path.index(index);
@@ -70,16 +70,16 @@ pub(super) fn volumes<'a>(
         } else {
             found.extend(texts(&path.child("name"), name, names::dns1123_label(name)));
         }
-        if repeated(&mut seen, name) {
+        if good.contains_key(name) {
             found.push(Error::duplicate(&path.child("name"), name));
         }
-        // A volume that isn't right can't be mounted.
+        // A volume that isn't right can't be mounted, and its name is nobody's.
         if found.is_empty() {
             good.insert(name, volume);
         }
         errors.extend(found);
         let claim = text(volume, &["persistentVolumeClaim", "claimName"]);
-        if made.contains(claim) {
+        if !made.is_empty() && made.contains(claim) {
             errors.push(Error::invalid(
                 &path.child("persistentVolumeClaim.claimName"),
                 claim,
@@ -92,38 +92,44 @@ pub(super) fn volumes<'a>(
 
 fn source(volume: &Value, part: Part<'_>, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
-    let mut given = KINDS.iter().filter(|kind| !at(volume, &[kind]).is_null());
-    let Some(kind) = given.next() else {
-        return vec![Error::required(path, "must specify a volume type")];
-    };
-    let (value, own) = (at(volume, &[kind]), path.child(kind));
+    let mut any = false;
     let name = text(volume, &["name"]);
-    errors.extend(match *kind {
-        "ephemeral" => ephemeral(value, name, part, path),
-        "image" => image(value, part, &own),
-        "projected" => projected::check(value, &own),
-        _ => volume_source(kind, value, &own),
-    });
-    let portal = text(value, &["targetPortal"]);
-    let named = *kind == "iscsi" && !at(value, &["initiatorName"]).is_null();
-    if named && name.len() + 1 + portal.len() > disks::MAX_ISCSI_NAME {
-        errors.push(Error::invalid(
-            &path.child("name"),
-            name,
-            disks::ISCSI_NAME_TOO_LONG,
-        ));
+    for kind in KINDS {
+        let value = at(volume, &[kind]);
+        if value.is_null() {
+            continue;
+        }
+        let own = path.child(kind);
+        if any {
+            // Two of upstream's paths are not those of the fields.
+            let shown = match kind {
+                "cephfs" => "cephFS",
+                "downwardAPI" => "downwarAPI",
+                other => other,
+            };
+            errors.push(Error::forbidden(
+                &path.child(shown),
+                "may not specify more than 1 volume type",
+            ));
+        } else {
+            errors.extend(match kind {
+                "ephemeral" => ephemeral(value, name, part, path),
+                "image" => image(value, part, &own),
+                "projected" => projected::check(value, &own),
+                _ => volume_source(kind, value, &own),
+            });
+        }
+        any = true;
+        if kind == "iscsi" && disks::is_iscsi_name_too_long(value, name) {
+            errors.push(Error::invalid(
+                &path.child("name"),
+                name,
+                disks::ISCSI_NAME_TOO_LONG,
+            ));
+        }
     }
-    for extra in given {
-        // Two of upstream's paths are not those of the fields.
-        let shown = match *extra {
-            "cephfs" => "cephFS",
-            "downwardAPI" => "downwarAPI",
-            other => other,
-        };
-        errors.push(Error::forbidden(
-            &path.child(shown),
-            "may not specify more than 1 volume type",
-        ));
+    if !any {
+        errors.push(Error::required(path, "must specify a volume type"));
     }
     errors
 }

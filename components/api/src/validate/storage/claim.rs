@@ -1,6 +1,10 @@
-use super::MODES;
+use super::NO_CLASSES;
+use super::volume::access_modes;
+use crate::features::{Feature, Features};
 use crate::validate::pod::difference;
-use crate::validate::shared::{immutable, label_selector, maybe_one_of, one_of, same, texts};
+use crate::validate::shared::{
+    self, has_invalid_values, immutable, label_selector_with, maybe_one_of, same, texts,
+};
 use crate::validate::status::capacities;
 use crate::value::{at, list, object, text};
 use apimachinery::field::{BadValue, Error, ErrorList, Path};
@@ -8,18 +12,52 @@ use apimachinery::{Quantity, meta, names};
 use serde_json::Value;
 
 /// A PersistentVolumeClaim.
-pub(super) fn check(old: Option<&Value>, new: &Value) -> ErrorList {
-    let mut errors = claim_spec(at(new, &["spec"]), &Path::new("spec"));
+pub(super) fn check(old: Option<&Value>, new: &Value, features: Features) -> ErrorList {
+    let before = old.map(|old| at(old, &["spec"]));
+    let stored = Stored {
+        any_values: before.is_some_and(|spec| has_invalid_values(at(spec, &["selector"]))),
+        any_group: before.is_some_and(|spec| {
+            ["dataSource", "dataSourceRef"]
+                .iter()
+                .any(|field| !at(spec, &[field, "apiGroup"]).is_null())
+        }),
+    };
+    let mut errors = spec(at(new, &["spec"]), stored, &Path::new("spec"));
     if let Some(old) = old {
-        errors.extend(change(old, new));
+        errors.extend(change(old, new, features));
     }
     errors
 }
 
-/// The spec of a claim.
+/// What a stored claim has already, and may go on having.
+#[derive(Clone, Copy, Default)]
+struct Stored {
+    /// A selector that compares labels with what no label can have.
+    any_values: bool,
+    /// A source of another group, whose name was not looked at before.
+    any_group: bool,
+}
+
+/// The spec of a claim that is yet to be made.
 pub(in crate::validate) fn claim_spec(spec: &Value, path: &Path) -> ErrorList {
-    let mut errors = access_modes(list(spec, &["accessModes"]), &path.child("accessModes"));
-    errors.extend(label_selector(&path.child("selector"), at(spec, &["selector"])));
+    self::spec(spec, Stored::default(), path)
+}
+
+fn spec(spec: &Value, stored: Stored, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let modes = list(spec, &["accessModes"]);
+    if modes.is_empty() {
+        errors.push(Error::required(
+            &path.child("accessModes"),
+            "at least 1 access mode is required",
+        ));
+    }
+    errors.extend(label_selector_with(
+        &path.child("selector"),
+        at(spec, &["selector"]),
+        stored.any_values,
+    ));
+    errors.extend(access_modes(modes, &path.child("accessModes")));
     errors.extend(size(spec, &path.child("resources").key("storage")));
     let class = text(spec, &["storageClassName"]);
     if !class.is_empty() {
@@ -34,28 +72,13 @@ pub(in crate::validate) fn claim_spec(spec: &Value, path: &Path) -> ErrorList {
         at(spec, &["volumeMode"]),
         &["Block", "Filesystem"],
     ));
-    errors.extend(data_sources(spec, path));
+    errors.extend(data_sources(spec, stored, path));
     let class = text(spec, &["volumeAttributesClassName"]);
     if !class.is_empty() {
         errors.extend(texts(
             &path.child("volumeAttributesClassName"),
             class,
             names::dns1123_subdomain(class),
-        ));
-    }
-    errors
-}
-
-fn access_modes(modes: &[Value], path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    if modes.is_empty() {
-        errors.push(Error::required(path, "at least 1 access mode is required"));
-    }
-    errors.extend(modes.iter().filter_map(|mode| one_of(path, mode, MODES)));
-    if modes.len() > 1 && modes.iter().any(|mode| mode == "ReadWriteOncePod") {
-        errors.push(Error::forbidden(
-            path,
-            "may not use ReadWriteOncePod with other access modes",
         ));
     }
     errors
@@ -74,7 +97,7 @@ fn size(spec: &Value, path: &Path) -> Option<Error> {
 }
 
 /// What the volume is filled from. The old field follows the new one, and both must agree.
-fn data_sources(spec: &Value, path: &Path) -> ErrorList {
+fn data_sources(spec: &Value, stored: Stored, path: &Path) -> ErrorList {
     let (source, reference) = (at(spec, &["dataSource"]), at(spec, &["dataSourceRef"]));
     let mut errors = ErrorList::new();
     for (value, path) in [
@@ -82,26 +105,28 @@ fn data_sources(spec: &Value, path: &Path) -> ErrorList {
         (reference, path.child("dataSourceRef")),
     ] {
         if value.is_object() {
-            errors.extend(data_source(value, &path));
+            errors.extend(data_source(value, stored, &path));
         }
     }
     let shown = || BadValue::Raw("{}".to_owned());
     if source.is_object() && reference.is_object() {
         let field = |name: &str| text(source, &[name]) == text(reference, &[name]);
+        // A group that is empty is another than none.
+        let group = at(source, &["apiGroup"]) == at(reference, &["apiGroup"]);
         if !text(reference, &["namespace"]).is_empty() {
             errors.push(Error::invalid(
                 path,
                 shown(),
                 "may not be specified when dataSourceRef.namespace is specified",
             ));
-        } else if !(field("kind") && field("name") && field("apiGroup")) {
+        } else if !(field("kind") && field("name") && group) {
             errors.push(Error::invalid(path, shown(), "must match dataSourceRef"));
         }
     }
     errors
 }
 
-fn data_source(source: &Value, path: &Path) -> ErrorList {
+fn data_source(source: &Value, stored: Stored, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let (kind, group) = (text(source, &["kind"]), text(source, &["apiGroup"]));
     for field in ["name", "kind"] {
@@ -116,7 +141,7 @@ fn data_source(source: &Value, path: &Path) -> ErrorList {
             "must be 'PersistentVolumeClaim' when referencing the default apiGroup",
         ));
     }
-    if !group.is_empty() {
+    if !group.is_empty() && !stored.any_group {
         errors.extend(texts(
             &path.child("apiGroup"),
             group,
@@ -134,28 +159,31 @@ fn data_source(source: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-fn change(old: &Value, new: &Value) -> ErrorList {
+/// The older way to name a class.
+const CLASS: &str = "volume.beta.kubernetes.io/storage-class";
+
+fn change(old: &Value, new: &Value, features: Features) -> ErrorList {
     const WHY: &str = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
     let path = Path::new("spec");
     let (before, after) = (at(old, &["spec"]), at(new, &["spec"]));
-    let bound = text(new, &["status", "phase"]) == "Bound";
     let mut errors = ErrorList::new();
     let mut expected = before.clone();
     // A claim that has no class yet may get one: what the annotation said, or any if there is none.
-    const CLASS: &str = "volume.beta.kubernetes.io/storage-class";
     let noted = meta::annotation(old, CLASS);
+    let mut moved = false;
     if let (Value::Null, Some(class)) = (
         at(before, &["storageClassName"]),
         at(after, &["storageClassName"]).as_str(),
     ) && noted.is_none_or(|noted| noted == class)
     {
         expected["storageClassName"] = Value::from(class);
+        moved = noted.is_some() && meta::annotation(new, CLASS).is_none();
     }
-    let moved = noted.is_some() && meta::annotation(new, CLASS).is_none() && expected != *before;
-    if !moved && meta::annotation(new, CLASS) != noted {
+    let wanted = meta::annotation(new, CLASS).unwrap_or("");
+    if !moved && wanted != noted.unwrap_or("") {
         errors.push(Error::invalid(
             &Path::new("metadata.annotations").child(CLASS),
-            meta::annotation(new, CLASS).unwrap_or(""),
+            wanted,
             "field is immutable",
         ));
     }
@@ -165,48 +193,81 @@ fn change(old: &Value, new: &Value) -> ErrorList {
     {
         expected["volumeName"] = name.clone();
     }
-    if bound {
-        for field in [
-            &["resources", "requests", "storage"][..],
-            &["volumeAttributesClassName"],
-        ] {
-            copy(after, &mut expected, field);
+    if text(new, &["status", "phase"]) == "Bound" {
+        if at(after, &["resources", "requests"]).is_object() {
+            copy(after, &mut expected, &["resources", "requests", "storage"]);
+        }
+        if !at(after, &["volumeAttributesClassName"]).is_null() {
+            copy(after, &mut expected, &["volumeAttributesClassName"]);
         }
     }
-    if !same(&expected, after) {
+    if !same(&expected, after) || lost_requests(before, after) {
         errors.push(Error::forbidden(
             &path,
             format!("{WHY}\n{}", difference(after, before)),
         ));
     }
-    let storage = |value: &Value, path: &[&str]| Quantity::from_json(at(value, path)).unwrap_or_default();
-    const REQUEST: &[&str] = &["spec", "resources", "requests", "storage"];
-    let wanted = storage(new, REQUEST);
-    // A request may be taken back, but not below what the volume has already.
-    if wanted < storage(old, REQUEST) && wanted <= storage(old, &["status", "capacity", "storage"]) {
-        errors.push(Error::forbidden(
-            &path.child("resources.requests.storage"),
-            "field can not be less than status.capacity",
-        ));
-    }
+    errors.extend(smaller(old, new, features, &path));
     errors.extend(immutable(
         &Path::new("volumeMode"),
         at(before, &["volumeMode"]),
         at(after, &["volumeMode"]),
     ));
-    if at(before, &["volumeAttributesClassName"]).is_string() {
-        let lost = match at(after, &["volumeAttributesClassName"]).as_str() {
-            None => Some("nil"),
-            Some("") => Some("an empty string"),
-            Some(_) => None,
-        };
-        errors.extend(lost.map(|what| {
-            Error::forbidden(
-                &path.child("volumeAttributesClassName"),
-                format!("update from non-nil value to {what} is forbidden"),
-            )
-        }));
+    errors.extend(class_change(before, after, features, &path));
+    errors
+}
+
+/// Whether nothing is asked for any more, which is another thing than to ask for no storage.
+fn lost_requests(before: &Value, after: &Value) -> bool {
+    const REQUESTS: &[&str] = &["resources", "requests"];
+    at(after, REQUESTS).is_null() && object(before, REQUESTS).is_some_and(|requests| !requests.is_empty())
+}
+
+/// A request may be taken back, but not below what the volume has already.
+fn smaller(old: &Value, new: &Value, features: Features, path: &Path) -> Option<Error> {
+    const REQUEST: &[&str] = &["spec", "resources", "requests", "storage"];
+    let storage = |value: &Value, path: &[&str]| Quantity::from_json(at(value, path)).unwrap_or_default();
+    let wanted = storage(new, REQUEST);
+    if wanted >= storage(old, REQUEST) {
+        return None;
     }
+    let why = if !may_recover(Some(old), features) {
+        "field can not be less than previous value"
+    } else if wanted <= storage(old, &["status", "capacity", "storage"]) {
+        "field can not be less than status.capacity"
+    } else {
+        return None;
+    };
+    Some(Error::forbidden(&path.child("resources.requests.storage"), why))
+}
+
+/// Whether the feature is on, or what it makes was there before.
+fn may_recover(old: Option<&Value>, features: Features) -> bool {
+    features.has(Feature::RecoverVolumeExpansionFailure)
+        || ["allocatedResources", "allocatedResourceStatuses"]
+            .iter()
+            .any(|field| old.is_some_and(|old| !at(old, &["status", field]).is_null()))
+}
+
+fn class_change(before: &Value, after: &Value, features: Features, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    const FIELD: &str = "volumeAttributesClassName";
+    let (before, after, path) = (at(before, &[FIELD]), at(after, &[FIELD]), path.child(FIELD));
+    if before == after {
+        return errors;
+    }
+    if !features.has(Feature::VolumeAttributesClass) {
+        errors.push(Error::forbidden(&path, NO_CLASSES));
+    }
+    let lost = match after.as_str() {
+        _ if before.is_null() => None,
+        None => Some("nil"),
+        Some("") => Some("an empty string"),
+        Some(_) => None,
+    };
+    errors.extend(
+        lost.map(|what| Error::forbidden(&path, format!("update from non-nil value to {what} is forbidden"))),
+    );
     errors
 }
 
@@ -229,7 +290,7 @@ fn copy(from: &Value, to: &mut Value, path: &[&str]) {
 }
 
 /// What is said about a claim that is bound, or grows.
-pub(in crate::validate) fn claim_status(claim: &Value) -> ErrorList {
+pub(in crate::validate) fn claim_status(old: &Value, claim: &Value, features: Features) -> ErrorList {
     const STATES: &[&str] = &[
         "ControllerResizeInProgress",
         "ControllerResizeInfeasible",
@@ -247,6 +308,9 @@ pub(in crate::validate) fn claim_status(claim: &Value) -> ErrorList {
         &["status", "capacity"],
         &path.child("capacity"),
     ));
+    if !may_recover(Some(old), features) {
+        return errors;
+    }
     let states = path.child("allocatedResourceStatus");
     for (name, state) in object(claim, &["status", "allocatedResourceStatuses"])
         .into_iter()
@@ -258,11 +322,25 @@ pub(in crate::validate) fn claim_status(claim: &Value) -> ErrorList {
         }
     }
     let path = path.child("allocatedResources");
-    const ALLOCATED: &[&str] = &["status", "allocatedResources"];
-    for (name, _) in object(claim, ALLOCATED).into_iter().flatten() {
-        errors.extend(resource_key(name, &path));
+    for (name, quantity) in object(claim, &["status", "allocatedResources"])
+        .into_iter()
+        .flatten()
+    {
+        let wrong = resource_key(name, &path);
+        if !wrong.is_empty() {
+            errors.extend(wrong);
+            continue;
+        }
+        let path = path.key(name);
+        match Quantity::from_json(quantity) {
+            Ok(amount) if amount.value() < 0 => errors.push(Error::invalid(
+                &path,
+                amount.value(),
+                "must be a valid resource quantity",
+            )),
+            _ => errors.extend(shared::amount(&path, quantity)),
+        }
     }
-    errors.extend(capacities(claim, ALLOCATED, &path));
     errors
 }
 

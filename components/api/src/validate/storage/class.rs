@@ -4,6 +4,7 @@ use crate::value::{at, is_zero, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::names;
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Parameters of a class may hold this many bytes, names included.
 const MAX_PARAMETERS: usize = 256 * 1024;
@@ -97,36 +98,40 @@ fn parameters(class: &Value, may_be_empty: bool) -> ErrorList {
     errors
 }
 
+/// As many repeats of a term without expressions are told, where upstream tells one for each term there is.
+const MAX_REPEATS: usize = 16;
+
 fn topologies(terms: &[Value]) -> ErrorList {
     let mut errors = ErrorList::new();
+    let mut before: HashMap<BTreeMap<&str, BTreeSet<&str>>, usize> = HashMap::new();
     for (index, term) in terms.iter().enumerate() {
         let path = Path::new("allowedTopologies")
             .index(index)
             .child("matchLabelExpressions");
-        let expressions = list(term, &["matchLabelExpressions"]);
-        let mut seen = std::collections::HashSet::new();
-        for (index, expression) in expressions.iter().enumerate() {
+        let mut wanted: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (index, expression) in list(term, &["matchLabelExpressions"]).iter().enumerate() {
             let path = path.index(index);
             let (key, values) = (text(expression, &["key"]), list(expression, &["values"]));
             if values.is_empty() {
                 errors.push(Error::required(&path.child("values"), ""));
             }
-            for (index, value) in values
-                .iter()
-                .enumerate()
-                .filter(|(index, value)| values[..*index].contains(value))
-            {
-                errors.push(Error::duplicate(&path.child("values").index(index), value));
+            let mut distinct = BTreeSet::new();
+            for (index, value) in values.iter().filter_map(Value::as_str).enumerate() {
+                if !distinct.insert(value) {
+                    errors.push(Error::duplicate(&path.child("values").index(index), value));
+                }
             }
             errors.extend(texts(&path.child("key"), key, names::qualified_name(key)));
-            if !seen.insert(key) {
+            if wanted.insert(key, distinct).is_some() {
                 errors.push(Error::duplicate(&path.child("key"), key));
             }
         }
-        // A term without expressions counts as a repeat, as upstream compares it with what it has not read yet.
-        if terms[..index].contains(term) || expressions.is_empty() {
-            errors.push(Error::duplicate(&path, ""));
-        }
+        // Upstream also compares a term with the empty places of as many terms as there are.
+        let places = if wanted.is_empty() { terms.len() } else { 0 };
+        let earlier = before.entry(wanted).or_default();
+        let repeats = (places + *earlier).min(MAX_REPEATS);
+        errors.extend((0..repeats).map(|_| Error::duplicate(&path, "")));
+        *earlier += 1;
     }
     errors
 }

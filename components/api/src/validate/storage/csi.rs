@@ -1,10 +1,14 @@
+use crate::features::{Feature, Features};
 use crate::validate::internal;
-use crate::validate::shared::{amount, immutable, label_selector, maybe_one_of, non_negative, one_of, texts};
+use crate::validate::shared::{
+    amount, has_invalid_values, immutable, label_selector_with, maybe_one_of, non_negative, one_of, same,
+    texts,
+};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::names;
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// A CSIDriver.
 pub(super) fn driver(old: Option<&Value>, new: &Value) -> ErrorList {
@@ -16,6 +20,10 @@ pub(super) fn driver(old: Option<&Value>, new: &Value) -> ErrorList {
     )
     .into_iter()
     .collect();
+    errors.extend(token_requests(
+        list(new, &["spec", "tokenRequests"]),
+        &path.child("tokenRequests"),
+    ));
     errors.extend(
         list(new, &["spec", "volumeLifecycleModes"])
             .iter()
@@ -37,28 +45,13 @@ pub(super) fn driver(old: Option<&Value>, new: &Value) -> ErrorList {
             "must be greater than or equal to 10 seconds",
         ));
     }
-    let requests = list(new, &["spec", "tokenRequests"]);
-    for (index, request) in requests.iter().enumerate() {
-        let path = path.child("tokenRequests").index(index);
-        if requests[..index]
-            .iter()
-            .any(|other| text(other, &["audience"]) == text(request, &["audience"]))
-        {
-            errors.push(Error::duplicate(
-                &path.child("audience"),
-                text(request, &["audience"]),
-            ));
-        }
-        if let Some(seconds) = at(request, &["expirationSeconds"])
-            .as_i64()
-            .filter(|seconds| *seconds < 600)
-        {
-            errors.push(Error::invalid(
-                &path.child("expirationSeconds"),
-                seconds,
-                "may not specify a duration less than 10 minutes",
-            ));
-        }
+    let in_secrets = at(new, &["spec", "serviceAccountTokenInSecrets"]);
+    if !in_secrets.is_null() && list(new, &["spec", "tokenRequests"]).is_empty() {
+        errors.push(Error::invalid(
+            &path.child("serviceAccountTokenInSecrets"),
+            in_secrets,
+            "serviceAccountTokenInSecrets is set but no tokenRequests are specified",
+        ));
     }
     if let Some(old) = old {
         for (field, shown) in [
@@ -75,21 +68,46 @@ pub(super) fn driver(old: Option<&Value>, new: &Value) -> ErrorList {
     errors
 }
 
+/// Tokens for which a driver asks, each for another audience and between ten minutes and 2^32 seconds.
+fn token_requests(requests: &[Value], path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let mut audiences = HashSet::new();
+    for (index, request) in requests.iter().enumerate() {
+        let path = path.index(index);
+        let audience = text(request, &["audience"]);
+        if !audiences.insert(audience) {
+            errors.push(Error::duplicate(&path.child("audience"), audience));
+            continue;
+        }
+        let Some(seconds) = at(request, &["expirationSeconds"]).as_i64() else {
+            continue;
+        };
+        let why = match seconds {
+            ..600 => "may not specify a duration less than 10 minutes",
+            seconds if seconds > 1 << 32 => "may not specify a duration larger than 2^32 seconds",
+            _ => continue,
+        };
+        errors.push(Error::invalid(&path.child("expirationSeconds"), seconds, why));
+    }
+    errors
+}
+
 /// A CSIStorageCapacity.
 pub(super) fn capacity(old: Option<&Value>, new: &Value) -> ErrorList {
+    let before = old.map(|old| at(old, &["nodeTopology"]));
+    let mut errors = label_selector_with(
+        &Path::new("nodeTopology"),
+        at(new, &["nodeTopology"]),
+        before.is_some_and(has_invalid_values),
+    );
     let class = text(new, &["storageClassName"]);
-    let mut errors = texts(
+    errors.extend(texts(
         &Path::new("storageClassName"),
         class,
         names::dns1123_subdomain(class),
-    );
-    errors.extend(label_selector(
-        &Path::new("nodeTopology"),
-        at(new, &["nodeTopology"]),
     ));
-    for field in ["capacity", "maximumVolumeSize"] {
-        errors.extend(amount(&Path::new(field), at(new, &[field])));
-    }
+    // Upstream never looks at `maximumVolumeSize`.
+    errors.extend(amount(&Path::new("capacity"), at(new, &["capacity"])));
     if let Some(old) = old {
         for field in ["nodeTopology", "storageClassName"] {
             errors.extend(immutable(&Path::new(field), at(old, &[field]), at(new, &[field])));
@@ -99,11 +117,12 @@ pub(super) fn capacity(old: Option<&Value>, new: &Value) -> ErrorList {
 }
 
 /// A CSINode.
-pub(super) fn node(old: Option<&Value>, new: &Value) -> ErrorList {
+pub(super) fn node(old: Option<&Value>, new: &Value, features: Features) -> ErrorList {
     let mut errors = ErrorList::new();
     let mut seen = HashSet::new();
     let path = Path::new("spec.drivers");
-    for (index, driver) in list(new, &["spec", "drivers"]).iter().enumerate() {
+    let drivers = list(new, &["spec", "drivers"]);
+    for (index, driver) in drivers.iter().enumerate() {
         let path = path.index(index);
         let name = text(driver, &["name"]);
         errors.extend(super::driver_name(name, &path.child("name")));
@@ -121,34 +140,50 @@ pub(super) fn node(old: Option<&Value>, new: &Value) -> ErrorList {
             &path.child("allocatable.count"),
             at(driver, &["allocatable", "count"]),
         ));
+        if !seen.insert(name) {
+            errors.push(Error::duplicate(&path.child("name"), name));
+        }
         let mut keys = HashSet::new();
         for key in list(driver, &["topologyKeys"]).iter().filter_map(Value::as_str) {
             if key.is_empty() {
                 errors.push(Error::required(&path, ""));
-            } else if !keys.insert(key) {
+            }
+            if !keys.insert(key) {
                 errors.push(Error::duplicate(&path, key));
             }
             errors.extend(texts(&path, key, names::qualified_name(key)));
         }
-        if !name.is_empty() && !seen.insert(name) {
-            errors.push(Error::duplicate(&path.child("name"), name));
-        }
     }
-    for driver in old.into_iter().flat_map(|old| list(old, &["spec", "drivers"])) {
-        let Some(changed) = list(new, &["spec", "drivers"])
-            .iter()
-            .find(|other| other["name"] == driver["name"])
-        else {
-            continue;
-        };
-        let same = at(driver, &["nodeID"]) == at(changed, &["nodeID"])
-            && at(driver, &["topologyKeys"]) == at(changed, &["topologyKeys"]);
-        if !same {
-            // The count may change, and is not shown.
-            let mut shown = changed.clone();
-            shown.as_object_mut().map(|shown| shown.remove("allocatable"));
+    if let Some(old) = old {
+        errors.extend(changed_drivers(
+            list(old, &["spec", "drivers"]),
+            drivers,
+            features,
+        ));
+    }
+    errors
+}
+
+/// What was said of a driver stays, but for how many volumes it may have.
+fn changed_drivers(old: &[Value], new: &[Value], features: Features) -> ErrorList {
+    let may_count = features.has(Feature::MutableCSINodeAllocatableCount);
+    let mut by_name: HashMap<&str, Vec<&Value>> = HashMap::new();
+    for driver in new {
+        by_name.entry(text(driver, &["name"])).or_default().push(driver);
+    }
+    let mut errors = ErrorList::new();
+    for before in old {
+        for after in by_name.get(text(before, &["name"])).into_iter().flatten() {
+            let stays = |field: &str| same(at(before, &[field]), at(after, &[field]));
+            if stays("nodeID") && stays("topologyKeys") && (may_count || stays("allocatable")) {
+                continue;
+            }
+            let mut shown = (*after).clone();
+            if may_count && let Some(shown) = shown.as_object_mut() {
+                shown.remove("allocatable");
+            }
             errors.push(Error::invalid(
-                &path,
+                &Path::new("spec.drivers"),
                 internal::shown(internal::CSI_NODE_DRIVER, &shown),
                 "field is immutable",
             ));

@@ -1,53 +1,105 @@
 use super::MODES;
 use crate::features::{Feature, Features};
-use crate::validate::shared::{immutable, maybe_one_of, one_of, resource_name, same, texts};
+use crate::validate::shared::{immutable, maybe_one_of, one_of, same, texts};
 use crate::validate::{internal, pod};
 use crate::value::{at, is_zero, list, text};
 use apimachinery::field::{BadValue, Error, ErrorList, Path};
-use apimachinery::{Quantity, names};
+use apimachinery::{Quantity, meta, names};
 use serde_json::Value;
 
-/// Fields of a volume's spec that say nothing about where its data is.
-const PLAIN: &[&str] = &[
-    "accessModes",
-    "capacity",
-    "claimRef",
-    "mountOptions",
-    "nodeAffinity",
-    "persistentVolumeReclaimPolicy",
-    "storageClassName",
-    "volumeAttributesClassName",
-    "volumeMode",
+/// Kinds of sources in the order in which upstream looks for them.
+const KINDS: [&str; 22] = [
+    "hostPath",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "glusterfs",
+    "flocker",
+    "nfs",
+    "rbd",
+    "quobyte",
+    "cephfs",
+    "iscsi",
+    "cinder",
+    "fc",
+    "flexVolume",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "scaleIO",
+    "local",
+    "storageos",
+    "csi",
 ];
 
-/// A PersistentVolume.
-pub(super) fn check(old: Option<&Value>, new: &Value, features: Features) -> ErrorList {
+/// A PersistentVolume. `existing` is what is stored, also where a changed one is checked as if it were new.
+pub(super) fn check(
+    old: Option<&Value>,
+    existing: Option<&Value>,
+    new: &Value,
+    features: Features,
+) -> ErrorList {
     let (spec, path) = (at(new, &["spec"]), Path::new("spec"));
-    let mut errors = self::spec(spec, false, &path);
+    let owner = Owner::Volume {
+        name: meta::name(new),
+        any_values: existing.is_some_and(|old| pod::selects_invalid_values(at(old, REQUIRED_NODES))),
+    };
+    let mut errors = self::spec(spec, owner, &path);
     if let Some(old) = old {
         errors.extend(change(at(old, &["spec"]), spec, features, &path));
     }
     errors
 }
 
+const REQUIRED_NODES: &[&str] = &["spec", "nodeAffinity", "required"];
+
+/// What has the spec of a volume.
+#[derive(Clone, Copy)]
+pub(super) enum Owner<'a> {
+    /// A PersistentVolume of this name; its affinity may have any values if such were stored already.
+    Volume { name: &'a str, any_values: bool },
+    /// An attachment, whose volume has no policy, class and affinity of its own.
+    Attachment,
+}
+
 fn source(spec: &Value) -> Value {
-    spec.as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(key, _)| !PLAIN.contains(&key.as_str()))
-        .map(|(key, value)| (key.clone(), value.clone()))
+    KINDS
+        .iter()
+        .map(|kind| (kind, at(spec, &[kind])))
+        .filter(|(_, value)| !value.is_null())
+        .map(|(kind, value)| ((*kind).to_owned(), value.clone()))
         .collect()
 }
 
-/// The spec of a volume; one inside an attachment has no policy, class and affinity of its own.
-pub(super) fn spec(spec: &Value, inline: bool, path: &Path) -> ErrorList {
+/// Modes of access: at least one, and one of them alone.
+pub(super) fn access_modes(modes: &[Value], path: &Path) -> ErrorList {
+    const ALONE: &str = "ReadWriteOncePod";
+    let mut errors: ErrorList = modes
+        .iter()
+        .filter_map(|mode| one_of(path, mode, MODES))
+        .collect();
+    let other = |mode: &Value| mode != ALONE && mode.as_str().is_some_and(|mode| MODES.contains(&mode));
+    if modes.iter().any(|mode| mode == ALONE) && modes.iter().any(other) {
+        errors.push(Error::forbidden(
+            path,
+            "may not use ReadWriteOncePod with other access modes",
+        ));
+    }
+    errors
+}
+
+/// The spec of a volume.
+pub(super) fn spec(spec: &Value, owner: Owner<'_>, path: &Path) -> ErrorList {
     const INLINE: &str = "may not be specified in the context of inline volumes";
     let mut errors = ErrorList::new();
+    let inline = matches!(owner, Owner::Attachment);
     if inline {
-        for field in ["claimRef", "capacity"] {
-            if !is_zero(Some(at(spec, &[field]))) {
-                errors.push(Error::forbidden(&path.child(field), INLINE));
-            }
+        if at(spec, &["claimRef"]).is_object() {
+            errors.push(Error::forbidden(&path.child("claimRef"), INLINE));
+        }
+        if !is_zero(Some(at(spec, &["capacity"]))) {
+            errors.push(Error::forbidden(&path.child("capacity"), INLINE));
         }
         if !at(spec, &["csi"]).is_object() {
             errors.push(Error::required(
@@ -60,17 +112,7 @@ pub(super) fn spec(spec: &Value, inline: bool, path: &Path) -> ErrorList {
     if modes.is_empty() {
         errors.push(Error::required(&path.child("accessModes"), ""));
     }
-    errors.extend(
-        modes
-            .iter()
-            .filter_map(|mode| one_of(&path.child("accessModes"), mode, MODES)),
-    );
-    if modes.len() > 1 && modes.iter().any(|mode| mode == "ReadWriteOncePod") {
-        errors.push(Error::forbidden(
-            &path.child("accessModes"),
-            "may not use ReadWriteOncePod with other access modes",
-        ));
-    }
+    errors.extend(access_modes(modes, &path.child("accessModes")));
     if inline {
         let policy = at(spec, &["persistentVolumeReclaimPolicy"]);
         if !is_zero(Some(policy)) && policy != "Retain" {
@@ -92,10 +134,11 @@ pub(super) fn spec(spec: &Value, inline: bool, path: &Path) -> ErrorList {
             ));
         }
     }
-    if !inline {
-        errors.extend(affinity(at(spec, &["nodeAffinity"]), &path.child("nodeAffinity")));
+    if let Owner::Volume { any_values, .. } = owner {
+        let affinity = at(spec, &["nodeAffinity"]);
+        errors.extend(self::affinity(affinity, any_values, &path.child("nodeAffinity")));
     }
-    errors.extend(data(spec, path));
+    errors.extend(data(spec, owner, path));
     let class = text(spec, &["storageClassName"]);
     if !class.is_empty() && inline {
         errors.push(Error::forbidden(&path.child("storageClassName"), INLINE));
@@ -119,7 +162,7 @@ pub(super) fn spec(spec: &Value, inline: bool, path: &Path) -> ErrorList {
             "may not specify volumeMode other than Filesystem in the context of inline volumes",
         ));
     }
-    if let Some(class) = at(spec, &["volumeAttributesClassName"]).as_str() {
+    if let (Some(class), false) = (at(spec, &["volumeAttributesClassName"]).as_str(), inline) {
         let own = path.child("volumeAttributesClassName");
         if class.is_empty() {
             errors.push(Error::required(&own, "an empty string is disallowed"));
@@ -145,11 +188,10 @@ fn capacity(capacity: &Value, path: &Path) -> ErrorList {
         errors.push(Error::not_supported(path, capacity, &["storage"]));
     }
     for (name, quantity) in capacity.as_object().into_iter().flatten() {
-        errors.extend(resource_name(path, name));
         let Ok(amount) = Quantity::from_json(quantity) else {
             continue;
         };
-        if amount.sign() < 0 {
+        if amount.value() < 0 {
             errors.push(Error::invalid(
                 &path.key(name),
                 BadValue::Raw(amount.value().to_string()),
@@ -167,35 +209,63 @@ fn capacity(capacity: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-fn affinity(affinity: &Value, path: &Path) -> ErrorList {
+fn affinity(affinity: &Value, any_values: bool, path: &Path) -> ErrorList {
     match (affinity.is_object(), at(affinity, &["required"])) {
         (false, _) => ErrorList::new(),
         (true, Value::Null) => vec![Error::required(
             &path.child("required"),
             "must specify required node constraints",
         )],
-        (true, required) => pod::node_selector(required, &path.child("required")),
+        (true, required) => pod::node_selector_unless(any_values, required, &path.child("required")),
     }
 }
 
 /// Where the data is: exactly one kind of source.
-fn data(spec: &Value, path: &Path) -> ErrorList {
+fn data(spec: &Value, owner: Owner<'_>, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
-    let sources = source(spec);
-    let mut kinds = sources.as_object().into_iter().flatten();
-    let Some((kind, value)) = kinds.next() else {
-        return vec![Error::required(path, "must specify a volume type")];
-    };
-    if kind == "local" && !at(spec, &["nodeAffinity"]).is_object() {
-        errors.push(Error::required(
-            &path.child("nodeAffinity"),
-            "Local volume requires node affinity",
-        ));
+    let mut any = false;
+    for kind in KINDS {
+        let value = at(spec, &[kind]);
+        if value.is_null() {
+            continue;
+        }
+        // Upstream lets this kind stand beside another.
+        if any && kind != "flexVolume" {
+            let shown = if kind == "cephfs" { "cephFS" } else { kind };
+            errors.push(Error::forbidden(
+                &path.child(shown),
+                "may not specify more than 1 volume type",
+            ));
+            continue;
+        }
+        any = true;
+        let own = path.child(kind);
+        errors.extend(match kind {
+            "csi" => csi(value, &own),
+            "iscsi" => {
+                let name = match owner {
+                    Owner::Volume { name, .. } => name,
+                    Owner::Attachment => "",
+                };
+                pod::iscsi_of_volume(value, name, &own)
+            }
+            _ => pod::volume_source(kind, value, &own),
+        });
+        errors.extend(of_volumes(kind, value, &own));
+        let bound = !matches!(owner, Owner::Attachment) && at(spec, &["nodeAffinity"]).is_object();
+        if kind == "local" && !bound {
+            errors.push(Error::required(
+                &path.child("nodeAffinity"),
+                "Local volume requires node affinity",
+            ));
+        }
     }
-    errors.extend(pod::volume_source(kind, value, &path.child(kind)));
-    errors.extend(of_volumes(kind, value, &path.child(kind)));
-    if kind == "hostPath"
-        && is_root(text(value, &["path"]))
+    if !any {
+        errors.push(Error::required(path, "must specify a volume type"));
+    }
+    let on_host = at(spec, &["hostPath"]);
+    if on_host.is_object()
+        && is_root(text(on_host, &["path"]))
         && text(spec, &["persistentVolumeReclaimPolicy"]) == "Recycle"
     {
         errors.push(Error::forbidden(
@@ -203,17 +273,42 @@ fn data(spec: &Value, path: &Path) -> ErrorList {
             "may not be 'recycle' for a hostPath mount of '/'",
         ));
     }
-    errors.extend(
-        kinds.map(|(extra, _)| {
-            Error::forbidden(&path.child(extra), "may not specify more than 1 volume type")
-        }),
-    );
     errors
 }
 
 /// Whether a path is `/`, however it is written.
 fn is_root(place: &str) -> bool {
     place.starts_with('/') && place.split('/').all(|part| matches!(part, "" | "."))
+}
+
+/// A volume of a driver; its secrets are anywhere.
+fn csi(value: &Value, path: &Path) -> ErrorList {
+    let mut errors = pod::driver_name(text(value, &["driver"]), &path.child("driver"));
+    if text(value, &["volumeHandle"]).is_empty() {
+        errors.push(Error::required(&path.child("volumeHandle"), ""));
+    }
+    for field in [
+        "controllerPublishSecretRef",
+        "controllerExpandSecretRef",
+        "nodePublishSecretRef",
+        "nodeExpandSecretRef",
+    ] {
+        let reference = at(value, &[field]);
+        if !reference.is_object() {
+            continue;
+        }
+        for (part, check) in [
+            ("name", names::dns1123_subdomain as fn(&str) -> Vec<String>),
+            ("namespace", names::dns1123_label),
+        ] {
+            let path = path.child(field).child(part);
+            match text(reference, &[part]) {
+                "" => errors.push(Error::required(&path, "")),
+                name => errors.extend(texts(&path, name, check(name))),
+            }
+        }
+    }
+    errors
 }
 
 /// What a source has in a volume that it doesn't have in a pod.
@@ -226,31 +321,6 @@ fn of_volumes(kind: &str, value: &Value, path: &Path) -> ErrorList {
             .then(|| Error::required(&path.child(field), ""))
     };
     match kind {
-        "csi" => {
-            errors.extend(required("volumeHandle"));
-            for field in [
-                "controllerPublishSecretRef",
-                "controllerExpandSecretRef",
-                "nodePublishSecretRef",
-                "nodeExpandSecretRef",
-            ] {
-                let reference = at(value, &[field]);
-                if !reference.is_object() {
-                    continue;
-                }
-                for (part, check) in [
-                    ("name", names::dns1123_subdomain as fn(&str) -> Vec<String>),
-                    ("namespace", names::dns1123_label),
-                ] {
-                    let path = path.child(field).child(part);
-                    match text(reference, &[part]) {
-                        "" => errors.push(Error::required(&path, "")),
-                        name => errors.extend(texts(&path, name, check(name))),
-                    }
-                }
-            }
-        }
-        "iscsi" if at(value, &["secretRef"]).is_object() => errors.extend(required("secretRef.name")),
         "cinder" | "storageos" if at(value, &["secretRef"]).is_object() => {
             errors.extend(required("secretRef.namespace"));
         }
@@ -276,21 +346,19 @@ fn of_volumes(kind: &str, value: &Value, path: &Path) -> ErrorList {
 fn change(old: &Value, new: &Value, features: Features, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     // The secret for growing may be added later.
-    let added = text(new, &["csi", "controllerExpandSecretRef", "name"]);
-    let mut kept = new.clone();
+    const SECRET: &str = "controllerExpandSecretRef";
+    let mut wanted = source(new);
     if at(old, &["csi"]).is_object()
-        && at(old, &["csi", "controllerExpandSecretRef"]).is_null()
-        && !added.is_empty()
+        && at(old, &["csi", SECRET]).is_null()
+        && let Some(csi) = wanted.get_mut("csi").and_then(Value::as_object_mut)
     {
-        kept.pointer_mut("/csi")
-            .and_then(Value::as_object_mut)
-            .map(|csi| csi.remove("controllerExpandSecretRef"));
+        csi.remove(SECRET);
     }
-    let new = &kept;
-    if !same(&source(old), &source(new)) {
+    let before = source(old);
+    if !same(&before, &wanted) {
         let why = format!(
             "spec.persistentvolumesource is immutable after creation\n{}",
-            pod::difference(&source(new), &source(old))
+            pod::difference(&wanted, &before)
         );
         errors.push(Error::forbidden(&path.child("persistentvolumesource"), why));
     }
@@ -299,13 +367,6 @@ fn change(old: &Value, new: &Value, features: Features, path: &Path) -> ErrorLis
         at(old, &["volumeMode"]),
         at(new, &["volumeMode"]),
     ));
-    if !at(old, &["volumeAttributesClassName"]).is_null() && at(new, &["volumeAttributesClassName"]).is_null()
-    {
-        errors.push(Error::forbidden(
-            &path.child("volumeAttributesClassName"),
-            "update from non-nil value to nil is forbidden",
-        ));
-    }
     let (before, after) = (at(old, &["nodeAffinity"]), at(new, &["nodeAffinity"]));
     // Deprecated labels may be replaced by those that took their place.
     let fixed = before.is_object() && !features.has(Feature::MutablePVNodeAffinity);
@@ -316,6 +377,22 @@ fn change(old: &Value, new: &Value, features: Features, path: &Path) -> ErrorLis
             shown,
             "field is immutable, except for updating from beta label to GA",
         ));
+    }
+    let own = path.child("volumeAttributesClassName");
+    let (before, after) = (
+        at(old, &["volumeAttributesClassName"]),
+        at(new, &["volumeAttributesClassName"]),
+    );
+    if before != after {
+        if !features.has(Feature::VolumeAttributesClass) {
+            errors.push(Error::forbidden(&own, super::NO_CLASSES));
+        }
+        if !before.is_null() && after.is_null() {
+            errors.push(Error::forbidden(
+                &own,
+                "update from non-nil value to nil is forbidden",
+            ));
+        }
     }
     errors
 }

@@ -5,22 +5,48 @@ use apimachinery::field::{Error, ErrorList, Path};
 use serde_json::Value;
 
 /// An initiator is told by the volume and the portal together, in at most this many bytes.
-pub(super) const MAX_ISCSI_NAME: usize = 64;
+const MAX_ISCSI_NAME: usize = 64;
 pub(super) const ISCSI_NAME_TOO_LONG: &str = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified.";
 
+/// Whether an initiator's name would be too long for the volume of this name.
+pub(super) fn is_iscsi_name_too_long(value: &Value, volume: &str) -> bool {
+    let portal = text(value, &["targetPortal"]);
+    !at(value, &["initiatorName"]).is_null() && volume.len() + 1 + portal.len() > MAX_ISCSI_NAME
+}
+
+/// A disk of iSCSI in a pod.
 pub(super) fn iscsi(value: &Value, path: &Path) -> ErrorList {
     const START: &str = "must be valid format starting with iqn, eui, or naa";
+    iscsi_of(value, START, path)
+}
+
+/// A disk of iSCSI in the PersistentVolume of this name.
+pub(in crate::validate) fn iscsi_of_volume(value: &Value, volume: &str, path: &Path) -> ErrorList {
+    let mut errors = iscsi_of(value, FORMAT, path);
+    if is_iscsi_name_too_long(value, volume) {
+        let portal = text(value, &["targetPortal"]);
+        let place = usize::from(portal.is_empty());
+        let error = Error::invalid(&path.child("targetportal"), portal, ISCSI_NAME_TOO_LONG);
+        errors.insert(place, error);
+    }
+    errors
+}
+
+const FORMAT: &str = "must be valid format";
+
+/// `start` is what is told of names that begin as none does.
+fn iscsi_of(value: &Value, start: &str, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if text(value, &["targetPortal"]).is_empty() {
         errors.push(Error::required(&path.child("targetPortal"), ""));
     }
     let name = |name: &str, path: Path| {
         let detail = if !["iqn", "eui", "naa"].iter().any(|start| name.starts_with(start)) {
-            START
+            start
         } else if is_initiator(name) {
             return None;
         } else {
-            "must be valid format"
+            FORMAT
         };
         Some(Error::invalid(&path, name, detail))
     };
@@ -36,9 +62,13 @@ pub(super) fn iscsi(value: &Value, path: &Path) -> ErrorList {
             "must be between 0 and 255, inclusive",
         ));
     }
-    let secret = at(value, &["secretRef"]).is_object();
-    if (flag(value, &["chapAuthDiscovery"]) || flag(value, &["chapAuthSession"])) && !secret {
+    let secret = at(value, &["secretRef"]);
+    if (flag(value, &["chapAuthDiscovery"]) || flag(value, &["chapAuthSession"])) && !secret.is_object() {
         errors.push(Error::required(&path.child("secretRef"), ""));
+    }
+    // In a PersistentVolume, which is told by the words for names.
+    if start == FORMAT && secret.is_object() && text(secret, &["name"]).is_empty() {
+        errors.push(Error::required(&path.child("secretRef.name"), ""));
     }
     if let Some(initiator) = at(value, &["initiatorName"]).as_str() {
         errors.extend(name(initiator, path.child("initiatorname")));
@@ -51,26 +81,50 @@ fn is_initiator(name: &str) -> bool {
     let coded = |prefix: &str, length: usize| {
         name.strip_prefix(prefix).is_some_and(|rest| {
             // Upstream's pattern takes any character where the dot is.
-            rest.len() == length + 1 && rest.bytes().skip(1).all(|byte| byte.is_ascii_alphanumeric())
+            let mut rest = rest.chars();
+            rest.next().is_some_and(|dot| dot != '\n')
+                && rest.as_str().len() == length
+                && rest.all(|c| c.is_ascii_alphanumeric())
         })
     };
+    // Upstream's pattern may begin anywhere.
     let qualified = || {
-        let rest = name.strip_prefix("iqn.")?;
-        let (date, rest) = (rest.get(..7)?, rest.get(7..)?);
-        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        let (domain, own) = rest.strip_prefix('.')?.split_once(':')?;
-        let fits = digits(&date[..4])
-            && &date[4..5] == "-"
-            && digits(&date[5..])
-            && !domain.is_empty()
-            && domain
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
-            && !own.is_empty()
-            && !own.contains(|c: char| c.is_whitespace() || ",;*&$|".contains(c));
-        fits.then_some(())
+        let starts = name.match_indices("iqn.");
+        starts
+            .filter_map(|(start, found)| name.get(start + found.len()..))
+            .any(is_qualified)
     };
-    coded("eui", 16) || coded("naa", 32) || qualified().is_some()
+    if name.starts_with("iqn") {
+        qualified()
+    } else {
+        coded("eui", 16) || coded("naa", 32)
+    }
+}
+
+/// `2001-04.com.example:name`
+fn is_qualified(name: &str) -> bool {
+    let is_date = |date: &[u8]| {
+        date.iter().enumerate().all(|(place, byte)| match place {
+            4 => *byte == b'-',
+            _ => byte.is_ascii_digit(),
+        })
+    };
+    let Some(rest) = name
+        .as_bytes()
+        .split_at_checked(7)
+        .filter(|(date, _)| is_date(date))
+        .and_then(|(_, rest)| rest.strip_prefix(b"."))
+    else {
+        return false;
+    };
+    let domain = rest
+        .iter()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+        .count();
+    domain > 0
+        && rest[domain..]
+            .strip_prefix(b":")
+            .is_some_and(|own| !own.is_empty() && !own.iter().any(|byte| b",;*&$|\t\n\x0c\r ".contains(byte)))
 }
 
 pub(super) fn fibre_channel(value: &Value, path: &Path) -> ErrorList {
@@ -110,10 +164,6 @@ pub(super) fn quobyte(value: &Value, path: &Path) -> ErrorList {
     const PAIRS: &str = "must be a host:port pair or multiple pairs separated by commas";
     let registry = text(value, &["registry"]);
     let mut errors = ErrorList::new();
-    let is_pair = |pair: &str| match pair.rsplit_once(':') {
-        Some((host, _)) => !host.contains(':') || (host.starts_with('[') && host.ends_with(']')),
-        None => false,
-    };
     if registry.is_empty() {
         errors.push(Error::required(&path.child("registry"), PAIRS));
     } else if text(value, &["tenant"]).len() > 64 {
@@ -122,13 +172,29 @@ pub(super) fn quobyte(value: &Value, path: &Path) -> ErrorList {
             "must be a UUID and may not exceed a length of 64 characters",
         ));
     } else {
-        let wrong = registry.split(',').filter(|pair| !is_pair(pair));
+        let wrong = registry.split(',').filter(|pair| !is_host_and_port(pair));
         errors.extend(wrong.map(|_| Error::invalid(&path.child("registry"), registry, PAIRS)));
     }
     if text(value, &["volume"]).is_empty() {
         errors.push(Error::required(&path.child("volume"), ""));
     }
     errors
+}
+
+/// `host:port` or `[host]:port`, as Go splits them: brackets stand around a host only, and one without them has no colon.
+fn is_host_and_port(pair: &str) -> bool {
+    let Some((host, port)) = pair.rsplit_once(':') else {
+        return false;
+    };
+    let host = match host.strip_prefix('[') {
+        Some(inner) => match inner.strip_suffix(']') {
+            Some(host) => host,
+            None => return false,
+        },
+        None if host.contains(':') => return false,
+        None => host,
+    };
+    !host.contains(['[', ']']) && !port.contains(['[', ']'])
 }
 
 pub(super) fn flocker(value: &Value, path: &Path) -> ErrorList {

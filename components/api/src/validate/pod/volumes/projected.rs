@@ -90,7 +90,7 @@ fn source_of(kind: &str, value: &Value, volume: &Path, path: &Path) -> ErrorList
             .flat_map(|file| environment::file(file, path))
             .collect(),
         "serviceAccountToken" => token(value, volume, path),
-        "clusterTrustBundle" => trust_bundle(value, path),
+        "clusterTrustBundle" => trust_bundle(value, &Path::new(&format!("{path}PEM"))),
         _ => certificate(value, path),
     }
 }
@@ -114,6 +114,18 @@ fn token(value: &Value, volume: &Path, path: &Path) -> ErrorList {
     errors
 }
 
+/// The name of a bundle, which begins with that of its signer if it has one.
+fn bundle_name(name: &str) -> Vec<String> {
+    match name.rsplit_once(':') {
+        Some(("", _)) => {
+            vec!["ClusterTrustBundle without signer name must not have \":\" in its name".to_owned()]
+        }
+        Some((_, own)) => names::dns1123_subdomain(own),
+        None => names::dns1123_subdomain(name),
+    }
+}
+
+/// Upstream's path has a longer name than the field.
 fn trust_bundle(value: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let (name, signer) = (at(value, &["name"]).as_str(), at(value, &["signerName"]).as_str());
@@ -131,9 +143,7 @@ fn trust_bundle(value: &Value, path: &Path) -> ErrorList {
                     "must be a valid object name",
                 ));
             }
-            // The name of a signer's bundle begins with the signer's.
-            let own = name.rsplit_once(':').map_or(name, |(_, own)| own);
-            for message in names::dns1123_subdomain(own) {
+            for message in bundle_name(name) {
                 errors.push(Error::invalid(
                     &path.child("name"),
                     name,
