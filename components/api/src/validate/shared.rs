@@ -53,6 +53,15 @@ pub(super) fn one_of(path: &Path, value: &Value, supported: &[&str]) -> Option<E
     (!supported.contains(&text)).then(|| Error::not_supported(path, text, supported))
 }
 
+/// One of the listed texts, of a field that must be set.
+pub(super) fn set_to_one_of(path: &Path, value: &Value, supported: &[&str]) -> Option<Error> {
+    if value.as_str().unwrap_or("").is_empty() {
+        Some(Error::required(path, ""))
+    } else {
+        one_of(path, value, supported)
+    }
+}
+
 /// One of the listed texts, if it is set.
 pub(super) fn maybe_one_of(path: &Path, value: &Value, supported: &[&str]) -> Option<Error> {
     if value.is_null() {
@@ -84,6 +93,19 @@ pub(super) fn selector_shown(value: &Value) -> Value {
 
 /// A LabelSelector object.
 pub(super) fn label_selector(path: &Path, selector: &Value) -> ErrorList {
+    label_selector_unless(false, path, selector)
+}
+
+/// Whether a selector that is stored compares labels with what no label can have, which older servers took.
+pub(super) fn has_invalid_values(selector: &Value) -> bool {
+    list(selector, &["matchExpressions"])
+        .iter()
+        .flat_map(|requirement| list(requirement, &["values"]))
+        .any(|value| !names::label_value(value.as_str().unwrap_or("")).is_empty())
+}
+
+/// A LabelSelector object, whose values in expressions may be `any` if such were stored already.
+pub(super) fn label_selector_unless(any: bool, path: &Path, selector: &Value) -> ErrorList {
     if !selector.is_object() {
         return ErrorList::new();
     }
@@ -112,7 +134,7 @@ pub(super) fn label_selector(path: &Path, selector: &Value) -> ErrorList {
         }
         let key = text(requirement, &["key"]);
         errors.extend(texts(&path.child("key"), key, names::qualified_name(key)));
-        for (index, value) in values.iter().enumerate() {
+        for (index, value) in values.iter().enumerate().filter(|_| !any) {
             let value = value.as_str().unwrap_or("");
             errors.extend(texts(
                 &path.child("values").index(index),

@@ -5,7 +5,7 @@ mod requests;
 
 pub(super) use conditions::each as conditions;
 
-use super::{core, pod, resource, shared, storage};
+use super::{batch, core, pod, resource, shared, storage};
 use crate::features::Features;
 use crate::value::{at, list, object, text};
 use apimachinery::field::{Error, ErrorList, Path};
@@ -40,7 +40,6 @@ fn status(kind: &str, old: &Value, new: &Value, features: Features) -> ErrorList
         | "ReplicationController"
         | "StatefulSet"
         | "DaemonSet"
-        | "Job"
         | "HorizontalPodAutoscaler"
         | "PodDisruptionBudget" => {
             let mut errors = ErrorList::new();
@@ -50,6 +49,7 @@ fn status(kind: &str, old: &Value, new: &Value, features: Features) -> ErrorList
             errors.extend(counts::check(kind, old, new));
             errors
         }
+        "Job" => batch::job_status(old, new, features),
         "Service" => core::balancer_status(old, new, true, features),
         "Ingress" => core::balancer_status(old, new, false, features),
         "Node" => core::node_status(new),
@@ -136,14 +136,6 @@ pub(super) fn capacities(object: &Value, field: &[&str], path: &Path) -> ErrorLi
                 )
             })
         })
-        .collect()
-}
-
-/// Names that are each there once.
-fn repeats(items: &[Value], path: &Path) -> ErrorList {
-    (0..items.len())
-        .filter(|index| items[..*index].contains(&items[*index]))
-        .map(|index| Error::duplicate(&path.index(index), &items[index]))
         .collect()
 }
 
