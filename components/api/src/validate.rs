@@ -138,10 +138,7 @@ fn kind(
         "apps" => {
             workloads::check(name, old, new, features).or_else(|| small::check(name, old, new, features))
         }
-        "batch" => {
-            let allowed = pod::Allowed::of(features, name, existing);
-            batch::check(name, old, new, features, allowed)
-        }
+        "batch" => batch::check(name, old, existing, new, features),
         "autoscaling" if name == "HorizontalPodAutoscaler" => Some(autoscaling::check(old, new, features)),
         "networking.k8s.io" | "policy" => networking::check(name, old, new, features),
         "admissionregistration.k8s.io" => admission::check(name, old, new),

@@ -13,6 +13,7 @@ mod resize;
 mod resources;
 mod scheduling;
 mod security;
+mod signals;
 mod status;
 mod update;
 mod volumes;
@@ -31,7 +32,7 @@ pub(super) use update::{changed_annotations, changed_spec, difference};
 pub(super) use volumes::{driver_name, iscsi_of_volume, volume_source};
 
 use super::metadata;
-use super::shared::{self, maybe_one_of, one_of, texts};
+use super::shared::{self, texts};
 use crate::value::{at, flag, int, is_zero, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::{meta, names};
@@ -42,6 +43,7 @@ use std::collections::HashSet;
 #[derive(Clone, Copy)]
 struct Part<'a> {
     is_pod: bool,
+    is_mirror: bool,
     name: &'a str,
     allowed: Allowed,
 }
@@ -71,6 +73,7 @@ pub(super) fn whole(pod: &Value, allowed: Allowed) -> ErrorList {
     let (spec, path) = (at(pod, &["spec"]), Path::new("spec"));
     let part = Part {
         is_pod: true,
+        is_mirror: meta::annotation(pod, annotations::MIRROR).is_some(),
         name: meta::name(pod),
         allowed,
     };
@@ -112,6 +115,7 @@ pub(super) fn template(template: &Value, allowed: Allowed, path: &Path) -> Error
     ));
     let part = Part {
         is_pod: false,
+        is_mirror: false,
         name: "",
         allowed,
     };
@@ -137,6 +141,7 @@ fn spec(spec: &Value, part: Part<'_>, path: &Path) -> ErrorList {
         &mut errors,
     );
     let claims = claims::check(
+        part.is_mirror,
         list(spec, &["resourceClaims"]),
         &path.child("resourceClaims"),
         &mut errors,
@@ -157,16 +162,21 @@ fn spec(spec: &Value, part: Part<'_>, path: &Path) -> ErrorList {
         &context,
         &path.child("ephemeralContainers"),
     ));
-    if at(spec, &["resources"]).is_object() {
-        errors.extend(resources::of_pod(spec, &claims, &path.child("resources")));
+    if at(spec, &["resources"]).is_object() && part.allowed.pod_resources {
+        errors.extend(resources::of_pod(
+            spec,
+            &claims,
+            part.allowed,
+            &path.child("resources"),
+        ));
     }
     errors.extend(host_ports(spec, part, &path.child("containers")));
-    errors.extend(one_of(
+    errors.extend(shared::set_to_one_of(
         &path.child("restartPolicy"),
         at(spec, &["restartPolicy"]),
         &["Always", "OnFailure", "Never"],
     ));
-    errors.extend(one_of(
+    errors.extend(shared::set_to_one_of(
         &path.child("dnsPolicy"),
         at(spec, &["dnsPolicy"]),
         &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"],
@@ -178,6 +188,7 @@ fn spec(spec: &Value, part: Part<'_>, path: &Path) -> ErrorList {
     errors.extend(security::pod(spec, part.allowed, &path.child("securityContext")));
     errors.extend(affinity::affinity(
         at(spec, &["affinity"]),
+        part.allowed,
         &path.child("affinity"),
     ));
     errors.extend(dns_config(spec, part.allowed, &path.child("dnsConfig")));
@@ -197,6 +208,7 @@ fn spec(spec: &Value, part: Part<'_>, path: &Path) -> ErrorList {
     ));
     errors.extend(windows::host_processes(spec, path));
     errors.extend(security::user_namespace(spec, part.allowed, path));
+    errors.extend(host_name_override(spec, path));
     for (field, check) in [
         (
             "serviceAccountName",
@@ -221,7 +233,6 @@ fn spec(spec: &Value, part: Part<'_>, path: &Path) -> ErrorList {
             errors.extend(texts(&path.child(field), name, names::dns1123_label(name)));
         }
     }
-    errors.extend(host_name_override(spec, path));
     errors.extend(scheduling::tolerations(
         list(spec, &["tolerations"]),
         part.allowed,
@@ -250,16 +261,24 @@ fn spec(spec: &Value, part: Part<'_>, path: &Path) -> ErrorList {
             errors.extend(texts(&path.child(field), name, names::dns1123_subdomain(name)));
         }
     }
-    errors.extend(maybe_one_of(
-        &path.child("preemptionPolicy"),
-        at(spec, &["preemptionPolicy"]),
-        &["PreemptLowerPriority", "Never"],
-    ));
+    if !at(spec, &["preemptionPolicy"]).is_null() {
+        errors.extend(shared::set_to_one_of(
+            &path.child("preemptionPolicy"),
+            at(spec, &["preemptionPolicy"]),
+            &["PreemptLowerPriority", "Never"],
+        ));
+    }
     if at(spec, &["overhead"]).is_object() {
         let overhead = serde_json::json!({"limits": at(spec, &["overhead"])});
-        errors.extend(resources::requirements(&overhead, &[], &path.child("overhead")));
+        errors.extend(resources::requirements(
+            &overhead,
+            &[],
+            part.allowed,
+            &path.child("overhead"),
+        ));
     }
     errors.extend(os::check(spec, path));
+    errors.extend(environment::files(spec, path));
     errors
 }
 
@@ -293,22 +312,17 @@ fn host_name_override(spec: &Value, path: &Path) -> ErrorList {
         return ErrorList::new();
     };
     let own = path.child("hostnameOverride");
-    let mut errors = texts(&own, name, names::dns1123_subdomain(name));
+    let mut errors = ErrorList::new();
+    for field in ["setHostnameAsFQDN", "hostNetwork"] {
+        if flag(spec, &[field]) {
+            let detail = format!("may not be specified when {field} is true");
+            errors.push(Error::forbidden(&own, detail));
+        }
+    }
     if name.len() > MAX_HOST_NAME {
         errors.push(Error::too_long(&own, MAX_HOST_NAME));
     }
-    if flag(spec, &["setHostnameAsFQDN"]) {
-        errors.push(Error::forbidden(
-            &path.child("setHostnameAsFQDN"),
-            "setHostnameAsFQDN and hostnameOverride are mutually exclusive",
-        ));
-    }
-    if flag(spec, &["hostNetwork"]) {
-        errors.push(Error::forbidden(
-            &own,
-            "may not be specified when hostNetwork is true",
-        ));
-    }
+    errors.extend(texts(&own, name, names::dns1123_subdomain(name)));
     errors
 }
 
@@ -386,11 +400,6 @@ fn dns_config(spec: &Value, allowed: Allowed, path: &Path) -> ErrorList {
         }
     }
     errors
-}
-
-/// Names that occur in a list, for finding repeats.
-pub(super) fn repeated<'a>(seen: &mut HashSet<&'a str>, name: &'a str) -> bool {
-    !name.is_empty() && !seen.insert(name)
 }
 
 #[cfg(test)]

@@ -53,6 +53,15 @@ pub(super) fn one_of(path: &Path, value: &Value, supported: &[&str]) -> Option<E
     (!supported.contains(&text)).then(|| Error::not_supported(path, text, supported))
 }
 
+/// One of the listed texts, of a field that must be set.
+pub(super) fn set_to_one_of(path: &Path, value: &Value, supported: &[&str]) -> Option<Error> {
+    if value.as_str().unwrap_or("").is_empty() {
+        Some(Error::required(path, ""))
+    } else {
+        one_of(path, value, supported)
+    }
+}
+
 /// One of the listed texts, if it is set.
 pub(super) fn maybe_one_of(path: &Path, value: &Value, supported: &[&str]) -> Option<Error> {
     if value.is_null() {

@@ -34,6 +34,7 @@ fn runtime_class(old: Option<&Value>, new: &Value, allowed: Allowed) -> ErrorLis
         errors.extend(super::pod::requirements(
             &json!({ "limits": fixed }),
             &[],
+            allowed,
             &Path::new("overhead"),
         ));
     }

@@ -4,7 +4,7 @@ mod counts;
 
 pub(super) use conditions::each as conditions;
 
-use super::{admission, certificates, core, pod, resource, shared, storage};
+use super::{admission, batch, certificates, core, pod, resource, shared, storage};
 use crate::features::Features;
 use crate::value::{at, list, object, text};
 use apimachinery::field::{Error, ErrorList, Path};
@@ -41,7 +41,6 @@ fn status(kind: &str, old: &Value, new: &Value, features: Features) -> ErrorList
         | "ReplicationController"
         | "StatefulSet"
         | "DaemonSet"
-        | "Job"
         | "HorizontalPodAutoscaler"
         | "PodDisruptionBudget" => {
             let mut errors = ErrorList::new();
@@ -51,6 +50,7 @@ fn status(kind: &str, old: &Value, new: &Value, features: Features) -> ErrorList
             errors.extend(counts::check(kind, old, new));
             errors
         }
+        "Job" => batch::job_status(old, new, features),
         "Service" => core::balancer_status(old, new, true, features),
         "Ingress" => core::balancer_status(old, new, false, features),
         "Node" => core::node_status(new),
@@ -156,14 +156,6 @@ pub(super) fn capacities(object: &Value, field: &[&str], path: &Path) -> ErrorLi
                 )
             })
         })
-        .collect()
-}
-
-/// Names that are each there once.
-fn repeats(items: &[Value], path: &Path) -> ErrorList {
-    (0..items.len())
-        .filter(|index| items[..*index].contains(&items[*index]))
-        .map(|index| Error::duplicate(&path.index(index), &items[index]))
         .collect()
 }
 

@@ -4,7 +4,7 @@ use crate::validate::internal;
 use crate::validate::shared::{immutable, same};
 use crate::value::{at, int, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Indexed jobs may grow and shrink, with as many pods at once as indexes.
 fn completions_change(old: &Value, new: &Value, path: &Path) -> Option<Error> {
@@ -46,37 +46,59 @@ impl Open {
         }
     }
 
-    /// What of the template may not change.
-    fn fixed_of(&self, spec: &Value) -> Value {
+    /// What of the template may not change as places go.
+    fn fixed_template(&self, spec: &Value) -> Value {
         let mut template = at(spec, &["template"]).clone();
-        if self.scheduling {
-            for path in [
-                "/spec/nodeSelector",
-                "/spec/affinity",
-                "/spec/tolerations",
-                "/spec/schedulingGates",
-                "/metadata/labels",
-                "/metadata/annotations",
-            ] {
-                if let Some((parent, last)) = path.rsplit_once('/') {
-                    template
-                        .pointer_mut(parent)
-                        .and_then(Value::as_object_mut)
-                        .and_then(|map| map.remove(last));
-                }
-            }
+        if !self.scheduling {
+            return template;
         }
-        if self.resources {
-            for kind in ["/spec/containers", "/spec/initContainers"] {
-                let containers = template.pointer_mut(kind).and_then(Value::as_array_mut);
-                for container in containers.into_iter().flatten().filter_map(Value::as_object_mut) {
-                    container.remove("resources");
-                }
+        let mut remove = |parent: &str, names: &[&str]| {
+            if let Some(map) = template.pointer_mut(parent).and_then(Value::as_object_mut) {
+                map.retain(|name, _| !names.contains(&name.as_str()));
             }
+        };
+        remove("/metadata", &["labels", "annotations"]);
+        remove("/spec", &["nodeSelector", "tolerations", "schedulingGates"]);
+        remove("/spec/affinity", &["nodeAffinity"]);
+        // An affinity of nothing else is none.
+        if at(&template, &["spec", "affinity"]) == &json!({})
+            && let Some(spec) = template.get_mut("spec").and_then(Value::as_object_mut)
+        {
+            spec.remove("affinity");
         }
         template
     }
+
+    /// A template that may not be changed to this one. Where resources may change, nothing but the pod's spec is looked at.
+    fn template_change(&self, old: &Value, new: &Value, path: &Path) -> Option<Error> {
+        let (mut before, after) = (self.fixed_template(old), self.fixed_template(new));
+        let shown = internal::template(at(new, &["template"]));
+        if !self.resources {
+            let shown = internal::shown(internal::POD_TEMPLATE, &shown);
+            return (!same(&before, &after)).then(|| Error::invalid(path, shown, IMMUTABLE));
+        }
+        for kind in ["containers", "initContainers"] {
+            let wanted = list(&after, &["spec", kind]);
+            let containers = before
+                .pointer_mut("/spec")
+                .and_then(|spec| spec.get_mut(kind))
+                .and_then(Value::as_array_mut)
+                .filter(|containers| containers.len() == wanted.len());
+            for (container, wanted) in containers.into_iter().flatten().zip(wanted) {
+                if text(container, &["name"]) == text(wanted, &["name"]) {
+                    container["resources"] = at(wanted, &["resources"]).clone();
+                }
+            }
+        }
+        let spec = |template| at(template, &["spec"]);
+        (!same(spec(&before), spec(&after))).then(|| {
+            let shown = internal::shown(internal::POD_SPEC, spec(&shown));
+            Error::invalid(&path.child("spec"), shown, IMMUTABLE)
+        })
+    }
 }
+
+const IMMUTABLE: &str = "field is immutable";
 
 /// A changed spec of this job.
 pub(super) fn check(job: &Value, new: &Value, features: Features, path: &Path) -> ErrorList {
@@ -88,49 +110,32 @@ pub(super) fn check(job: &Value, new: &Value, features: Features, path: &Path) -
         at(old, &["selector"]),
         at(new, &["selector"]),
     ));
-    let open = Open::of(job, features);
-    if !same(&open.fixed_of(old), &open.fixed_of(new)) {
-        let shown = internal::shown(
-            internal::POD_TEMPLATE,
-            &internal::template(at(new, &["template"])),
-        );
-        errors.push(Error::invalid(
-            &path.child("template"),
-            shown,
-            "field is immutable",
-        ));
-    }
+    errors.extend(Open::of(job, features).template_change(old, new, &path.child("template")));
     errors.extend(immutable(
         &path.child("completionMode"),
         at(old, &["completionMode"]),
         at(new, &["completionMode"]),
     ));
-    for (field, members) in [
-        ("podFailurePolicy", internal::POD_FAILURE_POLICY),
-        ("successPolicy", internal::SUCCESS_POLICY),
-    ] {
-        if !same(at(old, &[field]), at(new, &[field])) {
-            let shown = internal::shown_pointer(members, at(new, &[field]));
-            errors.push(Error::invalid(&path.child(field), shown, "field is immutable"));
-        }
+    let policy = |field: &str, members| {
+        let shown = || internal::shown_pointer(members, at(new, &[field]));
+        (!same(at(old, &[field]), at(new, &[field])))
+            .then(|| Error::invalid(&path.child(field), shown(), IMMUTABLE))
+    };
+    errors.extend(policy("podFailurePolicy", internal::POD_FAILURE_POLICY));
+    for field in ["backoffLimitPerIndex", "managedBy"] {
+        errors.extend(immutable(
+            &path.child(field),
+            at(old, &[field]),
+            at(new, &[field]),
+        ));
     }
-    errors.extend(immutable(
-        &path.child("backoffLimitPerIndex"),
-        at(old, &["backoffLimitPerIndex"]),
-        at(new, &["backoffLimitPerIndex"]),
-    ));
-    errors.extend(immutable(
-        &path.child("managedBy"),
-        at(old, &["managedBy"]),
-        at(new, &["managedBy"]),
-    ));
+    errors.extend(policy("successPolicy", internal::SUCCESS_POLICY));
     errors
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn the_template_of_a_suspended_job_opens_as_features_say() {

@@ -1,10 +1,12 @@
 //! When a job has failed, and when it has succeeded before all of it has.
+use super::indexes;
 use crate::validate::internal;
 use crate::validate::shared::{non_negative, one_of, texts};
 use crate::value::{at, int, list, text};
 use apimachinery::field::{BadValue, Error, ErrorList, Path};
 use apimachinery::names;
 use serde_json::Value;
+use std::collections::HashSet;
 
 /// Rules of a policy, and what one of them names.
 const MAX_RULES: usize = 20;
@@ -41,19 +43,19 @@ pub(super) fn success(spec: &Value, path: &Path) -> ErrorList {
             ));
         }
         let mut total = None;
-        if let Some(indexes) = at(rule, &["succeededIndexes"]).as_str() {
+        if let Some(given) = at(rule, &["succeededIndexes"]).as_str() {
             let own = path.child("succeededIndexes");
-            match count_indexes(indexes, completions) {
-                Ok(count) => total = Some(count),
-                Err(why) => errors.push(Error::invalid(
-                    &own,
-                    indexes,
-                    format!("error parsing succeededIndexes: {why}"),
-                )),
-            }
-            if indexes.len() > MAX_INDEXES_BYTES {
+            if given.len() > MAX_INDEXES_BYTES {
                 errors.push(Error::too_long(&own, MAX_INDEXES_BYTES));
             }
+            let count = indexes::count(given, completions);
+            // What can't be read counts for nothing.
+            total = Some(*count.as_ref().unwrap_or(&0));
+            errors.extend(
+                count
+                    .err()
+                    .map(|why| Error::invalid(&own, given, format!("error parsing succeededIndexes: {why}"))),
+            );
         }
         if let Some(count) = count {
             errors.extend(non_negative(
@@ -81,54 +83,6 @@ pub(super) fn success(spec: &Value, path: &Path) -> ErrorList {
         }
     }
     errors
-}
-
-/// How many indexes there are in `1,3-5`, which must be in order.
-fn count_indexes(text: &str, completions: i64) -> Result<i64, String> {
-    let mut total = 0;
-    let mut last: Option<i64> = None;
-    if text.is_empty() {
-        return Ok(0);
-    }
-    for part in text.split(',') {
-        let limits: Vec<&str> = part.split('-').collect();
-        if limits.len() > 2 {
-            return Err(format!(
-                "the fragment {part:?} violates the requirement that an index interval can have at most two parts separated by '-'"
-            ));
-        }
-        let number = |limit: &str| {
-            limit
-                .parse::<i64>()
-                .map_err(|_| format!("cannot convert string to integer for index: {limit:?}"))
-        };
-        let first = number(limits[0])?;
-        if first >= completions {
-            return Err(format!("too large index: {:?}", limits[0]));
-        }
-        if last.is_some_and(|last| last >= first) {
-            return Err(format!(
-                "non-increasing order, previous: {}, current: {first}",
-                last.unwrap_or_default()
-            ));
-        }
-        let end = match limits.get(1) {
-            None => first,
-            Some(limit) => {
-                let end = number(limit)?;
-                if end >= completions {
-                    return Err(format!("too large index: {limit:?}"));
-                }
-                if first >= end {
-                    return Err(format!("non-increasing order, previous: {first}, current: {end}"));
-                }
-                end
-            }
-        };
-        total += end - first + 1;
-        last = Some(end);
-    }
-    Ok(total)
 }
 
 pub(super) fn failure(spec: &Value, path: &Path) -> ErrorList {
@@ -245,19 +199,23 @@ fn exit_codes(codes: &Value, containers: &[&str], path: &Path) -> ErrorList {
             MAX_EXIT_CODES,
         ));
     }
-    let mut last = i64::MIN;
-    for (index, value) in values.iter().enumerate() {
-        let number = value.as_i64().unwrap_or(0);
+    let numbers = || values.iter().map(|value| value.as_i64().unwrap_or(0));
+    let mut seen = HashSet::new();
+    for (index, number) in numbers().enumerate() {
         let path = path.child("values").index(index);
         if number == 0 && operator == "In" {
             errors.push(Error::invalid(&path, 0, "must not be 0 for the In operator"));
         }
-        if number == last {
+        if !seen.insert(number) {
             errors.push(Error::duplicate(&path, number));
-        } else if number < last {
-            errors.push(Error::invalid(&path.clone(), number, "must be ordered"));
         }
-        last = number;
+    }
+    if !numbers().is_sorted() {
+        errors.push(Error::invalid(
+            &path.child("values"),
+            at(codes, &["values"]),
+            "must be ordered",
+        ));
     }
     errors
 }
@@ -265,17 +223,62 @@ fn exit_codes(codes: &Value, containers: &[&str], path: &Path) -> ErrorList {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    fn told(errors: ErrorList) -> Vec<String> {
+        errors.iter().map(ToString::to_string).collect()
+    }
 
     #[test]
-    fn indexes_are_counted_in_order() {
-        for (text, wanted) in [
-            ("", Ok(0)),
-            ("0,2-4", Ok(4)),
-            ("2,1", Err("non-increasing order, previous: 2, current: 1")),
-            ("1-9", Err("too large index: \"9\"")),
-            ("x", Err("cannot convert string to integer for index: \"x\"")),
+    fn exit_codes_are_in_order_and_each_there_once() {
+        for (values, wrong) in [
+            (json!([1, 2, 3]), vec![]),
+            (json!([1, 1]), vec!["c.values[1]: Duplicate value: 1"]),
+            (
+                json!([2, 1, 2]),
+                vec![
+                    "c.values[2]: Duplicate value: 2",
+                    "c.values: Invalid value: [2,1,2]: must be ordered",
+                ],
+            ),
+            (
+                json!([0]),
+                vec!["c.values[0]: Invalid value: 0: must not be 0 for the In operator"],
+            ),
         ] {
-            assert_eq!(count_indexes(text, 5), wanted.map_err(str::to_owned), "{text}");
+            let codes = json!({"operator": "In", "values": values});
+            assert_eq!(told(exit_codes(&codes, &[], &Path::new("c"))), wrong, "{codes}");
+        }
+    }
+
+    #[test]
+    fn counts_fit_the_indexes_that_are_named() {
+        for (rule, wrong) in [
+            (json!({"succeededCount": 2, "succeededIndexes": "0-2"}), vec![]),
+            (
+                json!({"succeededCount": 3, "succeededIndexes": "0"}),
+                vec![
+                    "s.rules[0].succeededCount: Invalid value: 3: must be less than or equal to 1 (the number of indexes in the specified succeededIndexes field)",
+                ],
+            ),
+            (
+                json!({"succeededCount": 1, "succeededIndexes": "x"}),
+                vec![
+                    "s.rules[0].succeededIndexes: Invalid value: \"x\": error parsing succeededIndexes: cannot convert string to integer for index: \"x\"",
+                    "s.rules[0].succeededCount: Invalid value: 1: must be less than or equal to 0 (the number of indexes in the specified succeededIndexes field)",
+                ],
+            ),
+            (
+                json!({}),
+                vec![
+                    "s.rules[0]: Required value: at least one of succeededCount or succeededIndexes must be specified",
+                ],
+            ),
+        ] {
+            let spec = json!({
+                "completionMode": "Indexed", "completions": 5, "successPolicy": {"rules": [rule]},
+            });
+            assert_eq!(told(success(&spec, &Path::new("s"))), wrong, "{spec}");
         }
     }
 }

@@ -157,7 +157,7 @@ const PROFILE: Members = &[
     Member("LocalhostProfile", "localhostProfile", Plain),
 ];
 
-const CONTAINER_SECURITY: Members = &[
+pub(in crate::validate) const CONTAINER_SECURITY: Members = &[
     Member(
         "Capabilities",
         "capabilities",
@@ -186,6 +186,11 @@ const RESTART_RULE: Members = &[
             Member("Values", "values", Plain),
         ]),
     ),
+];
+
+pub(in crate::validate) const RESIZE_POLICY: Members = &[
+    Member("ResourceName", "resourceName", Text),
+    Member("RestartPolicy", "restartPolicy", Text),
 ];
 
 const CONTAINER: Members = &[
@@ -396,7 +401,7 @@ const SPREAD: Members = &[
     Member("MatchLabelKeys", "matchLabelKeys", Plain),
 ];
 
-const POD_SPEC: Members = &[
+pub(in crate::validate) const POD_SPEC: Members = &[
     Member("Volumes", "volumes", List(VOLUME)),
     Member("InitContainers", "initContainers", List(CONTAINER)),
     Member("Containers", "containers", List(CONTAINER)),

@@ -1,6 +1,8 @@
 use super::Kind::{Flag, List, Number, Plain, Pointer, Struct, Text};
 use super::Member;
-pub(in crate::validate) use super::pod::{POD_TEMPLATE, template};
+pub(in crate::validate) use super::pod::{
+    CONTAINER_SECURITY, POD_SPEC, POD_TEMPLATE, RESIZE_POLICY, template,
+};
 
 type Members = &'static [Member];
 
@@ -122,6 +124,11 @@ pub(in crate::validate) const POD_FAILURE_POLICY: Members = &[Member(
 )];
 
 /// batch.SuccessPolicy
+pub(in crate::validate) const UNCOUNTED_PODS: Members = &[
+    Member("Succeeded", "succeeded", Plain),
+    Member("Failed", "failed", Plain),
+];
+
 pub(in crate::validate) const SUCCESS_POLICY: Members = &[Member(
     "Rules",
     "rules",

@@ -1,4 +1,5 @@
-use crate::validate::shared::{label_selector, texts};
+use super::Allowed;
+use crate::validate::shared::{label_selector, label_selector_with, texts};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::names;
@@ -7,12 +8,16 @@ use serde_json::Value;
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
-pub(super) fn affinity(affinity: &Value, path: &Path) -> ErrorList {
+pub(super) fn affinity(affinity: &Value, allowed: Allowed, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let node = at(affinity, &["nodeAffinity"]);
     let node_path = path.child("nodeAffinity");
     if at(node, &[REQUIRED]).is_object() {
-        errors.extend(node_selector(at(node, &[REQUIRED]), &node_path.child(REQUIRED)));
+        errors.extend(node_selector_unless(
+            allowed.any_node_values,
+            at(node, &[REQUIRED]),
+            &node_path.child(REQUIRED),
+        ));
     }
     for (index, term) in list(node, &[PREFERRED]).iter().enumerate() {
         let path = node_path.child(PREFERRED).index(index);
@@ -27,13 +32,14 @@ pub(super) fn affinity(affinity: &Value, path: &Path) -> ErrorList {
     for kind in ["podAffinity", "podAntiAffinity"] {
         let path = path.child(kind);
         for (index, term) in list(affinity, &[kind, REQUIRED]).iter().enumerate() {
-            errors.extend(pod_term(term, &path.child(REQUIRED).index(index)));
+            errors.extend(pod_term(term, allowed, &path.child(REQUIRED).index(index)));
         }
         for (index, weighted) in list(affinity, &[kind, PREFERRED]).iter().enumerate() {
             let path = path.child(PREFERRED).index(index);
             errors.extend(weight(weighted, &path));
             errors.extend(pod_term(
                 at(weighted, &["podAffinityTerm"]),
+                allowed,
                 &path.child("podAffinityTerm"),
             ));
         }
@@ -156,12 +162,32 @@ fn field_requirement(requirement: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-fn pod_term(term: &Value, path: &Path) -> ErrorList {
-    let mut errors = label_selector(&path.child("labelSelector"), at(term, &["labelSelector"]));
-    errors.extend(label_selector(
-        &path.child("namespaceSelector"),
-        at(term, &["namespaceSelector"]),
-    ));
+/// Whether nodes are required by values that no label can have, which older servers took.
+pub(super) fn requires_invalid_values(spec: &Value) -> bool {
+    selects_invalid_values(at(spec, &["affinity", "nodeAffinity", REQUIRED]))
+}
+
+/// Whether pods are selected as they can't be today.
+pub(super) fn selects_invalid_pods(spec: &Value) -> bool {
+    let affinity = at(spec, &["affinity"]);
+    ["podAffinity", "podAntiAffinity"].iter().any(|kind| {
+        let required = list(affinity, &[kind, REQUIRED]).iter();
+        let preferred = list(affinity, &[kind, PREFERRED]).iter();
+        required
+            .chain(preferred.map(|weighted| at(weighted, &["podAffinityTerm"])))
+            .flat_map(|term| SELECTORS.map(|field| at(term, &[field])))
+            .any(|selector| !label_selector(&Path::root(), selector).is_empty())
+    })
+}
+
+const SELECTORS: [&str; 2] = ["labelSelector", "namespaceSelector"];
+
+fn pod_term(term: &Value, allowed: Allowed, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    for field in SELECTORS {
+        let any = allowed.any_selector_values;
+        errors.extend(label_selector_with(&path.child(field), at(term, &[field]), any));
+    }
     for namespace in list(term, &["namespaces"]).iter().filter_map(Value::as_str) {
         errors.extend(texts(
             &path.child("namespace"),
@@ -178,8 +204,9 @@ fn pod_term(term: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-/// Labels whose values are the new pod's own: selected by, or selected against.
-fn label_keys(term: &Value, path: &Path) -> ErrorList {
+/// Labels whose values are the new pod's own: selected by, or selected against. Upstream's path of a key that is there
+/// twice has no field.
+pub(super) fn label_keys(term: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let selector = at(term, &["labelSelector"]);
     let keys = |field: &str| -> Vec<&str> { list(term, &[field]).iter().filter_map(Value::as_str).collect() };

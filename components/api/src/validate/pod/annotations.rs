@@ -67,11 +67,9 @@ pub(super) fn bad_deletion_cost(object: &Value) -> Option<&str> {
     meta::annotation(object, DELETION_COST).filter(|cost| !is_cost(cost))
 }
 
-/// A cost is a number without a plus sign or leading zeros.
+/// A cost is a number without a plus sign or leading zeros; zeros after a minus sign are let through.
 fn is_cost(text: &str) -> bool {
-    text.parse::<i32>().is_ok()
-        && !text.starts_with('+')
-        && (text == "0" || !text.trim_start_matches('-').starts_with('0'))
+    text.parse::<i32>().is_ok() && (text == "0" || !text.starts_with(['+', '0']))
 }
 
 fn seccomp(profile: &str, path: &Path) -> ErrorList {

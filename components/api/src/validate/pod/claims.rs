@@ -7,12 +7,25 @@ use apimachinery::names;
 use serde_json::Value;
 use std::collections::HashSet;
 
-/// Checks a pod's claims; returns the names by which containers can ask for them.
-pub(super) fn check<'a>(claims: &'a [Value], path: &Path, errors: &mut ErrorList) -> Vec<&'a str> {
+/// Checks a pod's claims; returns the names by which containers can ask for them. Pods of a kubelet's own files have none.
+pub(super) fn check<'a>(
+    is_mirror: bool,
+    claims: &'a [Value],
+    path: &Path,
+    errors: &mut ErrorList,
+) -> Vec<&'a str> {
     let mut seen = Vec::new();
     for (index, claim) in claims.iter().enumerate() {
         let path = path.index(index);
         let name = text(claim, &["name"]);
+        if is_mirror {
+            errors.push(Error::forbidden(
+                &Path::root(),
+                "static pods do not support resource claims",
+            ));
+            seen.push(name);
+            continue;
+        }
         if name.is_empty() {
             errors.push(Error::required(&path.child("name"), ""));
         } else if seen.contains(&name) {

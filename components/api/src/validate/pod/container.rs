@@ -1,4 +1,6 @@
-use super::{Allowed, devices, environment, handlers, repeated, resources, security};
+use super::allowed::restarts_to_resize;
+use super::{Allowed, devices, environment, handlers, resources, security};
+use crate::validate::internal;
 use crate::validate::shared::{self, one_of, texts};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
@@ -27,17 +29,18 @@ pub(super) fn containers(context: &Context<'_>, path: &Path) -> ErrorList {
         let path = path.index(index);
         errors.extend(common(context, container, &path));
         let name = text(container, &["name"]);
-        if repeated(&mut seen, name) {
+        if !seen.insert(name) {
             errors.push(Error::duplicate(&path.child("name"), name));
         }
-        errors.extend(handlers::lifecycle(
-            container,
-            context.grace,
-            context.allowed,
-            &path.child("lifecycle"),
-        ));
-        errors.extend(handlers::probes(container, context.grace, context.allowed, &path));
-        errors.extend(restart_rules(container, context.allowed, &path));
+        errors.extend(handlers::of_container(context, container, &path));
+        if context.allowed.restart_rules {
+            errors.extend(restart_rules(container, context.allowed, &path));
+        } else if !at(container, &["restartPolicy"]).is_null() {
+            errors.push(Error::forbidden(
+                &path.child("restartPolicy"),
+                "may not be set for non-init containers",
+            ));
+        }
     }
     errors.extend(host_port_conflicts(containers, path));
     errors
@@ -53,20 +56,18 @@ pub(super) fn init_containers(context: &Context<'_>, path: &Path) -> ErrorList {
     for (index, container) in list(context.spec, &["initContainers"]).iter().enumerate() {
         let path = path.index(index);
         errors.extend(common(context, container, &path));
+        errors.extend(initial_restart_rules(container, context.allowed, &path));
         let name = text(container, &["name"]);
-        if repeated(&mut seen, name) {
+        if seen.contains(name) {
             errors.push(Error::duplicate(&path.child("name"), name));
+        } else if !name.is_empty() {
+            seen.insert(name);
         }
         // Initial containers run one by one, so each may use the port of another. Upstream's paths name the first.
         errors.extend(host_port_conflicts(std::slice::from_ref(container), whole));
-        if text(container, &["restartPolicy"]) == "Always" {
-            errors.extend(handlers::lifecycle(
-                container,
-                context.grace,
-                context.allowed,
-                &path.child("lifecycle"),
-            ));
-            errors.extend(handlers::probes(container, context.grace, context.allowed, &path));
+        let sidecar = text(container, &["restartPolicy"]) == "Always";
+        if sidecar {
+            errors.extend(handlers::of_container(context, container, &path));
         } else {
             for field in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
                 if !at(container, &[field]).is_null() {
@@ -77,9 +78,63 @@ pub(super) fn init_containers(context: &Context<'_>, path: &Path) -> ErrorList {
                 }
             }
         }
-        errors.extend(restart_rules(container, context.allowed, &path));
+        let policies = list(container, &["resizePolicy"]);
+        let own = path.child("resizePolicy");
+        if !policies.is_empty() && !context.allowed.sidecar_resize_policy {
+            errors.push(Error::invalid(
+                &own,
+                internal::shown_list(internal::RESIZE_POLICY, at(container, &["resizePolicy"])),
+                "must not be set for init containers",
+            ));
+        }
+        if !sidecar && !context.allowed.initial_resize_by_restart && restarts_to_resize(container) {
+            for (index, _) in policies
+                .iter()
+                .enumerate()
+                .filter(|(_, policy)| text(policy, &["restartPolicy"]) == "RestartContainer")
+            {
+                errors.push(Error::invalid(
+                    &own.index(index).child("restartPolicy"),
+                    "RestartContainer",
+                    "must not be set to 'RestartContainer' for non-sidecar initContainers",
+                ));
+            }
+        }
     }
     errors
+}
+
+/// When an initial container is started again: a sidecar whenever it ends, another by its own policy.
+fn initial_restart_rules(container: &Value, allowed: Allowed, path: &Path) -> ErrorList {
+    let (policy, rules) = (
+        at(container, &["restartPolicy"]).as_str(),
+        list(container, &["restartPolicyRules"]),
+    );
+    match policy {
+        None if rules.is_empty() => ErrorList::new(),
+        None => vec![Error::required(
+            &path.child("restartPolicy"),
+            "must specify restartPolicy when restart rules are used",
+        )],
+        Some("Always") if !allowed.restart_rules => ErrorList::new(),
+        Some(other) if !allowed.restart_rules => {
+            vec![Error::not_supported(
+                &path.child("restartPolicy"),
+                other,
+                &["Always"],
+            )]
+        }
+        Some("Always") if !allowed.restart_all => (!rules.is_empty())
+            .then(|| {
+                Error::forbidden(
+                    &path.child("restartPolicyRules"),
+                    "restartPolicyRules are not allowed for init containers with restart policy Always",
+                )
+            })
+            .into_iter()
+            .collect(),
+        Some(_) => restart_rules(container, allowed, path),
+    }
 }
 
 pub(super) fn ephemeral_containers(context: &Context<'_>, path: &Path) -> ErrorList {
@@ -207,10 +262,10 @@ fn common(context: &Context<'_>, container: &Value, path: &Path) -> ErrorList {
     if text(container, &["image"]).is_empty() {
         errors.push(Error::required(&path.child("image"), ""));
     }
-    errors.extend(one_of(
+    errors.extend(shared::set_to_one_of(
         &path.child("terminationMessagePolicy"),
         at(container, &["terminationMessagePolicy"]),
-        &["FallbackToLogsOnError", "File"],
+        &["File", "FallbackToLogsOnError"],
     ));
     errors.extend(ports(container, &path.child("ports")));
     errors.extend(environment::variables(container, &path.child("env")));
@@ -225,7 +280,7 @@ fn common(context: &Context<'_>, container: &Value, path: &Path) -> ErrorList {
         container,
         &path.child("volumeDevices"),
     ));
-    errors.extend(one_of(
+    errors.extend(shared::set_to_one_of(
         &path.child("imagePullPolicy"),
         at(container, &["imagePullPolicy"]),
         &["Always", "IfNotPresent", "Never"],
@@ -233,6 +288,7 @@ fn common(context: &Context<'_>, container: &Value, path: &Path) -> ErrorList {
     errors.extend(resources::requirements(
         at(container, &["resources"]),
         context.claims,
+        context.allowed,
         &path.child("resources"),
     ));
     errors.extend(resize_policy(context, container, &path.child("resizePolicy")));
@@ -267,7 +323,7 @@ fn resize_policy(context: &Context<'_>, container: &Value, path: &Path) -> Error
             errors.push(Error::invalid(
                 path,
                 restart,
-                "must be 'NotRequired' when `restartPolicy` is 'Never'",
+                "must be 'NotRequired' when pod `restartPolicy` is 'Never'",
             ));
         }
     }
@@ -281,10 +337,11 @@ fn ports(container: &Value, path: &Path) -> ErrorList {
         let path = path.index(index);
         let name = text(port, &["name"]);
         if !name.is_empty() {
-            errors.extend(texts(&path.child("name"), name, names::port_name(name)));
-            if repeated(&mut seen, name) {
+            let wrong = texts(&path.child("name"), name, names::port_name(name));
+            if wrong.is_empty() && !seen.insert(name) {
                 errors.push(Error::duplicate(&path.child("name"), name));
             }
+            errors.extend(wrong);
         }
         match at(port, &["containerPort"]).as_i64().unwrap_or(0) {
             0 => errors.push(Error::required(&path.child("containerPort"), "")),
@@ -296,14 +353,11 @@ fn ports(container: &Value, path: &Path) -> ErrorList {
         if at(port, &["hostPort"]).as_i64().unwrap_or(0) != 0 {
             errors.extend(shared::port(&path.child("hostPort"), at(port, &["hostPort"])));
         }
-        match text(port, &["protocol"]) {
-            "" => errors.push(Error::required(&path.child("protocol"), "")),
-            _ => errors.extend(one_of(
-                &path.child("protocol"),
-                at(port, &["protocol"]),
-                &["SCTP", "TCP", "UDP"],
-            )),
-        }
+        errors.extend(shared::set_to_one_of(
+            &path.child("protocol"),
+            at(port, &["protocol"]),
+            &["SCTP", "TCP", "UDP"],
+        ));
     }
     errors
 }

@@ -1,5 +1,6 @@
 //! Environment variables, and where their values come from.
-use super::volumes::reserved_path;
+use super::annotations::containers;
+use super::volumes::{backsteps, reserved_path};
 use crate::validate::shared::{one_of, texts};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
@@ -126,7 +127,40 @@ fn file_key(source: &Value, path: &Path) -> ErrorList {
     }
     match text(source, &["path"]) {
         "" => errors.push(Error::required(&path.child("path"), "")),
-        file => errors.extend(reserved_path(file, &path.child("path"))),
+        file if backsteps(file) => {
+            errors.push(Error::invalid(&path.child("path"), file, "must not contain '..'"))
+        }
+        _ => {}
+    }
+    errors
+}
+
+/// Files with variables are in empty directories of the pod, into which another container has put them.
+pub(super) fn files(spec: &Value, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    for (kind, index, container) in containers(spec) {
+        for (place, variable) in list(container, &["env"]).iter().enumerate() {
+            let source = at(variable, &["valueFrom", "fileKeyRef"]);
+            if !source.is_object() {
+                continue;
+            }
+            let path = path.child(kind).index(index).child("env").index(place);
+            let path = path.child("valueFrom.fileKeyRef.volumeName");
+            let name = text(source, &["volumeName"]);
+            // Of volumes with one name the last counts.
+            let volume = list(spec, &["volumes"])
+                .iter()
+                .rfind(|volume| text(volume, &["name"]) == name);
+            match volume {
+                None => errors.push(Error::not_found(&path, name)),
+                Some(volume) if !at(volume, &["emptyDir"]).is_object() => errors.push(Error::invalid(
+                    &path,
+                    name,
+                    "referenced volume must be of type emptyDir",
+                )),
+                Some(_) => {}
+            }
+        }
     }
     errors
 }

@@ -1,16 +1,29 @@
 use super::Allowed;
+use super::container::Context;
+use super::signals;
 use crate::validate::shared::{self, non_negative, one_of, port_or_name};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use serde_json::Value;
 
-pub(super) fn lifecycle(container: &Value, grace: Option<i64>, allowed: Allowed, path: &Path) -> ErrorList {
+/// What is done to a container that runs on: when it starts and stops, and to see how it is.
+pub(super) fn of_container(context: &Context<'_>, container: &Value, path: &Path) -> ErrorList {
+    let mut errors = lifecycle(context, container, &path.child("lifecycle"));
+    errors.extend(probes(container, context.grace, context.allowed, path));
+    errors
+}
+
+fn lifecycle(context: &Context<'_>, container: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
+    let (grace, allowed) = (context.grace, context.allowed);
     for hook in ["postStart", "preStop"] {
         let value = at(container, &["lifecycle", hook]);
         if value.is_object() {
             errors.extend(handler(value, grace, allowed, &path.child(hook)));
         }
+    }
+    if let Some(signal) = at(container, &["lifecycle", "stopSignal"]).as_str() {
+        errors.extend(signals::stop(context.spec, signal, &path.child("stopSignal")));
     }
     errors
 }
@@ -42,6 +55,11 @@ fn handler(handler: &Value, grace: Option<i64>, allowed: Allowed, path: &Path) -
                     errors.push(Error::required(&path.child("path"), ""));
                 }
                 errors.extend(port_or_name(&path.child("port"), at(action, &["port"])));
+                errors.extend(one_of(
+                    &path.child("scheme"),
+                    at(action, &["scheme"]),
+                    &["HTTP", "HTTPS"],
+                ));
                 for header in list(action, &["httpHeaders"]) {
                     let name = text(header, &["name"]);
                     if name.is_empty()
@@ -57,30 +75,10 @@ fn handler(handler: &Value, grace: Option<i64>, allowed: Allowed, path: &Path) -
                         errors.push(Error::invalid(&path.child("httpHeaders"), name, message));
                     }
                 }
-                errors.extend(one_of(
-                    &path.child("scheme"),
-                    at(action, &["scheme"]),
-                    &["HTTP", "HTTPS"],
-                ));
             }
             "tcpSocket" => errors.extend(port_or_name(&path.child("port"), at(action, &["port"]))),
             "grpc" => errors.extend(shared::port(&path.child("port"), at(action, &["port"]))),
-            "sleep" => {
-                let seconds = at(action, &["seconds"]).as_i64().unwrap_or(0);
-                let most = grace.unwrap_or(30);
-                let (least, noun) = if allowed.zero_sleep {
-                    (0, "non-negative")
-                } else {
-                    (1, "greater than 0")
-                };
-                if seconds < least || seconds > most {
-                    errors.push(Error::invalid(
-                        &path,
-                        seconds,
-                        format!("must be {noun} and less than terminationGracePeriodSeconds ({most})"),
-                    ));
-                }
-            }
+            "sleep" => errors.extend(grace.and_then(|most| sleep(action, most, allowed, &path))),
             _ => {}
         }
     }
@@ -90,7 +88,22 @@ fn handler(handler: &Value, grace: Option<i64>, allowed: Allowed, path: &Path) -
     errors
 }
 
-pub(super) fn probes(container: &Value, grace: Option<i64>, allowed: Allowed, path: &Path) -> ErrorList {
+/// A sleep that ends before its container is stopped at the latest.
+fn sleep(action: &Value, most: i64, allowed: Allowed, path: &Path) -> Option<Error> {
+    let seconds = at(action, &["seconds"]).as_i64().unwrap_or(0);
+    let (least, noun, hint) = if allowed.zero_sleep {
+        (0, "non-negative", "")
+    } else {
+        const HINT: &str = ". Enable AllowPodLifecycleSleepActionZeroValue feature gate for zero sleep.";
+        (1, "greater than 0", HINT)
+    };
+    (seconds < least || seconds > most).then(|| {
+        let detail = format!("must be {noun} and less than terminationGracePeriodSeconds ({most}){hint}");
+        Error::invalid(path, seconds, detail)
+    })
+}
+
+fn probes(container: &Value, grace: Option<i64>, allowed: Allowed, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
         let probe = at(container, &[name]);
@@ -109,17 +122,15 @@ pub(super) fn probes(container: &Value, grace: Option<i64>, allowed: Allowed, pa
             errors.extend(non_negative(&path.child(field), at(probe, &[field])));
         }
         if let Some(seconds) = at(probe, &["terminationGracePeriodSeconds"]).as_i64() {
+            let own = path.child("terminationGracePeriodSeconds");
+            if seconds <= 0 {
+                errors.push(Error::invalid(&own, seconds, "must be greater than 0"));
+            }
             if name == "readinessProbe" {
                 errors.push(Error::invalid(
-                    &path.child("terminationGracePeriodSeconds"),
+                    &own,
                     seconds,
                     "must not be set for readinessProbes",
-                ));
-            } else if seconds <= 0 {
-                errors.push(Error::invalid(
-                    &path.child("terminationGracePeriodSeconds"),
-                    seconds,
-                    "must be greater than 0",
                 ));
             }
         }

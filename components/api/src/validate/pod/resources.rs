@@ -1,5 +1,6 @@
 //! What containers and pods ask for, and are limited to.
-use super::claims;
+use super::annotations::containers;
+use super::{Allowed, claims};
 use crate::validate::shared;
 use crate::value::{at, list, object, text};
 use apimachinery::Quantity;
@@ -10,13 +11,25 @@ use serde_json::Value;
 const OF_PODS: &[&str] = &["cpu", "hugepages-", "memory"];
 
 /// Requests and limits of a container: known names, amounts that fit them, requests within limits.
-pub(in crate::validate) fn requirements(resources: &Value, claim_names: &[&str], path: &Path) -> ErrorList {
-    checked(resources, claim_names, path, shared::container_resource_name)
+pub(in crate::validate) fn requirements(
+    resources: &Value,
+    claim_names: &[&str],
+    allowed: Allowed,
+    path: &Path,
+) -> ErrorList {
+    checked(
+        resources,
+        claim_names,
+        allowed,
+        path,
+        shared::container_resource_name,
+    )
 }
 
 fn checked(
     resources: &Value,
     claim_names: &[&str],
+    allowed: Allowed,
     path: &Path,
     name_errors: fn(&Path, &str) -> ErrorList,
 ) -> ErrorList {
@@ -33,7 +46,14 @@ fn checked(
             }
             if shared::is_huge_page(name) {
                 huge = true;
-                errors.extend(whole_pages(name, quantity, &own));
+                errors.extend(
+                    part_of_pages(name, quantity)
+                        .filter(|_| !allowed.parts_of_huge_pages)
+                        .map(|amount| {
+                            let detail = format!("{amount} is not positive integer multiple of {name}");
+                            Error::invalid(&own, amount.to_string(), detail)
+                        }),
+                );
             }
             compute |= matches!(name.as_str(), "cpu" | "memory");
         }
@@ -67,25 +87,34 @@ fn within(name: &str, request: &Value, limit: &Value, path: &Path, limits: &Path
     Some(Error::invalid(path, request.to_string(), detail))
 }
 
-fn whole_pages(name: &str, quantity: &Value, path: &Path) -> Option<Error> {
+/// Whether parts of huge pages are asked for, which older servers took.
+pub(super) fn has_parts_of_huge_pages(spec: &Value) -> bool {
+    let of_containers = containers(spec)
+        .flat_map(|(_, _, container)| ["limits", "requests"].map(|kind| at(container, &["resources", kind])));
+    of_containers
+        .chain([at(spec, &["overhead"])])
+        .filter_map(Value::as_object)
+        .flatten()
+        .any(|(name, quantity)| shared::is_huge_page(name) && part_of_pages(name, quantity).is_some())
+}
+
+/// The amount, if it is not of whole pages.
+fn part_of_pages(name: &str, quantity: &Value) -> Option<Quantity> {
     let amount = Quantity::from_json(quantity).ok()?;
     let page = name
         .strip_prefix("hugepages-")
         .and_then(|size| Quantity::from_json(&Value::from(size)).ok())
         .filter(|page| page.sign() > 0 && !page.is_finer_than(1));
     let fits = page.is_some_and(|page| amount.value() % page.value() == 0);
-    (!fits).then(|| {
-        Error::invalid(
-            path,
-            amount.to_string(),
-            format!("{amount} is not positive integer multiple of {name}"),
-        )
-    })
+    (!fits).then_some(amount)
 }
 
 /// Requests and limits of a pod as a whole, which bound those of its containers.
-pub(super) fn of_pod(spec: &Value, claim_names: &[&str], path: &Path) -> ErrorList {
+pub(super) fn of_pod(spec: &Value, claim_names: &[&str], allowed: Allowed, path: &Path) -> ErrorList {
     let own = at(spec, &["resources"]);
+    if text(spec, &["os", "name"]) == "windows" {
+        return vec![Error::forbidden(path, "may not be set for a windows pod")];
+    }
     let mut errors = ErrorList::new();
     if at(own, &["claims"]).is_array() {
         errors.push(Error::forbidden(
@@ -93,15 +122,21 @@ pub(super) fn of_pod(spec: &Value, claim_names: &[&str], path: &Path) -> ErrorLi
             "claims cannot be set for Resources at pod-level",
         ));
     }
-    errors.extend(checked(own, claim_names, path, pod_resource_name));
-    for (name, sum) in sums(spec) {
-        let request = Quantity::from_json(at(own, &["requests", &name])).unwrap_or_default();
-        if sum > request {
-            errors.push(Error::invalid(
-                &path.child("requests").key(&name),
-                request.to_string(),
-                format!("must be greater than or equal to aggregate container requests of {sum}"),
-            ));
+    errors.extend(checked(own, claim_names, allowed, path, pod_resource_name));
+    for kind in ["requests", "limits"] {
+        // Limits are added up where nothing can be shared.
+        let counts = |name: &str| kind == "requests" || shared::is_huge_page(name);
+        for (name, sum) in sums(spec, kind).into_iter().filter(|(name, _)| counts(name)) {
+            let Ok(given) = Quantity::from_json(at(own, &[kind, &name])) else {
+                continue;
+            };
+            if sum > given {
+                errors.push(Error::invalid(
+                    &path.child(kind).key(&name),
+                    given.to_string(),
+                    format!("must be greater than or equal to aggregate container {kind} of {sum}"),
+                ));
+            }
         }
     }
     for (index, container) in list(spec, &["containers"]).iter().enumerate() {
@@ -132,21 +167,17 @@ fn pod_resource_name(path: &Path, name: &str) -> ErrorList {
     errors
 }
 
-/// What the containers ask for together: those that run all the time, or an initial one beside the sidecars before it.
-fn sums(spec: &Value) -> Vec<(String, Quantity)> {
+/// What the containers ask for or are limited to together: those that run all the time, or an initial one beside the sidecars before it.
+fn sums(spec: &Value, kind: &str) -> Vec<(String, Quantity)> {
     let request = |container: &Value, name: &str| {
-        Quantity::from_json(at(container, &["resources", "requests", name])).unwrap_or_default()
+        Quantity::from_json(at(container, &["resources", kind, name])).unwrap_or_default()
     };
     let containers = list(spec, &["containers"]);
     let initial = list(spec, &["initContainers"]);
     let names: std::collections::BTreeSet<&String> = containers
         .iter()
         .chain(initial)
-        .flat_map(|container| {
-            object(container, &["resources", "requests"])
-                .into_iter()
-                .flatten()
-        })
+        .flat_map(|container| object(container, &["resources", kind]).into_iter().flatten())
         .map(|(name, _)| name)
         .collect();
     let total = |name: &str| {

@@ -1,5 +1,5 @@
-use super::{Allowed, repeated};
-use crate::validate::shared::{label_selector, maybe_one_of, texts};
+use super::{Allowed, affinity};
+use crate::validate::shared::{label_selector, maybe_one_of, one_of, texts};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::names;
@@ -47,22 +47,18 @@ pub(in crate::validate) fn tolerations(tolerations: &[Value], allowed: Allowed, 
             )),
             "Exists" => {}
             "Lt" | "Gt" if allowed.comparisons => {
-                if !is_canonical_integer(value) {
-                    errors.push(Error::invalid(
-                        &path.child("value"),
-                        value,
-                        "must be a valid decimal integer in canonical form",
-                    ));
-                }
+                errors.extend(texts(&path.child("value"), value, compared(value)));
             }
-            _ => {
-                let operators: &[&str] = if allowed.comparisons {
-                    &["Equal", "Exists", "Gt", "Lt"]
-                } else {
-                    &["Equal", "Exists"]
-                };
-                errors.push(Error::not_supported(&path.child("operator"), operator, operators));
-            }
+            "Lt" | "Gt" => errors.push(Error::not_supported(
+                &path.child("operator"),
+                operator,
+                &["Equal", "Exists", "Lt", "Gt"],
+            )),
+            _ => errors.push(Error::not_supported(
+                &path.child("operator"),
+                operator,
+                &["Equal", "Exists"],
+            )),
         }
         if !effect.is_empty() {
             errors.extend(maybe_one_of(
@@ -75,9 +71,24 @@ pub(in crate::validate) fn tolerations(tolerations: &[Value], allowed: Allowed, 
     errors
 }
 
-/// A number of 64 bits, written as it is always written.
-fn is_canonical_integer(text: &str) -> bool {
-    text.parse::<i64>().is_ok_and(|number| number.to_string() == text)
+/// What is wrong with a value that is compared as a number: it is written as it is always written, and has 64 bits.
+fn compared(value: &str) -> Vec<String> {
+    let digits = value.strip_prefix('-').unwrap_or(value);
+    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let canonical = plain && (value == "0" || !digits.starts_with('0'));
+    let mut messages = Vec::new();
+    if !canonical {
+        messages.push("must be a valid decimal integer in canonical form".to_owned());
+    }
+    if value.parse::<i64>().is_err() {
+        let why = if plain {
+            "value out of range"
+        } else {
+            "invalid syntax"
+        };
+        messages.push(format!("strconv.ParseInt: parsing {value:?}: {why}"));
+    }
+    messages
 }
 
 pub(super) fn gates(spec: &Value, path: &Path) -> ErrorList {
@@ -85,12 +96,8 @@ pub(super) fn gates(spec: &Value, path: &Path) -> ErrorList {
     let mut seen = HashSet::new();
     for (index, gate) in list(spec, &["schedulingGates"]).iter().enumerate() {
         let name = text(gate, &["name"]);
-        if name.is_empty() {
-            errors.push(Error::required(&path.index(index), "must not be empty"));
-        } else {
-            errors.extend(texts(&path.index(index), name, names::qualified_name(name)));
-        }
-        if repeated(&mut seen, name) {
+        errors.extend(texts(&path.index(index), name, names::qualified_name(name)));
+        if !seen.insert(name) {
             errors.push(Error::duplicate(&path.index(index), name));
         }
     }
@@ -112,11 +119,9 @@ pub(super) fn topology_spread(constraints: &[Value], allowed: Allowed, path: &Pa
         let key = text(constraint, &["topologyKey"]);
         if key.is_empty() {
             errors.push(Error::required(&path.child("topologyKey"), "can not be empty"));
-        } else {
-            errors.extend(texts(&path.child("topologyKey"), key, names::qualified_name(key)));
         }
         let action = text(constraint, &["whenUnsatisfiable"]);
-        errors.extend(super::one_of(
+        errors.extend(one_of(
             &path.child("whenUnsatisfiable"),
             at(constraint, &["whenUnsatisfiable"]),
             &["DoNotSchedule", "ScheduleAnyway"],
@@ -153,17 +158,43 @@ pub(super) fn topology_spread(constraints: &[Value], allowed: Allowed, path: &Pa
                 &["Honor", "Ignore"],
             ));
         }
-        errors.extend(label_keys(constraint, allowed, &path.child("matchLabelKeys")));
-        errors.extend(label_selector(
-            &path.child("labelSelector"),
-            at(constraint, &["labelSelector"]),
-        ));
+        if allowed.merged_label_keys {
+            errors.extend(affinity::label_keys(constraint, &path));
+        } else {
+            errors.extend(label_keys(constraint, &path.child("matchLabelKeys")));
+        }
+        if !allowed.any_spread_selector {
+            errors.extend(label_selector(
+                &path.child("labelSelector"),
+                at(constraint, &["labelSelector"]),
+            ));
+        }
     }
     errors
 }
 
+/// Whether constraints select pods as they can't today.
+pub(super) fn spreads_by_invalid_selectors(spec: &Value) -> bool {
+    list(spec, &["topologySpreadConstraints"])
+        .iter()
+        .any(|constraint| !label_selector(&Path::root(), at(constraint, &["labelSelector"])).is_empty())
+}
+
+/// Whether constraints have keys that don't fit their selectors, into which the server has merged them or has not.
+pub(super) fn spreads_by_invalid_keys(spec: &Value, merged: bool) -> bool {
+    let fits = |constraint: &Value| {
+        let path = Path::root();
+        if merged {
+            affinity::label_keys(constraint, &path).is_empty()
+        } else {
+            label_keys(constraint, &path).is_empty()
+        }
+    };
+    !list(spec, &["topologySpreadConstraints"]).iter().all(fits)
+}
+
 /// Labels whose values are the pod's own, besides those that the selector names.
-fn label_keys(constraint: &Value, allowed: Allowed, path: &Path) -> ErrorList {
+fn label_keys(constraint: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let keys = list(constraint, &["matchLabelKeys"]);
     let selector = at(constraint, &["labelSelector"]);
@@ -176,22 +207,14 @@ fn label_keys(constraint: &Value, allowed: Allowed, path: &Path) -> ErrorList {
             "must not be specified when labelSelector is not set",
         ));
     }
-    // The server's own expressions for these keys are as it makes them; others are the client's.
     let expressions = list(selector, &["matchExpressions"]);
     for (index, key) in keys.iter().filter_map(Value::as_str).enumerate() {
         errors.extend(texts(&path.index(index), key, names::qualified_name(key)));
-        let labelled = at(selector, &["matchLabels"]).get(key).is_some();
-        let count = expressions
-            .iter()
-            .filter(|expression| text(expression, &["key"]) == key)
-            .count();
-        let own = allowed.merged_label_keys
-            && expressions.iter().any(|expression| {
-                text(expression, &["key"]) == key
-                    && text(expression, &["operator"]) == "In"
-                    && list(expression, &["values"]).len() == 1
-            });
-        if labelled || count > usize::from(own) {
+        let selected = at(selector, &["matchLabels"]).get(key).is_some()
+            || expressions
+                .iter()
+                .any(|expression| text(expression, &["key"]) == key);
+        if selected {
             errors.push(Error::invalid(
                 &path.index(index),
                 key,

@@ -1,3 +1,4 @@
+use super::annotations::containers;
 use super::{Allowed, volumes, windows};
 use crate::validate::internal;
 use crate::validate::shared::{maybe_one_of, one_of, within};
@@ -55,7 +56,8 @@ pub(super) fn pod(spec: &Value, allowed: Allowed, path: &Path) -> ErrorList {
         } else if !seen.insert(name) {
             errors.push(Error::duplicate(&path, name));
         }
-        errors.extend(shared_with_host(spec, name).map(|field| {
+        let shared = shared_with_host(spec, name).filter(|_| !allowed.host_sysctls);
+        errors.extend(shared.map(|field| {
             Error::invalid(
                 &path,
                 name,
@@ -114,12 +116,20 @@ fn shared_with_host(spec: &Value, sysctl: &str) -> Option<&'static str> {
     }
 }
 
-/// A pod with users of its own shares none of these with the host.
+/// Whether sysctls are set of what is shared with the host, which older servers took.
+pub(super) fn sets_host_sysctls(spec: &Value) -> bool {
+    list(spec, &["securityContext", "sysctls"])
+        .iter()
+        .any(|sysctl| shared_with_host(spec, text(sysctl, &["name"])).is_some())
+}
+
+/// A pod with users of its own shares none of these with the host, and has no block devices, which can't be mapped.
 pub(super) fn user_namespace(spec: &Value, allowed: Allowed, path: &Path) -> ErrorList {
     if at(spec, &["hostUsers"]) != &Value::Bool(false) {
         return ErrorList::new();
     }
-    [
+    const WHY: &str = "when `hostUsers` is false";
+    let shared = [
         ("hostNetwork", "hostNetwork"),
         ("hostPID", "HostPID"),
         ("hostIPC", "HostIPC"),
@@ -127,8 +137,15 @@ pub(super) fn user_namespace(spec: &Value, allowed: Allowed, path: &Path) -> Err
     .into_iter()
     .filter(|(field, _)| flag(spec, &[field]))
     .filter(|(field, _)| *field != "hostNetwork" || !allowed.host_network_with_own_users)
-    .map(|(_, shown)| Error::forbidden(&path.child(shown), "when `pod.Spec.HostUsers` is false"))
-    .collect()
+    .map(|(_, shown)| Error::forbidden(&path.child(shown), WHY));
+    let devices = containers(spec)
+        .filter(|_| !allowed.devices_with_own_users)
+        .filter(|(_, _, container)| !list(container, &["volumeDevices"]).is_empty())
+        .map(|(kind, index, _)| {
+            let path = path.child(kind).index(index);
+            Error::forbidden(&path.child("volumeDevices"), WHY)
+        });
+    shared.chain(devices).collect()
 }
 
 fn sysctl_name(name: &str) -> bool {
@@ -193,16 +210,13 @@ pub(crate) fn app_armor(profile: &Value, path: &Path) -> ErrorList {
     let own = path.child("localhostProfile");
     match text(profile, &["type"]) {
         "Localhost" => match file {
-            Some(file) if !file.trim().is_empty() => {
+            Some(file) if !file.is_empty() => {
                 if file.trim() != file {
                     errors.push(Error::invalid(&own, file, "must not be padded with whitespace"));
                 }
                 if file.len() > MAX_PROFILE {
                     errors.push(Error::too_long(&own, MAX_PROFILE));
                 }
-            }
-            Some(file) if !file.is_empty() => {
-                errors.push(Error::invalid(&own, file, "must not be padded with whitespace"));
             }
             _ => errors.push(Error::required(
                 &own,
@@ -253,22 +267,21 @@ pub(super) fn container(spec: &Value, context: &Value, path: &Path) -> ErrorList
         &path.child("seccompProfile"),
     ));
     if at(context, &["allowPrivilegeEscalation"]) == &Value::Bool(false) {
-        if at(context, &["privileged"]) == &Value::Bool(true) {
-            errors.push(Error::invalid(
+        let refused = |other: &str| {
+            let detail = format!("cannot set `allowPrivilegeEscalation` to false and {other}");
+            Error::invalid(
                 path,
-                context,
-                "cannot set `allowPrivilegeEscalation` to false and `privileged` to true",
-            ));
+                internal::shown(internal::CONTAINER_SECURITY, context),
+                detail,
+            )
+        };
+        if flag(context, &["privileged"]) {
+            errors.push(refused("`privileged` to true"));
         }
-        if list(context, &["capabilities", "add"])
-            .iter()
-            .any(|capability| capability == "CAP_SYS_ADMIN")
-        {
-            errors.push(Error::invalid(
-                path,
-                context,
-                "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN",
-            ));
+        for capability in list(context, &["capabilities", "add"]) {
+            if capability == "CAP_SYS_ADMIN" {
+                errors.push(refused("`capabilities.Add` CAP_SYS_ADMIN"));
+            }
         }
     }
     errors.extend(windows::options(

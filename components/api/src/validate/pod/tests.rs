@@ -19,6 +19,7 @@ fn with_spec(fields: Value) -> Value {
         }],
         "restartPolicy": "Always",
         "dnsPolicy": "ClusterFirst",
+        "terminationGracePeriodSeconds": 30,
         "serviceAccountName": "default"
     });
     merge(&mut spec, fields);
@@ -78,6 +79,35 @@ fn environments() {
             ],
         ),
     ]);
+}
+
+#[test]
+fn files_with_variables_are_in_empty_directories() {
+    let pod = |volume: Value, file: &str| {
+        let source = json!({"fileKeyRef": {"key": "K", "volumeName": "v", "path": file}});
+        let mut pod = with_container(json!({"env": [{"name": "A", "valueFrom": source}]}));
+        pod["spec"]["volumes"] = volume;
+        pod
+    };
+    const PATH: &str = "spec.containers[0].env[0].valueFrom.fileKeyRef";
+    for (volume, file, wrong) in [
+        (json!([{"name": "v", "emptyDir": {}}]), "a.env", String::new()),
+        (json!([{"name": "v", "emptyDir": {}}]), "/a.env", String::new()),
+        (
+            json!([{"name": "v", "emptyDir": {}}]),
+            "../a.env",
+            format!("{PATH}.path: Invalid value: \"../a.env\": must not contain '..'"),
+        ),
+        (json!([]), "a.env", format!("{PATH}.volumeName: Not found: \"v\"")),
+        (
+            json!([{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]),
+            "a.env",
+            format!("{PATH}.volumeName: Invalid value: \"v\": referenced volume must be of type emptyDir"),
+        ),
+    ] {
+        let found = told(create(&pod(volume, file), Allowed::new(Features::default())));
+        assert_eq!(found.join(""), wrong, "{file}");
+    }
 }
 
 #[test]
@@ -255,7 +285,7 @@ fn hosts_and_systems() {
     check_all(vec![
         (
             with_spec(json!({"hostUsers": false, "hostPID": true})),
-            &["spec.HostPID: Forbidden: when `pod.Spec.HostUsers` is false"],
+            &["spec.HostPID: Forbidden: when `hostUsers` is false"],
         ),
         (
             with_spec(json!({"hostPID": true, "shareProcessNamespace": true})),
@@ -328,9 +358,12 @@ fn selectors_of_the_pods_own_labels() {
             ],
         ),
         (
-            spread(json!({"matchLabelKeys": ["app"], "labelSelector": {"matchLabels": {"app": "x"}}})),
+            spread(json!({"matchLabelKeys": ["app"], "labelSelector": {
+                "matchLabels": {"app": "x"},
+                "matchExpressions": [{"key": "app", "operator": "In", "values": ["x"]}]
+            }})),
             &[
-                "spec.topologySpreadConstraints[0].matchLabelKeys[0]: Invalid value: \"app\": exists in both matchLabelKeys and labelSelector",
+                "spec.topologySpreadConstraints[0][0]: Invalid value: \"app\": exists in both matchLabelKeys and labelSelector",
             ],
         ),
         (
@@ -511,9 +544,25 @@ fn what_features_let_through_is_refused_without_them_unless_it_is_there() {
 #[test]
 fn tolerations_compare_whole_numbers() {
     let features = Features::default().with(Feature::TaintTolerationComparisonOperators, true);
-    for (value, wrong) in [("-5", 0), ("0", 0), ("05", 1), ("1.5", 1), ("", 1), ("x", 1)] {
+    const FORM: &str = "must be a valid decimal integer in canonical form";
+    let syntax = |value: &str| format!("strconv.ParseInt: parsing {value:?}: invalid syntax");
+    for (value, wrong) in [
+        ("-5", vec![]),
+        ("0", vec![]),
+        ("05", vec![FORM.to_owned()]),
+        ("1.5", vec![FORM.to_owned(), syntax("1.5")]),
+        ("", vec![FORM.to_owned(), syntax("")]),
+        (
+            "9223372036854775808",
+            vec!["strconv.ParseInt: parsing \"9223372036854775808\": value out of range".to_owned()],
+        ),
+    ] {
         let toleration = json!({"key": "sla", "operator": "Lt", "value": value});
         let errors = tolerations(&[toleration], Allowed::new(features), &Path::new("spec"));
-        assert_eq!(errors.len(), wrong, "{value}");
+        let wanted: Vec<String> = wrong
+            .iter()
+            .map(|why| format!("spec[0].value: Invalid value: {value:?}: {why}"))
+            .collect();
+        assert_eq!(told(errors), wanted, "{value}");
     }
 }

@@ -1,6 +1,6 @@
 //! Numbers in the statuses of workloads: not negative, and no part above the whole.
-use super::{non_negative, repeats};
-use crate::value::{int, list};
+use super::non_negative;
+use crate::value::int;
 use apimachinery::field::{Error, ErrorList, Path};
 use serde_json::Value;
 
@@ -76,11 +76,6 @@ fn rules(kind: &str) -> Rules {
             parts: &[],
             available: None,
         },
-        "Job" => Rules {
-            numbers: &["active", "succeeded", "failed", "ready", "terminating"],
-            parts: &[],
-            available: None,
-        },
         "PodDisruptionBudget" => Rules {
             numbers: &[
                 "disruptionsAllowed",
@@ -129,29 +124,6 @@ pub(super) fn check(kind: &str, old: &Value, new: &Value) -> ErrorList {
             number(new, "collisionCount"),
             "cannot be decremented",
         ));
-    }
-    if kind == "Job" {
-        errors.extend(uncounted(new, &path.child("uncountedTerminatedPods")));
-    }
-    errors
-}
-
-/// Pods that ended and are not in the numbers yet, by how they ended.
-fn uncounted(job: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let ended = |field: &'static str| list(job, &["status", "uncountedTerminatedPods", field]);
-    for field in ["succeeded", "failed"] {
-        let path = path.child(field);
-        for (index, uid) in ended(field).iter().enumerate() {
-            if uid.as_str().unwrap_or("").is_empty() {
-                errors.push(Error::invalid(&path.index(index), uid, "must not be empty"));
-            }
-        }
-        errors.extend(repeats(ended(field), &path));
-    }
-    let both = ended("failed").iter().enumerate();
-    for (index, uid) in both.filter(|(_, uid)| ended("succeeded").contains(uid)) {
-        errors.push(Error::duplicate(&path.child("failed").index(index), uid));
     }
     errors
 }
