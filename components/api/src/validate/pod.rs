@@ -37,7 +37,6 @@ use crate::value::{at, flag, int, is_zero, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::{meta, names};
 use serde_json::Value;
-use std::collections::HashSet;
 
 /// What a spec is part of: some rules only hold for pods, and one needs the pod's name.
 #[derive(Clone, Copy)]
