@@ -49,13 +49,24 @@ impl Bench {
     }
 
     pub async fn send(&self, method: &str, path: &str, content: &str, body: Option<&Value>) -> Answered {
-        let body = body.map(Value::to_string).unwrap_or_default().into_bytes();
         let request = http::Request::builder()
             .method(method)
             .uri(path)
-            .header("content-type", content)
-            .body(kube::client::Body::from(body))
-            .unwrap();
+            .header("content-type", content);
+        self.ask(request, body).await
+    }
+
+    /// A new object of somebody else.
+    pub async fn post_as(&self, user: &str, path: &str, body: &Value) -> Answered {
+        let request = http::Request::post(path)
+            .header("content-type", "application/json")
+            .header("impersonate-user", user);
+        self.ask(request, Some(body)).await
+    }
+
+    async fn ask(&self, request: http::request::Builder, body: Option<&Value>) -> Answered {
+        let body = body.map(Value::to_string).unwrap_or_default().into_bytes();
+        let request = request.body(kube::client::Body::from(body)).unwrap();
         let response = self.client.send(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let warnings = parts
