@@ -291,6 +291,41 @@ async fn a_token_for_an_account_that_is_gone_is_refused_unless_the_gate_is_off()
     let account = value(&client, account).await.unwrap();
     let uid = account["metadata"]["uid"].as_str().unwrap();
     value(&client, asked(uid)).await.unwrap();
+    let named = post(
+        &format!("{ACCOUNTS}/a/token"),
+        &json!({"metadata": {"name": "b"}, "spec": {}}),
+    );
+    let refused = "TokenRequest.authentication.k8s.io \"a\" is invalid: metadata.name: Invalid value: \"b\": must match the \
+                   service account name if specified";
+    assert_eq!(
+        value(&client, named).await.unwrap_err(),
+        (422, refused.to_owned())
+    );
+    let bound = |version: &str, kind: &str| {
+        let reference = json!({"apiVersion": version, "kind": kind, "name": "a"});
+        post(
+            &format!("{ACCOUNTS}/a/token"),
+            &json!({"spec": {"boundObjectRef": reference}}),
+        )
+    };
+    for (version, kind, code, why) in [
+        (
+            "v1",
+            "Odd",
+            400,
+            "cannot bind token to object of type /v1, Kind=Odd",
+        ),
+        (
+            "a/v1",
+            "Pod",
+            400,
+            "cannot bind token to object of type a/v1, Kind=Pod",
+        ),
+        ("v2", "Secret", 404, "secrets \"a\" not found"),
+    ] {
+        let found = value(&client, bound(version, kind)).await.unwrap_err();
+        assert_eq!(found, (code, why.to_owned()), "{version} {kind}");
+    }
     let (code, error) = value(&client, asked("other")).await.unwrap_err();
     let said = format!(
         "Operation cannot be fulfilled on TokenRequest.authentication.k8s.io \"a\": the UID in the token request (other) \

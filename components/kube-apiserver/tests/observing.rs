@@ -75,6 +75,10 @@ async fn issue_certificates(server: &ApiServer, admin: &kube::Client) {
             .await
             .unwrap();
         let mut object: Value = serde_json::from_str(&approved).unwrap();
+        for time in ["lastUpdateTime", "lastTransitionTime"] {
+            let given = &object["status"]["conditions"][0][time];
+            assert!(given.is_string(), "{object}");
+        }
         object["status"]["certificate"] = encode(&certificate).into();
         let status = format!("{path}/{name}/status");
         ask(admin, "PUT", &status, "*/*", &object.to_string())

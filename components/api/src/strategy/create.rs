@@ -3,8 +3,9 @@ use crate::Resource;
 use crate::features::{Feature, Features};
 use crate::value::{Object, absent, at, is_zero, items_mut, list, make, text, zero};
 use apimachinery::decode::{self, DecodeError, Unchanged};
-use apimachinery::{Quantity, meta};
+use apimachinery::{Quantity, meta, names};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 
 /// Changes a new object before it is checked: drops what a client can't set, sets what the server sets.
 /// `metadata.uid` must be set already. An error means that what came of it is no object of the kind.
@@ -87,7 +88,7 @@ pub fn prepare_create(resource: &Resource, value: &mut Value) -> Result<(), Deco
         "ServiceAccount" => {
             secret_names(object);
         }
-        "EndpointSlice" => no_topology(object),
+        "EndpointSlice" => no_topology(&Value::Null, object),
         "CertificateSigningRequest" => {
             make(object, "status");
         }
@@ -114,10 +115,25 @@ pub(super) fn secret_names(account: &mut Object) -> bool {
     dropped
 }
 
-/// Endpoints of v1 say where they are in fields of their own.
-pub(super) fn no_topology(slice: &mut Object) {
+/// Where v1beta1 had the node of an endpoint.
+const HOST_NAME: &str = "kubernetes.io/hostname";
+
+/// Endpoints of v1 say where they are in fields of their own. One that an older version put on a node stays there.
+pub(super) fn no_topology(old: &Value, slice: &mut Object) {
+    let host = |topology: &Value| topology.get(HOST_NAME)?.as_str().map(str::to_owned);
+    let known: HashSet<String> = list(old, &["endpoints"])
+        .iter()
+        .filter_map(|endpoint| host(at(endpoint, &["deprecatedTopology"])))
+        .collect();
     for endpoint in items_mut(slice, "endpoints") {
-        endpoint.remove("deprecatedTopology");
+        let Some(topology) = endpoint.remove("deprecatedTopology") else {
+            continue;
+        };
+        let node =
+            host(&topology).filter(|node| known.contains(node) && names::dns1123_subdomain(node).is_empty());
+        if let Some(node) = node {
+            absent(endpoint, "nodeName", node);
+        }
     }
 }
 
@@ -372,8 +388,19 @@ mod tests {
         assert!(!secret_names(account.as_object_mut().unwrap()));
         assert_eq!(account, json!({"secrets": [{"name": "a"}, {}]}));
         let mut slice = json!({"endpoints": [{"addresses": ["a"], "deprecatedTopology": {"zone": "z"}}]});
-        no_topology(slice.as_object_mut().unwrap());
+        no_topology(&Value::Null, slice.as_object_mut().unwrap());
         assert_eq!(slice, json!({"endpoints": [{"addresses": ["a"]}]}));
+        let on = |node: &str| json!({"addresses": ["a"], "deprecatedTopology": {HOST_NAME: node}});
+        let old = json!({"endpoints": [on("n"), on("N")]});
+        let mut named = on("n");
+        named["nodeName"] = json!("m");
+        let mut slice = json!({"endpoints": [on("n"), on("o"), on("N"), named]});
+        no_topology(&old, slice.as_object_mut().unwrap());
+        let nodes: Vec<&Value> = list(&slice, &["endpoints"])
+            .iter()
+            .map(|endpoint| at(endpoint, &["nodeName"]))
+            .collect();
+        assert_eq!(nodes, [&json!("n"), &Value::Null, &Value::Null, &json!("m")]);
     }
 
     #[test]

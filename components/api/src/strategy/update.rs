@@ -120,7 +120,7 @@ pub fn prepare_update(
         && at(old, &["endpoints"]) != at(new, &["endpoints"])
         && let Some(slice) = new.as_object_mut()
     {
-        super::create::no_topology(slice);
+        super::create::no_topology(old, slice);
     }
     if let ("Job", Some(job)) = (resource.gvk.kind.as_str(), new.as_object_mut()) {
         crate::defaults::labels_from_template(job);

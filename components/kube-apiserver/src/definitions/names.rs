@@ -307,8 +307,8 @@ mod tests {
         assert_eq!(
             condition.message,
             "[spec.preserveUnknownFields: Invalid value: true: must be false, \
-             spec.versions[0].schema.openAPIV3Schema.type: Required value: must not be empty at the root, \
-             spec.versions[0].schema.openAPIV3Schema.properties[a].type: Required value: must not be empty for specified object fields]"
+             spec.versions[0].schema.openAPIV3Schema.properties[a].type: Required value: must not be empty for specified object fields, \
+             spec.versions[0].schema.openAPIV3Schema.type: Required value: must not be empty at the root]"
         );
         set(&mut old, &condition, "1");
         assert!(is_true(&old, NON_STRUCTURAL));

@@ -49,15 +49,23 @@ impl Bench {
     }
 
     pub async fn send(&self, method: &str, path: &str, content: &str, body: Option<&Value>) -> Answered {
-        let body = body.map(Value::to_string).unwrap_or_default().into_bytes();
         let request = http::Request::builder()
             .method(method)
             .uri(path)
             .header("content-type", content);
-        self.answered(request, body).await
+        self.ask(request, body).await
     }
 
-    async fn answered(&self, request: http::request::Builder, body: Vec<u8>) -> Answered {
+    /// A new object of somebody else.
+    pub async fn post_as(&self, user: &str, path: &str, body: &Value) -> Answered {
+        let request = http::Request::post(path)
+            .header("content-type", "application/json")
+            .header("impersonate-user", user);
+        self.ask(request, Some(body)).await
+    }
+
+    async fn ask(&self, request: http::request::Builder, body: Option<&Value>) -> Answered {
+        let body = body.map(Value::to_string).unwrap_or_default().into_bytes();
         let request = request.body(kube::client::Body::from(body)).unwrap();
         let response = self.client.send(request).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -74,14 +82,6 @@ impl Bench {
 
     pub async fn post(&self, path: &str, body: &Value) -> Answered {
         self.send("POST", path, "application/json", Some(body)).await
-    }
-
-    /// As somebody else.
-    pub async fn post_as(&self, user: &str, path: &str, body: &Value) -> Answered {
-        let request = http::Request::post(path)
-            .header("content-type", "application/json")
-            .header("impersonate-user", user);
-        self.answered(request, body.to_string().into_bytes()).await
     }
 
     /// Roles reach the authorizer by a watch: waits until somebody may do something with config maps.

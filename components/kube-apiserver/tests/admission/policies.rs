@@ -318,3 +318,82 @@ async fn expressions_are_checked_when_they_are_stored() {
         "{status}"
     );
 }
+
+/// Gives a user a cluster role of these rules.
+async fn grant(bench: &Bench, user: &str, name: &str, rules: Value) {
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    let role = json!({"metadata": {"name": name}, "rules": rules});
+    let binding = json!({
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+    });
+    for (path, object) in [("clusterroles", role), ("clusterrolebindings", binding)] {
+        let (code, body, _) = bench.post(&format!("{rbac}/{path}"), &object).await;
+        assert_eq!(code, 201, "{body}");
+    }
+}
+
+impl Bench {
+    /// Posts until the rights that it takes are known, and gives the answer.
+    async fn allowed(&self, user: &str, path: &str, object: &Value) -> (u16, Value) {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        loop {
+            let (code, body, _) = self.post_as(user, path, object).await;
+            if code != 403 || std::time::Instant::now() > deadline {
+                return (code, body);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_names_parameters_can_read_them() {
+    let bench = Bench::start(answer).await;
+    let write =
+        json!([{"apiGroups": ["admissionregistration.k8s.io"], "resources": ["*"], "verbs": ["create"]}]);
+    grant(&bench, "joe", "policies", write).await;
+    let policy = json!({"metadata": {"name": "p.example.com"}, "spec": {
+        "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+        "matchConstraints": maps(), "validations": [{"expression": "true"}],
+    }});
+    let reference = json!({"name": "limits", "namespace": "default", "parameterNotFoundAction": "Deny"});
+    let binding = json!({"metadata": {"name": "b.example.com"}, "spec": {
+        "policyName": "p.example.com", "validationActions": ["Deny"], "paramRef": reference,
+    }});
+    let policies = format!("{CONFIGURATIONS}/validatingadmissionpolicies?dryRun=All");
+    let bindings = format!("{CONFIGURATIONS}/validatingadmissionpolicybindings?dryRun=All");
+    let (code, body) = bench.allowed("joe", &policies, &policy).await;
+    let joe = "&{joe  [system:authenticated] map[]}";
+    let why = format!(
+        "ValidatingAdmissionPolicy.admissionregistration.k8s.io \"p.example.com\" is invalid: spec.paramKind: Forbidden: \
+         user {joe} must have \"get\" permission on all objects of the referenced paramKind (kind=ConfigMap, apiVersion=v1)"
+    );
+    assert_eq!((code, &body["message"]), (422, &json!(why)));
+    let (code, body) = bench.allowed("joe", &bindings, &binding).await;
+    let why = format!(
+        "ValidatingAdmissionPolicyBinding.admissionregistration.k8s.io \"b.example.com\" is invalid: spec.paramRef: \
+         Forbidden: user get does not have \"{joe}\" permission on the object referenced by paramRef"
+    );
+    assert_eq!((code, &body["message"]), (422, &json!(why)));
+    // Without parameters there is nothing to read.
+    let mut plain = policy.clone();
+    plain["spec"]["paramKind"] = Value::Null;
+    assert_eq!(bench.allowed("joe", &policies, &plain).await.0, 201);
+    let read = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]}]);
+    grant(&bench, "joe", "maps", read).await;
+    let real = format!("{CONFIGURATIONS}/validatingadmissionpolicies");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        let (code, body, _) = bench.post_as("joe", &real, &policy).await;
+        if code == 201 {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{body}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    // The policy is known now, and so is what its parameters are.
+    let (code, body, _) = bench.post_as("joe", &bindings, &binding).await;
+    assert_eq!(code, 201, "{body}");
+}

@@ -224,7 +224,7 @@ fn index(text: &str) -> Result<(), String> {
         let digits = part.strip_prefix('-').unwrap_or(part);
         digits.bytes().all(|byte| byte.is_ascii_digit())
     };
-    if parts.len() > 3 || !parts.iter().all(|part| is_number(&part)) {
+    if parts.len() > 3 || !parts.iter().all(is_number) {
         return Err(format!("invalid array index {text}"));
     }
     match parts

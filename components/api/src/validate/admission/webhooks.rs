@@ -21,14 +21,11 @@ struct Kept {
 impl Kept {
     fn by_change(old: &Value, new: &Value) -> Self {
         let (before, after) = (list(old, &["webhooks"]), list(new, &["webhooks"]));
-        let conditions = |hook: &Value| at(hook, &["matchConditions"]).clone();
+        let conditions =
+            |(before, after)| at(before, &["matchConditions"]) == at(after, &["matchConditions"]);
         let mut names = HashSet::new();
         Self {
-            conditions: before.len() == after.len()
-                && before
-                    .iter()
-                    .zip(after)
-                    .all(|(before, after)| conditions(before) == conditions(after)),
+            conditions: before.len() == after.len() && before.iter().zip(after).all(conditions),
             side_effects: before
                 .iter()
                 .any(|hook| !NO_SIDE_EFFECTS.contains(&text(hook, &["sideEffects"]))),

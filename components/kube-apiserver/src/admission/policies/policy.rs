@@ -103,7 +103,9 @@ fn common(object: &Value, bindings: &[Arc<Value>], patch_types: bool) -> Policy 
         authorizer: true,
         patch_types,
     };
-    let mut variables = Variables::new(names(patch_types), !items(spec, "variables").is_empty());
+    // Mutations may name `variables` also where there are none.
+    let any = patch_types || !items(spec, "variables").is_empty();
+    let mut variables = Variables::new(names(patch_types), any);
     for variable in items(spec, "variables") {
         let text = |field: &str| variable[field].as_str().unwrap_or("");
         if let Err(why) = variables.add(text("name"), text("expression")) {
