@@ -93,7 +93,7 @@ impl<'a> Validation<'a> {
             }
             return;
         }
-        self.combined(schema, old, new);
+        self.combined(schema, new);
         match new {
             Value::String(text) => self.text(schema, text, new),
             Value::Number(number) => self.number(schema, number, new),
@@ -127,24 +127,20 @@ impl<'a> Validation<'a> {
         self.errors.push(Error::type_invalid(&self.path(), found, detail));
     }
 
-    /// What a schema on its own would say.
-    fn alone(&self, schema: &Schema, old: Option<&Value>, new: &Value) -> ErrorList {
+    /// What a schema on its own would say. Nothing is let through there for having been so before.
+    fn alone(&self, schema: &Schema, new: &Value) -> ErrorList {
         let mut inner = Validation {
             base: self.base,
             name: self.name.clone(),
             errors: ErrorList::new(),
         };
-        inner.value(schema, old, new);
+        inner.value(schema, None, new);
         inner.errors
     }
 
-    fn combined(&mut self, schema: &Schema, old: Option<&Value>, new: &Value) {
+    fn combined(&mut self, schema: &Schema, new: &Value) {
         if !schema.any_of.is_empty() {
-            let outcomes: Vec<ErrorList> = schema
-                .any_of
-                .iter()
-                .map(|part| self.alone(part, old, new))
-                .collect();
+            let outcomes: Vec<ErrorList> = schema.any_of.iter().map(|part| self.alone(part, new)).collect();
             if !outcomes.iter().any(Vec::is_empty) {
                 self.general(format!(
                     "{:?} must validate at least one schema (anyOf)",
@@ -154,11 +150,7 @@ impl<'a> Validation<'a> {
             }
         }
         if !schema.one_of.is_empty() {
-            let outcomes: Vec<ErrorList> = schema
-                .one_of
-                .iter()
-                .map(|part| self.alone(part, old, new))
-                .collect();
+            let outcomes: Vec<ErrorList> = schema.one_of.iter().map(|part| self.alone(part, new)).collect();
             match outcomes.iter().filter(|errors| errors.is_empty()).count() {
                 0 => {
                     self.general(format!(
@@ -177,7 +169,7 @@ impl<'a> Validation<'a> {
         if !schema.all_of.is_empty() {
             let mut valid = 0;
             for part in &schema.all_of {
-                let errors = self.alone(part, old, new);
+                let errors = self.alone(part, new);
                 valid += usize::from(errors.is_empty());
                 self.errors.extend(errors);
             }
@@ -191,7 +183,7 @@ impl<'a> Validation<'a> {
             }
         }
         if let Some(not) = &schema.not
-            && self.alone(not, None, new).is_empty()
+            && self.alone(not, new).is_empty()
         {
             self.general(format!("{:?} must not validate the schema (not)", self.name));
         }
@@ -465,6 +457,18 @@ mod tests {
             "a": {"type": "integer", "maximum": 3}, "b": {"type": "integer"},
         }}));
         let old = json!({"a": 5, "b": 1});
+        // What all or some schemas say is never let through.
+        for quantor in ["allOf", "anyOf", "oneOf"] {
+            let mut schema =
+                json!({"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}});
+            schema[quantor] = json!([{"properties": {"a": {"maximum": 3}}}]);
+            let schema = Schema::parse(&schema);
+            assert!(check(&schema, Some(&old), &old).is_empty());
+            assert!(
+                !check(&schema, Some(&old), &json!({"a": 5, "b": 2})).is_empty(),
+                "{quantor}"
+            );
+        }
         assert!(check(&schema, Some(&old), &json!({"a": 5, "b": 2})).is_empty());
         assert_eq!(check(&schema, Some(&old), &json!({"a": 6, "b": 2})).len(), 1);
     }
