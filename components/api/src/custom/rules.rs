@@ -223,8 +223,9 @@ impl Check {
             }
             Value::Array(items) => {
                 if let (Some(rules), Some(below)) = (&set.items, &schema.items) {
+                    let former = schema.former(old);
                     for (index, item) in items.iter().enumerate() {
-                        let old = schema.correlate(old, item);
+                        let old = former.of(schema, item);
                         self.value(rules, below, old, item, &path.index(index))?;
                     }
                 }

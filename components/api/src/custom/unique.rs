@@ -37,9 +37,9 @@ fn walk(schema: &Schema, old: Option<&Value>, new: &Value, path: &Path, errors: 
         Value::Array(items) => {
             repeated(schema, items, path, errors);
             if let Some(below) = &schema.items {
+                let former = schema.former(old);
                 for (index, item) in items.iter().enumerate() {
-                    let old = schema.correlate(old, item);
-                    walk(below, old, item, &path.index(index), errors);
+                    walk(below, former.of(schema, item), item, &path.index(index), errors);
                 }
             }
         }

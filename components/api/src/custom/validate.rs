@@ -2,7 +2,7 @@
 //! is not held against it.
 use super::formats;
 use super::ratcheting::is_as_before;
-use super::schema::{Additional, Kind, ListType, Schema};
+use super::schema::{Additional, Kind, Schema};
 use apimachinery::field::{Error, ErrorKind, ErrorList, Path};
 use serde_json::Value;
 
@@ -34,8 +34,13 @@ fn kind_name(value: &Value) -> &'static str {
     }
 }
 
+/// Numbers up to which each whole one has a float of its own.
+const WHOLE_FLOATS: f64 = 9_007_199_254_740_991.0;
+
+/// Whether a number is a whole one as upstream reads it, for which those beyond 64 bits are floats.
 fn is_whole(number: &serde_json::Number) -> bool {
-    number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|number| number.fract() == 0.0)
+    let whole = |number: f64| number.fract() == 0.0 && number.abs() <= WHOLE_FLOATS;
+    number.is_i64() || number.as_f64().is_some_and(whole)
 }
 
 fn fits_kind(kind: Kind, value: &Value) -> bool {
@@ -281,13 +286,10 @@ impl<'a> Validation<'a> {
     fn array(&mut self, schema: &Schema, old: Option<&Value>, items: &[Value], value: &Value) {
         let length = self.name.len();
         if let Some(below) = &schema.items {
+            let former = schema.former(old);
             for (index, item) in items.iter().enumerate() {
                 self.name.push_str(&format!("[{index}]"));
-                let old = match schema.list_type {
-                    ListType::Map(_) => schema.correlate(old, item),
-                    _ => None,
-                };
-                self.value(below, old, item);
+                self.value(below, former.of(schema, item), item);
                 self.name.truncate(length);
             }
         }
@@ -445,10 +447,43 @@ mod tests {
                 vec![r#"<nil>: Invalid value: "": "a" must not validate the schema (not)"#],
             ),
             (json!({"type": "string", "nullable": true}), json!(null), vec![]),
+            (
+                json!({"type": "integer"}),
+                json!(9_007_199_254_740_993_i64),
+                vec![],
+            ),
+            (
+                json!({"type": "integer"}),
+                json!(u64::MAX),
+                vec![
+                    r#"a: Invalid value: "number": a in body must be of type integer: "number""#,
+                    r#"<nil>: Invalid value: "": Checked value must be of type integer (default format) in a"#,
+                ],
+            ),
         ] {
             let schema = json!({"type": "object", "properties": {"a": schema}});
             assert_eq!(errors(schema, json!({"a": value})), want);
         }
+    }
+
+    #[test]
+    fn elements_of_long_lists_are_found_by_their_keys() {
+        let schema = Schema::parse(
+            &json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k", "p"],
+            "items": {"type": "object", "properties": {
+                "k": {"type": "integer"}, "p": {"type": "string", "default": "x"}, "v": {"type": "integer", "maximum": 1},
+            }}}),
+        );
+        let count = 20_000;
+        let old: Value = (0..count).map(|k| json!({"k": k, "v": 5})).collect();
+        let mut new: Value = (0..count)
+            .rev()
+            .map(|k| json!({"k": k, "p": "x", "v": 5}))
+            .collect();
+        assert!(check(&schema, Some(&old), &new).is_empty());
+        new[0]["v"] = json!(6);
+        new[1]["p"] = json!("y");
+        assert_eq!(check(&schema, Some(&old), &new).len(), 2);
     }
 
     #[test]
