@@ -75,25 +75,31 @@ pub(crate) fn check_rules(schema: &Schema, default: &Value, path: &Path) -> Erro
     RuleSet::check_default(schema, default, path)
 }
 
-/// What is wrong with a new object, or one that is to replace `old`. `errors` are those of the metadata.
+/// What is wrong with a new object, or one that is to replace `old`. `errors` are those of the metadata; `status` is whether
+/// that alone is written.
 pub(crate) fn check(
     definition: &Definition,
     old: Option<&Value>,
     new: &Value,
+    status: bool,
     errors: ErrorList,
 ) -> ErrorList {
-    ratcheting::counted(old.is_some(), || check_all(definition, old, new, errors))
+    ratcheting::counted(old.is_some(), || check_all(definition, old, new, status, errors))
 }
 
-fn check_all(definition: &Definition, old: Option<&Value>, new: &Value, mut errors: ErrorList) -> ErrorList {
+fn check_all(
+    definition: &Definition,
+    old: Option<&Value>,
+    new: &Value,
+    status: bool,
+    mut errors: ErrorList,
+) -> ErrorList {
     errors.extend(check_schema(&definition.schema, old, new));
-    errors.extend(definition.scale.iter().flat_map(|scale| scale.check(new)));
-    errors.extend(metadata::check_embedded(
-        &definition.schema,
-        new,
-        &Path::root(),
-        true,
-    ));
+    errors.extend(definition.scale.iter().flat_map(|scale| scale.check(new, status)));
+    if !status {
+        let root = Path::root();
+        errors.extend(metadata::check_embedded(&definition.schema, new, &root, true));
+    }
     errors.extend(unique::check(&definition.schema, old, new));
     if definition.rules.is_empty() {
         return errors;

@@ -56,7 +56,7 @@ pub fn create_with(resource: &Resource, object: &Value, known: ErrorList) -> Res
     let mut errors = known;
     errors.extend(metadata::create(resource, object));
     if let Some(definition) = &resource.custom {
-        errors = custom::check(definition, None, object, errors);
+        errors = custom::check(definition, None, object, false, errors);
         return answer(resource, object, errors);
     }
     errors.extend(kind(resource, None, None, object, &Unchanged::default()));
@@ -93,7 +93,7 @@ pub fn update_with(
         ));
     }
     if let Some(definition) = &resource.custom {
-        errors = custom::check(definition, Some(old), new, errors);
+        errors = custom::check(definition, Some(old), new, subresource == "status", errors);
         return answer(resource, new, errors);
     }
     // A status is written by controllers; its endpoint can't change what is checked below.

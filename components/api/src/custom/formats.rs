@@ -1,5 +1,5 @@
 //! Formats of texts that are checked. Others say something to readers only.
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// Formats that may be named in a schema.
 const KNOWN: &[&str] = &[
@@ -49,8 +49,9 @@ pub(super) fn fits(format: &str, text: &str) -> bool {
         "uri" => text.starts_with('/') || url_like(text),
         "email" => email(text),
         "hostname" => hostname(text),
-        "ipv4" => text.parse::<Ipv4Addr>().is_ok(),
-        "ipv6" => text.parse::<Ipv6Addr>().is_ok(),
+        // Told apart by how they are written.
+        "ipv4" => text.contains('.') && text.parse::<IpAddr>().is_ok(),
+        "ipv6" => text.contains(':') && text.parse::<IpAddr>().is_ok(),
         "cidr" => text.parse::<ipnet::IpNet>().is_ok(),
         "mac" => mac(text),
         "uuid" => uuid(text, None),
@@ -77,12 +78,9 @@ pub(super) fn fits(format: &str, text: &str) -> bool {
             matches!(digits.len(), 3 | 6) && hexadecimal(digits)
         }
         "rgbcolor" => rgb(text),
-        "byte" => {
-            use base64::Engine;
-            !text.is_empty() && base64::engine::general_purpose::STANDARD.decode(text).is_ok()
-        }
-        "date" => text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok(),
-        "datetime" | "date-time" => text.parse::<jiff::Timestamp>().is_ok(),
+        "byte" => base64(text),
+        "date" => date(text),
+        "datetime" | "date-time" => date_time(text),
         "duration" => duration(text),
         "k8s-short-name" => apimachinery::names::dns1123_label(text).is_empty(),
         "k8s-long-name" => apimachinery::names::dns1123_subdomain(text).is_empty(),
@@ -137,11 +135,74 @@ fn mac(text: &str) -> bool {
     pairs(':', 2) || pairs('-', 2) || pairs('.', 4)
 }
 
+/// `2006-01-02`
+fn date(text: &str) -> bool {
+    text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()
+}
+
+/// `2006-01-02T15:04:05.999Z` or with an offset of hours and minutes, in letters of any case.
+fn date_time(text: &str) -> bool {
+    let Some((day, time)) = text.split_once(['T', 't']) else {
+        return false;
+    };
+    let two = |text: &str, most: &str| {
+        text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit()) && text <= most
+    };
+    let clock = time.get(..8).is_some_and(|clock| {
+        let parts: Vec<&str> = clock.split(':').collect();
+        matches!(parts[..], [hour, minute, second] if two(hour, "23") && two(minute, "59") && two(second, "59"))
+    });
+    let rest = time.get(8..).unwrap_or("");
+    // Upstream's pattern takes any character where the point is.
+    let fraction = |rest: &str| {
+        let mut chars = rest.chars();
+        chars.next() != Some('\n') && !chars.as_str().is_empty() && chars.all(|c| c.is_ascii_digit())
+    };
+    let zone = |zone: &str| {
+        let inner = zone
+            .strip_prefix(['+', '-'])
+            .and_then(|zone| zone.split_once(':'));
+        zone.eq_ignore_ascii_case("z")
+            || inner.is_some_and(|(hours, minutes)| two(hours, "99") && two(minutes, "99"))
+    };
+    let ends = [rest.len().checked_sub(1), rest.len().checked_sub(6)];
+    let parts = ends
+        .into_iter()
+        .flatten()
+        .filter_map(|end| rest.split_at_checked(end));
+    let mut parts = parts.filter(|(_, end)| zone(end));
+    date(day) && clock && parts.any(|(before, _)| before.is_empty() || fraction(before))
+}
+
+/// Whole groups of four characters, of which the last may be filled up.
+fn base64(text: &str) -> bool {
+    let bare = text.trim_end_matches('=');
+    let filled = text.len() - bare.len();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    !text.is_empty() && text.len().is_multiple_of(4) && filled <= 2 && bare.bytes().all(plain)
+}
+
+/// Groups of 8, 4, 4, 4 and 12 hexadecimal digits; dashes between them may be left out.
 fn uuid(text: &str, version: Option<char>) -> bool {
-    let plain: String = text.chars().filter(|c| *c != '-').collect();
-    plain.len() == 32
-        && plain.bytes().all(|byte| byte.is_ascii_hexdigit())
-        && version.is_none_or(|version| plain.chars().nth(12) == Some(version))
+    let mut rest = text;
+    let mut digits = String::with_capacity(32);
+    for (index, length) in [8, 4, 4, 4, 12].into_iter().enumerate() {
+        if index > 0 {
+            rest = rest.strip_prefix('-').unwrap_or(rest);
+        }
+        let Some((group, after)) = rest.split_at_checked(length) else {
+            return false;
+        };
+        digits.push_str(group);
+        rest = after;
+    }
+    let digit = |place: usize| digits.as_bytes().get(place).copied().unwrap_or_default();
+    rest.is_empty()
+        && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && version.is_none_or(|version| {
+            let variant = matches!(digit(16).to_ascii_lowercase(), b'8' | b'9' | b'a' | b'b');
+            char::from(digit(12)) == version && (version == '3' || variant)
+        })
 }
 
 fn isbn(text: &str, length: usize) -> bool {
@@ -251,4 +312,76 @@ fn duration(text: &str) -> bool {
         && UNITS
             .iter()
             .any(|known| *known == unit || unit.strip_suffix('s') == Some(known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_fit_their_formats() {
+        for (format, good, bad) in [
+            (
+                "ipv4",
+                &["1.2.3.4", "::ffff:1.2.3.4"][..],
+                &["1.2.3", "01.2.3.4", "::1"][..],
+            ),
+            ("ipv6", &["::1", "::ffff:1.2.3.4"], &["1.2.3.4", "::1%eth0"]),
+            ("date", &["2024-02-29"], &["2023-02-29", "2024-2-29", "20240229"]),
+            (
+                "date-time",
+                &[
+                    "2024-01-01T00:00:00Z",
+                    "2024-01-01t23:59:59.123z",
+                    "2024-01-01T00:00:00+99:99",
+                ],
+                &[
+                    "2024-01-01 00:00:00Z",
+                    "2024-01-01T00:00Z",
+                    "2024-01-01T00:00:60Z",
+                    "2024-01-01T00:00:00",
+                    "2024-01-01T00:00:00.Z",
+                    "2024-01-01T00:00:00+01",
+                    "2024-01-01T00:00:00Z[UTC]",
+                    "2024-01-01T€€€",
+                ],
+            ),
+            (
+                "byte",
+                &["YQ==", "YWI=", "YWJj", "YR=="],
+                &["", "YQ", "YQ=", "Y===", "Y-Q="],
+            ),
+            (
+                "uuid",
+                &[
+                    "123e4567-e89b-12d3-a456-426614174000",
+                    "123e4567e89b12d3a456426614174000",
+                ],
+                &[
+                    "123-e4567-e89b-12d3-a456-426614174000",
+                    "123e4567-e89b-12d3-a456-42661417400",
+                    "€23e4567-e89b-12d3-a456-4266141740",
+                ],
+            ),
+            (
+                "uuid4",
+                &["123e4567-e89b-42d3-a456-426614174000"],
+                &[
+                    "123e4567-e89b-42d3-c456-426614174000",
+                    "123e4567-e89b-12d3-a456-426614174000",
+                ],
+            ),
+            (
+                "uuid3",
+                &["123e4567-e89b-32d3-c456-426614174000"],
+                &["123e4567-e89b-42d3-a456-426614174000"],
+            ),
+            ("no-format", &["", "anything"], &[]),
+        ] {
+            assert!(good.iter().all(|text| fits(format, text)), "{format}");
+            for text in bad {
+                assert!(!fits(format, text), "{format} {text}");
+            }
+        }
+    }
 }

@@ -139,29 +139,33 @@ fn check_resource(value: &Value, path: &Path) -> ErrorList {
     let Some(map) = value.as_object() else {
         return errors;
     };
-    let text = |name: &str| map.get(name).and_then(Value::as_str).unwrap_or("");
-    match text("apiVersion") {
-        "" => errors.push(Error::required(&path.child("apiVersion"), "must not be empty")),
-        version if version.matches('/').count() > 1 => errors.push(Error::invalid(
-            &path.child("apiVersion"),
-            version,
-            format!("unexpected GroupVersion string: {version}"),
-        )),
-        _ => {}
+    const EMPTY: &str = "must not be empty";
+    for field in ["apiVersion", "kind"] {
+        if !map.contains_key(field) {
+            errors.push(Error::required(&path.child(field), EMPTY));
+        }
     }
-    match text("kind") {
-        "" => errors.push(Error::required(&path.child("kind"), "must not be empty")),
-        kind => errors.extend(
-            apimachinery::names::dns1035_label(&kind.to_lowercase())
-                .into_iter()
-                .map(|message| {
-                    Error::invalid(
-                        &path.child("kind"),
-                        kind,
-                        format!("may have mixed case, but should otherwise match: {message}"),
-                    )
-                }),
-        ),
+    for (field, value) in map {
+        let wrong = match (field.as_str(), value) {
+            ("apiVersion" | "kind", Value::String(text)) if text.is_empty() => EMPTY.to_owned(),
+            ("apiVersion", Value::String(version)) if version.matches('/').count() > 1 => {
+                format!("unexpected GroupVersion string: {version}")
+            }
+            ("kind", Value::String(kind)) => {
+                let wrong = apimachinery::names::dns1035_label(&kind.to_lowercase());
+                if wrong.is_empty() {
+                    continue;
+                }
+                format!(
+                    "may have mixed case, but should otherwise match: {}",
+                    wrong.join(",")
+                )
+            }
+            ("apiVersion", Value::String(_)) => continue,
+            ("apiVersion" | "kind", _) => "must be a string".to_owned(),
+            _ => continue,
+        };
+        errors.push(Error::invalid(&path.child(field), value, wrong));
     }
     let mut alone = serde_json::json!({"metadata": map.get("metadata").cloned().unwrap_or_default()});
     if let Err(error) = coerce(&mut alone) {
@@ -183,6 +187,47 @@ fn check_resource(value: &Value, path: &Path) -> ErrorList {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn embedded_resources_name_their_kind() {
+        let schema = Schema::parse(
+            &json!({"type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true}),
+        );
+        for (value, wrong) in [
+            (
+                json!({"apiVersion": "v1", "kind": "A", "metadata": {"name": "b"}}),
+                &[][..],
+            ),
+            (
+                json!({}),
+                &[
+                    "e.apiVersion: Required value: must not be empty",
+                    "e.kind: Required value: must not be empty",
+                ],
+            ),
+            (
+                json!({"apiVersion": "", "kind": 1}),
+                &[
+                    "e.apiVersion: Invalid value: \"\": must not be empty",
+                    "e.kind: Invalid value: 1: must be a string",
+                ],
+            ),
+            (
+                json!({"apiVersion": "a/b/c", "kind": "A", "metadata": {"name": "a/b", "generateName": ".."}}),
+                &[
+                    "e.apiVersion: Invalid value: \"a/b/c\": unexpected GroupVersion string: a/b/c",
+                    "e.metadata.name: Invalid value: \"a/b\": may not contain '/'",
+                ],
+            ),
+        ] {
+            let errors = check_embedded(&schema, &value, &Path::new("e"), false);
+            assert_eq!(
+                errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                wrong,
+                "{value}"
+            );
+        }
+    }
 
     #[test]
     fn metadata_is_fitted_wherever_it_stands() {

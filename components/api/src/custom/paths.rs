@@ -193,3 +193,48 @@ pub(super) fn go_type(value: &Value) -> &'static str {
         Value::Object(_) => "map[string]interface {}",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn paths_of_rules_lead_to_fields_of_the_schema() {
+        let text = json!({"type": "string"});
+        let schema = Schema::parse(&json!({"type": "object", "properties": {
+            "a": text, "a.b": text, "it's": text,
+            "m": {"type": "object", "additionalProperties": {"type": "object", "properties": {"x": text}}},
+        }}));
+        for (path, wanted) in [
+            (".a", Ok("a")),
+            ("['a.b']", Ok("a.b")),
+            ("['it\\'s']", Ok("it's")),
+            (".m.key.x", Ok("m[key].x")),
+            (".m['k.y'].x", Ok("m[k.y].x")),
+            ("", Ok("")),
+            (".", Err("unexpected end of JSON path")),
+            (".a.b", Err("does not refer to a valid field")),
+            (".z", Err("does not refer to a valid field")),
+            ("[a]", Err("expected single quoted string but got a")),
+            ("['a'", Err("unexpected end of JSON path")),
+            ("['a'.", Err("expected ] but got .")),
+            ("['a", Err("expected single quoted string but got 'a")),
+            ("['\\x']", Err("invalid string literal: illegal escape")),
+            ("a", Err("expected [ or . but got: a")),
+            ("€.a", Err("expected [ or . but got: €")),
+        ] {
+            let found = field_path(path, &schema, true).map(|(path, _)| path.as_str().to_owned());
+            assert_eq!(found, wanted.map(str::to_owned).map_err(str::to_owned), "{path}");
+        }
+        assert!(field_path("['a']", &schema, false).is_err());
+    }
+
+    #[test]
+    fn paths_of_scales_are_split_at_dots_alone() {
+        let path = SimplePath::dotted(".spec.a[0]").unwrap();
+        assert_eq!(path.names(), ["spec", "a[0]"]);
+        assert_eq!(path.get(&json!({"spec": {"a[0]": 3}})), Ok(Some(&json!(3))));
+        assert_eq!(SimplePath::dotted("spec"), None);
+    }
+}

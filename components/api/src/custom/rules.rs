@@ -1,6 +1,6 @@
 //! `x-kubernetes-validations`: compiled with their schema, evaluated with a budget.
 use super::decl;
-use super::paths::SimplePath;
+use super::paths::field_path;
 use super::ratcheting::is_as_before;
 use super::schema::{Additional, Schema};
 use apimachinery::field::{BadValue, Error, ErrorList, Path};
@@ -64,6 +64,8 @@ pub struct Compiled {
     pub message: Option<Result<Program, String>>,
     /// Whether it compares with the former value.
     pub transition: bool,
+    /// The field below that is told of, if it isn't the value itself.
+    field: Option<Path>,
 }
 
 /// The rules of a schema and of those below it.
@@ -100,7 +102,7 @@ impl RuleSet {
                 set.rules = schema
                     .validations
                     .iter()
-                    .map(|rule| Compiled::of(Rule::parse(rule), decl))
+                    .map(|rule| Compiled::of(Rule::parse(rule), decl, schema))
                     .collect();
             }
             set.decl = declared;
@@ -162,18 +164,23 @@ impl RuleSet {
 }
 
 impl Compiled {
-    fn of(rule: Rule, decl: &Decl) -> Self {
+    fn of(rule: Rule, decl: &Decl, schema: &Schema) -> Self {
         let environment = environment(decl, rule.optional_old_self);
         let program = Program::compile(&rule.rule, &environment).map_err(|error| error.to_string());
         let message = (!rule.message_expression.is_empty()).then(|| {
             Program::compile(&rule.message_expression, &environment).map_err(|error| error.to_string())
         });
         let transition = program.as_ref().is_ok_and(|program| program.uses(OLD_SELF));
+        let field = match rule.field_path.as_str() {
+            "" => None,
+            path => field_path(path, schema, true).ok().map(|(path, _)| path),
+        };
         Self {
             rule,
             program,
             message,
             transition,
+            field,
         }
     }
 }
@@ -216,8 +223,9 @@ impl Check {
             }
             Value::Array(items) => {
                 if let (Some(rules), Some(below)) = (&set.items, &schema.items) {
+                    let former = schema.former(old);
                     for (index, item) in items.iter().enumerate() {
-                        let old = schema.correlate(old, item);
+                        let old = former.of(schema, item);
                         self.value(rules, below, old, item, &path.index(index))?;
                     }
                 }
@@ -314,11 +322,8 @@ impl Check {
             _ => None,
         };
         let detail = made.unwrap_or_else(|| rule.message_or_default());
-        let path = match SimplePath::parse(&rule.field_path) {
-            Some(inner) => inner
-                .names()
-                .iter()
-                .fold(path.clone(), |path, name| path.child(name)),
+        let path = match &compiled.field {
+            Some(field) => path.child(field.as_str()),
             None => path.clone(),
         };
         self.errors.push(match rule.reason.as_str() {

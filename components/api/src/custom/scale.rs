@@ -36,34 +36,24 @@ impl Scale {
         }
     }
 
-    /// What is wrong with an object's replicas.
-    pub(super) fn check(&self, object: &Value) -> ErrorList {
+    /// What is wrong with an object's replicas; those that are wanted are not looked at where the `status` alone is written.
+    pub(super) fn check(&self, object: &Value, status: bool) -> ErrorList {
         let mut errors = ErrorList::new();
-        let path = Path::new(self.spec_replicas.as_str());
-        match Self::number(&self.spec_replicas, object) {
-            Err(message) => errors.push(Error::invalid(&path, 0, message)),
-            Ok(Some(number)) if number < 0 => {
-                errors.push(Error::invalid(&path, number, "should be a non-negative integer"));
-            }
-            Ok(Some(number)) if number > i64::from(i32::MAX) => errors.push(Error::invalid(
-                &path,
-                number,
-                format!("should be less than or equal to {}", i32::MAX),
-            )),
-            Ok(_) => {}
-        }
-        let path = Path::new(self.status_replicas.as_str());
-        match Self::number(&self.status_replicas, object) {
-            Err(message) => errors.push(Error::invalid(&path, 0, message)),
-            Ok(Some(number)) if number < 0 => {
-                errors.push(Error::invalid(&path, number, "should be a non-negative integer"));
-            }
-            Ok(Some(number)) if number > i64::from(i32::MAX) => errors.push(Error::invalid(
-                &path,
-                number,
-                format!("should be less than or equal to {}", i32::MAX),
-            )),
-            Ok(_) => {}
+        let wanted = (!status).then_some(&self.spec_replicas);
+        for replicas in wanted.into_iter().chain([&self.status_replicas]) {
+            let path = Path::new(replicas.as_str());
+            errors.extend(match Self::number(replicas, object) {
+                Err(message) => Some(Error::invalid(&path, 0, message)),
+                Ok(Some(number)) if number < 0 => {
+                    Some(Error::invalid(&path, number, "should be a non-negative integer"))
+                }
+                Ok(Some(number)) if number > i64::from(i32::MAX) => Some(Error::invalid(
+                    &path,
+                    number,
+                    format!("should be less than or equal to {}", i32::MAX),
+                )),
+                Ok(_) => None,
+            });
         }
         if let Some(selector) = &self.label_selector {
             let found = match selector.get(object) {

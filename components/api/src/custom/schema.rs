@@ -1,7 +1,7 @@
 //! A structural schema, parsed once.
 use regex::Regex;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The type that a schema names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +95,23 @@ pub struct Schema {
     pub not: Option<Box<Schema>>,
     /// `x-kubernetes-validations` as written.
     pub validations: Vec<Value>,
+}
+
+/// Elements of a former list by their keys; none of a list whose elements can't be told apart.
+#[derive(Debug, Default)]
+pub(super) struct Former<'v>(HashMap<String, &'v Value>);
+
+impl<'v> Former<'v> {
+    /// The element that an element of a list of this schema comes from.
+    pub(super) fn of(&self, schema: &Schema, item: &Value) -> Option<&'v Value> {
+        let ListType::Map(keys) = &schema.list_type else {
+            return None;
+        };
+        if self.0.is_empty() {
+            return None;
+        }
+        self.0.get(&schema.keys_of(item, keys)).copied()
+    }
 }
 
 fn flag(map: &Map<String, Value>, name: &str) -> bool {
@@ -204,16 +221,31 @@ impl Schema {
         })
     }
 
-    /// The element of a former list that an element of a list told apart by keys comes from.
-    pub(super) fn correlate<'v>(&self, old: Option<&'v Value>, item: &Value) -> Option<&'v Value> {
+    /// The elements of a former list, to be found again by the keys that tell them apart.
+    pub(super) fn former<'v>(&self, old: Option<&'v Value>) -> Former<'v> {
         let ListType::Map(keys) = &self.list_type else {
-            return None;
+            return Former::default();
         };
-        let same = |other: &&Value| {
-            keys.iter()
-                .all(|key| self.key_of(other, key) == self.key_of(item, key))
-        };
-        old?.as_array()?.iter().find(same)
+        let mut former = Former::default();
+        for item in old.and_then(Value::as_array).into_iter().flatten() {
+            // Of several with the same keys, upstream takes the first.
+            former.0.entry(self.keys_of(item, keys)).or_insert(item);
+        }
+        former
+    }
+
+    /// The values of the keys of a list's element, as one text.
+    fn keys_of(&self, item: &Value, keys: &[String]) -> String {
+        let mut out = String::new();
+        for key in keys {
+            match self.key_of(item, key) {
+                Some(value) => out.push_str(&value.to_string()),
+                // No value is written so.
+                None => out.push('-'),
+            }
+            out.push('\n');
+        }
+        out
     }
 
     /// The value of a key of a list's element, which may be a default.

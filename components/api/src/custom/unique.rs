@@ -5,10 +5,17 @@ use apimachinery::field::{Error, ErrorList, Path};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 
-/// Repeated elements. Lists that were so before are left alone.
+/// Repeated elements. An object that had some before may have others.
 pub(super) fn check(schema: &Schema, old: Option<&Value>, new: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     walk(schema, old, new, &Path::root(), &mut errors);
+    if let (false, Some(old)) = (errors.is_empty(), old) {
+        let mut before = ErrorList::new();
+        walk(schema, None, old, &Path::root(), &mut before);
+        if !before.is_empty() {
+            errors.clear();
+        }
+    }
     errors
 }
 
@@ -30,9 +37,9 @@ fn walk(schema: &Schema, old: Option<&Value>, new: &Value, path: &Path, errors: 
         Value::Array(items) => {
             repeated(schema, items, path, errors);
             if let Some(below) = &schema.items {
+                let former = schema.former(old);
                 for (index, item) in items.iter().enumerate() {
-                    let old = schema.correlate(old, item);
-                    walk(below, old, item, &path.index(index), errors);
+                    walk(below, former.of(schema, item), item, &path.index(index), errors);
                 }
             }
         }
@@ -56,5 +63,32 @@ fn repeated(schema: &Schema, items: &[Value], path: &Path, errors: &mut ErrorLis
         if !seen.insert(identity.to_string()) {
             errors.push(Error::duplicate(&path.index(index), identity));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_repeats_is_told_unless_something_did_before() {
+        let list = |kind: &str| json!({"type": "array", "x-kubernetes-list-type": kind, "x-kubernetes-list-map-keys": ["k"], "items": {}});
+        let schema =
+            Schema::parse(&json!({"type": "object", "properties": {"s": list("set"), "m": list("map")}}));
+        let told = |old: Option<&Value>, new: &Value| {
+            let errors = check(&schema, old, new);
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let (good, twice) = (json!({"s": [1, 2]}), json!({"s": [1, 1]}));
+        assert_eq!(told(None, &good), [""; 0]);
+        assert_eq!(told(None, &twice), ["s[1]: Duplicate value: 1"]);
+        assert_eq!(told(Some(&good), &twice), ["s[1]: Duplicate value: 1"]);
+        let keys = json!({"s": [1, 1], "m": [{"k": 1, "a": 1}, {"k": 1}]});
+        assert_eq!(told(Some(&twice), &keys), [""; 0]);
+        assert_eq!(
+            told(Some(&good), &keys),
+            ["m[1]: Duplicate value: {\"k\":1}", "s[1]: Duplicate value: 1"]
+        );
     }
 }

@@ -2,7 +2,7 @@
 //! is not held against it.
 use super::formats;
 use super::ratcheting::is_as_before;
-use super::schema::{Additional, Kind, ListType, Schema};
+use super::schema::{Additional, Kind, Schema};
 use apimachinery::field::{Error, ErrorKind, ErrorList, Path};
 use serde_json::Value;
 
@@ -34,8 +34,13 @@ fn kind_name(value: &Value) -> &'static str {
     }
 }
 
+/// Numbers up to which each whole one has a float of its own.
+const WHOLE_FLOATS: f64 = 9_007_199_254_740_991.0;
+
+/// Whether a number is a whole one as upstream reads it, for which those beyond 64 bits are floats.
 fn is_whole(number: &serde_json::Number) -> bool {
-    number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|number| number.fract() == 0.0)
+    let whole = |number: f64| number.fract() == 0.0 && number.abs() <= WHOLE_FLOATS;
+    number.is_i64() || number.as_f64().is_some_and(whole)
 }
 
 fn fits_kind(kind: Kind, value: &Value) -> bool {
@@ -93,7 +98,7 @@ impl<'a> Validation<'a> {
             }
             return;
         }
-        self.combined(schema, old, new);
+        self.combined(schema, new);
         match new {
             Value::String(text) => self.text(schema, text, new),
             Value::Number(number) => self.number(schema, number, new),
@@ -127,24 +132,20 @@ impl<'a> Validation<'a> {
         self.errors.push(Error::type_invalid(&self.path(), found, detail));
     }
 
-    /// What a schema on its own would say.
-    fn alone(&self, schema: &Schema, old: Option<&Value>, new: &Value) -> ErrorList {
+    /// What a schema on its own would say. Nothing is let through there for having been so before.
+    fn alone(&self, schema: &Schema, new: &Value) -> ErrorList {
         let mut inner = Validation {
             base: self.base,
             name: self.name.clone(),
             errors: ErrorList::new(),
         };
-        inner.value(schema, old, new);
+        inner.value(schema, None, new);
         inner.errors
     }
 
-    fn combined(&mut self, schema: &Schema, old: Option<&Value>, new: &Value) {
+    fn combined(&mut self, schema: &Schema, new: &Value) {
         if !schema.any_of.is_empty() {
-            let outcomes: Vec<ErrorList> = schema
-                .any_of
-                .iter()
-                .map(|part| self.alone(part, old, new))
-                .collect();
+            let outcomes: Vec<ErrorList> = schema.any_of.iter().map(|part| self.alone(part, new)).collect();
             if !outcomes.iter().any(Vec::is_empty) {
                 self.general(format!(
                     "{:?} must validate at least one schema (anyOf)",
@@ -154,11 +155,7 @@ impl<'a> Validation<'a> {
             }
         }
         if !schema.one_of.is_empty() {
-            let outcomes: Vec<ErrorList> = schema
-                .one_of
-                .iter()
-                .map(|part| self.alone(part, old, new))
-                .collect();
+            let outcomes: Vec<ErrorList> = schema.one_of.iter().map(|part| self.alone(part, new)).collect();
             match outcomes.iter().filter(|errors| errors.is_empty()).count() {
                 0 => {
                     self.general(format!(
@@ -177,7 +174,7 @@ impl<'a> Validation<'a> {
         if !schema.all_of.is_empty() {
             let mut valid = 0;
             for part in &schema.all_of {
-                let errors = self.alone(part, old, new);
+                let errors = self.alone(part, new);
                 valid += usize::from(errors.is_empty());
                 self.errors.extend(errors);
             }
@@ -191,7 +188,7 @@ impl<'a> Validation<'a> {
             }
         }
         if let Some(not) = &schema.not
-            && self.alone(not, None, new).is_empty()
+            && self.alone(not, new).is_empty()
         {
             self.general(format!("{:?} must not validate the schema (not)", self.name));
         }
@@ -289,13 +286,10 @@ impl<'a> Validation<'a> {
     fn array(&mut self, schema: &Schema, old: Option<&Value>, items: &[Value], value: &Value) {
         let length = self.name.len();
         if let Some(below) = &schema.items {
+            let former = schema.former(old);
             for (index, item) in items.iter().enumerate() {
                 self.name.push_str(&format!("[{index}]"));
-                let old = match schema.list_type {
-                    ListType::Map(_) => schema.correlate(old, item),
-                    _ => None,
-                };
-                self.value(below, old, item);
+                self.value(below, former.of(schema, item), item);
                 self.name.truncate(length);
             }
         }
@@ -453,10 +447,43 @@ mod tests {
                 vec![r#"<nil>: Invalid value: "": "a" must not validate the schema (not)"#],
             ),
             (json!({"type": "string", "nullable": true}), json!(null), vec![]),
+            (
+                json!({"type": "integer"}),
+                json!(9_007_199_254_740_993_i64),
+                vec![],
+            ),
+            (
+                json!({"type": "integer"}),
+                json!(u64::MAX),
+                vec![
+                    r#"a: Invalid value: "number": a in body must be of type integer: "number""#,
+                    r#"<nil>: Invalid value: "": Checked value must be of type integer (default format) in a"#,
+                ],
+            ),
         ] {
             let schema = json!({"type": "object", "properties": {"a": schema}});
             assert_eq!(errors(schema, json!({"a": value})), want);
         }
+    }
+
+    #[test]
+    fn elements_of_long_lists_are_found_by_their_keys() {
+        let schema = Schema::parse(
+            &json!({"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k", "p"],
+            "items": {"type": "object", "properties": {
+                "k": {"type": "integer"}, "p": {"type": "string", "default": "x"}, "v": {"type": "integer", "maximum": 1},
+            }}}),
+        );
+        let count = 20_000;
+        let old: Value = (0..count).map(|k| json!({"k": k, "v": 5})).collect();
+        let mut new: Value = (0..count)
+            .rev()
+            .map(|k| json!({"k": k, "p": "x", "v": 5}))
+            .collect();
+        assert!(check(&schema, Some(&old), &new).is_empty());
+        new[0]["v"] = json!(6);
+        new[1]["p"] = json!("y");
+        assert_eq!(check(&schema, Some(&old), &new).len(), 2);
     }
 
     #[test]
@@ -465,6 +492,18 @@ mod tests {
             "a": {"type": "integer", "maximum": 3}, "b": {"type": "integer"},
         }}));
         let old = json!({"a": 5, "b": 1});
+        // What all or some schemas say is never let through.
+        for quantor in ["allOf", "anyOf", "oneOf"] {
+            let mut schema =
+                json!({"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}});
+            schema[quantor] = json!([{"properties": {"a": {"maximum": 3}}}]);
+            let schema = Schema::parse(&schema);
+            assert!(check(&schema, Some(&old), &old).is_empty());
+            assert!(
+                !check(&schema, Some(&old), &json!({"a": 5, "b": 2})).is_empty(),
+                "{quantor}"
+            );
+        }
         assert!(check(&schema, Some(&old), &json!({"a": 5, "b": 2})).is_empty());
         assert_eq!(check(&schema, Some(&old), &json!({"a": 6, "b": 2})).len(), 1);
     }

@@ -83,7 +83,18 @@ pub(super) fn create(resource: &Resource, object: &Value) -> ErrorList {
 
 /// Metadata of a resource that is embedded in another object.
 pub(crate) fn embedded(object: &Value, path: &Path) -> ErrorList {
-    shared(object, path)
+    let mut errors = ErrorList::new();
+    for (field, name) in [
+        ("generateName", meta::generate_name(object)),
+        ("name", meta::name(object)),
+    ] {
+        let wrong = names::path_segment_name(name).into_iter();
+        // A beginning may be a dot or two, for something follows.
+        let wrong = wrong.filter(|why| field == "name" || !why.starts_with("may not be"));
+        errors.extend(wrong.map(|why| Error::invalid(&path.child(field), name, why)));
+    }
+    errors.extend(shared(object, path));
+    errors
 }
 
 /// Metadata of an object that is yet to be made: labels and annotations for it, and nothing else.
