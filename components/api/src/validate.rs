@@ -6,6 +6,7 @@ mod autoscaling;
 mod batch;
 mod core;
 mod definition;
+mod disruption;
 mod event;
 mod flow_control;
 mod internal;
@@ -13,6 +14,7 @@ mod metadata;
 mod networking;
 mod others;
 mod pod;
+mod priority;
 mod rbac;
 mod resource;
 mod shared;
@@ -134,7 +136,9 @@ fn kind(
         }
         "batch" => batch::check(name, old, existing, new, features),
         "autoscaling" if name == "HorizontalPodAutoscaler" => Some(autoscaling::check(old, new, features)),
-        "networking.k8s.io" | "policy" => networking::check(name, old, new, features),
+        "networking.k8s.io" => networking::check(name, old, new, features),
+        "policy" if name == "PodDisruptionBudget" => Some(disruption::check(old, new)),
+        "scheduling.k8s.io" if name == "PriorityClass" => Some(priority::check(old, new)),
         "admissionregistration.k8s.io" => admission::check(name, new),
         "apiextensions.k8s.io" => Some(definition::check(old, new)),
         "flowcontrol.apiserver.k8s.io" => flow_control::check(name, new),
@@ -142,7 +146,7 @@ fn kind(
         "rbac.authorization.k8s.io" => rbac::check(name, old, new),
         "resource.k8s.io" => resource::check(name, old, new, features),
         "storage.k8s.io" => storage::check(name, old, new, features),
-        "coordination.k8s.io" | "discovery.k8s.io" | "scheduling.k8s.io" | "certificates.k8s.io" => {
+        "coordination.k8s.io" | "discovery.k8s.io" | "certificates.k8s.io" => {
             others::check(name, old, new, features)
         }
         _ => None,

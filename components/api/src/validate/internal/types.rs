@@ -29,6 +29,32 @@ pub(in crate::validate) const TAINT: Members = &[
     Member("TimeAdded", "timeAdded", Plain),
 ];
 
+/// core.NodeAddress
+pub(in crate::validate) const NODE_ADDRESS: Members =
+    &[Member("Type", "type", Text), Member("Address", "address", Text)];
+
+/// A source of a kubelet's configuration that names none.
+pub(in crate::validate) const NODE_CONFIG_SOURCE: Members = &[Member("ConfigMap", "configMap", Plain)];
+
+/// core.ScopeSelector
+pub(in crate::validate) const SCOPE_SELECTOR: Members = &[Member(
+    "MatchExpressions",
+    "matchExpressions",
+    List(&[
+        Member("ScopeName", "scopeName", Text),
+        Member("Operator", "operator", Text),
+        Member("Values", "values", Plain),
+    ]),
+)];
+
+/// policy.PodDisruptionBudgetSpec
+pub(in crate::validate) const DISRUPTION_BUDGET: Members = &[
+    Member("MinAvailable", "minAvailable", Plain),
+    Member("Selector", "selector", Plain),
+    Member("MaxUnavailable", "maxUnavailable", Plain),
+    Member("UnhealthyPodEvictionPolicy", "unhealthyPodEvictionPolicy", Plain),
+];
+
 /// core.Toleration
 pub(in crate::validate) const TOLERATION: Members = &[
     Member("Key", "key", Text),
