@@ -189,7 +189,10 @@ fn resize(wanted: &Value, pod: &mut Value) {
     for kind in ["containers", "initContainers"] {
         let asked = list(wanted, &["spec", kind]);
         let names = |containers: &[Value]| -> Vec<Value> {
-            containers.iter().map(|container| container["name"].clone()).collect()
+            containers
+                .iter()
+                .map(|container| container["name"].clone())
+                .collect()
         };
         if names(asked) != names(list(pod, &["spec", kind])) {
             put(pod, &["spec", kind], at(wanted, &["spec", kind]).clone());

@@ -36,6 +36,9 @@ pub(in crate::validate) const NODE_ADDRESS: Members =
 /// A source of a kubelet's configuration that names none.
 pub(in crate::validate) const NODE_CONFIG_SOURCE: Members = &[Member("ConfigMap", "configMap", Plain)];
 
+/// core.PodIP and core.HostIP
+pub(in crate::validate) const IP: Members = &[Member("IP", "ip", Text)];
+
 /// core.ScopeSelector
 pub(in crate::validate) const SCOPE_SELECTOR: Members = &[Member(
     "MatchExpressions",

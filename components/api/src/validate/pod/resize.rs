@@ -62,7 +62,12 @@ pub(in crate::validate) fn update(old: &Value, new: &Value, features: Features) 
         for (index, (old, new)) in pairs(kind) {
             if kind == "containers" || initial_too || is_sidecar(old) {
                 let path = path.child(kind).index(index).child("resources");
-                errors.extend(removed(at(old, &["resources"]), at(new, &["resources"]), "", &path));
+                errors.extend(removed(
+                    at(old, &["resources"]),
+                    at(new, &["resources"]),
+                    "",
+                    &path,
+                ));
             }
         }
     }
@@ -75,12 +80,11 @@ pub(in crate::validate) fn update(old: &Value, new: &Value, features: Features) 
     for (index, (old, new)) in pairs("initContainers") {
         let changes = !same(old, new);
         if !initial_too && !is_sidecar(new) {
-            errors.extend(changes.then(|| {
-                Error::forbidden(
-                    &path,
-                    "resources for non-sidecar init containers are immutable",
-                )
-            }));
+            errors.extend(
+                changes.then(|| {
+                    Error::forbidden(&path, "resources for non-sidecar init containers are immutable")
+                }),
+            );
             continue;
         }
         let path = path.child("initContainers").index(index);
