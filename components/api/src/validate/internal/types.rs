@@ -113,14 +113,13 @@ pub(in crate::validate) const UPDATE_STRATEGY: Members = &[
 /// apps.StatefulSetUpdateStrategy
 pub(in crate::validate) const STATEFUL_SET_STRATEGY: Members = &[
     Member("Type", "type", Text),
-    Member(
-        "RollingUpdate",
-        "rollingUpdate",
-        Pointer(&[
-            Member("Partition", "partition", Number),
-            Member("MaxUnavailable", "maxUnavailable", Plain),
-        ]),
-    ),
+    Member("RollingUpdate", "rollingUpdate", Pointer(ROLLING_STATEFUL_SET)),
+];
+
+/// apps.RollingUpdateStatefulSetStrategy
+pub(in crate::validate) const ROLLING_STATEFUL_SET: Members = &[
+    Member("Partition", "partition", Number),
+    Member("MaxUnavailable", "maxUnavailable", Plain),
 ];
 
 /// batch.PodFailurePolicy
