@@ -3,6 +3,8 @@ mod limit_range;
 mod node;
 mod quota;
 mod service;
+#[cfg(test)]
+mod tests;
 
 pub(super) use node::change as node_change;
 pub(super) use quota::amounts as quota_amounts;
@@ -10,7 +12,7 @@ pub use service::addresses as service_addresses;
 pub(super) use service::{balancer_status, non_special_ip};
 
 use super::addresses::Addresses;
-use super::shared::{self, one_of, texts};
+use super::shared::{self, set_to_one_of, texts};
 use crate::addresses;
 use crate::features::Features;
 use crate::value::{at, is_zero, list, text};
@@ -45,7 +47,7 @@ pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Feat
 }
 
 fn config_map(old: Option<&Value>, new: &Value) -> ErrorList {
-    let mut errors = ErrorList::new();
+    let mut errors = unchanged_if_immutable(old, new, &["data", "binaryData"]);
     let mut total = 0;
     for (field, other) in [("data", "binaryData"), ("binaryData", "data")] {
         for (key, value) in at(new, &[field]).as_object().into_iter().flatten() {
@@ -68,7 +70,6 @@ fn config_map(old: Option<&Value>, new: &Value) -> ErrorList {
     if total > MAX_DATA {
         errors.push(Error::too_long(&Path::new("[]"), MAX_DATA));
     }
-    errors.extend(unchanged_if_immutable(old, new, &["data", "binaryData"]));
     errors
 }
 
@@ -153,15 +154,29 @@ fn json_data(data: &Value, key: &str, path: &Path, errors: &mut ErrorList) {
     match data.get(key) {
         None => errors.push(Error::required(&path.key(key), "")),
         Some(value) => {
-            if let Err(error) = apimachinery::json::parse(&decoded(value)) {
-                errors.push(Error::invalid(
-                    &path.key(key),
-                    "<secret contents redacted>",
-                    error.to_string(),
-                ));
-            }
+            let found = match apimachinery::json::parse(&decoded(value)).map(|found| found.value) {
+                Ok(Value::Object(_) | Value::Null) => return,
+                Ok(other) => not_a_map(&other),
+                Err(error) => error.to_string(),
+            };
+            errors.push(Error::invalid(
+                &path.key(key),
+                "<secret contents redacted>",
+                found,
+            ));
         }
     }
+}
+
+/// What Go says of JSON that should be an object.
+fn not_a_map(found: &Value) -> String {
+    let kind = match found {
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Bool(_) => "bool",
+        _ => "number",
+    };
+    format!("json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}")
 }
 
 /// Finalizers of a namespace's spec, which are checked where they can be set.
@@ -209,7 +224,7 @@ fn subsets(new: &Value, rules: &Addresses<'_>) -> ErrorList {
                 errors.extend(texts(&path.child("name"), name, names::dns1123_label(name)));
             }
             errors.extend(shared::port(&path.child("port"), at(port, &["port"])));
-            errors.extend(one_of(
+            errors.extend(set_to_one_of(
                 &path.child("protocol"),
                 at(port, &["protocol"]),
                 &["SCTP", "TCP", "UDP"],
