@@ -33,6 +33,7 @@ macro_rules! features {
 features! {
     CRDObservedGenerationTracking = true,
     CSIServiceAccountTokenSecrets = true,
+    ClearingNominatedNodeNameAfterBinding = true,
     ClusterTrustBundleProjection = false,
     ContainerRestartRules = true,
     ContainerStopSignals = false,

@@ -7,6 +7,7 @@ mod batch;
 mod certificates;
 mod core;
 mod definition;
+mod disruption;
 mod event;
 mod flow_control;
 mod internal;
@@ -14,6 +15,7 @@ mod metadata;
 mod networking;
 mod others;
 mod pod;
+mod priority;
 mod rbac;
 mod resource;
 mod shared;
@@ -140,7 +142,9 @@ fn kind(
         }
         "batch" => batch::check(name, old, existing, new, features),
         "autoscaling" if name == "HorizontalPodAutoscaler" => Some(autoscaling::check(old, new, features)),
-        "networking.k8s.io" | "policy" => networking::check(name, old, new, features),
+        "networking.k8s.io" => networking::check(name, old, new, features),
+        "policy" if name == "PodDisruptionBudget" => Some(disruption::check(old, new)),
+        "scheduling.k8s.io" if name == "PriorityClass" => Some(priority::check(old, new)),
         "admissionregistration.k8s.io" => admission::check(name, old, new),
         "apiextensions.k8s.io" => Some(definition::check(old, new)),
         "flowcontrol.apiserver.k8s.io" => flow_control::check(name, new),
@@ -149,9 +153,7 @@ fn kind(
         "resource.k8s.io" => resource::check(name, old, new, features),
         "storage.k8s.io" => storage::check(name, old, existing, new, features),
         "certificates.k8s.io" => Some(certificates::check("", old, new)),
-        "coordination.k8s.io" | "discovery.k8s.io" | "scheduling.k8s.io" => {
-            others::check(name, old, new, features)
-        }
+        "coordination.k8s.io" | "discovery.k8s.io" => others::check(name, old, new, features),
         _ => None,
     };
     found.unwrap_or_default()

@@ -194,19 +194,27 @@ fn only_what_identifies(old: &Value, new: &mut Value) {
     put(new, &["status"], at(old, &["status"]).clone());
 }
 
-/// What containers are to have, and whether they must be started anew for it.
+/// What containers are to have, and whether they must be started anew for it. Other containers than there are, or in
+/// another order, are left to be refused.
 fn resize(wanted: &Value, pod: &mut Value) {
     for kind in ["containers", "initContainers"] {
         let asked = list(wanted, &["spec", kind]);
+        let names = |containers: &[Value]| -> Vec<Value> {
+            containers
+                .iter()
+                .map(|container| container["name"].clone())
+                .collect()
+        };
+        if names(asked) != names(list(pod, &["spec", kind])) {
+            put(pod, &["spec", kind], at(wanted, &["spec", kind]).clone());
+            continue;
+        }
         let containers = pod
             .pointer_mut(&format!("/spec/{kind}"))
             .and_then(Value::as_array_mut);
-        for container in containers.into_iter().flatten() {
-            let Some(found) = asked.iter().find(|asked| asked["name"] == container["name"]) else {
-                continue;
-            };
+        for (container, asked) in containers.into_iter().flatten().zip(asked) {
             for field in ["resources", "resizePolicy"] {
-                put(container, &[field], at(found, &[field]).clone());
+                put(container, &[field], at(asked, &[field]).clone());
             }
         }
     }

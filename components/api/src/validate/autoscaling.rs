@@ -1,5 +1,5 @@
 //! Validation of HorizontalPodAutoscalers.
-use super::shared::{maybe_one_of, one_of, texts};
+use super::shared::{container_resource_name, maybe_one_of, one_of, texts};
 use crate::features::{Feature, Features};
 use crate::value::{at, int, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
@@ -120,89 +120,94 @@ fn reference(reference: &Value, path: &Path) -> ErrorList {
 fn metric(metric: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let kind = text(metric, &["type"]);
+    let unknown = || one_of(&path.child("type"), at(metric, &["type"]), SOURCES);
     if kind.is_empty() {
         errors.push(Error::required(
             &path.child("type"),
             "must specify a metric source type",
         ));
     }
-    errors.extend(one_of(&path.child("type"), at(metric, &["type"]), SOURCES));
-    let field = match kind {
-        "Resource" => "resource",
-        "ContainerResource" => "containerResource",
-        "Pods" => "pods",
-        "Object" => "object",
-        "External" => "external",
-        _ => {
-            // Upstream says it again where it looks for the source.
-            errors.extend(one_of(&path.child("type"), at(metric, &["type"]), SOURCES));
-            return errors;
-        }
-    };
-    let source = at(metric, &[field]);
-    let (whole, path) = (path, path.child(field));
-    if !source.is_object() {
-        errors.push(Error::required(
-            &path,
+    errors.extend(unknown());
+    // The first source that there is counts, whatever the type is.
+    let given = FIELDS.map(|(_, field)| field).into_iter();
+    let mut given: Vec<&str> = given.filter(|field| at(metric, &[field]).is_object()).collect();
+    if let Some(field) = given.first() {
+        errors.extend(source(at(metric, &[field]), field, &path.child(field)));
+    }
+    let wanted = FIELDS.iter().find(|(source, _)| *source == kind);
+    match wanted {
+        Some((_, field)) if !given.contains(field) => errors.push(Error::required(
+            &path.child(field),
             "must populate information for the given metric source",
-        ));
-        return errors;
+        )),
+        Some(_) => {}
+        // Upstream says it again where it looks for the source.
+        None => errors.extend(unknown()),
     }
-    match field {
-        "resource" | "containerResource" => {
-            if text(source, &["name"]).is_empty() {
-                errors.push(Error::required(
-                    &path.child("name"),
-                    "must specify a resource name",
-                ));
-            }
-        }
-        _ => {
-            let name = text(source, &["metric", "name"]);
-            if name.is_empty() {
-                errors.push(Error::required(
-                    &path.child("metric").child("name"),
-                    "must specify a metric name",
-                ));
-            } else {
-                errors.extend(texts(
-                    &path.child("metric").child("name"),
-                    name,
-                    names::path_segment_name(name),
-                ));
-            }
-            errors.extend(super::shared::label_selector(
-                &path.child("metric.selector"),
-                at(source, &["metric", "selector"]),
-            ));
-        }
+    if given.len() > 1 {
+        given.retain(|field| wanted.is_none_or(|(_, wanted)| field != wanted));
+        errors.extend(
+            given.into_iter().map(|other| {
+                Error::forbidden(&path.child(other), "must populate the given metric source only")
+            }),
+        );
     }
+    errors
+}
+
+/// Each type of source, and where it is.
+const FIELDS: [(&str, &str); 5] = [
+    ("Object", "object"),
+    ("External", "external"),
+    ("Pods", "pods"),
+    ("Resource", "resource"),
+    ("ContainerResource", "containerResource"),
+];
+
+fn source(source: &Value, field: &str, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
     if field == "object" {
         errors.extend(reference(
             at(source, &["describedObject"]),
             &path.child("describedObject"),
         ));
     }
-    if field == "containerResource" && text(source, &["container"]).is_empty() {
-        errors.push(Error::required(
-            &path.child("container"),
-            "must specify a container",
-        ));
+    match field {
+        "resource" | "containerResource" => {
+            let (name, path) = (text(source, &["name"]), path.child("name"));
+            if name.is_empty() {
+                errors.push(Error::required(&path, "must specify a resource name"));
+            } else if field == "containerResource" {
+                errors.extend(container_resource_name(&path, name));
+            }
+        }
+        _ => errors.extend(identifier(at(source, &["metric"]), &path.child("metric"))),
     }
-    errors.extend(target(at(source, &["target"]), field, &path.child("target")));
-    for other in FIELDS.iter().filter(|other| **other != field) {
-        if at(metric, &[other]).is_object() {
-            errors.push(Error::forbidden(
-                &whole.child(other),
-                "must populate the given metric source only",
-            ));
+    if field == "containerResource" {
+        let (name, path) = (text(source, &["container"]), path.child("container"));
+        if name.is_empty() {
+            errors.push(Error::required(&path, "must specify a container"));
+        } else {
+            errors.extend(texts(&path, name, names::dns1123_label(name)));
         }
     }
+    errors.extend(target(at(source, &["target"]), field, &path.child("target")));
     errors
 }
 
-/// Where each source is.
-const FIELDS: [&str; 5] = ["object", "external", "pods", "resource", "containerResource"];
+fn identifier(metric: &Value, path: &Path) -> ErrorList {
+    let (name, name_path) = (text(metric, &["name"]), path.child("name"));
+    let mut errors = if name.is_empty() {
+        vec![Error::required(&name_path, "must specify a metric name")]
+    } else {
+        texts(&name_path, name, names::path_segment_name(name))
+    };
+    errors.extend(super::shared::label_selector(
+        &path.child("selector"),
+        at(metric, &["selector"]),
+    ));
+    errors
+}
 
 fn target(target: &Value, source: &str, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
@@ -368,5 +373,52 @@ mod tests {
         let woken = "spec.metrics: Forbidden: must specify at least one Object or External metric to support scaling to zero replicas";
         assert_eq!(shown(None, &blind, true), [woken]);
         assert_eq!(shown(None, &blind, false), [refused, woken]);
+    }
+
+    #[test]
+    fn the_first_source_counts() {
+        let value = json!({"type": "Value", "averageValue": "1"});
+        for (given, wanted) in [
+            (
+                json!({"type": "Pods", "resource": {"target": value}}),
+                vec![
+                    "metrics[0].resource.name: Required value: must specify a resource name",
+                    "metrics[0].pods: Required value: must populate information for the given metric source",
+                ],
+            ),
+            (
+                json!({
+                    "type": "Resource", "resource": {"target": value},
+                    "pods": {"metric": {"name": "m"}, "target": value},
+                }),
+                vec!["metrics[0].pods: Forbidden: must populate the given metric source only"],
+            ),
+            (
+                json!({
+                    "type": "X", "resource": {"name": "cpu", "target": value},
+                    "pods": {"metric": {"name": "m"}, "target": value},
+                }),
+                vec![
+                    "metrics[0].type: Unsupported value: \"X\": supported values: \"ContainerResource\", \"External\", \"Object\", \"Pods\", \"Resource\"",
+                    "metrics[0].type: Unsupported value: \"X\": supported values: \"ContainerResource\", \"External\", \"Object\", \"Pods\", \"Resource\"",
+                    "metrics[0].pods: Forbidden: must populate the given metric source only",
+                    "metrics[0].resource: Forbidden: must populate the given metric source only",
+                ],
+            ),
+            (
+                json!({"type": "ContainerResource", "containerResource": {
+                    "name": "gpu", "container": "A", "target": value,
+                }}),
+                vec![
+                    "metrics[0].containerResource.name: Invalid value: \"gpu\": must be a standard resource type or fully qualified",
+                    "metrics[0].containerResource.name: Invalid value: \"gpu\": must be a standard resource for containers",
+                    "metrics[0].containerResource.container: Invalid value: \"A\": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
+                ],
+            ),
+        ] {
+            let errors = metric(&given, &Path::new("metrics").index(0));
+            let shown: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            assert_eq!(shown, wanted, "{given}");
+        }
     }
 }

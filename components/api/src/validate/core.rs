@@ -1,15 +1,18 @@
 //! Validation of the core group's kinds that aren't pods or storage.
 mod limit_range;
+mod node;
 mod quota;
 mod service;
+#[cfg(test)]
+mod tests;
 
+pub(super) use node::change as node_change;
 pub(super) use quota::amounts as quota_amounts;
 pub use service::addresses as service_addresses;
 pub(super) use service::{balancer_status, non_special_ip};
 
 use super::addresses::Addresses;
-use super::internal;
-use super::shared::{self, one_of, texts};
+use super::shared::{self, set_to_one_of, texts};
 use crate::addresses;
 use crate::features::Features;
 use crate::value::{at, is_zero, list, text};
@@ -30,7 +33,7 @@ pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Feat
         "Service" => service::check(old, new, features),
         "Namespace" if old.is_none() => finalizers(new, |_| Path::new("spec.finalizers")),
         "Namespace" => ErrorList::new(),
-        "Node" => node(old, new, features),
+        "Node" => node::check(old, new, features),
         "Endpoints" => endpoints(old, new, features),
         "PodTemplate" => {
             let allowed = super::pod::Allowed::of(features, kind, old);
@@ -44,7 +47,7 @@ pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Feat
 }
 
 fn config_map(old: Option<&Value>, new: &Value) -> ErrorList {
-    let mut errors = ErrorList::new();
+    let mut errors = unchanged_if_immutable(old, new, &["data", "binaryData"]);
     let mut total = 0;
     for (field, other) in [("data", "binaryData"), ("binaryData", "data")] {
         for (key, value) in at(new, &[field]).as_object().into_iter().flatten() {
@@ -67,7 +70,6 @@ fn config_map(old: Option<&Value>, new: &Value) -> ErrorList {
     if total > MAX_DATA {
         errors.push(Error::too_long(&Path::new("[]"), MAX_DATA));
     }
-    errors.extend(unchanged_if_immutable(old, new, &["data", "binaryData"]));
     errors
 }
 
@@ -185,145 +187,6 @@ pub(super) fn finalizers(namespace: &Value, path: impl Fn(usize) -> Path) -> Err
         .collect()
 }
 
-fn node(old: Option<&Value>, new: &Value, features: Features) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let path = Path::new("metadata.taints");
-    let mut seen = std::collections::HashSet::new();
-    for (index, taint) in list(new, &["spec", "taints"]).iter().enumerate() {
-        let path = path.index(index);
-        let (key, value) = (text(taint, &["key"]), text(taint, &["value"]));
-        errors.extend(texts(&path.child("key"), key, names::qualified_name(key)));
-        let wrong = names::label_value(value);
-        if !wrong.is_empty() {
-            errors.push(Error::invalid(&path.child("value"), value, wrong.join(";")));
-        }
-        match text(taint, &["effect"]) {
-            "" => errors.push(Error::required(&path.child("effect"), "")),
-            _ => errors.extend(one_of(
-                &path.child("effect"),
-                at(taint, &["effect"]),
-                &["NoSchedule", "PreferNoSchedule", "NoExecute"],
-            )),
-        }
-        if !seen.insert((key, text(taint, &["effect"]))) {
-            errors.push(Error {
-                detail: "taints must be unique by key and effect pair".into(),
-                ..Error::duplicate(&path, internal::shown(internal::TAINT, taint))
-            });
-        }
-    }
-    if old.is_some() {
-        // Upstream checks taints twice in an update, and its causes repeat accordingly.
-        errors.extend(errors.clone());
-    }
-    let spec = Path::new("spec");
-    let before = old.map_or(&[][..], |old| list(old, &["spec", "podCIDRs"])).iter();
-    let rules = Addresses::new(features).keeping(before.filter_map(Value::as_str));
-    for (index, cidr) in list(new, &["spec", "podCIDRs"])
-        .iter()
-        .filter_map(Value::as_str)
-        .enumerate()
-    {
-        errors.extend(rules.cidr(&spec.child("podCIDRs").index(index), cidr));
-    }
-    errors.extend(one_range_per_family(
-        list(new, &["spec", "podCIDRs"]),
-        &spec.child("podCIDRs"),
-    ));
-    let amounts = node_amounts(new);
-    errors.extend(amounts.clone());
-    if let Some(old) = old {
-        errors.extend(amounts);
-        errors.extend(node_addresses(new));
-        let (before, after) = (list(old, &["spec", "podCIDRs"]), list(new, &["spec", "podCIDRs"]));
-        let changes = if before.len() == after.len() {
-            before.iter().zip(after).filter(|(old, new)| old != new).count()
-        } else {
-            usize::from(!before.is_empty())
-        };
-        let change = Error::forbidden(
-            &spec.child("podCIDRs"),
-            "node updates may not change podCIDR except from \"\" to valid",
-        );
-        errors.extend(std::iter::repeat_n(change, changes));
-        let (before, after) = (
-            text(old, &["spec", "providerID"]),
-            text(new, &["spec", "providerID"]),
-        );
-        if !before.is_empty() && before != after {
-            errors.push(Error::forbidden(
-                &spec.child("providerID"),
-                "node updates may not change providerID except from \"\" to valid",
-            ));
-        }
-        if text(old, &["spec", "externalID"]) != text(new, &["spec", "externalID"]) {
-            errors.push(Error::forbidden(&spec.child("externalID"), "may not be updated"));
-        }
-    }
-    errors
-}
-
-/// Amounts in a node's status, which are checked in every write.
-fn node_amounts(node: &Value) -> ErrorList {
-    ["capacity", "allocatable"]
-        .iter()
-        .flat_map(|field| {
-            let path = Path::new("status").child(field);
-            let amounts = at(node, &["status", field]).as_object().into_iter().flatten();
-            amounts
-                .flat_map(move |(name, quantity)| shared::resource_amount(&path.child(name), name, quantity))
-        })
-        .collect()
-}
-
-fn node_addresses(node: &Value) -> ErrorList {
-    let addresses = list(node, &["status", "addresses"]);
-    let path = Path::new("status.addresses");
-    let twice = |index: &usize| addresses[..*index].contains(&addresses[*index]);
-    (0..addresses.len())
-        .filter(twice)
-        .map(|index| Error::duplicate(&path.index(index), &addresses[index]))
-        .collect()
-}
-
-/// A node's status, changed through its own endpoint.
-pub(super) fn node_status(node: &Value) -> ErrorList {
-    let mut errors = node_amounts(node);
-    errors.extend(node_addresses(node));
-    errors
-}
-
-/// Several ranges must be a pair, one of each family.
-fn one_range_per_family(ranges: &[Value], path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    if ranges.len() < 2 {
-        return errors;
-    }
-    let mut families = Vec::new();
-    for (index, range) in ranges.iter().filter_map(Value::as_str).enumerate() {
-        match addresses::cidr(range) {
-            Some(range) => families.push(range.value.addr().is_ipv6()),
-            None => {
-                let why = format!(
-                    "invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[{index}]: <nil> (invalid CIDR address: {range})"
-                );
-                errors.push(Error::internal(path, why));
-                families.clear();
-                break;
-            }
-        }
-    }
-    let both = families.contains(&true) && families.contains(&false);
-    if !both || ranges.len() > 2 {
-        errors.push(Error::invalid(
-            path,
-            Value::from(ranges),
-            "may specify no more than one CIDR for each IP family",
-        ));
-    }
-    errors
-}
-
 fn endpoints(old: Option<&Value>, new: &Value, features: Features) -> ErrorList {
     let errors = subsets(new, &Addresses::new(features));
     // What was stored under older rules may stay while nothing in it changes; comparing is only worth it then.
@@ -359,7 +222,7 @@ fn subsets(new: &Value, rules: &Addresses<'_>) -> ErrorList {
                 errors.extend(texts(&path.child("name"), name, names::dns1123_label(name)));
             }
             errors.extend(shared::port(&path.child("port"), at(port, &["port"])));
-            errors.extend(one_of(
+            errors.extend(set_to_one_of(
                 &path.child("protocol"),
                 at(port, &["protocol"]),
                 &["SCTP", "TCP", "UDP"],
@@ -400,6 +263,3 @@ fn address_of(address: &Value, rules: &Addresses<'_>, path: &Path) -> ErrorList 
     errors.extend(service::non_special_ip(ip, &path.child("ip")));
     errors
 }
-
-#[cfg(test)]
-mod tests;

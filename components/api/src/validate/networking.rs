@@ -1,12 +1,9 @@
-//! Validation of network policies, ingresses, addresses and disruption budgets.
+//! Validation of network policies, ingresses and addresses.
 mod ingress;
 
 use super::addresses::{Addresses, canonical_cidr, canonical_ip};
 use super::internal;
-use super::shared::{
-    self, count_or_percent, label_selector, label_selector_with, not_more_than_all, one_of, port_or_name,
-    texts,
-};
+use super::shared::{self, label_selector, label_selector_with, one_of, port_or_name, texts};
 use crate::addresses;
 use crate::features::Features;
 use crate::value::{at, int, list, text};
@@ -30,7 +27,6 @@ pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Feat
         "IngressClass" => ingress::class(old, new),
         "IPAddress" => ip_address(old, new),
         "ServiceCIDR" => service_cidr(old, new),
-        "PodDisruptionBudget" => disruption_budget(new),
         _ => return None,
     })
 }
@@ -286,33 +282,6 @@ fn ranges(cidrs: &[Value], path: &Path) -> ErrorList {
             "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64",
         ));
     }
-    errors
-}
-
-fn disruption_budget(new: &Value) -> ErrorList {
-    let path = Path::new("spec");
-    let spec = at(new, &["spec"]);
-    let mut errors = ErrorList::new();
-    let set = |field: &str| !at(spec, &[field]).is_null();
-    if set("minAvailable") && set("maxUnavailable") {
-        errors.push(Error::invalid(
-            &path,
-            spec,
-            "minAvailable and maxUnavailable cannot be both set",
-        ));
-    }
-    for field in ["minAvailable", "maxUnavailable"] {
-        if set(field) {
-            errors.extend(count_or_percent(&path.child(field), at(spec, &[field])));
-            errors.extend(not_more_than_all(&path.child(field), at(spec, &[field])));
-        }
-    }
-    errors.extend(label_selector(&path.child("selector"), at(spec, &["selector"])));
-    errors.extend(shared::maybe_one_of(
-        &path.child("unhealthyPodEvictionPolicy"),
-        at(spec, &["unhealthyPodEvictionPolicy"]),
-        &["AlwaysAllow", "IfHealthyBudget"],
-    ));
     errors
 }
 

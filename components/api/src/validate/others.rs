@@ -1,11 +1,11 @@
-//! Validation of leases, slices of endpoints and priority classes.
+//! Validation of leases and slices of endpoints.
 use super::addresses::Addresses;
-use super::shared::{self, immutable, maybe_one_of, one_of, texts};
+use super::shared::{self, immutable, one_of, texts};
 use crate::addresses::is_ipv6;
 use crate::features::Features;
 use crate::value::{at, int, list, text};
 use apimachinery::field::{Error, ErrorKind, ErrorList, Path};
-use apimachinery::{meta, names};
+use apimachinery::names;
 use serde_json::Value;
 
 /// An endpoint is meant for this many zones, and this many nodes.
@@ -20,7 +20,6 @@ pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Feat
     Some(match kind {
         "Lease" => lease(new),
         "EndpointSlice" => endpoint_slice(old, new, features),
-        "PriorityClass" => priority_class(old, new),
         _ => return None,
     })
 }
@@ -251,49 +250,6 @@ fn slice_ports(slice: &Value) -> ErrorList {
                 protocol,
                 names::qualified_name(protocol),
             ));
-        }
-    }
-    errors
-}
-
-fn priority_class(old: Option<&Value>, new: &Value) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let policy = at(new, &["preemptionPolicy"]);
-    let path = Path::new("preemptionPolicy");
-    match old {
-        None => {
-            let value = int(new, &["value"]).unwrap_or(0);
-            if meta::name(new).starts_with("system-")
-                && !matches!(
-                    meta::name(new),
-                    "system-node-critical" | "system-cluster-critical"
-                )
-            {
-                errors.push(Error::forbidden(
-                    &Path::new("metadata.name"),
-                    "priority class names with 'system-' prefix are reserved for system use only",
-                ));
-            }
-            if value > 1_000_000_000 && !meta::name(new).starts_with("system-") {
-                errors.push(Error::forbidden(
-                    &Path::new("value"),
-                    "maximum allowed value of a user defined priority is 1000000000",
-                ));
-            }
-            if policy == "" {
-                errors.push(Error::required(&path, ""));
-            } else {
-                errors.extend(maybe_one_of(&path, policy, &["PreemptLowerPriority", "Never"]));
-            }
-        }
-        Some(old) => {
-            if int(old, &["value"]) != int(new, &["value"]) {
-                errors.push(Error::forbidden(
-                    &Path::new("value"),
-                    "may not be changed in an update.",
-                ));
-            }
-            errors.extend(immutable(&path, at(old, &["preemptionPolicy"]), policy));
         }
     }
     errors

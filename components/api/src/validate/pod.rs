@@ -101,17 +101,24 @@ pub(super) fn annotations_beside_spec(pod: &Value, allowed: Allowed) -> ErrorLis
     )
 }
 
+/// The annotations of a pod template.
+pub(super) fn annotations_of_template(template: &Value, allowed: Allowed, path: &Path) -> ErrorList {
+    let path = path.child("annotations");
+    let mut errors = metadata::annotations(template, &path);
+    errors.extend(annotations::check(
+        template,
+        at(template, &["spec"]),
+        allowed,
+        &path,
+    ));
+    errors
+}
+
 /// A pod template.
 pub(super) fn template(template: &Value, allowed: Allowed, path: &Path) -> ErrorList {
     let mut errors = metadata::labels(at(template, &["metadata", "labels"]), &path.child("labels"));
     let (own, path_of_spec) = (at(template, &["spec"]), path.child("spec"));
-    errors.extend(metadata::annotations(template, &path.child("annotations")));
-    errors.extend(annotations::check(
-        template,
-        own,
-        allowed,
-        &path.child("annotations"),
-    ));
+    errors.extend(annotations_of_template(template, allowed, path));
     let part = Part {
         is_pod: false,
         is_mirror: false,

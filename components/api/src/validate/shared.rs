@@ -172,17 +172,20 @@ pub(super) fn count_or_percent(path: &Path, value: &Value) -> ErrorList {
 
 /// A percentage above 100.
 pub(super) fn not_more_than_all(path: &Path, value: &Value) -> Option<Error> {
-    let percent = value.as_str()?.strip_suffix('%')?.parse::<i64>().ok()?;
-    (percent > 100).then(|| Error::invalid(path, value, "must not be greater than 100%"))
+    let digits = value.as_str()?.strip_suffix('%')?;
+    let is_percent = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    (is_percent && number_of(value) > 100)
+        .then(|| Error::invalid(path, value, "must not be greater than 100%"))
 }
 
-/// The number in a percentage or plain number, 0 if it is neither.
+/// The number in a percentage or plain number, the largest if it does not fit, 0 if it is neither.
 pub(super) fn number_of(value: &Value) -> i64 {
     match value {
-        Value::String(text) => text
-            .strip_suffix('%')
-            .and_then(|digits| digits.parse().ok())
-            .unwrap_or(0),
+        Value::String(text) => {
+            let digits = text.strip_suffix('%').unwrap_or(text);
+            let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+            digits.parse().unwrap_or(if is_number { i64::MAX } else { 0 })
+        }
         number => number.as_i64().unwrap_or(0),
     }
 }

@@ -67,21 +67,18 @@ fn runtime_class(old: Option<&Value>, new: &Value, allowed: Allowed) -> ErrorLis
 }
 
 fn controller_revision(old: Option<&Value>, new: &Value) -> ErrorList {
+    let path = Path::new("data");
     let data = at(new, &["data"]);
-    let mut errors = ErrorList::new();
-    match data {
-        Value::Null => errors.push(Error::required(&Path::new("data"), "data is mandatory")),
-        Value::Object(_) => {}
-        _ if old.is_none() => errors.push(Error::required(
-            &Path::new("data"),
-            "data must be a valid JSON object",
-        )),
-        _ => {}
-    }
-    errors.extend(non_negative(&Path::new("revision"), at(new, &["revision"])));
-    if old.is_some_and(|old| at(old, &["data"]) != data) {
-        errors.retain(|error| error.field != "data");
-        errors.push(Error::invalid(&Path::new("data"), data, "field is immutable"));
+    let mut errors: ErrorList = non_negative(&Path::new("revision"), at(new, &["revision"]))
+        .into_iter()
+        .collect();
+    match (old, data) {
+        (Some(old), data) if at(old, &["data"]) != data => {
+            errors.push(Error::invalid(&path, data, "field is immutable"));
+        }
+        (Some(_), _) | (None, Value::Object(_)) => {}
+        (None, Value::Null) => errors.push(Error::required(&path, "data is mandatory")),
+        (None, _) => errors.push(Error::required(&path, "data must be a valid JSON object")),
     }
     errors
 }

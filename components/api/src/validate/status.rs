@@ -53,7 +53,7 @@ fn status(kind: &str, old: &Value, new: &Value, features: Features) -> ErrorList
         "Job" => batch::job_status(old, new, features),
         "Service" => core::balancer_status(old, new, true, features),
         "Ingress" => core::balancer_status(old, new, false, features),
-        "Node" => core::node_status(new),
+        "Node" => core::node_change(old, new),
         "Namespace" => phase(new).into_iter().collect(),
         "ResourceQuota" => {
             let mut errors = versioned(new);

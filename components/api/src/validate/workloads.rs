@@ -1,16 +1,19 @@
 //! Validation of controllers of pods.
 use super::pod::Allowed;
 use super::shared::{
-    count_or_percent, immutable, label_selector, maybe_one_of, non_negative, not_more_than_all, number_of,
-    one_of, selector_shown, texts,
+    count_or_percent, immutable, label_selector, label_selector_with, non_negative, not_more_than_all,
+    number_of, one_of, selector_shown,
 };
-use super::{internal, metadata, pod};
+use super::{internal, pod};
 use crate::features::Features;
-use crate::value::{at, is_zero, list, text};
+use crate::value::{at, is_zero, text};
 use apimachinery::field::{Error, ErrorList, Path};
-use apimachinery::names;
 use apimachinery::selector::LabelSelector;
-use serde_json::{Value, json};
+use serde_json::Value;
+
+mod stateful_set;
+#[cfg(test)]
+mod tests;
 
 /// Controllers, new or changed; `None` for other kinds.
 pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Features) -> Option<ErrorList> {
@@ -34,11 +37,7 @@ pub(super) fn check(kind: &str, old: Option<&Value>, new: &Value, features: Feat
             errors.extend(daemon_set(spec, allowed, &path));
             errors
         }
-        "StatefulSet" => {
-            let mut errors = stateful_set(spec, before.is_none(), allowed, &path);
-            errors.extend(before.and_then(|before| stateful_set_change(before, spec, &path)));
-            errors
-        }
+        "StatefulSet" => stateful_set::check(before, spec, allowed, &path),
         "ReplicationController" => replication_controller(spec, allowed, &path),
         _ => return None,
     })
@@ -52,66 +51,63 @@ fn fixed_selector(before: Option<&Value>, spec: &Value, path: &Path) -> Option<E
     )
 }
 
-fn selector(spec: &Value, path: &Path, noun: &str) -> ErrorList {
+/// The selector and, if it selects anything at all to compare with, the template whose pods are `of` that kind.
+fn selector_and_template(
+    spec: &Value,
+    path: &Path,
+    (noun, detail): (&str, &str),
+    of_template: impl FnOnce(&LabelSelector) -> ErrorList,
+) -> ErrorList {
     let selector = at(spec, &["selector"]);
+    let path = path.child("selector");
     if !selector.is_object() {
-        return vec![Error::required(&path.child("selector"), "")];
+        let mut errors = vec![Error::required(&path, "")];
+        errors.extend(of_template(&LabelSelector::nothing()));
+        return errors;
     }
-    let mut errors = label_selector(&path.child("selector"), selector);
-    if is_zero(Some(at(selector, &["matchLabels"]))) && is_zero(Some(at(selector, &["matchExpressions"]))) {
-        errors.push(Error::invalid(
-            &path.child("selector"),
-            selector_shown(selector),
-            format!("empty selector is invalid for {noun}"),
-        ));
-    } else if !errors.is_empty() && noun != "daemonset" {
-        let detail = if noun == "statefulset" {
-            ""
-        } else {
-            "invalid label selector"
-        };
-        errors.push(Error::invalid(&path.child("selector"), selector, detail));
+    let mut errors = label_selector(&path, selector);
+    let wanted = LabelSelector::from_object(Some(selector)).ok();
+    match wanted.filter(|_| errors.is_empty()) {
+        Some(wanted) => {
+            if selects_all(selector) {
+                errors.push(Error::invalid(
+                    &path,
+                    selector_shown(selector),
+                    format!("empty selector is invalid for {noun}"),
+                ));
+            }
+            errors.extend(of_template(&wanted));
+        }
+        None => errors.push(Error::invalid(&path, selector, detail)),
     }
     errors
 }
 
-/// The template's labels must be selected, its pods must be restarted always.
-fn template(spec: &Value, allowed: Allowed, path: &Path, noun: &str) -> ErrorList {
-    let template = at(spec, &["template"]);
-    let path = path.child("template");
-    let mut errors = ErrorList::new();
-    let wanted = match at(spec, &["selector"]) {
-        selector if noun == "ReplicationController" => selector
-            .as_object()
-            .map(LabelSelector::from_map)
-            .unwrap_or_default(),
-        selector if label_selector(&path, selector).is_empty() => {
-            LabelSelector::from_object(Some(selector).filter(|selector| selector.is_object()))
-                .unwrap_or_default()
-        }
-        _ => LabelSelector::default(),
-    };
+fn selects_all(selector: &Value) -> bool {
+    is_zero(Some(at(selector, &["matchLabels"]))) && is_zero(Some(at(selector, &["matchExpressions"])))
+}
+
+/// The template's labels must be selected.
+fn selected(wanted: &LabelSelector, template: &Value, path: &Path) -> Option<Error> {
     let labels = at(template, &["metadata", "labels"]);
-    if !wanted.is_everything() && !wanted.matches(labels.as_object()) {
-        errors.push(Error::invalid(
+    (!wanted.is_everything() && !wanted.matches(labels.as_object())).then(|| {
+        Error::invalid(
             &path.child("metadata.labels"),
             labels,
             "`selector` does not match template `labels`",
-        ));
-    }
-    if noun == "StatefulSet" {
-        // Upstream checks these before the rest of the template too, and its causes repeat accordingly.
-        errors.extend(metadata::labels(labels, &path.child("labels")));
-        errors.extend(metadata::annotations(template, &path.child("annotations")));
-    }
-    errors.extend(pod::template(template, allowed, &path));
-    if !text(template, &["spec", "restartPolicy"]).is_empty() {
-        errors.extend(one_of(
-            &path.child("spec.restartPolicy"),
-            at(template, &["spec", "restartPolicy"]),
-            &["Always"],
-        ));
-    }
+        )
+    })
+}
+
+/// Its pods must be restarted always, and have no end.
+fn lasting(template: &Value, path: &Path, noun: &str) -> ErrorList {
+    let mut errors: ErrorList = one_of(
+        &path.child("spec.restartPolicy"),
+        at(template, &["spec", "restartPolicy"]),
+        &["Always"],
+    )
+    .into_iter()
+    .collect();
     if !at(template, &["spec", "activeDeadlineSeconds"]).is_null() {
         errors.push(Error::forbidden(
             &path.child("spec.activeDeadlineSeconds"),
@@ -121,12 +117,25 @@ fn template(spec: &Value, allowed: Allowed, path: &Path, noun: &str) -> ErrorLis
     errors
 }
 
+fn template(wanted: &LabelSelector, spec: &Value, allowed: Allowed, path: &Path, noun: &str) -> ErrorList {
+    let template = at(spec, &["template"]);
+    let path = path.child("template");
+    let mut errors: ErrorList = selected(wanted, template, &path).into_iter().collect();
+    errors.extend(pod::template(template, allowed, &path));
+    errors.extend(lasting(template, &path, noun));
+    errors
+}
+
 fn deployment(spec: &Value, allowed: Allowed, path: &Path) -> ErrorList {
     let mut errors: ErrorList = non_negative(&path.child("replicas"), at(spec, &["replicas"]))
         .into_iter()
         .collect();
-    errors.extend(selector(spec, path, "deployment"));
-    errors.extend(template(spec, allowed, path, "ReplicaSet"));
+    errors.extend(selector_and_template(
+        spec,
+        path,
+        ("deployment", "invalid label selector"),
+        |wanted| template(wanted, spec, allowed, path, "ReplicaSet"),
+    ));
     let strategy = at(spec, &["strategy"]);
     let strategy_path = path.child("strategy");
     let rolling = at(strategy, &["rollingUpdate"]);
@@ -186,8 +195,12 @@ fn replica_set(spec: &Value, allowed: Allowed, path: &Path) -> ErrorList {
         .iter()
         .filter_map(|field| non_negative(&path.child(field), at(spec, &[field])))
         .collect();
-    errors.extend(selector(spec, path, "deployment"));
-    errors.extend(template(spec, allowed, path, "ReplicaSet"));
+    errors.extend(selector_and_template(
+        spec,
+        path,
+        ("deployment", "invalid label selector"),
+        |wanted| template(wanted, spec, allowed, path, "ReplicaSet"),
+    ));
     errors
 }
 
@@ -200,7 +213,11 @@ fn replication_controller(spec: &Value, allowed: Allowed, path: &Path) -> ErrorL
     }
     errors.extend(non_negative(&path.child("replicas"), at(spec, &["replicas"])));
     if at(spec, &["template"]).is_object() {
-        errors.extend(template(spec, allowed, path, "ReplicationController"));
+        let wanted = at(spec, &["selector"])
+            .as_object()
+            .map(LabelSelector::from_map)
+            .unwrap_or_default();
+        errors.extend(template(&wanted, spec, allowed, path, "ReplicationController"));
     } else {
         errors.push(Error::required(&path.child("template"), ""));
     }
@@ -208,40 +225,23 @@ fn replication_controller(spec: &Value, allowed: Allowed, path: &Path) -> ErrorL
 }
 
 fn daemon_set(spec: &Value, allowed: Allowed, path: &Path) -> ErrorList {
-    let mut errors = label_selector(&path.child("selector"), at(spec, &["selector"]));
-    let wanted =
-        LabelSelector::from_object(Some(at(spec, &["selector"])).filter(|selector| selector.is_object()))
-            .unwrap_or_default();
-    let labels = at(spec, &["template", "metadata", "labels"]);
-    if errors.is_empty() && !wanted.is_everything() && !wanted.matches(labels.as_object()) {
-        errors.push(Error::invalid(
-            &path.child("template.metadata.labels"),
-            labels,
-            "`selector` does not match template `labels`",
-        ));
+    let selector = at(spec, &["selector"]);
+    let selector_path = path.child("selector");
+    let mut errors = label_selector_with(&selector_path, selector, allowed.any_selector_values);
+    let (template, template_path) = (at(spec, &["template"]), path.child("template"));
+    let wanted = LabelSelector::from_object(Some(selector)).unwrap_or_default();
+    if label_selector(&selector_path, selector).is_empty() {
+        errors.extend(selected(&wanted, template, &template_path));
     }
-    if at(spec, &["selector"]).is_object() && wanted.is_everything() {
+    if selector.is_object() && selects_all(selector) {
         errors.push(Error::invalid(
-            &path.child("selector"),
-            selector_shown(at(spec, &["selector"])),
+            &selector_path,
+            selector_shown(selector),
             "empty selector is invalid for daemonset",
         ));
     }
-    let template = at(spec, &["template"]);
-    errors.extend(pod::template(template, allowed, &path.child("template")));
-    if !text(template, &["spec", "restartPolicy"]).is_empty() {
-        errors.extend(one_of(
-            &path.child("template.spec.restartPolicy"),
-            at(template, &["spec", "restartPolicy"]),
-            &["Always"],
-        ));
-    }
-    if !at(template, &["spec", "activeDeadlineSeconds"]).is_null() {
-        errors.push(Error::forbidden(
-            &path.child("template.spec.activeDeadlineSeconds"),
-            "activeDeadlineSeconds in DaemonSet is not Supported",
-        ));
-    }
+    errors.extend(pod::template(template, allowed, &template_path));
+    errors.extend(lasting(template, &template_path, "DaemonSet"));
     errors.extend(non_negative(
         &path.child("minReadySeconds"),
         at(spec, &["minReadySeconds"]),
@@ -276,6 +276,8 @@ fn rolling_daemon_set(rolling: &Value, path: &Path) -> ErrorList {
     let (unavailable, surge) = (at(rolling, &["maxUnavailable"]), at(rolling, &["maxSurge"]));
     let mut errors = count_or_percent(&path.child("maxUnavailable"), unavailable);
     errors.extend(count_or_percent(&path.child("maxSurge"), surge));
+    errors.extend(not_more_than_all(&path.child("maxUnavailable"), unavailable));
+    errors.extend(not_more_than_all(&path.child("maxSurge"), surge));
     let (some_unavailable, some_surge) = (number_of(unavailable) != 0, number_of(surge) != 0);
     match (some_unavailable, some_surge) {
         (true, true) => errors.push(Error::invalid(
@@ -289,128 +291,5 @@ fn rolling_daemon_set(rolling: &Value, path: &Path) -> ErrorList {
         )),
         _ => {}
     }
-    errors.extend(not_more_than_all(&path.child("maxUnavailable"), unavailable));
-    errors.extend(not_more_than_all(&path.child("maxSurge"), surge));
     errors
-}
-
-/// What never changes is checked in a new set only.
-fn stateful_set(spec: &Value, is_new: bool, allowed: Allowed, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    match text(spec, &["podManagementPolicy"]) {
-        "" => errors.push(Error::required(&path.child("podManagementPolicy"), "")),
-        "OrderedReady" | "Parallel" => {}
-        other => errors.push(Error::invalid(
-            &path.child("podManagementPolicy"),
-            other,
-            "must be 'OrderedReady' or 'Parallel'",
-        )),
-    }
-    let strategy = at(spec, &["updateStrategy"]);
-    let rolling = at(strategy, &["rollingUpdate"]);
-    match text(strategy, &["type"]) {
-        "" => errors.push(Error::required(&path.child("updateStrategy"), "")),
-        "OnDelete" if rolling.is_object() => errors.push(Error::invalid(
-            &path.child("updateStrategy.rollingUpdate"),
-            rolling,
-            "only allowed for updateStrategy 'RollingUpdate'",
-        )),
-        "OnDelete" => {}
-        "RollingUpdate" => {
-            errors.extend(non_negative(
-                &path.child("updateStrategy.rollingUpdate.partition"),
-                at(rolling, &["partition"]),
-            ));
-            if !at(rolling, &["maxUnavailable"]).is_null() {
-                errors.extend(count_or_percent(
-                    &path.child("updateStrategy.rollingUpdate.maxUnavailable"),
-                    at(rolling, &["maxUnavailable"]),
-                ));
-            }
-        }
-        _ => errors.push(Error::invalid(
-            &path.child("updateStrategy"),
-            internal::shown(internal::STATEFUL_SET_STRATEGY, strategy),
-            "must be 'RollingUpdate' or 'OnDelete'",
-        )),
-    }
-    for field in ["whenDeleted", "whenScaled"] {
-        let policy = at(spec, &["persistentVolumeClaimRetentionPolicy", field]);
-        errors.extend(maybe_one_of(
-            &path.child("persistentVolumeClaimRetentionPolicy").child(field),
-            policy,
-            &["Retain", "Delete"],
-        ));
-    }
-    for field in ["replicas", "minReadySeconds"] {
-        errors.extend(non_negative(&path.child(field), at(spec, &[field])));
-    }
-    errors.extend(non_negative(
-        &path.child("ordinals.start"),
-        at(spec, &["ordinals", "start"]),
-    ));
-    errors.extend(selector(spec, path, "statefulset"));
-    let service = text(spec, &["serviceName"]);
-    if is_new && !service.is_empty() {
-        errors.extend(texts(
-            &path.child("serviceName"),
-            service,
-            names::dns1123_label(service),
-        ));
-    }
-    let claims = if is_new {
-        list(spec, &["volumeClaimTemplates"])
-    } else {
-        &[]
-    };
-    for (index, claim) in claims.iter().enumerate() {
-        errors.extend(super::storage::claim_spec(
-            at(claim, &["spec"]),
-            &path.child("volumeClaimTemplates").index(index).child("spec"),
-        ));
-    }
-    errors.extend(template_with_claims(spec, allowed, path));
-    errors
-}
-
-/// The claims are volumes of the pods, by their names.
-fn template_with_claims(spec: &Value, allowed: Allowed, path: &Path) -> ErrorList {
-    let mut spec = spec.clone();
-    let mut claims: Vec<Value> = Vec::new();
-    for claim in list(&spec, &["volumeClaimTemplates"]) {
-        let name = text(claim, &["metadata", "name"]);
-        if !claims.iter().any(|other| text(other, &["name"]) == name) {
-            claims.push(json!({"name": name, "persistentVolumeClaim": {"claimName": name}}));
-        }
-    }
-    if let Some(pod) = spec.pointer_mut("/template/spec").and_then(Value::as_object_mut)
-        && let Some(volumes) = pod.entry("volumes").or_insert_with(|| json!([])).as_array_mut()
-    {
-        volumes.retain(|volume| !claims.iter().any(|claim| claim["name"] == volume["name"]));
-        volumes.extend(claims);
-    }
-    template(&spec, allowed, path, "StatefulSet")
-}
-
-const STATEFUL: &str = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
-
-fn stateful_set_change(old: &Value, new: &Value, path: &Path) -> Option<Error> {
-    const FREE: &[&str] = &[
-        "replicas",
-        "ordinals",
-        "template",
-        "updateStrategy",
-        "revisionHistoryLimit",
-        "persistentVolumeClaimRetentionPolicy",
-        "minReadySeconds",
-    ];
-    let rest = |spec: &Value| -> Vec<(String, Value)> {
-        spec.as_object()
-            .into_iter()
-            .flatten()
-            .filter(|(key, value)| !FREE.contains(&key.as_str()) && !is_zero(Some(value)))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect()
-    };
-    (rest(old) != rest(new)).then(|| Error::forbidden(path, STATEFUL))
 }

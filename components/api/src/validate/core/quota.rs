@@ -1,3 +1,4 @@
+use crate::validate::internal;
 use crate::validate::shared::{is_counted as counts, is_huge_page, resource_amount, resource_name};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
@@ -71,6 +72,17 @@ fn computes(name: &str) -> bool {
     matches!(bare, "cpu" | "memory" | "ephemeral-storage") || is_huge_page(bare)
 }
 
+/// Pods, by what they may use at most or ask for.
+const OF_PODS: &[&str] = &[
+    "pods",
+    "cpu",
+    "memory",
+    "limits.cpu",
+    "limits.memory",
+    "requests.cpu",
+    "requests.memory",
+];
+
 /// Whether a quota of that scope can count that resource. Resources of others are not known here.
 fn applies(scope: &str, resource: &str) -> bool {
     match scope {
@@ -79,7 +91,7 @@ fn applies(scope: &str, resource: &str) -> bool {
         | "NotTerminating"
         | "NotBestEffort"
         | "PriorityClass"
-        | "CrossNamespacePodAffinity" => resource == "pods" || computes(resource),
+        | "CrossNamespacePodAffinity" => OF_PODS.contains(&resource),
         "BestEffort" => resource == "pods",
         "VolumeAttributesClass" => matches!(resource, "persistentvolumeclaims" | "requests.storage"),
         _ => true,
@@ -108,20 +120,18 @@ fn scopes(spec: &Value, path: &Path) -> ErrorList {
                 .map(|_| Error::invalid(path, shown, "unsupported scope applied to resource")),
         );
     }
-    if conflicting(&scopes) {
-        errors.push(Error::invalid(path, shown, "conflicting scopes"));
-    }
+    errors.extend(conflicts(&scopes).map(|_| Error::invalid(path, shown, "conflicting scopes")));
     errors
 }
 
-fn conflicting(scopes: &[&str]) -> bool {
+fn conflicts(scopes: &[&str]) -> impl Iterator<Item = &'static (&'static str, &'static str)> {
     CONFLICTS
         .iter()
-        .any(|(one, other)| scopes.contains(one) && scopes.contains(other))
+        .filter(|(one, other)| scopes.contains(one) && scopes.contains(other))
 }
 
 fn selector(spec: &Value, path: &Path) -> ErrorList {
-    const ONLY_EXISTS: &str = "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity";
+    const ONLY_EXISTS: &str = "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity";
     let mut errors = ErrorList::new();
     let mut seen = Vec::new();
     for expression in list(spec, &["scopeSelector", "matchExpressions"]) {
@@ -136,7 +146,7 @@ fn selector(spec: &Value, path: &Path) -> ErrorList {
         errors.extend(hard(spec).filter(|name| !applies(scope, name)).map(|_| {
             Error::invalid(
                 path,
-                at(spec, &["scopeSelector"]),
+                internal::shown(internal::SCOPE_SELECTOR, at(spec, &["scopeSelector"])),
                 "unsupported scope applied to resource",
             )
         }));
@@ -167,13 +177,9 @@ fn selector(spec: &Value, path: &Path) -> ErrorList {
         }
         seen.push(scope);
     }
-    if conflicting(&seen) {
-        errors.push(Error::invalid(
-            path,
-            at(spec, &["scopeSelector"]),
-            "conflicting scopes",
-        ));
-    }
+    // Upstream shows the scopes here, which the selector is not.
+    errors
+        .extend(conflicts(&seen).map(|_| Error::invalid(path, at(spec, &["scopes"]), "conflicting scopes")));
     errors
 }
 
@@ -204,6 +210,25 @@ mod tests {
             (
                 json!({"scopes": ["Terminating", "NotTerminating"]}),
                 vec!["spec.scopes: Invalid value: [\"Terminating\",\"NotTerminating\"]: conflicting scopes"],
+            ),
+            (
+                json!({"hard": {"requests.ephemeral-storage": "1Gi"}, "scopes": ["NotTerminating"]}),
+                vec![
+                    "spec.scopes: Invalid value: [\"NotTerminating\"]: unsupported scope applied to resource",
+                ],
+            ),
+            (
+                json!({"hard": {"services": "1"}, "scopeSelector": {"matchExpressions": [
+                    {"scopeName": "BestEffort", "operator": "Exists"},
+                    {"scopeName": "NotBestEffort", "operator": "In"},
+                ]}}),
+                vec![
+                    "spec.scopeSelector.matchExpressions: Invalid value: {\"MatchExpressions\":[{\"ScopeName\":\"BestEffort\",\"Operator\":\"Exists\",\"Values\":null},{\"ScopeName\":\"NotBestEffort\",\"Operator\":\"In\",\"Values\":null}]}: unsupported scope applied to resource",
+                    "spec.scopeSelector.matchExpressions: Invalid value: {\"MatchExpressions\":[{\"ScopeName\":\"BestEffort\",\"Operator\":\"Exists\",\"Values\":null},{\"ScopeName\":\"NotBestEffort\",\"Operator\":\"In\",\"Values\":null}]}: unsupported scope applied to resource",
+                    "spec.scopeSelector.matchExpressions.operator: Invalid value: \"In\": must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity",
+                    "spec.scopeSelector.matchExpressions.values: Required value: must be at least one value when `operator` is 'In' or 'NotIn' for scope selector",
+                    "spec.scopeSelector.matchExpressions: Invalid value: null: conflicting scopes",
+                ],
             ),
             (
                 json!({"hard": {"pods": "500m"}}),

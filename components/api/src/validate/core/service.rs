@@ -4,7 +4,7 @@ mod annotations;
 use crate::features::{Feature, Features};
 use crate::validate::addresses::Addresses;
 use crate::validate::internal;
-use crate::validate::shared::{self, maybe_one_of, one_of, port_or_name, texts};
+use crate::validate::shared::{self, maybe_one_of, one_of, port_or_name, set_to_one_of, texts};
 use crate::value::{at, is_zero, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::names;
@@ -34,7 +34,7 @@ pub(super) fn check(old: Option<&Value>, new: &Value, features: Features) -> Err
         errors.extend(balancer_class(spec, Some(old), &path.child("loadBalancerClass")));
         errors.extend(health_port_change(at(old, &["spec"]), spec, &path));
     }
-    errors.extend(annotations::check(new, kind, features));
+    errors.extend(annotations::topology(new));
     let ports = list(spec, &["ports"]);
     if ports.is_empty() && text(spec, &["clusterIP"]) != "None" && kind != "ExternalName" {
         errors.push(Error::required(&path.child("ports"), ""));
@@ -92,15 +92,11 @@ pub(super) fn check(old: Option<&Value>, new: &Value, features: Features) -> Err
         at(spec, &["selector"]),
         &path.child("selector"),
     ));
-    if text(spec, &["sessionAffinity"]).is_empty() {
-        errors.push(Error::required(&path.child("sessionAffinity"), ""));
-    } else {
-        errors.extend(one_of(
-            &path.child("sessionAffinity"),
-            at(spec, &["sessionAffinity"]),
-            &["ClientIP", "None"],
-        ));
-    }
+    errors.extend(set_to_one_of(
+        &path.child("sessionAffinity"),
+        at(spec, &["sessionAffinity"]),
+        &["ClientIP", "None"],
+    ));
     if text(spec, &["sessionAffinity"]) == "ClientIP"
         && let Some(seconds) = at(spec, &["sessionAffinityConfig", "clientIP", "timeoutSeconds"])
             .as_i64()
@@ -119,14 +115,12 @@ pub(super) fn check(old: Option<&Value>, new: &Value, features: Features) -> Err
         .enumerate()
     {
         let path = path.child("externalIPs").index(index);
-        errors.extend(external.ip(&path, ip));
-        errors.extend(non_special_ip(ip, &path));
+        match external.ip(&path, ip) {
+            Some(error) => errors.push(error),
+            None => errors.extend(non_special_ip(ip, &path)),
+        }
     }
-    if kind.is_empty() {
-        errors.push(Error::required(&path.child("type"), ""));
-    } else {
-        errors.extend(one_of(&path.child("type"), at(spec, &["type"]), TYPES));
-    }
+    errors.extend(set_to_one_of(&path.child("type"), at(spec, &["type"]), TYPES));
     errors.extend(conflicts(ports, kind, &path.child("ports")));
     let ranges = list(spec, &["loadBalancerSourceRanges"]);
     if !ranges.is_empty() && kind != "LoadBalancer" {
@@ -139,6 +133,16 @@ pub(super) fn check(old: Option<&Value>, new: &Value, features: Features) -> Err
     for (index, range) in ranges.iter().filter_map(Value::as_str).enumerate() {
         errors.extend(sources.cidr(&path.child("LoadBalancerSourceRanges").index(index), range.trim()));
     }
+    if ranges.is_empty() {
+        errors.extend(annotations::ranges(old, new, kind, features));
+    }
+    if kind != "LoadBalancer" && !at(spec, &["allocateLoadBalancerNodePorts"]).is_null() {
+        errors.push(Error::forbidden(
+            &path.child("allocateLoadBalancerNodePorts"),
+            "may only be used when `type` is 'LoadBalancer'",
+        ));
+    }
+    errors.extend(balancer_class(spec, None, &path.child("loadBalancerClass")));
     errors.extend(traffic(spec, kind, &path));
     errors.extend(distribution(spec, features, &path.child("trafficDistribution")));
     errors
@@ -186,15 +190,11 @@ fn port<'a>(port: &'a Value, named: bool, seen: &mut HashSet<&'a str>, path: &Pa
         }
     }
     errors.extend(shared::port(&path.child("port"), at(port, &["port"])));
-    if text(port, &["protocol"]).is_empty() {
-        errors.push(Error::required(&path.child("protocol"), ""));
-    } else {
-        errors.extend(one_of(
-            &path.child("protocol"),
-            at(port, &["protocol"]),
-            &["SCTP", "TCP", "UDP"],
-        ));
-    }
+    errors.extend(set_to_one_of(
+        &path.child("protocol"),
+        at(port, &["protocol"]),
+        &["SCTP", "TCP", "UDP"],
+    ));
     errors.extend(port_or_name(&path.child("targetPort"), at(port, &["targetPort"])));
     if let Some(protocol) = at(port, &["appProtocol"]).as_str() {
         errors.extend(texts(
@@ -248,7 +248,7 @@ fn traffic(spec: &Value, kind: &str, path: &Path) -> ErrorList {
     let outside = matches!(kind, "NodePort" | "LoadBalancer")
         || (kind == "ClusterIP" && !list(spec, &["externalIPs"]).is_empty());
     if outside {
-        errors.extend(one_of(
+        errors.extend(set_to_one_of(
             &path.child("externalTrafficPolicy"),
             external,
             &["Cluster", "Local"],
@@ -266,13 +266,6 @@ fn traffic(spec: &Value, kind: &str, path: &Path) -> ErrorList {
         at(spec, &["internalTrafficPolicy"]),
         &["Cluster", "Local"],
     ));
-    errors.extend(balancer_class(spec, None, &path.child("loadBalancerClass")));
-    if kind != "LoadBalancer" && !at(spec, &["allocateLoadBalancerNodePorts"]).is_null() {
-        errors.push(Error::forbidden(
-            &path.child("allocateLoadBalancerNodePorts"),
-            "may only be used when `type` is 'LoadBalancer'",
-        ));
-    }
     errors
 }
 
@@ -280,7 +273,7 @@ fn traffic(spec: &Value, kind: &str, path: &Path) -> ErrorList {
 fn distribution(spec: &Value, features: Features, path: &Path) -> Option<Error> {
     let given = at(spec, &["trafficDistribution"]);
     let known: &[&str] = if features.has(Feature::PreferSameTrafficDistribution) {
-        &["PreferClose", "PreferSameNode", "PreferSameZone"]
+        &["PreferClose", "PreferSameZone", "PreferSameNode"]
     } else {
         &["PreferClose"]
     };
@@ -316,15 +309,18 @@ fn health_port_change(old: &Value, new: &Value, path: &Path) -> Option<Error> {
 /// Addresses that traffic can't be sent to.
 pub(in crate::validate) fn non_special_ip(text: &str, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
-    let Some(ip) = crate::addresses::ip(text).map(|address| address.value) else {
+    let Some(ip) = crate::addresses::ip(text).map(|address| address.value.to_canonical()) else {
         return errors;
     };
     let (link_local, link_local_multicast) = match ip {
         IpAddr::V4(ip) => (ip.is_link_local(), ip.octets()[..3] == [224, 0, 0]),
-        IpAddr::V6(ip) => (ip.segments()[0] & 0xffc0 == 0xfe80, ip.segments()[0] == 0xff02),
+        IpAddr::V6(ip) => (
+            ip.segments()[0] & 0xffc0 == 0xfe80,
+            ip.segments()[0] & 0xff0f == 0xff02,
+        ),
     };
     for (special, message) in [
-        (ip.is_unspecified(), format!("may not be unspecified ({ip})")),
+        (ip.is_unspecified(), format!("may not be unspecified ({text})")),
         (
             ip.is_loopback(),
             "may not be in the loopback range (127.0.0.0/8, ::1/128)".to_owned(),

@@ -1,51 +1,124 @@
 use super::*;
 use serde_json::json;
 
+fn told(kind: &str, old: Option<&Value>, new: &Value) -> Vec<String> {
+    let errors = check(kind, old, new, Features::default()).unwrap();
+    errors.iter().map(ToString::to_string).collect()
+}
+
 #[test]
-fn docker_configurations_are_maps() {
-    use base64::Engine;
-    use base64::engine::general_purpose::STANDARD;
-    for (content, wrong) in [
-        ("{}", ""),
-        ("null", ""),
-        (r#"{"auths": {}}"#, ""),
+fn settings_of_registries_are_objects() {
+    let told_of = |json: &str| {
+        let secret = json!({
+            "type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": STANDARD.encode(json)},
+        });
+        told("Secret", None, &secret)
+    };
+    for (json, wanted) in [
+        ("{}", None),
+        ("null", None),
         (
             "[]",
-            "json: cannot unmarshal array into Go value of type map[string]interface {}",
+            Some("json: cannot unmarshal array into Go value of type map[string]interface {}"),
         ),
         (
             "1",
-            "json: cannot unmarshal number into Go value of type map[string]interface {}",
+            Some("json: cannot unmarshal number into Go value of type map[string]interface {}"),
         ),
         (
-            r#""a""#,
-            "json: cannot unmarshal string into Go value of type map[string]interface {}",
+            "\"a\"",
+            Some("json: cannot unmarshal string into Go value of type map[string]interface {}"),
         ),
         (
             "true",
-            "json: cannot unmarshal bool into Go value of type map[string]interface {}",
+            Some("json: cannot unmarshal bool into Go value of type map[string]interface {}"),
         ),
-        ("", "unexpected end of JSON input"),
+        ("x", Some("invalid character 'x' looking for beginning of value")),
     ] {
-        for (kind, key) in [
-            ("kubernetes.io/dockercfg", ".dockercfg"),
-            ("kubernetes.io/dockerconfigjson", ".dockerconfigjson"),
-        ] {
-            let secret = json!({"type": kind, "data": {key: STANDARD.encode(content)}});
-            let found: Vec<String> = secret_errors(&secret);
-            let wanted: Vec<String> = Some(wrong)
-                .filter(|wrong| !wrong.is_empty())
-                .map(|wrong| format!("data[{key}]: Invalid value: \"<secret contents redacted>\": {wrong}"))
-                .into_iter()
-                .collect();
-            assert_eq!(found, wanted, "{kind} {content}");
-        }
+        let wanted = wanted.map(|why| {
+            format!("data[.dockerconfigjson]: Invalid value: \"<secret contents redacted>\": {why}")
+        });
+        assert_eq!(told_of(json), Vec::from_iter(wanted), "{json}");
     }
 }
 
-fn secret_errors(secret: &Value) -> Vec<String> {
-    super::secret(None, secret)
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+#[test]
+fn what_may_not_change_is_told_of_first() {
+    let old = json!({"immutable": true, "data": {"a": "b"}});
+    let new = json!({"immutable": true, "data": {"a b": "b"}});
+    let wrong = told("ConfigMap", Some(&old), &new);
+    assert_eq!(
+        wrong[0],
+        "data: Forbidden: field is immutable when `immutable` is set"
+    );
+    assert!(wrong[1].starts_with("data[a b]: Invalid value"), "{wrong:?}");
+}
+
+/// A service of a type, with parts of its spec.
+fn service(kind: &str, parts: &Value, annotations: &Value) -> Value {
+    let mut service = json!({
+        "metadata": {"name": "s", "annotations": annotations},
+        "spec": {
+            "type": kind, "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ipFamilies": ["IPv4"],
+            "ports": [{"port": 80, "targetPort": 80, "protocol": "TCP"}], "sessionAffinity": "None",
+            "internalTrafficPolicy": "Cluster",
+        },
+    });
+    for (field, value) in parts.as_object().unwrap() {
+        service["spec"][field] = value.clone();
+    }
+    service
+}
+
+#[test]
+fn services_are_told_of_in_order() {
+    const SPECIAL: &str = "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)";
+    for (parts, wanted) in [
+        (
+            json!({
+                "allocateLoadBalancerNodePorts": true, "loadBalancerClass": "a.b/c",
+                "externalTrafficPolicy": "Local", "healthCheckNodePort": 1, "internalTrafficPolicy": "X",
+                "trafficDistribution": "Y",
+            }),
+            vec![
+                "spec.allocateLoadBalancerNodePorts: Forbidden: may only be used when `type` is 'LoadBalancer'",
+                "spec.loadBalancerClass: Forbidden: may only be used when `type` is 'LoadBalancer'",
+                "spec.externalTrafficPolicy: Invalid value: \"Local\": may only be set for externally-accessible services",
+                "spec.healthCheckNodePort: Invalid value: 1: may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
+                "spec.internalTrafficPolicy: Unsupported value: \"X\": supported values: \"Cluster\", \"Local\"",
+                "spec.trafficDistribution: Unsupported value: \"Y\": supported values: \"PreferClose\", \"PreferSameZone\", \"PreferSameNode\"",
+            ],
+        ),
+        (
+            json!({"externalIPs": ["ff12::1"], "externalTrafficPolicy": "Cluster"}),
+            vec![&*format!(
+                "spec.externalIPs[0]: Invalid value: \"ff12::1\": {SPECIAL}"
+            )],
+        ),
+        (
+            json!({"externalIPs": ["0.0.0.0"]}),
+            vec![
+                "spec.externalIPs[0]: Invalid value: \"0.0.0.0\": may not be unspecified (0.0.0.0)",
+                "spec.externalTrafficPolicy: Required value",
+            ],
+        ),
+    ] {
+        let service = service("ClusterIP", &parts, &Value::Null);
+        assert_eq!(told("Service", None, &service), wanted, "{parts}");
+    }
+}
+
+#[test]
+fn ranges_in_annotations_stay_as_they_were() {
+    let with = |ranges: &str| {
+        let annotations = json!({"service.beta.kubernetes.io/load-balancer-source-ranges": ranges});
+        let parts = json!({"externalTrafficPolicy": "Cluster", "allocateLoadBalancerNodePorts": true});
+        service("LoadBalancer", &parts, &annotations)
+    };
+    let wrong =
+        "metadata.annotations[service.beta.kubernetes.io/load-balancer-source-ranges]: Invalid value: \"x\"";
+    let (good, bad) = (with("10.0.0.0/8"), with("x"));
+    assert!(told("Service", None, &bad)[0].starts_with(wrong));
+    assert!(told("Service", Some(&good), &bad)[0].starts_with(wrong));
+    assert!(told("Service", Some(&bad), &bad).is_empty());
 }

@@ -35,6 +35,35 @@ pub(in crate::validate) const TAINT: Members = &[
     Member("TimeAdded", "timeAdded", Plain),
 ];
 
+/// core.NodeAddress
+pub(in crate::validate) const NODE_ADDRESS: Members =
+    &[Member("Type", "type", Text), Member("Address", "address", Text)];
+
+/// A source of a kubelet's configuration that names none.
+pub(in crate::validate) const NODE_CONFIG_SOURCE: Members = &[Member("ConfigMap", "configMap", Plain)];
+
+/// core.PodIP and core.HostIP
+pub(in crate::validate) const IP: Members = &[Member("IP", "ip", Text)];
+
+/// core.ScopeSelector
+pub(in crate::validate) const SCOPE_SELECTOR: Members = &[Member(
+    "MatchExpressions",
+    "matchExpressions",
+    List(&[
+        Member("ScopeName", "scopeName", Text),
+        Member("Operator", "operator", Text),
+        Member("Values", "values", Plain),
+    ]),
+)];
+
+/// policy.PodDisruptionBudgetSpec
+pub(in crate::validate) const DISRUPTION_BUDGET: Members = &[
+    Member("MinAvailable", "minAvailable", Plain),
+    Member("Selector", "selector", Plain),
+    Member("MaxUnavailable", "maxUnavailable", Plain),
+    Member("UnhealthyPodEvictionPolicy", "unhealthyPodEvictionPolicy", Plain),
+];
+
 /// core.Toleration
 pub(in crate::validate) const TOLERATION: Members = &[
     Member("Key", "key", Text),
@@ -90,14 +119,13 @@ pub(in crate::validate) const UPDATE_STRATEGY: Members = &[
 /// apps.StatefulSetUpdateStrategy
 pub(in crate::validate) const STATEFUL_SET_STRATEGY: Members = &[
     Member("Type", "type", Text),
-    Member(
-        "RollingUpdate",
-        "rollingUpdate",
-        Pointer(&[
-            Member("Partition", "partition", Number),
-            Member("MaxUnavailable", "maxUnavailable", Plain),
-        ]),
-    ),
+    Member("RollingUpdate", "rollingUpdate", Pointer(ROLLING_STATEFUL_SET)),
+];
+
+/// apps.RollingUpdateStatefulSetStrategy
+pub(in crate::validate) const ROLLING_STATEFUL_SET: Members = &[
+    Member("Partition", "partition", Number),
+    Member("MaxUnavailable", "maxUnavailable", Plain),
 ];
 
 /// batch.PodFailurePolicy

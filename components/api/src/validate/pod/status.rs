@@ -1,10 +1,14 @@
 //! What may change in a pod's status.
+mod claims;
+mod transitions;
+
 use super::{Allowed, annotations};
 use crate::addresses::is_ipv6;
-use crate::features::Features;
+use crate::features::{Feature, Features};
 use crate::validate::addresses::Addresses;
+use crate::validate::internal;
 use crate::validate::shared::{self, immutable, one_of, texts};
-use crate::value::{at, list, text};
+use crate::value::{at, int, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
 use apimachinery::names;
 use serde_json::Value;
@@ -19,37 +23,32 @@ const KINDS: [(&str, &str); 3] = [
 
 /// A change through the status endpoint.
 pub(in crate::validate) fn update(old: &Value, new: &Value, features: Features) -> ErrorList {
-    let (metadata, path) = (Path::new("metadata"), Path::new("status"));
-    let mut errors = annotations::change(
-        old,
-        new,
-        Allowed::of(features, "Pod", Some(old)),
-        &metadata.child("annotations"),
-    );
-    for (index, condition) in list(new, &["status", "conditions"]).iter().enumerate() {
-        let kind = text(condition, &["type"]);
-        if !matches!(kind, "PodScheduled" | "Ready" | "Initialized") {
-            let path = metadata.child("conditions").index(index).child("Type");
-            errors.extend(texts(&path, kind, names::qualified_name(kind)));
-        }
-    }
-    let nominated = text(new, &["status", "nominatedNodeName"]);
-    if !nominated.is_empty() && nominated != text(old, &["status", "nominatedNodeName"]) {
-        errors.extend(texts(
-            &path.child("nominatedNodeName"),
-            nominated,
-            names::dns1123_subdomain(nominated),
-        ));
-    }
+    let path = Path::new("status");
+    let allowed = Allowed::of(features, "Pod", Some(old));
+    let mut errors = annotations::change(old, new, allowed, &Path::new("metadata.annotations"));
+    errors.extend(conditions(new, &path.child("conditions")));
+    errors.extend(nomination(old, new, features, &path.child("nominatedNodeName")));
+    errors.extend(generation(at(new, &["status"]), &path));
     errors.extend(immutable(
         &path.child("qosClass"),
         at(old, &["status", "qosClass"]),
         at(new, &["status", "qosClass"]),
     ));
-    for (field, _) in KINDS {
-        errors.extend(transitions(old, new, field, &path.child(field)));
+    for (field, containers) in KINDS {
+        errors.extend(transitions::check(
+            old,
+            new,
+            (field, containers),
+            allowed,
+            &path.child(field),
+        ));
     }
     errors.extend(claims(new, &path.child("resourceClaimStatuses")));
+    errors.extend(claims::extended(new, &path.child("extendedResourceClaimStatus")));
+    errors.extend(claims::of_node(
+        new,
+        &path.child("nodeAllocatableResourceClaimStatuses"),
+    ));
     errors.extend(addresses(old, new, "podIPs", features, &path));
     errors.extend(addresses(old, new, "hostIPs", features, &path));
     for (field, _) in KINDS {
@@ -61,44 +60,40 @@ pub(in crate::validate) fn update(old: &Value, new: &Value, features: Features) 
     errors
 }
 
-/// Containers that ended stay ended, unless they are started again by their pod's rules or their own.
-fn transitions(old: &Value, new: &Value, field: &str, path: &Path) -> ErrorList {
-    let ephemeral = field == "ephemeralContainerStatuses";
-    let policy = if ephemeral {
-        "Never"
-    } else {
-        text(old, &["spec", "restartPolicy"])
-    };
+/// Conditions that others than Kubernetes itself add have names of their own.
+fn conditions(pod: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
-    if policy == "Always" {
-        return errors;
+    for (index, condition) in list(pod, &["status", "conditions"]).iter().enumerate() {
+        let (kind, path) = (text(condition, &["type"]), path.index(index));
+        errors.extend(generation(condition, &path));
+        if !matches!(kind, "PodScheduled" | "Ready" | "Initialized") {
+            errors.extend(texts(&path.child("Type"), kind, names::qualified_name(kind)));
+        }
     }
-    let own_rules = |name: &str| {
-        ["containers", "initContainers"]
-            .iter()
-            .flat_map(|kind| list(old, &["spec", kind]))
-            .any(|container| {
-                text(container, &["name"]) == name
-                    && (!list(container, &["restartPolicyRules"]).is_empty()
-                        || matches!(text(container, &["restartPolicy"]), "Always" | "OnFailure"))
-            })
-    };
-    for (index, before) in list(old, &["status", field]).iter().enumerate() {
-        let ended = at(before, &["state", "terminated"]);
-        let name = text(before, &["name"]);
-        let failed = at(ended, &["exitCode"]).as_i64().unwrap_or(0) != 0;
-        if !ended.is_object() || (failed && policy == "OnFailure") || (!ephemeral && own_rules(name)) {
-            continue;
-        }
-        let again = list(new, &["status", field])
-            .iter()
-            .any(|after| text(after, &["name"]) == name && !at(after, &["state", "terminated"]).is_object());
-        if again {
-            errors.push(Error::forbidden(
-                &path.index(index).child("state"),
-                "may not be transitioned to non-terminated state",
-            ));
-        }
+    errors
+}
+
+/// The generation of which a status or a condition tells.
+fn generation(told: &Value, path: &Path) -> Option<Error> {
+    let number = int(told, &["observedGeneration"]).filter(|number| *number < 0)?;
+    let path = path.child("observedGeneration");
+    Some(Error::invalid(&path, number, "must be a non-negative integer"))
+}
+
+/// The node that a pod may get; a pod that has one needs no other.
+fn nomination(old: &Value, new: &Value, features: Features, path: &Path) -> ErrorList {
+    let nominated = text(new, &["status", "nominatedNodeName"]);
+    if nominated.is_empty() || nominated == text(old, &["status", "nominatedNodeName"]) {
+        return ErrorList::new();
+    }
+    let mut errors = texts(path, nominated, names::dns1123_subdomain(nominated));
+    if features.has(Feature::ClearingNominatedNodeNameAfterBinding)
+        && !text(old, &["spec", "nodeName"]).is_empty()
+    {
+        errors.push(Error::forbidden(
+            path,
+            "may not be set on pods that are already bound to a node",
+        ));
     }
     errors
 }
@@ -107,7 +102,10 @@ fn claims(pod: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let mut seen = HashSet::new();
     for (index, status) in list(pod, &["status", "resourceClaimStatuses"]).iter().enumerate() {
-        let path = path.index(index).child("name");
+        let (claim_path, path) = (
+            path.index(index).child("resourceClaimName"),
+            path.index(index).child("name"),
+        );
         let name = text(status, &["name"]);
         let known = list(pod, &["spec", "resourceClaims"])
             .iter()
@@ -123,7 +121,7 @@ fn claims(pod: &Value, path: &Path) -> ErrorList {
             errors.push(Error::duplicate(&path, name));
         }
         if let Some(claim) = at(status, &["resourceClaimName"]).as_str() {
-            errors.extend(texts(&path, claim, names::dns1123_subdomain(claim)));
+            errors.extend(texts(&claim_path, claim, names::dns1123_subdomain(claim)));
         }
     }
     errors
@@ -159,7 +157,7 @@ fn addresses(old: &Value, pod: &Value, field: &str, features: Features, path: &P
     if families.len() < 2 || ips.len() > 2 {
         errors.push(Error::invalid(
             &path,
-            Value::from(given),
+            internal::shown_list(internal::IP, at(pod, &["status", field])),
             "may specify no more than one IP for each IP family",
         ));
     }
@@ -181,7 +179,7 @@ fn users(pod: &Value, field: &str, path: &Path) -> ErrorList {
         if !user.is_object() {
             continue;
         }
-        let path = path.index(index).child("linux");
+        let path = path.index(index).child("user.linux");
         if windows {
             errors.push(Error::forbidden(&path, "cannot be set for a windows pod"));
             continue;
@@ -197,6 +195,9 @@ fn users(pod: &Value, field: &str, path: &Path) -> ErrorList {
     }
     errors
 }
+
+/// What is said of a device's health has at most this many bytes.
+const MAX_HEALTH_MESSAGE: usize = 1024;
 
 /// How the devices are that containers have.
 fn allocated(pod: &Value, field: &str, containers: &str, path: &Path) -> ErrorList {
@@ -231,6 +232,14 @@ fn allocated(pod: &Value, field: &str, containers: &str, path: &Path) -> ErrorLi
                     at(health, &["health"]),
                     &["Healthy", "Unhealthy", "Unknown"],
                 ));
+                let own = path.child("message");
+                match at(health, &["message"]).as_str() {
+                    Some("") => errors.push(Error::required(&own, "must be non-empty if specified")),
+                    Some(message) if message.len() > MAX_HEALTH_MESSAGE => {
+                        errors.push(Error::too_long(&own, MAX_HEALTH_MESSAGE));
+                    }
+                    _ => {}
+                }
                 let id = text(health, &["resourceID"]);
                 if !seen.insert(id) {
                     errors.push(Error::duplicate(&path.child("resourceID"), id));

@@ -94,8 +94,10 @@ fn change(old: &Value, new: &Value, field: &str, one: &str, path: &Path) -> Erro
             .map(|(index, _)| changed(if field == "ipFamilies" { 0 } else { index }))
             .collect();
     }
+    // Upstream looks at the addresses here, and shows them, whichever of both has changed.
+    let addresses = list(new, &["clusterIPs"]);
     let mut errors = ErrorList::new();
-    if before.len() > after.len() && after.is_empty() {
+    if before.len() > after.len() && addresses.is_empty() {
         errors.push(Error::invalid(
             &own.index(0),
             Value::from(after),
@@ -105,7 +107,11 @@ fn change(old: &Value, new: &Value, field: &str, one: &str, path: &Path) -> Erro
     if let (Some(before), Some(after)) = (before.first(), after.first())
         && before != after
     {
-        errors.push(changed(0));
+        errors.push(Error::invalid(
+            &own.index(0),
+            Value::from(addresses),
+            "may not change once set",
+        ));
     }
     if before.len() > after.len() && after.len() == 1 && text(new, &["ipFamilyPolicy"]) != "SingleStack" {
         errors.push(Error::invalid(

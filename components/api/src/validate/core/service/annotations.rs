@@ -9,34 +9,41 @@ const HINTS: &str = "service.kubernetes.io/topology-aware-hints";
 const MODE: &str = "service.kubernetes.io/topology-mode";
 const RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
 
-pub(super) fn check(service: &Value, kind: &str, features: Features) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let path = Path::new("metadata.annotations");
-    if let (Some(mode), Some(hints)) = (meta::annotation(service, MODE), meta::annotation(service, HINTS))
-        && mode != hints
-    {
-        errors.push(Error::invalid(
-            &path.key(MODE),
+/// What both names of one annotation say must be the same.
+pub(super) fn topology(service: &Value) -> Option<Error> {
+    let mode = meta::annotation(service, MODE)?;
+    let hints = meta::annotation(service, HINTS)?;
+    (mode != hints).then(|| {
+        Error::invalid(
+            &Path::new("metadata.annotations").key(MODE),
             mode,
             format!("must match annotations[{HINTS}] when both are specified"),
-        ));
-    }
-    let in_spec = !crate::value::list(service, &["spec", "loadBalancerSourceRanges"]).is_empty();
-    let Some(ranges) = meta::annotation(service, RANGES).filter(|_| !in_spec) else {
+        )
+    })
+}
+
+/// Who may call the balancer, of a service whose spec doesn't say; what was stored already is not looked at.
+pub(super) fn ranges(old: Option<&Value>, new: &Value, kind: &str, features: Features) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let Some(ranges) = meta::annotation(new, RANGES) else {
         return errors;
     };
-    let path = path.key(RANGES);
+    let path = Path::new("metadata.annotations").key(RANGES);
     if kind != "LoadBalancer" {
         errors.push(Error::forbidden(
             &path,
             "may only be used when `type` is 'LoadBalancer'",
         ));
     }
+    let stored = old.and_then(|old| meta::annotation(old, RANGES)) == Some(ranges);
     let ranges = ranges.trim();
-    if !ranges.is_empty() {
-        let each = ranges.split(',');
+    if !stored && !ranges.is_empty() {
         let rules = Addresses::new(features);
-        errors.extend(each.filter_map(|range| rules.cidr(&path, range.trim())));
+        errors.extend(
+            ranges
+                .split(',')
+                .filter_map(|range| rules.cidr(&path, range.trim())),
+        );
     }
     errors
 }
