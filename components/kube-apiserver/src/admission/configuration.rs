@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 use super::pod_security::configuration::PodSecurityConfiguration;
+use super::resource_quota::limited::{self, Limited};
 
 /// What the file says, read and checked.
 #[derive(Debug, Default)]
@@ -15,6 +16,7 @@ pub struct AdmissionConfiguration {
     pub mutating: Identities,
     pub validating: Identities,
     pub pod_security: PodSecurityConfiguration,
+    pub resource_quota: Vec<Limited>,
 }
 
 #[derive(Deserialize)]
@@ -80,6 +82,7 @@ impl AdmissionConfiguration {
                 )?;
                 self.pod_security = PodSecurityConfiguration::read(&told)?;
             }
+            "ResourceQuota" => self.resource_quota = limited::read(any_of(told, &limited::TYPES)?)?,
             other => bail!("a configuration of {other:?} is not supported"),
         }
         Ok(())
@@ -108,6 +111,17 @@ fn checked(mut told: Value, versions: &[&str], kind: &str) -> anyhow::Result<Val
     let (version, found) = (take(&mut told, "apiVersion"), take(&mut told, "kind"));
     expect(&version, &found, versions, kind)?;
     Ok(told)
+}
+
+/// Likewise, of one of several types.
+fn any_of(told: Value, types: &[(&str, &str)]) -> anyhow::Result<Value> {
+    let kind = told["kind"].as_str().unwrap_or("").to_owned();
+    let known = types.iter().filter(|(_, known)| *known == kind);
+    let versions: Vec<&str> = known.map(|(version, _)| *version).collect();
+    if versions.is_empty() {
+        bail!("{kind:?} is no kind of its configuration");
+    }
+    checked(told, &versions, &kind)
 }
 
 fn expect(version: &str, kind: &str, versions: &[&str], wanted: &str) -> anyhow::Result<()> {
@@ -150,7 +164,11 @@ mod tests {
         let head = "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n";
         let webhook = "- name: ValidatingAdmissionWebhook\n  configuration: {apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration, kubeConfigFile: kubeconfig}\n";
         let security = "- name: PodSecurity\n  configuration: {apiVersion: pod-security.admission.config.k8s.io/v1, kind: PodSecurityConfiguration, defaults: {enforce: LEVEL}}\n";
+        let quota = "- name: ResourceQuota\n  configuration: {apiVersion: resourcequota.admission.k8s.io/v1beta1, kind: Configuration, limitedResources: [{resource: RESOURCE, matchContains: [cpu]}]}\n";
         for (text, good) in [
+            (format!("{head}{}", quota.replace("RESOURCE", "pods")), true),
+            (format!("{head}{}", quota.replace("RESOURCE", "''")), false),
+            (format!("{head}{}", quota.replace("v1beta1", "v1")), false),
             (format!("{head}{webhook}"), true),
             (format!("{head}{}", security.replace("LEVEL", "baseline")), true),
             (format!("{head}{}", security.replace("LEVEL", "strict")), false),
