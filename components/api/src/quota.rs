@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 pub use device_claims::{Devices, extended_owner};
 pub use scopes::Requirement;
-pub use totals::pod_total;
+pub use totals::{amounts, pod_total, spec_total};
 
 /// Amounts by the names that a quota's `hard` has for them.
 pub type Usage = BTreeMap<String, Quantity>;

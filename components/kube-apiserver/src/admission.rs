@@ -208,7 +208,7 @@ async fn admit_one(
         return Ok(false);
     };
     match plugin {
-        Plugin::LimitRanger => limit_ranger::mutate(server, attributes, object).await?,
+        Plugin::LimitRanger => limit_ranger::mutate(server, attributes, object, plain(old)).await?,
         Plugin::ServiceAccount => service_account::mutate(server, attributes, object).await?,
         Plugin::TaintNodesByCondition => pod_defaults::new_node(attributes, object),
         Plugin::Priority => return pod_defaults::priority(server, attributes, object, plain(old)).await,
@@ -288,7 +288,7 @@ async fn validate_one(
     }
     let (object, old) = (plain(object), plain(old));
     match plugin {
-        Plugin::LimitRanger => limit_ranger::validate(server, attributes, object).await,
+        Plugin::LimitRanger => limit_ranger::validate(server, attributes, object, old).await,
         Plugin::ServiceAccount => service_account::validate(server, attributes, object).await,
         Plugin::Priority => pod_defaults::single_default(server, attributes, object),
         Plugin::PersistentVolumeClaimResize => volumes::resize(server, attributes, object, old),

@@ -4,7 +4,8 @@ use super::{Usage, amount};
 use crate::value::list;
 use serde_json::Value;
 
-fn amounts(list: &Value) -> Usage {
+/// The amounts of a list such as `requests`, but those that are none.
+pub fn amounts(list: &Value) -> Usage {
     list.as_object()
         .into_iter()
         .flatten()
@@ -64,21 +65,16 @@ fn of_container(container: &Value, statuses: &[Value], field: &str, infeasible: 
 }
 
 /// The sum over the containers and sidecars, or what an init container takes beside the sidecars started before it,
-/// if that is more. What the pod says for all its containers (`pod_level`) takes the place of that, and the overhead
-/// comes on top; of limits only where there is one. `field` is `requests` or `limits`.
-pub fn pod_total(pod: &Value, field: &str, pod_level: bool) -> Usage {
-    let spec = &pod["spec"];
-    let infeasible = resize_is_infeasible(pod);
-    let statuses = list(pod, &["status", "containerStatuses"]);
-    let init_statuses = list(pod, &["status", "initContainerStatuses"]);
+/// if that is more. `of` is asked about a container, and whether it is a sidecar.
+fn sum(spec: &Value, field: &str, of: impl Fn(&Value, bool) -> Usage) -> Usage {
     let mut sum = Usage::new();
     for container in list(spec, &["containers"]) {
-        add(&mut sum, &of_container(container, statuses, field, infeasible));
+        add(&mut sum, &of(container, false));
     }
     let (mut sidecars, mut start) = (Usage::new(), Usage::new());
     for container in list(spec, &["initContainers"]) {
         if container["restartPolicy"] == "Always" {
-            let own = of_container(container, init_statuses, field, infeasible);
+            let own = of(container, true);
             add(&mut sidecars, &own);
             add(&mut sum, &own);
             raise(&mut start, &sidecars);
@@ -89,14 +85,46 @@ pub fn pod_total(pod: &Value, field: &str, pod_level: bool) -> Usage {
         }
     }
     raise(&mut sum, &start);
+    sum
+}
+
+/// What a pod takes, or may take by what it has already. What it says for all its containers (`pod_level`) takes the
+/// place of their sum, and the overhead comes on top; of limits only where there is one. `field` is `requests` or
+/// `limits`.
+pub fn pod_total(pod: &Value, field: &str, pod_level: bool) -> Usage {
+    let spec = &pod["spec"];
+    let infeasible = resize_is_infeasible(pod);
+    let statuses = list(pod, &["status", "containerStatuses"]);
+    let init_statuses = list(pod, &["status", "initContainerStatuses"]);
+    let mut total = sum(spec, field, |container, sidecar| {
+        let statuses = if sidecar { init_statuses } else { statuses };
+        of_container(container, statuses, field, infeasible)
+    });
     if pod_level {
         let whole = amounts(&spec["resources"][field]);
-        sum.extend(whole.into_iter().filter(|(name, _)| is_pod_level(name)));
+        total.extend(whole.into_iter().filter(|(name, _)| is_pod_level(name)));
     }
     let mut overhead = amounts(&spec["overhead"]);
     if field == "limits" {
-        overhead.retain(|name, _| sum.contains_key(name));
+        overhead.retain(|name, _| total.contains_key(name));
     }
-    add(&mut sum, &overhead);
-    sum
+    add(&mut total, &overhead);
+    total
+}
+
+/// Likewise by the spec alone, without overhead: what limit ranges bound.
+pub fn spec_total(pod: &Value, field: &str, pod_level: bool) -> Usage {
+    let spec = &pod["spec"];
+    let mut total = sum(spec, field, |container, _| {
+        amounts(&container["resources"][field])
+    });
+    if pod_level {
+        let whole = amounts(&spec["resources"][field]);
+        total.extend(
+            whole
+                .into_iter()
+                .filter(|(name, _)| matches!(name.as_str(), "cpu" | "memory")),
+        );
+    }
+    total
 }
