@@ -293,7 +293,7 @@ async fn validate_one(
         Plugin::Priority => pod_defaults::single_default(server, attributes, object),
         Plugin::PersistentVolumeClaimResize => volumes::resize(server, attributes, object, old),
         Plugin::RuntimeClass => pod_defaults::overhead(server, attributes, object).await,
-        Plugin::ClusterTrustBundleAttest => certificates::attest(server, attributes, object),
+        Plugin::ClusterTrustBundleAttest => certificates::attest(server, attributes, object, old),
         Plugin::PodSecurity => pod_security::admit(server, attributes, object, old).await,
         Plugin::NodeDeclaredFeatureValidator => declared_features::check(server, attributes, object, old),
         Plugin::CertificateApproval => certificates::approval(server, attributes, old),
