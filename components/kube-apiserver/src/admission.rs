@@ -50,6 +50,7 @@ pub struct Admission {
     pub webhooks: Live<Webhooks>,
     pub policies: Live<Policies>,
     pub bounds: bounds::Bounds,
+    pub deleted: namespace_lifecycle::Deleted,
 }
 
 impl Admission {
@@ -60,6 +61,7 @@ impl Admission {
             webhooks: Live::default(),
             policies: Live::default(),
             bounds: bounds::Bounds::default(),
+            deleted: namespace_lifecycle::Deleted::default(),
         }
     }
 
