@@ -5,4 +5,5 @@ mod bench;
 mod field_sets;
 mod plugins;
 mod policies;
+mod quotas;
 mod webhooks;
