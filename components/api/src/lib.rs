@@ -7,6 +7,7 @@ pub mod expressions;
 pub mod features;
 pub mod managed;
 pub mod openapi;
+pub mod quota;
 pub mod registry;
 pub mod schema;
 pub mod strategy;

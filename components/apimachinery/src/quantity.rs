@@ -91,6 +91,15 @@ impl Quantity {
         self.scaled(1_000_000)
     }
 
+    /// The next whole number, written in the same way.
+    pub fn rounded_up(self) -> Self {
+        let whole = self.nanos.div_euclid(NANO) + i128::from(self.nanos.rem_euclid(NANO) != 0);
+        Self {
+            nanos: whole * NANO,
+            format: self.format,
+        }
+    }
+
     fn scaled(&self, unit: i128) -> i64 {
         let whole = self.nanos.div_euclid(unit) + i128::from(self.nanos.rem_euclid(unit) != 0);
         i64::try_from(whole).unwrap_or(if whole < 0 { i64::MIN } else { i64::MAX })

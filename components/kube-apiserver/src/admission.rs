@@ -52,6 +52,7 @@ pub struct Admission {
     pub webhooks: Live<Webhooks>,
     pub policies: Live<Policies>,
     pub bounds: bounds::Bounds,
+    pub deleted: namespace_lifecycle::Deleted,
 }
 
 impl Admission {
@@ -62,6 +63,7 @@ impl Admission {
             webhooks: Live::default(),
             policies: Live::default(),
             bounds: bounds::Bounds::default(),
+            deleted: namespace_lifecycle::Deleted::default(),
         }
     }
 
@@ -215,7 +217,7 @@ async fn admit_one(
         return Ok(false);
     };
     match plugin {
-        Plugin::LimitRanger => limit_ranger::mutate(server, attributes, object).await?,
+        Plugin::LimitRanger => limit_ranger::mutate(server, attributes, object, plain(old)).await?,
         Plugin::ServiceAccount => service_account::mutate(server, attributes, object).await?,
         Plugin::TaintNodesByCondition => pod_defaults::new_node(attributes, object),
         Plugin::Priority => return pod_defaults::priority(server, attributes, object, plain(old)).await,
@@ -301,12 +303,12 @@ async fn validate_one(
     }
     let (object, old) = (plain(object), plain(old));
     match plugin {
-        Plugin::LimitRanger => limit_ranger::validate(server, attributes, object).await,
+        Plugin::LimitRanger => limit_ranger::validate(server, attributes, object, old).await,
         Plugin::ServiceAccount => service_account::validate(server, attributes, object).await,
         Plugin::Priority => pod_defaults::single_default(server, attributes, object),
         Plugin::PersistentVolumeClaimResize => volumes::resize(server, attributes, object, old),
         Plugin::RuntimeClass => pod_defaults::overhead(server, attributes, object).await,
-        Plugin::ClusterTrustBundleAttest => certificates::attest(server, attributes, object),
+        Plugin::ClusterTrustBundleAttest => certificates::attest(server, attributes, object, old),
         Plugin::PodSecurity => pod_security::admit(server, attributes, object, old).await,
         Plugin::NodeDeclaredFeatureValidator => declared_features::check(server, attributes, object, old),
         Plugin::PodResizeValidator => resize::check(server, attributes, object, old),

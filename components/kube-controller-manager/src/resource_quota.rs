@@ -1,6 +1,5 @@
 //! What a namespace uses of its quotas.
 
-pub mod pods;
 mod reconcile;
 pub mod usage;
 

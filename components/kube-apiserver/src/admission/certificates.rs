@@ -21,6 +21,11 @@ fn requested_der(object: &Value) -> Option<Vec<u8>> {
         .map(|(_, der)| der)
 }
 
+/// Whether there is a request at all in what was sent.
+pub fn is_request(object: &Value) -> bool {
+    requested_der(object).is_some()
+}
+
 /// The common name that a signing request asks for.
 pub fn requested_common_name(object: &Value) -> Option<String> {
     let der = requested_der(object)?;
@@ -99,8 +104,10 @@ pub fn signing(
     if attributes.operation != Operation::Update || attributes.subresource != "status" {
         return Ok(());
     }
-    let certificate = |object: Option<&Value>| object.map(|object| object["status"]["certificate"].clone());
-    if certificate(old) == certificate(object) {
+    if old
+        .zip(object)
+        .is_some_and(|(old, new)| !signs(&old["status"], &new["status"]))
+    {
         return Ok(());
     }
     require(
@@ -112,8 +119,29 @@ pub fn signing(
     )
 }
 
+/// Whether a status changes what only the signer says: the certificate, or that there won't be one.
+fn signs(old: &Value, new: &Value) -> bool {
+    ["certificate", "conditions"]
+        .iter()
+        .any(|field| !api::same(&old[*field], &new[*field]))
+}
+
 /// ClusterTrustBundleAttest: who says whom to trust for a signer must be let for it.
-pub fn attest(server: &Server, attributes: &Attributes<'_>, object: Option<&Value>) -> Result<(), ApiError> {
+pub fn attest(
+    server: &Server,
+    attributes: &Attributes<'_>,
+    object: Option<&Value>,
+    old: Option<&Value>,
+) -> Result<(), ApiError> {
+    if let (Some(new), Some(old)) = (object, old) {
+        if new["spec"]["signerName"] != old["spec"]["signerName"] {
+            return Err(attributes.forbidden("changing signerName is forbidden"));
+        }
+        // Whoever only changes the metadata says nothing of whom to trust.
+        if api::same(&new["spec"], &old["spec"]) {
+            return Ok(());
+        }
+    }
     let signer = object.and_then(|object| object["spec"]["signerName"].as_str());
     match signer.filter(|signer| !signer.is_empty()) {
         None => Ok(()),
@@ -144,5 +172,25 @@ fn require(
         Ok(())
     } else {
         Err(attributes.forbidden(&format!("{why} {signer:?}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_a_signer_says() {
+        let failed = json!({"conditions": [{"type": "Failed", "status": "True"}]});
+        for (old, new, expected) in [
+            (json!({}), json!({}), false),
+            (json!({}), json!({"conditions": []}), false),
+            (json!({}), json!({"certificate": "eA=="}), true),
+            (json!({}), failed.clone(), true),
+            (failed.clone(), failed, false),
+        ] {
+            assert_eq!(signs(&old, &new), expected, "{old} {new}");
+        }
     }
 }

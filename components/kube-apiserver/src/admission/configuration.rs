@@ -13,6 +13,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 use super::pod_security::configuration::PodSecurityConfiguration;
+use super::resource_quota::limited::{self, Limited};
 
 /// What the file says, read and checked.
 #[derive(Debug, Default)]
@@ -24,6 +25,7 @@ pub struct AdmissionConfiguration {
     pub tolerations: Tolerations,
     pub event_rates: EventRates,
     pub image_policy: Option<ImagePolicy>,
+    pub resource_quota: Vec<Limited>,
 }
 
 #[derive(Deserialize)]
@@ -116,6 +118,7 @@ impl AdmissionConfiguration {
                 self.event_rates = EventRates::read(checked(told, &[version], "Configuration")?)?;
             }
             "ImagePolicyWebhook" => self.image_policy = Some(ImagePolicy::read(told, folder, clients)?),
+            "ResourceQuota" => self.resource_quota = limited::read(any_of(told, &limited::TYPES)?)?,
             other => bail!("a configuration of {other:?} is not supported"),
         }
         Ok(())
@@ -144,6 +147,17 @@ fn checked(mut told: Value, versions: &[&str], kind: &str) -> anyhow::Result<Val
     let (version, found) = (take(&mut told, "apiVersion"), take(&mut told, "kind"));
     expect(&version, &found, versions, kind)?;
     Ok(told)
+}
+
+/// Likewise, of one of several types.
+fn any_of(told: Value, types: &[(&str, &str)]) -> anyhow::Result<Value> {
+    let kind = told["kind"].as_str().unwrap_or("").to_owned();
+    let known = types.iter().filter(|(_, known)| *known == kind);
+    let versions: Vec<&str> = known.map(|(version, _)| *version).collect();
+    if versions.is_empty() {
+        bail!("{kind:?} is no kind of its configuration");
+    }
+    checked(told, &versions, &kind)
 }
 
 fn expect(version: &str, kind: &str, versions: &[&str], wanted: &str) -> anyhow::Result<()> {
@@ -186,7 +200,11 @@ mod tests {
         let head = "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n";
         let webhook = "- name: ValidatingAdmissionWebhook\n  configuration: {apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration, kubeConfigFile: kubeconfig}\n";
         let security = "- name: PodSecurity\n  configuration: {apiVersion: pod-security.admission.config.k8s.io/v1, kind: PodSecurityConfiguration, defaults: {enforce: LEVEL}}\n";
+        let quota = "- name: ResourceQuota\n  configuration: {apiVersion: resourcequota.admission.k8s.io/v1beta1, kind: Configuration, limitedResources: [{resource: RESOURCE, matchContains: [cpu]}]}\n";
         for (text, good) in [
+            (format!("{head}{}", quota.replace("RESOURCE", "pods")), true),
+            (format!("{head}{}", quota.replace("RESOURCE", "''")), false),
+            (format!("{head}{}", quota.replace("v1beta1", "v1")), false),
             (format!("{head}{webhook}"), true),
             (format!("{head}{}", security.replace("LEVEL", "baseline")), true),
             (format!("{head}{}", security.replace("LEVEL", "strict")), false),

@@ -2,13 +2,11 @@
 
 use super::{Attributes, Operation};
 use crate::server::Server;
+use api::quota::{Usage, amounts, spec_total};
 use apimachinery::{ApiError, Quantity, meta};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-
-fn amount(value: &Value) -> Option<Quantity> {
-    Quantity::from_json(value).ok()
-}
 
 fn items<'a>(value: &'a Value, field: &str) -> &'a [Value] {
     value[field].as_array().map_or(&[], Vec::as_slice)
@@ -19,11 +17,21 @@ async fn ranges(server: &Server, attributes: &Attributes<'_>) -> Result<Vec<Arc<
     bounds.of(server, "limitranges", &attributes.namespace).await
 }
 
-fn concerns(attributes: &Attributes<'_>) -> bool {
-    let pods = attributes.is("", "pods") && attributes.operation == Operation::Create;
-    let claims = attributes.is("", "persistentvolumeclaims")
-        && matches!(attributes.operation, Operation::Create | Operation::Update);
-    attributes.subresource.is_empty() && (pods || claims)
+/// Containers can't be changed but by a resize. What is going away may go as it is.
+fn concerns(attributes: &Attributes<'_>, old: Option<&Value>) -> bool {
+    let concerned = match (attributes.operation, attributes.subresource.as_str()) {
+        (Operation::Create, "") => attributes.is("", "pods") || attributes.is("", "persistentvolumeclaims"),
+        (Operation::Update, "") => attributes.is("", "persistentvolumeclaims"),
+        (Operation::Update, "resize") => attributes.is("", "pods"),
+        _ => false,
+    };
+    concerned && old.is_none_or(|old| meta::deletion_timestamp(old).is_none())
+}
+
+fn of_type<'r>(range: &'r Value, kind: &'static str) -> impl Iterator<Item = &'r Value> {
+    items(&range["spec"], "limits")
+        .iter()
+        .filter(move |limit| limit["type"] == kind)
 }
 
 /// Fills in requests and limits that containers leave out.
@@ -31,273 +39,239 @@ pub async fn mutate(
     server: &Server,
     attributes: &Attributes<'_>,
     object: &mut Value,
+    old: Option<&Value>,
 ) -> Result<(), ApiError> {
-    if !concerns(attributes) || !attributes.is("", "pods") {
+    if !concerns(attributes, old) || !attributes.is("", "pods") {
         return Ok(());
     }
-    let mut notes = Vec::new();
     for range in ranges(server, attributes).await? {
-        for limit in items(&range["spec"], "limits")
-            .iter()
-            .filter(|limit| limit["type"] == "Container")
-        {
-            for (list, label) in [("containers", "container"), ("initContainers", "init container")] {
-                for container in object["spec"]
-                    .get_mut(list)
-                    .and_then(Value::as_array_mut)
-                    .into_iter()
-                    .flatten()
-                {
-                    for set in default_container(limit, container) {
-                        let name = container["name"].as_str().unwrap_or("");
-                        notes.push(format!("{set} for {label} {name}"));
-                    }
-                }
-            }
-        }
-    }
-    if !notes.is_empty() {
-        meta::set_annotation(
-            object,
-            "kubernetes.io/limit-ranger",
-            &format!("LimitRanger plugin set: {}", notes.join("; ")),
-        );
+        fill_in(&range, object);
     }
     Ok(())
 }
 
-/// What was set, one text for the requests and one for the limits.
-fn default_container(limit: &Value, container: &mut Value) -> Vec<String> {
-    let mut set = Vec::new();
-    for (field, defaults, word) in [
-        ("requests", "defaultRequest", "request"),
-        ("limits", "default", "limit"),
-    ] {
-        let mut names = Vec::new();
-        for (name, value) in limit[defaults].as_object().into_iter().flatten() {
-            if !container["resources"].is_object() {
-                container["resources"] = json!({});
-            }
-            if !container["resources"][field].is_object() {
-                container["resources"][field] = json!({});
-            }
-            // A limit that was given is also the request, unless one was given.
-            if container["resources"][field].get(name).is_none() {
-                let given = (field == "requests")
-                    .then(|| container["resources"]["limits"].get(name).cloned())
-                    .flatten();
-                if given.is_none() {
-                    names.push(name.clone());
-                }
-                container["resources"][field][name] = given.unwrap_or_else(|| value.clone());
-            }
-        }
-        if !names.is_empty() {
-            set.push(format!("{} {word}", names.join(", ")));
+/// Fills in what one range has defaults for. The annotation tells of the last range that did.
+fn fill_in(range: &Value, pod: &mut Value) {
+    let mut defaults = [BTreeMap::new(), BTreeMap::new()];
+    for limit in of_type(range, "Container") {
+        for (defaults, field) in defaults.iter_mut().zip(["defaultRequest", "default"]) {
+            let values = limit[field].as_object().into_iter().flatten();
+            defaults.extend(values.map(|(name, value)| (name.as_str(), value)));
         }
     }
-    if let Some(resources) = container["resources"].as_object_mut() {
-        resources.retain(|_, value| !value.as_object().is_some_and(Map::is_empty));
+    let mut notes = Vec::new();
+    for (list, label) in [("containers", "container"), ("initContainers", "init container")] {
+        let containers = pod["spec"].get_mut(list).and_then(Value::as_array_mut);
+        for container in containers.into_iter().flatten().filter(|one| one.is_object()) {
+            for set in fill_in_container(&defaults, container) {
+                let name = container["name"].as_str().unwrap_or("");
+                notes.push(format!("{set} for {label} {name}"));
+            }
+        }
+    }
+    if !notes.is_empty() {
+        let note = format!("LimitRanger plugin set: {}", notes.join("; "));
+        meta::set_annotation(pod, "kubernetes.io/limit-ranger", &note);
+    }
+}
+
+/// What was set, one text for the requests and one for the limits.
+fn fill_in_container(defaults: &[BTreeMap<&str, &Value>; 2], container: &mut Value) -> Vec<String> {
+    let mut set = Vec::new();
+    for (defaults, field, word) in [
+        (&defaults[0], "requests", "request"),
+        (&defaults[1], "limits", "limit"),
+    ] {
+        let missing: Vec<(&str, &Value)> = defaults
+            .iter()
+            .filter(|(name, _)| container["resources"][field].get(**name).is_none())
+            .map(|(name, value)| (*name, *value))
+            .collect();
+        if missing.is_empty() {
+            continue;
+        }
+        if !container["resources"].is_object() {
+            container["resources"] = json!({});
+        }
+        if !container["resources"][field].is_object() {
+            container["resources"][field] = Value::Object(Map::new());
+        }
+        let names: Vec<&str> = missing.iter().map(|(name, _)| *name).collect();
+        set.push(format!("{} {word}", names.join(", ")));
+        for (name, value) in missing {
+            container["resources"][field][name] = value.clone();
+        }
     }
     set
 }
 
-/// Checks the bounds.
+/// Checks the bounds of one range after the other; the first that is broken is told of.
 pub async fn validate(
     server: &Server,
     attributes: &Attributes<'_>,
     object: Option<&Value>,
+    old: Option<&Value>,
 ) -> Result<(), ApiError> {
-    let Some(object) = object.filter(|_| concerns(attributes)) else {
+    let Some(object) = object.filter(|_| concerns(attributes, old)) else {
         return Ok(());
     };
-    let mut problems = Vec::new();
+    let pod_level = server.has_feature("PodLevelResources");
     for range in ranges(server, attributes).await? {
-        for limit in items(&range["spec"], "limits") {
-            match limit["type"].as_str().unwrap_or("") {
-                "Container" if attributes.is("", "pods") => {
-                    for container in items(&object["spec"], "containers")
-                        .iter()
-                        .chain(items(&object["spec"], "initContainers"))
-                    {
-                        bounds(
-                            limit,
-                            "Container",
-                            &container["resources"]["requests"],
-                            &container["resources"]["limits"],
-                            &mut problems,
-                        );
-                    }
+        let problems = if attributes.is("", "pods") {
+            broken_by_pod(&range, object, pod_level)
+        } else {
+            broken_by_claim(&range, object)
+        };
+        match problems.as_slice() {
+            [] => {}
+            [one] => return Err(attributes.forbidden(one)),
+            many => return Err(attributes.forbidden(&format!("[{}]", many.join(", ")))),
+        }
+    }
+    Ok(())
+}
+
+/// Containers often break a bound in the same words, which are told once.
+fn once(problems: Vec<String>) -> Vec<String> {
+    let mut told: Vec<String> = Vec::with_capacity(problems.len());
+    for problem in problems {
+        if !told.contains(&problem) {
+            told.push(problem);
+        }
+    }
+    told
+}
+
+fn broken_by_pod(range: &Value, pod: &Value, pod_level: bool) -> Vec<String> {
+    let mut problems = Vec::new();
+    for limit in items(&range["spec"], "limits") {
+        if limit["type"] == "Container" {
+            let containers = items(&pod["spec"], "containers").iter();
+            for container in containers.chain(items(&pod["spec"], "initContainers")) {
+                let given = Given {
+                    requests: amounts(&container["resources"]["requests"]),
+                    limits: amounts(&container["resources"]["limits"]),
+                };
+                given.check(limit, "Container", &mut problems);
+            }
+        } else if limit["type"] == "Pod" {
+            let given = Given {
+                requests: spec_total(pod, "requests", pod_level),
+                limits: spec_total(pod, "limits", pod_level),
+            };
+            given.check(limit, "Pod", &mut problems);
+        }
+    }
+    once(problems)
+}
+
+/// Claims only have requests, which are all that is bounded.
+fn broken_by_claim(range: &Value, claim: &Value) -> Vec<String> {
+    const KIND: &str = "PersistentVolumeClaim";
+    let given = Given {
+        requests: amounts(&claim["spec"]["resources"]["requests"]),
+        limits: Usage::new(),
+    };
+    let mut problems = Vec::new();
+    for limit in of_type(range, KIND) {
+        given.least(limit, KIND, &mut problems);
+        for (name, most) in amounts(&limit["max"]) {
+            let usage = format!("maximum {name} usage per {KIND} is {most}");
+            match given.requests.get(&name) {
+                None => problems.push(format!("{usage}.  No request is specified")),
+                Some(request) if exceeds(request, &most) => {
+                    problems.push(format!("{usage}, but request is {request}"));
                 }
-                "Pod" if attributes.is("", "pods") => {
-                    let (requests, limits) = (pod_total(object, "requests"), pod_total(object, "limits"));
-                    bounds(limit, "Pod", &requests, &limits, &mut problems);
+                Some(_) => {}
+            }
+        }
+    }
+    once(problems)
+}
+
+/// Whether an amount is larger than another, in thousandths, or in whole numbers where those are too many.
+fn exceeds(amount: &Quantity, other: &Quantity) -> bool {
+    let whole = [amount, other].iter().any(|amount| amount.value() > MOST_MILLIS);
+    if whole {
+        amount.value() > other.value()
+    } else {
+        amount.millis() > other.millis()
+    }
+}
+
+/// The largest number whose thousandths can be told.
+const MOST_MILLIS: i64 = i64::MAX / 1000;
+
+/// What is requested, and what is the most.
+struct Given {
+    requests: Usage,
+    limits: Usage,
+}
+
+impl Given {
+    fn check(&self, limit: &Value, kind: &str, problems: &mut Vec<String>) {
+        self.least(limit, kind, problems);
+        self.most(limit, kind, problems);
+        self.ratio(limit, kind, problems);
+    }
+
+    fn least(&self, limit: &Value, kind: &str, problems: &mut Vec<String>) {
+        for (name, least) in amounts(&limit["min"]) {
+            let usage = format!("minimum {name} usage per {kind} is {least}");
+            match (self.requests.get(&name), self.limits.get(&name)) {
+                (None, _) => problems.push(format!("{usage}.  No request is specified")),
+                (Some(request), _) if exceeds(&least, request) => {
+                    problems.push(format!("{usage}, but request is {request}"));
                 }
-                "PersistentVolumeClaim" if attributes.is("", "persistentvolumeclaims") => {
-                    bounds(
-                        limit,
-                        "PersistentVolumeClaim",
-                        &object["spec"]["resources"]["requests"],
-                        &Value::Null,
-                        &mut problems,
-                    );
+                (_, Some(limit)) if exceeds(&least, limit) => {
+                    problems.push(format!("{usage}, but limit is {limit}"));
                 }
                 _ => {}
             }
         }
     }
-    match problems.as_slice() {
-        [] => Ok(()),
-        [one] => Err(attributes.forbidden(one)),
-        many => Err(attributes.forbidden(&format!("[{}]", many.join(", ")))),
-    }
-}
 
-fn bounds(limit: &Value, kind: &str, requests: &Value, limits: &Value, problems: &mut Vec<String>) {
-    let each = |field: &str| {
-        let bounds = limit[field].as_object().into_iter().flatten();
-        bounds.filter_map(|(name, bound)| Some((name.as_str(), bound, amount(bound)?)))
-    };
-    let given = |values: &Value, name: &str| {
-        let value = values.get(name)?;
-        Some((amount(value)?, text(value)))
-    };
-    for (name, bound, least) in each("min") {
-        let usage = format!("minimum {name} usage per {kind} is {}", text(bound));
-        match (given(requests, name), given(limits, name)) {
-            (None, _) => problems.push(format!("{usage}.  No request is specified")),
-            (Some((request, shown)), _) if request < least => {
-                problems.push(format!("{usage}, but request is {shown}"));
+    fn most(&self, limit: &Value, kind: &str, problems: &mut Vec<String>) {
+        for (name, most) in amounts(&limit["max"]) {
+            let usage = format!("maximum {name} usage per {kind} is {most}");
+            match (self.limits.get(&name), self.requests.get(&name)) {
+                (None, _) => problems.push(format!("{usage}.  No limit is specified")),
+                (Some(limit), _) if exceeds(limit, &most) => {
+                    problems.push(format!("{usage}, but limit is {limit}"));
+                }
+                (_, Some(request)) if exceeds(request, &most) => {
+                    problems.push(format!("{usage}, but request is {request}"));
+                }
+                _ => {}
             }
-            (_, Some((limit, shown))) if limit < least => {
-                problems.push(format!("{usage}, but limit is {shown}"));
-            }
-            _ => {}
         }
     }
-    for (name, bound, most) in each("max") {
-        let usage = format!("maximum {name} usage per {kind} is {}", text(bound));
-        // Claims have requests only.
-        let (subject, word) = if kind == "PersistentVolumeClaim" {
-            (requests, "request")
-        } else {
-            (limits, "limit")
-        };
-        match (given(subject, name), given(requests, name)) {
-            (None, _) => problems.push(format!("{usage}.  No {word} is specified")),
-            (Some((amount, shown)), _) if amount > most => {
-                problems.push(format!("{usage}, but {word} is {shown}"));
+
+    fn ratio(&self, limit: &Value, kind: &str, problems: &mut Vec<String>) {
+        for (name, most) in amounts(&limit["maxLimitRequestRatio"]) {
+            let usage = format!("{name} max limit to request ratio per {kind} is {most}");
+            let said = |list: &Usage| list.get(&name).copied().filter(|amount| !amount.is_zero());
+            match (said(&self.requests), said(&self.limits)) {
+                (None, _) => problems.push(format!("{usage}, but no request is specified or request is 0")),
+                (_, None) => problems.push(format!("{usage}, but no limit is specified or limit is 0")),
+                (Some(request), Some(limit)) => {
+                    let found = ratio(&limit, &request);
+                    if found * 1000.0 > most.millis() as f64 {
+                        problems.push(format!("{usage}, but provided ratio is {found:.6}"));
+                    }
+                }
             }
-            (_, Some((request, shown))) if request > most => {
-                problems.push(format!("{usage}, but request is {shown}"));
-            }
-            _ => {}
-        }
-    }
-    for (name, bound, _) in each("maxLimitRequestRatio") {
-        let usage = format!("{name} max limit to request ratio per {kind} is {}", text(bound));
-        let number = |values: &Value| {
-            given(values, name)
-                .map(|(amount, _)| amount.millis() as f64)
-                .filter(|n| *n > 0.0)
-        };
-        match (number(requests), number(limits), amount(bound)) {
-            (None, _, _) => problems.push(format!("{usage}, but no request is specified or request is 0")),
-            (_, None, _) => problems.push(format!("{usage}, but no limit is specified or limit is 0")),
-            (Some(request), Some(limit), Some(most)) if limit / request > most.millis() as f64 / 1000.0 => {
-                problems.push(format!("{usage}, but provided ratio is {:.6}", limit / request));
-            }
-            _ => {}
         }
     }
 }
 
-fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// Sum over the containers; of init containers the largest counts.
-pub fn pod_total(pod: &Value, field: &str) -> Value {
-    let mut total: Map<String, Value> = Map::new();
-    for container in items(&pod["spec"], "containers") {
-        for (name, value) in container["resources"][field].as_object().into_iter().flatten() {
-            let sum = match (total.get(name).and_then(amount), amount(value)) {
-                (Some(a), Some(b)) => a + b,
-                (None, Some(b)) => b,
-                _ => continue,
-            };
-            total.insert(name.clone(), json!(sum.to_string()));
-        }
+fn ratio(limit: &Quantity, request: &Quantity) -> f64 {
+    if limit.value().max(request.value()) > MOST_MILLIS {
+        limit.value() as f64 / request.value() as f64
+    } else {
+        limit.millis() as f64 / request.millis() as f64
     }
-    for container in items(&pod["spec"], "initContainers") {
-        for (name, value) in container["resources"][field].as_object().into_iter().flatten() {
-            let larger = match (total.get(name).and_then(amount), amount(value)) {
-                (Some(a), Some(b)) => b > a,
-                (None, Some(_)) => true,
-                _ => false,
-            };
-            if larger {
-                total.insert(name.clone(), value.clone());
-            }
-        }
-    }
-    Value::Object(total)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bounds_on_both_sides_and_their_ratio() {
-        let limit =
-            json!({"min": {"cpu": "100m"}, "max": {"cpu": "2"}, "maxLimitRequestRatio": {"cpu": "4"}});
-        for (requests, limits, expected) in [
-            (json!({"cpu": "500m"}), json!({"cpu": "2"}), vec![]),
-            (
-                json!({"cpu": "50m"}),
-                json!({"cpu": "100m"}),
-                vec!["minimum cpu usage per Container is 100m, but request is 50m"],
-            ),
-            (
-                json!({"cpu": "1"}),
-                json!({"cpu": "3"}),
-                vec!["maximum cpu usage per Container is 2, but limit is 3"],
-            ),
-            (
-                json!({"cpu": "200m"}),
-                json!({"cpu": "2"}),
-                vec!["cpu max limit to request ratio per Container is 4, but provided ratio is 10.000000"],
-            ),
-            (
-                json!({}),
-                json!({}),
-                vec![
-                    "minimum cpu usage per Container is 100m.  No request is specified",
-                    "maximum cpu usage per Container is 2.  No limit is specified",
-                    "cpu max limit to request ratio per Container is 4, but no request is specified or request is 0",
-                ],
-            ),
-        ] {
-            let mut problems = Vec::new();
-            bounds(&limit, "Container", &requests, &limits, &mut problems);
-            assert_eq!(problems, expected);
-        }
-    }
-
-    #[test]
-    fn defaults_and_totals() {
-        let limit = json!({"type": "Container", "default": {"cpu": "1"}, "defaultRequest": {"cpu": "100m"}});
-        let mut container = json!({"name": "c", "resources": {"limits": {"cpu": "2"}}});
-        default_container(&limit, &mut container);
-        assert_eq!(
-            container["resources"],
-            json!({"limits": {"cpu": "2"}, "requests": {"cpu": "2"}})
-        );
-        let mut bare = json!({"name": "c"});
-        assert_eq!(default_container(&limit, &mut bare), ["cpu request", "cpu limit"]);
-        let pod = json!({"spec": {"containers": [{"resources": {"requests": {"cpu": "100m"}}}, {"resources": {"requests": {"cpu": "200m"}}}],
-            "initContainers": [{"resources": {"requests": {"cpu": "1"}}}]}});
-        assert_eq!(pod_total(&pod, "requests")["cpu"], "1");
-    }
-}
+mod tests;

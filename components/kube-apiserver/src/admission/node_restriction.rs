@@ -1,13 +1,15 @@
 //! NodeRestriction: a kubelet writes only its own node, its own pods and what belongs to them.
 
 mod audience;
+mod pod_certificates;
+pub(super) mod references;
 
 use super::{Attributes, Operation};
 use crate::identity::User;
 use crate::server::Server;
 use crate::tokens::claims::KubernetesClaims;
 use crate::verbs::target::Target;
-use apimachinery::{ApiError, meta};
+use apimachinery::{ApiError, GroupResource, meta};
 use serde_json::Value;
 
 /// Labels that kubelets may set in the reserved name spaces.
@@ -48,13 +50,6 @@ pub async fn token_request(
     let Some(node) = user.node_name() else {
         return Ok(());
     };
-    let reference = &asked["spec"]["boundObjectRef"];
-    if reference.is_null() || reference["kind"] != "Pod" {
-        return Err(refuse("node requested token not bound to a pod"));
-    }
-    if reference["uid"].as_str().unwrap_or("").is_empty() {
-        return Err(refuse("node requested token with a pod binding without a uid"));
-    }
     if bound.node.as_ref().is_none_or(|bound| bound.name != node) {
         return Err(refuse(
             "node requested token bound to a pod scheduled on a different node",
@@ -76,7 +71,9 @@ pub async fn admit(
     object: Option<&Value>,
     old: Option<&Value>,
 ) -> Result<(), ApiError> {
-    if !enabled(server) || !attributes.user.in_group(crate::identity::NODES_GROUP) {
+    let is_node = attributes.user.in_group(crate::identity::NODES_GROUP)
+        && attributes.user.name.starts_with(crate::identity::NODE_PREFIX);
+    if !enabled(server) || !is_node {
         return Ok(());
     }
     let Some(node) = attributes.user.node_name() else {
@@ -93,23 +90,40 @@ pub async fn admit(
     match key {
         ("", "pods", "") => pod(server, node, attributes, object, old).await,
         ("", "pods", "status") => pod_status(node, attributes, object, old),
-        ("", "pods", "eviction") => pod_eviction(server, node, attributes).await,
+        ("", "pods", "eviction") => pod_eviction(server, node, attributes, object).await,
         ("", "pods", other) => Err(attributes.forbidden(&format!(
             "unexpected pod subresource {other:?}, only 'status' and 'eviction' are allowed"
         ))),
         ("", "nodes", _) => own_node(node, attributes, object, old),
         ("", "persistentvolumeclaims", "status") => claim_status(node, attributes, object, old),
         ("", "persistentvolumeclaims", _) => Err(attributes.forbidden("may only update PVC status")),
+        ("", "serviceaccounts", "token") if attributes.operation == Operation::Create => {
+            token_reference(object).map_or(Ok(()), |why| Err(attributes.forbidden(why)))
+        }
+        ("certificates.k8s.io", "podcertificaterequests", _) => {
+            pod_certificates::admit(server, node, attributes, object).await
+        }
         ("coordination.k8s.io", "leases", _) => lease(node, attributes, object),
-        ("storage.k8s.io", "csinodes", _) => same_name(node, attributes, object, "csinode"),
+        ("storage.k8s.io", "csinodes", _) => same_name(node, attributes, object, "CSINode"),
         ("resource.k8s.io", "resourceslices", _) => slice(node, attributes, object, old),
         ("certificates.k8s.io", "certificatesigningrequests", "")
-            if attributes.operation == Operation::Create =>
+            if attributes.operation == Operation::Create
+                && !server.has_feature("AllowInsecureKubeletCertificateSigningRequests") =>
         {
             signing_request(node, attributes, object)
         }
         _ => Ok(()),
     }
+}
+
+/// Why a token may not be asked for: it must be for one pod.
+fn token_reference(asked: Option<&Value>) -> Option<&'static str> {
+    let reference = &asked?["spec"]["boundObjectRef"];
+    let says = |field: &str| reference[field].as_str().is_some_and(|text| !text.is_empty());
+    if reference["apiVersion"] != "v1" || reference["kind"] != "Pod" || !says("name") {
+        return Some("node requested token not bound to a pod");
+    }
+    (!says("uid")).then_some("node requested token with a pod binding without a uid")
 }
 
 async fn pod(
@@ -127,7 +141,10 @@ async fn pod(
             )),
             _ => Ok(()),
         },
-        _ => Err(attributes.forbidden(&format!("unexpected operation {:?}", attributes.operation))),
+        _ => Err(attributes.forbidden(&format!(
+            "unexpected operation {:?}, node {node:?} can only create and delete mirror pods",
+            attributes.operation.name()
+        ))),
     }
 }
 
@@ -175,7 +192,10 @@ async fn mirror_pod(
                 .read("", "nodes", "", node)
                 .await
                 .map_err(ApiError::internal)?;
-            let uid = stored.as_deref().map(meta::uid).unwrap_or("");
+            let Some(stored) = stored else {
+                return Err(ApiError::not_found(&GroupResource::new("", "node"), node));
+            };
+            let uid = meta::uid(&stored);
             if owner["uid"].as_str() != Some(uid) {
                 return refuse(format!(
                     "node {node} UID mismatch: expected {} got {uid}",
@@ -189,51 +209,10 @@ async fn mirror_pod(
             ));
         }
     }
-    if !pod["spec"]["serviceAccountName"]
-        .as_str()
-        .unwrap_or("")
-        .is_empty()
-    {
-        return refuse(format!(
-            "node {node:?} can not create pods that reference a service account"
-        ));
+    match references::first(pod) {
+        Some(what) => refuse(format!("node {node:?} can not create pods that reference {what}")),
+        None => Ok(()),
     }
-    if references_objects(pod) {
-        return refuse(format!(
-            "node {node:?} can not create pods that reference secrets, configmaps, persistentvolumeclaims or resourceclaims"
-        ));
-    }
-    Ok(())
-}
-
-fn references_objects(pod: &Value) -> bool {
-    let items = |value: &Value, field: &str| value[field].as_array().cloned().unwrap_or_default();
-    let from_container = ["initContainers", "containers", "ephemeralContainers"]
-        .iter()
-        .flat_map(|list| items(&pod["spec"], list))
-        .any(|container| {
-            items(&container, "envFrom")
-                .iter()
-                .any(|from| from.get("secretRef").is_some() || from.get("configMapRef").is_some())
-                || items(&container, "env").iter().any(|variable| {
-                    variable["valueFrom"].get("secretKeyRef").is_some()
-                        || variable["valueFrom"].get("configMapKeyRef").is_some()
-                })
-        });
-    let from_volume = items(&pod["spec"], "volumes").iter().any(|volume| {
-        ["secret", "configMap", "persistentVolumeClaim", "ephemeral"]
-            .iter()
-            .any(|kind| volume.get(kind).is_some())
-            || items(&volume["projected"], "sources").iter().any(|source| {
-                ["secret", "configMap", "serviceAccountToken"]
-                    .iter()
-                    .any(|kind| source.get(kind).is_some())
-            })
-    });
-    from_container
-        || from_volume
-        || !items(&pod["spec"], "imagePullSecrets").is_empty()
-        || !items(&pod["spec"], "resourceClaims").is_empty()
 }
 
 fn pod_status(
@@ -242,7 +221,9 @@ fn pod_status(
     object: Option<&Value>,
     old: Option<&Value>,
 ) -> Result<(), ApiError> {
-    let Some(old) = old else { return Ok(()) };
+    let Some(old) = old.filter(|_| attributes.operation == Operation::Update) else {
+        return Err(attributes.forbidden(&format!("unexpected operation {:?}", attributes.operation.name())));
+    };
     if old["spec"]["nodeName"].as_str() != Some(node) {
         return Err(attributes.forbidden(&format!(
             "node {node:?} can only update pod status for pods with spec.nodeName set to itself"
@@ -252,26 +233,51 @@ fn pod_status(
     if object.is_some_and(|new| labels(new) != labels(old)) {
         return Err(attributes.forbidden(&format!("node {node:?} cannot update labels through pod status")));
     }
-    for (field, what) in [
-        ("resourceClaimStatuses", "resource claim statuses"),
-        ("extendedResourceClaimStatus", "extended resource claim status"),
-    ] {
-        if object.is_some_and(|new| new["status"][field] != old["status"][field]) {
-            return Err(attributes.forbidden(&format!("node {node:?} cannot update {what}")));
-        }
+    if let Some(what) = object.and_then(|new| changed_claims(old, new)) {
+        return Err(attributes.forbidden(&format!("node {node:?} cannot update {what}")));
     }
     Ok(())
 }
 
-async fn pod_eviction(server: &Server, node: &str, attributes: &Attributes<'_>) -> Result<(), ApiError> {
-    let pod = server
-        .stores
-        .read("", "pods", &attributes.namespace, &attributes.name)
-        .await
-        .map_err(ApiError::internal)?;
-    if pod.is_some_and(|pod| pod["spec"]["nodeName"].as_str() != Some(node)) {
+/// What of the claims of a pod a status changes; the first word is misspelt upstream.
+fn changed_claims(old: &Value, new: &Value) -> Option<&'static str> {
+    let of = |pod: &'_ Value| -> Vec<(Value, Value)> {
+        let list = pod["status"]["resourceClaimStatuses"].as_array();
+        list.into_iter()
+            .flatten()
+            .map(|one| (one["name"].clone(), one["resourceClaimName"].clone()))
+            .collect()
+    };
+    if of(old) != of(new) {
+        return Some("resource claim statues");
+    }
+    let extended = |pod: &'_ Value| pod["status"]["extendedResourceClaimStatus"].clone();
+    (extended(old) != extended(new)).then_some("extended resource claim status")
+}
+
+async fn pod_eviction(
+    server: &Server,
+    node: &str,
+    attributes: &Attributes<'_>,
+    object: Option<&Value>,
+) -> Result<(), ApiError> {
+    if attributes.operation != Operation::Create {
+        let operation = attributes.operation.name();
+        return Err(attributes.forbidden(&format!("unexpected operation {operation}")));
+    }
+    let sent = object.map_or("", meta::name);
+    let name = Some(attributes.name.as_str()).filter(|name| !name.is_empty());
+    let name = name.unwrap_or(sent);
+    if name.is_empty() {
+        return Err(attributes.forbidden("could not determine pod from request data"));
+    }
+    let pod = server.stores.read("", "pods", &attributes.namespace, name).await;
+    let Some(pod) = pod.map_err(ApiError::internal)? else {
+        return Err(ApiError::not_found(&GroupResource::new("", "pod"), name));
+    };
+    if pod["spec"]["nodeName"].as_str() != Some(node) {
         return Err(attributes.forbidden(&format!(
-            "node {node:?} can only evict pods with spec.nodeName set to itself"
+            "node {node} can only evict pods with spec.nodeName set to itself"
         )));
     }
     Ok(())
@@ -288,6 +294,9 @@ fn own_node(
         .filter(|name| !name.is_empty())
         .unwrap_or(&attributes.name);
     let refuse = |why: String| Err(attributes.forbidden(&why));
+    if name != node {
+        return refuse(format!("node {node:?} is not allowed to modify node {name:?}"));
+    }
     if let (Operation::Create, Some(object)) = (attributes.operation, object) {
         if !object["spec"]["configSource"].is_null() {
             return refuse(format!(
@@ -302,18 +311,16 @@ fn own_node(
             ));
         }
     }
-    if name != node {
-        return refuse(format!("node {node:?} is not allowed to modify node {name:?}"));
-    }
     if let (Operation::Update, Some(new), Some(old)) = (attributes.operation, object, old) {
-        let taints = |object: &Value| object["spec"]["taints"].as_array().cloned().unwrap_or_default();
-        if taints(new) != taints(old) {
-            return refuse(format!("node {node:?} is not allowed to modify taints"));
-        }
-        if new["spec"].get("configSource") != old["spec"].get("configSource") {
+        let source = &new["spec"]["configSource"];
+        if !source.is_null() && *source != old["spec"]["configSource"] {
             return refuse(format!(
                 "node {node:?} is not allowed to update configSource to a new non-nil configSource"
             ));
+        }
+        let taints = |object: &Value| object["spec"]["taints"].as_array().cloned().unwrap_or_default();
+        if taints(new) != taints(old) {
+            return refuse(format!("node {node:?} is not allowed to modify taints"));
         }
         if meta::owner_references(new) != meta::owner_references(old) {
             return refuse(format!("node {node:?} is not allowed to modify ownerReferences"));
@@ -406,6 +413,24 @@ fn slice(
     }
 }
 
+/// A claim without what a kubelet reports of it, and without what may always differ.
+fn unreported(claim: &Value) -> Value {
+    let mut claim = claim.clone();
+    if let Some(status) = claim.get_mut("status").and_then(Value::as_object_mut) {
+        for field in [
+            "capacity",
+            "conditions",
+            "allocatedResources",
+            "allocatedResourceStatuses",
+        ] {
+            status.remove(field);
+        }
+    }
+    meta::remove(&mut claim, "resourceVersion");
+    meta::remove(&mut claim, "managedFields");
+    claim
+}
+
 /// A kubelet reports on growing volumes and changes nothing else of a claim.
 fn claim_status(
     node: &str,
@@ -416,27 +441,9 @@ fn claim_status(
     let (Operation::Update, Some(new), Some(old)) = (attributes.operation, object, old) else {
         return Err(attributes.forbidden(&format!("unexpected operation {:?}", attributes.operation.name())));
     };
-    let rest = |claim: &Value| {
-        let mut claim = claim.clone();
-        if let Some(status) = claim.get_mut("status").and_then(Value::as_object_mut) {
-            for field in [
-                "capacity",
-                "conditions",
-                "allocatedResources",
-                "allocatedResourceStatuses",
-                "currentVolumeAttributesClassName",
-                "modifyVolumeStatus",
-            ] {
-                status.remove(field);
-            }
-        }
-        meta::remove(&mut claim, "resourceVersion");
-        meta::remove(&mut claim, "managedFields");
-        claim
-    };
-    if rest(new) != rest(old) {
+    if !api::same(&unreported(old), &unreported(new)) {
         return Err(attributes.forbidden(&format!(
-            "node {node:?} is not allowed to update fields other than status.capacity and status.conditions"
+            "node {node:?} is not allowed to update fields other than status.quantity and status.conditions"
         )));
     }
     Ok(())
@@ -452,6 +459,9 @@ fn signing_request(node: &str, attributes: &Attributes<'_>, object: Option<&Valu
         return Ok(());
     }
     let subject = super::certificates::requested_common_name(object);
+    if !super::certificates::is_request(object) {
+        return Err(attributes.forbidden("unable to parse csr: PEM block type must be CERTIFICATE REQUEST"));
+    }
     let wanted = format!("{}{node}", crate::identity::NODE_PREFIX);
     if subject.as_deref() != Some(wanted.as_str()) {
         let why = format!("can only create a node CSR with CN={wanted}");
@@ -463,6 +473,66 @@ fn signing_request(node: &str, attributes: &Attributes<'_>, object: Option<&Valu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn tokens_are_for_one_pod() {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"});
+        let without = |field: &str| {
+            let mut pod = pod.clone();
+            pod[field] = json!("");
+            pod
+        };
+        let not_bound = Some("node requested token not bound to a pod");
+        for (reference, expected) in [
+            (pod.clone(), None),
+            (Value::Null, not_bound),
+            (without("apiVersion"), not_bound),
+            (without("kind"), not_bound),
+            (without("name"), not_bound),
+            (
+                without("uid"),
+                Some("node requested token with a pod binding without a uid"),
+            ),
+        ] {
+            let asked = json!({"spec": {"boundObjectRef": reference}});
+            assert_eq!(token_reference(Some(&asked)), expected, "{asked}");
+        }
+    }
+
+    #[test]
+    fn claims_of_pods_are_not_the_kubelets() {
+        let claim = |name: &str, error: &str| json!({"status": {"resourceClaimStatuses": [{"name": "a", "resourceClaimName": name, "error": error}]}});
+        let extended = json!({"status": {"extendedResourceClaimStatus": {"resourceClaimName": "x"}}});
+        for (old, new, expected) in [
+            (json!({}), json!({"status": {"resourceClaimStatuses": []}}), None),
+            (claim("x", ""), claim("x", "e"), None),
+            (claim("x", ""), claim("y", ""), Some("resource claim statues")),
+            (json!({}), extended, Some("extended resource claim status")),
+        ] {
+            assert_eq!(changed_claims(&old, &new), expected, "{old} {new}");
+        }
+    }
+
+    #[test]
+    fn what_kubelets_report_of_claims() {
+        let claim = |status: Value| json!({"metadata": {"resourceVersion": "1"}, "status": status});
+        for (status, same) in [
+            (json!({"capacity": {"storage": "1Gi"}, "conditions": [{}]}), true),
+            (
+                json!({"allocatedResources": {"storage": "1Gi"}, "allocatedResourceStatuses": {"storage": "x"}}),
+                true,
+            ),
+            (json!({"phase": "Lost"}), false),
+            (json!({"currentVolumeAttributesClassName": "x"}), false),
+        ] {
+            let found = api::same(
+                &unreported(&claim(json!({}))),
+                &unreported(&claim(status.clone())),
+            );
+            assert_eq!(found, same, "{status}");
+        }
+    }
 
     #[test]
     fn reserved_label_keys() {

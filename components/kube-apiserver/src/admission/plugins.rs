@@ -112,7 +112,8 @@ impl Plugin {
                 attributes.operation != Operation::Connect
                     && attributes.user.in_group(crate::identity::NODES_GROUP)
             }
-            LimitRanger | ServiceAccount | RuntimeClass => creates && on("", "pods"),
+            LimitRanger => on("", "pods") && (creates || attributes.subresource == "resize"),
+            ServiceAccount | RuntimeClass => creates && on("", "pods"),
             Priority | DefaultTolerationSeconds => writes && pods,
             PodTopologyLabels => {
                 attributes.operation == Operation::Create && (on("", "pods") || on("", "bindings"))

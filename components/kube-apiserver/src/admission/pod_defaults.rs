@@ -2,6 +2,7 @@
 
 use super::{Attributes, Operation};
 use crate::server::Server;
+use api::quota::amounts;
 use apimachinery::{ApiError, meta};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -183,7 +184,7 @@ pub async fn runtime_class(
     };
     if let Some(overhead) = class["overhead"].get("podFixed") {
         match pod["spec"].get("overhead") {
-            Some(given) if given != overhead => {
+            Some(given) if !given.is_null() && amounts(given) != amounts(overhead) => {
                 return Err(attributes.forbidden(
                     "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead",
                 ));
@@ -199,26 +200,69 @@ pub async fn runtime_class(
         if !pod["spec"]["nodeSelector"].is_object() {
             pod["spec"]["nodeSelector"] = json!({});
         }
-        let given = pod["spec"]["nodeSelector"].get(key).cloned();
-        if given.is_some_and(|given| given != *value) {
-            return Err(attributes.forbidden(&format!("conflict: runtimeClass.scheduling.nodeSelector[{key}] and pod.spec.nodeSelector[{key}] differ")));
+        let given = pod["spec"]["nodeSelector"].get(key);
+        if let Some(given) = given.filter(|given| *given != value) {
+            let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+            let why = format!(
+                "conflict: runtimeClass.scheduling.nodeSelector[{key}] = {}; pod.spec.nodeSelector[{key}] = {}",
+                text(value),
+                text(given)
+            );
+            return Err(attributes.forbidden(&why));
         }
         pod["spec"]["nodeSelector"][key] = value.clone();
     }
-    let mut tolerations = pod["spec"]["tolerations"].as_array().cloned().unwrap_or_default();
-    for toleration in class["scheduling"]["tolerations"]
-        .as_array()
-        .into_iter()
-        .flatten()
-    {
-        if !tolerations.contains(toleration) {
-            tolerations.push(toleration.clone());
+    let of = |holder: &Value| holder["tolerations"].as_array().cloned().unwrap_or_default();
+    if class["scheduling"].is_object() {
+        let merged = merged_tolerations([of(&pod["spec"]), of(&class["scheduling"])].concat());
+        if !merged.is_empty() {
+            pod["spec"]["tolerations"] = Value::Array(merged);
         }
     }
-    if !tolerations.is_empty() {
-        pod["spec"]["tolerations"] = Value::Array(tolerations);
-    }
     Ok(())
+}
+
+/// The tolerations without those that another of them includes; of equal ones the first stays.
+fn merged_tolerations(all: Vec<Value>) -> Vec<Value> {
+    let mut merged: Vec<Value> = Vec::with_capacity(all.len());
+    for (index, toleration) in all.iter().enumerate() {
+        let later = &all[index + 1..];
+        let redundant = merged.iter().any(|other| tolerates_all_of(other, toleration))
+            || later
+                .iter()
+                .any(|other| other != toleration && tolerates_all_of(other, toleration));
+        if !redundant {
+            merged.push(toleration.clone());
+        }
+    }
+    merged
+}
+
+/// Whether one toleration tolerates everything that another does.
+fn tolerates_all_of(wide: &Value, narrow: &Value) -> bool {
+    if wide == narrow {
+        return true;
+    }
+    let text = |toleration: &Value, field: &str| toleration[field].as_str().unwrap_or("").to_owned();
+    let (key, effect) = (text(wide, "key"), text(wide, "effect"));
+    let exists = text(wide, "operator") == "Exists";
+    if key != text(narrow, "key") && !(key.is_empty() && exists) {
+        return false;
+    }
+    if !effect.is_empty() && effect != text(narrow, "effect") {
+        return false;
+    }
+    let seconds = |toleration: &Value| toleration["tolerationSeconds"].as_i64();
+    if let Some(most) = seconds(wide).filter(|_| effect == "NoExecute")
+        && seconds(narrow).is_none_or(|narrow| narrow > most)
+    {
+        return false;
+    }
+    match text(wide, "operator").as_str() {
+        "Exists" => true,
+        "" | "Equal" => text(narrow, "operator") == "Equal" && text(narrow, "value") == text(wide, "value"),
+        _ => false,
+    }
 }
 
 /// Priority: of priority classes only one is the default.
@@ -253,18 +297,26 @@ pub async fn overhead(
         return Ok(());
     };
     let given = pod["spec"].get("overhead").filter(|overhead| !overhead.is_null());
-    let Some(given) = given else { return Ok(()) };
     let class = match pod["spec"]["runtimeClassName"].as_str() {
         Some(name) => class_named(server, "node.k8s.io", "runtimeclasses", name).await?,
         None => None,
     };
-    let wanted = class.and_then(|class| class["overhead"].get("podFixed").cloned());
-    match wanted {
-        Some(wanted) if wanted == *given => Ok(()),
-        Some(_) => Err(attributes
-            .forbidden("pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead")),
-        None => Err(attributes
-            .forbidden("pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead")),
+    match wrong_overhead(given, class.as_deref()) {
+        Some(why) => Err(attributes.forbidden(why)),
+        None => Ok(()),
+    }
+}
+
+fn wrong_overhead(given: Option<&Value>, class: Option<&Value>) -> Option<&'static str> {
+    match class
+        .map(|class| &class["overhead"])
+        .filter(|overhead| overhead.is_object())
+    {
+        Some(overhead) => (amounts(&overhead["podFixed"]) != given.map(amounts).unwrap_or_default())
+            .then_some("pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"),
+        None => given
+            .is_some()
+            .then_some("pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"),
     }
 }
 
@@ -294,40 +346,89 @@ pub fn default_class(server: &Server, attributes: &Attributes<'_>, object: &mut 
     if attributes.operation != Operation::Create || !attributes.subresource.is_empty() {
         return;
     }
-    let (group, plural, annotation, field) = if attributes.is("", "persistentvolumeclaims") {
+    let (group, plural, annotations, field, legacy) = if attributes.is("", "persistentvolumeclaims") {
         (
             "storage.k8s.io",
             "storageclasses",
-            "storageclass.kubernetes.io/is-default-class",
+            &[
+                "storageclass.kubernetes.io/is-default-class",
+                "storageclass.beta.kubernetes.io/is-default-class",
+            ][..],
             "storageClassName",
+            "volume.beta.kubernetes.io/storage-class",
         )
     } else if attributes.is("networking.k8s.io", "ingresses") {
         (
             "networking.k8s.io",
             "ingressclasses",
-            "ingressclass.kubernetes.io/is-default-class",
+            &["ingressclass.kubernetes.io/is-default-class"][..],
             "ingressClassName",
+            "kubernetes.io/ingress.class",
         )
     } else {
         return;
     };
-    let legacy = [
-        "volume.beta.kubernetes.io/storage-class",
-        "kubernetes.io/ingress.class",
-    ];
-    if object["spec"].get(field).is_some() || legacy.iter().any(|key| meta::annotation(object, key).is_some())
-    {
+    let chosen = object["spec"].get(field).is_some_and(|class| !class.is_null());
+    if chosen || meta::annotation(object, legacy).is_some() {
         return;
     }
     let newest = server
         .stores
         .cached_list(group, plural, None)
         .into_iter()
-        .filter(|class| meta::annotation(class, annotation) == Some("true"))
+        .filter(|class| {
+            annotations
+                .iter()
+                .any(|annotation| meta::annotation(class, annotation) == Some("true"))
+        })
         .max_by(|a, b| {
             (meta::creation_timestamp(a), meta::name(b)).cmp(&(meta::creation_timestamp(b), meta::name(a)))
         });
     if let Some(class) = newest {
         object["spec"][field] = json!(meta::name(&class));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tolerations_that_others_include_go() {
+        let exists = |key: &str| json!({"key": key, "operator": "Exists"});
+        let equal = |key: &str, value: &str| json!({"key": key, "operator": "Equal", "value": value, "effect": "NoSchedule"});
+        let seconds = |seconds: i64| json!({"key": "a", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds});
+        for (all, kept) in [
+            (vec![exists("a"), exists("a")], vec![0]),
+            (vec![equal("a", "b"), exists("a")], vec![1]),
+            (vec![exists("a"), equal("a", "b")], vec![0]),
+            (vec![equal("a", "b"), equal("a", "c")], vec![0, 1]),
+            (vec![exists("a"), exists("")], vec![1]),
+            (vec![seconds(5), seconds(10)], vec![1]),
+            (vec![seconds(5), exists("b")], vec![0, 1]),
+        ] {
+            let expected: Vec<Value> = kept.iter().map(|index: &usize| all[*index].clone()).collect();
+            assert_eq!(merged_tolerations(all.clone()), expected, "{all:?}");
+        }
+    }
+
+    #[test]
+    fn overhead_is_what_the_class_says() {
+        let class = |overhead: Value| json!({ "overhead": overhead });
+        let fixed = class(json!({"podFixed": {"cpu": "1"}}));
+        let mismatch = Some("pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead");
+        let unwanted =
+            Some("pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead");
+        let (same, other) = (json!({"cpu": "1000m"}), json!({"cpu": "2"}));
+        for (given, class, expected) in [
+            (Some(&same), Some(&fixed), None),
+            (Some(&other), Some(&fixed), mismatch),
+            (None, Some(&fixed), mismatch),
+            (Some(&same), Some(&class(Value::Null)), unwanted),
+            (Some(&same), None, unwanted),
+            (None, None, None),
+        ] {
+            assert_eq!(wrong_overhead(given, class), expected, "{given:?} {class:?}");
+        }
     }
 }

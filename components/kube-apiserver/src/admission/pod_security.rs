@@ -8,18 +8,14 @@ pub mod policy;
 use super::{Attributes, Operation};
 use crate::metrics::pod_security::{Mode, PodSecurityMetrics};
 use crate::server::Server;
-use apimachinery::decode::Unchanged;
 use apimachinery::{ApiError, meta};
-use checks::violations;
-use policy::Policy;
-use serde_json::{Map, Value};
+use checks::{Level, told, violations};
+use policy::{Policy, Problem};
+use serde_json::Value;
 
 const PREFIX: &str = "pod-security.kubernetes.io/";
-/// Annotations of pods that the standards look at.
-const CHECKED_ANNOTATIONS: [&str; 2] = [
-    "container.apparmor.security.beta.kubernetes.io/",
-    "seccomp.security.alpha.kubernetes.io/",
-];
+/// Annotations of pods that said which seccomp profile a container has.
+const SECCOMP: &str = "container.seccomp.security.alpha.kubernetes.io/";
 
 /// Where the pod is in an object of a kind that makes pods.
 fn template<'a>(attributes: &Attributes<'_>, object: &'a Value) -> Option<&'a Value> {
@@ -51,19 +47,15 @@ pub async fn admit(
     let Some(pod) = template(attributes, object).filter(|_| relevant) else {
         return Ok(());
     };
-    if is_pod
-        && attributes.operation == Operation::Update
-        && attributes.subresource.is_empty()
-        && old.is_some_and(|old| !is_significant(pod, old, &attributes.unchanged))
-    {
-        return Ok(());
-    }
     let configuration = &server.admission.configuration.pod_security;
-    if let Some(why) = configuration.exempts(&attributes.user.name, &attributes.namespace, &pod["spec"]) {
+    let exempt = |why: &str| {
         attributes
             .request
             .annotate(format!("{PREFIX}exempt"), why.to_owned());
         server.metrics.pod_security.exempted(attributes);
+    };
+    if let Some(why) = configuration.exempts(&attributes.user.name, &attributes.namespace) {
+        exempt(why);
         return Ok(());
     }
     let namespace = server
@@ -73,17 +65,45 @@ pub async fn admit(
         .map_err(ApiError::internal)?;
     let Some(namespace) = namespace else { return Ok(()) };
     let (policy, problems) = Policy::of(meta::labels(&namespace), configuration);
-    for problem in problems {
-        let text = format!("Failed to parse policy: {}", problem.message());
-        attributes.request.annotate(format!("{PREFIX}error"), text);
-        server.metrics.pod_security.failed(attributes);
-    }
     let metrics = &server.metrics.pod_security;
-    if policy.is_privileged() {
-        metrics.evaluated(attributes, Mode::Enforce, &policy.enforce, true);
+    if problems.is_empty() && is_free(&policy, is_pod) {
+        if is_pod {
+            metrics.evaluated(attributes, Mode::Enforce, &policy.enforce, true);
+        }
         return Ok(());
     }
+    let untouched = attributes.unchanged.has("spec") && attributes.unchanged.has("metadata");
+    let insignificant = |old: &Value| untouched || !is_significant(pod, old);
+    if is_pod && attributes.operation == Operation::Update && old.is_some_and(insignificant) {
+        return Ok(());
+    }
+    if configuration.exempts_class(&pod["spec"]) {
+        exempt("runtimeClass");
+        return Ok(());
+    }
+    if let Some(why) = not_understood(&problems) {
+        attributes.request.annotate(format!("{PREFIX}error"), why);
+        metrics.failed(attributes);
+    }
     judge(metrics, attributes, &policy, is_pod, pod)
+}
+
+/// Whether nothing is asked: of what makes pods nothing is enforced.
+fn is_free(policy: &Policy, is_pod: bool) -> bool {
+    if is_pod {
+        return policy.is_privileged();
+    }
+    policy.warn.level == Level::Privileged && policy.audit.level == Level::Privileged
+}
+
+/// What the labels of the namespace say that can't be understood.
+fn not_understood(problems: &[Problem]) -> Option<String> {
+    let messages: Vec<String> = problems.iter().map(Problem::message).collect();
+    match messages.as_slice() {
+        [] => None,
+        [one] => Some(format!("Failed to parse policy: {one}")),
+        many => Some(format!("Failed to parse policy: [{}]", many.join(", "))),
+    }
 }
 
 /// Enforces on pods; warns and notes about everything.
@@ -98,82 +118,55 @@ fn judge(
     let request = attributes.request;
     let found = |level: &configuration::LevelVersion| {
         let found = violations(level.level, level.minor(), spec, annotations);
-        (!found.is_empty()).then(|| {
-            format!(
-                "violate PodSecurity \"{}:{}\": {}",
-                level.level.name(),
-                level.version,
-                found.join(", ")
-            )
-        })
+        (!found.is_empty()).then(|| format!("PodSecurity \"{level}\": {}", told(&found)))
     };
+    let mut refused = None;
     if enforce {
-        let enforced = format!("{}:{}", policy.enforce.level.name(), policy.enforce.version);
-        request.annotate(format!("{PREFIX}enforce-policy"), enforced);
-        let broken = found(&policy.enforce);
-        metrics.evaluated(attributes, Mode::Enforce, &policy.enforce, broken.is_none());
-        if let Some(text) = broken {
-            note(metrics, attributes, policy, &found);
-            return Err(attributes.forbidden(&text.replacen("violate", "violates", 1)));
-        }
+        request.annotate(format!("{PREFIX}enforce-policy"), policy.enforce.to_string());
+        refused = found(&policy.enforce);
+        metrics.evaluated(attributes, Mode::Enforce, &policy.enforce, refused.is_none());
     }
-    note(metrics, attributes, policy, &found);
+    if let Some(text) = found(&policy.audit) {
+        metrics.evaluated(attributes, Mode::Audit, &policy.audit, false);
+        request.annotate(
+            format!("{PREFIX}audit-violations"),
+            format!("would violate {text}"),
+        );
+    }
+    if let Some(text) = refused {
+        return Err(attributes.forbidden(&format!("violates {text}")));
+    }
     if let Some(text) = found(&policy.warn) {
         metrics.evaluated(attributes, Mode::Warn, &policy.warn, false);
-        request.warn(format!("would {text}"));
+        request.warn(format!("would violate {text}"));
     }
     Ok(())
 }
 
-fn note(
-    metrics: &PodSecurityMetrics,
-    attributes: &Attributes<'_>,
-    policy: &Policy,
-    found: &impl Fn(&configuration::LevelVersion) -> Option<String>,
-) {
-    if let Some(text) = found(&policy.audit) {
-        metrics.evaluated(attributes, Mode::Audit, &policy.audit, false);
-        attributes
-            .request
-            .annotate(format!("{PREFIX}audit-violations"), format!("would {text}"));
-    }
+fn listed<'p>(pod: &'p Value, field: &str) -> &'p [Value] {
+    pod["spec"][field].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// Whether a change of a pod can make it break other rules than before: images may change freely.
-fn is_significant(new: &Value, old: &Value, unchanged: &Unchanged) -> bool {
-    let essence = |pod: &Value| {
-        let mut spec = pod["spec"].clone();
-        if let Some(spec) = spec.as_object_mut() {
-            for field in [
-                "activeDeadlineSeconds",
-                "tolerations",
-                "terminationGracePeriodSeconds",
-            ] {
-                spec.remove(field);
-            }
-            for list in ["containers", "initContainers", "ephemeralContainers"] {
-                for container in spec
-                    .get_mut(list)
-                    .and_then(Value::as_array_mut)
-                    .into_iter()
-                    .flatten()
-                {
-                    if let Some(container) = container.as_object_mut() {
-                        container.remove("image");
-                    }
-                }
-            }
-        }
-        spec
+/// Whether a change of a pod is looked at: what can be changed and matters are images, and which containers there are.
+fn is_significant(new: &Value, old: &Value) -> bool {
+    let profile = |pod: &'_ Value, container: &Value| {
+        let key = format!("{SECCOMP}{}", container["name"].as_str().unwrap_or(""));
+        meta::annotation(pod, &key).map(str::to_owned)
     };
-    let checked = |pod: &Value| -> Map<String, Value> {
-        let all = meta::annotations(pod).cloned().unwrap_or_default();
-        all.into_iter()
-            .filter(|(key, _)| CHECKED_ANNOTATIONS.iter().any(|prefix| key.starts_with(prefix)))
-            .collect()
+    let differs = |container: &Value, before: &Value| {
+        container["image"] != before["image"] || profile(new, container) != profile(old, container)
     };
-    (!unchanged.has("spec") && new["spec"] != old["spec"] && essence(new) != essence(old))
-        || checked(new) != checked(old)
+    let changed = ["containers", "initContainers"].iter().any(|field| {
+        let (containers, before) = (listed(new, field), listed(old, field));
+        containers.len() != before.len() || containers.iter().zip(before).any(|(new, old)| differs(new, old))
+    });
+    changed || {
+        let before = listed(old, "ephemeralContainers");
+        listed(new, "ephemeralContainers").iter().any(|container| {
+            let own = before.iter().find(|old| old["name"] == container["name"]);
+            own.is_none_or(|own| differs(container, own))
+        })
+    }
 }
 
 #[cfg(test)]
@@ -183,7 +176,7 @@ mod tests {
 
     #[test]
     fn significant_changes() {
-        let pod = json!({"metadata": {"annotations": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+        let pod = json!({"metadata": {"annotations": {"a": "b"}}, "spec": {"tolerations": [], "ephemeralContainers": [{"name": "e", "image": "i"}], "containers": [{"name": "c", "image": "i"}]}});
         let with = |path: &str, value: Value| {
             let mut pod = pod.clone();
             *pod.pointer_mut(path).unwrap() = value;
@@ -191,28 +184,56 @@ mod tests {
         };
         for (new, expected) in [
             (pod.clone(), false),
-            (with("/spec/containers/0/image", json!("j")), false),
-            (with("/metadata/annotations", json!({"c": "d"})), false),
+            (with("/spec/containers/0/image", json!("j")), true),
+            (with("/spec/ephemeralContainers/0/image", json!("j")), true),
+            (
+                with("/spec/ephemeralContainers", json!([{"name": "f", "image": "i"}])),
+                true,
+            ),
+            (with("/spec/ephemeralContainers", json!([])), false),
+            (with("/spec/containers", json!([])), true),
+            (with("/spec/tolerations", json!([{"operator": "Exists"}])), false),
             (
                 with(
                     "/spec/containers",
-                    json!([{"name": "c", "securityContext": {"privileged": true}}]),
+                    json!([{"name": "c", "image": "i", "resources": {"requests": {"cpu": "1"}}}]),
                 ),
-                true,
+                false,
             ),
+            (with("/metadata/annotations", json!({"c": "d"})), false),
             (
                 with(
                     "/metadata/annotations",
-                    json!({"container.apparmor.security.beta.kubernetes.io/c": "unconfined"}),
+                    json!({"container.seccomp.security.alpha.kubernetes.io/c": "unconfined"}),
                 ),
                 true,
             ),
         ] {
-            assert_eq!(
-                is_significant(&new, &pod, &Unchanged::default()),
-                expected,
-                "{new}"
-            );
+            assert_eq!(is_significant(&new, &pod), expected, "{new}");
         }
+    }
+
+    #[test]
+    fn labels_that_are_not_understood() {
+        let labels = json!({"pod-security.kubernetes.io/enforce": "x", "pod-security.kubernetes.io/warn-version": "y"});
+        let (_, problems) = Policy::of(
+            labels.as_object(),
+            &configuration::PodSecurityConfiguration::default(),
+        );
+        assert_eq!(not_understood(&[]), None);
+        for (problems, many) in [(&problems[..1], false), (&problems[..], true)] {
+            let text = not_understood(problems).unwrap();
+            assert_eq!(text.starts_with("Failed to parse policy: ["), many, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_makes_pods_is_free_of_what_is_enforced() {
+        let labels = json!({"pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/warn": "privileged"});
+        let (policy, _) = Policy::of(
+            labels.as_object(),
+            &configuration::PodSecurityConfiguration::default(),
+        );
+        assert!(is_free(&policy, false) && !is_free(&policy, true));
     }
 }

@@ -1,7 +1,7 @@
 //! PodResizeValidator: a pod is not resized to what its node can never give (KEP-1287).
 use super::Attributes;
-use super::limit_ranger::pod_total;
 use crate::server::Server;
+use api::quota::spec_total;
 use apimachinery::field::quote;
 use apimachinery::status::{Cause, Details};
 use apimachinery::{ApiError, Quantity, Reason};
@@ -27,19 +27,24 @@ pub fn check(
     let Some(found) = server.stores.cached("", "nodes", "", node) else {
         return Err(attributes.forbidden(&format!("node {} not found", quote(node))));
     };
-    match refusal(pod, &found) {
+    match refusal(pod, &found, server.has_feature("PodLevelResources")) {
         Some((cause, why)) => Err(refuse(attributes, cause, &why)),
         None => Ok(()),
     }
 }
 
 /// The cause and the message, in the order in which upstream looks.
-fn refusal(pod: &Value, node: &Value) -> Option<(&'static str, String)> {
-    let requests = pod_total(pod, "requests");
+fn refusal(pod: &Value, node: &Value, pod_level: bool) -> Option<(&'static str, String)> {
+    let requests = spec_total(pod, "requests", pod_level);
     let amount = |from: &Value, name: &str| Quantity::from_json(&from[name]).unwrap_or_default();
-    let allocatable = &node["status"]["allocatable"];
-    let cpu = [amount(&requests, "cpu"), amount(allocatable, "cpu")].map(|amount| amount.millis());
-    let memory = [amount(&requests, "memory"), amount(allocatable, "memory")].map(|amount| amount.value());
+    // The overhead comes on top of something.
+    let requested = |name: &str| match requests.get(name) {
+        Some(sum) if !sum.is_zero() => *sum + amount(&pod["spec"]["overhead"], name),
+        _ => Quantity::default(),
+    };
+    let allocatable = |name: &str| amount(&node["status"]["allocatable"], name);
+    let cpu = [requested("cpu"), allocatable("cpu")].map(|amount| amount.millis());
+    let memory = [requested("memory"), allocatable("memory")].map(|amount| amount.value());
     let short: Vec<String> = [("cpu", cpu), ("memory", memory)]
         .into_iter()
         .filter(|(_, [requested, allocatable])| requested > allocatable)
@@ -136,7 +141,7 @@ mod tests {
                 )),
             ),
         ] {
-            let found = refusal(&pod, node);
+            let found = refusal(&pod, node, true);
             let found = found.as_ref().map(|(cause, why)| (*cause, why.as_str()));
             assert_eq!(found, want, "{pod} on {node}");
         }

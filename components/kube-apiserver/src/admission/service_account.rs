@@ -88,7 +88,7 @@ fn check_mirror(attributes: &Attributes<'_>, pod: &Value) -> Result<(), ApiError
     {
         return Err(attributes.forbidden("a mirror pod may not reference service accounts"));
     }
-    if references_secrets(pod) {
+    if super::node_restriction::references::secrets(&pod["spec"]) {
         return Err(attributes.forbidden("a mirror pod may not reference secrets"));
     }
     let projects = |volume: &Value| {
@@ -100,29 +100,6 @@ fn check_mirror(attributes: &Attributes<'_>, pod: &Value) -> Result<(), ApiError
         return Err(attributes.forbidden("a mirror pod may not use ServiceAccountToken volume projections"));
     }
     Ok(())
-}
-
-/// Whether volumes, variables or image pulls name a secret.
-fn references_secrets(pod: &Value) -> bool {
-    let spec = &pod["spec"];
-    let by_volume = array(spec, "volumes").iter().any(|volume| {
-        volume.get("secret").is_some()
-            || array(&volume["projected"], "sources")
-                .iter()
-                .any(|source| source.get("secret").is_some())
-    });
-    let by_container = ["initContainers", "containers", "ephemeralContainers"]
-        .iter()
-        .flat_map(|list| array(spec, list))
-        .any(|container| {
-            array(container, "env")
-                .iter()
-                .any(|variable| variable["valueFrom"].get("secretKeyRef").is_some())
-                || array(container, "envFrom")
-                    .iter()
-                    .any(|from| from.get("secretRef").is_some())
-        });
-    by_volume || by_container || !array(spec, "imagePullSecrets").is_empty()
 }
 
 fn wants_token(account: &Value, pod: &Value) -> bool {
@@ -144,7 +121,6 @@ fn mount_token(pod: &mut Value) {
             volume["name"]
                 .as_str()
                 .is_some_and(|name| name.starts_with(VOLUME_PREFIX))
-                && volume.get("projected").is_some()
         })
         .and_then(|volume| volume["name"].as_str())
         .map(str::to_owned);
@@ -225,7 +201,7 @@ pub async fn validate(
         .stores
         .cached("", "serviceaccounts", &attributes.namespace, name);
     let Some(account) =
-        account.filter(|account| meta::annotation(account, ENFORCE_MOUNTABLE) == Some("true"))
+        account.filter(|account| meta::annotation(account, ENFORCE_MOUNTABLE).is_some_and(is_true))
     else {
         return Ok(());
     };
@@ -233,6 +209,11 @@ pub async fn validate(
         Some(why) => Err(attributes.forbidden(&why)),
         None => Ok(()),
     }
+}
+
+/// As Go reads it.
+fn is_true(text: &str) -> bool {
+    matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True")
 }
 
 /// The first secret of a pod that its account doesn't list.

@@ -85,7 +85,7 @@ impl Bench {
     }
 
     /// Roles reach the authorizer by a watch: waits until somebody may do something with config maps.
-    pub async fn allowed(&self, user: &str, verb: &str) {
+    pub async fn until_allowed(&self, user: &str, verb: &str) {
         let review = json!({"spec": {"user": user, "resourceAttributes": {
             "verb": verb, "resource": "configmaps", "namespace": "default"}}});
         let reviews = "/apis/authorization.k8s.io/v1/subjectaccessreviews";

@@ -6,4 +6,5 @@ mod field_sets;
 mod optional;
 mod plugins;
 mod policies;
+mod quotas;
 mod webhooks;

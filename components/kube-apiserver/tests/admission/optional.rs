@@ -169,7 +169,7 @@ async fn addresses_owners_and_namespaces() {
     };
     let bindings = format!("{roles}/clusterrolebindings");
     assert_eq!(bench.post(&bindings, &binding("writer")).await.0, 201);
-    bench.allowed("writer", "create").await;
+    bench.until_allowed("writer", "create").await;
     let owned = |name: &str, kind: &str, blocks: bool| {
         json!({"metadata": {"name": name, "ownerReferences": [
         {"apiVersion": "apps/v1", "kind": kind, "name": "o", "uid": "1", "blockOwnerDeletion": blocks}]}})
@@ -188,7 +188,7 @@ async fn addresses_owners_and_namespaces() {
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["delete"]}]});
     assert_eq!(bench.post(&format!("{roles}/clusterroles"), &role).await.0, 201);
     assert_eq!(bench.post(&bindings, &binding("remover")).await.0, 201);
-    bench.allowed("writer", "delete").await;
+    bench.until_allowed("writer", "delete").await;
     for (kind, blocks, code, why) in [
         (
             "Deployment",

@@ -9,18 +9,20 @@ use client::workqueue::Requeue;
 use client::{Informer, Queue};
 use futures::future::{BoxFuture, FutureExt as _};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, ResourceQuota, ResourceQuotaStatus, Service};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
 use kube::api::{DynamicObject, ListParams, PostParams};
 use kube::{Api, Client};
 use parking_lot::RwLock;
+use serde_json::Value;
 
-use super::pods::{self, Usage};
-use super::usage;
+use super::usage::{self, DEVICE_CLAIMS, KINDS, Known};
 use crate::discovery::{Discovery, discover};
 use crate::error::{Result, is_not_found};
 use crate::owner::Meta as _;
 use crate::runtime::census::Event;
 use crate::runtime::{Context, every, work};
 use crate::workload::pods::is_terminal;
+use api::quota::{Devices, Usage};
 
 const ACCOUNT: &str = "resourcequota-controller";
 const REDISCOVER: Duration = Duration::from_secs(30);
@@ -72,7 +74,8 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         let this = controller.clone();
         controller.pods.on_change(move |change: &Change<Pod>| {
             let uses = |pod: &Option<Arc<Pod>>| pod.as_ref().is_some_and(|pod| !is_terminal(pod));
-            if uses(&change.old) != uses(&change.new) {
+            let other = matches!((&change.old, &change.new), (Some(old), Some(new)) if usage::is_other_pod(old, new));
+            if other || uses(&change.old) != uses(&change.new) {
                 this.recount(change.object().namespace(), !uses(&change.new));
             }
         });
@@ -91,7 +94,8 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         controller
             .claims
             .on_change(move |change: &Change<PersistentVolumeClaim>| {
-                if change.old.is_none() || change.new.is_none() {
+                let other = matches!((&change.old, &change.new), (Some(old), Some(new)) if usage::is_other_claim(old, new));
+                if other || change.old.is_none() || change.new.is_none() {
                     this.recount(change.object().namespace(), change.new.is_none());
                 }
             });
@@ -159,31 +163,36 @@ impl Controller {
         };
         let spec = quota.spec.clone().unwrap_or_default();
         let hard = spec.hard.clone().unwrap_or_default();
+        let scoped = to_value(quota.as_ref());
+        let known = self.known(&key.0, &hard).await?;
         let mut total = Usage::new();
-        let pods = self.pods.list_namespace(&key.0);
-        let counted = pods.iter().filter(|pod| pods::is_counted(&spec, pod));
-        total.extend(usage::sum(counted.map(|pod| pods::usage(pod))));
-        total.extend(usage::sum(
-            self.services
-                .list_namespace(&key.0)
-                .iter()
-                .map(|service| usage::service(service)),
-        ));
-        total.extend(usage::sum(
-            self.claims
-                .list_namespace(&key.0)
-                .iter()
-                .map(|claim| usage::claim(claim)),
-        ));
+        for kind in KINDS {
+            let counter = usage::counter(kind, Some(&known as &dyn Devices));
+            if usage::is_concerned(&counter, &hard) {
+                let objects = self.objects(&key.0, kind, &known);
+                for (name, amount) in usage::sum(&counter, &scoped, &hard, objects.into_iter()) {
+                    *total.entry(name).or_default() += amount;
+                }
+            }
+        }
         for name in hard.keys() {
-            if let Some((group, plural)) = usage::counted(name).filter(|(_, plural)| plural != "pods")
-                && let Some(count) = self.count(&key.0, &group, &plural).await?
+            if let Some((group, plural)) = usage::counted(name)
+                && !KINDS.contains(&(group.as_str(), plural.as_str()))
             {
-                total.insert(name.clone(), count.to_string().parse().unwrap_or_default());
+                // Objects of other kinds are in no scope.
+                let is_scoped = api::quota::scopes::of(&scoped).next().is_some();
+                let count = self.count(&key.0, &group, &plural).await?;
+                if let Some(count) = count.map(|count| if is_scoped { 0 } else { count }) {
+                    total.insert(name.clone(), count.to_string().parse().unwrap_or_default());
+                }
             }
         }
         let status = ResourceQuotaStatus {
-            used: Some(usage::used(&hard, &total)),
+            used: Some(usage::used(
+                &hard,
+                quota.status.as_ref().and_then(|status| status.used.as_ref()),
+                &total,
+            )),
             hard: Some(hard),
         };
         if !is_same(quota.status.as_ref(), &status) {
@@ -198,29 +207,83 @@ impl Controller {
         Ok(Requeue::After(self.period))
     }
 
+    /// The objects of a kind in a namespace.
+    fn objects(&self, namespace: &str, kind: (&str, &str), known: &Known) -> Vec<Value> {
+        match kind.1 {
+            "pods" => values(&self.pods.list_namespace(namespace)),
+            "services" => values(&self.services.list_namespace(namespace)),
+            "persistentvolumeclaims" => values(&self.claims.list_namespace(namespace)),
+            _ => known.claims.clone(),
+        }
+    }
+
+    /// Claims of devices and what they depend on, which is asked for only when a quota may be about it.
+    async fn known(&self, namespace: &str, hard: &BTreeMap<String, Text>) -> Result<Known> {
+        let may_concern = |name: &String| {
+            name.ends_with(".deviceclass.resource.k8s.io/devices")
+                || name == "count/resourceclaims.resource.k8s.io"
+                || (name.starts_with("requests.") && name.contains('/'))
+        };
+        if !hard.keys().any(may_concern) {
+            return Ok(Known::default());
+        }
+        Ok(Known {
+            classes: self.list(None, DEVICE_CLAIMS.0, "deviceclasses").await?,
+            claims: self
+                .list(Some(namespace), DEVICE_CLAIMS.0, DEVICE_CLAIMS.1)
+                .await?,
+            pods: values(&self.pods.list_namespace(namespace)),
+        })
+    }
+
+    /// All objects of a resource, of a namespace or of the cluster; none of a resource that does not exist.
+    async fn list(&self, namespace: Option<&str>, group: &str, plural: &str) -> Result<Vec<Value>> {
+        let Some(resource) = self.discovered(group, plural, namespace.is_some()) else {
+            return Ok(Vec::new());
+        };
+        let client = self.client.clone();
+        let api: Api<DynamicObject> = match namespace {
+            Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+            None => Api::all_with(client, &resource),
+        };
+        let listed = api.list(&ListParams::default()).await?;
+        Ok(listed.items.iter().map(to_value).collect())
+    }
+
+    fn discovered(&self, group: &str, plural: &str, namespaced: bool) -> Option<kube::api::ApiResource> {
+        let discovery = self.discovery.read();
+        let same = |found: &&crate::discovery::Discovered| {
+            found.resource.group == group && found.resource.plural == plural
+        };
+        discovery
+            .resources
+            .iter()
+            .find(same)
+            .filter(|found| found.namespaced == namespaced && found.can("list"))
+            .map(|found| found.resource.clone())
+    }
+
     /// How many objects of a resource the namespace has; none for a resource that does not exist.
     async fn count(&self, namespace: &str, group: &str, plural: &str) -> Result<Option<usize>> {
-        let found = {
-            let discovery = self.discovery.read();
-            let same = |found: &&crate::discovery::Discovered| {
-                found.resource.group == group && found.resource.plural == plural
-            };
-            discovery
-                .resources
-                .iter()
-                .find(same)
-                .filter(|found| found.namespaced && found.can("list"))
-                .map(|found| found.resource.clone())
+        let Some(resource) = self.discovered(group, plural, true) else {
+            return Ok(None);
         };
-        let Some(resource) = found else { return Ok(None) };
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
         Ok(Some(api.list_metadata(&ListParams::default()).await?.items.len()))
     }
 }
 
+fn to_value<T: serde::Serialize>(object: &T) -> Value {
+    serde_json::to_value(object).unwrap_or_default()
+}
+
+fn values<T: serde::Serialize>(objects: &[Arc<T>]) -> Vec<Value> {
+    objects.iter().map(|object| to_value(object.as_ref())).collect()
+}
+
 /// Quantities are compared as numbers, since there are several ways to write one.
 fn is_same(old: Option<&ResourceQuotaStatus>, new: &ResourceQuotaStatus) -> bool {
-    type List = BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>;
+    type List = BTreeMap<String, Text>;
     let numbers = |list: &Option<List>| -> Usage {
         let entries = list.iter().flatten();
         entries

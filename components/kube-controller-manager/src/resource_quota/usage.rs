@@ -1,98 +1,160 @@
-//! What services and claims use, and how a quota's list is made from all usage.
+//! What of a quota is used: objects as values, counted by the rules that admission counts by.
 
 use std::collections::BTreeMap;
 
-use apimachinery::quantity::Quantity;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Service};
+use api::quota::{Counter, Devices, Surroundings, Usage, extended_owner};
+use apimachinery::meta;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
+use serde_json::Value;
 
-use super::pods::Usage;
-
-const STORAGE_CLASS: &str = ".storageclass.storage.k8s.io/";
-/// Resources whose plain name is a quota's too: name, group and plural.
-const COUNTED: [(&str, &str, &str); 4] = [
-    ("configmaps", "", "configmaps"),
-    ("secrets", "", "secrets"),
-    ("replicationcontrollers", "", "replicationcontrollers"),
-    ("resourcequotas", "", "resourcequotas"),
+/// Resources whose objects are counted by what they ask for; others only by how many there are.
+pub const KINDS: [(&str, &str); 4] = [
+    ("", "pods"),
+    ("", "services"),
+    ("", "persistentvolumeclaims"),
+    DEVICE_CLAIMS,
 ];
-
-fn number(count: usize) -> Quantity {
-    count.to_string().parse().unwrap_or_default()
-}
+pub const DEVICE_CLAIMS: (&str, &str) = ("resource.k8s.io", "resourceclaims");
+/// Resources whose plain name is a quota's too.
+const PLAIN: [&str; 4] = [
+    "configmaps",
+    "secrets",
+    "replicationcontrollers",
+    "resourcequotas",
+];
 
 /// The group and resource whose objects a quota's name counts, when that is all it does.
 pub fn counted(name: &str) -> Option<(String, String)> {
-    if let Some((_, group, plural)) = COUNTED.iter().find(|(own, _, _)| *own == name) {
-        return Some(((*group).to_owned(), (*plural).to_owned()));
+    if PLAIN.contains(&name) {
+        return Some((String::new(), name.to_owned()));
     }
     let rest = name.strip_prefix("count/")?;
     let (plural, group) = rest.split_once('.').unwrap_or((rest, ""));
     Some((group.to_owned(), plural.to_owned()))
 }
 
-pub fn service(service: &Service) -> Usage {
-    let spec = service.spec.clone().unwrap_or_default();
-    let ports = spec.ports.unwrap_or_default();
-    let mut usage = Usage::from([("services".to_owned(), number(1))]);
-    match spec.type_.as_deref() {
-        Some("NodePort") => {
-            usage.insert("services.nodeports".to_owned(), number(ports.len()));
-        }
-        Some("LoadBalancer") => {
-            usage.insert("services.loadbalancers".to_owned(), number(1));
-            let allocated = spec.allocate_load_balancer_node_ports != Some(false);
-            let with = ports
-                .iter()
-                .filter(|port| allocated || port.node_port.is_some_and(|port| port != 0))
-                .count();
-            usage.insert("services.nodeports".to_owned(), number(with));
-        }
-        _ => {}
+/// How objects of a kind are counted now.
+pub fn counter<'a>((group, plural): (&'a str, &'a str), devices: Option<&'a dyn Devices>) -> Counter<'a> {
+    Counter {
+        group,
+        plural,
+        surroundings: Surroundings {
+            now: Timestamp::now().as_second(),
+            pod_level: true,
+            devices,
+        },
     }
-    usage
 }
 
-pub fn claim(claim: &PersistentVolumeClaim) -> Usage {
-    let spec = claim.spec.clone().unwrap_or_default();
-    let requests = spec
-        .resources
-        .and_then(|resources| resources.requests)
-        .unwrap_or_default();
-    let storage: Option<Quantity> = requests.get("storage").and_then(|text| text.0.parse().ok());
-    let mut usage = Usage::from([("persistentvolumeclaims".to_owned(), number(1))]);
-    if let Some(storage) = &storage {
-        usage.insert("requests.storage".to_owned(), *storage);
-    }
-    if let Some(class) = spec.storage_class_name.filter(|class| !class.is_empty()) {
-        usage.insert(format!("{class}{STORAGE_CLASS}persistentvolumeclaims"), number(1));
-        if let Some(storage) = storage {
-            usage.insert(format!("{class}{STORAGE_CLASS}requests.storage"), storage);
-        }
-    }
-    usage
+/// Whether one of a quota's names is about a kind.
+pub fn is_concerned(counter: &Counter<'_>, hard: &BTreeMap<String, Text>) -> bool {
+    hard.keys().any(|name| counter.covers(name))
 }
 
-pub fn sum(all: impl IntoIterator<Item = Usage>) -> Usage {
-    let mut total = Usage::new();
-    for usage in all {
-        for (name, quantity) in usage {
-            *total.entry(name).or_default() += quantity;
+/// The sum over the objects that are within the scopes of a quota, under the names that it limits; zero where there
+/// is none.
+pub fn sum(
+    counter: &Counter<'_>,
+    quota: &Value,
+    hard: &BTreeMap<String, Text>,
+    objects: impl Iterator<Item = Value>,
+) -> Usage {
+    let names = hard.keys().filter(|name| counter.covers(name));
+    let mut total: Usage = names.map(|name| (name.clone(), Default::default())).collect();
+    for object in objects.filter(|object| counter.in_scope(quota, object)) {
+        for (name, amount) in counter.usage(&object) {
+            if let Some(entry) = total.get_mut(&name) {
+                *entry += amount;
+            }
         }
     }
     total
 }
 
-/// The part of `total` that a quota limits; what it limits and nobody uses is zero.
-pub fn used(hard: &BTreeMap<String, Text>, total: &Usage) -> BTreeMap<String, Text> {
+/// What is used by what was counted, and as before where nothing could be.
+pub fn used(
+    hard: &BTreeMap<String, Text>,
+    before: Option<&BTreeMap<String, Text>>,
+    total: &Usage,
+) -> BTreeMap<String, Text> {
     hard.keys()
-        .map(|name| {
-            let quantity = total
-                .get(name)
-                .map_or_else(|| "0".to_owned(), ToString::to_string);
-            (name.clone(), Text(quantity))
+        .filter_map(|name| {
+            let now = total.get(name).map(|amount| Text(amount.to_string()));
+            Some((name.clone(), now.or_else(|| before?.get(name).cloned())?))
         })
         .collect()
+}
+
+/// Whether a quota may have to count a pod otherwise than before.
+pub fn is_other_pod(old: &Pod, new: &Pod) -> bool {
+    let deadline = |pod: &Pod| {
+        pod.spec
+            .as_ref()
+            .and_then(|spec| spec.active_deadline_seconds)
+            .is_some()
+    };
+    deadline(old) != deadline(new)
+}
+
+/// Likewise a claim: it grew, or is of another class.
+pub fn is_other_claim(old: &PersistentVolumeClaim, new: &PersistentVolumeClaim) -> bool {
+    let allocated = |claim: &PersistentVolumeClaim| {
+        let status = claim.status.as_ref();
+        status.and_then(|status| status.allocated_resources.clone())
+    };
+    let classes = |claim: &PersistentVolumeClaim| {
+        let (spec, status) = (claim.spec.as_ref(), claim.status.as_ref());
+        let target = status.and_then(|status| status.modify_volume_status.as_ref());
+        (
+            spec.and_then(|spec| spec.volume_attributes_class_name.clone()),
+            status.and_then(|status| status.current_volume_attributes_class_name.clone()),
+            target.and_then(|modify| modify.target_volume_attributes_class_name.clone()),
+        )
+    };
+    allocated(old) != allocated(new) || classes(old) != classes(new)
+}
+
+/// What is known of device classes, and of pods and their claims in one namespace.
+#[derive(Default)]
+pub struct Known {
+    pub classes: Vec<Value>,
+    pub pods: Vec<Value>,
+    pub claims: Vec<Value>,
+}
+
+impl Devices for Known {
+    fn extended_resource(&self, class: &str) -> Option<String> {
+        let class = self.classes.iter().find(|one| meta::name(one) == class)?;
+        class["spec"]["extendedResourceName"].as_str().map(str::to_owned)
+    }
+
+    fn has_class_for(&self, resource: &str) -> bool {
+        let implicit = resource.strip_prefix("deviceclass.resource.kubernetes.io/");
+        self.classes.iter().any(|class| {
+            implicit == Some(meta::name(class)) || class["spec"]["extendedResourceName"] == resource
+        })
+    }
+
+    fn pod(&self, _: &str, name: &str) -> Option<Value> {
+        self.pods.iter().find(|pod| meta::name(pod) == name).cloned()
+    }
+
+    fn claims_of(&self, _: &str, pod: &str) -> Vec<(String, String)> {
+        let of_pod = self
+            .claims
+            .iter()
+            .filter(|claim| extended_owner(claim) == Some(pod));
+        of_pod
+            .map(|claim| {
+                (
+                    meta::creation_timestamp(claim).to_owned(),
+                    meta::name(claim).to_owned(),
+                )
+            })
+            .collect()
+    }
 }
 
 #[cfg(test)]
@@ -115,27 +177,79 @@ mod tests {
         }
     }
 
+    fn hard(names: &[&str]) -> BTreeMap<String, Text> {
+        names
+            .iter()
+            .map(|name| ((*name).to_owned(), Text("9".to_owned())))
+            .collect()
+    }
+
     #[test]
-    fn services_and_claims_count_what_they_hold() {
-        let node_port: Service = serde_json::from_value(
-            json!({"spec": {"type": "NodePort", "ports": [{"port": 1}, {"port": 2}]}}),
-        )
-        .unwrap();
-        let volume: PersistentVolumeClaim = serde_json::from_value(
-            json!({"spec": {"storageClassName": "fast", "resources": {"requests": {"storage": "5Gi"}}}}),
-        )
-        .unwrap();
-        let total = sum([service(&node_port), service(&node_port), claim(&volume)]);
-        let hard: BTreeMap<String, Text> = [
-            "services",
-            "services.nodeports",
-            "requests.storage",
-            "fast.storageclass.storage.k8s.io/requests.storage",
-            "pods",
-        ]
-        .map(|name| (name.to_owned(), Text("9".to_owned())))
-        .into();
-        let used: Vec<_> = used(&hard, &total).into_values().map(|text| text.0).collect();
-        assert_eq!(used, ["5Gi", "0", "5Gi", "2", "4"]);
+    fn objects_are_summed_within_scopes() {
+        let pod = |cpu: &str, class: &str| json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}, "status": {"qosClass": class}});
+        let pods = [
+            pod("1", "Burstable"),
+            pod("500m", "Burstable"),
+            pod("1", "BestEffort"),
+        ];
+        let hard = hard(&["pods", "requests.cpu", "limits.memory", "services"]);
+        let counter = counter(("", "pods"), None);
+        for (spec, expected) in [
+            (
+                json!({}),
+                json!({"pods": "3", "requests.cpu": "2500m", "limits.memory": "0"}),
+            ),
+            (
+                json!({"scopes": ["NotBestEffort"]}),
+                json!({"pods": "2", "requests.cpu": "1500m", "limits.memory": "0"}),
+            ),
+        ] {
+            let total = sum(&counter, &json!({ "spec": spec }), &hard, pods.iter().cloned());
+            let total: BTreeMap<_, _> = total
+                .iter()
+                .map(|(name, amount)| (name, amount.to_string()))
+                .collect();
+            assert_eq!(json!(total), expected, "{spec}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_counted_stays_as_it_was() {
+        let before = BTreeMap::from([("count/a.b".to_owned(), Text("4".to_owned()))]);
+        let total = Usage::from([("pods".to_owned(), Default::default())]);
+        let found = used(&hard(&["pods", "count/a.b", "count/c.d"]), Some(&before), &total);
+        let found: Vec<_> = found.into_iter().map(|(name, text)| (name, text.0)).collect();
+        assert_eq!(
+            found,
+            [
+                ("count/a.b".to_owned(), "4".to_owned()),
+                ("pods".to_owned(), "0".to_owned())
+            ]
+        );
+    }
+
+    #[test]
+    fn changes_that_count() {
+        let claim = |status: Value| -> PersistentVolumeClaim {
+            serde_json::from_value(json!({"metadata": {}, "status": status})).unwrap()
+        };
+        for (status, expected) in [
+            (json!({"phase": "Bound"}), false),
+            (json!({"allocatedResources": {"storage": "1Gi"}}), true),
+            (json!({"currentVolumeAttributesClassName": "gold"}), true),
+        ] {
+            assert_eq!(
+                is_other_claim(&claim(json!({})), &claim(status.clone())),
+                expected,
+                "{status}"
+            );
+        }
+        let pod =
+            |spec: Value| -> Pod { serde_json::from_value(json!({"metadata": {}, "spec": spec})).unwrap() };
+        let plain = json!({"containers": []});
+        let mut deadline = plain.clone();
+        deadline["activeDeadlineSeconds"] = json!(5);
+        assert!(is_other_pod(&pod(plain.clone()), &pod(deadline)));
+        assert!(!is_other_pod(&pod(plain.clone()), &pod(plain)));
     }
 }

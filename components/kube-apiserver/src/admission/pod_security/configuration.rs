@@ -21,6 +21,12 @@ impl Default for LevelVersion {
     }
 }
 
+impl std::fmt::Display for LevelVersion {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}:{}", self.level.name(), self.version)
+    }
+}
+
 impl LevelVersion {
     /// The minor version of Kubernetes whose rules hold; the newest are `u32::MAX`.
     pub fn minor(&self) -> u32 {
@@ -43,19 +49,22 @@ pub struct PodSecurityConfiguration {
 }
 
 impl PodSecurityConfiguration {
-    /// Why nothing holds for a user, a namespace or a pod.
-    pub fn exempts(&self, user: &str, namespace: &str, spec: &Value) -> Option<&'static str> {
+    /// Why nothing holds for a user or in a namespace.
+    pub fn exempts(&self, user: &str, namespace: &str) -> Option<&'static str> {
         let listed = |names: &[String], name: &str| names.iter().any(|exempt| exempt == name);
-        let class = spec["runtimeClassName"].as_str().unwrap_or("");
         if listed(&self.namespaces, namespace) {
             Some("namespace")
         } else if listed(&self.users, user) {
             Some("user")
-        } else if !class.is_empty() && listed(&self.runtime_classes, class) {
-            Some("runtimeClass")
         } else {
             None
         }
+    }
+
+    /// Whether nothing holds for a pod of its runtime class.
+    pub fn exempts_class(&self, spec: &Value) -> bool {
+        let class = spec["runtimeClassName"].as_str().unwrap_or("");
+        !class.is_empty() && self.runtime_classes.iter().any(|exempt| exempt == class)
     }
 
     /// Reads a PodSecurityConfiguration.
