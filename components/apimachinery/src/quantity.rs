@@ -95,7 +95,7 @@ impl Quantity {
     pub fn rounded_up(self) -> Self {
         let whole = self.nanos.div_euclid(NANO) + i128::from(self.nanos.rem_euclid(NANO) != 0);
         Self {
-            nanos: whole * NANO,
+            nanos: whole.saturating_mul(NANO),
             format: self.format,
         }
     }
