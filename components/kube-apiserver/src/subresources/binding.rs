@@ -10,6 +10,7 @@ use crate::stores::{self, Failure};
 use crate::verbs::body;
 use crate::verbs::options;
 use crate::verbs::target::Target;
+use api::Feature;
 use apimachinery::field::{Error, Path};
 use apimachinery::{ApiError, GroupResource, GroupVersionKind, meta, status};
 use http::StatusCode;
@@ -37,7 +38,19 @@ pub async fn bind(server: &Server, request: &ApiRequest, target: &Target) -> Res
     admission::mutate(server, &attributes, &mut binding, None).await?;
     check(&kind, &name, &binding)?;
     admission::validate(server, &attributes, Some(&binding), None).await?;
-    assign(server, &target.namespace, &name, &binding, options.dry_run).await?;
+    let clears = target
+        .row
+        .features
+        .has(Feature::ClearingNominatedNodeNameAfterBinding);
+    assign(
+        server,
+        &target.namespace,
+        &name,
+        &binding,
+        clears,
+        options.dry_run,
+    )
+    .await?;
     Ok(answer::value(
         StatusCode::CREATED,
         &status::success(None),
@@ -71,6 +84,7 @@ async fn assign(
     namespace: &str,
     name: &str,
     binding: &Value,
+    clears: bool,
     dry_run: bool,
 ) -> Result<(), ApiError> {
     let pods = GroupResource::new("", "pods");
@@ -85,6 +99,9 @@ async fn assign(
         };
         let mut pod = stores::parse(&current)?;
         place(pods_ref, name, binding, &mut pod)?;
+        if clears {
+            forget_nomination(&mut pod);
+        }
         meta::remove(&mut pod, "resourceVersion");
         Ok(if dry_run {
             Change::Nothing
@@ -150,6 +167,13 @@ fn place(pods: &GroupResource, name: &str, binding: &Value, pod: &mut Value) -> 
     Ok(())
 }
 
+/// A pod that has a node waits for no other.
+fn forget_nomination(pod: &mut Value) {
+    if let Some(status) = pod["status"].as_object_mut() {
+        status.remove("nominatedNodeName");
+    }
+}
+
 fn set_scheduled(pod: &mut Value) {
     let condition = json!({
         "type": "PodScheduled",
@@ -186,6 +210,9 @@ mod tests {
             (Some("n1"), Some("b"))
         );
         assert_eq!(pod["status"]["conditions"][0]["type"], "PodScheduled");
+        pod["status"]["nominatedNodeName"] = json!("n1");
+        forget_nomination(&mut pod);
+        assert!(pod["status"]["nominatedNodeName"].is_null());
         assert_eq!(place(&pods, "p", &binding, &mut pod).unwrap_err().code(), 409);
         let mut gated = json!({"metadata": {}, "spec": {"schedulingGates": [{"name": "x"}]}});
         assert_eq!(place(&pods, "p", &binding, &mut gated).unwrap_err().code(), 409);

@@ -38,6 +38,9 @@ fn item(limit: &Value, kind: &str, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let mut keys: BTreeSet<&String> = BTreeSet::new();
     for field in ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] {
+        if field == "maxLimitRequestRatio" {
+            errors.extend(storage_bound(limit, kind, path));
+        }
         let Some(amounts) = at(limit, &[field])
             .as_object()
             .filter(|amounts| !amounts.is_empty())
@@ -61,19 +64,21 @@ fn item(limit: &Value, kind: &str, path: &Path) -> ErrorList {
             keys.insert(name);
         }
     }
-    if kind == "PersistentVolumeClaim"
-        && at(limit, &["min", "storage"]).is_null()
-        && at(limit, &["max", "storage"]).is_null()
-    {
-        errors.push(Error::required(
-            &path.child("limits"),
-            "either minimum or maximum storage value is required, but neither was provided",
-        ));
-    }
     for name in keys {
         errors.extend(amounts(limit, name, path));
     }
     errors
+}
+
+/// Claims are bound by their storage at one end at least.
+fn storage_bound(limit: &Value, kind: &str, path: &Path) -> Option<Error> {
+    let bound = |field| !at(limit, &[field, "storage"]).is_null();
+    (kind == "PersistentVolumeClaim" && !bound("min") && !bound("max")).then(|| {
+        Error::required(
+            &path.child("limits"),
+            "either minimum or maximum storage value is required, but neither was provided",
+        )
+    })
 }
 
 /// How the bounds and defaults of one resource fit together.
