@@ -247,3 +247,6 @@ pub(super) fn reserved_path(file: &str, path: &Path) -> ErrorList {
     }
     errors
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,13 +16,12 @@ pub(super) fn is_iscsi_name_too_long(value: &Value, volume: &str) -> bool {
 
 /// A disk of iSCSI in a pod.
 pub(super) fn iscsi(value: &Value, path: &Path) -> ErrorList {
-    const START: &str = "must be valid format starting with iqn, eui, or naa";
-    iscsi_of(value, START, path)
+    iscsi_of(value, false, path)
 }
 
 /// A disk of iSCSI in the PersistentVolume of this name.
 pub(in crate::validate) fn iscsi_of_volume(value: &Value, volume: &str, path: &Path) -> ErrorList {
-    let mut errors = iscsi_of(value, FORMAT, path);
+    let mut errors = iscsi_of(value, true, path);
     if is_iscsi_name_too_long(value, volume) {
         let portal = text(value, &["targetPortal"]);
         let place = usize::from(portal.is_empty());
@@ -32,10 +31,12 @@ pub(in crate::validate) fn iscsi_of_volume(value: &Value, volume: &str, path: &P
     errors
 }
 
-const FORMAT: &str = "must be valid format";
-
-/// `start` is what is told of names that begin as none does.
-fn iscsi_of(value: &Value, start: &str, path: &Path) -> ErrorList {
+fn iscsi_of(value: &Value, in_volume: bool, path: &Path) -> ErrorList {
+    const FORMAT: &str = "must be valid format";
+    let start = match in_volume {
+        true => FORMAT,
+        false => "must be valid format starting with iqn, eui, or naa",
+    };
     let mut errors = ErrorList::new();
     if text(value, &["targetPortal"]).is_empty() {
         errors.push(Error::required(&path.child("targetPortal"), ""));
@@ -66,8 +67,7 @@ fn iscsi_of(value: &Value, start: &str, path: &Path) -> ErrorList {
     if (flag(value, &["chapAuthDiscovery"]) || flag(value, &["chapAuthSession"])) && !secret.is_object() {
         errors.push(Error::required(&path.child("secretRef"), ""));
     }
-    // In a PersistentVolume, which is told by the words for names.
-    if start == FORMAT && secret.is_object() && text(secret, &["name"]).is_empty() {
+    if in_volume && secret.is_object() && text(secret, &["name"]).is_empty() {
         errors.push(Error::required(&path.child("secretRef.name"), ""));
     }
     if let Some(initiator) = at(value, &["initiatorName"]).as_str() {
