@@ -1,6 +1,7 @@
 //! Admission: what may change or refuse a write after it was authorized.
 
 pub mod attributes;
+pub mod bound_pods;
 pub mod bounds;
 pub mod certificates;
 pub mod conditions;

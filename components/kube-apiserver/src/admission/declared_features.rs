@@ -1,6 +1,8 @@
 //! NodeDeclaredFeatureValidator: a running pod is changed only in ways that its node can follow (KEP-5328).
 use super::Attributes;
+use super::bound_pods::BoundChange;
 use crate::server::Server;
+use apimachinery::field::quote;
 use apimachinery::{ApiError, Quantity};
 use serde_json::Value;
 
@@ -50,27 +52,18 @@ pub fn check(
     object: Option<&Value>,
     old: Option<&Value>,
 ) -> Result<(), ApiError> {
-    let (Some(new), Some(old)) = (object, old) else {
+    let Some(change) = BoundChange::of(object, old).filter(|_| server.has_feature("NodeDeclaredFeatures"))
+    else {
         return Ok(());
     };
-    // A generation counts the changes of the spec.
-    let node = new["spec"]["nodeName"].as_str().unwrap_or("");
-    if node.is_empty()
-        || old["metadata"]["generation"] == new["metadata"]["generation"]
-        || !server.has_feature("NodeDeclaredFeatures")
-    {
-        return Ok(());
-    }
     let mut needed = FEATURES
         .iter()
-        .filter(|feature| (feature.needed)(old, new))
+        .filter(|feature| (feature.needed)(change.old, change.new))
         .peekable();
     if needed.peek().is_none() {
         return Ok(());
     }
-    let Some(found) = server.stores.cached("", "nodes", "", node) else {
-        return Err(attributes.forbidden(&format!("node {node:?} not found")));
-    };
+    let found = change.node(server, attributes)?;
     let declared = found["status"]["declaredFeatures"].as_array();
     let has = |name: &str| declared.is_some_and(|all| all.iter().any(|feature| feature == name));
     let missing: Vec<&str> = needed
@@ -81,8 +74,9 @@ pub fn check(
         return Ok(());
     }
     Err(attributes.forbidden(&format!(
-        "pod update requires features {} which are not available on node {node:?}",
-        missing.join(", ")
+        "pod update requires features {} which are not available on node {}",
+        missing.join(", "),
+        quote(change.node)
     )))
 }
 

@@ -1,5 +1,6 @@
 //! PodResizeValidator: a pod is not resized to what its node can never give (KEP-1287).
 use super::Attributes;
+use super::bound_pods::BoundChange;
 use crate::server::Server;
 use api::quota::spec_total;
 use apimachinery::field::quote;
@@ -16,18 +17,11 @@ pub fn check(
     object: Option<&Value>,
     old: Option<&Value>,
 ) -> Result<(), ApiError> {
-    let (Some(pod), Some(old)) = (object, old) else {
+    let Some(change) = BoundChange::of(object, old) else {
         return Ok(());
     };
-    // A generation counts the changes of the spec.
-    let node = pod["spec"]["nodeName"].as_str().unwrap_or("");
-    if node.is_empty() || old["metadata"]["generation"] == pod["metadata"]["generation"] {
-        return Ok(());
-    }
-    let Some(found) = server.stores.cached("", "nodes", "", node) else {
-        return Err(attributes.forbidden(&format!("node {} not found", quote(node))));
-    };
-    match refusal(pod, &found, server.has_feature("PodLevelResources")) {
+    let node = change.node(server, attributes)?;
+    match refusal(change.new, &node, server.has_feature("PodLevelResources")) {
         Some((cause, why)) => Err(refuse(attributes, cause, &why)),
         None => Ok(()),
     }
