@@ -146,53 +146,41 @@ impl<'a> Decoder<'a> {
         ))
     }
 
-    /// `declared` is the field that the value or its element belongs to.
-    fn value(
-        &mut self,
-        ty: &'a Type,
-        declared: Option<&'a Field>,
-        value: &mut Value,
-    ) -> Result<(), DecodeError> {
+    /// `name` is upstream's name of the type, where it isn't made from `ty`.
+    fn value(&mut self, ty: &'a Type, name: Option<&'a str>, value: &mut Value) -> Result<(), DecodeError> {
         match ty {
             Type::Struct(id) => match value {
                 Value::Object(map) => self.structure(self.set.get(*id), map),
                 Value::Null => Ok(()),
                 _ => self.misshapen("struct from:", value, &short_type(self.set, ty)),
             },
-            Type::List(inner, _) => self.list(ty, inner, declared, value),
-            Type::Map(inner, _) => self.map(ty, inner, declared, value),
+            Type::List(inner, _) => self.list(ty, inner, name, value),
+            Type::Map(inner, _) => self.map(ty, inner, name, value),
             Type::Any => Ok(()),
-            _ => self.scalar(ty, declared, value),
+            _ => self.scalar(ty, name, value),
         }
+    }
+
+    fn type_text(&self, ty: &Type, name: Option<&str>) -> String {
+        name.map_or_else(|| short_type(self.set, ty), str::to_owned)
     }
 
     fn list(
         &mut self,
         ty: &'a Type,
         inner: &'a Type,
-        declared: Option<&'a Field>,
+        name: Option<&'a str>,
         value: &mut Value,
     ) -> Result<(), DecodeError> {
         let items = match value {
             Value::Array(items) => items,
             Value::Null => return Ok(()),
-            other => {
-                let name = named(declared).map_or_else(
-                    || short_type(self.set, ty),
-                    |name| {
-                        if matches!(inner, Type::List(..)) {
-                            name.to_owned()
-                        } else {
-                            format!("[]{name}")
-                        }
-                    },
-                );
-                return self.misshapen("slice from", other, &name);
-            }
+            other => return self.misshapen("slice from", other, &self.type_text(ty, name)),
         };
+        let of_item = name.and_then(|name| name.strip_prefix("[]"));
         for (index, item) in items.iter_mut().enumerate() {
             let known = self.unknown.len();
-            self.value(inner, declared, item)?;
+            self.value(inner, of_item, item)?;
             self.came_by(known, || format!("[{index}]"));
             if item.is_null() {
                 *item = self.zero_element(inner);
@@ -205,26 +193,21 @@ impl<'a> Decoder<'a> {
         &mut self,
         ty: &'a Type,
         inner: &'a Type,
-        declared: Option<&'a Field>,
+        name: Option<&'a str>,
         value: &mut Value,
     ) -> Result<(), DecodeError> {
         let map = match value {
             Value::Object(map) => map,
             Value::Null => return Ok(()),
-            other => {
-                let name = match named(declared) {
-                    Some(name) if matches!(inner, Type::Quantity) || name.starts_with("map[") => {
-                        name.to_owned()
-                    }
-                    Some(name) => format!("map[string]{name}"),
-                    None => short_type(self.set, ty),
-                };
-                return self.misshapen("map from", other, &name);
-            }
+            other => return self.misshapen("map from", other, &self.type_text(ty, name)),
         };
+        let of_item = name
+            .and_then(|name| name.strip_prefix("map["))
+            .and_then(|name| name.split_once(']'))
+            .map(|(_, of_item)| of_item);
         for (key, item) in map.iter_mut() {
             let known = self.unknown.len();
-            self.value(inner, declared, item)?;
+            self.value(inner, of_item, item)?;
             self.came_by(known, || format!(".{key}"));
             if item.is_null() {
                 *item = self.zero_element(inner);
@@ -270,7 +253,7 @@ impl<'a> Decoder<'a> {
                 (Type::Any, Value::Object(_) | Value::Array(_)) if holds_schemas(schema, field) => {
                     self.schemas_inside(schema, value)
                 }
-                _ => self.value(&field.ty, Some(field), value),
+                _ => self.value(&field.ty, field.type_name.as_deref(), value),
             };
             self.fields.truncate(depth);
             self.came_by(known, || format!(".{key}"));
@@ -303,7 +286,7 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    fn scalar(&mut self, ty: &Type, declared: Option<&Field>, value: &mut Value) -> Result<(), DecodeError> {
+    fn scalar(&mut self, ty: &Type, name: Option<&str>, value: &mut Value) -> Result<(), DecodeError> {
         match scalar::fit(ty, value) {
             Err(_)
                 if self.unstructured
@@ -312,16 +295,14 @@ impl<'a> Decoder<'a> {
                         Type::String | Type::Bool | Type::Int32 | Type::Int64 | Type::Double | Type::Bytes
                     ) =>
             {
-                let name = named(declared)
+                let name = name
                     .filter(|_| matches!(ty, Type::String))
                     .map_or_else(|| short_type(self.set, ty), str::to_owned);
                 Err(DecodeError(scalar::conversion_error(ty, &name, value)))
             }
             Ok(()) => Ok(()),
-            Err(scalar::Wrong::Type(what, name)) => {
-                let name = named(declared)
-                    .filter(|_| matches!(ty, Type::String))
-                    .unwrap_or(name);
+            Err(scalar::Wrong::Type(what, plain)) => {
+                let name = name.filter(|_| matches!(ty, Type::String)).unwrap_or(plain);
                 self.mismatch(&what, name);
                 Ok(())
             }
@@ -341,10 +322,6 @@ fn holds_schemas(schema: &Schema, field: &Field) -> bool {
             field.name.as_str(),
             "items" | "additionalItems" | "additionalProperties"
         )
-}
-
-fn named(field: Option<&Field>) -> Option<&str> {
-    field.and_then(|field| field.type_name.as_deref())
 }
 
 /// Whether a plain scalar is at its zero value. Empty lists and maps that were given are told apart from missing

@@ -75,7 +75,7 @@ pub struct Field {
     /// Struct taken as a whole by server-side apply, said at the field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub atomic: Option<bool>,
-    /// Upstream's name of a text type (`v1.Protocol`), as errors print it.
+    /// Upstream's name of the type, as errors print it, where it isn't made from `ty`: `v1.Protocol`, `v1.ResourceList`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub type_name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

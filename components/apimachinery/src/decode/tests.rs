@@ -93,6 +93,82 @@ fn errors_read_as_gos() {
     }
 }
 
+/// Upstream's errors name the type of the field, of its list's elements or of its map's values, whichever is wrong.
+#[test]
+fn errors_name_types_that_have_a_name() {
+    let texts = || Type::List(Box::new(Type::String), ListKind::Atomic);
+    let named = |name: &str, ty, type_name: &str| Field {
+        type_name: Some(type_name.to_owned()),
+        ..Field::new(name, ty)
+    };
+    let set = SchemaSet::new(vec![Schema {
+        name: "x.v1.Named".into(),
+        short: "Named".into(),
+        package: "v1".into(),
+        fields: vec![
+            named("capabilities", texts(), "[]v1.Capability"),
+            named(
+                "extra",
+                Type::Map(Box::new(texts()), false),
+                "map[string]v1.ExtraValue",
+            ),
+            named(
+                "limits",
+                Type::Map(Box::new(Type::Quantity), false),
+                "v1.ResourceList",
+            ),
+            named("phase", Type::String, "v1.Phase"),
+            named(
+                "sizes",
+                Type::Map(Box::new(Type::String), false),
+                "map[v1.ResourceName]v1.Size",
+            ),
+            named("values", texts(), "v1.Values"),
+        ],
+        ..Schema::default()
+    }]);
+    for (mut value, field, found, ty) in [
+        (json!({"phase": 1}), "phase", "number", "v1.Phase"),
+        (
+            json!({"capabilities": "x"}),
+            "capabilities",
+            "string",
+            "[]v1.Capability",
+        ),
+        (
+            json!({"capabilities": [1]}),
+            "capabilities",
+            "number",
+            "v1.Capability",
+        ),
+        (
+            json!({"extra": "x"}),
+            "extra",
+            "string",
+            "map[string]v1.ExtraValue",
+        ),
+        (json!({"extra": {"a": "x"}}), "extra", "string", "v1.ExtraValue"),
+        (json!({"extra": {"a": [1]}}), "extra", "number", "string"),
+        (json!({"limits": []}), "limits", "array", "v1.ResourceList"),
+        (
+            json!({"sizes": true}),
+            "sizes",
+            "bool",
+            "map[v1.ResourceName]v1.Size",
+        ),
+        (json!({"sizes": {"a": 1}}), "sizes", "number", "v1.Size"),
+        (json!({"values": {}}), "values", "object", "v1.Values"),
+        (json!({"values": [1]}), "values", "number", "string"),
+    ] {
+        let written = value.to_string();
+        assert_eq!(
+            fit(&set, 0, &mut value).unwrap_err().0,
+            format!("json: cannot unmarshal {found} into Go struct field Named.{field} of type {ty}"),
+            "{written}"
+        );
+    }
+}
+
 #[test]
 fn empty_collections_last_until_settled() {
     let mut value = json!({"items": [], "texts": [], "data": {}, "status": {"name": "a"}});
