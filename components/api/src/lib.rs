@@ -1,5 +1,6 @@
 //! The kind registry: schemas, defaults, validation, strategies, table columns.
 pub mod addresses;
+pub mod autoscalers;
 pub mod custom;
 pub mod defaults;
 pub mod discovery;

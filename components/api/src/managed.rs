@@ -1,8 +1,9 @@
 //! Field ownership of a kind: managedFields on writes, and server-side apply.
 use crate::{Resource, defaults, strategy};
-use apimachinery::ApiError;
 use apimachinery::decode::{self, Unchanged};
+use apimachinery::fieldset::FieldSet;
 use apimachinery::managed_fields::{Compact, FieldManager, Writer};
+use apimachinery::{ApiError, GroupVersionKind};
 use serde_json::Value;
 
 /// Records a create (`old` is `None`) or update in the new object's managedFields.
@@ -15,6 +16,21 @@ pub fn track(
 ) {
     let reset = strategy::reset_fields(resource, writer.subresource);
     manager(resource, &resource.gvk.api_version(), &reset).update(old, new, unchanged, writer);
+}
+
+/// Records who sent an object of a built-in kind that is no resource, such as what a subresource takes. `None` if there is no
+/// such kind.
+pub fn track_new(kind: &GroupVersionKind, new: &mut Compact, writer: Writer<'_>) -> Option<()> {
+    let schemas = crate::schema::built_in();
+    let manager = FieldManager {
+        schemas: &schemas,
+        schema: schemas.id(&crate::schema_name(kind))?,
+        api_version: &kind.api_version(),
+        reset: &FieldSet::default(),
+        typed: true,
+    };
+    manager.update(None, new, &Unchanged::default(), writer);
+    Some(())
 }
 
 /// The same for objects that the server makes of itself and holds whole.

@@ -24,10 +24,11 @@ mod status;
 mod storage;
 mod workloads;
 
+pub(crate) use admission::is_request_uri;
 use certificates::signer_name;
 pub use core::service_addresses;
 pub(crate) use metadata::embedded as embedded_metadata;
-pub use metadata::field_manager;
+pub use metadata::{field_manager, scale};
 pub use pod::allow_privileged;
 pub(crate) use pod::app_armor;
 

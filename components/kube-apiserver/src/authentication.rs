@@ -28,6 +28,10 @@ use notes::Notes;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Upstream's.
+const SPACE_BEFORE_TOKEN: &str =
+    "the provided Authorization header contains extra space before the bearer token, and is ignored";
+
 /// The credentials were there but not good.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -81,7 +85,7 @@ impl Authenticator {
                 Err(refusal) => refusals.push(refusal.0),
             }
         }
-        if let Some(token) = bearer_token(headers) {
+        if let Some(token) = bearer_token(headers, notes) {
             match self.tokens.authenticate(token, &[], notes).boxed().await {
                 Ok(Some(found)) => return Ok(found.user),
                 Ok(None) => refusals.push("invalid bearer token".to_owned()),
@@ -108,12 +112,17 @@ impl Authenticator {
     }
 }
 
-/// The token of an Authorization header.
-fn bearer_token(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
-    let (scheme, token) = value.split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+/// The token of an Authorization header: its second word.
+fn bearer_token<'h>(headers: &'h HeaderMap, notes: &mut Notes) -> Option<&'h str> {
+    let mut words = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().splitn(3, ' ');
+    let (scheme, token) = (words.next()?, words.next()?);
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return None;
+    }
+    if token.is_empty() && words.next().is_some() {
+        notes.warn(SPACE_BEFORE_TOKEN);
+    }
+    (!token.is_empty()).then_some(token)
 }
 
 /// Everything that takes bearer tokens.
@@ -250,5 +259,31 @@ fn kept(outcome: &Result<Option<Authenticated>, Rejected>) -> Result<Option<Auth
     match outcome {
         Ok(known) => Ok(known.clone()),
         Err(refusal) => Err(refusal.0.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bearer_token_is_the_second_word() {
+        for (header, token, warned) in [
+            ("Bearer abc", Some("abc"), false),
+            ("bearer abc", Some("abc"), false),
+            (" BEARER abc ", Some("abc"), false),
+            ("Bearer abc def", Some("abc"), false),
+            ("Bearer  abc", None, true),
+            ("Bearer", None, false),
+            ("Bearer ", None, false),
+            ("Basic abc", None, false),
+            ("", None, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, header.parse().unwrap());
+            let mut notes = Notes::default();
+            assert_eq!(bearer_token(&headers, &mut notes), token, "{header:?}");
+            assert_eq!(!notes.warnings.is_empty(), warned, "{header:?}");
+        }
     }
 }

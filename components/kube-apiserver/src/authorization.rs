@@ -222,7 +222,7 @@ impl Authorizer {
                 }
             }
         }
-        Step::Decided(Decision::NoOpinion(reasons.join(", ")))
+        Step::Decided(Decision::NoOpinion(reasons.join("\n")))
     }
 }
 

@@ -1,6 +1,5 @@
 //! What is particular to a kind, in the words of the handlers: versions, decoding, tables.
 
-mod autoscalers;
 pub mod events;
 pub mod yaml;
 
@@ -26,7 +25,7 @@ pub fn to_version(row: &Resource, mut value: Value) -> Result<Value, ApiError> {
             events::from_core(&mut value);
         }
         if is_old_autoscaler(row) {
-            autoscalers::from_v2(&mut value);
+            api::autoscalers::from_v2(&mut value);
             fit(row, &row.gvk, &mut value).map_err(ApiError::internal)?;
         }
     }
@@ -47,7 +46,7 @@ pub fn set_type(row: &Resource, value: &mut Value) {
 /// An object in the version in which it is stored.
 pub fn to_storage(row: &Resource, mut value: Value) -> Result<Value, ApiError> {
     if is_old_autoscaler(row) {
-        autoscalers::to_v2(&mut value);
+        api::autoscalers::to_v2(&mut value);
     }
     set_type(row, &mut value);
     if is_renamed_event(row) {
@@ -58,6 +57,11 @@ pub fn to_storage(row: &Resource, mut value: Value) -> Result<Value, ApiError> {
 
 fn is_old_autoscaler(row: &Resource) -> bool {
     row.gvk.kind == "HorizontalPodAutoscaler" && row.gvk.version == "v1" && row.custom.is_none()
+}
+
+/// Of the version that has fields for everything.
+fn is_new_autoscaler(kind: &GroupVersionKind) -> bool {
+    kind.kind == "HorizontalPodAutoscaler" && kind.group == "autoscaling" && kind.version == "v2"
 }
 
 fn is_renamed_event(row: &Resource) -> bool {
@@ -186,6 +190,9 @@ pub fn decode(
     }
     check_kind(&mut value, kind)?;
     let unknown = fit(row, kind, &mut value).map_err(cannot)?;
+    if is_new_autoscaler(kind) {
+        api::autoscalers::drop_annotations(&mut value);
+    }
     if mode == FieldValidation::Ignore {
         return Ok(Decoded {
             value,
@@ -279,6 +286,9 @@ fn version_of(api_version: &str) -> &str {
     api_version.rsplit('/').next().unwrap_or("")
 }
 
+/// Evictions are taken in their older version as well, which has the same fields.
+const OLD_EVICTION: &str = "policy/v1beta1";
+
 fn check_kind(value: &mut Value, kind: &GroupVersionKind) -> Result<(), ApiError> {
     let given_kind = meta::kind(value).to_owned();
     let given_version = meta::api_version(value).to_owned();
@@ -301,6 +311,10 @@ fn check_kind(value: &mut Value, kind: &GroupVersionKind) -> Result<(), ApiError
                 .unwrap_or("core"),
             kind.kind
         )));
+    }
+    if kind.kind == "Eviction" && given_version == OLD_EVICTION {
+        value["apiVersion"] = json!(kind.api_version());
+        return Ok(());
     }
     if !given_version.is_empty() && given_version != kind.api_version() {
         return Err(ApiError::bad_request(format!(

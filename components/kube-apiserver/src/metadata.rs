@@ -24,6 +24,19 @@ pub fn ensure_namespace(row: &Resource, namespace: &str, object: &mut Value) -> 
     Ok(())
 }
 
+/// Drops what a client has no say in from an object that is sent to be created.
+pub fn wipe_system_fields(object: &mut Value) {
+    for field in [
+        "creationTimestamp",
+        "deletionGracePeriodSeconds",
+        "deletionTimestamp",
+        "selfLink",
+        "uid",
+    ] {
+        meta::remove(object, field);
+    }
+}
+
 /// A random UUID. Its bytes come from this thread's own generator: with the kernel's each request would make a system call
 /// for its audit ID.
 pub fn new_uid() -> String {

@@ -23,6 +23,7 @@ pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> R
     let accepted = media::negotiate_plain(request)?;
     let options = options::write(request, "CreateOptions", false)?;
     let mut review = body::object(&target.row, &target.row.gvk, request, &options)?;
+    crate::metadata::wipe_system_fields(&mut review);
     crate::metadata::ensure_namespace(&target.row, &target.namespace, &mut review)?;
     if target.row.gvk.kind != "SelfSubjectReview" {
         crate::verbs::write::track(
@@ -36,16 +37,23 @@ pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> R
         );
     }
     let attributes = Attributes::of_write(request, target, Operation::Create, &options);
-    admission::pass(server, &attributes, &mut review).await?;
+    admission::mutate(server, &attributes, &mut review, None).await?;
+    let kind = target.row.gvk.kind.as_str();
+    match kind {
+        "TokenReview" => token::check(&review)?,
+        "SubjectAccessReview" | "LocalSubjectAccessReview" => access::check_subject(target, &review)?,
+        "SelfSubjectAccessReview" => access::check_own(&review)?,
+        "SelfSubjectRulesReview" => rules::check(&review)?,
+        _ => {}
+    }
+    admission::validate(server, &attributes, Some(&review), None).await?;
     api::strategy::settle(&target.row, &mut review, &Unchanged::default());
-    let status = match target.row.gvk.kind.as_str() {
+    let status = match kind {
         "SelfSubjectReview" => token::who_am_i(request),
         "TokenReview" => token::review(server, request, &review).await?,
-        "SubjectAccessReview" | "LocalSubjectAccessReview" => {
-            access::subject(server, target, &review).await?
-        }
-        "SelfSubjectAccessReview" => access::own(server, request, &review).await?,
-        "SelfSubjectRulesReview" => rules::own(server, request, &review)?,
+        "SubjectAccessReview" | "LocalSubjectAccessReview" => access::subject(server, &review).await,
+        "SelfSubjectAccessReview" => access::own(server, request, &review).await,
+        "SelfSubjectRulesReview" => rules::own(server, request, &review),
         _ => return Err(ApiError::method_not_allowed()),
     };
     if target.row.gvk.kind == "SelfSubjectRulesReview" {

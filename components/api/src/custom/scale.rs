@@ -36,6 +36,23 @@ impl Scale {
         }
     }
 
+    /// The selector as text, or upstream's complaint about what is there.
+    pub fn selector<'v>(&self, object: &'v Value) -> Result<Option<&'v str>, String> {
+        let Some(path) = &self.label_selector else {
+            return Ok(None);
+        };
+        match path.get(object)? {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(value) => Err(format!(
+                "{} accessor error: {} is of the type {}, expected string",
+                path.as_str(),
+                shown(value),
+                go_type(value)
+            )),
+        }
+    }
+
     /// What is wrong with an object's replicas; those that are wanted are not looked at where the `status` alone is written.
     pub(super) fn check(&self, object: &Value, status: bool) -> ErrorList {
         let mut errors = ErrorList::new();
@@ -55,20 +72,8 @@ impl Scale {
                 Ok(_) => None,
             });
         }
-        if let Some(selector) = &self.label_selector {
-            let found = match selector.get(object) {
-                Ok(Some(value)) if !value.is_string() => Err(format!(
-                    "{} accessor error: {} is of the type {}, expected string",
-                    selector.as_str(),
-                    shown(value),
-                    go_type(value)
-                )),
-                Ok(_) => Ok(()),
-                Err(message) => Err(message),
-            };
-            if let Err(message) = found {
-                errors.push(Error::invalid(&Path::new(selector.as_str()), "", message));
-            }
+        if let (Some(selector), Err(message)) = (&self.label_selector, self.selector(object)) {
+            errors.push(Error::invalid(&Path::new(selector.as_str()), "", message));
         }
         errors
     }

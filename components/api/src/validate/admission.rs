@@ -9,6 +9,7 @@ mod rules;
 mod type_checking;
 mod webhooks;
 
+pub(crate) use go_url::is_request_uri;
 pub(super) use type_checking::check as type_checking;
 
 use crate::value::at;

@@ -1,18 +1,28 @@
 //! Validation of HorizontalPodAutoscalers.
 use super::shared::{container_resource_name, maybe_one_of, one_of, texts};
+use crate::autoscalers;
 use crate::features::{Feature, Features};
 use crate::value::{at, int, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
-use apimachinery::{Quantity, meta, names};
-use serde_json::Value;
-
-/// Where the first version has metrics of other kinds.
-const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
+use apimachinery::{Quantity, names};
+use serde_json::{Value, json};
 
 const SOURCES: &[&str] = &["ContainerResource", "External", "Object", "Pods", "Resource"];
 
-/// A new or changed autoscaler of either version.
+/// A new or changed autoscaler of either version. One of the old version is looked at as it is stored.
 pub(super) fn check(old: Option<&Value>, new: &Value, features: Features) -> ErrorList {
+    let is_old = at(new, &["spec", "metrics"]).is_null()
+        && (autoscalers::has_annotations(new)
+            || !at(new, &["spec", "targetCPUUtilizationPercentage"]).is_null());
+    if !is_old {
+        return stored(old, new, features);
+    }
+    let mut converted = json!({ "metadata": at(new, &["metadata"]), "spec": at(new, &["spec"]) });
+    autoscalers::to_v2(&mut converted);
+    stored(old, &converted, features)
+}
+
+fn stored(old: Option<&Value>, new: &Value, features: Features) -> ErrorList {
     let path = Path::new("spec");
     let spec = at(new, &["spec"]);
     let mut errors = ErrorList::new();
@@ -51,24 +61,12 @@ pub(super) fn check(old: Option<&Value>, new: &Value, features: Features) -> Err
         at(spec, &["scaleTargetRef"]),
         &path.child("scaleTargetRef"),
     ));
-    if let Some(percent) = int(spec, &["targetCPUUtilizationPercentage"]).filter(|percent| *percent < 1) {
-        // The old version's target is the first metric of the new one.
-        let path = path
-            .child("metrics")
-            .index(0)
-            .child("resource.target.averageUtilization");
-        errors.push(Error::invalid(&path, percent, "must be greater than 0"));
-    }
     for (index, metric) in list(spec, &["metrics"]).iter().enumerate() {
         errors.extend(self::metric(metric, &path.child("metrics").index(index)));
     }
     let wakes = |metric: &Value| matches!(text(metric, &["type"]), "Object" | "External");
-    let annotated = || {
-        let text = meta::annotation(new, METRICS)?;
-        serde_json::from_str::<Vec<Value>>(text).ok()
-    };
     let metrics = list(spec, &["metrics"]);
-    if minimum == Some(0) && !metrics.iter().chain(&annotated().unwrap_or_default()).any(wakes) {
+    if minimum == Some(0) && !metrics.iter().any(wakes) {
         errors.push(Error::forbidden(
             &path.child("metrics"),
             "must specify at least one Object or External metric to support scaling to zero replicas",

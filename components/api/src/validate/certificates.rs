@@ -1,6 +1,7 @@
 //! Validation of CertificateSigningRequests and of the names of signers.
 mod certificate;
 mod request;
+mod signature;
 mod signer;
 mod status;
 

@@ -90,7 +90,10 @@ fn unchanged_if_immutable(old: Option<&Value>, new: &Value, fields: &[&str]) -> 
         ));
     }
     for field in fields {
-        if at(old, &[field]) != at(new, &[field]) {
+        // What is stored and empty isn't there, from which what is sent and empty is told apart.
+        let before = Some(at(old, &[field])).filter(|map| !is_zero(Some(map)));
+        let now = Some(at(new, &[field])).filter(|map| !map.is_null());
+        if before != now {
             errors.push(Error::forbidden(
                 &Path::new(field),
                 "field is immutable when `immutable` is set",

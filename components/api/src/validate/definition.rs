@@ -2,6 +2,7 @@
 mod conversion;
 mod defaults;
 mod dump;
+mod go_regexp;
 mod lists;
 mod names;
 mod openapi;

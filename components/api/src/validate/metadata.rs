@@ -81,6 +81,35 @@ pub(super) fn create(resource: &Resource, object: &Value) -> ErrorList {
     errors
 }
 
+/// What is wrong with the scale of an object of a built-in kind, all of which are in namespaces (upstream, ValidateScale).
+pub fn scale(scale: &Value) -> ErrorList {
+    let path = Path::new("metadata");
+    let mut errors = ErrorList::new();
+    for (field, name) in [
+        (
+            "generateName",
+            names::mask_trailing_dash(meta::generate_name(scale)),
+        ),
+        ("name", meta::name(scale).to_owned()),
+    ] {
+        if !name.is_empty() {
+            let wrong = names::dns1123_subdomain(&name).into_iter();
+            errors.extend(wrong.map(|why| Error::invalid(&path.child(field), name.as_str(), why)));
+        }
+    }
+    errors.extend(shared(scale, &path));
+    let replicas = at(scale, &["spec", "replicas"]).as_i64().unwrap_or(0);
+    if replicas < 0 {
+        let path = Path::new("spec").child("replicas");
+        errors.push(Error::invalid(
+            &path,
+            replicas,
+            "must be greater than or equal to 0",
+        ));
+    }
+    errors
+}
+
 /// Metadata of a resource that is embedded in another object.
 pub(crate) fn embedded(object: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();

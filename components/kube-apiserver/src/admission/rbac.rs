@@ -98,7 +98,8 @@ fn refuse_uncovered(
         .authorizer
         .rbac
         .current()
-        .rules_of(&attributes.user, &attributes.namespace);
+        .rules_of(&attributes.user, &attributes.namespace)
+        .0;
     let missing = uncovered(&owned, wanted);
     if missing.is_empty() {
         return Ok(());

@@ -54,13 +54,49 @@ pub fn of_labels(text: &str) -> Vec<Term> {
     terms.collect()
 }
 
-/// The terms that a review asks about: requirements, or else a selector as text.
-pub fn of_review(selector: &Value, parse: fn(&str) -> Vec<Term>) -> Vec<Term> {
-    let requirements = selector["requirements"].as_array().map_or(&[][..], Vec::as_slice);
-    if requirements.is_empty() {
-        return parse(selector["rawSelector"].as_str().unwrap_or(""));
+/// What a review's selector says: its terms, and whether more was said that can't be told.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    pub terms: Vec<Term>,
+    pub is_broken: bool,
+}
+
+/// The fields that a review asks about: requirements, or else a selector as text.
+pub fn asked_fields(selector: &Value) -> Asked {
+    let text = selector["rawSelector"].as_str().unwrap_or("");
+    if has_requirements(selector) {
+        // Of a field can only be said that it is a value, or isn't.
+        return required(selector, |term| {
+            matches!(term.operator, "In" | "NotIn") && term.values.len() == 1
+        });
     }
-    let terms = requirements.iter().filter_map(|requirement| {
+    Asked {
+        terms: of_fields(text),
+        is_broken: FieldSelector::parse(text).is_err(),
+    }
+}
+
+/// The labels that a review asks about, in the same way.
+pub fn asked_labels(selector: &Value) -> Asked {
+    let text = selector["rawSelector"].as_str().unwrap_or("");
+    if has_requirements(selector) {
+        return required(selector, |_| true);
+    }
+    Asked {
+        terms: of_labels(text),
+        is_broken: LabelSelector::parse(text).is_err(),
+    }
+}
+
+fn has_requirements(selector: &Value) -> bool {
+    selector["requirements"]
+        .as_array()
+        .is_some_and(|list| !list.is_empty())
+}
+
+fn required(selector: &Value, is_known: impl Fn(&Term) -> bool) -> Asked {
+    let requirements = selector["requirements"].as_array().map_or(&[][..], Vec::as_slice);
+    let term = |requirement: &Value| {
         let operator = match requirement["operator"].as_str()? {
             "In" => "In",
             "NotIn" => "NotIn",
@@ -69,13 +105,18 @@ pub fn of_review(selector: &Value, parse: fn(&str) -> Vec<Term>) -> Vec<Term> {
             _ => return None,
         };
         let values = requirement["values"].as_array().into_iter().flatten();
-        Some(Term {
-            key: requirement["key"].as_str()?.to_owned(),
+        let term = Term {
+            key: requirement["key"].as_str().unwrap_or("").to_owned(),
             operator,
             values: values.filter_map(Value::as_str).map(str::to_owned).collect(),
-        })
-    });
-    terms.collect()
+        };
+        is_known(&term).then_some(term)
+    };
+    let terms: Vec<Term> = requirements.iter().filter_map(term).collect();
+    Asked {
+        is_broken: terms.len() < requirements.len(),
+        terms,
+    }
 }
 
 /// As a review has them.
@@ -119,13 +160,44 @@ mod tests {
             (of_labels("a=b=c"), json!([])),
         ] {
             assert_eq!(to_review(&terms)["requirements"], expected);
-            assert_eq!(of_review(&to_review(&terms), of_labels), terms, "there and back");
+            assert_eq!(asked_labels(&to_review(&terms)).terms, terms, "there and back");
         }
     }
 
     #[test]
     fn a_review_may_have_a_selector_as_text() {
-        let terms = of_review(&json!({ "rawSelector": "a=1" }), of_labels);
-        assert_eq!(terms, of_labels("a=1"));
+        let asked = asked_labels(&json!({ "rawSelector": "a=1" }));
+        assert_eq!(asked.terms, of_labels("a=1"));
+    }
+
+    #[test]
+    fn what_cannot_be_told_of_a_review_is_known() {
+        let one =
+            |operator: &str, values: &[&str]| json!({"key": "a", "operator": operator, "values": values});
+        let of = |requirements: &[Value]| json!({ "requirements": requirements });
+        for (selector, fields, labels) in [
+            (json!({"rawSelector": "a=1"}), (1, false), (1, false)),
+            (json!({"rawSelector": "a=1,b>2"}), (0, true), (1, false)),
+            (json!({"rawSelector": "a=b=c"}), (0, true), (0, true)),
+            (of(&[one("In", &["x"])]), (1, false), (1, false)),
+            (of(&[one("In", &["x", "y"])]), (0, true), (1, false)),
+            (
+                of(&[one("NotIn", &["x"]), one("Exists", &[])]),
+                (1, true),
+                (2, false),
+            ),
+            (
+                of(&[one("Like", &["x"]), one("In", &["x"])]),
+                (1, true),
+                (1, true),
+            ),
+        ] {
+            for (asked, expected) in [
+                (asked_fields(&selector), fields),
+                (asked_labels(&selector), labels),
+            ] {
+                assert_eq!((asked.terms.len(), asked.is_broken), expected, "{selector}");
+            }
+        }
     }
 }

@@ -26,25 +26,15 @@ fn strings(value: &Value) -> Vec<String> {
         .collect()
 }
 
-/// May somebody do something?
-pub async fn subject(server: &Server, target: &Target, review: &Value) -> Result<Value, ApiError> {
+/// What is asked of somebody.
+pub fn check_subject(target: &Target, review: &Value) -> Result<(), ApiError> {
     let spec = &review["spec"];
-    let user = User {
-        name: text(spec, "user").to_owned(),
-        uid: text(spec, "uid").to_owned(),
-        groups: strings(&spec["groups"]),
-        extra: spec["extra"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(key, values)| (key.clone(), strings(values)))
-            .collect(),
-    };
     let mut errors = exclusive(spec);
-    if user.name.is_empty() && user.groups.is_empty() {
+    let user = text(spec, "user");
+    if user.is_empty() && spec["groups"].as_array().is_none_or(Vec::is_empty) {
         errors.push(Error::invalid(
             &Path::new("spec").child("user"),
-            user.name.as_str(),
+            user,
             "at least one of user or group must be specified",
         ));
     }
@@ -69,24 +59,71 @@ pub async fn subject(server: &Server, target: &Target, review: &Value) -> Result
             ));
         }
     }
-    if !errors.is_empty() {
-        return Err(invalid(&errors));
-    }
-    Ok(status(&server.authorizer.decide(&question(&user, spec)).await))
+    refuse(&errors)
 }
 
-/// May I do something?
-pub async fn own(server: &Server, request: &ApiRequest, review: &Value) -> Result<Value, ApiError> {
+/// May somebody do something?
+pub async fn subject(server: &Server, review: &Value) -> Value {
+    let spec = &review["spec"];
+    let user = User {
+        name: text(spec, "user").to_owned(),
+        uid: text(spec, "uid").to_owned(),
+        groups: strings(&spec["groups"]),
+        extra: spec["extra"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, values)| (key.clone(), strings(values)))
+            .collect(),
+    };
+    answer(server, &user, spec).await
+}
+
+/// What one asks of oneself.
+pub fn check_own(review: &Value) -> Result<(), ApiError> {
     let spec = &review["spec"];
     let mut errors = exclusive(spec);
     errors.extend(selectors(spec));
     errors.extend(metadata(review, false));
-    if !errors.is_empty() {
-        return Err(invalid(&errors));
+    refuse(&errors)
+}
+
+/// May I do something?
+pub async fn own(server: &Server, request: &ApiRequest, review: &Value) -> Value {
+    answer(server, &request.user, &review["spec"]).await
+}
+
+async fn answer(server: &Server, user: &User, spec: &Value) -> Value {
+    let mut status = status(&server.authorizer.decide(&question(user, spec)).await);
+    if let Some(error) = left_out(&spec["resourceAttributes"]) {
+        status["evaluationError"] = json!(error);
     }
-    Ok(status(
-        &server.authorizer.decide(&question(&request.user, spec)).await,
-    ))
+    status
+}
+
+/// What of the selectors nobody was asked about.
+fn left_out(resource: &Value) -> Option<String> {
+    let mut told = Vec::new();
+    for (field, asked) in [
+        (
+            "fieldSelector",
+            selection::asked_fields as fn(&Value) -> selection::Asked,
+        ),
+        ("labelSelector", selection::asked_labels),
+    ] {
+        let selector = &resource[field];
+        if !selector.is_object() {
+            continue;
+        }
+        let asked = asked(selector);
+        if asked.is_broken {
+            let partially = if asked.terms.is_empty() { "" } else { "partially " };
+            told.push(format!(
+                "spec.resourceAttributes.{field} {partially}ignored due to parse error"
+            ));
+        }
+    }
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 /// As Go's struct is printed.
@@ -96,12 +133,12 @@ fn other_attributes(spec: &Value) -> Value {
 }
 
 /// Upstream's errors about these reviews name the group only.
-fn invalid(errors: &[Error]) -> ApiError {
-    ApiError::invalid(
-        &GroupVersionKind::new("authorization.k8s.io", "v1", ""),
-        "",
-        errors,
-    )
+fn refuse(errors: &[Error]) -> Result<(), ApiError> {
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let kind = GroupVersionKind::new("authorization.k8s.io", "v1", "");
+    Err(ApiError::invalid(&kind, "", errors))
 }
 
 /// Reviews carry no metadata of their own.
@@ -115,12 +152,24 @@ fn metadata(review: &Value, local: bool) -> Option<Error> {
     };
     given
         .iter()
-        .any(|(field, value)| !own(field) && !value.is_null())
+        .any(|(field, value)| !own(field) && !is_nothing(value))
         .then(|| {
             let mut shown = given.clone();
-            shown.retain(|field, value| !own(field) && !value.is_null());
+            shown.retain(|field, value| !own(field) && !is_nothing(value));
             Error::invalid(&Path::new("metadata"), Value::Object(shown), detail)
         })
+}
+
+/// As a field that wasn't sent.
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(truth) => !truth,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+    }
 }
 
 /// Which objects a question is about: by requirements, or by a selector as text.
@@ -236,8 +285,8 @@ fn question<'a>(user: &'a User, spec: &'a Value) -> Attributes<'a> {
     .named(text(resource, "name"))
     .of_subresource(text(resource, "subresource"));
     question.version = Cow::Borrowed(text(resource, "version"));
-    question.fields = selection::of_review(&resource["fieldSelector"], selection::of_fields);
-    question.labels = selection::of_review(&resource["labelSelector"], selection::of_labels);
+    question.fields = selection::asked_fields(&resource["fieldSelector"]).terms;
+    question.labels = selection::asked_labels(&resource["labelSelector"]).terms;
     question
 }
 
@@ -310,12 +359,40 @@ mod tests {
             (json!({}), false, false),
             (json!({"managedFields": []}), false, false),
             (json!({"name": "a"}), false, true),
+            (
+                json!({"name": "", "labels": {}, "ownerReferences": [], "generation": 0}),
+                false,
+                false,
+            ),
             (json!({"namespace": "a"}), false, true),
             (json!({"namespace": "a"}), true, false),
             (json!({"namespace": "a", "labels": {"b": "c"}}), true, true),
         ] {
             let review = json!({ "metadata": metadata });
             assert_eq!(super::metadata(&review, local).is_some(), refused, "{review}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_was_asked_about_is_told() {
+        let path = "spec.resourceAttributes";
+        for (resource, told) in [
+            (json!({}), None),
+            (json!({"labelSelector": {"rawSelector": "a=1"}}), None),
+            (
+                json!({"fieldSelector": {"requirements": [{"key": "a", "operator": "Exists"}]}, "labelSelector": {"rawSelector": "a=b=c"}}),
+                Some(format!(
+                    "{path}.fieldSelector ignored due to parse error; {path}.labelSelector ignored due to parse error"
+                )),
+            ),
+            (
+                json!({"labelSelector": {"requirements": [{"key": "a", "operator": "Like"}, {"key": "b", "operator": "Exists"}]}}),
+                Some(format!(
+                    "{path}.labelSelector partially ignored due to parse error"
+                )),
+            ),
+        ] {
+            assert_eq!(left_out(&resource), told, "{resource}");
         }
     }
 }

@@ -1,21 +1,26 @@
 //! SelfSubjectRulesReview: everything that one may do in a namespace.
 
+use crate::authorization::rbac::index::aggregate;
 use crate::authorization::{Link, Mode};
 use crate::request::ApiRequest;
 use crate::server::Server;
 use apimachinery::ApiError;
 use serde_json::{Value, json};
 
-const NODES: &str = "system:nodes";
-
-pub fn own(server: &Server, request: &ApiRequest, review: &Value) -> Result<Value, ApiError> {
-    let namespace = review["spec"]["namespace"].as_str().unwrap_or("");
-    if namespace.is_empty() {
-        return Err(ApiError::bad_request("no namespace on request"));
+/// A review asks about a namespace.
+pub fn check(review: &Value) -> Result<(), ApiError> {
+    match review["spec"]["namespace"].as_str() {
+        None | Some("") => Err(ApiError::bad_request("no namespace on request")),
+        Some(_) => Ok(()),
     }
+}
+
+pub fn own(server: &Server, request: &ApiRequest, review: &Value) -> Value {
+    let namespace = review["spec"]["namespace"].as_str().unwrap_or("");
     let mut resources = Vec::new();
     let mut paths = Vec::new();
-    let mut incomplete = Vec::new();
+    let mut incomplete = false;
+    let mut errors: Vec<String> = Vec::new();
     for link in server.authorizer.chain().iter() {
         let mode = match link {
             Link::Mode(mode) => mode,
@@ -33,23 +38,26 @@ pub fn own(server: &Server, request: &ApiRequest, review: &Value) -> Result<Valu
                 continue;
             }
             Link::Webhook(_) => {
-                incomplete.push("webhook authorizer does not support user rule resolution");
+                incomplete = true;
+                errors.push("webhook authorizer does not support user rule resolution".to_owned());
                 continue;
             }
         };
         match mode {
             // What a node may do depends on its pods; nobody else has rules there.
-            Mode::Node if request.user.in_group(NODES) => {
-                incomplete.push("node authorizer does not support user rule resolution");
+            Mode::Node if request.user.node_name().is_some() => {
+                incomplete = true;
+                errors.push("node authorizer does not support user rule resolution".to_owned());
             }
             Mode::Node => {}
             Mode::Rbac => {
-                for rule in server
+                let (rules, missing) = server
                     .authorizer
                     .rbac
                     .current()
-                    .rules_of(&request.user, namespace)
-                {
+                    .rules_of(&request.user, namespace);
+                errors.extend(missing);
+                for rule in rules {
                     if !rule.resources.is_empty() {
                         let mut value = json!({ "verbs": rule.verbs, "apiGroups": rule.api_groups, "resources": rule.resources });
                         if !rule.resource_names.is_empty() {
@@ -69,9 +77,10 @@ pub fn own(server: &Server, request: &ApiRequest, review: &Value) -> Result<Valu
             Mode::AlwaysDeny => {}
         }
     }
-    let mut status = json!({ "resourceRules": resources, "nonResourceRules": paths, "incomplete": !incomplete.is_empty() });
-    if !incomplete.is_empty() {
-        status["evaluationError"] = json!(incomplete.join(", "));
+    let mut status =
+        json!({ "resourceRules": resources, "nonResourceRules": paths, "incomplete": incomplete });
+    if let Some(error) = aggregate(errors) {
+        status["evaluationError"] = json!(error);
     }
-    Ok(status)
+    status
 }

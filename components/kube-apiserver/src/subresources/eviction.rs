@@ -1,64 +1,52 @@
 //! pods/eviction: deletion that disruption budgets may refuse.
 
+mod budget;
+mod mark;
+
 use crate::admission::{self, Attributes, Operation};
 use crate::answer;
 use crate::media;
+use crate::metadata;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
-use crate::stores::{self, Failure};
+use crate::stores;
 use crate::verbs::body;
 use crate::verbs::delete::delete_one;
 use crate::verbs::options::{self, DeleteOptions};
 use crate::verbs::target::Target;
-use apimachinery::selector::LabelSelector;
-use apimachinery::status::{self, Cause, Details};
-use apimachinery::{ApiError, GroupResource, GroupVersionKind, Reason, meta};
+use apimachinery::{ApiError, GroupVersionKind, Reason, meta, status};
+use budget::Verdict;
 use http::StatusCode;
-use serde_json::{Value, json};
-use std::sync::Arc;
-use storage::{Change, ObjectRef, Preconditions, StorageError, Updated};
+use serde_json::Value;
 
-const EVICTED: &str = "EvictionByEvictionAPI";
+/// How often a pod is looked at that changes while it is deleted, upstream's.
+const TRIES: usize = 20;
 
 pub async fn evict(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
     let accepted = media::negotiate_plain(request)?;
     let options = options::write(request, "CreateOptions", false)?;
     let kind = GroupVersionKind::new("policy", "v1", "Eviction");
     let mut eviction = body::object(&target.row, &kind, request, &options)?;
-    if !meta::name(&eviction).is_empty() && meta::name(&eviction) != target.name {
+    metadata::wipe_system_fields(&mut eviction);
+    metadata::ensure_namespace(&target.row, &target.namespace, &mut eviction)?;
+    let attributes = Attributes::of_write(request, target, Operation::Create, &options);
+    admission::mutate(server, &attributes, &mut eviction, None).await?;
+    if meta::name(&eviction) != target.name {
         return Err(ApiError::bad_request(
             "name in URL does not match name in Eviction object",
         ));
     }
-    let attributes = Attributes::of_write(request, target, Operation::Create, &options);
-    admission::pass(server, &attributes, &mut eviction).await?;
-    let body = eviction
-        .get("deleteOptions")
-        .filter(|options| options.is_object());
-    let mut delete = DeleteOptions::read(request, Some(body.unwrap_or(&json!({}))))?;
-    delete.dry_run |= options.dry_run;
-    let pod = target
-        .store
-        .get(&target.namespace, &target.name, storage::RequestedRevision::Unset)
-        .await
-        .map_err(|error| target.error(error))?;
-    let pod = stores::parse(&pod).map_err(ApiError::internal)?;
-    if !evicts_freely(&pod) {
-        take_disruption(server, target, &pod, delete.dry_run).await?;
-        // Only the pod that was counted may go.
-        delete
-            .resource_version
-            .get_or_insert_with(|| meta::resource_version(&pod).to_owned());
+    let asked: Vec<&str> = request
+        .query
+        .all("dryRun")
+        .filter(|value| !value.is_empty())
+        .collect();
+    let delete = delete_options(&eviction, &asked)?;
+    admission::validate(server, &attributes, Some(&eviction), None).await?;
+    if let Some(pod) = delete_unguarded(server, target, &delete).await? {
+        delete_guarded(server, target, &delete, &pod).await?;
     }
-    if !delete.dry_run {
-        let marked = mark(target, &delete).await?;
-        // The mark made a new version of the same pod.
-        if delete.resource_version.is_some() {
-            delete.resource_version = Some(marked);
-        }
-    }
-    delete_one(server, target, &delete, None).await?;
     Ok(answer::value(
         StatusCode::CREATED,
         &status::success(None),
@@ -66,200 +54,155 @@ pub async fn evict(server: &Server, request: &ApiRequest, target: &Target) -> Re
     ))
 }
 
-/// Says in the pod's status that it is evicted, which jobs look at; returns the version that says so.
-async fn mark(target: &Target, delete: &DeleteOptions) -> Result<String, ApiError> {
-    let preconditions = Preconditions {
-        uid: delete.uid.clone(),
-        resource_version: delete.resource_version.clone(),
-    };
-    let decide = |current: Option<ObjectRef>| async move {
-        let Some(mut pod) = current.as_ref().map(stores::parse).transpose()? else {
-            return Ok(Change::Nothing);
-        };
-        let conditions = &mut pod["status"]["conditions"];
-        if !set_evicted(conditions) {
-            return Ok(Change::Nothing);
-        }
-        meta::remove(&mut pod, "resourceVersion");
-        Ok::<Change, StorageError>(Change::Write {
-            json: pod.to_string().into_bytes().into(),
-            ttl: None,
-        })
-    };
-    let updated = target
+/// The options of the deletion, which is a dry run if the eviction is. They are checked where a pod is about to be deleted.
+fn delete_options(eviction: &Value, asked: &[&str]) -> Result<DeleteOptions, ApiError> {
+    let body = eviction.get("deleteOptions").filter(|body| body.is_object());
+    let mut delete = DeleteOptions::of_body(body.unwrap_or(&Value::Null));
+    if delete.dry_runs.is_empty() {
+        delete.dry_runs = asked.iter().map(|value| (*value).to_owned()).collect();
+    } else if !asked.is_empty() && delete.dry_runs != asked {
+        let (asked, given) = (asked.join(" "), delete.dry_runs.join(" "));
+        return Err(ApiError::new(
+            500,
+            Reason::Unknown,
+            format!("Non-matching dry-run options in request and content: [{asked}] and [{given}]"),
+            None,
+        ));
+    }
+    delete.dry_run = !delete.dry_runs.is_empty();
+    Ok(delete)
+}
+
+async fn read(target: &Target) -> Result<Value, ApiError> {
+    let pod = target
         .store
-        .update::<_, _, StorageError>(&target.namespace, &target.name, &preconditions, decide)
+        .get(&target.namespace, &target.name, storage::RequestedRevision::Unset)
         .await
         .map_err(|error| target.error(error))?;
-    match updated {
-        Updated::Written(pod) | Updated::Unchanged(Some(pod)) => Ok(pod.revision().to_string()),
-        _ => Err(ApiError::not_found(&target.row.group_resource(), &target.name)),
+    stores::parse(&pod).map_err(ApiError::internal)
+}
+
+/// Deletes a pod that budgets have nothing to do with; gives one that they guard.
+async fn delete_unguarded(
+    server: &Server,
+    target: &Target,
+    wanted: &DeleteOptions,
+) -> Result<Option<Value>, ApiError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let pod = read(target).await?;
+        if !evicts_freely(&pod) {
+            return Ok(Some(pod));
+        }
+        // A pending pod may become ready meanwhile.
+        let pinned = !is_going(&pod) && wanted.resource_version.is_none();
+        let mut delete = wanted.clone();
+        if pinned {
+            delete.resource_version = Some(meta::resource_version(&pod).to_owned());
+        }
+        match delete_marked(server, target, delete).await {
+            Ok(()) => return Ok(None),
+            Err(error)
+                if error.reason() == Reason::Conflict
+                    && pinned
+                    && tries < TRIES
+                    && wanted.uid.as_deref().is_none_or(|uid| uid == meta::uid(&pod)) => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 
-/// False when they say so already.
-fn set_evicted(conditions: &mut Value) -> bool {
-    if !conditions.is_array() {
-        *conditions = json!([]);
-    }
-    let Value::Array(list) = conditions else {
-        return false;
+/// Deletes a pod if its budget allows.
+async fn delete_guarded(
+    server: &Server,
+    target: &Target,
+    wanted: &DeleteOptions,
+    pod: &Value,
+) -> Result<(), ApiError> {
+    let Verdict::Unhealthy(budget) = budget::ask(server, target, pod, wanted.dry_run).await? else {
+        return delete_marked(server, target, wanted.clone()).await;
     };
-    let known = list
-        .iter()
-        .position(|condition| condition["type"] == "DisruptionTarget");
-    if known.is_some_and(|known| list[known]["status"] == "True" && list[known]["reason"] == EVICTED) {
-        return false;
+    // The pod wasn't counted because it isn't ready: it may go only as it was then.
+    let mut delete = wanted.clone();
+    delete.resource_version = Some(meta::resource_version(pod).to_owned());
+    match delete_marked(server, target, delete).await {
+        Err(error) if error.reason() == Reason::Conflict && wanted.resource_version.is_none() => {
+            Err(budget::not_yet_known(&budget))
+        }
+        outcome => outcome,
     }
-    let condition = json!({
-        "type": "DisruptionTarget",
-        "status": "True",
-        "reason": EVICTED,
-        "message": "Eviction API: evicting",
-        "lastProbeTime": null,
-        "lastTransitionTime": apimachinery::time::format_time(jiff::Timestamp::now()),
-    });
-    match known {
-        Some(known) => list[known] = condition,
-        None => list.push(condition),
+}
+
+async fn delete_marked(server: &Server, target: &Target, mut delete: DeleteOptions) -> Result<(), ApiError> {
+    if !delete.dry_run {
+        let marked = mark::mark(target, &delete).await?;
+        // The mark made a new version of the same pod.
+        if delete.resource_version.is_some() {
+            delete.resource_version = Some(marked);
+        }
     }
-    true
+    delete.check()?;
+    delete_one(server, target, &delete, None).await?;
+    Ok(())
 }
 
 /// Finished, pending and terminating pods don't count for budgets.
 fn evicts_freely(pod: &Value) -> bool {
-    matches!(
-        pod["status"]["phase"].as_str(),
-        Some("Succeeded" | "Failed" | "Pending")
-    ) || meta::deletion_timestamp(pod).is_some()
+    is_going(pod) || pod["status"]["phase"] == "Pending"
 }
 
-fn is_ready(pod: &Value) -> bool {
-    pod["status"]["conditions"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
-}
-
-async fn take_disruption(
-    server: &Server,
-    target: &Target,
-    pod: &Value,
-    dry_run: bool,
-) -> Result<(), ApiError> {
-    let budgets: Vec<Arc<Value>> = server
-        .stores
-        .newest_list("policy", "poddisruptionbudgets", &target.namespace)
-        .await
-        .map_err(ApiError::internal)?
-        .into_iter()
-        .filter(|budget| {
-            let selector = LabelSelector::from_object(budget["spec"].get("selector"));
-            selector.is_ok_and(|selector| selector.matches(meta::labels(pod)))
-        })
-        .collect();
-    let [budget] = budgets.as_slice() else {
-        if budgets.is_empty() {
-            return Ok(());
-        }
-        return Err(ApiError::internal(
-            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
-        ));
-    };
-    let spec = &budget["spec"];
-    if !is_ready(pod) {
-        let status = &budget["status"];
-        let healthy = status["currentHealthy"].as_i64().unwrap_or(0)
-            >= status["desiredHealthy"].as_i64().unwrap_or(0)
-            && status["desiredHealthy"].as_i64().unwrap_or(0) > 0;
-        if spec["unhealthyPodEvictionPolicy"] == "AlwaysAllow" || healthy {
-            return Ok(());
-        }
-    }
-    decrement(server, target, meta::name(budget), dry_run).await
-}
-
-async fn decrement(server: &Server, target: &Target, budget: &str, dry_run: bool) -> Result<(), ApiError> {
-    let resource = GroupResource::new("policy", "poddisruptionbudgets");
-    let store = server
-        .stores
-        .named("policy", "poddisruptionbudgets")
-        .ok_or_else(|| ApiError::internal("disruption budgets are not registered"))?;
-    let decide = |current: Option<ObjectRef>| async move {
-        let Some(current) = current else {
-            return Ok(Change::Nothing);
-        };
-        let mut object = stores::parse(&current)?;
-        one_less(&mut object, &target.name).map_err(Failure::Api)?;
-        meta::remove(&mut object, "resourceVersion");
-        Ok(if dry_run {
-            Change::Nothing
-        } else {
-            Change::Write {
-                json: object.to_string().into_bytes().into(),
-                ttl: None,
-            }
-        })
-    };
-    match store
-        .update::<_, _, Failure>(&target.namespace, budget, &Preconditions::default(), decide)
-        .await
-    {
-        Ok(_) => Ok(()),
-        Err(failure) => Err(failure.into_api_error(&resource, budget)),
-    }
-}
-
-/// Takes one disruption from the budget for a pod.
-fn one_less(budget: &mut Value, pod: &str) -> Result<(), ApiError> {
-    let name = meta::name(budget).to_owned();
-    let status = budget["status"].clone();
-    let refuse = |message: String| {
-        let details = Details {
-            causes: vec![Cause {
-                reason: "DisruptionBudget".to_owned(),
-                message,
-                field: String::new(),
-            }],
-            ..Details::default()
-        };
-        Err(ApiError::new(
-            429,
-            Reason::TooManyRequests,
-            "Cannot evict pod as it would violate the pod's disruption budget.",
-            Some(details),
-        ))
-    };
-    if status["observedGeneration"].as_i64().unwrap_or(0) < meta::generation(budget) {
-        return refuse(format!(
-            "The disruption budget {name} is still being processed by the server."
-        ));
-    }
-    let allowed = status["disruptionsAllowed"].as_i64().unwrap_or(0);
-    if allowed <= 0 {
-        let (needs, has) = (
-            status["desiredHealthy"].as_i64().unwrap_or(0),
-            status["currentHealthy"].as_i64().unwrap_or(0),
-        );
-        return refuse(format!(
-            "The disruption budget {name} needs {needs} healthy pods and has {has} currently"
-        ));
-    }
-    budget["status"]["disruptionsAllowed"] = json!(allowed - 1);
-    budget["status"]["disruptedPods"][pod] = json!(apimachinery::time::format_time(jiff::Timestamp::now()));
-    Ok(())
+/// Finished and terminating pods never get ready.
+fn is_going(pod: &Value) -> bool {
+    matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
+        || meta::deletion_timestamp(pod).is_some()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
-    fn a_budget_is_used_up() {
-        let mut budget = json!({"metadata": {"name": "b", "generation": 1}, "status": {"observedGeneration": 1, "disruptionsAllowed": 1, "desiredHealthy": 1, "currentHealthy": 2}});
-        one_less(&mut budget, "p").unwrap();
-        assert!(budget["status"]["disruptedPods"]["p"].is_string());
-        assert_eq!(one_less(&mut budget, "q").unwrap_err().code(), 429);
+    fn an_eviction_is_a_dry_run_where_either_says_so() {
+        let both = "Non-matching dry-run options in request and content: [All] and [All All]";
+        for (body, asked, expected) in [
+            (json!({}), &[][..], Ok(false)),
+            (json!({}), &["All"], Ok(true)),
+            (json!({"deleteOptions": null}), &["All"], Ok(true)),
+            (json!({"deleteOptions": {}}), &["All"], Ok(true)),
+            (json!({"deleteOptions": {"dryRun": ["All"]}}), &[], Ok(true)),
+            // Refused later, by the check of the options.
+            (json!({"deleteOptions": {"dryRun": ["Some"]}}), &[], Ok(true)),
+            (json!({"deleteOptions": {"dryRun": ["All"]}}), &["All"], Ok(true)),
+            (
+                json!({"deleteOptions": {"dryRun": ["All", "All"]}}),
+                &["All"],
+                Err((500, both.to_owned())),
+            ),
+        ] {
+            let found = delete_options(&body, asked)
+                .map(|options| options.dry_run)
+                .map_err(|error| (error.code(), error.message().to_owned()));
+            assert_eq!(found, expected, "{body} {asked:?}");
+        }
+    }
+
+    #[test]
+    fn some_pods_are_nothing_to_budgets() {
+        for (pod, freely, going) in [
+            (json!({"status": {"phase": "Running"}}), false, false),
+            (json!({"status": {}}), false, false),
+            (json!({"status": {"phase": "Pending"}}), true, false),
+            (json!({"status": {"phase": "Succeeded"}}), true, true),
+            (json!({"status": {"phase": "Failed"}}), true, true),
+            (
+                json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}, "status": {"phase": "Running"}}),
+                true,
+                true,
+            ),
+        ] {
+            assert_eq!((evicts_freely(&pod), is_going(&pod)), (freely, going), "{pod}");
+        }
     }
 }

@@ -4,19 +4,21 @@ use crate::answer;
 use crate::definitions::conversion;
 use crate::kinds;
 use crate::media;
+use crate::metadata;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
 use crate::verbs::body;
-use crate::verbs::options::{self, FieldValidation};
+use crate::verbs::options::{self, WriteOptions};
+use crate::verbs::patch::{self, Form};
 use crate::verbs::target::Target;
 use crate::verbs::write::{self, View, Write};
 use api::Resource;
 use api::custom::{Scale, SimplePath};
-use apimachinery::field::{BadValue, Error, Path};
+use apimachinery::field::BadValue;
 use apimachinery::managed_fields::Compact;
 use apimachinery::selector::LabelSelector;
-use apimachinery::{ApiError, GroupVersionKind, meta, patch};
+use apimachinery::{ApiError, GroupVersionKind, Reason, meta};
 use http::StatusCode;
 use serde_json::{Value, json};
 use storage::RequestedRevision;
@@ -25,42 +27,41 @@ fn scale_kind() -> GroupVersionKind {
     GroupVersionKind::new("autoscaling", "v1", "Scale")
 }
 
-/// The scale of an object of this kind.
+/// What stands for replicas that a custom object doesn't have, so that a patch that says none is told from one that says zero.
+const UNSET: i64 = i32::MIN as i64;
+
+fn scale_of(row: &Resource) -> Option<&Scale> {
+    row.custom.as_ref()?.scale.as_ref()
+}
+
+/// The scale of an object of this kind; no replicas are none.
 fn of_kind(row: &Resource, object: &Value) -> Result<Value, ApiError> {
-    match row
-        .custom
-        .as_ref()
-        .and_then(|definition| definition.scale.as_ref())
-    {
-        Some(scale) => custom(scale, object),
+    match scale_of(row) {
+        Some(scale) => custom(scale, object).map(|(made, _)| made),
         None => Ok(of(object)),
     }
 }
 
-/// The scale of a custom object, from where its definition says.
-fn custom(scale: &Scale, object: &Value) -> Result<Value, ApiError> {
-    let number = |path: &SimplePath| Scale::number(path, object).map_err(ApiError::internal);
+/// What is wrong with where a definition says that replicas are. Upstream doesn't say that it's its own fault.
+fn misplaced(why: String) -> ApiError {
+    ApiError::new(500, Reason::Unknown, why, None)
+}
+
+/// The scale of a custom object, from where its definition says, and whether it has replicas.
+fn custom(scale: &Scale, object: &Value) -> Result<(Value, bool), ApiError> {
+    let number = |path: &SimplePath| Scale::number(path, object).map_err(misplaced);
     let mut made = of(&json!({"metadata": object["metadata"]}));
-    let Some(replicas) = number(&scale.spec_replicas)? else {
-        return Err(ApiError::internal(format!(
-            "the spec replicas field {:?} does not exist",
-            scale.spec_replicas.as_str()
-        )));
-    };
-    if replicas != 0 {
+    let replicas = number(&scale.spec_replicas)?;
+    if let Some(replicas) = replicas.filter(|replicas| *replicas != 0) {
         made["spec"]["replicas"] = json!(replicas);
     }
     made["status"]["replicas"] = json!(number(&scale.status_replicas)?.unwrap_or(0));
-    let selector = scale
-        .label_selector
-        .as_ref()
-        .and_then(|path| path.get(object).ok().flatten())
-        .and_then(Value::as_str)
-        .filter(|text| !text.is_empty());
-    if let Some(selector) = selector {
+    if let Some(selector) = scale.selector(object).map_err(misplaced)?
+        && !selector.is_empty()
+    {
         made["status"]["selector"] = json!(selector);
     }
-    Ok(made)
+    Ok((made, replicas.is_some()))
 }
 
 /// The scale of an object.
@@ -88,7 +89,10 @@ pub fn of(object: &Value) -> Value {
 
 /// A selector of either form as text.
 fn selector_text(selector: &Value) -> String {
-    let structured = selector.get("matchLabels").is_some() || selector.get("matchExpressions").is_some();
+    // A replication controller's may have a label of that name.
+    let structured = ["matchLabels", "matchExpressions"]
+        .iter()
+        .any(|field| selector.get(field).is_some_and(|part| !part.is_string()));
     if structured {
         return LabelSelector::from_object(Some(selector))
             .map(|parsed| parsed.to_string())
@@ -107,34 +111,50 @@ pub async fn get(server: &Server, request: &ApiRequest, target: &Target) -> Resu
         .get(&target.namespace, &target.name, RequestedRevision::Unset)
         .await
         .map_err(|error| target.error(error))?;
-    Ok(answer::value(
-        StatusCode::OK,
-        &of_kind(
-            &target.row,
-            &conversion::value(server, &target.row, &object).await?,
-        )?,
-        &accepted,
-    ))
+    let object = conversion::value(server, &target.row, &object).await?;
+    let scale = match scale_of(&target.row) {
+        None => of(&object),
+        Some(scale) => match custom(scale, &object)? {
+            (made, true) => made,
+            (_, false) => {
+                return Err(ApiError::internal(format!(
+                    "the spec replicas field {:?} does not exist",
+                    scale.spec_replicas.as_str()
+                )));
+            }
+        },
+    };
+    Ok(answer::value(StatusCode::OK, &scale, &accepted))
 }
 
 /// update and patch.
 pub async fn change(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let accepted = media::negotiate_plain(request)?;
-    let is_patch = request.info.verb == "patch";
-    let options = options::write(
-        request,
-        if is_patch { "PatchOptions" } else { "UpdateOptions" },
-        false,
-    )?;
     let media_type = media::content_type(&request.headers);
-    let body = if is_patch {
-        kinds::parse_body(&request.body, media::YAML)
-            .map_err(ApiError::bad_request)?
-            .value
-    } else {
-        body::object(&target.row, &scale_kind(), request, &options)?.into_whole()
+    let form = match request.info.verb.as_str() {
+        "patch" => Some(Form::of(&target.row, &media_type)?),
+        _ => None,
     };
+    let accepted = media::negotiate_plain(request)?;
+    let applies = form == Some(Form::Apply);
+    let kind = if form.is_some() {
+        "PatchOptions"
+    } else {
+        "UpdateOptions"
+    };
+    let options = options::write(request, kind, applies)?;
+    let body = match form {
+        Some(form) => patch::parse(request, form)?.value,
+        None => {
+            let mut scale = body::object(&target.row, &scale_kind(), request, &options)?;
+            metadata::ensure_namespace(&target.row, &target.namespace, &mut scale)?;
+            write::check_name(target, &scale)?;
+            scale.into_whole()
+        }
+    };
+    let uid = Some(meta::uid(&body)).filter(|uid| form.is_none() && !uid.is_empty());
     let wanted = Write {
+        uid: uid.map(str::to_owned),
+        apply: applies,
         view: Some(View {
             of: of_kind,
             back: apply,
@@ -145,12 +165,27 @@ pub async fn change(server: &Server, request: &ApiRequest, target: &Target) -> R
         let Some(old) = &existing.old else {
             return Err(write::missing(target));
         };
-        let scale = if is_patch {
-            patched(target, &media_type, of_kind(&target.row, old)?, &body)?
-        } else {
-            body.clone()
+        let scale = match form {
+            None => body.clone(),
+            Some(form) => patched(request, target, form, seen(&target.row, old)?, &body, &options)?,
         };
-        apply(target, old, &scale).map(Into::into)
+        let new = apply(target, old, &scale)?;
+        if !applies {
+            return Ok(new.into());
+        }
+        let replicas = json!(scale["spec"]["replicas"].as_i64().unwrap_or(0));
+        let mut wanted = json!({
+            "apiVersion": target.row.gvk.api_version(),
+            "kind": target.row.gvk.kind,
+            "metadata": { "name": target.name },
+        });
+        if body["spec"].get("replicas").is_some() {
+            set_replicas(&target.row, &mut wanted, replicas);
+        }
+        if target.row.namespaced {
+            meta::set(&mut wanted, "namespace", target.namespace.as_str());
+        }
+        write::apply(&target.row, Some(old), &wanted, &options, &target.subresource)
     })
     .await?;
     let object = outcome.object.into_value(&target.row)?;
@@ -158,64 +193,115 @@ pub async fn change(server: &Server, request: &ApiRequest, target: &Target) -> R
     Ok(answer::value(StatusCode::OK, &scale, &accepted))
 }
 
-fn patched(target: &Target, media_type: &str, mut scale: Value, body: &Value) -> Result<Value, ApiError> {
-    let outcome = match media_type {
-        "application/json-patch+json" => patch::json::apply(&mut scale, body),
-        "application/merge-patch+json"
-        | "application/strategic-merge-patch+json"
-        | "application/apply-patch+yaml" => {
-            patch::merge::apply(&mut scale, body);
-            Ok(())
-        }
-        _ => {
-            return Err(ApiError::unsupported_media_type(&[
-                "application/json-patch+json",
-                "application/merge-patch+json",
-                "application/strategic-merge-patch+json",
-                "application/apply-patch+yaml",
-            ]));
-        }
+/// The scale that a patch is made to.
+fn seen(row: &Resource, old: &Value) -> Result<Value, ApiError> {
+    let Some(scale) = scale_of(row) else {
+        return Ok(of(old));
     };
-    outcome.map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let (mut made, has_replicas) = custom(scale, old)?;
+    if !has_replicas {
+        made["spec"]["replicas"] = json!(UNSET);
+    }
+    Ok(made)
+}
+
+fn patched(
+    request: &ApiRequest,
+    target: &Target,
+    form: Form,
+    mut scale: Value,
+    body: &Value,
+    options: &WriteOptions,
+) -> Result<Value, ApiError> {
+    match form {
+        Form::Json => {
+            apimachinery::patch::json::apply(&mut scale, body).map_err(|error| patch::refusal(form, error))?
+        }
+        Form::Apply => {
+            check_applied(body)?;
+            apimachinery::patch::merge::apply(&mut scale, body);
+        }
+        _ => apimachinery::patch::merge::apply(&mut scale, body),
+    }
     let bytes = serde_json::to_vec(&scale).map_err(ApiError::internal)?;
-    match kinds::decode(
-        &target.row,
-        &scale_kind(),
-        &bytes,
-        media::JSON,
-        FieldValidation::Ignore,
-    ) {
-        Ok(decoded) => Ok(decoded.value.into_whole()),
+    let mode = options.field_validation;
+    let decoded = kinds::decode(&target.row, &scale_kind(), &bytes, media::JSON, mode);
+    let mut made = match decoded {
+        Ok(decoded) => {
+            decoded
+                .warnings
+                .into_iter()
+                .for_each(|warning| request.warn(warning));
+            decoded.value.into_whole()
+        }
         Err(error) => {
             let why = error
                 .message()
                 .split_once(": ")
                 .map_or(error.message(), |(_, why)| why);
-            Err(crate::verbs::patch::unfit(BadValue::from(scale.to_string()), why))
+            return Err(patch::unfit(BadValue::from(scale.to_string()), why));
         }
+    };
+    if target.row.namespaced && meta::namespace(&made).is_empty() {
+        meta::set(&mut made, "namespace", target.namespace.as_str());
+    }
+    patch::check_identity(target, &made)?;
+    Ok(made)
+}
+
+/// An applied scale is one of the version that there is.
+fn check_applied(body: &Value) -> Result<(), ApiError> {
+    let kind = scale_kind();
+    let (version, expected) = (meta::api_version(body), kind.api_version());
+    if version != expected {
+        return Err(ApiError::bad_request(format!(
+            "incorrect version specified in apply patch. Specified patch version: {version}, expected: {expected}"
+        )));
+    }
+    Ok(())
+}
+
+fn set_replicas(row: &Resource, object: &mut Value, replicas: Value) {
+    match scale_of(row) {
+        Some(scale) => scale.spec_replicas.set(object, replicas),
+        None => object["spec"]["replicas"] = replicas,
     }
 }
 
-/// The object with the replicas of a scale.
+/// The object with the replicas of a scale. Replicas of custom objects are checked with the object.
 fn apply(target: &Target, old: &Compact, scale: &Value) -> Result<Compact, ApiError> {
     let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
-    if replicas < 0 {
-        let errors = [Error::invalid(
-            &Path::new("spec").child("replicas"),
-            json!(replicas),
-            "must be greater than or equal to 0",
-        )];
-        return Err(ApiError::invalid(&scale_kind(), &target.name, &errors));
+    match scale_of(&target.row) {
+        Some(paths) if replicas == UNSET => {
+            return Err(ApiError::bad_request(format!(
+                "the spec replicas field {:?} cannot be empty",
+                paths.spec_replicas.as_str()
+            )));
+        }
+        Some(_) => {}
+        None => check(target, old, scale)?,
     }
     let version = meta::resource_version(scale);
     if !version.is_empty() && version != meta::resource_version(old) {
         return Err(ApiError::modified(&target.resource(), &target.name));
     }
     let mut new = old.clone();
-    let definition = target.row.custom.as_ref();
-    match definition.and_then(|definition| definition.scale.as_ref()) {
-        Some(scale) => scale.spec_replicas.set(&mut new, json!(replicas)),
-        None => new["spec"]["replicas"] = json!(replicas),
-    }
+    set_replicas(&target.row, &mut new, json!(replicas));
     Ok(new)
+}
+
+/// What scales of built-in kinds have to be.
+fn check(target: &Target, old: &Value, scale: &Value) -> Result<(), ApiError> {
+    let errors = api::validate::scale(scale);
+    if !errors.is_empty() {
+        return Err(ApiError::invalid(&scale_kind(), &target.name, &errors));
+    }
+    let (given, wanted) = (meta::uid(scale), meta::uid(old));
+    if !given.is_empty() && given != wanted {
+        let mut resource = target.resource();
+        resource.resource.push_str("/scale");
+        let why = format!("Precondition failed: UID in precondition: {given}, UID in object meta: {wanted}");
+        return Err(ApiError::conflict(&resource, &target.name, &why));
+    }
+    Ok(())
 }

@@ -4,20 +4,25 @@ use crate::admission::{self, Attributes, Operation};
 use crate::answer;
 use crate::identity::service_account_user;
 use crate::media;
+use crate::metadata;
 use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
 use crate::tokens::claims::{Claims, KubernetesClaims, Reference};
 use crate::verbs::body;
-use crate::verbs::options;
+use crate::verbs::options::{self, WriteOptions};
 use crate::verbs::target::Target;
+use crate::verbs::write;
 use apimachinery::field::{Error, Path};
-use apimachinery::{ApiError, GroupResource, GroupVersionKind, meta};
+use apimachinery::managed_fields::{Compact, Writer};
+use apimachinery::{ApiError, GroupResource, GroupVersionKind, meta, names};
 use http::StatusCode;
 use serde_json::{Value, json};
 
 /// Upstream's annotation in the audit event where a wrong uid is let through.
 const UID_MISMATCH: &str = "authentication.k8s.io/token-request-uid-mismatch";
+/// Which token was made, in the audit log.
+const ISSUED: &str = "authentication.kubernetes.io/issued-credential-id";
 const DEFAULT_SECONDS: i64 = 3600;
 const LEAST_SECONDS: i64 = 600;
 const MOST_SECONDS: i64 = 1 << 32;
@@ -29,7 +34,11 @@ pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> R
     let options = options::write(request, "CreateOptions", false)?;
     let kind = GroupVersionKind::new("authentication.k8s.io", "v1", "TokenRequest");
     let mut asked = body::object(&target.row, &kind, request, &options)?;
-    crate::metadata::ensure_namespace(&target.row, &target.namespace, &mut asked)?;
+    metadata::ensure_namespace(&target.row, &target.namespace, &mut asked)?;
+    if asked["spec"]["expirationSeconds"].is_null() {
+        asked["spec"]["expirationSeconds"] = json!(DEFAULT_SECONDS);
+    }
+    track(request, target, &kind, &options, &mut asked)?;
     let attributes = Attributes::of_write(request, target, Operation::Create, &options);
     admission::mutate(server, &attributes, &mut asked, None).await?;
     same_name(&kind, &target.name, &asked)?;
@@ -44,8 +53,12 @@ pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> R
             let kind = GroupResource::new(&kind.group, &kind.kind);
             return Err(ApiError::conflict(&kind, &target.name, &mismatch));
         }
+        request.warn(format!(
+            "{mismatch} but TokenRequestServiceAccountUIDValidation is not enabled. In the future, this will return a conflict error"
+        ));
         request.annotate(UID_MISMATCH.to_owned(), mismatch);
     }
+    fill_in(&account, &server.issuer.audiences, &mut asked);
     check(&kind, &asked)?;
     admission::validate(server, &attributes, Some(&asked), None).await?;
     let bound = bound_objects(server, target, &account, &asked).await?;
@@ -56,15 +69,59 @@ pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> R
         .sign(&claims)
         .await
         .map_err(|error| ApiError::internal(format!("failed to generate token: {error}")))?;
-    let account_metadata = json!({ "name": target.name, "namespace": target.namespace, "creationTimestamp": apimachinery::time::format_time(jiff::Timestamp::now()) });
-    asked["metadata"] = account_metadata;
+    request.annotate(ISSUED.to_owned(), format!("JTI={}", claims.jti));
     asked["spec"]["expirationSeconds"] = json!(granted);
-    asked["spec"]["audiences"] = json!(claims.aud);
     let expires =
         jiff::Timestamp::from_second(claims.iat.unwrap_or(0) + granted).unwrap_or(jiff::Timestamp::MAX);
     asked["status"] =
         json!({ "token": token, "expirationTimestamp": apimachinery::time::format_time(expires) });
-    Ok(answer::value(StatusCode::CREATED, &asked, &accepted))
+    Ok(answer::value(StatusCode::CREATED, &asked.into_whole(), &accepted))
+}
+
+/// Says who asks for what, as for objects that are stored; the answer shows it.
+fn track(
+    request: &ApiRequest,
+    target: &Target,
+    kind: &GroupVersionKind,
+    options: &WriteOptions,
+    asked: &mut Compact,
+) -> Result<(), ApiError> {
+    let manager = write::manager(request, options);
+    let now = apimachinery::time::format_time(jiff::Timestamp::now());
+    let writer = Writer {
+        manager: &manager,
+        subresource: &target.subresource,
+        now: &now,
+    };
+    api::managed::track_new(kind, asked, writer)
+        .ok_or_else(|| ApiError::internal(format!("{} has no schema", kind.kind)))
+}
+
+/// What a request leaves out is the account's and the server's. What else the client says of the request stays.
+fn fill_in(account: &Value, audiences: &[String], asked: &mut Value) {
+    let none = asked["spec"]["audiences"].as_array().is_none_or(Vec::is_empty);
+    if none {
+        asked["spec"]["audiences"] = json!(audiences);
+    }
+    for (field, given) in [
+        ("name", meta::name(account)),
+        ("namespace", meta::namespace(account)),
+        ("uid", meta::uid(account)),
+    ] {
+        if meta::get(asked, field)
+            .and_then(Value::as_str)
+            .unwrap_or("")
+            .is_empty()
+        {
+            meta::set(asked, field, given);
+        }
+    }
+    let now = apimachinery::time::format_time(jiff::Timestamp::now());
+    meta::set(asked, "creationTimestamp", now);
+    if asked["spec"].get("boundObjectRef").is_none() {
+        asked["spec"]["boundObjectRef"] = Value::Null;
+    }
+    asked["status"] = json!({ "token": "", "expirationTimestamp": null });
 }
 
 /// What is wrong with a token that is asked for an account of the same name that is gone.
@@ -150,6 +207,7 @@ async fn bound_objects(
         }
     };
     let resource = GroupResource::new("", plural);
+    check_key(&name)?;
     let object = server
         .stores
         .newest("", plural, namespace, &name)
@@ -200,6 +258,22 @@ async fn bound_objects(
     Ok(bound)
 }
 
+/// No object has such a name.
+fn check_key(name: &str) -> Result<(), ApiError> {
+    if name.is_empty() {
+        return Err(ApiError::bad_request("Name parameter required."));
+    }
+    let wrong = names::path_segment_name(name);
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let shown = apimachinery::field::quote(name);
+    Err(ApiError::bad_request(format!(
+        "Name parameter invalid: {shown}: {}",
+        wrong.join(";")
+    )))
+}
+
 /// The claims, and the lifetime that is told to the caller.
 fn claims(
     server: &Server,
@@ -210,16 +284,8 @@ fn claims(
     mut bound: KubernetesClaims,
 ) -> (Claims, i64) {
     let issuer = &server.issuer;
-    let mut audiences: Vec<String> = asked["spec"]["audiences"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .map(str::to_owned)
-        .collect();
-    if audiences.is_empty() {
-        audiences = issuer.audiences.clone();
-    }
+    let audiences = asked["spec"]["audiences"].as_array().into_iter().flatten();
+    let audiences: Vec<String> = audiences.filter_map(Value::as_str).map(str::to_owned).collect();
     let mut seconds = asked["spec"]["expirationSeconds"]
         .as_i64()
         .unwrap_or(DEFAULT_SECONDS);
@@ -235,12 +301,7 @@ fn claims(
     let for_api_server = audiences
         .iter()
         .all(|audience| issuer.audiences.contains(audience));
-    if issuer.extend_expiration
-        && seconds == PROJECTED_SECONDS
-        && for_api_server
-        && bound.pod.is_some()
-        && request.user.node_name().is_some()
-    {
+    if issuer.extend_expiration && seconds == PROJECTED_SECONDS && for_api_server && bound.pod.is_some() {
         // Clients that read the token once keep working; the kubelet still renews it hourly.
         bound.warnafter = Some(now + seconds);
         seconds = issuer.extended();

@@ -184,7 +184,8 @@ pub async fn delete_one(
     }
 }
 
-fn check(target: &Target, options: &DeleteOptions, old: &Value) -> Result<(), ApiError> {
+/// What the client requires of the object that is to go.
+pub fn check(target: &Target, options: &DeleteOptions, old: &Value) -> Result<(), ApiError> {
     // Upstream's texts name the kind here, except for namespaces, which have a path of their own.
     let namespace = is_namespace(&target.row);
     let named = GroupResource::new(

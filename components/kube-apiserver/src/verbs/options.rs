@@ -113,6 +113,8 @@ pub fn refuse(kind: &str, errors: &[Error]) -> Result<(), ApiError> {
 #[derive(Clone, Debug, Default)]
 pub struct DeleteOptions {
     pub dry_run: bool,
+    /// As given, checked or not.
+    pub dry_runs: Vec<String>,
     pub grace_period_seconds: Option<i64>,
     pub uid: Option<String>,
     pub resource_version: Option<String>,
@@ -126,54 +128,64 @@ impl DeleteOptions {
         self.orphan_dependents.is_none() && self.propagation_policy.is_none()
     }
 
+    /// Those that an object says, not yet checked.
+    pub fn of_body(body: &Value) -> Self {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let dry_runs = body["dryRun"].as_array().into_iter().flatten();
+        Self {
+            dry_run: false,
+            dry_runs: dry_runs.filter_map(text).collect(),
+            grace_period_seconds: body["gracePeriodSeconds"].as_i64(),
+            uid: text(&body["preconditions"]["uid"]),
+            resource_version: text(&body["preconditions"]["resourceVersion"]),
+            orphan_dependents: body["orphanDependents"].as_bool(),
+            propagation_policy: text(&body["propagationPolicy"]),
+        }
+    }
+
     pub fn read(request: &ApiRequest, body: Option<&Value>) -> Result<Self, ApiError> {
-        let mut options = Self::default();
-        let mut dry_run: Vec<String> = request.query.all("dryRun").map(str::to_owned).collect();
-        match body {
-            Some(body) => {
-                options.grace_period_seconds = body["gracePeriodSeconds"].as_i64();
-                options.orphan_dependents = body["orphanDependents"].as_bool();
-                options.propagation_policy = body["propagationPolicy"].as_str().map(str::to_owned);
-                options.uid = body["preconditions"]["uid"].as_str().map(str::to_owned);
-                options.resource_version = body["preconditions"]["resourceVersion"]
-                    .as_str()
-                    .map(str::to_owned);
-                dry_run.extend(
-                    body["dryRun"]
-                        .as_array()
-                        .into_iter()
-                        .flatten()
-                        .filter_map(Value::as_str)
-                        .map(str::to_owned),
-                );
-            }
-            None => {
-                let query = &request.query;
-                options.propagation_policy = query
+        let query = &request.query;
+        let mut options = match body {
+            Some(body) => Self::of_body(body),
+            None => Self {
+                propagation_policy: query
                     .get("propagationPolicy")
                     .filter(|text| !text.is_empty())
-                    .map(str::to_owned);
-                options.orphan_dependents = query
+                    .map(str::to_owned),
+                orphan_dependents: query
                     .get("orphanDependents")
                     .filter(|text| !text.is_empty())
-                    .map(|text| !matches!(text, "0" | "false"));
-                if let Some(text) = query.get("gracePeriodSeconds").filter(|text| !text.is_empty()) {
-                    let parsed = text.parse().map_err(|_| {
-                        ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
-                    })?;
-                    options.grace_period_seconds = Some(parsed);
-                }
-            }
+                    .map(|text| !matches!(text, "0" | "false")),
+                ..Self::default()
+            },
+        };
+        if body.is_none()
+            && let Some(text) = query.get("gracePeriodSeconds").filter(|text| !text.is_empty())
+        {
+            let parsed = text.parse().map_err(|_| {
+                ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
+            })?;
+            options.grace_period_seconds = Some(parsed);
         }
+        let mut dry_runs: Vec<String> = query.all("dryRun").map(str::to_owned).collect();
+        dry_runs.append(&mut options.dry_runs);
+        options.dry_runs = dry_runs;
+        options.check()?;
+        options.dry_run = options.dry_runs.iter().any(|value| value == "All");
+        Ok(options)
+    }
+
+    /// Refuses options that contradict each other or that nobody knows.
+    pub fn check(&self) -> Result<(), ApiError> {
         let mut errors = Vec::new();
-        if options.orphan_dependents.is_some() && options.propagation_policy.is_some() {
+        if self.orphan_dependents.is_some() && self.propagation_policy.is_some() {
             errors.push(Error::invalid(
                 &Path::new("propagationPolicy"),
-                options.propagation_policy.clone().unwrap_or_default(),
+                self.propagation_policy.clone().unwrap_or_default(),
                 "orphanDependents and deletionPropagation cannot be both set",
             ));
         }
-        if let Some(policy) = options.propagation_policy.as_deref()
+        if let Some(policy) = self.propagation_policy.as_deref()
             && !matches!(policy, "Foreground" | "Background" | "Orphan")
         {
             errors.push(Error::not_supported(
@@ -182,9 +194,7 @@ impl DeleteOptions {
                 &["Foreground", "Background", "Orphan", "nil"],
             ));
         }
-        check_dry_run(dry_run.iter().map(String::as_str).collect(), &mut errors);
-        refuse("DeleteOptions", &errors)?;
-        options.dry_run = dry_run.iter().any(|value| value == "All");
-        Ok(options)
+        check_dry_run(self.dry_runs.iter().map(String::as_str).collect(), &mut errors);
+        refuse("DeleteOptions", &errors)
     }
 }

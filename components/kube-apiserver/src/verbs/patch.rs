@@ -25,7 +25,7 @@ const APPLY_PATCH: &str = "application/apply-patch+yaml";
 
 /// How the body changes the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub enum Form {
     Json,
     Merge,
     Strategic,
@@ -33,7 +33,7 @@ enum Form {
 }
 
 impl Form {
-    fn of(row: &Resource, media_type: &str) -> Result<Self, ApiError> {
+    pub fn of(row: &Resource, media_type: &str) -> Result<Self, ApiError> {
         match media_type {
             JSON_PATCH => Ok(Self::Json),
             MERGE_PATCH => Ok(Self::Merge),
@@ -101,7 +101,7 @@ pub async fn patch(server: &Server, request: &ApiRequest, target: &Target) -> Re
     present::one(server, request, &target.row, outcome.object, code, &accepted)
 }
 
-fn parse(request: &ApiRequest, form: Form) -> Result<Body<Value>, ApiError> {
+pub fn parse(request: &ApiRequest, form: Form) -> Result<Body<Value>, ApiError> {
     let media_type = if form == Form::Apply {
         media::YAML
     } else {
@@ -160,18 +160,7 @@ fn patched(
     mode: FieldValidation,
 ) -> Result<Made, ApiError> {
     let row = &target.row;
-    let mut new = change(row, old, form, body).map_err(|error| match error {
-        PatchError::Malformed(message) => ApiError::bad_request(message),
-        PatchError::Rejected(_) if form == Form::Json => ApiError::new(
-            422,
-            Reason::Invalid,
-            "the server rejected our request due to an error in our request",
-            Some(Default::default()),
-        ),
-        PatchError::Rejected(message) => {
-            ApiError::new(422, Reason::Invalid, message, Some(Default::default()))
-        }
-    })?;
+    let mut new = change(row, old, form, body).map_err(|error| refusal(form, error))?;
     let mut unchanged = match members(form, body) {
         Some(members) => Unchanged::beside(old, &new, |name| members.contains_key(name)),
         None => Unchanged::between(old, &new),
@@ -204,6 +193,22 @@ fn patched(
         object: new,
         unchanged,
     })
+}
+
+/// The answer to a patch that can't be made.
+pub fn refusal(form: Form, error: PatchError) -> ApiError {
+    match error {
+        PatchError::Malformed(message) => ApiError::bad_request(message),
+        PatchError::Rejected(_) if form == Form::Json => ApiError::new(
+            422,
+            Reason::Invalid,
+            "the server rejected our request due to an error in our request",
+            Some(Default::default()),
+        ),
+        PatchError::Rejected(message) => {
+            ApiError::new(422, Reason::Invalid, message, Some(Default::default()))
+        }
+    }
 }
 
 /// The members of a patch that changes none of an object but those that it names.
@@ -266,7 +271,7 @@ fn concerns_managed_fields(form: Form, body: &Value) -> bool {
 }
 
 /// Name and namespace after a patch must still be those of the URL.
-fn check_identity(target: &Target, new: &Value) -> Result<(), ApiError> {
+pub fn check_identity(target: &Target, new: &Value) -> Result<(), ApiError> {
     if target.row.namespaced && meta::namespace(new) != target.namespace {
         return Err(ApiError::bad_request(
             "the namespace of the provided object does not match the namespace sent on the request",

@@ -145,13 +145,17 @@ pub fn track(
         Writer {
             manager: &name,
             subresource,
-            now: &now(),
+            now: &time_of(subresource),
         },
     );
 }
 
-fn now() -> String {
-    apimachinery::time::format_time(jiff::Timestamp::now())
+/// When something is written; upstream loses the times of what is written by a scale.
+fn time_of(subresource: &str) -> String {
+    match subresource {
+        "scale" => String::new(),
+        _ => apimachinery::time::format_time(jiff::Timestamp::now()),
+    }
 }
 
 /// The field manager: as given, or the first word of the user agent.
@@ -175,7 +179,7 @@ pub fn apply(
     let writer = Writer {
         manager: &options.field_manager,
         subresource,
-        now: &now(),
+        now: &time_of(subresource),
     };
     let (object, unchanged) = api::managed::apply(row, old, wanted, writer, options.force == Some(true))?;
     Ok(Made { object, unchanged })

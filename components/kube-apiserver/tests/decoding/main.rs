@@ -3,6 +3,7 @@
 
 mod field_validation;
 mod selectors;
+mod subresources;
 
 use serde_json::Value;
 use std::path::Path;

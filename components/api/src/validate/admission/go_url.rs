@@ -22,6 +22,35 @@ pub(super) fn parse(text: &str) -> Result<GoUrl, String> {
     Ok(url)
 }
 
+/// Whether the text is what a request may be for: an absolute URL or path (Go, url.ParseRequestURI).
+pub(crate) fn is_request_uri(text: &str) -> bool {
+    if text == "*" {
+        return true;
+    }
+    if text.bytes().any(|byte| byte < b' ' || byte == 0x7f) {
+        return false;
+    }
+    let Ok((scheme, rest)) = scheme(text) else {
+        return false;
+    };
+    let path = rest.split('?').next().unwrap_or("");
+    if !path.starts_with('/') {
+        // With a scheme it may be anything.
+        return !scheme.is_empty();
+    }
+    let path = match path.strip_prefix("//") {
+        Some(after) if !scheme.is_empty() => {
+            let slash = after.find('/').unwrap_or(after.len());
+            if authority(&after[..slash]).is_err() {
+                return false;
+            }
+            &after[slash..]
+        }
+        _ => path,
+    };
+    unescape(path, |_| false).is_ok()
+}
+
 fn without_fragment(text: &str) -> Result<GoUrl, String> {
     if text.bytes().any(|byte| byte < b' ' || byte == 0x7f) {
         return Err("net/url: invalid control character in URL".to_owned());

@@ -1,3 +1,5 @@
+mod signatures;
+
 use super::*;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -122,3 +122,30 @@ fn ranges_in_annotations_stay_as_they_were() {
     assert!(told("Service", Some(&good), &bad)[0].starts_with(wrong));
     assert!(told("Service", Some(&bad), &bad).is_empty());
 }
+
+#[test]
+fn what_is_stored_empty_is_not_what_is_sent_empty() {
+    const FIXED: &str = "Forbidden: field is immutable when `immutable` is set";
+    let map = |data: Value| json!({"immutable": true, "data": data});
+    let none = || json!({"immutable": true});
+    for (old, new, refused) in [
+        (none(), none(), false),
+        (none(), map(json!(null)), false),
+        (none(), map(json!({})), true),
+        (map(json!({})), none(), false),
+        (map(json!({"a": "Yg=="})), map(json!({"a": "Yg=="})), false),
+        (map(json!({"a": "Yg=="})), none(), true),
+        (map(json!({"a": "Yg=="})), map(json!({})), true),
+    ] {
+        let wanted = if refused {
+            vec![format!("data: {FIXED}")]
+        } else {
+            Vec::new()
+        };
+        for kind in ["ConfigMap", "Secret"] {
+            let errors = check(kind, Some(&old), &new, Features::default()).unwrap();
+            let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            assert_eq!(told, wanted, "{kind} {old} {new}");
+        }
+    }
+}

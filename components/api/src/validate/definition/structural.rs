@@ -238,9 +238,8 @@ fn only_checks_below(schema: &Value, skips_any: bool, path: &Path, errors: &mut 
     }
     let pattern = text(schema, &["pattern"]);
     if !pattern.is_empty()
-        && let Err(error) = regex::Regex::new(pattern)
+        && let Err(why) = super::go_regexp::check(pattern)
     {
-        let why = error.to_string().replace('\n', " ");
         errors.push(Error::invalid(
             &path.child("pattern"),
             pattern,

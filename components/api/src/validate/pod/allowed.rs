@@ -1,5 +1,5 @@
 //! What the rules of pods let through that depends on features, or on what the object has already.
-use super::{affinity, annotations, resources, scheduling, security};
+use super::{affinity, annotations, resources, scheduling, security, volumes};
 use crate::features::{Feature, Features};
 use crate::strategy::pod_spec_path;
 use crate::validate::addresses::Addresses;
@@ -44,6 +44,8 @@ pub(in crate::validate) struct Allowed {
     pub(super) any_node_values: bool,
     /// Parts of huge pages.
     pub(super) parts_of_huge_pages: bool,
+    /// Paths of projected tokens that lead out of the volume.
+    pub(super) any_token_path: bool,
     /// Sysctls of what the pod shares with the host.
     pub(super) host_sysctls: bool,
     /// Addresses that programs read in different ways.
@@ -127,6 +129,7 @@ impl Allowed {
                 || selects.is_some_and(|old| has_invalid_values(at(old, &["spec", "selector"]))),
             any_node_values: had(affinity::requires_invalid_values),
             parts_of_huge_pages: had(resources::has_parts_of_huge_pages),
+            any_token_path: had(volumes::projects_tokens_elsewhere),
             host_sysctls: had(security::sets_host_sysctls),
             ambiguous_addresses: !features.has(Feature::StrictIPCIDRValidation),
         }

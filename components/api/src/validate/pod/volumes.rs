@@ -4,6 +4,7 @@ mod projected;
 mod sources;
 
 pub(in crate::validate) use disks::iscsi_of_volume;
+pub(super) use projected::projects_tokens_elsewhere;
 pub(in crate::validate) use sources::{driver_name, volume_source};
 
 use super::{Part, devices::Volumes};
@@ -115,7 +116,7 @@ fn source(volume: &Value, part: Part<'_>, path: &Path) -> ErrorList {
             errors.extend(match kind {
                 "ephemeral" => ephemeral(value, name, part, path),
                 "image" => image(value, part, &own),
-                "projected" => projected::check(value, &own),
+                "projected" => projected::check(value, part.allowed.any_token_path, &own),
                 _ => volume_source(kind, value, &own),
             });
         }

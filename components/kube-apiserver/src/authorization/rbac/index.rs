@@ -4,7 +4,7 @@ use super::rules::PolicyRule;
 use crate::authorization::Decision;
 use crate::authorization::attributes::Attributes;
 use crate::identity::{User, service_account};
-use ahash::AHashMap;
+use ahash::{AHashMap, AHashSet};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -207,23 +207,22 @@ impl RbacIndex {
         if missing.is_empty() {
             return Decision::NoOpinion(String::new());
         }
-        missing.sort_unstable();
-        missing.dedup();
-        let text = if missing.len() == 1 {
-            missing[0].to_owned()
-        } else {
-            format!("[{}]", missing.join(", "))
-        };
-        Decision::NoOpinion(format!("RBAC: {text}"))
+        let missing = aggregate(missing.into_iter().map(str::to_owned).collect());
+        Decision::NoOpinion(format!("RBAC: {}", missing.unwrap_or_default()))
     }
 
-    /// Every rule that holds for a user in a namespace, cluster-wide ones included.
-    pub fn rules_of(&self, user: &User, namespace: &str) -> Vec<PolicyRule> {
-        self.grants_of(user, namespace)
-            .into_iter()
-            .filter_map(|(grant, _)| grant.rules.clone())
-            .flat_map(|rules| rules.to_vec())
-            .collect()
+    /// Every rule that holds for a user in a namespace, cluster-wide ones included, and what is wrong with bindings to roles that
+    /// aren't there.
+    pub fn rules_of(&self, user: &User, namespace: &str) -> (Vec<PolicyRule>, Vec<String>) {
+        let mut rules = Vec::new();
+        let mut missing = Vec::new();
+        for (grant, _) in self.grants_of(user, namespace) {
+            match &grant.rules {
+                Some(granted) => rules.extend(granted.iter().cloned()),
+                None => missing.push(grant.missing_role.clone()),
+            }
+        }
+        (rules, missing)
     }
 
     fn grants_of(&self, user: &User, namespace: &str) -> Vec<(&Grant, String)> {
@@ -249,6 +248,17 @@ impl RbacIndex {
             }
         }
         found
+    }
+}
+
+/// Errors as upstream joins them: each once, in brackets if there are several.
+pub fn aggregate(mut errors: Vec<String>) -> Option<String> {
+    let mut seen = AHashSet::new();
+    errors.retain(|error| seen.insert(error.clone()));
+    match errors.len() {
+        0 => None,
+        1 => errors.pop(),
+        _ => Some(format!("[{}]", errors.join(", "))),
     }
 }
 
@@ -357,6 +367,14 @@ mod tests {
     }
 
     #[test]
+    fn errors_are_told_once() {
+        let of = |errors: &[&str]| aggregate(errors.iter().map(|error| (*error).to_owned()).collect());
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&["a", "a"]).as_deref(), Some("a"));
+        assert_eq!(of(&["b", "a", "b"]).as_deref(), Some("[b, a]"));
+    }
+
+    #[test]
     fn a_binding_to_a_missing_role_says_so() {
         let eve = User {
             name: "eve".into(),
@@ -366,6 +384,12 @@ mod tests {
         assert_eq!(
             decision,
             Decision::NoOpinion("RBAC: clusterrole.rbac.authorization.k8s.io \"gone\" not found".into())
+        );
+        let (rules, missing) = index().rules_of(&eve, "a");
+        assert!(rules.is_empty());
+        assert_eq!(
+            missing,
+            ["clusterrole.rbac.authorization.k8s.io \"gone\" not found"]
         );
     }
 }

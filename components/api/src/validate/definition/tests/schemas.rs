@@ -265,3 +265,59 @@ fn beside_a_status_the_root_says_less() {
             .ends_with("fields are allowed at the root of the schema if the status subresource is enabled")
     );
 }
+
+#[test]
+fn defaults_of_metadata_make_sound_metadata() {
+    let embedded = |metadata: Value| {
+        json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {"template": {
+            "type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true,
+            "properties": {"metadata": metadata},
+        }}}}})
+    };
+    let name = |default: &str| json!({"type": "object", "properties": {"name": {"type": "string", "default": default}}});
+    let root = |metadata: Value| json!({"type": "object", "properties": {"metadata": metadata}});
+    for (schema, wrong) in [
+        (embedded(name("a")), None),
+        (
+            root(name("a")),
+            Some(
+                "properties[metadata].properties[name].default: Forbidden: must not be set in top-level metadata",
+            ),
+        ),
+        (
+            embedded(name("a/b")),
+            Some(
+                "properties[spec].properties[template].properties[metadata].properties[name].default: Invalid value: \"a/b\": must result in valid metadata: metadata.name: Invalid value: \"a/b\": may not contain '/'",
+            ),
+        ),
+        (
+            embedded(
+                json!({"type": "object", "properties": {"labels": {"type": "object", "additionalProperties": {"type": "string"}, "default": {"a": "b"}}}}),
+            ),
+            None,
+        ),
+    ] {
+        let told = of_schema(schema.clone());
+        assert_eq!(told, Vec::from_iter(wrong), "{schema}");
+    }
+}
+
+#[test]
+fn patterns_are_those_of_go() {
+    for (pattern, why) in [
+        ("^[a-z]+$", None),
+        ("\\Q[\\E", None),
+        ("(a", Some("missing closing ): `(a`")),
+        ("a{2,1}", Some("invalid repeat count: `{2,1}`")),
+        ("(?=a)", Some("invalid or unsupported Perl syntax: `(?=`")),
+    ] {
+        let schema = json!({"type": "object", "properties": {"a": {"type": "string", "pattern": pattern}}});
+        let wanted = why.map(|why| {
+            let shown = apimachinery::field::quote(pattern);
+            format!(
+                "properties[a].pattern: Invalid value: {shown}: must be a valid regular expression, but isn't: error parsing regexp: {why}"
+            )
+        });
+        assert_eq!(of_schema(schema), Vec::from_iter(wanted), "{pattern}");
+    }
+}

@@ -33,7 +33,16 @@ fn what_was_taken_once_may_stay() {
         merge(&mut container, fields);
         json!({"initContainers": [container]})
     };
+    let token = json!({"serviceAccountName": "a", "volumes": [{"name": "v", "projected": {"defaultMode": 420, "sources": [
+        {"serviceAccountToken": {"path": "../token", "expirationSeconds": 3600}},
+    ]}}]});
     for (name, fields, of_container, why) in [
+        (
+            "a token outside its volume",
+            token,
+            json!({}),
+            "spec.volumes[0].projected.path: Invalid value: \"../token\": must not contain '..'",
+        ),
         (
             "huge pages",
             json!({}),

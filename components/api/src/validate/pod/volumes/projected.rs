@@ -26,7 +26,18 @@ const KINDS: [&str; 6] = [
     "podCertificate",
 ];
 
-pub(super) fn check(value: &Value, path: &Path) -> ErrorList {
+/// Whether a token of a pod's volumes is projected to where it may not be.
+pub(in crate::validate::pod) fn projects_tokens_elsewhere(spec: &Value) -> bool {
+    let volumes = list(spec, &["volumes"]).iter();
+    let mut sources = volumes.flat_map(|volume| list(volume, &["projected", "sources"]));
+    sources.any(|source| {
+        let file = text(source, &["serviceAccountToken", "path"]);
+        !reserved_path(file, &Path::root()).is_empty()
+    })
+}
+
+/// A volume of sources, in which tokens may be projected to `any_token_path`.
+pub(super) fn check(value: &Value, any_token_path: bool, path: &Path) -> ErrorList {
     let mut errors: ErrorList = mode(value, "defaultMode", path).into_iter().collect();
     let mut places: HashSet<&str> = HashSet::new();
     for (index, source) in list(value, &["sources"]).iter().enumerate() {
@@ -38,8 +49,11 @@ pub(super) fn check(value: &Value, path: &Path) -> ErrorList {
                 continue;
             }
             count += 1;
-            let found = source_of(kind, value, path, &own.child(kind));
-            errors.extend(found);
+            let own = own.child(kind);
+            errors.extend(match kind {
+                "serviceAccountToken" => token(value, any_token_path, path, &own),
+                _ => source_of(kind, value, &own),
+            });
             // Each file is there once.
             let files: Vec<&str> = match kind {
                 "serviceAccountToken" => Vec::new(),
@@ -75,7 +89,7 @@ pub(super) fn check(value: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-fn source_of(kind: &str, value: &Value, volume: &Path, path: &Path) -> ErrorList {
+fn source_of(kind: &str, value: &Value, path: &Path) -> ErrorList {
     match kind {
         "secret" | "configMap" => {
             let mut errors = ErrorList::new();
@@ -89,13 +103,12 @@ fn source_of(kind: &str, value: &Value, volume: &Path, path: &Path) -> ErrorList
             .iter()
             .flat_map(|file| environment::file(file, path))
             .collect(),
-        "serviceAccountToken" => token(value, volume, path),
         "clusterTrustBundle" => trust_bundle(value, &Path::new(&format!("{path}PEM"))),
         _ => certificate(value, path),
     }
 }
 
-fn token(value: &Value, volume: &Path, path: &Path) -> ErrorList {
+fn token(value: &Value, any_path: bool, volume: &Path, path: &Path) -> ErrorList {
     let seconds = int(value, &["expirationSeconds"]).unwrap_or(3600);
     let mut errors = ErrorList::new();
     let detail = if seconds < MIN_SECONDS {
@@ -108,7 +121,7 @@ fn token(value: &Value, volume: &Path, path: &Path) -> ErrorList {
     let file = text(value, &["path"]);
     if file.is_empty() {
         errors.push(Error::required(&volume.child("path"), ""));
-    } else {
+    } else if !any_path {
         errors.extend(reserved_path(file, &volume.child("path")));
     }
     errors

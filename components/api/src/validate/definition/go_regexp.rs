@@ -1,0 +1,287 @@
+//! Patterns as Go's regexp/syntax reads them, with its errors. What it makes of them is another's work.
+
+mod class;
+mod escape;
+
+/// A count of repetitions may be this high, and so may the product of nested ones.
+const MOST_REPEATS: i64 = 1000;
+/// Groups and operators may be nested this deep.
+const MOST_DEPTH: usize = 1000;
+
+/// Nothing, or the error of a pattern that doesn't compile.
+pub(super) fn check(pattern: &str) -> Result<(), String> {
+    Parser::default()
+        .parse(pattern)
+        .map_err(|(why, text)| format!("error parsing regexp: {why}: `{text}`"))
+}
+
+/// What is wrong, and with which part of the pattern.
+type Wrong<'t> = (&'static str, &'t str);
+
+const MISSING_PAREN: &str = "missing closing )";
+const MISSING_ARGUMENT: &str = "missing argument to repetition operator";
+const BAD_COUNT: &str = "invalid repeat count";
+const BAD_NAME: &str = "invalid named capture";
+const BAD_RANGE: &str = "invalid character class range";
+
+/// What was read, as far as it decides about what follows.
+#[derive(Clone, Copy)]
+enum Item {
+    Paren,
+    Bar,
+    Part(Part),
+}
+
+#[derive(Clone, Copy)]
+struct Part {
+    depth: usize,
+    /// How often its innermost part is repeated.
+    repeats: i64,
+}
+
+const PLAIN: Part = Part { depth: 1, repeats: 1 };
+
+#[derive(Default)]
+struct Parser {
+    stack: Vec<Item>,
+}
+
+impl Parser {
+    fn parse<'t>(&mut self, whole: &'t str) -> Result<(), Wrong<'t>> {
+        let mut rest = whole;
+        // The repetition operator just before, from there on.
+        let mut last: Option<&'t str> = None;
+        while let Some(first) = rest.chars().next() {
+            let mut repeated = None;
+            rest = match first {
+                '(' if rest.starts_with("(?") => self.flags(rest)?,
+                '(' => {
+                    self.stack.push(Item::Paren);
+                    &rest[1..]
+                }
+                '|' => {
+                    self.join();
+                    self.stack.push(Item::Bar);
+                    &rest[1..]
+                }
+                ')' => {
+                    self.close(whole)?;
+                    &rest[1..]
+                }
+                '[' => {
+                    self.push(PLAIN, whole)?;
+                    class::skip(rest)?
+                }
+                '*' | '+' | '?' => {
+                    repeated = Some(rest);
+                    self.repeat(None, rest, &rest[1..], last, whole)?
+                }
+                '{' => match count(rest) {
+                    None => {
+                        self.push(PLAIN, whole)?;
+                        &rest[1..]
+                    }
+                    Some((least, most, after)) => {
+                        let sound = (0..=MOST_REPEATS).contains(&least)
+                            && most <= MOST_REPEATS
+                            && (most < 0 || least <= most);
+                        if !sound {
+                            return Err((BAD_COUNT, up_to(rest, after)));
+                        }
+                        repeated = Some(rest);
+                        self.repeat(Some((least, most)), rest, after, last, whole)?
+                    }
+                },
+                '\\' if rest.starts_with("\\Q") => {
+                    let (quoted, after) = rest[2..].split_once("\\E").unwrap_or((&rest[2..], ""));
+                    for _ in quoted.chars() {
+                        self.push(PLAIN, whole)?;
+                    }
+                    after
+                }
+                '\\' => {
+                    let after = escape::skip_outside(rest)?;
+                    self.push(PLAIN, whole)?;
+                    after
+                }
+                other => {
+                    self.push(PLAIN, whole)?;
+                    &rest[other.len_utf8()..]
+                }
+            };
+            last = repeated;
+        }
+        self.alternate(whole)?;
+        match self.stack.as_slice() {
+            [Item::Part(_)] => Ok(()),
+            _ => Err((MISSING_PAREN, whole)),
+        }
+    }
+
+    fn push<'t>(&mut self, part: Part, whole: &'t str) -> Result<(), Wrong<'t>> {
+        if part.depth > MOST_DEPTH {
+            return Err(("expression nests too deeply", whole));
+        }
+        self.stack.push(Item::Part(part));
+        Ok(())
+    }
+
+    /// Makes one part of those since a parenthesis or bar.
+    fn join(&mut self) {
+        let mut joined: Option<Part> = None;
+        let mut several = false;
+        while let Some(Item::Part(part)) = self.stack.last().copied() {
+            self.stack.pop();
+            several |= joined.is_some();
+            joined = Some(joined.map_or(part, |other| other.beside(part)));
+        }
+        let mut joined = joined.unwrap_or(PLAIN);
+        joined.depth += usize::from(several && joined.depth > 1);
+        self.stack.push(Item::Part(joined));
+    }
+
+    /// Makes one part of all since a parenthesis.
+    fn alternate<'t>(&mut self, whole: &'t str) -> Result<(), Wrong<'t>> {
+        self.join();
+        let mut joined: Option<Part> = None;
+        let mut several = false;
+        loop {
+            match self.stack.last().copied() {
+                Some(Item::Part(part)) => {
+                    several |= joined.is_some();
+                    joined = Some(joined.map_or(part, |other| other.beside(part)));
+                }
+                Some(Item::Bar) => {}
+                Some(Item::Paren) | None => break,
+            }
+            self.stack.pop();
+        }
+        let mut joined = joined.unwrap_or(PLAIN);
+        joined.depth += usize::from(several && joined.depth > 1);
+        self.push(joined, whole)
+    }
+
+    fn close<'t>(&mut self, whole: &'t str) -> Result<(), Wrong<'t>> {
+        self.alternate(whole)?;
+        match (self.stack.pop(), self.stack.pop()) {
+            (Some(Item::Part(mut part)), Some(Item::Paren)) => {
+                part.depth += 1;
+                self.push(part, whole)
+            }
+            _ => Err(("unexpected )", whole)),
+        }
+    }
+
+    /// An operator from `before` up to `after` repeats the last part; gives what follows. None of its own repeats at will.
+    fn repeat<'t>(
+        &mut self,
+        counts: Option<(i64, i64)>,
+        before: &'t str,
+        after: &'t str,
+        last: Option<&'t str>,
+        whole: &'t str,
+    ) -> Result<&'t str, Wrong<'t>> {
+        let after = after.strip_prefix('?').unwrap_or(after);
+        if let Some(last) = last {
+            return Err(("invalid nested repetition operator", up_to(last, after)));
+        }
+        let Some(Item::Part(mut part)) = self.stack.last().copied() else {
+            return Err((MISSING_ARGUMENT, up_to(before, after)));
+        };
+        self.stack.pop();
+        part.depth += 1;
+        if let Some((least, most)) = counts {
+            let own = if most < 0 { least } else { most };
+            part.repeats = match (most, own) {
+                (0, _) => 0,
+                (_, 0) => part.repeats,
+                (_, own) => own.saturating_mul(part.repeats).max(own),
+            };
+            if (least >= 2 || most >= 2) && part.repeats > MOST_REPEATS {
+                return Err((BAD_COUNT, up_to(before, after)));
+            }
+        }
+        self.push(part, whole)?;
+        Ok(after)
+    }
+
+    /// What begins with `(?`: a group with a name or without, or flags.
+    fn flags<'t>(&mut self, text: &'t str) -> Result<&'t str, Wrong<'t>> {
+        let named = |open: &str| text.starts_with(open) && text.len() > open.len();
+        let start = [("(?P<", named("(?P<")), ("(?<", named("(?<"))];
+        if let Some((open, _)) = start.into_iter().find(|(_, is)| *is) {
+            let end = text.find('>').ok_or((BAD_NAME, text))?;
+            let name = text.get(open.len()..end).unwrap_or("");
+            let in_name = |c: char| c == '_' || c.is_ascii_alphanumeric();
+            if name.is_empty() || !name.chars().all(in_name) {
+                return Err((BAD_NAME, &text[..=end]));
+            }
+            self.stack.push(Item::Paren);
+            return Ok(&text[end + 1..]);
+        }
+        let mut rest = text[2..].chars();
+        let (mut negated, mut saw_flag) = (false, false);
+        while let Some(flag) = rest.next() {
+            match flag {
+                'i' | 'm' | 's' | 'U' => saw_flag = true,
+                '-' if !negated => (negated, saw_flag) = (true, false),
+                ':' | ')' if !negated || saw_flag => {
+                    if flag == ':' {
+                        self.stack.push(Item::Paren);
+                    }
+                    return Ok(rest.as_str());
+                }
+                _ => break,
+            }
+        }
+        Err(("invalid or unsupported Perl syntax", up_to(text, rest.as_str())))
+    }
+}
+
+impl Part {
+    fn beside(self, other: Self) -> Self {
+        Self {
+            depth: self.depth.max(other.depth),
+            repeats: self.repeats.max(other.repeats),
+        }
+    }
+}
+
+/// A text up to another that it ends with.
+fn up_to<'t>(text: &'t str, end: &str) -> &'t str {
+    text.get(..text.len().saturating_sub(end.len())).unwrap_or(text)
+}
+
+/// Reads `{2}`, `{2,}` or `{2,3}`: the least, the most (-1 without end), and what follows. A number that is too high is -1.
+fn count(text: &str) -> Option<(i64, i64, &str)> {
+    let (mut least, rest) = number(text.strip_prefix('{')?)?;
+    let (most, rest) = match rest.strip_prefix(',') {
+        None => (least, rest),
+        Some(rest) if rest.starts_with('}') => (-1, rest),
+        Some(rest) => {
+            let (most, rest) = number(rest)?;
+            if most < 0 {
+                least = -1;
+            }
+            (most, rest)
+        }
+    };
+    Some((least, most, rest.strip_prefix('}')?))
+}
+
+fn number(text: &str) -> Option<(i64, &str)> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, rest) = text.split_at(end);
+    if digits.is_empty() || (digits.len() > 1 && digits.starts_with('0')) {
+        return None;
+    }
+    let value = if digits.len() > 9 {
+        -1
+    } else {
+        digits.parse().unwrap_or(-1)
+    };
+    Some((value, rest))
+}
+
+#[cfg(test)]
+mod tests;
