@@ -30,6 +30,7 @@ pub(crate) use metadata::embedded as embedded_metadata;
 pub use metadata::field_manager;
 pub use pod::allow_privileged;
 pub(crate) use pod::app_armor;
+pub use storage::claim_difference;
 
 use crate::features::Features;
 use crate::{Resource, custom, strategy};

@@ -28,7 +28,7 @@ pub(super) use scheduling::tolerations;
 pub use security::allow_privileged;
 pub(crate) use security::app_armor;
 pub(super) use status::update as status;
-pub(super) use update::{changed_annotations, changed_spec, difference};
+pub(super) use update::{changed_annotations, changed_spec};
 pub(super) use volumes::{driver_name, iscsi_of_volume, volume_source};
 
 use super::metadata;

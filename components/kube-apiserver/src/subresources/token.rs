@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 
 /// Upstream's annotation in the audit event where a wrong uid is let through.
 const UID_MISMATCH: &str = "authentication.k8s.io/token-request-uid-mismatch";
+/// The annotation with which an audit event names the token that was given.
+const CREDENTIAL: &str = "authentication.kubernetes.io/issued-credential-id";
 const DEFAULT_SECONDS: i64 = 3600;
 const LEAST_SECONDS: i64 = 600;
 const MOST_SECONDS: i64 = 1 << 32;
@@ -44,27 +46,50 @@ pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> R
             let kind = GroupResource::new(&kind.group, &kind.kind);
             return Err(ApiError::conflict(&kind, &target.name, &mismatch));
         }
+        request.warn(format!(
+            "{mismatch} but TokenRequestServiceAccountUIDValidation is not enabled. In the future, this will return a conflict error"
+        ));
         request.annotate(UID_MISMATCH.to_owned(), mismatch);
     }
+    complete(server, &account, &mut asked);
     check(&kind, &asked)?;
     admission::validate(server, &attributes, Some(&asked), None).await?;
     let bound = bound_objects(server, target, &account, &asked).await?;
-    crate::admission::node_restriction::token_request(server, &request.user, target, &asked, &bound).await?;
     let (claims, granted) = claims(server, request, target, &account, &asked, bound);
     let token = server
         .issuer
         .sign(&claims)
         .await
         .map_err(|error| ApiError::internal(format!("failed to generate token: {error}")))?;
-    let account_metadata = json!({ "name": target.name, "namespace": target.namespace, "creationTimestamp": apimachinery::time::format_time(jiff::Timestamp::now()) });
-    asked["metadata"] = account_metadata;
+    request.annotate(CREDENTIAL.to_owned(), format!("JTI={}", claims.jti));
     asked["spec"]["expirationSeconds"] = json!(granted);
-    asked["spec"]["audiences"] = json!(claims.aud);
     let expires =
         jiff::Timestamp::from_second(claims.iat.unwrap_or(0) + granted).unwrap_or(jiff::Timestamp::MAX);
     asked["status"] =
         json!({ "token": token, "expirationTimestamp": apimachinery::time::format_time(expires) });
     Ok(answer::value(StatusCode::CREATED, &asked, &accepted))
+}
+
+/// Fills in what was left out, before validation and the plugins that validate look.
+fn complete(server: &Server, account: &Value, asked: &mut Value) {
+    let given = meta::uid(asked);
+    let uid = if given.is_empty() {
+        meta::uid(account)
+    } else {
+        given
+    };
+    asked["metadata"] = json!({
+        "name": meta::name(account),
+        "namespace": meta::namespace(account),
+        "uid": uid,
+        "creationTimestamp": apimachinery::time::format_time(jiff::Timestamp::now()),
+    });
+    if asked["spec"]["audiences"].as_array().is_none_or(Vec::is_empty) {
+        asked["spec"]["audiences"] = json!(server.issuer.audiences);
+    }
+    if let Some(asked) = asked.as_object_mut() {
+        asked.remove("status");
+    }
 }
 
 /// What is wrong with a token that is asked for an account of the same name that is gone.
@@ -210,16 +235,13 @@ fn claims(
     mut bound: KubernetesClaims,
 ) -> (Claims, i64) {
     let issuer = &server.issuer;
-    let mut audiences: Vec<String> = asked["spec"]["audiences"]
+    let audiences: Vec<String> = asked["spec"]["audiences"]
         .as_array()
         .into_iter()
         .flatten()
         .filter_map(Value::as_str)
         .map(str::to_owned)
         .collect();
-    if audiences.is_empty() {
-        audiences = issuer.audiences.clone();
-    }
     let mut seconds = asked["spec"]["expirationSeconds"]
         .as_i64()
         .unwrap_or(DEFAULT_SECONDS);
@@ -235,12 +257,7 @@ fn claims(
     let for_api_server = audiences
         .iter()
         .all(|audience| issuer.audiences.contains(audience));
-    if issuer.extend_expiration
-        && seconds == PROJECTED_SECONDS
-        && for_api_server
-        && bound.pod.is_some()
-        && request.user.node_name().is_some()
-    {
+    if issuer.extend_expiration && seconds == PROJECTED_SECONDS && for_api_server && bound.pod.is_some() {
         // Clients that read the token once keep working; the kubelet still renews it hourly.
         bound.warnafter = Some(now + seconds);
         seconds = issuer.extended();
