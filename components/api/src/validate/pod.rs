@@ -24,6 +24,7 @@ pub(super) use allowed::Allowed;
 pub(super) use ephemeral::update as ephemeral_containers;
 pub(super) use resize::update as resize;
 pub(super) use resources::requirements;
+pub use scheduling::configured_tolerations;
 pub(super) use scheduling::tolerations;
 pub use security::allow_privileged;
 pub(crate) use security::app_armor;
