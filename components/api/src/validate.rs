@@ -29,8 +29,9 @@ use certificates::signer_name;
 pub use core::service_addresses;
 pub(crate) use metadata::embedded as embedded_metadata;
 pub use metadata::{field_manager, scale};
-pub use pod::allow_privileged;
 pub(crate) use pod::app_armor;
+pub use pod::{allow_privileged, configured_tolerations};
+pub use storage::claim_difference;
 
 use crate::features::Features;
 use crate::{Resource, custom, strategy};

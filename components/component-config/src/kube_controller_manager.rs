@@ -8,6 +8,7 @@ use clap::Parser;
 use ipnet::IpNet;
 
 use crate::flags::{Unused, parse_duration};
+use crate::kube_apiserver::feature_gates::{self, FeatureGate};
 use crate::tls::TlsFlags;
 use crate::versions::VersionFlags;
 
@@ -18,6 +19,9 @@ use crate::versions::VersionFlags;
     about = "Runs the controllers of the cluster"
 )]
 pub struct ControllerManagerFlags {
+    /// `Name=true` or `Name=false`. Controllers look at those that change what they do.
+    #[arg(long, value_delimiter = ',', value_parser = feature_gates::parse)]
+    pub feature_gates: Vec<FeatureGate>,
     /// Kubeconfig for the API server.
     #[arg(long)]
     pub kubeconfig: Option<PathBuf>,
@@ -197,6 +201,14 @@ pub struct NodeFlags {
     pub unhealthy_zone_threshold: f32,
 }
 
+impl ControllerManagerFlags {
+    /// Whether a feature of upstream's is on: as --feature-gates say, or by default in the version that is emulated.
+    pub fn has_feature(&self, name: &str) -> bool {
+        let version = self.versions.effective().unwrap_or_default();
+        feature_gates::is_on(&self.feature_gates, name, version.emulated)
+    }
+}
+
 /// Horizontal pod autoscaling.
 #[derive(Clone, Debug, clap::Args)]
 pub struct HorizontalPodAutoscalerFlags {
@@ -247,7 +259,6 @@ pub const UNUSED: &[(&str, Unused)] = {
         ("endpoint-updates-batch-period", Harmless),
         ("endpointslice-updates-batch-period", Harmless),
         ("external-cloud-volume-plugin", Refused),
-        ("feature-gates", Harmless),
         ("flex-volume-plugin-dir", Harmless),
         ("http2-max-streams-per-connection", Harmless),
         ("kube-api-burst", Harmless),

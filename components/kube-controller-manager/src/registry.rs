@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use component_config::kube_apiserver::GATES;
-use component_config::versions::Version;
 use futures::future::BoxFuture;
 use tokio::task::JoinSet;
 
@@ -211,9 +209,9 @@ pub const CONTROLLERS: &[Controller] = &[
     ),
 ];
 
-/// Reads `--controllers`. An unknown name is an error that says which names there are. Those of features that the emulated
-/// version has not on don't run, even if they are named.
-pub fn chosen(flags: &[String], emulated: Version) -> anyhow::Result<Vec<&'static Controller>> {
+/// Reads `--controllers`. An unknown name is an error that says which names there are. Those of features that are not on
+/// don't run, even if they are named.
+pub fn chosen(flags: &[String], is_on: impl Fn(&str) -> bool) -> anyhow::Result<Vec<&'static Controller>> {
     for word in flags {
         let name = word.trim_start_matches('-');
         let known = name == "*"
@@ -241,14 +239,8 @@ pub fn chosen(flags: &[String], emulated: Version) -> anyhow::Result<Vec<&'stati
         .filter(|controller| {
             !named("-", controller) && (named("", controller) || (star && controller.by_default))
         })
-        .filter(|controller| controller.feature.is_none_or(|name| is_on(name, emulated)))
+        .filter(|controller| controller.feature.is_none_or(&is_on))
         .collect())
-}
-
-fn is_on(feature: &str, version: Version) -> bool {
-    let gate = GATES.iter().find(|gate| gate.name == feature);
-    gate.and_then(|gate| gate.at(version))
-        .is_some_and(|spec| spec.default)
 }
 
 /// Starts the controllers and runs until the context ends, or one of them does.
@@ -279,10 +271,12 @@ pub async fn run(context: Arc<Context>, chosen: Vec<&'static Controller>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser as _;
+    use component_config::kube_controller_manager::ControllerManagerFlags;
 
     fn names(flags: &[&str]) -> Vec<&'static str> {
         let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        chosen(&flags, Version::OWN)
+        chosen(&flags, |_| true)
             .unwrap()
             .iter()
             .map(|controller| controller.name)
@@ -299,20 +293,28 @@ mod tests {
         assert!(names(&["*"]).contains(&"deployment-controller"));
         assert!(!names(&["*"]).contains(&"token-cleaner-controller"));
         assert_eq!(names(&["tokencleaner"]), ["token-cleaner-controller"]);
-        assert!(chosen(&["no-such".to_owned()], Version::OWN).is_err());
+        assert!(chosen(&["no-such".to_owned()], |_| true).is_err());
     }
     #[test]
-    fn controllers_of_features_that_the_emulated_version_lacks_do_not_run() {
+    fn controllers_of_features_that_are_off_do_not_run() {
         let name = "volumeattributesclass-protection-controller";
-        for (minor, flag, runs) in [
-            (36, "*", true),
-            (34, "*", true),
-            (33, "*", false),
-            (33, name, false),
+        for (version, gates, flag, runs) in [
+            ("1.36", "", "*", true),
+            ("1.34", "", "*", true),
+            ("1.33", "", "*", false),
+            ("1.33", "", name, false),
+            ("1.33", "VolumeAttributesClass=true", "*", true),
+            ("1.33", "AllBeta=true", "*", true),
+            ("1.36", "PodLevelResources=false", "*", true),
         ] {
-            let chosen = chosen(&[flag.to_owned()], Version::new(1, minor)).unwrap();
+            let mut words = vec![format!("--emulated-version={version}")];
+            words.extend((!gates.is_empty()).then(|| format!("--feature-gates={gates}")));
+            let flags = ControllerManagerFlags::parse_from(
+                [vec!["kube-controller-manager".to_owned()], words].concat(),
+            );
+            let chosen = chosen(&[flag.to_owned()], |feature| flags.has_feature(feature)).unwrap();
             let found = chosen.iter().any(|controller| controller.name == name);
-            assert_eq!(found, runs, "{minor} {flag}");
+            assert_eq!(found, runs, "{version} {gates} {flag}");
         }
     }
 }

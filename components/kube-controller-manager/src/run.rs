@@ -23,8 +23,8 @@ use crate::runtime::Context;
 
 /// Runs until a signal, or until leadership is lost.
 pub async fn run(flags: ControllerManagerFlags) -> anyhow::Result<()> {
-    let version = flags.versions.effective().map_err(anyhow::Error::msg)?;
-    let chosen = registry::chosen(&flags.controllers, version.emulated)?;
+    flags.versions.effective().map_err(anyhow::Error::msg)?;
+    let chosen = registry::chosen(&flags.controllers, |feature| flags.has_feature(feature))?;
     let root = connection(flags.kubeconfig.as_deref(), "--kubeconfig")?;
     let files = Files::load(&flags, root.credentials.authority_pem())?;
     let mut tasks = Tasks::new();

@@ -1,6 +1,7 @@
 //! Pods and nodes in the form that decisions need.
 
 pub mod affinity;
+pub mod declared_features;
 pub mod node;
 pub mod node_affinity;
 pub mod pod;

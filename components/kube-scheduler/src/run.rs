@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use axum::Router;
 use client::leader::{Election, Outcome};
 use client::{Connection, Credentials};
+use component_config::kube_apiserver::is_on;
 use component_config::kube_scheduler::{Flags, KubeSchedulerConfiguration};
 use daemon::Tasks;
 use daemon::cluster_authority;
@@ -21,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::framework::Profile;
+use crate::framework::plugin::Plugin;
 use crate::metrics::SchedulerMetrics;
 use crate::queue::Timing;
 use crate::scheduler::effects::Effects;
@@ -36,9 +38,16 @@ pub struct Settings {
 impl Settings {
     /// Checks the configuration without touching anything.
     pub fn of(flags: Flags) -> anyhow::Result<Self> {
-        flags.versions.effective().map_err(anyhow::Error::msg)?;
+        let version = flags.versions.effective().map_err(anyhow::Error::msg)?;
         let configuration = flags.configuration().context("invalid configuration")?;
-        let profiles = Profile::all(&configuration).context("invalid configuration")?;
+        let mut profiles = Profile::all(&configuration).context("invalid configuration")?;
+        if !is_on(&[], "NodeDeclaredFeatures", version.emulated) {
+            for profile in &mut profiles {
+                profile
+                    .filters
+                    .retain(|plugin| *plugin != Plugin::NodeDeclaredFeatures);
+            }
+        }
         Ok(Self {
             flags,
             configuration,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use client::placement;
-use k8s_openapi::api::core::v1::{Node, Pod, Toleration};
+use k8s_openapi::api::core::v1::{Container, Node, Pod, Toleration};
 
 use crate::eviction::{Pressure, is_critical};
 use crate::pod::members::{PodView, Role, init_role};
@@ -58,6 +58,20 @@ fn refused_by_nature(pod: &Pod, node: &NodeFacts) -> Option<(String, String)> {
         return refuse(
             "UserNamespaceNotSupported",
             "hostUsers: false is not supported on this node".to_owned(),
+        );
+    }
+    // Upstream's name of what this kubelet does not declare on its node.
+    const RESTART_ALL: &str = "RestartAllContainersOnContainerExits";
+    let rules = |containers: &[Container]| {
+        let mut rules = containers
+            .iter()
+            .flat_map(|one| one.restart_policy_rules.iter().flatten());
+        rules.any(|rule| rule.action == "RestartAllContainers")
+    };
+    if rules(pod.containers()) || rules(pod.init_containers()) {
+        return refuse(
+            "PodFeatureUnsupported",
+            format!("Pod requires node features that are not available: {RESTART_ALL}"),
         );
     }
     for sysctl in spec
@@ -431,6 +445,14 @@ mod tests {
             (
                 json!({"securityContext": {"sysctls": [{"name": "kernel.sem", "value": "1"}]}}),
                 Some("SysctlForbidden"),
+            ),
+            (
+                json!({"initContainers": [{"name": "i", "restartPolicyRules": [{"action": "Restart"}]}]}),
+                None,
+            ),
+            (
+                json!({"initContainers": [{"name": "i", "restartPolicyRules": [{"action": "RestartAllContainers"}]}]}),
+                Some("PodFeatureUnsupported"),
             ),
             (json!({"hostUsers": false}), Some("UserNamespaceNotSupported")),
             (json!({"os": {"name": "windows"}}), Some("PodOSNotSupported")),

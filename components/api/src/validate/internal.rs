@@ -1,7 +1,9 @@
 //! Values as upstream's messages print them: the internal Go struct as JSON, with Go's field names in the order of
 //! their declaration and every unset field at its zero value.
+mod difference;
 mod pod;
 mod types;
+mod volumes;
 
 pub(super) use types::*;
 
@@ -25,6 +27,20 @@ pub(super) enum Kind {
     List(&'static [Member]),
     /// ObjectMeta, embedded: its own fields, by their names in the API.
     Metadata,
+    /// A struct that is embedded: its fields stand among those of the one that has it.
+    Embedded(&'static [Member]),
+    /// A pointer to a struct of the API itself: these of its fields, by their names in the API, and only where set.
+    Tagged(&'static [&'static str]),
+}
+
+/// What changes between two values of the Go struct of these members, as a unified diff of their JSON.
+pub(super) fn difference(members: &'static [Member], old: &Value, new: &Value) -> String {
+    let text = |value| {
+        let mut out = String::new();
+        structure(members, value, &mut out);
+        out
+    };
+    difference::of(&text(old), &text(new))
 }
 
 /// A value as the Go struct of these members.
@@ -52,17 +68,22 @@ pub(super) fn shown_list(members: &'static [Member], value: &Value) -> BadValue 
 
 fn structure(members: &'static [Member], value: &Value, out: &mut String) {
     out.push('{');
-    let mut first = true;
-    for Member(go, name, kind) in members {
-        if matches!(kind, Kind::Metadata) {
-            metadata(&value[*name], &mut first, out);
-            continue;
-        }
-        separate(&mut first, out);
-        out.push_str(&format!("\"{go}\":"));
-        field(kind, &value[*name], out);
-    }
+    fields(members, value, &mut true, out);
     out.push('}');
+}
+
+fn fields(members: &'static [Member], value: &Value, first: &mut bool, out: &mut String) {
+    for Member(go, name, kind) in members {
+        match kind {
+            Kind::Metadata => metadata(&value[*name], first, out),
+            Kind::Embedded(members) => fields(members, value, first, out),
+            _ => {
+                separate(first, out);
+                out.push_str(&format!("\"{go}\":"));
+                field(kind, &value[*name], out);
+            }
+        }
+    }
 }
 
 fn separate(first: &mut bool, out: &mut String) {
@@ -94,7 +115,30 @@ fn field(kind: &Kind, value: &Value, out: &mut String) {
         Kind::Pointer(_) if !value.is_object() => out.push_str("null"),
         Kind::Struct(members) | Kind::Pointer(members) => structure(members, value, out),
         Kind::List(members) => list(members, value, out),
-        Kind::Metadata => {}
+        Kind::Tagged(_) if !value.is_object() => out.push_str("null"),
+        Kind::Tagged(names) => tagged(names, value, out),
+        Kind::Metadata | Kind::Embedded(_) => {}
+    }
+}
+
+fn tagged(names: &[&str], value: &Value, out: &mut String) {
+    out.push('{');
+    let mut first = true;
+    for name in names.iter().filter(|name| is_set(&value[**name])) {
+        separate(&mut first, out);
+        out.push_str(&format!("\"{name}\":{}", value[*name]));
+    }
+    out.push('}');
+}
+
+/// Whether Go writes a field that is left out when empty.
+fn is_set(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        Value::Bool(_) | Value::Number(_) => true,
     }
 }
 
@@ -107,14 +151,35 @@ fn metadata(value: &Value, first: &mut bool, out: &mut String) {
         "resourceVersion",
         "generation",
         "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
         "labels",
         "annotations",
         "ownerReferences",
         "finalizers",
     ];
-    for name in ORDER.iter().filter(|name| !value[**name].is_null()) {
+    const OWNER: &[&str] = &[
+        "apiVersion",
+        "kind",
+        "name",
+        "uid",
+        "controller",
+        "blockOwnerDeletion",
+    ];
+    for name in ORDER.iter().filter(|name| is_set(&value[**name])) {
         separate(first, out);
-        out.push_str(&format!("\"{name}\":{}", value[*name]));
+        out.push_str(&format!("\"{name}\":"));
+        match value[*name].as_array().filter(|_| *name == "ownerReferences") {
+            None => out.push_str(&value[*name].to_string()),
+            Some(owners) => {
+                out.push('[');
+                for (index, owner) in owners.iter().enumerate() {
+                    separate(&mut (index == 0), out);
+                    tagged(OWNER, owner, out);
+                }
+                out.push(']');
+            }
+        }
     }
 }
 

@@ -24,11 +24,12 @@ pub(super) use allowed::Allowed;
 pub(super) use ephemeral::update as ephemeral_containers;
 pub(super) use resize::update as resize;
 pub(super) use resources::requirements;
+pub use scheduling::configured_tolerations;
 pub(super) use scheduling::tolerations;
 pub use security::allow_privileged;
 pub(crate) use security::app_armor;
 pub(super) use status::update as status;
-pub(super) use update::{changed_annotations, changed_spec, difference};
+pub(super) use update::{changed_annotations, changed_spec};
 pub(super) use volumes::{driver_name, iscsi_of_volume, volume_source};
 
 use super::metadata;

@@ -5,6 +5,7 @@ mod class;
 mod csi;
 mod volume;
 
+pub use claim::difference as claim_difference;
 pub(super) use claim::{claim_spec, claim_status};
 
 use super::pod::driver_name;

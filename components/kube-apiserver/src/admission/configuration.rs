@@ -111,7 +111,7 @@ impl AdmissionConfiguration {
             "PodNodeSelector" => self.node_selectors = typed(told)?,
             "PodTolerationRestriction" => {
                 let version = "podtolerationrestriction.admission.k8s.io/v1alpha1";
-                self.tolerations = typed(checked(told, &[version], "Configuration")?)?;
+                self.tolerations = Tolerations::read(checked(told, &[version], "Configuration")?)?;
             }
             "EventRateLimit" => {
                 let version = "eventratelimit.admission.k8s.io/v1alpha1";
@@ -201,7 +201,10 @@ mod tests {
         let webhook = "- name: ValidatingAdmissionWebhook\n  configuration: {apiVersion: apiserver.config.k8s.io/v1, kind: WebhookAdmissionConfiguration, kubeConfigFile: kubeconfig}\n";
         let security = "- name: PodSecurity\n  configuration: {apiVersion: pod-security.admission.config.k8s.io/v1, kind: PodSecurityConfiguration, defaults: {enforce: LEVEL}}\n";
         let quota = "- name: ResourceQuota\n  configuration: {apiVersion: resourcequota.admission.k8s.io/v1beta1, kind: Configuration, limitedResources: [{resource: RESOURCE, matchContains: [cpu]}]}\n";
+        let tolerations = "- name: PodTolerationRestriction\n  configuration: {apiVersion: podtolerationrestriction.admission.k8s.io/v1alpha1, kind: Configuration, default: [{key: KEY}]}\n";
         for (text, good) in [
+            (format!("{head}{}", tolerations.replace("KEY", "a")), true),
+            (format!("{head}{}", tolerations.replace("KEY", "a b")), false),
             (format!("{head}{}", quota.replace("RESOURCE", "pods")), true),
             (format!("{head}{}", quota.replace("RESOURCE", "''")), false),
             (format!("{head}{}", quota.replace("v1beta1", "v1")), false),

@@ -5,10 +5,7 @@ mod pod_certificates;
 pub(super) mod references;
 
 use super::{Attributes, Operation};
-use crate::identity::User;
 use crate::server::Server;
-use crate::tokens::claims::KubernetesClaims;
-use crate::verbs::target::Target;
 use apimachinery::{ApiError, GroupResource, meta};
 use serde_json::Value;
 
@@ -33,35 +30,6 @@ const KUBELET_LABEL_DOMAINS: &[&str] = &["kubelet.kubernetes.io", "node.kubernet
 
 fn enabled(server: &Server) -> bool {
     server.admission.has(super::plugins::Plugin::NodeRestriction)
-}
-
-/// A token may be requested only for a pod of the node.
-pub async fn token_request(
-    server: &Server,
-    user: &User,
-    target: &Target,
-    asked: &Value,
-    bound: &KubernetesClaims,
-) -> Result<(), ApiError> {
-    if !enabled(server) || !user.in_group(crate::identity::NODES_GROUP) {
-        return Ok(());
-    }
-    let refuse = |why: &str| ApiError::forbidden(&target.resource(), &target.name, why);
-    let Some(node) = user.node_name() else {
-        return Ok(());
-    };
-    if bound.node.as_ref().is_none_or(|bound| bound.name != node) {
-        return Err(refuse(
-            "node requested token bound to a pod scheduled on a different node",
-        ));
-    }
-    if !server.has_feature("ServiceAccountNodeAudienceRestriction") {
-        return Ok(());
-    }
-    let pod = bound.pod.as_ref().map_or("", |pod| pod.name.as_str());
-    audience::check(server, user, target, asked, pod)
-        .await
-        .map_err(|why| refuse(&why))
 }
 
 /// Checks a write by a kubelet.
@@ -98,7 +66,7 @@ pub async fn admit(
         ("", "persistentvolumeclaims", "status") => claim_status(node, attributes, object, old),
         ("", "persistentvolumeclaims", _) => Err(attributes.forbidden("may only update PVC status")),
         ("", "serviceaccounts", "token") if attributes.operation == Operation::Create => {
-            token_reference(object).map_or(Ok(()), |why| Err(attributes.forbidden(why)))
+            token(server, node, attributes, object).await
         }
         ("certificates.k8s.io", "podcertificaterequests", _) => {
             pod_certificates::admit(server, node, attributes, object).await
@@ -116,14 +84,52 @@ pub async fn admit(
     }
 }
 
-/// Why a token may not be asked for: it must be for one pod.
-fn token_reference(asked: Option<&Value>) -> Option<&'static str> {
-    let reference = &asked?["spec"]["boundObjectRef"];
-    let says = |field: &str| reference[field].as_str().is_some_and(|text| !text.is_empty());
-    if reference["apiVersion"] != "v1" || reference["kind"] != "Pod" || !says("name") {
-        return Some("node requested token not bound to a pod");
+/// A token may be asked for only for a pod of the node, and for audiences that the pod's volumes are about.
+async fn token(
+    server: &Server,
+    node: &str,
+    attributes: &Attributes<'_>,
+    object: Option<&Value>,
+) -> Result<(), ApiError> {
+    let Some(asked) = object else { return Ok(()) };
+    let (name, uid) = token_reference(asked).map_err(|why| attributes.forbidden(why))?;
+    let pod = server.stores.read("", "pods", &attributes.namespace, name).await;
+    let Some(pod) = pod.map_err(|error| attributes.forbidden(&error.to_string()))? else {
+        return Err(ApiError::not_found(&GroupResource::new("", "pod"), name));
+    };
+    if let Some(why) = token_pod(node, uid, &pod) {
+        return Err(attributes.forbidden(&why));
     }
-    (!says("uid")).then_some("node requested token with a pod binding without a uid")
+    if !server.has_feature("ServiceAccountNodeAudienceRestriction") {
+        return Ok(());
+    }
+    audience::check(server, attributes, asked, &pod)
+        .await
+        .map_err(|why| attributes.forbidden(&why))
+}
+
+/// The name and uid of the one pod that a token is asked for.
+fn token_reference(asked: &Value) -> Result<(&str, &str), &'static str> {
+    let reference = &asked["spec"]["boundObjectRef"];
+    let text = |field: &str| reference[field].as_str().unwrap_or("");
+    if text("apiVersion") != "v1" || text("kind") != "Pod" || text("name").is_empty() {
+        return Err("node requested token not bound to a pod");
+    }
+    if text("uid").is_empty() {
+        return Err("node requested token with a pod binding without a uid");
+    }
+    Ok((text("name"), text("uid")))
+}
+
+/// Why a node gets no token for this pod.
+fn token_pod(node: &str, uid: &str, pod: &Value) -> Option<String> {
+    if uid != meta::uid(pod) {
+        return Some(format!(
+            "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
+        ));
+    }
+    (pod["spec"]["nodeName"].as_str() != Some(node))
+        .then(|| "node requested token bound to a pod scheduled on a different node".to_owned())
 }
 
 async fn pod(
@@ -441,9 +447,11 @@ fn claim_status(
     let (Operation::Update, Some(new), Some(old)) = (attributes.operation, object, old) else {
         return Err(attributes.forbidden(&format!("unexpected operation {:?}", attributes.operation.name())));
     };
-    if !api::same(&unreported(old), &unreported(new)) {
+    let (old, new) = (unreported(old), unreported(new));
+    if !api::same(&old, &new) {
         return Err(attributes.forbidden(&format!(
-            "node {node:?} is not allowed to update fields other than status.quantity and status.conditions"
+            "node {node:?} is not allowed to update fields other than status.quantity and status.conditions: {}",
+            api::validate::claim_difference(&old, &new)
         )));
     }
     Ok(())

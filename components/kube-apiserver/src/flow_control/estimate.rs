@@ -51,26 +51,51 @@ pub fn estimate(
 ) -> Work {
     match info.verb.as_str() {
         _ if !info.is_resource => Work::ONE,
-        "watch" if !query.is_true("sendInitialEvents") => Work::ONE,
-        // A name in the field selector makes it a read of one object.
-        "list" | "watch" if info.name.is_empty() && info.subresource.is_empty() => {
-            let (stored, bytes) = counts.objects(info);
-            let limit = query.get("limit").and_then(|limit| limit.parse::<usize>().ok());
-            let listed = match limit {
-                Some(limit) if limit > 0 => limit.min(stored),
-                _ => stored,
-            };
-            let kept = listed
-                .saturating_mul(bytes.div_ceil(stored.max(1)))
-                .min(MOST_BYTES);
-            let seats = u32::try_from(kept.div_ceil(BYTES_PER_SEAT)).unwrap_or(u32::MAX);
-            Work {
-                seats: seats.clamp(1, most),
-                after: None,
-            }
-        }
+        "watch" if !begins_with_what_is_there(query) => Work::ONE,
+        "list" | "watch" if info.subresource.is_empty() => Work {
+            seats: listed(info, query, counts).map_or(most, |seats| seats.clamp(1, most)),
+            after: None,
+        },
         _ => watches.map_or(Work::ONE, |watches| after_write(watches, most)),
     }
+}
+
+/// Whether a watch is told of all objects first: it asks for that, or begins at no certain version.
+fn begins_with_what_is_there(query: &Query) -> bool {
+    let version = query.get("resourceVersion").unwrap_or_default();
+    query.is_true("sendInitialEvents") || version.is_empty() || version == "0"
+}
+
+/// The seats of a list, by the bytes that it keeps in memory at once. None if it says no limit that can be read.
+fn listed(info: &RequestInfo, query: &Query, counts: &impl Counts) -> Option<u32> {
+    let given = |field: &str| query.get(field).filter(|text| !text.is_empty());
+    let limit = given("limit")
+        .map(str::parse::<i64>)
+        .transpose()
+        .ok()?
+        .unwrap_or(0);
+    let (stored, bytes) = counts.objects(info);
+    let limited = match usize::try_from(limit) {
+        Ok(limit) if limit > 0 => limit.min(stored),
+        _ => stored,
+    };
+    // What watches are told, and the newest objects, are in the cache.
+    let version = given("resourceVersion");
+    let exact = match given("resourceVersionMatch") {
+        Some(how) => how == "Exact",
+        None => given("continue").is_some() || (limit > 0 && version.is_some_and(|version| version != "0")),
+    };
+    let from_storage = info.verb != "watch" && exact;
+    let selects = given("labelSelector").is_some() || given("fieldSelector").is_some();
+    let kept = match (info.name.is_empty(), from_storage && selects) {
+        // A name in the field selector makes it a read of one object.
+        (false, _) => 1,
+        // What is not selected is read as well.
+        (true, true) => limited.max(stored / 2),
+        (true, false) => limited,
+    };
+    let kept = kept.saturating_mul(bytes.div_ceil(stored.max(1))).min(MOST_BYTES);
+    Some(u32::try_from(kept.div_ceil(BYTES_PER_SEAT)).unwrap_or(u32::MAX))
 }
 
 /// Whether watches of the resource are told of what comes of the request.
@@ -126,8 +151,77 @@ mod tests {
             ("list", "", "limit=5000", 60, 0, 2, None),
             ("list", "", "limit=50&labelSelector=a%3Db", 300, 0, 1, None),
             ("list", "a", "", 5000, 0, 1, None),
-            ("watch", "", "", 5000, 0, 1, None),
-            ("watch", "", "sendInitialEvents=true", 340, 0, 7, None),
+            ("list", "", "limit=a", 0, 0, 10, None),
+            ("list", "", "limit=-1", 125, 0, 3, None),
+            // Read from etcd, with what is not selected.
+            ("list", "", "limit=50&continue=c", 300, 0, 1, None),
+            (
+                "list",
+                "",
+                "limit=50&continue=c&labelSelector=a%3Db",
+                300,
+                0,
+                3,
+                None,
+            ),
+            (
+                "list",
+                "",
+                "limit=50&resourceVersion=5&fieldSelector=a%3Db",
+                300,
+                0,
+                3,
+                None,
+            ),
+            (
+                "list",
+                "",
+                "limit=50&resourceVersion=0&fieldSelector=a%3Db",
+                300,
+                0,
+                1,
+                None,
+            ),
+            (
+                "list",
+                "",
+                "limit=50&resourceVersion=5&resourceVersionMatch=Exact&labelSelector=a",
+                300,
+                0,
+                3,
+                None,
+            ),
+            (
+                "list",
+                "",
+                "limit=50&resourceVersion=5&resourceVersionMatch=NotOlderThan&labelSelector=a",
+                300,
+                0,
+                1,
+                None,
+            ),
+            ("watch", "", "", 5000, 0, 10, None),
+            ("watch", "", "resourceVersion=0", 340, 0, 7, None),
+            ("watch", "", "resourceVersion=5", 5000, 0, 1, None),
+            (
+                "watch",
+                "",
+                "resourceVersion=5&sendInitialEvents=false",
+                5000,
+                0,
+                1,
+                None,
+            ),
+            ("watch", "a", "", 5000, 0, 1, None),
+            (
+                "watch",
+                "",
+                "resourceVersion=5&sendInitialEvents=true",
+                340,
+                0,
+                7,
+                None,
+            ),
             ("create", "", "", 0, 9, 1, None),
             ("create", "", "", 0, 35, 1, Some((4, 5))),
             ("patch", "a", "", 0, 500, 1, Some((10, 25))),

@@ -62,7 +62,6 @@ pub async fn create(server: &Server, request: &ApiRequest, target: &Target) -> R
     check(&kind, &asked)?;
     admission::validate(server, &attributes, Some(&asked), None).await?;
     let bound = bound_objects(server, target, &account, &asked).await?;
-    crate::admission::node_restriction::token_request(server, &request.user, target, &asked, &bound).await?;
     let (claims, granted) = claims(server, request, target, &account, &asked, bound);
     let token = server
         .issuer

@@ -36,6 +36,10 @@ struct Controller {
     client: Client,
     discovery: RwLock<Discovery>,
     period: Duration,
+    /// The gate PodLevelResources.
+    pod_level: bool,
+    /// The gate DRAExtendedResource.
+    extended: bool,
     queue: Queue<Key>,
 }
 
@@ -48,6 +52,8 @@ pub fn start(context: Arc<Context>) -> BoxFuture<'static, ()> {
         client: context.client(ACCOUNT),
         discovery: RwLock::default(),
         period: context.flags.resource_quota_sync_period,
+        pod_level: context.flags.has_feature("PodLevelResources"),
+        extended: context.flags.has_feature("DRAExtendedResource"),
         queue: Queue::new(),
     });
     async move {
@@ -167,7 +173,8 @@ impl Controller {
         let known = self.known(&key.0, &hard).await?;
         let mut total = Usage::new();
         for kind in KINDS {
-            let counter = usage::counter(kind, Some(&known as &dyn Devices));
+            let devices = self.extended.then_some(&known as &dyn Devices);
+            let counter = usage::counter(kind, self.pod_level, devices);
             if usage::is_concerned(&counter, &hard) {
                 let objects = self.objects(&key.0, kind, &known);
                 for (name, amount) in usage::sum(&counter, &scoped, &hard, objects.into_iter()) {

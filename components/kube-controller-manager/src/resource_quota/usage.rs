@@ -35,14 +35,18 @@ pub fn counted(name: &str) -> Option<(String, String)> {
     Some((group.to_owned(), plural.to_owned()))
 }
 
-/// How objects of a kind are counted now.
-pub fn counter<'a>((group, plural): (&'a str, &'a str), devices: Option<&'a dyn Devices>) -> Counter<'a> {
+/// How objects of a kind are counted now; `pod_level` is the gate PodLevelResources.
+pub fn counter<'a>(
+    (group, plural): (&'a str, &'a str),
+    pod_level: bool,
+    devices: Option<&'a dyn Devices>,
+) -> Counter<'a> {
     Counter {
         group,
         plural,
         surroundings: Surroundings {
             now: Timestamp::now().as_second(),
-            pod_level: true,
+            pod_level,
             devices,
         },
     }
@@ -185,6 +189,41 @@ mod tests {
     }
 
     #[test]
+    fn gates_say_what_counts() {
+        let pod = json!({"spec": {
+            "resources": {"requests": {"cpu": "3"}},
+            "containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}],
+        }});
+        let claim = json!({"metadata": {"name": "a", "namespace": "n"}, "spec": {"devices": {"requests": [
+            {"name": "r", "exactly": {"deviceClassName": "gpu", "allocationMode": "ExactCount", "count": 2}},
+        ]}}});
+        let known = Known {
+            classes: vec![
+                json!({"metadata": {"name": "gpu"}, "spec": {"extendedResourceName": "example.com/gpu"}}),
+            ],
+            ..Known::default()
+        };
+        let hard = hard(&["requests.cpu", "requests.example.com/gpu"]);
+        for (pod_level, extended, cpu, gpus) in [
+            (true, true, "3", Some("2")),
+            (false, true, "1", Some("2")),
+            (true, false, "3", None),
+            (false, false, "1", None),
+        ] {
+            let devices = extended.then_some(&known as &dyn Devices);
+            let of = |kind, object: &Value, name: &str| {
+                let counter = counter(kind, pod_level, devices);
+                let total = sum(&counter, &json!({}), &hard, [object.clone()].into_iter());
+                total.get(name).map(ToString::to_string)
+            };
+            let found = of(("", "pods"), &pod, "requests.cpu");
+            assert_eq!(found.as_deref(), Some(cpu), "{pod_level} {extended}");
+            let found = of(DEVICE_CLAIMS, &claim, "requests.example.com/gpu");
+            assert_eq!(found.as_deref(), gpus, "{pod_level} {extended}");
+        }
+    }
+
+    #[test]
     fn objects_are_summed_within_scopes() {
         let pod = |cpu: &str, class: &str| json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}, "status": {"qosClass": class}});
         let pods = [
@@ -193,7 +232,7 @@ mod tests {
             pod("1", "BestEffort"),
         ];
         let hard = hard(&["pods", "requests.cpu", "limits.memory", "services"]);
-        let counter = counter(("", "pods"), None);
+        let counter = counter(("", "pods"), true, None);
         for (spec, expected) in [
             (
                 json!({}),

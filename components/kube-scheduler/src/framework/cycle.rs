@@ -12,7 +12,9 @@ use crate::model::taints::{Effect, Taint, tolerated};
 use crate::plugins::inter_pod_affinity::CheckedTerm;
 use crate::plugins::pod_topology_spread::CheckedConstraint;
 use crate::plugins::volumes::CheckedVolumes;
-use crate::plugins::{inter_pod_affinity, node_resources_fit, pod_topology_spread, volumes};
+use crate::plugins::{
+    inter_pod_affinity, node_declared_features, node_resources_fit, pod_topology_spread, volumes,
+};
 
 /// One pod's scheduling attempt. Holds for the state of the cluster that it was prepared from.
 pub struct Cycle {
@@ -120,6 +122,7 @@ impl Cycle {
             Plugin::NodeVolumeLimits => self.volumes.checks_limits(),
             Plugin::VolumeBinding | Plugin::VolumeZone => self.volumes.checks_binding(),
             Plugin::PodTopologySpread => !self.spread.is_empty(),
+            Plugin::NodeDeclaredFeatures => !self.pod.needs.is_empty(),
             // Pods that wait for a node may have terms against any pod.
             Plugin::InterPodAffinity => true,
             _ => false,
@@ -152,6 +155,10 @@ impl Cycle {
                 Plugin::VolumeZone => self.volumes.check_zone(cluster, node)?,
                 Plugin::PodTopologySpread => pod_topology_spread::check(self, cluster, node, what_if)?,
                 Plugin::InterPodAffinity => inter_pod_affinity::check(self, cluster, node, what_if)?,
+                Plugin::NodeDeclaredFeatures => {
+                    let declared = cluster.nodes.get(node).map(|node| node.declared);
+                    node_declared_features::check(self.pod.needs, declared.unwrap_or_default())?;
+                }
                 _ => {}
             }
         }

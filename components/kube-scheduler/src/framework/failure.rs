@@ -32,12 +32,16 @@ pub enum Reason {
     NotPinned,
     NoVictims,
     PreemptionUseless,
+    /// Features that the node does not declare.
+    WithoutRestartAll,
+    WithoutOwnUsers,
+    WithoutEither,
 }
 
 /// From this bit on, reasons are the pod's scalar resources in order.
 const FIRST_SCALAR: u32 = 32;
 
-const ALL: [Reason; 25] = [
+const ALL: [Reason; 28] = [
     Reason::Unschedulable,
     Reason::NodeName,
     Reason::Taints,
@@ -63,6 +67,9 @@ const ALL: [Reason; 25] = [
     Reason::NotPinned,
     Reason::NoVictims,
     Reason::PreemptionUseless,
+    Reason::WithoutRestartAll,
+    Reason::WithoutOwnUsers,
+    Reason::WithoutEither,
 ];
 
 impl Reason {
@@ -99,6 +106,15 @@ impl Reason {
             Self::NotPinned => "node(s) didn't satisfy plugin(s) [NodeAffinity]",
             Self::NoVictims => "No preemption victims found for incoming pod",
             Self::PreemptionUseless => "Preemption is not helpful for scheduling",
+            Self::WithoutRestartAll => {
+                "node declared features check failed - unsatisfied requirements: RestartAllContainersOnContainerExits"
+            }
+            Self::WithoutOwnUsers => {
+                "node declared features check failed - unsatisfied requirements: UserNamespacesHostNetworkSupport"
+            }
+            Self::WithoutEither => {
+                "node declared features check failed - unsatisfied requirements: RestartAllContainersOnContainerExits, UserNamespacesHostNetworkSupport"
+            }
         }
     }
 }

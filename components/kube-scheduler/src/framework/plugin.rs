@@ -23,6 +23,7 @@ pub enum Plugin {
     NodeResourcesBalancedAllocation,
     ImageLocality,
     DefaultBinder,
+    NodeDeclaredFeatures,
 }
 
 /// An extension point of the framework.
@@ -44,7 +45,7 @@ use Plugin::*;
 
 impl Plugin {
     /// All, with the weight that each has by default (0 for those that do not score).
-    pub const DEFAULTS: [(Self, i64); 19] = [
+    pub const DEFAULTS: [(Self, i64); 20] = [
         (SchedulingGates, 0),
         (PrioritySort, 0),
         (NodeUnschedulable, 0),
@@ -64,6 +65,7 @@ impl Plugin {
         (NodeResourcesBalancedAllocation, 1),
         (ImageLocality, 1),
         (DefaultBinder, 0),
+        (NodeDeclaredFeatures, 0),
     ];
 
     pub fn name(self) -> &'static str {
@@ -87,6 +89,7 @@ impl Plugin {
             NodeResourcesBalancedAllocation => "NodeResourcesBalancedAllocation",
             ImageLocality => "ImageLocality",
             DefaultBinder => "DefaultBinder",
+            NodeDeclaredFeatures => "NodeDeclaredFeatures",
         }
     }
 
@@ -114,6 +117,7 @@ impl Plugin {
                     | PodTopologySpread
                     | InterPodAffinity
                     | DynamicResources
+                    | NodeDeclaredFeatures
             ),
             Point::Filter => {
                 matches!(self, NodeUnschedulable | NodeName | TaintToleration)

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1;
 
+use super::declared_features::DeclaredFeatures;
 use super::quantity::value;
 use super::requests::Requests;
 use super::selector::Labels;
@@ -17,6 +18,7 @@ pub struct Node {
     pub allowed_pods: i64,
     /// Image names and the size of each image in bytes.
     pub images: Vec<(String, i64)>,
+    pub declared: DeclaredFeatures,
 }
 
 impl Node {
@@ -46,6 +48,7 @@ impl Node {
                     image.names.iter().flatten().map(move |name| (name.clone(), size))
                 })
                 .collect(),
+            declared: DeclaredFeatures::of_node(status),
         }
     }
 

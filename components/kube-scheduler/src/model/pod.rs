@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1;
 
 use super::affinity::{AffinityTerm, SpreadConstraint};
+use super::declared_features::DeclaredFeatures;
 use super::node_affinity::NodeSelection;
 use super::ports::{HostPort, host_ports};
 use super::requests::{PodRequests, pod_requests};
@@ -32,6 +33,8 @@ pub struct Pod {
     pub nominated_node: Option<String>,
     pub gated: bool,
     pub has_resource_claims: bool,
+    /// What its node must declare.
+    pub needs: DeclaredFeatures,
     pub requests: PodRequests,
     pub nodes: NodeSelection,
     pub tolerations: Vec<Toleration>,
@@ -136,6 +139,7 @@ impl Pod {
             .scheduling_gates
             .as_ref()
             .is_some_and(|gates| !gates.is_empty());
+        self.needs = DeclaredFeatures::of_pod(spec);
         self.has_resource_claims = spec
             .resource_claims
             .as_ref()

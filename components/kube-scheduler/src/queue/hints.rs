@@ -114,6 +114,11 @@ pub fn helps<'n>(
             E::PodGone(pod) => !pod.volumes.is_empty(),
             _ => false,
         },
+        Plugin::NodeDeclaredFeatures => match event {
+            E::NodeAdded(_) => true,
+            E::NodeChanged { old, new } => old.declared != new.declared,
+            _ => false,
+        },
         // A victim is gone.
         Plugin::DefaultPreemption => matches!(event, E::PodGone(_)),
         _ => false,
@@ -193,6 +198,16 @@ mod tests {
         };
         let (small, large) = (node(100), node(1000));
         let gone = Pod::default();
+        let declared = Some(vec!["RestartAllContainersOnContainerExits".to_owned()]);
+        let declaring = Node {
+            declared: crate::model::declared_features::DeclaredFeatures::of_node(Some(
+                &k8s_openapi::api::core::v1::NodeStatus {
+                    declared_features: declared,
+                    ..Default::default()
+                },
+            )),
+            ..node(100)
+        };
         let fit = Plugin::NodeResourcesFit;
         for (plugin, event, expected) in [
             (fit, ClusterEvent::NodeAdded(&small), false),
@@ -219,6 +234,28 @@ mod tests {
             (Plugin::TaintToleration, ClusterEvent::NodeAdded(&small), true),
             (Plugin::VolumeBinding, ClusterEvent::Storage, true),
             (Plugin::TaintToleration, ClusterEvent::Storage, false),
+            (
+                Plugin::NodeDeclaredFeatures,
+                ClusterEvent::NodeAdded(&small),
+                true,
+            ),
+            (
+                Plugin::NodeDeclaredFeatures,
+                ClusterEvent::NodeChanged {
+                    old: &small,
+                    new: &large,
+                },
+                false,
+            ),
+            (
+                Plugin::NodeDeclaredFeatures,
+                ClusterEvent::NodeChanged {
+                    old: &small,
+                    new: &declaring,
+                },
+                true,
+            ),
+            (Plugin::NodeDeclaredFeatures, ClusterEvent::PodGone(&gone), false),
         ] {
             assert_eq!(
                 helps(plugin, &waiting, &event, |_| None),

@@ -1,4 +1,4 @@
-use super::Kind::{Flag, List, Metadata, Number, Plain, Pointer, Struct, Text};
+use super::Kind::{Embedded, Flag, List, Metadata, Number, Plain, Pointer, Struct, Text};
 use super::Member;
 use super::types::{NODE_SELECTOR, NODE_TERM, TOLERATION};
 
@@ -401,11 +401,21 @@ const SPREAD: Members = &[
     Member("MatchLabelKeys", "matchLabelKeys", Plain),
 ];
 
+/// core.EphemeralContainer
+pub(in crate::validate) const EPHEMERAL_CONTAINER: Members = &[
+    Member("", "", Embedded(CONTAINER)),
+    Member("TargetContainerName", "targetContainerName", Text),
+];
+
 pub(in crate::validate) const POD_SPEC: Members = &[
     Member("Volumes", "volumes", List(VOLUME)),
     Member("InitContainers", "initContainers", List(CONTAINER)),
     Member("Containers", "containers", List(CONTAINER)),
-    Member("EphemeralContainers", "ephemeralContainers", List(CONTAINER)),
+    Member(
+        "EphemeralContainers",
+        "ephemeralContainers",
+        List(EPHEMERAL_CONTAINER),
+    ),
     Member("RestartPolicy", "restartPolicy", Text),
     Member(
         "TerminationGracePeriodSeconds",
@@ -497,10 +507,16 @@ pub(in crate::validate) const POD_TEMPLATE: Members = &[
 /// The template with those of the pod's fields in the security context that upstream keeps there.
 pub(in crate::validate) fn template(template: &serde_json::Value) -> serde_json::Value {
     let mut template = template.clone();
-    if let Some(spec) = template
-        .get_mut("spec")
-        .and_then(serde_json::Value::as_object_mut)
-    {
+    if let Some(inside) = template.get_mut("spec") {
+        *inside = spec(inside);
+    }
+    template
+}
+
+/// The same of a pod's `spec` alone.
+pub(in crate::validate) fn spec(spec: &serde_json::Value) -> serde_json::Value {
+    let mut spec = spec.clone();
+    if let Some(spec) = spec.as_object_mut() {
         let moved: Vec<_> = [
             "hostNetwork",
             "hostPID",
@@ -518,5 +534,5 @@ pub(in crate::validate) fn template(template: &serde_json::Value) -> serde_json:
             context.extend(moved);
         }
     }
-    template
+    spec
 }

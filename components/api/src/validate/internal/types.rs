@@ -1,8 +1,11 @@
 use super::Kind::{Flag, List, Number, Plain, Pointer, Struct, Text};
 use super::Member;
 pub(in crate::validate) use super::pod::{
-    CONTAINER_SECURITY, POD_SPEC, POD_TEMPLATE, RESIZE_POLICY, template,
+    CONTAINER_SECURITY, EPHEMERAL_CONTAINER, POD_SPEC, POD_TEMPLATE, RESIZE_POLICY, spec as pod_spec,
+    template,
 };
+
+pub(in crate::validate) use super::volumes::{VOLUME_CLAIM, VOLUME_CLAIM_SPEC, VOLUME_SOURCE};
 
 type Members = &'static [Member];
 

@@ -1,6 +1,7 @@
 //! Containers for debugging, which are added to a pod that runs.
-use super::{Allowed, annotations, difference, whole};
+use super::{Allowed, annotations, whole};
 use crate::features::Features;
+use crate::validate::internal;
 use crate::validate::shared::same;
 use crate::value::{list, text};
 use apimachinery::field::{Error, ErrorList, Path};
@@ -39,7 +40,7 @@ pub(in crate::validate) fn update(old: &Value, new: &Value, features: Features) 
                 &path,
                 format!(
                     "existing ephemeral containers {name:?} may not be changed\n{}",
-                    difference(after, before)
+                    internal::difference(internal::EPHEMERAL_CONTAINER, before, after)
                 ),
             )),
             Some(_) => {}

@@ -1,4 +1,5 @@
 use super::{Allowed, affinity};
+use crate::features::Features;
 use crate::validate::shared::{label_selector, maybe_one_of, one_of, texts};
 use crate::value::{at, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
@@ -69,6 +70,11 @@ pub(in crate::validate) fn tolerations(tolerations: &[Value], allowed: Allowed, 
         }
     }
     errors
+}
+
+/// The same of tolerations that stand in a configuration instead of a pod.
+pub fn configured_tolerations(list: &[Value], path: &Path) -> ErrorList {
+    tolerations(list, Allowed::new(Features::default()), path)
 }
 
 /// What is wrong with a value that is compared as a number: it is written as it is always written, and has 64 bits.

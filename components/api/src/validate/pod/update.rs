@@ -103,7 +103,7 @@ pub(in crate::validate) fn changed_spec(old: &Value, new: &Value, allowed: Allow
     if !same(&munged, old) {
         errors.push(Error::forbidden(
             &path,
-            format!("{ALLOWED}\n{}", difference(&munged, old)),
+            format!("{ALLOWED}\n{}", difference(old, &munged)),
         ));
     }
     errors
@@ -213,24 +213,10 @@ fn starts_with(items: &[Value], first: &[Value]) -> bool {
     items.len() >= first.len() && items.iter().zip(first).all(|(item, first)| same(item, first))
 }
 
-/// The fields that differ, old and new, one below the other.
-pub(in crate::validate) fn difference(new: &Value, old: &Value) -> String {
-    let (Some(after), Some(before)) = (new.as_object(), old.as_object()) else {
-        return format!("  - {old}\n  + {new}\n");
-    };
-    let mut lines = String::new();
-    let fields: std::collections::BTreeSet<&String> = after.keys().chain(before.keys()).collect();
-    for field in fields
-        .into_iter()
-        .filter(|field| after.get(*field) != before.get(*field))
-    {
-        for (sign, side) in [('-', before), ('+', after)] {
-            if let Some(value) = side.get(field) {
-                lines.push_str(&format!("  {sign} {field}: {value}\n"));
-            }
-        }
-    }
-    lines
+/// What changes between two specs, as upstream shows it.
+fn difference(old: &Value, new: &Value) -> String {
+    let form = internal::pod_spec;
+    internal::difference(internal::POD_SPEC, &form(old), &form(new))
 }
 
 fn same_toleration(old: &Value, new: &Value) -> bool {

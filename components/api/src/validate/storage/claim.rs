@@ -1,7 +1,7 @@
 use super::NO_CLASSES;
 use super::volume::access_modes;
 use crate::features::{Feature, Features};
-use crate::validate::pod::difference;
+use crate::validate::internal;
 use crate::validate::shared::{
     self, has_invalid_values, immutable, label_selector_with, maybe_one_of, same, texts,
 };
@@ -159,6 +159,11 @@ fn data_source(source: &Value, stored: Stored, path: &Path) -> ErrorList {
     errors
 }
 
+/// What changes between two claims, as upstream shows it to a node that may not change it.
+pub fn difference(old: &Value, new: &Value) -> String {
+    internal::difference(internal::VOLUME_CLAIM, old, new)
+}
+
 /// The older way to name a class.
 const CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 
@@ -168,6 +173,8 @@ fn change(old: &Value, new: &Value, features: Features) -> ErrorList {
     let (before, after) = (at(old, &["spec"]), at(new, &["spec"]));
     let mut errors = ErrorList::new();
     let mut expected = before.clone();
+    // What is shown is the old value of what may change.
+    let mut shown = after.clone();
     // A claim that has no class yet may get one: what the annotation said, or any if there is none.
     let noted = meta::annotation(old, CLASS);
     let mut moved = false;
@@ -177,6 +184,7 @@ fn change(old: &Value, new: &Value, features: Features) -> ErrorList {
     ) && noted.is_none_or(|noted| noted == class)
     {
         expected["storageClassName"] = Value::from(class);
+        shown["storageClassName"] = Value::Null;
         moved = noted.is_some() && meta::annotation(new, CLASS).is_none();
     }
     let wanted = meta::annotation(new, CLASS).unwrap_or("");
@@ -196,16 +204,20 @@ fn change(old: &Value, new: &Value, features: Features) -> ErrorList {
     if text(new, &["status", "phase"]) == "Bound" {
         if at(after, &["resources", "requests"]).is_object() {
             copy(after, &mut expected, &["resources", "requests", "storage"]);
+            copy(before, &mut shown, &["resources", "requests", "storage"]);
         }
         if !at(after, &["volumeAttributesClassName"]).is_null() {
             copy(after, &mut expected, &["volumeAttributesClassName"]);
+            copy(before, &mut shown, &["volumeAttributesClassName"]);
         }
     }
     if !same(&expected, after) || lost_requests(before, after) {
-        errors.push(Error::forbidden(
-            &path,
-            format!("{WHY}\n{}", difference(after, before)),
-        ));
+        let mut before = before.clone();
+        if text(&before, &["volumeName"]).is_empty() {
+            before["volumeName"] = at(after, &["volumeName"]).clone();
+        }
+        let difference = internal::difference(internal::VOLUME_CLAIM_SPEC, &before, &shown);
+        errors.push(Error::forbidden(&path, format!("{WHY}\n{difference}")));
     }
     errors.extend(smaller(old, new, features, &path));
     errors.extend(immutable(

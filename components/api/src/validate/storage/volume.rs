@@ -358,7 +358,7 @@ fn change(old: &Value, new: &Value, features: Features, path: &Path) -> ErrorLis
     if !same(&before, &wanted) {
         let why = format!(
             "spec.persistentvolumesource is immutable after creation\n{}",
-            pod::difference(&wanted, &before)
+            internal::difference(internal::VOLUME_SOURCE, &before, &wanted)
         );
         errors.push(Error::forbidden(&path.child("persistentvolumesource"), why));
     }

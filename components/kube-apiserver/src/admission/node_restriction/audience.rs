@@ -1,9 +1,8 @@
 //! Whom a token is for: a kubelet asks only for audiences that its pod's volumes are about.
 
+use crate::admission::Attributes;
 use crate::authorization::attributes::Attributes as Question;
-use crate::identity::User;
 use crate::server::Server;
-use crate::verbs::target::Target;
 use apimachinery::meta;
 use serde_json::Value;
 use std::sync::Arc;
@@ -17,19 +16,16 @@ fn items<'a>(value: &'a Value, field: &str) -> &'a [Value] {
 /// Refuses an audience that neither the pod nor a rule is about; the text is upstream's.
 pub async fn check(
     server: &Server,
-    user: &User,
-    target: &Target,
+    attributes: &Attributes<'_>,
     asked: &Value,
-    pod: &str,
+    pod: &Value,
 ) -> Result<(), String> {
     let audience = match items(&asked["spec"], "audiences") {
         [] => "",
         [only] => only.as_str().unwrap_or(""),
         _ => return Err("node may only request 0 or 1 audiences".to_owned()),
     };
-    let namespace = &target.namespace;
-    let stored = server.stores.read("", "pods", namespace, pod).await;
-    let stored = stored.map_err(|error| format!("error validating audience {audience:?}: {error}"))?;
+    let (namespace, user) = (&attributes.namespace, &attributes.user);
     let known = |group: &str, plural: &str, name: &str| {
         let namespace = if plural == "persistentvolumeclaims" {
             namespace
@@ -41,12 +37,12 @@ pub async fn check(
             .cached(group, plural, namespace, name)
             .map(Arc::unwrap_or_clone)
     };
-    if stored.is_some_and(|pod| references(&pod, audience, &known)) {
+    if references(pod, audience, &known) {
         return Ok(());
     }
     let question = Question::resource(user, VERB, "", audience)
         .in_namespace(namespace)
-        .named(&target.name);
+        .named(&attributes.name);
     if server.authorizer.decide(&question).await.allowed() {
         return Ok(());
     }

@@ -11,20 +11,36 @@ fn tokens_are_for_one_pod() {
         pod[field] = json!("");
         pod
     };
-    let not_bound = Some("node requested token not bound to a pod");
+    let not_bound = Err("node requested token not bound to a pod");
     for (reference, expected) in [
-        (pod.clone(), None),
+        (pod.clone(), Ok(("p", "u"))),
         (Value::Null, not_bound),
         (without("apiVersion"), not_bound),
         (without("kind"), not_bound),
         (without("name"), not_bound),
         (
             without("uid"),
-            Some("node requested token with a pod binding without a uid"),
+            Err("node requested token with a pod binding without a uid"),
         ),
     ] {
         let asked = json!({"spec": {"boundObjectRef": reference}});
-        assert_eq!(token_reference(Some(&asked)), expected, "{asked}");
+        assert_eq!(token_reference(&asked), expected, "{asked}");
+    }
+}
+
+#[test]
+fn tokens_are_for_pods_of_the_node() {
+    let gone = "the UID in the bound object reference (other) does not match the UID in record. The object might have been deleted and then recreated";
+    let elsewhere = "node requested token bound to a pod scheduled on a different node";
+    for (uid, node, expected) in [
+        ("u", json!("n"), None),
+        ("u", json!("m"), Some(elsewhere)),
+        ("u", Value::Null, Some(elsewhere)),
+        ("other", json!("n"), Some(gone)),
+        ("other", json!("m"), Some(gone)),
+    ] {
+        let pod = json!({"metadata": {"uid": "u"}, "spec": {"nodeName": node}});
+        assert_eq!(token_pod("n", uid, &pod).as_deref(), expected, "{uid} {node}");
     }
 }
 

@@ -2,7 +2,9 @@
 use super::{namespace, plain};
 use crate::admission::{Attributes, Operation};
 use crate::server::Server;
+use anyhow::{Context, bail};
 use apimachinery::ApiError;
+use apimachinery::field::Path;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -18,6 +20,40 @@ pub struct Tolerations {
     pub default: Vec<Value>,
     #[serde(default)]
     pub whitelist: Vec<Value>,
+}
+
+/// The fields of a toleration, to tell of one that has another type.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "only read to be checked")]
+struct Toleration {
+    key: Option<String>,
+    operator: Option<String>,
+    value: Option<String>,
+    effect: Option<String>,
+    toleration_seconds: Option<i64>,
+}
+
+impl Tolerations {
+    /// What the plugin's configuration says, checked.
+    pub fn read(told: Value) -> anyhow::Result<Self> {
+        let told: Self = serde_json::from_value(told)?;
+        let root = Path::new("podtolerationrestriction");
+        let mut errors = Vec::new();
+        for (field, list) in [("default", &told.default), ("whitelist", &told.whitelist)] {
+            for (index, toleration) in list.iter().enumerate() {
+                let path = root.child(field).index(index);
+                let checked: Result<Toleration, _> = serde_json::from_value(toleration.clone());
+                checked.with_context(|| path.to_string())?;
+            }
+            errors.extend(api::validate::configured_tolerations(list, &root.child(field)));
+        }
+        if errors.is_empty() {
+            return Ok(told);
+        }
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        bail!("invalid config: [{}]", errors.join(" "))
+    }
 }
 
 /// Gives the pod what its namespace tolerates. Says whether the pod was changed.
@@ -164,6 +200,42 @@ mod tests {
             (json!({"key": "other", "operator": "Exists"}), key(""), false),
         ] {
             assert_eq!(covers(&wide, &one), want, "{wide} over {one}");
+        }
+    }
+
+    #[test]
+    fn configurations() {
+        let operator =
+            "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
+        for (told, want) in [
+            (json!({}), String::new()),
+            (
+                json!({"default": [{"key": "a", "value": "b"}], "whitelist": [{"operator": "Exists"}]}),
+                String::new(),
+            ),
+            (
+                json!({"default": [{"value": "b"}], "whitelist": [{"key": "a"}, {"key": "a", "operator": "Exists", "effect": "Odd"}]}),
+                format!(
+                    "invalid config: [podtolerationrestriction.default[0].operator: Invalid value: \"\": {operator} \
+                     podtolerationrestriction.whitelist[1].effect: Unsupported value: \"Odd\": supported values: \
+                     \"NoExecute\", \"NoSchedule\", \"PreferNoSchedule\"]"
+                ),
+            ),
+            (
+                json!({"whitelist": [{"key": "a", "operator": "Gt", "value": "1"}]}),
+                "invalid config: [podtolerationrestriction.whitelist[0].operator: Unsupported value: \"Gt\": supported \
+                 values: \"Equal\", \"Exists\"]"
+                    .to_owned(),
+            ),
+            (
+                json!({"whitelist": [{"key": 5}]}),
+                "podtolerationrestriction.whitelist[0]: invalid type: integer `5`, expected a string".to_owned(),
+            ),
+            (json!({"whitelist": ["a"]}), "podtolerationrestriction.whitelist[0]: ".to_owned()),
+        ] {
+            let found = Tolerations::read(told.clone()).err();
+            let found = found.map(|error| format!("{error:#}")).unwrap_or_default();
+            assert!(found.starts_with(&want) && want.is_empty() == found.is_empty(), "{told}: {found}");
         }
     }
 

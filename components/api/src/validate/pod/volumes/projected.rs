@@ -194,9 +194,10 @@ fn trust_bundle(value: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-/// A certificate lasts between an hour and ninety-one days.
+/// A certificate lasts an hour at least and ninety-one days at most, or a day if Kubernetes' own signers give it.
 const MIN_CERTIFICATE: i64 = 3600;
 const MAX_CERTIFICATE: i64 = 91 * 24 * 3600;
+const MAX_KUBERNETES_CERTIFICATE: i64 = 24 * 3600;
 
 fn certificate(value: &Value, path: &Path) -> ErrorList {
     const TYPES: &[&str] = &[
@@ -213,14 +214,22 @@ fn certificate(value: &Value, path: &Path) -> ErrorList {
         at(value, &["keyType"]),
         TYPES,
     ));
-    if let Some(seconds) = int(value, &["maxExpirationSeconds"])
-        .filter(|seconds| !(MIN_CERTIFICATE..=MAX_CERTIFICATE).contains(seconds))
-    {
-        errors.push(Error::invalid(
-            &path.child("maxExpirationSeconds"),
-            seconds,
-            format!("must be between {MIN_CERTIFICATE} and {MAX_CERTIFICATE}, inclusive"),
-        ));
+    if let Some(seconds) = int(value, &["maxExpirationSeconds"]) {
+        let host = text(value, &["signerName"]).split('/').next().unwrap_or("");
+        let most = if host == "kubernetes.io" || host.ends_with(".kubernetes.io") {
+            MAX_KUBERNETES_CERTIFICATE
+        } else {
+            MAX_CERTIFICATE
+        };
+        let bound = match seconds {
+            _ if seconds < MIN_CERTIFICATE => Some(format!(">= {MIN_CERTIFICATE}")),
+            _ if seconds > most => Some(format!("<= {most}")),
+            _ => None,
+        };
+        errors.extend(bound.map(|bound| {
+            let why = format!("if provided, maxExpirationSeconds must be {bound}");
+            Error::invalid(&path.child("maxExpirationSeconds"), seconds, why)
+        }));
     }
     let mut given = 0;
     for field in ["credentialBundlePath", "keyPath", "certificateChainPath"] {
@@ -242,4 +251,38 @@ fn certificate(value: &Value, path: &Path) -> ErrorList {
         ));
     }
     errors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn certificates_last_as_long_as_their_signers_let_them() {
+        let most = |most: u32| format!("if provided, maxExpirationSeconds must be <= {most}");
+        let least = || "if provided, maxExpirationSeconds must be >= 3600".to_owned();
+        for (signer, seconds, expected) in [
+            ("example.com/a", json!(null), None),
+            ("example.com/a", json!(3600), None),
+            ("example.com/a", json!(7_862_400), None),
+            ("example.com/a", json!(3599), Some(least())),
+            ("example.com/a", json!(7_862_401), Some(most(7_862_400))),
+            ("kubernetes.io/a", json!(86_400), None),
+            ("kubernetes.io/a", json!(86_401), Some(most(86_400))),
+            ("a.kubernetes.io/a", json!(86_401), Some(most(86_400))),
+            ("akubernetes.io/a", json!(86_401), None),
+        ] {
+            let value = json!({"signerName": signer, "keyType": "ED25519", "keyPath": "k", "maxExpirationSeconds": seconds});
+            let found: Vec<String> = certificate(&value, &Path::new("p"))
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            let expected: Vec<String> = expected
+                .map(|why| format!("p.maxExpirationSeconds: Invalid value: {seconds}: {why}"))
+                .into_iter()
+                .collect();
+            assert_eq!(found, expected, "{signer} {seconds}");
+        }
+    }
 }
