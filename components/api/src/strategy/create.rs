@@ -1,7 +1,7 @@
 use super::rules;
 use crate::Resource;
 use crate::features::{Feature, Features};
-use crate::value::{Object, absent, at, is_zero, items_mut, list, make, text, zero};
+use crate::value::{Object, absent, at, is_zero, items_mut, list, make, map_mut, text, zero};
 use apimachinery::decode::{self, DecodeError, Unchanged};
 use apimachinery::{Quantity, meta, names};
 use serde_json::{Value, json};
@@ -17,9 +17,7 @@ pub fn prepare_create(resource: &Resource, value: &mut Value) -> Result<(), Deco
     let rules = rules(resource);
     let uid = meta::uid(value).to_owned();
     let name = meta::name(value).to_owned();
-    if rules.generation.is_empty() || rules.generation_from_zero {
-        meta::remove(value, "generation");
-    } else {
+    if !rules.generation.is_empty() && !rules.generation_as_sent {
         meta::set(value, "generation", 1);
     }
     if let Some(object) = value
@@ -92,12 +90,20 @@ pub fn prepare_create(resource: &Resource, value: &mut Value) -> Result<(), Deco
         "CertificateSigningRequest" => {
             make(object, "status");
         }
+        "Node" => {
+            forget_configuration(object, "spec", "configSource");
+            forget_configuration(object, "status", "config");
+        }
+        "APIService" if is_zero(object.get("spec").map(|spec| at(spec, &["service"]))) => {
+            let since = meta_time(object);
+            object.insert("status".into(), local_service(&since));
+        }
         _ => {}
     }
     // What is always written comes back where the status was dropped. Of the rest, only these kinds were given what may not
     // be in its form yet.
     let written: &[&str] = match resource.gvk.kind.as_str() {
-        "Job" | "Namespace" | "PersistentVolumeClaim" => &["metadata", "spec", "status"],
+        "Job" | "Namespace" | "Node" | "PersistentVolumeClaim" => &["metadata", "spec", "status"],
         _ => &["metadata", "status"],
     };
     let fits = Unchanged::all_of(value, |name| !written.contains(&name));
@@ -171,6 +177,21 @@ pub(super) fn data_source(claim: &mut Object, old: Option<&Value>) {
         }
         _ => {}
     }
+}
+
+/// Kubelets are no longer configured through their nodes: what stays is what a node has already.
+pub(super) fn forget_configuration(node: &mut Object, part: &str, field: &str) {
+    if let Some(part) = map_mut(node, part) {
+        part.remove(field);
+    }
+}
+
+/// The status of an APIService that this server serves itself, which needs no look.
+fn local_service(since: &Value) -> Value {
+    json!({"conditions": [{
+        "type": "Available", "status": "True", "reason": "Local", "lastTransitionTime": since,
+        "message": "Local APIServices are always available"
+    }]})
 }
 
 fn meta_time(object: &Object) -> Value {

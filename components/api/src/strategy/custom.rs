@@ -4,18 +4,12 @@ use apimachinery::fieldset::FieldSet;
 use apimachinery::meta;
 use serde_json::{Map, Value};
 
-/// Fields that a write through this endpoint never changes.
+/// Fields that whoever writes through this endpoint does not come to own. What stands beside spec and status is kept by the status
+/// endpoint, and yet is not among them upstream.
 pub(super) fn reset_fields(definition: &Definition, subresource: &str) -> FieldSet {
     match subresource {
         "" if definition.has_status => FieldSet::of_names(&["status"]),
-        "status" => {
-            let wanted = definition.schema.properties.keys().map(String::as_str);
-            let mut names: Vec<&str> = wanted
-                .filter(|name| !matches!(*name, "status" | "apiVersion" | "kind"))
-                .collect();
-            names.extend(["spec", "metadata"]);
-            FieldSet::of_names(&names)
-        }
+        "status" => FieldSet::of_names(&["spec", "metadata"]),
         _ => FieldSet::default(),
     }
 }

@@ -4,18 +4,20 @@ use crate::features::Feature;
 /// What is particular to writes of a kind, as data.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// `metadata.generation` starts at 1 and counts changes of these parts.
+    /// `metadata.generation` counts changes of these paths, and starts at 1.
     pub generation: &'static [&'static str],
-    /// A new object has no generation; the first change makes it 1.
-    pub generation_from_zero: bool,
+    /// A new object has the generation that the client sent, if any; what changes it counts from there.
+    pub generation_as_sent: bool,
     /// The main endpoint leaves `status` alone.
     pub status: bool,
     /// Fields that the main endpoint leaves alone in an update, besides `status`.
     pub main_keeps: &'static [&'static str],
     /// A new object keeps the `status` that the client sent.
     pub status_on_create: bool,
-    /// Fields that the status endpoint leaves alone.
+    /// Paths that the status endpoint leaves alone.
     pub status_keeps: &'static [&'static str],
+    /// Paths that whoever writes through the status endpoint does not come to own; `None` for those that it leaves alone.
+    pub status_disowns: Option<&'static [&'static str]>,
     /// PUT to a name that isn't there creates the object.
     pub create_on_update: bool,
     /// PUT and PATCH may come without a resource version.
@@ -24,16 +26,30 @@ pub struct Rules {
 
 const SPEC: &[&str] = &["spec"];
 
+/// What upstream's `ResetObjectMetaForStatus` keeps, of what a client can change at all, and the spec. The prefix of a name that was
+/// to be made up is not in it.
+const SPEC_AND_METADATA: &[&str] = &[
+    "spec",
+    "metadata.labels",
+    "metadata.annotations",
+    "metadata.finalizers",
+    "metadata.ownerReferences",
+];
+
+/// What the status endpoints that keep metadata say of themselves to those who apply.
+const ALL_BUT_STATUS: Option<&[&str]> = Some(&["spec", "metadata"]);
+
 /// The rules of a kind.
 pub fn rules(resource: &Resource) -> Rules {
     let has_status = resource.subresource("status").is_some();
     let plain = Rules {
         generation: &[],
-        generation_from_zero: false,
+        generation_as_sent: false,
         status: has_status,
         main_keeps: &[],
         status_on_create: false,
         status_keeps: SPEC,
+        status_disowns: None,
         create_on_update: false,
         unconditional_update: true,
     };
@@ -49,8 +65,9 @@ pub fn rules(resource: &Resource) -> Rules {
             status_keeps: &["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"],
             ..plain
         },
+        // Its annotations are copied to its replica sets.
         "Deployment" => Rules {
-            generation: SPEC,
+            generation: &["spec", "metadata.annotations"],
             status_keeps: &["spec", "metadata.labels"],
             ..plain
         },
@@ -61,19 +78,19 @@ pub fn rules(resource: &Resource) -> Rules {
         | "StatefulSet"
         | "ReplicationController"
         | "Ingress"
-        | "NetworkPolicy"
-        | "PodDisruptionBudget" => Rules {
+        | "IngressClass"
+        | "NetworkPolicy" => Rules {
             generation: SPEC,
             ..plain
         },
-        "IngressClass" | "PersistentVolumeClaimTemplate" => Rules {
+        "PodDisruptionBudget" => Rules {
             generation: SPEC,
+            unconditional_update: false,
             ..plain
         },
         "FlowSchema" | "PriorityLevelConfiguration" => Rules {
             generation: SPEC,
             status_keeps: &["spec", "metadata"],
-            unconditional_update: false,
             ..plain
         },
         "ValidatingAdmissionPolicy"
@@ -81,7 +98,8 @@ pub fn rules(resource: &Resource) -> Rules {
         | "MutatingAdmissionPolicy"
         | "MutatingAdmissionPolicyBinding" => Rules {
             generation: SPEC,
-            status_keeps: &["spec", "metadata"],
+            status_keeps: SPEC_AND_METADATA,
+            status_disowns: ALL_BUT_STATUS,
             unconditional_update: false,
             ..plain
         },
@@ -90,20 +108,22 @@ pub fn rules(resource: &Resource) -> Rules {
             unconditional_update: false,
             ..plain
         },
+        // Its status endpoint is meant to keep metadata, too, but compares that with itself; controllers take their finalizer
+        // away through it.
         "CustomResourceDefinition" => Rules {
             generation: SPEC,
-            status_keeps: &["spec", "metadata"],
             unconditional_update: false,
             ..plain
         },
         "APIService" => Rules {
-            status_keeps: &["spec", "metadata"],
+            status_keeps: SPEC_AND_METADATA,
+            status_disowns: ALL_BUT_STATUS,
             unconditional_update: false,
             ..plain
         },
         "CSIDriver" => Rules {
             generation: SPEC,
-            generation_from_zero: true,
+            generation_as_sent: true,
             unconditional_update: false,
             ..plain
         },
@@ -112,7 +132,7 @@ pub fn rules(resource: &Resource) -> Rules {
             ..plain
         },
         "EndpointSlice" => Rules {
-            generation: &["addressType", "endpoints", "ports"],
+            generation: &["addressType", "endpoints", "ports", "metadata.labels"],
             ..plain
         },
         "PriorityClass" => Rules {
@@ -124,11 +144,14 @@ pub fn rules(resource: &Resource) -> Rules {
             ..plain
         },
         "ResourceClaim" => Rules {
-            status_keeps: &["spec", "metadata"],
+            status_keeps: SPEC_AND_METADATA,
+            status_disowns: ALL_BUT_STATUS,
             ..plain
         },
+        // A signer may write conditions of its own, but those who apply don't come to own any.
         "CertificateSigningRequest" => Rules {
             main_keeps: SPEC,
+            status_disowns: Some(&["spec", "status.conditions"]),
             ..plain
         },
         "Node" => Rules {
@@ -136,25 +159,32 @@ pub fn rules(resource: &Resource) -> Rules {
             ..plain
         },
         // Before v1.36 the status that a client sent was kept everywhere.
-        "ServiceCIDR" if !resource.features.has(Feature::ServiceCIDRStatusFieldWiping) => Rules {
-            status: false,
+        "ServiceCIDR" => Rules {
+            status: resource.features.has(Feature::ServiceCIDRStatusFieldWiping),
+            status_keeps: SPEC_AND_METADATA,
+            status_disowns: ALL_BUT_STATUS,
             ..plain
         },
-        "Lease" | "IPAddress" | "CSINode" | "CSIStorageCapacity" | "RuntimeClass" => Rules {
-            create_on_update: resource.gvk.kind == "Lease",
-            unconditional_update: resource.gvk.kind == "IPAddress",
-            ..plain
-        },
-        "VolumeAttachment" => Rules {
-            status_keeps: &["spec", "metadata"],
+        "CSINode" | "CSIStorageCapacity" => Rules {
             unconditional_update: false,
             ..plain
         },
-        "LimitRange" | "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding" => Rules {
+        "Lease" | "RuntimeClass" => Rules {
+            create_on_update: true,
+            unconditional_update: false,
+            ..plain
+        },
+        "VolumeAttachment" => Rules {
+            status_keeps: SPEC_AND_METADATA,
+            status_disowns: ALL_BUT_STATUS,
+            unconditional_update: false,
+            ..plain
+        },
+        "Endpoints" | "Event" | "LimitRange" | "Service" => Rules {
             create_on_update: true,
             ..plain
         },
-        "Event" => Rules {
+        "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding" => Rules {
             create_on_update: true,
             ..plain
         },

@@ -4,7 +4,7 @@
 //! pkg/registry/core/service.
 
 use super::update::put;
-use crate::value::{Object, at, is_zero, list, text};
+use crate::value::{Object, at, int, is_zero, list, text};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 
@@ -141,13 +141,14 @@ fn drop_what_the_type_needed(old: &Value, new: &mut Value) {
                 .for_each(|field| put(new, &["spec", field], Value::Null));
         }
     }
-    let numbers = |service: &Value| -> Vec<Value> {
-        list(service, &["spec", "ports"])
+    let numbers = |service: &Value| -> HashSet<i64> {
+        let numbers = list(service, &["spec", "ports"])
             .iter()
-            .map(|port| at(port, &["nodePort"]).clone())
-            .collect()
+            .filter_map(|port| int(port, &["nodePort"]));
+        numbers.filter(|number| *number != 0).collect()
     };
-    if ports_end && numbers(old) == numbers(new) {
+    // Ports may come and go with it, as long as none asks for a number.
+    if ports_end && numbers(new).is_subset(&numbers(old)) {
         for port in new
             .pointer_mut("/spec/ports")
             .and_then(Value::as_array_mut)
@@ -156,6 +157,10 @@ fn drop_what_the_type_needed(old: &Value, new: &mut Value) {
         {
             put(port, &["nodePort"], Value::Null);
         }
+    }
+    const BALANCER: &[&str] = &["status", "loadBalancer"];
+    if !is_balanced(new) && !is_zero(Some(at(new, BALANCER))) {
+        put(new, BALANCER, json!({}));
     }
 }
 
@@ -200,6 +205,44 @@ mod tests {
             prepare_update(&json!({"spec": given.clone()}), &mut new);
             let found = new["spec"].pointer(path).cloned().unwrap_or_default();
             assert_eq!(found, kept, "{sent} {path}");
+        }
+    }
+
+    #[test]
+    fn another_type_lets_go_of_node_ports_and_of_a_balancer() {
+        let port = |name: &str, number: i64| json!({"name": name, "port": 80, "nodePort": number});
+        let service = |kind: &str, ports: Vec<Value>| {
+            let status = json!({"loadBalancer": {"ingress": [{"ip": "1.2.3.4"}]}});
+            json!({"spec": {"type": kind, "ports": ports}, "status": status})
+        };
+        let old = service("LoadBalancer", vec![port("a", 30080), port("b", 30081)]);
+        for (kind, ports, numbers, balanced) in [
+            ("LoadBalancer", vec![port("a", 30080)], true, true),
+            ("NodePort", vec![port("a", 30080)], true, false),
+            (
+                "ClusterIP",
+                vec![port("a", 30080), port("b", 30081)],
+                false,
+                false,
+            ),
+            // One port less, one that is new and asks for no number, another order.
+            ("ClusterIP", vec![port("b", 30081)], false, false),
+            (
+                "ClusterIP",
+                vec![port("c", 0), port("b", 30081), port("a", 30080)],
+                false,
+                false,
+            ),
+            // What is asked for is left to be refused.
+            ("ClusterIP", vec![port("a", 30082)], true, false),
+        ] {
+            let mut new = service(kind, ports);
+            prepare_update(&old, &mut new);
+            let left = list(&new, &["spec", "ports"])
+                .iter()
+                .any(|port| !is_zero(port.get("nodePort")));
+            assert_eq!(left, numbers, "{new}");
+            assert_eq!(!is_zero(new["status"].get("loadBalancer")), balanced, "{new}");
         }
     }
 

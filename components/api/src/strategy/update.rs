@@ -106,6 +106,16 @@ pub fn prepare_update(
     if let ("Service", "") = (resource.gvk.kind.as_str(), subresource) {
         super::service::prepare_update(old, new);
     }
+    if let ("Node", Some(node)) = (resource.gvk.kind.as_str(), new.as_object_mut()) {
+        let (part, field) = if subresource == "status" {
+            ("status", "config")
+        } else {
+            ("spec", "configSource")
+        };
+        if at(old, &[part, field]).is_null() {
+            super::create::forget_configuration(node, part, field);
+        }
+    }
     if let ("PersistentVolumeClaim", "", Some(claim)) =
         (resource.gvk.kind.as_str(), subresource, new.as_object_mut())
     {
@@ -337,19 +347,25 @@ fn keep_observed_generations(old: &Value, new: &mut Value) {
 /// The generation counts changes of what is wanted, and the start of a deletion.
 fn generation(parts: &[&str], subresource: &str, old: &Value, new: &mut Value, unchanged: &Unchanged) {
     let before = meta::generation(old);
-    let labels = parts.contains(&"endpoints")
-        && !same(at(old, &["metadata", "labels"]), at(new, &["metadata", "labels"]));
-    let changed = subresource != "status"
-        && (labels
-            || parts
-                .iter()
-                .any(|part| !unchanged.has(part) && !same(at(old, &[part]), at(new, &[part]))));
+    let differs = |part: &str| {
+        if let Some(field) = part.strip_prefix("metadata.") {
+            let of = |object| meta::get(object, field).unwrap_or(&Value::Null);
+            return !same_labels(of(old), of(new));
+        }
+        !unchanged.has(part) && !same(at(old, &[part]), at(new, &[part]))
+    };
+    let changed = subresource != "status" && parts.iter().any(|part| differs(part));
     let generation = before + i64::from(changed);
     if generation == 0 {
         meta::remove(new, "generation");
     } else {
         meta::set(new, "generation", json!(generation));
     }
+}
+
+/// Whether these are the same labels or annotations, none being as good as an empty map.
+fn same_labels(old: &Value, new: &Value) -> bool {
+    old == new || is_zero(Some(old)) && is_zero(Some(new))
 }
 
 #[cfg(test)]
