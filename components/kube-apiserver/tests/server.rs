@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test panics where an assumption fails
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use kube::core::ObjectMeta;
@@ -139,14 +139,17 @@ async fn nobody_does_what_no_rule_allows() {
     // Granting what one doesn't have is refused, even with the right to write roles.
     let admin = server.admin().await.unwrap();
     let roles: Api<ClusterRole> = Api::all(admin.clone());
-    let writer = json!({"metadata": {"name": "role-writer"}, "rules": [{"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["create"]}]});
+    let writer = json!({"metadata": {"name": "role-writer"}, "rules": [
+        {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["create"]},
+        {"apiGroups": [""], "resources": ["configmaps", "services"], "verbs": ["update", "patch"]},
+    ]});
     roles
         .create(&PostParams::default(), &serde_json::from_value(writer).unwrap())
         .await
         .unwrap();
     let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "jane"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "role-writer"}, "subjects": [{"kind": "User", "name": "jane", "apiGroup": "rbac.authorization.k8s.io"}]});
-    let bindings: Api<k8s_openapi::api::rbac::v1::ClusterRoleBinding> = Api::all(admin);
+    let bindings: Api<k8s_openapi::api::rbac::v1::ClusterRoleBinding> = Api::all(admin.clone());
     bindings
         .create(&PostParams::default(), &serde_json::from_value(binding).unwrap())
         .await
@@ -154,7 +157,7 @@ async fn nobody_does_what_no_rule_allows() {
     let greedy: ClusterRole = serde_json::from_value(json!({"metadata": {"name": "greedy"}, "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["*"]}]})).unwrap();
     let modest: ClusterRole =
         serde_json::from_value(json!({"metadata": {"name": "modest"}, "rules": []})).unwrap();
-    let janes: Api<ClusterRole> = Api::all(jane);
+    let janes: Api<ClusterRole> = Api::all(jane.clone());
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
     // The new binding is seen when the watch has brought it.
     while janes
@@ -172,6 +175,39 @@ async fn nobody_does_what_no_rule_allows() {
         tokio::task::yield_now().await;
     }
     assert_eq!(code(janes.create(&PostParams::default(), &greedy).await), 403);
+
+    // What isn't there is not made by the right to change it, neither by an apply nor by a PUT that creates.
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}});
+    let service = json!({"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}});
+    let service: Service = serde_json::from_value(service).unwrap();
+    let apply = PatchParams::apply("test");
+    let maps = |client| Api::<ConfigMap>::namespaced(client, "default");
+    let services = |client| Api::<Service>::namespaced(client, "default");
+    let post = PostParams::default();
+    for made in [false, true] {
+        let applied = maps(jane.clone()).patch("m", &apply, &Patch::Apply(&map)).await;
+        let put = services(jane.clone()).replace("s", &post, &service).await;
+        if made {
+            applied.unwrap();
+            put.unwrap();
+            break;
+        }
+        assert_eq!((code(applied), code(put)), (403, 403));
+        maps(admin.clone())
+            .patch("m", &apply, &Patch::Apply(&map))
+            .await
+            .unwrap();
+        let put = services(admin.clone())
+            .replace("s", &post, &service)
+            .await
+            .unwrap();
+        assert!(
+            put.spec
+                .unwrap()
+                .cluster_ip
+                .is_some_and(|address| !address.is_empty())
+        );
+    }
 }
 
 #[tokio::test]

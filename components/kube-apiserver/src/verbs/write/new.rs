@@ -1,6 +1,7 @@
 //! What a new object goes through before it is stored, by whatever verb it is made.
 use super::{device_claims, expressions, policy_params};
 use crate::admission::{self, Attributes, Operation};
+use crate::authorization;
 use crate::metadata;
 use crate::request::ApiRequest;
 use crate::server::Server;
@@ -43,9 +44,31 @@ pub async fn admit_new(
     api::warnings::create(row, object)
         .into_iter()
         .for_each(|warning| request.warn(warning));
+    may_create(server, request, target).await?;
     attributes.name = meta::name(object).to_owned();
     admission::validate(server, &attributes, Some(object), None).await?;
     reserve(server, row, None, object, options.dry_run).await
+}
+
+/// Whoever changes or applies what isn't there must be allowed to create it.
+async fn may_create(server: &Server, request: &ApiRequest, target: &Target) -> Result<(), ApiError> {
+    const VERB: &str = "create";
+    if request.info.verb == VERB {
+        return Ok(());
+    }
+    let question = authorization::attributes::Attributes {
+        verb: VERB.into(),
+        ..authorization::attributes::Attributes::of_request(&request.user, &request.info, &request.query)
+    };
+    let decision = server.authorizer.decide(&question).await;
+    if decision.allowed() {
+        return Ok(());
+    }
+    Err(ApiError::forbidden(
+        &target.resource(),
+        &target.name,
+        decision.reason(),
+    ))
 }
 
 /// A signing request says who made it, whatever the body claims: approvers decide by it.
