@@ -460,7 +460,7 @@ async fn fields_of_features_that_are_off_go_and_rules_follow_the_gates() {
     // The annotation in which the first version has it is no way around.
     let old = json!({
         "metadata": {"name": "u", "annotations": {
-            "autoscaling.alpha.kubernetes.io/behavior": r#"{"scaleUp":{"tolerance":"100m"}}"#,
+            "autoscaling.alpha.kubernetes.io/behavior": r#"{"ScaleUp":{"Tolerance":"100m","Policies":[{"Type":"Pods","Value":4,"PeriodSeconds":15}]}}"#,
         }},
         "spec": {"maxReplicas": 3, "scaleTargetRef": other["spec"]["scaleTargetRef"]},
     });

@@ -218,7 +218,7 @@ mod tests {
                 format!(
                     "invalid config: [podtolerationrestriction.default[0].operator: Invalid value: \"\": {operator} \
                      podtolerationrestriction.whitelist[1].effect: Unsupported value: \"Odd\": supported values: \
-                     \"NoExecute\", \"NoSchedule\", \"PreferNoSchedule\"]"
+                     \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\"]"
                 ),
             ),
             (
