@@ -149,25 +149,44 @@ fn behavior(autoscaler: &Value) -> Option<Value> {
     serde_json::from_str(meta::annotation(autoscaler, BEHAVIOR)?).ok()
 }
 
+/// The rules of a behavior for both directions. In an annotation their names are written as in Go, and upstream reads
+/// any case.
+fn directions(behavior: &mut Value) -> impl Iterator<Item = &mut serde_json::Map<String, Value>> {
+    behavior
+        .as_object_mut()
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| {
+            ["scaleDown", "scaleUp"]
+                .iter()
+                .any(|way| name.eq_ignore_ascii_case(way))
+        })
+        .filter_map(|(_, rules)| rules.as_object_mut())
+}
+
+fn is_tolerance(name: &str) -> bool {
+    name.eq_ignore_ascii_case("tolerance")
+}
+
 /// A tolerance of an autoscaler, in the form of either version.
 pub(super) fn has_tolerance(autoscaler: &Value) -> bool {
-    let directions = |behavior: &Value| {
-        ["scaleDown", "scaleUp"]
-            .iter()
-            .any(|direction| !at(behavior, &[direction, "tolerance"]).is_null())
+    let has = |mut behavior: Value| {
+        directions(&mut behavior).any(|rules| {
+            rules
+                .iter()
+                .any(|(name, value)| is_tolerance(name) && !value.is_null())
+        })
     };
-    directions(at(autoscaler, &["spec", "behavior"]))
-        || behavior(autoscaler).is_some_and(|own| directions(&own))
+    has(at(autoscaler, &["spec", "behavior"]).clone()) || behavior(autoscaler).is_some_and(has)
 }
 
 pub(super) fn drop_tolerances(autoscaler: &mut Value) -> bool {
     let drop = |behavior: &mut Value| {
-        ["scaleDown", "scaleUp"]
-            .into_iter()
-            .fold(false, |gone, direction| {
-                let rules = behavior.get_mut(direction).and_then(Value::as_object_mut);
-                rules.is_some_and(|rules| rules.remove("tolerance").is_some()) || gone
-            })
+        directions(behavior).fold(false, |gone, rules| {
+            let before = rules.len();
+            rules.retain(|name, _| !is_tolerance(name));
+            rules.len() < before || gone
+        })
     };
     let mut gone = autoscaler.pointer_mut("/spec/behavior").is_some_and(drop);
     if let Some(mut annotated) = behavior(autoscaler)

@@ -223,6 +223,12 @@ fn cases() -> Vec<(Feature, &'static str, Value, Value)> {
             json!({"metadata": {"annotations": {"autoscaling.alpha.kubernetes.io/behavior": r#"{"scaleUp":{}}"#}}}),
         ),
         (
+            Feature::HPAConfigurableTolerance,
+            "HorizontalPodAutoscaler",
+            json!({"metadata": {"annotations": {"autoscaling.alpha.kubernetes.io/behavior": r#"{"ScaleUp":{"Policies":null,"Tolerance":"100m"}}"#}}}),
+            json!({"metadata": {"annotations": {"autoscaling.alpha.kubernetes.io/behavior": r#"{"ScaleUp":{"Policies":null}}"#}}}),
+        ),
+        (
             Feature::CoordinatedLeaderElection,
             "Lease",
             json!({"spec": {"strategy": "OldestEmulationVersion", "preferredHolder": "a", "holderIdentity": "b"}}),
