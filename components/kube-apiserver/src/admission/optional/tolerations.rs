@@ -224,7 +224,7 @@ mod tests {
             (
                 json!({"whitelist": [{"key": "a", "operator": "Gt", "value": "1"}]}),
                 "invalid config: [podtolerationrestriction.whitelist[0].operator: Unsupported value: \"Gt\": supported \
-                 values: \"Equal\", \"Exists\"]"
+                 values: \"Equal\", \"Exists\", \"Lt\", \"Gt\"]"
                     .to_owned(),
             ),
             (
