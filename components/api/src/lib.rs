@@ -20,4 +20,4 @@ pub mod warnings;
 pub use defaults::TEMPLATE_GENERATION;
 pub use features::{Feature, Features};
 pub use registry::{Registry, Resource, Subresource, schema_name};
-pub use value::same;
+pub use value::{is_zero, same};

@@ -62,7 +62,7 @@ pub(crate) fn items_mut<'a>(map: &'a mut Object, key: &str) -> impl Iterator<Ite
 }
 
 /// Whether a plain field is at its zero value.
-pub(crate) fn is_zero(value: Option<&Value>) -> bool {
+pub fn is_zero(value: Option<&Value>) -> bool {
     match value {
         None | Some(Value::Null) => true,
         Some(Value::String(text)) => text.is_empty(),

@@ -59,9 +59,12 @@ fn is_old_autoscaler(row: &Resource) -> bool {
     row.gvk.kind == "HorizontalPodAutoscaler" && row.gvk.version == "v1" && row.custom.is_none()
 }
 
-/// Of the version that has fields for everything.
-fn is_new_autoscaler(kind: &GroupVersionKind) -> bool {
-    kind.kind == "HorizontalPodAutoscaler" && kind.group == "autoscaling" && kind.version == "v2"
+/// Takes out of what a client wrote what only a conversion may say.
+pub fn drop_conversions(kind: &GroupVersionKind, value: &mut Value) {
+    // The version that has fields for everything.
+    if kind.kind == "HorizontalPodAutoscaler" && kind.group == "autoscaling" && kind.version == "v2" {
+        api::autoscalers::drop_annotations(value);
+    }
 }
 
 fn is_renamed_event(row: &Resource) -> bool {
@@ -190,9 +193,7 @@ pub fn decode(
     }
     check_kind(&mut value, kind)?;
     let unknown = fit(row, kind, &mut value).map_err(cannot)?;
-    if is_new_autoscaler(kind) {
-        api::autoscalers::drop_annotations(&mut value);
-    }
+    drop_conversions(kind, &mut value);
     if mode == FieldValidation::Ignore {
         return Ok(Decoded {
             value,

@@ -180,11 +180,8 @@ pub fn rules(resource: &Resource) -> Rules {
             unconditional_update: false,
             ..plain
         },
-        "Endpoints" | "Event" | "LimitRange" | "Service" => Rules {
-            create_on_update: true,
-            ..plain
-        },
-        "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding" => Rules {
+        "Endpoints" | "Event" | "LimitRange" | "Service" | "Role" | "ClusterRole" | "RoleBinding"
+        | "ClusterRoleBinding" => Rules {
             create_on_update: true,
             ..plain
         },

@@ -158,7 +158,19 @@ fn metadata(value: &Value, first: &mut bool, out: &mut String) {
         "ownerReferences",
         "finalizers",
     ];
-    const OWNER: &[&str] = &[
+    for name in ORDER.iter().filter(|name| is_set(&value[**name])) {
+        separate(first, out);
+        out.push_str(&format!("\"{name}\":"));
+        match value[*name].as_array().filter(|_| *name == "ownerReferences") {
+            None => out.push_str(&value[*name].to_string()),
+            Some(list) => out.push_str(&owners(list)),
+        }
+    }
+}
+
+/// Owner references in the order of their declaration.
+pub(super) fn owners(list: &[Value]) -> String {
+    const FIELDS: [&str; 6] = [
         "apiVersion",
         "kind",
         "name",
@@ -166,21 +178,13 @@ fn metadata(value: &Value, first: &mut bool, out: &mut String) {
         "controller",
         "blockOwnerDeletion",
     ];
-    for name in ORDER.iter().filter(|name| is_set(&value[**name])) {
-        separate(first, out);
-        out.push_str(&format!("\"{name}\":"));
-        match value[*name].as_array().filter(|_| *name == "ownerReferences") {
-            None => out.push_str(&value[*name].to_string()),
-            Some(owners) => {
-                out.push('[');
-                for (index, owner) in owners.iter().enumerate() {
-                    separate(&mut (index == 0), out);
-                    tagged(OWNER, owner, out);
-                }
-                out.push(']');
-            }
-        }
-    }
+    let one = |owner: &Value| {
+        let given = FIELDS
+            .iter()
+            .filter_map(|field| owner.get(*field).map(|value| format!("\"{field}\":{value}")));
+        format!("{{{}}}", given.collect::<Vec<_>>().join(","))
+    };
+    format!("[{}]", list.iter().map(one).collect::<Vec<_>>().join(","))
 }
 
 #[cfg(test)]

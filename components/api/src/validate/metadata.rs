@@ -1,4 +1,5 @@
 //! Validation of `metadata`.
+use super::internal;
 use crate::Resource;
 use crate::features::Feature;
 use crate::value::{at, is_zero, list, text};
@@ -300,7 +301,7 @@ fn owners(object: &Value, path: &Path) -> ErrorList {
                     );
                     errors.push(Error::invalid(
                         path,
-                        shown_owners(meta::owner_references(object)),
+                        BadValue::Raw(internal::owners(meta::owner_references(object))),
                         detail,
                     ));
                 }
@@ -308,28 +309,6 @@ fn owners(object: &Value, path: &Path) -> ErrorList {
         }
     }
     errors
-}
-
-/// Owner references as upstream prints them, in the order of their declaration.
-fn shown_owners(owners: &[Value]) -> BadValue {
-    const FIELDS: [&str; 6] = [
-        "apiVersion",
-        "kind",
-        "name",
-        "uid",
-        "controller",
-        "blockOwnerDeletion",
-    ];
-    let one = |owner: &Value| {
-        let given = FIELDS
-            .iter()
-            .filter_map(|field| owner.get(*field).map(|value| format!("\"{field}\":{value}")));
-        format!("{{{}}}", given.collect::<Vec<_>>().join(","))
-    };
-    BadValue::Raw(format!(
-        "[{}]",
-        owners.iter().map(one).collect::<Vec<_>>().join(",")
-    ))
 }
 
 fn managed_fields(object: &Value, path: &Path) -> ErrorList {

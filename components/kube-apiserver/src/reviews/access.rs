@@ -152,24 +152,12 @@ fn metadata(review: &Value, local: bool) -> Option<Error> {
     };
     given
         .iter()
-        .any(|(field, value)| !own(field) && !is_nothing(value))
+        .any(|(field, value)| !own(field) && !api::is_zero(Some(value)))
         .then(|| {
             let mut shown = given.clone();
-            shown.retain(|field, value| !own(field) && !is_nothing(value));
+            shown.retain(|field, value| !own(field) && !api::is_zero(Some(value)));
             Error::invalid(&Path::new("metadata"), Value::Object(shown), detail)
         })
-}
-
-/// As a field that wasn't sent.
-fn is_nothing(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Bool(truth) => !truth,
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-    }
 }
 
 /// Which objects a question is about: by requirements, or by a selector as text.

@@ -69,7 +69,7 @@ pub async fn patch(server: &Server, request: &ApiRequest, target: &Target) -> Re
         ..Write::default()
     };
     let outcome = write::change(server, request, target, &options, wanted, |existing| {
-        let new = match form {
+        let mut new = match form {
             Form::Apply => {
                 let new = apply(target, existing, &body, &options)?;
                 check_apply(request, &strict, options.field_validation)?;
@@ -90,6 +90,7 @@ pub async fn patch(server: &Server, request: &ApiRequest, target: &Target) -> Re
                 )?
             }
         };
+        kinds::drop_conversions(&target.row.gvk, &mut new.object);
         Ok(new)
     })
     .await?;

@@ -13,6 +13,7 @@ fn message(answered: &Answered) -> &str {
     answered.body["message"].as_str().unwrap_or("")
 }
 
+/// The answer, whatever it is.
 async fn post(bench: &Bench, path: &str, body: &Value) -> Answered {
     bench
         .send("POST", path, "application/json", &body.to_string())
@@ -20,9 +21,7 @@ async fn post(bench: &Bench, path: &str, body: &Value) -> Answered {
 }
 
 async fn made(bench: &Bench, path: &str, object: Value) -> Value {
-    let answered = post(bench, path, &object).await;
-    assert_eq!(answered.code, 201, "{}", answered.body);
-    answered.body
+    bench.post(path, &object).await.body
 }
 
 /// A pod that runs and is ready or not.
@@ -447,4 +446,14 @@ async fn old_autoscalers_say_the_rest_in_annotations() {
     // Of the version that has fields for all they are dropped.
     let made = made(&bench, new, scaler("c", external)).await;
     assert_eq!(made["metadata"].get("annotations"), None, "{made}");
+    let patch = json!({"metadata": {"annotations": {key: external, "other": "x"}}});
+    let patched = bench
+        .send("PATCH", &format!("{new}/c"), MERGE, &patch.to_string())
+        .await;
+    assert_eq!(
+        patched.body["metadata"]["annotations"],
+        json!({"other": "x"}),
+        "{}",
+        patched.body
+    );
 }

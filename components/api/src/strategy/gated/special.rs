@@ -1,5 +1,6 @@
 //! What can't be said by paths alone.
 use super::path::CONTAINERS;
+use crate::autoscalers::BEHAVIOR;
 use crate::value::{Object, at, items_mut, list, map_mut, text};
 use apimachinery::meta;
 use serde_json::Value;
@@ -141,9 +142,6 @@ pub(super) fn drop_foreign_data_source(claim: &mut Value) -> bool {
     let spec = claim.get_mut("spec").and_then(Value::as_object_mut);
     spec.is_some_and(|spec| spec.remove("dataSourceRef").is_some())
 }
-
-/// autoscaling/v1 has no field for how an autoscaler behaves, so it stands in an annotation.
-const BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
 
 fn behavior(autoscaler: &Value) -> Option<Value> {
     serde_json::from_str(meta::annotation(autoscaler, BEHAVIOR)?).ok()
