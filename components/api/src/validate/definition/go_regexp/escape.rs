@@ -2,6 +2,8 @@
 
 use super::{BAD_RANGE, Wrong, up_to};
 use regex::Regex;
+use std::collections::HashSet;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 const BAD_ESCAPE: &str = "invalid escape sequence";
 
@@ -48,9 +50,22 @@ fn is_known(name: &str) -> bool {
     if name.is_empty() || name.len() > 64 || !name.chars().all(is_name) {
         return false;
     }
-    ["gc", "sc"]
+    // To ask takes long, and a pattern may name a category in every third byte. There are some hundred names, and one that is
+    // wrong ends the pattern.
+    static KNOWN: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
+    let letters = name.chars().filter(char::is_ascii_alphanumeric);
+    let plain: String = letters.map(|c| c.to_ascii_lowercase()).collect();
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if known().contains(&plain) {
+        return true;
+    }
+    let exists = ["gc", "sc"]
         .iter()
-        .any(|kind| Regex::new(&format!("\\p{{{kind}={name}}}")).is_ok())
+        .any(|kind| Regex::new(&format!("\\p{{{kind}={name}}}")).is_ok());
+    if exists {
+        known().insert(plain);
+    }
+    exists
 }
 
 /// The character that an escape stands for, and what follows.

@@ -69,6 +69,11 @@ fn patterns_that_go_refuses() {
         ("\\p{Odd}a", BAD_RANGE, "\\p{Odd}"),
         ("\\p{Odd", BAD_RANGE, "\\p{Odd"),
         ("\\pX", BAD_RANGE, "\\pX"),
+        (
+            "\\pL\\p{l}\\p{Greek}\\p{greek}\\p{Greex}",
+            BAD_RANGE,
+            "\\p{Greex}",
+        ),
         ("\\p", BAD_RANGE, "\\p"),
         ("a\\", "trailing backslash at end of expression", ""),
         ("\\Z", "invalid escape sequence", "\\Z"),
