@@ -51,9 +51,10 @@ pub async fn run(server: Arc<Server>) {
         return;
     }
     let holder = format!("{}_{}", server.id, metadata::new_uid());
+    let host = host_name();
     let mut collected = None;
     loop {
-        if let Err(error) = renew(&server, &holder).await {
+        if let Err(error) = renew(&server, &holder, &host).await {
             tracing::warn!(%error, name = server.id, "the lease of this API server could not be renewed");
         }
         if collected.is_none_or(|last: tokio::time::Instant| last.elapsed() >= COLLECTION) {
@@ -74,8 +75,7 @@ fn leases(server: &Server) -> anyhow::Result<Store> {
     store.ok_or_else(|| anyhow::anyhow!("leases are not served"))
 }
 
-async fn renew(server: &Server, holder: &str) -> anyhow::Result<()> {
-    let host = &host_name();
+async fn renew(server: &Server, holder: &str, host: &str) -> anyhow::Result<()> {
     let decide = |current: Option<ObjectRef>| async move {
         let existing = current.as_ref().map(stores::parse).transpose()?;
         let now = Timestamp::now();

@@ -6,7 +6,6 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -92,7 +91,7 @@ const RUNS: [f64; 13] = [
 const WATCHES: [f64; 6] = [0.0, 1.0, 10.0, 100.0, 1000.0, 10_000.0];
 const SEATS: [f64; 4] = [1.0, 2.0, 4.0, 10.0];
 
-type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+type Histograms<L> = Family<L, AtomicHistogram, fn() -> AtomicHistogram>;
 
 /// Families of all levels and schemas.
 #[derive(Clone, Debug)]
@@ -129,19 +128,19 @@ impl Default for FlowControlMetrics {
         Self {
             dispatched: Family::default(),
             refused: Family::default(),
-            waits: Family::new_with_constructor(|| Histogram::new(WAITS)),
-            runs: Family::new_with_constructor(|| Histogram::new(RUNS)),
-            seats: Family::new_with_constructor(|| Histogram::new(SEATS)),
+            waits: Family::new_with_constructor(|| AtomicHistogram::new(&WAITS)),
+            runs: Family::new_with_constructor(|| AtomicHistogram::new(&RUNS)),
+            seats: Family::new_with_constructor(|| AtomicHistogram::new(&SEATS)),
             watches: Family::new_with_constructor(|| AtomicHistogram::new(&WATCHES)),
             executing: Family::default(),
             executing_seats: Family::default(),
             queued: Family::default(),
             queued_seats: Family::default(),
-            lengths: Family::new_with_constructor(|| Histogram::new(LENGTHS)),
-            demand: Family::new_with_constructor(|| Histogram::new(DEMANDS)),
-            seat_use: Family::new_with_constructor(|| Histogram::new(SEAT_USES)),
-            request_use: Family::new_with_constructor(|| Histogram::new(REQUEST_USES)),
-            kind_use: Family::new_with_constructor(|| Histogram::new(KIND_USES)),
+            lengths: Family::new_with_constructor(|| AtomicHistogram::new(&LENGTHS)),
+            demand: Family::new_with_constructor(|| AtomicHistogram::new(&DEMANDS)),
+            seat_use: Family::new_with_constructor(|| AtomicHistogram::new(&SEAT_USES)),
+            request_use: Family::new_with_constructor(|| AtomicHistogram::new(&REQUEST_USES)),
+            kind_use: Family::new_with_constructor(|| AtomicHistogram::new(&KIND_USES)),
             fair: Gauge::default(),
             target: Family::default(),
             limit: Family::default(),
@@ -287,7 +286,7 @@ impl FlowControlMetrics {
             phase,
             priority_level: priority_level.to_owned(),
         };
-        let observe = |histogram: Histogram, seen: f64| (0..looks).for_each(|_| histogram.observe(seen));
+        let observe = |histogram: AtomicHistogram, seen: f64| (0..looks).for_each(|_| histogram.observe(seen));
         observe(
             self.demand.get_or_create(&level).clone(),
             fraction(f64::from(moment.wanted), moment.nominal),
@@ -313,9 +312,9 @@ impl FlowControlMetrics {
                 phase: EXECUTING,
                 request_kind,
             };
-            let histogram = self.kind_use.get_or_create(&labels).clone();
-            let seen = fraction(running as f64, total);
-            (0..looks).for_each(|_| histogram.observe(seen));
+            self.kind_use
+                .get_or_create(&labels)
+                .observe_times(fraction(running as f64, total), looks);
         }
     }
 
@@ -370,13 +369,13 @@ pub struct FlowMetrics {
     pub executing_seats: Gauge,
     queued: Gauge,
     queued_seats: Gauge,
-    lengths: Histogram,
-    seats: Histogram,
+    lengths: AtomicHistogram,
+    seats: AtomicHistogram,
     watches: AtomicHistogram,
-    waited: Histogram,
-    gave_up: Histogram,
-    ran: Histogram,
-    watched: Histogram,
+    waited: AtomicHistogram,
+    gave_up: AtomicHistogram,
+    ran: AtomicHistogram,
+    watched: AtomicHistogram,
 }
 
 impl FlowMetrics {

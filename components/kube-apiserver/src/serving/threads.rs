@@ -20,7 +20,7 @@ const MOST_BLOCKING: usize = 64;
 
 /// Less than any time limit of a request or of a call to etcd. Who sets a timer for earlier than the thread would wake
 /// anyway has the thread woken by a system call, though it is awake; with this one always near, nobody does.
-const TICK: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_secs(5);
 
 /// The threads; they end when this is dropped.
 pub struct Threads {

@@ -29,11 +29,16 @@ impl AtomicHistogram {
     }
 
     pub fn observe(&self, value: f64) {
+        self.observe_times(value, 1);
+    }
+
+    /// As if `value` had been observed so many times.
+    pub fn observe_times(&self, value: f64, times: u32) {
         let inner = &*self.0;
         // Most values are in one of the first buckets.
         let bucket = inner.bounds.iter().position(|bound| value <= *bound);
-        inner.counts[bucket.unwrap_or(inner.bounds.len())].fetch_add(1, Ordering::Relaxed);
-        self.add_to_sum(value);
+        inner.counts[bucket.unwrap_or(inner.bounds.len())].fetch_add(u64::from(times), Ordering::Relaxed);
+        self.add_to_sum(value * f64::from(times));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -86,17 +91,19 @@ mod tests {
         let histogram = AtomicHistogram::new(&[1.0, 2.0]);
         let mut registry = Registry::default();
         registry.register("h", "Words", histogram.clone());
-        for value in [0.5, 1.0, 1.5, 9.0] {
+        histogram.observe(0.5);
+        histogram.observe_times(1.0, 3);
+        for value in [1.5, 9.0] {
             histogram.observe(value);
         }
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
-            "h_sum 12.0",
-            "h_count 4",
-            "h_bucket{le=\"1.0\"} 2",
-            "h_bucket{le=\"2.0\"} 3",
-            "h_bucket{le=\"+Inf\"} 4",
+            "h_sum 14.0",
+            "h_count 6",
+            "h_bucket{le=\"1.0\"} 4",
+            "h_bucket{le=\"2.0\"} 5",
+            "h_bucket{le=\"+Inf\"} 6",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }
