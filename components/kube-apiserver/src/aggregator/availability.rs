@@ -179,7 +179,10 @@ async fn look(server: &Server, name: String) -> (String, bool) {
     };
     let well = finding.status == "True";
     server.aggregator.metrics.set(&name, well);
-    if let Err(error) = write(server, &name, &finding).await {
+    // Most are as they were; the cache tells of those that no longer are, and they are looked at again.
+    if needed(&object, &finding, "").is_some()
+        && let Err(error) = write(server, &name, &finding).await
+    {
         tracing::warn!(name, %error, "the condition of an APIService can't be written");
     }
     if let (Some(remote), true) = (&remote, well)

@@ -286,7 +286,8 @@ impl FlowControlMetrics {
             phase,
             priority_level: priority_level.to_owned(),
         };
-        let observe = |histogram: AtomicHistogram, seen: f64| (0..looks).for_each(|_| histogram.observe(seen));
+        let observe =
+            |histogram: AtomicHistogram, seen: f64| (0..looks).for_each(|_| histogram.observe(seen));
         observe(
             self.demand.get_or_create(&level).clone(),
             fraction(f64::from(moment.wanted), moment.nominal),

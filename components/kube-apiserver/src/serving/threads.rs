@@ -19,8 +19,9 @@ const MOST: usize = 16;
 const MOST_BLOCKING: usize = 64;
 
 /// Less than any time limit of a request or of a call to etcd. Who sets a timer for earlier than the thread would wake
-/// anyway has the thread woken by a system call, though it is awake; with this one always near, nobody does.
-const TICK: Duration = Duration::from_secs(5);
+/// anyway has the thread woken by a system call, though it is awake; with this one always near, nobody does. A thread
+/// without connections doesn't tick.
+const TICK: Duration = Duration::from_secs(1);
 
 /// The threads; they end when this is dropped.
 pub struct Threads {
@@ -32,6 +33,8 @@ pub struct Threads {
 struct Thread {
     runtime: Handle,
     connections: Arc<AtomicUsize>,
+    /// Told of a connection when there was none.
+    busy: Arc<Notify>,
     /// Dropped to end it.
     end: Option<oneshot::Sender<()>>,
     joined: Option<JoinHandle<()>>,
@@ -89,7 +92,9 @@ impl Threads {
             .iter()
             .min_by_key(|thread| thread.connections.load(Ordering::Relaxed))
             .ok_or(io::ErrorKind::NotFound)?;
-        least.connections.fetch_add(1, Ordering::Relaxed);
+        if least.connections.fetch_add(1, Ordering::Relaxed) == 0 {
+            least.busy.notify_one();
+        }
         let open = Open(Arc::clone(&least.connections));
         // It is known to the reactor of the thread that accepted it; the other one has to get to know it.
         let stream = stream.into_std()?;
@@ -117,13 +122,15 @@ impl Thread {
             .enable_all()
             .build()?;
         let handle = runtime.handle().clone();
+        let (connections, busy) = (Arc::default(), Arc::default());
+        let ticking = ticks(Arc::clone(&connections), Arc::clone(&busy));
         let joined = std::thread::Builder::new()
             .name(format!("serving-{number}"))
             .spawn(move || {
                 // A panic of a request is caught with its task; here it is the runtime's own.
                 let outcome = catch_unwind(AssertUnwindSafe(|| {
                     runtime.block_on(async {
-                        runtime.spawn(ticks());
+                        runtime.spawn(ticking);
                         until.await;
                     });
                 }));
@@ -135,7 +142,8 @@ impl Thread {
             })?;
         Ok(Self {
             runtime: handle,
-            connections: Arc::default(),
+            connections,
+            busy,
             end: Some(end),
             joined: Some(joined),
         })
@@ -143,8 +151,11 @@ impl Thread {
 }
 
 /// Ends with the runtime.
-async fn ticks() {
+async fn ticks(connections: Arc<AtomicUsize>, busy: Arc<Notify>) {
     loop {
+        if connections.load(Ordering::Relaxed) == 0 {
+            busy.notified().await;
+        }
         tokio::time::sleep(TICK).await;
     }
 }
