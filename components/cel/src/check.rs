@@ -1,6 +1,7 @@
 //! Resolves names and signatures, and finds every node's type.
 mod call;
 mod infer;
+mod literals;
 
 use crate::environment::Environment;
 use crate::node::{Fold, Node, Op};
@@ -28,6 +29,10 @@ pub(crate) fn check(expr: &Expr, environment: &Environment, minor: u32) -> Resul
         mixed: false,
     };
     let mut node = checker.expr(expr);
+    // Only of an expression that is sound otherwise.
+    if checker.issues.is_empty() {
+        literals::check(expr, &mut checker.issues);
+    }
     if !checker.issues.is_empty() {
         checker.issues.sort_by_key(|issue| issue.at);
         return Err(checker.issues);

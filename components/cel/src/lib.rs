@@ -17,6 +17,7 @@ mod environment;
 mod estimate;
 mod evaluate;
 mod functions;
+pub mod go_regexp;
 mod node;
 mod program;
 mod syntax;

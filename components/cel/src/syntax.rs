@@ -70,21 +70,20 @@ pub struct Comprehension {
     pub result: Expr,
 }
 
-impl Expr {
-    pub(crate) fn new(at: u32, kind: ExprKind) -> Self {
-        let mut below = 0;
-        let mut visit = |child: &Expr| below = below.max(child.depth);
-        match &kind {
-            ExprKind::Literal(_) | ExprKind::Ident(_) => {}
-            ExprKind::Select { operand, .. } => visit(operand),
-            ExprKind::Call { target, args, .. } => target.as_deref().into_iter().chain(args).for_each(visit),
-            ExprKind::List(items) => items.iter().for_each(|(item, _)| visit(item)),
-            ExprKind::Map(entries) => entries.iter().for_each(|(key, value, _)| {
+impl ExprKind {
+    /// What it is made of.
+    pub(crate) fn children<'e>(&'e self, visit: &mut dyn FnMut(&'e Expr)) {
+        match self {
+            Self::Literal(_) | Self::Ident(_) => {}
+            Self::Select { operand, .. } => visit(operand),
+            Self::Call { target, args, .. } => target.as_deref().into_iter().chain(args).for_each(visit),
+            Self::List(items) => items.iter().for_each(|(item, _)| visit(item)),
+            Self::Map(entries) => entries.iter().for_each(|(key, value, _)| {
                 visit(key);
                 visit(value);
             }),
-            ExprKind::Struct { fields, .. } => fields.iter().for_each(|(_, value, _)| visit(value)),
-            ExprKind::Comprehension(inner) => {
+            Self::Struct { fields, .. } => fields.iter().for_each(|(_, value, _)| visit(value)),
+            Self::Comprehension(inner) => {
                 [
                     &inner.range,
                     &inner.initial,
@@ -96,6 +95,13 @@ impl Expr {
                 .for_each(visit);
             }
         }
+    }
+}
+
+impl Expr {
+    pub(crate) fn new(at: u32, kind: ExprKind) -> Self {
+        let mut below = 0;
+        kind.children(&mut |child| below = below.max(child.depth));
         Self {
             at,
             depth: below + 1,

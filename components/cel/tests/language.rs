@@ -215,6 +215,10 @@ fn failures_of_evaluation() {
         ("[1][3]", "error: index out of bounds: 3"),
         ("object.spec.replicas.foo", "error: no such key: foo"),
         ("9223372036854775807 + 1", "error: integer overflow"),
+        (
+            "'a'.matches('(' + 'b')",
+            "error: error parsing regexp: missing closing ): `(b`",
+        ),
         ("object.missing == 1 || true", "true"),
         ("false && object.missing == 1", "false"),
         ("[0, 1].exists(x, 1 / x == 1)", "true"),
@@ -261,6 +265,18 @@ fn failures_of_compilation_read_as_upstreams() {
         (
             "'a'.startsWith(1)",
             "ERROR: <input>:1:15: found no matching overload for 'startsWith' applied to 'string.(int)'\n | 'a'.startsWith(1)\n | ..............^",
+        ),
+        (
+            "'a'.matches('(')",
+            "ERROR: <input>:1:13: invalid matches argument\n | 'a'.matches('(')\n | ............^",
+        ),
+        (
+            "duration('1x') > duration('y')",
+            "ERROR: <input>:1:10: invalid duration argument\n | duration('1x') > duration('y')\n | .........^\nERROR: <input>:1:27: invalid duration argument\n | duration('1x') > duration('y')\n | ..........................^",
+        ),
+        (
+            "[1].all(x, timestamp(x) < timestamp('2026-01-02 03:04:05Z'))",
+            "ERROR: <input>:1:37: invalid timestamp argument\n | [1].all(x, timestamp(x) < timestamp('2026-01-02 03:04:05Z'))\n | ....................................^",
         ),
     ] {
         assert_eq!(evaluate(text), want, "{text}");

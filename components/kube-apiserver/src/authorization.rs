@@ -40,6 +40,33 @@ impl Decision {
     }
 }
 
+/// What came of a question to all authorizers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub decision: Decision,
+    /// What kept authorizers from deciding.
+    pub error: Option<String>,
+}
+
+impl Verdict {
+    pub fn allowed(&self) -> bool {
+        self.decision.allowed()
+    }
+
+    pub fn reason(&self) -> &str {
+        self.decision.reason()
+    }
+}
+
+impl From<Decision> for Verdict {
+    fn from(decision: Decision) -> Self {
+        Self {
+            decision,
+            error: None,
+        }
+    }
+}
+
 /// The mode names of `--authorization-mode` that this server has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -123,14 +150,14 @@ impl Authorizer {
 
     /// Decides; the first authorizer with an opinion wins, none means no. What would be refused because no role is
     /// known yet waits until they are.
-    pub async fn decide(&self, attributes: &Attributes<'_>) -> Decision {
-        let decision = self.ask(attributes).await;
-        if decision.allowed() || attributes.is_probe() || self.rbac.is_built() || !self.has_rbac() {
-            return decision;
+    pub async fn decide(&self, attributes: &Attributes<'_>) -> Verdict {
+        let verdict = self.ask(attributes).await;
+        if verdict.allowed() || attributes.is_probe() || self.rbac.is_built() || !self.has_rbac() {
+            return verdict;
         }
         match tokio::time::timeout(RIGHTS_KNOWN, self.rbac.built()).await {
             Ok(()) => self.ask(attributes).await,
-            Err(_) => decision,
+            Err(_) => verdict,
         }
     }
 
@@ -139,27 +166,33 @@ impl Authorizer {
         chain.iter().any(|link| matches!(link, Link::Mode(Mode::Rbac)))
     }
 
-    async fn ask(&self, attributes: &Attributes<'_>) -> Decision {
+    async fn ask(&self, attributes: &Attributes<'_>) -> Verdict {
         // The one bypass: this group is what repairs a cluster whose rules are broken.
         if attributes.user.in_group(crate::identity::MASTERS) {
-            return Decision::Allow(String::new());
+            return Decision::Allow(String::new()).into();
         }
         let chain = self.chain.load_full();
         let mut reasons = Vec::new();
+        let mut errors = Vec::new();
         let mut from = 0;
         loop {
-            match self.walk(&chain, from, attributes, &mut reasons) {
-                Step::Decided(decision) => return decision,
-                Step::Ask(webhook, next) => match webhook.authorize(attributes).boxed().await {
-                    Decision::NoOpinion(reason) => {
-                        note(&mut reasons, reason);
-                        from = next;
-                    }
-                    decided => {
-                        self.decisions.of_webhook(&webhook, &decided);
-                        return decided;
-                    }
-                },
+            let (webhook, next) = match self.walk(&chain, from, attributes, &mut reasons) {
+                // Who decides doesn't tell what was wrong with those before.
+                Step::Decided(decision @ (Decision::Allow(_) | Decision::Deny(_))) => return decision.into(),
+                Step::Decided(decision) => {
+                    let error = rbac::index::aggregate(errors);
+                    return Verdict { decision, error };
+                }
+                Step::Ask(webhook, next) => (webhook, next),
+            };
+            let verdict = webhook.authorize(attributes).boxed().await;
+            if let Decision::NoOpinion(reason) = verdict.decision {
+                note(&mut reasons, reason);
+                errors.extend(verdict.error);
+                from = next;
+            } else {
+                self.decisions.of_webhook(&webhook, &verdict.decision);
+                return verdict;
             }
         }
     }
@@ -178,7 +211,7 @@ impl Authorizer {
         }
         match self.walk(&self.chain.load(), 0, attributes, &mut Vec::new()) {
             Step::Decided(decision) => decision,
-            Step::Ask(..) => futures::executor::block_on(self.decide(attributes)),
+            Step::Ask(..) => futures::executor::block_on(self.decide(attributes)).decision,
         }
     }
 

@@ -251,7 +251,13 @@ async fn allowed(
     let Asked {
         arrived, query, info, ..
     } = asked;
-    traced("authorization", authorize(server, &user, &info, &query, record)).await?;
+    let authorizing = authorize(server, &user, &info, &query, record);
+    if let Err(refusal) = traced("authorization", authorizing).await {
+        return match refusal {
+            Refusal::Forbidden(error) => Err(error),
+            Refusal::Undecided(why) => Ok(undecided(&arrived.parts.uri, &why)),
+        };
+    }
     let remote = server.aggregator.routes().of(&info).cloned();
     if let Some(remote) = remote {
         let deadline = (!info.is_long_running()).then_some(deadline);
@@ -438,22 +444,44 @@ async fn authorize(
     info: &RequestInfo,
     query: &Query,
     record: &mut audit::Record,
-) -> Result<(), ApiError> {
+) -> Result<(), Refusal> {
     let question = Attributes::of_request(user, info, query);
     let begun = Instant::now();
-    let decision = server.authorizer.decide(&question).await;
+    let verdict = server.authorizer.decide(&question).await;
     let metrics = &server.metrics.access;
-    metrics.decided(&decision, begun.elapsed());
-    record.decided(decision.allowed(), decision.reason());
-    if decision.allowed() {
+    metrics.decided(&verdict, begun.elapsed());
+    if let (Some(error), false) = (&verdict.error, verdict.allowed()) {
+        record.undecided();
+        return Err(Refusal::Undecided(error.clone()));
+    }
+    record.decided(verdict.allowed(), verdict.reason());
+    if verdict.allowed() {
         return Ok(());
     }
     let resource = GroupResource::new(&*info.group, &*info.resource);
-    Err(ApiError::forbidden(
+    Err(Refusal::Forbidden(ApiError::forbidden(
         &resource,
         &info.name,
-        &question.forbidden_message(decision.reason()),
-    ))
+        &question.forbidden_message(verdict.reason()),
+    )))
+}
+
+/// Why a request may not go on.
+enum Refusal {
+    Forbidden(ApiError),
+    /// An authorizer failed, and no other one allowed it.
+    Undecided(String),
+}
+
+/// Upstream's answer without a Status: plain text that a browser shows as such.
+fn undecided(uri: &http::Uri, why: &str) -> Response {
+    let path = uri.path_and_query().map_or("", |path| path.as_str());
+    let text = format!("Internal Server Error: {path:?}: {why}\n");
+    let text = text
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
+    answer::text(StatusCode::INTERNAL_SERVER_ERROR, text)
 }
 
 /// What the client calls this server: HTTP/2 says it apart from the headers.

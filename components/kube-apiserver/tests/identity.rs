@@ -334,6 +334,11 @@ async fn webhooks_say_who_callers_are_and_what_they_may() {
     policies_ask_it(&server, &joe).await;
 
     // Without the webhook it is as the failure policy says.
+    let url = webhook.url("/hook");
+    let told = |error: &str| {
+        error.starts_with(&format!("Post \"{url}?timeout=3s\": dial tcp "))
+            && error.ends_with("connect: connection refused")
+    };
     drop(webhook);
     std::fs::write(&chain, config("Deny")).unwrap();
     let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "joe"},
@@ -347,16 +352,37 @@ async fn webhooks_say_who_callers_are_and_what_they_may() {
         (!log.contains("the authorization configuration was reloaded")).then_some(log)
     })
     .await;
-    assert_eq!(
-        send(&joe, "GET", &list("endpoints"), &Value::Null).await.0,
-        StatusCode::FORBIDDEN
-    );
+    let text = undecided(&joe, &list("endpoints")).await;
+    let error = text
+        .strip_prefix(&format!("Internal Server Error: \"{}\": ", list("endpoints")))
+        .unwrap_or_default();
+    assert!(told(error.trim_end()), "{text}");
+    let question = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {"user": "joe",
+        "resourceAttributes": {"verb": "list", "resource": "endpoints", "namespace": "default"}}});
+    let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+    let (_, answer) = send(&admin, "POST", path, &question).await;
+    assert_eq!(answer["status"]["denied"], true);
+    let error = answer["status"]["evaluationError"].as_str().unwrap_or_default();
+    assert!(told(error), "{answer}");
     std::fs::write(&chain, config("NoOpinion")).unwrap();
     eventually("RBAC decides in the webhook's place", || async {
         let (code, answer) = send(&joe, "GET", &list("endpoints"), &Value::Null).await;
         (code != StatusCode::OK).then(|| answer.to_string())
     })
     .await;
+    // What no other authorizer allows is not said to be forbidden: the webhook might have allowed it.
+    let text = undecided(&joe, &list("secrets")).await;
+    assert!(text.trim_end().ends_with("connect: connection refused"), "{text}");
+}
+
+/// What is told of a request that nobody could decide.
+async fn undecided(client: &kube::Client, path: &str) -> String {
+    let answer = exchange::send(client, "GET", path, exchange::JSON, &Value::Null)
+        .await
+        .unwrap();
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(answer.headers["content-type"], "text/plain; charset=utf-8");
+    String::from_utf8(answer.body.to_vec()).unwrap()
 }
 
 /// The certificate that the server shows now.

@@ -192,7 +192,8 @@ impl Schema {
             multiple_of: map.get("multipleOf").and_then(Value::as_f64),
             max_length: count(map, "maxLength"),
             min_length: count(map, "minLength"),
-            pattern: (!pattern.is_empty()).then(|| (pattern.to_owned(), Regex::new(pattern).ok())),
+            pattern: (!pattern.is_empty())
+                .then(|| (pattern.to_owned(), cel::go_regexp::compile(pattern).ok())),
             max_items: count(map, "maxItems"),
             min_items: count(map, "minItems"),
             unique_items: flag(map, "uniqueItems"),

@@ -8,6 +8,8 @@ pub struct Rules {
     pub generation: &'static [&'static str],
     /// A new object has the generation that the client sent, if any; what changes it counts from there.
     pub generation_as_sent: bool,
+    /// What a gate that is off drops from an update has been counted as a change.
+    pub generation_before_gates: bool,
     /// The main endpoint leaves `status` alone.
     pub status: bool,
     /// Fields that the main endpoint leaves alone in an update, besides `status`.
@@ -45,6 +47,7 @@ pub fn rules(resource: &Resource) -> Rules {
     let plain = Rules {
         generation: &[],
         generation_as_sent: false,
+        generation_before_gates: false,
         status: has_status,
         main_keeps: &[],
         status_on_create: false,
@@ -133,14 +136,20 @@ pub fn rules(resource: &Resource) -> Rules {
         },
         "EndpointSlice" => Rules {
             generation: &["addressType", "endpoints", "ports", "metadata.labels"],
+            generation_before_gates: true,
             ..plain
         },
         "PriorityClass" => Rules {
             generation: &["value"],
             ..plain
         },
-        "DeviceClass" | "ResourceSlice" => Rules {
+        "DeviceClass" => Rules {
             generation: SPEC,
+            ..plain
+        },
+        "ResourceSlice" => Rules {
+            generation: SPEC,
+            generation_before_gates: true,
             ..plain
         },
         "ResourceClaim" => Rules {

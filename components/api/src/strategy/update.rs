@@ -86,6 +86,7 @@ pub fn prepare_update(
     if resource.gvk.kind == "Namespace" && subresource.is_empty() {
         keep(new, &["spec", "finalizers"]);
     }
+    let counted = rules.generation_before_gates && differs(rules.generation, old, new, &Unchanged::default());
     if resource.gates.apply(Some(old), new) || rewrites(&resource.gvk.kind, subresource) {
         known = None;
     }
@@ -158,7 +159,8 @@ pub fn prepare_update(
     let mut unchanged = known.unwrap_or_else(|| Unchanged::between(old, new));
     decode::fit_except(&resource.schemas, resource.schema_id, new, &unchanged)?;
     unchanged.forget("metadata");
-    generation(rules.generation, subresource, old, new, &unchanged);
+    let changed = counted || differs(rules.generation, old, new, &unchanged);
+    generation(changed && subresource != "status", old, new);
     Ok(unchanged)
 }
 
@@ -345,22 +347,24 @@ fn keep_observed_generations(old: &Value, new: &mut Value) {
 }
 
 /// The generation counts changes of what is wanted, and the start of a deletion.
-fn generation(parts: &[&str], subresource: &str, old: &Value, new: &mut Value, unchanged: &Unchanged) {
-    let before = meta::generation(old);
-    let differs = |part: &str| {
-        if let Some(field) = part.strip_prefix("metadata.") {
-            let of = |object| meta::get(object, field).unwrap_or(&Value::Null);
-            return !same_labels(of(old), of(new));
-        }
-        !unchanged.has(part) && !same(at(old, &[part]), at(new, &[part]))
-    };
-    let changed = subresource != "status" && parts.iter().any(|part| differs(part));
-    let generation = before + i64::from(changed);
+fn generation(changed: bool, old: &Value, new: &mut Value) {
+    let generation = meta::generation(old) + i64::from(changed);
     if generation == 0 {
         meta::remove(new, "generation");
     } else {
         meta::set(new, "generation", json!(generation));
     }
+}
+
+/// Whether one of the parts is another one than before.
+fn differs(parts: &[&str], old: &Value, new: &Value, unchanged: &Unchanged) -> bool {
+    parts.iter().any(|part| {
+        if let Some(field) = part.strip_prefix("metadata.") {
+            let of = |object| meta::get(object, field).unwrap_or(&Value::Null);
+            return !same_labels(of(old), of(new));
+        }
+        !unchanged.has(part) && !same(at(old, &[part]), at(new, &[part]))
+    })
 }
 
 /// Whether these are the same labels or annotations, none being as good as an empty map.

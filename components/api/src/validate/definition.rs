@@ -2,7 +2,6 @@
 mod conversion;
 mod defaults;
 mod dump;
-mod go_regexp;
 mod lists;
 mod names;
 mod openapi;

@@ -1,4 +1,5 @@
 //! Validation of `metadata`.
+use super::addresses::canonical_ip;
 use super::internal;
 use crate::Resource;
 use crate::features::Feature;
@@ -23,7 +24,12 @@ fn name_errors(resource: &Resource, name: &str) -> Vec<String> {
         }
         "Service" => names::dns1123_label(name),
         "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding" => names::path_segment_name(name),
-        "APIService" | "IPAddress" => Vec::new(),
+        // It doesn't have to make sense with something behind it: no name of this kind can be made up.
+        "IPAddress" => canonical_ip(&Path::new("metadata.name"), name)
+            .map(|error| error.detail)
+            .into_iter()
+            .collect(),
+        "APIService" => Vec::new(),
         "CertificateSigningRequest" | "Event" | "PodDisruptionBudget" => Vec::new(),
         "StatefulSet" => names::dns1123_label(name),
         // Checked by generated code, which counts bytes where other checks count characters.

@@ -1,14 +1,14 @@
 //! Validation of network policies, ingresses and addresses.
 mod ingress;
 
-use super::addresses::{Addresses, canonical_cidr, canonical_ip};
+use super::addresses::{Addresses, canonical_cidr};
 use super::internal;
 use super::shared::{self, label_selector, label_selector_with, one_of, port_or_name, texts};
 use crate::addresses;
 use crate::features::Features;
 use crate::value::{at, int, list, text};
 use apimachinery::field::{Error, ErrorList, Path};
-use apimachinery::{meta, names};
+use apimachinery::names;
 use serde_json::{Value, json};
 
 /// These kinds, new or changed; `None` for other kinds.
@@ -189,11 +189,7 @@ fn ip_block(block: &Value, rules: &Addresses<'_>, path: &Path) -> ErrorList {
 }
 
 fn ip_address(old: Option<&Value>, new: &Value) -> ErrorList {
-    let name = Some(meta::name(new)).filter(|name| !name.is_empty());
-    let mut errors: ErrorList = name
-        .and_then(|name| canonical_ip(&Path::new("metadata.name"), name))
-        .into_iter()
-        .collect();
+    let mut errors = ErrorList::new();
     let path = Path::new("spec.parentRef");
     let parent = at(new, &["spec", "parentRef"]);
     if parent.is_object() {

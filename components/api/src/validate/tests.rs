@@ -188,3 +188,21 @@ fn ambiguous_addresses_stay_where_they_were_but_come_nowhere_new() {
         assert_eq!(told(create(row, &object(&[bad]))), "", "{resource}");
     }
 }
+
+#[test]
+fn a_name_that_begins_like_an_address_is_none_when_something_is_to_follow() {
+    let registry = Registry::with_features(Features::default());
+    let row = registry
+        .resource("networking.k8s.io", "v1", "ipaddresses")
+        .unwrap();
+    let address = json!({
+        "metadata": {"generateName": "10.0.0.", "name": "10.0.0.x2b7p"},
+        "spec": {"parentRef": {"resource": "services", "name": "s"}},
+    });
+    let told = told(create(row, &address));
+    let why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+    let both = format!(
+        "[metadata.generateName: Invalid value: \"10.0.0.\": {why}, metadata.name: Invalid value: \"10.0.0.x2b7p\": {why}]"
+    );
+    assert!(told.ends_with(&both), "{told}");
+}

@@ -104,12 +104,14 @@ fn bytes<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Answer<'a> {
 fn timestamp<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Answer<'a> {
     match &args[0] {
         Value::Timestamp(_) => Ok(args[0].clone()),
-        Value::String(text) => text.as_str().parse().map(Value::Timestamp).map_err(|_| {
-            EvalError::new(format!(
-                "cannot convert '{}' to google.protobuf.Timestamp",
-                text.as_str()
-            ))
-        }),
+        Value::String(text) => apimachinery::time::parse_time(text.as_str())
+            .map(Value::Timestamp)
+            .map_err(|_| {
+                EvalError::new(format!(
+                    "cannot convert '{}' to google.protobuf.Timestamp",
+                    text.as_str()
+                ))
+            }),
         Value::Int(seconds) => jiff::Timestamp::from_second(*seconds)
             .map(Value::Timestamp)
             .map_err(|_| EvalError::new("timestamp overflow")),

@@ -1,15 +1,13 @@
 //! Regular expressions. Those written out in an expression are compiled once, with it.
 use super::{Overload, Sig, method, no_such_overload};
 use crate::evaluate::{EvalError, Scratch};
+use crate::go_regexp;
 use crate::node::{Node, Op};
 use crate::syntax::Literal;
 use crate::value::Value;
 use Sig::{Bool, Int, String};
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 use std::collections::HashMap;
-
-/// Largest compiled form of a regular expression, in bytes.
-const SIZE_LIMIT: usize = 1 << 20;
 
 /// The regular expressions that a program has written out.
 #[derive(Debug, Default)]
@@ -31,7 +29,7 @@ impl Regexes {
                 if let [_, pattern, ..] = args.as_slice()
                     && let Op::Literal(Literal::String(text)) = &pattern.op
                     && is_regex_call(node)
-                    && let Ok(regex) = compile(text)
+                    && let Ok(regex) = go_regexp::compile(text)
                 {
                     self.known.insert(text.clone(), regex);
                 }
@@ -44,9 +42,9 @@ impl Regexes {
     fn with<T>(&self, pattern: &str, run: impl FnOnce(&Regex) -> T) -> Result<T, EvalError> {
         match self.known.get(pattern) {
             Some(regex) => Ok(run(regex)),
-            None => compile(pattern)
+            None => go_regexp::compile(pattern)
                 .map(|regex| run(&regex))
-                .map_err(|_| EvalError::new(format!("error parsing regexp: `{pattern}`"))),
+                .map_err(EvalError::new),
         }
     }
 }
@@ -58,10 +56,6 @@ fn is_regex_call(node: &Node) -> bool {
     candidates
         .iter()
         .any(|(overload, _)| matches!(overload.id, "matches_string" | "find"))
-}
-
-fn compile(pattern: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(pattern).size_limit(SIZE_LIMIT).build()
 }
 
 fn texts<'v>(args: &'v [Value<'_>]) -> Result<(&'v str, &'v str), EvalError> {

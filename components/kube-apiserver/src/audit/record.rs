@@ -128,6 +128,14 @@ impl Record {
             .insert("authorization.k8s.io/reason".to_owned(), json!(reason));
     }
 
+    /// Notes that nobody decided, for something went wrong.
+    pub fn undecided(&mut self) {
+        if self.rules.is_some() {
+            self.annotations
+                .insert("authorization.k8s.io/reason".to_owned(), json!("internal error"));
+        }
+    }
+
     /// Takes a copy of the request's body, if it is an object.
     pub fn note_request(&mut self, registry: &Registry, headers: &HeaderMap, body: &Bytes) {
         if self.rules.is_some() && self.info.is_resource && !body.is_empty() {

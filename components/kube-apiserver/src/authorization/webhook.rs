@@ -1,8 +1,8 @@
 //! An authorizer behind a webhook: SubjectAccessReviews out, decisions in, both kept for a while.
 
-use super::Decision;
 use super::attributes::Attributes;
 use super::selection;
+use super::{Decision, Verdict};
 use crate::webhook::{CallError, Endpoint, PAUSE};
 use ahash::AHashMap;
 use cel::{Decl, Environment, PER_CALL_LIMIT, Program, Type, from_json};
@@ -93,42 +93,46 @@ impl WebhookAuthorizer {
         }
     }
 
-    pub async fn authorize(&self, attributes: &Attributes<'_>) -> Decision {
+    pub async fn authorize(&self, attributes: &Attributes<'_>) -> Verdict {
         let spec = spec(attributes, "groups");
         match self.conditions.hold(&spec) {
             Ok(true) => {}
-            Ok(false) => return Decision::NoOpinion(String::new()),
-            Err(error) => return self.failed(&error),
+            Ok(false) => return Decision::NoOpinion(String::new()).into(),
+            Err(error) => return self.failed(error, String::new()),
         }
         let text = spec.to_string();
         let key: [u8; 32] = Sha256::digest(&text).into();
         if let Some(decision) = self.kept(&key) {
-            return decision;
+            return decision.into();
         }
         let answer = match self.ask(spec).await {
             Ok(answer) => answer,
-            Err(error) => return self.failed(&error.to_string()),
+            Err(error) => return self.failed(error.to_string(), String::new()),
         };
         let decision = match read(&answer) {
             Ok(decision) => decision,
-            Err(error) => return self.failed(&error),
+            Err(Unusable { error, reason }) => return self.failed(error, reason),
         };
         if text.len() <= LONGEST {
             self.keep(key, &decision);
         }
-        decision
+        decision.into()
     }
 
-    fn failed(&self, error: &str) -> Decision {
+    fn failed(&self, error: String, reason: String) -> Verdict {
         tracing::error!(
             name = self.settings.name,
             error,
             "an authorization webhook gave no decision"
         );
-        if self.settings.deny_on_failure {
-            Decision::Deny(String::new())
+        let decision = if self.settings.deny_on_failure {
+            Decision::Deny(reason)
         } else {
-            Decision::NoOpinion(String::new())
+            Decision::NoOpinion(reason)
+        };
+        Verdict {
+            decision,
+            error: Some(error),
         }
     }
 
@@ -226,12 +230,25 @@ fn spec(attributes: &Attributes<'_>, groups: &str) -> Value {
     Value::Object(spec)
 }
 
-fn read(answer: &[u8]) -> Result<Decision, String> {
-    let review: Value = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
+/// An answer that is no decision, and the reason that it gives all the same.
+#[derive(Debug, PartialEq, Eq)]
+struct Unusable {
+    error: String,
+    reason: String,
+}
+
+fn read(answer: &[u8]) -> Result<Decision, Unusable> {
+    let review: Value = serde_json::from_slice(answer).map_err(|error| Unusable {
+        error: error.to_string(),
+        reason: String::new(),
+    })?;
     let status = &review["status"];
     let reason = status["reason"].as_str().unwrap_or("").to_owned();
     match (status["allowed"] == true, status["denied"] == true) {
-        (true, true) => Err("webhook subject access review returned both allow and deny response".to_owned()),
+        (true, true) => Err(Unusable {
+            error: "webhook subject access review returned both allow and deny response".to_owned(),
+            reason,
+        }),
         (true, false) => Ok(Decision::Allow(reason)),
         (false, true) => Ok(Decision::Deny(reason)),
         (false, false) => Ok(Decision::NoOpinion(reason)),

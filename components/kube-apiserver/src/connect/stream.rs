@@ -85,15 +85,15 @@ async fn require_create(server: &Server, request: &ApiRequest) -> Result<(), Api
     }
     let mut question = Attributes::of_request(&request.user, &request.info, &request.query);
     question.verb = std::borrow::Cow::Borrowed("create");
-    let decision = server.authorizer.decide(&question).await;
-    if decision.allowed() {
+    let verdict = server.authorizer.decide(&question).await;
+    if verdict.allowed() {
         return Ok(());
     }
     let resource = apimachinery::GroupResource::new(&*request.info.group, &*request.info.resource);
     Err(ApiError::forbidden(
         &resource,
         &request.info.name,
-        &question.forbidden_message(decision.reason()),
+        &question.forbidden_message(verdict.reason()),
     ))
 }
 

@@ -1,6 +1,6 @@
 //! Who was let in, who was allowed what, and which configuration of that is in use.
 
-use crate::authorization::Decision;
+use crate::authorization::{Decision, Verdict};
 use daemon::metrics::PlainCounter;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -107,6 +107,7 @@ pub struct AccessMetrics {
     allowed: Outcome<Counter>,
     denied: Outcome<Counter>,
     undecided: Outcome<Counter>,
+    failed: Outcome<Counter>,
     certificates: AtomicHistogram,
     steps: [AtomicHistogram; Step::ALL.len()],
     reloads: [Reloads; 3],
@@ -217,6 +218,7 @@ impl AccessMetrics {
             allowed: decision("allowed"),
             denied: decision("denied"),
             undecided: decision("no-opinion"),
+            failed: decision("error"),
             users,
             certificates,
             reloads,
@@ -249,9 +251,10 @@ impl AccessMetrics {
         self.certificates.observe((expires - now()) as f64);
     }
 
-    pub fn decided(&self, decision: &Decision, elapsed: Duration) {
-        let outcome = match decision {
+    pub fn decided(&self, verdict: &Verdict, elapsed: Duration) {
+        let outcome = match &verdict.decision {
             Decision::Allow(_) => &self.allowed,
+            _ if verdict.error.is_some() => &self.failed,
             Decision::Deny(_) => &self.denied,
             Decision::NoOpinion(_) => &self.undecided,
         };
@@ -312,7 +315,7 @@ mod tests {
         metrics.authenticated(Some("admin"), Duration::from_millis(3));
         metrics.authenticated(Some("a@b"), Duration::ZERO);
         metrics.authenticated(None, Duration::ZERO);
-        metrics.decided(&Decision::Allow(String::new()), Duration::ZERO);
+        metrics.decided(&Decision::Allow(String::new()).into(), Duration::ZERO);
         metrics.certificate(now() + 5000);
         metrics.reloaded(Followed::Authorization, false);
         let mut text = String::new();

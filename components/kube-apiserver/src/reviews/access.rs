@@ -94,15 +94,21 @@ pub async fn own(server: &Server, request: &ApiRequest, review: &Value) -> Value
 }
 
 async fn answer(server: &Server, user: &User, spec: &Value) -> Value {
-    let mut status = status(&server.authorizer.decide(&question(user, spec)).await);
-    if let Some(error) = left_out(&spec["resourceAttributes"]) {
-        status["evaluationError"] = json!(error);
+    let verdict = server.authorizer.decide(&question(user, spec)).await;
+    let mut status = status(&verdict.decision);
+    let errors: Vec<String> = verdict
+        .error
+        .into_iter()
+        .chain(left_out(&spec["resourceAttributes"]))
+        .collect();
+    if !errors.is_empty() {
+        status["evaluationError"] = json!(errors.join("; "));
     }
     status
 }
 
 /// What of the selectors nobody was asked about.
-fn left_out(resource: &Value) -> Option<String> {
+fn left_out(resource: &Value) -> Vec<String> {
     let mut told = Vec::new();
     for (field, asked) in [
         (
@@ -123,7 +129,7 @@ fn left_out(resource: &Value) -> Option<String> {
             ));
         }
     }
-    (!told.is_empty()).then(|| told.join("; "))
+    told
 }
 
 /// As Go's struct is printed.
@@ -365,22 +371,20 @@ mod tests {
     fn what_nobody_was_asked_about_is_told() {
         let path = "spec.resourceAttributes";
         for (resource, told) in [
-            (json!({}), None),
-            (json!({"labelSelector": {"rawSelector": "a=1"}}), None),
+            (json!({}), String::new()),
+            (json!({"labelSelector": {"rawSelector": "a=1"}}), String::new()),
             (
                 json!({"fieldSelector": {"requirements": [{"key": "a", "operator": "Exists"}]}, "labelSelector": {"rawSelector": "a=b=c"}}),
-                Some(format!(
+                format!(
                     "{path}.fieldSelector ignored due to parse error; {path}.labelSelector ignored due to parse error"
-                )),
+                ),
             ),
             (
                 json!({"labelSelector": {"requirements": [{"key": "a", "operator": "Like"}, {"key": "b", "operator": "Exists"}]}}),
-                Some(format!(
-                    "{path}.labelSelector partially ignored due to parse error"
-                )),
+                format!("{path}.labelSelector partially ignored due to parse error"),
             ),
         ] {
-            assert_eq!(left_out(&resource), told, "{resource}");
+            assert_eq!(left_out(&resource).join("; "), told, "{resource}");
         }
     }
 }

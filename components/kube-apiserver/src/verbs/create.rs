@@ -40,6 +40,8 @@ pub async fn create_object(
     options: &WriteOptions,
 ) -> Result<Shown, ApiError> {
     let row = &target.row;
+    // Before admission: webhooks don't see what a client has no say in.
+    metadata::wipe_system_fields(&mut object);
     metadata::ensure_namespace(row, &target.namespace, &mut object)?;
     kinds::default(row, &mut object);
     write::track(

@@ -1,5 +1,6 @@
 //! What a webhook's HTTP answer means.
 
+use apimachinery::status::Details;
 use apimachinery::{ApiError, Reason};
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -14,9 +15,9 @@ const MAX_QUOTE: usize = 2048;
 /// Why a webhook gave no usable answer.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CallError {
-    /// It was not reached, or broke off.
+    /// It was not reached, took too long, or broke off.
     #[error("{message}")]
-    Transport { message: String, timed_out: bool },
+    Transport { message: String, broke_off: bool },
     /// It answered with a failure.
     #[error("{}", .0.message())]
     Status(ApiError),
@@ -31,25 +32,35 @@ impl CallError {
         }
     }
 
-    /// Whether another attempt may do better.
+    /// Whether another attempt may do better, as upstream's client sees it: a webhook that isn't there is not waited for.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Transport { timed_out: false, .. }) || matches!(self.code(), 429 | 500..=599)
+        match self {
+            Self::Transport { broke_off, .. } => *broke_off,
+            Self::Status(error) => {
+                matches!(error.code(), 429 | 500 | 504) || error.retry_after_seconds().is_some()
+            }
+        }
     }
 }
 
 /// The body of a successful answer. The length of any answer's is in `length` afterwards.
 pub async fn read(response: Response<Incoming>, length: &mut Option<usize>) -> Result<Bytes, CallError> {
     let status = response.status();
+    let pause = response.headers().get(http::header::RETRY_AFTER);
+    let pause = pause.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
     let body = Limited::new(response.into_body(), MAX_ANSWER)
         .collect()
         .await
-        .map_err(|error| CallError::Transport {
-            message: if error.is::<LengthLimitError>() {
-                format!("the answer is longer than {MAX_ANSWER} bytes")
-            } else {
-                format!("unexpected error when reading response body: {error}")
-            },
-            timed_out: false,
+        .map_err(|error| {
+            let too_long = error.is::<LengthLimitError>();
+            CallError::Transport {
+                message: if too_long {
+                    format!("the answer is longer than {MAX_ANSWER} bytes")
+                } else {
+                    format!("unexpected error when reading response body: {error}")
+                },
+                broke_off: !too_long,
+            }
         })?
         .to_bytes();
     *length = Some(body.len());
@@ -60,11 +71,13 @@ pub async fn read(response: Response<Incoming>, length: &mut Option<usize>) -> R
         .ok()
         .filter(|status| status["kind"] == "Status" && status["status"] == "Failure")
         .and_then(|status| ApiError::from_status(&status));
-    Err(CallError::Status(told.unwrap_or_else(|| failure(status, &body))))
+    Err(CallError::Status(
+        told.unwrap_or_else(|| failure(status, &body, pause)),
+    ))
 }
 
 /// An answer that isn't a Status, in the words of upstream's client.
-fn failure(status: StatusCode, body: &[u8]) -> ApiError {
+fn failure(status: StatusCode, body: &[u8], pause: Option<i32>) -> ApiError {
     let text: String = String::from_utf8_lossy(body)
         .trim()
         .chars()
@@ -122,7 +135,11 @@ fn failure(status: StatusCode, body: &[u8]) -> ApiError {
             format!("the server responded with the status code {code} but did not return more information"),
         ),
     };
-    ApiError::new(status.as_u16(), reason, message, None)
+    let details = pause.map(|retry_after_seconds| Details {
+        retry_after_seconds,
+        ..Details::default()
+    });
+    ApiError::new(status.as_u16(), reason, message, details)
 }
 
 #[cfg(test)]
@@ -146,7 +163,28 @@ mod tests {
             (403, "no", "no"),
         ] {
             let status = StatusCode::from_u16(code).unwrap();
-            assert_eq!(failure(status, body.as_bytes()).message(), expected);
+            assert_eq!(failure(status, body.as_bytes(), None).message(), expected);
+        }
+    }
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        let told = |code, pause| CallError::Status(failure(StatusCode::from_u16(code).unwrap(), b"", pause));
+        let transport = |broke_off| CallError::Transport {
+            message: String::new(),
+            broke_off,
+        };
+        for (error, expected) in [
+            (transport(true), true),
+            (transport(false), false),
+            (told(429, None), true),
+            (told(500, None), true),
+            (told(503, None), false),
+            (told(503, Some(1)), true),
+            (told(504, None), true),
+            (told(403, None), false),
+        ] {
+            assert_eq!(error.is_passing(), expected, "{error:?}");
         }
     }
 }

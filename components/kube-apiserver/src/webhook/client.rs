@@ -141,9 +141,9 @@ impl Endpoint {
     pub async fn post(&self, body: Bytes, timeout: Duration) -> Result<Bytes, CallError> {
         let told = timeout.as_secs() + u64::from(timeout.subsec_nanos() > 0);
         let url = self.place.with_parameter("timeout", &go_duration(told));
-        let failed = |why: &str, timed_out: bool| CallError::Transport {
+        let failed = |why: &str, broke_off: bool| CallError::Transport {
             message: format!("Post {url:?}: {why}"),
-            timed_out,
+            broke_off,
         };
         let sent = body.len();
         let mut request = self.request(&url, body).map_err(|why| failed(&why, false))?;
@@ -158,7 +158,7 @@ impl Endpoint {
                 .pool
                 .request(request)
                 .await
-                .map_err(|error| failed(&root_cause(&error), false))?;
+                .map_err(|error| failed(&root_cause(&error), !error.is_connect()))?;
             let status = response.status().as_u16();
             code = Some(status);
             if let Some(weakness) = response.extensions().get::<Weakness>() {
@@ -174,7 +174,7 @@ impl Endpoint {
         let exchange = spans::traced("HTTP POST", SpanKind::Client, attributes, exchange);
         let outcome = match tokio::time::timeout(timeout, exchange).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(failed("context deadline exceeded", true)),
+            Err(_) => Err(failed("context deadline exceeded", false)),
         };
         counts.posted(sent, code, read, begun.elapsed());
         outcome

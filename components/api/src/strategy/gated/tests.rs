@@ -489,8 +489,12 @@ fn kinds_without_gated_fields_look_for_nothing() {
 }
 
 fn row(feature: Feature, on: bool, plural: &str) -> std::sync::Arc<Resource> {
+    row_of("", feature, on, plural)
+}
+
+fn row_of(group: &str, feature: Feature, on: bool, plural: &str) -> std::sync::Arc<Resource> {
     let registry = Registry::with_features(Features::default().with(feature, on));
-    registry.resource("", "v1", plural).unwrap().clone()
+    registry.resource(group, "v1", plural).unwrap().clone()
 }
 
 #[test]
@@ -532,4 +536,24 @@ fn an_update_that_drops_knows_that_nothing_changed() {
     let unchanged = crate::strategy::prepare_update(&pods, "", &old, &mut new, unchanged).unwrap();
     assert!(unchanged.has("spec"));
     assert_eq!(new["metadata"]["generation"], 3);
+}
+
+#[test]
+fn slices_of_devices_count_what_is_dropped_from_them_as_a_change() {
+    let slices = row_of(
+        "resource.k8s.io",
+        Feature::DRADeviceTaints,
+        false,
+        "resourceslices",
+    );
+    let old = json!({
+        "metadata": {"name": "s", "uid": "u", "generation": 3},
+        "spec": {"driver": "d.example", "pool": {"name": "p", "generation": 1, "resourceSliceCount": 1}, "devices": [{"name": "d"}]},
+    });
+    let mut new = old.clone();
+    new["spec"]["devices"][0]["taints"] = json!([{"key": "a", "effect": "NoExecute"}]);
+    let unchanged = Unchanged::between(&old, &new);
+    crate::strategy::prepare_update(&slices, "", &old, &mut new, unchanged).unwrap();
+    assert_eq!(new["spec"], old["spec"]);
+    assert_eq!(new["metadata"]["generation"], 4);
 }

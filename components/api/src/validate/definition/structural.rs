@@ -238,7 +238,7 @@ fn only_checks_below(schema: &Value, skips_any: bool, path: &Path, errors: &mut 
     }
     let pattern = text(schema, &["pattern"]);
     if !pattern.is_empty()
-        && let Err(why) = super::go_regexp::check(pattern)
+        && let Err(why) = cel::go_regexp::check(pattern)
     {
         errors.push(Error::invalid(
             &path.child("pattern"),

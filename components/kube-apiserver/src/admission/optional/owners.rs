@@ -1,7 +1,7 @@
 //! OwnerReferencesPermissionEnforcement: who gives an object an owner lets it be deleted with that, and may hold up the
 //! owner's deletion; so both are for those who could do it themselves.
 use crate::admission::Attributes;
-use crate::authorization::Decision;
+use crate::authorization::Verdict;
 use crate::authorization::attributes::Attributes as Question;
 use crate::server::Server;
 use api::Resource;
@@ -33,10 +33,10 @@ pub async fn check(
     .of_subresource(&attributes.subresource)
     .named(&attributes.name);
     question.version = Cow::Borrowed(&attributes.row.gvk.version);
-    let decision = server.authorizer.decide(&question).await;
-    if !decision.allowed() {
+    let verdict = server.authorizer.decide(&question).await;
+    if !verdict.allowed() {
         let why = "cannot set an ownerRef on a resource you can't delete";
-        return Err(attributes.forbidden(&told(why, &decision)));
+        return Err(attributes.forbidden(&told(why, &verdict)));
     }
     for owner in newly_blocking(new, old) {
         held_up(server, attributes, owner).await?;
@@ -49,9 +49,10 @@ fn owners(object: Option<&Value>) -> &[Value] {
     owners.map_or(&[], Vec::as_slice)
 }
 
-/// Upstream shows the reason and an error, which our authorizers don't have.
-fn told(why: &str, decision: &Decision) -> String {
-    format!("{why}: {}, <nil>", decision.reason())
+/// With the reason and the error, as Go prints it.
+fn told(why: &str, verdict: &Verdict) -> String {
+    let error = verdict.error.as_deref().unwrap_or("<nil>");
+    format!("{why}: {}, {error}", verdict.reason())
 }
 
 /// Owners whose deletion waits for the object, and didn't before.
@@ -92,10 +93,10 @@ async fn held_up(server: &Server, attributes: &Attributes<'_>, owner: &Value) ->
             .of_subresource("finalizers")
             .named(text("name"));
         question.version = Cow::Borrowed(&row.gvk.version);
-        let decision = server.authorizer.decide(&question).await;
-        if !decision.allowed() {
+        let verdict = server.authorizer.decide(&question).await;
+        if !verdict.allowed() {
             let why = "cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on";
-            return Err(attributes.forbidden(&told(why, &decision)));
+            return Err(attributes.forbidden(&told(why, &verdict)));
         }
     }
     Ok(())

@@ -161,13 +161,13 @@ impl Asking<'_> {
 
     async fn allowed(&self, question: &Attributes<'_>) -> Result<(), ApiError> {
         let begun = Instant::now();
-        let decision = self.authorizer.decide(question).await;
-        let allowed = decision.allowed();
+        let verdict = self.authorizer.decide(question).await;
+        let allowed = verdict.allowed();
         self.metrics.checked(self.mode.name(), allowed, begun.elapsed());
         if allowed {
             Ok(())
         } else {
-            Err(forbidden(question, decision.reason()))
+            Err(forbidden(question, verdict.reason()))
         }
     }
 

@@ -180,11 +180,11 @@ fn question<'a>(
 
 /// Why the answer is no.
 async fn refused(server: &Server, question: &Attributes<'_>) -> Option<String> {
-    let decision = server.authorizer.decide(question).await;
-    if decision.allowed() {
+    let verdict = server.authorizer.decide(question).await;
+    if verdict.allowed() {
         return None;
     }
-    let message = question.forbidden_message(decision.reason());
+    let message = question.forbidden_message(verdict.reason());
     let refusal = ApiError::forbidden(&GroupResource::new(GROUP, CLAIMS), &question.name, &message);
     Some(refusal.message().to_owned())
 }

@@ -60,15 +60,14 @@ async fn may_create(server: &Server, request: &ApiRequest, target: &Target) -> R
         verb: VERB.into(),
         ..authorization::attributes::Attributes::of_request(&request.user, &request.info, &request.query)
     };
-    let decision = server.authorizer.decide(&question).await;
-    if decision.allowed() {
+    let verdict = server.authorizer.decide(&question).await;
+    if verdict.allowed() {
         return Ok(());
     }
-    Err(ApiError::forbidden(
-        &target.resource(),
-        &target.name,
-        decision.reason(),
-    ))
+    Err(match verdict.error {
+        Some(error) => ApiError::internal(error),
+        None => ApiError::forbidden(&target.resource(), &target.name, verdict.reason()),
+    })
 }
 
 /// A signing request says who made it, whatever the body claims: approvers decide by it.

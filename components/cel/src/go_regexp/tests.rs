@@ -35,6 +35,55 @@ fn patterns_that_go_compiles() {
         "é+",
     ] {
         assert_eq!(check(pattern), Ok(()), "{pattern}");
+        assert!(compile(pattern).is_ok(), "{pattern}: {:?}", compile(pattern));
+    }
+}
+
+#[test]
+fn what_matches_in_go_matches() {
+    for (pattern, text, matches) in [
+        ("^\\d+$", "12", true),
+        ("^\\d+$", "\u{663}", false),
+        ("^[\\d-]+$", "1-\u{663}", false),
+        ("^\\w$", "é", false),
+        ("^\\W$", "é", true),
+        ("^[\\s]$", "\u{a0}", false),
+        ("^\\s$", "\u{b}", false),
+        ("\\bé\\b", "é", false),
+        ("a\\B", "aé", false),
+        ("a\\Bb", "ab", true),
+        ("^[a&&b]+$", "&a", true),
+        ("^[+--]+$", ",-", true),
+        ("^[a~~b]$", "~", true),
+        ("^[[a]$", "[", true),
+        ("^[\\]^-]+$", "^]-", true),
+        ("^a{,5}$", "a{,5}", true),
+        ("^}{]$", "}{]", true),
+        ("^\\<b\\>$", "<b>", true),
+        ("^\\Qa.b\\E+$", "a.bb", true),
+        ("^\\Qa.b\\E+$", "acb", false),
+        ("^\\101\\x{e9}$", "Aé", true),
+        ("^\\x{D800}?$", "", true),
+        ("^[\\x{D800}-\\x{E000}]$", "\u{e000}", true),
+        ("^[^\\x{D800}]$", "a", true),
+        ("^\\p{^Greek}\\P{^Lu}$", "aA", true),
+        ("^\\PN\\pN$", "a1", true),
+        ("^(?i)ab(?-i)c$", "ABc", true),
+        ("^(?i)ab(?-i)c$", "ABC", false),
+        ("^(?ii:a)(?i-i:b)$", "Ab", true),
+        ("^a(?i)*$", "aaa", true),
+        ("^a+(?i)?b$", "B", true),
+        ("^(ab)+(?i)?c$", "C", true),
+        ("^(?:a|(?i)b)c$", "Bc", true),
+        ("^(?P<1st>a)(?P<1st>b)$", "ab", true),
+        ("^a$", "a\n", false),
+        ("(?m)^a$", "b\na\n", true),
+        ("^.$", "\n", false),
+        ("^[^a]$", "\n", true),
+        ("^(?s).$", "\n", true),
+    ] {
+        let found = compile(pattern).map(|regex| regex.is_match(text));
+        assert_eq!(found, Ok(matches), "{pattern} {text:?}");
     }
 }
 
@@ -117,7 +166,9 @@ fn nesting_has_an_end() {
 proptest! {
     #[test]
     fn whatever_it_is_is_read(pattern in "[a-c0-9\\\\pPQExCdé(){}\\[\\]|*+?<>:=!^$,.-]{0,30}") {
-        let _ = check(&pattern);
+        if check(&pattern).is_ok() {
+            prop_assert!(compile(&pattern).is_ok(), "{:?}", compile(&pattern));
+        }
     }
 
     // Where both have no say of their own, they agree.

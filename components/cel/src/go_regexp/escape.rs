@@ -1,35 +1,57 @@
 //! What begins with a backslash.
 
-use super::{BAD_RANGE, Wrong, up_to};
+use super::{BAD_RANGE, Wrong, push_literal, up_to};
 use regex::Regex;
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::fmt::Write;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 const BAD_ESCAPE: &str = "invalid escape sequence";
 
-/// What follows an escape that stands outside of classes.
-pub(super) fn skip_outside(text: &str) -> Result<&str, Wrong<'_>> {
-    match text[1..].chars().next() {
-        Some('A' | 'b' | 'B' | 'z') => Ok(&text[2..]),
-        Some('C') => Err((BAD_ESCAPE, &text[..2])),
-        _ => match skip_group(text)? {
-            Some(after) => Ok(after),
-            None => read(text).map(|(_, after)| after),
-        },
-    }
+/// Writes an escape that stands outside of classes; gives what follows.
+pub(super) fn outside<'t>(text: &'t str, out: &mut String) -> Result<&'t str, Wrong<'t>> {
+    let written = match text[1..].chars().next() {
+        Some('A') => "\\A",
+        Some('z') => "\\z",
+        // Words are of ASCII.
+        Some('b') => "(?-u:\\b)",
+        Some('B') => "(?-u:\\B)",
+        Some('C') => return Err((BAD_ESCAPE, &text[..2])),
+        _ => {
+            if let Some(after) = group(text, out)? {
+                return Ok(after);
+            }
+            let (code, after) = character(text)?;
+            push_literal(code, out);
+            return Ok(after);
+        }
+    };
+    out.push_str(written);
+    Ok(&text[2..])
 }
 
-/// What follows an escape that stands for many characters; `None` if there is none.
-pub(super) fn skip_group(text: &str) -> Result<Option<&str>, Wrong<'_>> {
+/// Writes an escape that stands for many characters, and gives what follows; `None` if there is none.
+pub(super) fn group<'t>(text: &'t str, out: &mut String) -> Result<Option<&'t str>, Wrong<'t>> {
     let Some(after) = text.strip_prefix('\\') else {
         return Ok(None);
     };
     let mut chars = after.chars();
-    match chars.next() {
-        Some('d' | 'D' | 's' | 'S' | 'w' | 'W') => return Ok(Some(chars.as_str())),
-        Some('p' | 'P') => {}
+    let negated = match chars.next() {
+        Some(c @ ('d' | 'D' | 's' | 'S' | 'w' | 'W')) => {
+            out.push_str(match c {
+                'd' => "[0-9]",
+                'D' => "[^0-9]",
+                's' => "[\\t\\n\\f\\r ]",
+                'S' => "[^\\t\\n\\f\\r ]",
+                'w' => "[0-9A-Za-z_]",
+                _ => "[^0-9A-Za-z_]",
+            });
+            return Ok(Some(chars.as_str()));
+        }
+        Some('p') => false,
+        Some('P') => true,
         _ => return Ok(None),
-    }
+    };
     let (sequence, name) = if chars.as_str().starts_with('{') {
         let end = text.find('}').ok_or((BAD_RANGE, text))?;
         (&text[..=end], &text[3..end])
@@ -38,38 +60,37 @@ pub(super) fn skip_group(text: &str) -> Result<Option<&str>, Wrong<'_>> {
         let sequence = up_to(text, chars.as_str());
         (sequence, &sequence[2..])
     };
-    if !is_known(name.strip_prefix('^').unwrap_or(name)) {
-        return Err((BAD_RANGE, sequence));
-    }
+    let bare = name.strip_prefix('^');
+    let kind = kind_of(bare.unwrap_or(name)).ok_or((BAD_RANGE, sequence))?;
+    let letter = if negated == bare.is_some() { 'p' } else { 'P' };
+    let _ = write!(out, "\\{letter}{{{kind}={}}}", bare.unwrap_or(name));
     Ok(Some(&text[sequence.len()..]))
 }
 
-/// Whether Unicode has a category or script of this name.
-fn is_known(name: &str) -> bool {
+/// Whether a name is that of a category (`gc`) or of a script (`sc`) of Unicode.
+fn kind_of(name: &str) -> Option<&'static str> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ' ');
     if name.is_empty() || name.len() > 64 || !name.chars().all(is_name) {
-        return false;
+        return None;
     }
     // To ask takes long, and a pattern may name a category in every third byte. There are some hundred names, and one that is
     // wrong ends the pattern.
-    static KNOWN: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
+    static KNOWN: LazyLock<Mutex<HashMap<String, &str>>> = LazyLock::new(Mutex::default);
     let letters = name.chars().filter(char::is_ascii_alphanumeric);
     let plain: String = letters.map(|c| c.to_ascii_lowercase()).collect();
     let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if known().contains(&plain) {
-        return true;
+    if let Some(kind) = known().get(&plain) {
+        return Some(kind);
     }
-    let exists = ["gc", "sc"]
-        .iter()
-        .any(|kind| Regex::new(&format!("\\p{{{kind}={name}}}")).is_ok());
-    if exists {
-        known().insert(plain);
-    }
-    exists
+    let kind = ["gc", "sc"]
+        .into_iter()
+        .find(|kind| Regex::new(&format!("\\p{{{kind}={name}}}")).is_ok())?;
+    known().insert(plain, kind);
+    Some(kind)
 }
 
 /// The character that an escape stands for, and what follows.
-pub(super) fn read(text: &str) -> Result<(u32, &str), Wrong<'_>> {
+pub(super) fn character(text: &str) -> Result<(u32, &str), Wrong<'_>> {
     let mut rest = text[1..].chars();
     let Some(c) = rest.next() else {
         return Err(("trailing backslash at end of expression", ""));

@@ -1,7 +1,14 @@
-//! Patterns as Go's regexp/syntax reads them, with its errors. What it makes of them is another's work.
+//! Patterns as Go's regexp/syntax reads them, with its errors, for what matches in the crate `regex`: there words, digits and
+//! spaces are of all of Unicode, classes can be within classes, and other texts are refused.
 
 mod class;
 mod escape;
+
+use regex::{Regex, RegexBuilder};
+use std::fmt::Write;
+
+/// Largest compiled form of a pattern, in bytes.
+const SIZE_LIMIT: usize = 10 << 20;
 
 /// A count of repetitions may be this high, and so may the product of nested ones.
 const MOST_REPEATS: i64 = 1000;
@@ -9,10 +16,26 @@ const MOST_REPEATS: i64 = 1000;
 const MOST_DEPTH: usize = 1000;
 
 /// Nothing, or the error of a pattern that doesn't compile.
-pub(super) fn check(pattern: &str) -> Result<(), String> {
-    Parser::default()
-        .parse(pattern)
-        .map_err(|(why, text)| format!("error parsing regexp: {why}: `{text}`"))
+pub fn check(pattern: &str) -> Result<(), String> {
+    translate(pattern).map(drop)
+}
+
+/// What matches the pattern, or Go's error. There is an error of our own for patterns that take too much memory.
+pub fn compile(pattern: &str) -> Result<Regex, String> {
+    let translated = translate(pattern)?;
+    RegexBuilder::new(&translated)
+        .size_limit(SIZE_LIMIT)
+        .build()
+        .map_err(|error| format!("error parsing regexp: {error}: `{pattern}`"))
+}
+
+/// The same pattern as the crate `regex` reads it.
+fn translate(pattern: &str) -> Result<String, String> {
+    let mut parser = Parser::default();
+    match parser.parse(pattern) {
+        Ok(()) => Ok(parser.out),
+        Err((why, text)) => Err(format!("error parsing regexp: {why}: `{text}`")),
+    }
 }
 
 /// What is wrong, and with which part of the pattern.
@@ -41,9 +64,18 @@ struct Part {
 
 const PLAIN: Part = Part { depth: 1, repeats: 1 };
 
+/// Matches no text at all.
+const NOTHING: &str = "[^\\x00-\\x{10FFFF}]";
+
 #[derive(Default)]
 struct Parser {
     stack: Vec<Item>,
+    out: String,
+    /// Flags that were read and aren't written: an operator that follows is for what stands before them.
+    held: String,
+    /// Where the last part begins in what was written, and where each open group does.
+    begin: usize,
+    groups: Vec<usize>,
 }
 
 impl Parser {
@@ -53,24 +85,34 @@ impl Parser {
         let mut last: Option<&'t str> = None;
         while let Some(first) = rest.chars().next() {
             let mut repeated = None;
+            if !matches!(first, '*' | '+' | '?')
+                && !(first == '{' && count(rest).is_some())
+                && !rest.starts_with("(?")
+            {
+                self.release();
+            }
             rest = match first {
                 '(' if rest.starts_with("(?") => self.flags(rest)?,
                 '(' => {
-                    self.stack.push(Item::Paren);
+                    self.open("");
                     &rest[1..]
                 }
                 '|' => {
                     self.join();
                     self.stack.push(Item::Bar);
+                    self.out.push('|');
                     &rest[1..]
                 }
                 ')' => {
                     self.close(whole)?;
+                    self.out.push(')');
+                    self.begin = self.groups.pop().unwrap_or_default();
                     &rest[1..]
                 }
                 '[' => {
                     self.push(PLAIN, whole)?;
-                    class::skip(rest)?
+                    self.begin = self.out.len();
+                    class::read(rest, &mut self.out)?
                 }
                 '*' | '+' | '?' => {
                     repeated = Some(rest);
@@ -78,7 +120,7 @@ impl Parser {
                 }
                 '{' => match count(rest) {
                     None => {
-                        self.push(PLAIN, whole)?;
+                        self.literal(first, whole)?;
                         &rest[1..]
                     }
                     Some((least, most, after)) => {
@@ -94,23 +136,31 @@ impl Parser {
                 },
                 '\\' if rest.starts_with("\\Q") => {
                     let (quoted, after) = rest[2..].split_once("\\E").unwrap_or((&rest[2..], ""));
-                    for _ in quoted.chars() {
-                        self.push(PLAIN, whole)?;
+                    for c in quoted.chars() {
+                        self.literal(c, whole)?;
                     }
                     after
                 }
                 '\\' => {
-                    let after = escape::skip_outside(rest)?;
+                    self.begin = self.out.len();
+                    let after = escape::outside(rest, &mut self.out)?;
                     self.push(PLAIN, whole)?;
                     after
                 }
-                other => {
+                '^' | '$' | '.' => {
                     self.push(PLAIN, whole)?;
+                    self.begin = self.out.len();
+                    self.out.push(first);
+                    &rest[1..]
+                }
+                other => {
+                    self.literal(other, whole)?;
                     &rest[other.len_utf8()..]
                 }
             };
             last = repeated;
         }
+        self.release();
         self.alternate(whole)?;
         match self.stack.as_slice() {
             [Item::Part(_)] => Ok(()),
@@ -124,6 +174,25 @@ impl Parser {
         }
         self.stack.push(Item::Part(part));
         Ok(())
+    }
+
+    fn literal<'t>(&mut self, c: char, whole: &'t str) -> Result<(), Wrong<'t>> {
+        self.begin = self.out.len();
+        push_literal(u32::from(c), &mut self.out);
+        self.push(PLAIN, whole)
+    }
+
+    /// A group. What it is called is of no use to who only matches.
+    fn open(&mut self, flags: &str) {
+        self.stack.push(Item::Paren);
+        self.groups.push(self.out.len());
+        let _ = write!(self.out, "(?{flags}:");
+    }
+
+    /// Writes flags that apply from here on.
+    fn release(&mut self) {
+        self.out.push_str(&self.held);
+        self.held.clear();
     }
 
     /// Makes one part of those since a parenthesis or bar.
@@ -202,6 +271,12 @@ impl Parser {
             }
         }
         self.push(part, whole)?;
+        if !self.held.is_empty() {
+            // It may be repeated already, and then the operator would be part of that one.
+            self.out.insert_str(self.begin, "(?:");
+            self.out.push(')');
+        }
+        self.out.push_str(up_to(before, after));
         Ok(after)
     }
 
@@ -216,18 +291,29 @@ impl Parser {
             if name.is_empty() || !name.chars().all(in_name) {
                 return Err((BAD_NAME, &text[..=end]));
             }
-            self.stack.push(Item::Paren);
+            self.release();
+            self.open("");
             return Ok(&text[end + 1..]);
         }
+        let mut set: [(char, Option<bool>); 4] = ['i', 'm', 's', 'U'].map(|flag| (flag, None));
         let mut rest = text[2..].chars();
         let (mut negated, mut saw_flag) = (false, false);
         while let Some(flag) = rest.next() {
             match flag {
-                'i' | 'm' | 's' | 'U' => saw_flag = true,
+                'i' | 'm' | 's' | 'U' => {
+                    saw_flag = true;
+                    set.iter_mut()
+                        .filter(|(known, _)| *known == flag)
+                        .for_each(|(_, on)| *on = Some(!negated));
+                }
                 '-' if !negated => (negated, saw_flag) = (true, false),
                 ':' | ')' if !negated || saw_flag => {
+                    let flags = written(&set);
                     if flag == ':' {
-                        self.stack.push(Item::Paren);
+                        self.release();
+                        self.open(&flags);
+                    } else if !flags.is_empty() {
+                        let _ = write!(self.held, "(?{flags})");
                     }
                     return Ok(rest.as_str());
                 }
@@ -236,6 +322,30 @@ impl Parser {
         }
         Err(("invalid or unsupported Perl syntax", up_to(text, rest.as_str())))
     }
+}
+
+/// Flags that are set, and behind a dash those that are not.
+fn written(flags: &[(char, Option<bool>)]) -> String {
+    let which = |wanted: bool| flags.iter().filter(move |(_, on)| *on == Some(wanted));
+    let mut text: String = which(true).map(|(flag, _)| *flag).collect();
+    if which(false).next().is_some() {
+        text.push('-');
+        text.extend(which(false).map(|(flag, _)| *flag));
+    }
+    text
+}
+
+/// Writes what matches one character and no other.
+fn push_literal(code: u32, out: &mut String) {
+    match char::from_u32(code) {
+        Some(c) if c.is_ascii_alphanumeric() || !c.is_ascii() => out.push(c),
+        Some(_) => push_code(code, out),
+        None => out.push_str(NOTHING),
+    }
+}
+
+fn push_code(code: u32, out: &mut String) {
+    let _ = write!(out, "\\x{{{code:X}}}");
 }
 
 impl Part {
