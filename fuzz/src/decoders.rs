@@ -200,6 +200,127 @@ pub fn expressions(input: &[u8]) {
     let _ = program.evaluate(&variables, BUDGET);
 }
 
+/// A definition with the version's schema, of which objects are of the given kind.
+fn definition(version: &Value) -> Value {
+    let names = json!({"plural": "as", "singular": "a", "kind": "A", "listKind": "AList"});
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "as.x.io", "uid": "u"},
+        "spec": {
+            "group": "x.io",
+            "scope": "Cluster",
+            "names": names,
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "schema": version.get("schema").unwrap_or(version),
+                "additionalPrinterColumns": version.get("additionalPrinterColumns"),
+                "selectableFields": version.get("selectableFields"),
+                "subresources": version.get("subresources"),
+            }],
+        },
+        "status": {"acceptedNames": names},
+    })
+}
+
+/// `[VERSION OF A DEFINITION, OBJECT]`, as the definition is checked and its objects are.
+pub fn schemas(input: &[u8]) {
+    let Ok(json::Document {
+        value: Value::Array(mut pair),
+        ..
+    }) = json::parse(input)
+    else {
+        return;
+    };
+    let (Some(object), Some(version)) = (pair.pop(), pair.pop()) else {
+        return;
+    };
+    let row = ROWS
+        .iter()
+        .find(|row| row.gvk.kind == "CustomResourceDefinition")
+        .expect("a built-in kind");
+    let mut definition = definition(&version);
+    if decode::fit(&row.schemas, row.schema_id, &mut definition).is_err() {
+        return;
+    }
+    api::defaults::apply(row, &mut definition);
+    let _ = api::validate::create(row, &definition);
+    let mut number = || 1;
+    for row in api::custom::rows(&definition, &mut number) {
+        let mut object = object.clone();
+        if !object.is_object() {
+            object = json!({ "spec": object });
+        }
+        object["apiVersion"] = json!("x.io/v1");
+        object["kind"] = json!("A");
+        object["metadata"] = json!({"name": "a"});
+        api::defaults::apply(&row, &mut object);
+        let old = object.clone();
+        if api::strategy::prepare_create(&row, &mut object).is_err() {
+            continue;
+        }
+        let _ = api::validate::create(&row, &object);
+        let _ = api::validate::update(&row, "", &old, &object, &Unchanged::default());
+        let _ = api::table::render(&row, std::slice::from_ref(&object), jiff::Timestamp::UNIX_EPOCH);
+    }
+}
+
+/// A text as a pattern, as a path into objects, and as each of the formats that a schema may name.
+pub fn texts(input: &[u8]) {
+    const FORMATS: [&str; 22] = [
+        "uri",
+        "email",
+        "hostname",
+        "ipv4",
+        "ipv6",
+        "cidr",
+        "mac",
+        "uuid",
+        "uuid3",
+        "uuid4",
+        "uuid5",
+        "isbn",
+        "isbn10",
+        "isbn13",
+        "creditcard",
+        "ssn",
+        "hexcolor",
+        "rgbcolor",
+        "byte",
+        "date",
+        "duration",
+        "date-time",
+    ];
+    static OF_FORMATS: LazyLock<Vec<Resource>> = LazyLock::new(|| {
+        let properties: serde_json::Map<String, Value> = FORMATS
+            .iter()
+            .map(|format| ((*format).to_owned(), json!({"type": "string", "format": format})))
+            .collect();
+        let schema = json!({"openAPIV3Schema": {"type": "object", "properties": properties}});
+        api::custom::rows(&definition(&schema), &mut || 1)
+    });
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
+    if let Ok(pattern) = cel::go_regexp::compile(text) {
+        let _ = pattern.is_match("some text");
+    }
+    let values = json!({"a": [{"b": 1, "c": "d"}, 2.5, null], "e": {"f": true}});
+    if let Some(path) = api::custom::JsonPath::parse(text) {
+        let _ = path.find(&values);
+    }
+    if let Some(path) = api::custom::SimplePath::parse(text) {
+        let _ = path.get(&values);
+    }
+    let mut object = json!({"apiVersion": "x.io/v1", "kind": "A", "metadata": {"name": "a"}});
+    for format in FORMATS {
+        object[format] = json!(text);
+    }
+    for row in OF_FORMATS.iter() {
+        let _ = api::validate::create(row, &object);
+    }
+}
+
 /// The text of a continue token.
 pub fn continue_token(input: &[u8]) {
     if let Ok(text) = std::str::from_utf8(input) {

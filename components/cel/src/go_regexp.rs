@@ -85,10 +85,8 @@ impl Parser {
         let mut last: Option<&'t str> = None;
         while let Some(first) = rest.chars().next() {
             let mut repeated = None;
-            if !matches!(first, '*' | '+' | '?')
-                && !(first == '{' && count(rest).is_some())
-                && !rest.starts_with("(?")
-            {
+            let repeats = matches!(first, '*' | '+' | '?') || first == '{' && count(rest).is_some();
+            if !repeats && !rest.starts_with("(?") {
                 self.release();
             }
             rest = match first {

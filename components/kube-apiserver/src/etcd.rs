@@ -1,5 +1,6 @@
 //! The connection to etcd, or the store that is used instead.
 
+use crate::beat;
 use crate::metrics::access::Followed;
 use crate::server::Server;
 use anyhow::{Context, bail};
@@ -127,7 +128,7 @@ fn credentials(flags: &ApiServerFlags) -> anyhow::Result<Option<EtcdTls>> {
 async fn follow_credentials(backend: Arc<EtcdBackend>, flags: ApiServerFlags) -> anyhow::Result<()> {
     let mut seen = credentials(&flags).unwrap_or_default();
     loop {
-        tokio::time::sleep(RELOAD_PERIOD).await;
+        beat::next(RELOAD_PERIOD).await;
         let fresh = match credentials(&flags) {
             Ok(Some(fresh)) if seen.as_ref() != Some(&fresh) => fresh,
             Ok(_) => continue,
@@ -172,7 +173,7 @@ pub async fn reload_transformers(
 ) -> anyhow::Result<()> {
     let mut seen = tokio::fs::read_to_string(&file).await.unwrap_or_default();
     loop {
-        tokio::time::sleep(RELOAD_PERIOD).await;
+        beat::next(RELOAD_PERIOD).await;
         let text = match tokio::fs::read_to_string(&file).await {
             Ok(text) => text,
             Err(error) => {
@@ -213,6 +214,6 @@ pub async fn follow_services(transformers: Transformers) -> anyhow::Result<()> {
         if asked.has_services() {
             tokio::task::spawn_blocking(move || asked.check().is_ok()).await?;
         }
-        tokio::time::sleep(RELOAD_PERIOD).await;
+        beat::next(RELOAD_PERIOD).await;
     }
 }

@@ -8,6 +8,7 @@ pub mod answer;
 pub mod audit;
 pub mod authentication;
 pub mod authorization;
+mod beat;
 pub mod bootstrap;
 pub mod build_info;
 pub mod compress;

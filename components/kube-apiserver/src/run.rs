@@ -4,6 +4,7 @@ use crate::aggregator::{self, Aggregator};
 use crate::authentication::token_cache::TokenCache;
 use crate::authentication::{Authenticator, TokenAuthenticator, service_account::ServiceAccountTokens};
 use crate::authorization::{Authorizer, node::NodeAuthorizer, rbac::Rbac};
+use crate::beat;
 use crate::bootstrap;
 use crate::build_info::BuildInfo;
 use crate::configuration::{self, Configuration};
@@ -494,7 +495,7 @@ async fn reload(
 ) -> anyhow::Result<()> {
     let mut stamps = Stamps::of(files_of(&server.flags));
     loop {
-        tokio::time::sleep(RELOAD_PERIOD).await;
+        beat::next(RELOAD_PERIOD).await;
         if !stamps.changed() {
             continue;
         }

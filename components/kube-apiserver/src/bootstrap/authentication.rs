@@ -1,6 +1,7 @@
 //! `extension-apiserver-authentication`: by what authorities other servers of the cluster know their clients.
 
 use super::config_map;
+use crate::beat;
 use crate::server::Server;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -45,7 +46,7 @@ fn data(server: &Server) -> Map<String, Value> {
 pub async fn run(server: Arc<Server>) {
     loop {
         tokio::select! {
-            () = tokio::time::sleep(PERIOD) => {}
+            () = beat::next(PERIOD) => {}
             () = server.lifecycle.drain.cancelled() => return,
         }
         if let Err(error) = reconcile(&server).await {

@@ -1,5 +1,6 @@
 //! A lease in `kube-system` for each API server: which there are, and which of them are alive.
 
+use crate::beat;
 use crate::metadata;
 use crate::server::Server;
 use crate::stores;
@@ -64,7 +65,7 @@ pub async fn run(server: Arc<Server>) {
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(RENEWAL) => {}
+            () = beat::next(RENEWAL) => {}
             () = server.lifecycle.drain.cancelled() => return,
         }
     }

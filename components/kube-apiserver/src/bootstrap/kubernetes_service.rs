@@ -3,6 +3,7 @@
 mod master_count;
 
 use super::{objects, server_lease};
+use crate::beat;
 use crate::server::Server;
 use crate::services::addresses;
 use crate::stores;
@@ -28,7 +29,7 @@ pub async fn run(server: Arc<Server>) {
             tracing::warn!(%error, "objects that every cluster has could not be made again");
         }
         tokio::select! {
-            () = tokio::time::sleep(server_lease::PERIOD) => {}
+            () = beat::next(server_lease::PERIOD) => {}
             () = server.lifecycle.drain.cancelled() => return,
         }
     }

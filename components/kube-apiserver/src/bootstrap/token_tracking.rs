@@ -2,6 +2,7 @@
 //! tokens, so that who cleans up knows from when on a missing label means something.
 
 use super::config_map::{self, NAMESPACE};
+use crate::beat;
 use crate::server::Server;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -32,7 +33,7 @@ pub async fn run(server: Arc<Server>) {
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(PERIOD) => {}
+            () = beat::next(PERIOD) => {}
             () = server.lifecycle.drain.cancelled() => return,
         }
     }

@@ -1,6 +1,7 @@
 //! Configuration files that are followed while the server runs.
 
 use super::{authentication, authorization};
+use crate::beat;
 use crate::metrics::access;
 use crate::server::Server;
 use crate::webhook::Clients;
@@ -52,7 +53,7 @@ pub async fn run(server: Arc<Server>) -> anyhow::Result<()> {
     }
     let clients = Clients::new(None).by(&server.egress);
     loop {
-        tokio::time::sleep(PERIOD).await;
+        beat::next(PERIOD).await;
         if let Some(text) = authentication.as_mut().and_then(Followed::changed) {
             let outcome = authentication::from_file(&server.flags, text, &server.egress);
             let metrics = &server.metrics.access;

@@ -5,6 +5,7 @@ use super::configuration::{self, Configuration};
 use super::demand::Demand;
 use super::objects::{FlowSchema, PriorityLevel};
 use super::status;
+use crate::beat;
 use crate::server::Server;
 use crate::stores;
 use apimachinery::managed_fields::{Compact, Writer};
@@ -95,20 +96,29 @@ impl FlowControl {
     }
 }
 
+/// When this period began, and how many of its looks have been missed.
+fn period() -> (Instant, u32) {
+    let began = beat::latest(SAMPLE * SAMPLES);
+    (began, looks_in(began.elapsed()))
+}
+
+fn looks_in(time: Duration) -> u32 {
+    time.div_duration_f64(SAMPLE) as u32
+}
+
 /// Looks at demand and moves seats. While nobody wants anything it is not looked at either, which would be most of what an
 /// idle server does: the next request, or the end of the period, wakes this up.
 async fn share(server: &Server, control: &FlowControl) -> anyhow::Result<()> {
     let mut demands: BTreeMap<String, Demand> = BTreeMap::new();
-    let mut began = Instant::now();
-    let mut looks = 0;
+    let (mut began, mut looks) = period();
     loop {
         if control.quiet.is_on() {
             tokio::select! {
                 () = control.quiet.ended() => {}
-                () = tokio::time::sleep_until(began + SAMPLE * (SAMPLES - 1)) => {}
+                () = tokio::time::sleep_until(began + SAMPLE * SAMPLES) => {}
             }
-            let passed = began.elapsed().div_duration_f64(SAMPLE) as u32;
-            let missed = passed.min(SAMPLES - 1).saturating_sub(looks);
+            let passed = looks_in(began.elapsed()).min(SAMPLES - 1);
+            let missed = passed.saturating_sub(looks);
             control
                 .current
                 .load()
@@ -130,8 +140,8 @@ async fn share(server: &Server, control: &FlowControl) -> anyhow::Result<()> {
         if looks < SAMPLES {
             continue;
         }
-        // From now, not from when it should have been: what was missed on a stopped machine is not made up for.
-        (began, looks) = (Instant::now(), 0);
+        // What was missed on a stopped machine is not made up for.
+        (began, looks) = period();
         let known: BTreeSet<&String> = current.levels.keys().collect();
         demands.retain(|name, _| known.contains(name));
         current.reallocate(control.total, &mut demands, &control.metrics);
@@ -165,7 +175,7 @@ async fn keep(server: &Server) -> anyhow::Result<()> {
         tokio::select! {
             outcome = schemas.changed() => outcome?,
             outcome = levels.changed() => outcome?,
-            () = tokio::time::sleep(KEEP) => {}
+            () = beat::next(KEEP) => {}
         }
         tokio::time::sleep(SETTLE).await;
     }

@@ -1,6 +1,7 @@
 //! Where each API server is reached by the others: a key of its own in etcd, which runs out with it.
 
 use super::FEATURE;
+use crate::beat;
 use crate::bootstrap::server_lease;
 use crate::protobuf::StoredProtobuf;
 use crate::server::Server;
@@ -32,7 +33,7 @@ pub async fn run(server: Arc<Server>) {
             tracing::warn!(%error, "other API servers could not be told this one's address");
         }
         tokio::select! {
-            () = tokio::time::sleep(server_lease::PERIOD) => {}
+            () = beat::next(server_lease::PERIOD) => {}
             () = server.lifecycle.drain.cancelled() => return,
         }
     }

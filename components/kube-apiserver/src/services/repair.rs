@@ -4,6 +4,7 @@ use super::addresses::{self, ALLOCATOR, AddressError, Owner};
 use super::node_ports;
 use super::ranges;
 use super::reserve::Reserved;
+use crate::beat;
 use crate::metrics::allocations::Fault;
 use crate::server::Server;
 use ahash::AHashMap;
@@ -32,7 +33,7 @@ pub async fn run(server: Arc<Server>) {
             server.metrics.allocations.address_repair.failed();
             tracing::warn!(%error, "service addresses could not be repaired");
         }
-        tokio::time::sleep(PERIOD).await;
+        beat::next(PERIOD).await;
     }
 }
 
