@@ -5,12 +5,16 @@
 set -eu
 
 cache=${1:?the folder for what is kept between builds}
-recorded=$(cd "$(dirname "$0")" && pwd)/kube-apiserver.profdata.zst
+here=$(cd "$(dirname "$0")" && pwd)
+recorded=$here/kube-apiserver.profdata.zst
 # The first LLVM that reads it; newer ones do too.
 oldest=22
 
 llvm=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
 [ "${llvm:-0}" -ge "$oldest" ] || exit 0
+if [ "$("$here/crates.sh")" != "$(cat "$here/crates.sha256")" ]; then
+  echo 'note: the recorded profile is of another compiler or of other dependencies; the API server will be slower than after `make profile`' >&2
+fi
 profile=$cache/profiles/$(sha256sum "$recorded" | cut -c1-16).profdata
 if [ ! -e "$profile" ]; then
   mkdir -p "$cache/profiles"

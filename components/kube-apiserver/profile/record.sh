@@ -24,4 +24,5 @@ rm -rf "$folder/raw"
 LLVM_PROFILE_FILE=$folder/raw/%p.profraw "$CARGO_TARGET_DIR/release/bench-api" --binary "$folder/target/$host/release/kube-apiserver"
 "$merge" merge --sparse -o "$folder/kube-apiserver.profdata" "$folder"/raw/*.profraw
 zstd -q -19 -f -o "$here/kube-apiserver.profdata.zst" "$folder/kube-apiserver.profdata"
+"$here/crates.sh" > "$here/crates.sha256"
 ls -l "$here/kube-apiserver.profdata.zst"
