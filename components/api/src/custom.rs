@@ -16,6 +16,7 @@ mod unique;
 mod validate;
 
 pub use columns::JsonPath;
+pub use formats::KNOWN as FORMATS;
 pub use paths::SimplePath;
 pub use ratcheting::comparisons;
 pub use row::{Conversion, Definition, compare_versions, rows};

@@ -2,7 +2,9 @@
 //! spaces are of all of Unicode, classes can be within classes, and other texts are refused.
 
 mod class;
+mod counts;
 mod escape;
+mod flags;
 
 use regex::{Regex, RegexBuilder};
 use std::fmt::Write;
@@ -44,7 +46,6 @@ type Wrong<'t> = (&'static str, &'t str);
 const MISSING_PAREN: &str = "missing closing )";
 const MISSING_ARGUMENT: &str = "missing argument to repetition operator";
 const BAD_COUNT: &str = "invalid repeat count";
-const BAD_NAME: &str = "invalid named capture";
 const BAD_RANGE: &str = "invalid character class range";
 
 /// What was read, as far as it decides about what follows.
@@ -85,7 +86,7 @@ impl Parser {
         let mut last: Option<&'t str> = None;
         while let Some(first) = rest.chars().next() {
             let mut repeated = None;
-            let repeats = matches!(first, '*' | '+' | '?') || first == '{' && count(rest).is_some();
+            let repeats = matches!(first, '*' | '+' | '?') || first == '{' && counts::read(rest).is_some();
             if !repeats && !rest.starts_with("(?") {
                 self.release();
             }
@@ -116,7 +117,7 @@ impl Parser {
                     repeated = Some(rest);
                     self.repeat(None, rest, &rest[1..], last, whole)?
                 }
-                '{' => match count(rest) {
+                '{' => match counts::read(rest) {
                     None => {
                         self.literal(first, whole)?;
                         &rest[1..]
@@ -277,60 +278,6 @@ impl Parser {
         self.out.push_str(up_to(before, after));
         Ok(after)
     }
-
-    /// What begins with `(?`: a group with a name or without, or flags.
-    fn flags<'t>(&mut self, text: &'t str) -> Result<&'t str, Wrong<'t>> {
-        let named = |open: &str| text.starts_with(open) && text.len() > open.len();
-        let start = [("(?P<", named("(?P<")), ("(?<", named("(?<"))];
-        if let Some((open, _)) = start.into_iter().find(|(_, is)| *is) {
-            let end = text.find('>').ok_or((BAD_NAME, text))?;
-            let name = text.get(open.len()..end).unwrap_or("");
-            let in_name = |c: char| c == '_' || c.is_ascii_alphanumeric();
-            if name.is_empty() || !name.chars().all(in_name) {
-                return Err((BAD_NAME, &text[..=end]));
-            }
-            self.release();
-            self.open("");
-            return Ok(&text[end + 1..]);
-        }
-        let mut set: [(char, Option<bool>); 4] = ['i', 'm', 's', 'U'].map(|flag| (flag, None));
-        let mut rest = text[2..].chars();
-        let (mut negated, mut saw_flag) = (false, false);
-        while let Some(flag) = rest.next() {
-            match flag {
-                'i' | 'm' | 's' | 'U' => {
-                    saw_flag = true;
-                    set.iter_mut()
-                        .filter(|(known, _)| *known == flag)
-                        .for_each(|(_, on)| *on = Some(!negated));
-                }
-                '-' if !negated => (negated, saw_flag) = (true, false),
-                ':' | ')' if !negated || saw_flag => {
-                    let flags = written(&set);
-                    if flag == ':' {
-                        self.release();
-                        self.open(&flags);
-                    } else if !flags.is_empty() {
-                        let _ = write!(self.held, "(?{flags})");
-                    }
-                    return Ok(rest.as_str());
-                }
-                _ => break,
-            }
-        }
-        Err(("invalid or unsupported Perl syntax", up_to(text, rest.as_str())))
-    }
-}
-
-/// Flags that are set, and behind a dash those that are not.
-fn written(flags: &[(char, Option<bool>)]) -> String {
-    let which = |wanted: bool| flags.iter().filter(move |(_, on)| *on == Some(wanted));
-    let mut text: String = which(true).map(|(flag, _)| *flag).collect();
-    if which(false).next().is_some() {
-        text.push('-');
-        text.extend(which(false).map(|(flag, _)| *flag));
-    }
-    text
 }
 
 /// Writes what matches one character and no other.
@@ -358,37 +305,6 @@ impl Part {
 /// A text up to another that it ends with.
 fn up_to<'t>(text: &'t str, end: &str) -> &'t str {
     text.get(..text.len().saturating_sub(end.len())).unwrap_or(text)
-}
-
-/// Reads `{2}`, `{2,}` or `{2,3}`: the least, the most (-1 without end), and what follows. A number that is too high is -1.
-fn count(text: &str) -> Option<(i64, i64, &str)> {
-    let (mut least, rest) = number(text.strip_prefix('{')?)?;
-    let (most, rest) = match rest.strip_prefix(',') {
-        None => (least, rest),
-        Some(rest) if rest.starts_with('}') => (-1, rest),
-        Some(rest) => {
-            let (most, rest) = number(rest)?;
-            if most < 0 {
-                least = -1;
-            }
-            (most, rest)
-        }
-    };
-    Some((least, most, rest.strip_prefix('}')?))
-}
-
-fn number(text: &str) -> Option<(i64, &str)> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, rest) = text.split_at(end);
-    if digits.is_empty() || (digits.len() > 1 && digits.starts_with('0')) {
-        return None;
-    }
-    let value = if digits.len() > 9 {
-        -1
-    } else {
-        digits.parse().unwrap_or(-1)
-    };
-    Some((value, rest))
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! The way of every request: read, authenticate, limit, authorize, handle, record.
 
+mod rights;
+
 use crate::aggregator;
 use crate::answer;
 use crate::audit;
-use crate::authentication::impersonation;
 use crate::authentication::notes::Notes;
-use crate::authorization::attributes::Attributes;
 use crate::compress;
 use crate::handlers;
 use crate::identity::User;
@@ -20,13 +20,14 @@ use crate::serving::body::{self, ReadError, Response};
 use crate::serving::peer::Peer;
 use crate::timeout;
 use crate::traces;
-use apimachinery::{ApiError, GroupResource};
+use apimachinery::ApiError;
 use bytes::Bytes;
 use futures::FutureExt;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use rights::{Refusal, acting_user, authorize, undecided};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -409,79 +410,6 @@ async fn within<T>(deadline: Option<Instant>, forwarding: impl Future<Output = T
 
 fn timed_out() -> ApiError {
     ApiError::timeout("request did not complete within the allotted timeout", 0)
-}
-
-async fn acting_user(
-    server: &Server,
-    asked: &Asked,
-    user: Arc<User>,
-    record: &mut audit::Record,
-) -> Result<Arc<User>, ApiError> {
-    let Some(target) = impersonation::requested(&asked.arrived.parts.headers)? else {
-        return Ok(user);
-    };
-    let begun = Instant::now();
-    let request = Attributes::of_request(&user, &asked.info, &asked.query);
-    let outcome = impersonation::impersonate(
-        &server.authorizer,
-        &server.metrics.impersonation,
-        &request,
-        &target,
-        server.has_feature("ConstrainedImpersonation"),
-    )
-    .await;
-    server.metrics.access.step(Step::Impersonation, begun.elapsed());
-    let outcome = outcome?;
-    let target = Arc::new(outcome.user);
-    record.impersonated = Some(Arc::clone(&target));
-    record.impersonation_constraint = outcome.constraint;
-    Ok(target)
-}
-
-async fn authorize(
-    server: &Server,
-    user: &User,
-    info: &RequestInfo,
-    query: &Query,
-    record: &mut audit::Record,
-) -> Result<(), Refusal> {
-    let question = Attributes::of_request(user, info, query);
-    let begun = Instant::now();
-    let verdict = server.authorizer.decide(&question).await;
-    let metrics = &server.metrics.access;
-    metrics.decided(&verdict, begun.elapsed());
-    if let (Some(error), false) = (&verdict.error, verdict.allowed()) {
-        record.undecided();
-        return Err(Refusal::Undecided(error.clone()));
-    }
-    record.decided(verdict.allowed(), verdict.reason());
-    if verdict.allowed() {
-        return Ok(());
-    }
-    let resource = GroupResource::new(&*info.group, &*info.resource);
-    Err(Refusal::Forbidden(ApiError::forbidden(
-        &resource,
-        &info.name,
-        &question.forbidden_message(verdict.reason()),
-    )))
-}
-
-/// Why a request may not go on.
-enum Refusal {
-    Forbidden(ApiError),
-    /// An authorizer failed, and no other one allowed it.
-    Undecided(String),
-}
-
-/// Upstream's answer without a Status: plain text that a browser shows as such.
-fn undecided(uri: &http::Uri, why: &str) -> Response {
-    let path = uri.path_and_query().map_or("", |path| path.as_str());
-    let text = format!("Internal Server Error: {path:?}: {why}\n");
-    let text = text
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;");
-    answer::text(StatusCode::INTERNAL_SERVER_ERROR, text)
 }
 
 /// What the client calls this server: HTTP/2 says it apart from the headers.

@@ -4,7 +4,7 @@ mod email;
 use std::net::IpAddr;
 
 /// Formats that may be named in a schema.
-const KNOWN: &[&str] = &[
+pub const KNOWN: &[&str] = &[
     "bsonobjectid",
     "uri",
     "email",

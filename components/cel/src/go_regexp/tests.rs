@@ -1,3 +1,4 @@
+use super::flags::BAD_NAME;
 use super::*;
 use proptest::prelude::*;
 
