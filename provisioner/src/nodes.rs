@@ -12,11 +12,11 @@ pub use outsider::remove_outsider;
 pub use remove::remove;
 pub use replace::{Replacement, replace};
 
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 
-use crate::api::Api;
+use crate::api::{self, Api};
 use crate::bootstrap;
 use crate::etcd::{Member, Membership};
 use crate::fleet::Fleet;
@@ -25,6 +25,9 @@ use crate::inventory::{Host, Inventory, host_port};
 use crate::state::State;
 use crate::ui::Ui;
 use quorum::Voter;
+
+/// A member that has just left etcd may have been its leader. Until there is another one no API server is ready.
+const ELECTED_WITHIN: Duration = Duration::from_secs(30);
 
 /// With what nodes are changed.
 #[derive(Clone, Copy)]
@@ -58,19 +61,29 @@ impl<'a> Cluster<'a> {
             .leaf(OPERATOR, "break-glass")
             .context("there is no break-glass certificate")?;
         let authority = secrets.trusted(pki::Authority::Kubernetes);
-        let mut last = anyhow::anyhow!("there is no other control plane than {without}");
-        for host in self
-            .inventory
-            .control_planes()
-            .filter(|host| host.name != without)
-        {
-            let api = Api::connect(fleet.target(host)?, 6443, authority, identity);
-            match api.and_then(|api| api.raw("/readyz").map(|_| api)) {
-                Ok(api) => return Ok(api),
-                Err(error) => last = error.context(format!("the API server of {}", host.name)),
-            }
-        }
-        Err(last)
+        let planes = self.inventory.control_planes();
+        let others: Vec<&Host> = planes.filter(|host| host.name != without).collect();
+        anyhow::ensure!(
+            !others.is_empty(),
+            "there is no other control plane than {without}"
+        );
+        api::wait(
+            "another API server is ready",
+            Instant::now() + ELECTED_WITHIN,
+            || {
+                let mut failure = None;
+                for host in &others {
+                    let api = Api::connect(fleet.target(host)?, 6443, authority, identity);
+                    match api.and_then(|api| api.raw("/readyz").map(|_| api)) {
+                        Ok(api) => return Ok(Some(api)),
+                        Err(error) => {
+                            failure = Some(error.context(format!("the API server of {}", host.name)))
+                        }
+                    }
+                }
+                failure.map_or(Ok(None), Err)
+            },
+        )
     }
 
     /// A healthy member of etcd on another host than `without`, and what the members are.
