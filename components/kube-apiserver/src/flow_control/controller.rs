@@ -24,7 +24,7 @@ const SAMPLE: Duration = Duration::from_millis(250);
 const SAMPLES: u32 = 40;
 /// The objects of a new cluster are looked after this often.
 const KEEP: Duration = Duration::from_secs(60);
-/// Changes that come together are taken in together.
+/// The first of changes that come together is taken in at once, and the others together.
 const SETTLE: Duration = Duration::from_millis(5);
 
 /// Follows the objects. Never ends.
@@ -63,11 +63,12 @@ async fn follow(server: &Server, control: &FlowControl) -> anyhow::Result<()> {
                 tracing::warn!(name = schema.name(), %error, "the condition of a FlowSchema can't be written");
             }
         }
+        let settled = Instant::now() + SETTLE;
         tokio::select! {
             outcome = schema_changes.changed() => outcome?,
             outcome = level_changes.changed() => outcome?,
         }
-        tokio::time::sleep(SETTLE).await;
+        tokio::time::sleep_until(settled).await;
     }
 }
 
