@@ -279,7 +279,7 @@ pub fn texts(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else {
         return;
     };
-    if let Ok(pattern) = cel::go_regexp::compile(text) {
+    if let Ok(pattern) = cel::go_regexp::compile(text, 1 << 20) {
         let _ = pattern.is_match("some text");
     }
     let values = json!({"a": [{"b": 1, "c": "d"}, 2.5, null], "e": {"f": true}});

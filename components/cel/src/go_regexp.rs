@@ -9,9 +9,6 @@ mod flags;
 use regex::{Regex, RegexBuilder};
 use std::fmt::Write;
 
-/// Largest compiled form of a pattern, in bytes.
-const SIZE_LIMIT: usize = 10 << 20;
-
 /// A count of repetitions may be this high, and so may the product of nested ones.
 const MOST_REPEATS: i64 = 1000;
 /// Groups and operators may be nested this deep.
@@ -22,11 +19,11 @@ pub fn check(pattern: &str) -> Result<(), String> {
     translate(pattern).map(drop)
 }
 
-/// What matches the pattern, or Go's error. There is an error of our own for patterns that take too much memory.
-pub fn compile(pattern: &str) -> Result<Regex, String> {
+/// What matches the pattern, or Go's error. There is an error of our own for patterns that take more bytes when compiled.
+pub fn compile(pattern: &str, most_bytes: usize) -> Result<Regex, String> {
     let translated = translate(pattern)?;
     RegexBuilder::new(&translated)
-        .size_limit(SIZE_LIMIT)
+        .size_limit(most_bytes)
         .build()
         .map_err(|error| format!("error parsing regexp: {error}: `{pattern}`"))
 }

@@ -58,6 +58,9 @@ pub enum ListType {
     Map(Vec<String>),
 }
 
+/// Largest compiled form of a pattern, in bytes.
+const PATTERN_LIMIT: usize = 10 << 20;
+
 /// A schema of one value. The parts of `allOf` and its like are schemas themselves.
 #[derive(Clone, Debug, Default)]
 pub struct Schema {
@@ -192,8 +195,12 @@ impl Schema {
             multiple_of: map.get("multipleOf").and_then(Value::as_f64),
             max_length: count(map, "maxLength"),
             min_length: count(map, "minLength"),
-            pattern: (!pattern.is_empty())
-                .then(|| (pattern.to_owned(), cel::go_regexp::compile(pattern).ok())),
+            pattern: (!pattern.is_empty()).then(|| {
+                (
+                    pattern.to_owned(),
+                    cel::go_regexp::compile(pattern, PATTERN_LIMIT).ok(),
+                )
+            }),
             max_items: count(map, "maxItems"),
             min_items: count(map, "minItems"),
             unique_items: flag(map, "uniqueItems"),

@@ -9,6 +9,9 @@ use Sig::{Bool, Int, String};
 use regex::Regex;
 use std::collections::HashMap;
 
+/// Largest compiled form of a pattern, in bytes: one may come with each object, and is then compiled anew for it.
+const SIZE_LIMIT: usize = 1 << 20;
+
 /// The regular expressions that a program has written out.
 #[derive(Debug, Default)]
 pub(crate) struct Regexes {
@@ -29,7 +32,7 @@ impl Regexes {
                 if let [_, pattern, ..] = args.as_slice()
                     && let Op::Literal(Literal::String(text)) = &pattern.op
                     && is_regex_call(node)
-                    && let Ok(regex) = go_regexp::compile(text)
+                    && let Ok(regex) = go_regexp::compile(text, SIZE_LIMIT)
                 {
                     self.known.insert(text.clone(), regex);
                 }
@@ -42,7 +45,7 @@ impl Regexes {
     fn with<T>(&self, pattern: &str, run: impl FnOnce(&Regex) -> T) -> Result<T, EvalError> {
         match self.known.get(pattern) {
             Some(regex) => Ok(run(regex)),
-            None => go_regexp::compile(pattern)
+            None => go_regexp::compile(pattern, SIZE_LIMIT)
                 .map(|regex| run(&regex))
                 .map_err(EvalError::new),
         }

@@ -172,13 +172,14 @@ async fn keep(server: &Server) -> anyhow::Result<()> {
         {
             tracing::warn!(%error, "the flow-control objects of every cluster can't be kept right");
         }
+        let settled = Instant::now() + SETTLE;
         let [schemas, levels] = &mut changes;
         tokio::select! {
             outcome = schemas.changed() => outcome?,
             outcome = levels.changed() => outcome?,
             () = beat::next(KEEP) => {}
         }
-        tokio::time::sleep(SETTLE).await;
+        tokio::time::sleep_until(settled).await;
     }
 }
 
