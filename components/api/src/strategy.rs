@@ -35,26 +35,59 @@ pub fn reset_fields(resource: &Resource, subresource: &str) -> FieldSet {
         "status" => FieldSet::of_names(rules.status_disowns.unwrap_or(rules.status_keeps)),
         "finalize" => FieldSet::of_names(&["status"]),
         "approval" => FieldSet::of_names(&["spec", "status.certificate"]),
-        "ephemeralcontainers" => all_but_spec(resource, &["ephemeralContainers"]),
-        // Upstream leaves out what else a container has, too, which no field set can say.
-        "resize" => all_but_spec(resource, &["containers", "initContainers"]),
+        "ephemeralcontainers" => all_but(resource, &["spec.ephemeralContainers"]),
+        "resize" => all_but(
+            resource,
+            &[
+                "spec.containers.*.resources",
+                "spec.containers.*.resizePolicy",
+                "spec.initContainers.*.resources",
+                "spec.initContainers.*.resizePolicy",
+            ],
+        ),
         _ => FieldSet::default(),
     }
 }
 
-/// Everything except these fields of the spec.
-fn all_but_spec(resource: &Resource, names: &[&str]) -> FieldSet {
-    let fields = |id| resource.schemas.get(id).fields.iter();
-    let spec = fields(resource.schema_id).find(|field| field.name == "spec");
-    let others: Vec<String> = match spec.map(|field| &field.ty) {
-        Some(Type::Struct(id)) => fields(*id)
-            .filter(|field| !names.contains(&&*field.name))
-            .map(|field| format!("spec.{}", field.name))
-            .collect(),
-        _ => Vec::new(),
+/// Everything except these fields, of which `*` is each item of a list.
+fn all_but(resource: &Resource, kept: &[&str]) -> FieldSet {
+    let kept: Vec<Vec<&str>> = kept.iter().map(|path| path.split('.').collect()).collect();
+    let kept: Vec<&[&str]> = kept.iter().map(Vec::as_slice).collect();
+    let mut others = Vec::new();
+    collect_others(
+        resource,
+        &Type::Struct(resource.schema_id),
+        "",
+        &kept,
+        &mut others,
+    );
+    FieldSet::of_names(&others.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn collect_others(resource: &Resource, ty: &Type, prefix: &str, kept: &[&[&str]], out: &mut Vec<String>) {
+    let mut visit = |name: &str, ty: &Type| {
+        let path = format!("{prefix}{name}");
+        let below: Vec<&[&str]> = kept
+            .iter()
+            .filter_map(|path| path.split_first())
+            .filter(|(first, _)| **first == name)
+            .map(|(_, rest)| rest)
+            .collect();
+        if below.is_empty() {
+            out.push(path);
+        } else if below.iter().all(|rest| !rest.is_empty()) {
+            collect_others(resource, ty, &format!("{path}."), &below, out);
+        }
     };
-    let others: Vec<&str> = others.iter().map(String::as_str).collect();
-    FieldSet::of_names(&["metadata", "status"]).union(&FieldSet::of_names(&others))
+    match ty {
+        Type::Struct(id) => {
+            for field in &resource.schemas.get(*id).fields {
+                visit(&field.name, &field.ty);
+            }
+        }
+        Type::List(inner, _) => visit("*", inner),
+        _ => {}
+    }
 }
 
 /// Brings a new or changed object that was found valid into the form in which it is stored and answered.

@@ -13,6 +13,9 @@ pub(crate) use text::written_length;
 use serde_json::{Map, Value};
 use std::cmp::Ordering;
 
+/// Stands for each element in a set of what is left out or taken away with all that is below it.
+pub(crate) const ANY: &str = "*";
+
 /// A set of fields. An element is keyed by its FieldsV1 text: `f:spec`, `k:{"name":"a"}`, `v:"x"`, `i:0`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldSet {
@@ -99,11 +102,11 @@ impl FieldSet {
         }
     }
 
-    /// A set of these dotted names of plain fields.
+    /// A set of these dotted names of plain fields; `*` is for each element.
     pub fn of_names(paths: &[&str]) -> Self {
         let mut set = Self::default();
         for path in paths {
-            let elements: Vec<String> = path.split('.').map(field_element).collect();
+            let elements: Vec<String> = path.split('.').map(named).collect();
             set.insert(&elements);
         }
         set
@@ -166,19 +169,21 @@ impl FieldSet {
         }
     }
 
-    /// Removes the fields of another set with all that is below them.
+    /// Removes the fields of another set with all that is below them. [`ANY`] of the other is each element that it doesn't
+    /// name.
     pub fn subtract_below(&mut self, other: &Self) {
         if other.is_empty() {
             return;
         }
-        self.nodes.retain_mut(|node| match other.get(&node.element) {
-            Some(removed) if removed.member => false,
-            Some(removed) => {
-                node.below.subtract_below(&removed.below);
-                !node.is_empty()
-            }
-            None => true,
-        });
+        self.nodes
+            .retain_mut(|node| match other.get(&node.element).or_else(|| other.get(ANY)) {
+                Some(removed) if removed.member => false,
+                Some(removed) => {
+                    node.below.subtract_below(&removed.below);
+                    !node.is_empty()
+                }
+                None => true,
+            });
     }
 
     /// Fields in either set.
@@ -315,6 +320,14 @@ impl FieldSet {
     }
 }
 
+fn named(name: &str) -> String {
+    if name == ANY {
+        ANY.to_owned()
+    } else {
+        field_element(name)
+    }
+}
+
 impl Node {
     fn merge(&mut self, other: Node) {
         self.member |= other.member;
@@ -354,5 +367,11 @@ mod tests {
         assert_eq!(a.difference(&b), set(&["a", "b.c"]));
         assert_eq!(a.recursive_difference(&set(&["b"])), set(&["a"]));
         assert_eq!(a.difference(&set(&["b"])), a);
+        let each = set(&["a.x.b", "a.y.b.c", "a.y.d"]);
+        assert_eq!(each.recursive_difference(&set(&["a.*.b"])), set(&["a.y.d"]));
+        assert_eq!(
+            each.recursive_difference(&set(&["a.*.b", "a.y.d"])),
+            set(&["a.y.b.c"])
+        );
     }
 }

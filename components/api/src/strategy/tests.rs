@@ -239,9 +239,11 @@ fn writers_do_not_own_what_an_endpoint_leaves_alone() {
         ("ephemeralcontainers", &["ephemeralContainers"][..]),
         ("resize", &["containers", "initContainers"]),
     ] {
-        let fields = reset_fields(&pods, subresource).to_fields_v1();
-        assert_eq!(fields["f:metadata"], json!({}));
-        assert_eq!(fields["f:status"], json!({}));
+        let fields = reset_fields(&pods, subresource);
+        let spec = fields.below("f:spec").unwrap();
+        for name in ["metadata", "status"] {
+            assert!(fields.has(&format!("f:{name}")), "{subresource} {name}");
+        }
         for name in [
             "containers",
             "initContainers",
@@ -249,10 +251,70 @@ fn writers_do_not_own_what_an_endpoint_leaves_alone() {
             "nodeName",
             "resources",
         ] {
-            let owned = fields["f:spec"].get(format!("f:{name}")).is_none();
-            assert_eq!(owned, own.contains(&name), "{subresource} {name}");
+            assert_eq!(
+                spec.has(&format!("f:{name}")),
+                !own.contains(&name),
+                "{subresource} {name}"
+            );
         }
     }
+}
+
+#[test]
+fn a_resize_owns_only_what_it_can_change_of_containers() {
+    let pods = row("", "pods");
+    let container = |name: &str| json!({"name": name, "image": "i", "resources": {"limits": {"cpu": "1"}}});
+    let mut sent = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": {"a": "b"}},
+        "spec": {"nodeName": "n", "containers": [container("c")], "initContainers": [container("i")]},
+    });
+    let writer = apimachinery::managed_fields::Writer {
+        manager: "resizer",
+        subresource: "resize",
+        now: "2026-01-01T00:00:00Z",
+    };
+    let owned = |name: &str| json!({format!("k:{{\"name\":\"{name}\"}}"): {".": {}, "f:resources": {"f:limits": {"f:cpu": {}}}}});
+    let expected = json!({"f:spec": {"f:containers": owned("c"), "f:initContainers": owned("i")}});
+    let (applied, _) = crate::managed::apply(&pods, None, &sent, writer, false).unwrap();
+    assert_eq!(
+        applied.into_whole()["metadata"]["managedFields"][0]["fieldsV1"],
+        expected
+    );
+    let before = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "managedFields": [{
+        "manager": "other", "operation": "Update", "apiVersion": "v1", "time": "2026-01-01T00:00:00Z",
+        "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:nodeName": {}}},
+    }]}, "spec": {"nodeName": "m"}});
+    crate::managed::track_whole(&pods, Some(&before), &mut sent, writer);
+    let fields = |at: usize| &sent["metadata"]["managedFields"][at]["fieldsV1"];
+    // Nobody loses what a resize does not change.
+    assert_eq!(fields(0), &json!({"f:spec": {"f:nodeName": {}}}));
+    let owned = |name: &str| json!({".": {}, format!("k:{{\"name\":\"{name}\"}}"): {".": {}, "f:resources": {".": {}, "f:limits": {".": {}, "f:cpu": {}}}}});
+    assert_eq!(
+        fields(1),
+        &json!({"f:spec": {"f:containers": owned("c"), "f:initContainers": owned("i")}})
+    );
+}
+
+#[test]
+fn an_apply_to_what_the_endpoint_never_changes_is_no_conflict() {
+    let deployments = row("apps", "deployments");
+    let writer = |manager, subresource| apimachinery::managed_fields::Writer {
+        manager,
+        subresource,
+        now: "2026-01-01T00:00:00Z",
+    };
+    let object = |replicas: u32| json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "status": {"replicas": replicas}});
+    let (live, _) =
+        crate::managed::apply(&deployments, None, &object(1), writer("a", "status"), false).unwrap();
+    crate::managed::apply(&deployments, Some(&live), &object(2), writer("b", ""), false).unwrap();
+    crate::managed::apply(
+        &deployments,
+        Some(&live),
+        &object(2),
+        writer("b", "status"),
+        false,
+    )
+    .unwrap_err();
 }
 
 #[test]

@@ -89,9 +89,12 @@ fn applied_below(
         }
         (Shape::List(inner, kind), Value::Array(list)) if *kind != ListKind::Atomic => {
             for (element, item) in sorted(set, inner, kind, list) {
-                write_element(out, Name::Element(&element), true, |out| {
-                    applied_below(set, out, inner, None, item, LeftOut::default());
-                });
+                let left = left_out.of_element(&element);
+                if !left.whole {
+                    write_element(out, Name::Element(&element), !left.alone, |out| {
+                        applied_below(set, out, inner, None, item, left.below);
+                    });
+                }
             }
         }
         _ => {}
@@ -140,7 +143,7 @@ impl<'a> Created<'a> {
             (Shape::Map(inner), Value::Object(map)) => {
                 self.members(out, before, map, left_out, |_| (inner, None));
             }
-            (Shape::List(inner, kind), Value::Array(list)) => self.items(out, inner, kind, list),
+            (Shape::List(inner, kind), Value::Array(list)) => self.items(out, inner, kind, list, left_out),
             _ => {}
         }
     }
@@ -172,7 +175,14 @@ impl<'a> Created<'a> {
         }
     }
 
-    fn items(self, out: &mut String, inner: Option<&'a Type>, kind: &ListKind, list: &[Value]) {
+    fn items(
+        self,
+        out: &mut String,
+        inner: Option<&'a Type>,
+        kind: &ListKind,
+        list: &[Value],
+        left_out: LeftOut<'_>,
+    ) {
         if *kind == ListKind::Atomic {
             return;
         }
@@ -182,10 +192,14 @@ impl<'a> Created<'a> {
             while sorted.next_if(|(other, _)| *other == element).is_some() {
                 repeated = true;
             }
-            write_element(out, Name::Element(&element), true, |out| {
+            let left = left_out.of_element(&element);
+            if left.whole {
+                continue;
+            }
+            write_element(out, Name::Element(&element), !left.alone, |out| {
                 // Repeated items can't be told apart: they are one leaf.
                 if !repeated {
-                    self.below(out, inner, None, None, item, LeftOut::default());
+                    self.below(out, inner, None, None, item, left.below);
                 }
             });
         }

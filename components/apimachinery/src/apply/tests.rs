@@ -152,7 +152,7 @@ proptest! {
     #[test]
     fn written_fields_are_those_of_sets(after in objects(), bare in objects(), typed in any::<bool>()) {
         let (set, ty) = (set(), Type::Struct(1));
-        let whole = FieldSet::of_names(&["selector", "labels.a"]);
+        let whole = FieldSet::of_names(&["selector", "labels.a", "ports.*.name", "unknown.*"]);
         let alone = FieldSet::of_names(&["labels", "unknown", "args", "labels.b"]);
         let left = |mut set: FieldSet| {
             set.subtract_below(&whole);

@@ -1,6 +1,6 @@
 //! Writes FieldsV1 element by element, where a set would only be made to be written.
 use super::text::{quote, quote_field, separate, write_below};
-use super::{FieldSet, FieldsV1};
+use super::{ANY, FieldSet, FieldsV1, Node};
 
 /// What an element stands for.
 #[derive(Clone, Copy, Debug)]
@@ -63,18 +63,26 @@ impl<'a> LeftOut<'a> {
 
     /// For the field of this name.
     pub fn of(self, name: &str) -> Left<'a> {
+        self.find(|node| node.element.strip_prefix("f:") == Some(name))
+    }
+
+    /// For the element of this text.
+    pub fn of_element(self, text: &str) -> Left<'a> {
+        self.find(|node| node.element == text)
+    }
+
+    fn find(self, is_it: impl Fn(&Node) -> bool) -> Left<'a> {
         if self.whole.is_none() && self.alone.is_none() {
             return Left::default();
         }
-        let find = |set: Option<&'a FieldSet>| {
-            let node = set?
-                .nodes
-                .iter()
-                .find(|node| node.element.strip_prefix("f:") == Some(name))?;
-            Some((node.member, Some(&node.below).filter(|below| !below.is_empty())))
+        let left = |node: Option<&'a Node>| {
+            node.map(|node| (node.member, Some(&node.below).filter(|below| !below.is_empty())))
+                .unwrap_or_default()
         };
-        let (whole, whole_below) = find(self.whole).unwrap_or_default();
-        let (alone, alone_below) = find(self.alone).unwrap_or_default();
+        let find = |set: Option<&'a FieldSet>| set.and_then(|set| set.nodes.iter().find(|node| is_it(node)));
+        let any = || self.whole.and_then(|set| set.get(ANY));
+        let (whole, whole_below) = left(find(self.whole).or_else(any));
+        let (alone, alone_below) = left(find(self.alone));
         Left {
             whole,
             alone,

@@ -136,20 +136,20 @@ impl FieldManager<'_> {
             }));
             return;
         }
-        let Comparison {
-            added,
-            modified,
-            removed,
-        } = compare_change(self.schemas, &self.ty(), before, new, unchanged, self.typed);
-        let mut touched = modified;
-        touched.add(added);
+        let (mut touched, removed) = self.owned_of(compare_change(
+            self.schemas,
+            &self.ty(),
+            before,
+            new,
+            unchanged,
+            self.typed,
+        ));
         // Who owns nothing loses nothing.
         let mut taken = if managers.0.is_empty() {
             std::mem::take(&mut touched)
         } else {
             touched.clone()
         };
-        taken.subtract_below(self.reset);
         taken.subtract(&UNOWNED);
         for (other, owned) in &mut managers.0 {
             // What the writer keeps isn't taken away first.
@@ -173,6 +173,20 @@ impl FieldManager<'_> {
         }
         tidy(managers);
         fold(managers);
+    }
+
+    /// What was written and what was removed, but for what this endpoint never changes: that is nobody's loss.
+    fn owned_of(&self, comparison: Comparison) -> (FieldSet, FieldSet) {
+        let Comparison {
+            added,
+            modified,
+            mut removed,
+        } = comparison;
+        let mut touched = modified;
+        touched.add(added);
+        touched.subtract_below(self.reset);
+        removed.subtract_below(self.reset);
+        (touched, removed)
     }
 
     /// The fields of a new object that its creator owns; `None` when they have to be found by comparing.
@@ -272,8 +286,8 @@ impl FieldManager<'_> {
         Ok(Compact::with_managers(merged, managers))
     }
 
-    /// Takes out what the manager applied before, doesn't name now in `kept`, and no other applier owns. A struct of
-    /// which it applied a part, and that no applier names any more, goes as a whole, as upstream does it.
+    /// Takes out what the manager applied before, doesn't name now in `kept`, and nobody else owns. A struct of
+    /// which it applied a part, and in which nobody owns anything any more, goes as a whole, as upstream does it.
     fn prune(&self, merged: &mut Value, former: &FieldSet, mut kept: FieldSet, managers: &Managers) {
         let named = |fields: &FieldSet| fields.with_named_parents(self.schemas, &self.ty());
         let fields_of = |value: &Value| named(&field_set(self.schemas, &self.ty(), value));
@@ -284,10 +298,8 @@ impl FieldManager<'_> {
         };
         let last = named(former);
         let there = fields_of(merged);
-        for (entry, owned) in &managers.0 {
-            if entry.operation == Operation::Apply {
-                kept.add(owned.fields.to_set());
-            }
+        for owned in managers.0.values() {
+            kept.add(owned.fields.to_set());
         }
         let mut kept = named(&kept);
         kept.add(fields_of(&without(&last)));
@@ -305,13 +317,7 @@ impl FieldManager<'_> {
         own: &Entry,
         force: bool,
     ) -> Result<(), ApiError> {
-        let Comparison {
-            added,
-            modified,
-            removed,
-        } = compare(self.schemas, &self.ty(), before, merged);
-        let mut touched = modified;
-        touched.add(added);
+        let (touched, removed) = self.owned_of(compare(self.schemas, &self.ty(), before, merged));
         let mut conflicts = Vec::new();
         for (entry, owned) in managers.0.iter_mut().filter(|(entry, _)| *entry != own) {
             if owned.fields.touches(&touched) {

@@ -165,3 +165,24 @@ fn a_struct_that_no_applier_names_any_more_goes_as_a_whole() {
     let new = fields.apply(Some(&live), &fewer, writer("a"), false).unwrap();
     assert_eq!(new["metadata"]["name"], json!("x"));
 }
+
+#[test]
+fn what_an_updater_owns_too_stays_when_it_is_no_longer_applied() {
+    let (schemas, reset) = (set(), FieldSet::default());
+    let fields = manager(&schemas, &reset);
+    let applied = json!({"metadata": {"name": "x"}, "spec": {"replicas": 2}});
+    let live = fields.apply(None, &applied, writer("a"), false).unwrap();
+    let mut changed = live.clone();
+    changed["spec"]["replicas"] = json!(3);
+    fields.update(Some(&live), &mut changed, &Unchanged::default(), writer("u"));
+    assert!(owned(&changed, "a").is_empty());
+    let shared = json!({"metadata": {"name": "x"}, "spec": {"replicas": 3}});
+    let shared = fields.apply(Some(&changed), &shared, writer("a"), false).unwrap();
+    for manager in ["a", "u"] {
+        assert_eq!(owned(&shared, manager), [".spec.replicas"]);
+    }
+    let without = json!({"metadata": {"name": "x"}});
+    let left = fields.apply(Some(&shared), &without, writer("a"), false).unwrap();
+    assert_eq!(left["spec"], json!({"replicas": 3}));
+    assert_eq!(owned(&left, "u"), [".spec.replicas"]);
+}
