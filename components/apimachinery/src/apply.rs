@@ -5,12 +5,14 @@ mod items;
 mod merge;
 mod remove;
 mod validate;
+mod whole;
 
 pub use compare::{Comparison, compare, compare_change};
 pub(crate) use direct::{applied_fields, created_fields};
 pub use merge::merge;
 pub use remove::remove;
 pub use validate::{Applied, Unapplicable, change_has_keyless_items, has_keyless_items, validate};
+pub(crate) use whole::own_atomics_whole;
 
 use crate::fieldset::{FieldSet, field_element};
 use crate::schema::{Field, ListKind, SchemaSet, Type};

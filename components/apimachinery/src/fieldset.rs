@@ -117,6 +117,13 @@ impl FieldSet {
         self.get(element).is_some_and(|node| node.member)
     }
 
+    /// Visits the elements at this level, each with whether it is itself in the set and with what is below it.
+    pub(crate) fn for_each(&mut self, mut visit: impl FnMut(&str, &mut bool, &mut Self)) {
+        for node in &mut self.nodes {
+            visit(&node.element, &mut node.member, &mut node.below);
+        }
+    }
+
     /// What is below the element.
     pub fn below(&self, element: &str) -> Option<&Self> {
         self.get(element)

@@ -5,7 +5,7 @@ use super::limit::fold;
 use super::object::{is_reset, is_same, without_managed_fields};
 use crate::apply::{
     Comparison, applied_fields, change_has_keyless_items, compare, compare_change, created_fields, field_set,
-    has_keyless_items, merge, remove, validate,
+    has_keyless_items, merge, own_atomics_whole, remove, validate,
 };
 use crate::decode::{self, Unchanged};
 use crate::fieldset::{FieldSet, FieldsV1, LeftOut};
@@ -98,6 +98,7 @@ impl FieldManager<'_> {
         let own = Managers::decode(given)
             .filter(|managers| writer.subresource.is_empty() && !managers.0.is_empty());
         let mut managers = own.unwrap_or_else(|| live.map(Compact::managers).unwrap_or_default());
+        self.reconcile(&mut managers);
         if live.is_some() && managers.0.is_empty() {
             // Nobody tracked this object so far: only an apply starts to.
             return;
@@ -107,6 +108,17 @@ impl FieldManager<'_> {
             None => self.record(&self.empty(), new, unchanged, &mut managers, writer),
         }
         new.set_managers(managers);
+    }
+
+    /// Schemas of custom kinds change while objects are stored.
+    fn reconcile(&self, managers: &mut Managers) {
+        let own = |owned: &&mut Owned| !self.typed && owned.api_version == self.api_version;
+        for owned in managers.0.values_mut().filter(own) {
+            let mut fields = owned.fields.to_set();
+            if own_atomics_whole(self.schemas, &self.ty(), &mut fields) {
+                owned.fields = FieldsV1::from(fields);
+            }
+        }
     }
 
     fn record(
@@ -226,6 +238,7 @@ impl FieldManager<'_> {
             )
         })?;
         let mut managers = live.map(Compact::managers).unwrap_or_default();
+        self.reconcile(&mut managers);
         let before: Cow<'_, Value> =
             live.map_or_else(|| Cow::Owned(self.empty()), |live| Cow::Borrowed(&**live));
         if live.is_some() && managers.0.is_empty() {

@@ -5,11 +5,15 @@ use crate::schema::{Field, ListKind, Schema, SchemaSet, Type};
 use serde_json::json;
 
 fn set() -> SchemaSet {
+    schemas(ListKind::Map(vec!["name".into()]), false)
+}
+
+fn schemas(items: ListKind, atomic_labels: bool) -> SchemaSet {
     let plain = Field::new;
     let meta = Schema {
         name: "Meta".into(),
         fields: vec![
-            plain("labels", Type::Map(Box::new(Type::String), false)),
+            plain("labels", Type::Map(Box::new(Type::String), atomic_labels)),
             plain("name", Type::String),
         ],
         ..Schema::default()
@@ -22,10 +26,7 @@ fn set() -> SchemaSet {
     let spec = Schema {
         name: "Spec".into(),
         fields: vec![
-            plain(
-                "items",
-                Type::List(Box::new(Type::Struct(1)), ListKind::Map(vec!["name".into()])),
-            ),
+            plain("items", Type::List(Box::new(Type::Struct(1)), items)),
             plain("replicas", Type::Int32),
         ],
         ..Schema::default()
@@ -185,4 +186,26 @@ fn what_an_updater_owns_too_stays_when_it_is_no_longer_applied() {
     let left = fields.apply(Some(&shared), &without, writer("a"), false).unwrap();
     assert_eq!(left["spec"], json!({"replicas": 3}));
     assert_eq!(owned(&left, "u"), [".spec.replicas"]);
+}
+
+#[test]
+fn owners_of_parts_own_what_a_definition_has_made_atomic() {
+    let (granular, atomic, reset) = (set(), schemas(ListKind::Atomic, true), FieldSet::default());
+    let applied = json!({
+        "metadata": {"name": "x", "labels": {"a": "b"}},
+        "spec": {"items": [{"name": "i", "image": "j"}], "replicas": 2},
+    });
+    let live = manager(&granular, &reset)
+        .apply(None, &applied, writer("a"), false)
+        .unwrap();
+    let custom = FieldManager {
+        typed: false,
+        ..manager(&atomic, &reset)
+    };
+    let mut changed = live.clone();
+    changed["spec"]["replicas"] = json!(3);
+    custom.update(Some(&live), &mut changed, &Unchanged::default(), writer("u"));
+    assert_eq!(owned(&changed, "a"), [".metadata.labels", ".spec.items"]);
+    let again = custom.apply(Some(&changed), &applied, writer("b"), true).unwrap();
+    assert_eq!(owned(&again, "a"), [".metadata.labels", ".spec.items"]);
 }
