@@ -22,3 +22,20 @@ pub fn print(value: &Value) -> String {
         other => other.to_string(),
     }
 }
+
+/// JSON as Go writes it: what browsers might take for markup is escaped.
+pub fn json(value: &Value) -> String {
+    let mut text = value.to_string();
+    for (plain, code) in [
+        ("<", "\\u003c"),
+        (">", "\\u003e"),
+        ("&", "\\u0026"),
+        ("\u{2028}", "\\u2028"),
+        ("\u{2029}", "\\u2029"),
+    ] {
+        if text.contains(plain) {
+            text = text.replace(plain, code);
+        }
+    }
+    text
+}

@@ -2,6 +2,7 @@
 mod compact;
 mod conflict;
 mod entry;
+mod last_applied;
 mod limit;
 mod manager;
 mod object;

@@ -1,6 +1,6 @@
 //! JSON as Go writes its structs, in the order of their fields, and reads it, with fields in letters of any case.
 
-use apimachinery::Quantity;
+use apimachinery::{Quantity, go};
 use serde_json::{Map, Value};
 use std::fmt::Write;
 
@@ -26,7 +26,7 @@ impl Fields {
     pub(super) fn maybe(self, name: &str, value: &Value) -> Self {
         match value {
             Value::Null => self,
-            value => self.with(name, &escaped(value)),
+            value => self.with(name, &go::json(value)),
         }
     }
 
@@ -34,7 +34,7 @@ impl Fields {
     pub(super) fn or(self, name: &str, value: &Value, empty: &str) -> Self {
         match value {
             Value::Null => self.with(name, empty),
-            value => self.with(name, &escaped(value)),
+            value => self.with(name, &go::json(value)),
         }
     }
 
@@ -53,23 +53,6 @@ impl Fields {
         self.0.push('}');
         self.0
     }
-}
-
-/// Go writes what browsers might take for markup in another way.
-pub(super) fn escaped(value: &Value) -> String {
-    let mut text = value.to_string();
-    for (plain, code) in [
-        ("<", "\\u003c"),
-        (">", "\\u003e"),
-        ("&", "\\u0026"),
-        ("\u{2028}", "\\u2028"),
-        ("\u{2029}", "\\u2029"),
-    ] {
-        if text.contains(plain) {
-            text = text.replace(plain, code);
-        }
-    }
-    text
 }
 
 pub(super) fn list(items: &[String]) -> String {

@@ -1,6 +1,7 @@
 use super::compact::Compact;
 use super::conflict::conflict;
 use super::entry::{Entry, Managers, Operation, Owned};
+use super::last_applied;
 use super::limit::fold;
 use super::object::{is_reset, is_same, without_managed_fields};
 use crate::apply::{
@@ -18,7 +19,6 @@ use std::sync::LazyLock;
 
 /// Owner of what was there before the first apply.
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Fields that nobody owns.
 static UNOWNED: LazyLock<FieldSet> = LazyLock::new(|| {
@@ -62,7 +62,7 @@ pub struct FieldManager<'a> {
 }
 
 impl FieldManager<'_> {
-    fn ty(&self) -> Type {
+    pub(super) fn ty(&self) -> Type {
         Type::Struct(self.schema)
     }
 
@@ -287,8 +287,13 @@ impl FieldManager<'_> {
         if let Some(former) = former.filter(|_| dropped) {
             self.prune(&mut merged, &former.fields.to_set(), named(), &managers);
         }
-        let forced = force || self.forced_by_last_applied(live, writer);
-        self.settle(&before, &merged, &mut managers, &entry, forced)?;
+        self.settle(&before, &merged, &mut managers, &entry, |conflicts| {
+            if force {
+                return Ok(());
+            }
+            let may_take = live.and_then(|live| last_applied::may_take(self, writer.manager, live));
+            conflicts_beyond(conflicts, may_take)
+        })?;
         // A configuration that changes nothing leaves the time alone, even when it is a manager's first.
         let changed = !is_same(&merged, &before);
         if let Some(owned) = managers.0.get_mut(&entry).filter(|_| changed) {
@@ -296,6 +301,7 @@ impl FieldManager<'_> {
         }
         tidy(&mut managers);
         meta::remove(&mut merged, "managedFields");
+        last_applied::keep(&mut merged, writer.manager, applied);
         Ok(Compact::with_managers(merged, managers))
     }
 
@@ -321,38 +327,46 @@ impl FieldManager<'_> {
         remove(self.schemas, &self.ty(), merged, &gone);
     }
 
-    /// Other managers lose what changed; without force that is a conflict.
+    /// Other managers lose what changed, if that may be.
     fn settle(
         &self,
         before: &Value,
         merged: &Value,
         managers: &mut Managers,
         own: &Entry,
-        force: bool,
+        may_be: impl FnOnce(Vec<(String, FieldSet)>) -> Result<(), ApiError>,
     ) -> Result<(), ApiError> {
         let (touched, removed) = self.owned_of(compare(self.schemas, &self.ty(), before, merged));
         let mut conflicts = Vec::new();
         for (entry, owned) in managers.0.iter_mut().filter(|(entry, _)| *entry != own) {
             if owned.fields.touches(&touched) {
                 let lost = owned.fields.to_set().intersection(&touched);
-                conflicts.extend(lost.paths().into_iter().map(|path| (entry.describe(), path)));
                 owned.fields.subtract(&lost);
+                conflicts.push((entry.describe(), lost));
             }
             owned.fields.subtract(&removed);
         }
-        if conflicts.is_empty() || force {
-            Ok(())
-        } else {
-            Err(conflict(&conflicts))
+        if conflicts.is_empty() {
+            return Ok(());
         }
+        may_be(conflicts)
     }
+}
 
-    /// kubectl may take over what it applied on the client's side before.
-    fn forced_by_last_applied(&self, live: Option<&Compact>, writer: Writer<'_>) -> bool {
-        writer.manager == "kubectl"
-            && live
-                .and_then(|live| meta::annotation(live, LAST_APPLIED))
-                .is_some_and(|text| !text.is_empty())
+/// Conflicts about other fields than these.
+fn conflicts_beyond(conflicts: Vec<(String, FieldSet)>, may_take: Option<FieldSet>) -> Result<(), ApiError> {
+    let may_take = may_take.unwrap_or_default();
+    let rest: Vec<(String, String)> = conflicts
+        .into_iter()
+        .flat_map(|(manager, lost)| {
+            let paths = lost.difference(&may_take).paths();
+            paths.into_iter().map(move |path| (manager.clone(), path))
+        })
+        .collect();
+    if rest.is_empty() {
+        Ok(())
+    } else {
+        Err(conflict(&rest))
     }
 }
 

@@ -2,7 +2,7 @@ use super::*;
 use crate::decode::Unchanged;
 use crate::fieldset::FieldSet;
 use crate::schema::{Field, ListKind, Schema, SchemaSet, Type};
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn set() -> SchemaSet {
     schemas(ListKind::Map(vec!["name".into()]), false)
@@ -208,4 +208,82 @@ fn owners_of_parts_own_what_a_definition_has_made_atomic() {
     assert_eq!(owned(&changed, "a"), [".metadata.labels", ".spec.items"]);
     let again = custom.apply(Some(&changed), &applied, writer("b"), true).unwrap();
     assert_eq!(owned(&again, "a"), [".metadata.labels", ".spec.items"]);
+}
+
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+fn annotated() -> SchemaSet {
+    let mut schemas: Vec<Schema> = (0..4).map(|id| set().get(id).clone()).collect();
+    let annotations = Field::new("annotations", Type::Map(Box::new(Type::String), false));
+    schemas[0].fields.insert(0, annotations);
+    SchemaSet::new(schemas)
+}
+
+fn last_applied(object: &Value) -> Value {
+    let text = crate::meta::annotation(object, LAST_APPLIED).unwrap();
+    assert!(text.ends_with("}\n"), "{text}");
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn kubectl_takes_over_only_what_it_applied_on_the_clients_side() {
+    let (schemas, reset) = (annotated(), FieldSet::default());
+    let fields = manager(&schemas, &reset);
+    let before = json!({"apiVersion": "v1", "kind": "Root", "metadata": {"name": "x", "labels": {"a": "<b>"}}, "spec": {"replicas": 2}});
+    let mut created = before.clone();
+    created["metadata"]["annotations"] = json!({LAST_APPLIED: before.to_string(), "other": "o"});
+    let mut live = Compact::of(created);
+    fields.update(
+        None,
+        &mut live,
+        &Unchanged::default(),
+        writer("kubectl-client-side-apply"),
+    );
+    let mut wanted = before.clone();
+    wanted["spec"]["replicas"] = json!(3);
+    wanted["metadata"]["annotations"] = json!({"own": "1"});
+    // Not for any other manager.
+    fields
+        .apply(Some(&live), &wanted, writer("a"), false)
+        .unwrap_err();
+    let new = fields
+        .apply(Some(&live), &wanted, writer("kubectl"), false)
+        .unwrap();
+    assert_eq!(new["spec"], json!({"replicas": 3}));
+    assert_eq!(last_applied(&new), wanted);
+    assert_eq!(new["metadata"]["annotations"]["other"], json!("o"));
+    // The replicas are no longer as they were applied: they are the scaler's.
+    let mut scaled = live.clone();
+    scaled["spec"]["replicas"] = json!(5);
+    fields.update(Some(&live), &mut scaled, &Unchanged::default(), writer("scaler"));
+    wanted["metadata"]["labels"]["a"] = json!("c");
+    let error = fields
+        .apply(Some(&scaled), &wanted, writer("kubectl"), false)
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "Apply failed with 1 conflict: conflict with \"scaler\" using v1: .spec.replicas"
+    );
+    let forced = fields
+        .apply(Some(&scaled), &wanted, writer("kubectl"), true)
+        .unwrap();
+    assert_eq!(last_applied(&forced), wanted);
+}
+
+#[test]
+fn a_last_applied_annotation_that_grows_too_long_goes() {
+    let (schemas, reset) = (annotated(), FieldSet::default());
+    let fields = manager(&schemas, &reset);
+    let object = |label: &str| json!({"apiVersion": "v1", "kind": "Root", "metadata": {"name": "x", "labels": {"a": label}}, "spec": {}});
+    let mut live = object("b");
+    live["metadata"]["annotations"] = json!({LAST_APPLIED: "{}", "other": "o"});
+    let new = fields
+        .apply(
+            Some(&Compact::of(live)),
+            &object(&"l".repeat(256 * 1024)),
+            writer("kubectl"),
+            true,
+        )
+        .unwrap();
+    assert_eq!(new["metadata"]["annotations"], json!({"other": "o"}));
 }
