@@ -83,8 +83,8 @@ impl FieldManager<'_> {
         writer: Writer<'_>,
     ) {
         let given = match meta::remove(new, "managedFields") {
-            Some(Value::Array(list)) => list,
-            _ => Vec::new(),
+            Some(Value::Array(list)) => Some(list),
+            _ => None,
         };
         // What can't be tracked has no owners; upstream gives up likewise.
         // An object with owners has no keyless items, or it would have lost them.
@@ -92,12 +92,18 @@ impl FieldManager<'_> {
             Some(_) => change_has_keyless_items(self.schemas, self.schema, new, unchanged),
             None => has_keyless_items(self.schemas, &self.ty(), new),
         };
-        if is_reset(&given) || keyless {
+        if keyless {
             return;
         }
-        let own = Managers::decode(given)
-            .filter(|managers| writer.subresource.is_empty() && !managers.0.is_empty());
-        let mut managers = own.unwrap_or_else(|| live.map(Compact::managers).unwrap_or_default());
+        // Through a subresource nobody sets managers.
+        let given = given.filter(|_| writer.subresource.is_empty());
+        let mut managers = if given.as_deref().is_some_and(is_reset) {
+            Managers::default()
+        } else {
+            Managers::decode(given.unwrap_or_default())
+                .filter(|managers| !managers.0.is_empty())
+                .unwrap_or_else(|| live.map(Compact::managers).unwrap_or_default())
+        };
         self.reconcile(&mut managers);
         if live.is_some() && managers.0.is_empty() {
             // Nobody tracked this object so far: only an apply starts to.

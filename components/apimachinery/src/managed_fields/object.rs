@@ -35,7 +35,11 @@ pub(super) fn is_same(a: &Value, b: &Value) -> bool {
         })
 }
 
-/// A list of one empty entry asks to forget all managers.
+/// A list that is empty, or that is of one empty entry, asks to forget all managers.
 pub(super) fn is_reset(given: &[Value]) -> bool {
-    given.len() == 1 && given[0].as_object().is_some_and(Map::is_empty)
+    match given {
+        [] => true,
+        [entry] => entry.as_object().is_some_and(Map::is_empty),
+        _ => false,
+    }
 }

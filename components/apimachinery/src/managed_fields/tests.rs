@@ -287,3 +287,29 @@ fn a_last_applied_annotation_that_grows_too_long_goes() {
         .unwrap();
     assert_eq!(new["metadata"]["annotations"], json!({"other": "o"}));
 }
+
+#[test]
+fn an_empty_list_or_entry_forgets_all_managers() {
+    let (schemas, reset) = (set(), FieldSet::default());
+    let fields = manager(&schemas, &reset);
+    let with = |managers: Value| json!({"metadata": {"name": "x", "managedFields": managers}, "spec": {"replicas": 2}});
+    for empty in [json!([]), json!([{}])] {
+        let mut new = Compact::of(with(empty.clone()));
+        fields.update(None, &mut new, &Unchanged::default(), writer("u"));
+        assert_eq!(
+            owned(&new, "u"),
+            [".spec.replicas"],
+            "a new object is tracked from the start"
+        );
+        let mut changed = Compact::of(with(empty.clone()));
+        fields.update(Some(&new), &mut changed, &Unchanged::default(), writer("u"));
+        assert_eq!(changed["metadata"].get("managedFields"), None);
+        let status = Writer {
+            subresource: "status",
+            ..writer("u")
+        };
+        let mut changed = Compact::of(with(empty));
+        fields.update(Some(&new), &mut changed, &Unchanged::default(), status);
+        assert_eq!(owned(&changed, "u"), [".spec.replicas"]);
+    }
+}
