@@ -181,3 +181,75 @@ async fn keys_are_exchanged_in_each_group() {
         assert_eq!(told, "ok", "{group}");
     }
 }
+
+/// Between what kubectl keeps in an annotation and what the server keeps in managedFields.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_goes_over_to_server_side_apply_and_back() {
+    let running = server::start().await.unwrap();
+    let kubectl = Kubectl {
+        kubeconfig: running.api.kubeconfig("admin", &["system:masters"]).unwrap(),
+        home: tempfile::tempdir().unwrap(),
+    };
+    let manifest = |image: &str, replicas: Option<u32>| {
+        let mut manifest = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "default"},
+            "spec": {
+                "selector": {"matchLabels": {"app": "web"}},
+                "template": {
+                    "metadata": {"labels": {"app": "web"}},
+                    "spec": {"containers": [{"name": "c", "image": image}]},
+                },
+            },
+        });
+        if let Some(replicas) = replicas {
+            manifest["spec"]["replicas"] = replicas.into();
+        }
+        manifest.to_string()
+    };
+    let stored = || -> Value {
+        let text = kubectl
+            .run(&["get", "deployment", "web", "-o", "json"], "")
+            .unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    let last_applied = |object: &Value| -> Value {
+        let text = &object["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"];
+        serde_json::from_str(text.as_str().unwrap()).unwrap()
+    };
+    let server_side = ["apply", "--server-side", "-f", "-"];
+    kubectl
+        .run(&["apply", "-f", "-"], &manifest("i:1", Some(2)))
+        .unwrap();
+    // Unchanged since it was applied on the client's side: no conflict.
+    kubectl.run(&server_side, &manifest("i:2", Some(2))).unwrap();
+    let wanted: Value = serde_json::from_str(&manifest("i:2", Some(2))).unwrap();
+    assert_eq!(last_applied(&stored()), wanted);
+
+    kubectl
+        .run(&["scale", "deployment", "web", "--replicas", "5"], "")
+        .unwrap();
+    let error = kubectl
+        .run(&server_side, &manifest("i:3", Some(2)))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("Apply failed with 1 conflict"), "{error}");
+    assert!(error.contains(".spec.replicas"), "{error}");
+    kubectl.run(&server_side, &manifest("i:3", None)).unwrap();
+    kubectl
+        .run(&["apply", "-f", "-"], &manifest("i:4", None))
+        .unwrap();
+    let after = stored();
+    assert_eq!(after["spec"]["replicas"], 5);
+    assert_eq!(after["spec"]["template"]["spec"]["containers"][0]["image"], "i:4");
+    let wanted: Value = serde_json::from_str(&manifest("i:4", None)).unwrap();
+    let mut kept = last_applied(&after);
+    kept["metadata"].as_object_mut().unwrap().remove("annotations");
+    assert_eq!(kept, wanted);
+    // With its status and all else that the server says of it.
+    let mut whole = after.clone();
+    whole["metadata"].as_object_mut().unwrap().remove("managedFields");
+    whole["status"] = json!({"replicas": 7});
+    let dumped = ["apply", "--server-side", "--field-manager", "backup", "-f", "-"];
+    kubectl.run(&dumped, &whole.to_string()).unwrap();
+    assert_ne!(stored()["status"]["replicas"], 7);
+}
