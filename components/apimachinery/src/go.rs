@@ -1,4 +1,4 @@
-//! Values printed as Go prints them, for messages.
+//! Values as Go prints and writes them.
 use serde_json::Value;
 
 /// `%v` of a value decoded into an `interface{}`.

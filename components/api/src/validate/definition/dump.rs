@@ -1,15 +1,11 @@
 //! Upstream prints some offending values in the form of its internal types.
 use super::shape::Shape;
 use crate::value::text;
+use apimachinery::go;
 use serde_json::{Value, json};
 
-/// JSON as Go writes it into errors: `<`, `>` and `&` escaped.
 fn escaped(text: &str) -> String {
-    let quoted = Value::from(text).to_string();
-    quoted
-        .replace('<', "\\u003c")
-        .replace('>', "\\u003e")
-        .replace('&', "\\u0026")
+    go::json(&Value::from(text))
 }
 
 /// A rule.
