@@ -4,7 +4,7 @@
 use api::custom::FORMATS;
 use api::{Registry, Resource};
 use apimachinery::decode::Unchanged;
-use apimachinery::managed_fields::{Compact, Writer};
+use apimachinery::managed_fields::{Compact, OnlyVersion, Writer};
 use apimachinery::selector::{FieldSelector, LabelSelector};
 use apimachinery::{decode, json, patch};
 use base64::Engine;
@@ -36,7 +36,14 @@ fn create(row: &Resource, mut value: Value) -> Option<Compact> {
     api::strategy::prepare_create(row, &mut value).expect("what is prepared fits");
     let _ = api::validate::create(row, &value);
     let mut object = Compact::of(value);
-    api::managed::track(row, None, &mut object, &Unchanged::default(), writer("fuzz"));
+    api::managed::track(
+        row,
+        None,
+        &mut object,
+        &Unchanged::default(),
+        writer("fuzz"),
+        &OnlyVersion,
+    );
     api::strategy::settle(row, &mut object, &Unchanged::default());
     let whole = object.to_whole();
     let (again, _) = Compact::parse(&object.to_bytes()).expect("what is written can be read");
@@ -71,7 +78,14 @@ fn update(row: &Resource, old: &Compact, mut new: Compact) {
     api::strategy::settle(row, &mut new, &unchanged);
     assert_eq!(new, whole, "what stays wasn't settled");
     let unchanged = Unchanged::between(old, &new);
-    api::managed::track(row, Some(old), &mut new, &unchanged, writer("update"));
+    api::managed::track(
+        row,
+        Some(old),
+        &mut new,
+        &unchanged,
+        writer("update"),
+        &OnlyVersion,
+    );
 }
 
 fn writer(manager: &str) -> Writer<'_> {
@@ -150,7 +164,8 @@ pub fn patches(input: &[u8]) {
         update(row, &old, Compact::of(new));
     }
     if patch.is_object()
-        && let Ok((applied, _)) = api::managed::apply(row, Some(&old), &patch, writer("applier"), true)
+        && let Ok((applied, _)) =
+            api::managed::apply(row, Some(&old), &patch, writer("applier"), true, &OnlyVersion)
     {
         update(row, &old, applied);
     }

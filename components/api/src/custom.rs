@@ -14,6 +14,7 @@ mod schema;
 mod typed;
 mod unique;
 mod validate;
+mod version;
 
 pub use columns::JsonPath;
 pub use formats::KNOWN as FORMATS;
@@ -23,6 +24,7 @@ pub use row::{Conversion, Definition, compare_versions, rows};
 pub use rules::{Compiled, Rule, RuleSet};
 pub use scale::Scale;
 pub use schema::{Additional, Kind, Schema};
+pub use version::Version;
 
 pub(crate) use columns::cell;
 pub(crate) use decl::{escape as escaped_name, of_root as declare};

@@ -1,10 +1,12 @@
 //! Field ownership of a kind: managedFields on writes, and server-side apply.
+use crate::custom::Version;
 use crate::{Resource, defaults, strategy};
 use apimachinery::decode::{self, Unchanged};
 use apimachinery::fieldset::FieldSet;
-use apimachinery::managed_fields::{Compact, FieldManager, Writer};
+use apimachinery::managed_fields::{Compact, FieldManager, Kind, OnlyVersion, Versions, Writer};
 use apimachinery::{ApiError, GroupVersionKind};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Records a create (`old` is `None`) or update in the new object's managedFields.
 pub fn track(
@@ -13,9 +15,29 @@ pub fn track(
     new: &mut Compact,
     unchanged: &Unchanged,
     writer: Writer<'_>,
+    versions: &dyn Versions,
 ) {
     let reset = strategy::reset_fields(resource, writer.subresource);
-    manager(resource, &resource.gvk.api_version(), &reset).update(old, new, unchanged, writer);
+    manager(resource, &resource.gvk.api_version(), &reset, versions).update(old, new, unchanged, writer);
+}
+
+/// A kind as field owners see it who write through its endpoint.
+pub fn kind(resource: &Resource, subresource: &str) -> Kind {
+    Kind {
+        schemas: Arc::clone(&resource.schemas),
+        schema: resource.schema_id,
+        reset: strategy::reset_fields(resource, subresource),
+    }
+}
+
+/// The same for a version of a custom kind, served or not.
+pub fn custom_kind(version: &Version, subresource: &str) -> Kind {
+    let (schemas, schema) = version.typed();
+    Kind {
+        schemas: Arc::clone(schemas),
+        schema: *schema,
+        reset: strategy::custom_reset_fields(version.has_status, subresource),
+    }
 }
 
 /// Records who sent an object of a built-in kind that is no resource, such as what a subresource takes. `None` if there is no
@@ -28,6 +50,7 @@ pub fn track_new(kind: &GroupVersionKind, new: &mut Compact, writer: Writer<'_>)
         api_version: &kind.api_version(),
         reset: &FieldSet::default(),
         typed: true,
+        versions: &OnlyVersion,
     };
     manager.update(None, new, &Unchanged::default(), writer);
     Some(())
@@ -40,7 +63,14 @@ pub fn track_whole(resource: &Resource, old: Option<&Value>, new: &mut Value, wr
     let unchanged = old
         .as_ref()
         .map_or_else(Unchanged::default, |old| Unchanged::between(old, &compact));
-    track(resource, old.as_ref(), &mut compact, &unchanged, writer);
+    track(
+        resource,
+        old.as_ref(),
+        &mut compact,
+        &unchanged,
+        writer,
+        &OnlyVersion,
+    );
     *new = compact.into_whole();
 }
 
@@ -52,10 +82,11 @@ pub fn apply(
     applied: &Value,
     writer: Writer<'_>,
     force: bool,
+    versions: &dyn Versions,
 ) -> Result<(Compact, Unchanged), ApiError> {
     let reset = strategy::reset_fields(resource, writer.subresource);
-    let mut new =
-        manager(resource, &resource.gvk.api_version(), &reset).apply(old, applied, writer, force)?;
+    let mut new = manager(resource, &resource.gvk.api_version(), &reset, versions)
+        .apply(old, applied, writer, force)?;
     let mut unchanged = old.map_or_else(Unchanged::default, |old| Unchanged::between(old, &new));
     match &resource.custom {
         Some(definition) => crate::custom::fit(definition, &mut new).map_err(ApiError::bad_request)?,
@@ -69,7 +100,8 @@ pub fn apply(
 fn manager<'a>(
     resource: &'a Resource,
     api_version: &'a str,
-    reset: &'a apimachinery::fieldset::FieldSet,
+    reset: &'a FieldSet,
+    versions: &'a dyn Versions,
 ) -> FieldManager<'a> {
     FieldManager {
         schemas: &resource.schemas,
@@ -77,5 +109,6 @@ fn manager<'a>(
         api_version,
         reset,
         typed: resource.custom.is_none(),
+        versions,
     }
 }

@@ -13,6 +13,7 @@ mod update;
 
 pub use create::prepare_create;
 pub use create::qos_class;
+pub(crate) use custom::reset_fields as custom_reset_fields;
 pub use gated::Gates;
 pub(crate) use gated::pod_spec_path;
 pub use rules::{Rules, rules};
@@ -28,7 +29,7 @@ use serde_json::Value;
 pub fn reset_fields(resource: &Resource, subresource: &str) -> FieldSet {
     let rules = rules(resource);
     if let Some(definition) = &resource.custom {
-        return custom::reset_fields(definition, subresource);
+        return custom::reset_fields(definition.has_status, subresource);
     }
     match subresource {
         "" if rules.status => FieldSet::of_names(&["status"]).union(&FieldSet::of_names(rules.main_keeps)),

@@ -6,11 +6,14 @@ mod last_applied;
 mod limit;
 mod manager;
 mod object;
+mod prune;
+mod versions;
 
 pub use compact::Compact;
 pub(crate) use compact::hold;
 pub use entry::{Entry, Managers, Operation};
 pub use manager::{FieldManager, Writer};
+pub use versions::{Kind, OnlyVersion, Versions};
 
 #[cfg(test)]
 mod tests;

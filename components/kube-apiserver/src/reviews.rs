@@ -27,6 +27,7 @@ pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> R
     crate::metadata::ensure_namespace(&target.row, &target.namespace, &mut review)?;
     if target.row.gvk.kind != "SelfSubjectReview" {
         crate::verbs::write::track(
+            server,
             &target.row,
             None,
             &mut review,
@@ -34,7 +35,8 @@ pub async fn handle(server: &Server, request: &ApiRequest, target: &Target) -> R
             request,
             &options,
             "",
-        );
+        )
+        .await;
     }
     let attributes = Attributes::of_write(request, target, Operation::Create, &options);
     admission::mutate(server, &attributes, &mut review, None).await?;

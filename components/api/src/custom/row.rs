@@ -5,6 +5,7 @@ use super::rules::RuleSet;
 use super::scale::Scale;
 use super::schema::Schema;
 use super::typed;
+use super::version::Version;
 use crate::features::Features;
 use crate::registry::{Column, Resource, Subresource};
 use crate::strategy::Gates;
@@ -45,10 +46,17 @@ pub struct Definition {
     pub deprecation: Option<String>,
     /// The definition is being deleted: no new objects.
     pub terminating: bool,
-    /// The schemas of all versions, which stored objects may be in.
-    pub others: Vec<(String, Arc<Schema>)>,
+    /// All versions, served or not, which stored objects may be in.
+    pub versions: Arc<[Version]>,
     /// The number under which stored objects keep their form in this version.
     pub encoding: u16,
+}
+
+impl Definition {
+    /// A version by its name, served or not.
+    pub fn version(&self, name: &str) -> Option<&Version> {
+        self.versions.iter().find(|version| version.name == name)
+    }
 }
 
 fn text<'v>(value: &'v Value, name: &str) -> &'v str {
@@ -93,11 +101,13 @@ pub fn rows(definition: &Value, number: &mut dyn FnMut() -> u16) -> Vec<Resource
         },
         _ => Conversion::None,
     };
-    let schemas: Vec<(String, Arc<Schema>)> = versions
+    let all: Arc<[Version]> = versions
         .iter()
         .map(|version| {
-            let schema = Schema::parse(&version["schema"]["openAPIV3Schema"]);
-            (text(version, "name").to_owned(), Arc::new(whole(schema, spec)))
+            let name = text(version, "name");
+            let gvk = GroupVersionKind::new(group, name, text(names, "kind"));
+            let schema = whole(Schema::parse(&version["schema"]["openAPIV3Schema"]), spec);
+            Version::new(name, schema_name(&gvk), schema, has_status(version))
         })
         .collect();
     let mut sorted = versions.clone();
@@ -112,7 +122,7 @@ pub fn rows(definition: &Value, number: &mut dyn FnMut() -> u16) -> Vec<Resource
             let type_name = schema_name(&gvk);
             let (set, schema_id) = typed::set(&type_name, &schema);
             let scale = Scale::parse(&version["subresources"]["scale"]);
-            let has_status = version["subresources"]["status"].is_object();
+            let has_status = has_status(version);
             let (columns, paths) = columns(version);
             let deprecation =
                 (version["deprecated"] == true).then(|| match version["deprecationWarning"].as_str() {
@@ -136,7 +146,7 @@ pub fn rows(definition: &Value, number: &mut dyn FnMut() -> u16) -> Vec<Resource
                 conversion: conversion.clone(),
                 deprecation,
                 terminating: meta::deletion_timestamp(definition).is_some(),
-                others: schemas.clone(),
+                versions: Arc::clone(&all),
                 encoding: number(),
                 scale,
             };
@@ -161,6 +171,10 @@ pub fn rows(definition: &Value, number: &mut dyn FnMut() -> u16) -> Vec<Resource
             }
         })
         .collect()
+}
+
+fn has_status(version: &Value) -> bool {
+    version["subresources"]["status"].is_object()
 }
 
 /// Definitions of old may preserve unknown fields everywhere.

@@ -6,9 +6,9 @@ use serde_json::{Map, Value};
 
 /// Fields that whoever writes through this endpoint does not come to own. What stands beside spec and status is kept by the status
 /// endpoint, and yet is not among them upstream.
-pub(super) fn reset_fields(definition: &Definition, subresource: &str) -> FieldSet {
+pub(crate) fn reset_fields(has_status: bool, subresource: &str) -> FieldSet {
     match subresource {
-        "" if definition.has_status => FieldSet::of_names(&["status"]),
+        "" if has_status => FieldSet::of_names(&["status"]),
         "status" => FieldSet::of_names(&["spec", "metadata"]),
         _ => FieldSet::default(),
     }

@@ -4,9 +4,10 @@ use super::entry::{Entry, Managers, Operation, Owned};
 use super::last_applied;
 use super::limit::fold;
 use super::object::{is_reset, is_same, without_managed_fields};
+use super::versions::Versions;
 use crate::apply::{
-    Comparison, applied_fields, change_has_keyless_items, compare, compare_change, created_fields, field_set,
-    has_keyless_items, merge, own_atomics_whole, remove, validate,
+    Comparison, applied_fields, change_has_keyless_items, compare_change, created_fields, field_set,
+    has_keyless_items, merge, own_atomics_whole, validate,
 };
 use crate::decode::{self, Unchanged};
 use crate::fieldset::{FieldSet, FieldsV1, LeftOut};
@@ -15,6 +16,7 @@ use crate::schema::{SchemaId, SchemaSet, Type};
 use crate::status::{ApiError, Reason};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// Owner of what was there before the first apply.
@@ -59,6 +61,15 @@ pub struct FieldManager<'a> {
     pub reset: &'a FieldSet,
     /// Objects are decoded to types, of which what is empty may not be written; custom objects are not.
     pub typed: bool,
+    /// Those that other owners wrote.
+    pub versions: &'a dyn Versions,
+}
+
+/// What came of a write in one version.
+struct Changes {
+    /// Added or modified.
+    touched: FieldSet,
+    removed: FieldSet,
 }
 
 impl FieldManager<'_> {
@@ -67,7 +78,7 @@ impl FieldManager<'_> {
     }
 
     /// The object of the kind with nothing set.
-    fn empty(&self) -> Value {
+    pub(super) fn empty(&self) -> Value {
         let mut object = Value::Object(Map::new());
         // An empty object of any kind fits its schema.
         let _ = decode::fit(self.schemas, self.schema, &mut object);
@@ -109,19 +120,29 @@ impl FieldManager<'_> {
             // Nobody tracked this object so far: only an apply starts to.
             return;
         }
-        match live {
+        let recorded = match live {
             Some(live) => self.record(live, new, unchanged, &mut managers, writer),
             None => self.record(&self.empty(), new, unchanged, &mut managers, writer),
+        };
+        if recorded.is_ok() {
+            new.set_managers(managers);
         }
-        new.set_managers(managers);
     }
 
     /// Schemas of custom kinds change while objects are stored.
     fn reconcile(&self, managers: &mut Managers) {
-        let own = |owned: &&mut Owned| !self.typed && owned.api_version == self.api_version;
-        for owned in managers.0.values_mut().filter(own) {
+        if self.typed {
+            return;
+        }
+        for owned in managers.0.values_mut() {
             let mut fields = owned.fields.to_set();
-            if own_atomics_whole(self.schemas, &self.ty(), &mut fields) {
+            let changed = if owned.api_version == self.api_version {
+                own_atomics_whole(self.schemas, &self.ty(), &mut fields)
+            } else {
+                let kind = self.versions.kind(&owned.api_version);
+                kind.is_some_and(|kind| own_atomics_whole(&kind.schemas, &kind.ty(), &mut fields))
+            };
+            if changed {
                 owned.fields = FieldsV1::from(fields);
             }
         }
@@ -134,7 +155,7 @@ impl FieldManager<'_> {
         unchanged: &Unchanged,
         managers: &mut Managers,
         writer: Writer<'_>,
-    ) {
+    ) -> Result<(), ApiError> {
         let entry = Entry::new(
             Operation::Update,
             writer.manager,
@@ -152,16 +173,10 @@ impl FieldManager<'_> {
                 };
                 (entry, owned)
             }));
-            return;
+            return Ok(());
         }
-        let (mut touched, removed) = self.owned_of(compare_change(
-            self.schemas,
-            &self.ty(),
-            before,
-            new,
-            unchanged,
-            self.typed,
-        ));
+        let elsewhere = self.elsewhere(managers, before, new, self.typed)?;
+        let Changes { mut touched, removed } = self.changes(before, new, unchanged, self.typed);
         // Who owns nothing loses nothing.
         let mut taken = if managers.0.is_empty() {
             std::mem::take(&mut touched)
@@ -170,6 +185,11 @@ impl FieldManager<'_> {
         };
         taken.subtract(&UNOWNED);
         for (other, owned) in &mut managers.0 {
+            if let Some(there) = elsewhere.get(&owned.api_version) {
+                owned.fields.subtract(&there.touched);
+                owned.fields.subtract(&there.removed);
+                continue;
+            }
             // What the writer keeps isn't taken away first.
             if *other == entry && owned.fields.contains(&taken) {
                 let mut lost = touched.clone();
@@ -191,20 +211,58 @@ impl FieldManager<'_> {
         }
         tidy(managers);
         fold(managers);
+        Ok(())
     }
 
     /// What was written and what was removed, but for what this endpoint never changes: that is nobody's loss.
-    fn owned_of(&self, comparison: Comparison) -> (FieldSet, FieldSet) {
+    fn changes(&self, before: &Value, after: &Value, unchanged: &Unchanged, typed: bool) -> Changes {
         let Comparison {
             added,
             modified,
             mut removed,
-        } = comparison;
+        } = compare_change(self.schemas, &self.ty(), before, after, unchanged, typed);
         let mut touched = modified;
         touched.add(added);
         touched.subtract_below(self.reset);
         removed.subtract_below(self.reset);
-        (touched, removed)
+        Changes { touched, removed }
+    }
+
+    /// The same in each other version that somebody wrote. Who wrote a version that is gone is forgotten.
+    fn elsewhere(
+        &self,
+        managers: &mut Managers,
+        before: &Value,
+        after: &Value,
+        typed: bool,
+    ) -> Result<BTreeMap<String, Changes>, ApiError> {
+        let mut all = BTreeMap::new();
+        let others = |owned: &&Owned| owned.api_version != self.api_version;
+        for owned in managers.0.values().filter(others) {
+            if all.contains_key(&owned.api_version) {
+                continue;
+            }
+            let version = owned.api_version.as_str();
+            let changes = match self.versions.kind(version) {
+                Some(kind) => {
+                    let there = self.of_kind(&kind, version);
+                    let (before, after) = (without_managed_fields(before), without_managed_fields(after));
+                    let before = match meta::api_version(&before) {
+                        // What there is before a create is empty in all versions.
+                        "" => Cow::Owned(there.empty()),
+                        _ => there.converted(&before)?,
+                    };
+                    let after = there.converted(&after)?;
+                    Some(there.changes(&before, &after, &Unchanged::default(), typed))
+                }
+                None => None,
+            };
+            all.insert(version.to_owned(), changes);
+        }
+        let is_gone = |version: &str| matches!(all.get(version), Some(None));
+        managers.0.retain(|_, owned| !is_gone(&owned.api_version));
+        let known = |(version, changes): (String, Option<Changes>)| Some((version, changes?));
+        Ok(all.into_iter().filter_map(known).collect())
     }
 
     /// The fields of a new object that its creator owns; `None` when they have to be found by comparing.
@@ -257,7 +315,7 @@ impl FieldManager<'_> {
                     manager: BEFORE_FIRST_APPLY,
                     ..writer
                 },
-            );
+            )?;
         }
         let entry = Entry::new(
             Operation::Apply,
@@ -274,9 +332,10 @@ impl FieldManager<'_> {
         let left_out = LeftOut::new(self.reset, &UNOWNED);
         let fields = applied_fields(self.schemas, &self.ty(), applied, left_out);
         // Most appliers name what they named before.
-        let dropped = former
-            .as_ref()
-            .is_some_and(|former| former.fields != fields && !former.fields.is_within(&fields.to_set()));
+        let dropped = former.as_ref().is_some_and(|former| {
+            former.api_version != self.api_version
+                || former.fields != fields && !former.fields.is_within(&fields.to_set())
+        });
         let mut merged = without_managed_fields(&before);
         merge(self.schemas, &self.ty(), &mut merged, configuration);
         managers.0.insert(
@@ -291,7 +350,7 @@ impl FieldManager<'_> {
             },
         );
         if let Some(former) = former.filter(|_| dropped) {
-            self.prune(&mut merged, &former.fields.to_set(), named(), &managers);
+            self.prune(&mut merged, &former, named(), &managers)?;
         }
         self.settle(&before, &merged, &mut managers, &entry, |conflicts| {
             if force {
@@ -311,28 +370,6 @@ impl FieldManager<'_> {
         Ok(Compact::with_managers(merged, managers))
     }
 
-    /// Takes out what the manager applied before, doesn't name now in `kept`, and nobody else owns. A struct of
-    /// which it applied a part, and in which nobody owns anything any more, goes as a whole, as upstream does it.
-    fn prune(&self, merged: &mut Value, former: &FieldSet, mut kept: FieldSet, managers: &Managers) {
-        let named = |fields: &FieldSet| fields.with_named_parents(self.schemas, &self.ty());
-        let fields_of = |value: &Value| named(&field_set(self.schemas, &self.ty(), value));
-        let without = |gone: &FieldSet| {
-            let mut pruned = merged.clone();
-            remove(self.schemas, &self.ty(), &mut pruned, gone);
-            pruned
-        };
-        let last = named(former);
-        let there = fields_of(merged);
-        for owned in managers.0.values() {
-            kept.add(owned.fields.to_set());
-        }
-        let mut kept = named(&kept);
-        kept.add(fields_of(&without(&last)));
-        let pruned = without(&there.difference(&kept));
-        let gone = there.difference(&fields_of(&pruned)).intersection(&last);
-        remove(self.schemas, &self.ty(), merged, &gone);
-    }
-
     /// Other managers lose what changed, if that may be.
     fn settle(
         &self,
@@ -342,15 +379,17 @@ impl FieldManager<'_> {
         own: &Entry,
         may_be: impl FnOnce(Vec<(String, FieldSet)>) -> Result<(), ApiError>,
     ) -> Result<(), ApiError> {
-        let (touched, removed) = self.owned_of(compare(self.schemas, &self.ty(), before, merged));
+        let elsewhere = self.elsewhere(managers, before, merged, false)?;
+        let here = self.changes(before, merged, &Unchanged::default(), false);
         let mut conflicts = Vec::new();
         for (entry, owned) in managers.0.iter_mut().filter(|(entry, _)| *entry != own) {
-            if owned.fields.touches(&touched) {
-                let lost = owned.fields.to_set().intersection(&touched);
+            let Changes { touched, removed } = elsewhere.get(&owned.api_version).unwrap_or(&here);
+            if owned.fields.touches(touched) {
+                let lost = owned.fields.to_set().intersection(touched);
                 owned.fields.subtract(&lost);
                 conflicts.push((entry.describe(), lost));
             }
-            owned.fields.subtract(&removed);
+            owned.fields.subtract(removed);
         }
         if conflicts.is_empty() {
             return Ok(());

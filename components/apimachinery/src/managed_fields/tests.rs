@@ -55,6 +55,7 @@ fn manager<'a>(schemas: &'a SchemaSet, reset: &'a FieldSet) -> FieldManager<'a> 
         api_version: "v1",
         reset,
         typed: true,
+        versions: &OnlyVersion,
     }
 }
 

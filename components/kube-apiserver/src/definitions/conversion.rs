@@ -86,6 +86,20 @@ pub async fn to_storage(server: &Server, row: &Resource, object: Value) -> Resul
     }
 }
 
+/// An object of a custom kind in another of its versions, as the webhook gives it.
+pub async fn to(
+    server: &Server,
+    row: &Resource,
+    object: Value,
+    api_version: &str,
+) -> Result<Value, ApiError> {
+    let Some(definition) = &row.custom else {
+        return Ok(object);
+    };
+    let mut converted = call(server, row, definition, vec![object], api_version).await?;
+    Ok(converted.pop().unwrap_or_default())
+}
+
 /// An object of one version of a kind in another.
 pub async fn between(
     server: &Server,

@@ -48,8 +48,8 @@ fn fit(row: &Resource, definition: &Definition, mut object: Value) -> Result<Val
 /// Pruned and defaulted in the version in which it is stored.
 pub fn fit_own(definition: &Definition, object: &mut Value) {
     let version = meta::api_version(object).rsplit('/').next().unwrap_or("");
-    if let Some((_, schema)) = definition.others.iter().find(|(name, _)| name == version) {
-        custom::fit_to(schema, object);
+    if let Some(version) = definition.version(version) {
+        custom::fit_to(&version.schema, object);
     }
 }
 

@@ -8,7 +8,7 @@ use super::status;
 use crate::beat;
 use crate::server::Server;
 use crate::stores;
-use apimachinery::managed_fields::{Compact, Writer};
+use apimachinery::managed_fields::{Compact, OnlyVersion, Writer};
 use apimachinery::{meta, time};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -237,7 +237,7 @@ fn applied(row: &api::Resource, current: &Value, condition: Value, now: &str) ->
         now,
     };
     let live = Compact::of(current.clone());
-    let mut object = match api::managed::apply(row, Some(&live), &configuration, writer, true) {
+    let mut object = match api::managed::apply(row, Some(&live), &configuration, writer, true, &OnlyVersion) {
         Ok((object, _)) => object.into_whole(),
         Err(error) => {
             tracing::warn!(

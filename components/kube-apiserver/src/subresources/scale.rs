@@ -185,7 +185,7 @@ pub async fn change(server: &Server, request: &ApiRequest, target: &Target) -> R
         if target.row.namespaced {
             meta::set(&mut wanted, "namespace", target.namespace.as_str());
         }
-        write::apply(&target.row, Some(old), &wanted, &options, &target.subresource)
+        write::apply(&target.row, existing, &wanted, &options, &target.subresource)
     })
     .await?;
     let object = outcome.object.into_value(&target.row)?;

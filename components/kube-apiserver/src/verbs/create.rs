@@ -45,6 +45,7 @@ pub async fn create_object(
     metadata::ensure_namespace(row, &target.namespace, &mut object)?;
     kinds::default(row, &mut object);
     write::track(
+        server,
         row,
         None,
         &mut object,
@@ -52,7 +53,8 @@ pub async fn create_object(
         request,
         options,
         "",
-    );
+    )
+    .await;
     let reserved = write::admit_new(server, request, target, options, &mut object).await?;
     let name = meta::name(&object).to_owned();
     let outcome = write::store_new(server, target, &name, object, options.dry_run).await;

@@ -326,12 +326,12 @@ fn go_value(value: &Value) -> String {
 
 fn apply(
     target: &Target,
-    existing: &Existing,
+    existing: &Existing<'_>,
     body: &Value,
     options: &options::WriteOptions,
 ) -> Result<Made, ApiError> {
     let row = &target.row;
-    let mut new = write::apply(row, existing.old.as_ref(), body, options, &target.subresource)?;
+    let mut new = write::apply(row, existing, body, options, &target.subresource)?;
     if row.namespaced && meta::namespace(&new.object).is_empty() {
         meta::set(&mut new.object, "namespace", target.namespace.as_str());
         new.unchanged.forget("metadata");

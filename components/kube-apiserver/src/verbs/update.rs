@@ -34,7 +34,7 @@ pub async fn update(server: &Server, request: &ApiRequest, target: &Target) -> R
         target,
         &options,
         wanted,
-        |existing: &Existing| {
+        |existing: &Existing<'_>| {
             let creatable =
                 target.subresource.is_empty() && api::strategy::rules(&target.row).create_on_update;
             if existing.old.is_none() && !creatable {

@@ -5,9 +5,11 @@ mod expressions;
 mod new;
 mod policy_params;
 mod store;
+mod versions;
 
 pub use new::admit_new;
 pub use store::{bytes_of, store_new};
+pub use versions::OtherVersions;
 
 use super::options::WriteOptions;
 use super::target::Target;
@@ -29,8 +31,9 @@ use storage::{Change, ObjectRef, Preconditions, Updated};
 
 /// The object before the change, in the row's version.
 #[derive(Debug)]
-pub struct Existing {
+pub struct Existing<'a> {
     pub old: Option<Compact>,
+    pub versions: &'a OtherVersions<'a>,
 }
 
 /// What a client wants of an object.
@@ -127,7 +130,8 @@ pub fn check_name(target: &Target, object: &Value) -> Result<(), ApiError> {
 }
 
 /// Records which manager owns which fields.
-pub fn track(
+pub async fn track(
+    server: &Server,
     row: &Resource,
     old: Option<&Compact>,
     object: &mut Compact,
@@ -137,17 +141,22 @@ pub fn track(
     subresource: &str,
 ) {
     let name = manager(request, options);
-    api::managed::track(
-        row,
-        old,
-        object,
-        unchanged,
-        Writer {
-            manager: &name,
-            subresource,
-            now: &time_of(subresource),
-        },
-    );
+    let writer = Writer {
+        manager: &name,
+        subresource,
+        now: &time_of(subresource),
+    };
+    let versions = OtherVersions::new(server, row, subresource);
+    if !conversion::by_webhook(row) {
+        api::managed::track(row, old, object, unchanged, writer, &versions);
+        return;
+    }
+    let tracked = versions.settled(|| {
+        let mut tracked = object.clone();
+        api::managed::track(row, old, &mut tracked, unchanged, writer, &versions);
+        tracked
+    });
+    *object = tracked.await;
 }
 
 /// When something is written; upstream loses the times of what is written by a scale.
@@ -171,7 +180,7 @@ pub fn manager(request: &ApiRequest, options: &WriteOptions) -> String {
 /// Server-side apply on an object, or on none.
 pub fn apply(
     row: &Resource,
-    old: Option<&Compact>,
+    existing: &Existing<'_>,
     wanted: &Value,
     options: &WriteOptions,
     subresource: &str,
@@ -181,7 +190,15 @@ pub fn apply(
         subresource,
         now: &time_of(subresource),
     };
-    let (object, unchanged) = api::managed::apply(row, old, wanted, writer, options.force == Some(true))?;
+    let force = options.force == Some(true);
+    let (object, unchanged) = api::managed::apply(
+        row,
+        existing.old.as_ref(),
+        wanted,
+        writer,
+        force,
+        existing.versions,
+    )?;
     Ok(Made { object, unchanged })
 }
 
@@ -193,7 +210,7 @@ pub async fn change(
     target: &Target,
     options: &WriteOptions,
     wanted: Write,
-    make: impl Fn(&Existing) -> Result<Made, ApiError> + Send + Sync,
+    make: impl Fn(&Existing<'_>) -> Result<Made, ApiError> + Send + Sync,
 ) -> Result<Outcome, ApiError> {
     // What the last try came to; a dry run and an unchanged object have nothing else to show.
     let last: Mutex<Option<Outcome>> = Mutex::new(None);

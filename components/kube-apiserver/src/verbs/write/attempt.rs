@@ -1,7 +1,7 @@
 //! One try to change an object: from the existing one to what would be stored.
 use super::new::admit_new;
 use super::store::{bytes_of, time_to_live};
-use super::{Existing, Made, View, Write, missing, track};
+use super::{Existing, Made, OtherVersions, View, Write, missing, track};
 use super::{device_claims, expressions, policy_params};
 use crate::admission::{self, Operation};
 use crate::metadata;
@@ -38,10 +38,14 @@ pub(super) async fn attempt(
     wanted: &Write,
     old: Option<Compact>,
     rewrite: bool,
-    make: &(impl Fn(&Existing) -> Result<Made, ApiError> + Send + Sync),
+    make: &(impl Fn(&Existing<'_>) -> Result<Made, ApiError> + Send + Sync),
 ) -> Result<Attempt, ApiError> {
     let row = &target.row;
-    let existing = Existing { old };
+    let versions = OtherVersions::new(server, row, &target.subresource);
+    let existing = Existing {
+        old,
+        versions: &versions,
+    };
     let Some(old) = &existing.old else {
         let Made { object, .. } = make(&existing)?;
         return create_missing(server, request, target, options, wanted, object).await;
@@ -50,7 +54,7 @@ pub(super) async fn attempt(
     let Made {
         object: mut new,
         mut unchanged,
-    } = make(&existing)?;
+    } = versions.settled(|| make(&existing)).await?;
     if unchanged.is_empty() {
         unchanged = Unchanged::between(old, &new);
     }
@@ -61,6 +65,7 @@ pub(super) async fn attempt(
         }
         let subresource = &target.subresource;
         track(
+            server,
             row,
             Some(old),
             &mut new,
@@ -68,7 +73,8 @@ pub(super) async fn attempt(
             request,
             options,
             subresource,
-        );
+        )
+        .await;
     }
     let mut attributes = admission::Attributes::of_write(request, target, Operation::Update, options);
     unchanged.forget("metadata");
@@ -165,6 +171,7 @@ async fn create_missing(
     }
     if wanted.replaces {
         track(
+            server,
             row,
             None,
             &mut object,
@@ -172,7 +179,8 @@ async fn create_missing(
             request,
             options,
             "",
-        );
+        )
+        .await;
     }
     let reserved = admit_new(server, request, target, options, &mut object).await?;
     Ok(Attempt {
