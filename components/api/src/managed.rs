@@ -4,7 +4,7 @@ use crate::{Resource, defaults, strategy};
 use apimachinery::decode::{self, Unchanged};
 use apimachinery::fieldset::FieldSet;
 use apimachinery::managed_fields::{Compact, FieldManager, Kind, OnlyVersion, Versions, Writer};
-use apimachinery::{ApiError, GroupVersionKind};
+use apimachinery::{ApiError, GroupVersionKind, Reason, meta};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -84,6 +84,7 @@ pub fn apply(
     force: bool,
     versions: &dyn Versions,
 ) -> Result<(Compact, Unchanged), ApiError> {
+    check_type(resource, applied)?;
     let reset = strategy::reset_fields(resource, writer.subresource);
     let mut new = manager(resource, &resource.gvk.api_version(), &reset, versions)
         .apply(old, applied, writer, force)?;
@@ -95,6 +96,26 @@ pub fn apply(
     };
     defaults::apply_change(resource, &mut new, &mut unchanged);
     Ok((new, unchanged))
+}
+
+/// What is applied must say that it is of the kind and version that it is applied to.
+fn check_type(resource: &Resource, applied: &Value) -> Result<(), ApiError> {
+    let expected = resource.gvk.api_version();
+    let (version, kind) = (meta::api_version(applied), meta::kind(applied));
+    if version != expected {
+        return Err(ApiError::bad_request(format!(
+            "Incorrect version specified in apply patch. Specified patch version: {version}, expected: {expected}"
+        )));
+    }
+    if kind != resource.gvk.kind {
+        let message = format!(
+            "failed to create typed patch object ({}/{}; {version}, Kind={kind}): no corresponding type for {version}, Kind={kind}",
+            meta::namespace(applied),
+            meta::name(applied),
+        );
+        return Err(ApiError::new(500, Reason::Unknown, message, None));
+    }
+    Ok(())
 }
 
 fn manager<'a>(

@@ -13,6 +13,7 @@ pub use compact::Compact;
 pub(crate) use compact::hold;
 pub use entry::{Entry, Managers, Operation};
 pub use manager::{FieldManager, Writer};
+pub use object::is_same_but_for_times;
 pub use versions::{Kind, OnlyVersion, Versions};
 
 #[cfg(test)]

@@ -9,6 +9,9 @@ pub enum PatchError {
     /// The patch itself is malformed (400).
     #[error("{0}")]
     Malformed(String),
+    /// The patch does too much (413).
+    #[error("{0}")]
+    TooLarge(String),
     /// The patch doesn't fit the object (422).
     #[error("{0}")]
     Rejected(String),

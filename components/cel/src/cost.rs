@@ -27,6 +27,8 @@ pub(crate) enum CostRule {
     ScalarText,
     /// The text is read once.
     Traverse(usize),
+    /// The text is read up to the length of the second. The estimate counts the second and the call the first, as upstream.
+    Affix,
     /// The text is read and one as long is made.
     Rebuild(usize),
     /// A text is made that is as long as the result.
@@ -77,7 +79,8 @@ impl CostRule {
     /// The rule of a signature.
     pub(crate) fn of(function: &str, id: &str) -> Self {
         match (function, id) {
-            ("startsWith" | "endsWith", _) | (_, "string_to_bytes" | "bytes_to_string") => Self::Traverse(0),
+            ("startsWith" | "endsWith", _) => Self::Affix,
+            (_, "string_to_bytes" | "bytes_to_string") => Self::Traverse(0),
             ("strings.quote" | "format", id) if id != "format" => Self::Traverse(0),
             (_, "scalar") => Self::ScalarText,
             (_, "in_list") => Self::Elements(1),
@@ -138,6 +141,7 @@ impl CostRule {
             Self::One | Self::ScalarText => 1,
             Self::Fixed(cost) => cost,
             Self::Traverse(index) => scaled(size(index), TRAVERSAL),
+            Self::Affix => scaled(size(0), TRAVERSAL),
             Self::Rebuild(index) => scaled(size(index), 2.0 * TRAVERSAL),
             Self::Join => scaled(result.map_or(1, Value::cost_size), 2.0 * TRAVERSAL),
             Self::Elements(index) => size(index),
@@ -192,6 +196,7 @@ impl CostRule {
             Self::Fixed(cost) => (Cost::fixed(cost), None),
             Self::ScalarText => (Cost::fixed(1), Some(Size { min: 1, max: 64 })),
             Self::Traverse(index) => (size(index).scaled(TRAVERSAL), None),
+            Self::Affix => (size(1).scaled(TRAVERSAL), None),
             Self::Rebuild(index) => {
                 let text = size(index);
                 let result = Size {

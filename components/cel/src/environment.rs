@@ -14,6 +14,12 @@ impl Environment {
         Self::default()
     }
 
+    /// The declaration of a variable.
+    pub(crate) fn named(&self, name: &str) -> Option<Arc<Decl>> {
+        let found = self.variables.iter().find(|(known, _)| known == name);
+        found.map(|(_, decl)| Arc::clone(decl))
+    }
+
     /// The environment with one more variable, or with another declaration of a known one.
     pub fn with(mut self, name: &str, decl: Decl) -> Self {
         match self.variables.iter_mut().find(|(known, _)| known == name) {

@@ -166,7 +166,11 @@ impl Estimator<'_> {
                     decl: None,
                 }
             }
-            Op::TypeName(_) => Known::costing(Cost::fixed(1)),
+            // Upstream's estimator takes any name without a path for that of the value that has the rule.
+            Op::TypeName(_) => Known {
+                decl: self.environment.named("self"),
+                ..Known::costing(Cost::fixed(1))
+            },
             Op::Variable(index) => Known {
                 cost: Cost::fixed(1),
                 size: None,

@@ -104,7 +104,10 @@ pub async fn mutate(
     object: &mut Compact,
     old: Option<&Compact>,
 ) -> Result<bool, ApiError> {
-    admit(server, attributes, Some(object), old).await
+    let changed = admit(server, attributes, Some(object), old).await?;
+    // Not a plugin: nobody can turn it off.
+    rbac::admit(server, attributes, object, plain(old))?;
+    Ok(changed)
 }
 
 /// Everything that may refuse a delete of the object.
@@ -266,8 +269,6 @@ async fn validate_all(
     object: Option<&Compact>,
     old: Option<&Compact>,
 ) -> Result<(), ApiError> {
-    // Not a plugin: nobody can turn it off.
-    rbac::admit(server, attributes, plain(object), plain(old)).await?;
     let mut started = Instant::now();
     for plugin in &server.admission.plugins {
         if !plugin.validates(attributes) {

@@ -178,7 +178,16 @@ pub fn negotiate(request: &ApiRequest, row: &Resource, answer: Answer) -> Result
         Answer::Watch => Some("false"),
         _ => request.query.get("pretty"),
     };
-    choose_form(&request.headers, pretty, answer, row.custom.is_none())
+    let accepted = choose_form(&request.headers, pretty, answer, row.custom.is_none())?;
+    if matches!(accepted.shape, Shape::Table(_)) {
+        let include = request.query.get("includeObject").unwrap_or("");
+        if !matches!(include, "" | "Metadata" | "Object" | "None") {
+            return Err(ApiError::bad_request(format!(
+                "Unable to convert to Table as requested: includeObject: Invalid value: {include:?}: must be 'Metadata', 'Object', 'None', or empty"
+            )));
+        }
+    }
+    Ok(accepted)
 }
 
 /// Chooses the form of an answer of a built-in kind, whatever the request is about.

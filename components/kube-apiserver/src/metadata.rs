@@ -64,11 +64,18 @@ pub fn prepare_create(object: &mut Value) {
 
 /// What a client can't change on an existing object.
 pub fn prepare_update(old: &Value, new: &mut Value) {
+    // What says which object it is, or that it is being deleted, may be left out, not be changed; that is looked at later.
+    for field in ["uid", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        let given = meta::get(new, field).is_some_and(|value| !value.is_null() && value != "");
+        if let Some(value) = meta::get(old, field).filter(|_| !given || field == "deletionTimestamp") {
+            let value = value.clone();
+            meta::set(new, field, value);
+        } else if !given {
+            meta::remove(new, field);
+        }
+    }
     for field in [
         "creationTimestamp",
-        "uid",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
         "resourceVersion",
         "selfLink",
         "namespace",
@@ -84,6 +91,28 @@ pub fn prepare_update(old: &Value, new: &mut Value) {
             }
         }
     }
+}
+
+/// Takes out owner references that are there before already; gives the UIDs of those. Owners that share a UID and differ
+/// stay, as with upstream.
+pub fn dedup_owners(object: &mut Value) -> Vec<String> {
+    let Some(owners) = meta::get(object, "ownerReferences").and_then(Value::as_array) else {
+        return Vec::new();
+    };
+    let mut kept: Vec<&Value> = Vec::with_capacity(owners.len());
+    let mut twice = Vec::new();
+    for owner in owners {
+        if kept.contains(&owner) {
+            twice.push(owner["uid"].as_str().unwrap_or("").to_owned());
+        } else {
+            kept.push(owner);
+        }
+    }
+    if !twice.is_empty() {
+        let kept: Vec<Value> = kept.into_iter().cloned().collect();
+        meta::set(object, "ownerReferences", kept);
+    }
+    twice
 }
 
 /// Marks an object as being deleted.

@@ -304,7 +304,8 @@ async fn allowed(
     record.note_request(&server.registry.load(), &parts.headers, &body);
     record.body_bytes = body.len();
     let compressible = compress::wanted(&parts.headers, &info) && server.has_feature(compress::FEATURE);
-    let request = ApiRequest::new(parts.method, info, query, parts.headers, user, body, deadline);
+    let mut request = ApiRequest::new(parts.method, info, query, parts.headers, user, body, deadline);
+    request.tells_object = record.tells_object();
     *request.handed_on.lock() = handed_on;
     let request = Arc::new(request);
     let handling = spans::ended(

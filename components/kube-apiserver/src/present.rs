@@ -137,14 +137,10 @@ pub fn table(
     request: &ApiRequest,
 ) -> Result<Value, ApiError> {
     let include = match request.query.get("includeObject").unwrap_or("") {
-        "" | "Metadata" => Include::Metadata,
         "None" => Include::None,
         "Object" => Include::Object,
-        other => {
-            return Err(ApiError::bad_request(format!(
-                "unrecognized includeObject value: {other:?}"
-            )));
-        }
+        // What else it may say was looked at when the form was chosen.
+        _ => Include::Metadata,
     };
     let mut table = kinds::table(registry, row, objects);
     table["kind"] = json!("Table");

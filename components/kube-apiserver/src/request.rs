@@ -3,12 +3,14 @@
 use crate::identity::User;
 use crate::request_info::{Query, RequestInfo};
 use crate::serving::peer::Peer;
+use apimachinery::managed_fields::Compact;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Method};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use parking_lot::Mutex;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -29,11 +31,13 @@ pub struct Annotations {
     pub always: BTreeMap<String, String>,
     /// Only for events that also carry the request's body.
     pub with_request: BTreeMap<String, String>,
+    /// The object that was sent, as it was understood: without unknown fields, with defaults.
+    pub object: Option<Value>,
 }
 
 impl Annotations {
     pub fn is_empty(&self) -> bool {
-        self.always.is_empty() && self.with_request.is_empty()
+        self.always.is_empty() && self.with_request.is_empty() && self.object.is_none()
     }
 }
 
@@ -61,6 +65,8 @@ pub struct ApiRequest {
     pub deadline: Instant,
     /// Taken by the proxy.
     pub handed_on: Mutex<Option<HandedOn>>,
+    /// Whether an audit event carries the object that is sent.
+    pub tells_object: bool,
     warnings: Mutex<Vec<String>>,
     annotations: Mutex<Annotations>,
 }
@@ -84,6 +90,7 @@ impl ApiRequest {
             body,
             deadline,
             handed_on: Mutex::default(),
+            tells_object: false,
             warnings: Mutex::default(),
             annotations: Mutex::default(),
         }
@@ -93,7 +100,7 @@ impl ApiRequest {
     pub fn warn(&self, text: impl Into<String>) {
         let text = text.into();
         let mut warnings = self.warnings.lock();
-        if !warnings.contains(&text) {
+        if !text.is_empty() && !warnings.contains(&text) {
             warnings.push(text);
         }
     }
@@ -106,6 +113,13 @@ impl ApiRequest {
     /// Adds an annotation to audit events that carry the request's body.
     pub fn annotate_request_level(&self, key: String, value: String) {
         self.annotations.lock().with_request.entry(key).or_insert(value);
+    }
+
+    /// Notes the object that was sent for audit events that carry it.
+    pub fn note_object(&self, object: &Compact) {
+        if self.tells_object {
+            self.annotations.lock().object = Some(object.to_whole());
+        }
     }
 
     pub fn take_annotations(&self) -> Annotations {

@@ -11,6 +11,7 @@ use crate::server::Server;
 use api::Resource;
 use apimachinery::{ApiError, meta};
 use serde_json::Value;
+use storage::{Preconditions, StorageError};
 
 pub use reserve::{Reserved, reserve};
 
@@ -19,8 +20,24 @@ pub async fn release(server: &Server, row: &Resource, object: &Value, dry_run: b
     if dry_run || !is_service(row) {
         return;
     }
+    // A later service of the name must not find these before their controller has looked, as upstream has it.
+    forget_endpoints(server, meta::namespace(object), meta::name(object)).await;
     let held = Reserved::of_service(object);
     held.give_back(server).await;
+}
+
+async fn forget_endpoints(server: &Server, namespace: &str, name: &str) {
+    let Some(store) = server.stores.named("", "endpoints") else {
+        return;
+    };
+    let outcome = store
+        .delete::<_, _, StorageError>(namespace, name, &Preconditions::default(), |_| async { Ok(()) })
+        .await;
+    if let Err(error) = outcome
+        && !matches!(error, StorageError::NotFound { .. })
+    {
+        tracing::warn!(namespace, name, %error, "endpoints of a deleted service could not be deleted");
+    }
 }
 
 /// Sets the address families of a new or changed service, before anything else of it is checked, as upstream.

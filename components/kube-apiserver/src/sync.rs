@@ -147,6 +147,12 @@ pub async fn node_graph(stores: Stores, authorizer: Arc<Authorizer>) -> anyhow::
             &authorizer,
             Kind::Attachment
         ),
+        async {
+            match stores.named("resource.k8s.io", "resourceslices") {
+                Some(slices) => follow(slices, &authorizer, Kind::Slice).await,
+                None => Ok(()),
+            }
+        },
     )?;
     Ok(())
 }
@@ -194,7 +200,7 @@ fn take_in(authorizer: &Authorizer, kind: Kind, event: EventKind, object: &Objec
     match kind {
         Kind::Pod => graph.set_pod(&value),
         Kind::Volume => graph.set_volume(&value),
-        _ => graph.set_attachment(&value),
+        _ => graph.set_own(kind, &value),
     }
     authorizer.node.actions.done(kind, false, begun.elapsed());
 }

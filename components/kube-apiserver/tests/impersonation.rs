@@ -193,3 +193,79 @@ async fn a_right_for_certain_requests_is_none_where_the_emulated_version_does_no
         assert_eq!(code, wanted, "{flags:?}: {answer}");
     }
 }
+
+#[tokio::test]
+async fn who_edits_roles_can_hand_out_no_more_than_they_have() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    let admin = server.admin().await.unwrap();
+    let ed = server.client("ed", &[]).await.unwrap();
+    allow(
+        &admin,
+        "ed",
+        json!([
+            {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["*"], "verbs": ["get", "create", "update", "patch"]},
+            {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "resourceNames": ["made"], "verbs": ["escalate"]},
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
+        ]),
+    )
+    .await;
+    allow(
+        &admin,
+        "big",
+        json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]),
+    )
+    .await;
+    let role = |name: &str, more: Value| {
+        let mut role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": []});
+        for (key, value) in more.as_object().unwrap() {
+            role[key] = value.clone();
+        }
+        role
+    };
+    let selectors = json!({"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]});
+    let sum = role("sum", json!({"aggregationRule": selectors}));
+    assert!(
+        send(&admin, "POST", &format!("{RBAC}/clusterroles"), &[], &sum)
+            .await
+            .0
+            .is_success()
+    );
+    let patch = [("content-type", "application/merge-patch+json")];
+    let patched = async |kind: &str, name: &str, change: Value| {
+        let request = http::Request::patch(format!("{RBAC}/{kind}/{name}"))
+            .header(patch[0].0, patch[0].1)
+            .body(change.to_string().into_bytes())
+            .unwrap();
+        match ed.request::<Value>(request).await {
+            Ok(_) => String::new(),
+            Err(kube::Error::Api(status)) => format!("{} {}", status.code, status.message),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    // A label can make the rules those of an aggregated role that the user has.
+    let label = json!({"metadata": {"labels": {"rbac.authorization.k8s.io/aggregate-to-edit": "true"}}});
+    for kind in ["clusterroles", "clusterrolebindings"] {
+        let refused = patched(kind, "big", label.clone()).await;
+        assert!(
+            refused.starts_with(&format!(
+                "403 {kind}.rbac.authorization.k8s.io \"big\" is forbidden: user \"ed\" "
+            )) && refused.ends_with("{APIGroups:[\"\"], Resources:[\"secrets\"], Verbs:[\"get\"]}"),
+            "{refused}"
+        );
+        let finalizers = json!({"metadata": {"finalizers": ["example.com/f"]}});
+        assert_eq!(patched(kind, "big", finalizers).await, "");
+    }
+    let everything = "403 clusterroles.rbac.authorization.k8s.io \"sum\" is forbidden: \
+                      must have cluster-admin privileges to use the aggregationRule";
+    for change in [json!({"aggregationRule": null}), label.clone()] {
+        assert_eq!(patched("clusterroles", "sum", change).await, everything);
+    }
+    // Escalating a role of one name allows no creation, whose request names nothing.
+    let rules = json!([{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]);
+    let made = role("made", json!({ "rules": rules }));
+    let (code, _) = send(&ed, "POST", &format!("{RBAC}/clusterroles"), &[], &made).await;
+    assert_eq!(code, StatusCode::FORBIDDEN);
+    let (code, _) = send(&ed, "PUT", &format!("{RBAC}/clusterroles/made"), &[], &made).await;
+    assert_eq!(code, StatusCode::OK);
+}

@@ -16,6 +16,9 @@ pub(super) struct Declared {
     pub least: u64,
 }
 
+/// What comparing objects counts as, whatever is in them: upstream gives object types no size.
+const OBJECT_SIZE: u64 = 0;
+
 fn declared(shape: Shape, max: u64, least: u64) -> Option<Declared> {
     Some(Declared {
         decl: Arc::new(Decl::bounded(shape, max)),
@@ -103,7 +106,7 @@ fn object(schema: &Schema, root: bool, type_name: &str) -> Option<Declared> {
         insert(
             &mut object,
             "metadata",
-            Arc::new(Decl::new(Shape::Object(Arc::new(metadata)))),
+            Arc::new(Decl::bounded(Shape::Object(Arc::new(metadata)), OBJECT_SIZE)),
         );
     }
     for (name, below) in &schema.properties {
@@ -118,7 +121,7 @@ fn object(schema: &Schema, root: bool, type_name: &str) -> Option<Declared> {
         }
         insert(&mut object, name, field.decl);
     }
-    declared(Shape::Object(Arc::new(object)), u64::MAX, least)
+    declared(Shape::Object(Arc::new(object)), OBJECT_SIZE, least)
 }
 
 fn insert(object: &mut Object, name: &str, decl: Arc<Decl>) {

@@ -63,7 +63,11 @@ impl Builder {
             .iter()
             .map(|(key, below)| {
                 let ty = self.ty(&format!("{name}.{key}"), below);
-                field(key, ty)
+                // The keys of list items count with their defaults.
+                Field {
+                    default: below.default.clone(),
+                    ..field(key, ty)
+                }
             })
             .collect();
         if metadata.is_some() || schema.embedded {

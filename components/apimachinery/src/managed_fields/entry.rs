@@ -109,6 +109,30 @@ impl Managers {
         Some(Self(managers))
     }
 
+    /// What is wrong with `metadata.managedFields` of a compact object.
+    pub fn fault(list: &[Value]) -> Option<String> {
+        list.iter().enumerate().find_map(|(position, item)| {
+            let text = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or("");
+            if !matches!(text("operation"), "Apply" | "Update") {
+                return Some("operation must be `Apply` or `Update`".to_owned());
+            }
+            if text("apiVersion").is_empty() {
+                return Some("apiVersion must not be empty".to_owned());
+            }
+            match text("fieldsType") {
+                "FieldsV1" => {}
+                "" => return Some(format!("missing fieldsType in managed fields entry {position}")),
+                other => {
+                    return Some(format!(
+                        "invalid fieldsType {other:?} in managed fields entry {position}"
+                    ));
+                }
+            }
+            let unread = Self::decode(vec![item.clone()]).is_none();
+            unread.then(|| format!("managed fields entry {position} has no set of fields"))
+        })
+    }
+
     /// Turns into `metadata.managedFields` of a compact object: appliers first, then by time and name.
     pub fn encode(self) -> Vec<Value> {
         let mut entries: Vec<_> = self.0.into_iter().collect();

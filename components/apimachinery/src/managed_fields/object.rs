@@ -1,4 +1,5 @@
 //! An object beside its managedFields.
+use crate::meta;
 use serde_json::{Map, Value};
 
 /// A copy of the object without its managedFields, which are most of many objects.
@@ -33,6 +34,19 @@ pub(super) fn is_same(a: &Value, b: &Value) -> bool {
                     _ => left == right,
                 }
         })
+}
+
+/// Whether two objects are the same but for when their managers wrote. Such a write changes nothing.
+pub fn is_same_but_for_times(a: &Value, b: &Value) -> bool {
+    let same_owner = |(a, b): (&Value, &Value)| match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            let kept = |(key, _): &(&String, &Value)| *key != "time";
+            a.iter().filter(kept).eq(b.iter().filter(kept))
+        }
+        _ => a == b,
+    };
+    let (owners, others) = (meta::managed_fields(a), meta::managed_fields(b));
+    owners.len() == others.len() && is_same(a, b) && owners.iter().zip(others).all(same_owner)
 }
 
 /// A list that is empty, or that is of one empty entry, asks to forget all managers.

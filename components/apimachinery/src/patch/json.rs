@@ -12,7 +12,7 @@ pub fn apply(target: &mut Value, patch: &Value) -> Result<(), PatchError> {
     })?;
     if operations.len() > MAX_OPERATIONS {
         let length = operations.len();
-        return Err(PatchError::Malformed(format!(
+        return Err(PatchError::TooLarge(format!(
             "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {length}"
         )));
     }

@@ -3,18 +3,19 @@
 use super::{Attributes, Operation};
 use crate::authorization::attributes::Attributes as Question;
 use crate::authorization::rbac::escalation::{describe, uncovered};
+use crate::authorization::rbac::index::aggregate;
 use crate::authorization::rbac::rules::PolicyRule;
 use crate::server::Server;
-use apimachinery::{ApiError, meta};
+use apimachinery::ApiError;
 use serde_json::Value;
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 
 /// Checks writes of roles and bindings.
-pub async fn admit(
+pub fn admit(
     server: &Server,
     attributes: &Attributes<'_>,
-    object: Option<&Value>,
+    object: &Value,
     old: Option<&Value>,
 ) -> Result<(), ApiError> {
     if attributes.row.gvk.group != GROUP
@@ -22,7 +23,6 @@ pub async fn admit(
     {
         return Ok(());
     }
-    let Some(object) = object else { return Ok(()) };
     if attributes.user.in_group(crate::identity::MASTERS) {
         return Ok(());
     }
@@ -53,23 +53,15 @@ fn role(
     object: &Value,
     old: Option<&Value>,
 ) -> Result<(), ApiError> {
-    let same = old.is_some_and(|old| {
-        old.get("rules") == object.get("rules") && old.get("aggregationRule") == object.get("aggregationRule")
-    });
-    if same
-        || may(
-            server,
-            attributes,
-            "escalate",
-            &attributes.row.plural,
-            &attributes.name,
-        )
+    // Who may escalate only certain roles can't create any: a POST names none.
+    let named = attributes.request.info.name.as_str();
+    if may(server, attributes, "escalate", &attributes.row.plural, named)
+        || old.is_some_and(|old| changes_only_lifetime(old, object))
     {
         return Ok(());
     }
-    if let Some(aggregation) = object.get("aggregationRule").filter(|rule| !rule.is_null())
-        && old.and_then(|old| old.get("aggregationRule")) != Some(aggregation)
-    {
+    confirm_covered(server, attributes, &rules_of(object)).map_err(|why| attributes.forbidden(&why))?;
+    if aggregates(object) || old.is_some_and(aggregates) {
         // An aggregated role can come to hold anything.
         let everything = [
             PolicyRule {
@@ -84,22 +76,52 @@ fn role(
                 ..PolicyRule::default()
             },
         ];
-        refuse_uncovered(server, attributes, &everything)?;
+        confirm_covered(server, attributes, &everything).map_err(|_| {
+            attributes.forbidden("must have cluster-admin privileges to use the aggregationRule")
+        })?;
     }
-    refuse_uncovered(server, attributes, &rules_of(object))
+    Ok(())
 }
 
-fn refuse_uncovered(
+fn aggregates(role: &Value) -> bool {
+    let selectors = role["aggregationRule"]["clusterRoleSelectors"].as_array();
+    selectors.is_some_and(|selectors| !selectors.is_empty())
+}
+
+/// Whether a change is only what the garbage collector needs so that the object can go. Everything else is looked at
+/// again, rules or not: a label can make a role's rules those of an aggregated one.
+fn changes_only_lifetime(old: &Value, new: &Value) -> bool {
+    let (Value::Object(old), Value::Object(new)) = (old, new) else {
+        return false;
+    };
+    let kept = |(key, _): &(&String, &Value)| {
+        !matches!(key.as_str(), "ownerReferences" | "finalizers" | "managedFields")
+    };
+    old.len() == new.len()
+        && old.iter().all(|(key, before)| {
+            let Some(after) = new.get(key) else {
+                return false;
+            };
+            match (before, after) {
+                (Value::Object(before), Value::Object(after)) if key == "metadata" => {
+                    before.iter().filter(kept).eq(after.iter().filter(kept))
+                }
+                _ => before == after,
+            }
+        })
+}
+
+/// Whether the user has all this; else what is missing, in upstream's words.
+fn confirm_covered(
     server: &Server,
     attributes: &Attributes<'_>,
     wanted: &[PolicyRule],
-) -> Result<(), ApiError> {
-    let owned = server
+) -> Result<(), String> {
+    let (owned, unresolved) = server
         .authorizer
         .rbac
         .current()
-        .rules_of(&attributes.user, &attributes.namespace)
-        .0;
+        .rules_of(&attributes.user, &attributes.namespace);
     let missing = uncovered(&owned, wanted);
     if missing.is_empty() {
         return Ok(());
@@ -111,12 +133,15 @@ fn refuse_uncovered(
         .map(|group| format!("{group:?}"))
         .collect::<Vec<_>>()
         .join(" ");
-    let why = format!(
+    let mut why = format!(
         "user {:?} (groups=[{groups}]) is attempting to grant RBAC permissions not currently held:\n{}",
         attributes.user.name,
         describe(&missing)
     );
-    Err(attributes.forbidden(&why))
+    if let Some(errors) = aggregate(unresolved) {
+        why.push_str(&format!("; resolution errors: [{errors}]"));
+    }
+    Err(why)
 }
 
 fn binding(
@@ -125,9 +150,6 @@ fn binding(
     object: &Value,
     old: Option<&Value>,
 ) -> Result<(), ApiError> {
-    let same = old.is_some_and(|old| {
-        old.get("roleRef") == object.get("roleRef") && old.get("subjects") == object.get("subjects")
-    });
     let kind = object["roleRef"]["kind"].as_str().unwrap_or("");
     let name = object["roleRef"]["name"].as_str().unwrap_or("");
     let plural = if kind == "ClusterRole" {
@@ -135,7 +157,9 @@ fn binding(
     } else {
         "roles"
     };
-    if same || may(server, attributes, "bind", plural, name) {
+    if old.is_some_and(|old| changes_only_lifetime(old, object))
+        || may(server, attributes, "bind", plural, name)
+    {
         return Ok(());
     }
     let Some(rules) = server
@@ -145,8 +169,34 @@ fn binding(
         .role_rules(kind, &attributes.namespace, name)
     else {
         let resource = apimachinery::GroupResource::new(GROUP, plural);
-        let _ = meta::name(object);
         return Err(ApiError::not_found(&resource, name));
     };
-    refuse_uncovered(server, attributes, &rules)
+    confirm_covered(server, attributes, &rules).map_err(|why| attributes.forbidden(&why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_label_is_a_change_that_is_looked_at_again() {
+        let old =
+            json!({"metadata": {"name": "r", "labels": {"a": "b"}, "managedFields": [1]}, "rules": [1]});
+        let with = |change: &dyn Fn(&mut Value)| {
+            let mut new = old.clone();
+            change(&mut new);
+            changes_only_lifetime(&old, &new)
+        };
+        assert!(with(&|_| {}));
+        assert!(with(&|new| {
+            new["metadata"]["finalizers"] = json!(["f"]);
+            new["metadata"]["ownerReferences"] = json!([{}]);
+            new["metadata"]["managedFields"] = json!([1, 2]);
+        }));
+        assert!(!with(&|new| new["metadata"]["labels"]["c"] = json!("d")));
+        assert!(!with(&|new| new["metadata"]["annotations"] = json!({"c": "d"})));
+        assert!(!with(&|new| new["rules"] = json!([2])));
+        assert!(!with(&|new| new["aggregationRule"] = json!({})));
+    }
 }

@@ -30,6 +30,11 @@ impl Level {
 }
 
 impl Level {
+    /// Whether objects that are sent are told.
+    pub fn tells_requests(self) -> bool {
+        self >= Self::Request
+    }
+
     /// Whether answers' objects are told.
     pub fn tells_responses(self) -> bool {
         self >= Self::RequestResponse

@@ -143,6 +143,12 @@ impl Record {
         }
     }
 
+    /// Whether its events carry the object that is sent.
+    pub fn tells_object(&self) -> bool {
+        let tells = |rules: &Arc<Rules>| rules.level.tells_requests();
+        self.request_object.is_some() && self.rules.as_ref().is_some_and(tells)
+    }
+
     /// Takes what a finished answer says, before it is compressed.
     pub fn note_response(&mut self, registry: &Registry, response: &Response) {
         let Some(rules) = &self.rules else { return };
@@ -165,6 +171,9 @@ impl Record {
             self.annotations.extend(annotations.always.iter().map(told));
             self.request_annotations
                 .extend(annotations.with_request.iter().map(told));
+            if let Some(object) = &annotations.object {
+                self.request_object = Some(object.clone());
+            }
         }
     }
 }

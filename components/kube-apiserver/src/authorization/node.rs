@@ -48,7 +48,7 @@ impl NodeAuthorizer {
                 ("", "serviceaccounts") => return self.service_account_token(node, attributes),
                 ("coordination.k8s.io", "leases") => return own_lease(node, attributes),
                 ("storage.k8s.io", "csinodes") => return own_csi_node(node, attributes),
-                ("resource.k8s.io", "resourceslices") => return own_slices(node, attributes),
+                ("resource.k8s.io", "resourceslices") => return self.slices(node, attributes),
                 ("", "nodes") if let Some(decision) = other_node(node, attributes) => return decision,
                 ("", "pods") if let Some(decision) = self.pod(node, attributes) => return decision,
                 _ => {}
@@ -84,7 +84,8 @@ impl NodeAuthorizer {
     }
 
     fn claim_status(&self, node: &str, attributes: &Attributes<'_>) -> Decision {
-        if !matches!(&*attributes.verb, "get" | "update" | "patch") {
+        // Upstream names get as well, and doesn't allow it.
+        if !matches!(&*attributes.verb, "update" | "patch") {
             return plain("can only get/update/patch this type");
         }
         self.related(node, Kind::Claim, attributes)
@@ -116,6 +117,30 @@ impl NodeAuthorizer {
         }
         let reason = format!("no relationship found between node '{node}' and this object");
         Decision::NoOpinion(reason)
+    }
+
+    fn slices(&self, node: &str, attributes: &Attributes<'_>) -> Decision {
+        if !attributes.subresource.is_empty() {
+            return plain("cannot authorize ResourceSlice subresources");
+        }
+        match &*attributes.verb {
+            // The body is checked by NodeRestriction.
+            "create" => Decision::Allow(String::new()),
+            "get" | "update" | "patch" | "delete" => self.related(node, Kind::Slice, attributes),
+            "list" | "watch" | "deletecollection" => {
+                let own = attributes
+                    .fields
+                    .iter()
+                    .any(|term| term.is("spec.nodeName", node));
+                if own {
+                    return Decision::Allow(String::new());
+                }
+                plain("can only list/watch/deletecollection resourceslices with spec.nodeName field selector")
+            }
+            _ => plain(
+                "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection",
+            ),
+        }
     }
 
     /// `None` leaves the decision to the static rules.
@@ -181,29 +206,6 @@ fn own_csi_node(node: &str, attributes: &Attributes<'_>) -> Decision {
         return plain("can only access CSINode with the same name as the requesting node");
     }
     Decision::Allow(String::new())
-}
-
-fn own_slices(node: &str, attributes: &Attributes<'_>) -> Decision {
-    if !attributes.subresource.is_empty() {
-        return Decision::NoOpinion("cannot authorize ResourceSlice subresources".to_owned());
-    }
-    match &*attributes.verb {
-        // The body is checked by NodeRestriction.
-        "create" | "get" | "update" | "patch" | "delete" => Decision::Allow(String::new()),
-        "list" | "watch" | "deletecollection" => {
-            let own = attributes
-                .fields
-                .iter()
-                .any(|term| term.is("spec.nodeName", node));
-            if own {
-                return Decision::Allow(String::new());
-            }
-            plain("can only list/watch/deletecollection resourceslices with spec.nodeName field selector")
-        }
-        _ => plain(
-            "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection",
-        ),
-    }
 }
 
 /// `None` for the node's own object and for creation; the static rules decide those.

@@ -51,6 +51,10 @@ impl MatchConditions {
         Ok(Self(all))
     }
 
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether the webhook is to be asked; an error if that can't be said.
     fn hold(&self, spec: &Value) -> Result<bool, String> {
         let decl = Decl::dynamic();
@@ -95,10 +99,12 @@ impl WebhookAuthorizer {
 
     pub async fn authorize(&self, attributes: &Attributes<'_>) -> Verdict {
         let spec = spec(attributes, "groups");
-        match self.conditions.hold(&spec) {
-            Ok(true) => {}
-            Ok(false) => return Decision::NoOpinion(String::new()).into(),
-            Err(error) => return self.failed(error, String::new()),
+        if !self.conditions.is_empty() {
+            match self.conditions.hold(&with_all_fields(&spec)) {
+                Ok(true) => {}
+                Ok(false) => return Decision::NoOpinion(String::new()).into(),
+                Err(error) => return self.failed(error, String::new()),
+            }
         }
         let text = spec.to_string();
         let key: [u8; 32] = Sha256::digest(&text).into();
@@ -228,6 +234,42 @@ fn spec(attributes: &Attributes<'_>, groups: &str) -> Value {
         spec.insert("extra".to_owned(), json!(user.extra));
     }
     Value::Object(spec)
+}
+
+/// The spec as conditions see it: what is empty is there, but for one of the two kinds of attributes and for selectors.
+fn with_all_fields(spec: &Value) -> Value {
+    let mut spec = spec.clone();
+    let mut fill = |part: &str, fields: &[&str], empty: &Value| {
+        let part = if part.is_empty() {
+            Some(&mut spec)
+        } else {
+            spec.get_mut(part)
+        };
+        if let Some(Value::Object(part)) = part {
+            for field in fields {
+                part.entry(*field).or_insert_with(|| empty.clone());
+            }
+        }
+    };
+    let text = json!("");
+    fill("", &["user", "uid"], &text);
+    fill("", &["groups"], &json!([]));
+    fill("", &["extra"], &json!({}));
+    fill(
+        "resourceAttributes",
+        &[
+            "namespace",
+            "verb",
+            "group",
+            "version",
+            "resource",
+            "subresource",
+            "name",
+        ],
+        &text,
+    );
+    fill("nonResourceAttributes", &["path", "verb"], &text);
+    spec
 }
 
 /// An answer that is no decision, and the reason that it gives all the same.

@@ -160,6 +160,7 @@ fn warn_of_deprecation(server: &Server, request: &ApiRequest, row: &Resource) {
         if row.gvk.group == *group && row.plural == *plural {
             request.warn(*text);
             server.metrics.deprecated(&request.info);
+            request.annotate("k8s.io/deprecated".to_owned(), "true".to_owned());
         }
     }
 }

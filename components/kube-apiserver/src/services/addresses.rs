@@ -8,7 +8,7 @@ use rand::Rng;
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::time::Instant;
-use storage::{Preconditions, RequestedRevision, StorageError, Store};
+use storage::{Preconditions, StorageError, Store};
 
 const MANAGED_BY: &str = "ipaddress.kubernetes.io/managed-by";
 pub const ALLOCATOR: &str = "ipallocator.k8s.io";
@@ -23,6 +23,9 @@ const SEARCH_LIMIT: u128 = 65_536;
 pub enum AddressError {
     #[error("provided IP is already allocated")]
     Taken,
+    /// No range has it.
+    #[error("the provided network does not match the current range")]
+    Elsewhere,
     #[error("the provided IP ({address}) is not in the valid range. The range of valid IPs is {range}")]
     OutOfRange { address: IpAddr, range: IpNet },
     #[error("range is full")]
@@ -78,12 +81,15 @@ fn object(server: &Server, address: IpAddr, owner: &Owner<'_>) -> Value {
     object
 }
 
-/// First and last address that services may have.
-fn bounds(range: &IpNet) -> (u128, u128) {
-    let number = |address: IpAddr| match address {
+fn number(address: IpAddr) -> u128 {
+    match address {
         IpAddr::V4(address) => u128::from(u32::from(address)),
         IpAddr::V6(address) => u128::from(address),
-    };
+    }
+}
+
+/// First and last address that services may have.
+fn bounds(range: &IpNet) -> (u128, u128) {
     let first = number(range.network());
     let last = number(range.broadcast());
     match range {
@@ -121,7 +127,13 @@ pub fn first(range: &IpNet) -> IpAddr {
     address(range, bounds(range).0)
 }
 
-/// Takes a certain address.
+/// Whether services may have an address of this range.
+fn gives(range: &IpNet, address: IpAddr) -> bool {
+    let (first, last) = bounds(range);
+    range.contains(&address) && (first..=last).contains(&number(address))
+}
+
+/// Takes a certain address. A dry run doesn't ask whether it is free, as upstream's doesn't.
 pub async fn take(
     server: &Server,
     range: &IpNet,
@@ -145,21 +157,21 @@ async fn try_take(
     owner: &Owner<'_>,
     dry_run: bool,
 ) -> Result<(), AddressError> {
-    if !range.contains(&wanted) {
-        return Err(AddressError::OutOfRange {
-            address: wanted,
-            range: *range,
+    if !gives(range, wanted) {
+        return Err(if dry_run || range.contains(&wanted) {
+            AddressError::OutOfRange {
+                address: wanted,
+                range: *range,
+            }
+        } else {
+            AddressError::Elsewhere
         });
+    }
+    if dry_run {
+        return Ok(());
     }
     let store = store(server)?;
     let name = wanted.to_string();
-    if dry_run {
-        return match store.get("", &name, RequestedRevision::Unset).await {
-            Ok(_) => Err(AddressError::Taken),
-            Err(StorageError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
-        };
-    }
     match store
         .create(
             "",
@@ -243,6 +255,22 @@ pub async fn give_back(server: &Server, address: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_has_the_addresses_of_the_network_itself() {
+        for (range, address, given) in [
+            ("10.32.0.0/24", "10.32.0.0", false),
+            ("10.32.0.0/24", "10.32.0.1", true),
+            ("10.32.0.0/24", "10.32.0.255", false),
+            ("10.32.0.0/24", "10.32.1.1", false),
+            ("fd00::/112", "fd00::", false),
+            ("fd00::/112", "fd00::ffff", true),
+            ("fd00::/112", "10.32.0.1", false),
+        ] {
+            let (range, parsed) = (range.parse().unwrap(), address.parse().unwrap());
+            assert_eq!(gives(&range, parsed), given, "{address} of {range}");
+        }
+    }
 
     #[test]
     fn ends_of_ranges_are_not_given() {

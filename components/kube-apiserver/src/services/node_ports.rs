@@ -30,6 +30,18 @@ pub enum PortError {
     Storage(#[from] StorageError),
 }
 
+/// How many ports at the beginning of a range are left to those who ask for a certain one: between 16 and 128, a 32nd
+/// otherwise, and none of a small range (upstream's `calculateRangeOffset` of the port allocator, KEP-3668).
+fn reserved_for_static(range: PortRange) -> u16 {
+    const LEAST: u16 = 16;
+    const MOST: u16 = 128;
+    let size = (range.last - range.first).saturating_add(1);
+    if size <= LEAST {
+        return 0;
+    }
+    (size / 32).clamp(LEAST, MOST)
+}
+
 /// Ports in use, out of a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ports {
@@ -81,15 +93,18 @@ impl Ports {
         (self.range.first..=self.range.last).contains(&port)
     }
 
+    /// A free port. Those at the beginning, which are left to who asks for a certain one, are only given when there is no
+    /// other.
     fn free(&self) -> Option<u16> {
+        let PortRange { first, last } = self.range;
+        let low = first + reserved_for_static(self.range);
+        let is_free = |port: &u16| !self.used.contains(port);
         let mut random = rand::rng();
-        for _ in 0..32 {
-            let port = random.random_range(self.range.first..=self.range.last);
-            if !self.used.contains(&port) {
-                return Some(port);
-            }
-        }
-        (self.range.first..=self.range.last).find(|port| !self.used.contains(port))
+        (0..32)
+            .map(|_| random.random_range(low..=last))
+            .find(is_free)
+            .or_else(|| (low..=last).find(is_free))
+            .or_else(|| (first..low).find(is_free))
     }
 }
 
@@ -193,6 +208,30 @@ mod tests {
         let ports = Ports::decode(recorded, RANGE).unwrap();
         assert_eq!(ports.used, BTreeSet::from([30123]));
         assert_eq!(Ports::decode(&ports.encode(), RANGE).unwrap(), ports);
+    }
+
+    #[test]
+    fn ports_at_the_beginning_are_given_last() {
+        for (first, last, kept) in [(1, 16, 0), (1, 17, 16), (30000, 32767, 86), (1, 65535, 128)] {
+            assert_eq!(
+                reserved_for_static(PortRange { first, last }),
+                kept,
+                "{first}-{last}"
+            );
+        }
+        let range = PortRange {
+            first: 100,
+            last: 139,
+        };
+        let mut ports = Ports {
+            range,
+            used: BTreeSet::new(),
+        };
+        for given in 0..40 {
+            let port = ports.free().unwrap();
+            assert_eq!(port >= 116, given < 24, "{port}");
+            ports.used.insert(port);
+        }
     }
 
     #[test]

@@ -7,14 +7,14 @@ use ipnet::IpNet;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// Whether addresses are given from a range: it is ready and stays.
+/// Whether addresses are given from a range: it is ready, or nobody has said so yet, and stays.
 fn is_open(range: &Value) -> bool {
     let conditions = range["status"]["conditions"].as_array();
-    meta::deletion_timestamp(range).is_none()
-        && conditions
-            .into_iter()
-            .flatten()
-            .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+    let ready = conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| condition["type"] == "Ready");
+    meta::deletion_timestamp(range).is_none() && ready.is_none_or(|condition| condition["status"] == "True")
 }
 
 fn nets(range: &Value) -> impl Iterator<Item = IpNet> + '_ {
@@ -25,9 +25,15 @@ fn nets(range: &Value) -> impl Iterator<Item = IpNet> + '_ {
         .filter_map(|cidr| cidr.as_str()?.parse().ok())
 }
 
-/// All ranges, the configured ones first.
+/// All ranges, the configured ones first. One of these whose objects are all closed is closed, too.
 pub fn all(configured: &[IpNet], objects: &[Arc<Value>]) -> Vec<IpNet> {
-    let mut ranges: Vec<IpNet> = configured.to_vec();
+    let is_closed = |net: &IpNet| {
+        let of_net = |range: &&Arc<Value>| nets(range).any(|other| other.trunc() == net.trunc());
+        let mut of_net = objects.iter().filter(of_net).peekable();
+        of_net.peek().is_some() && !of_net.any(|range| is_open(range))
+    };
+    let open = configured.iter().copied().filter(|net| !is_closed(net));
+    let mut ranges: Vec<IpNet> = open.collect();
     for range in objects
         .iter()
         .filter(|range| is_open(range))
@@ -88,5 +94,16 @@ mod tests {
         };
         assert_eq!(shown("IPv4"), ["10.32.0.0/24", "10.64.0.0/24"]);
         assert_eq!(shown("IPv6"), ["fd00::/112"]);
+        let migrated = [
+            range("10.32.0.0/24", "True", true),
+            range("10.64.0.0/24", "True", false),
+        ];
+        let migrated = migrated.map(Arc::new);
+        assert_eq!(
+            all(&configured, &migrated),
+            ["10.64.0.0/24".parse::<IpNet>().unwrap()]
+        );
+        let unsaid = Arc::new(json!({"spec": {"cidrs": ["10.66.0.0/24"]}}));
+        assert_eq!(all(&[], &[unsaid]).len(), 1);
     }
 }

@@ -12,9 +12,15 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 use std::net::IpAddr;
 
+/// An address as the record of it is named, however the service writes it.
+fn canonical(address: &str) -> String {
+    api::addresses::ip(address).map_or_else(|| address.to_owned(), |ip| ip.value.to_string())
+}
+
 /// Addresses and ports that are taken.
 #[derive(Clone, Debug, Default)]
 pub struct Reserved {
+    /// In their canonical form.
     addresses: Vec<String>,
     ports: Vec<u16>,
     /// Held by the old state of the service; given back once the new one is stored.
@@ -34,7 +40,7 @@ impl Reserved {
             .iter()
             .filter_map(Value::as_str)
             .filter(|address| !external && !matches!(*address, "" | "None"))
-            .map(str::to_owned)
+            .map(canonical)
             .collect();
         Self {
             addresses,
@@ -193,7 +199,7 @@ async fn take_addresses(
     let mut addresses_now = Vec::new();
     for (position, family) in families.iter().enumerate() {
         let wanted = given.get(position).filter(|address| !address.is_empty());
-        if let Some(address) = wanted.filter(|address| held.addresses.contains(address)) {
+        if let Some(address) = wanted.filter(|address| held.addresses.contains(&canonical(address))) {
             addresses_now.push(address.clone());
             continue;
         }
@@ -219,12 +225,16 @@ async fn take_addresses(
                     .unwrap_or(first);
                 match addresses::take(server, range, parsed, owner, dry_run).await {
                     Ok(()) => {}
-                    Err(error @ (AddressError::Taken | AddressError::OutOfRange { .. })) => {
+                    Err(
+                        error @ (AddressError::Taken
+                        | AddressError::Elsewhere
+                        | AddressError::OutOfRange { .. }),
+                    ) => {
                         return Err(refuse(error.to_string()));
                     }
                     Err(error) => return Err(Failure::Internal(error.to_string())),
                 }
-                taken.addresses.push(address.clone());
+                taken.addresses.push(parsed.to_string());
                 addresses_now.push(address.clone());
             }
             None => {

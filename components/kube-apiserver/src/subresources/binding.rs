@@ -98,7 +98,7 @@ async fn assign(
             return Err(Failure::Api(ApiError::not_found(pods_ref, name)));
         };
         let mut pod = stores::parse(&current)?;
-        place(pods_ref, name, binding, &mut pod)?;
+        place(name, binding, &mut pod)?;
         if clears {
             forget_nomination(&mut pod);
         }
@@ -112,8 +112,16 @@ async fn assign(
             }
         })
     };
+    let given = |field| {
+        let text = meta::get(binding, field).and_then(Value::as_str).unwrap_or("");
+        (!text.is_empty()).then(|| text.to_owned())
+    };
+    let preconditions = Preconditions {
+        uid: given("uid"),
+        resource_version: given("resourceVersion"),
+    };
     match store
-        .update::<_, _, Failure>(namespace, name, &Preconditions::default(), decide)
+        .update::<_, _, Failure>(namespace, name, &preconditions, decide)
         .await
     {
         Ok(_) => Ok(()),
@@ -122,21 +130,8 @@ async fn assign(
 }
 
 /// Puts the node and the binding's annotations on the pod.
-fn place(pods: &GroupResource, name: &str, binding: &Value, pod: &mut Value) -> Result<(), ApiError> {
+fn place(name: &str, binding: &Value, pod: &mut Value) -> Result<(), ApiError> {
     let conflict = |why: &str| ApiError::conflict(&GroupResource::new("", "pods/binding"), name, why);
-    if let Some(uid) = meta::get(binding, "uid")
-        .and_then(Value::as_str)
-        .filter(|uid| !uid.is_empty() && *uid != meta::uid(pod))
-    {
-        return Err(ApiError::conflict(
-            pods,
-            name,
-            &format!(
-                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-                meta::uid(pod)
-            ),
-        ));
-    }
     if meta::deletion_timestamp(pod).is_some() {
         return Err(conflict(&format!(
             "pod {name} is being deleted, cannot be assigned to a host"
@@ -174,24 +169,35 @@ fn forget_nomination(pod: &mut Value) {
     }
 }
 
+/// The condition keeps its place, and its time when it held before.
 fn set_scheduled(pod: &mut Value) {
-    let condition = json!({
+    let mut condition = json!({
         "type": "PodScheduled",
         "status": "True",
-        "observedGeneration": meta::generation(pod),
         "lastProbeTime": null,
         "lastTransitionTime": apimachinery::time::format_time(jiff::Timestamp::now()),
     });
     if !pod["status"].is_object() {
         pod["status"] = json!({});
     }
-    let mut conditions = pod["status"]["conditions"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
-    conditions.retain(|existing| existing["type"] != "PodScheduled");
-    conditions.push(condition);
-    pod["status"]["conditions"] = Value::Array(conditions);
+    if !pod["status"]["conditions"].is_array() {
+        pod["status"]["conditions"] = json!([]);
+    }
+    let Some(conditions) = pod["status"]["conditions"].as_array_mut() else {
+        return;
+    };
+    let known = conditions
+        .iter_mut()
+        .find(|known| known["type"] == condition["type"]);
+    match known {
+        Some(known) => {
+            if known["status"] == condition["status"] {
+                condition["lastTransitionTime"] = known["lastTransitionTime"].clone();
+            }
+            *known = condition;
+        }
+        None => conditions.push(condition),
+    }
 }
 
 #[cfg(test)]
@@ -200,11 +206,10 @@ mod tests {
 
     #[test]
     fn a_pod_is_placed_once_and_only_when_it_may_run() {
-        let pods = GroupResource::new("", "pods");
         let binding = json!({"metadata": {"annotations": {"a": "b"}}, "target": {"name": "n1"}});
         let mut pod =
             json!({"metadata": {"name": "p", "uid": "u"}, "spec": {}, "status": {"phase": "Pending"}});
-        place(&pods, "p", &binding, &mut pod).unwrap();
+        place("p", &binding, &mut pod).unwrap();
         assert_eq!(
             (pod["spec"]["nodeName"].as_str(), meta::annotation(&pod, "a")),
             (Some("n1"), Some("b"))
@@ -213,11 +218,16 @@ mod tests {
         pod["status"]["nominatedNodeName"] = json!("n1");
         forget_nomination(&mut pod);
         assert!(pod["status"]["nominatedNodeName"].is_null());
-        assert_eq!(place(&pods, "p", &binding, &mut pod).unwrap_err().code(), 409);
+        assert_eq!(place("p", &binding, &mut pod).unwrap_err().code(), 409);
         let mut gated = json!({"metadata": {}, "spec": {"schedulingGates": [{"name": "x"}]}});
-        assert_eq!(place(&pods, "p", &binding, &mut gated).unwrap_err().code(), 409);
-        let other = json!({"metadata": {"uid": "other"}, "target": {"name": "n1"}});
-        let mut pod = json!({"metadata": {"uid": "u"}, "spec": {}});
-        assert_eq!(place(&pods, "p", &other, &mut pod).unwrap_err().code(), 409);
+        assert_eq!(place("p", &binding, &mut gated).unwrap_err().code(), 409);
+        let waited = json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable"});
+        let mut pod =
+            json!({"metadata": {}, "spec": {}, "status": {"conditions": [waited, {"type": "Ready"}]}});
+        place("p", &binding, &mut pod).unwrap();
+        let conditions = &pod["status"]["conditions"];
+        assert_eq!(conditions[0]["status"], "True");
+        assert_eq!(conditions[0].get("reason"), None);
+        assert_eq!(conditions[1], json!({"type": "Ready"}));
     }
 }

@@ -44,6 +44,8 @@ pub async fn create_object(
     metadata::wipe_system_fields(&mut object);
     metadata::ensure_namespace(row, &target.namespace, &mut object)?;
     kinds::default(row, &mut object);
+    request.note_object(&object);
+    write::dedup_owners(request, &mut object, false);
     write::track(
         server,
         row,

@@ -23,6 +23,8 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use storage::{Change, ObjectRef, Preconditions, Updated};
 
+/// Without these the control plane's own pods would have no priority.
+const SYSTEM_PRIORITIES: [&str; 2] = ["system-node-critical", "system-cluster-critical"];
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
 const ORPHANED_PODS: &str = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning";
@@ -30,11 +32,18 @@ const ORPHANED_PODS: &str = "child pods are preserved by default when jobs are d
 pub async fn delete(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
     let accepted = media::negotiate(request, &target.row, Answer::Object)?;
     let options = read_options(request)?;
-    let attributes = Attributes::of_delete(request, target, &options);
-    if orphans_by_default(&target.row) && target.row.gvk.kind == "Job" && options.says_nothing_of_dependents()
+    if target.row.gvk.group == "scheduling.k8s.io"
+        && target.row.plural == "priorityclasses"
+        && SYSTEM_PRIORITIES.contains(&target.name.as_str())
     {
-        request.warn(ORPHANED_PODS);
+        return Err(ApiError::forbidden(
+            &target.resource(),
+            &target.name,
+            "this is a system priority class and cannot be deleted",
+        ));
     }
+    let attributes = Attributes::of_delete(request, target, &options);
+    warn_of_orphans(request, target, &options);
     let (object, gone) = delete_one(server, target, &options, Some((server, &attributes))).await?;
     if gone {
         crate::services::release(server, &target.row, &object, options.dry_run).await;
@@ -66,6 +75,13 @@ pub async fn delete(server: &Server, request: &ApiRequest, target: &Target) -> R
         request,
     )?;
     Ok(answer::value(code, &shaped, &accepted))
+}
+
+fn warn_of_orphans(request: &ApiRequest, target: &Target, options: &DeleteOptions) {
+    if orphans_by_default(&target.row) && target.row.gvk.kind == "Job" && options.says_nothing_of_dependents()
+    {
+        request.warn(ORPHANED_PODS);
+    }
 }
 
 fn read_options(request: &ApiRequest) -> Result<DeleteOptions, ApiError> {
@@ -361,6 +377,7 @@ pub async fn delete_collection(
 ) -> Result<Response, ApiError> {
     let accepted = media::negotiate(request, &target.row, Answer::List)?;
     let options = read_options(request)?;
+    warn_of_orphans(request, target, &options);
     let page = target
         .store
         .list(super::list::parameters(request, target)?)

@@ -21,6 +21,8 @@ pub async fn update(server: &Server, request: &ApiRequest, target: &Target) -> R
     metadata::ensure_namespace(&target.row, &target.namespace, &mut object)?;
     write::check_name(target, &object)?;
     kinds::default(&target.row, &mut object);
+    request.note_object(&object);
+    write::dedup_owners(request, &mut object, false);
     let wanted = Write {
         resource_version: some(meta::resource_version(&object)),
         uid: some(meta::uid(&object)),

@@ -14,6 +14,7 @@ pub use versions::OtherVersions;
 use super::options::WriteOptions;
 use super::target::Target;
 use crate::definitions::conversion;
+use crate::metadata;
 use crate::metrics::certificates::Issued;
 use crate::present;
 use crate::request::ApiRequest;
@@ -27,7 +28,7 @@ use apimachinery::managed_fields::{Compact, Writer};
 use apimachinery::{ApiError, meta};
 use parking_lot::Mutex;
 use serde_json::Value;
-use storage::{Change, ObjectRef, Preconditions, Updated};
+use storage::{Change, ObjectRef, Preconditions, StorageError, Updated};
 
 /// The object before the change, in the row's version.
 #[derive(Debug)]
@@ -159,6 +160,22 @@ pub async fn track(
     *object = tracked.await;
 }
 
+/// Takes out owner references that are there twice and warns of them: in what the client sent, or in what came of it.
+pub fn dedup_owners(request: &ApiRequest, object: &mut Value, admitted: bool) {
+    let twice = metadata::dedup_owners(object);
+    if !twice.is_empty() {
+        let when = if admitted {
+            " after mutating admission happens"
+        } else {
+            ""
+        };
+        request.warn(format!(
+            ".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+            twice.join(", ")
+        ));
+    }
+}
+
 /// When something is written; upstream loses the times of what is written by a scale.
 fn time_of(subresource: &str) -> String {
     match subresource {
@@ -212,6 +229,37 @@ pub async fn change(
     wanted: Write,
     make: impl Fn(&Existing<'_>) -> Result<Made, ApiError> + Send + Sync,
 ) -> Result<Outcome, ApiError> {
+    let outcome = change_once(server, request, target, options, &wanted, &make, false).await;
+    match outcome {
+        // The managers of an object can be larger than the object, and most writers don't ask for them.
+        Err(Failure::Storage(StorageError::TooLarge { .. })) if !wanted.apply => {
+            change_once(server, request, target, options, &wanted, &make, true).await
+        }
+        outcome => outcome,
+    }
+    .map_err(|failure| failure.into_api_error(&target.resource(), &target.name))
+}
+
+/// Whether an object is stored in another version than its kind is stored in now. Writing it anew is how objects get from
+/// one to the other.
+fn is_of_former_version(row: &Resource, object: &ObjectRef) -> bool {
+    // Custom objects are stored with sorted keys, as upstream stores them.
+    let Some(rest) = object.json_bytes().strip_prefix(b"{\"apiVersion\":\"") else {
+        return false;
+    };
+    let end = memchr::memchr(b'"', rest).unwrap_or(rest.len());
+    row.custom.is_some() && rest[..end] != *row.storage_version.to_string().as_bytes()
+}
+
+async fn change_once(
+    server: &Server,
+    request: &ApiRequest,
+    target: &Target,
+    options: &WriteOptions,
+    wanted: &Write,
+    make: &(impl Fn(&Existing<'_>) -> Result<Made, ApiError> + Send + Sync),
+    unowned: bool,
+) -> Result<Outcome, Failure> {
     // What the last try came to; a dry run and an unchanged object have nothing else to show.
     let last: Mutex<Option<Outcome>> = Mutex::new(None);
     // Taken by tries that were not stored in the end.
@@ -219,17 +267,19 @@ pub async fn change(
     let issued: Mutex<Option<Issued>> = Mutex::default();
     let preconditions = Preconditions::default();
     let decide = |current: Option<ObjectRef>| {
-        let (last, reserved, issued, wanted, make) = (&last, &reserved, &issued, &wanted, &make);
+        let (last, reserved, issued) = (&last, &reserved, &issued);
         async move {
             let old = match &current {
                 Some(object) => Some(conversion::compact(server, &target.row, object).await?),
                 None => None,
             };
-            let rewrite = current
-                .as_ref()
-                .is_some_and(|object| !target.store.is_current(object));
-            let attempt =
-                attempt::attempt(server, request, target, options, wanted, old, rewrite, make).await?;
+            let rewrite = current.as_ref().is_some_and(|object| {
+                !target.store.is_current(object) || is_of_former_version(&target.row, object)
+            });
+            let attempt = attempt::attempt(
+                server, request, target, options, wanted, old, rewrite, unowned, make,
+            )
+            .await?;
             reserved.lock().push(attempt.reserved);
             *issued.lock() = attempt.issued;
             *last.lock() = Some(Outcome {
@@ -264,16 +314,23 @@ pub async fn change(
             })
         }
         Ok(Updated::Deleted(object)) => {
-            // The last finalizer is gone, and the object with it.
-            let object = conversion::compact(server, &target.row, &object).await?;
-            crate::services::release(server, &target.row, &object, options.dry_run).await;
-            Ok(Outcome {
-                object: Shown::Object(object),
+            // The last finalizer is gone, and the object with it. The answer is what was written for a moment, without
+            // the finalizer, in the version before.
+            let gone = conversion::compact(server, &target.row, &object).await?;
+            crate::services::release(server, &target.row, &gone, options.dry_run).await;
+            let mut shown = last.unwrap_or_else(|| Outcome {
+                object: Shown::Object(gone.clone()),
                 created: false,
-            })
+            });
+            if let Shown::Object(object) = &mut shown.object {
+                meta::set(object, "resourceVersion", meta::resource_version(&gone));
+            }
+            Ok(shown)
         }
-        Ok(Updated::Unchanged(_)) => last.ok_or_else(|| ApiError::internal("the update had no outcome")),
-        Err(failure) => Err(failure.into_api_error(&target.resource(), &target.name)),
+        Ok(Updated::Unchanged(_)) => {
+            last.ok_or_else(|| Failure::Api(ApiError::internal("the update had no outcome")))
+        }
+        Err(failure) => Err(failure),
     }
 }
 

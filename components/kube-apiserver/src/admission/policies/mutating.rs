@@ -10,7 +10,7 @@ use crate::admission::inputs::{self, Inputs, Rights};
 use crate::admission::matching::{Invocation, policy_exempt};
 use crate::admission::metrics::{Noted, Phase, PolicyOutcome};
 use crate::admission::scope::Surroundings;
-use crate::admission::webhooks::mutating::complete;
+use crate::admission::webhooks::mutating::{complete, keep_managers};
 use crate::admission::webhooks::reinvocation::Reinvocation;
 use crate::definitions::conversion;
 use crate::server::Server;
@@ -238,10 +238,12 @@ async fn apply_one(
     if current == before {
         return Ok(false);
     }
-    *object = Compact::of(if invocation.converted {
+    let changed = Compact::of(if invocation.converted {
         conversion::between(surroundings.server, &invocation.row, &attributes.row, current).await?
     } else {
         current
     });
+    let before = std::mem::replace(object, changed);
+    keep_managers(attributes, &before, object);
     Ok(true)
 }

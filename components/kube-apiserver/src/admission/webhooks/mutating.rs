@@ -14,8 +14,8 @@ use crate::definitions::conversion;
 use crate::kinds;
 use crate::server::Server;
 use api::Resource;
-use apimachinery::managed_fields::Compact;
-use apimachinery::{ApiError, GroupVersionKind, patch};
+use apimachinery::managed_fields::{Compact, Managers};
+use apimachinery::{ApiError, GroupVersionKind, meta, patch};
 use serde_json::Value;
 use std::time::Instant;
 
@@ -59,7 +59,8 @@ pub async fn admit(
             Ok(Some(patched)) => {
                 turn.patched(attributes.request, &patched.patch);
                 if let Some(object) = object.as_deref_mut() {
-                    *object = patched.object;
+                    let before = std::mem::replace(object, patched.object);
+                    keep_managers(attributes, &before, object);
                     surroundings.object_changed();
                 }
             }
@@ -87,6 +88,22 @@ pub async fn admit(
     }
     state.leave(object.as_deref());
     Ok(true)
+}
+
+/// A webhook may change the managers of an object, as long as they can be read.
+pub fn keep_managers(attributes: &Attributes<'_>, before: &Compact, object: &mut Compact) {
+    let managers = meta::managed_fields(before);
+    let now = meta::managed_fields(object);
+    if managers == now {
+        return;
+    }
+    let Some(fault) = Managers::fault(now) else {
+        return;
+    };
+    attributes.request.warn(format!(
+        ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated mutating admission controller; please fix your requests: {fault}"
+    ));
+    meta::set(object, "managedFields", managers.to_vec());
 }
 
 /// An object that a webhook's patch was applied to.

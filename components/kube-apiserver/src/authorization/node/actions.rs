@@ -17,13 +17,15 @@ struct OperationLabels {
     operation: &'static str,
 }
 
-const OPERATIONS: [&str; 6] = [
+const OPERATIONS: [&str; 8] = [
     "AddPod",
     "DeletePod",
     "AddPV",
     "DeletePV",
     "AddVolumeAttachment",
     "DeleteVolumeAttachment",
+    "AddResourceSlice",
+    "DeleteResourceSlice",
 ];
 
 type Durations = Family<OperationLabels, AtomicHistogram, fn() -> AtomicHistogram>;
@@ -53,11 +55,12 @@ impl Actions {
         );
     }
 
-    /// An object of one of the three kinds came into the graph, or went.
+    /// An object of one of the kinds came into the graph, or went.
     pub fn done(&self, kind: Kind, gone: bool, elapsed: Duration) {
         let first = match kind {
             Kind::Volume => 2,
             Kind::Attachment => 4,
+            Kind::Slice => 6,
             _ => 0,
         };
         self.durations[first + usize::from(gone)].observe(elapsed.as_secs_f64());

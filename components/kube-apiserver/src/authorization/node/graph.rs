@@ -1,7 +1,7 @@
 //! Which node needs which object, kept from events of the watch caches.
 
 use ahash::{AHashMap, AHashSet};
-use serde_json::Value;
+use serde_json::{Value, json};
 use storage::StoredObject;
 
 /// Kinds that a pod can lead to.
@@ -15,12 +15,22 @@ pub enum Kind {
     Volume,
     Attachment,
     ResourceClaim,
+    /// A ResourceSlice of a node.
+    Slice,
 }
 
 type Vertex = (Kind, String, String);
 
-fn mentions(text: &[u8], word: &[u8]) -> bool {
-    memchr::memmem::find(text, word).is_some()
+/// Fields by which a pod comes to refer to more than at first.
+const CHANGING: [&[u8]; 3] = [
+    b"\"ephemeralContainers\"",
+    b"\"resourceClaimStatuses\"",
+    b"\"extendedResourceClaimStatus\"",
+];
+
+pub(super) fn may_refer_to_more(pod: &[u8]) -> bool {
+    let mentions = |word: &&[u8]| memchr::memmem::find(pod, word).is_some();
+    CHANGING.iter().any(mentions)
 }
 
 /// Edges from objects to the nodes that need them, by way of pods, claims and volumes.
@@ -55,12 +65,12 @@ impl Graph {
     }
 
     /// Whether a pod's event says nothing new: pods without a node lead nowhere, and what a pod refers to is fixed
-    /// but for its ephemeral containers.
+    /// but for its ephemeral containers and the claims that are made for it.
     pub fn knows_pod(&self, pod: &StoredObject) -> bool {
         let node = pod.field("spec.nodeName").unwrap_or("");
         let vertex = (Kind::Pod, pod.namespace().to_owned(), pod.name().to_owned());
         match self.contributions.get(&vertex) {
-            Some((known, _)) => known == node && !mentions(pod.json_bytes(), b"\"ephemeralContainers\""),
+            Some((known, _)) => known == node && !may_refer_to_more(pod.json_bytes()),
             None => node.is_empty(),
         }
     }
@@ -106,11 +116,11 @@ impl Graph {
             .retain(|_, targets| targets.first().is_none_or(|(_, _, volume)| volume != name));
     }
 
-    /// Takes a volume attachment in.
-    pub fn set_attachment(&mut self, attachment: &Value) {
-        let (_, name) = names(attachment);
-        let vertex = (Kind::Attachment, String::new(), name);
-        match attachment["spec"]["nodeName"].as_str() {
+    /// Takes in an object that is a node's own: a volume attachment or a resource slice.
+    pub fn set_own(&mut self, kind: Kind, object: &Value) {
+        let (_, name) = names(object);
+        let vertex = (kind, String::new(), name);
+        match object["spec"]["nodeName"].as_str() {
             Some(node) if !node.is_empty() => self.set(vertex.clone(), node, vec![vertex]),
             _ => self.remove_vertex(&vertex),
         }
@@ -252,6 +262,10 @@ fn pod_references(pod: &Value, namespace: &str, pod_name: &str) -> Vec<Vertex> {
     for status in items(&pod["status"], "resourceClaimStatuses") {
         add(Kind::ResourceClaim, status["resourceClaimName"].as_str());
     }
+    add(
+        Kind::ResourceClaim,
+        pod["status"]["extendedResourceClaimStatus"]["resourceClaimName"].as_str(),
+    );
     for claim in items(spec, "resourceClaims") {
         add(Kind::ResourceClaim, claim["resourceClaimName"].as_str());
     }
@@ -261,7 +275,7 @@ fn pod_references(pod: &Value, namespace: &str, pod_name: &str) -> Vec<Vertex> {
 fn volume_secrets(spec: &Value, claim_namespace: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut add = |reference: &Value| {
-        if let Some(name) = reference["name"].as_str() {
+        if let Some(name) = reference["name"].as_str().filter(|name| !name.is_empty()) {
             let namespace = reference["namespace"]
                 .as_str()
                 .filter(|text| !text.is_empty())
@@ -280,14 +294,15 @@ fn volume_secrets(spec: &Value, claim_namespace: &str) -> Vec<(String, String)> 
     ] {
         add(&spec[plugin]["secretRef"]);
     }
+    // What only controllers use is not for nodes.
     for field in [
-        "controllerPublishSecretRef",
         "nodePublishSecretRef",
         "nodeStageSecretRef",
-        "controllerExpandSecretRef",
         "nodeExpandSecretRef",
     ] {
         add(&spec["csi"][field]);
     }
+    let azure = &spec["azureFile"];
+    add(&json!({"name": azure["secretName"], "namespace": azure["secretNamespace"]}));
     found
 }

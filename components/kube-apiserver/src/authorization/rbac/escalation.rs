@@ -118,7 +118,7 @@ pub fn describe(rules: &[PolicyRule]) -> String {
     lines.join("\n")
 }
 
-/// Joins pieces that differ only in their verb.
+/// Joins pieces for resources that differ only in their verb.
 fn compact(rules: &[PolicyRule]) -> Vec<PolicyRule> {
     let mut joined: Vec<PolicyRule> = Vec::new();
     for rule in rules {
@@ -126,7 +126,8 @@ fn compact(rules: &[PolicyRule]) -> Vec<PolicyRule> {
             other.api_groups == rule.api_groups
                 && other.resources == rule.resources
                 && other.resource_names == rule.resource_names
-                && other.non_resource_urls == rule.non_resource_urls
+                && rule.non_resource_urls.is_empty()
+                && other.non_resource_urls.is_empty()
         };
         match joined.iter_mut().find(same) {
             Some(other) => other.verbs.extend(rule.verbs.iter().cloned()),
@@ -192,11 +193,20 @@ mod tests {
     }
 
     #[test]
-    fn description_joins_verbs() {
+    fn description_joins_verbs_of_resources() {
         let text = describe(&uncovered(&[], &[rule(&["get", "list"], &["pods"], &[])]));
         assert_eq!(
             text,
             "{APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"get\" \"list\"]}"
+        );
+        let paths = PolicyRule {
+            verbs: vec!["get".into(), "put".into()],
+            non_resource_urls: vec!["/a".into()],
+            ..PolicyRule::default()
+        };
+        assert_eq!(
+            describe(&uncovered(&[], &[paths])),
+            "{NonResourceURLs:[\"/a\"], Verbs:[\"get\"]}\n{NonResourceURLs:[\"/a\"], Verbs:[\"put\"]}"
         );
     }
 }

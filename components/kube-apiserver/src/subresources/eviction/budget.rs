@@ -157,10 +157,7 @@ fn one_less(budget: &mut Value, pod: &str, now: &str) -> Result<(), ApiError> {
         ));
     }
     if allowed == 0 {
-        let (needs, has) = (number(budget, "desiredHealthy"), number(budget, "currentHealthy"));
-        let message =
-            format!("The disruption budget {name} needs {needs} healthy pods and has {has} currently");
-        return Err(refused(message, 0));
+        return Err(refused(why_not(budget, &name), 0));
     }
     budget["status"]["disruptionsAllowed"] = json!(allowed - 1);
     if allowed == 1 {
@@ -168,6 +165,29 @@ fn one_less(budget: &mut Value, pod: &str, now: &str) -> Result<(), ApiError> {
     }
     budget["status"]["disruptedPods"][pod] = json!(now);
     Ok(())
+}
+
+/// Why a budget allows nothing: its controller failed, too few pods are healthy, or what its controller says.
+fn why_not(budget: &Value, name: &str) -> String {
+    let conditions = budget["status"]["conditions"].as_array();
+    let said = conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| condition["type"] == "DisruptionAllowed" && condition["status"] == "False");
+    let text = |field: &str| said.and_then(|said| said[field].as_str()).unwrap_or("");
+    let (reason, message) = (text("reason"), text("message"));
+    let (needs, has) = (number(budget, "desiredHealthy"), number(budget, "currentHealthy"));
+    let refuses = format!("The disruption budget {name} does not allow evicting pods currently");
+    match message {
+        "" if has > needs => refuses,
+        message if !message.is_empty() && reason == "SyncFailed" => {
+            format!("{refuses} because it failed sync: {message}")
+        }
+        _ if has <= needs => {
+            format!("The disruption budget {name} needs {needs} healthy pods and has {has} currently")
+        }
+        message => format!("{refuses} ({reason}): {message}"),
+    }
 }
 
 /// The condition of a budget that allows no more.
@@ -243,6 +263,29 @@ mod tests {
                 429,
                 violated,
                 "The disruption budget b needs 3 healthy pods and has 2 currently",
+                0,
+            ),
+            (
+                json!({"observedGeneration": 2, "desiredHealthy": 3, "currentHealthy": 4}),
+                429,
+                violated,
+                "The disruption budget b does not allow evicting pods currently",
+                0,
+            ),
+            (
+                json!({"observedGeneration": 2, "conditions": [
+                    {"type": "DisruptionAllowed", "status": "False", "reason": "SyncFailed", "message": "no scale"}]}),
+                429,
+                violated,
+                "The disruption budget b does not allow evicting pods currently because it failed sync: no scale",
+                0,
+            ),
+            (
+                json!({"observedGeneration": 2, "desiredHealthy": 3, "currentHealthy": 4, "conditions": [
+                    {"type": "DisruptionAllowed", "status": "False", "reason": "R", "message": "m"}]}),
+                429,
+                violated,
+                "The disruption budget b does not allow evicting pods currently (R): m",
                 0,
             ),
             (

@@ -1,7 +1,7 @@
 //! One try to change an object: from the existing one to what would be stored.
 use super::new::admit_new;
 use super::store::{bytes_of, time_to_live};
-use super::{Existing, Made, OtherVersions, View, Write, missing, track};
+use super::{Existing, Made, OtherVersions, View, Write, dedup_owners, missing, track};
 use super::{device_claims, expressions, policy_params};
 use crate::admission::{self, Operation};
 use crate::metadata;
@@ -14,7 +14,7 @@ use crate::verbs::target::Target;
 use api::{Resource, strategy};
 use apimachinery::decode::Unchanged;
 use apimachinery::field::{Error, Path};
-use apimachinery::managed_fields::Compact;
+use apimachinery::managed_fields::{Compact, is_same_but_for_times};
 use apimachinery::{ApiError, meta};
 use serde_json::Value;
 use storage::Change;
@@ -30,6 +30,7 @@ pub(super) struct Attempt {
 }
 
 /// With `rewrite`, an unchanged object is written as well: what is stored was encrypted with another key than the first.
+/// With `unowned` it is stored without its managers.
 pub(super) async fn attempt(
     server: &Server,
     request: &ApiRequest,
@@ -38,6 +39,7 @@ pub(super) async fn attempt(
     wanted: &Write,
     old: Option<Compact>,
     rewrite: bool,
+    unowned: bool,
     make: &(impl Fn(&Existing<'_>) -> Result<Made, ApiError> + Send + Sync),
 ) -> Result<Attempt, ApiError> {
     let row = &target.row;
@@ -48,7 +50,7 @@ pub(super) async fn attempt(
     };
     let Some(old) = &existing.old else {
         let Made { object, .. } = make(&existing)?;
-        return create_missing(server, request, target, options, wanted, object).await;
+        return create_missing(server, request, target, options, wanted, object, unowned).await;
     };
     check_preconditions(target, wanted, old)?;
     let Made {
@@ -96,6 +98,7 @@ pub(super) async fn attempt(
             }
         }
     }
+    dedup_owners(request, &mut new, true);
     metadata::prepare_update(old, &mut new);
     let unchanged = strategy::prepare_update(row, &target.subresource, old, &mut new, unchanged)
         .map_err(ApiError::internal)?;
@@ -111,6 +114,9 @@ pub(super) async fn attempt(
         policy_params::check(server, request, row, Some(old), &new).await?;
     }
     strategy::settle(row, &mut new, &unchanged);
+    if unowned {
+        meta::remove(&mut new, "managedFields");
+    }
     api::warnings::update(row, &target.subresource, old, &new)
         .into_iter()
         .for_each(|warning| request.warn(warning));
@@ -133,7 +139,11 @@ pub(super) async fn attempt(
         && !holds_on(row, &new);
     let change = if gone {
         Change::Delete
-    } else if new == *old && !rewrite {
+    } else if !rewrite && is_same_but_for_times(old, &new) {
+        // Whoever says again what is so has not written it again.
+        if let Some(managers) = meta::get(old, "managedFields") {
+            meta::set(&mut new, "managedFields", managers.clone());
+        }
         Change::Nothing
     } else {
         Change::Write {
@@ -157,6 +167,7 @@ async fn create_missing(
     options: &WriteOptions,
     wanted: &Write,
     mut object: Compact,
+    unowned: bool,
 ) -> Result<Attempt, ApiError> {
     let row = &target.row;
     if !target.subresource.is_empty() {
@@ -183,6 +194,9 @@ async fn create_missing(
         .await;
     }
     let reserved = admit_new(server, request, target, options, &mut object).await?;
+    if unowned {
+        meta::remove(&mut object, "managedFields");
+    }
     Ok(Attempt {
         reserved,
         change: Change::Write {

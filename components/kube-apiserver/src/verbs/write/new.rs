@@ -1,5 +1,5 @@
 //! What a new object goes through before it is stored, by whatever verb it is made.
-use super::{device_claims, expressions, policy_params};
+use super::{dedup_owners, device_claims, expressions, policy_params};
 use crate::admission::{self, Attributes, Operation};
 use crate::authorization;
 use crate::metadata;
@@ -26,6 +26,7 @@ pub async fn admit_new(
     let mut attributes = Attributes::of_write(request, target, Operation::Create, options);
     attributes.name = meta::name(object).to_owned();
     admission::mutate(server, &attributes, object, None).await?;
+    dedup_owners(request, object, true);
     // A webhook may have moved it.
     metadata::ensure_namespace(row, &target.namespace, object)?;
     metadata::prepare_create(object);
@@ -66,7 +67,10 @@ async fn may_create(server: &Server, request: &ApiRequest, target: &Target) -> R
     }
     Err(match verdict.error {
         Some(error) => ApiError::internal(error),
-        None => ApiError::forbidden(&target.resource(), &target.name, verdict.reason()),
+        None => {
+            let why = question.forbidden_message(verdict.reason());
+            ApiError::forbidden(&target.resource(), &target.name, &why)
+        }
     })
 }
 

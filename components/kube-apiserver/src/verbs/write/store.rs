@@ -62,15 +62,17 @@ pub async fn store_new(
             "resourceVersion should not be set on objects to be created",
         ));
     }
-    let stored = target
-        .store
-        .create(
-            &target.namespace,
-            name,
-            bytes_of(server, row, &mut object).await?,
-            time_to_live(server, row),
-        )
-        .await
-        .map_err(error)?;
+    let stored = loop {
+        let bytes = bytes_of(server, row, &mut object).await?;
+        let creating = target
+            .store
+            .create(&target.namespace, name, bytes, time_to_live(server, row));
+        match creating.await {
+            Ok(stored) => break stored,
+            // The managers of an object can be larger than the object.
+            Err(StorageError::TooLarge { .. }) if meta::remove(&mut object, "managedFields").is_some() => {}
+            Err(failed) => return Err(error(failed)),
+        }
+    };
     Shown::of(server, row, stored).await
 }

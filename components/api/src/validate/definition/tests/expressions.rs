@@ -167,3 +167,30 @@ fn rules_that_cost_too_much_together_are_told() {
         "spec.validation.openAPIV3Schema: Forbidden: x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema exceeds budget by factor of"
     ));
 }
+
+#[test]
+fn common_rules_are_within_the_budget() {
+    let unbounded =
+        json!({"type": "array", "items": {"type": "object", "properties": {"a": {"type": "string"}}}});
+    let rules = [
+        // Objects compare for nothing, whatever is in them.
+        with_rule(
+            json!({"type": "object", "properties": {"l": unbounded}}),
+            json!({"rule": "self == oldSelf"}),
+        ),
+        // The name of a type counts as the value that has the rule.
+        with_rule(
+            json!({"x-kubernetes-int-or-string": true}),
+            json!({"rule": "type(self) == int ? self > 0 : true"}),
+        ),
+        // The prefix counts, not the text.
+        json!({"type": "array", "items": with_rule(json!({"type": "string"}), json!({"rule": "self.startsWith('a')"}))}),
+        with_rule(
+            json!({"type": "string", "maxLength": 316}),
+            json!({"rule": "self in ['a/b', 'c/d'] || !self.find('^([^/]+)').endsWith('example.com')"}),
+        ),
+    ];
+    for rule in rules {
+        assert_eq!(of_properties(json!({ "p": rule })), [""; 0], "{rule}");
+    }
+}
