@@ -104,6 +104,13 @@ impl ApiError {
         &self.0.message
     }
 
+    /// The same error in other words.
+    #[must_use]
+    pub fn with_message(mut self, message: String) -> Self {
+        self.0.message = message;
+        self
+    }
+
     /// What the error is about.
     pub fn details(&self) -> Option<&Details> {
         self.0.details.as_ref()

@@ -29,6 +29,9 @@ pub async fn handle(
     upgrade: Option<OnUpgrade>,
 ) -> Result<Response, ApiError> {
     if target.subresource != "log" {
+        if request.query.all("dryRun").next().is_some() {
+            return Err(ApiError::bad_request("dryRun is not supported"));
+        }
         let mut options = Compact::of(options::of(request, target));
         let attributes = Attributes::of(request, target, Operation::Connect, false);
         admission::pass(server, &attributes, &mut options).await?;

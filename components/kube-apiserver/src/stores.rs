@@ -291,9 +291,13 @@ pub fn to_api_error(error: StorageError, resource: &GroupResource, name: &str) -
             "invalid continue token: continue key is not valid: {message}"
         )),
         StorageError::InvalidKey { .. } => ApiError::not_found(resource, name),
-        StorageError::TooLarge { .. } => {
-            ApiError::request_entity_too_large("the object is too large for the store")
-        }
+        // Upstream hands etcd's words on, and clients look for them.
+        StorageError::TooLarge { .. } => ApiError::new(
+            500,
+            apimachinery::Reason::Unknown,
+            "etcdserver: request is too large",
+            None,
+        ),
         StorageError::Corrupt { .. } | StorageError::KeyUnavailable { .. } => ApiError::internal(error),
         StorageError::Unavailable { message } => {
             tracing::warn!(message, "storage is unavailable");

@@ -115,6 +115,7 @@ pub fn rules(resource: &Resource) -> Rules {
         // away through it.
         "CustomResourceDefinition" => Rules {
             generation: SPEC,
+            status_disowns: ALL_BUT_STATUS,
             unconditional_update: false,
             ..plain
         },

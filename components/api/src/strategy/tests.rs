@@ -190,7 +190,7 @@ fn writers_do_not_own_what_an_endpoint_leaves_alone() {
             "apiextensions.k8s.io",
             "customresourcedefinitions",
             "status",
-            spec_only.clone(),
+            both.clone(),
         ),
         ("apiregistration.k8s.io", "apiservices", "status", both.clone()),
         (

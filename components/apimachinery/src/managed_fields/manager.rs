@@ -283,7 +283,7 @@ impl FieldManager<'_> {
         writer: Writer<'_>,
         force: bool,
     ) -> Result<Compact, ApiError> {
-        if !meta::managed_fields(applied).is_empty() {
+        if meta::get(applied, "managedFields").is_some_and(|given| !given.is_null()) {
             return Err(ApiError::bad_request("metadata.managedFields must be nil"));
         }
         let configuration = validate(self.schemas, &self.ty(), applied).map_err(|errors| {

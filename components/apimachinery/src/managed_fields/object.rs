@@ -23,17 +23,21 @@ pub(super) fn is_same(a: &Value, b: &Value) -> bool {
     let (Value::Object(a), Value::Object(b)) = (a, b) else {
         return a == b;
     };
+    // From the end: most changes are to the status, or to the spec.
     a.len() == b.len()
-        && a.iter().zip(b).all(|((key, left), (other, right))| {
-            key == other
-                && match (left, right) {
-                    (Value::Object(left), Value::Object(right)) if key == "metadata" => {
-                        let own = |(key, _): &(&String, &Value)| *key != "managedFields";
-                        left.iter().filter(own).eq(right.iter().filter(own))
+        && a.iter()
+            .rev()
+            .zip(b.iter().rev())
+            .all(|((key, left), (other, right))| {
+                key == other
+                    && match (left, right) {
+                        (Value::Object(left), Value::Object(right)) if key == "metadata" => {
+                            let own = |(key, _): &(&String, &Value)| *key != "managedFields";
+                            left.iter().filter(own).eq(right.iter().filter(own))
+                        }
+                        _ => left == right,
                     }
-                    _ => left == right,
-                }
-        })
+            })
 }
 
 /// Whether two objects are the same but for when their managers wrote. Such a write changes nothing.

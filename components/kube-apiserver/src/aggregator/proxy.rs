@@ -7,7 +7,7 @@ use crate::connect::relay;
 use crate::identity::User;
 use crate::request::Arrived;
 use crate::serving::body::Response;
-use http::header::{ACCEPT_ENCODING, HOST};
+use http::header::{ACCEPT_ENCODING, HOST, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 
 /// Answers with what the other server answers.
@@ -20,6 +20,10 @@ pub async fn forward(remote: &Remote, arrived: Arrived, user: &User) -> Response
         Err(reason) => return failure(StatusCode::INTERNAL_SERVER_ERROR, reason),
     };
     match exchange(backend, arrived, user).await {
+        Ok(response) if redirects(&response) => {
+            tracing::warn!(name = remote.name, "a server tried to send a client elsewhere");
+            answer::text(StatusCode::BAD_GATEWAY, REDIRECTED.to_owned())
+        }
         Ok(response) => response,
         Err(error) => {
             tracing::warn!(name = remote.name, %error, "a request could not be sent on");
@@ -27,6 +31,14 @@ pub async fn forward(remote: &Remote, arrived: Arrived, user: &User) -> Response
             failure(StatusCode::SERVICE_UNAVAILABLE, &text)
         }
     }
+}
+
+const REDIRECTED: &str = "the backend attempted to redirect this request, which is not permitted";
+
+/// Whether the client is sent elsewhere: it would follow with the credentials that it has for this server (CVE-2022-3172).
+fn redirects(response: &Response) -> bool {
+    let location = response.headers().get(LOCATION);
+    response.status().is_redirection() && location.is_some_and(|location| !location.is_empty())
 }
 
 /// Sends the request and gives the answer.
@@ -114,6 +126,24 @@ fn failure(code: StatusCode, text: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_is_sent_elsewhere() {
+        for (code, location, expected) in [
+            (302, Some("https://example.com/"), true),
+            (307, Some("/other"), true),
+            (304, None, false),
+            (302, Some(""), false),
+            (201, Some("/made"), false),
+        ] {
+            let mut response = answer::text(StatusCode::from_u16(code).unwrap(), String::new());
+            if let Some(location) = location {
+                let location = HeaderValue::from_static(location);
+                response.headers_mut().insert(LOCATION, location);
+            }
+            assert_eq!(redirects(&response), expected, "{code} {location:?}");
+        }
+    }
 
     #[test]
     fn the_user_travels_in_headers() {

@@ -237,7 +237,7 @@ impl Rule {
 
 impl GroupResources {
     fn fit(&self, info: &RequestInfo) -> bool {
-        if self.group != info.group {
+        if self.group != "*" && self.group != info.group {
             return false;
         }
         let combined = if info.subresource.is_empty() {

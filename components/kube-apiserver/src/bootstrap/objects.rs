@@ -10,7 +10,7 @@ use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use std::io::Read;
 use std::sync::OnceLock;
-use storage::{Change, ObjectRef, Preconditions, StorageError};
+use storage::{Change, ObjectRef, Preconditions, StorageError, Updated};
 
 /// Recorded from a new cluster of the reference; `xtask` of this file: see gen/README.md.
 const EMBEDDED: &[u8] = include_bytes!("../gen/bootstrap-objects.json.gz");
@@ -122,25 +122,34 @@ fn service_cidr(server: &Server) -> Value {
 }
 
 async fn reconcile_one(server: &Server, wanted: Value) -> Result<(), StorageError> {
-    let version = GroupVersion::parse(meta::api_version(&wanted)).unwrap_or_default();
+    while let Updated::Deleted(_) = reconcile_once(server, &wanted).await? {}
+    Ok(())
+}
+
+/// A binding to another role, which can't be changed, is deleted, to be made anew.
+async fn reconcile_once(server: &Server, wanted: &Value) -> Result<Updated, StorageError> {
+    let version = GroupVersion::parse(meta::api_version(wanted)).unwrap_or_default();
     let registry = server.registry.load_full();
-    let kind = version.kind(meta::kind(&wanted));
+    let kind = version.kind(meta::kind(wanted));
     let Some(row) = registry.kind(&kind) else {
-        return Ok(());
+        return Ok(Updated::Unchanged(None));
     };
     let store = server.stores.of(row);
-    let (namespace, name) = (
-        meta::namespace(&wanted).to_owned(),
-        meta::name(&wanted).to_owned(),
-    );
-    let (wanted, row_ref) = (&wanted, &**row);
+    let (namespace, name) = (meta::namespace(wanted), meta::name(wanted));
+    let row_ref = &**row;
     let decide = |current: Option<ObjectRef>| async move {
         let merged = match current {
             None => Some(fresh(row_ref, wanted)),
-            Some(current) => completed(&stores::parse(&current)?, wanted),
+            Some(current) => {
+                let existing = stores::parse(&current)?;
+                if binds_another_role(&existing, wanted) {
+                    return Ok::<Change, StorageError>(Change::Delete);
+                }
+                completed(&existing, wanted)
+            }
         };
         match merged {
-            None => Ok::<Change, StorageError>(Change::Nothing),
+            None => Ok(Change::Nothing),
             Some(mut object) => {
                 meta::remove(&mut object, "resourceVersion");
                 Ok(Change::Write {
@@ -151,9 +160,18 @@ async fn reconcile_one(server: &Server, wanted: Value) -> Result<(), StorageErro
         }
     };
     store
-        .update::<_, _, StorageError>(&namespace, &name, &Preconditions::default(), decide)
-        .await?;
-    Ok(())
+        .update::<_, _, StorageError>(namespace, name, &Preconditions::default(), decide)
+        .await
+}
+
+fn is_kept_up_to_date(existing: &Value) -> bool {
+    meta::annotation(existing, AUTO_UPDATE) != Some("false")
+}
+
+fn binds_another_role(existing: &Value, wanted: &Value) -> bool {
+    wanted.get("roleRef").is_some()
+        && existing.get("roleRef") != wanted.get("roleRef")
+        && is_kept_up_to_date(existing)
 }
 
 fn fresh(row: &Resource, wanted: &Value) -> Value {
@@ -206,7 +224,7 @@ fn completed(existing: &Value, wanted: &Value) -> Option<Value> {
         kind if FLOW_CONTROL.contains(&kind) => return kept_spec(existing, wanted),
         _ => return None,
     };
-    if meta::annotation(existing, AUTO_UPDATE) == Some("false") {
+    if !is_kept_up_to_date(existing) {
         return None;
     }
     let mut object = existing.clone();
@@ -223,12 +241,33 @@ fn completed(existing: &Value, wanted: &Value) -> Option<Value> {
             object[list] = Value::Array(items);
         }
     }
+    if let Some(missing) = wanted["aggregationRule"]["clusterRoleSelectors"].as_array() {
+        let selectors = &existing["aggregationRule"]["clusterRoleSelectors"];
+        let mut selectors = selectors.as_array().cloned().unwrap_or_default();
+        let before = selectors.len();
+        for selector in missing {
+            if !selectors.contains(selector) {
+                selectors.push(selector.clone());
+            }
+        }
+        if selectors.len() > before {
+            object["aggregationRule"]["clusterRoleSelectors"] = Value::Array(selectors);
+        }
+    }
     for (key, value) in meta::labels(wanted).into_iter().flatten() {
         if let Some(value) = value
             .as_str()
             .filter(|value| meta::label(existing, key) != Some(*value))
         {
             meta::set_label(&mut object, key, value);
+        }
+    }
+    for (key, value) in meta::annotations(wanted).into_iter().flatten() {
+        if let Some(value) = value
+            .as_str()
+            .filter(|_| meta::annotation(existing, key).is_none())
+        {
+            meta::set_annotation(&mut object, key, value);
         }
     }
     (object != *existing).then_some(object)

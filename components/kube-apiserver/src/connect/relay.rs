@@ -88,12 +88,25 @@ pub enum Failure {
     Exchange(#[from] hyper::Error),
     #[error("the path can't be sent on")]
     Path,
+    /// It neither changed the protocol nor said what is wrong. Handing such an answer on would let it send the client
+    /// elsewhere, with the credentials for this server (CVE-2020-8559).
+    #[error("invalid upgrade response: status code {0}")]
+    NotUpgraded(u16),
+}
+
+/// An answer to a request for another protocol that is neither that nor an error.
+fn check_upgrade(status: StatusCode) -> Result<(), Failure> {
+    if status == StatusCode::SWITCHING_PROTOCOLS || status.as_u16() >= 400 {
+        return Ok(());
+    }
+    Err(Failure::NotUpgraded(status.as_u16()))
 }
 
 impl From<Failure> for ApiError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Path => Self::bad_request(failure.to_string()),
+            Failure::NotUpgraded(_) => Self::new(500, Reason::Unknown, failure.to_string(), None),
             Failure::Dial(_) | Failure::Untrusted(_) | Failure::Exchange(_) => {
                 Self::new(502, Reason::Unknown, failure.to_string(), None)
             }
@@ -228,6 +241,7 @@ pub enum Switch {
 pub async fn switch(destination: &Destination, outgoing: Outgoing) -> Result<Switch, Failure> {
     let (connection, request) = prepared(destination, outgoing, true).await?;
     let (mut answer, sender) = exchange(connection, request).await?;
+    check_upgrade(answer.status())?;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         let connection = hyper::upgrade::on(&mut answer);
         return Ok(Switch::Made(std::mem::take(answer.headers_mut()), connection));
@@ -285,7 +299,11 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    let asked = upgrade.is_some() && is_upgrade(request.headers());
     let (mut answer, sender) = exchange(connection, request).await?;
+    if asked {
+        check_upgrade(answer.status())?;
+    }
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS
         && let Some(client) = upgrade
     {

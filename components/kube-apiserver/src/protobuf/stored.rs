@@ -34,6 +34,8 @@ impl ForeignDecoder for StoredProtobuf {
         value["kind"] = json!(kind.kind);
         value["apiVersion"] = json!(kind.api_version());
         crate::kinds::fit(row, &kind, &mut value)?;
+        // An older server may have stored it, before there was a field that has a default.
+        api::defaults::apply(row, &mut value);
         serde_json::to_vec(&value).map_err(|error| error.to_string())
     }
 }

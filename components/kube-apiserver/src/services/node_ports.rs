@@ -145,7 +145,8 @@ pub async fn change<T>(
 /// Takes a certain port.
 pub async fn take(server: &Server, port: u16, dry_run: bool) -> Result<(), PortError> {
     let outcome = change(server, dry_run, |ports| {
-        if !ports.contains(port) {
+        // As with upstream a dry run only looks whether the port is free.
+        if !dry_run && !ports.contains(port) {
             return Err(PortError::OutOfRange(ports.range));
         }
         if ports.used.insert(port) {

@@ -263,6 +263,8 @@ fn plan(row: &Resource, options: &DeleteOptions, old: &Compact, collected: bool)
         };
     }
     let finalizers = match collected {
+        // Nothing depends on events.
+        true if is_event(row) => without_dependents(old),
         true => finalizers_after(options, orphans_by_default(row), old),
         false => meta::finalizers(old).map(str::to_owned).collect(),
     };
@@ -342,6 +344,16 @@ fn finalizers_after(options: &DeleteOptions, orphans: bool, old: &Value) -> Vec<
         }
     }
     finalizers
+}
+
+fn is_event(row: &Resource) -> bool {
+    row.gvk.kind == "Event" && row.custom.is_none()
+}
+
+/// The finalizers but for those that have to do with dependents.
+fn without_dependents(old: &Value) -> Vec<String> {
+    let kept = meta::finalizers(old).filter(|name| !matches!(*name, ORPHAN | FOREGROUND));
+    kept.map(str::to_owned).collect()
 }
 
 fn set_finalizers(object: &mut Value, finalizers: &[String]) {

@@ -59,6 +59,12 @@ pub async fn patch(server: &Server, request: &ApiRequest, target: &Target) -> Re
     let accepted = media::negotiate(request, &target.row, Answer::Object)?;
     let options = options::write(request, "PatchOptions", form == Form::Apply)?;
     let body = parse(request, form)?;
+    if form == Form::Apply && !matches!(body.value, Value::Object(_) | Value::Null) {
+        return Err(ApiError::bad_request(format!(
+            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            decode::noun(&body.value)
+        )));
+    }
     let strict = match options.field_validation {
         FieldValidation::Ignore => Vec::new(),
         _ => strict_problems(request, form, &body),

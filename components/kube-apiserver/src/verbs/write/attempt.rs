@@ -19,6 +19,9 @@ use apimachinery::{ApiError, meta};
 use serde_json::Value;
 use storage::Change;
 
+/// The resourceVersion with which an object is replaced whatever it is now.
+const UNCONDITIONAL: &str = "0";
+
 /// What a try came to.
 pub(super) struct Attempt {
     pub reserved: Reserved,
@@ -60,11 +63,13 @@ pub(super) async fn attempt(
     if unchanged.is_empty() {
         unchanged = Unchanged::between(old, &new);
     }
+    // What is applied may say a version, too.
+    let version = meta::resource_version(&new);
+    if !matches!(version, "" | UNCONDITIONAL) && version != meta::resource_version(old) {
+        return Err(ApiError::modified(&target.resource(), &target.name));
+    }
+    require_version(target, wanted, &new)?;
     if !wanted.apply {
-        let version = meta::resource_version(&new).to_owned();
-        if !version.is_empty() && version != meta::resource_version(old) {
-            return Err(ApiError::modified(&target.resource(), &target.name));
-        }
         let subresource = &target.subresource;
         track(
             server,
@@ -105,7 +110,6 @@ pub(super) async fn attempt(
     if target.subresource.is_empty() {
         services::fit(server, row, Some(old), &mut new)?;
     }
-    require_version(target, wanted, &new)?;
     let wrong = device_claims::wrong_with_change(server, request, target, old, &new).await;
     expressions::checked(server, row, Some(old), || {
         api::validate::update_with(row, &target.subresource, old, &new, &unchanged, wrong)
@@ -120,20 +124,26 @@ pub(super) async fn attempt(
     api::warnings::update(row, &target.subresource, old, &new)
         .into_iter()
         .for_each(|warning| request.warn(warning));
-    match (wanted.view, &seen_before) {
-        (Some(view), Some(before)) => {
-            admission::validate(server, &attributes, Some(&seen(view, &new)?), Some(before)).await?;
-        }
-        _ => {
-            attributes.unchanged = unchanged;
-            admission::validate(server, &attributes, Some(&new), Some(old)).await?;
-        }
-    }
+    // Before admission, which is to see what the object gets.
     let reserved = if target.subresource.is_empty() {
         reserve(server, row, Some(old), &mut new, options.dry_run).await?
     } else {
         Reserved::default()
     };
+    let admitted = match (wanted.view, &seen_before) {
+        (Some(view), Some(before)) => {
+            let seen = seen(view, &new)?;
+            admission::validate(server, &attributes, Some(&seen), Some(before)).await
+        }
+        _ => {
+            attributes.unchanged = unchanged;
+            admission::validate(server, &attributes, Some(&new), Some(old)).await
+        }
+    };
+    if let Err(error) = admitted {
+        reserved.give_back(server).await;
+        return Err(error);
+    }
     let gone = meta::deletion_timestamp(&new).is_some()
         && meta::finalizers(&new).next().is_none()
         && !holds_on(row, &new);
@@ -221,7 +231,7 @@ fn check_preconditions(target: &Target, wanted: &Write, old: &Value) -> Result<(
     if wanted
         .resource_version
         .as_deref()
-        .is_some_and(|version| version != meta::resource_version(old))
+        .is_some_and(|version| version != UNCONDITIONAL && version != meta::resource_version(old))
     {
         return Err(ApiError::modified(&target.resource(), &target.name));
     }
@@ -230,17 +240,23 @@ fn check_preconditions(target: &Target, wanted: &Write, old: &Value) -> Result<(
 
 /// Some kinds are only replaced by those who know what they replace.
 fn require_version(target: &Target, wanted: &Write, new: &Value) -> Result<(), ApiError> {
-    if wanted.replaces
-        && wanted.resource_version.is_none()
-        && !strategy::rules(&target.row).unconditional_update
-    {
+    let asked = wanted.resource_version.as_deref();
+    let unconditional = if wanted.replaces {
+        asked.is_none_or(|version| version == UNCONDITIONAL)
+    } else {
+        meta::resource_version(new) == UNCONDITIONAL
+    };
+    if unconditional && !strategy::rules(&target.row).unconditional_update {
         let path = Path::new("metadata").child("resourceVersion");
         let errors = [Error::invalid(
             &path,
             apimachinery::field::BadValue::Raw("0x0".to_owned()),
             "must be specified for an update",
         )];
-        return Err(ApiError::invalid(&target.row.gvk, meta::name(new), &errors));
+        // As with upstream it is told of the resource.
+        let mut resource = target.row.gvk.clone();
+        resource.kind.clone_from(&target.row.plural);
+        return Err(ApiError::invalid(&resource, meta::name(new), &errors));
     }
     Ok(())
 }

@@ -47,8 +47,13 @@ pub async fn admit_new(
         .for_each(|warning| request.warn(warning));
     may_create(server, request, target).await?;
     attributes.name = meta::name(object).to_owned();
-    admission::validate(server, &attributes, Some(object), None).await?;
-    reserve(server, row, None, object, options.dry_run).await
+    // Before admission, which is to see what the object gets.
+    let reserved = reserve(server, row, None, object, options.dry_run).await?;
+    if let Err(error) = admission::validate(server, &attributes, Some(object), None).await {
+        reserved.give_back(server).await;
+        return Err(error);
+    }
+    Ok(reserved)
 }
 
 /// Whoever changes or applies what isn't there must be allowed to create it.

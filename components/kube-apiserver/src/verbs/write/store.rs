@@ -8,7 +8,7 @@ use api::Resource;
 use apimachinery::managed_fields::Compact;
 use apimachinery::{ApiError, json, meta};
 use std::time::Duration;
-use storage::{Json, StorageError};
+use storage::{Json, ObjectRef, StorageError};
 
 /// How long objects of this kind live by themselves.
 pub(super) fn time_to_live(server: &Server, row: &Resource) -> Option<Duration> {
@@ -36,6 +36,16 @@ pub async fn bytes_of(server: &Server, row: &Resource, object: &mut Compact) -> 
     })
 }
 
+/// The name is taken; maybe it will soon be free.
+fn already_exists(target: &Target, name: &str, there: &ObjectRef) -> ApiError {
+    let error = ApiError::already_exists(&target.resource(), name);
+    let going = crate::stores::parse(there).is_ok_and(|object| meta::deletion_timestamp(&object).is_some());
+    if going {
+        return error.with_message(format!("object is being deleted: {}", error.message()));
+    }
+    error
+}
+
 /// Stores a new object; dry runs only look whether the name is free.
 pub async fn store_new(
     server: &Server,
@@ -52,7 +62,7 @@ pub async fn store_new(
             .get(&target.namespace, name, storage::RequestedRevision::Unset)
             .await
         {
-            Ok(_) => Err(ApiError::already_exists(&target.resource(), name)),
+            Ok(there) => Err(already_exists(target, name, &there)),
             Err(StorageError::NotFound { .. }) => Ok(Shown::Object(object)),
             Err(other) => Err(error(other)),
         };
@@ -71,6 +81,15 @@ pub async fn store_new(
             Ok(stored) => break stored,
             // The managers of an object can be larger than the object.
             Err(StorageError::TooLarge { .. }) if meta::remove(&mut object, "managedFields").is_some() => {}
+            Err(StorageError::AlreadyExists { .. }) => {
+                let exists = error(StorageError::AlreadyExists { key: String::new() });
+                let there = target
+                    .store
+                    .get(&target.namespace, name, storage::RequestedRevision::Unset);
+                return Err(there
+                    .await
+                    .map_or(exists, |there| already_exists(target, name, &there)));
+            }
             Err(failed) => return Err(error(failed)),
         }
     };

@@ -98,7 +98,9 @@ fn by_status(code: Code, message: &str) -> Failure {
             requested: unknown,
             current: unknown,
         }),
-        Code::InvalidArgument | Code::ResourceExhausted if message.contains("too large") => {
+        Code::InvalidArgument | Code::ResourceExhausted
+            if message.contains("too large") || message.contains("larger than max") =>
+        {
             Failure::Final(BackendError::TooLarge)
         }
         Code::ResourceExhausted if message.contains("too many requests") => Failure::Member {
@@ -152,6 +154,11 @@ mod tests {
             (
                 Code::InvalidArgument,
                 "etcdserver: request is too large",
+                Failure::Final(BackendError::TooLarge),
+            ),
+            (
+                Code::ResourceExhausted,
+                "grpc: received message larger than max (3145728 vs. 2097152)",
                 Failure::Final(BackendError::TooLarge),
             ),
             (
