@@ -97,7 +97,11 @@ fn check_all(
     status: bool,
     mut errors: ErrorList,
 ) -> ErrorList {
-    errors.extend(check_schema(&definition.schema, old, new));
+    errors.extend(if status {
+        check_status(&definition.schema, old, new)
+    } else {
+        check_schema(&definition.schema, old, new)
+    });
     errors.extend(definition.scale.iter().flat_map(|scale| scale.check(new, status)));
     if !status {
         let root = Path::root();
@@ -119,6 +123,18 @@ fn check_all(
     errors
 }
 
+/// The status endpoint holds nothing against the rest of an object, which its client can't mend there: what is required beside
+/// the status, or said of the object as a whole, may have come after the object was stored.
+fn check_status(schema: &Schema, old: Option<&Value>, new: &Value) -> ErrorList {
+    let (Some(schema), Some(status)) = (schema.properties.get("status"), new.get("status")) else {
+        return ErrorList::new();
+    };
+    let path = Path::new("status");
+    let mut validation = Validation::at(&path);
+    validation.value(schema, old.and_then(|old| old.get("status")), status);
+    validation.errors
+}
+
 /// Errors after which rules would be evaluated over something that their types don't fit.
 fn blocks_rules(error: &Error) -> bool {
     matches!(
@@ -130,3 +146,6 @@ fn blocks_rules(error: &Error) -> bool {
             | ErrorKind::TypeInvalid
     )
 }
+
+#[cfg(test)]
+mod tests;
