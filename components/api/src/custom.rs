@@ -79,15 +79,18 @@ pub(crate) fn check_rules(schema: &Schema, default: &Value, path: &Path) -> Erro
 }
 
 /// What is wrong with a new object, or one that is to replace `old`. `errors` are those of the metadata; `status` is whether
-/// that alone is written.
+/// that alone is written. What is wrong with what stayed as it was goes to `warnings`, where upstream tells of it.
 pub(crate) fn check(
     definition: &Definition,
     old: Option<&Value>,
     new: &Value,
     status: bool,
     errors: ErrorList,
+    warnings: &mut Vec<String>,
 ) -> ErrorList {
-    ratcheting::counted(old.is_some(), || check_all(definition, old, new, status, errors))
+    ratcheting::counted(old.is_some(), || {
+        check_all(definition, old, new, status, errors, warnings)
+    })
 }
 
 fn check_all(
@@ -96,6 +99,7 @@ fn check_all(
     new: &Value,
     status: bool,
     mut errors: ErrorList,
+    warnings: &mut Vec<String>,
 ) -> ErrorList {
     errors.extend(if status {
         check_status(&definition.schema, old, new)
@@ -119,7 +123,7 @@ fn check_all(
         ));
         return errors;
     }
-    errors.extend(definition.rules.check(&definition.schema, old, new));
+    errors.extend(definition.rules.check(&definition.schema, old, new, warnings));
     errors
 }
 

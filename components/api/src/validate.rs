@@ -60,7 +60,8 @@ pub fn create_with(resource: &Resource, object: &Value, known: ErrorList) -> Res
     let mut errors = known;
     errors.extend(metadata::create(resource, object));
     if let Some(definition) = &resource.custom {
-        errors = custom::check(definition, None, object, false, errors);
+        // There is nothing to warn of: nothing stayed as it was.
+        errors = custom::check(definition, None, object, false, errors, &mut Vec::new());
         return answer(resource, object, errors);
     }
     errors.extend(kind(resource, None, None, object, &Unchanged::default()));
@@ -75,10 +76,13 @@ pub fn update(
     new: &Value,
     unchanged: &Unchanged,
 ) -> Result<(), ApiError> {
-    update_with(resource, subresource, old, new, unchanged, ErrorList::new())
+    let mut warnings = Vec::new();
+    let known = ErrorList::new();
+    update_with(resource, subresource, old, new, unchanged, known, &mut warnings)
 }
 
-/// Checks a changed object of which some is known to be wrong already, by what is not in the object itself.
+/// Checks a changed object of which some is known to be wrong already, by what is not in the object itself. What is wrong with it
+/// but was so before is told in `warnings`, whatever comes of the rest.
 pub fn update_with(
     resource: &Resource,
     subresource: &str,
@@ -86,6 +90,7 @@ pub fn update_with(
     new: &Value,
     unchanged: &Unchanged,
     known: ErrorList,
+    warnings: &mut Vec<String>,
 ) -> Result<(), ApiError> {
     let mut errors = known;
     errors.extend(metadata::update(resource, old, new));
@@ -97,7 +102,8 @@ pub fn update_with(
         ));
     }
     if let Some(definition) = &resource.custom {
-        errors = custom::check(definition, Some(old), new, subresource == "status", errors);
+        let status = subresource == "status";
+        errors = custom::check(definition, Some(old), new, status, errors, warnings);
         return answer(resource, new, errors);
     }
     // A status is written by controllers; its endpoint can't change what is checked below.
