@@ -36,6 +36,7 @@ pub(crate) use rules::environment;
 pub(crate) use validate::{Validation, check as check_schema};
 
 use apimachinery::field::{Error, ErrorKind, ErrorList, Path};
+use apimachinery::meta;
 use serde_json::Value;
 
 /// Fits a decoded object to its kind: metadata becomes what it can be, fields that the schema doesn't have are
@@ -51,6 +52,10 @@ pub fn fit(definition: &Definition, value: &mut Value) -> Result<Vec<String>, St
 /// Fits an object that was read from storage, where nothing is refused: what is wrong with metadata is dropped.
 pub fn fit_stored(definition: &Definition, value: &mut Value) {
     fit_to(&definition.schema, value);
+    // Very old servers stored none.
+    if meta::generation(value) == 0 {
+        meta::set(value, "generation", 1);
+    }
 }
 
 /// The same in another version than the row's.

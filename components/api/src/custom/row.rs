@@ -196,7 +196,8 @@ fn has_status(version: &Value) -> bool {
 
 /// Definitions of old may preserve unknown fields everywhere.
 fn whole(mut schema: Schema, spec: &Value) -> Schema {
-    schema.preserve_unknown |= spec["preserveUnknownFields"] == true;
+    schema.unpruned = spec["preserveUnknownFields"] == true;
+    schema.preserve_unknown |= schema.unpruned;
     schema
 }
 

@@ -1,11 +1,13 @@
 use super::*;
+use crate::{Registry, Resource, discovery, validate};
+use apimachinery::GroupVersion;
 use serde_json::json;
 use std::sync::Arc;
 
-/// What a definition of one version with such a schema, which has a status endpoint, says of its objects.
-fn definition(schema: Value) -> Arc<Definition> {
+/// The row of a definition of one version with such a schema and a status endpoint, otherwise changed as wanted.
+fn row(schema: Value, change: impl FnOnce(&mut Value)) -> Resource {
     let names = json!({"plural": "as", "singular": "a", "kind": "A", "listKind": "AList"});
-    let definition = json!({
+    let mut definition = json!({
         "metadata": {"name": "as.example.com"},
         "spec": {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [{
             "name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
@@ -13,8 +15,16 @@ fn definition(schema: Value) -> Arc<Definition> {
         }]},
         "status": {"acceptedNames": names},
     });
-    let row = rows(&definition, &mut || 0).into_iter().next();
-    row.and_then(|row| row.custom).expect("a served version")
+    change(&mut definition);
+    rows(&definition, &mut || 0)
+        .into_iter()
+        .next()
+        .expect("a served version")
+}
+
+/// What such a definition says of its objects.
+fn definition(schema: Value) -> Arc<Definition> {
+    row(schema, |_| {}).custom.expect("a custom kind")
 }
 
 fn checked(definition: &Definition, old: Option<&Value>, new: &Value, status: bool) -> Vec<String> {
@@ -365,4 +375,132 @@ fn failed_rules_show_what_is_small() {
     let definition = definition(schema(validation, "n"));
     let told = checked(&definition, None, &json!({"spec": {"n": 8}}), false);
     assert_eq!(told, [format!("spec.n: Invalid value: 8: {long}")]);
+}
+
+#[test]
+fn discovery_shows_no_writing_while_objects_are_being_deleted() {
+    let shown = |condition: Value| {
+        let row = row(json!({"type": "object"}), |definition| {
+            definition["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+            definition["status"]["conditions"] = json!([condition]);
+        });
+        assert!(row.has_verb("update"));
+        let mut registry = Registry::clone(&Registry::built_in());
+        registry.insert(row);
+        let version = GroupVersion::new("example.com", "v1");
+        let list = discovery::resource_list(&registry, &version).expect("a served version");
+        let groups = discovery::aggregated(&registry, false);
+        let group = groups["items"].as_array().into_iter().flatten();
+        let group = group.filter(|group| group["metadata"]["name"] == "example.com");
+        let aggregated: Vec<&Value> = group
+            .map(|group| &group["versions"][0]["resources"][0]["verbs"])
+            .collect();
+        assert_eq!(aggregated, [&list["resources"][0]["verbs"]]);
+        assert_eq!(
+            list["resources"][1]["verbs"],
+            json!(["get", "patch", "update"]),
+            "of the status"
+        );
+        list["resources"][0]["verbs"].clone()
+    };
+    assert_eq!(
+        shown(json!({"type": "Terminating", "status": "True"})),
+        json!(["delete", "deletecollection", "get", "list", "watch"])
+    );
+    let all = json!([
+        "delete",
+        "deletecollection",
+        "get",
+        "list",
+        "patch",
+        "create",
+        "update",
+        "watch"
+    ]);
+    assert_eq!(shown(json!({"type": "Terminating", "status": "False"})), all);
+    assert_eq!(shown(json!({"type": "Established", "status": "True"})), all);
+}
+
+#[test]
+fn definitions_that_preserve_everything_drop_nothing() {
+    let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
+        "a": {}, "o": {"type": "object", "properties": {"x": {"type": "string"}}}, "n": {"type": "string"},
+    }}}});
+    let value = json!({
+        "apiVersion": "example.com/v1", "kind": "A", "metadata": {"name": "a", "generation": 2},
+        "spec": {"a": {"deep": 1}, "o": {"y": 1, "x": null}, "list": [{"z": null}], "n": null}, "other": [1],
+    });
+    let preserving = row(schema.clone(), |definition| {
+        definition["spec"]["preserveUnknownFields"] = json!(true);
+    });
+    let preserving = preserving.custom.expect("a custom kind");
+    let mut fitted = value.clone();
+    assert_eq!(fit(&preserving, &mut fitted), Ok(Vec::new()));
+    default(&preserving, &mut fitted);
+    fit_stored(&preserving, &mut fitted);
+    assert_eq!(fitted, value);
+    let mut fitted = value;
+    let dropped = fit(&definition(schema), &mut fitted);
+    assert_eq!(
+        dropped,
+        Ok(["other", "spec.a.deep", "spec.list", "spec.o.y"]
+            .map(str::to_owned)
+            .to_vec())
+    );
+}
+
+#[test]
+fn stored_objects_have_a_generation() {
+    let definition = definition(json!({"type": "object"}));
+    for (stored, read) in [
+        (json!({"name": "a"}), 1),
+        (json!({"name": "a", "generation": null}), 1),
+        (json!({"name": "a", "generation": "x"}), 1),
+        (json!({"name": "a", "generation": 5}), 5),
+    ] {
+        let mut object = json!({"metadata": stored});
+        fit_stored(&definition, &mut object);
+        assert_eq!(object["metadata"]["generation"], read, "{stored}");
+    }
+}
+
+#[test]
+fn objects_of_other_kinds_are_refused() {
+    let row = row(json!({"type": "object"}), |_| {});
+    for (version, kind, refusal) in [
+        ("example.com/v1", "A", None),
+        (
+            "example.com/v1",
+            "B",
+            Some(r#"B.example.com "x" is invalid: kind: Invalid value: "B": must be A"#),
+        ),
+        (
+            "example.com/v2",
+            "A",
+            Some(
+                r#"A.example.com "x" is invalid: apiVersion: Invalid value: "example.com/v2": must be example.com/v1"#,
+            ),
+        ),
+        (
+            "v1",
+            "Pod",
+            Some(
+                r#"Pod "x" is invalid: [kind: Invalid value: "Pod": must be A, apiVersion: Invalid value: "v1": must be example.com/v1]"#,
+            ),
+        ),
+    ] {
+        let object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": "x", "namespace": "d", "resourceVersion": "1"}});
+        let refused = |outcome: Result<(), apimachinery::ApiError>| {
+            outcome
+                .err()
+                .map(|error| (error.code(), error.message().to_owned()))
+        };
+        let refusal = refusal.map(|text| (422, text.to_owned()));
+        assert_eq!(refused(validate::create(&row, &object)), refusal);
+        let unchanged = apimachinery::decode::Unchanged::default();
+        assert_eq!(
+            refused(validate::update(&row, "", &object, &object, &unchanged)),
+            refusal
+        );
+    }
 }
