@@ -162,6 +162,11 @@ fn patched(
 ) -> Result<Made, ApiError> {
     let row = &target.row;
     let mut new = change(row, old, form, body).map_err(|error| refusal(form, error))?;
+    if row.custom.is_some() && meta::kind(&new).is_empty() {
+        let text = new.to_whole().to_string();
+        let why = kinds::without_kind(&text);
+        return Err(unfit(BadValue::from(text), &why));
+    }
     let mut unchanged = match members(form, body) {
         Some(members) => Unchanged::beside(old, &new, |name| members.contains_key(name)),
         None => Unchanged::between(old, &new),

@@ -267,10 +267,11 @@ pub async fn change(
             // The last finalizer is gone, and the object with it.
             let object = conversion::compact(server, &target.row, &object).await?;
             crate::services::release(server, &target.row, &object, options.dry_run).await;
-            Ok(Outcome {
+            // Clients are shown what they asked for, as if it had been stored.
+            Ok(last.unwrap_or(Outcome {
                 object: Shown::Object(object),
                 created: false,
-            })
+            }))
         }
         Ok(Updated::Unchanged(_)) => last.ok_or_else(|| ApiError::internal("the update had no outcome")),
         Err(failure) => Err(failure.into_api_error(&target.resource(), &target.name)),
