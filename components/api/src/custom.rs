@@ -36,6 +36,7 @@ pub(crate) use rules::environment;
 pub(crate) use validate::{Validation, check as check_schema};
 
 use apimachinery::field::{Error, ErrorKind, ErrorList, Path};
+use apimachinery::meta;
 use serde_json::Value;
 
 /// Fits a decoded object to its kind: metadata becomes what it can be, fields that the schema doesn't have are
@@ -51,6 +52,10 @@ pub fn fit(definition: &Definition, value: &mut Value) -> Result<Vec<String>, St
 /// Fits an object that was read from storage, where nothing is refused: what is wrong with metadata is dropped.
 pub fn fit_stored(definition: &Definition, value: &mut Value) {
     fit_to(&definition.schema, value);
+    // Very old servers stored none.
+    if meta::generation(value) == 0 {
+        meta::set(value, "generation", 1);
+    }
 }
 
 /// The same in another version than the row's.
@@ -79,15 +84,18 @@ pub(crate) fn check_rules(schema: &Schema, default: &Value, path: &Path) -> Erro
 }
 
 /// What is wrong with a new object, or one that is to replace `old`. `errors` are those of the metadata; `status` is whether
-/// that alone is written.
+/// that alone is written. What is wrong with what stayed as it was goes to `warnings`, where upstream tells of it.
 pub(crate) fn check(
     definition: &Definition,
     old: Option<&Value>,
     new: &Value,
     status: bool,
     errors: ErrorList,
+    warnings: &mut Vec<String>,
 ) -> ErrorList {
-    ratcheting::counted(old.is_some(), || check_all(definition, old, new, status, errors))
+    ratcheting::counted(old.is_some(), || {
+        check_all(definition, old, new, status, errors, warnings)
+    })
 }
 
 fn check_all(
@@ -96,8 +104,13 @@ fn check_all(
     new: &Value,
     status: bool,
     mut errors: ErrorList,
+    warnings: &mut Vec<String>,
 ) -> ErrorList {
-    errors.extend(check_schema(&definition.schema, old, new));
+    errors.extend(if status {
+        check_status(&definition.schema, old, new)
+    } else {
+        check_schema(&definition.schema, old, new)
+    });
     errors.extend(definition.scale.iter().flat_map(|scale| scale.check(new, status)));
     if !status {
         let root = Path::root();
@@ -115,8 +128,20 @@ fn check_all(
         ));
         return errors;
     }
-    errors.extend(definition.rules.check(&definition.schema, old, new));
+    errors.extend(definition.rules.check(&definition.schema, old, new, warnings));
     errors
+}
+
+/// The status endpoint holds nothing against the rest of an object, which its client can't mend there: what is required beside
+/// the status, or said of the object as a whole, may have come after the object was stored.
+fn check_status(schema: &Schema, old: Option<&Value>, new: &Value) -> ErrorList {
+    let (Some(schema), Some(status)) = (schema.properties.get("status"), new.get("status")) else {
+        return ErrorList::new();
+    };
+    let path = Path::new("status");
+    let mut validation = Validation::at(&path);
+    validation.value(schema, old.and_then(|old| old.get("status")), status);
+    validation.errors
 }
 
 /// Errors after which rules would be evaluated over something that their types don't fit.
@@ -130,3 +155,6 @@ fn blocks_rules(error: &Error) -> bool {
             | ErrorKind::TypeInvalid
     )
 }
+
+#[cfg(test)]
+mod tests;

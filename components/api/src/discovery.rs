@@ -33,6 +33,14 @@ fn group_value(name: &str, versions: &[GroupVersion]) -> Value {
     json!({"name": name, "versions": versions.iter().map(version).collect::<Vec<_>>(), "preferredVersion": versions.first().map(version)})
 }
 
+fn shown_verbs(row: &Resource) -> Vec<&str> {
+    let verbs = row.verbs.iter().map(String::as_str);
+    match &row.custom {
+        Some(definition) => verbs.filter(|verb| definition.shows(verb)).collect(),
+        None => verbs.collect(),
+    }
+}
+
 /// `/api/v1` and `/apis/GROUP/VERSION`.
 pub fn resource_list(registry: &Registry, version: &GroupVersion) -> Option<Value> {
     let rows: Vec<_> = registry
@@ -44,7 +52,7 @@ pub fn resource_list(registry: &Registry, version: &GroupVersion) -> Option<Valu
     }
     let mut resources = Vec::new();
     for row in rows {
-        let mut value = json!({"name": row.plural, "singularName": row.singular, "namespaced": row.namespaced, "kind": row.gvk.kind, "verbs": row.verbs});
+        let mut value = json!({"name": row.plural, "singularName": row.singular, "namespaced": row.namespaced, "kind": row.gvk.kind, "verbs": shown_verbs(row)});
         if !row.short_names.is_empty() {
             value["shortNames"] = json!(row.short_names);
         }
@@ -120,7 +128,7 @@ fn aggregated_version(registry: &Registry, version: &GroupVersion) -> Value {
         .map(|row| {
             let mut value = json!({
                 "resource": row.plural, "responseKind": response_kind(version, &row.gvk), "scope": if row.namespaced { "Namespaced" } else { "Cluster" },
-                "singularResource": row.singular, "verbs": row.verbs,
+                "singularResource": row.singular, "verbs": shown_verbs(row),
             });
             if !row.short_names.is_empty() {
                 value["shortNames"] = json!(row.short_names);

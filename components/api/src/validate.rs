@@ -37,7 +37,7 @@ use crate::features::Features;
 use crate::{Resource, custom, strategy};
 use apimachinery::decode::Unchanged;
 use apimachinery::field::{Error, ErrorList, Path};
-use apimachinery::{ApiError, meta};
+use apimachinery::{ApiError, GroupVersion, meta};
 use serde_json::Value;
 
 /// Whether a resource is somebody else's, such as `example.com/gpu`.
@@ -57,10 +57,14 @@ pub fn create(resource: &Resource, object: &Value) -> Result<(), ApiError> {
 
 /// Checks a new object of which some is known to be wrong already, by what is not in the object itself.
 pub fn create_with(resource: &Resource, object: &Value, known: ErrorList) -> Result<(), ApiError> {
+    if let Some(refusal) = wrong_type(resource, object) {
+        return Err(refusal);
+    }
     let mut errors = known;
     errors.extend(metadata::create(resource, object));
     if let Some(definition) = &resource.custom {
-        errors = custom::check(definition, None, object, false, errors);
+        // There is nothing to warn of: nothing stayed as it was.
+        errors = custom::check(definition, None, object, false, errors, &mut Vec::new());
         return answer(resource, object, errors);
     }
     errors.extend(kind(resource, None, None, object, &Unchanged::default()));
@@ -75,10 +79,13 @@ pub fn update(
     new: &Value,
     unchanged: &Unchanged,
 ) -> Result<(), ApiError> {
-    update_with(resource, subresource, old, new, unchanged, ErrorList::new())
+    let mut warnings = Vec::new();
+    let known = ErrorList::new();
+    update_with(resource, subresource, old, new, unchanged, known, &mut warnings)
 }
 
-/// Checks a changed object of which some is known to be wrong already, by what is not in the object itself.
+/// Checks a changed object of which some is known to be wrong already, by what is not in the object itself. What is wrong with it
+/// but was so before is told in `warnings`, whatever comes of the rest.
 pub fn update_with(
     resource: &Resource,
     subresource: &str,
@@ -86,7 +93,11 @@ pub fn update_with(
     new: &Value,
     unchanged: &Unchanged,
     known: ErrorList,
+    warnings: &mut Vec<String>,
 ) -> Result<(), ApiError> {
+    if let Some(refusal) = wrong_type(resource, new) {
+        return Err(refusal);
+    }
     let mut errors = known;
     errors.extend(metadata::update(resource, old, new));
     if meta::resource_version(new).is_empty() && !strategy::rules(resource).unconditional_update {
@@ -97,7 +108,8 @@ pub fn update_with(
         ));
     }
     if let Some(definition) = &resource.custom {
-        errors = custom::check(definition, Some(old), new, subresource == "status", errors);
+        let status = subresource == "status";
+        errors = custom::check(definition, Some(old), new, status, errors, warnings);
         return answer(resource, new, errors);
     }
     // A status is written by controllers; its endpoint can't change what is checked below.
@@ -178,6 +190,36 @@ fn whole_pod(old: Option<&Value>, new: &Value, unchanged: &Unchanged, features: 
         errors.extend(pod::changed_spec(old, new, allowed));
     }
     errors
+}
+
+/// A custom object may say that it is of another kind or version, which decoders can't tell. That is all that is said of it then,
+/// and in the name of that kind.
+fn wrong_type(resource: &Resource, object: &Value) -> Option<ApiError> {
+    resource.custom.as_ref()?;
+    let expected = resource.gvk.api_version();
+    let mut errors = ErrorList::new();
+    for (field, given, expected) in [
+        ("kind", meta::kind(object), resource.gvk.kind.as_str()),
+        ("apiVersion", meta::api_version(object), expected.as_str()),
+    ] {
+        if given != expected {
+            errors.push(Error::invalid(
+                &Path::new(field),
+                given,
+                format!("must be {expected}"),
+            ));
+        }
+    }
+    if errors.is_empty() {
+        return None;
+    }
+    let kind =
+        GroupVersion::parse(meta::api_version(object)).unwrap_or_else(|_| resource.gvk.group_version());
+    Some(ApiError::invalid(
+        &kind.kind(meta::kind(object)),
+        meta::name(object),
+        &errors,
+    ))
 }
 
 fn answer(resource: &Resource, object: &Value, errors: ErrorList) -> Result<(), ApiError> {

@@ -1,6 +1,7 @@
 //! Warnings that go with an accepted write, as texts without the `299 - ` of the header.
 mod addresses;
 mod containers;
+mod custom;
 mod definition;
 mod labels;
 mod network;
@@ -36,7 +37,7 @@ pub fn sent(resource: &Resource, object: &Value) -> Vec<String> {
 /// Warnings about what a new object says.
 pub fn create(resource: &Resource, object: &Value) -> Vec<String> {
     if resource.custom.is_some() {
-        return Vec::new();
+        return custom::finalizers(None, object);
     }
     let kind = resource.gvk.kind.as_str();
     let mut warnings: Vec<String> = unfit_name(kind, meta::name(object)).into_iter().collect();
@@ -54,7 +55,10 @@ pub fn create(resource: &Resource, object: &Value) -> Vec<String> {
 /// Warnings about what an object says that was changed at an endpoint.
 pub fn update(resource: &Resource, subresource: &str, old: &Value, new: &Value) -> Vec<String> {
     if resource.custom.is_some() {
-        return Vec::new();
+        return match subresource {
+            "status" => Vec::new(),
+            _ => custom::finalizers(Some(old), new),
+        };
     }
     let kind = resource.gvk.kind.as_str();
     match (kind, subresource) {
@@ -192,7 +196,7 @@ fn either(kind: &str, old: Option<&Value>, new: &Value) -> Vec<String> {
             .map(|(_, message)| format!("scheduling.nodeSelector: {message}"))
             .collect(),
         "ServiceAccount" => mountable_secrets(old, new).into_iter().collect(),
-        "CustomResourceDefinition" => definition::formats(new),
+        "CustomResourceDefinition" => definition::formats(old, new),
         "Secret" if text(new, &["type"]) == "kubernetes.io/tls" => secret::pair(new).into_iter().collect(),
         "CSIDriver" => driver(old, new).into_iter().collect(),
         _ => Vec::new(),

@@ -191,7 +191,11 @@ pub fn decode(
             apimachinery::decode::noun(&value)
         )));
     }
-    check_kind(&mut value, kind)?;
+    if own_custom {
+        check_custom_type(&value, kind, bytes, mode)?;
+    } else {
+        check_kind(&mut value, kind)?;
+    }
     let unknown = fit(row, kind, &mut value).map_err(cannot)?;
     drop_conversions(kind, &mut value);
     if mode == FieldValidation::Ignore {
@@ -317,13 +321,50 @@ fn check_kind(value: &mut Value, kind: &GroupVersionKind) -> Result<(), ApiError
         value["apiVersion"] = json!(kind.api_version());
         return Ok(());
     }
-    if !given_version.is_empty() && given_version != kind.api_version() {
-        return Err(ApiError::bad_request(format!(
-            "the API version in the data ({given_version}) does not match the expected API version ({})",
-            kind.api_version()
-        )));
+    if given_version.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    check_version(&given_version, kind)
+}
+
+/// What custom objects miss that say nothing of their kind.
+pub fn without_kind(object: &str) -> String {
+    format!("Object 'Kind' is missing in '{object}'")
+}
+
+/// Custom objects name their kind and version. That the kind is the right one is looked at when they are validated.
+fn check_custom_type(
+    value: &Value,
+    kind: &GroupVersionKind,
+    bytes: &[u8],
+    mode: FieldValidation,
+) -> Result<(), ApiError> {
+    if meta::kind(value).is_empty() {
+        let why = without_kind(&String::from_utf8_lossy(bytes));
+        // The strict decoder, which all modes but one use, no longer knows the expected kind.
+        return Err(ApiError::bad_request(match mode {
+            FieldValidation::Ignore => format!(
+                "{} in version {:?} cannot be handled as a {}: {why}",
+                kind.kind, kind.version, kind.kind
+            ),
+            _ => format!(
+                "the object provided is unrecognized (must be of type {}): {why} ({})",
+                kind.kind,
+                summary(bytes)
+            ),
+        }));
+    }
+    check_version(meta::api_version(value), kind)
+}
+
+fn check_version(given: &str, kind: &GroupVersionKind) -> Result<(), ApiError> {
+    let expected = kind.api_version();
+    if given == expected {
+        return Ok(());
+    }
+    Err(ApiError::bad_request(format!(
+        "the API version in the data ({given}) does not match the expected API version ({expected})"
+    )))
 }
 
 /// Fills in what the client left out.

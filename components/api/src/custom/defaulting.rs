@@ -55,6 +55,9 @@ pub(crate) fn fill(schema: &Schema, value: &mut Value) {
 
 /// Drops fields that are null but may not be and have no default.
 pub(crate) fn drop_nulls(schema: &Schema, value: &mut Value) {
+    if schema.unpruned {
+        return;
+    }
     match value {
         Value::Object(map) => map.retain(|key, value| match schema.below(key) {
             Some(below) if value.is_null() => below.nullable || below.default.is_some(),

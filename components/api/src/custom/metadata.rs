@@ -219,6 +219,16 @@ mod tests {
                     "e.metadata.name: Invalid value: \"a/b\": may not contain '/'",
                 ],
             ),
+            (
+                json!({"apiVersion": "v1", "kind": "A", "metadata": {"namespace": "b"}}),
+                &[],
+            ),
+            (
+                json!({"apiVersion": "v1", "kind": "A", "metadata": {"namespace": "B"}}),
+                &[
+                    "e.metadata.namespace: Invalid value: \"B\": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
+                ],
+            ),
         ] {
             let errors = check_embedded(&schema, &value, &Path::new("e"), false);
             assert_eq!(

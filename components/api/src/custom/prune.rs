@@ -3,6 +3,9 @@ use serde_json::Value;
 
 /// Drops what the schema doesn't have; gives the paths of what was dropped.
 pub(crate) fn prune(schema: &Schema, value: &mut Value, root: bool) -> Vec<String> {
+    if schema.unpruned {
+        return Vec::new();
+    }
     let mut pruner = Pruner {
         path: String::new(),
         dropped: Vec::new(),

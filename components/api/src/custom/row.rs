@@ -44,7 +44,7 @@ pub struct Definition {
     pub conversion: Conversion,
     /// Warning for those who use a deprecated version.
     pub deprecation: Option<String>,
-    /// The definition is being deleted: no new objects.
+    /// The objects of the definition are being deleted: there are no new ones.
     pub terminating: bool,
     /// All versions, served or not, which stored objects may be in.
     pub versions: Arc<[Version]>,
@@ -56,6 +56,11 @@ impl Definition {
     /// A version by its name, served or not.
     pub fn version(&self, name: &str) -> Option<&Version> {
         self.versions.iter().find(|version| version.name == name)
+    }
+
+    /// Whether discovery shows a verb of the objects. All but create work all the same.
+    pub(crate) fn shows(&self, verb: &str) -> bool {
+        !(self.terminating && NOT_WHILE_TERMINATING.contains(&verb))
     }
 }
 
@@ -83,6 +88,18 @@ const VERBS: &[&str] = &[
     "update",
     "watch",
 ];
+
+/// Those that discovery does not show while the objects are being deleted.
+const NOT_WHILE_TERMINATING: &[&str] = &["patch", "create", "update"];
+
+/// Its Terminating condition is what says so: a definition that others hold on to when its objects are gone is as it was before.
+fn is_terminating(definition: &Value) -> bool {
+    let conditions = definition["status"]["conditions"].as_array();
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| text(condition, "type") == "Terminating" && text(condition, "status") == "True")
+}
 
 /// The rows of a definition's served versions, the preferred one first. Names are those that were accepted;
 /// `number` gives each row the number under which objects keep their form in it.
@@ -145,7 +162,7 @@ pub fn rows(definition: &Value, number: &mut dyn FnMut() -> u16) -> Vec<Resource
                 columns: paths,
                 conversion: conversion.clone(),
                 deprecation,
-                terminating: meta::deletion_timestamp(definition).is_some(),
+                terminating: is_terminating(definition),
                 versions: Arc::clone(&all),
                 encoding: number(),
                 scale,
@@ -179,7 +196,8 @@ fn has_status(version: &Value) -> bool {
 
 /// Definitions of old may preserve unknown fields everywhere.
 fn whole(mut schema: Schema, spec: &Value) -> Schema {
-    schema.preserve_unknown |= spec["preserveUnknownFields"] == true;
+    schema.unpruned = spec["preserveUnknownFields"] == true;
+    schema.preserve_unknown |= schema.unpruned;
     schema
 }
 

@@ -1,9 +1,9 @@
 //! `x-kubernetes-validations`: compiled with their schema, evaluated with a budget.
 use super::decl;
 use super::paths::field_path;
-use super::ratcheting::is_as_before;
-use super::schema::{Additional, Schema};
-use apimachinery::field::{BadValue, Error, ErrorList, Path};
+use super::ratcheting::{Correlation, Pair};
+use super::schema::{Additional, Kind, Schema};
+use apimachinery::field::{BadValue, Error, ErrorList, Path, quote};
 use cel::{Decl, Environment, Program, Shape, Value as CelValue};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -11,6 +11,9 @@ use std::sync::Arc;
 
 /// Position of the former value among the variables.
 const OLD_SELF: usize = 1;
+
+/// Longest message that an expression may make, in bytes; upstream's.
+const MAX_MESSAGE: usize = 5 * 1024;
 
 /// One rule as it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,21 +40,19 @@ impl Rule {
     }
 
     /// How errors name the rule.
-    fn name(&self) -> String {
-        let message = self.message.trim();
-        if message.is_empty() {
-            format!("Rule: {}", self.rule.trim())
+    fn name(&self) -> &str {
+        if self.message.is_empty() {
+            self.rule.trim()
         } else {
-            format!("Message: {message}")
+            self.message.trim()
         }
     }
 
     fn message_or_default(&self) -> String {
-        let message = self.message.trim();
-        if message.is_empty() {
-            format!("failed rule: {}", self.rule.trim())
+        if self.message.is_empty() {
+            format!("failed rule: {}", self.name())
         } else {
-            message.to_owned()
+            self.name().to_owned()
         }
     }
 }
@@ -134,31 +135,25 @@ impl RuleSet {
     /// Evaluates the rules of a part of a schema over a default at a path, as if it replaced itself.
     pub(super) fn check_default(schema: &Schema, default: &Value, path: &Path) -> ErrorList {
         let set = Self::at(schema, schema.embedded, "self");
-        set.check_at(schema, Some(default), default, path, false)
+        let mut check = Check::default();
+        check.run(&set, schema, Some(default), default, path, Correlation::default());
+        check.errors
     }
 
-    /// Evaluates all rules over an object, or over one that replaces `old`.
-    pub(super) fn check(&self, schema: &Schema, old: Option<&Value>, new: &Value) -> ErrorList {
-        self.check_at(schema, old, new, &Path::root(), true)
-    }
-
-    /// What stays as it was is let through if it `ratchets`.
-    fn check_at(
+    /// Evaluates all rules over an object, or over one that replaces `old`. What they say of what stayed as it was goes to
+    /// `warnings`.
+    pub(super) fn check(
         &self,
         schema: &Schema,
         old: Option<&Value>,
         new: &Value,
-        path: &Path,
-        ratchets: bool,
+        warnings: &mut Vec<String>,
     ) -> ErrorList {
-        let _timed = (!self.is_empty()).then(cel::timing::evaluation);
-        let mut check = Check {
-            budget: cel::RUNTIME_BUDGET,
-            ratchets,
-            errors: ErrorList::new(),
-        };
-        // Out of budget, it says so itself.
-        let _ = check.value(self, schema, old, new, path);
+        let pair = old.map(|old| Pair::new(schema, old, new));
+        let mut check = Check::default();
+        let correlation = Correlation::of(pair.as_ref());
+        check.run(self, schema, old, new, &Path::root(), correlation);
+        warnings.append(&mut check.warnings);
         check.errors
     }
 }
@@ -190,35 +185,98 @@ struct OutOfBudget;
 
 struct Check {
     budget: u64,
-    ratchets: bool,
     errors: ErrorList,
+    warnings: Vec<String>,
+}
+
+impl Default for Check {
+    fn default() -> Self {
+        Self {
+            budget: cel::RUNTIME_BUDGET,
+            errors: ErrorList::new(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// Where a rule is evaluated.
+#[derive(Clone, Copy)]
+struct Place<'p> {
+    schema: &'p Schema,
+    old: Option<&'p Value>,
+    new: &'p Value,
+    path: &'p Path,
+    correlation: Correlation<'p>,
+}
+
+impl Place<'_> {
+    /// The type of the value, which upstream shows where there's no telling what a rule makes of the value itself.
+    fn kind(self) -> &'static str {
+        self.schema.kind.map_or("", Kind::as_str)
+    }
+
+    /// The value as errors show it: what may be large is left out.
+    fn shown(self) -> BadValue {
+        match self.schema.kind {
+            Some(Kind::Object | Kind::Array) => BadValue::Omitted,
+            _ => self.new.into(),
+        }
+    }
 }
 
 impl Check {
-    fn value(
+    fn run(
         &mut self,
         set: &RuleSet,
         schema: &Schema,
         old: Option<&Value>,
         new: &Value,
         path: &Path,
-    ) -> Result<(), OutOfBudget> {
+        correlation: Correlation<'_>,
+    ) {
+        if set.is_empty() {
+            return;
+        }
+        let _timed = cel::timing::evaluation();
+        let place = Place {
+            schema,
+            old,
+            new,
+            path,
+            correlation,
+        };
+        // Out of budget, it says so itself.
+        let _ = self.value(set, place);
+    }
+
+    fn value(&mut self, set: &RuleSet, place: Place<'_>) -> Result<(), OutOfBudget> {
+        let Place { schema, old, new, .. } = place;
         if let (Some(decl), false) = (&set.decl, set.rules.is_empty() || new.is_null()) {
-            self.rules(set, decl, old, new, path)?;
+            self.rules(set, decl, place)?;
         }
         match new {
             Value::Object(map) => {
                 for (key, value) in map {
                     let old = old.and_then(|old| old.get(key));
-                    if let (Some(rules), Some(below)) = (set.properties.get(key), schema.properties.get(key))
-                    {
-                        self.value(rules, below, old, value, &path.child(key))?;
-                    } else if let (Some(rules), Additional::Schema(below)) =
-                        (&set.additional, &schema.additional)
-                        && !schema.properties.contains_key(key)
-                    {
-                        self.value(rules, below, old, value, &path.key(key))?;
-                    }
+                    let (rules, below, path) = match (set.properties.get(key), schema.properties.get(key)) {
+                        (Some(rules), Some(below)) => (rules, below, place.path.child(key)),
+                        (_, Some(_)) => continue,
+                        (_, None) => match (&set.additional, &schema.additional) {
+                            (Some(rules), Additional::Schema(below)) => {
+                                (&**rules, &**below, place.path.key(key))
+                            }
+                            _ => continue,
+                        },
+                    };
+                    let pair = place.correlation.pair(below, old, value);
+                    let inside = Place {
+                        schema: below,
+                        old,
+                        new: value,
+                        path: &path,
+                        correlation: place.correlation.field(key, pair.as_ref()),
+                    };
+                    self.value(rules, inside)?;
                 }
             }
             Value::Array(items) => {
@@ -226,7 +284,15 @@ impl Check {
                     let former = schema.former(old);
                     for (index, item) in items.iter().enumerate() {
                         let old = former.of(schema, item);
-                        self.value(rules, below, old, item, &path.index(index))?;
+                        let pair = place.correlation.pair(below, old, item);
+                        let inside = Place {
+                            schema: below,
+                            old,
+                            new: item,
+                            path: &place.path.index(index),
+                            correlation: place.correlation.inside(pair.as_ref()),
+                        };
+                        self.value(rules, inside)?;
                     }
                 }
             }
@@ -235,34 +301,23 @@ impl Check {
         Ok(())
     }
 
-    fn rules(
-        &mut self,
-        set: &RuleSet,
-        decl: &Decl,
-        old: Option<&Value>,
-        new: &Value,
-        path: &Path,
-    ) -> Result<(), OutOfBudget> {
+    fn rules(&mut self, set: &RuleSet, decl: &Decl, place: Place<'_>) -> Result<(), OutOfBudget> {
+        // A rule about a change needs something that changed.
+        let old = place.old.filter(|old| !old.is_null());
         for compiled in &set.rules {
             let rule = &compiled.rule;
             let program = match &compiled.program {
                 Ok(program) => program,
                 Err(error) => {
-                    self.errors.push(Error::invalid(
-                        path,
-                        BadValue::Omitted,
-                        format!("rule compile error: {error}"),
-                    ));
+                    self.broken(place, format!("rule compile error: {error}"));
                     continue;
                 }
             };
             if compiled.transition && old.is_none() && !rule.optional_old_self {
                 continue;
             }
-            // What didn't change is not held against an update, unless it is about the change.
-            let unchanged = self.ratchets && !compiled.transition && is_as_before(old, new);
             let variables = [
-                Some(cel::from_json(new, decl)),
+                Some(cel::from_json(place.new, decl)),
                 match (old, rule.optional_old_self) {
                     (Some(old), true) => Some(CelValue::some(cel::from_json(old, decl))),
                     (None, true) => Some(CelValue::Optional(None)),
@@ -272,15 +327,13 @@ impl Check {
             ];
             let limit = cel::PER_CALL_LIMIT.min(self.budget);
             let outcome = program.evaluate(&variables, limit);
-            let over_budget = outcome.cost > self.budget;
+            let over_budget = outcome.cost > self.budget || limit < cel::PER_CALL_LIMIT;
             self.budget = self.budget.saturating_sub(outcome.cost);
             match outcome.result {
                 Ok(CelValue::Bool(true)) => {}
-                Ok(_) if unchanged => {}
-                Ok(_) => self.failed(compiled, &variables, path),
-                Err(_) if unchanged => {}
+                Ok(_) => self.failed(compiled, &variables, place)?,
                 Err(error) if error.over_budget => {
-                    let detail = if over_budget || limit < cel::PER_CALL_LIMIT {
+                    let detail = if over_budget {
                         "validation failed due to running out of cost budget, no further validation rules will be run".to_owned()
                     } else {
                         format!(
@@ -288,7 +341,7 @@ impl Check {
                             rule.name()
                         )
                     };
-                    self.errors.push(Error::invalid(path, BadValue::Omitted, detail));
+                    self.broken(place, detail);
                     return Err(OutOfBudget);
                 }
                 Err(error) if error.message.starts_with("no such overload") => {
@@ -296,44 +349,86 @@ impl Check {
                         "'{error}': call arguments did not match a supported operator, function or macro signature for rule: {}",
                         rule.name()
                     );
-                    self.errors.push(Error::invalid(path, BadValue::Omitted, detail));
+                    self.broken(place, detail);
                 }
-                Err(error) => {
-                    let detail = format!("{error} evaluating rule: {}", rule.name());
-                    self.errors.push(Error::invalid(path, BadValue::Omitted, detail));
-                }
+                Err(error) => self.broken(place, format!("{error} evaluating rule: {}", rule.name())),
             }
         }
         Ok(())
     }
 
-    fn failed<'a>(&mut self, compiled: &'a Compiled, variables: &[Option<CelValue<'a>>], path: &Path) {
+    /// A rule could not be evaluated, which is held against updates of what stays as it was, too.
+    fn broken(&mut self, place: Place<'_>, detail: String) {
+        self.errors.push(Error::invalid(place.path, place.kind(), detail));
+    }
+
+    /// A rule does not hold.
+    fn failed<'a>(
+        &mut self,
+        compiled: &'a Compiled,
+        variables: &[Option<CelValue<'a>>],
+        place: Place<'_>,
+    ) -> Result<(), OutOfBudget> {
         let rule = &compiled.rule;
+        let path = match &compiled.field {
+            Some(field) => place.path.child(field.as_str()),
+            None => place.path.clone(),
+        };
         let made = match &compiled.message {
-            Some(Ok(program)) => {
-                let outcome = program.evaluate(variables, cel::PER_CALL_LIMIT.min(self.budget));
-                self.budget = self.budget.saturating_sub(outcome.cost);
-                outcome
-                    .result
-                    .ok()
-                    .and_then(|value| value.as_str().map(|text| text.trim().to_owned()))
-                    .filter(|text| !text.is_empty() && !text.contains('\n'))
-            }
+            Some(Ok(program)) => match self.message(rule, program, variables) {
+                Ok(made) => made,
+                Err(detail) => {
+                    self.add(compiled, place, Error::invalid(&path, place.kind(), detail));
+                    return Err(OutOfBudget);
+                }
+            },
             _ => None,
         };
         let detail = made.unwrap_or_else(|| rule.message_or_default());
-        let path = match &compiled.field {
-            Some(field) => path.child(field.as_str()),
-            None => path.clone(),
-        };
-        self.errors.push(match rule.reason.as_str() {
+        let error = match rule.reason.as_str() {
             "FieldValueRequired" => Error::required(&path, detail),
             "FieldValueForbidden" => Error::forbidden(&path, detail),
-            "FieldValueDuplicate" => Error {
-                detail,
-                ..Error::duplicate(&path, BadValue::Omitted)
-            },
-            _ => Error::invalid(&path, BadValue::Omitted, detail),
-        });
+            "FieldValueDuplicate" => Error::duplicate(&path, place.shown()),
+            _ => Error::invalid(&path, place.shown(), detail),
+        };
+        self.add(compiled, place, error);
+        Ok(())
+    }
+
+    /// What did not change is not held against an update, unless the rule is about the change.
+    fn add(&mut self, compiled: &Compiled, place: Place<'_>, error: Error) {
+        if !compiled.transition && place.correlation.lets_through() {
+            self.warnings.push(error.to_string());
+        } else {
+            self.errors.push(error);
+        }
+    }
+
+    /// The message that an expression makes, if it is one; fails when no further rules may be evaluated, with the reason.
+    fn message<'a>(
+        &mut self,
+        rule: &Rule,
+        program: &'a Program,
+        variables: &[Option<CelValue<'a>>],
+    ) -> Result<Option<String>, String> {
+        let limit = cel::PER_CALL_LIMIT.min(self.budget);
+        let outcome = program.evaluate(variables, limit);
+        let over_budget = outcome.cost > self.budget || limit < cel::PER_CALL_LIMIT;
+        self.budget = self.budget.saturating_sub(outcome.cost);
+        match outcome.result {
+            Ok(value) => Ok(value
+                .as_str()
+                .map(str::trim)
+                .filter(|text| !text.is_empty() && text.len() <= MAX_MESSAGE && !text.contains('\n'))
+                .map(str::to_owned)),
+            Err(error) if error.over_budget && over_budget => Err(
+                "messageExpression evaluation failed due to running out of cost budget, no further validation rules will be run".to_owned(),
+            ),
+            Err(error) if error.over_budget => Err(format!(
+                "no further validation rules will be run due to call cost exceeds limit for messageExpression: {}",
+                quote(&rule.message_expression)
+            )),
+            Err(_) => Ok(None),
+        }
     }
 }

@@ -69,6 +69,8 @@ pub struct Schema {
     pub odd_kind: Option<String>,
     pub nullable: bool,
     pub preserve_unknown: bool,
+    /// Nothing is ever dropped from what this is the whole schema of.
+    pub unpruned: bool,
     pub embedded: bool,
     pub int_or_string: bool,
     pub properties: BTreeMap<String, Schema>,
@@ -158,6 +160,7 @@ impl Schema {
                 .map(str::to_owned),
             nullable: flag(map, "nullable"),
             preserve_unknown: flag(map, "x-kubernetes-preserve-unknown-fields"),
+            unpruned: false,
             embedded: flag(map, "x-kubernetes-embedded-resource"),
             int_or_string: flag(map, "x-kubernetes-int-or-string"),
             properties: map

@@ -88,7 +88,7 @@ impl<'a> Validation<'a> {
 
     /// Checks a value that stands where `old` stood.
     pub fn value(&mut self, schema: &Schema, old: Option<&Value>, new: &Value) {
-        if is_as_before(old, new) {
+        if is_as_before(schema, old, new) {
             return;
         }
         self.kind(schema, new);
@@ -352,6 +352,8 @@ impl<'a> Validation<'a> {
                 self.name.push('.');
             }
             self.name.push_str(key);
+            // That an update changes these at the top can't be seen: both objects were converted to the same.
+            let old = old.filter(|_| length > 0 || !matches!(key.as_str(), "apiVersion" | "kind"));
             self.value(below, old.and_then(|old| old.get(key)), value);
             self.name.truncate(length);
         }

@@ -33,11 +33,9 @@ pub fn document(registry: &Registry) -> Value {
     let paths = Value::Object(all);
     let mut definitions = schemas::reachable(&paths, &rows);
     for row in rows.iter().filter(|row| row.custom.is_some()) {
-        let name = &row.schema().name;
-        for name in [name.clone(), format!("{name}List")] {
-            if let Some(schema) = definitions.get_mut(&name) {
-                super::custom::for_version_2(schema);
-            }
+        let told = definitions.get_mut(&row.schema().name);
+        if let (Some(schema), Some(less)) = (told, super::custom::version_2(row)) {
+            *schema = less;
         }
     }
     schemas::describe(&mut definitions);

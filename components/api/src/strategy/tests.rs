@@ -2,6 +2,7 @@
 use super::*;
 use crate::Registry;
 use crate::features::{Feature, Features};
+use apimachinery::managed_fields::OnlyVersion;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -275,7 +276,7 @@ fn a_resize_owns_only_what_it_can_change_of_containers() {
     };
     let owned = |name: &str| json!({format!("k:{{\"name\":\"{name}\"}}"): {".": {}, "f:resources": {"f:limits": {"f:cpu": {}}}}});
     let expected = json!({"f:spec": {"f:containers": owned("c"), "f:initContainers": owned("i")}});
-    let (applied, _) = crate::managed::apply(&pods, None, &sent, writer, false).unwrap();
+    let (applied, _) = crate::managed::apply(&pods, None, &sent, writer, false, &OnlyVersion).unwrap();
     assert_eq!(
         applied.into_whole()["metadata"]["managedFields"][0]["fieldsV1"],
         expected
@@ -304,15 +305,31 @@ fn an_apply_to_what_the_endpoint_never_changes_is_no_conflict() {
         now: "2026-01-01T00:00:00Z",
     };
     let object = |replicas: u32| json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "status": {"replicas": replicas}});
-    let (live, _) =
-        crate::managed::apply(&deployments, None, &object(1), writer("a", "status"), false).unwrap();
-    crate::managed::apply(&deployments, Some(&live), &object(2), writer("b", ""), false).unwrap();
+    let (live, _) = crate::managed::apply(
+        &deployments,
+        None,
+        &object(1),
+        writer("a", "status"),
+        false,
+        &OnlyVersion,
+    )
+    .unwrap();
+    crate::managed::apply(
+        &deployments,
+        Some(&live),
+        &object(2),
+        writer("b", ""),
+        false,
+        &OnlyVersion,
+    )
+    .unwrap();
     crate::managed::apply(
         &deployments,
         Some(&live),
         &object(2),
         writer("b", "status"),
         false,
+        &OnlyVersion,
     )
     .unwrap_err();
 }

@@ -129,6 +129,11 @@ pub(crate) fn embedded(object: &Value, path: &Path) -> ErrorList {
         let wrong = wrong.filter(|why| field == "name" || !why.starts_with("may not be"));
         errors.extend(wrong.map(|why| Error::invalid(&path.child(field), name, why)));
     }
+    let namespace = meta::namespace(object);
+    if !namespace.is_empty() {
+        let wrong = names::dns1123_label(namespace).into_iter();
+        errors.extend(wrong.map(|why| Error::invalid(&path.child("namespace"), namespace, why)));
+    }
     errors.extend(shared(object, path));
     errors
 }

@@ -1,27 +1,44 @@
 //! Custom resource definitions.
 use crate::value::{list, text};
+use apimachinery::field::quote;
 use serde_json::Value;
 
-/// Formats in a definition's schemas that mean nothing here.
-pub(super) fn formats(definition: &Value) -> Vec<String> {
-    fn walk(schema: &Value, path: &str, out: &mut Vec<String>) {
-        let format = text(schema, &["format"]);
-        if !format.is_empty() && !crate::custom::is_known_format(format) {
-            out.push(format!("{path}: unrecognized format {format:?}"));
+/// Formats in a definition's schemas that mean nothing here, each once; of a changed definition those that it didn't have before.
+pub(super) fn formats(old: Option<&Value>, new: &Value) -> Vec<String> {
+    let unknown = |definition| {
+        let mut found = Vec::new();
+        for version in list(definition, &["spec", "versions"]) {
+            walk(&version["schema"]["openAPIV3Schema"], &mut found);
         }
-        for (name, below) in schema["properties"].as_object().into_iter().flatten() {
-            walk(below, &format!("{path}.properties[{name}]"), out);
-        }
-        for name in ["items", "additionalProperties"] {
-            if schema[name].is_object() {
-                walk(&schema[name], &format!("{path}.{name}"), out);
-            }
+        found
+    };
+    let found = unknown(new);
+    let known = match old {
+        Some(old) if !found.is_empty() => unknown(old),
+        _ => Vec::new(),
+    };
+    let added = found.into_iter().filter(|format| !known.contains(format));
+    added
+        .map(|format| format!("unrecognized format {}", quote(format)))
+        .collect()
+}
+
+fn walk<'v>(schema: &'v Value, found: &mut Vec<&'v str>) {
+    let format = text(schema, &["format"]);
+    if !format.is_empty() && !crate::custom::is_known_format(format) && !found.contains(&format) {
+        found.push(format);
+    }
+    for (_, below) in schema["properties"].as_object().into_iter().flatten() {
+        walk(below, found);
+    }
+    for name in ["items", "additionalProperties", "not"] {
+        if schema[name].is_object() {
+            walk(&schema[name], found);
         }
     }
-    let mut out = Vec::new();
-    for (index, version) in list(definition, &["spec", "versions"]).iter().enumerate() {
-        let path = format!("spec.versions[{index}].schema.openAPIV3Schema");
-        walk(&version["schema"]["openAPIV3Schema"], &path, &mut out);
+    for name in ["allOf", "anyOf", "oneOf"] {
+        for below in list(schema, &[name]) {
+            walk(below, found);
+        }
     }
-    out
 }

@@ -442,6 +442,56 @@ fn changes_are_told_what_is_new() {
 }
 
 #[test]
+fn unknown_formats_are_told_once() {
+    let schema = json!({
+        "properties": {"a": {"format": "date-time"}, "b": {"format": "nope"}, "c": {"items": {"format": "nope"}}},
+        "anyOf": [{"additionalProperties": {"format": "\"odd\""}}],
+    });
+    let definition = |schema: Value| json!({"metadata": {"name": "a"}, "spec": {"versions": [{"schema": {"openAPIV3Schema": schema}}]}});
+    let row = row("CustomResourceDefinition");
+    let new = definition(schema);
+    let (nope, odd) = (
+        r#"unrecognized format "nope""#,
+        r#"unrecognized format "\"odd\"""#,
+    );
+    assert_eq!(create(&row, &new), [nope, odd]);
+    for (old, told) in [
+        (json!({}), &[nope, odd][..]),
+        (json!({"items": {"format": "nope"}}), &[odd]),
+        (
+            new["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone(),
+            &[],
+        ),
+    ] {
+        assert_eq!(update(&row, "", &definition(old.clone()), &new), told, "{old}");
+        assert!(update(&row, "status", &definition(old), &new).is_empty());
+    }
+}
+
+#[test]
+fn finalizers_of_custom_objects_are_told_of_if_others_may_use_them() {
+    let object = |finalizers: &[&str]| json!({"metadata": {"name": "a", "finalizers": finalizers}});
+    const PREFER: &str = "prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers";
+    let plain = format!("metadata.finalizers: \"foo\": {PREFER}");
+    for (old, new, told) in [
+        (None, &["example.com/foo", "orphan", "kubernetes"][..], vec![]),
+        (None, &["foo", "foo"], vec![plain.clone()]),
+        (Some(object(&["foo"])), &["foo", "a/b"], vec![]),
+        (Some(object(&[])), &["foo"], vec![plain]),
+        (
+            None,
+            &["-a"],
+            vec![
+                "metadata.finalizers: \"-a\": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')".to_owned(),
+                format!("metadata.finalizers: \"-a\": {PREFER}"),
+            ],
+        ),
+    ] {
+        assert_eq!(custom::finalizers(old.as_ref(), &object(new)), told, "{new:?}");
+    }
+}
+
+#[test]
 fn pairs_for_tls_are_told_what_is_missing() {
     use base64::Engine as _;
     let block = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");

@@ -9,32 +9,64 @@ use apimachinery::{ApiError, Reason, meta};
 use serde_json::{Value, json};
 use storage::{Change, ListRequest, ObjectRef, Preconditions, StorageError, Store};
 
+/// Definitions of these name what is stored where the objects of built-in kinds are, which must not go with them.
+const BUILT_IN: [&str; 2] = [
+    "apiservices.apiregistration.k8s.io",
+    "customresourcedefinitions.apiextensions.k8s.io",
+];
+
 /// Goes on with the deletion of a definition that has the finalizer. An error means that objects are left.
 pub async fn step(server: &Server, store: &Store, definition: &Value) -> Result<(), ApiError> {
     if !meta::finalizers(definition).any(|finalizer| finalizer == FINALIZER) {
         return Ok(());
     }
-    if super::names::is_true(definition, "Established")
-        && let Some(row) = stored_row(definition)
-    {
-        let left = delete_all(server, &row).await?;
-        if left > 0 {
-            let condition = Condition::new(
-                "Terminating",
-                "True",
-                "InstanceDeletionInProgress",
-                "CustomResource deletion is in progress",
-            );
-            status::terminating(store, definition, &condition).await?;
-            return Err(ApiError::new(
-                409,
-                Reason::Conflict,
-                format!("{left} objects of {} are not gone yet", meta::name(definition)),
-                None,
-            ));
+    let still = terminating("True", "InstanceDeletionInProgress", PROGRESS);
+    status::terminating(store, definition, &still).await?;
+    let done = if BUILT_IN.contains(&meta::name(definition)) {
+        terminating(
+            "False",
+            "OverlappingBuiltInResource",
+            "instances overlap with built-in resources in storage",
+        )
+    } else if super::names::is_true(definition, "Established") {
+        if let Some(row) = stored_row(definition) {
+            delete_objects(server, store, definition, &row).await?;
+        }
+        terminating("False", "InstanceDeletionCompleted", "removed all instances")
+    } else {
+        terminating("False", "NeverEstablished", "resource was never established")
+    };
+    status::finalized(store, definition, &done).await
+}
+
+const PROGRESS: &str = "CustomResource deletion is in progress";
+
+fn terminating(status: &'static str, reason: &str, message: impl Into<String>) -> Condition {
+    Condition::new("Terminating", status, reason, message)
+}
+
+/// Deletes all objects of a definition, and says if that fails. Those that their finalizers hold are an error, too.
+async fn delete_objects(
+    server: &Server,
+    store: &Store,
+    definition: &Value,
+    row: &Resource,
+) -> Result<(), ApiError> {
+    match delete_all(server, row).await {
+        Ok(0) => Ok(()),
+        Ok(left) => Err(ApiError::new(
+            409,
+            Reason::Conflict,
+            format!("{left} objects of {} are not gone yet", meta::name(definition)),
+            None,
+        )),
+        Err((what, error)) => {
+            let message = format!("could not {what}: {}", error.message());
+            let failed = terminating("True", "InstanceDeletionFailed", message);
+            status::terminating(store, definition, &failed).await?;
+            Err(error)
         }
     }
-    remove_finalizer(store, definition).await
 }
 
 /// The row of the stored objects, whether any version is served or not.
@@ -51,12 +83,16 @@ fn stored_row(definition: &Value) -> Option<Resource> {
     api::custom::rows(&definition, &mut || 0).into_iter().next()
 }
 
-/// Deletes all objects of a kind; gives how many are left, because their finalizers hold them.
-async fn delete_all(server: &Server, row: &Resource) -> Result<usize, ApiError> {
+/// Deletes all objects of a kind; gives how many are left, because their finalizers hold them, or what could not be done.
+async fn delete_all(server: &Server, row: &Resource) -> Result<usize, (&'static str, ApiError)> {
+    const LIST: &str = "list instances";
     let store = server.stores.of(row);
     let resource = row.group_resource();
-    let error = |error: StorageError| stores::to_api_error(error, &resource, "");
-    let page = store.list(ListRequest::default()).await.map_err(error)?;
+    let failed = |what: &'static str| {
+        let resource = &resource;
+        move |error: StorageError| (what, stores::to_api_error(error, resource, ""))
+    };
+    let page = store.list(ListRequest::default()).await.map_err(failed(LIST))?;
     for object in &page.items {
         let (namespace, name) = (object.namespace().to_owned(), object.name().to_owned());
         store
@@ -70,10 +106,10 @@ async fn delete_all(server: &Server, row: &Resource) -> Result<usize, ApiError> 
             .map(|_| ())
             .or_else(|failure| match failure {
                 StorageError::NotFound { .. } => Ok(()),
-                other => Err(error(other)),
+                other => Err(failed("issue all deletes")(other)),
             })?;
     }
-    let left = store.list(ListRequest::default()).await.map_err(error)?;
+    let left = store.list(ListRequest::default()).await.map_err(failed(LIST))?;
     Ok(left.items.len())
 }
 
@@ -98,46 +134,6 @@ fn mark(current: Option<ObjectRef>) -> Result<Change, StorageError> {
     })
 }
 
-async fn remove_finalizer(store: &Store, definition: &Value) -> Result<(), ApiError> {
-    let uid = meta::uid(definition).to_owned();
-    let name = meta::name(definition).to_owned();
-    let decide = |current: Option<ObjectRef>| {
-        let uid = uid.clone();
-        async move {
-            let Some(current) = current else {
-                return Ok(Change::Nothing);
-            };
-            let mut object = stores::parse(&current)?;
-            if meta::uid(&object) != uid {
-                return Ok(Change::Nothing);
-            }
-            let rest: Vec<String> = meta::finalizers(&object)
-                .filter(|finalizer| *finalizer != FINALIZER)
-                .map(str::to_owned)
-                .collect();
-            if rest.is_empty() {
-                return Ok(Change::Delete);
-            }
-            meta::set(&mut object, "finalizers", json!(rest));
-            meta::remove(&mut object, "resourceVersion");
-            Ok::<Change, StorageError>(Change::Write {
-                json: object.to_string().into_bytes().into(),
-                ttl: None,
-            })
-        }
-    };
-    let updated = store
-        .update::<_, _, StorageError>("", &name, &Preconditions::default(), decide)
-        .await;
-    match updated {
-        Ok(_) | Err(StorageError::NotFound { .. }) => Ok(()),
-        Err(error) => {
-            let resource = apimachinery::GroupResource::new(super::GROUP, super::PLURAL);
-            Err(stores::to_api_error(error, &resource, &name))
-        }
-    }
-}
-
 /// What deleting does to a definition: it stays, marked, until its objects are gone.
 pub fn begin(definition: &mut Value) {
     let now = apimachinery::time::format_time(jiff::Timestamp::now());
@@ -147,8 +143,7 @@ pub fn begin(definition: &mut Value) {
         finalizers.push(FINALIZER.to_owned());
     }
     meta::set(definition, "finalizers", json!(finalizers));
-    let condition = Condition::new(
-        "Terminating",
+    let condition = terminating(
         "True",
         "InstanceDeletionPending",
         "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",

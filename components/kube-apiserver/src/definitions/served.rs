@@ -46,7 +46,7 @@ impl Served {
             }
             let name = meta::name(definition).to_owned();
             let basis = basis(definition);
-            let terminating = meta::deletion_timestamp(definition).is_some();
+            let terminating = names::is_true(definition, "Terminating");
             let known = self.entries.remove(&name);
             let entry = match known {
                 Some(known) if known.basis == basis && known.terminating == terminating => known,

@@ -52,6 +52,28 @@ pub async fn terminating(store: &Store, definition: &Value, condition: &Conditio
     .await
 }
 
+/// Takes the finalizer from a definition whose objects need no more deleting, and says why. With the last finalizer, the
+/// definition goes.
+pub async fn finalized(store: &Store, definition: &Value, condition: &Condition) -> Result<(), ApiError> {
+    change(store, definition, |current| {
+        let mut new = current.clone();
+        let now = apimachinery::time::format_time(jiff::Timestamp::now());
+        let mut changed = names::set(&mut new, condition, &now);
+        let finalizers = meta::finalizers(current);
+        let rest: Vec<&str> = finalizers
+            .filter(|finalizer| *finalizer != super::FINALIZER)
+            .collect();
+        changed |= rest.len() < meta::finalizers(current).count();
+        if rest.is_empty() {
+            meta::remove(&mut new, "finalizers");
+        } else {
+            meta::set(&mut new, "finalizers", json!(rest));
+        }
+        changed.then_some(new)
+    })
+    .await
+}
+
 /// Changes the stored definition, if it is still the same one.
 async fn change(
     store: &Store,
@@ -71,6 +93,9 @@ async fn change(
             let Some(mut new) = (meta::uid(&old) == uid).then(|| make(&old)).flatten() else {
                 return Ok(Change::Nothing);
             };
+            if meta::deletion_timestamp(&new).is_some() && meta::finalizers(&new).next().is_none() {
+                return Ok(Change::Delete);
+            }
             let now = apimachinery::time::format_time(jiff::Timestamp::now());
             let writer = Writer {
                 manager: MANAGER,

@@ -25,15 +25,19 @@ pub async fn handle(
     let registry = server.registry.load_full();
     let Some(row) = registry.resource(&info.group, &info.version, &info.resource) else {
         let version = apimachinery::GroupVersion::new(&*info.group, &*info.version);
-        let served = registry.iter().any(|row| row.gvk.group_version() == version);
-        return if served {
+        // Where there are only custom kinds, nobody knows the path.
+        let served = |row: &Resource| row.custom.is_none() && row.gvk.group_version() == version;
+        return if registry.iter().any(|row| served(row)) {
             Err(no_such_resource())
         } else {
             Ok(not_found())
         };
     };
     if !addressable(row, request) {
-        return Err(no_such_resource());
+        return match row.custom {
+            Some(_) => Ok(not_found()),
+            None => Err(no_such_resource()),
+        };
     }
 
     if info.subresource.is_empty() {
@@ -42,7 +46,10 @@ pub async fn handle(
         }
     } else {
         let Some(subresource) = row.subresource(&info.subresource) else {
-            return Err(no_such_resource());
+            return Err(match row.custom {
+                Some(_) => ApiError::not_found(&row.group_resource(), &info.name),
+                None => no_such_resource(),
+            });
         };
         // A proxy passes OPTIONS on too, which is no verb of the API.
         let passed_on = info.subresource == "proxy" && request.method == http::Method::OPTIONS;
@@ -165,12 +172,14 @@ fn warn_of_deprecation(server: &Server, request: &ApiRequest, row: &Resource) {
     }
 }
 
-/// Whether the URL's form fits the kind: namespaced objects are named within a namespace only, others never.
+/// Whether the URL's form fits the kind: namespaced objects are named within a namespace only, others never. Built-in ones may be
+/// made elsewhere, as far as the URL goes.
 fn addressable(row: &Resource, request: &ApiRequest) -> bool {
     let info = &request.info;
     if row.namespaced {
         let across = matches!(info.verb.as_str(), "list" | "watch");
-        return !info.namespace.is_empty() || across || (info.name.is_empty() && info.verb == "create");
+        let made = row.custom.is_none() && info.name.is_empty() && info.verb == "create";
+        return !info.namespace.is_empty() || across || made;
     }
     info.namespace.is_empty() || row.plural == "namespaces"
 }

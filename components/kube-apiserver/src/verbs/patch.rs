@@ -174,6 +174,11 @@ fn patched(
     if form != Form::Strategic && row.custom.is_none() {
         read_type(server, row, &mut new).map_err(|error| unfit(shown(row, old, form, body), &error))?;
     }
+    if row.custom.is_some() && meta::kind(&new).is_empty() {
+        let text = new.to_whole().to_string();
+        let why = kinds::without_kind(&text);
+        return Err(unfit(BadValue::from(text), &why));
+    }
     let mut unchanged = match members(form, body) {
         Some(members) => Unchanged::beside(old, &new, |name| members.contains_key(name)),
         None => Unchanged::between(old, &new),

@@ -111,9 +111,14 @@ pub(super) async fn attempt(
         services::fit(server, row, Some(old), &mut new)?;
     }
     let wrong = device_claims::wrong_with_change(server, request, target, old, &new).await;
-    expressions::checked(server, row, Some(old), || {
-        api::validate::update_with(row, &target.subresource, old, &new, &unchanged, wrong)
-    })?;
+    let mut warnings = Vec::new();
+    let checked = expressions::checked(server, row, Some(old), || {
+        let (subresource, warnings) = (&target.subresource, &mut warnings);
+        api::validate::update_with(row, subresource, old, &new, &unchanged, wrong, warnings)
+    });
+    // They go with a refusal, too.
+    warnings.into_iter().for_each(|warning| request.warn(warning));
+    checked?;
     if target.subresource.is_empty() {
         policy_params::check(server, request, row, Some(old), &new).await?;
     }

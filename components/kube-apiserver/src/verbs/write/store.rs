@@ -41,7 +41,8 @@ fn already_exists(target: &Target, name: &str, there: &ObjectRef) -> ApiError {
     let error = ApiError::already_exists(&target.resource(), name);
     let going = crate::stores::parse(there).is_ok_and(|object| meta::deletion_timestamp(&object).is_some());
     if going {
-        return error.with_message(format!("object is being deleted: {}", error.message()));
+        let message = format!("object is being deleted: {}", error.message());
+        return error.with_message(message);
     }
     error
 }

@@ -221,7 +221,7 @@ fn defaults_are_valid() {
         ),
         (
             json!({"p": {"type": "integer", "default": 1, "x-kubernetes-validations": [{"rule": "self > 1"}]}}),
-            &["properties[p].default: Invalid value: failed rule: self > 1"],
+            &["properties[p].default: Invalid value: 1: failed rule: self > 1"],
         ),
         (
             json!({"p": {"type": "object", "default": {}, "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true}}),
