@@ -1,0 +1,441 @@
+//! What writes do over several steps: who owns what, what is refused, what changes nothing.
+#![allow(clippy::unwrap_used)] // a test panics where an assumption fails
+
+use http::StatusCode;
+use serde_json::{Value, json};
+use std::path::Path;
+use testkit::api_server::ApiServer;
+use testkit::etcd::Etcd;
+use testkit::exchange;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_kube-apiserver");
+const MERGE: &str = "application/merge-patch+json";
+const APPLY: &str = "application/apply-patch+yaml";
+const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+/// A server over etcd, and its administrator.
+struct Cluster {
+    etcd: Etcd,
+    _server: ApiServer,
+    admin: kube::Client,
+}
+
+/// The code and body of an answer, and its warnings.
+struct Told {
+    code: StatusCode,
+    body: Value,
+    warnings: Vec<String>,
+}
+
+impl Told {
+    #[track_caller]
+    fn taken(self) -> Value {
+        assert!(self.code.is_success(), "{} {}", self.code, self.body);
+        self.body
+    }
+
+    /// The code and message of a refusal.
+    fn refusal(&self) -> String {
+        format!(
+            "{} {}",
+            self.code.as_u16(),
+            self.body["message"].as_str().unwrap_or_default()
+        )
+    }
+}
+
+impl Cluster {
+    async fn start() -> Self {
+        let etcd = Etcd::start().await.unwrap();
+        let server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+        let admin = server.admin().await.unwrap();
+        Self {
+            etcd,
+            _server: server,
+            admin,
+        }
+    }
+
+    async fn send(&self, method: &str, path: &str, content_type: &str, body: &Value) -> Told {
+        let answer = exchange::send(&self.admin, method, path, content_type, body)
+            .await
+            .unwrap();
+        let warnings = answer.headers.get_all("warning").iter();
+        Told {
+            code: answer.status,
+            warnings: warnings.map(|text| text.to_str().unwrap().to_owned()).collect(),
+            body: answer.json(),
+        }
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Told {
+        self.send("POST", path, exchange::JSON, &body).await
+    }
+
+    async fn put(&self, path: &str, body: Value) -> Told {
+        self.send("PUT", path, exchange::JSON, &body).await
+    }
+
+    async fn merge(&self, path: &str, body: Value) -> Told {
+        self.send("PATCH", path, MERGE, &body).await
+    }
+
+    async fn apply(&self, path: &str, manager: &str, body: Value) -> Told {
+        let path = format!("{path}?fieldManager={manager}");
+        self.send("PATCH", &path, APPLY, &body).await
+    }
+
+    async fn get(&self, path: &str) -> Told {
+        self.send("GET", path, exchange::JSON, &Value::Null).await
+    }
+
+    async fn delete(&self, path: &str) -> Told {
+        self.send("DELETE", path, exchange::JSON, &Value::Null).await
+    }
+}
+
+fn map(name: &str, more: Value) -> Value {
+    let mut map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
+    for (key, value) in more.as_object().unwrap() {
+        map[key] = value.clone();
+    }
+    map
+}
+
+/// Managers, with the version and the top of what they own.
+fn owners(object: &Value) -> Vec<(String, String, Value)> {
+    let entries = object["metadata"]["managedFields"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let text = |entry: &Value, key: &str| entry[key].as_str().unwrap().to_owned();
+    entries
+        .iter()
+        .map(|entry| {
+            (
+                text(entry, "manager"),
+                text(entry, "apiVersion"),
+                entry["fieldsV1"].clone(),
+            )
+        })
+        .collect()
+}
+
+fn version(object: &Value) -> &Value {
+    &object["metadata"]["resourceVersion"]
+}
+
+#[tokio::test]
+async fn what_is_applied_again_is_not_written_again() {
+    let cluster = Cluster::start().await;
+    let container = json!({"name": "c", "image": "i", "resources": {"limits": {"cpu": "1000m"}},
+        "env": [{"name": "n", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]});
+    let template = json!({"metadata": {"labels": {"a": "b"}, "annotations": {}, "creationTimestamp": null},
+        "spec": {"containers": [container], "nodeSelector": {}}});
+    let claim = json!({"metadata": {"name": "v"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1024Mi"}}}});
+    let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "s", "creationTimestamp": null}, "spec": {
+        "serviceName": "s", "selector": {"matchLabels": {"a": "b"}}, "template": template, "volumeClaimTemplates": [claim]}, "status": {"replicas": 0}});
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "b"},
+        "roleRef": {"kind": "ClusterRole", "name": "view"}, "subjects": [{"kind": "User", "name": "u"}]});
+    for (path, object) in [
+        ("/apis/apps/v1/namespaces/default/statefulsets/s", set),
+        (
+            "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings/b",
+            binding,
+        ),
+        (
+            &format!("{MAPS}/m"),
+            map(
+                "m",
+                json!({"metadata": {"name": "m", "creationTimestamp": null, "annotations": {}}}),
+            ),
+        ),
+    ] {
+        let mut first = cluster.apply(path, "a", object.clone()).await.taken();
+        // Managers say when, to the second.
+        first["metadata"]["managedFields"][0]["time"] = json!("2026-01-01T00:00:00Z");
+        let first = cluster.put(path, first).await.taken();
+        let again = cluster.apply(path, "a", object).await.taken();
+        assert_eq!(version(&first), version(&again), "{path}");
+        let managers = |object: &Value| object["metadata"]["managedFields"].clone();
+        assert_eq!(managers(&first), managers(&again), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_applied_says_what_it_is() {
+    let cluster = Cluster::start().await;
+    let path = format!("{MAPS}/m");
+    let made = cluster
+        .apply(&path, "a", map("m", json!({"data": {"a": "1"}})))
+        .await
+        .taken();
+    let changed = |field: &str, value: Value| {
+        let mut map = map("m", json!({"data": {"a": "2"}}));
+        map[field] = value;
+        map
+    };
+    for (field, value, refused) in [
+        (
+            "apiVersion",
+            json!("v2"),
+            "400 Incorrect version specified in apply patch. Specified patch version: v2, expected: v1",
+        ),
+        (
+            "kind",
+            json!("Secret"),
+            "500 failed to create typed patch object (/m; v1, Kind=Secret): no corresponding type for v1, Kind=Secret",
+        ),
+        (
+            "metadata",
+            json!({"name": "m", "managedFields": []}),
+            "400 metadata.managedFields must be nil",
+        ),
+        (
+            "metadata",
+            json!({"name": "m", "uid": "other"}),
+            "422 ConfigMap \"m\" is invalid: metadata.uid: Invalid value: \"other\": field is immutable",
+        ),
+        (
+            "metadata",
+            json!({"name": "m", "resourceVersion": "1"}),
+            "409 Operation cannot be fulfilled on configmaps \"m\": the object has been modified; please apply your changes to the latest version and try again",
+        ),
+    ] {
+        let told = cluster.apply(&path, "a", changed(field, value)).await;
+        assert_eq!(told.refusal(), refused);
+    }
+    let told = cluster.apply(&path, "a", json!([1])).await;
+    assert!(
+        told.refusal().starts_with("400 error decoding YAML: "),
+        "{}",
+        told.refusal()
+    );
+    let current = json!({"name": "m", "resourceVersion": version(&made)});
+    cluster
+        .apply(&path, "a", changed("metadata", current))
+        .await
+        .taken();
+    // A patch can't make it something else either.
+    let told = cluster.merge(&path, json!({"kind": "Secret"})).await;
+    assert!(
+        told.refusal()
+            .ends_with("converting (v1.Secret) to (core.ConfigMap): unknown conversion"),
+        "{}",
+        told.refusal()
+    );
+    let told = cluster.merge(&path, json!({"kind": "Zed"})).await;
+    assert!(
+        told.refusal()
+            .contains("no kind \"Zed\" is registered for version \"v1\""),
+        "{}",
+        told.refusal()
+    );
+}
+
+#[tokio::test]
+async fn what_says_which_object_it_is_stays() {
+    let cluster = Cluster::start().await;
+    let path = format!("{MAPS}/m");
+    let owner = json!({"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"});
+    let told = cluster
+        .post(
+            MAPS,
+            map(
+                "m",
+                json!({"metadata": {"name": "m", "ownerReferences": [owner, owner]}}),
+            ),
+        )
+        .await;
+    let twice =
+        ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+";
+    assert!(told.warnings[0].contains(twice), "{:?}", told.warnings);
+    let made = told.taken();
+    assert_eq!(made["metadata"]["ownerReferences"], json!([owner]));
+    for (field, value) in [
+        ("uid", json!("other")),
+        ("deletionTimestamp", json!("2026-01-01T00:00:00Z")),
+        ("deletionGracePeriodSeconds", json!(5)),
+    ] {
+        let told = cluster.merge(&path, json!({"metadata": { field: value }})).await;
+        let refused = format!(
+            "422 ConfigMap \"m\" is invalid: metadata.{field}: Invalid value: {value}: field is immutable"
+        );
+        assert_eq!(told.refusal(), refused);
+    }
+    // Whatever its version is.
+    let mut new = made.clone();
+    new["metadata"]["resourceVersion"] = json!("0");
+    new["data"] = json!({"a": "1"});
+    assert_eq!(cluster.put(&path, new).await.taken()["data"], json!({"a": "1"}));
+
+    // What goes is shown as it was written last, and its name is not free before.
+    let finalizer = json!({"metadata": {"finalizers": ["example.com/f"]}});
+    cluster.merge(&path, finalizer).await.taken();
+    cluster.delete(&path).await.taken();
+    assert_eq!(
+        cluster.post(MAPS, map("m", json!({}))).await.refusal(),
+        "409 object is being deleted: configmaps \"m\" already exists"
+    );
+    let last = json!({"metadata": {"finalizers": null}, "data": {"a": "2"}});
+    let shown = cluster.merge(&path, last).await.taken();
+    assert_eq!(shown["metadata"].get("finalizers"), None);
+    assert_eq!(shown["data"], json!({"a": "2"}));
+    assert_eq!(cluster.get(&path).await.code, StatusCode::NOT_FOUND);
+
+    let priority = "/apis/scheduling.k8s.io/v1/priorityclasses/system-node-critical";
+    assert_eq!(
+        cluster.delete(priority).await.refusal(),
+        "403 priorityclasses.scheduling.k8s.io \"system-node-critical\" is forbidden: this is a system priority class and cannot be deleted"
+    );
+    let exec = "/api/v1/namespaces/default/pods/p/exec?command=true&dryRun=All";
+    assert_eq!(
+        cluster.post(exec, json!({})).await.refusal(),
+        "400 dryRun is not supported"
+    );
+}
+
+#[tokio::test]
+async fn managers_go_when_they_make_an_object_too_large() {
+    let cluster = Cluster::start().await;
+    // Names as long as may be, which managers repeat.
+    let data: serde_json::Map<String, Value> = (0..4000)
+        .map(|number| (format!("{number:0>250}"), json!("")))
+        .collect();
+    let made = cluster
+        .post(MAPS, map("m", json!({ "data": data })))
+        .await
+        .taken();
+    assert_eq!(owners(&made), []);
+    let path = format!("{MAPS}/m");
+    let changed = cluster
+        .merge(&path, json!({"metadata": {"labels": {"a": "b"}}}))
+        .await
+        .taken();
+    assert_eq!(owners(&changed), []);
+    let told = cluster
+        .apply(&format!("{MAPS}/n"), "a", map("n", json!({ "data": data })))
+        .await;
+    assert_eq!(told.refusal(), "500 etcdserver: request is too large");
+}
+
+#[tokio::test]
+async fn owners_of_one_version_and_of_another_know_of_each_other() {
+    let cluster = Cluster::start().await;
+    let scaler = |version: &str, spec: Value| {
+        let mut object = json!({"apiVersion": format!("autoscaling/{version}"), "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": "h"}, "spec": spec});
+        object["spec"]["scaleTargetRef"] =
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"});
+        object
+    };
+    let path =
+        |version: &str| format!("/apis/autoscaling/{version}/namespaces/default/horizontalpodautoscalers/h");
+    let old = scaler(
+        "v1",
+        json!({"maxReplicas": 5, "targetCPUUtilizationPercentage": 50}),
+    );
+    cluster.apply(&path("v1"), "a", old.clone()).await.taken();
+    let metric = |percentage: i64| {
+        json!({"type": "Resource", "resource": {"name": "cpu",
+        "target": {"type": "Utilization", "averageUtilization": percentage}}})
+    };
+    let new = |percentage: i64| scaler("v2", json!({"maxReplicas": 5, "metrics": [metric(percentage)]}));
+    let told = cluster.apply(&path("v2"), "b", new(70)).await;
+    assert_eq!(
+        told.refusal(),
+        "409 Apply failed with 1 conflict: conflict with \"a\": .spec.targetCPUUtilizationPercentage"
+    );
+    let shared = cluster.apply(&path("v2"), "b", new(50)).await.taken();
+    assert_eq!(owners(&shared).len(), 2, "{shared}");
+    // The first goes on in the other version, and names the metric no longer: it is the second's.
+    let moved = cluster
+        .apply(&path("v2"), "a", scaler("v2", json!({"maxReplicas": 5})))
+        .await
+        .taken();
+    assert_eq!(moved["spec"]["metrics"], json!([metric(50)]));
+    let versions: Vec<_> = owners(&moved)
+        .into_iter()
+        .map(|(name, version, _)| (name, version))
+        .collect();
+    let v2 = |name: &str| (name.to_owned(), "autoscaling/v2".to_owned());
+    assert_eq!(versions, [v2("b"), v2("a")]);
+}
+
+#[tokio::test]
+async fn a_write_that_changes_nothing_brings_an_object_to_the_version_that_is_stored() {
+    let cluster = Cluster::start().await;
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let version = |name: &str, storage: bool| {
+        json!({"name": name, "served": true, "storage": storage,
+        "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}})
+    };
+    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "yams.example.com"}, "spec": {"group": "example.com", "scope": "Cluster",
+            "names": {"plural": "yams", "kind": "Yam"}, "versions": [version("v1", true), version("v2", false)]}});
+    cluster.post(definitions, definition).await.taken();
+    let yams = |version: &str| format!("/apis/example.com/{version}/yams");
+    let yam =
+        json!({"apiVersion": "example.com/v1", "kind": "Yam", "metadata": {"name": "y"}, "spec": {"a": 1}});
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while cluster.post(&yams("v1"), yam.clone()).await.code == StatusCode::NOT_FOUND {
+        assert!(std::time::Instant::now() < deadline);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let other = json!({"spec": {"versions": [version("v1", false), version("v2", true)]}});
+    cluster
+        .merge(&format!("{definitions}/yams.example.com"), other)
+        .await
+        .taken();
+    let mut client = etcd_client::Client::connect(cluster.etcd.endpoints(), None)
+        .await
+        .unwrap();
+    let mut stored = async || {
+        let found = client.get("/registry/example.com/yams/y", None).await.unwrap();
+        let object: Value = serde_json::from_slice(found.kvs()[0].value()).unwrap();
+        object["apiVersion"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(stored().await, "example.com/v1");
+    loop {
+        let path = format!("{}/y", yams("v2"));
+        cluster.merge(&path, json!({})).await.taken();
+        if stored().await == "example.com/v2" {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_service_leaves_no_endpoints() {
+    let cluster = Cluster::start().await;
+    let services = "/api/v1/namespaces/default/services";
+    let endpoints = "/api/v1/namespaces/default/endpoints";
+    let service = |address: &str| {
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"},
+        "spec": {"clusterIP": address, "ports": [{"port": 80}]}})
+    };
+    for address in ["10.32.0.0", "10.32.0.255"] {
+        let refused = cluster.post(services, service(address)).await.refusal();
+        let why = format!(
+            "failed to allocate IP {address}: the provided IP ({address}) is not in the valid range."
+        );
+        assert!(refused.contains(&why), "{refused}");
+    }
+    cluster.post(services, service("10.32.0.9")).await.taken();
+    let of_service = json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "s"}});
+    cluster.post(endpoints, of_service).await.taken();
+    cluster.delete(&format!("{services}/s")).await.taken();
+    assert_eq!(
+        cluster.get(&format!("{endpoints}/s")).await.code,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        cluster
+            .get("/apis/networking.k8s.io/v1/ipaddresses/10.32.0.9")
+            .await
+            .code,
+        StatusCode::NOT_FOUND
+    );
+}
