@@ -125,6 +125,19 @@ pub fn mark_deleted(object: &mut Value, grace_seconds: i64) {
     meta::set(object, "deletionGracePeriodSeconds", json!(grace_seconds.max(0)));
 }
 
+/// Gives an object that is being deleted a shorter grace period, counted from when its deletion began.
+pub fn shorten_deletion(object: &mut Value, before: i64, after: i64) {
+    let at = meta::deletion_timestamp(object).and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    let at = at.and_then(|at| {
+        let sooner = jiff::SignedDuration::from_secs(before.saturating_sub(after));
+        at.checked_sub(sooner).ok()
+    });
+    if let Some(at) = at {
+        meta::set(object, "deletionTimestamp", time::format_time(at));
+    }
+    meta::set(object, "deletionGracePeriodSeconds", json!(after));
+}
+
 /// Adds one to the generation.
 pub fn bump_generation(object: &mut Value) {
     let next = meta::generation(object) + 1;

@@ -14,7 +14,7 @@ mod weakness;
 
 pub use answer::CallError;
 pub use client::{Clients, Connector, Endpoint, PAUSE, root_cause};
-pub use connection::{Dialer, Secured};
+pub use connection::{Dialer, Secured, go_text};
 pub use credentials::{Credentials, Identities, Kubeconfig};
 pub use place::{BadPlace, Place, Service};
 pub use resolver::{ResolveError, Resolver, ServicePort, port_name, ready_endpoints};

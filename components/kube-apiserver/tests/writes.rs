@@ -439,3 +439,49 @@ async fn a_deleted_service_leaves_no_endpoints() {
         StatusCode::NOT_FOUND
     );
 }
+
+#[tokio::test]
+async fn the_time_of_a_pod_that_goes_only_gets_shorter() {
+    let cluster = Cluster::start().await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "finalizers": ["example.com/f"]}, "spec": {
+        "nodeName": "n", "automountServiceAccountToken": false, "containers": [{"name": "c", "image": "i"}]}});
+    cluster
+        .post(
+            "/api/v1/namespaces/default/serviceaccounts",
+            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}),
+        )
+        .await;
+    cluster.post(pods, pod).await.taken();
+    let path = format!("{pods}/p");
+    let ends = |pod: &Value| {
+        let text = pod["metadata"]["deletionTimestamp"].as_str().unwrap();
+        text.parse::<jiff::Timestamp>().unwrap().as_second()
+    };
+    let grace = |pod: &Value| pod["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap();
+    let first = cluster
+        .delete(&format!("{path}?gracePeriodSeconds=100"))
+        .await
+        .taken();
+    assert_eq!(grace(&first), 100);
+    for same in ["", "?gracePeriodSeconds=200", "?propagationPolicy=Orphan"] {
+        let again = cluster.delete(&format!("{path}{same}")).await.taken();
+        assert_eq!(again["metadata"], first["metadata"], "{same}");
+    }
+    let shorter = cluster
+        .delete(&format!("{path}?gracePeriodSeconds=40"))
+        .await
+        .taken();
+    assert_eq!((grace(&shorter), ends(&shorter)), (40, ends(&first) - 60));
+    let now = cluster
+        .delete(&format!("{path}?gracePeriodSeconds=0"))
+        .await
+        .taken();
+    assert_eq!((grace(&now), ends(&now)), (0, ends(&first) - 100));
+    // It still waits for its finalizer.
+    cluster
+        .merge(&path, json!({"metadata": {"finalizers": null}}))
+        .await
+        .taken();
+    assert_eq!(cluster.get(&path).await.code, StatusCode::NOT_FOUND);
+}

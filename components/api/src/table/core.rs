@@ -15,6 +15,19 @@ pub(super) fn cells(kind: (&str, &str), value: &Value, now: Timestamp) -> Option
             json!(text(value, &["status", "phase"])),
             age(value, now),
         ],
+        ("", "ComponentStatus") => {
+            let conditions = list(value, &["conditions"]);
+            let health = conditions
+                .iter()
+                .find(|condition| text(condition, &["type"]) == "Healthy");
+            let said = |field: &str| json!(health.map_or("", |health| text(health, &[field])));
+            let status = match health.map(|health| text(health, &["status"])) {
+                None => "Unknown",
+                Some("True") => "Healthy",
+                Some(_) => "Unhealthy",
+            };
+            vec![name(value), json!(status), said("message"), said("error")]
+        }
         ("", "ConfigMap") => vec![
             name(value),
             json!(entries(value, &["data", "binaryData"])),

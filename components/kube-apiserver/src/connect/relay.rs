@@ -5,6 +5,7 @@ use super::egress::{Stream, Way};
 use crate::authentication::websocket;
 use crate::serving::body::{Body, Response};
 use crate::serving::keepalive;
+use crate::webhook::go_text;
 use apimachinery::{ApiError, Reason};
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -132,8 +133,9 @@ async fn connect(destination: &Destination) -> Result<TcpStream, Failure> {
         Ok(Ok(tcp)) => tcp,
         Ok(Err(error)) => {
             return Err(unreachable(format!(
-                "dial tcp {}: {error}",
-                destination.authority()
+                "dial tcp {}: {}",
+                destination.authority(),
+                go_text(&error)
             )));
         }
         Err(_) => {

@@ -1,6 +1,9 @@
 //! componentstatuses, which clients still ask for: etcd, scheduler and controller manager.
 
 use crate::answer;
+use crate::connect::destination::Destination;
+use crate::connect::egress::Way;
+use crate::connect::relay::{self, Failure, Outgoing};
 use crate::media::{self, Answer, Shape};
 use crate::present;
 use crate::request::ApiRequest;
@@ -9,38 +12,78 @@ use crate::serving::body::Response;
 use crate::verbs::target::Target;
 use crate::verbs::write;
 use apimachinery::ApiError;
-use http::StatusCode;
+use http::{HeaderMap, Method, StatusCode};
+use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Health ports on loopback; upstream asks there as well.
 const LOCAL: [(&str, u16); 2] = [("controller-manager", 10257), ("scheduler", 10259)];
 
+/// Bytes of a health answer that are shown at most.
+const LONGEST: usize = 10 << 10;
+
 async fn statuses(server: &Server) -> Vec<Value> {
-    let mut all = Vec::new();
-    for (name, port) in LOCAL {
-        let reached = tokio::time::timeout(TIMEOUT, TcpStream::connect(("127.0.0.1", port))).await;
-        all.push(match reached {
-            Ok(Ok(_)) => status(name, Ok("ok".to_owned())),
-            Ok(Err(error)) => status(name, Err(format!("dial tcp 127.0.0.1:{port}: {error}"))),
-            Err(_) => status(name, Err(format!("dial tcp 127.0.0.1:{port}: timed out"))),
-        });
-    }
-    let etcd = server.stores.storage.check(TIMEOUT).await;
-    all.push(status(
-        "etcd-0",
-        etcd.map(|()| "ok".to_owned()).map_err(|error| error.to_string()),
-    ));
+    let asked = futures::future::join_all(LOCAL.map(|(name, port)| async move {
+        let health = tokio::time::timeout(TIMEOUT, ask(server, port)).await;
+        let health = health.unwrap_or_else(|_| Err(told(port, "context deadline exceeded")));
+        status(name, health, String::new())
+    }));
+    let (mut all, etcd) = tokio::join!(asked, server.stores.storage.check(TIMEOUT));
+    all.push(match etcd {
+        Ok(()) => status("etcd-0", Ok("ok".to_owned()), String::new()),
+        Err(error) => status("etcd-0", Err(String::new()), error.to_string()),
+    });
     all
 }
 
-fn status(name: &str, health: Result<String, String>) -> Value {
-    let condition = match health {
-        Ok(message) => json!({ "type": "Healthy", "status": "True", "message": message }),
-        Err(error) => json!({ "type": "Healthy", "status": "False", "message": error }),
+fn told(port: u16, why: &str) -> String {
+    format!("Get \"https://127.0.0.1:{port}/healthz\": {why}")
+}
+
+/// What a component says of its health, or why it can't be asked. It is asked without checking who answers, as by upstream.
+async fn ask(server: &Server, port: u16) -> Result<String, String> {
+    let destination = Destination {
+        host: "127.0.0.1".to_owned(),
+        port,
+        tls: Some(Arc::clone(&server.backends.anonymous)),
+        way: Way::Direct,
     };
+    let question = Outgoing {
+        method: Method::GET,
+        uri: "/healthz".to_owned(),
+        headers: HeaderMap::new(),
+        body: relay::empty(),
+        host: None,
+        bytes_per_second: 0,
+    };
+    let answer = match relay::send(&destination, question, None).await {
+        Ok(answer) => answer,
+        Err(Failure::Dial(why)) => return Err(told(port, &why)),
+        Err(failure) => return Err(told(port, &failure.to_string())),
+    };
+    let code = answer.status().as_u16();
+    let body = Limited::new(answer.into_body(), LONGEST).collect().await;
+    let body = body.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned());
+    match code {
+        200..=399 => Ok(body.unwrap_or_default()),
+        code => Err(format!("HTTP probe failed with statuscode: {code}")),
+    }
+}
+
+fn status(name: &str, health: Result<String, String>, error: String) -> Value {
+    let (healthy, message) = match health {
+        Ok(message) => ("True", message),
+        Err(message) => ("False", message),
+    };
+    let mut condition = json!({ "type": "Healthy", "status": healthy });
+    for (field, text) in [("message", message), ("error", error)] {
+        if !text.is_empty() {
+            condition[field] = json!(text);
+        }
+    }
     json!({ "kind": "ComponentStatus", "apiVersion": "v1", "metadata": { "name": name }, "conditions": [condition] })
 }
 

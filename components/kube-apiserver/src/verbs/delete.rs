@@ -164,7 +164,8 @@ pub async fn delete_one(
             };
             let old = conversion::compact(server, &target.row, &current).await?;
             check(target, options, &old)?;
-            if let Some((server, attributes)) = admit {
+            let waiting = left(&target.row, &old).is_some_and(|left| shorter(options, left).is_none());
+            if let Some((server, attributes)) = admit.filter(|_| !waiting) {
                 admission::remove(server, attributes, &old).await?;
             }
             let (mut object, gone) = plan(&target.row, options, &old, server.flags.enable_garbage_collector);
@@ -262,6 +263,12 @@ fn plan(row: &Resource, options: &DeleteOptions, old: &Compact, collected: bool)
             Some(_) => (object, gone),
         };
     }
+    let left = left(row, old);
+    let shortened = left.and_then(|left| shorter(options, left));
+    if left.is_some() && shortened.is_none() {
+        // Its time is running, and nothing else about its end changes any more.
+        return (object, false);
+    }
     let finalizers = match collected {
         // Nothing depends on events.
         true if is_event(row) => without_dependents(old),
@@ -270,15 +277,18 @@ fn plan(row: &Resource, options: &DeleteOptions, old: &Compact, collected: bool)
     };
     let deleting = meta::deletion_timestamp(old).is_some();
     set_finalizers(&mut object, &finalizers);
-    let grace = grace_period(row, options, old);
+    if let (Some(left), Some(shortened)) = (left, shortened) {
+        metadata::shorten_deletion(&mut object, left, shortened);
+        return (object, shortened == 0 && finalizers.is_empty());
+    }
+    let grace = if deleting {
+        0
+    } else {
+        grace_period(row, options, old)
+    };
     if grace > 0 {
-        let shorter = meta::deletion_grace_period_seconds(old).is_none_or(|left| grace < left);
-        if !deleting || shorter {
-            metadata::mark_deleted(&mut object, grace);
-            if !deleting {
-                bump(&mut object);
-            }
-        }
+        metadata::mark_deleted(&mut object, grace);
+        bump(&mut object);
         return (object, false);
     }
     if finalizers.is_empty() && !is_pod(row) {
@@ -287,10 +297,22 @@ fn plan(row: &Resource, options: &DeleteOptions, old: &Compact, collected: bool)
     if !deleting {
         metadata::mark_deleted(&mut object, 0);
         bump(&mut object);
-    } else if meta::deletion_grace_period_seconds(old).is_some_and(|left| left > 0) {
-        metadata::mark_deleted(&mut object, 0);
     }
     (object, finalizers.is_empty())
+}
+
+/// Seconds of the grace period that a pod has which is being deleted already.
+fn left(row: &Resource, old: &Value) -> Option<i64> {
+    meta::deletion_timestamp(old)?;
+    meta::deletion_grace_period_seconds(old).filter(|left| is_pod(row) && *left > 0)
+}
+
+/// The grace period that a client now asks for, if that is shorter.
+fn shorter(options: &DeleteOptions, left: i64) -> Option<i64> {
+    let wanted = options.grace_period_seconds?;
+    // A negative period means as little as there is.
+    let wanted = if wanted < 0 { 1 } else { wanted };
+    (wanted < left).then_some(wanted)
 }
 
 fn is_pod(row: &Resource) -> bool {

@@ -135,7 +135,8 @@ fn joined(host: &str, port: u16) -> String {
     }
 }
 
-fn go_text(error: &io::Error) -> String {
+/// What went wrong with a connection, in Go's words.
+pub fn go_text(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
         io::ErrorKind::ConnectionReset => "read: connection reset by peer".to_owned(),

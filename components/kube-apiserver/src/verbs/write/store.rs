@@ -6,7 +6,7 @@ use crate::server::Server;
 use crate::verbs::target::Target;
 use api::Resource;
 use apimachinery::managed_fields::Compact;
-use apimachinery::{ApiError, json, meta};
+use apimachinery::{ApiError, Reason, json, meta};
 use std::time::Duration;
 use storage::{Json, ObjectRef, StorageError};
 
@@ -68,11 +68,15 @@ pub async fn store_new(
             Err(other) => Err(error(other)),
         };
     }
-    if !meta::resource_version(&object).is_empty() {
-        return Err(ApiError::internal(
+    if !matches!(meta::resource_version(&object), "" | "0") {
+        return Err(ApiError::new(
+            500,
+            Reason::Unknown,
             "resourceVersion should not be set on objects to be created",
+            None,
         ));
     }
+    meta::remove(&mut object, "resourceVersion");
     let stored = loop {
         let bytes = bytes_of(server, row, &mut object).await?;
         let creating = target
