@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Registry, Resource, discovery, validate};
+use crate::{Registry, Resource, discovery, openapi, validate};
 use apimachinery::GroupVersion;
 use serde_json::json;
 use std::sync::Arc;
@@ -502,5 +502,29 @@ fn objects_of_other_kinds_are_refused() {
             refused(validate::update(&row, "", &object, &object, &unchanged)),
             refusal
         );
+    }
+}
+
+#[test]
+fn documents_tell_of_the_forms_of_custom_objects() {
+    let mut registry = Registry::clone(&Registry::built_in());
+    registry.insert(row(json!({"type": "object"}), |_| {}));
+    let third = openapi::v3_document(&registry, "apis/example.com/v1").expect("a document");
+    let path = "/apis/example.com/v1/namespaces/{namespace}/as";
+    let forms = |place: &Value| {
+        let content = place["content"].as_object().into_iter().flatten();
+        content.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+    };
+    let texts = ["application/json", "application/yaml"];
+    for (path, method) in [
+        (path.to_owned(), "get"),
+        (path.to_owned(), "post"),
+        (format!("{path}/{{name}}/status"), "put"),
+    ] {
+        let operation = &third["paths"][&path][method];
+        assert_eq!(forms(&operation["responses"]["200"]), texts, "{method} {path}");
+        if method != "get" {
+            assert_eq!(forms(&operation["requestBody"]), texts, "{method} {path}");
+        }
     }
 }
