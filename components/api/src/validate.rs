@@ -28,7 +28,7 @@ pub(crate) use admission::is_request_uri;
 use certificates::signer_name;
 pub use core::service_addresses;
 pub(crate) use metadata::embedded as embedded_metadata;
-pub use metadata::{field_manager, scale};
+pub use metadata::{annotations, field_manager, labels, scale};
 pub(crate) use pod::app_armor;
 pub use pod::{allow_privileged, configured_tolerations};
 pub use storage::claim_difference;

@@ -11,6 +11,8 @@ pub(super) const JSON: &str = "application/json";
 pub(super) const YAML: &str = "application/yaml";
 pub(super) const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
+const TEXTS: &[&str] = &[JSON, YAML];
+
 /// What lists and watches are answered in.
 pub(super) const STREAMS: [&str; 5] = [
     JSON,
@@ -183,16 +185,19 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
     } else {
         format!("{base}/{}", row.plural)
     };
-    let plain = [JSON, PROTOBUF, YAML];
-    let streams = STREAMS;
+    // Custom kinds have no other forms than these, which their operations take and give.
+    let custom = row.custom.is_some();
+    let plain: &[&str] = if custom { TEXTS } else { &[JSON, PROTOBUF, YAML] };
+    let streams: &[&str] = if custom { TEXTS } else { &STREAMS };
+    let taken: &[&str] = if custom { TEXTS } else { &["*/*"] };
     let list_schema = format!("{schema}List");
     let mut collection = json!({});
     let mut item = json!({});
-    let body = |schema: &str| json!({"required": true, "content": {"*/*": {"schema": reference(schema)}}});
-    let delete_body = json!({"content": {"*/*": {"schema": reference(&format!("{META}.DeleteOptions"))}}});
+    let body = |schema: &str| json!({"required": true, "content": content(taken, schema)});
+    let delete_body = json!({"content": content(taken, &format!("{META}.DeleteOptions"))});
     let status = format!("{META}.Status");
     if row.has_verb("list") {
-        collection["get"] = builder.operation("list", "list", LIST, None, &list_schema, &["200"], &streams);
+        collection["get"] = builder.operation("list", "list", LIST, None, &list_schema, &["200"], streams);
     }
     if row.has_verb("create") {
         collection["post"] = builder.operation(
@@ -202,7 +207,7 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
             Some(body(&schema)),
             &schema,
             &["200", "201", "202"],
-            &plain,
+            plain,
         );
     }
     if row.has_verb("deletecollection") {
@@ -213,7 +218,7 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
             Some(delete_body.clone()),
             &status,
             &["200"],
-            &plain,
+            plain,
         );
         operation["operationId"] = json!(format!(
             "delete{}Collection{}{}",
@@ -222,7 +227,7 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
         collection["delete"] = operation;
     }
     if row.has_verb("get") {
-        item["get"] = builder.operation("get", "read", &[], None, &schema, &["200"], &plain);
+        item["get"] = builder.operation("get", "read", &[], None, &schema, &["200"], plain);
     }
     if row.has_verb("update") {
         item["put"] = builder.operation(
@@ -232,7 +237,7 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
             Some(body(&schema)),
             &schema,
             &["200", "201"],
-            &plain,
+            plain,
         );
     }
     if row.has_verb("patch") {
@@ -243,7 +248,7 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
             Some(patch_body(row)),
             &schema,
             &["200", "201"],
-            &plain,
+            plain,
         );
     }
     if row.has_verb("delete") {
@@ -254,7 +259,7 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
             Some(delete_body),
             &status,
             &["200", "202"],
-            &plain,
+            plain,
         );
     }
     insert(out, &place, collection, row, false);
@@ -265,7 +270,7 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
             suffix: "ForAllNamespaces".into(),
             ..builder
         };
-        let operation = everywhere.operation("list", "list", &[], None, &list_schema, &["200"], &streams);
+        let operation = everywhere.operation("list", "list", &[], None, &list_schema, &["200"], streams);
         let shared = shared_parameters(row, Place::Everywhere, LIST);
         out.insert(
             format!("{base}/{}", row.plural),
@@ -294,7 +299,7 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
         for verb in &subresource.verbs {
             match verb.as_str() {
                 "get" => {
-                    operations["get"] = builder.operation("get", "read", &[], None, &schema, &["200"], &plain)
+                    operations["get"] = builder.operation("get", "read", &[], None, &schema, &["200"], plain)
                 }
                 "update" => {
                     operations["put"] = builder.operation(
@@ -304,7 +309,7 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
                         Some(body(&schema)),
                         &schema,
                         &["200", "201"],
-                        &plain,
+                        plain,
                     )
                 }
                 "patch" => {
@@ -315,7 +320,7 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
                         Some(patch_body(row)),
                         &schema,
                         &["200", "201"],
-                        &plain,
+                        plain,
                     )
                 }
                 "create" => {
@@ -326,7 +331,7 @@ pub(super) fn paths(row: &Resource, base: &str, out: &mut BTreeMap<String, Value
                         Some(body(&schema)),
                         &schema,
                         &["200", "201", "202"],
-                        &plain,
+                        plain,
                     )
                 }
                 _ => {}

@@ -243,7 +243,7 @@ fn unknown_finalizers(resource: &Resource, object: &Value, path: &Path) -> Error
 }
 
 /// Labels: qualified names with label values.
-pub(crate) fn labels(map: &Value, path: &Path) -> ErrorList {
+pub fn labels(map: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     for (key, value) in map.as_object().into_iter().flatten() {
         errors.extend(
@@ -261,7 +261,8 @@ pub(crate) fn labels(map: &Value, path: &Path) -> ErrorList {
     errors
 }
 
-pub(crate) fn annotations(object: &Value, path: &Path) -> ErrorList {
+/// The annotations of an object, told of at a path.
+pub fn annotations(object: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let mut total = 0;
     for (key, value) in meta::annotations(object).into_iter().flatten() {

@@ -1,14 +1,17 @@
 //! Conversion between versions by a webhook. Objects of one list are converted in one call.
 
+mod answer;
+
 use super::read;
 use crate::metrics::conversion::Trouble;
 use crate::present;
 use crate::server::Server;
 use crate::webhook::{Credentials, Endpoint, Place};
+use answer::Question;
 use api::Resource;
 use api::custom::{self, Conversion, Definition};
 use apimachinery::managed_fields::Compact;
-use apimachinery::{ApiError, Reason, meta};
+use apimachinery::{ApiError, meta};
 use base64::Engine;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -117,18 +120,6 @@ pub async fn between(
     }
 }
 
-fn failed(row: &Resource, from: &str, why: impl std::fmt::Display) -> ApiError {
-    ApiError::new(
-        500,
-        Reason::Unknown,
-        format!(
-            "conversion webhook for {from}, Kind={} failed: {why}",
-            row.gvk.kind
-        ),
-        None,
-    )
-}
-
 async fn call(
     server: &Server,
     row: &Resource,
@@ -147,23 +138,33 @@ async fn call(
         .first()
         .map_or("", |object| meta::api_version(object))
         .to_owned();
-    let version = review_versions
+    let uid = crate::metadata::new_uid();
+    let mut question = Question {
+        row,
+        from: &from,
+        wanted,
+        review: "",
+        uid: &uid,
+    };
+    let failed =
+        |question: &Question<'_>, why: &dyn std::fmt::Display| question.error(format!("failed: {why}"));
+    question.review = review_versions
         .iter()
         .find(|version| matches!(version.as_str(), "v1" | "v1beta1"))
-        .ok_or_else(|| failed(row, &from, "no supported conversion review version is accepted"))?;
-    let place = Place::from_client_config(client).map_err(|error| failed(row, &from, error))?;
+        .ok_or_else(|| failed(&question, &"no supported conversion review version is accepted"))?;
+    let place = Place::from_client_config(client).map_err(|error| failed(&question, &error))?;
     let bundle = client["caBundle"]
         .as_str()
         .map(|text| base64::engine::general_purpose::STANDARD.decode(text))
         .transpose()
-        .map_err(|error| failed(row, &from, error))?
+        .map_err(|error| failed(&question, &error))?
         .unwrap_or_default();
     let endpoint = server
         .webhooks
         .endpoint(place, &bundle, Arc::new(Credentials::default()))
-        .map_err(|error| failed(row, &from, error))?;
+        .map_err(|error| failed(&question, &error))?;
     let begun = Instant::now();
-    let outcome = exchange(&endpoint, row, version, &from, objects, wanted).await;
+    let outcome = exchange(&endpoint, &question, objects).await;
     let trouble = outcome.as_ref().map(|_| ()).map_err(|(trouble, _)| *trouble);
     let name = format!("{}.{}", row.plural, row.gvk.group);
     let metrics = &server.metrics.conversion;
@@ -174,135 +175,20 @@ async fn call(
 /// Asks the webhook and checks what it answers.
 async fn exchange(
     endpoint: &Endpoint,
-    row: &Resource,
-    version: &str,
-    from: &str,
+    question: &Question<'_>,
     objects: Vec<Value>,
-    wanted: &str,
 ) -> Result<Vec<Value>, (Trouble, ApiError)> {
-    let uid = crate::metadata::new_uid();
     let review = json!({
-        "kind": "ConversionReview", "apiVersion": format!("{}/{version}", super::GROUP),
-        "request": {"uid": uid, "desiredAPIVersion": wanted, "objects": objects},
+        "kind": "ConversionReview", "apiVersion": format!("{}/{}", super::GROUP, question.review),
+        "request": {"uid": question.uid, "desiredAPIVersion": question.wanted, "objects": objects},
     });
     let body = serde_json::to_vec(&review).map_err(|error| (Trouble::Call, ApiError::internal(error)))?;
+    let failed =
+        |trouble: Trouble, why: &dyn std::fmt::Display| (trouble, question.error(format!("failed: {why}")));
     let answer = endpoint
         .post(body.into(), TIMEOUT)
         .await
-        .map_err(|error| (Trouble::Call, failed(row, from, error)))?;
-    let mut answer: Value =
-        serde_json::from_slice(&answer).map_err(|error| (Trouble::Malformed, failed(row, from, error)))?;
-    check(row, from, &answer, &uid, objects.len())?;
-    let converted = match answer["response"]["convertedObjects"].take() {
-        Value::Array(converted) => converted,
-        _ => Vec::new(),
-    };
-    objects
-        .iter()
-        .zip(converted)
-        .enumerate()
-        .map(|(index, (before, after))| {
-            restored(before, after, wanted).map_err(|why| {
-                let message = format!(
-                    "conversion webhook for {from}, Kind={} returned invalid converted object at index {index}: {why}",
-                    row.gvk.kind
-                );
-                let error = ApiError::new(500, Reason::Unknown, message, None);
-                (Trouble::InvalidObject, error)
-            })
-        })
-        .collect()
-}
-
-/// Whether the answer is one to this question, and a success.
-fn check(
-    row: &Resource,
-    from: &str,
-    answer: &Value,
-    uid: &str,
-    count: usize,
-) -> Result<(), (Trouble, ApiError)> {
-    let malformed = |why: &str| Err((Trouble::Malformed, failed(row, from, why)));
-    let response = &answer["response"];
-    if response.is_null() {
-        return malformed("the conversion webhook returned no response");
-    }
-    if response["uid"].as_str() != Some(uid) {
-        return malformed(&format!("expected response.uid={uid:?}, got {}", response["uid"]));
-    }
-    if response["result"]["status"] != "Success" {
-        return malformed(response["result"]["message"].as_str().unwrap_or(""));
-    }
-    let given = response["convertedObjects"].as_array().map_or(0, Vec::len);
-    if given != count {
-        let message = format!(
-            "conversion webhook for {from}, Kind={} returned {given} objects, expected {count}",
-            row.gvk.kind
-        );
-        let error = ApiError::new(500, Reason::Unknown, message, None);
-        return Err((Trouble::Partial, error));
-    }
-    Ok(())
-}
-
-/// The converted object, if it is still the same one: of metadata only labels and annotations may change.
-fn restored(before: &Value, mut after: Value, wanted: &str) -> Result<Value, String> {
-    if meta::api_version(&after) != wanted {
-        return Err(format!(
-            "invalid groupVersion (expected {wanted}, received {})",
-            meta::api_version(&after)
-        ));
-    }
-    if meta::kind(&after) != meta::kind(before) {
-        return Err(format!(
-            "invalid kind (expected {}, received {})",
-            meta::kind(before),
-            meta::kind(&after)
-        ));
-    }
-    for (what, same) in [
-        ("name", meta::name(&after) == meta::name(before)),
-        ("namespace", meta::namespace(&after) == meta::namespace(before)),
-        ("UID", meta::uid(&after) == meta::uid(before)),
-    ] {
-        if !same {
-            return Err(format!("must have the same {what} as before"));
-        }
-    }
-    if !after["metadata"].is_object() {
-        return Err("metadata must be an object".to_owned());
-    }
-    let mut metadata = before.get("metadata").cloned().unwrap_or_else(|| json!({}));
-    for field in ["labels", "annotations"] {
-        match after["metadata"].get(field).filter(|value| !value.is_null()) {
-            Some(value) => metadata[field] = value.clone(),
-            None => {
-                if let Some(map) = metadata.as_object_mut() {
-                    map.remove(field);
-                }
-            }
-        }
-    }
-    after["metadata"] = metadata;
-    Ok(after)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_webhook_changes_no_identity() {
-        let before = json!({"apiVersion": "a/v1", "kind": "A", "metadata": {"name": "x", "uid": "1", "labels": {"a": "b"}}, "old": 1});
-        let converted = json!({"apiVersion": "a/v2", "kind": "A", "metadata": {"name": "x", "uid": "1", "annotations": {"c": "d"}, "generation": 9}, "new": 1});
-        let after = restored(&before, converted.clone(), "a/v2").unwrap();
-        assert_eq!(
-            after,
-            json!({"apiVersion": "a/v2", "kind": "A", "metadata": {"name": "x", "uid": "1", "annotations": {"c": "d"}}, "new": 1})
-        );
-        assert!(restored(&before, converted.clone(), "a/v3").is_err());
-        let mut other = converted;
-        other["metadata"]["uid"] = json!("2");
-        assert!(restored(&before, other, "a/v2").is_err());
-    }
+        .map_err(|error| failed(Trouble::Call, &error))?;
+    let answer = serde_json::from_slice(&answer).map_err(|error| failed(Trouble::Malformed, &error))?;
+    question.converted(&objects, answer)
 }
