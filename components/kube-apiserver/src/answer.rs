@@ -23,9 +23,7 @@ pub fn encode(value: &Value, accepted: &Accepted) -> Result<Bytes, String> {
         Encoding::Protobuf => {
             protobuf::encode::answer(&api::schema::built_in(), value).map_err(|error| error.to_string())?
         }
-        Encoding::Yaml => serde_yaml_ng::to_string(value)
-            .map_err(|error| error.to_string())?
-            .into_bytes(),
+        Encoding::Yaml => apimachinery::yaml::to_string(value).into_bytes(),
         Encoding::Json if accepted.pretty => {
             let mut text = serde_json::to_vec_pretty(value).map_err(|error| error.to_string())?;
             text.push(b'\n');

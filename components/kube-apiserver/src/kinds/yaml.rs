@@ -4,27 +4,12 @@ use saphyr_parser::{Event, Parser};
 use serde_json::Value;
 use std::collections::HashSet;
 
-/// Brackets that may be open at once; values are nested far less.
-const MOST_OPEN: usize = 1000;
-
 /// Lines about duplicates that an answer has at most.
 const MOST_LINES: usize = 100;
 
-/// The parser's work grows with the square of the brackets that are open, before it looks at how deep values are nested,
-/// so they are counted first; those in texts count too.
+/// Reads the first document.
 pub fn parse(bytes: &[u8]) -> Result<Value, String> {
-    let mut open = 0usize;
-    for byte in bytes {
-        match byte {
-            b'[' | b'{' => open += 1,
-            b']' | b'}' => open = open.saturating_sub(1),
-            _ => {}
-        }
-        if open > MOST_OPEN {
-            return Err(format!("yaml: exceeded max depth of {MOST_OPEN}"));
-        }
-    }
-    serde_yaml_ng::from_slice(bytes).map_err(|error| format!("yaml: {error}"))
+    apimachinery::yaml::parse(bytes).map_err(|error| error.to_string())
 }
 
 /// Something that has begun and not ended.

@@ -23,14 +23,16 @@ pub enum ManifestError {
     #[error("cannot read the manifest")]
     Read(#[from] std::io::Error),
     #[error("not a pod: {0}")]
-    Syntax(#[from] serde_yaml_ng::Error),
+    Syntax(#[from] apimachinery::yaml::YamlError),
+    #[error("not a pod: {0}")]
+    Fields(#[from] serde_json::Error),
     #[error("{0}")]
     Invalid(String),
 }
 
 /// Makes a pod of a manifest's text: named after the node, identified by the text.
 pub fn static_pod(text: &str, origin: &Path, node_name: &str) -> Result<Pod, ManifestError> {
-    let mut pod: Pod = serde_yaml_ng::from_str(text)?;
+    let mut pod: Pod = serde_json::from_value(apimachinery::yaml::parse(text.as_bytes())?)?;
     let name = pod
         .metadata
         .name
