@@ -25,7 +25,8 @@ pub fn wanted(headers: &HeaderMap, info: &RequestInfo) -> bool {
             .iter()
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
-            .any(|coding| coding.split(';').next().is_some_and(|name| name.trim() == "gzip"))
+            // With a quality it may be a refusal; upstream takes the bare name only.
+            .any(|coding| coding.trim() == "gzip")
 }
 
 /// Compresses a body that is large enough and complete.

@@ -236,7 +236,7 @@ fn choose_form(
     protobuf: bool,
 ) -> Result<Accepted, ApiError> {
     let pretty = match pretty {
-        Some(value) => !matches!(value, "0" | "false"),
+        Some(value) => crate::request_info::says_true(value),
         None => prefers_pretty(headers),
     };
     let ranges = ranges(headers);

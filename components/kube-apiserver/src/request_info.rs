@@ -190,13 +190,17 @@ impl Query {
 
     /// Upstream's reading of a boolean parameter: present, and neither `0` nor `false`.
     pub fn is_true(&self, name: &str) -> bool {
-        self.get(name)
-            .is_some_and(|value| !matches!(value, "0" | "false"))
+        self.get(name).is_some_and(says_true)
     }
 
     pub fn pairs(&self) -> &[(String, String)] {
         &self.pairs
     }
+}
+
+/// Whether a parameter's text is true, as upstream reads it: everything but `0` and `false`, which Python writes `False`.
+pub fn says_true(text: &str) -> bool {
+    text != "0" && !text.eq_ignore_ascii_case("false")
 }
 
 #[cfg(test)]

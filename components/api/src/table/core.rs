@@ -4,6 +4,7 @@ use crate::value::{at, flag, int, list, object, text};
 use apimachinery::meta;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Cells of kinds of the core group, and of events of either group.
 pub(super) fn cells(kind: (&str, &str), value: &Value, now: Timestamp) -> Option<Vec<Value>> {
@@ -129,11 +130,8 @@ fn service(service: &Value, now: Timestamp) -> Vec<Value> {
     };
     let external = match kind {
         "LoadBalancer" => {
-            let all: Vec<&str> = balanced()
-                .into_iter()
-                .filter(|text| !text.is_empty())
-                .chain(external)
-                .collect();
+            let balanced: BTreeSet<&str> = balanced().into_iter().filter(|text| !text.is_empty()).collect();
+            let all: Vec<&str> = balanced.into_iter().chain(external).collect();
             if all.is_empty() {
                 "<pending>".to_owned()
             } else {
@@ -282,6 +280,11 @@ fn unset(text: &str) -> &str {
     if text.is_empty() { "<unset>" } else { text }
 }
 
+/// A quantity that isn't there is none.
+fn quantity(text: &str) -> &str {
+    if text.is_empty() { "0" } else { text }
+}
+
 fn persistent_volume(volume: &Value, now: Timestamp) -> Vec<Value> {
     let claim = at(volume, &["spec", "claimRef"]);
     let claim = if claim.is_object() {
@@ -296,7 +299,7 @@ fn persistent_volume(volume: &Value, now: Timestamp) -> Vec<Value> {
     };
     vec![
         name(volume),
-        json!(text(volume, &["spec", "capacity", "storage"])),
+        json!(quantity(text(volume, &["spec", "capacity", "storage"]))),
         json!(access_modes(list(volume, &["spec", "accessModes"]))),
         json!(text(volume, &["spec", "persistentVolumeReclaimPolicy"])),
         json!(phase),
@@ -321,7 +324,7 @@ fn claim(claim: &Value, now: Timestamp) -> Vec<Value> {
         json!(phase),
         json!(text(claim, &["spec", "volumeName"])),
         json!(if bound {
-            text(claim, &["status", "capacity", "storage"])
+            quantity(text(claim, &["status", "capacity", "storage"]))
         } else {
             ""
         }),

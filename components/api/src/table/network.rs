@@ -2,6 +2,7 @@ use super::words::{age, name, selector, some};
 use crate::value::{at, int, list, text};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Cells of networking and discovery kinds.
 pub(super) fn cells(kind: (&str, &str), value: &Value, now: Timestamp) -> Option<Vec<Value>> {
@@ -94,7 +95,7 @@ fn ingress(ingress: &Value, now: Timestamp) -> Vec<Value> {
         .filter(|host| !host.is_empty())
         .collect();
     let addresses = list(ingress, &["status", "loadBalancer", "ingress"]).iter();
-    let addresses: Vec<&str> = addresses
+    let addresses: BTreeSet<&str> = addresses
         .map(|address| {
             if text(address, &["ip"]).is_empty() {
                 text(address, &["hostname"])
@@ -115,7 +116,7 @@ fn ingress(ingress: &Value, now: Timestamp) -> Vec<Value> {
         } else {
             some(&hosts, 3)
         }),
-        json!(addresses.join(",")),
+        json!(addresses.into_iter().collect::<Vec<_>>().join(",")),
         json!(if list(ingress, &["spec", "tls"]).is_empty() {
             "80"
         } else {

@@ -4,6 +4,19 @@ use apimachinery::{meta, time};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+/// The name of a class, which may be the one that is taken when none is named.
+fn maybe_default(class: &Value) -> Value {
+    let says = |key: &str| meta::annotation(class, key) == Some("true");
+    let default = [
+        "storageclass.kubernetes.io/is-default-class",
+        "storageclass.beta.kubernetes.io/is-default-class",
+    ];
+    match default.into_iter().any(says) {
+        true => json!(format!("{} (default)", meta::name(class))),
+        false => name(class),
+    }
+}
+
 /// Cells of kinds of the smaller groups.
 pub(super) fn cells(kind: (&str, &str), value: &Value, now: Timestamp) -> Option<Vec<Value>> {
     let count = |path: &[&str]| json!(list(value, path).len());
@@ -36,12 +49,15 @@ pub(super) fn cells(kind: (&str, &str), value: &Value, now: Timestamp) -> Option
             ]
         }
         "RuntimeClass" => vec![shown(&["handler"])],
-        "StorageClass" => vec![
-            shown(&["provisioner"]),
-            shown(&["reclaimPolicy"]),
-            shown(&["volumeBindingMode"]),
-            some_flag(&["allowVolumeExpansion"]),
-        ],
+        "StorageClass" => {
+            cells[0] = maybe_default(value);
+            vec![
+                shown(&["provisioner"]),
+                shown(&["reclaimPolicy"]),
+                shown(&["volumeBindingMode"]),
+                some_flag(&["allowVolumeExpansion"]),
+            ]
+        }
         "CSIDriver" => {
             let tokens: Vec<&str> = list(value, &["spec", "tokenRequests"])
                 .iter()

@@ -191,6 +191,15 @@ fn shared(object: &Value, path: &Path) -> ErrorList {
     errors.extend(owners(object, &path.child("ownerReferences")));
     let finalizers = path.child("finalizers");
     errors.extend(meta::finalizers(object).flat_map(|name| finalizer_name(name, &finalizers)));
+    let has = |wanted: &str| meta::finalizers(object).any(|name| name == wanted);
+    if has("orphan") && has("foregroundDeletion") {
+        let given: Vec<&str> = meta::finalizers(object).collect();
+        errors.push(Error::invalid(
+            &finalizers,
+            serde_json::json!(given),
+            "finalizer orphan and foregroundDeletion cannot be both set",
+        ));
+    }
     errors.extend(managed_fields(object, &path.child("managedFields")));
     errors
 }

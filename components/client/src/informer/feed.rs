@@ -103,7 +103,8 @@ where
                 return;
             }
         };
-        object.managed_fields_mut().clear();
+        // Not an empty list, with which whoever writes the copy back would make the server forget all managers.
+        object.meta_mut().managed_fields = None;
         match catch_unwind(AssertUnwindSafe(|| (self.trim)(&mut object))) {
             Ok(()) => self.copy.apply(object, replay),
             Err(panic) => {

@@ -20,6 +20,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// Bytes of a request's headers at most, Go's default: a proxy that impersonates sends a header for each group.
+const HEADER_BYTES: usize = 1 << 20;
+/// Headers of a request over HTTP/1.1 at most. Go has no such limit.
+const MOST_HEADERS: usize = 4096;
 /// For what is still to be sent when a connection has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// A client whose connection was made while the server stopped has this long for its first request.
@@ -143,7 +147,9 @@ async fn connection<H, F>(
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.headers);
+        .header_read_timeout(limits.headers)
+        .max_headers(MOST_HEADERS)
+        .max_buf_size(HEADER_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -155,6 +161,7 @@ async fn connection<H, F>(
         .initial_stream_window_size(256 * 1024)
         .initial_connection_window_size(256 * 1024 * 4)
         .max_send_buf_size(256 * 1024)
+        .max_header_list_size(HEADER_BYTES as u32)
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .keep_alive_timeout(Duration::from_secs(15));
     let is_http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");

@@ -1,6 +1,7 @@
 //! Options of writes: what the query says, checked as upstream checks it.
 
 use crate::request::ApiRequest;
+use crate::request_info::says_true;
 use apimachinery::field::{Error, Path};
 use apimachinery::{ApiError, GroupVersionKind};
 use serde_json::Value;
@@ -31,10 +32,7 @@ pub fn write(request: &ApiRequest, kind: &str, apply: bool) -> Result<WriteOptio
     let query = &request.query;
     let mut errors = Vec::new();
     let field_manager = query.get("fieldManager").unwrap_or("").to_owned();
-    let force = query
-        .get("force")
-        .filter(|text| !text.is_empty())
-        .map(|text| !matches!(text, "0" | "false"));
+    let force = query.get("force").filter(|text| !text.is_empty()).map(says_true);
     if kind == "PatchOptions" {
         if apply && field_manager.is_empty() {
             errors.push(Error::required(
@@ -155,7 +153,7 @@ impl DeleteOptions {
                 orphan_dependents: query
                     .get("orphanDependents")
                     .filter(|text| !text.is_empty())
-                    .map(|text| !matches!(text, "0" | "false")),
+                    .map(says_true),
                 ..Self::default()
             },
         };

@@ -11,6 +11,7 @@ use crate::kinds;
 use crate::media::{self, Answer, Encoding, Shape};
 use crate::present;
 use crate::request::ApiRequest;
+use crate::request_info::says_true;
 use crate::selectors;
 use crate::server::Server;
 use crate::serving::body::{Body, Response};
@@ -51,7 +52,7 @@ pub async fn watch(
     let send_initial_events = query
         .get("sendInitialEvents")
         .filter(|text| !text.is_empty())
-        .map(|text| !matches!(text, "0" | "false"));
+        .map(says_true);
     check_options(request, send_initial_events, server.has_feature("WatchList"))?;
     let mut fields = query.get("fieldSelector").unwrap_or("").to_owned();
     if !target.name.is_empty() && !fields.contains("metadata.name") {
