@@ -50,13 +50,14 @@ pub(super) fn cells(kind: (&str, &str), value: &Value, now: Timestamp) -> Option
         }
         "RuntimeClass" => vec![shown(&["handler"])],
         "StorageClass" => {
-            cells[0] = maybe_default(value);
-            vec![
+            return Some(vec![
+                maybe_default(value),
                 shown(&["provisioner"]),
                 shown(&["reclaimPolicy"]),
                 shown(&["volumeBindingMode"]),
                 some_flag(&["allowVolumeExpansion"]),
-            ]
+                age(value, now),
+            ]);
         }
         "CSIDriver" => {
             let tokens: Vec<&str> = list(value, &["spec", "tokenRequests"])
