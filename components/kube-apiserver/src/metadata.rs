@@ -3,6 +3,7 @@
 use api::Resource;
 use apimachinery::{ApiError, meta, time};
 use serde_json::{Value, json};
+use std::collections::HashSet;
 
 /// Checks that the body is for the namespace of the URL, and puts it there.
 pub fn ensure_namespace(row: &Resource, namespace: &str, object: &mut Value) -> Result<(), ApiError> {
@@ -100,10 +101,13 @@ pub fn dedup_owners(object: &mut Value) -> Vec<String> {
         return Vec::new();
     };
     let mut kept: Vec<&Value> = Vec::with_capacity(owners.len());
+    // Most owners have UIDs of their own, and are not looked for among all others.
+    let mut seen: HashSet<&str> = HashSet::with_capacity(owners.len());
     let mut twice = Vec::new();
     for owner in owners {
-        if kept.contains(&owner) {
-            twice.push(owner["uid"].as_str().unwrap_or("").to_owned());
+        let uid = owner["uid"].as_str().unwrap_or("");
+        if !seen.insert(uid) && kept.contains(&owner) {
+            twice.push(uid.to_owned());
         } else {
             kept.push(owner);
         }

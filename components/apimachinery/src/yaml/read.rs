@@ -12,6 +12,12 @@ const MOST_OPEN: usize = 1000;
 /// Mappings and sequences that may be open at once.
 const MOST_NESTED: usize = 1000;
 
+/// Bytes, roughly, that anchors and aliases of a document may copy: anchors within anchors, or aliases of a long text, would
+/// make a small document fill the memory.
+const MOST_COPIED: usize = 16 << 20;
+/// What a value takes beside its text, roughly.
+const VALUE: usize = 64;
+
 /// A text is no YAML, or none that JSON has a form for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("yaml: {0}")]
@@ -63,15 +69,19 @@ pub fn parse(bytes: &[u8]) -> Result<Value, YamlError> {
 struct Node {
     value: Value,
     count: usize,
+    /// Bytes, roughly.
+    size: usize,
     /// A plain `<<`.
     merges: bool,
 }
 
 impl Node {
     fn one(value: Value) -> Self {
+        let size = VALUE + value.as_str().map_or(0, str::len);
         Self {
             value,
             count: 1,
+            size,
             merges: false,
         }
     }
@@ -91,6 +101,7 @@ enum Key {
 struct Begun {
     open: Open,
     count: usize,
+    size: usize,
     anchor: usize,
 }
 
@@ -101,6 +112,8 @@ struct Composer {
     /// Values read, and those of them that were repeated.
     read: usize,
     repeated: usize,
+    /// Bytes, roughly, that anchors and aliases have copied.
+    copied: usize,
 }
 
 impl Composer {
@@ -121,6 +134,7 @@ impl Composer {
                 if is_excessive(self.read, self.repeated) {
                     return fails("document contains excessive aliasing");
                 }
+                copy(&mut self.copied, node.size)?;
                 let node = node.clone();
                 self.add(node, 0)
             }
@@ -137,6 +151,7 @@ impl Composer {
                 let node = Node {
                     value,
                     count: begun.count,
+                    size: begun.size,
                     merges: false,
                 };
                 self.add(node, begun.anchor)
@@ -154,6 +169,7 @@ impl Composer {
         self.begun.push(Begun {
             open,
             count: 1,
+            size: VALUE,
             anchor,
         });
         Ok(None)
@@ -162,12 +178,14 @@ impl Composer {
     /// Puts a value where it belongs; at the top it is the document.
     fn add(&mut self, node: Node, anchor: usize) -> Result<Option<Value>, YamlError> {
         if anchor > 0 {
+            copy(&mut self.copied, node.size)?;
             self.anchors.insert(anchor, node.clone());
         }
         let Some(begun) = self.begun.last_mut() else {
             return Ok(Some(node.value));
         };
         begun.count += node.count;
+        begun.size += node.size;
         match &mut begun.open {
             Open::Sequence(items) => items.push(node.value),
             Open::Mapping(entries, key) => match key.take() {
@@ -186,6 +204,15 @@ impl Composer {
         }
         Ok(None)
     }
+}
+
+/// Counts a copy before it is made.
+fn copy(copied: &mut usize, size: usize) -> Result<(), YamlError> {
+    *copied = copied.saturating_add(size);
+    if *copied > MOST_COPIED {
+        return fails("document contains excessive aliasing");
+    }
+    Ok(())
 }
 
 /// Aliases may make up most of a small document, and a tenth of a large one, as with Go's reader.
@@ -333,6 +360,17 @@ mod tests {
         }
         let error = parse(text.as_bytes()).unwrap_err();
         assert_eq!(error.to_string(), "yaml: document contains excessive aliasing");
+    }
+
+    #[test]
+    fn anchors_within_anchors_and_aliases_of_long_texts_copy_little() {
+        let nested: String = (0..200).map(|level| format!("&a{level} [")).collect();
+        let nested = format!("{nested}{}{}", "x,".repeat(100_000), "]".repeat(200));
+        let long = format!("a: &a {}\nb: [{}]", "x".repeat(1_000_000), "*a , ".repeat(90));
+        for text in [nested, long] {
+            let error = parse(text.as_bytes()).unwrap_err();
+            assert_eq!(error.to_string(), "yaml: document contains excessive aliasing");
+        }
     }
 
     #[test]
