@@ -10,8 +10,10 @@ use apimachinery::{decode, json, patch};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kube_apiserver::{admission, authentication, kinds, media, protobuf, tokens};
+use rustls_pki_types::CertificateDer;
 use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
+use x509::{Roots, Usage, Verifier};
 
 static ROWS: LazyLock<Vec<Arc<Resource>>> = LazyLock::new(|| Registry::built_in().iter().cloned().collect());
 
@@ -335,6 +337,9 @@ pub fn certificates(input: &[u8]) {
                 .any(|group| group == "system:authenticated")
         );
     }
+    let der = CertificateDer::from(input);
+    let (roots, chain) = (Roots::new([der.clone()]), [der.clone(), der]);
+    let _ = Verifier::new(Arc::new(roots), Usage::Server).verify(&chain, Some("a.b"), 1_900_000_000);
     let _ = tokens::keys::verifying_keys(input);
     let _ = tokens::keys::VerifyingKey::from_spki(input);
     if let Ok(text) = std::str::from_utf8(input) {

@@ -3,6 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey};
+use p521::ecdsa::signature::{RandomizedSigner as _, Verifier as _};
+use p521::elliptic_curve::rand_core::OsRng;
 use ring::rand::SystemRandom;
 use ring::signature::{self, EcdsaKeyPair, KeyPair, RsaKeyPair, UnparsedPublicKey};
 use rustls_pki_types::pem::{PemObject, SectionKind};
@@ -28,14 +30,26 @@ pub enum KeyError {
 pub enum Algorithm {
     Es256,
     Es384,
+    Es512,
     Rs256,
 }
 
 impl Algorithm {
+    /// The curve's name in a JSON web key.
+    fn curve(self) -> Option<&'static str> {
+        match self {
+            Self::Es256 => Some("P-256"),
+            Self::Es384 => Some("P-384"),
+            Self::Es512 => Some("P-521"),
+            Self::Rs256 => None,
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Es256 => "ES256",
             Self::Es384 => "ES384",
+            Self::Es512 => "ES512",
             Self::Rs256 => "RS256",
         }
     }
@@ -60,7 +74,8 @@ impl VerifyingKey {
             "1.2.840.10045.2.1" => match raw.len() {
                 65 => Algorithm::Es256,
                 97 => Algorithm::Es384,
-                _ => return Err(KeyError::Malformed("elliptic curve; use P-256 or P-384")),
+                133 => Algorithm::Es512,
+                _ => return Err(KeyError::Malformed("elliptic curve; use P-256, P-384 or P-521")),
             },
             _ => return Err(KeyError::Malformed("key type; use RSA or ECDSA")),
         };
@@ -75,6 +90,7 @@ impl VerifyingKey {
         let algorithm: &'static dyn signature::VerificationAlgorithm = match self.algorithm {
             Algorithm::Es256 => &signature::ECDSA_P256_SHA256_FIXED,
             Algorithm::Es384 => &signature::ECDSA_P384_SHA384_FIXED,
+            Algorithm::Es512 => return verify_es512(&self.raw, message, signature),
             Algorithm::Rs256 => &signature::RSA_PKCS1_2048_8192_SHA256,
         };
         UnparsedPublicKey::new(algorithm, &self.raw)
@@ -85,27 +101,24 @@ impl VerifyingKey {
     /// The key as a JSON web key.
     pub fn to_jwk(&self) -> Option<Value> {
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        match self.algorithm {
-            Algorithm::Rs256 => {
-                let (modulus, exponent) = rsa_parts(&self.raw)?;
-                Some(
-                    json!({"use": "sig", "kty": "RSA", "kid": self.id, "alg": "RS256", "n": encode(modulus), "e": encode(exponent)}),
-                )
-            }
-            _ => {
-                let half = (self.raw.len() - 1) / 2;
-                let (x, y) = self.raw[1..].split_at(half);
-                let curve = if self.algorithm == Algorithm::Es256 {
-                    "P-256"
-                } else {
-                    "P-384"
-                };
-                Some(
-                    json!({"use": "sig", "kty": "EC", "kid": self.id, "crv": curve, "alg": self.algorithm.name(), "x": encode(x), "y": encode(y)}),
-                )
-            }
-        }
+        let Some(curve) = self.algorithm.curve() else {
+            let (modulus, exponent) = rsa_parts(&self.raw)?;
+            return Some(
+                json!({"use": "sig", "kty": "RSA", "kid": self.id, "alg": "RS256", "n": encode(modulus), "e": encode(exponent)}),
+            );
+        };
+        let (x, y) = self.raw[1..].split_at((self.raw.len() - 1) / 2);
+        Some(
+            json!({"use": "sig", "kty": "EC", "kid": self.id, "crv": curve, "alg": self.algorithm.name(), "x": encode(x), "y": encode(y)}),
+        )
     }
+}
+
+/// Whether the owner of `point`, of P-521, made the signature: two numbers of 66 bytes (RFC 7518, 3.4).
+pub fn verify_es512(point: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    let key = p521::ecdsa::VerifyingKey::from_sec1_bytes(point);
+    let signature = p521::ecdsa::Signature::from_slice(signature);
+    matches!((key, signature), (Ok(key), Ok(signature)) if key.verify(message, &signature).is_ok())
 }
 
 /// A private key.
@@ -116,6 +129,7 @@ pub struct SigningKey {
 
 enum Pair {
     Ecdsa(EcdsaKeyPair),
+    P521(p521::SecretKey),
     Rsa(RsaKeyPair),
 }
 
@@ -142,25 +156,26 @@ impl SigningKey {
     fn from_section(kind: SectionKind, der: &[u8]) -> Result<Option<Self>, KeyError> {
         match kind {
             SectionKind::EcPrivateKey => {
-                let key = p256::SecretKey::from_sec1_der(der)
-                    .map_err(|_| KeyError::Malformed("EC private key; use P-256"))?;
-                Self::from_p256(&key).map(Some)
+                if let Ok(key) = p256::SecretKey::from_sec1_der(der) {
+                    return Self::from_p256(&key).map(Some);
+                }
+                if let Ok(key) = p384::SecretKey::from_sec1_der(der) {
+                    return Self::from_p384(&key).map(Some);
+                }
+                let key = p521::SecretKey::from_sec1_der(der)
+                    .map_err(|_| KeyError::Malformed("EC private key; use P-256, P-384 or P-521"))?;
+                Self::from_p521(key).map(Some)
             }
             SectionKind::RsaPrivateKey => Self::from_rsa(RsaKeyPair::from_der(der)).map(Some),
             SectionKind::PrivateKey => {
                 if let Ok(key) = p256::SecretKey::from_pkcs8_der(der) {
                     return Self::from_p256(&key).map(Some);
                 }
-                if let Ok(pair) = EcdsaKeyPair::from_pkcs8(
-                    &signature::ECDSA_P384_SHA384_FIXED_SIGNING,
-                    der,
-                    &SystemRandom::new(),
-                ) {
-                    let public = VerifyingKey::from_spki(&p384_spki(pair.public_key().as_ref()))?;
-                    return Ok(Some(Self {
-                        public,
-                        pair: Pair::Ecdsa(pair),
-                    }));
+                if let Ok(key) = p384::SecretKey::from_pkcs8_der(der) {
+                    return Self::from_p384(&key).map(Some);
+                }
+                if let Ok(key) = p521::SecretKey::from_pkcs8_der(der) {
+                    return Self::from_p521(key).map(Some);
                 }
                 Self::from_rsa(RsaKeyPair::from_pkcs8(der)).map(Some)
             }
@@ -169,18 +184,41 @@ impl SigningKey {
     }
 
     fn from_p256(key: &p256::SecretKey) -> Result<Self, KeyError> {
+        let private = key
+            .to_pkcs8_der()
+            .map_err(|_| KeyError::Malformed("EC private key"))?;
+        let how = &signature::ECDSA_P256_SHA256_FIXED_SIGNING;
+        Self::from_ecdsa(how, private.as_bytes(), &key.public_key())
+    }
+
+    fn from_p384(key: &p384::SecretKey) -> Result<Self, KeyError> {
+        let private = key
+            .to_pkcs8_der()
+            .map_err(|_| KeyError::Malformed("EC private key"))?;
+        let how = &signature::ECDSA_P384_SHA384_FIXED_SIGNING;
+        Self::from_ecdsa(how, private.as_bytes(), &key.public_key())
+    }
+
+    fn from_ecdsa(
+        how: &'static signature::EcdsaSigningAlgorithm,
+        private: &[u8],
+        public: &impl EncodePublicKey,
+    ) -> Result<Self, KeyError> {
         let malformed = || KeyError::Malformed("EC private key");
-        let der = key.to_pkcs8_der().map_err(|_| malformed())?;
-        let pair = EcdsaKeyPair::from_pkcs8(
-            &signature::ECDSA_P256_SHA256_FIXED_SIGNING,
-            der.as_bytes(),
-            &SystemRandom::new(),
-        )
-        .map_err(|_| malformed())?;
-        let spki = key.public_key().to_public_key_der().map_err(|_| malformed())?;
+        let pair = EcdsaKeyPair::from_pkcs8(how, private, &SystemRandom::new()).map_err(|_| malformed())?;
+        let spki = public.to_public_key_der().map_err(|_| malformed())?;
         Ok(Self {
             public: VerifyingKey::from_spki(spki.as_bytes())?,
             pair: Pair::Ecdsa(pair),
+        })
+    }
+
+    fn from_p521(key: p521::SecretKey) -> Result<Self, KeyError> {
+        let spki = key.public_key().to_public_key_der();
+        let spki = spki.map_err(|_| KeyError::Malformed("EC private key"))?;
+        Ok(Self {
+            public: VerifyingKey::from_spki(spki.as_bytes())?,
+            pair: Pair::P521(key),
         })
     }
 
@@ -201,6 +239,13 @@ impl SigningKey {
                 .map_err(|_| KeyError::Signing)?
                 .as_ref()
                 .to_vec()),
+            Pair::P521(key) => {
+                let key = p521::ecdsa::SigningKey::from_bytes(&key.to_bytes());
+                let signature: p521::ecdsa::Signature = key
+                    .and_then(|key| key.try_sign_with_rng(&mut OsRng, message))
+                    .map_err(|_| KeyError::Signing)?;
+                Ok(signature.to_bytes().to_vec())
+            }
             Pair::Rsa(pair) => {
                 let mut out = vec![0; pair.public().modulus_len()];
                 pair.sign(&signature::RSA_PKCS1_SHA256, &random, message, &mut out)
@@ -288,16 +333,6 @@ fn rsa_spki(pkcs1: &[u8]) -> Vec<u8> {
             0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00,
         ],
         pkcs1,
-    )
-}
-
-fn p384_spki(point: &[u8]) -> Vec<u8> {
-    // id-ecPublicKey with secp384r1
-    spki(
-        &[
-            0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22,
-        ],
-        point,
     )
 }
 

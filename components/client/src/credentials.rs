@@ -8,6 +8,7 @@ use base64::Engine as _;
 use kube::config::{Kubeconfig, NamedAuthInfo};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use x509::{Certificate, Roots, ServerVerifier};
 
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
@@ -235,20 +236,21 @@ impl Credentials {
     /// TLS settings with the CA and the client certificate as they are now. ALPN is left to the caller.
     pub fn tls(&self) -> Result<rustls::ClientConfig, CredentialsError> {
         let invalid = |what| move |error: String| CredentialsError::Invalid { what, reason: error };
-        let mut roots = rustls::RootCertStore::empty();
+        let mut roots = Vec::new();
         if let Some(source) = &self.certificate_authority {
             for certificate in CertificateDer::pem_slice_iter(&source.read()?) {
                 let certificate = certificate.map_err(|e| invalid("certificate authority")(e.to_string()))?;
-                roots
-                    .add(certificate)
+                Certificate::read(&certificate)
                     .map_err(|e| invalid("certificate authority")(e.to_string()))?;
+                roots.push(certificate);
             }
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = rustls::ClientConfig::builder_with_provider(provider)
+        let verifier = ServerVerifier::new(Arc::new(Roots::new(roots)));
+        let builder = rustls::ClientConfig::builder_with_provider(Arc::new(x509::provider()))
             .with_safe_default_protocol_versions()
             .map_err(|e| invalid("TLS versions")(e.to_string()))?
-            .with_root_certificates(roots);
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
         match (&self.client_certificate, &self.client_key) {
             (Some(certificate), Some(key)) => {
                 let chain = CertificateDer::pem_slice_iter(&certificate.read()?)
@@ -256,9 +258,9 @@ impl Credentials {
                     .map_err(|e| invalid("client certificate")(e.to_string()))?;
                 let key = PrivateKeyDer::from_pem_slice(&key.read()?)
                     .map_err(|e| invalid("client key")(e.to_string()))?;
-                builder
-                    .with_client_auth_cert(chain, key)
-                    .map_err(|e| invalid("client certificate")(e.to_string()))
+                let own =
+                    x509::client_key(chain, key).map_err(|e| invalid("client certificate")(e.to_string()))?;
+                Ok(builder.with_client_cert_resolver(own))
             }
             (None, None) => Ok(builder.with_no_client_auth()),
             _ => Err(CredentialsError::Invalid {

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
-use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
+use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, UnixTime};
+use x509::{Certificate, Roots, Usage, Verifier};
 use x509_parser::prelude::FromDer as _;
 
 /// An authenticated user.
@@ -32,7 +31,7 @@ pub enum IdentityError {
 /// A CA bundle; one from a file follows it.
 pub struct ClientAuthority {
     path: Option<PathBuf>,
-    current: Mutex<(Arc<dyn ClientCertVerifier>, Option<SystemTime>, Instant)>,
+    current: Mutex<(Verifier, Option<SystemTime>, Instant)>,
 }
 
 const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
@@ -54,7 +53,7 @@ impl ClientAuthority {
         })
     }
 
-    fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
+    fn verifier(&self) -> Verifier {
         let mut current = self.current.lock();
         if let Some(path) = &self.path
             && current.2.elapsed() >= RELOAD_INTERVAL
@@ -75,11 +74,15 @@ impl ClientAuthority {
 
     /// Checks the chain, the dates and the client usage now; the user is the subject's CN and O.
     pub fn verify(&self, chain: &[CertificateDer<'static>]) -> Result<User, IdentityError> {
-        let Some((leaf, intermediates)) = chain.split_first() else {
+        let Some(leaf) = chain.first() else {
             return Err(IdentityError::Certificate("none was sent".to_owned()));
         };
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         self.verifier()
-            .verify_client_cert(leaf, intermediates, UnixTime::now())
+            .verify(chain, None, now)
             .map_err(|error| IdentityError::Certificate(error.to_string()))?;
         subject(leaf)
     }
@@ -89,7 +92,7 @@ fn modified(path: &Path) -> Option<SystemTime> {
     std::fs::metadata(path).and_then(|meta| meta.modified()).ok()
 }
 
-fn read(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, IdentityError> {
+fn read(path: &Path) -> Result<Verifier, IdentityError> {
     let bytes = std::fs::read(path).map_err(|source| IdentityError::Read {
         path: path.to_owned(),
         source,
@@ -97,23 +100,21 @@ fn read(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, IdentityError> {
     verifier(&path.display().to_string(), &bytes)
 }
 
-fn verifier(origin: &str, pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, IdentityError> {
+fn verifier(origin: &str, pem: &[u8]) -> Result<Verifier, IdentityError> {
     let bad = |reason: String| IdentityError::Authority {
         origin: origin.to_owned(),
         reason,
     };
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| bad(error.to_string()))?;
-        roots.add(certificate).map_err(|error| bad(error.to_string()))?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| bad(error.to_string()))?;
+    for certificate in &certificates {
+        Certificate::read(certificate).map_err(|error| bad(error.to_string()))?;
     }
-    if roots.is_empty() {
+    if certificates.is_empty() {
         return Err(bad("holds no certificate".to_owned()));
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-        .build()
-        .map_err(|error| bad(error.to_string()))
+    Ok(Verifier::new(Arc::new(Roots::new(certificates)), Usage::Client))
 }
 
 /// The user that a certificate names: CN is the name, each O a group. Not verified here.

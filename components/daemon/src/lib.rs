@@ -4,14 +4,12 @@
 //! - [`tasks`] - the runtime, supervised tasks, signals, two-stage shutdown
 //! - [`notify`] - telling systemd that the daemon is ready
 //! - [`tls`] - serving certificates that follow their files, and the TLS server
-//! - [`any_server`] - clients that cannot know the authority of whom they call
 //! - [`identity`] - who a client certificate says the peer is
 //! - [`delegation`] - authentication and authorization asked of the API server
 //! - [`joined`] - two connections joined into one
 //! - [`health`] - `/healthz`, `/livez`, `/readyz`
 //! - [`metrics`] - `/metrics`
 
-pub mod any_server;
 pub mod cluster_authority;
 pub mod delegation;
 pub mod health;

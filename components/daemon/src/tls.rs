@@ -20,18 +20,15 @@ use axum::Router;
 use curves::provider;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use rustls::DigitallySignedStruct;
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::CryptoProvider;
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
+use x509::AnyOwnedCertificate;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -73,12 +70,8 @@ impl ServingCertificate {
         let made = rcgen::generate_simple_self_signed(names).context("cannot make a serving certificate")?;
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())
             .map_err(|error| anyhow::anyhow!("cannot use the serving key: {error}"))?;
-        let certified = CertifiedKey::from_der(
-            vec![made.cert.der().clone()],
-            key,
-            &rustls::crypto::ring::default_provider(),
-        )
-        .context("cannot use the serving certificate")?;
+        let certified = x509::certified_key(vec![made.cert.der().clone()], key)
+            .context("cannot use the serving certificate")?;
         Ok(Self {
             files: None,
             current: Mutex::new((Arc::new(certified), None, Instant::now())),
@@ -128,14 +121,13 @@ fn load(certificate: &Path, key: &Path) -> anyhow::Result<Arc<CertifiedKey>> {
         .with_context(|| format!("{} is not a PEM certificate", certificate.display()))?;
     let private = PrivateKeyDer::from_pem_slice(&read(key)?)
         .with_context(|| format!("{} is not a PEM private key", key.display()))?;
-    let certified = CertifiedKey::from_der(chain, private, &rustls::crypto::ring::default_provider())
-        .with_context(|| {
-            format!(
-                "{} and {} do not belong together",
-                certificate.display(),
-                key.display()
-            )
-        })?;
+    let certified = x509::certified_key(chain, private).with_context(|| {
+        format!(
+            "{} and {} do not belong together",
+            certificate.display(),
+            key.display()
+        )
+    })?;
     Ok(Arc::new(certified))
 }
 
@@ -152,61 +144,10 @@ pub fn server_config(
     let mut config = rustls::ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&agreement.versions()?)
         .context("TLS versions")?
-        .with_client_cert_verifier(Arc::new(AskForCertificate { provider }))
+        .with_client_cert_verifier(Arc::new(AnyOwnedCertificate::new(provider)))
         .with_cert_resolver(Arc::new(certificate));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
-}
-
-/// Takes any client certificate whose key the peer holds; [`crate::identity`] judges the chain.
-#[derive(Debug)]
-struct AskForCertificate {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ClientCertVerifier for AskForCertificate {
-    fn root_hint_subjects(&self) -> &[rustls::DistinguishedName] {
-        &[]
-    }
-
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
 }
 
 /// Serves `router` until `shutdown`, then lets open requests finish for a few seconds.

@@ -11,4 +11,3 @@ pub mod names;
 pub mod peer;
 pub mod stamps;
 pub mod threads;
-pub mod verifier;

@@ -237,3 +237,95 @@ async fn keys_are_exchanged_in_the_chosen_groups_only() {
         assert_eq!(agrees(&server, group).await, served, "{group:?}");
     }
 }
+
+/// `openssl` in a folder with the authority's files.
+async fn openssl(folder: &Path, arguments: &str) {
+    let done = tokio::process::Command::new("openssl")
+        .current_dir(folder)
+        .args(arguments.split(' '))
+        .output()
+        .await
+        .unwrap();
+    assert!(
+        done.status.success(),
+        "{arguments}: {}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+}
+
+#[tokio::test]
+async fn clients_with_certificates_as_openssl_makes_them_are_known() {
+    let etcd = Etcd::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    // A key of P-521 on the server's side, for names of its own.
+    for line in [
+        "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-521 -out named.key",
+        "req -x509 -new -key named.key -subj /CN=named -addext subjectAltName=DNS:p521.example -days 30 -out named.crt",
+    ] {
+        openssl(folder.path(), line).await;
+    }
+    let pair = format!(
+        "--tls-sni-cert-key={},{}",
+        at("named.crt").display(),
+        at("named.key").display()
+    );
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &[&pair])
+        .await
+        .unwrap();
+    for file in ["ca.crt", "ca.key"] {
+        std::fs::copy(server.pki().file(file), at(file)).unwrap();
+    }
+    std::fs::write(at("any"), "extendedKeyUsage=anyExtendedKeyUsage\n").unwrap();
+    std::fs::write(at("authority"), "basicConstraints=critical,CA:TRUE\n").unwrap();
+    std::fs::write(at("server"), "extendedKeyUsage=serverAuth\n").unwrap();
+    for (user, curve, more, known) in [
+        ("version1", "P-256", "", true),
+        ("any", "P-384", " -extfile any", true),
+        ("authority", "P-256", " -extfile authority", true),
+        ("p521", "P-521", "", true),
+        ("server", "P-256", " -extfile server", false),
+    ] {
+        for line in [
+            format!("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:{curve} -out {user}.key"),
+            format!("req -new -key {user}.key -subj /CN={user} -out {user}.csr"),
+            format!("x509 -req -in {user}.csr -CA ca.crt -CAkey ca.key -days 30 -out {user}.crt{more}"),
+        ] {
+            openssl(folder.path(), &line).await;
+        }
+        for (version, host, authority) in [
+            ("--tlsv1.3", "localhost", "ca.crt"),
+            ("--tls-max=1.2", "p521.example", "named.crt"),
+        ] {
+            let whoami = r#"{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}"#;
+            let answer = tokio::process::Command::new("curl")
+                .args(["-sS", "--cacert"])
+                .arg(at(authority))
+                .arg("--cert")
+                .arg(at(&format!("{user}.crt")))
+                .arg("--key")
+                .arg(at(&format!("{user}.key")))
+                .args(["--resolve", &format!("{host}:{}:127.0.0.1", server.port())])
+                .args(version.replace('=', " ").split(' '))
+                .args(["-H", "Content-Type: application/json", "-d", whoami])
+                .arg(format!(
+                    "https://{host}:{}/apis/authentication.k8s.io/v1/selfsubjectreviews",
+                    server.port()
+                ))
+                .output()
+                .await
+                .unwrap();
+            let said = String::from_utf8(answer.stdout).unwrap();
+            let failed = String::from_utf8(answer.stderr).unwrap();
+            let answer: serde_json::Value = serde_json::from_str(&said).unwrap_or_default();
+            if known {
+                assert_eq!(
+                    answer["status"]["userInfo"]["username"], user,
+                    "{host}: {said}{failed}"
+                );
+            } else {
+                assert_eq!(answer["code"], 401, "{host}: {said}{failed}");
+            }
+        }
+    }
+}

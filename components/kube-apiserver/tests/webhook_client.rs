@@ -184,7 +184,10 @@ async fn calls_are_counted_by_host_and_so_are_certificates_without_names() {
         .await
         .unwrap_err()
         .to_string();
-    assert!(refused.contains("not valid for any names"), "{refused}");
+    assert!(
+        refused.contains("relies on legacy Common Name field, use SANs instead"),
+        "{refused}"
+    );
     task.abort();
     let server = WebhookServer::start(&bench.pki, &[], |_| Answer::ok(json!({"x": 1})))
         .await

@@ -1,7 +1,6 @@
 //! Validation of CertificateSigningRequests and of the names of signers.
 mod certificate;
 mod request;
-mod signature;
 mod signer;
 mod status;
 

@@ -115,9 +115,9 @@ fn same(name: &str, given: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::any_server::AnyServer;
     use std::sync::Arc;
     use tokio_rustls::{TlsAcceptor, TlsConnector};
+    use x509::AnyServer;
 
     fn left(given: &[&str]) -> anyhow::Result<Vec<String>> {
         let cipher_suites: Vec<String> = given.iter().map(|name| (*name).to_owned()).collect();

@@ -11,7 +11,7 @@ use rustls::crypto::CryptoProvider;
 ///
 /// A number is named twice, or is of a group that isn't there.
 pub fn provider(curves: &[u16]) -> anyhow::Result<CryptoProvider> {
-    let mut provider = rustls::crypto::ring::default_provider();
+    let mut provider = x509::provider();
     provider.kx_groups.insert(0, &X25519MlKem768);
     provider.kx_groups.push(&Secp521R1);
     if curves.is_empty() {

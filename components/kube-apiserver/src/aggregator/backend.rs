@@ -6,7 +6,6 @@ use crate::connect::relay::OutgoingBody;
 use crate::serving::certificates::provider;
 use crate::webhook::{Callee, Connector, Credentials, Dialer, Resolver, Weakness, client_config, root_cause};
 use arc_swap::ArcSwap;
-use daemon::any_server::AnyServer;
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
@@ -15,6 +14,7 @@ use rustls::ClientConfig;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use x509::AnyServer;
 
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(90);

@@ -3,12 +3,11 @@
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use component_config::kube_apiserver::ApiServerFlags;
-use daemon::any_server::AnyServer;
+use rustls::ClientConfig;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
-use std::path::Path;
 use std::sync::Arc;
+use x509::{AnyServer, Roots, ServerVerifier};
 
 use crate::serving::certificates::{provider, read_certificates};
 
@@ -77,7 +76,11 @@ impl Kubelet {
             ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
         let builder = match &flags.kubelet_certificate_authority {
             Some(file) => {
-                builder.with_root_certificates(roots(file).context("--kubelet-certificate-authority")?)
+                let roots = read_certificates(file).context("--kubelet-certificate-authority")?;
+                let verifier = ServerVerifier::new(Arc::new(Roots::new(roots)));
+                builder
+                    .dangerous()
+                    .with_custom_certificate_verifier(Arc::new(verifier))
             }
             // Without an authority upstream does not verify either; the flag is how to ask for it.
             None => builder
@@ -88,10 +91,8 @@ impl Kubelet {
             (Some(certificate), Some(key)) => {
                 let private = PrivateKeyDer::from_pem_file(key)
                     .with_context(|| format!("--kubelet-client-key {}", key.display()))?;
-                builder.with_client_auth_cert(
-                    read_certificates(certificate).context("--kubelet-client-certificate")?,
-                    private,
-                )?
+                let chain = read_certificates(certificate).context("--kubelet-client-certificate")?;
+                builder.with_client_cert_resolver(x509::client_key(chain, private)?)
             }
             _ => builder.with_no_client_auth(),
         };
@@ -101,12 +102,4 @@ impl Kubelet {
             files,
         })
     }
-}
-
-fn roots(file: &Path) -> anyhow::Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    for certificate in read_certificates(file)? {
-        roots.add(certificate)?;
-    }
-    Ok(roots)
 }

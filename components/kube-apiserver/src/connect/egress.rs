@@ -10,9 +10,9 @@ use arc_swap::ArcSwap;
 use component_config::kube_apiserver::egress::{
     Connection, EgressSelectorConfiguration, TcpTransport, TlsConfig, Transport as ConfiguredTransport,
 };
+use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
+use x509::{Roots, ServerVerifier};
 
 /// Longest wait until a proxy has connected.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -214,26 +215,20 @@ fn by_tcp(tcp: &TcpTransport, field: &str) -> anyhow::Result<Transport> {
 }
 
 fn tls(files: &TlsConfig) -> anyhow::Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    match &files.ca_bundle {
-        Some(bundle) => {
-            for certificate in read_certificates(bundle).context("caBundle")? {
-                roots.add(certificate).context("caBundle")?;
-            }
-        }
-        None => {
-            let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
-        }
-    }
+    let roots = match &files.ca_bundle {
+        Some(bundle) => read_certificates(bundle).context("caBundle")?,
+        None => rustls_native_certs::load_native_certs().certs,
+    };
+    let verifier = ServerVerifier::new(Arc::new(Roots::new(roots)));
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots);
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
     let mut config = match (&files.client_cert, &files.client_key) {
-        (Some(certificate), Some(key)) => builder.with_client_auth_cert(
+        (Some(certificate), Some(key)) => builder.with_client_cert_resolver(x509::client_key(
             read_certificates(certificate).context("clientCert")?,
             PrivateKeyDer::from_pem_file(key).with_context(|| format!("clientKey {}", key.display()))?,
-        )?,
+        )?),
         (None, None) => builder.with_no_client_auth(),
         _ => bail!("clientCert and clientKey belong together"),
     };

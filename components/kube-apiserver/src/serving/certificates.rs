@@ -3,28 +3,26 @@
 use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
 use daemon::tls::Agreement;
+use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, ServerConfig};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509::{AnyOwnedCertificate, Certificate, Roots, Usage, Verifier, VerifyError};
 
 use super::names::Certificates;
 use super::peer::{Peer, Verified};
-use super::verifier::AnyOwnedCertificate;
 
 /// How often the files are looked at.
 pub const RELOAD_PERIOD: Duration = Duration::from_secs(20);
 
 /// The one crypto provider of this process.
 pub fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
+    Arc::new(x509::provider())
 }
 
 /// A certificate and key from files.
@@ -65,18 +63,14 @@ pub fn certified_key(certificate: &Path, key: &Path) -> anyhow::Result<Certified
     let chain = read_certificates(certificate)?;
     let private = PrivateKeyDer::from_pem_file(key)
         .with_context(|| format!("reading private key {}", key.display()))?;
-    let signing = provider()
-        .key_provider
-        .load_private_key(private)
-        .with_context(|| format!("using private key {}", key.display()))?;
-    let certified = CertifiedKey::new(chain, signing);
-    match certified.keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(certified),
-        Err(_) => bail!(
+    match x509::certified_key(chain, private) {
+        Ok(certified) => Ok(certified),
+        Err(rustls::Error::InconsistentKeys(_)) => bail!(
             "private key {} does not belong to certificate {}",
             key.display(),
             certificate.display()
         ),
+        Err(error) => Err(error).with_context(|| format!("using private key {}", key.display())),
     }
 }
 
@@ -104,7 +98,7 @@ struct Loaded {
     /// No two sets of authorities have the same.
     number: u64,
     pem: String,
-    verifier: Arc<dyn rustls::server::danger::ClientCertVerifier>,
+    verifier: Verifier,
 }
 
 impl ClientAuthority {
@@ -131,50 +125,29 @@ impl ClientAuthority {
 
     /// Checks a connection's chain for use as a client certificate now. The signatures are looked at once for each
     /// connection: they cost more than the rest of a small request.
-    pub fn verify(&self, peer: &Peer) -> Result<(), rustls::Error> {
-        let Some((leaf, intermediates)) = peer.chain.split_first() else {
-            return Err(rustls::Error::NoCertificatesPresented);
-        };
+    pub fn verify(&self, peer: &Peer) -> Result<(), VerifyError> {
         let loaded = self.current.load();
-        let now = rustls::pki_types::UnixTime::now();
-        let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        if peer.is_verified(loaded.number, seconds) {
+        let now = rustls::pki_types::UnixTime::now().as_secs();
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        if peer.is_verified(loaded.number, now) {
             return Ok(());
         }
-        loaded.verifier.verify_client_cert(leaf, intermediates, now)?;
-        if let Some(until) = first_expiry(&peer.chain) {
-            peer.note_verified(Verified {
-                authorities: loaded.number,
-                until,
-            });
-        }
+        let verified = loaded.verifier.verify(&peer.chain, None, now)?;
+        peer.note_verified(Verified {
+            authorities: loaded.number,
+            until: verified.until,
+        });
         Ok(())
     }
 }
 
-/// When the first certificate of the chain expires, in seconds since 1970.
-fn first_expiry(chain: &[CertificateDer<'_>]) -> Option<i64> {
-    let expiry = |der: &CertificateDer<'_>| {
-        let (_, certificate) = X509Certificate::from_der(der).ok()?;
-        Some(certificate.validity().not_after.timestamp())
-    };
-    chain
-        .iter()
-        .map(expiry)
-        .try_fold(i64::MAX, |first, expiry| Some(first.min(expiry?)))
-}
-
 fn load_authority(file: &Path) -> anyhow::Result<Loaded> {
     let pem = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in read_certificates(file)? {
-        roots
-            .add(certificate)
-            .with_context(|| format!("using authority in {}", file.display()))?;
+    let certificates = read_certificates(file)?;
+    for certificate in &certificates {
+        Certificate::read(certificate).with_context(|| format!("using authority in {}", file.display()))?;
     }
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-        .build()
-        .with_context(|| format!("using authorities in {}", file.display()))?;
+    let verifier = Verifier::new(Arc::new(Roots::new(certificates)), Usage::Client);
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     Ok(Loaded {
         number: NUMBER.fetch_add(1, Ordering::Relaxed),

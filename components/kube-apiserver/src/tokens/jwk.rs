@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use pki::tokens::verify_es512;
 use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey};
 use serde::Deserialize;
 
@@ -43,12 +44,12 @@ enum Kind {
     Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
     P256(Vec<u8>),
     P384(Vec<u8>),
-    Ed25519(Vec<u8>),
+    P521(Vec<u8>),
 }
 
 /// Algorithms that tokens may be signed with; `none` and shared secrets are not among them.
 pub const ALGORITHMS: [&str; 9] = [
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
+    "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512",
 ];
 
 impl JwkSet {
@@ -80,7 +81,7 @@ impl Jwk {
             },
             ("EC", "P-256") => Kind::P256(point(32)?),
             ("EC", "P-384") => Kind::P384(point(48)?),
-            ("OKP", "Ed25519") => Kind::Ed25519(bytes(&self.x).filter(|x| x.len() == 32)?),
+            ("EC", "P-521") => Kind::P521(point(66)?),
             _ => return None,
         };
         Some(PublicKey { id: self.kid, kind })
@@ -98,7 +99,7 @@ impl PublicKey {
         match &self.kind {
             Kind::P256(point) if algorithm == "ES256" => with(&signature::ECDSA_P256_SHA256_FIXED, point),
             Kind::P384(point) if algorithm == "ES384" => with(&signature::ECDSA_P384_SHA384_FIXED, point),
-            Kind::Ed25519(key) if algorithm == "EdDSA" => with(&signature::ED25519, key),
+            Kind::P521(point) if algorithm == "ES512" => verify_es512(point, message, signature),
             Kind::Rsa { modulus, exponent } => {
                 let parameters = match algorithm {
                     "RS256" => &signature::RSA_PKCS1_2048_8192_SHA256,

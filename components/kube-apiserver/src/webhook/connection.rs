@@ -62,7 +62,7 @@ impl Dialer {
         let stream = TlsConnector::from(Arc::clone(&self.tls))
             .connect(server_name, stream)
             .await
-            .map_err(|error| DialError(self.handshake_failure(&error, name)))?;
+            .map_err(|error| DialError(self.handshake_failure(&error)))?;
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let weakness = Weakness::of_chain(self.callee, chain);
         Ok(Secured {
@@ -71,7 +71,7 @@ impl Dialer {
         })
     }
 
-    fn handshake_failure(&self, error: &io::Error, name: &str) -> String {
+    fn handshake_failure(&self, error: &io::Error) -> String {
         match error
             .get_ref()
             .and_then(|inner| inner.downcast_ref::<rustls::Error>())
@@ -80,7 +80,7 @@ impl Dialer {
                 if let Some(weakness) = Weakness::of_failure(self.callee, tls) {
                     weakness.count();
                 }
-                trust::explain(tls, name)
+                trust::explain(tls)
             }
             None if error.kind() == io::ErrorKind::UnexpectedEof => "EOF".to_owned(),
             None => go_text(error),

@@ -4,9 +4,10 @@
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
+use rustls::Error;
 use rustls::pki_types::CertificateDer;
-use rustls::{CertificateError, Error};
 use std::sync::LazyLock;
+use x509::{HostError, VerifyError};
 use x509_parser::oid_registry::{OID_PKCS1_SHA1WITHRSA, OID_X509_EXT_SUBJECT_ALT_NAME, Oid};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -93,16 +94,9 @@ impl Weakness {
     /// Of a connection that failed.
     pub fn of_failure(callee: Callee, error: &Error) -> Option<Self> {
         let counts = callee.counts()?;
-        let (nameless, sha1) = match error {
-            Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. }) => {
-                (presented.is_empty(), false)
-            }
-            Error::InvalidCertificate(CertificateError::UnsupportedSignatureAlgorithmContext {
-                signature_algorithm_id,
-                ..
-            }) => (false, names_sha1(signature_algorithm_id)),
-            _ => (false, false),
-        };
+        let error = VerifyError::of_tls(error)?;
+        let nameless = matches!(error, VerifyError::Host(HostError::CommonName));
+        let sha1 = error.is_sha1();
         (nameless || sha1).then_some(Self {
             counts,
             nameless,
@@ -128,17 +122,10 @@ fn is_sha1(algorithm: &Oid<'_>) -> bool {
 /// 1.2.840.10045.4.1, as it is encoded.
 const ECDSA_WITH_SHA1: [u8; 7] = [42, 134, 72, 206, 61, 4, 1];
 
-/// `identifier` is the inside of an AlgorithmIdentifier in DER: an object identifier, perhaps with parameters.
-fn names_sha1(identifier: &[u8]) -> bool {
-    Oid::from_der(identifier).is_ok_and(|(_, algorithm)| is_sha1(&algorithm))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustls::client::danger::ServerCertVerifier;
     use rustls::pki_types::pem::PemObject;
-    use rustls::pki_types::{ServerName, UnixTime};
 
     fn chain(pem: &str) -> Vec<CertificateDer<'static>> {
         CertificateDer::pem_slice_iter(pem.as_bytes())
@@ -162,12 +149,13 @@ mod tests {
         let pem = include_str!("../../tests/data/sha1-chain.pem");
         let weak = chain(pem);
         let authority = &pem[pem.rfind("-----BEGIN").unwrap()..];
-        let config = crate::webhook::trust::BundleVerifier::new(authority.as_bytes()).unwrap();
-        let name = ServerName::try_from("weak.example").unwrap();
-        let refused = config.verify_server_cert(&weak[0], &[], &name, &[], UnixTime::now());
-        let found = Weakness::of_failure(Callee::ApiServer, &refused.unwrap_err()).unwrap();
+        let roots = std::sync::Arc::new(x509::Roots::from_pem(authority.as_bytes()));
+        let verifier = x509::Verifier::new(roots, x509::Usage::Server);
+        // Signed over SHA-1: a name would be looked at first.
+        let refused = verifier.verify(&weak[..1], None, 1_900_000_000).unwrap_err();
+        let found = Weakness::of_failure(Callee::ApiServer, &refused.into_tls()).unwrap();
         assert!(found.sha1 && !found.nameless);
-        let other = Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let other = VerifyError::UnknownAuthority { hint: None }.into_tls();
         assert!(Weakness::of_failure(Callee::ApiServer, &other).is_none());
     }
 }

@@ -3,13 +3,13 @@
 
 use std::sync::{Arc, LazyLock};
 
-use daemon::any_server::AnyServer;
 use http::{HeaderName, HeaderValue, Request, Uri, header};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use k8s_openapi::api::core::v1::HTTPHeader;
+use x509::AnyServer;
 
 use super::Outcome;
 
@@ -19,7 +19,7 @@ const MAX_BODY: usize = 10 << 10;
 const MAX_REDIRECTS: usize = 10;
 
 static CLIENT: LazyLock<Option<Client<Connector, Empty<bytes::Bytes>>>> = LazyLock::new(|| {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(x509::provider());
     let config = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .ok()?

@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use x509::{Roots, ServerVerifier};
 
 use super::upstream::UpstreamError;
 
@@ -32,7 +32,7 @@ impl StreamAuthority {
         Self { file }
     }
 
-    fn roots(&self) -> Result<RootCertStore, UpstreamError> {
+    fn roots(&self) -> Result<Roots, UpstreamError> {
         let Some(file) = &self.file else {
             return Err(UpstreamError::Authority(
                 "it speaks TLS, and authentication.x509.clientCAFile is not set".to_owned(),
@@ -40,11 +40,7 @@ impl StreamAuthority {
         };
         let bad = |reason: String| UpstreamError::Authority(format!("{}: {reason}", file.display()));
         let bytes = std::fs::read(file).map_err(|error| bad(error.to_string()))?;
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(&bytes) {
-            let certificate = certificate.map_err(|error| bad(error.to_string()))?;
-            roots.add(certificate).map_err(|error| bad(error.to_string()))?;
-        }
+        let roots = Roots::from_pem(&bytes);
         if roots.is_empty() {
             return Err(bad("holds no certificate".to_owned()));
         }
@@ -57,10 +53,11 @@ impl StreamAuthority {
         stream: TcpStream,
         host: &str,
     ) -> Result<TlsStream<TcpStream>, UpstreamError> {
-        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        let config = ClientConfig::builder_with_provider(Arc::new(x509::provider()))
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
-            .with_root_certificates(self.roots()?)
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(ServerVerifier::new(Arc::new(self.roots()?))))
             .with_no_client_auth();
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let handshake = TlsConnector::from(Arc::new(config)).connect(name, stream);
