@@ -23,6 +23,41 @@ pub fn print(value: &Value) -> String {
     }
 }
 
+/// `%#v` of a value decoded into an `interface{}`: as a Go program would have it.
+pub fn syntax(value: &Value) -> String {
+    let joined = |all: Vec<String>| all.join(", ");
+    match value {
+        Value::Null => "interface {}(nil)".into(),
+        Value::String(text) => format!("{text:?}"),
+        Value::Array(items) => format!(
+            "[]interface {{}}{{{}}}",
+            joined(items.iter().map(syntax).collect())
+        ),
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_by(|a, b| a.0.cmp(b.0));
+            let entries = entries
+                .iter()
+                .map(|(key, value)| format!("{key:?}:{}", syntax(value)));
+            format!("map[string]interface {{}}{{{}}}", joined(entries.collect()))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// `%T` of a value decoded into an `interface{}`.
+pub fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+        Value::Null => "<nil>",
+    }
+}
+
 /// JSON as Go writes it: what browsers might take for markup is escaped.
 pub fn json(value: &Value) -> String {
     let mut text = value.to_string();

@@ -76,6 +76,8 @@ pub struct Failure {
     pub reason: Reason,
     pub message: String,
     pub details: Option<Details>,
+    /// With what a list that can't go on as it was may go on.
+    pub continue_token: String,
 }
 
 impl ApiError {
@@ -86,7 +88,15 @@ impl ApiError {
             reason,
             message: message.into(),
             details,
+            continue_token: String::new(),
         }))
+    }
+
+    /// The same error with a token in its metadata, with which a list may go on.
+    #[must_use]
+    pub fn continued(mut self, token: String) -> Self {
+        self.0.continue_token = token;
+        self
     }
 
     /// HTTP status code.
@@ -130,6 +140,9 @@ impl ApiError {
         let mut status = serde_json::json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": self.0.code,
         });
+        if !self.0.continue_token.is_empty() {
+            status["metadata"]["continue"] = Value::from(self.0.continue_token.clone());
+        }
         if !self.0.message.is_empty() {
             status["message"] = Value::from(self.0.message.clone());
         }

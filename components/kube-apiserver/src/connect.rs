@@ -1,6 +1,7 @@
 //! Connections through the API server: to kubelets for logs, exec, attach and port-forward; to nodes, pods and
 //! services by proxy.
 
+pub mod abrupt;
 pub mod backend;
 pub mod container;
 pub mod destination;

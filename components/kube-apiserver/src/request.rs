@@ -1,5 +1,7 @@
 //! One request, read and authenticated, as the handlers see it.
 
+mod warnings;
+
 use crate::identity::User;
 use crate::request_info::{Query, RequestInfo};
 use crate::serving::peer::Peer;
@@ -15,6 +17,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
+use warnings::Warnings;
 
 /// A request that nobody has looked at yet.
 pub struct Arrived {
@@ -67,7 +70,7 @@ pub struct ApiRequest {
     pub handed_on: Mutex<Option<HandedOn>>,
     /// Whether an audit event carries the object that is sent.
     pub tells_object: bool,
-    warnings: Mutex<Vec<String>>,
+    warnings: Mutex<Warnings>,
     annotations: Mutex<Annotations>,
 }
 
@@ -98,11 +101,7 @@ impl ApiRequest {
 
     /// Adds a Warning header to the answer.
     pub fn warn(&self, text: impl Into<String>) {
-        let text = text.into();
-        let mut warnings = self.warnings.lock();
-        if !text.is_empty() && !warnings.contains(&text) {
-            warnings.push(text);
-        }
+        self.warnings.lock().add(text.into());
     }
 
     /// Adds an annotation to the audit event; the first of a key stays.
@@ -127,7 +126,7 @@ impl ApiRequest {
     }
 
     pub fn take_warnings(&self) -> Vec<String> {
-        std::mem::take(&mut self.warnings.lock())
+        self.warnings.lock().take()
     }
 
     /// `?dryRun=All`

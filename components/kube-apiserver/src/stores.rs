@@ -311,8 +311,14 @@ pub fn to_api_error(error: StorageError, resource: &GroupResource, name: &str) -
     }
 }
 
-fn expired_continue(_restart: Option<String>) -> ApiError {
-    ApiError::expired(
-        "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.",
-    )
+/// Told how to go on: with what is left of the list as it is now, which is what the token stands for.
+fn expired_continue(restart: Option<String>) -> ApiError {
+    const EXPIRED: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter";
+    let Some(restart) = restart else {
+        return ApiError::expired(format!("{EXPIRED}."));
+    };
+    ApiError::expired(format!(
+        "{EXPIRED}, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list."
+    ))
+    .continued(restart)
 }

@@ -71,11 +71,14 @@ async fn strangers_are_not_believed() {
         .await
         .unwrap();
     let refused = post(&bench.endpoint(&server.url("/")), LONG).await.unwrap_err();
+    // The authorities have the same name, so that one is tried.
     let url = server.url("/?timeout=10s");
     assert_eq!(
         refused.to_string(),
         format!(
-            "Post {url:?}: tls: failed to verify certificate: x509: certificate signed by unknown authority"
+            "Post {url:?}: tls: failed to verify certificate: x509: certificate signed by unknown authority \
+             (possibly because of \"x509: ECDSA verification failure\" while trying to verify candidate authority \
+             certificate \"test-ca\")"
         )
     );
     assert_eq!(server.seen().len(), 0);
@@ -149,14 +152,13 @@ async fn slow_answers_redirects_and_failures() {
     assert_eq!((told.code(), told.to_string().as_str()), (409, "m"));
 }
 
-/// TLS with a certificate that names the server in its subject only; gives the port.
-async fn nameless(pki: &ClusterPki) -> (u16, tokio::task::JoinHandle<()>) {
+/// TLS settings of a server with `NAME.crt` and `NAME.key`.
+fn settings(pki: &ClusterPki, name: &str) -> tokio_rustls::TlsAcceptor {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-    pki.nameless("nameless", "localhost").unwrap();
-    let chain = CertificateDer::pem_file_iter(pki.file("nameless.crt")).unwrap();
+    let chain = CertificateDer::pem_file_iter(pki.file(&format!("{name}.crt"))).unwrap();
     let chain = chain.map(Result::unwrap).collect();
-    let key = PrivateKeyDer::from_pem_file(pki.file("nameless.key")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(pki.file(&format!("{name}.key"))).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -164,7 +166,13 @@ async fn nameless(pki: &ClusterPki) -> (u16, tokio::task::JoinHandle<()>) {
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+    tokio_rustls::TlsAcceptor::from(Arc::new(tls))
+}
+
+/// TLS with a certificate that names the server in its subject only; gives the port.
+async fn nameless(pki: &ClusterPki) -> (u16, tokio::task::JoinHandle<()>) {
+    pki.nameless("nameless", "localhost").unwrap();
+    let acceptor = settings(pki, "nameless");
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let task = tokio::spawn(async move {
@@ -174,6 +182,31 @@ async fn nameless(pki: &ClusterPki) -> (u16, tokio::task::JoinHandle<()>) {
         }
     });
     (port, task)
+}
+
+/// As Python's `http.server` does it: no length, and the end of TCP is the end of the answer.
+#[tokio::test]
+async fn an_end_without_close_notify_is_the_end_of_an_answer() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let bench = Bench::new();
+    let acceptor = settings(&bench.pki, "apiserver");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = async {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let mut stream = acceptor.accept(tcp).await.unwrap();
+        let mut asked = [0; 4096];
+        assert!(stream.read(&mut asked).await.unwrap() > 0);
+        stream
+            .write_all(b"HTTP/1.0 200 OK\r\n\r\n{\"x\": 1}")
+            .await
+            .unwrap();
+        stream.flush().await.unwrap();
+        stream.get_mut().0.shutdown().await.unwrap();
+    };
+    let endpoint = bench.endpoint(&format!("https://localhost:{port}/"));
+    let (answer, ()) = tokio::join!(post(&endpoint, LONG), serving);
+    assert_eq!(answer.unwrap(), "{\"x\": 1}");
 }
 
 #[tokio::test]

@@ -485,3 +485,86 @@ async fn the_time_of_a_pod_that_goes_only_gets_shorter() {
         .taken();
     assert_eq!(cluster.get(&path).await.code, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn options_of_deletions_have_their_types() {
+    let cluster = Cluster::start().await;
+    cluster
+        .post(MAPS, json!({"metadata": {"name": "kept"}}))
+        .await
+        .taken();
+    let path = format!("{MAPS}/kept");
+    for (body, field) in [
+        (json!({"dryRun": "All"}), "dryRun"),
+        (json!({"preconditions": {"uid": 5}}), "uid"),
+        (json!({"preconditions": "x"}), "preconditions"),
+        (json!({"gracePeriodSeconds": "5"}), "gracePeriodSeconds"),
+        (json!({"propagationPolicy": 5}), "propagationPolicy"),
+        (json!([]), "array"),
+    ] {
+        let refused = cluster
+            .send("DELETE", &path, exchange::JSON, &body)
+            .await
+            .refusal();
+        assert!(
+            refused.starts_with("500 json: cannot unmarshal") && refused.contains(field),
+            "{body}: {refused}"
+        );
+    }
+    cluster
+        .send("GET", &path, exchange::JSON, &Value::Null)
+        .await
+        .taken();
+    let options =
+        json!({"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0, "dryRun": ["All"]});
+    cluster
+        .send("DELETE", &path, exchange::JSON, &options)
+        .await
+        .taken();
+    cluster
+        .send("GET", &path, exchange::JSON, &Value::Null)
+        .await
+        .taken();
+}
+
+/// `kubectl apply` of a list with two items of one key lost one of them.
+#[tokio::test]
+async fn patches_that_contradict_themselves_are_refused() {
+    const STRATEGIC: &str = "application/strategic-merge-patch+json";
+    let cluster = Cluster::start().await;
+    let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i", "args": ["a", "b"]}]}});
+    let pods = "/apis/apps/v1/namespaces/default/deployments";
+    let labels = json!({"app": "p"});
+    let deployment = json!({"metadata": {"name": "p"}, "spec": {
+        "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod["spec"]}}});
+    cluster.post(pods, deployment).await.taken();
+    let path = format!("{pods}/p");
+    let container = json!({"name": "c", "$setElementOrder/env": [{"name": "A"}, {"name": "B"}, {"name": "A"}],
+        "env": [{"name": "A", "value": "3"}, {"name": "A", "value": "1"}, {"name": "B", "value": "2"}]});
+    let patch = json!({"spec": {"template": {"spec": {"containers": [container]}}}});
+    let refused = cluster.send("PATCH", &path, STRATEGIC, &patch).await;
+    assert!(
+        refused
+            .refusal()
+            .starts_with("500 The order in patch list:\n[map[name:A value:3]"),
+        "{}",
+        refused.body
+    );
+    assert_eq!(refused.body["reason"], Value::Null);
+    let last = json!([{"op": "remove", "path": "/spec/template/spec/containers/-1/args/-1"}]);
+    let changed = cluster
+        .send("PATCH", &path, "application/json-patch+json", &last)
+        .await
+        .taken();
+    assert_eq!(
+        changed["spec"]["template"]["spec"]["containers"][0]["args"],
+        json!(["a"])
+    );
+    let wrong = cluster
+        .send("PATCH", &path, "application/json-patch+json", &json!([{"op": 1}]))
+        .await;
+    assert_eq!(
+        wrong.refusal(),
+        "400 error decoding patch: json: cannot unmarshal number into Go struct field jsonPatchOp.op of type string"
+    );
+}

@@ -60,9 +60,15 @@ fn stored(old: Option<&Value>, new: &Value, features: Features) -> ErrorList {
     errors.extend(reference(
         at(spec, &["scaleTargetRef"]),
         &path.child("scaleTargetRef"),
+        of_target(old, new),
     ));
+    let versions = of_metrics(old);
     for (index, metric) in list(spec, &["metrics"]).iter().enumerate() {
-        errors.extend(self::metric(metric, &path.child("metrics").index(index)));
+        errors.extend(self::metric(
+            metric,
+            &path.child("metrics").index(index),
+            versions,
+        ));
     }
     let wakes = |metric: &Value| matches!(text(metric, &["type"]), "Object" | "External");
     let metrics = list(spec, &["metrics"]);
@@ -83,7 +89,48 @@ fn stored(old: Option<&Value>, new: &Value, features: Features) -> ErrorList {
     errors
 }
 
-fn reference(reference: &Value, path: &Path) -> ErrorList {
+/// What the version of a referenced object may be.
+#[derive(Clone, Copy)]
+enum Versions {
+    /// Of a group.
+    Grouped,
+    /// Of a group or of the core.
+    All,
+    /// Whatever is there: it was so before.
+    Unchecked,
+}
+
+/// Those of what is scaled: replication controllers are the only ones of the core.
+fn of_target(old: Option<&Value>, new: &Value) -> Versions {
+    let own = |of: &Value, field| text(of, &["spec", "scaleTargetRef", field]).to_owned();
+    let same = |old: &Value| {
+        ["apiVersion", "kind"]
+            .iter()
+            .all(|field| own(old, field) == own(new, field))
+    };
+    if old.is_some_and(same) {
+        Versions::Unchecked
+    } else if own(new, "kind") == "ReplicationController" {
+        Versions::All
+    } else {
+        Versions::Grouped
+    }
+}
+
+/// Those of objects that metrics are about.
+fn of_metrics(old: Option<&Value>) -> Versions {
+    let unreadable = |metric: &Value| {
+        let version = text(metric, &["object", "describedObject", "apiVersion"]);
+        apimachinery::GroupVersion::parse(version).is_err()
+    };
+    if old.is_some_and(|old| list(old, &["spec", "metrics"]).iter().any(unreadable)) {
+        Versions::Unchecked
+    } else {
+        Versions::All
+    }
+}
+
+fn reference(reference: &Value, path: &Path, versions: Versions) -> ErrorList {
     let mut errors = ErrorList::new();
     for field in ["kind", "name"] {
         let value = text(reference, &[field]);
@@ -94,28 +141,19 @@ fn reference(reference: &Value, path: &Path) -> ErrorList {
         }
     }
     let version = text(reference, &["apiVersion"]);
-    match apimachinery::GroupVersion::parse(version) {
-        Err(error) => errors.push(Error::invalid(
-            &path.child("apiVersion"),
-            version,
-            error.to_string(),
-        )),
-        Ok(parsed)
-            if parsed.group.is_empty()
-                && !(parsed.version == "v1" && text(reference, &["kind"]) == "ReplicationController") =>
-        {
-            errors.push(Error::invalid(
-                &path.child("apiVersion"),
-                version,
-                "apiVersion must specify API group",
-            ));
+    let why = match (versions, apimachinery::GroupVersion::parse(version)) {
+        (Versions::Unchecked, _) => None,
+        (_, Err(error)) => Some(error.to_string()),
+        (Versions::Grouped, Ok(parsed)) if parsed.group.is_empty() => {
+            Some("apiVersion must specify API group".to_owned())
         }
-        Ok(_) => {}
-    }
+        (_, Ok(_)) => None,
+    };
+    errors.extend(why.map(|why| Error::invalid(&path.child("apiVersion"), version, why)));
     errors
 }
 
-fn metric(metric: &Value, path: &Path) -> ErrorList {
+fn metric(metric: &Value, path: &Path, versions: Versions) -> ErrorList {
     let mut errors = ErrorList::new();
     let kind = text(metric, &["type"]);
     let unknown = || one_of(&path.child("type"), at(metric, &["type"]), SOURCES);
@@ -130,7 +168,7 @@ fn metric(metric: &Value, path: &Path) -> ErrorList {
     let given = FIELDS.map(|(_, field)| field).into_iter();
     let mut given: Vec<&str> = given.filter(|field| at(metric, &[field]).is_object()).collect();
     if let Some(field) = given.first() {
-        errors.extend(source(at(metric, &[field]), field, &path.child(field)));
+        errors.extend(source(at(metric, &[field]), field, &path.child(field), versions));
     }
     let wanted = FIELDS.iter().find(|(source, _)| *source == kind);
     match wanted {
@@ -162,12 +200,13 @@ const FIELDS: [(&str, &str); 5] = [
     ("ContainerResource", "containerResource"),
 ];
 
-fn source(source: &Value, field: &str, path: &Path) -> ErrorList {
+fn source(source: &Value, field: &str, path: &Path, versions: Versions) -> ErrorList {
     let mut errors = ErrorList::new();
     if field == "object" {
         errors.extend(reference(
             at(source, &["describedObject"]),
             &path.child("describedObject"),
+            versions,
         ));
     }
     match field {
@@ -414,9 +453,48 @@ mod tests {
                 ],
             ),
         ] {
-            let errors = metric(&given, &Path::new("metrics").index(0));
+            let errors = metric(&given, &Path::new("metrics").index(0), Versions::All);
             let shown: Vec<String> = errors.iter().map(ToString::to_string).collect();
             assert_eq!(shown, wanted, "{given}");
+        }
+    }
+
+    fn autoscaler(target: (&str, &str), described: &str) -> Value {
+        let (kind, version) = target;
+        let metric = json!({"type": "Object", "object": {"metric": {"name": "a"}, "target": {"type": "Value", "value": "1"},
+            "describedObject": {"kind": "Service", "name": "y", "apiVersion": described}}});
+        json!({"spec": {"maxReplicas": 5, "metrics": [metric],
+            "scaleTargetRef": {"kind": kind, "name": "d", "apiVersion": version}}})
+    }
+
+    #[test]
+    fn versions_of_referenced_objects() {
+        let deployment = ("Deployment", "apps/v1");
+        let (core, wrong) = (("Deployment", "v1"), ("Deployment", "a/b/c"));
+        for (old, new, count) in [
+            (None, autoscaler(deployment, "v1"), 0),
+            (None, autoscaler(deployment, ""), 0),
+            (None, autoscaler(deployment, "a/b/c"), 1),
+            (None, autoscaler(core, "v1"), 1),
+            (None, autoscaler(wrong, "v1"), 1),
+            (None, autoscaler(("ReplicationController", ""), "v1"), 0),
+            (None, autoscaler(("ReplicationController", "v1"), "v1"), 0),
+            // What was there already is let through, as it is.
+            (Some(autoscaler(wrong, "v1")), autoscaler(wrong, "v1"), 0),
+            (Some(autoscaler(core, "v1")), autoscaler(wrong, "v1"), 1),
+            (
+                Some(autoscaler(deployment, "a/b/c")),
+                autoscaler(deployment, "d/e/f"),
+                0,
+            ),
+            (
+                Some(autoscaler(deployment, "v1")),
+                autoscaler(deployment, "d/e/f"),
+                1,
+            ),
+        ] {
+            let errors = stored(old.as_ref(), &new, Features::default());
+            assert_eq!(errors.len(), count, "{new}: {errors:?}");
         }
     }
 }

@@ -165,17 +165,22 @@ fn walk(set: &SchemaSet, ty: Option<&Type>, value: &Value, path: &At<'_>, errors
                 seen.insert(element);
             }
         }
-        Some(Type::String | Type::Bytes | Type::Duration) if !value.is_string() => {
-            fail(format!("expected string, got &{{{}}}", shown()))
-        }
+        Some(Type::String | Type::Bytes | Type::Duration) if !value.is_string() => fail(format!(
+            "expected string, got &value.valueUnstructured{{Value:{}}}",
+            crate::go::syntax(value)
+        )),
         Some(Type::Bool) if !value.is_boolean() => fail(format!("expected boolean, got &{{{}}}", shown())),
-        Some(Type::Int32 | Type::Int64 | Type::Double) if !value.is_number() => {
-            fail(format!("expected numeric (int or float), got {}", shown()))
-        }
+        Some(Type::Int32 | Type::Int64 | Type::Double) if !value.is_number() => fail(format!(
+            "expected numeric (int or float), got {}",
+            crate::go::type_of(value)
+        )),
         Some(Type::Quantity | Type::IntOrString | Type::Time | Type::MicroTime)
             if !value.is_string() && !value.is_number() =>
         {
-            fail(format!("expected string, got &{{{}}}", shown()))
+            fail(format!(
+                "expected string, got &value.valueUnstructured{{Value:{}}}",
+                crate::go::syntax(value)
+            ))
         }
         _ => {}
     }

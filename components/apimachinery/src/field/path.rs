@@ -15,6 +15,11 @@ impl Path {
         Self::default()
     }
 
+    /// That of upstream's `field.NewPath("")`, which it shows so.
+    pub fn nameless() -> Self {
+        Self("[]".to_owned())
+    }
+
     /// Paths are made for every field that is looked at, wrong or not, so this takes no detour by a formatter.
     fn and<const N: usize>(&self, parts: [&str; N]) -> Self {
         let length = parts.iter().map(|part| part.len()).sum::<usize>();

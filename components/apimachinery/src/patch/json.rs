@@ -1,5 +1,10 @@
-//! JSON patch (RFC 6902).
-use super::PatchError;
+//! JSON patch (RFC 6902) as the library has it that upstream uses (json-patch.v4): indexes are what Go's `Atoi` takes and
+//! may count from the end, and in a map a member that isn't there is like one that is null.
+
+mod container;
+
+use super::{PatchError, go_kind};
+use container::{add, get, locate, remove, replace};
 use serde_json::Value;
 
 /// More operations than this are refused, as upstream does.
@@ -7,9 +12,7 @@ const MAX_OPERATIONS: usize = 10_000;
 
 /// Applies the operations in order. On an error the target may be half changed; work on a copy.
 pub fn apply(target: &mut Value, patch: &Value) -> Result<(), PatchError> {
-    let operations = patch.as_array().ok_or_else(|| {
-        PatchError::Malformed("json: cannot unmarshal object into Go value of type jsonpatch.Patch".into())
-    })?;
+    let operations = operations(patch).map_err(PatchError::Malformed)?;
     if operations.len() > MAX_OPERATIONS {
         let length = operations.len();
         return Err(PatchError::TooLarge(format!(
@@ -21,190 +24,174 @@ pub fn apply(target: &mut Value, patch: &Value) -> Result<(), PatchError> {
         .try_for_each(|operation| apply_one(target, operation))
 }
 
-fn apply_one(target: &mut Value, operation: &Value) -> Result<(), PatchError> {
-    let text = |key: &str| operation.get(key).and_then(Value::as_str);
-    let path = text("path").ok_or_else(|| rejected("operation has no path"))?;
-    let value = || {
-        operation
-            .get("value")
-            .cloned()
-            .ok_or_else(|| rejected(&format!("operation on {path} has no value")))
+struct Operation<'p> {
+    kind: &'p str,
+    path: Option<&'p str>,
+    from: Option<&'p str>,
+    /// Null and none are the same.
+    value: &'p Value,
+}
+
+/// The operations, if each is one by its type; otherwise Go's error.
+fn operations(patch: &Value) -> Result<Vec<Operation<'_>>, String> {
+    const LIST: &str = "[]handlers.jsonPatchOp";
+    let wrong = |value: &Value, of: &str| {
+        let kind = go_kind(value);
+        format!("error decoding patch: json: cannot unmarshal {kind} into Go {of}")
     };
-    let from = || text("from").ok_or_else(|| rejected(&format!("operation on {path} has no from")));
-    match text("op").unwrap_or("") {
-        "add" => add(target, path, value()?),
-        "remove" => remove(target, path).map(|_| ()),
-        "replace" => {
-            // As the library that upstream uses has it, a map's missing entry is made.
-            if let Some((parent, last)) = split(path)?
-                && let Value::Object(map) = find(target, parent)?
-            {
-                map.insert(last, value()?);
-                return Ok(());
-            }
-            *find(target, path)? = value()?;
-            Ok(())
+    let list = match patch {
+        Value::Array(list) => list.as_slice(),
+        Value::Null => &[],
+        other => return Err(wrong(other, &format!("value of type {LIST}"))),
+    };
+    let mut read = Vec::with_capacity(list.len());
+    for item in list {
+        let fields = match item {
+            Value::Object(fields) => Some(fields),
+            Value::Null => None,
+            other => return Err(wrong(other, "value of type handlers.jsonPatchOp")),
+        };
+        let text = |field: &str| match fields.and_then(|fields| fields.get(field)) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.as_str())),
+            Some(other) => Err(wrong(
+                other,
+                &format!("struct field jsonPatchOp.{field} of type string"),
+            )),
+        };
+        read.push(Operation {
+            kind: text("op")?.unwrap_or("unknown"),
+            path: text("path")?,
+            from: text("from")?,
+            value: fields
+                .and_then(|fields| fields.get("value"))
+                .unwrap_or(&Value::Null),
+        });
+    }
+    Ok(read)
+}
+
+fn apply_one(target: &mut Value, operation: &Operation<'_>) -> Result<(), PatchError> {
+    let kind = operation.kind;
+    let path = || {
+        let missing = || format!("{kind} operation failed to decode path: missing value");
+        operation.path.ok_or_else(|| rejected(missing()))
+    };
+    let from = || {
+        let missing = || {
+            format!("{kind} operation failed to decode from: operation, missing from field: missing value")
+        };
+        operation.from.ok_or_else(|| rejected(missing()))
+    };
+    match kind {
+        "add" => {
+            let path = path()?;
+            let (parent, key) = locate(target, path).ok_or_else(|| {
+                rejected(format!(
+                    "add operation does not apply: doc is missing path: {path:?}: missing value"
+                ))
+            })?;
+            add(parent, &key, operation.value.clone())
+                .map_err(|error| rejected(format!("error in add for path: '{path}': {error}")))
         }
+        "remove" => {
+            let path = path()?;
+            let (parent, key) = locate(target, path).ok_or_else(|| {
+                rejected(format!(
+                    "remove operation does not apply: doc is missing path: {path:?}: missing value"
+                ))
+            })?;
+            remove(parent, &key)
+                .map(drop)
+                .map_err(|error| rejected(format!("error in remove for path: '{path}': {error}")))
+        }
+        "replace" => replace_at(target, path()?, operation.value),
         "move" => {
             let from = from()?;
-            if path.strip_prefix(from).is_some_and(|rest| rest.starts_with('/')) {
-                return Err(rejected(&format!("can't move {from} into itself")));
-            }
-            let moved = remove(target, from)?;
-            add(target, path, moved)
+            let (parent, key) = locate(target, from).ok_or_else(|| {
+                rejected(format!(
+                    "move operation does not apply: doc is missing from path: {from}: missing value"
+                ))
+            })?;
+            let moved = remove(parent, &key)
+                .map_err(|error| rejected(format!("error in move for path: '{key}': {error}")))?;
+            let path = path()?;
+            let (parent, key) = locate(target, path).ok_or_else(|| {
+                rejected(format!(
+                    "move operation does not apply: doc is missing destination path: {path}: missing value"
+                ))
+            })?;
+            add(parent, &key, moved)
+                .map_err(|error| rejected(format!("error in move for path: '{path}': {error}")))
         }
         "copy" => {
-            let copied = find(target, from()?)?.clone();
-            add(target, path, copied)
-        }
-        "test" => {
-            let wanted = operation.get("value").cloned().unwrap_or(Value::Null);
-            let found = find(target, path).map(|value| value.clone()).or_else(|error| {
-                if wanted.is_null() {
-                    Ok(Value::Null)
-                } else {
-                    Err(error)
-                }
+            let from = from()?;
+            let (parent, key) = locate(target, from).ok_or_else(|| {
+                rejected(format!(
+                    "copy operation does not apply: doc is missing from path: {from}: missing value"
+                ))
             })?;
-            if found == wanted {
-                Ok(())
-            } else {
-                Err(rejected(&format!("testing value {path} failed: test failed")))
-            }
+            let copied = get(parent, &key)
+                .map_err(|error| rejected(format!("error in copy for from: '{from}': {error}")))?
+                .clone();
+            let path = path()?;
+            let (parent, key) = locate(target, path).ok_or_else(|| {
+                rejected(format!(
+                    "copy operation does not apply: doc is missing destination path: {path}: missing value"
+                ))
+            })?;
+            add(parent, &key, copied)
+                .map_err(|error| rejected(format!("error while adding value during copy: {error}")))
         }
-        other => Err(rejected(&format!("Unexpected kind: {other}"))),
+        "test" => test(target, path()?, operation.value),
+        other => Err(rejected(format!("Unexpected kind: {other}"))),
     }
 }
 
-fn rejected(message: &str) -> PatchError {
-    PatchError::Rejected(message.to_owned())
-}
-
-fn unescape(segment: &str) -> String {
-    segment.replace("~1", "/").replace("~0", "~")
-}
-
-fn split(path: &str) -> Result<Option<(&str, String)>, PatchError> {
+fn replace_at(target: &mut Value, path: &str, value: &Value) -> Result<(), PatchError> {
     if path.is_empty() {
-        return Ok(None);
-    }
-    if !path.starts_with('/') {
-        return Err(rejected(&format!("{path} does not start with /")));
-    }
-    Ok(path
-        .rsplit_once('/')
-        .map(|(parent, last)| (parent, unescape(last))))
-}
-
-fn position(segment: &str, length: usize) -> Result<usize, PatchError> {
-    if segment == "-" {
-        return Ok(length);
-    }
-    let plain =
-        segment == "0" || (!segment.starts_with('0') && segment.bytes().all(|byte| byte.is_ascii_digit()));
-    segment
-        .parse()
-        .ok()
-        .filter(|index| plain && *index <= length)
-        .ok_or_else(|| rejected(&format!("Unable to access invalid index: {segment}")))
-}
-
-fn find<'a>(target: &'a mut Value, path: &str) -> Result<&'a mut Value, PatchError> {
-    let mut current = target;
-    if path.is_empty() {
-        return Ok(current);
-    }
-    let missing = || rejected(&format!("{path} does not exist"));
-    for segment in path.strip_prefix('/').ok_or_else(missing)?.split('/') {
-        let segment = unescape(segment);
-        current = match current {
-            Value::Object(map) => map.get_mut(&segment).ok_or_else(missing)?,
-            Value::Array(items) => {
-                let at = position(&segment, items.len())?;
-                items.get_mut(at).ok_or_else(missing)?
-            }
-            _ => return Err(missing()),
-        };
-    }
-    Ok(current)
-}
-
-fn add(target: &mut Value, path: &str, value: Value) -> Result<(), PatchError> {
-    let Some((parent, last)) = split(path)? else {
-        *target = value;
+        if !value.is_object() && !value.is_array() {
+            return Err(rejected(
+                "replace operation value must be object or array".to_owned(),
+            ));
+        }
+        *target = value.clone();
         return Ok(());
-    };
-    match find(target, parent)? {
-        Value::Object(map) => {
-            map.insert(last, value);
-            Ok(())
-        }
-        Value::Array(items) => {
-            let at = position(&last, items.len())?;
-            items.insert(at, value);
-            Ok(())
-        }
-        _ => Err(rejected(&format!("{path} has no parent"))),
     }
+    let (parent, key) = locate(target, path).ok_or_else(|| {
+        rejected(format!(
+            "replace operation does not apply: doc is missing path: {path}: missing value"
+        ))
+    })?;
+    replace(parent, &key, value.clone()).map_err(|_| {
+        rejected(format!(
+            "replace operation does not apply: doc is missing key: {path}: missing value"
+        ))
+    })
 }
 
-fn remove(target: &mut Value, path: &str) -> Result<Value, PatchError> {
-    let missing = || rejected(&format!("Unable to remove nonexistent key: {path}"));
-    let Some((parent, last)) = split(path)? else {
-        return Ok(std::mem::take(target));
+fn test(target: &mut Value, path: &str, wanted: &Value) -> Result<(), PatchError> {
+    let found = if path.is_empty() {
+        &*target
+    } else {
+        let (parent, key) = locate(target, path).ok_or_else(|| {
+            rejected(format!(
+                "test operation does not apply: is missing path: {path}: missing value"
+            ))
+        })?;
+        get(parent, &key).map_err(|error| rejected(format!("error in test for path: '{path}': {error}")))?
     };
-    match find(target, parent)? {
-        Value::Object(map) => map.remove(&last).ok_or_else(missing),
-        Value::Array(items) => {
-            let at = position(&last, items.len())?;
-            if at < items.len() {
-                Ok(items.remove(at))
-            } else {
-                Err(missing())
-            }
-        }
-        _ => Err(missing()),
+    if found == wanted {
+        return Ok(());
     }
+    Err(PatchError::TestFailed(format!(
+        "testing value {path} failed: test failed"
+    )))
+}
+
+fn rejected(message: String) -> PatchError {
+    PatchError::Rejected(message)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn operations() {
-        let mut target = json!({"a": [1, 2], "b": {"c/d": "x"}});
-        let patch = json!([
-            {"op": "test", "path": "/b/c~1d", "value": "x"}, {"op": "add", "path": "/a/-", "value": 3}, {"op": "add", "path": "/a/0", "value": 0},
-            {"op": "replace", "path": "/b/c~1d", "value": "y"}, {"op": "copy", "from": "/b/c~1d", "path": "/e"}, {"op": "move", "from": "/a/1", "path": "/f"},
-            {"op": "remove", "path": "/b"}
-        ]);
-        apply(&mut target, &patch).unwrap();
-        assert_eq!(target, json!({"a": [0, 2, 3], "e": "y", "f": 1}));
-    }
-
-    #[test]
-    fn refusals() {
-        for operation in [
-            json!({"op": "test", "path": "/a", "value": 2}),
-            json!({"op": "remove", "path": "/none"}),
-            json!({"op": "replace", "path": "/none/x", "value": 1}),
-            json!({"op": "replace", "path": "/l/0", "value": 1}),
-            json!({"op": "add", "path": "/none/x", "value": 1}),
-            json!({"op": "fly", "path": "/a"}),
-            json!({"op": "add", "path": "/l/7", "value": 1}),
-            json!({"op": "move", "from": "/l", "path": "/l/0"}),
-            json!({"op": "add", "path": "x", "value": 1}),
-        ] {
-            assert!(
-                apply(&mut json!({"a": 1, "l": []}), &json!([operation])).is_err(),
-                "{operation}"
-            );
-        }
-        assert!(matches!(
-            apply(&mut json!({}), &json!({})),
-            Err(PatchError::Malformed(_))
-        ));
-    }
-}
+mod tests;

@@ -100,7 +100,11 @@ pub(super) fn encode(pairs: &[(String, String)]) -> String {
 }
 
 pub async fn log(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
-    let query = log_query(&request.query, server.has_feature("PodLogsQuerySplitStreams"))?;
+    let query = log_query(
+        &target.name,
+        &request.query,
+        server.has_feature("PodLogsQuerySplitStreams"),
+    )?;
     server.metrics.log();
     let pod = pod(target).await?;
     let container = container(&pod, &target.name, request.query.get("container").unwrap_or(""))?;
@@ -179,7 +183,7 @@ async fn kubelet_error(answer: Response, target: &Target) -> ApiError {
     ApiError::new(status.as_u16(), reason, message, None)
 }
 
-fn log_query(query: &Query, splits: bool) -> Result<Vec<(String, String)>, ApiError> {
+fn log_query(pod: &str, query: &Query, splits: bool) -> Result<Vec<(String, String)>, ApiError> {
     let mut out = Vec::new();
     let mut errors = Vec::new();
     for flag in ["follow", "previous", "timestamps"] {
@@ -215,16 +219,15 @@ fn log_query(query: &Query, splits: bool) -> Result<Vec<(String, String)>, ApiEr
             ));
         } else if stream != "All" && query.get("tailLines").is_some_and(|text| !text.is_empty()) {
             errors.push(Error::forbidden(
-                &Path::new(""),
+                &Path::nameless(),
                 "`tailLines` and specific `stream` are mutually exclusive for now",
             ));
         }
         out.push(("stream".to_owned(), stream.to_owned()));
     }
-    for name in ["sinceTime"] {
-        if let Some(text) = query.get(name).filter(|text| !text.is_empty()) {
-            out.push((name.to_owned(), text.to_owned()));
-        }
+    if let Some(text) = query.get("sinceTime").filter(|text| !text.is_empty()) {
+        apimachinery::time::parse_time(text).map_err(ApiError::bad_request)?;
+        out.push(("sinceTime".to_owned(), text.to_owned()));
     }
     if query.get("sinceSeconds").is_some() && query.get("sinceTime").is_some() {
         errors.push(Error::forbidden(
@@ -237,7 +240,7 @@ fn log_query(query: &Query, splits: bool) -> Result<Vec<(String, String)>, ApiEr
     } else {
         Err(ApiError::invalid(
             &GroupVersionKind::new("", "v1", "PodLogOptions"),
-            "",
+            pod,
             &errors,
         ))
     }
@@ -265,7 +268,7 @@ mod tests {
 
     #[test]
     fn options_are_translated_for_the_kubelet() {
-        let told = |text: &str, splits| log_query(&Query::parse(Some(text)), splits);
+        let told = |text: &str, splits| log_query("p", &Query::parse(Some(text)), splits);
         assert!(told("tailLines=-1", false).is_err());
         assert!(told("stream=Neither", true).is_err());
         assert!(told("stream=Stderr&tailLines=5", true).is_err());

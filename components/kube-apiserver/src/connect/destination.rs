@@ -2,7 +2,7 @@
 
 use super::egress::Way;
 use crate::server::Server;
-use apimachinery::{ApiError, GroupResource};
+use apimachinery::{ApiError, GroupResource, Reason};
 use rustls::ClientConfig;
 use serde_json::Value;
 use std::sync::Arc;
@@ -49,10 +49,17 @@ pub async fn kubelet(server: &Server, node_name: &str) -> Result<Kubelet, ApiErr
         .map_err(ApiError::internal)?;
     let node = node.ok_or_else(|| ApiError::not_found(&GroupResource::new("", "nodes"), node_name))?;
     let host = address(&node, &server.flags.kubelet_preferred_address_types).ok_or_else(|| {
-        ApiError::internal(format!(
-            "no preferred addresses found; known addresses: {}",
-            node["status"]["addresses"]
-        ))
+        let known = node["status"]["addresses"].as_array().into_iter().flatten();
+        let known = known.map(|one| {
+            format!(
+                "{{{} {}}}",
+                one["type"].as_str().unwrap_or(""),
+                one["address"].as_str().unwrap_or("")
+            )
+        });
+        let known = known.collect::<Vec<_>>().join(" ");
+        let message = format!("no preferred addresses found; known addresses: [{known}]");
+        ApiError::new(500, Reason::Unknown, message, None)
     })?;
     let port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"]
         .as_u64()

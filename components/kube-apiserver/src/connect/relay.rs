@@ -1,5 +1,6 @@
 //! Sending a request on and bringing its answer back, including connections that change protocol.
 
+use super::abrupt::Abrupt;
 use super::destination::Destination;
 use super::egress::{Stream, Way};
 use crate::authentication::websocket;
@@ -161,7 +162,7 @@ async fn secure(destination: &Destination, stream: Box<dyn Stream>) -> Result<Bo
         ServerName::try_from(destination.host.clone()).map_err(|error| unreachable(error.to_string()))?;
     let handshake = TlsConnector::from(std::sync::Arc::clone(tls)).connect(name, stream);
     match tokio::time::timeout(CONNECT_TIMEOUT, handshake).await {
-        Ok(Ok(stream)) => Ok(Box::new(stream)),
+        Ok(Ok(stream)) => Ok(Box::new(Abrupt(stream))),
         Ok(Err(error)) if is_untrusted(&error) => Err(Failure::Untrusted(error.to_string())),
         Ok(Err(error)) => Err(unreachable(error.to_string())),
         Err(_) => Err(unreachable("TLS handshake timeout".to_owned())),

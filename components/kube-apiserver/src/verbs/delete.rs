@@ -16,7 +16,7 @@ use crate::stores::Failure;
 use api::Resource;
 use apimachinery::managed_fields::Compact;
 use apimachinery::status::{self, Details};
-use apimachinery::{ApiError, GroupResource, meta};
+use apimachinery::{ApiError, GroupResource, Reason, meta};
 use bytes::Bytes;
 use http::StatusCode;
 use parking_lot::Mutex;
@@ -109,14 +109,26 @@ fn read_options(request: &ApiRequest) -> Result<DeleteOptions, ApiError> {
         ]));
     }
     let body = crate::kinds::parse_body(&request.body, &media_type).map_err(ApiError::bad_request)?;
-    let body = body.value;
+    let mut body = body.value;
     if !matches!(meta::kind(&body), "" | "DeleteOptions") {
         return Err(ApiError::bad_request(format!(
             "decoded object cannot be converted to DeleteOptions: it is a {}",
             meta::kind(&body)
         )));
     }
+    fit_options(&mut body)?;
     DeleteOptions::read(request, Some(&body))
+}
+
+/// Options of the wrong types are refused, and not left out: a deletion with `dryRun: "All"` must not happen. Upstream
+/// answers with the decoder's error as it is, which makes it a 500.
+fn fit_options(body: &mut Value) -> Result<(), ApiError> {
+    let schemas = api::schema::built_in();
+    let id = schemas.id("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
+    let id = id.ok_or_else(|| ApiError::internal("there is no schema of DeleteOptions"))?;
+    apimachinery::decode::fit(&schemas, id, body)
+        .map(drop)
+        .map_err(|error| ApiError::new(500, Reason::Unknown, error.to_string(), None))
 }
 
 /// Kinds whose deletion answers with the object that was deleted.

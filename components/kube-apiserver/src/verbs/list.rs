@@ -97,7 +97,7 @@ pub fn parameters(request: &ApiRequest, target: &Target) -> Result<ListRequest, 
 }
 
 /// Checks `timeoutSeconds`, which lists take and ignore.
-pub fn check_timeout(request: &ApiRequest) -> Result<Option<u64>, ApiError> {
+pub fn check_timeout(request: &ApiRequest) -> Result<Option<i64>, ApiError> {
     match request
         .query
         .get("timeoutSeconds")
@@ -105,10 +105,19 @@ pub fn check_timeout(request: &ApiRequest) -> Result<Option<u64>, ApiError> {
     {
         None => Ok(None),
         Some(text) => match text.parse::<i64>() {
-            Ok(seconds) => Ok(u64::try_from(seconds).ok()),
-            Err(_) => Err(ApiError::bad_request(format!(
-                "strconv.ParseInt: parsing {text:?}: invalid syntax"
-            ))),
+            Ok(seconds) => Ok(Some(seconds)),
+            Err(error) => {
+                use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+                let beyond = matches!(error.kind(), NegOverflow | PosOverflow);
+                let why = if beyond {
+                    "value out of range"
+                } else {
+                    "invalid syntax"
+                };
+                Err(ApiError::bad_request(format!(
+                    "strconv.ParseInt: parsing {text:?}: {why}"
+                )))
+            }
         },
     }
 }

@@ -251,13 +251,14 @@ pub fn refusal(form: Form, error: PatchError) -> ApiError {
     match error {
         PatchError::Malformed(message) => ApiError::bad_request(message),
         PatchError::TooLarge(message) => ApiError::request_entity_too_large(&message),
-        PatchError::Rejected(_) if form == Form::Json => ApiError::new(
+        PatchError::Failed(message) => ApiError::new(500, Reason::Unknown, message, None),
+        PatchError::Rejected(_) | PatchError::TestFailed(_) if form == Form::Json => ApiError::new(
             422,
             Reason::Invalid,
             "the server rejected our request due to an error in our request",
             Some(Default::default()),
         ),
-        PatchError::Rejected(message) => {
+        PatchError::Rejected(message) | PatchError::TestFailed(message) => {
             ApiError::new(422, Reason::Invalid, message, Some(Default::default()))
         }
     }
@@ -282,7 +283,12 @@ fn change(row: &Resource, old: &Compact, form: Form, body: &Value) -> Result<Com
             patch::merge::apply(object, body);
             Ok(())
         }
-        Form::Merge => Err(PatchError::Malformed("the patch is not a JSON object".to_owned())),
+        // Go reads null as a map without members.
+        Form::Merge if body.is_null() => Ok(()),
+        Form::Merge => Err(PatchError::Malformed(format!(
+            "error decoding patch: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            patch::go_kind(body)
+        ))),
         _ => patch::strategic::apply(&row.schemas, row.schema_id, object, body),
     };
     if !concerns_managed_fields(form, body) {

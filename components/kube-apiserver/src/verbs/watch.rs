@@ -91,7 +91,8 @@ pub async fn watch(
         return Err(ApiError::internal("the watch could not be started"));
     };
     let seconds = match check_timeout(request)? {
-        Some(seconds) if seconds > 0 => seconds as f64,
+        // One below zero has passed: the watch ends at once.
+        Some(seconds) if seconds != 0 => seconds.max(0) as f64,
         // Spread over twice the least time, so that watches don't all end and come back together.
         _ => server.flags.min_request_timeout as f64 * (1.0 + rand::random::<f64>()),
     };

@@ -4,6 +4,7 @@ use super::place::Service;
 use super::resolver::Resolver;
 use super::trust;
 use super::weakness::{Callee, Weakness};
+use crate::connect::abrupt::Abrupt;
 use crate::connect::egress::{Egress, Proxy, Stream, Way};
 use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -66,7 +67,7 @@ impl Dialer {
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let weakness = Weakness::of_chain(self.callee, chain);
         Ok(Secured {
-            stream: TokioIo::new(stream),
+            stream: TokioIo::new(Abrupt(stream)),
             weakness,
         })
     }
@@ -149,13 +150,13 @@ pub fn go_text(error: &io::Error) -> String {
 
 /// A TLS connection that tells the pool whether it speaks HTTP/2, and each answer's reader of its [`Weakness`].
 pub struct Secured {
-    stream: TokioIo<TlsStream<Either<TcpStream, Box<dyn Stream>>>>,
+    stream: TokioIo<Abrupt<TlsStream<Either<TcpStream, Box<dyn Stream>>>>>,
     pub weakness: Option<Weakness>,
 }
 
 impl Connection for Secured {
     fn connected(&self) -> Connected {
-        let (_, session) = self.stream.inner().get_ref();
+        let (_, session) = self.stream.inner().0.get_ref();
         let connected = match self.weakness {
             Some(weakness) => Connected::new().extra(weakness),
             None => Connected::new(),

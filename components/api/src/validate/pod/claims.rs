@@ -20,7 +20,7 @@ pub(super) fn check<'a>(
         let name = text(claim, &["name"]);
         if is_mirror {
             errors.push(Error::forbidden(
-                &Path::root(),
+                &Path::nameless(),
                 "static pods do not support resource claims",
             ));
             seen.push(name);

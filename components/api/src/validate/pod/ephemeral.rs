@@ -12,7 +12,7 @@ use serde_json::Value;
 pub(in crate::validate) fn update(old: &Value, new: &Value, features: Features) -> ErrorList {
     if meta::annotation(old, annotations::MIRROR).is_some() {
         return vec![Error::forbidden(
-            &Path::root(),
+            &Path::nameless(),
             "static pods do not support ephemeral containers",
         )];
     }

@@ -17,7 +17,7 @@ pub(in crate::validate) fn update(old: &Value, new: &Value, features: Features) 
         (text(old, &["spec", "os", "name"]) == "windows").then_some("windows pods cannot be resized")
     };
     if let Some(why) = refused {
-        return vec![Error::forbidden(&Path::root(), why)];
+        return vec![Error::forbidden(&Path::nameless(), why)];
     }
     let path = Path::new("spec");
     let (before, after) = (at(old, &["spec"]), at(new, &["spec"]));
@@ -38,7 +38,7 @@ pub(in crate::validate) fn update(old: &Value, new: &Value, features: Features) 
     if has_resources(before) || has_resources(after) {
         if !features.has(Feature::InPlacePodLevelResourcesVerticalScaling) {
             errors.push(Error::forbidden(
-                &Path::root(),
+                &Path::nameless(),
                 "resize of pods with pod-level resources is forbidden when InPlacePodLevelResourcesVerticalScalingEnabled feature gate is disabled",
             ));
             return errors;

@@ -398,6 +398,8 @@ fn change(old: &Value, new: &Value, features: Features, path: &Path) -> ErrorLis
 }
 
 const RENAMED: &[(&str, &str)] = &[
+    ("beta.kubernetes.io/os", "kubernetes.io/os"),
+    ("beta.kubernetes.io/arch", "kubernetes.io/arch"),
     (
         "failure-domain.beta.kubernetes.io/zone",
         "topology.kubernetes.io/zone",

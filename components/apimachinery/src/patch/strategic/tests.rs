@@ -94,16 +94,89 @@ fn directives() {
     }
 }
 
+/// As upstream has them: an item with a directive is never kept, what is deleted by one is empty, and what wasn't there
+/// isn't made by one.
+#[test]
+fn directives_where_there_is_nothing_to_merge_with() {
+    let base = json!({"containers": [{"name": "a", "image": "1"}], "labels": {"k": "v"}, "strategy": {"a": {"b": 1}}});
+    for (patch, path, result) in [
+        (
+            json!({"labels": {"$patch": "delete"}}),
+            "/labels",
+            Some(json!({})),
+        ),
+        (
+            json!({"containers": [{"$patch": "replace", "name": "a"}, {"name": "z"}]}),
+            "/containers",
+            Some(json!([{"name": "z"}])),
+        ),
+        (
+            json!({"strategy": {"c": {"$patch": "replace", "x": 1}}}),
+            "/strategy/c",
+            None,
+        ),
+        (
+            json!({"strategy": {"c": {"d": null, "e": 1}}}),
+            "/strategy/c",
+            Some(json!({"e": 1})),
+        ),
+        (
+            json!({"finalizers": [], "$setElementOrder/args": ["1"], "args": ["1"]}),
+            "/args",
+            Some(json!(["1"])),
+        ),
+    ] {
+        let mut target = base.clone();
+        apply(&set(), 1, &mut target, &patch).unwrap();
+        assert_eq!(target.pointer(path), result.as_ref(), "{patch}");
+    }
+    let mut target = base.clone();
+    apply(&set(), 1, &mut target, &Value::Null).unwrap();
+    assert_eq!(target, base);
+}
+
 #[test]
 fn refusals() {
-    for patch in [
-        json!({"containers": [{"image": "1"}]}),
-        json!({"labels": {"$patch": "fly"}}),
-        json!([]),
+    let failed = |text: &str| PatchError::Failed(text.into());
+    let malformed = |text: &str| PatchError::Malformed(text.into());
+    for (patch, want) in [
+        (
+            json!({"containers": [{"image": "1"}]}),
+            failed("map: map[image:1] does not contain declared merge key: name"),
+        ),
+        (
+            json!({"labels": {"$patch": "fly"}}),
+            failed("unknown patch type: fly in map: map[$patch:fly]"),
+        ),
+        (
+            json!({"labels": {"$patch": "merge"}}),
+            failed("unknown patch type: merge in map: map[$patch:merge]"),
+        ),
+        (
+            json!({"containers": [{"name": "a", "$patch": "merge"}]}),
+            failed("merging lists cannot yet be specified in the patch"),
+        ),
+        (
+            json!({"labels": {"$retainKeys": ["a"], "b": "c"}}),
+            malformed("invalid patch format of retainKeys"),
+        ),
+        (
+            json!({"$setElementOrder/containers": [{"name": "a"}, {"name": "b"}, {"name": "a"}],
+                "containers": [{"name": "a"}, {"name": "c"}]}),
+            failed(
+                "The order in patch list:\n[map[name:a] map[name:c]]\n doesn't match $setElementOrder list:\n[map[name:a] map[name:b] map[name:a]]\n",
+            ),
+        ),
+        (
+            json!({"$setElementOrder/none": ["a"], "none": ["a"]}),
+            failed("unable to find api field in struct Pod for the json field \"none\""),
+        ),
+        (
+            json!([]),
+            malformed("json: cannot unmarshal array into Go value of type map[string]interface {}"),
+        ),
     ] {
-        assert!(
-            apply(&set(), 1, &mut json!({"containers": [], "labels": {}}), &patch).is_err(),
-            "{patch}"
-        );
+        let mut target = json!({"containers": [{"name": "x"}], "labels": {}});
+        assert_eq!(apply(&set(), 1, &mut target, &patch), Err(want), "{patch}");
     }
 }

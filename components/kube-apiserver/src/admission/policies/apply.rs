@@ -4,7 +4,8 @@ use super::evaluation::{Budget, LazyVariables, values};
 use super::policy::{Expression, PatchType, Policy};
 use crate::admission::inputs::Inputs;
 use api::Resource;
-use apimachinery::{GroupVersionKind, apply, meta, patch};
+use apimachinery::patch::{self, PatchError};
+use apimachinery::{GroupVersionKind, apply, meta};
 use serde_json::{Map, Value, json};
 
 /// The object after a mutation, not yet completed with defaults.
@@ -43,9 +44,12 @@ fn json_patched(made: &cel::Value<'_>, object: &Value) -> Result<Value, String> 
         .map(|item| operation(&item).ok_or_else(|| "JSONPatch has a value that is not JSON".to_owned()))
         .collect::<Result<Vec<Value>, String>>()?;
     let mut patched = object.clone();
-    patch::json::apply(&mut patched, &Value::Array(operations))
-        .map_err(|error| format!("JSON Patch: {error}"))?;
-    Ok(patched)
+    match patch::json::apply(&mut patched, &Value::Array(operations)) {
+        Ok(()) => Ok(patched),
+        // How a policy says under which conditions it changes something.
+        Err(PatchError::TestFailed(_)) => Ok(object.clone()),
+        Err(error) => Err(format!("JSON Patch: {error}")),
+    }
 }
 
 /// `JSONPatch{op, path, from, value}` as an operation; what isn't given isn't there.

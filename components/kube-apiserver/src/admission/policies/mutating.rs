@@ -67,12 +67,13 @@ pub async fn admit(
             continue;
         }
         let started = Instant::now();
-        let changed = apply_one(application, &surroundings, object, old, &mut denials).await?;
-        if changed {
+        let applied = apply_one(application, &surroundings, object, old, &mut denials).await?;
+        if applied == Applied::Changed {
             surroundings.object_changed();
             state.changed();
         }
-        if application.policy.reinvocable {
+        // What isn't about the request isn't asked again when others have changed the object.
+        if applied != Applied::NotAbout && application.policy.reinvocable {
             state.asked(&application.id);
         }
         let outcome = PolicyOutcome {
@@ -167,14 +168,23 @@ async fn applicable<'a>(
     Ok(())
 }
 
-/// Applies the mutations of one policy; says whether the object is another afterwards.
+/// What a policy has done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Applied {
+    /// Its conditions say that it isn't about this request, or can't be evaluated.
+    NotAbout,
+    Unchanged,
+    Changed,
+}
+
+/// Applies the mutations of one policy.
 async fn apply_one(
     application: &Application<'_>,
     surroundings: &Surroundings<'_>,
     object: &mut Compact,
     old: Option<&Compact>,
     denials: &mut Vec<Denial>,
-) -> Result<bool, ApiError> {
+) -> Result<Applied, ApiError> {
     let (policy, invocation) = (application.policy, &application.invocation);
     let attributes = surroundings.attributes;
     let namespace = surroundings.namespace_object().await?;
@@ -182,7 +192,7 @@ async fn apply_one(
     let rights = Rights::of(&surroundings.server.authorizer, attributes);
     let versioned = surroundings.versioned(invocation, Some(&*object), old).await?;
     let Some(mut current) = versioned.object.map(Cow::into_owned) else {
-        return Ok(false);
+        return Ok(Applied::NotAbout);
     };
     let before = current.clone();
     let metrics = &surroundings.server.metrics.admission;
@@ -209,10 +219,10 @@ async fn apply_one(
     };
     match matched {
         Evaluated::Match => {}
-        Evaluated::NoMatch => return Ok(false),
+        Evaluated::NoMatch => return Ok(Applied::NotAbout),
         Evaluated::Failed(why) => {
             refuse(why, denials);
-            return Ok(false);
+            return Ok(Applied::NotAbout);
         }
     }
     for (kind, expression) in &policy.mutations {
@@ -236,7 +246,7 @@ async fn apply_one(
         }
     }
     if current == before {
-        return Ok(false);
+        return Ok(Applied::Unchanged);
     }
     let changed = Compact::of(if invocation.converted {
         conversion::between(surroundings.server, &invocation.row, &attributes.row, current).await?
@@ -245,5 +255,5 @@ async fn apply_one(
     });
     let before = std::mem::replace(object, changed);
     keep_managers(attributes, &before, object);
-    Ok(true)
+    Ok(Applied::Changed)
 }

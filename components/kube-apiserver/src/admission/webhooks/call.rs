@@ -7,7 +7,6 @@ use crate::admission::attributes::Attributes;
 use crate::admission::matching::Invocation;
 use crate::admission::metrics::{AdmissionMetrics, Phase};
 use crate::webhook::CallError;
-use apimachinery::ApiError;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -53,7 +52,9 @@ impl Question<'_> {
         let verdict = review::answer(&answer, version, &uid, mutating).map_err(|bad| match bad {
             BadAnswer::Undecodable(why) => Failure::calling(format!("failed to call webhook: {why}")),
             BadAnswer::Invalid(why) => Failure::calling(format!("received invalid webhook response: {why}")),
-            BadAnswer::Patch(why) => Failure::Internal(ApiError::internal(why)),
+            BadAnswer::Patch(why) => {
+                Failure::calling(format!("received undecodable patch in webhook response: {why}"))
+            }
         })?;
         for (key, value) in &verdict.audit_annotations {
             attributes

@@ -260,7 +260,10 @@ fn operations(text: &str) -> Result<Vec<Value>, BadAnswer> {
     let bytes = STANDARD
         .decode(text)
         .map_err(|error| BadAnswer::Undecodable(format!("response.patch: {error}")))?;
-    serde_json::from_slice(&bytes).map_err(|error| BadAnswer::Patch(error.to_string()))
+    // Go reads null as no operations.
+    serde_json::from_slice::<Option<Vec<Value>>>(&bytes)
+        .map(Option::unwrap_or_default)
+        .map_err(|error| BadAnswer::Patch(error.to_string()))
 }
 
 /// A kind as Go prints it.
