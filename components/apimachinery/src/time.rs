@@ -1,36 +1,93 @@
 //! Timestamps and durations as the API writes them.
-use jiff::Timestamp;
+use jiff::civil::{DateTime, date};
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+/// A time of the years that Go reads and writes, UTC. A [`Timestamp`] ends 26 hours before the year 9999 does, and its
+/// last second stands for "never" in many an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(DateTime);
+
+impl Moment {
+    /// Seconds since 1970, and nanoseconds that are counted forward from them; `None` beyond the year 9999.
+    pub fn from_unix(seconds: i64, nanoseconds: i32) -> Option<Self> {
+        let since = SignedDuration::from_secs(seconds).checked_add(SignedDuration::new(0, nanoseconds))?;
+        epoch().checked_add(since).ok().map(Self)
+    }
+
+    /// Seconds since 1970, and nanoseconds that are counted forward from them.
+    pub fn to_unix(self) -> (i64, u64) {
+        let since = self.0.duration_since(epoch()).as_nanos();
+        let seconds = since.div_euclid(1_000_000_000);
+        let fraction = since.rem_euclid(1_000_000_000);
+        (
+            i64::try_from(seconds).unwrap_or(i64::MAX),
+            u64::try_from(fraction).unwrap_or_default(),
+        )
+    }
+
+    /// As a time to count with, if it is one.
+    pub fn timestamp(self) -> Option<Timestamp> {
+        TimeZone::UTC.to_timestamp(self.0).ok()
+    }
+}
+
+impl From<Timestamp> for Moment {
+    fn from(time: Timestamp) -> Self {
+        Self(TimeZone::UTC.to_datetime(time))
+    }
+}
+
+fn epoch() -> DateTime {
+    date(1970, 1, 1).at(0, 0, 0, 0)
+}
 
 /// A timestamp to the second, UTC: `2026-01-02T03:04:05Z`.
-pub fn format_time(time: Timestamp) -> String {
-    time.to_zoned(TimeZone::UTC)
-        .strftime("%Y-%m-%dT%H:%M:%SZ")
-        .to_string()
+pub fn format_time(time: impl Into<Moment>) -> String {
+    time.into().0.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// A timestamp to the microsecond, UTC.
-pub fn format_micro_time(time: Timestamp) -> String {
-    let zoned = time.to_zoned(TimeZone::UTC);
-    format!(
-        "{}.{:06}Z",
-        zoned.strftime("%Y-%m-%dT%H:%M:%S"),
-        zoned.subsec_nanosecond() / 1000
-    )
+pub fn format_micro_time(time: impl Into<Moment>) -> String {
+    let Moment(time) = time.into();
+    let micros = time.subsec_nanosecond() / 1000;
+    format!("{}.{micros:06}Z", time.strftime("%Y-%m-%dT%H:%M:%S"))
 }
 
 /// Parses RFC 3339. The error reads as Go's.
-pub fn parse_time(text: &str) -> Result<Timestamp, String> {
-    shape(text, "2006-01-02T15:04:05Z07:00")?;
-    text.parse::<Timestamp>()
-        .map_err(|_| format!("parsing time {}: day out of range", crate::field::quote(text)))
+pub fn parse_time(text: &str) -> Result<Moment, String> {
+    parse(text, "2006-01-02T15:04:05Z07:00")
 }
 
 /// Parses RFC 3339 with microseconds. The error reads as Go's.
-pub fn parse_micro_time(text: &str) -> Result<Timestamp, String> {
-    shape(text, "2006-01-02T15:04:05.000000Z07:00")?;
-    text.parse::<Timestamp>()
-        .map_err(|_| format!("parsing time {}: day out of range", crate::field::quote(text)))
+pub fn parse_micro_time(text: &str) -> Result<Moment, String> {
+    parse(text, "2006-01-02T15:04:05.000000Z07:00")
+}
+
+fn parse(text: &str, layout: &str) -> Result<Moment, String> {
+    shape(text, layout)?;
+    read(text).ok_or_else(|| format!("parsing time {}: day out of range", crate::field::quote(text)))
+}
+
+/// What has the shape of RFC 3339.
+fn read(text: &str) -> Option<Moment> {
+    let (local, offset) = match text.strip_suffix('Z') {
+        Some(local) => (local, 0),
+        None => {
+            let (local, zone) = text.split_at_checked(text.len().checked_sub(6)?)?;
+            let (hours, minutes): (i64, i64) = (zone.get(1..3)?.parse().ok()?, zone.get(4..6)?.parse().ok()?);
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
+            let sign = if zone.starts_with('-') { -1 } else { 1 };
+            (local, sign * (hours * 3600 + minutes * 60))
+        }
+    };
+    let local: DateTime = local.parse().ok()?;
+    local
+        .checked_sub(SignedDuration::from_secs(offset))
+        .ok()
+        .map(Moment)
 }
 
 /// Finds the first element of the layout that the text doesn't have.
@@ -193,6 +250,33 @@ mod tests {
             let error = parse_time(text).unwrap_err();
             assert!(error.ends_with(end), "{error}");
         }
+        for (text, whole, unix) in [
+            // Beyond what a timestamp can be.
+            (
+                "9999-12-31T23:59:59Z",
+                "9999-12-31T23:59:59Z",
+                (253_402_300_799, 0),
+            ),
+            (
+                "0000-01-01T00:00:00Z",
+                "0000-01-01T00:00:00Z",
+                (-62_167_219_200, 0),
+            ),
+            (
+                "1969-12-31T23:59:59.5Z",
+                "1969-12-31T23:59:59Z",
+                (-1, 500_000_000),
+            ),
+            ("1970-01-01T00:30:00-00:30", "1970-01-01T01:00:00Z", (3600, 0)),
+        ] {
+            let time = parse_time(text).unwrap();
+            assert_eq!((format_time(time).as_str(), time.to_unix()), (whole, unix));
+            assert_eq!(Moment::from_unix(unix.0, unix.1 as i32), Some(time));
+        }
+        assert!(
+            parse_time("9999-12-31T23:59:59-01:00").is_err()
+                && parse_time("2026-01-02T03:04:05+24:00").is_err()
+        );
         assert!(
             parse_time("2026-02-31T00:00:00Z").is_err() && parse_micro_time("2026-01-02T03:04:05Z").is_err()
         );

@@ -8,8 +8,9 @@ mod stored;
 mod table;
 pub mod wire;
 
+use apimachinery::Type;
 use apimachinery::schema::{Schema, SchemaSet};
-use apimachinery::{Type, time};
+use apimachinery::time::{self, Moment};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
@@ -263,14 +264,13 @@ fn double(number: f64) -> Value {
     }
 }
 
-fn instant(bytes: &[u8]) -> Result<Option<jiff::Timestamp>, ProtobufError> {
+fn instant(bytes: &[u8]) -> Result<Option<Moment>, ProtobufError> {
     if bytes.is_empty() {
         return Ok(None);
     }
     let nanoseconds = i32::try_from(number(bytes, 2)?).map_err(|_| ProtobufError::Malformed)?;
-    jiff::Timestamp::new(number(bytes, 1)?, nanoseconds)
-        .map(Some)
-        .map_err(|_| ProtobufError::Malformed)
+    let moment = Moment::from_unix(number(bytes, 1)?, nanoseconds);
+    moment.map(Some).ok_or(ProtobufError::Malformed)
 }
 
 fn number(bytes: &[u8], wanted: u32) -> Result<i64, ProtobufError> {

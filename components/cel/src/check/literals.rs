@@ -24,7 +24,7 @@ pub(super) fn check(expr: &Expr, issues: &mut Vec<Issue>) {
 fn is_readable(function: &str, literal: &Literal) -> bool {
     match (function, literal) {
         ("duration", Literal::String(text)) => parse_duration(text).is_some(),
-        ("timestamp", Literal::String(text)) => parse_time(text).is_ok(),
+        ("timestamp", Literal::String(text)) => parse_time(text).is_ok_and(|time| time.timestamp().is_some()),
         ("timestamp", Literal::Int(seconds)) => jiff::Timestamp::from_second(*seconds).is_ok(),
         ("matches", Literal::String(pattern)) => go_regexp::check(pattern).is_ok(),
         _ => true,

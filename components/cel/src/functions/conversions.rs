@@ -105,8 +105,10 @@ fn timestamp<'a>(_: &mut Scratch<'_, 'a>, args: &[Value<'a>]) -> Answer<'a> {
     match &args[0] {
         Value::Timestamp(_) => Ok(args[0].clone()),
         Value::String(text) => apimachinery::time::parse_time(text.as_str())
+            .ok()
+            .and_then(apimachinery::time::Moment::timestamp)
             .map(Value::Timestamp)
-            .map_err(|_| {
+            .ok_or_else(|| {
                 EvalError::new(format!(
                     "cannot convert '{}' to google.protobuf.Timestamp",
                     text.as_str()

@@ -5,7 +5,7 @@ use super::writer;
 use crate::protobuf::MAX_DEPTH;
 use crate::protobuf::alternatives::{self, Form};
 use apimachinery::schema::{Schema, SchemaSet, Type};
-use apimachinery::time;
+use apimachinery::time::{self, Moment};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserializer;
@@ -183,11 +183,9 @@ impl FieldSeed<'_, '_> {
         })
     }
 
-    fn instant<E: Error>(self, time: Result<jiff::Timestamp, String>) -> Result<(), E> {
+    fn instant<E: Error>(self, time: Result<Moment, String>) -> Result<(), E> {
         let time = time.map_err(E::custom)?;
-        // A negative fraction belongs to a time before 1970; the message counts it forward.
-        let seconds = time.as_nanosecond().div_euclid(1_000_000_000) as i64;
-        let fraction = time.as_nanosecond().rem_euclid(1_000_000_000) as u64;
+        let (seconds, fraction) = time.to_unix();
         self.write(|out, number| {
             writer::nested(out, number, |out| {
                 writer::number(out, 1, seconds as u64);
