@@ -100,6 +100,43 @@ pub enum Link {
     Webhook(Arc<WebhookAuthorizer>),
 }
 
+/// What an authorizer is, by upstream's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    AlwaysAllow,
+    AlwaysDeny,
+    Node,
+    Rbac,
+    Abac,
+    Webhook,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AlwaysAllow => "AlwaysAllow",
+            Self::AlwaysDeny => "AlwaysDeny",
+            Self::Node => "Node",
+            Self::Rbac => "RBAC",
+            Self::Abac => "ABAC",
+            Self::Webhook => "Webhook",
+        }
+    }
+}
+
+impl Link {
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Mode(Mode::AlwaysAllow) => Kind::AlwaysAllow,
+            Self::Mode(Mode::AlwaysDeny) => Kind::AlwaysDeny,
+            Self::Mode(Mode::Node) => Kind::Node,
+            Self::Mode(Mode::Rbac) => Kind::Rbac,
+            Self::Abac(_) => Kind::Abac,
+            Self::Webhook(_) => Kind::Webhook,
+        }
+    }
+}
+
 /// The authorizers in the order in which they are asked.
 pub struct Authorizer {
     chain: ArcSwap<Vec<Link>>,

@@ -137,7 +137,7 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
             webhook_cache: TokenCache::for_time(flags.authentication.authentication_token_webhook_cache_ttl),
             metrics: token_metrics.clone(),
         },
-        anonymous: ArcSwap::from_pointee(authentication.anonymous),
+        anonymous: authentication.anonymous,
     };
     let node = NodeAuthorizer {
         rules: bootstrap::objects::node_rules()?,

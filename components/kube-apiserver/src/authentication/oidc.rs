@@ -2,6 +2,7 @@
 
 pub mod compile;
 pub mod evaluate;
+pub mod expressions;
 pub mod fetch;
 pub mod keys;
 
