@@ -240,13 +240,26 @@ fn issuer(flags: &ApiServerFlags) -> anyhow::Result<TokenIssuer> {
             "--service-account-key-file, --service-account-signing-key-file or --service-account-signing-endpoint is required"
         );
     }
-    for issuer in &flags.service_account_issuer {
+    for (index, issuer) in flags.service_account_issuer.iter().enumerate() {
         if issuer.is_empty() {
             bail!("--service-account-issuer must not be empty");
+        }
+        if flags.service_account_issuer[..index].contains(issuer) {
+            bail!("--service-account-issuer {issuer:?} is already specified");
         }
         // A name that looks like a URL has to be one, since others look up its keys there.
         if issuer.contains(':') && url::Url::parse(issuer).is_err() {
             bail!("--service-account-issuer: {issuer:?} has a colon, but is not a valid URL");
+        }
+    }
+    if let Some(uri) = flags
+        .service_account_jwks_uri
+        .as_deref()
+        .filter(|uri| !uri.is_empty())
+    {
+        let parsed = url::Url::parse(uri).context("--service-account-jwks-uri must be a valid URL")?;
+        if parsed.scheme() != "https" {
+            bail!("--service-account-jwks-uri requires https scheme, parsed as: {parsed}");
         }
     }
     let audiences = audiences(flags);

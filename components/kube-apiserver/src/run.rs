@@ -134,7 +134,9 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
             webhook: authentication.webhook,
             lookup: Arc::new(stores.clone()),
             cache: TokenCache::default(),
-            webhook_cache: TokenCache::for_time(flags.authentication.authentication_token_webhook_cache_ttl),
+            webhook_cache: TokenCache::of_unknown_tokens_too(
+                flags.authentication.authentication_token_webhook_cache_ttl,
+            ),
             metrics: token_metrics.clone(),
         },
         anonymous: authentication.anonymous,

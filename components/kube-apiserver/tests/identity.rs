@@ -8,6 +8,7 @@ use p256::elliptic_curve::rand_core::OsRng;
 use p256::pkcs8::{EncodePrivateKey, LineEnding};
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use testkit::api_server::ApiServer;
@@ -83,10 +84,17 @@ async fn an_issuers_tokens_are_good_as_the_file_says() {
     let pki = ClusterPki::write(folder.path()).unwrap();
     let keys = Arc::new(Mutex::new(vec![fresh_key()]));
     let own_url = Arc::new(Mutex::new(String::new()));
+    let open = Arc::new(AtomicBool::new(true));
     let issuer = {
-        let (keys, own_url) = (Arc::clone(&keys), Arc::clone(&own_url));
+        let (keys, own_url, open) = (Arc::clone(&keys), Arc::clone(&own_url), Arc::clone(&open));
         WebhookServer::start(&pki, &[], move |seen| {
             let url = own_url.lock().unwrap().clone();
+            if !open.load(Ordering::SeqCst) {
+                return Answer {
+                    code: 503,
+                    ..Answer::ok(Value::Null)
+                };
+            }
             Answer::ok(if seen.path == "/keys" {
                 let keys: Vec<Value> = keys
                     .lock()
@@ -185,6 +193,39 @@ async fn an_issuers_tokens_are_good_as_the_file_says() {
     })
     .await;
     assert_eq!(who(&server, &second).await.unwrap()["username"], "b:jane");
+
+    // Who may come without credentials was settled at the start.
+    std::fs::write(
+        &file,
+        config("d:").replace("\"path\":\"/livez\"", "\"path\":\"/readyz\""),
+    )
+    .unwrap();
+    eventually("the change is refused", || async {
+        let log = server.log();
+        (!log.contains("anonymous: Forbidden: changed from initial configuration file")).then_some(log)
+    })
+    .await;
+    assert_eq!(
+        send(&anonymous, "GET", "/livez", &Value::Null).await.0,
+        StatusCode::OK
+    );
+    assert_eq!(who(&server, &second).await.unwrap()["username"], "b:jane");
+
+    // The old issuers stay until the new ones answer.
+    open.store(false, Ordering::SeqCst);
+    std::fs::write(&file, config("e:")).unwrap();
+    eventually("the file waits for its issuer", || async {
+        let log = server.log();
+        (!log.contains("waits for its issuers")).then_some(log)
+    })
+    .await;
+    assert_eq!(who(&server, &second).await.unwrap()["username"], "b:jane");
+    open.store(true, Ordering::SeqCst);
+    eventually("the issuer has answered", || async {
+        let user = who(&server, &second).await.unwrap();
+        (user["username"] != "e:jane").then(|| user.to_string())
+    })
+    .await;
 }
 
 /// Policies ask the webhook in the middle of an expression. More of them at once than there are threads that serve
@@ -290,7 +331,9 @@ async fn webhooks_say_who_callers_are_and_what_they_may() {
         who(&server, "of-eve").await.unwrap()["groups"],
         json!(["dev", "ops", "system:authenticated"])
     );
-    assert_eq!(who(&server, "of-nobody").await, Err(StatusCode::UNAUTHORIZED));
+    for _ in 0..3 {
+        assert_eq!(who(&server, "of-nobody").await, Err(StatusCode::UNAUTHORIZED));
+    }
 
     let joe = client(&server, Some("of-joe")).await;
     let eve = client(&server, Some("of-eve")).await;
@@ -324,12 +367,11 @@ async fn webhooks_say_who_callers_are_and_what_they_may() {
     };
     assert_eq!(asked("joe", "configmaps"), 1, "answers are kept");
     assert_eq!(asked("eve", "configmaps"), 0, "the conditions keep others away");
-    let tokens = webhook
-        .seen()
-        .iter()
-        .filter(|seen| seen.body["spec"]["token"] == "of-joe")
-        .count();
-    assert_eq!(tokens, 1, "known tokens are not asked about again");
+    for token in ["of-joe", "of-nobody"] {
+        let seen = webhook.seen();
+        let reviews = seen.iter().filter(|seen| seen.body["spec"]["token"] == token);
+        assert_eq!(reviews.count(), 1, "{token} is not asked about again");
+    }
 
     policies_ask_it(&server, &joe).await;
 
@@ -373,6 +415,19 @@ async fn webhooks_say_who_callers_are_and_what_they_may() {
     // What no other authorizer allows is not said to be forbidden: the webhook might have allowed it.
     let text = undecided(&joe, &list("secrets")).await;
     assert!(text.trim_end().ends_with("connect: connection refused"), "{text}");
+
+    // Built-in authorizers don't go.
+    let without = config("NoOpinion").replace("\"RBAC\"", "\"AlwaysAllow\"");
+    std::fs::write(&chain, without).unwrap();
+    eventually("the change is refused", || async {
+        let log = server.log();
+        (!log.contains("missing required types: [RBAC]")).then_some(log)
+    })
+    .await;
+    assert_eq!(
+        send(&eve, "GET", &list("configmaps"), &Value::Null).await.0,
+        StatusCode::FORBIDDEN
+    );
 }
 
 /// What is told of a request that nobody could decide.

@@ -43,10 +43,12 @@ pub fn user(mapping: &Mapping, claims: &Value) -> Result<User, String> {
     };
     let uid = match &mapping.uid {
         None => String::new(),
-        Some(Source::Claim { name, .. }) => claims[name]
-            .as_str()
-            .ok_or_else(|| format!("parse uid claim {name:?}: it is not a string"))?
-            .to_owned(),
+        Some(Source::Claim { name, .. }) => match claims.get(name) {
+            None => return Err(format!("parse uid claim {name:?}: claim not present")),
+            Some(value) => {
+                text_or_null(value).ok_or_else(|| format!("parse uid claim {name:?}: it is not a string"))?
+            }
+        },
         Some(Source::Expression(program)) => string(program, claims, "uid")?,
     };
     let mut extra = BTreeMap::new();
@@ -107,12 +109,20 @@ fn group_claim(claims: &Value, name: &str) -> Result<Vec<String>, String> {
         Value::String(one) => Ok(vec![one.clone()]),
         Value::Array(all) => all
             .iter()
-            .map(|group| group.as_str().map(str::to_owned))
+            .map(text_or_null)
             .collect::<Option<_>>()
             .ok_or_else(|| format!("parse groups claim {name:?}: not all of its values are strings")),
         _ => Err(format!(
             "parse groups claim {name:?}: it is neither a string nor a list"
         )),
+    }
+}
+
+/// A text; null reads as the empty one, as in Go.
+fn text_or_null(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => Some(String::new()),
+        value => value.as_str().map(str::to_owned),
     }
 }
 
@@ -227,6 +237,19 @@ mod tests {
             found.extra["authentication.kubernetes.io/credential-id"],
             ["JTI=n"]
         );
+    }
+
+    #[test]
+    fn null_in_a_claim_reads_as_empty() {
+        let text = "claimMappings: {username: {claim: sub, prefix: ''}, groups: {claim: roles, prefix: ''}, uid: {claim: id}}";
+        let mapping = mapping(&config(text), &jwt()).unwrap();
+        let found = user(&mapping, &json!({"sub": "a", "roles": [null, "b"], "id": null})).unwrap();
+        assert_eq!(
+            (found.uid.as_str(), &found.groups[..]),
+            ("", &[String::new(), "b".to_owned()][..])
+        );
+        assert!(user(&mapping, &json!({"sub": "a", "id": 1})).is_err());
+        assert!(user(&mapping, &json!({"sub": "a"})).is_err());
     }
 
     #[test]

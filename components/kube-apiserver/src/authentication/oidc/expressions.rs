@@ -1,9 +1,9 @@
 //! The expressions of an issuer's configuration, and what is declared about the values that they are evaluated over.
 
+use crate::declarations::{map_of, object, text, texts};
 use apimachinery::field::{Error, Path};
-use cel::{Decl, Environment, ListKind, Object, ObjectField, Program, Shape, Type};
-use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use cel::{Decl, Environment, Program, Type};
+use std::sync::LazyLock;
 
 /// What an expression sees: the claims of a token, or the user that they came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,45 +27,13 @@ static USER: LazyLock<Decl> = LazyLock::new(|| {
     object(
         "kubernetes.UserInfo",
         &[
-            ("username", Decl::new(Shape::String)),
-            ("uid", Decl::new(Shape::String)),
+            ("username", text()),
+            ("uid", text()),
             ("groups", texts()),
             ("extra", map_of(texts())),
         ],
     )
 });
-
-/// Values of one kind by text.
-pub fn map_of(values: Decl) -> Decl {
-    Decl::new(Shape::Map(Arc::new(values)))
-}
-
-/// A list of values of one kind.
-pub fn list_of(items: Decl) -> Decl {
-    Decl::new(Shape::List(Arc::new(items), ListKind::Atomic))
-}
-
-/// A list of texts.
-pub fn texts() -> Decl {
-    list_of(Decl::new(Shape::String))
-}
-
-/// An object whose absent fields can't be selected.
-pub fn object(name: &str, fields: &[(&str, Decl)]) -> Decl {
-    let field = |(name, decl): &(&str, Decl)| {
-        let field = ObjectField {
-            json_name: (*name).to_owned(),
-            decl: Arc::new(decl.clone()),
-            zero_when_absent: false,
-        };
-        ((*name).to_owned(), field)
-    };
-    let fields: BTreeMap<_, _> = fields.iter().map(field).collect();
-    Decl::new(Shape::Object(Arc::new(Object {
-        name: name.to_owned(),
-        fields,
-    })))
-}
 
 impl Over {
     fn name(self) -> &'static str {
