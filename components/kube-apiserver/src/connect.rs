@@ -7,6 +7,7 @@ pub mod destination;
 pub mod egress;
 mod html;
 pub mod options;
+pub mod proxies;
 pub mod proxy;
 pub mod relay;
 mod rewrite;

@@ -228,6 +228,104 @@ async fn an_issuers_tokens_are_good_as_the_file_says() {
     .await;
 }
 
+/// An issuer that says elsewhere what groups somebody is in, after a redirect to its keys.
+#[tokio::test]
+async fn groups_may_be_told_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = ClusterPki::write(folder.path()).unwrap();
+    let key = Arc::new(fresh_key());
+    let told = Arc::new(Mutex::new(String::new()));
+    let own_url = Arc::new(Mutex::new(String::new()));
+    let issuer = {
+        let (key, told, own_url) = (Arc::clone(&key), Arc::clone(&told), Arc::clone(&own_url));
+        WebhookServer::start(&pki, &[], move |seen| {
+            let url = own_url.lock().unwrap().clone();
+            match seen.path.as_str() {
+                "/groups" if seen.authorization == "Bearer f005ba11" => Answer {
+                    text: Some(told.lock().unwrap().clone()),
+                    ..Answer::ok(Value::Null)
+                },
+                "/groups" => Answer {
+                    code: 401,
+                    ..Answer::ok(Value::Null)
+                },
+                "/keys" => Answer {
+                    code: 302,
+                    location: Some("/moved".to_owned()),
+                    ..Answer::ok(Value::Null)
+                },
+                "/moved" => Answer::ok(json!({ "keys": [key.public.to_jwk()] })),
+                _ => Answer::ok(json!({"issuer": url, "jwks_uri": format!("{url}/keys")})),
+            }
+        })
+        .await
+        .unwrap()
+    };
+    let url = issuer.url("");
+    own_url.lock().unwrap().clone_from(&url);
+    let etcd = Etcd::start().await.unwrap();
+    let flags = [
+        format!("--oidc-issuer-url={url}"),
+        "--oidc-client-id=kubernetes".to_owned(),
+        format!("--oidc-ca-file={}", pki.file("ca.crt").display()),
+        "--oidc-username-prefix=-".to_owned(),
+        "--oidc-groups-claim=groups".to_owned(),
+        "--oidc-signing-algs=ES256".to_owned(),
+    ];
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &flags).await.unwrap();
+    let refers = |access: &str| {
+        json!({
+            "_claim_names": {"groups": "s"},
+            "_claim_sources": {"s": {"endpoint": format!("{url}/groups"), "access_token": access}},
+        })
+    };
+    for (number, (claims, answer, groups)) in [
+        (
+            json!({"groups": ["own"]}),
+            json!({}),
+            Some(json!(["own", "system:authenticated"])),
+        ),
+        (
+            refers("f005ba11"),
+            json!({"groups": ["dev"]}),
+            Some(json!(["dev", "system:authenticated"])),
+        ),
+        (refers("another"), json!({"groups": ["dev"]}), None),
+        (
+            refers("f005ba11"),
+            json!({"groups": ["dev"], "aud": "others"}),
+            None,
+        ),
+        (refers("f005ba11"), json!({"groups": ["dev"], "exp": 1000}), None),
+        (refers("f005ba11"), json!({"roles": ["dev"]}), None),
+        (json!({"_claim_names": {"groups": "s"}}), json!({}), None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        *told.lock().unwrap() = token(&key, &url, answer.clone());
+        // Each a token of its own: what came of the others is known for a while.
+        let mut claims = claims;
+        claims["nonce"] = json!(number);
+        let user = who(&server, &token(&key, &url, claims.clone())).await;
+        assert_eq!(
+            user.ok().map(|user| user["groups"].clone()),
+            groups,
+            "{claims} {answer}"
+        );
+    }
+    // Nor is what somebody else has signed.
+    *told.lock().unwrap() = token(&fresh_key(), &url, json!({"groups": ["dev"]}));
+    let forged = who(&server, &token(&key, &url, refers("f005ba11"))).await;
+    assert_eq!(forged, Err(StatusCode::UNAUTHORIZED));
+
+    // Who has the name of nobody is in no group, and refused for that alone.
+    let nobody = server.client("system:anonymous", &[]).await.unwrap();
+    let (code, answer) = send(&nobody, "GET", "/api/v1/nodes", &Value::Null).await;
+    assert_eq!(code, StatusCode::FORBIDDEN, "{answer}");
+}
+
 /// Policies ask the webhook in the middle of an expression. More of them at once than there are threads that serve
 /// connections: were one of these to wait there, the answer would have nobody to read it.
 async fn policies_ask_it(server: &ApiServer, joe: &kube::Client) {

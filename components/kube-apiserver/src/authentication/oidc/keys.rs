@@ -18,7 +18,7 @@ struct Discovery {
     jwks_uri: String,
 }
 
-type Keys = Arc<Vec<PublicKey>>;
+pub type Keys = Arc<Vec<PublicKey>>;
 
 #[derive(Default)]
 struct State {
@@ -33,13 +33,13 @@ struct State {
 pub struct KeySet {
     issuer: String,
     discovery_url: String,
-    fetcher: Fetcher,
+    fetcher: Arc<Fetcher>,
     state: Mutex<State>,
 }
 
 impl KeySet {
     /// `discovery_url` empty is the usual place below the issuer's URL.
-    pub fn new(issuer: &str, discovery_url: &str, fetcher: Fetcher) -> Self {
+    pub fn new(issuer: &str, discovery_url: &str, fetcher: Arc<Fetcher>) -> Self {
         let discovery_url = if discovery_url.is_empty() {
             format!(
                 "{}/.well-known/openid-configuration",

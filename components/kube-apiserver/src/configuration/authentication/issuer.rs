@@ -1,9 +1,10 @@
 //! One issuer of an AuthenticationConfiguration.
 
-use crate::authentication::oidc::Issuer;
-use crate::authentication::oidc::compile;
+use crate::authentication::oidc::compile::{self, Source};
+use crate::authentication::oidc::distributed::Distributed;
 use crate::authentication::oidc::fetch::Fetcher;
 use crate::authentication::oidc::keys::KeySet;
+use crate::authentication::oidc::{Issuer, Verifier};
 use crate::connect::egress::{Egress, Way};
 use apimachinery::field::{Error, ErrorList, Path};
 use component_config::kube_apiserver::ApiServerFlags;
@@ -47,13 +48,30 @@ pub fn load(
         .map_err(|wrong| errors.extend(wrong))
         .ok();
     match (fetcher, mapping) {
-        (Some(fetcher), Some(mapping)) if errors.is_empty() => Ok(Issuer {
-            keys: Arc::new(KeySet::new(&issuer.url, &issuer.discovery_url, fetcher)),
-            url: issuer.url.clone(),
-            audiences: issuer.audiences.clone(),
-            algorithms,
-            mapping,
-        }),
+        (Some(fetcher), Some(mapping)) if errors.is_empty() => {
+            let fetcher = Arc::new(fetcher);
+            let keys = Arc::new(KeySet::new(
+                &issuer.url,
+                &issuer.discovery_url,
+                Arc::clone(&fetcher),
+            ));
+            let distributed = match &mapping.groups {
+                Some(Source::Claim { name, .. }) => {
+                    Some(Distributed::new(name, fetcher, &issuer.url, Arc::clone(&keys)))
+                }
+                _ => None,
+            };
+            Ok(Issuer {
+                url: issuer.url.clone(),
+                verifier: Verifier {
+                    audiences: issuer.audiences.clone(),
+                    algorithms,
+                },
+                mapping,
+                keys,
+                distributed,
+            })
+        }
         _ => Err(errors),
     }
 }
