@@ -16,7 +16,7 @@ use decisions::Decisions;
 use futures::FutureExt;
 use std::sync::Arc;
 use std::time::Duration;
-use webhook::WebhookAuthorizer;
+use webhook::{WebhookAuthorizer, WebhookMetrics};
 
 /// How long a question waits at most for the first RBAC index of a server that has just started.
 const RIGHTS_KNOWN: Duration = Duration::from_secs(10);
@@ -146,6 +146,7 @@ pub struct Authorizer {
     cache: cache::DecisionCache,
     /// What each of them decided.
     pub decisions: Decisions,
+    pub webhooks: WebhookMetrics,
 }
 
 /// How far a question has come.
@@ -168,6 +169,7 @@ impl Authorizer {
             node,
             cache: cache::DecisionCache::default(),
             decisions: Decisions::default(),
+            webhooks: WebhookMetrics::default(),
         }
     }
 
@@ -222,7 +224,7 @@ impl Authorizer {
                 }
                 Step::Ask(webhook, next) => (webhook, next),
             };
-            let verdict = webhook.authorize(attributes).boxed().await;
+            let verdict = webhook.authorize(attributes, &self.webhooks).boxed().await;
             if let Decision::NoOpinion(reason) = verdict.decision {
                 note(&mut reasons, reason);
                 errors.extend(verdict.error);

@@ -172,6 +172,8 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     let mut metrics = Metrics::new(own.clone(), build, told, |registry| {
         audit.register(registry);
         authorizer.decisions.register(registry);
+        authorizer.webhooks.register(registry);
+        authenticator.tokens.issuers.metrics.register(registry);
         authorizer.node.actions.register(registry);
         registry.register_collector(Box::new(StorageMetrics::of(&stores.storage)));
         storage::kms_metrics::register(registry, &own);

@@ -471,6 +471,21 @@ async fn webhooks_say_who_callers_are_and_what_they_may() {
         assert_eq!(reviews.count(), 1, "{token} is not asked about again");
     }
 
+    let metrics = server.admin().await.unwrap();
+    let metrics = metrics.request_text(http::Request::get("/metrics").body(Vec::new()).unwrap());
+    let metrics = metrics.await.unwrap();
+    for told in [
+        "apiserver_authorization_webhook_evaluations_total{name=\"hook\",result=\"success\"} ",
+        "apiserver_authorization_webhook_duration_seconds_count{name=\"hook\",result=\"success\"} ",
+        "apiserver_authorization_match_condition_exclusions_total{type=\"Webhook\",name=\"hook\"} ",
+        "apiserver_authorization_match_condition_evaluation_seconds_count{type=\"Webhook\",name=\"hook\"} ",
+    ] {
+        assert!(
+            metrics.lines().any(|line| line.starts_with(told)),
+            "{told}: {metrics}"
+        );
+    }
+
     policies_ask_it(&server, &joe).await;
 
     // Without the webhook it is as the failure policy says.
@@ -513,6 +528,9 @@ async fn webhooks_say_who_callers_are_and_what_they_may() {
     // What no other authorizer allows is not said to be forbidden: the webhook might have allowed it.
     let text = undecided(&joe, &list("secrets")).await;
     assert!(text.trim_end().ends_with("connect: connection refused"), "{text}");
+    let metrics = admin.request_text(http::Request::get("/metrics").body(Vec::new()).unwrap());
+    let open = "apiserver_authorization_webhook_evaluations_fail_open_total{name=\"hook\",result=\"error\"} ";
+    assert!(metrics.await.unwrap().contains(open));
 
     // Built-in authorizers don't go.
     let without = config("NoOpinion").replace("\"RBAC\"", "\"AlwaysAllow\"");

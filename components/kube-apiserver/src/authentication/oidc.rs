@@ -6,6 +6,7 @@ pub mod evaluate;
 pub mod expressions;
 pub mod fetch;
 pub mod keys;
+pub mod metrics;
 
 use super::Rejected;
 use crate::identity::User;
@@ -14,8 +15,10 @@ use arc_swap::ArcSwap;
 use compile::Mapping;
 use distributed::Distributed;
 use keys::{KeySet, Keys};
+use metrics::JwtMetrics;
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Tolerated difference between clocks for `nbf`, seconds.
 const NOT_BEFORE_LEEWAY: i64 = 300;
@@ -42,12 +45,14 @@ pub struct Verifier {
 #[derive(Default)]
 pub struct Issuers {
     current: ArcSwap<Vec<Issuer>>,
+    pub metrics: JwtMetrics,
 }
 
 impl Issuers {
     pub fn new(issuers: Vec<Issuer>) -> Self {
         Self {
             current: ArcSwap::from_pointee(issuers),
+            metrics: JwtMetrics::default(),
         }
     }
 
@@ -71,8 +76,11 @@ impl Issuers {
         let Some(issuer) = issuers.iter().find(|issuer| peek["iss"] == issuer.url.as_str()) else {
             return Ok(None);
         };
-        let user = issuer.check(token).await?;
-        Ok(Some(Arc::new(user.authenticated())))
+        let began = Instant::now();
+        let checked = issuer.check(token).await;
+        self.metrics
+            .checked(&issuer.url, checked.is_ok(), began.elapsed());
+        Ok(Some(Arc::new(checked?.authenticated())))
     }
 }
 

@@ -1,14 +1,17 @@
 //! An authorizer behind a webhook: SubjectAccessReviews out, decisions in, both kept for a while.
 
 mod conditions;
+mod metrics;
 
 pub use conditions::MatchConditions;
+pub use metrics::WebhookMetrics;
 
 use super::attributes::Attributes;
 use super::selection;
 use super::{Decision, Verdict};
-use crate::webhook::{Asked, CallError, Endpoint, PAUSE};
+use crate::webhook::{Asked, Endpoint, PAUSE};
 use ahash::AHashMap;
+use metrics::Ended;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -56,10 +59,14 @@ impl WebhookAuthorizer {
         }
     }
 
-    pub async fn authorize(&self, attributes: &Attributes<'_>) -> Verdict {
+    pub async fn authorize(&self, attributes: &Attributes<'_>, metrics: &WebhookMetrics) -> Verdict {
+        let name = self.name();
         let spec = spec(attributes, "groups");
         if !self.conditions.is_empty() {
-            match self.conditions.hold(&spec) {
+            let began = Instant::now();
+            let held = self.conditions.hold(&spec);
+            metrics.matched(name, held.as_ref().ok().copied(), began.elapsed());
+            match held {
                 Ok(true) => {}
                 Ok(false) => return Decision::NoOpinion(String::new()).into(),
                 Err(error) => return self.failed(error, String::new()),
@@ -70,11 +77,24 @@ impl WebhookAuthorizer {
         if let Some(decision) = self.kept(&key) {
             return decision.into();
         }
-        let answer = match self.ask(spec).await {
-            Ok(answer) => answer,
-            Err(error) => return self.failed(error.to_string(), String::new()),
+        let began = Instant::now();
+        let answer = self.ask(spec).await;
+        let ended = match &answer {
+            Ok(_) => Ended::Success,
+            Err(failure) if failure.timed_out => Ended::Timeout,
+            Err(_) => Ended::Error,
         };
-        let decision = match read(&answer, &self.settings.version) {
+        metrics.asked(name, ended, began.elapsed());
+        let status = match answer {
+            Ok(status) => status,
+            Err(failure) => {
+                if !self.settings.deny_on_failure {
+                    metrics.failed_open(name, ended);
+                }
+                return self.failed(failure.error, String::new());
+            }
+        };
+        let decision = match read(&status) {
             Ok(decision) => decision,
             Err(Unusable { error, reason }) => return self.failed(error, reason),
         };
@@ -127,7 +147,8 @@ impl WebhookAuthorizer {
         known.insert(key, (now + time, decision.clone()));
     }
 
-    async fn ask(&self, mut spec: Value) -> Result<bytes::Bytes, CallError> {
+    /// The status of the answer.
+    async fn ask(&self, mut spec: Value) -> Result<Value, Failure> {
         // The older version called groups `group`.
         if self.settings.version == "v1beta1"
             && let Some(fields) = spec.as_object_mut()
@@ -144,9 +165,15 @@ impl WebhookAuthorizer {
         })
         .to_string();
         let timeout = self.settings.timeout;
-        self.endpoint
-            .post_patiently(question.into(), timeout, PAUSE)
-            .await
+        let answer = self.endpoint.post_patiently(question.into(), timeout, PAUSE);
+        let answer = answer.await.map_err(|error| Failure {
+            timed_out: error.timed_out(),
+            error: error.to_string(),
+        })?;
+        status(&answer, &self.settings.version).map_err(|error| Failure {
+            error,
+            timed_out: false,
+        })
     }
 }
 
@@ -202,21 +229,27 @@ struct Unusable {
     reason: String,
 }
 
-fn read(answer: &[u8], version: &str) -> Result<Decision, Unusable> {
-    let unusable = |error: String| Unusable {
-        error,
-        reason: String::new(),
-    };
-    let review: Value = serde_json::from_slice(answer).map_err(|error| unusable(error.to_string()))?;
+/// Why there is no answer.
+#[derive(Debug)]
+struct Failure {
+    error: String,
+    timed_out: bool,
+}
+
+fn status(answer: &[u8], version: &str) -> Result<Value, String> {
+    let mut review: Value = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
     let asked = Asked {
         group: "authorization.k8s.io",
         version,
         kind: "SubjectAccessReview",
     };
-    if !asked.is_answered_by(&review).map_err(unusable)? {
-        return Ok(Decision::NoOpinion(String::new()));
-    }
-    let status = &review["status"];
+    Ok(match asked.is_answered_by(&review)? {
+        true => review.get_mut("status").map(Value::take).unwrap_or_default(),
+        false => Value::Null,
+    })
+}
+
+fn read(status: &Value) -> Result<Decision, Unusable> {
     let reason = status["reason"].as_str().unwrap_or("").to_owned();
     match (status["allowed"] == true, status["denied"] == true) {
         (true, true) => Err(Unusable {
@@ -235,7 +268,7 @@ mod tests {
 
     #[test]
     fn answers_become_decisions() {
-        let read = |status: Value| read(json!({ "status": status }).to_string().as_bytes(), "v1");
+        let read = |status: Value| read(&status);
         assert_eq!(
             read(json!({"allowed": true, "reason": "r"})),
             Ok(Decision::Allow("r".into()))
@@ -245,6 +278,12 @@ mod tests {
         assert!(read(json!({"allowed": true, "denied": true})).is_err());
         // What the other version would say is not heard.
         let other = br#"{"apiVersion": "authorization.k8s.io/v1beta1", "kind": "SubjectAccessReview", "status": {"allowed": true}}"#;
-        assert_eq!(super::read(other, "v1"), Ok(Decision::NoOpinion(String::new())));
+        assert_eq!(status(other, "v1"), Ok(Value::Null));
+        let same = br#"{"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "status": {"allowed": true}}"#;
+        assert_eq!(status(same, "v1"), Ok(json!({"allowed": true})));
+        for broken in [&b"[]"[..], b"1", b"{}"] {
+            assert_eq!(status(broken, "v1"), Ok(Value::Null));
+        }
+        assert!(status(b"{", "v1").is_err());
     }
 }

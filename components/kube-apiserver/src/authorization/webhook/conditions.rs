@@ -144,7 +144,8 @@ fn with_all_fields(spec: &Value) -> Value {
     for selector in ["fieldSelector", "labelSelector"] {
         let requirements = attributes
             .get_mut(selector)
-            .and_then(|selector| selector["requirements"].as_array_mut());
+            .and_then(|selector| selector.get_mut("requirements"))
+            .and_then(Value::as_array_mut);
         for requirement in requirements.into_iter().flatten() {
             fill(requirement, &["values"], &json!([]));
         }
