@@ -46,10 +46,18 @@ impl Follower {
     /// `None` without such a file.
     pub fn new(server: &Server) -> Option<Self> {
         let file = server.flags.authentication.authentication_config.as_deref()?;
-        Some(Self {
+        let follower = Self {
             file: Followed::new(file),
             waiting: None,
-        })
+        };
+        follower.tell(server);
+        Some(follower)
+    }
+
+    /// Which file is in use.
+    fn tell(&self, server: &Server) {
+        let metrics = &server.metrics.access;
+        metrics.in_use(access::Followed::Authentication, &self.file.text);
     }
 
     /// Reads the file if it has changed, and takes it once it may be taken.
@@ -81,6 +89,7 @@ impl Follower {
         let Some(why) = candidate.failure().await else {
             server.authenticator.replace(candidate.issuers);
             tracing::info!("the authentication configuration was reloaded");
+            self.tell(server);
             return told(true);
         };
         if candidate.since.elapsed() >= PATIENCE {

@@ -20,8 +20,11 @@ impl Follower {
     /// `None` without such a file.
     pub fn new(server: &Server) -> Option<Self> {
         let file = server.flags.authorization.authorization_config.as_deref()?;
+        let file = Followed::new(file);
+        let metrics = &server.metrics.access;
+        metrics.in_use(access::Followed::Authorization, &file.text);
         Some(Self {
-            file: Followed::new(file),
+            file,
             clients: Clients::new(None).by(&server.egress),
             initial: built_in(&server.authorizer.chain()),
         })
@@ -37,6 +40,7 @@ impl Follower {
         match outcome {
             Ok(chain) => {
                 server.authorizer.replace(chain);
+                metrics.in_use(access::Followed::Authorization, &self.file.text);
                 tracing::info!("the authorization configuration was reloaded");
             }
             Err(error) => refused("authorization", &error),
