@@ -4,7 +4,7 @@ use crate::environment::Environment;
 use crate::estimate::{self, Cost};
 use crate::evaluate::{self, EvalError, Scratch};
 use crate::functions::{Authorize, AuthorizerState, Regexes};
-use crate::node::Node;
+use crate::node::{Node, Op};
 use crate::syntax::{self, Source};
 use crate::types::Type;
 use crate::value::{Opaque, Value};
@@ -63,6 +63,11 @@ impl Program {
         self.uses.contains(&variable)
     }
 
+    /// Whether the expression selects a field of the variable at this position: `a.b`, `a.?b` or `has(a.b)`.
+    pub fn selects(&self, variable: usize, field: &str) -> bool {
+        selects(&self.node, variable, field)
+    }
+
     /// The value over `variables`, which stand in the environment's order; `None` has no value. Fails when it
     /// costs more than `limit`.
     pub fn evaluate<'a>(&'a self, variables: &[Option<Value<'a>>], limit: u64) -> Outcome<'a> {
@@ -87,8 +92,46 @@ impl Program {
     }
 }
 
+fn selects(node: &Node, variable: usize, wanted: &str) -> bool {
+    if let Op::Select { operand, field, .. } = &node.op
+        && field == wanted
+        && matches!(operand.op, Op::Variable(found) if found == variable)
+    {
+        return true;
+    }
+    let mut found = false;
+    node.op
+        .children(&mut |child| found = found || selects(child, variable, wanted));
+    found
+}
+
 /// The value of a variable `authorizer`, which asks `authorize`. Its declaration is
 /// `Shape::Opaque("kubernetes.authorization.Authorizer")`.
 pub fn authorizer<'a>(authorize: &'a dyn Authorize) -> Value<'a> {
     Value::Opaque(Opaque::Authorizer(Arc::new(AuthorizerState::root(authorize))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Decl;
+
+    #[test]
+    fn selections_of_a_variables_field() {
+        let environment = Environment::new().with("claims", Decl::dynamic());
+        for (text, expected) in [
+            ("claims.email", true),
+            ("claims.?email.orValue('none')", true),
+            ("has(claims.email)", true),
+            ("claims.email.lowerAscii()", true),
+            ("['a'].map(a, {a: [claims.email]})", true),
+            ("claims.email_verified ? 'a' : 'b'", false),
+            ("claims.x.email", false),
+            ("claims.x == 'claims.email'", false),
+            ("[{'email': 'a'}].map(claims, claims.email)[0]", false),
+        ] {
+            let program = Program::compile(text, &environment).unwrap();
+            assert_eq!(program.selects(0, "email"), expected, "{text}");
+        }
+    }
 }

@@ -134,8 +134,9 @@ pub struct ApiServerFlags {
     pub enable_garbage_collector: bool,
 
     // authentication
-    #[arg(long, num_args = 0..=1, default_value_t = true, default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set)]
-    pub anonymous_auth: bool,
+    /// On if not given. A file that says who may come without credentials is not overruled.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, action = clap::ArgAction::Set)]
+    pub anonymous_auth: Option<bool>,
     #[arg(long)]
     pub client_ca_file: Option<PathBuf>,
     #[arg(long)]
@@ -392,10 +393,10 @@ mod tests {
     #[test]
     fn booleans_are_pflag_booleans() {
         for (line, expected) in [
-            ("", true),
-            ("--anonymous-auth=false", false),
-            ("--anonymous-auth", true),
-            ("--anonymous-auth=true", true),
+            ("", None),
+            ("--anonymous-auth=false", Some(false)),
+            ("--anonymous-auth", Some(true)),
+            ("--anonymous-auth=true", Some(true)),
         ] {
             assert_eq!(
                 parse_line(&format!("{LEAST} {line}")).unwrap().anonymous_auth,

@@ -19,7 +19,6 @@ use crate::metrics::tokens::TokenMetrics;
 use crate::serving::certificates::ClientAuthority;
 use crate::serving::peer::Peer;
 use anonymous::Anonymous;
-use arc_swap::ArcSwap;
 use futures::FutureExt;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -51,15 +50,14 @@ pub struct Authenticator {
     /// Whether users have the uids of their certificates (AllowParsingUserUIDFromCertAuth).
     pub certificates_have_uids: bool,
     pub tokens: TokenAuthenticator,
-    pub anonymous: ArcSwap<Anonymous>,
+    pub anonymous: Anonymous,
 }
 
 impl Authenticator {
-    /// Uses other issuers and another rule for anonymous callers from now on.
-    pub fn replace(&self, issuers: Vec<oidc::Issuer>, anonymous: Anonymous) {
+    /// Uses other issuers from now on.
+    pub fn replace(&self, issuers: Vec<oidc::Issuer>) {
         self.tokens.issuers.replace(issuers);
         self.tokens.cache.clear();
-        self.anonymous.store(Arc::new(anonymous));
     }
 
     /// Finds out who sent a request for a path. What is to be said of the token is in `notes` afterwards.
@@ -104,7 +102,7 @@ impl Authenticator {
         if !refusals.is_empty() {
             return Err(Rejected(refusals.join(", ")));
         }
-        if self.anonymous.load().allows(path) {
+        if self.anonymous.allows(path) {
             Ok(Arc::new(User::anonymous()))
         } else {
             Err(Rejected("no credentials".to_owned()))

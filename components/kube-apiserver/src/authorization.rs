@@ -16,7 +16,7 @@ use decisions::Decisions;
 use futures::FutureExt;
 use std::sync::Arc;
 use std::time::Duration;
-use webhook::WebhookAuthorizer;
+use webhook::{WebhookAuthorizer, WebhookMetrics};
 
 /// How long a question waits at most for the first RBAC index of a server that has just started.
 const RIGHTS_KNOWN: Duration = Duration::from_secs(10);
@@ -100,6 +100,43 @@ pub enum Link {
     Webhook(Arc<WebhookAuthorizer>),
 }
 
+/// What an authorizer is, by upstream's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    AlwaysAllow,
+    AlwaysDeny,
+    Node,
+    Rbac,
+    Abac,
+    Webhook,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AlwaysAllow => "AlwaysAllow",
+            Self::AlwaysDeny => "AlwaysDeny",
+            Self::Node => "Node",
+            Self::Rbac => "RBAC",
+            Self::Abac => "ABAC",
+            Self::Webhook => "Webhook",
+        }
+    }
+}
+
+impl Link {
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Mode(Mode::AlwaysAllow) => Kind::AlwaysAllow,
+            Self::Mode(Mode::AlwaysDeny) => Kind::AlwaysDeny,
+            Self::Mode(Mode::Node) => Kind::Node,
+            Self::Mode(Mode::Rbac) => Kind::Rbac,
+            Self::Abac(_) => Kind::Abac,
+            Self::Webhook(_) => Kind::Webhook,
+        }
+    }
+}
+
 /// The authorizers in the order in which they are asked.
 pub struct Authorizer {
     chain: ArcSwap<Vec<Link>>,
@@ -109,6 +146,7 @@ pub struct Authorizer {
     cache: cache::DecisionCache,
     /// What each of them decided.
     pub decisions: Decisions,
+    pub webhooks: WebhookMetrics,
 }
 
 /// How far a question has come.
@@ -131,6 +169,7 @@ impl Authorizer {
             node,
             cache: cache::DecisionCache::default(),
             decisions: Decisions::default(),
+            webhooks: WebhookMetrics::default(),
         }
     }
 
@@ -185,7 +224,7 @@ impl Authorizer {
                 }
                 Step::Ask(webhook, next) => (webhook, next),
             };
-            let verdict = webhook.authorize(attributes).boxed().await;
+            let verdict = webhook.authorize(attributes, &self.webhooks).boxed().await;
             if let Decision::NoOpinion(reason) = verdict.decision {
                 note(&mut reasons, reason);
                 errors.extend(verdict.error);

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod authentication;
 pub mod authorization;
 mod emulation;
+mod front_proxy;
 pub mod observing;
 pub mod reload;
 mod runtime;
@@ -66,14 +67,8 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    pub fn load(mut flags: ApiServerFlags) -> anyhow::Result<Self> {
+    pub fn load(flags: ApiServerFlags) -> anyhow::Result<Self> {
         check(&flags)?;
-        if flags.anonymous_auth && flags.authorization_mode.iter().any(|mode| mode == "AlwaysAllow") {
-            tracing::warn!(
-                "--anonymous-auth is off, since --authorization-mode=AlwaysAllow would allow everybody everything"
-            );
-            flags.anonymous_auth = false;
-        }
         let (Some(certificate), Some(key)) = (&flags.tls_cert_file, &flags.tls_private_key_file) else {
             bail!("--tls-cert-file and --tls-private-key-file are required");
         };
@@ -94,7 +89,7 @@ impl Configuration {
             .transpose()
             .context("--client-ca-file")?
             .map(Arc::new);
-        let front_proxy = front_proxy(&flags)?;
+        let front_proxy = front_proxy::load(&flags)?;
         let issuer = Arc::new(issuer(&flags)?);
         let egress = match &flags.egress_selector_config_file {
             Some(file) => Egress::load(file).context("--egress-selector-config-file")?,
@@ -215,29 +210,6 @@ fn admission(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Admiss
     Ok(Admission::new(plugins, configuration))
 }
 
-fn front_proxy(flags: &ApiServerFlags) -> anyhow::Result<Option<FrontProxy>> {
-    let Some(file) = &flags.requestheader_client_ca_file else {
-        if !flags.requestheader_username_headers.is_empty() {
-            bail!(
-                "--requestheader-username-headers needs --requestheader-client-ca-file, else anybody could set them"
-            );
-        }
-        return Ok(None);
-    };
-    if !flags.requestheader_uid_headers.is_empty() && !crate::server::has_feature(flags, UIDS) {
-        bail!("--requestheader-uid-headers needs the feature {UIDS}");
-    }
-    let authority = Arc::new(ClientAuthority::load(file).context("--requestheader-client-ca-file")?);
-    Ok(Some(FrontProxy {
-        authority,
-        allowed_names: flags.requestheader_allowed_names.clone(),
-        username_headers: flags.requestheader_username_headers.clone(),
-        uid_headers: flags.requestheader_uid_headers.clone(),
-        group_headers: flags.requestheader_group_headers.clone(),
-        extra_prefixes: flags.requestheader_extra_headers_prefix.clone(),
-    }))
-}
-
 fn issuer(flags: &ApiServerFlags) -> anyhow::Result<TokenIssuer> {
     let read = |file: &Path| std::fs::read(file).with_context(|| format!("reading {}", file.display()));
     let mut keys: Vec<VerifyingKey> = Vec::new();
@@ -268,13 +240,26 @@ fn issuer(flags: &ApiServerFlags) -> anyhow::Result<TokenIssuer> {
             "--service-account-key-file, --service-account-signing-key-file or --service-account-signing-endpoint is required"
         );
     }
-    for issuer in &flags.service_account_issuer {
+    for (index, issuer) in flags.service_account_issuer.iter().enumerate() {
         if issuer.is_empty() {
             bail!("--service-account-issuer must not be empty");
+        }
+        if flags.service_account_issuer[..index].contains(issuer) {
+            bail!("--service-account-issuer {issuer:?} is already specified");
         }
         // A name that looks like a URL has to be one, since others look up its keys there.
         if issuer.contains(':') && url::Url::parse(issuer).is_err() {
             bail!("--service-account-issuer: {issuer:?} has a colon, but is not a valid URL");
+        }
+    }
+    if let Some(uri) = flags
+        .service_account_jwks_uri
+        .as_deref()
+        .filter(|uri| !uri.is_empty())
+    {
+        let parsed = url::Url::parse(uri).context("--service-account-jwks-uri must be a valid URL")?;
+        if parsed.scheme() != "https" {
+            bail!("--service-account-jwks-uri requires https scheme, parsed as: {parsed}");
         }
     }
     let audiences = audiences(flags);

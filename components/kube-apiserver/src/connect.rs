@@ -8,6 +8,7 @@ pub mod destination;
 pub mod egress;
 mod html;
 pub mod options;
+pub mod proxies;
 pub mod proxy;
 pub mod relay;
 mod rewrite;

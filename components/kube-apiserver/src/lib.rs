@@ -14,6 +14,7 @@ pub mod build_info;
 pub mod compress;
 pub mod configuration;
 pub mod connect;
+pub mod declarations;
 pub mod definitions;
 pub mod etcd;
 pub mod flow_control;

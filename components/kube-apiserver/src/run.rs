@@ -134,10 +134,12 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
             webhook: authentication.webhook,
             lookup: Arc::new(stores.clone()),
             cache: TokenCache::default(),
-            webhook_cache: TokenCache::for_time(flags.authentication.authentication_token_webhook_cache_ttl),
+            webhook_cache: TokenCache::of_unknown_tokens_too(
+                flags.authentication.authentication_token_webhook_cache_ttl,
+            ),
             metrics: token_metrics.clone(),
         },
-        anonymous: ArcSwap::from_pointee(authentication.anonymous),
+        anonymous: authentication.anonymous,
     };
     let node = NodeAuthorizer {
         rules: bootstrap::objects::node_rules()?,
@@ -170,6 +172,8 @@ pub async fn run(configuration: Configuration, build: BuildInfo) -> anyhow::Resu
     let mut metrics = Metrics::new(own.clone(), build, told, |registry| {
         audit.register(registry);
         authorizer.decisions.register(registry);
+        authorizer.webhooks.register(registry);
+        authenticator.tokens.issuers.metrics.register(registry);
         authorizer.node.actions.register(registry);
         registry.register_collector(Box::new(StorageMetrics::of(&stores.storage)));
         storage::kms_metrics::register(registry, &own);

@@ -4,6 +4,7 @@
 //! that believe the same authorities and show the same credentials.
 
 mod answer;
+mod asked;
 mod client;
 mod connection;
 mod credentials;
@@ -13,6 +14,7 @@ mod trust;
 mod weakness;
 
 pub use answer::CallError;
+pub use asked::Asked;
 pub use client::{Clients, Connector, Endpoint, PAUSE, root_cause};
 pub use connection::{Dialer, Secured, go_text};
 pub use credentials::{Credentials, Identities, Kubeconfig};

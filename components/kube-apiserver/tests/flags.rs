@@ -34,6 +34,19 @@ async fn flags_that_make_no_sense_are_named() {
             "--encryption-provider-config-automatic-reload needs --encryption-provider-config",
         ),
         (&["--oidc-client-id=kubernetes"], oidc),
+        (&["--oidc-username-claim=email"], oidc),
+        (
+            &["--service-account-issuer=https://kubernetes.default.svc"],
+            "--service-account-issuer \"https://kubernetes.default.svc\" is already specified",
+        ),
+        (
+            &["--service-account-jwks-uri=http://keys.example/jwks"],
+            "--service-account-jwks-uri requires https scheme, parsed as: http://keys.example/jwks",
+        ),
+        (
+            &["--authorization-webhook-config-file=/x"],
+            "cannot specify --authorization-webhook-config-file without mode Webhook",
+        ),
         (
             &["--audit-policy-file=/nowhere/policy.yaml"],
             "/nowhere/policy.yaml",

@@ -8,6 +8,7 @@ use p256::elliptic_curve::rand_core::OsRng;
 use p256::pkcs8::{EncodePrivateKey, LineEnding};
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use testkit::api_server::ApiServer;
@@ -83,10 +84,17 @@ async fn an_issuers_tokens_are_good_as_the_file_says() {
     let pki = ClusterPki::write(folder.path()).unwrap();
     let keys = Arc::new(Mutex::new(vec![fresh_key()]));
     let own_url = Arc::new(Mutex::new(String::new()));
+    let open = Arc::new(AtomicBool::new(true));
     let issuer = {
-        let (keys, own_url) = (Arc::clone(&keys), Arc::clone(&own_url));
+        let (keys, own_url, open) = (Arc::clone(&keys), Arc::clone(&own_url), Arc::clone(&open));
         WebhookServer::start(&pki, &[], move |seen| {
             let url = own_url.lock().unwrap().clone();
+            if !open.load(Ordering::SeqCst) {
+                return Answer {
+                    code: 503,
+                    ..Answer::ok(Value::Null)
+                };
+            }
             Answer::ok(if seen.path == "/keys" {
                 let keys: Vec<Value> = keys
                     .lock()
@@ -185,6 +193,137 @@ async fn an_issuers_tokens_are_good_as_the_file_says() {
     })
     .await;
     assert_eq!(who(&server, &second).await.unwrap()["username"], "b:jane");
+
+    // Who may come without credentials was settled at the start.
+    std::fs::write(
+        &file,
+        config("d:").replace("\"path\":\"/livez\"", "\"path\":\"/readyz\""),
+    )
+    .unwrap();
+    eventually("the change is refused", || async {
+        let log = server.log();
+        (!log.contains("anonymous: Forbidden: changed from initial configuration file")).then_some(log)
+    })
+    .await;
+    assert_eq!(
+        send(&anonymous, "GET", "/livez", &Value::Null).await.0,
+        StatusCode::OK
+    );
+    assert_eq!(who(&server, &second).await.unwrap()["username"], "b:jane");
+
+    // The old issuers stay until the new ones answer.
+    open.store(false, Ordering::SeqCst);
+    std::fs::write(&file, config("e:")).unwrap();
+    eventually("the file waits for its issuer", || async {
+        let log = server.log();
+        (!log.contains("waits for its issuers")).then_some(log)
+    })
+    .await;
+    assert_eq!(who(&server, &second).await.unwrap()["username"], "b:jane");
+    open.store(true, Ordering::SeqCst);
+    eventually("the issuer has answered", || async {
+        let user = who(&server, &second).await.unwrap();
+        (user["username"] != "e:jane").then(|| user.to_string())
+    })
+    .await;
+}
+
+/// An issuer that says elsewhere what groups somebody is in, after a redirect to its keys.
+#[tokio::test]
+async fn groups_may_be_told_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = ClusterPki::write(folder.path()).unwrap();
+    let key = Arc::new(fresh_key());
+    let told = Arc::new(Mutex::new(String::new()));
+    let own_url = Arc::new(Mutex::new(String::new()));
+    let issuer = {
+        let (key, told, own_url) = (Arc::clone(&key), Arc::clone(&told), Arc::clone(&own_url));
+        WebhookServer::start(&pki, &[], move |seen| {
+            let url = own_url.lock().unwrap().clone();
+            match seen.path.as_str() {
+                "/groups" if seen.authorization == "Bearer f005ba11" => Answer {
+                    text: Some(told.lock().unwrap().clone()),
+                    ..Answer::ok(Value::Null)
+                },
+                "/groups" => Answer {
+                    code: 401,
+                    ..Answer::ok(Value::Null)
+                },
+                "/keys" => Answer {
+                    code: 302,
+                    location: Some("/moved".to_owned()),
+                    ..Answer::ok(Value::Null)
+                },
+                "/moved" => Answer::ok(json!({ "keys": [key.public.to_jwk()] })),
+                _ => Answer::ok(json!({"issuer": url, "jwks_uri": format!("{url}/keys")})),
+            }
+        })
+        .await
+        .unwrap()
+    };
+    let url = issuer.url("");
+    own_url.lock().unwrap().clone_from(&url);
+    let etcd = Etcd::start().await.unwrap();
+    let flags = [
+        format!("--oidc-issuer-url={url}"),
+        "--oidc-client-id=kubernetes".to_owned(),
+        format!("--oidc-ca-file={}", pki.file("ca.crt").display()),
+        "--oidc-username-prefix=-".to_owned(),
+        "--oidc-groups-claim=groups".to_owned(),
+        "--oidc-signing-algs=ES256".to_owned(),
+    ];
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &flags).await.unwrap();
+    let refers = |access: &str| {
+        json!({
+            "_claim_names": {"groups": "s"},
+            "_claim_sources": {"s": {"endpoint": format!("{url}/groups"), "access_token": access}},
+        })
+    };
+    for (number, (claims, answer, groups)) in [
+        (
+            json!({"groups": ["own"]}),
+            json!({}),
+            Some(json!(["own", "system:authenticated"])),
+        ),
+        (
+            refers("f005ba11"),
+            json!({"groups": ["dev"]}),
+            Some(json!(["dev", "system:authenticated"])),
+        ),
+        (refers("another"), json!({"groups": ["dev"]}), None),
+        (
+            refers("f005ba11"),
+            json!({"groups": ["dev"], "aud": "others"}),
+            None,
+        ),
+        (refers("f005ba11"), json!({"groups": ["dev"], "exp": 1000}), None),
+        (refers("f005ba11"), json!({"roles": ["dev"]}), None),
+        (json!({"_claim_names": {"groups": "s"}}), json!({}), None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        *told.lock().unwrap() = token(&key, &url, answer.clone());
+        // Each a token of its own: what came of the others is known for a while.
+        let mut claims = claims;
+        claims["nonce"] = json!(number);
+        let user = who(&server, &token(&key, &url, claims.clone())).await;
+        assert_eq!(
+            user.ok().map(|user| user["groups"].clone()),
+            groups,
+            "{claims} {answer}"
+        );
+    }
+    // Nor is what somebody else has signed.
+    *told.lock().unwrap() = token(&fresh_key(), &url, json!({"groups": ["dev"]}));
+    let forged = who(&server, &token(&key, &url, refers("f005ba11"))).await;
+    assert_eq!(forged, Err(StatusCode::UNAUTHORIZED));
+
+    // Who has the name of nobody is in no group, and refused for that alone.
+    let nobody = server.client("system:anonymous", &[]).await.unwrap();
+    let (code, answer) = send(&nobody, "GET", "/api/v1/nodes", &Value::Null).await;
+    assert_eq!(code, StatusCode::FORBIDDEN, "{answer}");
 }
 
 /// Policies ask the webhook in the middle of an expression. More of them at once than there are threads that serve
@@ -290,7 +429,9 @@ async fn webhooks_say_who_callers_are_and_what_they_may() {
         who(&server, "of-eve").await.unwrap()["groups"],
         json!(["dev", "ops", "system:authenticated"])
     );
-    assert_eq!(who(&server, "of-nobody").await, Err(StatusCode::UNAUTHORIZED));
+    for _ in 0..3 {
+        assert_eq!(who(&server, "of-nobody").await, Err(StatusCode::UNAUTHORIZED));
+    }
 
     let joe = client(&server, Some("of-joe")).await;
     let eve = client(&server, Some("of-eve")).await;
@@ -324,12 +465,26 @@ async fn webhooks_say_who_callers_are_and_what_they_may() {
     };
     assert_eq!(asked("joe", "configmaps"), 1, "answers are kept");
     assert_eq!(asked("eve", "configmaps"), 0, "the conditions keep others away");
-    let tokens = webhook
-        .seen()
-        .iter()
-        .filter(|seen| seen.body["spec"]["token"] == "of-joe")
-        .count();
-    assert_eq!(tokens, 1, "known tokens are not asked about again");
+    for token in ["of-joe", "of-nobody"] {
+        let seen = webhook.seen();
+        let reviews = seen.iter().filter(|seen| seen.body["spec"]["token"] == token);
+        assert_eq!(reviews.count(), 1, "{token} is not asked about again");
+    }
+
+    let metrics = server.admin().await.unwrap();
+    let metrics = metrics.request_text(http::Request::get("/metrics").body(Vec::new()).unwrap());
+    let metrics = metrics.await.unwrap();
+    for told in [
+        "apiserver_authorization_webhook_evaluations_total{name=\"hook\",result=\"success\"} ",
+        "apiserver_authorization_webhook_duration_seconds_count{name=\"hook\",result=\"success\"} ",
+        "apiserver_authorization_match_condition_exclusions_total{type=\"Webhook\",name=\"hook\"} ",
+        "apiserver_authorization_match_condition_evaluation_seconds_count{type=\"Webhook\",name=\"hook\"} ",
+    ] {
+        assert!(
+            metrics.lines().any(|line| line.starts_with(told)),
+            "{told}: {metrics}"
+        );
+    }
 
     policies_ask_it(&server, &joe).await;
 
@@ -373,6 +528,22 @@ async fn webhooks_say_who_callers_are_and_what_they_may() {
     // What no other authorizer allows is not said to be forbidden: the webhook might have allowed it.
     let text = undecided(&joe, &list("secrets")).await;
     assert!(text.trim_end().ends_with("connect: connection refused"), "{text}");
+    let metrics = admin.request_text(http::Request::get("/metrics").body(Vec::new()).unwrap());
+    let open = "apiserver_authorization_webhook_evaluations_fail_open_total{name=\"hook\",result=\"error\"} ";
+    assert!(metrics.await.unwrap().contains(open));
+
+    // Built-in authorizers don't go.
+    let without = config("NoOpinion").replace("\"RBAC\"", "\"AlwaysAllow\"");
+    std::fs::write(&chain, without).unwrap();
+    eventually("the change is refused", || async {
+        let log = server.log();
+        (!log.contains("missing required types: [RBAC]")).then_some(log)
+    })
+    .await;
+    assert_eq!(
+        send(&eve, "GET", &list("configmaps"), &Value::Null).await.0,
+        StatusCode::FORBIDDEN
+    );
 }
 
 /// What is told of a request that nobody could decide.

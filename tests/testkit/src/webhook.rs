@@ -20,6 +20,8 @@ use tokio_rustls::TlsAcceptor;
 pub struct Answer {
     pub code: u16,
     pub body: Value,
+    /// Instead of `body`.
+    pub text: Option<String>,
     pub location: Option<String>,
     /// How long the caller waits for it.
     pub after: Duration,
@@ -30,6 +32,7 @@ impl Answer {
         Self {
             code: 200,
             body,
+            text: None,
             location: None,
             after: Duration::ZERO,
         }
@@ -174,5 +177,6 @@ async fn handle(
     if let Some(location) = answer.location {
         response = response.header("location", location);
     }
-    Ok(response.body(Full::new(answer.body.to_string().into()))?)
+    let body = answer.text.unwrap_or_else(|| answer.body.to_string());
+    Ok(response.body(Full::new(body.into()))?)
 }

@@ -20,6 +20,7 @@ pub struct AuthenticationConfiguration {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AnonymousAuthConfig {
+    #[serde(default)]
     pub enabled: bool,
     /// Only for these paths; none is for all.
     #[serde(default)]
@@ -29,6 +30,7 @@ pub struct AnonymousAuthConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AnonymousAuthCondition {
+    #[serde(default)]
     pub path: String,
 }
 
@@ -36,6 +38,7 @@ pub struct AnonymousAuthCondition {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct JwtAuthenticator {
+    #[serde(default)]
     pub issuer: Issuer,
     #[serde(default)]
     pub claim_validation_rules: Vec<ClaimValidationRule>,

@@ -32,10 +32,10 @@ pub struct AuthorizerConfiguration {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WebhookConfiguration {
-    /// How long an allowed answer is kept.
+    /// How long an allowed answer is kept; not to keep it is for `cacheAuthorizedRequests` to say.
     #[serde(
         rename = "authorizedTTL",
-        deserialize_with = "duration",
+        deserialize_with = "time_or_five_minutes",
         default = "five_minutes"
     )]
     pub authorized_ttl: Duration,
@@ -44,7 +44,7 @@ pub struct WebhookConfiguration {
     /// How long any other answer is kept.
     #[serde(
         rename = "unauthorizedTTL",
-        deserialize_with = "duration",
+        deserialize_with = "time_or_half_a_minute",
         default = "half_a_minute"
     )]
     pub unauthorized_ttl: Duration,
@@ -96,4 +96,33 @@ fn yes() -> bool {
 fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     crate::flags::parse_duration(&text).map_err(serde::de::Error::custom)
+}
+
+fn time_or_five_minutes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let given = duration(deserializer)?;
+    Ok(if given.is_zero() { five_minutes() } else { given })
+}
+
+fn time_or_half_a_minute<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let given = duration(deserializer)?;
+    Ok(if given.is_zero() { half_a_minute() } else { given })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_time_is_the_usual_time() {
+        for (ttl, expected) in [
+            ("", (300, 30)),
+            ("authorizedTTL: 0s, unauthorizedTTL: 0s,", (300, 30)),
+            ("authorizedTTL: 1s, unauthorizedTTL: 2s,", (1, 2)),
+        ] {
+            let text = format!("{{{ttl} connectionInfo: {{}}}}");
+            let config: WebhookConfiguration = serde_yaml_ng::from_str(&text).unwrap();
+            let found = (config.authorized_ttl.as_secs(), config.unauthorized_ttl.as_secs());
+            assert_eq!(found, expected, "{ttl}");
+        }
+    }
 }

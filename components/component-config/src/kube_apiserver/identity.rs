@@ -23,24 +23,41 @@ pub struct AuthenticationFlags {
     pub authentication_token_webhook_cache_ttl: Duration,
     #[arg(long)]
     pub oidc_issuer_url: Option<String>,
-    #[arg(long, default_value = "")]
-    pub oidc_client_id: String,
+    #[arg(long)]
+    pub oidc_client_id: Option<String>,
     #[arg(long)]
     pub oidc_ca_file: Option<PathBuf>,
-    #[arg(long, default_value = "sub")]
-    pub oidc_username_claim: String,
+    /// `sub` if not given.
+    #[arg(long)]
+    pub oidc_username_claim: Option<String>,
     /// `-` is no prefix; the issuer's URL and `#` if not given, unless the claim is `email`.
-    #[arg(long, default_value = "")]
-    pub oidc_username_prefix: String,
-    #[arg(long, default_value = "")]
-    pub oidc_groups_claim: String,
-    #[arg(long, default_value = "")]
-    pub oidc_groups_prefix: String,
-    #[arg(long, value_delimiter = ',', default_value = "RS256")]
-    pub oidc_signing_algs: Vec<String>,
-    /// `claim=value`, all of which a token must have.
+    #[arg(long)]
+    pub oidc_username_prefix: Option<String>,
+    #[arg(long)]
+    pub oidc_groups_claim: Option<String>,
+    #[arg(long)]
+    pub oidc_groups_prefix: Option<String>,
+    /// RS256 if not given.
     #[arg(long, value_delimiter = ',')]
-    pub oidc_required_claim: Vec<String>,
+    pub oidc_signing_algs: Option<Vec<String>>,
+    /// `claim=value`, all of which a token must have. Values may have commas.
+    #[arg(long)]
+    pub oidc_required_claim: Option<Vec<String>>,
+}
+
+impl AuthenticationFlags {
+    /// Whether any of the flags is given that describe one issuer.
+    pub fn describe_issuer(&self) -> bool {
+        self.oidc_issuer_url.is_some()
+            || self.oidc_client_id.is_some()
+            || self.oidc_ca_file.is_some()
+            || self.oidc_username_claim.is_some()
+            || self.oidc_username_prefix.is_some()
+            || self.oidc_groups_claim.is_some()
+            || self.oidc_groups_prefix.is_some()
+            || self.oidc_signing_algs.is_some()
+            || self.oidc_required_claim.is_some()
+    }
 }
 
 /// Authorization by webhooks and by file.

@@ -2,32 +2,29 @@
 
 use component_config::kube_apiserver::authentication::AnonymousAuthConfig;
 
-/// Whether, and for which paths.
+/// Whether, and for which paths. It stays as it was at the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Anonymous {
     enabled: bool,
     /// Empty is all.
     paths: Vec<String>,
+    configured: Option<AnonymousAuthConfig>,
 }
 
 impl Anonymous {
-    /// For all paths, or none.
-    pub fn everywhere(enabled: bool) -> Self {
+    /// As a file says; without, for all paths or none.
+    pub fn new(configured: Option<AnonymousAuthConfig>, otherwise: bool) -> Self {
+        let conditions = configured.iter().flat_map(|config| &config.conditions);
         Self {
-            enabled,
-            paths: Vec::new(),
+            enabled: configured.as_ref().map_or(otherwise, |config| config.enabled),
+            paths: conditions.map(|condition| condition.path.clone()).collect(),
+            configured,
         }
     }
 
-    pub fn from_config(config: &AnonymousAuthConfig) -> Self {
-        Self {
-            enabled: config.enabled,
-            paths: config
-                .conditions
-                .iter()
-                .map(|condition| condition.path.clone())
-                .collect(),
-        }
+    /// What the file said.
+    pub fn configured(&self) -> Option<&AnonymousAuthConfig> {
+        self.configured.as_ref()
     }
 
     /// Whether a request for the path may come from nobody.
@@ -44,9 +41,9 @@ mod tests {
     fn paths() {
         let config: AnonymousAuthConfig =
             serde_yaml_ng::from_str("{enabled: true, conditions: [{path: /livez}]}").unwrap();
-        let some = Anonymous::from_config(&config);
+        let some = Anonymous::new(Some(config), true);
         assert!(some.allows("/livez") && !some.allows("/livez/ping") && !some.allows("/api"));
-        assert!(Anonymous::everywhere(true).allows("/api"));
-        assert!(!Anonymous::everywhere(false).allows("/livez"));
+        assert!(Anonymous::new(None, true).allows("/api"));
+        assert!(!Anonymous::new(None, false).allows("/livez"));
     }
 }

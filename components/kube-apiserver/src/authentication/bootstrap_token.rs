@@ -6,6 +6,7 @@ use crate::identity::User;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 const SECRET_TYPE: &str = "bootstrap.kubernetes.io/token";
 const DEFAULT_GROUP: &str = "system:bootstrappers";
@@ -56,20 +57,18 @@ fn user_of(object: &Value, id: &str, secret: &str, now: jiff::Timestamp) -> Opti
             return None;
         }
     }
-    let mut groups = vec![DEFAULT_GROUP.to_owned()];
-    for group in field("auth-extra-groups")
-        .unwrap_or_default()
-        .split(',')
-        .filter(|group| !group.is_empty())
-    {
-        if !is_group(group) {
-            return None;
-        }
-        groups.push(group.to_owned());
+    let more = field("auth-extra-groups").unwrap_or_default();
+    let mut groups: BTreeSet<&str> = match more.as_str() {
+        "" => BTreeSet::new(),
+        more => more.split(',').collect(),
+    };
+    if !groups.iter().all(|group| is_group(group)) {
+        return None;
     }
+    groups.insert(DEFAULT_GROUP);
     Some(User {
         name: format!("system:bootstrap:{id}"),
-        groups,
+        groups: groups.into_iter().map(str::to_owned).collect(),
         ..User::default()
     })
 }
@@ -108,7 +107,7 @@ mod tests {
     fn only_good_tokens_authenticate() {
         let now: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         type Case = (&'static [(&'static str, &'static str)], &'static str, bool);
-        let table: [Case; 9] = [
+        let table: [Case; 11] = [
             (&[], "0123456789abcdef", true),
             (&[], "0123456789abcdeg", false),
             (
@@ -141,6 +140,12 @@ mod tests {
                 false,
             ),
             (
+                &[("auth-extra-groups", "system:bootstrappers:a,")],
+                "0123456789abcdef",
+                false,
+            ),
+            (&[("auth-extra-groups", "")], "0123456789abcdef", true),
+            (
                 &[("auth-extra-groups", "system:masters")],
                 "0123456789abcdef",
                 false,
@@ -153,6 +158,17 @@ mod tests {
                 "{fields:?} {given}"
             );
         }
+        let of_two = secret(&[(
+            "auth-extra-groups",
+            "system:bootstrappers:b,system:bootstrappers:a",
+        )]);
+        let user = user_of(&of_two, "abcdef", "0123456789abcdef", now).unwrap();
+        let sorted = [
+            "system:bootstrappers",
+            "system:bootstrappers:a",
+            "system:bootstrappers:b",
+        ];
+        assert_eq!(user.groups, sorted);
         assert_eq!(
             split("abcdef.0123456789abcdef"),
             Some(("abcdef", "0123456789abcdef"))

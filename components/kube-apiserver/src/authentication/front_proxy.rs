@@ -46,6 +46,7 @@ impl FrontProxy {
             .iter()
             .flat_map(|header| headers.get_all(header.as_str()).iter())
             .filter_map(|value| value.to_str().ok())
+            .filter(|value| !value.is_empty())
             .map(str::to_owned)
             .collect();
         Ok(Some(User {
@@ -67,7 +68,8 @@ fn first(headers: &HeaderMap, names: &[String]) -> String {
         .to_owned()
 }
 
-/// Extra data from headers with one of the prefixes; keys are percent-encoded and lower case.
+/// Extra data from headers with one of the prefixes. Names of headers are lower case here; what is encoded in a key
+/// keeps its case.
 pub(super) fn extra_headers(headers: &HeaderMap, prefixes: &[String]) -> BTreeMap<String, Vec<String>> {
     let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, value) in headers {
@@ -75,9 +77,33 @@ pub(super) fn extra_headers(headers: &HeaderMap, prefixes: &[String]) -> BTreeMa
             .iter()
             .find_map(|prefix| name.as_str().strip_prefix(prefix.to_ascii_lowercase().as_str()));
         if let (Some(key), Ok(value)) = (key, value.to_str()) {
-            let key = percent_decode_str(key).decode_utf8_lossy().to_lowercase();
+            let key = percent_decode_str(key).decode_utf8_lossy().into_owned();
             extra.entry(key).or_default().push(value.to_owned());
         }
     }
     extra
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_extra_data() {
+        let prefixes = ["X-Remote-Extra-".to_owned()];
+        for (name, expected) in [
+            ("x-remote-extra-Scopes", Some("scopes")),
+            ("x-remote-extra-acme.io%2Fproject", Some("acme.io/project")),
+            ("x-remote-extra-%41bc", Some("Abc")),
+            ("x-remote-group", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(
+                http::HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                "v".parse().unwrap(),
+            );
+            let found = extra_headers(&headers, &prefixes);
+            assert_eq!(found.keys().next().map(String::as_str), expected, "{name}");
+        }
+    }
 }

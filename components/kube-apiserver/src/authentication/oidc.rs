@@ -1,18 +1,24 @@
 //! Tokens of other issuers: OpenID Connect and structured authentication configuration.
 
 pub mod compile;
+pub mod distributed;
 pub mod evaluate;
+pub mod expressions;
 pub mod fetch;
 pub mod keys;
+pub mod metrics;
 
 use super::Rejected;
 use crate::identity::User;
 use crate::tokens::jwt::{self, TokenError};
 use arc_swap::ArcSwap;
 use compile::Mapping;
-use keys::KeySet;
+use distributed::Distributed;
+use keys::{KeySet, Keys};
+use metrics::JwtMetrics;
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Tolerated difference between clocks for `nbf`, seconds.
 const NOT_BEFORE_LEEWAY: i64 = 300;
@@ -20,23 +26,33 @@ const NOT_BEFORE_LEEWAY: i64 = 300;
 /// One issuer, ready to check its tokens.
 pub struct Issuer {
     pub url: String,
+    pub verifier: Verifier,
+    pub mapping: Mapping,
+    pub keys: Arc<KeySet>,
+    /// Looks up groups that tokens don't carry.
+    pub distributed: Option<Distributed>,
+}
+
+/// What tokens have to be, whoever signed them.
+pub struct Verifier {
+    /// A token is for one of these.
     pub audiences: Vec<String>,
     /// Signature algorithms that are taken.
     pub algorithms: Vec<String>,
-    pub mapping: Mapping,
-    pub keys: Arc<KeySet>,
 }
 
 /// The issuers in use; they change when the configuration file does.
 #[derive(Default)]
 pub struct Issuers {
     current: ArcSwap<Vec<Issuer>>,
+    pub metrics: JwtMetrics,
 }
 
 impl Issuers {
     pub fn new(issuers: Vec<Issuer>) -> Self {
         Self {
             current: ArcSwap::from_pointee(issuers),
+            metrics: JwtMetrics::default(),
         }
     }
 
@@ -60,8 +76,11 @@ impl Issuers {
         let Some(issuer) = issuers.iter().find(|issuer| peek["iss"] == issuer.url.as_str()) else {
             return Ok(None);
         };
-        let user = issuer.check(token).await?;
-        Ok(Some(Arc::new(user.authenticated())))
+        let began = Instant::now();
+        let checked = issuer.check(token).await;
+        self.metrics
+            .checked(&issuer.url, checked.is_ok(), began.elapsed());
+        Ok(Some(Arc::new(checked?.authenticated())))
     }
 }
 
@@ -71,26 +90,34 @@ fn refused(why: impl std::fmt::Display) -> Rejected {
 
 impl Issuer {
     async fn check(&self, token: &str) -> Result<User, Rejected> {
-        let claims = self.verified(token).await?;
-        let now = jiff::Timestamp::now().as_second();
-        check_claims(&claims, &self.audiences, now).map_err(refused)?;
+        let keys = self.keys.current().await.map_err(refused)?;
+        let verified = self.verifier.verified(token, &self.keys, keys).await;
+        let mut claims = verified.map_err(|why| refused(format!("verify token: {why}")))?;
+        if let Some(distributed) = &self.distributed {
+            let expanded = distributed.expand(&mut claims, &self.verifier).await;
+            expanded.map_err(|why| refused(format!("could not expand distributed claims: {why}")))?;
+        }
         evaluate::user(&self.mapping, &claims).map_err(refused)
     }
+}
 
-    async fn verified(&self, token: &str) -> Result<Value, Rejected> {
-        let keys = self.keys.current().await.map_err(refused)?;
-        match jwt::verify_with(token, &keys, &self.algorithms) {
-            Err(TokenError::Signature) => {}
-            decided => return decided.map_err(refused),
-        }
-        // The issuer may have new keys.
-        let Some(keys) = self.keys.newer_than(&keys).await.map_err(refused)? else {
-            return Err(refused(
-                "verify token: failed to verify signature: no key verifies it",
-            ));
+impl Verifier {
+    /// The claims of a token that is good now. `keys` are those of `set` as they are known.
+    async fn verified(&self, token: &str, set: &KeySet, keys: Keys) -> Result<Value, String> {
+        let claims = match jwt::verify_with(token, &keys, &self.algorithms) {
+            Err(TokenError::Signature) => {
+                // The issuer may have new keys.
+                let Some(keys) = set.newer_than(&keys).await? else {
+                    return Err("failed to verify signature: no key verifies it".to_owned());
+                };
+                jwt::verify_with(token, &keys, &self.algorithms)
+                    .map_err(|error| format!("failed to verify signature: {error}"))?
+            }
+            decided => decided.map_err(|error| error.to_string())?,
         };
-        jwt::verify_with(token, &keys, &self.algorithms)
-            .map_err(|error| refused(format!("verify token: failed to verify signature: {error}")))
+        let now = jiff::Timestamp::now().as_second();
+        check_claims(&claims, &self.audiences, now)?;
+        Ok(claims)
     }
 }
 
@@ -105,9 +132,7 @@ fn check_claims(claims: &Value, audiences: &[String], now: i64) -> Result<(), St
         .iter()
         .any(|audience| carried.contains(&audience.as_str()))
     {
-        return Err(format!(
-            "verify token: expected audience in {audiences:?} got {carried:?}"
-        ));
+        return Err(format!("expected audience in {audiences:?} got {carried:?}"));
     }
     let seconds = |claim: &str| {
         claims[claim]
@@ -115,15 +140,15 @@ fn check_claims(claims: &Value, audiences: &[String], now: i64) -> Result<(), St
             .or_else(|| claims[claim].as_f64().map(|at| at as i64))
     };
     match seconds("exp") {
-        None => return Err("verify token: the token has no expiry".to_owned()),
+        None => return Err("the token has no expiry".to_owned()),
         Some(expiry) if expiry <= now => {
-            return Err("verify token: token is expired".to_owned());
+            return Err("token is expired".to_owned());
         }
         Some(_) => {}
     }
     match seconds("nbf") {
         Some(begin) if begin > now + NOT_BEFORE_LEEWAY => {
-            Err("verify token: current time is before the nbf (not before) time".to_owned())
+            Err("current time is before the nbf (not before) time".to_owned())
         }
         _ => Ok(()),
     }

@@ -2,9 +2,9 @@
 
 use super::{Authenticated, Rejected};
 use crate::identity::User;
-use crate::webhook::{Endpoint, PAUSE};
+use crate::webhook::{Asked, Endpoint, PAUSE};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,29 +75,43 @@ impl WebhookTokens {
         let question = question.to_string().into();
         let body = self.endpoint.post_patiently(question, TIMEOUT, PAUSE).await;
         let body = body.map_err(|error| Rejected(format!("webhook: {error}")))?;
-        let review: Review =
-            serde_json::from_slice(&body).map_err(|error| Rejected(format!("webhook: {error}")))?;
-        decide(review.status, wanted, !audiences.is_empty())
+        let status = read(&body, &self.version).map_err(|error| Rejected(format!("webhook: {error}")))?;
+        decide(status, &self.audiences, wanted)
     }
 }
 
-fn decide(status: Status, wanted: &[String], asked: bool) -> Result<Option<Authenticated>, Rejected> {
+fn read(body: &[u8], version: &str) -> Result<Status, String> {
+    let answer: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let asked = Asked {
+        group: "authentication.k8s.io",
+        version,
+        kind: "TokenReview",
+    };
+    if !asked.is_answered_by(&answer)? {
+        return Ok(Status::default());
+    }
+    let review: Review = serde_json::from_value(answer).map_err(|error| error.to_string())?;
+    Ok(review.status)
+}
+
+/// `own` are the API server's audiences, `wanted` those that the token is to be good for.
+fn decide(status: Status, own: &[String], wanted: &[String]) -> Result<Option<Authenticated>, Rejected> {
     if !status.authenticated {
         return match status.error.is_empty() {
             true => Ok(None),
             false => Err(Rejected(status.error)),
         };
     }
-    // A webhook that knows nothing of audiences speaks for the API server's own only.
-    let good_for: Vec<String> = if status.audiences.is_empty() && !asked {
-        wanted.to_vec()
-    } else {
-        wanted
-            .iter()
-            .filter(|audience| status.audiences.contains(audience))
-            .cloned()
-            .collect()
+    // A webhook that knows nothing of audiences speaks for the API server's own.
+    let found = match status.audiences.as_slice() {
+        [] => own,
+        named => named,
     };
+    let good_for: Vec<String> = wanted
+        .iter()
+        .filter(|audience| found.contains(audience))
+        .cloned()
+        .collect();
     if good_for.is_empty() && !wanted.is_empty() {
         return Ok(None);
     }
@@ -131,20 +145,34 @@ mod tests {
             error: error.into(),
             user: UserInfo::default(),
         };
-        let wanted = ["a".to_owned()];
-        let good =
-            |outcome: Result<Option<Authenticated>, Rejected>| outcome.unwrap().map(|found| found.audiences);
-        assert_eq!(
-            good(decide(status(true, &["a", "b"], ""), &wanted, true)),
-            Some(vec!["a".to_owned()])
-        );
-        assert_eq!(good(decide(status(true, &["b"], ""), &wanted, true)), None);
-        assert_eq!(good(decide(status(true, &[], ""), &wanted, true)), None);
-        assert_eq!(
-            good(decide(status(true, &[], ""), &wanted, false)),
-            Some(vec!["a".to_owned()])
-        );
-        assert_eq!(good(decide(status(false, &[], ""), &wanted, false)), None);
-        assert!(decide(status(false, &[], "expired"), &wanted, false).is_err());
+        let texts =
+            |audiences: &[&str]| -> Vec<String> { audiences.iter().map(|text| (*text).to_owned()).collect() };
+        for (own, wanted, named, expected) in [
+            (&["a"][..], &["a"][..], &["a", "b"][..], Some(&["a"][..])),
+            (&["a"], &["a"], &["b"], None),
+            (&["a"], &["a"], &[], Some(&["a"])),
+            (&["a"], &["z", "a"], &[], Some(&["a"])),
+            (&["a"], &["z"], &[], None),
+            (&["a"], &["z"], &["z"], Some(&["z"])),
+            (&[], &[], &[], Some(&[])),
+        ] {
+            let found = decide(status(true, named, ""), &texts(own), &texts(wanted)).unwrap();
+            let found = found.map(|found| found.audiences);
+            assert_eq!(found, expected.map(texts), "{own:?} {wanted:?} {named:?}");
+        }
+        assert_eq!(decide(status(false, &[], ""), &[], &[]).unwrap(), None);
+        assert!(decide(status(false, &[], "expired"), &[], &[]).is_err());
+    }
+
+    #[test]
+    fn what_the_other_version_would_say_is_not_heard() {
+        for (version, good) in [("v1", true), ("v1beta1", false)] {
+            let answer = json!({
+                "apiVersion": format!("authentication.k8s.io/{version}"), "kind": "TokenReview",
+                "status": {"authenticated": true, "user": {"username": "joe"}},
+            });
+            let status = read(answer.to_string().as_bytes(), "v1").unwrap();
+            assert_eq!(status.authenticated, good, "{version}");
+        }
     }
 }

@@ -1,11 +1,17 @@
 //! An authorizer behind a webhook: SubjectAccessReviews out, decisions in, both kept for a while.
 
+mod conditions;
+mod metrics;
+
+pub use conditions::MatchConditions;
+pub use metrics::WebhookMetrics;
+
 use super::attributes::Attributes;
 use super::selection;
 use super::{Decision, Verdict};
-use crate::webhook::{CallError, Endpoint, PAUSE};
+use crate::webhook::{Asked, Endpoint, PAUSE};
 use ahash::AHashMap;
-use cel::{Decl, Environment, PER_CALL_LIMIT, Program, Type, from_json};
+use metrics::Ended;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -28,50 +34,6 @@ pub struct Settings {
     pub timeout: Duration,
     /// Without an answer nobody may, instead of leaving it to the next authorizer.
     pub deny_on_failure: bool,
-}
-
-/// Expressions over the review's spec, all of which must hold for the webhook to be asked.
-#[derive(Default)]
-pub struct MatchConditions(Vec<Program>);
-
-impl MatchConditions {
-    /// Compiles expressions; the error begins with the place in the list.
-    pub fn compile<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Self, String> {
-        let environment = Environment::new().with("request", Decl::dynamic());
-        let mut all = Vec::new();
-        for (index, text) in texts.enumerate() {
-            let wrong = |why: String| format!("[{index}].expression: Invalid value: {text:?}: {why}");
-            let program = Program::compile(text, &environment)
-                .map_err(|error| wrong(format!("compilation failed: {error}")))?;
-            if !matches!(program.ty(), Type::Bool | Type::Dyn) {
-                return Err(wrong("must evaluate to bool".to_owned()));
-            }
-            all.push(program);
-        }
-        Ok(Self(all))
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Whether the webhook is to be asked; an error if that can't be said.
-    fn hold(&self, spec: &Value) -> Result<bool, String> {
-        let decl = Decl::dynamic();
-        let mut failure = None;
-        for program in &self.0 {
-            let _timed = cel::timing::evaluation();
-            let outcome = program.evaluate(&[Some(from_json(spec, &decl))], PER_CALL_LIMIT);
-            match outcome.result.as_ref().map(cel::Value::as_bool) {
-                Ok(Some(true)) => {}
-                // One that doesn't hold settles it, whatever is wrong with the others.
-                Ok(Some(false)) => return Ok(false),
-                Ok(None) => failure = Some("a match condition is not a boolean".to_owned()),
-                Err(error) => failure = Some(error.to_string()),
-            }
-        }
-        failure.map_or(Ok(true), Err)
-    }
 }
 
 /// One webhook of the chain.
@@ -97,10 +59,14 @@ impl WebhookAuthorizer {
         }
     }
 
-    pub async fn authorize(&self, attributes: &Attributes<'_>) -> Verdict {
+    pub async fn authorize(&self, attributes: &Attributes<'_>, metrics: &WebhookMetrics) -> Verdict {
+        let name = self.name();
         let spec = spec(attributes, "groups");
         if !self.conditions.is_empty() {
-            match self.conditions.hold(&with_all_fields(&spec)) {
+            let began = Instant::now();
+            let held = self.conditions.hold(&spec);
+            metrics.matched(name, held.as_ref().ok().copied(), began.elapsed());
+            match held {
                 Ok(true) => {}
                 Ok(false) => return Decision::NoOpinion(String::new()).into(),
                 Err(error) => return self.failed(error, String::new()),
@@ -111,11 +77,24 @@ impl WebhookAuthorizer {
         if let Some(decision) = self.kept(&key) {
             return decision.into();
         }
-        let answer = match self.ask(spec).await {
-            Ok(answer) => answer,
-            Err(error) => return self.failed(error.to_string(), String::new()),
+        let began = Instant::now();
+        let answer = self.ask(spec).await;
+        let ended = match &answer {
+            Ok(_) => Ended::Success,
+            Err(failure) if failure.timed_out => Ended::Timeout,
+            Err(_) => Ended::Error,
         };
-        let decision = match read(&answer) {
+        metrics.asked(name, ended, began.elapsed());
+        let status = match answer {
+            Ok(status) => status,
+            Err(failure) => {
+                if !self.settings.deny_on_failure {
+                    metrics.failed_open(name, ended);
+                }
+                return self.failed(failure.error, String::new());
+            }
+        };
+        let decision = match read(&status) {
             Ok(decision) => decision,
             Err(Unusable { error, reason }) => return self.failed(error, reason),
         };
@@ -168,7 +147,8 @@ impl WebhookAuthorizer {
         known.insert(key, (now + time, decision.clone()));
     }
 
-    async fn ask(&self, mut spec: Value) -> Result<bytes::Bytes, CallError> {
+    /// The status of the answer.
+    async fn ask(&self, mut spec: Value) -> Result<Value, Failure> {
         // The older version called groups `group`.
         if self.settings.version == "v1beta1"
             && let Some(fields) = spec.as_object_mut()
@@ -185,9 +165,15 @@ impl WebhookAuthorizer {
         })
         .to_string();
         let timeout = self.settings.timeout;
-        self.endpoint
-            .post_patiently(question.into(), timeout, PAUSE)
-            .await
+        let answer = self.endpoint.post_patiently(question.into(), timeout, PAUSE);
+        let answer = answer.await.map_err(|error| Failure {
+            timed_out: error.timed_out(),
+            error: error.to_string(),
+        })?;
+        status(&answer, &self.settings.version).map_err(|error| Failure {
+            error,
+            timed_out: false,
+        })
     }
 }
 
@@ -236,42 +222,6 @@ fn spec(attributes: &Attributes<'_>, groups: &str) -> Value {
     Value::Object(spec)
 }
 
-/// The spec as conditions see it: what is empty is there, but for one of the two kinds of attributes and for selectors.
-fn with_all_fields(spec: &Value) -> Value {
-    let mut spec = spec.clone();
-    let mut fill = |part: &str, fields: &[&str], empty: &Value| {
-        let part = if part.is_empty() {
-            Some(&mut spec)
-        } else {
-            spec.get_mut(part)
-        };
-        if let Some(Value::Object(part)) = part {
-            for field in fields {
-                part.entry(*field).or_insert_with(|| empty.clone());
-            }
-        }
-    };
-    let text = json!("");
-    fill("", &["user", "uid"], &text);
-    fill("", &["groups"], &json!([]));
-    fill("", &["extra"], &json!({}));
-    fill(
-        "resourceAttributes",
-        &[
-            "namespace",
-            "verb",
-            "group",
-            "version",
-            "resource",
-            "subresource",
-            "name",
-        ],
-        &text,
-    );
-    fill("nonResourceAttributes", &["path", "verb"], &text);
-    spec
-}
-
 /// An answer that is no decision, and the reason that it gives all the same.
 #[derive(Debug, PartialEq, Eq)]
 struct Unusable {
@@ -279,12 +229,27 @@ struct Unusable {
     reason: String,
 }
 
-fn read(answer: &[u8]) -> Result<Decision, Unusable> {
-    let review: Value = serde_json::from_slice(answer).map_err(|error| Unusable {
-        error: error.to_string(),
-        reason: String::new(),
-    })?;
-    let status = &review["status"];
+/// Why there is no answer.
+#[derive(Debug)]
+struct Failure {
+    error: String,
+    timed_out: bool,
+}
+
+fn status(answer: &[u8], version: &str) -> Result<Value, String> {
+    let mut review: Value = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
+    let asked = Asked {
+        group: "authorization.k8s.io",
+        version,
+        kind: "SubjectAccessReview",
+    };
+    Ok(match asked.is_answered_by(&review)? {
+        true => review.get_mut("status").map(Value::take).unwrap_or_default(),
+        false => Value::Null,
+    })
+}
+
+fn read(status: &Value) -> Result<Decision, Unusable> {
     let reason = status["reason"].as_str().unwrap_or("").to_owned();
     match (status["allowed"] == true, status["denied"] == true) {
         (true, true) => Err(Unusable {
@@ -300,47 +265,10 @@ fn read(answer: &[u8]) -> Result<Decision, Unusable> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::User;
-
-    #[test]
-    fn conditions_decide_who_is_asked_about() {
-        let compile = |texts: &[&str]| MatchConditions::compile(texts.iter().copied());
-        let user = User {
-            name: "jane".into(),
-            groups: vec!["dev".into()],
-            ..User::default()
-        };
-        let pods = spec(
-            &Attributes::resource(&user, "get", "", "pods").in_namespace("a"),
-            "groups",
-        );
-        for (texts, expected) in [
-            (&[][..], Ok(true)),
-            (
-                &[
-                    "has(request.resourceAttributes)",
-                    "request.resourceAttributes.namespace == 'a'",
-                ][..],
-                Ok(true),
-            ),
-            (&["request.user == 'joe'"][..], Ok(false)),
-            (&["'dev' in request.groups"][..], Ok(true)),
-            (
-                &["request.nothing == 'x'", "request.user == 'joe'"][..],
-                Ok(false),
-            ),
-            (&["request.nothing == 'x'"][..], Err(())),
-        ] {
-            let found = compile(texts).unwrap().hold(&pods).map_err(|_| ());
-            assert_eq!(found, expected, "{texts:?}");
-        }
-        assert!(compile(&["1 + 1"]).is_err());
-        assert!(compile(&["request."]).is_err());
-    }
 
     #[test]
     fn answers_become_decisions() {
-        let read = |status: Value| read(json!({ "status": status }).to_string().as_bytes());
+        let read = |status: Value| read(&status);
         assert_eq!(
             read(json!({"allowed": true, "reason": "r"})),
             Ok(Decision::Allow("r".into()))
@@ -348,5 +276,14 @@ mod tests {
         assert_eq!(read(json!({"denied": true})), Ok(Decision::Deny(String::new())));
         assert_eq!(read(json!({})), Ok(Decision::NoOpinion(String::new())));
         assert!(read(json!({"allowed": true, "denied": true})).is_err());
+        // What the other version would say is not heard.
+        let other = br#"{"apiVersion": "authorization.k8s.io/v1beta1", "kind": "SubjectAccessReview", "status": {"allowed": true}}"#;
+        assert_eq!(status(other, "v1"), Ok(Value::Null));
+        let same = br#"{"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "status": {"allowed": true}}"#;
+        assert_eq!(status(same, "v1"), Ok(json!({"allowed": true})));
+        for broken in [&b"[]"[..], b"1", b"{}"] {
+            assert_eq!(status(broken, "v1"), Ok(Value::Null));
+        }
+        assert!(status(b"{", "v1").is_err());
     }
 }

@@ -1,23 +1,25 @@
 //! From flags and AuthenticationConfiguration to issuers, anonymous access and token webhooks.
 
+mod issuer;
+mod oidc_flags;
+
 use crate::authentication::anonymous::Anonymous;
-use crate::authentication::oidc::compile;
-use crate::authentication::oidc::fetch::Fetcher;
-use crate::authentication::oidc::keys::KeySet;
 use crate::authentication::oidc::{Issuer, Issuers};
 use crate::authentication::static_tokens::StaticTokens;
 use crate::authentication::webhook::WebhookTokens;
-use crate::connect::egress::{Egress, Way};
+use crate::connect::egress::Egress;
 use crate::tokens::jwk::ALGORITHMS;
 use crate::webhook::{Clients, Kubeconfig, Place};
 use anyhow::{Context, bail};
+use apimachinery::field::{Error, ErrorList, Path as FieldPath, aggregate};
 use component_config::kube_apiserver::ApiServerFlags;
-use component_config::kube_apiserver::authentication::{
-    AuthenticationConfiguration, ClaimMappings, ClaimValidationRule, Issuer as IssuerConfig,
-    JwtAuthenticator, PrefixedClaimOrExpression,
-};
+use component_config::kube_apiserver::authentication::{AnonymousAuthConfig, AuthenticationConfiguration};
+use issuer::Surroundings;
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
+
+/// Most issuers of one file.
+const MOST_ISSUERS: usize = 64;
 
 /// How callers are found out, beyond certificates and the cluster's own tokens.
 pub struct Authentication {
@@ -30,31 +32,20 @@ pub struct Authentication {
 /// Reads everything that the flags name.
 pub fn load(flags: &ApiServerFlags, clients: &Clients, egress: &Egress) -> anyhow::Result<Authentication> {
     let given = &flags.authentication;
-    let (issuers, anonymous) = match (&given.authentication_config, &given.oidc_issuer_url) {
-        (Some(_), Some(_)) => bail!("--authentication-config and --oidc-* can't be used together"),
-        (Some(file), None) => {
+    let (issuers, anonymous) = match &given.authentication_config {
+        Some(_) if given.describe_issuer() => {
+            bail!("authentication-config file and oidc-* flags are mutually exclusive")
+        }
+        Some(file) => {
             let text =
                 std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-            from_file(flags, &text, egress)
-                .with_context(|| format!("--authentication-config {}", file.display()))?
+            let found = from_file(flags, &text, egress)
+                .with_context(|| format!("--authentication-config {}", file.display()))?;
+            (found.issuers, found.anonymous)
         }
-        (None, Some(url)) => {
-            let issuer = issuer(
-                &by_flags(flags, url)?,
-                "oidc",
-                given.oidc_signing_algs.clone(),
-                flags,
-                egress,
-            )?;
-            (vec![issuer], Anonymous::everywhere(flags.anonymous_auth))
-        }
-        (None, None) if !given.oidc_client_id.is_empty() || given.oidc_ca_file.is_some() => {
-            bail!(
-                "--oidc-issuer-url and --oidc-client-id must be specified together when any --oidc-* flag is"
-            )
-        }
-        (None, None) => (Vec::new(), Anonymous::everywhere(flags.anonymous_auth)),
+        None => (by_flags(flags, egress)?, None),
     };
+    let anonymous = anonymous_access(flags, anonymous)?;
     let static_tokens = given
         .token_auth_file
         .as_deref()
@@ -90,12 +81,15 @@ pub(super) fn endpoint(file: &Path, clients: &Clients) -> anyhow::Result<crate::
     Ok(clients.endpoint(Place::at(&config.server)?, &config.bundle, config.credentials)?)
 }
 
-/// Issuers and anonymous access of an AuthenticationConfiguration.
-pub fn from_file(
-    flags: &ApiServerFlags,
-    text: &str,
-    egress: &Egress,
-) -> anyhow::Result<(Vec<Issuer>, Anonymous)> {
+/// What an AuthenticationConfiguration says.
+pub struct FromFile {
+    pub issuers: Vec<Issuer>,
+    /// Who may come without credentials; `None` leaves that to the flags.
+    pub anonymous: Option<AnonymousAuthConfig>,
+}
+
+/// Reads an AuthenticationConfiguration. All mistakes are told at once.
+pub fn from_file(flags: &ApiServerFlags, text: &str, egress: &Egress) -> anyhow::Result<FromFile> {
     let config: AuthenticationConfiguration = serde_yaml_ng::from_str(text)?;
     let known = ["v1", "v1beta1", "v1alpha1"]
         .iter()
@@ -104,160 +98,103 @@ pub fn from_file(
         bail!("expected apiVersion apiserver.config.k8s.io/v1, kind AuthenticationConfiguration");
     }
     let algorithms: Vec<String> = ALGORITHMS.iter().map(|name| (*name).to_owned()).collect();
-    let mut issuers: Vec<Issuer> = Vec::new();
-    for (index, jwt) in config.jwt.iter().enumerate() {
-        let field = format!("jwt[{index}]");
-        if issuers.iter().any(|known| known.url == jwt.issuer.url) {
-            bail!("{field}.issuer.url: Duplicate value: {:?}", jwt.issuer.url);
-        }
-        issuers.push(issuer(jwt, &field, algorithms.clone(), flags, egress)?);
+    let mut errors = ErrorList::new();
+    let issuers = issuers(&config, &algorithms, &Surroundings { flags, egress }, &mut errors);
+    if let Some(anonymous) = &config.anonymous
+        && !anonymous.enabled
+        && !anonymous.conditions.is_empty()
+    {
+        let shown = anonymous
+            .conditions
+            .iter()
+            .map(|condition| serde_json::json!({ "Path": condition.path }));
+        errors.push(Error::invalid(
+            &FieldPath::new("anonymous.conditions"),
+            serde_json::Value::from_iter(shown),
+            "enabled should be set to true when conditions are defined",
+        ));
     }
-    let anonymous = match &config.anonymous {
-        None => Anonymous::everywhere(flags.anonymous_auth),
-        Some(_) if !flags.anonymous_auth => {
-            bail!("anonymous: can't be set when --anonymous-auth=false is given")
-        }
-        Some(anonymous) if !anonymous.enabled && !anonymous.conditions.is_empty() => {
-            bail!(
-                "anonymous.conditions: Invalid value: enabled should be set to true when conditions are defined"
-            )
-        }
-        Some(anonymous) => Anonymous::from_config(anonymous),
-    };
-    Ok((issuers, anonymous))
-}
-
-fn issuer(
-    config: &JwtAuthenticator,
-    field: &str,
-    algorithms: Vec<String>,
-    flags: &ApiServerFlags,
-    egress: &Egress,
-) -> anyhow::Result<Issuer> {
-    check(&config.issuer, field, &flags.service_account_issuer)?;
-    let mapping = compile::mapping(config, field)?;
-    let way = match config.issuer.egress_selector_type.as_str() {
-        "" => Way::Direct,
-        "controlplane" => egress.control_plane.clone(),
-        "cluster" => egress.cluster.clone(),
-        other => {
-            bail!("{field}.issuer.egressSelectorType: Invalid value: {other:?}: use controlplane or cluster")
-        }
-    };
-    let fetcher = Fetcher::new(config.issuer.certificate_authority.as_bytes(), way)
-        .with_context(|| format!("{field}.issuer.certificateAuthority"))?;
-    Ok(Issuer {
-        keys: Arc::new(KeySet::new(
-            &config.issuer.url,
-            &config.issuer.discovery_url,
-            fetcher,
-        )),
-        url: config.issuer.url.clone(),
-        audiences: config.issuer.audiences.clone(),
-        algorithms,
-        mapping,
+    refuse(&errors)?;
+    Ok(FromFile {
+        issuers,
+        anonymous: config.anonymous,
     })
 }
 
-fn check(issuer: &IssuerConfig, field: &str, own: &[String]) -> anyhow::Result<()> {
-    let https = |name: &str, text: &str| -> anyhow::Result<()> {
-        let parsed = url::Url::parse(text)
-            .with_context(|| format!("{field}.issuer.{name}: Invalid value: {text:?}"))?;
-        if parsed.scheme() != "https" {
-            bail!("{field}.issuer.{name}: Invalid value: {text:?}: URL scheme must be https");
-        }
-        if !parsed.username().is_empty() || parsed.query().is_some() || parsed.fragment().is_some() {
-            bail!(
-                "{field}.issuer.{name}: Invalid value: {text:?}: URL must not contain a username, a query or a fragment"
-            );
-        }
-        Ok(())
-    };
-    if issuer.url.is_empty() {
-        bail!("{field}.issuer.url: Required value: URL is required");
+fn refuse(errors: &[Error]) -> anyhow::Result<()> {
+    if errors.is_empty() {
+        return Ok(());
     }
-    https("url", &issuer.url)?;
-    if own.contains(&issuer.url) {
+    bail!("invalid authentication configuration: {}", aggregate(errors))
+}
+
+fn issuers(
+    config: &AuthenticationConfiguration,
+    algorithms: &[String],
+    surroundings: &Surroundings<'_>,
+    errors: &mut ErrorList,
+) -> Vec<Issuer> {
+    let path = FieldPath::new("jwt");
+    if config.jwt.len() > MOST_ISSUERS {
+        errors.push(Error::too_many(&path, config.jwt.len(), MOST_ISSUERS));
+        return Vec::new();
+    }
+    let mut issuers = Vec::new();
+    let (mut urls, mut discoveries) = (BTreeSet::new(), BTreeSet::new());
+    for (index, jwt) in config.jwt.iter().enumerate() {
+        let path = path.index(index);
+        match issuer::load(jwt, &path, algorithms.to_vec(), surroundings) {
+            Ok(issuer) => issuers.push(issuer),
+            Err(wrong) => errors.extend(wrong),
+        }
+        if !urls.insert(jwt.issuer.url.as_str()) {
+            let url = jwt.issuer.url.as_str();
+            errors.push(Error::duplicate(&path.child("issuer.url"), url));
+        }
+        let discovery = jwt.issuer.discovery_url.as_str();
+        if !discovery.is_empty() && !discoveries.insert(discovery) {
+            errors.push(Error::duplicate(&path.child("issuer.discoveryURL"), discovery));
+        }
+    }
+    issuers
+}
+
+/// The issuer that the `--oidc-*` flags describe, if they do.
+fn by_flags(flags: &ApiServerFlags, egress: &Egress) -> anyhow::Result<Vec<Issuer>> {
+    let Some((described, algorithms)) = oidc_flags::describe(flags)? else {
+        return Ok(Vec::new());
+    };
+    let config = AuthenticationConfiguration {
+        jwt: vec![described],
+        ..AuthenticationConfiguration::default()
+    };
+    let mut errors = ErrorList::new();
+    let issuers = issuers(&config, &algorithms, &Surroundings { flags, egress }, &mut errors);
+    refuse(&errors)?;
+    Ok(issuers)
+}
+
+/// Who may come without credentials: as the file says, else as the flag says.
+fn anonymous_access(flags: &ApiServerFlags, file: Option<AnonymousAuthConfig>) -> anyhow::Result<Anonymous> {
+    if file.is_some() && flags.anonymous_auth.is_some() {
         bail!(
-            "{field}.issuer.url: Invalid value: {:?}: URL must not overlap with disallowed issuers",
-            issuer.url
+            "anonymous: Forbidden: --anonymous-auth flag cannot be set when anonymous field is configured in authentication configuration file"
         );
     }
-    if !issuer.discovery_url.is_empty() {
-        https("discoveryURL", &issuer.discovery_url)?;
-        if issuer.discovery_url.trim_end_matches('/') == issuer.url.trim_end_matches('/') {
-            bail!("{field}.issuer.discoveryURL: Invalid value: discoveryURL must be different from URL");
+    let mut by_flag = flags.anonymous_auth.unwrap_or(true);
+    if flags.authorization_mode.iter().any(|mode| mode == "AlwaysAllow") {
+        if file.as_ref().is_some_and(|file| file.enabled) {
+            bail!("anonymous: Forbidden: --authorization-mode=AlwaysAllow would allow everybody everything");
         }
+        if by_flag && file.is_none() {
+            tracing::warn!(
+                "--anonymous-auth is off, since --authorization-mode=AlwaysAllow would allow everybody everything"
+            );
+        }
+        by_flag = false;
     }
-    if issuer.audiences.is_empty() || issuer.audiences.iter().any(String::is_empty) {
-        bail!("{field}.issuer.audiences: Required value: at least one {field}.issuer.audiences is required");
-    }
-    match (issuer.audiences.len(), issuer.audience_match_policy.as_str()) {
-        (1, "" | "MatchAny") | (_, "MatchAny") => {}
-        _ => bail!(
-            "{field}.issuer.audienceMatchPolicy: Invalid value: {:?}: audienceMatchPolicy must be MatchAny for multiple audiences",
-            issuer.audience_match_policy
-        ),
-    }
-    Ok(())
+    Ok(Anonymous::new(file, by_flag))
 }
 
-/// What the `--oidc-*` flags say, as the file would.
-fn by_flags(flags: &ApiServerFlags, url: &str) -> anyhow::Result<JwtAuthenticator> {
-    let given = &flags.authentication;
-    if given.oidc_client_id.is_empty() {
-        bail!("--oidc-issuer-url and --oidc-client-id must be specified together");
-    }
-    for algorithm in &given.oidc_signing_algs {
-        if !ALGORITHMS.contains(&algorithm.as_str()) {
-            bail!("--oidc-signing-algs: {algorithm:?} is not supported; supported are {ALGORITHMS:?}");
-        }
-    }
-    let prefix = match given.oidc_username_prefix.as_str() {
-        "-" => String::new(),
-        "" if given.oidc_username_claim == "email" => String::new(),
-        "" => format!("{url}#"),
-        text => text.to_owned(),
-    };
-    let claim = |claim: &str, prefix: String| PrefixedClaimOrExpression {
-        claim: claim.to_owned(),
-        prefix: Some(prefix),
-        expression: String::new(),
-    };
-    let groups = if given.oidc_groups_claim.is_empty() {
-        PrefixedClaimOrExpression::default()
-    } else {
-        claim(&given.oidc_groups_claim, given.oidc_groups_prefix.clone())
-    };
-    let required = given.oidc_required_claim.iter().map(|pair| {
-        let (claim, value) = pair
-            .split_once('=')
-            .with_context(|| format!("--oidc-required-claim: {pair:?} is not claim=value"))?;
-        Ok(ClaimValidationRule {
-            claim: claim.to_owned(),
-            required_value: value.to_owned(),
-            ..ClaimValidationRule::default()
-        })
-    });
-    let certificate_authority = match &given.oidc_ca_file {
-        None => String::new(),
-        Some(file) => {
-            std::fs::read_to_string(file).with_context(|| format!("--oidc-ca-file {}", file.display()))?
-        }
-    };
-    Ok(JwtAuthenticator {
-        issuer: IssuerConfig {
-            url: url.to_owned(),
-            audiences: vec![given.oidc_client_id.clone()],
-            certificate_authority,
-            ..IssuerConfig::default()
-        },
-        claim_validation_rules: required.collect::<anyhow::Result<_>>()?,
-        claim_mappings: ClaimMappings {
-            username: claim(&given.oidc_username_claim, prefix),
-            groups,
-            ..ClaimMappings::default()
-        },
-        user_validation_rules: Vec::new(),
-    })
-}
+#[cfg(test)]
+mod tests;

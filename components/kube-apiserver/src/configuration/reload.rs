@@ -1,10 +1,10 @@
 //! Configuration files that are followed while the server runs.
 
-use super::{authentication, authorization};
+mod authentication;
+mod authorization;
+
 use crate::beat;
-use crate::metrics::access;
 use crate::server::Server;
-use crate::webhook::Clients;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,40 +45,26 @@ impl Followed {
 
 /// Follows the files of authentication and authorization. Never ends.
 pub async fn run(server: Arc<Server>) -> anyhow::Result<()> {
-    let follow = |file: &Option<PathBuf>| file.as_deref().map(Followed::new);
-    let mut authentication = follow(&server.flags.authentication.authentication_config);
-    let mut authorization = follow(&server.flags.authorization.authorization_config);
+    let mut authentication = authentication::Follower::new(&server);
+    let mut authorization = authorization::Follower::new(&server);
     if authentication.is_none() && authorization.is_none() {
         return std::future::pending().await;
     }
-    let clients = Clients::new(None).by(&server.egress);
-    loop {
-        beat::next(PERIOD).await;
-        if let Some(text) = authentication.as_mut().and_then(Followed::changed) {
-            let outcome = authentication::from_file(&server.flags, text, &server.egress);
-            let metrics = &server.metrics.access;
-            metrics.reloaded(access::Followed::Authentication, outcome.is_ok());
-            match outcome {
-                Ok((issuers, anonymous)) => {
-                    server.authenticator.replace(issuers, anonymous);
-                    tracing::info!("the authentication configuration was reloaded");
-                }
-                Err(error) => refused("authentication", &error),
-            }
+    // Side by side: issuers that don't answer don't keep the other file from being read.
+    let authentication = async {
+        while let Some(follower) = &mut authentication {
+            beat::next(PERIOD).await;
+            follower.look(&server).await;
         }
-        if let Some(text) = authorization.as_mut().and_then(Followed::changed) {
-            let outcome = authorization::from_file(text, server.authorizer.policies(), &clients);
-            let metrics = &server.metrics.access;
-            metrics.reloaded(access::Followed::Authorization, outcome.is_ok());
-            match outcome {
-                Ok(chain) => {
-                    server.authorizer.replace(chain);
-                    tracing::info!("the authorization configuration was reloaded");
-                }
-                Err(error) => refused("authorization", &error),
-            }
+    };
+    let authorization = async {
+        while let Some(follower) = &mut authorization {
+            beat::next(PERIOD).await;
+            follower.look(&server);
         }
-    }
+    };
+    tokio::join!(authentication, authorization);
+    Ok(())
 }
 
 fn refused(what: &'static str, error: &anyhow::Error) {

@@ -7,9 +7,12 @@ use crate::serving::certificates::{provider, read_certificates};
 use crate::serving::stamps::{Stamp, stamp};
 use anyhow::{Context, bail};
 use arc_swap::ArcSwap;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use component_config::kube_apiserver::egress::{
     Connection, EgressSelectorConfiguration, TcpTransport, TlsConfig, Transport as ConfiguredTransport,
 };
+use percent_encoding::percent_decode_str;
 use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
@@ -64,8 +67,31 @@ enum Transport {
         host: String,
         port: u16,
         tls: Option<Tls>,
+        login: Option<Login>,
     },
     Unix(PathBuf),
+}
+
+/// Name and password for a proxy, as its header has them.
+struct Login(String);
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl Login {
+    fn of(url: &url::Url) -> Option<Self> {
+        let password = url.password();
+        if url.username().is_empty() && password.is_none() {
+            return None;
+        }
+        let mut pair: Vec<u8> = percent_decode_str(url.username()).collect();
+        pair.push(b':');
+        pair.extend(percent_decode_str(password.unwrap_or_default()));
+        Some(Self(format!("Basic {}", STANDARD.encode(pair))))
+    }
 }
 
 /// Certificates, which are read anew when their files have changed.
@@ -211,6 +237,7 @@ fn by_tcp(tcp: &TcpTransport, field: &str) -> anyhow::Result<Transport> {
         host: host.trim_matches(['[', ']']).to_owned(),
         port: url.port_or_known_default().unwrap_or(443),
         tls,
+        login: None,
     })
 }
 
@@ -237,6 +264,23 @@ fn tls(files: &TlsConfig) -> anyhow::Result<ClientConfig> {
 }
 
 impl Proxy {
+    /// The proxy at a URL, which may have a name and a password. One behind TLS shows a certificate that the system
+    /// believes.
+    pub fn at(url: &url::Url) -> anyhow::Result<Self> {
+        let tls = match url.scheme() {
+            "http" => None,
+            "https" => Some(Tls::load(&TlsConfig::default())?),
+            other => bail!("{other} is not supported; use http or https"),
+        };
+        let host = url.host_str().context("it has no host")?;
+        Ok(Self(Protocol::HttpConnect(Transport::Tcp {
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: url.port_or_known_default().unwrap_or(80),
+            tls,
+            login: Login::of(url),
+        })))
+    }
+
     /// A connection to `authority`, which the proxy makes.
     pub async fn dial(&self, authority: &str) -> io::Result<Box<dyn Stream>> {
         let transport = match &self.0 {
@@ -257,7 +301,7 @@ impl Transport {
     async fn connect(&self, authority: &str) -> io::Result<Box<dyn Stream>> {
         let mut stream: Box<dyn Stream> = match self {
             Transport::Unix(path) => Box::new(UnixStream::connect(path).await?),
-            Transport::Tcp { host, port, tls } => {
+            Transport::Tcp { host, port, tls, .. } => {
                 let tcp = TcpStream::connect((host.as_str(), *port)).await?;
                 tcp.set_nodelay(true)?;
                 match tls {
@@ -269,8 +313,15 @@ impl Transport {
                 }
             }
         };
+        let login = match self {
+            Transport::Tcp {
+                login: Some(Login(login)),
+                ..
+            } => format!("Proxy-Authorization: {login}\r\n"),
+            _ => String::new(),
+        };
         let head = format!(
-            "CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: kube-apiserver\r\n\r\n"
+            "CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: kube-apiserver\r\n{login}\r\n"
         );
         stream.write_all(head.as_bytes()).await?;
         stream.flush().await?;

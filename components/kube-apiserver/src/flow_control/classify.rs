@@ -15,6 +15,9 @@ use std::sync::Arc;
 /// Users whose schemas are kept; more than this and all are forgotten.
 const USERS: usize = 4096;
 
+/// The schema that takes what no other takes.
+const CATCH_ALL: &str = "catch-all";
+
 /// What tells the flows of a schema apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Distinguisher {
@@ -66,6 +69,8 @@ struct Candidate {
 #[derive(Debug)]
 pub struct Classifier {
     schemas: Vec<(Vec<Rule>, Arc<Flow>)>,
+    /// For users of neither of the two groups that everybody else is in.
+    fallback: Option<Arc<Flow>>,
     /// By address; the user is kept, so that the address isn't used again.
     by_user: RwLock<AHashMap<usize, (Arc<User>, Arc<[Candidate]>)>>,
 }
@@ -81,7 +86,9 @@ pub fn in_order(schemas: &mut [FlowSchema]) {
 impl Classifier {
     /// `schemas` in order, each with its flow.
     pub fn new(schemas: Vec<(Vec<Rule>, Arc<Flow>)>) -> Self {
+        let catch_all = schemas.iter().find(|(_, flow)| flow.name == CATCH_ALL);
         Self {
+            fallback: catch_all.map(|(_, flow)| Arc::clone(flow)),
             schemas,
             by_user: RwLock::default(),
         }
@@ -91,7 +98,7 @@ impl Classifier {
         self.schemas.iter().map(|(_, flow)| flow)
     }
 
-    /// The flow of a request; `None` only without a schema that takes everything.
+    /// The flow of a request: that of catch-all where no schema is about it. `None` only without that one.
     pub fn classify(&self, user: &Arc<User>, info: &RequestInfo) -> Option<&Arc<Flow>> {
         let address = Arc::as_ptr(user) as usize;
         let known = self
@@ -111,6 +118,7 @@ impl Classifier {
             .iter()
             .find(fits)
             .map(|candidate| &self.schemas[candidate.schema].1)
+            .or(self.fallback.as_ref())
     }
 
     fn remember(&self, address: usize, user: &Arc<User>) -> Arc<[Candidate]> {

@@ -334,7 +334,7 @@ mod tests {
                 resource("list", "", "", "pods"),
                 "kube-scheduler",
             ),
-            (user("ghost", &[]), resource("list", "", "", "pods"), "none"),
+            (user("ghost", &[]), resource("list", "", "", "pods"), "catch-all"),
         ] {
             let found = schema
                 .classifier

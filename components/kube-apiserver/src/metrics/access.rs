@@ -7,6 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use sha2::{Digest, Sha256};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use storage::metrics::AtomicHistogram;
 
@@ -92,10 +93,17 @@ impl Followed {
     }
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct InUseLabels {
+    apiserver_id_hash: String,
+    hash: String,
+}
+
 struct Reloads {
     of: Followed,
     count: Family<ReloadLabels, Counter>,
     last: Family<ReloadLabels, Gauge>,
+    in_use: Family<InUseLabels, Gauge>,
 }
 
 /// Authentication, authorization and the reloads of their files.
@@ -199,7 +207,18 @@ impl AccessMetrics {
                 "When a configuration file was last reloaded",
                 Family::clone(&last),
             );
-            Reloads { of, count, last }
+            let in_use = Family::default();
+            registry.register(
+                format!("apiserver_{}_config_controller_last_config_info", of.name()),
+                "Which configuration file is in use, by its hash",
+                Family::clone(&in_use),
+            );
+            Reloads {
+                of,
+                count,
+                last,
+                in_use,
+            }
         });
         let result = |result| ResultLabels { result };
         let outcome = |name| Outcome {
@@ -263,6 +282,18 @@ impl AccessMetrics {
         self.step(Step::Authorization, elapsed);
     }
 
+    /// What a file that is in use says.
+    pub fn in_use(&self, of: Followed, text: &str) {
+        let labels = InUseLabels {
+            apiserver_id_hash: self.server.clone(),
+            hash: format!("sha256:{}", hex::encode(Sha256::digest(text))),
+        };
+        for reloads in self.reloads.iter().filter(|reloads| reloads.of == of) {
+            reloads.in_use.clear();
+            reloads.in_use.get_or_create(&labels).set(1);
+        }
+    }
+
     /// A changed file was taken or refused.
     pub fn reloaded(&self, of: Followed, success: bool) {
         let labels = ReloadLabels {
@@ -318,6 +349,8 @@ mod tests {
         metrics.decided(&Decision::Allow(String::new()).into(), Duration::ZERO);
         metrics.certificate(now() + 5000);
         metrics.reloaded(Followed::Authorization, false);
+        metrics.in_use(Followed::Authentication, "a");
+        metrics.in_use(Followed::Authentication, "");
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
@@ -334,6 +367,7 @@ mod tests {
             "authorization_duration_seconds_count{result=\"allowed\"} 1",
             "apiserver_client_certificate_expiration_seconds_bucket{le=\"3600.0\"} 0",
             "apiserver_client_certificate_expiration_seconds_bucket{le=\"7200.0\"} 1",
+            "apiserver_authentication_config_controller_last_config_info{apiserver_id_hash=\"sha256:a\",hash=\"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"} 1",
             "apiserver_authorization_config_controller_automatic_reloads_total{status=\"failure\",apiserver_id_hash=\"sha256:a\"} 1",
         ] {
             assert!(
@@ -341,5 +375,7 @@ mod tests {
                 "{line} is not in\n{text}"
             );
         }
+        let in_use = text.matches("\napiserver_authentication_config_controller_last_config_info{");
+        assert_eq!(in_use.count(), 1, "{text}");
     }
 }

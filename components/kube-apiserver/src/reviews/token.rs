@@ -80,7 +80,7 @@ pub async fn review(server: &Server, request: &ApiRequest, review: &Value) -> Re
 
 /// What is said of a token that is none: that of a request without one.
 fn nobody(server: &Server, audiences: &[String]) -> Value {
-    if !server.authenticator.anonymous.load().allows("") {
+    if !server.authenticator.anonymous.allows("") {
         return json!({ "user": {} });
     }
     let own = &server.issuer.audiences;

@@ -73,7 +73,7 @@ pub fn verify_with<T: DeserializeOwned>(
         .decode(signature)
         .map_err(|_| TokenError::Malformed)?;
     let message = &token.as_bytes()[..header.len() + 1 + claims.len()];
-    let fits = |key: &&PublicKey| parsed.kid.is_empty() || key.id.is_empty() || key.id == parsed.kid;
+    let fits = |key: &&PublicKey| parsed.kid.is_empty() || key.id == parsed.kid;
     let mut candidates = keys.iter().filter(fits);
     if candidates.any(|key| key.verify(&parsed.alg, message, &signature)) {
         return decode(claims);

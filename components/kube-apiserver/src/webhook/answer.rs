@@ -32,6 +32,14 @@ impl CallError {
         }
     }
 
+    /// Whether no answer came in time.
+    pub fn timed_out(&self) -> bool {
+        match self {
+            Self::Transport { message, .. } => message.ends_with("context deadline exceeded"),
+            Self::Status(error) => error.code() == 504,
+        }
+    }
+
     /// Whether another attempt may do better, as upstream's client sees it: a webhook that isn't there is not waited for.
     pub fn is_passing(&self) -> bool {
         match self {

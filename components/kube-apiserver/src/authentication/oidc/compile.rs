@@ -1,9 +1,14 @@
 //! From an issuer's configuration to what is evaluated for each of its tokens. All mistakes are found here.
 
-use cel::{Decl, Environment, Program, Type};
+use super::expressions::{Over, Wanted};
+use apimachinery::field::{Error, ErrorList, Path};
+use apimachinery::names;
+use cel::Program;
 use component_config::kube_apiserver::authentication::{
-    ClaimMappings, JwtAuthenticator, PrefixedClaimOrExpression,
+    ClaimMappings, ClaimOrExpression, ClaimValidationRule, ExtraMapping, JwtAuthenticator,
+    PrefixedClaimOrExpression, UserValidationRule,
 };
+use std::collections::BTreeSet;
 
 /// A claim with its prefix, or an expression.
 #[derive(Debug)]
@@ -32,259 +37,285 @@ pub struct Mapping {
     pub user_rules: Vec<Rule>,
 }
 
-/// A mistake in the configuration: the field's path and what is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {message}")]
-pub struct Mistake {
-    pub field: String,
-    pub message: String,
-}
+const BOTH: &str = "claim and expression can't both be set";
+const NEITHER: &str = "claim or expression is required";
 
-fn wrong<T>(field: impl Into<String>, message: impl Into<String>) -> Result<T, Mistake> {
-    Err(Mistake {
-        field: field.into(),
-        message: message.into(),
-    })
-}
-
-/// Whether results of an expression may be of a type; what isn't known until it runs may.
-fn may_be(ty: &Type, wanted: &[Type]) -> bool {
-    matches!(ty, Type::Dyn | Type::Var(_))
-        || wanted.iter().any(|wanted| match (ty, wanted) {
-            (Type::List(_), Type::List(_)) => true,
-            _ => ty == wanted,
-        })
-}
-
-fn program(variable: &str, text: &str, field: &str, wanted: &[Type]) -> Result<Program, Mistake> {
-    let environment = Environment::new().with(variable, Decl::dynamic());
-    let program = match Program::compile(text, &environment) {
-        Ok(program) => program,
-        Err(error) => {
-            return wrong(
-                field,
-                format!("Invalid value: {text:?}: compilation failed: {error}"),
-            );
-        }
-    };
-    if !may_be(program.ty(), wanted) {
-        let names: Vec<String> = wanted.iter().map(ToString::to_string).collect();
-        return wrong(
-            field,
-            format!(
-                "Invalid value: {text:?}: must evaluate to one of [{}]",
-                names.join(" ")
-            ),
-        );
-    }
-    Ok(program)
-}
-
-fn texts() -> [Type; 2] {
-    [Type::String, Type::List(std::sync::Arc::new(Type::String))]
-}
-
-fn prefixed(
-    source: &PrefixedClaimOrExpression,
-    field: &str,
-    wanted: &[Type],
-) -> Result<Option<Source>, Mistake> {
-    match (source.claim.is_empty(), source.expression.is_empty()) {
-        (true, true) if source.prefix.is_some() => wrong(
-            format!("{field}.claim"),
-            "Required value: non-empty claim name is required when prefix is set",
-        ),
-        (true, true) => Ok(None),
-        (false, false) => wrong(
-            field,
-            "Invalid value: \"\": claim and expression can't both be set",
-        ),
-        (true, false) if source.prefix.is_some() => wrong(
-            format!("{field}.prefix"),
-            "Invalid value: prefix can't be set when expression is set",
-        ),
-        (true, false) => program(
-            "claims",
-            &source.expression,
-            &format!("{field}.expression"),
-            wanted,
-        )
-        .map(|program| Some(Source::Expression(program))),
-        (false, true) => match &source.prefix {
-            None => wrong(
-                format!("{field}.prefix"),
-                "Required value: prefix is required when claim is set. It can be set to an empty string to disable prefixing",
-            ),
-            Some(prefix) => Ok(Some(Source::Claim {
-                name: source.claim.clone(),
-                prefix: prefix.clone(),
-            })),
-        },
-    }
-}
-
-/// Compiles one issuer's rules and mappings. `field` is the path of the issuer in the file.
-pub fn mapping(config: &JwtAuthenticator, field: &str) -> Result<Mapping, Mistake> {
-    let mut required = Vec::new();
-    let mut claim_rules = Vec::new();
-    for (index, rule) in config.claim_validation_rules.iter().enumerate() {
-        let field = format!("{field}.claimValidationRules[{index}]");
-        match (rule.claim.is_empty(), rule.expression.is_empty()) {
-            (true, true) => return wrong(field, "Required value: claim or expression is required"),
-            (false, false) => return wrong(field, "Invalid value: claim and expression can't both be set"),
-            (false, true) if !rule.message.is_empty() => {
-                return wrong(
-                    format!("{field}.message"),
-                    "Invalid value: message can't be set when claim is set",
-                );
-            }
-            (false, true) => required.push((rule.claim.clone(), rule.required_value.clone())),
-            (true, false) if !rule.required_value.is_empty() => {
-                return wrong(
-                    format!("{field}.requiredValue"),
-                    "Invalid value: requiredValue can't be set when expression is set",
-                );
-            }
-            (true, false) => claim_rules.push(Rule {
-                program: program(
-                    "claims",
-                    &rule.expression,
-                    &format!("{field}.expression"),
-                    &[Type::Bool],
-                )?,
-                expression: rule.expression.clone(),
-                message: rule.message.clone(),
-            }),
-        }
-    }
+/// Compiles one issuer's rules and mappings. `path` is where the issuer stands in the file.
+pub fn mapping(config: &JwtAuthenticator, path: &Path) -> Result<Mapping, ErrorList> {
+    let mut compiler = Compiler::default();
     let mappings = &config.claim_mappings;
-    let of = |name: &str| format!("{field}.claimMappings.{name}");
-    let Some(username) = prefixed(&mappings.username, &of("username"), &[Type::String])? else {
-        return wrong(of("username"), "Required value: claim or expression is required");
-    };
-    check_email(config, mappings, &of("username.expression"))?;
-    let groups = prefixed(&mappings.groups, &of("groups"), &texts())?;
-    let uid = match (mappings.uid.claim.is_empty(), mappings.uid.expression.is_empty()) {
-        (true, true) => None,
-        (false, false) => return wrong(of("uid"), "Invalid value: claim and expression can't both be set"),
-        (false, true) => Some(Source::Claim {
-            name: mappings.uid.claim.clone(),
-            prefix: String::new(),
+    let below = path.child("claimMappings");
+    let required = compiler.required(&config.claim_validation_rules);
+    let claim_rules = compiler.claim_rules(
+        &config.claim_validation_rules,
+        &path.child("claimValidationRules"),
+    );
+    let username = compiler.username(&mappings.username, &below.child("username"));
+    let groups = compiler.prefixed(&mappings.groups, &below.child("groups"), Wanted::Texts);
+    let uid = compiler.uid(&mappings.uid, &below.child("uid"));
+    let extra = compiler.extra(&mappings.extra, &below.child("extra"));
+    if let Some(Source::Expression(username)) = &username {
+        let rules = claim_rules.iter().map(|rule| &rule.program);
+        let others = rules.chain(extra.iter().map(|(_, program)| program));
+        compiler.check_email(username, others, mappings, &below);
+    }
+    let user_rules = compiler.user_rules(&config.user_validation_rules, &path.child("userValidationRules"));
+    match username {
+        Some(username) if compiler.errors.is_empty() => Ok(Mapping {
+            required,
+            claim_rules,
+            username,
+            groups,
+            uid,
+            extra,
+            user_rules,
         }),
-        (true, false) => {
-            let text = &mappings.uid.expression;
-            Some(Source::Expression(program(
-                "claims",
-                text,
-                &of("uid.expression"),
-                &[Type::String],
-            )?))
-        }
-    };
-    let mut extra: Vec<(String, Program)> = Vec::new();
-    for (index, mapping) in mappings.extra.iter().enumerate() {
-        let field = of(&format!("extra[{index}]"));
-        check_key(&mapping.key, &format!("{field}.key"))?;
-        if extra.iter().any(|(key, _)| *key == mapping.key) {
-            return wrong(
-                format!("{field}.key"),
-                format!("Duplicate value: {:?}", mapping.key),
-            );
-        }
-        if mapping.value_expression.is_empty() {
-            return wrong(
-                format!("{field}.valueExpression"),
-                "Required value: valueExpression is required",
-            );
-        }
-        let program = program(
-            "claims",
-            &mapping.value_expression,
-            &format!("{field}.valueExpression"),
-            &texts(),
-        )?;
-        extra.push((mapping.key.clone(), program));
+        _ => Err(compiler.errors),
     }
-    let mut user_rules = Vec::new();
-    for (index, rule) in config.user_validation_rules.iter().enumerate() {
-        let field = format!("{field}.userValidationRules[{index}].expression");
-        if rule.expression.is_empty() {
-            return wrong(field, "Required value: expression is required");
-        }
-        user_rules.push(Rule {
-            program: program("user", &rule.expression, &field, &[Type::Bool])?,
-            expression: rule.expression.clone(),
-            message: rule.message.clone(),
-        });
-    }
-    Ok(Mapping {
-        required,
-        claim_rules,
-        username,
-        groups,
-        uid,
-        extra,
-        user_rules,
-    })
 }
 
-/// An address that nobody has verified must not become a name.
-fn check_email(config: &JwtAuthenticator, mappings: &ClaimMappings, field: &str) -> Result<(), Mistake> {
-    let uses = |text: &str, claim: &str| {
-        let named = format!("claims.{claim}");
-        text.match_indices(&named).any(|(at, _)| {
-            let next = text[at + named.len()..].chars().next();
-            !next.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_')
-        })
-    };
-    let verified = |text: &str| {
-        uses(text, "email_verified") || text.contains("?.email_verified") || text.contains("?email_verified")
-    };
-    if !uses(&mappings.username.expression, "email") {
-        return Ok(());
-    }
-    let known = verified(&mappings.username.expression)
-        || mappings
-            .extra
-            .iter()
-            .any(|extra| verified(&extra.value_expression))
-        || config
-            .claim_validation_rules
-            .iter()
-            .any(|rule| verified(&rule.expression));
-    if known {
-        return Ok(());
-    }
-    wrong(
-        field,
-        "Invalid value: claims.email_verified must be used in claimMappings.username.expression or claimMappings.extra[*].valueExpression or claimValidationRules[*].expression when claims.email is used in claimMappings.username.expression",
-    )
+/// Goes on after a mistake, so that all are told at once.
+#[derive(Default)]
+struct Compiler {
+    errors: ErrorList,
 }
 
-fn check_key(key: &str, field: &str) -> Result<(), Mistake> {
-    if key.is_empty() {
-        return wrong(field, "Required value");
+impl Compiler {
+    fn wrong(&mut self, error: Error) {
+        self.errors.push(error);
     }
-    let Some((domain, path)) = key
-        .split_once('/')
-        .filter(|(domain, path)| !domain.is_empty() && !path.is_empty())
-    else {
-        return wrong(
-            field,
-            format!("Invalid value: {key:?}: must be a domain-prefixed path (such as \"acme.io/foo\")"),
-        );
-    };
+
+    fn program(&mut self, over: Over, text: &str, path: &Path, wanted: Wanted) -> Option<Program> {
+        over.compile(text, path, wanted)
+            .map_err(|error| self.wrong(error))
+            .ok()
+    }
+
+    fn required(&mut self, rules: &[ClaimValidationRule]) -> Vec<(String, String)> {
+        let by_claim = rules.iter().filter(|rule| !rule.claim.is_empty());
+        by_claim
+            .map(|rule| (rule.claim.clone(), rule.required_value.clone()))
+            .collect()
+    }
+
+    fn claim_rules(&mut self, rules: &[ClaimValidationRule], path: &Path) -> Vec<Rule> {
+        let mut compiled = Vec::new();
+        let (mut claims, mut expressions) = (BTreeSet::new(), BTreeSet::new());
+        for (index, rule) in rules.iter().enumerate() {
+            let path = path.index(index);
+            match (rule.claim.is_empty(), rule.expression.is_empty()) {
+                (true, true) => self.wrong(Error::required(&path, NEITHER)),
+                (false, false) => self.wrong(Error::invalid(&path, rule.claim.as_str(), BOTH)),
+                (false, true) => {
+                    if !rule.message.is_empty() {
+                        let detail = "may not be specified when claim is set";
+                        self.wrong(Error::invalid(
+                            &path.child("message"),
+                            rule.message.as_str(),
+                            detail,
+                        ));
+                    }
+                    if !claims.insert(rule.claim.as_str()) {
+                        self.wrong(Error::duplicate(&path.child("claim"), rule.claim.as_str()));
+                    }
+                }
+                (true, false) => {
+                    if !rule.required_value.is_empty() {
+                        let (path, value) = (path.child("requiredValue"), rule.required_value.as_str());
+                        let detail = "may not be specified when expression is set";
+                        self.wrong(Error::invalid(&path, value, detail));
+                    }
+                    let path = path.child("expression");
+                    if !expressions.insert(rule.expression.as_str()) {
+                        self.wrong(Error::duplicate(&path, rule.expression.as_str()));
+                        continue;
+                    }
+                    let program = self.program(Over::Claims, &rule.expression, &path, Wanted::Bool);
+                    compiled.extend(program.map(|program| Rule {
+                        program,
+                        expression: rule.expression.clone(),
+                        message: rule.message.clone(),
+                    }));
+                }
+            }
+        }
+        compiled
+    }
+
+    fn username(&mut self, source: &PrefixedClaimOrExpression, path: &Path) -> Option<Source> {
+        if source.claim.is_empty() && source.expression.is_empty() {
+            self.wrong(Error::required(path, NEITHER));
+            return None;
+        }
+        self.prefixed(source, path, Wanted::Text)
+    }
+
+    fn prefixed(
+        &mut self,
+        source: &PrefixedClaimOrExpression,
+        path: &Path,
+        wanted: Wanted,
+    ) -> Option<Source> {
+        match (source.claim.is_empty(), source.expression.is_empty()) {
+            (true, true) => {
+                if source.prefix.is_some() {
+                    let detail = "non-empty claim name is required when prefix is set";
+                    self.wrong(Error::required(&path.child("claim"), detail));
+                }
+                None
+            }
+            (false, false) => {
+                self.wrong(Error::invalid(path, "", BOTH));
+                None
+            }
+            (true, false) => {
+                if let Some(prefix) = &source.prefix {
+                    let detail = "may not be specified when expression is set";
+                    self.wrong(Error::invalid(&path.child("prefix"), prefix.as_str(), detail));
+                }
+                self.program(
+                    Over::Claims,
+                    &source.expression,
+                    &path.child("expression"),
+                    wanted,
+                )
+                .map(Source::Expression)
+            }
+            (false, true) => {
+                if source.prefix.is_none() {
+                    let detail = "prefix is required when claim is set. It can be set to an empty string to disable prefixing";
+                    self.wrong(Error::required(&path.child("prefix"), detail));
+                }
+                Some(Source::Claim {
+                    name: source.claim.clone(),
+                    prefix: source.prefix.clone().unwrap_or_default(),
+                })
+            }
+        }
+    }
+
+    fn uid(&mut self, source: &ClaimOrExpression, path: &Path) -> Option<Source> {
+        match (source.claim.is_empty(), source.expression.is_empty()) {
+            (true, true) => None,
+            (false, false) => {
+                self.wrong(Error::invalid(path, "", BOTH));
+                None
+            }
+            (false, true) => Some(Source::Claim {
+                name: source.claim.clone(),
+                prefix: String::new(),
+            }),
+            (true, false) => {
+                let path = path.child("expression");
+                self.program(Over::Claims, &source.expression, &path, Wanted::Text)
+                    .map(Source::Expression)
+            }
+        }
+    }
+
+    fn extra(&mut self, mappings: &[ExtraMapping], path: &Path) -> Vec<(String, Program)> {
+        let mut compiled = Vec::new();
+        let mut keys = BTreeSet::new();
+        for (index, mapping) in mappings.iter().enumerate() {
+            let path = path.index(index);
+            let key = path.child("key");
+            self.errors.extend(key_errors(&mapping.key, &key));
+            if !keys.insert(mapping.key.as_str()) {
+                self.wrong(Error::duplicate(&key, mapping.key.as_str()));
+                continue;
+            }
+            let path = path.child("valueExpression");
+            if mapping.value_expression.is_empty() {
+                self.wrong(Error::required(&path, ""));
+                continue;
+            }
+            let program = self.program(Over::Claims, &mapping.value_expression, &path, Wanted::Texts);
+            compiled.extend(program.map(|program| (mapping.key.clone(), program)));
+        }
+        compiled
+    }
+
+    fn user_rules(&mut self, rules: &[UserValidationRule], path: &Path) -> Vec<Rule> {
+        let mut compiled = Vec::new();
+        let mut expressions = BTreeSet::new();
+        for (index, rule) in rules.iter().enumerate() {
+            let path = path.index(index).child("expression");
+            if rule.expression.is_empty() {
+                self.wrong(Error::required(&path, ""));
+            } else if !expressions.insert(rule.expression.as_str()) {
+                self.wrong(Error::duplicate(&path, rule.expression.as_str()));
+            } else {
+                let program = self.program(Over::User, &rule.expression, &path, Wanted::Bool);
+                compiled.extend(program.map(|program| Rule {
+                    program,
+                    expression: rule.expression.clone(),
+                    message: rule.message.clone(),
+                }));
+            }
+        }
+        compiled
+    }
+
+    /// An address that nobody has verified must not become a name.
+    fn check_email<'p>(
+        &mut self,
+        username: &'p Program,
+        others: impl Iterator<Item = &'p Program>,
+        mappings: &ClaimMappings,
+        path: &Path,
+    ) {
+        // The claims are the only variable.
+        let uses = |program: &Program, claim: &str| program.selects(0, claim);
+        let mut all = others.chain([username]);
+        if uses(username, "email") && !all.any(|program| uses(program, "email_verified")) {
+            let detail = "claims.email_verified must be used in claimMappings.username.expression or claimMappings.extra[*].valueExpression or claimValidationRules[*].expression when claims.email is used in claimMappings.username.expression";
+            let (path, text) = (
+                path.child("username.expression"),
+                mappings.username.expression.as_str(),
+            );
+            self.wrong(Error::invalid(&path, text, detail));
+        }
+    }
+}
+
+/// Keys of extra data begin with the domain of who makes sense of them.
+fn key_errors(key: &str, path: &Path) -> ErrorList {
+    let mut errors = domain_prefixed(key, path);
     if key != key.to_lowercase() {
-        return wrong(field, format!("Invalid value: {key:?}: key must be lowercase"));
+        errors.push(Error::invalid(path, key, "must be lowercase"));
     }
+    let domain = key.split_once('/').map_or("", |(domain, _)| domain);
     let reserved = |suffix: &str| domain == suffix || domain.ends_with(&format!(".{suffix}"));
     if reserved("k8s.io") || reserved("kubernetes.io") {
-        return wrong(
-            field,
-            format!(
-                "Invalid value: {key:?}: k8s.io, kubernetes.io and their subdomains are reserved for Kubernetes use ({path:?})"
-            ),
-        );
+        let detail = "k8s.io, kubernetes.io and their subdomains are reserved for Kubernetes use";
+        errors.push(Error::invalid(path, key, detail));
     }
-    Ok(())
+    errors
 }
+
+fn domain_prefixed(key: &str, path: &Path) -> ErrorList {
+    if key.is_empty() {
+        return vec![Error::required(path, "")];
+    }
+    let Some((domain, rest)) = key
+        .split_once('/')
+        .filter(|(domain, rest)| !domain.is_empty() && !rest.is_empty())
+    else {
+        let detail = "must be a domain-prefixed path (such as \"acme.io/foo\")";
+        return vec![Error::invalid(path, key, detail)];
+    };
+    let wrong = names::dns1123_subdomain(domain);
+    let mut errors: ErrorList = wrong
+        .into_iter()
+        .map(|why| Error::invalid(path, domain, why))
+        .collect();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/%:@._~!$&'()*+,;=-".contains(&byte);
+    if !rest.bytes().all(plain) {
+        let detail = r"Invalid path (regex used for validation is '[A-Za-z0-9/\-._~%!$&'()*+,;=:]+')";
+        errors.push(Error::invalid(path, rest, detail));
+    }
+    errors
+}
+
+#[cfg(test)]
+mod tests;

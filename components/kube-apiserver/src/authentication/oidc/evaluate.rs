@@ -1,10 +1,14 @@
 //! From the claims of a verified token to its user.
 
 use super::compile::{Mapping, Rule, Source};
+use super::expressions::Over;
 use crate::identity::User;
-use cel::{Decl, PER_CALL_LIMIT, Program, Value as CelValue, from_json};
+use cel::{PER_CALL_LIMIT, Program, Value as CelValue, from_json};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+
+/// Upstream's.
+const NO_STRINGS: &str = "expression must return a string or a list of strings";
 
 /// The user, or why the token is refused.
 pub fn user(mapping: &Mapping, claims: &Value) -> Result<User, String> {
@@ -19,15 +23,11 @@ pub fn user(mapping: &Mapping, claims: &Value) -> Result<User, String> {
             Some(_) => {}
         }
     }
-    check("claims", &mapping.claim_rules, claims)
+    check(Over::Claims, &mapping.claim_rules, claims)
         .map_err(|why| format!("error evaluating claim validation expression: {why}"))?;
     let name = match &mapping.username {
         Source::Claim { name, prefix } => format!("{prefix}{}", username_claim(claims, name)?),
-        Source::Expression(program) => {
-            let found = strings(program, claims)
-                .map_err(|why| format!("error evaluating username claim expression: {why}"))?;
-            found.into_iter().next().unwrap_or_default()
-        }
+        Source::Expression(program) => string(program, claims, "username")?,
     };
     if name.is_empty() {
         return Err("username claim is empty".to_owned());
@@ -43,15 +43,13 @@ pub fn user(mapping: &Mapping, claims: &Value) -> Result<User, String> {
     };
     let uid = match &mapping.uid {
         None => String::new(),
-        Some(Source::Claim { name, .. }) => claims[name]
-            .as_str()
-            .ok_or_else(|| format!("parse uid claim {name:?}: it is not a string"))?
-            .to_owned(),
-        Some(Source::Expression(program)) => strings(program, claims)
-            .map_err(|why| format!("error evaluating uid claim expression: {why}"))?
-            .into_iter()
-            .next()
-            .unwrap_or_default(),
+        Some(Source::Claim { name, .. }) => match claims.get(name) {
+            None => return Err(format!("parse uid claim {name:?}: claim not present")),
+            Some(value) => {
+                text_or_null(value).ok_or_else(|| format!("parse uid claim {name:?}: it is not a string"))?
+            }
+        },
+        Some(Source::Expression(program)) => string(program, claims, "uid")?,
     };
     let mut extra = BTreeMap::new();
     for (key, program) in &mapping.extra {
@@ -81,7 +79,7 @@ pub fn user(mapping: &Mapping, claims: &Value) -> Result<User, String> {
             "groups": user.groups,
             "extra": user.extra,
         });
-        check("user", &mapping.user_rules, &object)
+        check(Over::User, &mapping.user_rules, &object)
             .map_err(|why| format!("error evaluating user info validation rule: {why}"))?;
     }
     Ok(user)
@@ -111,7 +109,7 @@ fn group_claim(claims: &Value, name: &str) -> Result<Vec<String>, String> {
         Value::String(one) => Ok(vec![one.clone()]),
         Value::Array(all) => all
             .iter()
-            .map(|group| group.as_str().map(str::to_owned))
+            .map(text_or_null)
             .collect::<Option<_>>()
             .ok_or_else(|| format!("parse groups claim {name:?}: not all of its values are strings")),
         _ => Err(format!(
@@ -120,25 +118,32 @@ fn group_claim(claims: &Value, name: &str) -> Result<Vec<String>, String> {
     }
 }
 
+/// A text; null reads as the empty one, as in Go.
+fn text_or_null(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => Some(String::new()),
+        value => value.as_str().map(str::to_owned),
+    }
+}
+
 fn run<T>(
     program: &Program,
+    over: Over,
     input: &Value,
     read: impl FnOnce(&CelValue<'_>) -> Result<T, String>,
 ) -> Result<T, String> {
-    let decl = Decl::dynamic();
-    let outcome = program.evaluate(&[Some(from_json(input, &decl))], PER_CALL_LIMIT);
+    let outcome = program.evaluate(&[Some(from_json(input, over.decl()))], PER_CALL_LIMIT);
     match outcome.result {
         Ok(value) => read(&value),
         Err(error) => Err(error.to_string()),
     }
 }
 
-fn check(what: &str, rules: &[Rule], input: &Value) -> Result<(), String> {
+fn check(over: Over, rules: &[Rule], input: &Value) -> Result<(), String> {
     for rule in rules {
-        let holds = run(&rule.program, input, |value| {
-            value
-                .as_bool()
-                .ok_or_else(|| format!("{what} expression {:?} is not a boolean", rule.expression))
+        let holds = run(&rule.program, over, input, |value| {
+            let holds = value.as_bool();
+            holds.ok_or_else(|| "validation expression must return a boolean".to_owned())
         })?;
         if !holds {
             return Err(if rule.message.is_empty() {
@@ -154,19 +159,30 @@ fn check(what: &str, rules: &[Rule], input: &Value) -> Result<(), String> {
     Ok(())
 }
 
+/// A text and nothing else: of several names none may be picked.
+fn string(program: &Program, claims: &Value, what: &str) -> Result<String, String> {
+    run(program, Over::Claims, claims, |value| {
+        let text = value
+            .as_str()
+            .ok_or_else(|| format!("{what} claim expression must return a string"))?;
+        Ok(text.to_owned())
+    })
+    .map_err(|why| format!("error evaluating {what} claim expression: {why}"))
+}
+
 /// A text or a list of texts; null is none, and empty ones are left out.
 fn strings(program: &Program, claims: &Value) -> Result<Vec<String>, String> {
-    run(program, claims, |value| {
+    run(program, Over::Claims, claims, |value| {
         let mut found: Vec<String> = Vec::new();
         if let Some(text) = value.as_str() {
             found.push(text.to_owned());
         } else if let Some(list) = value.as_list() {
             for item in list.iter() {
-                let text = item.as_str().ok_or("not all values are strings")?;
+                let text = item.as_str().ok_or(NO_STRINGS)?;
                 found.push(text.to_owned());
             }
         } else if !matches!(value, CelValue::Null | CelValue::Json(Value::Null, _)) {
-            return Err(format!("it evaluates to a value of type {}", value.ty()));
+            return Err(NO_STRINGS.to_owned());
         }
         found.retain(|text| !text.is_empty());
         Ok(found)
@@ -177,7 +193,12 @@ fn strings(program: &Program, claims: &Value) -> Result<Vec<String>, String> {
 mod tests {
     use super::super::compile::mapping;
     use super::*;
+    use apimachinery::field::Path;
     use component_config::kube_apiserver::authentication::JwtAuthenticator;
+
+    fn jwt() -> Path {
+        Path::new("jwt").index(0)
+    }
 
     fn config(text: &str) -> JwtAuthenticator {
         serde_yaml_ng::from_str(&format!("issuer: {{url: 'https://i', audiences: [a]}}\n{text}")).unwrap()
@@ -203,19 +224,62 @@ mod tests {
             (by_claims, &number, None),
             (by_expressions, &number, None),
         ] {
-            let found = user(&mapping(&config(text), "jwt[0]").unwrap(), claims);
+            let found = user(&mapping(&config(text), &jwt()).unwrap(), claims);
             let seen = found.as_ref().ok().map(|user| {
                 let groups: Vec<&str> = user.groups.iter().map(String::as_str).collect();
                 (user.name.as_str(), groups, user.uid.as_str())
             });
             assert_eq!(seen, expected, "{text} {claims} {found:?}");
         }
-        let found = user(&mapping(&config(by_expressions), "jwt[0]").unwrap(), &claims).unwrap();
+        let found = user(&mapping(&config(by_expressions), &jwt()).unwrap(), &claims).unwrap();
         assert_eq!(found.extra["acme.io/tenant"], ["t"]);
         assert_eq!(
             found.extra["authentication.kubernetes.io/credential-id"],
             ["JTI=n"]
         );
+    }
+
+    #[test]
+    fn null_in_a_claim_reads_as_empty() {
+        let text = "claimMappings: {username: {claim: sub, prefix: ''}, groups: {claim: roles, prefix: ''}, uid: {claim: id}}";
+        let mapping = mapping(&config(text), &jwt()).unwrap();
+        let found = user(&mapping, &json!({"sub": "a", "roles": [null, "b"], "id": null})).unwrap();
+        assert_eq!(
+            (found.uid.as_str(), &found.groups[..]),
+            ("", &[String::new(), "b".to_owned()][..])
+        );
+        assert!(user(&mapping, &json!({"sub": "a", "id": 1})).is_err());
+        assert!(user(&mapping, &json!({"sub": "a"})).is_err());
+    }
+
+    #[test]
+    fn names_and_uids_are_one_text() {
+        let claims = json!({"sub": "a", "roles": ["a", "b"], "none": null, "number": 1});
+        for (expression, good) in [
+            ("claims.sub", true),
+            ("claims.roles", false),
+            ("claims.none", false),
+            ("claims.number", false),
+        ] {
+            for (text, what) in [
+                (
+                    format!("claimMappings: {{username: {{expression: {expression}}}}}"),
+                    "username",
+                ),
+                (
+                    format!(
+                        "claimMappings: {{username: {{claim: sub, prefix: ''}}, uid: {{expression: {expression}}}}}"
+                    ),
+                    "uid",
+                ),
+            ] {
+                let outcome = user(&mapping(&config(&text), &jwt()).unwrap(), &claims);
+                let refused = format!(
+                    "error evaluating {what} claim expression: {what} claim expression must return a string"
+                );
+                assert_eq!(outcome.as_ref().err(), (!good).then_some(&refused), "{text}");
+            }
+        }
     }
 
     #[test]
@@ -253,49 +317,8 @@ mod tests {
                 false,
             ),
         ] {
-            let mapping = mapping(&config(&format!("{base}{rules}")), "jwt[0]").unwrap();
+            let mapping = mapping(&config(&format!("{base}{rules}")), &jwt()).unwrap();
             assert_eq!(user(&mapping, &claims).is_ok(), expected, "{rules} {claims}");
-        }
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        for (text, field) in [
-            (
-                "claimMappings: {username: {claim: sub}}",
-                "jwt[0].claimMappings.username.prefix",
-            ),
-            ("claimMappings: {}", "jwt[0].claimMappings.username"),
-            (
-                "claimMappings: {username: {expression: 'claims.'}}",
-                "jwt[0].claimMappings.username.expression",
-            ),
-            (
-                "claimMappings: {username: {expression: '1 + 1'}}",
-                "jwt[0].claimMappings.username.expression",
-            ),
-            (
-                "claimMappings: {username: {expression: 'claims.email'}}",
-                "jwt[0].claimMappings.username.expression",
-            ),
-            (
-                "claimMappings: {username: {claim: a, prefix: '', expression: b}}",
-                "jwt[0].claimMappings.username",
-            ),
-            (
-                "claimMappings: {username: {claim: a, prefix: ''}, extra: [{key: foo, valueExpression: claims.a}]}",
-                "jwt[0].claimMappings.extra[0].key",
-            ),
-            (
-                "claimMappings: {username: {claim: a, prefix: ''}, extra: [{key: x.k8s.io/foo, valueExpression: claims.a}]}",
-                "jwt[0].claimMappings.extra[0].key",
-            ),
-        ] {
-            assert_eq!(
-                mapping(&config(text), "jwt[0]").unwrap_err().field,
-                field,
-                "{text}"
-            );
         }
     }
 }

@@ -18,7 +18,7 @@ struct Discovery {
     jwks_uri: String,
 }
 
-type Keys = Arc<Vec<PublicKey>>;
+pub type Keys = Arc<Vec<PublicKey>>;
 
 #[derive(Default)]
 struct State {
@@ -33,13 +33,13 @@ struct State {
 pub struct KeySet {
     issuer: String,
     discovery_url: String,
-    fetcher: Fetcher,
+    fetcher: Arc<Fetcher>,
     state: Mutex<State>,
 }
 
 impl KeySet {
     /// `discovery_url` empty is the usual place below the issuer's URL.
-    pub fn new(issuer: &str, discovery_url: &str, fetcher: Fetcher) -> Self {
+    pub fn new(issuer: &str, discovery_url: &str, fetcher: Arc<Fetcher>) -> Self {
         let discovery_url = if discovery_url.is_empty() {
             format!(
                 "{}/.well-known/openid-configuration",
@@ -120,23 +120,31 @@ impl KeySet {
         }
     }
 
+    /// Whether the issuer says where its keys are, as far as it has said so or does so now.
+    pub async fn discover(&self) -> Result<(), String> {
+        let mut state = self.state.lock().await;
+        self.jwks_uri(&mut state).await.map(drop)
+    }
+
+    async fn jwks_uri(&self, state: &mut State) -> Result<String, String> {
+        if let Some(uri) = &state.jwks_uri {
+            return Ok(uri.clone());
+        }
+        let (body, _) = self.fetcher.get(&self.discovery_url).await?;
+        let found: Discovery = serde_json::from_slice(&body)
+            .map_err(|error| format!("failed to decode provider discovery object: {error}"))?;
+        if found.issuer != self.issuer {
+            return Err(format!(
+                "issuer did not match the issuer returned by provider, expected {:?} got {:?}",
+                self.issuer, found.issuer
+            ));
+        }
+        state.jwks_uri = Some(found.jwks_uri.clone());
+        Ok(found.jwks_uri)
+    }
+
     async fn ask(&self, state: &mut State) -> Result<(Vec<PublicKey>, Duration), String> {
-        let uri = match &state.jwks_uri {
-            Some(uri) => uri.clone(),
-            None => {
-                let (body, _) = self.fetcher.get(&self.discovery_url).await?;
-                let found: Discovery = serde_json::from_slice(&body)
-                    .map_err(|error| format!("failed to decode provider discovery object: {error}"))?;
-                if found.issuer != self.issuer {
-                    return Err(format!(
-                        "issuer did not match the issuer returned by provider, expected {:?} got {:?}",
-                        self.issuer, found.issuer
-                    ));
-                }
-                state.jwks_uri = Some(found.jwks_uri.clone());
-                found.jwks_uri
-            }
-        };
+        let uri = self.jwks_uri(state).await?;
         let read = async {
             let (body, good_for) = self.fetcher.get(&uri).await?;
             let set: JwkSet =
