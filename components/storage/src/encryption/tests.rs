@@ -200,6 +200,77 @@ fn resources_are_selected_by_the_first_entry() {
     }
 }
 
+fn entries(of: &[(&str, String)]) -> String {
+    let mut text =
+        "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n".to_owned();
+    for (resources, providers) in of {
+        text += &format!("- {{resources: [{resources}], providers: [{providers}]}}\n");
+    }
+    text
+}
+
+#[test]
+fn a_wildcard_must_not_stand_before_what_it_takes() {
+    let plain = || "{identity: {}}".to_owned();
+    let sealed = || cipher("aesgcm", &[("k", secret(1, 32))]);
+    for (first, second, masked) in [
+        (
+            "'*.'",
+            "secrets",
+            Some(r#"resource "secrets" is masked by earlier rule "*.""#),
+        ),
+        (
+            "'*.*'",
+            "secrets",
+            Some(r#"resource "secrets" is masked by earlier rule "*.*""#),
+        ),
+        (
+            "'*.'",
+            "'*.'",
+            Some(r#"resource "*." is masked by earlier rule "*.""#),
+        ),
+        (
+            "'*.apps'",
+            "deployments.apps",
+            Some(r#"resource "deployments.apps" is masked by earlier rule "*.apps""#),
+        ),
+        (
+            "'*.*'",
+            "'*.apps'",
+            Some(r#"resource "*.apps" is masked by earlier rule "*.*""#),
+        ),
+        ("'*.apps'", "secrets", None),
+        ("secrets", "'*.'", None),
+        ("'*.apps'", "'*.*'", None),
+        ("secrets", "secrets", None),
+    ] {
+        let text = entries(&[(first, plain()), (second, sealed())]);
+        let told = Transformers::from_config(&text).err();
+        assert_eq!(
+            told.as_ref().map(|error| error.message.as_str()),
+            masked,
+            "{first} {second}"
+        );
+        assert!(told.is_none_or(|error| error.field == "resources[1].resources[0]"));
+    }
+}
+
+#[test]
+fn entries_of_the_same_resource_are_read_one_after_the_other() {
+    let old = cipher("aesgcm", &[("old", secret(1, 32))]);
+    let new = cipher("aesgcm", &[("new", secret(2, 32))]);
+    let written = secrets(&old).encode(KEY, b"{}".to_vec()).unwrap();
+    let both =
+        Transformers::from_config(&entries(&[("secrets", new), ("configmaps, secrets", old)])).unwrap();
+    let both = both.for_resource("secrets");
+    assert_eq!(both.decode(KEY, written).unwrap(), (b"{}".to_vec(), true));
+    assert!(
+        both.encode(KEY, b"{}".to_vec())
+            .unwrap()
+            .starts_with(b"k8s:enc:aesgcm:v1:new:")
+    );
+}
+
 #[test]
 fn bad_configurations_name_the_field_and_no_secret() {
     let leak = secret(9, 31);
