@@ -34,7 +34,7 @@ pub enum ReloadError {
     #[error(transparent)]
     Configuration(#[from] EncryptionConfigError),
     /// It may be taken up later.
-    #[error("key management service {0}")]
+    #[error("key management services: {0}")]
     Service(String),
 }
 
@@ -88,18 +88,21 @@ impl Rules {
         })
     }
 
-    /// All are asked; the error is the first one's.
+    /// All are asked, and all that fail are told.
     fn check(&self) -> Result<(), String> {
         let failures: Vec<String> = self
             .services()
-            .filter_map(|service| {
-                service
-                    .check()
-                    .err()
-                    .map(|why| format!("{}: {why}", service.name()))
+            .enumerate()
+            .filter_map(|(index, service)| {
+                let failure = service.check().err();
+                failure.map(|why| format!("kms-provider-{index}: {why}"))
             })
             .collect();
-        failures.into_iter().next().map_or(Ok(()), Err)
+        match failures.as_slice() {
+            [] => Ok(()),
+            [only] => Err(only.clone()),
+            several => Err(format!("[{}]", several.join(", "))),
+        }
     }
 
     /// The first selector that names the resource counts, exactly or by wildcard. None stands behind a wider one.
@@ -141,10 +144,15 @@ impl Transformers {
         self.current.load().services().next().is_some()
     }
 
-    /// Asks the key management services how they are, and follows changes of their keys. Blocks for their
-    /// answers. The error names the first one that fails.
+    /// How the key management services are, by answers that are not old; follows changes of their keys. Blocks for their
+    /// answers. The error names those that fail.
     pub fn check(&self) -> Result<(), String> {
         self.current.load_full().check()
+    }
+
+    /// Follows changes of the services' keys where nothing asks for their health. Blocks for their answers.
+    pub fn follow(&self) {
+        self.current.load_full().services().for_each(kms::Kms::follow);
     }
 
     /// What values of one resource go through; `name` as in [`crate::ResourceSpec::name`].
