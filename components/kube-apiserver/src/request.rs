@@ -19,6 +19,7 @@ use std::time::Instant;
 /// A request that nobody has looked at yet.
 pub struct Arrived {
     pub started: Instant,
+    pub audit_id: String,
     pub parts: Parts,
     pub body: Incoming,
     pub upgrade: Option<OnUpgrade>,

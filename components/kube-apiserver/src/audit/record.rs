@@ -34,8 +34,8 @@ pub struct Record {
     pub applies: bool,
     /// Length of the body; 0 until it was read.
     pub body_bytes: usize,
-    /// Whether the server ended it: no time or no seat was left for it.
-    pub terminated: bool,
+    /// The part of the server that ended it, if it was: no time or no seat was left for it, or it could not be sent on.
+    pub terminated: Option<&'static str>,
     pub user: Option<Arc<User>>,
     pub impersonated: Option<Arc<User>>,
     /// The verb that allowed it for this request only.
@@ -83,7 +83,7 @@ impl Record {
             info: RequestInfo::default(),
             applies: is_apply(&parts.headers),
             body_bytes: 0,
-            terminated: false,
+            terminated: None,
             user: None,
             impersonated: None,
             impersonation_constraint: None,

@@ -1,16 +1,16 @@
 //! From flags to the audit policy and its backends.
 
-use super::authentication::endpoint;
 use crate::audit::Audit;
 use crate::audit::backend::{Backend, Format, Mode, Target};
 use crate::audit::batch::Batching;
 use crate::audit::file::{RotatingFile, Rotation};
 use crate::audit::policy::Policy;
 use crate::audit::truncate::Truncation;
-use crate::webhook::Clients;
+use crate::webhook::{Clients, Endpoint, Kubeconfig, Place};
 use anyhow::{Context, bail};
 use component_config::kube_apiserver::ApiServerFlags;
 use parking_lot::Mutex;
+use std::path::Path;
 
 /// Size at which the log is rotated when none is said, megabytes; upstream's.
 const USUAL_SIZE: u64 = 100;
@@ -88,6 +88,13 @@ pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Audit> 
             Ok(Audit::default())
         }
     }
+}
+
+/// The webhook that a kubeconfig describes.
+fn endpoint(file: &Path, clients: &Clients) -> anyhow::Result<Endpoint> {
+    let config = Kubeconfig::load(file)?;
+    let place = Place::of_server(&config.server)?;
+    Ok(clients.endpoint(place, &config.bundle, config.credentials)?)
 }
 
 /// What makes no sense is said before events are lost to it.

@@ -24,9 +24,10 @@ impl Fetcher {
     /// `bundle` is PEM; the system's authorities if empty.
     pub fn new(bundle: &[u8], way: Way) -> Result<Self, TrustError> {
         let dialer = Dialer {
-            tls: Arc::new(client_config(bundle, &Credentials::default())?),
+            tls: Some(Arc::new(client_config(bundle, &Credentials::default())?)),
             resolver: None,
             server_name: None,
+            service: None,
             egress: Egress {
                 control_plane: way,
                 ..Egress::default()
