@@ -103,6 +103,35 @@ async fn events_tell_what_the_policy_wants() {
     assert_eq!(complete["annotations"]["authorization.k8s.io/decision"], "allow");
     assert_eq!(complete["user"]["username"], "admin");
 
+    // What was sent is told as it was understood, before the server has its say; what it could not read isn't told.
+    let send = async |id: &str, query: &str, body: Value| {
+        let request = http::Request::post(format!("/api/v1/namespaces/default/configmaps{query}"))
+            .header("content-type", "application/json")
+            .header("audit-id", id)
+            .body(body.to_string().into_bytes())
+            .unwrap();
+        let sent = admin.request::<Value>(request).await;
+        let told = event(&log, |event| {
+            event["auditID"] == id && event["stage"] == "ResponseComplete"
+        })
+        .await;
+        (sent.is_ok(), told)
+    };
+    let (taken, told) = send("asked", "", json!({"metadata": {"name": "asked", "uid": "u"}})).await;
+    assert!(taken);
+    let metadata = &told["requestObject"]["metadata"];
+    assert_eq!(
+        (&metadata["name"], &metadata["uid"]),
+        (&json!("asked"), &json!("u"))
+    );
+    assert!(metadata.get("namespace").is_none(), "{told}");
+    assert_eq!(told["objectRef"]["uid"], "u");
+    let strange = json!({"metadata": {"name": "strange"}, "strange": true});
+    let (taken, told) = send("strange", "?fieldValidation=Strict", strange).await;
+    assert!(!taken && told.get("requestObject").is_none(), "{told}");
+    assert!(told["objectRef"].get("name").is_none(), "{told}");
+    assert_eq!(told["responseObject"]["kind"], "Status");
+
     // Metadata tells no contents.
     let secrets: Api<Secret> = Api::namespaced(admin.clone(), "default");
     let secret =
