@@ -200,15 +200,22 @@ async fn look(server: &Server, name: String) -> (String, bool) {
     {
         tracing::warn!(name, %error, "the condition of an APIService can't be written");
     }
-    if let (Some(remote), true) = (&remote, well)
-        && let Ok(backend) = &remote.backend
-    {
-        let read = discovery(backend, &group, &version).await;
+    if let (Some(remote), true) = (&remote, well) {
+        let read = match &remote.backend {
+            Ok(backend) => discovery(backend, &group, &version).await,
+            Err(reason) => Err(reason.clone()),
+        };
         if let Err(error) = &read {
-            tracing::warn!(name, %error, "the discovery document of an aggregated server can't be read");
+            tracing::warn!(
+                name,
+                error,
+                "the discovery document of an aggregated server can't be read"
+            );
         }
         keep(&server.aggregator.documents, &group, &version, read.ok());
-        openapi::learn(&server.aggregator.documents, backend, &group, &version).await;
+        if let Ok(backend) = &remote.backend {
+            openapi::learn(&server.aggregator.documents, backend, &group, &version).await;
+        }
     }
     (name, well)
 }
