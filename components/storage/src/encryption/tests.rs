@@ -158,8 +158,10 @@ fn rotation_by_order() {
         before.decode(KEY, b"{}".to_vec()).is_err(),
         "plain text without identity"
     );
-    assert!(
-        ResourceTransformer::default().decode(KEY, written).is_err(),
+    let error = ResourceTransformer::default().decode(KEY, written).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("unable to transform key {KEY:?}: identity transformer tried to read encrypted data"),
         "encrypted without a configuration"
     );
 }
