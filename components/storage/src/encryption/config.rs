@@ -187,7 +187,31 @@ pub(super) fn parse(text: &str) -> Result<Vec<(Vec<Selector>, Vec<Provider>)>, E
         })
         .collect::<Result<Vec<_>, _>>()?;
     check_masks(&entries)?;
+    check_names(&entries)?;
     Ok(entries)
+}
+
+/// Stored values name their service, so no two may have the same name.
+fn check_names(entries: &[(Vec<Selector>, Vec<Provider>)]) -> Result<(), EncryptionConfigError> {
+    let mut seen: Vec<&str> = Vec::new();
+    for (entry, (_, providers)) in entries.iter().enumerate() {
+        for (index, provider) in providers.iter().enumerate() {
+            let Provider::Kms(service) = provider else {
+                continue;
+            };
+            if seen.contains(&service.name()) {
+                return wrong(
+                    format!("resources[{entry}].providers[{index}].kms.name"),
+                    format!(
+                        "duplicate KMS provider name {}, names must be unique",
+                        service.name()
+                    ),
+                );
+            }
+            seen.push(service.name());
+        }
+    }
+    Ok(())
 }
 
 /// A selector behind a wildcard that takes all of it would never count, and its resources would not be as safe as its entry

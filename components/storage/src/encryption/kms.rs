@@ -108,6 +108,10 @@ impl Kms {
         })
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// None when the value isn't of this provider; else the plain text, and whether another key is in use now.
     pub(super) fn decrypt(&self, etcd_key: &str, stored: &[u8]) -> Option<Result<(Vec<u8>, bool), Failure>> {
         let object = stored.strip_prefix(self.prefix.as_bytes())?;

@@ -258,6 +258,24 @@ fn a_wildcard_must_not_stand_before_what_it_takes() {
 }
 
 #[test]
+fn services_have_names_of_their_own() {
+    let service = |name: &str| format!("{{kms: {{apiVersion: v2, name: {name}, endpoint: 'unix:///none'}}}}");
+    let parsed = |second: &str| {
+        let text = entries(&[("secrets", service("a")), ("configmaps", service(second))]);
+        Transformers::from_config(&text).err()
+    };
+    assert_eq!(parsed("b"), None);
+    let error = parsed("a").unwrap();
+    assert_eq!(
+        (error.field.as_str(), error.message.as_str()),
+        (
+            "resources[1].providers[0].kms.name",
+            "duplicate KMS provider name a, names must be unique"
+        )
+    );
+}
+
+#[test]
 fn entries_of_the_same_resource_are_read_one_after_the_other() {
     let old = cipher("aesgcm", &[("old", secret(1, 32))]);
     let new = cipher("aesgcm", &[("new", secret(2, 32))]);
