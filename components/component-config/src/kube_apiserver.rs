@@ -44,8 +44,8 @@ pub struct ApiServerFlags {
     /// Address on which to listen.
     #[arg(long, default_value = "0.0.0.0")]
     pub bind_address: IpAddr,
-    /// Port of the HTTPS listener; 0 takes a free one.
-    #[arg(long, default_value_t = 6443)]
+    /// Port of the HTTPS listener.
+    #[arg(long, default_value_t = 6443, value_parser = serving::parse_secure_port)]
     pub secure_port: u16,
     /// Address under which other members of the cluster reach this server.
     #[arg(long)]

@@ -212,7 +212,7 @@ pub async fn follow_services(transformers: Transformers) -> anyhow::Result<()> {
         let asked = transformers.clone();
         // How often each service is really asked is the provider's business; failures are logged there.
         if asked.has_services() {
-            tokio::task::spawn_blocking(move || asked.check().is_ok()).await?;
+            tokio::task::spawn_blocking(move || asked.follow()).await?;
         }
         beat::next(RELOAD_PERIOD).await;
     }

@@ -18,6 +18,7 @@ pub mod retry_after;
 pub mod rules;
 pub mod shuffle;
 pub mod status;
+pub mod tally;
 
 use crate::identity::User;
 use crate::request_info::{Query, RequestInfo};

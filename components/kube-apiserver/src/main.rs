@@ -14,9 +14,6 @@ const BUILD: BuildInfo = BuildInfo {
     commit_time: option_env!("HARDWAY_COMMIT_TIME"),
 };
 
-/// Exit code for a bad command line or configuration.
-const BAD_USAGE: u8 = 2;
-
 fn main() -> ExitCode {
     let flags = match parse(std::env::args()) {
         Ok(flags) => flags,
@@ -28,21 +25,21 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("kube-apiserver: {error}");
-            return ExitCode::from(BAD_USAGE);
+            return ExitCode::FAILURE;
         }
     };
     match kube_apiserver::configuration::observing::log(&flags.observing, flags.v) {
         Ok(settings) => daemon::logging::init_with(settings),
         Err(error) => {
             eprintln!("kube-apiserver: {error:#}");
-            return ExitCode::from(BAD_USAGE);
+            return ExitCode::FAILURE;
         }
     }
     let configuration = match Configuration::load(flags) {
         Ok(configuration) => configuration,
         Err(error) => {
             eprintln!("kube-apiserver: {error:#}");
-            return ExitCode::from(BAD_USAGE);
+            return ExitCode::FAILURE;
         }
     };
     // Connections have threads of their own; here is what the server does by itself.

@@ -12,6 +12,7 @@ use crate::identity::User;
 use crate::inflight::{self, Pass};
 use crate::media::FailureForm;
 use crate::metrics::access::Step;
+use crate::metrics::requests::labels::APISERVER;
 use crate::peers;
 use crate::request::{ApiRequest, Arrived, HandedOn};
 use crate::request_info::{self, Query, RequestInfo};
@@ -65,6 +66,7 @@ pub async fn handle(server: Arc<Server>, request: http::Request<Incoming>, peer:
     let retiring = Arc::clone(&peer);
     let arrived = Arrived {
         started,
+        audit_id: audit_id.clone(),
         parts,
         body,
         upgrade,
@@ -215,7 +217,7 @@ async fn identified(
     let outcome = match entry.pass.take() {
         Some(pass) => allowed(server, asked, user, pass, form, record).await,
         None => {
-            record.terminated = true;
+            record.terminated = Some(APISERVER);
             Ok(entry.refusal())
         }
     };
@@ -262,8 +264,12 @@ async fn allowed(
     let remote = server.aggregator.routes().of(&info).cloned();
     if let Some(remote) = remote {
         let deadline = (!info.is_long_running()).then_some(deadline);
-        let forwarding = aggregator::proxy::forward(&remote, arrived, &user).boxed();
-        return within(deadline, forwarding).await;
+        let forwarding = aggregator::proxy::forward(&remote, arrived, &user, record).boxed();
+        let outcome = within(deadline, forwarding).await;
+        if outcome.is_err() {
+            record.terminated = Some(APISERVER);
+        }
+        return outcome;
     }
     if let Some(peers) = &server.peers {
         let serving = peers.who_serves(&info, &arrived.parts.headers, &server.registry.load());
@@ -299,7 +305,10 @@ async fn allowed(
         Bytes::new()
     } else {
         let body = read_body(&parts.method, incoming, deadline).await;
-        body.inspect_err(|error| record.terminated = error.code() == StatusCode::GATEWAY_TIMEOUT.as_u16())?
+        body.inspect_err(|error| {
+            let late = error.code() == StatusCode::GATEWAY_TIMEOUT.as_u16();
+            record.terminated = late.then_some(APISERVER);
+        })?
     };
     record.note_request(&server.registry.load(), &parts.headers, &body);
     record.body_bytes = body.len();
@@ -339,7 +348,7 @@ async fn allowed(
                 "the handler of this request failed unexpectedly",
             )),
             Err(_) => {
-                record.terminated = true;
+                record.terminated = Some(APISERVER);
                 server.tracker.spawn(after_timeout(Arc::clone(server), task));
                 Err(timed_out())
             }
@@ -348,7 +357,7 @@ async fn allowed(
         let outcome = tokio::time::timeout_at(deadline.into(), handling).await;
         drop(pass);
         outcome.unwrap_or_else(|_| {
-            record.terminated = true;
+            record.terminated = Some(APISERVER);
             Err(timed_out())
         })
     };

@@ -22,6 +22,7 @@ use warnings::Warnings;
 /// A request that nobody has looked at yet.
 pub struct Arrived {
     pub started: Instant,
+    pub audit_id: String,
     pub parts: Parts,
     pub body: Incoming,
     pub upgrade: Option<OnUpgrade>,
@@ -36,11 +37,13 @@ pub struct Annotations {
     pub with_request: BTreeMap<String, String>,
     /// The object that was sent, as it was understood: without unknown fields, with defaults.
     pub object: Option<Value>,
+    /// What was sent could not be read as an object.
+    pub undecoded: bool,
 }
 
 impl Annotations {
     pub fn is_empty(&self) -> bool {
-        self.always.is_empty() && self.with_request.is_empty() && self.object.is_none()
+        self.always.is_empty() && self.with_request.is_empty() && self.object.is_none() && !self.undecoded
     }
 }
 
@@ -119,6 +122,11 @@ impl ApiRequest {
         if self.tells_object {
             self.annotations.lock().object = Some(object.to_whole());
         }
+    }
+
+    /// Notes that what was sent could not be read as an object: audit events don't carry it.
+    pub fn note_undecoded(&self) {
+        self.annotations.lock().undecoded = true;
     }
 
     pub fn take_annotations(&self) -> Annotations {

@@ -200,10 +200,7 @@ pub fn parse_compact(object: &StoredObject, json: &[u8]) -> Result<Compact, Stor
 }
 
 fn corrupt(object: &StoredObject, error: &SyntaxError) -> StorageError {
-    StorageError::Corrupt {
-        key: object.key().to_owned(),
-        message: error.to_string(),
-    }
+    StorageError::corrupt(object.key(), error)
 }
 
 #[async_trait]

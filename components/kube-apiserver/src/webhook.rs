@@ -1,4 +1,4 @@
-//! The HTTPS client for webhooks: pooled connections, HTTP/2 where offered, services resolved in here.
+//! The client for webhooks, by HTTPS unless an operator says otherwise: pooled connections, HTTP/2 where offered, services resolved in here.
 //!
 //! An [`Endpoint`] is made once from a configuration and called often. Connections are shared by all endpoints
 //! that believe the same authorities and show the same credentials.
@@ -16,7 +16,7 @@ mod weakness;
 pub use answer::CallError;
 pub use asked::Asked;
 pub use client::{Clients, Connector, Endpoint, PAUSE, root_cause};
-pub use connection::{Dialer, Secured, go_text};
+pub use connection::{Dialed, Dialer, go_text};
 pub use credentials::{Credentials, Identities, Kubeconfig};
 pub use place::{BadPlace, Place, Service};
 pub use resolver::{ResolveError, Resolver, ServicePort, port_name, ready_endpoints};

@@ -190,7 +190,7 @@ async fn a_group_is_served_by_another_server() {
     assert!(maps.list(&ListParams::default()).await.is_ok());
 }
 
-/// Answers discovery, and echoes on connections that ask for `echo`. Its certificate names it in the subject only.
+/// Answers discovery, says at `/told` what it was sent and at `/nothing` nothing, and echoes on connections that ask for `echo`. Its certificate names it in the subject only.
 async fn echo_server(pki: &ClusterPki) -> (u16, tokio::task::JoinHandle<()>) {
     use rustls::pki_types::pem::PemObject;
     pki.nameless("echo", "aggregated.default.svc").unwrap();
@@ -227,7 +227,12 @@ async fn echo_server(pki: &ClusterPki) -> (u16, tokio::task::JoinHandle<()>) {
                     tokio::io::copy(&mut read, &mut write).await.ok();
                     return;
                 }
-                let body = r#"{"kind":"APIResourceList","groupVersion":"echo.example.com/v1","resources":[]}"#;
+                let line = head.lines().next().unwrap_or("");
+                if line.contains("/nothing") {
+                    return;
+                }
+                let discovery = r#"{"kind":"APIResourceList","groupVersion":"echo.example.com/v1","resources":[]}"#;
+                let body = if line.contains("/told") { head.as_str() } else { discovery };
                 let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
                 stream.write_all(answer.as_bytes()).await.ok();
                 stream.shutdown().await.ok();
@@ -244,19 +249,15 @@ async fn connections_change_protocol_through_the_aggregator() {
     let admin = server.admin().await.unwrap();
     external(&admin).await;
     let (port, echo) = echo_server(server.pki()).await;
-    let service = json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": "v1.echo.example.com"}, "spec": {
-        "group": "echo.example.com", "version": "v1", "groupPriorityMinimum": 100, "versionPriority": 10,
-        "insecureSkipTLSVerify": true, "service": {"namespace": "default", "name": "aggregated", "port": port}}});
-    let request = http::Request::post("/apis/apiregistration.k8s.io/v1/apiservices")
-        .header("content-type", "application/json")
-        .body(service.to_string().into_bytes())
-        .unwrap();
-    admin.request::<Value>(request).await.unwrap();
-    eventually("the server passes", || async {
-        let condition = available(&admin, "v1.echo.example.com").await;
-        (condition["reason"] != "Passed").then(|| condition.to_string())
-    })
+    let reference = json!({"namespace": "default", "name": "aggregated", "port": port});
+    let name = "v1.echo.example.com";
+    register(
+        &admin,
+        name,
+        json!({"service": reference, "insecureSkipTLSVerify": true}),
+    )
     .await;
+    passes(&admin, name).await;
     assert!(
         get(&admin, "/apis", "application/json")
             .await
@@ -288,6 +289,163 @@ async fn connections_change_protocol_through_the_aggregator() {
         .find_map(|line| line.strip_prefix("apiserver_kube_aggregator_x509_missing_san_total "));
     assert!(count.unwrap().parse::<u64>().unwrap() >= 2, "{metrics}");
     assert!(metrics.contains("\napiserver_kube_aggregator_x509_insecure_sha1_total 0\n"));
+}
+
+async fn register(admin: &kube::Client, name: &str, more: Value) {
+    let (version, group) = name.split_once('.').unwrap();
+    let mut service = json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": name}, "spec": {
+        "group": group, "version": version, "groupPriorityMinimum": 100, "versionPriority": 10}});
+    let more = more.as_object().unwrap().clone();
+    service["spec"].as_object_mut().unwrap().extend(more);
+    let request = http::Request::post("/apis/apiregistration.k8s.io/v1/apiservices")
+        .header("content-type", "application/json")
+        .body(service.to_string().into_bytes())
+        .unwrap();
+    admin.request::<Value>(request).await.unwrap();
+}
+
+async fn passes(admin: &kube::Client, name: &str) {
+    eventually("the server passes", || async {
+        let condition = available(admin, name).await;
+        (condition["reason"] != "Passed").then(|| condition.to_string())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn other_servers_are_told_who_asks_for_what_and_how() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    let admin = server.admin().await.unwrap();
+    external(&admin).await;
+    let (port, echo) = echo_server(server.pki()).await;
+    let reference = json!({"namespace": "default", "name": "aggregated", "port": port});
+    let name = "v1.echo.example.com";
+    register(
+        &admin,
+        name,
+        json!({"service": reference, "insecureSkipTLSVerify": true}),
+    )
+    .await;
+    passes(&admin, name).await;
+
+    let path = "/apis/echo.example.com/v1/namespaces/a/told";
+    let request = http::Request::get(path)
+        .body(kube::client::Body::empty())
+        .unwrap();
+    let (parts, body) = admin.send(request).await.unwrap().into_parts();
+    let told = String::from_utf8(body.collect_bytes().await.unwrap().to_vec()).unwrap();
+    assert_eq!(parts.headers["cache-control"], "no-cache, private");
+    let id = parts.headers["audit-id"].to_str().unwrap();
+    for header in [
+        format!("audit-id: {id}"),
+        format!("host: localhost:{port}"),
+        format!("x-forwarded-uri: {path}"),
+        format!("x-forwarded-host: localhost:{port}"),
+        "x-forwarded-proto: https".to_owned(),
+    ] {
+        assert!(told.lines().any(|line| line == header), "{header} in {told}");
+    }
+    let (code, text) = get(&admin, "/apis/echo.example.com/v1/nothing", "*/*").await;
+    assert_eq!(
+        (code.as_u16(), text.as_str()),
+        (503, "error trying to reach service: EOF\n")
+    );
+
+    // The other server counts them; nobody makes series here by making resources up.
+    let mallory = server.client("mallory", &[]).await.unwrap();
+    let (code, _) = get(
+        &mallory,
+        "/apis/echo.example.com/v1/namespaces/a/rand1/x/sub1",
+        "*/*",
+    )
+    .await;
+    assert_eq!(code, StatusCode::FORBIDDEN);
+    let (_, metrics) = get(&admin, "/metrics", "*/*").await;
+    assert!(!metrics.contains("rand1"), "{metrics}");
+    assert!(!metrics.contains("group=\"echo.example.com\""), "{metrics}");
+    echo.abort();
+}
+
+#[tokio::test]
+async fn a_server_that_nobody_vouches_for_is_available_but_not_spoken_to() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    let admin = server.admin().await.unwrap();
+    external(&admin).await;
+    let (port, echo) = echo_server(server.pki()).await;
+    let reference = json!({"namespace": "default", "name": "aggregated", "port": port});
+    register(
+        &admin,
+        "v1.echo.example.com",
+        json!({"service": reference, "caBundle": "bm90aGluZw=="}),
+    )
+    .await;
+    register(&admin, "v1.other.example.com", json!({"service": reference})).await;
+    passes(&admin, "v1.echo.example.com").await;
+    passes(&admin, "v1.other.example.com").await;
+    let (code, text) = get(&admin, "/apis/echo.example.com/v1/told", "*/*").await;
+    assert_eq!(
+        (code.as_u16(), text.as_str()),
+        (
+            500,
+            "unable to load root certificates: unable to parse bytes as PEM block\n"
+        )
+    );
+    let (code, text) = get(&admin, "/apis/other.example.com/v1/told", "*/*").await;
+    assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(
+        text.starts_with("error trying to reach service: tls: failed to verify certificate: x509: "),
+        "{text}"
+    );
+    // What it says of itself isn't taken from it either.
+    let v2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    let (_, text) = get(&admin, "/apis", v2).await;
+    let document: Value = serde_json::from_str(&text).unwrap();
+    let items = document["items"].as_array().unwrap();
+    let other = items
+        .iter()
+        .find(|item| item["metadata"]["name"] == "other.example.com");
+    assert!(
+        other.is_none_or(|other| other["versions"][0]["freshness"] == "Stale"),
+        "{text}"
+    );
+    let (_, metrics) = get(&admin, "/metrics", "*/*").await;
+    let terminated = metrics.lines().find(|line| {
+        line.starts_with("apiserver_request_terminations_total{code=\"500\"")
+            && line.contains("component=\"aggregator\"")
+    });
+    assert!(terminated.is_some_and(|line| line.ends_with("} 1")), "{metrics}");
+    echo.abort();
+}
+
+#[tokio::test]
+async fn nothing_is_told_of_an_apiservice_that_is_gone() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    let admin = server.admin().await.unwrap();
+    let name = "v1.gone.example.com";
+    register(
+        &admin,
+        name,
+        json!({"service": {"namespace": "default", "name": "none"}}),
+    )
+    .await;
+    let series = format!("aggregator_unavailable_apiservice{{name=\"{name}\"}}");
+    let told = || async {
+        get(&admin, "/metrics", "*/*")
+            .await
+            .1
+            .contains(&format!("{series} 1"))
+    };
+    eventually("it is unavailable", || async {
+        (!told().await).then(String::new)
+    })
+    .await;
+    let path = format!("/apis/apiregistration.k8s.io/v1/apiservices/{name}");
+    let request = http::Request::delete(&path).body(Vec::new()).unwrap();
+    admin.request::<Value>(request).await.unwrap();
+    eventually("it is forgotten", || async { told().await.then(String::new) }).await;
 }
 
 /// A connection of the administrator that speaks HTTP/1.1.

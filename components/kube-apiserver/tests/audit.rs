@@ -14,6 +14,8 @@ use testkit::cluster_pki::ClusterPki;
 use testkit::etcd::Etcd;
 use testkit::exchange;
 use testkit::webhook::{Answer, WebhookServer};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
 
 fn events(file: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
@@ -100,6 +102,35 @@ async fn events_tell_what_the_policy_wants() {
     assert_eq!(complete["responseStatus"]["code"], 201);
     assert_eq!(complete["annotations"]["authorization.k8s.io/decision"], "allow");
     assert_eq!(complete["user"]["username"], "admin");
+
+    // What was sent is told as it was understood, before the server has its say; what it could not read isn't told.
+    let send = async |id: &str, query: &str, body: Value| {
+        let request = http::Request::post(format!("/api/v1/namespaces/default/configmaps{query}"))
+            .header("content-type", "application/json")
+            .header("audit-id", id)
+            .body(body.to_string().into_bytes())
+            .unwrap();
+        let sent = admin.request::<Value>(request).await;
+        let told = event(&log, |event| {
+            event["auditID"] == id && event["stage"] == "ResponseComplete"
+        })
+        .await;
+        (sent.is_ok(), told)
+    };
+    let (taken, told) = send("asked", "", json!({"metadata": {"name": "asked", "uid": "u"}})).await;
+    assert!(taken);
+    let metadata = &told["requestObject"]["metadata"];
+    assert_eq!(
+        (&metadata["name"], &metadata["uid"]),
+        (&json!("asked"), &json!("u"))
+    );
+    assert!(metadata.get("namespace").is_none(), "{told}");
+    assert_eq!(told["objectRef"]["uid"], "u");
+    let strange = json!({"metadata": {"name": "strange"}, "strange": true});
+    let (taken, told) = send("strange", "?fieldValidation=Strict", strange).await;
+    assert!(!taken && told.get("requestObject").is_none(), "{told}");
+    assert!(told["objectRef"].get("name").is_none(), "{told}");
+    assert_eq!(told["responseObject"]["kind"], "Status");
 
     // Metadata tells no contents.
     let secrets: Api<Secret> = Api::namespaced(admin.clone(), "default");
@@ -331,4 +362,57 @@ async fn the_use_of_tokens_that_live_too_long_is_told() {
             "{line} is not in\n{metrics}"
         );
     }
+}
+
+/// Takes one request over plain HTTP, says yes, and gives its head and body.
+async fn take_one(listener: TcpListener) -> (String, Value) {
+    let (tcp, _) = listener.accept().await.unwrap();
+    let mut stream = BufReader::new(tcp);
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).await.unwrap();
+        if let Some(number) = line.to_lowercase().strip_prefix("content-length:") {
+            length = number.trim().parse().unwrap();
+        }
+        if line == "\r\n" {
+            break;
+        }
+        head.push_str(&line);
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.unwrap();
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+    stream.write_all(answer).await.unwrap();
+    (head, serde_json::from_slice(&body).unwrap())
+}
+
+#[tokio::test]
+async fn events_go_to_a_webhook_without_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let taking = tokio::spawn(take_one(listener));
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let config = json!({
+        "clusters": [{"name": "c", "cluster": {"server": format!("http://127.0.0.1:{port}/k8s-audit")}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": ""}}], "current-context": "x",
+    });
+    std::fs::write(file("webhook"), config.to_string()).unwrap();
+    let policy = json!({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "Metadata"}]});
+    std::fs::write(file("policy"), policy.to_string()).unwrap();
+    let flags = [
+        format!("--audit-policy-file={}", file("policy")),
+        format!("--audit-webhook-config-file={}", file("webhook")),
+        "--audit-webhook-batch-max-wait=100ms".to_owned(),
+    ];
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let etcd = Etcd::start().await.unwrap();
+    let _server = ApiServer::start(Path::new(env!("CARGO_BIN_EXE_kube-apiserver")), &etcd, &flags)
+        .await
+        .unwrap();
+    let taken = tokio::time::timeout(Duration::from_secs(20), taking).await;
+    let (head, body) = taken.unwrap().unwrap();
+    assert!(head.starts_with("POST /k8s-audit"), "{head}");
+    assert_eq!(body["kind"], "EventList");
 }

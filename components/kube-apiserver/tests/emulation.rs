@@ -354,7 +354,7 @@ fn what_does_not_fit_the_version_is_refused() {
             .output()
             .unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{flags}: {text}");
+        assert_eq!(output.status.code(), Some(1), "{flags}: {text}");
         assert!(text.contains(said), "{flags}: {text}");
     }
 }

@@ -126,11 +126,22 @@ async fn a_level_without_queues_refuses_and_spares_the_others() {
         "{metrics}"
     );
     assert!(metrics.contains("apiserver_flowcontrol_nominal_limit_seats{priority_level=\"tiny\"} 3"));
-    assert!(
-        text("/debug/api_priority_and_fairness/dump_priority_levels")
-            .await
-            .contains("tiny,")
+    let dump = text("/debug/api_priority_and_fairness/dump_priority_levels").await;
+    let cells = |line: &str| -> Vec<String> { line.split(',').map(|cell| cell.trim().to_owned()).collect() };
+    let mut lines = dump.lines().map(cells);
+    assert_eq!(
+        lines.next().unwrap()[4..],
+        [
+            "WaitingRequests",
+            "ExecutingRequests",
+            "DispatchedRequests",
+            "RejectedRequests",
+            "TimedoutRequests",
+            "CancelledRequests"
+        ]
     );
+    let tiny = lines.find(|cells| cells[0] == "tiny").unwrap();
+    assert_eq!(tiny[7..], ["9", "0", "0"], "{dump}");
 
     // What every cluster needs comes back.
     schemas

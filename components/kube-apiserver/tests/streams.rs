@@ -458,3 +458,38 @@ async fn other_websockets_are_passed_on_to_any_kubelet() {
     passed_on(&cluster, "exec?command=ls", V5).await;
     passed_on(&cluster, "portforward", TUNNEL).await;
 }
+
+#[tokio::test]
+async fn what_a_pod_lacks_is_told_before_what_the_request_does() {
+    let cluster = Cluster::start(&[], &[]).await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let waiting =
+        json!({"metadata": {"name": "waiting"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let made = exchange::send(&cluster.client, "POST", pods, exchange::JSON, &waiting).await;
+    assert!(made.unwrap().status.is_success());
+    for (method, path, code, said) in [
+        ("POST", "none/exec?command=x", 404, "pods \"none\" not found"),
+        (
+            "POST",
+            "waiting/exec?command=x",
+            400,
+            "pod waiting does not have a host assigned",
+        ),
+        (
+            "POST",
+            "waiting/portforward",
+            400,
+            "pod waiting does not have a host assigned",
+        ),
+        ("POST", "p/exec?command=x", 400, "Upgrade request required"),
+        ("GET", "waiting/log", 204, ""),
+    ] {
+        let path = format!("{pods}/{path}");
+        let answer = exchange::send(&cluster.client, method, &path, exchange::JSON, &Value::Null)
+            .await
+            .unwrap();
+        assert_eq!(answer.status, code, "{path}: {}", answer.text());
+        let message = answer.json()["message"].as_str().unwrap_or("").to_owned();
+        assert_eq!(message, said, "{path}");
+    }
+}

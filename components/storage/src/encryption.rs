@@ -34,7 +34,7 @@ pub enum ReloadError {
     #[error(transparent)]
     Configuration(#[from] EncryptionConfigError),
     /// It may be taken up later.
-    #[error("key management service {0}")]
+    #[error("key management services: {0}")]
     Service(String),
 }
 
@@ -49,53 +49,65 @@ pub struct Transformers {
 struct Rules {
     /// Goes up with each configuration, so that objects read under another one are known.
     generation: u32,
-    rules: Vec<(Vec<Selector>, Providers)>,
+    rules: Vec<(Selector, Providers)>,
+    services: Vec<Arc<Provider>>,
     otherwise: Providers,
 }
 
 impl Rules {
     fn new(generation: u32, rules: Vec<(Vec<Selector>, Vec<Provider>)>) -> Self {
-        let rules = rules
-            .into_iter()
-            .map(|(selectors, providers)| (selectors, Providers(providers)))
-            .collect();
+        let mut merged: Vec<(Selector, Providers)> = Vec::new();
+        let mut services: Vec<Arc<Provider>> = Vec::new();
+        for (selectors, providers) in rules {
+            let providers: Vec<Arc<Provider>> = providers.into_iter().map(Arc::new).collect();
+            let asked = providers
+                .iter()
+                .filter(|provider| matches!(***provider, Provider::Kms(_)));
+            services.extend(asked.cloned());
+            for selector in selectors {
+                let known = merged.iter_mut().find(|(known, _)| *known == selector);
+                match known {
+                    // What one entry has written is read by the next one's providers as well.
+                    Some((_, known)) => known.0.extend(providers.iter().cloned()),
+                    None => merged.push((selector, Providers(providers.clone()))),
+                }
+            }
+        }
         Rules {
             generation,
-            rules,
-            otherwise: Providers(vec![Provider::Identity]),
+            rules: merged,
+            services,
+            otherwise: Providers(vec![Arc::new(Provider::Identity)]),
         }
     }
 
     fn services(&self) -> impl Iterator<Item = &kms::Kms> {
-        self.rules
-            .iter()
-            .flat_map(|(_, providers)| &providers.0)
-            .filter_map(|provider| match provider {
-                Provider::Kms(service) => Some(service),
-                _ => None,
-            })
+        self.services.iter().filter_map(|provider| match &**provider {
+            Provider::Kms(service) => Some(service),
+            _ => None,
+        })
     }
 
-    /// All are asked; the error is the first one's.
+    /// All are asked, and all that fail are told.
     fn check(&self) -> Result<(), String> {
         let failures: Vec<String> = self
             .services()
-            .filter_map(|service| {
-                service
-                    .check()
-                    .err()
-                    .map(|why| format!("{}: {why}", service.name()))
+            .enumerate()
+            .filter_map(|(index, service)| {
+                let failure = service.check().err();
+                failure.map(|why| format!("kms-provider-{index}: {why}"))
             })
             .collect();
-        failures.into_iter().next().map_or(Ok(()), Err)
+        match failures.as_slice() {
+            [] => Ok(()),
+            [only] => Err(only.clone()),
+            several => Err(format!("[{}]", several.join(", "))),
+        }
     }
 
-    /// The first entry that names the resource counts, exactly or by wildcard.
+    /// The first selector that names the resource counts, exactly or by wildcard. None stands behind a wider one.
     fn of(&self, name: &str) -> &Providers {
-        let found = self
-            .rules
-            .iter()
-            .find(|(selectors, _)| selectors.iter().any(|selector| selector.matches(name)));
+        let found = self.rules.iter().find(|(selector, _)| selector.matches(name));
         found.map_or(&self.otherwise, |(_, providers)| providers)
     }
 }
@@ -132,10 +144,15 @@ impl Transformers {
         self.current.load().services().next().is_some()
     }
 
-    /// Asks the key management services how they are, and follows changes of their keys. Blocks for their
-    /// answers. The error names the first one that fails.
+    /// How the key management services are, by answers that are not old; follows changes of their keys. Blocks for their
+    /// answers. The error names those that fail.
     pub fn check(&self) -> Result<(), String> {
         self.current.load_full().check()
+    }
+
+    /// Follows changes of the services' keys where nothing asks for their health. Blocks for their answers.
+    pub fn follow(&self) {
+        self.current.load_full().services().for_each(kms::Kms::follow);
     }
 
     /// What values of one resource go through; `name` as in [`crate::ResourceSpec::name`].
@@ -193,13 +210,13 @@ impl ResourceTransformer {
 }
 
 /// Providers of one resource: the first writes, all read.
-struct Providers(Vec<Provider>);
+struct Providers(Vec<Arc<Provider>>);
 
 impl Providers {
     fn decode(&self, key: &str, stored: Vec<u8>) -> Result<(Vec<u8>, bool), Failure> {
         let mut failures: Vec<Failure> = Vec::new();
         for (position, provider) in self.0.iter().enumerate() {
-            if let Provider::Identity = provider {
+            if let Provider::Identity = **provider {
                 if !stored.starts_with(ENCRYPTED) {
                     return Ok((stored, position != 0));
                 }
@@ -220,7 +237,7 @@ impl Providers {
     }
 
     fn encode(&self, key: &str, plain: Vec<u8>) -> Result<Vec<u8>, Failure> {
-        match self.0.first() {
+        match self.0.first().map(|provider| &**provider) {
             None | Some(Provider::Identity) => Ok(plain),
             Some(provider) => provider.encrypt(key, &plain),
         }

@@ -37,10 +37,10 @@ pub enum StorageError {
     #[error("invalid key: {message}")]
     InvalidKey { message: String },
     /// What is stored under the key can't be decrypted or decoded, or what should be stored is no object.
-    #[error("object under {key} is unreadable: {message}")]
+    #[error("{message}")]
     Corrupt { key: String, message: String },
     /// The key of the stored value, or of a value to be stored, can't be had now: its key management service fails.
-    #[error("object under {key} is unreadable for now: {message}")]
+    #[error("{message}")]
     KeyUnavailable { key: String, message: String },
     /// The value is larger than the backend accepts.
     #[error("the object under {key} is too large for the store")]
@@ -62,10 +62,11 @@ impl StorageError {
         }
     }
 
-    pub(crate) fn corrupt(key: &str, message: impl ToString) -> Self {
+    /// What is stored under the key is no object.
+    pub fn corrupt(key: &str, why: impl std::fmt::Display) -> Self {
         StorageError::Corrupt {
             key: key.to_owned(),
-            message: message.to_string(),
+            message: format!("object under {key} is unreadable: {why}"),
         }
     }
 }

@@ -142,10 +142,9 @@ impl<'s> Search<'s> {
         if place != Place::Leaf
             && let Some(constraints) = &certificate.constraints
         {
-            let named = chain.iter().filter_map(|below| below.names.as_ref());
-            named
-                .map(|names| constraints.check(names))
-                .collect::<Result<(), _>>()?;
+            for names in chain.iter().filter_map(|below| below.names.as_ref()) {
+                constraints.check(names)?;
+            }
         }
         if place == Place::Intermediate && !certificate.basic.is_some_and(|basic| basic.authority) {
             return Err(VerifyError::NotAuthorizedToSign);

@@ -8,6 +8,11 @@ use std::time::Duration;
 /// How events get to the log and to a webhook.
 #[derive(Args, Clone, Debug)]
 pub struct AuditFlags {
+    /// Version of the events in the log, and of those that the webhook gets.
+    #[arg(long, default_value = "audit.k8s.io/v1")]
+    pub audit_log_version: String,
+    #[arg(long, default_value = "audit.k8s.io/v1")]
+    pub audit_webhook_version: String,
     /// `json` or `legacy`.
     #[arg(long, default_value = "json")]
     pub audit_log_format: String,

@@ -33,6 +33,12 @@ pub struct ServingFlags {
     pub runtime_config: Vec<RuntimeSetting>,
     #[arg(long, default_value = "", value_parser = parse_storage_backend)]
     pub storage_backend: String,
+    /// Objects are stored as JSON, whichever of upstream's forms is named.
+    #[arg(long, default_value = "application/vnd.kubernetes.protobuf", value_parser = parse_media_type)]
+    pub storage_media_type: String,
+    /// `resource[.group]#size`: caches are as large as what is cached here, whatever is said.
+    #[arg(long, value_delimiter = ',', value_parser = parse_cache_size)]
+    pub watch_cache_sizes: Vec<String>,
 }
 
 /// A certificate for clients that ask for certain names.
@@ -115,9 +121,87 @@ fn parse_storage_backend(text: &str) -> Result<String, String> {
     }
 }
 
+pub(super) fn parse_secure_port(text: &str) -> Result<u16, String> {
+    match text.parse::<u16>() {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err(format!(
+            "--secure-port {text} must be between 1 and 65535, inclusive. It cannot be turned off with 0"
+        )),
+    }
+}
+
+/// Forms in which upstream stores objects.
+const MEDIA_TYPES: [&str; 3] = [
+    "application/json",
+    "application/vnd.kubernetes.protobuf",
+    "application/yaml",
+];
+
+fn parse_media_type(text: &str) -> Result<String, String> {
+    if MEDIA_TYPES.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    let allowed = MEDIA_TYPES.join(", ");
+    Err(format!(
+        "--storage-media-type {text:?} invalid, allowed values: {allowed}"
+    ))
+}
+
+fn parse_cache_size(text: &str) -> Result<String, String> {
+    let Some((_, size)) = text.split_once('#').filter(|(_, size)| !size.contains('#')) else {
+        return Err(format!("invalid value of watch cache size: {text}"));
+    };
+    match size.parse::<i64>() {
+        Err(_) => Err(format!("invalid size of watch cache size: {text}")),
+        Ok(size) if size < 0 => Err(format!("watch cache size cannot be negative: {text}")),
+        Ok(_) => Ok(text.to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_makes_no_sense_is_refused_in_upstreams_words() {
+        for (outcome, expected) in [
+            (parse_secure_port("6443").map(drop), None),
+            (
+                parse_secure_port("0").map(drop),
+                Some(
+                    "--secure-port 0 must be between 1 and 65535, inclusive. It cannot be turned off with 0",
+                ),
+            ),
+            (
+                parse_secure_port("65536").map(drop),
+                Some(
+                    "--secure-port 65536 must be between 1 and 65535, inclusive. It cannot be turned off with 0",
+                ),
+            ),
+            (parse_media_type("application/yaml").map(drop), None),
+            (
+                parse_media_type("application/foo").map(drop),
+                Some(
+                    "--storage-media-type \"application/foo\" invalid, allowed values: application/json, application/vnd.kubernetes.protobuf, application/yaml",
+                ),
+            ),
+            (parse_cache_size("deployments.apps#100").map(drop), None),
+            (
+                parse_cache_size("foo").map(drop),
+                Some("invalid value of watch cache size: foo"),
+            ),
+            (
+                parse_cache_size("foo#x").map(drop),
+                Some("invalid size of watch cache size: foo#x"),
+            ),
+            (
+                parse_cache_size("foo#-1").map(drop),
+                Some("watch cache size cannot be negative: foo#-1"),
+            ),
+        ] {
+            assert_eq!(outcome.err().as_deref(), expected);
+        }
+    }
 
     #[test]
     fn a_pair_of_files_may_have_names() {

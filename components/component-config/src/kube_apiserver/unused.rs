@@ -5,8 +5,6 @@ use crate::flags::Unused::{self, Harmless, Refused};
 /// Each upstream flag without a field in [`super::ApiServerFlags`], and how it is treated.
 pub const UNUSED_FLAGS: &[(&str, Unused)] = &[
     ("aggregator-reject-forwarding-redirect", Harmless),
-    ("audit-log-version", Harmless),
-    ("audit-webhook-version", Harmless),
     ("cert-dir", Harmless),
     ("contention-profiling", Harmless),
     ("coordinated-leadership-lease-duration", Harmless),
@@ -23,7 +21,5 @@ pub const UNUSED_FLAGS: &[(&str, Unused)] = &[
     ("log-json-info-buffer-size", Harmless),
     ("log-text-info-buffer-size", Harmless),
     ("storage-initialization-timeout", Harmless),
-    ("storage-media-type", Harmless),
     ("watch-cache", Harmless),
-    ("watch-cache-sizes", Harmless),
 ];

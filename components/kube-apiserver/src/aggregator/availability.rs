@@ -1,11 +1,12 @@
 //! Looks after other servers: whether they answer, and what they say of themselves.
 
+use super::backend::Backend;
 use super::condition::{Finding, needed, obstacle};
 use super::discovery::from_resource_list;
-use super::documents::fetch;
+use super::documents::{Documents, fetch};
 use super::own_user;
 use super::routes::Remote;
-use super::{Aggregator, GROUP, openapi};
+use super::{GROUP, openapi};
 use crate::server::Server;
 use crate::stores;
 use apimachinery::managed_fields::Writer;
@@ -24,7 +25,7 @@ const PERIOD: Duration = Duration::from_secs(30);
 /// A failing server is looked at again after this, then after twice as long, up to [`PERIOD`].
 const RETRY: Duration = Duration::from_secs(1);
 /// Longest wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(6);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Attempts at once; one success is enough, for not all endpoints need to be well.
 const ATTEMPTS: usize = 5;
 const SETTLE: Duration = Duration::from_millis(5);
@@ -39,8 +40,9 @@ struct Agenda {
 }
 
 impl Agenda {
-    /// All that have changed, or whose Service has, are due at once. `states` are of all that are there.
-    fn update(&mut self, states: BTreeMap<String, u64>, now: Instant) {
+    /// All that have changed, or whose Service has, are due at once. `states` are of all that are there; gives those that no longer
+    /// are.
+    fn update(&mut self, states: BTreeMap<String, u64>, now: Instant) -> Vec<String> {
         self.due.retain(|name, _| states.contains_key(name));
         for (name, state) in &states {
             if self.seen.get(name) != Some(state) {
@@ -48,7 +50,14 @@ impl Agenda {
                 *due = now;
             }
         }
-        self.seen = states;
+        let mut before = std::mem::replace(&mut self.seen, states);
+        before.retain(|name, _| !self.seen.contains_key(name));
+        before.into_keys().collect()
+    }
+
+    /// Whether the APIService is still there.
+    fn has(&self, name: &str) -> bool {
+        self.seen.contains_key(name)
     }
 
     fn take_due(&mut self, now: Instant) -> Vec<String> {
@@ -118,7 +127,9 @@ pub async fn run(server: Arc<Server>) -> anyhow::Result<()> {
             .iter()
             .map(|object| (object.name().to_owned(), state(&server, object)))
             .collect();
-        agenda.update(states, Instant::now());
+        for gone in agenda.update(states, Instant::now()) {
+            server.aggregator.metrics.forget(&gone);
+        }
         let others = server.aggregator.routes().remotes().next().is_some();
         loop {
             for name in agenda.take_due(Instant::now()) {
@@ -129,6 +140,10 @@ pub async fn run(server: Arc<Server>) -> anyhow::Result<()> {
             tokio::select! {
                 Some((name, well)) = looks.next(), if !looks.is_empty() => {
                     agenda.done(&name, well, Instant::now());
+                    if !agenda.has(&name) {
+                        // It was deleted meanwhile, and the look has told of it again.
+                        server.aggregator.metrics.forget(&name);
+                    }
                     continue;
                 }
                 () = tokio::time::sleep_until(next) => continue,
@@ -185,10 +200,22 @@ async fn look(server: &Server, name: String) -> (String, bool) {
     {
         tracing::warn!(name, %error, "the condition of an APIService can't be written");
     }
-    if let (Some(remote), true) = (&remote, well)
-        && let Ok(backend) = &remote.backend
-    {
-        openapi::learn(&server.aggregator.documents, backend, &group, &version).await;
+    if let (Some(remote), true) = (&remote, well) {
+        let read = match &remote.backend {
+            Ok(backend) => discovery(backend, &group, &version).await,
+            Err(reason) => Err(reason.clone()),
+        };
+        if let Err(error) = &read {
+            tracing::warn!(
+                name,
+                error,
+                "the discovery document of an aggregated server can't be read"
+            );
+        }
+        keep(&server.aggregator.documents, &group, &version, read.ok());
+        if let Ok(backend) = &remote.backend {
+            openapi::learn(&server.aggregator.documents, backend, &group, &version).await;
+        }
     }
     (name, well)
 }
@@ -206,67 +233,85 @@ async fn examine(server: &Server, remote: &Arc<Remote>) -> Finding {
     if let Some(finding) = obstacle(reference, service.as_deref(), &slices) {
         return finding;
     }
-    match ask(&server.aggregator, remote).await {
+    match probe(remote).await {
         Ok(()) => Finding::passed(),
         Err(message) => {
             let (group, version) = (&remote.spec.group, &remote.spec.version);
-            server
-                .aggregator
-                .documents
-                .change(group, version, |known| !std::mem::replace(&mut known.stale, true));
+            keep(&server.aggregator.documents, group, version, None);
             Finding::failed_discovery(message)
         }
     }
 }
 
-/// Asks for the discovery document that every server has; its content is kept.
-async fn ask(aggregator: &Aggregator, remote: &Remote) -> Result<(), String> {
-    let backend = remote.backend.as_ref().map_err(String::clone)?;
-    let (group, version) = (&remote.spec.group, &remote.spec.version);
-    let path = if group.is_empty() {
+/// The path of the discovery document that every server has.
+fn discovery_path(group: &str, version: &str) -> String {
+    if group.is_empty() {
         format!("/api/{version}")
     } else {
         format!("/apis/{group}/{version}")
-    };
-    let url = format!("{}{path}", backend.origin());
+    }
+}
+
+/// Whether the server answers, whoever it is: what it says is not believed, so its certificate need not be.
+async fn probe(remote: &Remote) -> Result<(), String> {
+    let backend = remote.probe.as_ref().map_err(String::clone)?;
+    let path = discovery_path(&remote.spec.group, &remote.spec.version);
     let attempt = || async {
-        let answer = tokio::time::timeout(
-            PATIENCE,
-            fetch(backend, &own_user(), &path, "application/json", None),
-        )
-        .await;
+        let authority = backend.authority().map_err(|error| error.to_string())?;
+        let url = format!("https://{authority}{path}");
+        let user = own_user();
+        let asking = fetch(backend, &user, &path, "application/json", None);
         let missing = |why: String| format!("failing or missing response from {url}: {why}");
-        match answer {
-            Err(_) => Err(format!("timed out waiting for {url}")),
+        match tokio::time::timeout(PATIENCE, asking).await {
+            Err(_) => Err(missing(format!("Get {url:?}: context deadline exceeded"))),
             Ok(Err(error)) => Err(missing(format!("Get {url:?}: {error}"))),
             Ok(Ok(fetched)) if !fetched.status.is_success() => Err(missing(format!(
                 "bad status from {url}: {}",
                 fetched.status.as_u16()
             ))),
-            Ok(Ok(fetched)) => Ok(fetched.body),
+            Ok(Ok(_)) => Ok(()),
         }
     };
     let mut attempts: FuturesUnordered<_> = (0..ATTEMPTS).map(|_| attempt()).collect();
-    let mut last = Err(format!("no response from {url}"));
+    let mut last = Err("no response".to_owned());
     while let Some(outcome) = attempts.next().await {
         last = outcome;
         if last.is_ok() {
             break;
         }
     }
-    let body = last?;
-    if let Ok(list) = serde_json::from_slice::<Value>(&body) {
-        let discovery = from_resource_list(group, version, &list);
-        aggregator.documents.change(group, version, |known| {
-            let fresh = known.stale || known.discovery.as_deref() != Some(&discovery);
+    last
+}
+
+/// The discovery document of a server that has shown who it is.
+async fn discovery(backend: &Backend, group: &str, version: &str) -> Result<Value, String> {
+    let path = discovery_path(group, version);
+    let user = own_user();
+    let asking = fetch(backend, &user, &path, "application/json", None);
+    let fetched = tokio::time::timeout(PATIENCE, asking)
+        .await
+        .map_err(|_| "context deadline exceeded".to_owned())?
+        .map_err(|error| error.to_string())?;
+    if !fetched.status.is_success() {
+        return Err(format!("bad status: {}", fetched.status.as_u16()));
+    }
+    let list = serde_json::from_slice::<Value>(&fetched.body).map_err(|error| error.to_string())?;
+    Ok(from_resource_list(group, version, &list))
+}
+
+/// Keeps what was read, or that the last attempt failed.
+fn keep(documents: &Documents, group: &str, version: &str, read: Option<Value>) {
+    documents.change(group, version, |known| match read {
+        None => !std::mem::replace(&mut known.stale, true),
+        Some(read) => {
+            let fresh = known.stale || known.discovery.as_deref() != Some(&read);
             known.stale = false;
             if fresh {
-                known.discovery = Some(Arc::new(discovery));
+                known.discovery = Some(Arc::new(read));
             }
             fresh
-        });
-    }
-    Ok(())
+        }
+    });
 }
 
 async fn write(server: &Server, name: &str, finding: &Finding) -> Result<(), StorageError> {
@@ -325,7 +370,7 @@ mod tests {
         let mut agenda = Agenda::default();
         let start = Instant::now();
         let states = |a: u64, b: u64| BTreeMap::from([("a".to_owned(), a), ("b".to_owned(), b)]);
-        agenda.update(states(1, 1), start);
+        assert!(agenda.update(states(1, 1), start).is_empty());
         assert_eq!(agenda.take_due(start), ["a", "b"]);
         assert!(agenda.take_due(start).is_empty(), "a look is under way");
         agenda.done("a", true, start);
@@ -334,7 +379,10 @@ mod tests {
         assert_eq!(agenda.take_due(start + RETRY), ["b"]);
         agenda.done("b", false, start + RETRY);
         assert_eq!(agenda.next(), Some(start + RETRY + RETRY * 2));
-        agenda.update(states(2, 1), start);
+        assert!(agenda.update(states(2, 1), start).is_empty());
         assert_eq!(agenda.take_due(start), ["a"], "what has changed is due");
+        let without_b = BTreeMap::from([("a".to_owned(), 2)]);
+        assert_eq!(agenda.update(without_b, start), ["b"], "what is gone is told");
+        assert!(agenda.has("a") && !agenda.has("b"));
     }
 }

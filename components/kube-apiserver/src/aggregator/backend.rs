@@ -4,7 +4,10 @@ use super::service::Spec;
 use crate::connect::egress::Egress;
 use crate::connect::relay::OutgoingBody;
 use crate::serving::certificates::provider;
-use crate::webhook::{Callee, Connector, Credentials, Dialer, Resolver, Weakness, client_config, root_cause};
+use crate::webhook::{
+    Callee, Connector, Credentials, Dialer, ResolveError, Resolver, Service, Weakness, client_config,
+    go_text, root_cause,
+};
 use arc_swap::ArcSwap;
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
@@ -65,15 +68,19 @@ impl ProxyIdentity {
     }
 }
 
+/// Where another server is.
+enum Location {
+    /// `host:port`
+    Address(String),
+    Service(Service, Arc<Resolver>),
+}
+
 /// One other server.
 pub struct Backend {
-    /// `https://name.namespace.svc:port`, or with the address of an API server.
-    origin: String,
+    location: Location,
     pool: Client<Connector, OutgoingBody>,
     /// For connections that change protocol, which HTTP/2 can't.
     single: Dialer,
-    /// Whether the origin names a service.
-    of_service: bool,
     identity: Arc<ProxyIdentity>,
     credentials: Arc<Credentials>,
 }
@@ -82,6 +89,31 @@ pub struct Backend {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unreachable(pub String);
+
+/// The URL of a server at `host:port` for a path and query.
+pub fn uri(authority: &str, path_and_query: &str) -> Result<Uri, Unreachable> {
+    format!("https://{authority}{path_and_query}")
+        .parse()
+        .map_err(|_| Unreachable("the path can't be sent on".to_owned()))
+}
+
+/// Why there is no answer, in Go's words.
+fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let chain = || std::iter::successors(Some(error), |error| error.source());
+    let ends = |error: &(dyn std::error::Error + 'static)| {
+        let io = error.downcast_ref::<std::io::Error>();
+        let http = error.downcast_ref::<hyper::Error>();
+        io.is_some_and(|error| error.kind() == std::io::ErrorKind::UnexpectedEof)
+            || http.is_some_and(hyper::Error::is_incomplete_message)
+    };
+    if chain().any(ends) {
+        return "EOF".to_owned();
+    }
+    match chain().find_map(|error| error.downcast_ref::<std::io::Error>()) {
+        Some(error) => go_text(error),
+        None => root_cause(error),
+    }
+}
 
 fn tls(spec: &Spec, credentials: &Credentials) -> Result<ClientConfig, String> {
     let believe = |bundle: &[u8]| client_config(bundle, credentials).map_err(|error| error.to_string());
@@ -120,21 +152,24 @@ impl Backend {
         resolver: Arc<Resolver>,
         egress: &Egress,
     ) -> Result<Self, String> {
-        let service = spec.service.as_ref().ok_or("there is no service")?;
+        let reference = spec.service.as_ref().ok_or("there is no service")?;
+        let service = Service {
+            namespace: reference.namespace.clone(),
+            name: reference.name.clone(),
+            port: reference.port,
+        };
         let credentials = identity.current.load_full();
         let config = tls(spec, &credentials)?;
-        let origin = format!(
-            "https://{}.{}.svc:{}",
-            service.name, service.namespace, service.port
-        );
         let dialer = |config: ClientConfig| Dialer {
-            tls: Arc::new(config),
+            tls: Some(Arc::new(config)),
             resolver: Some(Arc::clone(&resolver)),
-            server_name: None,
+            server_name: Some(format!("{}.{}.svc", service.name, service.namespace)),
+            service: Some(service.clone()),
             egress: egress.clone(),
             callee: Callee::ApiServer,
         };
-        Ok(Self::over(origin, config, dialer, true, identity, credentials))
+        let location = Location::Service(service.clone(), Arc::clone(&resolver));
+        Ok(Self::over(location, config, dialer, identity, credentials))
     }
 
     /// Another API server of the cluster at `address` (`host:port`), which `authorities` (PEM) vouch for.
@@ -143,21 +178,21 @@ impl Backend {
         let config = client_config(authorities, &credentials).map_err(|error| error.to_string())?;
         // Its address need not be in its certificate; what pods call it is.
         let dialer = |config: ClientConfig| Dialer {
-            tls: Arc::new(config),
+            tls: Some(Arc::new(config)),
             resolver: None,
             server_name: Some(EVERY_API_SERVER.to_owned()),
+            service: None,
             egress: Egress::default(),
             callee: Callee::Other,
         };
-        let origin = format!("https://{address}");
-        Ok(Self::over(origin, config, dialer, false, identity, credentials))
+        let location = Location::Address(address.to_owned());
+        Ok(Self::over(location, config, dialer, identity, credentials))
     }
 
     fn over(
-        origin: String,
+        location: Location,
         config: ClientConfig,
         dialer: impl Fn(ClientConfig) -> Dialer,
-        of_service: bool,
         identity: Arc<ProxyIdentity>,
         credentials: Arc<Credentials>,
     ) -> Self {
@@ -172,13 +207,12 @@ impl Backend {
             .http2_adaptive_window(true)
             .build(Connector {
                 dialer: Arc::new(dialer(config)),
-                services: of_service,
+                services: matches!(location, Location::Service(..)),
             });
         Self {
-            origin,
+            location,
             pool,
             single: dialer(single),
-            of_service,
             identity,
             credentials,
         }
@@ -189,16 +223,12 @@ impl Backend {
         Arc::ptr_eq(&self.credentials, &self.identity.current.load())
     }
 
-    /// `https://host:port`
-    pub fn origin(&self) -> &str {
-        &self.origin
-    }
-
-    /// The server's URL for a path and query.
-    pub fn uri(&self, path_and_query: &str) -> Result<Uri, Unreachable> {
-        format!("{}{path_and_query}", self.origin)
-            .parse()
-            .map_err(|_| Unreachable("the path can't be sent on".to_owned()))
+    /// The `host:port` that it is asked at, by what its Service is now.
+    pub fn authority(&self) -> Result<String, ResolveError> {
+        match &self.location {
+            Location::Address(address) => Ok(address.clone()),
+            Location::Service(service, resolver) => resolver.authority(service),
+        }
     }
 
     /// Sends over a pooled connection.
@@ -207,7 +237,7 @@ impl Backend {
             .pool
             .request(request)
             .await
-            .map_err(|error| Unreachable(root_cause(&error)))?;
+            .map_err(|error| Unreachable(cause(&error)))?;
         if let Some(weakness) = response.extensions().get::<Weakness>() {
             weakness.count();
         }
@@ -215,15 +245,37 @@ impl Backend {
     }
 
     /// A connection for one exchange.
-    pub async fn dial(&self) -> Result<crate::webhook::Secured, Unreachable> {
+    pub async fn dial(&self, authority: &str) -> Result<crate::webhook::Dialed, Unreachable> {
+        let services = matches!(self.location, Location::Service(..));
         let connection = self
             .single
-            .dial(&self.uri("/")?, self.of_service)
+            .dial(&uri(authority, "/")?, services)
             .await
             .map_err(|error| Unreachable(error.to_string()))?;
         if let Some(weakness) = connection.weakness {
             weakness.count();
         }
         Ok(connection)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn the_end_of_a_connection_reads_as_gos() {
+        let unfinished = "peer closed connection without sending TLS close_notify";
+        for (error, text) in [
+            (io::Error::new(io::ErrorKind::UnexpectedEof, unfinished), "EOF"),
+            (
+                io::ErrorKind::ConnectionReset.into(),
+                "read: connection reset by peer",
+            ),
+        ] {
+            assert_eq!(cause(&error), text);
+        }
+        assert_eq!(cause(&Unreachable("x509: no".to_owned())), "x509: no");
     }
 }

@@ -15,6 +15,9 @@ pub type Order = Vec<(String, Vec<String>)>;
 
 /// The merged documents of one state of things.
 pub struct Discovery {
+    /// Of all APIServices, whether anything is behind them or not: the lists of groups tell what is registered.
+    pub listed: Order,
+    /// Of what is served.
     pub order: Order,
     /// The aggregated document of `/apis`.
     pub aggregated: Value,
@@ -52,14 +55,20 @@ impl Merged {
             return Arc::clone(discovery);
         }
         self.made.inc();
-        let order = order_of(registry, routes);
+        let all = registered(registry, routes);
+        let listed = order(all.clone());
+        let order = order(served(all, registry, routes));
         let local = api::discovery::aggregated(registry, false);
         let aggregated = merge(local, &order, |group, version| {
             routes.remote(group, version)?;
             let known = documents.get(group, version).unwrap_or_default();
             Some(entry(version, &known))
         });
-        let discovery = Arc::new(Discovery { order, aggregated });
+        let discovery = Arc::new(Discovery {
+            listed,
+            order,
+            aggregated,
+        });
         *known = Some((
             Arc::clone(registry),
             Arc::clone(routes),
@@ -71,7 +80,7 @@ impl Merged {
 }
 
 /// All groups but the core one. What has no APIService yet has its usual priority.
-fn order_of(registry: &Registry, routes: &Routes) -> Order {
+fn registered(registry: &Registry, routes: &Routes) -> Vec<Served> {
     let mut served: Vec<Served> = routes
         .served
         .iter()
@@ -87,14 +96,18 @@ fn order_of(registry: &Registry, routes: &Routes) -> Order {
             served.push(default_priorities(group, version, row.custom.is_some()));
         }
     }
-    // An APIService for this server without anything behind it serves nothing.
-    served.retain(|served| {
+    served
+}
+
+/// An APIService for this server without anything behind it serves nothing.
+fn served(mut all: Vec<Served>, registry: &Registry, routes: &Routes) -> Vec<Served> {
+    all.retain(|served| {
         routes.remote(&served.group, &served.version).is_some()
             || registry
                 .iter()
                 .any(|row| row.gvk.group == served.group && row.gvk.version == served.version)
     });
-    order(served)
+    all
 }
 
 /// An APIVersionDiscovery of another server.
@@ -223,6 +236,7 @@ mod tests {
             .collect();
         let routes = Routes::build(services, &Routes::default(), |_| Err(String::new()));
         let found = Merged::default().get(&registry, &Arc::new(routes), &Documents::default());
+        assert_eq!(found.listed, found.order);
         let names = |document: &Value, path: &str| -> Vec<String> {
             let list = document[path].as_array().unwrap().iter();
             list.map(|item| {
@@ -243,6 +257,19 @@ mod tests {
         expected.sort();
         merged.sort();
         assert_eq!(merged, expected);
+    }
+
+    #[test]
+    fn groups_that_are_only_registered_are_listed_and_not_served() {
+        let service = json!({"metadata": {"name": "v1.none.example.com"}, "spec": {
+            "group": "none.example.com", "version": "v1", "groupPriorityMinimum": 1, "versionPriority": 1}});
+        let services = vec![serde_json::from_value(service).unwrap()];
+        let routes = Routes::build(services, &Routes::default(), |_| Err(String::new()));
+        let registry = Arc::new(Registry::built_in());
+        let found = Merged::default().get(&registry, &Arc::new(routes), &Documents::default());
+        assert!(group(&found.listed, "none.example.com").is_some());
+        assert!(group(&found.order, "none.example.com").is_none());
+        assert!(!found.aggregated.to_string().contains("none.example.com"));
     }
 
     #[test]

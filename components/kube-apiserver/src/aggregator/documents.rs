@@ -1,6 +1,6 @@
 //! What aggregated servers say of themselves: discovery and OpenAPI, kept between looks.
 
-use super::backend::{Backend, Unreachable};
+use super::backend::{Backend, Unreachable, uri};
 use super::proxy;
 use super::routes::Routes;
 use crate::connect::relay;
@@ -51,6 +51,19 @@ impl Documents {
             .cloned()
     }
 
+    /// Whether the server of a group and version says that it has a resource, and its subresource unless that is empty.
+    pub fn has(&self, group: &str, version: &str, resource: &str, subresource: &str) -> bool {
+        let discovery = self.get(group, version).and_then(|known| known.discovery);
+        let named = |list: &Value, field: &str, name: &str| -> Option<Value> {
+            let mut all = list.as_array()?.iter();
+            all.find(|one| one[field] == name).cloned()
+        };
+        let found = discovery.and_then(|discovery| named(&discovery["resources"], "resource", resource));
+        found.is_some_and(|found| {
+            subresource.is_empty() || named(&found["subresources"], "subresource", subresource).is_some()
+        })
+    }
+
     /// Changes what is known of a group and version; `change` says whether it did.
     pub fn change(&self, group: &str, version: &str, change: impl FnOnce(&mut Known) -> bool) {
         let mut known = self.known.lock();
@@ -87,7 +100,10 @@ pub async fn fetch(
     tag: Option<&str>,
 ) -> Result<Fetched, Unreachable> {
     let mut request = Request::new(relay::empty());
-    *request.uri_mut() = backend.uri(path)?;
+    let authority = backend
+        .authority()
+        .map_err(|error| Unreachable(error.to_string()))?;
+    *request.uri_mut() = uri(&authority, path)?;
     request
         .headers_mut()
         .insert(ACCEPT, HeaderValue::from_static(accept));

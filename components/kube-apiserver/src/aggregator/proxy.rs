@@ -1,25 +1,46 @@
 //! Sending a request on to the server of its group, in the name of its user.
 
-use super::backend::{Backend, Unreachable};
+use super::backend::{Backend, Unreachable, uri};
 use super::routes::Remote;
 use crate::answer;
+use crate::audit::Record;
 use crate::connect::relay;
 use crate::identity::User;
+use crate::metrics::requests::labels::AGGREGATOR;
 use crate::request::Arrived;
-use crate::serving::body::Response;
-use http::header::{ACCEPT_ENCODING, HOST, LOCATION};
+use crate::serving::body::{Body, Response};
+use futures::{TryStreamExt, stream};
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, HOST, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// Longest wait for the discovery document of another server.
+const DISCOVERY: Duration = Duration::from_secs(5);
+const TOO_LATE: &str = "context deadline exceeded";
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
 /// Answers with what the other server answers.
-pub async fn forward(remote: &Remote, arrived: Arrived, user: &User) -> Response {
+pub async fn forward(remote: &Remote, arrived: Arrived, user: &User, record: &mut Record) -> Response {
+    let mut ended = |code: StatusCode, text: &str| {
+        record.terminated = Some(AGGREGATOR);
+        failure(code, text)
+    };
     if !remote.available {
-        return failure(StatusCode::SERVICE_UNAVAILABLE, "service unavailable");
+        return ended(StatusCode::SERVICE_UNAVAILABLE, "service unavailable");
     }
     let backend = match &remote.backend {
         Ok(backend) => backend,
-        Err(reason) => return failure(StatusCode::INTERNAL_SERVER_ERROR, reason),
+        Err(reason) => return ended(StatusCode::INTERNAL_SERVER_ERROR, reason),
     };
-    match exchange(backend, arrived, user).await {
+    let authority = match backend.authority() {
+        Ok(authority) => authority,
+        Err(error) => {
+            tracing::warn!(name = remote.name, %error, "the service of an APIService leads nowhere");
+            return ended(StatusCode::SERVICE_UNAVAILABLE, "service unavailable");
+        }
+    };
+    match exchange(backend, &authority, arrived, user).await {
         Ok(response) if redirects(&response) => {
             tracing::warn!(name = remote.name, "a server tried to send a client elsewhere");
             answer::text(StatusCode::BAD_GATEWAY, REDIRECTED.to_owned())
@@ -42,8 +63,51 @@ fn redirects(response: &Response) -> bool {
 }
 
 /// Sends the request and gives the answer.
-pub async fn exchange(backend: &Backend, arrived: Arrived, user: &User) -> Result<Response, Unreachable> {
+pub async fn exchange(
+    backend: &Backend,
+    authority: &str,
+    arrived: Arrived,
+    user: &User,
+) -> Result<Response, Unreachable> {
+    if !is_discovery(arrived.parts.uri.path()) {
+        return sent(backend, authority, arrived, user).await;
+    }
+    // Clients read the discovery of all groups one after the other: one sick server must not keep them.
+    let deadline = Instant::now() + DISCOVERY;
+    let mut response = timeout_at(deadline, sent(backend, authority, arrived, user))
+        .await
+        .map_err(|_| Unreachable(TOO_LATE.to_owned()))??;
+    let body = std::mem::replace(response.body_mut(), Body::empty());
+    *response.body_mut() = until(deadline, body);
+    Ok(response)
+}
+
+/// `/apis/GROUP/VERSION`
+fn is_discovery(path: &str) -> bool {
+    path.trim_matches('/').split('/').count() == 3
+}
+
+/// A body that breaks off when it isn't complete by the deadline.
+fn until(deadline: Instant, body: Body) -> Body {
+    match body {
+        Body::Stream(stream) => Body::stream(stream::try_unfold(stream, move |mut stream| async move {
+            match timeout_at(deadline, stream.try_next()).await {
+                Ok(next) => Ok(next?.map(|bytes| (bytes, stream))),
+                Err(_) => Err(std::io::Error::other(TOO_LATE)),
+            }
+        })),
+        whole => whole,
+    }
+}
+
+async fn sent(
+    backend: &Backend,
+    authority: &str,
+    arrived: Arrived,
+    user: &User,
+) -> Result<Response, Unreachable> {
     let Arrived {
+        audit_id,
         parts,
         body: incoming,
         upgrade,
@@ -58,6 +122,13 @@ pub async fn exchange(backend: &Backend, arrived: Arrived, user: &User) -> Resul
         headers.insert(ACCEPT_ENCODING, encoding.clone());
     }
     relay::forwarded_for(&mut headers, &peer.address.ip().to_string());
+    // The events of both servers tell of the same request.
+    if let Ok(id) = HeaderValue::from_str(&audit_id) {
+        headers.insert(AUDIT_ID, id);
+    }
+    if !upgrading {
+        tell_origin(&mut headers, parts.uri.path(), authority);
+    }
     let body = if upgrading {
         relay::empty()
     } else {
@@ -70,19 +141,36 @@ pub async fn exchange(backend: &Backend, arrived: Arrived, user: &User) -> Resul
         *request.uri_mut() = path
             .parse()
             .map_err(|_| Unreachable("the path can't be sent on".to_owned()))?;
-        let authority = backend.origin().trim_start_matches("https://");
         if let Ok(host) = HeaderValue::from_str(authority) {
             request.headers_mut().insert(HOST, host);
         }
-        let connection = backend.dial().await?;
+        let connection = backend.dial(authority).await?;
         return relay::over(connection, request, upgrade, 0)
             .await
             .map_err(|error| Unreachable(error.to_string()));
     }
-    *request.uri_mut() = backend.uri(path)?;
+    *request.uri_mut() = uri(authority, path)?;
     // The pool chooses the version that the connection speaks.
     *request.version_mut() = Version::HTTP_11;
-    Ok(relay::answer_of(backend.send(request).await?, ()))
+    let mut response = relay::answer_of(backend.send(request).await?, ());
+    response
+        .headers_mut()
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-cache, private"));
+    Ok(response)
+}
+
+/// What proxies tell of what was asked of them.
+fn tell_origin(headers: &mut HeaderMap, path: &str, authority: &str) {
+    for (name, value) in [
+        ("x-forwarded-uri", path),
+        ("x-forwarded-host", authority),
+        ("x-forwarded-proto", "https"),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
 }
 
 /// The headers that tell the other server whose request this is. Whatever the client sent of them is gone.
@@ -126,6 +214,8 @@ fn failure(code: StatusCode, text: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
+    use futures::StreamExt;
 
     #[test]
     fn nobody_is_sent_elsewhere() {
@@ -143,6 +233,30 @@ mod tests {
             }
             assert_eq!(redirects(&response), expected, "{code} {location:?}");
         }
+    }
+
+    #[test]
+    fn paths_of_three_parts_are_discovery() {
+        for (path, expected) in [
+            ("/apis/g/v1", true),
+            ("/apis/g/v1/", true),
+            ("/apis/g", false),
+            ("/apis/g/v1/pods", false),
+        ] {
+            assert_eq!(is_discovery(path), expected, "{path}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stalls_breaks_off() {
+        let stalled = stream::iter([Ok(Bytes::from_static(b"{"))]).chain(stream::pending());
+        let deadline = Instant::now() + DISCOVERY;
+        let Body::Stream(mut stream) = until(deadline, Body::stream(stalled)) else {
+            panic!("not a stream");
+        };
+        assert_eq!(stream.try_next().await.unwrap().unwrap(), "{");
+        assert_eq!(stream.try_next().await.unwrap_err().to_string(), TOO_LATE);
+        assert_eq!(Instant::now(), deadline);
     }
 
     #[test]

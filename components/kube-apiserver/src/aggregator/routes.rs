@@ -14,6 +14,8 @@ pub struct Remote {
     pub available: bool,
     /// How to reach it, or why its TLS settings can't be used.
     pub backend: Result<Arc<Backend>, String>,
+    /// How to find out whether it answers at all: by any certificate. What it says there is not to be believed.
+    pub probe: Result<Arc<Backend>, String>,
 }
 
 /// All APIServices at one time.
@@ -50,9 +52,19 @@ impl Routes {
                     && known.spec.ca_bundle == spec.ca_bundle
                     && known.spec.insecure == spec.insecure
             });
-            let backend = match known.map(|known| &known.backend) {
+            let mut kept = |known: Option<&Result<Arc<Backend>, String>>, spec: &Spec| match known {
                 Some(Ok(backend)) if backend.is_current() => Ok(Arc::clone(backend)),
-                _ => reach(&spec),
+                _ => reach(spec),
+            };
+            let backend = kept(known.map(|known| &known.backend), &spec);
+            let probe = if spec.insecure {
+                backend.clone()
+            } else {
+                let spec = Spec {
+                    insecure: true,
+                    ..spec.clone()
+                };
+                kept(known.map(|known| &known.probe), &spec)
             };
             routes
                 .remote
@@ -63,6 +75,7 @@ impl Routes {
                     spec,
                     available,
                     backend,
+                    probe,
                 }));
         }
         routes

@@ -19,6 +19,10 @@ const ATTEMPTS: u32 = 5;
 /// Batches on their way to a webhook at once: what a slow one keeps from being sent waits in the buffer.
 const ON_THEIR_WAY: usize = 100;
 
+/// Upstream's names of what events go through before they reach a backend.
+const BUFFERED: &str = "buffered";
+const TRUNCATE: &str = "truncate";
+
 /// When events are handed over.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mode {
@@ -152,7 +156,7 @@ impl Backend {
         if let Some(intake) = &self.intake {
             let room = intake.put(event.clone());
             if !room {
-                self.failed("the buffer is full", 1);
+                self.failed(BUFFERED, "audit buffer queue blocked", 1);
             }
             return room;
         }
@@ -160,23 +164,27 @@ impl Backend {
     }
 
     async fn write(&self, events: Vec<Value>) -> bool {
-        let batches = match &self.truncation {
-            None => vec![events],
+        let (batches, too_large) = match &self.truncation {
+            None => (vec![events], 0),
             Some(truncation) => truncation.batches(events),
         };
+        if too_large > 0 {
+            self.failed(TRUNCATE, "event is too large even after truncating", too_large);
+        }
         let mut well = true;
         for batch in batches {
             if let Err(error) = self.target.write(&batch).await {
-                self.failed(&error, batch.len() as u64);
+                self.failed(self.name(), &error, batch.len() as u64);
                 well = false;
             }
         }
         well
     }
 
-    fn failed(&self, error: &str, events: u64) {
+    /// Counts lost events under the name of the part that lost them.
+    fn failed(&self, plugin: &'static str, error: &str, events: u64) {
         if let Some(losses) = self.losses.get() {
-            losses.add(self.name(), events);
+            losses.add(plugin, events);
         }
         tracing::error!(backend = self.name(), error, events, "audit events are lost");
     }
@@ -208,5 +216,43 @@ impl Backend {
             }
         }
         while writing.next().await.is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_loses_events_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = || {
+            let path = folder.path().join("log").display().to_string();
+            let file = RotatingFile::open(&path, super::super::file::Rotation::default()).unwrap();
+            Target::File(Mutex::new(file), Format::Json)
+        };
+        let losses = Losses::default();
+        let batching = Batching {
+            buffer: 1,
+            max_size: 1,
+            max_wait: Duration::ZERO,
+            throttle: None,
+        };
+        let buffered = Backend::new(file(), Mode::Batch(batching), None);
+        buffered.count_losses(losses.clone());
+        assert!(buffered.take(&json!(1)).await);
+        assert!(!buffered.take(&json!(2)).await);
+        let truncation = Truncation {
+            max_event: 50,
+            max_batch: 100,
+        };
+        let truncating = Backend::new(file(), Mode::Blocking, Some(truncation));
+        truncating.count_losses(losses.clone());
+        truncating.take(&json!({"requestURI": "x".repeat(100)})).await;
+        truncating.take(&json!({"auditID": "a"})).await;
+        assert_eq!(
+            (losses.of("buffered"), losses.of("truncate"), losses.of("log")),
+            (1, 1, 0)
+        );
     }
 }

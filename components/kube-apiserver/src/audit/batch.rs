@@ -3,6 +3,7 @@
 use serde_json::Value;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
+use tokio::time::Instant as Tick;
 
 /// Settings of `--audit-*-batch-*`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,8 +56,13 @@ pub struct Intake(Sender<Value>);
 #[derive(Debug)]
 pub struct Batches {
     receiver: Receiver<Value>,
-    /// What was taken out for the next batch; kept here so that nothing is lost when waiting is given up.
+    /// What was taken out for the next batch. With its times kept here so that nothing is lost, waited for or paid twice when
+    /// waiting is given up.
     pending: Vec<Value>,
+    /// When the batch goes even if it isn't full.
+    complete_at: Option<Tick>,
+    /// When the bucket lets the complete batch go.
+    goes_at: Option<Tick>,
     settings: Batching,
     bucket: Option<Bucket>,
 }
@@ -66,10 +72,12 @@ pub fn buffer(settings: Batching) -> (Intake, Batches) {
     let (sender, receiver) = channel(settings.buffer.max(1));
     let bucket = settings
         .throttle
-        .map(|(rate, burst)| Bucket::new(rate, burst, Instant::now()));
+        .map(|(rate, burst)| Bucket::new(rate, burst, Tick::now().into_std()));
     let batches = Batches {
         receiver,
         pending: Vec::new(),
+        complete_at: None,
+        goes_at: None,
         settings,
         bucket,
     };
@@ -92,17 +100,31 @@ impl Batches {
         if self.pending.is_empty() {
             self.pending.push(self.receiver.recv().await?);
         }
-        let deadline = tokio::time::Instant::now() + self.settings.max_wait;
+        let goes_at = match self.goes_at {
+            Some(at) => at,
+            None => {
+                self.complete().await;
+                let now = Tick::now();
+                let pause = self.bucket.as_mut().map(|bucket| bucket.take(now.into_std()));
+                *self.goes_at.insert(now + pause.unwrap_or_default())
+            }
+        };
+        tokio::time::sleep_until(goes_at).await;
+        (self.complete_at, self.goes_at) = (None, None);
+        Some(std::mem::take(&mut self.pending))
+    }
+
+    /// Takes out events until the batch is full or has waited long enough.
+    async fn complete(&mut self) {
+        let deadline = *self
+            .complete_at
+            .get_or_insert_with(|| Tick::now() + self.settings.max_wait);
         while self.pending.len() < self.settings.max_size.max(1) {
             match tokio::time::timeout_at(deadline, self.receiver.recv()).await {
                 Ok(Some(event)) => self.pending.push(event),
                 Ok(None) | Err(_) => break,
             }
         }
-        if let Some(bucket) = &mut self.bucket {
-            tokio::time::sleep(bucket.take(Instant::now())).await;
-        }
-        Some(std::mem::take(&mut self.pending))
     }
 
     /// No more events are taken in; those that wait still come out.
@@ -136,6 +158,49 @@ mod tests {
         drop(intake);
         assert_eq!(batches.next().await.unwrap(), [json!(5)]);
         assert_eq!(batches.next().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_costs_one_token_however_often_it_is_waited_for() {
+        let (intake, mut batches) = buffer(Batching {
+            buffer: 4,
+            max_size: 1,
+            max_wait: Duration::from_secs(30),
+            throttle: Some((1.0, 1)),
+        });
+        let began = Tick::now();
+        for number in 0..3 {
+            assert!(intake.put(json!(number)));
+        }
+        for number in 0..3 {
+            let mut given_up = 0;
+            let batch = loop {
+                match tokio::time::timeout(Duration::from_millis(300), batches.next()).await {
+                    Ok(batch) => break batch,
+                    Err(_) => given_up += 1,
+                }
+            };
+            assert_eq!(batch.unwrap(), [json!(number)]);
+            assert_eq!(given_up, if number == 0 { 0 } else { 3 });
+            let second = Duration::from_secs(number);
+            assert!((second..second + Duration::from_millis(10)).contains(&began.elapsed()));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_incomplete_batch_waits_no_longer_when_waiting_is_given_up() {
+        let (intake, mut batches) = buffer(Batching {
+            buffer: 4,
+            max_size: 2,
+            max_wait: Duration::from_secs(30),
+            throttle: None,
+        });
+        assert!(intake.put(json!(1)));
+        let began = Tick::now();
+        let given_up = tokio::time::timeout(Duration::from_secs(20), batches.next()).await;
+        assert!(given_up.is_err());
+        assert_eq!(batches.next().await.unwrap(), [json!(1)]);
+        assert_eq!(began.elapsed(), Duration::from_secs(30));
     }
 
     #[test]

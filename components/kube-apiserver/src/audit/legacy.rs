@@ -13,7 +13,7 @@ pub fn line(event: &Value) -> String {
                 .collect();
             quoted.join(",")
         }
-        _ => "\"<none>\"".to_owned(),
+        _ => "<none>".to_owned(),
     };
     let or = |value: &Value, otherwise: &str| match value.as_str() {
         Some(text) if !text.is_empty() => text.to_owned(),
@@ -22,7 +22,7 @@ pub fn line(event: &Value) -> String {
     let user = or(&event["user"]["username"], "<none>");
     let acting = &event["impersonatedUser"];
     let (acting_as, acting_groups) = if acting.is_null() {
-        ("<self>".to_owned(), "\"<lookup>\"".to_owned())
+        ("<self>".to_owned(), "<lookup>".to_owned())
     } else {
         (or(&acting["username"], "<none>"), groups(acting))
     };
@@ -30,7 +30,7 @@ pub fn line(event: &Value) -> String {
         .as_u64()
         .map_or("<deferred>".to_owned(), |code| code.to_string());
     format!(
-        "{} AUDIT: id={:?} stage={:?} ip={:?} method={:?} user={user:?} groups={} as={acting_as:?} asgroups={acting_groups} user-agent={:?} namespace={:?} uri={:?} response={response:?}",
+        "{} AUDIT: id={:?} stage={:?} ip={:?} method={:?} user={user:?} groups={:?} as={acting_as:?} asgroups={acting_groups:?} user-agent={:?} namespace={:?} uri={:?} response={response:?}",
         text(&event["requestReceivedTimestamp"]),
         text(&event["auditID"]),
         text(&event["stage"]),
@@ -57,7 +57,7 @@ mod tests {
         });
         assert_eq!(
             line(&event),
-            "2026-01-02T03:04:05.000006Z AUDIT: id=\"i\" stage=\"ResponseComplete\" ip=\"127.0.0.1\" method=\"get\" user=\"jane\" groups=\"a\",\"b\" as=\"<self>\" asgroups=\"<lookup>\" user-agent=\"kubectl\" namespace=\"n\" uri=\"/x\" response=\"200\""
+            "2026-01-02T03:04:05.000006Z AUDIT: id=\"i\" stage=\"ResponseComplete\" ip=\"127.0.0.1\" method=\"get\" user=\"jane\" groups=\"\\\"a\\\",\\\"b\\\"\" as=\"<self>\" asgroups=\"<lookup>\" user-agent=\"kubectl\" namespace=\"n\" uri=\"/x\" response=\"200\""
         );
     }
 }

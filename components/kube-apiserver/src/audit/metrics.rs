@@ -16,11 +16,16 @@ struct OfPlugin {
     plugin: &'static str,
 }
 
-/// Events that a backend could not take.
+/// Events that a backend, or what stands before it, could not take.
 #[derive(Clone, Debug, Default)]
 pub struct Losses(Family<OfPlugin, Counter>);
 
 impl Losses {
+    #[cfg(test)]
+    pub fn of(&self, plugin: &'static str) -> u64 {
+        self.0.get_or_create(&OfPlugin { plugin }).get()
+    }
+
     pub fn add(&self, plugin: &'static str, events: u64) {
         self.0.get_or_create(&OfPlugin { plugin }).inc_by(events);
     }

@@ -1,16 +1,19 @@
 //! The audit policy file: which requests are recorded, and how much of them.
 
+mod validate;
+
 use super::event::Stage;
 use crate::identity::User;
 use crate::request_info::RequestInfo;
 use anyhow::{Context, bail};
+use apimachinery::field::aggregate;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 /// How much of a request is recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     None,
     Metadata,
@@ -19,6 +22,12 @@ pub enum Level {
 }
 
 impl Level {
+    pub const ALL: [Self; 4] = [Self::None, Self::Metadata, Self::Request, Self::RequestResponse];
+
+    fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.name() == name)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "None",
@@ -64,6 +73,7 @@ pub struct Policy {
     kind: String,
     #[serde(default, rename = "metadata")]
     _metadata: serde_json::Value,
+    #[serde(default)]
     rules: Vec<Rule>,
     #[serde(default)]
     omit_stages: Vec<String>,
@@ -79,7 +89,8 @@ pub struct Policy {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Rule {
-    level: Level,
+    #[serde(default)]
+    level: String,
     #[serde(default)]
     users: Vec<String>,
     #[serde(default)]
@@ -146,45 +157,31 @@ impl Policy {
     /// The policy with its rules checked and compiled.
     fn checked(mut self) -> anyhow::Result<Self> {
         if self.rules.is_empty() {
-            bail!("rules is empty; at least one rule is needed");
+            bail!("loaded illegal policy with 0 rules");
         }
-        let stages = |names: &[String], field: &str| -> anyhow::Result<Vec<Stage>> {
-            let stage = |name: &String| {
-                let found = Stage::ALL.into_iter().find(|stage| stage.name() == name);
-                found.with_context(|| format!("{field}: {name:?} is not a stage"))
-            };
-            names.iter().map(stage).collect()
-        };
         warn_of(&self.unknown, "");
-        let everywhere = stages(&self.omit_stages, "omitStages")?;
         for (index, rule) in self.rules.iter().enumerate() {
             let field = format!("rules[{index}]");
             warn_of(&rule.unknown, &field);
-            let of_resources = !rule.resources.is_empty() || !rule.namespaces.is_empty();
-            if of_resources && !rule.non_resource_urls.is_empty() {
-                bail!(
-                    "{field}.nonResourceURLs: rules cannot apply to both regular resources and non-resource URLs"
-                );
-            }
-            for path in &rule.non_resource_urls {
-                if path != "*" && (!path.starts_with('/') || path.trim_end_matches('*').contains('*')) {
-                    bail!(
-                        "{field}.nonResourceURLs: {path:?} must begin with a slash, and may have * at its end only"
-                    );
-                }
-            }
             for (at, resources) in rule.resources.iter().enumerate() {
                 warn_of(&resources.unknown, &format!("{field}.resources[{at}]"));
-                if !resources.resource_names.is_empty() && resources.resources.is_empty() {
-                    bail!(
-                        "{field}.resources[{at}].resourceNames: using resourceNames requires at least one resource"
-                    );
-                }
             }
-            let mut omitted = stages(&rule.omit_stages, &format!("{field}.omitStages"))?;
+        }
+        let errors = validate::policy(&self);
+        if !errors.is_empty() {
+            bail!(aggregate(&errors));
+        }
+        let stages = |names: &[String]| -> Vec<Stage> {
+            let all = Stage::ALL.into_iter();
+            all.filter(|stage| names.iter().any(|name| name == stage.name()))
+                .collect()
+        };
+        let everywhere = stages(&self.omit_stages);
+        for rule in &self.rules {
+            let mut omitted = stages(&rule.omit_stages);
             omitted.extend(everywhere.iter().copied());
             self.compiled.push(Arc::new(Rules {
-                level: rule.level,
+                level: Level::parse(&rule.level).unwrap_or(Level::None),
                 omit_managed_fields: rule.omit_managed_fields.unwrap_or(self.omit_managed_fields),
                 omitted,
             }));
@@ -237,7 +234,7 @@ impl Rule {
 
 impl GroupResources {
     fn fit(&self, info: &RequestInfo) -> bool {
-        if self.group != "*" && self.group != info.group {
+        if self.group != info.group {
             return false;
         }
         let combined = if info.subresource.is_empty() {

@@ -34,8 +34,8 @@ pub struct Record {
     pub applies: bool,
     /// Length of the body; 0 until it was read.
     pub body_bytes: usize,
-    /// Whether the server ended it: no time or no seat was left for it.
-    pub terminated: bool,
+    /// The part of the server that ended it, if it was: no time or no seat was left for it, or it could not be sent on.
+    pub terminated: Option<&'static str>,
     pub user: Option<Arc<User>>,
     pub impersonated: Option<Arc<User>>,
     /// The verb that allowed it for this request only.
@@ -83,7 +83,7 @@ impl Record {
             info: RequestInfo::default(),
             applies: is_apply(&parts.headers),
             body_bytes: 0,
-            terminated: false,
+            terminated: None,
             user: None,
             impersonated: None,
             impersonation_constraint: None,
@@ -149,11 +149,22 @@ impl Record {
         self.request_object.is_some() && self.rules.as_ref().is_some_and(tells)
     }
 
+    /// Whether the answer is an object: of a resource, a discovery document, or what a failure is told by. The events of a
+    /// watch are none.
+    fn answers_objects(&self, code: u16) -> bool {
+        let discovers = || {
+            let path = self.info.path.trim_start_matches('/');
+            matches!(path.split('/').next(), Some("api" | "apis"))
+        };
+        let events = self.info.verb == "watch" && code < 400;
+        !events && (self.info.is_resource || code >= 400 || discovers())
+    }
+
     /// Takes what a finished answer says, before it is compressed.
     pub fn note_response(&mut self, registry: &Registry, response: &Response) {
         let Some(rules) = &self.rules else { return };
         let code = response.status().as_u16();
-        let wanted = rules.level.tells_responses() && self.info.is_resource;
+        let wanted = rules.level.tells_responses() && self.answers_objects(code);
         let tells_status = self.info.verb == "delete"
             || matches!(self.info.subresource.as_str(), "binding" | "eviction")
             || self.info.resource == "bindings";
@@ -164,13 +175,16 @@ impl Record {
         };
         self.status = super::event::status_of(code, body.as_ref());
         if wanted {
-            self.response_object = body;
+            self.response_object = body.filter(|body| body["kind"].is_string());
         }
         if let Some(annotations) = response.extensions().get::<Annotations>() {
             let told = |(key, value): (&String, &String)| (key.clone(), json!(value));
             self.annotations.extend(annotations.always.iter().map(told));
             self.request_annotations
                 .extend(annotations.with_request.iter().map(told));
+            if annotations.undecoded {
+                self.request_object = None;
+            }
             if let Some(object) = &annotations.object {
                 self.request_object = Some(object.clone());
             }
@@ -249,4 +263,47 @@ fn sources(forwarded: &str, real: &str, peer: IpAddr) -> Vec<String> {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::policy::Level;
+    use super::*;
+
+    #[test]
+    fn objects_that_are_answered_are_told() {
+        let told = |path: &str, verb: &str, is_resource: bool, code: u16, body: &Value| {
+            let mut record = Record::for_tests();
+            record.rules = Some(Arc::new(Rules {
+                level: Level::RequestResponse,
+                omit_managed_fields: false,
+                omitted: Vec::new(),
+            }));
+            record.info.path = path.to_owned();
+            record.info.verb = verb.to_owned();
+            record.info.is_resource = is_resource;
+            let status = http::StatusCode::from_u16(code).unwrap();
+            let response = crate::answer::json(status, body);
+            record.note_response(&Registry::built_in(), &response);
+            record.response_object.is_some()
+        };
+        let list = json!({"kind": "APIResourceList", "apiVersion": "v1"});
+        let status = json!({"kind": "Status", "apiVersion": "v1"});
+        let event = json!({"type": "ERROR", "object": {"kind": "Status"}});
+        for (path, verb, is_resource, code, body, expected) in [
+            ("/apis/apps/v1", "get", false, 200, &list, true),
+            ("/api", "get", false, 200, &list, true),
+            ("/version", "get", false, 200, &json!({"major": "1"}), false),
+            ("/version", "get", false, 403, &status, true),
+            ("/api/v1/pods", "list", true, 200, &list, true),
+            ("/api/v1/pods", "watch", true, 200, &event, false),
+            ("/api/v1/pods", "watch", true, 403, &status, true),
+        ] {
+            assert_eq!(
+                told(path, verb, is_resource, code, body),
+                expected,
+                "{path} {verb} {code}"
+            );
+        }
+    }
 }

@@ -23,11 +23,15 @@ impl Truncation {
         (event.to_string().len() <= self.max_event).then_some(event)
     }
 
-    /// Splits events into batches of at most the size.
-    pub fn batches(&self, events: Vec<Value>) -> Vec<Vec<Value>> {
+    /// Splits events into batches of at most the size; and the number of those that are too large whatever is done.
+    pub fn batches(&self, events: Vec<Value>) -> (Vec<Vec<Value>>, u64) {
         let mut batches: Vec<Vec<Value>> = Vec::new();
-        let mut size = usize::MAX;
-        for event in events.into_iter().filter_map(|event| self.event(event)) {
+        let (mut size, mut lost) = (usize::MAX, 0);
+        for event in events {
+            let Some(event) = self.event(event) else {
+                lost += 1;
+                continue;
+            };
             let length = event.to_string().len();
             match batches.last_mut() {
                 Some(batch) if size.saturating_add(length) <= self.max_batch => {
@@ -40,7 +44,7 @@ impl Truncation {
                 }
             }
         }
-        batches
+        (batches, lost)
     }
 }
 
@@ -63,7 +67,10 @@ mod tests {
             json!({"auditID": "a", "annotations": {"audit.k8s.io/truncated": "true"}})
         );
         assert_eq!(truncation.event(json!({"requestURI": "x".repeat(300)})), None);
-        let split = truncation.batches(vec![small.clone(); 5]);
+        let mut events = vec![small.clone(); 5];
+        events.push(json!({"requestURI": "x".repeat(300)}));
+        let (split, lost) = truncation.batches(events);
+        assert_eq!(lost, 1);
         assert_eq!(split.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 1]);
     }
 }

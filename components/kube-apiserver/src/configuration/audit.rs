@@ -1,16 +1,19 @@
 //! From flags to the audit policy and its backends.
 
-use super::authentication::endpoint;
 use crate::audit::Audit;
 use crate::audit::backend::{Backend, Format, Mode, Target};
 use crate::audit::batch::Batching;
 use crate::audit::file::{RotatingFile, Rotation};
 use crate::audit::policy::Policy;
 use crate::audit::truncate::Truncation;
-use crate::webhook::Clients;
+use crate::webhook::{Clients, Endpoint, Kubeconfig, Place};
 use anyhow::{Context, bail};
 use component_config::kube_apiserver::ApiServerFlags;
 use parking_lot::Mutex;
+use std::path::Path;
+
+/// The version of events.
+const VERSION: &str = "audit.k8s.io/v1";
 
 /// Size at which the log is rotated when none is said, megabytes; upstream's.
 const USUAL_SIZE: u64 = 100;
@@ -43,11 +46,13 @@ pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Audit> 
                 given.audit_log_batch_throttle_burst,
             )),
         };
-        let truncation = given.audit_log_truncate_enabled.then_some(Truncation {
+        let truncation = Truncation {
             max_event: given.audit_log_truncate_max_event_size,
             max_batch: given.audit_log_truncate_max_batch_size,
-        });
-        check("audit-log", &given.audit_log_mode, &batching, truncation.as_ref())?;
+        };
+        check("audit-log", &given.audit_log_mode, &batching, truncation)?;
+        check_version("audit-log", &given.audit_log_version)?;
+        let truncation = given.audit_log_truncate_enabled.then_some(truncation);
         let target = Target::File(Mutex::new(RotatingFile::open(path, rotation)?), format);
         let mode = mode(&given.audit_log_mode, batching).context("--audit-log-mode")?;
         backends.push(Backend::new(target, mode, truncation));
@@ -62,16 +67,13 @@ pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Audit> 
                 given.audit_webhook_batch_throttle_burst,
             )),
         };
-        let truncation = given.audit_webhook_truncate_enabled.then_some(Truncation {
+        let truncation = Truncation {
             max_event: given.audit_webhook_truncate_max_event_size,
             max_batch: given.audit_webhook_truncate_max_batch_size,
-        });
-        check(
-            "audit-webhook",
-            &given.audit_webhook_mode,
-            &batching,
-            truncation.as_ref(),
-        )?;
+        };
+        check("audit-webhook", &given.audit_webhook_mode, &batching, truncation)?;
+        check_version("audit-webhook", &given.audit_webhook_version)?;
+        let truncation = given.audit_webhook_truncate_enabled.then_some(truncation);
         let target = Target::Webhook {
             endpoint: endpoint(file, clients).context("--audit-webhook-config-file")?,
             initial_backoff: given.audit_webhook_initial_backoff,
@@ -90,8 +92,15 @@ pub fn load(flags: &ApiServerFlags, clients: &Clients) -> anyhow::Result<Audit> 
     }
 }
 
+/// The webhook that a kubeconfig describes.
+fn endpoint(file: &Path, clients: &Clients) -> anyhow::Result<Endpoint> {
+    let config = Kubeconfig::load(file)?;
+    let place = Place::of_server(&config.server)?;
+    Ok(clients.endpoint(place, &config.bundle, config.credentials)?)
+}
+
 /// What makes no sense is said before events are lost to it.
-fn check(flag: &str, mode: &str, batching: &Batching, truncation: Option<&Truncation>) -> anyhow::Result<()> {
+fn check(flag: &str, mode: &str, batching: &Batching, truncation: Truncation) -> anyhow::Result<()> {
     if mode == "batch" {
         if batching.buffer == 0 {
             bail!("--{flag}-batch-buffer-size must be positive");
@@ -112,13 +121,21 @@ fn check(flag: &str, mode: &str, batching: &Batching, truncation: Option<&Trunca
             }
         }
     }
-    if let Some(Truncation { max_event, max_batch }) = truncation {
-        if *max_event == 0 {
-            bail!("--{flag}-truncate-max-event-size must be positive");
-        }
-        if max_batch < max_event {
-            bail!("--{flag}-truncate-max-batch-size must not be below --{flag}-truncate-max-event-size");
-        }
+    let Truncation { max_event, max_batch } = truncation;
+    if max_event == 0 {
+        bail!("--{flag}-truncate-max-event-size must be positive");
+    }
+    if max_batch < max_event {
+        bail!(
+            "--{flag}-truncate-max-batch-size: {max_batch} must be greater than max event size ({max_event})"
+        );
+    }
+    Ok(())
+}
+
+fn check_version(flag: &str, version: &str) -> anyhow::Result<()> {
+    if version != VERSION {
+        bail!("--{flag}-version: invalid group version, allowed versions are [{VERSION:?}]");
     }
     Ok(())
 }
@@ -129,5 +146,36 @@ fn mode(text: &str, batching: Batching) -> anyhow::Result<Mode> {
         "blocking" => Ok(Mode::Blocking),
         "blocking-strict" => Ok(Mode::BlockingStrict),
         other => bail!("{other:?} is not supported; use batch, blocking or blocking-strict"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let batching = Batching {
+            buffer: 0,
+            max_size: 0,
+            max_wait: std::time::Duration::ZERO,
+            throttle: None,
+        };
+        for (max_event, max_batch, mode, fits) in [
+            (100, 100, "blocking", true),
+            (100, 100, "batch", false),
+            (100, 10, "blocking", false),
+            (0, 10, "blocking", false),
+        ] {
+            let truncation = Truncation { max_event, max_batch };
+            let outcome = check("audit-log", mode, &batching, truncation);
+            assert_eq!(outcome.is_ok(), fits, "{max_event} {max_batch} {mode}");
+        }
+        assert!(check_version("audit-log", "audit.k8s.io/v1").is_ok());
+        let refused = check_version("audit-log", "audit.k8s.io/v1beta1").unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "--audit-log-version: invalid group version, allowed versions are [\"audit.k8s.io/v1\"]"
+        );
     }
 }

@@ -26,16 +26,29 @@ pub fn registry(flags: &ApiServerFlags, features: Features) -> anyhow::Result<Re
     settle(&flags.serving.runtime_config, emulation, features).context("--runtime-config")
 }
 
-/// The row's keys in --runtime-config: `group/version`, `group/version/resource`.
+/// The row's keys in --runtime-config: `group/version`, `group/version/resource`; the core group is the empty word.
 pub(super) fn keys(row: &api::Resource) -> (String, String) {
-    let group = if row.gvk.group.is_empty() {
-        "api"
-    } else {
-        &row.gvk.group
-    };
-    let version = format!("{group}/{}", row.gvk.version);
+    let version = format!("{}/{}", row.gvk.group, row.gvk.version);
     let resource = format!("{version}/{}", row.plural);
     (version, resource)
+}
+
+/// Groups of keys that this implementation has nothing of.
+fn unknown_groups<'a>(
+    all: &Registry,
+    keys: impl Iterator<Item = &'a &'a str>,
+) -> anyhow::Result<Vec<&'a str>> {
+    let mut unknown = Vec::new();
+    for key in keys.filter(|key| !LEVELS.iter().any(|(level, _)| level == *key)) {
+        let group = match key.split('/').collect::<Vec<_>>().as_slice() {
+            [group, _] | [group, _, _] => *group,
+            _ => bail!("runtime-config invalid key {key}"),
+        };
+        if !all.iter().any(|row| row.gvk.group == group) {
+            unknown.push(group);
+        }
+    }
+    Ok(unknown)
 }
 
 /// What is more exact goes before what is less.
@@ -46,6 +59,13 @@ fn settle(settings: &[RuntimeSetting], emulation: Emulation, features: Features)
         .iter()
         .map(|one| (one.key.as_str(), one.enabled))
         .collect();
+    if settings.len() == 1 && settings.get("api/all") == Some(&false) {
+        bail!("invalid key with only api/all=false");
+    }
+    let unknown = unknown_groups(&all, settings.keys())?;
+    if !unknown.is_empty() {
+        bail!("unknown api groups {}", unknown.join(","));
+    }
     for (key, enabled) in &settings {
         if let Some((level, _)) = LEVELS.iter().find(|(level, _)| level == key) {
             if *enabled && *level != "api/ga" {
@@ -213,7 +233,7 @@ mod tests {
             (&[("batch/v1", false)], false, false, true),
             (&[("batch/v1/cronjobs", false)], false, true, true),
             (&[("batch/v1", false), ("batch/v1/jobs", true)], false, true, true),
-            (&[("api/all", false), ("api/v1", true)], false, false, true),
+            (&[("api/all", false), ("/v1", true)], false, false, true),
             (&[("api/ga", false)], false, false, false),
             (&[("events.k8s.io/v1", false)], true, true, true),
             (&[("api/all", false), ("api/ga", true)], true, true, true),
@@ -235,13 +255,21 @@ mod tests {
         for key in ["nonsense", "apps/v7", "batch/v1/nonsense", "api/legacy"] {
             assert!(served(&[(key, false)]).is_err(), "{key}");
         }
+        for (settings, said) in [
+            (&[("api/all", false)][..], "invalid key with only api/all=false"),
+            (&[("api/v1", true)], "unknown api groups api"),
+            (&[("a/v1", true), ("b/v1/x", false)], "unknown api groups a,b"),
+            (&[("v1", true)], "runtime-config invalid key v1"),
+        ] {
+            assert_eq!(served(settings).unwrap_err().to_string(), said);
+        }
     }
 
     #[test]
     fn a_version_that_others_are_stored_in_stays() {
         let error = served(&[("autoscaling/v2", false)]).unwrap_err();
         assert!(format!("{error:#}").contains("autoscaling/v2"), "{error:#}");
-        let events = served(&[("api/v1/events", false)]).unwrap_err();
+        let events = served(&[("/v1/events", false)]).unwrap_err();
         assert!(format!("{events:#}").contains("events.k8s.io/v1"), "{events:#}");
         assert!(served(&[("autoscaling/v2", false), ("autoscaling/v1", false)]).is_ok());
     }

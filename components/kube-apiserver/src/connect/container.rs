@@ -110,11 +110,9 @@ pub async fn log(server: &Server, request: &ApiRequest, target: &Target) -> Resu
     let container = container(&pod, &target.name, request.query.get("container").unwrap_or(""))?;
     if pod["spec"]["nodeName"].as_str().unwrap_or("").is_empty() {
         // Nothing has run yet, so there is nothing to show.
-        return Ok(crate::answer::with_body(
-            StatusCode::OK,
-            "text/plain",
-            Body::empty(),
-        ));
+        let mut response = crate::answer::with_body(StatusCode::NO_CONTENT, "text/plain", Body::empty());
+        response.headers_mut().remove(http::header::CONTENT_TYPE);
+        return Ok(response);
     }
     let destination = location(server, target, &pod).await?.destination;
     let uri = format!(

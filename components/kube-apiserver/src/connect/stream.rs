@@ -97,17 +97,17 @@ async fn require_create(server: &Server, request: &ApiRequest) -> Result<(), Api
     ))
 }
 
-/// A request for a stream that may be answered.
+/// A request for a stream, of somebody who may open one.
 struct Asked<'a> {
     server: &'a Server,
     request: &'a ApiRequest,
     target: &'a Target,
     pod: Value,
-    upgrade: OnUpgrade,
+    upgrade: Option<OnUpgrade>,
 }
 
 impl<'a> Asked<'a> {
-    /// If the client may open a stream to the pod and asks for one.
+    /// If the client may open a stream, and there is the pod.
     async fn of(
         server: &'a Server,
         request: &'a ApiRequest,
@@ -116,9 +116,6 @@ impl<'a> Asked<'a> {
     ) -> Result<Self, ApiError> {
         require_create(server, request).await?;
         let upgrade = upgrade.filter(|_| relay::is_upgrade(&request.headers));
-        let Some(upgrade) = upgrade else {
-            return Err(ApiError::bad_request("Upgrade request required"));
-        };
         let pod = pod(target).await?;
         Ok(Self {
             server,
@@ -142,6 +139,10 @@ impl<'a> Asked<'a> {
             destination,
             takes_websockets,
         } = location(server, target, &pod).await?;
+        // Where it would go is told first, as upstream does.
+        let Some(upgrade) = upgrade else {
+            return Err(ApiError::bad_request("Upgrade request required"));
+        };
         let subresource = target.subresource.as_str();
         let has_feature = |name: &str| server.has_feature(name);
         let treatment = Treatment::of(subresource, &request.headers, takes_websockets, has_feature);

@@ -58,10 +58,7 @@ pub fn value(row: &Resource, definition: &Definition, object: &StoredObject) -> 
     let bytes = json(row, definition, object)?;
     serde_json::from_slice(&bytes).map_err(|error| {
         ApiError::internal(stores::to_api_error(
-            storage::StorageError::Corrupt {
-                key: object.key().to_owned(),
-                message: error.to_string(),
-            },
+            storage::StorageError::corrupt(object.key(), error),
             &row.group_resource(),
             object.name(),
         ))

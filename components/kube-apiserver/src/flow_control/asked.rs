@@ -34,6 +34,17 @@ impl Asked {
         }
     }
 
+    /// Most seats that it takes at once.
+    pub fn widest(&self) -> u32 {
+        self.after.map_or(self.seats, |(seats, _)| seats.max(self.seats))
+    }
+
+    /// What it is guessed to take, in seat-seconds: its own part `seconds`, and its consequences their time.
+    pub fn work(&self, seconds: f64) -> f64 {
+        let (seats, time) = self.after.unwrap_or_default();
+        f64::from(self.seats) * seconds + f64::from(seats) * time.as_secs_f64()
+    }
+
     #[cfg(test)]
     pub fn for_tests() -> Self {
         Self {

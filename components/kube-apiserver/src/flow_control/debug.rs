@@ -1,6 +1,8 @@
 //! `/debug/api_priority_and_fairness/…`: the state of levels and queues as upstream prints it.
 
 use super::configuration::Configuration;
+use super::queues::GUESS;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// `None` if there is no such dump. `details` are those of requests.
@@ -21,8 +23,11 @@ fn levels(configuration: &Configuration) -> Vec<Vec<String>> {
         "IsIdle",
         "IsQuiescing",
         "WaitingRequests",
-        "SeatsInUse",
-        "CurrentLimitSeats",
+        "ExecutingRequests",
+        "DispatchedRequests",
+        "RejectedRequests",
+        "TimedoutRequests",
+        "CancelledRequests",
     ])];
     for (name, entry) in &configuration.levels {
         let (states, _) = entry.level.queue_states();
@@ -30,6 +35,7 @@ fn levels(configuration: &Configuration) -> Vec<Vec<String>> {
             .iter()
             .filter(|state| state.waiting > 0 || state.executing > 0)
             .count();
+        let tallied = entry.level.tally.so_far();
         let idle = entry.level.in_use() == 0 && entry.level.waiting() == 0;
         rows.push(vec![
             name.clone(),
@@ -37,8 +43,11 @@ fn levels(configuration: &Configuration) -> Vec<Vec<String>> {
             idle.to_string(),
             false.to_string(),
             entry.level.waiting().to_string(),
-            entry.level.in_use().to_string(),
-            entry.level.limit().to_string(),
+            tallied.executing.to_string(),
+            tallied.dispatched.to_string(),
+            tallied.rejected.to_string(),
+            tallied.timed_out.to_string(),
+            tallied.cancelled.to_string(),
         ]);
     }
     rows
@@ -53,9 +62,18 @@ fn queues(configuration: &Configuration) -> Vec<Vec<String>> {
         "SeatsInUse",
         "NextDispatchR",
         "InitialSeatsSum",
+        "MaxSeatsSum",
+        "TotalWorkSum",
     ])];
     for (name, entry) in &configuration.levels {
+        let mut sums: BTreeMap<usize, (u32, f64)> = BTreeMap::new();
+        for (queue, _, asked) in entry.level.requests() {
+            let (widest, work) = sums.entry(queue).or_default();
+            *widest += asked.widest();
+            *work += asked.work(GUESS);
+        }
         for (index, state) in entry.level.queue_states().0.into_iter().enumerate() {
+            let (widest, work) = sums.get(&index).copied().unwrap_or_default();
             rows.push(vec![
                 name.clone(),
                 index.to_string(),
@@ -64,6 +82,8 @@ fn queues(configuration: &Configuration) -> Vec<Vec<String>> {
                 state.seats_in_use.to_string(),
                 format!("{:.8}ss", state.next_start),
                 state.waiting_seats.to_string(),
+                widest.to_string(),
+                format!("{work:.8}ss"),
             ]);
         }
     }

@@ -6,6 +6,7 @@ use super::asked::Asked;
 use super::objects::{PriorityLevelSpec, Queuing};
 use super::queues::{QueueState, Queues, Waiting};
 use super::retry_after::RetryAfter;
+use super::tally::Tally;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -46,6 +47,7 @@ pub struct Level {
     ids: AtomicU64,
     born: Instant,
     refusals: RetryAfter,
+    pub tally: Tally,
     crowd: Mutex<Option<Queues<Waiter>>>,
 }
 
@@ -95,6 +97,7 @@ impl Level {
             ids: AtomicU64::new(0),
             born: Instant::now(),
             refusals: RetryAfter::default(),
+            tally: Tally::default(),
             crowd: Mutex::new(None),
         };
         level.configure(spec.queuing());
@@ -185,6 +188,7 @@ impl Level {
     }
 
     fn seat(self: &Arc<Self>, seats: u32, queue: Option<usize>) -> Seat {
+        self.tally.dispatched();
         Seat {
             level: Arc::clone(self),
             seats,
@@ -195,6 +199,18 @@ impl Level {
 
     /// Waits for seats in the flow's queues, at most for `patience`. `enqueued` is told the queue's length.
     pub async fn wait(
+        self: &Arc<Self>,
+        flow: u64,
+        seats: u32,
+        patience: Duration,
+        asked: Asked,
+        enqueued: impl FnOnce(usize),
+    ) -> Result<Seat, Refusal> {
+        let outcome = self.turn(flow, seats, patience, asked, enqueued).await;
+        outcome.inspect_err(|refusal| self.tally.refused(*refusal))
+    }
+
+    async fn turn(
         self: &Arc<Self>,
         flow: u64,
         seats: u32,
@@ -268,6 +284,7 @@ impl Level {
             queues.finished(queue, seats, seconds);
         }
         self.in_use.fetch_sub(seats, SeqCst);
+        self.tally.ended();
         self.let_in();
     }
 
@@ -325,7 +342,9 @@ impl Place<'_> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.withdraw();
+        if self.withdraw() {
+            self.level.tally.cancelled();
+        }
     }
 }
 
@@ -382,6 +401,12 @@ mod tests {
         assert_eq!((level.in_use(), level.waiting()), (2, 0));
         drop(third);
         assert_eq!(level.in_use(), 1);
+        let tallied = level.tally.so_far();
+        assert_eq!((tallied.executing, tallied.dispatched), (1, 3));
+        assert_eq!(
+            (tallied.rejected, tallied.timed_out, tallied.cancelled),
+            (1, 1, 0)
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -398,6 +423,7 @@ mod tests {
         waiting.abort();
         assert!(waiting.await.is_err());
         assert_eq!(level.waiting(), 0);
+        assert_eq!(level.tally.so_far().cancelled, 1);
         drop(seat);
         assert_eq!(level.in_use(), 0);
         assert!(level.try_enter(1).is_some());

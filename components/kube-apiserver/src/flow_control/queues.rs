@@ -5,7 +5,7 @@ use super::shuffle;
 use std::collections::VecDeque;
 
 /// What a request is guessed to take until it has run, in seconds; upstream's.
-const GUESS: f64 = 0.003;
+pub const GUESS: f64 = 0.003;
 
 /// One waiting request.
 #[derive(Debug)]

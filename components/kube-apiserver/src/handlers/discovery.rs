@@ -54,9 +54,9 @@ pub fn handle(server: &Server, request: &ApiRequest, parts: &[&str]) -> Result<R
             "versions": ["v1"],
             "serverAddressByClientCIDRs": [{ "clientCIDR": "0.0.0.0/0", "serverAddress": server.advertised }],
         })),
-        ["apis"] => Some(discovery::group_list(&merged().order)),
+        ["apis"] => Some(discovery::group_list(&merged().listed)),
         ["api", version] => api::discovery::resource_list(&registry, &GroupVersion::new("", *version)),
-        ["apis", group] => discovery::group(&merged().order, group),
+        ["apis", group] => discovery::group(&merged().listed, group),
         ["apis", group, version] => {
             api::discovery::resource_list(&registry, &GroupVersion::new(*group, *version))
         }

@@ -6,6 +6,7 @@ use crate::request::ApiRequest;
 use crate::server::Server;
 use crate::serving::body::Response;
 use http::StatusCode;
+use std::collections::BTreeSet;
 
 /// The key management services of the encryption at rest.
 const KMS: &str = "kms-providers";
@@ -69,6 +70,17 @@ async fn passes(server: &Server, check: &str) -> Result<(), String> {
     }
 }
 
+/// A line about what was to be excluded and isn't there; empty if all is.
+fn unmatched(excluded: &BTreeSet<&str>, known: &[&str]) -> String {
+    let others = excluded.iter().filter(|name| !known.contains(name));
+    let others: Vec<String> = others.map(|name| format!("{name:?}")).collect();
+    if others.is_empty() {
+        return String::new();
+    }
+    let names = others.join(",");
+    format!("warn: some health checks cannot be excluded: no matches for {names}\n")
+}
+
 pub async fn handle(server: &Server, request: &ApiRequest, parts: &[&str]) -> Response {
     let Some((asked, rest)) = parts.split_first() else {
         return not_found();
@@ -76,6 +88,9 @@ pub async fn handle(server: &Server, request: &ApiRequest, parts: &[&str]) -> Re
     let Some(endpoint) = ENDPOINTS.into_iter().find(|endpoint| endpoint == asked) else {
         return not_found();
     };
+    if request.info.path.ends_with('/') {
+        return not_found();
+    }
     // With reload it is there in any case, since services may come.
     let flags = &server.flags;
     let services = server.encryption.has_services() || flags.encryption_provider_config_automatic_reload;
@@ -93,7 +108,7 @@ pub async fn handle(server: &Server, request: &ApiRequest, parts: &[&str]) -> Re
             ),
         };
     }
-    let excluded: Vec<&str> = request.query.all("exclude").collect();
+    let excluded: BTreeSet<&str> = request.query.all("exclude").collect();
     let (mut lines, mut failed) = (String::new(), Vec::new());
     for check in &known {
         if excluded.contains(check) {
@@ -111,6 +126,7 @@ pub async fn handle(server: &Server, request: &ApiRequest, parts: &[&str]) -> Re
             }
         }
     }
+    lines.push_str(&unmatched(&excluded, &known));
     if !failed.is_empty() {
         tracing::info!(endpoint, failed = failed.join(","), "health check failed");
         return answer::text(
@@ -122,4 +138,20 @@ pub async fn handle(server: &Server, request: &ApiRequest, parts: &[&str]) -> Re
         return answer::text(StatusCode::OK, format!("{lines}{endpoint} check passed\n"));
     }
     answer::text(StatusCode::OK, "ok")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_excluded_is_told() {
+        let told = |excluded: &[&str]| unmatched(&excluded.iter().copied().collect(), &["ping", "etcd"]);
+        assert_eq!(told(&[]), "");
+        assert_eq!(told(&["etcd"]), "");
+        assert_eq!(
+            told(&["nope", "etcd", "also", "nope"]),
+            "warn: some health checks cannot be excluded: no matches for \"also\",\"nope\"\n"
+        );
+    }
 }

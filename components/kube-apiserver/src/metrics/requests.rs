@@ -100,11 +100,13 @@ impl RequestMetrics {
     pub fn observe(&self, server: &Server, record: &Record, response: &mut Response, elapsed: Duration) {
         let code = response.status();
         let info = &record.info;
-        let series = self.series(Labels::of(record), || {
-            labels::known(server, info, code != StatusCode::NOT_FOUND)
-        });
+        if server.aggregator.routes().of(info).is_some() {
+            self.sent_on(server, record, code);
+            return;
+        }
+        let series = self.series(Labels::of(record), || labels::known(server, info));
         series.answered(code.as_u16(), record.uri.contains("dryRun=All"));
-        if record.terminated {
+        if record.terminated.is_some() {
             series.terminated(code.as_u16());
         }
         if info.is_long_running() {
@@ -131,6 +133,22 @@ impl RequestMetrics {
             && let Some(size) = response.body().known_length()
         {
             series.sizes(&SIZES).observe(size as f64);
+        }
+    }
+
+    /// Requests for other servers are counted there; here only those that did not get there.
+    fn sent_on(&self, server: &Server, record: &Record, code: StatusCode) {
+        let Some(component) = record.terminated else {
+            return;
+        };
+        let labels = Labels {
+            component,
+            ..Labels::of(record)
+        };
+        let series = self.series(labels, || labels::known_elsewhere(server, &record.info));
+        series.terminated(code.as_u16());
+        if code == StatusCode::TOO_MANY_REQUESTS {
+            series.answered(code.as_u16(), record.uri.contains("dryRun=All"));
         }
     }
 
@@ -246,6 +264,7 @@ mod tests {
             resource,
             subresource: "",
             scope: "resource",
+            component: labels::APISERVER,
         };
         let odd = metrics.series(labels("odd"), || false);
         assert!(Arc::ptr_eq(&odd, &metrics.series(labels("odder"), || false)));

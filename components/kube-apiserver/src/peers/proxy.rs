@@ -50,7 +50,7 @@ pub async fn forward(
     })?;
     let headers = &mut arrived.parts.headers;
     headers.insert(SENT_ON, HeaderValue::from_static("true"));
-    let response = match proxy::exchange(&backend, arrived, user).await {
+    let response = match proxy::exchange(&backend, address, arrived, user).await {
         Ok(response) => response,
         Err(error) => {
             tracing::warn!(address, %error, "a request could not be sent on to another API server");

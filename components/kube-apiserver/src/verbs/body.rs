@@ -21,7 +21,8 @@ pub fn object(
         &request.body,
         &media::content_type(&request.headers),
         options.field_validation,
-    )?;
+    )
+    .inspect_err(|_| request.note_undecoded())?;
     decoded
         .warnings
         .into_iter()

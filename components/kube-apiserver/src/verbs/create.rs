@@ -40,11 +40,11 @@ pub async fn create_object(
     options: &WriteOptions,
 ) -> Result<Shown, ApiError> {
     let row = &target.row;
+    kinds::default(row, &mut object);
+    request.note_object(&object);
     // Before admission: webhooks don't see what a client has no say in.
     metadata::wipe_system_fields(&mut object);
     metadata::ensure_namespace(row, &target.namespace, &mut object)?;
-    kinds::default(row, &mut object);
-    request.note_object(&object);
     write::dedup_owners(request, &mut object, false);
     write::track(
         server,

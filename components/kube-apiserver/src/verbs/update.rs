@@ -18,10 +18,10 @@ pub async fn update(server: &Server, request: &ApiRequest, target: &Target) -> R
     let accepted = media::negotiate(request, &target.row, Answer::Object)?;
     let options = options::write(request, "UpdateOptions", false)?;
     let mut object = body::object(&target.row, &target.row.gvk, request, &options)?;
-    metadata::ensure_namespace(&target.row, &target.namespace, &mut object)?;
-    write::check_name(target, &object)?;
     kinds::default(&target.row, &mut object);
     request.note_object(&object);
+    metadata::ensure_namespace(&target.row, &target.namespace, &mut object)?;
+    write::check_name(target, &object)?;
     write::dedup_owners(request, &mut object, false);
     let wanted = Write {
         resource_version: some(meta::resource_version(&object)),

@@ -1,7 +1,7 @@
 //! Clients with pooled connections, and endpoints that use them.
 
 use super::answer::{self, CallError};
-use super::connection::{DialError, Dialer, Secured};
+use super::connection::{DialError, Dialed, Dialer};
 use super::credentials::Credentials;
 use super::place::Place;
 use super::resolver::Resolver;
@@ -43,6 +43,7 @@ struct Identity {
     bundle: Vec<u8>,
     credentials: Arc<Credentials>,
     services: bool,
+    plain: bool,
 }
 
 /// Makes endpoints; clients are kept for as long as an endpoint uses them.
@@ -89,6 +90,7 @@ impl Clients {
             bundle: bundle.to_vec(),
             credentials: Arc::clone(&credentials),
             services: place.service.is_some(),
+            plain: place.is_plain(),
         };
         let mut pools = self.pools.lock();
         let pool = match pools.get(&identity).and_then(Weak::upgrade) {
@@ -109,10 +111,15 @@ impl Clients {
     }
 
     fn pool(&self, identity: &Identity) -> Result<Pool, TrustError> {
+        let tls = match identity.plain {
+            true => None,
+            false => Some(trust::client_config(&identity.bundle, &identity.credentials)?),
+        };
         let dialer = Dialer {
-            tls: Arc::new(trust::client_config(&identity.bundle, &identity.credentials)?),
+            tls: tls.map(Arc::new),
             resolver: self.resolver.clone(),
             server_name: identity.credentials.server_name.clone(),
+            service: None,
             egress: self.egress.clone(),
             callee: Callee::Webhook,
         };
@@ -246,9 +253,9 @@ pub struct Connector {
 }
 
 impl tower::Service<Uri> for Connector {
-    type Response = Secured;
+    type Response = Dialed;
     type Error = DialError;
-    type Future = BoxFuture<'static, Result<Secured, DialError>>;
+    type Future = BoxFuture<'static, Result<Dialed, DialError>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DialError>> {
         Poll::Ready(Ok(()))

@@ -1,4 +1,4 @@
-//! Dialing a webhook: to the service's endpoints or the URL's host, then TLS.
+//! Dialing a webhook: to the service's endpoints or the URL's host, then TLS unless there is none.
 
 use super::place::Service;
 use super::resolver::Resolver;
@@ -28,10 +28,13 @@ pub struct DialError(pub String);
 
 /// What connections of one client have in common.
 pub struct Dialer {
-    pub tls: Arc<ClientConfig>,
+    /// `None` is plain HTTP.
+    pub tls: Option<Arc<ClientConfig>>,
     pub resolver: Option<Arc<Resolver>>,
     /// Instead of the URL's host.
     pub server_name: Option<String>,
+    /// Where connections go, whatever the URL's host is.
+    pub service: Option<Service>,
     pub egress: Egress,
     pub callee: Callee,
 }
@@ -39,10 +42,12 @@ pub struct Dialer {
 impl Dialer {
     /// Connects to what the URI names. Hosts of services (`name.namespace.svc`) are looked up in the caches when
     /// `services` is set.
-    pub async fn dial(&self, uri: &Uri, services: bool) -> Result<Secured, DialError> {
+    pub async fn dial(&self, uri: &Uri, services: bool) -> Result<Dialed, DialError> {
         let host = uri.host().unwrap_or("").trim_matches(['[', ']']);
-        let port = uri.port_u16().unwrap_or(443);
-        let addresses = match (service_of(host, port).filter(|_| services), &self.resolver) {
+        let usual = if self.tls.is_some() { 443 } else { 80 };
+        let port = uri.port_u16().unwrap_or(usual);
+        let named = || service_of(host, port).filter(|_| services);
+        let addresses = match (self.service.clone().or_else(named), &self.resolver) {
             (Some(service), Some(resolver)) => resolver
                 .resolve(&service.namespace, &service.name, service.port)
                 .map_err(|error| DialError(error.to_string()))?,
@@ -57,17 +62,23 @@ impl Dialer {
             Way::Direct => Either::Left(connect(&addresses).await?),
             Way::Proxy(proxy) => Either::Right(through(proxy, &addresses).await?),
         };
+        let Some(tls) = &self.tls else {
+            return Ok(Dialed {
+                stream: TokioIo::new(Either::Right(stream)),
+                weakness: None,
+            });
+        };
         let name = self.server_name.as_deref().unwrap_or(host);
         let server_name =
             ServerName::try_from(name.to_owned()).map_err(|error| DialError(error.to_string()))?;
-        let stream = TlsConnector::from(Arc::clone(&self.tls))
+        let stream = TlsConnector::from(Arc::clone(tls))
             .connect(server_name, stream)
             .await
             .map_err(|error| DialError(self.handshake_failure(&error)))?;
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let weakness = Weakness::of_chain(self.callee, chain);
-        Ok(Secured {
-            stream: TokioIo::new(Abrupt(stream)),
+        Ok(Dialed {
+            stream: TokioIo::new(Either::Left(Abrupt(stream))),
             weakness,
         })
     }
@@ -128,7 +139,7 @@ async fn through(proxy: &Proxy, addresses: &[(String, u16)]) -> Result<Box<dyn S
     Err(last)
 }
 
-fn joined(host: &str, port: u16) -> String {
+pub(super) fn joined(host: &str, port: u16) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")
     } else {
@@ -148,20 +159,25 @@ pub fn go_text(error: &io::Error) -> String {
     }
 }
 
-/// A TLS connection that tells the pool whether it speaks HTTP/2, and each answer's reader of its [`Weakness`].
-pub struct Secured {
-    stream: TokioIo<Abrupt<TlsStream<Either<TcpStream, Box<dyn Stream>>>>>,
+type Plain = Either<TcpStream, Box<dyn Stream>>;
+
+/// A connection that tells the pool whether it speaks HTTP/2, and each answer's reader of its [`Weakness`].
+pub struct Dialed {
+    stream: TokioIo<Either<Abrupt<TlsStream<Plain>>, Plain>>,
     pub weakness: Option<Weakness>,
 }
 
-impl Connection for Secured {
+impl Connection for Dialed {
     fn connected(&self) -> Connected {
-        let (_, session) = self.stream.inner().0.get_ref();
+        let protocol = match self.stream.inner() {
+            Either::Left(tls) => tls.0.get_ref().1.alpn_protocol(),
+            Either::Right(_) => None,
+        };
         let connected = match self.weakness {
             Some(weakness) => Connected::new().extra(weakness),
             None => Connected::new(),
         };
-        if session.alpn_protocol() == Some(b"h2") {
+        if protocol == Some(b"h2") {
             connected.negotiated_h2()
         } else {
             connected
@@ -169,7 +185,7 @@ impl Connection for Secured {
     }
 }
 
-impl Read for Secured {
+impl Read for Dialed {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -179,7 +195,7 @@ impl Read for Secured {
     }
 }
 
-impl Write for Secured {
+impl Write for Dialed {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

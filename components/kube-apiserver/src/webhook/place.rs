@@ -6,7 +6,7 @@ use url::Url;
 /// A webhook's address as its configuration gives it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// `https://host[:port][/path]`; the host of a service is `name.namespace.svc`.
+    /// `https://host[:port][/path]`, with http only of [`Place::of_server`]; the host of a service is `name.namespace.svc`.
     pub url: Url,
     /// Behind which the connection goes, and not to what DNS says.
     pub service: Option<Service>,
@@ -60,13 +60,27 @@ impl Place {
 
     /// The address of a URL.
     pub fn at(url: &str) -> Result<Self, BadPlace> {
+        Self::by(url, &["https"])
+    }
+
+    /// The server of an operator's kubeconfig, which may also be one of plain HTTP.
+    pub fn of_server(url: &str) -> Result<Self, BadPlace> {
+        Self::by(url, &["https", "http"])
+    }
+
+    /// Whether it is spoken to without TLS.
+    pub fn is_plain(&self) -> bool {
+        self.url.scheme() == "http"
+    }
+
+    fn by(url: &str, schemes: &[&str]) -> Result<Self, BadPlace> {
         let bad = |why: String| BadPlace::Url {
             url: url.to_owned(),
             why,
         };
         let parsed = Url::parse(url).map_err(|error| bad(error.to_string()))?;
-        if parsed.scheme() != "https" {
-            return Err(bad("the scheme is not https".to_owned()));
+        if !schemes.contains(&parsed.scheme()) {
+            return Err(bad(format!("the scheme is not {}", schemes.join(" or "))));
         }
         if parsed.host_str().is_none() {
             return Err(bad("there is no host".to_owned()));
@@ -84,9 +98,10 @@ impl Place {
     }
 
     pub fn port(&self) -> u16 {
-        self.service
-            .as_ref()
-            .map_or_else(|| self.url.port().unwrap_or(443), |service| service.port)
+        self.service.as_ref().map_or_else(
+            || self.url.port_or_known_default().unwrap_or(443),
+            |service| service.port,
+        )
     }
 
     /// The URL with a query parameter, written as upstream writes it: a service's port is always named.
@@ -143,6 +158,21 @@ mod tests {
             assert_eq!(place.authority(), authority, "{config}");
             assert_eq!(place.with_parameter("timeout", "1s"), url, "{config}");
         }
+    }
+
+    #[test]
+    fn servers_of_kubeconfigs_may_be_plain() {
+        for (url, authority, plain) in [
+            ("http://192.0.2.1:9765/k8s-audit", "192.0.2.1:9765", true),
+            ("http://a.example/", "a.example:80", true),
+            ("https://a.example/", "a.example:443", false),
+        ] {
+            let place = Place::of_server(url).unwrap();
+            assert_eq!((place.authority().as_str(), place.is_plain()), (authority, plain));
+        }
+        let refused = Place::of_server("ftp://a.example").unwrap_err().to_string();
+        assert!(refused.ends_with("the scheme is not https or http"), "{refused}");
+        assert!(Place::at("http://a.example/").is_err());
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! From a service to addresses, by what this server has in its own caches.
 
+use super::connection::joined;
+use super::place::Service;
 use crate::stores::Stores;
 use apimachinery::meta;
-use rand::seq::SliceRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use serde_json::Value;
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -53,6 +55,20 @@ impl Resolver {
         name: &str,
         port: u16,
     ) -> Result<Vec<(String, u16)>, ResolveError> {
+        let (service, slices) = self.known(namespace, name)?;
+        let mut found = addresses(&service, &slices, port, self.endpoints_only)?;
+        found.shuffle(&mut rand::rng());
+        Ok(found)
+    }
+
+    /// The `host:port` that stands for a port of a service in URLs.
+    pub fn authority(&self, of: &Service) -> Result<String, ResolveError> {
+        let (service, slices) = self.known(&of.namespace, &of.name)?;
+        let (host, port) = location(&service, &slices, of.port, self.endpoints_only)?;
+        Ok(joined(&host, port))
+    }
+
+    fn known(&self, namespace: &str, name: &str) -> Result<(Arc<Value>, Vec<Arc<Value>>), ResolveError> {
         let service = self
             .stores
             .cached("", "services", namespace, name)
@@ -60,10 +76,26 @@ impl Resolver {
         let slices = self
             .stores
             .cached_list("discovery.k8s.io", "endpointslices", Some(namespace));
-        let mut found = addresses(&service, &slices, port, self.endpoints_only)?;
-        found.shuffle(&mut rand::rng());
-        Ok(found)
+        Ok((service, slices))
     }
+}
+
+/// What upstream's server calls a port of a service: its cluster address where it has one, whatever connections go to.
+fn location(
+    service: &Value,
+    slices: &[impl Borrow<Value>],
+    port: u16,
+    endpoints_only: bool,
+) -> Result<(String, u16), ResolveError> {
+    let spec = &service["spec"];
+    let found = addresses(service, slices, port, endpoints_only)?;
+    let address = spec["clusterIP"].as_str().unwrap_or("");
+    let cluster = !endpoints_only && !matches!(address, "" | "None") && spec["type"] != "ExternalName";
+    if cluster {
+        return Ok((address.to_owned(), port));
+    }
+    let unreachable = || ResolveError::NoEndpoints(meta::name(service).to_owned());
+    found.choose(&mut rand::rng()).cloned().ok_or_else(unreachable)
 }
 
 fn addresses(
@@ -158,6 +190,17 @@ mod tests {
             json!({"metadata": {"name": "s"}, "spec": {"clusterIP": "None", "ports": [{"port": 443}]}});
         let external =
             json!({"metadata": {"name": "s"}, "spec": {"type": "ExternalName", "externalName": "e.example"}});
+        let told = |service: &Value, slices: Vec<Value>, endpoints_only: bool| {
+            location(service, &slices, 443, endpoints_only).map(|(host, port)| joined(&host, port))
+        };
+        for (service, slices, endpoints_only, expected) in [
+            (&service, vec![slice(true)], false, Ok("10.0.0.5:443")),
+            (&service, vec![slice(true)], true, Ok("10.1.0.1:8443")),
+            (&external, vec![], false, Ok("e.example:443")),
+            (&headless, vec![], false, Err(ResolveError::Headless)),
+        ] {
+            assert_eq!(told(service, slices, endpoints_only), expected.map(str::to_owned));
+        }
         let at = |host: &str, port: u16| Ok(vec![(host.to_owned(), port)]);
         for (service, slices, port, endpoints_only, expected) in [
             (&service, vec![slice(true)], 443, false, at("10.1.0.1", 8443)),

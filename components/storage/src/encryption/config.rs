@@ -97,6 +97,16 @@ pub(super) struct Selector {
     group: String,
 }
 
+impl std::fmt::Display for Selector {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.resource.as_str(), self.group.as_str()) {
+            ("*", "") => formatter.write_str("*."),
+            (resource, "") => formatter.write_str(resource),
+            (resource, group) => write!(formatter, "{resource}.{group}"),
+        }
+    }
+}
+
 impl Selector {
     fn parse(text: &str) -> Self {
         let (resource, group) = text.split_once('.').unwrap_or((text, ""));
@@ -110,6 +120,15 @@ impl Selector {
         let (resource, group) = name.split_once('.').unwrap_or((name, ""));
         (self.resource == "*" || self.resource == resource)
             && (self.group == group || (self.group == "*" && self.resource == "*"))
+    }
+
+    /// The earlier selector that takes all that this one selects.
+    fn mask<'a>(&self, earlier: &[&'a Selector]) -> Option<&'a Selector> {
+        let of_group = |other: &Selector| other.resource == "*" && other.group == self.group;
+        let mut masks = earlier
+            .iter()
+            .filter(|other| of_group(other) || other.is_everything());
+        masks.next().copied()
     }
 
     fn is_everything(&self) -> bool {
@@ -148,7 +167,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<(Vec<Selector>, Vec<Provider>)>, E
     if config.resources.is_empty() {
         return wrong("resources", "at least one entry is required");
     }
-    config
+    let entries = config
         .resources
         .into_iter()
         .enumerate()
@@ -166,7 +185,55 @@ pub(super) fn parse(text: &str) -> Result<Vec<(Vec<Selector>, Vec<Provider>)>, E
                 .collect::<Result<_, _>>()?;
             Ok((selectors, providers))
         })
-        .collect()
+        .collect::<Result<Vec<_>, _>>()?;
+    check_masks(&entries)?;
+    check_names(&entries)?;
+    Ok(entries)
+}
+
+/// Stored values name their service, so no two may have the same name.
+fn check_names(entries: &[(Vec<Selector>, Vec<Provider>)]) -> Result<(), EncryptionConfigError> {
+    let mut seen: Vec<&str> = Vec::new();
+    for (entry, (_, providers)) in entries.iter().enumerate() {
+        for (index, provider) in providers.iter().enumerate() {
+            let Provider::Kms(service) = provider else {
+                continue;
+            };
+            if seen.contains(&service.name()) {
+                return wrong(
+                    format!("resources[{entry}].providers[{index}].kms.name"),
+                    format!(
+                        "duplicate KMS provider name {}, names must be unique",
+                        service.name()
+                    ),
+                );
+            }
+            seen.push(service.name());
+        }
+    }
+    Ok(())
+}
+
+/// A selector behind a wildcard that takes all of it would never count, and its resources would not be as safe as its entry
+/// says.
+fn check_masks(entries: &[(Vec<Selector>, Vec<Provider>)]) -> Result<(), EncryptionConfigError> {
+    let mut earlier: Vec<&Selector> = Vec::new();
+    for (entry, (selectors, _)) in entries.iter().enumerate() {
+        for (index, selector) in selectors.iter().enumerate() {
+            if let Some(mask) = selector.mask(&earlier) {
+                return wrong(
+                    format!("resources[{entry}].resources[{index}]"),
+                    format!(
+                        "resource {:?} is masked by earlier rule {:?}",
+                        selector.to_string(),
+                        mask.to_string()
+                    ),
+                );
+            }
+            earlier.push(selector);
+        }
+    }
+    Ok(())
 }
 
 fn selectors(field: &str, resources: &[String]) -> Result<Vec<Selector>, EncryptionConfigError> {

@@ -29,7 +29,8 @@ impl Failure {
 
     /// The same of the value under a key.
     pub(super) fn of(self, key: &str) -> StorageError {
-        let (key, message) = (key.to_owned(), self.message);
+        let message = format!("unable to transform key {key:?}: {}", self.message);
+        let key = key.to_owned();
         if self.awaits_service {
             StorageError::KeyUnavailable { key, message }
         } else {

@@ -10,7 +10,7 @@ mod tests;
 
 use super::failure::Failure;
 use client::Client;
-use message::{DecryptRequest, EncryptRequest, EncryptedObject};
+use message::{DecryptRequest, EncryptRequest, EncryptedObject, StatusResponse};
 use metrics::KeyUses;
 use parking_lot::Mutex;
 use prost::Message;
@@ -21,9 +21,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The service's key is asked for this often; sooner when it failed.
+/// The service's key is asked for this often when nobody wants to know how it is; sooner when it failed.
 const PERIOD: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(10);
+/// How long its answer holds for who wants to know; sooner when it failed.
+const GOOD_FOR: Duration = Duration::from_secs(20);
+const BAD_FOR: Duration = Duration::from_secs(3);
 /// Without an answer for this long nothing is written any more: the key may have been withdrawn.
 const EXPIRY: Duration = Duration::from_secs(180);
 /// Opened seeds that are kept.
@@ -81,6 +84,14 @@ pub(super) struct Kms {
     asking: Mutex<()>,
     opened: Mutex<HashMap<[u8; 32], Opened>>,
     refused: Mutex<HashMap<[u8; 32], Refused>>,
+}
+
+impl State {
+    /// Whether the last answer is older than it may be, if all was well and if not.
+    fn is_older(&self, well: Duration, failed: Duration) -> bool {
+        let pause = if self.failure.is_some() { failed } else { well };
+        self.asked.is_none_or(|asked| asked.elapsed() >= pause)
+    }
 }
 
 impl Kms {
@@ -211,13 +222,15 @@ impl Kms {
         }
     }
 
-    /// Asks the service for its key when that is due, and says how it is. Blocks for the answer.
+    /// Says how the service is, and follows its key. Blocks for its answer, unless the last one is still good.
     pub(super) fn check(&self) -> Result<(), String> {
-        self.refresh(|state| {
-            let pause = if state.failure.is_some() { RETRY } else { PERIOD };
-            state.asked.is_none_or(|asked| asked.elapsed() >= pause)
-        });
+        self.refresh(|state| state.is_older(GOOD_FOR, BAD_FOR));
         self.state.lock().failure.clone().map_or(Ok(()), Err)
+    }
+
+    /// Follows the service's key when nobody else has for a while. Blocks for its answer.
+    pub(super) fn follow(&self) {
+        self.refresh(|state| state.is_older(PERIOD, RETRY));
     }
 
     /// Asks for the key unless another caller just did.
@@ -249,15 +262,20 @@ impl Kms {
 
     /// The seed under the service's current key: the known one, or a new one when the key is another.
     fn renewed(&self, known: Option<&Arc<Seed>>) -> Result<Arc<Seed>, String> {
-        let status = self.client.status()?;
+        let status = self.client.status().map_err(|error| {
+            let name = &self.name;
+            format!("failed to perform status section of the healthz check for KMS Provider {name}, error: {error}")
+        })?;
+        self.under_key_of(&status, known)
+            .map_err(|why| format!("kmsv2 Provider {} is not healthy, error: {why}", self.name))
+    }
+
+    fn under_key_of(&self, status: &StatusResponse, known: Option<&Arc<Seed>>) -> Result<Arc<Seed>, String> {
+        if status.healthz != "ok" {
+            return Err(format!("got unexpected healthz status: {}", status.healthz));
+        }
         if !matches!(status.version.as_str(), "v2" | "v2beta1") {
             return Err(format!("expected KMSv2 API version v2, got {}", status.version));
-        }
-        if status.healthz != "ok" {
-            return Err(format!(
-                "expected healthz status to be ok, got {}",
-                status.healthz
-            ));
         }
         if status.key_id.is_empty() || status.key_id.len() > LONGEST_KEY_ID {
             let error = if status.key_id.is_empty() {

@@ -158,8 +158,10 @@ fn rotation_by_order() {
         before.decode(KEY, b"{}".to_vec()).is_err(),
         "plain text without identity"
     );
-    assert!(
-        ResourceTransformer::default().decode(KEY, written).is_err(),
+    let error = ResourceTransformer::default().decode(KEY, written).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("unable to transform key {KEY:?}: identity transformer tried to read encrypted data"),
         "encrypted without a configuration"
     );
 }
@@ -198,6 +200,95 @@ fn resources_are_selected_by_the_first_entry() {
             "{name}"
         );
     }
+}
+
+fn entries(of: &[(&str, String)]) -> String {
+    let mut text =
+        "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n".to_owned();
+    for (resources, providers) in of {
+        text += &format!("- {{resources: [{resources}], providers: [{providers}]}}\n");
+    }
+    text
+}
+
+#[test]
+fn a_wildcard_must_not_stand_before_what_it_takes() {
+    let plain = || "{identity: {}}".to_owned();
+    let sealed = || cipher("aesgcm", &[("k", secret(1, 32))]);
+    for (first, second, masked) in [
+        (
+            "'*.'",
+            "secrets",
+            Some(r#"resource "secrets" is masked by earlier rule "*.""#),
+        ),
+        (
+            "'*.*'",
+            "secrets",
+            Some(r#"resource "secrets" is masked by earlier rule "*.*""#),
+        ),
+        (
+            "'*.'",
+            "'*.'",
+            Some(r#"resource "*." is masked by earlier rule "*.""#),
+        ),
+        (
+            "'*.apps'",
+            "deployments.apps",
+            Some(r#"resource "deployments.apps" is masked by earlier rule "*.apps""#),
+        ),
+        (
+            "'*.*'",
+            "'*.apps'",
+            Some(r#"resource "*.apps" is masked by earlier rule "*.*""#),
+        ),
+        ("'*.apps'", "secrets", None),
+        ("secrets", "'*.'", None),
+        ("'*.apps'", "'*.*'", None),
+        ("secrets", "secrets", None),
+    ] {
+        let text = entries(&[(first, plain()), (second, sealed())]);
+        let told = Transformers::from_config(&text).err();
+        assert_eq!(
+            told.as_ref().map(|error| error.message.as_str()),
+            masked,
+            "{first} {second}"
+        );
+        assert!(told.is_none_or(|error| error.field == "resources[1].resources[0]"));
+    }
+}
+
+#[test]
+fn services_have_names_of_their_own() {
+    let service = |name: &str| format!("{{kms: {{apiVersion: v2, name: {name}, endpoint: 'unix:///none'}}}}");
+    let parsed = |second: &str| {
+        let text = entries(&[("secrets", service("a")), ("configmaps", service(second))]);
+        Transformers::from_config(&text).err()
+    };
+    assert_eq!(parsed("b"), None);
+    let error = parsed("a").unwrap();
+    assert_eq!(
+        (error.field.as_str(), error.message.as_str()),
+        (
+            "resources[1].providers[0].kms.name",
+            "duplicate KMS provider name a, names must be unique"
+        )
+    );
+}
+
+#[test]
+fn entries_of_the_same_resource_are_read_one_after_the_other() {
+    let old = cipher("aesgcm", &[("old", secret(1, 32))]);
+    let new = cipher("aesgcm", &[("new", secret(2, 32))]);
+    let written = secrets(&old).encode(KEY, b"{}".to_vec()).unwrap();
+    let both =
+        Transformers::from_config(&entries(&[("secrets", new), ("configmaps, secrets", old)])).unwrap();
+    let both = both.for_resource("secrets");
+    assert_eq!(both.decode(KEY, written).unwrap(), (b"{}".to_vec(), true));
+    assert!(
+        both.encode(KEY, b"{}".to_vec())
+            .unwrap()
+            .starts_with(b"k8s:enc:aesgcm:v1:new:")
+    );
 }
 
 #[test]

@@ -36,9 +36,10 @@ pub struct Fetcher {
 
 fn pool(tls: &Arc<ClientConfig>, way: Way) -> Pool {
     let dialer = Dialer {
-        tls: Arc::clone(tls),
+        tls: Some(Arc::clone(tls)),
         resolver: None,
         server_name: None,
+        service: None,
         egress: Egress {
             control_plane: way,
             ..Egress::default()

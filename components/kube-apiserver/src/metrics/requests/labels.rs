@@ -7,6 +7,11 @@ use hashbrown::Equivalent;
 use prometheus_client::encoding::EncodeLabelSet;
 use std::hash::{Hash, Hasher};
 
+/// Which part of the server answered: itself, the sending on to aggregated servers, or none for probes of its health.
+pub const APISERVER: &str = "apiserver";
+pub const AGGREGATOR: &str = "aggregator";
+const PROBED: &str = "";
+
 /// Labels of one request, borrowed from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Labels<'a> {
@@ -16,6 +21,7 @@ pub struct Labels<'a> {
     pub resource: &'a str,
     pub subresource: &'a str,
     pub scope: &'static str,
+    pub component: &'static str,
 }
 
 impl<'a> Labels<'a> {
@@ -26,6 +32,11 @@ impl<'a> Labels<'a> {
         } else {
             probe(&info.path)
         };
+        let component = if !info.is_resource && !subresource.is_empty() {
+            PROBED
+        } else {
+            APISERVER
+        };
         Self {
             verb: verb(record),
             group: &info.group,
@@ -33,6 +44,7 @@ impl<'a> Labels<'a> {
             resource: &info.resource,
             subresource,
             scope: scope(info),
+            component,
         }
     }
 
@@ -94,16 +106,25 @@ fn probe(path: &str) -> &'static str {
     PROBES.into_iter().find(|probe| *probe == path).unwrap_or("")
 }
 
-/// Whether there is such a resource. `found` is whether the answer was not 404.
-pub fn known(server: &Server, info: &RequestInfo, found: bool) -> bool {
+/// Whether this server has such a resource.
+pub fn known(server: &Server, info: &RequestInfo) -> bool {
     if !info.is_resource {
         return true;
     }
     let registry = server.registry.load();
     match registry.resource(&info.group, &info.version, &info.resource) {
         Some(row) => info.subresource.is_empty() || row.subresource(&info.subresource).is_some(),
-        None => found && server.aggregator.routes().of(info).is_some(),
+        None => false,
     }
+}
+
+/// Whether the aggregated server that serves the group says that it has such a resource.
+pub fn known_elsewhere(server: &Server, info: &RequestInfo) -> bool {
+    !info.is_resource
+        || server
+            .aggregator
+            .documents
+            .has(&info.group, &info.version, &info.resource, &info.subresource)
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, EncodeLabelSet)]
@@ -126,6 +147,7 @@ impl OwnedLabels {
             resource: &self.resource,
             subresource: &self.subresource,
             scope: self.scope,
+            component: self.component,
         }
     }
 
@@ -154,7 +176,7 @@ impl From<Labels<'_>> for OwnedLabels {
             resource: labels.resource.into(),
             subresource: labels.subresource.into(),
             scope: labels.scope,
-            component: "apiserver",
+            component: labels.component,
         }
     }
 }
@@ -211,6 +233,7 @@ mod tests {
             resource: "deployments",
             subresource: "scale",
             scope: "resource",
+            component: APISERVER,
         };
         let owned = OwnedLabels::from(labels);
         let mut table = hashbrown::HashMap::with_hasher(ahash::RandomState::new());
@@ -231,6 +254,24 @@ mod tests {
             ),
         ] {
             assert_eq!(VALIDATIONS[field_validation(uri)], told, "{uri}");
+        }
+    }
+
+    #[test]
+    fn probes_are_of_no_component() {
+        let mut record = Record::for_tests();
+        for (path, subresource, component) in [
+            ("/livez", "/livez", ""),
+            ("/livez/ping", "", "apiserver"),
+            ("/version", "", "apiserver"),
+        ] {
+            record.info.path = path.to_owned();
+            let labels = Labels::of(&record);
+            assert_eq!(
+                (labels.subresource, labels.component),
+                (subresource, component),
+                "{path}"
+            );
         }
     }
 

@@ -66,7 +66,9 @@ impl Client {
         self.questions.send(question(sender)).map_err(|_| gone())?;
         match receiver.recv_timeout(self.timeout + Duration::from_millis(100)) {
             Ok(answer) => answer,
-            Err(answers::RecvTimeoutError::Timeout) => Err("context deadline exceeded".to_owned()),
+            Err(answers::RecvTimeoutError::Timeout) => {
+                Err(of_grpc(Code::DeadlineExceeded, "context deadline exceeded"))
+            }
             Err(answers::RecvTimeoutError::Disconnected) => Err(gone()),
         }
     }
@@ -111,6 +113,11 @@ async fn serve(
     }
 }
 
+/// A failure as Go's client of gRPC says it.
+fn of_grpc(code: Code, message: &str) -> String {
+    format!("rpc error: code = {code:?} desc = {message}")
+}
+
 /// The service, as one call needs it.
 struct Service {
     name: Arc<str>,
@@ -141,20 +148,23 @@ impl Service {
             client
                 .ready()
                 .await
-                .map_err(|error| (Code::Unavailable, error.to_string()))?;
+                .map_err(|error| (Code::Unavailable, of_grpc(Code::Unavailable, &error.to_string())))?;
             let codec = ProstCodec::<Q, A>::default();
             client
                 .unary(tonic::Request::new(request), path, codec)
                 .await
                 .map(tonic::Response::into_inner)
                 .map_err(|status| {
-                    let text = format!("{}: {}", status.code(), status.message());
+                    let text = of_grpc(status.code(), status.message());
                     (status.code(), text)
                 })
         };
         let outcome = tokio::time::timeout(self.timeout, exchange)
             .await
-            .unwrap_or_else(|_| Err((Code::DeadlineExceeded, "context deadline exceeded".to_owned())));
+            .unwrap_or_else(|_| {
+                let code = Code::DeadlineExceeded;
+                Err((code, of_grpc(code, "context deadline exceeded")))
+            });
         let code = outcome.as_ref().map_or_else(|(code, _)| *code, |_| Code::Ok);
         metrics::operation(&self.name, &method, code, begun.elapsed());
         outcome.map_err(|(_, text)| text)

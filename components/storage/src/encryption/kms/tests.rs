@@ -151,20 +151,53 @@ fn what_services_are_asked_and_which_keys_are_used_is_counted() {
 }
 
 #[test]
+fn answers_are_good_for_a_while_and_bad_ones_for_less() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("kms.sock");
+    let service = Arc::new(Service::default());
+    service.start(&socket);
+    let kms = provider(&socket);
+    let passed = |seconds: u64| {
+        let mut state = kms.state.lock();
+        let asked = state.asked.unwrap();
+        state.asked = Some(asked.checked_sub(Duration::from_secs(seconds)).unwrap());
+    };
+    kms.check().unwrap();
+    let before = kms.encrypt(KEY, b"text").unwrap();
+    service.sick.store(true, SeqCst);
+    kms.check().unwrap();
+    passed(20);
+    kms.follow();
+    assert_eq!(kms.state.lock().failure, None);
+    assert!(kms.check().is_err());
+    service.sick.store(false, SeqCst);
+    service.key.store(1, SeqCst);
+    assert!(kms.check().is_err());
+    passed(3);
+    kms.check().unwrap();
+    // What is asked for its health also tells of another key.
+    assert_eq!(kms.decrypt(KEY, &before), Some(Ok((b"text".to_vec(), true))));
+    service.key.store(2, SeqCst);
+    passed(60);
+    kms.follow();
+    assert_eq!(kms.state.lock().seed.as_ref().unwrap().key_id, "key-2");
+}
+
+#[test]
 fn a_sick_or_absent_service_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("kms.sock");
     let kms = provider(&socket);
-    assert!(kms.check().is_err());
+    let absent = kms.check().unwrap_err();
+    let text = "failed to perform status section of the healthz check for KMS Provider test, error: rpc error: code = Unavailable desc = ";
+    assert!(absent.starts_with(text), "{absent}");
     assert!(kms.encrypt(KEY, b"text").is_err());
     let service = Arc::new(Service::default());
     service.sick.store(true, SeqCst);
     service.start(&socket);
     let kms = provider(&socket);
-    assert_eq!(
-        kms.check(),
-        Err("expected healthz status to be ok, got no key".to_owned())
-    );
+    let unwell = "kmsv2 Provider test is not healthy, error: got unexpected healthz status: no key";
+    assert_eq!(kms.check(), Err(unwell.to_owned()));
     service.sick.store(false, SeqCst);
     assert!(kms.encrypt(KEY, b"text").is_ok());
 }
