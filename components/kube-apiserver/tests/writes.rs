@@ -568,3 +568,19 @@ async fn patches_that_contradict_themselves_are_refused() {
         "400 error decoding patch: json: cannot unmarshal number into Go struct field jsonPatchOp.op of type string"
     );
 }
+
+#[tokio::test]
+async fn names_that_no_object_has_are_refused() {
+    let cluster = Cluster::start().await;
+    for (name, why) in [
+        ("a%25b", "\"a%b\": may not contain '%'"),
+        ("%2e%2e", "\"..\": may not be '..'"),
+    ] {
+        for method in ["GET", "DELETE"] {
+            let refused = cluster
+                .send(method, &format!("{MAPS}/{name}"), exchange::JSON, &Value::Null)
+                .await;
+            assert_eq!(refused.refusal(), format!("400 Name parameter invalid: {why}"), "{method}");
+        }
+    }
+}

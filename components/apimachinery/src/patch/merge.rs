@@ -1,10 +1,12 @@
 //! JSON merge patch (RFC 7396).
 use serde_json::{Map, Value};
 
-/// Merges `patch` into `target`: maps key by key, `null` removes, anything else replaces.
+/// Merges `patch` into `target`: maps key by key, `null` removes, anything else replaces. Maps within lists lose their
+/// nulls, too, which the RFC doesn't have and upstream's library (json-patch.v4) does.
 pub fn apply(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *target = patch.clone();
+        prune(target);
         return;
     };
     if !target.is_object() {
@@ -17,6 +19,18 @@ pub fn apply(target: &mut Value, patch: &Value) {
         } else {
             apply(target.entry(key.clone()).or_insert(Value::Null), value);
         }
+    }
+}
+
+/// Takes the nulls out of maps, wherever they are.
+fn prune(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, value| !value.is_null());
+            map.values_mut().for_each(prune);
+        }
+        Value::Array(items) => items.iter_mut().for_each(prune),
+        _ => {}
     }
 }
 
@@ -41,6 +55,12 @@ mod tests {
             (json!(["a", "b"]), json!(["c", "d"]), json!(["c", "d"])),
             (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
             (json!([1, 2]), json!({"a": "b", "c": null}), json!({"a": "b"})),
+            // Not of the RFC.
+            (
+                json!({}),
+                json!({"l": [null, {"a": null, "b": 1}]}),
+                json!({"l": [null, {"b": 1}]}),
+            ),
             (
                 json!({}),
                 json!({"a": {"bb": {"ccc": null}}}),

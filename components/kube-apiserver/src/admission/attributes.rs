@@ -6,7 +6,7 @@ use crate::verbs::options::{DeleteOptions, WriteOptions};
 use crate::verbs::target::Target;
 use api::Resource;
 use apimachinery::decode::Unchanged;
-use apimachinery::{ApiError, GroupResource, GroupVersionKind};
+use apimachinery::{ApiError, GroupResource, GroupVersionKind, names};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -61,6 +61,15 @@ pub struct Attributes<'a> {
 }
 
 impl<'a> Attributes<'a> {
+    /// Adds an annotation of somebody else's to the audit event: one whose key isn't qualified is left out.
+    pub fn annotate(&self, key: String, value: String) {
+        if key.contains('/') && names::qualified_name(&key).is_empty() {
+            self.request.annotate(key, value);
+        } else {
+            tracing::warn!(key, "an audit annotation has no qualified name; it is left out");
+        }
+    }
+
     pub fn of(request: &'a ApiRequest, target: &Target, operation: Operation, dry_run: bool) -> Self {
         Self {
             request,

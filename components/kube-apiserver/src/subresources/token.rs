@@ -11,11 +11,11 @@ use crate::serving::body::Response;
 use crate::tokens::claims::{Claims, KubernetesClaims, Reference};
 use crate::verbs::body;
 use crate::verbs::options::{self, WriteOptions};
-use crate::verbs::target::Target;
+use crate::verbs::target::{self, Target};
 use crate::verbs::write;
 use apimachinery::field::{Error, Path};
 use apimachinery::managed_fields::{Compact, Writer};
-use apimachinery::{ApiError, GroupResource, GroupVersionKind, meta, names};
+use apimachinery::{ApiError, GroupResource, GroupVersionKind, meta};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -206,7 +206,7 @@ async fn bound_objects(
         }
     };
     let resource = GroupResource::new("", plural);
-    check_key(&name)?;
+    target::check_key(&name)?;
     let object = server
         .stores
         .newest("", plural, namespace, &name)
@@ -255,22 +255,6 @@ async fn bound_objects(
         _ => bound.node = Some(found),
     }
     Ok(bound)
-}
-
-/// No object has such a name.
-fn check_key(name: &str) -> Result<(), ApiError> {
-    if name.is_empty() {
-        return Err(ApiError::bad_request("Name parameter required."));
-    }
-    let wrong = names::path_segment_name(name);
-    if wrong.is_empty() {
-        return Ok(());
-    }
-    let shown = apimachinery::field::quote(name);
-    Err(ApiError::bad_request(format!(
-        "Name parameter invalid: {shown}: {}",
-        wrong.join(";")
-    )))
 }
 
 /// The claims, and the lifetime that is told to the caller.

@@ -1,7 +1,7 @@
 //! delete and deletecollection: finalizers, grace periods, propagation.
 
 use super::options::DeleteOptions;
-use super::target::Target;
+use super::target::{Target, check_key};
 use super::write;
 use crate::admission::{self, Attributes};
 use crate::answer;
@@ -32,6 +32,7 @@ const ORPHANED_PODS: &str = "child pods are preserved by default when jobs are d
 pub async fn delete(server: &Server, request: &ApiRequest, target: &Target) -> Result<Response, ApiError> {
     let accepted = media::negotiate(request, &target.row, Answer::Object)?;
     let options = read_options(request)?;
+    check_key(&target.name)?;
     if target.row.gvk.group == "scheduling.k8s.io"
         && target.row.plural == "priorityclasses"
         && SYSTEM_PRIORITIES.contains(&target.name.as_str())

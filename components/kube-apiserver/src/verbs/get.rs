@@ -1,6 +1,6 @@
 //! get: one object.
 
-use super::target::Target;
+use super::target::{Target, check_key};
 use super::write::Shown;
 use crate::definitions::conversion;
 use crate::media::{self, Answer};
@@ -16,6 +16,7 @@ pub async fn get(server: &Server, request: &ApiRequest, target: &Target) -> Resu
     let accepted = media::negotiate(request, &target.row, Answer::Object)?;
     let revision = RequestedRevision::parse(request.query.get("resourceVersion").unwrap_or(""))
         .map_err(|error| target.error(error))?;
+    check_key(&target.name)?;
     let object = target
         .store
         .get(&target.namespace, &target.name, revision)

@@ -1,7 +1,7 @@
 //! patch: JSON patch, merge patch, strategic merge patch and server-side apply.
 
 use super::options::{self, FieldValidation};
-use super::target::Target;
+use super::target::{Target, check_key};
 use super::write::{self, Existing, Made, Write};
 use crate::kinds::{self, Body};
 use crate::media::{self, Answer};
@@ -58,6 +58,7 @@ pub async fn patch(server: &Server, request: &ApiRequest, target: &Target) -> Re
     let form = Form::of(&target.row, &media::content_type(&request.headers))?;
     let accepted = media::negotiate(request, &target.row, Answer::Object)?;
     let options = options::write(request, "PatchOptions", form == Form::Apply)?;
+    check_key(&target.name)?;
     let body = parse(request, form)?;
     if form == Form::Apply && !matches!(body.value, Value::Object(_) | Value::Null) {
         return Err(ApiError::bad_request(format!(

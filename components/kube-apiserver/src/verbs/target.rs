@@ -3,7 +3,7 @@
 use crate::request_info::RequestInfo;
 use crate::server::Server;
 use api::Resource;
-use apimachinery::{ApiError, GroupResource};
+use apimachinery::{ApiError, GroupResource, names};
 use std::sync::Arc;
 use storage::{StorageError, Store};
 
@@ -52,4 +52,20 @@ impl Target {
         }
         format!("{key}/{}", self.name)
     }
+}
+
+/// Refuses names that no object has.
+pub fn check_key(name: &str) -> Result<(), ApiError> {
+    if name.is_empty() {
+        return Err(ApiError::bad_request("Name parameter required."));
+    }
+    let wrong = names::path_segment_name(name);
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let shown = apimachinery::field::quote(name);
+    Err(ApiError::bad_request(format!(
+        "Name parameter invalid: {shown}: {}",
+        wrong.join(";")
+    )))
 }

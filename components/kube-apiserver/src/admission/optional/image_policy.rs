@@ -136,7 +136,7 @@ impl ImagePolicy {
             Err(why) => return Err(attributes.forbidden(&why)),
         };
         for (key, value) in answer.audit_annotations {
-            attributes.request.annotate(format!("{AUDITED}{key}"), value);
+            attributes.annotate(format!("{AUDITED}{key}"), value);
         }
         if answer.allowed {
             return Ok(());

@@ -57,9 +57,7 @@ impl Question<'_> {
             }
         })?;
         for (key, value) in &verdict.audit_annotations {
-            attributes
-                .request
-                .annotate(format!("{}/{key}", hook.name), value.clone());
+            attributes.annotate(format!("{}/{key}", hook.name), value.clone());
         }
         for warning in &verdict.warnings {
             attributes.request.warn(warning.as_str());
