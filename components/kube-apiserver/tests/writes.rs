@@ -580,7 +580,11 @@ async fn names_that_no_object_has_are_refused() {
             let refused = cluster
                 .send(method, &format!("{MAPS}/{name}"), exchange::JSON, &Value::Null)
                 .await;
-            assert_eq!(refused.refusal(), format!("400 Name parameter invalid: {why}"), "{method}");
+            assert_eq!(
+                refused.refusal(),
+                format!("400 Name parameter invalid: {why}"),
+                "{method}"
+            );
         }
     }
 }
