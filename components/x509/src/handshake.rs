@@ -11,6 +11,34 @@ use rustls::{
 use std::sync::Arc;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+/// What verifiers have in common, whatever they think of certificates: handshakes are checked with the given algorithms.
+macro_rules! handshake_signatures {
+    ($own:ident, $algorithms:expr) => {
+        fn verify_tls12_signature(
+            &$own,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            $crate::handshake::HandshakeSignatures::tls12($algorithms, message, certificate, signature)
+        }
+
+        fn verify_tls13_signature(
+            &$own,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            $crate::handshake::HandshakeSignatures::tls13($algorithms, message, certificate, signature)
+        }
+
+        fn supported_verify_schemes(&$own) -> Vec<SignatureScheme> {
+            rustls::crypto::WebPkiSupportedAlgorithms::supported_schemes($algorithms)
+        }
+    };
+}
+pub(crate) use handshake_signatures;
+
 /// Takes any client certificate whose key the client has.
 ///
 /// Which authority it comes from is decided later, because a certificate that nobody knows must lead to a 401 answer and
@@ -48,27 +76,7 @@ impl ClientCertVerifier for AnyOwnedCertificate {
         Ok(ClientCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.algorithms().tls12(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.algorithms().tls13(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms().supported_schemes()
-    }
+    handshake_signatures!(self, self.algorithms());
 }
 
 /// Takes any server that owns its certificate's key: for clients that cannot know the authority of whom they call.
@@ -87,31 +95,7 @@ impl ServerCertVerifier for AnyServer {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0
-            .signature_verification_algorithms
-            .tls12(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0
-            .signature_verification_algorithms
-            .tls13(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+    handshake_signatures!(self, &self.0.signature_verification_algorithms);
 }
 
 /// As rustls checks them, of certificates of any version.

@@ -3,7 +3,7 @@
 use crate::algorithms::provider;
 use crate::certificate::Certificate;
 use crate::error::VerifyError;
-use crate::handshake::{AnyOwnedCertificate, HandshakeSignatures as _};
+use crate::handshake::{AnyOwnedCertificate, handshake_signatures};
 use crate::roots::Roots;
 use crate::search::Search;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -99,29 +99,5 @@ impl ServerCertVerifier for ServerVerifier {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.signatures
-            .algorithms()
-            .tls12(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.signatures
-            .algorithms()
-            .tls13(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.signatures.algorithms().supported_schemes()
-    }
+    handshake_signatures!(self, self.signatures.algorithms());
 }
