@@ -3,6 +3,7 @@ mod columns;
 mod decl;
 mod defaulting;
 mod formats;
+mod json_path;
 mod metadata;
 mod paths;
 mod prune;
@@ -16,8 +17,8 @@ mod unique;
 mod validate;
 mod version;
 
-pub use columns::JsonPath;
 pub use formats::KNOWN as FORMATS;
+pub use json_path::JsonPath;
 pub use paths::SimplePath;
 pub use ratcheting::comparisons;
 pub use row::{Conversion, Definition, compare_versions, rows};

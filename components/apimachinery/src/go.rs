@@ -1,11 +1,13 @@
 //! Values as Go prints and writes them.
-use serde_json::Value;
+use crate::json;
+use serde_json::{Number, Value};
 
 /// `%v` of a value decoded into an `interface{}`.
 pub fn print(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".into(),
         Value::String(text) => text.clone(),
+        Value::Number(number) => number_text(number),
         Value::Array(items) => format!("[{}]", items.iter().map(print).collect::<Vec<_>>().join(" ")),
         Value::Object(map) => {
             let mut entries: Vec<_> = map.iter().collect();
@@ -20,6 +22,26 @@ pub fn print(value: &Value) -> String {
             )
         }
         other => other.to_string(),
+    }
+}
+
+/// `%v` of a number: fractions with an exponent if that is below -4 or above 5.
+fn number_text(number: &Number) -> String {
+    match number.as_f64() {
+        Some(float) if !number.is_i64() => float_text(float),
+        _ => number.to_string(),
+    }
+}
+
+/// As few digits as tell the number from others, as `strconv.FormatFloat` gives them in the format `g`.
+fn float_text(float: f64) -> String {
+    let text = format!("{float:e}");
+    let Some((digits, exponent)) = text.split_once('e') else {
+        return text;
+    };
+    match exponent.parse::<i32>() {
+        Ok(-4..6) | Err(_) => float.to_string(),
+        Ok(exponent) => format!("{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs()),
     }
 }
 
@@ -49,8 +71,8 @@ pub fn syntax(value: &Value) -> String {
 pub fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
+        Value::Number(number) if number.is_i64() => "int64",
+        Value::Number(_) => "float64",
         Value::String(_) => "string",
         Value::Array(_) => "[]interface {}",
         Value::Object(_) => "map[string]interface {}",
@@ -60,7 +82,7 @@ pub fn type_of(value: &Value) -> &'static str {
 
 /// JSON as Go writes it: what browsers might take for markup is escaped.
 pub fn json(value: &Value) -> String {
-    let mut text = value.to_string();
+    let mut text = String::from_utf8_lossy(&json::to_bytes(value)).into_owned();
     for (plain, code) in [
         ("<", "\\u003c"),
         (">", "\\u003e"),
@@ -73,4 +95,45 @@ pub fn json(value: &Value) -> String {
         }
     }
     text
+}
+
+/// A number as Go writes it in JSON: one without a fraction has no point, and what an `int64` doesn't hold is a `float64`.
+pub(crate) fn json_number(number: &Number) -> String {
+    let float = match number.as_f64() {
+        Some(float) if !number.is_i64() => float,
+        _ => return number.to_string(),
+    };
+    if float == 0.0 || (1e-6..1e21).contains(&float.abs()) {
+        return float.to_string();
+    }
+    let text = format!("{float:e}");
+    if text.contains("e-") { text } else { text.replace('e', "e+") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn numbers_are_texts() {
+        for (number, printed, written) in [
+            (json!(5), "5", "5"),
+            (json!(1.0), "1", "1"),
+            (json!(1.10), "1.1", "1.1"),
+            (json!(-0.0), "-0", "-0"),
+            (json!(123456.5), "123456.5", "123456.5"),
+            (json!(1234567.5), "1.2345675e+06", "1234567.5"),
+            (json!(0.0001), "0.0001", "0.0001"),
+            (json!(0.00001), "1e-05", "0.00001"),
+            (json!(1e-7), "1e-07", "1e-7"),
+            (json!(1e20), "1e+20", "100000000000000000000"),
+            (json!(1e21), "1e+21", "1e+21"),
+            (json!(-1.5e300), "-1.5e+300", "-1.5e+300"),
+            (json!(u64::MAX), "1.8446744073709552e+19", "18446744073709552000"),
+        ] {
+            assert_eq!(print(&number), printed);
+            assert_eq!(super::json(&number), written);
+        }
+    }
 }

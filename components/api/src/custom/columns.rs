@@ -1,184 +1,38 @@
 //! Cells of the columns that a definition adds, found by JSON paths.
-use super::paths::shown;
+use super::json_path::JsonPath;
+use apimachinery::{go, time};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// A step of a JSON path.
-#[derive(Clone, Debug, PartialEq)]
-enum Step {
-    Field(String),
-    Index(i64),
-    Wildcard,
-    /// Elements whose value at a path compares so.
-    Filter(Vec<Step>, String, Option<Value>),
-}
-
-/// A parsed JSON path.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct JsonPath(Vec<Step>);
-
-impl JsonPath {
-    /// Reads a path such as `.status.conditions[?(@.type=="Ready")].status`.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (steps, rest) = steps(text)?;
-        rest.is_empty().then_some(Self(steps))
-    }
-
-    /// All values there, in order.
-    pub fn find<'v>(&self, value: &'v Value) -> Vec<&'v Value> {
-        find(&self.0, value)
-    }
-}
-
-fn steps(text: &str) -> Option<(Vec<Step>, &str)> {
-    let mut out = Vec::new();
-    let mut rest = text;
-    loop {
-        if let Some(after) = rest.strip_prefix('.') {
-            if after.starts_with('[') {
-                rest = after;
-                continue;
-            }
-            let (name, after) = name(after)?;
-            if name == "*" {
-                out.push(Step::Wildcard);
-            } else if !name.is_empty() {
-                out.push(Step::Field(name));
-            }
-            rest = after;
-        } else if let Some(after) = rest.strip_prefix('[') {
-            let (step, after) = bracket(after)?;
-            out.push(step);
-            rest = after;
-        } else {
-            return Some((out, rest));
-        }
-    }
-}
-
-/// A name up to the next step; a backslash keeps the character after it.
-fn name(text: &str) -> Option<(String, &str)> {
-    let mut out = String::new();
-    let mut chars = text.char_indices();
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '\\' => out.push(chars.next()?.1),
-            '.' | '[' | ' ' | '=' | '!' | '<' | '>' | ')' => return Some((out, &text[at..])),
-            c => out.push(c),
-        }
-    }
-    Some((out, ""))
-}
-
-fn bracket(text: &str) -> Option<(Step, &str)> {
-    if let Some(condition) = text.strip_prefix("?(@") {
-        let (path, rest) = steps(condition)?;
-        let rest = rest.trim_start();
-        if let Some(after) = rest.strip_prefix(")]") {
-            return Some((Step::Filter(path, String::new(), None), after));
-        }
-        let operator = ["==", "!=", "<=", ">=", "<", ">"]
-            .into_iter()
-            .find(|operator| rest.starts_with(operator))?;
-        let rest = rest[operator.len()..].trim_start();
-        let (wanted, after) = literal(rest)?;
-        let after = after.trim_start().strip_prefix(")]")?;
-        return Some((Step::Filter(path, operator.to_owned(), Some(wanted)), after));
-    }
-    let (inside, after) = if let Some(quote) = text.chars().next().filter(|c| matches!(c, '\'' | '"')) {
-        let (name, after) = text[1..].split_once(quote)?;
-        return Some((Step::Field(name.to_owned()), after.strip_prefix(']')?));
-    } else {
-        text.split_once(']')?
-    };
-    match inside {
-        "*" => Some((Step::Wildcard, after)),
-        number => number.parse().ok().map(|number| (Step::Index(number), after)),
-    }
-}
-
-fn literal(text: &str) -> Option<(Value, &str)> {
-    if let Some(quote) = text.chars().next().filter(|c| matches!(c, '\'' | '"')) {
-        let (inside, after) = text[1..].split_once(quote)?;
-        return Some((json!(inside), after));
-    }
-    let end = text.find([')', ' ']).unwrap_or(text.len());
-    let value = serde_json::from_str(&text[..end]).ok()?;
-    Some((value, &text[end..]))
-}
-
-fn find<'v>(steps: &[Step], value: &'v Value) -> Vec<&'v Value> {
-    let Some((step, rest)) = steps.split_first() else {
-        return vec![value];
-    };
-    let next: Vec<&Value> = match (step, value) {
-        (Step::Field(name), Value::Object(map)) => map.get(name).into_iter().collect(),
-        (Step::Index(index), Value::Array(items)) => {
-            let at = if *index < 0 {
-                items.len() as i64 + index
-            } else {
-                *index
-            };
-            usize::try_from(at)
-                .ok()
-                .and_then(|at| items.get(at))
-                .into_iter()
-                .collect()
-        }
-        (Step::Wildcard, Value::Array(items)) => items.iter().collect(),
-        (Step::Wildcard, Value::Object(map)) => map.values().collect(),
-        (Step::Filter(path, operator, wanted), Value::Array(items)) => items
-            .iter()
-            .filter(|item| passes(path, operator, wanted.as_ref(), item))
-            .collect(),
-        _ => Vec::new(),
-    };
-    next.into_iter().flat_map(|value| find(rest, value)).collect()
-}
-
-fn passes(path: &[Step], operator: &str, wanted: Option<&Value>, item: &Value) -> bool {
-    let found = find(path, item);
-    let (Some(found), Some(wanted)) = (found.first(), wanted) else {
-        return !found.is_empty() && wanted.is_none();
-    };
-    let order = match (found, wanted) {
-        (Value::Number(a), Value::Number(b)) => a.as_f64().partial_cmp(&b.as_f64()),
-        (Value::String(a), Value::String(b)) => Some(a.cmp(b)),
-        (a, b) if *a == b => Some(std::cmp::Ordering::Equal),
-        _ => None,
-    };
-    match operator {
-        "==" => order.is_some_and(std::cmp::Ordering::is_eq),
-        "!=" => !order.is_some_and(std::cmp::Ordering::is_eq),
-        "<" => order.is_some_and(std::cmp::Ordering::is_lt),
-        "<=" => order.is_some_and(std::cmp::Ordering::is_le),
-        ">" => order.is_some_and(std::cmp::Ordering::is_gt),
-        ">=" => order.is_some_and(std::cmp::Ordering::is_ge),
-        _ => false,
-    }
-}
-
 /// A column's cell: the first value, in the form of the column's type; null when there is none.
-pub(crate) fn cell(path: &JsonPath, ty: &str, object: &Value, now: jiff::Timestamp) -> Value {
-    let found = path.find(object);
+pub(crate) fn cell(path: &JsonPath, ty: &str, object: &Value, now: Timestamp) -> Value {
+    let found = path.find(object).unwrap_or_default();
     let Some(value) = found.first() else {
         return Value::Null;
     };
-    match (ty, value) {
-        (_, Value::Null) => Value::Null,
-        ("string", Value::Array(_) | Value::Object(_)) => json!(value.to_string()),
-        ("string", value) => json!(shown(value)),
+    match (ty, &**value) {
+        ("string", Value::Null) => json!("<no value>"),
+        ("string", value @ (Value::Array(_) | Value::Object(_))) => json!(go::json(value)),
+        ("string", value) => json!(go::print(value)),
         ("integer", Value::Number(number)) => number
             .as_i64()
             .or_else(|| number.as_f64().map(|number| number as i64))
             .map_or(Value::Null, Value::from),
-        ("number", Value::Number(_)) | ("boolean", Value::Bool(_)) => (*value).clone(),
-        ("date", Value::String(text)) => match text.parse::<jiff::Timestamp>() {
-            Ok(then) => json!(apimachinery::time::human_duration(
-                now.as_second() - then.as_second()
-            )),
-            Err(_) => json!("<invalid>"),
-        },
+        ("number", Value::Number(_)) | ("boolean", Value::Bool(_)) => value.clone().into_owned(),
+        ("date", Value::String(text)) => json!(since(text, now)),
         _ => Value::Null,
+    }
+}
+
+/// How long ago that was.
+fn since(text: &str, now: Timestamp) -> String {
+    // What upstream takes for no time.
+    if matches!(text, "" | "null") {
+        return "<unknown>".into();
+    }
+    match time::parse_time(text) {
+        Ok(then) => time::human_duration(now.as_second() - then.to_unix().0),
+        Err(_) => "<invalid>".into(),
     }
 }
 
@@ -186,41 +40,120 @@ pub(crate) fn cell(path: &JsonPath, ty: &str, object: &Value, now: jiff::Timesta
 mod tests {
     use super::*;
 
+    /// What kubectl 1.36 prints of the same paths with `-o jsonpath`, of which a cell has the first.
     #[test]
     fn cells_are_found() {
         let object = json!({
             "metadata": {"labels": {"a.b/c": "x"}},
-            "spec": {"size": 5, "list": ["a", "b"], "free": {"k": 1}},
+            "data": {"k1": "v1", "k2": "v2", "t": "tt"},
+            "list": [{"t": "a", "n": 1}, {"t": "b", "n": 2.5, "nul": null}, {"t": "c", "n": 1}],
+            "spec": {"size": 5, "list": ["a", "b"], "free": {"k": "<1>"}},
+            "f": [1234567.5, 0.00001],
             "status": {"conditions": [{"type": "Other", "status": "False"}, {"type": "Ready", "status": "True"}]},
         });
-        for (path, ty, want) in [
-            (".spec.size", "integer", json!(5)),
-            (".spec.size", "string", json!("5")),
-            (".spec.list[1]", "string", json!("b")),
-            (".spec.list", "string", json!(r#"["a","b"]"#)),
-            (".spec.free", "string", json!(r#"{"k":1}"#)),
-            (".metadata.labels['a.b/c']", "string", json!("x")),
-            (".metadata.labels.a\\.b/c", "string", json!("x")),
+        for (path, want) in [
+            (".spec.size", json!("5")),
+            (".spec.list[1]", json!("b")),
+            (".spec.list", json!(r#"["a","b"]"#)),
+            (".spec.free", json!(r#"{"k":"\u003c1\u003e"}"#)),
+            (".metadata.labels.a\\.b/c", json!("x")),
+            (r".metadata.labels['a\.b/c']", json!("x")),
+            (".metadata.labels['a.b/c']", Value::Null),
             (
                 r#".status.conditions[?(@.type=="Ready")].status"#,
-                "string",
                 json!("True"),
             ),
             (
-                ".status.conditions[?(@.type == 'Ready')].status",
-                "string",
+                ".status.conditions[?( @.type == 'Ready' )].status",
                 json!("True"),
             ),
-            (".status.conditions[*].type", "string", json!("Other")),
-            (".nothing.here", "string", Value::Null),
-            (".spec.list", "integer", Value::Null),
+            (".status.conditions[*].type", json!("Other")),
+            (".status.conditions[-1:].type", json!("Ready")),
+            (".nothing.here", Value::Null),
+            (".list.[0].t", Value::Null),
+            (".list[1:3].t", json!("b")),
+            (".list[1::2].t", json!("b")),
+            (".list[2,0].t", json!("c")),
+            (".data['k2','k1']", json!("v2")),
+            (".list[].t", json!("a")),
+            ("..t", json!("tt")),
+            (".list..n", json!("1")),
+            (".list[?(@.n==1)].t", Value::Null),
+            (".list[?(@.nul)].t", json!("b")),
+            (r#".list[?(@.t>"a")].t"#, json!("b")),
+            (".f[0]", json!("1.2345675e+06")),
+            (".f[1]", json!("1e-05")),
+            (".list[5].t", Value::Null),
+            (".list[-1].t", json!("c")),
+            (".list[-5].t", Value::Null),
+            (".list[3:].t", Value::Null),
+            (".list[2:1].t", Value::Null),
+            (".list[0:2:0].t", Value::Null),
+            (".data.*", json!("v1")),
+            ("foo", Value::Null),
+            (r#""a\tb""#, json!("a\tb")),
+            ("-5.5", json!("-5.5")),
+            ("$.data.k1", json!("v1")),
+            (".data .k1", json!("v1")),
+            ("data.k1", Value::Null),
+            (".list[?(@[0])].t", json!("a")),
+            (".data..k1", json!("v1")),
+            (".list[1].nul", json!("<no value>")),
+            (r#".list[?(@.t in "b")].t"#, json!("a")),
+            (".data[*]", Value::Null),
+            ("true", json!("true")),
+            (".list[?(@.t==@.t)].t", json!("a")),
+            (".list[?(@.zz==1)].t", Value::Null),
+            (r#".list[?(@.t=="b)")].t"#, Value::Null),
+            (".list[?(@['t']=='b')].t", json!("b")),
+            (".list[?(@.t===1)].t", Value::Null),
+            (".data.k1}{.data.k2", json!("v1")),
         ] {
-            let parsed = JsonPath::parse(path).unwrap_or_default();
+            let parsed = JsonPath::parse(path).unwrap_or_else(|| panic!("{path}"));
             assert_eq!(
-                cell(&parsed, ty, &object, jiff::Timestamp::UNIX_EPOCH),
+                cell(&parsed, "string", &object, Timestamp::UNIX_EPOCH),
                 want,
                 "{path}"
             );
+        }
+        for path in [
+            ".data,k1",
+            "....t",
+            r#".list[0]["t"]"#,
+            r#".list[?(@.t=="a"||@.t=="b")].t"#,
+            ".list[ 0 ].t",
+            ".list[0:1:1:1].t",
+            ".list[?(@.t==)].t",
+            r#".list[?(@.t=="b"]"#,
+            ".list[0",
+            "..*",
+            ".list[+1].t",
+            ".list[--1].t",
+            ".list[-].t",
+            "1.2.3",
+            ".list[99999999999999999999].t",
+            ".data[k1]",
+            ".a{.b",
+        ] {
+            assert_eq!(JsonPath::parse(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn cells_have_their_columns_type() {
+        let object = json!({"n": 2.5, "t": "x", "then": "1970-01-01T00:00:00Z", "none": "", "odd": "1970"});
+        for (path, ty, want) in [
+            (".n", "integer", json!(2)),
+            (".n", "number", json!(2.5)),
+            (".t", "integer", Value::Null),
+            (".t", "boolean", Value::Null),
+            (".then", "date", json!("60s")),
+            (".none", "date", json!("<unknown>")),
+            (".odd", "date", json!("<invalid>")),
+        ] {
+            let parsed = JsonPath::parse(path).unwrap_or_default();
+            let now = Timestamp::from_second(60).unwrap();
+            assert_eq!(cell(&parsed, ty, &object, now), want, "{path}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! JSON paths of definitions: the simple ones of fields, and those of columns.
 use super::schema::{Additional, Schema};
 use apimachinery::field::Path;
+use apimachinery::go;
 use serde_json::Value;
 
 /// `.spec.replicas`: names joined by dots.
@@ -63,8 +64,8 @@ impl SimplePath {
                 return Err(format!(
                     "{} accessor error: {} is of the type {}, expected map[string]interface{{}}",
                     self.text,
-                    shown(at),
-                    go_type(at)
+                    go::print(at),
+                    go::type_of(at)
                 ));
             };
             match map.get(name) {
@@ -162,36 +163,6 @@ fn unescaped(text: &str) -> Result<String, String> {
         }
     }
     Ok(out)
-}
-
-/// A value as Go prints it.
-pub(super) fn shown(value: &Value) -> String {
-    match value {
-        Value::Null => "<nil>".into(),
-        Value::String(text) => text.clone(),
-        Value::Object(map) => {
-            let entries: Vec<_> = map
-                .iter()
-                .map(|(key, value)| format!("{key}:{}", shown(value)))
-                .collect();
-            format!("map[{}]", entries.join(" "))
-        }
-        Value::Array(items) => format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(" ")),
-        other => other.to_string(),
-    }
-}
-
-/// The type that Go decodes a value to.
-pub(super) fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
 }
 
 #[cfg(test)]

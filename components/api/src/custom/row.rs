@@ -1,5 +1,5 @@
 //! Rows of the registry that a definition makes.
-use super::columns::JsonPath;
+use super::json_path::JsonPath;
 use super::paths::SimplePath;
 use super::rules::RuleSet;
 use super::scale::Scale;

@@ -1,5 +1,6 @@
-use super::paths::{SimplePath, go_type, shown};
+use super::paths::SimplePath;
 use apimachinery::field::{Error, ErrorList, Path};
+use apimachinery::go;
 use serde_json::Value;
 
 /// Where a kind keeps what its scale subresource shows.
@@ -29,8 +30,8 @@ impl Scale {
                 format!(
                     "{} accessor error: {} is of the type {}, expected int64",
                     path.as_str(),
-                    shown(value),
-                    go_type(value)
+                    go::print(value),
+                    go::type_of(value)
                 )
             }),
         }
@@ -47,8 +48,8 @@ impl Scale {
             Some(value) => Err(format!(
                 "{} accessor error: {} is of the type {}, expected string",
                 path.as_str(),
-                shown(value),
-                go_type(value)
+                go::print(value),
+                go::type_of(value)
             )),
         }
     }

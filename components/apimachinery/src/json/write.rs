@@ -1,6 +1,7 @@
 //! Value to JSON text. Written here because most of an object is short plain texts, which a general writer looks at byte
 //! by byte.
 use super::{FIELDS_DEPTH, MANAGED_FIELDS_DEPTH, leads_to_fields, plain_length};
+use crate::go;
 use serde_json::Value;
 use std::ops::Range;
 
@@ -78,7 +79,7 @@ impl Writer {
             Value::Bool(false) => out.extend_from_slice(b"false"),
             Value::Number(number) => match number.as_i64() {
                 Some(whole) => out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes()),
-                None => out.extend_from_slice(number.to_string().as_bytes()),
+                None => out.extend_from_slice(go::json_number(number).as_bytes()),
             },
             Value::String(text) if on_way && depth == FIELDS_DEPTH => {
                 out.extend_from_slice(text.as_bytes());
@@ -160,9 +161,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn values_are_written_as_serde_writes_them(texts in proptest::collection::vec(any::<String>(), 0..4), number in any::<i64>(), large in any::<u64>(), real in any::<f64>()) {
-            let value = json!({"t": texts, "n": [number, large, real, null, true, false], "o": {"": {}, "\u{1}\"\\/\n\u{7f}": []}});
+        fn values_are_written_as_serde_writes_them(texts in proptest::collection::vec(any::<String>(), 0..4), number in any::<i64>()) {
+            let value = json!({"t": texts, "n": [number, null, true, false], "o": {"": {}, "\u{1}\"\\/\n\u{7f}": []}});
             prop_assert_eq!(String::from_utf8(to_bytes(&value)).unwrap(), value.to_string());
+        }
+
+        #[test]
+        fn fractions_keep_their_value(real in any::<f64>(), large in any::<u64>()) {
+            for value in [json!(real), json!(large)] {
+                let written = String::from_utf8(to_bytes(&value)).unwrap();
+                prop_assert_eq!(written.parse().ok(), value.as_f64());
+            }
         }
 
         #[test]

@@ -4,7 +4,7 @@ use super::super::GROUP;
 use crate::metrics::conversion::Trouble;
 use api::Resource;
 use apimachinery::field::{Path, aggregate};
-use apimachinery::{ApiError, Reason, meta};
+use apimachinery::{ApiError, Reason, go, meta};
 use serde_json::{Map, Value, json};
 
 const REVIEW: &str = "ConversionReview";
@@ -27,19 +27,6 @@ type Failure = (Trouble, ApiError);
 fn shown(api_version: &str, kind: &str) -> String {
     let slash = if api_version.contains('/') { "" } else { "/" };
     format!("{slash}{api_version}, Kind={kind}")
-}
-
-/// The type of a JSON value as Go prints it.
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_i64() => "int64",
-        Value::Number(_) => "float64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
 }
 
 impl Question<'_> {
@@ -148,7 +135,7 @@ fn metadata(before: &Value, given: Option<&Value>) -> Result<Value, String> {
         None => return Err("missing metadata in converted object".to_owned()),
         Some(Value::Object(given)) => given,
         Some(other) => {
-            let found = go_type(other);
+            let found = go::type_of(other);
             return Err(format!("invalid metadata of type {found} in converted object"));
         }
     };
@@ -167,7 +154,7 @@ fn metadata(before: &Value, given: Option<&Value>) -> Result<Value, String> {
                 metadata.insert(field.to_owned(), json!(texts));
             }
             Some(other) => {
-                let found = go_type(other);
+                let found = go::type_of(other);
                 return Err(format!(
                     "invalid metadata.{field} of type {found} in converted object"
                 ));
@@ -181,7 +168,7 @@ fn metadata(before: &Value, given: Option<&Value>) -> Result<Value, String> {
 fn check_texts(field: &str, before: Option<&Value>, texts: &Map<String, Value>) -> Result<(), String> {
     for (key, value) in texts {
         if !value.is_string() {
-            let found = go_type(value);
+            let found = go::type_of(value);
             return Err(format!(
                 "metadata.{field}[{key}] must be a string, but is {found} in converted object"
             ));
