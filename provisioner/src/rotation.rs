@@ -3,6 +3,7 @@
 
 mod gates;
 mod probes;
+mod published;
 mod rewrite;
 mod run;
 #[cfg(test)]
@@ -172,6 +173,8 @@ pub enum Gate {
     ServedCertificates,
     /// The bundle is in every namespace's ConfigMap and in every pod's volume.
     RootCaPublished,
+    /// API servers tell other servers of the cluster to trust the bundle, and nothing else.
+    AuthoritiesPublished,
     /// Every pod's token, and every token in a Secret, is signed with the present key.
     TokensRenewed,
     /// Everything encrypted in etcd is encrypted with the first key.
@@ -235,6 +238,9 @@ fn gates_of(subjects: &BTreeSet<Subject>, stage: Stage) -> Vec<Gate> {
     }
     if has(Subject::KubernetesCa) {
         gates.insert(Gate::RootCaPublished);
+    }
+    if stage == Stage::Drop && (has(Subject::KubernetesCa) || has(Subject::FrontProxyCa)) {
+        gates.insert(Gate::AuthoritiesPublished);
     }
     if stage == Stage::Switch && has(Subject::ServiceAccountKey) {
         gates.extend([Gate::TokensRenewed, Gate::TokensSettled]);

@@ -98,6 +98,9 @@ pub fn settle(resource: &Resource, object: &mut Value, unchanged: &Unchanged) {
         return;
     }
     decode::settle_except(&resource.schemas, resource.schema_id, object, unchanged);
+    if resource.gvk.kind == "Service" {
+        service::settle(object);
+    }
     // A job gets the labels of its pods as it is read back, these being made by then.
     if let Some(job) = object.as_object_mut().filter(|_| resource.gvk.kind == "Job") {
         crate::defaults::labels_from_template(job);

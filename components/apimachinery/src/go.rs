@@ -41,7 +41,11 @@ fn float_text(float: f64) -> String {
     };
     match exponent.parse::<i32>() {
         Ok(-4..6) | Err(_) => float.to_string(),
-        Ok(exponent) => format!("{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs()),
+        Ok(exponent) => format!(
+            "{digits}e{}{:02}",
+            if exponent < 0 { '-' } else { '+' },
+            exponent.abs()
+        ),
     }
 }
 
@@ -107,7 +111,11 @@ pub(crate) fn json_number(number: &Number) -> String {
         return float.to_string();
     }
     let text = format!("{float:e}");
-    if text.contains("e-") { text } else { text.replace('e', "e+") }
+    if text.contains("e-") {
+        text
+    } else {
+        text.replace('e', "e+")
+    }
 }
 
 #[cfg(test)]

@@ -114,9 +114,14 @@ impl Range {
     fn shape(&self) -> Option<Shape> {
         let version = self.parameter("v");
         let group = self.parameter("g");
+        let unknown_stream = !matches!(self.parameter("stream"), "" | "watch");
+        if unknown_stream || !self.parameter("sv").is_empty() {
+            return None;
+        }
         let meta = group == "meta.k8s.io" && matches!(version, "v1" | "v1beta1");
         match self.parameter("as") {
-            "" => Some(Shape::Object),
+            // A group or version says of what the kind is that is missing.
+            "" => (group.is_empty() && version.is_empty()).then_some(Shape::Object),
             "Table" if meta => Some(Shape::Table(version.to_owned())),
             "PartialObjectMetadata" if meta => Some(Shape::PartialObject(version.to_owned())),
             "PartialObjectMetadataList" if meta => Some(Shape::PartialList(version.to_owned())),

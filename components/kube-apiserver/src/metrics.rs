@@ -55,6 +55,9 @@ struct FeatureLabels {
     stage: &'static str,
 }
 
+/// The kubelet has to prove who it is.
+const ENFORCED: &str = "enforce_tls";
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct UsageLabels {
     usage: &'static str,
@@ -86,7 +89,7 @@ pub struct Metrics {
     pub conversion: ConversionMetrics,
     pub impersonation: ImpersonationMetrics,
     pub streams: StreamMetrics,
-    logs: Counter,
+    logs: Family<UsageLabels, Counter>,
     logs_untrusted: Counter,
     pub health: HealthMetrics,
     pub pod_security: PodSecurityMetrics,
@@ -115,14 +118,12 @@ impl Metrics {
         let certificates = CertificateMetrics::register(&mut registry);
         registry.register_collector(Box::new(ExpressionMetrics));
         let logs = Family::<UsageLabels, Counter>::default();
-        let usage = "enforce_tls";
-        let enforced = logs.get_or_create_owned(&UsageLabels { usage });
+        drop(logs.get_or_create_owned(&UsageLabels { usage: ENFORCED }));
         registry.register(
             "kube_apiserver_pod_logs_insecure_backend",
             "Requests for logs, by whether the kubelet's certificate is checked",
-            logs,
+            logs.clone(),
         );
-        let logs = enforced;
         let logs_untrusted = Counter::default();
         registry.register(
             "kube_apiserver_pod_logs_backend_tls_failure",
@@ -193,9 +194,10 @@ impl Metrics {
         self.deprecated.get_or_create(&labels).set(1);
     }
 
-    /// A log was asked for. A request can't switch off the check of the kubelet's certificate.
-    pub fn log(&self) {
-        self.logs.inc();
+    /// A log was asked for, maybe of whatever kubelet answers.
+    pub fn log(&self, unverified: bool) {
+        let usage = if unverified { "skip_tls_allowed" } else { ENFORCED };
+        self.logs.get_or_create(&UsageLabels { usage }).inc();
     }
 
     /// A log was not there to be had, as the kubelet is not believed.

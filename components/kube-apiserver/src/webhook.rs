@@ -20,6 +20,5 @@ pub use connection::{Dialed, Dialer, go_text};
 pub use credentials::{Credentials, Identities, Kubeconfig};
 pub use place::{BadPlace, Place, Service};
 pub use resolver::{ResolveError, Resolver, ServicePort, port_name, ready_endpoints};
-pub use trust::TrustError;
-pub use trust::client_config;
+pub use trust::{TrustError, client_config, explain};
 pub use weakness::{Callee, Weakness, register as register_weaknesses};

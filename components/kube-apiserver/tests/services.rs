@@ -63,6 +63,19 @@ async fn services_get_addresses_and_give_them_back() {
 }
 
 #[tokio::test]
+async fn another_name_has_no_traffic_policy() {
+    let (_etcd, _server, services) = started(&[]).await;
+    let named = json!({"type": "ExternalName", "externalName": "a.b", "internalTrafficPolicy": "Local"});
+    let made = create(&services, "a", named).await.unwrap();
+    assert_eq!(made["internalTrafficPolicy"], Value::Null);
+    let made = create(&services, "b", json!({})).await.unwrap();
+    assert_eq!(made["internalTrafficPolicy"], "Cluster");
+    let named = json!({"type": "ExternalName", "externalName": "a.b", "clusterIP": null, "clusterIPs": null, "ipFamilies": null, "ipFamilyPolicy": null});
+    let made = patch(&services, "b", named).await.unwrap();
+    assert_eq!(made["internalTrafficPolicy"], Value::Null);
+}
+
+#[tokio::test]
 async fn ports_of_one_number_share_a_node_port_whichever_names_it() {
     let (_etcd, _server, services) = started(&[]).await;
     let ports = json!([

@@ -112,6 +112,37 @@ async fn servers_have_leases_and_those_of_lost_ones_go() {
 }
 
 #[tokio::test]
+async fn authorities_are_published_beside_those_of_other_servers() {
+    let etcd = Etcd::start().await.unwrap();
+    let server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(server.admin().await.unwrap(), "kube-system");
+    let name = "extension-apiserver-authentication";
+    let told = async || {
+        let map = maps.get_opt(name).await.unwrap();
+        map.and_then(|map| map.data?.remove("client-ca-file"))
+            .unwrap_or_default()
+    };
+    eventually("the authority is told", async || !told().await.is_empty()).await;
+    let own = told().await;
+    let folder = tempfile::tempdir().unwrap();
+    let pki = testkit::cluster_pki::ClusterPki::write(folder.path()).unwrap();
+    let other = std::fs::read_to_string(pki.file("ca.crt")).unwrap();
+    // An API server with other files wrote what is its own, and somebody spoilt the rest.
+    let of_other = Patch::Merge(json!({ "data": { "client-ca-file": other, "junk": "x" } }));
+    maps.patch(name, &PatchParams::default(), &of_other)
+        .await
+        .unwrap();
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let both = [lines(&other), lines(&own)].concat();
+    eventually("both are told", async || lines(&told().await) == both).await;
+    let map = maps.get(name).await.unwrap();
+    assert!(!map.data.unwrap().contains_key("junk"));
+    // Whoever is to forget one deletes the object.
+    maps.delete(name, &DeleteParams::default()).await.unwrap();
+    eventually("its own is told again", async || told().await == own).await;
+}
+
+#[tokio::test]
 async fn since_when_tokens_are_tracked_is_told() {
     let etcd = Etcd::start().await.unwrap();
     let mut server = ApiServer::start(Path::new(BINARY), &etcd, &[]).await.unwrap();

@@ -7,6 +7,7 @@ use pki::Authority;
 
 use super::Gate;
 use super::probes;
+use super::published;
 use super::rewrite;
 use crate::api;
 use crate::certs::{self, Finding, report};
@@ -38,6 +39,7 @@ pub fn describe(gate: Gate) -> &'static str {
         Gate::NodesReady => "nodes are ready",
         Gate::ServedCertificates => "certificates are served",
         Gate::RootCaPublished => "pods trust the API server",
+        Gate::AuthoritiesPublished => "other servers trust the authorities",
         Gate::TokensRenewed => "tokens are renewed",
         Gate::SecretsRewritten => "Secrets are rewritten",
         Gate::TokensSettled => "clients read their tokens",
@@ -80,6 +82,7 @@ fn look(seen: &Seen<'_>, gate: Gate, nudge: bool) -> anyhow::Result<Vec<String>>
         Gate::NodesReady => nodes(seen),
         Gate::ServedCertificates => served(seen),
         Gate::RootCaPublished => root_ca(seen),
+        Gate::AuthoritiesPublished => published::authorities(seen),
         Gate::TokensRenewed => probes::old_tokens(seen, nudge),
         Gate::SecretsRewritten => rewrite::secrets(seen),
         Gate::TokensSettled => Ok(Vec::new()),

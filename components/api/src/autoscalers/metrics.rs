@@ -184,6 +184,10 @@ pub(super) fn to_v2(metric: &Value) -> Option<Value> {
             _ if given("averageUtilization") => "Utilization",
             _ => "AverageValue",
         };
+        // v1 has a value with each, and none is zero then.
+        if source.name == "object" && kind == "AverageValue" && target["value"] == "0" {
+            made[source.name]["target"].as_object_mut()?.remove("value");
+        }
         made[source.name]["target"]["type"] = json!(kind);
     }
     Some(made)

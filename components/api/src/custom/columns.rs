@@ -59,14 +59,8 @@ mod tests {
             (".metadata.labels.a\\.b/c", json!("x")),
             (r".metadata.labels['a\.b/c']", json!("x")),
             (".metadata.labels['a.b/c']", Value::Null),
-            (
-                r#".status.conditions[?(@.type=="Ready")].status"#,
-                json!("True"),
-            ),
-            (
-                ".status.conditions[?( @.type == 'Ready' )].status",
-                json!("True"),
-            ),
+            (r#".status.conditions[?(@.type=="Ready")].status"#, json!("True")),
+            (".status.conditions[?( @.type == 'Ready' )].status", json!("True")),
             (".status.conditions[*].type", json!("Other")),
             (".status.conditions[-1:].type", json!("Ready")),
             (".nothing.here", Value::Null),

@@ -115,7 +115,7 @@ pub fn rules(resource: &Resource) -> Rules {
         // away through it.
         "CustomResourceDefinition" => Rules {
             generation: SPEC,
-            status_disowns: ALL_BUT_STATUS,
+            status_disowns: Some(&["spec"]),
             unconditional_update: false,
             ..plain
         },

@@ -32,6 +32,15 @@ pub(super) fn prepare_update(old: &Value, new: &mut Value) {
     drop_what_the_type_needed(old, new);
 }
 
+/// Names of other places have no traffic policy, though one may be given; upstream stores it and shows it to nobody.
+pub(super) fn settle(service: &mut Value) {
+    if kind(service) == "ExternalName"
+        && let Some(spec) = service.get_mut("spec").and_then(Value::as_object_mut)
+    {
+        spec.remove("internalTrafficPolicy");
+    }
+}
+
 fn kind(service: &Value) -> &str {
     text(service, &["spec", "type"])
 }

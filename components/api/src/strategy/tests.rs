@@ -191,7 +191,7 @@ fn writers_do_not_own_what_an_endpoint_leaves_alone() {
             "apiextensions.k8s.io",
             "customresourcedefinitions",
             "status",
-            both.clone(),
+            json!({"f:spec": {}}),
         ),
         ("apiregistration.k8s.io", "apiservices", "status", both.clone()),
         (

@@ -165,8 +165,12 @@ fn service(service: &Value, now: Timestamp) -> Vec<Value> {
 }
 
 fn endpoints(endpoints: &Value) -> String {
+    let subsets = list(endpoints, &["subsets"]);
+    if subsets.is_empty() {
+        return "<none>".into();
+    }
     let mut shown = Vec::new();
-    for subset in list(endpoints, &["subsets"]) {
+    for subset in subsets {
         let addresses = list(subset, &["addresses"]);
         let ports = list(subset, &["ports"]);
         if ports.is_empty() {
@@ -184,7 +188,7 @@ fn endpoints(endpoints: &Value) -> String {
             }
         }
     }
-    or_none(&some(&shown, 3)).to_owned()
+    some(&shown, 3)
 }
 
 /// An event of events.k8s.io in the fields of the core group.
@@ -223,11 +227,11 @@ fn event(event: &Value, now: Timestamp) -> Vec<Value> {
     let count = int(event, &["series", "count"])
         .or_else(|| int(event, &["count"]).filter(|count| *count > 0))
         .unwrap_or(1);
-    let target = format!(
-        "{}/{}",
-        text(event, &["involvedObject", "kind"]).to_lowercase(),
-        text(event, &["involvedObject", "name"])
-    );
+    let kind = text(event, &["involvedObject", "kind"]).to_lowercase();
+    let target = match text(event, &["involvedObject", "name"]) {
+        "" => kind,
+        name => format!("{kind}/{name}"),
+    };
     let component = pick(
         text(event, &["source", "component"]),
         text(event, &["reportingComponent"]),
@@ -304,12 +308,25 @@ fn persistent_volume(volume: &Value, now: Timestamp) -> Vec<Value> {
         json!(text(volume, &["spec", "persistentVolumeReclaimPolicy"])),
         json!(phase),
         json!(claim),
-        json!(text(volume, &["spec", "storageClassName"])),
-        json!(unset(text(volume, &["spec", "volumeAttributesClassName"]))),
+        json!(storage_class(volume)),
+        json!(attributes_class(volume)),
         json!(text(volume, &["status", "reason"])),
         age(volume, now),
         json!(unset(text(volume, &["spec", "volumeMode"]))),
     ]
+}
+
+/// The class of a volume or claim; the annotation from before there was a field counts more.
+fn storage_class(object: &Value) -> &str {
+    meta::annotation(object, "volume.beta.kubernetes.io/storage-class")
+        .unwrap_or_else(|| text(object, &["spec", "storageClassName"]))
+}
+
+/// An empty name is one.
+fn attributes_class(object: &Value) -> &str {
+    at(object, &["spec", "volumeAttributesClassName"])
+        .as_str()
+        .unwrap_or("<unset>")
 }
 
 fn claim(claim: &Value, now: Timestamp) -> Vec<Value> {
@@ -333,8 +350,8 @@ fn claim(claim: &Value, now: Timestamp) -> Vec<Value> {
         } else {
             String::new()
         }),
-        json!(text(claim, &["spec", "storageClassName"])),
-        json!(unset(text(claim, &["spec", "volumeAttributesClassName"]))),
+        json!(storage_class(claim)),
+        json!(attributes_class(claim)),
         age(claim, now),
         json!(unset(text(claim, &["spec", "volumeMode"]))),
     ]

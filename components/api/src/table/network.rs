@@ -64,7 +64,11 @@ pub(super) fn cells(kind: (&str, &str), value: &Value, now: Timestamp) -> Option
 fn slice(slice: &Value, now: Timestamp) -> Vec<Value> {
     let ports: Vec<String> = list(slice, &["ports"])
         .iter()
-        .map(|port| int(port, &["port"]).map_or_else(|| "*".to_owned(), |port| port.to_string()))
+        .map(|port| match (int(port, &["port"]), at(port, &["name"])) {
+            (Some(number), _) => number.to_string(),
+            (None, Value::String(name)) => name.clone(),
+            (None, _) => "*".to_owned(),
+        })
         .collect();
     let addresses: Vec<String> = list(slice, &["endpoints"])
         .iter()
@@ -72,12 +76,9 @@ fn slice(slice: &Value, now: Timestamp) -> Vec<Value> {
         .filter_map(Value::as_str)
         .map(str::to_owned)
         .collect();
-    let shown = |texts: &[String]| {
-        if texts.is_empty() {
-            "<unset>".to_owned()
-        } else {
-            some(texts, 3)
-        }
+    let shown = |texts: &[String]| match some(texts, 3) {
+        none if none.is_empty() => "<unset>".to_owned(),
+        shown => shown,
     };
     vec![
         name(slice),
@@ -88,12 +89,31 @@ fn slice(slice: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
-fn ingress(ingress: &Value, now: Timestamp) -> Vec<Value> {
-    let hosts: Vec<String> = list(ingress, &["spec", "rules"])
+/// The hosts of the rules; those that are too many are counted in rules, with a host or without.
+fn hosts(rules: &[Value]) -> String {
+    const MOST: usize = 3;
+    let hosts: Vec<&str> = rules.iter().map(|rule| text(rule, &["host"])).collect();
+    let shown: Vec<&str> = hosts
         .iter()
-        .map(|rule| text(rule, &["host"]).to_owned())
+        .copied()
         .filter(|host| !host.is_empty())
+        .take(MOST)
         .collect();
+    // Whether there is a rule after as many hosts as are shown.
+    let full = hosts
+        .iter()
+        .enumerate()
+        .filter(|(_, host)| !host.is_empty())
+        .nth(MOST - 1)
+        .is_some_and(|(last, _)| last + 1 < hosts.len());
+    match shown.join(",") {
+        none if none.is_empty() => "*".into(),
+        shown if full => format!("{shown} + {} more...", hosts.len() - MOST),
+        shown => shown,
+    }
+}
+
+fn ingress(ingress: &Value, now: Timestamp) -> Vec<Value> {
     let addresses = list(ingress, &["status", "loadBalancer", "ingress"]).iter();
     let addresses: BTreeSet<&str> = addresses
         .map(|address| {
@@ -111,11 +131,7 @@ fn ingress(ingress: &Value, now: Timestamp) -> Vec<Value> {
     vec![
         name(ingress),
         json!(class),
-        json!(if hosts.is_empty() {
-            "*".to_owned()
-        } else {
-            some(&hosts, 3)
-        }),
+        json!(hosts(list(ingress, &["spec", "rules"]))),
         json!(addresses.into_iter().collect::<Vec<_>>().join(",")),
         json!(if list(ingress, &["spec", "tls"]).is_empty() {
             "80"

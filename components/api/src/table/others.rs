@@ -1,5 +1,5 @@
 use super::words::{age, name};
-use crate::value::{at, flag, int, list, text};
+use crate::value::{at, flag, int, list, object, text};
 use apimachinery::{meta, time};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -101,14 +101,11 @@ pub(super) fn cells(kind: (&str, &str), value: &Value, now: Timestamp) -> Option
         "MutatingAdmissionPolicy" => vec![count(&["spec", "mutations"]), param_kind(value)],
         "ValidatingAdmissionPolicyBinding" | "MutatingAdmissionPolicyBinding" => {
             let reference = at(value, &["spec", "paramRef"]);
-            let namespace = text(reference, &["namespace"]);
-            let parameter = match (reference.is_object(), namespace) {
-                (false, _) => "<unset>".to_owned(),
-                (true, "") => match text(reference, &["name"]) {
-                    "" => super::words::selector(at(reference, &["selector"])),
-                    name => name.to_owned(),
-                },
-                (true, namespace) => format!("{namespace}/{}", text(reference, &["name"])),
+            let parameter = match (text(reference, &["namespace"]), text(reference, &["name"])) {
+                _ if !reference.is_object() => "<unset>".to_owned(),
+                (_, "") => go_selector(at(reference, &["selector"])),
+                ("", name) => format!("*/{name}"),
+                (namespace, name) => format!("{namespace}/{name}"),
             };
             vec![shown(&["spec", "policyName"]), json!(parameter)]
         }
@@ -236,9 +233,35 @@ fn flow_schema(schema: &Value, now: Timestamp) -> Vec<Value> {
     ]
 }
 
+/// A LabelSelector as Go's own text of the type.
+fn go_selector(selector: &Value) -> String {
+    let labels: String = object(selector, &["matchLabels"])
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| format!("{key}: {},", value.as_str().unwrap_or_default()))
+        .collect();
+    let expressions: String = list(selector, &["matchExpressions"])
+        .iter()
+        .map(|expression| {
+            let values: Vec<&str> = list(expression, &["values"])
+                .iter()
+                .filter_map(Value::as_str)
+                .collect();
+            format!(
+                "LabelSelectorRequirement{{Key:{},Operator:{},Values:[{}],}},",
+                text(expression, &["key"]),
+                text(expression, &["operator"]),
+                values.join(" ")
+            )
+        })
+        .collect();
+    format!(
+        "&LabelSelector{{MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
+    )
+}
+
 fn priority_level(level: &Value) -> Vec<Value> {
-    let shares = int(level, &["spec", "limited", "nominalConcurrencyShares"])
-        .or_else(|| int(level, &["spec", "exempt", "nominalConcurrencyShares"]));
+    let shares = int(level, &["spec", "limited", "nominalConcurrencyShares"]);
     let queuing = |field: &str| match int(level, &["spec", "limited", "limitResponse", "queuing", field]) {
         Some(number) => json!(number),
         None => json!("<none>"),

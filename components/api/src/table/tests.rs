@@ -87,3 +87,90 @@ fn nodes_services_and_the_rest() {
         );
     }
 }
+
+/// Cells that `kubectl get` of upstream has and that took longer to find.
+#[test]
+fn rarer_cells() {
+    let endpoints = |subsets| {
+        cells_of(
+            "",
+            "v1",
+            "endpoints",
+            json!({"metadata": {"name": "x"}, "subsets": subsets}),
+        )[1]
+        .clone()
+    };
+    assert_eq!(endpoints(json!([])), "<none>");
+    assert_eq!(endpoints(json!([{"notReadyAddresses": [{"ip": "1.1.1.1"}]}])), "");
+
+    let slice = |ports| {
+        let slice = json!({"metadata": {"name": "x"}, "addressType": "IPv4", "ports": ports});
+        cells_of("discovery.k8s.io", "v1", "endpointslices", slice)[2].clone()
+    };
+    assert_eq!(slice(json!([{"name": "foo"}])), "foo");
+    assert_eq!(slice(json!([{"name": "", "protocol": "TCP"}])), "<unset>");
+    assert_eq!(slice(json!([{"name": "a", "port": 80}, {}])), "80,*");
+
+    let hosts = |hosts: &[&str]| {
+        let rules: Vec<Value> = hosts.iter().map(|host| json!({"host": host})).collect();
+        let ingress = json!({"metadata": {"name": "x"}, "spec": {"rules": rules}});
+        cells_of("networking.k8s.io", "v1", "ingresses", ingress)[2].clone()
+    };
+    for (given, shown) in [
+        (&[][..], "*"),
+        (&["", ""], "*"),
+        (&["a", "b", "c"], "a,b,c"),
+        (&["a", "b", "c", ""], "a,b,c + 1 more..."),
+        (&["", "a", "b", "c", "d"], "a,b,c + 2 more..."),
+        (&["", "a", "b", "c"], "a,b,c"),
+    ] {
+        assert_eq!(hosts(given), shown, "{given:?}");
+    }
+
+    let beta = json!({"name": "x", "annotations": {"volume.beta.kubernetes.io/storage-class": "fast"}});
+    let spec = json!({"storageClassName": "slow", "volumeAttributesClassName": ""});
+    let claim = json!({"metadata": beta, "spec": spec});
+    assert_eq!(
+        cells_of("", "v1", "persistentvolumeclaims", claim)[5..7],
+        [json!("fast"), json!("")]
+    );
+    let volume = json!({"metadata": beta, "spec": {"storageClassName": "slow"}});
+    assert_eq!(
+        cells_of("", "v1", "persistentvolumes", volume)[6..8],
+        [json!("fast"), json!("<unset>")]
+    );
+
+    let event = json!({"metadata": {"name": "x"}, "involvedObject": {"kind": "Pod"}});
+    assert_eq!(cells_of("", "v1", "events", event)[3], "pod");
+
+    let parameter = |reference| {
+        let binding = json!({"metadata": {"name": "x"}, "spec": {"policyName": "p", "paramRef": reference}});
+        cells_of(
+            "admissionregistration.k8s.io",
+            "v1",
+            "validatingadmissionpolicybindings",
+            binding,
+        )[2]
+        .clone()
+    };
+    for (reference, shown) in [
+        (Value::Null, "<unset>"),
+        (json!({"name": "n"}), "*/n"),
+        (json!({"name": "n", "namespace": "s"}), "s/n"),
+        (
+            json!({"namespace": "s", "selector": {"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "k", "operator": "In", "values": ["x", "y"]}]}}),
+            "&LabelSelector{MatchLabels:map[string]string{a: b,},MatchExpressions:[]LabelSelectorRequirement{LabelSelectorRequirement{Key:k,Operator:In,Values:[x y],},},}",
+        ),
+    ] {
+        assert_eq!(parameter(reference), shown);
+    }
+
+    let exempt = json!({"metadata": {"name": "x"}, "spec": {"type": "Exempt", "exempt": {"nominalConcurrencyShares": 0}}});
+    let cells = cells_of(
+        "flowcontrol.apiserver.k8s.io",
+        "v1",
+        "prioritylevelconfigurations",
+        exempt,
+    );
+    assert_eq!(cells[2], "<none>");
+}

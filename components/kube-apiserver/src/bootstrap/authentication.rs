@@ -1,5 +1,7 @@
 //! `extension-apiserver-authentication`: by what authorities other servers of the cluster know their clients.
 
+mod combine;
+
 use super::config_map;
 use crate::beat;
 use crate::server::Server;
@@ -7,7 +9,10 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-const PERIOD: Duration = Duration::from_secs(60);
+/// How soon renewed files of authorities are published.
+const PERIOD: Duration = Duration::from_secs(10);
+/// Failed work is tried again after this.
+const RETRY: Duration = Duration::from_secs(1);
 const NAME: &str = "extension-apiserver-authentication";
 
 fn data(server: &Server) -> Map<String, Value> {
@@ -44,20 +49,50 @@ fn data(server: &Server) -> Map<String, Value> {
 
 /// Repairs the object when somebody changed it, and follows renewed authorities.
 pub async fn run(server: Arc<Server>) {
-    loop {
-        tokio::select! {
-            () = beat::next(PERIOD) => {}
-            () = server.lifecycle.drain.cancelled() => return,
+    let Some(store) = server.stores.named("", "configmaps") else {
+        return;
+    };
+    let drain = server.lifecycle.drain.clone();
+    let keeping = async {
+        let mut changes = store.changes();
+        // What was seen last: the object, and what belongs into it.
+        let mut settled: Option<(Option<i64>, Map<String, Value>)> = None;
+        loop {
+            changes.mark_unchanged();
+            let there = store.cached_object(config_map::NAMESPACE, NAME);
+            let seen = (there.map(|object| object.revision().value()), data(&server));
+            if settled.as_ref() != Some(&seen) {
+                match reconcile(&server).await {
+                    Ok(()) => settled = Some(seen),
+                    Err(error) => {
+                        tracing::warn!(%error, name = NAME, "the client authorities could not be published");
+                        tokio::time::sleep(RETRY).await;
+                        continue;
+                    }
+                }
+            }
+            tokio::select! {
+                () = beat::next(PERIOD) => {}
+                outcome = changes.changed() => if outcome.is_err() {
+                    return;
+                }
+            }
         }
-        if let Err(error) = reconcile(&server).await {
-            tracing::warn!(%error, name = NAME, "the client authorities could not be published");
-        }
+    };
+    tokio::select! {
+        () = keeping => {}
+        () = drain.cancelled() => {}
     }
 }
 
-/// Writes the configuration, unless it is there already.
+/// Adds the configuration to what is there, unless it is part of that already.
 pub async fn reconcile(server: &Server) -> anyhow::Result<()> {
-    let wanted = data(server);
-    let differs = |data: &Value| (data.as_object() != Some(&wanted)).then(|| wanted.clone());
+    let own = data(server);
+    let now = jiff::Timestamp::now().as_second();
+    let differs = |there: &Value| {
+        let there = there.as_object();
+        let wanted = combine::combined(there.unwrap_or(&Map::new()), &own, now);
+        (there != Some(&wanted)).then_some(wanted)
+    };
     config_map::keep(server, NAME, differs).await
 }

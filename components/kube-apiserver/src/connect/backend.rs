@@ -4,6 +4,7 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use component_config::kube_apiserver::ApiServerFlags;
 use rustls::ClientConfig;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use std::sync::Arc;
@@ -38,6 +39,11 @@ impl Backends {
         Arc::clone(&self.kubelet.load().config)
     }
 
+    /// The same for a kubelet whoever it says it is, as who reads a log may ask.
+    pub fn any_kubelet(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.kubelet.load().unverified)
+    }
+
     /// Takes up renewed files; files that don't fit together change nothing.
     pub fn reload(&self, flags: &ApiServerFlags) -> anyhow::Result<()> {
         let files = Kubelet::read(flags)?;
@@ -53,6 +59,7 @@ impl Backends {
 #[derive(Debug)]
 struct Kubelet {
     config: Arc<ClientConfig>,
+    unverified: Arc<ClientConfig>,
     files: Vec<Vec<u8>>,
 }
 
@@ -72,34 +79,41 @@ impl Kubelet {
     fn load(flags: &ApiServerFlags) -> anyhow::Result<Self> {
         // Read first: a change in between is found by the next look.
         let files = Self::read(flags)?;
-        let builder =
-            ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-        let builder = match &flags.kubelet_certificate_authority {
+        let any: Arc<dyn ServerCertVerifier> = Arc::new(AnyServer(provider()));
+        let verifier: Arc<dyn ServerCertVerifier> = match &flags.kubelet_certificate_authority {
             Some(file) => {
                 let roots = read_certificates(file).context("--kubelet-certificate-authority")?;
-                let verifier = ServerVerifier::new(Arc::new(Roots::new(roots)));
-                builder
-                    .dangerous()
-                    .with_custom_certificate_verifier(Arc::new(verifier))
+                Arc::new(ServerVerifier::new(Arc::new(Roots::new(roots))))
             }
             // Without an authority upstream does not verify either; the flag is how to ask for it.
-            None => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(AnyServer(provider()))),
+            None => Arc::clone(&any),
         };
-        let mut kubelet = match (&flags.kubelet_client_certificate, &flags.kubelet_client_key) {
-            (Some(certificate), Some(key)) => {
-                let private = PrivateKeyDer::from_pem_file(key)
-                    .with_context(|| format!("--kubelet-client-key {}", key.display()))?;
-                let chain = read_certificates(certificate).context("--kubelet-client-certificate")?;
-                builder.with_client_cert_resolver(x509::client_key(chain, private)?)
-            }
-            _ => builder.with_no_client_auth(),
-        };
-        kubelet.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self {
-            config: Arc::new(kubelet),
+            config: config(flags, verifier)?,
+            unverified: config(flags, any)?,
             files,
         })
     }
+}
+
+/// With the server's own identity, if it has one.
+fn config(
+    flags: &ApiServerFlags,
+    verifier: Arc<dyn ServerCertVerifier>,
+) -> anyhow::Result<Arc<ClientConfig>> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    let mut config = match (&flags.kubelet_client_certificate, &flags.kubelet_client_key) {
+        (Some(certificate), Some(key)) => {
+            let private = PrivateKeyDer::from_pem_file(key)
+                .with_context(|| format!("--kubelet-client-key {}", key.display()))?;
+            let chain = read_certificates(certificate).context("--kubelet-client-certificate")?;
+            builder.with_client_cert_resolver(x509::client_key(chain, private)?)
+        }
+        _ => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
 }

@@ -105,7 +105,8 @@ pub async fn log(server: &Server, request: &ApiRequest, target: &Target) -> Resu
         &request.query,
         server.has_feature("PodLogsQuerySplitStreams"),
     )?;
-    server.metrics.log();
+    let unverified = is_set(&request.query, "insecureSkipTLSVerifyBackend");
+    server.metrics.log(unverified);
     let pod = pod(target).await?;
     let container = container(&pod, &target.name, request.query.get("container").unwrap_or(""))?;
     if pod["spec"]["nodeName"].as_str().unwrap_or("").is_empty() {
@@ -114,7 +115,10 @@ pub async fn log(server: &Server, request: &ApiRequest, target: &Target) -> Resu
         response.headers_mut().remove(http::header::CONTENT_TYPE);
         return Ok(response);
     }
-    let destination = location(server, target, &pod).await?.destination;
+    let mut destination = location(server, target, &pod).await?.destination;
+    if unverified {
+        destination.tls = Some(server.backends.any_kubelet());
+    }
     let uri = format!(
         "/containerLogs/{}/{}/{container}{}",
         target.namespace,
@@ -181,11 +185,15 @@ async fn kubelet_error(answer: Response, target: &Target) -> ApiError {
     ApiError::new(status.as_u16(), reason, message, None)
 }
 
+fn is_set(query: &Query, flag: &str) -> bool {
+    query.is_true(flag) && query.get(flag) != Some("")
+}
+
 fn log_query(pod: &str, query: &Query, splits: bool) -> Result<Vec<(String, String)>, ApiError> {
     let mut out = Vec::new();
     let mut errors = Vec::new();
     for flag in ["follow", "previous", "timestamps"] {
-        if query.is_true(flag) && query.get(flag) != Some("") {
+        if is_set(query, flag) {
             out.push((flag.to_owned(), "true".to_owned()));
         }
     }

@@ -6,7 +6,7 @@ use super::egress::{Stream, Way};
 use crate::authentication::websocket;
 use crate::serving::body::{Body, Response};
 use crate::serving::keepalive;
-use crate::webhook::go_text;
+use crate::webhook::{explain, go_text};
 use apimachinery::{ApiError, Reason};
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -163,15 +163,17 @@ async fn secure(destination: &Destination, stream: Box<dyn Stream>) -> Result<Bo
     let handshake = TlsConnector::from(std::sync::Arc::clone(tls)).connect(name, stream);
     match tokio::time::timeout(CONNECT_TIMEOUT, handshake).await {
         Ok(Ok(stream)) => Ok(Box::new(Abrupt(stream))),
-        Ok(Err(error)) if is_untrusted(&error) => Err(Failure::Untrusted(error.to_string())),
-        Ok(Err(error)) => Err(unreachable(error.to_string())),
+        Ok(Err(error)) => Err(match of_tls(&error) {
+            Some(tls @ rustls::Error::InvalidCertificate(_)) => Failure::Untrusted(explain(tls)),
+            Some(tls) => unreachable(explain(tls)),
+            None => unreachable(error.to_string()),
+        }),
         Err(_) => Err(unreachable("TLS handshake timeout".to_owned())),
     }
 }
 
-fn is_untrusted(error: &std::io::Error) -> bool {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-    matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
+fn of_tls(error: &std::io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
 }
 
 /// Headers fit for the next hop.

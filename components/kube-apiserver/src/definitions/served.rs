@@ -5,7 +5,7 @@ use crate::server::Server;
 use api::Resource;
 use apimachinery::meta;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -90,12 +90,11 @@ impl Served {
                 .map(|row| row.gvr())
                 .collect();
             former.iter().for_each(|gvr| registry.remove(gvr));
-            for row in &rows {
-                // A built-in kind is never replaced.
-                if registry.get(&row.gvr()).is_none() {
-                    registry.insert((*row).clone());
-                }
-            }
+            // Whoever serves a version serves all of it, so nothing is added to what is built in.
+            let built_in: HashSet<_> = registry.iter().map(|row| row.gvk.group_version()).collect();
+            rows.iter()
+                .filter(|row| !built_in.contains(&row.gvk.group_version()))
+                .for_each(|row| registry.insert((*row).clone()));
             registry
         });
         server.registry_changed.send_replace(());

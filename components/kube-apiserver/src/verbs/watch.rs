@@ -129,13 +129,20 @@ fn check_options(
     let mut errors = Vec::new();
     let path = Path::new("resourceVersionMatch");
     if send_initial_events.is_some() {
-        if version_match.is_empty() {
+        if version_match != "NotOlderThan" {
             errors.push(Error::forbidden(
                 &path,
                 "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
             ));
-        } else if version_match != "NotOlderThan" {
-            errors.push(Error::not_supported(&path, version_match, &["NotOlderThan"]));
+            if !version_match.is_empty() {
+                errors.push(Error::not_supported(&path, version_match, &["NotOlderThan"]));
+            }
+        }
+        if !request.query.get("continue").unwrap_or("").is_empty() {
+            errors.push(Error::forbidden(
+                &path,
+                "resourceVersionMatch is forbidden when continue is provided",
+            ));
         }
         if !watch_list {
             errors.push(Error::forbidden(

@@ -161,7 +161,7 @@ impl Controller {
                 .as_ref()
                 .and_then(|meta| meta.labels.clone())
                 .unwrap_or_default(),
-            annotations: Default::default(),
+            annotations: set.metadata.annotations.clone().unwrap_or_default(),
         };
         let revisions = history::list(&self.revisions, set.uid());
         let written = set.status.clone().unwrap_or_default();
