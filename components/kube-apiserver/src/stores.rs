@@ -1,10 +1,11 @@
 //! The store of each kind.
 mod failure;
+mod stored;
 
 pub use failure::Failure;
+pub use stored::StoredKind;
 
 use crate::authentication::lookup::{Lookup, LookupError};
-use crate::protobuf::StoredProtobuf;
 use api::Resource;
 use apimachinery::json::SyntaxError;
 use apimachinery::managed_fields::Compact;
@@ -13,8 +14,8 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use storage::{
-    Change, ForeignDecoder, ListRequest, ObjectRef, Preconditions, RequestedRevision, ResourceSpec, Storage,
-    StorageError, Store, StoredObject,
+    Change, ListRequest, ObjectRef, Preconditions, RequestedRevision, ResourceSpec, Storage, StorageError,
+    Store, StoredDecoder, StoredObject,
 };
 
 /// All stores, over one watch of etcd.
@@ -58,11 +59,20 @@ impl Stores {
             path: row.storage_prefix.clone(),
             namespaced: row.namespaced,
             fields: crate::selectors::selectable_fields(row),
+            // Custom objects are fitted to the version that is asked for when they are served.
             decoder: row
                 .custom
                 .is_none()
-                .then(|| Arc::new(StoredProtobuf::new(Arc::new(row.clone()))) as Arc<dyn ForeignDecoder>),
+                .then(|| Arc::new(StoredKind::new(self.storage_row(row))) as Arc<dyn StoredDecoder>),
         })
+    }
+
+    /// The row of the version in which a row's objects are stored.
+    fn storage_row(&self, row: &Resource) -> Arc<Resource> {
+        let version = &row.storage_version;
+        let registry = self.registry.load();
+        let stored = registry.resource(&version.group, &version.version, &row.plural);
+        stored.map_or_else(|| Arc::new(row.clone()), Arc::clone)
     }
 
     /// The store of a built-in resource of the core or another group, by names.
