@@ -21,7 +21,7 @@ pub use backend::{
 };
 pub use cache::{EventKind, WatchEvent, WatchItem, Watcher, bookmark_frame};
 pub use encryption::{
-    EncryptionConfigError, ReloadError, Transformers, kms_metrics,
+    EncryptionConfigError, Mistake, ReloadError, Transformers, kms_metrics,
     register_metrics as register_encryption_metrics,
 };
 pub use error::StorageError;
