@@ -23,15 +23,22 @@ use storage::{
 pub struct Stores {
     pub storage: Storage,
     registry: Arc<arc_swap::ArcSwap<api::Registry>>,
+    /// The family of addresses of the cluster's first range of services.
+    primary: &'static str,
     /// Stores that are open.
     known: Arc<parking_lot::RwLock<ahash::AHashMap<GroupResource, Store>>>,
 }
 
 impl Stores {
-    pub fn new(storage: Storage, registry: Arc<arc_swap::ArcSwap<api::Registry>>) -> Self {
+    pub fn new(
+        storage: Storage,
+        registry: Arc<arc_swap::ArcSwap<api::Registry>>,
+        primary: &'static str,
+    ) -> Self {
         Self {
             storage,
             registry,
+            primary,
             known: Arc::default(),
         }
     }
@@ -60,10 +67,10 @@ impl Stores {
             namespaced: row.namespaced,
             fields: crate::selectors::selectable_fields(row),
             // Custom objects are fitted to the version that is asked for when they are served.
-            decoder: row
-                .custom
-                .is_none()
-                .then(|| Arc::new(StoredKind::new(self.storage_row(row))) as Arc<dyn StoredDecoder>),
+            decoder: row.custom.is_none().then(|| {
+                Arc::new(StoredKind::in_cluster(self.storage_row(row), self.primary))
+                    as Arc<dyn StoredDecoder>
+            }),
         })
     }
 

@@ -333,7 +333,9 @@ async fn a_default_that_comes_with_a_gate_is_there_before_anybody_writes() {
     let (code, answer) = bench.post(SETS, &set).await;
     assert_eq!(code, 200, "{answer}");
 
-    bench.restart(&["--feature-gates=MaxUnavailableStatefulSet=true"]).await;
+    bench
+        .restart(&["--feature-gates=MaxUnavailableStatefulSet=true"])
+        .await;
     let rolling = |set: &Value| set["spec"]["updateStrategy"]["rollingUpdate"].clone();
     let path = format!("{SETS}/s");
     let (_, mut stored) = bench.get(&path).await;

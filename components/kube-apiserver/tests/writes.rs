@@ -665,6 +665,12 @@ async fn bindings_that_bind_nothing_are_refused() {
     ] {
         assert_eq!(cluster.post(&path, binding).await.refusal(), wanted);
     }
+    let nameless = json!({"target": {"name": "n"}});
+    let bindings = "/api/v1/namespaces/default/bindings";
+    assert_eq!(
+        cluster.post(bindings, nameless).await.refusal(),
+        "400 Name parameter required."
+    );
     let binding = json!({"metadata": {"name": "p", "uid": uid}, "target": {"name": "n"}});
     cluster.post(&path, binding).await.taken();
 }

@@ -1,6 +1,7 @@
 //! Objects as they stand in the store, read as upstream reads them: in its encoding too, and with the defaults that the
 //! server that wrote them did not know.
 
+use crate::services::{self, families};
 use crate::{kinds, protobuf};
 use api::Resource;
 use apimachinery::managed_fields::Compact;
@@ -13,6 +14,8 @@ pub struct StoredKind {
     row: Arc<Resource>,
     /// Whether its objects may lack defaults.
     has_defaults: bool,
+    /// The family of addresses that old services have without saying so; of services only.
+    primary: Option<&'static str>,
     hasher: ahash::RandomState,
 }
 
@@ -21,8 +24,17 @@ impl StoredKind {
     pub fn new(row: Arc<Resource>) -> Self {
         Self {
             has_defaults: api::defaults::has_any(&row),
+            primary: None,
             row,
             hasher: ahash::RandomState::new(),
+        }
+    }
+
+    /// The same where `primary` is the family of the cluster's first range of services.
+    pub fn in_cluster(row: Arc<Resource>, primary: &'static str) -> Self {
+        Self {
+            primary: services::is_service(&row).then_some(primary),
+            ..Self::new(row)
         }
     }
 
@@ -34,7 +46,7 @@ impl StoredKind {
             return Ok(None);
         };
         let before = self.hasher.hash_one(&*object);
-        api::defaults::apply(&self.row, &mut object);
+        self.fill(&mut object);
         if self.hasher.hash_one(&*object) == before {
             return Ok(None);
         }
@@ -63,8 +75,15 @@ impl StoredKind {
     fn complete(&self, value: &mut Value) -> Result<(), String> {
         let kind = self.row.storage_version.kind(self.row.gvk.kind.as_str());
         kinds::fit(&self.row, &kind, value)?;
-        api::defaults::apply(&self.row, value);
+        self.fill(value);
         Ok(())
+    }
+
+    fn fill(&self, value: &mut Value) {
+        api::defaults::apply(&self.row, value);
+        if let Some(primary) = self.primary {
+            families::as_read(value, primary);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::serving::body::Response;
 use crate::stores::{self, Failure};
 use crate::verbs::body;
 use crate::verbs::options;
-use crate::verbs::target::{Target, outdated};
+use crate::verbs::target::{Target, check_key, outdated};
 use api::Feature;
 use apimachinery::field::{self, Error, Path};
 use apimachinery::{ApiError, GroupResource, GroupVersionKind, Reason, meta, status};
@@ -38,6 +38,7 @@ pub async fn bind(server: &Server, request: &ApiRequest, target: &Target) -> Res
     admission::mutate(server, &attributes, &mut binding, None).await?;
     check(&binding)?;
     admission::validate(server, &attributes, Some(&binding), None).await?;
+    check_key(&name)?;
     let clears = target
         .row
         .features

@@ -7,7 +7,7 @@ use apimachinery::schema::{SchemaId, SchemaSet};
 use serde_json::Map;
 
 fn reader(registry: &Registry, group: &str, version: &str, plural: &str) -> StoredKind {
-    StoredKind::new(registry.resource(group, version, plural).unwrap().clone())
+    StoredKind::in_cluster(registry.resource(group, version, plural).unwrap().clone(), "IPv4")
 }
 
 fn read(reader: &StoredKind, stored: &Value) -> Option<Value> {
@@ -90,6 +90,62 @@ fn a_default_of_a_feature_that_was_turned_on_is_there() {
     assert_eq!(strategy(&now), json!({"maxUnavailable": 1, "partition": 1}));
 }
 
+/// From before services could have two addresses.
+#[test]
+fn old_services_have_families() {
+    let registry = Registry::built_in();
+    let row = registry.resource("", "v1", "services").unwrap();
+    for (primary, spec, wanted) in [
+        (
+            "IPv4",
+            json!({"clusterIP": "10.0.0.1"}),
+            json!([["10.0.0.1"], ["IPv4"], "SingleStack"]),
+        ),
+        (
+            "IPv4",
+            json!({"clusterIP": "fd00::1"}),
+            json!([["fd00::1"], ["IPv6"], "SingleStack"]),
+        ),
+        (
+            "IPv6",
+            json!({"clusterIP": "None", "selector": {"a": "b"}}),
+            json!([["None"], ["IPv6"], "SingleStack"]),
+        ),
+        (
+            "IPv6",
+            json!({"clusterIP": "None"}),
+            json!([["None"], ["IPv6", "IPv4"], "RequireDualStack"]),
+        ),
+        (
+            "IPv6",
+            json!({"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ipFamilies": ["IPv4"], "ipFamilyPolicy": "PreferDualStack"}),
+            json!([["10.0.0.1"], ["IPv4"], "PreferDualStack"]),
+        ),
+        (
+            "IPv4",
+            json!({"type": "ExternalName", "internalTrafficPolicy": "Cluster"}),
+            json!([null, null, null]),
+        ),
+        ("IPv4", json!({}), json!([null, null, null])),
+    ] {
+        let reader = StoredKind::in_cluster(row.clone(), primary);
+        let stored = json!({"kind": "Service", "apiVersion": "v1", "metadata": {"name": "a"}, "spec": spec});
+        let service = read(&reader, &stored).unwrap();
+        let spec = &service["spec"];
+        assert_eq!(
+            json!([spec["clusterIPs"], spec["ipFamilies"], spec["ipFamilyPolicy"]]),
+            wanted,
+            "{stored}"
+        );
+        assert_eq!(
+            spec["internalTrafficPolicy"].is_null(),
+            spec["type"] == "ExternalName",
+            "{stored}"
+        );
+        assert_eq!(read(&reader, &service), None, "{service}");
+    }
+}
+
 #[test]
 fn kinds_without_defaults_are_not_even_parsed() {
     let registry = Registry::built_in();
@@ -144,7 +200,7 @@ fn fields(set: &SchemaSet, id: SchemaId, depth: usize) -> Value {
 fn what_this_server_stores_is_read_as_it_is() {
     let registry = Registry::built_in();
     for row in registry.stored() {
-        let reader = StoredKind::new(row.clone());
+        let reader = StoredKind::in_cluster(row.clone(), "IPv4");
         let id = row.schema_id;
         for depth in 0..8 {
             let mut object = fields(&row.schemas, id, depth);
